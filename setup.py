@@ -1,0 +1,93 @@
+"""Build the compiled kernels: one source, `src/lenet/_conv.pyx`, once for each CPU level and number type.
+
+Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 builds with bounds checks.
+"""
+
+import os
+import platform
+import sysconfig
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+CHECKED = os.environ.get("LENET_BOUNDSCHECK") == "1"
+X86_64 = platform.machine().lower() in ("x86_64", "amd64")
+# The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones.
+STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": CHECKED,
+    "wraparound": False,
+    "initializedcheck": CHECKED,
+    "cdivision": True,
+    "freethreading_compatible": True,
+}
+
+
+def kernels(name: str, cpu: str, lanes: int, *flags: str, double: bool = False) -> Extension:
+    """One build of the kernels; `lanes` numbers fit a vector register of that CPU."""
+    macros = [("BUILD", f'"{cpu}"'), ("LANES", str(lanes))]
+    if double:
+        macros.append(("LENET_DOUBLE", "1"))
+    return extension(name, macros, [*flags, "-ffp-contract=fast", "-Wno-psabi"])
+
+
+def extension(name: str, macros=(), flags=()) -> Extension:
+    stable = [("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []
+    return Extension(
+        f"lenet.{name}",
+        [f"src/lenet/{name}.pyx"],
+        depends=["src/lenet/_conv.pyx", "src/lenet/_products.pxi", "src/lenet/_simd.h", "src/lenet/_cpu.h"],
+        define_macros=[*macros, *stable],
+        extra_compile_args=list(flags),
+        py_limited_api=STABLE_ABI,
+    )
+
+
+def extensions() -> list[Extension]:
+    if not X86_64:
+        cpu = platform.machine().lower().replace("arm64", "aarch64")
+        builds = [kernels("_conv", cpu, 4), kernels("_conv_f64", cpu, 2, double=True)]
+    else:
+        builds = [
+            kernels("_conv", "x86-64-v2", 4, "-march=x86-64-v2"),
+            kernels("_conv_v3", "x86-64-v3", 8, "-march=x86-64-v3"),
+            kernels("_conv_v4", "x86-64-v4", 16, "-march=x86-64-v4", "-mprefer-vector-width=512"),
+            kernels("_conv_f64", "x86-64-v2", 2, "-march=x86-64-v2", double=True),
+        ]
+    return [extension("_cpu"), extension("_affine"), *builds]
+
+
+class BuildExt(build_ext):
+    """Add the flags of the compiler at hand, and say what to do when Python's headers are missing."""
+
+    def build_extensions(self) -> None:
+        if self.compiler.compiler_type == "msvc":
+            for each in self.extensions:
+                each.extra_compile_args = ["/O2"]
+        else:
+            for each in self.extensions:
+                each.extra_compile_args.insert(0, "-O3")
+        self.check_headers()
+        super().build_extensions()
+
+    def check_headers(self) -> None:
+        folder = sysconfig.get_path("include")
+        if not any(Path(each, "Python.h").exists() for each in [folder, *self.compiler.include_dirs]):
+            raise SystemExit(
+                f"Python.h is not in {folder}, and lenet's kernels are compiled against it: install your "
+                "Python's headers first (Debian and Ubuntu: sudo apt install python3-dev)."
+            )
+
+
+setup(
+    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, force=CHECKED),
+    cmdclass={"build_ext": BuildExt},
+    options={
+        "bdist_wheel": {"py_limited_api": "cp311"} if STABLE_ABI else {},
+        "build_ext": {"parallel": os.cpu_count()},
+    },
+)

@@ -1,0 +1,44 @@
+"""LeNet-5 on CPUs: train it, load it, read digits with it.
+
+The names below are imported when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LeNet5": "lenet.model",
+    "SGD": "lenet.optim",
+    "load": "lenet.weights",
+    "load_pretrained": "lenet.weights",
+    "show_config": "lenet._kernels",
+    "train": "lenet.training",
+}
+_MODULES = {"data", "errors", "init", "layers", "losses", "model", "optim", "recipes", "training", "weights"}
+
+__all__ = [*sorted(_HOMES), *sorted(_MODULES - {"model"}), "__version__"]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from lenet import data, errors, init, layers, losses, optim, recipes, training, weights
+    from lenet._kernels import show_config
+    from lenet.model import LeNet5
+    from lenet.optim import SGD
+    from lenet.training import train
+    from lenet.weights import load, load_pretrained
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"lenet.{name}")
+    else:
+        raise AttributeError(f"module 'lenet' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_MODULES})

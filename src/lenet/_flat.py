@@ -1,0 +1,50 @@
+"""A dict of arrays that are views of one flat vector."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class FlatDict(dict[str, NDArray[Any]]):
+    """Named arrays that lie one behind the other in `flat`.
+
+    What is done to `flat` is done to all of them at once: a step of SGD, a checkpoint, a sum. Assigning to
+    a name copies into its view, so the names always stay views.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+    dtype : dtype
+    flat : ndarray of shape (sum of the sizes,), optional
+        The vector to view; zeros by default.
+
+    Examples
+    --------
+    >>> pair = FlatDict({"weight": (2, 2), "bias": (1,)}, np.float32)
+    >>> pair["bias"] = 3
+    >>> pair.flat
+    array([0., 0., 0., 0., 3.], dtype=float32)
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike, flat: NDArray[Any] | None = None):
+        sizes = [int(np.prod(shape)) for shape in shapes.values()]
+        self.shapes = dict(shapes)
+        self.flat = np.zeros(sum(sizes), dtype) if flat is None else flat
+        ends = np.cumsum(sizes)
+        super().__init__(
+            (name, self.flat[end - size : end].reshape(shape))
+            for (name, shape), end, size in zip(shapes.items(), ends, sizes, strict=True)
+        )
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self[name][...] = value
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Copy the values of another mapping into the views of their names."""
+        for name, value in dict(*args, **kwargs).items():
+            self[name] = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FlatDict, (self.shapes, self.flat.dtype, self.flat)

@@ -1,0 +1,84 @@
+"""Pick the build of the compiled kernels for this CPU, once for each number type, and name it."""
+
+import functools
+import importlib
+import os
+import platform
+import sys
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from lenet import _conv, _cpu
+from lenet.errors import ConfigurationError, InputTypeError
+
+# Best first. `_conv` is the build that every supported CPU of its architecture runs.
+_X86_64_BUILDS = {"x86-64-v4": "_conv_v4", "x86-64-v3": "_conv_v3", "x86-64-v2": "_conv"}
+
+
+def available() -> dict[str, str]:
+    """Return the float32 builds that this CPU runs, best first: {name for LENET_CPU: module}."""
+    level = _cpu.x86_64_level()
+    if level == 0:
+        return {_conv.build()["cpu"]: "_conv"}
+    builds = {name: module for name, module in _X86_64_BUILDS.items() if int(name[-1]) <= level}
+    if not builds:
+        raise ConfigurationError("This CPU lacks x86-64-v2 (SSE4.2, from 2009 on), the least that lenet and numpy run on.")
+    return builds
+
+
+def chosen() -> str:
+    """Return the name of the float32 build that runs: LENET_CPU where it is set, otherwise the best."""
+    builds = available()
+    wanted = os.environ.get("LENET_CPU")
+    if not wanted:
+        return next(iter(builds))
+    if wanted in builds:
+        return wanted
+    known = _cpu.x86_64_level() > 0 and wanted in _X86_64_BUILDS
+    problem = "is more than this CPU runs" if known else "is no build of lenet"
+    raise ConfigurationError(f"LENET_CPU={wanted} {problem}: choose from {', '.join(builds)}, or leave it unset.")
+
+
+@functools.cache
+def kernels(dtype: DTypeLike) -> ModuleType:
+    """Return the module of kernels for `dtype`, float32 or float64.
+
+    float64 serves to check gradients: it has one build, for the least CPU.
+    """
+    if dtype == np.float32:
+        return importlib.import_module(f"lenet.{available()[chosen()]}")
+    if dtype == np.float64:
+        return importlib.import_module("lenet._conv_f64")
+    raise InputTypeError(f"dtype is {np.dtype(dtype)}, and the kernels take float32 or float64.")
+
+
+def show_config() -> None:
+    """Print the versions, the CPU and the build of the kernels that runs.
+
+    The environment variable ``LENET_CPU`` forces a build, ``LENET_NUM_THREADS`` limits the threads.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``LENET_CPU`` names a build that does not exist or that this CPU cannot run.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> lenet.show_config()  # doctest: +ELLIPSIS
+    lenet ...
+    kernels  ...
+    """
+    from lenet import __version__
+    from lenet._threads import resolve_n_jobs
+
+    name = chosen()
+    build = kernels(np.float32).build()
+    double = kernels(np.float64).build()
+    forced = " (LENET_CPU)" if os.environ.get("LENET_CPU") else ""
+    print(f"lenet    {__version__}, Python {platform.python_version()}, numpy {np.__version__}, {sys.platform}")
+    print(f"kernels  {name}{forced}: float32, {build['lanes']} lanes; float64: {double['cpu']}, {double['lanes']} lanes")
+    print(f"choice   {', '.join(available())}")
+    print(f"threads  {resolve_n_jobs(None)}")

@@ -1,0 +1,135 @@
+# Products of matrices, the part of _conv.pyx in which nearly all the time goes.
+#
+# A product is cut into panels of VECTORS vectors and those into tiles of ROWS rows. A tile's accumulators
+# stay in registers while both operands stream past: per step, one row of b's panel is loaded and each
+# element of a's column is multiplied with it.
+
+cdef enum:
+    # Rows of a tile; the last tile of a panel is lower.
+    ROWS = 6
+    LAST_ROWS = 4
+
+cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
+                      Py_ssize_t a_step, const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row) noexcept nogil:
+    """c[rows, vectors] += a[rows, depth] b[depth, vectors], with c in registers meanwhile."""
+    cdef vreal acc[ROWS * 4]
+    cdef vreal b_now[4]
+    cdef Py_ssize_t k
+    cdef int m, v
+    for m in range(rows):
+        for v in range(vectors):
+            acc[4 * m + v] = vload(c + m * c_row + v * LANES)
+    for k in range(depth):
+        for v in range(vectors):
+            b_now[v] = vload(b + v * LANES)
+        for m in range(rows):
+            for v in range(vectors):
+                acc[4 * m + v] += a[m * a_row] * b_now[v]
+        a += a_step
+        b += b_row
+    for m in range(rows):
+        for v in range(vectors):
+            vstore(c + m * c_row + v * LANES, acc[4 * m + v])
+
+
+cdef inline void panel(const int vectors, Py_ssize_t M, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
+                       Py_ssize_t a_step, const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row) noexcept nogil:
+    """The tiles of one panel of c, from the top; rows that fill no tile are done one by one."""
+    cdef Py_ssize_t m = 0
+    while m + ROWS <= M:
+        tile(ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, b_row, c + m * c_row, c_row)
+        m += ROWS
+    if m + LAST_ROWS <= M:
+        tile(LAST_ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, b_row, c + m * c_row, c_row)
+        m += LAST_ROWS
+    while m < M:
+        tile(1, vectors, depth, a + m * a_row, a_row, a_step, b, b_row, c + m * c_row, c_row)
+        m += 1
+
+
+cdef inline void copy_rows(Py_ssize_t rows, Py_ssize_t count, const real* source, Py_ssize_t source_row,
+                           real* target, Py_ssize_t target_row) noexcept nogil:
+    cdef Py_ssize_t row
+    for row in range(rows):
+        copy_row(target + row * target_row, source + row * source_row, count)
+
+
+cdef void matmul(Py_ssize_t M, Py_ssize_t depth, Py_ssize_t cols, const real* a, Py_ssize_t a_row, Py_ssize_t a_step,
+                 const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row, real* work) noexcept nogil:
+    """c[M, cols] += a[M, depth] b[depth, cols], element [m, k] of a at m a_row + k a_step.
+
+    work: matmul_work(M, depth). Each element of c is one chain of multiply-adds over k, in order.
+    """
+    cdef Py_ssize_t start = 0, width, vectors, b_now_row, c_now_row
+    cdef const real* b_now
+    cdef real* c_now
+    cdef bint partial
+    work = aligned(work)
+    while start < cols:
+        width = min(<Py_ssize_t> VECTORS * LANES, cols - start)
+        vectors = (width + LANES - 1) // LANES
+        partial = vectors * LANES > width
+        b_now, b_now_row, c_now, c_now_row = b + start, b_row, c + start, c_row
+        if start + vectors * LANES > b_row:     # whole vectors would reach beyond the end of b
+            b_now, b_now_row = work, vectors * LANES
+            memset(work, 0, depth * b_now_row * sizeof(real))
+            copy_rows(depth, width, b + start, b_row, work, b_now_row)
+        if partial:                             # and beyond the rows of c
+            c_now, c_now_row = work + depth * VECTORS * LANES, vectors * LANES
+            copy_rows(M, width, c + start, c_row, c_now, c_now_row)
+        if VECTORS > 2 and vectors == 4:
+            panel(4, M, depth, a, a_row, a_step, b_now, b_now_row, c_now, c_now_row)
+        elif VECTORS > 2 and vectors == 3:
+            panel(3, M, depth, a, a_row, a_step, b_now, b_now_row, c_now, c_now_row)
+        elif vectors == 2:
+            panel(2, M, depth, a, a_row, a_step, b_now, b_now_row, c_now, c_now_row)
+        else:
+            panel(1, M, depth, a, a_row, a_step, b_now, b_now_row, c_now, c_now_row)
+        if partial:
+            copy_rows(M, width, c_now, c_now_row, c + start, c_row)
+        start += width
+
+
+cdef Py_ssize_t matmul_work(Py_ssize_t M, Py_ssize_t depth) noexcept nogil:
+    return (M + depth) * VECTORS * LANES + LANES
+
+
+cdef real* aligned(real* work) noexcept nogil:
+    """The first place from `work` on where vectors do not straddle two cache lines; up to a vector further."""
+    cdef Py_ssize_t size = LANES * sizeof(real)
+    return <real*> ((<Py_ssize_t> work + size - 1) // size * size)
+
+
+cdef Py_ssize_t whole_vectors(Py_ssize_t n) noexcept nogil:
+    """n rounded up to a multiple of LANES."""
+    return (n + LANES - 1) // LANES * LANES
+
+
+cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const real* a, const real* b,
+                      const real* bias, real* c, Py_ssize_t c_row) noexcept nogil:
+    """c[m, n] = bias[n] + a[m] . b[n] for one tile of c; rows of a and b are `depth` long."""
+    cdef vreal acc[2 * 4]
+    cdef vreal b_now[4]
+    cdef vreal a_now
+    cdef Py_ssize_t k, left
+    cdef int m, n
+    for m in range(rows * cols):
+        acc[m] = vset(0)
+    for k in range(depth // LANES):
+        for n in range(cols):
+            b_now[n] = vload(b + n * depth + k * LANES)
+        for m in range(rows):
+            a_now = vload(a + m * depth + k * LANES)
+            for n in range(cols):
+                acc[m * cols + n] += a_now * b_now[n]
+    k, left = depth - depth % LANES, depth % LANES
+    if left:
+        for n in range(cols):
+            b_now[n] = vload_part(b + n * depth + k, left)
+        for m in range(rows):
+            a_now = vload_part(a + m * depth + k, left)
+            for n in range(cols):
+                acc[m * cols + n] += a_now * b_now[n]
+    for m in range(rows):
+        for n in range(cols):
+            c[m * c_row + n] = bias[n] + vsum(acc[m * cols + n])

@@ -1,0 +1,80 @@
+"""Python threads over kernels that release the GIL.
+
+The pool is made when it is first needed, and forgotten in a forked child, whose copy would have no threads.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from lenet.errors import ConfigurationError, InputError
+
+T = TypeVar("T")
+_pool: ThreadPoolExecutor | None = None
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def resolve_n_jobs(n_jobs: int | None) -> int:
+    """Return the number of threads: `n_jobs`, or LENET_NUM_THREADS, or the cores; -1 means all cores."""
+    if n_jobs is None:
+        setting = os.environ.get("LENET_NUM_THREADS")
+        if not setting:
+            return _cores()
+        if not (setting.isdecimal() and int(setting) > 0):
+            raise ConfigurationError(f"LENET_NUM_THREADS={setting} is no number of threads: set it to 1 or more.")
+        return int(setting)
+    if n_jobs == -1:
+        return _cores()
+    if n_jobs < 1:
+        raise InputError(f"n_jobs is {n_jobs}: give 1 or more threads, -1 for all cores, or None for the default.")
+    return n_jobs
+
+
+def run_chunks(function: Callable[[slice], T], length: int, chunk: int, n_jobs: int | None) -> list[T]:
+    """Return function(slice) for each chunk of range(length), in order; the chunks run in up to n_jobs threads.
+
+    The calling thread works too. After an exception, KeyboardInterrupt among them, no further chunk is begun.
+    """
+    chunks = [slice(start, min(start + chunk, length)) for start in range(0, length, chunk)]
+    jobs = min(resolve_n_jobs(n_jobs), len(chunks))
+    if jobs <= 1:
+        return [function(each) for each in chunks]
+    results: dict[int, T] = {}
+    todo = deque(enumerate(chunks))     # popleft is atomic
+
+    def work() -> None:
+        while True:
+            try:
+                number, each = todo.popleft()
+            except IndexError:
+                return
+            results[number] = function(each)
+
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max(64, jobs), thread_name_prefix="lenet")
+    futures = [_pool.submit(work) for _ in range(jobs - 1)]
+    try:
+        work()
+    finally:
+        todo.clear()
+        for future in futures:
+            future.result()
+    return [results[number] for number in range(len(chunks))]

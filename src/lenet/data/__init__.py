@@ -1,0 +1,30 @@
+"""Sets of 28x28 images and their labels, from files, from OpenML or embedded.
+
+Nothing here touches the network except `load_mnist` and `load_fashion_mnist`, and those only when no folder and no
+earlier download has the set.
+
+Examples
+--------
+>>> from lenet.data import load
+>>> X_train, y_train, X_test, y_test = load("digits")
+>>> X_train.shape, y_test.shape
+((1438, 28, 28), (359,))
+"""
+
+from lenet.data.dataset import Dataset
+from lenet.data.digits import load_digits
+from lenet.data.idx import load_idx_folder, read_idx
+from lenet.data.npz import load_npz
+from lenet.data.openml import load_fashion_mnist, load_mnist
+from lenet.data.sources import load
+
+__all__ = [
+    "Dataset",
+    "load",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_idx_folder",
+    "load_mnist",
+    "load_npz",
+    "read_idx",
+]

@@ -1,0 +1,138 @@
+"""Sets in NumPy's own archive, `.npz`: a zip file with one array in each member."""
+
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.data.dataset import MAX_BYTES, SIDE, Dataset, checked, stratified_split
+from lenet.errors import DataError
+
+# In lower case, since Keras writes x_train where scikit-learn's habit is X_train.
+_FOUR = ("x_train", "y_train", "x_test", "y_test")
+_TWO = ("x", "y")
+
+
+def load_npz(path: str | os.PathLike[str]) -> Dataset:
+    """Read a set from an `.npz` file with arrays `X` and `y`, or `X_train`, `y_train`, `X_test` and `y_test`.
+
+    A small `x` is as good. From `X` and `y` alone, one image in seven of each class (MNIST's own proportion) is set
+    aside for testing, always the same ones.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Images of shape (n, 28, 28), (n, 784) or (n, 1, 28, 28): integers 0 to 255, or floats 0 to 1, which are
+        rounded to the nearest of 256 levels. Labels are integers of shape (n,).
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read or is damaged, an array is missing, of another type or shape or larger than
+        784,000,000 bytes, a pixel is out of range, or the set fails the checks of `load_idx_folder`. Object arrays
+        are refused, since only pickle could read them, and pickle runs what it reads.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> X, y = np.random.default_rng(0).random((70, 784)), np.arange(70) % 10
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "mine.npz")
+    ...     np.savez_compressed(path, X=X, y=y)
+    ...     dataset = load_npz(path)
+    >>> dataset.X_train.shape, dataset.X_test.shape, dataset.X_train.dtype
+    ((60, 28, 28), (10, 28, 28), dtype('uint8'))
+    """
+    path = Path(path)
+    arrays = _read_arrays(path)
+    source = str(path)
+    if len(arrays) == 2:
+        X, y = arrays
+        return stratified_split(_as_images(X, source), _as_labels(y, source), 7, source)
+    X_train, y_train, X_test, y_test = arrays
+    dataset = Dataset(
+        _as_images(X_train, source), _as_labels(y_train, source), _as_images(X_test, source), _as_labels(y_test, source)
+    )
+    return checked(dataset, source)
+
+
+def _read_arrays(path: Path) -> list[NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy").lower(): info for info in archive.infolist()}
+            names = next((names for names in (_FOUR, _TWO) if members.keys() >= set(names)), None)
+            if names is None:
+                found = ", ".join(sorted(members)[:10]) or "nothing"
+                raise DataError(f"{path} holds {found}: save it with X and y, or X_train, y_train, X_test and y_test.")
+            return [_read_array(archive, members[name], f"{name} in {path}") for name in names]
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): give the path of an .npz file.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        raise DataError(f"{path} is not a whole .npz file ({error}): make it again with numpy.savez.") from error
+
+
+def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> NDArray[Any]:
+    # numpy.load would allocate whatever a header claims; here the claim is compared with the file first. The other
+    # ways to compress, which NumPy never uses, cannot be unpacked by a limited amount.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{source} is compressed in a way that NumPy does not use: make it again with numpy.savez.")
+    with archive.open(info) as stream:
+        shape, order, dtype = _read_header(stream, source)
+        size = math.prod(shape) * dtype.itemsize
+        if stream.tell() + size != info.file_size:
+            raise DataError(
+                f"{source} claims {size} bytes of data and holds {info.file_size - stream.tell()}: "
+                "it is damaged, so make the file again with numpy.savez."
+            )
+        data = stream.read(size)
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:
+    try:
+        # Version 1.0 is what NumPy writes for plain numbers; the header of a later one may claim 4 GB.
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError("it is not version 1.0 of the format")
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise DataError(f"{source} is not an array that numpy.savez wrote: make the file again with it.") from error
+    if dtype.hasobject:
+        raise DataError(f"{source} holds Python objects, which are never unpickled: save it as an array of numbers.")
+    if dtype.kind not in "uif":
+        raise DataError(f"{source} is of type {dtype}: save it as integers or floats.")
+    # Each dimension by itself first: in a product, a zero would hide a huge one.
+    if not all(1 <= n <= MAX_BYTES for n in shape) or math.prod(shape) * dtype.itemsize > MAX_BYTES:
+        raise DataError(
+            f"{source} is of shape {shape} and type {dtype}: no dimension may be 0, and the whole may take at most "
+            f"{MAX_BYTES:,} bytes, so save fewer images, or save them as uint8."
+        )
+    return shape, "F" if is_fortran else "C", dtype
+
+
+def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
+    if X.shape[1:] not in ((SIDE, SIDE), (SIDE * SIDE,), (1, SIDE, SIDE)):
+        raise DataError(f"{source} has images of shape {X.shape}: give (n, 28, 28), (n, 784) or (n, 1, 28, 28).")
+    if X.dtype.kind == "f":
+        if not ((X >= 0) & (X <= 1)).all():  # so written, NaN fails too
+            raise DataError(f"{source} has float pixels outside 0 to 1, or NaN: divide by 255 or save them as uint8.")
+        X = np.rint(X * 255)
+    elif X.min() < 0 or X.max() > 255:
+        raise DataError(f"{source} has pixels from {X.min()} to {X.max()}: bring them to 0 (background) to 255 (ink).")
+    return X.reshape(-1, SIDE, SIDE).astype(np.uint8, order="C")
+
+
+def _as_labels(y: NDArray[Any], source: str) -> NDArray[np.int64]:
+    if y.ndim != 1 or y.dtype.kind not in "ui":
+        raise DataError(f"{source} has labels of shape {y.shape} and type {y.dtype}: give integers of shape (n,).")
+    return y.astype(np.int64)

@@ -1,0 +1,53 @@
+"""One name for a set, whatever it is: the words that the command line takes."""
+
+import os
+from pathlib import Path
+
+from lenet.data.dataset import Dataset
+from lenet.data.digits import load_digits
+from lenet.data.idx import load_idx_folder
+from lenet.data.npz import load_npz
+from lenet.data.openml import load_fashion_mnist, load_mnist
+from lenet.errors import DataError
+
+_BY_NAME = {"digits": load_digits, "mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
+
+
+def load(source: str | os.PathLike[str]) -> Dataset:
+    """Load the set that `source` names.
+
+    Parameters
+    ----------
+    source : str or path-like
+        `digits`, `mnist`, `fashion-mnist`, a folder of IDX files, or a file that ends in `.npz`. The three names
+        come first: a folder of such a name is given as `./mnist`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        When `source` is none of these, or its files are damaged.
+    DownloadError, ConfigurationError, MissingExtraError
+        As `load_mnist`.
+
+    Examples
+    --------
+    >>> load("digits").X_test.shape
+    (359, 28, 28)
+    >>> load("digitz")
+    Traceback (most recent call last):
+    lenet.errors.DataError: 'digitz' is no set of images: give digits, mnist, fashion-mnist, a folder of IDX files or \
+a FILE.npz.
+    """
+    name = os.fspath(source)
+    if name in _BY_NAME:
+        return _BY_NAME[name]()
+    path = Path(name)
+    if path.is_dir():
+        return load_idx_folder(path)
+    if path.suffix.lower() == ".npz":
+        return load_npz(path)
+    raise DataError(f"{name!r} is no set of images: give {', '.join(_BY_NAME)}, a folder of IDX files or a FILE.npz.")

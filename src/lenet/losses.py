@@ -1,0 +1,78 @@
+"""Softmax, its cross-entropy and the gradient of that."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    """Return the logarithm of the softmax of each row.
+
+    It is computed without softmax itself, which underflows: far-off classes keep their finite logarithm.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, num_classes)
+
+    Returns
+    -------
+    ndarray of the same shape and dtype
+
+    Examples
+    --------
+    >>> log_softmax(np.array([[0.0, -1000.0]]))
+    array([[    0., -1000.]])
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
+    log_probabilities: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_probabilities
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    """Return the softmax of each row: probabilities that sum to 1.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, num_classes)
+
+    Returns
+    -------
+    ndarray of the same shape and dtype, in [0, 1]
+
+    Examples
+    --------
+    >>> softmax(np.array([[0.0, 0.0]]))
+    array([[0.5, 0.5]])
+    """
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    probabilities: NDArray[Any] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def cross_entropy(logits: NDArray[Any], y: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return each image's cross-entropy, and the gradient of their sum.
+
+    With p = softmax(logits) and t the one-hot target, the loss is -log p[y] and its gradient p - t.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, num_classes)
+    y : ndarray of int64, shape (n,)
+
+    Returns
+    -------
+    losses : ndarray of shape (n,), in nats
+    dlogits : ndarray of shape (n, num_classes)
+
+    Examples
+    --------
+    >>> losses, dlogits = cross_entropy(np.array([[0.0, 0.0]]), np.array([1]))
+    >>> losses.round(4), dlogits
+    (array([0.6931]), array([[ 0.5, -0.5]]))
+    """
+    rows = np.arange(len(y))
+    log_probabilities = log_softmax(logits)
+    dlogits = np.exp(log_probabilities)
+    dlogits[rows, y] -= 1
+    return -log_probabilities[rows, y], dlogits

@@ -1,0 +1,426 @@
+"""LeNet-5: the architecture as a list, and what is done with it."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from lenet import _checks
+from lenet._flat import FlatDict
+from lenet._kernels import kernels
+from lenet._threads import run_chunks
+from lenet.errors import InputError, InputTypeError, WeightsError
+from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, Sigmoid
+from lenet.losses import cross_entropy, softmax
+
+Array = NDArray[Any]
+
+# Images of a piece of work. The pieces do not depend on the number of threads, so neither do results:
+# gradients are added piece by piece, in order.
+PREDICT_CHUNK = 64
+TRAIN_CHUNK = 16
+
+
+def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> list[tuple[str, list[Layer]]]:
+    """Return the stages of LeNet-5 under the paper's names, each with its layers."""
+    return [  # the input:                                             (1, 28, 28)
+        ("c1", [Conv2d(1, 6, 5, 2, dtype, rng), Sigmoid(dtype)]),  # (6, 28, 28)
+        ("s2", [AvgPool2d(2, 2, dtype)]),  # (6, 14, 14)
+        ("c3", [Conv2d(6, 16, 5, 0, dtype, rng), Sigmoid(dtype)]),  # (16, 10, 10)
+        ("s4", [AvgPool2d(2, 2, dtype)]),  # (16, 5, 5)
+        ("c5", [Conv2d(16, 120, 5, 0, dtype, rng), Sigmoid(dtype), Flatten(dtype)]),  # (120,)
+        ("f6", [Linear(120, 84, dtype, rng), Sigmoid(dtype)]),  # (84,)
+        ("output", [Linear(84, num_classes, dtype, rng)]),  # (10,)
+    ]
+
+
+class LeNet5:
+    """LeNet-5 with sigmoids and average pooling.
+
+    Predicting changes nothing in the model, so threads may share one; training and loading weights change
+    it, and nothing else may use it meanwhile.
+
+    Parameters
+    ----------
+    seed : int, optional
+        The seed of the initial weights, Xavier uniform; fresh entropy by default.
+    dtype : float32 or float64, default float32
+        Of the parameters and of all that is computed.
+    num_classes : int, default 10
+        The length of the output, at least 2.
+
+    Attributes
+    ----------
+    parameters : dict of str to ndarray
+        The parameters themselves, views of one flat vector: "c1.weight" (6, 1, 5, 5), "c1.bias" (6,), and so
+        on to "output.bias". `state_dict` returns copies.
+    mean, std : float
+        Pixels in [0, 1] enter the network as (x - mean) / std. 0 and 1 at first; training sets them.
+    metadata : dict of str to str
+        Facts about the model that its file carries.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If dtype or num_classes is none of those.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998,
+    section II.B.
+
+    Examples
+    --------
+    >>> model = LeNet5(seed=0)
+    >>> sum(parameter.size for parameter in model.parameters.values())
+    61706
+    >>> model.predict(np.zeros((3, 28, 28), np.uint8)).shape
+    (3,)
+    """
+
+    def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
+        kernels(np.dtype(dtype))  # refuses other types
+        self.dtype = np.dtype(dtype)
+        self.num_classes = _checks.positive(num_classes, "num_classes")
+        if self.num_classes < 2:
+            raise InputError(f"num_classes is {num_classes}, and at least 2 are wanted.")
+        self.mean, self.std = 0.0, 1.0
+        self.metadata: dict[str, str] = {}
+        self.stages = architecture(self.num_classes, self.dtype, np.random.default_rng(seed))
+        initial = {f"{name}.{key}": value for name, layer in self._layers() for key, value in layer.parameters.items()}
+        self.parameters = FlatDict({name: value.shape for name, value in initial.items()}, self.dtype)
+        self.parameters.update(initial)
+        for name, layer in self._layers():
+            layer.parameters = _of_layer(self.parameters, name, layer)
+
+    def __repr__(self) -> str:
+        return f"LeNet5(dtype={self.dtype.name}, num_classes={self.num_classes})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {"mean": self.mean, "std": self.std, "metadata": dict(self.metadata)}
+        return _rebuild, (self.dtype.name, self.num_classes, self.parameters.flat.copy(), facts)
+
+    def _layers(self) -> Iterable[tuple[str, Layer]]:
+        return ((name, layer) for name, layers in self.stages for layer in layers)
+
+    # ---- predicting ------------------------------------------------------------------------------------
+
+    def logits(self, x: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """Return the output layer's sums, before softmax.
+
+        Parameters
+        ----------
+        x : array_like of shape (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image
+            uint8 from 0, background, to 255, ink; or floating in [0, 1]. Any strides and byte order.
+        n_jobs : int, optional
+            Threads to use: LENET_NUM_THREADS or all cores by default. It does not change the result, nor
+            does cutting a batch into parts.
+
+        Returns
+        -------
+        ndarray of shape (n, num_classes), of the model's dtype
+
+        Raises
+        ------
+        InputError
+            If x has another shape, or pixels outside of [0, 1] or NaN.
+        InputTypeError
+            If x is neither uint8 nor floating.
+
+        Examples
+        --------
+        >>> LeNet5(seed=0).logits(np.zeros((28, 28))).shape
+        (1, 10)
+        """
+        x = _checks.images(x)
+        out = np.empty((len(x), self.num_classes), self.dtype)
+
+        def chunk_logits(chunk: slice) -> None:
+            y = self._input(x[chunk])
+            for _, layer in self._layers():
+                y, _ = layer.forward(y)
+            out[chunk] = y
+
+        run_chunks(chunk_logits, len(x), PREDICT_CHUNK, n_jobs)
+        return out
+
+    def predict_proba(self, x: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """Return each class's probability, the softmax of the logits.
+
+        Parameters
+        ----------
+        x, n_jobs
+            As for `logits`, with the same errors.
+
+        Returns
+        -------
+        ndarray of shape (n, num_classes), each row adding up to 1
+
+        Examples
+        --------
+        >>> float(LeNet5(seed=0).predict_proba(np.zeros((28, 28))).sum().round(6))
+        1.0
+        """
+        return softmax(self.logits(x, n_jobs=n_jobs))
+
+    def predict(self, x: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
+        """Return the likeliest class of each image.
+
+        Parameters
+        ----------
+        x, n_jobs
+            As for `logits`, with the same errors.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+
+        Examples
+        --------
+        >>> import lenet
+        >>> digits = lenet.data.load_digits()
+        >>> lenet.load_pretrained("mnist").predict(digits.X_test[:3]).tolist() == digits.y_test[:3].tolist()
+        True
+        """
+        return self.logits(x, n_jobs=n_jobs).argmax(axis=1)
+
+    def activations(self, x: ArrayLike) -> dict[str, Array]:
+        """Return every stage's output under the paper's name.
+
+        Parameters
+        ----------
+        x
+            As for `logits`, with the same errors.
+
+        Returns
+        -------
+        dict of str to ndarray
+            "input" (n, 1, 28, 28), standardised; "c1" (n, 6, 28, 28), after its sigmoid; "s2" (n, 6, 14, 14);
+            "c3" (n, 16, 10, 10); "s4" (n, 16, 5, 5); "c5" (n, 120); "f6" (n, 84); "output" (n, num_classes),
+            the logits.
+
+        Examples
+        --------
+        >>> LeNet5(seed=0).activations(np.zeros((28, 28)))["s4"].shape
+        (1, 16, 5, 5)
+        """
+        y = self._input(_checks.images(x))
+        outputs = {"input": y}
+        for name, layers in self.stages:
+            for layer in layers:
+                y, _ = layer.forward(y)
+            outputs[name] = y
+        return outputs
+
+    def _input(self, x: Array) -> Array:
+        """Return checked images as the standardised input of C1."""
+        y = _checks.pixels(x, self.dtype)
+        y -= self.dtype.type(self.mean)
+        y *= self.dtype.type(1 / self.std)
+        return y
+
+    # ---- learning --------------------------------------------------------------------------------------
+
+    def loss_and_gradients(
+        self, x: ArrayLike, y: ArrayLike, *, n_jobs: int | None = None
+    ) -> tuple[float, dict[str, Array]]:
+        """Return the mean cross-entropy of a batch, and its gradient by every parameter.
+
+        Parameters
+        ----------
+        x, n_jobs
+            As for `logits`.
+        y : array_like of int, shape (n,)
+            Labels in 0 .. num_classes - 1.
+
+        Returns
+        -------
+        loss : float
+            In nats.
+        gradients : dict of str to ndarray
+            Under the parameters' names and in their shapes.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As `logits` does; if y does not fit x and the classes; if the batch is empty.
+
+        Examples
+        --------
+        >>> loss, gradients = LeNet5(seed=0).loss_and_gradients(np.zeros((2, 28, 28)), [3, 5])
+        >>> gradients["c1.weight"].shape
+        (6, 1, 5, 5)
+        """
+        x = _checks.images(x)
+        labels = _checks.labels(y, len(x), self.num_classes)
+        if len(x) == 0:
+            raise InputError("The batch is empty, and its mean loss is undefined: pass at least one image.")
+        losses, _, gradients = self.learn(x, labels, n_jobs=n_jobs)
+        return float(losses.mean()), gradients
+
+    def learn(
+        self,
+        x: Array,
+        y: NDArray[np.int64],
+        *,
+        n_jobs: int | None = None,
+        prepare: Callable[[Array, slice], Array] | None = None,
+    ) -> tuple[NDArray[np.float64], Array, FlatDict]:
+        """Run a checked batch forwards and backwards: what the training loop needs, in one pass.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, 28, 28)
+        y : ndarray of int64, shape (n,)
+        n_jobs : int, optional
+        prepare : callable, optional
+            Given a part of x and its place in the batch, returns the images to learn from.
+
+        Returns
+        -------
+        losses : ndarray of float64, shape (n,)
+        logits : ndarray of shape (n, num_classes)
+        gradients : FlatDict
+            Of the mean loss.
+        """
+        logits = np.empty((len(x), self.num_classes), self.dtype)
+        losses = np.empty(len(x))
+
+        def chunk_gradients(chunk: slice) -> FlatDict:
+            images = x[chunk] if prepare is None else prepare(x[chunk], chunk)
+            outputs, saved = self._forward(images)
+            chunk_losses, dlogits = cross_entropy(outputs, y[chunk])
+            logits[chunk], losses[chunk] = outputs, chunk_losses
+            return self._backward(dlogits / self.dtype.type(len(x)), saved)
+
+        parts = run_chunks(chunk_gradients, len(x), TRAIN_CHUNK, n_jobs)
+        gradients = parts[0]
+        for part in parts[1:]:
+            gradients.flat += part.flat
+        return losses, logits, gradients
+
+    def _forward(self, x: Array) -> tuple[Array, list[Any]]:
+        """Return the logits, and what each layer keeps for the way back."""
+        y, saved = self._input(x), []
+        for _, layer in self._layers():
+            y, kept = layer.forward(y)
+            saved.append(kept)
+        return y, saved
+
+    def _backward(self, dlogits: Array, saved: list[Any]) -> FlatDict:
+        """Return the gradients by the parameters; the one by the image is not needed."""
+        gradients = FlatDict(self.parameters.shapes, self.dtype)
+        layers = list(self._layers())
+        dy = dlogits
+        for number in reversed(range(len(layers))):
+            name, layer = layers[number]
+            dy = layer.backward(dy, saved[number], _of_layer(gradients, name, layer), input_gradient=number > 0)
+        return gradients
+
+    # ---- weights ---------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return a copy of every parameter under its name.
+
+        Examples
+        --------
+        >>> list(LeNet5(seed=0).state_dict())[:2]
+        ['c1.weight', 'c1.bias']
+        """
+        return {name: value.copy() for name, value in self.parameters.items()}
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Copy parameters in; either all of them, or, after an error, none.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+            Under the names and in the shapes of `parameters`, finite.
+
+        Raises
+        ------
+        WeightsError
+            If names are missing or unknown, or a shape or a number does not fit.
+
+        Examples
+        --------
+        >>> a, b = LeNet5(seed=0), LeNet5(seed=1)
+        >>> b.load_state_dict(a.state_dict())
+        """
+        if not isinstance(state, Mapping):
+            raise InputTypeError(f"state is a {type(state).__name__}, and a mapping of names to arrays is wanted.")
+        missing, unknown = self.parameters.keys() - state.keys(), state.keys() - self.parameters.keys()
+        if missing or unknown:
+            raise WeightsError(
+                f"The weights lack {_listed(missing)} and have {_listed(unknown)} besides: those of LeNet-5 are "
+                f"{', '.join(self.parameters)}."
+            )
+        new = {}
+        for name, parameter in self.parameters.items():
+            value = np.asarray(state[name])
+            if value.shape != parameter.shape or value.dtype.kind not in "fiu":
+                raise WeightsError(
+                    f"{name} is {value.dtype} of shape {value.shape}; wanted: {self.dtype} of shape {parameter.shape}."
+                )
+            new[name] = value.astype(self.dtype)
+            if not np.isfinite(new[name]).all():
+                raise WeightsError(f"{name} holds numbers that are not finite: the weights are damaged.")
+        self.parameters.update(new)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a safetensors file; one that was there is replaced whole or left alone.
+
+        Raises
+        ------
+        SaveError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import lenet, tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "model.safetensors")
+        >>> LeNet5(seed=0).save(path)
+        >>> lenet.load(path)
+        LeNet5(dtype=float32, num_classes=10)
+        """
+        from lenet.weights import save
+
+        save(self, path)
+
+    def summary(self) -> None:
+        """Print the table of the network: stages, output shapes, parameters.
+
+        Examples
+        --------
+        >>> LeNet5().summary()  # doctest: +ELLIPSIS
+        Stage   Layers ...
+        """
+        shape: tuple[int, ...] = (1, _checks.SIDE, _checks.SIDE)
+        row = "{:<7} {:<53} {:<12} {:>10}".format
+        print(row("Stage", "Layers", "Output", "Parameters"))
+        print(row("input", "", str(shape), ""))
+        for name, layers in self.stages:
+            for layer in layers:
+                shape = layer.output_shape(shape)
+            count = sum(value.size for layer in layers for value in layer.parameters.values())
+            print(row(name, ", ".join(map(repr, layers)), str(shape), f"{count:,}" if count else ""))
+        print(row("total", "", "", f"{self.parameters.flat.size:,}"))
+
+
+def _of_layer(values: Mapping[str, Array], name: str, layer: Layer) -> dict[str, Array]:
+    """Return the arrays of one layer from those of the model: those under "c1.weight" as "weight"."""
+    return {key: values[f"{name}.{key}"] for key in layer.parameters}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(map(str, names))) or "none"
+
+
+def _rebuild(dtype: str, num_classes: int, flat: Array, facts: dict[str, Any]) -> LeNet5:
+    """Make the model again that __reduce__ took apart."""
+    model = LeNet5(seed=0, dtype=dtype, num_classes=num_classes)
+    model.parameters.flat[...] = flat
+    model.mean, model.std, model.metadata = facts["mean"], facts["std"], dict(facts["metadata"])
+    return model

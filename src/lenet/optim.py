@@ -1,0 +1,156 @@
+"""Stochastic gradient descent with momentum, and schedules of the learning rate."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._flat import FlatDict
+from lenet.errors import InputError
+from lenet.model import LeNet5
+
+Schedule = Callable[[int], float]
+
+
+class SGD:
+    """Stochastic gradient descent.
+
+    With gradient g, velocity v and parameter p, a step is g += weight_decay p; v = momentum v + g; p -= lr v.
+
+    Parameters
+    ----------
+    model : LeNet5
+        Its parameters are changed in place.
+    lr : float
+        Learning rate, at least 0; it may be changed between steps.
+    momentum : float, default 0
+        In [0, 1).
+    weight_decay : float, default 0
+        At least 0; biases decay too.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> model = LeNet5(seed=0)
+    >>> sgd = SGD(model, lr=0.1, momentum=0.9)
+    >>> x, y = np.zeros((2, 28, 28)), np.array([3, 5])
+    >>> before, gradients = model.loss_and_gradients(x, y)
+    >>> sgd.step(gradients)
+    >>> model.loss_and_gradients(x, y)[0] < before
+    True
+    """
+
+    def __init__(self, model: LeNet5, lr: float, momentum: float = 0.0, weight_decay: float = 0.0):
+        for name, value, fits in (
+            ("lr", lr, 0 <= lr < math.inf),
+            ("momentum", momentum, 0 <= momentum < 1),
+            ("weight_decay", weight_decay, 0 <= weight_decay < math.inf),
+        ):
+            if not fits:
+                raise InputError(f"{name} is {value}: wanted is at least 0{', below 1' if name == 'momentum' else ''}.")
+        self.model = model
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.velocity: NDArray[Any] = np.zeros_like(model.parameters.flat)
+        self._scratch: NDArray[Any] = np.empty_like(model.parameters.flat)
+
+    def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
+        """Change the parameters by one step.
+
+        Parameters
+        ----------
+        gradients : mapping of str to ndarray
+            As `LeNet5.loss_and_gradients` returns them.
+
+        Raises
+        ------
+        InputError
+            If the names are not those of the parameters, or a shape does not fit.
+        """
+        parameters = self.model.parameters.flat
+        self.velocity *= self.momentum
+        self.velocity += self._flat(gradients)
+        if self.weight_decay:
+            np.multiply(parameters, self.weight_decay, out=self._scratch)
+            self.velocity += self._scratch
+        np.multiply(self.velocity, self.lr, out=self._scratch)
+        parameters -= self._scratch
+
+    def _flat(self, gradients: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        shapes = self.model.parameters.shapes
+        if isinstance(gradients, FlatDict) and gradients.shapes == shapes:
+            return gradients.flat
+        if gradients.keys() != shapes.keys():
+            raise InputError(f"The gradients are named {', '.join(gradients)}; wanted: {', '.join(shapes)}.")
+        for name, shape in shapes.items():
+            if np.shape(gradients[name]) != shape:
+                raise InputError(f"The gradient {name} has shape {np.shape(gradients[name])}; wanted: {shape}.")
+        return np.concatenate([np.ravel(gradients[name]) for name in shapes])
+
+
+def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """Return a schedule that stays at `lr`.
+
+    Every schedule takes the peak learning rate, the steps of the whole training and those of an epoch, and
+    returns a function from the step's number, from 0 on, to its learning rate.
+
+    Examples
+    --------
+    >>> constant(0.01, 100, 10)(99)
+    0.01
+    """
+    return lambda step: lr
+
+
+def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """Return a schedule that rises linearly to `lr` over the first fifth, then falls to 0 as a half cosine.
+
+    After Smith and Topin, "Super-convergence", 2018.
+
+    Examples
+    --------
+    >>> schedule = one_cycle(0.5, 100, 10)
+    >>> [round(schedule(step), 3) for step in (0, 19, 59, 99)]
+    [0.025, 0.5, 0.255, 0.0]
+    """
+    warm_up = max(1, round(0.2 * total_steps))
+
+    def schedule(step: int) -> float:
+        if step < warm_up:
+            return lr * (step + 1) / warm_up
+        progress = (step - warm_up + 1) / max(1, total_steps - warm_up)
+        return lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    return schedule
+
+
+def paper_steps(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """Return the 1998 paper's schedule (section III.B), as fractions of its first rate.
+
+    Two passes at `lr`, three at 2/5 of it, three at 1/5, four at 1/10, and 1/50 from then on.
+
+    Examples
+    --------
+    >>> schedule = paper_steps(0.0005, 200, 10)
+    >>> [round(schedule(10 * epoch), 6) for epoch in (0, 2, 5, 8, 12)]
+    [0.0005, 0.0002, 0.0001, 5e-05, 1e-05]
+    """
+    passes = ((2, 1.0), (5, 0.4), (8, 0.2), (12, 0.1))
+
+    def schedule(step: int) -> float:
+        epoch = step // steps_per_epoch
+        return lr * next((factor for end, factor in passes if epoch < end), 0.02)
+
+    return schedule
+
+
+SCHEDULES: dict[str, Callable[[float, int, int], Schedule]] = {
+    "constant": constant,
+    "one_cycle": one_cycle,
+    "paper_steps": paper_steps,
+}

@@ -1,0 +1,97 @@
+"""Ways to train that are known to work, by name."""
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from lenet.errors import InputError
+from lenet.optim import SCHEDULES
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Parameters
+    ----------
+    name : str
+    epochs : int
+        Passes over the training images.
+    batch_size : int
+        Images a step of SGD.
+    lr : float
+        The learning rate, or its peak where the schedule changes it.
+    momentum, weight_decay : float
+        As for `SGD`.
+    schedule : {"constant", "one_cycle", "paper_steps"}
+    standardise : bool
+        Whether the network sees (x - mean) / std of the training pixels instead of x in [0, 1].
+    distort : bool
+        Whether each image is put through a new random affine map in each epoch.
+    validation : float
+        The part of the training images that is held out to choose the best epoch by; 0 for none.
+    patience : int, optional
+        Stop after so many epochs in which the validation split did not improve; None goes on to the end.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    standardise: bool = True
+    distort: bool = False
+    validation: float = 0.0
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("lr", 0 < self.lr < math.inf, "above 0"),
+            ("momentum", 0 <= self.momentum < 1, "from 0 to below 1"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0"),
+            ("schedule", self.schedule in SCHEDULES, "one of " + ", ".join(SCHEDULES)),
+            ("validation", 0 <= self.validation < 1, "from 0 to below 1"),
+            ("patience", self.patience is None or self.patience >= 1, "at least 1"),
+        )
+        for name, fits, wanted in checks:
+            if not fits:
+                raise InputError(f"{name} is {getattr(self, name)}; wanted: {wanted}.")
+        if self.patience is not None and not self.validation:
+            raise InputError("patience needs a validation split: give validation, such as 0.1.")
+
+    def with_changes(self, **changes: Any) -> "Recipe":
+        """Return the recipe with those of `changes` that are not None.
+
+        Examples
+        --------
+        >>> RECIPES["default"].with_changes(epochs=3, lr=None).epochs
+        3
+        """
+        names = {field.name for field in fields(self)}
+        return replace(self, **{name: value for name, value in changes.items() if name in names and value is not None})
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("seed", epochs=5, batch_size=4, lr=0.01, standardise=False),
+        Recipe("default", epochs=12, batch_size=64, lr=0.5, momentum=0.9, schedule="one_cycle", validation=1 / 30),
+        Recipe(
+            "distorted",
+            epochs=60,
+            batch_size=32,
+            lr=0.1,
+            momentum=0.9,
+            schedule="one_cycle",
+            distort=True,
+            validation=1 / 12,
+        ),
+        Recipe(
+            "small", epochs=80, batch_size=16, lr=0.1, momentum=0.9, schedule="one_cycle", distort=True, validation=0.1
+        ),
+    )
+}

@@ -1,0 +1,339 @@
+"""The epoch loop. It returns a history and prints nothing; callers are told of each step and epoch.
+
+All that is random is drawn from the seed and the epoch's number alone, so that training can go on from any
+step: a state is the parameters, the velocity, and where the epoch stands.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet.data.distortions import distort, random_affine
+from lenet.errors import InputError, LenetError
+from lenet.losses import cross_entropy
+from lenet.model import LeNet5
+from lenet.optim import SCHEDULES, SGD
+from lenet.recipes import RECIPES, Recipe
+
+
+class DivergedError(LenetError, ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass
+class Epoch:
+    """What one epoch came to: a row of the history.
+
+    `loss` and `accuracy` are means over the training images as they were learnt from, so each was judged by
+    the weights of its own step. `val_loss` and `val_accuracy` are of the validation split after the epoch,
+    None without one.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    images_per_second: float
+    seconds: float
+
+    def score(self) -> tuple[float, float]:
+        """Return what the best epoch is chosen by: validation accuracy, then loss; later ones if there is none."""
+        if self.val_accuracy is None or self.val_loss is None:
+            return float(self.epoch), 0.0
+        return self.val_accuracy, -self.val_loss
+
+
+@dataclass
+class State:
+    """Where a training stands between two steps: all that it takes to go on to the same bits."""
+
+    parameters: NDArray[Any]
+    velocity: NDArray[Any]
+    best_parameters: NDArray[Any]
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seconds: float = 0.0
+    best_epoch: int = 0
+    history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch under way, from 1 on."""
+        return len(self.history) + 1
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything but the arrays, for a file."""
+        return {
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "correct": self.correct,
+            "seconds": self.seconds,
+            "best_epoch": self.best_epoch,
+            "history": [asdict(row) for row in self.history],
+        }
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images to learn from and images to judge by."""
+
+    X: NDArray[Any]
+    y: NDArray[np.int64]
+    X_val: NDArray[Any]
+    y_val: NDArray[np.int64]
+
+
+def split(X: NDArray[Any], y: NDArray[np.int64], validation: float, seed: int) -> Split:
+    """Hold out a part of the images, drawn at random from each class in proportion.
+
+    Examples
+    --------
+    >>> parts = split(np.zeros((20, 28, 28)), np.arange(20) % 2, validation=0.2, seed=0)
+    >>> len(parts.X), np.bincount(parts.y_val).tolist()
+    (16, [2, 2])
+    """
+    held_out = np.zeros(len(y), bool)
+    if validation:
+        rng = np.random.default_rng([seed, 0])
+        for label in np.unique(y):
+            members = rng.permutation(np.flatnonzero(y == label))
+            held_out[members[: round(validation * len(members))]] = True
+        if held_out.all() or not held_out.any():
+            raise InputError(
+                f"{len(y)} images cannot be split with validation={validation:g}: give more images, or validation=0."
+            )
+    if not held_out.any():
+        return Split(X, y, X[:0], y[:0])
+    return Split(X[~held_out], y[~held_out], X[held_out], y[held_out])
+
+
+def evaluate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None = None) -> tuple[float, float]:
+    """Return the mean cross-entropy and the accuracy over images.
+
+    Parameters
+    ----------
+    model : LeNet5
+    X, y, n_jobs
+        As for `LeNet5.loss_and_gradients`.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    accuracy : float
+        In [0, 1].
+
+    Raises
+    ------
+    InputError, InputTypeError
+        As `LeNet5.loss_and_gradients` does.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> digits = lenet.data.load_digits()
+    >>> loss, accuracy = evaluate(lenet.load_pretrained("mnist"), digits.X_test, digits.y_test)
+    >>> accuracy > 0.8
+    True
+    """
+    images = _checks.images(X)
+    labels = _checks.labels(y, len(images), model.num_classes)
+    if not len(images):
+        raise InputError("There are no images to evaluate: pass at least one.")
+    logits = model.logits(images, n_jobs=n_jobs)
+    losses, _ = cross_entropy(logits, labels)
+    return float(losses.mean(dtype=np.float64)), float((logits.argmax(axis=1) == labels).mean())
+
+
+def train(
+    model: LeNet5,
+    X: ArrayLike,
+    y: ArrayLike,
+    recipe: Recipe | str = "default",
+    *,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    state: State | None = None,
+    on_step: Callable[[State], bool] | None = None,
+    on_epoch: Callable[[State], None] | None = None,
+) -> State:
+    """Train a model in place; it ends with the weights of its best epoch.
+
+    Parameters
+    ----------
+    model : LeNet5
+        Its weights are where training starts, and it may not be used otherwise meanwhile.
+    X, y
+        Images and labels, as for `LeNet5.loss_and_gradients`; at least one.
+    recipe : Recipe or str, default "default"
+        A recipe or the name of one in `lenet.recipes.RECIPES`.
+    seed : int, default 0
+        Of the order of the images, the distortions and the validation split, at least 0. The same seed gives
+        the same bits, whatever the number of threads.
+    n_jobs : int, optional
+        Threads: LENET_NUM_THREADS or all cores by default.
+    state : State, optional
+        Go on from here, with the same arguments otherwise.
+    on_step : callable, optional
+        Called after each step; if it returns True, training stops there, and the state that is returned can
+        be gone on from.
+    on_epoch : callable, optional
+        Called after each epoch.
+
+    Returns
+    -------
+    State
+        Its `history` has a row an epoch.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If X and y are not what `LeNet5.loss_and_gradients` takes, are empty, or too few to split.
+    DivergedError
+        If the loss is no longer finite.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> X, y, _, _ = lenet.data.load_digits()
+    >>> recipe = lenet.recipes.RECIPES["small"].with_changes(epochs=1)
+    >>> state = train(lenet.LeNet5(seed=0), X[:200], y[:200], recipe)
+    >>> len(state.history)
+    1
+    """
+    recipe = recipe_named(recipe)
+    images = _checks.images(X)
+    labels = _checks.labels(y, len(images), model.num_classes)
+    if not len(images):
+        raise InputError("The training set is empty: pass at least one image.")
+    if seed < 0:
+        raise InputError(f"seed is {seed}: give 0 or more.")
+    parts = split(images, labels, recipe.validation, seed)
+    if state is None:
+        model.mean, model.std = standardisation(parts.X) if recipe.standardise else (0.0, 1.0)
+        flat = model.parameters.flat
+        state = State(flat, np.zeros_like(flat), flat.copy())
+    loop = _Loop(model, parts, recipe, seed, n_jobs, state)
+    while state.epoch <= recipe.epochs and not _out_of_patience(state, recipe):
+        if not loop.run_epoch(on_step):
+            return state
+        if on_epoch is not None:
+            on_epoch(state)
+    model.parameters.flat[...] = state.best_parameters
+    return state
+
+
+def recipe_named(recipe: Recipe | str) -> Recipe:
+    """Return the recipe of a name, or the recipe itself."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe not in RECIPES:
+        raise InputError(f"There is no recipe {recipe!r}: choose from {', '.join(RECIPES)}.")
+    return RECIPES[recipe]
+
+
+def standardisation(X: NDArray[Any]) -> tuple[float, float]:
+    """Return the mean and the standard deviation of the pixels in [0, 1]; 0 and 1 where all are alike.
+
+    Examples
+    --------
+    >>> standardisation(np.array([[[0, 255]]], np.uint8))
+    (0.5, 0.5)
+    """
+    if X.dtype == np.uint8:  # exactly, from the counts
+        counts = np.bincount(X.reshape(-1), minlength=256)
+        values = np.arange(256) / 255
+        mean = float(counts @ values / counts.sum())
+        std = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
+    else:
+        mean, std = float(X.mean(dtype=np.float64)), float(X.std(dtype=np.float64))
+    return (mean, std) if std > 0 else (0.0, 1.0)
+
+
+def _out_of_patience(state: State, recipe: Recipe) -> bool:
+    return recipe.patience is not None and len(state.history) - state.best_epoch >= recipe.patience
+
+
+class _Loop:
+    """One training: its data, its optimiser, and the state that they move on."""
+
+    def __init__(
+        self, model: LeNet5, parts: Split, recipe: Recipe, seed: int, n_jobs: int | None, state: State
+    ):
+        self.model, self.parts, self.recipe, self.seed, self.n_jobs, self.state = (
+            model, parts, recipe, seed, n_jobs, state,
+        )  # fmt: skip
+        self.steps_per_epoch = math.ceil(len(parts.X) / recipe.batch_size)
+        total_steps = recipe.epochs * self.steps_per_epoch
+        self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
+        self.sgd = SGD(model, recipe.lr, recipe.momentum, recipe.weight_decay)
+        model.parameters.flat[...] = state.parameters
+        self.sgd.velocity[...] = state.velocity
+        state.parameters, state.velocity = model.parameters.flat, self.sgd.velocity
+
+    def run_epoch(self, on_step: Callable[[State], bool] | None) -> bool:
+        """Run what is left of the epoch under way; return whether it was finished."""
+        state, n = self.state, len(self.parts.X)
+        rng = np.random.default_rng([self.seed, state.epoch])
+        order = rng.permutation(n)
+        maps = random_affine(n, rng) if self.recipe.distort else None
+        began, spent_before, images_before = time.perf_counter(), state.seconds, state.step * self.recipe.batch_size
+        for step in range(state.step, self.steps_per_epoch):
+            batch = slice(step * self.recipe.batch_size, min((step + 1) * self.recipe.batch_size, n))
+            self._step(order[batch], None if maps is None else maps[batch])
+            state.seconds = spent_before + time.perf_counter() - began
+            if on_step is not None and on_step(state) and state.step < self.steps_per_epoch:
+                return False
+        self._close_epoch((n - images_before) / max(1e-9, time.perf_counter() - began))
+        return True
+
+    def _step(self, batch: NDArray[np.int64], maps: NDArray[np.float64] | None) -> None:
+        state = self.state
+        X, y = self.parts.X[batch], self.parts.y[batch]
+        losses, logits, gradients = self.model.learn(
+            X,
+            y,
+            n_jobs=self.n_jobs,
+            prepare=None if maps is None else lambda images, part: distort(images, maps[part]),
+        )
+        loss_sum = float(losses.sum())
+        if not math.isfinite(loss_sum):
+            raise DivergedError(
+                f"The loss is not finite at step {state.step} of epoch {state.epoch}: "
+                f"lr={self.recipe.lr:g} is too high, try a tenth of it."
+            )
+        self.sgd.lr = self.schedule((state.epoch - 1) * self.steps_per_epoch + state.step)
+        self.sgd.step(gradients)
+        state.loss_sum += loss_sum
+        state.correct += int((logits.argmax(axis=1) == y).sum())
+        state.step += 1
+
+    def _close_epoch(self, images_per_second: float) -> None:
+        state, parts = self.state, self.parts
+        val_loss, val_accuracy = None, None
+        if len(parts.X_val):
+            val_loss, val_accuracy = evaluate(self.model, parts.X_val, parts.y_val, n_jobs=self.n_jobs)
+        row = Epoch(
+            epoch=state.epoch,
+            learning_rate=self.sgd.lr,
+            loss=state.loss_sum / len(parts.X),
+            accuracy=state.correct / len(parts.X),
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            images_per_second=images_per_second,
+            seconds=state.seconds,
+        )
+        if not state.history or row.score() > state.history[state.best_epoch - 1].score():
+            state.best_epoch = row.epoch
+            state.best_parameters = state.parameters.copy()
+        state.history.append(row)
+        state.step, state.loss_sum, state.correct = 0, 0.0, 0

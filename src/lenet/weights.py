@@ -1,0 +1,165 @@
+"""Models in safetensors files: tensors under the parameters' names, and what else a model is in the metadata.
+
+Nothing in such a file is code. What is read is checked before it is believed: the sizes first, then the names,
+shapes and numbers.
+"""
+
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._files import atomic_write
+from lenet.errors import InputError, WeightsError
+from lenet.model import LeNet5
+
+FORMAT = "lenet-1"
+PRETRAINED = ("mnist",)
+_LARGEST_FILE = 64 * 2**20
+_LARGEST_HEADER = 2**20
+
+
+def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
+    """Write a model to a safetensors file; one that was there is replaced whole or left alone.
+
+    Parameters
+    ----------
+    model : LeNet5
+    path : path-like
+
+    Raises
+    ------
+    SaveError
+        If the file cannot be written.
+    """
+    facts = {"format": FORMAT, "num_classes": str(model.num_classes), "mean": repr(model.mean), "std": repr(model.std)}
+    atomic_write(path, to_bytes(model.parameters, {**model.metadata, **facts}))
+
+
+def load(path: str | os.PathLike[str]) -> LeNet5:
+    """Read a model that `LeNet5.save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    LeNet5
+        Of the dtype of the file's tensors, float32 or float64.
+
+    Raises
+    ------
+    WeightsError
+        If the file is truncated, of another format, or its tensors are not those of LeNet-5 or not finite.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import lenet, tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "model.safetensors")
+    >>> lenet.LeNet5(seed=0).save(path)
+    >>> lenet.load(path).predict(np.zeros((28, 28))).shape
+    (1,)
+    """
+    tensors, facts = read_tensors(path)
+    if facts.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} says its format is {facts.get('format')!r}, and {FORMAT!r} is wanted: a file that lenet saved."
+        )
+    try:
+        num_classes, mean, std = int(facts["num_classes"]), float(facts["mean"]), float(facts["std"])
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path} lacks a proper num_classes, mean and std in its metadata ({error}).") from None
+    if not (2 <= num_classes <= 100_000 and math.isfinite(mean) and 0 < std < math.inf):
+        raise WeightsError(f"{path} has num_classes {num_classes}, mean {mean} and std {std}, which no model has.")
+    dtypes = {tensor.dtype for tensor in tensors.values()}
+    if len(dtypes) != 1 or not dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
+        names = ", ".join(sorted(map(str, dtypes))) or "nothing"
+        raise WeightsError(f"{path} holds {names}, and float32 or float64 throughout is wanted.")
+    model = LeNet5(seed=0, dtype=dtypes.pop(), num_classes=num_classes)
+    try:
+        model.load_state_dict(tensors)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    model.mean, model.std = mean, std
+    model.metadata = {key: value for key, value in facts.items() if key not in {"format", "num_classes", "mean", "std"}}
+    return model
+
+
+def load_pretrained(name: str = "mnist") -> LeNet5:
+    """Return a model with the weights that lenet ships.
+
+    Parameters
+    ----------
+    name : str, default "mnist"
+        Which; their model card lies beside them in the package.
+
+    Raises
+    ------
+    InputError
+        If there is no such model.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> lenet.load_pretrained("mnist").metadata["recipe"]
+    'distorted'
+    """
+    if name not in PRETRAINED:
+        raise InputError(f"There are no pre-trained weights {name!r}: choose from {', '.join(PRETRAINED)}.")
+    with resources.as_file(resources.files("lenet") / "pretrained" / f"{name}.safetensors") as path:
+        return load(path)
+
+
+def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """Return the safetensors file of tensors and metadata."""
+    from safetensors.numpy import save as serialize
+
+    return serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()}, dict(metadata))
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the tensors and the metadata of a safetensors file of at most 64 MiB.
+
+    Raises
+    ------
+    WeightsError
+        If it is damaged, too large or of another format.
+    OSError
+        If it cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as deserialize
+
+    size = Path(path).stat().st_size
+    if size > _LARGEST_FILE:
+        raise WeightsError(f"{path} has {size:,} bytes, more than the {_LARGEST_FILE:,} that weights may have.")
+    content = Path(path).read_bytes()
+    try:
+        facts = _metadata(content)
+        return deserialize(content), facts
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged or no safetensors file of numbers ({error}).") from None
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Return the metadata from the header: eight bytes of its length, then JSON."""
+    if len(content) < 8:
+        raise ValueError("it is shorter than a header")
+    (length,) = struct.unpack("<Q", content[:8])
+    if length > min(_LARGEST_HEADER, len(content) - 8):
+        raise ValueError(f"its header claims {length:,} bytes")
+    header = json.loads(content[8 : 8 + length])
+    facts = header.get("__metadata__", {}) if isinstance(header, dict) else None
+    if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):
+        raise ValueError("its metadata are not text")
+    return facts

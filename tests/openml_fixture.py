@@ -1,0 +1,95 @@
+"""A small set in the form in which OpenML serves it: four JSON answers and an ARFF table, by the path of their URL."""
+
+import contextlib
+import gzip
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+IDS = {"mnist_784": 554, "fashion-mnist": 40996}
+
+
+def small_set(n: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    """Images whose first pixel numbers them, so that order and transposition show, and labels 0 to 9 in turn."""
+    images = np.zeros((n, 28, 28), dtype=np.uint8)
+    images[:, 0, 0] = np.arange(n)
+    images[:, 0, 27] = 255
+    images[:, 27, 0] = 128
+    return images, np.arange(n) % 10
+
+
+def arff(name: str, images: np.ndarray, labels: np.ndarray, quote: str = "") -> bytes:
+    classes = ",".join(f"{quote}{digit}{quote}" for digit in range(10))
+    pixels = "".join(f"@ATTRIBUTE pixel{i + 1} real\n" for i in range(images[0].size))
+    rows = (
+        ",".join(map(str, image.ravel())) + f",{quote}{label}{quote}\n"
+        for image, label in zip(images, labels, strict=True)
+    )
+    return f"@RELATION {name}\n\n{pixels}@ATTRIBUTE class {{{classes}}}\n\n@DATA\n{''.join(rows)}".encode()
+
+
+def answers(name: str, table: bytes, n_pixels: int = 784, address: str = "https://api.openml.org") -> dict[str, bytes]:
+    """What OpenML answers for set `name`, by path."""
+    number, url = IDS[name], f"data/v1/download/1/{name}.arff"
+    entry = {"name": name, "version": 1, "status": "active", "format": "ARFF"}
+    description = {
+        **entry,
+        "id": str(number),
+        "version": "1",
+        "description": "A test's own.",
+        "url": f"{address}/{url}",
+        "md5_checksum": hashlib.md5(table, usedforsecurity=False).hexdigest(),
+    }
+    flags = {"is_ignore": "false", "is_row_identifier": "false", "number_of_missing_values": "0"}
+    columns = [(f"pixel{i + 1}", "numeric", "false") for i in range(n_pixels)] + [("class", "nominal", "true")]
+    features = [
+        {"index": str(i), "name": column, "data_type": kind, "is_target": is_target, **flags}
+        for i, (column, kind, is_target) in enumerate(columns)
+    ]
+    api = "api/v1/json/data"
+    documents = {
+        f"{api}/list/data_name/{name}/limit/2/data_version/1": {"data": {"dataset": [{**entry, "did": number}]}},
+        f"{api}/{number}": {"data_set_description": description},
+        f"{api}/features/{number}": {"data_features": {"feature": features}},
+        f"{api}/qualities/{number}": {"data_qualities": {"quality": []}},
+    }
+    return {**{path: json.dumps(document).encode() for path, document in documents.items()}, url: table}
+
+
+def fill_cache(home: Path, files: dict[str, bytes]) -> None:
+    """Put the answers where scikit-learn keeps them."""
+    for path, content in files.items():
+        cached = home / "openml" / "openml.org" / f"{path}.gz"
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        cached.write_bytes(gzip.compress(content))
+
+
+@contextlib.contextmanager
+def served(files: dict[str, bytes], status: int = 200) -> Iterator[tuple[str, list[str]]]:
+    """Serve `files`, to which one may add meanwhile, on loopback; gives the address and the paths asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.lstrip("/")
+            asked.append(path)
+            self.send_response(status if path in files or status != 200 else 404)
+            self.end_headers()
+            self.wfile.write(files.get(path, b"<html>no</html>"))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,257 @@
+"""MNIST and Fashion-MNIST from OpenML's own form, from LENET_DATA, and when neither can be had."""
+
+import gzip
+import os
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet import data
+from lenet.data import openml
+from lenet.errors import ConfigurationError, DataError, DownloadError, MissingExtraError
+
+from .openml_fixture import answers, arff, fill_cache, served, small_set
+
+pytest.importorskip("sklearn")
+pytest.importorskip("pandas")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty home for scikit-learn's data, with OpenML out of reach."""
+    monkeypatch.delenv("LENET_DATA", raising=False)
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "home"))
+    with socket.socket() as closed:  # bound and not listening: whoever connects is refused
+        closed.bind(("127.0.0.1", 0))
+        point_at(monkeypatch, f"http://127.0.0.1:{closed.getsockname()[1]}")
+        yield tmp_path / "home"
+
+
+def point_at(monkeypatch, address):
+    from sklearn.datasets import _openml as sklearn_openml
+
+    for constant in ("_SEARCH_NAME", "_DATA_INFO", "_DATA_FEATURES", "_DATA_QUALITIES"):
+        url = getattr(sklearn_openml, constant)
+        monkeypatch.setattr(sklearn_openml, constant, f"{address}/api/{url.partition('/api/')[2]}")
+
+
+def write_idx_set(folder, first_pixel):
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "t10k"):
+        pixels = bytes([first_pixel]) + bytes(783)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03\0\0\0\x01\0\0\0\x1c\0\0\0\x1c" + pixels)
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x01\x07")
+
+
+@pytest.mark.parametrize("quote", ["", "'"])
+@pytest.mark.parametrize(("name", "at_openml"), [("mnist", "mnist_784"), ("fashion-mnist", "fashion-mnist")])
+def test_the_set_is_read_from_scikit_learns_cache_in_order(home, name, at_openml, quote):
+    images, labels = small_set(30)
+    fill_cache(home, answers(at_openml, arff(at_openml, images, labels, quote)))
+    X_train, y_train, X_test, y_test = openml._from_openml(name, n_train=20)
+    assert [a.dtype.name for a in (X_train, y_train, X_test, y_test)] == ["uint8", "int64", "uint8", "int64"]
+    np.testing.assert_array_equal(X_train, images[:20])
+    np.testing.assert_array_equal(X_test, images[20:])
+    np.testing.assert_array_equal(y_train, labels[:20])
+    np.testing.assert_array_equal(y_test, labels[20:])
+    assert X_train.flags.c_contiguous
+
+
+def test_the_public_function_splits_after_60_000(home):
+    """A set too small for MNIST's split has nothing left to test on, which shows where the split is."""
+    fill_cache(home, answers("mnist_784", arff("mnist_784", *small_set(30))))
+    with pytest.raises(DataError, match="no test images"):
+        data.load_mnist()
+    assert openml._N_TRAIN == 60_000
+
+
+def test_it_is_downloaded_once_and_then_read_from_our_copy(home, monkeypatch):
+    images, labels = small_set(30)
+    table = arff("mnist_784", images, labels)
+    files: dict[str, bytes] = {}
+    with served(files) as (address, asked):
+        files.update(answers("mnist_784", table, address=address))
+        point_at(monkeypatch, address)
+        first = openml._from_openml("mnist", n_train=20)
+        assert sorted(asked) == sorted(files)
+    second = openml._from_openml("mnist", n_train=20)  # the server is gone
+    for ours, again in zip(first, second, strict=True):
+        np.testing.assert_array_equal(ours, again)
+    np.testing.assert_array_equal(second.X_test, images[20:])
+
+
+def test_our_copy_alone_is_enough_and_a_damaged_one_is_made_again(home):
+    images, labels = small_set(30)
+    fill_cache(home, answers("mnist_784", arff("mnist_784", images, labels)))
+    openml._from_openml("mnist", n_train=20)
+    copy = home / "lenet" / "mnist.npz"
+    assert [path.name for path in copy.parent.iterdir()] == ["mnist.npz"]  # no temporary file is left
+    whole = copy.read_bytes()
+
+    copy.write_bytes(whole[: len(whole) // 2])
+    np.testing.assert_array_equal(openml._from_openml("mnist", n_train=20).X_train, images[:20])
+    assert copy.read_bytes()[:2] == b"PK"
+    assert len(data.load_npz(copy).X_test) == 10
+
+    (home / "openml").rename(home / "elsewhere")
+    np.testing.assert_array_equal(openml._from_openml("mnist", n_train=20).X_train, images[:20])
+
+
+def test_without_room_for_our_copy_the_set_is_loaded_all_the_same(home):
+    images, labels = small_set(30)
+    fill_cache(home, answers("mnist_784", arff("mnist_784", images, labels)))
+    (home / "lenet").write_text("a file where the folder would be")
+    np.testing.assert_array_equal(openml._from_openml("mnist", n_train=20).X_train, images[:20])
+
+
+def test_a_failing_write_leaves_no_temporary_file(home, monkeypatch):
+    fill_cache(home, answers("mnist_784", arff("mnist_784", *small_set(30))))
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert len(openml._from_openml("mnist", n_train=20).X_train) == 20
+    assert list((home / "lenet").iterdir()) == []
+
+
+def check_download_error(message):
+    for wanted in ("could not be downloaded", "folder", "LENET_DATA", "digits"):
+        assert wanted in message
+    assert "\n" not in message
+    assert message.count(". ") == 0
+
+
+def test_no_network_is_one_error_that_names_the_ways_out(home):
+    with pytest.raises(DownloadError) as caught:
+        data.load_mnist()
+    check_download_error(str(caught.value))
+    assert "Connection refused" in str(caught.value)
+    assert isinstance(caught.value, OSError)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(403, "HTTP Error 403"), (200, "HTTP Error 404")])
+def test_a_server_that_refuses_is_a_download_error(home, monkeypatch, status, reason):
+    with served({}, status) as (address, _):
+        point_at(monkeypatch, address)
+        with pytest.raises(DownloadError, match=reason) as caught:
+            data.load_fashion_mnist()
+    check_download_error(str(caught.value))
+
+
+def test_a_page_in_place_of_the_answer_is_a_download_error(home, monkeypatch):
+    """As the login page of a hotel's network is."""
+    with served({}, status=201) as (address, _):
+        point_at(monkeypatch, address)
+        with pytest.raises(DownloadError) as caught:
+            data.load_mnist()
+    check_download_error(str(caught.value))
+
+
+def test_a_table_cut_on_the_way_is_a_download_error(home, monkeypatch):
+    table = arff("mnist_784", *small_set(30))
+    files: dict[str, bytes] = {}
+    with served(files) as (address, _):
+        files.update(answers("mnist_784", table, address=address))
+        files["data/v1/download/1/mnist_784.arff"] = table[:-100]
+        point_at(monkeypatch, address)
+        with pytest.raises(DownloadError, match="md5 checksum"):
+            openml._from_openml("mnist", n_train=20)
+    assert not (home / "lenet").exists()
+
+
+def test_a_damaged_cache_without_network_is_a_download_error(home):
+    files = answers("mnist_784", arff("mnist_784", *small_set(30)))
+    fill_cache(home, files)
+    cached = home / "openml" / "openml.org" / "data" / "v1" / "download" / "1" / "mnist_784.arff.gz"
+    cached.write_bytes(cached.read_bytes()[:-200])
+    with pytest.raises(DownloadError):
+        openml._from_openml("mnist", n_train=20)
+
+
+@pytest.mark.parametrize("pixel", [256, -1])
+def test_a_pixel_that_is_no_byte_is_never_wrapped(home, pixel):
+    images, labels = small_set(30)
+    images = images.astype(np.int64)
+    images[3, 5, 5] = pixel
+    fill_cache(home, answers("mnist_784", arff("mnist_784", images, labels)))
+    with pytest.raises(DownloadError):
+        openml._from_openml("mnist", n_train=20)
+
+
+def test_a_table_of_other_images_is_refused(home):
+    images, labels = small_set(30)
+    table = arff("mnist_784", images[:, :27], labels)
+    fill_cache(home, answers("mnist_784", table, n_pixels=27 * 28))
+    with pytest.raises(DataError, match="756 pixels in a row, not 784"):
+        openml._from_openml("mnist", n_train=20)
+
+
+def test_a_missing_pandas_is_named_with_the_pip_command(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match=r"pandas.*pip install 'lenet\[train\]'"):
+        data.load_mnist()
+
+
+def test_a_folder_comes_before_the_environment(tmp_path, monkeypatch):
+    write_idx_set(tmp_path / "given", 1)
+    write_idx_set(tmp_path / "set", 2)
+    monkeypatch.setenv("LENET_DATA", str(tmp_path / "set"))
+    assert data.load_mnist(tmp_path / "given").X_train[0, 0, 0] == 1
+    assert data.load_mnist().X_train[0, 0, 0] == 2
+    write_idx_set(tmp_path / "set" / "mnist", 3)
+    assert data.load_mnist().X_train[0, 0, 0] == 3
+
+
+def test_fashion_mnist_is_never_read_from_mnists_place(home, tmp_path, monkeypatch):
+    write_idx_set(tmp_path / "set", 2)
+    monkeypatch.setenv("LENET_DATA", str(tmp_path / "set"))
+    with pytest.raises(DownloadError):
+        data.load_fashion_mnist()
+    write_idx_set(tmp_path / "set" / "fashion-mnist", 4)
+    assert data.load_fashion_mnist().X_train[0, 0, 0] == 4
+
+
+def test_a_half_filled_lenet_data_is_named_and_an_empty_one_passed_over(home, tmp_path, monkeypatch):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    monkeypatch.setenv("LENET_DATA", str(folder))
+    with pytest.raises(DownloadError):
+        data.load_mnist()
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"\0\0\x08\x01\0\0\0\x01\x07"))
+    with pytest.raises(DataError, match="has no train-images-idx3-ubyte"):
+        data.load_mnist()
+
+
+def test_lenet_data_must_be_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LENET_DATA", str(tmp_path / "missing"))
+    with pytest.raises(ConfigurationError, match="missing.*set it to a folder of IDX files"):
+        data.load_mnist()
+
+
+@pytest.mark.skipif("LENET_DATA" not in os.environ, reason="LENET_DATA does not name a folder with MNIST")
+def test_mnist_has_its_known_counts_mean_and_deviation():
+    X_train, y_train, X_test, y_test = data.load_mnist()
+    assert X_train.shape == (60_000, 28, 28)
+    assert X_test.shape == (10_000, 28, 28)
+    assert np.bincount(y_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert X_train.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
+    assert X_train.std() / 255 == pytest.approx(0.3081, abs=5e-5)
+    assert y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts it
+
+
+@pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
+def test_fashion_mnist_has_its_known_counts_and_mean():
+    X_train, y_train, X_test, y_test = data.load_fashion_mnist(FASHION)
+    assert np.bincount(y_train).tolist() == [6000] * 10
+    assert np.bincount(y_test).tolist() == [1000] * 10
+    assert X_train.mean() / 255 == pytest.approx(0.2860, abs=5e-5)
+    assert X_train.std() / 255 == pytest.approx(0.3530, abs=5e-5)
+    assert len(X_test) == 10_000

@@ -1,0 +1,398 @@
+import io
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from lenet import plots, plots_architecture, plots_worst
+from lenet.errors import InputError
+
+matplotlib = pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib.image")
+pytest.importorskip("matplotlib.style")
+pytest.importorskip("matplotlib.backends.backend_agg")
+
+
+def history(epochs, validation=True):
+    rows = []
+    for epoch in range(1, epochs + 1):
+        row = {"epoch": epoch, "learning_rate": 0.1, "loss": 1 / (1 + epoch), "accuracy": 1 - 0.5 / epoch}
+        row |= {"val_loss": 1.5 / (1 + epoch), "val_accuracy": 1 - 0.6 / epoch} if validation else {"val_loss": None}
+        rows.append(row)
+    return rows
+
+
+def mistaken(n=50, num_classes=10):
+    """Images that say which they are by their pixels; the odd ones are mistaken, the later the surer."""
+    labels = np.arange(n) % num_classes
+    predictions = (labels + np.arange(n) % 2) % num_classes
+    probabilities = np.full((n, num_classes), 1e-3)
+    probabilities[np.arange(n), predictions] = np.linspace(0.3, 0.9, n)
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None], (n, 28, 28))
+    return images, labels, predictions, probabilities
+
+
+def draw(figure):
+    canvas = matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
+    canvas.draw()
+    return canvas.get_renderer()
+
+
+def lines(ax):
+    return {line.get_label(): line for line in ax.get_lines()}
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+EVERY = {
+    "learning_curves": lambda: plots.learning_curves(history(3), "a title"),
+    "confusion_matrix": lambda: plots.confusion_matrix([[5, 1, 0], [0, 6, 0], [1, 2, 3]]),
+    "worst": lambda: plots.worst(*mistaken(5)),
+    "filters": lambda: plots.filters(np.linspace(-1, 1, 150).reshape(6, 1, 5, 5)),
+    "architecture": plots.architecture,
+}
+OTHER = {
+    "learning_curves": lambda: plots.learning_curves(history(4), "a title"),
+    "confusion_matrix": lambda: plots.confusion_matrix([[5, 0, 1], [0, 6, 0], [1, 2, 3]]),
+    "worst": lambda: plots.worst(*mistaken(4)),
+    "filters": lambda: plots.filters(np.linspace(1, -1, 150).reshape(6, 1, 5, 5)),
+    "architecture": lambda: plots.architecture(11),
+}
+SIZES = {"learning_curves": (690, 1500), "worst": (None, 1350), "filters": (None, 1500), "architecture": (640, 1600)}
+
+
+def test_every_figure_is_listed():
+    assert sorted(plots.__all__) == sorted(EVERY)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_is_a_png_of_the_documented_size_that_depends_on_the_data(name):
+    pixels = matplotlib.image.imread(io.BytesIO(EVERY[name]()))
+    height, width = SIZES.get(name, (None, None))
+    assert pixels.shape[0] == (height or pixels.shape[0])
+    assert pixels.shape[1] == (width or pixels.shape[1])
+    assert pixels.shape[2] == 4
+    assert np.ptp(pixels[..., :3]) > 0.5
+    assert EVERY[name]() != OTHER[name]()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_looks_the_same_under_a_dark_style(name):
+    usual = EVERY[name]()
+    with matplotlib.rc_context():
+        matplotlib.rcParams.update(matplotlib.style.library["dark_background"])
+        assert EVERY[name]() == usual
+
+
+def test_threads_may_draw_at_once():
+    names = list(EVERY) * 2
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda name: EVERY[name](), names))
+    assert drawn[:5] == drawn[5:] == [EVERY[name]() for name in EVERY]
+
+
+def test_matplotlib_is_imported_only_to_draw_and_pyplot_never():
+    program = (
+        "import sys; from lenet import plots; assert 'matplotlib' not in sys.modules;"
+        "plots.architecture(); plots.confusion_matrix([[1, 2], [3, 4]]); plots.filters([[[[1.0]]]]);"
+        "assert 'matplotlib' in sys.modules; assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# Learning curves
+
+
+def test_curves_hold_the_history():
+    rows = history(5)
+    loss, accuracy = plots._learning_curves_figure(rows, "run 7").axes
+    for ax, key, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+        for label, prefix in (("training", ""), ("validation", "val_")):
+            line = lines(ax)[label]
+            np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5])
+            np.testing.assert_allclose(line.get_ydata(), [scale * row[prefix + key] for row in rows])
+    assert loss.get_figure().get_suptitle() == "run 7"
+    assert "loss" in loss.get_title()
+    assert "accuracy" in accuracy.get_title()
+
+
+def test_best_epoch_is_the_earliest_of_the_highest_in_validation():
+    rows = history(4)
+    for row, value in zip(rows, (0.9, 0.9934, 0.9934, 0.95), strict=True):
+        row["val_accuracy"] = value
+    ax = plots._learning_curves_figure(rows, "").axes[1]
+    best = lines(ax)["best: 99.34% at epoch 2"]
+    np.testing.assert_allclose(best.get_xydata(), [[2, 99.34]])
+    assert "best: 99.34% at epoch 2" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_without_validation_the_training_curve_stands_alone(missing):
+    rows = [row | {"val_loss": missing, "val_accuracy": missing} for row in history(3, validation=False)]
+    loss, accuracy = plots._learning_curves_figure(rows, "").axes
+    assert list(lines(loss)) == ["training"]
+    assert "best: 83.33% at epoch 3" in lines(accuracy)
+
+
+def test_a_loss_that_diverged_leaves_a_hole():
+    rows = history(3)
+    rows[1]["loss"] = float("inf")
+    loss = plots._learning_curves_figure(rows, "").axes[0]
+    np.testing.assert_array_equal(np.isnan(lines(loss)["training"].get_ydata()), [False, True, False])
+    draw(loss.get_figure())
+
+
+def test_a_history_without_one_finite_value_can_be_drawn():
+    plots.learning_curves([{"epoch": 1, "loss": float("nan"), "accuracy": None}])
+
+
+@pytest.mark.parametrize(("last", "scale"), [(0.06, "linear"), (0.04, "log"), (0.0, "linear")])
+def test_loss_axis_is_logarithmic_when_the_loss_falls_far(last, scale):
+    rows = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5}, {"epoch": 2, "loss": last, "accuracy": 0.6}]
+    assert plots._learning_curves_figure(rows, "").axes[0].get_yscale() == scale
+
+
+def test_one_epoch_is_one_marked_point_over_a_whole_number():
+    for ax in plots._learning_curves_figure(history(1), "").axes:
+        assert lines(ax)["validation"].get_marker() == "o"
+        assert list(ax.get_xticks()) == [1]
+
+
+def test_300_epochs_are_lines_without_markers():
+    figure = plots._learning_curves_figure(history(300), "")
+    draw(figure)
+    for ax in figure.axes:
+        assert lines(ax)["training"].get_marker() in ("", "None")
+        assert all(tick == int(tick) for tick in ax.get_xticks())
+
+
+@pytest.mark.parametrize("rows", [[], [{"loss": 1.0, "accuracy": 0.5}], [{"epoch": None}]])
+def test_a_history_without_rows_or_epochs_is_refused(rows):
+    with pytest.raises(InputError, match="at least one row"):
+        plots.learning_curves(rows)
+
+
+# Confusion matrix
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 30])
+def test_matrix_shows_each_count_in_its_cell(num_classes):
+    counts = np.random.default_rng(num_classes).integers(0, 4, (num_classes, num_classes))
+    ax = plots._confusion_matrix_figure(counts).axes[0]
+    shown = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in ax.texts}
+    assert shown == {(i, j): str(counts[i, j]) for i, j in np.argwhere(counts)}
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == [str(k) for k in range(num_classes)]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
+
+
+def test_colour_is_the_share_of_the_row_and_the_diagonal_has_none():
+    ax = plots._confusion_matrix_figure(np.array([[90, 10, 0], [0, 0, 0], [5, 0, 195]])).axes[0]
+    shares = ax.images[0].get_array()
+    np.testing.assert_array_equal(np.ma.getmaskarray(shares), np.eye(3, dtype=bool))
+    np.testing.assert_allclose(shares.filled(-1), [[-1, 10, 0], [0, -1, 0], [2.5, 0, -1]])
+    assert ax.images[0].get_clim() == (0, 10)
+    assert ax.get_title() == "Confusion matrix: 95.00% of 300 right"
+
+
+def test_matrix_without_mistakes_or_images():
+    ax = plots._confusion_matrix_figure(np.diag([3, 4])).axes[0]
+    assert texts(ax) == ["3", "4"]
+    assert ax.images[0].get_clim() == (0, 1)
+    assert "100.00% of 7" in ax.get_title()
+    assert "no images" in plots._confusion_matrix_figure(np.zeros((2, 2), int)).axes[0].get_title()
+
+
+@pytest.mark.parametrize(("num_classes", "count"), [(2, 10**6), (10, 6000), (26, 99_999)])
+def test_counts_stay_inside_their_cells(num_classes, count):
+    figure = plots._confusion_matrix_figure(np.full((num_classes, num_classes), count))
+    renderer = draw(figure)
+    ax = figure.axes[0]
+    cell = ax.get_window_extent().width / num_classes
+    assert max(text.get_window_extent(renderer).width for text in ax.texts) < 0.95 * cell
+
+
+def test_a_thousand_classes_are_an_image_of_bounded_size_without_text():
+    figure = plots._confusion_matrix_figure(np.ones((1000, 1000), int))
+    assert not figure.axes[0].texts
+    assert max(figure.get_size_inches()) < 32
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        ([[1, 2, 3], [4, 5, 6]], r"\(2, 3\)"),
+        ([[1]], r"\(1, 1\)"),
+        ([1, 2], r"\(2,\)"),
+        ([[1, -1], [0, 1]], "counts.*down to -1"),
+        ([[0.5, 0.5], [0, 1]], "float64"),
+        ([[True, False], [False, True]], "bool"),
+    ],
+)
+def test_what_is_no_confusion_matrix_is_refused(matrix, message):
+    with pytest.raises(InputError, match=message):
+        plots.confusion_matrix(matrix)
+
+
+# The worst mistakes
+
+
+def test_worst_shows_mistakes_only_and_the_surest_first():
+    images, labels, predictions, probabilities = mistaken(20)
+    figure = plots_worst._worst_figure(images, labels, predictions, probabilities)
+    expected = [19, 17, 15, 13, 11, 9, 7, 5, 3, 1]
+    assert [int(ax.images[0].get_array()[0, 0]) for ax in figure.axes] == expected
+    assert "".join(texts(figure.axes[0])) == "0, not 9 · 90.0%"
+    assert "".join(texts(figure.axes[1])) == "8, not 7 · 83.7%"
+    assert figure.axes[0].texts[0].get_color() != figure.axes[0].texts[1].get_color()
+    assert figure.get_suptitle().startswith("10 mistakes among 20 images")
+    assert "predicted, not the true class" in figure.get_suptitle()
+
+
+def test_worst_shows_36_at_most_and_says_of_how_many():
+    figure = plots_worst._worst_figure(*mistaken(100))
+    assert len(figure.axes) == 36
+    assert figure.get_suptitle().startswith("The 36 most confident of 50 mistakes among 100 images")
+
+
+def test_worst_of_one_mistake_and_of_none():
+    assert plots_worst._worst_figure(*mistaken(2)).get_suptitle().startswith("1 mistake among 2 images")
+    nothing = plots_worst._worst_figure(*mistaken(1))
+    assert not nothing.axes
+    assert nothing.get_suptitle() == "No mistakes among 1 images"
+    empty = np.zeros((0, 28, 28), np.uint8), np.zeros(0, int), np.zeros(0, int), np.zeros((0, 10))
+    assert plots.worst(*empty).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("confidence", "shown"), [(0.99949, "99.9%"), (0.9996, ">99.9%"), (1.0, "100.0%"), (0.5, "50.0%")]
+)
+def test_rounding_makes_no_certainty(confidence, shown):
+    images, labels, predictions, _ = mistaken(2)
+    figure = plots_worst._worst_figure(images, labels, predictions, np.full((2, 10), confidence))
+    assert texts(figure.axes[0])[1].endswith(f" · {shown}")
+
+
+@pytest.mark.parametrize("num_classes", [10, 100])
+def test_titles_of_neighbours_do_not_touch(num_classes):
+    images, labels, predictions, _ = mistaken(120, num_classes)
+    figure = plots_worst._worst_figure(images, labels, predictions, np.full((120, num_classes), 0.9999))
+    renderer = draw(figure)
+    assert_apart([text.get_window_extent(renderer) for ax in figure.axes for text in ax.texts], slack=1)
+
+
+@pytest.mark.parametrize(
+    ("place", "array"), [(0, np.zeros((5, 784))), (1, np.zeros(4)), (2, np.zeros((5, 1))), (3, np.zeros((4, 10)))]
+)
+def test_worst_refuses_arrays_that_do_not_fit(place, array):
+    arguments = list(mistaken(5))
+    arguments[place] = array
+    with pytest.raises(InputError, match="Expected images"):
+        plots.worst(*arguments)
+
+
+@pytest.mark.parametrize("prediction", [-1, 10])
+def test_worst_refuses_predictions_that_are_no_class(prediction):
+    images, labels, _, probabilities = mistaken(3)
+    with pytest.raises(InputError, match=f"0 to 9 here.*{prediction}"):
+        plots.worst(images, labels, np.full(3, prediction), probabilities)
+
+
+# The kernels of C1
+
+
+def test_filters_share_one_scale_about_zero():
+    kernels = np.random.default_rng(0).normal(size=(6, 5, 5)).astype(np.float32)
+    kernels[3, 1, 2] = -7.5
+    figure = plots._filters_figure(kernels)
+    assert len(figure.axes) == 7  # and the colour bar
+    for ax, kernel in zip(figure.axes, kernels, strict=False):
+        np.testing.assert_array_equal(ax.images[0].get_array(), kernel)
+        assert ax.images[0].get_clim() == (-7.5, 7.5)
+    low, middle, high = (figure.axes[0].images[0].cmap(value) for value in (0.0, 0.5, 1.0))
+    assert low[2] > low[0]  # blue
+    assert min(middle) > 0.97  # white
+    assert high[0] > high[2]  # vermillion
+
+
+def test_filters_of_zeros_have_a_scale():
+    assert plots._filters_figure(np.zeros((6, 5, 5))).axes[0].images[0].get_clim() == (-1, 1)
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 5), (16, 6, 5, 5), (0, 1, 5, 5)])
+def test_filters_refuse_other_shapes(shape):
+    with pytest.raises(InputError, match=r"\(6, 1, 5, 5\)"):
+        plots.filters(np.zeros(shape))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_filters_refuse_what_has_no_colour(value):
+    with pytest.raises(InputError, match="NaN or infinite"):
+        plots.filters(np.full((6, 1, 5, 5), value))
+
+
+# The network
+
+
+def assert_apart(boxes, slack=0):
+    for k, one in enumerate(boxes):
+        for other in boxes[:k]:
+            width = min(one.x1, other.x1) - max(one.x0, other.x0)
+            height = min(one.y1, other.y1) - max(one.y0, other.y0)
+            assert min(width, height) <= slack, (one, other)
+
+
+def test_architecture_states_the_network():
+    (ax,) = plots_architecture._architecture_figure(10).axes
+    written = [text.replace("\N{MULTIPLICATION SIGN}", "x") for text in texts(ax)]
+    for expected in ["Input", "28x28", "C1", "6 @ 28x28", "S2", "6 @ 14x14", "C3", "16 @ 10x10", "S4", "16 @ 5x5"]:
+        assert expected in written
+    for expected in ["C5", "120", "F6", "84", "Output", "10", *"0123456789"]:
+        assert expected in written
+    counts = [6 * 26, 16 * (6 * 25 + 1), 120 * (16 * 25 + 1), 84 * 121, 10 * 85]
+    assert [text for text in written if text in {f"{n:,}" for n in counts}] == [f"{n:,}" for n in counts]
+    assert f"{sum(counts):,} in all" in written
+    assert "61,706 in all" in written
+
+
+@pytest.mark.parametrize(("num_classes", "output", "total"), [(2, "170", "61,026"), (26, "2,210", "63,066")])
+def test_architecture_follows_the_number_of_classes(num_classes, output, total):
+    (ax,) = plots_architecture._architecture_figure(num_classes).axes
+    assert {str(num_classes), output, f"{total} in all"} <= set(texts(ax))
+
+
+def test_architecture_draws_every_plane_to_scale():
+    (ax,) = plots_architecture._architecture_figure(10).axes
+    unit = plots_architecture._UNIT
+    sides = [
+        round(patch.get_width() / unit)
+        for patch in ax.patches
+        if isinstance(patch, matplotlib.patches.Rectangle) and abs(patch.get_width() - patch.get_height()) < 1e-6
+    ]
+    # Input and C1; S2; C3; S4 with the patches that C1, C3 and C5 see; what S2 and S4 see.
+    assert [sides.count(side) for side in (28, 14, 10, 5, 2)] == [1 + 6, 6, 16, 16 + 3, 2]
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 10, 26, 1000])
+def test_no_text_of_the_architecture_overlaps_or_leaves_the_card(num_classes):
+    figure = plots_architecture._architecture_figure(num_classes)
+    renderer = draw(figure)
+    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts]
+    assert_apart(boxes)
+    assert min(min(box.x0, box.y0) for box in boxes) > 10
+    assert max(box.x1 for box in boxes) < 1590
+    assert max(box.y1 for box in boxes) < 630
+
+
+def test_architecture_is_a_white_card_with_transparent_corners():
+    pixels = matplotlib.image.imread(io.BytesIO(plots.architecture()))
+    assert pixels[0, 0, 3] == pixels[-1, -1, 3] == 0
+    np.testing.assert_array_equal(pixels[10, 800], 1)
+
+
+def test_architecture_refuses_no_classes():
+    with pytest.raises(InputError, match="not 0"):
+        plots.architecture(0)
