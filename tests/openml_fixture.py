@@ -15,12 +15,12 @@ IDS = {"mnist_784": 554, "fashion-mnist": 40996}
 
 
 def small_set(n: int = 30) -> tuple[np.ndarray, np.ndarray]:
-    """Images whose first pixel numbers them, so that order and transposition show, and labels 0 to 9 in turn."""
+    """Images whose first pixel numbers them, so that order and transposition show, and labels in ascending order."""
     images = np.zeros((n, 28, 28), dtype=np.uint8)
     images[:, 0, 0] = np.arange(n)
     images[:, 0, 27] = 255
     images[:, 27, 0] = 128
-    return images, np.arange(n) % 10
+    return images, np.arange(n) * 10 // n
 
 
 def arff(name: str, images: np.ndarray, labels: np.ndarray, quote: str = "") -> bytes:
@@ -70,7 +70,7 @@ def fill_cache(home: Path, files: dict[str, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def served(files: dict[str, bytes], status: int = 200) -> Iterator[tuple[str, list[str]]]:
+def served(files: dict[str, bytes], status_of_others: int = 404) -> Iterator[tuple[str, list[str]]]:
     """Serve `files`, to which one may add meanwhile, on loopback; gives the address and the paths asked for."""
     asked: list[str] = []
 
@@ -78,9 +78,12 @@ def served(files: dict[str, bytes], status: int = 200) -> Iterator[tuple[str, li
         def do_GET(self) -> None:
             path = self.path.lstrip("/")
             asked.append(path)
-            self.send_response(status if path in files or status != 200 else 404)
+            content = files.get(path, b"<html>no</html>")
+            self.send_response(200 if path in files else status_of_others)
+            if content.startswith(b"\x1f\x8b"):
+                self.send_header("Content-Encoding", "gzip")
             self.end_headers()
-            self.wfile.write(files.get(path, b"<html>no</html>"))
+            self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -16,9 +16,26 @@ _HOMES = {
     "show_config": "lenet._kernels",
     "train": "lenet.training",
 }
-_MODULES = {"data", "errors", "init", "layers", "losses", "model", "optim", "recipes", "training", "weights"}
+_MODULES = {"data", "errors", "init", "layers", "losses", "optim", "recipes", "training", "weights"}
 
-__all__ = [*sorted(_HOMES), *sorted(_MODULES - {"model"}), "__version__"]  # noqa: PLE0604
+__all__ = [
+    "SGD",
+    "LeNet5",
+    "__version__",
+    "data",
+    "errors",
+    "init",
+    "layers",
+    "load",
+    "load_pretrained",
+    "losses",
+    "optim",
+    "recipes",
+    "show_config",
+    "train",
+    "training",
+    "weights",
+]
 
 if TYPE_CHECKING:
     from lenet import data, errors, init, layers, losses, optim, recipes, training, weights

@@ -48,7 +48,7 @@ def pixels(chunk: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Return checked images of shape (n, 28, 28) as a new array (n, 1, 28, 28) of floats in [0, 1]."""
     floats = chunk.reshape(-1, 1, SIDE, SIDE).astype(dtype, order="C")
     if chunk.dtype == np.uint8:
-        floats *= floats.dtype.type(1 / 255)
+        floats *= 1 / 255
     return floats
 
 

@@ -24,7 +24,9 @@ def available() -> dict[str, str]:
         return {_conv.build()["cpu"]: "_conv"}
     builds = {name: module for name, module in _X86_64_BUILDS.items() if int(name[-1]) <= level}
     if not builds:
-        raise ConfigurationError("This CPU lacks x86-64-v2 (SSE4.2, from 2009 on), the least that lenet and numpy run on.")
+        raise ConfigurationError(
+            "This CPU lacks x86-64-v2 (SSE4.2, from 2009 on), the least that lenet and numpy run on."
+        )
     return builds
 
 
@@ -79,6 +81,8 @@ def show_config() -> None:
     double = kernels(np.float64).build()
     forced = " (LENET_CPU)" if os.environ.get("LENET_CPU") else ""
     print(f"lenet    {__version__}, Python {platform.python_version()}, numpy {np.__version__}, {sys.platform}")
-    print(f"kernels  {name}{forced}: float32, {build['lanes']} lanes; float64: {double['cpu']}, {double['lanes']} lanes")
+    print(
+        f"kernels  {name}{forced}: float32, {build['lanes']} lanes; float64: {double['cpu']}, {double['lanes']} lanes"
+    )
     print(f"choice   {', '.join(available())}")
     print(f"threads  {resolve_n_jobs(None)}")

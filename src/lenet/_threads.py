@@ -57,7 +57,7 @@ def run_chunks(function: Callable[[slice], T], length: int, chunk: int, n_jobs: 
     if jobs <= 1:
         return [function(each) for each in chunks]
     results: dict[int, T] = {}
-    todo = deque(enumerate(chunks))     # popleft is atomic
+    todo = deque(enumerate(chunks))  # popleft is atomic
 
     def work() -> None:
         while True:

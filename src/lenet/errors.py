@@ -3,6 +3,7 @@
 __all__ = [
     "ConfigurationError",
     "DataError",
+    "DivergedError",
     "DownloadError",
     "InputError",
     "InputTypeError",
@@ -35,6 +36,10 @@ class DataError(LenetError, ValueError):
 
 class WeightsError(LenetError, ValueError):
     """A file of weights, or a state dict, does not fit the model."""
+
+
+class DivergedError(LenetError, ArithmeticError):
+    """The loss of a training is no longer a finite number."""
 
 
 class DownloadError(LenetError, OSError):

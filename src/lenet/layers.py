@@ -5,6 +5,7 @@ so threads may share it. `backward(dy, saved)` returns the gradient by the input
 parameters to the arrays of `gradients`.
 """
 
+import abc
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ Array = NDArray[Any]
 Gradients = Mapping[str, Array]
 
 
-class Layer:
+class Layer(abc.ABC):
     """What the layers have in common.
 
     Attributes
@@ -48,15 +49,16 @@ class Layer:
         """Return the shape of an output, without the batch, for an input of `shape`."""
         return shape
 
+    @abc.abstractmethod
     def forward(self, x: Array) -> tuple[Array, Any]:
         """Return the output for a batch, and what `backward` needs of it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def backward(self, dy: Array, saved: Any, gradients: Gradients | None = None, input_gradient: bool = True) -> Array:
         """Return the gradient by the input, and add those by the parameters to `gradients`."""
-        raise NotImplementedError
 
     def __call__(self, x: ArrayLike) -> Array:
+        """Return the output for a batch."""
         return self.forward(np.asarray(x))[0]
 
 
@@ -127,9 +129,7 @@ class Conv2d(Layer):
 
     def _work(self, shape: tuple[int, ...]) -> Array:
         size = self.kernel_size
-        return np.empty(
-            self._kernels.conv2d_work(*shape[1:], self.out_channels, size, size, self.padding), self.dtype
-        )
+        return np.empty(self._kernels.conv2d_work(*shape[1:], self.out_channels, size, size, self.padding), self.dtype)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         """Return y of shape (n, O, OH, OW), and x."""
@@ -413,10 +413,8 @@ def _pair(value: int | tuple[int, int], name: str) -> tuple[int, int]:
     return positive(first, name), positive(second, name)
 
 
-def _dense_backward(
-    kernel: Any, dy: Array, x: Array, weight: Array, gradients: Gradients | None, dx: Array
-) -> Array:
-    """The backward pass of a dense layer, over arrays of any rank; dx is filled unless it is empty."""
+def _dense_backward(kernel: Any, dy: Array, x: Array, weight: Array, gradients: Gradients | None, dx: Array) -> Array:
+    """Run a dense layer backwards, over arrays of any rank; dx is filled unless it is empty."""
     dy, rows = _rows(dy), _rows(x)
     work = np.empty(kernel.linear_work(*dy.shape), dy.dtype)
     if gradients is not None:

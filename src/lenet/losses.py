@@ -24,8 +24,9 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
     >>> log_softmax(np.array([[0.0, -1000.0]]))
     array([[    0., -1000.]])
     """
-    shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
-    log_probabilities: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    with np.errstate(over="ignore", invalid="ignore"):  # the result tells: it is not finite then
+        shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
+        log_probabilities: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return log_probabilities
 
 

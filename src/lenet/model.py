@@ -184,7 +184,8 @@ class LeNet5:
         >>> lenet.load_pretrained("mnist").predict(digits.X_test[:3]).tolist() == digits.y_test[:3].tolist()
         True
         """
-        return self.logits(x, n_jobs=n_jobs).argmax(axis=1)
+        labels: NDArray[np.int64] = self.logits(x, n_jobs=n_jobs).argmax(axis=1)
+        return labels
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Return every stage's output under the paper's name.
@@ -217,8 +218,8 @@ class LeNet5:
     def _input(self, x: Array) -> Array:
         """Return checked images as the standardised input of C1."""
         y = _checks.pixels(x, self.dtype)
-        y -= self.dtype.type(self.mean)
-        y *= self.dtype.type(1 / self.std)
+        y -= self.mean
+        y *= 1 / self.std
         return y
 
     # ---- learning --------------------------------------------------------------------------------------
@@ -293,7 +294,7 @@ class LeNet5:
             outputs, saved = self._forward(images)
             chunk_losses, dlogits = cross_entropy(outputs, y[chunk])
             logits[chunk], losses[chunk] = outputs, chunk_losses
-            return self._backward(dlogits / self.dtype.type(len(x)), saved)
+            return self._backward(dlogits / len(x), saved)
 
         parts = run_chunks(chunk_gradients, len(x), TRAIN_CHUNK, n_jobs)
         gradients = parts[0]

@@ -31,8 +31,9 @@ _MARKED_EPOCHS = 40  # with more points than this, markers hide the line that th
 def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = "") -> bytes:
     """Draw loss and accuracy against the epoch, with the best epoch marked.
 
-    The best epoch is the earliest of those with the highest validation accuracy, or, without a validation split, the
-    highest training accuracy. A loss that falls more than twentyfold is drawn on a logarithmic axis.
+    The best epoch is the one that training keeps: of the highest validation accuracy, of those the lowest validation
+    loss, of those the earliest. Without a validation split none is marked, since training accuracy cannot tell. A loss
+    that falls more than twentyfold is drawn on a logarithmic axis.
 
     Parameters
     ----------
@@ -143,12 +144,13 @@ def _learning_curves_figure(history: Sequence[Mapping[str, float | None]], title
     if title:
         figure.suptitle(title, color=INK, fontweight="bold")
     left, right = figure.subplots(1, 2)
-    _draw_curves(left, epochs, _column(history, "loss"), _column(history, "val_loss"))
+    val_loss = _column(history, "val_loss")
+    _draw_curves(left, epochs, _column(history, "loss"), val_loss)
     _logarithmic_if_wide(left)
     left.set_title("loss", color=INK)
     accuracy, val_accuracy = 100 * _column(history, "accuracy"), 100 * _column(history, "val_accuracy")
     _draw_curves(right, epochs, accuracy, val_accuracy)
-    _mark_best(right, epochs, accuracy if np.isnan(val_accuracy).all() else val_accuracy)
+    _mark_best(right, epochs, val_accuracy, val_loss)
     right.set_title("accuracy, %", color=INK)
     for ax in (left, right):
         # Below the panel, where no curve can run through it.
@@ -194,10 +196,16 @@ def _logarithmic_if_wide(ax: "Axes") -> None:
     ax.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _mark_best(ax: "Axes", epochs: npt.NDArray[np.float64], accuracy: npt.NDArray[np.float64]) -> None:
+def _mark_best(
+    ax: "Axes",
+    epochs: npt.NDArray[np.float64],
+    accuracy: npt.NDArray[np.float64],
+    loss: npt.NDArray[np.float64],
+) -> None:
     if np.isnan(accuracy).all():
         return
-    best = int(np.nanargmax(accuracy))
+    # The sort by loss, then by accuracy, is stable and puts NaN last: equal epochs stay in their order.
+    best = int(np.lexsort((loss, -accuracy))[0])
     ax.axvline(epochs[best], color=GREY, linewidth=0.8, linestyle=":")
     label = f"best: {accuracy[best]:.2f}% at epoch {epochs[best]:.0f}"
     # A ring, that the point itself stays visible.

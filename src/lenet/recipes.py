@@ -91,7 +91,14 @@ RECIPES = {
             validation=1 / 12,
         ),
         Recipe(
-            "small", epochs=80, batch_size=16, lr=0.1, momentum=0.9, schedule="one_cycle", distort=True, validation=0.1
+            "small",
+            epochs=200,
+            batch_size=32,
+            lr=0.05,
+            momentum=0.9,
+            schedule="one_cycle",
+            distort=True,
+            validation=0.1,
         ),
     )
 }

@@ -15,15 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
 from lenet.data.distortions import distort, random_affine
-from lenet.errors import InputError, LenetError
+from lenet.errors import DivergedError, InputError
 from lenet.losses import cross_entropy
 from lenet.model import LeNet5
 from lenet.optim import SCHEDULES, SGD
 from lenet.recipes import RECIPES, Recipe
-
-
-class DivergedError(LenetError, ArithmeticError):
-    """The loss is no longer a finite number."""
 
 
 @dataclass
@@ -44,11 +40,14 @@ class Epoch:
     images_per_second: float
     seconds: float
 
-    def score(self) -> tuple[float, float]:
-        """Return what the best epoch is chosen by: validation accuracy, then loss; later ones if there is none."""
-        if self.val_accuracy is None or self.val_loss is None:
-            return float(self.epoch), 0.0
-        return self.val_accuracy, -self.val_loss
+    def better_than(self, other: "Epoch") -> bool:
+        """Return whether the validation loss is lower, or, without a validation split, the epoch later.
+
+        The loss is the steadier judge: on 2,000 images, one more mistake is 0.05% of accuracy.
+        """
+        if self.val_loss is None or other.val_loss is None:
+            return self.epoch > other.epoch
+        return self.val_loss < other.val_loss
 
 
 @dataclass
@@ -59,9 +58,11 @@ class State:
     velocity: NDArray[Any]
     best_parameters: NDArray[Any]
     step: int = 0
+    images: int = 0
     loss_sum: float = 0.0
     correct: int = 0
     seconds: float = 0.0
+    images_per_second: float = 0.0
     best_epoch: int = 0
     history: list[Epoch] = field(default_factory=list)
 
@@ -74,6 +75,7 @@ class State:
         """Return everything but the arrays, for a file."""
         return {
             "step": self.step,
+            "images": self.images,
             "loss_sum": self.loss_sum,
             "correct": self.correct,
             "seconds": self.seconds,
@@ -256,7 +258,7 @@ def standardisation(X: NDArray[Any]) -> tuple[float, float]:
         std = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
     else:
         mean, std = float(X.mean(dtype=np.float64)), float(X.std(dtype=np.float64))
-    return (mean, std) if std > 0 else (0.0, 1.0)
+    return (mean, std) if std > 1e-6 else (0.0, 1.0)
 
 
 def _out_of_patience(state: State, recipe: Recipe) -> bool:
@@ -266,9 +268,7 @@ def _out_of_patience(state: State, recipe: Recipe) -> bool:
 class _Loop:
     """One training: its data, its optimiser, and the state that they move on."""
 
-    def __init__(
-        self, model: LeNet5, parts: Split, recipe: Recipe, seed: int, n_jobs: int | None, state: State
-    ):
+    def __init__(self, model: LeNet5, parts: Split, recipe: Recipe, seed: int, n_jobs: int | None, state: State):
         self.model, self.parts, self.recipe, self.seed, self.n_jobs, self.state = (
             model, parts, recipe, seed, n_jobs, state,
         )  # fmt: skip
@@ -286,14 +286,16 @@ class _Loop:
         rng = np.random.default_rng([self.seed, state.epoch])
         order = rng.permutation(n)
         maps = random_affine(n, rng) if self.recipe.distort else None
-        began, spent_before, images_before = time.perf_counter(), state.seconds, state.step * self.recipe.batch_size
-        for step in range(state.step, self.steps_per_epoch):
-            batch = slice(step * self.recipe.batch_size, min((step + 1) * self.recipe.batch_size, n))
+        began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
+        while state.step < self.steps_per_epoch:
+            batch = slice(state.images, state.images + self.recipe.batch_size)
             self._step(order[batch], None if maps is None else maps[batch])
-            state.seconds = spent_before + time.perf_counter() - began
-            if on_step is not None and on_step(state) and state.step < self.steps_per_epoch:
+            spent = time.perf_counter() - began
+            state.seconds = seconds_before + spent
+            state.images_per_second = (state.images - images_before) / max(1e-9, spent)
+            if on_step is not None and on_step(state):
                 return False
-        self._close_epoch((n - images_before) / max(1e-9, time.perf_counter() - began))
+        self._close_epoch()
         return True
 
     def _step(self, batch: NDArray[np.int64], maps: NDArray[np.float64] | None) -> None:
@@ -311,29 +313,33 @@ class _Loop:
                 f"The loss is not finite at step {state.step} of epoch {state.epoch}: "
                 f"lr={self.recipe.lr:g} is too high, try a tenth of it."
             )
-        self.sgd.lr = self.schedule((state.epoch - 1) * self.steps_per_epoch + state.step)
+        self.sgd.lr = self._learning_rate(state.step)
         self.sgd.step(gradients)
         state.loss_sum += loss_sum
         state.correct += int((logits.argmax(axis=1) == y).sum())
+        state.images += len(y)
         state.step += 1
 
-    def _close_epoch(self, images_per_second: float) -> None:
+    def _learning_rate(self, step: int) -> float:
+        return self.schedule((self.state.epoch - 1) * self.steps_per_epoch + step)
+
+    def _close_epoch(self) -> None:
         state, parts = self.state, self.parts
         val_loss, val_accuracy = None, None
         if len(parts.X_val):
             val_loss, val_accuracy = evaluate(self.model, parts.X_val, parts.y_val, n_jobs=self.n_jobs)
         row = Epoch(
             epoch=state.epoch,
-            learning_rate=self.sgd.lr,
+            learning_rate=self._learning_rate(self.steps_per_epoch - 1),
             loss=state.loss_sum / len(parts.X),
             accuracy=state.correct / len(parts.X),
             val_loss=val_loss,
             val_accuracy=val_accuracy,
-            images_per_second=images_per_second,
+            images_per_second=state.images_per_second,
             seconds=state.seconds,
         )
-        if not state.history or row.score() > state.history[state.best_epoch - 1].score():
+        if not state.history or row.better_than(state.history[state.best_epoch - 1]):
             state.best_epoch = row.epoch
             state.best_parameters = state.parameters.copy()
         state.history.append(row)
-        state.step, state.loss_sum, state.correct = 0, 0.0, 0
+        state.step, state.images, state.loss_sum, state.correct = 0, 0, 0.0, 0

@@ -121,10 +121,16 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
 
 
 def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """Return the safetensors file of tensors and metadata."""
+    """Return the safetensors file of tensors and metadata; the same ones make the same bytes."""
     from safetensors.numpy import save as serialize
 
-    return serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()}, dict(metadata))
+    content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()}, dict(metadata))
+    start = 8 + struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(metadata.items()))  # safetensors writes them in random order
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # as the format wants, so that the tensors stay aligned
+    return struct.pack("<Q", len(text)) + text + content[start:]
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

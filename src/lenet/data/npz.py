@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +17,9 @@ from lenet.errors import DataError
 # In lower case, since Keras writes x_train where scikit-learn's habit is X_train.
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
 _TWO = ("x", "y")
+_HEADER = re.compile(
+    r"\{'descr': '([<>|=][biufcOSU]\d{0,4})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\),? ?\}\s*"
+)
 
 
 def load_npz(path: str | os.PathLike[str]) -> Dataset:
@@ -78,7 +82,7 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
         raise
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): give the path of an .npz file.") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a whole .npz file ({error}): make it again with numpy.savez.") from error
 
 
@@ -100,13 +104,14 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) ->
 
 
 def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:
-    try:
-        # Version 1.0 is what NumPy writes for plain numbers; the header of a later one may claim 4 GB.
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError("it is not version 1.0 of the format")
-        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"{source} is not an array that numpy.savez wrote: make the file again with it.") from error
+    # Version 1.0 is what NumPy writes for plain numbers; the header of a later one may claim 4 GB. It is the text of
+    # a Python dict, and a pattern reads it without evaluating anything.
+    start = stream.read(10)
+    header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1")
+    match = _HEADER.fullmatch(header)
+    if start[:8] != b"\x93NUMPY\x01\x00" or match is None:
+        raise DataError(f"{source} is not a plain array that numpy.savez wrote: make the file again with it.")
+    dtype, shape = np.dtype(match[1]), tuple(int(n) for n in match[3].split(",") if n.strip())
     if dtype.hasobject:
         raise DataError(f"{source} holds Python objects, which are never unpickled: save it as an array of numbers.")
     if dtype.kind not in "uif":
@@ -117,7 +122,7 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
             f"{source} is of shape {shape} and type {dtype}: no dimension may be 0, and the whole may take at most "
             f"{MAX_BYTES:,} bytes, so save fewer images, or save them as uint8."
         )
-    return shape, "F" if is_fortran else "C", dtype
+    return shape, "F" if match[2] == "True" else "C", dtype
 
 
 def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """MNIST and Fashion-MNIST: from a folder when there is one, else downloaded once from OpenML by scikit-learn."""
 
 import contextlib
+import io
 import os
 import warnings
 import zlib
@@ -12,6 +13,7 @@ from urllib.error import HTTPError, URLError
 import numpy as np
 
 from lenet._extras import require
+from lenet._files import atomic_write
 from lenet.data.dataset import SIDE, Dataset, checked
 from lenet.data.idx import holds_idx_files, load_idx_folder
 from lenet.data.npz import load_npz
@@ -89,6 +91,9 @@ def load_fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     Examples
     --------
     >>> X_train, y_train, X_test, y_test = load_fashion_mnist()  # doctest: +SKIP
+    >>> load_fashion_mnist("no-such-folder")
+    Traceback (most recent call last):
+    lenet.errors.DataError: no-such-folder is not a folder: give one that holds the four IDX files of a set.
     """
     return _load("fashion-mnist", folder)
 
@@ -122,7 +127,7 @@ def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
         # What fetch_openml raises when the network, a proxy's page or a cut file is in its way.
         if isinstance(error, HTTPError):
             error.close()
-        reason = error.reason if type(error) is URLError else str(error).partition("\n")[0] or type(error).__name__
+        reason = _first_sentence(str(error.reason if type(error) is URLError else error)) or type(error).__name__
         raise DownloadError(
             f"{_NAMES_AT_OPENML[name]} could not be downloaded from OpenML ({reason}): try again, give a folder of its "
             "IDX files (as argument, or in LENET_DATA), or use digits, which needs no network."
@@ -150,17 +155,14 @@ def _fetch(datasets: Any, name: str) -> Any:
         )
 
 
+def _first_sentence(text: str) -> str:
+    return text.partition("\n")[0].partition(". ")[0]
+
+
 def _keep(dataset: Dataset, path: Path) -> None:
     """Keep a copy that is read several times faster than OpenML's table; where it cannot be written, do without."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    content = io.BytesIO()
+    np.savez_compressed(content, **dataset._asdict())
     with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
-        with temporary.open("xb") as stream:
-            try:
-                np.savez_compressed(stream, **dataset._asdict())
-                stream.flush()
-                os.fsync(stream.fileno())
-                temporary.replace(path)  # in one step, so nobody ever reads half a copy
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        atomic_write(path, content.getvalue())

@@ -46,7 +46,7 @@ a FILE.npz.
     if name in _BY_NAME:
         return _BY_NAME[name]()
     path = Path(name)
-    if path.is_dir():
+    if name and path.is_dir():  # Path('') would be the current folder
         return load_idx_folder(path)
     if path.suffix.lower() == ".npz":
         return load_npz(path)

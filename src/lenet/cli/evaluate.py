@@ -1,0 +1,28 @@
+"""Test a model on the test part of a data set: accuracy, each class's precision and recall, confusion matrix."""
+
+import argparse
+import json
+
+from lenet.cli.options import DATA_HELP, add_common, add_model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lenet evaluate`."""
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    add_model(parser)
+    add_common(parser)
+
+
+def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run `lenet evaluate`."""
+    from lenet import _checks
+    from lenet.cli.options import load_model
+    from lenet.data import load
+    from lenet.report import report
+
+    model = load_model(arguments.model)
+    data = load(arguments.data)
+    labels = _checks.labels(data.y_test, len(data.X_test), model.num_classes)
+    outcome = report(model.logits(data.X_test, n_jobs=arguments.n_jobs), labels)
+    print(json.dumps(outcome.as_dict()) if arguments.json else outcome, end="\n" if arguments.json else "")
+    return 0

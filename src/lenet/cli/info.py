@@ -1,0 +1,35 @@
+"""Tell about a model's file, or, without one, about this installation."""
+
+import argparse
+import json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lenet info`."""
+    parser.add_argument("model", nargs="?", metavar="FILE", help="a .safetensors file, a run's folder, or mnist")
+    parser.add_argument("--network", action="store_true", help="print the table of the network only")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run `lenet info`."""
+    from lenet._kernels import show_config
+    from lenet.cli.options import load_model
+    from lenet.model import LeNet5
+
+    model = load_model(arguments.model) if arguments.model else LeNet5(seed=0)
+    facts = {"num_classes": model.num_classes, "dtype": model.dtype.name, "parameters": model.parameters.flat.size}
+    if arguments.model:
+        facts |= {"mean": model.mean, "std": model.std, **model.metadata}
+    if arguments.json:
+        print(json.dumps(facts))
+        return 0
+    if not arguments.model and not arguments.network:
+        show_config()
+        print()
+    model.summary()
+    if arguments.model:
+        print()
+        for name, value in facts.items():
+            print(f"{name:<18} {value}")
+    return 0

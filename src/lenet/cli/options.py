@@ -1,0 +1,37 @@
+"""Arguments that several commands take."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lenet.model import LeNet5
+
+DATA_HELP = (
+    "digits (embedded, needs no network), mnist, fashion-mnist, a FOLDER of IDX files, or a FILE.npz with X and y"
+)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add --model."""
+    parser.add_argument(
+        "--model",
+        metavar="FILE",
+        default="mnist",
+        help="weights: a .safetensors file, a run's folder (its best ones), or mnist for those that are shipped",
+    )
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add --n-jobs and --json."""
+    parser.add_argument("--n-jobs", type=int, metavar="N", help="threads (default: LENET_NUM_THREADS, or all cores)")
+    parser.add_argument("--json", action="store_true", help="print JSON, an object a line, for programs")
+
+
+def load_model(name: str) -> "LeNet5":
+    """Return the model that --model names."""
+    from lenet.weights import PRETRAINED, load, load_pretrained
+
+    if name in PRETRAINED and not Path(name).exists():
+        return load_pretrained(name)
+    return load(Path(name, "best.safetensors") if Path(name).is_dir() else name)

@@ -1,0 +1,229 @@
+"""Train LeNet-5 and leave a run folder: weights, history, figures and the report on the test set.
+
+Ctrl-C saves and says how to go on; so does --resume after a crash or a power cut, to the same bits.
+"""
+
+import argparse
+import math
+import signal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from lenet.cli.options import DATA_HELP, add_common
+
+if TYPE_CHECKING:
+    from lenet.data import Dataset
+    from lenet.model import LeNet5
+    from lenet.runs import Run
+
+SMALL = 10_000
+CHECKPOINT_SECONDS = 30.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lenet train`."""
+    parser.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run's folder, such as runs/train-1")
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help=f"default, distorted, seed or small (default: small for fewer than {SMALL:,} images, otherwise default)",
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the images")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images a step")
+    parser.add_argument("--lr", type=float, metavar="X", help="learning rate, or its peak")
+    parser.add_argument("--momentum", type=float, metavar="X")
+    parser.add_argument("--weight-decay", type=float, metavar="X")
+    parser.add_argument("--schedule", metavar="NAME", help="constant, one_cycle or paper_steps")
+    parser.add_argument("--distort", action=argparse.BooleanOptionalAction, help="random affine distortions")
+    parser.add_argument("--validation", type=float, metavar="X", help="part of the images to choose the best epoch by")
+    parser.add_argument("--patience", type=int, metavar="N", help="stop after N epochs without a better one")
+    parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and distortions (default: 0)")
+    parser.add_argument("--runs", metavar="DIR", default="runs", help="where the run's folder goes (default: runs)")
+    add_common(parser)
+
+
+RECIPE_OPTIONS = (
+    "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "distort", "validation", "patience",
+)  # fmt: skip
+
+
+def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run `lenet train`."""
+    from lenet._extras import require
+
+    require("matplotlib", "train")  # found missing now, not after the training
+    require("sklearn", "train")
+    if (arguments.data is None) == (arguments.resume is None):
+        parser.error("give DATA to train on, or --resume RUN, and not both")
+    if arguments.resume:
+        options = [name for name in ("recipe", "seed", *RECIPE_OPTIONS) if getattr(arguments, name) is not None]
+        if options:
+            parser.error(f"--resume goes on with the run's own options: leave out --{options[0].replace('_', '-')}")
+        run_folder, data = open_run(arguments.resume)
+    else:
+        run_folder, data = begin_run(arguments, parser)
+    return train_and_report(run_folder, data, arguments)
+
+
+def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "tuple[Run, Dataset]":
+    """Load the data, settle the recipe, and make the run's folder."""
+    from pathlib import Path
+
+    from lenet import __version__
+    from lenet.data import load
+    from lenet.errors import InputError
+    from lenet.runs import Run, fingerprint
+    from lenet.training import recipe_named
+
+    try:
+        recipe = recipe_named(arguments.recipe or "default")
+        changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
+        recipe.with_changes(**changes)
+        if arguments.seed is not None and arguments.seed < 0:
+            raise InputError(f"seed is {arguments.seed}: give 0 or more")
+    except InputError as error:
+        parser.error(str(error))
+    data = load(arguments.data)
+    if arguments.recipe is None and len(data.X_train) < SMALL:
+        recipe = recipe_named("small")
+    recipe = recipe.with_changes(**changes)
+    source = Path(arguments.data)
+    args = {
+        "lenet": __version__,
+        "data": str(source.resolve()) if source.exists() else arguments.data,
+        "data_sha256": fingerprint(data),
+        "num_classes": int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1,
+        "seed": arguments.seed or 0,
+        "recipe": asdict(recipe),
+    }
+    return Run.create(arguments.runs, args), data
+
+
+def open_run(folder: str) -> "tuple[Run, Dataset]":
+    """Open a run's folder, and load the data that it was begun with."""
+    from lenet._files import remove_leftovers
+    from lenet.data import load
+    from lenet.errors import InputError
+    from lenet.runs import Run, fingerprint
+
+    opened = Run(folder)
+    data = load(opened.args["data"])
+    if fingerprint(data) != opened.args["data_sha256"]:
+        raise InputError(
+            f"{opened.args['data']} holds other images now than when {folder} was begun: restore them, or begin anew."
+        )
+    remove_leftovers(opened.folder)
+    return opened, data
+
+
+def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace) -> int:
+    """Train to the end, or to a signal, and write what a run leaves."""
+    from lenet.cli.progress import progress_for
+    from lenet.model import LeNet5
+    from lenet.recipes import Recipe
+    from lenet.training import split, train
+
+    recipe, seed = Recipe(**folder.args["recipe"]), folder.args["seed"]
+    model = LeNet5(seed=seed, num_classes=folder.args["num_classes"])
+    state = folder.load_checkpoint(model)
+    parts = split(data.X_train, data.y_train, recipe.validation, seed)
+    progress = progress_for(recipe.epochs, math.ceil(len(parts.X) / recipe.batch_size), arguments.json)
+    facts = {
+        "run": str(folder.folder), "data": folder.args["data"], "recipe": recipe.name, "seed": seed,
+        "train": len(parts.X), "validation": len(parts.X_val), "test": len(data.X_test),
+    }  # fmt: skip
+    progress.start(facts)
+    saver = Saver(folder, model, progress)
+    with StopSignals() as signals:
+        try:
+            state = train(
+                model, data.X_train, data.y_train, recipe, seed=seed, n_jobs=arguments.n_jobs, state=state,
+                on_step=lambda now: saver.on_step(now, signals), on_epoch=saver.on_epoch,
+            )  # fmt: skip
+        finally:
+            progress.stop()
+        if signals.received and state.step:
+            folder.save_checkpoint(model, state)
+            print_stopped(folder, state, arguments.json)
+            return 128 + signals.received
+    finish(folder, model, data, state, arguments)
+    return 0
+
+
+class Saver:
+    """Writes checkpoints as the training goes: after each epoch, and within one that takes long."""
+
+    def __init__(self, folder: "Run", model: "LeNet5", progress: Any):
+        self.folder, self.model, self.progress = folder, model, progress
+        self.saved_at = 0.0
+
+    def on_step(self, state: Any, signals: "StopSignals") -> bool:
+        """Show the step; return whether to stop."""
+        self.progress.step(state)
+        if state.seconds - self.saved_at > CHECKPOINT_SECONDS:
+            self.folder.save_checkpoint(self.model, state)
+            self.saved_at = state.seconds
+        return bool(signals.received)
+
+    def on_epoch(self, state: Any) -> None:
+        """Save and show the epoch."""
+        self.folder.save_epoch(self.model, state)
+        self.saved_at = state.seconds
+        self.progress.epoch(state)
+
+
+class StopSignals:
+    """Within it, SIGINT and SIGTERM are noted, so that a step is never cut; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.received = number
+        self.__exit__()
+
+
+def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
+    """Say where the training stopped, and how to go on."""
+    import json
+
+    command = f"lenet train --resume {folder.folder}"
+    if as_json:
+        print(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
+    else:
+        print(f"Stopped in epoch {state.epoch} after step {state.step}; all is saved. Go on with: {command}")
+
+
+def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, arguments: argparse.Namespace) -> None:
+    """Test the best weights, draw the figures, and say what was left where."""
+    import json
+
+    from lenet import plots
+    from lenet.losses import softmax
+    from lenet.report import report
+
+    best = state.history[state.best_epoch - 1]
+    folder.write("results.png", plots.learning_curves([asdict(row) for row in state.history], folder.folder.name))
+    folder.write("filters.png", plots.filters(model.parameters["c1.weight"]))
+    logits = model.logits(data.X_test, n_jobs=arguments.n_jobs)
+    outcome = report(logits, data.y_test)
+    folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix))
+    folder.write("worst.png", plots.worst(data.X_test, data.y_test, logits.argmax(axis=1), softmax(logits)))
+    folder.write("report.txt", str(outcome))
+    if arguments.json:
+        result = {"event": "test", "run": str(folder.folder), "best_epoch": best.epoch, **outcome.as_dict()}
+        print(json.dumps(result))
+        return
+    print(f"\nTest set, with the weights of epoch {best.epoch}:\n{outcome}")
+    print(f"{folder.folder} has these weights in best.safetensors, figures and all results.")

@@ -1,0 +1,99 @@
+"""What a model gets right and wrong on a test set, in figures and in text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._extras import require
+
+
+@dataclass(frozen=True)
+class Report:
+    """A test's outcome.
+
+    Attributes
+    ----------
+    images : int
+    loss : float
+        Mean cross-entropy in nats.
+    accuracy : float
+        In [0, 1].
+    precision, recall, f1 : list of float
+        Of each class, in [0, 1]; 0 where a class never occurs.
+    support : list of int
+        Test images of each class.
+    confusion_matrix : ndarray of int64, shape (num_classes, num_classes)
+        Rows are the true classes, columns the predicted ones.
+    """
+
+    images: int
+    loss: float
+    accuracy: float
+    precision: list[float]
+    recall: list[float]
+    f1: list[float]
+    support: list[int]
+    confusion_matrix: NDArray[np.int64]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as what JSON can hold."""
+        return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist()}
+
+    def __str__(self) -> str:
+        errors = self.images - round(self.accuracy * self.images)
+        lines = [
+            f"accuracy {self.accuracy:.2%} ({errors:,} errors in {self.images:,} images), loss {self.loss:.4f}",
+            "",
+            "class  precision   recall       f1    images",
+        ]
+        rows = zip(self.precision, self.recall, self.f1, self.support, strict=True)
+        for label, (precision, recall, f1, support) in enumerate(rows):
+            lines.append(f"{label:>5}  {precision:>9.2%} {recall:>8.2%} {f1:>8.2%} {support:>9,}")
+        width = max(5, len(str(self.confusion_matrix.max())) + 1)
+        columns = range(len(self.support))
+        lines += ["", "confusion matrix: a row a true class, a column a predicted one"]
+        lines.append("      " + "".join(f"{column:>{width}}" for column in columns))
+        for label in columns:
+            lines.append(f"{label:>5} " + "".join(f"{count:>{width}}" for count in self.confusion_matrix[label]))
+        return "\n".join(lines) + "\n"
+
+
+def report(logits: NDArray[Any], y: NDArray[np.int64]) -> Report:
+    """Compare logits with labels.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, num_classes), n at least 1
+    y : ndarray of int64, shape (n,)
+
+    Returns
+    -------
+    Report
+
+    Examples
+    --------
+    >>> outcome = report(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), np.array([0, 1, 1]))
+    >>> round(outcome.accuracy, 3), outcome.confusion_matrix.tolist()
+    (0.667, [[1, 0], [1, 1]])
+    """
+    from lenet.losses import cross_entropy
+
+    metrics = require("sklearn.metrics", "train")
+    classes = np.arange(logits.shape[1])
+    predictions = logits.argmax(axis=1)
+    losses, _ = cross_entropy(logits, y)
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        y, predictions, labels=classes, zero_division=0
+    )
+    return Report(
+        images=len(y),
+        loss=float(losses.mean(dtype=np.float64)),
+        accuracy=float((predictions == y).mean()),
+        precision=precision.tolist(),
+        recall=recall.tolist(),
+        f1=f1.tolist(),
+        support=support.tolist(),
+        confusion_matrix=metrics.confusion_matrix(y, predictions, labels=classes),
+    )

@@ -1,0 +1,165 @@
+"""The folder of a training run: its arguments, checkpoint, weights and results.
+
+A run's folder appears with its arguments in it, and every file after that is replaced whole, so that at any moment
+there is something to go on from.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lenet._files import atomic_write
+from lenet.data import Dataset
+from lenet.errors import InputError, SaveError, WeightsError
+from lenet.model import LeNet5
+from lenet.training import Epoch, State
+from lenet.weights import read_tensors, save, to_bytes
+
+CHECKPOINT_FORMAT = "lenet-checkpoint-1"
+
+
+class Run:
+    """A run's folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        One that `Run.create` made.
+
+    Raises
+    ------
+    InputError
+        If it is no run's folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+        try:
+            self.args: dict[str, Any] = json.loads((self.folder / "args.json").read_bytes())
+            if not isinstance(self.args, dict):
+                raise ValueError("it is not an object")
+        except FileNotFoundError:
+            raise InputError(f"{folder} is no run's folder: it has no args.json.") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.folder / 'args.json'} cannot be read ({error}).") from None
+
+    @classmethod
+    def create(cls, parent: str | os.PathLike[str], args: dict[str, Any]) -> "Run":
+        """Make the next folder train-N below `parent`, with the run's arguments in it.
+
+        Raises
+        ------
+        SaveError
+            If nothing can be written there.
+        """
+        parent = Path(parent)
+        temporary = None
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=parent, prefix=".train-"))
+            temporary.chmod(0o755)
+            atomic_write(temporary / "args.json", _json(args))
+            numbers = [int(match[1]) for each in parent.iterdir() if (match := re.fullmatch(r"train-(\d+)", each.name))]
+            number = max(numbers, default=0) + 1
+            while not _take_name(temporary, parent / f"train-{number}"):
+                number += 1
+        except OSError as error:
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+            reason = error.strerror or error
+            raise SaveError(f"No run folder can be made in {parent} ({reason}): choose another with --runs.") from error
+        return cls(parent / f"train-{number}")
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """Replace one of the run's files, whole."""
+        atomic_write(self.folder / name, content.encode() if isinstance(content, str) else content)
+
+    def save_epoch(self, model: LeNet5, state: State) -> None:
+        """Write what an epoch changes; the checkpoint comes last, so that it never runs ahead of the rest."""
+        self.write("results.csv", results_csv(state.history))
+        save(model, self.folder / "last.safetensors")
+        if state.best_epoch == len(state.history):
+            save(model, self.folder / "best.safetensors")
+        self.save_checkpoint(model, state)
+
+    def save_checkpoint(self, model: LeNet5, state: State) -> None:
+        """Write all that it takes to go on from here to the same bits."""
+        arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
+        facts = {**state.facts(), "mean": model.mean, "std": model.std}
+        self.write(
+            "checkpoint.safetensors", to_bytes(arrays, {"format": CHECKPOINT_FORMAT, "state": json.dumps(facts)})
+        )
+
+    def load_checkpoint(self, model: LeNet5) -> State | None:
+        """Return where the run stands, None where it has not got to a checkpoint; the model gets its mean and std.
+
+        Raises
+        ------
+        WeightsError
+            If the checkpoint is damaged or of another network.
+        """
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return None
+        arrays, metadata = read_tensors(path)
+        try:
+            if metadata.get("format") != CHECKPOINT_FORMAT:
+                raise ValueError(f"its format is {metadata.get('format')!r}")
+            facts = json.loads(metadata["state"])
+            mean, std = float(facts.pop("mean")), float(facts.pop("std"))
+            history = [Epoch(**row) for row in facts.pop("history")]
+            state = State(history=history, **{**arrays, **facts})
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(f"{path} is no checkpoint of lenet ({error}).") from None
+        wanted = model.parameters.flat
+        if any(array.shape != wanted.shape or array.dtype != wanted.dtype for array in arrays.values()):
+            raise WeightsError(f"{path} is of another network than {model!r}.")
+        model.mean, model.std = mean, std
+        return state
+
+
+def fingerprint(data: Dataset) -> str:
+    """Return the SHA-256 of a data set, so that a run is gone on with on the images it began with.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> len(fingerprint(lenet.data.load_digits()))
+    64
+    """
+    digest = hashlib.sha256()
+    for array in data:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def results_csv(history: list[Epoch]) -> str:
+    """Return the history as CSV, a line an epoch under a header; what there is none of stays empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [each.name for each in fields(Epoch)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in history)
+    return text.getvalue()
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _take_name(folder: Path, name: Path) -> bool:
+    """Rename a folder unless the name is taken: an empty folder would be replaced, a full one refuses."""
+    if name.exists():
+        return False
+    folder.rename(name)
+    return True

@@ -1,0 +1,37 @@
+"""What the tests share: the builds of the kernels, MNIST, and the option that runs the long ones."""
+
+import importlib
+import os
+
+import pytest
+
+from lenet import _kernels
+
+BUILDS = {**_kernels.available(), "float64": "_conv_f64"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes long: give --slow"))
+
+
+@pytest.fixture(params=BUILDS)
+def build(request):
+    """The module of each build of the kernels that this CPU runs."""
+    return importlib.import_module(f"lenet.{BUILDS[request.param]}")
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """MNIST from the folder in LENET_DATA: X_train, y_train, X_test, y_test."""
+    if not os.environ.get("LENET_DATA"):
+        pytest.skip("needs MNIST: set LENET_DATA to a folder of its IDX files")
+    from lenet.data import load_mnist
+
+    return load_mnist()

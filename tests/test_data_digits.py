@@ -1,0 +1,100 @@
+"""The embedded digits: their split, and their likeness to MNIST's framing."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lenet.data import load_digits
+from lenet.data.digits import enlarge
+
+sklearn_datasets = pytest.importorskip("sklearn.datasets")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits()
+
+
+def test_shapes_types_and_ranges(digits):
+    assert digits.X_train.shape == (1438, 28, 28)
+    assert digits.X_test.shape == (359, 28, 28)
+    assert digits.X_train.dtype == digits.X_test.dtype == np.uint8
+    assert digits.y_train.dtype == digits.y_test.dtype == np.int64
+    assert digits.X_train.max() == 255
+    assert digits.X_train.min() == 0
+
+
+def test_a_fifth_of_each_class_is_set_aside_and_nothing_is_lost(digits):
+    all_counts = np.array([178, 182, 177, 183, 181, 182, 181, 179, 174, 180])  # as scikit-learn documents the set
+    test_counts = np.bincount(digits.y_test)
+    assert (test_counts + np.bincount(digits.y_train)).tolist() == all_counts.tolist()
+    np.testing.assert_array_equal(test_counts, np.round(all_counts / 5))
+    images = np.concatenate([digits.X_train, digits.X_test]).reshape(-1, 784)
+    assert len(np.unique(images, axis=0)) == len(np.unique(sklearn_datasets.load_digits().data, axis=0)) == 1797
+
+
+def test_the_split_is_the_same_in_another_process(digits):
+    code = "from lenet.data import load_digits; print(load_digits().y_test.tolist())"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == str(digits.y_test.tolist())
+    assert digits.y_test[:20].tolist() == [1, 4, 7, 0, 2, 8, 1, 9, 5, 5, 0, 7, 6, 3, 3, 6, 0, 8, 7, 6]
+
+
+def test_each_image_keeps_its_label():
+    """Every enlarged image, made small again, is nearest to its own original."""
+    original = sklearn_datasets.load_digits()
+    large = enlarge(original.images[:200]).astype(float).reshape(200, -1)
+    again = enlarge(original.images).astype(float).reshape(1797, -1)
+    nearest = ((large[:, np.newaxis] - again[np.newaxis, :200]) ** 2).sum(axis=2).argmin(axis=1)
+    assert nearest.tolist() == list(range(200))
+
+
+def test_the_ink_is_centred_and_keeps_to_mnists_box(digits):
+    images = digits.X_train.astype(float)
+    at, total = np.arange(28), images.sum(axis=(1, 2))
+    for axis in (1, 2):
+        centre = images.sum(axis=axis) @ at / total
+        assert np.abs(centre - 13.5).max() < 0.1
+    inked = images > 64
+    heights = inked.any(axis=2).sum(axis=1)
+    assert np.median(heights) == pytest.approx(20, abs=1)
+    assert heights.max() <= 22
+    assert images[:, [0, -1]].max() < 64  # a digit that is heavy at one end just touches the edge, with its soft rim
+    assert images[:, :, [0, -1]].max() == 0
+
+
+def test_one_small_pixel_becomes_a_smooth_pyramid():
+    """A bilinear pyramid, worked out by hand: 2.5 large pixels to a small one, at 0.2 and 0.6 from the middle."""
+    small = np.zeros((1, 8, 8))
+    small[0, 2, 6] = 16
+    large = enlarge(small)[0]
+    profile = np.array([0.0, 0.4, 0.8, 0.8, 0.4, 0.0])
+    # Its middle lies between two large pixels, so the peak is 0.8 x 0.8.
+    np.testing.assert_array_equal(large[11:17, 11:17], np.round(np.outer(profile, profile) * 255))
+    assert large.sum() == large[11:17, 11:17].sum()
+
+
+def test_nothing_is_mirrored_or_turned():
+    small = np.zeros((1, 8, 8))
+    small[0, 1, 2], small[0, 5, 6], small[0, 1, 6] = 16, 8, 4
+    large = enlarge(small)[0]
+    top, left = np.argwhere(large == large.max())[0]
+    step = 10  # four small pixels
+    assert large[top, left + step] == pytest.approx(large[top, left] / 4, abs=1)
+    assert large[top + step, left + step] == pytest.approx(large[top, left] / 2, abs=1)
+    assert large[top + step, left] == 0
+
+
+def test_no_ink_is_lost():
+    small = sklearn_datasets.load_digits().images
+    ratio = enlarge(small).sum(axis=(1, 2)) / small.sum(axis=(1, 2))
+    np.testing.assert_allclose(
+        ratio, 2.5**2 * 255 / 16, rtol=0.02
+    )  # bilinear weights of the 20 rows do not add up to 2.5 exactly
+
+
+def test_full_ink_is_255_and_half_ink_half_of_it():
+    for value, wanted in ((16, 255), (8, 128), (1, 16), (0.5, 8)):
+        assert enlarge(np.full((1, 8, 8), float(value)))[0, 14, 14] == wanted

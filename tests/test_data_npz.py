@@ -1,0 +1,266 @@
+"""Sets in .npz files: what is taken, and what is refused before it costs anything."""
+
+import io
+import os
+import pickle
+import struct
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from lenet.data import load_npz
+from lenet.errors import DataError
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save(save=np.savez, **arrays):
+        path = tmp_path / "mine.npz"
+        save(path, **arrays)
+        return path
+
+    return save
+
+
+def small(n=70):
+    """Images of which each has a value of its own, and labels in turn."""
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, np.newaxis, np.newaxis], (n, 28, 28)).copy()
+    images[:, 0, 1], images[:, 1, 0] = 200, 100  # so that a transposition shows
+    return images, np.arange(n) % 10
+
+
+def as_fortran(X):
+    return np.asfortranarray(X)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: X,
+        lambda X: X.reshape(-1, 784),
+        lambda X: X.reshape(-1, 1, 28, 28),
+        as_fortran,
+        lambda X: X.astype(np.int64),
+        lambda X: X.astype(">u2"),
+        lambda X: X / 255,
+        lambda X: (X / 255).astype(np.float32),
+        lambda X: (X / 255).astype(np.float16),
+        lambda X: (X / 255).astype(">f8"),
+    ],
+)
+@pytest.mark.parametrize("how", [np.savez, np.savez_compressed])
+def test_every_form_of_the_same_images_gives_the_same_bytes(save, change, how):
+    X, y = small()
+    path = save(how, X_train=change(X[:50]), y_train=y[:50], X_test=change(X[50:]), y_test=y[50:].astype(np.uint8))
+    dataset = load_npz(path)
+    np.testing.assert_array_equal(dataset.X_train, X[:50])
+    np.testing.assert_array_equal(dataset.X_test, X[50:])
+    np.testing.assert_array_equal(dataset.y_train, y[:50])
+    np.testing.assert_array_equal(dataset.y_test, y[50:])
+    assert [a.dtype.name for a in dataset] == ["uint8", "int64", "uint8", "int64"]
+    assert all(a.flags.writeable and a.flags.c_contiguous for a in dataset)
+
+
+def test_floats_are_rounded_not_cut(save):
+    X = np.zeros((70, 784))
+    X[:, :4] = [0.999, 1, 0.5, 0.4 / 255]
+    assert load_npz(save(X=X, y=small()[1])).X_train[0, 0, :4].tolist() == [255, 255, 128, 0]
+
+
+def test_x_and_y_alone_are_split_one_in_seven_of_each_class_and_always_alike(save):
+    X, y = small(210)
+    first, second = (load_npz(save(X=X, y=y)) for _ in range(2))
+    assert np.bincount(first.y_test).tolist() == [3] * 10
+    assert np.bincount(first.y_train).tolist() == [18] * 10
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    numbers = np.concatenate([first.X_train[:, 5, 5], first.X_test[:, 5, 5]])
+    assert sorted(numbers.tolist()) == list(range(210))
+    for images, labels in (first[:2], first[2:]):
+        np.testing.assert_array_equal(images[:, 5, 5] % 10, labels)
+
+
+def test_small_x_is_taken_and_the_four_go_before_the_two(save):
+    X, y = small()
+    path = save(x_train=X[:5], y_train=y[:5], x_test=X[5:7], y_test=y[5:7], X=X, y=y)
+    assert load_npz(path).X_test[:, 5, 5].tolist() == [5, 6]
+
+
+X70, Y70 = small()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "wanted"),
+    [
+        ({"images": X70, "labels": Y70}, "holds images, labels: save it with X and y"),
+        ({"X": X70}, "holds x: save it with X and y"),
+        ({"X_train": X70, "y_train": Y70}, "X_train, y_train, X_test and y_test"),
+        ({}, "holds nothing"),
+        ({"X": X70[:, :27], "y": Y70}, r"shape \(70, 27, 28\): give \(n, 28, 28\)"),
+        ({"X": X70[0], "y": Y70}, r"shape \(28, 28\)"),
+        ({"X": np.uint8(3), "y": Y70}, r"shape \(\)"),
+        ({"X": X70.astype(float), "y": Y70}, "outside 0 to 1, or NaN: divide by 255"),
+        ({"X": np.full((70, 784), np.nan), "y": Y70}, "outside 0 to 1, or NaN"),
+        ({"X": np.full((70, 784), -0.001), "y": Y70}, "outside 0 to 1"),
+        ({"X": np.full((70, 784), np.inf), "y": Y70}, "outside 0 to 1"),
+        ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000: bring them to 0"),
+        ({"X": X70.astype(int) - 1, "y": Y70}, "pixels from -1 to 199"),
+        ({"X": X70.astype(complex), "y": Y70}, "x in .* of type complex128: save it as integers or floats"),
+        ({"X": X70 > 1, "y": Y70}, "of type bool"),
+        ({"X": X70.astype(str), "y": Y70}, "of type <U3"),
+        ({"X": np.zeros(70, [("a", "u1", (28, 28))]), "y": Y70}, "not a plain array"),
+        ({"X": X70, "y": Y70.astype(float)}, r"labels of shape \(70,\) and type float64: give integers"),
+        ({"X": X70, "y": np.eye(10, dtype=int)[Y70]}, r"labels of shape \(70, 10\)"),
+        ({"X": X70, "y": Y70[:-1]}, "70 images and 69 labels"),
+        ({"X": X70, "y": Y70 - 1}, "from -1 to 8: number the classes"),
+        ({"X": X70, "y": Y70 * 3}, "from 0 to 27: number the classes"),
+        ({"X": X70, "y": np.full(70, 2**64 - 1, dtype=np.uint64)}, "number the classes"),
+        ({"X": X70[:3], "y": Y70[:3]}, "has no test images"),
+        ({"X": X70[:0], "y": Y70[:0]}, r"x in .* of shape \(0, 28, 28\).*no dimension may be 0"),
+        ({"X_train": X70, "y_train": Y70, "X_test": X70, "y_test": Y70 + 10}, "test label 10"),
+    ],
+)
+def test_what_is_no_set_is_one_clear_error_that_names_the_file(save, arrays, wanted):
+    path = save(**arrays)
+    with pytest.raises(DataError, match=wanted) as caught:
+        load_npz(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+class Trap:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+def test_pickles_are_never_opened(save, tmp_path):
+    mark = tmp_path / "mark"
+    X = np.empty(70, dtype=object)
+    X[0] = Trap(mark)
+    with pytest.raises(DataError, match="Python objects, which are never unpickled"):
+        load_npz(save(X=X, y=Y70))
+    (tmp_path / "bare.npz").write_bytes(pickle.dumps(Trap(mark)))
+    with pytest.raises(DataError, match=r"not a whole \.npz file"):
+        load_npz(tmp_path / "bare.npz")
+    assert not mark.exists()
+
+
+def npy(header, data=b"", version=b"\x01\x00"):
+    text = header.encode()
+    length = struct.pack("<H" if version[0] == 1 else "<I", len(text))
+    return b"\x93NUMPY" + version + length + text + data
+
+
+def archive(tmp_path, member, compression=zipfile.ZIP_DEFLATED):
+    path = tmp_path / "made.npz"
+    labels = io.BytesIO()
+    np.save(labels, Y70)
+    with zipfile.ZipFile(path, "w", compression) as made:
+        made.writestr("X.npy", member)
+        made.writestr("y.npy", labels.getvalue())
+    return path
+
+
+def header(shape, dtype="|u1"):
+    return f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("member", "wanted"),
+    [
+        (b"", "not a plain array that numpy.savez wrote"),
+        (b"\x93NUMPY\x01\x00\xff\xff", "not a plain array that numpy.savez wrote"),
+        (npy(header("(70, 784)"), bytes(54880)).replace(b"Y", b"X"), "not a plain array that numpy.savez wrote"),
+        (npy(header("(" + "1" * 60_000 + "x)")), "not a plain array that numpy.savez wrote"),
+        (npy(header("(" + "1" * 60_000 + ")")), "not a plain array"),
+        (npy(header("(70 784)")), "not a whole"),
+        (npy(header("(70, 784)", "<f3")), "not a whole"),
+        (npy("nonsense"), "not a plain array that numpy.savez wrote"),
+        (npy("[" * 9000), "not a plain array that numpy.savez wrote"),
+        (npy("-" * 9000 + "1"), "not a plain array that numpy.savez wrote"),
+        (npy(header("(70, 784)"), bytes(54880), version=b"\x02\x00"), "not a plain array that numpy.savez wrote"),
+        (npy(header("(70, 784)"), bytes(54879)), "claims 54880 bytes of data and holds 54879"),
+        (npy(header("(70, 784)"), bytes(54881)), "claims 54880 bytes of data and holds 54881"),
+        (npy(header("(1000000, 784)")), "claims 784000000 bytes of data and holds 0"),
+        (npy(header("(1000000, 785)")), "at most 784,000,000 bytes"),
+        (npy(header("(250000, 784)", "<f8")), "at most 784,000,000 bytes"),
+        (npy(header("(9999999999999999999, 0)")), "no dimension may be 0"),
+        (npy(header("(-70, -784)"), bytes(54880)), "not a plain array"),
+        (npy(header("(0, 784)")), "no dimension may be 0"),
+    ],
+)
+def test_a_false_header_is_refused_before_anything_is_allocated(tmp_path, member, wanted):
+    path = archive(tmp_path, member)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=wanted) as caught:
+        load_npz(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+    assert "\n" not in str(caught.value)
+
+
+def test_a_compressed_bomb_is_not_unpacked(tmp_path):
+    """The member unpacks to 100 MB, and neither its header nor the archive's table says so."""
+    honest = npy(header("(70, 784)"), bytes(54880))
+    path = archive(tmp_path, honest + bytes(100_000_000))
+    lie = struct.pack("<I", len(honest) + 100_000_000), struct.pack("<I", len(honest))
+    path.write_bytes(path.read_bytes().replace(*lie))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"not a whole \.npz file"):
+        load_npz(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused(tmp_path, compression):
+    path = archive(tmp_path, npy(header("(70, 784)"), bytes(54880)), compression)
+    with pytest.raises(DataError, match="compressed in a way that NumPy does not use"):
+        load_npz(path)
+
+
+@pytest.mark.parametrize("how", [np.savez, np.savez_compressed])
+def test_every_cut_and_changed_pixel_bytes_are_found(save, how):
+    rng = np.random.default_rng(0)
+    path = save(how, X=rng.integers(0, 256, (20, 28, 28), dtype=np.uint8), y=np.zeros(20, dtype=int))
+    assert len(load_npz(path).X_train) == 17
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 211):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"not a whole \.npz file"):
+            load_npz(path)
+    for place in range(500, 15_000, 997):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DataError):
+            load_npz(path)
+
+
+def test_random_damage_never_raises_anything_else(save):
+    rng = np.random.default_rng(1)
+    path = save(np.savez_compressed, X=X70, y=Y70)
+    whole = path.read_bytes()
+    for _ in range(1000):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 3):
+            damaged[place] = rng.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            load_npz(path)
+        except DataError:
+            continue
+
+
+def test_a_missing_file_and_a_folder_are_clear_errors(tmp_path):
+    with pytest.raises(DataError, match=r"none\.npz cannot be read \(No such file or directory\): give the path"):
+        load_npz(tmp_path / "none.npz")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_npz(tmp_path)

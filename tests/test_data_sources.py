@@ -1,0 +1,79 @@
+"""The one word that names a set."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet import data
+from lenet.errors import DataError
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for part, label in (("train", b"\x07"), ("t10k", b"\x03")):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03\0\0\0\x01\0\0\0\x1c\0\0\0\x1c" + bytes(784))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x01" + label)
+    return folder
+
+
+def test_a_folder_and_a_file_are_told_apart(idx_folder):
+    assert data.load(idx_folder).y_test.tolist() == [3]
+    assert data.load(str(idx_folder)).y_train.tolist() == [7]
+    path = idx_folder / "mine.NPZ"
+    with path.open("wb") as stream:
+        np.savez(stream, X_train=np.zeros((1, 784)), y_train=[4], X_test=np.zeros((1, 784)), y_test=[5])
+    assert data.load(path).y_train.tolist() == [4]
+
+
+def test_the_names_lead_to_their_sets(idx_folder, monkeypatch):
+    sets = idx_folder.parent
+    (sets / "fashion-mnist").mkdir()
+    for path in idx_folder.iterdir():
+        (sets / "fashion-mnist" / path.name).write_bytes(path.read_bytes().replace(b"\x01\x07", b"\x01\x09"))
+    idx_folder.rename(sets / "mnist")
+    monkeypatch.setenv("LENET_DATA", str(sets))
+    assert data.load("mnist").y_train.tolist() == [7]
+    assert data.load("fashion-mnist").y_train.tolist() == [9]
+
+
+def test_a_name_goes_before_a_folder_of_that_name(idx_folder, monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(idx_folder.parent)
+    idx_folder.rename("digits")
+    assert len(data.load("digits").X_test) == 359
+    assert len(data.load("./digits").X_test) == 1
+    assert len(data.load(Path("digits").resolve()).X_test) == 1
+
+
+@pytest.mark.parametrize("source", ["MNIST", "no/such/folder", "picture.png", ""])
+def test_anything_else_is_an_error_that_lists_what_can_be_given(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        data.load(source)
+    message = str(caught.value)
+    for wanted in ("digits", "mnist", "fashion-mnist", "a folder of IDX files", "FILE.npz", repr(source)):
+        assert wanted in message
+
+
+def test_a_missing_npz_file_is_named():
+    with pytest.raises(DataError, match=r"no-such-file\.npz cannot be read"):
+        data.load("no-such-file.npz")
+
+
+def test_what_is_no_path_is_a_type_error():
+    with pytest.raises(TypeError):
+        data.load(5)
+
+
+def test_importing_imports_nothing_heavy():
+    code = (
+        "import sys, lenet.data; names = ['sklearn', 'pandas', 'scipy', 'urllib.request']; "
+        "print([name for name in names if name in sys.modules])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"

@@ -1,0 +1,74 @@
+"""Initial weights: uniform, within the limits that the seed notebook's table gives, from the seed alone."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lenet import LeNet5
+from lenet.init import xavier_uniform
+
+# sqrt(6 / (fan_in + fan_out)), by hand: 25 + 150, 150 + 400, 400 + 3000, 120 + 84, 84 + 10.
+LIMITS = {"c1": 6 / 175, "c3": 6 / 550, "c5": 6 / 3400, "f6": 6 / 204, "output": 6 / 94}
+
+
+def draws(layer):
+    """The weights of one layer of twenty models, as fractions of its limit, in order."""
+    name = f"{layer}.weight"
+    weights = [LeNet5(seed=seed, dtype=np.float64).parameters[name].ravel() for seed in range(20)]
+    return np.sort(np.concatenate(weights)) / math.sqrt(LIMITS[layer])
+
+
+@pytest.mark.parametrize("layer", LIMITS)
+def test_weights_reach_their_limits_and_do_not_exceed_them(layer):
+    weights = draws(layer)
+    assert np.abs(weights).max() <= 1
+    assert weights[0] < -0.99
+    assert weights[-1] > 0.99
+
+
+@pytest.mark.parametrize("layer", LIMITS)
+def test_weights_are_uniform(layer):
+    """The Kolmogorov-Smirnov distance from the uniform distribution; a normal one's would be above 0.05."""
+    weights = draws(layer)
+    n = len(weights)
+    distance = np.abs((weights + 1) / 2 - (np.arange(n) + 0.5) / n).max() + 0.5 / n
+    assert distance < 1.95 / math.sqrt(n)  # exceeded by chance once in a thousand
+
+
+@pytest.mark.parametrize("layer", LIMITS)
+def test_biases_are_zero(layer):
+    assert not LeNet5(seed=1).parameters[f"{layer}.bias"].any()
+
+
+def test_a_seed_gives_the_same_weights_again():
+    first, second, other = LeNet5(seed=5), LeNet5(seed=5), LeNet5(seed=6)
+    np.testing.assert_array_equal(first.parameters.flat, second.parameters.flat)
+    assert (first.parameters["c5.weight"] != other.parameters["c5.weight"]).mean() > 0.99
+
+
+def test_without_a_seed_no_two_models_are_alike():
+    assert (LeNet5().parameters["c5.weight"] != LeNet5().parameters["c5.weight"]).mean() > 0.99
+
+
+def test_the_global_random_state_is_left_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    LeNet5(seed=5)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_float32_weights_are_the_rounded_float64_ones():
+    single, double = LeNet5(seed=5), LeNet5(seed=5, dtype=np.float64)
+    np.testing.assert_array_equal(single.parameters.flat, double.parameters.flat.astype(np.float32))
+
+
+def test_layers_draw_different_numbers():
+    parameters = LeNet5(seed=5, dtype=np.float64).parameters
+    c1, c3 = (parameters[f"{name}.weight"].ravel()[:150] / math.sqrt(LIMITS[name]) for name in ("c1", "c3"))
+    assert abs(np.corrcoef(c1, c3)[0, 1]) < 0.4
+
+
+@pytest.mark.parametrize(("shape", "limit"), [((3, 5), math.sqrt(6 / 8)), ((2, 4, 3, 7), math.sqrt(6 / (6 * 21)))])
+def test_fans_of_dense_and_convolutional_weights(shape, limit):
+    largest = max(np.abs(xavier_uniform(shape, np.random.default_rng(seed))).max() for seed in range(200))
+    assert 0.99 * limit < largest <= limit

@@ -1,0 +1,101 @@
+"""Softmax cross-entropy against the reference, closed forms and central differences."""
+
+import math
+
+import numpy as np
+import pytest
+import reference
+
+from lenet.losses import cross_entropy, log_softmax, softmax
+
+
+@pytest.fixture
+def logits():
+    return np.random.default_rng(0).normal(scale=3, size=(7, 10))
+
+
+@pytest.fixture
+def labels():
+    return np.array([0, 1, 2, 9, 9, 5, 0])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_equal_logits_cost_log_of_the_number_of_classes(classes):
+    losses, dlogits = cross_entropy(np.full((2, classes), 4.0), np.array([0, classes - 1]))
+    np.testing.assert_allclose(losses, math.log(classes), rtol=1e-15)
+    np.testing.assert_allclose(dlogits[0], [1 / classes - 1] + [1 / classes] * (classes - 1), rtol=1e-14)
+
+
+def test_losses_and_gradient_are_the_reference(logits, labels):
+    expected_losses, expected_gradient = reference.cross_entropy(logits, labels)
+    losses, dlogits = cross_entropy(logits, labels)
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-13)
+    np.testing.assert_allclose(dlogits, expected_gradient, rtol=1e-12, atol=1e-16)
+
+
+def test_gradient_against_central_differences(logits, labels):
+    _, dlogits = cross_entropy(logits, labels)
+    step, numeric = 1e-5, np.empty_like(logits)
+    for place in np.ndindex(logits.shape):
+        shift = np.zeros_like(logits)
+        shift[place] = step
+        above, below = (cross_entropy(logits + sign * shift, labels)[0].sum() for sign in (1, -1))
+        numeric[place] = (above - below) / (2 * step)
+    np.testing.assert_allclose(dlogits, numeric, atol=1e-9)
+
+
+def test_gradient_of_every_image_adds_up_to_zero(logits, labels):
+    np.testing.assert_allclose(cross_entropy(logits, labels)[1].sum(axis=1), 0, atol=1e-15)
+
+
+def test_a_common_shift_changes_nothing(logits, labels):
+    for given, shifted in zip(cross_entropy(logits, labels), cross_entropy(logits + 1000, labels), strict=True):
+        np.testing.assert_allclose(shifted, given, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("distance", [39.1, 1e4])
+def test_a_sure_mistake_costs_what_it_should(dtype, distance):
+    """A clipped probability would report 34.5; a softmax that underflowed, infinity."""
+    losses, dlogits = cross_entropy(np.array([[0, distance]], dtype), np.array([0]))
+    np.testing.assert_allclose(losses, distance, rtol=1e-6)
+    np.testing.assert_allclose(dlogits, [[-1, 1]], rtol=1e-6)
+
+
+def test_log_softmax_of_far_off_classes_is_finite():
+    np.testing.assert_array_equal(log_softmax(np.array([[0.0, -1e300]])), [[0, -1e300]])
+
+
+def test_softmax_is_the_exponential_of_its_logarithm(logits):
+    probabilities = softmax(logits)
+    np.testing.assert_allclose(probabilities, np.exp(log_softmax(logits)), rtol=1e-13)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-14)
+
+
+def test_softmax_by_hand():
+    np.testing.assert_allclose(softmax(np.log([[1.0, 2.0, 5.0]])), [[1 / 8, 2 / 8, 5 / 8]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_huge_logits_neither_overflow_nor_warn(function, dtype):
+    out = function(np.array([[1e30, -1e30], [-1e30, -1e30]], dtype))
+    assert out.dtype == dtype
+    assert np.isfinite(out).all()
+
+
+def test_the_type_stays(logits, labels):
+    losses, dlogits = cross_entropy(logits.astype(np.float32), labels)
+    assert losses.dtype == dlogits.dtype == np.float32
+
+
+def test_arguments_are_left_alone(logits, labels):
+    before = logits.copy()
+    cross_entropy(logits, labels)
+    np.testing.assert_array_equal(logits, before)
+
+
+def test_an_empty_batch_has_no_losses():
+    losses, dlogits = cross_entropy(np.zeros((0, 10)), np.zeros(0, np.int64))
+    assert losses.shape == (0,)
+    assert dlogits.shape == softmax(np.zeros((0, 10))).shape == (0, 10)

@@ -1,0 +1,166 @@
+"""The epoch loop: what it draws, what it keeps, and that it goes on to the same bits."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import DivergedError, InputError, InputTypeError
+from lenet.recipes import RECIPES, Recipe
+from lenet.training import evaluate, split, standardisation, train
+
+SHORT = Recipe("short", epochs=3, batch_size=32, lr=0.1, momentum=0.9, distort=True, validation=0.2)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = lenet.data.load_digits()
+    return data.X_train[:300], data.y_train[:300]
+
+
+def run(digits, recipe=SHORT, seed=0, **options):
+    model = lenet.LeNet5(seed=seed)
+    return model, train(model, *digits, recipe, seed=seed, **options)
+
+
+def test_history_has_a_row_an_epoch_with_means_over_images(digits):
+    seen = []
+    model, state = run(digits, on_step=lambda now: bool(seen.append(now.images)))
+    assert [row.epoch for row in state.history] == [1, 2, 3]
+    assert seen[:8] == [32, 64, 96, 128, 160, 192, 224, len(split(*digits, 0.2, 0).X)]  # the last batch is partial
+    assert all(2 < row.loss < 3 for row in state.history)  # a sum of batch means over images would be 32 times less
+    assert all(0 <= row.accuracy <= 1 for row in state.history)
+
+
+def test_the_first_loss_is_that_of_the_initial_weights(digits):
+    recipe = replace(SHORT, epochs=1, distort=False, batch_size=1000)
+    _, state = run(digits, recipe)
+    parts = split(*digits, 0.2, 0)
+    model = lenet.LeNet5(seed=0)
+    model.mean, model.std = standardisation(parts.X)
+    assert state.history[0].loss == pytest.approx(evaluate(model, parts.X, parts.y)[0], rel=1e-6)
+
+
+def test_the_model_ends_with_the_weights_of_the_best_epoch(digits):
+    every = []
+    model, state = run(digits, replace(SHORT, epochs=6), on_epoch=lambda now: every.append(now.parameters.copy()))
+    losses = [row.val_loss for row in state.history]
+    assert state.best_epoch == losses.index(min(losses)) + 1
+    np.testing.assert_array_equal(model.parameters.flat, every[state.best_epoch - 1])
+    parts = split(*digits, 0.2, 0)
+    assert evaluate(model, parts.X_val, parts.y_val)[0] == min(losses)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3, 8])
+def test_the_number_of_threads_does_not_change_a_bit(digits, n_jobs):
+    one, many = run(digits, n_jobs=1)[0], run(digits, n_jobs=n_jobs)[0]
+    np.testing.assert_array_equal(one.parameters.flat, many.parameters.flat)
+
+
+def test_another_seed_gives_other_weights(digits):
+    assert not np.array_equal(run(digits, seed=0)[0].parameters.flat, run(digits, seed=1)[0].parameters.flat)
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 8, 9, 16, 23])
+def test_stopped_after_any_step_it_goes_on_to_the_same_bits(digits, stop_at):
+    whole, expected = run(digits)
+    calls = []
+    model = lenet.LeNet5(seed=0)
+    state = train(model, *digits, SHORT, seed=0, on_step=lambda now: len(calls.append(1) or calls) == stop_at)
+    assert len(state.history) * 8 + state.step == stop_at
+    state = train(model, *digits, SHORT, seed=0, state=copy.deepcopy(state))
+    np.testing.assert_array_equal(model.parameters.flat, whole.parameters.flat)
+    for ours, theirs in zip(state.history, expected.history, strict=True):
+        assert replace(ours, seconds=0, images_per_second=0) == replace(theirs, seconds=0, images_per_second=0)
+
+
+def test_patience_stops_after_epochs_that_were_no_better(digits):
+    recipe = replace(SHORT, epochs=50, lr=1e-9, momentum=0.0, patience=2)  # nothing is learnt, so loss hardly moves
+    _, state = run(digits, recipe)
+    assert len(state.history) == state.best_epoch + 2 < 50
+
+
+def test_split_is_stratified_disjoint_and_whole():
+    y = np.repeat([0, 1, 2], [100, 50, 10])
+    X = np.arange(len(y), dtype=np.float32).reshape(-1, 1, 1)
+    parts = split(X, y, 0.2, seed=3)
+    assert np.bincount(parts.y_val).tolist() == [20, 10, 2]
+    assert sorted([*parts.X.ravel(), *parts.X_val.ravel()]) == list(range(160))
+    assert not np.array_equal(parts.X_val, split(X, y, 0.2, seed=4).X_val)
+
+
+def test_mnist_is_standardised_by_its_known_mean_and_deviation(mnist):
+    assert standardisation(mnist.X_train) == pytest.approx((0.1307, 0.3081), abs=5e-5)
+
+
+def test_standardisation_of_floats_and_bytes_agrees():
+    x = np.random.default_rng(0).integers(0, 256, (5, 28, 28)).astype(np.uint8)
+    assert standardisation(x) == pytest.approx(standardisation(x / 255))
+    assert standardisation(np.full((2, 28, 28), 7, np.uint8)) == (0, 1)
+
+
+def test_evaluate_by_hand():
+    model = lenet.LeNet5(seed=0)
+    model.parameters.flat[...] = 0
+    model.parameters["output.bias"] = np.log(np.arange(1, 11))  # probabilities 1/55 to 10/55
+    loss, accuracy = evaluate(model, np.zeros((4, 28, 28)), [9, 9, 0, 4])
+    assert loss == pytest.approx(-np.mean(np.log(np.array([10, 10, 1, 5]) / 55)), rel=1e-6)
+    assert accuracy == 0.5
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "error", "says"),
+    [
+        (np.zeros((0, 28, 28)), np.zeros(0, int), InputError, "training set is empty"),
+        (np.zeros((3, 28, 27)), np.zeros(3, int), InputError, r"shape \(3, 28, 27\)"),
+        (np.full((3, 28, 28), 9.0), np.zeros(3, int), InputError, "divide by 255"),
+        (np.zeros((3, 28, 28)), np.zeros(4, int), InputError, r"labels of shape \(3,\)"),
+        (np.zeros((3, 28, 28)), np.array([0, 1, 10]), InputError, "from 0 to 10"),
+        (np.zeros((3, 28, 28)), np.array(["a", "b", "c"]), InputTypeError, "integer labels"),
+        (np.zeros((3, 28, 28)), np.zeros(3, int), InputError, "cannot be split"),
+    ],
+)
+def test_bad_data_are_refused_and_the_model_left_alone(X, y, error, says):
+    model = lenet.LeNet5(seed=0)
+    before = copy.deepcopy(model)
+    with pytest.raises(error, match=says):
+        train(model, X, y, replace(SHORT, validation=0.1))
+    np.testing.assert_array_equal(model.parameters.flat, before.parameters.flat)
+    assert (model.mean, model.std) == (before.mean, before.std)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(digits):
+    with pytest.raises(DivergedError, match="lr=1e\\+38 is too high"):
+        run(digits, replace(SHORT, lr=1e38, momentum=0.99))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}, {"validation": 1.0},
+        {"weight_decay": -1.0}, {"schedule": "cosine"}, {"patience": 0}, {"patience": 3, "validation": 0.0},
+    ],
+)  # fmt: skip
+def test_a_recipe_refuses_what_makes_no_sense(change):
+    with pytest.raises(InputError, match=next(iter(change))):
+        RECIPES["default"].with_changes(**change)
+
+
+def test_an_unknown_recipe_names_the_known_ones(digits):
+    with pytest.raises(InputError, match="default, distorted"):
+        train(lenet.LeNet5(), *digits, "fast")
+
+
+def test_the_seed_recipe_is_the_notebooks():
+    recipe = RECIPES["seed"]
+    assert (recipe.batch_size, recipe.lr, recipe.epochs, recipe.momentum) == (4, 0.01, 5, 0)
+    assert (recipe.standardise, recipe.distort, recipe.validation, recipe.schedule) == (False, False, 0, "constant")
+
+
+@pytest.mark.slow
+def test_the_default_recipe_beats_99_percent_on_mnist(mnist):
+    model = lenet.LeNet5(seed=0)
+    train(model, mnist.X_train, mnist.y_train, "default", seed=0)
+    assert evaluate(model, mnist.X_test, mnist.y_test)[1] >= 0.99
