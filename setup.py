@@ -32,7 +32,7 @@ def kernels(name: str, cpu: str, lanes: int, *flags: str, double: bool = False) 
     macros = [("BUILD", f'"{cpu}"'), ("LANES", str(lanes))]
     if double:
         macros.append(("LENET_DOUBLE", "1"))
-    return extension(name, macros, [*flags, "-ffp-contract=fast", "-Wno-psabi"])
+    return extension(name, macros, [*flags, "-ffp-contract=off", "-Wno-psabi"])
 
 
 def extension(name: str, macros=(), flags=()) -> Extension:
@@ -70,7 +70,7 @@ class BuildExt(build_ext):
                 each.extra_compile_args = ["/O2"]
         else:
             for each in self.extensions:
-                each.extra_compile_args.insert(0, "-O3")
+                each.extra_compile_args[:0] = ["-O3", "-g0"]
         self.check_headers()
         super().build_extensions()
 

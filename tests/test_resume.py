@@ -20,10 +20,10 @@ ARGUMENTS = ["--batch-size", "16", "--lr", "0.1", "--epochs", str(EPOCHS), "--di
 
 
 def start(*arguments, cwd):
-    return subprocess.Popen(
-        [sys.executable, "-m", "lenet", "train", *map(str, arguments)],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "LENET_NUM_THREADS": "1"},
-    )  # fmt: skip
+    command = [sys.executable, "-m", "lenet", "train", *map(str, arguments)]
+    environment = {**os.environ, "LENET_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, text=True, env=environment)
 
 
 def finish(process):
@@ -55,7 +55,7 @@ def reference(tmp_path_factory):
 
 def test_killed_at_random_moments_it_ends_in_the_same_bits(reference, tmp_path, request):
     folder, duration = reference
-    moments = random.Random(0)
+    moments = random.Random(0)  # noqa: S311
     in_training = 0
     for number in range(50 if request.config.getoption("--slow") else 4):
         cwd = tmp_path / str(number)

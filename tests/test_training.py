@@ -27,7 +27,7 @@ def run(digits, recipe=SHORT, seed=0, **options):
 
 def test_history_has_a_row_an_epoch_with_means_over_images(digits):
     seen = []
-    model, state = run(digits, on_step=lambda now: bool(seen.append(now.images)))
+    _, state = run(digits, on_step=lambda now: bool(seen.append(now.images)))
     assert [row.epoch for row in state.history] == [1, 2, 3]
     assert seen[:8] == [32, 64, 96, 128, 160, 192, 224, len(split(*digits, 0.2, 0).X)]  # the last batch is partial
     assert all(2 < row.loss < 3 for row in state.history)  # a sum of batch means over images would be 32 times less

@@ -5,10 +5,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lenet.errors import InputError, InputTypeError
+from lenet.errors import InputError, InputTypeError, LenetError
 
 SIDE = 28
 _WANTED = "wanted: (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image"
+
+
+def array(x: ArrayLike, name: str, wanted: str, error_type: type[LenetError] = InputError) -> NDArray[Any]:
+    """Return x as an array; a mask would be dropped silently, so it is refused."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputTypeError(f"{name} is a masked array: fill it first, for instance with {name}.filled(0).")
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise error_type(f"{name} is no rectangular array ({error}); {wanted}.") from None
 
 
 def images(x: ArrayLike) -> NDArray[Any]:
@@ -21,27 +31,22 @@ def images(x: ArrayLike) -> NDArray[Any]:
     InputError
         If x has another shape, or floating pixels outside [0, 1] or NaN.
     """
-    if isinstance(x, np.ma.MaskedArray):
-        raise InputTypeError("x is a masked array: fill it first, for instance with x.filled(0).")
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise InputError(f"x is no rectangular array ({error}); {_WANTED}.") from None
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
+    values = array(x, "x", _WANTED)
+    if values.dtype != np.uint8 and values.dtype.kind != "f":
         raise InputTypeError(
-            f"x holds {array.dtype}: pass uint8 pixels from 0 to 255, or floating ones in [0, 1], ink high."
+            f"x holds {values.dtype}: pass uint8 pixels from 0 to 255, or floating ones in [0, 1], ink high."
         )
-    shape = array.shape
+    shape = values.shape
     if not (shape == (SIDE, SIDE) or shape[1:] in {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}):
         raise InputError(f"x has shape {shape}; {_WANTED}.")
-    if array.dtype.kind == "f" and array.size:
-        low, high = array.min(), array.max()
+    if values.dtype.kind == "f" and values.size:
+        low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN fails both
             raise InputError(
                 f"x holds floating pixels from {low:g} to {high:g}, and they must lie in [0, 1]: "
                 "divide by 255 or pass uint8."
             )
-    return array.reshape(-1 if array.size else shape[0], SIDE, SIDE)
+    return values.reshape(-1 if values.size else shape[0], SIDE, SIDE)
 
 
 def pixels(chunk: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
@@ -62,17 +67,17 @@ def labels(y: ArrayLike, length: int, num_classes: int) -> NDArray[np.int64]:
     InputError
         If y has another shape, or a label is out of range.
     """
-    array = np.asarray(y)
-    if array.dtype.kind not in "iu":
-        raise InputTypeError(f"y holds {array.dtype}: pass integer labels from 0 to {num_classes - 1}.")
-    if array.shape != (length,):
-        raise InputError(f"y has shape {array.shape}, and {length} images want labels of shape ({length},).")
-    if length and not (array.min() >= 0 and array.max() < num_classes):
+    values = array(y, "y", f"labels of shape ({length},) are wanted")
+    if values.dtype.kind not in "iu":
+        raise InputTypeError(f"y holds {values.dtype}: pass integer labels from 0 to {num_classes - 1}.")
+    if values.shape != (length,):
+        raise InputError(f"y has shape {values.shape}, and {length} images want labels of shape ({length},).")
+    if length and not (values.min() >= 0 and values.max() < num_classes):
         raise InputError(
-            f"y holds labels from {array.min()} to {array.max()}, and {num_classes} classes are numbered "
+            f"y holds labels from {values.min()} to {values.max()}, and {num_classes} classes are numbered "
             f"0 to {num_classes - 1}."
         )
-    return array.astype(np.int64)
+    return values.astype(np.int64)
 
 
 def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: str = "x") -> NDArray[Any]:
@@ -85,13 +90,13 @@ def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: 
     InputError
         If x has another shape.
     """
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiu":
-        raise InputTypeError(f"{name} holds {array.dtype}, and numbers are wanted.")
-    if array.ndim != len(shape) or any(b is not None and a != b for a, b in zip(array.shape, shape, strict=True)):
+    values = array(x, name, f"an array of rank {len(shape)} is wanted")
+    if values.dtype.kind not in "fiu":
+        raise InputTypeError(f"{name} holds {values.dtype}, and numbers are wanted.")
+    if values.ndim != len(shape) or any(b is not None and a != b for a, b in zip(values.shape, shape, strict=True)):
         wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        raise InputError(f"{name} has shape {array.shape}; wanted: ({wanted}).")
-    return np.ascontiguousarray(array, dtype)
+        raise InputError(f"{name} has shape {values.shape}; wanted: ({wanted}).")
+    return np.ascontiguousarray(values, dtype)
 
 
 def positive(value: object, name: str) -> int:

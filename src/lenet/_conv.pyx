@@ -27,6 +27,7 @@ cdef extern from "_simd.h" nogil:
     vreal vload_part(const real* source, Py_ssize_t count)
     void vstore_part(real* target, vreal vector, Py_ssize_t count)
     vreal vset(real x)
+    vreal vmuladd(vreal a, vreal b, vreal c)    # a b + c
     real vsum(vreal vector)
     vreal vsigmoid(vreal x)
     void copy_row(real* target, const real* source, Py_ssize_t count)

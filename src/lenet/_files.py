@@ -1,5 +1,6 @@
 """Write files so that what was there before is there until the new one is whole."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -51,11 +52,10 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force the new name to the disk; Windows neither needs nor offers it."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Force the new name to the disk, where the system can: Windows and some file systems cannot."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -24,7 +24,7 @@ cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const
             b_now[v] = vload(b + v * LANES)
         for m in range(rows):
             for v in range(vectors):
-                acc[4 * m + v] += a[m * a_row] * b_now[v]
+                acc[4 * m + v] = vmuladd(vset(a[m * a_row]), b_now[v], acc[4 * m + v])
         a += a_step
         b += b_row
     for m in range(rows):
@@ -121,7 +121,7 @@ cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const re
         for m in range(rows):
             a_now = vload(a + m * depth + k * LANES)
             for n in range(cols):
-                acc[m * cols + n] += a_now * b_now[n]
+                acc[m * cols + n] = vmuladd(a_now, b_now[n], acc[m * cols + n])
     k, left = depth - depth % LANES, depth % LANES
     if left:
         for n in range(cols):
@@ -129,7 +129,7 @@ cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const re
         for m in range(rows):
             a_now = vload_part(a + m * depth + k, left)
             for n in range(cols):
-                acc[m * cols + n] += a_now * b_now[n]
+                acc[m * cols + n] = vmuladd(a_now, b_now[n], acc[m * cols + n])
     for m in range(rows):
         for n in range(cols):
             c[m * c_row + n] = bias[n] + vsum(acc[m * cols + n])

@@ -11,6 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__FMA__)
+#include <immintrin.h>
+#elif defined(__aarch64__) && defined(__GNUC__)
+#include <arm_neon.h>
+#endif
 
 /* What Cython writes for `cdef inline`. The kernels' inner functions take constants, such as the rows of a tile,
  * and their arrays become registers only where they are inlined: so it is an order, not a hint.
@@ -68,7 +73,26 @@ static inline void vstore(real *p, vreal v) { *(vreal *)p = v; }
 static inline vreal vset(real x)
 {
     vreal zero = {0};
-    return zero + x;
+    return x - zero;   /* and not zero + x, which would turn -0 into 0 and so cost an addition */
+}
+
+/* a b + c, rounded once where the CPU can. It is spelt out, and the compiler forbidden to fuse anything of its
+ * own accord (-ffp-contract=off), since it would fuse one copy of a loop and not another: then an image's
+ * result would depend on its place in the batch.
+ */
+static inline vreal vmuladd(vreal a, vreal b, vreal c)
+{
+#if defined(__AVX512F__) && !defined(LENET_PLAIN) && !defined(LENET_DOUBLE)
+    return (vreal)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__) && !defined(LENET_PLAIN) && !defined(LENET_DOUBLE)
+    return (vreal)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__) && defined(__GNUC__) && !defined(LENET_PLAIN) && !defined(LENET_DOUBLE)
+    return (vreal)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif defined(__aarch64__) && defined(__GNUC__) && !defined(LENET_PLAIN)
+    return (vreal)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#else
+    return a * b + c;
+#endif
 }
 
 /* The first n lanes from or to memory, where a whole vector would reach beyond the array. */
@@ -128,13 +152,13 @@ static inline vreal vexp(vreal x)
         1, 1, (real)(1. / 2), (real)(1. / 6), (real)(1. / 24), (real)(1. / 120), (real)(1. / 720),
         (real)(1. / 5040), (real)(1. / 40320), (real)(1. / 362880), (real)(1. / 3628800),
         (real)(1. / 39916800), (real)(1. / 479001600), (real)(1. / 6227020800.)};
-    vreal shifted = x * vset((real)1.44269504088896340736) + vset(ROUNDER);
+    vreal shifted = vmuladd(x, vset((real)1.44269504088896340736), vset(ROUNDER));
     vreal k = shifted - vset(ROUNDER);
-    vreal r = x - k * vset(LN2_HIGH) - k * vset(LN2_LOW);
+    vreal r = vmuladd(-k, vset(LN2_LOW), vmuladd(-k, vset(LN2_HIGH), x));
     vreal sum = vset(inverse_factorial[EXP_TERMS]);
     vbits exponent;
     vreal power;
-    for (int term = EXP_TERMS - 1; term >= 0; term--) sum = sum * r + vset(inverse_factorial[term]);
+    for (int term = EXP_TERMS - 1; term >= 0; term--) sum = vmuladd(sum, r, vset(inverse_factorial[term]));
     memcpy(&exponent, &shifted, sizeof exponent);
     exponent = (exponent + EXPONENT_BIAS) << MANTISSA_BITS;
     memcpy(&power, &exponent, sizeof power);

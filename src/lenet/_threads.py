@@ -6,10 +6,10 @@ The pool is made when it is first needed, and forgotten in a forked child, whose
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from lenet.errors import ConfigurationError, InputError
+from lenet.errors import ConfigurationError, InputError, InputTypeError
 
 T = TypeVar("T")
 _pool: ThreadPoolExecutor | None = None
@@ -40,6 +40,8 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
         if not (setting.isdecimal() and int(setting) > 0):
             raise ConfigurationError(f"LENET_NUM_THREADS={setting} is no number of threads: set it to 1 or more.")
         return int(setting)
+    if not isinstance(n_jobs, int):
+        raise InputTypeError(f"n_jobs is {n_jobs!r}: give a whole number of threads, or None for the default.")
     if n_jobs == -1:
         return _cores()
     if n_jobs < 1:
@@ -65,7 +67,11 @@ def run_chunks(function: Callable[[slice], T], length: int, chunk: int, n_jobs: 
                 number, each = todo.popleft()
             except IndexError:
                 return
-            results[number] = function(each)
+            try:
+                results[number] = function(each)
+            except BaseException:
+                todo.clear()
+                raise
 
     global _pool
     if _pool is None:
@@ -73,8 +79,9 @@ def run_chunks(function: Callable[[slice], T], length: int, chunk: int, n_jobs: 
     futures = [_pool.submit(work) for _ in range(jobs - 1)]
     try:
         work()
-    finally:
+    finally:  # after this, no thread writes to what is the caller's
         todo.clear()
-        for future in futures:
-            future.result()
+        wait(futures)
+    for future in futures:
+        future.result()
     return [results[number] for number in range(len(chunks))]

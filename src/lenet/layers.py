@@ -318,7 +318,7 @@ class Flatten(Layer):
         self, dy: Array, saved: tuple[int, ...], gradients: Gradients | None = None, input_gradient: bool = True
     ) -> Array:
         """Return dy in the shape of x."""
-        return dy.reshape(saved)
+        return tensor(dy, self.dtype, (saved[0], *self.output_shape(saved[1:])), "dy").reshape(saved)
 
 
 def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = np.float32) -> Array:

@@ -360,14 +360,16 @@ class LeNet5:
             )
         new = {}
         for name, parameter in self.parameters.items():
-            value = np.asarray(state[name])
+            value = _checks.array(state[name], name, f"shape {parameter.shape} is wanted", WeightsError)
             if value.shape != parameter.shape or value.dtype.kind not in "fiu":
                 raise WeightsError(
                     f"{name} is {value.dtype} of shape {value.shape}; wanted: {self.dtype} of shape {parameter.shape}."
                 )
-            new[name] = value.astype(self.dtype)
-            if not np.isfinite(new[name]).all():
-                raise WeightsError(f"{name} holds numbers that are not finite: the weights are damaged.")
+            new[name] = value.astype(np.float64)
+            if not (np.abs(new[name]) <= np.finfo(self.dtype).max).all():  # NaN fails too
+                raise WeightsError(
+                    f"{name} holds numbers that are not finite in {self.dtype}: the weights are damaged."
+                )
         self.parameters.update(new)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._flat import FlatDict
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.model import LeNet5
 
 Schedule = Callable[[int], float]
@@ -47,17 +47,20 @@ class SGD:
     """
 
     def __init__(self, model: LeNet5, lr: float, momentum: float = 0.0, weight_decay: float = 0.0):
-        for name, value, fits in (
-            ("lr", lr, 0 <= lr < math.inf),
-            ("momentum", momentum, 0 <= momentum < 1),
-            ("weight_decay", weight_decay, 0 <= weight_decay < math.inf),
-        ):
-            if not fits:
-                raise InputError(f"{name} is {value}: wanted is at least 0{', below 1' if name == 'momentum' else ''}.")
+        self._check("lr", lr, below=math.inf)
+        self._check("momentum", momentum, below=1)
+        self._check("weight_decay", weight_decay, below=math.inf)
         self.model = model
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.velocity: NDArray[Any] = np.zeros_like(model.parameters.flat)
         self._scratch: NDArray[Any] = np.empty_like(model.parameters.flat)
+
+    @staticmethod
+    def _check(name: str, value: object, below: float) -> None:
+        if not isinstance(value, int | float | np.integer | np.floating):
+            raise InputTypeError(f"{name} is {value!r}, and a number is wanted.")
+        if not 0 <= value < below:
+            raise InputError(f"{name} is {value}: wanted is at least 0{', below 1' if below == 1 else ''}.")
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
         """Change the parameters by one step.
@@ -72,9 +75,9 @@ class SGD:
         InputError
             If the names are not those of the parameters, or a shape does not fit.
         """
-        parameters = self.model.parameters.flat
+        parameters, gradient = self.model.parameters.flat, self._flat(gradients)
         self.velocity *= self.momentum
-        self.velocity += self._flat(gradients)
+        self.velocity += gradient
         if self.weight_decay:
             np.multiply(parameters, self.weight_decay, out=self._scratch)
             self.velocity += self._scratch
@@ -83,7 +86,7 @@ class SGD:
 
     def _flat(self, gradients: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         shapes = self.model.parameters.shapes
-        if isinstance(gradients, FlatDict) and gradients.shapes == shapes:
+        if isinstance(gradients, FlatDict) and [*gradients.shapes.items()] == [*shapes.items()]:
             return gradients.flat
         if gradients.keys() != shapes.keys():
             raise InputError(f"The gradients are named {', '.join(gradients)}; wanted: {', '.join(shapes)}.")
@@ -116,7 +119,7 @@ def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     --------
     >>> schedule = one_cycle(0.5, 100, 10)
     >>> [round(schedule(step), 3) for step in (0, 19, 59, 99)]
-    [0.025, 0.5, 0.255, 0.0]
+    [0.025, 0.5, 0.25, 0.0]
     """
     warm_up = max(1, round(0.2 * total_steps))
 

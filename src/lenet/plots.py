@@ -31,8 +31,7 @@ _MARKED_EPOCHS = 40  # with more points than this, markers hide the line that th
 def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = "") -> bytes:
     """Draw loss and accuracy against the epoch, with the best epoch marked.
 
-    The best epoch is the one that training keeps: of the highest validation accuracy, of those the lowest validation
-    loss, of those the earliest. Without a validation split none is marked, since training accuracy cannot tell. A loss
+    The best epoch is the one that training keeps: of the lowest validation loss, of those the earliest. Without a validation split none is marked, since training accuracy cannot tell. A loss
     that falls more than twentyfold is drawn on a logarithmic axis.
 
     Parameters
@@ -202,10 +201,9 @@ def _mark_best(
     accuracy: npt.NDArray[np.float64],
     loss: npt.NDArray[np.float64],
 ) -> None:
-    if np.isnan(accuracy).all():
+    if np.isnan(loss).all():
         return
-    # The sort by loss, then by accuracy, is stable and puts NaN last: equal epochs stay in their order.
-    best = int(np.lexsort((loss, -accuracy))[0])
+    best = int(np.nanargmin(loss))
     ax.axvline(epochs[best], color=GREY, linewidth=0.8, linestyle=":")
     label = f"best: {accuracy[best]:.2f}% at epoch {epochs[best]:.0f}"
     # A ring, that the point itself stays visible.

@@ -82,7 +82,7 @@ RECIPES = {
         Recipe("default", epochs=12, batch_size=64, lr=0.5, momentum=0.9, schedule="one_cycle", validation=1 / 30),
         Recipe(
             "distorted",
-            epochs=60,
+            epochs=40,
             batch_size=32,
             lr=0.1,
             momentum=0.9,

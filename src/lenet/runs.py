@@ -26,6 +26,7 @@ from lenet.training import Epoch, State
 from lenet.weights import read_tensors, save, to_bytes
 
 CHECKPOINT_FORMAT = "lenet-checkpoint-1"
+ARGS = {"lenet", "data", "data_sha256", "num_classes", "seed", "recipe"}
 
 
 class Run:
@@ -46,8 +47,8 @@ class Run:
         self.folder = Path(folder)
         try:
             self.args: dict[str, Any] = json.loads((self.folder / "args.json").read_bytes())
-            if not isinstance(self.args, dict):
-                raise ValueError("it is not an object")
+            if not isinstance(self.args, dict) or not self.args.keys() >= ARGS:
+                raise ValueError(f"it has not all of {', '.join(sorted(ARGS))}")
         except FileNotFoundError:
             raise InputError(f"{folder} is no run's folder: it has no args.json.") from None
         except (OSError, ValueError) as error:
@@ -73,11 +74,13 @@ class Run:
             number = max(numbers, default=0) + 1
             while not _take_name(temporary, parent / f"train-{number}"):
                 number += 1
+            temporary = None
         except OSError as error:
-            if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
             reason = error.strerror or error
             raise SaveError(f"No run folder can be made in {parent} ({reason}): choose another with --runs.") from error
+        finally:
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
         return cls(parent / f"train-{number}")
 
     def write(self, name: str, content: bytes | str) -> None:
@@ -87,10 +90,17 @@ class Run:
     def save_epoch(self, model: LeNet5, state: State) -> None:
         """Write what an epoch changes; the checkpoint comes last, so that it never runs ahead of the rest."""
         self.write("results.csv", results_csv(state.history))
+        model.metadata = self.facts(state.history[-1])
         save(model, self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
             save(model, self.folder / "best.safetensors")
         self.save_checkpoint(model, state)
+
+    def facts(self, epoch: Epoch) -> dict[str, str]:
+        """Return where a model of this run comes from, for its file."""
+        facts = {"recipe": self.args["recipe"]["name"], **{key: self.args[key] for key in ("data", "seed", "lenet")}}
+        chosen = {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
+        return {key: str(value) for key, value in {**facts, **chosen}.items() if value is not None}
 
     def save_checkpoint(self, model: LeNet5, state: State) -> None:
         """Write all that it takes to go on from here to the same bits."""
@@ -119,7 +129,7 @@ class Run:
             mean, std = float(facts.pop("mean")), float(facts.pop("std"))
             history = [Epoch(**row) for row in facts.pop("history")]
             state = State(history=history, **{**arrays, **facts})
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise WeightsError(f"{path} is no checkpoint of lenet ({error}).") from None
         wanted = model.parameters.flat
         if any(array.shape != wanted.shape or array.dtype != wanted.dtype for array in arrays.values()):
@@ -161,5 +171,10 @@ def _take_name(folder: Path, name: Path) -> bool:
     """Rename a folder unless the name is taken: an empty folder would be replaced, a full one refuses."""
     if name.exists():
         return False
-    folder.rename(name)
+    try:
+        folder.rename(name)
+    except OSError:
+        if name.exists():  # another run took it in between
+            return False
+        raise
     return True

@@ -39,7 +39,12 @@ def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
     SaveError
         If the file cannot be written.
     """
-    facts = {"format": FORMAT, "num_classes": str(model.num_classes), "mean": repr(model.mean), "std": repr(model.std)}
+    facts = {
+        "format": FORMAT,
+        "num_classes": str(model.num_classes),
+        "mean": repr(float(model.mean)),
+        "std": repr(float(model.std)),
+    }
     atomic_write(path, to_bytes(model.parameters, {**model.metadata, **facts}))
 
 
@@ -153,7 +158,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     try:
         facts = _metadata(content)
         return deserialize(content), facts
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file of numbers ({error}).") from None
 
 

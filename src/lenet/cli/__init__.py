@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 import lenet
+from lenet.cli.options import error_line
 from lenet.errors import LenetError
 
 COMMANDS = {
@@ -29,20 +30,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     Stage ...
     0
     """
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
     try:
-        module = importlib.import_module(f"lenet.cli.{arguments.command}")
-        return int(module.run(arguments, parser))
+        return _run(argv)
     except KeyboardInterrupt:
         print("lenet: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (LenetError, OSError, MemoryError) as error:
-        print(f"lenet: error: {error or 'out of memory'}", file=sys.stderr)
+        if not isinstance(error, BrokenPipeError):  # else the reader of our output has gone, as `head` does
+            print(error_line(error), file=sys.stderr)
+        _give_up_broken_output()
         return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = build_parser()
+    try:
+        arguments = parser.parse_args(argv)
+        module = importlib.import_module(f"lenet.cli.{arguments.command}")
+        return int(module.run(arguments, parser))
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where an error can still be told in one line
+
+
+def _give_up_broken_output() -> None:
+    """Keep Python from telling of an output that cannot be written once more, with a traceback, when it exits."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser() -> argparse.ArgumentParser:

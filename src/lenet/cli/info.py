@@ -8,6 +8,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet info`."""
     parser.add_argument("model", nargs="?", metavar="FILE", help="a .safetensors file, a run's folder, or mnist")
     parser.add_argument("--network", action="store_true", help="print the table of the network only")
+    parser.add_argument("--figure", metavar="FILE", help="draw the network into a PNG file, and do nothing else")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
@@ -17,6 +18,12 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.cli.options import load_model
     from lenet.model import LeNet5
 
+    if arguments.figure:
+        from lenet import plots
+        from lenet._files import atomic_write
+
+        atomic_write(arguments.figure, plots.architecture())
+        return 0
     model = load_model(arguments.model) if arguments.model else LeNet5(seed=0)
     facts = {"num_classes": model.num_classes, "dtype": model.dtype.name, "parameters": model.parameters.flat.size}
     if arguments.model:

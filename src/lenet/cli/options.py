@@ -1,6 +1,7 @@
 """Arguments that several commands take."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,28 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add --n-jobs and --json."""
-    parser.add_argument("--n-jobs", type=int, metavar="N", help="threads (default: LENET_NUM_THREADS, or all cores)")
+    parser.add_argument(
+        "--n-jobs", type=_threads, metavar="N", help="threads (default: LENET_NUM_THREADS, or all cores)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, an object a line, for programs")
+
+
+def error_line(error: BaseException) -> str:
+    """Return what the command says of an error: one line."""
+    text = str(error) or "out of memory"
+    if isinstance(error, OSError) and error.strerror:  # one of Python's own, with a number before and quotes behind
+        text = error.strerror if error.filename is None else f"{os.fspath(error.filename)}: {error.strerror}"
+    return "lenet: error: " + text.replace("\n", " ")
+
+
+def _threads(text: str) -> int:
+    number = int(text)
+    if number < 1 and number != -1:
+        raise argparse.ArgumentTypeError(f"{number}: give 1 or more threads, or -1 for all cores")
+    return number
+
+
+_threads.__name__ = "int"  # argparse says it when int() fails
 
 
 def load_model(name: str) -> "LeNet5":

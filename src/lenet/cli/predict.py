@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from lenet.cli.options import add_common, add_model
+from lenet.cli.options import add_common, add_model, error_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         try:
             image = prepare(read_picture(path))
         except (DataError, OSError) as error:
-            print(f"lenet: error: {error}", file=sys.stderr)
+            print(error_line(error), file=sys.stderr)
             failed = True
             continue
         probabilities = model.predict_proba(image, n_jobs=arguments.n_jobs)[0]

@@ -30,7 +30,7 @@ def progress_for(epochs: int, steps_per_epoch: int, as_json: bool) -> Progress:
     """Return what suits standard output."""
     if as_json:
         return JsonProgress()
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         try:
             return LiveProgress(epochs, steps_per_epoch)
         except ModuleNotFoundError:
@@ -58,7 +58,7 @@ def row(each: Epoch, epochs: int, left: str) -> str:
     val_accuracy = "-" if each.val_accuracy is None else f"{each.val_accuracy:.2%}"
     number = f"{each.epoch}/{epochs}"
     return (
-        f"{number:>7} {each.learning_rate:>8.4g} {each.loss:>8.4f} {each.accuracy:>10.2%} {val_loss:>10} "
+        f"{number:>7} {each.learning_rate:>8.2g} {each.loss:>8.4f} {each.accuracy:>10.2%} {val_loss:>10} "
         f"{val_accuracy:>13} {each.images_per_second:>10,.0f} {left:>10}"
     )
 

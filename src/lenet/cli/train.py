@@ -218,6 +218,8 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     folder.write("filters.png", plots.filters(model.parameters["c1.weight"]))
     logits = model.logits(data.X_test, n_jobs=arguments.n_jobs)
     outcome = report(logits, data.y_test)
+    model.metadata = {**folder.facts(best), "test_accuracy": str(outcome.accuracy)}
+    model.save(folder.folder / "best.safetensors")
     folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix))
     folder.write("worst.png", plots.worst(data.X_test, data.y_test, logits.argmax(axis=1), softmax(logits)))
     folder.write("report.txt", str(outcome))
