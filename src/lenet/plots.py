@@ -31,8 +31,9 @@ _MARKED_EPOCHS = 40  # with more points than this, markers hide the line that th
 def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = "") -> bytes:
     """Draw loss and accuracy against the epoch, with the best epoch marked.
 
-    The best epoch is the one that training keeps: of the lowest validation loss, of those the earliest. Without a validation split none is marked, since training accuracy cannot tell. A loss
-    that falls more than twentyfold is drawn on a logarithmic axis.
+    The best epoch is the one that training keeps: of the lowest validation loss, of those the earliest. Without a
+    validation split none is marked, since training figures cannot tell. A loss that falls more than twentyfold is
+    drawn on a logarithmic axis.
 
     Parameters
     ----------
