@@ -88,7 +88,6 @@ def test_the_order_of_the_names_does_not_matter(model):
     np.testing.assert_array_equal(other.parameters.flat, model.parameters.flat)
 
 
-@pytest.mark.xfail(reason="SGD takes a FlatDict's vector as it lies, whatever the order of its names", strict=True)
 def test_the_order_of_a_flat_dicts_names_does_not_matter(model):
     other, gradients = LeNet5(seed=0, dtype=np.float64), gradients_of(model)
     SGD(model, lr=0.1).step(gradients)
@@ -139,7 +138,6 @@ def test_numbers_out_of_range_are_refused(model, arguments, message):
         SGD(model, **arguments)
 
 
-@pytest.mark.xfail(reason="a bare TypeError, which does not name lr", strict=True)
 def test_a_rate_that_is_no_number_is_refused(model):
     with pytest.raises(InputTypeError, match=r"lr is '0\.1'"):
         SGD(model, lr="0.1")
@@ -175,7 +173,6 @@ def test_wrong_gradients_leave_the_model_as_it_was(model, damage, message):
     np.testing.assert_array_equal(model.parameters.flat, before)
 
 
-@pytest.mark.xfail(reason="the velocity is multiplied by the momentum before the gradients are checked", strict=True)
 @pytest.mark.parametrize("damage", [missing, unknown, misshapen])
 def test_wrong_gradients_leave_the_velocity_as_it_was(model, damage):
     sgd = SGD(model, lr=0.1, momentum=0.9)

@@ -99,10 +99,10 @@ def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: 
     return np.ascontiguousarray(values, dtype)
 
 
-def positive(value: object, name: str) -> int:
-    """Return value as an int of at least 1."""
+def whole(value: object, name: str, least: int = 1) -> int:
+    """Return value as an int of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InputTypeError(f"{name} is {value!r}, and a whole number is wanted.")
-    if value < 1:
-        raise InputError(f"{name} is {value}, and at least 1 is wanted.")
+    if value < least:
+        raise InputError(f"{name} is {value}, and at least {least} is wanted.")
     return int(value)

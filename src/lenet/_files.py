@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-import tempfile
+import secrets
+import stat
 from pathlib import Path
 
 from lenet.errors import SaveError
@@ -19,36 +20,29 @@ def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
         If the disk is full or the folder cannot be written; nothing has changed then.
     """
     target = Path(path)
-    temporary = None
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
-        temporary = None
-        _sync_folder(target.parent)
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
     except OSError as error:
         raise SaveError(
             f"{target} could not be written ({error.strerror or error}); what was there before is unchanged."
         ) from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # it is there only where something went wrong
+    _sync_folder(target.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of writes that a crash cut short."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

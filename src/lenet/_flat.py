@@ -46,5 +46,9 @@ class FlatDict(dict[str, NDArray[Any]]):
         for name, value in dict(*args, **kwargs).items():
             self[name] = value
 
+    def __ior__(self, other: Any) -> "FlatDict":  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return FlatDict, (self.shapes, self.flat.dtype, self.flat)

@@ -177,7 +177,8 @@ static inline vreal vclip(vreal x, real bound)
     return vload(lanes);
 }
 
-/* 1 / (1 + exp(-x)). Beyond EXP_RANGE it is 1 or, to within the smallest normal number, 0. */
+/* 1 / (1 + exp(-x)). Beyond EXP_RANGE x counts as EXP_RANGE: the result is 1, or
+ * exp(-EXP_RANGE), which is within twice the smallest normal number of 0. */
 static inline vreal vsigmoid(vreal x)
 {
     return vset(1) / (vset(1) + vexp(-vclip(x, EXP_RANGE)));

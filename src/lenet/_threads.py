@@ -3,10 +3,11 @@
 The pool is made when it is first needed, and forgotten in a forked child, whose copy would have no threads.
 """
 
+import operator
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from lenet.errors import ConfigurationError, InputError, InputTypeError
@@ -40,8 +41,9 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
         if not (setting.isdecimal() and int(setting) > 0):
             raise ConfigurationError(f"LENET_NUM_THREADS={setting} is no number of threads: set it to 1 or more.")
         return int(setting)
-    if not isinstance(n_jobs, int):
+    if isinstance(n_jobs, bool) or not hasattr(n_jobs, "__index__"):
         raise InputTypeError(f"n_jobs is {n_jobs!r}: give a whole number of threads, or None for the default.")
+    n_jobs = operator.index(n_jobs)
     if n_jobs == -1:
         return _cores()
     if n_jobs < 1:
@@ -76,8 +78,10 @@ def run_chunks(function: Callable[[slice], T], length: int, chunk: int, n_jobs: 
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(max(64, jobs), thread_name_prefix="lenet")
-    futures = [_pool.submit(work) for _ in range(jobs - 1)]
+    futures: list[Future[None]] = []
     try:
+        for _ in range(jobs - 1):
+            futures.append(_pool.submit(work))
         work()
     finally:  # after this, no thread writes to what is the caller's
         todo.clear()

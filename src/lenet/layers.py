@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lenet._checks import positive, tensor
+from lenet._checks import tensor, whole
 from lenet._kernels import kernels
 from lenet.errors import InputError
 from lenet.init import xavier_uniform
@@ -102,10 +102,10 @@ class Conv2d(Layer):
         rng: np.random.Generator | None = None,
     ):
         super().__init__(dtype)
-        self.in_channels = positive(in_channels, "in_channels")
-        self.out_channels = positive(out_channels, "out_channels")
-        self.kernel_size = positive(kernel_size, "kernel_size")
-        self.padding = positive(padding, "padding") if padding else 0
+        self.in_channels = whole(in_channels, "in_channels")
+        self.out_channels = whole(out_channels, "out_channels")
+        self.kernel_size = whole(kernel_size, "kernel_size")
+        self.padding = whole(padding, "padding", least=0)
         shape = (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
         weight = xavier_uniform(shape, rng or np.random.default_rng())
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(out_channels, self.dtype)}
@@ -185,8 +185,8 @@ class Linear(Layer):
         rng: np.random.Generator | None = None,
     ):
         super().__init__(dtype)
-        self.in_features = positive(in_features, "in_features")
-        self.out_features = positive(out_features, "out_features")
+        self.in_features = whole(in_features, "in_features")
+        self.out_features = whole(out_features, "out_features")
         weight = xavier_uniform((self.out_features, self.in_features), rng or np.random.default_rng())
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(out_features, self.dtype)}
 
@@ -410,7 +410,7 @@ def _rows(x: Array) -> Array:
 
 def _pair(value: int | tuple[int, int], name: str) -> tuple[int, int]:
     first, second = value if isinstance(value, tuple) else (value, value)
-    return positive(first, name), positive(second, name)
+    return whole(first, name), whole(second, name)
 
 
 def _dense_backward(kernel: Any, dy: Array, x: Array, weight: Array, gradients: Gradients | None, dx: Array) -> Array:

@@ -83,9 +83,7 @@ class LeNet5:
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
         kernels(np.dtype(dtype))  # refuses other types
         self.dtype = np.dtype(dtype)
-        self.num_classes = _checks.positive(num_classes, "num_classes")
-        if self.num_classes < 2:
-            raise InputError(f"num_classes is {num_classes}, and at least 2 are wanted.")
+        self.num_classes = _checks.whole(num_classes, "num_classes", least=2)
         self.mean, self.std = 0.0, 1.0
         self.metadata: dict[str, str] = {}
         self.stages = architecture(self.num_classes, self.dtype, np.random.default_rng(seed))
@@ -259,7 +257,7 @@ class LeNet5:
         if len(x) == 0:
             raise InputError("The batch is empty, and its mean loss is undefined: pass at least one image.")
         losses, _, gradients = self.learn(x, labels, n_jobs=n_jobs)
-        return float(losses.mean()), gradients
+        return float(losses.mean()), dict(gradients)
 
     def learn(
         self,

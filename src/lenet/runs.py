@@ -22,6 +22,7 @@ from lenet._files import atomic_write
 from lenet.data import Dataset
 from lenet.errors import InputError, SaveError, WeightsError
 from lenet.model import LeNet5
+from lenet.recipes import Recipe
 from lenet.training import Epoch, State
 from lenet.weights import read_tensors, save, to_bytes
 
@@ -82,6 +83,28 @@ class Run:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
         return cls(parent / f"train-{number}")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe among the run's arguments.
+
+        Raises
+        ------
+        InputError
+            If this version of lenet has no such recipe.
+        """
+        try:
+            return Recipe(**self.args["recipe"])
+        except TypeError as error:
+            raise InputError(f"{self.folder / 'args.json'} has a recipe of another lenet ({error}).") from None
+
+    def check_writable(self) -> None:
+        """Raise SaveError if no file can be made in the folder."""
+        try:
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise SaveError(f"{self.folder} cannot be written ({error.strerror or error}).") from error
 
     def write(self, name: str, content: bytes | str) -> None:
         """Replace one of the run's files, whole."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lenet.model import LeNet5
 
+DATA_NAMES = ("digits", "mnist", "fashion-mnist")  # what is not one of them is a path
 DATA_HELP = (
     "digits (embedded, needs no network), mnist, fashion-mnist, a FOLDER of IDX files, or a FILE.npz with X and y"
 )

@@ -9,11 +9,12 @@ import signal
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lenet.cli.options import DATA_HELP, add_common
+from lenet.cli.options import DATA_HELP, DATA_NAMES, add_common
 
 if TYPE_CHECKING:
     from lenet.data import Dataset
     from lenet.model import LeNet5
+    from lenet.recipes import Recipe
     from lenet.runs import Run
 
 SMALL = 10_000
@@ -88,16 +89,28 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     if arguments.recipe is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small")
     recipe = recipe.with_changes(**changes)
-    source = Path(arguments.data)
+    num_classes = int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
+    refuse_early(data, recipe, num_classes, arguments)
     args = {
         "lenet": __version__,
-        "data": str(source.resolve()) if source.exists() else arguments.data,
+        "data": arguments.data if arguments.data in DATA_NAMES else str(Path(arguments.data).resolve()),
         "data_sha256": fingerprint(data),
-        "num_classes": int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1,
+        "num_classes": num_classes,
         "seed": arguments.seed or 0,
         "recipe": asdict(recipe),
     }
     return Run.create(arguments.runs, args), data
+
+
+def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
+    """Raise what training would raise, before there is a run's folder."""
+    from lenet._threads import resolve_n_jobs
+    from lenet.model import LeNet5
+    from lenet.training import split
+
+    resolve_n_jobs(arguments.n_jobs)
+    LeNet5(seed=0, num_classes=num_classes)
+    split(data.X_train, data.y_train, recipe.validation, arguments.seed or 0)
 
 
 def open_run(folder: str) -> "tuple[Run, Dataset]":
@@ -108,6 +121,8 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
     from lenet.runs import Run, fingerprint
 
     opened = Run(folder)
+    opened.check_writable()
+    _ = opened.recipe  # one that is damaged is told of before the data are loaded
     data = load(opened.args["data"])
     if fingerprint(data) != opened.args["data_sha256"]:
         raise InputError(
@@ -121,10 +136,9 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     """Train to the end, or to a signal, and write what a run leaves."""
     from lenet.cli.progress import progress_for
     from lenet.model import LeNet5
-    from lenet.recipes import Recipe
     from lenet.training import split, train
 
-    recipe, seed = Recipe(**folder.args["recipe"]), folder.args["seed"]
+    recipe, seed = folder.recipe, folder.args["seed"]
     model = LeNet5(seed=seed, num_classes=folder.args["num_classes"])
     state = folder.load_checkpoint(model)
     parts = split(data.X_train, data.y_train, recipe.validation, seed)

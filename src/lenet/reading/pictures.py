@@ -1,6 +1,8 @@
 """One digit in a picture, made to look like MNIST's: light on dark, 20x20, its centre of mass in the middle."""
 
 import os
+import struct
+import warnings
 from typing import Any
 
 import numpy as np
@@ -39,30 +41,39 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         If Pillow is not installed.
     """
     image_module = require("PIL.Image", "vision")
-    operations = require("PIL.ImageOps", "vision")
     try:
-        with image_module.open(path, formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > LARGEST:
-                raise DataError(f"{path} has {width} x {height} pixels: at most 64 megapixels are read, reduce it.")
-            picture = operations.exif_transpose(picture)
-            if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
-                levels = np.asarray(picture, np.float64)
-                white = 65535 if levels.max() > 255 else 255
-                return np.round(levels.clip(0, white) * (255 / white)).astype(np.uint8)
-            with_alpha = picture.convert("RGBA")
-            page = image_module.new("RGBA", with_alpha.size, "white")
-            return np.asarray(image_module.alpha_composite(page, with_alpha).convert("L"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's: of blemishes that do not matter, and of sizes that we refuse
+            return _decoded(path)
+    except DataError:
+        raise
     except image_module.DecompressionBombError:
         raise DataError(f"{path} has too many pixels: at most 64 megapixels are read, reduce it.") from None
     except image_module.UnidentifiedImageError:
         raise DataError(f"{path} is no picture that can be read: give a PNG, JPEG, BMP, GIF, TIFF or WebP.") from None
-    except (SyntaxError, ValueError, EOFError) as error:
+    except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error) as error:
         raise DataError(f"{path} is a damaged picture ({error}).") from None
     except OSError as error:
-        if error.errno is not None:
+        if error.filename is not None:  # it could not be opened
             raise
         raise DataError(f"{path} is a damaged picture ({error}).") from None
+
+
+def _decoded(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    image_module = require("PIL.Image", "vision")
+    operations = require("PIL.ImageOps", "vision")
+    with image_module.open(path, formats=FORMATS) as picture:
+        width, height = picture.size
+        if width * height > LARGEST:
+            raise DataError(f"{path} has {width} x {height} pixels: at most 64 megapixels are read, reduce it.")
+        picture = operations.exif_transpose(picture)
+        if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
+            levels = np.asarray(picture, np.float64)
+            white = 65535 if levels.max() > 255 else 255
+            return np.round(levels.clip(0, white) * (255 / white)).astype(np.uint8)
+        with_alpha = picture.convert("RGBA")
+        page = image_module.new("RGBA", with_alpha.size, "white")
+        return np.asarray(image_module.alpha_composite(page, with_alpha).convert("L"))
 
 
 def prepare(picture: NDArray[Any]) -> NDArray[np.uint8]:
