@@ -51,13 +51,16 @@ typedef uint32_t bits;
 #ifndef LANES
 #define LANES ((int)(16 / sizeof(real)))   /* 16 bytes: SSE and NEON */
 #endif
-typedef real vreal __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
-typedef bits vbits __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef real vreal __attribute__((vector_size(LANES * sizeof(real))));
+typedef bits vbits __attribute__((vector_size(LANES * sizeof(real))));
+/* A vector in memory may begin at any number. (As a value it may not: gcc for aarch64 breaks off at that.) */
+typedef real vmemory __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
 #else
 #undef LANES
 #define LANES 1
 typedef real vreal;
 typedef bits vbits;
+typedef real vmemory;
 #endif
 
 /* How many vectors wide a tile of a product is: with 6 rows and the operands it fills 16 or 32 registers. */
@@ -67,8 +70,8 @@ typedef bits vbits;
 #define VECTORS 2
 #endif
 
-static inline vreal vload(const real *p) { return *(const vreal *)p; }
-static inline void vstore(real *p, vreal v) { *(vreal *)p = v; }
+static inline vreal vload(const real *p) { return *(const vmemory *)p; }
+static inline void vstore(real *p, vreal v) { *(vmemory *)p = v; }
 
 static inline vreal vset(real x)
 {
