@@ -120,8 +120,9 @@ class Run:
         self.save_checkpoint(model, state)
 
     def facts(self, epoch: Epoch) -> dict[str, str]:
-        """Return where a model of this run comes from, for its file."""
-        facts = {"recipe": self.args["recipe"]["name"], **{key: self.args[key] for key in ("data", "seed", "lenet")}}
+        """Return where a model of this run comes from, for its file; of a path only the name, for it may be shared."""
+        facts = {"recipe": self.args["recipe"]["name"], "data": Path(self.args["data"]).name}
+        facts |= {key: self.args[key] for key in ("seed", "lenet")}
         chosen = {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
         return {key: str(value) for key, value in {**facts, **chosen}.items() if value is not None}
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from lenet.training import Epoch, State
 
-HEADER = "  epoch       lr     loss   accuracy   val_loss  val_accuracy   images/s  time left"
+# 74 characters: a terminal has at least 80.
+HEADER = "  epoch       lr    loss accuracy val_loss val_accuracy images/s time left"
 
 
 class Progress:
@@ -58,8 +59,8 @@ def row(each: Epoch, epochs: int, left: str) -> str:
     val_accuracy = "-" if each.val_accuracy is None else f"{each.val_accuracy:.2%}"
     number = f"{each.epoch}/{epochs}"
     return (
-        f"{number:>7} {each.learning_rate:>8.2g} {each.loss:>8.4f} {each.accuracy:>10.2%} {val_loss:>10} "
-        f"{val_accuracy:>13} {each.images_per_second:>10,.0f} {left:>10}"
+        f"{number:>7} {each.learning_rate:>8.2g} {each.loss:>7.4f} {each.accuracy:>8.2%} {val_loss:>8} "
+        f"{val_accuracy:>12} {each.images_per_second:>8,.0f} {left:>9}"
     )
 
 
@@ -98,13 +99,14 @@ class LiveProgress(Progress):
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
-        self.bar = Progress(TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.percentage:>3.0f}%"))
+        columns = TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.percentage:>3.0f}%")
+        self.bar = Progress(*columns, transient=True)
         self.task = self.bar.add_task("", total=epochs * steps_per_epoch)
 
     def start(self, facts: dict[str, Any]) -> None:
         """Print the head of the table, and show the bar."""
-        self.bar.console.print(describe(facts), highlight=False)
-        self.bar.console.print(HEADER, style="bold", highlight=False)
+        self._print(describe(facts))
+        self._print(HEADER, "bold")
         self.bar.start()
 
     def step(self, state: State) -> None:
@@ -121,13 +123,17 @@ class LiveProgress(Progress):
         """Add a row to the table."""
         left = time_left(state, self.epochs, self.steps_per_epoch)
         best = state.best_epoch == len(state.history)
-        self.bar.console.print(
-            row(state.history[-1], self.epochs, left), style="green" if best else None, highlight=False
-        )
+        self._print(row(state.history[-1], self.epochs, left), "green" if best else "")
 
     def stop(self) -> None:
         """Take the bar away."""
         self.bar.stop()
+
+    def _print(self, line: str, style: str = "") -> None:
+        """Print a line above the bar, as it is: a path may hold brackets, and only the line has the style."""
+        from rich.text import Text
+
+        self.bar.console.print(Text(line, style), soft_wrap=True)
 
 
 def describe(facts: dict[str, Any]) -> str:

@@ -51,10 +51,6 @@ RECIPE_OPTIONS = (
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet train`."""
-    from lenet._extras import require
-
-    require("matplotlib", "train")  # found missing now, not after the training
-    require("sklearn", "train")
     if (arguments.data is None) == (arguments.resume is None):
         parser.error("give DATA to train on, or --resume RUN, and not both")
     if arguments.resume:
@@ -85,6 +81,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
             raise InputError(f"seed is {arguments.seed}: give 0 or more")
     except InputError as error:
         parser.error(str(error))
+    require_extras()
     data = load(arguments.data)
     if arguments.recipe is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small")
@@ -100,6 +97,14 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         "recipe": asdict(recipe),
     }
     return Run.create(arguments.runs, args), data
+
+
+def require_extras() -> None:
+    """Find out now what is missing, not after the training."""
+    from lenet._extras import require
+
+    require("matplotlib", "train")
+    require("sklearn", "train")
 
 
 def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
@@ -120,6 +125,7 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
     from lenet.errors import InputError
     from lenet.runs import Run, fingerprint
 
+    require_extras()
     opened = Run(folder)
     opened.check_writable()
     _ = opened.recipe  # one that is damaged is told of before the data are loaded

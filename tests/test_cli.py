@@ -1,0 +1,783 @@
+"""The command `lenet`, as a person meets it: what it prints, what it leaves, and how it fails."""
+
+import csv
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet import cli
+from lenet.cli.options import DATA_NAMES
+from lenet.data.sources import _BY_NAME
+from lenet.runs import Run
+from lenet.weights import to_bytes
+
+for needed in ("sklearn", "matplotlib"):
+    pytest.importorskip(needed)
+
+EPOCHS = 60
+QUICK = ["--batch-size", "16", "--lr", "0.1", "--validation", "0.2", "--no-distort"]
+COLUMNS = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "images_per_second", "seconds"]
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+
+
+def environment():
+    known = {**os.environ, "LENET_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+    return {name: value for name, value in known.items() if name not in {"PYTHONUNBUFFERED", "COLUMNS", "NO_COLOR"}}
+
+
+def command(*arguments, cwd=None, **options):
+    """Run the command in a process of its own."""
+    whole = [sys.executable, "-m", "lenet", *map(str, arguments)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), **options}
+    return subprocess.run(whole, cwd=cwd, text=True, timeout=120, check=False, **options)
+
+
+def succeeds(*arguments, **options):
+    done = command(*arguments, **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def one_error(done, code=1):
+    """The message of a command that failed as it should: in one line."""
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("lenet: error: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def fails(capsys, *arguments):
+    """Run the command in this process, and return its one line."""
+    code = cli.main([str(each) for each in arguments])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return one_error(subprocess.CompletedProcess(arguments, code, captured.out, captured.err))
+
+
+def misused(capsys, *arguments):
+    """Run the command in this process, and return the last line of a usage error."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(each) for each in arguments])
+    assert ended.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: lenet")
+    return captured.err.splitlines()[-1]
+
+
+def tree(folder):
+    """Every path below a folder, with the content of the files."""
+    return {str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def events(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder with a small data set and two runs: one that learns, told in JSON, and a short one told in lines."""
+    folder = tmp_path_factory.mktemp("work")
+    data = lenet.data.load_digits()
+    np.savez(folder / "some.npz", X_train=data.X_train[:400], y_train=data.y_train[:400], X_test=data.X_test[:150],
+             y_test=data.y_test[:150])  # fmt: skip
+    as_json = succeeds("train", "digits", "--no-distort", "--seed", 3, "--epochs", EPOCHS, "--json", cwd=folder)
+    as_lines = succeeds("train", "some.npz", *QUICK, "--epochs", 3, "--seed", 7, cwd=folder)
+    return folder, events(as_json), as_lines
+
+
+@pytest.fixture(scope="module")
+def reader(work):
+    """The arguments that choose a model which reads digits: the shipped one, or one trained here."""
+    if (Path(lenet.__file__).parent / "pretrained" / "mnist.safetensors").exists():
+        return []
+    return ["--model", str(work[0] / "runs" / "train-1")]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Photographs of digits, as a person would take them: large, dark on white paper, off the middle."""
+    image_module = pytest.importorskip("PIL.Image")
+    folder, data = tmp_path_factory.mktemp("pictures"), lenet.data.load_digits()
+    found = []
+    for number in range(30):
+        page = np.full((200, 300), 235, np.uint8)
+        large = np.asarray(image_module.fromarray(data.X_test[number]).resize((140, 140)))
+        top, left = 5 + number, 150 - 4 * number
+        page[top : top + 140, left : left + 140] -= (large * 0.85).astype(np.uint8)
+        path = folder / f"{number}.png"
+        image_module.fromarray(page).save(path)
+        found.append((path, int(data.y_test[number])))
+    return found
+
+
+# Training
+
+
+def test_json_tells_the_start_every_epoch_and_the_test(work):
+    _, told, _ = work
+    start, *epochs, test = told
+    assert [event["event"] for event in told] == ["start", *["epoch"] * EPOCHS, "test"]
+    assert (start["recipe"], start["seed"], start["test"]) == ("small", 3, 359)
+    assert start["train"] + start["validation"] == 1438
+    assert start["validation"] == pytest.approx(143.8, abs=5)  # of each class a tenth, rounded
+    assert Path(start["run"]) == Path("runs/train-1")
+    assert [event["epoch"] for event in epochs] == list(range(1, EPOCHS + 1))
+    assert all(event.keys() == {"event", *COLUMNS} for event in epochs)
+    assert test["images"] == 359
+    assert test["best_epoch"] == min(epochs, key=lambda event: event["val_loss"])["epoch"]
+    assert 0.6 < test["accuracy"] < 1  # it has learnt, or the tests below would say little
+
+
+def test_a_run_leaves_every_file_and_no_other(work):
+    folder, _, _ = work
+    assert sorted(path.name for path in (folder / "runs" / "train-1").iterdir()) == [
+        "args.json", "best.safetensors", "checkpoint.safetensors", "confusion_matrix.png", "filters.png",
+        "last.safetensors", "report.txt", "results.csv", "results.png", "worst.png",
+    ]  # fmt: skip
+    assert sorted(path.name for path in folder.iterdir()) == ["runs", "some.npz"]
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == ["train-1", "train-2"]
+
+
+def test_args_hold_what_was_asked_for(work):
+    folder, _, _ = work
+    args = json.loads((folder / "runs/train-1/args.json").read_text())
+    assert (args["data"], args["lenet"], args["seed"], args["num_classes"]) == ("digits", lenet.__version__, 3, 10)
+    assert args["recipe"].items() >= {"name": "small", "epochs": EPOCHS, "batch_size": 32, "distort": False}.items()
+    second = json.loads((folder / "runs/train-2/args.json").read_text())
+    assert (second["data"], second["seed"]) == (str(folder / "some.npz"), 7)
+    recipe = {"name": "small", "epochs": 3, "batch_size": 16, "lr": 0.1, "validation": 0.2, "momentum": 0.9}
+    assert second["recipe"].items() >= recipe.items()
+
+
+def test_results_csv_has_the_rows_that_json_told(work):
+    folder, told, _ = work
+    with (folder / "runs/train-1/results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == COLUMNS
+    told = [{name: event[name] for name in COLUMNS} for event in told if event["event"] == "epoch"]
+    assert [{name: float(value) for name, value in row.items()} for row in rows] == told
+
+
+@pytest.mark.parametrize("name", ["results", "confusion_matrix", "worst", "filters"])
+def test_figures_are_whole_pngs(work, name):
+    image_module = pytest.importorskip("PIL.Image")
+    with image_module.open(work[0] / "runs" / "train-1" / f"{name}.png", formats=["PNG"]) as picture:
+        picture.load()
+        assert min(picture.size) > 250
+        assert len(set(picture.convert("L").tobytes())) > 10
+
+
+def test_the_report_is_the_one_that_json_told(work):
+    folder, told, _ = work
+    text = (folder / "runs/train-1/report.txt").read_text()
+    errors = round((1 - told[-1]["accuracy"]) * 359)
+    assert text.startswith(f"accuracy {told[-1]['accuracy']:.2%} ({errors} errors in 359 images)")
+    matrix = np.array([line.split()[1:] for line in text.splitlines()[-10:]], int)
+    assert matrix.tolist() == told[-1]["confusion_matrix"]
+    data = lenet.data.load_digits()
+    predicted = lenet.load(folder / "runs/train-1/best.safetensors").predict(data.X_test)
+    for true in range(10):
+        counted = np.bincount(predicted[data.y_test == true], minlength=10)
+        np.testing.assert_array_equal(matrix[true], counted)
+
+
+def test_evaluate_reproduces_the_report(work, capsys):
+    folder, told, _ = work
+    for model in ("runs/train-1", "runs/train-1/best.safetensors"):
+        assert cli.main(["evaluate", "digits", "--model", str(folder / model)]) == 0
+        assert capsys.readouterr().out == (folder / "runs/train-1/report.txt").read_text()
+    found = json.loads(succeeds("evaluate", "digits", "--model", "runs/train-1", "--json", cwd=folder))
+    assert found == {key: value for key, value in told[-1].items() if key not in {"event", "run", "best_epoch"}}
+
+
+def test_the_last_weights_are_those_of_the_checkpoint_and_not_the_best_ones(work):
+    folder = work[0] / "runs" / "train-1"
+    state = Run(folder).load_checkpoint(lenet.LeNet5())
+    best, last = (lenet.load(folder / f"{name}.safetensors") for name in ("best", "last"))
+    np.testing.assert_array_equal(last.parameters.flat, state.parameters)
+    np.testing.assert_array_equal(best.parameters.flat, state.best_parameters)
+    assert last.metadata["epoch"] == str(EPOCHS)
+    assert best.metadata["epoch"] == str(state.best_epoch)
+    assert (best.mean, best.std) == (last.mean, last.std) != (0.0, 1.0)
+
+
+def test_in_a_file_there_is_a_head_a_line_an_epoch_and_the_report(work):
+    folder, _, text = work
+    lines = text.splitlines()
+    assert re.fullmatch(r"runs.train-2: .*some\.npz, 3\d\d images to train on, \d\d to .*, 150 to .*seed 7", lines[0])
+    assert lines[1].split() == [
+        "epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "images/s", "time", "left",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines[2:5]] == ["1/3", "2/3", "3/3"]
+    with (folder / "runs/train-2/results.csv").open(newline="") as file:
+        for line, row in zip(lines[2:5], csv.DictReader(file), strict=True):
+            _, rate, loss, accuracy, val_loss, val_accuracy, speed, left = line.split()
+            assert float(loss) == pytest.approx(float(row["loss"]), abs=5e-5)
+            assert float(val_loss) == pytest.approx(float(row["val_loss"]), abs=5e-5)
+            assert float(accuracy.strip("%")) == pytest.approx(100 * float(row["accuracy"]), abs=5e-3)
+            assert float(val_accuracy.strip("%")) == pytest.approx(100 * float(row["val_accuracy"]), abs=5e-3)
+            assert float(rate) == pytest.approx(float(row["learning_rate"]), rel=0.05)
+            assert float(speed.replace(",", "")) == pytest.approx(float(row["images_per_second"]), abs=0.5)
+            assert re.fullmatch(r"\d+:\d\d", left)
+    assert lines[4].endswith(" 0:00")
+    assert (folder / "runs/train-2/report.txt").read_text() in text
+    assert "best.safetensors" in lines[-1]
+    assert "\x1b" not in text
+
+
+def test_the_table_lines_up_whatever_the_learning_rate():
+    from lenet.cli.progress import HEADER, row
+    from lenet.training import Epoch
+
+    for rate in (0.5, 0.00125, 0.0009386123, 4.819e-06, 1e-300, 0.0):
+        line = row(Epoch(200, rate, 2.3026, 1.0, 12.5, 0.0975, 123456.7, 9.0), 200, "12:34")
+        assert len(line) == len(HEADER) < 80
+    without = row(Epoch(1, 0.1, 2.0, 0.1, None, None, 1000.0, 9.0), 10, "0:01")
+    assert len(without) == len(HEADER)
+    assert without.split()[4:6] == ["-", "-"]
+
+
+def screen(text):
+    """What is left on a terminal that got this text: its lines, without colours."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[^\x1b]", text):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part.startswith("\x1b[") and part.endswith("A"):
+            row -= int(part[2:-1])
+        elif len(part) == 1:
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + 1 :]
+            column += 1
+    return [line.rstrip() for line in lines]
+
+
+@POSIX
+def test_a_terminal_gets_the_live_table(work, tmp_path):
+    pytest.importorskip("rich")
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    whole = [
+        sys.executable,
+        "-m",
+        "lenet",
+        "train",
+        work[0] / "some.npz",
+        *QUICK,
+        "--epochs",
+        "3",
+        "--runs",
+        "a[bold]b",
+    ]
+    known = {**environment(), "TERM": "xterm-256color"}
+    process = subprocess.Popen(whole, cwd=tmp_path, stdout=theirs, stderr=subprocess.PIPE, env=known)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    text = shown.decode()
+    assert "━" in text
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") >= 0  # the cursor is back
+    assert re.search(r"[123]/3 loss \d\.\d{4}  accuracy \d+\.\d\d%  [\d,]+ images/s  \d+:\d\d left", text)
+    lines = screen(text)
+    assert lines[0].startswith("a[bold]b/train-1: ")
+    assert lines[1].split() == [
+        "epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "images/s", "time", "left",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines[2:5]] == ["1/3", "2/3", "3/3"]
+    assert {len(line.split()) for line in lines[2:5]} == {8}
+    assert not [line for line in lines if "━" in line]  # the bar is gone
+    report = (tmp_path / "a[bold]b/train-1/report.txt").read_text()
+    assert "\n".join(lines[5:]).strip().startswith("Test set, with the weights of epoch ")
+    assert report in "\n".join(lines)
+
+
+def test_the_same_seed_trains_the_same_weights_and_another_others(work, tmp_path, monkeypatch):
+    folder, _, _ = work
+    monkeypatch.chdir(tmp_path)
+    for seed in ("7", "8"):
+        arguments = ["train", str(folder / "some.npz"), *QUICK, "--epochs", "3", "--seed", seed]
+        assert cli.main([*arguments, "--runs", str(tmp_path / "elsewhere")]) == 0
+    known = lenet.load(folder / "runs/train-2/last.safetensors").parameters.flat
+    same, other = (lenet.load(tmp_path / f"elsewhere/train-{n}/last.safetensors").parameters.flat for n in (1, 2))
+    np.testing.assert_array_equal(same, known)
+    assert not np.array_equal(other, known)
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+
+
+def test_without_a_validation_split_the_last_epoch_counts(work, tmp_path):
+    text = succeeds("train", work[0] / "some.npz", "--epochs", 2, "--validation", 0, "--json", cwd=tmp_path)
+    told = events(text)
+    assert [event["val_loss"] for event in told[1:-1]] == [None, None]
+    assert told[-1]["best_epoch"] == 2
+    rows = (tmp_path / "runs/train-1/results.csv").read_text().splitlines()
+    assert [row.split(",")[4:6] for row in rows[1:]] == [["", ""], ["", ""]]
+
+
+def test_a_folder_called_like_a_set_is_not_taken_for_it(tmp_path, monkeypatch, capsys):
+    """`lenet train digits` beside a folder ./digits trains on the embedded ones, and goes on with them."""
+    assert set(DATA_NAMES) == set(_BY_NAME)
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "digits", "--epochs", "1"]) == 0
+    assert json.loads((tmp_path / "runs/train-1/args.json").read_text())["data"] == "digits"
+    assert cli.main(["train", "--resume", "runs/train-1"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+# Predicting, evaluating, telling
+
+
+def test_predict_reads_photographs_of_digits(pictures, reader):
+    lines = succeeds("predict", *reader, *[path for path, _ in pictures]).splitlines()
+    right = 0
+    for line, (path, label) in zip(lines, pictures, strict=True):
+        match = re.fullmatch(re.escape(str(path)) + r": (\d) \((\d\.\d{3})\)", line)
+        assert match, line
+        assert 0.1 <= float(match[2]) <= 1
+        right += int(match[1]) == label
+    assert right >= 0.85 * len(pictures)
+
+
+def test_predict_tells_programs_every_probability(pictures, reader):
+    paths = [str(path) for path, _ in pictures]
+    found = events(succeeds("predict", "--json", *reader, *paths))
+    assert [each["image"] for each in found] == paths
+    for each in found:
+        assert len(each["probabilities"]) == 10
+        assert sum(each["probabilities"]) == pytest.approx(1, abs=1e-5)
+        assert each["label"] == int(np.argmax(each["probabilities"]))
+
+
+def test_predict_goes_on_after_a_file_that_is_no_picture(pictures, reader, tmp_path):
+    (tmp_path / "note.png").write_text("seven")
+    (tmp_path / "cut.png").write_bytes(pictures[0][0].read_bytes()[:-400])
+    missing = tmp_path / "missing.png"
+    given = [tmp_path / "note.png", pictures[0][0], tmp_path / "cut.png", missing, tmp_path, pictures[1][0]]
+    done = command("predict", *reader, *given)
+    assert done.returncode == 1
+    assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [str(pictures[0][0]), str(pictures[1][0])]
+    said = done.stderr.splitlines()
+    assert len(said) == 4
+    for line, path in zip(said, [tmp_path / "note.png", tmp_path / "cut.png", missing, tmp_path], strict=True):
+        assert line.startswith(f"lenet: error: {path}")
+    assert "no picture" in said[0]
+    assert "damaged" in said[1]
+    assert said[2] == f"lenet: error: {missing}: No such file or directory"
+
+
+def test_info_tells_about_the_installation_and_the_network():
+    text = succeeds("info")
+    assert lenet.__version__ in text
+    assert "kernels" in text
+    assert "61,706" in text
+    network = succeeds("info", "--network")
+    assert network in text
+    assert [line.split()[0] for line in network.splitlines()] == [
+        "Stage", "input", "c1", "s2", "c3", "s4", "c5", "f6", "output", "total",
+    ]  # fmt: skip
+
+
+def test_info_tells_where_a_model_comes_from(work):
+    folder, told, _ = work
+    text = succeeds("info", "runs/train-1", cwd=folder)
+    facts = dict(line.split() for line in text.rpartition("\n\n")[2].splitlines())
+    assert facts["recipe"] == "small"
+    assert facts["data"] == "digits"
+    assert facts["parameters"] == "61706"
+    assert facts["epoch"] == str(told[-1]["best_epoch"])
+    assert float(facts["test_accuracy"]) == told[-1]["accuracy"]
+    as_json = json.loads(succeeds("info", "runs/train-1/best.safetensors", "--json", cwd=folder))
+    assert {name: str(value) for name, value in as_json.items()} == facts
+
+
+def test_info_draws_the_network(tmp_path, capsys):
+    assert cli.main(["info", "--figure", str(tmp_path / "network.png")]) == 0
+    assert (tmp_path / "network.png").read_bytes().startswith(b"\x89PNG")
+    said = fails(capsys, "info", "--figure", tmp_path / "none" / "network.png")
+    assert "network.png could not be written" in said
+
+
+def test_version_by_every_entrance():
+    wanted = f"lenet {lenet.__version__}\n"
+    assert succeeds("--version") == wanted
+    script = Path(sys.executable).parent / "lenet"
+    if script.exists():
+        done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+        assert done.stdout == wanted
+
+
+def test_help_names_every_command_and_option(capsys):
+    for arguments, words in (
+        ([], cli.COMMANDS),
+        (["train"], ["--resume", "--recipe", "--epochs", "--runs", "--seed", "--json", "digits", "FILE.npz"]),
+        (["evaluate"], ["--model", "--json"]),
+        (["predict"], ["IMAGE", "--model", "--json"]),
+        (["info"], ["--network", "--figure", "--json"]),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*arguments, "--help"])
+        assert ended.value.code == 0
+        text = capsys.readouterr().out
+        assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["train"], ["--version"], ["nothing"]])
+def test_help_and_usage_errors_import_nothing_heavy(arguments):
+    program = (
+        "import sys\nfrom lenet.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'safetensors', 'sklearn', 'scipy', 'pandas', 'matplotlib', 'rich', 'PIL'}\n"
+        "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_predicting_imports_neither_scikit_learn_nor_matplotlib(pictures, reader):
+    program = (
+        "import sys\nfrom lenet.cli import main\nassert main(sys.argv[1:]) == 0\n"
+        "print(sorted({'sklearn', 'scipy', 'pandas', 'matplotlib', 'rich'} & sys.modules.keys()), file=sys.stderr)"
+    )
+    whole = [sys.executable, "-c", program, "predict", *reader, pictures[0][0]]
+    done = subprocess.run(whole, capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+
+
+# Mistakes: exit 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "COMMAND"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["train"], "give DATA to train on, or --resume RUN"),
+        (["train", "digits", "--resume", "runs/train-1"], "not both"),
+        (["train", "digits", "--recipe", "fast"], "'fast': choose from seed, default"),
+        (["train", "digits", "--epochs", "0"], "epochs is 0"),
+        (["train", "digits", "--epochs", "two"], "--epochs"),
+        (["train", "digits", "--batch-size", "0"], "batch_size is 0"),
+        (["train", "digits", "--lr", "0"], "lr is 0"),
+        (["train", "digits", "--lr", "-1"], "lr is -1"),
+        (["train", "digits", "--lr", "nan"], "lr is nan"),
+        (["train", "digits", "--lr", "inf"], "lr is inf"),
+        (["train", "digits", "--momentum", "1"], "momentum is 1"),
+        (["train", "digits", "--weight-decay", "-0.1"], "weight_decay is -0.1"),
+        (["train", "digits", "--schedule", "cosine"], "schedule is cosine"),
+        (["train", "digits", "--validation", "1"], "validation is 1"),
+        (["train", "digits", "--patience", "0"], "patience is 0"),
+        (["train", "digits", "--patience", "3", "--validation", "0"], "patience needs a validation split"),
+        (["train", "digits", "--seed", "-1"], "seed is -1"),
+        (["train", "digits", "--n-jobs", "0"], "--n-jobs: 0: give 1 or more"),
+        (["train", "digits", "--n-jobs", "-2"], "--n-jobs"),
+        (["train", "digits", "--n-jobs", "all"], "invalid int value: 'all'"),
+        (["train", "--resume", "runs/train-1", "--lr", "0.1"], "leave out --lr"),
+        (["train", "--resume", "runs/train-1", "--batch-size", "8"], "leave out --batch-size"),
+        (["train", "--resume", "runs/train-1", "--seed", "0"], "leave out --seed"),
+        (["train", "--resume", "runs/train-1", "--recipe", "small"], "leave out --recipe"),
+        (["train", "--resume", "runs/train-1", "--no-distort"], "leave out --distort"),
+        (["evaluate"], "DATA"),
+        (["evaluate", "digits", "--n-jobs", "0"], "--n-jobs"),
+        (["predict"], "IMAGE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_usage_error_says_which_option_and_writes_nothing(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    last = misused(capsys, *arguments)
+    assert re.match(r"lenet( \w+)?: error: ", last)
+    assert said in last
+    assert list(tmp_path.iterdir()) == []
+
+
+# Mistakes: exit 1
+
+
+def damaged_npz(kind, path):
+    X, y = np.zeros((30, 28, 28), np.uint8), np.arange(30) % 10
+    arrays = {
+        "missing": {},
+        "text": {},
+        "cut": {"X": X, "y": y},
+        "other names": {"images": X, "labels": y},
+        "wrong shape": {"X": X[:, 1:], "y": y},
+        "fewer labels": {"X": X, "y": y[1:]},
+        "one class": {"X": X, "y": y * 0},
+        "no image": {"X": X[:0], "y": y[:0]},
+        "pixels": {"X": X.astype(float) + 2, "y": y},
+        "objects": {"X": X, "y": np.array([None] * 30)},
+        "too few to split": {"X_train": X[:2], "y_train": y[:2], "X_test": X[:2], "y_test": y[:2]},
+    }[kind]
+    if kind == "text":
+        path.write_text("no zip file")
+    elif arrays:
+        np.savez(path, **arrays)
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:-50])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["missing", "text", "cut", "other names", "wrong shape", "fewer labels", "one class", "no image", "pixels",
+     "objects", "too few to split"],
+)  # fmt: skip
+def test_damaged_data_are_one_line_and_no_run_is_begun(capsys, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    damaged_npz(kind, tmp_path / "mine.npz")
+    before = tree(tmp_path)
+    said = fails(capsys, "train", "mine.npz")
+    assert "mine.npz" in said or kind in ("one class", "too few to split")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [("digitz", "give digits, mnist"), ("", "give digits, mnist"), ("none/some.npz", "No such file"), (".", "train-")],
+)
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_unknown_data_are_one_line(capsys, tmp_path, monkeypatch, verb, data, said, work):
+    monkeypatch.chdir(tmp_path)
+    model = ["--model", work[0] / "runs/train-1"] if verb == "evaluate" else []
+    assert said in fails(capsys, verb, data, *model)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_setting_of_the_environment_begins_no_run(capsys, tmp_path, monkeypatch, work):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LENET_NUM_THREADS", "many")
+    assert "LENET_NUM_THREADS=many" in fails(capsys, "train", work[0] / "some.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def wrong_weights(kind, path):
+    model = lenet.LeNet5(seed=0)
+    model.save(path)
+    whole = path.read_bytes()
+    facts = {"format": "lenet-1", "num_classes": "10", "mean": "0.0", "std": "1.0"}
+    tensors = model.state_dict()
+    if kind == "not finite":
+        tensors["c3.weight"][0, 0, 0, 0] = np.nan
+    if kind == "other shapes":
+        tensors["f6.weight"] = np.zeros((84, 119), np.float32)
+    if kind == "other names":
+        tensors = {f"model.{name}": value for name, value in tensors.items()}
+    content = {
+        "truncated": whole[:-1000],
+        "header cut": whole[:20],
+        "empty": b"",
+        "a picture": b"\x89PNG\r\n\x1a\n" + bytes(1000),
+        "no format": to_bytes(tensors, {}),
+    }
+    path.write_bytes(content.get(kind) if kind in content else to_bytes(tensors, facts))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["truncated", "header cut", "empty", "a picture", "no format", "not finite", "other shapes", "other names"],
+)
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "info"])
+def test_wrong_weights_are_one_line_that_names_the_file(capsys, tmp_path, kind, verb):
+    path = tmp_path / "mine.safetensors"
+    wrong_weights(kind, path)
+    arguments = {
+        "evaluate": ["evaluate", "digits", "--model", path],
+        "predict": ["predict", "a.png", "--model", path],
+        "info": ["info", path],
+    }[verb]
+    said = fails(capsys, *arguments)
+    assert str(path) in said
+    if kind in ("not finite", "other shapes"):
+        assert {"not finite": "c3.weight", "other shapes": "(84, 119)"}[kind] in said
+
+
+def test_a_model_that_is_not_there_is_one_line(capsys, tmp_path):
+    for model in (tmp_path / "none", tmp_path):
+        said = fails(capsys, "info", model)
+        assert str(tmp_path) in said
+        assert said.endswith(": No such file or directory\n")
+
+
+def test_a_model_of_fewer_classes_than_the_data_is_one_line(capsys, tmp_path):
+    lenet.LeNet5(seed=0, num_classes=5).save(tmp_path / "five.safetensors")
+    said = fails(capsys, "evaluate", "digits", "--model", tmp_path / "five.safetensors")
+    assert "0 to 4" in said or "5" in said
+
+
+def test_an_unwritable_run_folder_is_found_before_the_training(capsys, tmp_path, monkeypatch, work):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    before = tree(tmp_path)
+    for place in ("file", "file/below"):
+        said = fails(capsys, "train", work[0] / "some.npz", "--runs", place)
+        assert place in said
+        assert "--runs" in said
+    assert tree(tmp_path) == before
+
+
+@POSIX
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everywhere")
+def test_a_run_that_may_not_be_written_is_found_before_it_goes_on(capsys, tmp_path, work):
+    run = tmp_path / "train-1"
+    run.mkdir()
+    (run / "args.json").write_bytes((work[0] / "runs/train-1/args.json").read_bytes())
+    run.chmod(0o555)
+    try:
+        assert "train-1 cannot be written (Permission denied)" in fails(capsys, "train", "--resume", run)
+    finally:
+        run.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no run's folder"), ("{", "cannot be read"), ('{"lr": 1}', "cannot be read"), ("[]", "cannot be read")],
+)
+def test_what_is_no_run_cannot_be_resumed(capsys, tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "args.json").write_text(content)
+    before = tree(tmp_path)
+    assert said in fails(capsys, "train", "--resume", tmp_path)
+    assert "no run's folder" in fails(capsys, "train", "--resume", tmp_path / "none")
+    assert tree(tmp_path) == before
+
+
+def test_a_run_with_a_damaged_checkpoint_or_recipe_is_not_gone_on_with(capsys, tmp_path, work):
+    args = json.loads((work[0] / "runs/train-1/args.json").read_text())
+    (tmp_path / "args.json").write_text(json.dumps(args))
+    whole = (work[0] / "runs/train-1/checkpoint.safetensors").read_bytes()
+    (tmp_path / "checkpoint.safetensors").write_bytes(whole[:-1])
+    before = tree(tmp_path)
+    assert "checkpoint.safetensors" in fails(capsys, "train", "--resume", tmp_path)
+    assert tree(tmp_path) == before
+    for recipe in ({**args["recipe"], "dropout": 0.5}, {**args["recipe"], "epochs": 0}):
+        (tmp_path / "args.json").write_text(json.dumps({**args, "recipe": recipe}))
+        fails(capsys, "train", "--resume", tmp_path)
+
+
+def test_a_training_that_diverges_is_one_line_with_advice(work, tmp_path):
+    said = one_error(command("train", work[0] / "some.npz", "--lr", "3e38", "--schedule", "constant", cwd=tmp_path))
+    assert "lr=3e+38 is too high" in said
+
+
+@POSIX
+def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(work, tmp_path):
+    import resource
+
+    # The checkpoint is the largest file, and grows with each epoch's row: a limit just above the first one's size
+    # lets the first epochs be saved and a later one not.
+    small = work[0] / "runs/train-2/checkpoint.safetensors"  # of 3 epochs
+    limit = small.stat().st_size + 1500
+
+    def fill_the_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    arguments = [work[0] / "some.npz", *QUICK, "--epochs", 30]
+    done = command("train", *arguments, "--json", cwd=tmp_path, preexec_fn=fill_the_disk)
+    said = one_error(done)
+    assert "checkpoint.safetensors could not be written (File too large)" in said
+    told = sum(event["event"] == "epoch" for event in events(done.stdout))
+    assert 3 <= told < 30
+    run = Run(tmp_path / "runs/train-1")
+    assert len(run.load_checkpoint(lenet.LeNet5()).history) == told
+    assert [path.name for path in run.folder.iterdir() if path.name.startswith(".")] == []
+
+    succeeds("train", "--resume", "runs/train-1", cwd=tmp_path)
+    succeeds("train", *arguments, cwd=tmp_path)
+    for name in ("best.safetensors", "last.safetensors"):
+        resumed, whole = ((tmp_path / "runs" / run / name).read_bytes() for run in ("train-1", "train-2"))
+        assert resumed == whole
+
+
+@POSIX
+def test_a_reader_that_leaves_is_no_traceback(work, tmp_path):
+    for arguments in (["info"], ["--help"], ["evaluate", "digits", "--model", work[0] / "runs/train-1"]):
+        read, write = os.pipe()
+        os.close(read)
+        done = command(*arguments, stdout=write, cwd=tmp_path)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (1, "")
+
+
+@POSIX
+def test_training_into_head_stops_without_a_traceback_and_can_go_on(work, tmp_path):
+    whole = f"{sys.executable} -m lenet train {work[0] / 'some.npz'} --epochs 30 --json | head -1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", whole], cwd=tmp_path, capture_output=True, text=True, env=environment(), check=True
+    )
+    assert done.stderr == ""
+    assert [event["event"] for event in events(done.stdout)] == ["start"]
+    state = Run(tmp_path / "runs/train-1").load_checkpoint(lenet.LeNet5())
+    assert 1 <= len(state.history) < 30
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_the_output_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        assert "No space left on device" in one_error(command("info", stdout=full))
+
+
+@POSIX
+def test_a_closed_output_is_no_traceback(work, tmp_path):
+    whole = f"{sys.executable} -m lenet train {work[0] / 'some.npz'} --epochs 1 >&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", whole], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment(), check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@POSIX
+def test_ctrl_c_outside_of_training_is_130_and_one_line(tmp_path):
+    """Within it, it is in test_resume.py."""
+    fifo = tmp_path / "slow.safetensors"
+    os.mkfifo(fifo)  # the weights never come
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lenet", "info", fifo], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**environment(), "PYTHONWARNINGS": "ignore"},  # the file is not closed at once
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    wanted = None
+    while time.monotonic() < deadline and wanted is None:  # a writer can open it once there is a reader
+        try:
+            wanted = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            time.sleep(0.05)
+    assert wanted is not None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    os.close(wanted)
+    assert (process.returncode, out, err) == (130, "", "lenet: interrupted\n")
+
+
+def test_an_error_is_one_line_whatever_it_says(capsys, tmp_path):
+    said = fails(capsys, "info", tmp_path / "two\nlines.safetensors")
+    assert "two lines.safetensors: No such file or directory" in said

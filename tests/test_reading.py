@@ -1,0 +1,337 @@
+"""Pictures of every kind become grey levels, and grey levels become images like MNIST's."""
+
+import random
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import DataError, InputError, InputTypeError
+
+Image = pytest.importorskip("PIL.Image")
+reading = pytest.importorskip("lenet.reading")
+prepare, read_picture = reading.prepare, reading.read_picture
+
+GREY = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+
+
+def written(tmp_path, image, name, **options):
+    image.save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def header_of_png(width, height):
+    """A PNG that claims a size and ends where its pixels would begin."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    header = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + header + struct.pack(">I", 1000) + b"IDAT"
+
+
+def pasted(image, scale=1, top=0, left=0, canvas=(28, 28)):
+    """A 28x28 image, enlarged by repeating pixels, somewhere on a black canvas."""
+    page = np.zeros(canvas, np.uint8)
+    large = np.kron(image, np.ones((scale, scale), np.uint8))
+    page[top : top + len(large), left : left + len(large)] = large
+    return page
+
+
+def extent(image):
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+
+
+def centre_of_mass(image):
+    weights = image.astype(float)
+    return [float((np.indices(image.shape)[axis] * weights).sum() / weights.sum()) for axis in (0, 1)]
+
+
+def drawn_seven():
+    """Strokes that no symmetry helps to centre."""
+    page = np.zeros((90, 120), np.uint8)
+    page[10:16, 30:70] = 255
+    page[16:80, 62:70] = 200
+    return page
+
+
+# read_picture
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "gif", "tif", "webp", "pgm"])
+def test_grey_levels_are_kept_by_every_format_without_loss(tmp_path, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    found = read_picture(written(tmp_path, Image.fromarray(GREY), f"a.{suffix}", **options))
+    np.testing.assert_array_equal(found, GREY)
+    assert found.dtype == np.uint8
+
+
+def test_jpeg_is_read_within_its_loss(tmp_path):
+    smooth = np.tile(np.linspace(0, 255, 32).astype(np.uint8), (16, 1))
+    found = read_picture(written(tmp_path, Image.fromarray(smooth), "a.jpg", quality=95))
+    np.testing.assert_allclose(found.astype(int), smooth, atol=4)
+
+
+def test_colours_become_the_luminance_of_itu_601(tmp_path):
+    pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30]]], np.uint8)
+    found = read_picture(written(tmp_path, Image.fromarray(pixels), "a.png"))
+    np.testing.assert_allclose(found[0], pixels[0] @ [0.299, 0.587, 0.114], atol=1)
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "L").convert("P")
+    image.putpalette([200, 200, 200, 7, 7, 7, 90, 90, 90])
+    np.testing.assert_array_equal(read_picture(written(tmp_path, image, "a.png")), [[200, 7, 90]])
+
+
+def test_bilevel_is_black_and_white(tmp_path):
+    image = Image.fromarray(np.array([[0, 255, 0]], np.uint8)).convert("1")
+    np.testing.assert_array_equal(read_picture(written(tmp_path, image, "a.png")), [[0, 255, 0]])
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_what_is_transparent_is_white_paper(tmp_path, mode):
+    colours = len(mode) - 1
+    pixels = [(0,) * colours + (alpha,) for alpha in (0, 255, 102)]  # black of no, full and 40% opacity
+    image = Image.new(mode, (3, 1))
+    for x, pixel in enumerate(pixels):
+        image.putpixel((x, 0), pixel)
+    np.testing.assert_allclose(read_picture(written(tmp_path, image, "a.png"))[0], [255, 0, 153], atol=1)
+
+
+def test_a_transparent_colour_of_a_palette_is_white_paper(tmp_path):
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
+    image.putpalette([0, 0, 0, 40, 40, 40])
+    path = written(tmp_path, image, "a.png", transparency=0)
+    np.testing.assert_array_equal(read_picture(path), [[255, 40]])
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_are_scaled_not_clipped(tmp_path, suffix):
+    deep = GREY.astype(np.uint16) * 257
+    np.testing.assert_array_equal(read_picture(written(tmp_path, Image.fromarray(deep), f"a.{suffix}")), GREY)
+
+
+def test_cmyk_is_converted(tmp_path):
+    image = Image.new("CMYK", (16, 16), (0, 0, 0, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 8, 16))
+    found = read_picture(written(tmp_path, image, "a.tif"))
+    np.testing.assert_array_equal(found, np.repeat([[255] * 8 + [0] * 8], 16, axis=0))
+
+
+def test_of_an_animation_the_first_frame_is_read(tmp_path):
+    first, second = Image.new("L", (5, 4), 30), Image.new("L", (5, 4), 200)
+    path = written(tmp_path, first, "a.gif", save_all=True, append_images=[second])
+    with Image.open(path) as animation:
+        assert animation.n_frames == 2
+    np.testing.assert_array_equal(read_picture(path), np.full((4, 5), 30))
+
+
+# The EXIF orientations as the standard names the place of row 0 and column 0.
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [(1, lambda a: a), (3, lambda a: np.rot90(a, 2)), (6, lambda a: np.rot90(a, -1)), (8, lambda a: np.rot90(a, 1))],
+)
+def test_the_rotation_of_the_camera_is_applied(tmp_path, orientation, upright):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = written(tmp_path, Image.fromarray(GREY), "a.png", exif=exif)
+    np.testing.assert_array_equal(read_picture(path), upright(GREY))
+
+
+def test_the_name_of_a_file_does_not_matter(tmp_path):
+    path = written(tmp_path, Image.fromarray(GREY), "a.png").rename(tmp_path / "a.txt")
+    np.testing.assert_array_equal(read_picture(str(path)), GREY)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a seven, in words", "no picture that can be read"),
+        (b"", "no picture that can be read"),
+        (b"%PDF-1.4\n", "no picture that can be read"),
+        (b"P5\n4 4\n255\n123", "damaged picture"),
+        (header_of_png(28, 28), "damaged picture"),
+        (header_of_png(8001, 8000), "8001 x 8000 pixels: at most 64 megapixels"),
+        (header_of_png(12000, 10000), "at most 64 megapixels"),  # Pillow warns from 89 megapixels on
+        (header_of_png(30000, 30000), "at most 64 megapixels"),  # and refuses from 179 on
+    ],
+    ids=["text", "empty", "pdf", "short", "header only", "64 megapixels", "120 megapixels", "900 megapixels"],
+)
+def test_what_is_no_picture_is_told_of_by_name(tmp_path, content, said):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        read_picture(path)
+    assert str(caught.value).startswith(str(path))
+    assert str(caught.value).count(str(path)) == 1
+
+
+def test_exactly_64_megapixels_are_decoded(tmp_path):
+    """So that it is the header's size that is refused: this one is tried, and found cut."""
+    (tmp_path / "a.png").write_bytes(header_of_png(8000, 8000))
+    with pytest.raises(DataError, match="damaged"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_another_format_is_refused_though_pillow_reads_it(tmp_path):
+    path = written(tmp_path, Image.fromarray(GREY), "a.pcx")
+    with pytest.raises(DataError, match="no picture that can be read: give a PNG"):
+        read_picture(path)
+
+
+def test_a_missing_file_and_a_folder_are_errors_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_picture(tmp_path / "none.png")
+    with pytest.raises(OSError, match="directory"):
+        read_picture(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "ppm", "tif"])
+def test_files_with_wrong_bytes_give_a_picture_or_our_error(tmp_path, suffix):
+    whole = written(tmp_path, Image.fromarray(np.kron(GREY, np.ones((5, 5), np.uint8))), f"a.{suffix}").read_bytes()
+    rng = random.Random(0)  # noqa: S311
+    path, refused = tmp_path / "b", 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(rng.choice([1, 2, 8])):
+            damaged[rng.randrange(min(len(damaged), 300))] = rng.choice([0, 1, 127, 128, 255])
+        path.write_bytes(damaged if rng.random() < 0.8 else damaged[: rng.randrange(len(damaged))])
+        try:
+            read_picture(path)
+        except DataError:
+            refused += 1
+    assert refused > 5
+
+
+@pytest.mark.parametrize("error", [struct.error("x"), TypeError("x"), IndexError("x"), KeyError("x"), OSError("x")])
+def test_whatever_pillow_raises_while_it_decodes_is_a_damaged_picture(tmp_path, monkeypatch, error):
+    """Each of these has come out of Pillow from a damaged file; most need minutes of trying to be met."""
+
+    def fails(*_, **__):
+        raise error
+
+    path = written(tmp_path, Image.fromarray(GREY), "a.png")
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", fails)
+    with pytest.raises(DataError, match="damaged"):
+        read_picture(path)
+
+
+def test_pillows_warnings_stay_inside(tmp_path):
+    (tmp_path / "a.png").write_bytes(header_of_png(12000, 10000))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with pytest.raises(DataError):
+            read_picture(tmp_path / "a.png")
+    assert seen == []
+
+
+# prepare
+
+
+def test_ink_and_paper_may_be_either_way_round():
+    page = drawn_seven()
+    light, dark = prepare(page), prepare(255 - page)
+    np.testing.assert_array_equal(light, dark)
+    assert light.dtype == np.uint8
+    assert light.shape == (28, 28)
+    assert light.max() == 255
+    assert light[0].max() == 0
+
+
+@pytest.mark.parametrize("picture", [drawn_seven(), drawn_seven().T, np.rot90(drawn_seven())], ids=["7", "T", "turned"])
+def test_the_longest_side_is_20_and_the_centre_of_mass_in_the_middle(picture):
+    image = prepare(np.ascontiguousarray(picture))
+    height, width = extent(picture)  # 70 and 40, or the other way round
+    assert max(extent(image)) == 20
+    assert min(extent(image)) == pytest.approx(20 * min(height, width) / max(height, width), abs=1)
+    assert centre_of_mass(image) == pytest.approx([13.5, 13.5], abs=0.5)
+
+
+def test_where_the_centre_of_mass_cannot_be_in_the_middle_nothing_is_cut_off():
+    page = np.zeros((200, 200), np.uint8)
+    page[20:180, 40:48] = 255  # a long thin stroke
+    page[160:180, 40:160] = 255  # and a heavy foot
+    page[140:180, 120:160] = 255
+    image = prepare(page)
+    assert max(extent(image)) == 20
+    assert centre_of_mass(image)[0] > 14
+    assert image[0].max() > 0  # it went as far up as it could
+
+
+@pytest.mark.parametrize("level", [0, 9, 128, 255])
+def test_a_blank_page_is_all_background(level):
+    page = np.full((50, 40), level, np.uint8)
+    page[10, 10] = abs(level - 20)  # a stain that is no ink
+    np.testing.assert_array_equal(prepare(page), np.zeros((28, 28)))
+
+
+def test_an_image_like_mnist_passes_unchanged():
+    for image in lenet.data.load_digits().X_test[:20]:
+        found = prepare(image)
+        np.testing.assert_array_equal(found, image)
+        assert not np.shares_memory(found, image)
+
+
+def test_28x28_on_white_paper_is_prepared():
+    image = lenet.data.load_digits().X_test[0]
+    found = prepare(255 - image)
+    assert np.abs(found.astype(int) - image).mean() < 25
+    assert np.median(found) == 0
+
+
+def test_scale_and_place_on_the_page_hardly_matter():
+    digit = lenet.data.load_digits().X_test[3]
+    once = prepare(pasted(digit, 4, 5, 20, (150, 170))).astype(int)
+    for scale, top, left in ((4, 30, 2), (7, 0, 60), (10, 120, 300)):
+        again = prepare(pasted(digit, scale, top, left, (420, 600)))
+        assert np.abs(once - again).mean() < 4
+
+
+def test_faint_ink_on_grey_paper_is_stretched():
+    page = np.full((90, 120), 180, np.uint8)
+    page[drawn_seven() > 0] = 100
+    solid = np.where(drawn_seven() > 0, np.uint8(255), np.uint8(0))
+    np.testing.assert_array_equal(prepare(page), prepare(solid))
+
+
+@pytest.mark.parametrize(
+    ("picture", "error", "said"),
+    [
+        (np.zeros((5, 5)), InputTypeError, "float64"),
+        (np.zeros((5, 5), bool), InputTypeError, "bool"),
+        (np.zeros((5, 5, 3), np.uint8), InputError, r"\(5, 5, 3\)"),
+        (np.zeros((0, 5), np.uint8), InputError, r"\(0, 5\)"),
+        (np.zeros(784, np.uint8), InputError, r"\(784,\)"),
+    ],
+)
+def test_what_is_no_grey_picture_is_refused(picture, error, said):
+    with pytest.raises(error, match=said):
+        prepare(picture)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 2)])
+def test_tiny_and_narrow_pictures_are_no_crash(shape):
+    assert prepare(np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)).shape == (28, 28)
+
+
+def test_photographs_of_mnist_are_read_as_well_as_the_originals(mnist, tmp_path):
+    """Enlarged 4x, inverted, shifted on a larger page, and through a JPEG file."""
+    try:
+        model = lenet.load_pretrained("mnist")
+    except FileNotFoundError:
+        model = lenet.LeNet5(seed=0)
+        lenet.train(model, mnist.X_train[:20_000], mnist.y_train[:20_000], lenet.recipes.RECIPES["default"])
+    X, y = mnist.X_test[:1000], mnist.y_test[:1000]
+    rng = np.random.default_rng(0)
+    found = []
+    for image in X:
+        top, left = rng.integers(0, 80, 2)
+        large = np.zeros((200, 200), np.uint8)
+        large[top : top + 112, left : left + 112] = np.asarray(Image.fromarray(image).resize((112, 112)))
+        path = written(tmp_path, Image.fromarray(255 - large), "photo.jpg", quality=85)
+        found.append(prepare(read_picture(path)))
+    as_drawn, photographed = ((model.predict(each) == y).mean() for each in (X, np.stack(found)))
+    assert as_drawn > 0.97
+    assert photographed > as_drawn - 0.01

@@ -1,0 +1,356 @@
+"""A run's folder: its number, its files, and what it takes to go on."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet import runs
+from lenet.data import Dataset
+from lenet.errors import InputError, SaveError, WeightsError
+from lenet.recipes import RECIPES, Recipe
+from lenet.runs import Run, fingerprint, results_csv
+from lenet.training import Epoch, train
+from lenet.weights import to_bytes
+
+ARGS = {
+    "lenet": "0.1.0", "data": "digits", "data_sha256": "0" * 64, "num_classes": 10, "seed": 0,
+    "recipe": {"name": "mine", "epochs": 2, "batch_size": 8, "lr": 0.1},
+}  # fmt: skip
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (40, 28, 28), np.uint8), np.arange(40) % 10
+
+
+@pytest.fixture
+def stopped(images):
+    """A model and its state in the middle of the second epoch."""
+    model = lenet.LeNet5(seed=3)
+    recipe = Recipe("mine", epochs=3, batch_size=8, lr=0.1, momentum=0.9, validation=0.25)
+    state = train(model, *images, recipe, on_step=lambda now: now.epoch == 2 and now.step == 2)
+    assert (state.epoch, state.step) == (2, 2)
+    return model, state, recipe
+
+
+# The folder
+
+
+def test_the_first_run_makes_the_parents_and_holds_its_arguments(tmp_path):
+    run = Run.create(tmp_path / "some" / "runs", ARGS)
+    assert run.folder == tmp_path / "some" / "runs" / "train-1"
+    assert json.loads((run.folder / "args.json").read_text()) == ARGS
+    assert names(run.folder) == ["args.json"]
+    assert names(run.folder.parent) == ["train-1"]
+    assert run.args == Run(run.folder).args == ARGS
+
+
+def test_the_next_number_follows_the_highest_and_gaps_are_not_filled(tmp_path):
+    for name in ("train-2", "train-9", "train-x", "train-12-old", "retrain-40", ".train-77"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "train-10").write_text("a file counts as well")
+    assert Run.create(tmp_path, ARGS).folder.name == "train-11"
+    assert Run.create(tmp_path, ARGS).folder.name == "train-12"
+
+
+def test_a_link_to_nowhere_is_not_followed_and_not_replaced(tmp_path):
+    (tmp_path / "train-1").symlink_to(tmp_path / "gone")
+    assert Run.create(tmp_path, ARGS).folder.name == "train-2"
+    assert (tmp_path / "train-1").is_symlink()
+
+
+def test_runs_begun_at_once_in_threads_all_get_their_own_folder(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda number: Run.create(tmp_path, {**ARGS, "seed": number}), range(40)))
+    assert sorted(run.args["seed"] for run in map(Run, tmp_path.iterdir())) == list(range(40))
+    assert {run.folder.name for run in made} == set(names(tmp_path)) == {f"train-{n}" for n in range(1, 41)}
+    assert [json.loads((run.folder / "args.json").read_text())["seed"] for run in made] == list(range(40))
+
+
+def test_runs_begun_at_once_in_two_processes_all_get_their_own_folder(tmp_path):
+    program = (
+        "import json, sys; from lenet.runs import Run; args = json.loads(sys.argv[2]); print('ready', flush=True);"
+        "input(); [Run.create(sys.argv[1], args) for _ in range(25)]"
+    )
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", program, str(tmp_path), json.dumps(ARGS)]
+    both = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+    for process in both:
+        process.stdout.readline()
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in both:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert names(tmp_path) == sorted(f"train-{n}" for n in range(1, 51))
+
+
+def test_a_name_that_is_taken_in_the_last_moment_is_left_alone(tmp_path, monkeypatch):
+    rename = Path.rename
+
+    def rival_first(self, target):
+        if not target.exists() and target.name == "train-1":
+            target.mkdir()
+            (target / "args.json").write_text("the rival's")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rival_first)
+    assert Run.create(tmp_path, ARGS).folder.name == "train-2"
+    assert (tmp_path / "train-1" / "args.json").read_text() == "the rival's"
+
+
+def test_an_empty_folder_of_that_name_is_not_replaced_either(tmp_path):
+    """Run.create would not choose it; renaming would replace it, were it made in the last moment."""
+    for name in ("mine", "train-1"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine" / "args.json").write_text("{}")
+    assert not runs._take_name(tmp_path / "mine", tmp_path / "train-1")
+    assert names(tmp_path / "train-1") == []
+    assert runs._take_name(tmp_path / "mine", tmp_path / "train-2")
+    assert names(tmp_path) == ["train-1", "train-2"]
+
+
+@pytest.mark.parametrize("below", ["file", "file/below"])
+def test_where_no_folder_can_be_made_the_error_names_it(tmp_path, below):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SaveError, match="--runs") as caught:
+        Run.create(tmp_path / below, ARGS)
+    assert str(tmp_path / below) in str(caught.value)
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failure_leaves_no_temporary_folder(tmp_path, monkeypatch, error):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(runs, "atomic_write", fails)
+    with pytest.raises((SaveError, KeyboardInterrupt)):
+        Run.create(tmp_path, ARGS)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no run's folder"),
+        (b"", "cannot be read"),
+        (b"{", "cannot be read"),
+        (b"[1, 2]", "cannot be read"),
+        (b"\xff\xfe", "cannot be read"),
+        (b'{"lr": 0.1}', "cannot be read"),  # another program's
+        (json.dumps({key: value for key, value in ARGS.items() if key != "seed"}).encode(), "seed"),
+    ],
+)
+def test_a_folder_of_something_else_is_no_run(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "args.json").write_bytes(content)
+    with pytest.raises(InputError, match=said) as caught:
+        Run(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("recipe", ["default", {"name": "mine"}, {**ARGS["recipe"], "dropout": 0.5}, None])
+def test_a_recipe_of_another_version_is_told_of(tmp_path, recipe):
+    run = Run.create(tmp_path, {**ARGS, "recipe": recipe})
+    with pytest.raises(InputError, match=r"args\.json"):
+        _ = run.recipe
+
+
+def test_the_recipe_comes_back(tmp_path):
+    assert Run.create(tmp_path, ARGS).recipe == Recipe("mine", epochs=2, batch_size=8, lr=0.1)
+
+
+def test_a_folder_that_is_gone_is_not_writable(tmp_path):
+    run = Run.create(tmp_path, ARGS)
+    run.check_writable()
+    assert names(run.folder) == ["args.json"]
+    run.folder.rename(tmp_path / "moved")
+    with pytest.raises(SaveError, match="train-1 cannot be written"):
+        run.check_writable()
+
+
+# The checkpoint
+
+
+def test_a_checkpoint_comes_back_to_the_bit(tmp_path, stopped):
+    model, state, _ = stopped
+    run = Run.create(tmp_path, ARGS)
+    run.save_checkpoint(model, state)
+    other = lenet.LeNet5(seed=99)
+    found = Run(run.folder).load_checkpoint(other)
+    for name in ("parameters", "velocity", "best_parameters"):
+        assert getattr(found, name).dtype == np.float32
+        assert getattr(found, name).tobytes() == getattr(state, name).tobytes()
+    assert np.abs(found.velocity).max() > 0
+    assert found.facts() == state.facts()
+    assert found.history == state.history
+    assert (other.mean, other.std) == (model.mean, model.std) != (0.0, 1.0)
+
+
+def test_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, stopped, images):
+    model, state, recipe = stopped
+    run = Run.create(tmp_path, ARGS)
+    run.save_checkpoint(model, state)
+    other = lenet.LeNet5(seed=99)
+    train(other, *images, recipe, state=run.load_checkpoint(other))
+    whole = lenet.LeNet5(seed=3)
+    train(whole, *images, recipe)
+    assert other.parameters.flat.tobytes() == whole.parameters.flat.tobytes()
+
+
+def test_before_the_first_checkpoint_there_is_no_state(tmp_path):
+    assert Run.create(tmp_path, ARGS).load_checkpoint(lenet.LeNet5()) is None
+
+
+def checkpoint_parts(model, state):
+    arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
+    return arrays, {**state.facts(), "mean": model.mean, "std": model.std}
+
+
+def without(mapping, key):
+    return {name: value for name, value in mapping.items() if name != key}
+
+
+def damaged(kind, whole, arrays, facts):
+    """The bytes of a checkpoint that is wrong in one way."""
+    mark = {"format": runs.CHECKPOINT_FORMAT}
+    text = json.dumps(facts)
+    return {
+        "empty": lambda: b"",
+        "cut header": lambda: whole[:100],
+        "cut arrays": lambda: whole[:-1],
+        "longer": lambda: whole + b"\0",
+        "weights": lambda: to_bytes(arrays, {"format": "lenet-1", "state": text}),
+        "no format": lambda: to_bytes(arrays, {"state": text}),
+        "no state": lambda: to_bytes(arrays, mark),
+        "state no JSON": lambda: to_bytes(arrays, {**mark, "state": text[:-5]}),
+        "state null": lambda: to_bytes(arrays, {**mark, "state": "null"}),
+        "state list": lambda: to_bytes(arrays, {**mark, "state": "[]"}),
+        "deep state": lambda: to_bytes(arrays, {**mark, "state": "[" * 100_000}),
+        "no mean": lambda: to_bytes(arrays, {**mark, "state": json.dumps(without(facts, "mean"))}),
+        "unknown fact": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "luck": 1})}),
+        "bad history": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "history": [{"epoch": 1}]})}),
+        "no velocity": lambda: to_bytes(without(arrays, "velocity"), {**mark, "state": text}),
+        "one array more": lambda: to_bytes({**arrays, "c1": arrays["velocity"]}, {**mark, "state": text}),
+        "shorter array": lambda: to_bytes({**arrays, "velocity": arrays["velocity"][1:]}, {**mark, "state": text}),
+        "float64": lambda: to_bytes({k: v.astype(float) for k, v in arrays.items()}, {**mark, "state": text}),
+    }[kind]()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["empty", "cut header", "cut arrays", "longer", "weights", "no format", "no state", "state no JSON", "state null",
+     "state list", "deep state", "no mean", "unknown fact", "bad history", "no velocity", "one array more",
+     "shorter array", "float64"],
+)  # fmt: skip
+def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_it(tmp_path, stopped, kind):
+    model, state, _ = stopped
+    run = Run.create(tmp_path, ARGS)
+    run.save_checkpoint(model, state)
+    path = run.folder / "checkpoint.safetensors"
+    path.write_bytes(damaged(kind, path.read_bytes(), *checkpoint_parts(model, state)))
+    other = lenet.LeNet5(seed=99)
+    with pytest.raises(WeightsError) as caught:
+        run.load_checkpoint(other)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (other.mean, other.std) == (0.0, 1.0)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path, stopped):
+    model, state, _ = stopped
+    run = Run.create(tmp_path, ARGS)
+    run.save_checkpoint(model, state)
+    with pytest.raises(WeightsError, match="another network"):
+        run.load_checkpoint(lenet.LeNet5(num_classes=11))
+
+
+def test_save_epoch_writes_the_best_only_when_it_is_the_best(tmp_path, images):
+    run = Run.create(tmp_path, ARGS)
+    model = lenet.LeNet5(seed=0)
+    recipe = RECIPES["small"].with_changes(epochs=1, validation=0.25)
+    train(model, *images, recipe, on_epoch=lambda state: run.save_epoch(model, state))
+    assert names(run.folder) == [
+        "args.json", "best.safetensors", "checkpoint.safetensors", "last.safetensors", "results.csv",
+    ]  # fmt: skip
+    first = (run.folder / "best.safetensors").read_bytes()
+    assert first == (run.folder / "last.safetensors").read_bytes()
+    state = run.load_checkpoint(model)
+    state.history.append(Epoch(2, 0.1, 1.0, 0.5, 99.0, 0.1, 1.0, 1.0))  # a worse one
+    model.parameters.flat[...] = 0.25
+    run.save_epoch(model, state)
+    assert (run.folder / "best.safetensors").read_bytes() == first
+    last = lenet.load(run.folder / "last.safetensors")
+    assert (last.parameters.flat == np.float32(0.25)).all()
+    assert last.metadata["epoch"] == "2"
+    assert last.metadata["val_loss"] == "99.0"
+
+
+# The rest
+
+
+def test_csv_has_a_line_an_epoch_and_what_there_is_none_of_is_empty():
+    history = [Epoch(1, 0.1, 2.25, 0.5, None, None, 1000.0, 3.5), Epoch(2, 0.05, 1 / 3, 0.75, 1.5, 0.625, 1e6, 7.0)]
+    assert results_csv(history) == (
+        "epoch,learning_rate,loss,accuracy,val_loss,val_accuracy,images_per_second,seconds\n"
+        "1,0.1,2.25,0.5,,,1000.0,3.5\n"
+        "2,0.05,0.3333333333333333,0.75,1.5,0.625,1000000.0,7.0\n"
+    )
+    assert results_csv([]).count("\n") == 1
+
+
+def some_data():
+    X = np.arange(4 * 784, dtype=np.uint32).reshape(4, 28, 28).astype(np.uint8)
+    return Dataset(X[:3], np.array([0, 1, 2], np.int64), X[3:], np.array([1], np.int64))
+
+
+def test_a_fingerprint_is_stable_and_of_the_values_not_of_the_memory():
+    data = some_data()
+    known = fingerprint(data)
+    assert known == fingerprint(data) == fingerprint(some_data())
+    assert known == fingerprint(data._replace(X_train=np.asfortranarray(data.X_train)))
+    apart = np.zeros((6, 28, 28), np.uint8)
+    apart[::2] = data.X_train
+    assert known == fingerprint(data._replace(X_train=apart[::2]))
+    # Written down once: another value would refuse to go on with every run that there is.
+    assert known == "7fd25fa96b9641dc2fb629fce703ba620928146da063c365d70284c70a58f648"
+
+
+def changed(array, index, value):
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d._replace(X_train=changed(d.X_train, (2, 27, 27), d.X_train[2, 27, 27] ^ 1)),
+        lambda d: d._replace(X_test=changed(d.X_test, (0, 0, 0), d.X_test[0, 0, 0] ^ 1)),
+        lambda d: d._replace(y_train=changed(d.y_train, 0, 9)),
+        lambda d: d._replace(y_test=changed(d.y_test, 0, 9)),
+        lambda d: d._replace(y_train=d.y_train.astype(np.int32)),
+        lambda d: d._replace(X_train=d.X_train.view(np.int8)),
+        lambda d: d._replace(X_train=d.X_train.reshape(3, 784)),
+        lambda d: d._replace(X_train=d.X_train[::-1]),
+        lambda d: Dataset(d.X_test, d.y_test, d.X_train, d.y_train),
+        lambda d: Dataset(
+            d.X_train[:2], d.y_train, np.concatenate([d.X_train[2:], d.X_test]), d.y_test
+        ),  # the same bytes, divided elsewhere
+    ],
+)
+def test_a_fingerprint_changes_with_one_pixel_label_type_or_shape(change):
+    assert fingerprint(change(some_data())) != fingerprint(some_data())
