@@ -4,7 +4,6 @@ Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 buil
 """
 
 import os
-import platform
 import sysconfig
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CHECKED = os.environ.get("LENET_BOUNDSCHECK") == "1"
-X86_64 = platform.machine().lower() in ("x86_64", "amd64")
+MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
+X86_64 = MACHINE in ("x86_64", "amd64")
 # The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones.
 STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
@@ -49,13 +49,15 @@ def extension(name: str, macros=(), flags=()) -> Extension:
 
 def extensions() -> list[Extension]:
     if not X86_64:
-        cpu = platform.machine().lower().replace("arm64", "aarch64")
-        builds = [kernels("_conv", cpu, 4), kernels("_conv_f64", cpu, 2, double=True)]
+        builds = [kernels("_conv", MACHINE, 4), kernels("_conv_f64", MACHINE, 2, double=True)]
     else:
+        # Of a level no more than _cpu.h looks for: an instruction that is not there need not even fail (lzcnt).
+        v3 = ["-march=x86-64-v2", "-mavx2", "-mfma"]
+        v4 = [*v3, "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
         builds = [
             kernels("_conv", "x86-64-v2", 4, "-march=x86-64-v2"),
-            kernels("_conv_v3", "x86-64-v3", 8, "-march=x86-64-v3"),
-            kernels("_conv_v4", "x86-64-v4", 16, "-march=x86-64-v4", "-mprefer-vector-width=512"),
+            kernels("_conv_v3", "x86-64-v3", 8, *v3),
+            kernels("_conv_v4", "x86-64-v4", 16, *v4),
             kernels("_conv_f64", "x86-64-v2", 2, "-march=x86-64-v2", double=True),
         ]
     return [extension("_cpu"), extension("_affine"), *builds]
@@ -84,7 +86,8 @@ class BuildExt(build_ext):
 
 
 setup(
-    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, force=CHECKED),
+    # Always anew: a checked build must not leave its C code to the next one.
+    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, force=True),
     cmdclass={"build_ext": BuildExt},
     options={
         "bdist_wheel": {"py_limited_api": "cp311"} if STABLE_ABI else {},

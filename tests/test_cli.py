@@ -134,7 +134,7 @@ def test_json_tells_the_start_every_epoch_and_the_test(work):
     assert start["validation"] == pytest.approx(143.8, abs=5)  # of each class a tenth, rounded
     assert Path(start["run"]) == Path("runs/train-1")
     assert [event["epoch"] for event in epochs] == list(range(1, EPOCHS + 1))
-    assert all(event.keys() == {"event", *COLUMNS} for event in epochs)
+    assert all(event.keys() == {"event", "seconds_left", *COLUMNS} for event in epochs)
     assert test["images"] == 359
     assert test["best_epoch"] == min(epochs, key=lambda event: event["val_loss"])["epoch"]
     assert 0.6 < test["accuracy"] < 1  # it has learnt, or the tests below would say little
@@ -772,6 +772,7 @@ def test_ctrl_c_outside_of_training_is_130_and_one_line(tmp_path):
         except OSError:
             time.sleep(0.05)
     assert wanted is not None
+    time.sleep(0.5)  # it has opened the file, and goes to wait for content
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     os.close(wanted)

@@ -191,7 +191,7 @@ def test_a_pixel_that_is_no_byte_is_never_wrapped(home, pixel):
     images = images.astype(np.int64)
     images[3, 5, 5] = pixel
     fill_cache(home, answers("mnist_784", arff("mnist_784", images, labels)))
-    with pytest.raises(DownloadError):
+    with pytest.raises(DataError, match=f"pixels from .*{pixel}" if pixel < 0 else f"to {pixel}"):
         openml._from_openml("mnist", n_train=20)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import lenet
 from lenet.data.distortions import distort, random_affine
 
 ndimage = pytest.importorskip("scipy.ndimage")
@@ -62,3 +63,13 @@ def test_the_same_seed_draws_the_same_maps():
     a, b = (random_affine(5, np.random.default_rng(4)) for _ in range(2))
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, random_affine(5, np.random.default_rng(5)))
+
+
+@pytest.mark.parametrize("maps", [np.zeros((1, 2, 3)), np.zeros((3, 2, 2)), np.zeros((4, 2, 3))])
+def test_maps_of_another_shape_are_refused(maps):
+    with pytest.raises(lenet.errors.InputError, match="maps has shape"):
+        distort(np.zeros((3, 28, 28), np.uint8), maps)
+
+
+def test_a_map_that_is_no_number_shows_background():
+    assert not distort(np.full((1, 4, 4), 9, np.uint8), np.full((1, 2, 3), np.nan)).any()

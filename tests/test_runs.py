@@ -197,7 +197,7 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path, stopped):
     assert np.abs(found.velocity).max() > 0
     assert found.facts() == state.facts()
     assert found.history == state.history
-    assert (other.mean, other.std) == (model.mean, model.std) != (0.0, 1.0)
+    assert (found.mean, found.std) == (model.mean, model.std) != (0.0, 1.0)
 
 
 def test_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, stopped, images):
@@ -215,9 +215,9 @@ def test_before_the_first_checkpoint_there_is_no_state(tmp_path):
     assert Run.create(tmp_path, ARGS).load_checkpoint(lenet.LeNet5()) is None
 
 
-def checkpoint_parts(model, state):
+def checkpoint_parts(state):
     arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
-    return arrays, {**state.facts(), "mean": model.mean, "std": model.std}
+    return arrays, state.facts()
 
 
 def without(mapping, key):
@@ -241,6 +241,12 @@ def damaged(kind, whole, arrays, facts):
         "state list": lambda: to_bytes(arrays, {**mark, "state": "[]"}),
         "deep state": lambda: to_bytes(arrays, {**mark, "state": "[" * 100_000}),
         "no mean": lambda: to_bytes(arrays, {**mark, "state": json.dumps(without(facts, "mean"))}),
+        "no step": lambda: to_bytes(arrays, {**mark, "state": json.dumps(without(facts, "step"))}),
+        "step below 0": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "step": -1})}),
+        "std of 0": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "std": 0.0})}),
+        "best to come": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "best_epoch": 2})}),
+        "no best": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "best_epoch": 0})}),
+        "not finite": lambda: to_bytes({**arrays, "velocity": arrays["velocity"] + np.inf}, {**mark, "state": text}),
         "unknown fact": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "luck": 1})}),
         "bad history": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "history": [{"epoch": 1}]})}),
         "no velocity": lambda: to_bytes(without(arrays, "velocity"), {**mark, "state": text}),
@@ -253,7 +259,8 @@ def damaged(kind, whole, arrays, facts):
 @pytest.mark.parametrize(
     "kind",
     ["empty", "cut header", "cut arrays", "longer", "weights", "no format", "no state", "state no JSON", "state null",
-     "state list", "deep state", "no mean", "unknown fact", "bad history", "no velocity", "one array more",
+     "state list", "deep state", "no mean", "no step", "step below 0", "std of 0",
+     "best to come", "no best", "not finite", "unknown fact", "bad history", "no velocity", "one array more",
      "shorter array", "float64"],
 )  # fmt: skip
 def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_it(tmp_path, stopped, kind):
@@ -261,7 +268,7 @@ def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_it(tmp_path, sto
     run = Run.create(tmp_path, ARGS)
     run.save_checkpoint(model, state)
     path = run.folder / "checkpoint.safetensors"
-    path.write_bytes(damaged(kind, path.read_bytes(), *checkpoint_parts(model, state)))
+    path.write_bytes(damaged(kind, path.read_bytes(), *checkpoint_parts(state)))
     other = lenet.LeNet5(seed=99)
     with pytest.raises(WeightsError) as caught:
         run.load_checkpoint(other)

@@ -136,7 +136,7 @@ def test_threads_are_the_cores_that_the_process_may_use(monkeypatch):
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])
 @pytest.mark.parametrize(("length", "sizes"), [(0, []), (1, [1]), (4, [4]), (5, [4, 1]), (11, [4, 4, 3])])
 def test_chunks_come_back_in_order(n_jobs, length, sizes):
-    chunks = _threads.run_chunks(lambda chunk: chunk, length, 4, n_jobs)
+    chunks = _threads.run_chunks(lambda chunk: chunk, range(length), 4, n_jobs)
     assert [chunk.stop - chunk.start for chunk in chunks] == sizes
     assert [n for chunk in chunks for n in range(length)[chunk]] == list(range(length))
 
@@ -151,14 +151,14 @@ def test_chunks_come_back_in_order_whichever_ends_first():
             second_is_done.set()
         return chunk.start
 
-    assert _threads.run_chunks(work, 3, 1, 2) == [0, 1, 2]
+    assert _threads.run_chunks(work, range(3), 1, 2) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_chunks_run_side_by_side(jobs):
     """Each waits for the others: fewer threads would never meet."""
     barrier = threading.Barrier(jobs, timeout=30)
-    threads = _threads.run_chunks(lambda _: (barrier.wait(), threading.get_ident())[1], jobs, 1, jobs)
+    threads = _threads.run_chunks(lambda _: (barrier.wait(), threading.get_ident())[1], range(jobs), 1, jobs)
     assert len(set(threads)) == jobs
     assert threading.get_ident() in threads
 
@@ -172,8 +172,8 @@ def test_an_exception_in_a_chunk_reaches_the_caller_and_the_pool_works_on(n_jobs
             raise error("here")
 
     with pytest.raises(error, match="here"):
-        _threads.run_chunks(fail, 10, 1, n_jobs)
-    assert len(_threads.run_chunks(lambda chunk: chunk, 10, 1, n_jobs)) == 10
+        _threads.run_chunks(fail, range(10), 1, n_jobs)
+    assert len(_threads.run_chunks(lambda chunk: chunk, range(10), 1, n_jobs)) == 10
 
 
 def begun_after_an_exception(n_jobs, fails_here):
@@ -189,7 +189,7 @@ def begun_after_an_exception(n_jobs, fails_here):
         threading.Event().wait(0.02)
 
     with pytest.raises(ValueError, match="stop"):
-        _threads.run_chunks(work, 100, 1, n_jobs)
+        _threads.run_chunks(work, range(100), 1, n_jobs)
     return len(begun)
 
 
@@ -220,7 +220,7 @@ def test_no_thread_works_on_after_run_chunks_has_raised(caller_fails):
             running.remove(here)
 
     with pytest.raises(ValueError, match="stop"):
-        _threads.run_chunks(work, 9, 1, 9)
+        _threads.run_chunks(work, range(9), 1, 9)
     assert running == []
 
 

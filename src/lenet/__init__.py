@@ -16,7 +16,10 @@ _HOMES = {
     "show_config": "lenet._kernels",
     "train": "lenet.training",
 }
-_MODULES = {"data", "errors", "init", "layers", "losses", "optim", "recipes", "training", "weights"}
+_MODULES = {
+    "data", "errors", "init", "layers", "losses", "optim", "plots", "reading", "recipes", "report", "runs", "training",
+    "weights",
+}  # fmt: skip
 
 __all__ = [
     "SGD",
@@ -30,7 +33,11 @@ __all__ = [
     "load_pretrained",
     "losses",
     "optim",
+    "plots",
+    "reading",
     "recipes",
+    "report",
+    "runs",
     "show_config",
     "train",
     "training",
@@ -38,7 +45,21 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from lenet import data, errors, init, layers, losses, optim, recipes, training, weights
+    from lenet import (
+        data,
+        errors,
+        init,
+        layers,
+        losses,
+        optim,
+        plots,
+        reading,
+        recipes,
+        report,
+        runs,
+        training,
+        weights,
+    )
     from lenet._kernels import show_config
     from lenet.model import LeNet5
     from lenet.optim import SGD

@@ -29,7 +29,7 @@ def affine(const pixel[:, :, ::1] images, const double[:, :, ::1] maps, pixel[:,
                 for x in range(W):
                     u = maps[n, 0, 0] * (x - middle_x) + maps[n, 0, 1] * (y - middle_y) + maps[n, 0, 2] + middle_x
                     v = maps[n, 1, 0] * (x - middle_x) + maps[n, 1, 1] * (y - middle_y) + maps[n, 1, 2] + middle_y
-                    if u <= -1 or u >= W or v <= -1 or v >= H:
+                    if not (-1 < u < W and -1 < v < H):     # NaN too
                         out[n, y, x] = 0
                         continue
                     left, top = <Py_ssize_t> (u + 1) - 1, <Py_ssize_t> (v + 1) - 1

@@ -10,7 +10,7 @@ static int lenet_x86_64_level(void)
 #define HAS(feature) (__builtin_cpu_supports(feature) != 0)
     __builtin_cpu_init();
     if (!(HAS("sse3") && HAS("ssse3") && HAS("sse4.1") && HAS("sse4.2") && HAS("popcnt"))) return 1;
-    if (!(HAS("avx") && HAS("avx2") && HAS("fma") && HAS("bmi") && HAS("bmi2"))) return 2;
+    if (!(HAS("avx") && HAS("avx2") && HAS("fma"))) return 2;
     if (!(HAS("avx512f") && HAS("avx512bw") && HAS("avx512cd") && HAS("avx512dq") && HAS("avx512vl"))) return 3;
     return 4;
 #undef HAS

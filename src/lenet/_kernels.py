@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import importlib.util
 import os
 import platform
 import sys
@@ -10,7 +11,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet import _conv, _cpu
+from lenet import _cpu
 from lenet.errors import ConfigurationError, InputTypeError
 
 # Best first. `_conv` is the build that every supported CPU of its architecture runs.
@@ -21,8 +22,12 @@ def available() -> dict[str, str]:
     """Return the float32 builds that this CPU runs, best first: {name for LENET_CPU: module}."""
     level = _cpu.x86_64_level()
     if level == 0:
-        return {_conv.build()["cpu"]: "_conv"}
-    builds = {name: module for name, module in _X86_64_BUILDS.items() if int(name[-1]) <= level}
+        return {importlib.import_module("lenet._conv").build()["cpu"]: "_conv"}
+    builds = {
+        name: module
+        for name, module in _X86_64_BUILDS.items()
+        if int(name[-1]) <= level and importlib.util.find_spec(f"lenet.{module}")
+    }
     if not builds:
         raise ConfigurationError(
             "This CPU lacks x86-64-v2 (SSE4.2, from 2009 on), the least that lenet and numpy run on."
@@ -49,8 +54,9 @@ def kernels(dtype: DTypeLike) -> ModuleType:
 
     float64 serves to check gradients: it has one build, for the least CPU.
     """
+    name = chosen()  # an error, where LENET_CPU is wrong, for either type
     if dtype == np.float32:
-        return importlib.import_module(f"lenet.{available()[chosen()]}")
+        return importlib.import_module(f"lenet.{available()[name]}")
     if dtype == np.float64:
         return importlib.import_module("lenet._conv_f64")
     raise InputTypeError(f"dtype is {np.dtype(dtype)}, and the kernels take float32 or float64.")

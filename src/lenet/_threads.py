@@ -51,12 +51,12 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     return n_jobs
 
 
-def run_chunks(function: Callable[[slice], T], length: int, chunk: int, n_jobs: int | None) -> list[T]:
-    """Return function(slice) for each chunk of range(length), in order; the chunks run in up to n_jobs threads.
+def run_chunks(function: Callable[[slice], T], numbers: range, chunk: int, n_jobs: int | None) -> list[T]:
+    """Return function(slice) for each chunk of a range, in order; the chunks run in up to n_jobs threads.
 
     The calling thread works too. After an exception, KeyboardInterrupt among them, no further chunk is begun.
     """
-    chunks = [slice(start, min(start + chunk, length)) for start in range(0, length, chunk)]
+    chunks = [slice(start, min(start + chunk, numbers.stop)) for start in numbers[::chunk]]
     jobs = min(resolve_n_jobs(n_jobs), len(chunks))
     if jobs <= 1:
         return [function(each) for each in chunks]
@@ -85,6 +85,7 @@ def run_chunks(function: Callable[[slice], T], length: int, chunk: int, n_jobs: 
         work()
     finally:  # after this, no thread writes to what is the caller's
         todo.clear()
+        futures = [future for future in futures if not future.cancel()]  # those that never began are not waited for
         wait(futures)
     for future in futures:
         future.result()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lenet._checks import tensor, whole
+from lenet._checks import array, tensor, whole
 from lenet._kernels import kernels
 from lenet.errors import InputError
 from lenet.init import xavier_uniform
@@ -59,7 +59,7 @@ class Layer(abc.ABC):
 
     def __call__(self, x: ArrayLike) -> Array:
         """Return the output for a batch."""
-        return self.forward(np.asarray(x))[0]
+        return self.forward(array(x, "x", "an array is wanted"))[0]
 
 
 class Conv2d(Layer):

@@ -21,6 +21,7 @@ Array = NDArray[Any]
 # gradients are added piece by piece, in order.
 PREDICT_CHUNK = 64
 TRAIN_CHUNK = 16
+TRAIN_GROUP = 64 * TRAIN_CHUNK
 
 
 def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> list[tuple[str, list[Layer]]]:
@@ -141,7 +142,7 @@ class LeNet5:
                 y, _ = layer.forward(y)
             out[chunk] = y
 
-        run_chunks(chunk_logits, len(x), PREDICT_CHUNK, n_jobs)
+        run_chunks(chunk_logits, range(len(x)), PREDICT_CHUNK, n_jobs)
         return out
 
     def predict_proba(self, x: ArrayLike, *, n_jobs: int | None = None) -> Array:
@@ -294,10 +295,11 @@ class LeNet5:
             logits[chunk], losses[chunk] = outputs, chunk_losses
             return self._backward(dlogits / len(x), saved)
 
-        parts = run_chunks(chunk_gradients, len(x), TRAIN_CHUNK, n_jobs)
-        gradients = parts[0]
-        for part in parts[1:]:
-            gradients.flat += part.flat
+        gradients = FlatDict(self.parameters.shapes, self.dtype)
+        for start in range(0, len(x), TRAIN_GROUP):  # else a large batch would hold a gradient for each chunk
+            group = range(start, min(start + TRAIN_GROUP, len(x)))
+            for part in run_chunks(chunk_gradients, group, TRAIN_CHUNK, n_jobs):
+                gradients.flat += part.flat
         return losses, logits, gradients
 
     def _forward(self, x: Array) -> tuple[Array, list[Any]]:

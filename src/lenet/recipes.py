@@ -1,9 +1,10 @@
 """Ways to train that are known to work, by name."""
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lenet import _checks
 from lenet.errors import InputError
 from lenet.optim import SCHEDULES
 
@@ -47,15 +48,16 @@ class Recipe:
     patience: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            _checks.whole(getattr(self, name), name)
+        if self.patience is not None:
+            _checks.whole(self.patience, "patience")
         checks = (
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
             ("lr", 0 < self.lr < math.inf, "above 0"),
             ("momentum", 0 <= self.momentum < 1, "from 0 to below 1"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0"),
             ("schedule", self.schedule in SCHEDULES, "one of " + ", ".join(SCHEDULES)),
             ("validation", 0 <= self.validation < 1, "from 0 to below 1"),
-            ("patience", self.patience is None or self.patience >= 1, "at least 1"),
         )
         for name, fits, wanted in checks:
             if not fits:
@@ -71,8 +73,7 @@ class Recipe:
         >>> RECIPES["default"].with_changes(epochs=3, lr=None).epochs
         3
         """
-        names = {field.name for field in fields(self)}
-        return replace(self, **{name: value for name, value in changes.items() if name in names and value is not None})
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
 RECIPES = {

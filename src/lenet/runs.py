@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from dataclasses import asdict, fields
@@ -68,8 +69,8 @@ class Run:
         temporary = None
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(dir=parent, prefix=".train-"))
-            temporary.chmod(0o755)
+            temporary = parent / f".train-{secrets.token_hex(4)}"
+            temporary.mkdir()
             atomic_write(temporary / "args.json", _json(args))
             numbers = [int(match[1]) for each in parent.iterdir() if (match := re.fullmatch(r"train-(\d+)", each.name))]
             number = max(numbers, default=0) + 1
@@ -129,13 +130,11 @@ class Run:
     def save_checkpoint(self, model: LeNet5, state: State) -> None:
         """Write all that it takes to go on from here to the same bits."""
         arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
-        facts = {**state.facts(), "mean": model.mean, "std": model.std}
-        self.write(
-            "checkpoint.safetensors", to_bytes(arrays, {"format": CHECKPOINT_FORMAT, "state": json.dumps(facts)})
-        )
+        facts = {"format": CHECKPOINT_FORMAT, "state": json.dumps(state.facts())}
+        self.write("checkpoint.safetensors", to_bytes(arrays, facts))
 
     def load_checkpoint(self, model: LeNet5) -> State | None:
-        """Return where the run stands, None where it has not got to a checkpoint; the model gets its mean and std.
+        """Return where the run stands, None where it has not got to a checkpoint.
 
         Raises
         ------
@@ -150,15 +149,19 @@ class Run:
             if metadata.get("format") != CHECKPOINT_FORMAT:
                 raise ValueError(f"its format is {metadata.get('format')!r}")
             facts = json.loads(metadata["state"])
-            mean, std = float(facts.pop("mean")), float(facts.pop("std"))
             history = [Epoch(**row) for row in facts.pop("history")]
             state = State(history=history, **{**arrays, **facts})
+            if missing := state.facts().keys() - facts.keys() - {"history"}:
+                raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+            if not (state.std > 0 and state.step >= 0 and min(1, len(history)) <= state.best_epoch <= len(history)):
+                raise ValueError("its step, std or best_epoch is out of range")
+            if not all(np.isfinite(array).all() for array in arrays.values()):
+                raise ValueError("its weights are not finite")
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise WeightsError(f"{path} is no checkpoint of lenet ({error}).") from None
         wanted = model.parameters.flat
         if any(array.shape != wanted.shape or array.dtype != wanted.dtype for array in arrays.values()):
             raise WeightsError(f"{path} is of another network than {model!r}.")
-        model.mean, model.std = mean, std
         return state
 
 

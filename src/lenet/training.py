@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
+from lenet._threads import resolve_n_jobs
 from lenet.data.distortions import distort, random_affine
 from lenet.errors import DivergedError, InputError
 from lenet.losses import cross_entropy
@@ -57,6 +58,8 @@ class State:
     parameters: NDArray[Any]
     velocity: NDArray[Any]
     best_parameters: NDArray[Any]
+    mean: float
+    std: float
     step: int = 0
     images: int = 0
     loss_sum: float = 0.0
@@ -74,6 +77,8 @@ class State:
     def facts(self) -> dict[str, Any]:
         """Return everything but the arrays, for a file."""
         return {
+            "mean": self.mean,
+            "std": self.std,
             "step": self.step,
             "images": self.images,
             "loss_sum": self.loss_sum,
@@ -180,7 +185,7 @@ def train(
         A recipe or the name of one in `lenet.recipes.RECIPES`.
     seed : int, default 0
         Of the order of the images, the distortions and the validation split, at least 0. The same seed gives
-        the same bits, whatever the number of threads.
+        the same bits, whatever the number of threads, on the same build of the kernels (see `show_config`).
     n_jobs : int, optional
         Threads: LENET_NUM_THREADS or all cores by default.
     state : State, optional
@@ -212,18 +217,21 @@ def train(
     >>> len(state.history)
     1
     """
-    recipe = recipe_named(recipe)
+    recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", least=0)
+    resolve_n_jobs(n_jobs)
     images = _checks.images(X)
+    if images.dtype != np.uint8:
+        images = np.ascontiguousarray(images, model.dtype)
     labels = _checks.labels(y, len(images), model.num_classes)
     if not len(images):
         raise InputError("The training set is empty: pass at least one image.")
-    if seed < 0:
-        raise InputError(f"seed is {seed}: give 0 or more.")
     parts = split(images, labels, recipe.validation, seed)
+    flat = model.parameters.flat
     if state is None:
-        model.mean, model.std = standardisation(parts.X) if recipe.standardise else (0.0, 1.0)
-        flat = model.parameters.flat
-        state = State(flat, np.zeros_like(flat), flat.copy())
+        mean, std = standardisation(parts.X) if recipe.standardise else (0.0, 1.0)
+        state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
+    if any(each.shape != flat.shape for each in (state.parameters, state.velocity, state.best_parameters)):
+        raise InputError(f"The state is that of another network: {flat.shape} parameters are wanted.")
     loop = _Loop(model, parts, recipe, seed, n_jobs, state)
     while state.epoch <= recipe.epochs and not _out_of_patience(state, recipe):
         if not loop.run_epoch(on_step):
@@ -276,6 +284,7 @@ class _Loop:
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
         self.sgd = SGD(model, recipe.lr, recipe.momentum, recipe.weight_decay)
+        model.mean, model.std = state.mean, state.std
         model.parameters.flat[...] = state.parameters
         self.sgd.velocity[...] = state.velocity
         state.parameters, state.velocity = model.parameters.flat, self.sgd.velocity
@@ -309,16 +318,19 @@ class _Loop:
         )
         loss_sum = float(losses.sum())
         if not math.isfinite(loss_sum):
-            raise DivergedError(
-                f"The loss is not finite at step {state.step} of epoch {state.epoch}: "
-                f"lr={self.recipe.lr:g} is too high, try a tenth of it."
-            )
+            raise self._diverged()
         self.sgd.lr = self._learning_rate(state.step)
         self.sgd.step(gradients)
         state.loss_sum += loss_sum
         state.correct += int((logits.argmax(axis=1) == y).sum())
         state.images += len(y)
         state.step += 1
+
+    def _diverged(self) -> DivergedError:
+        return DivergedError(
+            f"The loss is not finite at step {self.state.step} of epoch {self.state.epoch}: "
+            f"lr={self.recipe.lr:g} is too high, try a tenth of it."
+        )
 
     def _learning_rate(self, step: int) -> float:
         return self.schedule((self.state.epoch - 1) * self.steps_per_epoch + step)
@@ -328,6 +340,8 @@ class _Loop:
         val_loss, val_accuracy = None, None
         if len(parts.X_val):
             val_loss, val_accuracy = evaluate(self.model, parts.X_val, parts.y_val, n_jobs=self.n_jobs)
+        if not (np.isfinite(state.parameters).all() and math.isfinite(val_loss or 0.0)):
+            raise self._diverged()
         row = Epoch(
             epoch=state.epoch,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),

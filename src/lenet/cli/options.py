@@ -54,6 +54,6 @@ def load_model(name: str) -> "LeNet5":
     """Return the model that --model names."""
     from lenet.weights import PRETRAINED, load, load_pretrained
 
-    if name in PRETRAINED and not Path(name).exists():
+    if name in PRETRAINED:  # names come first, as in lenet.data.load: ./mnist is a path
         return load_pretrained(name)
     return load(Path(name, "best.safetensors") if Path(name).is_dir() else name)

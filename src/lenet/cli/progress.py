@@ -30,7 +30,7 @@ class Progress:
 def progress_for(epochs: int, steps_per_epoch: int, as_json: bool) -> Progress:
     """Return what suits standard output."""
     if as_json:
-        return JsonProgress()
+        return JsonProgress(epochs, steps_per_epoch)
     if sys.stdout is not None and sys.stdout.isatty():
         try:
             return LiveProgress(epochs, steps_per_epoch)
@@ -39,17 +39,23 @@ def progress_for(epochs: int, steps_per_epoch: int, as_json: bool) -> Progress:
     return LineProgress(epochs, steps_per_epoch)
 
 
-def time_left(state: State, epochs: int, steps_per_epoch: int) -> str:
-    """Return the minutes and seconds that the rest will take at the pace so far.
+def seconds_left(state: State, epochs: int, steps_per_epoch: int) -> int:
+    """Return the seconds that the rest will take at the pace so far.
 
     Examples
     --------
     >>> import numpy as np
-    >>> time_left(State(np.zeros(1), np.zeros(1), np.zeros(1), step=50, seconds=30.0), epochs=2, steps_per_epoch=100)
-    '1:30'
+    >>> state = State(np.zeros(1), np.zeros(1), np.zeros(1), mean=0.0, std=1.0, step=50, seconds=30.0)
+    >>> seconds_left(state, epochs=2, steps_per_epoch=100)
+    90
     """
     done = len(state.history) * steps_per_epoch + state.step
-    seconds = round(state.seconds / max(1, done) * (epochs * steps_per_epoch - done))
+    return round(state.seconds / max(1, done) * (epochs * steps_per_epoch - done))
+
+
+def time_left(state: State, epochs: int, steps_per_epoch: int) -> str:
+    """Return the same as minutes and seconds."""
+    seconds = seconds_left(state, epochs, steps_per_epoch)
     return f"{seconds // 60}:{seconds % 60:02}"
 
 
@@ -67,13 +73,17 @@ def row(each: Epoch, epochs: int, left: str) -> str:
 class JsonProgress(Progress):
     """An object a line: the run's facts, then each epoch."""
 
+    def __init__(self, epochs: int, steps_per_epoch: int):
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+
     def start(self, facts: dict[str, Any]) -> None:
         """Print the run's facts."""
         print(json.dumps({"event": "start", **facts}), flush=True)
 
     def epoch(self, state: State) -> None:
         """Print the epoch."""
-        print(json.dumps({"event": "epoch", **asdict(state.history[-1])}), flush=True)
+        left = seconds_left(state, self.epochs, self.steps_per_epoch)
+        print(json.dumps({"event": "epoch", **asdict(state.history[-1]), "seconds_left": left}), flush=True)
 
 
 class LineProgress(Progress):

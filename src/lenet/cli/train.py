@@ -6,6 +6,8 @@ Ctrl-C saves and says how to go on; so does --resume after a crash or a power cu
 import argparse
 import math
 import signal
+import sys
+import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +70,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from pathlib import Path
 
     from lenet import __version__
+    from lenet._kernels import chosen
     from lenet.data import load
     from lenet.errors import InputError
     from lenet.runs import Run, fingerprint
@@ -90,6 +93,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     refuse_early(data, recipe, num_classes, arguments)
     args = {
         "lenet": __version__,
+        "cpu": chosen(),
         "data": arguments.data if arguments.data in DATA_NAMES else str(Path(arguments.data).resolve()),
         "data_sha256": fingerprint(data),
         "num_classes": num_classes,
@@ -121,6 +125,7 @@ def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments:
 def open_run(folder: str) -> "tuple[Run, Dataset]":
     """Open a run's folder, and load the data that it was begun with."""
     from lenet._files import remove_leftovers
+    from lenet._kernels import chosen
     from lenet.data import load
     from lenet.errors import InputError
     from lenet.runs import Run, fingerprint
@@ -134,6 +139,9 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
         raise InputError(
             f"{opened.args['data']} holds other images now than when {folder} was begun: restore them, or begin anew."
         )
+    if opened.args.get("cpu") != chosen():
+        note = f"{folder} was begun on the kernels for {opened.args.get('cpu')}; on those for {chosen()} it goes on to "
+        print(f"lenet: note: {note}other last bits.", file=sys.stderr)
     remove_leftovers(opened.folder)
     return opened, data
 
@@ -201,7 +209,8 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+        for number in (signal.SIGINT, signal.SIGTERM) if main else ():
             self._before[number] = signal.signal(number, self._note)
         return self
 

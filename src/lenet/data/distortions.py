@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet import _affine
+from lenet import _affine, _checks
+from lenet.errors import InputError
 
 # A digit stays itself within these: degrees, factors, horizontal shear, pixels.
 ROTATION, SCALE, SHEAR, SHIFT = 10.0, (0.9, 1.1), 0.15, 2.0
@@ -55,6 +56,11 @@ def distort(images: NDArray[Any], maps: NDArray[np.float64]) -> NDArray[Any]:
     -------
     ndarray of the same shape and dtype
 
+    Raises
+    ------
+    InputError
+        If the images or the maps are not such arrays.
+
     Examples
     --------
     >>> image = np.zeros((1, 3, 3), np.uint8)
@@ -65,6 +71,12 @@ def distort(images: NDArray[Any], maps: NDArray[np.float64]) -> NDArray[Any]:
            [  0,   0, 200],
            [  0,   0,   0]], dtype=uint8)
     """
-    out = np.empty(images.shape, images.dtype)
-    _affine.affine(np.ascontiguousarray(images), maps, out)
+    if images.ndim != 3 or images.dtype not in (np.uint8, np.float32, np.float64):
+        raise InputError(
+            f"images are {images.dtype} of shape {images.shape}; wanted: uint8, float32 or float64, (n, H, W)."
+        )
+    maps = _checks.tensor(maps, np.float64, (len(images), 2, 3), "maps")
+    images = np.ascontiguousarray(images, images.dtype.newbyteorder("="))
+    out = np.empty_like(images)
+    _affine.affine(images, maps, out)
     return out

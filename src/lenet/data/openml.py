@@ -132,11 +132,13 @@ def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
             f"{_NAMES_AT_OPENML[name]} could not be downloaded from OpenML ({reason}): try again, give a folder of its "
             "IDX files (as argument, or in LENET_DATA), or use digits, which needs no network."
         ) from error
-    X, y = np.ascontiguousarray(table.data), table.target.astype(np.int64)
+    X, y = table.data, table.target.astype(np.int64)
     source = f"the table {_NAMES_AT_OPENML[name]} from OpenML"
+    if X.min() < 0 or X.max() > 255:
+        raise DataError(f"{source} has pixels from {X.min()} to {X.max()}, not 0 to 255: give a folder of IDX files.")
     if X.shape[1:] != (SIDE * SIDE,):
         raise DataError(f"{source} has {X.shape[1]} pixels in a row, not 784: give a folder of the set's IDX files.")
-    X = X.reshape(-1, SIDE, SIDE)
+    X = X.astype(np.uint8, order="C").reshape(-1, SIDE, SIDE)
     dataset = checked(Dataset(X[:n_train], y[:n_train], X[n_train:], y[n_train:]), source)
     _keep(dataset, copy)
     return dataset
@@ -145,8 +147,9 @@ def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
 def _fetch(datasets: Any, name: str) -> Any:
     require("pandas", "train")  # fetch_openml parses with it
     # Every column is a byte, the class too. Left to itself, fetch_openml would take a gigabyte for 64-bit pixels, and
-    # with pandas 3.1 it cannot read classes that are digits (scikit-learn#34892). ARFF may put a class in quotes.
-    parsing = {"dtype": "uint8", "quotechar": "'"}
+    # with pandas 3.1 it cannot read classes that are digits (scikit-learn#34892). Two bytes, since older pandas wrap
+    # what does not fit. ARFF may put a class in quotes.
+    parsing = {"dtype": "int16", "quotechar": "'"}
     with warnings.catch_warnings():
         # What comes of them is said by the result, or by one error.
         warnings.filterwarnings("ignore", "A network error occurred|Invalid cache")
