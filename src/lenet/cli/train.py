@@ -30,13 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help=f"default, distorted, seed or small (default: small for fewer than {SMALL:,} images, otherwise default)",
+        help="default; distorted (three times as long, best accuracy); small (many epochs, gentle); or seed (the "
+        f"notebook's). Default: small for fewer than {SMALL:,} images, otherwise default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the images")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images a step")
     parser.add_argument("--lr", type=float, metavar="X", help="learning rate, or its peak")
-    parser.add_argument("--momentum", type=float, metavar="X")
-    parser.add_argument("--weight-decay", type=float, metavar="X")
+    parser.add_argument("--momentum", type=float, metavar="X", help="of SGD, from 0 to below 1")
+    parser.add_argument("--weight-decay", type=float, metavar="X", help="of SGD, at least 0")
     parser.add_argument("--schedule", metavar="NAME", help="constant, one_cycle or paper_steps")
     parser.add_argument("--distort", action=argparse.BooleanOptionalAction, help="random affine distortions")
     parser.add_argument("--validation", type=float, metavar="X", help="part of the images to choose the best epoch by")
@@ -257,4 +258,7 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
         print(json.dumps(result))
         return
     print(f"\nTest set, with the weights of epoch {best.epoch}:\n{outcome}")
-    print(f"{folder.folder} has these weights in best.safetensors, figures and all results.")
+    if outcome.accuracy < 2 / model.num_classes:
+        print("That is hardly better than guessing: sigmoids start on a plateau. Train longer or with a lower --lr.")
+    print(f"{folder.folder} has the weights, the figures and the history. Read with these weights by:")
+    print(f"lenet predict PICTURE --model {folder.folder}")
