@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet import cli
+from lenet import cli, plots
 from lenet.cli.options import DATA_NAMES
 from lenet.data.sources import _BY_NAME
 from lenet.runs import Run
@@ -233,7 +233,7 @@ def test_in_a_file_there_is_a_head_a_line_an_epoch_and_the_report(work):
             assert re.fullmatch(r"\d+:\d\d", left)
     assert lines[4].endswith(" 0:00")
     assert (folder / "runs/train-2/report.txt").read_text() in text
-    assert "best.safetensors" in lines[-1]
+    assert lines[-1] == "lenet predict PICTURE --model " + str(Path("runs/train-2"))
     assert "\x1b" not in text
 
 
@@ -782,3 +782,17 @@ def test_ctrl_c_outside_of_training_is_130_and_one_line(tmp_path):
 def test_an_error_is_one_line_whatever_it_says(capsys, tmp_path):
     said = fails(capsys, "info", tmp_path / "two\nlines.safetensors")
     assert "two lines.safetensors: No such file or directory" in said
+
+
+def test_a_picture_without_ink_is_no_digit(capsys, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.new("L", (99, 99), 255).save(tmp_path / "blank.png")
+    assert "shows no ink" in fails(capsys, "predict", tmp_path / "blank.png")
+
+
+def test_the_figure_is_of_the_model_that_is_named(capsys, tmp_path):
+    lenet.LeNet5(num_classes=26).save(tmp_path / "letters.safetensors")
+    for name, arguments in (("own.png", [str(tmp_path / "letters.safetensors")]), ("stock.png", [])):
+        assert cli.main(["info", *arguments, "--figure", str(tmp_path / name)]) == 0
+    assert (tmp_path / "own.png").read_bytes() == plots.architecture(26)
+    assert (tmp_path / "stock.png").read_bytes() == plots.architecture(10)

@@ -228,10 +228,13 @@ def test_fashion_mnist_is_never_read_from_mnists_place(home, tmp_path, monkeypat
     assert data.load_fashion_mnist().X_train[0, 0, 0] == 4
 
 
-def test_a_half_filled_lenet_data_is_named_and_an_empty_one_passed_over(home, tmp_path, monkeypatch):
+def test_lenet_data_is_passed_over_only_where_it_has_the_other_set(home, tmp_path, monkeypatch):
     folder = tmp_path / "set"
     folder.mkdir()
     monkeypatch.setenv("LENET_DATA", str(folder))
+    with pytest.raises(DataError, match="has no train-images-idx3-ubyte"):
+        data.load_mnist()
+    (folder / "fashion-mnist").mkdir()
     with pytest.raises(DownloadError):
         data.load_mnist()
     (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"\0\0\x08\x01\0\0\0\x01\x07"))

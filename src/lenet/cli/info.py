@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,20 +15,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet info`."""
-    from lenet._kernels import show_config
+    from lenet import __version__
+    from lenet._kernels import available, chosen, show_config
+    from lenet._threads import resolve_n_jobs
     from lenet.cli.options import load_model
     from lenet.model import LeNet5
 
+    model = load_model(arguments.model) if arguments.model else LeNet5(seed=0)
     if arguments.figure:
         from lenet import plots
         from lenet._files import atomic_write
 
-        atomic_write(arguments.figure, plots.architecture())
+        atomic_write(arguments.figure, plots.architecture(model.num_classes))
         return 0
-    model = load_model(arguments.model) if arguments.model else LeNet5(seed=0)
-    facts = {"num_classes": model.num_classes, "dtype": model.dtype.name, "parameters": model.parameters.flat.size}
+    facts: dict[str, Any] = {
+        "num_classes": model.num_classes,
+        "dtype": model.dtype.name,
+        "parameters": model.parameters.flat.size,
+    }
     if arguments.model:
         facts |= {"mean": model.mean, "std": model.std, **model.metadata}
+    elif arguments.json:
+        facts |= {
+            "lenet": __version__,
+            "cpu": chosen(),
+            "available": list(available()),
+            "threads": resolve_n_jobs(None),
+        }
     if arguments.json:
         print(json.dumps(facts))
         return 0

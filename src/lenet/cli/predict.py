@@ -25,6 +25,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     for path in arguments.images:
         try:
             image = prepare(read_picture(path))
+            if not image.any():
+                raise DataError(f"{path} shows no ink: give a picture of a digit, dark on light or light on dark.")
         except (DataError, OSError) as error:
             print(error_line(error), file=sys.stderr)
             failed = True

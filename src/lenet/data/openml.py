@@ -113,7 +113,8 @@ def _folder_from_environment(name: str) -> Path | None:
     if (folder / name).is_dir():
         return folder / name
     # Both sets have the same file names, so only MNIST may lie in the folder itself.
-    return folder if name == "mnist" and holds_idx_files(folder) else None
+    others = any((folder / other).is_dir() for other in _NAMES_AT_OPENML)
+    return folder if name == "mnist" and (holds_idx_files(folder) or not others) else None
 
 
 def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
