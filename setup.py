@@ -13,6 +13,7 @@ from setuptools.command.build_ext import build_ext
 
 CHECKED = os.environ.get("LENET_BOUNDSCHECK") == "1"
 MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
+SOURCES = [str(path) for path in Path("src/lenet").iterdir() if path.suffix in {".pyx", ".pxi", ".h"}]
 X86_64 = MACHINE in ("x86_64", "amd64")
 # The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones.
 STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -40,7 +41,7 @@ def extension(name: str, macros=(), flags=()) -> Extension:
     return Extension(
         f"lenet.{name}",
         [f"src/lenet/{name}.pyx"],
-        depends=["src/lenet/_conv.pyx", "src/lenet/_products.pxi", "src/lenet/_simd.h", "src/lenet/_cpu.h"],
+        depends=SOURCES,
         define_macros=[*macros, *stable],
         extra_compile_args=list(flags),
         py_limited_api=STABLE_ABI,
@@ -72,7 +73,7 @@ class BuildExt(build_ext):
                 each.extra_compile_args = ["/O2"]
         else:
             for each in self.extensions:
-                each.extra_compile_args[:0] = ["-O3", "-g0"]
+                each.extra_compile_args[:0] = ["-O3", "-g0", "-fno-inline"]
         self.check_headers()
         super().build_extensions()
 

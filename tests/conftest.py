@@ -4,6 +4,7 @@ import importlib
 import os
 
 import pytest
+from guarded import Arrays
 
 from lenet import _kernels
 
@@ -25,6 +26,14 @@ def pytest_collection_modifyitems(config, items):
 def build(request):
     """The module of each build of the kernels that this CPU runs."""
     return importlib.import_module(f"lenet.{BUILDS[request.param]}")
+
+
+@pytest.fixture
+def arrays(build):
+    """Arrays between guards, which are looked at in the end."""
+    made = Arrays(build)
+    yield made
+    made.check_guards()
 
 
 @pytest.fixture(scope="session")

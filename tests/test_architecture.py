@@ -14,7 +14,7 @@ ORDER = [
     ["errors", "_cpu", "_conv", "_affine", "_flat"],
     ["_checks", "_extras", "_files", "_threads"],
     ["_kernels", "init"],
-    ["layers", "losses"],
+    ["_compiled", "layers", "losses"],
     ["model"],
     ["optim", "weights"],
     ["recipes", "data"],

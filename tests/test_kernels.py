@@ -1,28 +1,9 @@
-"""Every kernel of every build against the NumPy reference, over shapes that fill no vector and no tile.
-
-Arrays are handed over between guards: a number written outside of an output is seen, and one read outside of an
-input is NaN, and spoils the result. Scratch memory is NaN at first.
-
-What is read outside and thrown away again does no harm, except at the end of a page of memory, behind which the
-program may have nothing. So all of it runs a second time, in a process of its own, with arrays that end there.
-"""
-
-import ctypes
-import mmap
-import os
-import subprocess
-import sys
+"""Every kernel of every build against the NumPy reference, over shapes that fill no vector and no tile."""
 
 import numpy as np
 import pytest
 import reference
-
-import lenet.layers
-from lenet import LeNet5
-
-GUARD = 67  # numbers on each side; odd, so that arrays are not aligned to vectors
-CANARY = 12345.0
-AT_THE_END_OF_A_PAGE = "LENET_TEST_PAGES" in os.environ
+from guarded import Arrays
 
 # N, C, H, W, O, KH, KW, padding
 CONVOLUTIONS = [
@@ -75,66 +56,6 @@ POOLINGS = [
     (1, 1, 9, 9, 2, 2, 1, 2),
     (0, 2, 4, 4, 2, 2, 2, 2),
 ]
-
-
-def before_a_forbidden_page(size, dtype):
-    """An array whose last byte is the last one before memory that may not be touched."""
-    length = size * dtype.itemsize
-    pages = length // mmap.PAGESIZE + 1
-    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
-    end = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + pages * mmap.PAGESIZE
-    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(end), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
-    return np.frombuffer(memory, dtype, size, pages * mmap.PAGESIZE - length)
-
-
-class Arrays:
-    """Arrays of one build's type, each between guards."""
-
-    def __init__(self, build):
-        self.dtype = np.dtype(f"f{build.build()['itemsize']}")
-        self.rng = np.random.default_rng(1)
-        self.outputs = []
-
-    def _between(self, shape, guard):
-        size = int(np.prod(shape))
-        if AT_THE_END_OF_A_PAGE:
-            whole = before_a_forbidden_page(size + GUARD, self.dtype)
-            whole[...] = guard
-            return whole, whole[GUARD:].reshape(shape)
-        whole = np.full(size + 2 * GUARD, guard, self.dtype)
-        return whole, whole[GUARD : GUARD + size].reshape(shape)
-
-    def input(self, *shape):
-        """Random numbers between NaN, read-only."""
-        _, inner = self._between(shape, np.nan)
-        inner[...] = self.rng.normal(size=shape)
-        inner.flags.writeable = False
-        return inner
-
-    def output(self, *shape, value=np.nan):
-        """An array of `value` between canaries."""
-        whole, inner = self._between(shape, CANARY)
-        inner[...] = value
-        self.outputs.append(whole)
-        return inner
-
-    def check_guards(self):
-        for whole in self.outputs:
-            np.testing.assert_array_equal(whole[:GUARD], CANARY, "written before the array")
-            if not AT_THE_END_OF_A_PAGE:
-                np.testing.assert_array_equal(whole[-GUARD:], CANARY, "written behind the array")
-
-    def assert_close(self, actual, expected):
-        tolerance = 1e-5 if self.dtype == np.float32 else 1e-12
-        scale = np.abs(expected).max(initial=0)
-        np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)
-
-
-@pytest.fixture
-def arrays(build):
-    made = Arrays(build)
-    yield made
-    made.check_guards()
 
 
 def double(*arrays):
@@ -370,56 +291,3 @@ def test_sigmoid_backward(build, arrays, length):
     dy, y, dx = arrays.input(length), arrays.input(length), arrays.output(length)
     build.sigmoid_backward(dy, y, dx)
     arrays.assert_close(dx, reference.sigmoid_backward(*double(dy, y)))
-
-
-# ---- one build and another -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def model_of_build(build, monkeypatch):
-    """A LeNet-5 over one build; its weights are large and its sums centred, so that it tells images apart."""
-    monkeypatch.setattr(lenet.layers, "kernels", lambda dtype: build)
-    model = LeNet5(seed=3, dtype=Arrays(build).dtype)
-    model.parameters.flat *= 4
-    for name in reference.LAYERS:
-        weight = model.parameters[f"{name}.weight"]
-        model.parameters[f"{name}.bias"] = -0.5 * weight.reshape(len(weight), -1).sum(axis=1)
-    return model
-
-
-def digits(logits):
-    return logits.argmax(axis=1).tolist()
-
-
-def test_every_build_gives_the_logits_and_digits_of_the_reference(model_of_build):
-    coarse = np.random.default_rng(4).random((40, 4, 4)) > 0.5
-    x = np.kron(coarse, np.ones((7, 7)))
-    logits = model_of_build.logits(x)
-    expected = reference.lenet(model_of_build.parameters, x[:, None])["output"]
-    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    assert len(set(digits(expected))) > 2, "the images are told apart"
-    assert digits(logits) == digits(expected)
-
-
-def test_every_build_reads_mnist_as_the_double_precision_one_does(build, mnist, monkeypatch):
-    single = lenet.load_pretrained("mnist")
-    exact = LeNet5(seed=0, dtype=np.float64)
-    exact.load_state_dict(single.state_dict())
-    exact.mean, exact.std = single.mean, single.std
-    monkeypatch.setattr(lenet.layers, "kernels", lambda dtype: build)
-    model = LeNet5(seed=0, dtype=Arrays(build).dtype)
-    model.load_state_dict(single.state_dict())
-    model.mean, model.std = single.mean, single.std
-    images = mnist[2][:2000]
-    np.testing.assert_array_equal(model.predict(images), exact.predict(images))
-
-
-# ---- at the end of a page ------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(sys.platform != "linux" or AT_THE_END_OF_A_PAGE, reason="only Linux, and only once")
-def test_no_kernel_touches_the_page_behind_its_arrays():
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not mnist", __file__]
-    env = os.environ | {"LENET_TEST_PAGES": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=250, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -154,8 +154,10 @@ def test_logits_are_the_reference(dtype, tolerance):
 
 
 def test_logits_are_the_last_activation(model):
+    """One is computed by the compiled stages and the other layer by layer, whose sums run in other orders."""
     x = draw_images(70)
-    np.testing.assert_array_equal(model.logits(x), model.activations(x)["output"])
+    layer_by_layer = model.activations(x)["output"]
+    np.testing.assert_allclose(model.logits(x), layer_by_layer, rtol=0, atol=2e-6 * np.abs(layer_by_layer).max())
 
 
 def test_probabilities_are_the_softmax_of_the_logits(model):

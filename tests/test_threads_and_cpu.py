@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lenet import LeNet5, _kernels, _threads
+from lenet._compiled import PREDICT_CHUNK
 from lenet.errors import ConfigurationError
-from lenet.model import PREDICT_CHUNK
 
 BUILDS = _kernels.available()
 
@@ -121,7 +121,7 @@ def test_the_environment_sets_the_number_of_threads(monkeypatch):
 def test_a_setting_that_is_no_number_of_threads_is_an_error(monkeypatch, value):
     monkeypatch.setenv("LENET_NUM_THREADS", value)
     with pytest.raises(ConfigurationError, match=f"LENET_NUM_THREADS={value} is no number of threads"):
-        LeNet5(seed=0).predict(np.zeros((28, 28)))
+        LeNet5(seed=0).predict(np.zeros((PREDICT_CHUNK + 1, 28, 28)))
 
 
 def test_threads_are_the_cores_that_the_process_may_use(monkeypatch):

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from lenet.errors import InputError, InputTypeError, LenetError
 
 SIDE = 28
+_UINT8 = np.dtype(np.uint8)
+_SHAPES = {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}
 _WANTED = "wanted: (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image"
 
 
@@ -31,22 +33,44 @@ def images(x: ArrayLike) -> NDArray[Any]:
     InputError
         If x has another shape, or floating pixels outside [0, 1] or NaN.
     """
-    values = array(x, "x", _WANTED)
-    if values.dtype != np.uint8 and values.dtype.kind != "f":
+    values = x if type(x) is np.ndarray else array(x, "x", _WANTED)
+    shape = values.shape
+    if values.dtype is not _UINT8:
+        _check_floats(values)
+    if not (shape[1:] in _SHAPES or shape == (SIDE, SIDE)):
+        raise InputError(f"x has shape {shape}; {_WANTED}.")
+    if len(shape) == 3:
+        return values
+    return values.reshape(-1 if values.size else shape[0], SIDE, SIDE)
+
+
+def _check_floats(values: NDArray[Any]) -> None:
+    if values.dtype.kind != "f":
         raise InputTypeError(
             f"x holds {values.dtype}: pass uint8 pixels from 0 to 255, or floating ones in [0, 1], ink high."
         )
-    shape = values.shape
-    if not (shape == (SIDE, SIDE) or shape[1:] in {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}):
-        raise InputError(f"x has shape {shape}; {_WANTED}.")
-    if values.dtype.kind == "f" and values.size:
+    if values.size:
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN fails both
             raise InputError(
                 f"x holds floating pixels from {low:g} to {high:g}, and they must lie in [0, 1]: "
                 "divide by 255 or pass uint8."
             )
-    return values.reshape(-1 if values.size else shape[0], SIDE, SIDE)
+
+
+def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse an `out` that is not a C-contiguous, writable array of that shape and dtype.
+
+    Raises
+    ------
+    InputTypeError, InputError
+    """
+    if not isinstance(out, np.ndarray):
+        raise InputTypeError(f"out is a {type(out).__name__}, and an ndarray of {dtype} is wanted.")
+    if out.shape != shape or out.dtype != dtype or not (out.flags.c_contiguous and out.flags.writeable):
+        raise InputError(
+            f"out is {out.dtype} of shape {out.shape}; wanted: {dtype} of shape {shape}, C-contiguous and writable."
+        )
 
 
 def pixels(chunk: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:

@@ -19,3 +19,36 @@ def avg_pool2d_forward(x: Array, KH: int, KW: int, SH: int, SW: int, out: Array)
 def avg_pool2d_backward(dy: Array, KH: int, KW: int, SH: int, SW: int, dx: Array) -> None: ...
 def sigmoid_forward(x: Array, out: Array) -> None: ...
 def sigmoid_backward(dy: Array, y: Array, dx: Array) -> None: ...
+def logits_of_bytes(parameters: Array, x: Array, mean: float, std: float, out: Array) -> None: ...
+def logits_of_reals(parameters: Array, x: Array, mean: float, std: float, out: Array) -> None: ...
+def softmax(x: Array) -> None: ...
+def learn_work(classes: int) -> int: ...
+def learn_from_bytes(
+    parameters: Array,
+    x: Array,
+    mean: float,
+    std: float,
+    labels: Array,
+    share: float,
+    logits: Array,
+    totals: Array,
+    margins: Array,
+    gradient: Array,
+    work: Array,
+) -> None: ...
+def learn_from_reals(
+    parameters: Array,
+    x: Array,
+    mean: float,
+    std: float,
+    labels: Array,
+    share: float,
+    logits: Array,
+    totals: Array,
+    margins: Array,
+    gradient: Array,
+    work: Array,
+) -> None: ...
+def sgd_step(
+    parameters: Array, gradient: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
+) -> None: ...

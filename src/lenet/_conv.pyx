@@ -14,14 +14,23 @@ A `d` before a name is the gradient of the loss by it.
 Sums run in an order that depends neither on N nor on an image's place in the batch, so that results do
 not depend on how a batch is cut.
 """
-from libc.string cimport memset
+from libc.string cimport memmove, memset
 
 cdef extern from "_simd.h" nogil:
     ctypedef float real     # or double: Cython asks the C compiler for the size
     ctypedef float vreal
     const char* BUILD       # the CPU that it is for, as LENET_CPU names it
-    const int LANES
-    const int VECTORS       # the width of a tile of a product
+    enum:
+        LANES
+        VECTORS             # and so on: the sizes of tiles
+        DOT_ROWS
+        C3_ROWS
+        C3_COLUMNS
+        C3_VECTORS
+        C3_WEIGHT_ROWS
+        S2_VECTORS
+        C1_WEIGHT_MAPS
+    const real EXP_RANGE
     vreal vload(const real* source)
     void vstore(real* target, vreal vector)
     vreal vload_part(const real* source, Py_ssize_t count)
@@ -29,10 +38,21 @@ cdef extern from "_simd.h" nogil:
     vreal vset(real x)
     vreal vmuladd(vreal a, vreal b, vreal c)    # a b + c
     real vsum(vreal vector)
+    vreal vexp_negative(vreal x)
     vreal vsigmoid(vreal x)
+    vreal vload_bytes(const unsigned char* source)
+    vreal vmin(vreal a, vreal b)
+    vreal veven(vreal a, vreal b)
+    vreal vodd(vreal a, vreal b)
+    void vtranspose(vreal* rows)
+    vreal vsums(vreal* vectors)
+    void FORGET_LOADS()
     void copy_row(real* target, const real* source, Py_ssize_t count)
 
 include "_products.pxi"
+include "_stages.pxi"
+include "_gradients.pxi"
+include "_network.pxi"
 
 
 def build() -> dict:
@@ -44,20 +64,9 @@ def build() -> dict:
 
 def linear_forward(const real[:, ::1] x, const real[:, ::1] weight, const real[::1] bias, real[:, ::1] out):
     """out[N, O] = bias + x[N, D] weight[O, D]^T."""
-    cdef Py_ssize_t N = x.shape[0], D = x.shape[1], O = weight.shape[0], n, o
-    if N == 0:
-        return
-    with nogil:
-        for n in range(0, N - 1, 2):
-            for o in range(0, O - 3, 4):
-                dots(2, 4, D, &x[n, 0], &weight[o, 0], &bias[o], &out[n, o], O)
-            for o in range(O - O % 4, O):
-                dots(2, 1, D, &x[n, 0], &weight[o, 0], &bias[o], &out[n, o], O)
-        for n in range(N - N % 2, N):
-            for o in range(0, O - 3, 4):
-                dots(1, 4, D, &x[n, 0], &weight[o, 0], &bias[o], &out[n, o], O)
-            for o in range(O - O % 4, O):
-                dots(1, 1, D, &x[n, 0], &weight[o, 0], &bias[o], &out[n, o], O)
+    if x.shape[0] and weight.shape[0]:
+        with nogil:
+            dense(x.shape[0], x.shape[1], weight.shape[0], &x[0, 0], &weight[0, 0], &bias[0], &out[0, 0])
 
 
 def linear_work(Py_ssize_t N, Py_ssize_t O) -> int:
@@ -314,15 +323,11 @@ def avg_pool2d_backward(const real[:, :, :, ::1] dy, Py_ssize_t KH, Py_ssize_t K
 
 def sigmoid_forward(const real[::1] x, real[::1] out):
     """out = 1 / (1 + exp(-x)), elementwise; out may be x."""
-    cdef Py_ssize_t n = x.shape[0], i, left
-    if n == 0:
-        return
-    with nogil:
-        for i in range(n // LANES):
-            vstore(&out[i * LANES], vsigmoid(vload(&x[i * LANES])))
-        left = n % LANES
-        if left:
-            vstore_part(&out[n - left], vsigmoid(vload_part(&x[n - left], left)), left)
+    cdef Py_ssize_t n = x.shape[0]
+    if n:
+        with nogil:
+            memmove(&out[0], &x[0], n * sizeof(real))
+            sigmoids(&out[0], n)
 
 
 def sigmoid_backward(const real[::1] dy, const real[::1] y, real[::1] dx):

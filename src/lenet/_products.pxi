@@ -108,28 +108,69 @@ cdef Py_ssize_t whole_vectors(Py_ssize_t n) noexcept nogil:
 cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const real* a, const real* b,
                       const real* bias, real* c, Py_ssize_t c_row) noexcept nogil:
     """c[m, n] = bias[n] + a[m] . b[n] for one tile of c; rows of a and b are `depth` long."""
-    cdef vreal acc[2 * 4]
-    cdef vreal b_now[4]
-    cdef vreal a_now
-    cdef Py_ssize_t k, left
+    cdef vreal acc[16]      # rows cols of them, and zeros up to a multiple of LANES
+    cdef vreal a_now[4]
+    cdef vreal b_now
+    cdef real sums[16]
+    cdef Py_ssize_t k, left = depth % LANES
     cdef int m, n
-    for m in range(rows * cols):
+    for m in range(16):
         acc[m] = vset(0)
-    for k in range(depth // LANES):
-        for n in range(cols):
-            b_now[n] = vload(b + n * depth + k * LANES)
+    for k from 0 <= k < depth - left by LANES:
         for m in range(rows):
-            a_now = vload(a + m * depth + k * LANES)
-            for n in range(cols):
-                acc[m * cols + n] = vmuladd(a_now, b_now[n], acc[m * cols + n])
-    k, left = depth - depth % LANES, depth % LANES
+            a_now[m] = vload(a + m * depth + k)
+        for n in range(cols):
+            b_now = vload(b + n * depth + k)
+            for m in range(rows):
+                acc[m * cols + n] = vmuladd(a_now[m], b_now, acc[m * cols + n])
     if left:
-        for n in range(cols):
-            b_now[n] = vload_part(b + n * depth + k, left)
         for m in range(rows):
-            a_now = vload_part(a + m * depth + k, left)
-            for n in range(cols):
-                acc[m * cols + n] = vmuladd(a_now, b_now[n], acc[m * cols + n])
+            a_now[m] = vload_part(a + m * depth + depth - left, left)
+        for n in range(cols):
+            b_now = vload_part(b + n * depth + depth - left, left)
+            for m in range(rows):
+                acc[m * cols + n] = vmuladd(a_now[m], b_now, acc[m * cols + n])
+    for m from 0 <= m < rows * cols by LANES:
+        vstore(sums + m, vsums(acc + m))
     for m in range(rows):
         for n in range(cols):
-            c[m * c_row + n] = bias[n] + vsum(acc[m * cols + n])
+            c[m * c_row + n] = bias[n] + sums[m * cols + n]
+
+
+cdef void dense(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* x, const real* weight, const real* bias,
+                real* out) noexcept nogil:
+    """out[N, O] = bias + x[N, D] weight[O, D]^T. An output's sum runs in the same order in every tile."""
+    cdef Py_ssize_t n, o
+    cdef Py_ssize_t tiled = N - N % DOT_ROWS
+    for o in range(0, O - 3, 4):
+        for n from 0 <= n < tiled by DOT_ROWS:
+            dots(DOT_ROWS, 4, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
+    for o in range(O - O % 4, O):
+        for n from 0 <= n < tiled by DOT_ROWS:
+            dots(DOT_ROWS, 1, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
+    for n in range(tiled, N):
+        for o in range(0, O - 7, 8):
+            dots(1, 8, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
+        for o in range(O - O % 8, O):
+            dots(1, 1, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
+
+
+cdef void transpose(const bint whole, Py_ssize_t rows, Py_ssize_t cols, const real* a, Py_ssize_t a_row,
+                    real* out, Py_ssize_t out_row) noexcept nogil:
+    """out[cols, rows] = a[rows, cols]^T; where it may write `whole` vectors, zeros follow each of its rows."""
+    cdef vreal block[LANES]
+    cdef Py_ssize_t row, col, i, height, width
+    for row from 0 <= row < rows by LANES:
+        height = min(<Py_ssize_t> LANES, rows - row)
+        for col from 0 <= col < cols by LANES:
+            width = min(<Py_ssize_t> LANES, cols - col)
+            for i in range(height):
+                block[i] = vload_part(a + (row + i) * a_row + col, width)
+            for i in range(height, LANES):
+                block[i] = vset(0)
+            vtranspose(block)
+            for i in range(width):
+                if whole:
+                    vstore(out + (col + i) * out_row + row, block[i])
+                else:
+                    vstore_part(out + (col + i) * out_row + row, block[i], height)

@@ -11,69 +11,156 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__FMA__)
+#if defined(__SSE2__) && defined(__GNUC__)
 #include <immintrin.h>
 #elif defined(__aarch64__) && defined(__GNUC__)
 #include <arm_neon.h>
 #endif
 
-/* What Cython writes for `cdef inline`. The kernels' inner functions take constants, such as the rows of a tile,
- * and their arrays become registers only where they are inlined: so it is an order, not a hint.
+/* What is `inline`, here or in Cython, is inlined, and nothing else is (-fno-inline): inner functions take constants,
+ * such as the rows of a tile, and their arrays become registers only in the function that calls them; the functions
+ * that these make up stay apart, since gcc spills the accumulators of one that it inlines into another.
  */
 #if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
 #undef CYTHON_INLINE
 #define CYTHON_INLINE inline __attribute__((always_inline))
+#else
+#define INLINE static inline
 #endif
 
 #ifdef LENET_DOUBLE
 typedef double real;
 typedef uint64_t bits;
 #define MANTISSA_BITS 52
-#define EXPONENT_BIAS 1023
 #define ROUNDER 6755399441055744.0   /* 1.5 * 2^52: adding it rounds to an integer, kept in the low bits */
 #define EXP_RANGE 708.0              /* exp of it is still a normal number, and so is exp of its negative */
-#define EXP_TERMS 13
 #define LN2_HIGH 6.93147180369123816490e-01
 #define LN2_LOW 1.90821492927058770002e-10
 #else
 typedef float real;
 typedef uint32_t bits;
 #define MANTISSA_BITS 23
-#define EXPONENT_BIAS 127
 #define ROUNDER 12582912.0f          /* 1.5 * 2^23 */
 #define EXP_RANGE 87.0f
-#define EXP_TERMS 7
 #define LN2_HIGH 6.93359375e-01f
 #define LN2_LOW -2.12194440e-04f
 #endif
 
-#if defined(__GNUC__) && !defined(LENET_PLAIN)
-#ifndef LANES
-#define LANES ((int)(16 / sizeof(real)))   /* 16 bytes: SSE and NEON */
-#endif
+#if defined(__GNUC__) && !defined(LENET_PLAIN) && defined(LANES)
 typedef real vreal __attribute__((vector_size(LANES * sizeof(real))));
 typedef bits vbits __attribute__((vector_size(LANES * sizeof(real))));
 /* A vector in memory may begin at any number. (As a value it may not: gcc for aarch64 breaks off at that.) */
 typedef real vmemory __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
+#define VECTORS_IN_C 1
 #else
 #undef LANES
 #define LANES 1
 typedef real vreal;
 typedef bits vbits;
 typedef real vmemory;
+#define VECTORS_IN_C 0
 #endif
 
-/* How many vectors wide a tile of a product is: with 6 rows and the operands it fills 16 or 32 registers. */
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if VECTORS_IN_C && !defined(LENET_DOUBLE)
+#define VECTOR_FLOATS 1
+#else
+#define VECTOR_FLOATS 0
+#endif
+
+/* An operation of x86 on two vectors of floats that C has no operator for. */
+#if defined(__AVX512F__) && VECTOR_FLOATS
+#define X86(name, a, b) (vreal)_mm512_##name##_ps((__m512)(a), (__m512)(b))
+#elif defined(__AVX__) && VECTOR_FLOATS
+#define X86(name, a, b) (vreal)_mm256_##name##_ps((__m256)(a), (__m256)(b))
+#elif defined(__SSE2__) && VECTOR_FLOATS
+#define X86(name, a, b) (vreal)_mm_##name##_ps((__m128)(a), (__m128)(b))
+#endif
+
+#if LANES == 16
+#define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#elif LANES == 8
+#define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
+#elif LANES == 4
+#define LOW_LANES 0, 4, 1, 5
+#define HIGH_LANES 2, 6, 3, 7
+#define EVEN_LANES 0, 2, 4, 6
+#define ODD_LANES 1, 3, 5, 7
+#elif LANES == 2
+#define LOW_LANES 0, 2
+#define HIGH_LANES 1, 3
+#define EVEN_LANES 0, 2
+#define ODD_LANES 1, 3
+#else
+#define LOW_LANES a
+#define HIGH_LANES b
+#define EVEN_LANES a
+#define ODD_LANES b
+#endif
+#if LANES == 1
+#define SHUFFLE(a, b, lane) (lane)
+#elif defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(...) __builtin_shufflevector(__VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vbits){__VA_ARGS__})
+#endif
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
+#endif
+
+/* The sizes of tiles, such that accumulators and operands fill the registers: 32 of them, or 16. */
+#if defined(__AVX512F__)
+#define VECTORS 4           /* of a row of a product, and of C1's sums */
+#define DOT_ROWS 4          /* images that a dense layer does at once */
+#define C3_ROWS 2           /* pixels of C3's sums, and vectors of its maps */
+#define C3_COLUMNS 10
+#define C3_VECTORS 1
+#define C3_WEIGHT_ROWS 5    /* rows of a kernel of C3 whose gradients are summed at once */
+#define S2_VECTORS 2        /* of each map of the gradient of S2 */
+#define C1_WEIGHT_MAPS 3    /* kernels of C1 a row of which has its gradients summed at once */
+#elif defined(__aarch64__)
 #define VECTORS 4
+#define DOT_ROWS 4
+#define C3_ROWS 1
+#define C3_COLUMNS 5
+#define C3_VECTORS 4
+#define C3_WEIGHT_ROWS 1
+#define S2_VECTORS 4
+#define C1_WEIGHT_MAPS 3
 #else
 #define VECTORS 2
+#define DOT_ROWS 3
+#define C3_ROWS 1
+#define C3_COLUMNS 5
+#define C3_VECTORS 2
+#define C3_WEIGHT_ROWS 1
+#define S2_VECTORS 2
+#define C1_WEIGHT_MAPS 2
 #endif
 
-static inline vreal vload(const real *p) { return *(const vmemory *)p; }
-static inline void vstore(real *p, vreal v) { *(vmemory *)p = v; }
+/* What stands before it is done with, and nothing read from memory is kept: else gcc holds on to pixels that the
+ * next weights meet too, in registers that it does not have, and spills the accumulators. */
+#if defined(__GNUC__)
+#define FORGET_LOADS() __asm__ volatile("" ::: "memory")
+#else
+#define FORGET_LOADS() ((void)0)
+#endif
 
-static inline vreal vset(real x)
+INLINE vreal vload(const real *p) { return *(const vmemory *)p; }
+INLINE void vstore(real *p, vreal v) { *(vmemory *)p = v; }
+
+INLINE vreal vset(real x)
 {
     vreal zero = {0};
     return x - zero;   /* and not zero + x, which would turn -0 into 0 and so cost an addition */
@@ -83,40 +170,124 @@ static inline vreal vset(real x)
  * own accord (-ffp-contract=off), since it would fuse one copy of a loop and not another: then an image's
  * result would depend on its place in the batch.
  */
-static inline vreal vmuladd(vreal a, vreal b, vreal c)
+INLINE vreal vmuladd(vreal a, vreal b, vreal c)
 {
-#if defined(__AVX512F__) && !defined(LENET_PLAIN) && !defined(LENET_DOUBLE)
+#if defined(__AVX512F__) && VECTOR_FLOATS
     return (vreal)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__) && !defined(LENET_PLAIN) && !defined(LENET_DOUBLE)
+#elif defined(__FMA__) && VECTOR_FLOATS
     return (vreal)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif defined(__aarch64__) && defined(__GNUC__) && !defined(LENET_PLAIN) && !defined(LENET_DOUBLE)
+#elif defined(__aarch64__) && VECTOR_FLOATS
     return (vreal)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-#elif defined(__aarch64__) && defined(__GNUC__) && !defined(LENET_PLAIN)
+#elif defined(__aarch64__) && VECTORS_IN_C
     return (vreal)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 #else
     return a * b + c;
 #endif
 }
 
-/* The first n lanes from or to memory, where a whole vector would reach beyond the array. */
-static inline vreal vload_part(const real *p, ptrdiff_t n)
+/* The first n lanes from or to memory, where a whole vector would reach beyond the array; the others count as 0. */
+#if defined(__AVX512F__) && VECTOR_FLOATS
+INLINE __mmask16 first_lanes(ptrdiff_t n)
+{
+    return (__mmask16)(n >= 16 ? 0xffff : n <= 0 ? 0 : (1u << n) - 1);
+}
+
+INLINE vreal vload_part(const real *p, ptrdiff_t n) { return (vreal)_mm512_maskz_loadu_ps(first_lanes(n), p); }
+INLINE void vstore_part(real *p, vreal v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), (__m512)v); }
+#else
+INLINE vreal vload_part(const real *p, ptrdiff_t n)
 {
     real lanes[LANES] = {0};
-    if (n == LANES) return vload(p);
+    if (n >= LANES) return vload(p);
     for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
     return vload(lanes);
 }
 
-static inline void vstore_part(real *p, vreal v, ptrdiff_t n)
+INLINE void vstore_part(real *p, vreal v, ptrdiff_t n)
 {
     real lanes[LANES];
-    if (n == LANES) { vstore(p, v); return; }
+    if (n >= LANES) { vstore(p, v); return; }
     vstore(lanes, v);
     for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
 }
+#endif
+
+/* LANES pixels from 0 to 255. */
+INLINE vreal vload_bytes(const unsigned char *p)
+{
+#if defined(__AVX512F__) && VECTOR_FLOATS
+    return (vreal)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+#elif defined(__AVX2__) && VECTOR_FLOATS
+    return (vreal)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+#else
+    real lanes[LANES];
+    for (int i = 0; i < LANES; i++) lanes[i] = p[i];
+    return vload(lanes);
+#endif
+}
+
+/* The lesser, and the greater, of each pair of lanes; b where either is NaN. */
+INLINE vreal vmin(vreal a, vreal b)
+{
+#ifdef X86
+    return X86(min, a, b);
+#else
+    real x[LANES], y[LANES];
+    vstore(x, a);
+    vstore(y, b);
+    for (int i = 0; i < LANES; i++) x[i] = x[i] < y[i] ? x[i] : y[i];
+    return vload(x);
+#endif
+}
+
+INLINE vreal vmax(vreal a, vreal b)
+{
+#ifdef X86
+    return X86(max, a, b);
+#else
+    real x[LANES], y[LANES];
+    vstore(x, a);
+    vstore(y, b);
+    for (int i = 0; i < LANES; i++) x[i] = x[i] > y[i] ? x[i] : y[i];
+    return vload(x);
+#endif
+}
+
+/* ---- moving lanes about ---- */
+
+/* a0 b0 a1 b1 ... from the lower halves of a and b, and the same from their upper halves. */
+INLINE vreal vinterleave_low(vreal a, vreal b) { return SHUFFLE(a, b, LOW_LANES); }
+INLINE vreal vinterleave_high(vreal a, vreal b) { return SHUFFLE(a, b, HIGH_LANES); }
+
+/* The lanes of even and of odd numbers of a and then b. */
+INLINE vreal veven(vreal a, vreal b) { return SHUFFLE(a, b, EVEN_LANES); }
+INLINE vreal vodd(vreal a, vreal b) { return SHUFFLE(a, b, ODD_LANES); }
+
+/* The transpose of a square of LANES vectors, in place: log2(LANES) rounds, each a perfect shuffle of the rows. */
+INLINE void vtranspose(vreal *rows)
+{
+    vreal before[LANES];
+    UNROLL for (int round = 1; round < LANES; round *= 2) {
+        UNROLL for (int i = 0; i < LANES; i++) before[i] = rows[i];
+        UNROLL for (int i = 0; i < LANES / 2; i++) {
+            rows[2 * i] = vinterleave_low(before[i], before[i + LANES / 2]);
+            rows[2 * i + 1] = vinterleave_high(before[i], before[i + LANES / 2]);
+        }
+    }
+}
+
+/* The sums over the lanes of LANES vectors, as one vector: halves first, so that the order of the additions is
+ * fixed and each of the sums has the same. Overwrites `vectors`. */
+INLINE vreal vsums(vreal *vectors)
+{
+    UNROLL for (int half = LANES / 2; half > 0; half /= 2)
+        UNROLL for (int i = 0; i < half; i++)
+            vectors[i] = vinterleave_low(vectors[i], vectors[i + half]) + vinterleave_high(vectors[i], vectors[i + half]);
+    return vectors[0];
+}
 
 /* The sum over the lanes, halves first, so that the order of the additions is fixed. */
-static inline real vsum(vreal v)
+INLINE real vsum(vreal v)
 {
     real lanes[LANES];
     vstore(lanes, v);
@@ -126,7 +297,7 @@ static inline real vsum(vreal v)
 }
 
 /* Copy a short row: for 4 numbers and more, moves that overlap in the middle and never leave the row. */
-static inline void copy_row(real *to, const real *from, ptrdiff_t n)
+INLINE void copy_row(real *to, const real *from, ptrdiff_t n)
 {
 #define MOVE(start, count) memcpy(to + (start), from + (start), (count) * sizeof(real))
     ptrdiff_t i = 0;
@@ -145,46 +316,40 @@ static inline void copy_row(real *to, const real *from, ptrdiff_t n)
 #undef MOVE
 }
 
-/* exp(x) for |x| <= EXP_RANGE: x = k ln2 + r with |r| <= ln2/2, exp(x) = 2^k exp(r).
- * exp(r) is its Taylor series; the first term left out is below 8e-9 (float) and 6e-18 (double) of the sum.
- * ln2 is subtracted in two parts (Cody and Waite), since k times its high part is exact.
+/* exp(-x) for |x| <= EXP_RANGE: with -x = k ln2 - r and |r| <= ln2/2 it is 2^k exp(-r).
+ * In float, exp(-r) is the polynomial of degree 5 with the least relative error, 9.2e-8, of those that are 1 at 0;
+ * in double its Taylor series, of which the first term left out is below 6e-18 of the sum.
+ * ln2 is added in two parts (Cody and Waite), since k times its high part is exact.
  */
-static inline vreal vexp(vreal x)
+INLINE vreal vexp_negative(vreal x)
 {
-    static const real inverse_factorial[] = {
-        1, 1, (real)(1. / 2), (real)(1. / 6), (real)(1. / 24), (real)(1. / 120), (real)(1. / 720),
-        (real)(1. / 5040), (real)(1. / 40320), (real)(1. / 362880), (real)(1. / 3628800),
-        (real)(1. / 39916800), (real)(1. / 479001600), (real)(1. / 6227020800.)};
-    vreal shifted = vmuladd(x, vset((real)1.44269504088896340736), vset(ROUNDER));
+#ifdef LENET_DOUBLE
+    static const real coefficients[] = {
+        1, -1, 1. / 2, -1. / 6, 1. / 24, -1. / 120, 1. / 720, -1. / 5040, 1. / 40320, -1. / 362880, 1. / 3628800,
+        -1. / 39916800, 1. / 479001600, -1. / 6227020800.};
+#else
+    static const real coefficients[] = {
+        1, -0.999999706313f, 0.499991478411f, -0.166676381272f, 0.0418981596185f, -0.00829027211208f};
+#endif
+    const int degree = (int)(sizeof coefficients / sizeof *coefficients) - 1;
+    vreal shifted = vmuladd(x, vset((real)-1.44269504088896340736), vset(ROUNDER));
     vreal k = shifted - vset(ROUNDER);
-    vreal r = vmuladd(-k, vset(LN2_LOW), vmuladd(-k, vset(LN2_HIGH), x));
-    vreal sum = vset(inverse_factorial[EXP_TERMS]);
-    vbits exponent;
-    vreal power;
-    for (int term = EXP_TERMS - 1; term >= 0; term--) sum = vmuladd(sum, r, vset(inverse_factorial[term]));
-    memcpy(&exponent, &shifted, sizeof exponent);
-    exponent = (exponent + EXPONENT_BIAS) << MANTISSA_BITS;
-    memcpy(&power, &exponent, sizeof power);
-    return sum * power;
+    vreal r = vmuladd(k, vset(LN2_LOW), vmuladd(k, vset(LN2_HIGH), x));
+    vreal sum = vset(coefficients[degree]);
+    vbits exponent, power;
+    UNROLL for (int term = degree - 1; term >= 0; term--) sum = vmuladd(sum, r, vset(coefficients[term]));
+    memcpy(&exponent, &shifted, sizeof exponent);   /* k, in its low bits */
+    memcpy(&power, &sum, sizeof power);
+    power += exponent << MANTISSA_BITS;
+    memcpy(&sum, &power, sizeof sum);
+    return sum;
 }
 
-/* x, held within [-bound, bound]; NaN stays NaN. */
-static inline vreal vclip(vreal x, real bound)
+/* 1 / (1 + exp(-x)). Beyond EXP_RANGE x counts as EXP_RANGE: the result is 1, or within twice the smallest normal
+ * number of 0. NaN stays NaN. */
+INLINE vreal vsigmoid(vreal x)
 {
-    real lanes[LANES];
-    vstore(lanes, x);
-    for (int i = 0; i < LANES; i++) {
-        lanes[i] = lanes[i] > bound ? bound : lanes[i];
-        lanes[i] = lanes[i] < -bound ? -bound : lanes[i];
-    }
-    return vload(lanes);
-}
-
-/* 1 / (1 + exp(-x)). Beyond EXP_RANGE x counts as EXP_RANGE: the result is 1, or
- * exp(-EXP_RANGE), which is within twice the smallest normal number of 0. */
-static inline vreal vsigmoid(vreal x)
-{
-    return vset(1) / (vset(1) + vexp(-vclip(x, EXP_RANGE)));
+    return vset(1) / (vset(1) + vexp_negative(vmax(vset(-EXP_RANGE), vmin(vset(EXP_RANGE), x))));
 }
 
 #endif

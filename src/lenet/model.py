@@ -1,27 +1,20 @@
 """LeNet-5: the architecture as a list, and what is done with it."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from lenet import _checks
+from lenet._compiled import Learner, Predictor
 from lenet._flat import FlatDict
 from lenet._kernels import kernels
-from lenet._threads import run_chunks
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, Sigmoid
-from lenet.losses import cross_entropy, softmax
 
 Array = NDArray[Any]
-
-# Images of a piece of work. The pieces do not depend on the number of threads, so neither do results:
-# gradients are added piece by piece, in order.
-PREDICT_CHUNK = 64
-TRAIN_CHUNK = 16
-TRAIN_GROUP = 64 * TRAIN_CHUNK
 
 
 def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> list[tuple[str, list[Layer]]]:
@@ -93,6 +86,7 @@ class LeNet5:
         self.parameters.update(initial)
         for name, layer in self._layers():
             layer.parameters = _of_layer(self.parameters, name, layer)
+        self._predictor = Predictor(self.parameters)
 
     def __repr__(self) -> str:
         return f"LeNet5(dtype={self.dtype.name}, num_classes={self.num_classes})"
@@ -106,16 +100,19 @@ class LeNet5:
 
     # ---- predicting ------------------------------------------------------------------------------------
 
-    def logits(self, x: ArrayLike, *, n_jobs: int | None = None) -> Array:
+    def logits(self, x: ArrayLike, *, n_jobs: int | None = None, out: Array | None = None) -> Array:
         """Return the output layer's sums, before softmax.
 
         Parameters
         ----------
         x : array_like of shape (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image
-            uint8 from 0, background, to 255, ink; or floating in [0, 1]. Any strides and byte order.
+            uint8 from 0, background, to 255, ink; or floating in [0, 1]. Any strides and byte order. C-contiguous
+            uint8 is read as it is; the rest is copied, 64 images at a time.
         n_jobs : int, optional
             Threads to use: LENET_NUM_THREADS or all cores by default. It does not change the result, nor
             does cutting a batch into parts.
+        out : ndarray, optional
+            A C-contiguous array to be filled and returned, of the shape and dtype of the result.
 
         Returns
         -------
@@ -124,7 +121,7 @@ class LeNet5:
         Raises
         ------
         InputError
-            If x has another shape, or pixels outside of [0, 1] or NaN.
+            If x has another shape, or pixels outside of [0, 1] or NaN; if out does not fit.
         InputTypeError
             If x is neither uint8 nor floating.
 
@@ -134,23 +131,19 @@ class LeNet5:
         (1, 10)
         """
         x = _checks.images(x)
-        out = np.empty((len(x), self.num_classes), self.dtype)
-
-        def chunk_logits(chunk: slice) -> None:
-            y = self._input(x[chunk])
-            for _, layer in self._layers():
-                y, _ = layer.forward(y)
-            out[chunk] = y
-
-        run_chunks(chunk_logits, range(len(x)), PREDICT_CHUNK, n_jobs)
+        if out is None:
+            out = np.empty((len(x), self.num_classes), self.dtype)
+        else:
+            _checks.output(out, (len(x), self.num_classes), self.dtype)
+        self._predictor(x, self.mean, self.std, out, n_jobs)
         return out
 
-    def predict_proba(self, x: ArrayLike, *, n_jobs: int | None = None) -> Array:
+    def predict_proba(self, x: ArrayLike, *, n_jobs: int | None = None, out: Array | None = None) -> Array:
         """Return each class's probability, the softmax of the logits.
 
         Parameters
         ----------
-        x, n_jobs
+        x, n_jobs, out
             As for `logits`, with the same errors.
 
         Returns
@@ -162,15 +155,21 @@ class LeNet5:
         >>> float(LeNet5(seed=0).predict_proba(np.zeros((28, 28))).sum().round(6))
         1.0
         """
-        return softmax(self.logits(x, n_jobs=n_jobs))
+        out = self.logits(x, n_jobs=n_jobs, out=out)
+        kernels(self.dtype).softmax(out)
+        return out
 
-    def predict(self, x: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
+    def predict(
+        self, x: ArrayLike, *, n_jobs: int | None = None, out: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
         """Return the likeliest class of each image.
 
         Parameters
         ----------
         x, n_jobs
             As for `logits`, with the same errors.
+        out : ndarray of int64, shape (n,), optional
+            To be filled and returned.
 
         Returns
         -------
@@ -183,7 +182,12 @@ class LeNet5:
         >>> lenet.load_pretrained("mnist").predict(digits.X_test[:3]).tolist() == digits.y_test[:3].tolist()
         True
         """
-        labels: NDArray[np.int64] = self.logits(x, n_jobs=n_jobs).argmax(axis=1)
+        x = _checks.images(x)
+        if out is not None:
+            _checks.output(out, (len(x),), np.dtype(np.int64))
+        logits = np.empty((len(x), self.num_classes), self.dtype)
+        self._predictor(x, self.mean, self.std, logits, n_jobs)
+        labels: NDArray[np.int64] = logits.argmax(axis=1, out=out)
         return labels
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
@@ -257,68 +261,8 @@ class LeNet5:
         labels = _checks.labels(y, len(x), self.num_classes)
         if len(x) == 0:
             raise InputError("The batch is empty, and its mean loss is undefined: pass at least one image.")
-        losses, _, gradients = self.learn(x, labels, n_jobs=n_jobs)
+        losses, _, gradients = Learner(self.parameters)(x, labels, self.mean, self.std, n_jobs=n_jobs)
         return float(losses.mean()), dict(gradients)
-
-    def learn(
-        self,
-        x: Array,
-        y: NDArray[np.int64],
-        *,
-        n_jobs: int | None = None,
-        prepare: Callable[[Array, slice], Array] | None = None,
-    ) -> tuple[NDArray[np.float64], Array, FlatDict]:
-        """Run a checked batch forwards and backwards: what the training loop needs, in one pass.
-
-        Parameters
-        ----------
-        x : ndarray of shape (n, 28, 28)
-        y : ndarray of int64, shape (n,)
-        n_jobs : int, optional
-        prepare : callable, optional
-            Given a part of x and its place in the batch, returns the images to learn from.
-
-        Returns
-        -------
-        losses : ndarray of float64, shape (n,)
-        logits : ndarray of shape (n, num_classes)
-        gradients : FlatDict
-            Of the mean loss.
-        """
-        logits = np.empty((len(x), self.num_classes), self.dtype)
-        losses = np.empty(len(x))
-
-        def chunk_gradients(chunk: slice) -> FlatDict:
-            images = x[chunk] if prepare is None else prepare(x[chunk], chunk)
-            outputs, saved = self._forward(images)
-            chunk_losses, dlogits = cross_entropy(outputs, y[chunk])
-            logits[chunk], losses[chunk] = outputs, chunk_losses
-            return self._backward(dlogits / len(x), saved)
-
-        gradients = FlatDict(self.parameters.shapes, self.dtype)
-        for start in range(0, len(x), TRAIN_GROUP):  # else a large batch would hold a gradient for each chunk
-            group = range(start, min(start + TRAIN_GROUP, len(x)))
-            for part in run_chunks(chunk_gradients, group, TRAIN_CHUNK, n_jobs):
-                gradients.flat += part.flat
-        return losses, logits, gradients
-
-    def _forward(self, x: Array) -> tuple[Array, list[Any]]:
-        """Return the logits, and what each layer keeps for the way back."""
-        y, saved = self._input(x), []
-        for _, layer in self._layers():
-            y, kept = layer.forward(y)
-            saved.append(kept)
-        return y, saved
-
-    def _backward(self, dlogits: Array, saved: list[Any]) -> FlatDict:
-        """Return the gradients by the parameters; the one by the image is not needed."""
-        gradients = FlatDict(self.parameters.shapes, self.dtype)
-        layers = list(self._layers())
-        dy = dlogits
-        for number in reversed(range(len(layers))):
-            name, layer = layers[number]
-            dy = layer.backward(dy, saved[number], _of_layer(gradients, name, layer), input_gradient=number > 0)
-        return gradients
 
     # ---- weights ---------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._flat import FlatDict
+from lenet._kernels import kernels
 from lenet.errors import InputError, InputTypeError
 from lenet.model import LeNet5
 
@@ -53,7 +54,7 @@ class SGD:
         self.model = model
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.velocity: NDArray[Any] = np.zeros_like(model.parameters.flat)
-        self._scratch: NDArray[Any] = np.empty_like(model.parameters.flat)
+        self._kernels = kernels(model.dtype)
 
     @staticmethod
     def _check(name: str, value: object, below: float) -> None:
@@ -75,14 +76,9 @@ class SGD:
         InputError
             If the names are not those of the parameters, or a shape does not fit.
         """
-        parameters, gradient = self.model.parameters.flat, self._flat(gradients)
-        self.velocity *= self.momentum
-        self.velocity += gradient
-        if self.weight_decay:
-            np.multiply(parameters, self.weight_decay, out=self._scratch)
-            self.velocity += self._scratch
-        np.multiply(self.velocity, self.lr, out=self._scratch)
-        parameters -= self._scratch
+        self._kernels.sgd_step(
+            self.model.parameters.flat, self._flat(gradients), self.velocity, self.lr, self.momentum, self.weight_decay
+        )
 
     def _flat(self, gradients: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         shapes = self.model.parameters.shapes
@@ -93,7 +89,7 @@ class SGD:
         for name, shape in shapes.items():
             if np.shape(gradients[name]) != shape:
                 raise InputError(f"The gradient {name} has shape {np.shape(gradients[name])}; wanted: {shape}.")
-        return np.concatenate([np.ravel(gradients[name]) for name in shapes])
+        return np.concatenate([np.ravel(gradients[name]) for name in shapes], dtype=self.velocity.dtype)
 
 
 def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:

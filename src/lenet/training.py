@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
+from lenet._compiled import Learner
 from lenet._threads import resolve_n_jobs
 from lenet.data.distortions import distort, random_affine
 from lenet.errors import DivergedError, InputError
@@ -283,6 +284,7 @@ class _Loop:
         self.steps_per_epoch = math.ceil(len(parts.X) / recipe.batch_size)
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
+        self.learner = Learner(model.parameters)
         self.sgd = SGD(model, recipe.lr, recipe.momentum, recipe.weight_decay)
         model.mean, model.std = state.mean, state.std
         model.parameters.flat[...] = state.parameters
@@ -310,9 +312,11 @@ class _Loop:
     def _step(self, batch: NDArray[np.int64], maps: NDArray[np.float64] | None) -> None:
         state = self.state
         X, y = self.parts.X[batch], self.parts.y[batch]
-        losses, logits, gradients = self.model.learn(
+        losses, logits, gradients = self.learner(
             X,
             y,
+            self.model.mean,
+            self.model.std,
             n_jobs=self.n_jobs,
             prepare=None if maps is None else lambda images, part: distort(images, maps[part]),
         )

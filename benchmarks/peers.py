@@ -1,0 +1,182 @@
+"""LeNet-5 in each library, behind one interface, with the same weights.
+
+A peer's `predictor(batch, threads)` returns a function from standardised float32 images (n, 1, 28, 28) to logits, and
+`trainer(x, y, threads)` a function that does one step of SGD; None where it cannot. Each library is set up as its
+documentation advises for this use: graphs for one batch size, threads given, nothing recorded for gradients.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet import LeNet5
+from lenet._compiled import Learner
+from lenet.optim import SGD
+
+Array = NDArray[Any]
+Predictor = Callable[[Array], Array]
+LR, MOMENTUM = 0.01, 0.9
+
+
+class Lenet:
+    """lenet itself. It reads the uint8 pixels that the others' images were made of, and standardises them itself."""
+
+    name = "lenet"
+
+    def __init__(self, model: LeNet5):
+        self.model = model
+
+    def predictor(self, batch: int, threads: int) -> Predictor:
+        return lambda pixels: self.model.logits(pixels, n_jobs=threads)
+
+    def trainer(self, pixels: Array, y: Array, threads: int) -> Callable[[], None]:
+        model = LeNet5(seed=0)
+        model.load_state_dict(self.model.state_dict())
+        model.mean, model.std = self.model.mean, self.model.std
+        learner, sgd = Learner(model.parameters), SGD(model, LR, MOMENTUM)
+
+        def step() -> None:
+            _, _, gradients = learner(pixels, y, model.mean, model.std, n_jobs=threads)
+            sgd.step(gradients)
+
+        return step
+
+
+class Torch:
+    """PyTorch, eager."""
+
+    name = "PyTorch"
+
+    def __init__(self, model: LeNet5):
+        import torch
+
+        self.torch, self.model = torch, model
+        self.name = f"PyTorch {torch.__version__.partition('+')[0]}"
+
+    def network(self) -> Any:
+        nn = self.torch.nn
+        network = nn.Sequential(
+            nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2),
+            nn.Conv2d(6, 16, 5), nn.Sigmoid(), nn.AvgPool2d(2),
+            nn.Conv2d(16, 120, 5), nn.Sigmoid(), nn.Flatten(),
+            nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, 10),
+        )  # fmt: skip
+        with self.torch.no_grad():
+            for target, source in zip(network.parameters(), self.model.parameters.values(), strict=True):
+                target.copy_(self.torch.from_numpy(source.copy()))
+        return network
+
+    def predictor(self, batch: int, threads: int) -> Predictor:
+        network = self.network().eval()
+
+        def predict(x: Array) -> Array:
+            self.torch.set_num_threads(threads)
+            with self.torch.inference_mode():
+                logits: Array = network(self.torch.from_numpy(x)).numpy()
+            return logits
+
+        return predict
+
+    def trainer(self, x: Array, y: Array, threads: int) -> Callable[[], None]:
+        network = self.network()
+        sgd = self.torch.optim.SGD(network.parameters(), LR, MOMENTUM)
+        images, labels = self.torch.from_numpy(x), self.torch.from_numpy(y)
+
+        def step() -> None:
+            self.torch.set_num_threads(threads)
+            sgd.zero_grad()
+            self.torch.nn.functional.cross_entropy(network(images), labels).backward()
+            sgd.step()
+
+        return step
+
+
+class OnnxRuntime:
+    """onnxruntime on its CPU provider; its threads sleep between runs, so as not to disturb the others."""
+
+    name = "onnxruntime"
+
+    def __init__(self, model: LeNet5):
+        import onnxruntime
+
+        self.onnxruntime, self.model = onnxruntime, model
+        self.name = f"onnxruntime {onnxruntime.__version__}"
+
+    def predictor(self, batch: int, threads: int) -> Predictor:
+        options = self.onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        session = self.onnxruntime.InferenceSession(
+            onnx_bytes(self.model, batch), options, providers=["CPUExecutionProvider"]
+        )
+        return lambda x: session.run(None, {"x": x})[0]  # type: ignore[no-any-return]
+
+    trainer = None
+
+
+class OpenVino:
+    """OpenVINO for latency, in float32."""
+
+    name = "OpenVINO"
+
+    def __init__(self, model: LeNet5):
+        import openvino
+
+        self.openvino, self.model = openvino, model
+        self.name = f"OpenVINO {openvino.__version__.partition('-')[0]} float32"
+
+    def predictor(self, batch: int, threads: int) -> Predictor:
+        core = self.openvino.Core()
+        compiled = core.compile_model(
+            core.read_model(onnx_bytes(self.model, batch)),
+            "CPU",
+            {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
+        )
+        request, output = compiled.create_infer_request(), compiled.output(0)
+        return lambda x: request.infer([x], share_inputs=True, share_outputs=True)[output]  # type: ignore[no-any-return]
+
+    trainer = None
+
+
+def onnx_bytes(model: LeNet5, batch: int) -> bytes:
+    """Return the network as an ONNX file for one batch size."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, inputs, now = [], [], "x"
+    for stage, layers in model.stages:
+        for layer in layers:
+            kind, result = type(layer).__name__, f"{stage}.{len(nodes)}"
+            names = [now]
+            for key, value in layer.parameters.items():
+                inputs.append(numpy_helper.from_array(np.array(value), f"{stage}.{key}"))
+                names.append(f"{stage}.{key}")
+            operator, attributes = {
+                "Conv2d": ("Conv", lambda layer: {"kernel_shape": [5, 5], "pads": 4 * [layer.padding]}),
+                "Sigmoid": ("Sigmoid", lambda layer: {}),
+                "AvgPool2d": ("AveragePool", lambda layer: {"kernel_shape": [2, 2], "strides": [2, 2]}),
+                "Flatten": ("Flatten", lambda layer: {}),
+                "Linear": ("Gemm", lambda layer: {"transB": 1}),
+            }[kind]
+            nodes.append(helper.make_node(operator, names, [result], **attributes(layer)))
+            now = result
+    graph = helper.make_graph(
+        nodes,
+        "LeNet-5",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, 28, 28])],
+        [helper.make_tensor_value_info(now, TensorProto.FLOAT, [batch, model.num_classes])],
+        inputs,
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def installed(model: LeNet5) -> list[Any]:
+    """Return the peers whose libraries can be imported, this package first."""
+    peers: list[Any] = [Lenet(model)]
+    for peer in (OnnxRuntime, OpenVino, Torch):
+        with contextlib.suppress(ImportError):
+            peers.append(peer(model))
+    return peers

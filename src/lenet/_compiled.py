@@ -1,0 +1,126 @@
+"""The compiled LeNet-5 over arrays of images: cuts them into pieces of work, for threads, and owns scratch memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._flat import FlatDict
+from lenet._kernels import kernels
+from lenet._threads import resolve_n_jobs, run_chunks
+
+Array = NDArray[Any]
+
+# Images of a piece of work. Pieces do not depend on the number of threads, so neither do results: gradients
+# are added piece by piece, in order. A piece takes a fraction of a millisecond, so Ctrl-C is answered at once.
+PREDICT_CHUNK = 48
+TRAIN_CHUNK = 16
+TRAIN_CHUNKS = 8  # of a batch, at most: each has a gradient and scratch memory of its own, 0.7 MB
+
+_UINT8 = np.dtype(np.uint8)
+
+
+class Predictor:
+    """Logits of images.
+
+    Parameters
+    ----------
+    parameters : FlatDict
+        Those of a LeNet5, read at each call.
+    """
+
+    def __init__(self, parameters: FlatDict):
+        self._parameters = parameters.flat
+        self._of_bytes = kernels(parameters.flat.dtype).logits_of_bytes
+        self._of_reals = kernels(parameters.flat.dtype).logits_of_reals
+
+    def __call__(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> None:
+        """Fill out (n, num_classes) with the logits of checked images x (n, 28, 28)."""
+        if n_jobs is not None:
+            resolve_n_jobs(n_jobs)
+        if len(x) <= PREDICT_CHUNK:
+            self._run(x, mean, std, out)
+        else:
+            run_chunks(lambda chunk: self._run(x[chunk], mean, std, out[chunk]), range(len(x)), PREDICT_CHUNK, n_jobs)
+
+    def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
+        of_pixels = self._of_bytes if x.dtype is _UINT8 else self._of_reals
+        of_pixels(self._parameters, _contiguous(x, out.dtype), mean, std, out)
+
+
+class Learner:
+    """Losses and gradients of batches; what they take of memory is kept from one batch to the next.
+
+    Parameters
+    ----------
+    parameters : FlatDict
+        Those of a LeNet5, read at each call.
+    """
+
+    def __init__(self, parameters: FlatDict):
+        self._parameters = parameters
+        self._kernels = kernels(parameters.flat.dtype)
+        self._num_classes = len(parameters["output.bias"])
+        self._gradients: list[FlatDict] = []
+        self._work: list[Array] = []
+
+    def __call__(
+        self,
+        x: Array,
+        y: NDArray[np.int64],
+        mean: float,
+        std: float,
+        *,
+        n_jobs: int | None = None,
+        prepare: Callable[[Array, slice], Array] | None = None,
+    ) -> tuple[NDArray[np.float64], Array, FlatDict]:
+        """Run a checked batch forwards and backwards.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, 28, 28)
+        y : ndarray of int64, shape (n,)
+        mean, std : float
+            Of the standardisation.
+        n_jobs : int, optional
+        prepare : callable, optional
+            Given a part of x and its place in the batch, returns the images to learn from.
+
+        Returns
+        -------
+        losses : ndarray of float64, shape (n,)
+        logits : ndarray of shape (n, num_classes)
+        gradients : FlatDict
+            Of the mean loss; the next call overwrites it.
+        """
+        n, dtype = len(x), self._parameters.flat.dtype
+        logits, totals, margins = np.empty((n, self._num_classes), dtype), np.empty(n, dtype), np.empty(n, dtype)
+        size = TRAIN_CHUNK * -(-n // (TRAIN_CHUNK * TRAIN_CHUNKS))
+        self._allocate(-(-n // size))
+
+        def run(chunk: slice) -> None:
+            images = x[chunk] if prepare is None else prepare(x[chunk], chunk)
+            learn = self._kernels.learn_from_bytes if images.dtype is _UINT8 else self._kernels.learn_from_reals
+            gradient, work = self._gradients[chunk.start // size].flat, self._work[chunk.start // size]
+            gradient.fill(0)
+            learn(
+                self._parameters.flat, _contiguous(images, dtype), mean, std, y[chunk], 1 / n,
+                logits[chunk], totals[chunk], margins[chunk], gradient, work,
+            )  # fmt: skip
+
+        chunks = run_chunks(run, range(n), size, n_jobs)
+        gradients = self._gradients[0]
+        for other in self._gradients[1 : len(chunks)]:
+            gradients.flat += other.flat
+        return np.log(totals, dtype=np.float64) - margins, logits, gradients
+
+    def _allocate(self, chunks: int) -> None:
+        for _ in range(chunks - len(self._work)):
+            self._gradients.append(FlatDict(self._parameters.shapes, self._parameters.flat.dtype))
+            self._work.append(np.zeros(self._kernels.learn_work(self._num_classes), self._parameters.flat.dtype))
+
+
+def _contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
+    """Return x as bytes or as numbers of `dtype`, in one piece; copied only if it must be."""
+    return np.ascontiguousarray(x, None if x.dtype is _UINT8 else dtype)

@@ -1,0 +1,231 @@
+"""The compiled LeNet-5 of every build against the NumPy reference, for whatever its tiles and groups leave over."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+from guarded import AT_THE_END_OF_A_PAGE, Arrays
+
+import lenet._compiled
+from lenet import LeNet5
+from lenet._flat import FlatDict
+
+MEAN, STD = 0.13, 0.31
+# Groups of 12 images to predict and of 10 to learn from; tiles of 2, 3, 4 and 6 of them.
+LENGTHS = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 23, 25]
+CLASSES = [2, 3, 9, 10, 16, 17, 26]
+
+
+def weights(num_classes=10, seed=3):
+    """Parameters large enough, and sums centred enough, that images are told apart; in float64."""
+    model = LeNet5(seed=seed, dtype=np.float64, num_classes=num_classes)
+    model.parameters.flat *= 4
+    for name in reference.LAYERS:
+        weight = model.parameters[f"{name}.weight"]
+        model.parameters[f"{name}.bias"] = -0.5 * weight.reshape(len(weight), -1).sum(axis=1)
+    return model.parameters
+
+
+def images(n, seed=4):
+    return np.random.default_rng(seed).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+
+
+def standardised(pixels):
+    values = pixels / 255 if pixels.dtype == np.uint8 else np.float64(pixels)
+    return (values[:, None] - MEAN) / STD
+
+
+def in_build(arrays, parameters):
+    """The parameters as the build's numbers, guarded, and the same numbers for the reference."""
+    flat = arrays.holding(parameters.flat.astype(arrays.dtype))
+    return flat, FlatDict(parameters.shapes, np.float64, flat.astype(np.float64))
+
+
+# ---- logits --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize("kind", ["bytes", "reals"])
+def test_logits(build, arrays, n, kind):
+    flat, parameters = in_build(arrays, weights())
+    pixels = images(n) if kind == "bytes" else (images(n) / 255).astype(arrays.dtype)
+    out = arrays.output(n, 10)
+    getattr(build, f"logits_of_{kind}")(flat, arrays.holding(pixels), MEAN, STD, out)
+    arrays.assert_close(out, reference.lenet(parameters, standardised(pixels))["output"])
+
+
+@pytest.mark.parametrize("num_classes", CLASSES)
+def test_logits_of_other_numbers_of_classes(build, arrays, num_classes):
+    flat, parameters = in_build(arrays, weights(num_classes))
+    out = arrays.output(5, num_classes)
+    build.logits_of_bytes(flat, arrays.holding(images(5)), MEAN, STD, out)
+    arrays.assert_close(out, reference.lenet(parameters, standardised(images(5)))["output"])
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 27), (27, 0), (27, 27), (13, 14), (14, 1), (1, 13)])
+def test_one_pixel_anywhere(build, arrays, place):
+    """An image of one pixel shows which weights meet it; at the border, those that meet the padding do not."""
+    flat, parameters = in_build(arrays, weights())
+    x = np.zeros((1, 28, 28), np.uint8)
+    x[0][place] = 255
+    out = arrays.output(1, 10)
+    build.logits_of_bytes(flat, arrays.holding(x), 0.0, 0.01, out)  # the pixel counts 100
+    arrays.assert_close(out, reference.lenet(parameters, x[:, None] / 255 / 0.01)["output"])
+
+
+def test_no_image_is_no_work(build, arrays):
+    flat, _ = in_build(arrays, weights())
+    build.logits_of_bytes(flat, images(0), MEAN, STD, arrays.output(0, 10))
+
+
+def test_logits_do_not_depend_on_the_place_in_the_batch(build, arrays):
+    flat, _ = in_build(arrays, weights())
+    x, together = images(29), arrays.output(29, 10)
+    build.logits_of_bytes(flat, x, MEAN, STD, together)
+    for n in range(29):
+        alone = arrays.output(1, 10)
+        build.logits_of_bytes(flat, x[n : n + 1], MEAN, STD, alone)
+        np.testing.assert_array_equal(alone[0], together[n])
+
+
+@pytest.mark.parametrize("num_classes", CLASSES)
+def test_softmax(build, arrays, num_classes):
+    x = 30 * np.random.default_rng(0).normal(size=(5, num_classes))
+    out = arrays.output(5, num_classes, value=x)
+    expected = np.exp(reference.log_softmax(out.astype(np.float64)))
+    build.softmax(out)
+    arrays.assert_close(out, expected)
+    np.testing.assert_allclose(out.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_softmax_of_far_apart_logits(build, arrays):
+    out = arrays.output(2, 3, value=[[1e4, -1e4, 1e4], [-3e4, -1e30, 0]])
+    build.softmax(out)
+    np.testing.assert_allclose(out, [[0.5, 0, 0.5], [0, 0, 1]], atol=1e-30)
+
+
+# ---- gradients -----------------------------------------------------------------------------------------
+
+
+class Learning:
+    """One call of a build's learn, with its arguments between guards."""
+
+    def __init__(self, build, arrays, pixels, labels, num_classes=10, start=0.0):
+        self.arrays, n = arrays, len(pixels)
+        flat, self.parameters = in_build(arrays, weights(num_classes))
+        self.logits = arrays.output(n, num_classes)
+        self.totals, self.margins = arrays.output(n), arrays.output(n)
+        self.gradient = arrays.output(flat.size, value=start)
+        self.work = arrays.output(build.learn_work(num_classes), value=0)
+        learn = build.learn_from_bytes if pixels.dtype == np.uint8 else build.learn_from_reals
+        self.call = lambda: learn(
+            flat, arrays.holding(pixels), MEAN, STD, labels, 1 / n,
+            self.logits, self.totals, self.margins, self.gradient, self.work,
+        )  # fmt: skip
+        self.call()
+
+    def check(self, pixels, labels, start=0.0):
+        loss, expected = reference.lenet_loss_and_gradients(self.parameters, standardised(pixels), labels)
+        assert np.mean(np.log(np.float64(self.totals)) - self.margins) == pytest.approx(loss, rel=1e-5)
+        self.arrays.assert_close(self.logits, reference.lenet(self.parameters, standardised(pixels))["output"])
+        actual = FlatDict(self.parameters.shapes, np.float64, self.gradient.astype(np.float64) - start)
+        tolerance = 2e-5 if self.arrays.dtype == np.float32 else 1e-12
+        for name, value in expected.items():
+            scale = np.abs(value).max() + abs(start)
+            np.testing.assert_allclose(actual[name], value, rtol=0, atol=tolerance * scale, err_msg=name)
+
+
+def labels_of(n, num_classes=10):
+    return np.random.default_rng(n).integers(0, num_classes, n)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize("kind", ["bytes", "reals"])
+def test_learn(build, arrays, n, kind):
+    pixels = images(n) if kind == "bytes" else (images(n) / 255).astype(arrays.dtype)
+    Learning(build, arrays, pixels, labels_of(n)).check(pixels, labels_of(n))
+
+
+@pytest.mark.parametrize("num_classes", CLASSES)
+def test_learn_with_other_numbers_of_classes(build, arrays, num_classes):
+    pixels, labels = images(6), labels_of(6, num_classes)
+    Learning(build, arrays, pixels, labels, num_classes).check(pixels, labels)
+
+
+def test_learn_adds_to_the_gradient(build, arrays):
+    pixels, labels = images(4), labels_of(4)
+    Learning(build, arrays, pixels, labels, start=0.25).check(pixels, labels, start=0.25)
+
+
+def test_scratch_memory_serves_again(build, arrays):
+    """What one batch leaves in it does not reach the next, to the bit."""
+    learning = Learning(build, arrays, images(13), labels_of(13))
+    first = learning.gradient.copy()
+    learning.gradient[...] = 0
+    learning.call()
+    np.testing.assert_array_equal(learning.gradient, first)
+
+
+# ---- a step of SGD -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 15, 16, 17, 100])
+@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.9, 0.0), (0.9, 0.01)])
+def test_sgd_step(build, arrays, length, momentum, decay):
+    gradient, before, speed = arrays.input(length), arrays.input(length), arrays.input(length)
+    parameters, velocity = arrays.output(length, value=before), arrays.output(length, value=speed)
+    build.sgd_step(parameters, gradient, velocity, 0.1, momentum, decay)
+    g, p, v = (each.astype(np.float64) for each in (gradient, before, speed))
+    v = momentum * v + g + decay * p
+    arrays.assert_close(velocity, v)
+    arrays.assert_close(parameters, p - 0.1 * v)
+
+
+# ---- one build and another -----------------------------------------------------------------------------
+
+
+def model_of(build, monkeypatch, parameters):
+    monkeypatch.setattr(lenet._compiled, "kernels", lambda dtype: build)
+    model = LeNet5(seed=0, dtype=Arrays(build).dtype)
+    model.load_state_dict(parameters)
+    return model
+
+
+def test_every_build_gives_the_logits_and_digits_of_the_reference(build, monkeypatch):
+    coarse = np.random.default_rng(4).random((40, 4, 4)) > 0.5
+    x = np.kron(coarse, np.ones((7, 7)))
+    model = model_of(build, monkeypatch, weights())
+    logits = model.logits(x)
+    expected = reference.lenet(model.parameters, x[:, None])["output"]
+    digits = expected.argmax(axis=1)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert len(set(digits)) > 2, "the images are told apart"
+    np.testing.assert_array_equal(logits.argmax(axis=1), digits)
+
+
+def test_every_build_reads_mnist_as_the_double_precision_one_does(build, mnist, monkeypatch):
+    pretrained = lenet.load_pretrained("mnist")
+    exact = LeNet5(seed=0, dtype=np.float64)
+    exact.load_state_dict(pretrained.state_dict())
+    model = model_of(build, monkeypatch, pretrained.state_dict())
+    model.mean, model.std = exact.mean, exact.std = pretrained.mean, pretrained.std
+    logits, expected = model.logits(mnist[2]), exact.logits(mnist[2])
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_array_equal(logits.argmax(axis=1), expected.argmax(axis=1))
+
+
+# ---- at the end of a page ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux" or AT_THE_END_OF_A_PAGE, reason="only Linux, and only once")
+@pytest.mark.parametrize("file", ["test_kernels.py", "test_network.py"])
+def test_no_kernel_touches_the_page_behind_its_arrays(file):
+    path = Path(__file__).with_name(file)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not mnist", str(path)]
+    env = os.environ | {"LENET_TEST_PAGES": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
