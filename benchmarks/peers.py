@@ -1,8 +1,9 @@
 """LeNet-5 in each library, behind one interface, with the same weights.
 
-A peer's `predictor(batch, threads)` returns a function from standardised float32 images (n, 1, 28, 28) to logits, and
-`trainer(x, y, threads)` a function that does one step of SGD; None where it cannot. Each library is set up as its
-documentation advises for this use: graphs for one batch size, threads given, nothing recorded for gradients.
+A peer's `images(pixels)` are uint8 pixels as it takes them: prepared beforehand, except for lenet, which reads the
+pixels themselves. `predictor(batch, threads)` returns a function from those to logits, and `trainer(images, y, threads)`
+one that does a step of SGD; None where it cannot. Each library is set up as its documentation advises for this use:
+graphs for one batch size, threads given, nothing recorded for gradients.
 """
 
 import contextlib
@@ -21,6 +22,11 @@ Predictor = Callable[[Array], Array]
 LR, MOMENTUM = 0.01, 0.9
 
 
+def standardised(pixels: Array, model: LeNet5) -> Array:
+    """Return pixels as the network's input, float32 (n, 1, 28, 28)."""
+    return ((pixels[:, None] / 255 - model.mean) / model.std).astype(np.float32)
+
+
 class Lenet:
     """lenet itself. It reads the uint8 pixels that the others' images were made of, and standardises them itself."""
 
@@ -28,6 +34,9 @@ class Lenet:
 
     def __init__(self, model: LeNet5):
         self.model = model
+
+    def images(self, pixels: Array) -> Array:
+        return pixels
 
     def predictor(self, batch: int, threads: int) -> Predictor:
         return lambda pixels: self.model.logits(pixels, n_jobs=threads)
@@ -69,6 +78,9 @@ class Torch:
                 target.copy_(self.torch.from_numpy(source.copy()))
         return network
 
+    def images(self, pixels: Array) -> Array:
+        return standardised(pixels, self.model)
+
     def predictor(self, batch: int, threads: int) -> Predictor:
         network = self.network().eval()
 
@@ -105,6 +117,9 @@ class OnnxRuntime:
         self.onnxruntime, self.model = onnxruntime, model
         self.name = f"onnxruntime {onnxruntime.__version__}"
 
+    def images(self, pixels: Array) -> Array:
+        return standardised(pixels, self.model)
+
     def predictor(self, batch: int, threads: int) -> Predictor:
         options = self.onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -126,6 +141,9 @@ class OpenVino:
 
         self.openvino, self.model = openvino, model
         self.name = f"OpenVINO {openvino.__version__.partition('-')[0]} float32"
+
+    def images(self, pixels: Array) -> Array:
+        return standardised(pixels, self.model)
 
     def predictor(self, batch: int, threads: int) -> Predictor:
         core = self.openvino.Core()

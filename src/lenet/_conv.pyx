@@ -20,6 +20,7 @@ cdef extern from "_simd.h" nogil:
     ctypedef float real     # or double: Cython asks the C compiler for the size
     ctypedef float vreal
     const char* BUILD       # the CPU that it is for, as LENET_CPU names it
+    const char* COMPILER
     enum:
         LANES
         VECTORS             # and so on: the sizes of tiles
@@ -49,6 +50,9 @@ cdef extern from "_simd.h" nogil:
     void FORGET_LOADS()
     void copy_row(real* target, const real* source, Py_ssize_t count)
 
+cdef enum:
+    PEAK_VECTORS = 12       # the instruction takes 4 cycles, and two begin in each
+
 include "_products.pxi"
 include "_stages.pxi"
 include "_gradients.pxi"
@@ -56,8 +60,25 @@ include "_network.pxi"
 
 
 def build() -> dict:
-    """Return the CPU, the bytes of a number and the numbers in a vector that this build is for."""
-    return {"cpu": BUILD.decode(), "itemsize": sizeof(real), "lanes": LANES}
+    """Return the CPU, the bytes of a number and the numbers in a vector that this build is for, and its compiler."""
+    return {"cpu": BUILD.decode(), "itemsize": sizeof(real), "lanes": LANES, "compiler": COMPILER.decode()}
+
+
+def multiply_adds(Py_ssize_t rounds) -> int:
+    """Do nothing but multiply-adds, in registers, and return how many: the most that this build can do."""
+    cdef vreal acc[PEAK_VECTORS]
+    cdef Py_ssize_t k
+    cdef int v
+    cdef real total = 0
+    with nogil:
+        for v in range(PEAK_VECTORS):
+            acc[v] = vset(v)
+        for k in range(rounds):
+            for v in range(PEAK_VECTORS):
+                acc[v] = vmuladd(acc[v], vset(0.5), vset(1))
+        for v in range(PEAK_VECTORS):
+            total += vsum(acc[v])
+    return rounds * PEAK_VECTORS * LANES if total else 0
 
 
 # ---- dense layers --------------------------------------------------------------------------------------

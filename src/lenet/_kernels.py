@@ -90,5 +90,6 @@ def show_config() -> None:
     print(
         f"kernels  {name}{forced}: float32, {build['lanes']} lanes; float64: {double['cpu']}, {double['lanes']} lanes"
     )
+    print(f"compiler {build['compiler']}")
     print(f"choice   {', '.join(available())}")
     print(f"threads  {resolve_n_jobs(None)}")

@@ -29,6 +29,14 @@
 #define INLINE static inline
 #endif
 
+#if defined(__clang__)
+#define COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define COMPILER "gcc " __VERSION__
+#else
+#define COMPILER "MSVC"
+#endif
+
 #ifdef LENET_DOUBLE
 typedef double real;
 typedef uint64_t bits;

@@ -1,0 +1,127 @@
+"""Compare lenet with onnxruntime, OpenVINO and PyTorch, those of them that are installed, on this machine.
+
+    pip install '.[bench]'
+    python -m benchmarks
+
+Prints a table and writes results.json and results.png. See also benchmarks.growth, which shows that time grows in
+proportion to the number of images and memory does not; benchmarks.instructions, which counts what the kernels execute;
+and test_kernels.py, the kernels one by one.
+"""
+
+import argparse
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import measure, report
+from benchmarks.peers import installed
+from lenet import LeNet5, load_pretrained
+from lenet._kernels import available, chosen, kernels
+
+BATCHES, TRAIN_BATCHES = (1, 4, 64, 1024, 10_000), (4, 64, 256)
+LIBRARIES = ("onnxruntime", "openvino", "torch")
+
+
+def parse() -> argparse.Namespace:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
+    parser.add_argument("--repetitions", type=int, default=9, help="turns of each library, 9 by default")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="1 and 2 by default")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="benchmarks/results by default")
+    parser.add_argument("--quick", action="store_true", help="small batches, two turns: a check that all of it works")
+    return parser.parse_args()
+
+
+def check(peers: list[Any], pixels: Any) -> float:
+    """Return how far apart the libraries' logits are; too far is an error."""
+    logits = {peer.name: peer.predictor(len(pixels), 1)(peer.images(pixels)) for peer in peers}
+    ours, *others = logits.values()
+    worst = max((float(np.abs(ours - other).max()) for other in others), default=0.0)
+    if not worst <= 1e-5 * np.abs(ours).max():
+        raise SystemExit(f"The libraries do not compute the same network: logits differ by {worst:g}.")
+    return worst
+
+
+def predict_row(peers: list[Any], pixels: Any, threads: int, repetitions: int, peak: float) -> dict[str, Any]:
+    """Time one batch in each library."""
+    functions = {}
+    for peer in peers:
+        predict, images = peer.predictor(len(pixels), threads), peer.images(pixels)
+        functions[peer.name] = lambda predict=predict, images=images: predict(images)
+    return _row(functions, len(pixels), threads, repetitions, measure.MULTIPLY_ADDS, peak)
+
+
+def train_row(peers: list[Any], pixels: Any, threads: int, repetitions: int, peak: float) -> dict[str, Any]:
+    """Time one step in each library that trains."""
+    y = np.random.default_rng(1).integers(0, 10, len(pixels))
+    functions = {peer.name: peer.trainer(peer.images(pixels), y, threads) for peer in peers if peer.trainer}
+    return _row(functions, len(pixels), threads, repetitions, measure.TRAIN_MULTIPLY_ADDS, peak)
+
+
+def _row(
+    functions: dict[str, Any], batch: int, threads: int, repetitions: int, multiply_adds: int, peak: float
+) -> dict[str, Any]:
+    seconds = measure.interleaved(functions, repetitions)
+    microseconds = {name: 1e6 * value / batch for name, value in seconds.items()}
+    share = 2e-3 * multiply_adds / microseconds["lenet"] / peak
+    return {"batch": batch, "threads": threads, "microseconds": microseconds, "share": share}
+
+
+def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, Any]]:
+    """Time each build of the kernels that this CPU runs, on one thread."""
+    out = np.empty((len(pixels), model.num_classes), np.float32)
+    modules = {name: importlib.import_module(f"lenet.{module}") for name, module in available().items()}
+    functions = {}
+    for name, module in modules.items():
+        functions[name] = lambda module=module: module.logits_of_bytes(
+            model.parameters.flat, pixels, model.mean, model.std, out
+        )
+    rows = []
+    for name, seconds in measure.interleaved(functions, repetitions).items():
+        peak, microseconds = measure.peak(modules[name]), 1e6 * seconds / len(pixels)
+        share = 2e-3 * measure.MULTIPLY_ADDS / microseconds / peak
+        rows.append({"build": name, "microseconds": microseconds, "peak_gflops": peak, "share": share})
+    return rows
+
+
+def main() -> None:
+    """Run the comparison."""
+    options = parse()
+    repetitions = 2 if options.quick else options.repetitions
+    batches, train_batches = (BATCHES[:3], TRAIN_BATCHES[:2]) if options.quick else (BATCHES, TRAIN_BATCHES)
+    model = load_pretrained("mnist")
+    pixels = np.random.default_rng(0).integers(0, 256, (max(batches), 28, 28), dtype=np.uint8)
+    peers = installed(model)
+    difference = check(peers, pixels[:64])
+    print(f"{', '.join(peer.name for peer in peers)}: the logits agree to {difference:.1g}.", flush=True)
+    peaks = {threads: measure.peak(kernels(np.float32), threads) for threads in options.threads}
+    results = {
+        "cpu": measure.cpu(),
+        "cores": os.cpu_count(),
+        "build": chosen(),
+        "compiler": kernels(np.float32).build()["compiler"],
+        "versions": measure.versions(LIBRARIES),
+        "repetitions": repetitions,
+        "peak_gflops": peaks,
+        "predict": [
+            predict_row(peers, pixels[:batch], threads, repetitions, peaks[threads])
+            for threads in options.threads
+            for batch in batches
+        ],
+        "train": [
+            train_row(peers, pixels[:batch], threads, repetitions, peaks[threads])
+            for threads in options.threads
+            for batch in train_batches
+        ],
+        "builds": build_rows(model, pixels[:64], repetitions),
+    }
+    print(report.table(results))
+    report.write(results, options.output)
+    print(f"\nWrote {options.output / 'results.json'} and {options.output / 'results.png'}.")
+
+
+if __name__ == "__main__":
+    main()

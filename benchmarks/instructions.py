@@ -1,0 +1,108 @@
+"""Count the instructions that each kernel executes, which hardly varies, and compare them with the stored figures.
+
+    python -m benchmarks.instructions            # fails where a kernel takes 5% more than stored
+    python -m benchmarks.instructions --store    # after a change that is meant to
+
+It runs the AVX2 build under valgrind's callgrind, which does not know AVX-512. The counts are of the work below, from
+its second time on, and depend on the compiler: a figure is compared only with one of the same compiler.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+STORED = Path(__file__).with_name("instructions.json")
+CPU, ROOM = "x86-64-v3", 0.05
+KERNELS = (
+    "c1_stage", "c3_stage", "dense", "sigmoids", "spread_pixels", "transpose",
+    "c3_weight_gradient", "s2_gradient", "c1_unpool", "c1_weight_gradient", "c3_unpool", "matmul", "sgd_step",
+)  # fmt: skip
+WORK = """
+import numpy as np
+from lenet import LeNet5
+from lenet._compiled import Learner
+from lenet.optim import SGD
+model = LeNet5(seed=0)
+x, y = np.zeros((48, 28, 28), np.uint8), np.zeros(16, np.int64)
+learner, sgd = Learner(model.parameters), SGD(model, 0.1)
+for _ in range(4):
+    model.logits(x, n_jobs=1)
+    _, _, gradients = learner(x[:16], y, 0.0, 1.0, n_jobs=1)
+    sgd.step(gradients)
+"""
+
+
+def compiler() -> str:
+    """Return the compiler of the build that is counted, as gcc 12 for gcc 12.4.0."""
+    program = f"from lenet._kernels import available; import importlib; print(importlib.import_module('lenet.' + available()['{CPU}']).build()['compiler'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    return done.stdout.strip().partition(".")[0]
+
+
+def count() -> dict[str, int]:
+    """Return the instructions of each kernel, those of the functions that it calls not among them."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "callgrind.out")
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable, "-c", WORK]
+        environment = os.environ | {"LENET_CPU": CPU, "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            raise SystemExit(f"valgrind failed: {done.stderr[-2000:]}")
+        return parse(out.read_text(encoding="utf-8", errors="replace"))
+
+
+def parse(profile: str) -> dict[str, int]:
+    """Return the kernels' own costs from a profile of callgrind's, whose names are numbered and given once."""
+    names: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    kernel, skip = None, False
+    for line in profile.splitlines():
+        if match := re.match(r"(c?fn)=(\(\d+\))(?: (.*))?", line):
+            if match[3]:
+                names[match[2]] = match[3]
+            if match[1] == "fn":
+                kernel = _kernel(names[match[2]])
+        elif line.startswith("calls="):
+            skip = True  # the next line is the cost of the call
+        elif line[:1].isdigit() or line[:1] in "+-*":
+            if kernel and not skip:
+                counts[kernel] += int(line.split()[1])
+            skip = False
+    return dict(counts)
+
+
+def _kernel(name: str) -> str | None:
+    """Return the kernel that a compiled function is, or is a copy of."""
+    match = re.search(r"_conv_v3_(?:\d+)?(\w+?)(?:\.\w+)*$", name)
+    return match[1] if match and match[1] in KERNELS else None
+
+
+def main() -> None:
+    """Print the counts beside the stored ones."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__.partition("\n")[0])
+    parser.add_argument("--store", action="store_true", help="store the counts")
+    store = parser.parse_args().store
+    known = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
+    name, counts = compiler(), count()
+    if store:
+        STORED.write_text(json.dumps(known | {name: counts}, indent=1) + "\n", encoding="utf-8")
+    stored = known.get(name, {})
+    print(f"{name}, {CPU}, instructions of each kernel:")
+    worse = []
+    for kernel in KERNELS:
+        change = counts[kernel] / stored[kernel] - 1 if kernel in stored else 0.0
+        print(f"{kernel:<20} {counts[kernel]:>12,} {f'{change:+.1%}' if kernel in stored else 'not stored':>12}")
+        if change > ROOM:
+            worse.append(kernel)
+    if worse and not store:
+        raise SystemExit(f"More than {ROOM:.0%} above the stored figure: {', '.join(worse)}.")
+
+
+if __name__ == "__main__":
+    main()

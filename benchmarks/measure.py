@@ -1,0 +1,79 @@
+"""Times of several functions in one run, the peak of this CPU, and what it is."""
+
+import platform
+import threading
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+Function = Callable[[], object]
+
+MULTIPLY_ADDS = 416_520  # of a forward pass of LeNet-5
+TRAIN_MULTIPLY_ADDS = 3 * MULTIPLY_ADDS - 117_600  # the gradient of the image is not needed
+
+
+def interleaved(functions: dict[str, Function], repetitions: int, seconds: float = 0.05) -> dict[str, float]:
+    """Return the median seconds of a call of each function; they take turns, so that a busy moment hits all.
+
+    Each is called for `seconds` a turn, after a pause in which other libraries' threads fall asleep, and after three
+    calls that bring its data back into the caches.
+    """
+    turns: dict[str, list[float]] = {name: [] for name in functions}
+    calls = {name: max(1, round(seconds / _once(function))) for name, function in functions.items()}
+    for _ in range(repetitions):
+        for name, function in functions.items():
+            time.sleep(0.03)
+            for _ in range(3 if calls[name] > 1 else 0):
+                function()
+            began = time.perf_counter()
+            for _ in range(calls[name]):
+                function()
+            turns[name].append((time.perf_counter() - began) / calls[name])
+    return {name: median(each) for name, each in turns.items()}
+
+
+def _once(function: Function) -> float:
+    function()
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def peak(kernels: Any, threads: int = 1, rounds: int = 2_000_000, repetitions: int = 7) -> float:
+    """Return the most floating-point operations a second, in 1e9, that a build of the kernels can do: multiply-adds."""
+    kernels.multiply_adds(rounds)
+    best = 0.0
+    for _ in range(repetitions):
+        workers = [threading.Thread(target=kernels.multiply_adds, args=(rounds,)) for _ in range(threads - 1)]
+        began = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        count = kernels.multiply_adds(rounds)
+        for worker in workers:
+            worker.join()
+        best = max(best, 2e-9 * threads * count / (time.perf_counter() - began))
+    return best
+
+
+def cpu() -> str:
+    """Return the CPU's name, with its family and model, since a virtual machine may hide the name."""
+    facts = {}
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        lines = (line.partition(":") for line in path.read_text().splitlines())
+        facts = {key.strip(): value.strip() for key, _, value in lines}
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    return f"{name} (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts else name
+
+
+def versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of those of the distributions that are installed."""
+    found = {each.metadata["Name"].lower(): each.version for each in metadata.distributions()}
+    return {"python": platform.python_version(), "numpy": np.__version__} | {
+        name: found[name] for name in names if name in found
+    }

@@ -1,0 +1,88 @@
+"""The figures of a run as a table, as JSON and as a chart."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the results as Markdown: microseconds an image, the ratio to the best peer, the share of the peak."""
+    lines = [f"CPU: {results['cpu']}, {results['cores']} cores; kernels: {results['build']}, {results['compiler']}"]
+    lines += [", ".join(f"{name} {version}" for name, version in results["versions"].items())]
+    peaks = (f"{value:.0f} on {threads} thread(s)" for threads, value in results["peak_gflops"].items())
+    lines += [f"Peak of multiply-adds, GFLOP/s: {', '.join(peaks)}"]
+    for title, rows in (("Predicting", results["predict"]), ("A training step", results["train"])):
+        names = list(rows[0]["microseconds"])
+        lines += ["", f"{title}, microseconds an image:", ""]
+        lines += [_line("batch", "threads", *names, "lenet / best peer", "share of peak"), _line(*["---"] * (len(names) + 4))]
+        lines += [_line(row["batch"], row["threads"], *_times(row), _ratio(row), f"{row['share']:.0%}") for row in rows]
+    lines += ["", "Builds of the kernels on this CPU, predicting at batch 64, one thread:", ""]
+    lines += [_line("build", "microseconds an image", "GFLOP/s of its peak", "share", "time / best build")]
+    lines += [_line(*["---"] * 5)]
+    best = min(row["microseconds"] for row in results["builds"])
+    for row in results["builds"]:
+        ratio = row["microseconds"] / best
+        lines += [
+            _line(row["build"], f"{row['microseconds']:.2f}", f"{row['peak_gflops']:.0f}", f"{row['share']:.0%}", f"{ratio:.2f}")
+        ]
+    return "\n".join(lines)
+
+
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _times(row: Row) -> list[str]:
+    return [f"{value:.2f}" if value < 100 else f"{value:.0f}" for value in row["microseconds"].values()]
+
+
+def _ratio(row: Row) -> str:
+    ours, *peers = row["microseconds"].values()
+    return f"{ours / min(peers):.2f}" if peers else ""
+
+
+def write(results: dict[str, Any], folder: Path) -> None:
+    """Write results.json and results.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    chart(results, folder / "results.png")
+
+
+def chart(results: dict[str, Any], path: Path) -> None:
+    """Draw a bar for each library, a group for each batch size, a panel for each kind of work."""
+    from matplotlib.figure import Figure
+
+    panels = [
+        (f"{title}, {threads} thread{'s' * (threads > 1)}", [row for row in rows if row["threads"] == threads])
+        for title, rows in (("Predicting", results["predict"]), ("Training step", results["train"]))
+        for threads in sorted({row["threads"] for row in rows})
+    ]
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    axes = figure.subplots(2, (len(panels) + 1) // 2, squeeze=False).flat
+    for axis, (title, rows) in zip(axes, panels, strict=False):
+        _bars(axis, title, rows)
+    handles, labels = max((axis.get_legend_handles_labels() for axis in figure.axes), key=lambda pair: len(pair[1]))
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    figure.supxlabel(f"{results['cpu']}, {results['cores']} cores, float32. Lower is better.", fontsize=9)
+    figure.savefig(path, dpi=150)
+
+
+def _bars(axis: Any, title: str, rows: list[Row]) -> None:
+    names = list(rows[0]["microseconds"])
+    colours = ["#d1495b", "#30638e", "#66a182", "#b0a8b9"]
+    width = 0.8 / len(names)
+    colour_of = dict(zip(["lenet", "onnxruntime", "OpenVINO", "PyTorch"], colours, strict=True))
+    for number, name in enumerate(names):
+        places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(rows))]
+        values = [row["microseconds"][name] for row in rows]
+        bars = axis.bar(places, values, width, label=name, color=colour_of[name.partition(" ")[0]])
+        axis.bar_label(bars, [f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in values], fontsize=7, padding=1)
+    axis.set_title(title, fontsize=10)
+    axis.set_xticks(range(len(rows)), [f"{row['batch']:,}" for row in rows])
+    axis.set_xlabel("images a call" if title.startswith("Predicting") else "images a step")
+    axis.set_ylabel("microseconds an image")
+    axis.set_yscale("log")
+    axis.margins(y=0.12)
+    axis.spines[["top", "right"]].set_visible(False)
