@@ -15,7 +15,7 @@ cdef enum:
     OUTPUT_WEIGHT = 60856   # and the output's bias behind it; their sizes depend on the number of classes
     GROUP = 12              # images that the dense layers predict at once
     TRAIN_GROUP = 10        # images that are learnt from at once: 6 + 4, the rows of two tiles of products
-    SAVED = 10624           # IMAGE + C1_SUMS + S2 + C3_SUMS: what an image keeps for the way back
+    SAVED = 11392           # IMAGE + C1_SUMS + S2 + C3_SUMS: what an image keeps for the way back
 
 
 cdef void sigmoids(real* x, Py_ssize_t n) noexcept nogil:
@@ -50,10 +50,11 @@ cdef void dense_layers(const real* parameters, Py_ssize_t N, Py_ssize_t classes,
 cdef void logits_of(const real* parameters, const unsigned char* bytes, const real* reals, Py_ssize_t N, real mean,
                     real std, Py_ssize_t classes, real* out) noexcept nogil:
     """out[N, classes]. Its scratch memory, 80 KB in float, is on the stack: nothing is allocated."""
-    cdef real image[IMAGE]
-    cdef real c3_weight[C3_TAPS * C3_MAPS]
-    cdef real sums[C1_PAIR]
-    cdef real s2[S2 + WIDE]
+    cdef real room[IMAGE + C3_TAPS * C3_MAPS + C1_PAIR + S2 + LANES]
+    cdef real* image = aligned(room)
+    cdef real* c3_weight = image + IMAGE
+    cdef real* sums = c3_weight + C3_TAPS * C3_MAPS
+    cdef real* s2 = sums + C1_PAIR
     cdef real s4[GROUP * C5_INPUTS]
     cdef real c5[GROUP * C5_UNITS]
     cdef real f6[GROUP * F6_UNITS]

@@ -23,9 +23,9 @@ cdef enum:
     # the even ones from the second on. A parity is PARITY numbers wide, a row three times that.
     PADDING = 2
     ROWS_PADDED = 32
-    PARITY = 24
-    IMAGE_ROW = 72
-    IMAGE = 2304            # ROWS_PADDED IMAGE_ROW
+    PARITY = 32
+    IMAGE_ROW = 96
+    IMAGE = 3072            # ROWS_PADDED IMAGE_ROW
     # Two rows of C1's sums: (map, row, parity, WIDE)
     PLACES = 4
     C1_PAIR = 384           # C1_MAPS PLACES WIDE
