@@ -45,7 +45,8 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     for n in parser.parse_args().images:
         seconds, images, more = min(row(n) for _ in range(5))
-        print(f"| {n:,} | {seconds:.4f} | {1e6 * seconds / n:.2f} | {images / 1e6:.1f} | {more / 1e6:.1f} |", flush=True)
+        cells = f"{n:,}", f"{seconds:.4f}", f"{1e6 * seconds / n:.2f}", f"{images / 1e6:.1f}", f"{more / 1e6:.1f}"
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,13 @@ for _ in range(4):
 
 def compiler() -> str:
     """Return the compiler of the build that is counted, as gcc 12 for gcc 12.4.0."""
-    program = f"from lenet._kernels import available; import importlib; print(importlib.import_module('lenet.' + available()['{CPU}']).build()['compiler'])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
-    return done.stdout.strip().partition(".")[0]
+    program = "import lenet; lenet.show_config()"
+    environment = os.environ | {"LENET_CPU": CPU}
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    found = re.search(r"^compiler (\S+ \d+)", done.stdout, re.MULTILINE)
+    return found[1] if found else "unknown"
 
 
 def count() -> dict[str, int]:

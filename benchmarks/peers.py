@@ -1,7 +1,7 @@
 """LeNet-5 in each library, behind one interface, with the same weights.
 
 A peer's `images(pixels)` are uint8 pixels as it takes them: prepared beforehand, except for lenet, which reads the
-pixels themselves. `predictor(batch, threads)` returns a function from those to logits, and `trainer(images, y, threads)`
+pixels themselves. `predictor(batch, threads)` returns a function from those to logits, `trainer(images, y, threads)`
 one that does a step of SGD; None where it cannot. Each library is set up as its documentation advises for this use:
 graphs for one batch size, threads given, nothing recorded for gradients.
 """

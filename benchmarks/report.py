@@ -16,17 +16,16 @@ def table(results: dict[str, Any]) -> str:
     for title, rows in (("Predicting", results["predict"]), ("A training step", results["train"])):
         names = list(rows[0]["microseconds"])
         lines += ["", f"{title}, microseconds an image:", ""]
-        lines += [_line("batch", "threads", *names, "lenet / best peer", "share of peak"), _line(*["---"] * (len(names) + 4))]
+        lines += [_line("batch", "threads", *names, "lenet / best peer", "share of peak")]
+        lines += [_line(*["---"] * (len(names) + 4))]
         lines += [_line(row["batch"], row["threads"], *_times(row), _ratio(row), f"{row['share']:.0%}") for row in rows]
     lines += ["", "Builds of the kernels on this CPU, predicting at batch 64, one thread:", ""]
-    lines += [_line("build", "microseconds an image", "GFLOP/s of its peak", "share", "time / best build")]
+    lines += [_line("build", "microseconds an image", "its peak, GFLOP/s", "share", "time / best build")]
     lines += [_line(*["---"] * 5)]
     best = min(row["microseconds"] for row in results["builds"])
     for row in results["builds"]:
-        ratio = row["microseconds"] / best
-        lines += [
-            _line(row["build"], f"{row['microseconds']:.2f}", f"{row['peak_gflops']:.0f}", f"{row['share']:.0%}", f"{ratio:.2f}")
-        ]
+        cells = f"{row['microseconds']:.2f}", f"{row['peak_gflops']:.0f}", f"{row['share']:.0%}"
+        lines += [_line(row["build"], *cells, f"{row['microseconds'] / best:.2f}")]
     return "\n".join(lines)
 
 
@@ -78,7 +77,9 @@ def _bars(axis: Any, title: str, rows: list[Row]) -> None:
         places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(rows))]
         values = [row["microseconds"][name] for row in rows]
         bars = axis.bar(places, values, width, label=name, color=colour_of[name.partition(" ")[0]])
-        axis.bar_label(bars, [f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in values], fontsize=7, padding=1)
+        axis.bar_label(
+            bars, [f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in values], fontsize=7, padding=1
+        )
     axis.set_title(title, fontsize=10)
     axis.set_xticks(range(len(rows)), [f"{row['batch']:,}" for row in rows])
     axis.set_xlabel("images a call" if title.startswith("Predicting") else "images a step")

@@ -153,6 +153,14 @@ def test_logits_are_the_reference(dtype, tolerance):
     np.testing.assert_allclose(model.logits(x), expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
+def test_bytes_are_known_by_any_dtype_that_equals_uint8(model):
+    """NumPy makes such a dtype anew where a byte order is set."""
+    x = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    other = x.astype(x.dtype.newbyteorder("="))
+    assert other.dtype == np.uint8
+    np.testing.assert_array_equal(model.logits(other), model.logits(x))
+
+
 def test_logits_are_the_last_activation(model):
     """One is computed by the compiled stages and the other layer by layer, whose sums run in other orders."""
     x = draw_images(70)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import lenet
+from lenet.data.splits import split, standardisation
 from lenet.recipes import RECIPES
-from lenet.training import split, standardisation, train
+from lenet.training import train
 
 torch = pytest.importorskip("torch")
 
@@ -35,10 +36,10 @@ def twin(model: lenet.LeNet5):
 def torch_epochs(model, X, y, recipe, seed, epochs):
     """Train the twin on the batches that `train` draws; return it and each epoch's mean loss."""
     net = twin(model)
-    parts = split(X, y, recipe.validation, seed)
-    mean, std = standardisation(parts.X) if recipe.standardise else (0.0, 1.0)
-    images = (torch.from_numpy(parts.X)[:, None].to(torch.float32) / 255 - mean) / std
-    labels = torch.from_numpy(parts.y)
+    learnt = split(y, recipe.validation, seed).train
+    mean, std = standardisation(X, learnt) if recipe.standardise else (0.0, 1.0)
+    images = (torch.from_numpy(X[learnt])[:, None].to(torch.float32) / 255 - mean) / std
+    labels = torch.from_numpy(y[learnt])
     optimiser = torch.optim.SGD(net.parameters(), lr=recipe.lr, momentum=recipe.momentum)
     steps = -(-len(labels) // recipe.batch_size)
     schedule = lenet.optim.SCHEDULES[recipe.schedule](recipe.lr, recipe.epochs * steps, steps)

@@ -5,11 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import reference
 
 import lenet
+from lenet._compiled import Learner
+from lenet.data.distortions import distort, random_affine
+from lenet.data.splits import split, standardisation
 from lenet.errors import DivergedError, InputError, InputTypeError
 from lenet.recipes import RECIPES, Recipe
-from lenet.training import evaluate, split, standardisation, train
+from lenet.training import evaluate, train
 
 SHORT = Recipe("short", epochs=3, batch_size=32, lr=0.1, momentum=0.9, distort=True, validation=0.2)
 
@@ -29,7 +33,16 @@ def test_history_has_a_row_an_epoch_with_means_over_images(digits):
     seen = []
     _, state = run(digits, on_step=lambda now: bool(seen.append(now.images)))
     assert [row.epoch for row in state.history] == [1, 2, 3]
-    assert seen[:8] == [32, 64, 96, 128, 160, 192, 224, len(split(*digits, 0.2, 0).X)]  # the last batch is partial
+    assert seen[:8] == [
+        32,
+        64,
+        96,
+        128,
+        160,
+        192,
+        224,
+        len(split(digits[1], 0.2, 0).train),
+    ]  # the last batch is partial
     assert all(2 < row.loss < 3 for row in state.history)  # a sum of batch means over images would be 32 times less
     assert all(0 <= row.accuracy <= 1 for row in state.history)
 
@@ -37,10 +50,11 @@ def test_history_has_a_row_an_epoch_with_means_over_images(digits):
 def test_the_first_loss_is_that_of_the_initial_weights(digits):
     recipe = replace(SHORT, epochs=1, distort=False, batch_size=1000)
     _, state = run(digits, recipe)
-    parts = split(*digits, 0.2, 0)
+    learnt = split(digits[1], 0.2, 0).train
+    X, y = digits[0][learnt], digits[1][learnt]
     model = lenet.LeNet5(seed=0)
-    model.mean, model.std = standardisation(parts.X)
-    assert state.history[0].loss == pytest.approx(evaluate(model, parts.X, parts.y)[0], rel=1e-6)
+    model.mean, model.std = standardisation(X)
+    assert state.history[0].loss == pytest.approx(evaluate(model, X, y)[0], rel=1e-6)
 
 
 def test_the_model_ends_with_the_weights_of_the_best_epoch(digits):
@@ -49,14 +63,26 @@ def test_the_model_ends_with_the_weights_of_the_best_epoch(digits):
     losses = [row.val_loss for row in state.history]
     assert state.best_epoch == losses.index(min(losses)) + 1
     np.testing.assert_array_equal(model.parameters.flat, every[state.best_epoch - 1])
-    parts = split(*digits, 0.2, 0)
-    assert evaluate(model, parts.X_val, parts.y_val)[0] == min(losses)
+    judges = split(digits[1], 0.2, 0).validation
+    assert evaluate(model, digits[0][judges], digits[1][judges])[0] == min(losses)
 
 
 @pytest.mark.parametrize("n_jobs", [2, 3, 8])
 def test_the_number_of_threads_does_not_change_a_bit(digits, n_jobs):
     one, many = run(digits, n_jobs=1)[0], run(digits, n_jobs=n_jobs)[0]
     np.testing.assert_array_equal(one.parameters.flat, many.parameters.flat)
+
+
+def test_distorted_bytes_are_learnt_from_as_they_look(digits):
+    X, y = digits[0][:40], digits[1][:40]
+    maps = random_affine(40, np.random.default_rng(0))
+    model = lenet.LeNet5(seed=0)
+    _, _, gradients = Learner(model.parameters)(
+        X, y, 0.1, 0.3, prepare=lambda images, part: distort(images, maps[part])
+    )  # fmt: skip
+    _, expected = reference.lenet_loss_and_gradients(model.parameters, (distort(X, maps)[:, None] / 255 - 0.1) / 0.3, y)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected[name], rtol=0, atol=2e-5 * np.abs(expected[name]).max())
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4", np.longdouble])
@@ -123,11 +149,17 @@ def test_patience_stops_after_epochs_that_were_no_better(digits):
 
 def test_split_is_stratified_disjoint_and_whole():
     y = np.repeat([0, 1, 2], [100, 50, 10])
-    X = np.arange(len(y), dtype=np.float32).reshape(-1, 1, 1)
-    parts = split(X, y, 0.2, seed=3)
-    assert np.bincount(parts.y_val).tolist() == [20, 10, 2]
-    assert sorted([*parts.X.ravel(), *parts.X_val.ravel()]) == list(range(160))
-    assert not np.array_equal(parts.X_val, split(X, y, 0.2, seed=4).X_val)
+    parts = split(y, 0.2, seed=3)
+    assert np.bincount(y[parts.validation]).tolist() == [20, 10, 2]
+    assert sorted([*parts.train, *parts.validation]) == list(range(160))
+    assert not np.array_equal(parts.validation, split(y, 0.2, seed=4).validation)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_standardisation_counts_the_members_alone(dtype):
+    X = np.zeros((2500, 2, 2), dtype)
+    X[1000:2400] = np.iinfo(dtype).max if dtype == np.uint8 else 1
+    assert standardisation(X, np.arange(500, 2500)) == pytest.approx((0.7, np.sqrt(0.21)), rel=1e-6)
 
 
 def test_mnist_is_standardised_by_its_known_mean_and_deviation(mnist):

@@ -35,7 +35,7 @@ def images(x: ArrayLike) -> NDArray[Any]:
     """
     values = x if type(x) is np.ndarray else array(x, "x", _WANTED)
     shape = values.shape
-    if values.dtype is not _UINT8:
+    if values.dtype != _UINT8:
         _check_floats(values)
     if not (shape[1:] in _SHAPES or shape == (SIDE, SIDE)):
         raise InputError(f"x has shape {shape}; {_WANTED}.")

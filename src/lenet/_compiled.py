@@ -45,7 +45,7 @@ class Predictor:
             run_chunks(lambda chunk: self._run(x[chunk], mean, std, out[chunk]), range(len(x)), PREDICT_CHUNK, n_jobs)
 
     def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
-        of_pixels = self._of_bytes if x.dtype is _UINT8 else self._of_reals
+        of_pixels = self._of_bytes if x.dtype == _UINT8 else self._of_reals
         of_pixels(self._parameters, _contiguous(x, out.dtype), mean, std, out)
 
 
@@ -101,7 +101,7 @@ class Learner:
 
         def run(chunk: slice) -> None:
             images = x[chunk] if prepare is None else prepare(x[chunk], chunk)
-            learn = self._kernels.learn_from_bytes if images.dtype is _UINT8 else self._kernels.learn_from_reals
+            learn = self._kernels.learn_from_bytes if images.dtype == _UINT8 else self._kernels.learn_from_reals
             gradient, work = self._gradients[chunk.start // size].flat, self._work[chunk.start // size]
             gradient.fill(0)
             learn(
@@ -123,4 +123,4 @@ class Learner:
 
 def _contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
     """Return x as bytes or as numbers of `dtype`, in one piece; copied only if it must be."""
-    return np.ascontiguousarray(x, None if x.dtype is _UINT8 else dtype)
+    return np.ascontiguousarray(x, None if x.dtype == _UINT8 else dtype)

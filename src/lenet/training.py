@@ -17,6 +17,7 @@ from lenet import _checks
 from lenet._compiled import Learner
 from lenet._threads import resolve_n_jobs
 from lenet.data.distortions import distort, random_affine
+from lenet.data.splits import Split, split, standardisation
 from lenet.errors import DivergedError, InputError
 from lenet.losses import cross_entropy
 from lenet.model import LeNet5
@@ -88,40 +89,6 @@ class State:
             "best_epoch": self.best_epoch,
             "history": [asdict(row) for row in self.history],
         }
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images to learn from and images to judge by."""
-
-    X: NDArray[Any]
-    y: NDArray[np.int64]
-    X_val: NDArray[Any]
-    y_val: NDArray[np.int64]
-
-
-def split(X: NDArray[Any], y: NDArray[np.int64], validation: float, seed: int) -> Split:
-    """Hold out a part of the images, drawn at random from each class in proportion.
-
-    Examples
-    --------
-    >>> parts = split(np.zeros((20, 28, 28)), np.arange(20) % 2, validation=0.2, seed=0)
-    >>> len(parts.X), np.bincount(parts.y_val).tolist()
-    (16, [2, 2])
-    """
-    held_out = np.zeros(len(y), bool)
-    if validation:
-        rng = np.random.default_rng([seed, 0])
-        for label in np.unique(y):
-            members = rng.permutation(np.flatnonzero(y == label))
-            held_out[members[: round(validation * len(members))]] = True
-        if held_out.all() or not held_out.any():
-            raise InputError(
-                f"{len(y)} images cannot be split with validation={validation:g}: give more images, or validation=0."
-            )
-    if not held_out.any():
-        return Split(X, y, X[:0], y[:0])
-    return Split(X[~held_out], y[~held_out], X[held_out], y[held_out])
 
 
 def evaluate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None = None) -> tuple[float, float]:
@@ -226,14 +193,14 @@ def train(
     labels = _checks.labels(y, len(images), model.num_classes)
     if not len(images):
         raise InputError("The training set is empty: pass at least one image.")
-    parts = split(images, labels, recipe.validation, seed)
+    parts = split(labels, recipe.validation, seed)
     flat = model.parameters.flat
     if state is None:
-        mean, std = standardisation(parts.X) if recipe.standardise else (0.0, 1.0)
+        mean, std = standardisation(images, parts.train) if recipe.standardise else (0.0, 1.0)
         state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
     if any(each.shape != flat.shape for each in (state.parameters, state.velocity, state.best_parameters)):
         raise InputError(f"The state is that of another network: {flat.shape} parameters are wanted.")
-    loop = _Loop(model, parts, recipe, seed, n_jobs, state)
+    loop = _Loop(model, images, labels, parts, recipe, seed, n_jobs, state)
     while state.epoch <= recipe.epochs and not _out_of_patience(state, recipe):
         if not loop.run_epoch(on_step):
             return state
@@ -252,24 +219,6 @@ def recipe_named(recipe: Recipe | str) -> Recipe:
     return RECIPES[recipe]
 
 
-def standardisation(X: NDArray[Any]) -> tuple[float, float]:
-    """Return the mean and the standard deviation of the pixels in [0, 1]; 0 and 1 where all are alike.
-
-    Examples
-    --------
-    >>> standardisation(np.array([[[0, 255]]], np.uint8))
-    (0.5, 0.5)
-    """
-    if X.dtype == np.uint8:  # exactly, from the counts
-        counts = np.bincount(X.reshape(-1), minlength=256)
-        values = np.arange(256) / 255
-        mean = float(counts @ values / counts.sum())
-        std = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
-    else:
-        mean, std = float(X.mean(dtype=np.float64)), float(X.std(dtype=np.float64))
-    return (mean, std) if std > 1e-6 else (0.0, 1.0)
-
-
 def _out_of_patience(state: State, recipe: Recipe) -> bool:
     return recipe.patience is not None and len(state.history) - state.best_epoch >= recipe.patience
 
@@ -277,11 +226,21 @@ def _out_of_patience(state: State, recipe: Recipe) -> bool:
 class _Loop:
     """One training: its data, its optimiser, and the state that they move on."""
 
-    def __init__(self, model: LeNet5, parts: Split, recipe: Recipe, seed: int, n_jobs: int | None, state: State):
-        self.model, self.parts, self.recipe, self.seed, self.n_jobs, self.state = (
-            model, parts, recipe, seed, n_jobs, state,
-        )  # fmt: skip
-        self.steps_per_epoch = math.ceil(len(parts.X) / recipe.batch_size)
+    def __init__(
+        self,
+        model: LeNet5,
+        X: NDArray[Any],
+        y: NDArray[np.int64],
+        parts: Split,
+        recipe: Recipe,
+        seed: int,
+        n_jobs: int | None,
+        state: State,
+    ):
+        self.model, self.X, self.y, self.train, self.recipe = model, X, y, parts.train, recipe
+        self.X_val, self.y_val = X[parts.validation], y[parts.validation]
+        self.seed, self.n_jobs, self.state = seed, n_jobs, state
+        self.steps_per_epoch = math.ceil(len(self.train) / recipe.batch_size)
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
         self.learner = Learner(model.parameters)
@@ -293,14 +252,14 @@ class _Loop:
 
     def run_epoch(self, on_step: Callable[[State], bool] | None) -> bool:
         """Run what is left of the epoch under way; return whether it was finished."""
-        state, n = self.state, len(self.parts.X)
+        state, n = self.state, len(self.train)
         rng = np.random.default_rng([self.seed, state.epoch])
         order = rng.permutation(n)
         maps = random_affine(n, rng) if self.recipe.distort else None
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + self.recipe.batch_size)
-            self._step(order[batch], None if maps is None else maps[batch])
+            self._step(self.train[order[batch]], None if maps is None else maps[batch])
             spent = time.perf_counter() - began
             state.seconds = seconds_before + spent
             state.images_per_second = (state.images - images_before) / max(1e-9, spent)
@@ -311,7 +270,7 @@ class _Loop:
 
     def _step(self, batch: NDArray[np.int64], maps: NDArray[np.float64] | None) -> None:
         state = self.state
-        X, y = self.parts.X[batch], self.parts.y[batch]
+        X, y = self.X[batch], self.y[batch]
         losses, logits, gradients = self.learner(
             X,
             y,
@@ -340,17 +299,17 @@ class _Loop:
         return self.schedule((self.state.epoch - 1) * self.steps_per_epoch + step)
 
     def _close_epoch(self) -> None:
-        state, parts = self.state, self.parts
+        state = self.state
         val_loss, val_accuracy = None, None
-        if len(parts.X_val):
-            val_loss, val_accuracy = evaluate(self.model, parts.X_val, parts.y_val, n_jobs=self.n_jobs)
+        if len(self.X_val):
+            val_loss, val_accuracy = evaluate(self.model, self.X_val, self.y_val, n_jobs=self.n_jobs)
         if not (np.isfinite(state.parameters).all() and math.isfinite(val_loss or 0.0)):
             raise self._diverged()
         row = Epoch(
             epoch=state.epoch,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),
-            loss=state.loss_sum / len(parts.X),
-            accuracy=state.correct / len(parts.X),
+            loss=state.loss_sum / len(self.train),
+            accuracy=state.correct / len(self.train),
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             images_per_second=state.images_per_second,

@@ -115,12 +115,12 @@ def require_extras() -> None:
 def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
     """Raise what training would raise, before there is a run's folder."""
     from lenet._threads import resolve_n_jobs
+    from lenet.data.splits import split
     from lenet.model import LeNet5
-    from lenet.training import split
 
     resolve_n_jobs(arguments.n_jobs)
     LeNet5(seed=0, num_classes=num_classes)
-    split(data.X_train, data.y_train, recipe.validation, arguments.seed or 0)
+    split(data.y_train, recipe.validation, arguments.seed or 0)
 
 
 def open_run(folder: str) -> "tuple[Run, Dataset]":
@@ -150,17 +150,18 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
 def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace) -> int:
     """Train to the end, or to a signal, and write what a run leaves."""
     from lenet.cli.progress import progress_for
+    from lenet.data.splits import split
     from lenet.model import LeNet5
-    from lenet.training import split, train
+    from lenet.training import train
 
     recipe, seed = folder.recipe, folder.args["seed"]
     model = LeNet5(seed=seed, num_classes=folder.args["num_classes"])
     state = folder.load_checkpoint(model)
-    parts = split(data.X_train, data.y_train, recipe.validation, seed)
-    progress = progress_for(recipe.epochs, math.ceil(len(parts.X) / recipe.batch_size), arguments.json)
+    parts = split(data.y_train, recipe.validation, seed)
+    progress = progress_for(recipe.epochs, math.ceil(len(parts.train) / recipe.batch_size), arguments.json)
     facts = {
         "run": str(folder.folder), "data": folder.args["data"], "recipe": recipe.name, "seed": seed,
-        "train": len(parts.X), "validation": len(parts.X_val), "test": len(data.X_test),
+        "train": len(parts.train), "validation": len(parts.validation), "test": len(data.X_test),
     }  # fmt: skip
     progress.start(facts)
     saver = Saver(folder, model, progress)
