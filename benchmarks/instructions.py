@@ -3,8 +3,8 @@
     python -m benchmarks.instructions            # fails where a kernel takes 5% more than stored
     python -m benchmarks.instructions --store    # after a change that is meant to
 
-It runs the AVX2 build under valgrind's callgrind, which does not know AVX-512. The counts are of the work below, from
-its second time on, and depend on the compiler: a figure is compared only with one of the same compiler.
+It runs the AVX2 build under valgrind's callgrind, which does not know AVX-512. The counts are of the work below. They
+depend on the compiler, so that a figure is compared only with one of the same compiler.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def parse(profile: str) -> dict[str, int]:
                 kernel = _kernel(names[match[2]])
         elif line.startswith("calls="):
             skip = True  # the next line is the cost of the call
-        elif line[:1].isdigit() or line[:1] in "+-*":
+        elif re.match(r"[\d+*-]", line):
             if kernel and not skip:
                 counts[kernel] += int(line.split()[1])
             skip = False
@@ -83,7 +83,7 @@ def parse(profile: str) -> dict[str, int]:
 
 def _kernel(name: str) -> str | None:
     """Return the kernel that a compiled function is, or is a copy of."""
-    match = re.search(r"_conv_v3_(?:\d+)?(\w+?)(?:\.\w+)*$", name)
+    match = re.search(r"_conv_v3_\d*(\w+?)(?:\.\w+)*$", name)
     return match[1] if match and match[1] in KERNELS else None
 
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -181,6 +182,57 @@ def test_predictions_are_the_likeliest_classes(model):
     predicted = model.predict(draw_images(3))
     assert predicted.dtype == np.int64
     assert predicted.tolist() == [7, 7, 7]
+
+
+# ---- out= ----------------------------------------------------------------------------------------------
+
+OUTPUTS = pytest.mark.parametrize(
+    ("method", "shape", "dtype"),
+    [("logits", (70, 10), np.float32), ("predict_proba", (70, 10), np.float32), ("predict", (70,), np.int64)],
+)
+
+
+@OUTPUTS
+def test_out_is_filled_and_returned(model, method, shape, dtype):
+    x, out = draw_images(70), np.full(shape, 77, dtype)
+    assert getattr(model, method)(x, out=out) is out
+    np.testing.assert_array_equal(out, getattr(model, method)(x))
+
+
+@OUTPUTS
+@pytest.mark.parametrize("fault", ["shape", "dtype", "strides", "read-only", "byte order"])
+def test_an_out_that_does_not_fit_is_refused(model, method, shape, dtype, fault):
+    out = np.full(shape, 77, dtype)
+    if fault == "shape":
+        out = out[:-1]
+    elif fault == "dtype":
+        out = out.astype(np.float16)
+    elif fault == "strides":
+        out = np.full((140, *shape[1:]), 77, dtype)[::2]
+    elif fault == "byte order":
+        out = out.astype(out.dtype.newbyteorder())
+    else:
+        out.flags.writeable = False
+    with pytest.raises(InputError, match=r"out is .* wanted: "):
+        getattr(model, method)(draw_images(70), out=out)
+    assert (out == 77).all()
+
+
+@OUTPUTS
+def test_an_out_that_is_no_array_is_refused(model, method, shape, dtype):
+    with pytest.raises(InputTypeError, match="out is a list, and an ndarray"):
+        getattr(model, method)(draw_images(70), out=[0] * 70)
+
+
+def test_predicting_bytes_takes_no_memory_to_speak_of():
+    model, x = make_model(np.float32), np.zeros((10_000, 28, 28), np.uint8)
+    model.predict(x[:100])
+    tracemalloc.start()
+    try:
+        model.predict(x)
+        assert tracemalloc.get_traced_memory()[1] < 1e6  # labels, and the logits of a piece for each thread
+    finally:
+        tracemalloc.stop()
 
 
 # ---- gradients -----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ _UINT8 = np.dtype(np.uint8)
 
 
 class Predictor:
-    """Logits of images.
+    """Logits of images, or their likeliest classes.
 
     Parameters
     ----------
@@ -32,11 +32,12 @@ class Predictor:
 
     def __init__(self, parameters: FlatDict):
         self._parameters = parameters.flat
+        self._num_classes = len(parameters["output.bias"])
         self._of_bytes = kernels(parameters.flat.dtype).logits_of_bytes
         self._of_reals = kernels(parameters.flat.dtype).logits_of_reals
 
     def __call__(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> None:
-        """Fill out (n, num_classes) with the logits of checked images x (n, 28, 28)."""
+        """Fill out, (n, num_classes) with the logits or (n,) with the classes, of checked images x (n, 28, 28)."""
         if n_jobs is not None:
             resolve_n_jobs(n_jobs)
         if len(x) <= PREDICT_CHUNK:
@@ -45,8 +46,12 @@ class Predictor:
             run_chunks(lambda chunk: self._run(x[chunk], mean, std, out[chunk]), range(len(x)), PREDICT_CHUNK, n_jobs)
 
     def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
+        parameters = self._parameters
+        logits = out if out.ndim == 2 else np.empty((len(x), self._num_classes), parameters.dtype)
         of_pixels = self._of_bytes if x.dtype == _UINT8 else self._of_reals
-        of_pixels(self._parameters, _contiguous(x, out.dtype), mean, std, out)
+        of_pixels(parameters, _contiguous(x, parameters.dtype), mean, std, logits)
+        if out.ndim == 1:
+            logits.argmax(axis=1, out=out)
 
 
 class Learner:

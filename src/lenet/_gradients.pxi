@@ -111,7 +111,6 @@ cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row,
                 w = vset(weight[c * WINDOW + tap])
                 for v in range(S2_VECTORS):
                     acc[c * S2_VECTORS + v] = vmuladd(w, d[v], acc[c * S2_VECTORS + v])
-            FORGET_LOADS()
         for v in range(S2_VECTORS):
             dz[v] += PLANE
         weight += C3_TAPS

@@ -107,7 +107,7 @@ class LeNet5:
         ----------
         x : array_like of shape (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image
             uint8 from 0, background, to 255, ink; or floating in [0, 1]. Any strides and byte order. C-contiguous
-            uint8 is read as it is; the rest is copied, 64 images at a time.
+            uint8 is read as it is; the rest is copied, some dozens of images at a time.
         n_jobs : int, optional
             Threads to use: LENET_NUM_THREADS or all cores by default. It does not change the result, nor
             does cutting a batch into parts.
@@ -183,12 +183,12 @@ class LeNet5:
         True
         """
         x = _checks.images(x)
-        if out is not None:
+        if out is None:
+            out = np.empty(len(x), np.int64)
+        else:
             _checks.output(out, (len(x),), np.dtype(np.int64))
-        logits = np.empty((len(x), self.num_classes), self.dtype)
-        self._predictor(x, self.mean, self.std, logits, n_jobs)
-        labels: NDArray[np.int64] = logits.argmax(axis=1, out=out)
-        return labels
+        self._predictor(x, self.mean, self.std, out, n_jobs)
+        return out
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Return every stage's output under the paper's name.
