@@ -58,7 +58,7 @@ def chart(results: dict[str, Any], path: Path) -> None:
         for title, rows in (("Predicting", results["predict"]), ("Training step", results["train"]))
         for threads in sorted({row["threads"] for row in rows})
     ]
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = Figure(figsize=(11.5, 7), layout="constrained")
     axes = figure.subplots(2, (len(panels) + 1) // 2, squeeze=False).flat
     for axis, (title, rows) in zip(axes, panels, strict=False):
         _bars(axis, title, rows)
@@ -78,12 +78,14 @@ def _bars(axis: Any, title: str, rows: list[Row]) -> None:
         values = [row["microseconds"][name] for row in rows]
         bars = axis.bar(places, values, width, label=name, color=colour_of[name.partition(" ")[0]])
         axis.bar_label(
-            bars, [f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in values], fontsize=7, padding=1
+            bars, [f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in values], fontsize=6.5, padding=1
         )
     axis.set_title(title, fontsize=10)
     axis.set_xticks(range(len(rows)), [f"{row['batch']:,}" for row in rows])
     axis.set_xlabel("images a call" if title.startswith("Predicting") else "images a step")
-    axis.set_ylabel("microseconds an image")
+    axis.set_ylabel("microseconds an image, log scale")
     axis.set_yscale("log")
-    axis.margins(y=0.12)
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("")
+    axis.set_ylim(1, 2 * max(max(row["microseconds"].values()) for row in rows))
     axis.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Our numbers against PyTorch's, on the same weights and the same batches (extra `peers`)."""
+"""Our numbers against PyTorch's, on the same weights and the same batches (extra `bench`)."""
 
 import numpy as np
 import pytest

@@ -40,10 +40,12 @@ class Predictor:
         """Fill out, (n, num_classes) with the logits or (n,) with the classes, of checked images x (n, 28, 28)."""
         if n_jobs is not None:
             resolve_n_jobs(n_jobs)
-        if len(x) <= PREDICT_CHUNK:
+        n = len(x)
+        if n <= PREDICT_CHUNK:
             self._run(x, mean, std, out)
         else:
-            run_chunks(lambda chunk: self._run(x[chunk], mean, std, out[chunk]), range(len(x)), PREDICT_CHUNK, n_jobs)
+            size = -(-n // -(-n // PREDICT_CHUNK))  # pieces of one size, as far as may be
+            run_chunks(lambda chunk: self._run(x[chunk], mean, std, out[chunk]), range(n), size, n_jobs)
 
     def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
         parameters = self._parameters
@@ -128,4 +130,6 @@ class Learner:
 
 def _contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
     """Return x as bytes or as numbers of `dtype`, in one piece; copied only if it must be."""
+    if x.flags.c_contiguous and x.dtype in (_UINT8, dtype):
+        return x
     return np.ascontiguousarray(x, None if x.dtype == _UINT8 else dtype)

@@ -67,13 +67,13 @@ def build() -> dict:
 def multiply_adds(Py_ssize_t rounds) -> int:
     """Do nothing but multiply-adds, in registers, and return how many: the most that this build can do."""
     cdef vreal acc[PEAK_VECTORS]
-    cdef Py_ssize_t k
+    cdef Py_ssize_t _
     cdef int v
     cdef real total = 0
     with nogil:
         for v in range(PEAK_VECTORS):
             acc[v] = vset(v)
-        for k in range(rounds):
+        for _ in range(rounds):
             for v in range(PEAK_VECTORS):
                 acc[v] = vmuladd(acc[v], vset(0.5), vset(1))
         for v in range(PEAK_VECTORS):

@@ -139,38 +139,41 @@ cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const re
 
 cdef void dense(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* x, const real* weight, const real* bias,
                 real* out) noexcept nogil:
-    """out[N, O] = bias + x[N, D] weight[O, D]^T. An output's sum runs in the same order in every tile."""
-    cdef Py_ssize_t n, o
-    cdef Py_ssize_t tiled = N - N % DOT_ROWS
-    for o in range(0, O - 3, 4):
-        for n from 0 <= n < tiled by DOT_ROWS:
-            dots(DOT_ROWS, 4, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
-    for o in range(O - O % 4, O):
-        for n from 0 <= n < tiled by DOT_ROWS:
-            dots(DOT_ROWS, 1, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
-    for n in range(tiled, N):
-        for o in range(0, O - 7, 8):
-            dots(1, 8, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
-        for o in range(O - O % 8, O):
-            dots(1, 1, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
+    """out[N, O] = bias + x[N, D] weight[O, D]^T. An output's sum runs in the same order in every tile.
+
+    The last tiles begin early enough to be whole, and compute some outputs a second time, to the same bits.
+    """
+    cdef Py_ssize_t n, o, row, col
+    if N >= DOT_ROWS and O >= 4:
+        for o from 0 <= o < O by 4:
+            col = min(o, O - 4)
+            for n from 0 <= n < N by DOT_ROWS:
+                row = min(n, N - DOT_ROWS)
+                dots(DOT_ROWS, 4, D, x + row * D, weight + col * D, bias + col, out + row * O + col, O)
+    elif O >= 8:
+        for n in range(N):
+            for o from 0 <= o < O by 8:
+                col = min(o, O - 8)
+                dots(1, 8, D, x + n * D, weight + col * D, bias + col, out + n * O + col, O)
+    else:
+        for n in range(N):
+            for o in range(O):
+                dots(1, 1, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
 
 
 cdef void transpose(const bint whole, Py_ssize_t rows, Py_ssize_t cols, const real* a, Py_ssize_t a_row,
                     real* out, Py_ssize_t out_row) noexcept nogil:
     """out[cols, rows] = a[rows, cols]^T; where it may write `whole` vectors, zeros follow each of its rows."""
     cdef vreal block[LANES]
-    cdef Py_ssize_t row, col, i, height, width
+    cdef Py_ssize_t row, col, height, width
+    cdef int i
     for row from 0 <= row < rows by LANES:
         height = min(<Py_ssize_t> LANES, rows - row)
         for col from 0 <= col < cols by LANES:
             width = min(<Py_ssize_t> LANES, cols - col)
-            for i in range(height):
-                block[i] = vload_part(a + (row + i) * a_row + col, width)
-            for i in range(height, LANES):
-                block[i] = vset(0)
+            for i in range(LANES):
+                block[i] = vload_part(a + (row + i) * a_row + col, width if i < height else 0)
             vtranspose(block)
-            for i in range(width):
-                if whole:
-                    vstore(out + (col + i) * out_row + row, block[i])
-                else:
-                    vstore_part(out + (col + i) * out_row + row, block[i], height)
+            for i in range(LANES):
+                if i < width:
+                    vstore_part(out + (col + i) * out_row + row, block[i], LANES if whole else height)

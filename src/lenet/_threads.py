@@ -34,6 +34,8 @@ def _cores() -> int:
 
 def resolve_n_jobs(n_jobs: int | None) -> int:
     """Return the number of threads: `n_jobs`, or LENET_NUM_THREADS, or the cores; -1 means all cores."""
+    if type(n_jobs) is int and n_jobs > 0:  # the usual case, quickly
+        return n_jobs
     if n_jobs is None:
         setting = os.environ.get("LENET_NUM_THREADS")
         if not setting:
