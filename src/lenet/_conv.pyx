@@ -24,6 +24,7 @@ cdef extern from "_simd.h" nogil:
     enum:
         LANES
         VECTORS             # and so on: the sizes of tiles
+        C1_VECTORS
         DOT_ROWS
         C3_ROWS
         C3_COLUMNS

@@ -129,7 +129,8 @@ typedef real vmemory;
 
 /* The sizes of tiles, such that accumulators and operands fill the registers: 32 of them, or 16. */
 #if defined(__AVX512F__)
-#define VECTORS 4           /* of a row of a product, and of C1's sums */
+#define VECTORS 4           /* of a row of a product */
+#define C1_VECTORS 4        /* of each map of C1's sums */
 #define DOT_ROWS 4          /* images that a dense layer does at once */
 #define C3_ROWS 2           /* pixels of C3's sums, and vectors of its maps */
 #define C3_COLUMNS 10
@@ -139,6 +140,7 @@ typedef real vmemory;
 #define C1_WEIGHT_MAPS 3    /* kernels of C1 a row of which has its gradients summed at once */
 #elif defined(__aarch64__)
 #define VECTORS 4
+#define C1_VECTORS 2
 #define DOT_ROWS 4
 #define C3_ROWS 1
 #define C3_COLUMNS 5
@@ -148,6 +150,7 @@ typedef real vmemory;
 #define C1_WEIGHT_MAPS 3
 #else
 #define VECTORS 2
+#define C1_VECTORS 2
 #define DOT_ROWS 3
 #define C3_ROWS 1
 #define C3_COLUMNS 5

@@ -95,31 +95,31 @@ cdef void read_reals(const real* x, real scale, real shift, real* image) noexcep
 
 cdef inline void c1_tile(const real* image, Py_ssize_t start, const real* weight, const real* bias,
                          real* sums) noexcept nogil:
-    """VECTORS vectors of two rows of sums (map, place, WIDE), from lane `start` of each map's 64 on."""
-    cdef vreal acc[C1_MAPS * VECTORS]
-    cdef vreal pixel[VECTORS]
+    """C1_VECTORS vectors of two rows of sums (map, place, WIDE), from lane `start` of each map's 64 on."""
+    cdef vreal acc[C1_MAPS * C1_VECTORS]
+    cdef vreal pixel[C1_VECTORS]
     cdef vreal w
-    cdef const real* pixels[VECTORS]
+    cdef const real* pixels[C1_VECTORS]
     cdef Py_ssize_t lane, place, tap
     cdef int c, v
-    for v in range(VECTORS):
+    for v in range(C1_VECTORS):
         lane = start + v * LANES
         place = lane // WIDE
         pixels[v] = image + place // 2 * IMAGE_ROW + place % 2 * PARITY + lane % WIDE
     for c in range(C1_MAPS):
-        for v in range(VECTORS):
-            acc[c * VECTORS + v] = vset(bias[c])
+        for v in range(C1_VECTORS):
+            acc[c * C1_VECTORS + v] = vset(bias[c])
     for tap in range(WINDOW):
-        for v in range(VECTORS):
+        for v in range(C1_VECTORS):
             pixel[v] = vload(pixels[v] + image_taps[tap])
         for c in range(C1_MAPS):
             w = vset(weight[c * WINDOW + tap])
-            for v in range(VECTORS):
-                acc[c * VECTORS + v] = vmuladd(w, pixel[v], acc[c * VECTORS + v])
+            for v in range(C1_VECTORS):
+                acc[c * C1_VECTORS + v] = vmuladd(w, pixel[v], acc[c * C1_VECTORS + v])
         FORGET_LOADS()
     for c in range(C1_MAPS):
-        for v in range(VECTORS):
-            vstore(sums + c * PLACES * WIDE + start + v * LANES, acc[c * VECTORS + v])
+        for v in range(C1_VECTORS):
+            vstore(sums + c * PLACES * WIDE + start + v * LANES, acc[c * C1_VECTORS + v])
 
 
 cdef void c1_stage(const bint keep, const real* image, const real* weight, const real* bias, real* y,
@@ -128,7 +128,7 @@ cdef void c1_stage(const bint keep, const real* image, const real* weight, const
     cdef Py_ssize_t row, start, c, lane
     cdef real* pair = y
     for row in range(HALF):
-        for start from 0 <= start < PLACES * WIDE by VECTORS * LANES:
+        for start from 0 <= start < PLACES * WIDE by C1_VECTORS * LANES:
             c1_tile(image + 2 * row * IMAGE_ROW, start, weight, bias, pair)
         for c in range(C1_MAPS):
             for lane from 0 <= lane < WIDE by LANES:
