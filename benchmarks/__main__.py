@@ -106,6 +106,7 @@ def main() -> None:
         "versions": measure.versions(LIBRARIES),
         "repetitions": repetitions,
         "peak_gflops": peaks,
+        "call_microseconds": 1e6 * measure.interleaved({"call": lambda: model.logits(pixels[:0])}, repetitions)["call"],
         "predict": [
             predict_row(peers, pixels[:batch], threads, repetitions, peaks[threads])
             for threads in options.threads

@@ -13,6 +13,7 @@ def table(results: dict[str, Any]) -> str:
     lines += [", ".join(f"{name} {version}" for name, version in results["versions"].items())]
     peaks = (f"{value:.0f} on {threads} thread(s)" for threads, value in results["peak_gflops"].items())
     lines += [f"Peak of multiply-adds, GFLOP/s: {', '.join(peaks)}"]
+    lines += [f"A call of lenet without an image, in microseconds: {results['call_microseconds']:.1f}"]
     for title, rows in (("Predicting", results["predict"]), ("A training step", results["train"])):
         names = list(rows[0]["microseconds"])
         lines += ["", f"{title}, microseconds an image:", ""]

@@ -116,6 +116,7 @@ RESULTS = {
     "versions": {"numpy": "2.4"},
     "repetitions": 9,
     "peak_gflops": {1: 100.0, 2: 200.0},
+    "call_microseconds": 1.25,
     "predict": [
         {"batch": 64, "threads": threads, "microseconds": {"lenet": 5.0, "PyTorch 2": 20.0}, "share": 0.66}
         for threads in (1, 2)
