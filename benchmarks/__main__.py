@@ -96,7 +96,10 @@ def main() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (max(batches), 28, 28), dtype=np.uint8)
     peers = installed(model)
     difference = check(peers, pixels[:64])
-    print(f"{', '.join(peer.name for peer in peers)}: the logits agree to {difference:.1g}.", flush=True)
+    if len(peers) == 1:
+        print("No other library is installed: pip install '.[bench]' adds those to compare with.", flush=True)
+    else:
+        print(f"{', '.join(peer.name for peer in peers)}: the logits agree to {difference:.1g}.", flush=True)
     peaks = {threads: measure.peak(kernels(np.float32), threads) for threads in options.threads}
     results = {
         "cpu": measure.cpu(),
