@@ -12,6 +12,7 @@ import argparse
 import importlib
 import os
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,11 @@ def train_row(peers: list[Any], pixels: Any, threads: int, repetitions: int, pea
 def _row(
     functions: dict[str, Any], batch: int, threads: int, repetitions: int, multiply_adds: int, peak: float
 ) -> dict[str, Any]:
-    seconds = measure.interleaved(functions, repetitions)
-    microseconds = {name: 1e6 * value / batch for name, value in seconds.items()}
+    turns = measure.interleaved(functions, repetitions)
+    microseconds = {name: 1e6 * median(each) / batch for name, each in turns.items()}
     share = 2e-3 * multiply_adds / microseconds["lenet"] / peak
-    return {"batch": batch, "threads": threads, "microseconds": microseconds, "share": share}
+    spread = measure.spread(turns["lenet"])
+    return {"batch": batch, "threads": threads, "microseconds": microseconds, "share": share, "spread": spread}
 
 
 def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, Any]]:
@@ -80,8 +82,8 @@ def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, A
             model.parameters.flat, pixels, model.mean, model.std, out
         )
     rows = []
-    for name, seconds in measure.interleaved(functions, repetitions).items():
-        peak, microseconds = measure.peak(modules[name]), 1e6 * seconds / len(pixels)
+    for name, turns in measure.interleaved(functions, repetitions).items():
+        peak, microseconds = measure.peak(modules[name]), 1e6 * median(turns) / len(pixels)
         share = 2e-3 * measure.MULTIPLY_ADDS / microseconds / peak
         rows.append({"build": name, "microseconds": microseconds, "peak_gflops": peak, "share": share})
     return rows
@@ -109,7 +111,7 @@ def main() -> None:
         "versions": measure.versions(LIBRARIES),
         "repetitions": repetitions,
         "peak_gflops": peaks,
-        "call_microseconds": 1e6 * measure.interleaved({"call": lambda: model.logits(pixels[:0])}, repetitions)["call"],
+        "call_microseconds": 1e6 * median(measure.interleaved({"call": lambda: model.logits(pixels[:0])}, 9)["call"]),
         "predict": [
             predict_row(peers, pixels[:batch], threads, repetitions, peaks[threads])
             for threads in options.threads

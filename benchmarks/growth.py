@@ -41,9 +41,10 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000])
+    counts = parser.parse_args().images
     print("| images | seconds | microseconds an image | MB of images | MB more while predicting |")
     print("| --- | --- | --- | --- | --- |")
-    for n in parser.parse_args().images:
+    for n in counts:
         seconds, images, more = min(row(n) for _ in range(5))
         cells = f"{n:,}", f"{seconds:.4f}", f"{1e6 * seconds / n:.2f}", f"{images / 1e6:.1f}", f"{more / 1e6:.1f}"
         print(f"| {' | '.join(cells)} |", flush=True)

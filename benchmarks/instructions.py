@@ -97,15 +97,18 @@ def main() -> None:
     if store:
         STORED.write_text(json.dumps(known | {name: counts}, indent=1) + "\n", encoding="utf-8")
     stored = known.get(name, {})
+    if not stored:
+        print(f"WARNING: there are no figures of {name} to compare with; add them with --store.", file=sys.stderr)
     print(f"{name}, {CPU}, instructions of each kernel:")
     worse = []
     for kernel in KERNELS:
-        change = counts[kernel] / stored[kernel] - 1 if kernel in stored else 0.0
-        print(f"{kernel:<20} {counts[kernel]:>12,} {f'{change:+.1%}' if kernel in stored else 'not stored':>12}")
-        if change > ROOM:
+        number = counts.get(kernel, 0)
+        change = number / stored[kernel] - 1 if kernel in stored else 0.0
+        print(f"{kernel:<20} {number:>12,} {f'{change:+.1%}' if kernel in stored else 'not stored':>12}")
+        if change > ROOM or not number:
             worse.append(kernel)
     if worse and not store:
-        raise SystemExit(f"More than {ROOM:.0%} above the stored figure: {', '.join(worse)}.")
+        raise SystemExit(f"More than {ROOM:.0%} above the stored figure, or not found: {', '.join(worse)}.")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ MULTIPLY_ADDS = 416_520  # of a forward pass of LeNet-5
 TRAIN_MULTIPLY_ADDS = 3 * MULTIPLY_ADDS - 117_600  # the gradient of the image is not needed
 
 
-def interleaved(functions: dict[str, Function], repetitions: int, seconds: float = 0.05) -> dict[str, float]:
-    """Return the median seconds of a call of each function; they take turns, so that a busy moment hits all.
+def interleaved(functions: dict[str, Function], repetitions: int, seconds: float = 0.05) -> dict[str, list[float]]:
+    """Return the seconds of a call of each function, turn by turn; in turns, so that a busy moment hits all.
 
     Each is called for `seconds` a turn, after a pause in which other libraries' threads fall asleep, and after three
     calls that bring its data back into the caches.
@@ -34,7 +34,13 @@ def interleaved(functions: dict[str, Function], repetitions: int, seconds: float
             for _ in range(calls[name]):
                 function()
             turns[name].append((time.perf_counter() - began) / calls[name])
-    return {name: median(each) for name, each in turns.items()}
+    return turns
+
+
+def spread(turns: list[float]) -> float:
+    """Return how far apart the middle half of the turns is, as a part of their median."""
+    low, middle, high = quantiles(turns, n=4, method="inclusive")
+    return (high - low) / middle
 
 
 def _once(function: Function) -> float:

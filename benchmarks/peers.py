@@ -28,7 +28,7 @@ def standardised(pixels: Array, model: LeNet5) -> Array:
 
 
 class Lenet:
-    """lenet itself. It reads the uint8 pixels that the others' images were made of, and standardises them itself."""
+    """lenet itself. It reads the uint8 pixels that the others' images are made of, and trains as `lenet.train` does."""
 
     name = "lenet"
 
@@ -107,7 +107,7 @@ class Torch:
 
 
 class OnnxRuntime:
-    """onnxruntime on its CPU provider; its threads sleep between runs, so as not to disturb the others."""
+    """onnxruntime on its CPU provider."""
 
     name = "onnxruntime"
 

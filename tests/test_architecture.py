@@ -11,8 +11,8 @@ import lenet
 PACKAGE = Path(lenet.__file__).parent
 # A room is a module or a folder; those in one line do not import one another.
 ORDER = [
-    ["errors", "_cpu", "_conv", "_affine", "_flat"],
-    ["_checks", "_extras", "_files", "_threads"],
+    ["errors", "_cpu", "_conv", "_affine"],
+    ["_flat", "_checks", "_extras", "_files", "_threads"],
     ["_kernels", "init"],
     ["_compiled", "layers", "losses"],
     ["model"],

@@ -796,3 +796,23 @@ def test_the_figure_is_of_the_model_that_is_named(capsys, tmp_path):
         assert cli.main(["info", *arguments, "--figure", str(tmp_path / name)]) == 0
     assert (tmp_path / "own.png").read_bytes() == plots.architecture(26)
     assert (tmp_path / "stock.png").read_bytes() == plots.architecture(10)
+
+
+# ---- memory --------------------------------------------------------------------------------------------
+
+MEMORY = """
+import resource, sys
+from lenet.cli import main
+assert main(["train", "mnist", "--epochs", "1", "--runs", sys.argv[1]]) == 0
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak in KB")
+@pytest.mark.usefixtures("mnist")
+def test_training_on_mnist_takes_less_than_300_mb_in_all(tmp_path):
+    known = {**environment(), "LENET_NUM_THREADS": "2"}
+    whole = [sys.executable, "-c", MEMORY, str(tmp_path)]
+    done = subprocess.run(whole, capture_output=True, text=True, check=True, env=known)
+    assert int(done.stdout.split()[-1]) < 300

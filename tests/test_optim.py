@@ -1,6 +1,8 @@
 """SGD against values worked out by hand and a loop over numbers; the schedules' values."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -95,6 +97,34 @@ def test_the_order_of_a_flat_dicts_names_does_not_matter(model):
     turned.update(gradients)
     SGD(other, lr=0.1).step(turned)
     np.testing.assert_array_equal(other.parameters.flat, model.parameters.flat)
+
+
+@pytest.mark.parametrize("velocity", [np.zeros(10), np.zeros(61_706, np.float32), np.zeros((1, 61_706))])
+def test_a_velocity_that_does_not_fit_is_refused(model, velocity):
+    sgd, before = SGD(model, lr=0.1), model.parameters.flat.copy()
+    sgd.velocity = velocity
+    with pytest.raises(InputError, match=r"velocity is float.* wanted: float64 of shape \(61706,\)"):
+        sgd.step(gradients_of(model))
+    np.testing.assert_array_equal(model.parameters.flat, before)
+
+
+def test_gradients_of_single_precision_move_a_model_of_double(model):
+    other, gradients = LeNet5(seed=0, dtype=np.float64), gradients_of(model)
+    single = FlatDict({name: value.shape for name, value in gradients.items()}, np.float32)
+    single.update(gradients)
+    SGD(model, lr=0.1).step(gradients)
+    SGD(other, lr=0.1).step(single)
+    np.testing.assert_allclose(other.parameters.flat, model.parameters.flat, atol=1e-7)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda sgd: pickle.loads(pickle.dumps(sgd))])  # noqa: S301
+def test_an_optimiser_can_be_copied_and_pickled(model, duplicate):
+    sgd, gradients = SGD(model, lr=0.1, momentum=0.9), gradients_of(model)
+    sgd.step(gradients)
+    twin = duplicate(sgd)
+    for each in (sgd, twin):
+        each.step(gradients)
+    np.testing.assert_array_equal(twin.model.parameters.flat, model.parameters.flat)
 
 
 def test_a_step_changes_the_parameters_in_place_and_leaves_the_gradients(model):

@@ -124,6 +124,12 @@ def test_weights_that_overflow_in_the_last_step_are_no_success(digits):
         run(digits, recipe)
 
 
+def test_training_empties_the_facts_about_the_weights_before(digits):
+    model = lenet.load_pretrained("mnist")
+    train(model, *digits, replace(SHORT, epochs=1))
+    assert model.metadata == {}
+
+
 def test_another_seed_gives_other_weights(digits):
     assert not np.array_equal(run(digits, seed=0)[0].parameters.flat, run(digits, seed=1)[0].parameters.flat)
 

@@ -58,15 +58,17 @@ def _check_floats(values: NDArray[Any]) -> None:
             )
 
 
-def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse an `out` that is not a C-contiguous, writable array of that shape and dtype.
+def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any]) -> None:
+    """Refuse an `out` that is not a C-contiguous, writable array of that shape and dtype, apart from x.
 
     Raises
     ------
     InputTypeError, InputError
     """
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise InputTypeError(f"out is a {type(out).__name__}, and an ndarray of {dtype} is wanted.")
+    if np.may_share_memory(out, x):
+        raise InputError("out shares memory with x, which it would overwrite: pass another array.")
     if out.shape != shape or out.dtype != dtype or not (out.flags.c_contiguous and out.flags.writeable):
         raise InputError(
             f"out is {out.dtype} of shape {out.shape}; wanted: {dtype} of shape {shape}, C-contiguous and writable."

@@ -13,10 +13,13 @@ from lenet._threads import resolve_n_jobs, run_chunks
 Array = NDArray[Any]
 
 # Images of a piece of work. Pieces do not depend on the number of threads, so neither do results: gradients
-# are added piece by piece, in order. A piece takes a fraction of a millisecond, so Ctrl-C is answered at once.
+# are added piece by piece, in order.
 PREDICT_CHUNK = 48
 TRAIN_CHUNK = 16
 TRAIN_CHUNKS = 8  # of a batch, at most: each has a gradient and scratch memory of its own, 0.7 MB
+# Images of a call, of those of a larger piece: a millisecond, so that Ctrl-C is answered at once, no more images are
+# copied at a time, and the sums of single precision stay short.
+LEARNT_AT_ONCE = 64
 
 _UINT8 = np.dtype(np.uint8)
 
@@ -107,14 +110,16 @@ class Learner:
         self._allocate(-(-n // size))
 
         def run(chunk: slice) -> None:
-            images = x[chunk] if prepare is None else prepare(x[chunk], chunk)
-            learn = self._kernels.learn_from_bytes if images.dtype == _UINT8 else self._kernels.learn_from_reals
             gradient, work = self._gradients[chunk.start // size].flat, self._work[chunk.start // size]
             gradient.fill(0)
-            learn(
-                self._parameters.flat, _contiguous(images, dtype), mean, std, y[chunk], 1 / n,
-                logits[chunk], totals[chunk], margins[chunk], gradient, work,
-            )  # fmt: skip
+            for start in range(chunk.start, chunk.stop, LEARNT_AT_ONCE):
+                part = slice(start, min(start + LEARNT_AT_ONCE, chunk.stop))
+                images = x[part] if prepare is None else prepare(x[part], part)
+                learn = self._kernels.learn_from_bytes if images.dtype == _UINT8 else self._kernels.learn_from_reals
+                learn(
+                    self._parameters.flat, _contiguous(images, dtype), mean, std, y[part], 1 / n,
+                    logits[part], totals[part], margins[part], gradient, work,
+                )  # fmt: skip
 
         chunks = run_chunks(run, range(n), size, n_jobs)
         gradients = self._gradients[0]

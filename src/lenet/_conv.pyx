@@ -1,8 +1,8 @@
 """The arithmetic of LeNet-5: im2col convolution, average pooling, sigmoid and dense layers.
 
 Every kernel takes C-contiguous arrays, fills `out` (or the gradients that it names) and releases the GIL.
-It neither validates nor allocates: `lenet.layers` does both, and hands over `work`, scratch memory whose
-length the `..._work` functions tell.
+It neither validates nor allocates: `lenet.layers` and `lenet._compiled` do, and hand over `work`, scratch
+memory whose length the `..._work` functions tell.
 
 This file is one source for several builds. `real` is float or double, `vreal` a vector of LANES of them
 (see _simd.h); setup.py lists the builds, `lenet._kernels` picks one.

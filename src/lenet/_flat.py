@@ -1,10 +1,12 @@
 """A dict of arrays that are views of one flat vector."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from lenet.errors import InputTypeError
 
 
 class FlatDict(dict[str, NDArray[Any]]):
@@ -40,6 +42,11 @@ class FlatDict(dict[str, NDArray[Any]]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         self[name][...] = value
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise InputTypeError(f"None of {', '.join(self)} can be taken out: they lie in one vector.")
+
+    __delitem__ = pop = popitem = clear = _refuse
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Copy the values of another mapping into the views of their names."""

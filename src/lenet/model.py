@@ -1,6 +1,7 @@
 """LeNet-5: the architecture as a list, and what is done with it."""
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -75,18 +76,34 @@ class LeNet5:
     """
 
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
-        kernels(np.dtype(dtype))  # refuses other types
-        self.dtype = np.dtype(dtype)
-        self.num_classes = _checks.whole(num_classes, "num_classes", least=2)
+        dtype = np.dtype(dtype)
+        kernels(dtype)  # refuses other types
         self.mean, self.std = 0.0, 1.0
         self.metadata: dict[str, str] = {}
-        self.stages = architecture(self.num_classes, self.dtype, np.random.default_rng(seed))
+        num_classes = _checks.whole(num_classes, "num_classes", least=2)
+        self.stages = architecture(num_classes, dtype, np.random.default_rng(seed))
         initial = {f"{name}.{key}": value for name, layer in self._layers() for key, value in layer.parameters.items()}
-        self.parameters = FlatDict({name: value.shape for name, value in initial.items()}, self.dtype)
-        self.parameters.update(initial)
+        self._parameters = FlatDict({name: value.shape for name, value in initial.items()}, dtype)
+        self._parameters.update(initial)
         for name, layer in self._layers():
-            layer.parameters = _of_layer(self.parameters, name, layer)
-        self._predictor = Predictor(self.parameters)
+            layer.parameters = _of_layer(self._parameters, name, layer)
+        self._predictor = Predictor(self._parameters)
+        self._own = threading.local()  # each thread's Learner
+
+    @property
+    def parameters(self) -> FlatDict:
+        """The parameters themselves, by name."""
+        return self._parameters
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the parameters."""
+        return self._parameters.flat.dtype
+
+    @property
+    def num_classes(self) -> int:
+        """The length of the output."""
+        return len(self._parameters["output.bias"])
 
     def __repr__(self) -> str:
         return f"LeNet5(dtype={self.dtype.name}, num_classes={self.num_classes})"
@@ -109,10 +126,10 @@ class LeNet5:
             uint8 from 0, background, to 255, ink; or floating in [0, 1]. Any strides and byte order. C-contiguous
             uint8 is read as it is; the rest is copied, some dozens of images at a time.
         n_jobs : int, optional
-            Threads to use: LENET_NUM_THREADS or all cores by default. It does not change the result, nor
-            does cutting a batch into parts.
+            Threads to use, at most one for each 48 images: LENET_NUM_THREADS or all cores by default. It does not
+            change the result, nor does cutting a batch into parts.
         out : ndarray, optional
-            A C-contiguous array to be filled and returned, of the shape and dtype of the result.
+            A C-contiguous array to be filled and returned, of the shape and dtype of the result and apart from x.
 
         Returns
         -------
@@ -134,7 +151,7 @@ class LeNet5:
         if out is None:
             out = np.empty((len(x), self.num_classes), self.dtype)
         else:
-            _checks.output(out, (len(x), self.num_classes), self.dtype)
+            _checks.output(out, (len(x), self.num_classes), self.dtype, x)
         self._predictor(x, self.mean, self.std, out, n_jobs)
         return out
 
@@ -186,7 +203,7 @@ class LeNet5:
         if out is None:
             out = np.empty(len(x), np.int64)
         else:
-            _checks.output(out, (len(x),), np.dtype(np.int64))
+            _checks.output(out, (len(x),), np.dtype(np.int64), x)
         self._predictor(x, self.mean, self.std, out, n_jobs)
         return out
 
@@ -261,8 +278,10 @@ class LeNet5:
         labels = _checks.labels(y, len(x), self.num_classes)
         if len(x) == 0:
             raise InputError("The batch is empty, and its mean loss is undefined: pass at least one image.")
-        losses, _, gradients = Learner(self.parameters)(x, labels, self.mean, self.std, n_jobs=n_jobs)
-        return float(losses.mean()), dict(gradients)
+        if not hasattr(self._own, "learner"):
+            self._own.learner = Learner(self.parameters)
+        losses, _, gradients = self._own.learner(x, labels, self.mean, self.std, n_jobs=n_jobs)
+        return float(losses.mean()), FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
 
     # ---- weights ---------------------------------------------------------------------------------------
 

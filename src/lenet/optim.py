@@ -54,7 +54,6 @@ class SGD:
         self.model = model
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.velocity: NDArray[Any] = np.zeros_like(model.parameters.flat)
-        self._kernels = kernels(model.dtype)
 
     @staticmethod
     def _check(name: str, value: object, below: float) -> None:
@@ -74,22 +73,27 @@ class SGD:
         Raises
         ------
         InputError
-            If the names are not those of the parameters, or a shape does not fit.
+            If the names are not those of the parameters, or a shape does not fit, nor the velocity's.
         """
-        self._kernels.sgd_step(
-            self.model.parameters.flat, self._flat(gradients), self.velocity, self.lr, self.momentum, self.weight_decay
-        )
+        parameters, gradient, velocity = self.model.parameters.flat, self._flat(gradients), self.velocity
+        if velocity.shape != parameters.shape or velocity.dtype != parameters.dtype:
+            raise InputError(
+                f"velocity is {velocity.dtype} of shape {velocity.shape}; wanted: {parameters.dtype} of shape "
+                f"{parameters.shape}, as the parameters are."
+            )
+        kernels(parameters.dtype).sgd_step(parameters, gradient, velocity, self.lr, self.momentum, self.weight_decay)
 
     def _flat(self, gradients: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-        shapes = self.model.parameters.shapes
-        if isinstance(gradients, FlatDict) and [*gradients.shapes.items()] == [*shapes.items()]:
+        shapes, dtype = self.model.parameters.shapes, self.model.parameters.flat.dtype
+        order = [*shapes.items()]
+        if isinstance(gradients, FlatDict) and gradients.flat.dtype == dtype and [*gradients.shapes.items()] == order:
             return gradients.flat
         if gradients.keys() != shapes.keys():
             raise InputError(f"The gradients are named {', '.join(gradients)}; wanted: {', '.join(shapes)}.")
         for name, shape in shapes.items():
             if np.shape(gradients[name]) != shape:
                 raise InputError(f"The gradient {name} has shape {np.shape(gradients[name])}; wanted: {shape}.")
-        return np.concatenate([np.ravel(gradients[name]) for name in shapes], dtype=self.velocity.dtype)
+        return np.concatenate([np.ravel(gradients[name]) for name in shapes], dtype=dtype)
 
 
 def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:

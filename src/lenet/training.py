@@ -146,7 +146,8 @@ def train(
     Parameters
     ----------
     model : LeNet5
-        Its weights are where training starts, and it may not be used otherwise meanwhile.
+        Its weights are where training starts, and it may not be used otherwise meanwhile. Its metadata are
+        emptied, since they told of those.
     X, y
         Images and labels, as for `LeNet5.loss_and_gradients`; at least one.
     recipe : Recipe or str, default "default"
@@ -195,6 +196,7 @@ def train(
         raise InputError("The training set is empty: pass at least one image.")
     parts = split(labels, recipe.validation, seed)
     flat = model.parameters.flat
+    model.metadata = {}  # facts about the weights before
     if state is None:
         mean, std = standardisation(images, parts.train) if recipe.standardise else (0.0, 1.0)
         state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
