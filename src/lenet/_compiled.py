@@ -34,10 +34,14 @@ class Predictor:
     """
 
     def __init__(self, parameters: FlatDict):
-        self._parameters = parameters.flat
+        build = kernels(parameters.flat.dtype)
+        self._parameters, self._dtype = build.view(parameters.flat), parameters.flat.dtype
         self._num_classes = len(parameters["output.bias"])
-        self._of_bytes = kernels(parameters.flat.dtype).logits_of_bytes
-        self._of_reals = kernels(parameters.flat.dtype).logits_of_reals
+        self._of_bytes, self._of_reals = build.logits_of_bytes, build.logits_of_reals
+
+    def empty(self, n: int) -> Array:
+        """Return an array for the logits of n images."""
+        return np.empty((n, self._num_classes), self._dtype)
 
     def __call__(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> None:
         """Fill out, (n, num_classes) with the logits or (n,) with the classes, of checked images x (n, 28, 28)."""
@@ -51,10 +55,9 @@ class Predictor:
             run_chunks(lambda chunk: self._run(x[chunk], mean, std, out[chunk]), range(n), size, n_jobs)
 
     def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
-        parameters = self._parameters
-        logits = out if out.ndim == 2 else np.empty((len(x), self._num_classes), parameters.dtype)
+        logits = out if out.ndim == 2 else self.empty(len(x))
         of_pixels = self._of_bytes if x.dtype == _UINT8 else self._of_reals
-        of_pixels(parameters, _contiguous(x, parameters.dtype), mean, std, logits)
+        of_pixels(self._parameters, _contiguous(x, self._dtype), mean, std, logits)
         if out.ndim == 1:
             logits.argmax(axis=1, out=out)
 

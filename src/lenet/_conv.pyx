@@ -82,6 +82,11 @@ def multiply_adds(Py_ssize_t rounds) -> int:
     return rounds * PEAK_VECTORS * LANES if total else 0
 
 
+def view(real[::1] vector):
+    """Return the vector as a memoryview of ours, which the kernels take more quickly than an array."""
+    return vector
+
+
 # ---- dense layers --------------------------------------------------------------------------------------
 
 def linear_forward(const real[:, ::1] x, const real[:, ::1] weight, const real[::1] bias, real[:, ::1] out):

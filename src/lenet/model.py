@@ -149,7 +149,7 @@ class LeNet5:
         """
         x = _checks.images(x)
         if out is None:
-            out = np.empty((len(x), self.num_classes), self.dtype)
+            out = self._predictor.empty(len(x))
         else:
             _checks.output(out, (len(x), self.num_classes), self.dtype, x)
         self._predictor(x, self.mean, self.std, out, n_jobs)
