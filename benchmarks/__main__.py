@@ -46,34 +46,38 @@ def check(peers: list[Any], pixels: Any) -> float:
     return worst
 
 
-def predict_row(peers: list[Any], pixels: Any, threads: int, repetitions: int, peak: float) -> dict[str, Any]:
+def predict_row(peers: list[Any], pixels: Any, threads: int, repetitions: int) -> dict[str, Any]:
     """Time one batch in each library."""
     functions = {}
     for peer in peers:
         predict, images = peer.predictor(len(pixels), threads), peer.images(pixels)
         functions[peer.name] = lambda predict=predict, images=images: predict(images)
-    return _row(functions, len(pixels), threads, repetitions, measure.MULTIPLY_ADDS, peak)
+    return _row(functions, len(pixels), threads, repetitions, measure.MULTIPLY_ADDS)
 
 
-def train_row(peers: list[Any], pixels: Any, threads: int, repetitions: int, peak: float) -> dict[str, Any]:
+def train_row(peers: list[Any], pixels: Any, threads: int, repetitions: int) -> dict[str, Any]:
     """Time one step in each library that trains."""
     y = np.random.default_rng(1).integers(0, 10, len(pixels))
     functions = {peer.name: peer.trainer(peer.images(pixels), y, threads) for peer in peers if peer.trainer}
-    return _row(functions, len(pixels), threads, repetitions, measure.TRAIN_MULTIPLY_ADDS, peak)
+    return _row(functions, len(pixels), threads, repetitions, measure.TRAIN_MULTIPLY_ADDS)
 
 
-def _row(
-    functions: dict[str, Any], batch: int, threads: int, repetitions: int, multiply_adds: int, peak: float
-) -> dict[str, Any]:
-    turns = measure.interleaved(functions, repetitions)
+def _row(functions: dict[str, Any], batch: int, threads: int, repetitions: int, multiply_adds: int) -> dict[str, Any]:
+    """Time the functions and, in the same turns, the peak: clocks change."""
+    build = kernels(np.float32)
+    turns = measure.interleaved(functions | {"peak": measure.peak_work(build, threads)}, repetitions)
+    peak = measure.gflops(build, threads, median(turns.pop("peak")))
     microseconds = {name: 1e6 * median(each) / batch for name, each in turns.items()}
     share = 2e-3 * multiply_adds / microseconds["lenet"] / peak
     spread = measure.spread(turns["lenet"])
-    return {"batch": batch, "threads": threads, "microseconds": microseconds, "share": share, "spread": spread}
+    return {
+        "batch": batch, "threads": threads, "microseconds": microseconds, "peak_gflops": peak, "share": share,
+        "spread": spread,
+    }  # fmt: skip
 
 
 def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, Any]]:
-    """Time each build of the kernels that this CPU runs, on one thread."""
+    """Time each build of the kernels that this CPU runs, on one thread, and its peak."""
     out = np.empty((len(pixels), model.num_classes), np.float32)
     modules = {name: importlib.import_module(f"lenet.{module}") for name, module in available().items()}
     functions = {}
@@ -81,9 +85,11 @@ def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, A
         functions[name] = lambda module=module: module.logits_of_bytes(
             model.parameters.flat, pixels, model.mean, model.std, out
         )
+        functions[f"{name} peak"] = measure.peak_work(module)
+    seconds = {name: median(turns) for name, turns in measure.interleaved(functions, repetitions).items()}
     rows = []
-    for name, turns in measure.interleaved(functions, repetitions).items():
-        peak, microseconds = measure.peak(modules[name]), 1e6 * median(turns) / len(pixels)
+    for name, module in modules.items():
+        peak, microseconds = measure.gflops(module, 1, seconds[f"{name} peak"]), 1e6 * seconds[name] / len(pixels)
         share = 2e-3 * measure.MULTIPLY_ADDS / microseconds / peak
         rows.append({"build": name, "microseconds": microseconds, "peak_gflops": peak, "share": share})
     return rows
@@ -102,7 +108,6 @@ def main() -> None:
         print("No other library is installed: pip install '.[bench]' adds those to compare with.", flush=True)
     else:
         print(f"{', '.join(peer.name for peer in peers)}: the logits agree to {difference:.1g}.", flush=True)
-    peaks = {threads: measure.peak(kernels(np.float32), threads) for threads in options.threads}
     results = {
         "cpu": measure.cpu(),
         "cores": os.cpu_count(),
@@ -110,15 +115,12 @@ def main() -> None:
         "compiler": kernels(np.float32).build()["compiler"],
         "versions": measure.versions(LIBRARIES),
         "repetitions": repetitions,
-        "peak_gflops": peaks,
         "call_microseconds": 1e6 * median(measure.interleaved({"call": lambda: model.logits(pixels[:0])}, 9)["call"]),
         "predict": [
-            predict_row(peers, pixels[:batch], threads, repetitions, peaks[threads])
-            for threads in options.threads
-            for batch in batches
+            predict_row(peers, pixels[:batch], threads, repetitions) for threads in options.threads for batch in batches
         ],
         "train": [
-            train_row(peers, pixels[:batch], threads, repetitions, peaks[threads])
+            train_row(peers, pixels[:batch], threads, repetitions)
             for threads in options.threads
             for batch in train_batches
         ],

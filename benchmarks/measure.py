@@ -1,7 +1,6 @@
 """Times of several functions in one run, the peak of this CPU, and what it is."""
 
 import platform
-import threading
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -10,6 +9,8 @@ from statistics import quantiles
 from typing import Any
 
 import numpy as np
+
+from lenet._threads import run_chunks
 
 Function = Callable[[], object]
 
@@ -50,20 +51,17 @@ def _once(function: Function) -> float:
     return time.perf_counter() - began
 
 
-def peak(kernels: Any, threads: int = 1, rounds: int = 2_000_000, repetitions: int = 7) -> float:
-    """Return the most floating-point operations a second, in 1e9, that a build of the kernels can do: multiply-adds."""
-    kernels.multiply_adds(rounds)
-    best = 0.0
-    for _ in range(repetitions):
-        workers = [threading.Thread(target=kernels.multiply_adds, args=(rounds,)) for _ in range(threads - 1)]
-        began = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        count = kernels.multiply_adds(rounds)
-        for worker in workers:
-            worker.join()
-        best = max(best, 2e-9 * threads * count / (time.perf_counter() - began))
-    return best
+ROUNDS = 5_000_000  # of the multiply-adds that measure the peak: long, beside the time that a thread takes to wake
+
+
+def peak_work(kernels: Any, threads: int = 1) -> Function:
+    """Return a function that does nothing but multiply-adds, on that many threads."""
+    return lambda: run_chunks(lambda _: kernels.multiply_adds(ROUNDS), range(threads), 1, threads)
+
+
+def gflops(kernels: Any, threads: int, seconds: float) -> float:
+    """Return the floating-point operations a second, in 1e9, of a call of `peak_work` that took so long."""
+    return 2e-9 * threads * kernels.multiply_adds(ROUNDS) / seconds
 
 
 def cpu() -> str:

@@ -12,15 +12,15 @@ def table(results: dict[str, Any]) -> str:
     """Return the results as Markdown: microseconds an image, the ratio to the best peer, the share of the peak."""
     lines = [f"CPU: {results['cpu']}, {results['cores']} cores; kernels: {results['build']}, {results['compiler']}"]
     lines += [", ".join(f"{name} {version}" for name, version in results["versions"].items())]
-    peaks = (f"{value:.0f} on {threads} thread(s)" for threads, value in results["peak_gflops"].items())
-    lines += [f"Peak of multiply-adds, GFLOP/s: {', '.join(peaks)}"]
     lines += [f"A call of lenet without an image, in microseconds: {results['call_microseconds']:.1f}"]
     for title, rows in (("Predicting", results["predict"]), ("A training step", results["train"])):
         names = list(rows[0]["microseconds"])
         lines += ["", f"{title}, microseconds an image:", ""]
-        lines += [_line("batch", "threads", *names, "lenet / best peer", "share of peak")]
-        lines += [_line(*["---"] * (len(names) + 4))]
-        lines += [_line(row["batch"], row["threads"], *_times(row), _ratio(row), f"{row['share']:.0%}") for row in rows]
+        lines += [_line("batch", "threads", *names, "lenet / best peer", "peak, GFLOP/s", "share of it")]
+        lines += [_line(*["---"] * (len(names) + 5))]
+        for row in rows:
+            cells = row["batch"], row["threads"], *_times(row), _ratio(row)
+            lines += [_line(*cells, f"{row['peak_gflops']:.0f}", f"{row['share']:.0%}")]
     lines += ["", "Builds of the kernels on this CPU, predicting at batch 64, one thread:", ""]
     lines += [_line("build", "microseconds an image", "its peak, GFLOP/s", "share", "time / best build")]
     lines += [_line(*["---"] * 5)]

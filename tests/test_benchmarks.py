@@ -87,12 +87,13 @@ def test_the_multiply_adds_are_those_of_the_network():
     assert forward + backward == measure.TRAIN_MULTIPLY_ADDS
 
 
-def test_the_peak_counts_two_operations_a_multiply_add(monkeypatch):
-    ticks = itertools.count()
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: float(next(ticks)))
-    kernels = types.SimpleNamespace(multiply_adds=lambda rounds: 10 * rounds)
-    assert measure.peak(kernels, rounds=10**8) == pytest.approx(2.0)
-    assert measure.peak(kernels, threads=2, rounds=10**8) == pytest.approx(4.0)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_peak_counts_two_operations_a_multiply_add(threads):
+    calls = []
+    kernels = types.SimpleNamespace(multiply_adds=lambda rounds: calls.append(rounds) or 10 * rounds)
+    measure.peak_work(kernels, threads)()
+    assert calls == [measure.ROUNDS] * threads
+    assert measure.gflops(kernels, threads, seconds=0.5) == pytest.approx(threads * 2 * 10 * measure.ROUNDS / 0.5 / 1e9)
 
 
 def test_a_build_counts_its_multiply_adds(build):
@@ -119,19 +120,21 @@ RESULTS = {
     "compiler": "gcc 12.2.0",
     "versions": {"numpy": "2.4"},
     "repetitions": 9,
-    "peak_gflops": {1: 100.0, 2: 200.0},
     "call_microseconds": 1.25,
     "predict": [
         {
             "batch": 64,
             "threads": threads,
             "microseconds": {"lenet": 5.0, "PyTorch 2": 20.0},
+            "peak_gflops": 100.0,
             "share": 0.66,
             "spread": 0.01,
         }
         for threads in (1, 2)
     ],
-    "train": [{"batch": 4, "threads": 1, "microseconds": {"lenet": 20.0}, "share": 0.5, "spread": 0.25}],
+    "train": [
+        {"batch": 4, "threads": 1, "microseconds": {"lenet": 20.0}, "peak_gflops": 90.0, "share": 0.5, "spread": 0.25}
+    ],
     "builds": [
         {"build": "x86-64-v3", "microseconds": 8.0, "peak_gflops": 100.0, "share": 0.5},
         {"build": "x86-64-v2", "microseconds": 20.0, "peak_gflops": 50.0, "share": 0.4},
@@ -141,8 +144,8 @@ RESULTS = {
 
 def test_the_table_has_ratios_and_shares():
     lines = report.table(RESULTS).splitlines()
-    assert "| 64 | 1 | 5.00 | 20.00 | 0.25 | 66% |" in lines
-    assert "| 4 | 1 | 20.00 |  | 50% |" in lines  # nobody to compare with
+    assert "| 64 | 1 | 5.00 | 20.00 | 0.25 | 100 | 66% |" in lines
+    assert "| 4 | 1 | 20.00 |  | 90 | 50% |" in lines  # nobody to compare with
     assert "| x86-64-v2 | 20.00 | 50 | 40% | 2.50 |" in lines
     assert any("within 25% of the median" in line for line in lines)
 
