@@ -109,7 +109,6 @@ def require_extras() -> None:
     from lenet._extras import require
 
     require("matplotlib", "train")
-    require("sklearn", "train")
 
 
 def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
