@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 
 import pytest
 from guarded import Arrays
@@ -9,6 +10,9 @@ from guarded import Arrays
 from lenet import _kernels
 
 BUILDS = {**_kernels.available(), "float64": "_conv_f64"}
+
+# A shell's background job ignores Ctrl-C, and so would every process that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
