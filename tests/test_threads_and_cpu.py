@@ -124,8 +124,21 @@ def test_a_setting_that_is_no_number_of_threads_is_an_error_where_threads_are_us
         LeNet5(seed=0).predict(np.zeros((PREDICT_CHUNK + 1, 28, 28)))
 
 
+@pytest.mark.parametrize(
+    ("setting", "threads"), [("3", 3), ("3,2", 3), (" 5 ", 5), ("", None), ("0", None), ("many", None), ("-1", None)]
+)
+def test_a_worker_among_others_takes_its_share(monkeypatch, setting, threads):
+    monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    assert _threads.resolve_n_jobs(None) == (threads or _threads.resolve_n_jobs(-1))
+    assert _threads.resolve_n_jobs(7) == 7
+    monkeypatch.setenv("LENET_NUM_THREADS", "2")
+    assert _threads.resolve_n_jobs(None) == 2
+
+
 def test_threads_are_the_cores_that_the_process_may_use(monkeypatch):
     monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 6}, raising=False)
     assert _threads.resolve_n_jobs(None) == _threads.resolve_n_jobs(-1) == 3
 

@@ -33,13 +33,18 @@ def _cores() -> int:
 
 
 def resolve_n_jobs(n_jobs: int | None) -> int:
-    """Return the number of threads: `n_jobs`, or LENET_NUM_THREADS, or the cores; -1 means all cores."""
+    """Return the number of threads: `n_jobs`, or LENET_NUM_THREADS, or OMP_NUM_THREADS, or the cores; -1 means those.
+
+    OMP_NUM_THREADS is what joblib, Dask and others set in their workers, that together they do not use
+    more cores than there are. It is no setting of ours, so one that is no number is passed over.
+    """
     if type(n_jobs) is int and n_jobs > 0:  # the usual case, quickly
         return n_jobs
     if n_jobs is None:
         setting = os.environ.get("LENET_NUM_THREADS")
         if not setting:
-            return _cores()
+            shared = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a number for each nesting level
+            return int(shared) if shared.isdecimal() and int(shared) > 0 else _cores()
         if not (setting.isdecimal() and int(setting) > 0):
             raise ConfigurationError(f"LENET_NUM_THREADS={setting} is no number of threads: set it to 1 or more.")
         return int(setting)

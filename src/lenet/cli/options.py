@@ -27,7 +27,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add --n-jobs and --json."""
     parser.add_argument(
-        "--n-jobs", type=_threads, metavar="N", help="threads (default: LENET_NUM_THREADS, or all cores)"
+        "--n-jobs",
+        type=_threads,
+        metavar="N",
+        help="threads (default: LENET_NUM_THREADS, or OMP_NUM_THREADS, or all cores)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, an object a line, for programs")
 
