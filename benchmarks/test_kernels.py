@@ -51,8 +51,9 @@ def test_logits_of_reals(benchmark, build, make, parameters, batch):
 def test_learn_from_bytes(benchmark, build, make, parameters, batch):
     work, labels = np.zeros(build.learn_work(10), parameters.dtype), np.zeros(batch, np.int64)
     benchmark(
-        build.learn_from_bytes, parameters, PIXELS[:batch], 0.13, 0.31, labels, 1 / batch,
-        make(batch, 10), make(batch), make(batch), np.zeros_like(parameters), work,
+        build.learn_from_bytes, parameters, PIXELS[:batch], 0.13, 0.31, labels,
+        np.full(batch, 1 / batch, parameters.dtype), make(batch, 10), make(batch), make(batch),
+        np.zeros_like(parameters), work,
     )  # fmt: skip
 
 

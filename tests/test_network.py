@@ -114,8 +114,9 @@ def test_softmax_of_far_apart_logits(build, arrays):
 class Learning:
     """One call of a build's learn, with its arguments between guards."""
 
-    def __init__(self, build, arrays, pixels, labels, num_classes=10, start=0.0):
+    def __init__(self, build, arrays, pixels, labels, num_classes=10, start=0.0, shares=None):
         self.arrays, n = arrays, len(pixels)
+        shares = arrays.holding((np.full(n, 1 / n) if shares is None else shares).astype(arrays.dtype))
         flat, self.parameters = in_build(arrays, weights(num_classes))
         self.logits = arrays.output(n, num_classes)
         self.totals, self.margins = arrays.output(n), arrays.output(n)
@@ -123,7 +124,7 @@ class Learning:
         self.work = arrays.output(build.learn_work(num_classes), value=0)
         learn = build.learn_from_bytes if pixels.dtype == np.uint8 else build.learn_from_reals
         self.call = lambda: learn(
-            flat, arrays.holding(pixels), MEAN, STD, labels, 1 / n,
+            flat, arrays.holding(pixels), MEAN, STD, labels, shares,
             self.logits, self.totals, self.margins, self.gradient, self.work,
         )  # fmt: skip
         self.call()
@@ -159,6 +160,21 @@ def test_learn_with_other_numbers_of_classes(build, arrays, num_classes):
 def test_learn_adds_to_the_gradient(build, arrays):
     pixels, labels = images(4), labels_of(4)
     Learning(build, arrays, pixels, labels, start=0.25).check(pixels, labels, start=0.25)
+
+
+def test_learn_weighs_each_image(build, arrays):
+    """As the same images one by one, each gradient by its share."""
+    pixels, labels, shares = images(18), labels_of(18), np.linspace(0, 2, 18)  # two groups, and one image without
+    learning = Learning(build, arrays, pixels, labels, shares=shares)
+    gradients = [
+        reference.lenet_loss_and_gradients(learning.parameters, standardised(pixels[n : n + 1]), labels[n : n + 1])[1]
+        for n in range(18)
+    ]
+    actual = FlatDict(learning.parameters.shapes, np.float64, learning.gradient.astype(np.float64))
+    for name in actual:
+        expected = sum(share * each[name] for share, each in zip(shares, gradients, strict=True))
+        tolerance = 2e-5 if arrays.dtype == np.float32 else 1e-12
+        np.testing.assert_allclose(actual[name], expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 def test_scratch_memory_serves_again(build, arrays):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lenet.errors import InputError, InputTypeError, LenetError
+from lenet.errors import InputError, InputTypeError, LenetError, WeightsError
 
 SIDE = 28
 _UINT8 = np.dtype(np.uint8)
@@ -106,6 +106,23 @@ def labels(y: ArrayLike, length: int, num_classes: int) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
+def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64] | None:
+    """Return sample weights as float64 of shape (length,) with a mean of 1; None, where all count alike, as it is.
+
+    Raises
+    ------
+    InputTypeError, InputError
+        If they are no numbers, of another shape, negative or not finite, or all zero.
+    """
+    if sample_weight is None:
+        return None
+    values = tensor(sample_weight, np.float64, (length,), "sample_weight")
+    if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
+        raise InputError("sample_weight must be finite, at least 0, and not all weights may be zero.")
+    scaled: NDArray[np.float64] = values / values.mean()
+    return scaled
+
+
 def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: str = "x") -> NDArray[Any]:
     """Return x as a C-contiguous array of `dtype`; None in `shape` admits any length.
 
@@ -132,3 +149,26 @@ def whole(value: object, name: str, least: int = 1) -> int:
     if value < least:
         raise InputError(f"{name} is {value}, and at least {least} is wanted.")
     return int(value)
+
+
+def number(value: object, name: str) -> float:
+    """Return value as a float, if it is a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InputTypeError(f"{name} is {value!r}, and a number is wanted.")
+    return float(value)
+
+
+def not_newer(version: str, what: str) -> None:
+    """Refuse the pickle of a later major version of lenet, whose attributes may mean something else.
+
+    Raises
+    ------
+    WeightsError
+    """
+    from lenet import __version__
+
+    if int(version.partition(".")[0]) > int(__version__.partition(".")[0]):
+        raise WeightsError(
+            f"This {what} was pickled by lenet {version}, and lenet {__version__} cannot read it: update lenet, or "
+            "save its model as a .safetensors file there."
+        )

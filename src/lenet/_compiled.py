@@ -85,6 +85,7 @@ class Learner:
         mean: float,
         std: float,
         *,
+        weights: Array | None = None,
         n_jobs: int | None = None,
         prepare: Callable[[Array, slice], Array] | None = None,
     ) -> tuple[NDArray[np.float64], Array, FlatDict]:
@@ -96,6 +97,8 @@ class Learner:
         y : ndarray of int64, shape (n,)
         mean, std : float
             Of the standardisation.
+        weights : ndarray of shape (n,), optional
+            What each image's loss and gradient count for; 1 by default.
         n_jobs : int, optional
         prepare : callable, optional
             Given a part of x and its place in the batch, returns the images to learn from.
@@ -105,9 +108,10 @@ class Learner:
         losses : ndarray of float64, shape (n,)
         logits : ndarray of shape (n, num_classes)
         gradients : FlatDict
-            Of the mean loss; the next call overwrites it.
+            Of the mean loss, weighted; the next call overwrites it.
         """
         n, dtype = len(x), self._parameters.flat.dtype
+        shares = np.full(n, 1 / n, dtype) if weights is None else (weights / n).astype(dtype)
         logits, totals, margins = np.empty((n, self._num_classes), dtype), np.empty(n, dtype), np.empty(n, dtype)
         size = TRAIN_CHUNK * -(-n // (TRAIN_CHUNK * TRAIN_CHUNKS))
         self._allocate(-(-n // size))
@@ -120,7 +124,7 @@ class Learner:
                 images = x[part] if prepare is None else prepare(x[part], part)
                 learn = self._kernels.learn_from_bytes if images.dtype == _UINT8 else self._kernels.learn_from_reals
                 learn(
-                    self._parameters.flat, _contiguous(images, dtype), mean, std, y[part], 1 / n,
+                    self._parameters.flat, _contiguous(images, dtype), mean, std, y[part], shares[part],
                     logits[part], totals[part], margins[part], gradient, work,
                 )  # fmt: skip
 

@@ -17,7 +17,9 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        package = {"sklearn": "scikit-learn", "PIL": "Pillow"}.get(module.partition(".")[0], module)
+        name = module.partition(".")[0]
+        package = {"sklearn": "scikit-learn", "PIL": "Pillow"}.get(name, name)
+        state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
         raise MissingExtraError(
-            f"This needs {package}, which is not installed: run python -m pip install 'lenet[{extra}]'."
+            f"This needs {package}, which is {state}: run python -m pip install 'lenet[{extra}]'."
         ) from error

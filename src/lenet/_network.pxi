@@ -230,8 +230,8 @@ cdef void collect(Workspace* w, real* gradient) noexcept nogil:
 
 
 cdef void learn(const real* parameters, const unsigned char* bytes, const real* reals, Py_ssize_t N, real mean,
-                real std, const long long* labels, real share, Py_ssize_t classes, real* logits, real* totals,
-                real* margins, real* gradient, real* work) noexcept nogil:
+                real std, const long long* labels, const real* shares, Py_ssize_t classes, real* logits,
+                real* totals, real* margins, real* gradient, real* work) noexcept nogil:
     cdef Workspace w = workspace(work, classes)
     cdef real* saved
     cdef Py_ssize_t start, n, count
@@ -249,7 +249,7 @@ cdef void learn(const real* parameters, const unsigned char* bytes, const real* 
                      w.s4 + n * C5_INPUTS)
         dense_layers(parameters, count, classes, w.s4, w.c5, w.f6, logits + start * classes)
         for n in range(count):
-            cross_entropy_gradient(classes, logits + (start + n) * classes, labels[start + n], share,
+            cross_entropy_gradient(classes, logits + (start + n) * classes, labels[start + n], shares[start + n],
                                    w.dlogits + n * classes, totals + start + n, margins + start + n)
         dense_gradient(count, F6_UNITS, classes, w.dlogits, w.f6, parameters + OUTPUT_WEIGHT,
                        gradient + OUTPUT_WEIGHT, gradient + output_bias, w.df6, w.products)
@@ -265,26 +265,26 @@ cdef void learn(const real* parameters, const unsigned char* bytes, const real* 
 
 
 def learn_from_bytes(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std,
-                     const long long[::1] labels, double share, real[:, ::1] logits, real[::1] totals,
-                     real[::1] margins, real[::1] gradient, real[::1] work):
-    """gradient += that of share times the summed cross-entropy of x[N, 28, 28], pixels from 0 to 255.
+                     const long long[::1] labels, const real[::1] shares, real[:, ::1] logits,
+                     real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work):
+    """gradient += that of the sum of shares[N] times the cross-entropies of x[N, 28, 28], pixels from 0 to 255.
 
     logits[N, classes] is filled; the loss of image n is log(totals[n]) - margins[n].
     """
     if x.shape[0]:
         with nogil:
-            learn(&parameters[0], &x[0, 0, 0], NULL, x.shape[0], mean, std, &labels[0], share, logits.shape[1],
-                  &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
+            learn(&parameters[0], &x[0, 0, 0], NULL, x.shape[0], mean, std, &labels[0], &shares[0],
+                  logits.shape[1], &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
 
 
 def learn_from_reals(const real[::1] parameters, const real[:, :, ::1] x, double mean, double std,
-                     const long long[::1] labels, double share, real[:, ::1] logits, real[::1] totals,
-                     real[::1] margins, real[::1] gradient, real[::1] work):
+                     const long long[::1] labels, const real[::1] shares, real[:, ::1] logits,
+                     real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work):
     """Do what learn_from_bytes does, for pixels in [0, 1]."""
     if x.shape[0]:
         with nogil:
-            learn(&parameters[0], NULL, &x[0, 0, 0], x.shape[0], mean, std, &labels[0], share, logits.shape[1],
-                  &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
+            learn(&parameters[0], NULL, &x[0, 0, 0], x.shape[0], mean, std, &labels[0], &shares[0],
+                  logits.shape[1], &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
 
 
 def sgd_step(real[::1] parameters, const real[::1] gradient, real[::1] velocity, double lr, double momentum,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lenet import _checks
+from lenet import __version__, _checks
 from lenet._compiled import Learner, Predictor
 from lenet._flat import FlatDict
 from lenet._kernels import kernels
@@ -108,9 +108,22 @@ class LeNet5:
     def __repr__(self) -> str:
         return f"LeNet5(dtype={self.dtype.name}, num_classes={self.num_classes})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        facts = {"mean": self.mean, "std": self.std, "metadata": dict(self.metadata)}
-        return _rebuild, (self.dtype.name, self.num_classes, self.parameters.flat.copy(), facts)
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "lenet": __version__,
+            "dtype": self.dtype.name,
+            "num_classes": self.num_classes,
+            "parameters": self.parameters.flat,
+            "mean": self.mean,
+            "std": self.std,
+            "metadata": dict(self.metadata),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        _checks.not_newer(state["lenet"], "LeNet5")
+        LeNet5.__init__(self, seed=0, dtype=state["dtype"], num_classes=state["num_classes"])
+        self.parameters.flat[...] = state["parameters"]
+        self.mean, self.std, self.metadata = state["mean"], state["std"], dict(state["metadata"])
 
     def _layers(self) -> Iterable[tuple[str, Layer]]:
         return ((name, layer) for name, layers in self.stages for layer in layers)
@@ -126,8 +139,8 @@ class LeNet5:
             uint8 from 0, background, to 255, ink; or floating in [0, 1]. Any strides and byte order. C-contiguous
             uint8 is read as it is; the rest is copied, some dozens of images at a time.
         n_jobs : int, optional
-            Threads to use, at most one for each 48 images: LENET_NUM_THREADS or all cores by default. It does not
-            change the result, nor does cutting a batch into parts.
+            Threads to use, at most one for each 48 images: by default LENET_NUM_THREADS, or OMP_NUM_THREADS, or all
+            cores. It does not change the result, nor does cutting a batch into parts.
         out : ndarray, optional
             A C-contiguous array to be filled and returned, of the shape and dtype of the result and apart from x.
 
@@ -245,7 +258,7 @@ class LeNet5:
     # ---- learning --------------------------------------------------------------------------------------
 
     def loss_and_gradients(
-        self, x: ArrayLike, y: ArrayLike, *, n_jobs: int | None = None
+        self, x: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None, n_jobs: int | None = None
     ) -> tuple[float, dict[str, Array]]:
         """Return the mean cross-entropy of a batch, and its gradient by every parameter.
 
@@ -255,6 +268,8 @@ class LeNet5:
             As for `logits`.
         y : array_like of int, shape (n,)
             Labels in 0 .. num_classes - 1.
+        sample_weight : array_like of shape (n,), optional
+            What each image counts for in the mean, at least 0; alike by default.
 
         Returns
         -------
@@ -266,7 +281,8 @@ class LeNet5:
         Raises
         ------
         InputError, InputTypeError
-            As `logits` does; if y does not fit x and the classes; if the batch is empty.
+            As `logits` does; if y does not fit x and the classes; if sample_weight does not fit x, or is negative
+            or all zero; if the batch is empty.
 
         Examples
         --------
@@ -280,8 +296,9 @@ class LeNet5:
             raise InputError("The batch is empty, and its mean loss is undefined: pass at least one image.")
         if not hasattr(self._own, "learner"):
             self._own.learner = Learner(self.parameters)
-        losses, _, gradients = self._own.learner(x, labels, self.mean, self.std, n_jobs=n_jobs)
-        return float(losses.mean()), FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
+        weights = _checks.weights(sample_weight, len(x))
+        losses, _, gradients = self._own.learner(x, labels, self.mean, self.std, weights=weights, n_jobs=n_jobs)
+        return float(np.average(losses, weights=weights)), FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
 
     # ---- weights ---------------------------------------------------------------------------------------
 
@@ -382,11 +399,3 @@ def _of_layer(values: Mapping[str, Array], name: str, layer: Layer) -> dict[str,
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(map(str, names))) or "none"
-
-
-def _rebuild(dtype: str, num_classes: int, flat: Array, facts: dict[str, Any]) -> LeNet5:
-    """Make the model again that __reduce__ took apart."""
-    model = LeNet5(seed=0, dtype=dtype, num_classes=num_classes)
-    model.parameters.flat[...] = flat
-    model.mean, model.std, model.metadata = facts["mean"], facts["std"], dict(facts["metadata"])
-    return model

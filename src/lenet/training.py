@@ -91,13 +91,15 @@ class State:
         }
 
 
-def evaluate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None = None) -> tuple[float, float]:
+def evaluate(
+    model: LeNet5, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None, n_jobs: int | None = None
+) -> tuple[float, float]:
     """Return the mean cross-entropy and the accuracy over images.
 
     Parameters
     ----------
     model : LeNet5
-    X, y, n_jobs
+    X, y, sample_weight, n_jobs
         As for `LeNet5.loss_and_gradients`.
 
     Returns
@@ -126,7 +128,9 @@ def evaluate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None = 
         raise InputError("There are no images to evaluate: pass at least one.")
     logits = model.logits(images, n_jobs=n_jobs)
     losses, _ = cross_entropy(logits, labels)
-    return float(losses.mean(dtype=np.float64)), float((logits.argmax(axis=1) == labels).mean())
+    weights = _checks.weights(sample_weight, len(images))
+    right = logits.argmax(axis=1) == labels
+    return float(np.average(losses.astype(np.float64), weights=weights)), float(np.average(right, weights=weights))
 
 
 def train(
@@ -136,10 +140,11 @@ def train(
     recipe: Recipe | str = "default",
     *,
     seed: int = 0,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     state: State | None = None,
     on_step: Callable[[State], bool] | None = None,
-    on_epoch: Callable[[State], None] | None = None,
+    on_epoch: Callable[[State], bool | None] | None = None,
 ) -> State:
     """Train a model in place; it ends with the weights of its best epoch.
 
@@ -155,15 +160,17 @@ def train(
     seed : int, default 0
         Of the order of the images, the distortions and the validation split, at least 0. The same seed gives
         the same bits, whatever the number of threads, on the same build of the kernels (see `show_config`).
+    sample_weight : array_like of shape (n,), optional
+        What each image counts for, at least 0, in the losses of training and validation; alike by default.
     n_jobs : int, optional
-        Threads: LENET_NUM_THREADS or all cores by default.
+        Threads: by default LENET_NUM_THREADS, or OMP_NUM_THREADS, or all cores.
     state : State, optional
         Go on from here, with the same arguments otherwise.
     on_step : callable, optional
         Called after each step; if it returns True, training stops there, and the state that is returned can
         be gone on from.
     on_epoch : callable, optional
-        Called after each epoch.
+        Called after each epoch; if it returns True, that was the last one.
 
     Returns
     -------
@@ -202,12 +209,12 @@ def train(
         state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
     if any(each.shape != flat.shape for each in (state.parameters, state.velocity, state.best_parameters)):
         raise InputError(f"The state is that of another network: {flat.shape} parameters are wanted.")
-    loop = _Loop(model, images, labels, parts, recipe, seed, n_jobs, state)
+    loop = _Loop(model, images, labels, sample_weight, parts, recipe, seed, n_jobs, state)
     while state.epoch <= recipe.epochs and not _out_of_patience(state, recipe):
         if not loop.run_epoch(on_step):
             return state
-        if on_epoch is not None:
-            on_epoch(state)
+        if on_epoch is not None and on_epoch(state):
+            break
     model.parameters.flat[...] = state.best_parameters
     return state
 
@@ -219,6 +226,15 @@ def recipe_named(recipe: Recipe | str) -> Recipe:
     if recipe not in RECIPES:
         raise InputError(f"There is no recipe {recipe!r}: choose from {', '.join(RECIPES)}.")
     return RECIPES[recipe]
+
+
+def _split_weights(sample_weight: ArrayLike | None, parts: Split) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """Return the weights of the images to learn from and of those to judge by, each with a mean of 1."""
+    whole = _checks.weights(sample_weight, len(parts.train) + len(parts.validation))
+    if whole is None:
+        return None, None
+    train, validation = whole[parts.train], whole[parts.validation]
+    return _checks.weights(train, len(train)), _checks.weights(validation, len(validation)) if len(validation) else None
 
 
 def _out_of_patience(state: State, recipe: Recipe) -> bool:
@@ -233,6 +249,7 @@ class _Loop:
         model: LeNet5,
         X: NDArray[Any],
         y: NDArray[np.int64],
+        sample_weight: ArrayLike | None,
         parts: Split,
         recipe: Recipe,
         seed: int,
@@ -241,6 +258,7 @@ class _Loop:
     ):
         self.model, self.X, self.y, self.train, self.recipe = model, X, y, parts.train, recipe
         self.X_val, self.y_val = X[parts.validation], y[parts.validation]
+        self.weights, self.weights_val = _split_weights(sample_weight, parts)
         self.seed, self.n_jobs, self.state = seed, n_jobs, state
         self.steps_per_epoch = math.ceil(len(self.train) / recipe.batch_size)
         total_steps = recipe.epochs * self.steps_per_epoch
@@ -261,7 +279,7 @@ class _Loop:
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + self.recipe.batch_size)
-            self._step(self.train[order[batch]], None if maps is None else maps[batch])
+            self._step(order[batch], None if maps is None else maps[batch])
             spent = time.perf_counter() - began
             state.seconds = seconds_before + spent
             state.images_per_second = (state.images - images_before) / max(1e-9, spent)
@@ -272,16 +290,18 @@ class _Loop:
 
     def _step(self, batch: NDArray[np.int64], maps: NDArray[np.float64] | None) -> None:
         state = self.state
-        X, y = self.X[batch], self.y[batch]
+        members = self.train[batch]
+        X, y, weights = self.X[members], self.y[members], None if self.weights is None else self.weights[batch]
         losses, logits, gradients = self.learner(
             X,
             y,
             self.model.mean,
             self.model.std,
+            weights=weights,
             n_jobs=self.n_jobs,
             prepare=None if maps is None else lambda images, part: distort(images, maps[part]),
         )
-        loss_sum = float(losses.sum())
+        loss_sum = float(losses.sum() if weights is None else losses @ weights)
         if not math.isfinite(loss_sum):
             raise self._diverged()
         self.sgd.lr = self._learning_rate(state.step)
@@ -304,7 +324,9 @@ class _Loop:
         state = self.state
         val_loss, val_accuracy = None, None
         if len(self.X_val):
-            val_loss, val_accuracy = evaluate(self.model, self.X_val, self.y_val, n_jobs=self.n_jobs)
+            val_loss, val_accuracy = evaluate(
+                self.model, self.X_val, self.y_val, sample_weight=self.weights_val, n_jobs=self.n_jobs
+            )
         if not (np.isfinite(state.parameters).all() and math.isfinite(val_loss or 0.0)):
             raise self._diverged()
         row = Epoch(

@@ -22,7 +22,7 @@ from lenet.model import LeNet5
 
 FORMAT = "lenet-1"
 PRETRAINED = ("mnist",)
-_LARGEST_FILE = 64 * 2**20
+LARGEST_FILE = 64 * 2**20
 _LARGEST_HEADER = 2**20
 
 
@@ -152,8 +152,8 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     from safetensors.numpy import load as deserialize
 
     size = Path(path).stat().st_size
-    if size > _LARGEST_FILE:
-        raise WeightsError(f"{path} has {size:,} bytes, more than the {_LARGEST_FILE:,} that weights may have.")
+    if size > LARGEST_FILE:
+        raise WeightsError(f"{path} has {size:,} bytes, more than the {LARGEST_FILE:,} that weights may have.")
     content = Path(path).read_bytes()
     try:
         facts = _metadata(content)
