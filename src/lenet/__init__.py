@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "LeNetClassifier": "lenet.estimator",
     "LeNet5": "lenet.model",
     "SGD": "lenet.optim",
     "load": "lenet.weights",
@@ -17,17 +18,20 @@ _HOMES = {
     "train": "lenet.training",
 }
 _MODULES = {
-    "data", "errors", "init", "layers", "losses", "optim", "plots", "reading", "recipes", "report", "runs", "training",
-    "weights",
+    "data", "errors", "estimator", "init", "interop", "layers", "losses", "optim", "plots", "reading", "recipes",
+    "report", "runs", "training", "weights",
 }  # fmt: skip
 
 __all__ = [
     "SGD",
     "LeNet5",
+    "LeNetClassifier",
     "__version__",
     "data",
     "errors",
+    "estimator",
     "init",
+    "interop",
     "layers",
     "load",
     "load_pretrained",
@@ -48,7 +52,9 @@ if TYPE_CHECKING:
     from lenet import (
         data,
         errors,
+        estimator,
         init,
+        interop,
         layers,
         losses,
         optim,
@@ -61,6 +67,7 @@ if TYPE_CHECKING:
         weights,
     )
     from lenet._kernels import show_config
+    from lenet.estimator import LeNetClassifier
     from lenet.model import LeNet5
     from lenet.optim import SGD
     from lenet.training import train

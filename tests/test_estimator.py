@@ -1,0 +1,565 @@
+"""LeNetClassifier beside scikit-learn: its own checks, its tools, and what a user would try."""
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+import threading
+import warnings
+from contextlib import redirect_stdout
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import InputError, InputTypeError, WeightsError
+
+sklearn = pytest.importorskip("sklearn")
+
+from sklearn import config_context, datasets  # noqa: E402
+from sklearn.base import clone  # noqa: E402
+from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
+from sklearn.ensemble import VotingClassifier  # noqa: E402
+from sklearn.exceptions import DataConversionWarning, NotFittedError  # noqa: E402
+from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler  # noqa: E402
+from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
+
+from lenet import LeNetClassifier  # noqa: E402
+
+SMALL = datasets.load_digits()  # 1,797 of 8x8, 0 to 16
+X, Y = SMALL.data[:600], SMALL.target[:600]
+X_TEST, Y_TEST = SMALL.data[600:], SMALL.target[600:]
+
+
+def quick(**parameters):
+    """A classifier that trains in a moment, and badly."""
+    return LeNetClassifier(**{"max_iter": 2, "random_state": 0, **parameters})
+
+
+def learner(**parameters):
+    """A classifier that trains as long as it takes."""
+    return quick(max_iter="auto", **parameters)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return LeNetClassifier(random_state=0, early_stopping=True).fit(X, Y)
+
+
+# ---- scikit-learn's own checks -------------------------------------------------------------------------
+
+EXPECTED = {
+    # As for SGDClassifier: a weight of 2 is a gradient twice as large, a repeated image another step.
+    "check_sample_weight_equivalence_on_dense_data": "SGD: a weight is not a repetition",
+}
+
+
+@parametrize_with_checks([LeNetClassifier(max_iter=100)], expected_failed_checks=lambda estimator: EXPECTED)
+def test_of_scikit_learn(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some checks pass what they warn of
+        check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([LeNetClassifier()], expected_failed_checks=lambda estimator: EXPECTED)
+def test_of_scikit_learn_with_the_defaults(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(estimator)
+
+
+# ---- learning and reading ------------------------------------------------------------------------------
+
+
+def test_it_learns_digits_with_its_defaults(fitted):
+    assert LeNetClassifier(random_state=0).fit(X, Y).score(X_TEST, Y_TEST) > 0.9
+    assert fitted.score(X_TEST, Y_TEST) > 0.85
+
+
+def test_it_learns_from_a_hundred_images():
+    """Where a fixed number of epochs would end before the sigmoids begin to learn."""
+    assert LeNetClassifier(random_state=0).fit(X[:100], Y[:100]).score(X_TEST, Y_TEST) > 0.75
+
+
+def test_labels_of_any_type_come_back_in_order():
+    names = np.array(["zero", "one", "two", "three", "four"])
+    few = Y < 5
+    classifier = learner().fit(X[few], names[Y[few]])
+    assert classifier.classes_.tolist() == sorted(names)
+    predicted = classifier.predict(X[few])
+    assert (predicted == names[Y[few]]).mean() > 0.9
+    assert predicted.dtype == classifier.classes_.dtype
+    np.testing.assert_array_equal(predicted, classifier.classes_[classifier.predict_proba(X[few]).argmax(axis=1)])
+
+
+@pytest.mark.parametrize("labels", [[False, True], [3.0, 7.0], [-1, 5], ["no", "yes"]])
+def test_two_classes(labels):
+    labels = np.array(labels)
+    few = Y < 2
+    classifier = learner().fit(X[few], labels[Y[few]])
+    assert classifier.predict_proba(X[few]).shape == (few.sum(), 2)
+    assert classifier.score(X[few], labels[Y[few]]) > 0.95
+
+
+def test_twenty_six_classes():
+    assert quick().fit(X, np.arange(600) % 26).predict_proba(X[:5]).shape == (5, 26)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28)])
+def test_images_may_come_as_images(shape):
+    images = np.random.default_rng(0).integers(0, 256, (30, 784), dtype=np.uint8)
+    y = np.arange(30) % 3
+    flat, square = quick().fit(images, y), quick().fit(images.reshape(30, *shape), y)
+    assert square.n_features_in_ == 784
+    np.testing.assert_array_equal(square.predict_proba(images.reshape(30, *shape)), flat.predict_proba(images))
+    np.testing.assert_array_equal(square.predict_proba(images), flat.predict_proba(images.reshape(30, *shape)))
+    np.testing.assert_array_equal(flat.predict(images.tolist()), flat.predict(images.astype(np.int32)))
+
+
+def test_the_scale_of_the_pixels_is_that_of_the_fit():
+    """Three times brighter images, of the same training, are the same images."""
+    bright = 3 * X
+    np.testing.assert_allclose(
+        quick().fit(bright, Y).predict_proba(3 * X_TEST), quick().fit(X, Y).predict_proba(X_TEST)
+    )
+    bytes_ = np.random.default_rng(0).integers(0, 256, (30, 784), dtype=np.uint8)
+    classifier = quick().fit(bytes_, np.arange(30) % 3)
+    for dtype in (np.int64, np.float64, np.float32, ">f8"):
+        np.testing.assert_allclose(
+            classifier.predict_proba(bytes_.astype(dtype)), classifier.predict_proba(bytes_), rtol=1e-5
+        )
+
+
+def test_log_probabilities_are_those_of_the_probabilities(fitted):
+    np.testing.assert_allclose(fitted.predict_log_proba(X_TEST), np.log(fitted.predict_proba(X_TEST)), atol=1e-4)
+    np.testing.assert_allclose(np.exp(fitted.predict_log_proba(X_TEST)).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_many_rows_are_read_as_few(fitted):
+    many = np.tile(X, (8, 1))  # more than are framed at once
+    np.testing.assert_array_equal(fitted.predict_proba(many), np.tile(fitted.predict_proba(X), (8, 1)))
+
+
+def test_threads_and_repetitions_give_the_same_bits():
+    one, two = quick(n_jobs=1).fit(X, Y), quick(n_jobs=2).fit(X, Y)
+    np.testing.assert_array_equal(one.model_.parameters.flat, two.model_.parameters.flat)
+    other = quick(random_state=1).fit(X, Y)
+    assert (one.model_.parameters.flat != other.model_.parameters.flat).any()
+    a, b = (quick(random_state=np.random.RandomState(5)).fit(X, Y) for _ in range(2))
+    np.testing.assert_array_equal(a.model_.parameters.flat, b.model_.parameters.flat)
+
+
+def test_one_thread_unless_told_otherwise(monkeypatch):
+    used = []
+    monkeypatch.setattr("lenet.estimator.train", lambda *a, n_jobs, **k: used.append(n_jobs) or lenet.train(*a, **k))
+    joblib = pytest.importorskip("joblib")
+    quick().fit(X, Y)
+    quick(n_jobs=2).fit(X, Y)
+    with joblib.parallel_config(n_jobs=2):
+        quick().fit(X, Y)
+    assert used == [1, 2, 2]
+
+
+# ---- weights -------------------------------------------------------------------------------------------
+
+
+def test_images_without_weight_are_left_out():
+    weights = (np.arange(600) % 3 > 0).astype(float)
+    part = weights > 0
+    np.testing.assert_array_equal(
+        quick().fit(X, Y, sample_weight=weights).model_.parameters.flat,
+        quick().fit(X[part], Y[part], sample_weight=np.full(part.sum(), 7)).model_.parameters.flat,
+    )
+
+
+def test_heavy_images_are_learnt_first():
+    """Two images alike, with two labels: the heavier one says which."""
+    pair = np.tile(np.eye(8).reshape(1, 64), (40, 1)), np.arange(40) % 2
+    for heavy in (0, 1):
+        weights = np.where(pair[1] == heavy, 3.0, 1.0)
+        classifier = LeNetClassifier(random_state=0, max_iter=60).fit(*pair, sample_weight=weights)
+        np.testing.assert_allclose(classifier.predict_proba(pair[0][:1])[0, heavy], 0.75, atol=0.05)
+
+
+# ---- parts, and going on -------------------------------------------------------------------------------
+
+
+def test_partial_fit_learns_in_parts():
+    classifier = LeNetClassifier(random_state=0, learning_rate_init=0.05)
+    for epoch in range(60):
+        for start in range(0, 600, 200):
+            part = slice(start, start + 200)
+            classifier.partial_fit(X[part], Y[part], classes=range(10) if epoch == start == 0 else None)
+    assert classifier.n_iter_ == len(classifier.loss_curve_) == 180
+    assert classifier.score(X_TEST, Y_TEST) > 0.85
+    assert classifier.loss_curve_[-1] < classifier.loss_curve_[0] / 5
+
+
+def test_partial_fit_keeps_its_speed():
+    """Two calls with momentum are not two calls without."""
+    slow, fast = (quick(momentum=momentum, batch_size=600) for momentum in (0.0, 0.9))
+    for classifier in (slow, fast):
+        for _ in range(2):
+            classifier.partial_fit(X, Y, classes=np.unique(Y))
+    # v2 = 0.9 v1 + g2, so the second step differs by 0.9 times the first, and the first not at all
+    first = quick(momentum=0.0, batch_size=600).partial_fit(X, Y, classes=np.unique(Y)).model_.parameters.flat
+    start = as_begun().parameters.flat
+    np.testing.assert_allclose(
+        fast.model_.parameters.flat - slow.model_.parameters.flat, 0.9 * (first - start), atol=1e-6
+    )
+
+
+def as_begun():
+    """The model of quick() before its first step."""
+    seed = int(np.random.RandomState(0).randint(2**31 - 1))
+    return lenet.LeNet5(seed, num_classes=10)
+
+
+def test_partial_fit_asks_for_classes_once():
+    with pytest.raises(InputError, match="classes are wanted at the first call"):
+        quick().partial_fit(X, Y)
+    classifier = quick().partial_fit(X[:50], Y[:50], classes=np.arange(12))
+    assert classifier.predict_proba(X[:1]).shape == (1, 12)
+    with pytest.raises(InputError, match="leave them out, or fit anew"):
+        classifier.partial_fit(X, Y, classes=np.arange(10))
+    with pytest.raises(InputError, match=r"y holds \[77\], which are not among the classes"):
+        classifier.partial_fit(X[:2], [3, 77])
+
+
+def test_warm_start_goes_on():
+    classifier = quick(max_iter=150, warm_start=True).fit(X, Y)
+    before = classifier.loss_curve_
+    classifier.fit(X, Y)
+    assert classifier.loss_curve_[0] < before[0] / 2
+    cold = quick(max_iter=150).fit(X, Y)
+    assert cold.loss_curve_ == before
+    assert cold.fit(X, Y).loss_curve_ == before
+
+
+def test_a_pretrained_one_reads_and_learns_on():
+    digits = lenet.data.load_digits()
+    classifier = LeNetClassifier.from_pretrained("mnist", max_iter=3, learning_rate_init=0.02, warm_start=True)
+    before = classifier.score(digits.X_test, digits.y_test)
+    model = lenet.load_pretrained("mnist")
+    assert before == (model.predict(digits.X_test) == digits.y_test).mean() > 0.9
+    np.testing.assert_array_equal(classifier.predict_proba(digits.X_test), model.predict_proba(digits.X_test))
+    mean = classifier.model_.mean
+    assert classifier.fit(digits.X_train, digits.y_train).score(digits.X_test, digits.y_test) > before + 0.03
+    assert classifier.model_.mean == mean
+    with pytest.raises(InputError, match="fit anew"):
+        classifier.fit(digits.X_train, np.char.add("digit ", digits.y_train.astype(str)))
+
+
+def test_a_pretrained_one_from_a_file(tmp_path):
+    model = lenet.LeNet5(seed=0, num_classes=5)
+    model.save(tmp_path / "own.safetensors")
+    classifier = LeNetClassifier.from_pretrained(tmp_path / "own.safetensors")
+    assert classifier.classes_.tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(FileNotFoundError):
+        LeNetClassifier.from_pretrained("none.safetensors")
+
+
+def test_early_stopping_keeps_the_best_and_stops(fitted):
+    assert len(fitted.validation_scores_) == len(fitted.loss_curve_) == fitted.n_iter_
+    assert fitted.best_validation_score_ in fitted.validation_scores_
+    assert fitted.best_validation_score_ > 0.85
+    patient = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=3).fit(X, Y)
+    assert patient.n_iter_ < fitted.n_iter_
+    # no epoch within the last three, after the plateau, was better than the best before by more than tol
+    assert max(patient.validation_scores_[-3:]) <= max(patient.validation_scores_[:-3]) + patient.tol
+    without = quick().fit(X, Y)
+    assert without.validation_scores_ is None
+    assert without.best_validation_score_ is None
+
+
+def test_the_plateau_does_not_count_as_standing_still():
+    """For its first hundreds of steps the network of sigmoids is at chance, far longer than it has patience."""
+    classifier = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=2).fit(X, Y)
+    assert np.allclose(classifier.validation_scores_[:4], classifier.validation_scores_[0], atol=0.05)
+    assert classifier.best_validation_score_ > 0.5
+
+
+def test_ctrl_c_keeps_what_was_learnt():
+    class Impatient:
+        """A callback of scikit-learn's, in whose second epoch the user presses Ctrl-C."""
+
+        def setup(self, estimator, context): ...
+        def teardown(self, estimator, context): ...
+        def on_fit_task_begin(self, estimator, context): ...
+
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "epoch" and estimator.n_iter_ == 2:
+                raise KeyboardInterrupt
+
+    classifier = quick(max_iter=5).set_callbacks(Impatient())
+    with pytest.warns(UserWarning, match="interrupted"):
+        classifier.fit(X, Y)
+    assert classifier.n_iter_ == 2
+    assert classifier.predict(X).shape == Y.shape
+
+
+# ---- beside scikit-learn's tools -----------------------------------------------------------------------
+
+
+def test_in_a_pipeline_a_search_and_a_cross_validation():
+    pipeline = make_pipeline(MinMaxScaler(), quick(max_iter=150))
+    assert cross_val_score(pipeline, X, Y, cv=2).shape == (2,)
+    search = GridSearchCV(pipeline, {"lenetclassifier__momentum": [0.0, 0.9]}, cv=2).fit(X, Y)
+    assert search.best_params_ == {"lenetclassifier__momentum": 0.9}
+    assert search.best_estimator_.predict(X).shape == Y.shape
+
+
+def threads_of_ours(estimator, X, y):
+    """A score: how many threads the classifier has made in this process."""
+    estimator.predict(np.tile(X, (5, 1)))
+    return float(sum(thread.name.startswith("lenet") for thread in threading.enumerate()))
+
+
+def test_a_search_in_two_processes_uses_two_threads():
+    """One in each; where more are asked for, the score sees them."""
+    for n_jobs, more in ((None, False), (3, True)):
+        search = GridSearchCV(
+            quick(n_jobs=n_jobs), {"momentum": [0.5, 0.9]}, cv=2, n_jobs=2, scoring=threads_of_ours, refit=False
+        )
+        threads = search.fit(X, Y).cv_results_["mean_test_score"]
+        assert (threads > 0).tolist() == [more, more]
+
+
+def test_calibrated_and_voting(fitted):
+    calibrated = CalibratedClassifierCV(learner(), cv=2).fit(X, Y)
+    np.testing.assert_allclose(calibrated.predict_proba(X_TEST).sum(axis=1), 1)
+    scaled = make_pipeline(FunctionTransformer(lambda X: X / 16), LogisticRegression())
+    voting = VotingClassifier([("lenet", learner()), ("line", scaled)], voting="soft").fit(X, Y)
+    assert voting.score(X_TEST, Y_TEST) > 0.85
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_data_frames(library):
+    frames = pytest.importorskip(library)
+    names = [f"pixel{n}" for n in range(64)]
+    frame = frames.DataFrame(dict(zip(names, X.T, strict=True)))
+    labels = frames.Series([f"d{label}" for label in Y])
+    classifier = quick().fit(frame, labels)
+    assert classifier.feature_names_in_.tolist() == names
+    np.testing.assert_array_equal(
+        classifier.predict_proba(frame), quick().fit(X, np.array([f"d{label}" for label in Y])).predict_proba(X)
+    )
+    with pytest.raises(ValueError, match="feature names"):
+        classifier.predict(frames.DataFrame(dict(zip(names[::-1], X.T, strict=True))))
+
+
+def test_metadata_are_routed():
+    weights = (np.arange(600) % 2).astype(float)
+    with config_context(enable_metadata_routing=True):
+        classifier = quick().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        pipeline = make_pipeline(MinMaxScaler(), classifier).fit(X, Y, sample_weight=weights)
+        scores = cross_validate(classifier, X, Y, cv=2, params={"sample_weight": weights})["test_score"]
+    assert scores.shape == (2,)
+    scaled = MinMaxScaler().fit_transform(X)
+    np.testing.assert_array_equal(
+        pipeline[-1].model_.parameters.flat, quick().fit(scaled, Y, sample_weight=weights).model_.parameters.flat
+    )
+
+
+def test_callbacks_of_scikit_learn():
+    callback = pytest.importorskip("sklearn.callback")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    classifier = quick(max_iter=4).set_callbacks(monitor).fit(X, Y)
+    log = monitor.get_logs()
+    rows = [row for each in (log if isinstance(log, list) else [log]) for row in each.data]
+    epochs = [row["accuracy"] for row in rows if row["task_name"] == "epoch"]
+    assert len(epochs) == 4
+    assert epochs[-1] == classifier.score(X, Y)
+
+
+def test_a_callback_may_end_the_fit():
+    pytest.importorskip("sklearn.callback")
+
+    class Enough:
+        def setup(self, estimator, context): ...
+        def teardown(self, estimator, context): ...
+        def on_fit_task_begin(self, estimator, context): ...
+
+        def on_fit_task_end(self, estimator, context):
+            return estimator.n_iter_ == 3
+
+    assert quick(max_iter=9).set_callbacks(Enough()).fit(X, Y).n_iter_ == 3
+
+
+def test_verbose_tells_of_each_epoch():
+    out = io.StringIO()
+    with redirect_stdout(out):
+        classifier = quick(verbose=True, early_stopping=True).fit(X, Y)
+    assert out.getvalue().splitlines() == [
+        f"Iteration {n + 1}, loss = {classifier.loss_curve_[n]:.8f}, "
+        f"validation score = {classifier.validation_scores_[n]:.6f}"
+        for n in range(2)
+    ]
+
+
+# ---- copies --------------------------------------------------------------------------------------------
+
+
+def again_by_joblib(value, folder):
+    joblib = pytest.importorskip("joblib")
+    joblib.dump(value, folder / "value.joblib")
+    return joblib.load(folder / "value.joblib")
+
+
+def again_by_cloudpickle(value, folder):
+    cloudpickle = pytest.importorskip("cloudpickle")
+    return pickle.loads(cloudpickle.dumps(value))  # noqa: S301
+
+
+def again_by_skops(value, folder):
+    skops = pytest.importorskip("skops.io")
+    return skops.loads(skops.dumps(value), trusted=lenet.interop.SKOPS_TRUSTED)
+
+
+AGAIN = {
+    "pickle": lambda value, folder: pickle.loads(pickle.dumps(value)),  # noqa: S301
+    "copy": lambda value, folder: copy.copy(value),
+    "deepcopy": lambda value, folder: copy.deepcopy(value),
+    "joblib": again_by_joblib,
+    "cloudpickle": again_by_cloudpickle,
+    "skops": again_by_skops,
+}
+
+
+@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
+def test_a_classifier_and_a_model_survive_to_the_bit(fitted, again, tmp_path):
+    classifier, model = again(fitted, tmp_path), again(fitted.model_, tmp_path)
+    np.testing.assert_array_equal(classifier.predict_proba(X_TEST), fitted.predict_proba(X_TEST))
+    assert classifier.get_params() == fitted.get_params()
+    assert classifier.validation_scores_ == fitted.validation_scores_
+    np.testing.assert_array_equal(model.parameters.flat, fitted.model_.parameters.flat)
+    assert (model.mean, model.std, model.metadata) == (fitted.model_.mean, fitted.model_.std, fitted.model_.metadata)
+    a, b = copy.deepcopy(fitted), classifier
+    for each in (a, b):
+        each.partial_fit(X, Y)
+    np.testing.assert_array_equal(a.model_.parameters.flat, b.model_.parameters.flat)
+
+
+def test_skops_trusts_no_more_than_it_must(fitted):
+    skops = pytest.importorskip("skops.io")
+    assert skops.get_untrusted_types(data=skops.dumps(fitted)) == sorted(lenet.interop.SKOPS_TRUSTED)
+
+
+@pytest.mark.parametrize("what", ["LeNetClassifier", "LeNet5"])
+def test_the_pickle_of_a_later_major_version_is_refused(fitted, what, monkeypatch):
+    value = fitted if what == "LeNetClassifier" else fitted.model_
+    home = "lenet.estimator" if what == "LeNetClassifier" else "lenet.model"
+    for version, fits in (("1.0.0", False), ("0.9.0", True), (lenet.__version__, True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"{home}.__version__", version)
+            pickled = pickle.dumps(value)
+        if fits:
+            pickle.loads(pickled)  # noqa: S301
+        else:
+            with pytest.raises(
+                WeightsError, match=f"This {what} was pickled by lenet 1.0.0, and lenet {lenet.__version__}"
+            ):
+                pickle.loads(pickled)  # noqa: S301
+
+
+# ---- wrong input ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "says"),
+    [
+        ({"max_iter": 0}, InputError, "max_iter is 0, and at least 1"),
+        ({"max_iter": 1.5}, InputTypeError, "max_iter is 1.5"),
+        ({"max_iter": "many"}, InputTypeError, "max_iter is 'many'"),
+        ({"batch_size": 0}, InputError, "batch_size is 0"),
+        ({"batch_size": "all"}, InputTypeError, "batch_size is 'all'"),
+        ({"n_iter_no_change": 0}, InputError, "n_iter_no_change is 0"),
+        ({"n_iter_no_change": "auto"}, InputTypeError, "n_iter_no_change is 'auto'"),
+        ({"learning_rate_init": 0}, InputError, "learning_rate_init is 0; wanted: above 0"),
+        ({"learning_rate_init": "fast"}, InputTypeError, "learning_rate_init is 'fast', and a number"),
+        ({"learning_rate_init": np.nan}, InputError, "learning_rate_init is nan"),
+        ({"momentum": 1.0}, InputError, "momentum is 1.0; wanted: from 0 to below 1"),
+        ({"alpha": -1}, InputError, "alpha is -1; wanted: at least 0"),
+        ({"tol": -1e-9}, InputError, "tol is -1e-09"),
+        ({"validation_fraction": 1}, InputError, "validation_fraction is 1; wanted: above 0 and below 1"),
+        ({"validation_fraction": 0.0}, InputError, "validation_fraction is 0.0"),
+        ({"learning_rate": "adaptive"}, InputError, "learning_rate is 'adaptive'; wanted: one of constant, one_cycle"),
+        ({"image_shape": (28, 28)}, InputError, "images of 64 pixels, and image_shape is (28, 28)"),
+        ({"n_jobs": 0}, ValueError, "n_jobs == 0"),
+    ],
+)
+def test_parameters_out_of_range(parameters, error, says):
+    classifier = quick(**parameters)
+    with pytest.raises(error) as caught:
+        classifier.fit(X, Y)
+    assert says in str(caught.value)
+    assert not hasattr(classifier, "model_")
+
+
+def test_numbers_of_numpy_are_numbers():
+    quick(max_iter=np.int64(1), batch_size=np.int32(60), learning_rate_init=np.float32(0.1), tol=np.float64(0)).fit(
+        X, Y
+    )
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "says"),
+    [
+        (X, np.zeros(600), "y holds one class, 0.0, and a classifier wants at least two"),
+        (X, Y[:-1], "inconsistent numbers of samples"),
+        (X, Y + 0.5, "Unknown label type"),
+        (np.where(X == 16, np.nan, X), Y, "NaN"),
+        (X[0], Y[:1], "Reshape your data"),
+        (np.zeros((4, 3, 28, 28)), [0, 1, 0, 1], "images have one channel: pass shape (4, 1, height, width)"),
+        (np.zeros((4, 32, 32)), [0, 1, 0, 1], "images of 32 x 32, and at most 28 x 28"),
+        (np.zeros((0, 28, 28)), [], "minimum of 1"),
+    ],
+)
+def test_data_that_are_refused(X, y, says):
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        quick().fit(X, y)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("weights", [np.zeros(600), -np.ones(600), np.full(600, np.nan), np.ones(5), np.ones((600, 1))])
+def test_weights_that_are_refused(weights):
+    with pytest.raises(InputError, match="sample_weight"):
+        quick().fit(X, Y, sample_weight=weights)
+
+
+def test_a_column_of_labels_is_taken_with_a_warning():
+    with pytest.warns(DataConversionWarning):
+        quick().fit(X, Y[:, np.newaxis])
+
+
+def test_other_images_than_fitted_are_refused(fitted):
+    with pytest.raises(InputError, match="images of 16 x 4 pixels, and the classifier was fitted on 8 x 8"):
+        fitted.predict(X.reshape(-1, 16, 4))
+    with pytest.raises(ValueError, match="65 features"):
+        fitted.predict(np.zeros((1, 65)))
+    assert fitted.predict(X.reshape(-1, 8, 8)).shape == Y.shape
+    with pytest.raises(NotFittedError):
+        clone(fitted).predict(X)
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        ("sklearn", "scikit-learn, which is not installed: "),
+        ("sklearn.callback", "scikit-learn, which is too old or incomplete (it lacks sklearn.callback): "),
+    ],
+)
+def test_without_scikit_learn_the_error_names_the_extra(module, says):
+    program = (
+        f"import sys; sys.modules['{module}'] = None\n"
+        "import lenet\n"
+        "try: lenet.LeNetClassifier\n"
+        "except lenet.errors.MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == f"This needs {says}run python -m pip install 'lenet[train]'.\n"
