@@ -798,6 +798,74 @@ def test_the_figure_is_of_the_model_that_is_named(capsys, tmp_path):
     assert (tmp_path / "stock.png").read_bytes() == plots.architecture(10)
 
 
+# ---- export --------------------------------------------------------------------------------------------
+
+
+def test_export_to_c_writes_a_source_and_its_header(capsys, tmp_path):
+    from lenet.interop import to_c
+
+    for arguments in ([tmp_path / "digits.c"], [tmp_path / "digits.txt", "--to", "c"]):
+        assert cli.main(["export", "mnist", *map(str, arguments)]) == 0
+        source, header = to_c(lenet.load_pretrained("mnist"), "digits")
+        assert arguments[0].read_text() == source
+        assert (tmp_path / "digits.h").read_text() == header
+        said = capsys.readouterr().out.splitlines()
+        assert said == [f"{tmp_path / 'digits.h'} ({len(header):,} bytes)", f"{arguments[0]} ({len(source):,} bytes)"]
+
+
+def test_export_to_onnx(tmp_path):
+    pytest.importorskip("onnx")
+    from lenet.interop import from_onnx, to_onnx
+
+    lenet.LeNet5(seed=0, num_classes=3).save(tmp_path / "own.safetensors")
+    model = lenet.load(tmp_path / "own.safetensors")
+    for pixels, arguments in (("float32", []), ("uint8", ["--pixels", "uint8"])):
+        path = tmp_path / "own.onnx"
+        assert cli.main(["export", str(tmp_path / "own.safetensors"), str(path), *arguments]) == 0
+        assert path.read_bytes() == to_onnx(model, pixels=pixels).SerializeToString(deterministic=True)
+        np.testing.assert_array_equal(from_onnx(path).parameters.flat, model.parameters.flat)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["mnist", "out.bin"], "out.bin: end FILE in .onnx or .c, or give --to"),
+        (["mnist", "out.h", "--to", "c"], "give the name of the source, such as out.c; its header comes along"),
+        (["mnist", "1st.c"], "'1st' cannot begin a name in C"),
+        (["mnist", "out.c", "--pixels", "float32"], "the C functions take bytes"),
+        (["mnist", "out.onnx", "--to", "tflite"], "invalid choice: 'tflite'"),
+        (["mnist", "out.onnx", "--pixels", "int8"], "invalid choice: 'int8'"),
+    ],
+)
+def test_wrong_arguments_of_export(capsys, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["export", *arguments])
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_that_fails_is_one_line_and_writes_nothing(capsys, tmp_path):
+    (tmp_path / "bad.safetensors").write_bytes(b"no weights")
+    assert "damaged" in fails(capsys, "export", tmp_path / "bad.safetensors", tmp_path / "out.c")
+    assert "none.safetensors: No such file" in fails(
+        capsys, "export", tmp_path / "none.safetensors", tmp_path / "out.c"
+    )
+    assert "could not be written" in fails(capsys, "export", "mnist", tmp_path / "none" / "out.c")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.safetensors"]
+
+
+def test_export_to_onnx_without_onnx_names_the_extra(tmp_path):
+    program = "import sys; sys.modules['onnx'] = None; from lenet.cli import main; sys.exit(main(sys.argv[1:]))"
+    whole = [sys.executable, "-c", program, "export", "mnist", str(tmp_path / "out.onnx")]
+    done = subprocess.run(whole, capture_output=True, text=True, check=False, env=environment())
+    assert done.returncode == 1
+    assert done.stderr.startswith("lenet: error: This needs onnx")
+    assert "pip install 'lenet[onnx]'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---- memory --------------------------------------------------------------------------------------------
 
 MEMORY = r"""

@@ -23,8 +23,9 @@ MODULES = [
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_the_docstrings(name):
     pytest.importorskip("sklearn")
-    if name.startswith("lenet.reading"):
-        pytest.importorskip("PIL")
+    for room, package in (("lenet.reading", "PIL"), ("lenet.interop.onnx", "onnx")):
+        if name.startswith(room):
+            pytest.importorskip(package)
     outcome = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert outcome.failed == 0
 

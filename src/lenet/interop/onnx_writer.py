@@ -1,0 +1,92 @@
+"""LeNet-5 as an ONNX model."""
+
+from typing import Any
+
+from lenet import __version__
+from lenet._checks import SIDE
+from lenet._extras import require
+from lenet.errors import InputError
+from lenet.interop.operators import Operators
+from lenet.model import LeNet5
+
+OPSET, IR = 13, 8
+PIXELS = ("float32", "uint8")
+
+
+def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
+    """Return a model as an ONNX graph, from images to labels and probabilities.
+
+    Parameters
+    ----------
+    model : LeNet5
+        Of float64 parameters, the nearest float32 are written.
+    pixels : {"float32", "uint8"}, default "float32"
+        Of the input "images", of shape (n, 1, 28, 28) with any n: floats in [0, 1], or bytes from 0 to 255; ink high.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Of opset 13 and IR version 8. Its outputs are "label", int64 of shape (n,), and "probabilities", float32 of
+        shape (n, num_classes). The metadata hold what the model's file holds. The same model gives the same bytes by
+        `SerializeToString(deterministic=True)`.
+
+    Raises
+    ------
+    InputError
+        If pixels is neither.
+    MissingExtraError
+        When onnx is not installed.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> graph = to_onnx(lenet.load_pretrained("mnist")).graph
+    >>> [value.name for value in [*graph.input, *graph.output]]
+    ['images', 'label', 'probabilities']
+    """
+    if pixels not in PIXELS:
+        raise InputError(f"pixels is {pixels!r}; wanted: {' or '.join(PIXELS)}.")
+    helper, numpy_helper = require("onnx.helper", "onnx"), require("onnx.numpy_helper", "onnx")
+    types = require("onnx", "onnx").TensorProto
+    operators, images = Operators(), "images"
+    if pixels == "uint8":
+        images = operators.add("Cast", [images], "bytes", to=types.FLOAT)
+        images = operators.add("Mul", [images, operators.scalar("one_byte", 1 / 255)], "pixels")
+    logits = operators.network(model, images)
+    operators.add("ArgMax", [logits], "label", axis=1, keepdims=0)
+    operators.add("Softmax", [logits], "probabilities", axis=1)
+    element = types.UINT8 if pixels == "uint8" else types.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node(kind, inputs, [output], name=output, **attributes)
+            for kind, inputs, output, attributes in operators.nodes
+        ],
+        "LeNet-5",
+        [helper.make_tensor_value_info("images", element, ["n", 1, SIDE, SIDE])],
+        [
+            helper.make_tensor_value_info("label", types.INT64, ["n"]),
+            helper.make_tensor_value_info("probabilities", types.FLOAT, ["n", model.num_classes]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in operators.constants.items()],
+    )
+    written = helper.make_model(
+        graph,
+        producer_name="lenet",
+        producer_version=__version__,
+        ir_version=IR,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+    )
+    helper.set_model_props(written, dict(sorted(_facts(model, pixels).items())))
+    return written
+
+
+def _facts(model: LeNet5, pixels: str) -> dict[str, str]:
+    span = "from 0, background, to 255, ink" if pixels == "uint8" else "from 0, background, to 1, ink"
+    return {
+        **model.metadata,
+        "architecture": "LeNet-5 with sigmoids and average pooling",
+        "input": f"{SIDE}x{SIDE} pixels, {pixels} {span}",
+        "num_classes": str(model.num_classes),
+        "mean": repr(float(model.mean)),
+        "std": repr(float(model.std)),
+    }

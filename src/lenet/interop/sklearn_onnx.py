@@ -1,0 +1,87 @@
+"""LeNetClassifier for skl2onnx, so that a pipeline with one becomes an ONNX model."""
+
+from typing import Any
+
+import numpy as np
+
+from lenet._extras import require
+from lenet.interop.operators import Operators
+
+
+def register_skl2onnx() -> None:
+    """Teach skl2onnx to convert a LeNetClassifier, alone or in a pipeline.
+
+    Call it once; then `skl2onnx.to_onnx(pipeline, X[:1])` works as for scikit-learn's own classifiers, with
+    the options `zipmap` and `nocl`.
+
+    Raises
+    ------
+    MissingExtraError
+        When skl2onnx is not installed.
+    """
+    skl2onnx = require("skl2onnx", "skl2onnx")
+    shapes = require("skl2onnx.common.shape_calculator", "skl2onnx")
+    from lenet.estimator import LeNetClassifier
+
+    skl2onnx.update_registered_converter(
+        LeNetClassifier,
+        "LenetLeNetClassifier",
+        shapes.calculate_linear_classifier_output_shapes,
+        _convert,
+        options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
+        overwrite=True,
+    )
+
+
+def operators_of(classifier: Any, X: str) -> tuple[Operators, str]:
+    """Return the operators from a table of float32, (n, pixels), to logits, and the name of these.
+
+    Parameters
+    ----------
+    classifier : LeNetClassifier
+        Fitted.
+    X : str
+        The name of the table.
+    """
+    operators, framing = Operators(), classifier.framing_
+    x = operators.add("Sub", [X, operators.scalar("low", framing.low)], "above_low")
+    x = operators.add("Mul", [x, operators.scalar("one_unit", 1 / (framing.high - framing.low))], "scaled")
+    ends = [operators.scalar("background", 0), operators.scalar("ink", 1)]
+    x = operators.add("Clip", [x, *ends], "pixels")
+    down, across = framing.interpolation()
+    if len(down) != down.shape[1] or len(across) != across.shape[1]:
+        matrix = np.kron(down, across).T[: classifier.n_features_in_]  # of rows @ pixels @ columns.T, row by row
+        x = operators.add("MatMul", [x, operators.constant("interpolation", matrix)], "enlarged")
+    shape = operators.constant("shape", np.array([-1, 1, len(down), len(across)], np.int64))
+    x = operators.add("Reshape", [x, shape], "images")
+    return operators, operators.network(classifier.model_, x)
+
+
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    """Write a classifier's operators into a graph of skl2onnx, under names that are unique there."""
+    types = require("onnx", "onnx").TensorProto
+    classifier = operator.raw_operator
+    names: dict[str, str] = {}
+    operators, logits = operators_of(classifier, "X")
+    nocl = container.get_options(classifier, {"nocl": False})["nocl"]
+    classes = np.arange(len(classifier.classes_)) if nocl else classifier.classes_
+    whole = classes.dtype.kind in "iub"
+    label = operators.add("ArgMax", [logits], "number", axis=1, keepdims=0)
+
+    def named(name: str) -> str:
+        if name not in names:
+            names[name] = str(scope.get_unique_variable_name(f"lenet.{name}"))
+        return names[name]
+
+    container.add_node("Cast", [operator.inputs[0].full_name], [named("X")], to=types.FLOAT)
+    for name, value in operators.constants.items():
+        kind = types.INT64 if value.dtype == np.int64 else types.FLOAT
+        container.add_initializer(named(name), kind, value.shape, value.ravel())
+    for kind, inputs, output, attributes in operators.nodes:
+        container.add_node(kind, [named(name) for name in inputs], [named(output)], **attributes)
+    texts = classes.astype(np.int64) if whole else [str(each).encode() for each in classes]
+    container.add_initializer(named("classes"), types.INT64 if whole else types.STRING, [len(classes)], texts)
+    container.add_node("Gather", [named("classes"), named(label)], [operator.outputs[0].full_name], axis=0)
+    container.add_node("Softmax", [named(logits)], [named("probabilities")], axis=1)
+    real = require("skl2onnx.common.data_types", "skl2onnx").guess_proto_type(operator.outputs[1].type)
+    container.add_node("Cast", [named("probabilities")], [operator.outputs[1].full_name], to=real)

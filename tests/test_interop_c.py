@@ -1,0 +1,125 @@
+"""The C file, compiled by every compiler at hand, against our own predictions."""
+
+import ctypes
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import InputError
+from lenet.interop import to_c
+
+COMPILERS = ["gcc", "clang"]
+STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O2"]
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="for gcc and clang")
+
+
+def compiled(compiler, model, folder, name="digits"):
+    """The functions of the C file, as a shared library."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    source, header = to_c(model, name)
+    (folder / f"{name}.c").write_text(source)
+    (folder / f"{name}.h").write_text(header)
+    library = folder / f"{name}.so"
+    command = [compiler, *STRICT, "-fPIC", "-shared", folder / f"{name}.c", "-o", library, "-lm"]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(library))
+
+
+def pointer(array):
+    return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def outcome(library, images, num_classes, name="digits"):
+    """The label, logits and probabilities of each image."""
+    logits, probabilities = (np.full((len(images), num_classes), np.nan, np.float32) for _ in range(2))
+    labels = np.zeros(len(images), int)
+    for n, image in enumerate(np.ascontiguousarray(images)):
+        getattr(library, f"{name}_logits")(pointer(image), pointer(logits[n]))
+        getattr(library, f"{name}_probabilities")(pointer(image), pointer(probabilities[n]))
+        labels[n] = getattr(library, f"{name}_predict")(pointer(image))
+    return labels, logits, probabilities
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_same_10_000_predictions(compiler, mnist, tmp_path):
+    model = lenet.load_pretrained("mnist")
+    labels, logits, probabilities = outcome(compiled(compiler, model, tmp_path), mnist.X_test, 10)
+    np.testing.assert_array_equal(labels, model.predict(mnist.X_test))
+    np.testing.assert_allclose(probabilities, model.predict_proba(mnist.X_test), atol=1e-5)
+    np.testing.assert_allclose(logits, model.logits(mnist.X_test), atol=1e-4)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize(("dtype", "num_classes"), [("float32", 2), ("float64", 26)])
+def test_other_models(compiler, dtype, num_classes, tmp_path):
+    model = lenet.LeNet5(seed=2, dtype=dtype, num_classes=num_classes)
+    model.parameters["f6.bias"][:3] = [1e-42, -200, 200]  # a denormal number, and sigmoids that are 0 and 1
+    images = np.random.default_rng(0).integers(0, 256, (9, 28, 28), dtype=np.uint8)
+    labels, _, probabilities = outcome(compiled(compiler, model, tmp_path, "letters"), images, num_classes, "letters")
+    np.testing.assert_array_equal(labels, model.predict(images))
+    np.testing.assert_allclose(probabilities, model.predict_proba(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_nothing_is_wanted_of_the_library_but_expf(compiler, tmp_path):
+    compiled(compiler, lenet.LeNet5(seed=0), tmp_path)
+    subprocess.run([compiler, *STRICT, "-c", "digits.c"], cwd=tmp_path, check=True)
+    undefined = subprocess.run(
+        ["nm", "--undefined-only", "digits.o"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert set(re.findall(r"U (\w+)", undefined)) - {"_GLOBAL_OFFSET_TABLE_", "memset"} == {"expf"}
+
+
+def test_two_models_in_one_program(tmp_path):
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    for seed, name in enumerate(("one", "two")):
+        source, header = to_c(lenet.LeNet5(seed=seed), name)
+        (tmp_path / f"{name}.c").write_text(source)
+        (tmp_path / f"{name}.h").write_text(header)
+    (tmp_path / "main.cc").write_text(
+        '#include "one.h"\n#include "two.h"\n#include "two.h"\n#include <cstdio>\n'
+        "static const unsigned char image[784] = {1, 2, 3};\n"
+        'int main() { std::printf("%d %d\\n", one_predict(image), two_predict(image)); }\n'
+    )
+    subprocess.run(["gcc", *STRICT, "-c", "one.c", "two.c"], cwd=tmp_path, check=True)
+    if shutil.which("g++"):  # the header is for C++ too
+        subprocess.run(["g++", "main.cc", "one.o", "two.o", "-lm", "-o", "main"], cwd=tmp_path, check=True)
+        said = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        image = np.zeros((28, 28), np.uint8)
+        image[0, :3] = [1, 2, 3]
+        assert said.split() == [str(lenet.LeNet5(seed=seed).predict(image)[0]) for seed in range(2)]
+
+
+def test_the_weights_are_there_to_the_bit():
+    model = lenet.load_pretrained("mnist")
+    source, _ = to_c(model)
+    for name, value in model.parameters.items():
+        array = re.search(rf"{name.replace('.', '_').upper()}\[(\d+)\] = \{{.*?\n(.*?)\}};", source, re.DOTALL)
+        literals = [float.fromhex(each.strip()[:-1]) for each in array[2].split(",") if each.strip()]
+        assert int(array[1]) == len(literals)
+        np.testing.assert_array_equal(np.array(literals, np.float32), value.ravel())
+
+
+def test_the_facts_of_the_card_are_in_the_header_and_cannot_leave_their_comment():
+    model = lenet.load_pretrained("mnist")
+    assert "test_accuracy: 0.9939" in to_c(model)[1]
+    model.metadata = {"note": "*/ int evil; /* \n#error é"}
+    _, header = to_c(model)
+    comment, rest = header.split("*/", 1)
+    assert "int evil" in comment
+    assert "evil" not in rest
+    assert header.isascii()
+
+
+@pytest.mark.parametrize("name", ["", "1st", "a-b", "a b", "a/../b", "x" * 40, "été", "a\n"])
+def test_names_that_c_does_not_know(name):
+    with pytest.raises(InputError, match="cannot begin a name in C"):
+        to_c(lenet.LeNet5(seed=0), name)

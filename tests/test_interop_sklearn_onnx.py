@@ -1,0 +1,71 @@
+"""Pipelines with our classifier, converted by skl2onnx and run by onnxruntime."""
+
+import numpy as np
+import pytest
+
+import lenet
+
+skl2onnx = pytest.importorskip("skl2onnx")
+runtime = pytest.importorskip("onnxruntime")
+
+from sklearn.datasets import load_digits  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+
+from lenet.interop import register_skl2onnx  # noqa: E402
+
+SMALL = load_digits()
+X, Y = SMALL.data.astype(np.float32), SMALL.target
+NAMES = np.array([f"digit {n}" for n in range(10)])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registered():
+    register_skl2onnx()
+    register_skl2onnx()  # twice does no harm
+
+
+def run(estimator, X, **options):
+    model = skl2onnx.to_onnx(estimator, X[:1], target_opset=13, options={"zipmap": False, **options})
+    return runtime.InferenceSession(model.SerializeToString()).run(None, {"X": X})
+
+
+def learner():
+    return lenet.LeNetClassifier(random_state=0)
+
+
+@pytest.mark.parametrize("labels", [Y, NAMES[Y], Y == 0], ids=["int", "str", "bool"])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_pipeline(labels, scaled):
+    estimator = make_pipeline(StandardScaler(), learner()) if scaled else learner()
+    estimator.fit(X[:300], labels[:300])
+    label, probabilities = run(estimator, X)
+    np.testing.assert_array_equal(label, estimator.predict(X))
+    np.testing.assert_allclose(probabilities, estimator.predict_proba(X), atol=1e-5)
+    assert len(np.unique(label)) > 1
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (24, 21), (8, 4), (5,)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_images_of_any_shape_and_type(shape, dtype):
+    images = (255 * np.random.default_rng(0).random((40, int(np.prod(shape))))).astype(dtype)
+    estimator = lenet.LeNetClassifier(random_state=0, max_iter=1).fit(images, np.arange(40) % 3)
+    label, probabilities = run(estimator, images - 20)  # some are beyond what was fitted
+    np.testing.assert_array_equal(label, estimator.predict(images - 20))
+    np.testing.assert_allclose(probabilities, estimator.predict_proba(images - 20), atol=1e-5)
+
+
+def test_the_pretrained_one_and_the_option_zipmap():
+    digits = lenet.data.load_digits()
+    estimator = lenet.LeNetClassifier.from_pretrained("mnist")
+    images = digits.X_test.reshape(-1, 784).astype(np.float32)
+    label, probabilities = run(estimator, images, zipmap=True)
+    np.testing.assert_array_equal(label, estimator.predict(images))
+    assert probabilities[0].keys() == set(range(10))
+    assert probabilities[0][3] == pytest.approx(estimator.predict_proba(images)[0, 3], abs=1e-5)
+
+
+def test_the_option_nocl_gives_numbers():
+    estimator = learner().fit(X[:300], NAMES[Y[:300]])
+    label, _ = run(estimator, X, nocl=True)
+    np.testing.assert_array_equal(NAMES[label], estimator.predict(X))

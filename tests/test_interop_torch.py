@@ -1,0 +1,195 @@
+"""Weights from PyTorch and back, against PyTorch's own forward pass; files that hold more are refused."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import InputError, WeightsError
+from lenet.interop import from_torch, to_torch_state_dict
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+IMAGES = np.random.default_rng(0).random((20, 28, 28)).astype(np.float32)
+
+
+def sequential(dense=True, num_classes=10):
+    torch.manual_seed(1)
+    c5 = [nn.Flatten(), nn.Linear(400, 120)] if dense else [nn.Conv2d(16, 120, 5), nn.Flatten()]
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Sigmoid(),
+        nn.AvgPool2d(2), *c5, nn.Sigmoid(), nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, num_classes),
+    )  # fmt: skip
+
+
+def probabilities(module, images=IMAGES):
+    with torch.no_grad():
+        return module.eval()(torch.from_numpy(images[:, np.newaxis])).softmax(1).numpy()
+
+
+def assert_twins(module, model):
+    np.testing.assert_allclose(model.predict_proba(IMAGES), probabilities(module), atol=1e-6)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("num_classes", [2, 10, 84, 120])
+def test_a_state_dict(dense, num_classes):
+    module = sequential(dense, num_classes)
+    assert_twins(module, from_torch(module.state_dict()))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "net.0."])
+def test_names_do_not_matter(prefix):
+    module = sequential()
+    state = {f"{prefix}{name}": value for name, value in reversed(module.state_dict().items())}
+    assert_twins(module, from_torch(state))
+
+
+@pytest.mark.parametrize("wrap", [None, "state_dict", "model_state_dict", "model"])
+def test_a_pt_file(wrap, tmp_path):
+    module = sequential()
+    state = module.state_dict()
+    torch.save(state if wrap is None else {"epoch": 3, wrap: state, "lr": 0.1}, tmp_path / "weights.pt")
+    assert_twins(module, from_torch(tmp_path / "weights.pt"))
+    assert_twins(module, from_torch(str(tmp_path / "weights.pt")))
+
+
+def test_a_safetensors_file(tmp_path):
+    from safetensors.torch import save_file
+
+    module = sequential()
+    save_file(module.state_dict(), tmp_path / "weights.safetensors")
+    assert_twins(module, from_torch(tmp_path / "weights.safetensors"))
+
+
+def test_arrays_do_as_well_as_tensors():
+    module = sequential()
+    assert_twins(module, from_torch({name: value.numpy() for name, value in module.state_dict().items()}))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "ours"), [(torch.float64, "float64"), (torch.float16, "float32"), (torch.bfloat16, "float32")]
+)
+def test_other_precisions(dtype, ours):
+    state = {name: value.to(dtype) for name, value in sequential().state_dict().items()}
+    model = from_torch(state)
+    assert model.dtype == ours
+    np.testing.assert_array_equal(model.parameters["f6.bias"], state["9.bias"].double().numpy())
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_there_and_back(dense):
+    model = lenet.load_pretrained("mnist")
+    module = sequential(dense)
+    names = list(module.state_dict())
+    state = to_torch_state_dict(model, like=module.state_dict())
+    assert list(state) == names
+    module.load_state_dict(state)
+    images = np.random.default_rng(1).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    scaled = ((images / 255 - model.mean) / model.std).astype(np.float32)
+    np.testing.assert_allclose(probabilities(module, scaled), model.predict_proba(images), atol=1e-5)
+    again = from_torch(module.state_dict())
+    np.testing.assert_array_equal(again.parameters.flat, model.parameters.flat)
+
+
+def test_without_a_module_the_names_are_ours():
+    model = lenet.LeNet5(seed=0)
+    state = to_torch_state_dict(model)
+    assert {name: tuple(value.shape) for name, value in state.items()} == model.parameters.shapes
+    state["c1.bias"][:] = 7  # a copy
+    assert not (model.parameters["c1.bias"] == 7).any()
+
+
+def test_the_same_10_000_predictions(mnist):
+    model = lenet.load_pretrained("mnist")
+    module = sequential()
+    module.load_state_dict(to_torch_state_dict(model, like=module.state_dict()))
+    scaled = ((mnist.X_test / 255 - model.mean) / model.std).astype(np.float32)
+    twin = probabilities(module, scaled)
+    np.testing.assert_array_equal(twin.argmax(axis=1), model.predict(mnist.X_test))
+    np.testing.assert_allclose(twin, model.predict_proba(mnist.X_test), atol=1e-5)
+
+
+# ---- what is refused -----------------------------------------------------------------------------------
+
+
+def without(*names):
+    return {name: value for name, value in sequential().state_dict().items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ({}, "holds nothing; wanted are the weights and biases of LeNet-5: (6, 1, 5, 5)"),
+        (without("0.bias"), "0.weight (6, 1, 5, 5), 3.weight"),
+        (without("3.weight", "3.bias"), "wanted are"),
+        ({**sequential().state_dict(), "extra.weight": torch.zeros(3, 3)}, "extra.weight (3, 3)"),
+        ({**sequential().state_dict(), "twin.weight": torch.zeros(84, 120), "twin.bias": torch.zeros(84)}, "twin.bias"),
+        ({**without("0.weight"), "0.weight": torch.zeros(6, 3, 5, 5)}, "(6, 3, 5, 5)"),
+        ({**without("0.bias"), "0.bias": torch.zeros(6, 1)}, "0.bias (6, 1)"),
+        (nn.Sequential(nn.Linear(784, 10)).state_dict(), "0.weight (10, 784)"),
+        ({"0.weight": "text"}, "holds 0.weight, a str, which is no parameter"),
+        ({"0.weight": torch.zeros(6, 1, 5, 5, dtype=torch.int64)}, "holds 0.weight, a int64"),
+        ({**without("0.bias"), "0.bias": torch.full((6,), float("nan"))}, "not finite"),
+    ],
+)
+def test_other_weights_are_refused(state, says):
+    with pytest.raises(WeightsError) as error:
+        from_torch(state)
+    assert says in str(error.value)
+
+
+class Malicious:
+    """What a pickle may do when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("kind", ["module", "pickle", "zip", "junk", "truncated", "list"])
+def test_files_of_more_than_weights_are_refused_and_not_run(kind, tmp_path):
+    path, trace = tmp_path / "weights.pt", tmp_path / "it-ran"
+    if kind == "module":
+        torch.save(sequential(), path)
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps(Malicious(trace)))
+    elif kind == "zip":
+        torch.save({**sequential().state_dict(), "more": Malicious(trace)}, path)
+    elif kind == "junk":
+        path.write_bytes(b"no weights")
+    elif kind == "truncated":
+        torch.save(sequential().state_dict(), path)
+        path.write_bytes(path.read_bytes()[:50_000])
+    else:
+        torch.save([1, 2], path)
+    with pytest.raises(WeightsError) as error:
+        from_torch(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "weights_only=False" not in str(error.value)
+    assert not trace.exists()
+
+
+def test_files_too_large_or_absent(tmp_path):
+    with (tmp_path / "large.pt").open("wb") as file:
+        file.truncate(65 * 2**20)
+    with pytest.raises(WeightsError, match="more than the 67,108,864"):
+        from_torch(tmp_path / "large.pt")
+    for name in ("none.pt", "none.safetensors"):
+        with pytest.raises(FileNotFoundError):
+            from_torch(tmp_path / name)
+
+
+def test_a_module_of_other_classes_cannot_take_them():
+    with pytest.raises(WeightsError, match="has 7 classes, and the model 10"):
+        to_torch_state_dict(lenet.LeNet5(seed=0), like=sequential(num_classes=7).state_dict())
+    with pytest.raises(WeightsError, match="The module that is to take the weights holds"):
+        to_torch_state_dict(lenet.LeNet5(seed=0), like=nn.Linear(3, 3).state_dict())
+    assert issubclass(WeightsError, ValueError)
+    assert not issubclass(WeightsError, InputError)
