@@ -1,0 +1,27 @@
+"""Take the weights of a LeNet-5 that PyTorch trained, and give them back."""
+
+import numpy as np
+import torch
+from torch import nn
+
+import lenet
+from lenet.interop import from_torch, to_torch_state_dict
+
+module = nn.Sequential(
+    nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2),
+    nn.Conv2d(6, 16, 5), nn.Sigmoid(), nn.AvgPool2d(2),
+    nn.Flatten(), nn.Linear(400, 120), nn.Sigmoid(),
+    nn.Linear(120, 84), nn.Sigmoid(),
+    nn.Linear(84, 10),
+)  # fmt: skip
+
+model = from_torch(module.state_dict())  # or a file: weights.safetensors, weights.pt
+# model.mean, model.std = 0.1307, 0.3081  # if transforms.Normalize((0.1307,), (0.3081,)) came before the module
+
+images = lenet.data.load_digits().X_test
+with torch.no_grad():
+    theirs = module(torch.from_numpy(images[:, np.newaxis]) / 255).softmax(1).numpy()
+print(f"probabilities differ by at most {np.abs(theirs - model.predict_proba(images)).max():.0e}")
+
+module.load_state_dict(to_torch_state_dict(lenet.load_pretrained("mnist"), like=module.state_dict()))
+print("PyTorch has the pre-trained weights")

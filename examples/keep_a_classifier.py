@@ -1,0 +1,28 @@
+"""Keep a fitted classifier: by joblib for yourself, by skops for files that come from others.
+
+A joblib file is a pickle, and whoever wrote it can run code where it is loaded. skops makes only the types that
+you say you trust.
+"""
+
+import tempfile
+from pathlib import Path
+
+import joblib
+import numpy as np
+import skops.io
+
+import lenet
+
+digits = lenet.data.load_digits()
+classifier = lenet.LeNetClassifier(max_iter=5, random_state=0).fit(digits.X_train, digits.y_train)
+expected = classifier.predict_proba(digits.X_test)
+
+with tempfile.TemporaryDirectory() as folder:
+    joblib.dump(classifier, Path(folder, "classifier.joblib"))
+    skops.io.dump(classifier, Path(folder, "classifier.skops"))
+    loaded = {
+        "joblib": joblib.load(Path(folder, "classifier.joblib")),
+        "skops": skops.io.load(Path(folder, "classifier.skops"), trusted=lenet.interop.SKOPS_TRUSTED),
+    }
+for name, again in loaded.items():
+    print(name, "the same to the bit:", np.array_equal(again.predict_proba(digits.X_test), expected))

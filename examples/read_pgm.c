@@ -1,0 +1,26 @@
+/* Read a digit without Python. In a shell:
+
+       lenet export mnist digits.c          (writes digits.c and digits.h)
+       cc -O2 -o read_pgm read_pgm.c digits.c -lm
+       ./read_pgm < three.pgm               (28 x 28 pixels, binary PGM, light ink on a dark ground)
+*/
+#include "digits.h"
+
+#include <stdio.h>
+
+int main(void)
+{
+    unsigned char image[784];
+    float probabilities[DIGITS_CLASSES];
+    int width, height, highest, digit;
+
+    if (scanf("P5 %d %d %d", &width, &height, &highest) != 3 || width != 28 || height != 28 || highest != 255
+        || getchar() == EOF || fread(image, 1, sizeof image, stdin) != sizeof image) {
+        fprintf(stderr, "read_pgm: give a binary PGM picture of 28 x 28 pixels of 8 bits on the standard input\n");
+        return 1;
+    }
+    digit = digits_predict(image);
+    digits_probabilities(image, probabilities);
+    printf("%d (%.1f%%)\n", digit, 100.0 * (double)probabilities[digit]);
+    return 0;
+}
