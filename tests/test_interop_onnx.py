@@ -130,6 +130,31 @@ def test_scaling_by_other_operators():
     assert (read.mean, read.std) == (0.5, 0.5)
 
 
+def test_harmless_additions():
+    """What exporters write, and what computes nothing else."""
+    model = to_onnx(MODEL)
+    nodes = {node.name: node for node in model.graph.node}
+    matrix_product(model, nodes, "f6.bias")
+    before(model, nodes["c3.Conv2d"], "Cast", to=onnx.TensorProto.DOUBLE)
+    before(model, nodes["c3.Conv2d"], "Cast", to=onnx.TensorProto.FLOAT)
+    before(model, nodes["output.Linear"], "Dropout", add_constant(model, "ratio", np.float32(0.5)))
+    before(model, nodes["label"], "Softmax", axis=-1)
+    before(model, nodes["probabilities"], "Identity")
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["one"], value_float=1.0))
+    before(model, nodes["input"], "Mul", first="one")
+    model.graph.node.insert(0, helper.make_node("Identity", ["f6.bias"], ["again"]))
+    next(node for node in model.graph.node if node.op_type == "Add").input[1] = "again"
+    model.graph.node.append(helper.make_node("Neg", ["output.Linear"], ["unused"]))
+    onnx.checker.check_model(model, full_check=True)
+    assert same(from_onnx(model), MODEL)
+
+
+def test_no_bias():
+    model = to_onnx(MODEL)
+    next(node for node in model.graph.node if node.name == "c1.Conv2d").input[2] = ""
+    assert not from_onnx(model).state_dict()["c1.bias"].any()
+
+
 # ---- reading PyTorch's ---------------------------------------------------------------------------------
 
 
@@ -227,6 +252,51 @@ def replace_constant(model, name, value):
             tensor.CopyFrom(numpy_helper.from_array(value, name))
 
 
+def before(model, consumer, kind, *others, first=None, **attributes):
+    """Put an operator before another one, on its first input."""
+    name = f"new {kind} {len(model.graph.node)}"
+    inputs = [consumer.input[0], *others] if first is None else [first, consumer.input[0]]
+    consumer.input[0] = name
+    place = next(place for place, node in enumerate(model.graph.node) if node.name == consumer.name)
+    model.graph.node.insert(place, helper.make_node(kind, inputs, [name], name=name, **attributes))
+
+
+def add_constant(model, name, value):
+    model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    return name
+
+
+def of_bytes(model, nodes):
+    """Make the input bytes, divided as bytes."""
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    before(model, nodes["centred"], "Cast", to=onnx.TensorProto.FLOAT)
+    before(model, model.graph.node[0], "Div", add_constant(model, "byte", np.uint8(255)))
+
+
+def captured(model, nodes):
+    """Compute the probabilities in a branch."""
+    graph = helper.make_graph(
+        [helper.make_node("Neg", ["output.Linear"], ["b"])], "branch", [], [model.graph.output[1]]
+    )
+    graph.output[0].name = "b"
+    nodes["probabilities"].CopyFrom(
+        helper.make_node(
+            "If", [add_constant(model, "yes", True)], ["probabilities"], then_branch=graph, else_branch=graph
+        )
+    )
+
+
+def matrix_product(model, nodes, bias):
+    """Write F6 as a MatMul and an Add."""
+    weight = next(each for each in model.graph.initializer if each.name == "f6.weight")
+    replace_constant(model, "f6.weight", numpy_helper.to_array(weight).T.copy())
+    dense = nodes["f6.Linear"]
+    x = dense.input[0]
+    dense.CopyFrom(helper.make_node("Add", ["product", bias or "product"], ["f6.Linear"], name="f6.Linear"))
+    place = next(place for place, node in enumerate(model.graph.node) if node.name == "f6.Linear")
+    model.graph.node.insert(place, helper.make_node("MatMul", [x, "f6.weight"], ["product"]))
+
+
 CHANGES = {
     "relu": (lambda m, n: setattr(n["c1.Sigmoid"], "op_type", "Relu"), "it computes Conv, Relu, AveragePool"),
     "max pooling": (lambda m, n: setattr(n["s2.AvgPool2d"], "op_type", "MaxPool"), "Conv, Sigmoid, MaxPool, Conv"),
@@ -286,20 +356,118 @@ CHANGES = {
     "computed weight": (
         lambda m, n: (
             n["f6.Linear"].input.__setitem__(1, "computed"),
-            m.graph.node.append(helper.make_node("Abs", ["f6.weight"], ["computed"])),
+            m.graph.node.insert(0, helper.make_node("Abs", ["f6.weight"], ["computed"])),
         ),
         "f6's weight is computed",
     ),
     "more behind": (
-        lambda m, n: m.graph.node.append(helper.make_node("Relu", ["output.Linear"], ["more"])),
-        "Gemm, ArgMax, Relu, Softmax; wanted is LeNet-5",
+        lambda m, n: before(m, n["probabilities"], "Relu"),
+        "it ends in Relu, Softmax behind the last dense layer",
     ),
-    "cut short": (lambda m, n: m.graph.node.remove(n["output.Linear"]), "Sigmoid, Gemm, Sigmoid; wanted is LeNet-5"),
+    "twice softmax": (lambda m, n: before(m, n["probabilities"], "Softmax", axis=1), "it ends in Softmax, Softmax"),
+    "softmax over images": (lambda m, n: set_attribute(n["probabilities"], "axis", 0), "Softmax, has axis 0"),
+    "label of an image": (lambda m, n: n["label"].attribute.pop(0), "ArgMax, has axis 0"),
+    "last of equals": (lambda m, n: set_attribute(n["label"], "select_last_index", 1), "has select_last_index 1"),
+    "F6 as output": (
+        lambda m, n: m.graph.output.append(
+            helper.make_tensor_value_info("f6.Linear", onnx.TensorProto.FLOAT, ["n", 84])
+        ),
+        "do not come from the same logits",
+    ),
+    "constant output": (
+        lambda m, n: m.graph.output.append(helper.make_tensor_value_info("f6.bias", onnx.TensorProto.FLOAT, [84])),
+        "f6.bias does not come from the images",
+    ),
+    "branch": (captured, "has conditions, loops or training steps"),
+    "cut short": (
+        lambda m, n: (
+            [n[each].input.__setitem__(0, "f6.Sigmoid") for each in ("label", "probabilities")],
+            m.graph.node.remove(n["output.Linear"]),
+        ),
+        "it ends in Sigmoid, ArgMax behind the last dense layer",
+    ),
+    "nothing": (
+        lambda m, n: n["output.Linear"].CopyFrom(
+            helper.make_node("Flatten", ["images"], ["output.Linear"], name="output.Linear")
+        ),
+        "it ends in Flatten, ArgMax",
+    ),
+    "whole numbers between": (
+        lambda m, n: before(m, n["f6.Linear"], "Cast", to=onnx.TensorProto.INT32),
+        "it casts values to ONNX type 6",
+    ),
+    "truths behind": (
+        lambda m, n: before(m, n["label"], "Cast", to=onnx.TensorProto.BOOL),
+        "it casts values to ONNX type 9",
+    ),
+    "bytes divided": (of_bytes, "it computes with bytes that it has not made floats"),
+    "product of the sum": (lambda m, n: matrix_product(m, n, None), "f6's bias is computed"),
+    "a column of biases": (
+        lambda m, n: (replace_constant(m, "f6.bias", np.zeros((84, 1), np.float32)), matrix_product(m, n, "f6.bias")),
+        "f6.bias is float32 of shape (84, 1)",
+    ),
+    "dropping": (
+        lambda m, n: before(
+            m, n["f6.Linear"], "Dropout", add_constant(m, "ratio", np.float32(0.5)), add_constant(m, "train", True)
+        ),
+        "drops values at random",
+    ),
+    "divides by pixels": (
+        lambda m, n: before(m, n["input"], "Div", first=add_constant(m, "one", np.float32(1))),
+        "one does not come from the images",
+    ),
+    "pool of steps of 1": (
+        lambda m, n: n["s2.AvgPool2d"].attribute.pop(),
+        "has strides [1, 1], and LeNet-5 has [2, 2]",
+    ),
+    "pool of all": (lambda m, n: set_attribute(n["s2.AvgPool2d"], "ceil_mode", 1), "has ceil_mode 1"),
+    "scale of text": (
+        lambda m, n: replace_constant(m, "scale", np.array("three", object)),
+        "the scale of its pixels is",
+    ),
+    "no number": (lambda m, n: replace_constant(m, "mean", np.array(np.nan, np.float32)), "or not finite"),
+    "out of bounds": (
+        lambda m, n: (
+            replace_constant(m, "scale", np.array(1e-200)),
+            before(m, n["input"], "Mul", "scale"),
+        ),
+        "scales its pixels out of all bounds",
+    ),
+    "weights of integers": (
+        lambda m, n: replace_constant(m, "f6.bias", np.zeros(84, np.int64)),
+        "f6's bias is int64",
+    ),
+    "weight without shape": (
+        lambda m, n: (
+            replace_constant(m, "output.weight", np.array(1, np.float32)),
+            replace_constant(m, "output.bias", np.array(1, np.float32)),
+        ),
+        "has 1 classes",
+    ),
+    "a name twice": (
+        lambda m, n: add_constant(m, "f6.bias", np.zeros(84, np.float32)),
+        "several weights of the same name",
+    ),
+    "unknown opset": (lambda m, n: setattr(m.opset_import[0], "version", 99), "is of opset 99, and 7 to"),
+    "no opset": (lambda m, n: m.opset_import.pop(), "damaged or no ONNX model"),
+    "kinds confused": (lambda m, n: set_attribute(n["c1.Conv2d"], "auto_pad", 1), "damaged or no ONNX model"),
+    "reference": (
+        lambda m, n: setattr(n["c1.Conv2d"].attribute[0], "ref_attr_name", "other"),
+        "an attribute without a value",
+    ),
+    "empty constant": (
+        lambda m, n: m.graph.node.insert(0, helper.make_node("Constant", [], [])),
+        "damaged or no ONNX model",
+    ),
+    "circle": (lambda m, n: n["f6.Sigmoid"].input.__setitem__(0, "f6.Sigmoid"), "topologically sorted"),
     "outside": (
         lambda m, n: onnx.external_data_helper.set_external_data(m.graph.initializer[3], "weights.bin"),
         "keeps its weights in another file",
     ),
-    "damaged numbers": (lambda m, n: setattr(m.graph.initializer[3], "raw_data", b"123"), "cannot be read"),
+    "damaged numbers": (
+        lambda m, n: setattr(m.graph.initializer[3], "raw_data", b"123"),
+        "damaged or no ONNX model (TensorProto",
+    ),
 }
 
 
