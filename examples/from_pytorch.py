@@ -23,5 +23,9 @@ with torch.no_grad():
     theirs = module(torch.from_numpy(images[:, np.newaxis]) / 255).softmax(1).numpy()
 print(f"probabilities differ by at most {np.abs(theirs - model.predict_proba(images)).max():.0e}")
 
-module.load_state_dict(to_torch_state_dict(lenet.load_pretrained("mnist"), like=module.state_dict()))
-print("PyTorch has the pre-trained weights")
+model = lenet.load_pretrained("mnist")
+module.load_state_dict(to_torch_state_dict(model, like=module.state_dict()))
+scaled = (torch.from_numpy(images[:, np.newaxis]) / 255 - model.mean) / model.std  # as transforms.Normalize does
+with torch.no_grad():
+    theirs = module(scaled).softmax(1).numpy()
+print(f"with the pre-trained weights, by at most {np.abs(theirs - model.predict_proba(images)).max():.0e}")

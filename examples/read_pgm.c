@@ -11,7 +11,7 @@
 int main(void)
 {
     unsigned char image[784];
-    float probabilities[DIGITS_CLASSES];
+    float probabilities[digits_CLASSES];
     int width, height, highest, digit;
 
     if (scanf("P5 %d %d %d", &width, &height, &highest) != 3 || width != 28 || height != 28 || highest != 255

@@ -622,10 +622,23 @@ def test_wrong_weights_are_one_line_that_names_the_file(capsys, tmp_path, kind, 
 
 
 def test_a_model_that_is_not_there_is_one_line(capsys, tmp_path):
-    for model in (tmp_path / "none", tmp_path):
-        said = fails(capsys, "info", model)
-        assert str(tmp_path) in said
-        assert said.endswith(": No such file or directory\n")
+    assert f"{tmp_path}/none is neither a file nor the name" in fails(capsys, "info", tmp_path / "none")
+    assert fails(capsys, "info", tmp_path).endswith("/best.safetensors: No such file or directory\n")
+
+
+@pytest.mark.parametrize("form", ["onnx", "pt"])
+def test_a_model_may_be_of_another_form(capsys, tmp_path, form):
+    path = tmp_path / f"model.{form}"
+    if form == "onnx":
+        onnx = pytest.importorskip("onnx")
+        onnx.save(lenet.interop.to_onnx(lenet.load_pretrained("mnist")), path)
+    else:
+        torch = pytest.importorskip("torch")
+        torch.save(lenet.interop.to_torch_state_dict(lenet.load_pretrained("mnist")), path)
+    assert cli.main(["info", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == 61706
+    (tmp_path / "broken").with_suffix(path.suffix).write_bytes(b"PK none")
+    assert "broken" in fails(capsys, "evaluate", "digits", "--model", tmp_path / f"broken.{form}")
 
 
 def test_a_model_of_fewer_classes_than_the_data_is_one_line(capsys, tmp_path):
@@ -781,7 +794,7 @@ def test_ctrl_c_outside_of_training_is_130_and_one_line(tmp_path):
 
 def test_an_error_is_one_line_whatever_it_says(capsys, tmp_path):
     said = fails(capsys, "info", tmp_path / "two\nlines.safetensors")
-    assert "two lines.safetensors: No such file or directory" in said
+    assert "two lines.safetensors is neither a file" in said
 
 
 def test_a_picture_without_ink_is_no_digit(capsys, tmp_path):
@@ -810,7 +823,7 @@ def test_export_to_c_writes_a_source_and_its_header(capsys, tmp_path):
         assert arguments[0].read_text() == source
         assert (tmp_path / "digits.h").read_text() == header
         said = capsys.readouterr().out.splitlines()
-        assert said == [f"{tmp_path / 'digits.h'} ({len(header):,} bytes)", f"{arguments[0]} ({len(source):,} bytes)"]
+        assert said == [f"{arguments[0]} ({len(source):,} bytes)", f"{tmp_path / 'digits.h'} ({len(header):,} bytes)"]
 
 
 def test_export_to_onnx(tmp_path):
@@ -833,6 +846,9 @@ def test_export_to_onnx(tmp_path):
         (["mnist", "out.h", "--to", "c"], "give the name of the source, such as out.c; its header comes along"),
         (["mnist", "1st.c"], "'1st' cannot begin a name in C"),
         (["mnist", "out.c", "--pixels", "float32"], "the C functions take bytes"),
+        (["mnist", "math.c"], "math.h is a header of C itself"),
+        (["mnist", "out.c", "--to", "onnx"], "out.c: its ending and --to onnx contradict each other"),
+        (["mnist", "out.onnx", "--to", "c"], "out.onnx: its ending and --to c contradict each other"),
         (["mnist", "out.onnx", "--to", "tflite"], "invalid choice: 'tflite'"),
         (["mnist", "out.onnx", "--pixels", "int8"], "invalid choice: 'int8'"),
     ],
@@ -849,11 +865,23 @@ def test_wrong_arguments_of_export(capsys, tmp_path, monkeypatch, arguments, say
 def test_export_that_fails_is_one_line_and_writes_nothing(capsys, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     assert "damaged" in fails(capsys, "export", tmp_path / "bad.safetensors", tmp_path / "out.c")
-    assert "none.safetensors: No such file" in fails(
-        capsys, "export", tmp_path / "none.safetensors", tmp_path / "out.c"
-    )
+    assert "none.safetensors is neither" in fails(capsys, "export", tmp_path / "none.safetensors", tmp_path / "out.c")
     assert "could not be written" in fails(capsys, "export", "mnist", tmp_path / "none" / "out.c")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.safetensors"]
+
+
+def test_export_loses_nothing(capsys, tmp_path):
+    own = tmp_path / "own.safetensors"
+    lenet.LeNet5(seed=0).save(own)
+    (tmp_path / "keep.h").write_text("/* mine */")
+    (tmp_path / "folder.h").mkdir()
+    before = own.read_bytes()
+    assert "is the model itself" in fails(capsys, "export", own, own, "--to", "c")
+    assert "keep.h was not written by lenet" in fails(capsys, "export", own, tmp_path / "keep.c")
+    assert "folder.h is a folder" in fails(capsys, "export", own, tmp_path / "folder.c")
+    assert own.read_bytes() == before
+    assert (tmp_path / "keep.h").read_text() == "/* mine */"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.h", "keep.h", "own.safetensors"]
 
 
 def test_export_to_onnx_without_onnx_names_the_extra(tmp_path):

@@ -21,14 +21,16 @@ from sklearn import config_context, datasets  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
 from sklearn.ensemble import VotingClassifier  # noqa: E402
-from sklearn.exceptions import DataConversionWarning, NotFittedError  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler  # noqa: E402
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
 from lenet import LeNetClassifier  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of what trains in a moment
 
 SMALL = datasets.load_digits()  # 1,797 of 8x8, 0 to 16
 X, Y = SMALL.data[:600], SMALL.target[:600]
@@ -260,8 +262,63 @@ def test_a_pretrained_one_from_a_file(tmp_path):
     model.save(tmp_path / "own.safetensors")
     classifier = LeNetClassifier.from_pretrained(tmp_path / "own.safetensors")
     assert classifier.classes_.tolist() == [0, 1, 2, 3, 4]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match=r"no file 'none\.safetensors': choose from mnist"):
         LeNetClassifier.from_pretrained("none.safetensors")
+    with pytest.raises(InputTypeError, match="name is a LeNet5"):
+        LeNetClassifier.from_pretrained(model)
+
+
+def test_a_pretrained_one_goes_on_when_it_is_fitted_unless_told_otherwise():
+    digits = lenet.data.load_digits()
+    images, labels = digits.X_train[:100], digits.y_train[:100]
+    tuned = LeNetClassifier.from_pretrained("mnist", max_iter=1, learning_rate_init=1e-4).fit(images, labels)
+    assert tuned.score(digits.X_test, digits.y_test) > 0.85
+    anew = LeNetClassifier.from_pretrained("mnist", max_iter=1, warm_start=False).fit(images, labels)
+    assert anew.score(digits.X_test, digits.y_test) < 0.3
+
+
+def state_of(classifier):
+    return pickle.dumps(classifier)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_an_error_leaves_a_classifier_as_it_was(method):
+    classifier = quick(warm_start=True).fit(X[:100], Y[:100])
+    classifier.set_params(alpha=1e9)
+    before = state_of(classifier)
+    with pytest.raises(lenet.errors.DivergedError, match=r"learning_rate_init=0.1 or alpha=1e\+09 is too high"):
+        getattr(classifier, method)(X[:100], Y[:100])
+    assert state_of(classifier) == before
+    unfitted = quick(alpha=1e9)
+    with pytest.raises(lenet.errors.DivergedError):
+        unfitted.fit(X[:100], Y[:100])
+    with pytest.raises(NotFittedError):
+        unfitted.predict(X[:1])
+    classifier.set_params(warm_start=False)
+    before = state_of(classifier)
+    with pytest.raises(InputError, match="holds one class"):
+        classifier.fit(X[:100, :60], np.zeros(100))
+    assert state_of(classifier) == before
+
+
+def test_a_network_that_has_not_begun_to_learn_is_told_of():
+    with pytest.warns(ConvergenceWarning, match=r"after 2 epochs of 10 steps its loss is 2\..*guessing has 2.29"):
+        quick().fit(X[:100], Y[:100])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_usual_pipeline_learns(seed):
+    """Standardised columns have values far out, where a border pixel is seldom ink."""
+    pipeline = make_pipeline(StandardScaler(), LeNetClassifier(random_state=seed)).fit(X, Y)
+    assert pipeline.score(X_TEST, Y_TEST) > 0.8
+
+
+def test_the_plateau_is_that_of_the_weights():
+    """Nine to one, guessing loses 0.33 and not 0.69: the patience waits for less than that."""
+    two = Y < 2
+    weights = np.where(Y[two] == 0, 9, 1)
+    classifier = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=5)
+    assert classifier.fit(X[two], Y[two], sample_weight=weights).score(X[two], Y[two]) > 0.95
 
 
 def test_early_stopping_keeps_the_best_and_stops(fitted):
@@ -475,9 +532,16 @@ def test_the_pickle_of_a_later_major_version_is_refused(fitted, what, monkeypatc
     [
         ({"max_iter": 0}, InputError, "max_iter is 0, and at least 1"),
         ({"max_iter": 1.5}, InputTypeError, "max_iter is 1.5"),
-        ({"max_iter": "many"}, InputTypeError, "max_iter is 'many'"),
+        ({"max_iter": "many"}, InputError, "max_iter is 'many'; wanted: 'auto', or a whole number"),
+        ({"learning_rate": ["constant"]}, InputError, "the rate itself is learning_rate_init"),
+        ({"learning_rate": 0.01}, InputError, "the rate itself is learning_rate_init"),
+        ({"early_stopping": "no"}, InputTypeError, "early_stopping is 'no'; wanted: True or False"),
+        ({"warm_start": 1}, InputTypeError, "warm_start is 1; wanted: True or False"),
+        ({"distortions": None}, InputTypeError, "distortions is None; wanted: True or False"),
+        ({"n_jobs": "two"}, InputTypeError, "n_jobs is 'two'"),
+        ({"n_jobs": True}, InputTypeError, "n_jobs is True"),
         ({"batch_size": 0}, InputError, "batch_size is 0"),
-        ({"batch_size": "all"}, InputTypeError, "batch_size is 'all'"),
+        ({"batch_size": "all"}, InputError, "batch_size is 'all'"),
         ({"n_iter_no_change": 0}, InputError, "n_iter_no_change is 0"),
         ({"n_iter_no_change": "auto"}, InputTypeError, "n_iter_no_change is 'auto'"),
         ({"learning_rate_init": 0}, InputError, "learning_rate_init is 0; wanted: above 0"),
@@ -515,8 +579,8 @@ def test_numbers_of_numpy_are_numbers():
         (X, Y + 0.5, "Unknown label type"),
         (np.where(X == 16, np.nan, X), Y, "NaN"),
         (X[0], Y[:1], "Reshape your data"),
-        (np.zeros((4, 3, 28, 28)), [0, 1, 0, 1], "images have one channel: pass shape (4, 1, height, width)"),
-        (np.zeros((4, 32, 32)), [0, 1, 0, 1], "images of 32 x 32, and at most 28 x 28"),
+        (np.zeros((4, 3, 28, 28)), [0, 1, 0, 1], "wanted: (4, 1, height, width), one channel: make colours grey"),
+        (np.zeros((4, 32, 32)), [0, 1, 0, 1], "1024 pixels an image, 32 x 32"),
         (np.zeros((0, 28, 28)), [], "minimum of 1"),
     ],
 )
@@ -524,6 +588,12 @@ def test_data_that_are_refused(X, y, says):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         quick().fit(X, y)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize("weight", [1e308, 1e-308, True, 3])
+def test_weights_that_are_alike_count_for_nothing(weight):
+    weighted = quick().fit(X, Y, sample_weight=np.full(600, weight))
+    np.testing.assert_array_equal(weighted.predict_proba(X), quick().fit(X, Y).predict_proba(X))
 
 
 @pytest.mark.parametrize("weights", [np.zeros(600), -np.ones(600), np.full(600, np.nan), np.ones(5), np.ones((600, 1))])

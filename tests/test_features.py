@@ -28,8 +28,8 @@ def test_shape(n_features, image_shape, given, shape):
 @pytest.mark.parametrize(
     ("n_features", "image_shape", "given", "says"),
     [
-        (785, "auto", None, "785 pixels, images of 29 x 29, and at most 28 x 28"),
-        (1024, "auto", (32, 32), "images of 32 x 32"),
+        (785, "auto", None, "785 pixels an image, 29 x 29, and at most 28 x 28"),
+        (1024, "auto", (32, 32), "1024 pixels an image, 32 x 32"),
         (64, (28, 28), None, "images of 64 pixels, and image_shape is (28, 28)"),
         (784, (28, 28), (16, 49), "images of 16 x 49 pixels"),
         (64, "square", None, "image_shape is 'square'; wanted: 'auto' or (height, width)"),
@@ -109,24 +109,53 @@ def test_rows_do_not_depend_on_their_neighbours():
     np.testing.assert_array_equal(framing.images(X), one_by_one)
 
 
+BYTES, FRACTIONS = Framing(28, 28, 0, 255, whole=True), Framing(28, 28, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("framing", "X", "advice"),
     [
-        (Framing(28, 28, 0, 255), np.full((1, 784), 0.5), "multiply them by 255"),
-        (Framing(28, 28, 0, 255), np.ones((1, 784)), "multiply them by 255"),
-        (Framing(28, 28, 0, 1), np.full((1, 784), 200, np.uint8), "divide them by 255"),
-        (Framing(28, 28, 0, 1), np.full((1, 784), 200), "divide them by 255"),
+        (BYTES, np.full((1, 784), 0.5), "bring them back to 0 to 255"),
+        (Framing(28, 28, 0, 16, whole=True), np.full((1, 784), 0.5), "bring them back to 0 to 16"),
+        (BYTES, np.full((1, 784), -0.4), "bring them back to 0 to 255"),
+        (BYTES, np.ones((1, 784), bool), "bring them back to 0 to 255"),
+        (FRACTIONS, np.full((1, 784), 200, np.uint8), "scale them as those were"),
+        (FRACTIONS, np.full((1, 784), 16.0), "scale them as those were"),
     ],
 )
 def test_another_scale_is_refused(framing, X, advice):
     with pytest.raises(InputError, match=advice):
-        framing.images(X)
+        framing.check_scale(X)
 
 
-@pytest.mark.parametrize("X", [np.zeros((1, 784)), np.full((1, 784), 1.5), np.ones((1, 784), int)])
-def test_what_may_be_of_that_scale_is_not_refused(X):
-    Framing(28, 28, 0, 255).images(X)
-    Framing(28, 28, 0, 1).images(X)
+@pytest.mark.parametrize(
+    ("framing", "X"),
+    [
+        *((framing, X) for framing in (BYTES, FRACTIONS) for X in (np.zeros((1, 784)), np.full((1, 784), 1.5))),
+        (BYTES, np.ones((1, 784))),  # a faint one
+        (BYTES, np.full((1, 784), 100.5)),
+        (BYTES, np.zeros((0, 784))),
+        (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 2)),
+        (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 0.5)),
+        (Framing(8, 8, -2.8, 2.8), np.full((1, 64), 138.0)),  # rare values of what has been standardised
+    ],
+)
+def test_what_may_be_of_that_scale_is_not_refused(framing, X):
+    framing.check_scale(X)
+
+
+def test_what_has_been_standardised_counts_to_three_deviations():
+    X = np.random.default_rng(0).normal(size=(1000, 64))
+    X[0, 0] = 40
+    framing = frame(X, (8, 8))
+    assert framing.high == pytest.approx(X.mean() + 3 * X.std())
+    assert framing.low == pytest.approx(X.mean() - 3 * X.std())
+    assert frame(X.clip(-1, 1), (8, 8)) == Framing(8, 8, -1, 1)
+
+
+def test_numbers_too_far_apart():
+    with pytest.raises(InputError, match="too far apart"):
+        frame(np.array([[1e308, -1e308]]), (1, 2))
 
 
 def test_small_images_of_bytes_are_enlarged_too():

@@ -119,6 +119,46 @@ def test_the_facts_of_the_card_are_in_the_header_and_cannot_leave_their_comment(
     assert header.isascii()
 
 
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_no_fact_makes_the_compiler_speak(compiler, tmp_path):
+    model = lenet.LeNet5(seed=0)
+    model.metadata = {"a": "https://日本/", "b": "??/", "c": "back\\", "d": "/* //"}
+    compiled(compiler, model, tmp_path)
+
+
+@pytest.mark.parametrize("change", ["weight", "std"])
+def test_numbers_that_are_none_in_float32_are_refused(change):
+    model = lenet.LeNet5(seed=0, dtype="float64")
+    if change == "weight":
+        model.parameters["f6.bias"][3] = 1e39
+    else:
+        model.std = 1e-40
+    with pytest.raises(InputError, match="not finite in float32"):
+        to_c(model)
+
+
+def test_only_a_model_is_written():
+    with pytest.raises(lenet.errors.InputTypeError, match="model is a dict, and a LeNet5 is wanted"):
+        to_c({})
+    model = lenet.LeNet5(seed=0)
+    model.metadata = {"epochs": 3}
+    with pytest.raises(lenet.errors.InputTypeError, match=r"metadata is .* a mapping of texts to texts is wanted"):
+        to_c(model)
+
+
+def test_names_that_differ_in_case_only(tmp_path):
+    headers = [to_c(lenet.LeNet5(seed=0), name)[1] for name in ("Dig", "dig")]
+    macros = [set(re.findall(r"#define (\w+)", header)) for header in headers]
+    assert len(macros[0]) == 2
+    assert not macros[0] & macros[1]
+
+
+@pytest.mark.parametrize("name", ["math", "Math", "stdint"])
+def test_headers_of_c_itself(name):
+    with pytest.raises(InputError, match="a header of C itself"):
+        to_c(lenet.LeNet5(seed=0), name)
+
+
 @pytest.mark.parametrize("name", ["", "1st", "a-b", "a b", "a/../b", "x" * 40, "été", "a\n"])
 def test_names_that_c_does_not_know(name):
     with pytest.raises(InputError, match="cannot begin a name in C"):

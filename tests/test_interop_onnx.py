@@ -96,6 +96,20 @@ def test_other_models_too(dtype, num_classes):
     np.testing.assert_allclose(probabilities, model.predict_proba(RANDOM), atol=1e-5)
 
 
+def test_numbers_that_are_none_in_float32_are_refused():
+    model = lenet.LeNet5(seed=0, dtype="float64")
+    model.parameters["f6.bias"][3] = 1e39
+    with pytest.raises(InputError, match=r"f6\.bias holds numbers that are not finite in float32"):
+        to_onnx(model)
+
+
+def test_only_a_model_is_written():
+    with pytest.raises(lenet.errors.InputTypeError, match="model is a str, and a LeNet5 is wanted"):
+        to_onnx("mnist")
+    with pytest.raises(lenet.errors.InputTypeError, match=r"its network is its attribute model_"):
+        to_onnx(lenet.LeNetClassifier.from_pretrained("mnist"))
+
+
 def test_pixels_of_an_unknown_kind_are_refused():
     with pytest.raises(InputError, match="pixels is 'int8'; wanted: float32 or uint8"):
         to_onnx(MODEL, pixels="int8")

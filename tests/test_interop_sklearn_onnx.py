@@ -14,6 +14,8 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 from lenet.interop import register_skl2onnx  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of what trains in a moment
+
 SMALL = load_digits()
 X, Y = SMALL.data.astype(np.float32), SMALL.target
 NAMES = np.array([f"digit {n}" for n in range(10)])
@@ -45,7 +47,7 @@ def test_a_pipeline(labels, scaled):
     assert len(np.unique(label)) > 1
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (24, 21), (8, 4), (5,)])
+@pytest.mark.parametrize("shape", [(28, 28), (24, 21), (8, 4), (5,), (783,), (730,)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 def test_images_of_any_shape_and_type(shape, dtype):
     images = (255 * np.random.default_rng(0).random((40, int(np.prod(shape))))).astype(dtype)
@@ -53,6 +55,29 @@ def test_images_of_any_shape_and_type(shape, dtype):
     label, probabilities = run(estimator, images - 20)  # some are beyond what was fitted
     np.testing.assert_array_equal(label, estimator.predict(images - 20))
     np.testing.assert_allclose(probabilities, estimator.predict_proba(images - 20), atol=1e-5)
+
+
+def test_images_as_they_come():
+    images = X.reshape(-1, 8, 8)
+    estimator = learner().fit(images[:300], Y[:300])
+    label, probabilities = run(estimator, images)
+    np.testing.assert_array_equal(label, estimator.predict(images))
+    np.testing.assert_allclose(probabilities, estimator.predict_proba(images), atol=1e-5)
+
+
+def test_bytes():
+    digits = lenet.data.load_digits()
+    estimator, images = lenet.LeNetClassifier.from_pretrained("mnist"), digits.X_test.reshape(-1, 784)
+    label, probabilities = run(estimator, images)
+    np.testing.assert_array_equal(label, estimator.predict(images))
+    np.testing.assert_allclose(probabilities, estimator.predict_proba(images), atol=1e-5)
+
+
+def test_labels_that_are_whole_floats_become_numbers():
+    estimator = learner().fit(X[:300], Y[:300] + 0.0)
+    label, _ = run(estimator, X)
+    np.testing.assert_array_equal(label, estimator.predict(X))
+    assert label.dtype == np.int64
 
 
 def test_the_pretrained_one_and_the_option_zipmap():

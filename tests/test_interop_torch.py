@@ -95,6 +95,25 @@ def test_there_and_back(dense):
     np.testing.assert_array_equal(again.parameters.flat, model.parameters.flat)
 
 
+def test_a_module_itself_and_nested_state_dicts():
+    module = sequential()
+    expected = from_torch(module.state_dict()).parameters.flat
+    np.testing.assert_array_equal(from_torch(module).parameters.flat, expected)
+    np.testing.assert_array_equal(from_torch({"epoch": 3, "state_dict": module.state_dict()}).parameters.flat, expected)
+    assert to_torch_state_dict(from_torch(module), like=module).keys() == module.state_dict().keys()
+
+
+@pytest.mark.parametrize("biases_first", [False, True])
+def test_names_that_pair_nothing_are_matched_by_order(biases_first):
+    """With 84 classes two biases have the same shape: what follows its weight is its own."""
+    state = sequential(num_classes=84).state_dict()
+    named = {f"{'wb'[n % 2]}{n // 2}": value for n, value in enumerate(state.values())}
+    if biases_first:
+        named = dict(sorted(named.items()))
+    expected = from_torch(state).parameters.flat
+    np.testing.assert_array_equal(from_torch(named).parameters.flat, expected)
+
+
 def test_without_a_module_the_names_are_ours():
     model = lenet.LeNet5(seed=0)
     state = to_torch_state_dict(model)
@@ -123,17 +142,41 @@ def without(*names):
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        ({}, "holds nothing; wanted are the weights and biases of LeNet-5: (6, 1, 5, 5)"),
-        (without("0.bias"), "0.weight (6, 1, 5, 5), 3.weight"),
-        (without("3.weight", "3.bias"), "wanted are"),
-        ({**sequential().state_dict(), "extra.weight": torch.zeros(3, 3)}, "extra.weight (3, 3)"),
+        (
+            {},
+            "it lacks c1 (6, 1, 5, 5), c3 (16, 6, 5, 5), c5 (120, 16, 5, 5) or (120, 400), f6 (84, 120), output",
+        ),
+        (without("0.bias"), "LeNet-5: it lacks c1 (6, 1, 5, 5), each with its bias."),
+        (without("3.weight", "3.bias"), "LeNet-5: it lacks c3 (16, 6, 5, 5), each"),
+        (
+            {**sequential().state_dict(), "extra.weight": torch.zeros(3, 3)},
+            "LeNet-5: it has 'extra.weight' (3, 3) besides",
+        ),
         ({**sequential().state_dict(), "twin.weight": torch.zeros(84, 120), "twin.bias": torch.zeros(84)}, "twin.bias"),
-        ({**without("0.weight"), "0.weight": torch.zeros(6, 3, 5, 5)}, "(6, 3, 5, 5)"),
-        ({**without("0.bias"), "0.bias": torch.zeros(6, 1)}, "0.bias (6, 1)"),
-        (nn.Sequential(nn.Linear(784, 10)).state_dict(), "0.weight (10, 784)"),
-        ({"0.weight": "text"}, "holds 0.weight, a str, which is no parameter"),
-        ({"0.weight": torch.zeros(6, 1, 5, 5, dtype=torch.int64)}, "holds 0.weight, a int64"),
+        (
+            {**without("0.weight"), "0.weight": torch.zeros(6, 3, 5, 5)},
+            "lacks c1 (6, 1, 5, 5), each with its bias, and it has '0.bias' (6,), '0.weight' (6, 3, 5, 5)",
+        ),
+        ({**without("0.bias"), "0.bias": torch.zeros(6, 1)}, "'0.bias' (6, 1)"),
+        (nn.Sequential(nn.Linear(784, 10)).state_dict(), "'0.weight' (10, 784)"),
+        ({"0.weight": "text"}, "holds '0.weight', of str, which is no parameter"),
+        ({"0.weight": torch.zeros(6, 1, 5, 5, dtype=torch.int64)}, "holds '0.weight', of int64"),
         ({**without("0.bias"), "0.bias": torch.full((6,), float("nan"))}, "not finite"),
+        *(
+            ({name: value.to(dtype) for name, value in sequential().state_dict().items()}, f"of {kind}, which is no")
+            for dtype, kind in ((torch.int8, "int8"), (torch.bool, "bool"), (torch.complex64, "complex64"))
+        ),
+        ({**sequential().state_dict(), 7: torch.zeros(6)}, "has keys that are no text"),
+        (
+            {name: value.to("meta") for name, value in sequential().state_dict().items()},
+            "holds '0.weight', whose numbers cannot be read",
+        ),
+        (
+            {name: value.to_sparse() for name, value in sequential().state_dict().items()},
+            "holds '0.weight', whose numbers cannot be read",
+        ),
+        ({"\n" + 100 * "x": torch.zeros(2)}, repr("\n" + 59 * "x" + "...")),
+        ({**without("11.weight", "11.bias"), "w": torch.zeros(1, 1).expand(100_001, 84)}, "'w' (100001, 84)"),
     ],
 )
 def test_other_weights_are_refused(state, says):
@@ -176,6 +219,39 @@ def test_files_of_more_than_weights_are_refused_and_not_run(kind, tmp_path):
     assert not trace.exists()
 
 
+@pytest.mark.parametrize("source", [3, None, [torch.zeros(2)]])
+def test_what_is_no_state_dict(source):
+    with pytest.raises(lenet.errors.InputTypeError, match=r"is a .*, and a state dict is wanted"):
+        from_torch(source)
+
+
+def test_only_a_model_is_written():
+    with pytest.raises(lenet.errors.InputTypeError, match="model is a Sequential, and a LeNet5 is wanted"):
+        to_torch_state_dict(sequential())
+
+
+def test_a_small_file_of_a_large_tensor_takes_no_memory(tmp_path):
+    """12 GB of a number that is stored once: what has no place in a LeNet-5 is not read."""
+    large = torch.zeros(1, dtype=torch.bfloat16).expand(3 * 10**9)
+    torch.save({**sequential().state_dict(), "x": large}, tmp_path / "bomb.pt")
+    with pytest.raises(WeightsError, match=r"'x' \(3000000000,\) besides"):
+        from_torch(tmp_path / "bomb.pt")
+
+
+def test_a_safetensors_file_of_bfloat16_is_told_of(tmp_path):
+    from safetensors.torch import save_file
+
+    state = {name: value.to(torch.bfloat16) for name, value in sequential().state_dict().items()}
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(WeightsError, match="holds numbers of type 'BF16', which NumPy has not: save them as F32"):
+        from_torch(tmp_path / "a.safetensors")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(IsADirectoryError):
+        from_torch(tmp_path)
+
+
 def test_files_too_large_or_absent(tmp_path):
     with (tmp_path / "large.pt").open("wb") as file:
         file.truncate(65 * 2**20)
@@ -189,7 +265,7 @@ def test_files_too_large_or_absent(tmp_path):
 def test_a_module_of_other_classes_cannot_take_them():
     with pytest.raises(WeightsError, match="has 7 classes, and the model 10"):
         to_torch_state_dict(lenet.LeNet5(seed=0), like=sequential(num_classes=7).state_dict())
-    with pytest.raises(WeightsError, match="The module that is to take the weights holds"):
+    with pytest.raises(WeightsError, match="The module that is to take the weights is not that of a LeNet-5: it lacks"):
         to_torch_state_dict(lenet.LeNet5(seed=0), like=nn.Linear(3, 3).state_dict())
     assert issubclass(WeightsError, ValueError)
     assert not issubclass(WeightsError, InputError)

@@ -790,3 +790,47 @@ def test_copies_of_the_parameters_stay_views_of_a_flat_vector(duplicate, model):
     twin = duplicate(model.parameters)
     twin.flat[...] = 3
     assert all((parameter == 3).all() for parameter in twin.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "says"),
+    [
+        ("std", 0, InputError, "std is 0.0, and a finite number above 0"),
+        ("std", -1.0, InputError, "std is -1.0"),
+        ("std", np.nan, InputError, "std is nan"),
+        ("std", np.inf, InputError, "std is inf"),
+        ("std", (0.3,), InputTypeError, r"std is \(0.3,\), and a number is wanted"),
+        ("mean", "a", InputTypeError, "mean is 'a', and a number"),
+        ("mean", np.inf, InputError, "mean is inf, and a finite number"),
+    ],
+)
+def test_a_standardisation_that_none_is(name, value, error, says):
+    model = LeNet5(seed=0)
+    with pytest.raises(error, match=says):
+        setattr(model, name, value)
+    assert (model.mean, model.std) == (0.0, 1.0)
+    model.mean, model.std = np.float32(0.5), 2
+    assert (model.mean, model.std) == (0.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": np.float32(1)},
+        {"parameters": np.zeros(3, np.float32)},
+        {"parameters": np.zeros(61706)},
+        {"std": 0},
+    ],
+)
+def test_a_damaged_pickle_is_refused(change):
+    state = {**LeNet5(seed=0).__getstate__(), **change}
+    with pytest.raises(ValueError, match=r"damaged|std is 0"):
+        LeNet5.__new__(LeNet5).__setstate__(state)
+
+
+def test_metadata_that_are_no_text_are_not_saved(tmp_path):
+    model = LeNet5(seed=0)
+    model.metadata = {"epochs": 3}
+    with pytest.raises(InputTypeError, match=r"metadata is \{'epochs': 3\}, and a mapping of texts"):
+        model.save(tmp_path / "a.safetensors")
+    assert list(tmp_path.iterdir()) == []

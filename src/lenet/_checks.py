@@ -1,5 +1,6 @@
 """The only place that validates or casts what a caller hands over."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -116,10 +117,12 @@ def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64]
     """
     if sample_weight is None:
         return None
-    values = tensor(sample_weight, np.float64, (length,), "sample_weight")
+    values = array(sample_weight, "sample_weight", f"shape ({length},) is wanted")
+    values = tensor(values.astype(int) if values.dtype.kind == "b" else values, np.float64, (length,), "sample_weight")
     if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
         raise InputError("sample_weight must be finite, at least 0, and not all weights may be zero.")
-    scaled: NDArray[np.float64] = values / values.mean()
+    scaled: NDArray[np.float64] = values / values.max()  # first, as the sum of great ones may not be finite
+    scaled /= scaled.mean()
     return scaled
 
 
@@ -156,6 +159,13 @@ def number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputTypeError(f"{name} is {value!r}, and a number is wanted.")
     return float(value)
+
+
+def text_by_name(value: Any, name: str) -> dict[str, str]:
+    """Return a mapping of texts to texts as a dict."""
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):
+        raise InputTypeError(f"{name} is {value!r}, and a mapping of texts to texts is wanted.")
+    return dict(value)
 
 
 def not_newer(version: str, what: str) -> None:

@@ -22,4 +22,4 @@ def require(module: str, extra: str) -> ModuleType:
         state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
         raise MissingExtraError(
             f"This needs {package}, which is {state}: run python -m pip install 'lenet[{extra}]'."
-        ) from error
+        ) from None

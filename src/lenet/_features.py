@@ -25,12 +25,15 @@ class Framing:
         The images that the rows hold, row by row; pixels that the table lacks at the end are background.
     low, high : float
         The values that count as background, 0, and as ink, 1; those beyond count as them.
+    whole : bool
+        Whether the values that settled these were whole numbers.
     """
 
     height: int
     width: int
     low: float
     high: float
+    whole: bool = False
 
     def images(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return rows as images of shape (n, 28, 28): uint8 ones as they are where nothing is to be done, else float32.
@@ -44,7 +47,6 @@ class Framing:
         >>> images.shape, images[0, 2, :6].tolist()
         ((2, 28, 28), [0.0, 0.0, 0.0, 0.0625, 0.125, 0.1875])
         """
-        self._refuse_other_scale(X)
         if X.dtype == np.uint8 and (self.height, self.width, self.low, self.high) == (SIDE, SIDE, 0, 255):
             return X.reshape(-1, SIDE, SIDE)
         images = np.empty((len(X), SIDE, SIDE), np.float32)
@@ -76,19 +78,32 @@ class Framing:
         scale = max(1.0, _BOX / max(self.height, self.width))
         return _shares(self.height, scale), _shares(self.width, scale)
 
-    def _refuse_other_scale(self, X: NDArray[Any]) -> None:
-        """Refuse pixels in [0, 1] where 0 to 255 were fitted, and the reverse: all would be background, or ink."""
-        high = X.max() if X.size else 0
-        if self.high == 255 and X.dtype.kind == "f" and 0 < high <= 1:
-            advice = "multiply them by 255"
-        elif self.high == 1 and X.dtype.kind in "iu" and high > 1:
-            advice = "divide them by 255"
+    def check_scale(self, X: NDArray[Any]) -> None:
+        """Refuse pixels of evidently another scale, of which all would be background, or ink.
+
+        Evident are fractions up to 1, or below 0, where whole numbers were fitted, and what is ten times too high.
+        """
+        if not X.size:
+            return
+        low, high = float(X.min()), float(X.max())
+        shrunk = X.dtype.kind == "b" or ((high <= 1 or low < 0 <= self.low) and not _are_whole(X))
+        if self.whole and self.high > 1 and shrunk:
+            advice = f"bring them back to {self.low:g} to {self.high:g}"
+        elif self.low >= 0 and high > 10 * self.high:
+            advice = "scale them as those were"
         else:
             return
         raise InputError(
-            f"X holds {X.dtype} pixels up to {high:g}, and the classifier was fitted on pixels from {self.low:g} to "
-            f"{self.high:g}: {advice}."
+            f"X holds {X.dtype} pixels from {low:g} to {high:g}, and the classifier was fitted on pixels from "
+            f"{self.low:g} to {self.high:g}: {advice}."
         )
+
+
+def _are_whole(X: NDArray[Any]) -> bool:
+    if X.dtype.kind in "iub":
+        return True
+    parts = (X[start : start + _FRAMED_AT_ONCE] for start in range(0, len(X), _FRAMED_AT_ONCE))
+    return not any((part % 1).any() for part in parts)
 
 
 def _shares(length: int, scale: float) -> NDArray[np.float32]:
@@ -102,15 +117,21 @@ def _shares(length: int, scale: float) -> NDArray[np.float32]:
 def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
     """Return the framing for a table of images of that shape, scaled by the values that it holds.
 
-    uint8 counts from 0 to 255, values within [0, 1] as they are, all others from the least to the greatest.
+    uint8 counts from 0 to 255, values within [0, 1] as they are, all others from the least to the greatest. Where
+    some are negative, which pixels are not, they have been standardised, and a few may be far out: then no more than
+    3 standard deviations about the mean count.
     """
     if X.dtype == np.uint8:
-        low, high = 0.0, 255.0
-    else:
-        low, high = float(X.min()), float(X.max())
-        if (low >= 0 and high <= 1) or low == high:
-            low, high = min(0.0, low), max(1.0, high)
-    return Framing(*shape, low, high)
+        return Framing(*shape, 0.0, 255.0, whole=True)
+    low, high = float(X.min()), float(X.max())
+    if not math.isfinite(high - low):
+        raise InputError(f"X holds values from {low:g} to {high:g}, too far apart to be scaled.")
+    if (low >= 0 and high <= 1) or low == high:
+        low, high = min(0.0, low), max(1.0, high)
+    elif low < 0:
+        mean, reach = float(X.mean(dtype=np.float64)), 3 * float(X.std(dtype=np.float64))
+        low, high = max(low, mean - reach), min(high, mean + reach)
+    return Framing(*shape, low, high, whole=_are_whole(X))
 
 
 def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int, ...] | None) -> tuple[int, int]:
@@ -150,8 +171,8 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
             )
     if max(height, width) > SIDE:
         raise InputError(
-            f"X holds {n_features} pixels, images of {height} x {width}, and at most {SIDE} x {SIDE} can be read: make "
-            "them smaller."
+            f"X holds {n_features} pixels an image, {height} x {width}, and at most {SIDE} x {SIDE} can be read: make "
+            "them smaller, and colours grey."
         )
     return height, width
 

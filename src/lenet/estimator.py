@@ -3,11 +3,13 @@
 It imports scikit-learn (extra `train`).
 """
 
+import contextlib
 import copy
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from lenet import __version__, _checks
 from lenet._extras import require
 from lenet._features import Framing, frame, shape_of
-from lenet.errors import InputError
+from lenet.data.splits import split
+from lenet.errors import DivergedError, InputError, InputTypeError
 from lenet.losses import log_softmax
 from lenet.model import LeNet5
 from lenet.optim import SCHEDULES
@@ -30,8 +33,9 @@ require("sklearn.callback", "train")  # since 1.9
 from joblib import effective_n_jobs  # noqa: E402
 from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402
 from sklearn.callback import CallbackSupportMixin, with_callbacks  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.utils import check_random_state  # noqa: E402
-from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
+from sklearn.utils.multiclass import check_classification_targets, unique_labels  # noqa: E402
 from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
 
 _READ_AT_ONCE = 4096  # rows, of which floating images are made
@@ -94,15 +98,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         The columns' names, where X was a data frame whose names are all text.
     framing_ : Framing
         The shape of the images, and the values that count as background and as ink: uint8 counts from 0 to
-        255, floats in [0, 1] as they are, all else from the least to the greatest value of the first fit's X.
+        255, floats in [0, 1] as they are, all else from the least to the greatest value of the first fit's X, but
+        where some are negative, as a StandardScaler makes them, at most 3 standard deviations about their mean.
     model_ : LeNet5
         The network.
     n_iter_ : int
         Epochs that were run; `partial_fit` adds one each time.
     loss_curve_ : list of float
         The mean cross-entropy of each epoch, in nats.
-    loss_ : float
-        The last of these.
     validation_scores_ : list of float, or None without early stopping
         The accuracy on the validation part after each epoch.
     best_validation_score_ : float, or None without early stopping
@@ -180,11 +183,17 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             The name of weights that lenet ships, or a .safetensors file that lenet wrote. Its pixels are
             from 0 to 255, its classes 0, 1, and so on.
         **parameters
-            As of the class. With `warm_start=True`, `fit` goes on from these weights, if y has the same classes.
+            As of the class, but `warm_start` is True here unless it is given: `fit` goes on from these weights, if the
+            labels are among its classes. A clone, as `cross_val_score` makes, is not fitted and trains from the start.
 
         Returns
         -------
         LeNetClassifier
+
+        Raises
+        ------
+        InputError, InputTypeError, WeightsError
+            If there are no such weights, or the file is damaged.
 
         Examples
         --------
@@ -193,11 +202,18 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         >>> LeNetClassifier.from_pretrained("mnist").score(digits.X_test, digits.y_test) > 0.9
         True
         """
-        classifier = cls(**parameters)
+        if not isinstance(name, str | os.PathLike):
+            raise InputTypeError(f"name is a {type(name).__name__}; wanted: a name, such as 'mnist', or a path.")
+        if name not in PRETRAINED and not Path(name).exists():
+            raise InputError(
+                f"There are no pre-trained weights and no file {str(name)!r}: choose from {', '.join(PRETRAINED)}, or "
+                "give a .safetensors file."
+            )
+        classifier = cls(**{"warm_start": True, **parameters})
         classifier.model_ = load_pretrained(str(name)) if name in PRETRAINED else load(name)
         classifier.classes_ = np.arange(classifier.model_.num_classes)
         classifier.n_features_in_ = _checks.SIDE**2
-        classifier.framing_ = Framing(_checks.SIDE, _checks.SIDE, 0, 255)
+        classifier.framing_ = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)
         classifier._seed = int(check_random_state(classifier.random_state).randint(2**31 - 1))
         classifier._forget_history()
         return classifier
@@ -227,25 +243,28 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
         Warns
         -----
+        ConvergenceWarning
+            When the network has not learnt more than how often each label comes.
         UserWarning
             When Ctrl-C ends the training; the weights so far are kept.
         """
         self._check_parameters()
-        goes_on = bool(self.warm_start) and hasattr(self, "model_")
-        images, labels, weights = self._training_set(X, y, sample_weight, None, goes_on)
-        if not goes_on:
-            self._new_model()
-        self._forget_history()
-        recipe = self._recipe(len(images))
-        watch = _Watch(self, recipe.epochs, labels, X, y, sample_weight)
-        try:
-            state = self._train(images, labels, weights, recipe, goes_on, watch.epoch)
-        except KeyboardInterrupt:
-            warnings.warn("Training was interrupted: the weights so far are kept.", stacklevel=3)
-        else:
-            if self.early_stopping:
-                self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
-        watch.close()
+        with self._all_or_nothing():
+            goes_on = bool(self.warm_start) and hasattr(self, "model_")
+            images, labels, weights = self._training_set(X, y, sample_weight, None, goes_on)
+            recipe = self._recipe(len(images))
+            self._begin(goes_on)
+            self._forget_history()
+            watch = _Watch(self, recipe, labels, weights, X, y, sample_weight)
+            try:
+                state = self._train(images, labels, weights, recipe, goes_on, watch.epoch)
+            except KeyboardInterrupt:
+                warnings.warn("Training was interrupted: the weights so far are kept.", stacklevel=3)
+            else:
+                if self.early_stopping:
+                    self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
+                watch.warn_of_plateau()
+            watch.close()
         return self
 
     def partial_fit(
@@ -274,23 +293,44 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             As `fit` does; if classes are missing at the first call, or others than at the first.
         """
         self._check_parameters()
-        goes_on = hasattr(self, "model_")
-        classes = self._all_classes(classes, goes_on)
-        images, labels, weights = self._training_set(X, y, sample_weight, classes, goes_on)
-        if not goes_on:
-            self._new_model()
-            self._forget_history()
-        recipe = self._recipe(len(images)).with_changes(epochs=1, schedule="constant", validation=0.0)
-        state = self._train(images, labels, weights, recipe, goes_on, None)
-        self._velocity = state.velocity
-        self.n_iter_ += 1
-        self.loss_curve_.append(state.history[0].loss)
+        with self._all_or_nothing():
+            goes_on = hasattr(self, "model_")
+            classes = self._all_classes(classes, goes_on)
+            images, labels, weights = self._training_set(X, y, sample_weight, classes, goes_on)
+            recipe = self._recipe(len(images)).with_changes(epochs=1, schedule="constant", validation=0.0)
+            self._begin(goes_on)
+            if not goes_on:
+                self._forget_history()
+            state = self._train(images, labels, weights, recipe, goes_on, None)
+            self._velocity = state.velocity
+            self.n_iter_ += 1
+            self.loss_curve_.append(state.history[0].loss)
         return self
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Within it, an error leaves the classifier as it was before."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _check_parameters(self) -> None:
         for name in ("max_iter", "batch_size", "n_iter_no_change"):
-            if name == "n_iter_no_change" or getattr(self, name) != "auto":
-                _checks.whole(getattr(self, name), name)
+            value = getattr(self, name)
+            if name != "n_iter_no_change" and isinstance(value, str):
+                if value != "auto":
+                    raise InputError(f"{name} is {value!r}; wanted: 'auto', or a whole number of at least 1.")
+            else:
+                _checks.whole(value, name)
+        for name in ("warm_start", "early_stopping", "distortions"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise InputTypeError(f"{name} is {getattr(self, name)!r}; wanted: True or False.")
+        if self.n_jobs is not None:
+            _checks.whole(self.n_jobs, "n_jobs", least=-(2**31))
         lr, momentum, alpha, fraction, tol = (
             _checks.number(getattr(self, name), name)
             for name in ("learning_rate_init", "momentum", "alpha", "validation_fraction", "tol")
@@ -301,7 +341,11 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             ("alpha", 0 <= alpha < np.inf, "at least 0"),
             ("validation_fraction", 0 < fraction < 1, "above 0 and below 1"),
             ("tol", 0 <= tol < np.inf, "at least 0"),
-            ("learning_rate", self.learning_rate in SCHEDULES, "one of " + ", ".join(SCHEDULES)),
+            (
+                "learning_rate",
+                isinstance(self.learning_rate, str) and self.learning_rate in SCHEDULES,
+                "one of " + ", ".join(SCHEDULES) + "; the rate itself is learning_rate_init",
+            ),
         )
         for name, fits, wanted in checks:
             if not fits:
@@ -332,7 +376,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             if not goes_on:
                 raise InputError("classes are wanted at the first call of partial_fit: all labels that will ever come.")
             return self.classes_
-        classes = np.unique(np.asarray(classes))
+        classes = np.asarray(unique_labels(classes))
+        if len(classes) < 2:
+            raise InputError(f"classes are {classes.tolist()}, and at least two are wanted: all that will ever come.")
         if goes_on and not np.array_equal(classes, self.classes_):
             raise InputError(
                 f"classes are {classes}, and at first they were {self.classes_}: leave them out, or fit anew."
@@ -344,11 +390,15 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
         """Return images of shape (n, 28, 28), labels from 0 on, and weights, and settle what a first fit settles."""
         table, shape = _as_table(X)
+        if goes_on:
+            self.framing_.check(shape)
         table, targets = validate_data(self, table, y, reset=not goes_on)
         check_classification_targets(targets)
         if goes_on:
-            self.framing_.check(shape)
             classes, framing = self.classes_, self.framing_
+            framing.check_scale(table)
+            if not isinstance(self.image_shape, str):
+                framing.check(shape_of(table.shape[1], self.image_shape, shape))
         else:
             framing = frame(table, shape_of(table.shape[1], self.image_shape, shape))
         classes, labels = _encode(targets, classes)
@@ -359,7 +409,11 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         self.classes_, self.framing_ = classes, framing
         return images, labels, weights
 
-    def _new_model(self) -> None:
+    def _begin(self, goes_on: bool) -> None:
+        """Make the network that is trained: a copy of the one before, which an error leaves as it is, or a new one."""
+        if goes_on:
+            self.model_ = copy.deepcopy(self.model_)
+            return
         random = check_random_state(self.random_state)
         first, self._seed = (int(random.randint(2**31 - 1)) for _ in range(2))
         self.model_ = LeNet5(first, num_classes=len(self.classes_))
@@ -383,10 +437,24 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         if goes_on:  # with the scale of the pixels that the weights are used to
             flat = model.parameters.flat
             before = State(flat, self._velocity, flat.copy(), model.mean, model.std)
-        return train(
-            model, images, labels, recipe, seed=self._seed + self.n_iter_, sample_weight=weights,
-            n_jobs=effective_n_jobs(self.n_jobs), state=before, on_epoch=on_epoch,
-        )  # fmt: skip
+        seed = self._seed + self.n_iter_
+        try:
+            split(labels, recipe.validation, seed)
+        except InputError:
+            raise InputError(
+                f"{len(labels)} images cannot be split with validation_fraction={self.validation_fraction:g}: give "
+                "more images, or early_stopping=False."
+            ) from None
+        try:
+            return train(
+                model, images, labels, recipe, seed=seed, sample_weight=weights,
+                n_jobs=effective_n_jobs(self.n_jobs), state=before, on_epoch=on_epoch,
+            )  # fmt: skip
+        except DivergedError:
+            raise DivergedError(
+                f"The loss is no longer finite: learning_rate_init={self.learning_rate_init:g} or alpha={self.alpha:g} "
+                "is too high, try a tenth of it."
+            ) from None
 
     # ---- predicting ------------------------------------------------------------------------------------
 
@@ -445,8 +513,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         """Return what a method of the network makes of each image."""
         check_is_fitted(self, "model_")
         table, shape = _as_table(X)
-        table = validate_data(self, table, reset=False)
         self.framing_.check(shape)
+        table = validate_data(self, table, reset=False)
+        self.framing_.check_scale(table)
         n_jobs = effective_n_jobs(self.n_jobs)
         out = np.empty((len(table), len(self.classes_)), self.model_.dtype)
         for start in range(0, len(table), _READ_AT_ONCE):
@@ -465,7 +534,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         return {**super().__getstate__(), "_lenet": __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        _checks.not_newer(state.pop("_lenet"), "LeNetClassifier")
+        _checks.not_newer(state.pop("_lenet", "0"), "LeNetClassifier")
         super().__setstate__(state)
 
 
@@ -475,20 +544,22 @@ class _Watch:
     def __init__(
         self,
         classifier: LeNetClassifier,
-        epochs: int,
+        recipe: Recipe,
         labels: NDArray[np.int64],
+        weights: NDArray[np.float64] | None,
         X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None,
     ):
-        self.classifier, self.epochs = classifier, epochs
-        shares = np.bincount(labels) / len(labels)
-        shares = shares[shares > 0]
+        self.classifier, self.epochs = classifier, recipe.epochs
+        self.steps = math.ceil(len(labels) / recipe.batch_size)
+        shares = np.bincount(labels, weights)
+        shares = shares[shares > 0] / shares.sum()
         self.untaught = -float(shares @ np.log(shares))  # the loss of a network that has not begun to learn
         self.best_score, self.waited = -1.0, 0
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.task = {"estimator": classifier, "X": X, "y": y, "metadata": metadata}
-        self.whole = classifier._init_callback_context(max_subtasks=epochs)
+        self.whole = classifier._init_callback_context(max_subtasks=recipe.epochs)
         self.whole.call_on_fit_task_begin(**self.task)
         self._begin_epoch()
 
@@ -529,6 +600,19 @@ class _Watch:
             self.waited += 1
         return self.waited >= self.classifier.n_iter_no_change
 
+    def warn_of_plateau(self) -> None:
+        """Warn if the network stands where it began: it has learnt how often each label comes, and no more."""
+        loss = self.classifier.loss_curve_[-1]
+        if loss >= _BEGUN * self.untaught:
+            epochs = self.classifier.n_iter_
+            warnings.warn(
+                f"The network has hardly begun to learn: after {epochs} epochs of {self.steps} steps its loss is "
+                f"{loss:.3g}, and guessing has {self.untaught:.3g}. A network of sigmoids stands still for thousands "
+                "of steps: raise max_iter, leave alpha near 0, and learning_rate_init near 0.1.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
     def close(self) -> None:
         """Tell the callbacks that the fit is over."""
         self.whole.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)
@@ -536,13 +620,12 @@ class _Watch:
 
 def _as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
     """Return X with a row an image, and the height and width if it came as images."""
-    if isinstance(X, list | tuple):
-        X = np.asarray(X)
+    if isinstance(X, list | tuple | np.ma.MaskedArray):
+        X = _checks.array(X, "X", "rows of as many pixels each are wanted")
     shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) == 4 and shape[1] != 1:
-        raise InputError(
-            f"X has shape {shape}, and images have one channel: pass shape ({shape[0]}, 1, height, width)."
-        )
+        advice = "move its last axis to the second place" if shape[3] == 1 else "make colours grey levels first"
+        raise InputError(f"X has shape {shape}; wanted: ({shape[0]}, 1, height, width), one channel: {advice}.")
     if len(shape) not in (3, 4):
         return X, None
     height, width = shape[-2:]
@@ -560,5 +643,11 @@ def _encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any]
         return classes, labels.astype(np.int64)
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
-        raise InputError(f"y holds {unknown.tolist()}, which are not among the classes {classes.tolist()}: fit anew.")
+        kinds = (
+            " (text and numbers are different labels)" if (y.dtype.kind in "US") != (classes.dtype.kind in "US") else ""
+        )
+        raise InputError(
+            f"y holds {unknown.tolist()}, which are not among the classes {classes.tolist()}{kinds}: fit anew with "
+            "warm_start=False, or name all classes at the first partial_fit."
+        )
     return classes, np.searchsorted(classes, y).astype(np.int64)

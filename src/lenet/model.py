@@ -1,5 +1,6 @@
 """LeNet-5: the architecture as a list, and what is done with it."""
 
+import math
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -52,7 +53,8 @@ class LeNet5:
         The parameters themselves, views of one flat vector: "c1.weight" (6, 1, 5, 5), "c1.bias" (6,), and so
         on to "output.bias". `state_dict` returns copies.
     mean, std : float
-        Pixels in [0, 1] enter the network as (x - mean) / std. 0 and 1 at first; training sets them.
+        Pixels in [0, 1] enter the network as (x - mean) / std. 0 and 1 at first; training sets them. They are
+        finite, and std is above 0.
     metadata : dict of str to str
         Facts about the model that its file carries.
 
@@ -105,6 +107,30 @@ class LeNet5:
         """The length of the output."""
         return len(self._parameters["output.bias"])
 
+    @property
+    def mean(self) -> float:
+        """What is subtracted from pixels in [0, 1]."""
+        return self._mean
+
+    @mean.setter
+    def mean(self, value: float) -> None:
+        number = _checks.number(value, "mean")
+        if not math.isfinite(number):
+            raise InputError(f"mean is {number}, and a finite number is wanted.")
+        self._mean = number
+
+    @property
+    def std(self) -> float:
+        """What the difference is divided by."""
+        return self._std
+
+    @std.setter
+    def std(self, value: float) -> None:
+        number = _checks.number(value, "std")
+        if not 0 < number < math.inf:
+            raise InputError(f"std is {number}, and a finite number above 0 is wanted.")
+        self._std = number
+
     def __repr__(self) -> str:
         return f"LeNet5(dtype={self.dtype.name}, num_classes={self.num_classes})"
 
@@ -122,7 +148,10 @@ class LeNet5:
     def __setstate__(self, state: dict[str, Any]) -> None:
         _checks.not_newer(state["lenet"], "LeNet5")
         LeNet5.__init__(self, seed=0, dtype=state["dtype"], num_classes=state["num_classes"])
-        self.parameters.flat[...] = state["parameters"]
+        parameters, flat = state["parameters"], self.parameters.flat
+        if not isinstance(parameters, np.ndarray) or (parameters.shape, parameters.dtype) != (flat.shape, flat.dtype):
+            raise WeightsError("This pickle of a LeNet5 is damaged: its parameters are of another shape or type.")
+        flat[...] = parameters
         self.mean, self.std, self.metadata = state["mean"], state["std"], dict(state["metadata"])
 
     def _layers(self) -> Iterable[tuple[str, Layer]]:

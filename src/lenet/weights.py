@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import _checks
 from lenet._files import atomic_write
 from lenet.errors import InputError, WeightsError
 from lenet.model import LeNet5
@@ -36,6 +37,8 @@ def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    InputTypeError
+        If the model's metadata are not texts under texts.
     SaveError
         If the file cannot be written.
     """
@@ -45,7 +48,7 @@ def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
         "mean": repr(float(model.mean)),
         "std": repr(float(model.std)),
     }
-    atomic_write(path, to_bytes(model.parameters, {**model.metadata, **facts}))
+    atomic_write(path, to_bytes(model.parameters, {**_checks.text_by_name(model.metadata, "metadata"), **facts}))
 
 
 def load(path: str | os.PathLike[str]) -> LeNet5:
@@ -158,7 +161,9 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     try:
         facts = _metadata(content)
         return deserialize(content), facts
-    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
+    except KeyError as error:  # bfloat16 and the like
+        raise WeightsError(f"{path} holds numbers of type {error}, which NumPy has not: save them as F32.") from None
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file of numbers ({error}).") from None
 
 
@@ -168,7 +173,7 @@ def _metadata(content: bytes) -> dict[str, str]:
         raise ValueError("it is shorter than a header")
     (length,) = struct.unpack("<Q", content[:8])
     if length > min(_LARGEST_HEADER, len(content) - 8):
-        raise ValueError(f"its header claims {length:,} bytes")
+        raise ValueError("it does not begin as one" if length > LARGEST_FILE else f"its header claims {length:,} bytes")
     header = json.loads(content[8 : 8 + length])
     facts = header.get("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):

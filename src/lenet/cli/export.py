@@ -9,7 +9,7 @@ PIXELS = ("float32", "uint8")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet export`."""
-    parser.add_argument("model", metavar="MODEL", help="a .safetensors file, a run's folder (its best ones), or mnist")
+    parser.add_argument("model", metavar="MODEL", help="a .safetensors, .onnx or .pt file, a run's folder, or mnist")
     parser.add_argument("output", metavar="FILE", help="what to write: model.onnx, or model.c and with it model.h")
     parser.add_argument("--to", choices=sorted(FORMATS.values()), help="the form, where FILE's ending does not tell it")
     parser.add_argument(
@@ -27,7 +27,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.interop import to_c, to_onnx
 
     output = Path(arguments.output)
-    form = arguments.to or FORMATS.get(output.suffix.lower())
+    told = FORMATS.get(output.suffix.lower())
+    form = arguments.to or told
+    if told not in (None, form):
+        parser.error(f"{output}: its ending and --to {form} contradict each other")
     if form is None:
         parser.error(f"{output}: end FILE in .onnx or .c, or give --to")
     if form == "c" and arguments.pixels == "float32":
@@ -45,9 +48,23 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             source, header = to_c(model, output.stem)
         except InputError as error:
             parser.error(f"{output}: {error}")
-        files[output.with_suffix(".h")] = header.encode()
         files[output] = source.encode()
+        files[output.with_suffix(".h")] = header.encode()
+    refuse_loss(files, arguments.model)
     for path, content in files.items():
         atomic_write(path, content)
         print(f"{path} ({len(content):,} bytes)")
     return 0
+
+
+def refuse_loss(files: "dict[Path, bytes]", model: str) -> None:
+    """Refuse to write over the model itself, or over a header that is somebody else's."""
+    from lenet.errors import InputError
+
+    for path in files:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: give the name of a file.")
+        if path.exists() and Path(model).exists() and path.samefile(model):
+            raise InputError(f"{path} is the model itself: give another name to write to.")
+        if path.suffix == ".h" and path.exists() and not path.read_bytes().startswith(b"/* LeNet-5 for "):
+            raise InputError(f"{path} was not written by lenet, and the source's header would replace it: rename one.")

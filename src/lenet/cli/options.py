@@ -20,7 +20,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="FILE",
         default="mnist",
-        help="weights: a .safetensors file, a run's folder (its best ones), or mnist for those that are shipped",
+        help="weights: a .safetensors, .onnx or .pt file, a run's folder (its best ones), or mnist for those that are "
+        "shipped",
     )
 
 
@@ -55,8 +56,17 @@ _threads.__name__ = "int"  # argparse says it when int() fails
 
 def load_model(name: str) -> "LeNet5":
     """Return the model that --model names."""
+    from lenet.errors import InputError
+    from lenet.interop import from_onnx, from_torch
     from lenet.weights import PRETRAINED, load, load_pretrained
 
+    path = Path(name)
     if name in PRETRAINED:  # names come first, as in lenet.data.load: ./mnist is a path
         return load_pretrained(name)
-    return load(Path(name, "best.safetensors") if Path(name).is_dir() else name)
+    if not path.exists():
+        raise InputError(f"{name} is neither a file nor the name of weights that lenet ships, {', '.join(PRETRAINED)}.")
+    if path.is_dir():
+        return load(path / "best.safetensors")
+    if path.suffix == ".onnx":
+        return from_onnx(path)
+    return from_torch(path) if path.suffix in (".pt", ".pth") else load(path)

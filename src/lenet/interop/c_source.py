@@ -8,17 +8,23 @@ from numpy.typing import NDArray
 
 from lenet import __version__
 from lenet.errors import InputError
+from lenet.interop.operators import exportable
 from lenet.model import LeNet5
+
+_HEADERS_OF_C = {
+    "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits", "locale", "math", "setjmp",
+    "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string", "tgmath", "time", "wchar", "wctype",
+}  # fmt: skip
 
 _HEADER = """\
 /* LeNet-5 for {classes} classes: reads a picture of 28 x 28 pixels. Written by lenet {version}.{facts}
 
    An image is 28 rows of 28 bytes, from 0, background, to 255, ink. Nothing is allocated, kept or shared: all functions
    may be called from several threads at once, and take about 12 KB of stack. */
-#ifndef {guard}_H
-#define {guard}_H
+#ifndef LENET_{name}_H
+#define LENET_{name}_H
 
-#define {guard}_CLASSES {classes}
+#define {name}_CLASSES {classes}
 
 #ifdef __cplusplus
 extern "C" {{
@@ -28,10 +34,10 @@ extern "C" {{
 int {name}_predict(const unsigned char image[784]);
 
 /* The probability of each class; they add up to 1. */
-void {name}_probabilities(const unsigned char image[784], float probabilities[{guard}_CLASSES]);
+void {name}_probabilities(const unsigned char image[784], float probabilities[{name}_CLASSES]);
 
 /* The network's outputs, before softmax. */
-void {name}_logits(const unsigned char image[784], float logits[{guard}_CLASSES]);
+void {name}_logits(const unsigned char image[784], float logits[{name}_CLASSES]);
 
 #ifdef __cplusplus
 }}
@@ -95,7 +101,7 @@ static void sigmoids(float *values, int count)
         values[i] = sigmoid(values[i]);
 }}
 
-void {name}_logits(const unsigned char image[784], float logits[{guard}_CLASSES])
+void {name}_logits(const unsigned char image[784], float logits[{name}_CLASSES])
 {{
     float padded[32 * 32] = {{0.0f}}, s2[6 * 14 * 14], s4[16 * 5 * 5], c5[120], f6[84];
     for (int y = 0; y < 28; y++)
@@ -107,13 +113,13 @@ void {name}_logits(const unsigned char image[784], float logits[{guard}_CLASSES]
     sigmoids(c5, 120);
     dense(c5, 120, F6_WEIGHT, F6_BIAS, 84, f6);
     sigmoids(f6, 84);
-    dense(f6, 84, OUTPUT_WEIGHT, OUTPUT_BIAS, {guard}_CLASSES, logits);
+    dense(f6, 84, OUTPUT_WEIGHT, OUTPUT_BIAS, {name}_CLASSES, logits);
 }}
 
-static int greatest(const float values[{guard}_CLASSES])
+static int greatest(const float values[{name}_CLASSES])
 {{
     int best = 0;
-    for (int k = 1; k < {guard}_CLASSES; k++)
+    for (int k = 1; k < {name}_CLASSES; k++)
         if (values[k] > values[best])
             best = k;
     return best;
@@ -121,21 +127,21 @@ static int greatest(const float values[{guard}_CLASSES])
 
 int {name}_predict(const unsigned char image[784])
 {{
-    float logits[{guard}_CLASSES];
+    float logits[{name}_CLASSES];
     {name}_logits(image, logits);
     return greatest(logits);
 }}
 
-void {name}_probabilities(const unsigned char image[784], float probabilities[{guard}_CLASSES])
+void {name}_probabilities(const unsigned char image[784], float probabilities[{name}_CLASSES])
 {{
     float highest, total = 0.0f;
     {name}_logits(image, probabilities);
     highest = probabilities[greatest(probabilities)];
-    for (int k = 0; k < {guard}_CLASSES; k++) {{
+    for (int k = 0; k < {name}_CLASSES; k++) {{
         probabilities[k] = expf(probabilities[k] - highest);
         total += probabilities[k];
     }}
-    for (int k = 0; k < {guard}_CLASSES; k++)
+    for (int k = 0; k < {name}_CLASSES; k++)
         probabilities[k] /= total;
 }}
 """
@@ -160,7 +166,9 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     Raises
     ------
     InputError
-        If name is no name in C.
+        If name cannot begin a name in C, or is that of a header of C itself; if a number is not finite in float32.
+    InputTypeError
+        If model is no LeNet5.
 
     Examples
     --------
@@ -169,38 +177,40 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     True
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name):
-        raise InputError(f"{name!r} cannot begin a name in C: give letters, digits and _, a letter first, at most 31.")
+        raise InputError(
+            f"{name!r} cannot begin a name in C here: give letters, digits and _, a letter first, at most 31."
+        )
+    if name.lower() in _HEADERS_OF_C:
+        raise InputError(f"{name}.h is a header of C itself, which it would hide: give another name.")
+    numbers = exportable(model)
     facts = {
         "name": name,
-        "guard": name.upper(),
         "classes": model.num_classes,
         "version": __version__,
         "facts": "".join(f"\n   {_comment(key)}: {_comment(value)}" for key, value in sorted(model.metadata.items())),
-        "mean": _literal(np.float32(model.mean)),
-        "scale": _literal(np.float32(1 / model.std)),
-        "weights": "\n".join(_array(name, value) for name, value in model.parameters.items()),
+        "mean": _literal(numbers["mean"]),
+        "scale": _literal(numbers["scale"]),
+        "weights": "\n".join(_array(name, numbers[name]) for name in model.parameters),
     }
     return _SOURCE.format(**facts), _HEADER.format(**facts)
 
 
 def _comment(text: str) -> str:
     """Return text that cannot end a comment, on one line of ASCII."""
-    return re.sub(r"[^ -~]", "?", text).replace("*/", "* /").replace("/*", "/ *")
+    text = text.encode("unicode_escape").decode()
+    return text.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")  # the last may begin a trigraph
 
 
-def _array(name: str, value: NDArray[np.floating]) -> str:
-    numbers = value.astype(np.float32).ravel()
-    lines = "\n".join(f"    {', '.join(line)}," for line in _lines([_literal(number) for number in numbers]))
-    return (
-        f"static const float {name.replace('.', '_').upper()}[{len(numbers)}] = {{ /* {value.shape} */\n{lines}\n}};\n"
-    )
+def _array(name: str, value: NDArray[np.float32]) -> str:
+    lines = "\n".join(f"    {', '.join(line)}," for line in _lines([_literal(number) for number in value.ravel()]))
+    return f"static const float {name.replace('.', '_').upper()}[{value.size}] = {{ /* {value.shape} */\n{lines}\n}};\n"
 
 
 def _lines(literals: list[str]) -> Iterator[list[str]]:
     return (literals[start : start + 8] for start in range(0, len(literals), 8))
 
 
-def _literal(number: np.float32) -> str:
+def _literal(number: np.float32 | NDArray[np.float32]) -> str:
     """Return a number as a hexadecimal literal of float.
 
     Examples

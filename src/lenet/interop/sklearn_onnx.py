@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenet._extras import require
 from lenet.interop.operators import Operators
@@ -20,13 +21,12 @@ def register_skl2onnx() -> None:
         When skl2onnx is not installed.
     """
     skl2onnx = require("skl2onnx", "skl2onnx")
-    shapes = require("skl2onnx.common.shape_calculator", "skl2onnx")
     from lenet.estimator import LeNetClassifier
 
     skl2onnx.update_registered_converter(
         LeNetClassifier,
         "LenetLeNetClassifier",
-        shapes.calculate_linear_classifier_output_shapes,
+        _settle_types,
         _convert,
         options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
         overwrite=True,
@@ -34,27 +34,46 @@ def register_skl2onnx() -> None:
 
 
 def operators_of(classifier: Any, X: str) -> tuple[Operators, str]:
-    """Return the operators from a table of float32, (n, pixels), to logits, and the name of these.
+    """Return the operators from X in float32, (n, pixels) or images, to logits, and the name of these.
 
     Parameters
     ----------
     classifier : LeNetClassifier
         Fitted.
     X : str
-        The name of the table.
+        Its name.
     """
     operators, framing = Operators(), classifier.framing_
-    x = operators.add("Sub", [X, operators.scalar("low", framing.low)], "above_low")
+    x = operators.add("Reshape", [X, operators.constant("row", np.array([-1, classifier.n_features_in_]))], "rows")
+    x = operators.add("Sub", [x, operators.scalar("low", framing.low)], "above_low")
     x = operators.add("Mul", [x, operators.scalar("one_unit", 1 / (framing.high - framing.low))], "scaled")
     ends = [operators.scalar("background", 0), operators.scalar("ink", 1)]
     x = operators.add("Clip", [x, *ends], "pixels")
     down, across = framing.interpolation()
-    if len(down) != down.shape[1] or len(across) != across.shape[1]:
+    if classifier.n_features_in_ != len(down) * len(across):
         matrix = np.kron(down, across).T[: classifier.n_features_in_]  # of rows @ pixels @ columns.T, row by row
         x = operators.add("MatMul", [x, operators.constant("interpolation", matrix)], "enlarged")
     shape = operators.constant("shape", np.array([-1, 1, len(down), len(across)], np.int64))
     x = operators.add("Reshape", [x, shape], "images")
     return operators, operators.network(classifier.model_, x)
+
+
+def _labels(classifier: Any, nocl: bool) -> tuple[NDArray[Any], bool]:
+    """Return what the model calls its classes, and whether by whole numbers, otherwise by text."""
+    classes = np.arange(len(classifier.classes_)) if nocl else classifier.classes_
+    if classes.dtype.kind == "f" and (classes % 1 == 0).all():
+        classes = classes.astype(np.int64)
+    return classes, classes.dtype.kind in "iub"
+
+
+def _settle_types(operator: Any) -> None:
+    """Tell skl2onnx the types and shapes of the outputs."""
+    types = require("skl2onnx.common.data_types", "skl2onnx")
+    n = operator.inputs[0].get_first_dimension()
+    nocl = operator.scope_inst.get_options(operator.raw_operator, {"nocl": False})["nocl"]
+    classes, whole = _labels(operator.raw_operator, nocl)
+    operator.outputs[0].type = (types.Int64TensorType if whole else types.StringTensorType)([n])
+    operator.outputs[1].type = types.FloatTensorType([n, len(classes)])
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
@@ -64,8 +83,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     names: dict[str, str] = {}
     operators, logits = operators_of(classifier, "X")
     nocl = container.get_options(classifier, {"nocl": False})["nocl"]
-    classes = np.arange(len(classifier.classes_)) if nocl else classifier.classes_
-    whole = classes.dtype.kind in "iub"
+    classes, whole = _labels(classifier, nocl)
     label = operators.add("ArgMax", [logits], "number", axis=1, keepdims=0)
 
     def named(name: str) -> str:
@@ -82,6 +100,4 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     texts = classes.astype(np.int64) if whole else [str(each).encode() for each in classes]
     container.add_initializer(named("classes"), types.INT64 if whole else types.STRING, [len(classes)], texts)
     container.add_node("Gather", [named("classes"), named(label)], [operator.outputs[0].full_name], axis=0)
-    container.add_node("Softmax", [named(logits)], [named("probabilities")], axis=1)
-    real = require("skl2onnx.common.data_types", "skl2onnx").guess_proto_type(operator.outputs[1].type)
-    container.add_node("Cast", [named("probabilities")], [operator.outputs[1].full_name], to=real)
+    container.add_node("Softmax", [named(logits)], [operator.outputs[1].full_name], axis=1)
