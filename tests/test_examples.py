@@ -60,7 +60,7 @@ def test_the_program_in_c(tmp_path):
     shutil.copy(FOLDER / "read_pgm.c", tmp_path)
     export = [sys.executable, "-m", "lenet", "export", "mnist", "digits.c"]
     said = subprocess.run(export, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert re.fullmatch(r"digits\.h \([\d,]+ bytes\)\ndigits\.c \([\d,]+ bytes\)\n", said)
+    assert re.fullmatch(r"digits\.c \([\d,]+ bytes\)\ndigits\.h \([\d,]+ bytes\)\n", said)
     commands = re.findall(r"^ +(cc .*)$", (FOLDER / "read_pgm.c").read_text(), re.MULTILINE)
     subprocess.run(commands[0].split(), cwd=tmp_path, check=True)
     digits, model = lenet.data.load_digits(), lenet.load_pretrained("mnist")
