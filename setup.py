@@ -61,7 +61,7 @@ def extensions() -> list[Extension]:
             kernels("_conv_v4", "x86-64-v4", 16, *v4),
             kernels("_conv_f64", "x86-64-v2", 2, "-march=x86-64-v2", double=True),
         ]
-    return [extension("_cpu"), extension("_affine"), *builds]
+    return [extension("_cpu"), extension("_distort"), *builds]
 
 
 class BuildExt(build_ext):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.data.distortions import distort, random_affine
+from lenet.data.distortions import Variations, distort, random_affine, random_variations, vary
 
 ndimage = pytest.importorskip("scipy.ndimage")
 
@@ -73,3 +73,84 @@ def test_maps_of_another_shape_are_refused(maps):
 
 def test_a_map_that_is_no_number_shows_background():
     assert not distort(np.full((1, 4, 4), 9, np.uint8), np.full((1, 2, 3), np.nan)).any()
+
+
+# ---- variations ----------------------------------------------------------------------------------------
+
+
+def plain(n):
+    """Variations that change nothing."""
+    pens = np.zeros((n, 7), np.float32)
+    pens[:, 2] = 1
+    maps = np.tile(np.eye(2, 3), (n, 1, 1))
+    return Variations(maps, np.zeros((n, 2, 4, 4), np.float32), pens, np.arange(n, dtype=np.uint64))
+
+
+IMAGES = lenet.data.load_digits().X_test[:20]
+
+
+def with_pen(place, value):
+    variations = plain(len(IMAGES))
+    variations.pens[:, place] = value
+    return vary(IMAGES, variations).astype(float)
+
+
+def test_plain_variations_change_nothing():
+    np.testing.assert_array_equal(vary(IMAGES, plain(20)), IMAGES)
+
+
+def test_an_affine_variation_is_the_affine_distortion():
+    maps = random_affine(20, np.random.default_rng(0))
+    variations = Variations(maps, *[getattr(plain(20), name) for name in ("bends", "pens", "seeds")])
+    assert np.abs(vary(IMAGES, variations).astype(int) - distort(IMAGES, maps)).max() <= 1
+
+
+def test_a_bend_that_is_the_same_everywhere_is_a_shift():
+    variations = plain(20)
+    variations.bends[:, 0] = 2
+    shift = np.tile(np.array([[1, 0, 2], [0, 1, 0]], float), (20, 1, 1))
+    np.testing.assert_array_equal(vary(IMAGES, variations), distort(IMAGES, shift))
+
+
+@pytest.mark.parametrize(("strength", "extreme"), [(1.0, "grey_dilation"), (-1.0, "grey_erosion")])
+def test_pens_thicken_and_thin_as_grey_morphology(strength, extreme):
+    cross = ndimage.generate_binary_structure(2, 1)
+    expected = np.stack([getattr(ndimage, extreme)(image, footprint=cross) for image in IMAGES])
+    np.testing.assert_array_equal(with_pen(0, strength)[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1])
+
+
+def test_blur_is_that_of_the_binomial_kernel():
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    expected = np.stack([ndimage.convolve(image.astype(float), kernel) for image in IMAGES])
+    assert np.abs(with_pen(1, 1.0) - expected)[:, 1:-1, 1:-1].max() <= 0.51
+
+
+def test_ink_ground_and_noise():
+    assert np.abs(with_pen(2, 0.5) - IMAGES / 2).max() <= 0.51
+    ground = with_pen(3, 0.2)
+    assert np.abs(ground[IMAGES == 0] - 51).max() <= 1
+    slope = with_pen(4, 0.2)
+    assert slope[0, 0, -1] > slope[0, 0, 14]
+    noisy = with_pen(6, 0.1) - IMAGES
+    dark = noisy[(IMAGES > 60) & (IMAGES < 190)]
+    assert np.abs(dark).max() <= 26
+    assert dark.std() == pytest.approx(25.5 / np.sqrt(3), rel=0.1)
+
+
+def test_variations_are_drawn_in_their_shares():
+    pens = random_variations(20_000, np.random.default_rng(0)).pens
+    shares = (pens[:, [0, 1, 3, 6]] != 0).mean(axis=0)
+    np.testing.assert_allclose(shares, [1 / 2, 1 / 3, 1 / 6, 1 / 6], atol=0.015)
+    assert (pens[:, 2] < 1).mean() == pytest.approx(1 / 4, abs=0.015)
+
+
+def test_variations_of_another_number_or_type_are_refused():
+    with pytest.raises(lenet.errors.InputError, match="maps has shape"):
+        vary(IMAGES, plain(3))
+    with pytest.raises(lenet.errors.InputTypeError, match="images are float64"):
+        vary(IMAGES / 255, plain(20))
+    with pytest.raises(lenet.errors.InputError, match="seeds has shape"):
+        vary(
+            IMAGES,
+            Variations(*[getattr(plain(20), name) for name in ("maps", "bends", "pens")], np.zeros(3, np.uint64)),
+        )

@@ -16,14 +16,19 @@ README = Path(__file__).parents[1] / "README.md"
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(lenet.__path__, "lenet.")
-    if not each.name.rpartition(".")[2].startswith(("_conv", "_affine", "__main__"))
+    if not each.name.rpartition(".")[2].startswith(("_conv", "_distort", "__main__"))
 ]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_the_docstrings(name):
     pytest.importorskip("sklearn")
-    for room, package in (("lenet.reading", "PIL"), ("lenet.interop.onnx", "onnx")):
+    for room, package in (
+        ("lenet.reading", "PIL"),
+        ("lenet.reading", "cv2"),
+        ("lenet.data.rubbish", "cv2"),
+        ("lenet.interop.onnx", "onnx"),
+    ):
         if name.startswith(room):
             pytest.importorskip(package)
     outcome = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)

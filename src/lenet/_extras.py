@@ -18,7 +18,7 @@ def require(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         name = module.partition(".")[0]
-        package = {"sklearn": "scikit-learn", "PIL": "Pillow"}.get(name, name)
+        package = {"sklearn": "scikit-learn", "PIL": "Pillow", "cv2": "OpenCV"}.get(name, name)
         state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
         raise MissingExtraError(
             f"This needs {package}, which is {state}: run python -m pip install 'lenet[{extra}]'."

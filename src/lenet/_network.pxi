@@ -123,14 +123,23 @@ def softmax(real[:, ::1] x):
 
 cdef void cross_entropy_gradient(Py_ssize_t classes, const real* logits, Py_ssize_t label, real share,
                                  real* dlogits, real* total, real* margin) noexcept nogil:
-    """dlogits = share (softmax - one-hot); the loss is log(total) - margin."""
+    """dlogits = share (softmax - target); the loss is log(total) - margin.
+
+    The target is one-hot, or, for a label below 0, an image of none of the classes, the same for all of them.
+    """
     cdef Py_ssize_t k
-    cdef real highest = highest_of(classes, logits)
+    cdef real highest = highest_of(classes, logits), sum_ = 0
     total[0] = powers(classes, logits, highest, dlogits)
-    margin[0] = logits[label] - highest
     for k in range(classes):
         dlogits[k] *= share / total[0]
-    dlogits[label] -= share
+    if label >= 0:
+        margin[0] = logits[label] - highest
+        dlogits[label] -= share
+        return
+    for k in range(classes):
+        sum_ += logits[k]
+        dlogits[k] -= share / classes
+    margin[0] = sum_ / classes - highest
 
 
 cdef void dense_gradient(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* dy, const real* x,

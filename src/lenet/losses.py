@@ -54,12 +54,14 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
 def cross_entropy(logits: NDArray[Any], y: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return each image's cross-entropy, and the gradient of their sum.
 
-    With p = softmax(logits) and t the one-hot target, the loss is -log p[y] and its gradient p - t.
+    With p = softmax(logits) and t the target, the loss is -sum(t log p) and its gradient p - t. The target is one-hot;
+    for an image of none of the classes, with label -1, it is the same for all of them.
 
     Parameters
     ----------
     logits : ndarray of shape (n, num_classes)
     y : ndarray of int64, shape (n,)
+        Labels from 0 on, or -1.
 
     Returns
     -------
@@ -72,8 +74,8 @@ def cross_entropy(logits: NDArray[Any], y: NDArray[np.int64]) -> tuple[NDArray[A
     >>> losses.round(4), dlogits
     (array([0.6931]), array([[ 0.5, -0.5]]))
     """
-    rows = np.arange(len(y))
     log_probabilities = log_softmax(logits)
-    dlogits = np.exp(log_probabilities)
-    dlogits[rows, y] -= 1
-    return -log_probabilities[rows, y], dlogits
+    targets = np.zeros_like(logits)
+    targets[np.arange(len(y)), y] = 1
+    targets[y < 0] = 1 / logits.shape[1]
+    return -np.where(targets, targets * log_probabilities, 0).sum(axis=1), np.exp(log_probabilities) - targets

@@ -29,6 +29,11 @@ class Recipe:
         Whether the network sees (x - mean) / std of the training pixels instead of x in [0, 1].
     distort : bool
         Whether each image is put through a new random affine map in each epoch.
+    vary : bool
+        Whether it is besides bent, drawn by thinner and thicker pens, blurred, faint, on uneven grounds and noisy.
+    rubbish : float
+        Images of no digit to learn from as well, as a part of the training images: made of strokes, letters, pieces of
+        digits and noise, they are to have the same probability for each class.
     validation : float
         The part of the training images that is held out to choose the best epoch by; 0 for none.
     patience : int, optional
@@ -44,6 +49,8 @@ class Recipe:
     schedule: str = "constant"
     standardise: bool = True
     distort: bool = False
+    vary: bool = False
+    rubbish: float = 0.0
     validation: float = 0.0
     patience: int | None = None
 
@@ -57,6 +64,7 @@ class Recipe:
             ("momentum", 0 <= self.momentum < 1, "from 0 to below 1"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0"),
             ("schedule", self.schedule in SCHEDULES, "one of " + ", ".join(SCHEDULES)),
+            ("rubbish", 0 <= self.rubbish < math.inf, "at least 0"),
             ("validation", 0 <= self.validation < 1, "from 0 to below 1"),
         )
         for name, fits, wanted in checks:
@@ -89,6 +97,18 @@ RECIPES = {
             momentum=0.9,
             schedule="one_cycle",
             distort=True,
+            validation=1 / 12,
+        ),
+        Recipe(
+            "wild",
+            epochs=90,
+            batch_size=32,
+            lr=0.1,
+            momentum=0.9,
+            schedule="one_cycle",
+            distort=True,
+            vary=True,
+            rubbish=0.3,
             validation=1 / 12,
         ),
         Recipe(

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from lenet import _checks
 from lenet._compiled import Learner
 from lenet._threads import resolve_n_jobs
-from lenet.data.distortions import distort, random_affine
+from lenet.data.distortions import distort, random_affine, random_variations, vary
+from lenet.data.rubbish import rubbish
 from lenet.data.splits import Split, split, standardisation
 from lenet.errors import DivergedError, InputError
 from lenet.losses import cross_entropy
@@ -260,7 +261,8 @@ class _Loop:
         self.X_val, self.y_val = X[parts.validation], y[parts.validation]
         self.weights, self.weights_val = _split_weights(sample_weight, parts)
         self.seed, self.n_jobs, self.state = seed, n_jobs, state
-        self.steps_per_epoch = math.ceil(len(self.train) / recipe.batch_size)
+        self.rubbish = _rubbish(X, parts.train, recipe, seed)
+        self.steps_per_epoch = math.ceil((len(self.train) + len(self.rubbish)) / recipe.batch_size)
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
         self.learner = Learner(model.parameters)
@@ -272,14 +274,14 @@ class _Loop:
 
     def run_epoch(self, on_step: Callable[[State], bool] | None) -> bool:
         """Run what is left of the epoch under way; return whether it was finished."""
-        state, n = self.state, len(self.train)
+        state, n = self.state, len(self.train) + len(self.rubbish)
         rng = np.random.default_rng([self.seed, state.epoch])
         order = rng.permutation(n)
-        maps = random_affine(n, rng) if self.recipe.distort else None
+        prepare = _distortions(n, rng, self.recipe)
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + self.recipe.batch_size)
-            self._step(order[batch], None if maps is None else maps[batch])
+            self._step(order[batch], prepare, batch.start)
             spent = time.perf_counter() - began
             state.seconds = seconds_before + spent
             state.images_per_second = (state.images - images_before) / max(1e-9, spent)
@@ -288,10 +290,23 @@ class _Loop:
         self._close_epoch()
         return True
 
-    def _step(self, batch: NDArray[np.int64], maps: NDArray[np.float64] | None) -> None:
+    def _batch(self, batch: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[Any] | None]:
+        """Return images, labels and weights; behind the training images count those of no digit, with label -1."""
+        digits = batch < len(self.train)
+        if digits.all():
+            members = self.train[batch]
+            return self.X[members], self.y[members], None if self.weights is None else self.weights[batch]
+        X, y = np.empty((len(batch), *self.X.shape[1:]), self.X.dtype), np.full(len(batch), -1)
+        X[digits], y[digits] = self.X[self.train[batch[digits]]], self.y[self.train[batch[digits]]]
+        X[~digits] = self.rubbish[batch[~digits] - len(self.train)]
+        weights = None if self.weights is None else np.ones(len(batch))
+        if weights is not None and self.weights is not None:
+            weights[digits] = self.weights[batch[digits]]
+        return X, y, weights
+
+    def _step(self, batch: NDArray[np.int64], prepare: Callable[..., NDArray[Any]] | None, start: int) -> None:
         state = self.state
-        members = self.train[batch]
-        X, y, weights = self.X[members], self.y[members], None if self.weights is None else self.weights[batch]
+        X, y, weights = self._batch(batch)
         losses, logits, gradients = self.learner(
             X,
             y,
@@ -299,7 +314,7 @@ class _Loop:
             self.model.std,
             weights=weights,
             n_jobs=self.n_jobs,
-            prepare=None if maps is None else lambda images, part: distort(images, maps[part]),
+            prepare=prepare and (lambda images, part: prepare(images, slice(start + part.start, start + part.stop))),
         )
         loss_sum = float(losses.sum() if weights is None else losses @ weights)
         if not math.isfinite(loss_sum):
@@ -332,7 +347,7 @@ class _Loop:
         row = Epoch(
             epoch=state.epoch,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),
-            loss=state.loss_sum / len(self.train),
+            loss=state.loss_sum / (len(self.train) + len(self.rubbish)),
             accuracy=state.correct / len(self.train),
             val_loss=val_loss,
             val_accuracy=val_accuracy,
@@ -344,3 +359,24 @@ class _Loop:
             state.best_parameters = state.parameters.copy()
         state.history.append(row)
         state.step, state.images, state.loss_sum, state.correct = 0, 0, 0.0, 0
+
+
+def _rubbish(X: NDArray[Any], train: NDArray[np.int64], recipe: Recipe, seed: int) -> NDArray[Any]:
+    """Return the images of no digit that a recipe wants, of the type of X."""
+    count = round(recipe.rubbish * len(train))
+    if not count:
+        return X[:0]
+    if X.dtype != np.uint8:
+        raise InputError(f"X holds {X.dtype}, and images of no digit are made of uint8: pass such, or rubbish=0.")
+    return rubbish(count, X[train], np.random.default_rng([seed, 0, 1]))
+
+
+def _distortions(n: int, rng: np.random.Generator, recipe: Recipe) -> Callable[..., NDArray[Any]] | None:
+    """Draw an epoch's distortions of n images; return what distorts a part of them."""
+    if recipe.vary:
+        variations = random_variations(n, rng)
+        return lambda images, part: vary(images, variations[part])
+    if recipe.distort:
+        maps = random_affine(n, rng)
+        return lambda images, part: distort(images, maps[part])
+    return None

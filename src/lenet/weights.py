@@ -120,7 +120,7 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
     --------
     >>> import lenet
     >>> lenet.load_pretrained("mnist").metadata["recipe"]
-    'distorted'
+    'wild'
     """
     if name not in PRETRAINED:
         raise InputError(f"There are no pre-trained weights {name!r}: choose from {', '.join(PRETRAINED)}.")

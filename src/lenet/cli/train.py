@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="default; distorted (three times as long, best accuracy); small (many epochs, gentle); or seed (the "
+        help="default; distorted (three times as long, better); wild (ten times, best, knows what is no digit); "
+        "small (many epochs, gentle); or seed (the "
         f"notebook's). Default: small for fewer than {SMALL:,} images, otherwise default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the images")

@@ -1,15 +1,18 @@
-"""Random affine distortions of images, as the 1998 paper trains with (section III.A)."""
+"""Random distortions of images: affine maps, as the paper trains with (section III.A), and other pens and grounds."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet import _affine, _checks
-from lenet.errors import InputError
+from lenet import _checks, _distort
+from lenet._checks import SIDE
+from lenet.errors import InputError, InputTypeError
 
 # A digit stays itself within these: degrees, factors, horizontal shear, pixels.
 ROTATION, SCALE, SHEAR, SHIFT = 10.0, (0.9, 1.1), 0.15, 2.0
+BEND = 0.8  # pixels, the standard deviation of each of 4 x 4 points
 
 
 def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -78,5 +81,103 @@ def distort(images: NDArray[Any], maps: NDArray[np.float64]) -> NDArray[Any]:
     maps = _checks.tensor(maps, np.float64, (len(images), 2, 3), "maps")
     images = np.ascontiguousarray(images, images.dtype.newbyteorder("="))
     out = np.empty_like(images)
-    _affine.affine(images, maps, out)
+    _distort.affine(images, maps, out)
+    return out
+
+
+@dataclass(frozen=True)
+class Variations:
+    """How images are drawn otherwise: one row of each array an image.
+
+    Parameters
+    ----------
+    maps : ndarray of float64, shape (n, 2, 3)
+        As `random_affine` draws them.
+    bends : ndarray of float32, shape (n, 2, 4, 4)
+        Shifts in x and y at 4 x 4 points, in pixels.
+    pens : ndarray of float32, shape (n, 7)
+        Strength of thickening, from -1 to 1; of blurring, from 0 to 1; the level of ink; the ground's level and its
+        slopes in x and y; the amplitude of noise. Levels are parts of 255.
+    seeds : ndarray of uint64, shape (n,)
+        Of the noise.
+    """
+
+    maps: NDArray[np.float64]
+    bends: NDArray[np.float32]
+    pens: NDArray[np.float32]
+    seeds: NDArray[np.uint64]
+
+    def __getitem__(self, part: Any) -> "Variations":
+        return Variations(self.maps[part], self.bends[part], self.pens[part], self.seeds[part])
+
+
+def random_variations(n: int, rng: np.random.Generator) -> Variations:
+    """Draw variations of n images.
+
+    Each image is mapped and bent. Half of them are thickened or thinned, a third blurred, a quarter fainter, and one in
+    six each has an uneven ground and noise.
+
+    Examples
+    --------
+    >>> random_variations(4, np.random.default_rng(0)).bends.shape
+    (4, 2, 4, 4)
+    """
+
+    def some(part: float, low: float, high: float, otherwise: float = 0.0) -> NDArray[np.float64]:
+        return np.where(rng.random(n) < part, rng.uniform(low, high, n), otherwise)
+
+    ground = rng.random(n) < 1 / 6
+    pens = [
+        some(1 / 2, -0.6, 0.8),
+        some(1 / 3, 0, 1),
+        some(1 / 4, 0.6, 1, 1),
+        *(ground * rng.uniform(low, high, n) for low, high in ((0, 0.12), (-0.12, 0.12), (-0.12, 0.12))),
+        some(1 / 6, 0, 0.12),
+    ]
+    return Variations(
+        random_affine(n, rng),
+        rng.normal(0, BEND, (n, 2, 4, 4)).astype(np.float32),
+        np.stack(pens, axis=1).astype(np.float32),
+        rng.integers(0, 2**64, n, np.uint64),
+    )
+
+
+def vary(images: NDArray[np.uint8], variations: Variations) -> NDArray[np.uint8]:
+    """Return images drawn otherwise.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, 28, 28)
+    variations : Variations
+        Of n images.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the images or the variations are not such arrays.
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 28, 28), np.uint8)
+    >>> vary(images, random_variations(2, np.random.default_rng(0))).shape
+    (2, 28, 28)
+    """
+    n = len(images)
+    if images.dtype != np.uint8:
+        raise InputTypeError(f"images are {images.dtype}, and uint8 is wanted.")
+    images = _checks.tensor(images, np.uint8, (None, SIDE, SIDE), "images")
+    arrays = [
+        _checks.tensor(getattr(variations, name), dtype, (n, *shape), name)
+        for name, dtype, shape in (
+            ("maps", np.float64, (2, 3)),
+            ("bends", np.float32, (2, 4, 4)),
+            ("pens", np.float32, (7,)),
+        )
+    ]
+    seeds = np.ascontiguousarray(variations.seeds, np.uint64)
+    if seeds.shape != (n,):
+        raise InputError(f"seeds has shape {seeds.shape}, and ({n},) is wanted.")
+    out = np.empty_like(images)
+    maps, bends, pens = arrays
+    _distort.vary(images, maps, bends, pens, seeds, out)
     return out

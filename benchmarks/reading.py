@@ -1,0 +1,143 @@
+"""How well numbers and pages are read: `python -m benchmarks.reading`.
+
+Strings and pages are made of MNIST's test digits, drawn from a seed; nothing of them was trained on.
+"""
+
+import argparse
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import lenet
+from lenet.data.rubbish import cropped
+from lenet.reading import read
+
+Image = NDArray[np.uint8]
+PAGE = (3000, 2250)
+LINES = 30
+PENS = (-1, 0, 2)  # pixels that strokes of two to three millimetres are thinned or thickened by
+
+
+def string(digits: Image, rng: np.random.Generator, members: NDArray[np.int64]) -> Image:
+    """Return digits side by side, with gaps of -1 to 4 pixels, dark on light."""
+    page, left = np.zeros((40, 32 + 32 * len(members)), np.uint8), 16
+    for image in digits[members]:
+        columns = np.flatnonzero(image.any(axis=0))
+        part = image[:, columns[0] : columns[-1] + 1]
+        place = page[6:34, left : left + part.shape[1]]
+        np.maximum(place, part, out=place)
+        left += part.shape[1] + int(rng.integers(-1, 5))
+    return 255 - page[:, : left + 16]
+
+
+def page(digits: Image, labels: NDArray[np.int64], rng: np.random.Generator, pen: int) -> tuple[Image, list[str]]:
+    """Return a photograph of a page of numbers, and its lines."""
+    rows, columns = PAGE
+    paper, ink, texts = np.full(PAGE, 255, np.float32), np.zeros(PAGE, np.float32), []
+    step, ruled = (rows - 300) / LINES, rng.random() < 0.6
+    for line in range(LINES):
+        base, left, text = round(150 + line * step + 0.85 * step), 150 + int(rng.integers(0, 60)), ""
+        if ruled:
+            at, grey = round(150 + (line + 0.9) * step), float(rng.uniform(150, 190))
+            cv2.line(paper, (60, at), (columns - 60, at), grey, int(rng.integers(2, 4)))
+        for member in rng.integers(0, len(digits), rng.integers(8, 24)):
+            digit = _drawn(digits[member], pen)
+            height, width = digit.shape
+            if left + width > columns - 150:
+                break
+            bottom = base + int(rng.integers(-4, 5))
+            place = ink[bottom - height : bottom, left : left + width]
+            np.maximum(place, digit, out=place)
+            left += width + int(rng.integers(4, 18)) + (90 if rng.random() < 0.12 else 0)
+            text += str(labels[member])
+        texts.append(text)
+    grey = paper * (1 - ink / 255) + rng.uniform(20, 90) * ink / 255
+    return _photographed(grey, rng), texts
+
+
+def _drawn(digit: Image, pen: int) -> Image:
+    large = cv2.resize(cropped(digit), None, fx=2.6, fy=2.6, interpolation=cv2.INTER_CUBIC)
+    brush = np.ones((abs(pen) + 1,) * 2, np.uint8)
+    return np.asarray(cv2.dilate(large, brush) if pen > 0 else cv2.erode(large, brush), np.uint8)
+
+
+def _photographed(grey: NDArray[np.float32], rng: np.random.Generator) -> Image:
+    """Return a page seen from up to 10 degrees askance, with a shadow, noise and the traces of JPEG."""
+    rows, columns = grey.shape
+    a, b, c = np.radians(rng.uniform(-10, 10, 3)) * [1, 1, 0.6]
+    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+    middle, distance = np.array([columns / 2, rows / 2]), 1.6 * columns
+    corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], float) - middle
+    seen = np.c_[corners, np.zeros(4)] @ (about_x @ about_y @ about_z).T
+    seen = seen[:, :2] * (distance / (distance + seen[:, 2:])) * 0.9 + middle
+    lens = cv2.getPerspectiveTransform((corners + middle).astype(np.float32), seen.astype(np.float32))
+    grey = cv2.warpPerspective(grey, lens, (columns, rows), borderMode=cv2.BORDER_CONSTANT, borderValue=255)
+    x, y = np.meshgrid(np.linspace(-1, 1, columns), np.linspace(-1, 1, rows))
+    angle = rng.uniform(0, 2 * np.pi)
+    edge = 1 + np.exp(-6 * (x * np.cos(angle) + y * np.sin(angle) - rng.uniform(-0.4, 0.4)))
+    grey = grey * (1 - rng.uniform(0.2, 0.5) / edge) * rng.uniform(0.8, 1) + rng.normal(0, 4, grey.shape)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 85))]
+    _, content = cv2.imencode(".jpg", grey.clip(0, 255).astype(np.uint8), quality)
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def edits(a: str, b: str) -> int:
+    """Return how many digits have to be put in, left out or changed to make b of a.
+
+    Examples
+    --------
+    >>> edits("12345", "1345"), edits("12", "13")
+    (1, 1)
+    """
+    costs = list(range(len(b) + 1))
+    for row, one in enumerate(a, 1):
+        before, costs[0] = costs[0], row
+        for column, other in enumerate(b, 1):
+            changed = before + (one != other)
+            before, costs[column] = costs[column], min(costs[column] + 1, costs[column - 1] + 1, changed)
+    return costs[-1]
+
+
+def read_strings(data: Any, count: int) -> None:
+    """Print how many strings are read right, and how many where 1% may be wrong."""
+    rng, outcome = np.random.default_rng(1), []
+    for _ in range(count):
+        members = rng.integers(0, len(data.X_test), rng.integers(3, 9))
+        found = read(string(data.X_test, rng, members), n_jobs=1)
+        right = found.text.replace(" ", "") == "".join(map(str, data.y_test[members]))
+        outcome.append((min((line.confidence for line in found.lines), default=0.0), right))
+    outcome.sort(reverse=True)
+    right = np.array([each for _, each in outcome])
+    allowed = np.flatnonzero((~right).cumsum() <= 0.01 * count)[-1] + 1
+    print(f"{count} strings: {right.mean():.1%} right; with at most 1% wrong, {right[:allowed].sum() / count:.1%}")
+
+
+def read_pages(data: Any, count: int) -> None:
+    """Print how many digits of pages are read right."""
+    wrong = total = 0
+    for number in range(count):
+        picture, texts = page(data.X_test, data.y_test, np.random.default_rng(number), PENS[number % len(PENS)])
+        found = [line.text.replace(" ", "") for line in read(picture, n_jobs=1).lines]
+        pairs = zip(texts, found, strict=True) if len(found) == len(texts) else [("".join(texts), "".join(found))]
+        wrong += sum(edits(*pair) for pair in pairs)
+        total += sum(map(len, texts))
+    print(f"{count} pages of {LINES} lines: {1 - wrong / total:.1%} of {total:,} digits right")
+
+
+def main() -> None:
+    """Read strings and pages."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=__doc__)
+    parser.add_argument("--strings", type=int, default=1000, metavar="N")
+    parser.add_argument("--pages", type=int, default=12, metavar="N")
+    arguments = parser.parse_args()
+    data = lenet.data.load("mnist")
+    read_strings(data, arguments.strings)
+    read_pages(data, arguments.pages)
+
+
+if __name__ == "__main__":
+    main()

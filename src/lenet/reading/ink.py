@@ -1,0 +1,80 @@
+"""From grey levels to ink: which of dark and light is ink, how the paper looks without it, and how dark ink is."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._extras import require
+
+_COARSE = 256  # pixels on the longer side, for what is smooth
+_FAINTEST = 24  # the least contrast, of 255, that counts as ink
+_NOISE = 5.0  # standard deviations of the paper's that are not ink
+
+
+def find_ink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return how much ink there is in each pixel of a picture.
+
+    Dark on light and light on dark are told apart by themselves, and shadows are levelled: ink is what is darker than
+    the paper would be there, as a part of it.
+
+    Parameters
+    ----------
+    grey : ndarray of uint8, shape (H, W)
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W)
+        0 paper to 255 ink; all 0 where nothing stands out.
+
+    Examples
+    --------
+    >>> grey = np.full((60, 60), 200, np.uint8)
+    >>> grey[20:40, 28:32] = 90
+    >>> ink = find_ink(grey)
+    >>> int(ink[30, 30]), int(ink[5, 5])
+    (255, 0)
+    """
+    cv2: Any = require("cv2", "vision")
+    coarse = _coarse(cv2, grey)
+    if not is_dark_on_light(cv2, coarse):
+        grey, coarse = 255 - grey, 255 - coarse
+    paper = cv2.resize(_paper(cv2, coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    darkness = 255 - cv2.divide(grey, paper, scale=255)
+    sample = darkness[:: max(1, grey.shape[0] // 512), :: max(1, grey.shape[1] // 512)]
+    noise = float(np.median(sample)) + _NOISE * 1.5 * float(np.median(np.abs(sample - np.median(sample))))
+    least = max(noise, _FAINTEST)
+    levels = cv2.calcHist([darkness], [0], None, [256], [0, 256]).ravel()
+    levels[: int(least) + 1] = 0
+    if levels.sum() < 4:
+        return np.zeros_like(grey)
+    full = int(np.searchsorted(levels.cumsum(), 0.8 * levels.sum()))  # most ink is darker at its core than at its edges
+    low = min(noise, 0.5 * full)
+    return np.asarray(cv2.convertScaleAbs(cv2.subtract(darkness, low), alpha=255 / (full - low)), np.uint8)
+
+
+def is_dark_on_light(cv2: Any, grey: NDArray[np.uint8]) -> bool:
+    """Return whether ink is dark: there is less of it than of paper, and more paper than ink at the border."""
+    size = max(3, min(grey.shape) // 2) | 1
+    local = grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)
+    local -= local.mean()
+    squares = local * local
+    skewness = float((squares * local).mean()) / (float(squares.mean()) ** 1.5 + 1e-6)
+    border = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+    return bool(skewness < (border - (int(grey.max()) + int(grey.min())) / 2) / 128)
+
+
+def _coarse(cv2: Any, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = _COARSE / max(grey.shape)
+    if scale >= 1:
+        return grey
+    size = tuple(max(1, round(length * scale)) for length in reversed(grey.shape))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _paper(cv2: Any, coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the picture without its dark ink: dark things narrower than a third of it are filled from around them."""
+    size = max(3, min(coarse.shape) // 3) | 1
+    smooth = cv2.medianBlur(coarse, 3) if min(coarse.shape) > 64 else coarse
+    closed = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    return np.asarray(cv2.max(cv2.blur(closed, (max(1, size // 4),) * 2), 1), np.uint8)
