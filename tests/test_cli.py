@@ -913,3 +913,46 @@ def test_training_on_mnist_takes_less_than_300_mb_in_all(tmp_path):
     whole = [sys.executable, "-c", MEMORY, str(tmp_path)]
     done = subprocess.run(whole, capture_output=True, text=True, check=True, env=known)
     assert int(done.stdout.split()[-1]) < 300
+
+
+# ---- reading -------------------------------------------------------------------------------------------
+
+
+def number_on_paper(path):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("cv2")
+    digits = lenet.data.load_digits()
+    page = np.full((60, 160), 255, np.uint8)
+    for place, digit in enumerate(digits.X_test[183:187]):
+        page[16:44, 20 + 30 * place : 48 + 30 * place] = 255 - digit
+    image.fromarray(page).save(path)
+    return "".join(map(str, digits.y_test[183:187]))
+
+
+def test_read_prints_lines(capsys, tmp_path):
+    text = number_on_paper(tmp_path / "a.png")
+    assert cli.main(["read", str(tmp_path / "a.png")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{tmp_path / 'a.png'}: {text} (")
+    assert cli.main(["read", str(tmp_path / "a.png"), "--json"]) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["lines"][0]["text"] == text
+    assert len(outcome["lines"][0]["digits"]) == 4
+    assert cli.main(["read", str(tmp_path / "a.png"), "--least", "1"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: no digits\n"
+
+
+def test_read_goes_on_after_a_file_that_is_no_picture(capsys, tmp_path):
+    text = number_on_paper(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    assert cli.main(["read", str(tmp_path / "b.png"), str(tmp_path / "a.png")]) == 1
+    out, err = capsys.readouterr()
+    assert text in out
+    assert err.count("\n") == 1
+    assert "b.png is no picture" in err
+
+
+def test_read_refuses_a_confidence_that_is_none(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["read", "a.png", "--least", "2"])
+    assert "--least 2: give a confidence from 0 to 1" in capsys.readouterr().err

@@ -75,7 +75,9 @@ def cross_entropy(logits: NDArray[Any], y: NDArray[np.int64]) -> tuple[NDArray[A
     (array([0.6931]), array([[ 0.5, -0.5]]))
     """
     log_probabilities = log_softmax(logits)
-    targets = np.zeros_like(logits)
-    targets[np.arange(len(y)), y] = 1
-    targets[y < 0] = 1 / logits.shape[1]
-    return -np.where(targets, targets * log_probabilities, 0).sum(axis=1), np.exp(log_probabilities) - targets
+    rows, none = np.arange(len(y)), y < 0
+    losses, dlogits = -log_probabilities[rows, y], np.exp(log_probabilities)
+    losses[none] = -log_probabilities[none].mean(axis=1)
+    dlogits[rows[~none], y[~none]] -= 1
+    dlogits[none] -= 1 / logits.shape[1]
+    return losses, dlogits

@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train LeNet-5 and leave a run folder",
     "evaluate": "test a model on a data set",
     "predict": "read the digit in each picture",
+    "read": "read numbers and pages of digits",
     "export": "write a model as ONNX or C",
     "info": "tell about a model, or about this installation",
 }

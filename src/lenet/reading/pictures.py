@@ -69,6 +69,8 @@ def _decoded(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             levels = np.asarray(picture, np.float64)
             white = 65535 if levels.max() > 255 else 255
             return np.round(levels.clip(0, white) * (255 / white)).astype(np.uint8)
+        if picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in picture.info:
+            return np.asarray(picture.convert("RGB").convert("L"))
         with_alpha = picture.convert("RGBA")
         page = image_module.new("RGBA", with_alpha.size, "white")
         return np.asarray(image_module.alpha_composite(page, with_alpha).convert("L"))

@@ -1,0 +1,45 @@
+"""Read the digits in pictures, line by line: numbers, or pages of them."""
+
+import argparse
+import json
+import sys
+
+from lenet.cli.options import add_common, add_model, error_line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lenet read`."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG, JPEG, BMP, GIF, TIFF or WebP file")
+    parser.add_argument(
+        "--least", type=float, default=0.0, metavar="X", help="leave out lines of less confidence, from 0 to 1"
+    )
+    add_model(parser)
+    add_common(parser)
+
+
+def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run `lenet read`; pictures that cannot be read are told of, and the others read all the same."""
+    from lenet.cli.options import load_model
+    from lenet.errors import DataError
+    from lenet.reading import Reading, read
+
+    if not 0 <= arguments.least <= 1:
+        parser.error(f"--least {arguments.least:g}: give a confidence from 0 to 1")
+    model = load_model(arguments.model)
+    failed = False
+    for path in arguments.images:
+        try:
+            found = read(path, model, n_jobs=arguments.n_jobs)
+        except (DataError, OSError) as error:
+            print(error_line(error), file=sys.stderr)
+            failed = True
+            continue
+        lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
+        if arguments.json:
+            print(json.dumps({"image": path, **Reading(lines).as_dict()}))
+            continue
+        for line in lines:
+            print(f"{path}: {line.text} ({line.confidence:.2f})")
+        if not lines:
+            print(f"{path}: no digits")
+    return int(failed)
