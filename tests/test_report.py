@@ -99,7 +99,8 @@ def test_as_dict_goes_through_json_unchanged():
     assert json.loads(json.dumps(known)) == known
     assert known["confusion_matrix"] == [[2, 0, 1], [1, 1, 1], [0, 0, 4]]
     assert known.keys() == {
-        "images", "loss", "accuracy", "precision", "recall", "f1", "support", "confusion_matrix",
+        "images", "loss", "accuracy", "precision", "recall", "f1", "support", "confusion_matrix", "calibration_error",
+        "rejected",
     }  # fmt: skip
 
 

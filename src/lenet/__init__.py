@@ -18,8 +18,8 @@ _HOMES = {
     "train": "lenet.training",
 }
 _MODULES = {
-    "data", "errors", "estimator", "init", "interop", "layers", "losses", "optim", "plots", "reading", "recipes",
-    "report", "runs", "training", "weights",
+    "calibration", "data", "errors", "estimator", "init", "interop", "layers", "losses", "optim", "plots", "reading",
+    "recipes", "report", "runs", "training", "weights",
 }  # fmt: skip
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "LeNet5",
     "LeNetClassifier",
     "__version__",
+    "calibration",
     "data",
     "errors",
     "estimator",
@@ -50,6 +51,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lenet import (
+        calibration,
         data,
         errors,
         estimator,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from lenet._checks import SIDE
 from lenet._extras import require
 
+MIDDLE = 14.0  # the row and column where the centre of mass of MNIST's images lies, within 0.3
 BOX = 20  # MNIST fits each digit into a box of 20x20, keeping its aspect
 _FINE = 4  # pens are measured and changed on a grid so much finer
 _PENS = (1.8, 3.5)  # widths, in pixels of MNIST, that are left alone: those of nearly all its digits
@@ -81,7 +82,7 @@ def _centred(cv2: Any, digit: NDArray[np.uint8]) -> NDArray[np.uint8]:
     mass = moments["m00"] or 1.0
     place = []
     for moment, length in (("m01", digit.shape[0]), ("m10", digit.shape[1])):
-        place.append(min(max(round((SIDE - 1) / 2 - moments[moment] / mass), 0), SIDE - length))
+        place.append(min(max(round(MIDDLE - moments[moment] / mass), 0), SIDE - length))
     out = np.zeros((SIDE, SIDE), np.uint8)
     top, left = place
     out[top : top + digit.shape[0], left : left + digit.shape[1]] = digit

@@ -219,14 +219,23 @@ class LeNet5:
         return out
 
     def predict(
-        self, x: ArrayLike, *, n_jobs: int | None = None, out: NDArray[np.int64] | None = None
+        self,
+        x: ArrayLike,
+        *,
+        reject_at: float | None = None,
+        n_jobs: int | None = None,
+        out: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """Return the likeliest class of each image.
+        """Return the likeliest class of each image, or -1 where that would be wrong too often.
 
         Parameters
         ----------
         x, n_jobs
             As for `logits`, with the same errors.
+        reject_at : float, optional
+            The part of the answers that may be wrong, such as 0.005: so many images are rejected that no more were
+            among a calibrated model's validation images, and all that do not look like digits. By default none is
+            rejected.
         out : ndarray of int64, shape (n,), optional
             To be filled and returned.
 
@@ -234,19 +243,34 @@ class LeNet5:
         -------
         ndarray of int64, shape (n,)
 
+        Raises
+        ------
+        InputError
+            If the model was not calibrated (`lenet.calibration.calibrate`), or not for so small a rate.
+
         Examples
         --------
         >>> import lenet
         >>> digits = lenet.data.load_digits()
         >>> lenet.load_pretrained("mnist").predict(digits.X_test[:3]).tolist() == digits.y_test[:3].tolist()
         True
+        >>> lenet.load_pretrained("mnist").predict(np.full((28, 28), 99, np.uint8), reject_at=0.005)
+        array([-1])
         """
         x = _checks.images(x)
         if out is None:
             out = np.empty(len(x), np.int64)
         else:
             _checks.output(out, (len(x),), np.dtype(np.int64), x)
-        self._predictor(x, self.mean, self.std, out, n_jobs)
+        if reject_at is None:
+            self._predictor(x, self.mean, self.std, out, n_jobs)
+            return out
+        from lenet.calibration import least_probability, looks_like_digit
+
+        least = least_probability(self, reject_at)
+        probabilities = self.predict_proba(x, n_jobs=n_jobs)
+        stands = (probabilities.max(axis=1) >= least) & looks_like_digit(self, probabilities)
+        out[...] = np.where(stands, probabilities.argmax(axis=1), -1)
         return out
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:

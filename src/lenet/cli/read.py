@@ -13,28 +13,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--least", type=float, default=0.0, metavar="X", help="leave out lines of less confidence, from 0 to 1"
     )
+    parser.add_argument("--show", metavar="PNG", help="draw boxes, digits and probabilities over the picture")
     add_model(parser)
     add_common(parser)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet read`; pictures that cannot be read are told of, and the others read all the same."""
+    from lenet._files import atomic_write
+    from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
-    from lenet.errors import DataError
-    from lenet.reading import Reading, read
+    from lenet.errors import DataError, InputError
+    from lenet.reading import Reading, read, read_picture
+    from lenet.reading.drawing import drawn
 
     if not 0 <= arguments.least <= 1:
         parser.error(f"--least {arguments.least:g}: give a confidence from 0 to 1")
     model = load_model(arguments.model)
+    if arguments.show is not None:
+        check_drawing(parser, arguments.show, arguments.images)
     failed = False
     for path in arguments.images:
         try:
             found = read(path, model, n_jobs=arguments.n_jobs)
-        except (DataError, OSError) as error:
+        except (DataError, InputError, OSError) as error:
             print(error_line(error), file=sys.stderr)
             failed = True
             continue
         lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
+        if arguments.show is not None:
+            atomic_write(arguments.show, drawn(read_picture(path, colour=True), found))
         if arguments.json:
             print(json.dumps({"image": path, **Reading(lines).as_dict()}))
             continue

@@ -237,19 +237,25 @@ def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
 
 
 def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, arguments: argparse.Namespace) -> None:
-    """Test the best weights, draw the figures, and say what was left where."""
+    """Calibrate and test the best weights, draw the figures, and say what was left where."""
     import json
 
     from lenet import plots
+    from lenet.calibration import calibrate
+    from lenet.data.splits import split
     from lenet.losses import softmax
     from lenet.report import report
 
     best = state.history[state.best_epoch - 1]
     folder.write("results.png", plots.learning_curves([asdict(row) for row in state.history], folder.folder.name))
     folder.write("filters.png", plots.filters(model.parameters["c1.weight"]))
+    model.metadata = folder.facts(best)
+    held_out = split(data.y_train, folder.recipe.validation, folder.args["seed"]).validation
+    if len(held_out):
+        calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=arguments.n_jobs)
     logits = model.logits(data.X_test, n_jobs=arguments.n_jobs)
     outcome = report(logits, data.y_test)
-    model.metadata = {**folder.facts(best), "test_accuracy": str(outcome.accuracy)}
+    model.metadata["test_accuracy"] = str(outcome.accuracy)
     model.save(folder.folder / "best.safetensors")
     folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix))
     folder.write("worst.png", plots.worst(data.X_test, data.y_test, logits.argmax(axis=1), softmax(logits)))

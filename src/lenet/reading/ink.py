@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import require
+from lenet.reading.sheet import find_sheet
 
 _COARSE = 256  # pixels on the longer side, for what is smooth
+_SMALLEST_WITH_SHEET = 100
 _FAINTEST = 24  # the least contrast, of 255, that counts as ink
 _NOISE = 5.0  # standard deviations of the paper's that are not ink
 
@@ -16,7 +18,7 @@ def find_ink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return how much ink there is in each pixel of a picture.
 
     Dark on light and light on dark are told apart by themselves, and shadows are levelled: ink is what is darker than
-    the paper would be there, as a part of it.
+    the paper would be there, as a part of it. Where the paper is a light sheet on a darker ground, only it is looked at.
 
     Parameters
     ----------
@@ -37,7 +39,12 @@ def find_ink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     cv2: Any = require("cv2", "vision")
     coarse = _coarse(cv2, grey)
-    if not is_dark_on_light(cv2, coarse):
+    sheet = find_sheet(coarse) if min(coarse.shape) >= _SMALLEST_WITH_SHEET else None
+    if sheet is not None:
+        coarse = _spread(cv2, coarse, sheet)
+        there = cv2.resize(sheet.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        grey = np.where(there, grey, cv2.resize(coarse, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    elif not is_dark_on_light(cv2, coarse):
         grey, coarse = 255 - grey, 255 - coarse
     paper = cv2.resize(_paper(cv2, coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     darkness = 255 - cv2.divide(grey, paper, scale=255)
@@ -75,6 +82,30 @@ def _coarse(cv2: Any, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _paper(cv2: Any, coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture without its dark ink: dark things narrower than a third of it are filled from around them."""
     size = max(3, min(coarse.shape) // 3) | 1
-    smooth = cv2.medianBlur(coarse, 3) if min(coarse.shape) > 64 else coarse
-    closed = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    if min(coarse.shape) > 64:
+        beyond = size // 2
+        closed = cv2.morphologyEx(_extended(cv2.medianBlur(coarse, 3), beyond), cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+        closed = closed[beyond:-beyond, beyond:-beyond]
+    else:
+        closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     return np.asarray(cv2.max(cv2.blur(closed, (max(1, size // 4),) * 2), 1), np.uint8)
+
+
+def _extended(image: NDArray[np.uint8], by: int) -> NDArray[np.uint8]:
+    """Return an image continued beyond its border, where a shadow at the border grows darker still."""
+    mirrored = np.pad(image.astype(np.int16), by, mode="reflect")
+    turned = np.pad(image.astype(np.int16), by, mode="reflect", reflect_type="odd")
+    return np.minimum(mirrored, turned).clip(0, 255).astype(np.uint8)
+
+
+def _spread(cv2: Any, coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return a picture whose sheet goes on beyond its edge, as light there as at the nearest place without ink."""
+    brush = np.ones((max(3, min(coarse.shape) // 8),) * 2, np.uint8)
+    grown = cv2.dilate(np.where(sheet, coarse, 0).astype(np.uint8), brush)
+    bare = cv2.erode(np.where(sheet, grown, 255).astype(np.uint8), brush)
+    _, nearest = cv2.distanceTransformWithLabels(
+        1 - sheet.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    levels = np.zeros(int(nearest.max()) + 1, np.uint8)
+    levels[nearest[sheet]] = bare[sheet]
+    return np.where(sheet, coarse, cv2.blur(levels[nearest], (5, 5))).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""From ink to lines: strokes that hang together, without specks, rules and frames, chained from left to right."""
+"""From a picture to its lines: strokes of level ink, chained from left to right, in reading order."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,74 +6,115 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-INK = 96  # of 255, from which on a pixel belongs to a stroke
-_ANGLES = np.arange(-15, 15.25, 0.5)  # degrees that lines may be turned by
-_SPECK = 0.22  # all further lengths are in heights of the writing
-_RULE = 2.2
-_SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules, where the camera looked askance
-_GAP = 4.0
-_OVERLAP = 0.4
-_LEAST_LINE = 8
+from lenet._extras import require
+from lenet.errors import InputError
+from lenet.reading.ink import find_ink
+from lenet.reading.rules import may_have_rules, without_frames, without_paper_rules, without_rules
+from lenet.reading.strokes import INK, Boxes, Strokes, is_writing, strokes_of, writing_height
 
-Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are outside
+_LARGEST = 2000  # pixels on the longer side that are looked at
+_SMALLEST, _TALLEST = 4, 80  # pixels, of writing: what is smaller cannot be read, what is larger is made smaller
+_ANGLES = np.arange(-15, 15.25, 0.5)  # degrees that lines may be turned by
+_GAP = 4.0  # all further lengths are in heights of the writing
+_OVERLAP = 0.4
+_WIDEST = 6  # strokes
+_MOST_STROKES = 20_000
+_LEAST_LINE = 8
+_LOWEST = 0.4
 
 
 @dataclass
-class Strokes:
-    """Connected strokes of a picture.
+class Lines:
+    """The lines of a picture.
 
     Parameters
     ----------
-    names : ndarray of int32, shape (H, W)
-        Which stroke each pixel belongs to: 0 for paper, n + 1 for stroke n.
-    boxes : ndarray of int64, shape (n, 4)
-        Left, top, right and bottom of each; the last two are outside of it.
-    areas : ndarray of int64, shape (n,)
+    ink : ndarray of uint8, shape (H, W)
+        Of the whole picture, level, without rules, and at a size that suits reading.
+    strokes : Strokes
+        Of this ink.
+    members : list of ndarray of int64
+        The strokes of each line from left to right; lines in reading order.
+    back : ndarray of float64, shape (2, 3)
+        The affine map from places in the ink to places in the picture.
     """
 
-    names: NDArray[np.int32]
-    boxes: Boxes
-    areas: NDArray[np.int64]
-
-    @property
-    def widths(self) -> NDArray[np.int64]:
-        """Of the boxes."""
-        return self.boxes[:, 2] - self.boxes[:, 0]
-
-    @property
-    def longest(self) -> int:
-        """The longest side of a box, 0 if there are none."""
-        return int(max(self.widths.max(initial=0), self.heights.max(initial=0)))
-
-    @property
-    def heights(self) -> NDArray[np.int64]:
-        """Of the boxes."""
-        return self.boxes[:, 3] - self.boxes[:, 1]
+    ink: NDArray[np.uint8]
+    strokes: Strokes
+    members: list[NDArray[np.int64]]
+    back: NDArray[np.float64]
 
 
-def strokes_of(cv2: Any, ink: NDArray[np.uint8]) -> Strokes:
-    """Return the strokes of ink."""
-    _, names, facts, _ = cv2.connectedComponentsWithStats(np.asarray(ink >= INK, np.uint8), connectivity=8)
-    left, top, width, height, area = facts[1:].T.astype(np.int64)
-    return Strokes(names, np.stack([left, top, left + width, top + height], axis=1), area)
+def find_lines(grey: NDArray[np.uint8]) -> Lines:
+    """Return the lines of writing in a picture.
+
+    Parameters
+    ----------
+    grey : ndarray of uint8, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If there are more strokes than on any page of writing.
+    """
+    grey, scale = _reduced(grey, _LARGEST / max(grey.shape))
+    ink, back = without_frames(find_ink(grey)), np.eye(3)
+    strokes = strokes_of(ink)
+    if may_have_rules(strokes):
+        ink, back = _upright(ink, strokes.longest / 40)
+        ink = without_paper_rules(ink)
+        strokes = strokes_of(ink)
+    height = writing_height(strokes)
+    if height < _SMALLEST:
+        return Lines(ink, strokes, [], back[:2])
+    if height > _TALLEST:
+        ink, smaller = _reduced(ink, _TALLEST / height)
+        height, scale = height * smaller, scale * smaller
+        back[:2, 2] *= smaller
+    ink, turned_back = _upright(ink, height)
+    ink, back = without_rules(ink, height), back @ turned_back
+    strokes = strokes_of(ink)
+    height = writing_height(strokes) or height
+    kept = np.flatnonzero(is_writing(strokes, height))
+    if len(kept) > _MOST_STROKES:
+        raise InputError(
+            f"The picture has {len(kept):,} strokes, and at most {_MOST_STROKES:,} are read: it shows noise or a texture; "
+            "crop it to the writing."
+        )
+    lines = [kept[line] for line in chained(strokes.boxes[kept], height)] if len(kept) else []
+    lines = [line for line in lines if typical_height(strokes, line) >= _LOWEST * height]
+    return Lines(ink, strokes, lines, back[:2] / scale)
 
 
-def writing_height(strokes: Strokes) -> float:
-    """Return the height of the writing: half of the ink is in strokes at least so high, rules and frames apart."""
-    height, width = strokes.names.shape
-    usual = (strokes.areas >= 12) & (strokes.heights >= 6) & (strokes.widths < 12 * strokes.heights)
-    usual &= ~(
-        (strokes.heights > 0.8 * height) & (strokes.widths > 0.8 * width) & (strokes.areas < 0.25 * height * width)
-    )
-    left, top, right, bottom = strokes.boxes.T
-    at_border = (left == 0) | (top == 0) | (right == width) | (bottom == height)
-    usual &= ~(at_border & (strokes.heights > 0.5 * height))  # a shadow, or the edge of a table
-    if not usual.any():
-        return 0.0
-    heights, areas = strokes.heights[usual], strokes.areas[usual]
-    order = np.argsort(heights)
-    middle = np.searchsorted(areas[order].cumsum(), areas.sum() / 2)
-    return float(heights[order][middle])
+def typical_height(strokes: Strokes, members: NDArray[np.int64]) -> float:
+    """Return the height of a line's writing: half of its ink is in strokes at least so high."""
+    order = members[np.argsort(strokes.heights[members])]
+    middle = np.searchsorted(strokes.areas[order].cumsum(), strokes.areas[order].sum() / 2)
+    return float(strokes.heights[order[middle]])
+
+
+def _reduced(image: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8], float]:
+    """Return an image made smaller, and by which factor: 1 for those that are small enough."""
+    if scale >= 1:
+        return image, 1.0
+    cv2: Any = require("cv2", "vision")
+    size = tuple(max(1, round(length * scale)) for length in reversed(image.shape))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def _upright(ink: NDArray[np.uint8], height: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return ink whose lines are level, and the affine map, (3, 3), from there back."""
+    cv2: Any = require("cv2", "vision")
+    angle = skew(ink, height)
+    if not angle:
+        return ink, np.eye(3)
+    rows, columns = ink.shape
+    there = cv2.getRotationMatrix2D((columns / 2, rows / 2), angle, 1.0)
+    width = int(abs(there[0, 0]) * columns + abs(there[0, 1]) * rows)
+    tall = int(abs(there[0, 0]) * rows + abs(there[0, 1]) * columns)
+    there[:, 2] += (width - columns) / 2, (tall - rows) / 2
+    turned = np.asarray(cv2.warpAffine(ink, there, (width, tall)), np.uint8)
+    return turned, np.vstack([cv2.invertAffineTransform(there), [0, 0, 1]])
 
 
 def skew(ink: NDArray[np.uint8], height: float) -> float:
@@ -98,50 +139,16 @@ def skew(ink: NDArray[np.uint8], height: float) -> float:
     return float(_ANGLES[best]) if sharpness[best] > 1.15 * sharpness[level] else 0.0
 
 
-def without_rules(cv2: Any, ink: NDArray[np.uint8], height: float) -> NDArray[np.uint8]:
-    """Return ink without long straight rules, across and down; strokes that cross them stay whole."""
-    binary = np.asarray(ink >= INK, np.uint8)
-    if strokes_of(cv2, ink).longest < _RULE * height:
-        return ink
-    length, thick = round(_RULE * height), max(3, round(height / 6)) + 2
-    out = ink
-    for turned in (False, True):
-        upright = np.ascontiguousarray(binary.T) if turned else binary
-        rules = np.zeros_like(upright)
-        for slope in _SLOPES:
-            level = _sheared(cv2, upright, slope)
-            wide = cv2.dilate(level, np.ones((3, 1), np.uint8))  # it may be a little aslant yet
-            rules |= _sheared(cv2, cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((1, length), np.uint8)), -slope)
-        crossing = cv2.morphologyEx(upright, cv2.MORPH_OPEN, np.ones((thick, 1), np.uint8))
-        gone = cv2.dilate(rules & upright & ~crossing, np.ones((3, 1), np.uint8)) & ~crossing
-        out = np.where(gone.T if turned else gone, 0, out).astype(np.uint8)
-    return out
-
-
-def _sheared(cv2: Any, binary: NDArray[np.uint8], slope: float) -> NDArray[np.uint8]:
-    """Return an image whose columns are shifted up by slope times their number, counted from the middle."""
-    if not slope:
-        return binary
-    shift = np.array([[1, 0, 0], [-slope, 1, slope * binary.shape[1] / 2]])
-    return np.asarray(cv2.warpAffine(binary, shift, binary.shape[::-1], flags=cv2.INTER_NEAREST), np.uint8)
-
-
-def is_writing(strokes: Strokes, height: float) -> NDArray[np.bool_]:
-    """Return which strokes are no specks, rules, frames and shadows."""
-    widths, heights = strokes.widths, strokes.heights
-    specks = (widths < _SPECK * height) & (heights < _SPECK * height) | (heights < 0.12 * height)
-    rules = (widths > _RULE * height) & (heights < 0.3 * height) | (heights > 2 * _RULE * height)
-    return ~specks & ~rules & (heights < 2.2 * height)
-
-
 def chained(boxes: Boxes, height: float) -> list[NDArray[np.int64]]:
     """Return the lines, from top to bottom, as the numbers of their boxes, from left to right.
 
     Each box is chained to the nearest one behind it that stands at the same height.
     """
-    order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
-    boxes = boxes[order]
+    centres = boxes[:, 0] + boxes[:, 2]  # twice
+    order = np.argsort(centres, kind="stable")
+    boxes, centres = boxes[order], centres[order]
     left, top, right, bottom = boxes.T
+    furthest = np.searchsorted(centres, 2 * right + 2 * (_GAP + _WIDEST) * height)  # boxes that may be near enough
     parent = np.arange(len(boxes))
 
     def root(k: int) -> int:
@@ -151,9 +158,10 @@ def chained(boxes: Boxes, height: float) -> list[NDArray[np.int64]]:
         return k
 
     for k in range(len(boxes) - 1):
-        shared = np.minimum(bottom[k], bottom[k + 1 :]) - np.maximum(top[k], top[k + 1 :])
-        least = np.minimum(bottom[k] - top[k], (bottom - top)[k + 1 :])
-        beside = (shared > _OVERLAP * least) & (left[k + 1 :] - right[k] < _GAP * height)
+        near = slice(k + 1, furthest[k])
+        shared = np.minimum(bottom[k], bottom[near]) - np.maximum(top[k], top[near])
+        least = np.minimum(bottom[k] - top[k], bottom[near] - top[near])
+        beside = (shared > _OVERLAP * least) & (left[near] - right[k] < _GAP * height)
         if beside.any():
             parent[root(k + 1 + int(np.argmax(beside)))] = root(k)
     roots = np.array([root(k) for k in range(len(boxes))])

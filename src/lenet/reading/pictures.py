@@ -14,7 +14,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 LARGEST = 64_000_000
 
 
-def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read_picture(path: str | os.PathLike[str], *, colour: bool = False) -> NDArray[np.uint8]:
     """Decode a picture file to grey levels, as it is meant to be seen.
 
     The camera's rotation is applied, what is transparent becomes white, and of an animation the first frame is taken.
@@ -23,10 +23,12 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     ----------
     path : path-like
         A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file of at most 64 megapixels.
+    colour : bool, default False
+        Whether to return red, green and blue.
 
     Returns
     -------
-    ndarray of uint8, shape (H, W)
+    ndarray of uint8, shape (H, W) or (H, W, 3)
         0 black to 255 white.
 
     Raises
@@ -42,7 +44,7 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's: of blemishes that do not matter, and of sizes that we refuse
-            return _decoded(path)
+            return _decoded(path, "RGB" if colour else "L")
     except DataError:
         raise
     except image_module.DecompressionBombError:
@@ -57,7 +59,7 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         raise DataError(f"{path} is a damaged picture ({error}).") from None
 
 
-def _decoded(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def _decoded(path: str | os.PathLike[str], mode: str) -> NDArray[np.uint8]:
     image_module = require("PIL.Image", "vision")
     operations = require("PIL.ImageOps", "vision")
     with image_module.open(path, formats=FORMATS) as picture:
@@ -68,9 +70,10 @@ def _decoded(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
             levels = np.asarray(picture, np.float64)
             white = 65535 if levels.max() > 255 else 255
-            return np.round(levels.clip(0, white) * (255 / white)).astype(np.uint8)
+            levels = np.round(levels.clip(0, white) * (255 / white)).astype(np.uint8)
+            return levels if mode == "L" else np.repeat(levels[..., np.newaxis], 3, axis=2)
         if picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in picture.info:
-            return np.asarray(picture.convert("RGB").convert("L"))
+            return np.asarray(picture.convert("RGB").convert(mode))
         with_alpha = picture.convert("RGBA")
         page = image_module.new("RGBA", with_alpha.size, "white")
-        return np.asarray(image_module.alpha_composite(page, with_alpha).convert("L"))
+        return np.asarray(image_module.alpha_composite(page, with_alpha).convert(mode))

@@ -7,26 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet._extras import require
 from lenet.model import LeNet5
-from lenet.reading.ink import find_ink
-from lenet.reading.lines import (
-    Strokes,
-    chained,
-    is_writing,
-    skew,
-    strokes_of,
-    without_rules,
-    writing_height,
-)
+from lenet.reading.lines import Lines, find_lines, typical_height
+from lenet.reading.paths import best_path, graph_of
 from lenet.reading.pictures import read_picture
+from lenet.reading.pieces import Pieces, pieces_of
 from lenet.reading.preparing import as_grey
-from lenet.reading.segments import Segment, read_line
+from lenet.reading.segments import segments_of
 
-_LARGEST = 2000  # pixels on the longer side that are looked at
-_SMALLEST = 4  # pixels, of writing that can be read
 _SPACE = 0.9  # heights of the writing
+_LOWEST = 0.4
 _MARGIN = 2  # pixels around a line
+
+Corner = tuple[int, int]  # left and top
 
 
 @dataclass(frozen=True)
@@ -40,11 +33,11 @@ class Digit:
     label : int or None
         The digit; None for what is none.
     probability : float
-        Of the label, or of the likeliest one.
+        Of the label, among all readings of the line: that there is such a digit just here, or something that is none.
     second : int
-        The second best.
+        The likeliest digit but for the label.
     second_probability : float
-        Of that.
+        Of that, in the same sense.
     """
 
     box: tuple[int, int, int, int]
@@ -62,7 +55,7 @@ class Line:
     ----------
     digits : tuple of Digit
     confidence : float
-        From 0 to 1: the share of this reading, cuts and labels, among all readings of the line.
+        The probability of these digits, from 0 to 1, among all readings of the line.
     text : str
         The digits; a space where a gap is as wide as a digit is high, and ? for what is no digit.
     box : tuple of int
@@ -129,8 +122,8 @@ def read(
     """Read the digits in a picture, line by line.
 
     Ink is told from paper, lines that run up or down are turned, rules, frames and specks left out. Each line is cut
-    into more pieces than it has digits; of all ways to join them, the one is taken that the network likes best
-    (the paper, section V).
+    into more pieces than it has digits; of all ways to join them, the most probable one is taken (the paper, section
+    V).
 
     Parameters
     ----------
@@ -162,93 +155,58 @@ def read(
     >>> read(page).text == "".join(map(str, digits.y_test[183:187]))
     True
     """
-    cv2: Any = require("cv2", "vision")
     if model is None:
         from lenet.weights import load_pretrained
 
         model = load_pretrained("mnist")
     grey = read_picture(image) if isinstance(image, str | os.PathLike) else as_grey(image)
-    scale = min(1.0, _LARGEST / max(grey.shape))
-    if scale < 1:
-        size = tuple(max(1, round(length * scale)) for length in reversed(grey.shape))
-        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
-    ink = find_ink(grey)
-    height = writing_height(strokes_of(cv2, ink))
-    if height < _SMALLEST:
-        return Reading()
-    ink, back = _upright(cv2, ink, height)
-    ink = without_rules(cv2, ink, height)
-    strokes = strokes_of(cv2, ink)
-    height = writing_height(strokes) or height
-    kept = np.flatnonzero(is_writing(strokes, height))
-    if not len(kept):
-        return Reading()
-    lines = []
-    for line in chained(strokes.boxes[kept], height):
-        members = kept[line]
-        order = members[np.argsort(strokes.heights[members])]
-        middle = np.searchsorted(strokes.areas[order].cumsum(), strokes.areas[order].sum() / 2)
-        height_here = float(strokes.heights[order[middle]])
-        if height_here < 0.4 * height:
-            continue
-        segments, confidence, corner = _segments(model, ink, strokes, members, height_here, n_jobs)
-        if any(segment.is_digit for segment in segments):
-            lines.append(_line(segments, confidence, corner, height_here, back / scale))
-    return Reading(tuple(lines))
+    page = find_lines(grey)
+    lines = (_read_line(model, page, members, n_jobs) for members in page.members)
+    return Reading(tuple(line for line in lines if line is not None))
 
 
-def _upright(cv2: Any, ink: NDArray[np.uint8], height: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Return ink whose lines are level, and the affine map, (2, 3), from there back."""
-    angle = skew(ink, height)
-    if not angle:
-        return ink, np.eye(2, 3)
-    rows, columns = ink.shape
-    there = cv2.getRotationMatrix2D((columns / 2, rows / 2), angle, 1.0)
-    width = int(abs(there[0, 0]) * columns + abs(there[0, 1]) * rows)
-    tall = int(abs(there[0, 0]) * rows + abs(there[0, 1]) * columns)
-    there[:, 2] += (width - columns) / 2, (tall - rows) / 2
-    turned = np.asarray(cv2.warpAffine(ink, there, (width, tall)), np.uint8)
-    return turned, np.asarray(cv2.invertAffineTransform(there), np.float64)
+def pieces_of_line(page: Lines, members: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Pieces, float, Corner]:
+    """Return a line's pixels, pieces, height of writing, and left and top on the page."""
+    boxes = page.strokes.boxes[members]
+    left, top = (int(place) for place in np.maximum(boxes[:, :2].min(axis=0) - _MARGIN, 0))
+    right, bottom = boxes[:, 2:].max(axis=0) + _MARGIN
+    ink, height = page.ink[top:bottom, left:right], typical_height(page.strokes, members)
+    return ink, pieces_of(ink, page.strokes, members, (left, top), height), height, (left, top)
 
 
-def _segments(
-    model: LeNet5,
-    ink: NDArray[np.uint8],
-    strokes: Strokes,
-    members: NDArray[np.int64],
-    height: float,
-    n_jobs: int | None,
-) -> tuple[list[Segment], float, tuple[int, int]]:
-    """Return a line's segments, the reading's confidence, and the place of its pixels."""
-    boxes = strokes.boxes[members]
-    top, left = np.maximum(boxes[:, [1, 0]].min(axis=0) - _MARGIN, 0)
-    bottom, right = boxes[:, [3, 2]].max(axis=0) + _MARGIN
-    window = slice(top, bottom), slice(left, right)
-    segments, confidence = read_line(model, ink[window], strokes.names[window], (members + 1).tolist(), height, n_jobs)
-    return segments, confidence, (int(left), int(top))
-
-
-def _line(
-    segments: list[Segment], confidence: float, corner: tuple[int, int], height: float, back: NDArray[np.float64]
-) -> Line:
+def _read_line(model: LeNet5, page: Lines, members: NDArray[np.int64], n_jobs: int | None) -> Line | None:
+    """Return what a line says; None if there is no digit in it."""
+    ink, pieces, height, corner = pieces_of_line(page, members)
+    segments = segments_of(model, ink, pieces, height, n_jobs)
+    path = best_path(graph_of(segments))
+    if all(label is None for label in path.labels):
+        return None
     digits, text, end = [], "", None
-    for segment in segments:
-        left, top, right, bottom = segment.box
-        second, first = np.argsort(segment.probabilities)[-2:]
-        label = int(first) if segment.is_digit else None
-        if end is not None and left - end > _SPACE * height:
+    for arc, label, probabilities in zip(path.arcs, path.labels, path.probabilities, strict=True):
+        box = segments.boxes[arc]
+        if label is None and box[3] - box[1] < _LOWEST * height:  # a point, or a dash
+            continue
+        if end is not None and box[0] - end > _SPACE * height:
             text += " "
         text += "?" if label is None else str(label)
-        end = right
-        corners = np.array([[x + corner[0], y + corner[1], 1] for x in (left, right) for y in (top, bottom)]) @ back.T
-        low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
-        digits.append(
-            Digit(
-                (int(max(0, low[0])), int(max(0, low[1])), int(high[0]), int(high[1])),
-                label,
-                float(segment.probabilities[first]),
-                int(second),
-                float(segment.probabilities[second]),
-            )
-        )
-    return Line(tuple(digits), confidence, text)
+        end = box[2]
+        digits.append(_digit(box + [*corner, *corner], label, probabilities, page.back))
+    return Line(tuple(digits), path.confidence, text)
+
+
+def _digit(
+    box: NDArray[np.int64], label: int | None, probabilities: NDArray[np.float64], back: NDArray[np.float64]
+) -> Digit:
+    corners = np.array([[x, y, 1] for x in box[[0, 2]] for y in box[[1, 3]]]) @ back.T
+    (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
+    others = probabilities[:-1].copy()
+    if label is not None:
+        others[label] = -1
+    second = int(others.argmax())
+    return Digit(
+        (max(0, int(left)), max(0, int(top)), int(right), int(bottom)),
+        label,
+        float(probabilities[-1 if label is None else label]),
+        second,
+        float(probabilities[second]),
+    )

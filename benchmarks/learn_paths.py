@@ -1,0 +1,139 @@
+"""Learn what counts how much in the reading of a line: `python -m benchmarks.learn_paths`.
+
+Rows of MNIST's validation digits, which the shipped weights were not trained on, are cut and joined in all ways. The
+coefficients are those that make the right way, with the right labels, as probable as possible: maximum likelihood by
+L-BFGS, a little shrunk. The printed ones are those of `lenet.reading.paths.LEARNT`.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+import lenet
+from benchmarks.rows import OTHER, Row, plain, varied
+from lenet.data.splits import split
+from lenet.reading.lines import find_lines
+from lenet.reading.paths import LEARNT, Coefficients, graph_of, log_sums, total_of
+from lenet.reading.reader import pieces_of_line
+from lenet.reading.segments import Segments, segments_of
+
+SHRINK = 1e-4
+LEAST_SHARED = 0.75  # of a digit's ink, that its segment has to have; what is cut worse teaches nothing
+NOT_THIS, AS_OTHER = -2, -1  # what a segment may be on the right path, besides a label
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Example:
+    """A row's segments, and what each of them is on the right path: a label, `AS_OTHER` or `NOT_THIS`."""
+
+    segments: Segments
+    wanted: NDArray[np.int64]
+
+
+def example(model: lenet.LeNet5, of: Row) -> Example | None:
+    """Return a row's segments; None where no way to join its pieces is right."""
+    page = find_lines(255 - of.ink)
+    if len(page.members) != 1 or not np.array_equal(page.back, np.eye(2, 3)) or page.ink.shape != of.ink.shape:
+        return None
+    ink, pieces, height, (left, top) = pieces_of_line(page, page.members[0])
+    place = slice(top, top + len(ink)), slice(left, left + ink.shape[1])
+    shares = np.zeros((len(pieces.boxes) + 1, len(of.labels)))  # each piece's ink of each image
+    for n in range(len(of.labels)):
+        np.add.at(shares[:, n], pieces.names, np.where(of.owner[place] == n, of.ink[place], 0))
+    whole = np.where(of.owner == np.arange(len(of.labels))[:, None, None], of.ink, 0).sum(axis=(1, 2), dtype=float)
+    owners = shares[1:].argmax(axis=1)
+    segments = segments_of(model, ink, pieces, height, n_jobs=1)
+    wanted = np.full(len(segments.starts), NOT_THIS)
+    for n, label in enumerate(of.labels):
+        own = np.flatnonzero(owners == n)
+        if label == OTHER:
+            inside = [set(range(a, b)) <= set(own) for a, b in zip(segments.starts, segments.stops, strict=True)]
+            wanted[inside] = AS_OTHER
+            continue
+        if not len(own) or np.ptp(own) + 1 != len(own):
+            return None
+        ink_of = shares[1 + own].sum(axis=0)
+        here = (segments.starts == own[0]) & (segments.stops == own[-1] + 1)
+        if not here.any() or ink_of[n] < LEAST_SHARED * (whole[n] + ink_of.sum() - ink_of[n]):
+            return None
+        wanted[here] = label
+    return Example(segments, wanted)
+
+
+def loss_and_gradient(flat: Array, examples: list[Example]) -> tuple[float, Array]:
+    """Return the mean of -log(probability of the right path), shrinking included, and its gradient."""
+    coefficients = unflattened(flat, examples[0].segments)
+    loss, gradient = SHRINK * float(flat @ flat), 2 * SHRINK * flat
+    for each in examples:
+        s, graph = each.segments, graph_of(each.segments, coefficients)
+        total, is_digit = total_of(graph), each.wanted >= 0
+        right = np.where(each.wanted == AS_OTHER, graph.other, -np.inf)
+        right[is_digit] = graph.digits[is_digit, each.wanted[is_digit]]
+        value, passes = _sum_and_shares(s, total)
+        value_right, passes_right = _sum_and_shares(s, right)
+        loss += (value - value_right) / len(examples)
+        by_label = passes[:, np.newaxis] * np.exp(graph.digits - total[:, np.newaxis])
+        by_label[is_digit, each.wanted[is_digit]] -= passes_right[is_digit]
+        by_other = passes * np.exp(graph.other - total) - np.where(each.wanted == AS_OTHER, passes_right, 0)
+        parts = [
+            [(by_label * s.log_probabilities).sum()],
+            by_label.sum(axis=1) @ s.as_digit,
+            by_other @ s.as_other,
+        ]
+        gradient += np.concatenate(parts) / len(examples)
+    return loss, gradient
+
+
+def _sum_and_shares(s: Segments, weights: Array) -> tuple[float, Array]:
+    """Return the logarithm of all paths' weights, and the share of those that pass each arc."""
+    end = int(s.stops.max())
+    forward = log_sums(s.starts, s.stops, weights, end)
+    backward = log_sums(end - s.stops, end - s.starts, weights, end)[::-1]
+    return float(forward[-1]), np.exp(forward[s.starts] + weights + backward[s.stops] - forward[-1])
+
+
+def flattened(c: Coefficients) -> Array:
+    """Return coefficients as one vector."""
+    return np.concatenate([[c.label], c.as_digit, c.as_other])
+
+
+def unflattened(flat: Array, like: Segments) -> Coefficients:
+    """Return one vector as coefficients."""
+    digit, other = np.split(flat[1:], [like.as_digit.shape[1]])
+    return Coefficients(float(flat[0]), digit, other)
+
+
+def examples_of(model: lenet.LeNet5, make: Callable[..., Row], count: int, seed: int, *digits: Any) -> list[Example]:
+    """Return the examples of so many rows, but for those that no way to join is right for."""
+    rng = np.random.default_rng(seed)
+    found = (example(model, make(*digits, rng)) for _ in range(count))
+    return [each for each in found if each is not None]
+
+
+def main() -> None:
+    """Learn and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.learn_paths", description=__doc__)
+    parser.add_argument("--rows", type=int, default=2000, metavar="N")
+    arguments = parser.parse_args()
+    data, model = lenet.data.load("mnist"), lenet.load_pretrained("mnist")
+    held_out = split(data.y_train, 1 / 12, 0).validation
+    digits = data.X_train[held_out], data.y_train[held_out]
+    examples = [
+        *examples_of(model, plain, arguments.rows, 11, *digits),
+        *examples_of(model, varied, arguments.rows, 12, *digits),
+    ]
+    print(f"{len(examples)} of {2 * arguments.rows} rows can be read")
+    result = minimize(loss_and_gradient, flattened(LEARNT), args=(examples,), jac=True, method="L-BFGS-B")
+    c = unflattened(result.x, examples[0].segments)
+    print(f"-log(probability) of a row: {result.fun:.4f}")
+    print(f"label {c.label:.2f}\nas_digit {np.round(c.as_digit, 2).tolist()}\nas_other {np.round(c.as_other, 2).tolist()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""Probabilities that mean what they say, and thresholds below which an answer is withheld.
+
+Both are learnt from images that the network was not trained on, and kept with the weights: the temperature in the
+output layer itself, so that whatever computes the network computes calibrated probabilities, the thresholds in the
+metadata.
+"""
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet.errors import InputError
+from lenet.losses import softmax
+
+if TYPE_CHECKING:
+    from lenet.model import LeNet5
+
+RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)  # of errors among what is accepted
+_LOST = 0.005  # of the digits, that may be taken for none
+_BINS = 15
+
+
+def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None = None) -> None:
+    """Calibrate a model by what it says of images that it was not trained on.
+
+    The weights and the bias of its output layer are divided by the temperature at which the labels are likeliest; which
+    class is the likeliest stays as it is. Its metadata get "temperature", by which they were divided in all;
+    "thresholds", for `LeNet5.predict(x, reject_at=...)`; and "least_digit_score", which all but 0.5% of the images
+    reach.
+
+    Parameters
+    ----------
+    model : LeNet5
+    X, y, n_jobs
+        As for `LeNet5.loss_and_gradients`; some thousands of images at best.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        As `LeNet5.loss_and_gradients` does.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> digits, model = lenet.data.load_digits(), lenet.load_pretrained("mnist")
+    >>> before = model.predict_proba(digits.X_test).max(axis=1).mean()
+    >>> calibrate(model, digits.X_train, digits.y_train)  # by people that it did not learn from
+    >>> bool(model.predict_proba(digits.X_test).max(axis=1).mean() < before)  # it is less sure of them
+    True
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", 2017, section 4.2.
+    """
+    images = _checks.images(X)
+    labels = _checks.labels(y, len(images), model.num_classes)
+    if not len(images):
+        raise InputError("There are no images to calibrate by: pass at least one.")
+    logits = model.logits(images, n_jobs=n_jobs)
+    divisor = temperature(logits, labels)
+    for name in ("output.weight", "output.bias"):
+        model.parameters[name] /= divisor
+    probabilities = softmax(model.logits(images, n_jobs=n_jobs).astype(np.float64))
+    thresholds = {rate: threshold(probabilities, labels, rate) for rate in RATES}
+    model.metadata |= {
+        "temperature": f"{divisor * float(model.metadata.get('temperature', 1)):.6g}",
+        "thresholds": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
+        "least_digit_score": f"{np.quantile(digit_score(probabilities), _LOST):.6g}",
+    }
+
+
+def temperature(logits: NDArray[Any], y: NDArray[np.int64]) -> float:
+    """Return what to divide logits by, that the labels are likeliest.
+
+    Examples
+    --------
+    >>> logits = np.log([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.9, 0.1]])
+    >>> round(temperature(logits, np.array([0, 0, 0, 1])), 6)  # too sure: log 9 should be log 3
+    2.0
+    """
+    logits = logits.astype(np.float64)
+    right = logits[np.arange(len(y)), y].mean()
+    low, high = 1 / 20, 20.0  # of 1 / temperature, by which the likelihood is concave
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        expected = (softmax(middle * logits) * logits).sum(axis=1).mean()
+        low, high = (middle, high) if right > expected else (low, middle)
+    return float(1 / low)
+
+
+def threshold(probabilities: NDArray[Any], y: NDArray[np.int64], rate: float) -> float | None:
+    """Return the least probability from which on at most that part of the answers is wrong; None if there is none.
+
+    Examples
+    --------
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+    >>> threshold(probabilities, np.array([0, 1, 1, 0]), 0.01)
+    0.8
+    """
+    best = probabilities.max(axis=1)
+    order = np.argsort(-best, kind="stable")
+    wrong = (probabilities.argmax(axis=1) != y)[order].cumsum()
+    fits = np.flatnonzero(wrong <= rate * np.arange(1, len(y) + 1))
+    if not len(fits):
+        return None
+    return 0.0 if fits[-1] == len(y) - 1 else float(best[order[fits[-1]]])
+
+
+def rejected_for(probabilities: NDArray[Any], y: NDArray[np.int64], rate: float) -> float:
+    """Return the part of the images to be rejected for at most that part of errors among the rest.
+
+    Examples
+    --------
+    >>> rejected_for(np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), np.array([0, 1, 1, 0]), 0.01)
+    0.5
+    """
+    least = threshold(probabilities, y, rate)
+    return 1.0 if least is None else float((probabilities.max(axis=1) < least).mean())
+
+
+def digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how much each image looks like a digit: 1 less the entropy, as a part of that of knowing nothing.
+
+    A network that has learnt from images of no digit gives those the same probability for each class.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n, num_classes)
+
+    Returns
+    -------
+    ndarray of float64, shape (n,), in [0, 1]
+
+    Examples
+    --------
+    >>> digit_score(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
+    [1.0, 0.0]
+    """
+    p = probabilities.astype(np.float64)
+    entropy = -(p * np.log(np.maximum(p, 1e-30))).sum(axis=1)
+    return np.asarray(np.clip(1 - entropy / np.log(p.shape[1]), 0, 1))
+
+
+def expected_calibration_error(probabilities: NDArray[Any], y: NDArray[np.int64]) -> float:
+    """Return by how much, on the average, confidence differs from accuracy: in 15 bins of equal width.
+
+    Examples
+    --------
+    >>> expected_calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
+    0.0
+    """
+    best, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+    bins = np.minimum((best * _BINS).astype(int), _BINS - 1)
+    sums = np.bincount(bins, best, _BINS) - np.bincount(bins, right, _BINS)
+    return float(np.abs(sums).sum() / len(y))
+
+
+def least_probability(model: "LeNet5", reject_at: float) -> float:
+    """Return from which probability on answers stand, that at most so many of them may be wrong.
+
+    Parameters
+    ----------
+    model : LeNet5
+        One that was calibrated.
+    reject_at : float
+        The rate of errors among them. Of the rates that thresholds were learnt for, the next smaller one counts.
+
+    Raises
+    ------
+    InputError
+        If the model has no thresholds, or none for so small a rate.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> model = lenet.load_pretrained("mnist")
+    >>> least_probability(model, 0.001) > least_probability(model, 0.005)
+    True
+    """
+    rate, thresholds = _checks.number(reject_at, "reject_at"), _thresholds(model)
+    if not min(thresholds) <= rate < 1:
+        raise InputError(
+            f"reject_at is {rate:g}, and this model has thresholds for rates of errors from {min(thresholds):g} to "
+            f"{max(thresholds):g}: give the part of the answers that may be wrong, such as 0.005."
+        )
+    return thresholds[max(each for each in thresholds if each <= rate)]
+
+
+def looks_like_digit(model: "LeNet5", probabilities: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which images have the digit score that nearly all digits reach; all, if the model was not calibrated."""
+    return digit_score(probabilities) >= _fraction(model.metadata.get("least_digit_score", "0"), "least_digit_score")
+
+
+def _thresholds(model: "LeNet5") -> dict[float, float]:
+    try:
+        learnt = json.loads(model.metadata.get("thresholds", "{}"))
+        thresholds = {_fraction(rate, "thresholds"): _fraction(least, "thresholds") for rate, least in learnt.items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"The model's thresholds are damaged ({error}): calibrate it again.") from None
+    if not thresholds:
+        raise InputError(
+            "The model has no thresholds to reject by: lenet.calibration.calibrate(model, X, y) learns them from images "
+            "that it was not trained on; lenet train does so where a recipe has a validation split."
+        )
+    return thresholds
+
+
+def _fraction(value: Any, name: str) -> float:
+    """Return a number that a file's metadata hold, from 0 to 1."""
+    try:
+        number = float(value)
+    except (ValueError, TypeError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise InputError(f"The model's {name} holds {value!r}, and numbers from 0 to 1 are wanted: calibrate it again.")
+    return number
