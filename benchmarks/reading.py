@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet
+from benchmarks.rows import plain
+from lenet.calibration import digit_score, expected_calibration_error, rejected_for
+from lenet.data.idx import read_idx
 from lenet.data.rubbish import cropped
 from lenet.reading import read
 
@@ -18,18 +21,6 @@ Image = NDArray[np.uint8]
 PAGE = (3000, 2250)
 LINES = 30
 PENS = (-1, 0, 2)  # pixels that strokes of two to three millimetres are thinned or thickened by
-
-
-def string(digits: Image, rng: np.random.Generator, members: NDArray[np.int64]) -> Image:
-    """Return digits side by side, with gaps of -1 to 4 pixels, dark on light."""
-    page, left = np.zeros((40, 32 + 32 * len(members)), np.uint8), 16
-    for image in digits[members]:
-        columns = np.flatnonzero(image.any(axis=0))
-        part = image[:, columns[0] : columns[-1] + 1]
-        place = page[6:34, left : left + part.shape[1]]
-        np.maximum(place, part, out=place)
-        left += part.shape[1] + int(rng.integers(-1, 5))
-    return 255 - page[:, : left + 16]
 
 
 def page(digits: Image, labels: NDArray[np.int64], rng: np.random.Generator, pen: int) -> tuple[Image, list[str]]:
@@ -106,9 +97,9 @@ def read_strings(data: Any, count: int) -> None:
     """Print how many strings are read right, and how many where 1% may be wrong."""
     rng, outcome = np.random.default_rng(1), []
     for _ in range(count):
-        members = rng.integers(0, len(data.X_test), rng.integers(3, 9))
-        found = read(string(data.X_test, rng, members), n_jobs=1)
-        right = found.text.replace(" ", "") == "".join(map(str, data.y_test[members]))
+        row = plain(data.X_test, data.y_test, rng)
+        found = read(255 - row.ink, n_jobs=1)
+        right = found.text.replace(" ", "") == row.text
         outcome.append((min((line.confidence for line in found.lines), default=0.0), right))
     outcome.sort(reverse=True)
     right = np.array([each for _, each in outcome])
@@ -128,13 +119,50 @@ def read_pages(data: Any, count: int) -> None:
     print(f"{count} pages of {LINES} lines: {1 - wrong / total:.1%} of {total:,} digits right")
 
 
+def tell_digits(data: Any, fashion: str | None) -> None:
+    """Print how digits are told from what is none, by the digit score that 98% of the test digits reach."""
+    model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(2)
+    probabilities = model.predict_proba(data.X_test)
+    error, rejected = expected_calibration_error(probabilities, data.y_test), rejected_for(probabilities, data.y_test, 0.001)
+    print(f"probabilities are off by {error:.2%}; {rejected:.2%} are rejected for 0.1% of errors among the others")
+    kinds = {
+        "random walks": walks(4000, rng),
+        "straight strokes": walks(4000, rng, turning=0.0),
+        "uniform noise": rng.integers(0, 256, (4000, 28, 28)).astype(np.uint8),
+        "normal noise": rng.normal(rng.uniform(0, 200, (4000, 1, 1)), 50, (4000, 28, 28)).clip(0, 255).astype(np.uint8),
+        "blanks": np.tile(np.arange(256, dtype=np.uint8)[:, np.newaxis, np.newaxis], (1, 28, 28)),
+    }
+    if fashion is not None:
+        kinds["Fashion-MNIST"] = read_idx(fashion)
+    least = np.quantile(digit_score(probabilities), 0.02)
+    for name, images in kinds.items():
+        taken = (digit_score(model.predict_proba(images)) >= least).mean()
+        print(f"{name}: {taken:.2%} of {len(images):,} are taken for digits")
+
+
+def walks(count: int, rng: np.random.Generator, turning: float = 0.6) -> Image:
+    """Return images of one to four strokes that turn by some radians at each step."""
+    images = np.zeros((count, 28, 28), np.uint8)
+    for image in images:
+        canvas = np.zeros((112, 112), np.uint8)
+        for _ in range(rng.integers(1, 5)):
+            steps = int(rng.integers(3, 20))
+            angles = rng.uniform(0, 2 * np.pi) + rng.normal(0, turning, steps).cumsum()
+            points = rng.uniform(16, 96, 2) + 8 * np.stack([np.cos(angles), np.sin(angles)], axis=1).cumsum(axis=0)
+            cv2.polylines(canvas, [points.clip(8, 104).astype(np.int32)], False, 255, int(rng.integers(6, 13)), cv2.LINE_AA)
+        image[...] = cv2.resize(canvas, (28, 28), interpolation=cv2.INTER_AREA)
+    return images
+
+
 def main() -> None:
-    """Read strings and pages."""
+    """Tell digits from other things, and read strings and pages."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=__doc__)
     parser.add_argument("--strings", type=int, default=1000, metavar="N")
     parser.add_argument("--pages", type=int, default=12, metavar="N")
+    parser.add_argument("--fashion", metavar="FILE", help="Fashion-MNIST's test images, an IDX file")
     arguments = parser.parse_args()
     data = lenet.data.load("mnist")
+    tell_digits(data, arguments.fashion)
     read_strings(data, arguments.strings)
     read_pages(data, arguments.pages)
 

@@ -1,7 +1,6 @@
 """Digits set side by side: rows whose every pixel's owner is known, for learning and testing how lines are read."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -80,7 +79,3 @@ def _other(digits: Image, rng: np.random.Generator) -> Image:
         cv2.line(image, (8, 14), (8 + int(rng.integers(6, 13)), 14), 255, thick, cv2.LINE_AA)
     return image
 
-
-def photographed(ink: Image, rng: np.random.Generator) -> Any:
-    """Return ink dark on light."""
-    return 255 - ink

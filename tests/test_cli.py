@@ -956,3 +956,97 @@ def test_read_refuses_a_confidence_that_is_none(capsys):
     with pytest.raises(SystemExit):
         cli.main(["read", "a.png", "--least", "2"])
     assert "--least 2: give a confidence from 0 to 1" in capsys.readouterr().err
+
+
+def test_read_shows_boxes_over_the_picture(capsys, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    number_on_paper(tmp_path / "a.png")
+    shown = tmp_path / "shown.png"
+    for _ in range(2):  # a drawing of its own is replaced
+        assert cli.main(["read", str(tmp_path / "a.png"), "--show", str(shown)]) == 0
+    with image.open(shown) as drawing, image.open(tmp_path / "a.png") as picture:
+        assert drawing.mode == "RGB"
+        assert drawing.width > picture.width
+        colours = {colour for _, colour in drawing.getcolors(2**24)}
+    assert (0, 114, 178) in colours  # of what is sure
+
+
+def test_show_writes_over_nobody_elses_picture(capsys, tmp_path):
+    number_on_paper(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    for command in ("read", "predict"):
+        assert cli.main([command, str(tmp_path / "a.png"), "--show", str(tmp_path / "a.png")]) == 1
+        assert "a.png was not drawn by lenet" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a.png", "--show", "b.jpg"], "--show b.jpg: end the name in .png"),
+        (["a.png", "b.png", "--show", "c.png"], "--show c.png: give one picture, and 2 are given"),
+    ],
+)
+def test_show_says_what_it_cannot_do(capsys, arguments, said):
+    for command in ("read", "predict"):
+        with pytest.raises(SystemExit):
+            cli.main([command, *arguments])
+        assert said in capsys.readouterr().err
+
+
+def test_show_needs_a_folder(capsys, tmp_path):
+    assert cli.main(["predict", "a.png", "--show", str(tmp_path / "no" / "b.png")]) == 1
+    assert "is no folder: make it first" in capsys.readouterr().err
+
+
+def one_digit(path, index=183):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("cv2")
+    digits = lenet.data.load_digits()
+    large = np.kron(255 - digits.X_test[index], np.ones((4, 4), np.uint8))
+    image.fromarray(np.pad(large, 30, constant_values=255)).save(path)
+    return int(digits.y_test[index])
+
+
+def test_predict_shows_what_the_network_saw(capsys, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    one_digit(tmp_path / "a.png")
+    assert cli.main(["predict", str(tmp_path / "a.png"), "--show", str(tmp_path / "b.png")]) == 0
+    seen = np.asarray(image.open(tmp_path / "b.png"))
+    prepared = lenet.reading.prepare(lenet.reading.read_picture(tmp_path / "a.png"))
+    np.testing.assert_array_equal(seen, np.kron(prepared, np.ones((10, 10), np.uint8)))
+
+
+def test_predict_tells_what_is_no_digit(capsys, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    cv2 = pytest.importorskip("cv2")
+    page = np.full((200, 200), 255, np.uint8)
+    cv2.putText(page, "%", (40, 150), cv2.FONT_HERSHEY_SIMPLEX, 4, 0, 8, cv2.LINE_AA)
+    image.fromarray(page).save(tmp_path / "a.png")
+    assert cli.main(["predict", str(tmp_path / "a.png")]) == 0
+    assert re.fullmatch(r".*a\.png: not a digit \(0\.\d\d\)\n", capsys.readouterr().out)
+    assert cli.main(["predict", str(tmp_path / "a.png"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["label"], answer["is_digit"]) == (None, False)
+    assert answer["digit_score"] < 0.3
+
+
+def test_predict_says_that_it_is_unsure(capsys, tmp_path):
+    label = one_digit(tmp_path / "a.png")
+    model = lenet.load_pretrained("mnist")
+    assert cli.main(["predict", str(tmp_path / "a.png"), "--reject-at", "0.02"]) == 0
+    assert f"a.png: {label} (" in capsys.readouterr().out
+    model.metadata["thresholds"] = '{"0.001": 1.0}'
+    model.save(tmp_path / "strict.safetensors")
+    known = ["predict", str(tmp_path / "a.png"), "--reject-at", "0.001", "--model", str(tmp_path / "strict.safetensors")]
+    assert cli.main(known) == 0
+    assert f"a.png: unsure, likeliest {label} (" in capsys.readouterr().out
+    assert cli.main([*known, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] is None
+
+
+def test_predict_refuses_a_rate_before_it_reads_a_picture(capsys):
+    assert cli.main(["predict", "missing.png", "--reject-at", "7"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "reject_at is 7" in err

@@ -101,13 +101,14 @@ def threshold(probabilities: NDArray[Any], y: NDArray[np.int64], rate: float) ->
     >>> threshold(probabilities, np.array([0, 1, 1, 0]), 0.01)
     0.8
     """
-    best = probabilities.max(axis=1)
-    order = np.argsort(-best, kind="stable")
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    best = probabilities.max(axis=1)[order]
     wrong = (probabilities.argmax(axis=1) != y)[order].cumsum()
-    fits = np.flatnonzero(wrong <= rate * np.arange(1, len(y) + 1))
+    last_of_equals = np.append(best[1:] < best[:-1], True)
+    fits = np.flatnonzero(last_of_equals & (wrong <= rate * np.arange(1, len(y) + 1)))
     if not len(fits):
         return None
-    return 0.0 if fits[-1] == len(y) - 1 else float(best[order[fits[-1]]])
+    return 0.0 if fits[-1] == len(y) - 1 else float(best[fits[-1]])
 
 
 def rejected_for(probabilities: NDArray[Any], y: NDArray[np.int64], rate: float) -> float:

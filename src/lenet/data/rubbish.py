@@ -50,7 +50,7 @@ def rubbish(n: int, digits: Image, rng: Random) -> Image:
     """
     cv2: Any = require("cv2", "vision")
     kinds: list[Callable[[Any, Image, Random], Image]] = [
-        _strokes, _strokes, _letter, _letter, _half, _window, _window, _window, _pair, _shuffled, _negative, _blot,
+        _strokes, _strokes, _letter, _letter, _half, _window, _window, _window, _pair, _pair, _pair, _shuffled, _negative, _blot,
         _blot, _garment, _garment, _noise, _blank,
     ]  # fmt: skip
     return np.stack([kinds[k](cv2, digits, rng) for k in rng.integers(0, len(kinds), n)])
@@ -117,19 +117,26 @@ def _window(cv2: Any, digits: Image, rng: Random) -> Image:
         shared = np.minimum(right, extents[:, 1]) - np.maximum(left, extents[:, 0])
         whole = np.maximum(right, extents[:, 1]) - np.minimum(left, extents[:, 0])
         part = cropped(row[:, left:right])
-        if (shared / whole).max() < 0.7 and part.shape[1] > 0.4 * part.shape[0]:  # narrower ones may be read as a 1
+        holds_two = ((shared > 0.8 * np.diff(extents)[:, 0]).sum()) > 1
+        # What is narrower may be read as a 1.
+        if ((shared / whole).max() < 0.7 or holds_two) and part.shape[1] > 0.4 * part.shape[0]:
             return mnist_form(part)
 
 
 def _pair(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Put two digits or three side by side."""
-    row, extents = _row(digits, rng)
-    return mnist_form(cropped(row[:, : extents[rng.integers(1, 3), 1]]))
+    """Put two digits or three side by side, often with a narrow one among them, which is easily overlooked."""
+    row, extents = _row(digits, rng, narrow=int(rng.integers(2)) if rng.random() < 0.6 else None)
+    return mnist_form(cropped(row[:, : extents[1 if rng.random() < 0.8 else 2, 1]]))
 
 
-def _row(digits: Image, rng: Random) -> tuple[Image, NDArray[np.int64]]:
-    """Return four digits side by side, a little apart or touching, and where each begins and ends."""
+def _row(digits: Image, rng: Random, narrow: int | None = None) -> tuple[Image, NDArray[np.int64]]:
+    """Return four digits side by side, a little apart or touching, and where each begins and ends.
+
+    The digit in the place `narrow` is one of the narrowest of eight.
+    """
     parts = [_one(digits, rng) for _ in range(4)]
+    if narrow is not None:
+        parts[narrow] = min((_one(digits, rng) for _ in range(8)), key=lambda part: part.shape[1] / part.shape[0])
     height = max(len(part) for part in parts) + 4
     row = np.zeros((height, sum(part.shape[1] for part in parts) + 16), np.uint8)
     extents, left = [], 0

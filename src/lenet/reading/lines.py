@@ -14,12 +14,13 @@ from lenet.reading.strokes import INK, Boxes, Strokes, is_writing, strokes_of, w
 
 _LARGEST = 2000  # pixels on the longer side that are looked at
 _SMALLEST, _TALLEST = 4, 80  # pixels, of writing: what is smaller cannot be read, what is larger is made smaller
-_ANGLES = np.arange(-15, 15.25, 0.5)  # degrees that lines may be turned by
+_MOST_TURNED, _LEVEL = 15.0, 0.4  # degrees that lines may run up or down, and that do not matter
+_ANGLES = np.arange(-_MOST_TURNED, _MOST_TURNED + 0.25, 0.5)
 _GAP = 4.0  # all further lengths are in heights of the writing
 _OVERLAP = 0.4
 _WIDEST = 6  # strokes
 _MOST_STROKES = 20_000
-_LEAST_LINE = 8
+_LEAST_DIGITS, _LEAST_LENGTH = 4, 2.5  # of lines that tell how far the page is turned
 _LOWEST = 0.4
 
 
@@ -61,7 +62,7 @@ def find_lines(grey: NDArray[np.uint8]) -> Lines:
     ink, back = without_frames(find_ink(grey)), np.eye(3)
     strokes = strokes_of(ink)
     if may_have_rules(strokes):
-        ink, back = _upright(ink, strokes.longest / 40)
+        ink, back = _upright(ink, slope_of_rules(ink))
         ink = without_paper_rules(ink)
         strokes = strokes_of(ink)
     height = writing_height(strokes)
@@ -71,7 +72,7 @@ def find_lines(grey: NDArray[np.uint8]) -> Lines:
         ink, smaller = _reduced(ink, _TALLEST / height)
         height, scale = height * smaller, scale * smaller
         back[:2, 2] *= smaller
-    ink, turned_back = _upright(ink, height)
+    ink, turned_back = _upright(without_rules(ink, height), slope_of_lines(strokes_of(ink), height))
     ink, back = without_rules(ink, height), back @ turned_back
     strokes = strokes_of(ink)
     height = writing_height(strokes) or height
@@ -102,12 +103,11 @@ def _reduced(image: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8],
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
-def _upright(ink: NDArray[np.uint8], height: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Return ink whose lines are level, and the affine map, (3, 3), from there back."""
-    cv2: Any = require("cv2", "vision")
-    angle = skew(ink, height)
-    if not angle:
+def _upright(ink: NDArray[np.uint8], angle: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return ink turned back by so many degrees, and the affine map, (3, 3), from there to the ink as it was."""
+    if abs(angle) < _LEVEL:
         return ink, np.eye(3)
+    cv2: Any = require("cv2", "vision")
     rows, columns = ink.shape
     there = cv2.getRotationMatrix2D((columns / 2, rows / 2), angle, 1.0)
     width = int(abs(there[0, 0]) * columns + abs(there[0, 1]) * rows)
@@ -117,26 +117,36 @@ def _upright(ink: NDArray[np.uint8], height: float) -> tuple[NDArray[np.uint8], 
     return turned, np.vstack([cv2.invertAffineTransform(there), [0, 0, 1]])
 
 
-def skew(ink: NDArray[np.uint8], height: float) -> float:
-    """Return by how many degrees lines run downwards: turned back, they leave the emptiest gaps between them.
-
-    What is short has no direction: a slanted 1 is no line.
-    """
-    y, x = np.nonzero(ink >= INK)
-    if not len(x) or np.ptp(x) < _LEAST_LINE * height:
+def slope_of_lines(strokes: Strokes, height: float) -> float:
+    """Return by how many degrees lines of writing run downwards, 0 where none is long enough to tell."""
+    kept = np.flatnonzero(is_writing(strokes, height) & (strokes.heights > 0.5 * height))
+    slopes, weights = [], []
+    for line in chained(strokes.boxes[kept], height) if len(kept) else []:
+        boxes = strokes.boxes[kept[line]]
+        x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+        if len(line) >= _LEAST_DIGITS and np.ptp(x) >= _LEAST_LENGTH * height:
+            slopes.append(np.polyfit(x, y, 1)[0])
+            weights.append(np.ptp(x))
+    if not slopes:
         return 0.0
+    order = np.argsort(slopes)
+    middle = np.searchsorted(np.cumsum(np.array(weights)[order]), sum(weights) / 2)
+    return float(np.clip(np.degrees(np.arctan(slopes[order[middle]])), -_MOST_TURNED, _MOST_TURNED))
+
+
+def slope_of_rules(ink: NDArray[np.uint8]) -> float:
+    """Return by how many degrees printed rules run downwards: turned back, they leave the emptiest gaps between them."""
+    y, x = np.nonzero(ink >= INK)
     if len(x) > 30_000:
         chosen = np.random.default_rng(0).integers(0, len(x), 30_000)
         y, x = y[chosen], x[chosen]
-    bins = max(1.0, height / 4)
+    bins = max(1.0, np.ptp(x) / 160)
     sharpness = []
     for angle in _ANGLES:
         rows = (y - x * np.tan(np.radians(angle))) / bins
         counts = np.bincount((rows - rows.min()).astype(np.int64))
         sharpness.append(float((np.diff(counts.astype(np.float64)) ** 2).sum()))
-    best = int(np.argmax(sharpness))
-    level = int(np.flatnonzero(_ANGLES == 0)[0])
-    return float(_ANGLES[best]) if sharpness[best] > 1.15 * sharpness[level] else 0.0
+    return float(_ANGLES[int(np.argmax(sharpness))])
 
 
 def chained(boxes: Boxes, height: float) -> list[NDArray[np.int64]]:

@@ -124,12 +124,12 @@ def seams(ink: NDArray[np.uint8], height: float) -> tuple[NDArray[np.int64], NDA
 
     Examples
     --------
-    >>> ink = np.zeros((20, 30), np.uint8)
-    >>> ink[:, [3, 4, 25, 26]] = 255
-    >>> ink[9:11, 3:27] = 255  # an H
+    >>> ink = np.zeros((20, 24), np.uint8)
+    >>> ink[:, [0, 1, 22, 23]] = 255
+    >>> ink[9:11] = 255  # an H
     >>> columns, costs = seams(ink, 20.0)
-    >>> bool(((columns > 4) & (columns < 26)).all()), round(float(costs.min()), 1)
-    (True, 1.0)
+    >>> bool(((columns > 1) & (columns < 23)).all()), round(float(costs.min()), 1)
+    (True, 0.8)
     """
     pen = pen_width(ink)
     crossed = ink / (255 * pen)

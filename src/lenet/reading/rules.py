@@ -114,7 +114,7 @@ def _lines(binary: Mask, length: int, slopes: Any = _SLOPES) -> Mask:
     for slope in slopes:
         level = _sheared(binary, slope)
         wide = cv2.dilate(level, np.ones((3, 1), np.uint8))  # it may be a little aslant yet
-        lines |= _sheared(cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((1, length), np.uint8)), -slope)
+        lines |= _sheared(_opened(wide, (1, length)), -slope)
     return lines & binary
 
 
@@ -142,9 +142,18 @@ def _thickness(lines: Mask) -> float:
 def _erased(ink: NDArray[np.uint8], lines: Mask, thick: float, turned: bool) -> NDArray[np.uint8]:
     """Return ink without lines so thick; strokes that cross them stay whole."""
     cv2: Any = require("cv2", "vision")
-    crossing = cv2.morphologyEx(_binary(ink, turned), cv2.MORPH_OPEN, np.ones((round(1.5 * thick) + 2, 1), np.uint8))
+    crossing = _opened(_binary(ink, turned), (round(1.5 * thick) + 2, 1))
     gone = cv2.dilate(lines & ~crossing, np.ones((3, 1), np.uint8)) & ~crossing
     return np.where(gone.T if turned else gone, 0, ink).astype(np.uint8)
+
+
+def _opened(binary: Mask, shape: tuple[int, int]) -> Mask:
+    """Return the pixels of bars of so many rows and columns; beyond the border there is nothing."""
+    cv2: Any = require("cv2", "vision")
+    brush = np.ones(shape, np.uint8)
+    return np.asarray(
+        cv2.morphologyEx(binary, cv2.MORPH_OPEN, brush, borderType=cv2.BORDER_CONSTANT, borderValue=0), np.uint8
+    )
 
 
 def _sheared(binary: Mask, slope: float) -> Mask:

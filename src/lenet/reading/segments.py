@@ -18,7 +18,8 @@ from lenet.reading.pieces import Pieces
 
 _MOST_PIECES = 14  # that make a segment
 _WIDEST = 1.5  # segments of several pieces, in heights of the writing
-_SLANTS = (0.0, 0.15, -0.15)  # columns a row: each segment is seen upright and slanted either way
+# Each segment is looked at as it is, slanted either way, smaller and larger: a map of places, as `distort` takes them.
+_VIEWS = (np.eye(2), [[1, 0.15], [0, 1]], [[1, -0.15], [0, 1]], 1.12 * np.eye(2), 0.92 * np.eye(2))
 _LEAST = 1e-6  # of probabilities and scores, before their logarithm
 
 
@@ -48,7 +49,7 @@ class Segments:
 
 # Lengths are in heights of the writing, cuts in pen's widths.
 AS_DIGIT = (
-    "one", "logarithm of the digit score", "how much lower than 0.8", "how much taller than 1.15",
+    "one", "logarithm of the digit score", "how much less high and wide than 0.8", "how much taller than 1.15",
     "how much wider than 1", "widest gap inside", "overlap with the next", "cut behind it", "whether there is one",
     "distance of its middle from the line's",
 )  # fmt: skip
@@ -94,7 +95,7 @@ def segments_of(
             [
                 ones,
                 np.log(np.maximum(digit_score(probabilities), _LEAST)),
-                np.maximum(0, 0.8 - tall),
+                np.maximum(0, 0.8 - np.maximum(tall, wide)),
                 np.maximum(0, tall - 1.15),
                 np.maximum(0, wide - 1),
                 gap,
@@ -133,12 +134,12 @@ def _image(ink: NDArray[np.uint8], names: NDArray[np.int32], start: int, stop: i
 
 
 def _seen(model: LeNet5, images: NDArray[np.uint8], n_jobs: int | None) -> NDArray[np.float64]:
-    """Return the mean of the network's probabilities for the images as they are and slanted."""
+    """Return the mean of the network's probabilities over all views of the images."""
     total = np.zeros((len(images), model.num_classes))
-    for slant in _SLANTS:
-        shear = np.broadcast_to([[1, slant, 0], [0, 1, 0]], (len(images), 2, 3))
-        total += model.predict_proba(distort(images, shear) if slant else images, n_jobs=n_jobs)
-    return total / len(_SLANTS)
+    for view in _VIEWS:
+        maps = np.broadcast_to(np.column_stack([view, [0, 0]]), (len(images), 2, 3))
+        total += model.predict_proba(distort(images, maps), n_jobs=n_jobs)
+    return total / len(_VIEWS)
 
 
 def _widest_gap(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:

@@ -1,0 +1,170 @@
+"""Probabilities are calibrated, and what is too improbable or no digit is rejected."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+import lenet
+from lenet import calibration
+from lenet.errors import InputError, InputTypeError
+from lenet.losses import cross_entropy
+
+
+@pytest.fixture
+def digits():
+    return lenet.data.load_digits()
+
+
+@pytest.fixture
+def calibrated(digits):
+    """A model calibrated by people that it did not learn from."""
+    model = lenet.load_pretrained("mnist")
+    calibration.calibrate(model, digits.X_train, digits.y_train)
+    return model
+
+
+def test_the_temperature_minimises_the_cross_entropy():
+    rng = np.random.default_rng(0)
+    logits, y = 5 * rng.normal(size=(300, 4)), rng.integers(0, 4, 300)
+    logits[np.arange(300), y] += 4
+    best = minimize_scalar(lambda t: cross_entropy(logits / t, y)[0].mean(), bounds=(0.1, 10), method="bounded")
+    assert calibration.temperature(logits, y) == pytest.approx(best.x, rel=1e-3)
+
+
+def test_calibrating_changes_no_answer_and_lowers_the_loss(digits, calibrated):
+    before, held_out = lenet.load_pretrained("mnist"), slice(0, 300)
+    X, y = digits.X_test[held_out], digits.y_test[held_out]
+    np.testing.assert_array_equal(before.predict(X), calibrated.predict(X))
+    assert cross_entropy(calibrated.logits(X), y)[0].mean() < cross_entropy(before.logits(X), y)[0].mean()
+
+
+def test_logits_are_divided_by_the_temperature_that_the_file_tells(digits, calibrated):
+    before = lenet.load_pretrained("mnist")
+    ratio = float(calibrated.metadata["temperature"]) / float(before.metadata.get("temperature", 1))
+    expected = before.logits(digits.X_test) / ratio
+    np.testing.assert_allclose(calibrated.logits(digits.X_test), expected, atol=1e-4)
+
+
+def test_calibrating_twice_is_calibrating_once(digits, calibrated):
+    once = calibrated.metadata["temperature"]
+    calibration.calibrate(calibrated, digits.X_train, digits.y_train)
+    assert float(calibrated.metadata["temperature"]) == pytest.approx(float(once), rel=1e-4)
+
+
+def test_the_error_among_accepted_answers_is_at_most_the_rate(digits, calibrated):
+    accepted_before = 0
+    for rate in (0.001, 0.005, 0.02):
+        answers = calibrated.predict(digits.X_train, reject_at=rate)
+        accepted = answers >= 0
+        assert (answers != digits.y_train)[accepted].sum() <= rate * accepted.sum()
+        assert accepted.sum() >= accepted_before  # a laxer rate accepts more
+        accepted_before = accepted.sum()
+    assert accepted_before > len(digits.y_train) / 2
+
+
+def test_threshold_counts_by_hand():
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4], [0.55, 0.45]])
+    y = np.array([0, 1, 1, 0, 0])  # the third is wrong
+    assert calibration.threshold(probabilities, y, 0.0) == 0.8
+    assert calibration.threshold(probabilities, y, 0.25) == 0.0  # 1 in 5 is less than that
+    assert calibration.threshold(probabilities, 1 - y, 0.0) is None  # the most probable one is wrong
+    assert calibration.rejected_for(probabilities, y, 0.0) == 0.6
+    assert calibration.rejected_for(probabilities, 1 - y, 0.0) == 1.0
+
+
+def test_equal_probabilities_are_accepted_together_or_not_at_all():
+    probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.7, 0.3]])
+    least = calibration.threshold(probabilities, np.array([0, 0, 1]), 0.0)
+    assert least == 0.9
+
+
+def test_expected_calibration_error_by_hand():
+    # In the bin from 0.6 to 0.667: two of them right half of the time; in the last one, one that is right.
+    probabilities = np.array([[0.62, 0.38], [0.64, 0.36], [0.98, 0.02]])
+    error = calibration.expected_calibration_error(probabilities, np.array([0, 1, 0]))
+    assert error == pytest.approx((2 * abs(0.63 - 0.5) + abs(0.98 - 1)) / 3)
+
+
+def test_digit_score_is_high_for_one_class_and_low_for_all_alike():
+    scores = calibration.digit_score(np.array([np.eye(10)[3], np.full(10, 0.1), np.repeat([0.5, 0], [2, 8])]))
+    np.testing.assert_allclose(scores, [1, 0, 1 - np.log(2) / np.log(10)], atol=1e-12)
+
+
+def test_what_is_no_digit_is_rejected_at_any_rate(calibrated):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (50, 28, 28)).astype(np.uint8)
+    blank = np.zeros((1, 28, 28), np.uint8)
+    for images in (noise, blank, 255 - blank):
+        assert (calibrated.predict(images, reject_at=0.02) == -1).all()
+    out = np.zeros(50, np.int64)
+    assert calibrated.predict(noise, reject_at=0.02, out=out) is out
+    assert (out == -1).all()
+
+
+def test_thresholds_travel_with_the_file(tmp_path, digits, calibrated):
+    calibrated.save(tmp_path / "model.safetensors")
+    again = lenet.load(tmp_path / "model.safetensors")
+    expected = calibrated.predict(digits.X_test, reject_at=0.005)
+    np.testing.assert_array_equal(again.predict(digits.X_test, reject_at=0.005), expected)
+
+
+def test_a_model_without_thresholds_says_what_to_do(digits):
+    with pytest.raises(InputError, match="has no thresholds to reject by: lenet.calibration.calibrate"):
+        lenet.LeNet5(seed=0).predict(digits.X_test, reject_at=0.005)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1, 2, 1e-9, float("nan")])
+def test_rates_that_were_not_learnt_are_refused(digits, calibrated, rate):
+    with pytest.raises(InputError, match="give the part of the answers that may be wrong"):
+        calibrated.predict(digits.X_test, reject_at=rate)
+
+
+def test_a_rate_is_a_number(digits, calibrated):
+    with pytest.raises(InputTypeError, match="reject_at is 'low'"):
+        calibrated.predict(digits.X_test, reject_at="low")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("thresholds", "{"), ("thresholds", "[1]"), ("thresholds", '{"a": 1}'), ("thresholds", '{"0.001": 2}'),
+        ("thresholds", '{"0.001": null}'), ("thresholds", "[" * 100_000), ("thresholds", '{"0.001": NaN}'),
+        ("least_digit_score", "high"), ("least_digit_score", "nan"),
+    ],
+)  # fmt: skip
+def test_damaged_metadata_are_one_clear_error(digits, calibrated, name, text):
+    calibrated.metadata[name] = text
+    with pytest.raises(InputError, match="calibrate it again"):
+        calibrated.predict(digits.X_test, reject_at=0.005)
+
+
+def test_without_images_there_is_nothing_to_calibrate_by():
+    with pytest.raises(InputError, match="no images to calibrate by"):
+        calibration.calibrate(lenet.LeNet5(seed=0), np.zeros((0, 28, 28)), np.zeros(0, int))
+
+
+def test_a_rate_that_no_threshold_reaches_is_left_out():
+    model = lenet.LeNet5(seed=0)
+    X = np.random.default_rng(0).integers(0, 256, (40, 28, 28)).astype(np.uint8)
+    calibration.calibrate(model, X, (model.predict(X) + 1) % 10)  # all wrong
+    assert json.loads(model.metadata["thresholds"]) == {}
+
+
+# The shipped weights
+
+
+def test_the_shipped_probabilities_are_calibrated(mnist):
+    probabilities = lenet.load_pretrained("mnist").predict_proba(mnist.X_test)
+    assert calibration.expected_calibration_error(probabilities, mnist.y_test) <= 0.005
+    assert calibration.rejected_for(probabilities, mnist.y_test, 0.001) <= 0.025
+
+
+def test_the_shipped_thresholds_hold_on_the_test_set(mnist):
+    for rate in (0.002, 0.005):
+        answers = lenet.load_pretrained("mnist").predict(mnist.X_test, reject_at=rate)
+        accepted = answers >= 0
+        wrong = (answers != mnist.y_test)[accepted].sum()
+        assert wrong <= rate * accepted.sum() + 3 * np.sqrt(rate * accepted.sum())  # three standard deviations
+        assert accepted.mean() > 0.95

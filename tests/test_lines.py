@@ -1,0 +1,219 @@
+"""Sheets are found, rules and frames erased, lines chained, and touching digits cut."""
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import InputError
+
+cv2 = pytest.importorskip("cv2")
+from lenet.reading import read
+from lenet.reading.ink import find_ink
+from lenet.reading.lines import find_lines
+from lenet.reading.pieces import pieces_of, seams
+from lenet.reading.rules import without_frames, without_paper_rules
+from lenet.reading.sheet import find_sheet
+from lenet.reading.strokes import strokes_of
+
+
+def numbers(texts, shape=(600, 800), place=(120, 100), height=60, step=110):
+    """Ink of numbers in a plain font of vectors, one below the other."""
+    ink = np.zeros(shape, np.uint8)
+    for line, text in enumerate(texts):
+        at = (place[0], place[1] + line * step)
+        cv2.putText(ink, text, at, cv2.FONT_HERSHEY_SIMPLEX, height / 22, 255, max(2, height // 12), cv2.LINE_AA)
+    return ink
+
+
+def paper(ink, level=235, dark=40):
+    return (level - (level - dark) * (ink / 255.0)).astype(np.uint8)
+
+
+def with_grid(ink, step, thick=2, across=True, down=True):
+    ruled = ink.copy()
+    for y in range(30, ink.shape[0] - 20, step) if across else ():
+        cv2.line(ruled, (10, y), (ink.shape[1] - 10, y), 255, thick)
+    for x in range(30, ink.shape[1] - 20, step) if down else ():
+        cv2.line(ruled, (x, 10), (x, ink.shape[0] - 10), 255, thick)
+    return ruled
+
+
+# Sheets
+
+
+def on_a_table(page, shape=(900, 1200), angle=8):
+    turn = cv2.getRotationMatrix2D((page.shape[1] / 2, page.shape[0] / 2), angle, 0.8)
+    turn[:, 2] += 150, 100
+    return cv2.warpAffine(page, turn, shape[::-1], borderValue=60)
+
+
+def test_a_light_sheet_on_a_dark_table_is_found():
+    page = paper(numbers(["2741", "605"]))
+    picture = on_a_table(page)
+    sheet = find_sheet(cv2.resize(picture, (256, 192), interpolation=cv2.INTER_AREA))
+    truth = on_a_table(np.full_like(page, 255)) == 255
+    truth = cv2.resize(truth.astype(np.uint8), (256, 192), interpolation=cv2.INTER_AREA) == 1
+    assert not (sheet & ~truth).any()
+    assert sheet.sum() > 0.75 * truth.sum()
+
+
+def test_digits_on_a_sheet_are_read_and_the_table_is_not():
+    shaded = paper(numbers(["2741", "605"])) * np.linspace(1, 0.6, 800)
+    assert read(on_a_table(shaded.astype(np.uint8))).text == "2741\n605"
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        paper(numbers(["2741"])),
+        255 - paper(numbers(["2741"])),
+        np.full((200, 200), 255, np.uint8),
+        np.pad(np.full((100, 60), 255, np.uint8), 60),  # a bold 1: nothing is written on it
+        (paper(numbers(["2741"])) * np.linspace(1, 0.4, 800)).astype(np.uint8),
+    ],
+    ids=["paper", "board", "blank", "bar", "shadow"],
+)
+def test_what_is_no_sheet_is_none(picture):
+    assert find_sheet(cv2.resize(picture, (256, 192), interpolation=cv2.INTER_AREA)) is None
+
+
+def test_a_light_digit_is_no_sheet():
+    for image in lenet.data.load_digits().X_test[:200]:
+        assert find_sheet(cv2.resize(image, (224, 224), interpolation=cv2.INTER_CUBIC)) is None
+
+
+def test_a_shadow_at_the_border_is_no_ink():
+    y, x = np.mgrid[:600, :800]
+    shadow = 1 - 0.6 / (1 + np.exp((x + y - 500) / 60.0))
+    ink = find_ink((paper(numbers(["2741"], place=(400, 450))) * shadow).astype(np.uint8))
+    assert (ink[:380, :380] < 96).mean() > 0.999
+
+
+# Rules, grids and frames
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["ruled", "squared"])
+def test_rules_and_grids_are_erased_and_digits_kept(down):
+    digits = numbers(["2741", "605", "98"])
+    left = without_paper_rules(with_grid(digits, 70, down=down))
+    strokes = digits >= 128
+    assert (left[strokes] >= 96).mean() > 0.93
+    assert (left[~cv2.dilate(strokes.astype(np.uint8), np.ones((7, 7))).astype(bool)] >= 96).mean() < 0.002
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["ruled", "squared"])
+@pytest.mark.parametrize("angle", [-4, 0, 3])
+def test_numbers_on_ruled_paper_are_read(angle, down):
+    page = with_grid(numbers(["2741", "605", "98"]), 70, down=down)
+    turn = cv2.getRotationMatrix2D((400, 300), angle, 0.9)
+    assert read(paper(cv2.warpAffine(page, turn, (800, 600)))).text == "2741\n605\n98"
+
+
+def test_the_bar_of_a_large_7_is_no_rule():
+    page = np.zeros((800, 800), np.uint8)
+    cv2.polylines(page, [np.array([[150, 120], [650, 130], [330, 700]])], False, 255, 16, cv2.LINE_AA)
+    assert read(255 - page).text == "7"
+
+
+@pytest.mark.parametrize("angle", [0, 6])
+def test_frames_are_erased_with_digits_in_them_kept(angle):
+    page = numbers(["2741", "605"])
+    for line, right in enumerate((340, 290)):
+        cv2.rectangle(page, (95, 20 + 110 * line), (right, 115 + 110 * line), 255, 3)
+    page = cv2.warpAffine(page, cv2.getRotationMatrix2D((400, 300), angle, 1), (800, 600))
+    assert read(paper(page)).text == "2741\n605"
+
+
+def test_a_0_around_a_speck_is_no_frame():
+    ink = numbers(["0"], (200, 200), (50, 160), 120)
+    ink[98:102, 92:96] = 255
+    assert (without_frames(ink) == ink).all()
+
+
+# Lines
+
+
+def test_large_writing_is_read_as_well_as_small():
+    for height in (16, 40, 200):
+        page = numbers(["274"], (height * 2, height * 6), (height, height * 3 // 2), height)
+        reading = read(paper(page))
+        assert reading.text == "274"
+        left, top, right, bottom = reading.lines[0].box
+        assert abs((bottom - top) - np.ptp(np.flatnonzero(page.any(axis=1)))) < 0.15 * height
+        assert abs((right - left) - np.ptp(np.flatnonzero(page.any(axis=0)))) < 0.15 * height
+
+
+def test_boxes_lead_back_through_turning_and_scaling():
+    page = numbers(["274196", "605338"], (1500, 2600), (300, 500), 160, 400)
+    turned = cv2.warpAffine(page, cv2.getRotationMatrix2D((1300, 750), 5, 1), (2600, 1500))
+    (line, _) = read(paper(turned)).lines
+    whole = turned.any(axis=1)
+    assert line.box[1] == pytest.approx(np.flatnonzero(whole)[0], abs=25)
+    for digit in line.digits:
+        left, top, right, bottom = digit.box
+        assert turned[top:bottom, left:right].any()
+
+
+def test_a_texture_is_refused_by_one_clear_error():
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500)).astype(np.uint8)
+    with pytest.raises(InputError, match="strokes, and at most 20,000 are read"):
+        read(noise)
+
+
+# Pieces
+
+
+def pieces_from(ink, height):
+    strokes = strokes_of(ink)
+    return pieces_of(ink, strokes, np.arange(len(strokes.boxes)), (0, 0), height)
+
+
+def test_touching_digits_are_cut_between_them():
+    ink = np.zeros((40, 80), np.uint8)
+    cv2.ellipse(ink, (20, 20), (10, 15), 0, 0, 360, 255, 3)
+    cv2.ellipse(ink, (46, 20), (10, 15), 0, 0, 360, 255, 3)
+    ink[19:22, 31:35] = 255  # they touch here
+    columns, costs = seams(ink, 33.0)
+    touching = (columns[:, 20] >= 31) & (columns[:, 20] <= 36)
+    assert touching.any()
+    assert costs[touching].min() < 1.5
+
+
+def test_seams_follow_a_slant():
+    ink = np.zeros((60, 90), np.uint8)
+    for x in (15, 27, 39):
+        cv2.line(ink, (x + 25, 5), (x, 55), 255, 4)
+    ink[30:33, 25:50] = 255  # what makes one stroke of three bars
+    columns, costs = seams(ink, 50.0)
+    between = (columns[:, 10] - columns[:, 50] >= 10) & (costs < 1.2)  # a straight seam crosses a bar at least
+    assert between.sum() == 2
+
+
+def test_seams_do_not_cross_and_pieces_share_all_ink():
+    rng = np.random.default_rng(3)
+    digits = lenet.data.load_digits().X_train
+    ink = np.zeros((60, 300), np.uint8)
+    for n, place in enumerate(rng.integers(0, 12, 12)):
+        part = digits[n][4:24, 6:22]
+        left = 10 + 15 * n + int(place) // 6
+        ink[20:40, left : left + 16] = np.maximum(ink[20:40, left : left + 16], part)
+    columns, costs = seams(ink, 20.0)
+    assert len(columns) == len(costs) > 5
+    assert (np.diff(columns, axis=0) >= 0).all()
+    pieces = pieces_from(ink, 20.0)
+    assert (pieces.names[ink >= 96] > 0).all()
+    assert len(pieces.cuts) == len(pieces.boxes) + 1
+    for n, (left, top, right, bottom) in enumerate(pieces.boxes):
+        assert (pieces.names[top:bottom, left:right] == n + 1).any()
+    centres = pieces.boxes[:, 0] + pieces.boxes[:, 2]
+    assert (np.diff(centres) >= 0).all()
+
+
+def test_strokes_apart_are_not_cut_between():
+    pieces = pieces_from(numbers(["11"], (100, 120), (20, 80)), 60.0)
+    assert len(pieces.boxes) == 2
+    assert (pieces.cuts == 0).all()
+
+
+def test_an_empty_picture_has_no_lines():
+    assert find_lines(np.full((300, 200), 77, np.uint8)).members == []
