@@ -83,6 +83,7 @@ def loss_and_gradient(flat: Array, examples: list[Example]) -> tuple[float, Arra
         by_other = passes * np.exp(graph.other - total) - np.where(each.wanted == AS_OTHER, passes_right, 0)
         parts = [
             [(by_label * s.log_probabilities).sum()],
+            by_label.sum(axis=0),
             by_label.sum(axis=1) @ s.as_digit,
             by_other @ s.as_other,
         ]
@@ -100,13 +101,14 @@ def _sum_and_shares(s: Segments, weights: Array) -> tuple[float, Array]:
 
 def flattened(c: Coefficients) -> Array:
     """Return coefficients as one vector."""
-    return np.concatenate([[c.label], c.as_digit, c.as_other])
+    return np.concatenate([[c.label], c.by_label, c.as_digit, c.as_other])
 
 
 def unflattened(flat: Array, like: Segments) -> Coefficients:
     """Return one vector as coefficients."""
-    digit, other = np.split(flat[1:], [like.as_digit.shape[1]])
-    return Coefficients(float(flat[0]), digit, other)
+    classes = like.log_probabilities.shape[1]
+    label, by_label, digit, other = np.split(flat, np.cumsum([1, classes, like.as_digit.shape[1]]))
+    return Coefficients(float(label[0]), by_label, digit, other)
 
 
 def examples_of(model: lenet.LeNet5, make: Callable[..., Row], count: int, seed: int, *digits: Any) -> list[Example]:
@@ -132,7 +134,9 @@ def main() -> None:
     result = minimize(loss_and_gradient, flattened(LEARNT), args=(examples,), jac=True, method="L-BFGS-B")
     c = unflattened(result.x, examples[0].segments)
     print(f"-log(probability) of a row: {result.fun:.4f}")
-    print(f"label {c.label:.2f}\nas_digit {np.round(c.as_digit, 2).tolist()}\nas_other {np.round(c.as_other, 2).tolist()}")
+    print(f"label {c.label:.2f}")
+    for name in ("by_label", "as_digit", "as_other"):
+        print(name, np.round(getattr(c, name), 2).tolist())
 
 
 if __name__ == "__main__":

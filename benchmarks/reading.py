@@ -98,7 +98,7 @@ def read_strings(data: Any, count: int) -> None:
     rng, outcome = np.random.default_rng(1), []
     for _ in range(count):
         row = plain(data.X_test, data.y_test, rng)
-        found = read(255 - row.ink, n_jobs=1)
+        found = read(255 - row.ink, only_digits=True, n_jobs=1)
         right = found.text.replace(" ", "") == row.text
         outcome.append((min((line.confidence for line in found.lines), default=0.0), right))
     outcome.sort(reverse=True)
@@ -123,7 +123,10 @@ def tell_digits(data: Any, fashion: str | None) -> None:
     """Print how digits are told from what is none, by the digit score that 98% of the test digits reach."""
     model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(2)
     probabilities = model.predict_proba(data.X_test)
-    error, rejected = expected_calibration_error(probabilities, data.y_test), rejected_for(probabilities, data.y_test, 0.001)
+    error, rejected = (
+        expected_calibration_error(probabilities, data.y_test),
+        rejected_for(probabilities, data.y_test, 0.001),
+    )
     print(f"probabilities are off by {error:.2%}; {rejected:.2%} are rejected for 0.1% of errors among the others")
     kinds = {
         "random walks": walks(4000, rng),
@@ -149,7 +152,9 @@ def walks(count: int, rng: np.random.Generator, turning: float = 0.6) -> Image:
             steps = int(rng.integers(3, 20))
             angles = rng.uniform(0, 2 * np.pi) + rng.normal(0, turning, steps).cumsum()
             points = rng.uniform(16, 96, 2) + 8 * np.stack([np.cos(angles), np.sin(angles)], axis=1).cumsum(axis=0)
-            cv2.polylines(canvas, [points.clip(8, 104).astype(np.int32)], False, 255, int(rng.integers(6, 13)), cv2.LINE_AA)
+            cv2.polylines(
+                canvas, [points.clip(8, 104).astype(np.int32)], False, 255, int(rng.integers(6, 13)), cv2.LINE_AA
+            )
         image[...] = cv2.resize(canvas, (28, 28), interpolation=cv2.INTER_AREA)
     return images
 

@@ -28,7 +28,9 @@ class Row:
 
 def row(images: list[Image], labels: list[int], gaps: NDArray[np.int64], drops: NDArray[np.int64]) -> Row:
     """Put images side by side, with gaps of so many pixels before each, and so far down."""
-    parts = [image[:, image.any(axis=0).argmax() : image.shape[1] - image[:, ::-1].any(axis=0).argmax()] for image in images]
+    parts = [
+        image[:, image.any(axis=0).argmax() : image.shape[1] - image[:, ::-1].any(axis=0).argmax()] for image in images
+    ]
     width = 32 + sum(part.shape[1] for part in parts) + int(gaps.clip(0).sum())
     height = 12 + max(len(part) + int(drop) for part, drop in zip(parts, drops, strict=True))
     ink, owner, left = np.zeros((height, width), np.uint8), np.full((height, width), -1), 16
@@ -78,4 +80,3 @@ def _other(digits: Image, rng: np.random.Generator) -> Image:
     else:
         cv2.line(image, (8, 14), (8 + int(rng.integers(6, 13)), 14), 255, thick, cv2.LINE_AA)
     return image
-

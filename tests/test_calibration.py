@@ -111,7 +111,7 @@ def test_thresholds_travel_with_the_file(tmp_path, digits, calibrated):
 
 
 def test_a_model_without_thresholds_says_what_to_do(digits):
-    with pytest.raises(InputError, match="has no thresholds to reject by: lenet.calibration.calibrate"):
+    with pytest.raises(InputError, match=r"has no thresholds to reject by: lenet\.calibration\.calibrate"):
         lenet.LeNet5(seed=0).predict(digits.X_test, reject_at=0.005)
 
 

@@ -1038,7 +1038,14 @@ def test_predict_says_that_it_is_unsure(capsys, tmp_path):
     assert f"a.png: {label} (" in capsys.readouterr().out
     model.metadata["thresholds"] = '{"0.001": 1.0}'
     model.save(tmp_path / "strict.safetensors")
-    known = ["predict", str(tmp_path / "a.png"), "--reject-at", "0.001", "--model", str(tmp_path / "strict.safetensors")]
+    known = [
+        "predict",
+        str(tmp_path / "a.png"),
+        "--reject-at",
+        "0.001",
+        "--model",
+        str(tmp_path / "strict.safetensors"),
+    ]
     assert cli.main(known) == 0
     assert f"a.png: unsure, likeliest {label} (" in capsys.readouterr().out
     assert cli.main([*known, "--json"]) == 0

@@ -3,23 +3,14 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("cv2")
-pytest.importorskip("scipy")
-from benchmarks.learn_paths import (
-    AS_OTHER,
-    NOT_THIS,
-    SHRINK,
-    Example,
-    example,
-    examples_of,
-    flattened,
-    loss_and_gradient,
-    unflattened,
-)
-from benchmarks.rows import OTHER, plain, row, varied
-
 import lenet
 from lenet.reading.paths import LEARNT
+
+learning = pytest.importorskip("benchmarks.learn_paths", reason="needs OpenCV and SciPy")
+rows = pytest.importorskip("benchmarks.rows")
+example, examples_of, loss_and_gradient = learning.example, learning.examples_of, learning.loss_and_gradient
+flattened, unflattened = learning.flattened, learning.unflattened
+plain, row, varied = rows.plain, rows.row, rows.varied
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +26,7 @@ def examples(digits):
 
 def test_a_row_knows_the_owner_of_each_pixel(digits):
     images, labels = digits
-    made = row([images[0], images[1]], [int(labels[0]), OTHER], np.array([0, 3]), np.array([0, 2]))
+    made = row([images[0], images[1]], [int(labels[0]), rows.OTHER], np.array([0, 3]), np.array([0, 2]))
     for n in (0, 1):
         assert made.ink[made.owner == n].sum() == images[n].astype(int).sum()
     assert (made.ink[made.owner == -1] == 0).all()
@@ -55,7 +46,7 @@ def test_the_right_path_is_marked(examples):
         digits = np.flatnonzero(each.wanted >= 0)
         order = digits[np.argsort(s.starts[digits])]
         assert (s.stops[order][:-1] <= s.starts[order][1:]).all()  # they follow each other
-        assert set(each.wanted) <= {*range(10), AS_OTHER, NOT_THIS}
+        assert set(each.wanted) <= {*range(10), learning.AS_OTHER, learning.NOT_THIS}
 
 
 def test_without_other_things_the_marked_segments_cover_the_line(digits):
@@ -82,9 +73,8 @@ def test_the_loss_is_the_logarithm_of_a_probability(examples):
     first = type(one)(*(value[:1] for value in vars(one).values()))
     first.starts[:], first.stops[:] = 0, 1
     coefficients = unflattened(flattened(LEARNT) * 0, one)  # nothing counts: 10 digits and none are alike
-    loss, _ = loss_and_gradient(flattened(coefficients), [Example(first, np.array([3]))])
+    loss, _ = loss_and_gradient(flattened(coefficients), [learning.Example(first, np.array([3]))])
     assert loss == pytest.approx(np.log(11))
-    assert SHRINK > 0
 
 
 def test_a_row_that_cannot_be_cut_right_teaches_nothing(digits):

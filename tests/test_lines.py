@@ -5,8 +5,6 @@ import pytest
 
 import lenet
 from lenet.errors import InputError
-
-cv2 = pytest.importorskip("cv2")
 from lenet.reading import read
 from lenet.reading.ink import find_ink
 from lenet.reading.lines import find_lines
@@ -14,6 +12,8 @@ from lenet.reading.pieces import pieces_of, seams
 from lenet.reading.rules import without_frames, without_paper_rules
 from lenet.reading.sheet import find_sheet
 from lenet.reading.strokes import strokes_of
+
+cv2 = pytest.importorskip("cv2")
 
 
 def numbers(texts, shape=(600, 800), place=(120, 100), height=60, step=110):

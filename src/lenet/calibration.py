@@ -204,8 +204,8 @@ def _thresholds(model: "LeNet5") -> dict[float, float]:
         raise InputError(f"The model's thresholds are damaged ({error}): calibrate it again.") from None
     if not thresholds:
         raise InputError(
-            "The model has no thresholds to reject by: lenet.calibration.calibrate(model, X, y) learns them from images "
-            "that it was not trained on; lenet train does so where a recipe has a validation split."
+            "The model has no thresholds to reject by: lenet.calibration.calibrate(model, X, y) learns them from "
+            "images that it was not trained on; lenet train does so where a recipe has a validation split."
         )
     return thresholds
 

@@ -101,9 +101,9 @@ RECIPES = {
         ),
         Recipe(
             "wild",
-            epochs=90,
+            epochs=120,
             batch_size=32,
-            lr=0.1,
+            lr=0.08,
             momentum=0.9,
             schedule="one_cycle",
             distort=True,

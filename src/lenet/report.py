@@ -49,8 +49,8 @@ class Report:
         errors = self.images - round(self.accuracy * self.images)
         lines = [
             f"accuracy {self.accuracy:.2%} ({errors:,} errors in {self.images:,} images), loss {self.loss:.4f}",
-            f"probabilities are off by {self.calibration_error:.2%}; without the least probable {self.rejected:.2%} of the "
-            "answers, 0.1% of the others are wrong",
+            f"probabilities are off by {self.calibration_error:.2%}; with the least probable {self.rejected:.2%} of "
+            "the answers rejected, 0.1% of the others are wrong",
             "",
             "class  precision   recall       f1    images",
         ]

@@ -13,6 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--least", type=float, default=0.0, metavar="X", help="leave out lines of less confidence, from 0 to 1"
     )
+    parser.add_argument(
+        "--only-digits", action="store_true", help="there is nothing but digits in the lines, and no ? is wanted"
+    )
     parser.add_argument("--show", metavar="PNG", help="draw boxes, digits and probabilities over the picture")
     add_model(parser)
     add_common(parser)
@@ -35,7 +38,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     failed = False
     for path in arguments.images:
         try:
-            found = read(path, model, n_jobs=arguments.n_jobs)
+            found = read(path, model, only_digits=arguments.only_digits, n_jobs=arguments.n_jobs)
         except (DataError, InputError, OSError) as error:
             print(error_line(error), file=sys.stderr)
             failed = True

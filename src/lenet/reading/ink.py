@@ -18,7 +18,8 @@ def find_ink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return how much ink there is in each pixel of a picture.
 
     Dark on light and light on dark are told apart by themselves, and shadows are levelled: ink is what is darker than
-    the paper would be there, as a part of it. Where the paper is a light sheet on a darker ground, only it is looked at.
+    the paper would be there, as a part of it. Where the paper is a light sheet on a darker ground, nothing else is
+    looked at.
 
     Parameters
     ----------
@@ -48,16 +49,22 @@ def find_ink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
         grey, coarse = 255 - grey, 255 - coarse
     paper = cv2.resize(_paper(cv2, coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     darkness = 255 - cv2.divide(grey, paper, scale=255)
-    sample = darkness[:: max(1, grey.shape[0] // 512), :: max(1, grey.shape[1] // 512)]
-    noise = float(np.median(sample)) + _NOISE * 1.5 * float(np.median(np.abs(sample - np.median(sample))))
-    least = max(noise, _FAINTEST)
     levels = cv2.calcHist([darkness], [0], None, [256], [0, 256]).ravel()
-    levels[: int(least) + 1] = 0
+    noise = _noise(levels)
+    levels[: int(max(noise, _FAINTEST)) + 1] = 0
     if levels.sum() < 4:
         return np.zeros_like(grey)
     full = int(np.searchsorted(levels.cumsum(), 0.8 * levels.sum()))  # most ink is darker at its core than at its edges
     low = min(noise, 0.5 * full)
     return np.asarray(cv2.convertScaleAbs(cv2.subtract(darkness, low), alpha=255 / (full - low)), np.uint8)
+
+
+def _noise(levels: NDArray[np.float32]) -> float:
+    """Return how dark paper may be, from a histogram: its median, and some standard deviations more."""
+    half = float(levels.sum()) / 2
+    median = int(np.searchsorted(levels.cumsum(), half))
+    apart = np.bincount(np.abs(np.arange(len(levels)) - median), levels)
+    return median + _NOISE * 1.5 * int(np.searchsorted(apart.cumsum(), half))  # 1.5 times their median is one
 
 
 def is_dark_on_light(cv2: Any, grey: NDArray[np.uint8]) -> bool:
@@ -82,13 +89,14 @@ def _coarse(cv2: Any, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _paper(cv2: Any, coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture without its dark ink: dark things narrower than a third of it are filled from around them."""
     size = max(3, min(coarse.shape) // 3) | 1
+    brush, beyond = np.ones((size, size), np.uint8), 0
     if min(coarse.shape) > 64:
         beyond = size // 2
-        closed = cv2.morphologyEx(_extended(cv2.medianBlur(coarse, 3), beyond), cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
-        closed = closed[beyond:-beyond, beyond:-beyond]
-    else:
-        closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
-    return np.asarray(cv2.max(cv2.blur(closed, (max(1, size // 4),) * 2), 1), np.uint8)
+        coarse = _extended(cv2.medianBlur(coarse, 3), beyond)
+    closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, brush)
+    closed = closed[beyond : closed.shape[0] - beyond, beyond : closed.shape[1] - beyond]
+    smooth = cv2.medianBlur(closed, max(3, size // 4) | 1)  # unlike a mean, it keeps the edge of a hard shadow
+    return np.asarray(cv2.max(cv2.blur(smooth, (max(1, size // 16),) * 2), 1), np.uint8)
 
 
 def _extended(image: NDArray[np.uint8], by: int) -> NDArray[np.uint8]:

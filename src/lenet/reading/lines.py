@@ -14,13 +14,16 @@ from lenet.reading.strokes import INK, Boxes, Strokes, is_writing, strokes_of, w
 
 _LARGEST = 2000  # pixels on the longer side that are looked at
 _SMALLEST, _TALLEST = 4, 80  # pixels, of writing: what is smaller cannot be read, what is larger is made smaller
-_MOST_TURNED, _LEVEL = 15.0, 0.4  # degrees that lines may run up or down, and that do not matter
+_MOST_TURNED, _LEVEL = 15.0, 0.75  # degrees that lines may run up or down, and that do not matter
 _ANGLES = np.arange(-_MOST_TURNED, _MOST_TURNED + 0.25, 0.5)
 _GAP = 4.0  # all further lengths are in heights of the writing
+_NEAR = 0.6
 _OVERLAP = 0.4
 _WIDEST = 6  # strokes
 _MOST_STROKES = 20_000
-_LEAST_DIGITS, _LEAST_LENGTH = 4, 2.5  # of lines that tell how far the page is turned
+_LEAST_DIGITS = 4  # of lines that tell how far the page is turned
+_LEAST_SCATTER = 0.05
+_SURE = 3.0  # standard errors of their slope
 _LOWEST = 0.4
 
 
@@ -79,8 +82,8 @@ def find_lines(grey: NDArray[np.uint8]) -> Lines:
     kept = np.flatnonzero(is_writing(strokes, height))
     if len(kept) > _MOST_STROKES:
         raise InputError(
-            f"The picture has {len(kept):,} strokes, and at most {_MOST_STROKES:,} are read: it shows noise or a texture; "
-            "crop it to the writing."
+            f"The picture has {len(kept):,} strokes, and at most {_MOST_STROKES:,} are read: it shows noise or a "
+            "texture; crop it to the writing."
         )
     lines = [kept[line] for line in chained(strokes.boxes[kept], height)] if len(kept) else []
     lines = [line for line in lines if typical_height(strokes, line) >= _LOWEST * height]
@@ -120,22 +123,27 @@ def _upright(ink: NDArray[np.uint8], angle: float) -> tuple[NDArray[np.uint8], N
 def slope_of_lines(strokes: Strokes, height: float) -> float:
     """Return by how many degrees lines of writing run downwards, 0 where none is long enough to tell."""
     kept = np.flatnonzero(is_writing(strokes, height) & (strokes.heights > 0.5 * height))
-    slopes, weights = [], []
+    slopes, precisions = [], []  # a precision is one over the square of a standard error
     for line in chained(strokes.boxes[kept], height) if len(kept) else []:
         boxes = strokes.boxes[kept[line]]
         x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-        if len(line) >= _LEAST_DIGITS and np.ptp(x) >= _LEAST_LENGTH * height:
-            slopes.append(np.polyfit(x, y, 1)[0])
-            weights.append(np.ptp(x))
+        if len(line) >= _LEAST_DIGITS:
+            slope, start = np.polyfit(x, y, 1)
+            scatter = float(((y - slope * x - start) ** 2).sum()) / (len(line) - 2) + (_LEAST_SCATTER * height) ** 2
+            slopes.append(float(slope))
+            precisions.append(float(((x - x.mean()) ** 2).sum()) / scatter)
     if not slopes:
         return 0.0
     order = np.argsort(slopes)
-    middle = np.searchsorted(np.cumsum(np.array(weights)[order]), sum(weights) / 2)
-    return float(np.clip(np.degrees(np.arctan(slopes[order[middle]])), -_MOST_TURNED, _MOST_TURNED))
+    middle = np.searchsorted(np.cumsum(np.array(precisions)[order]), sum(precisions) / 2)
+    slope = slopes[order[middle]]
+    if abs(slope) < _SURE / np.sqrt(sum(precisions)):
+        return 0.0
+    return float(np.clip(np.degrees(np.arctan(slope)), -_MOST_TURNED, _MOST_TURNED))
 
 
 def slope_of_rules(ink: NDArray[np.uint8]) -> float:
-    """Return by how many degrees printed rules run downwards: turned back, they leave the emptiest gaps between them."""
+    """Return by how many degrees rules run downwards: turned back, they leave the emptiest gaps between them."""
     y, x = np.nonzero(ink >= INK)
     if len(x) > 30_000:
         chosen = np.random.default_rng(0).integers(0, len(x), 30_000)
@@ -152,7 +160,7 @@ def slope_of_rules(ink: NDArray[np.uint8]) -> float:
 def chained(boxes: Boxes, height: float) -> list[NDArray[np.int64]]:
     """Return the lines, from top to bottom, as the numbers of their boxes, from left to right.
 
-    Each box is chained to the nearest one behind it that stands at the same height.
+    Each box is chained to the nearest one behind it that stands at the same height, and to all that are very near.
     """
     centres = boxes[:, 0] + boxes[:, 2]  # twice
     order = np.argsort(centres, kind="stable")
@@ -172,8 +180,10 @@ def chained(boxes: Boxes, height: float) -> list[NDArray[np.int64]]:
         shared = np.minimum(bottom[k], bottom[near]) - np.maximum(top[k], top[near])
         least = np.minimum(bottom[k] - top[k], bottom[near] - top[near])
         beside = (shared > _OVERLAP * least) & (left[near] - right[k] < _GAP * height)
-        if beside.any():
-            parent[root(k + 1 + int(np.argmax(beside)))] = root(k)
+        chosen = np.flatnonzero(beside)
+        # The nearest one, and all that are very near: of a broken digit, one part stands above the other.
+        for n in chosen[(np.arange(len(chosen)) == 0) | (left[near][chosen] - right[k] < _NEAR * height)]:
+            parent[root(k + 1 + int(n))] = root(k)
     roots = np.array([root(k) for k in range(len(boxes))])
     lines = [np.flatnonzero(roots == each) for each in np.unique(roots)]
     middles = {n: (float(np.median((top + bottom)[line])) / 2, int(left[line].min())) for n, line in enumerate(lines)}

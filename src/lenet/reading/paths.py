@@ -23,19 +23,23 @@ class Coefficients:
     ----------
     label : float
         The logarithm of the label's probability.
-    as_digit, as_other : ndarray of float64, shapes (10,) and (5,)
+    by_label : ndarray of float64, shape (10,)
+        Being each digit: that a segment looks like a 1 or a 7 says less than that it looks like an 8.
+    as_digit, as_other : ndarray of float64, shapes (10,) and (6,)
         The columns of `Segments.as_digit` and `Segments.as_other`.
     """
 
     label: float
+    by_label: NDArray[np.float64]
     as_digit: NDArray[np.float64]
     as_other: NDArray[np.float64]
 
 
 LEARNT = Coefficients(
-    1.27,
-    np.array([2.06, 1.55, -9.0, -0.14, -7.56, -6.05, -8.53, -2.02, -2.11, -2.79]),
-    np.array([-1.95, -3.74, -4.62, -2.01, -3.05]),
+    1.28,
+    np.array([0.11, -0.84, -1.0, -0.95, -1.21, 0.72, -0.91, -1.1, -0.2, -0.11]),
+    np.array([-8.07, -0.75, -6.82, -6.48, -8.39, -2.16, -1.76, -2.3, 0.18, 1.37]),
+    np.array([-1.51, -4.23, -4.29, -1.26, -4.06, 0.89]),
 )
 
 
@@ -88,17 +92,26 @@ class Path:
 
 def graph_of(segments: Segments, coefficients: Coefficients = LEARNT) -> Graph:
     """Weigh the segments of a line."""
+    num_classes, by_label = segments.log_probabilities.shape[1], coefficients.by_label
+    if num_classes != len(by_label):  # other glyphs than digits
+        by_label = np.full(num_classes, by_label.mean())
     as_digit = segments.as_digit @ coefficients.as_digit
     return Graph(
         segments.starts,
         segments.stops,
-        coefficients.label * segments.log_probabilities + as_digit[:, np.newaxis],
+        coefficients.label * segments.log_probabilities + by_label + as_digit[:, np.newaxis],
         segments.as_other @ coefficients.as_other,
     )
 
 
-def best_path(graph: Graph) -> Path:
+def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> Path:
     """Return the path of the greatest weight.
+
+    Parameters
+    ----------
+    graph : Graph
+    must_be_digit : ndarray of bool, shape (n,), optional
+        The arcs that this path may not take as something else; all probabilities count that possibility all the same.
 
     Examples
     --------
@@ -110,7 +123,8 @@ def best_path(graph: Graph) -> Path:
     >>> path.labels, round(path.confidence, 3)  # of 1 and 0.3 in all
     ([0, 1], 0.623)
     """
-    best = np.maximum(graph.digits.max(axis=1), graph.other)
+    other = graph.other if must_be_digit is None else np.where(must_be_digit, -np.inf, graph.other)
+    best = np.maximum(graph.digits.max(axis=1), other)
     weight, back = np.full(graph.end + 1, -np.inf), np.zeros(graph.end + 1, np.int64)
     weight[0] = 0.0
     for node, arcs in enumerate(_by_stop(graph.stops, graph.end)):
@@ -118,19 +132,21 @@ def best_path(graph: Graph) -> Path:
             here = weight[graph.starts[arcs]] + best[arcs]
             back[node] = arcs[here.argmax()]
             weight[node] = here.max()
-    arcs, node = [], graph.end
+    path: list[int] = []
+    node = graph.end
     while node:
-        arcs.append(int(back[node]))
-        node = int(graph.starts[arcs[-1]])
-    arcs.reverse()
-    labels = [None if graph.other[arc] >= graph.digits[arc].max() else int(graph.digits[arc].argmax()) for arc in arcs]
+        path.append(int(back[node]))
+        node = int(graph.starts[path[-1]])
+    path.reverse()
+    labels = [None if other[arc] >= graph.digits[arc].max() else int(graph.digits[arc].argmax()) for arc in path]
+    text = [label for label in labels if label is not None]
     total = total_of(graph)
     forward = log_sums(graph.starts, graph.stops, total, graph.end)
     backward = log_sums(graph.end - graph.stops, graph.end - graph.starts, total, graph.end)[::-1]
-    around = forward[graph.starts[arcs]] + backward[graph.stops[arcs]] - forward[-1]
-    own = np.column_stack([graph.digits[arcs], graph.other[arcs]])
-    text = [label for label in labels if label is not None]
-    return Path(arcs, labels, np.exp(own + around[:, np.newaxis]), float(np.exp(_log_sum_of(text, graph) - forward[-1])))
+    around = forward[graph.starts[path]] + backward[graph.stops[path]] - forward[-1]
+    own = np.column_stack([graph.digits[path], graph.other[path]])
+    confidence = float(np.exp(_log_sum_of(text, graph) - forward[-1]))
+    return Path(path, labels, np.exp(own + around[:, np.newaxis]), confidence)
 
 
 def total_of(graph: Graph) -> NDArray[np.float64]:

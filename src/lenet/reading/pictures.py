@@ -70,8 +70,8 @@ def _decoded(path: str | os.PathLike[str], mode: str) -> NDArray[np.uint8]:
         if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
             levels = np.asarray(picture, np.float64)
             white = 65535 if levels.max() > 255 else 255
-            levels = np.round(levels.clip(0, white) * (255 / white)).astype(np.uint8)
-            return levels if mode == "L" else np.repeat(levels[..., np.newaxis], 3, axis=2)
+            grey = np.round(levels.clip(0, white) * (255 / white)).astype(np.uint8)
+            return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
         if picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in picture.info:
             return np.asarray(picture.convert("RGB").convert(mode))
         with_alpha = picture.convert("RGBA")

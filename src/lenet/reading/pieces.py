@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from lenet._extras import require
 from lenet._mnist_form import pen_width
-from lenet.reading.lines import Strokes
+from lenet.reading.strokes import Strokes
 
 _NARROWEST_CUT = 0.65  # strokes that may be cut; lengths are in heights of the writing
 _ROWS = (0.25, 0.5, 0.75)  # where seams are looked for, as parts of a stroke's height
 _NEAR = 0.06  # seams so near to a cheaper one are left out,
+_EDGE = 0.1  # those so near to an edge of the stroke,
 _LEAST_INK = 0.15  # and those with so little ink between them, in pen's widths times the height
 _LEAST_PIECE = 0.02  # pixels, in squares of the height
 _ASIDE = 0.02  # pen's widths that a step aside costs
@@ -85,9 +86,7 @@ def _with_edges(ink: NDArray[np.uint8], names: NDArray[np.int32]) -> NDArray[np.
     return np.where((names == 0) & (ink > 0), grown, names).astype(np.int32)
 
 
-def _cut(
-    ink: NDArray[np.uint8], mask: NDArray[np.bool_], height: float
-) -> list[tuple[float, NDArray[np.bool_]]]:
+def _cut(ink: NDArray[np.uint8], mask: NDArray[np.bool_], height: float) -> list[tuple[float, NDArray[np.bool_]]]:
     """Return the pieces of a stroke from left to right, each with the width of the cut before it."""
     if mask.shape[1] <= _NARROWEST_CUT * height:
         return [(0.0, mask)]
@@ -134,15 +133,17 @@ def seams(ink: NDArray[np.uint8], height: float) -> tuple[NDArray[np.int64], NDA
     pen = pen_width(ink)
     crossed = ink / (255 * pen)
     down, from_above = _cheapest(crossed + _EMPTY)
-    up, from_below = (each[::-1] for each in _cheapest(crossed[::-1] + _EMPTY))
-    near = max(1, round(_NEAR * height))
+    up, from_below = _cheapest(crossed[::-1] + _EMPTY)
+    up, from_below = up[::-1], from_below[::-1]
+    near, edge = max(1, round(_NEAR * height)), _EDGE * height
     found = []
     for row in sorted({int(part * len(ink)) for part in _ROWS}):
         through = down[row] + up[row] - crossed[row]
         padded = np.pad(through, near, constant_values=np.inf)
         around = np.lib.stride_tricks.sliding_window_view(padded, 2 * near + 1).min(axis=1)
-        starts = np.flatnonzero(through <= around + 1e-9)
-        found.append(_traced(starts[(starts > 0.1 * height) & (starts < len(through) - 0.1 * height)], row, from_above, from_below))
+        inner = (np.arange(len(through)) > edge) & (np.arange(len(through)) < len(through) - edge)
+        starts = np.flatnonzero(inner & (through <= around + 1e-9))
+        found.append(_traced(starts, row, from_above, from_below))
     columns = np.concatenate(found)
     costs = np.take_along_axis(crossed, columns.T, axis=1).sum(axis=0)
     return _apart(columns, costs, ink / 255, _LEAST_INK * height * pen)

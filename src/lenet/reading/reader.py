@@ -117,7 +117,11 @@ class Reading:
 
 
 def read(
-    image: ArrayLike | str | os.PathLike[str], model: LeNet5 | None = None, *, n_jobs: int | None = None
+    image: ArrayLike | str | os.PathLike[str],
+    model: LeNet5 | None = None,
+    *,
+    only_digits: bool = False,
+    n_jobs: int | None = None,
 ) -> Reading:
     """Read the digits in a picture, line by line.
 
@@ -131,6 +135,8 @@ def read(
         As for `read_picture`, or `prepare`.
     model : LeNet5, optional
         By default the one that lenet ships.
+    only_digits : bool, default False
+        Whether there is nothing but digits in the lines, as on a form: each segment is read as one then, and none as ?.
     n_jobs : int, optional
         As for `LeNet5.predict`.
 
@@ -161,7 +167,7 @@ def read(
         model = load_pretrained("mnist")
     grey = read_picture(image) if isinstance(image, str | os.PathLike) else as_grey(image)
     page = find_lines(grey)
-    lines = (_read_line(model, page, members, n_jobs) for members in page.members)
+    lines = (_read_line(model, page, members, only_digits, n_jobs) for members in page.members)
     return Reading(tuple(line for line in lines if line is not None))
 
 
@@ -174,23 +180,26 @@ def pieces_of_line(page: Lines, members: NDArray[np.int64]) -> tuple[NDArray[np.
     return ink, pieces_of(ink, page.strokes, members, (left, top), height), height, (left, top)
 
 
-def _read_line(model: LeNet5, page: Lines, members: NDArray[np.int64], n_jobs: int | None) -> Line | None:
+def _read_line(
+    model: LeNet5, page: Lines, members: NDArray[np.int64], only_digits: bool, n_jobs: int | None
+) -> Line | None:
     """Return what a line says; None if there is no digit in it."""
     ink, pieces, height, corner = pieces_of_line(page, members)
     segments = segments_of(model, ink, pieces, height, n_jobs)
-    path = best_path(graph_of(segments))
+    is_low = segments.boxes[:, 3] - segments.boxes[:, 1] < _LOWEST * height  # a point, or a dash
+    path = best_path(graph_of(segments), ~is_low if only_digits else None)
     if all(label is None for label in path.labels):
         return None
     digits, text, end = [], "", None
     for arc, label, probabilities in zip(path.arcs, path.labels, path.probabilities, strict=True):
         box = segments.boxes[arc]
-        if label is None and box[3] - box[1] < _LOWEST * height:  # a point, or a dash
+        if label is None and is_low[arc]:
             continue
         if end is not None and box[0] - end > _SPACE * height:
             text += " "
         text += "?" if label is None else str(label)
         end = box[2]
-        digits.append(_digit(box + [*corner, *corner], label, probabilities, page.back))
+        digits.append(_digit(box + np.array([*corner, *corner]), label, probabilities, page.back))
     return Line(tuple(digits), path.confidence, text)
 
 

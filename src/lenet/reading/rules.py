@@ -123,7 +123,7 @@ def _printed(binary: Mask, span: int) -> tuple[Mask, float]:
     cv2: Any = require("cv2", "vision")
     pieces = _lines(binary, max(_PIECE, span // 20))
     linked = cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, max(_PIECE, span // 20)), np.uint8))
-    count, names, facts, _ = cv2.connectedComponentsWithStats(linked)
+    _, names, facts, _ = cv2.connectedComponentsWithStats(linked)
     width, area = facts[:, cv2.CC_STAT_WIDTH], facts[:, cv2.CC_STAT_AREA]
     rules = 1 + np.flatnonzero((width[1:] >= _SPANNING * span) & (area[1:] * _THIN < width[1:].astype(float) ** 2))
     if len(rules) < _AT_LEAST:

@@ -19,8 +19,11 @@ from lenet.reading.pieces import Pieces
 _MOST_PIECES = 14  # that make a segment
 _WIDEST = 1.5  # segments of several pieces, in heights of the writing
 # Each segment is looked at as it is, slanted either way, smaller and larger: a map of places, as `distort` takes them.
-_VIEWS = (np.eye(2), [[1, 0.15], [0, 1]], [[1, -0.15], [0, 1]], 1.12 * np.eye(2), 0.92 * np.eye(2))
-_LEAST = 1e-6  # of probabilities and scores, before their logarithm
+_VIEWS = np.array(
+    [[[1, 0], [0, 1]], [[1, 0.15], [0, 1]], [[1, -0.15], [0, 1]], [[1.12, 0], [0, 1.12]], [[0.92, 0], [0, 0.92]]]
+)
+_LEAST, _LEAST_OTHER = 1e-6, 1e-4  # of probabilities, and of what is left of the score, before their logarithm
+_MOST_LIKELIER = 5.0
 
 
 @dataclass
@@ -35,7 +38,7 @@ class Segments:
         Left, top, right and bottom in the line's pixels; the last two are outside.
     log_probabilities : ndarray of float64, shape (n, num_classes)
         The network's.
-    as_digit, as_other : ndarray of float64, shapes (n, 10) and (n, 5)
+    as_digit, as_other : ndarray of float64, shapes (n, 10) and (n, 6)
         What speaks for its being a digit, and for its being something else: see `AS_DIGIT` and `AS_OTHER`.
     """
 
@@ -49,11 +52,14 @@ class Segments:
 
 # Lengths are in heights of the writing, cuts in pen's widths.
 AS_DIGIT = (
-    "one", "logarithm of the digit score", "how much less high and wide than 0.8", "how much taller than 1.15",
-    "how much wider than 1", "widest gap inside", "overlap with the next", "cut behind it", "whether there is one",
-    "distance of its middle from the line's",
+    "how much less high and wide than 0.8", "how much taller than 1.15", "how much wider than 1", "widest gap inside",
+    "overlap with the next", "cut behind it", "whether there is one", "distance of its middle from the line's",
+    "logarithm of how much likelier the best label is than the second", "logarithm of the digit score",
 )  # fmt: skip
-AS_OTHER = ("one", "area", "overlap with the next", "cut behind it", "whether there is one")
+AS_OTHER = (
+    "one", "area", "overlap with the next", "cut behind it", "whether there is one",
+    "logarithm of 1 less the digit score",
+)  # fmt: skip
 
 
 def segments_of(
@@ -85,34 +91,28 @@ def segments_of(
     cut = pieces.cuts[stops]
     middle = _middle(left, top, right, bottom)
     off = (boxes[:, 1] + boxes[:, 3]) / (2 * height) - middle((boxes[:, 0] + boxes[:, 2]) / (2 * height))
-    ones = np.ones(len(starts))
+    score = digit_score(probabilities)
+    best = np.sort(np.log(np.maximum(probabilities, _LEAST)), axis=1)[:, -2:]
+    as_digit = [
+        np.maximum(0, 0.8 - np.maximum(tall, wide)), np.maximum(0, tall - 1.15), np.maximum(0, wide - 1), gap, overlap,
+        cut, cut > 0, np.abs(off), np.minimum(best[:, 1] - best[:, 0], _MOST_LIKELIER),
+        np.log(np.maximum(score, _LEAST)),
+    ]  # fmt: skip
+    as_other = [
+        np.ones(len(starts)), np.minimum(tall, 1.5) * np.minimum(wide, 1.5), overlap, cut, cut > 0,
+        np.log(np.maximum(1 - score, _LEAST_OTHER)),
+    ]  # fmt: skip
     return Segments(
         starts,
         stops,
         boxes,
         np.log(np.maximum(probabilities, _LEAST)),
-        np.stack(
-            [
-                ones,
-                np.log(np.maximum(digit_score(probabilities), _LEAST)),
-                np.maximum(0, 0.8 - np.maximum(tall, wide)),
-                np.maximum(0, tall - 1.15),
-                np.maximum(0, wide - 1),
-                gap,
-                overlap,
-                cut,
-                cut > 0,
-                np.abs(off),
-            ],
-            axis=1,
-        ),
-        np.stack([ones, np.minimum(tall, 1.5) * np.minimum(wide, 1.5), overlap, cut, cut > 0], axis=1),
+        np.stack(as_digit, axis=1),
+        np.stack(as_other, axis=1),
     )
 
 
-def _joined(
-    boxes: NDArray[np.int64], widest: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _joined(boxes: NDArray[np.int64], widest: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return each segment's first piece, the one behind its last, and its box."""
     starts, stops, joined = [], [], []
     for start in range(len(boxes)):

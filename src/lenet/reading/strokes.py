@@ -75,10 +75,11 @@ def writing_height(strokes: Strokes) -> float:
 
 
 def is_writing(strokes: Strokes, height: float) -> NDArray[np.bool_]:
-    """Return which strokes are no specks, rules, frames and shadows."""
+    """Return which strokes are no specks, rules, frames and shadows, and no slivers at the picture's border."""
     widths, heights = strokes.widths, strokes.heights
     specks = (widths < _SPECK * height) & (heights < _SPECK * height) | (heights < 0.12 * height)
     rules = (widths > _LONGEST * height) & (heights < 0.3 * height) | (heights > 2 * _LONGEST * height)
-    return ~specks & ~rules & (heights < 2.2 * height)
-
-
+    left, top, right, bottom = strokes.boxes.T
+    at_border = (left == 0) | (top == 0) | (right == strokes.names.shape[1]) | (bottom == strokes.names.shape[0])
+    slivers = at_border & (np.minimum(widths, heights) <= 2)
+    return np.asarray(~specks & ~rules & ~slivers & (heights < 2.2 * height))
