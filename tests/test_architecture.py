@@ -17,7 +17,7 @@ ORDER = [
     ["_kernels", "init"],
     ["_compiled", "layers", "losses"],
     ["model"],
-    ["optim", "weights"],
+    ["optim", "weights", "calibration"],
     ["recipes", "data"],
     ["training"],
     ["runs", "report", "_figures"],
@@ -30,7 +30,7 @@ ORDER = [
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Methods for convenience, which import when they are called.
-EXCEPTIONS = {("model", "weights")}
+EXCEPTIONS = {("model", "weights"), ("model", "calibration")}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

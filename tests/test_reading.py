@@ -1,7 +1,10 @@
 """Pictures of every kind become grey levels, and grey levels become images like MNIST's."""
 
 import random
+import re
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from difflib import SequenceMatcher
@@ -10,11 +13,15 @@ import numpy as np
 import pytest
 
 import lenet
+from lenet.calibration import digit_score
 from lenet.errors import DataError, InputError, InputTypeError
 
 Image = pytest.importorskip("PIL.Image")
 cv2 = pytest.importorskip("cv2")
 reading = pytest.importorskip("lenet.reading")
+from_benchmarks = pytest.importorskip("benchmarks.reading")
+page_of, walks, edits, PENS = (getattr(from_benchmarks, name) for name in ("page", "walks", "edits", "PENS"))
+plain = pytest.importorskip("benchmarks.rows").plain
 prepare, read_picture = reading.prepare, reading.read_picture
 
 GREY = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
@@ -408,13 +415,75 @@ def row_of(images, gaps):
 
 
 def test_strings_of_digits_that_touch_or_do_not(mnist):
-    """3 to 8 digits with gaps of -1 to 4 pixels: with the weights of today some nine tenths come out right."""
-    rng, right = np.random.default_rng(0), 0
-    for _ in range(200):
-        members = rng.integers(0, len(mnist.X_test), rng.integers(3, 9))
-        page = row_of(mnist.X_test[members], rng.integers(-1, 5, len(members)))
-        right += reading.read(page).text.replace(" ", "") == "".join(map(str, mnist.y_test[members]))
-    assert right >= 170
+    """1,000 strings of 3 to 8 digits with gaps of -1 to 4 pixels; the paper's figures for cheques are 82% and 1%."""
+    rng, outcome = np.random.default_rng(1), []
+    for _ in range(1000):
+        row = plain(mnist.X_test, mnist.y_test, rng)
+        found = reading.read(255 - row.ink, only_digits=True)
+        confidence = min((line.confidence for line in found.lines), default=0)
+        outcome.append((confidence, found.text.replace(" ", "") == row.text))
+    right = np.array([each for _, each in sorted(outcome, reverse=True)])
+    assert right.mean() >= 0.93
+    accepted = np.flatnonzero((~right).cumsum() <= 10)[-1] + 1  # with at most 1% wrong
+    assert right[:accepted].sum() >= 815  # 829 where this was written; other builds have other last bits
+
+
+def test_pages_as_photographed(mnist):
+    wrong = total = 0
+    for number, pen in enumerate(PENS):
+        picture, texts = page_of(mnist.X_test, mnist.y_test, np.random.default_rng(number), pen)
+        found = [line.text.replace(" ", "") for line in reading.read(picture).lines]
+        wrong += edits("".join(texts), "".join(found))
+        total += sum(map(len, texts))
+    assert wrong / total <= 0.03
+
+
+def test_what_is_no_digit_is_told_apart(mnist):
+    """Where 98% of the test digits are accepted, at most 5% of what is none are: strokes, noise and blanks."""
+    model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(3)
+    least = np.quantile(digit_score(model.predict_proba(mnist.X_test)), 0.02)
+    blanks = np.tile(np.arange(256, dtype=np.uint8)[:, np.newaxis, np.newaxis], (1, 28, 28))
+    noise = rng.integers(0, 256, (1000, 28, 28)).astype(np.uint8)
+    for images in (walks(1000, rng), walks(1000, rng, turning=0.0), noise, blanks):
+        assert (digit_score(model.predict_proba(images)) >= least).mean() <= 0.05
+
+
+PHOTOGRAPH = """
+import re, sys, time
+import cv2, numpy as np
+cv2.setNumThreads(1)
+from lenet.reading import read
+seconds = []
+for _ in range(3):
+    began = time.perf_counter()
+    lines = read(sys.argv[1], n_jobs=1).lines
+    seconds.append(time.perf_counter() - began)
+peak = int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
+print(min(seconds), peak, len(lines))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak in /proc")
+def test_a_photograph_of_12_megapixels_takes_little_time_and_memory(mnist, tmp_path):
+    picture, _ = page_of(mnist.X_test, mnist.y_test, np.random.default_rng(0), 0)
+    large = cv2.resize(picture, (3000, 4000), interpolation=cv2.INTER_CUBIC)
+    written(tmp_path, Image.fromarray(large), "page.jpg", quality=90)
+    whole = [sys.executable, "-c", PHOTOGRAPH, str(tmp_path / "page.jpg")]
+    done = subprocess.run(whole, capture_output=True, text=True, check=True)
+    seconds, peak, lines = map(float, done.stdout.split())
+    assert lines >= 29
+    assert seconds < 1.5
+    assert peak < 300
+
+
+def test_only_digits_leaves_no_question_marks():
+    page = np.full((120, 300), 255, np.uint8)
+    cv2.putText(page, "7A", (30, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 5, cv2.LINE_AA)
+    assert reading.read(page).text == "7?"
+    (line,) = reading.read(page, only_digits=True).lines
+    assert re.fullmatch("7[0-9]+", line.text)
+    assert line.confidence < 0.3  # it is no surer for being told so
 
 
 def ruled_page(digits, rng, lines=8):

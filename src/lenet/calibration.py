@@ -29,8 +29,8 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
 
     The weights and the bias of its output layer are divided by the temperature at which the labels are likeliest; which
     class is the likeliest stays as it is. Its metadata get "temperature", by which they were divided in all;
-    "thresholds", for `LeNet5.predict(x, reject_at=...)`; and "least_digit_score", which all but 0.5% of the images
-    reach.
+    "thresholds", for `LeNet5.predict(x, reject_at=...)`, of the rates that so many images tell of; and
+    "least_digit_score", which all but 0.5% of the images reach.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
     --------
     >>> import lenet
     >>> digits, model = lenet.data.load_digits(), lenet.load_pretrained("mnist")
-    >>> before = model.predict_proba(digits.X_test).max(axis=1).mean()
+    >>> before = expected_calibration_error(model.predict_proba(digits.X_test), digits.y_test)
     >>> calibrate(model, digits.X_train, digits.y_train)  # by people that it did not learn from
-    >>> bool(model.predict_proba(digits.X_test).max(axis=1).mean() < before)  # it is less sure of them
+    >>> expected_calibration_error(model.predict_proba(digits.X_test), digits.y_test) < before
     True
 
     References
@@ -65,7 +65,8 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
     for name in ("output.weight", "output.bias"):
         model.parameters[name] /= divisor
     probabilities = softmax(model.logits(images, n_jobs=n_jobs).astype(np.float64))
-    thresholds = {rate: threshold(probabilities, labels, rate) for rate in RATES}
+    rates = [rate for rate in RATES if rate * len(labels) >= 1]  # fewer images do not tell
+    thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
     model.metadata |= {
         "temperature": f"{divisor * float(model.metadata.get('temperature', 1)):.6g}",
         "thresholds": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),

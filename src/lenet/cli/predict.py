@@ -5,11 +5,11 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from lenet.cli.options import add_common, add_model, error_line
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lenet.model import LeNet5
 
 
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     return int(failed)
 
 
-def answer_for(model: "LeNet5", probabilities: NDArray[Any], least: float) -> dict[str, Any]:
+def answer_for(model: "LeNet5", probabilities: "NDArray[Any]", least: float) -> dict[str, Any]:
     """Return the label, None where there is no digit or too little probability of one, and why."""
     from lenet.calibration import digit_score, looks_like_digit
 
