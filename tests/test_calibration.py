@@ -131,7 +131,7 @@ def test_a_rate_is_a_number(digits, calibrated):
     [
         ("thresholds", "{"), ("thresholds", "[1]"), ("thresholds", '{"a": 1}'), ("thresholds", '{"0.001": 2}'),
         ("thresholds", '{"0.001": null}'), ("thresholds", "[" * 100_000), ("thresholds", '{"0.001": NaN}'),
-        ("least_digit_score", "high"), ("least_digit_score", "nan"),
+        ("least_digit_score", "high"), ("least_digit_score", "nan"), ("thresholds", '{"0.001": 1' + 400 * "0" + "}"),
     ],
 )  # fmt: skip
 def test_damaged_metadata_are_one_clear_error(digits, calibrated, name, text):
@@ -140,16 +140,40 @@ def test_damaged_metadata_are_one_clear_error(digits, calibrated, name, text):
         calibrated.predict(digits.X_test, reject_at=0.005)
 
 
-def test_without_images_there_is_nothing_to_calibrate_by():
-    with pytest.raises(InputError, match="no images to calibrate by"):
-        calibration.calibrate(lenet.LeNet5(seed=0), np.zeros((0, 28, 28)), np.zeros(0, int))
+@pytest.mark.parametrize("count", [0, 1, 99])
+def test_few_images_are_refused_and_change_nothing(digits, count):
+    model = lenet.load_pretrained("mnist")
+    with pytest.raises(InputError, match=f"{count} images are too few to calibrate by"):
+        calibration.calibrate(model, digits.X_train[:count], digits.y_train[:count])
+    np.testing.assert_array_equal(model.parameters.flat, lenet.load_pretrained("mnist").parameters.flat)
+
+
+def test_a_model_is_wanted_and_not_its_name(digits):
+    with pytest.raises(InputTypeError, match="model is 'mnist', and a LeNet5 is wanted"):
+        calibration.calibrate("mnist", digits.X_train, digits.y_train)
+
+
+@pytest.mark.parametrize("text", ["abc", "nan", "0", "-1", "inf"])
+def test_a_damaged_temperature_is_refused_before_anything_changes(digits, text):
+    model = lenet.load_pretrained("mnist")
+    before, model.metadata["temperature"] = model.parameters.flat.copy(), text
+    with pytest.raises(InputError, match="temperature should be above 0"):
+        calibration.calibrate(model, digits.X_train, digits.y_train)
+    np.testing.assert_array_equal(model.parameters.flat, before)
+
+
+def test_a_float32_rate_is_the_same_rate(digits, calibrated):
+    expected = calibrated.predict(digits.X_test, reject_at=0.02)
+    np.testing.assert_array_equal(calibrated.predict(digits.X_test, reject_at=np.float32(0.02)), expected)
 
 
 def test_a_rate_that_no_threshold_reaches_is_left_out():
     model = lenet.LeNet5(seed=0)
-    X = np.random.default_rng(0).integers(0, 256, (40, 28, 28)).astype(np.uint8)
+    X = np.random.default_rng(0).integers(0, 256, (200, 28, 28)).astype(np.uint8)
     calibration.calibrate(model, X, (model.predict(X) + 1) % 10)  # all wrong
     assert json.loads(model.metadata["thresholds"]) == {}
+    with pytest.raises(InputError, match="too many were read wrong"):
+        model.predict(X, reject_at=0.02)
 
 
 # The shipped weights

@@ -156,7 +156,7 @@ def test_boxes_lead_back_through_turning_and_scaling():
 
 def test_a_texture_is_refused_by_one_clear_error():
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500)).astype(np.uint8)
-    with pytest.raises(InputError, match="strokes, and at most 20,000 are read"):
+    with pytest.raises(InputError, match="strokes, and at most 6,000 are read"):
         read(noise)
 
 

@@ -425,7 +425,7 @@ def test_strings_of_digits_that_touch_or_do_not(mnist):
     right = np.array([each for _, each in sorted(outcome, reverse=True)])
     assert right.mean() >= 0.93
     accepted = np.flatnonzero((~right).cumsum() <= 10)[-1] + 1  # with at most 1% wrong
-    assert right[:accepted].sum() >= 815  # 829 where this was written; other builds have other last bits
+    assert right[:accepted].sum() >= 820  # 829 where this was written; other builds have other last bits
 
 
 def test_pages_as_photographed(mnist):

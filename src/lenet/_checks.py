@@ -182,3 +182,14 @@ def not_newer(version: str, what: str) -> None:
             f"This {what} was pickled by lenet {version}, and lenet {__version__} cannot read it: update lenet, or "
             "save its model as a .safetensors file there."
         )
+
+
+def model(value: Any) -> None:
+    """Refuse what is no model, such as the name of one.
+
+    Raises
+    ------
+    InputTypeError
+    """
+    if not hasattr(value, "predict_proba") or not hasattr(value, "num_classes"):
+        raise InputTypeError(f"model is {value!r}, and a LeNet5 is wanted, such as lenet.load_pretrained() returns.")

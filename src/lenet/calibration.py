@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from lenet.model import LeNet5
 
 RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)  # of errors among what is accepted
-_LOST = 0.005  # of the digits, that may be taken for none
+LEAST_IMAGES = 100  # to calibrate by
+_LOST = 0.001  # of the digits, that may be taken for none
 _BINS = 15
 
 
@@ -30,13 +31,13 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
     The weights and the bias of its output layer are divided by the temperature at which the labels are likeliest; which
     class is the likeliest stays as it is. Its metadata get "temperature", by which they were divided in all;
     "thresholds", for `LeNet5.predict(x, reject_at=...)`, of the rates that so many images tell of; and
-    "least_digit_score", which all but 0.5% of the images reach.
+    "least_digit_score", which all but 0.1% of the images reach.
 
     Parameters
     ----------
     model : LeNet5
     X, y, n_jobs
-        As for `LeNet5.loss_and_gradients`; some thousands of images at best.
+        As for `LeNet5.loss_and_gradients`; 100 images at least, better thousands.
 
     Raises
     ------
@@ -56,11 +57,17 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
     ----------
     Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", 2017, section 4.2.
     """
+    _checks.model(model)
     images = _checks.images(X)
     labels = _checks.labels(y, len(images), model.num_classes)
-    if not len(images):
-        raise InputError("There are no images to calibrate by: pass at least one.")
+    if len(images) < LEAST_IMAGES:
+        raise InputError(
+            f"{len(images)} images are too few to calibrate by: pass {LEAST_IMAGES} at least, better thousands."
+        )
+    before = _temperature_of(model)
     logits = model.logits(images, n_jobs=n_jobs)
+    if not np.isfinite(logits).all():
+        raise InputError("The model's logits are not finite: its weights are too large, train it again.")
     divisor = temperature(logits, labels)
     for name in ("output.weight", "output.bias"):
         model.parameters[name] /= divisor
@@ -68,7 +75,7 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
     rates = [rate for rate in RATES if rate * len(labels) >= 1]  # fewer images do not tell
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
     model.metadata |= {
-        "temperature": f"{divisor * float(model.metadata.get('temperature', 1)):.6g}",
+        "temperature": f"{divisor * before:.6g}",
         "thresholds": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
         "least_digit_score": f"{np.quantile(digit_score(probabilities), _LOST):.6g}",
     }
@@ -184,12 +191,13 @@ def least_probability(model: "LeNet5", reject_at: float) -> float:
     True
     """
     rate, thresholds = _checks.number(reject_at, "reject_at"), _thresholds(model)
-    if not min(thresholds) <= rate < 1:
+    fitting = [each for each in thresholds if each <= rate * (1 + 1e-6)]  # float32's 0.005 is a little less
+    if not fitting or not rate < 1:
         raise InputError(
-            f"reject_at is {rate:g}, and this model has thresholds for rates of errors from {min(thresholds):g} to "
-            f"{max(thresholds):g}: give the part of the answers that may be wrong, such as 0.005."
+            f"reject_at is {rate:g}, and this model has thresholds for rates of errors from {min(thresholds):g} on: "
+            "give the part of the answers that may be wrong, such as 0.005."
         )
-    return thresholds[max(each for each in thresholds if each <= rate)]
+    return thresholds[max(fitting)]
 
 
 def looks_like_digit(model: "LeNet5", probabilities: NDArray[Any]) -> NDArray[np.bool_]:
@@ -201,8 +209,15 @@ def _thresholds(model: "LeNet5") -> dict[float, float]:
     try:
         learnt = json.loads(model.metadata.get("thresholds", "{}"))
         thresholds = {_fraction(rate, "thresholds"): _fraction(least, "thresholds") for rate, least in learnt.items()}
+    except InputError:
+        raise
     except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"The model's thresholds are damaged ({error}): calibrate it again.") from None
+    if not thresholds and "temperature" in model.metadata:
+        raise InputError(
+            "The model has no thresholds to reject by: of the images that it was calibrated by, too many were read "
+            "wrong, or there were too few. Train it longer, or calibrate it by more images."
+        )
     if not thresholds:
         raise InputError(
             "The model has no thresholds to reject by: lenet.calibration.calibrate(model, X, y) learns them from "
@@ -211,12 +226,24 @@ def _thresholds(model: "LeNet5") -> dict[float, float]:
     return thresholds
 
 
+def _temperature_of(model: "LeNet5") -> float:
+    """Return by what the output layer was divided before."""
+    text = model.metadata.get("temperature", "1")
+    try:
+        before = float(text)
+    except ValueError:
+        before = math.nan
+    if not 0 < before < math.inf:
+        raise InputError(f"The model's temperature should be above 0, and {text!r} is there: take it out.")
+    return before
+
+
 def _fraction(value: Any, name: str) -> float:
     """Return a number that a file's metadata hold, from 0 to 1."""
     try:
         number = float(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         number = math.nan
     if not 0 <= number <= 1:
-        raise InputError(f"The model's {name} holds {value!r}, and numbers from 0 to 1 are wanted: calibrate it again.")
+        raise InputError(f"The model's {name} should be from 0 to 1, and {value!r} is there: calibrate it again.")
     return number

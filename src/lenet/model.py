@@ -234,8 +234,8 @@ class LeNet5:
             As for `logits`, with the same errors.
         reject_at : float, optional
             The part of the answers that may be wrong, such as 0.005: so many images are rejected that no more were
-            among a calibrated model's validation images, and all that do not look like digits. By default none is
-            rejected.
+            among those that the model was calibrated by, and all that do not look like digits. Of other images, more
+            may be wrong. By default none is rejected.
         out : ndarray of int64, shape (n,), optional
             To be filled and returned.
 

@@ -23,7 +23,12 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str
         parser.error(f"--show {output}: give one picture, and {len(images)} are given")
     if path.is_dir():
         raise InputError(f"{output} is a folder: give the name of a file.")
-    if path.exists() and MARK not in path.read_bytes()[:1000]:
+    if path.exists() and not (path.is_file() and MARK in _beginning(path)):
         raise InputError(f"{output} was not drawn by lenet, and the drawing would replace it: give another name.")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder: make it first.")
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1000)

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             continue
         lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
         if arguments.show is not None:
-            atomic_write(arguments.show, drawn(read_picture(path, colour=True), found))
+            atomic_write(arguments.show, drawn(read_picture(path, colour=True), Reading(lines)))
         if arguments.json:
             print(json.dumps({"image": path, **Reading(lines).as_dict()}))
             continue

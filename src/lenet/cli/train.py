@@ -241,7 +241,7 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     import json
 
     from lenet import plots
-    from lenet.calibration import calibrate
+    from lenet.calibration import LEAST_IMAGES, calibrate
     from lenet.data.splits import split
     from lenet.losses import softmax
     from lenet.report import report
@@ -251,7 +251,7 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     folder.write("filters.png", plots.filters(model.parameters["c1.weight"]))
     model.metadata = folder.facts(best)
     held_out = split(data.y_train, folder.recipe.validation, folder.args["seed"]).validation
-    if len(held_out):
+    if len(held_out) >= LEAST_IMAGES:
         calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=arguments.n_jobs)
     logits = model.logits(data.X_test, n_jobs=arguments.n_jobs)
     outcome = report(logits, data.y_test)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from lenet._extras import require
 from lenet.reading.sheet import find_sheet
 
-_COARSE = 256  # pixels on the longer side, for what is smooth
+_COARSE = 256  # pixels on the longer side, for what is smooth,
+_COARSEST = 64  # and at least on the shorter one
 _SMALLEST_WITH_SHEET = 100
 _FAINTEST = 24  # the least contrast, of 255, that counts as ink
 _NOISE = 5.0  # standard deviations of the paper's that are not ink
@@ -79,7 +80,7 @@ def is_dark_on_light(cv2: Any, grey: NDArray[np.uint8]) -> bool:
 
 
 def _coarse(cv2: Any, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = _COARSE / max(grey.shape)
+    scale = max(_COARSE / max(grey.shape), _COARSEST / min(grey.shape))
     if scale >= 1:
         return grey
     size = tuple(max(1, round(length * scale)) for length in reversed(grey.shape))

@@ -12,19 +12,19 @@ from lenet.reading.ink import find_ink
 from lenet.reading.rules import may_have_rules, without_frames, without_paper_rules, without_rules
 from lenet.reading.strokes import INK, Boxes, Strokes, is_writing, strokes_of, writing_height
 
-_LARGEST = 2000  # pixels on the longer side that are looked at
+_LARGEST = 3_000_000  # pixels that are looked at
 _SMALLEST, _TALLEST = 4, 80  # pixels, of writing: what is smaller cannot be read, what is larger is made smaller
 _MOST_TURNED, _LEVEL = 15.0, 0.75  # degrees that lines may run up or down, and that do not matter
 _ANGLES = np.arange(-_MOST_TURNED, _MOST_TURNED + 0.25, 0.5)
 _GAP = 4.0  # all further lengths are in heights of the writing
 _NEAR = 0.6
 _OVERLAP = 0.4
-_WIDEST = 6  # strokes
-_MOST_STROKES = 20_000
+_REACH = 6  # by which the middle of the next stroke may be further away than its left edge
+_MOST_STROKES = 6000
 _LEAST_DIGITS = 4  # of lines that tell how far the page is turned
 _LEAST_SCATTER = 0.05
 _SURE = 3.0  # standard errors of their slope
-_LOWEST = 0.4
+_LOWEST = 0.4  # lines, beside the height of all
 
 
 @dataclass
@@ -41,12 +41,15 @@ class Lines:
         The strokes of each line from left to right; lines in reading order.
     back : ndarray of float64, shape (2, 3)
         The affine map from places in the ink to places in the picture.
+    shape : tuple of int
+        Height and width of the picture.
     """
 
     ink: NDArray[np.uint8]
     strokes: Strokes
     members: list[NDArray[np.int64]]
     back: NDArray[np.float64]
+    shape: tuple[int, ...]
 
 
 def find_lines(grey: NDArray[np.uint8]) -> Lines:
@@ -61,8 +64,11 @@ def find_lines(grey: NDArray[np.uint8]) -> Lines:
     InputError
         If there are more strokes than on any page of writing.
     """
-    grey, scale = _reduced(grey, _LARGEST / max(grey.shape))
-    ink, back = without_frames(find_ink(grey)), np.eye(3)
+    shape = grey.shape
+    grey, scale = _reduced(grey, (_LARGEST / grey.size) ** 0.5)
+    ink, back = find_ink(grey), np.eye(3)
+    _refuse_textures(strokes_of(ink))
+    ink = without_frames(ink)
     strokes = strokes_of(ink)
     if may_have_rules(strokes):
         ink, back = _upright(ink, slope_of_rules(ink))
@@ -70,7 +76,7 @@ def find_lines(grey: NDArray[np.uint8]) -> Lines:
         strokes = strokes_of(ink)
     height = writing_height(strokes)
     if height < _SMALLEST:
-        return Lines(ink, strokes, [], back[:2])
+        return Lines(ink, strokes, [], back[:2], shape)
     if height > _TALLEST:
         ink, smaller = _reduced(ink, _TALLEST / height)
         height, scale = height * smaller, scale * smaller
@@ -80,14 +86,19 @@ def find_lines(grey: NDArray[np.uint8]) -> Lines:
     strokes = strokes_of(ink)
     height = writing_height(strokes) or height
     kept = np.flatnonzero(is_writing(strokes, height))
-    if len(kept) > _MOST_STROKES:
-        raise InputError(
-            f"The picture has {len(kept):,} strokes, and at most {_MOST_STROKES:,} are read: it shows noise or a "
-            "texture; crop it to the writing."
-        )
     lines = [kept[line] for line in chained(strokes.boxes[kept], height)] if len(kept) else []
     lines = [line for line in lines if typical_height(strokes, line) >= _LOWEST * height]
-    return Lines(ink, strokes, lines, back[:2] / scale)
+    return Lines(ink, strokes, lines, back[:2] / scale, shape)
+
+
+def _refuse_textures(strokes: Strokes) -> None:
+    """Refuse a picture with more strokes than a page of writing has, which would take long."""
+    count = int((strokes.areas >= 6).sum())
+    if count > _MOST_STROKES:
+        raise InputError(
+            f"The picture has {count:,} strokes, and at most {_MOST_STROKES:,} are read: it shows noise or a texture; "
+            "crop it to the writing."
+        )
 
 
 def typical_height(strokes: Strokes, members: NDArray[np.int64]) -> float:
@@ -166,7 +177,7 @@ def chained(boxes: Boxes, height: float) -> list[NDArray[np.int64]]:
     order = np.argsort(centres, kind="stable")
     boxes, centres = boxes[order], centres[order]
     left, top, right, bottom = boxes.T
-    furthest = np.searchsorted(centres, 2 * right + 2 * (_GAP + _WIDEST) * height)  # boxes that may be near enough
+    furthest = np.searchsorted(centres, 2 * right + 2 * (_GAP + _REACH) * height)  # boxes that may be near enough
     parent = np.arange(len(boxes))
 
     def root(k: int) -> int:

@@ -3,6 +3,7 @@
 import os
 import struct
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ LARGEST = 64_000_000
 def read_picture(path: str | os.PathLike[str], *, colour: bool = False) -> NDArray[np.uint8]:
     """Decode a picture file to grey levels, as it is meant to be seen.
 
-    The camera's rotation is applied, what is transparent becomes white, and of an animation the first frame is taken.
+    The camera's rotation is applied, and of an animation the first frame is taken. What is transparent becomes white,
+    or black where light ink stands on it.
 
     Parameters
     ----------
@@ -68,12 +70,30 @@ def _decoded(path: str | os.PathLike[str], mode: str) -> NDArray[np.uint8]:
             raise DataError(f"{path} has {width} x {height} pixels: at most 64 megapixels are read, reduce it.")
         picture = operations.exif_transpose(picture)
         if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
-            levels = np.asarray(picture, np.float64)
-            white = 65535 if levels.max() > 255 else 255
-            grey = np.round(levels.clip(0, white) * (255 / white)).astype(np.uint8)
+            grey = _of_many_levels(picture)
             return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
         if picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in picture.info:
             return np.asarray(picture.convert("RGB").convert(mode))
         with_alpha = picture.convert("RGBA")
-        page = image_module.new("RGBA", with_alpha.size, "white")
-        return np.asarray(image_module.alpha_composite(page, with_alpha).convert(mode))
+        page = image_module.new(mode, picture.size, "black" if _is_light_on_nothing(with_alpha) else "white")
+        page.paste(with_alpha.convert("RGB").convert(mode), mask=with_alpha.getchannel("A"))
+        return np.asarray(page)
+
+
+def _of_many_levels(picture: Any) -> NDArray[np.uint8]:
+    """Return the grey levels of a picture of 16 or 32 bits, which Pillow would clip at 255; some rows at a time."""
+    levels = np.asarray(picture)
+    white = 65535 if levels.max() > 255 else 255
+    grey = np.empty(levels.shape, np.uint8)
+    for top in range(0, len(levels), 256):
+        rows = slice(top, top + 256)
+        grey[rows] = np.round(levels[rows].clip(0, white) * (255 / white))
+    return grey
+
+
+def _is_light_on_nothing(picture: Any) -> bool:
+    """Return whether most of a picture is transparent and the rest is light."""
+    alpha = np.asarray(picture.getchannel("A"), np.float32)
+    if alpha.mean() > 127 or not alpha.any():
+        return False
+    return bool(np.average(np.asarray(picture.convert("RGB").convert("L")), weights=alpha) > 127)

@@ -35,7 +35,8 @@ class Pieces:
     boxes : ndarray of int64, shape (n, 4)
         Left, top, right and bottom of each; the last two are outside.
     cuts : ndarray of float64, shape (n + 1,)
-        How many pen's widths of ink the seam before each piece cuts, and that behind the last: 0 between strokes.
+        How many pen's widths of ink the seam before each piece cuts, and that behind the last: 0 between strokes. Where
+        crumbs were put to a piece, the widest of their seams.
     """
 
     names: NDArray[np.int32]

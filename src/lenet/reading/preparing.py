@@ -74,8 +74,8 @@ def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
         If it is no image.
     """
     values = _checks.array(image, "image", "(H, W) or (H, W, 3) is wanted")
-    if values.dtype.kind == "f":
-        if not (np.isfinite(values).all() and values.size and values.min() >= 0 and values.max() <= 1):
+    if values.dtype.kind == "f" and values.size:
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
             raise InputError(
                 "The image's floating pixels must be finite and lie in [0, 1]: divide by 255 or pass uint8."
             )

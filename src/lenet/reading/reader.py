@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lenet import _checks
 from lenet.model import LeNet5
 from lenet.reading.lines import Lines, find_lines, typical_height
 from lenet.reading.paths import best_path, graph_of
@@ -55,7 +56,7 @@ class Line:
     ----------
     digits : tuple of Digit
     confidence : float
-        The probability of these digits, from 0 to 1, among all readings of the line.
+        The probability of these digits, from 0 to 1, among all readings of the line. A ? does not lower it.
     text : str
         The digits; a space where a gap is as wide as a digit is high, and ? for what is no digit.
     box : tuple of int
@@ -137,6 +138,7 @@ def read(
         By default the one that lenet ships.
     only_digits : bool, default False
         Whether there is nothing but digits in the lines, as on a form: each segment is read as one then, and none as ?.
+        Probabilities and confidences stay what they are.
     n_jobs : int, optional
         As for `LeNet5.predict`.
 
@@ -165,6 +167,7 @@ def read(
         from lenet.weights import load_pretrained
 
         model = load_pretrained("mnist")
+    _checks.model(model)
     grey = read_picture(image) if isinstance(image, str | os.PathLike) else as_grey(image)
     page = find_lines(grey)
     lines = (_read_line(model, page, members, only_digits, n_jobs) for members in page.members)
@@ -199,21 +202,19 @@ def _read_line(
             text += " "
         text += "?" if label is None else str(label)
         end = box[2]
-        digits.append(_digit(box + np.array([*corner, *corner]), label, probabilities, page.back))
+        digits.append(_digit(box + np.array([*corner, *corner]), label, probabilities, page))
     return Line(tuple(digits), path.confidence, text)
 
 
-def _digit(
-    box: NDArray[np.int64], label: int | None, probabilities: NDArray[np.float64], back: NDArray[np.float64]
-) -> Digit:
-    corners = np.array([[x, y, 1] for x in box[[0, 2]] for y in box[[1, 3]]]) @ back.T
+def _digit(box: NDArray[np.int64], label: int | None, probabilities: NDArray[np.float64], page: Lines) -> Digit:
+    corners = np.array([[x, y, 1] for x in box[[0, 2]] for y in box[[1, 3]]]) @ page.back.T
     (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
     others = probabilities[:-1].copy()
     if label is not None:
         others[label] = -1
     second = int(others.argmax())
     return Digit(
-        (max(0, int(left)), max(0, int(top)), int(right), int(bottom)),
+        (max(0, int(left)), max(0, int(top)), min(page.shape[1], int(right)), min(page.shape[0], int(bottom))),
         label,
         float(probabilities[-1 if label is None else label]),
         second,

@@ -7,11 +7,10 @@ from numpy.typing import NDArray
 
 from lenet._extras import require
 from lenet._mnist_form import pen_width
-from lenet.reading.strokes import INK, Strokes, strokes_of
+from lenet.reading.strokes import INK, LONGEST, Strokes, strokes_of
 
 Mask = NDArray[np.uint8]
 
-_LONGEST = 2.2  # heights of the writing, that no straight stroke of a digit has
 _SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules, where the camera looked askance
 _SPANNING = 0.5  # of the extent of all ink, that printed rules have
 _SHORTEST, _LONG = 200, 80  # pixels, and pen's widths, of what may be a rule
@@ -19,6 +18,7 @@ _THIN = 25  # times longer than thick
 _AT_LEAST = 4  # so many rules are printed on paper that has any
 _PIECE = 25  # pixels of a rule, at least, that are looked for at a time
 _FRAME_INK = 0.35  # of its box, that a frame's ink fills at most
+_MOST_FRAMES = 300
 _FRAMED = 0.1  # of a frame's ink, that what it encloses has at least
 
 
@@ -37,10 +37,10 @@ def may_have_rules(strokes: Strokes) -> bool:
 
 def without_rules(ink: NDArray[np.uint8], height: float) -> NDArray[np.uint8]:
     """Return ink without straight lines that are long beside the height of the writing, across and down."""
-    if strokes_of(ink).longest < _LONGEST * height:
+    if strokes_of(ink).longest < LONGEST * height:
         return ink
     for turned in (False, True):
-        lines = _lines(_binary(ink, turned), round(_LONGEST * height))
+        lines = _lines(_binary(ink, turned), round(LONGEST * height))
         ink = _erased(ink, lines, min(_thickness(lines), height / 9), turned)
     return ink
 
@@ -58,9 +58,11 @@ def without_paper_rules(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def without_frames(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return ink without frames around other strokes; what touches a frame loses little."""
     strokes = strokes_of(ink)
-    box_areas = strokes.widths * strokes.heights
-    hollow = (strokes.areas < _FRAME_INK * box_areas) & (np.minimum(strokes.widths, strokes.heights) > 12)
-    for n in np.flatnonzero(hollow):
+    hollow = strokes.areas < _FRAME_INK * strokes.widths * strokes.heights
+    hollow &= np.minimum(strokes.widths, strokes.heights) > 12
+    largest = np.argsort(-strokes.areas)
+    ink = ink.copy()
+    for n in largest[hollow[largest]][:_MOST_FRAMES]:
         left, top, right, bottom = strokes.boxes[n]
         inside = (strokes.boxes[:, :2] > [left, top]).all(axis=1) & (strokes.boxes[:, 2:] < [right, bottom]).all(axis=1)
         inside &= strokes.heights > 0.15 * (bottom - top)
@@ -70,7 +72,6 @@ def without_frames(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
         frame = np.asarray(strokes.names[window] == n + 1, np.uint8)
         enclosed = _enclosed(frame) & np.isin(strokes.names[window], 1 + np.flatnonzero(inside))
         if enclosed.sum() >= _FRAMED * strokes.areas[n]:
-            ink = ink.copy()
             ink[window] = _without_sides(ink[window], frame)
     return ink
 
@@ -133,7 +134,7 @@ def _printed(binary: Mask, span: int) -> tuple[Mask, float]:
 
 
 def _thickness(lines: Mask) -> float:
-    """Return the mean thickness of lines across, in pixels."""
+    """Return the median thickness of lines across, in pixels."""
     cv2: Any = require("cv2", "vision")
     _, _, facts, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
     return float(np.median(facts[1:, cv2.CC_STAT_AREA] / facts[1:, cv2.CC_STAT_WIDTH])) if len(facts) > 1 else 0.0

@@ -10,7 +10,7 @@ from lenet._extras import require
 
 INK = 96  # of 255, from which on a pixel belongs to a stroke
 _SPECK = 0.22  # all further lengths are in heights of the writing
-_LONGEST = 2.2
+LONGEST = 2.2  # that no straight stroke of a digit has
 
 Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are outside
 
@@ -60,12 +60,13 @@ def writing_height(strokes: Strokes) -> float:
     """Return the height of the writing: half of the ink is in strokes at least so high, rules and frames apart."""
     height, width = strokes.names.shape
     usual = (strokes.areas >= 12) & (strokes.heights >= 6) & (strokes.widths < 12 * strokes.heights)
-    usual &= ~(
-        (strokes.heights > 0.8 * height) & (strokes.widths > 0.8 * width) & (strokes.areas < 0.25 * height * width)
-    )
     left, top, right, bottom = strokes.boxes.T
     at_border = (left == 0) | (top == 0) | (right == width) | (bottom == height)
-    usual &= ~(at_border & (strokes.heights > 0.5 * height))  # a shadow, or the edge of a table
+    frames = (strokes.heights > 0.8 * height) & (strokes.widths > 0.8 * width)
+    frames &= strokes.areas < 0.25 * height * width
+    shadows = at_border & (strokes.heights > 0.5 * height)  # or the edge of a table
+    if (usual & ~frames & ~shadows).any():  # a digit may be cropped to its edges
+        usual &= ~frames & ~shadows
     if not usual.any():
         return 0.0
     heights, areas = strokes.heights[usual], strokes.areas[usual]
@@ -78,8 +79,8 @@ def is_writing(strokes: Strokes, height: float) -> NDArray[np.bool_]:
     """Return which strokes are no specks, rules, frames and shadows, and no slivers at the picture's border."""
     widths, heights = strokes.widths, strokes.heights
     specks = (widths < _SPECK * height) & (heights < _SPECK * height) | (heights < 0.12 * height)
-    rules = (widths > _LONGEST * height) & (heights < 0.3 * height) | (heights > 2 * _LONGEST * height)
+    rules = (widths > LONGEST * height) & (heights < 0.3 * height) | (heights > 2 * LONGEST * height)
     left, top, right, bottom = strokes.boxes.T
     at_border = (left == 0) | (top == 0) | (right == strokes.names.shape[1]) | (bottom == strokes.names.shape[0])
     slivers = at_border & (np.minimum(widths, heights) <= 2)
-    return np.asarray(~specks & ~rules & ~slivers & (heights < 2.2 * height))
+    return np.asarray(~specks & ~rules & ~slivers & (heights < LONGEST * height))
