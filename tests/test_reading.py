@@ -473,7 +473,7 @@ def test_a_photograph_of_12_megapixels_takes_little_time_and_memory(mnist, tmp_p
     done = subprocess.run(whole, capture_output=True, text=True, check=True)
     seconds, peak, lines = map(float, done.stdout.split())
     assert lines >= 29
-    assert seconds < 1.5
+    assert seconds < 2.5  # 1.2 on a quiet core
     assert peak < 300
 
 

@@ -90,14 +90,15 @@ def _coarse(cv2: Any, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _paper(cv2: Any, coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture without its dark ink: dark things narrower than a third of it are filled from around them."""
     size = max(3, min(coarse.shape) // 3) | 1
-    brush, beyond = np.ones((size, size), np.uint8), 0
-    if min(coarse.shape) > 64:
+    brush = np.ones((size, size), np.uint8)
+    if min(coarse.shape) <= 64:
+        closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, brush)
+    else:
         beyond = size // 2
-        coarse = _extended(cv2.medianBlur(coarse, 3), beyond)
-    closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, brush)
-    closed = closed[beyond : closed.shape[0] - beyond, beyond : closed.shape[1] - beyond]
-    smooth = cv2.medianBlur(closed, max(3, size // 4) | 1)  # unlike a mean, it keeps the edge of a hard shadow
-    return np.asarray(cv2.max(cv2.blur(smooth, (max(1, size // 16),) * 2), 1), np.uint8)
+        closed = cv2.morphologyEx(_extended(cv2.medianBlur(coarse, 3), beyond), cv2.MORPH_CLOSE, brush)
+        closed = closed[beyond:-beyond, beyond:-beyond]
+        closed = cv2.medianBlur(np.ascontiguousarray(closed), size // 4 | 1)  # keeps the edge of a hard shadow
+    return np.asarray(cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1), np.uint8)
 
 
 def _extended(image: NDArray[np.uint8], by: int) -> NDArray[np.uint8]:
