@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 import lenet
 from benchmarks.rows import plain
+from lenet._mnist_form import cropped
 from lenet.calibration import digit_score, expected_calibration_error, rejected_for
 from lenet.data.idx import read_idx
-from lenet.data.rubbish import cropped
 from lenet.reading import read
 
 Image = NDArray[np.uint8]

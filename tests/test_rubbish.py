@@ -8,7 +8,8 @@ from lenet.losses import cross_entropy
 
 pytest.importorskip("cv2")
 
-from lenet.data.rubbish import cropped, rubbish
+from lenet._mnist_form import cropped
+from lenet.data.rubbish import rubbish
 
 DIGITS = lenet.data.load_digits()
 

@@ -40,6 +40,12 @@ def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]
     return _centred(cv2, np.asarray(cv2.convertScaleAbs(digit, alpha=255 / max(1, int(digit.max()))), np.uint8))
 
 
+def cropped(ink: NDArray[np.uint8], least: int = 1) -> NDArray[np.uint8]:
+    """Return the part of an image that holds its ink; a pixel where there is none."""
+    rows, columns = np.flatnonzero(ink.max(axis=1) >= least), np.flatnonzero(ink.max(axis=0) >= least)
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else ink[:1, :1]
+
+
 def pen_width(ink: NDArray[np.uint8]) -> float:
     """Return the mean width of strokes, in pixels: twice their area over the length of their edges.
 

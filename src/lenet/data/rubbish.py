@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._extras import require
-from lenet._mnist_form import mnist_form
+from lenet._mnist_form import cropped, mnist_form
 
 Image = NDArray[np.uint8]
 Random = np.random.Generator
@@ -54,12 +54,6 @@ def rubbish(n: int, digits: Image, rng: Random) -> Image:
         _negative, _blot, _blot, _garment, _garment, _noise, _blank,
     ]  # fmt: skip
     return np.stack([kinds[k](cv2, digits, rng) for k in rng.integers(0, len(kinds), n)])
-
-
-def cropped(ink: Image, least: int = 1) -> Image:
-    """Return the part of an image that holds its ink; a pixel where there is none."""
-    rows, columns = np.flatnonzero(ink.max(axis=1) >= least), np.flatnonzero(ink.max(axis=0) >= least)
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else ink[:1, :1]
 
 
 def _one(digits: Image, rng: Random) -> Image:

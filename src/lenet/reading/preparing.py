@@ -11,9 +11,9 @@ from lenet._extras import require
 from lenet._mnist_form import mnist_form
 from lenet.errors import InputError, InputTypeError
 from lenet.reading.ink import find_ink
+from lenet.reading.strokes import INK
 
 _LARGEST = 640  # pixels on the longer side that one digit needs
-_INK = 96  # of 255, from which on a pixel belongs to a stroke
 _SPECK = 0.04  # of the largest part's area
 _FRAME = 0.9  # of the picture's sides
 
@@ -91,7 +91,7 @@ def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
 
 def _digit_alone(cv2: Any, ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Return the ink of the digit, cropped, without specks and frames; None where there is none."""
-    count, names, facts, _ = cv2.connectedComponentsWithStats(np.asarray(ink >= _INK, np.uint8), connectivity=8)
+    count, names, facts, _ = cv2.connectedComponentsWithStats(np.asarray(ink >= INK, np.uint8), connectivity=8)
     if count < 2:
         return None
     left, top, width, height, area = facts[1:].T

@@ -55,9 +55,8 @@ def without_paper_rules(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ink
 
 
-def without_frames(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return ink without frames around other strokes; what touches a frame loses little."""
-    strokes = strokes_of(ink)
+def without_frames(ink: NDArray[np.uint8], strokes: Strokes) -> NDArray[np.uint8]:
+    """Return ink without those of its strokes that frame others; what touches a frame loses little."""
     hollow = strokes.areas < _FRAME_INK * strokes.widths * strokes.heights
     hollow &= np.minimum(strokes.widths, strokes.heights) > 12
     largest = np.argsort(-strokes.areas)
