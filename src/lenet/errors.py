@@ -9,6 +9,7 @@ __all__ = [
     "InputTypeError",
     "LenetError",
     "MissingExtraError",
+    "NotServedError",
     "SaveError",
     "WeightsError",
 ]
@@ -52,3 +53,7 @@ class SaveError(LenetError, OSError, ValueError):
 
 class MissingExtraError(LenetError, ImportError):
     """A feature needs a package that is not installed."""
+
+
+class NotServedError(LenetError, LookupError):
+    """A model or a version that a server was asked for is not there."""

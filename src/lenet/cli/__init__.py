@@ -18,6 +18,8 @@ COMMANDS = {
     "evaluate": "test a model on a data set",
     "predict": "read the digit in each picture",
     "read": "read numbers and pages of digits",
+    "serve": "serve models over HTTP, with a page to draw on",
+    "page": "write that page as one file that needs no server",
     "export": "write a model as ONNX or C",
     "info": "tell about a model, or about this installation",
 }

@@ -3,7 +3,7 @@
 import os
 import struct
 import warnings
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 LARGEST = 64_000_000
 
 
-def read_picture(path: str | os.PathLike[str], *, colour: bool = False) -> NDArray[np.uint8]:
+def read_picture(file: str | os.PathLike[str] | BinaryIO, *, colour: bool = False) -> NDArray[np.uint8]:
     """Decode a picture file to grey levels, as it is meant to be seen.
 
     The camera's rotation is applied, and of an animation the first frame is taken. What is transparent becomes white,
@@ -23,7 +23,7 @@ def read_picture(path: str | os.PathLike[str], *, colour: bool = False) -> NDArr
 
     Parameters
     ----------
-    path : path-like
+    file : path-like, or a binary file that is open
         A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file of at most 64 megapixels.
     colour : bool, default False
         Whether to return red, green and blue.
@@ -43,31 +43,32 @@ def read_picture(path: str | os.PathLike[str], *, colour: bool = False) -> NDArr
         If Pillow is not installed.
     """
     image_module = require("PIL.Image", "vision")
+    name = os.fspath(file) if isinstance(file, str | os.PathLike) else "The picture"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's: of blemishes that do not matter, and of sizes that we refuse
-            return _decoded(path, "RGB" if colour else "L")
+            return _decoded(file, name, "RGB" if colour else "L")
     except DataError:
         raise
     except image_module.DecompressionBombError:
-        raise DataError(f"{path} has too many pixels: at most 64 megapixels are read, reduce it.") from None
+        raise DataError(f"{name} has too many pixels: at most 64 megapixels are read, reduce it.") from None
     except image_module.UnidentifiedImageError:
-        raise DataError(f"{path} is no picture that can be read: give a PNG, JPEG, BMP, GIF, TIFF or WebP.") from None
+        raise DataError(f"{name} is no picture that can be read: give a PNG, JPEG, BMP, GIF, TIFF or WebP.") from None
     except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error) as error:
-        raise DataError(f"{path} is a damaged picture ({error}).") from None
+        raise DataError(f"{name} is a damaged picture ({error}).") from None
     except OSError as error:
         if error.filename is not None:  # it could not be opened
             raise
-        raise DataError(f"{path} is a damaged picture ({error}).") from None
+        raise DataError(f"{name} is a damaged picture ({error}).") from None
 
 
-def _decoded(path: str | os.PathLike[str], mode: str) -> NDArray[np.uint8]:
+def _decoded(file: str | os.PathLike[str] | BinaryIO, name: str, mode: str) -> NDArray[np.uint8]:
     image_module = require("PIL.Image", "vision")
     operations = require("PIL.ImageOps", "vision")
-    with image_module.open(path, formats=FORMATS) as picture:
+    with image_module.open(file, formats=FORMATS) as picture:
         width, height = picture.size
         if width * height > LARGEST:
-            raise DataError(f"{path} has {width} x {height} pixels: at most 64 megapixels are read, reduce it.")
+            raise DataError(f"{name} has {width} x {height} pixels: at most 64 megapixels are read, reduce it.")
         picture = operations.exif_transpose(picture)
         if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
             grey = _of_many_levels(picture)

@@ -1,0 +1,30 @@
+"""Write the page that shows the network think as one file of HTML, with a model in it: it needs no server."""
+
+import argparse
+from pathlib import Path
+
+from lenet.cli.options import add_model, load_model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lenet page`."""
+    parser.add_argument("output", metavar="FILE.html", help="where to write it; a page of lenet's there is replaced")
+    add_model(parser)
+
+
+def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run `lenet page`."""
+    from lenet._files import atomic_write
+    from lenet.errors import InputError
+    from lenet.serving.models import Served
+    from lenet.serving.page import MARK, model_document, page_html
+
+    output = Path(arguments.output)
+    if output.suffix.lower() not in (".html", ".htm"):
+        parser.error(f"{output}: end the name in .html")
+    if output.is_dir() or (output.exists() and MARK not in output.read_bytes()[:1000]):
+        raise InputError(f"{output} is no page of lenet's, and it would be replaced: give another name.")
+    served = Served(Path(arguments.model).stem, load_model(arguments.model))
+    atomic_write(output, page_html(model_document(served.model, served.name, served.version)))
+    print(f"{output}: open it in a browser")
+    return 0

@@ -1,0 +1,85 @@
+"""Serve models over HTTP: the Open Inference Protocol, pictures, and a page that shows the network think.
+
+The environment variable LENET_TOKEN, where it is set, holds what clients must send as "Authorization: Bearer". A model
+is loaded anew when its file changes, and all are on SIGHUP. SIGTERM and Ctrl-C end it when all requests are answered.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from lenet.cli.options import load_model
+
+TOKEN = "LENET_TOKEN"  # noqa: S105 - its name
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lenet serve`."""
+    parser.add_argument(
+        "--model", action="append", metavar="[NAME=]FILE",
+        help="weights, as for lenet predict, under a name; several times for several models (default: mnist)",
+    )  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
+                        help="where to listen (default: 127.0.0.1, for this machine alone; 0.0.0.0 for all)")  # fmt: skip
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 chooses a free one (default: 8000)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--max-body", type=float, default=16, metavar="MIB", help="of a request (default: 16)")
+    parser.add_argument("--max-batch", type=int, default=1024, metavar="N", help="images of a request (default: 1024)")
+    parser.add_argument("--max-in-flight", type=int, default=32, metavar="N",
+                        help="pictures and large requests that are computed or wait, of a worker (default: 32)")  # fmt: skip
+    parser.add_argument("--timeout", type=float, default=10, metavar="SECONDS",
+                        help="for a request to arrive (default: 10)")  # fmt: skip
+    parser.add_argument("--deadline", type=float, default=30, metavar="SECONDS",
+                        help="for its answer to be computed (default: 30)")  # fmt: skip
+    parser.add_argument("--allow-control", action="store_true",
+                        help=f"let clients load and unload models; {TOKEN} has to be set")  # fmt: skip
+    parser.add_argument("--log-level", choices=("info", "warning", "error"), default="info",
+                        help="info has a line for each request (default: info)")  # fmt: skip
+
+
+def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run `lenet serve`."""
+    from lenet.errors import InputError
+    from lenet.serving import Limits, serve
+
+    token = os.environ.get(TOKEN)
+    if arguments.allow_control and token is None:
+        parser.error(f"--allow-control: set {TOKEN} first, that not everybody may load and unload models")
+    try:
+        limits = Limits(
+            body=int(arguments.max_body * 2**20),
+            batch=arguments.max_batch,
+            in_flight=arguments.max_in_flight,
+            receive_seconds=arguments.timeout,
+            request_seconds=arguments.deadline,
+        )
+    except (InputError, ValueError, OverflowError) as error:
+        parser.error(str(error))
+    if arguments.workers < 1 or not 0 <= arguments.port < 65536:
+        parser.error("give at least 1 worker, and a port from 0 to 65535")
+    models = named(arguments.model or ["mnist"], parser)
+    serve(
+        models, load_model, host=arguments.host, port=arguments.port, workers=arguments.workers, limits=limits,
+        token=token, allow_control=arguments.allow_control, log_level=arguments.log_level,
+        on_ready=lambda url: print(f"lenet serves {', '.join(models)} on {url} (Ctrl-C ends it)", flush=True),
+    )  # fmt: skip
+    return 0
+
+
+def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:
+    """Return the files by the names that the options give them, or by their own.
+
+    Examples
+    --------
+    >>> named(["mnist", "receipts=runs/train-3", "zips.safetensors"], argparse.ArgumentParser())
+    {'mnist': 'mnist', 'receipts': 'runs/train-3', 'zips': 'zips.safetensors'}
+    """
+    models: dict[str, str] = {}
+    for option in options:
+        name, equals, file = option.partition("=")
+        if not equals:
+            name, file = Path(option).stem, option
+        if name in models:
+            parser.error(f"--model {option}: {name} is there already, give it another name")
+        models[name] = file
+    return models

@@ -1,0 +1,30 @@
+"""Serve models over HTTP: the Open Inference Protocol, pictures, and a page that shows the network think.
+
+`lenet serve` is this from the command line; `create_app` returns the ASGI application, for a server or another
+application of yours. It needs `pip install 'lenet[serve]'`; `lenet.serving.page` does not.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lenet._extras import require
+
+__all__ = ["Limits", "Models", "create_app", "serve"]
+
+_HOMES = {"Limits": "limits", "Models": "models", "create_app": "application", "serve": "server"}
+
+if TYPE_CHECKING:
+    from lenet.serving.application import create_app
+    from lenet.serving.limits import Limits
+    from lenet.serving.models import Models
+    from lenet.serving.server import serve
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lenet.serving' has no attribute {name!r}")
+    for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson"):
+        require(package, "serve")
+    value = getattr(importlib.import_module(f"lenet.serving.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,208 @@
+"""The ASGI application: the routes, and what becomes of errors."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lenet.errors import InputError, LenetError
+from lenet.serving.calls import Content, OnRequest, call_of, log_call
+from lenet.serving.guard import Guard
+from lenet.serving.limits import Limits
+from lenet.serving.metrics import CONTENT_TYPE, Metrics
+from lenet.serving.models import Loader, Models, Source
+from lenet.serving.openapi import document
+from lenet.serving.page import content_security_policy, model_document, page_html
+from lenet.serving.pictures import Pictures
+from lenet.serving.v2 import V2
+from lenet.serving.work import Work
+from lenet.weights import load
+
+LOG = logging.getLogger("lenet.serving")
+WATCH_SECONDS = 1.0
+Endpoint = Callable[[Request], Awaitable[Response | Content]]
+
+
+def create_app(
+    models: Models | Mapping[str, Source],
+    loader: Loader = load,
+    *,
+    limits: Limits | None = None,
+    token: str | None = None,
+    allow_control: bool = False,
+    on_request: OnRequest = log_call,
+) -> ASGIApp:
+    """Return the ASGI application that serves models.
+
+    It can be mounted in another Starlette or FastAPI application, under any path. Its lifespan loads files anew that
+    have changed, at once on SIGHUP; mounted, it has none, and `Models.reload` does it.
+
+    Parameters
+    ----------
+    models : Models, or mapping of str to path-like or LeNet5
+        By name; the first is that of `/predict` and the page, unless a request names another.
+    loader : callable, optional
+        Makes a model of a path; `lenet.load` by default. Of no effect where `models` is a `Models`.
+    limits : Limits, optional
+    token : str, optional
+        What requests must bring as `Authorization: Bearer`, but for the page itself and the health of the server.
+    allow_control : bool, default False
+        Whether clients may load and unload models.
+    on_request : callable, optional
+        Is given a `Call` when it has been answered. By default, a line of JSON is logged by the logger
+        "lenet.serving.requests".
+
+    Raises
+    ------
+    InputError, InputTypeError, WeightsError, OSError
+        As `Models` does.
+    InputError
+        If the token is empty or not ASCII.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> from starlette.applications import Starlette
+    >>> from starlette.routing import Mount
+    >>> app = Starlette(routes=[Mount("/digits", create_app({"mnist": lenet.load_pretrained()}))])
+    """
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
+        raise InputError("The token is empty or has other characters than ASCII's: make one up of letters and digits.")
+    if not isinstance(models, Models):
+        models = Models(models, loader)
+    limits = limits or Limits()
+    metrics, work = Metrics(models), Work(limits.in_flight, limits.request_seconds)
+    router = Router(
+        [
+            *_v2_routes(V2(models, limits, metrics, work, allow_control)),
+            _route("/predict", Pictures(models, limits, work).predict, "POST"),
+            *_page_routes(models),
+            _route("/openapi.json", _constant(document(limits)), "GET"),
+            _route("/metrics", _metrics_endpoint(metrics), "GET"),
+        ],
+        lifespan=functools.partial(_lifespan, models, metrics),
+    )
+    return Guard(router, limits, metrics, on_request, token)
+
+
+def _v2_routes(v2: V2) -> list[Route]:
+    name, version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+    return [
+        _route(f"{name}/infer", v2.infer, "POST"),  # first, as routes are tried in order
+        _route(f"{version}/infer", v2.infer, "POST"),
+        _route("/v2", v2.server, "GET"),
+        _route("/v2/health/live", v2.live, "GET"),
+        _route("/v2/health/ready", v2.ready, "GET"),
+        _route("/v2/models/stats", v2.statistics, "GET"),
+        *(_route(prefix, v2.model, "GET") for prefix in (name, version)),
+        *(_route(f"{prefix}/ready", v2.model_ready, "GET") for prefix in (name, version)),
+        *(_route(f"{prefix}/config", v2.config, "GET") for prefix in (name, version)),
+        *(_route(f"{prefix}/stats", v2.statistics, "GET") for prefix in (name, version)),
+        _route("/v2/repository/index", v2.index, "POST"),
+        _route("/v2/repository/models/{model}/load", v2.load, "POST"),
+        _route("/v2/repository/models/{model}/unload", v2.unload, "POST"),
+    ]
+
+
+def _page_routes(models: Models) -> list[Route]:
+    content = page_html()
+    headers = {
+        "content-security-policy": content_security_policy(content),
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "referrer-policy": "no-referrer",
+    }
+
+    async def page(request: Request) -> Response:
+        return Response(content, media_type="text/html", headers=headers)
+
+    async def model_json(request: Request) -> Response:
+        served = models.get(request.query_params.get("model"))
+        return JSONResponse(model_document(served.model, served.name, served.version))
+
+    return [_route("/", page, "GET"), _route("/model.json", model_json, "GET")]
+
+
+def _metrics_endpoint(metrics: Metrics) -> Endpoint:
+    async def metrics_text(request: Request) -> Response:
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    return metrics_text
+
+
+def _constant(content: Any) -> Endpoint:
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(content)
+
+    return openapi
+
+
+class _Answering:
+    """An endpoint as an ASGI application; what it raises, the guard answers."""
+
+    def __init__(self, endpoint: Endpoint):
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        call_of(request).operation = self._endpoint.__name__
+        response = await self._endpoint(request)
+        await response(scope, receive, send)
+
+
+def _route(path: str, endpoint: Endpoint, method: str) -> Route:
+    return Route(path, _Answering(endpoint), methods=[method], name=endpoint.__name__)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(models: Models, metrics: Metrics, app: ASGIApp) -> AsyncIterator[None]:
+    """Load changed files anew while the application runs; the loop's thread does not wait for it."""
+    loop = asyncio.get_running_loop()
+    hangup = asyncio.Event()
+    handles = _handle_hangup(loop, hangup)
+    task = asyncio.create_task(_watch(models, metrics, hangup))
+    try:
+        yield
+    finally:
+        task.cancel()
+        if handles:
+            loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _handle_hangup(loop: asyncio.AbstractEventLoop, hangup: asyncio.Event) -> bool:
+    """Note SIGHUP where there is such a signal, nobody else handles it, and this is the main thread."""
+    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+        return False
+    with contextlib.suppress(ValueError, RuntimeError):
+        loop.add_signal_handler(signal.SIGHUP, hangup.set)
+        return True
+    return False
+
+
+async def _watch(models: Models, metrics: Metrics, hangup: asyncio.Event) -> None:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hangup.wait(), WATCH_SECONDS)
+        names = list(models) if hangup.is_set() else await asyncio.to_thread(models.changed)
+        hangup.clear()
+        for name in names:
+            await asyncio.to_thread(_reload, models, metrics, name)
+
+
+def _reload(models: Models, metrics: Metrics, name: str) -> None:
+    try:
+        is_new = models.reload(name)
+    except (LenetError, OSError) as error:
+        metrics.reloads.labels(name, "failed").inc()
+        LOG.error("model %s was not loaded anew, and the one before goes on: %s", name, error)
+        return
+    metrics.reloads.labels(name, "loaded").inc()
+    LOG.info("model %s %s version %s", name, "now has" if is_new else "is unchanged in", models.get(name).version)

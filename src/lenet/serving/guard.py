@@ -1,0 +1,156 @@
+"""What stands before the application: who may ask, how much is taken, and what becomes of errors."""
+
+import hmac
+import logging
+import time
+import zlib
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lenet.errors import LenetError, MissingExtraError, NotServedError
+from lenet.serving.calls import Call, OnRequest
+from lenet.serving.limits import Limits
+from lenet.serving.metrics import Metrics
+from lenet.serving.work import BusyError
+
+LOG = logging.getLogger("lenet.serving")
+OPEN_PATHS = {"/", "/v2/health/live", "/v2/health/ready"}  # they tell nothing that a token should protect
+
+
+class Guard:
+    """ASGI middleware: a token, limits, answers to what is raised, metrics and the log.
+
+    A body is received whole before the application is called, so that a slow client occupies nothing but the bytes it
+    has sent.
+
+    Parameters
+    ----------
+    app : ASGI application
+        It finds the body in `call_of(request)`.
+    limits : Limits
+    metrics : Metrics
+    on_request : callable
+        Is given each call when it has been answered.
+    token : str, optional
+        What `Authorization: Bearer` has to name; by default everybody may ask.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, on_request: OnRequest, token: str | None = None):
+        self._app, self._limits, self._metrics, self._on_request = app, limits, metrics, on_request
+        self._token = None if token is None else token.encode()
+        self._buffered = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        call = scope["lenet.call"] = Call(scope["method"], scope["path"], dict(scope["headers"]))
+        send = call.sender(send)
+        self._metrics.in_flight.inc()
+        try:
+            self._check_token(scope, call)
+            await self._answer(scope, receive, send, call)
+        except Exception as error:
+            refusal = self._refusal(error, call)
+            call.error = refusal.detail
+            if call.status == 499:  # nothing was sent
+                response = JSONResponse({"error": refusal.detail}, refusal.status_code, dict(refusal.headers or {}))
+                await response(scope, receive, send)
+        finally:
+            self._metrics.in_flight.dec()
+            self._metrics.note(call.operation, call.status, time.perf_counter() - call.began)
+            self._on_request(call)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
+        """Call the application with the body, whose bytes count as held until it has answered."""
+        headers, limits = call.headers, self._limits
+        if b"content-length" not in headers and b"transfer-encoding" not in headers:
+            await self._app(scope, receive, send)
+            return
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:20]) > limits.body:
+            raise self._too_large()
+        body = bytearray()
+        try:
+            await self._receive(receive, body)
+            call.body = bytes(body) if b"content-encoding" not in headers else _decompressed(body, call, limits.body)
+            await self._app(scope, receive, send)
+        finally:
+            self._buffered -= len(body)
+
+    async def _receive(self, receive: Receive, body: bytearray) -> None:
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise HTTPException(408, "The request ended half way, or took too long.")
+            chunk = message.get("body", b"")
+            body += chunk
+            self._buffered += len(chunk)
+            if len(body) > self._limits.body:
+                raise self._too_large()
+            if self._buffered > self._limits.buffered:
+                raise self._later("buffers", "Too many requests are being received: come again.")
+            more = message.get("more_body", False)
+
+    def _too_large(self) -> HTTPException:
+        self._metrics.rejected.labels("body").inc()
+        return HTTPException(413, f"The body is larger than the {self._limits.body:,} bytes that are taken.")
+
+    def _later(self, reason: str, message: str) -> HTTPException:
+        self._metrics.rejected.labels(reason).inc()
+        return HTTPException(503, message, {"retry-after": "1"})
+
+    def _check_token(self, scope: Scope, call: Call) -> None:
+        if self._token is None or scope["path"].removeprefix(scope.get("root_path", "")) in OPEN_PATHS:
+            return
+        scheme, _, given = call.headers.get(b"authorization", b"").partition(b" ")
+        if not (hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"):
+            self._metrics.rejected.labels("token").inc()
+            raise HTTPException(401, "This server wants its token: send Authorization: Bearer and the token.",
+                                {"www-authenticate": "Bearer"})  # fmt: skip
+
+    def _refusal(self, error: Exception, call: Call) -> HTTPException:
+        """Return what the client is told of an error."""
+        if isinstance(error, TimeoutError):
+            return self._later("deadline", f"The answer took longer than {self._limits.request_seconds:g} s.")
+        if isinstance(error, BusyError):
+            return self._later("busy", f"{self._limits.in_flight} requests are being computed or wait: come again.")
+        if isinstance(error, LenetError):
+            return HTTPException({NotServedError: 404, MissingExtraError: 501}.get(type(error), 400), str(error))
+        if not isinstance(error, HTTPException):
+            LOG.error("request %s failed", call.request, exc_info=error)
+            return HTTPException(500, "The server failed; its log tells why.")
+        if error.status_code == 404:
+            error.detail = "There is nothing under this path: /openapi.json tells what there is."
+        elif error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            error.detail = f"{call.method[:20]} is not for this path, but {allowed} is."
+        return error
+
+
+def _decompressed(body: bytearray, call: Call, most: int) -> bytes:
+    """Return a compressed body as it was, and no more of it than may be.
+
+    Raises
+    ------
+    HTTPException
+    """
+    encoding = call.headers[b"content-encoding"].lower()
+    if encoding == b"identity":
+        return bytes(body)
+    if encoding not in (b"gzip", b"deflate"):
+        raise HTTPException(415, "Content-Encoding should be gzip, deflate or identity.")
+    decompressor = zlib.decompressobj(wbits=31 if encoding == b"gzip" else 15)
+    try:
+        content = decompressor.decompress(body, most + 1)
+    except zlib.error as error:
+        raise HTTPException(400, f"The body is not {encoding.decode()} ({error}).") from None
+    if len(content) > most:
+        raise HTTPException(413, f"The body, decompressed, is larger than the {most:,} bytes that are taken.")
+    if not decompressor.eof:
+        raise HTTPException(400, f"The body is not {encoding.decode()} to its end.")
+    return content

@@ -1,0 +1,212 @@
+"""An inference request of the Open Inference Protocol, from its bytes to the answer's: no HTTP, no waiting."""
+
+import functools
+from time import perf_counter_ns
+from typing import Any, NamedTuple
+
+import orjson
+from numpy.typing import NDArray
+
+from lenet.calibration import digit_score, least_probability, looks_like_digit
+from lenet.errors import InputError
+from lenet.model import LeNet5
+from lenet.serving.limits import Limits
+from lenet.serving.models import Served
+from lenet.serving.tensors import INPUT, Tensor, Wanted, mapping, output_of, short, tensor_of
+
+_SHORT = 512  # bytes
+OUTPUTS = ("label", "probabilities", "digit_score")
+
+
+class Request(NamedTuple):
+    """An inference request but for its images, checked.
+
+    Attributes
+    ----------
+    tensor : Tensor
+    outputs : tuple of Wanted
+    reject_at : float or None
+        As `LeNet5.predict` takes it, from the request's parameter of that name.
+    id : str or None
+        The client's.
+    """
+
+    tensor: Tensor
+    outputs: tuple[Wanted, ...]
+    reject_at: float | None
+    id: str | None
+
+
+class Answer(NamedTuple):
+    """What is sent back, and what is counted.
+
+    Attributes
+    ----------
+    body : bytes
+    json_length : int or None
+        How much of it is JSON, where bytes follow.
+    batch : int
+        Images.
+    nanoseconds : tuple of int
+        Of reading the request, of computing, and of writing the answer.
+    """
+
+    body: bytes
+    json_length: int | None
+    batch: int
+    nanoseconds: tuple[int, int, int]
+
+
+def infer(body: bytes, json_length: int | None, served: Served, limits: Limits, n_jobs: int | None = 1) -> Answer:
+    """Answer an inference request.
+
+    Parameters
+    ----------
+    body : bytes
+    json_length : int, optional
+        How much of the body is JSON, by the client's word; all of it by default.
+    served : Served
+    limits : Limits
+    n_jobs : int, optional
+        As for `LeNet5.predict`.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the request is malformed, or asks for what is not there.
+
+    Examples
+    --------
+    >>> served = Served("digits", LeNet5(seed=0))
+    >>> import json
+    >>> body = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]})
+    >>> answer = json.loads(infer(body.encode(), None, served, Limits()).body)
+    >>> [output["name"] for output in answer["outputs"]]
+    ['label', 'probabilities', 'digit_score']
+    """
+    began = perf_counter_ns()
+    if json_length is not None and not 0 < json_length <= len(body):
+        raise InputError(f"Inference-Header-Content-Length is {json_length}, and the body has {len(body)} bytes.")
+    text = body if json_length is None else body[:json_length]
+    # Behind a short head stand bytes, and clients send the same head again and again.
+    request = (parse if len(text) > _SHORT else _parse_once)(text, limits.batch)
+    images = request.tensor.images(memoryview(body)[len(text) :])
+    parsed = perf_counter_ns()
+    results = _computed(served.model, images, request, n_jobs)
+    computed = perf_counter_ns()
+    answer, length = _written(served, request, results)
+    batch = len(results["probabilities"])
+    return Answer(answer, length, batch, (parsed - began, computed - parsed, perf_counter_ns() - computed))
+
+
+def parse(text: bytes, batch: int) -> Request:
+    """Return the request that JSON says; of at most so many images.
+
+    Raises
+    ------
+    InputError
+        If it is malformed.
+    """
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"The request is no JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise InputError("The request is no JSON object.")
+    identity, parameters = content.get("id"), mapping(content, "parameters")
+    if identity is not None and not isinstance(identity, str):
+        raise InputError(f"id is {short(identity)}, and a text is wanted.")
+    entry = _only_input(_entries(content, "inputs"))
+    outputs = _wanted(_entries(content, "outputs"), parameters)
+    return Request(tensor_of(entry, batch), outputs, _reject_at(parameters), identity)
+
+
+_parse_once = functools.lru_cache(256)(parse)
+
+
+def _entries(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    entries = content.get(name)
+    if entries is None:
+        return []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{name} is {short(entries)}, and a list of JSON objects is wanted.")
+    return entries
+
+
+def _only_input(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    others = [entry.get("name") for entry in entries if entry.get("name") != INPUT]
+    if others:
+        raise InputError(f"There is no input {', '.join(map(short, others[:5]))}: the only one is {INPUT!r}.")
+    if len(entries) != 1:
+        raise InputError(f"inputs has {INPUT!r} {len(entries)} times, and once is wanted.")
+    return entries[0]
+
+
+def _wanted(entries: list[dict[str, Any]], request: dict[str, Any]) -> tuple[Wanted, ...]:
+    """Return the outputs that a request names, or all."""
+    binary = _boolean(request, "binary_data_output", False)
+    wanted = []
+    for entry in entries:
+        name, parameters = entry.get("name"), mapping(entry, "parameters")
+        if name not in OUTPUTS:
+            raise InputError(f"There is no output {short(name)}: there are {', '.join(OUTPUTS)}.")
+        if "shared_memory_region" in parameters:
+            raise InputError("Shared memory is not offered: take the data from the answer.")
+        wanted.append(Wanted(name, _boolean(parameters, "binary_data", binary), _classes(name, parameters)))
+    if len({each.name for each in wanted}) < len(wanted):
+        raise InputError("outputs names an output twice.")
+    return tuple(wanted) or tuple(Wanted(name, binary) for name in OUTPUTS)
+
+
+def _boolean(parameters: dict[str, Any], name: str, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {short(value)}, and true or false is wanted.")
+    return value
+
+
+def _classes(output: str, parameters: dict[str, Any]) -> int:
+    count = parameters.get("classification", 0)
+    if type(count) is not int or count < 0:
+        raise InputError(f"classification is {short(count)}, and a number of classes is wanted.")
+    if count and output != "probabilities":
+        raise InputError(f"classification is for the output 'probabilities', not for {output!r}.")
+    return count
+
+
+def _reject_at(parameters: dict[str, Any]) -> float | None:
+    rate = parameters.get("reject_at")
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float)):
+        raise InputError(f"reject_at is {short(rate)}, and a number is wanted, such as 0.005.")
+    return rate
+
+
+def _computed(model: LeNet5, images: NDArray[Any], request: Request, n_jobs: int | None) -> dict[str, NDArray[Any]]:
+    probabilities = model.predict_proba(images, n_jobs=n_jobs)
+    results = {"probabilities": probabilities}
+    names = {each.name for each in request.outputs}
+    if "digit_score" in names:
+        results["digit_score"] = digit_score(probabilities)
+    if "label" in names:
+        results["label"] = probabilities.argmax(axis=1)
+        if request.reject_at is not None:  # as LeNet5.predict does
+            least = least_probability(model, request.reject_at)
+            stands = (probabilities.max(axis=1) >= least) & looks_like_digit(model, probabilities)
+            results["label"][~stands] = -1
+    return results
+
+
+def _written(served: Served, request: Request, results: dict[str, NDArray[Any]]) -> tuple[bytes, int | None]:
+    """Return the answer, and how much of it is JSON where bytes follow."""
+    outputs, parts = [], []
+    for wanted in request.outputs:
+        tensor, data = output_of(wanted, results[wanted.name])
+        outputs.append(tensor)
+        parts.append(data)
+    answer = {"model_name": served.name, "model_version": served.version, "outputs": outputs}
+    if request.id is not None:
+        answer["id"] = request.id
+    text = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not any(each.binary for each in request.outputs):
+        return text, None
+    return b"".join([text, *parts]), len(text)

@@ -1,0 +1,203 @@
+"""Run the application: the socket, the log, the signals and the worker processes."""
+
+import contextlib
+import functools
+import json
+import logging
+import math
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import uvicorn
+from prometheus_client import multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+from lenet import _checks
+from lenet.errors import ConfigurationError
+from lenet.serving.application import create_app
+from lenet.serving.calls import Call
+from lenet.serving.connections import TimedProtocol
+from lenet.serving.limits import Limits
+from lenet.serving.models import Loader, Source
+from lenet.weights import load
+
+LOG_LEVELS = ("info", "warning", "error")
+
+
+class JsonFormatter(logging.Formatter):
+    """Makes a line of JSON of what is logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        facts = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "message": record.getMessage().strip(),
+        }
+        if record.exc_info:
+            facts["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(facts)
+
+
+def print_call(call: Call) -> None:
+    """Write a line of JSON to the standard error: what logging does, in a third of the time."""
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+        sys.stderr.buffer.write(call.line())
+        sys.stderr.buffer.flush()
+
+
+def pass_over(call: Call) -> None:
+    """Do not log a call."""
+
+
+def serve(
+    models: Mapping[str, Source],
+    loader: Loader = load,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    limits: Limits | None = None,
+    token: str | None = None,
+    allow_control: bool = False,
+    log_level: str = "info",
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve models until SIGTERM or Ctrl-C; requests that have begun are answered before it returns.
+
+    Parameters
+    ----------
+    models, loader, limits, token, allow_control
+        As for `create_app`; with several workers, all of it is sent to them, so it has to pickle.
+    host : str, default "127.0.0.1"
+        The address to listen on: by default only this machine can ask.
+    port : int, default 8000
+        0 chooses a free one.
+    workers : int, default 1
+        Processes that share the port, each with models of its own.
+    log_level : {"info", "warning", "error"}
+        Requests are logged as "info", a line of JSON each, on the standard error.
+    on_ready : callable, optional
+        Is called with the address, such as "http://127.0.0.1:8000/", when it is listened on.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address cannot be listened on.
+    InputError, InputTypeError, WeightsError, OSError
+        As `create_app` does.
+    """
+    _checks.whole(workers, "workers")
+    limits = limits or Limits()
+    on_request = print_call if log_level == "info" else pass_over
+    options = {"limits": limits, "token": token, "allow_control": allow_control, "on_request": on_request}
+    app = create_app(models, loader, **options)  # here, so that errors come before anything is listened on
+    listening = _listen(host, port)
+    _allow_many_files()
+    config = uvicorn.Config(
+        app if workers == 1 else functools.partial(create_app, models, loader, **options),
+        factory=workers > 1,
+        workers=workers,
+        http=functools.partial(TimedProtocol, limits=limits, on_request=on_request),  # type: ignore[arg-type]
+        ws="none",
+        lifespan="on",
+        log_config=_log_config(log_level),
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=math.ceil(limits.receive_seconds + limits.request_seconds),
+    )
+    if on_ready is not None:
+        on_ready(_url(listening))
+    with listening:
+        if workers == 1:
+            with _own_signals():
+                uvicorn.Server(config).run(sockets=[listening])
+        else:
+            _run_workers(config, listening)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)  # asyncio sets TCP_NODELAY only where TCP is named
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)  # here, so that an address in use is told of now
+        return listening
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{host} cannot be listened on at port {port} ({reason}): choose another.") from None
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files to what is allowed, that slow clients do not use up the usual 1,024."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        enough = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, enough), hard))
+
+
+def _log_config(level: str) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "loggers": {
+            "lenet.serving": {"handlers": ["stderr"], "level": level.upper(), "propagate": False},
+            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        },
+    }
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Let uvicorn, which raises the signal that stopped it once more, return instead."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run_workers(config: uvicorn.Config, listening: socket.socket) -> None:
+    with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers' counters are added up
+        try:
+            _Workers(config, sockets=[listening]).run()
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
+class _Workers(Multiprocess):
+    """uvicorn's worker processes, which load their models anew on SIGHUP instead of being replaced."""
+
+    def handle_hup(self) -> None:
+        for process in self.processes:
+            if process.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGHUP)
+
+    def keep_subprocess_alive(self) -> None:
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            multiprocess.mark_process_dead(pid)
