@@ -4,17 +4,12 @@ import base64
 import contextlib
 import io
 import json
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 
 import numpy as np
 import pytest
+from served import serving
 
 import lenet
 from lenet.calibration import looks_like_digit
@@ -51,37 +46,10 @@ def browser():
         started.close()
 
 
-@contextlib.contextmanager
-def serving(**environment):
-    """Run `lenet serve`; the address of the page, and the process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, "-m", "lenet", "serve", "--port", str(port)]
-    with subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL) as process:
-        try:
-            wait_for(url + "v2/health/ready", process)
-            yield url, process
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def wait_for(url, process):
-    for _ in range(300):
-        assert process.poll() is None, "the server ended"
-        with contextlib.suppress(OSError), urllib.request.urlopen(url) as response:  # noqa: S310
-            if response.status == 200:
-                return
-        time.sleep(0.1)
-    raise AssertionError("the server does not get ready")
-
-
 @pytest.fixture(scope="session")
 def served():
-    with serving() as (url, _):
-        yield url
+    with serving() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
@@ -601,9 +569,9 @@ def test_the_server_computes_the_same(browser, served):
 
 
 def test_a_server_that_is_gone_is_said_to_be(browser):
-    with serving() as (url, process), opened(browser, url) as page:
-        process.terminate()
-        process.wait(20)
+    with serving() as server, opened(browser, server.url) as page:
+        server.process.terminate()
+        server.process.wait(20)
         page.locator("#compare").click()
         assert error(page).startswith("The server does not answer")
         page.locator("#dismiss").click()
@@ -612,10 +580,10 @@ def test_a_server_that_is_gone_is_said_to_be(browser):
 
 
 def test_a_token_is_asked_for_and_sent(browser):
-    with serving(LENET_TOKEN=TOKEN) as (url, _):
+    with serving(LENET_TOKEN=TOKEN) as server:
         context = browser.new_context()
         page = context.new_page()
-        page.goto(url)
+        page.goto(server.url)
         for text in ("wrong", TOKEN):
             page.get_by_label("Token").fill(text)
             page.keyboard.press("Enter")

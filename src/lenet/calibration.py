@@ -190,7 +190,7 @@ def least_probability(model: "LeNet5", reject_at: float) -> float:
     >>> least_probability(model, 0.001) > least_probability(model, 0.005)
     True
     """
-    rate, thresholds = _checks.number(reject_at, "reject_at"), _thresholds(model)
+    rate, thresholds = _checks.number(reject_at, "reject_at"), learnt_thresholds(model)
     fitting = [each for each in thresholds if each <= rate * (1 + 1e-6)]  # float32's 0.005 is a little less
     if not fitting or not rate < 1:
         raise InputError(
@@ -202,10 +202,40 @@ def least_probability(model: "LeNet5", reject_at: float) -> float:
 
 def looks_like_digit(model: "LeNet5", probabilities: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which images have the digit score that nearly all digits reach; all, if the model was not calibrated."""
-    return digit_score(probabilities) >= _fraction(model.metadata.get("least_digit_score", "0"), "least_digit_score")
+    return digit_score(probabilities) >= least_digit_score(model)
 
 
-def _thresholds(model: "LeNet5") -> dict[float, float]:
+def least_digit_score(model: "LeNet5") -> float:
+    """Return the digit score that nearly all digits reach; 0 if the model was not calibrated.
+
+    Raises
+    ------
+    InputError
+        If the model's metadata are damaged.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> 0 < least_digit_score(lenet.load_pretrained("mnist")) < 1
+    True
+    """
+    return _fraction(model.metadata.get("least_digit_score", "0"), "least_digit_score")
+
+
+def learnt_thresholds(model: "LeNet5") -> dict[float, float]:
+    """Return, by the rate of errors, the least probability from which on answers stand.
+
+    Raises
+    ------
+    InputError
+        If the model has none, or its metadata are damaged.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> sorted(learnt_thresholds(lenet.load_pretrained("mnist")))
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02]
+    """
     try:
         learnt = json.loads(model.metadata.get("thresholds", "{}"))
         thresholds = {_fraction(rate, "thresholds"): _fraction(least, "thresholds") for rate, least in learnt.items()}

@@ -5,6 +5,7 @@ is loaded anew when its file changes, and all are on SIGHUP. SIGTERM and Ctrl-C 
 """
 
 import argparse
+import math
 import os
 from pathlib import Path
 
@@ -19,22 +20,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", action="append", metavar="[NAME=]FILE",
         help="weights, as for lenet predict, under a name; several times for several models (default: mnist)",
     )  # fmt: skip
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
-                        help="where to listen (default: 127.0.0.1, for this machine alone; 0.0.0.0 for all)")  # fmt: skip
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS",
+        help="where to listen (default: 127.0.0.1, for this machine alone; 0.0.0.0 for all)",
+    )  # fmt: skip
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 chooses a free one (default: 8000)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--max-body", type=float, default=16, metavar="MIB", help="of a request (default: 16)")
+    parser.add_argument("--max-body", type=_positive, default=16, metavar="MIB", help="of a request (default: 16)")
     parser.add_argument("--max-batch", type=int, default=1024, metavar="N", help="images of a request (default: 1024)")
-    parser.add_argument("--max-in-flight", type=int, default=32, metavar="N",
-                        help="pictures and large requests that are computed or wait, of a worker (default: 32)")  # fmt: skip
-    parser.add_argument("--timeout", type=float, default=10, metavar="SECONDS",
-                        help="for a request to arrive (default: 10)")  # fmt: skip
-    parser.add_argument("--deadline", type=float, default=30, metavar="SECONDS",
-                        help="for its answer to be computed (default: 30)")  # fmt: skip
-    parser.add_argument("--allow-control", action="store_true",
-                        help=f"let clients load and unload models; {TOKEN} has to be set")  # fmt: skip
-    parser.add_argument("--log-level", choices=("info", "warning", "error"), default="info",
-                        help="info has a line for each request (default: info)")  # fmt: skip
+    parser.add_argument(
+        "--max-in-flight", type=int, default=32, metavar="N",
+        help="pictures and large requests that are computed or wait, of a worker (default: 32)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout", type=_positive, default=10, metavar="SECONDS", help="for a request to arrive (default: 10)"
+    )
+    parser.add_argument(
+        "--deadline", type=_positive, default=30, metavar="SECONDS", help="for its answer to be computed (default: 30)"
+    )
+    parser.add_argument(
+        "--allow-control", action="store_true", help=f"let clients load and unload models; {TOKEN} has to be set"
+    )
+    parser.add_argument(
+        "--log-level", choices=("info", "warning", "error"), default="info",
+        help="info has a line for each request (default: info)",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -47,13 +57,13 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(f"--allow-control: set {TOKEN} first, that not everybody may load and unload models")
     try:
         limits = Limits(
-            body=int(arguments.max_body * 2**20),
+            body=math.ceil(arguments.max_body * 2**20),
             batch=arguments.max_batch,
             in_flight=arguments.max_in_flight,
             receive_seconds=arguments.timeout,
             request_seconds=arguments.deadline,
         )
-    except (InputError, ValueError, OverflowError) as error:
+    except InputError as error:
         parser.error(str(error))
     if arguments.workers < 1 or not 0 <= arguments.port < 65536:
         parser.error("give at least 1 worker, and a port from 0 to 65535")
@@ -64,6 +74,16 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         on_ready=lambda url: print(f"lenet serves {', '.join(models)} on {url} (Ctrl-C ends it)", flush=True),
     )  # fmt: skip
     return 0
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: give a number above 0")
+    return number
+
+
+_positive.__name__ = "number"  # argparse says it when float() fails
 
 
 def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:

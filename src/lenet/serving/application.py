@@ -85,7 +85,7 @@ def create_app(
             *_v2_routes(V2(models, limits, metrics, work, allow_control)),
             _route("/predict", Pictures(models, limits, work).predict, "POST"),
             *_page_routes(models),
-            _route("/openapi.json", _constant(document(limits)), "GET"),
+            _route("/openapi.json", _constant(document(limits, list(models))), "GET"),
             _route("/metrics", _metrics_endpoint(metrics), "GET"),
         ],
         lifespan=functools.partial(_lifespan, models, metrics),

@@ -48,6 +48,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         call = scope["lenet.call"] = Call(scope["method"], scope["path"], dict(scope["headers"]))
+        scope.setdefault("app", self)  # or else Starlette answers 404 and 405 itself, as text
         send = call.sender(send)
         self._metrics.in_flight.inc()
         try:

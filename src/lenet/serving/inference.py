@@ -1,7 +1,6 @@
-"""An inference request of the Open Inference Protocol, from its bytes to the answer's: no HTTP, no waiting."""
+"""Inference requests of the Open Inference Protocol and their answers, from bytes and to bytes: no HTTP, no waiting."""
 
 import functools
-from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import orjson
@@ -37,66 +36,85 @@ class Request(NamedTuple):
     id: str | None
 
 
-class Answer(NamedTuple):
-    """What is sent back, and what is counted.
-
-    Attributes
-    ----------
-    body : bytes
-    json_length : int or None
-        How much of it is JSON, where bytes follow.
-    batch : int
-        Images.
-    nanoseconds : tuple of int
-        Of reading the request, of computing, and of writing the answer.
-    """
-
-    body: bytes
-    json_length: int | None
-    batch: int
-    nanoseconds: tuple[int, int, int]
-
-
-def infer(body: bytes, json_length: int | None, served: Served, limits: Limits, n_jobs: int | None = 1) -> Answer:
-    """Answer an inference request.
+def read_request(body: bytes, json_length: int | None, limits: Limits) -> tuple[Request, NDArray[Any]]:
+    """Return the request that a body makes, and its images.
 
     Parameters
     ----------
     body : bytes
     json_length : int, optional
         How much of the body is JSON, by the client's word; all of it by default.
-    served : Served
     limits : Limits
-    n_jobs : int, optional
-        As for `LeNet5.predict`.
+
+    Returns
+    -------
+    request : Request
+    images : ndarray
+        As `LeNet5.predict` takes them, which looks at their pixels.
 
     Raises
     ------
-    InputError, InputTypeError
+    InputError
         If the request is malformed, or asks for what is not there.
 
     Examples
     --------
-    >>> served = Served("digits", LeNet5(seed=0))
-    >>> import json
-    >>> body = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]})
-    >>> answer = json.loads(infer(body.encode(), None, served, Limits()).body)
-    >>> [output["name"] for output in answer["outputs"]]
-    ['label', 'probabilities', 'digit_score']
+    >>> body = b'{"inputs": [{"name": "images", "datatype": "UINT8", "shape": [0, 784], "data": []}]}'
+    >>> request, images = read_request(body, None, Limits())
+    >>> [wanted.name for wanted in request.outputs], images.shape
+    (['label', 'probabilities', 'digit_score'], (0, 784))
     """
-    began = perf_counter_ns()
     if json_length is not None and not 0 < json_length <= len(body):
         raise InputError(f"Inference-Header-Content-Length is {json_length}, and the body has {len(body)} bytes.")
     text = body if json_length is None else body[:json_length]
     # Behind a short head stand bytes, and clients send the same head again and again.
     request = (parse if len(text) > _SHORT else _parse_once)(text, limits.batch)
-    images = request.tensor.images(memoryview(body)[len(text) :])
-    parsed = perf_counter_ns()
-    results = _computed(served.model, images, request, n_jobs)
-    computed = perf_counter_ns()
-    answer, length = _written(served, request, results)
-    batch = len(results["probabilities"])
-    return Answer(answer, length, batch, (parsed - began, computed - parsed, perf_counter_ns() - computed))
+    return request, request.tensor.images(memoryview(body)[len(text) :])
+
+
+def write_answer(served: Served, request: Request, probabilities: NDArray[Any]) -> tuple[bytes, int | None]:
+    """Return the body of the answer, and how much of it is JSON where bytes follow.
+
+    Raises
+    ------
+    InputError
+        If the model cannot reject as the request wants.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> text = b'{"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": []}], "outputs": '
+    >>> request = parse(text + b'[{"name": "label"}]}', batch=1)
+    >>> write_answer(Served("two", LeNet5(num_classes=2)), request, np.array([[0.25, 0.75]]))[0][-71:]
+    b'"outputs":[{"name":"label","datatype":"INT64","shape":[1],"data":[1]}]}'
+    """
+    results = _results(served.model, request, probabilities)
+    outputs, parts = [], []
+    for wanted in request.outputs:
+        tensor, data = output_of(wanted, results[wanted.name])
+        outputs.append(tensor)
+        parts.append(data)
+    answer = {"model_name": served.name, "model_version": served.version, "outputs": outputs}
+    if request.id is not None:
+        answer["id"] = request.id
+    text = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not any(each.binary for each in request.outputs):
+        return text, None
+    return b"".join([text, *parts]), len(text)
+
+
+def _results(model: LeNet5, request: Request, probabilities: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    results = {"probabilities": probabilities}
+    names = {each.name for each in request.outputs}
+    if "digit_score" in names:
+        results["digit_score"] = digit_score(probabilities)
+    if "label" in names:
+        results["label"] = probabilities.argmax(axis=1)
+        if request.reject_at is not None:  # as LeNet5.predict does
+            least = least_probability(model, request.reject_at)
+            stands = (probabilities.max(axis=1) >= least) & looks_like_digit(model, probabilities)
+            results["label"][~stands] = -1
+    return results
 
 
 def parse(text: bytes, batch: int) -> Request:
@@ -179,34 +197,3 @@ def _reject_at(parameters: dict[str, Any]) -> float | None:
     if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float)):
         raise InputError(f"reject_at is {short(rate)}, and a number is wanted, such as 0.005.")
     return rate
-
-
-def _computed(model: LeNet5, images: NDArray[Any], request: Request, n_jobs: int | None) -> dict[str, NDArray[Any]]:
-    probabilities = model.predict_proba(images, n_jobs=n_jobs)
-    results = {"probabilities": probabilities}
-    names = {each.name for each in request.outputs}
-    if "digit_score" in names:
-        results["digit_score"] = digit_score(probabilities)
-    if "label" in names:
-        results["label"] = probabilities.argmax(axis=1)
-        if request.reject_at is not None:  # as LeNet5.predict does
-            least = least_probability(model, request.reject_at)
-            stands = (probabilities.max(axis=1) >= least) & looks_like_digit(model, probabilities)
-            results["label"][~stands] = -1
-    return results
-
-
-def _written(served: Served, request: Request, results: dict[str, NDArray[Any]]) -> tuple[bytes, int | None]:
-    """Return the answer, and how much of it is JSON where bytes follow."""
-    outputs, parts = [], []
-    for wanted in request.outputs:
-        tensor, data = output_of(wanted, results[wanted.name])
-        outputs.append(tensor)
-        parts.append(data)
-    answer = {"model_name": served.name, "model_version": served.version, "outputs": outputs}
-    if request.id is not None:
-        answer["id"] = request.id
-    text = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not any(each.binary for each in request.outputs):
-        return text, None
-    return b"".join([text, *parts]), len(text)

@@ -7,8 +7,9 @@ import re
 from importlib import resources
 from typing import Any
 
-from lenet import LeNet5, calibration
+from lenet.calibration import learnt_thresholds, least_digit_score
 from lenet.errors import InputError
+from lenet.model import LeNet5
 
 MARK = b"<title>lenet: LeNet-5 at work</title>"  # near the beginning of each page
 _PLACE = b"<!-- model -->"  # in page.html, where a model is embedded
@@ -50,7 +51,7 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
         "num_classes": model.num_classes,
         "mean": model.mean,
         "std": model.std,
-        "least_digit_score": calibration._fraction(model.metadata.get("least_digit_score", "0"), "least_digit_score"),
+        "least_digit_score": least_digit_score(model),
         "thresholds": _thresholds(model),
         "metadata": dict(model.metadata),
         "parameters": {
@@ -117,6 +118,6 @@ def _hash(page: bytes, element: bytes) -> str:
 
 def _thresholds(model: LeNet5) -> dict[str, float]:
     try:
-        return {f"{rate:g}": least for rate, least in calibration._thresholds(model).items()}
+        return {f"{rate:g}": least for rate, least in learnt_thresholds(model).items()}
     except InputError:  # there are none
         return {}

@@ -21,6 +21,7 @@ _READERS: dict[str, tuple[np.dtype[Any], Callable[[list[Any]], Any]]] = {
     "FP32": (np.dtype("<f4"), lambda data: np.array(array.array("d", data), "<f4")),
     "FP64": (np.dtype("<f8"), lambda data: np.array(array.array("d", data), "<f8")),
 }
+DATATYPES = tuple(_READERS)
 _NAMES = {"u1": "UINT8", "i8": "INT64", "f4": "FP32", "f8": "FP64"}
 _SHAPES = ([1, SIDE, SIDE], [SIDE, SIDE], [SIDE * SIDE])
 
@@ -118,9 +119,7 @@ def tensor_of(entry: dict[str, Any], batch: int) -> Tensor:
     if shape[1:] not in _SHAPES and shape != [SIDE, SIDE]:
         raise InputError(f"{INPUT} has the shape {short(shape)}; wanted: [n, 1, 28, 28], [n, 28, 28] or [n, 784].")
     if shape != [SIDE, SIDE] and shape[0] > batch:
-        raise InputError(
-            f"{INPUT} has {shape[0]} images, and at most {batch} are taken at once: send several requests."
-        )
+        raise InputError(f"{INPUT} has {shape[0]} images, and at most {batch} are taken: send several requests.")
     if "shared_memory_region" in parameters:
         raise InputError("Shared memory is not offered: send the data in the request.")
     size, data = parameters.get("binary_data_size"), entry.get("data")
@@ -149,15 +148,15 @@ def _flat(data: list[Any]) -> list[Any]:
 
 
 def output_of(wanted: Wanted, values: NDArray[Any]) -> tuple[dict[str, Any], bytes]:
-    """Return an entry of "outputs", and the bytes that follow the JSON.
+    r"""Return an entry of "outputs", and the bytes that follow the JSON.
 
     Examples
     --------
-    >>> output_of(Wanted("label", binary=True), np.array([7]))
-    ({'name': 'label', 'datatype': 'INT64', 'shape': [1], 'parameters': {'binary_data_size': 8}}, b'\\x07\\x00\\x00\\x00\\x00\\x00\\x00\\x00')
+    >>> output_of(Wanted("label", binary=True), np.array([7]))[1]
+    b'\x07\x00\x00\x00\x00\x00\x00\x00'
     >>> output_of(Wanted("probabilities", binary=False, classes=2), np.array([[0.1, 0.3, 0.6]]))[0]["data"]
     ['0.600000:2', '0.300000:1']
-    """  # noqa: E501
+    """
     data: list[str] | NDArray[Any]
     if wanted.classes:
         data = _best(values, wanted.classes)

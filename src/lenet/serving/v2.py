@@ -1,8 +1,7 @@
 """The Open Inference Protocol over REST, version 2, and Triton's extensions that are named in `metadata.EXTENSIONS`."""
 
 import functools
-import logging
-import time
+from time import perf_counter_ns
 from typing import Any
 
 import orjson
@@ -10,17 +9,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lenet.errors import InputError, LenetError
+from lenet.errors import InputError, LenetError, WeightsError
 from lenet.serving.calls import Call, Content, call_of
-from lenet.serving.inference import infer
+from lenet.serving.inference import read_request, write_answer
 from lenet.serving.limits import Limits
 from lenet.serving.metadata import model_configuration, model_metadata, server_metadata
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
 from lenet.serving.tensors import mapping
+from lenet.serving.together import Together
 from lenet.serving.work import Work
 
-LOG = logging.getLogger("lenet.serving")
 JSON_LENGTH = b"inference-header-content-length"
 SMALL = 2**16  # bytes of a request that is answered at once; what takes longer than a millisecond goes to a thread
 
@@ -30,7 +29,7 @@ class V2:
 
     def __init__(self, models: Models, limits: Limits, metrics: Metrics, work: Work, allow_control: bool):
         self._models, self._limits, self._metrics, self._work = models, limits, metrics, work
-        self._allow_control = allow_control
+        self._together, self._allow_control = Together(), allow_control
 
     def _served(self, request: Request) -> Served:
         """Return the model that the path names."""
@@ -69,22 +68,28 @@ class V2:
             raise HTTPException(
                 413, f"There is more JSON than the {self._limits.json:,} bytes that are taken: send tensors in binary."
             )
-        statistics = self._metrics.statistics[served.name, served.version]
+        statistics, began = self._metrics.statistics[served.name, served.version], perf_counter_ns()
         try:
             if len(body) <= SMALL:
-                answer = infer(body, length, served, self._limits)
+                wanted, images = read_request(body, length, self._limits)
+                read = perf_counter_ns()
+                probabilities = await self._together.predict_proba(served.model, images)
             else:
-                answer = await self._work.run(functools.partial(infer, body, length, served, self._limits))
+                wanted, images = await self._work.run(functools.partial(read_request, body, length, self._limits))
+                read = perf_counter_ns()
+                probabilities = await self._work.run(functools.partial(served.model.predict_proba, images, n_jobs=1))
+            computed = perf_counter_ns()
+            answer, answer_length = write_answer(served, wanted, probabilities)
         except LenetError:
             statistics.failures += 1
             raise
-        statistics.add(answer, time.time())
-        call.batch = answer.batch
-        self._metrics.note_batch(served.name, answer.batch)
-        if answer.json_length is None:
-            return Content(answer.body, (b"content-type", b"application/json"))
-        length_header = (JSON_LENGTH, b"%d" % answer.json_length)
-        return Content(answer.body, (b"content-type", b"application/octet-stream"), length_header)
+        call.batch = len(probabilities)
+        statistics.add(call.batch, began, read, computed)
+        self._metrics.note_batch(served.name, call.batch)
+        if answer_length is None:
+            return Content(answer, (b"content-type", b"application/json"))
+        length_header = (JSON_LENGTH, b"%d" % answer_length)
+        return Content(answer, (b"content-type", b"application/octet-stream"), length_header)
 
     async def statistics(self, request: Request) -> Response:
         """Tell how many requests of which duration a model, or each one, has answered in this process."""
@@ -111,8 +116,8 @@ class V2:
             raise InputError("A model is loaded from the file that the server was started with: send no parameters.")
         try:
             await self._work.run(functools.partial(self._models.reload, name))
-        except OSError as error:
-            raise HTTPException(409, f"The file of the model {name!r} cannot be read ({error.strerror}).") from None
+        except (InputError, WeightsError, OSError) as error:
+            raise HTTPException(409, f"The model {name!r} cannot be loaded: {error}") from None
         return JSONResponse({"name": name, "ready": True})
 
     async def unload(self, request: Request) -> Response:

@@ -1,0 +1,42 @@
+"""Log a model in MLflow as ONNX, which holds no pickle, and read digits with it.
+
+    pip install mlflow '.[onnx,train]' onnxruntime
+    python mlflow_model.py [FILE.safetensors]               # by default the weights that are shipped
+    mlflow models serve -m models:/m-... --env-manager local -p 5001
+    curl localhost:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": {"images": [[[[0, ...]]]]}}'
+"""
+
+import sys
+
+import mlflow
+import mlflow.onnx
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+import lenet
+from lenet.interop import to_onnx
+
+model = lenet.load(sys.argv[1]) if sys.argv[1:] else lenet.load_pretrained()
+signature = ModelSignature(
+    inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, 1, 28, 28), "images")]),
+    outputs=Schema([
+        TensorSpec(np.dtype("int64"), (-1,), "label"),
+        TensorSpec(np.dtype("float32"), (-1, model.num_classes), "probabilities"),
+    ]),
+)  # fmt: skip
+with mlflow.start_run():
+    logged = mlflow.onnx.log_model(
+        to_onnx(model, pixels="uint8"),
+        name="digits",
+        signature=signature,
+        metadata=model.metadata,
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
+print("logged as", logged.model_uri)
+
+images = lenet.data.load_digits().X_test[:8]
+answer = mlflow.pyfunc.load_model(logged.model_uri).predict({"images": images[:, np.newaxis]})
+print("read:", answer["label"])
+print("as lenet does:", np.array_equal(answer["label"], model.predict(images)))

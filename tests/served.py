@@ -1,0 +1,80 @@
+"""`lenet serve` as a process, for the tests that ask it."""
+
+import contextlib
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from pathlib import Path
+
+
+class Served:
+    """A server that runs.
+
+    Attributes
+    ----------
+    url : str
+        Of the page, such as "http://127.0.0.1:41234/".
+    process : Popen
+    """
+
+    def __init__(self, url, process, log):
+        self.url, self.process, self._log = url, process, log
+        address = urllib.parse.urlsplit(url)
+        self.host, self.port = address.hostname, address.port
+
+    def ask(self, method, path, body=None, headers=None):
+        """Send a request; return the status, the headers, and the body, which is parsed if it is JSON."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            content = answer.read()
+        is_json = answer.headers.get_content_type() == "application/json" and answer.headers.get(JSON_LENGTH) is None
+        return answer.status, answer.headers, json.loads(content) if is_json and content else content
+
+    def log(self):
+        """Return what the server has logged, a dict a line."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def memory(self):
+        """Return the bytes that the process holds in memory."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+JSON_LENGTH = "Inference-Header-Content-Length"
+
+
+@contextlib.contextmanager
+def serving(*arguments, **environment):
+    """Run `lenet serve` on a free port until the block ends; it has to end well then."""
+    command = [sys.executable, "-m", "lenet", "serve", "--port", "0", *map(str, arguments)]
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        with log.open("wb") as errors, subprocess.Popen(
+            command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process:  # fmt: skip
+            try:
+                line = process.stdout.readline()
+                assert line.startswith("lenet serves"), log.read_text()
+                server = Served(next(word for word in line.split() if word.startswith("http")), process, log)
+                wait_until_ready(server)
+                yield server
+            finally:
+                process.terminate()
+                process.wait(30)
+        assert process.returncode == 0
+
+
+def wait_until_ready(server):
+    """Return when the server answers."""
+    for _ in range(300):
+        with contextlib.suppress(OSError):
+            if server.ask("GET", "/v2/health/ready")[0] == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError("the server does not get ready")

@@ -1,0 +1,494 @@
+"""The server as a process: pictures, bad input, the token, metrics, and models that are replaced while it runs."""
+
+import gzip
+import io
+import json
+import shutil
+import signal
+import socket
+import threading
+import time
+import uuid
+
+import numpy as np
+import pytest
+from served import JSON_LENGTH, serving
+
+import lenet
+import lenet.cli
+
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson"):
+    pytest.importorskip(needed)
+image_module = pytest.importorskip("PIL.Image")
+pytest.importorskip("cv2")
+INFER = "/v2/models/mnist/infer"
+TOKEN = "open sesame"  # noqa: S105
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = lenet.data.load_digits()
+    return data.X_test, data.y_test
+
+
+def an_input(**changes):
+    return {"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784} | changes
+
+
+def request_of(*inputs, **rest):
+    return json.dumps({"inputs": list(inputs or [an_input()]), **rest})
+
+
+def page_of(images):
+    page = np.full((60, 30 * len(images) + 40), 255, np.uint8)
+    for place, image in enumerate(images):
+        page[16:44, 20 + 30 * place : 48 + 30 * place] = 255 - image
+    return page
+
+
+def encoded(page, kind="PNG"):
+    buffer = io.BytesIO()
+    image_module.fromarray(page).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def form_of(content, name="picture", kind="image/png"):
+    boundary = uuid.uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="a.png"\r\nContent-Type: {kind}\r\n'
+    body = head.encode() + b"\r\n" + content + f"\r\n--{boundary}--\r\n".encode()
+    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
+# ---- pictures ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("as_form", [False, True])
+def test_a_picture_is_read_as_lenet_reads_it(server, digits, kind, as_form):
+    images, labels = digits
+    content = encoded(page_of(images[183:187]), kind)
+    body, headers = form_of(content) if as_form else (content, {"Content-Type": f"image/{kind.lower()}"})
+    status, _, answer = server.ask("POST", "/predict", body, headers)
+    assert status == 200
+    assert answer["text"] == "".join(map(str, labels[183:187]))
+    reading = lenet.reading.read(lenet.reading.read_picture(io.BytesIO(content)))
+    assert answer["lines"] == reading.as_dict()["lines"]
+    assert answer["model"] == "mnist"
+
+
+def test_only_digits_reaches_the_reading(server, digits):
+    scribble = np.zeros((28, 28), np.uint8)
+    scribble[4:24:4, 4:24] = scribble[4:24, 4:24:5] = 255
+    content = encoded(page_of([digits[0][183], scribble, digits[0][184]]))
+    for option, only_digits in (("", False), ("?only_digits=true", True), ("?only_digits=0", False)):
+        reading = lenet.reading.read(lenet.reading.read_picture(io.BytesIO(content)), only_digits=only_digits)
+        assert server.ask("POST", f"/predict{option}", content)[2]["text"] == reading.text
+
+
+def test_a_blank_picture_has_no_lines(server):
+    status, _, answer = server.ask("POST", "/predict", encoded(np.full((40, 40), 255, np.uint8)))
+    assert (status, answer["lines"], answer["text"]) == (200, [], "")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "says"),
+    [
+        (b"", {}, "no picture"),
+        (b"not a picture", {}, "The picture is no picture"),
+        (encoded(np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8))[:5000], {}, "damaged"),
+        form_of(b"") + ("no picture",),
+        (b"nonsense", {"Content-Type": "multipart/form-data; boundary=x"}, "form is malformed|no picture"),
+        (b"nonsense", {"Content-Type": "multipart/form-data"}, "form is malformed"),
+        (form_of(b"x")[0] + b"--" + form_of(b"y")[0], {"Content-Type": "multipart/form-data; boundary=é".encode("latin-1")},
+         "form is malformed|no picture"),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture(server, body, headers, says):
+    status, _, answer = server.ask("POST", "/predict", body, headers)
+    assert status == 400
+    assert any(each in answer["error"] for each in says.split("|")), answer
+
+
+def test_a_picture_bomb(server):
+    page = image_module.new("1", (20_000, 20_000))
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG")
+    before = server.memory()
+    status, _, answer = server.ask("POST", "/predict", buffer.getvalue())
+    assert status == 400
+    assert "64 megapixels" in answer["error"]
+    assert server.memory() - before < 20e6
+
+
+def test_unknown_options_of_pictures(server):
+    picture = encoded(np.zeros((40, 40), np.uint8))
+    assert server.ask("POST", "/predict?model=nobody", picture)[0] == 404
+    assert server.ask("POST", "/predict?only_digits=perhaps", picture)[0] == 400
+
+
+# ---- malformed requests --------------------------------------------------------------------------------
+
+BAD = {
+    "no JSON": ("{", "no JSON"),
+    "NaN": (request_of(an_input(datatype="FP32", data=[float("nan")] * 784)), "no JSON"),
+    "deep": ("[" * 100_000, "no JSON"),
+    "a list": ("[]", "no JSON object"),
+    "no inputs": ("{}", "0 times"),
+    "inputs no list": ('{"inputs": 3}', "inputs is 3"),
+    "input no object": ('{"inputs": [3]}', "list of JSON objects"),
+    "two inputs": (request_of(an_input(), an_input(name="mask"), an_input(name="other")), "'mask', 'other'"),
+    "the same twice": (request_of(an_input(), an_input()), "2 times"),
+    "wrong name": (request_of(an_input(name="x")), "no input 'x'"),
+    "wrong datatype": (request_of(an_input(datatype="INT64")), "datatype 'INT64'"),
+    "datatype no text": (request_of(an_input(datatype=["UINT8"])), "datatype"),
+    "no datatype": (request_of(an_input(datatype=None)), "datatype None"),
+    "wrong shape": (request_of(an_input(shape=[28, 28, 1])), "shape [28, 28, 1]"),
+    "negative": (request_of(an_input(shape=[-1, 28, 28])), "shape"),
+    "shape of reals": (request_of(an_input(shape=[1.0, 28, 28])), "shape"),
+    "shape of flags": (request_of(an_input(shape=[True, 28, 28])), "shape"),
+    "huge": (request_of(an_input(shape=[2**40, 28, 28])), "shape"),
+    "hidden huge": (request_of(an_input(shape=[0, 2**40, 28])), "shape"),
+    "too large a batch": (request_of(an_input(shape=[1025, 784])), "at most 1024"),
+    "too few numbers": (request_of(an_input(data=[0] * 783)), "783 numbers"),
+    "above 255": (request_of(an_input(data=[256] * 784)), "0 to 255"),
+    "below 0": (request_of(an_input(data=[-1] * 784)), "0 to 255"),
+    "reals as bytes": (request_of(an_input(data=[0.5] * 784)), "0 to 255"),
+    "texts": (request_of(an_input(datatype="FP32", data=["1"] * 784)), "not all numbers"),
+    "nulls": (request_of(an_input(datatype="FP32", data=[None] * 784)), "not all numbers"),
+    "ragged": (request_of(an_input(data=[[0] * 28] * 27 + [[0] * 27, [0]])), "different lengths"),
+    "data no list": (request_of(an_input(data="AAAA")), "data 'AAAA'"),
+    "no data": (request_of(an_input(data=None)), "either data or"),
+    "out of range": (request_of(an_input(datatype="FP32", data=[1.5] * 784)), "[0, 1]"),
+    "parameters no object": (request_of(an_input(parameters=[])), "parameters is []"),
+    "id no text": (request_of(id=7), "id is 7"),
+    "unknown output": (request_of(outputs=[{"name": "logit"}]), "no output 'logit'"),
+    "output twice": (request_of(outputs=[{"name": "label"}] * 2), "twice"),
+    "classes of labels": (request_of(outputs=[{"name": "label", "parameters": {"classification": 2}}]), "not for"),
+    "classes no number": (
+        request_of(outputs=[{"name": "probabilities", "parameters": {"classification": "2"}}]), "classification is"
+    ),
+    "binary no flag": (request_of(outputs=[{"name": "label", "parameters": {"binary_data": 1}}]), "true or false"),
+    "rate no number": (request_of(parameters={"reject_at": "low"}), "reject_at is 'low'"),
+    "rate too small": (request_of(parameters={"reject_at": 1e-9}), "thresholds"),
+    "size and no bytes": (request_of(an_input(data=None, parameters={"binary_data_size": 784})), "0 bytes follow"),
+    "data and size": (request_of(an_input(parameters={"binary_data_size": 784})), "either data or"),
+    "size no number": (request_of(an_input(data=None, parameters={"binary_data_size": "784"})), "binary_data_size '784'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_malformed_request(server, name):
+    body, says = BAD[name]
+    status, headers, answer = server.ask("POST", INFER, body)
+    assert status == 400
+    assert says in answer["error"]
+    assert list(answer) == ["error"]
+    assert "Traceback" not in answer["error"]
+    logged = next(each for each in reversed(server.log()) if each.get("request") == headers["x-request-id"])
+    assert logged["error"] == answer["error"]
+    assert server.ask("POST", INFER, request_of())[0] == 200  # the next one works
+
+
+@pytest.mark.parametrize(
+    ("claim", "length", "says"),
+    [
+        (784, "0", "Inference-Header-Content-Length is 0"),
+        (784, "99999", "Inference-Header-Content-Length is 99999"),
+        (784, "-1", "no number"),
+        (784, "1e3", "no number"),
+        (784, "٣", "no number"),
+        (784, "9" * 5000, "no number"),
+        (783, None, "784 bytes follow"),
+        (785, None, "784 bytes follow"),
+        (10**30, None, "bytes"),
+        (-784, None, "number of bytes"),
+        (784, "less", "no JSON"),
+    ],
+)
+def test_a_binary_header_that_lies(server, claim, length, says):
+    head = request_of(an_input(data=None, parameters={"binary_data_size": claim})).encode()
+    length = {None: str(len(head)), "less": str(len(head) - 5)}.get(length, length)
+    status, _, answer = server.ask("POST", INFER, head + bytes(784), {JSON_LENGTH: length.encode()})
+    assert status == 400
+    assert says in answer["error"]
+
+
+def test_bytes_that_nobody_claims(server):
+    head = request_of().encode()
+    status, _, answer = server.ask("POST", INFER, head + bytes(9), {JSON_LENGTH: str(len(head))})
+    assert (status, "9 bytes follow" in answer["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v2/models/nobody/infer", 404),
+        ("POST", "/v2/models/mnist/versions/9/infer", 404),
+        ("GET", "/v2/models/nobody", 404),
+        ("GET", "/v2/models/..%2f..%2fetc%2fpasswd", 404),
+        ("GET", "/../../etc/passwd", 404),
+        ("GET", "/v2/models/%00", 404),
+        ("GET", "/model.json?model=../../../etc/passwd", 404),
+        ("GET", "/nothing", 404),
+        ("GET", INFER, 405),
+        ("DELETE", "/predict", 405),
+    ],
+)
+def test_what_is_not_there(server, method, path, status):
+    answered, _, answer = server.ask(method, path, request_of() if method == "POST" else None)
+    assert answered == status
+    assert answer["error"]
+
+
+def test_more_json_than_is_taken(server):
+    status, _, answer = server.ask("POST", INFER, b" " * (4 * 2**20 + 1))
+    assert (status, "binary" in answer["error"]) == (413, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "says"),
+    [
+        (b"nonsense", "gzip", 400, "not gzip"),
+        (gzip.compress(b"{}" * 1000)[:-9], "gzip", 400, "to its end"),
+        (gzip.compress(bytes(17 * 2**20)), "gzip", 413, "decompressed"),
+        (b"{}", "br", 415, "gzip, deflate"),
+    ],
+)
+def test_compressed_bodies(server, body, encoding, status, says):
+    before = server.memory()
+    answered, _, answer = server.ask("POST", INFER, body, {"Content-Encoding": encoding})
+    assert answered == status
+    assert says in answer["error"]
+    assert server.memory() - before < 40e6
+
+
+def test_one_bad_request_among_good_ones_that_come_together(server, digits):
+    """Those that are computed as one batch do not fail with it, and get their own answers."""
+    images, _ = digits
+    expected = lenet.load_pretrained("mnist").predict_proba(images[:40])
+    answers = {}
+
+    def ask(k):
+        x = images[k] / 255 if k % 2 else images[k]
+        data = (x if k % 10 else np.full((28, 28), 7.0)).ravel().tolist()
+        kind = "FP32" if k % 2 or k % 10 == 0 else "UINT8"
+        body = request_of(an_input(datatype=kind, data=data), outputs=[{"name": "probabilities"}])
+        answers[k] = server.ask("POST", INFER, body)
+
+    threads = [threading.Thread(target=ask, args=(k,)) for k in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k, (status, _, answer) in answers.items():
+        assert status == (200 if k % 10 else 400), answer
+        if status == 200:
+            np.testing.assert_allclose(answer["outputs"][0]["data"], expected[k], atol=2e-6)
+
+
+# ---- the log, the headers and the token ----------------------------------------------------------------
+
+
+def test_a_line_a_request(server):
+    _, headers, _ = server.ask("POST", INFER, request_of(), {"X-Request-Id": "mine-1"})
+    assert headers["x-request-id"] == "mine-1"
+    (line,) = (each for each in server.log() if each.get("request") == "mine-1")
+    assert line["model"] == "mnist"
+    assert (line["batch"], line["status"], line["method"], line["path"]) == (1, 200, "POST", INFER)
+    assert 0 < line["ms"] < 1000
+
+
+def test_nothing_can_be_slipped_into_the_log(server):
+    _, headers, _ = server.ask("GET", "/%0a%7b%22status%22:%20200%7d", headers={"X-Request-Id": "a\"b c"})
+    assert headers["x-request-id"] != 'a"b c'
+    assert server.log()[-1]["path"] == '/\n{"status": 200}'
+
+
+def test_headers_of_security(server):
+    _, page, content = server.ask("GET", "/")
+    assert b"<!doctype html>" in content.lower()
+    policy = page["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    for path in ("/", "/v2", "/nothing", "/model.json"):
+        _, headers, _ = server.ask("GET", path, headers={"Origin": "https://evil.example"})
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "access-control-allow-origin" not in headers
+        assert "server" not in headers
+
+
+def test_the_token():
+    with serving(LENET_TOKEN=TOKEN) as server:
+        for path in ("/", "/v2/health/live", "/v2/health/ready"):
+            assert server.ask("GET", path)[0] == 200
+        right, wrong = {"Authorization": f"Bearer {TOKEN}"}, {"Authorization": "Bearer open"}
+        for method, path, body in (
+            ("GET", "/v2", None), ("GET", "/metrics", None), ("GET", "/model.json", None), ("POST", INFER, request_of()),
+            ("GET", "/openapi.json", None), ("GET", "/nothing", None),
+        ):  # fmt: skip
+            for headers in ({}, wrong, {"Authorization": f"Basic {TOKEN}"}, {"Authorization": TOKEN}):
+                status, answered, answer = server.ask(method, path, body, headers)
+                assert (status, answered["www-authenticate"]) == (401, "Bearer")
+                assert "token" in answer["error"]
+            assert server.ask(method, path, body, right)[0] == (404 if path == "/nothing" else 200)
+        assert TOKEN not in json.dumps(server.log())
+
+
+def test_metrics():
+    with serving("--max-body", "1") as server:
+        server.ask("POST", INFER, request_of())
+        server.ask("POST", INFER, request_of(an_input(shape=[3, 784], data=[0] * 3 * 784)))
+        server.ask("POST", INFER, "{")
+        server.ask("POST", INFER, bytes(2**20 + 1))
+        lines = server.ask("GET", "/metrics")[2].decode().splitlines()
+        version = server.ask("GET", "/v2/models/mnist")[2]["versions"][0]
+    for line in (
+        'lenet_requests_total{operation="infer",status="200"} 2.0',
+        'lenet_requests_total{operation="infer",status="400"} 1.0',
+        'lenet_request_seconds_count{operation="infer"} 3.0',
+        'lenet_batch_images_sum{model="mnist"} 4.0',
+        'lenet_batch_images_bucket{le="1.0",model="mnist"} 1.0',
+        'lenet_rejected_total{reason="body"} 1.0',
+        "lenet_in_flight 1.0",
+        f'lenet_model_info{{model="mnist",version="{version}"}} 1.0',
+    ):
+        assert line in lines
+
+
+# ---- models that change --------------------------------------------------------------------------------
+
+
+def wait_for(condition, seconds=15):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("hangup", [False, True])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_model_is_replaced_while_requests_run(tmp_path, digits, hangup, workers):
+    path, x = tmp_path / "changing.safetensors", digits[0][0]
+    models = [lenet.LeNet5(seed=seed) for seed in range(4)]
+    expected = [model.predict_proba(x)[0] for model in models]
+    models[0].save(path)
+    body = request_of(an_input(data=x.ravel().tolist()), outputs=[{"name": "probabilities"}])
+    seen, stop = [], threading.Event()
+
+    def ask_on(server):
+        while not stop.is_set():
+            status, _, answer = server.ask("POST", "/v2/models/changing/infer", body)
+            distances = [np.abs(np.array(answer["outputs"][0]["data"]) - each).max() for each in expected]
+            seen.append((status, int(np.argmin(distances)), min(distances)))
+
+    with serving("--model", path, "--workers", workers) as server:
+        threads = [threading.Thread(target=ask_on, args=(server,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for k in range(1, 4):
+                models[k].save(path)
+                if hangup:
+                    server.process.send_signal(signal.SIGHUP)
+                wait_for(lambda k=k: len(seen) > 40 and {each for _, each, _ in seen[-40:]} == {k})
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    assert {status for status, _, _ in seen} == {200}
+    assert max(distance for _, _, distance in seen) < 1e-6
+
+
+def test_a_damaged_file_replaces_nothing(tmp_path, digits):
+    path = tmp_path / "kept.safetensors"
+    lenet.LeNet5(seed=0).save(path)
+    with serving("--model", path) as server:
+        before = server.ask("GET", "/v2/models/kept")[2]
+        path.write_bytes(path.read_bytes()[:1000])
+        wait_for(lambda: any("was not loaded" in each.get("message", "") for each in server.log()))
+        assert server.ask("GET", "/v2/models/kept")[2] == before
+        assert b'lenet_model_reloads_total{model="kept",outcome="failed"} 1.0' in server.ask("GET", "/metrics")[2]
+        lenet.LeNet5(seed=1).save(path)
+        wait_for(lambda: server.ask("GET", "/v2/models/kept")[2] != before)
+
+
+def test_several_models_from_files_and_run_folders(tmp_path):
+    run = tmp_path / "train-3"
+    run.mkdir()
+    lenet.LeNet5(seed=5).save(run / "best.safetensors")
+    shutil.copy(run / "best.safetensors", tmp_path / "zips.safetensors")
+    with serving("--model", f"receipts={run}", "--model", tmp_path / "zips.safetensors") as server:
+        versions = [server.ask("GET", f"/v2/models/{name}")[2]["versions"] for name in ("receipts", "zips")]
+        assert versions[0] == versions[1]
+        assert server.ask("GET", "/model.json")[2]["name"] == "receipts"
+        assert server.ask("GET", "/model.json?model=zips")[2]["name"] == "zips"
+
+
+# ---- the command ---------------------------------------------------------------------------------------
+
+
+def test_workers_add_up_their_metrics():
+    with serving("--workers", "2") as server:
+        for _ in range(30):
+            assert server.ask("POST", INFER, request_of())[0] == 200
+        assert b'lenet_requests_total{operation="infer",status="200"} 30.0' in server.ask("GET", "/metrics")[2]
+
+
+def test_an_address_in_use(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert lenet.cli.main(["serve", "--port", str(port)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"lenet: error: 127.0.0.1 cannot be listened on at port {port}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--port", "70000"], 2, "port"),
+        (["--workers", "0"], 2, "worker"),
+        (["--max-batch", "0"], 2, "batch"),
+        (["--max-body", "nan"], 2, "above 0"),
+        (["--max-body", "much"], 2, "invalid number value"),
+        (["--timeout", "-1"], 2, "above 0"),
+        (["--model", "a=mnist", "--model", "a=mnist"], 2, "another name"),
+        (["--model", "no/such.safetensors"], 1, "neither a file"),
+        (["--model", "a b=mnist"], 1, "no name"),
+        (["--allow-control"], 2, "LENET_TOKEN"),
+        (["--host", "no.such.host.invalid"], 1, "cannot be listened on"),
+    ],
+)
+def test_mistakes_on_the_command_line(capsys, monkeypatch, arguments, code, says):
+    monkeypatch.delenv("LENET_TOKEN", raising=False)
+    try:
+        ended = lenet.cli.main(["serve", *arguments])
+    except SystemExit as error:
+        ended = error.code
+    assert ended == code
+    assert says in capsys.readouterr().err
+
+
+def test_an_empty_token_is_no_token(capsys, monkeypatch):
+    monkeypatch.setenv("LENET_TOKEN", "")
+    assert lenet.cli.main(["serve"]) == 1
+    assert "token is empty" in capsys.readouterr().err
+
+
+def test_it_starts_in_a_second():
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        with serving():
+            times.append(time.perf_counter() - begin)
+    assert min(times) < 1.0
