@@ -39,7 +39,12 @@ class Served:
 
     def log(self):
         """Return what the server has logged, a dict a line."""
-        return [json.loads(line) for line in self._log.read_text().splitlines()]
+        return [json.loads(line) for line in self._log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+    def logged(self, request):
+        """Return the line about a request, which may come a little after its answer."""
+        wait_for(lambda: any(each.get("request") == request for each in self.log()))
+        return next(each for each in self.log() if each.get("request") == request)
 
     def memory(self):
         """Return the bytes that the process holds in memory."""
@@ -50,9 +55,9 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 
 
 @contextlib.contextmanager
-def serving(*arguments, **environment):
+def serving(*arguments, command=(sys.executable, "-m", "lenet", "serve", "--port", "0"), **environment):
     """Run `lenet serve` on a free port until the block ends; it has to end well then."""
-    command = [sys.executable, "-m", "lenet", "serve", "--port", "0", *map(str, arguments)]
+    command = [*command, *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         with log.open("wb") as errors, subprocess.Popen(
@@ -72,9 +77,18 @@ def serving(*arguments, **environment):
 
 def wait_until_ready(server):
     """Return when the server answers."""
-    for _ in range(300):
+
+    def is_ready():
         with contextlib.suppress(OSError):
-            if server.ask("GET", "/v2/health/ready")[0] == 200:
-                return
+            return server.ask("GET", "/v2/health/ready")[0] == 200
+        return False
+
+    wait_for(is_ready)
+
+
+def wait_for(condition, seconds=15):
+    """Return when the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
         time.sleep(0.05)
-    raise AssertionError("the server does not get ready")

@@ -1,7 +1,5 @@
 """The Open Inference Protocol, spoken by a client that is not ours: each call of tritonclient.http."""
 
-import os
-
 import numpy as np
 import pytest
 from served import serving
@@ -249,7 +247,7 @@ def test_loading_and_unloading_with_the_token(tmp_path, digits):
         np.testing.assert_array_equal(answer.as_numpy("probabilities"), expected)
         with pytest.raises(triton.InferenceServerException, match="no parameters"):
             client.load_model("changing", headers=HEADERS, config="{}")
-        os.remove(path)
+        path.unlink()
         with pytest.raises(triton.InferenceServerException, match="cannot be loaded"):
             client.load_model("changing", headers=HEADERS)
         assert client.is_model_ready("changing", headers=HEADERS)

@@ -28,6 +28,7 @@ class TimedProtocol(H11Protocol):
         self._limits, self._on_request = limits, on_request
         self._receiving: asyncio.TimerHandle | None = None
         self._sending: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock, and make room."""
@@ -99,7 +100,8 @@ class TimedProtocol(H11Protocol):
     def end(self) -> None:
         """Close the connection; what was sent may still be taken for a moment."""
         self.transport.close()
-        self.loop.call_later(_LINGER, self.transport.abort)
+        if self._lingering is None:
+            self._lingering = self.loop.call_later(_LINGER, self.transport.abort)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection on which no further request comes."""
@@ -122,10 +124,13 @@ class TimedProtocol(H11Protocol):
             self._sending = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks."""
+        """Stop the clocks, each of which keeps what a connection holds in memory."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
         self._stop_receiving()
         self._stop_sending()
-        super().connection_lost(exc)
+        if self._lingering is not None:
+            self._lingering.cancel()
 
 
 class _Joining:

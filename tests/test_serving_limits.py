@@ -1,0 +1,381 @@
+"""What one client does to a server, and what the others notice of it: slow ones, floods, and the server's end."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from served import serving, wait_for
+
+import lenet
+from lenet.errors import InputError, InputTypeError
+
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson"):
+    pytest.importorskip(needed)
+image_module = pytest.importorskip("PIL.Image")
+pytest.importorskip("cv2")
+
+from lenet.serving import Limits  # noqa: E402
+
+INFER = "/v2/models/mnist/infer"
+BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
+HEAD = f"POST {INFER} HTTP/1.1\r\nHost: x\r\n".encode()
+
+
+def connected(server):
+    return contextlib.closing(socket.create_connection((server.host, server.port), timeout=30))
+
+
+def all_of(connection):
+    """What the server sends until it closes."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(2**16):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def a_page(rows=6):
+    """A page whose reading takes a while."""
+    digits = lenet.data.load_digits().X_test
+    page = np.full((60 * rows, 1240), 255, np.uint8)
+    for k in range(40 * rows):
+        top, left = 16 + 60 * (k // 40), 20 + 30 * (k % 40)
+        page[top : top + 28, left : left + 28] = 255 - digits[k % len(digits)]
+    buffer = io.BytesIO()
+    image_module.fromarray(page).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+# ---- slow clients --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",  # nothing at all
+        b"POST ",
+        HEAD,
+        HEAD + b"Content-Length: 100\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n",
+    ],
+)
+def test_a_request_that_does_not_arrive_in_time(beginning):
+    with serving("--timeout", "0.5") as server, connected(server) as connection:
+        connection.sendall(beginning)
+        start = time.monotonic()
+        answer = all_of(connection)
+        assert 0.3 < time.monotonic() - start < 3
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'{"error": "The request took longer than 0.5 s to arrive."}' in answer
+        assert b"nosniff" in answer
+        if beginning:
+            wait_for(lambda: server.log()[-1].get("status") in (408, 499))
+
+
+def test_trickling_does_not_extend_the_time():
+    with serving("--timeout", "1") as server, connected(server) as connection:
+        start = time.monotonic()
+        connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+        connection.settimeout(0.05)
+        while True:
+            assert time.monotonic() - start < 3
+            try:
+                connection.sendall(b"x")
+                if connection.recv(100):
+                    break
+            except TimeoutError:
+                continue
+        assert 0.8 < time.monotonic() - start < 2.5
+
+
+def test_a_thousand_slow_clients_do_not_stop_the_others():
+    with serving("--timeout", "4") as server:
+        slow = [socket.create_connection((server.host, server.port)) for _ in range(1000)]
+        try:
+            for k, each in enumerate(slow):
+                each.sendall(HEAD + (b"" if k % 2 else b"Content-Length: 1000\r\n\r\n"))
+            took = []
+            for _ in range(100):
+                start = time.perf_counter()
+                assert server.ask("POST", INFER, BODY)[0] == 200
+                took.append(time.perf_counter() - start)
+                for each in slow[:: len(slow) // 10]:
+                    each.sendall(b"x")
+            assert sorted(took)[90] < 0.1
+            end = time.monotonic() + 10
+            for each in slow:  # all are closed by the deadline
+                each.settimeout(max(0.1, end - time.monotonic()))
+                assert each.recv(100).startswith(b"HTTP/1.1 408 ")
+        finally:
+            for each in slow:
+                each.close()
+
+
+def test_a_client_that_does_not_take_its_answer():
+    with serving("--timeout", "0.5") as server:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((server.host, server.port))
+            connection.sendall(b"GET /model.json HTTP/1.1\r\nHost: x\r\n\r\n" * 40)
+            time.sleep(3)
+            connection.setblocking(False)
+            taken = 0
+            with contextlib.suppress(BlockingIOError, ConnectionResetError):
+                while part := connection.recv(2**20):
+                    taken += len(part)
+        assert taken < 20 * 330_000  # it was cut off half way
+        assert server.ask("POST", INFER, BODY)[0] == 200
+
+
+def test_a_kept_connection_and_pipelined_requests():
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with serving("--timeout", "1") as server, connected(server) as connection:
+        for _ in range(3):
+            connection.sendall(request)
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.7)  # together longer than a request may take
+        connection.sendall(request * 5 + request[:-1])
+        time.sleep(0.3)
+        connection.sendall(request[-1:])
+        answer = b""
+        while answer.count(b"HTTP/1.1 200 ") < 6 or not answer.endswith(b"}"):
+            answer += connection.recv(10_000)
+
+
+def test_large_bodies_in_many_parts_and_in_chunks(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (300, 784), np.uint8)
+    shape = {"name": "images", "datatype": "UINT8", "shape": [300, 784], "parameters": {"binary_data_size": x.size}}
+    head = json.dumps({"inputs": [shape], "outputs": [{"name": "label"}]}).encode()
+    body = head + x.tobytes()
+    with serving() as server, connected(server) as connection:
+        start = HEAD + b"Inference-Header-Content-Length: %d\r\nConnection: close\r\n" % len(head)
+        connection.sendall(start + b"Transfer-Encoding: chunked\r\n\r\n")
+        for k in range(0, len(body), 10_000):
+            part = body[k : k + 10_000]
+            connection.sendall(b"%x\r\n" % len(part) + part + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        answer = all_of(connection)
+    labels = json.loads(answer.partition(b"\r\n\r\n")[2])["outputs"][0]["data"]
+    assert labels == lenet.load_pretrained("mnist").predict(x).tolist()
+
+
+def test_expect_100_continue():
+    with serving() as server, connected(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(BODY))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(BODY)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_that_stops_half_way():
+    with serving() as server:
+        with connected(server) as connection:
+            connection.sendall(HEAD + b"X-Request-Id: half\r\nContent-Length: 1000\r\n\r\n" + bytes(100))
+        assert server.logged("half")["error"] == "The request ended half way, or took too long."
+        assert server.ask("POST", INFER, BODY)[0] == 200
+        assert b"lenet_in_flight 1.0" in server.ask("GET", "/metrics")[2]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 2_000_000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),  # TLS
+        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http(nonsense):
+    with serving() as server:
+        with connected(server) as connection:
+            connection.sendall(nonsense)
+            answer = all_of(connection)
+        status = int(answer.split()[1])
+        assert 400 <= status < 600
+        assert "error" in json.loads(answer.partition(b"\r\n\r\n")[2])
+        wait_for(lambda: server.log()[-1].get("status") == status)
+        assert server.ask("GET", "/v2/health/live")[0] == 200
+
+
+# ---- too much ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_body_that_is_too_large(declared):
+    with serving("--max-body", "0.5") as server, connected(server) as connection:
+        framing = b"Content-Length: 2000000" if declared else b"Transfer-Encoding: chunked"
+        connection.sendall(HEAD + framing + b"\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(20):
+                connection.sendall(bytes(100_000) if declared else b"186A0\r\n" + bytes(100_000) + b"\r\n")
+        answer = connection.recv(10_000)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"524,288 bytes" in answer
+
+
+def test_a_flood_of_oversized_bodies_leaves_memory_flat():
+    count = 1000
+
+    def flood(server, times):
+        for _ in range(times):
+            with connected(server) as connection:
+                connection.sendall(HEAD + b"Content-Length: 1000000000\r\n\r\n" + bytes(10_000))
+                assert connection.recv(20).startswith(b"HTTP/1.1 413")
+
+    with serving("--log-level", "warning") as server:
+        flood(server, 200)
+        before = server.memory()
+        threads = [threading.Thread(target=flood, args=(server, count // 4)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.memory() - before < 2e6
+        assert server.ask("POST", INFER, BODY)[0] == 200
+
+
+def test_too_much_in_flight_is_refused_and_never_queued():
+    page, outcomes = a_page(), []
+
+    def ask():
+        status, headers, answer = server.ask("POST", "/predict", page)
+        outcomes.append((status, headers.get("retry-after"), answer.get("error", "")))
+
+    with serving("--max-in-flight", "3") as server:
+        threads = [threading.Thread(target=ask) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        refused = [each for each in outcomes if each[0] == 503]
+        assert 3 <= len(outcomes) - len(refused) < 12
+        assert all(again == "1" and "come again" in error for _, again, error in refused)
+        assert {status for status, _, _ in outcomes} == {200, 503}
+        assert server.ask("POST", "/predict", page)[0] == 200
+        text = server.ask("GET", "/metrics")[2].decode()
+        assert f'lenet_rejected_total{{reason="busy"}} {len(refused)}.0' in text
+
+
+def test_an_answer_that_takes_too_long():
+    with serving("--deadline", "0.05") as server:
+        status, headers, answer = server.ask("POST", "/predict", a_page(12))
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert answer["error"] == "The answer took longer than 0.05 s."
+        assert server.ask("POST", INFER, BODY)[0] == 200
+
+
+def test_small_requests_are_answered_while_pictures_are_read():
+    with serving() as server:
+        page, stop = a_page(10), threading.Event()
+
+        def ask_on():
+            while not stop.is_set():
+                server.ask("POST", "/predict", page)
+
+        threads = [threading.Thread(target=ask_on) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            took = []
+            for _ in range(100):
+                start = time.perf_counter()
+                assert server.ask("POST", INFER, BODY)[0] == 200
+                took.append(time.perf_counter() - start)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert sorted(took)[90] < 0.5
+
+
+# ---- the end -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_has_begun_is_answered_before_the_end(number, workers):
+    answers, page = [], a_page(20)
+    with serving("--workers", workers) as server:
+        thread = threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", page)))
+        thread.start()
+        with connected(server) as connection:  # a request that is still arriving
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:50])
+            time.sleep(0.3)
+            server.process.send_signal(number)
+            time.sleep(0.3)
+            connection.sendall(BODY[50:])
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        thread.join()
+        assert answers[0][0] == 200
+        assert len(answers[0][2]["lines"]) == 20
+        assert server.process.wait(20) == 0
+        with pytest.raises(ConnectionRefusedError):
+            server.ask("GET", "/v2/health/live")
+
+
+def test_a_worker_that_dies_is_replaced():
+    with serving("--workers", "2") as server:
+        children = subprocess.run(
+            ["pgrep", "-P", str(server.process.pid), "-f", "spawn_main"], check=True, capture_output=True, text=True
+        ).stdout.split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+        time.sleep(3)
+        for _ in range(20):
+            assert server.ask("POST", INFER, BODY)[0] == 200
+
+
+MANY = """
+import lenet
+from lenet.serving import Limits, serve
+serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(connections=20), log_level="warning",
+      on_ready=lambda url: print("lenet serves", url, flush=True))
+"""
+
+
+def test_more_connections_than_may_be():
+    """The one that has waited longest for its client is closed; those that come are answered."""
+    with serving(command=[sys.executable, "-c", MANY]) as server:
+        idle = [socket.create_connection((server.host, server.port)) for _ in range(60)]
+        try:
+            assert server.ask("POST", INFER, BODY)[0] == 200
+            idle[0].settimeout(5)
+            assert idle[0].recv(100) == b""
+            idle[-1].setblocking(False)
+            with pytest.raises(BlockingIOError):
+                idle[-1].recv(100)
+        finally:
+            for each in idle:
+                each.close()
+
+
+# ---- the limits themselves -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["body", "json", "batch", "in_flight", "buffered", "connections"])
+def test_limits_are_whole_numbers(name):
+    assert getattr(Limits(**{name: 5}), name) == 5
+    for value in (0, -1):
+        with pytest.raises(InputError, match=name):
+            Limits(**{name: value})
+    for value in (1.5, "5", True, None):
+        with pytest.raises(InputTypeError, match=name):
+            Limits(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["receive_seconds", "request_seconds"])
+def test_limits_of_time(name):
+    assert getattr(Limits(**{name: 0.5}), name) == 0.5
+    for value in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match=name):
+            Limits(**{name: value})
