@@ -39,7 +39,7 @@ class Served:
 
     def log(self):
         """Return what the server has logged, a dict a line."""
-        return [json.loads(line) for line in self._log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [json.loads(line) for line in self._log.read_bytes().split(b"\n")[:-1]]
 
     def logged(self, request):
         """Return the line about a request, which may come a little after its answer."""

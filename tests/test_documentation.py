@@ -28,6 +28,8 @@ def test_examples_of_the_docstrings(name):
         ("lenet.reading", "cv2"),
         ("lenet.data.rubbish", "cv2"),
         ("lenet.interop.onnx", "onnx"),
+        ("lenet.serving.", "uvicorn"),
+        ("lenet.serving.", "orjson"),
     ):
         if name.startswith(room):
             pytest.importorskip(package)

@@ -20,13 +20,13 @@ import lenet
 
 for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
     pytest.importorskip(package)
-from lenet.serving import Limits
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "serving"
 LENET = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--model", "digits=mnist"]
 UVICORN = [sys.executable, "-m", "uvicorn", "--port", "0"]
 SECONDS = 30  # to start, and to end
+PAGE = ROOT / "docs" / "hosting.md"
 LINE = ROOT / "docs" / "images" / "reading" / "line.png"
 
 
@@ -110,6 +110,7 @@ def test_mounted(framework, tmp_path, images, labels):
     (tmp_path / "fastapi_app.py").write_text(FASTAPI)
     model = tmp_path / "model.safetensors"
     lenet.load_pretrained().save(model)
+    infer = "/digits/v2/models/digits/infer"
     name = {"starlette": "mounted:app", "fastapi": "fastapi_app:app"}[framework]
     with running([*UVICORN, name], tmp_path, LENET_MODEL=str(model)) as (address, _):
         status, page = ask(address, "/digits/")
@@ -117,7 +118,7 @@ def test_mounted(framework, tmp_path, images, labels):
         assert b"<title>lenet" in page
         assert json.loads(ask(address, "/digits/model.json")[1])["name"] == "digits"
         assert json.loads(ask(address, "/digits/v2")[1])["name"] == "lenet"
-        assert labels_of(ask(address, "/digits/v2/models/digits/infer", inference(images))) == labels
+        assert labels_of(ask(address, infer, inference(images))) == labels
         assert (
             json.loads(ask(address, "/digits/predict", LINE.read_bytes())[1])["text"] == lenet.reading.read(LINE).text
         )
@@ -147,8 +148,8 @@ def test_mounted(framework, tmp_path, images, labels):
 def workers(request, tmp_path):
     """Two workers with a token: their address and what they print."""
     if request.param == "uvicorn":
-        options = re.search(r"uvicorn asgi:app(.*)$", text_of("asgi.py"), re.MULTILINE)[1].split()
-        command = [*UVICORN, "asgi:app", *options, "--workers", "2"]
+        shown = re.search(r"(?s)uvicorn asgi:app(.*?)\ngunicorn", PAGE.read_text("utf-8"))[1]
+        command = [*UVICORN, "asgi:app", *shown.replace("\\", "").split(), "--workers", "2"]
         (tmp_path / "metrics").mkdir()
         environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics")}
     else:
@@ -167,7 +168,8 @@ def test_workers(workers, tmp_path, images, labels):
     assert ask(address, path, inference(images))[0] == 401
     for _ in range(20):
         assert labels_of(ask(address, path, inference(images), **token)) == labels
-    assert b'lenet_requests_total{operation="infer",status="200"} 20.0\n' in ask(address, "/metrics", **token)[1]
+    counted = b'lenet_requests_total{operation="infer",status="200"} 20.0\n'
+    wait_for(lambda: counted in ask(address, "/metrics", **token)[1])  # a request is counted when it has been answered
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     assert [line["status"] for line in lines if line["path"] == path] == [401, *[200] * 20]
     connection = http.client.HTTPConnection(address, timeout=SECONDS)
@@ -217,13 +219,15 @@ def test_the_commands_that_start_it(tmp_path):
 
 
 def test_times_and_sizes_are_those_of_the_limits():
+    from lenet.serving import Limits
+
     limits = Limits()
     drain = math.ceil(limits.receive_seconds + limits.request_seconds)
 
     def number(name, pattern):
         return int(re.search(pattern, text_of(name))[1])
 
-    assert number("asgi.py", r"--timeout-graceful-shutdown (\d+)") == drain
+    assert number(PAGE, r"--timeout-graceful-shutdown (\d+)") == drain
     assert number("gunicorn.conf.py", r'"timeout_graceful_shutdown": (\d+)') == drain
     assert number("gunicorn.conf.py", r"\ngraceful_timeout = (\d+)") == drain + 5
     assert number("lenet.service", r"\nTimeoutStopSec=(\d+)") == drain + 5
@@ -300,7 +304,7 @@ def test_mlflow(tmp_path, labels):
 
 
 def test_what_the_page_names_is_there():
-    page = (ROOT / "docs" / "hosting.md").read_text("utf-8")
+    page = PAGE.read_text("utf-8")
     linked = {name for name in re.findall(r"\]\(\.\./examples/serving/([^)#]*)\)", page) if name}
     files = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()}
     assert linked == {name for name in files if "__pycache__" not in name and not name.endswith(".dockerignore")}

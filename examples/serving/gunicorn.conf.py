@@ -9,10 +9,10 @@ from uvicorn_worker import UvicornWorker
 
 
 class TimedWorker(UvicornWorker):
-    """uvicorn, with the deadlines of `lenet serve` for slow clients."""
+    """uvicorn, with the deadlines for slow clients that `lenet serve` has."""
 
     CONFIG_KWARGS = {  # noqa: RUF012 - so uvicorn_worker has it
-        "http": "asgi:protocol",
+        "http": "lenet.serving.connections:TimedProtocol",
         "ws": "none",
         "lifespan": "on",
         "access_log": False,  # lenet has one

@@ -3,7 +3,8 @@
     pip install mlflow '.[onnx,train]' onnxruntime
     python mlflow_model.py [FILE.safetensors]               # by default the weights that are shipped
     mlflow models serve -m models:/m-... --env-manager local -p 5001
-    curl localhost:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": {"images": [[[[0, ...]]]]}}'
+
+The server takes {"inputs": {"images": [...]}}, of shape (n, 1, 28, 28), at /invocations.
 """
 
 import sys

@@ -1,7 +1,9 @@
 """Ask a server of the Open Inference Protocol for digits: Triton, KServe or `lenet serve --model digits=mnist`.
 
     pip install 'tritonclient[http]' scikit-learn
-    python client.py localhost:8000                         # with the token in LENET_TOKEN, if the server wants one
+    python client.py localhost:8000
+
+LENET_TOKEN holds the token, if the server wants one.
 """
 
 import os

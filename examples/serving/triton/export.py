@@ -1,8 +1,10 @@
 """Write a model repository for Triton: FOLDER/digits/config.pbtxt and FOLDER/digits/1/model.onnx.
 
     pip install '.[onnx]'
-    python export.py models [FILE.safetensors]              # by default the weights that are shipped
-    tritonserver --model-repository="$PWD/models"
+    python export.py FOLDER [FILE.safetensors]
+    tritonserver --model-repository=FOLDER
+
+Without a file, the weights that are shipped are written.
 """
 
 import sys

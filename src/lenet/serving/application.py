@@ -39,7 +39,7 @@ def create_app(
     token: str | None = None,
     allow_control: bool = False,
     on_request: OnRequest = log_call,
-) -> ASGIApp:
+) -> Guard:
     """Return the ASGI application that serves models.
 
     It can be mounted in another Starlette or FastAPI application, under any path. Its lifespan loads files anew that

@@ -7,7 +7,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from lenet.serving.calls import NO_SNIFFING, Call, OnRequest
+from lenet.serving.calls import NO_SNIFFING, Call
+from lenet.serving.guard import Guard
 from lenet.serving.limits import Limits
 
 _LINGER = 1.0  # seconds in which a client should take the rest of what is sent, before its connection is cut
@@ -21,11 +22,14 @@ class TimedProtocol(H11Protocol):
     A clock runs from its beginning, or the first byte of a request, until the request is there; another one while the
     client does not take what is sent. When one runs out, the connection is closed. When there are more connections
     than may be, the one whose clock would run out first is closed.
+
+    The limits are those of the application where that is a `Guard`, as `create_app` returns; otherwise the defaults.
     """
 
-    def __init__(self, *args: Any, limits: Limits, on_request: OnRequest, **named: Any):
+    def __init__(self, *args: Any, **named: Any):
         super().__init__(*args, **named)
-        self._limits, self._on_request = limits, on_request
+        self._guard = self.app if isinstance(self.app, Guard) else None
+        self._limits = Limits() if self._guard is None else self._guard.limits
         self._receiving: asyncio.TimerHandle | None = None
         self._sending: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -66,7 +70,7 @@ class TimedProtocol(H11Protocol):
             self.cycle.disconnected = True  # the application, which waits for the body, ends and notes it
             self.cycle.message_event.set()
         elif self.conn.trailing_data[0]:
-            self._log(408, "The head of the request took too long.")
+            self._note(408, "The head of the request took too long.")
         self._answer(408, f"The request took longer than {self._limits.receive_seconds:g} s to arrive.")
 
     def on_response_complete(self) -> None:
@@ -77,7 +81,7 @@ class TimedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
         text = "This is no proper HTTP/1.1 request, or its head is too long."
-        self._log(400, text)
+        self._note(400, text)
         self._answer(400, text)
 
     def _answer(self, status: int, message: str) -> None:
@@ -94,8 +98,9 @@ class TimedProtocol(H11Protocol):
                 self.transport.write(self.conn.send(event) or b"")
         self.end()
 
-    def _log(self, status: int, error: str) -> None:
-        self._on_request(Call("", "", {}, status=status, error=error))
+    def _note(self, status: int, error: str) -> None:
+        if self._guard is not None:
+            self._guard.note(Call("", "", {}, status=status, error=error))
 
     def end(self) -> None:
         """Close the connection; what was sent may still be taken for a moment."""

@@ -4,6 +4,7 @@ import hmac
 import logging
 import time
 import zlib
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -35,10 +36,15 @@ class Guard:
         Is given each call when it has been answered.
     token : str, optional
         What `Authorization: Bearer` has to name; by default everybody may ask.
+
+    Attributes
+    ----------
+    limits : Limits
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, on_request: OnRequest, token: str | None = None):
-        self._app, self._limits, self._metrics, self._on_request = app, limits, metrics, on_request
+        self.limits = limits
+        self._app, self._metrics, self._on_request = app, metrics, on_request
         self._token = None if token is None else token.encode()
         self._buffered = 0
 
@@ -47,7 +53,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = scope["lenet.call"] = Call(scope["method"], scope["path"], dict(scope["headers"]))
+        call = scope["lenet.call"] = Call(scope["method"], _target(scope), dict(scope["headers"]))
         scope.setdefault("app", self)  # or else Starlette answers 404 and 405 itself, as text
         send = call.sender(send)
         self._metrics.in_flight.inc()
@@ -62,12 +68,16 @@ class Guard:
                 await response(scope, receive, send)
         finally:
             self._metrics.in_flight.dec()
-            self._metrics.note(call.operation, call.status, time.perf_counter() - call.began)
-            self._on_request(call)
+            self.note(call)
+
+    def note(self, call: Call) -> None:
+        """Count and log a call that was answered."""
+        self._metrics.note(call.operation, call.status, time.perf_counter() - call.began)
+        self._on_request(call)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         """Call the application with the body, whose bytes count as held until it has answered."""
-        headers, limits = call.headers, self._limits
+        headers, limits = call.headers, self.limits
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
             await self._app(scope, receive, send)
             return
@@ -91,15 +101,15 @@ class Guard:
             chunk = message.get("body", b"")
             body += chunk
             self._buffered += len(chunk)
-            if len(body) > self._limits.body:
+            if len(body) > self.limits.body:
                 raise self._too_large()
-            if self._buffered > self._limits.buffered:
+            if self._buffered > self.limits.buffered:
                 raise self._later("buffers", "Too many requests are being received: come again.")
             more = message.get("more_body", False)
 
     def _too_large(self) -> HTTPException:
         self._metrics.rejected.labels("body").inc()
-        return HTTPException(413, f"The body is larger than the {self._limits.body:,} bytes that are taken.")
+        return HTTPException(413, f"The body is larger than the {self.limits.body:,} bytes that are taken.")
 
     def _later(self, reason: str, message: str) -> HTTPException:
         self._metrics.rejected.labels(reason).inc()
@@ -117,9 +127,9 @@ class Guard:
     def _refusal(self, error: Exception, call: Call) -> HTTPException:
         """Return what the client is told of an error."""
         if isinstance(error, TimeoutError):
-            return self._later("deadline", f"The answer took longer than {self._limits.request_seconds:g} s.")
+            return self._later("deadline", f"The answer took longer than {self.limits.request_seconds:g} s.")
         if isinstance(error, BusyError):
-            return self._later("busy", f"{self._limits.in_flight} requests are being computed or wait: come again.")
+            return self._later("busy", f"{self.limits.in_flight} requests are being computed or wait: come again.")
         if isinstance(error, LenetError):
             return HTTPException({NotServedError: 404, MissingExtraError: 501}.get(type(error), 400), str(error))
         if not isinstance(error, HTTPException):
@@ -131,6 +141,12 @@ class Guard:
             allowed = (error.headers or {}).get("Allow", "another method")
             error.detail = f"{call.method[:20]} is not for this path, but {allowed} is."
         return error
+
+
+def _target(scope: Scope) -> str:
+    """Return the path as it was sent, in ASCII and escaped, so that a log can show it."""
+    raw: bytes | None = scope.get("raw_path")
+    return quote(scope["path"]) if raw is None else raw.decode("ascii", "backslashreplace")
 
 
 def _decompressed(body: bytearray, call: Call, most: int) -> bytes:

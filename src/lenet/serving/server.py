@@ -119,7 +119,7 @@ def serve(
         app if workers == 1 else make_app,
         factory=workers > 1,
         workers=workers,
-        http=functools.partial(TimedProtocol, limits=limits, on_request=on_request),  # type: ignore[arg-type]
+        http=TimedProtocol,
         ws="none",
         lifespan="on",
         log_config=_log_config(log_level),

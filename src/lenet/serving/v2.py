@@ -33,8 +33,9 @@ class V2:
 
     def _served(self, request: Request) -> Served:
         """Return the model that the path names."""
-        call_of(request).model = request.path_params["model"][:100]
-        return self._models.get(request.path_params["model"], request.path_params.get("version"))
+        served = self._models.get(request.path_params["model"], request.path_params.get("version"))
+        call_of(request).model = served.name
+        return served
 
     async def live(self, request: Request) -> Response:
         """Say that the server answers."""
@@ -129,7 +130,6 @@ class V2:
     def _controlled(self, request: Request) -> str:
         """Return the model that the path names, if clients may load and unload."""
         name: str = request.path_params["model"]
-        call_of(request).model = name[:100]
         if not self._allow_control:
             raise HTTPException(403, "Clients may not load and unload models here: lenet serve --allow-control.")
         return name

@@ -1,0 +1,48 @@
+"""The OpenAPI document: schemathesis asks all that it describes, and no answer may be another than it says."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from served import serving
+
+pytest.importorskip("schemathesis")
+pytest.importorskip("uvicorn")
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+TOKEN = "sesame"  # noqa: S105
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_no_answer_but_those_of_the_document(tmp_path, control):
+    command = [sys.executable, "-m", "schemathesis.cli", "run", "--checks", CHECKS, "-n", "40", "--seed", "1"]
+    options, environment = (["--allow-control"], {"LENET_TOKEN": TOKEN}) if control else ([], {})
+    if control:
+        command += ["-H", f"Authorization: Bearer {TOKEN}"]
+    with serving(*options, **environment) as server:
+        done = subprocess.run(
+            [*command, server.url + "openapi.json"], capture_output=True, text=True, timeout=240, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        statuses = {line["status"] for line in server.log() if "status" in line}
+    assert statuses >= {200, 400, 404}
+    assert not [status for status in statuses if status >= 500]
+
+
+def test_every_route_is_described():
+    from lenet.serving.limits import Limits
+    from lenet.serving.openapi import document
+
+    with serving() as server:
+        published = server.ask("GET", "/openapi.json")[2]
+        for path, methods in published["paths"].items():
+            place = path.replace("{model}", "mnist").replace(
+                "{version}", server.ask("GET", "/v2/models/mnist")[2]["versions"][0]
+            )
+            for method in ("get", "post"):
+                status = server.ask(method.upper(), place, "{}" if method == "post" else None)[0]
+                assert (status == 405) == (method not in methods), (method, place)
+        example = published["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]["application/json"]
+        status, _, answer = server.ask("POST", "/v2/models/mnist/infer", json.dumps(example["example"]))
+        assert (status, answer["outputs"][0]["data"]) == (200, [-1])
+    assert published == json.loads(json.dumps(document(Limits(), ["mnist"])))
