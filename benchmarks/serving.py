@@ -2,9 +2,9 @@
 
     python -m benchmarks.serving [--seconds 60]
 
-Both run under uvicorn's h11, one process each, and take turns; the client shares the machine's cores with them. It needs
-wrk and hey, which are Debian packages, and Linux. "alone" is the server without `together.py`: each request is computed
-for itself.
+Both run under uvicorn's h11, one process each, and take turns; the client shares the machine's cores with them. It
+needs wrk and hey, which are Debian packages, and Linux. "alone" is the server without `together.py`: each request is
+computed for itself.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import signal
 import socket
@@ -123,7 +124,7 @@ def test_a_picture_bomb(server):
     before = server.memory()
     status, _, answer = server.ask("POST", "/predict", buffer.getvalue())
     assert status == 400
-    assert "64 megapixels" in answer["error"]
+    assert "25 million" in answer["error"]
     assert server.memory() - before < 20e6
 
 
@@ -340,6 +341,33 @@ def test_the_token():
                 assert "token" in answer["error"]
             assert server.ask(method, path, body, right)[0] == (404 if path == "/nothing" else 200)
         assert TOKEN not in json.dumps(server.log())
+
+
+def test_the_token_from_a_file(tmp_path):
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\n")
+    with serving(LENET_TOKEN_FILE=str(path)) as server:
+        assert server.ask("GET", "/v2")[0] == 401
+        assert server.ask("GET", "/v2", headers={"Authorization": f"bearer {TOKEN}"})[0] == 200
+
+
+def test_no_redirect_to_where_a_client_says(server):
+    status, headers, _ = server.ask("POST", INFER + "/", request_of(), {"Host": "evil.example"})
+    assert status == 404
+    assert "location" not in headers
+
+
+def test_ids_differ_in_forked_workers():
+    from lenet.serving.calls import Call
+
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, Call("GET", "/", {}).request.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    with os.fdopen(read, "rb") as theirs, os.fdopen(write, "wb"):
+        assert theirs.read1().decode() != Call("GET", "/", {}).request
 
 
 def test_metrics():

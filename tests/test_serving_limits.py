@@ -363,7 +363,7 @@ def test_more_connections_than_may_be():
 # ---- the limits themselves -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["body", "json", "batch", "in_flight", "buffered", "connections"])
+@pytest.mark.parametrize("name", ["body", "json", "batch", "pixels", "in_flight", "buffered", "connections"])
 def test_limits_are_whole_numbers(name):
     assert getattr(Limits(**{name: 5}), name) == 5
     for value in (0, -1):

@@ -1,12 +1,14 @@
 """Serve models over HTTP: the Open Inference Protocol, pictures, and a page that shows the network think.
 
-The environment variable LENET_TOKEN, where it is set, holds what clients must send as "Authorization: Bearer". A model
-is loaded anew when its file changes, and all are on SIGHUP. SIGTERM and Ctrl-C end it when all requests are answered.
+The environment variable LENET_TOKEN, where it is set, holds what clients must send as "Authorization: Bearer", or
+LENET_TOKEN_FILE names a file that does. A model is loaded anew when its file changes, and all are on SIGHUP. SIGTERM
+and Ctrl-C end it when all requests are answered.
 """
 
 import argparse
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from lenet.cli.options import load_model
@@ -28,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("--max-body", type=_positive, default=16, metavar="MIB", help="of a request (default: 16)")
     parser.add_argument("--max-batch", type=int, default=1024, metavar="N", help="images of a request (default: 1024)")
+    parser.add_argument(
+        "--max-pixels", type=_positive, default=25, metavar="MILLIONS", help="of a picture (default: 25)"
+    )
     parser.add_argument(
         "--max-in-flight", type=int, default=32, metavar="N",
         help="pictures and large requests that are computed or wait, of a worker (default: 32)",
@@ -52,13 +57,14 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.errors import InputError
     from lenet.serving import Limits, serve
 
-    token = os.environ.get(TOKEN)
+    token = token_of(os.environ)
     if arguments.allow_control and token is None:
         parser.error(f"--allow-control: set {TOKEN} first, that not everybody may load and unload models")
     try:
         limits = Limits(
             body=math.ceil(arguments.max_body * 2**20),
             batch=arguments.max_batch,
+            pixels=math.ceil(arguments.max_pixels * 1e6),
             in_flight=arguments.max_in_flight,
             receive_seconds=arguments.timeout,
             request_seconds=arguments.deadline,
@@ -84,6 +90,19 @@ def _positive(text: str) -> float:
 
 
 _positive.__name__ = "number"  # argparse says it when float() fails
+
+
+def token_of(environment: Mapping[str, str]) -> str | None:
+    """Return the token that the environment has, itself or in a file; a line's end there does not count.
+
+    Examples
+    --------
+    >>> token_of({"LENET_TOKEN": "sesame"})
+    'sesame'
+    """
+    if f"{TOKEN}_FILE" in environment and TOKEN not in environment:
+        return Path(environment[f"{TOKEN}_FILE"]).read_text("utf-8").rstrip("\r\n")
+    return environment.get(TOKEN)
 
 
 def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:

@@ -15,7 +15,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 LARGEST = 64_000_000
 
 
-def read_picture(file: str | os.PathLike[str] | BinaryIO, *, colour: bool = False) -> NDArray[np.uint8]:
+def read_picture(
+    file: str | os.PathLike[str] | BinaryIO, *, colour: bool = False, largest: int = LARGEST
+) -> NDArray[np.uint8]:
     """Decode a picture file to grey levels, as it is meant to be seen.
 
     The camera's rotation is applied, and of an animation the first frame is taken. What is transparent becomes white,
@@ -24,9 +26,11 @@ def read_picture(file: str | os.PathLike[str] | BinaryIO, *, colour: bool = Fals
     Parameters
     ----------
     file : path-like, or a binary file that is open
-        A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file of at most 64 megapixels.
+        A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file.
     colour : bool, default False
         Whether to return red, green and blue.
+    largest : int, default 64,000,000
+        The most pixels.
 
     Returns
     -------
@@ -47,11 +51,13 @@ def read_picture(file: str | os.PathLike[str] | BinaryIO, *, colour: bool = Fals
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's: of blemishes that do not matter, and of sizes that we refuse
-            return _decoded(file, name, "RGB" if colour else "L")
+            return _decoded(file, name, "RGB" if colour else "L", largest)
     except DataError:
         raise
     except image_module.DecompressionBombError:
-        raise DataError(f"{name} has too many pixels: at most 64 megapixels are read, reduce it.") from None
+        raise DataError(
+            f"{name} has too many pixels: at most {largest / 1e6:g} megapixels are read, reduce it."
+        ) from None
     except image_module.UnidentifiedImageError:
         raise DataError(f"{name} is no picture that can be read: give a PNG, JPEG, BMP, GIF, TIFF or WebP.") from None
     except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error) as error:
@@ -62,13 +68,15 @@ def read_picture(file: str | os.PathLike[str] | BinaryIO, *, colour: bool = Fals
         raise DataError(f"{name} is a damaged picture ({error}).") from None
 
 
-def _decoded(file: str | os.PathLike[str] | BinaryIO, name: str, mode: str) -> NDArray[np.uint8]:
+def _decoded(file: str | os.PathLike[str] | BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.uint8]:
     image_module = require("PIL.Image", "vision")
     operations = require("PIL.ImageOps", "vision")
     with image_module.open(file, formats=FORMATS) as picture:
         width, height = picture.size
-        if width * height > LARGEST:
-            raise DataError(f"{name} has {width} x {height} pixels: at most 64 megapixels are read, reduce it.")
+        if width * height > largest:
+            raise DataError(
+                f"{name} has {width} x {height} pixels: at most {largest / 1e6:g} million are read, reduce it."
+            )
         picture = operations.exif_transpose(picture)
         if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
             grey = _of_many_levels(picture)

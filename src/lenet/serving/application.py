@@ -88,6 +88,7 @@ def create_app(
             _route("/openapi.json", _constant(document(limits, list(models))), "GET"),
             _route("/metrics", _metrics_endpoint(metrics), "GET"),
         ],
+        redirect_slashes=False,  # a redirect would go wherever the client's Host says
         lifespan=functools.partial(_lifespan, models, metrics),
     )
     return Guard(router, limits, metrics, on_request, token)

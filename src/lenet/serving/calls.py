@@ -3,6 +3,7 @@
 import functools
 import itertools
 import logging
+import os
 import re
 import secrets
 import time
@@ -16,8 +17,19 @@ from starlette.types import Message, Receive, Scope, Send
 
 LOG = logging.getLogger("lenet.serving.requests")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")  # all that data need; the page has more
-_PROCESS, _NUMBERS = secrets.token_hex(4), itertools.count(1)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
+
+
+_process, _numbers = secrets.token_hex(4), itertools.count(1)
+
+
+def _name_process() -> None:
+    global _process
+    _process = secrets.token_hex(4)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_name_process)  # or else two workers would give the same ids
 
 
 @dataclass(slots=True)
@@ -58,7 +70,7 @@ class Call:
 
     def __post_init__(self) -> None:
         given = self.headers.get(b"x-request-id", b"")
-        self.request = given.decode() if _REQUEST_ID.fullmatch(given) else f"{_PROCESS}-{next(_NUMBERS)}"
+        self.request = given.decode() if _REQUEST_ID.fullmatch(given) else f"{_process}-{next(_numbers)}"
 
     def line(self) -> bytes:
         """Return the line of JSON that a log has of it."""

@@ -23,12 +23,14 @@ class TimedProtocol(H11Protocol):
     client does not take what is sent. When one runs out, the connection is closed. When there are more connections
     than may be, the one whose clock would run out first is closed.
 
-    The limits are those of the application where that is a `Guard`, as `create_app` returns; otherwise the defaults.
+    The limits are those of the application where that is what `create_app` returns, also if uvicorn has wrapped it;
+    otherwise, as where it is mounted in another, the defaults.
     """
 
     def __init__(self, *args: Any, **named: Any):
         super().__init__(*args, **named)
-        self._guard = self.app if isinstance(self.app, Guard) else None
+        app = getattr(self.app, "app", self.app)
+        self._guard = app if isinstance(app, Guard) else None
         self._limits = Limits() if self._guard is None else self._guard.limits
         self._receiving: asyncio.TimerHandle | None = None
         self._sending: asyncio.TimerHandle | None = None

@@ -19,6 +19,8 @@ class Limits:
         Bytes of JSON in it, which are parsed at once: more is answered by 413. Tensors in binary do not count.
     batch : int, default 1024
         Images of an inference request: more is answered by 400.
+    pixels : int, default 25,000,000
+        Of a picture, whose reading takes some 15 bytes for each: more is answered by 400.
     in_flight : int, default 32
         Pictures and large requests that are computed or wait for it: more are answered by 503.
     buffered : int, default 256 MiB
@@ -45,6 +47,7 @@ class Limits:
     body: int = 16 * 2**20
     json: int = 4 * 2**20
     batch: int = 1024
+    pixels: int = 25_000_000
     in_flight: int = 32
     buffered: int = 256 * 2**20
     connections: int = 4096

@@ -32,7 +32,7 @@ class Pictures:
         call_of(request).model = served.name
         only_digits = _flag(request, "only_digits")
         content = await self._content(request)
-        answer = await self._work.run(functools.partial(_read, content, served, only_digits))
+        answer = await self._work.run(functools.partial(_read, content, self._limits.pixels, served, only_digits))
         return JSONResponse(answer)
 
     async def _content(self, request: Request) -> bytes:
@@ -62,8 +62,8 @@ async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
     yield content
 
 
-def _read(content: bytes, served: Served, only_digits: bool) -> dict[str, Any]:
-    reading = read(read_picture(io.BytesIO(content)), served.model, only_digits=only_digits, n_jobs=1)
+def _read(content: bytes, pixels: int, served: Served, only_digits: bool) -> dict[str, Any]:
+    reading = read(read_picture(io.BytesIO(content), largest=pixels), served.model, only_digits=only_digits, n_jobs=1)
     return {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
 
 

@@ -128,14 +128,13 @@ def serve(
         proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(limits.receive_seconds + limits.request_seconds),
     )
-    if on_ready is not None:
-        on_ready(_url(listening))
-    with listening:
+    with listening, _own_signals() if workers == 1 else _counters_added_up():
+        if on_ready is not None:
+            on_ready(_url(listening))
         if workers == 1:
-            with _own_signals():
-                uvicorn.Server(config).run(sockets=[listening])
+            uvicorn.Server(config).run(sockets=[listening])
         else:
-            _run_workers(config, listening)
+            _Workers(config, sockets=[listening]).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -195,11 +194,13 @@ def _own_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _run_workers(config: uvicorn.Config, listening: socket.socket) -> None:
+@contextlib.contextmanager
+def _counters_added_up() -> Iterator[None]:
+    """Have a folder in which workers, which are started after it, keep their counters."""
     with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers' counters are added up
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         try:
-            _Workers(config, sockets=[listening]).run()
+            yield
         finally:
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 

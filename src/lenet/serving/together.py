@@ -1,6 +1,6 @@
 """Small requests that arrive together are computed as one batch.
 
-The weights then come into the processor's cache once for all of them: with 8 clients, a request takes some 12% less
+The weights then come into the processor's cache once for all of them: with 16 clients, a request takes some 7% less
 of the processor's time (`python -m benchmarks.serving`). Nobody waits for others to come, and results are the same to
 the bit.
 """
