@@ -55,9 +55,7 @@ def read_picture(
     except DataError:
         raise
     except image_module.DecompressionBombError:
-        raise DataError(
-            f"{name} has too many pixels: at most {largest / 1e6:g} megapixels are read, reduce it."
-        ) from None
+        raise DataError(f"{name} has too many pixels: at most {largest / 1e6:g} million are read, reduce it.") from None
     except image_module.UnidentifiedImageError:
         raise DataError(f"{name} is no picture that can be read: give a PNG, JPEG, BMP, GIF, TIFF or WebP.") from None
     except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error) as error:
