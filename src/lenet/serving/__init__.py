@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from lenet._extras import require
 
-__all__ = ["Limits", "Models", "create_app", "serve"]
+__all__ = ["Limits", "Models", "create_app", "serve", "watching"]
 
-_HOMES = {"Limits": "limits", "Models": "models", "create_app": "application", "serve": "server"}
+_HOMES = {
+    "Limits": "limits",
+    "Models": "models",
+    "create_app": "application",
+    "serve": "server",
+    "watching": "reloading",
+}
 
 if TYPE_CHECKING:
     from lenet.serving.application import create_app
     from lenet.serving.limits import Limits
     from lenet.serving.models import Models
+    from lenet.serving.reloading import watching
     from lenet.serving.server import serve
 
 

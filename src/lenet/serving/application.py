@@ -1,19 +1,14 @@
 """The ASGI application: the routes, and what becomes of errors."""
 
-import asyncio
-import contextlib
-import functools
-import logging
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from lenet.errors import InputError, LenetError
+from lenet.errors import InputError
 from lenet.serving.calls import Content, OnRequest, call_of, log_call
 from lenet.serving.guard import Guard
 from lenet.serving.limits import Limits
@@ -22,12 +17,11 @@ from lenet.serving.models import Loader, Models, Source
 from lenet.serving.openapi import document
 from lenet.serving.page import content_security_policy, model_document, page_html
 from lenet.serving.pictures import Pictures
+from lenet.serving.reloading import watching
 from lenet.serving.v2 import V2
 from lenet.serving.work import Work
 from lenet.weights import load
 
-LOG = logging.getLogger("lenet.serving")
-WATCH_SECONDS = 1.0
 Endpoint = Callable[[Request], Awaitable[Response | Content]]
 
 
@@ -43,7 +37,7 @@ def create_app(
     """Return the ASGI application that serves models.
 
     It can be mounted in another Starlette or FastAPI application, under any path. Its lifespan loads files anew that
-    have changed, at once on SIGHUP; mounted, it has none, and `Models.reload` does it.
+    have changed, at once on SIGHUP; mounted, it has none, and the other application's should have `watching(models)`.
 
     Parameters
     ----------
@@ -89,7 +83,7 @@ def create_app(
             _route("/metrics", _metrics_endpoint(metrics), "GET"),
         ],
         redirect_slashes=False,  # a redirect would go wherever the client's Host says
-        lifespan=functools.partial(_lifespan, models, metrics),
+        lifespan=lambda app: watching(models, metrics),
     )
     return Guard(router, limits, metrics, on_request, token)
 
@@ -161,49 +155,3 @@ class _Answering:
 
 def _route(path: str, endpoint: Endpoint, method: str) -> Route:
     return Route(path, _Answering(endpoint), methods=[method], name=endpoint.__name__)
-
-
-@contextlib.asynccontextmanager
-async def _lifespan(models: Models, metrics: Metrics, app: ASGIApp) -> AsyncIterator[None]:
-    """Load changed files anew while the application runs; the loop's thread does not wait for it."""
-    loop = asyncio.get_running_loop()
-    hangup = asyncio.Event()
-    handles = _handle_hangup(loop, hangup)
-    task = asyncio.create_task(_watch(models, metrics, hangup))
-    try:
-        yield
-    finally:
-        task.cancel()
-        if handles:
-            loop.remove_signal_handler(signal.SIGHUP)
-
-
-def _handle_hangup(loop: asyncio.AbstractEventLoop, hangup: asyncio.Event) -> bool:
-    """Note SIGHUP where there is such a signal, nobody else handles it, and this is the main thread."""
-    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
-        return False
-    with contextlib.suppress(ValueError, RuntimeError):
-        loop.add_signal_handler(signal.SIGHUP, hangup.set)
-        return True
-    return False
-
-
-async def _watch(models: Models, metrics: Metrics, hangup: asyncio.Event) -> None:
-    while True:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(hangup.wait(), WATCH_SECONDS)
-        names = list(models) if hangup.is_set() else await asyncio.to_thread(models.changed)
-        hangup.clear()
-        for name in names:
-            await asyncio.to_thread(_reload, models, metrics, name)
-
-
-def _reload(models: Models, metrics: Metrics, name: str) -> None:
-    try:
-        is_new = models.reload(name)
-    except (LenetError, OSError) as error:
-        metrics.reloads.labels(name, "failed").inc()
-        LOG.error("model %s was not loaded anew, and the one before goes on: %s", name, error)
-        return
-    metrics.reloads.labels(name, "loaded").inc()
-    LOG.info("model %s %s version %s", name, "now has" if is_new else "is unchanged in", models.get(name).version)

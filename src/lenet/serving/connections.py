@@ -73,6 +73,9 @@ class TimedProtocol(H11Protocol):
             self.cycle.message_event.set()
         elif self.conn.trailing_data[0]:
             self._note(408, "The head of the request took too long.")
+        else:  # a browser may have connected in advance, and would take an answer for that to its first request
+            self.end()
+            return
         self._answer(408, f"The request took longer than {self._limits.receive_seconds:g} s to arrive.")
 
     def on_response_complete(self) -> None:

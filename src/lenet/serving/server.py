@@ -20,7 +20,7 @@ from prometheus_client import multiprocess
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from lenet import _checks
-from lenet.errors import ConfigurationError
+from lenet.errors import ConfigurationError, InputError
 from lenet.serving.application import create_app
 from lenet.serving.calls import Call, OnRequest
 from lenet.serving.connections import TimedProtocol
@@ -104,9 +104,11 @@ def serve(
     ConfigurationError
         If the address cannot be listened on.
     InputError, InputTypeError, WeightsError, OSError
-        As `create_app` does.
+        As `create_app` does; and for workers and log_level.
     """
     _checks.whole(workers, "workers")
+    if log_level not in LOG_LEVELS:
+        raise InputError(f"log_level is {log_level!r}; wanted: {', '.join(LOG_LEVELS)}.")
     limits = limits or Limits()
     on_request: OnRequest = RequestLog() if log_level == "info" else pass_over
     make_app = functools.partial(
