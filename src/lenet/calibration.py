@@ -200,6 +200,25 @@ def least_probability(model: "LeNet5", reject_at: float) -> float:
     return thresholds[max(fitting)]
 
 
+def accepted(model: "LeNet5", probabilities: NDArray[Any], reject_at: float) -> NDArray[np.bool_]:
+    """Return which answers stand: those that look like digits, and are probable enough for that rate of errors.
+
+    Raises
+    ------
+    InputError
+        As `least_probability` does.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> probabilities = np.array([[0.99] + [0.01 / 9] * 9, [0.1] * 10])
+    >>> accepted(lenet.load_pretrained("mnist"), probabilities, 0.005).tolist()
+    [True, False]
+    """
+    least = least_probability(model, reject_at)
+    return np.asarray(probabilities.max(axis=1) >= least) & looks_like_digit(model, probabilities)
+
+
 def looks_like_digit(model: "LeNet5", probabilities: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which images have the digit score that nearly all digits reach; all, if the model was not calibrated."""
     return digit_score(probabilities) >= least_digit_score(model)

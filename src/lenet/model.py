@@ -265,12 +265,10 @@ class LeNet5:
         if reject_at is None:
             self._predictor(x, self.mean, self.std, out, n_jobs)
             return out
-        from lenet.calibration import least_probability, looks_like_digit
+        from lenet.calibration import accepted
 
-        least = least_probability(self, reject_at)
         probabilities = self.predict_proba(x, n_jobs=n_jobs)
-        stands = (probabilities.max(axis=1) >= least) & looks_like_digit(self, probabilities)
-        out[...] = np.where(stands, probabilities.argmax(axis=1), -1)
+        out[...] = np.where(accepted(self, probabilities, reject_at), probabilities.argmax(axis=1), -1)
         return out
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:

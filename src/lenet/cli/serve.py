@@ -71,8 +71,12 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         )
     except InputError as error:
         parser.error(str(error))
-    if arguments.workers < 1 or not 0 <= arguments.port < 65536:
-        parser.error("give at least 1 worker, and a port from 0 to 65535")
+    if arguments.workers < 1:
+        parser.error(f"--workers {arguments.workers}: give at least 1")
+    if not 0 <= arguments.port < 65536:
+        parser.error(f"--port {arguments.port}: give one from 0 to 65535")
+    if arguments.workers > 1 and arguments.allow_control:
+        parser.error("--allow-control is for one worker: others would not know what was loaded")
     models = named(arguments.model or ["mnist"], parser)
     serve(
         models, load_model, host=arguments.host, port=arguments.port, workers=arguments.workers, limits=limits,
@@ -118,6 +122,8 @@ def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]
         name, equals, file = option.partition("=")
         if not equals:
             name, file = Path(option).stem, option
+        if not name or not file:
+            parser.error(f"--model {option}: give a name and a file")
         if name in models:
             parser.error(f"--model {option}: {name} is there already, give it another name")
         models[name] = file

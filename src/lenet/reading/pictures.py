@@ -13,6 +13,7 @@ from lenet.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 LARGEST = 64_000_000
+_MOST_SCANS = 100
 
 
 def read_picture(
@@ -75,6 +76,10 @@ def _decoded(file: str | os.PathLike[str] | BinaryIO, name: str, mode: str, larg
             raise DataError(
                 f"{name} has {width} x {height} pixels: at most {largest / 1e6:g} million are read, reduce it."
             )
+        if picture.format == "JPEG" and _scans(picture.fp) > _MOST_SCANS:
+            raise DataError(
+                f"{name} is a JPEG of more than {_MOST_SCANS} scans, each of which takes time: save it anew."
+            )
         picture = operations.exif_transpose(picture)
         if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
             grey = _of_many_levels(picture)
@@ -85,6 +90,15 @@ def _decoded(file: str | os.PathLike[str] | BinaryIO, name: str, mode: str, larg
         page = image_module.new(mode, picture.size, "black" if _is_light_on_nothing(with_alpha) else "white")
         page.paste(with_alpha.convert("RGB").convert(mode), mask=with_alpha.getchannel("A"))
         return np.asarray(page)
+
+
+def _scans(file: BinaryIO) -> int:
+    """Return how many times a JPEG goes over its pixels; a progressive one has some ten scans."""
+    place = file.tell()
+    file.seek(0)
+    count = file.read().count(b"\xff\xda")
+    file.seek(place)
+    return count
 
 
 def _of_many_levels(picture: Any) -> NDArray[np.uint8]:

@@ -73,11 +73,13 @@ def create_app(
     if not isinstance(models, Models):
         models = Models(models, loader)
     limits = limits or Limits()
-    metrics, work = Metrics(models), Work(limits.in_flight, limits.request_seconds)
+    metrics = Metrics(models)
+    # Apart, so that pictures, of which one may take seconds, do not keep large requests of tensors waiting.
+    work, reading = (Work(limits.in_flight, limits.request_seconds) for _ in range(2))
     router = Router(
         [
             *_v2_routes(V2(models, limits, metrics, work, allow_control)),
-            _route("/predict", Pictures(models, limits, work).predict, "POST"),
+            _route("/predict", Pictures(models, limits, reading).predict, "POST"),
             *_page_routes(models),
             _route("/openapi.json", _constant(document(limits, list(models))), "GET"),
             _route("/metrics", _metrics_endpoint(metrics), "GET"),
@@ -85,7 +87,7 @@ def create_app(
         redirect_slashes=False,  # a redirect would go wherever the client's Host says
         lifespan=lambda app: watching(models, metrics),
     )
-    return Guard(router, limits, metrics, on_request, token)
+    return Guard(router, limits, metrics, work, on_request, token)
 
 
 def _v2_routes(v2: V2) -> list[Route]:

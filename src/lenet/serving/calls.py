@@ -45,6 +45,8 @@ class Call:
         Names in lower case.
     body : bytes
         The whole body.
+    held : int
+        Bytes of it that are in memory.
     operation : str
         The name of the function that answers.
     model : str or None
@@ -61,6 +63,7 @@ class Call:
     headers: dict[bytes, bytes]
     request: str = ""
     body: bytes = b""
+    held: int = 0
     operation: str = "none"
     model: str | None = None
     batch: int | None = None

@@ -12,8 +12,7 @@ from lenet.serving.guard import Guard
 from lenet.serving.limits import Limits
 
 _LINGER = 1.0  # seconds in which a client should take the rest of what is sent, before its connection is cut
-_JOINED = 2**16  # bytes that are sent without waiting for more
-_CONTINUE = b"HTTP/1.1 100"
+_HEAD = object()  # what is being received, before it is known as a request
 
 
 class TimedProtocol(H11Protocol):
@@ -21,7 +20,7 @@ class TimedProtocol(H11Protocol):
 
     A clock runs from its beginning, or the first byte of a request, until the request is there; another one while the
     client does not take what is sent. When one runs out, the connection is closed. When there are more connections
-    than may be, the one whose clock would run out first is closed.
+    than may be, the one that has waited longest for its client is closed.
 
     The limits are those of the application where that is what `create_app` returns, also if uvicorn has wrapped it;
     otherwise, as where it is mounted in another, the defaults.
@@ -29,65 +28,86 @@ class TimedProtocol(H11Protocol):
 
     def __init__(self, *args: Any, **named: Any):
         super().__init__(*args, **named)
-        app = getattr(self.app, "app", self.app)
+        app: Any = self.app
+        while not isinstance(app, Guard) and hasattr(app, "app"):
+            app = app.app
         self._guard = app if isinstance(app, Guard) else None
         self._limits = Limits() if self._guard is None else self._guard.limits
+        # All connections that wait for their clients, the longest first.
+        self._waiting: dict[TimedProtocol, None] = vars(self.server_state).setdefault("lenet_waiting", {})
+        self._received: object = None  # None, _HEAD, or the cycle whose body is not all there
         self._receiving: asyncio.TimerHandle | None = None
         self._sending: asyncio.TimerHandle | None = None
-        self._lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock, and make room."""
-        super().connection_made(_Joining(transport))  # type: ignore[arg-type]
-        self._receiving = self.loop.call_later(self._limits.receive_seconds, self._too_slow)
+        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
+        self._receive(_HEAD)
         if len(self.connections) > self._limits.connections:
             self._close_one()
 
     def _close_one(self) -> None:
-        clocks = {each: each.waits_until() for each in self.connections if isinstance(each, TimedProtocol)}
-        waiting = {each: until for each, until in clocks.items() if until is not None and each is not self}
-        (min(waiting, key=waiting.__getitem__) if waiting else self).end()
-
-    def waits_until(self) -> float | None:
-        """Return when the connection is closed if its client does nothing; None while a request is computed."""
-        handle = self._receiving or self.timeout_keep_alive_task
-        return None if handle is None else handle.when()
+        victim = next(iter(self._waiting))  # there is one: this connection itself, if no other
+        self.connections.discard(victim)  # now, as others may come before it has ended
+        victim.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sends, and see whether a request is complete."""
+        """Take what the client sends, and see what is missing."""
         super().data_received(data)
-        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
-            self._stop_receiving()
-        elif self._receiving is None:
-            self._receiving = self.loop.call_later(self._limits.receive_seconds, self._too_slow)
+        self._receive(self._incomplete())
 
-    def _stop_receiving(self) -> None:
+    def on_response_complete(self) -> None:
+        """Go on to the next request, a part of which may be there."""
+        super().on_response_complete()
+        self._receive(self._incomplete())
+
+    def _incomplete(self) -> object:
+        """Return what is not all there: the cycle of a request's body, the head of a request, or nothing."""
+        if self.conn.their_state is h11.SEND_BODY:
+            return self.cycle
+        return _HEAD if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0] else None
+
+    def _receive(self, what: object) -> None:
+        """Run the clock for what is being received: from its first byte, which is that of its head."""
+        before, self._received = self._received, what
+        self._wait_for_client(what is not None or self.timeout_keep_alive_task is not None, what is not before)
+        if what is before or (before is _HEAD and what is not None):
+            return
         if self._receiving is not None:
             self._receiving.cancel()
             self._receiving = None
+        if what is not None:
+            self._receiving = self.loop.call_later(self._limits.receive_seconds, self._too_slow)
+
+    def _wait_for_client(self, waits: bool, anew: bool) -> None:
+        """Note whether something is up to the client; those of whom most was seen lately come last."""
+        if anew or not waits:
+            self._waiting.pop(self, None)
+        if waits:
+            self._waiting.setdefault(self)
 
     def _too_slow(self) -> None:
         self._receiving = None
+        message = f"The request took longer than {self._limits.receive_seconds:g} s to arrive."
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # the application, which waits for the body, ends and notes it
             self.cycle.message_event.set()
         elif self.conn.trailing_data[0]:
-            self._note(408, "The head of the request took too long.")
+            self._note(408, message)
         else:  # a browser may have connected in advance, and would take an answer for that to its first request
-            self.end()
+            self.transport.close()
             return
-        self._answer(408, f"The request took longer than {self._limits.receive_seconds:g} s to arrive.")
-
-    def on_response_complete(self) -> None:
-        """Send what was joined."""
-        self.transport.flush()  # type: ignore[attr-defined]
-        super().on_response_complete()
+        self._answer(408, message)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
         text = "This is no proper HTTP/1.1 request, or its head is too long."
-        self._note(400, text)
+        if self.cycle is None or self.cycle.response_complete:  # otherwise the application notes it
+            self._note(400, text)
         self._answer(400, text)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: uvicorn would advise to install what would not help."""
 
     def _answer(self, status: int, message: str) -> None:
         """Send an error, where one can be sent, and close."""
@@ -101,22 +121,11 @@ class TimedProtocol(H11Protocol):
                 h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage(),
             ):  # fmt: skip
                 self.transport.write(self.conn.send(event) or b"")
-        self.end()
+        self.transport.close()
 
     def _note(self, status: int, error: str) -> None:
         if self._guard is not None:
             self._guard.note(Call("", "", {}, status=status, error=error))
-
-    def end(self) -> None:
-        """Close the connection; what was sent may still be taken for a moment."""
-        self.transport.close()
-        if self._lingering is None:
-            self._lingering = self.loop.call_later(_LINGER, self.transport.abort)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection on which no further request comes."""
-        super().timeout_keep_alive_handler()
-        self.end()
 
     def pause_writing(self) -> None:
         """Give the client some time to take what was sent."""
@@ -137,39 +146,51 @@ class TimedProtocol(H11Protocol):
         """Stop the clocks, each of which keeps what a connection holds in memory."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        self._stop_receiving()
+        self._receive(None)
+        self._waiting.pop(self, None)
         self._stop_sending()
-        if self._lingering is not None:
-            self._lingering.cancel()
+        self.transport.lost()  # type: ignore[attr-defined]
 
 
 class _Joining:
-    """A transport that sends an answer's head and body together: one call of the system instead of two.
+    """A transport that sends an answer's head and body together, and that closes in time.
+
+    The parts that are written in one round of the event loop are sent by one call of the system.
 
     Parameters
     ----------
     transport : asyncio.Transport
         What all else is left to.
+    loop : asyncio.AbstractEventLoop
     """
 
-    def __init__(self, transport: asyncio.Transport):
-        self._transport, self._parts, self._length = transport, list[bytes](), 0
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
+        self._transport, self._loop, self._parts = transport, loop, list[bytes]()
+        self._lingering: asyncio.TimerHandle | None = None
         self.is_closing, self.abort = transport.is_closing, transport.abort
         self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
-        self.get_extra_info = transport.get_extra_info
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._flush)
         self._parts.append(data)
-        self._length += len(data)
-        if self._length > _JOINED or data.startswith(_CONTINUE):
-            self.flush()
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         if self._parts:
             self._transport.write(b"".join(self._parts))
             self._parts.clear()
-            self._length = 0
 
     def close(self) -> None:
-        self.flush()
+        """Send what is left, and close; the client has a moment to take it."""
+        self._flush()
         self._transport.close()
+        if self._lingering is None:
+            self._lingering = self._loop.call_later(_LINGER, self._transport.abort)
+
+    def lost(self) -> None:
+        """Stop the clock."""
+        if self._lingering is not None:
+            self._lingering.cancel()

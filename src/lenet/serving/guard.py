@@ -1,5 +1,6 @@
 """What stands before the application: who may ask, how much is taken, and what becomes of errors."""
 
+import functools
 import hmac
 import logging
 import time
@@ -14,7 +15,7 @@ from lenet.errors import LenetError, MissingExtraError, NotServedError
 from lenet.serving.calls import Call, OnRequest
 from lenet.serving.limits import Limits
 from lenet.serving.metrics import Metrics
-from lenet.serving.work import BusyError
+from lenet.serving.work import BusyError, Work
 
 LOG = logging.getLogger("lenet.serving")
 OPEN_PATHS = {"/", "/v2/health/live", "/v2/health/ready"}  # they tell nothing that a token should protect
@@ -32,6 +33,8 @@ class Guard:
         It finds the body in `call_of(request)`.
     limits : Limits
     metrics : Metrics
+    work : Work
+        Where bodies are decompressed.
     on_request : callable
         Is given each call when it has been answered.
     token : str, optional
@@ -42,11 +45,19 @@ class Guard:
     limits : Limits
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, on_request: OnRequest, token: str | None = None):
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        work: Work,
+        on_request: OnRequest,
+        token: str | None = None,
+    ):
         self.limits = limits
-        self._app, self._metrics, self._on_request = app, metrics, on_request
+        self._app, self._metrics, self._work, self._on_request = app, metrics, work, on_request
         self._token = None if token is None else token.encode()
-        self._buffered = 0
+        self._held = 0  # bytes of bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -61,12 +72,9 @@ class Guard:
             self._check_token(scope, call)
             await self._answer(scope, receive, send, call)
         except Exception as error:
-            refusal = self._refusal(error, call)
-            call.error = refusal.detail
-            if call.status == 499:  # nothing was sent
-                response = JSONResponse({"error": refusal.detail}, refusal.status_code, dict(refusal.headers or {}))
-                await response(scope, receive, send)
+            await self._refuse(error, scope, receive, send, call)
         finally:
+            call.body = b""
             self._metrics.in_flight.dec()
             self.note(call)
 
@@ -77,35 +85,38 @@ class Guard:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         """Call the application with the body, whose bytes count as held until it has answered."""
-        headers, limits = call.headers, self.limits
-        if b"content-length" not in headers and b"transfer-encoding" not in headers:
-            await self._app(scope, receive, send)
-            return
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:20]) > limits.body:
+        declared = call.headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:20]) > self.limits.body:
             raise self._too_large()
-        body = bytearray()
         try:
-            await self._receive(receive, body)
-            call.body = bytes(body) if b"content-encoding" not in headers else _decompressed(body, call, limits.body)
+            call.body = await self._receive(receive, call)
+            if b"content-encoding" in call.headers:
+                most = self.limits.body
+                call.body = await self._work.run(functools.partial(_decompressed, call.body, call.headers, most))
+                self._hold(call, len(call.body))
             await self._app(scope, receive, send)
         finally:
-            self._buffered -= len(body)
+            self._held -= call.held
 
-    async def _receive(self, receive: Receive, body: bytearray) -> None:
+    async def _receive(self, receive: Receive, call: Call) -> bytes:
+        parts: list[bytes] = []
         more = True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise HTTPException(408, "The request ended half way, or took too long.")
-            chunk = message.get("body", b"")
-            body += chunk
-            self._buffered += len(chunk)
-            if len(body) > self.limits.body:
+            parts.append(message.get("body", b""))
+            self._hold(call, len(parts[-1]))
+            if call.held > self.limits.body:
                 raise self._too_large()
-            if self._buffered > self.limits.buffered:
-                raise self._later("buffers", "Too many requests are being received: come again.")
             more = message.get("more_body", False)
+        return b"".join(parts)
+
+    def _hold(self, call: Call, size: int) -> None:
+        call.held += size
+        self._held += size
+        if self._held > self.limits.buffered:
+            raise self._later("buffers", "Too many requests are being received: come again.")
 
     def _too_large(self) -> HTTPException:
         self._metrics.rejected.labels("body").inc()
@@ -124,12 +135,19 @@ class Guard:
             raise HTTPException(401, "This server wants its token: send Authorization: Bearer and the token.",
                                 {"www-authenticate": "Bearer"})  # fmt: skip
 
+    async def _refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
+        """Tell the client and the log what was wrong."""
+        refusal = self._refusal(error, call)
+        call.error = refusal.detail
+        if call.status == 499:  # nothing was sent
+            response = JSONResponse({"error": refusal.detail}, refusal.status_code, dict(refusal.headers or {}))
+            await response(scope, receive, send)
+
     def _refusal(self, error: Exception, call: Call) -> HTTPException:
-        """Return what the client is told of an error."""
         if isinstance(error, TimeoutError):
             return self._later("deadline", f"The answer took longer than {self.limits.request_seconds:g} s.")
         if isinstance(error, BusyError):
-            return self._later("busy", f"{self.limits.in_flight} requests are being computed or wait: come again.")
+            return self._later("busy", "As much is being computed, or waits, as may be: come again.")
         if isinstance(error, LenetError):
             return HTTPException({NotServedError: 404, MissingExtraError: 501}.get(type(error), 400), str(error))
         if not isinstance(error, HTTPException):
@@ -149,16 +167,16 @@ def _target(scope: Scope) -> str:
     return quote(scope["path"]) if raw is None else raw.decode("ascii", "backslashreplace")
 
 
-def _decompressed(body: bytearray, call: Call, most: int) -> bytes:
+def _decompressed(body: bytes, headers: dict[bytes, bytes], most: int) -> bytes:
     """Return a compressed body as it was, and no more of it than may be.
 
     Raises
     ------
     HTTPException
     """
-    encoding = call.headers[b"content-encoding"].lower()
+    encoding = headers[b"content-encoding"].lower()
     if encoding == b"identity":
-        return bytes(body)
+        return body
     if encoding not in (b"gzip", b"deflate"):
         raise HTTPException(415, "Content-Encoding should be gzip, deflate or identity.")
     decompressor = zlib.decompressobj(wbits=31 if encoding == b"gzip" else 15)

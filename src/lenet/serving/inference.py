@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import orjson
 from numpy.typing import NDArray
 
-from lenet.calibration import digit_score, least_probability, looks_like_digit
+from lenet.calibration import accepted, digit_score
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.serving.limits import Limits
 from lenet.serving.models import Served
-from lenet.serving.tensors import INPUT, Tensor, Wanted, mapping, output_of, short, tensor_of
+from lenet.serving.tensors import INPUT, Tensor, Wanted, flag, mapping, output_of, short, tensor_of
 
 _SHORT = 512  # bytes
 OUTPUTS = ("label", "probabilities", "digit_score")
@@ -110,11 +110,26 @@ def _results(model: LeNet5, request: Request, probabilities: NDArray[Any]) -> di
         results["digit_score"] = digit_score(probabilities)
     if "label" in names:
         results["label"] = probabilities.argmax(axis=1)
-        if request.reject_at is not None:  # as LeNet5.predict does
-            least = least_probability(model, request.reject_at)
-            stands = (probabilities.max(axis=1) >= least) & looks_like_digit(model, probabilities)
-            results["label"][~stands] = -1
+        if request.reject_at is not None:
+            results["label"][~accepted(model, probabilities, request.reject_at)] = -1
     return results
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    """Return the JSON object that a text is.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"The request is no JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise InputError("The request is no JSON object.")
+    return content
 
 
 def parse(text: bytes, batch: int) -> Request:
@@ -125,12 +140,7 @@ def parse(text: bytes, batch: int) -> Request:
     InputError
         If it is malformed.
     """
-    try:
-        content = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"The request is no JSON ({error}).") from None
-    if not isinstance(content, dict):
-        raise InputError("The request is no JSON object.")
+    content = json_object(text)
     identity, parameters = content.get("id"), mapping(content, "parameters")
     if identity is not None and not isinstance(identity, str):
         raise InputError(f"id is {short(identity)}, and a text is wanted.")
@@ -156,13 +166,13 @@ def _only_input(entries: list[dict[str, Any]]) -> dict[str, Any]:
     if others:
         raise InputError(f"There is no input {', '.join(map(short, others[:5]))}: the only one is {INPUT!r}.")
     if len(entries) != 1:
-        raise InputError(f"inputs has {INPUT!r} {len(entries)} times, and once is wanted.")
+        raise InputError(f"inputs should have {INPUT!r} once, and has it {len(entries)} times.")
     return entries[0]
 
 
 def _wanted(entries: list[dict[str, Any]], request: dict[str, Any]) -> tuple[Wanted, ...]:
     """Return the outputs that a request names, or all."""
-    binary = _boolean(request, "binary_data_output", False)
+    binary = flag(request, "binary_data_output")
     wanted = []
     for entry in entries:
         name, parameters = entry.get("name"), mapping(entry, "parameters")
@@ -170,17 +180,10 @@ def _wanted(entries: list[dict[str, Any]], request: dict[str, Any]) -> tuple[Wan
             raise InputError(f"There is no output {short(name)}: there are {', '.join(OUTPUTS)}.")
         if "shared_memory_region" in parameters:
             raise InputError("Shared memory is not offered: take the data from the answer.")
-        wanted.append(Wanted(name, _boolean(parameters, "binary_data", binary), _classes(name, parameters)))
+        wanted.append(Wanted(name, flag(parameters, "binary_data", binary), _classes(name, parameters)))
     if len({each.name for each in wanted}) < len(wanted):
         raise InputError("outputs names an output twice.")
     return tuple(wanted) or tuple(Wanted(name, binary) for name in OUTPUTS)
-
-
-def _boolean(parameters: dict[str, Any], name: str, default: bool) -> bool:
-    value = parameters.get(name, default)
-    if not isinstance(value, bool):
-        raise InputError(f"{name} is {short(value)}, and true or false is wanted.")
-    return value
 
 
 def _classes(output: str, parameters: dict[str, Any]) -> int:

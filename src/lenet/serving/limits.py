@@ -22,14 +22,14 @@ class Limits:
     pixels : int, default 25,000,000
         Of a picture, whose reading takes some 15 bytes for each: more is answered by 400.
     in_flight : int, default 32
-        Pictures and large requests that are computed or wait for it: more are answered by 503.
+        Pictures, and as many large requests, that are computed or wait for it: more are answered by 503.
     buffered : int, default 256 MiB
         Bytes of all bodies that are held at a time: more is answered by 503.
     connections : int, default 4096
         Open connections: for one more, the one that has waited longest for its client is closed.
     receive_seconds : float, default 10
-        From the first byte of a request to its last, and from one byte of the answer to the next that the client
-        takes: later, the connection is closed, a slow request with 408.
+        From the first byte of a request to its last, after which a slow one is answered by 408; and for a client to
+        take what waits for it where that is 64 KiB or more, after which the connection is cut.
     request_seconds : float, default 30
         To compute an answer: later, 503 is sent.
 

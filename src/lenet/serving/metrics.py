@@ -1,6 +1,8 @@
 """What is counted: for Prometheus, and for the protocol's statistics."""
 
+import contextlib
 import os
+import struct
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -83,7 +85,7 @@ class Metrics:
         self.rejected = prometheus_client.Counter(
             "lenet_rejected", "Requests refused to protect the server.", ["reason"], registry=registry
         )
-        self.reloads = prometheus_client.Counter(
+        self._reloads = prometheus_client.Counter(
             "lenet_model_reloads", "Attempts to load a model again.", ["model", "outcome"], registry=registry
         )
         self._model = prometheus_client.Gauge(
@@ -94,6 +96,7 @@ class Metrics:
         self._batches: dict[str, Any] = {}
         self._children: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._told: set[tuple[str, str]] = set()
+        self.note_models()
         self.statistics: dict[tuple[str, str], Statistics] = defaultdict(Statistics)
 
     def note(self, operation: str, status: int, seconds: float) -> None:
@@ -112,14 +115,25 @@ class Metrics:
             self._batches[model] = self._images.labels(model)
         self._batches[model].observe(images)
 
+    def note_reload(self, model: str, outcome: str) -> None:
+        """Count that a file was read again, and note what is served now."""
+        self._reloads.labels(model, outcome).inc()
+        self.note_models()
+
+    def note_models(self) -> None:
+        """Note which versions of models are served."""
+        now = {(served.name, served.version) for served in self._models.ready()}
+        for labels in self._told | now:
+            self._model.labels(*labels).set(labels in now)
+        self._told |= now
+
     def text(self) -> bytes:
         """Return all of it in Prometheus' text format."""
-        now = {(served.name, served.version) for served in self._models.ready()}
-        self._told |= now
-        for labels in self._told:
-            self._model.labels(*labels).set(labels in now)
-        registry = self._registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return prometheus_client.generate_latest(self._registry)
+        for _ in range(10):
             registry = prometheus_client.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return prometheus_client.generate_latest(registry)
+            with contextlib.suppress(struct.error):  # another process is beginning its file
+                return prometheus_client.generate_latest(registry)
+        raise OSError("The counters of the workers cannot be read.")

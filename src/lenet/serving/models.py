@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lenet.calibration import least_digit_score
 from lenet.errors import InputError, InputTypeError, NotServedError
 from lenet.model import LeNet5
 from lenet.weights import load
@@ -69,12 +70,14 @@ class Models:
             raise InputError("There is no model to serve: give at least one.")
         self._sources = dict(sources)
         self._loader = loader
-        self._lock = threading.Lock()  # of changes; reading needs none
+        self._loading, self._changing = threading.Lock(), threading.Lock()  # reading needs none
         self._seen: dict[str, object] = {}
-        self._served: dict[str, Served] = {}
+        self._served: dict[str, Served] = {}  # never changed, but replaced by another one
         for name, source in self._sources.items():
-            if not _NAME.fullmatch(name):
-                raise InputError(f"{name!r} is no name for a model: use letters, digits, _, - and ., at most 100.")
+            if not _NAME.fullmatch(name) or name == "stats":  # /v2/models/stats is another thing
+                raise InputError(
+                    f"{name!r} is no name for a model: use letters, digits, _, - and ., at most 100, and not stats."
+                )
             if not isinstance(source, str | os.PathLike | LeNet5):
                 raise InputTypeError(f"{name} is a {type(source).__name__}, and a path or a LeNet5 is wanted.")
             self.reload(name)
@@ -83,8 +86,9 @@ class Models:
         return iter(self._sources)
 
     def ready(self) -> list[Served]:
-        """Return the models that are ready."""
-        return list(self._served.values())
+        """Return the models that are ready, in the order of their names at the start."""
+        served = self._served
+        return [served[name] for name in self._sources if name in served]
 
     def get(self, name: str | None = None, version: str | None = None) -> Served:
         """Return a model that is ready, by default the first.
@@ -115,12 +119,14 @@ class Models:
         """
         if name not in self._sources:
             raise NotServedError(f"The model {name!r} is unknown; there are: {', '.join(self._sources)}.")
-        with self._lock:
+        with self._loading:
             source = self._sources[name]
             self._seen[name] = _stamp(source)  # before it is read: what is written meanwhile makes it another one
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
-            before, now = self._served.get(name), Served(name, model)
-            self._served[name] = now
+            least_digit_score(model)  # which is what answers are told by: better refused now
+            now = Served(name, model)
+            with self._changing:
+                before, self._served = self._served.get(name), {**self._served, name: now}
         return before is None or before.version != now.version
 
     def unload(self, name: str) -> None:
@@ -132,8 +138,8 @@ class Models:
             If it is not ready.
         """
         self.get(name)
-        with self._lock:
-            self._served.pop(name, None)
+        with self._changing:
+            self._served = {other: served for other, served in self._served.items() if other != name}
 
     def changed(self) -> list[str]:
         """Return the names of those ready whose file is another one than when it was last read."""

@@ -70,7 +70,7 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
         for name in names:
             outcome = await asyncio.to_thread(_reload, models, name)
             if metrics is not None:
-                metrics.reloads.labels(name, outcome).inc()
+                metrics.note_reload(name, outcome)
 
 
 def _reload(models: Models, name: str) -> str:
@@ -79,5 +79,8 @@ def _reload(models: Models, name: str) -> str:
     except (LenetError, OSError) as error:
         LOG.error("model %s was not loaded anew, and the one before goes on: %s", name, error)
         return "failed"
-    LOG.info("model %s %s version %s", name, "now has" if is_new else "is unchanged in", models.get(name).version)
+    except Exception:  # of a loader that is not ours; the others are still to be watched
+        LOG.exception("model %s was not loaded anew, and the one before goes on", name)
+        return "failed"
+    LOG.info("model %s was loaded anew and is %s", name, "another one" if is_new else "the same")
     return "loaded"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import json
 import logging
@@ -12,7 +13,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvicorn
@@ -28,6 +29,7 @@ from lenet.serving.limits import Limits
 from lenet.serving.models import Loader, Source
 from lenet.weights import load
 
+LOG = logging.getLogger("lenet.serving")
 LOG_LEVELS = ("info", "warning", "error")
 
 
@@ -109,14 +111,17 @@ def serve(
     _checks.whole(workers, "workers")
     if log_level not in LOG_LEVELS:
         raise InputError(f"log_level is {log_level!r}; wanted: {', '.join(LOG_LEVELS)}.")
+    if workers > 1 and allow_control:
+        raise InputError("Clients can load and unload models only where there is one worker: others would not know.")
+    files = _allow_many_files()
     limits = limits or Limits()
+    limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 100)))
     on_request: OnRequest = RequestLog() if log_level == "info" else pass_over
     make_app = functools.partial(
         create_app, models, loader, limits=limits, token=token, allow_control=allow_control, on_request=on_request
     )
     app = make_app()  # here, so that errors come before anything is listened on
     listening = _listen(host, port)
-    _allow_many_files()
     config = uvicorn.Config(
         app if workers == 1 else make_app,
         factory=workers > 1,
@@ -130,13 +135,11 @@ def serve(
         proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(limits.receive_seconds + limits.request_seconds),
     )
-    with listening, _own_signals() if workers == 1 else _counters_added_up():
-        if on_ready is not None:
-            on_ready(_url(listening))
+    with listening:
         if workers == 1:
-            uvicorn.Server(config).run(sockets=[listening])
+            _Server(config, listening, on_ready).serve_until_told()
         else:
-            _Workers(config, sockets=[listening]).run()
+            _run_workers(config, listening, on_ready)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -164,14 +167,17 @@ def _url(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def _allow_many_files() -> None:
-    """Raise the limit of open files to what is allowed, that slow clients do not use up the usual 1,024."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
+def _allow_many_files() -> int:
+    """Raise the limit of open files to what is allowed, and return it: slow clients would use up the usual 1,024."""
+    try:
         import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        enough = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, enough), hard))
+    except ImportError:
+        return 65536
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _log_config(level: str) -> dict[str, Any]:
@@ -181,28 +187,46 @@ def _log_config(level: str) -> dict[str, Any]:
         "formatters": {"json": {"()": JsonFormatter}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {"lenet.serving": {"level": level.upper()}},
+        "loggers": {"lenet.serving": {"level": level.upper()}, "uvicorn": {"level": "ERROR"}},
     }
 
 
-@contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
-    """Let uvicorn, which raises the signal that stopped it once more, return instead."""
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it listens, and returns when a signal has stopped it."""
 
+    def __init__(self, config: uvicorn.Config, listening: socket.socket, on_ready: Callable[[str], None] | None):
+        super().__init__(config)
+        self._listening, self._on_ready = listening, on_ready
 
-@contextlib.contextmanager
-def _counters_added_up() -> Iterator[None]:
-    """Have a folder in which workers, which are started after it, keep their counters."""
-    with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    def serve_until_told(self) -> None:
+        """Run until SIGTERM or Ctrl-C; uvicorn raises the signal once more in the end, for the handlers before its."""
+        numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGBREAK] if hasattr(signal, "SIGBREAK") else [])]
+        before = {number: signal.signal(number, self._stop) for number in numbers}
         try:
-            yield
+            self.run(sockets=[self._listening])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: object) -> None:
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._on_ready is not None:
+            self._on_ready(_url(self._listening))
+
+
+def _run_workers(config: uvicorn.Config, listening: socket.socket, on_ready: Callable[[str], None] | None) -> None:
+    with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = (
+            folder  # where workers, which are started after it, keep their counters
+        )
+        try:
+            workers = _Workers(config, sockets=[listening])
+            if on_ready is not None:
+                on_ready(_url(listening))
+            workers.run()
         finally:
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
@@ -220,4 +244,5 @@ class _Workers(Multiprocess):
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         for pid in before - {process.pid for process in self.processes}:
+            LOG.warning("worker %s ended, and was replaced", pid)
             multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

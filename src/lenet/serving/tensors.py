@@ -3,6 +3,7 @@
 import array
 import itertools
 import math
+import reprlib
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ _READERS: dict[str, tuple[np.dtype[Any], Callable[[list[Any]], Any]]] = {
 }
 DATATYPES = tuple(_READERS)
 _NAMES = {"u1": "UINT8", "i8": "INT64", "f4": "FP32", "f8": "FP64"}
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 _SHAPES = ([1, SIDE, SIDE], [SIDE, SIDE], [SIDE * SIDE])
 
 
@@ -117,7 +120,9 @@ def tensor_of(entry: dict[str, Any], batch: int) -> Tensor:
     if not isinstance(shape, list) or not all(type(length) is int and 0 <= length < 2**31 for length in shape):
         raise InputError(f"{INPUT} has the shape {short(shape)}: give a list of whole numbers.")
     if shape[1:] not in _SHAPES and shape != [SIDE, SIDE]:
-        raise InputError(f"{INPUT} has the shape {short(shape)}; wanted: [n, 1, 28, 28], [n, 28, 28] or [n, 784].")
+        raise InputError(
+            f"{INPUT} has the shape {short(shape)}; wanted: [n, 1, 28, 28], [n, 28, 28], [n, 784] or [28, 28]."
+        )
     if shape != [SIDE, SIDE] and shape[0] > batch:
         raise InputError(f"{INPUT} has {shape[0]} images, and at most {batch} are taken: send several requests.")
     if "shared_memory_region" in parameters:
@@ -202,7 +207,20 @@ def mapping(value: dict[str, Any], name: str) -> dict[str, Any]:
     return inner
 
 
+def flag(content: dict[str, Any], name: str, default: bool = False) -> bool:
+    """Return a boolean of a JSON object.
+
+    Raises
+    ------
+    InputError
+        If something else is there.
+    """
+    value = content.get(name, default)
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {short(value)}, and true or false is wanted.")
+    return value
+
+
 def short(value: object) -> str:
-    """Return a value of a client's for an error, cut to a readable length."""
-    text = repr(value) if not isinstance(value, list | dict) or len(value) < 50 else f"a long {type(value).__name__}"
-    return text if len(text) <= 80 else text[:77] + "..."
+    """Return a value of a client's for an error, cut to a readable length and depth."""
+    return _SHORT.repr(value)

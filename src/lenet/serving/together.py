@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet.model import LeNet5
+from lenet.serving.work import BusyError
 
 Array = NDArray[Any]
+
+
+MOST = 4096  # images that may wait for one round: some 20 milliseconds' work
 
 
 class Together:
@@ -22,6 +26,7 @@ class Together:
 
     def __init__(self) -> None:
         self._waiting: list[tuple[LeNet5, Array, asyncio.Future[Array]]] = []
+        self._images = 0
 
     async def predict_proba(self, model: LeNet5, images: Array) -> Array:
         """Return what `LeNet5.predict_proba` does.
@@ -30,13 +35,18 @@ class Together:
         ------
         InputError
             If the images are none; those of others do not matter.
+        BusyError
+            If there are too many already.
         """
         images = _checks.images(images)
+        if self._images + len(images) > MOST:
+            raise BusyError
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Array] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._compute)
         self._waiting.append((model, images, future))
+        self._images += len(images)
         return await future
 
     def _compute(self) -> None:
@@ -44,6 +54,7 @@ class Together:
         for each in self._waiting:
             groups.setdefault((id(each[0]), each[1].dtype), []).append(each)
         self._waiting.clear()
+        self._images = 0
         for group in groups.values():
             _compute_group(group)
 

@@ -4,19 +4,18 @@ import functools
 from time import perf_counter_ns
 from typing import Any
 
-import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lenet.errors import InputError, LenetError, WeightsError
+from lenet.errors import InputError, LenetError, NotServedError, WeightsError
 from lenet.serving.calls import Call, Content, call_of
-from lenet.serving.inference import read_request, write_answer
+from lenet.serving.inference import json_object, read_request, write_answer
 from lenet.serving.limits import Limits
 from lenet.serving.metadata import model_configuration, model_metadata, server_metadata
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
-from lenet.serving.tensors import mapping
+from lenet.serving.tensors import flag, mapping
 from lenet.serving.together import Together
 from lenet.serving.work import Work
 
@@ -42,7 +41,10 @@ class V2:
         return JSONResponse({"live": True})
 
     async def ready(self, request: Request) -> Response:
-        """Say that it is ready for inference: it does not answer before."""
+        """Say whether all models are ready for inference."""
+        missing = set(self._models) - {served.name for served in self._models.ready()}
+        if missing:
+            raise NotServedError(f"Unloaded: {', '.join(sorted(missing))}.")
         return JSONResponse({"ready": True})
 
     async def server(self, request: Request) -> Response:
@@ -103,7 +105,7 @@ class V2:
     async def index(self, request: Request) -> Response:
         """List the models and whether they are ready."""
         ready = {served.name: served.version for served in self._models.ready()}
-        only_ready = _boolean(_json_object(request), "ready")
+        only_ready = flag(_body_object(request), "ready")
         return JSONResponse([
             {"name": name, "version": ready.get(name, ""), "state": "READY" if name in ready else "UNAVAILABLE",
              "reason": "" if name in ready else "unloaded"}
@@ -113,10 +115,11 @@ class V2:
     async def load(self, request: Request) -> Response:
         """Load a model from its file once more."""
         name = self._controlled(request)
-        if mapping(_json_object(request), "parameters"):
+        if mapping(_body_object(request), "parameters"):
             raise InputError("A model is loaded from the file that the server was started with: send no parameters.")
         try:
             await self._work.run(functools.partial(self._models.reload, name))
+            self._metrics.note_reload(name, "loaded")
         except (InputError, WeightsError, OSError) as error:
             raise HTTPException(409, f"The model {name!r} cannot be loaded: {error}") from None
         return JSONResponse({"name": name, "ready": True})
@@ -125,6 +128,7 @@ class V2:
         """Make a model unavailable until it is loaded."""
         name = self._controlled(request)
         self._models.unload(name)
+        self._metrics.note_models()
         return JSONResponse({"name": name, "ready": False})
 
     def _controlled(self, request: Request) -> str:
@@ -144,20 +148,7 @@ def _json_length(call: Call) -> int | None:
     return int(text)
 
 
-def _json_object(request: Request) -> dict[str, Any]:
+def _body_object(request: Request) -> dict[str, Any]:
     """Return the body as a JSON object, empty where there is none."""
     body = call_of(request).body
-    try:
-        content = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"The request is no JSON ({error}).") from None
-    if not isinstance(content, dict):
-        raise InputError("The request is no JSON object.")
-    return content
-
-
-def _boolean(content: dict[str, Any], name: str) -> bool:
-    value = content.get(name, False)
-    if not isinstance(value, bool):
-        raise InputError(f"{name} should be true or false.")
-    return value
+    return json_object(body) if body else {}
