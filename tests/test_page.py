@@ -328,6 +328,20 @@ def test_a_scribble_is_no_digit(page, model):
     assert not looks_like_digit(model, model.predict_proba(pixels(page)))[0]
 
 
+@pytest.mark.parametrize("where", ["saved", "served"])
+def test_what_to_do_about_several_digits_is_said(browser, request, where):
+    with opened(browser, request.getfixturevalue(where)) as page:
+        assert page.locator("#hint").text_content() == ""
+        draw(page, ZIGZAG)
+        answer(page, "not a digit")
+        hint = page.locator("#hint").text_content()
+        assert "one digit at a time" in hint
+        assert ("picture" in hint) == (where == "served")
+        page.keyboard.press("4")
+        answer(page, "4")
+        assert page.locator("#hint").text_content() == ""
+
+
 def test_doubt_is_said(page, model):
     threshold = json.loads(model.metadata["thresholds"])["0.005"]
     probabilities = [0.0] * 10
@@ -336,6 +350,75 @@ def test_doubt_is_said(page, model):
     assert judged == "unsure, likeliest 3"
     probabilities[3] = threshold
     assert page.evaluate("values => lenet.judged(lenet.state.model, values).text", probabilities) == "3"
+
+
+def strokes(page):
+    return page.evaluate("lenet.state.strokes.length")
+
+
+@pytest.mark.parametrize("replace", ["clear", "example", "picture"])
+def test_undo_brings_back_what_was_replaced(page, replace):
+    draw(page, THREE)
+    answer(page, "3")
+    if replace == "clear":
+        page.locator("#clear").click()
+        answer(page, "Draw a digit")
+    elif replace == "example":
+        page.keyboard.press("7")
+        answer(page, "7")
+    else:
+        drop(page, picture_of("4"), "image/png")
+        answer(page, "4")
+    page.locator("#undo").click()
+    answer(page, "3")
+    page.keyboard.press("Control+z")
+    answer(page, "Draw a digit")
+    page.keyboard.press("Control+z")  # of nothing, which is no fault
+    assert strokes(page) == 0
+
+
+def test_undo_goes_back_over_several_steps(page):
+    draw(page, THREE)
+    page.locator("#clear").click()
+    draw(page, ZIGZAG)
+    page.keyboard.press("6")
+    seen = []
+    for _ in range(4):
+        page.locator("#undo").click()
+        seen.append(page.evaluate("lenet.state.strokes.flat().length"))
+    assert seen[0] > 0 == seen[1] == seen[3] < seen[2]
+
+
+@pytest.mark.parametrize("how", ["pointer", "keyboard", "undo", "other"])
+def test_a_half_written_example_goes_when_something_else_is_done(browser, saved, how):
+    with opened(browser, saved, reduced_motion="no-preference") as page:
+        draw(page, THREE)
+        answer(page, "3")
+        page.evaluate("performance.now = ((now) => () => now() / 50)(performance.now.bind(performance))")  # slowly
+        page.keyboard.press("4")
+        page.wait_for_function("() => lenet.state.strokes.flat().length < 10")
+        if how == "pointer":
+            draw(page, [(0.2, 0.2), (0.8, 0.2)])
+        elif how == "keyboard":
+            page.locator("#pad").press(" ")
+        elif how == "other":
+            page.keyboard.press("Delete")
+        if how != "undo":
+            page.wait_for_timeout(100)
+            assert strokes(page) == (how != "other")
+        page.keyboard.press("Control+z")
+        answer(page, "3")
+        assert strokes(page) == 1
+
+
+def test_what_replaces_a_drawing_ends_the_stroke_in_hand(page):
+    first, *rest = on_pad(page, THREE)
+    page.mouse.move(*first)
+    page.mouse.down()
+    page.keyboard.press("Delete")
+    page.mouse.move(*rest[0], steps=4)
+    page.mouse.up()
+    assert strokes(page) == 0
 
 
 @pytest.mark.parametrize("length", [0, 0.01])
@@ -484,15 +567,15 @@ def picture_of(text):
     return file.getvalue()
 
 
-def drop(page, content, kind):
+def drop(page, content, kind, times=1):
     page.evaluate(
-        """([content, type]) => {
+        """([content, type, times]) => {
              const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
              const dataTransfer = new DataTransfer();
-             dataTransfer.items.add(new File([bytes], "picture", { type }));
+             for (let k = 0; k < times; k++) dataTransfer.items.add(new File([bytes], `picture ${k}`, { type }));
              document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
            }""",
-        [base64.b64encode(content).decode(), kind],
+        [base64.b64encode(content).decode(), kind, times],
     )
 
 
@@ -549,6 +632,56 @@ def test_what_is_no_picture_is_said_in_words(browser, request, where):
         assert not page.locator("#error").is_visible()
 
 
+@pytest.mark.parametrize("where", ["saved", "served"])
+@pytest.mark.parametrize("before", ["drawing", "picture"])
+def test_a_refused_picture_changes_nothing(browser, request, where, before):
+    with opened(browser, request.getfixturevalue(where)) as page:
+        if before == "picture":
+            drop(page, picture_of("4"), "image/png")
+            answer(page, "4")
+        else:
+            draw(page, THREE)
+            answer(page, "3")
+        look = """() => [lenet.state.strokes, Array.from(lenet.state.pixels), document.getElementById("lines").textContent,
+            document.getElementById("picture-box").hidden, document.getElementById("answer").textContent]"""
+        wanted = page.evaluate(look)
+        drop(page, b"no picture at all", "text/plain")
+        assert error(page)
+        assert page.evaluate(look) == wanted
+
+
+def test_a_picture_that_was_read_comes_into_view(browser, saved):
+    with opened(browser, saved, viewport={"width": 1280, "height": 700}) as page:
+        drop(page, picture_of("4"), "image/png")
+        answer(page, "4")
+        box = page.locator("#picture").bounding_box()
+        assert 0 <= box["y"] <= box["y"] + box["height"] <= 700
+
+
+def test_of_two_pictures_the_first_is_said_to_be_read(page):
+    drop(page, picture_of("4"), "image/png", times=2)
+    answer(page, "4")
+    assert page.locator("#picture-note").text_content() == "Of the 2 pictures only the first is read."
+    drop(page, picture_of("4"), "image/png")
+    assert page.locator("#picture-note").text_content() == ""
+
+
+@pytest.mark.parametrize("where", ["saved", "served"])
+@pytest.mark.parametrize("grey", [255, 0])
+def test_ink_on_nothing_is_put_on_a_paper_of_the_other_kind(browser, request, where, grey):
+    from PIL import Image
+
+    ink = Image.open(io.BytesIO(picture_of("2"))).convert("L").point(lambda level: 255 * (level < 128))
+    picture = Image.new("RGBA", ink.size, (grey, grey, grey, 0))
+    picture.putalpha(ink)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    with opened(browser, request.getfixturevalue(where)) as page:
+        drop(page, file.getvalue(), "image/png")
+        answer(page, "2")
+        assert shown(page, "#picture")[0, 0].tolist() == [255 - grey] * 3 + [255]
+
+
 def test_a_blank_picture_is_said_to_be_one(page):
     from PIL import Image
 
@@ -568,15 +701,26 @@ def test_the_server_computes_the_same(browser, served):
         assert float(text.split(" differ by ")[1].split()[0]) < 1e-5
 
 
+def test_a_server_with_another_version_is_not_compared(browser, served):
+    with opened(browser, served) as page:
+        page.keyboard.press("8")
+        answer(page, "8")
+        page.evaluate("() => (lenet.state.model.version = 'older')")
+        page.locator("#compare").click()
+        page.wait_for_function("() => document.getElementById('comparison').textContent")
+        text = page.locator("#comparison").text_content()
+        assert re.fullmatch(r"The server has another version now, \S+: reload the page\.", text)
+
+
 def test_a_server_that_is_gone_is_said_to_be(browser):
     with serving() as server, opened(browser, server.url) as page:
         server.process.terminate()
         server.process.wait(20)
         page.locator("#compare").click()
-        assert error(page).startswith("The server does not answer")
+        assert error(page) == "The server does not answer: is it running?"
         page.locator("#dismiss").click()
         drop(page, picture_of("4"), "image/png")
-        assert error(page).startswith("The server does not answer")
+        assert error(page) == "The server does not answer: is it running?"
 
 
 def test_a_token_is_asked_for_and_sent(browser):
@@ -645,6 +789,60 @@ def test_axe_finds_no_serious_fault(browser, saved, view, scheme):
             assert not faults, state
 
 
+@pytest.mark.parametrize("width", [1440, 900, 360])
+def test_pointing_moves_nothing(browser, saved, width):
+    with opened(browser, saved, viewport={"width": width, "height": 900}) as page:
+        page.keyboard.press("5")
+        answer(page, "5")
+        heights = set()
+        for stage in (None, *STAGES):
+            page.evaluate("stage => lenet.pointAt(stage && {stage, map: 3, row: 0, column: 0})", stage)
+            page.wait_for_timeout(50)
+            heights.add(page.evaluate("document.documentElement.scrollHeight"))
+        assert len(heights) == 1
+
+
+def test_comparing_moves_nothing(browser, served):
+    with opened(browser, served, viewport={"width": 1280, "height": 900}) as page:
+        before = page.evaluate("document.documentElement.scrollHeight")
+        page.locator("#compare").click()
+        page.wait_for_function("() => document.getElementById('comparison').textContent")
+        assert page.evaluate("document.documentElement.scrollHeight") == before
+
+
+@pytest.mark.parametrize("where", ["saved", "served"])
+@pytest.mark.parametrize("width", [1280, 1366])
+def test_most_of_the_network_is_seen_while_drawing(browser, request, where, width):
+    with opened(browser, request.getfixturevalue(where), viewport={"width": width, "height": 900}) as page:
+        page.wait_for_timeout(100)
+        box = page.locator("#figure").bounding_box()
+        assert (900 - box["y"]) / box["height"] > 0.85
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_captions_do_not_overlap(browser, saved, width):
+    spy = """() => {
+        window.written = [];
+        const fillText = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+          const wide = this.measureText(text).width;
+          const left = { left: x, center: x - wide / 2, right: x - wide }[this.textAlign];
+          if (this.canvas.id === "figure") window.written.push({ text: `${text}`, left, right: left + wide, y });
+          fillText.call(this, text, x, y);
+        };
+      }"""
+    with opened(browser, saved, viewport={"width": width, "height": 740}) as page:
+        page.evaluate(spy)
+        page.keyboard.press("5")
+        answer(page, "5")
+        written = page.evaluate("window.written")
+        assert any(each["text"] == "C3" for each in written)
+        for line in {each["y"] for each in written}:
+            places = sorted({(each["left"], each["right"]) for each in written if each["y"] == line})
+            assert all(end + 4 <= start for (_, end), (start, _) in zip(places, places[1:], strict=False))
+
+
 @pytest.mark.parametrize("unit", [None, "c1", "c3", "c5", "f6", "output"])
 def test_nothing_is_wider_than_a_phone(browser, saved, unit):
     with opened(browser, saved, viewport=VIEWS["phone"]) as page:
@@ -662,3 +860,47 @@ def test_the_theme_is_chosen(browser, saved):
         assert before[0, 0, :3].min() > 200
         assert after[0, 0, :3].max() < 80
         assert page.locator("#theme").text_content() == "Light"
+
+
+def test_the_theme_is_remembered(browser, served):
+    with opened(browser, served, color_scheme="light") as page:
+        page.locator("#theme").click()
+        page.reload()
+        page.wait_for_function(READY)
+        assert page.locator("#theme").text_content() == "Light"
+
+
+def test_a_browser_that_remembers_nothing_is_no_fault(browser, saved):
+    with opened(browser, saved, color_scheme="light") as page:
+        page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('refused'); } })")
+        page.reload()
+        page.wait_for_function(READY)
+        page.locator("#theme").click()
+        assert page.locator("#theme").text_content() == "Light"
+
+
+def test_forced_colours_leave_the_bars_and_the_pad_to_be_seen(browser, saved):
+    with opened(browser, saved, forced_colors="active") as page:
+        page.keyboard.press("5")
+        answer(page, "5")
+        colours = """id => {
+            const [fill, track] = [".best .fill", ".best .track"].map((each) => document.querySelector(each));
+            return [fill, track].map((each) => getComputedStyle(each).backgroundColor);
+        }"""
+        fill, track = page.evaluate(colours)
+        assert fill != track
+
+
+def test_without_javascript_it_is_said_what_is_missing(browser, saved):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(saved)
+    assert page.get_by_text("JavaScript").is_visible()
+    context.close()
+
+
+def test_an_error_keeps_its_distance_from_the_cards(page):
+    drop(page, b"no picture at all", "text/plain")
+    assert error(page)
+    banner, card = page.locator("#error").bounding_box(), page.locator(".card").first.bounding_box()
+    assert card["y"] - banner["y"] - banner["height"] >= 10

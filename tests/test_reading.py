@@ -1,5 +1,6 @@
 """Pictures of every kind become grey levels, and grey levels become images like MNIST's."""
 
+import io
 import random
 import re
 import struct
@@ -175,6 +176,17 @@ def test_what_is_no_picture_is_told_of_by_name(tmp_path, content, said):
         read_picture(path)
     assert str(caught.value).startswith(str(path))
     assert str(caught.value).count(str(path)) == 1
+
+
+def test_a_jpeg_that_goes_over_its_pixels_without_end_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64)).save(buffer, "JPEG", progressive=True)
+    path = tmp_path / "slow.jpg"
+    path.write_bytes(buffer.getvalue())
+    assert read_picture(path).shape == (64, 64)
+    path.write_bytes(buffer.getvalue() + b"\xff\xda" * 101)
+    with pytest.raises(DataError, match="100 scans"):
+        read_picture(path)
 
 
 def test_exactly_64_megapixels_are_decoded(tmp_path):

@@ -1,5 +1,6 @@
 """The server as a process: pictures, bad input, the token, metrics, and models that are replaced while it runs."""
 
+import asyncio
 import gzip
 import io
 import json
@@ -17,6 +18,7 @@ from served import JSON_LENGTH, serving, wait_for
 
 import lenet
 import lenet.cli
+from lenet.errors import InputError
 
 for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson"):
     pytest.importorskip(needed)
@@ -128,10 +130,21 @@ def test_a_picture_bomb(server):
     assert server.memory() - before < 20e6
 
 
+def test_options_in_a_form(server):
+    content = encoded(np.zeros((40, 40), np.uint8))
+    body, headers = form_of(content)
+    boundary = headers["Content-Type"].partition("=")[2]
+    for name, value, status in (("model", "nobody", 404), ("model", "mnist", 200), ("only_digits", "perhaps", 400),
+                                ("onlydigits", "1", 400)):  # fmt: skip
+        field = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        assert server.ask("POST", "/predict", field + body, headers)[0] == status
+
+
 def test_unknown_options_of_pictures(server):
     picture = encoded(np.zeros((40, 40), np.uint8))
     assert server.ask("POST", "/predict?model=nobody", picture)[0] == 404
     assert server.ask("POST", "/predict?only_digits=perhaps", picture)[0] == 400
+    assert "'least'" in server.ask("POST", "/predict?least=0.9", picture)[2]["error"]
 
 
 # ---- malformed requests --------------------------------------------------------------------------------
@@ -140,6 +153,9 @@ BAD = {
     "no JSON": ("{", "no JSON"),
     "NaN": (request_of(an_input(datatype="FP32", data=[float("nan")] * 784)), "no JSON"),
     "deep": ("[" * 100_000, "no JSON"),
+    "deep and closed": ('{"inputs": [' + "[" * 990 + "]" * 990 + "]}", "list of JSON objects"),
+    "a deep shape": ('{"inputs": [{"name": "images", "datatype": "UINT8", "shape": ' + "[" * 990 + "]" * 990 + "}]}",
+                     "shape"),
     "a list": ("[]", "no JSON object"),
     "no inputs": ("{}", "0 times"),
     "inputs no list": ('{"inputs": 3}', "inputs is 3"),
@@ -439,6 +455,43 @@ def test_a_damaged_file_replaces_nothing(tmp_path, digits):
         assert b'lenet_model_reloads_total{model="kept",outcome="failed"} 1.0' in server.ask("GET", "/metrics")[2]
         lenet.LeNet5(seed=1).save(path)
         wait_for(lambda: server.ask("GET", "/v2/models/kept")[2] != before)
+        text = server.ask("GET", "/metrics")[2].decode()
+        assert f'lenet_model_info{{model="kept",version="{before["versions"][0]}"}} 0.0' in text
+
+
+def test_a_loader_that_fails_in_its_own_way_stops_nothing(tmp_path):
+    from lenet.serving import Models, watching
+
+    path, fails = tmp_path / "model", []
+    lenet.LeNet5(seed=0).save(path)
+
+    def loader(name):
+        if fails:
+            raise KeyError(fails.pop())
+        return lenet.load(name)
+
+    models = Models({"own": path}, loader)
+
+    async def run():
+        async with watching(models):
+            fails.append("once")
+            lenet.LeNet5(seed=1).save(path)
+            while fails:
+                await asyncio.sleep(0.05)
+            lenet.LeNet5(seed=2).save(path)
+            while models.get("own").version != Models({"own": lenet.LeNet5(seed=2)}).get("own").version:
+                await asyncio.sleep(0.05)
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_model_whose_metadata_are_damaged_is_refused():
+    from lenet.serving import Models
+
+    model = lenet.LeNet5(seed=0)
+    model.metadata["least_digit_score"] = "much"
+    with pytest.raises(InputError, match="least_digit_score"):
+        Models({"damaged": model})
 
 
 def test_several_models_from_files_and_run_folders(tmp_path):
@@ -460,7 +513,8 @@ def test_workers_add_up_their_metrics():
     with serving("--workers", "2") as server:
         for _ in range(30):
             assert server.ask("POST", INFER, request_of())[0] == 200
-        assert b'lenet_requests_total{operation="infer",status="200"} 30.0' in server.ask("GET", "/metrics")[2]
+        expected = b'lenet_requests_total{operation="infer",status="200"} 30.0'
+        wait_for(lambda: expected in server.ask("GET", "/metrics")[2])
 
 
 def test_an_address_in_use(capsys):
@@ -487,6 +541,8 @@ def test_an_address_in_use(capsys):
         (["--model", "no/such.safetensors"], 1, "neither a file"),
         (["--model", "a b=mnist"], 1, "no name"),
         (["--allow-control"], 2, "LENET_TOKEN"),
+        (["--model", "stats=mnist"], 1, "not stats"),
+        (["--model", "a="], 2, "a name and a file"),
         (["--host", "no.such.host.invalid"], 1, "cannot be listened on"),
     ],
 )
@@ -498,6 +554,13 @@ def test_mistakes_on_the_command_line(capsys, monkeypatch, arguments, code, says
         ended = error.code
     assert ended == code
     assert says in capsys.readouterr().err
+
+
+def test_control_is_for_one_worker(capsys, monkeypatch):
+    monkeypatch.setenv("LENET_TOKEN", TOKEN)
+    with pytest.raises(SystemExit):
+        lenet.cli.main(["serve", "--allow-control", "--workers", "2"])
+    assert "one worker" in capsys.readouterr().err
 
 
 def test_an_empty_token_is_no_token(capsys, monkeypatch):

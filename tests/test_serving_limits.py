@@ -1,6 +1,7 @@
 """What one client does to a server, and what the others notice of it: slow ones, floods, and the server's end."""
 
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,6 +213,46 @@ def test_what_is_no_http(nonsense):
         assert server.ask("GET", "/v2/health/live")[0] == 200
 
 
+def test_a_request_behind_another_has_its_own_time():
+    """One that begins in the same packet, and one after an answer that came before the body."""
+    live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving("--timeout", "1", "--max-body", "0.1") as server:
+        with connected(server) as connection:
+            connection.sendall(live + HEAD + b"Content-Length: 30000\r\n\r\n" + bytes(20_000))
+            start = time.monotonic()
+            assert b" 408 " in all_of(connection)
+            assert 0.8 < time.monotonic() - start < 3
+        with connected(server) as connection:
+            connection.sendall(HEAD + b"Content-Length: 200000\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+            time.sleep(0.7)
+            connection.sendall(bytes(200_000) + live[:-2])
+            time.sleep(0.7)
+            connection.sendall(live[-2:])
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_clients_that_never_take_a_last_answer():
+    with serving("--timeout", "0.5", "--log-level", "warning") as server:
+        before = open_files(server)
+        clients = []
+        for _ in range(100):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect((server.host, server.port))
+            client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            clients.append(client)
+        try:
+            wait_for(lambda: open_files(server) <= before + 1, 8)
+        finally:
+            for client in clients:
+                client.close()
+
+
+def open_files(server):
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
 # ---- too much ------------------------------------------------------------------------------------------
 
 
@@ -246,6 +288,44 @@ def test_a_flood_of_oversized_bodies_leaves_memory_flat():
             thread.join()
         assert server.memory() - before < 2e6
         assert server.ask("POST", INFER, BODY)[0] == 200
+
+
+def test_what_was_refused_is_not_kept_in_memory():
+    large = b'{"inputs": [[' + b" " * 3_900_000 + b"]]}"
+    bomb = gzip.compress(bytes(17 * 2**20))
+    with serving("--log-level", "warning") as server:
+        assert server.ask("POST", INFER, large)[0] == 400
+        assert server.ask("POST", INFER, bomb, {"Content-Encoding": "gzip"})[0] == 413
+        before = server.memory()
+        for _ in range(30):
+            assert server.ask("POST", INFER, large)[0] == 400
+            assert server.ask("POST", INFER, bomb, {"Content-Encoding": "gzip"})[0] == 413
+        assert server.memory() - before < 40e6
+
+
+def test_bombs_do_not_stop_the_others():
+    bomb, stop = gzip.compress(bytes(15 * 2**20)), threading.Event()
+
+    def ask_on(server):
+        while not stop.is_set():
+            server.ask("POST", INFER, bomb, {"Content-Encoding": "gzip"})
+
+    with serving("--log-level", "warning") as server:
+        threads = [threading.Thread(target=ask_on, args=(server,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        try:
+            took = []
+            for _ in range(50):
+                start = time.perf_counter()
+                assert server.ask("POST", INFER, BODY)[0] == 200
+                took.append(time.perf_counter() - start)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert sorted(took)[45] < 0.3
+        assert server.memory() < 400e6
 
 
 def test_too_much_in_flight_is_refused_and_never_queued():
@@ -327,6 +407,19 @@ def test_what_has_begun_is_answered_before_the_end(number, workers):
             server.ask("GET", "/v2/health/live")
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_as_soon_as_it_listens(tmp_path, workers):
+    command = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--workers", str(workers)]
+    for _ in range(4):
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"TMPDIR": str(tmp_path)}
+        ) as process:
+            process.stdout.readline()
+            process.terminate()
+            assert process.wait(20) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_worker_that_dies_is_replaced():
     with serving("--workers", "2") as server:
         children = subprocess.run(
@@ -349,6 +442,14 @@ serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(connections=20),
 def test_more_connections_than_may_be():
     """The one that has waited longest for its client is closed; those that come are answered."""
     with serving(command=[sys.executable, "-c", MANY]) as server:
+        before = open_files(server)
+        server.process.send_signal(signal.SIGSTOP)  # that all of them come at once
+        burst = [socket.create_connection((server.host, server.port)) for _ in range(500)]
+        server.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: sum(closed(each) for each in burst) == 480)
+        assert open_files(server) <= before + 20
+        for each in burst:
+            each.close()
         idle = [socket.create_connection((server.host, server.port)) for _ in range(60)]
         try:
             assert server.ask("POST", INFER, BODY)[0] == 200
@@ -360,6 +461,26 @@ def test_more_connections_than_may_be():
         finally:
             for each in idle:
                 each.close()
+
+
+def closed(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_no_more_connections_than_files():
+    command = ["bash", "-c", f"ulimit -n 256; exec {sys.executable} -m lenet serve --port 0"]
+    with serving(command=command) as server:
+        idle = [socket.create_connection((server.host, server.port)) for _ in range(400)]
+        assert server.ask("POST", INFER, BODY)[0] == 200
+        assert not [line for line in server.log() if "traceback" in line]
+        for each in idle:
+            each.close()
 
 
 # ---- the limits themselves -----------------------------------------------------------------------------

@@ -237,6 +237,8 @@ def test_loading_and_unloading_with_the_token(tmp_path, digits):
         assert error.value.status() == "401"
         client.unload_model("changing", headers=HEADERS)
         assert not client.is_model_ready("changing", headers=HEADERS)
+        assert not client.is_server_ready()
+        assert client.is_server_live()
         with pytest.raises(triton.InferenceServerException, match="unloaded"):
             client.infer("changing", [an_input(digits, "UINT8")], headers=HEADERS)
         assert client.get_model_repository_index(headers=HEADERS)[0]["state"] == "UNAVAILABLE"

@@ -48,7 +48,8 @@ class TimedProtocol(H11Protocol):
 
     def _close_one(self) -> None:
         victim = next(iter(self._waiting))  # there is one: this connection itself, if no other
-        self.connections.discard(victim)  # now, as others may come before it has ended
+        del self._waiting[victim]  # now, as others may come before it has ended
+        self.connections.discard(victim)
         victim.transport.abort()
 
     def data_received(self, data: bytes) -> None:

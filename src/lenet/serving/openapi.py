@@ -99,7 +99,7 @@ def _page() -> Schema:
 def _server() -> Schema:
     return {
         "/v2/health/live": {"get": {**_operation("Whether the server answers", _json(), []), "security": [{}]}},
-        "/v2/health/ready": {"get": {**_operation("Whether it is ready", _json(), []), "security": [{}]}},
+        "/v2/health/ready": {"get": {**_operation("Whether all models are ready", _json(), [404]), "security": [{}]}},
         "/v2": {"get": _operation("What the server is", _json("Server"), [])},
         "/v2/models/stats": {"get": _operation("Statistics of all models", _json("Statistics"), [])},
     }

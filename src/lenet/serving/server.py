@@ -114,14 +114,15 @@ def serve(
     if workers > 1 and allow_control:
         raise InputError("Clients can load and unload models only where there is one worker: others would not know.")
     files = _allow_many_files()
+    backlog = max(16, min(2048, files // 16))  # so many are accepted in a round, and some rounds go by until they end
     limits = limits or Limits()
-    limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 100)))
+    limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 4 * backlog - 64)))
     on_request: OnRequest = RequestLog() if log_level == "info" else pass_over
     make_app = functools.partial(
         create_app, models, loader, limits=limits, token=token, allow_control=allow_control, on_request=on_request
     )
     app = make_app()  # here, so that errors come before anything is listened on
-    listening = _listen(host, port)
+    listening = _listen(host, port, backlog)
     config = uvicorn.Config(
         app if workers == 1 else make_app,
         factory=workers > 1,
@@ -130,6 +131,7 @@ def serve(
         ws="none",
         lifespan="on",
         log_config=_log_config(log_level),
+        backlog=backlog,
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -142,7 +144,7 @@ def serve(
             _run_workers(config, listening, on_ready)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, backlog: int) -> socket.socket:
     """Return a socket that listens, so that an address in use is told of before anything else is begun."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -154,7 +156,7 @@ def _listen(host: str, port: int) -> socket.socket:
             if os.name == "posix":
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
-            listening.listen(2048)
+            listening.listen(backlog)
             on_error.pop_all()
         return listening
     except (OSError, OverflowError) as error:

@@ -56,8 +56,13 @@ class Work:
         if len(self._threads) < min(self._pending, resolve_n_jobs(None)):
             self._threads.append(threading.Thread(target=self._work, name="lenet-serve", daemon=True))
             self._threads[-1].start()
-        async with asyncio.timeout(self._seconds):
-            return await asyncio.wrap_future(future)
+        waiting = asyncio.wrap_future(future)
+        del future, function  # what they hold would be kept by the traceback of an error, which they hold
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await waiting
+        finally:
+            del waiting
 
     def _work(self) -> None:
         while True:
