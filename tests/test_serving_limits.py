@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -82,6 +83,7 @@ def test_a_request_that_does_not_arrive_in_time(beginning):
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b'{"error": "The request took longer than 0.5 s to arrive."}' in answer
         assert b"nosniff" in answer
+        assert re.search(rb"x-request-id: (\S+)\r\n", answer, re.IGNORECASE)
         wait_for(lambda: server.log()[-1].get("status") in (408, 499))
 
 

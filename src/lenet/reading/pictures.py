@@ -48,7 +48,7 @@ def read_picture(
         If Pillow is not installed.
     """
     image_module = require("PIL.Image", "vision")
-    name = os.fspath(file) if isinstance(file, str | os.PathLike) else "The picture"
+    name = os.fspath(file) if isinstance(file, str | os.PathLike) else "This"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's: of blemishes that do not matter, and of sizes that we refuse

@@ -89,44 +89,41 @@ class TimedProtocol(H11Protocol):
 
     def _too_slow(self) -> None:
         self._receiving = None
-        message = f"The request took longer than {self._limits.receive_seconds:g} s to arrive."
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # the application, which waits for the body, ends and notes it
-            self.cycle.message_event.set()
-        elif self.conn.trailing_data[0]:
-            self._note(408, message)
-        else:  # a browser may have connected in advance, and would take an answer for that to its first request
+        if self._received is _HEAD and not self.conn.trailing_data[0]:
+            # A browser may have connected in advance, and would take an answer for that to its first request.
             self.transport.close()
-            return
-        self._answer(408, message)
+        else:
+            self._refuse(408, f"The request took longer than {self._limits.receive_seconds:g} s to arrive.")
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
-        text = "This is no proper HTTP/1.1 request, or its head is too long."
-        if self.cycle is None or self.cycle.response_complete:  # otherwise the application notes it
-            self._note(400, text)
-        self._answer(400, text)
+        self._refuse(400, "This is no proper HTTP/1.1 request, or its head is too long.")
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer a request that is not all there, and close."""
+        call = Call("", "", {}, status=status, error=message)
+        if self.cycle is not None and not self.cycle.response_complete:
+            scope: Any = self.cycle.scope
+            call = scope.get("lenet.call", call)
+            self.cycle.disconnected = True  # the application, which waits for the body, ends and notes it
+            self.cycle.message_event.set()
+        elif self._guard is not None:
+            self._guard.note(call)
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
+            self._send_error(status, message, call)
+        self.transport.close()
+
+    def _send_error(self, status: int, message: str, call: Call) -> None:
+        body = json.dumps({"error": message}).encode()
+        headers = [
+            (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close"),
+            (b"x-request-id", call.request.encode()), NO_SNIFFING,
+        ]  # fmt: skip
+        for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: uvicorn would advise to install what would not help."""
-
-    def _answer(self, status: int, message: str) -> None:
-        """Send an error, where one can be sent, and close."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
-            body = json.dumps({"error": message}).encode()
-            headers = [
-                (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()),
-                (b"connection", b"close"), NO_SNIFFING,
-            ]  # fmt: skip
-            for event in (
-                h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage(),
-            ):  # fmt: skip
-                self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
-
-    def _note(self, status: int, error: str) -> None:
-        if self._guard is not None:
-            self._guard.note(Call("", "", {}, status=status, error=error))
 
     def pause_writing(self) -> None:
         """Give the client some time to take what was sent."""

@@ -10,6 +10,7 @@ from lenet.serving.models import Served
 from lenet.serving.tensors import INPUT
 
 PLATFORM = "lenet"
+_SCALAR = {"dims": [1], "reshape": {"shape": []}}  # how Triton says of an output that it has no axis but the batch's
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
 
 
@@ -47,7 +48,7 @@ def model_configuration(served: Served, limits: Limits) -> dict[str, Any]:
         "max_batch_size": limits.batch,
         "input": [{"name": INPUT, "data_type": "TYPE_UINT8", "dims": [SIDE, SIDE]}],
         "output": [
-            {"name": name, "data_type": f"TYPE_{datatype}", "dims": shape or [1]}
+            {"name": name, "data_type": f"TYPE_{datatype}", **({"dims": shape} if shape else _SCALAR)}
             for name, (datatype, shape) in _outputs(served.model).items()
         ],
         "parameters": {key: {"string_value": value} for key, value in sorted(served.model.metadata.items())},

@@ -89,7 +89,7 @@ def _page() -> Schema:
     model = _query("model", _TEXT, "By default the first one.")
     html = {"text/html": {"schema": _TEXT}}
     return {
-        "/": {"get": {**_operation("The page that shows the network think", html, []), "security": [{}]}},
+        "/": {"get": _operation("The page that shows the network think", html, [], is_open=True)},
         "/model.json": {"get": {**_operation("A model, as the page reads it", _json(), [404]), "parameters": [model]}},
         "/openapi.json": {"get": _operation("This document", _json(), [])},
         "/metrics": {"get": _operation("Counters for Prometheus", {"text/plain": {"schema": _TEXT}}, [])},
@@ -98,8 +98,8 @@ def _page() -> Schema:
 
 def _server() -> Schema:
     return {
-        "/v2/health/live": {"get": {**_operation("Whether the server answers", _json(), []), "security": [{}]}},
-        "/v2/health/ready": {"get": {**_operation("Whether all models are ready", _json(), [404]), "security": [{}]}},
+        "/v2/health/live": {"get": _operation("Whether the server answers", _json(), [], is_open=True)},
+        "/v2/health/ready": {"get": _operation("Whether all models are ready", _json(), [404], is_open=True)},
         "/v2": {"get": _operation("What the server is", _json("Server"), [])},
         "/v2/models/stats": {"get": _operation("Statistics of all models", _json("Statistics"), [])},
     }
@@ -160,11 +160,11 @@ def _repository(models: list[str]) -> Schema:
     }  # fmt: skip
 
 
-def _operation(summary: str, content: Schema, refusals: list[int]) -> Schema:
+def _operation(summary: str, content: Schema, refusals: list[int], is_open: bool = False) -> Schema:
     answers: Schema = {"200": {"description": "The answer.", "content": content}}
-    for status in sorted({*refusals, 401}):
+    for status in sorted({*refusals} if is_open else {*refusals, 401}):
         answers[str(status)] = {"description": _REFUSALS[status], "content": _json("Error")}
-    return {"summary": summary, "responses": answers}
+    return {"summary": summary, "responses": answers, **({"security": [{}]} if is_open else {})}
 
 
 def _json(schema: str | None = None) -> Schema:

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import functools
-import queue
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from lenet._threads import resolve_n_jobs
 
@@ -21,8 +19,6 @@ class BusyError(Exception):
 class Work:
     """Runs functions in threads, as many at a time as there are cores.
 
-    The threads are begun when they are needed, and are daemons, so that none that takes long holds up the end.
-
     Parameters
     ----------
     most : int
@@ -34,8 +30,7 @@ class Work:
     def __init__(self, most: int, seconds: float):
         self._most, self._seconds = most, seconds
         self._pending = 0
-        self._todo: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._threads = ThreadPoolExecutor(resolve_n_jobs(None), thread_name_prefix="lenet-serve")
 
     async def run(self, function: Callable[[], T]) -> T:
         """Return what the function returns.
@@ -50,12 +45,8 @@ class Work:
         if self._pending >= self._most:
             raise BusyError
         self._pending += 1
-        future: Future[T] = Future()
+        future = self._threads.submit(function)
         future.add_done_callback(functools.partial(self._ended, asyncio.get_running_loop()))
-        self._todo.put((future, function))
-        if len(self._threads) < min(self._pending, resolve_n_jobs(None)):
-            self._threads.append(threading.Thread(target=self._work, name="lenet-serve", daemon=True))
-            self._threads[-1].start()
         waiting = asyncio.wrap_future(future)
         del future, function  # what they hold would be kept by the traceback of an error, which they hold
         try:
@@ -63,16 +54,6 @@ class Work:
                 return await waiting
         finally:
             del waiting
-
-    def _work(self) -> None:
-        while True:
-            future, function = self._todo.get()
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(function())
-                except BaseException as error:  # whoever waits is told
-                    future.set_exception(error)
-            del future, function  # and what they hold, until there is more to do
 
     def _ended(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
         def count() -> None:
