@@ -392,6 +392,7 @@ def test_metrics():
         server.ask("POST", INFER, request_of(an_input(shape=[3, 784], data=[0] * 3 * 784)))
         server.ask("POST", INFER, "{")
         server.ask("POST", INFER, bytes(2**20 + 1))
+        server.ask("POST", INFER, gzip.compress(bytes(2**20 + 1)), {"Content-Encoding": "gzip"})
         lines = server.ask("GET", "/metrics")[2].decode().splitlines()
         version = server.ask("GET", "/v2/models/mnist")[2]["versions"][0]
     for line in (
@@ -400,7 +401,7 @@ def test_metrics():
         'lenet_request_seconds_count{operation="infer"} 3.0',
         'lenet_batch_images_sum{model="mnist"} 4.0',
         'lenet_batch_images_bucket{le="1.0",model="mnist"} 1.0',
-        'lenet_rejected_total{reason="body"} 1.0',
+        'lenet_rejected_total{reason="size"} 2.0',
         "lenet_in_flight 1.0",
         f'lenet_model_info{{model="mnist",version="{version}"}} 1.0',
     ):

@@ -18,6 +18,7 @@ from lenet.serving.metrics import Metrics
 from lenet.serving.work import BusyError, Work
 
 LOG = logging.getLogger("lenet.serving")
+_REJECTED = {401: "token", 408: "slow", 413: "size"}  # by status; of 503 there are several kinds
 OPEN_PATHS = {"/", "/v2/health/live", "/v2/health/ready"}  # they tell nothing that a token should protect
 
 
@@ -81,6 +82,8 @@ class Guard:
     def note(self, call: Call) -> None:
         """Count and log a call that was answered."""
         self._metrics.note(call.operation, call.status, time.perf_counter() - call.began)
+        if call.status in _REJECTED:
+            self._metrics.rejected.labels(_REJECTED[call.status]).inc()
         self._on_request(call)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
@@ -119,7 +122,6 @@ class Guard:
             raise self._later("buffers", "Too many requests are being received: come again.")
 
     def _too_large(self) -> HTTPException:
-        self._metrics.rejected.labels("body").inc()
         return HTTPException(413, f"The body is larger than the {self.limits.body:,} bytes that are taken.")
 
     def _later(self, reason: str, message: str) -> HTTPException:
@@ -131,7 +133,6 @@ class Guard:
             return
         scheme, _, given = call.headers.get(b"authorization", b"").partition(b" ")
         if not (hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"):
-            self._metrics.rejected.labels("token").inc()
             raise HTTPException(401, "This server wants its token: send Authorization: Bearer and the token.",
                                 {"www-authenticate": "Bearer"})  # fmt: skip
 
