@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import io
+import itertools
 import json
 import re
 import shutil
@@ -650,8 +651,9 @@ def test_a_refused_picture_changes_nothing(browser, request, where, before):
         else:
             draw(page, THREE)
             answer(page, "3")
-        look = """() => [lenet.state.strokes, Array.from(lenet.state.pixels), document.getElementById("lines").textContent,
-            document.getElementById("picture-box").hidden, document.getElementById("answer").textContent]"""
+        look = """() => [lenet.state.strokes, Array.from(lenet.state.pixels),
+            document.getElementById("lines").textContent, document.getElementById("picture-box").hidden,
+            document.getElementById("answer").textContent]"""
         wanted = page.evaluate(look)
         drop(page, b"no picture at all", "text/plain")
         assert error(page)
@@ -776,7 +778,11 @@ def test_the_saved_page_asks_for_nothing(browser, saved):
 
 # ---- looks -------------------------------------------------------------------------------------------------
 
-VIEWS = {"wide": {"width": 1600, "height": 1000}, "phone": {"width": 360, "height": 740}}
+VIEWS = {
+    "wide": {"width": 1600, "height": 1000},
+    "low": {"width": 1280, "height": 900},
+    "phone": {"width": 360, "height": 740},
+}
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -848,7 +854,7 @@ def test_captions_do_not_overlap(browser, saved, width):
         assert any(each["text"] == "C3" for each in written)
         for line in {each["y"] for each in written}:
             places = sorted({(each["left"], each["right"]) for each in written if each["y"] == line})
-            assert all(end + 4 <= start for (_, end), (start, _) in zip(places, places[1:], strict=False))
+            assert all(end + 4 <= start for (_, end), (start, _) in itertools.pairwise(places))
 
 
 @pytest.mark.parametrize("unit", [None, "c1", "c3", "c5", "f6", "output"])
@@ -887,11 +893,11 @@ def test_a_browser_that_remembers_nothing_is_no_fault(browser, saved):
         assert page.locator("#theme").text_content() == "Light"
 
 
-def test_forced_colours_leave_the_bars_and_the_pad_to_be_seen(browser, saved):
+def test_forced_colours_leave_the_bars_to_be_seen(browser, saved):
     with opened(browser, saved, forced_colors="active") as page:
         page.keyboard.press("5")
         answer(page, "5")
-        colours = """id => {
+        colours = """() => {
             const [fill, track] = [".best .fill", ".best .track"].map((each) => document.querySelector(each));
             return [fill, track].map((each) => getComputedStyle(each).backgroundColor);
         }"""
