@@ -1,0 +1,89 @@
+"""Mutate the pure-Python core with mutmut, test each mutant, and print what was killed.
+
+    python -m tests.mutation.core                       # all of it, from the start
+    python -m tests.mutation.core 'lenet.losses.*'      # some mutants, in the copy of the last run
+
+The work is done in a copy of the tree, build/mutation/core; there `mutmut show NAME` tells what a survivor changed.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.mutation.building import ROOT, build, copy_tree, environment
+
+COPY = ROOT / "build" / "mutation" / "core"
+MODULES = [
+    "layers", "losses", "optim", "weights",
+    "data.dataset", "data.digits", "data.distortions", "data.idx", "data.npz", "data.openml", "data.rubbish",
+    "data.sources", "data.splits",
+]  # fmt: skip
+TESTS = [
+    "layers", "losses", "optim", "weights",
+    "data_digits", "data_idx", "data_npz", "data_openml", "data_sources", "data_splits", "distortions", "rubbish",
+]  # fmt: skip
+SLOW = ["tests/test_rubbish.py::test_a_network_that_has_learnt_from_rubbish_knows_it"]
+
+
+def settings() -> str:
+    """What mutmut reads from pyproject.toml: what to mutate, and the tests that are to kill it."""
+    sources = [f"src/lenet/{module.replace('.', '/')}.py" for module in MODULES]
+    documentation = "tests/test_documentation.py::test_examples_of_the_docstrings"
+    tests = [f"tests/test_{name}.py" for name in TESTS] + [f"{documentation}[lenet.{module}]" for module in MODULES]
+    options = ["-p", "no:cacheprovider", *(f"--deselect={name}" for name in SLOW)]
+    return f"""
+[tool.mutmut]
+source_paths = ["src"]
+only_mutate = {sources}
+also_copy = ["README.md"]
+pytest_add_cli_args = {options}
+pytest_add_cli_args_test_selection = {tests}
+"""
+
+
+def prepare() -> None:
+    """Make the copy, with kernels and settings."""
+    shutil.rmtree(COPY, ignore_errors=True)
+    copy_tree(COPY)
+    build(COPY, flags=["-O1"])
+    path = COPY / "pyproject.toml"
+    path.write_text(path.read_text("utf-8") + settings(), "utf-8")
+
+
+def mutmut(*arguments: str, **options) -> subprocess.CompletedProcess:
+    """Run mutmut in the copy, which imports lenet from the mutated copy of that."""
+    command = [Path(sys.executable).with_name("mutmut"), *arguments]
+    return subprocess.run(command, cwd=COPY, env=environment(COPY / "mutants"), text=True, check=False, **options)
+
+
+def table(results: str) -> str:
+    """From mutmut's lines, `name: status`, the numbers of each module."""
+    counted = {module: Counter() for module in MODULES}
+    for name, status in re.findall(r"^ *lenet\.(\S+)\.x\S+: (.+)$", results, re.MULTILINE):
+        counted[name][status] += 1
+    lines = [f"{'module':18}{'mutants':>8}{'killed':>8}{'part':>8}  others"]
+    for module, statuses in [*counted.items(), ("total", sum(counted.values(), Counter()))]:
+        killed = statuses["killed"] + statuses["timeout"] + statuses["segfault"]
+        others = ", ".join(f"{number} {status}" for status, number in statuses.items() if status != "killed")
+        total = statuses.total()
+        lines.append(f"{module:18}{total:8}{killed:8}{killed / max(1, total):8.1%}  {others}")
+    return "\n".join(lines)
+
+
+def main(names: list[str]) -> int:
+    if not names or not COPY.exists():
+        prepare()
+    run = mutmut("run", "--max-children", "1", *names)
+    results = mutmut("results", "--all", "true", capture_output=True).stdout
+    for line in results.splitlines():
+        if not line.endswith((": killed", ": not checked")):
+            print(line)
+    print(table(results))
+    return run.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
