@@ -95,6 +95,47 @@ def with_pen(place, value):
     return vary(IMAGES, variations).astype(float)
 
 
+def noise(seed, n):
+    """n numbers of Marsaglia's xorshift generator of 64 bits, from -1 to 1."""
+    numbers, state = [], int(seed) | 1
+    for _ in range(n):
+        state ^= state << 13 & 2**64 - 1
+        state ^= state >> 7
+        state ^= state << 17 & 2**64 - 1
+        numbers.append((state >> 11) / 2**52 - 1)
+    return np.array(numbers)
+
+
+def varied(image, affine, bend, pen, seed):
+    """The same by SciPy, in float64, step by step. The rim of an image has no neighbours, and stays as it is there."""
+    thick, soft, ink, level, slope_x, slope_y, amplitude = pen.astype(float)
+    y, x = np.mgrid[:28, :28]
+    places = np.tensordot(affine, np.stack([x - 13.5, y - 13.5, np.ones((28, 28))]), 1) + 13.5
+    u, v = (
+        place + ndimage.map_coordinates(part, [y / 9, x / 9], order=1) for place, part in zip(places, bend, strict=True)
+    )
+    image = ndimage.map_coordinates(image.astype(float), [v, u], order=1, mode="grid-constant")
+    if thick:
+        change = ndimage.grey_dilation if thick > 0 else ndimage.grey_erosion
+        extreme = change(image, footprint=ndimage.generate_binary_structure(2, 1))
+        image[1:-1, 1:-1] += abs(thick) * (extreme - image)[1:-1, 1:-1]
+    if soft:
+        blurred = image.copy()
+        blurred[:, 1:-1] = ndimage.convolve1d(image, [0.25, 0.5, 0.25], axis=1)[:, 1:-1]
+        image[1:-1] += soft * (ndimage.convolve1d(blurred, [0.25, 0.5, 0.25], axis=0) - image)[1:-1]
+    ground = level + (slope_x * (x - 13.5) + slope_y * (y - 13.5)) / 28
+    shown = 255 * ground + (ink - ground) * image + 255 * amplitude * noise(seed, 784).reshape(28, 28)
+    return shown.clip(0, 255)
+
+
+def test_variations_agree_with_scipy():
+    images, variations = np.tile(IMAGES, (10, 1, 1)), random_variations(200, np.random.default_rng(1))
+    variations.pens[:40] *= [1, 1, 1, 2, 2, 2, 3]  # also to where levels are cut at 0 and 255
+    each = zip(images, variations.maps, variations.bends, variations.pens, variations.seeds, strict=True)
+    expected = np.stack([varied(*arguments) for arguments in each])
+    assert np.abs(vary(images, variations) - expected).max() <= 0.51
+
+
 def test_plain_variations_change_nothing():
     np.testing.assert_array_equal(vary(IMAGES, plain(20)), IMAGES)
 

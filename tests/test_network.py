@@ -157,6 +157,12 @@ def test_learn_with_other_numbers_of_classes(build, arrays, num_classes):
     Learning(build, arrays, pixels, labels, num_classes).check(pixels, labels)
 
 
+def test_learn_from_images_of_none_of_the_classes(build, arrays):
+    pixels, labels = images(12), labels_of(12)
+    labels[[0, 3, 11]] = -1
+    Learning(build, arrays, pixels, labels).check(pixels, labels)
+
+
 def test_learn_adds_to_the_gradient(build, arrays):
     pixels, labels = images(4), labels_of(4)
     Learning(build, arrays, pixels, labels, start=0.25).check(pixels, labels, start=0.25)

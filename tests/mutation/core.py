@@ -49,6 +49,9 @@ def prepare() -> None:
     shutil.rmtree(COPY, ignore_errors=True)
     copy_tree(COPY)
     build(COPY, flags=["-O1"])
+    (COPY / "mutants" / "src").mkdir(
+        parents=True
+    )  # Python forgets a folder in PYTHONPATH that is not there at its start
     path = COPY / "pyproject.toml"
     path.write_text(path.read_text("utf-8") + settings(), "utf-8")
 
