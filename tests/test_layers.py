@@ -1,5 +1,8 @@
 """One contract for every layer, against the reference and central differences, and values worked out by hand."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import reference
@@ -142,7 +145,8 @@ def test_backward_without_input_gradient_still_fills_the_parameters_gradients(ca
     dy, (_, saved) = draw(2, *out_shape), layer.forward(draw(2, *shape))
     full, part = zeros_like_parameters(layer), zeros_like_parameters(layer)
     layer.backward(dy, saved, full)
-    layer.backward(dy, saved, part, input_gradient=False)
+    dx = layer.backward(dy, saved, part, input_gradient=False)
+    assert dx.size == 0 or not layer.parameters
     for name, gradient in full.items():
         np.testing.assert_array_equal(part[name], gradient)
 
@@ -178,11 +182,13 @@ def test_neither_pass_changes_what_it_was_given(case):
 def test_any_strides_and_byte_order(case):
     layer, _, shape, out_shape, _ = case
     x, dy = draw(3, *shape), draw(3, *out_shape)
-    other_x, other_dy = np.asfortranarray(x).astype(">f8"), dy[::-1].copy()[::-1]
+    other_x, other_dy = np.asfortranarray(x).astype(">f8"), dy[::-1].astype(">f8")[::-1]
     y, saved = layer.forward(x)
     other_y, other_saved = layer.forward(other_x)
     np.testing.assert_array_equal(other_y, y)
-    np.testing.assert_array_equal(layer.backward(other_dy, other_saved), layer.backward(dy, saved))
+    other_dx = layer.backward(other_dy, other_saved)
+    np.testing.assert_array_equal(other_dx, layer.backward(dy, saved))
+    assert other_dx.dtype == np.dtype("=f8")
 
 
 def test_images_do_not_depend_on_their_neighbours(case):
@@ -201,6 +207,17 @@ def test_an_input_of_another_shape_is_refused(name):
         layer.forward(np.zeros(wrong))
 
 
+def test_an_image_smaller_than_the_kernel_or_window_is_named_with_the_layer():
+    with pytest.raises(
+        InputError, match=r"Conv2d\(1, 6, kernel_size=5\) got an input of \(4, 9\), smaller than its kernel"
+    ):
+        Conv2d(1, 6, 5)(np.zeros((2, 1, 4, 9)))
+    with pytest.raises(
+        InputError, match=r"AvgPool2d\(\(2, 3\), stride=\(2, 3\)\) got an input of \(9, 2\), smaller than its"
+    ):
+        AvgPool2d((2, 3))(np.zeros((2, 1, 9, 2)))
+
+
 def test_a_gradient_of_another_shape_is_refused(case):
     layer, _, shape, out_shape, _ = case
     _, saved = layer.forward(draw(2, *shape))
@@ -211,6 +228,20 @@ def test_a_gradient_of_another_shape_is_refused(case):
 def test_repr_names_the_layer(case):
     layer = case[0]
     assert repr(layer).startswith(type(layer).__name__ + "(")
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])  # noqa: S301
+def test_a_layer_can_be_copied_and_pickled(case, duplicate):
+    layer, _, shape, *_ = case
+    twin, x = duplicate(layer), draw(2, *shape)
+    np.testing.assert_array_equal(twin(x), layer(x))
+    for name, parameter in layer.parameters.items():
+        assert not np.shares_memory(twin.parameters[name], parameter)
+
+
+def test_what_is_no_array_is_named(case):
+    with pytest.raises(InputError, match=r"^x is no rectangular array .*an array is wanted"):
+        case[0]([[1, 2], [3]])
 
 
 # ---- values by hand ------------------------------------------------------------------------------------
@@ -268,6 +299,22 @@ def test_linear_by_hand():
     np.testing.assert_array_equal(dx, [[1, 2, 3], [4, 5, 6]])
     np.testing.assert_array_equal(gradients["weight"], [[1, 0, -1], [2, 1, 0]])
     np.testing.assert_array_equal(gradients["bias"], [1, 1])
+
+
+def test_repr_shows_the_padding_where_there_is_one():
+    assert repr(Conv2d(1, 6, 5, padding=2)) == "Conv2d(1, 6, kernel_size=5, padding=2)"
+    assert repr(Conv2d(6, 16, 5)) == "Conv2d(6, 16, kernel_size=5)"
+
+
+def test_a_kernel_as_large_as_its_input_is_a_dense_layer_to_the_bit():
+    """C5, forwards and backwards: the paper, section II.B."""
+    conv, dense = Conv2d(16, 120, 5, rng=np.random.default_rng(0)), Linear(400, 120, rng=np.random.default_rng(0))
+    dense.parameters["weight"][...] = conv.parameters["weight"].reshape(120, 400)
+    x, dy = draw(3, 16, 5, 5), draw(3, 120)
+    (y, saved), (dense_y, dense_saved) = conv.forward(x), dense.forward(x.reshape(3, 400))
+    np.testing.assert_array_equal(y[:, :, 0, 0], dense_y)
+    dx = conv.backward(dy.reshape(3, 120, 1, 1), saved)
+    np.testing.assert_array_equal(dx.reshape(3, 400), dense.backward(dy, dense_saved))
 
 
 # ---- im2col and col2im ---------------------------------------------------------------------------------

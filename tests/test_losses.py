@@ -84,6 +84,12 @@ def test_huge_logits_neither_overflow_nor_warn(function, dtype):
     assert np.isfinite(out).all()
 
 
+def test_logits_too_far_apart_for_the_type_are_told_by_the_result_alone():
+    """Without a warning: an infinite logit has no softmax, and a difference of 6e38 is infinite in single precision."""
+    assert np.isnan(log_softmax(np.array([[np.inf, 0.0]]))).all()
+    np.testing.assert_array_equal(log_softmax(np.array([[3e38, -3e38]], np.float32)), [[0, -np.inf]])
+
+
 def test_the_type_stays(logits, labels):
     losses, dlogits = cross_entropy(logits.astype(np.float32), labels)
     assert losses.dtype == dlogits.dtype == np.float32

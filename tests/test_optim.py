@@ -251,6 +251,11 @@ def test_one_cycle_stays_between_zero_and_its_peak(total):
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
 
 
+@pytest.mark.parametrize("total", [2, 3, 7, 100])
+def test_one_cycle_ends_at_zero_and_stays_there(total):
+    assert values(one_cycle(0.5, total, 1), [total - 1, total, 2 * total]) == pytest.approx([0, 0, 0], abs=1e-15)
+
+
 def test_one_cycle_warms_up_over_the_first_fifth():
     rates = values(one_cycle(0.5, 1000, 100), range(1000))
     assert rates.index(max(rates)) == 199

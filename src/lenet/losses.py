@@ -25,7 +25,7 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
     array([[    0., -1000.]])
     """
     with np.errstate(over="ignore", invalid="ignore"):  # the result tells: it is not finite then
-        shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
+        shifted = logits - logits.max(axis=1, keepdims=True)
         log_probabilities: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return log_probabilities
 
@@ -46,7 +46,7 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
     >>> softmax(np.array([[0.0, 0.0]]))
     array([[0.5, 0.5]])
     """
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: NDArray[Any] = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
 
