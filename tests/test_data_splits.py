@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lenet.data.splits import split, standardisation
+from lenet.errors import InputError
 
 
 def test_split_is_stratified_disjoint_and_whole():
@@ -12,6 +13,18 @@ def test_split_is_stratified_disjoint_and_whole():
     assert np.bincount(y[parts.validation]).tolist() == [20, 10, 2]
     assert sorted([*parts.train, *parts.validation]) == list(range(160))
     assert not np.array_equal(parts.validation, split(y, 0.2, seed=4).validation)
+    np.testing.assert_array_equal(parts.validation, split(y, 0.2, seed=3).validation)
+
+
+def test_without_validation_every_image_is_learnt_from():
+    parts = split(np.array([3, 1, 2]), 0.0, seed=0)
+    assert (parts.train.tolist(), parts.validation.tolist()) == ([0, 1, 2], [])
+
+
+@pytest.mark.parametrize("validation", [0.1, 0.9], ids=["none is held out", "all are"])
+def test_too_few_images_to_split_are_refused(validation):
+    with pytest.raises(InputError, match=rf"^3 images cannot be split with validation={validation}: give more images"):
+        split(np.arange(3), validation, seed=0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

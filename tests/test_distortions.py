@@ -65,6 +65,24 @@ def test_the_same_seed_draws_the_same_maps():
     assert not np.array_equal(a, random_affine(5, np.random.default_rng(5)))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, ">f4", ">f8"])
+def test_images_and_maps_of_any_strides_and_byte_order(dtype):
+    rng = np.random.default_rng(6)
+    images, maps = rng.integers(0, 256, (5, 6, 7)).astype(dtype), random_affine(5, rng)
+    expected = distort(images.astype(images.dtype.newbyteorder("=")), maps)
+    actual = distort(images[::-1].copy()[::-1], maps.astype(">f8"))
+    np.testing.assert_array_equal(actual, expected)
+    assert actual.dtype == expected.dtype
+    whole = np.round(maps * 3)
+    np.testing.assert_array_equal(distort(images, whole.astype(int)), distort(images, whole))
+
+
+@pytest.mark.parametrize("images", [np.zeros((3, 28, 28), int), np.zeros((28, 28)), np.zeros((1, 2, 3, 4), np.uint8)])
+def test_other_images_are_refused(images):
+    with pytest.raises(lenet.errors.InputError, match=r"images are .* of shape .*; wanted: uint8, float32 or float64"):
+        distort(images, np.zeros((len(images), 2, 3)))
+
+
 @pytest.mark.parametrize("maps", [np.zeros((1, 2, 3)), np.zeros((3, 2, 2)), np.zeros((4, 2, 3))])
 def test_maps_of_another_shape_are_refused(maps):
     with pytest.raises(lenet.errors.InputError, match="maps has shape"):
@@ -87,6 +105,7 @@ def plain(n):
 
 
 IMAGES = lenet.data.load_digits().X_test[:20]
+NAMES = ("maps", "bends", "pens", "seeds")
 
 
 def with_pen(place, value):
@@ -185,7 +204,32 @@ def test_variations_are_drawn_in_their_shares():
     assert (pens[:, 2] < 1).mean() == pytest.approx(1 / 4, abs=0.015)
 
 
+def test_variations_fill_their_ranges():
+    drawn = random_variations(20_000, np.random.default_rng(0))
+    assert (drawn.bends.dtype, drawn.pens.dtype, drawn.seeds.dtype) == (np.float32, np.float32, np.uint64)
+    low = [-0.6, 0, 0.6, 0, -0.12, -0.12, 0]
+    high = [0.8, 1, 1, 0.12, 0.12, 0.12, 0.12]
+    np.testing.assert_allclose(drawn.pens.min(axis=0), low, atol=2e-3)
+    np.testing.assert_allclose(drawn.pens.max(axis=0), high, atol=2e-3)
+    for changed in (drawn.pens[:, place] for place in (0, 1, 3, 4, 5, 6)):
+        values = changed[changed != 0]
+        assert len(np.unique(values)) > 0.9 * len(values), "each image has its own"
+    assert drawn.bends.mean() == pytest.approx(0, abs=0.01)
+    assert drawn.bends.std() == pytest.approx(0.8, abs=0.01)
+    assert len(np.unique(drawn.seeds)) == 20_000
+    assert drawn.seeds.max() > 2**63
+
+
+def test_variations_in_other_types_are_the_same_variations():
+    drawn = random_variations(20, np.random.default_rng(2))
+    images = np.asfortranarray(IMAGES)
+    other = Variations(*(getattr(drawn, name).astype(f">{kind}8") for name, kind in zip(NAMES, "fffu", strict=True)))
+    np.testing.assert_array_equal(vary(images, other), vary(IMAGES, drawn))
+
+
 def test_variations_of_another_number_or_type_are_refused():
+    with pytest.raises(lenet.errors.InputError, match=r"images has shape \(20, 28, 27\)"):
+        vary(IMAGES[:, :, :27], plain(20))
     with pytest.raises(lenet.errors.InputError, match="maps has shape"):
         vary(IMAGES, plain(3))
     with pytest.raises(lenet.errors.InputTypeError, match="images are float64"):

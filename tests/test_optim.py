@@ -203,6 +203,13 @@ def test_wrong_gradients_leave_the_model_as_it_was(model, damage, message):
     np.testing.assert_array_equal(model.parameters.flat, before)
 
 
+def test_wrong_names_are_listed_beside_the_right_ones(model):
+    names = [f"{layer}.{kind}" for layer in ("c1", "c3", "c5", "f6", "output") for kind in ("weight", "bias")]
+    with pytest.raises(InputError) as caught:
+        SGD(model, lr=0.1).step({"c1.weight": np.zeros(3), "c2.bias": np.zeros(3)})
+    assert str(caught.value) == f"The gradients are named c1.weight, c2.bias; wanted: {', '.join(names)}."
+
+
 @pytest.mark.parametrize("damage", [missing, unknown, misshapen])
 def test_wrong_gradients_leave_the_velocity_as_it_was(model, damage):
     sgd = SGD(model, lr=0.1, momentum=0.9)

@@ -74,12 +74,13 @@ def distort(images: NDArray[Any], maps: NDArray[np.float64]) -> NDArray[Any]:
            [  0,   0, 200],
            [  0,   0,   0]], dtype=uint8)
     """
-    if images.ndim != 3 or images.dtype not in (np.uint8, np.float32, np.float64):
+    native = images.dtype.newbyteorder("=")
+    if images.ndim != 3 or native not in (np.uint8, np.float32, np.float64):
         raise InputError(
             f"images are {images.dtype} of shape {images.shape}; wanted: uint8, float32 or float64, (n, H, W)."
         )
     maps = _checks.tensor(maps, np.float64, (len(images), 2, 3), "maps")
-    images = np.ascontiguousarray(images, images.dtype.newbyteorder("="))
+    images = np.ascontiguousarray(images, native)
     out = np.empty_like(images)
     _distort.affine(images, maps, out)
     return out
