@@ -23,8 +23,8 @@ MODULES = [
 ]  # fmt: skip
 TESTS = [
     "layers", "losses", "optim", "weights",
-    "data_digits", "data_idx", "data_npz", "data_openml", "data_sources", "data_splits", "distortions", "rubbish", "rubbish_drawn",
-    "rubbish_of_digits",
+    "data_digits", "data_idx", "data_npz", "data_openml", "data_sources", "data_splits",
+    "distortions", "rubbish", "rubbish_drawn", "rubbish_of_digits",
 ]  # fmt: skip
 SLOW = ["tests/test_rubbish.py::test_a_network_that_has_learnt_from_rubbish_knows_it"]
 
@@ -63,6 +63,9 @@ def mutmut(*arguments: str, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=COPY, env=environment(COPY / "mutants"), text=True, check=False, **options)
 
 
+KILLED = {"killed", "timeout", "segfault", "suspicious"}  # the last is any other end of the process, such as abort
+
+
 def table(results: str) -> str:
     """From mutmut's lines, `name: status`, the numbers of each module."""
     counted = {module: Counter() for module in MODULES}
@@ -70,7 +73,7 @@ def table(results: str) -> str:
         counted[name][status] += 1
     lines = [f"{'module':18}{'mutants':>8}{'killed':>8}{'part':>8}  others"]
     for module, statuses in [*counted.items(), ("total", sum(counted.values(), Counter()))]:
-        killed = statuses["killed"] + statuses["timeout"] + statuses["segfault"]
+        killed = sum(statuses[status] for status in KILLED)
         others = ", ".join(f"{number} {status}" for status, number in statuses.items() if status != "killed")
         total = statuses.total()
         lines.append(f"{module:18}{total:8}{killed:8}{killed / max(1, total):8.1%}  {others}")
