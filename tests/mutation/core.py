@@ -1,9 +1,10 @@
 """Mutate the pure-Python core with mutmut, test each mutant, and print what was killed.
 
-    python -m tests.mutation.core                       # all of it, from the start
-    python -m tests.mutation.core 'lenet.losses.*'      # some mutants, in the copy of the last run
+    python -m tests.mutation.core                       # all of it
+    python -m tests.mutation.core 'lenet.losses.*'      # some mutants, by their names
 
 The work is done in a copy of the tree, build/mutation/core; there `mutmut show NAME` tells what a survivor changed.
+Constants of modules, and functions with decorators of their own, are left out by mutmut.
 """
 
 import re
@@ -50,9 +51,7 @@ def prepare() -> None:
     shutil.rmtree(COPY, ignore_errors=True)
     copy_tree(COPY)
     build(COPY, flags=["-O1"])
-    (COPY / "mutants" / "src").mkdir(
-        parents=True
-    )  # Python forgets a folder in PYTHONPATH that is not there at its start
+    (COPY / "mutants" / "src").mkdir(parents=True)  # a folder in PYTHONPATH has to be there when Python starts
     path = COPY / "pyproject.toml"
     path.write_text(path.read_text("utf-8") + settings(), "utf-8")
 
@@ -81,8 +80,7 @@ def table(results: str) -> str:
 
 
 def main(names: list[str]) -> int:
-    if not names or not COPY.exists():
-        prepare()
+    prepare()
     run = mutmut("run", "--max-children", "1", *names)
     results = mutmut("results", "--all", "true", capture_output=True).stdout
     for line in results.splitlines():
