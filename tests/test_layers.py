@@ -336,6 +336,13 @@ def test_im2col_refuses_an_image_smaller_than_the_kernel():
         im2col(np.zeros((1, 1, 3, 3)), 4)
 
 
+def test_images_without_channels_are_refused():
+    with pytest.raises(InputError, match="in_channels is 0"):
+        im2col(np.zeros((1, 0, 3, 3)), 2)
+    with pytest.raises(InputError, match="in_channels is 0"):
+        col2im(np.zeros((1, 0, 4)), (1, 0, 3, 3), 2)
+
+
 def test_col2im_refuses_columns_that_do_not_fit():
     with pytest.raises(InputError, match=r"columns has shape \(1, 4, 5\); wanted: \(1, 4, 4\)"):
         col2im(np.zeros((1, 4, 5)), (1, 1, 3, 3), 2)
