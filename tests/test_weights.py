@@ -385,3 +385,13 @@ def test_a_folder_that_cannot_be_synced_is_no_reason_to_claim_the_old_file_is_th
         assert saved.read_bytes() == before
     else:
         assert saved.read_bytes() != before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+def test_what_is_no_file_is_not_replaced(path):
+    """As root, /dev/null would be."""
+    os.mkfifo(path)
+    with pytest.raises(SaveError, match="a folder or a device has that name"):
+        make_model().save(path)
+    assert path.is_fifo()
+    assert folder_holds(path) == [path.name]

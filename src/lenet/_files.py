@@ -1,9 +1,11 @@
 """Write files so that what was there before is there until the new one is whole."""
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from lenet.errors import SaveError
@@ -12,31 +14,44 @@ from lenet.errors import SaveError
 def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
     """Replace the file at `path` by `content`, whole or not at all.
 
-    The bytes go to a temporary file in the same folder, are forced to the disk, and take the name in one step.
+    Raises
+    ------
+    SaveError
+        As `write_together` does.
+    """
+    write_together({Path(path): content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Replace files by the given contents, each whole or not at all.
+
+    The bytes go to temporary files in the same folders and are forced to the disk; when all are there, each takes its
+    name in one step. So a disk that fills up changes nothing.
 
     Raises
     ------
     SaveError
-        If the disk is full or the folder cannot be written; nothing has changed then.
+        If the disk is full, a folder cannot be written, or what has a file's name is a folder or a device. It says what
+        is there now.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporaries: dict[Path, Path] = {}
+    replaced: list[str] = []
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-        temporary.replace(target)
+        for target, content in contents.items():
+            temporaries[target] = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+            _write_beside(target, temporaries[target], content)
+        for target, temporary in temporaries.items():
+            temporary.replace(target)
+            replaced.append(str(target))
     except OSError as error:
-        raise SaveError(
-            f"{target} could not be written ({error.strerror or error}); what was there before is unchanged."
-        ) from error
+        now = f"{' and '.join(replaced)} is new already" if replaced else "what was there before is unchanged"
+        raise SaveError(f"{target} could not be written ({error.strerror or error}); {now}.") from error
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)  # it is there only where something went wrong
-    _sync_folder(target.parent)
+        for temporary in temporaries.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)  # it is there only where something went wrong
+    for folder in {target.parent for target in contents}:
+        sync_folder(folder)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -45,11 +60,36 @@ def remove_leftovers(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Force the new name to the disk, where the system can: Windows and some file systems cannot."""
-    with contextlib.suppress(OSError):
+def sync_folder(folder: Path) -> None:
+    """Force new names to the disk, where the system can: Windows and some file systems cannot.
+
+    Raises
+    ------
+    SaveError
+        If the disk fails.
+    """
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            raise SaveError(
+                f"{folder} could not be forced to the disk ({error.strerror}): what was written there is new and whole"
+                ", but after a power cut it may be as it was before."
+            ) from error
+
+
+def _write_beside(target: Path, temporary: Path, content: bytes) -> None:
+    """Write the temporary file that is to take the name of `target`, with the permissions of what has it now."""
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    if mode is not None and not target.is_file():
+        raise OSError(errno.EEXIST, "a folder or a device has that name")
+    with temporary.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    if mode is not None:
+        temporary.chmod(mode)

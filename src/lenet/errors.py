@@ -48,7 +48,7 @@ class DownloadError(LenetError, OSError):
 
 
 class SaveError(LenetError, OSError, ValueError):
-    """A file or a folder could not be written; what was there before is still there."""
+    """A file or a folder could not be written; the message says what is there now."""
 
 
 class MissingExtraError(LenetError, ImportError):

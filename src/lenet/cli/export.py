@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet export`."""
-    from lenet._files import atomic_write
+    from lenet._files import write_together
     from lenet.cli.options import load_model
     from lenet.errors import InputError
     from lenet.interop import to_c, to_onnx
@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         files[output] = source.encode()
         files[output.with_suffix(".h")] = header.encode()
     refuse_loss(files, arguments.model)
+    write_together(files)
     for path, content in files.items():
-        atomic_write(path, content)
         print(f"{path} ({len(content):,} bytes)")
     return 0
 

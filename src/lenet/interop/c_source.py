@@ -49,6 +49,9 @@ void {name}_logits(const unsigned char image[784], float logits[{name}_CLASSES])
 _SOURCE = """\
 /* LeNet-5 for {classes} classes, written by lenet {version}: see {name}.h. C99; it needs expf, and nothing else. */
 #include "{name}.h"
+#if {name}_CLASSES != {classes}
+#error "{name}.h is of a network with other classes: export both files anew"
+#endif
 
 #include <math.h>
 
