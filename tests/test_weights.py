@@ -1,6 +1,7 @@
 """Models in files: to the bit and back; damaged files refused; a failed write leaves what was there."""
 
 import errno
+import hashlib
 import json
 import os
 import struct
@@ -13,6 +14,7 @@ import pytest
 import lenet
 from lenet import LeNet5
 from lenet.errors import InputError, SaveError, WeightsError
+from lenet.weights import CHECKSUM
 
 MEAN, STD = 0.1306604762738429, 1 / 3
 
@@ -84,6 +86,40 @@ def test_the_file_holds_little_more_than_the_numbers(saved):
     assert 61_706 * 4 < saved.stat().st_size < 61_706 * 4 + 2048
 
 
+def test_the_checksum_is_of_all_that_the_file_tells(saved):
+    header, data = contents(saved)
+    facts = header.pop("__metadata__")
+    told = facts.pop(CHECKSUM)
+    digest = hashlib.sha256(json.dumps([[key, facts[key]] for key in sorted(facts)]).encode())
+    for name in sorted(header):
+        start, end = header[name]["data_offsets"]
+        digest.update(json.dumps([name, "float32", header[name]["shape"]]).encode() + data[start:end])
+    assert told == digest.hexdigest()
+    assert CHECKSUM not in lenet.load(saved).metadata
+
+
+def test_a_file_that_the_library_has_written_anew_loads(saved):
+    """In another order, and with the checksum that it had."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    with safe_open(saved, "np") as file:
+        tensors = {name: file.get_tensor(name) for name in sorted(file.keys(), reverse=True)}
+        facts = file.metadata()
+    expected, written = lenet.load(saved), saved.read_bytes()
+    save_file(tensors, saved, facts)
+    assert saved.read_bytes() != written
+    assert lenet.load(saved).parameters.flat.tobytes() == expected.parameters.flat.tobytes()
+
+    tensors["c1.bias"] = tensors["c1.bias"] + np.float32(1e-6)
+    save_file(tensors, saved, facts)
+    with pytest.raises(WeightsError, match=r"is damaged: its lenet_sha256 .* have it leave out lenet_sha256"):
+        lenet.load(saved)
+    del facts[CHECKSUM]
+    save_file(tensors, saved, facts)
+    assert lenet.load(saved).parameters["c1.bias"].tobytes() == tensors["c1.bias"].tobytes()
+
+
 def test_the_pretrained_model_reads_mnist(mnist):
     model = lenet.load_pretrained("mnist")
     _, _, X_test, y_test = mnist
@@ -106,6 +142,8 @@ def contents(path):
 
 
 def write(path, header, data):
+    """Write a file as another program would, without our checksum."""
+    header.get("__metadata__", {}).pop(CHECKSUM, None)
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 

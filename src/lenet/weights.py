@@ -1,9 +1,10 @@
 """Models in safetensors files: tensors under the parameters' names, and what else a model is in the metadata.
 
-Nothing in such a file is code. What is read is checked before it is believed: the sizes first, then the names,
-shapes and numbers.
+Nothing in such a file is code. What is read is checked before it is believed: the sizes first, then that no bit has
+changed since it was written, then the names, shapes and numbers.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from lenet.errors import InputError, WeightsError
 from lenet.model import LeNet5
 
 FORMAT = "lenet-1"
+CHECKSUM = "lenet_sha256"
 PRETRAINED = ("mnist",)
 LARGEST_FILE = 64 * 2**20
 _LARGEST_HEADER = 2**20
@@ -66,7 +68,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     Raises
     ------
     WeightsError
-        If the file is truncated, of another format, or its tensors are not those of LeNet-5 or not finite.
+        If the file is truncated or changed, of another format, or its tensors are not those of LeNet-5 or not finite.
     OSError
         If the file cannot be read.
 
@@ -129,25 +131,26 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
 
 
 def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """Return the safetensors file of tensors and metadata; the same ones make the same bytes."""
+    """Return the safetensors file of tensors and metadata, with a checksum; the same ones make the same bytes."""
     from safetensors.numpy import save as serialize
 
-    content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()}, dict(metadata))
+    facts = {**metadata, CHECKSUM: _checksum(tensors, metadata)}
+    content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()}, facts)
     start = 8 + struct.unpack("<Q", content[:8])[0]
     header = json.loads(content[8:start])
-    header["__metadata__"] = dict(sorted(metadata.items()))  # safetensors writes them in random order
+    header["__metadata__"] = dict(sorted(facts.items()))  # safetensors writes them in random order
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # as the format wants, so that the tensors stay aligned
     return struct.pack("<Q", len(text)) + text + content[start:]
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the tensors and the metadata of a safetensors file of at most 64 MiB.
+    """Return the tensors and the metadata of a safetensors file of at most 64 MiB, without its checksum.
 
     Raises
     ------
     WeightsError
-        If it is damaged, too large or of another format.
+        If it is damaged, too large or of another format, or if it has a checksum and that is of something else.
     OSError
         If it cannot be read.
     """
@@ -160,11 +163,28 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     content = Path(path).read_bytes()
     try:
         facts = _metadata(content)
-        return deserialize(content), facts
+        tensors = deserialize(content)
     except KeyError as error:  # bfloat16 and the like
         raise WeightsError(f"{path} holds numbers of type {error}, which NumPy has not: save them as F32.") from None
     except (SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file of numbers ({error}).") from None
+    told = facts.pop(CHECKSUM, None)  # there is none in the files of others
+    if told not in (None, _checksum(tensors, facts)):
+        raise WeightsError(
+            f"{path} is damaged: its {CHECKSUM} is that of other numbers or other metadata. Take a copy, or, if "
+            f"another program has changed it on purpose, have it leave out {CHECKSUM}."
+        )
+    return tensors, facts
+
+
+def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 of all that a file tells, in whatever order it does."""
+    facts = sorted((key, value) for key, value in metadata.items() if key != CHECKSUM)
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(json.dumps([name, value.dtype.name, value.shape]).encode())
+        digest.update(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()
 
 
 def _metadata(content: bytes) -> dict[str, str]:
