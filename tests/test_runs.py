@@ -285,6 +285,36 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path, stopped):
         run.load_checkpoint(lenet.LeNet5(num_classes=11))
 
 
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"seed": 1}, False),
+        ({"data_sha256": "1" * 64}, False),
+        ({"recipe": {**ARGS["recipe"], "lr": 0.2}}, False),
+        ({"data": "elsewhere/digits.npz", "lenet": "0.2.0"}, True),
+    ],
+)
+def test_a_checkpoint_goes_on_with_the_arguments_that_it_was_written_with(tmp_path, stopped, change, kept):
+    model, state, _ = stopped
+    run = Run.create(tmp_path, ARGS)
+    run.save_checkpoint(model, state)
+    (run.folder / "args.json").write_text(json.dumps({**ARGS, **change}))
+    if kept:
+        assert Run(run.folder).load_checkpoint(model).step == state.step
+        return
+    with pytest.raises(InputError, match=r"args\.json has another data_sha256, num_classes, seed or recipe"):
+        Run(run.folder).load_checkpoint(model)
+
+
+def test_a_checkpoint_of_before_there_were_arguments_in_it_loads(tmp_path, stopped):
+    model, state, _ = stopped
+    run = Run.create(tmp_path, ARGS)
+    arrays, facts = checkpoint_parts(state)
+    content = to_bytes(arrays, {"format": runs.CHECKPOINT_FORMAT, "state": json.dumps(facts)})
+    (run.folder / "checkpoint.safetensors").write_bytes(content)
+    assert run.load_checkpoint(model).facts() == state.facts()
+
+
 def test_save_epoch_writes_the_best_only_when_it_is_the_best(tmp_path, images):
     run = Run.create(tmp_path, ARGS)
     model = lenet.LeNet5(seed=0)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet._files import atomic_write
+from lenet._files import atomic_write, sync_folder
 from lenet.data import Dataset
 from lenet.errors import InputError, SaveError, WeightsError
 from lenet.model import LeNet5
@@ -29,6 +29,7 @@ from lenet.weights import read_tensors, save, to_bytes
 
 CHECKPOINT_FORMAT = "lenet-checkpoint-1"
 ARGS = {"lenet", "data", "data_sha256", "num_classes", "seed", "recipe"}
+BITS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
 
 
 class Run:
@@ -78,11 +79,13 @@ class Run:
                 number += 1
             temporary = None
         except OSError as error:
-            reason = error.strerror or error
+            cause = error.__cause__ if isinstance(error, SaveError) else error
+            reason = getattr(cause, "strerror", None) or error
             raise SaveError(f"No run folder can be made in {parent} ({reason}): choose another with --runs.") from error
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
+        sync_folder(parent)
         return cls(parent / f"train-{number}")
 
     @property
@@ -130,7 +133,7 @@ class Run:
     def save_checkpoint(self, model: LeNet5, state: State) -> None:
         """Write all that it takes to go on from here to the same bits."""
         arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
-        facts = {"format": CHECKPOINT_FORMAT, "state": json.dumps(state.facts())}
+        facts = {"format": CHECKPOINT_FORMAT, "state": json.dumps(state.facts()), "args": self._settled()}
         self.write("checkpoint.safetensors", to_bytes(arrays, facts))
 
     def load_checkpoint(self, model: LeNet5) -> State | None:
@@ -140,6 +143,8 @@ class Run:
         ------
         WeightsError
             If the checkpoint is damaged or of another network.
+        InputError
+            If the run's arguments have changed since, and it would not end in the same bits.
         """
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
@@ -162,7 +167,16 @@ class Run:
         wanted = model.parameters.flat
         if any(array.shape != wanted.shape or array.dtype != wanted.dtype for array in arrays.values()):
             raise WeightsError(f"{path} is of another network than {model!r}.")
+        if metadata.get("args", self._settled()) != self._settled():
+            raise InputError(
+                f"{self.folder / 'args.json'} has another {', '.join(BITS_DEPEND_ON[:-1])} or {BITS_DEPEND_ON[-1]} "
+                "than when the checkpoint beside it was written: restore it, or begin anew."
+            )
         return state
+
+    def _settled(self) -> str:
+        """Return the arguments that the bits depend on, to be compared."""
+        return json.dumps({name: self.args[name] for name in BITS_DEPEND_ON})
 
 
 def fingerprint(data: Dataset) -> str:
