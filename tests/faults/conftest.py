@@ -1,0 +1,26 @@
+"""The server of processes that these tests kill, and what they train on."""
+
+import shutil
+import sys
+
+import pytest
+from faults import disk
+from faults.forks import Forks
+from faults.trainings import make_data
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory):
+    if sys.platform != "linux" or shutil.which("gcc") is None:
+        pytest.skip("needs Linux and gcc")
+    for needed in ("sklearn", "matplotlib"):
+        pytest.importorskip(needed)
+    server = Forks(disk.build(tmp_path_factory.mktemp("library")), tmp_path_factory.mktemp("said"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A file with a small data set."""
+    return make_data(tmp_path_factory.mktemp("data"))

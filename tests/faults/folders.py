@@ -1,0 +1,49 @@
+"""What lies in a folder, before a fault and after it."""
+
+import shutil
+from pathlib import Path
+
+
+def files(folder: Path) -> dict[str, bytes | bool]:
+    """Return every path below a folder, hidden ones too, with the content of the files; False for a folder."""
+    return {str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def hidden(folder: Path) -> list[Path]:
+    """Return the temporary files and folders of writes that are under way or were cut short."""
+    return list(folder.rglob(".*"))
+
+
+def put(folder: Path, contents: dict[str, bytes | bool]) -> None:
+    """Have a folder hold what `files` has found, and nothing else."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in contents:
+            path.unlink()
+    for name, content in contents.items():
+        path = folder / name
+        if content is False:
+            path.mkdir(exist_ok=True)
+        elif not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
+
+
+UNCHANGED, NEW = ("what was there before is unchanged", "No run folder can be made"), "is new"
+
+
+def check_outcome(code: int, said: str, before: dict, after: dict, new: dict) -> None:
+    """See that a command did it all, or told in one line what of it: a file is the old one or the new one."""
+    if code == 0:
+        assert (after, said) == (new, "")
+        return
+    assert code == 1
+    assert said.startswith("lenet: error: ")
+    assert said.count("\n") == 1
+    if any(text in said for text in UNCHANGED):
+        assert after == before, said
+        return
+    assert NEW in said
+    assert after != before, said
+    for name in before.keys() | after.keys() | new.keys():
+        assert after.get(name) in (before.get(name), new.get(name)), (name, said)

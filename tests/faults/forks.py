@@ -1,0 +1,146 @@
+"""Processes to be killed: a server that has imported all of lenet forks one for each task, in some milliseconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from faults import tasks
+from faults.disk import failing
+
+
+class Forks:
+    """A server of processes.
+
+    Parameters
+    ----------
+    library : Path
+        What disk.build has made.
+    folder : Path
+        For what the processes print.
+    """
+
+    def __init__(self, library: Path, folder: Path):
+        self.folder = folder
+        tests = Path(__file__).parents[1]
+        environment = os.environ | {
+            "LD_PRELOAD": ":".join(filter(None, [os.environ.get("LD_PRELOAD"), str(library)])),
+            "LENET_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")]),
+        }  # fmt: skip
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-m", "faults.forks", str(folder)]
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        assert self.heard() == "ready"
+
+    def say(self, line: str) -> None:
+        """Tell the server."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def heard(self) -> str:
+        """Return what the server says next."""
+        return self.process.stdout.readline().strip()
+
+    def start(self, task: str, *arguments: Any, cwd: Path, **faults: int) -> "Child":
+        """Start a process that does one of the tasks in a folder, on a disk with faults; one at a time."""
+        order = {"task": task, "arguments": [str(each) for each in arguments], "cwd": str(cwd), "faults": faults}
+        self.say(json.dumps(order))
+        return Child(self, int(self.heard()))
+
+    def run(self, task: str, *arguments: Any, cwd: Path, **faults: int) -> "Child":
+        """Start a process as `start` does, and wait for its end."""
+        child = self.start(task, *arguments, cwd=cwd, **faults)
+        child.wait()
+        return child
+
+    def stop(self) -> None:
+        """End the server."""
+        self.process.stdin.close()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+
+class Child:
+    """A process of a task.
+
+    Attributes
+    ----------
+    code : int or None
+        What it ended with; below 0 the signal that killed it.
+    """
+
+    def __init__(self, forks: Forks, pid: int):
+        self.forks, self.pid, self.code = forks, pid, None
+
+    def wait(self) -> int:
+        """Return its exit code when it has ended."""
+        if self.code is None:
+            assert self.forks.heard() == "ended"
+            self.forks.say("reap it")
+            self.code = int(self.forks.heard())
+        return self.code
+
+    def kill(self) -> bool:
+        """Send SIGKILL; return whether it came before the end."""
+        os.kill(self.pid, signal.SIGKILL)
+        return self.wait() == -signal.SIGKILL
+
+    @property
+    def out(self) -> str:
+        """What it has printed."""
+        return Path(self.forks.folder, "out").read_text()
+
+    @property
+    def err(self) -> str:
+        """What it has printed on standard error."""
+        return Path(self.forks.folder, "err").read_text()
+
+    @property
+    def disk(self) -> dict[str, Any]:
+        """The disk's `log`, `calls` and `written`, if it got to its end."""
+        return json.loads(Path(self.forks.folder, "disk").read_text())
+
+
+def serve(folder: Path) -> None:
+    """Fork a process for each order on standard input; print its number, and when it has ended its exit code."""
+    tasks.prepare()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os._exit(obey(json.loads(line), folder))
+        print(child, flush=True)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        print("ended", flush=True)
+        sys.stdin.readline()  # until then the number is nobody else's, and may be sent a signal
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def obey(order: dict[str, Any], folder: Path) -> int:
+    """Do a task in this process, and return its exit code."""
+    for number, name, flags in ((0, os.devnull, os.O_RDONLY), (1, folder / "out", WRITE), (2, folder / "err", WRITE)):
+        os.dup2(os.open(name, flags), number)
+    os.chdir(order["cwd"])
+    try:
+        with failing(**order["faults"]) as disk:
+            code = getattr(tasks, order["task"])(*order["arguments"])
+        facts = {"log": disk.log.decode(), "calls": disk.calls, "written": disk.written}
+        Path(folder, "disk").write_text(json.dumps(facts))
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+        code = 70
+    sys.stdout.flush()
+    return code or 0
+
+
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

@@ -1,0 +1,104 @@
+"""What the processes do that are killed or whose disk fails. Each task gives an exit code, or None for 0."""
+
+import contextlib
+import functools
+import importlib
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from faults.disk import failing
+from faults.folders import check_outcome, files, put
+
+import lenet
+from lenet import cli, interop, plots, runs, weights
+from lenet.cli import train
+from lenet.cli.options import error_line
+from lenet.data import Dataset, openml
+from lenet.errors import SaveError
+from lenet.runs import ARGS, Run
+
+IMPORTED = ("sklearn.datasets", "matplotlib.figure", "PIL.Image", "cv2", "lenet.serving", "uvicorn", "onnx")
+CLASSES = 3, 10
+
+
+def prepare() -> None:
+    """Import all that tasks need, and do beforehand what takes long and writes nothing: figures and the text of C."""
+    for name in IMPORTED:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue  # the test that needs it is skipped
+    train.CHECKPOINT_SECONDS = 0.0  # after each step
+    for name in ("learning_curves", "filters", "confusion_matrix", "worst", "architecture"):
+        setattr(plots, name, lambda *facts: f"a figure of {facts!s:.100}".encode() + bytes(20_000))
+    texts = {classes: interop.to_c(lenet.LeNet5(seed=classes, num_classes=classes), "digits") for classes in CLASSES}
+    interop.to_c = lambda model, _: texts[model.num_classes]
+
+
+def command(*argv: str) -> int:
+    """Run `lenet`."""
+    return cli.main(argv)
+
+
+def command_in_place(*argv: str) -> int:
+    """Run `lenet` with files that are written as everybody writes them."""
+    weights.atomic_write = runs.atomic_write = lambda path, content: Path(path).write_bytes(content)
+    return cli.main(argv)
+
+
+def alternately(*argv: str) -> None:
+    """Run a command of `lenet` without end, with two models of different classes in turn in place of MODEL."""
+    while True:
+        for classes in CLASSES:
+            cli.main([each.replace("MODEL", f"{classes}.safetensors") for each in argv])
+
+
+def save(model: str, path: str) -> int:
+    """Save a model anew."""
+    return _told(lambda: _load(model).save(path))
+
+
+def keep(classes: str) -> None:
+    """Keep a copy of a set of so many classes, as if it had been downloaded."""
+    images, labels = np.zeros((int(classes), 28, 28), np.uint8), np.arange(int(classes))
+    openml._keep(Dataset(images, labels, images, labels), Path("lenet/set.npz"))
+
+
+def create(parent: str) -> int:
+    """Make the folder of a run."""
+    return _told(lambda: Run.create(parent, dict.fromkeys(ARGS, "some text")))
+
+
+def fill(ends: str, step: str, task: str, *argv: str) -> None:
+    """Do a task on disks of many sizes, and see after each what lies in the folder."""
+    here, before = Path(), files(Path())
+    with failing() as disk:
+        globals()[task](*argv)
+    total, new = disk.written, files(here)
+    rooms = {room for at in range(0, total, int(step)) for room in (at - 1, at, at + 1)}
+    rooms |= {room for end in (0, total) for room in range(end - int(ends), end + int(ends))}
+    rooms = sorted(room for room in rooms if 0 <= room <= total)
+    for room in rooms:
+        put(here, before)
+        out, said = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(said), failing(room=room):
+            code = globals()[task](*argv)
+        assert code == int(room < total)
+        check_outcome(code, said.getvalue(), before, files(here), new)
+    print(f"a disk with room for each of {len(rooms):,} numbers of bytes up to {total:,}")
+
+
+_load = functools.cache(lenet.load)
+
+
+def _told(work: Callable[[], object]) -> int:
+    """Do some work; an error is told as the command tells it."""
+    try:
+        work()
+    except SaveError as error:
+        print(error_line(error), file=sys.stderr)
+        return 1
+    return 0

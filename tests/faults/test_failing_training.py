@@ -1,0 +1,58 @@
+"""A training on whose disk one call fails, or which fills up, goes on to the same bits when that is over."""
+
+import pytest
+from faults.disk import FAULTS
+from faults.trainings import begin, check_whole, command, resumed, weights
+
+TRAIN = command(epochs=2, batch_size=32)  # a step an epoch
+
+
+@pytest.fixture(scope="module")
+def whole(forks, data, tmp_path_factory):
+    """The weights of a training that nothing happened to, and what its disk has seen."""
+    folder = begin(tmp_path_factory.mktemp("whole"), data)
+    child = forks.run("command", *TRAIN, cwd=folder)
+    assert (child.code, child.err) == (0, "")
+    check_whole(folder)
+    return weights(folder), child.disk
+
+
+def check_told(child, folder):
+    """See that a process did its work or told of one error; no file is torn and none left over."""
+    if child.code:
+        assert child.code == 1
+        assert child.err.startswith("lenet: error: ")
+    assert child.err.count("\n") == child.code
+    check_whole(folder)
+
+
+@pytest.mark.parametrize("share", [20, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.timeout(7200)
+def test_each_call_fails_in_turn(forks, data, whole, tmp_path, share, request):
+    """In a training, and then one call in its resumption; each, and not one in three, with --exhaustive."""
+    expected, disk = whole
+    share = 1 if share == 3 and request.config.getoption("--exhaustive") else share
+    for at in range(1, len(disk["log"]) + 1, share):
+        folder = begin(tmp_path / str(at), data)
+        faults = FAULTS[disk["log"][at - 1]]
+        fault, error = faults[at % len(faults)]
+        child = forks.run("command", *TRAIN, cwd=folder, at=at, fault=fault, error=error)
+        check_told(child, folder)
+        child = resumed(forks, folder, "command", TRAIN, at=1 + at % 30, fault=fault, error=error)
+        check_told(child, folder)
+        assert resumed(forks, folder, "command", TRAIN).code == 0
+        check_whole(folder)
+        assert weights(folder) == expected
+
+
+@pytest.mark.parametrize("sizes", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_the_disk_fills_up(forks, data, whole, tmp_path, sizes):
+    expected, disk = whole
+    for number in range(sizes):
+        folder = begin(tmp_path / str(number), data)
+        child = forks.run("command", *TRAIN, cwd=folder, room=disk["written"] * number // sizes)
+        assert child.code == 1
+        assert "No space left on device" in child.err
+        check_told(child, folder)
+        assert resumed(forks, folder, "command", TRAIN).code == 0
+        assert weights(folder) == expected

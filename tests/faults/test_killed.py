@@ -1,0 +1,135 @@
+"""SIGKILL at random moments: a training goes on to the same bits, and every file that was being written is whole.
+
+The disk takes 0.2 ms for each 64 KiB, so that writing takes a while, and checkpoints are written after each step.
+`pytest -s --exhaustive tests/faults/test_killed.py` kills 1,000 trainings and prints what came of them.
+"""
+
+import json
+import random
+import shutil
+import time
+
+import pytest
+from faults.folders import hidden
+from faults.tasks import CLASSES
+from faults.trainings import begin, command, resumed, weights
+
+import lenet
+from lenet.errors import WeightsError
+from lenet.runs import Run
+
+TRAIN = command(epochs=3, batch_size=8)
+PAUSE = 200
+
+
+@pytest.fixture(scope="module")
+def whole(forks, data, tmp_path_factory):
+    """The weights of a training that nothing happened to, and the seconds that it took."""
+    folder = begin(tmp_path_factory.mktemp("whole"), data)
+    began = time.monotonic()
+    child = forks.run("command", *TRAIN, cwd=folder, pause=PAUSE)
+    assert (child.code, child.err) == (0, "")
+    return weights(folder), time.monotonic() - began
+
+
+class Tally:
+    """What came of the kills."""
+
+    def __init__(self):
+        self.kills = self.in_mid_write = self.same_bits = self.lost = 0
+
+    def __str__(self):
+        return (
+            f"{self.kills} kills, {self.in_mid_write} in mid-write; "
+            f"{self.same_bits} trainings ended in the same bits, {self.lost} were lost"
+        )
+
+
+def kill_and_resume(forks, folder, task, moment, whole, tally):
+    """Kill one training after so many seconds, and go on with it."""
+    child = forks.start(task, *TRAIN, cwd=folder, pause=PAUSE)
+    time.sleep(moment)
+    if not child.kill():
+        return  # it had ended before
+    tally.kills += 1
+    tally.in_mid_write += bool(hidden(folder))
+    run = folder / "runs/train-1"
+    told = sum(json.loads(line)["event"] == "epoch" for line in child.out.split("\n")[:-1])
+    lost = epochs_saved(run) < told
+    child = resumed(forks, folder, task, TRAIN)
+    lost = lost or child.code != 0 or weights(folder) != whole[0] or bool(hidden(run))
+    tally.lost += lost
+    tally.same_bits += not lost
+
+
+def epochs_saved(run):
+    if not run.exists():
+        return 0
+    try:
+        state = Run(run).load_checkpoint(lenet.LeNet5())
+    except WeightsError:
+        return -1
+    return len(state.history) if state else 0
+
+
+def kill_trainings(forks, data, whole, task, kills, folder):
+    moments, tally, number = random.Random(0), Tally(), 0  # noqa: S311
+    while tally.kills < kills:
+        number += 1
+        place = begin(folder / str(number), data)
+        kill_and_resume(forks, place, task, moments.uniform(0, whole[1]), whole, tally)
+        shutil.rmtree(place)
+    print(f"\n{task}: {tally}")
+    return tally
+
+
+@pytest.fixture(params=[4, pytest.param(40, marks=pytest.mark.slow)])
+def kills(request):
+    """How many; 1,000 instead of 40 with --exhaustive."""
+    return 1000 if request.param == 40 and request.config.getoption("--exhaustive") else request.param
+
+
+@pytest.mark.timeout(7200)
+def test_trainings_that_are_killed_end_in_the_same_bits(forks, data, whole, kills, tmp_path):
+    tally = kill_trainings(forks, data, whole, "command", kills, tmp_path)
+    assert (tally.same_bits, tally.lost) == (kills, 0)
+    assert tally.in_mid_write >= 0.3 * kills or kills < 40
+
+
+@pytest.mark.slow
+def test_trainings_that_write_in_place_are_lost(forks, data, whole, tmp_path):
+    """The same harness sees what it is to see."""
+    tally = kill_trainings(forks, data, whole, "command_in_place", 20, tmp_path)
+    assert tally.lost >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", ["export MODEL digits.c", "export MODEL digits.onnx", "page digits.html --model MODEL"]
+)
+def test_exports_that_are_killed_leave_whole_files(forks, tmp_path, command):
+    if "onnx" in command:
+        pytest.importorskip("onnx")
+    command = command.split()
+    for classes in CLASSES:
+        lenet.LeNet5(seed=classes, num_classes=classes).save(tmp_path / f"{classes}.safetensors")
+    outcomes = [exported(forks, tmp_path, command, classes) for classes in CLASSES]
+    moments, in_mid_write = random.Random(1), 0  # noqa: S311
+    for _ in range(20):
+        child = forks.start("alternately", *command, cwd=tmp_path, pause=PAUSE)
+        time.sleep(moments.uniform(0.02, 0.15))
+        assert child.kill()
+        in_mid_write += bool(hidden(tmp_path))
+        for path in hidden(tmp_path):
+            path.unlink()
+        for name in outcomes[0]:
+            assert (tmp_path / name).read_bytes() in [outcome[name] for outcome in outcomes]
+    assert in_mid_write >= 4
+
+
+def exported(forks, folder, command, classes):
+    """The files that a command leaves, by name."""
+    before = set(folder.iterdir())
+    model = f"{classes}.safetensors"
+    assert forks.run("command", *[each.replace("MODEL", model) for each in command], cwd=folder).code == 0
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path not in before or path.stem == "digits"}
