@@ -1,32 +1,20 @@
 """The choice of a build, the pool of threads, and what importing lenet does and does not do."""
 
 import os
-import subprocess
-import sys
 import threading
 import types
+import weakref
 
 import numpy as np
 import pytest
+from programs import output, run
+from served import wait_for
 
 from lenet import LeNet5, _kernels, _threads
 from lenet._compiled import PREDICT_CHUNK
 from lenet.errors import ConfigurationError
 
 BUILDS = _kernels.available()
-
-
-def run(code, timeout=60, **environment):
-    """Run a program in a new process, with these environment variables (None: without)."""
-    env = {key: value for key, value in os.environ.items() if key not in {"LENET_CPU", "LENET_NUM_THREADS"}}
-    env |= environment
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=timeout)
-
-
-def output(code, timeout=60, **environment):
-    done = run(code, timeout, **environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 # ---- LENET_CPU -----------------------------------------------------------------------------------------
@@ -237,10 +225,73 @@ def test_no_thread_works_on_after_run_chunks_has_raised(caller_fails):
     assert running == []
 
 
+# ---- the pool ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """A pool that has no threads yet."""
+    monkeypatch.setattr(_threads, "_pool", _threads._Pool())
+    return _threads._pool
+
+
+def idents(jobs):
+    """The threads that run this many chunks, which wait for one another."""
+    together = threading.Barrier(jobs, timeout=30)
+    return set(_threads.run_chunks(lambda _: (together.wait(), threading.get_ident())[1], range(jobs), 1, jobs))
+
+
+def test_idle_threads_are_used_again(pool):
+    seen = set()
+    for _ in range(20):
+        seen |= idents(3)
+        wait_for(lambda: len(pool._idle) == len(pool._threads))
+    assert len(seen) == 3
+
+
+def test_threads_that_work_are_not_counted_on(pool):
+    """A second call has a thread of its own."""
+    together = threading.Barrier(4, timeout=30)
+    first = threading.Thread(target=_threads.run_chunks, args=(lambda _: together.wait(), range(2), 1, 2))
+    first.start()
+    wait_for(lambda: together.n_waiting == 2)
+    assert _threads.run_chunks(lambda _: together.wait() >= 0, range(2), 1, 2) == [True, True]
+    first.join()
+
+
+def test_no_more_threads_are_made_than_there_may_be(pool):
+    pool.MOST = 2
+    chunks = _threads.run_chunks(lambda chunk: (threading.get_ident(), chunk.start), range(500), 1, 8)
+    assert [start for _, start in chunks] == list(range(500))
+    assert len(pool._threads) == 2
+
+
+def test_where_no_thread_can_be_had_the_caller_does_the_work(pool, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert set(_threads.run_chunks(lambda _: threading.get_ident(), range(9), 1, 4)) == {threading.get_ident()}
+    assert len(idents(3)) == 3
+
+
+def test_the_pool_keeps_nothing_of_what_it_has_run(pool):
+    class Work:
+        def __call__(self, _):
+            together.wait()
+
+    work, together = Work(), threading.Barrier(3, timeout=30)
+    gone = weakref.ref(work)
+    _threads.run_chunks(work, range(3), 1, 3)
+    del work
+    wait_for(lambda: gone() is None)
+
+
 # ---- processes -----------------------------------------------------------------------------------------
 
 FORK = f"""
-import os, signal, warnings
+import os, signal, threading, warnings
 import numpy as np
 import lenet
 warnings.simplefilter("ignore", DeprecationWarning)     # Python 3.12 warns of threads and fork; the point is here
@@ -252,7 +303,7 @@ for _ in range(5):
     if child == 0:
         signal.alarm(30)    # a child that hangs is not left behind
         same = np.array_equal(model.logits(x, n_jobs=3), expected)
-        os._exit(0 if same else 1)
+        os._exit(0 if same and threading.active_count() > 1 else 1)
     assert os.waitpid(child, 0)[1] == 0
 assert np.array_equal(model.logits(x, n_jobs=3), expected)
 print("fine")

@@ -3,22 +3,68 @@
 The pool is made when it is first needed, and forgotten in a forked child, whose copy would have no threads.
 """
 
+import functools
 import operator
 import os
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import TypeVar
 
 from lenet.errors import ConfigurationError, InputError, InputTypeError
 
 T = TypeVar("T")
-_pool: ThreadPoolExecutor | None = None
+
+
+class _Pool:
+    """Threads that wait for tasks.
+
+    A ThreadPoolExecutor takes no task once the main thread has come to its end, when other threads and the functions
+    of atexit may still predict, and hangs where a signal handler submits a task while the code that it interrupts does.
+    These threads are daemons, for which no exit waits, and `offer` holds no lock.
+    """
+
+    MOST = max(64, os.cpu_count() or 1)
+
+    def __init__(self) -> None:
+        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle: deque[None] = deque()  # one for each thread that waits for a task; pop and append are atomic
+
+    def offer(self, task: Callable[[], None]) -> bool:
+        """Have a thread run a task, which may raise nothing; return False if no thread can be had."""
+        try:
+            self._idle.pop()
+        except IndexError:
+            if not self._start():
+                return False
+        self._tasks.put(task)
+        return True
+
+    def _start(self) -> bool:
+        if len(self._threads) >= self.MOST:
+            return False
+        thread = threading.Thread(target=self._serve, name="lenet", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more, or, since Python 3.12, the interpreter is about to end
+            return False
+        self._threads.append(thread)
+        return True
+
+    def _serve(self) -> None:
+        while True:
+            self._tasks.get()()
+            self._idle.append(None)
+
+
+_pool = _Pool()
 
 
 def _forget_pool() -> None:
     global _pool
-    _pool = None
+    _pool = _Pool()
 
 
 if hasattr(os, "register_at_fork"):
@@ -68,6 +114,7 @@ def run_chunks(function: Callable[[slice], T], numbers: range, chunk: int, n_job
     if jobs <= 1:
         return [function(each) for each in chunks]
     results: dict[int, T] = {}
+    errors: list[BaseException] = []
     todo = deque(enumerate(chunks))  # popleft is atomic
 
     def work() -> None:
@@ -76,24 +123,37 @@ def run_chunks(function: Callable[[slice], T], numbers: range, chunk: int, n_job
                 number, each = todo.popleft()
             except IndexError:
                 return
-            try:
-                results[number] = function(each)
-            except BaseException:
-                todo.clear()
-                raise
+            results[number] = function(each)
 
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(max(64, jobs), thread_name_prefix="lenet")
-    futures: list[Future[None]] = []
-    try:
-        for _ in range(jobs - 1):
-            futures.append(_pool.submit(work))
-        work()
-    finally:  # after this, no thread writes to what is the caller's
+    def help_out(turn: threading.RLock) -> None:
+        if not turn.acquire(blocking=False):
+            return
+        try:
+            work()
+        except BaseException as error:
+            todo.clear()
+            errors.append(error)
+        finally:
+            turn.release()
+
+    turns: list[threading.RLock] = []  # one for each helper, who holds it while working
+
+    def end() -> None:
         todo.clear()
-        futures = [future for future in futures if not future.cancel()]  # those that never began are not waited for
-        wait(futures)
-    for future in futures:
-        future.result()
+        for turn in turns:
+            turn.acquire()  # a helper who has not begun never will, and one who has is waited for
+
+    try:
+        try:
+            for _ in range(jobs - 1):
+                turns.append(threading.RLock())
+                if not _pool.offer(functools.partial(help_out, turns[-1])):
+                    break
+            work()
+        finally:
+            end()
+    finally:  # after this, no thread writes to what is the caller's
+        end()  # once more, since Ctrl-C may have ended the first
+    if errors:
+        raise errors.pop()
     return [results[number] for number in range(len(chunks))]

@@ -1,0 +1,22 @@
+"""Programs that the tests run in a process of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run(code, timeout=60, **environment):
+    """Run a program in a new process, which may import what is in this folder, with these environment variables."""
+    env = {key: value for key, value in os.environ.items() if key not in {"LENET_CPU", "LENET_NUM_THREADS"}}
+    env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), env.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env | environment, capture_output=True, text=True, timeout=timeout
+    )
+
+
+def output(code, timeout=60, **environment):
+    """What a program prints that ends well."""
+    done = run(code, timeout, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
