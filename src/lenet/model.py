@@ -2,7 +2,6 @@
 
 import math
 import os
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -90,7 +89,7 @@ class LeNet5:
         for name, layer in self._layers():
             layer.parameters = _of_layer(self._parameters, name, layer)
         self._predictor = Predictor(self._parameters)
-        self._own = threading.local()  # each thread's Learner
+        self._learners: list[Learner] = []  # those that nobody uses just now
 
     @property
     def parameters(self) -> FlatDict:
@@ -345,11 +344,15 @@ class LeNet5:
         labels = _checks.labels(y, len(x), self.num_classes)
         if len(x) == 0:
             raise InputError("The batch is empty, and its mean loss is undefined: pass at least one image.")
-        if not hasattr(self._own, "learner"):
-            self._own.learner = Learner(self.parameters)
         weights = _checks.weights(sample_weight, len(x))
-        losses, _, gradients = self._own.learner(x, labels, self.mean, self.std, weights=weights, n_jobs=n_jobs)
-        return float(np.average(losses, weights=weights)), FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
+        try:  # one for each call at a time, and a signal handler's is another call
+            learner = self._learners.pop()
+        except IndexError:
+            learner = Learner(self.parameters)
+        losses, _, gradients = learner(x, labels, self.mean, self.std, weights=weights, n_jobs=n_jobs)
+        gradients = FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
+        self._learners.append(learner)
+        return float(np.average(losses, weights=weights)), gradients
 
     # ---- weights ---------------------------------------------------------------------------------------
 
@@ -389,19 +392,19 @@ class LeNet5:
                 f"The weights lack {_listed(missing)} and have {_listed(unknown)} besides: those of LeNet-5 are "
                 f"{', '.join(self.parameters)}."
             )
-        new = {}
+        new = FlatDict(self.parameters.shapes, np.float64)
         for name, parameter in self.parameters.items():
             value = _checks.array(state[name], name, f"shape {parameter.shape} is wanted", WeightsError)
             if value.shape != parameter.shape or value.dtype.kind not in "fiu":
                 raise WeightsError(
                     f"{name} is {value.dtype} of shape {value.shape}; wanted: {self.dtype} of shape {parameter.shape}."
                 )
-            new[name] = value.astype(np.float64)
+            new[name] = value
             if not (np.abs(new[name]) <= np.finfo(self.dtype).max).all():  # NaN fails too
                 raise WeightsError(
                     f"{name} holds numbers that are not finite in {self.dtype}: the weights are damaged."
                 )
-        self.parameters.update(new)
+        self.parameters.flat[...] = new.flat  # in one go, which Ctrl-C does not cut
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a safetensors file; one that was there is replaced whole or left alone.

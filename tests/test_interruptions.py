@@ -1,0 +1,251 @@
+"""Exceptions and signals at any moment, and the end of a process while its threads work: no hang, no wrong answer."""
+
+import contextlib
+import itertools
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fingerprint import draw_images, make_model
+from programs import run
+
+import lenet
+from lenet import _threads
+
+LENET = str(Path(lenet.__file__).parent)
+unix = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="only Unix sends signals to a thread")
+pytestmark = pytest.mark.timeout(120)
+
+
+class Interrupted(BaseException):
+    """What a signal handler raises, as that of Ctrl-C does KeyboardInterrupt."""
+
+
+@contextlib.contextmanager
+def ended_at(number):
+    """Within it, the statement of that number, of all that lenet runs in this thread, raises Interrupted."""
+    statements, before = itertools.count(), sys.gettrace()
+
+    def trace(frame, event, _):
+        if not frame.f_code.co_filename.startswith(LENET):
+            return None
+        if event == "line" and next(statements) == number:
+            raise Interrupted
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def interruptions(work):
+    """Do some work again and again, ended at each of its statements in turn; go on after each."""
+    for number in itertools.count():
+        with contextlib.suppress(Interrupted), ended_at(number):
+            work()
+            return
+        yield
+
+
+@contextlib.contextmanager
+def signals(handler, waits):
+    """Within it, the main thread gets one signal after the other, each when so many seconds have gone by."""
+    main, ended, handled = threading.main_thread().ident, threading.Event(), threading.Semaphore(0)
+
+    def send():
+        for seconds in waits:
+            if ended.wait(seconds):
+                return
+            signal.pthread_kill(main, signal.SIGUSR1)
+            handled.acquire()
+
+    def handle(*_):
+        try:
+            handler()
+        finally:
+            handled.release()
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    sender = threading.Thread(target=send)
+    try:
+        sender.start()
+        yield sender
+    finally:
+        ended.set()
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return draw_images()
+
+
+@pytest.fixture(scope="module")
+def labels(images):
+    return np.arange(len(images)) % 10
+
+
+# ---- an exception at each statement in turn ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_predictions_after_an_interruption_are_right(model, images, n_jobs):
+    expected, out = model.logits(images, n_jobs=1), np.empty((257, 10), np.float32)
+    ended = 0
+    for _ in interruptions(lambda: model.logits(images[::-1], n_jobs=n_jobs, out=out)):
+        np.testing.assert_array_equal(model.logits(images, n_jobs=n_jobs, out=out), expected)
+        ended += 1
+    assert ended > 30
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_gradients_after_an_interruption_are_right(model, images, labels, n_jobs):
+    _, expected = model.loss_and_gradients(images[:60], labels[:60], n_jobs=1)
+    ended = 0
+    for _ in interruptions(lambda: model.loss_and_gradients(images[100:160], labels[:60], n_jobs=n_jobs)):
+        _, gradients = model.loss_and_gradients(images[:60], labels[:60], n_jobs=n_jobs)
+        np.testing.assert_array_equal(gradients.flat, expected.flat)
+        ended += 1
+    assert ended > 100
+
+
+def test_weights_are_loaded_whole_or_not_at_all():
+    model, old, new = make_model(0), make_model(0), make_model(1)
+    found = []
+    for _ in interruptions(lambda: model.load_state_dict(new.state_dict())):
+        found.append([np.array_equal(model.parameters.flat, each.parameters.flat) for each in (old, new)])
+        model.load_state_dict(old.state_dict())
+    assert len(found) > 50
+    assert all(sum(each) == 1 for each in found)
+    np.testing.assert_array_equal(model.parameters.flat, new.parameters.flat)
+
+
+def test_a_training_that_was_interrupted_can_begin_anew(images, labels):
+    recipe = lenet.recipes.RECIPES["small"].with_changes(epochs=1, batch_size=20, validation=0.0)
+    state = lenet.LeNet5(seed=0).state_dict()
+
+    def train(model):
+        model.load_state_dict(state)
+        lenet.train(model, images[:40], labels[:40], recipe, n_jobs=2)
+        return model.parameters.flat
+
+    expected, model = train(lenet.LeNet5(seed=0)), lenet.LeNet5(seed=0)
+    ended = 0
+    for _ in interruptions(lambda: train(model)):
+        np.testing.assert_array_equal(train(model), expected)
+        ended += 1
+    assert ended > 200
+
+
+@unix
+def test_an_interruption_while_another_thread_is_waited_for_waits_for_it_all_the_same():
+    """What the caller reuses after the exception, no thread may still write to."""
+    caller, begun, ended = threading.get_ident(), threading.Event(), []
+
+    def work(_):
+        if threading.get_ident() == caller:
+            begun.wait(30)
+        else:
+            begun.set()
+            time.sleep(0.4)
+            ended.append(True)
+
+    def interrupt():
+        raise Interrupted
+
+    with pytest.raises(Interrupted), signals(interrupt, [0.2]):
+        _threads.run_chunks(work, range(2), 1, 2)
+    assert ended == [True]
+
+
+# ---- a signal handler that computes --------------------------------------------------------------------
+
+
+@unix
+@pytest.mark.parametrize("method", ["logits", "gradients"])
+def test_a_signal_handler_may_use_the_model_whose_work_it_interrupts(model, images, labels, method):
+    def compute(n):
+        if method == "logits":
+            return model.logits(images[:n], n_jobs=3)
+        return model.loss_and_gradients(images[:n], labels[:n], n_jobs=3)[1].flat
+
+    expected, handled = {n: compute(n) for n in (120, 257)}, []
+
+    def handler():
+        handled.append(np.array_equal(compute(120), expected[120]))
+
+    rng = random.Random(0)  # noqa: S311
+    with signals(handler, [rng.uniform(0, 0.004) for _ in range(200)]) as sender:
+        while sender.is_alive():
+            assert np.array_equal(compute(257), expected[257])
+    assert len(handled) > 100
+    assert all(handled)
+
+
+# ---- the end of the process ----------------------------------------------------------------------------
+
+BEGINNING = """
+import atexit, os, signal, sys, threading, time
+from fingerprint import draw_images, fingerprint, make_model
+model, images = make_model(), draw_images()
+expected, begun = fingerprint(model, images), threading.Semaphore(0)
+
+def predict():
+    assert fingerprint(model, images, n_jobs=3) == expected
+
+def predict_on_and_on():
+    while True:
+        predict()
+        begun.release()
+
+def others_predict():
+    for _ in range(3):
+        threading.Thread(target=predict_on_and_on, daemon=True).start()
+    for _ in range(9):
+        begun.acquire()
+"""
+AFTER_ALL_ELSE = """
+def later():
+    threading.main_thread().join()
+    time.sleep(0.1)
+    predict()
+    print("right", flush=True)
+"""
+ENDS = {
+    "the last line": ("others_predict()", 0, "", ""),
+    "exit": ("others_predict()\nsys.exit(3)", 3, "", ""),
+    "an error": ("others_predict()\nsys.exit('sorry')", 1, "", "sorry\n"),
+    "SIGTERM": ("others_predict()\nos.kill(os.getpid(), signal.SIGTERM)\npredict_on_and_on()", -signal.SIGTERM, "", ""),
+    "SIGTERM, handled": (
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))\nothers_predict()\n"
+        "threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()\npredict_on_and_on()",
+        4, "", "",
+    ),
+    "atexit": ("atexit.register(lambda: (predict(), print('right')))\nothers_predict()", 0, "right\n", ""),
+    "a thread goes on": (f"{AFTER_ALL_ELSE}\nthreading.Thread(target=later).start()", 0, "right\n", ""),
+    "a thread goes on, and the pool runs": (
+        f"{AFTER_ALL_ELSE}\npredict()\nthreading.Thread(target=later).start()", 0, "right\n", "",
+    ),
+}  # fmt: skip
+
+
+@unix
+@pytest.mark.parametrize("name", ENDS)
+def test_the_end_of_a_process(name):
+    """It comes at once, with the exit code and the words that it should have, and none of ours."""
+    end, code, said, complained = ENDS[name]
+    done = run(BEGINNING + end, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (code, said, complained)
