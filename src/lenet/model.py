@@ -90,6 +90,7 @@ class LeNet5:
             layer.parameters = _of_layer(self._parameters, name, layer)
         self._predictor = Predictor(self._parameters)
         self._learners: list[Learner] = []  # those that nobody uses just now
+        self._training: object = None  # the latest, by which lenet.train notices another
 
     @property
     def parameters(self) -> FlatDict:

@@ -216,6 +216,7 @@ def train(
             return state
         if on_epoch is not None and on_epoch(state):
             break
+    loop.check_alone()
     model.parameters.flat[...] = state.best_parameters
     return state
 
@@ -270,6 +271,7 @@ class _Loop:
         model.mean, model.std = state.mean, state.std
         model.parameters.flat[...] = state.parameters
         self.sgd.velocity[...] = state.velocity
+        self.token = model._training = object()
         state.parameters, state.velocity = model.parameters.flat, self.sgd.velocity
 
     def run_epoch(self, on_step: Callable[[State], bool] | None) -> bool:
@@ -319,12 +321,22 @@ class _Loop:
         loss_sum = float(losses.sum() if weights is None else losses @ weights)
         if not math.isfinite(loss_sum):
             raise self._diverged()
+        self.check_alone()
         self.sgd.lr = self._learning_rate(state.step)
         self.sgd.step(gradients)
         state.loss_sum += loss_sum
         state.correct += int((logits.argmax(axis=1) == y).sum())
         state.images += len(y)
         state.step += 1
+
+    def check_alone(self) -> None:
+        """Refuse to go on where another training of the model has begun; that one will notice, too."""
+        if self.model._training is not self.token:
+            self.model._training = None
+            raise InputError(
+                "Another training of this model has begun, and both are spoilt: train copies, made by copy.deepcopy, "
+                "or one after the other."
+            )
 
     def _diverged(self) -> DivergedError:
         return DivergedError(
