@@ -348,6 +348,43 @@ def test_col2im_refuses_columns_that_do_not_fit():
         col2im(np.zeros((1, 4, 5)), (1, 1, 3, 3), 2)
 
 
+class OnlyAligned:
+    """The kernels, each of which checks what the compiler takes for granted."""
+
+    def __init__(self, kernels):
+        self._kernels = kernels
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            assert all(each.flags.aligned for each in arguments if isinstance(each, np.ndarray)), name
+            return getattr(self._kernels, name)(*arguments)
+
+        return call
+
+
+def unaligned(array):
+    """The same numbers, an odd number of bytes behind where they should begin."""
+    place = np.ndarray(array.shape, array.dtype, bytearray(array.nbytes + 1), 1)
+    place[...] = array
+    return place
+
+
+def test_unaligned_arrays_are_copied(case):
+    layer, expected, shape, out_shape, _ = case
+    x, dy = draw(3, *shape), draw(3, *out_shape)
+    layer._kernels = OnlyAligned(layer._kernels)
+    y, saved = layer.forward(unaligned(x))
+    np.testing.assert_allclose(y, expected(x), rtol=1e-12, atol=1e-13)
+    gradients = zeros_like_parameters(layer)
+    dx = layer.backward(unaligned(dy), saved, gradients)
+    np.testing.assert_array_equal(dx, layer.backward(dy, saved, gradients))
+
+
+def test_a_number_is_an_array_of_no_dimensions():
+    y = Sigmoid()(0)
+    assert (y.shape, y.dtype, float(y)) == ((), np.float32, 0.5)
+
+
 # ---- arguments -----------------------------------------------------------------------------------------
 
 
@@ -365,6 +402,8 @@ def test_col2im_refuses_columns_that_do_not_fit():
         (lambda: Sigmoid(np.float16), InputTypeError, "dtype is float16"),
         (lambda: Linear(3, 2)(np.zeros((1, 3), complex)), InputTypeError, "x holds complex128"),
         (lambda: Linear(3, 2)([["a", "b", "c"]]), InputTypeError, "x holds <U1"),
+        (lambda: Flatten()(np.zeros((2, 3), complex)), InputTypeError, "x holds complex128"),
+        (lambda: Flatten()(3), InputError, r"x has shape \(\); wanted: \(any\)"),
     ],
 )
 def test_bad_arguments(make, error, message):

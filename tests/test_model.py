@@ -162,6 +162,16 @@ def test_bytes_are_known_by_any_dtype_that_equals_uint8(model):
     np.testing.assert_array_equal(model.logits(other), model.logits(x))
 
 
+def test_unaligned_images_are_copied(model, monkeypatch):
+    x, seen = draw_images(3).astype(np.float32), []
+    place = np.ndarray(x.shape, x.dtype, bytearray(x.nbytes + 1), 1)
+    place[...] = x
+    compute = model._predictor._of_reals
+    monkeypatch.setattr(model._predictor, "_of_reals", lambda *given: seen.append(given[1]) or compute(*given))
+    np.testing.assert_array_equal(model.logits(place), model.logits(x))
+    assert [each.flags.aligned for each in seen] == [True, True]
+
+
 def test_logits_are_the_last_activation(model):
     """One is computed by the compiled stages and the other layer by layer, whose sums run in other orders."""
     x = draw_images(70)
@@ -200,7 +210,7 @@ def test_out_is_filled_and_returned(model, method, shape, dtype):
 
 
 @OUTPUTS
-@pytest.mark.parametrize("fault", ["shape", "dtype", "strides", "read-only", "byte order"])
+@pytest.mark.parametrize("fault", ["shape", "dtype", "strides", "read-only", "byte order", "unaligned"])
 def test_an_out_that_does_not_fit_is_refused(model, method, shape, dtype, fault):
     out = np.full(shape, 77, dtype)
     if fault == "shape":
@@ -211,6 +221,9 @@ def test_an_out_that_does_not_fit_is_refused(model, method, shape, dtype, fault)
         out = np.full((140, *shape[1:]), 77, dtype)[::2]
     elif fault == "byte order":
         out = out.astype(out.dtype.newbyteorder())
+    elif fault == "unaligned":
+        out = np.ndarray(shape, dtype, bytearray(out.nbytes + 1), 1)
+        out[...] = 77
     else:
         out.flags.writeable = False
     with pytest.raises(InputError, match=r"out is .* wanted: "):

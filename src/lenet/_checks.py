@@ -60,7 +60,7 @@ def _check_floats(values: NDArray[Any]) -> None:
 
 
 def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any]) -> None:
-    """Refuse an `out` that is not a C-contiguous, writable array of that shape and dtype, apart from x.
+    """Refuse an `out` that is not a C-contiguous, aligned, writable array of that shape and dtype, apart from x.
 
     Raises
     ------
@@ -70,9 +70,10 @@ def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray
         raise InputTypeError(f"out is a {type(out).__name__}, and an ndarray of {dtype} is wanted.")
     if np.may_share_memory(out, x):
         raise InputError("out shares memory with x, which it would overwrite: pass another array.")
-    if out.shape != shape or out.dtype != dtype or not (out.flags.c_contiguous and out.flags.writeable):
+    if out.shape != shape or out.dtype != dtype or not out.flags.carray:
         raise InputError(
-            f"out is {out.dtype} of shape {out.shape}; wanted: {dtype} of shape {shape}, C-contiguous and writable."
+            f"out is {out.dtype} of shape {out.shape}; wanted: {dtype} of shape {shape}, C-contiguous, aligned and "
+            "writable."
         )
 
 
@@ -127,7 +128,7 @@ def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64]
 
 
 def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: str = "x") -> NDArray[Any]:
-    """Return x as a C-contiguous array of `dtype`; None in `shape` admits any length.
+    """Return x as a C-contiguous, aligned array of `dtype`; None in `shape` admits any length.
 
     Raises
     ------
@@ -142,7 +143,8 @@ def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: 
     if values.ndim != len(shape) or any(b is not None and a != b for a, b in zip(values.shape, shape, strict=True)):
         wanted = ", ".join("any" if length is None else str(length) for length in shape)
         raise InputError(f"{name} has shape {values.shape}; wanted: ({wanted}).")
-    return np.ascontiguousarray(values, dtype)
+    values = np.asarray(values, dtype, order="C")  # ascontiguousarray would make an array of one number of a number
+    return values if values.flags.aligned else values.copy()
 
 
 def whole(value: object, name: str, least: int = 1) -> int:

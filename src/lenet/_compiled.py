@@ -141,7 +141,8 @@ class Learner:
 
 
 def _contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Return x as bytes or as numbers of `dtype`, in one piece; copied only if it must be."""
-    if x.flags.c_contiguous and x.dtype in (_UINT8, dtype):
+    """Return x as bytes or as numbers of `dtype`, in one piece and aligned; copied only if it must be."""
+    flags = x.flags
+    if flags.c_contiguous and flags.aligned and x.dtype in (_UINT8, dtype):
         return x
-    return np.ascontiguousarray(x, None if x.dtype == _UINT8 else dtype)
+    return x.astype(_UINT8 if x.dtype == _UINT8 else dtype, order="C")

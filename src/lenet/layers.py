@@ -312,6 +312,7 @@ class Flatten(Layer):
 
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
         """Return y, and the shape of x."""
+        x = tensor(x, self.dtype, (None,) * max(1, np.ndim(x)))
         return _rows(x), x.shape
 
     def backward(
