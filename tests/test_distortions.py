@@ -89,6 +89,11 @@ def test_maps_of_another_shape_are_refused(maps):
         distort(np.zeros((3, 28, 28), np.uint8), maps)
 
 
+def test_masked_images_are_refused():
+    with pytest.raises(lenet.errors.InputTypeError, match="images is a masked array"):
+        distort(np.ma.zeros((1, 28, 28), np.uint8), np.tile(np.eye(2, 3), (1, 1, 1)))
+
+
 def test_a_map_that_is_no_number_shows_background():
     assert not distort(np.full((1, 4, 4), 9, np.uint8), np.full((1, 2, 3), np.nan)).any()
 

@@ -61,7 +61,7 @@ def distort(images: NDArray[Any], maps: NDArray[np.float64]) -> NDArray[Any]:
 
     Raises
     ------
-    InputError
+    InputError, InputTypeError
         If the images or the maps are not such arrays.
 
     Examples
@@ -80,7 +80,7 @@ def distort(images: NDArray[Any], maps: NDArray[np.float64]) -> NDArray[Any]:
             f"images are {images.dtype} of shape {images.shape}; wanted: uint8, float32 or float64, (n, H, W)."
         )
     maps = _checks.tensor(maps, np.float64, (len(images), 2, 3), "maps")
-    images = np.ascontiguousarray(images, native)
+    images = _checks.tensor(images, native, (None, None, None), "images")
     out = np.empty_like(images)
     _distort.affine(images, maps, out)
     return out
@@ -173,12 +173,10 @@ def vary(images: NDArray[np.uint8], variations: Variations) -> NDArray[np.uint8]
             ("maps", np.float64, (2, 3)),
             ("bends", np.float32, (2, 4, 4)),
             ("pens", np.float32, (7,)),
+            ("seeds", np.uint64, ()),
         )
     ]
-    seeds = np.ascontiguousarray(variations.seeds, np.uint64)
-    if seeds.shape != (n,):
-        raise InputError(f"seeds has shape {seeds.shape}, and ({n},) is wanted.")
     out = np.empty_like(images)
-    maps, bends, pens = arrays
+    maps, bends, pens, seeds = arrays
     _distort.vary(images, maps, bends, pens, seeds, out)
     return out
