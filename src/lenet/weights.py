@@ -91,6 +91,11 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
         raise WeightsError(f"{path} lacks a proper num_classes, mean and std in its metadata ({error}).") from None
     if not (2 <= num_classes <= 100_000 and math.isfinite(mean) and 0 < std < math.inf):
         raise WeightsError(f"{path} has num_classes {num_classes}, mean {mean} and std {std}, which no model has.")
+    rows = tensors["output.weight"].shape[:1] if "output.weight" in tensors else ()
+    if rows != (num_classes,):  # or else a small file would make a large model
+        raise WeightsError(
+            f"{path} claims {num_classes} classes, and its output.weight has {rows[0] if rows else 'no'} rows."
+        )
     dtypes = {tensor.dtype for tensor in tensors.values()}
     if len(dtypes) != 1 or not dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
         names = ", ".join(sorted(map(str, dtypes))) or "nothing"
@@ -194,8 +199,16 @@ def _metadata(content: bytes) -> dict[str, str]:
     (length,) = struct.unpack("<Q", content[:8])
     if length > min(_LARGEST_HEADER, len(content) - 8):
         raise ValueError("it does not begin as one" if length > LARGEST_FILE else f"its header claims {length:,} bytes")
-    header = json.loads(content[8 : 8 + length])
+    header = json.loads(content[8 : 8 + length], object_pairs_hook=_unambiguous)
     facts = header.get("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):
         raise ValueError("its metadata are not text")
     return facts
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of a JSON object; where a name is there twice, readers differ in which one they take."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("its header has a name twice")
+    return members
