@@ -179,6 +179,8 @@ BAD = {
     "reals as bytes": (request_of(an_input(data=[0.5] * 784)), "0 to 255"),
     "texts": (request_of(an_input(datatype="FP32", data=["1"] * 784)), "not all numbers"),
     "nulls": (request_of(an_input(datatype="FP32", data=[None] * 784)), "not all numbers"),
+    "flags": (request_of(an_input(datatype="FP32", data=[0] * 783 + [True])), "true or false in its data"),
+    "flags in rows": (request_of(an_input(data=[[False] * 28] * 28)), "true or false in its data"),
     "ragged": (request_of(an_input(data=[[0] * 28] * 27 + [[0] * 27, [0]])), "different lengths"),
     "data no list": (request_of(an_input(data="AAAA")), "data 'AAAA'"),
     "no data": (request_of(an_input(data=None)), "either data or"),

@@ -11,7 +11,7 @@ from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.serving.limits import Limits
 from lenet.serving.models import Served
-from lenet.serving.tensors import INPUT, Tensor, Wanted, flag, mapping, output_of, short, tensor_of
+from lenet.serving.tensors import INPUT, Tensor, Wanted, flag, mapping, output_of, refuse_booleans, short, tensor_of
 
 _SHORT = 512  # bytes
 OUTPUTS = ("label", "probabilities", "digit_score")
@@ -146,7 +146,10 @@ def parse(text: bytes, batch: int) -> Request:
         raise InputError(f"id is {short(identity)}, and a text is wanted.")
     entry = _only_input(_entries(content, "inputs"))
     outputs = _wanted(_entries(content, "outputs"), parameters)
-    return Request(tensor_of(entry, batch), outputs, _reject_at(parameters), identity)
+    tensor = tensor_of(entry, batch)
+    if tensor.data and (b"true" in text or b"false" in text):  # to look at each number takes as long as to read it
+        refuse_booleans(tensor.data)
+    return Request(tensor, outputs, _reject_at(parameters), identity)
 
 
 _parse_once = functools.lru_cache(256)(parse)

@@ -96,7 +96,8 @@ class Tensor(NamedTuple):
                                  f"{expected * dtype.itemsize}.")  # fmt: skip
             return np.frombuffer(binary, dtype).reshape(self.shape)
         try:
-            values = np.frombuffer(reader(_flat(self.data)), dtype)
+            with np.errstate(over="ignore"):  # what is infinite then is refused with all that is above 1
+                values = np.frombuffer(reader(_flat(self.data)), dtype)
         except (TypeError, ValueError, OverflowError) as error:
             span = "whole numbers from 0 to 255" if self.datatype == "UINT8" else "numbers"
             raise InputError(f"{INPUT} has data that are not all {span} ({error}).") from None
@@ -135,6 +136,17 @@ def tensor_of(entry: dict[str, Any], batch: int) -> Tensor:
     if data is not None and not isinstance(data, list):
         raise InputError(f"{INPUT} has the data {short(data)}: give a list of numbers.")
     return Tensor(datatype, tuple(shape), size, data)
+
+
+def refuse_booleans(data: list[Any]) -> None:
+    """Refuse true and false among the numbers of nested lists, where Python would take them for 1 and 0.
+
+    Raises
+    ------
+    InputError
+    """
+    if bool in set(map(type, _flat(data))):
+        raise InputError(f"{INPUT} has true or false in its data, and numbers are wanted.")
 
 
 def _flat(data: list[Any]) -> list[Any]:
