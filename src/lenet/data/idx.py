@@ -54,16 +54,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     path = Path(path)
     try:
         with path.open("rb") as plain:
-            gzipped = plain.read(2) == b"\x1f\x8b"
-            plain.seek(0)
-            if not gzipped:
-                return _read(plain, path)
-            with gzip.GzipFile(fileobj=plain) as stream:
-                return _read(stream, path)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path} is cut short or damaged: a whole gzip file is wanted, so fetch it again ({error})."
-        ) from error
+            return _read_either(plain, path)
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{path} cannot be read ({reason}): give the path of an IDX file, plain or .gz.") from error
@@ -132,6 +123,21 @@ def _read_as(kind: str, folder: Path, name: str) -> NDArray[np.uint8]:
     if found != kind:
         raise DataError(f"{path} holds {found} where {kind} are wanted: give each IDX file its own name back.")
     return array
+
+
+def _read_either(plain: IO[bytes], path: Path) -> NDArray[np.uint8]:
+    """Return what a file holds, gzipped or not."""
+    gzipped = plain.read(2) == b"\x1f\x8b"
+    plain.seek(0)
+    if not gzipped:
+        return _read(plain, path)
+    try:
+        with gzip.GzipFile(fileobj=plain) as stream:
+            return _read(stream, path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{path} is cut short or damaged: a whole gzip file is wanted, so fetch it again ({error})."
+        ) from error
 
 
 def _read(stream: IO[bytes] | gzip.GzipFile, path: Path) -> NDArray[np.uint8]:
