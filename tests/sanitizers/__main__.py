@@ -1,0 +1,132 @@
+"""Run tests on kernels that watch themselves, after a fault planted in them has shown that they do.
+
+    python -m tests.sanitizers address    # AddressSanitizer and UndefinedBehaviorSanitizer
+    python -m tests.sanitizers checked    # Cython's bounds checks, and the coverage of Python and kernels
+    python -m tests.sanitizers memcheck   # valgrind, on the tests of the kernels
+
+All is built in a copy of the tree. Arguments behind the name go to pytest, in place of the suite. gcc on Linux.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.mutation.building import Change, build, changed, copy_tree, environment
+from tests.sanitizers import coverage_of_kernels
+
+OUT_OF_BOUNDS = Change(
+    "_distort.pyx", "                for x in range(W):\n", "                for x in range(W + 1):\n"
+)
+OVERFLOW = Change("_distort.pyx", "image[y * W + x] if", "image[y * W + x + (y << 63)] if")
+SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider")
+# Without the parameter, gcc 12 aligns vectors of 64 bytes on the stack to 32, and they fault.
+INSTRUMENTED = ["-O2", "-finline", "-fno-omit-frame-pointer", "-fno-wrapv", "--param=asan-use-after-return=0",
+                "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A way to build the kernels and to run them."""
+
+    flags: Sequence[str]
+    faults: dict[Change, str]  # with what the report says of each
+    building: Mapping[str, str] = field(default_factory=dict)  # the environment of either
+    running: Mapping[str, str] = field(default_factory=dict)
+    under: Sequence[str] = ()  # the program that runs Python
+    tests: Sequence[str] = SUITE
+
+
+def library(name: str) -> str:
+    """Return the path of one of gcc's libraries."""
+    return subprocess.run(
+        ["gcc", f"-print-file-name={name}"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+WATCHES = {
+    "address": Watch(
+        INSTRUMENTED,
+        {OUT_OF_BOUNDS: "heap-buffer-overflow", OVERFLOW: "left shift of 1 by 63 places"},
+        running={
+            # A stack of C++, as matplotlib's, has to find its own library behind the sanitizer's.
+            "LD_PRELOAD": f"{library('libasan.so')} {library('libstdc++.so.6')}",
+            "PYTHONMALLOC": "malloc",
+            # Of UBSan, no report goes to a file: it is behind what the test has printed, which -s shows.
+            "UBSAN_OPTIONS": "print_stacktrace=1",
+        },
+    ),
+    "checked": Watch(
+        ["-O1", "--coverage"],
+        {OUT_OF_BOUNDS: "IndexError: Out of bounds on buffer access"},
+        building={"LENET_BOUNDSCHECK": "1"},
+        under=[sys.executable, "-m", "coverage", "run"],
+    ),
+    "memcheck": Watch(
+        ["-O1", "-g"],
+        {OUT_OF_BOUNDS: "Invalid write of size"},
+        running={"PYTHONMALLOC": "malloc"},
+        under=["valgrind", "--quiet", "--error-exitcode=99", "--log-file=reports/memcheck.%p",
+               "--suppressions=tests/sanitizers/memcheck.supp", sys.executable],
+        tests=["-p", "no:cacheprovider", "tests/test_kernels.py", "tests/test_network.py", "tests/test_distortions.py"],
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Plant the faults, see that they are found, and run the tests on the kernels as they are."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("watch", choices=WATCHES)
+    parser.add_argument("tests", nargs=argparse.REMAINDER, help="arguments of pytest")
+    arguments = parser.parse_args()
+    watch = WATCHES[arguments.watch]
+    with tempfile.TemporaryDirectory() as folder:
+        root = copy_tree(Path(folder, "lenet"))
+        build(root, flags=watch.flags, env=watch.building)
+        for fault, says in watch.faults.items():
+            with changed(root, fault):
+                build(root, "_distort", flags=watch.flags, env=watch.building)
+                found = run(root, watch, ["-x", "-s", "-p", "no:cacheprovider", "tests/test_distortions.py"])
+            if not found.failed or says not in found.output + found.reports:
+                raise SystemExit(f"The planted fault was not found: {fault}\n{found.output}{found.reports}")
+            print(f"The planted fault was found: {says}.", flush=True)
+        build(root, "_distort", flags=watch.flags, env=watch.building)
+        outcome = run(root, watch, arguments.tests or watch.tests)
+        print(outcome.output, outcome.reports, flush=True)
+        if outcome.failed:
+            raise SystemExit(f"The tests failed with {arguments.watch}.")
+        if arguments.watch == "checked" and not arguments.tests:
+            coverage_of_kernels.check(root)
+
+
+class Outcome(NamedTuple):
+    """What came of some tests."""
+
+    failed: bool
+    output: str
+    reports: str  # those that went to files
+
+
+def run(root: Path, watch: Watch, tests: Sequence[str]) -> Outcome:
+    """Run pytest in the copy."""
+    reports = root / "reports"
+    reports.mkdir(exist_ok=True)
+    command = [*(watch.under or [sys.executable]), "-m", "pytest", "-q", *tests]
+    env = environment(root, ASAN_OPTIONS=f"detect_leaks=0:log_path={reports}/address", **watch.running)
+    done = subprocess.run(
+        command, cwd=root, env=env, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    texts = [path.read_text(errors="replace") for path in sorted(reports.iterdir())]
+    for path in reports.iterdir():
+        path.unlink()
+    found = "".join(texts)
+    return Outcome(bool(done.returncode or found), done.stdout, found)
+
+
+if __name__ == "__main__":
+    main()
