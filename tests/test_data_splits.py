@@ -27,7 +27,7 @@ def test_too_few_images_to_split_are_refused(validation):
         split(np.arange(3), validation, seed=0)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32])
 def test_standardisation_counts_the_members_alone(dtype):
     X = np.zeros((2500, 2, 2), dtype)
     X[1000:2400] = np.iinfo(dtype).max if dtype == np.uint8 else 1

@@ -59,6 +59,27 @@ def test_maps_stay_within_their_ranges_and_fill_them():
     np.testing.assert_allclose(maps.mean(axis=0), np.eye(2, 3), atol=0.03)
 
 
+class Drawn:
+    """A generator that draws what it is told to."""
+
+    def __init__(self, *values):
+        self.values = [np.array(value) for value in values]
+
+    def uniform(self, low, high, shape):
+        value = self.values.pop(0)
+        assert value.shape == np.zeros(shape).shape
+        assert low <= value.min() <= value.max() <= high
+        return value
+
+
+def test_a_map_shears_then_turns_then_scales_then_shifts():
+    turn, shear = np.radians(8), 0.1
+    turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    expected = np.diag([0.95, 1.05]) @ turned @ [[1, shear], [0, 1]]
+    (affine,) = random_affine(1, Drawn([8.0], [[0.95], [1.05]], [shear], [[1.5], [-0.5]]))
+    np.testing.assert_allclose(affine, np.column_stack([expected, [1.5, -0.5]]), rtol=1e-14)
+
+
 def test_the_same_seed_draws_the_same_maps():
     a, b = (random_affine(5, np.random.default_rng(4)) for _ in range(2))
     np.testing.assert_array_equal(a, b)

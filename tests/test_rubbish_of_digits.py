@@ -35,6 +35,13 @@ def test_a_half_is_never_so_narrow_that_it_may_be_a_1():
     assert 5 <= min(len(part) for part in parts) <= max(len(part) for part in parts) <= 12
 
 
+def test_a_half_of_two_rows_is_one():
+    digits, whole = block(2, 20)
+    parts, _ = draw(rubbish._half, 100, digits)
+    rows = {part.tobytes() for part in parts if part.shape[1] == 20}
+    assert rows == {whole[:1].tobytes(), whole[1:].tobytes()}
+
+
 EXTENTS = np.array([[0, 10], [11, 23], [22, 30], [32, 46]])
 narrowed = []  # what numbered_row was asked for
 
