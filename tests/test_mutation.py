@@ -1,0 +1,57 @@
+"""The mutation runs' own parts: changes of the sources that stay honest, and the table."""
+
+import pytest
+
+from tests.mutation import core, kernels
+from tests.mutation.building import ROOT, Change
+from tests.mutation.kernel_mutants import MUTANTS
+
+SOURCES = ROOT / "src" / "lenet"
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_text_that_a_mutant_changes_is_there_once(name):
+    change = MUTANTS[name].change
+    text = (SOURCES / change.file).read_text("utf-8")
+    before, after = text.split(change.old)
+    assert change.apply(text) == before + change.new + after
+
+
+def test_every_source_of_the_kernels_has_mutants_and_every_extension_its_tests():
+    files = {path.name for suffix in ("pyx", "pxi", "h") for path in SOURCES.glob(f"_*.{suffix}")}
+    again = {"_conv_v3.pyx", "_conv_v4.pyx", "_conv_f64.pyx"}  # include _conv.pyx, and nothing else
+    assert {mutant.change.file for mutant in MUTANTS.values()} == files - again - {"_cpu.pyx", "_cpu.h"}
+    assert {mutant.extension for mutant in MUTANTS.values()} == set(kernels.TESTS)
+
+
+@pytest.mark.parametrize("text", ["no such thing", "once and once again"])
+def test_a_change_of_a_text_that_is_not_there_once_is_an_error(text):
+    with pytest.raises(ValueError, match=r"file\.pyx has \d times, and not once: once"):
+        Change("file.pyx", "once", "twice").apply(text)
+
+
+def test_a_module_of_the_core_has_a_file_and_a_fast_test_file():
+    assert all((SOURCES / f"{module.replace('.', '/')}.py").is_file() for module in core.MODULES)
+    assert all((ROOT / "tests" / f"test_{name}.py").is_file() for name in core.TESTS)
+    inside = {path.stem for path in (SOURCES / "data").glob("*.py")} - {"__init__"}
+    assert {f"data.{name}" for name in inside} <= set(core.MODULES)
+
+
+def test_the_table_counts_each_module():
+    results = """
+        lenet.layers.xǁSigmoidǁforward__mutmut_1: killed
+        lenet.layers.x__rows__mutmut_2: segfault
+        lenet.layers.x__rows__mutmut_3: survived
+        lenet.data.idx.x_read_idx__mutmut_1: timeout
+    """
+    rows = {line.split()[0]: line.split()[1:] for line in core.table(results).splitlines()}
+    assert rows["layers"][:3] == ["3", "2", "66.7%"]
+    assert rows["data.idx"] == ["1", "1", "100.0%", "1", "timeout"]
+    assert rows["optim"] == ["0", "0", "0.0%"]
+    assert rows["total"][:3] == ["4", "3", "75.0%"]
+
+
+def test_the_table_of_kernels_counts_each_file():
+    verdicts = {"pool-dx-assigned": "test_avg_pool2d_backward", "tile-assigned": "", "row-left-out": "signal 11"}
+    rows = [line.split() for line in kernels.table(verdicts).splitlines()[1:]]
+    assert rows == [["_conv.pyx", "1", "1"], ["_products.pxi", "2", "1"], ["total", "3", "2"]]
