@@ -14,18 +14,18 @@ DIGITS = lenet.data.load_digits().X_train[:100]
 
 
 class Recorder:
-    """OpenCV, and a note of each call: a dict of the arguments by function, for each image."""
+    """OpenCV, or a generator, that notes the arguments of each call by its name."""
 
-    def __init__(self):
-        self.images = []
+    def __init__(self, target):
+        self.target, self.calls = target, defaultdict(list)
 
     def __getattr__(self, name):
-        function = getattr(cv2, name)
+        function = getattr(self.target, name)
         if not callable(function):
             return function
 
         def call(*arguments, **options):
-            self.images[-1][name].append((*arguments, *options.values()))
+            self.calls[name].append((*arguments, *options.values()))
             return function(*arguments, **options)
 
         return call
@@ -36,14 +36,15 @@ def draw(kind, n, digits=DIGITS, form=False):
 
     What is put into the form of MNIST's images is left as it is, unless `form`.
     """
-    recorder, rng, images = Recorder(), np.random.default_rng(0), []
+    rng, images, recorded = np.random.default_rng(0), [], []
     with pytest.MonkeyPatch.context() as patched:
         if not form:
             patched.setattr(rubbish, "mnist_form", lambda ink, *, pen=True: ink)
         for _ in range(n):
-            recorder.images.append(defaultdict(list))
-            images.append(kind(recorder, digits, rng))
-    return images, recorder.images
+            opencv, generator = Recorder(cv2), Recorder(rng)
+            images.append(kind(opencv, digits, generator))
+            recorded.append(opencv.calls | generator.calls)
+    return images, recorded
 
 
 def share(truths):

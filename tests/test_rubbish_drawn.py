@@ -82,7 +82,7 @@ def test_blots_are_filled_shapes():
     _, centres, axes, angles, starts, ends, inks, fills, kinds = zip(*ellipses, strict=True)
     assert (np.min(centres), np.max(centres)) == (20, 91)
     assert (np.min(axes), np.max(axes)) == (5, 49)
-    assert (min(angles), max(angles)) == pytest.approx((0, 180), abs=2)
+    assert (min(angles), max(angles)) == pytest.approx((0, 180), abs=0.7)
     assert (set(starts), set(ends), set(fills)) == ({0}, {360}, {-1})
     assert set(kinds) == {call[3] for call in polygons} == {cv2.LINE_AA}
     both = [*inks, *(call[2] for call in polygons)]
@@ -158,9 +158,16 @@ def test_noise_has_any_grain():
     for (grain, image), method in zip(zip(grains, images, strict=True), methods, strict=True):
         if method == cv2.INTER_NEAREST:
             assert (image.max(), image.min()) == (np.round(255 * grain.max()), np.round(255 * grain.min()))
-    means = [grain.mean() for grain in grains]
-    assert min(means) < 0.05
-    assert max(means) > 0.6
+    assert {grain.dtype for grain in grains} == {np.dtype(np.float32)}
+    means, deviations, _ = zip(*(calls["normal"][0] for calls in recorded), strict=True)
+    assert (min(means), max(means)) == pytest.approx((-0.5, 0.7), abs=0.01)
+    assert (min(deviations), max(deviations)) == pytest.approx((0.1, 0.7), abs=0.01)
+    # Of a threshold between 0.2 and 0.95, on the average.
+    rng = np.random.default_rng(1)
+    mean, deviation, threshold = (rng.uniform(*bounds, 100_000) for bounds in ((-0.5, 0.7), (0.1, 0.7), (0.2, 0.95)))
+    expected = (rng.normal(mean, deviation) > threshold).mean()
+    whites = [grain.mean() for grain, each in zip(grains, black_and_white, strict=True) if each]
+    assert np.mean(whites) == about(expected)
 
 
 def test_blanks_are_nothing_a_grey_a_slope_or_dots():
