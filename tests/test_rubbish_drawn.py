@@ -205,3 +205,35 @@ def test_dots_are_few_small_and_bright():
     assert set(counts) == {1, 2, 3, 4, 5}
     alone = [(image > 0).sum() for image, count in zip(dots, counts, strict=True) if count == 1]
     assert min(alone) == 1
+
+
+class Ends:
+    """A generator that draws the kind it is told to, and else the lowest (0) or the highest (1) that it may."""
+
+    def __init__(self, kind, end):
+        self.kinds, self.end = [kind], end
+
+    def integers(self, low, high=None, size=()):
+        if self.kinds:
+            return self.kinds.pop()
+        low, high = (0, low) if high is None else (low, high)
+        return np.full(size, (low, high - 1)[self.end])
+
+    def uniform(self, low, high):
+        return (low, high)[self.end]
+
+    def random(self):
+        return self.end
+
+    def choice(self, values):
+        return values[self.end]
+
+
+def test_blanks_at_the_ends_of_their_ranges():
+    lowest, highest = ([rubbish._blank(cv2, DIGITS, Ends(kind, end)) for kind in range(4)] for end in (0, 1))
+    nothing, dot, dots = np.zeros((3, 28, 28), int)
+    dot[2, 2] = 80
+    dots[24:27, 24:27] = 255
+    slope = np.tile(np.linspace(0, 255, 28).round(), (28, 1))
+    np.testing.assert_array_equal(lowest, [nothing, nothing, nothing, dot])
+    np.testing.assert_array_equal(highest, [nothing, nothing + 255, slope, dots])
