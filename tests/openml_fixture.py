@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 IDS = {"mnist_784": 554, "fashion-mnist": 40996}
 
@@ -67,6 +68,15 @@ def fill_cache(home: Path, files: dict[str, bytes]) -> None:
         cached = home / "openml" / "openml.org" / f"{path}.gz"
         cached.parent.mkdir(parents=True, exist_ok=True)
         cached.write_bytes(gzip.compress(content))
+
+
+def point_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Have scikit-learn take an address for OpenML's."""
+    from sklearn.datasets import _openml as sklearn_openml
+
+    for constant in ("_SEARCH_NAME", "_DATA_INFO", "_DATA_FEATURES", "_DATA_QUALITIES"):
+        url = getattr(sklearn_openml, constant)
+        monkeypatch.setattr(sklearn_openml, constant, f"{address}/api/{url.partition('/api/')[2]}")
 
 
 @contextlib.contextmanager

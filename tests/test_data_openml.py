@@ -13,7 +13,7 @@ from lenet import data
 from lenet.data import openml
 from lenet.errors import ConfigurationError, DataError, DownloadError, MissingExtraError
 
-from .openml_fixture import answers, arff, fill_cache, served, small_set
+from .openml_fixture import answers, arff, fill_cache, point_at, served, small_set
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pandas")
@@ -28,14 +28,6 @@ def home(tmp_path, monkeypatch):
         closed.bind(("127.0.0.1", 0))
         point_at(monkeypatch, f"http://127.0.0.1:{closed.getsockname()[1]}")
         yield tmp_path / "home"
-
-
-def point_at(monkeypatch, address):
-    from sklearn.datasets import _openml as sklearn_openml
-
-    for constant in ("_SEARCH_NAME", "_DATA_INFO", "_DATA_FEATURES", "_DATA_QUALITIES"):
-        url = getattr(sklearn_openml, constant)
-        monkeypatch.setattr(sklearn_openml, constant, f"{address}/api/{url.partition('/api/')[2]}")
 
 
 def write_idx_set(folder, first_pixel):

@@ -1,0 +1,119 @@
+"""Downloads that are cut, and copies of them that a disk has changed: noticed, and never other images."""
+
+import gzip
+import os
+
+import numpy as np
+import pytest
+from faults.folders import changed
+from openml_fixture import answers, arff, fill_cache, point_at, served, small_set
+
+from lenet.data import openml
+from lenet.errors import DataError, DownloadError
+
+pytest.importorskip("sklearn")
+pytest.importorskip("pandas")
+
+IMAGES, LABELS = small_set(30)
+TABLE = arff("mnist_784", IMAGES, LABELS)
+TABLE_AT = "data/v1/download/1/mnist_784.arff"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty home for scikit-learn's data."""
+    monkeypatch.delenv("LENET_DATA", raising=False)
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def files(monkeypatch):
+    """What OpenML serves, by path."""
+    files: dict[str, bytes] = {}
+    with served(files) as (address, _):
+        files.update(answers("mnist_784", TABLE, address=address))
+        point_at(monkeypatch, address)
+        yield files
+
+
+def check(dataset):
+    """See that these are the images that were asked for."""
+    for found, wanted in zip(dataset, (IMAGES[:20], LABELS[:20], IMAGES[20:], LABELS[20:]), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def load():
+    return openml._from_openml("mnist", n_train=20)
+
+
+@pytest.fixture
+def copy(home, monkeypatch):
+    """Our copy; what is fetched in its stead comes at once, and is not kept."""
+    fill_cache(home, answers("mnist_784", TABLE))
+    check(load())
+    table = openml._fetch(openml.require("sklearn.datasets", "train"), "mnist")
+    monkeypatch.setattr(openml, "_fetch", lambda *_: table)
+    monkeypatch.setattr(openml, "_keep", lambda *_: None)
+    return home / "lenet" / "mnist.npz"
+
+
+def test_our_copy_with_any_byte_changed(copy):
+    for place in range(copy.stat().st_size):
+        for other in (None, copy.read_bytes()[place] ^ 32):  # which makes a capital a small letter
+            with changed(copy, place, other):
+                check(load())
+
+
+def test_our_copy_cut_anywhere(copy, monkeypatch):
+    size, fetched, fetch = copy.stat().st_size, [], openml._fetch
+    monkeypatch.setattr(openml, "_fetch", lambda *_: fetched.append(1) or fetch())
+    for length in reversed(range(size)):
+        os.truncate(copy, length)
+        check(load())
+    assert len(fetched) == size
+
+
+@pytest.mark.parametrize("share", [997, pytest.param(199, marks=pytest.mark.slow)])
+def test_scikit_learns_copies_with_a_byte_changed(home, files, monkeypatch, share):
+    monkeypatch.setattr(openml, "_keep", lambda *_: None)
+    fill_cache(home, files)
+    copies = sorted((home / "openml").rglob("*.gz"))
+    assert len(copies) == 5
+    for copy in copies:
+        content = copy.read_bytes()
+        for place in range(0, len(content), share):
+            with changed(copy, place):
+                check(load())
+            copy.write_bytes(content)  # it may have been fetched again
+
+
+@pytest.mark.parametrize("share", [997, pytest.param(199, marks=pytest.mark.slow)])
+def test_scikit_learns_copies_cut_where_there_is_no_network(home, monkeypatch, share):
+    monkeypatch.setattr("time.sleep", lambda _: None)  # scikit-learn waits a second before it asks again
+    with served({}, status_of_others=404) as (address, _):
+        point_at(monkeypatch, address)
+        whole = answers("mnist_784", TABLE, address=address)
+        for path, content in whole.items():
+            packed = gzip.compress(content)
+            for length in range(0, len(packed), share):
+                fill_cache(home, whole)
+                (home / "openml" / "openml.org" / f"{path}.gz").write_bytes(packed[:length])
+                with pytest.raises(DownloadError):
+                    load()
+
+
+@pytest.mark.parametrize("share", [2003, pytest.param(499, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_download_that_is_cut(home, files, packed, share):
+    whole = dict(files)
+    for path, content in whole.items():
+        sent = gzip.compress(content) if packed else content
+        step = share * (20 if path == TABLE_AT and not packed else 1)  # of 60 KB, most of it zeros
+        for length in range(0, len(sent), step):
+            files[path] = sent[:length]
+            with pytest.raises((DownloadError, DataError)):
+                load()
+            assert not (home / "lenet").exists()
+        files[path] = content
+    check(load())
