@@ -478,6 +478,11 @@ CHANGES = {
         lambda m, n: onnx.external_data_helper.set_external_data(m.graph.initializer[3], "weights.bin"),
         "keeps its weights in another file",
     ),
+    "no outputs": (lambda m, n: m.graph.ClearField("output"), "it has no outputs"),
+    "floats of two sizes": (
+        lambda m, n: setattr(m.graph.input[0].type.tensor_type, "elem_type", onnx.TensorProto.DOUBLE),
+        "damaged or no ONNX model ([ShapeInferenceError]",
+    ),
     "damaged numbers": (
         lambda m, n: setattr(m.graph.initializer[3], "raw_data", b"123"),
         "damaged or no ONNX model (TensorProto",
@@ -503,6 +508,15 @@ def test_another_network_is_refused(change, tmp_path):
 def test_a_truncated_file_is_refused(keep, tmp_path):
     (tmp_path / "model.onnx").write_bytes(to_onnx(MODEL).SerializeToString()[:keep])
     with pytest.raises(WeightsError, match="damaged or no ONNX model"):
+        from_onnx(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("name", [b"images", b"c3.weight", b"Sigmoid", b"LeNet-5", b"temperature"])
+def test_texts_that_are_none_are_refused(name, tmp_path):
+    content = to_onnx(MODEL).SerializeToString()
+    assert name in content
+    (tmp_path / "model.onnx").write_bytes(content.replace(name, b"\xff" * len(name)))
+    with pytest.raises(WeightsError, match="it has names or texts that are not UTF-8"):
         from_onnx(tmp_path / "model.onnx")
 
 

@@ -88,6 +88,8 @@ class Graph:
         if len(inputs) != 1:
             raise WeightsError(f"{what} has {len(inputs)} inputs, and one is wanted: images of shape (n, 1, 28, 28).")
         self._outputs = [each.name for each in proto.graph.output]
+        if not self._outputs:
+            raise self._another("it has no outputs")
         self._start = inputs[0].name
         self._of_bytes = self._check_input(inputs[0])
         self._factor, self._offset = 255.0 if self._of_bytes else 1.0, 0.0  # of pixels in [0, 1]

@@ -5,6 +5,7 @@ numbers are taken; it is never run.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     model.mean, model.std = graph.standardisation(model.metadata.pop("mean", ""), model.metadata.pop("std", ""))
     for key in ("architecture", "input", "num_classes"):  # what to_onnx adds
         model.metadata.pop(key, None)
+    _check(proto, onnx, what, full=True)  # last, as it says less
     return model
 
 
@@ -94,6 +96,8 @@ def _parse(path: Path, onnx: Any) -> Any:
 
 def _refuse_foreign(proto: Any, onnx: Any, what: str) -> None:
     """Refuse files beside the model's, operators that are not ONNX's own, and what ONNX's checker finds."""
+    if any(isinstance(text, bytes) for text in _texts(proto)):  # as protobuf returns what is no text
+        raise WeightsError(f"{what} is damaged: it has names or texts that are not UTF-8.")
     attributes = [each for node in proto.graph.node for each in node.attribute]
     own = {node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")}
     if own or proto.functions:
@@ -114,13 +118,31 @@ def _refuse_foreign(proto: Any, onnx: Any, what: str) -> None:
         raise WeightsError(f"{what} is damaged: it has several weights of the same name.")
     if any(each.ref_attr_name for each in attributes):  # these belong into functions
         raise WeightsError(f"{what} is damaged: an operator has an attribute without a value.")
-    try:
-        onnx.checker.check_model(proto)
-    except Exception as error:  # its ValidationError, or what a strange model makes it throw
-        raise WeightsError(f"{what} is damaged or no ONNX model ({first_line(error)}).") from None
+    _check(proto, onnx, what)
     opset, newest = max(each.version for each in proto.opset_import), onnx.defs.onnx_opset_version()
     if not 7 <= opset <= newest:  # before 7, what an addition repeats was told by attributes
         raise WeightsError(f"{what} is of opset {opset}, and 7 to {newest} are read: update onnx, or export it anew.")
+
+
+def _texts(value: Any) -> Iterator[str | bytes]:
+    """Return all texts in a field: in a text, a message, or several of them."""
+    if isinstance(value, str | bytes):
+        yield value
+    elif hasattr(value, "ListFields"):
+        for field, inner in value.ListFields():
+            if field.type in (field.TYPE_STRING, field.TYPE_MESSAGE):
+                yield from _texts(inner)
+    else:
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _check(proto: Any, onnx: Any, what: str, full: bool = False) -> None:
+    """Refuse what ONNX's checker finds; in full, also types and shapes that do not go together."""
+    try:
+        onnx.checker.check_model(proto, full_check=full)
+    except Exception as error:  # its ValidationError, or what a strange model makes it throw
+        raise WeightsError(f"{what} is damaged or no ONNX model ({first_line(error)}).") from None
 
 
 def _chain(steps: list[Step], what: str) -> list[Step]:
