@@ -195,6 +195,7 @@ BAD = {
     ),
     "binary no flag": (request_of(outputs=[{"name": "label", "parameters": {"binary_data": 1}}]), "true or false"),
     "rate no number": (request_of(parameters={"reject_at": "low"}), "reject_at is 'low'"),
+    "rate and no label": (request_of(parameters={"reject_at": 2}, outputs=[{"name": "digit_score"}]), "thresholds"),
     "rate too small": (request_of(parameters={"reject_at": 1e-9}), "thresholds"),
     "size and no bytes": (request_of(an_input(data=None, parameters={"binary_data_size": 784})), "0 bytes follow"),
     "data and size": (request_of(an_input(parameters={"binary_data_size": 784})), "either data or"),

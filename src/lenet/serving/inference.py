@@ -106,12 +106,14 @@ def write_answer(served: Served, request: Request, probabilities: NDArray[Any]) 
 def _results(model: LeNet5, request: Request, probabilities: NDArray[Any]) -> dict[str, NDArray[Any]]:
     results = {"probabilities": probabilities}
     names = {each.name for each in request.outputs}
+    # In any case: a rate that the model has no threshold for is refused also where no label is asked for.
+    certain = None if request.reject_at is None else accepted(model, probabilities, request.reject_at)
     if "digit_score" in names:
         results["digit_score"] = digit_score(probabilities)
     if "label" in names:
         results["label"] = probabilities.argmax(axis=1)
-        if request.reject_at is not None:
-            results["label"][~accepted(model, probabilities, request.reject_at)] = -1
+        if certain is not None:
+            results["label"][~certain] = -1
     return results
 
 
