@@ -64,6 +64,7 @@ class Pictures:
                 content = await value.read()
             else:
                 options[name] = value
+        await form.close()
         return content
 
 
