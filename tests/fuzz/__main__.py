@@ -1,0 +1,75 @@
+"""Fuzz targets for a while: `python -m tests.fuzz idx --seconds 60`, or `--all`; needs `pip install --group fuzz`.
+
+Each target begins from its corpus, in a process of its own, and ends at its first finding. The exit status is 1 if
+there was one. `--file` runs files, such as findings, once through a target, without atheris.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.fuzz import CORPUS, TARGETS, target, timed
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.partition("\n")[0])
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument("--all", action="store_true", help="every target")
+    parser.add_argument("--seconds", type=int, default=0, help="for each target; 0, without end, by default")
+    parser.add_argument("--runs", type=int, default=-1, help="for each target; without end by default")
+    parser.add_argument("--jobs", type=int, default=1, help="targets at a time; 1 by default")
+    parser.add_argument("--findings", type=Path, default=Path("findings"), help="where they are written; ./findings")
+    parser.add_argument("--keep", type=Path, help="a folder for inputs that reach more; they are thrown away otherwise")
+    parser.add_argument("--file", type=Path, nargs="+", help="run these files once instead")
+    options = parser.parse_args()
+    options.targets = list(TARGETS) if options.all else options.targets
+    if not options.targets or set(options.targets) - set(TARGETS):
+        parser.error(f"give --all, or some of these targets: {', '.join(TARGETS)}")
+    return options
+
+
+def fuzz(name, options):
+    """Fuzz one target; print what became of it, and return whether there was a finding."""
+    options.findings.mkdir(parents=True, exist_ok=True)
+    before, began, log = set(options.findings.iterdir()), time.monotonic(), options.findings / f"{name}.log"
+    with tempfile.TemporaryDirectory() as temporary:
+        kept = options.keep / name if options.keep else Path(temporary)
+        kept.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "tests.fuzz.driving", name, str(options.findings)]
+        command += [f"-runs={options.runs}", f"-max_total_time={options.seconds}", str(kept), str(CORPUS / name)]
+        with log.open("w") as lines:
+            status = subprocess.run(command, stdout=lines, stderr=lines, check=False).returncode
+    seconds, said = time.monotonic() - began, log.read_text(errors="replace")
+    counts = re.findall(r"number_of_executed_units: +(\d+)", said)
+    runs = int(counts[-1]) if counts else 0
+    found = sorted(path for path in set(options.findings.iterdir()) - before if path.name.startswith(f"{name}-"))
+    failed = bool(found or status or not runs)
+    if failed:
+        print(said[-8000:])
+    print(
+        f"{name}: {runs:,} runs, {runs / seconds:,.0f} a second, {seconds:.0f} s, {len(found)} findings"
+        f"{''.join(f', {path}' for path in found)}{f'; exit status {status}' if failed else ''}",
+        flush=True,
+    )
+    return failed
+
+
+def main():
+    options = parse()
+    if options.file:
+        for path in options.file:
+            timed(target(options.targets[0]).run)(path.read_bytes())
+            print(f"{path}: right")
+        return
+    with ThreadPoolExecutor(options.jobs) as pool:
+        failed = list(pool.map(lambda name: fuzz(name, options), options.targets))
+    sys.exit(any(failed))
+
+
+if __name__ == "__main__":
+    main()
