@@ -10,18 +10,40 @@ from lenet.errors import InputError, InputTypeError, LenetError, WeightsError
 
 SIDE = 28
 _UINT8 = np.dtype(np.uint8)
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _SHAPES = {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}
 _WANTED = "wanted: (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image"
 
 
 def array(x: ArrayLike, name: str, wanted: str, error_type: type[LenetError] = InputError) -> NDArray[Any]:
-    """Return x as an array; a mask would be dropped silently, so it is refused."""
-    if isinstance(x, np.ma.MaskedArray):
-        raise InputTypeError(f"{name} is a masked array: fill it first, for instance with {name}.filled(0).")
+    """Return x as an array; a mask would be dropped silently, so it is refused.
+
+    Raises
+    ------
+    InputTypeError
+        If x is masked, or an object that fails when it is converted.
+    InputError or error_type
+        If x is ragged.
+    """
     try:
-        return np.asarray(x)
+        _refuse_masks(x, name)
+        values = np.asanyarray(x)
+    except (LenetError, MemoryError):
+        raise
     except ValueError as error:
         raise error_type(f"{name} is no rectangular array ({error}); {wanted}.") from None
+    except Exception as error:  # of an object's own __array__
+        raise InputTypeError(f"{name} cannot be made an array ({type(error).__name__}: {error}); {wanted}.") from error
+    _refuse_masks(values, name)  # as an object may convert itself to one
+    return np.asarray(values)
+
+
+def _refuse_masks(x: object, name: str) -> None:
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputTypeError(f"{name} is a masked array: fill it first, for instance with {name}.filled(0).")
+    if isinstance(x, list | tuple):
+        for part in x:
+            _refuse_masks(part, name)
 
 
 def images(x: ArrayLike) -> NDArray[Any]:
@@ -51,6 +73,8 @@ def _check_floats(values: NDArray[Any]) -> None:
             f"x holds {values.dtype}: pass uint8 pixels from 0 to 255, or floating ones in [0, 1], ink high."
         )
     if values.size:
+        if 0 in values.strides:  # as np.broadcast_to makes them: what stands for a whole axis is looked at once
+            values = values[tuple(slice(None if stride else 1) for stride in values.strides)]
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN fails both
             raise InputError(
@@ -59,7 +83,9 @@ def _check_floats(values: NDArray[Any]) -> None:
             )
 
 
-def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any]) -> None:
+def output(
+    out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any] | None = None, name: str = "out"
+) -> None:
     """Refuse an `out` that is not a C-contiguous, aligned, writable array of that shape and dtype, apart from x.
 
     Raises
@@ -67,12 +93,12 @@ def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray
     InputTypeError, InputError
     """
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-        raise InputTypeError(f"out is a {type(out).__name__}, and an ndarray of {dtype} is wanted.")
-    if np.may_share_memory(out, x):
-        raise InputError("out shares memory with x, which it would overwrite: pass another array.")
+        raise InputTypeError(f"{name} is a {type(out).__name__}, and an ndarray of {dtype} is wanted.")
+    if x is not None and np.may_share_memory(out, x):
+        raise InputError(f"{name} shares memory with x, which it would overwrite: pass another array.")
     if out.shape != shape or out.dtype != dtype or not out.flags.carray:
         raise InputError(
-            f"out is {out.dtype} of shape {out.shape}; wanted: {dtype} of shape {shape}, C-contiguous, aligned and "
+            f"{name} is {out.dtype} of shape {out.shape}; wanted: {dtype} of shape {shape}, C-contiguous, aligned and "
             "writable."
         )
 
@@ -85,8 +111,8 @@ def pixels(chunk: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     return floats
 
 
-def labels(y: ArrayLike, length: int, num_classes: int) -> NDArray[np.int64]:
-    """Return y as int64 of shape (length,), each in 0 .. num_classes - 1.
+def labels(y: ArrayLike, length: int, num_classes: int, least: int = 0) -> NDArray[np.int64]:
+    """Return y as int64 of shape (length,), each in least .. num_classes - 1.
 
     Raises
     ------
@@ -100,7 +126,7 @@ def labels(y: ArrayLike, length: int, num_classes: int) -> NDArray[np.int64]:
         raise InputTypeError(f"y holds {values.dtype}: pass integer labels from 0 to {num_classes - 1}.")
     if values.shape != (length,):
         raise InputError(f"y has shape {values.shape}, and {length} images want labels of shape ({length},).")
-    if length and not (values.min() >= 0 and values.max() < num_classes):
+    if length and not (values.min() >= least and values.max() < num_classes):
         raise InputError(
             f"y holds labels from {values.min()} to {values.max()}, and {num_classes} classes are numbered "
             f"0 to {num_classes - 1}."
@@ -128,23 +154,75 @@ def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64]
 
 
 def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: str = "x") -> NDArray[Any]:
-    """Return x as a C-contiguous, aligned array of `dtype`; None in `shape` admits any length.
+    """Return x as a C-contiguous, aligned array of `dtype`, floating; None in `shape` admits any length.
 
     Raises
     ------
     InputTypeError
         If x is not numeric.
     InputError
-        If x has another shape.
+        If x has another shape, or finite numbers that `dtype` cannot hold.
     """
     values = array(x, name, f"an array of rank {len(shape)} is wanted")
-    if values.dtype.kind not in "fiu":
-        raise InputTypeError(f"{name} holds {values.dtype}, and numbers are wanted.")
     if values.ndim != len(shape) or any(b is not None and a != b for a, b in zip(values.shape, shape, strict=True)):
         wanted = ", ".join("any" if length is None else str(length) for length in shape)
         raise InputError(f"{name} has shape {values.shape}; wanted: ({wanted}).")
-    values = np.asarray(values, dtype, order="C")  # ascontiguousarray would make an array of one number of a number
-    return values if values.flags.aligned else values.copy()
+    return floats(values, dtype, name)
+
+
+def floats(x: ArrayLike, dtype: DTypeLike, name: str) -> NDArray[Any]:
+    """Return numbers of any shape as a C-contiguous, aligned array of `dtype`, floating.
+
+    Raises
+    ------
+    InputTypeError, InputError
+        As `tensor`, but for the shape.
+    """
+    values = array(x, name, "numbers are wanted")
+    if values.dtype.kind not in "fiu":
+        raise InputTypeError(f"{name} holds {values.dtype}, and numbers are wanted.")
+    with np.errstate(over="ignore"):
+        result = plain(values, dtype)
+    if result.dtype.itemsize < values.dtype.itemsize and (np.isinf(result) & np.isfinite(values)).any():
+        raise InputError(f"{name} holds numbers that are too great for {result.dtype}.")
+    return result
+
+
+def plain(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Return an array as C can read it: in one piece, aligned, in its own byte order; copied only if it must be."""
+    return np.require(values, dtype, ("C", "A"))
+
+
+def rows(x: ArrayLike, name: str) -> NDArray[Any]:
+    """Return a table of float32 as it is, and one of other numbers as float64.
+
+    Raises
+    ------
+    InputTypeError, InputError
+        As `tensor`.
+    """
+    table: Any = x
+    if not (type(x) is np.ndarray and x.dtype in _FLOATS and x.ndim == 2 and x.flags.c_contiguous and x.flags.aligned):
+        values = array(x, name, "shape (n, classes) is wanted")
+        single = values.dtype.newbyteorder("=") == np.float32
+        table = tensor(values, np.float32 if single else np.float64, (None, None), name)
+    if not table.shape[1]:
+        raise InputError(f"{name} has shape {table.shape}, and no classes.")
+    return np.asarray(table)
+
+
+def probabilities(x: ArrayLike) -> NDArray[Any]:
+    """Return a table of probabilities, each from 0 to 1 but for rounding.
+
+    Raises
+    ------
+    InputTypeError, InputError
+        As `rows`; if a number is out of range or NaN.
+    """
+    values = rows(x, "probabilities")
+    if values.size and not (values.min() >= 0 and values.max() <= 1 + 1e-6):
+        raise InputError(f"probabilities run from {values.min():g} to {values.max():g}, and 0 to 1 is wanted.")
+    return values
 
 
 def whole(value: object, name: str, least: int = 1) -> int:

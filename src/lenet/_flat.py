@@ -6,7 +6,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet.errors import InputTypeError
+from lenet import _checks
+from lenet.errors import InputError, InputTypeError
 
 
 class FlatDict(dict[str, NDArray[Any]]):
@@ -41,7 +42,12 @@ class FlatDict(dict[str, NDArray[Any]]):
         )
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self[name][...] = value
+        view = self[name]
+        values = _checks.floats(value, view.dtype, name)
+        try:
+            view[...] = values
+        except ValueError:
+            raise InputError(f"{name} has shape {view.shape}, and {values.shape} does not fit.") from None
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise InputTypeError(f"None of {', '.join(self)} can be taken out: they lie in one vector.")

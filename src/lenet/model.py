@@ -400,7 +400,8 @@ class LeNet5:
                 raise WeightsError(
                     f"{name} is {value.dtype} of shape {value.shape}; wanted: {self.dtype} of shape {parameter.shape}."
                 )
-            new[name] = value
+            with np.errstate(over="ignore"):  # of longer floats
+                new[name][...] = value
             if not (np.abs(new[name]) <= np.finfo(self.dtype).max).all():  # NaN fails too
                 raise WeightsError(
                     f"{name} holds numbers that are not finite in {self.dtype}: the weights are damaged."
