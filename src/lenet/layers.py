@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lenet._checks import array, tensor, whole
+from lenet._checks import array, floats, output, tensor, whole
 from lenet._kernels import kernels
 from lenet.errors import InputError
 from lenet.init import xavier_uniform
@@ -148,6 +148,7 @@ class Conv2d(Layer):
         """Return dx (or, without input_gradient, an empty array), and add to gradients["weight"], ["bias"]."""
         x, kernel = saved, self._kernels
         dy = tensor(dy, self.dtype, (len(x), *self.output_shape(x.shape[1:])), "dy")
+        _check_sums(gradients, self.parameters)
         dx = np.empty(x.shape if input_gradient else 0, self.dtype)
         if self._covers(x.shape):
             return _dense_backward(kernel, dy, x, self._dense(), gradients, dx)
@@ -209,6 +210,7 @@ class Linear(Layer):
     ) -> Array:
         """Return dx, and add to gradients["weight"] and ["bias"]."""
         dy = tensor(dy, self.dtype, (len(saved), self.out_features), "dy")
+        _check_sums(gradients, self.parameters)
         dx = np.empty(saved.shape if input_gradient else 0, self.dtype)
         return _dense_backward(self._kernels, dy, saved, self.parameters["weight"], gradients, dx)
 
@@ -227,7 +229,7 @@ class Sigmoid(Layer):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         """Return y, of the shape of x, and y again: the derivative is a function of it."""
-        x = tensor(x, self.dtype, (None,) * np.ndim(x))
+        x = floats(x, self.dtype, "x")
         y = np.empty_like(x)
         self._kernels.sigmoid_forward(x.reshape(-1), y.reshape(-1))
         return y, y
@@ -312,7 +314,8 @@ class Flatten(Layer):
 
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
         """Return y, and the shape of x."""
-        x = tensor(x, self.dtype, (None,) * max(1, np.ndim(x)))
+        x = array(x, "x", "an array is wanted")
+        x = tensor(x, self.dtype, (None,) * max(1, x.ndim))
         return _rows(x), x.shape
 
     def backward(
@@ -402,6 +405,13 @@ def col2im(
 @functools.lru_cache(maxsize=16)
 def _geometry(channels: int, kernel_size: int, padding: int, dtype: np.dtype[Any]) -> Conv2d:
     return Conv2d(channels, 1, kernel_size, padding, dtype)
+
+
+def _check_sums(gradients: Gradients | None, parameters: Mapping[str, Array]) -> None:
+    """Refuse arrays to which the gradients by the parameters cannot be added."""
+    if gradients is not None:
+        for name, value in parameters.items():
+            output(gradients.get(name), value.shape, value.dtype, name=f"gradients[{name!r}]")
 
 
 def _rows(x: Array) -> Array:
