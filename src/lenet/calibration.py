@@ -81,8 +81,13 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
     }
 
 
-def temperature(logits: NDArray[Any], y: NDArray[np.int64]) -> float:
+def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     """Return what to divide logits by, that the labels are likeliest.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If logits are no table of finite numbers, or y are no labels of its rows and columns.
 
     Examples
     --------
@@ -90,18 +95,26 @@ def temperature(logits: NDArray[Any], y: NDArray[np.int64]) -> float:
     >>> round(temperature(logits, np.array([0, 0, 0, 1])), 6)  # too sure: log 9 should be log 3
     2.0
     """
-    logits = logits.astype(np.float64)
-    right = logits[np.arange(len(y)), y].mean()
+    values = _checks.rows(logits, "logits").astype(np.float64)
+    labels = _checks.labels(y, *values.shape)
+    if not (len(labels) and np.isfinite(values).all()):
+        raise InputError("logits should be finite, and of at least one image.")
+    right = values[np.arange(len(labels)), labels].mean()
     low, high = 1 / 20, 20.0  # of 1 / temperature, by which the likelihood is concave
     for _ in range(60):
         middle = (low * high) ** 0.5
-        expected = (softmax(middle * logits) * logits).sum(axis=1).mean()
+        expected = (softmax(middle * values) * values).sum(axis=1).mean()
         low, high = (middle, high) if right > expected else (low, middle)
     return float(1 / low)
 
 
-def threshold(probabilities: NDArray[Any], y: NDArray[np.int64], rate: float) -> float | None:
+def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | None:
     """Return the least probability from which on at most that part of the answers is wrong; None if there is none.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If probabilities are no table of such, or y are no labels of its rows and columns.
 
     Examples
     --------
@@ -109,18 +122,23 @@ def threshold(probabilities: NDArray[Any], y: NDArray[np.int64], rate: float) ->
     >>> threshold(probabilities, np.array([0, 1, 1, 0]), 0.01)
     0.8
     """
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    best = probabilities.max(axis=1)[order]
-    wrong = (probabilities.argmax(axis=1) != y)[order].cumsum()
+    confidences, right = _judged(probabilities, y)
+    order = np.argsort(-confidences, kind="stable")
+    best, wrong = confidences[order], (~right)[order].cumsum()
     last_of_equals = np.append(best[1:] < best[:-1], True)
-    fits = np.flatnonzero(last_of_equals & (wrong <= rate * np.arange(1, len(y) + 1)))
+    fits = np.flatnonzero(last_of_equals & (wrong <= _checks.number(rate, "rate") * np.arange(1, len(best) + 1)))
     if not len(fits):
         return None
-    return 0.0 if fits[-1] == len(y) - 1 else float(best[fits[-1]])
+    return 0.0 if fits[-1] == len(best) - 1 else float(best[fits[-1]])
 
 
-def rejected_for(probabilities: NDArray[Any], y: NDArray[np.int64], rate: float) -> float:
+def rejected_for(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float:
     """Return the part of the images to be rejected for at most that part of errors among the rest.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        As `threshold` does.
 
     Examples
     --------
@@ -128,44 +146,74 @@ def rejected_for(probabilities: NDArray[Any], y: NDArray[np.int64], rate: float)
     0.5
     """
     least = threshold(probabilities, y, rate)
-    return 1.0 if least is None else float((probabilities.max(axis=1) < least).mean())
+    return 1.0 if least is None else float((_judged(probabilities, y)[0] < least).mean())
 
 
-def digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+def _judged(probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the greatest probability of each of some images, and whether it is that of the label."""
+    values = _checks.probabilities(probabilities)
+    labels = _checks.labels(y, *values.shape)
+    if not len(labels):
+        raise InputError("There are no images to judge by: pass at least one.")
+    return values.max(axis=1), values.argmax(axis=1) == labels
+
+
+def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
     """Return how much each image looks like a digit: 1 less the entropy, as a part of that of knowing nothing.
 
     A network that has learnt from images of no digit gives those the same probability for each class.
 
     Parameters
     ----------
-    probabilities : ndarray of shape (n, num_classes)
+    probabilities : array_like of shape (n, num_classes)
 
     Returns
     -------
     ndarray of float64, shape (n,), in [0, 1]
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If they are no table of numbers from 0 to 1.
 
     Examples
     --------
     >>> digit_score(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
     [1.0, 0.0]
     """
+    return computed_digit_score(_checks.probabilities(probabilities))
+
+
+def computed_digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the digit score of what a model has just computed, without another look at it.
+
+    Examples
+    --------
+    >>> computed_digit_score(np.array([[1.0, 0.0]])).tolist()
+    [1.0]
+    """
     p = probabilities.astype(np.float64)
     entropy = -(p * np.log(np.maximum(p, 1e-30))).sum(axis=1)
     return np.asarray(np.clip(1 - entropy / np.log(p.shape[1]), 0, 1))
 
 
-def expected_calibration_error(probabilities: NDArray[Any], y: NDArray[np.int64]) -> float:
+def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:
     """Return by how much, on the average, confidence differs from accuracy: in 15 bins of equal width.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        As `threshold` does.
 
     Examples
     --------
     >>> expected_calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
     0.0
     """
-    best, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+    best, right = _judged(probabilities, y)
     bins = np.minimum((best * _BINS).astype(int), _BINS - 1)
     sums = np.bincount(bins, best, _BINS) - np.bincount(bins, right, _BINS)
-    return float(np.abs(sums).sum() / len(y))
+    return float(np.abs(sums).sum() / len(best))
 
 
 def least_probability(model: "LeNet5", reject_at: float) -> float:
@@ -200,13 +248,13 @@ def least_probability(model: "LeNet5", reject_at: float) -> float:
     return thresholds[max(fitting)]
 
 
-def accepted(model: "LeNet5", probabilities: NDArray[Any], reject_at: float) -> NDArray[np.bool_]:
+def accepted(model: "LeNet5", probabilities: ArrayLike, reject_at: float) -> NDArray[np.bool_]:
     """Return which answers stand: those that look like digits, and are probable enough for that rate of errors.
 
     Raises
     ------
-    InputError
-        As `least_probability` does.
+    InputError, InputTypeError
+        As `least_probability` and `digit_score` do.
 
     Examples
     --------
@@ -215,12 +263,19 @@ def accepted(model: "LeNet5", probabilities: NDArray[Any], reject_at: float) -> 
     >>> accepted(lenet.load_pretrained("mnist"), probabilities, 0.005).tolist()
     [True, False]
     """
-    least = least_probability(model, reject_at)
-    return np.asarray(probabilities.max(axis=1) >= least) & looks_like_digit(model, probabilities)
+    values, least = _checks.probabilities(probabilities), least_probability(model, reject_at)
+    is_digit = computed_digit_score(values) >= least_digit_score(model)
+    return np.asarray(values.max(axis=1) >= least) & is_digit
 
 
-def looks_like_digit(model: "LeNet5", probabilities: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which images have the digit score that nearly all digits reach; all, if the model was not calibrated."""
+def looks_like_digit(model: "LeNet5", probabilities: ArrayLike) -> NDArray[np.bool_]:
+    """Return which images have the digit score that nearly all digits reach; all, if the model was not calibrated.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        As `digit_score` does; if the model's metadata are damaged.
+    """
     return digit_score(probabilities) >= least_digit_score(model)
 
 

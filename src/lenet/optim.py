@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import _checks
 from lenet._flat import FlatDict
 from lenet._kernels import kernels
-from lenet.errors import InputError, InputTypeError
+from lenet.errors import InputError
 from lenet.model import LeNet5
 
 Schedule = Callable[[int], float]
@@ -57,9 +58,7 @@ class SGD:
 
     @staticmethod
     def _check(name: str, value: object, below: float) -> None:
-        if not isinstance(value, int | float | np.integer | np.floating):
-            raise InputTypeError(f"{name} is {value!r}, and a number is wanted.")
-        if not 0 <= value < below:
+        if not 0 <= _checks.number(value, name) < below:
             raise InputError(f"{name} is {value}: wanted is at least 0{', below 1' if below == 1 else ''}.")
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
@@ -72,8 +71,9 @@ class SGD:
 
         Raises
         ------
-        InputError
-            If the names are not those of the parameters, or a shape does not fit, nor the velocity's.
+        InputError, InputTypeError
+            If the names are not those of the parameters, or a shape does not fit, nor the velocity's; if gradients
+            are no numbers.
         """
         parameters, gradient, velocity = self.model.parameters.flat, self._flat(gradients), self.velocity
         if velocity.shape != parameters.shape or velocity.dtype != parameters.dtype:
@@ -90,10 +90,8 @@ class SGD:
             return gradients.flat
         if gradients.keys() != shapes.keys():
             raise InputError(f"The gradients are named {', '.join(gradients)}; wanted: {', '.join(shapes)}.")
-        for name, shape in shapes.items():
-            if np.shape(gradients[name]) != shape:
-                raise InputError(f"The gradient {name} has shape {np.shape(gradients[name])}; wanted: {shape}.")
-        return np.concatenate([np.ravel(gradients[name]) for name in shapes], dtype=dtype)
+        arrays = [_checks.tensor(gradients[name], dtype, shape, f"The gradient {name}") for name, shape in order]
+        return np.concatenate([array.ravel() for array in arrays])
 
 
 def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:

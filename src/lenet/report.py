@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,22 @@ class Report:
         return "\n".join(lines) + "\n"
 
 
-def report(logits: NDArray[Any], y: NDArray[np.int64]) -> Report:
+def report(logits: ArrayLike, y: ArrayLike) -> Report:
     """Compare logits with labels.
 
     Parameters
     ----------
-    logits : ndarray of shape (n, num_classes), n at least 1
-    y : ndarray of int64, shape (n,)
+    logits : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
 
     Returns
     -------
     Report
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If logits are no table of numbers, or y are no labels of its rows and columns.
 
     Examples
     --------
@@ -87,7 +95,10 @@ def report(logits: NDArray[Any], y: NDArray[np.int64]) -> Report:
     from lenet.calibration import expected_calibration_error, rejected_for
     from lenet.losses import cross_entropy, softmax
 
-    num_classes = logits.shape[1]
+    logits = _checks.rows(logits, "logits")
+    y, num_classes = _checks.labels(y, *logits.shape), logits.shape[1]
+    if not len(y):
+        raise InputError("There are no images to report on: pass at least one.")
     losses, _ = cross_entropy(logits, y)
     probabilities = softmax(logits.astype(np.float64))
     # counted here, since scikit-learn's metrics cost a second and 100 MB to import

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 from numpy.typing import NDArray
 
-from lenet.calibration import accepted, digit_score
+from lenet.calibration import accepted, computed_digit_score
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.serving.limits import Limits
@@ -109,7 +109,7 @@ def _results(model: LeNet5, request: Request, probabilities: NDArray[Any]) -> di
     # In any case: a rate that the model has no threshold for is refused also where no label is asked for.
     certain = None if request.reject_at is None else accepted(model, probabilities, request.reject_at)
     if "digit_score" in names:
-        results["digit_score"] = digit_score(probabilities)
+        results["digit_score"] = computed_digit_score(probabilities)
     if "label" in names:
         results["label"] = probabilities.argmax(axis=1)
         if certain is not None:
