@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks, _distort
 from lenet._checks import SIDE
@@ -46,13 +46,13 @@ def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return maps
 
 
-def distort(images: NDArray[Any], maps: NDArray[np.float64]) -> NDArray[Any]:
+def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
     """Return images under affine maps, interpolated bilinearly, with background where they show no input.
 
     Parameters
     ----------
-    images : ndarray of uint8, float32 or float64, shape (n, H, W)
-    maps : ndarray of float64, shape (n, 2, 3)
+    images : array_like of uint8, float32 or float64, shape (n, H, W)
+    maps : array_like of shape (n, 2, 3)
         As `random_affine` draws them.
 
     Returns
@@ -74,15 +74,15 @@ def distort(images: NDArray[Any], maps: NDArray[np.float64]) -> NDArray[Any]:
            [  0,   0, 200],
            [  0,   0,   0]], dtype=uint8)
     """
-    native = images.dtype.newbyteorder("=")
-    if images.ndim != 3 or native not in (np.uint8, np.float32, np.float64):
+    given = _checks.array(images, "images", "shape (n, H, W) is wanted")
+    dtype = given.dtype.newbyteorder("=")
+    if given.ndim != 3 or dtype not in (np.uint8, np.float32, np.float64):
         raise InputError(
-            f"images are {images.dtype} of shape {images.shape}; wanted: uint8, float32 or float64, (n, H, W)."
+            f"images are {given.dtype} of shape {given.shape}; wanted: uint8, float32 or float64, (n, H, W)."
         )
-    maps = _checks.tensor(maps, np.float64, (len(images), 2, 3), "maps")
-    images = _checks.tensor(images, native, (None, None, None), "images")
-    out = np.empty_like(images)
-    _distort.affine(images, maps, out)
+    maps = _checks.tensor(maps, np.float64, (len(given), 2, 3), "maps")
+    out = np.empty(given.shape, dtype)
+    _distort.affine(_checks.plain(given, dtype), maps, out)
     return out
 
 
@@ -143,19 +143,19 @@ def random_variations(n: int, rng: np.random.Generator) -> Variations:
     )
 
 
-def vary(images: NDArray[np.uint8], variations: Variations) -> NDArray[np.uint8]:
+def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
     """Return images drawn otherwise.
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (n, 28, 28)
+    images : array_like of uint8, shape (n, 28, 28)
     variations : Variations
         Of n images.
 
     Raises
     ------
     InputError, InputTypeError
-        If the images or the variations are not such arrays.
+        If the images or the variations are not such arrays, or the pens not finite.
 
     Examples
     --------
@@ -163,20 +163,27 @@ def vary(images: NDArray[np.uint8], variations: Variations) -> NDArray[np.uint8]
     >>> vary(images, random_variations(2, np.random.default_rng(0))).shape
     (2, 28, 28)
     """
-    n = len(images)
-    if images.dtype != np.uint8:
-        raise InputTypeError(f"images are {images.dtype}, and uint8 is wanted.")
-    images = _checks.tensor(images, np.uint8, (None, SIDE, SIDE), "images")
-    arrays = [
+    pixels = _checks.array(images, "images", "uint8 of shape (n, 28, 28) is wanted")
+    if pixels.dtype != np.uint8:
+        raise InputTypeError(f"images are {pixels.dtype}, and uint8 is wanted.")
+    if pixels.shape[1:] != (SIDE, SIDE):
+        raise InputError(f"images has shape {pixels.shape}; wanted: (any, {SIDE}, {SIDE}).")
+    n = len(pixels)
+    maps, bends, pens = (
         _checks.tensor(getattr(variations, name), dtype, (n, *shape), name)
         for name, dtype, shape in (
             ("maps", np.float64, (2, 3)),
             ("bends", np.float32, (2, 4, 4)),
             ("pens", np.float32, (7,)),
-            ("seeds", np.uint64, ()),
         )
-    ]
-    out = np.empty_like(images)
-    maps, bends, pens, seeds = arrays
-    _distort.vary(images, maps, bends, pens, seeds, out)
+    )
+    if not np.isfinite(pens).all():
+        raise InputError("pens should be finite: a level of ink that is no number is no pixel.")
+    seeds = _checks.array(variations.seeds, "seeds", f"shape ({n},) is wanted")
+    if seeds.dtype.kind != "u":
+        raise InputTypeError(f"seeds holds {seeds.dtype}, and unsigned integers are wanted.")
+    if seeds.shape != (n,):
+        raise InputError(f"seeds has shape {seeds.shape}, and ({n},) is wanted.")
+    out = np.empty((n, SIDE, SIDE), np.uint8)
+    _distort.vary(np.ascontiguousarray(pixels), maps, bends, pens, seeds.astype(np.uint64), out)
     return out
