@@ -131,7 +131,7 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # so written, NaN fails too
             raise DataError(f"{source} has float pixels outside 0 to 1, or NaN: divide by 255 or save them as uint8.")
-        X = np.rint(X * 255)
+        X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round once more
     elif X.min() < 0 or X.max() > 255:
         raise DataError(f"{source} has pixels from {X.min()} to {X.max()}: bring them to 0 (background) to 255 (ink).")
     return X.reshape(-1, SIDE, SIDE).astype(np.uint8, order="C")

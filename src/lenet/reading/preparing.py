@@ -79,7 +79,7 @@ def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
             raise InputError(
                 "The image's floating pixels must be finite and lie in [0, 1]: divide by 255 or pass uint8."
             )
-        values = np.round(values * 255).astype(np.uint8)
+        values = np.round(np.multiply(values, 255, dtype=np.promote_types(values.dtype, "f4"))).astype(np.uint8)
     if values.dtype != np.uint8:
         raise InputTypeError(f"The image holds {values.dtype}, and uint8 or floating grey levels are wanted.")
     if values.ndim not in (2, 3) or not values.size or (values.ndim == 3 and values.shape[2] != 3):
