@@ -376,7 +376,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             if not goes_on:
                 raise InputError("classes are wanted at the first call of partial_fit: all labels that will ever come.")
             return self.classes_
-        classes = np.asarray(unique_labels(classes))
+        classes = np.asarray(unique_labels(_as_labels(classes, "classes")))
         if len(classes) < 2:
             raise InputError(f"classes are {classes.tolist()}, and at least two are wanted: all that will ever come.")
         if goes_on and not np.array_equal(classes, self.classes_):
@@ -392,7 +392,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         table, shape = _as_table(X)
         if goes_on:
             self.framing_.check(shape)
-        table, targets = validate_data(self, table, y, reset=not goes_on)
+        table, targets = validate_data(self, table, _as_labels(y, "y"), reset=not goes_on)
+        _check_numbers(table)
         check_classification_targets(targets)
         if goes_on:
             classes, framing = self.classes_, self.framing_
@@ -509,12 +510,33 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         logits = self._of_images(X, LeNet5.logits)
         return log_softmax(logits).astype(logits.dtype)
 
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the part of the images whose likeliest label is the right one.
+
+        Parameters
+        ----------
+        X
+            As for `predict`, with the same errors.
+        y : array_like of shape (n,)
+            The right labels.
+        sample_weight : array_like of shape (n,), optional
+            What each image counts for; alike by default.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        weights = None if sample_weight is None else _as_labels(sample_weight, "sample_weight")
+        return float(super().score(X, _as_labels(y, "y"), weights))
+
     def _of_images(self, X: ArrayLike, method: Callable[..., NDArray[Any]]) -> NDArray[Any]:
         """Return what a method of the network makes of each image."""
         check_is_fitted(self, "model_")
         table, shape = _as_table(X)
         self.framing_.check(shape)
         table = validate_data(self, table, reset=False)
+        _check_numbers(table)
         self.framing_.check_scale(table)
         n_jobs = effective_n_jobs(self.n_jobs)
         out = np.empty((len(table), len(self.classes_)), self.model_.dtype)
@@ -620,7 +642,7 @@ class _Watch:
 
 def _as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
     """Return X with a row an image, and the height and width if it came as images."""
-    if isinstance(X, list | tuple | np.ma.MaskedArray):
+    if isinstance(X, np.ma.MaskedArray) or not (X is None or hasattr(X, "shape")):
         X = _checks.array(X, "X", "rows of as many pixels each are wanted")
     shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) == 4 and shape[1] != 1:
@@ -630,6 +652,20 @@ def _as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
         return X, None
     height, width = shape[-2:]
     return np.asarray(X).reshape(shape[0], height * width), (height, width)
+
+
+def _check_numbers(table: NDArray[Any]) -> None:
+    """Refuse what scikit-learn lets pass, such as spans of time."""
+    if table.dtype.kind not in "biuf":
+        raise InputTypeError(f"X holds {table.dtype}, and numbers are wanted.")
+
+
+def _as_labels(y: Any, name: str) -> Any:
+    """Return labels, or what else there is one of an image, as scikit-learn takes them; it would drop a mask."""
+    if y is None or (hasattr(y, "shape") and not isinstance(y, np.ndarray | memoryview)):
+        return y
+    array = _checks.array(y, name, "one an image is wanted")
+    return y if isinstance(y, list | tuple) else array  # scikit-learn tells text from numbers in a list
 
 
 def _encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import _checks
 from lenet._extras import require
 from lenet.errors import InputTypeError, LenetError, WeightsError
 from lenet.interop.operators import exportable
@@ -160,7 +161,8 @@ def _state_dict(source: Any, what: str, error_type: type[LenetError] = InputType
 def _shapes(tensors: Mapping[str, Any], what: str) -> dict[str, tuple[int, ...]]:
     """Return the shapes of floating tensors, without a look at their numbers."""
     for name, value in tensors.items():
-        kind = str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
+        dtype = getattr(value, "dtype", type(value).__name__)
+        kind = getattr(dtype, "name", str(dtype)).removeprefix("torch.")  # a dtype of NumPy's in any byte order
         if not kind.removeprefix("b").startswith("float"):
             raise WeightsError(f"{what} holds {_shown(name)}, of {kind}, which is no parameter of LeNet-5: floats are.")
     return {name: tuple(value.shape) for name, value in tensors.items()}
@@ -172,7 +174,9 @@ def _as_array(name: str, value: Any, what: str) -> NDArray[Any]:
             value = value.detach().cpu()
             value = value.float() if value.element_size() < 4 else value  # NumPy has no bfloat16
             value = value.numpy()
-        return np.asarray(value)
+        return _checks.array(value, _shown(name), "a tensor is wanted")
+    except LenetError:
+        raise
     except Exception as error:  # of tensors without numbers, sparse ones and others
         raise WeightsError(
             f"{what} holds {_shown(name)}, whose numbers cannot be read ({type(error).__name__})."
