@@ -202,7 +202,7 @@ def test_a_header_nested_too_deeply_is_refused(path):
 def test_a_file_larger_than_weights_are_is_refused_unread(path):
     with path.open("wb") as file:
         file.truncate(64 * 2**20 + 1)
-    with pytest.raises(WeightsError, match="67,108,865 bytes, more than the 67,108,864"):
+    with pytest.raises(WeightsError, match="more than the 67,108,864"):
         lenet.load(path)
 
 

@@ -1,4 +1,4 @@
-"""Write files so that what was there before is there until the new one is whole."""
+"""Write files so that what was there before is there until the new one is whole; read no more than is wanted."""
 
 import contextlib
 import errno
@@ -54,10 +54,34 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         sync_folder(folder)
 
 
+def read_at_most(path: str | os.PathLike[str], most: int) -> bytes | None:
+    """Return a file's content, None if it is longer than `most` bytes.
+
+    What size the system tells does not matter: a device has none and no end, and a file may grow.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        content = file.read(most + 1)
+    return None if len(content) > most else content
+
+
+def begins_with(path: Path, mark: bytes, within: int = 1000) -> bool:
+    """Return whether it is a file, and has a mark near its beginning; of a device or a pipe, nothing is read."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return mark in file.read(within)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of writes that a crash cut short."""
     for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder of such a name is not ours
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,14 +11,13 @@ import os
 import struct
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
-from lenet._files import atomic_write
+from lenet._files import atomic_write, read_at_most
 from lenet.errors import InputError, WeightsError
 from lenet.model import LeNet5
 
@@ -26,6 +25,7 @@ FORMAT = "lenet-1"
 CHECKSUM = "lenet_sha256"
 PRETRAINED = ("mnist",)
 LARGEST_FILE = 64 * 2**20
+MOST_CLASSES = 100_000
 _LARGEST_HEADER = 2**20
 
 
@@ -89,7 +89,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
         num_classes, mean, std = int(facts["num_classes"]), float(facts["mean"]), float(facts["std"])
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{path} lacks a proper num_classes, mean and std in its metadata ({error}).") from None
-    if not (2 <= num_classes <= 100_000 and math.isfinite(mean) and 0 < std < math.inf):
+    if not (2 <= num_classes <= MOST_CLASSES and math.isfinite(mean) and 0 < std < math.inf):
         raise WeightsError(f"{path} has num_classes {num_classes}, mean {mean} and std {std}, which no model has.")
     rows = tensors["output.weight"].shape[:1] if "output.weight" in tensors else ()
     if rows != (num_classes,):  # or else a small file would make a large model
@@ -162,10 +162,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     from safetensors import SafetensorError
     from safetensors.numpy import load as deserialize
 
-    size = Path(path).stat().st_size
-    if size > LARGEST_FILE:
-        raise WeightsError(f"{path} has {size:,} bytes, more than the {LARGEST_FILE:,} that weights may have.")
-    content = Path(path).read_bytes()
+    content = content_of(path)
     try:
         facts = _metadata(content)
         tensors = deserialize(content)
@@ -180,6 +177,22 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
             f"another program has changed it on purpose, have it leave out {CHECKSUM}."
         )
     return tensors, facts
+
+
+def content_of(path: str | os.PathLike[str]) -> bytes:
+    """Return the content of a file of weights in any format.
+
+    Raises
+    ------
+    WeightsError
+        If it has more than 64 MiB.
+    OSError
+        If it cannot be read.
+    """
+    content = read_at_most(path, LARGEST_FILE)
+    if content is None:
+        raise WeightsError(f"{path} has more than the {LARGEST_FILE:,} bytes that weights may have.")
+    return content
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:

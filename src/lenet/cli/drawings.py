@@ -14,6 +14,7 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str
     InputError
         If a file is there that lenet did not draw.
     """
+    from lenet._files import begins_with
     from lenet.errors import InputError
 
     path = Path(output)
@@ -23,12 +24,7 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str
         parser.error(f"--show {output}: give one picture, and {len(images)} are given")
     if path.is_dir():
         raise InputError(f"{output} is a folder: give the name of a file.")
-    if path.exists() and not (path.is_file() and MARK in _beginning(path)):
+    if path.exists() and not begins_with(path, MARK):
         raise InputError(f"{output} was not drawn by lenet, and the drawing would replace it: give another name.")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder: make it first.")
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(1000)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from lenet.cli.output import say
+
 FORMATS = {".onnx": "onnx", ".c": "c"}
 PIXELS = ("float32", "uint8")
 
@@ -53,12 +55,13 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     refuse_loss(files, arguments.model)
     write_together(files)
     for path, content in files.items():
-        print(f"{path} ({len(content):,} bytes)")
+        say(f"{path} ({len(content):,} bytes)")
     return 0
 
 
 def refuse_loss(files: "dict[Path, bytes]", model: str) -> None:
     """Refuse to write over the model itself, or over a header that is somebody else's."""
+    from lenet._files import begins_with
     from lenet.errors import InputError
 
     for path in files:
@@ -66,5 +69,5 @@ def refuse_loss(files: "dict[Path, bytes]", model: str) -> None:
             raise InputError(f"{path} is a folder: give the name of a file.")
         if path.exists() and Path(model).exists() and path.samefile(model):
             raise InputError(f"{path} is the model itself: give another name to write to.")
-        if path.suffix == ".h" and path.exists() and not path.read_bytes().startswith(b"/* LeNet-5 for "):
+        if path.suffix == ".h" and path.exists() and not begins_with(path, b"/* LeNet-5 for ", within=15):
             raise InputError(f"{path} was not written by lenet, and the source's header would replace it: rename one.")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from lenet.cli.options import add_model, load_model
+from lenet.cli.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet page`."""
-    from lenet._files import atomic_write
+    from lenet._files import atomic_write, begins_with
     from lenet.errors import InputError
     from lenet.serving.models import Served
     from lenet.serving.page import MARK, model_document, page_html
@@ -22,9 +23,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     output = Path(arguments.output)
     if output.suffix.lower() not in (".html", ".htm"):
         parser.error(f"{output}: end the name in .html")
-    if output.is_dir() or (output.exists() and MARK not in output.read_bytes()[:1000]):
+    if output.exists() and not begins_with(output, MARK):
         raise InputError(f"{output} is no page of lenet's, and it would be replaced: give another name.")
     served = Served(Path(arguments.model).stem, load_model(arguments.model))
     atomic_write(output, page_html(model_document(served.model, served.name, served.version)))
-    print(f"{output}: open it in a browser")
+    say(f"{output}: open it in a browser")
     return 0

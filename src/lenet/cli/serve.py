@@ -14,6 +14,8 @@ from pathlib import Path
 from lenet.cli.options import load_model
 
 TOKEN = "LENET_TOKEN"  # noqa: S105 - its name
+_LONGEST_TOKEN = 4096  # bytes; a head of more than 64 KiB is refused
+_GREATEST = 1e9  # MiB, millions of pixels or seconds: more is a mistake
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,8 +90,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def _positive(text: str) -> float:
     number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: give a number above 0")
+    if not 0 < number <= _GREATEST:
+        raise argparse.ArgumentTypeError(f"{text}: give a number above 0 and up to {_GREATEST:g}")
     return number
 
 
@@ -99,14 +101,28 @@ _positive.__name__ = "number"  # argparse says it when float() fails
 def token_of(environment: Mapping[str, str]) -> str | None:
     """Return the token that the environment has, itself or in a file; a line's end there does not count.
 
+    Raises
+    ------
+    InputError
+        If the file holds no such text.
+    OSError
+        If it cannot be read.
+
     Examples
     --------
     >>> token_of({"LENET_TOKEN": "sesame"})
     'sesame'
     """
-    if f"{TOKEN}_FILE" in environment and TOKEN not in environment:
-        return Path(environment[f"{TOKEN}_FILE"]).read_text("utf-8").rstrip("\r\n")
-    return environment.get(TOKEN)
+    from lenet._files import read_at_most
+    from lenet.errors import InputError
+
+    path = environment.get(f"{TOKEN}_FILE")
+    if path is None or TOKEN in environment:
+        return environment.get(TOKEN)
+    content = read_at_most(path, _LONGEST_TOKEN)
+    if content is None or not content.isascii():
+        raise InputError(f"{path}, which {TOKEN}_FILE names, holds no token: at most {_LONGEST_TOKEN} bytes of ASCII.")
+    return content.decode().rstrip("\r\n")
 
 
 def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:

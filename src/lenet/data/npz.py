@@ -17,6 +17,7 @@ from lenet.errors import DataError
 # In lower case, since Keras writes x_train where scikit-learn's habit is X_train.
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
 _TWO = ("x", "y")
+_LARGEST_LIST = 2**16  # bytes that tell of the members, some 60 for each
 _HEADER = re.compile(
     r"\{'descr': '([<>|=][biufcOSU]\d{0,4})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\),? ?\}\s*"
 )
@@ -71,7 +72,7 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
 
 def _read_arrays(path: Path) -> list[NDArray[Any]]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, _opened(file, path) as archive:
             members = {info.filename.removesuffix(".npy").lower(): info for info in archive.infolist()}
             names = next((names for names in (_FOUR, _TWO) if members.keys() >= set(names)), None)
             if names is None:
@@ -84,6 +85,22 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): give the path of an .npz file.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a whole .npz file ({error}): make it again with numpy.savez.") from error
+
+
+def _opened(file: IO[bytes], path: Path) -> zipfile.ZipFile:
+    """Open an archive, unless it has so many members that to list them alone takes long.
+
+    Its last 22 bytes tell how long the list is. NumPy puts no comment behind them, and before them no record of the
+    longer form that huge archives have, either of which could tell otherwise.
+    """
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 42))
+    tail = file.read(42)
+    before, end = tail[:-22], tail[-22:]
+    if not (end.startswith(b"PK\5\6") and end.endswith(b"\0\0")):
+        raise zipfile.BadZipFile("it does not end as one")
+    if int.from_bytes(end[12:16], "little") > _LARGEST_LIST or before.startswith(b"PK\6\7"):
+        raise DataError(f"{path} has too many members: save it with X and y, or X_train, y_train, X_test and y_test.")
+    return zipfile.ZipFile(file)
 
 
 def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> NDArray[Any]:

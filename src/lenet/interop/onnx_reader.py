@@ -15,7 +15,7 @@ from lenet._extras import require
 from lenet.errors import WeightsError
 from lenet.interop.onnx_graph import Array, Graph, Step, check_attributes, first_line
 from lenet.model import LeNet5
-from lenet.weights import LARGEST_FILE
+from lenet.weights import MOST_CLASSES, content_of
 
 _CHAIN = ["Conv", "Sigmoid", "AveragePool"] * 2 + ["Conv", "Sigmoid", "Gemm", "Sigmoid", "Gemm"]
 _LAYERS = {0: "c1", 3: "c3", 6: "c5", 8: "f6", 10: "output"}  # by their places in the chain
@@ -81,12 +81,9 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
 
 
 def _parse(path: Path, onnx: Any) -> Any:
-    size = path.stat().st_size
-    if size > LARGEST_FILE:
-        raise WeightsError(f"{path} has {size:,} bytes, more than the {LARGEST_FILE:,} that a LeNet-5 may have.")
-    proto = onnx.ModelProto()
+    content, proto = content_of(path), onnx.ModelProto()
     try:
-        proto.ParseFromString(path.read_bytes())
+        proto.ParseFromString(content)
     except Exception as error:  # protobuf's DecodeError, whose home has moved between its versions
         raise WeightsError(f"{path} is damaged or no ONNX model ({first_line(error)}).") from None
     if not proto.graph.node:
@@ -174,8 +171,8 @@ def _model(parameters: dict[str, Array], what: str) -> LeNet5:
         parameters["c5.weight"] = parameters["c5.weight"].reshape(120, 16, 5, 5)
     dtype = np.float64 if all(value.dtype == np.float64 for value in parameters.values()) else np.float32
     num_classes = parameters["output.bias"].size
-    if not 2 <= num_classes <= 100_000:
-        raise WeightsError(f"{what} has {num_classes} classes, and 2 to 100,000 are wanted.")
+    if not 2 <= num_classes <= MOST_CLASSES:
+        raise WeightsError(f"{what} has {num_classes} classes, and 2 to {MOST_CLASSES:,} are wanted.")
     model = LeNet5(seed=0, dtype=dtype, num_classes=num_classes)
     try:
         model.load_state_dict(parameters)

@@ -14,7 +14,7 @@ from lenet._extras import require
 from lenet.errors import InputTypeError, LenetError, WeightsError
 from lenet.interop.operators import exportable
 from lenet.model import LeNet5
-from lenet.weights import LARGEST_FILE, read_tensors
+from lenet.weights import MOST_CLASSES, content_of, read_tensors
 
 _NESTED = ("state_dict", "model_state_dict", "model")  # where checkpoints of trainings keep it
 _LAYERS = {  # and the shapes that their weights may have
@@ -24,7 +24,6 @@ _LAYERS = {  # and the shapes that their weights may have
     "f6": ("(84, 120)",),
     "output": ("(classes, 84)",),
 }
-_MOST_CLASSES = 100_000
 
 
 def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
@@ -129,10 +128,7 @@ def _read(path: str | os.PathLike[str]) -> Any:
     """Return what a file holds."""
     if Path(path).suffix.lower() == ".safetensors":
         return read_tensors(path)[0]
-    size = Path(path).stat().st_size
-    if size > LARGEST_FILE:
-        raise WeightsError(f"{path} has {size:,} bytes, more than the {LARGEST_FILE:,} that weights may have.")
-    content = Path(path).read_bytes()
+    content = content_of(path)
     torch = require("torch", "torch")
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -215,7 +211,7 @@ def _bias_of(weight: str, shapes: Mapping[str, tuple[int, ...]], taken: Iterable
 
 
 def _layer_of(shape: tuple[int, ...]) -> str | None:
-    if len(shape) == 2 and shape[1] == 84 and 2 <= shape[0] <= _MOST_CLASSES:
+    if len(shape) == 2 and shape[1] == 84 and 2 <= shape[0] <= MOST_CLASSES:
         return "output"
     return next((layer for layer, known in _LAYERS.items() if str(shape) in known), None)
 

@@ -94,9 +94,11 @@ def _decoded(file: str | os.PathLike[str] | BinaryIO, name: str, mode: str, larg
 
 def _scans(file: BinaryIO) -> int:
     """Return how many times a JPEG goes over its pixels; a progressive one has some ten scans."""
-    place = file.tell()
+    place, count, last = file.tell(), 0, b""
     file.seek(0)
-    count = file.read().count(b"\xff\xda")
+    while count <= _MOST_SCANS and (chunk := file.read(1 << 20)):  # of a file of any size
+        count += (last + chunk).count(b"\xff\xda")
+        last = chunk[-1:]
     file.seek(place)
     return count
 
