@@ -8,9 +8,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import lenet
 from lenet.cli.options import error_line
+from lenet.cli.output import printable
 from lenet.errors import LenetError
 
 COMMANDS = {
@@ -66,11 +68,17 @@ def _give_up_broken_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line each, whatever was given."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, and exit."""
+        super().error(printable(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each adds its own arguments."""
-    parser = argparse.ArgumentParser(
-        prog="lenet", description="LeNet-5 on CPUs: train it, test it, read digits with it."
-    )
+    parser = _Parser(prog="lenet", description="LeNet-5 on CPUs: train it, test it, read digits with it.")
     parser.add_argument("--version", action="version", version=f"lenet {lenet.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, help_text in COMMANDS.items():

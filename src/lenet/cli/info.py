@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import Any
 
+from lenet.cli.output import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet info`."""
@@ -52,5 +54,5 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.model:
         print()
         for name, value in facts.items():
-            print(f"{name:<18} {value}")
+            say(f"{name:<18} {value}")
     return 0

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lenet.cli.output import printable
+
 if TYPE_CHECKING:
     from lenet.model import LeNet5
 
@@ -41,7 +43,7 @@ def error_line(error: BaseException) -> str:
     text = str(error) or "out of memory"
     if isinstance(error, OSError) and error.strerror:  # one of Python's own, with a number before and quotes behind
         text = error.strerror if error.filename is None else f"{os.fspath(error.filename)}: {error.strerror}"
-    return "lenet: error: " + text.replace("\n", " ")
+    return "lenet: error: " + printable(text.replace("\n", " "))
 
 
 def _threads(text: str) -> int:

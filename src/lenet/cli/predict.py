@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.options import add_common, add_model, error_line
+from lenet.cli.output import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         if arguments.show is not None:
             atomic_write(arguments.show, enlarged(image))
         answer = answer_for(model, model.predict_proba(image, n_jobs=arguments.n_jobs), least)
-        print(json.dumps({"image": path, **answer}) if arguments.json else f"{path}: {in_words(answer)}")
+        say(json.dumps({"image": path, **answer}) if arguments.json else f"{path}: {in_words(answer)}")
     return int(failed)
 
 

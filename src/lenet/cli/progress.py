@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from lenet.cli.output import printable, say
 from lenet.training import Epoch, State
 
 # 74 characters: a terminal has at least 80.
@@ -94,7 +95,7 @@ class LineProgress(Progress):
 
     def start(self, facts: dict[str, Any]) -> None:
         """Print what is trained on what, and the head of the table."""
-        print(describe(facts))
+        say(describe(facts))
         print(HEADER, flush=True)
 
     def epoch(self, state: State) -> None:
@@ -143,7 +144,7 @@ class LiveProgress(Progress):
         """Print a line above the bar, as it is: a path may hold brackets, and only the line has the style."""
         from rich.text import Text
 
-        self.bar.console.print(Text(line, style), soft_wrap=True)
+        self.bar.console.print(Text(printable(line), style), soft_wrap=True)
 
 
 def describe(facts: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import json
 import sys
 
 from lenet.cli.options import add_common, add_model, error_line
+from lenet.cli.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +48,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         if arguments.show is not None:
             atomic_write(arguments.show, drawn(read_picture(path, colour=True), Reading(lines)))
         if arguments.json:
-            print(json.dumps({"image": path, **Reading(lines).as_dict()}))
+            say(json.dumps({"image": path, **Reading(lines).as_dict()}))
             continue
         for line in lines:
-            print(f"{path}: {line.text} ({line.confidence:.2f})")
+            say(f"{path}: {line.text} ({line.confidence:.2f})")
         if not lines:
-            print(f"{path}: no digits")
+            say(f"{path}: no digits")
     return int(failed)

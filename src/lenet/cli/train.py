@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.options import DATA_HELP, DATA_NAMES, add_common
+from lenet.cli.output import printable, say
 
 if TYPE_CHECKING:
     from lenet.data import Dataset
@@ -142,7 +143,7 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
         )
     if opened.args.get("cpu") != chosen():
         note = f"{folder} was begun on the kernels for {opened.args.get('cpu')}; on those for {chosen()} it goes on to "
-        print(f"lenet: note: {note}other last bits.", file=sys.stderr)
+        print(printable(f"lenet: note: {note}other last bits."), file=sys.stderr)
     remove_leftovers(opened.folder)
     return opened, data
 
@@ -233,7 +234,7 @@ def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
     else:
-        print(f"Stopped in epoch {state.epoch} after step {state.step}; all is saved. Go on with: {command}")
+        say(f"Stopped in epoch {state.epoch} after step {state.step}; all is saved. Go on with: {command}")
 
 
 def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, arguments: argparse.Namespace) -> None:
@@ -267,5 +268,5 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     print(f"\nTest set, with the weights of epoch {best.epoch}:\n{outcome}")
     if outcome.accuracy < 2 / model.num_classes:
         print("That is hardly better than guessing: sigmoids start on a plateau. Train longer or with a lower --lr.")
-    print(f"{folder.folder} has the weights, the figures and the history. Read with these weights by:")
-    print(f"lenet predict PICTURE --model {folder.folder}")
+    say(f"{folder.folder} has the weights, the figures and the history. Read with these weights by:")
+    say(f"lenet predict PICTURE --model {folder.folder}")
