@@ -225,12 +225,14 @@ def probabilities(x: ArrayLike) -> NDArray[Any]:
     return values
 
 
-def whole(value: object, name: str, least: int = 1) -> int:
-    """Return value as an int of at least `least`."""
+def whole(value: object, name: str, least: int = 1, most: int | None = None) -> int:
+    """Return value as an int of at least `least`, and at most `most` if that is given."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InputTypeError(f"{name} is {value!r}, and a whole number is wanted.")
     if value < least:
         raise InputError(f"{name} is {value}, and at least {least} is wanted.")
+    if most is not None and value > most:
+        raise InputError(f"{name} is more than {most:,}, which is the most.")
     return int(value)
 
 
@@ -238,13 +240,21 @@ def number(value: object, name: str) -> float:
     """Return value as a float, if it is a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputTypeError(f"{name} is {value!r}, and a number is wanted.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # of a whole number
+        raise InputError(f"{name} has more than 300 digits: a smaller number is wanted.") from None
 
 
 def text_by_name(value: Any, name: str) -> dict[str, str]:
     """Return a mapping of texts to texts as a dict."""
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):
         raise InputTypeError(f"{name} is {value!r}, and a mapping of texts to texts is wanted.")
+    for each in (each for pair in value.items() for each in pair):
+        try:
+            each.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{name} has {each!r}, which is no Unicode: no file can hold it.") from None
     return dict(value)
 
 

@@ -142,7 +142,7 @@ def _learning_curves_figure(history: Sequence[Mapping[str, float | None]], title
         raise InputError("A history has at least one row, and every row has its epoch.")
     figure = new_figure(10, 4.6)
     if title:
-        figure.suptitle(title, color=INK, fontweight="bold")
+        figure.suptitle(title, color=INK, fontweight="bold", parse_math=False)  # a folder's name may have a $
     left, right = figure.subplots(1, 2)
     val_loss = _column(history, "val_loss")
     _draw_curves(left, epochs, _column(history, "loss"), val_loss)

@@ -8,6 +8,8 @@ from lenet import _checks
 from lenet.errors import InputError
 from lenet.optim import SCHEDULES
 
+_MOST = 10**9  # epochs, or images a step: more is a mistake, and overflows somewhere
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -55,17 +57,21 @@ class Recipe:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            _checks.whole(getattr(self, name), name)
-        if self.patience is not None:
-            _checks.whole(self.patience, "patience")
+        for name in ("epochs", "batch_size", "patience"):
+            if name != "patience" or self.patience is not None:
+                _checks.whole(getattr(self, name), name, most=_MOST)
+        lr, momentum, weight_decay, rubbish, validation = (
+            _checks.number(getattr(self, name), name)
+            for name in ("lr", "momentum", "weight_decay", "rubbish", "validation")
+        )
+        known = isinstance(self.schedule, str) and self.schedule in SCHEDULES
         checks = (
-            ("lr", 0 < self.lr < math.inf, "above 0"),
-            ("momentum", 0 <= self.momentum < 1, "from 0 to below 1"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0"),
-            ("schedule", self.schedule in SCHEDULES, "one of " + ", ".join(SCHEDULES)),
-            ("rubbish", 0 <= self.rubbish < math.inf, "at least 0"),
-            ("validation", 0 <= self.validation < 1, "from 0 to below 1"),
+            ("lr", 0 < lr < math.inf, "above 0"),
+            ("momentum", 0 <= momentum < 1, "from 0 to below 1"),
+            ("weight_decay", 0 <= weight_decay < math.inf, "at least 0"),
+            ("schedule", known, "one of " + ", ".join(SCHEDULES)),
+            ("rubbish", 0 <= rubbish < math.inf, "at least 0"),
+            ("validation", 0 <= validation < 1, "from 0 to below 1"),
         )
         for name, fits, wanted in checks:
             if not fits:

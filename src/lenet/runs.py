@@ -19,16 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from lenet._files import atomic_write, sync_folder
+from lenet._files import atomic_write, read_at_most, sync_folder
 from lenet.data import Dataset
 from lenet.errors import InputError, SaveError, WeightsError
 from lenet.model import LeNet5
 from lenet.recipes import Recipe
 from lenet.training import Epoch, State
-from lenet.weights import read_tensors, save, to_bytes
+from lenet.weights import MOST_CLASSES, read_tensors, save, to_bytes
 
 CHECKPOINT_FORMAT = "lenet-checkpoint-1"
-ARGS = {"lenet", "data", "data_sha256", "num_classes", "seed", "recipe"}
+ARGS = {"lenet": str, "data": str, "data_sha256": str, "num_classes": int, "seed": int, "recipe": object}
+_LARGEST_ARGS = 2**20
+_KINDS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), float | None: (int, float, type(None))}
+_GREATEST = 1e30  # of the numbers in a checkpoint
 BITS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
 
 
@@ -49,12 +52,10 @@ class Run:
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
         try:
-            self.args: dict[str, Any] = json.loads((self.folder / "args.json").read_bytes())
-            if not isinstance(self.args, dict) or not self.args.keys() >= ARGS:
-                raise ValueError(f"it has not all of {', '.join(sorted(ARGS))}")
+            self.args = _read_args(self.folder / "args.json")
         except FileNotFoundError:
             raise InputError(f"{folder} is no run's folder: it has no args.json.") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.folder / 'args.json'} cannot be read ({error}).") from None
 
     @classmethod
@@ -125,7 +126,8 @@ class Run:
 
     def facts(self, epoch: Epoch) -> dict[str, str]:
         """Return where a model of this run comes from, for its file; of a path only the name, for it may be shared."""
-        facts = {"recipe": self.args["recipe"]["name"], "data": Path(self.args["data"]).name}
+        name = Path(self.args["data"]).name.encode("utf-8", "backslashreplace").decode()  # it may be no Unicode
+        facts = {"recipe": self.recipe.name, "data": name}
         facts |= {key: self.args[key] for key in ("seed", "lenet")}
         chosen = {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
         return {key: str(value) for key, value in {**facts, **chosen}.items() if value is not None}
@@ -156,10 +158,15 @@ class Run:
             facts = json.loads(metadata["state"])
             history = [Epoch(**row) for row in facts.pop("history")]
             state = State(history=history, **{**arrays, **facts})
+            _check_numbers(state)
+            for row in history:
+                _check_numbers(row)
             if missing := state.facts().keys() - facts.keys() - {"history"}:
                 raise ValueError(f"it lacks {', '.join(sorted(missing))}")
             if not (state.std > 0 and state.step >= 0 and min(1, len(history)) <= state.best_epoch <= len(history)):
                 raise ValueError("its step, std or best_epoch is out of range")
+            if not 0 <= state.step * self.recipe.batch_size - state.images < self.recipe.batch_size:
+                raise ValueError("its step and images do not agree")
             if not all(np.isfinite(array).all() for array in arrays.values()):
                 raise ValueError("its weights are not finite")
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -202,6 +209,40 @@ def results_csv(history: list[Epoch]) -> str:
     writer.writeheader()
     writer.writerows(asdict(row) for row in history)
     return text.getvalue()
+
+
+def _read_args(path: Path) -> dict[str, Any]:
+    """Return a run's arguments, each of the type that it should have.
+
+    Raises
+    ------
+    ValueError, RecursionError, OSError
+    """
+    content = read_at_most(path, _LARGEST_ARGS)
+    if content is None:
+        raise ValueError(f"it has more than {_LARGEST_ARGS:,} bytes")
+    args = json.loads(content)
+    if not isinstance(args, dict) or not args.keys() >= ARGS.keys():
+        raise ValueError(f"it has not all of {', '.join(sorted(ARGS))}")
+    for name, kind in ARGS.items():
+        if not isinstance(args[name], kind) or isinstance(args[name], bool):
+            raise ValueError(f"its {name} is a {type(args[name]).__name__}, and not a {kind.__name__}")
+    if args["seed"] < 0 or not 2 <= args["num_classes"] <= MOST_CLASSES:
+        raise ValueError(f"its seed is {args['seed']} and its num_classes {args['num_classes']}")
+    return args
+
+
+def _check_numbers(record: Epoch | State) -> None:
+    """Refuse what JSON can hold in the place of a number: a text, true, NaN.
+
+    Raises
+    ------
+    ValueError
+    """
+    for each in fields(record):
+        value, kinds = getattr(record, each.name), _KINDS.get(each.type)
+        if kinds is not None and (type(value) not in kinds or (value is not None and not abs(value) < _GREATEST)):
+            raise ValueError(f"its {each.name} is {str(value)[:80]!r}")
 
 
 def _json(value: dict[str, Any]) -> bytes:
