@@ -78,6 +78,11 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def _count(setting: str) -> int:
+    """Return the number that a text is, 0 if it is none; Python reads no more than some thousand digits."""
+    return int(setting) if setting.isdecimal() and len(setting) < 10 else 0
+
+
 def resolve_n_jobs(n_jobs: int | None) -> int:
     """Return the number of threads: `n_jobs`, or LENET_NUM_THREADS, or OMP_NUM_THREADS, or the cores; -1 means those.
 
@@ -90,10 +95,11 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
         setting = os.environ.get("LENET_NUM_THREADS")
         if not setting:
             shared = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a number for each nesting level
-            return int(shared) if shared.isdecimal() and int(shared) > 0 else _cores()
-        if not (setting.isdecimal() and int(setting) > 0):
-            raise ConfigurationError(f"LENET_NUM_THREADS={setting} is no number of threads: set it to 1 or more.")
-        return int(setting)
+            return _count(shared) or _cores()
+        count = _count(setting)
+        if not count:
+            raise ConfigurationError(f"LENET_NUM_THREADS={setting[:80]} is no number of threads: set it to 1 or more.")
+        return count
     if isinstance(n_jobs, bool) or not hasattr(n_jobs, "__index__"):
         raise InputTypeError(f"n_jobs is {n_jobs!r}: give a whole number of threads, or None for the default.")
     n_jobs = operator.index(n_jobs)

@@ -159,7 +159,7 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
             listening.listen(backlog)
             on_error.pop_all()
         return listening
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # the last, of what no name of a host may be
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"{host} cannot be listened on at port {port} ({reason}): choose another.") from None
 
