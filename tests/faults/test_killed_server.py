@@ -22,6 +22,8 @@ IMAGE = np.random.default_rng(0).random((1, 1, 28, 28), np.float32)
 INPUT = {"name": "images", "datatype": "FP32", "shape": [1, 1, 28, 28], "data": IMAGE.ravel().tolist()}
 REQUEST = json.dumps({"inputs": [INPUT], "outputs": [{"name": "probabilities"}]})
 
+RELOADED = "was loaded anew and is another one"
+
 
 class Client(threading.Thread):
     """Asks a server again and again until its end, and keeps what it said."""
@@ -69,20 +71,19 @@ def test_a_server_that_is_killed_gives_whole_answers_or_none(forks, tmp_path, ki
             broken += client.broken
             answers += client.answers
         assert "was not loaded anew" not in child.err
-        reloads += child.err.count("was loaded anew and is another one")
+        reloads += child.err.count(RELOADED)
     seen = set()
     for status, content in answers:
         assert status == 200
         seen.add(expected.index(np.float32(json.loads(content)["outputs"][0]["data"]).tolist()))
     assert seen == {0, 1}
     assert broken == 2 * kills
-    assert reloads >= kills
     print(f"\n{kills} kills of a server, {reloads} reloads: {len(answers):,} whole answers and {broken} broken off")
 
 
 def reload_until(child, models, path, end):
-    """Save one model and the other in turn, and have the server load each at once."""
-    while time.monotonic() < end:
+    """Save one model and the other in turn, and have the server load each at once; it has to load one at least."""
+    while time.monotonic() < end or RELOADED not in child.err:
         models.reverse()
         models[0].save(path)
         os.kill(child.pid, signal.SIGHUP)
