@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.fuzz import CORPUS, TARGETS, target, timed
+from tests.fuzz.driving import GOES_ON
 
 
 def parse():
@@ -36,27 +37,36 @@ def parse():
 def fuzz(name, options):
     """Fuzz one target; print what became of it, and return whether there was a finding."""
     options.findings.mkdir(parents=True, exist_ok=True)
-    before, began, log = set(options.findings.iterdir()), time.monotonic(), options.findings / f"{name}.log"
+    before, began, runs, status = set(options.findings.iterdir()), time.monotonic(), 0, GOES_ON
     with tempfile.TemporaryDirectory() as temporary:
         kept = options.keep / name if options.keep else Path(temporary)
         kept.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "tests.fuzz.driving", name, str(options.findings)]
-        command += [f"-runs={options.runs}", f"-max_total_time={options.seconds}", str(kept), str(CORPUS / name)]
-        with log.open("w") as lines:
-            status = subprocess.run(command, stdout=lines, stderr=lines, check=False).returncode
-    seconds, said = time.monotonic() - began, log.read_text(errors="replace")
-    counts = re.findall(r"number_of_executed_units: +(\d+)", said)
-    runs = int(counts[-1]) if counts else 0
+        while status == GOES_ON:
+            left = options.seconds and max(1, options.seconds - int(time.monotonic() - began))
+            status, more, said = drive(name, options.findings, kept, max(-1, options.runs - runs), left)
+            runs += more
+    seconds = time.monotonic() - began
     found = sorted(path for path in set(options.findings.iterdir()) - before if path.name.startswith(f"{name}-"))
-    failed = bool(found or status or not runs)
-    if failed:
+    if status:
         print(said[-8000:])
     print(
         f"{name}: {runs:,} runs, {runs / seconds:,.0f} a second, {seconds:.0f} s, {len(found)} findings"
-        f"{''.join(f', {path}' for path in found)}{f'; exit status {status}' if failed else ''}",
+        f"{''.join(f', {path}' for path in found)}{f'; exit status {status}' if status else ''}",
         flush=True,
     )
-    return failed
+    return status != 0
+
+
+def drive(name, findings, kept, runs, seconds):
+    """Run a process that fuzzes; return its exit status, its runs, and what it said."""
+    command = [sys.executable, "-m", "tests.fuzz.driving", name, str(findings), str(kept), str(CORPUS / name)]
+    command += [f"-runs={runs}", f"-max_total_time={seconds}"]
+    log = findings / f"{name}.log"
+    with log.open("w") as lines:
+        status = subprocess.run(command, stdout=lines, stderr=lines, check=False).returncode
+    said = log.read_text(errors="replace")
+    counts = re.findall(r"number_of_executed_units: +(\d+)", said)
+    return status or not counts, int(counts[-1]) if counts else 0, said
 
 
 def main():

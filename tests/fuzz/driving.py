@@ -6,6 +6,7 @@ targets of `SEEDED` are given one seed after the other. Findings are written to 
 
 import faulthandler
 import itertools
+import os
 import resource
 import secrets
 import sys
@@ -16,7 +17,9 @@ from tests.fuzz import SEEDED, target, timed
 
 INSTRUMENTED = ["lenet", "starlette.formparsers", "python_multipart"]
 MEMORY = 1024  # MiB
-HANG = 60  # seconds, after which there is no more waiting for the end of what takes too long
+LOST = 600  # MiB: atheris loses some bytes at every comparison, so that a process ends there, and another one goes on
+GOES_ON = 72  # the exit status then
+HANG = 120  # seconds, after which there is no more waiting for the end of what takes too long
 
 
 def under_atheris(name, folder, options):
@@ -32,11 +35,30 @@ def under_atheris(name, folder, options):
         except Exception:  # they are not of the form that it knows
             return atheris.Mutate(data, most)
 
-    limits = [f"-timeout={HANG}", f"-rss_limit_mb={MEMORY}"]
+    run, numbers = timed(module.run), itertools.count(1)
+
+    def run_one(data):
+        run(data)
+        number = next(numbers)
+        if number % 100 == 0 and _memory() > LOST:
+            _tell(number)
+            os._exit(GOES_ON)
+
+    limits = [f"-timeout={HANG}", f"-report_slow_units={HANG}", f"-rss_limit_mb={MEMORY}"]
     arguments = [name, f"-artifact_prefix={folder}/{name}-", "-print_final_stats=1", *limits, *options]
     own = {"custom_mutator": mutate} if hasattr(module, "mutate") else {}
-    atheris.Setup(arguments, timed(module.run), **own)
+    atheris.Setup(arguments, run_one, **own)
     atheris.Fuzz()
+
+
+def _tell(runs):
+    """Say how many inputs there were, as libFuzzer does."""
+    print(f"stat::number_of_executed_units: {runs}", file=sys.stderr, flush=True)
+
+
+def _memory():
+    """Return the MiB that this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
 
 
 def over_seeds(name, folder, options):
@@ -53,11 +75,11 @@ def over_seeds(name, folder, options):
             finding = Path(folder, f"{name}-{data.hex()}")
             finding.write_bytes(data)  # before, as there may be nothing behind
             runs += module.run(data)
-            assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1024 * MEMORY, "so much memory is in use"
+            assert _memory() < MEMORY, "so much memory is in use"
             finding.unlink()
     finally:
         faulthandler.cancel_dump_traceback_later()
-        print(f"stat::number_of_executed_units: {runs}", file=sys.stderr, flush=True)
+        _tell(runs)
 
 
 if __name__ == "__main__":
