@@ -41,6 +41,7 @@ def settings() -> str:
 source_paths = ["src"]
 only_mutate = {sources}
 also_copy = ["README.md"]
+timeout_multiplier = 60
 pytest_add_cli_args = {options}
 pytest_add_cli_args_test_selection = {tests}
 """

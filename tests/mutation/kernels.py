@@ -24,7 +24,7 @@ TESTS = {
     "_conv_v4": [*KERNELS, "x86-64-v4 and not mnist"],
     "_distort": ["tests/test_distortions.py"],
 }
-LONGEST = 120  # seconds of a run of the tests; a loop that does not end is noticed by that
+LONGEST = 600  # seconds of a run of the tests, that takes some 10: a loop that does not end is noticed by that
 
 
 def noticed_by(copy: Path, extension: str, **variables: str) -> str:
