@@ -1,6 +1,7 @@
 """What fuzzing has found stays right, and each target would see a fault; without fuzzing, which `tests.fuzz` does."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ import pytest
 
 from tests import fuzz
 from tests.fuzz import driving
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="has files in memory as Linux has them")
 
 NEEDED = {"http": "starlette", "pictures": "PIL", "reading": "cv2", "onnx": "onnx", "torch": "torch"}
 FILES = [(name, path) for name in fuzz.TARGETS for path in sorted((fuzz.CORPUS / name).iterdir())]

@@ -12,6 +12,7 @@ docs/security/fuzzing.md tells the rest.
 """
 
 import importlib
+import os
 import random
 import time
 from pathlib import Path
@@ -24,6 +25,20 @@ SECONDS = 1  # of the processor's time, more than which no input may take
 
 class SlowError(Exception):
     """An input took too long."""
+
+
+class MemoryFile:
+    """A file in memory, which has a path like any other; on Linux."""
+
+    def __init__(self):
+        self._descriptor = os.memfd_create("fuzz")
+        self._path = Path(f"/proc/self/fd/{self._descriptor}")
+
+    def holding(self, content):
+        """Return its path, under which there is this content now, and no other."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, content, 0)
+        return self._path
 
 
 def target(name):

@@ -3,16 +3,14 @@
 import gzip
 import io
 import math
-import os
 import struct
 import zlib
-from pathlib import Path
 
 from lenet.data import idx
 from lenet.errors import DataError
+from tests.fuzz import MemoryFile
 
-_FILE = os.memfd_create("idx")
-_PATH = Path(f"/proc/self/fd/{_FILE}")
+_FILE = MemoryFile()
 
 
 def run(data):
@@ -32,10 +30,8 @@ def run(data):
 def _read(data):
     """From a file, now and then; from memory otherwise, which is seven times as fast."""
     if len(data) % 16:
-        return idx._read_either(io.BytesIO(data), _PATH)
-    os.ftruncate(_FILE, 0)
-    os.pwrite(_FILE, data, 0)
-    return idx.read_idx(_PATH)
+        return idx._read_either(io.BytesIO(data), "memory")
+    return idx.read_idx(_FILE.holding(data))
 
 
 def _meant(data):

@@ -5,8 +5,6 @@ each first byte. So a graph of some thousand bytes makes a whole model.
 """
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -16,10 +14,9 @@ from onnx.reference import ReferenceEvaluator
 import lenet
 from lenet.errors import WeightsError
 from lenet.interop import from_onnx, onnx_graph, onnx_reader, to_onnx  # noqa: F401 - here they are instrumented
-from tests.fuzz import random_of
+from tests.fuzz import MemoryFile, random_of
 
-_FILE = os.memfd_create("onnx")
-_PATH = Path(f"/proc/self/fd/{_FILE}")
+_FILE = MemoryFile()
 _MOST = 100_000  # numbers of a weight
 _RANDOM = np.random.default_rng(0).normal(0, 0.3, _MOST + 256)
 _PIXELS = np.random.default_rng(1).integers(0, 256, (2, 1, 28, 28)).astype(np.uint8)
@@ -33,10 +30,8 @@ def run(data):
         data = proto.SerializeToString()
     except DecodeError:
         proto = None
-    os.ftruncate(_FILE, 0)
-    os.pwrite(_FILE, data, 0)
     try:
-        model = from_onnx(_PATH)
+        model = from_onnx(_FILE.holding(data))
     except WeightsError:
         return
     assert proto is not None, "read what is no ONNX file"

@@ -5,12 +5,10 @@ some hundred bytes make a whole model.
 """
 
 import io
-import os
 import pickle
 import pickletools
 import zipfile
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,10 +16,9 @@ import torch
 import lenet
 from lenet.errors import WeightsError
 from lenet.interop import from_torch, to_torch_state_dict
-from tests.fuzz import random_of
+from tests.fuzz import MemoryFile, random_of
 
-_FILE = os.memfd_create("torch")
-_PATH = Path(f"/proc/self/fd/{_FILE}")
+_FILE = MemoryFile()
 _SIZES = (150, 6, 2400, 16, 48000, 120, 10080, 84, 840, 10)
 _NUMBERS = np.random.default_rng(0).normal(0, 0.3, sum(_SIZES)).astype("<f4")
 _STORAGES = dict(zip(map(str, range(10)), np.split(_NUMBERS, np.cumsum(_SIZES)[:-1]), strict=True))
@@ -36,10 +33,8 @@ _TYPES = {
 
 def run(data):
     content = _zipped(data[1:]) if data.startswith(b"z") else data
-    os.ftruncate(_FILE, 0)
-    os.pwrite(_FILE, content, 0)
     try:
-        model = from_torch(_PATH)
+        model = from_torch(_FILE.holding(content))
     except WeightsError:
         return
     try:

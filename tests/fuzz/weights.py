@@ -5,18 +5,15 @@ claims. So some hundred bytes make a whole model.
 """
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 
 import lenet
 from lenet import weights
 from lenet.errors import WeightsError
-from tests.fuzz import random_of
+from tests.fuzz import MemoryFile, random_of
 
-_FILE = os.memfd_create("weights")
-_PATH = Path(f"/proc/self/fd/{_FILE}")
+_FILE = MemoryFile()
 _MOST = 2**20  # bytes that a header is followed by
 _CONTENT = np.random.default_rng(0).normal(size=_MOST // 4).astype("<f4").tobytes()
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
@@ -25,15 +22,14 @@ _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", 
 
 def run(data):
     content = _whole(data)
-    os.ftruncate(_FILE, 0)
-    os.pwrite(_FILE, content, 0)
+    path = _FILE.holding(content)
     try:
-        tensors, facts = weights.read_tensors(_PATH)
+        tensors, facts = weights.read_tensors(path)
     except WeightsError:
         return
     _check(content, tensors, facts)
     try:
-        model = lenet.load(_PATH)
+        model = lenet.load(path)
     except WeightsError:
         return
     assert model.num_classes == len(tensors["output.bias"])
