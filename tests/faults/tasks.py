@@ -18,10 +18,11 @@ from lenet.cli import train
 from lenet.cli.options import error_line
 from lenet.data import Dataset, openml
 from lenet.errors import SaveError
-from lenet.runs import ARGS, Run
+from lenet.runs import Run
 
 IMPORTED = ("sklearn.datasets", "matplotlib.figure", "PIL.Image", "cv2", "lenet.serving", "uvicorn", "onnx")
 CLASSES = 3, 10
+ARGUMENTS = {"lenet": "0", "data": "mine", "data_sha256": "0", "num_classes": 10, "seed": 0, "recipe": {"name": "mine"}}
 
 
 def prepare() -> None:
@@ -69,7 +70,7 @@ def keep(classes: str) -> None:
 
 def create(parent: str) -> int:
     """Make the folder of a run."""
-    return _told(lambda: Run.create(parent, dict.fromkeys(ARGS, "some text")))
+    return _told(lambda: Run.create(parent, ARGUMENTS))
 
 
 def fill(ends: str, step: str, task: str, *argv: str) -> None:
