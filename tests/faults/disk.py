@@ -55,6 +55,11 @@ def failing(**faults: int) -> Iterator[Disk]:
         disk.folder = b""
 
 
+def is_harmless(log: str, at: int, fault: int, error: int, **_: int) -> bool:
+    """Whether it may be passed over: a write of half is gone on with, and some file systems do not force folders."""
+    return fault == SHORT or (log[at - 1], error) == ("s", errno.EINVAL) or log[at - 1] == "u"
+
+
 def faults_of(log: str) -> Iterator[dict[str, int]]:
     """Return each call of a log with each thing that can happen to it, once and, where that can be, from then on."""
     for at, letter in enumerate(log, 1):
