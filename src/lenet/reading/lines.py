@@ -16,7 +16,7 @@ from lenet.reading.strokes import Strokes, is_writing, strokes_of, writing_heigh
 
 _LARGEST = 3_000_000  # pixels that are looked at
 _SMALLEST, _TALLEST = 4, 80  # pixels, of writing: what is smaller cannot be read, what is larger is made smaller
-_MOST_STROKES = 6000
+_MOST_STROKES = 6000  # of a picture: a page of writing has fewer
 _LOWEST = 0.4  # of the height of all writing, that a line's has
 
 
@@ -61,7 +61,7 @@ def find_lines(grey: NDArray[np.uint8]) -> Lines:
     grey, scale = _reduced(grey, (_LARGEST / grey.size) ** 0.5)
     ink, back = find_ink(grey), np.eye(3)
     strokes = strokes_of(ink)
-    _refuse_textures(strokes)
+    refuse_texture(int((strokes.areas >= 6).sum()), _MOST_STROKES, "strokes")
     ink = without_frames(ink, strokes)
     strokes = strokes_of(ink)
     if may_have_rules(strokes):
@@ -85,12 +85,16 @@ def find_lines(grey: NDArray[np.uint8]) -> Lines:
     return Lines(ink, strokes, lines, back[:2] / scale, shape)
 
 
-def _refuse_textures(strokes: Strokes) -> None:
-    """Refuse a picture with more strokes than a page of writing has, which would take long."""
-    count = int((strokes.areas >= 6).sum())
-    if count > _MOST_STROKES:
+def refuse_texture(count: int, most: int, what: str) -> None:
+    """Refuse a picture with more strokes or pieces than a page of writing has, which would take long.
+
+    Raises
+    ------
+    InputError
+    """
+    if count > most:
         raise InputError(
-            f"The picture has {count:,} strokes, and at most {_MOST_STROKES:,} are read: it shows noise or a texture; "
+            f"The picture has {count:,} {what}, and at most {most:,} are read: it shows noise or a texture; "
             "crop it to the writing."
         )
 

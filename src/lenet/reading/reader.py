@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
 from lenet.model import LeNet5
-from lenet.reading.lines import Lines, find_lines, typical_height
+from lenet.reading.lines import Lines, find_lines, refuse_texture, typical_height
 from lenet.reading.paths import best_path, graph_of
 from lenet.reading.pictures import read_picture
 from lenet.reading.pieces import Pieces, pieces_of
@@ -20,7 +20,9 @@ _SPACE = 0.9  # heights of the writing
 _LOWEST = 0.4
 _MARGIN = 2  # pixels around a line
 
+_MOST_PIECES = 12_000  # of a picture, two for each of the most strokes
 Corner = tuple[int, int]  # left and top
+Part = tuple[NDArray[np.uint8], Pieces, float, Corner]  # a line: its pixels, pieces, height of writing, and place
 
 
 @dataclass(frozen=True)
@@ -170,11 +172,13 @@ def read(
     _checks.model(model)
     grey = read_picture(image) if isinstance(image, str | os.PathLike) else as_grey(image)
     page = find_lines(grey)
-    lines = (_read_line(model, page, members, only_digits, n_jobs) for members in page.members)
+    parts = [pieces_of_line(page, members) for members in page.members]
+    refuse_texture(sum(len(pieces.boxes) for _, pieces, _, _ in parts), _MOST_PIECES, "pieces of strokes")
+    lines = (_read_line(model, page, part, only_digits, n_jobs) for part in parts)
     return Reading(tuple(line for line in lines if line is not None))
 
 
-def pieces_of_line(page: Lines, members: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Pieces, float, Corner]:
+def pieces_of_line(page: Lines, members: NDArray[np.int64]) -> Part:
     """Return a line's pixels, pieces, height of writing, and left and top on the page."""
     boxes = page.strokes.boxes[members]
     left, top = (int(place) for place in np.maximum(boxes[:, :2].min(axis=0) - _MARGIN, 0))
@@ -183,11 +187,9 @@ def pieces_of_line(page: Lines, members: NDArray[np.int64]) -> tuple[NDArray[np.
     return ink, pieces_of(ink, page.strokes, members, (left, top), height), height, (left, top)
 
 
-def _read_line(
-    model: LeNet5, page: Lines, members: NDArray[np.int64], only_digits: bool, n_jobs: int | None
-) -> Line | None:
+def _read_line(model: LeNet5, page: Lines, part: Part, only_digits: bool, n_jobs: int | None) -> Line | None:
     """Return what a line says; None if there is no digit in it."""
-    ink, pieces, height, corner = pieces_of_line(page, members)
+    ink, pieces, height, corner = part
     segments = segments_of(model, ink, pieces, height, n_jobs)
     is_low = segments.boxes[:, 3] - segments.boxes[:, 1] < _LOWEST * height  # a point, or a dash
     path = best_path(graph_of(segments), ~is_low if only_digits else None)
