@@ -8,6 +8,7 @@ import pytest
 
 from lenet.data import load_digits
 from lenet.data.digits import enlarge
+from lenet.errors import MissingExtraError
 
 sklearn_datasets = pytest.importorskip("sklearn.datasets")
 
@@ -98,3 +99,9 @@ def test_no_ink_is_lost():
 def test_full_ink_is_255_and_half_ink_half_of_it():
     for value, wanted in ((16, 255), (8, 128), (1, 16), (0.5, 8)):
         assert enlarge(np.full((1, 8, 8), float(value)))[0, 14, 14] == wanted
+
+
+def test_a_missing_scikit_learn_is_named_with_the_pip_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(MissingExtraError, match=r"scikit-learn.*pip install 'lenet\[train\]'"):
+        load_digits()

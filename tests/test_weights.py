@@ -13,7 +13,7 @@ import pytest
 
 import lenet
 from lenet import LeNet5
-from lenet.errors import InputError, SaveError, WeightsError
+from lenet.errors import InputError, InputTypeError, SaveError, WeightsError
 from lenet.weights import CHECKSUM
 
 MEAN, STD = 0.1306604762738429, 1 / 3
@@ -126,6 +126,12 @@ def test_the_pretrained_model_reads_mnist(mnist):
     assert (model.predict(X_test) == y_test).mean() >= 0.99
 
 
+def test_the_pretrained_model_is_mnists_unless_another_is_wanted():
+    np.testing.assert_array_equal(
+        lenet.load_pretrained().parameters.flat, lenet.load_pretrained("mnist").parameters.flat
+    )
+
+
 def test_an_unknown_pretrained_model_is_refused():
     with pytest.raises(InputError, match="'minst': choose from mnist"):
         lenet.load_pretrained("minst")
@@ -148,12 +154,20 @@ def write(path, header, data):
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, 700, 900, 1_000, 2_000, 100_000, 247_000, -4, -1])
-def test_a_truncated_file_is_refused(saved, length):
+@pytest.mark.parametrize(
+    ("lengths", "why"),
+    [
+        ([0, 1, 7], "it is shorter than a header"),
+        ([8, 9, 100, 700, 900], r"its header claims \d+ bytes"),
+        ([2_000, 100_000, 247_000, -4, -1], ""),
+    ],
+)
+def test_a_truncated_file_is_refused(saved, lengths, why):
     content = saved.read_bytes()
-    saved.write_bytes(content[:length])
-    with pytest.raises(WeightsError, match=r"model\.safetensors is damaged"):
-        lenet.load(saved)
+    for length in lengths:
+        saved.write_bytes(content[:length])
+        with pytest.raises(WeightsError, match=rf"model\.safetensors is damaged .*{why}"):
+            lenet.load(saved)
 
 
 def test_bytes_behind_the_end_are_refused(saved):
@@ -163,31 +177,48 @@ def test_bytes_behind_the_end_are_refused(saved):
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "why"),
     [
-        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(1000), id="png"),
-        pytest.param(b"PK\x03\x04" + bytes(1000), id="zip"),
-        pytest.param(bytes(1000), id="zeros"),
-        pytest.param(b"\xff" * 1000, id="ones"),
-        pytest.param(struct.pack("<Q", 2) + b"[]", id="a list"),
-        pytest.param(struct.pack("<Q", 2) + b"{}", id="nothing"),
-        pytest.param(struct.pack("<Q", 2**60) + b"{}", id="huge header"),
-        pytest.param(struct.pack("<Q", 4) + b"\xff\xfe{}", id="not utf-8"),
-        pytest.param(struct.pack("<Q", 26) + b'{"__metadata__":{"a": 1} }', id="metadata not text"),
-        pytest.param(struct.pack("<Q", 21) + b'{"__metadata__": [] }', id="metadata a list"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(1000), "it does not begin as one", id="png"),
+        pytest.param(b"PK\x03\x04" + bytes(1000), "", id="zip"),
+        pytest.param(bytes(1000), "", id="zeros"),
+        pytest.param(b"\xff" * 1000, "it does not begin as one", id="ones"),
+        pytest.param(struct.pack("<Q", 2) + b"[]", "its metadata are not text", id="a list"),
+        pytest.param(struct.pack("<Q", 2) + b"{}", "its format is None", id="nothing"),
+        pytest.param(struct.pack("<Q", 2**60) + b"{}", "it does not begin as one", id="huge header"),
+        pytest.param(struct.pack("<Q", 2**26) + b"{}", "its header claims 67,108,864 bytes", id="as large as a file"),
+        pytest.param(struct.pack("<Q", 2**26 + 1) + b"{}", "it does not begin as one", id="larger than a file"),
+        pytest.param(struct.pack("<Q", 3) + b"{}", "its header claims 3 bytes", id="one byte too few"),
+        pytest.param(struct.pack("<Q", 4) + b"\xff\xfe{}", "", id="not utf-8"),
+        pytest.param(
+            struct.pack("<Q", 26) + b'{"__metadata__":{"a": 1} }', "its metadata are not text", id="metadata not text"
+        ),
+        pytest.param(
+            struct.pack("<Q", 21) + b'{"__metadata__": [] }', "its metadata are not text", id="metadata a list"
+        ),
     ],
 )
-def test_foreign_content_is_refused(path, content):
+def test_foreign_content_is_refused(path, content, why):
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"model\.safetensors "):
+    with pytest.raises(WeightsError, match=rf"model\.safetensors .*{why}"):
         lenet.load(path)
+
+
+def test_a_file_without_tensors_is_refused(saved):
+    header, _ = contents(saved)
+    write(saved, {"__metadata__": header["__metadata__"]}, b"")
+    with pytest.raises(WeightsError, match="holds nothing, and float32 or float64 throughout is wanted"):
+        lenet.load(saved)
 
 
 def test_a_header_of_more_than_a_mebibyte_is_refused(saved):
     """Even one that is only long: a file that is right but for blanks."""
     content = saved.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
-    header = content[8 : 8 + length].ljust(2**20 + 8)
+    header = content[8 : 8 + length].ljust(2**20)
+    saved.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
+    assert lenet.load(saved).metadata["recipe"] == "default"
+    header += b" " * 8
     saved.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
     with pytest.raises(WeightsError, match="header claims 1,048,584 bytes"):
         lenet.load(saved)
@@ -204,6 +235,10 @@ def test_a_file_larger_than_weights_are_is_refused_unread(path):
         file.truncate(64 * 2**20 + 1)
     with pytest.raises(WeightsError, match="more than the 67,108,864"):
         lenet.load(path)
+    with path.open("wb") as file:
+        file.truncate(64 * 2**20)
+    with pytest.raises(WeightsError, match="is damaged"):
+        lenet.load(path)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +251,7 @@ def test_a_file_larger_than_weights_are_is_refused_unread(path):
         ({"num_classes": "1"}, "num_classes 1"),
         ({"num_classes": "11"}, "claims 11 classes, and its output.weight has 10 rows"),
         ({"num_classes": "100000"}, "claims 100000 classes, and its output.weight has 10 rows"),
+        ({"num_classes": "100001"}, "num_classes 100001, mean .* and std .*, which no model has"),
         ({"num_classes": "1000000000000"}, "num_classes 1000000000000"),
         ({"mean": "nan"}, "mean nan"),
         ({"mean": None}, "lacks a proper num_classes, mean and std"),
@@ -357,6 +393,16 @@ def test_saving_replaces_the_file_and_leaves_no_other(saved):
 def test_the_file_has_the_permissions_of_any_other(saved, tmp_path):
     (tmp_path / "other").write_bytes(b"")
     assert saved.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_metadata_that_are_not_texts_are_refused_and_the_old_file_stays(saved):
+    model, before = make_model(), saved.read_bytes()
+    model.metadata = {"epochs": 5}
+    with pytest.raises(
+        InputTypeError, match=r"^metadata is \{'epochs': 5\}, and a mapping of texts to texts is wanted"
+    ):
+        model.save(saved)
+    assert saved.read_bytes() == before
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])

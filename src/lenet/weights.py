@@ -140,10 +140,10 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
     from safetensors.numpy import save as serialize
 
     facts = {**metadata, CHECKSUM: _checksum(tensors, metadata)}
-    content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()}, facts)
+    content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()})
     start = 8 + struct.unpack("<Q", content[:8])[0]
-    header = json.loads(content[8:start])
-    header["__metadata__"] = dict(sorted(facts.items()))  # safetensors writes them in random order
+    # safetensors would write the metadata in random order
+    header = {"__metadata__": dict(sorted(facts.items())), **json.loads(content[8:start])}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # as the format wants, so that the tensors stay aligned
     return struct.pack("<Q", len(text)) + text + content[start:]
