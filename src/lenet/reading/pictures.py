@@ -3,6 +3,7 @@
 import os
 import struct
 import warnings
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -48,11 +49,14 @@ def read_picture(
         If Pillow is not installed.
     """
     image_module = require("PIL.Image", "vision")
-    name = os.fspath(file) if isinstance(file, str | os.PathLike) else "This"
+    name, mode = os.fspath(file) if isinstance(file, str | os.PathLike) else "This", "RGB" if colour else "L"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's: of blemishes that do not matter, and of sizes that we refuse
-            return _decoded(file, name, "RGB" if colour else "L", largest)
+            if not isinstance(file, str | os.PathLike):
+                return _decoded(file, name, mode, largest)
+            with Path(file).open("rb") as opened:  # Pillow would not close what it cannot read, such as a pipe
+                return _decoded(opened, name, mode, largest)
     except DataError:
         raise
     except image_module.DecompressionBombError:
@@ -67,9 +71,11 @@ def read_picture(
         raise DataError(f"{name} is a damaged picture ({error}).") from None
 
 
-def _decoded(file: str | os.PathLike[str] | BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.uint8]:
+def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.uint8]:
     image_module = require("PIL.Image", "vision")
     operations = require("PIL.ImageOps", "vision")
+    if not file.seekable():  # Pillow would read it to its end first
+        raise DataError(f"{name} is a stream, and a file is wanted: save it first.")
     with image_module.open(file, formats=FORMATS) as picture:
         width, height = picture.size
         if width * height > largest:

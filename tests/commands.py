@@ -1,0 +1,60 @@
+"""`lenet` in this process, for the tests of what it does with what comes from outside."""
+
+import contextlib
+import resource
+from pathlib import Path
+
+import pytest
+
+from lenet import cli
+
+
+def run(capsys, *arguments):
+    """Run the command; return its exit code, its output and its errors, which hold nothing that no reader sees."""
+    capsys.readouterr()
+    try:
+        code = cli.main([str(each) for each in arguments])
+    except SystemExit as ended:  # a usage error; all else that is raised would be a traceback
+        code = ended.code
+    captured = capsys.readouterr()
+    for text in captured:
+        assert text.replace("\n", "").isprintable(), ascii(text)
+    return code, captured.out, captured.err
+
+
+def succeeds(capsys, *arguments):
+    """Run a command that works; return its output."""
+    code, out, err = run(capsys, *arguments)
+    assert (code, err) == (0, "")
+    return out
+
+
+def fails(capsys, *arguments):
+    """Run a command that fails as it should; return its one line."""
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("lenet: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def misused(capsys, *arguments):
+    """Run a command with wrong arguments; return the last line of its errors."""
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: lenet")
+    return err.splitlines()[-1]
+
+
+@contextlib.contextmanager
+def little_memory(spare=2**29):
+    """Within it, this process gets no more than so many bytes of memory beside what it has."""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs Linux")
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + spare, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

@@ -1,0 +1,214 @@
+"""What a stranger's path may lead to: a device, a pipe, a link, an archive or a picture without end."""
+
+import contextlib
+import io
+import os
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import fails, little_memory, misused, run, succeeds
+
+import lenet
+from lenet.data import load_npz, read_idx
+from lenet.errors import DataError
+
+image_module = pytest.importorskip("PIL.Image")
+pytest.importorskip("cv2")
+if sys.platform != "linux":
+    pytest.skip("needs /dev and mkfifo", allow_module_level=True)
+
+DIGIT = 255 - lenet.data.load_digits().X_test[0]
+ENDLESS = ["/dev/zero", "/dev/urandom"]
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def endless_pipe(path):
+    """A named pipe into which zeros are written for as long as somebody reads them."""
+    os.mkfifo(path)
+
+    def write():
+        with contextlib.suppress(BrokenPipeError), Path(path).open("wb", 0) as pipe:
+            while True:
+                pipe.write(bytes(2**16))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):  # in case that nobody has
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        writer.join(10)
+        assert not writer.is_alive()
+
+
+# ---- devices, pipes and links --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ENDLESS)
+@pytest.mark.parametrize("name", ["weights", "a.safetensors", "a.pt"])
+def test_weights_without_end(folder, capsys, source, name):
+    Path(name).symlink_to(source)
+    with little_memory():
+        assert f"{name} has more than the 67,108,864 bytes" in fails(capsys, "info", name)
+
+
+@pytest.mark.parametrize("source", ENDLESS)
+def test_an_onnx_model_without_end(folder, capsys, source):
+    pytest.importorskip("onnx")
+    Path("a.onnx").symlink_to(source)
+    with little_memory():
+        assert "a.onnx has more than the 67,108,864 bytes" in fails(capsys, "info", "a.onnx")
+
+
+@pytest.mark.parametrize("source", [*ENDLESS, "/dev/null", "/dev/full"])
+def test_data_without_end(folder, capsys, source):
+    Path("a.npz").symlink_to(source)
+    with little_memory():
+        assert "a.npz is not a whole .npz file" in fails(capsys, "evaluate", "a.npz")
+        with pytest.raises(DataError, match=r"is not an IDX file|holds numbers of IDX type"):
+            read_idx(source)
+
+
+@pytest.mark.parametrize("source", [*ENDLESS, "/dev/null", "/dev/full", "/proc/self/mem", "."])
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_what_is_no_picture_but_a_device_or_a_folder(folder, capsys, command, source):
+    with little_memory():
+        assert fails(capsys, command, source).startswith(f"lenet: error: {source}")
+
+
+@pytest.mark.parametrize("source", ENDLESS)
+def test_a_token_without_end(folder, capsys, monkeypatch, source):
+    pytest.importorskip("uvicorn")
+    monkeypatch.setenv("LENET_TOKEN_FILE", source)
+    with little_memory():
+        assert f"{source}, which LENET_TOKEN_FILE names, holds no token" in fails(capsys, "serve", "--port", "0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "message"),
+    [
+        (["info"], "pipe.safetensors", "has more than the 67,108,864 bytes"),
+        (["predict"], "pipe.png", "pipe.png is a stream, and a file is wanted"),
+        (["read"], "pipe.png", "pipe.png is a stream, and a file is wanted"),
+        (["evaluate"], "pipe.npz", "cannot be read"),
+        (["evaluate"], "train-images-idx3-ubyte", "has no train-images-idx3-ubyte"),  # as it is no file
+        (["train", "--resume"], "args.json", "has more than 1,048,576 bytes"),
+    ],
+)
+def test_a_pipe_without_end(folder, capsys, arguments, name, message):
+    with little_memory(), endless_pipe(name):
+        assert message in fails(capsys, *arguments, name if name.startswith("pipe") else ".")
+
+
+@pytest.mark.parametrize("target", ["here", "nowhere"])
+@pytest.mark.parametrize("arguments", [["info"], ["predict"], ["read"], ["evaluate"], ["train", "--resume"]])
+def test_links_that_lead_to_themselves_or_nowhere(folder, capsys, arguments, target):
+    Path("here").symlink_to(target)
+    assert fails(capsys, *arguments, "here").startswith("lenet: error: ")
+
+
+@pytest.mark.parametrize("source", ["/dev/zero", "pipe"])
+@pytest.mark.parametrize(
+    "arguments", [["page", "out.html"], ["export", "mnist", "out.c"], ["predict", "a.png", "--show", "out.png"]]
+)
+def test_nothing_is_written_over_a_device_or_read_from_it(folder, capsys, arguments, source):
+    image_module.fromarray(DIGIT).save("a.png")
+    os.mkfifo("pipe")
+    for name in ("out.html", "out.c", "out.h", "out.png"):
+        Path(name).symlink_to(source)
+    message = fails(capsys, *arguments)
+    assert "out." in message
+    assert all(Path(name).is_symlink() for name in ("out.html", "out.c", "out.h", "out.png"))
+    assert {path.name for path in folder.iterdir()} == {"a.png", "pipe", "out.html", "out.c", "out.h", "out.png"}
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_is_left(folder, capsys):
+    Path("victim").write_text("precious")
+    Path("digits.c").symlink_to("victim")
+    succeeds(capsys, "export", "mnist", "digits.c")
+    assert Path("victim").read_text() == "precious"
+    assert not Path("digits.c").is_symlink()
+
+
+# ---- archives and pictures -----------------------------------------------------------------------------
+
+
+def archive(members, end=b"\0\0", before=b""):
+    """A zip file of nothing but a list of members, all of the same name, and its end."""
+    one = b"PK\1\2" + bytes(24) + b"\5\0" + bytes(16) + b"a.npy"
+    listed = one * members
+    size = len(listed).to_bytes(4, "little")
+    return listed + before + b"PK\5\6" + bytes(8) + size + bytes(4) + end
+
+
+def test_an_archive_of_a_million_members_is_not_listed(folder, capsys):
+    Path("a.npz").write_bytes(archive(1_000_000))
+    with little_memory():
+        assert "a.npz has too many members" in fails(capsys, "evaluate", "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (archive(1, end=b"\4\0more"), "not a whole .npz file"),
+        (archive(1, before=b"PK\6\7" + bytes(16)), "too many members"),
+        (b"PK\5\6", "not a whole .npz file"),
+        (b"", "not a whole .npz file"),
+    ],
+    ids=["comment", "zip64", "cut", "empty"],
+)
+def test_an_archive_that_could_tell_otherwise_of_its_members(folder, capsys, content, message):
+    Path("a.npz").write_bytes(content)
+    assert message in fails(capsys, "evaluate", "a.npz")
+
+
+def test_an_archive_of_some_more_members_is_read(folder):
+    arrays = {f"more{k}": np.zeros(1) for k in range(200)}
+    np.savez("a.npz", X=np.zeros((20, 784)), y=np.arange(20) % 2, **arrays)
+    assert len(load_npz("a.npz").y_train) == 18
+
+
+def test_a_large_file_behind_a_small_picture_is_not_taken_into_memory(folder, capsys):
+    image_module.fromarray(DIGIT).convert("RGB").save("a.jpg")
+    os.truncate("a.jpg", 3 * 2**27)
+    with little_memory(2**28):
+        assert succeeds(capsys, "predict", "a.jpg").startswith("a.jpg: ")
+
+
+def test_scans_are_counted_across_the_parts_that_a_jpeg_is_read_in(folder, capsys):
+    buffer = io.BytesIO()
+    image_module.fromarray(DIGIT).convert("RGB").save(buffer, "JPEG")
+    pad = 2**20 - 1 - len(buffer.getvalue())  # the first mark lies in both parts
+    Path("a.jpg").write_bytes(buffer.getvalue() + bytes(pad) + b"\xff\xda" * 100)
+    assert "a.jpg is a JPEG of more than 100 scans" in fails(capsys, "predict", "a.jpg")
+
+
+def test_a_script_in_a_picture_is_no_picture(folder, capsys):
+    Path("a.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
+    Path("a.png").write_text(Path("a.svg").read_text())
+    for name in ("a.svg", "a.png"):
+        assert f"{name} is no picture that can be read" in fails(capsys, "predict", name)
+
+
+def test_several_pictures_of_which_some_are_none(folder, capsys):
+    image_module.fromarray(DIGIT).save("a.png")
+    code, out, err = run(capsys, "predict", "/dev/zero", "a.png", "/dev/null")
+    assert code == 1
+    assert out.startswith("a.png: ")
+    assert len(out.splitlines()) == 1
+    assert len(err.splitlines()) == 2
+
+
+def test_no_file_is_named_by_mistake(folder, capsys):
+    assert "end FILE in .onnx or .c" in misused(capsys, "export", "mnist", "/dev/null")
