@@ -98,7 +98,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
         )
     dtypes = {tensor.dtype for tensor in tensors.values()}
     if len(dtypes) != 1 or not dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
-        names = ", ".join(sorted(map(str, dtypes))) or "nothing"
+        names = ", ".join(sorted(map(str, dtypes)))
         raise WeightsError(f"{path} holds {names}, and float32 or float64 throughout is wanted.")
     model = LeNet5(seed=0, dtype=dtypes.pop(), num_classes=num_classes)
     try:
