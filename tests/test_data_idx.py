@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import os
 import tracemalloc
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet.data import load_idx_folder, read_idx
+from lenet.data import idx, load_idx_folder, read_idx
 from lenet.errors import DataError
 
 LABELS = bytes.fromhex("00000801 00000003 070201")
@@ -50,7 +51,7 @@ def wrong_checksum(content):
     [
         (b"", "begins with nothing"),
         (b"\0\0\x08", "begins with 00 00 08,"),
-        (b"\x89PNG\r\n", "begins with 89 50 4e 47.*give a file in the format"),
+        (b"\x89PNG\r\n", r"begins with 89 50 4e 47.*: give a file in the format of MNIST's own\.$"),
         (LABELS.replace(b"\x08", b"\x0d"), "type 0x0d: only bytes, type 0x08"),
         (bytes.fromhex("00000802 00000001 00000001 05"), "2 dimensions: give labels"),
         (bytes.fromhex("00000800"), "0 dimensions"),
@@ -64,6 +65,7 @@ def wrong_checksum(content):
         (bytes.fromhex("00000803 00000000 ffffffff ffffffff"), "claims a size of 0 x 4294967295"),
         (bytes.fromhex("00000803 ffffffff 00000000 00000000"), "claims a size of 4294967295 x 0"),
         (bytes.fromhex("00000801 000f4241") + bytes(1_000_001), "claims a size of 1000001"),
+        (bytes.fromhex("00000803 000f4240 0000001c 0000001c"), r"784000000 bytes of data \(1000000 x 28 x 28\)"),
         (bytes.fromhex("00000803 000f4240 0000001c 0000001d"), "at most 784,000,000 bytes"),
         (bytes.fromhex("00000803 000f4240 000f4240 000f4240"), "at most 784,000,000 bytes"),
         (PACKED[:-9], "cut short or damaged"),
@@ -82,6 +84,19 @@ def test_a_broken_file_is_one_clear_error_that_names_it(tmp_path, content, wante
         read_idx(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_million_labels_are_not_too_many(tmp_path):
+    labels = read_idx(file(tmp_path, bytes.fromhex("00000801 000f4240") + bytes(1_000_000)))
+    assert labels.shape == (1_000_000,)
+
+
+def test_no_more_is_taken_from_a_stream_than_asked_for():
+    """Even if it gives less at a time than it is asked for."""
+    stream = io.BytesIO(b"abcdef")
+    read, stream.read = stream.read, lambda n: read(min(n, 2))
+    assert idx._read_at_most(stream, 3) == b"abc"
+    assert idx._read_at_most(stream, 9) == b"def"
 
 
 @pytest.mark.parametrize("content", [IMAGES, gzip.compress(ONE_IMAGE)], ids=["plain", "gzip"])
@@ -158,6 +173,15 @@ def test_more_than_ten_classes_are_fine_when_none_is_left_out(tmp_path):
     images = bytes.fromhex("00000803 0000000c 0000001c 0000001c") + bytes(12 * 784)
     fill(tmp_path, train_images=images, train_labels=labels, t10k_labels=bytes.fromhex("00000801 00000001 0b"))
     assert load_idx_folder(tmp_path).y_test.tolist() == [11]
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3", "train-labels.idx1", "t10k-images-idx3", "t10k-labels-idx1"])
+@pytest.mark.parametrize("suffix", ["-ubyte", "-ubyte.gz"])
+def test_a_folder_with_any_of_the_four_holds_idx_files(tmp_path, name, suffix):
+    file(tmp_path, LABELS, f"{name}.txt")
+    assert not idx.holds_idx_files(tmp_path)
+    file(tmp_path, LABELS, name + suffix)
+    assert idx.holds_idx_files(tmp_path)
 
 
 def test_what_is_no_folder_is_said_so(tmp_path):

@@ -135,6 +135,24 @@ def test_a_server_that_refuses_is_a_download_error(home, monkeypatch, status):
     check_download_error(str(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError("the first line\nand the second"), "the first line"),
+        (ValueError("One sentence. And another."), "One sentence"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_the_reason_is_the_first_sentence_of_the_first_line(home, monkeypatch, error, reason):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(openml, "_fetch", fail)
+    with pytest.raises(DownloadError, match=rf"OpenML \({reason}\): try again") as caught:
+        data.load_mnist()
+    check_download_error(str(caught.value))
+
+
 @pytest.mark.parametrize("page", [b"<html>Log in</html>", b"{}", b"[]", b"\xff", b""])
 def test_a_page_in_place_of_the_answer_is_a_download_error(home, monkeypatch, page):
     """As the login page of a hotel's network is."""
