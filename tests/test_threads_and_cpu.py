@@ -1,6 +1,7 @@
 """The choice of a build, the pool of threads, and what importing lenet does and does not do."""
 
 import os
+import sysconfig
 import threading
 import types
 import weakref
@@ -350,6 +351,15 @@ print(sorted(heavy), threading.active_count())
 
 def test_importing_and_predicting_start_no_thread_and_import_no_extra():
     assert output(IMPORTS, LENET_NUM_THREADS="4") == "[] 1\n"
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
+def test_the_extensions_leave_the_gil_off():
+    """A module that does not declare itself for it turns it on, and warns."""
+    names = ["_cpu", "_distort", *BUILDS.values(), "_conv_f64"]
+    imports = "".join(f"import lenet.{name}\n" for name in names)
+    done = run(f"{imports}import sys; print(sys._is_gil_enabled())", PYTHON_GIL="")
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_importing_lenet_does_not_import_numpy():

@@ -31,7 +31,7 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
     The weights and the bias of its output layer are divided by the temperature at which the labels are likeliest; which
     class is the likeliest stays as it is. Its metadata get "temperature", by which they were divided in all;
     "thresholds", for `LeNet5.predict(x, reject_at=...)`, of the rates that so many images tell of; and
-    "least_digit_score", which all but 0.1% of the images reach.
+    "least_digit_score", which all but 0.1% of the images reach. Nothing else may use the model meanwhile.
 
     Parameters
     ----------

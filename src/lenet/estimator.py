@@ -116,6 +116,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     X is an array or a data frame of shape (n, pixels), or images of shape (n, height, width) or
     (n, 1, height, width); numbers of any type, ink high.
 
+    Threads may share a fitted classifier to predict. While `fit` or `partial_fit` runs, nothing else may use it, and no
+    second one may run: fit a clone, and let it take the classifier's place.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

@@ -34,8 +34,9 @@ def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -
 class LeNet5:
     """LeNet-5 with sigmoids and average pooling.
 
-    Predicting changes nothing in the model, so threads may share one; training and loading weights change
-    it, and nothing else may use it meanwhile.
+    Threads may share one for all that does not change it: predicting, `loss_and_gradients`, `state_dict`, `save`. While
+    `load_state_dict`, `lenet.train` or `lenet.calibration.calibrate` change it, nothing else may use it: change a copy
+    of `copy.deepcopy` and let it take the model's place.
 
     Parameters
     ----------
@@ -369,6 +370,8 @@ class LeNet5:
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Copy parameters in; either all of them, or, after an error, none.
+
+        What other threads predict with this model meanwhile may be of some of the old and some of the new.
 
         Parameters
         ----------

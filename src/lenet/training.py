@@ -152,8 +152,8 @@ def train(
     Parameters
     ----------
     model : LeNet5
-        Its weights are where training starts, and it may not be used otherwise meanwhile. Its metadata are
-        emptied, since they told of those.
+        Its weights are where training starts. Its metadata are emptied, since they told of those. Meanwhile, only the
+        callbacks may use it, to read; what other threads predict with it is of weights under way.
     X, y
         Images and labels, as for `LeNet5.loss_and_gradients`; at least one.
     recipe : Recipe or str, default "default"
@@ -181,7 +181,8 @@ def train(
     Raises
     ------
     InputError, InputTypeError
-        If X and y are not what `LeNet5.loss_and_gradients` takes, are empty, or too few to split.
+        If X and y are not what `LeNet5.loss_and_gradients` takes, are empty, or too few to split; if another training
+        of the same model begins meanwhile, which ends with the same error.
     DivergedError
         If the loss is no longer finite.
 

@@ -40,7 +40,8 @@ class Models:
     """Models by name.
 
     A request takes a `Served` once and keeps it, so that a model may be replaced at any time: requests that run end
-    with the one that they began with. A file that cannot be loaded replaces nothing.
+    with the one that they began with. A file that cannot be loaded replaces nothing. All methods may be called by any
+    thread. A LeNet5 that is served may not be changed: train a copy of it, and serve that.
 
     Parameters
     ----------
