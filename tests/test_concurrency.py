@@ -158,7 +158,7 @@ def digits():
 
 
 def train(model, digits, **arguments):
-    recipe = lenet.recipes.RECIPES["small"].with_changes(epochs=1)
+    recipe = lenet.recipes.RECIPES["small"].with_changes(epochs=1, distort=True)
     return lenet.train(model, *digits, recipe, **arguments)
 
 
@@ -201,7 +201,7 @@ def test_a_training_within_a_training_is_noticed(digits, call):
         train(model, digits, **{call: train_too})
 
 
-def test_copies_are_trained_side_by_side(digits):
+def test_threads_train_copies_side_by_side(digits):
     alone, model = lenet.LeNet5(seed=0), lenet.LeNet5(seed=0)
     train(alone, digits)
     copies = [copy.deepcopy(model) for _ in range(4)]

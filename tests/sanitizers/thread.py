@@ -1,0 +1,67 @@
+"""The thread tests on kernels that ThreadSanitizer watches; and two races planted, which it has to report.
+
+    python -m tests.sanitizers.thread        # on Linux, with gcc and its libtsan; some two minutes
+    python -m tests.sanitizers.thread 20     # with each race run into 20 times
+
+It works on a copy of the tree, with the usual interpreter. The GIL orders what Python does, and hides races there; but
+the kernels run without it, and are watched. numpy's are not.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.mutation.building import Change, build, changed, copy_tree, environment
+
+FLAGS = ["-O1", "-g", "-fsanitize=thread"]
+TESTS = ["tests/test_concurrency.py", "tests/test_model.py", "tests/test_training.py"]
+REPORTED = 66
+PLANTED = {  # by the test that runs into it
+    "share_a_model_for_gradients": Change("_compiled.py", "self._work[chunk.start // size]", "self._work[0]"),
+    "another_loads_weights": Change(
+        "_compiled.py", "out[chunk]), range(n)", "out[: chunk.stop - chunk.start]), range(n)"
+    ),
+}
+
+
+def run(copy: Path, tests: str) -> tuple[int, str]:
+    """Run the tests of a name, to the first report; return the exit code, and the report or pytest's words."""
+    library = subprocess.run(["gcc", "-print-file-name=libtsan.so"], capture_output=True, text=True, check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        watched = environment(
+            copy,
+            LD_PRELOAD=library.stdout.strip(),
+            TSAN_OPTIONS=f"log_path={folder}/report exitcode={REPORTED} halt_on_error=1",  # pytest would keep it
+            LENET_TEST_PREDICTIONS="50000",
+        )
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, "-k", tests]
+        done = subprocess.run(command, cwd=copy, env=watched, stdout=subprocess.PIPE, text=True, check=False)
+        reports = "".join(each.read_text() for each in sorted(Path(folder).iterdir()))
+        return done.returncode, reports or done.stdout
+
+
+def main(times: int) -> int:
+    """Return the exit code: 0 if what is planted is reported, each time, and nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copy_tree(Path(folder, "lenet"))
+        build(copy, flags=FLAGS)
+        code, said = run(copy, "threads")
+        print(said, flush=True)
+        if code:
+            return 1
+        for test, change in PLANTED.items():
+            with changed(copy, change):
+                outcomes = [run(copy, test) for _ in range(times)]
+            seen = sum(code == REPORTED and "data race" in said and "_conv" in said for code, said in outcomes)
+            print(f"{change.new!r} in {change.file}: reported {seen} times of {times}", flush=True)
+            if seen < times:
+                print(next(said for code, said in outcomes if code != REPORTED))
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    os.chdir(Path(__file__).parents[2])
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1))
