@@ -1,0 +1,194 @@
+"""Text from strangers that is printed or read as a number: names, metadata, the environment, the command line."""
+
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import fails, misused, run, succeeds
+
+import lenet
+from lenet import cli
+from lenet.cli.output import printable
+from lenet.errors import InputError
+
+image_module = pytest.importorskip("PIL.Image")
+for needed in ("cv2", "sklearn", "matplotlib"):
+    pytest.importorskip(needed)
+
+DIGIT = 255 - lenet.data.load_digits().X_test[0]
+NAMES = {
+    "title": b"\x1b]0;owned\x07",
+    "colour": b"\x1b[31m",
+    "8 bit": "\x9b31m".encode(),
+    "direction": "\u202egnp".encode(),
+    "two lines": b"a: 7 (1.000)\nb",
+    "back": b"good\rbad\b\b\b",
+    "no UTF-8": b"\xff\xfe",
+    "line separator": "a\u2028b".encode(),
+}
+MANY = "9" * 5000  # digits: more than Python makes a number of
+posix = pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return os.fsdecode(NAMES[request.param])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# ---- what is printed -----------------------------------------------------------------------------------
+
+
+def test_printable_text_stays_as_it_is_and_all_else_is_in_escapes():
+    assert printable("naïve 数字 ~/a b.png") == "naïve 数字 ~/a b.png"
+    assert printable("\x1b[1m\n\u202e\udcff\x7f") == r"\x1b[1m\n\u202e\udcff\x7f"
+
+
+@posix
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_names_of_pictures(folder, capsys, command, name):
+    """`run` refuses an output that holds what controls a terminal."""
+    image_module.fromarray(DIGIT).save(f"{name}.png")
+    assert re.fullmatch(re.escape(printable(name)) + r"\.png: 1 \(0\.\d+\)\n", succeeds(capsys, command, f"{name}.png"))
+    assert '"image": ' in succeeds(capsys, command, "--json", f"{name}.png")
+    Path(f"{name}.png").write_text("no picture")
+    assert printable(name.replace("\n", " ")) in fails(capsys, command, f"{name}.png")
+
+
+@posix
+def test_names_of_what_is_missing_or_written(folder, capsys, name):
+    for arguments in (["info"], ["evaluate"], ["train", "--resume"], ["predict"], ["evaluate", "digits", "--model"]):
+        fails(capsys, *arguments, f"{name}.no")
+    for arguments in (["export", "mnist"], ["page"], ["predict", "a.png", "--show"]):
+        misused(capsys, *arguments, f"{name}.no")
+    for arguments in (["train", "digits", "--recipe"], ["train", "digits", "--schedule"]):
+        misused(capsys, *arguments, name)
+    assert succeeds(capsys, "page", f"{name}.html") == f"{printable(name)}.html: open it in a browser\n"
+
+
+@posix
+def test_names_of_data_and_of_runs(folder, capsys):
+    name = os.fsdecode(b"".join(NAMES.values()))
+    np.savez("digits.npz", X=lenet.data.load_digits().X_train[:60], y=np.arange(60) % 2)
+    Path("digits.npz").rename(f"{name}.npz")
+    arguments = ["train", f"{name}.npz", "--epochs", 1, "--validation", 0, "--runs", name]
+    out = succeeds(capsys, *arguments)
+    assert printable(f"{name}/train-1: ") in out
+    assert printable(f"{name}.npz, 52 images") in out
+    data = lenet.load(Path(name, "train-1", "best.safetensors")).metadata["data"]
+    assert data == f"{name}.npz".encode("utf-8", "backslashreplace").decode()
+    again = succeeds(capsys, "train", "--resume", f"{name}/train-1")
+    assert again.splitlines()[-1] == printable(f"lenet predict PICTURE --model {name}/train-1")
+
+
+def test_metadata_of_weights(folder, capsys):
+    model = lenet.LeNet5(seed=0)
+    texts = [each.decode("utf-8", "ignore") for each in NAMES.values()]
+    model.metadata = {f"{k}{text}": f"{text}\nnum_classes        99" for k, text in enumerate(texts)}
+    model.save("a.safetensors")
+    out = succeeds(capsys, "info", "a.safetensors")
+    assert len(re.findall(r"^num_classes", out, re.MULTILINE)) == 1
+    assert r"\x1b]0;owned\x07\nnum_classes        99" in out
+    for arguments in (["export", "a.safetensors", "digits.c"], ["page", "--model", "a.safetensors", "digits.html"]):
+        succeeds(capsys, *arguments)
+    assert "\x1b" not in Path("digits.c").read_text()
+
+
+def test_metadata_that_no_file_can_hold(folder):
+    model = lenet.LeNet5(seed=0)
+    model.metadata = {"name": "\udcff"}
+    with pytest.raises(InputError, match=r"metadata has '\\udcff', which is no Unicode"):
+        model.save("a.safetensors")
+    assert not list(folder.iterdir())
+
+
+def test_an_output_that_knows_ascii_only(folder, capsys, monkeypatch):
+    image_module.fromarray(DIGIT).save("naïve 数字.png")
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii", write_through=True))
+    assert cli.main(["predict", "naïve 数字.png"]) == 0
+    assert written.getvalue().startswith(rb"na\xefve \u6570\u5b57.png: 1 (0.")
+
+
+# ---- what is read as a number or a setting -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [MANY, "0", "-1", "1e3", " 2", "²", "two", "\x1b[31m", "1\n2"])
+def test_numbers_of_threads_that_are_none(capsys, monkeypatch, value):
+    monkeypatch.setenv("LENET_NUM_THREADS", value)
+    assert "is no number of threads" in fails(capsys, "info", "--json")
+    monkeypatch.delenv("LENET_NUM_THREADS")
+    monkeypatch.setenv("OMP_NUM_THREADS", value)  # others set it, so it is passed over
+    assert f'"threads": {len(os.sched_getaffinity(0))}' in succeeds(capsys, "info", "--json")
+
+
+@pytest.mark.parametrize("value", ["\x1b[31m", "x86-64-v9", "a\nb"])
+def test_builds_that_are_none(capsys, monkeypatch, value):
+    monkeypatch.setenv("LENET_CPU", value)
+    assert "is no build of lenet" in fails(capsys, "info")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"\xff\xfe", "holds no token"), (b"x" * 4097, "holds no token"), (b"", "is empty"), (b"a\x1b", "is empty")],
+)
+def test_tokens_that_are_none(folder, capsys, monkeypatch, content, message):
+    pytest.importorskip("uvicorn")
+    Path("token").write_bytes(content)
+    monkeypatch.setenv("LENET_TOKEN_FILE", "token")
+    assert message in fails(capsys, "serve", "--port", "0")
+
+
+@pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--patience", "--lr", "--momentum", "--weight-decay"])
+@pytest.mark.parametrize("value", [MANY, MANY[:400], "1e400", "nan", "-inf", "\x1b[31m"])
+def test_numbers_that_no_training_can_have(folder, capsys, option, value):
+    misused(capsys, "train", "digits", option, value)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--max-body", "1e308"],
+        ["--max-pixels", "1e305"],
+        ["--deadline", "1e308"],
+        ["--timeout", "nan"],
+        ["--port", MANY],
+        ["--model", "=mnist"],
+        ["--model", "a="],
+    ],
+)
+def test_numbers_that_no_server_can_have(capsys, arguments):
+    pytest.importorskip("uvicorn")
+    misused(capsys, "serve", "--port", "0", *arguments)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "\x1b[1m", "\udcff", "a..b", " "])
+def test_hosts_that_are_none(capsys, host):
+    pytest.importorskip("uvicorn")
+    assert "cannot be listened on" in fails(capsys, "serve", "--host", host, "--port", "0")
+
+
+@pytest.mark.parametrize("name", ["../mnist", "a/b", "..", "\x1b[1m", "a b", "a\nb", "x" * 101, "stats", "é"])
+def test_names_of_models_that_are_none(capsys, name):
+    pytest.importorskip("uvicorn")
+    assert "is no name for a model" in fails(capsys, "serve", "--port", "0", "--model", f"{name}=mnist")
+
+
+def test_digits_of_other_scripts_are_the_numbers_that_they_are(capsys, monkeypatch):
+    monkeypatch.setenv("LENET_NUM_THREADS", "٣")
+    assert '"threads": 3' in succeeds(capsys, "info", "--json")
+
+
+def test_an_error_that_tells_of_its_own_lines_is_one_line(capsys):
+    code, _, err = run(capsys, "info", "no\nsuch\nfile")
+    assert (code, err.count("\n")) == (1, 1)
