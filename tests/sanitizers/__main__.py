@@ -63,7 +63,7 @@ WATCHES = {
         },
     ),
     "checked": Watch(
-        ["-O1", "--coverage"],
+        ["--coverage"],
         {OUT_OF_BOUNDS: "IndexError: Out of bounds on buffer access"},
         building={"LENET_BOUNDSCHECK": "1"},
         under=[sys.executable, "-m", "coverage", "run"],
