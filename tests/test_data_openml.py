@@ -4,7 +4,9 @@ import gzip
 import os
 import socket
 import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -55,7 +57,7 @@ def test_the_set_is_read_from_scikit_learns_cache_in_order(home, name, at_openml
 def test_the_public_function_splits_after_60_000(home):
     """A set too small for MNIST's split has nothing left to test on, which shows where the split is."""
     fill_cache(home, answers("mnist_784", arff("mnist_784", *small_set(30))))
-    with pytest.raises(DataError, match="no test images"):
+    with pytest.raises(DataError, match=r"^the table mnist_784 from OpenML has no test images"):
         data.load_mnist()
     assert openml._N_TRAIN == 60_000
 
@@ -116,6 +118,7 @@ def check_download_error(message):
     assert "\n" not in message
     assert "<" not in message
     assert message.count(". ") == 0
+    assert message.endswith("or use digits, which needs no network.")
 
 
 def test_no_network_is_one_error_that_names_the_ways_out(home):
@@ -128,11 +131,12 @@ def test_no_network_is_one_error_that_names_the_ways_out(home):
 
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_a_server_that_refuses_is_a_download_error(home, monkeypatch, status):
-    with served({}, status) as (address, _):
+    with served({}, status) as (address, asked):
         point_at(monkeypatch, address)
         with pytest.raises(DownloadError, match=f"HTTP Error {status}") as caught:
             data.load_fashion_mnist()
     check_download_error(str(caught.value))
+    assert 1 <= len(asked) <= 2  # who waits for an error does not wait long
 
 
 @pytest.mark.parametrize(
@@ -209,14 +213,27 @@ def test_a_table_of_other_images_is_refused(home):
     images, labels = small_set(30)
     table = arff("mnist_784", images[:, :27], labels)
     fill_cache(home, answers("mnist_784", table, n_pixels=27 * 28))
-    with pytest.raises(DataError, match="756 pixels in a row, not 784"):
+    with pytest.raises(DataError, match=r"^the table mnist_784 from OpenML has 756 pixels in a row, not 784"):
         openml._from_openml("mnist", n_train=20)
 
 
-def test_a_missing_pandas_is_named_with_the_pip_command(home, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtraError, match=r"pandas.*pip install 'lenet\[train\]'"):
+@pytest.mark.parametrize(("module", "package"), [("pandas", "pandas"), ("sklearn.datasets", "scikit-learn")])
+def test_a_missing_package_is_named_with_the_pip_command(home, monkeypatch, module, package):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"{package}.*pip install 'lenet\[train\]'"):
         data.load_mnist()
+
+
+def test_no_more_warnings_are_hidden_than_those_that_an_error_tells():
+    def fetch_openml(*_, **__):
+        warnings.warn("A network error occurred while downloading it. Retrying...", stacklevel=1)
+        warnings.warn("Invalid cache, redownloading file", stacklevel=1)
+        warnings.warn("Version 1 of dataset mnist_784 is inactive", stacklevel=1)
+        return "the table"
+
+    with pytest.warns(UserWarning, match="is inactive") as seen:
+        assert openml._fetch(SimpleNamespace(fetch_openml=fetch_openml), "mnist") == "the table"
+    assert len(seen) == 1
 
 
 def test_a_folder_comes_before_the_environment(tmp_path, monkeypatch):
