@@ -17,6 +17,7 @@ from lenet.errors import InputError, InputTypeError, WeightsError
 
 sklearn = pytest.importorskip("sklearn")
 
+from joblib.externals.loky import get_reusable_executor  # noqa: E402
 from sklearn import config_context, datasets  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
@@ -379,6 +380,7 @@ def threads_of_ours(estimator, X, y):
 
 def test_a_search_in_two_processes_uses_two_threads():
     """One in each; where more are asked for, the score sees them."""
+    get_reusable_executor().shutdown()  # as its processes keep the threads of the tests before
     for n_jobs, more in ((None, False), (3, True)):
         search = GridSearchCV(
             quick(n_jobs=n_jobs), {"momentum": [0.5, 0.9]}, cv=2, n_jobs=2, scoring=threads_of_ours, refit=False
