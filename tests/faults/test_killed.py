@@ -125,11 +125,13 @@ def test_exports_that_are_killed_leave_whole_files(forks, tmp_path, command):
     command = command.split()
     for classes in CLASSES:
         lenet.LeNet5(seed=classes, num_classes=classes).save(tmp_path / f"{classes}.safetensors")
+    began = time.monotonic()
     outcomes = [exported(forks, tmp_path, command, classes) for classes in CLASSES]
+    lasts = (time.monotonic() - began) / len(CLASSES)
     moments, in_mid_write = random.Random(1), 0  # noqa: S311
     for _ in range(20):
         child = forks.start("alternately", *command, cwd=tmp_path, pause=PAUSE)
-        time.sleep(moments.uniform(0.02, 0.15))
+        time.sleep(moments.uniform(lasts / 2, 3 * lasts))
         assert child.kill()
         in_mid_write += bool(hidden(tmp_path))
         for path in hidden(tmp_path):
