@@ -121,7 +121,10 @@ X70, Y70 = small()
         ({"X": X70, "y": np.full(70, 2**64 - 1, dtype=np.uint64)}, "number the classes"),
         ({"X": X70[:3], "y": Y70[:3]}, "has no test images"),
         ({"X": X70[:0], "y": Y70[:0]}, r"x in .* of shape \(0, 28, 28\).*no dimension may be 0"),
-        ({"X_train": X70, "y_train": Y70, "X_test": X70, "y_test": Y70 + 10}, "test label 10"),
+        (
+            {"X_train": X70, "y_train": Y70, "X_test": X70, "y_test": Y70 + 10},
+            r"test label 10, .*: number the classes of both parts alike, 0 to K-1\.$",
+        ),
     ],
 )
 def test_what_is_no_set_is_one_clear_error_that_names_the_file(save, arrays, wanted):
