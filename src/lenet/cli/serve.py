@@ -14,7 +14,7 @@ from pathlib import Path
 from lenet.cli.options import load_model
 
 TOKEN = "LENET_TOKEN"  # noqa: S105 - its name
-_LONGEST_TOKEN = 4096  # bytes; a head of more than 64 KiB is refused
+_LONGEST_TOKEN = 4096  # bytes
 _GREATEST = 1e9  # MiB, millions of pixels or seconds: more is a mistake
 
 

@@ -1,0 +1,192 @@
+"""A server among strangers: what its paths, heads, models and models' files may hold is a 4xx, or harmless."""
+
+import contextlib
+import html.parser
+import json
+import signal
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+from served import serving, wait_for
+
+import lenet
+from lenet import cli
+from lenet.errors import WeightsError
+
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "cv2"):
+    pytest.importorskip(needed)
+
+SCRIPT = "</script><script>alert(1)</script><!-- \u2028 \x1b]0;owned\x07 \x9b31m"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server of a model whose metadata are a stranger's; nothing that it logs controls a terminal."""
+    path = tmp_path_factory.mktemp("models") / "evil.safetensors"
+    model = lenet.LeNet5(seed=0)
+    model.metadata = {SCRIPT: SCRIPT, "thresholds": SCRIPT}
+    model.save(path)
+    with serving("--model", f"evil={path}") as running:
+        yield running
+        lines = running._log.read_text()
+        assert lines.replace("\n", "").isprintable()
+        assert not [each for each in running.log() if each.get("status", 0) >= 500 or "traceback" in each]
+
+
+def answer_to(server, request):
+    """What the server sends for the bytes of a request, up to the end of the connection: status and body."""
+    with socket.create_connection((server.host, server.port), timeout=20) as connection:
+        connection.sendall(request)
+        parts = []
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(2**16):
+                parts.append(part)
+    head, _, body = b"".join(parts).partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+def is_refused(status, body):
+    error = (body if isinstance(body, dict) else json.loads(body))["error"]
+    return 400 <= status < 500 and error.isprintable()
+
+
+# ---- requests ------------------------------------------------------------------------------------------
+
+PATHS = [
+    "/v2/models/../../etc/passwd",
+    "/v2/models/..%2f..%2fetc%2fpasswd/config",
+    "/v2/models/%2e%2e/config",
+    "/v2/models/evil%00/config",
+    "/v2/models/evil.safetensors/config",
+    "/v2/models/%1b%5b31m/config",
+    "/v2/models/%e2%80%ae/config",
+    "/v2/models/" + "a" * 9000 + "/config",
+    "/v2/models/evil/versions/..%2f/config",
+    "/v2/models/evil/versions/%F0%9F%98%80/config",
+    "/model.json?model=../../etc/passwd",
+    "/model.json?model=%0d%0aSet-Cookie:%20a=b",
+    "/model.json?model=%ff%fe",
+    "//etc/passwd",
+    "/..;/..;/etc/passwd",
+    "/%2e%2e/%2e%2e/etc/passwd",
+    "http://evil.example/v2/models/other",
+    "*",
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:40])
+def test_paths_that_lead_nowhere(server, path):
+    status, headers, body = server.ask("GET", path)
+    assert status == 404
+    assert is_refused(status, body)
+    assert "set-cookie" not in headers
+
+
+HEADS = {
+    "Arabic digits": b"Content-Length: \xd9\xa3",
+    "a sign": b"Content-Length: +5",
+    "hexadecimal": b"Content-Length: 0x5",
+    "underscores": b"Content-Length: 1_0",
+    "two lengths": b"Content-Length: 5\r\nContent-Length: 6",
+    "length and chunks": b"Content-Length: 6\r\nTransfer-Encoding: chunked",
+    "two encodings": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+    "unknown encoding": b"Transfer-Encoding: gzip",
+    "content of bytes": b"Content-Length: 5\r\nContent-Encoding: \xff",
+    "NUL": b"Content-Length: 5\r\nX: a\0b",
+    "two hosts": b"Content-Length: 5\r\nHost: a",
+    "superscript of JSON": b"Content-Length: 5\r\nInference-Header-Content-Length: \xb2",
+    "Arabic digits of JSON": b"Content-Length: 5\r\nInference-Header-Content-Length: \xd9\xa3",
+    "a sign of JSON": b"Content-Length: 5\r\nInference-Header-Content-Length: -1",
+    "escape": b"Content-Length: 5\r\nX-Request-Id: \x1b[31m",
+    "boundary": b"Content-Length: 5\r\nContent-Type: multipart/form-data; boundary=\xff",
+    "character set": b"Content-Length: 5\r\nContent-Type: multipart/form-data; charset=\x1b; boundary=b",
+    "upgrade": b"Content-Length: 5\r\nUpgrade: websocket\r\nConnection: Upgrade",
+    "expectation": b"Content-Length: 5\r\nExpect: 200-maybe",
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("path", [b"/predict", b"/v2/models/evil/infer"])
+def test_heads_that_mean_something_else_to_others(server, path, head):
+    lines = b"POST " + path + b" HTTP/1.1", b"Host: x", b"Connection: close", HEADS[head], b"", b"0\r\n\r\n"
+    request = b"\r\n".join(lines)
+    assert is_refused(*answer_to(server, request))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"GET /\xff HTTP/1.1", b"GET /\0 HTTP/1.1", b"G\x1bT / HTTP/1.1", b"GET /a b HTTP/1.1", b"TRACE / HTTP/1.1",
+     b"CONNECT evil.example:25 HTTP/1.1", b"PRI * HTTP/2.0", b"BREW / HTTP/1.1", b"\x16\x03\x01\x02\x00\x01"],
+)  # fmt: skip
+def test_lines_that_are_no_request_here(server, line):
+    assert is_refused(*answer_to(server, line + b"\r\nHost: x\r\nConnection: close\r\n\r\n"))
+
+
+# ---- models of strangers -------------------------------------------------------------------------------
+
+
+def test_metadata_of_strangers_stay_text(server):
+    _, headers, config = server.ask("GET", "/v2/models/evil/config")
+    assert config["parameters"][SCRIPT]["string_value"] == SCRIPT
+    assert headers["content-type"] == "application/json"
+    assert headers["x-content-type-options"] == "nosniff"
+    _, headers, document = server.ask("GET", "/model.json")
+    assert document["metadata"][SCRIPT] == SCRIPT
+    assert document["thresholds"] == {}
+    assert headers["content-type"] == "application/json"
+
+
+class Scripts(html.parser.HTMLParser):
+    """The elements of a page that run, or that hold a model."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "script":
+            self.found.append(dict(attributes).get("type"))
+
+
+def test_a_page_with_a_strangers_model_runs_its_own_script_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = lenet.LeNet5(seed=0)
+    model.metadata = {SCRIPT: SCRIPT}
+    model.save("evil.safetensors")
+    assert cli.main(["page", "a.html", "--model", "evil.safetensors"]) == 0
+    assert Scripts(Path("a.html").read_text()).found == ["application/json", "module"]
+
+
+@pytest.mark.parametrize("texts", [{"a": "\ud800"}, {"\udfff": "a"}], ids=ascii)
+def test_metadata_that_no_answer_could_hold_are_refused(tmp_path, texts):
+    """Half of a pair of UTF-16, which JSON can name and UTF-8 cannot hold."""
+    path = tmp_path / "a.safetensors"
+    lenet.LeNet5(seed=0).save(path)
+    content = path.read_bytes()
+    end = 8 + struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:end])
+    header["__metadata__"] = {"format": "lenet-1", "num_classes": "10", "mean": "0", "std": "1", **texts}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[end:])
+    with pytest.raises(WeightsError, match="is damaged"):
+        lenet.load(path)
+
+
+def test_files_that_become_something_else_replace_no_model(tmp_path):
+    (tmp_path / "folder").mkdir()
+    targets = {"zero": "/dev/zero", "null": "/dev/null", "a-folder": "folder", "nowhere": "gone", "itself": "itself"}
+    for name in targets:
+        lenet.LeNet5(seed=0).save(tmp_path / name)
+    with serving(*(f"--model={tmp_path / name}" for name in targets), "--log-level", "warning") as server:
+        before = {name: server.ask("GET", f"/v2/models/{name}")[2] for name in targets}
+        for name, target in targets.items():
+            (tmp_path / "link").symlink_to(target)
+            (tmp_path / "link").replace(tmp_path / name)
+        server.process.send_signal(signal.SIGHUP)
+        messages = [f"model {name} was not loaded anew" for name in targets]
+        wait_for(lambda: all(any(text in each["message"] for each in server.log()) for text in messages))
+        assert {name: server.ask("GET", f"/v2/models/{name}")[2] for name in targets} == before
+        assert server.memory() < 2**28
