@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import statistics
-import subprocess
+import subprocess  # nosec B404 # what is measured runs in a process of its own
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -119,10 +119,10 @@ def started(kind: str) -> Iterator[Server]:
     command = [sys.executable, "-m", "benchmarks.serving", "--run", kind]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,  # noqa: S603
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,  # noqa: S603 # nosec B603 # our own list
     ):
         try:
-            assert process.stdout is not None  # noqa: S101
+            assert process.stdout is not None  # noqa: S101 # nosec B101 # for mypy
             yield Server(process.stdout.readline().strip(), process.pid)
         finally:
             process.terminate()
@@ -186,7 +186,7 @@ def load(server: Server, path: str, script: Path | None, seconds: float) -> tupl
     """Return the requests a second that wrk gets answered, and microseconds of the processor for each."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}", server.url + path]
     before = server.processor_seconds()
-    output = subprocess.run(  # noqa: S603
+    output = subprocess.run(  # noqa: S603 # nosec B603 # our own list
         [*command, *(["-s", str(script)] if script else [])], check=True, capture_output=True, text=True
     ).stdout
     if "Non-2xx" in output or "Socket errors" in output:
@@ -201,7 +201,7 @@ def at_rate(server: Server, body: tuple[Path, Path, int], rate: float, name: str
     headers = ["-H", f"Inference-Header-Content-Length: {length}"] if length else []
     command = ["hey", "-z", f"{seconds:.0f}s", "-c", str(CONNECTIONS), "-q", f"{rate / CONNECTIONS:.0f}", "-m", "POST",
                "-T", "application/octet-stream", "-D", str(path), *headers, server.url + INFER]  # fmt: skip
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 # nosec B603 # our own list
     statuses = re.findall(r"\[(\d+)\]\s+(\d+) responses", output)
     p50, p99 = (1000 * number(rf"{part}%+ in ([\d.]+) secs", output) for part in (50, 99))
     reached = number(r"Requests/sec:\s*([\d.]+)", output)

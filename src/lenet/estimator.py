@@ -419,7 +419,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             self.model_ = copy.deepcopy(self.model_)
             return
         random = check_random_state(self.random_state)
-        first, self._seed = (int(random.randint(2**31 - 1)) for _ in range(2))
+        first, self._seed = (int(random.randint(2**31 - 1)) for _ in range(2))  # nosec B311 # of weights, no secrets
         self.model_ = LeNet5(first, num_classes=len(self.classes_))
 
     def _forget_history(self) -> None:

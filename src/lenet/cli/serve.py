@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lenet.cli.options import load_model
 
-TOKEN = "LENET_TOKEN"  # noqa: S105 - its name
+TOKEN = "LENET_TOKEN"  # noqa: S105 # nosec B105 # its name
 _LONGEST_TOKEN = 4096  # bytes
 _GREATEST = 1e9  # MiB, millions of pixels or seconds: more is a mistake
 

@@ -74,7 +74,8 @@ def page_html(document: dict[str, Any] | None = None) -> bytes:
     >>> len(page_html()) < len(page_html(model_document(LeNet5(seed=0), "fresh", "1")))
     True
     """
-    page = resources.files("lenet.serving").joinpath("page.html").read_bytes()
+    file = resources.files("lenet.serving").joinpath("page.html")
+    page = file.read_bytes()  # of the package itself # nosemgrep: no-reading-without-end
     if document is None:
         return page.replace(_PLACE, b"", 1)
     text = json.dumps(document).replace("<", "\\u003c")  # so that no text ends the element

@@ -61,7 +61,7 @@ class Pictures:
         content = b""
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                content = await value.read()
+                content = await value.read(self._limits.body)
             else:
                 options[name] = value
         await form.close()
