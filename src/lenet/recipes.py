@@ -8,7 +8,7 @@ from lenet import _checks
 from lenet.errors import InputError
 from lenet.optim import SCHEDULES
 
-_MOST = 10**9  # epochs, or images a step: more is a mistake, and overflows somewhere
+MOST = 10**9  # epochs, or images a step: more is a mistake, and overflows somewhere
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
             if name != "patience" or self.patience is not None:
-                _checks.whole(getattr(self, name), name, most=_MOST)
+                _checks.whole(getattr(self, name), name, most=MOST)
         lr, momentum, weight_decay, rubbish, validation = (
             _checks.number(getattr(self, name), name)
             for name in ("lr", "momentum", "weight_decay", "rubbish", "validation")

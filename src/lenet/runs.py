@@ -29,7 +29,7 @@ from lenet.weights import MOST_CLASSES, read_tensors, save, to_bytes
 
 CHECKPOINT_FORMAT = "lenet-checkpoint-1"
 ARGS = {"lenet": str, "data": str, "data_sha256": str, "num_classes": int, "seed": int, "recipe": object}
-_LARGEST_ARGS = 2**20
+LARGEST_ARGS = 2**20
 _KINDS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), float | None: (int, float, type(None))}
 _GREATEST = 1e30  # of the numbers in a checkpoint
 BITS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
@@ -218,9 +218,9 @@ def _read_args(path: Path) -> dict[str, Any]:
     ------
     ValueError, RecursionError, OSError
     """
-    content = read_at_most(path, _LARGEST_ARGS)
+    content = read_at_most(path, LARGEST_ARGS)
     if content is None:
-        raise ValueError(f"it has more than {_LARGEST_ARGS:,} bytes")
+        raise ValueError(f"it has more than {LARGEST_ARGS:,} bytes")
     args = json.loads(content)
     if not isinstance(args, dict) or not args.keys() >= ARGS.keys():
         raise ValueError(f"it has not all of {', '.join(sorted(ARGS))}")

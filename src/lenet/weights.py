@@ -26,7 +26,7 @@ CHECKSUM = "lenet_sha256"
 PRETRAINED = ("mnist",)
 LARGEST_FILE = 64 * 2**20
 MOST_CLASSES = 100_000
-_LARGEST_HEADER = 2**20
+LARGEST_HEADER = 2**20
 
 
 def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
@@ -210,7 +210,7 @@ def _metadata(content: bytes) -> dict[str, str]:
     if len(content) < 8:
         raise ValueError("it is shorter than a header")
     (length,) = struct.unpack("<Q", content[:8])
-    if length > min(_LARGEST_HEADER, len(content) - 8):
+    if length > min(LARGEST_HEADER, len(content) - 8):
         raise ValueError("it does not begin as one" if length > LARGEST_FILE else f"its header claims {length:,} bytes")
     header = json.loads(content[8 : 8 + length], object_pairs_hook=_unambiguous)
     facts = header.get("__metadata__", {}) if isinstance(header, dict) else None

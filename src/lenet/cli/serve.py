@@ -14,7 +14,7 @@ from pathlib import Path
 from lenet.cli.options import load_model
 
 TOKEN = "LENET_TOKEN"  # noqa: S105 # nosec B105 # its name
-_LONGEST_TOKEN = 4096  # bytes
+LONGEST_TOKEN = 4096  # bytes
 _GREATEST = 1e9  # MiB, millions of pixels or seconds: more is a mistake
 
 
@@ -119,9 +119,9 @@ def token_of(environment: Mapping[str, str]) -> str | None:
     path = environment.get(f"{TOKEN}_FILE")
     if path is None or TOKEN in environment:
         return environment.get(TOKEN)
-    content = read_at_most(path, _LONGEST_TOKEN)
+    content = read_at_most(path, LONGEST_TOKEN)
     if content is None or not content.isascii():
-        raise InputError(f"{path}, which {TOKEN}_FILE names, holds no token: at most {_LONGEST_TOKEN} bytes of ASCII.")
+        raise InputError(f"{path}, which {TOKEN}_FILE names, holds no token: at most {LONGEST_TOKEN} bytes of ASCII.")
     return content.decode().rstrip("\r\n")
 
 

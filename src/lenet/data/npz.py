@@ -17,7 +17,7 @@ from lenet.errors import DataError
 # In lower case, since Keras writes x_train where scikit-learn's habit is X_train.
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
 _TWO = ("x", "y")
-_LARGEST_LIST = 2**16  # bytes that tell of the members, some 60 for each
+LARGEST_LIST = 2**16  # bytes that tell of the members, some 60 for each
 _HEADER = re.compile(
     r"\{'descr': '([<>|=][biufcOSU]\d{0,4})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\),? ?\}\s*"
 )
@@ -98,7 +98,7 @@ def _opened(file: IO[bytes], path: Path) -> zipfile.ZipFile:
     before, end = tail[:-22], tail[-22:]
     if not (end.startswith(b"PK\5\6") and end.endswith(b"\0\0")):
         raise zipfile.BadZipFile("it does not end as one")
-    if int.from_bytes(end[12:16], "little") > _LARGEST_LIST or before.startswith(b"PK\6\7"):
+    if int.from_bytes(end[12:16], "little") > LARGEST_LIST or before.startswith(b"PK\6\7"):
         raise DataError(f"{path} has too many members: save it with X and y, or X_train, y_train, X_test and y_test.")
     return zipfile.ZipFile(file)
 

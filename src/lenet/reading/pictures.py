@@ -14,7 +14,7 @@ from lenet.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 LARGEST = 64_000_000
-_MOST_SCANS = 100
+MOST_SCANS = 100
 
 
 def read_picture(
@@ -82,9 +82,9 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.u
             raise DataError(
                 f"{name} has {width} x {height} pixels: at most {largest / 1e6:g} million are read, reduce it."
             )
-        if picture.format == "JPEG" and _scans(picture.fp) > _MOST_SCANS:
+        if picture.format == "JPEG" and _scans(picture.fp) > MOST_SCANS:
             raise DataError(
-                f"{name} is a JPEG of more than {_MOST_SCANS} scans, each of which takes time: save it anew."
+                f"{name} is a JPEG of more than {MOST_SCANS} scans, each of which takes time: save it anew."
             )
         picture = operations.exif_transpose(picture)
         if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
@@ -102,7 +102,7 @@ def _scans(file: BinaryIO) -> int:
     """Return how many times a JPEG goes over its pixels; a progressive one has some ten scans."""
     place, count, last = file.tell(), 0, b""
     file.seek(0)
-    while count <= _MOST_SCANS and (chunk := file.read(1 << 20)):  # of a file of any size
+    while count <= MOST_SCANS and (chunk := file.read(1 << 20)):  # of a file of any size
         count += (last + chunk).count(b"\xff\xda")
         last = chunk[-1:]
     file.seek(place)
