@@ -27,7 +27,7 @@ def read_picture(
 
     Parameters
     ----------
-    file : path-like, or a binary file that is open
+    file : path-like, or a binary file that is open, and can be sought in
         A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file.
     colour : bool, default False
         Whether to return red, green and blue.
