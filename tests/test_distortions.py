@@ -265,3 +265,25 @@ def test_variations_of_another_number_or_type_are_refused():
             IMAGES,
             Variations(*[getattr(plain(20), name) for name in ("maps", "bends", "pens")], np.zeros(3, np.uint64)),
         )
+
+
+def test_what_is_no_array_is_named_with_what_is_wanted():
+    ragged = [[1, 2], [3]]
+    variations = plain(20)
+    with pytest.raises(lenet.errors.InputError, match=r"^images is no .*; shape \(n, H, W\) is wanted\.$"):
+        distort(ragged, np.zeros((2, 2, 3)))
+    with pytest.raises(lenet.errors.InputError, match=r"^images is no .*; uint8 of shape \(n, 28, 28\) is wanted\.$"):
+        vary(ragged, variations)
+    seeds = Variations(variations.maps, variations.bends, variations.pens, ragged)
+    with pytest.raises(lenet.errors.InputError, match=r"^seeds is no .*; shape \(20,\) is wanted\.$"):
+        vary(IMAGES, seeds)
+
+
+def test_pens_and_seeds_that_mean_nothing_are_refused():
+    variations = plain(20)
+    floats = Variations(variations.maps, variations.bends, variations.pens, np.zeros(20))
+    with pytest.raises(lenet.errors.InputTypeError, match="seeds holds float64, and unsigned integers are wanted"):
+        vary(IMAGES, floats)
+    variations.pens[3, 1] = np.inf
+    with pytest.raises(lenet.errors.InputError, match=r"^pens should be finite: .* is no pixel\.$"):
+        vary(IMAGES, variations)

@@ -240,8 +240,28 @@ def test_a_layer_can_be_copied_and_pickled(case, duplicate):
 
 
 def test_what_is_no_array_is_named(case):
-    with pytest.raises(InputError, match=r"^x is no rectangular array .*an array is wanted"):
-        case[0]([[1, 2], [3]])
+    layer = case[0]
+    for forward in (layer, layer.forward):
+        with pytest.raises(
+            InputError, match=r"^x is no rectangular array .*; (an array (of rank \d )?is|numbers are) wanted\.$"
+        ):
+            forward([[1, 2], [3]])
+
+
+def test_whole_numbers_become_the_layers_own_type(case):
+    layer, _, shape, *_ = case
+    assert layer.forward(np.ones((2, *shape), int))[0].dtype == np.float64
+
+
+@pytest.mark.parametrize("wrong", [lambda value: value.astype(np.float32), lambda value: value[:-1]])
+@pytest.mark.parametrize("name", ["weight", "bias"])
+@pytest.mark.parametrize("case", [name for name in LAYERS if name.startswith(("conv", "linear"))], indirect=True)
+def test_gradients_that_cannot_be_added_to_are_named(case, name, wrong):
+    layer, _, shape, out_shape, _ = case
+    gradients = zeros_like_parameters(layer)
+    gradients[name] = wrong(gradients[name])
+    with pytest.raises(InputError, match=rf"^gradients\['{name}'\] is float.*; wanted: float64 of shape"):
+        layer.backward(draw(2, *out_shape), layer.forward(draw(2, *shape))[1], gradients)
 
 
 # ---- values by hand ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 
+from lenet.errors import InputError
 from lenet.losses import cross_entropy, log_softmax, softmax
 
 
@@ -105,3 +106,14 @@ def test_an_empty_batch_has_no_losses():
     losses, dlogits = cross_entropy(np.zeros((0, 10)), np.zeros(0, np.int64))
     assert losses.shape == (0,)
     assert dlogits.shape == softmax(np.zeros((0, 10))).shape == (0, 10)
+
+
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+def test_logits_that_are_no_table_are_named(function):
+    with pytest.raises(InputError, match=r"^logits is no rectangular array"):
+        function([[1.0, 2.0], [3.0]])
+
+
+def test_a_label_below_that_of_no_class_is_refused(logits):
+    with pytest.raises(InputError, match="labels from -2 to 0"):
+        cross_entropy(logits, np.array([-2, -1, 0, 0, 0, 0, 0]))

@@ -1,5 +1,7 @@
 """Images of no digit, and what learning from them does."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,21 @@ def test_rubbish_is_of_many_kinds_and_repeats_by_its_seed():
     assert one.dtype == np.uint8
     assert len(np.unique(one.reshape(300, -1), axis=0)) > 280
     assert not (one[:, np.newaxis] == DIGITS.X_train[np.newaxis, :200]).all(axis=(2, 3)).any()  # none is a digit
+
+
+def test_kinds_have_their_shares(monkeypatch):
+    shares = {"strokes": 2, "letter": 2, "half": 1, "window": 3, "pair": 3, "shuffled": 1, "negative": 1, "blot": 2,
+              "garment": 2, "noise": 1, "blank": 1}  # fmt: skip
+    for number, name in enumerate(shares):
+        monkeypatch.setattr(f"lenet.data.rubbish._{name}", lambda *_, number=number: np.uint8(number))
+    drawn = np.bincount(rubbish(10_000, DIGITS.X_train, np.random.default_rng(0))) / 10_000
+    np.testing.assert_allclose(drawn, np.array([*shares.values()]) / 19, atol=0.015)
+
+
+def test_a_missing_opencv_is_named_with_the_pip_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(lenet.errors.MissingExtraError, match=r"OpenCV.*pip install 'lenet\[vision\]'"):
+        rubbish(1, DIGITS.X_train, np.random.default_rng(0))
 
 
 def test_cropped():
