@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from lenet.errors import ConfigurationError, InputError, InputTypeError
 
@@ -110,6 +110,50 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     return n_jobs
 
 
+class _Job(Generic[T]):
+    """Chunks that the caller and its helpers take one after the other until none is left."""
+
+    def __init__(self, function: Callable[[slice], T], chunks: list[slice]):
+        self._function = function
+        self._todo = deque(enumerate(chunks))  # popleft is atomic
+        self._turns: list[threading.RLock] = []  # one for each helper, who holds it while working
+        self.results: dict[int, T] = {}
+        self.errors: list[BaseException] = []  # of helpers
+
+    def ask(self, helpers: int) -> None:
+        """Ask so many threads of the pool for help, or as many as can be had."""
+        for _ in range(helpers):
+            self._turns.append(threading.RLock())
+            if not _pool.offer(functools.partial(self._help, self._turns[-1])):
+                return
+
+    def _help(self, turn: threading.RLock) -> None:
+        if not turn.acquire(blocking=False):
+            return
+        try:
+            self.work()
+        except BaseException as error:
+            self._todo.clear()
+            self.errors.append(error)
+        finally:
+            turn.release()
+
+    def work(self) -> None:
+        """Do chunks until none is left."""
+        while True:
+            try:
+                number, chunk = self._todo.popleft()
+            except IndexError:
+                return
+            self.results[number] = self._function(chunk)
+
+    def end(self) -> None:
+        """Begin no further chunk, and return when nobody works any more."""
+        self._todo.clear()
+        for turn in self._turns:
+            turn.acquire()  # a helper who has not begun never will, and one who has is waited for
+
+
 def run_chunks(function: Callable[[slice], T], numbers: range, chunk: int, n_jobs: int | None) -> list[T]:
     """Return function(slice) for each chunk of a range, in order; the chunks run in up to n_jobs threads.
 
@@ -119,47 +163,15 @@ def run_chunks(function: Callable[[slice], T], numbers: range, chunk: int, n_job
     jobs = min(resolve_n_jobs(n_jobs), len(chunks))
     if jobs <= 1:
         return [function(each) for each in chunks]
-    results: dict[int, T] = {}
-    errors: list[BaseException] = []
-    todo = deque(enumerate(chunks))  # popleft is atomic
-
-    def work() -> None:
-        while True:
-            try:
-                number, each = todo.popleft()
-            except IndexError:
-                return
-            results[number] = function(each)
-
-    def help_out(turn: threading.RLock) -> None:
-        if not turn.acquire(blocking=False):
-            return
-        try:
-            work()
-        except BaseException as error:
-            todo.clear()
-            errors.append(error)
-        finally:
-            turn.release()
-
-    turns: list[threading.RLock] = []  # one for each helper, who holds it while working
-
-    def end() -> None:
-        todo.clear()
-        for turn in turns:
-            turn.acquire()  # a helper who has not begun never will, and one who has is waited for
-
+    job = _Job(function, chunks)
     try:
         try:
-            for _ in range(jobs - 1):
-                turns.append(threading.RLock())
-                if not _pool.offer(functools.partial(help_out, turns[-1])):
-                    break
-            work()
+            job.ask(jobs - 1)
+            job.work()
         finally:
-            end()
+            job.end()
     finally:  # after this, no thread writes to what is the caller's
-        end()  # once more, since Ctrl-C may have ended the first
-    if errors:
-        raise errors.pop()
-    return [results[number] for number in range(len(chunks))]
+        job.end()  # once more, since Ctrl-C may have ended the first
+    if job.errors:
+        raise job.errors.pop()
+    return [job.results[number] for number in range(len(chunks))]

@@ -33,7 +33,8 @@ def run(copy: Path, tests: str) -> tuple[int, str]:
         watched = environment(
             copy,
             LD_PRELOAD=library.stdout.strip(),
-            TSAN_OPTIONS=f"log_path={folder}/report exitcode={REPORTED} halt_on_error=1",  # pytest would keep it
+            # pytest would keep the report to itself; and the accesses of a whole kernel are to be remembered
+            TSAN_OPTIONS=f"log_path={folder}/report exitcode={REPORTED} halt_on_error=1 history_size=7",
             LENET_TEST_PREDICTIONS="50000",
         )
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, "-k", tests]
