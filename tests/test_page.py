@@ -35,7 +35,7 @@ ZIGZAG = [(0.1 + 0.8 * (k % 2), 0.1 + 0.8 * k / 23) for k in range(24)]
 STAGES = ["input", "c1", "s2", "c3", "s4", "c5", "f6", "output"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: playwright keeps an event loop running
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
@@ -47,18 +47,18 @@ def browser():
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served():
     with serving() as server:
         yield server.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model():
     return lenet.load_pretrained("mnist")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def saved(model, tmp_path_factory):
     """The address of the page with the shipped model in it, as a file."""
     path = tmp_path_factory.mktemp("page") / "page.html"

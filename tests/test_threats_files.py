@@ -35,21 +35,21 @@ def folder(tmp_path, monkeypatch):
 def endless_pipe(path):
     """A named pipe into which zeros are written for as long as somebody reads them."""
     os.mkfifo(path)
+    pipe_itself = Path(path).absolute()
 
     def write():
-        with contextlib.suppress(BrokenPipeError), Path(path).open("wb", 0) as pipe:
+        with contextlib.suppress(BrokenPipeError), pipe_itself.open("wb", 0) as pipe:
             while True:
                 pipe.write(bytes(2**16))
 
-    writer = threading.Thread(target=write)
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
     try:
         yield path
     finally:
-        with contextlib.suppress(OSError):  # in case that nobody has
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
-        writer.join(10)
-        assert not writer.is_alive()
+        while writer.is_alive():  # until it has opened the pipe, if nobody has read from it
+            os.close(os.open(pipe_itself, os.O_RDONLY | os.O_NONBLOCK))
+            writer.join(0.01)
 
 
 # ---- devices, pipes and links --------------------------------------------------------------------------

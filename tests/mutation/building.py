@@ -21,7 +21,20 @@ from typing import NamedTuple
 from unittest import mock
 
 ROOT = Path(__file__).parents[2]
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.so", "_*.c", "*.egg-info", "build", "dist", "runs")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git",
+    ".venv",
+    ".*_cache",
+    ".hypothesis",
+    ".coverage*",
+    "__pycache__",
+    "*.so",
+    "_*.c",
+    "*.egg-info",
+    "build",
+    "dist",
+    "runs",
+)
 
 
 class Change(NamedTuple):

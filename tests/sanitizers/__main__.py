@@ -97,6 +97,7 @@ def main() -> None:
                 raise SystemExit(f"The planted fault was not found: {fault}\n{found.output}{found.reports}")
             print(f"The planted fault was found: {says}.", flush=True)
         build(root, "_distort", flags=watch.flags, env=watch.building)
+        coverage_of_kernels.forget(root)
         outcome = run(root, watch, arguments.tests or watch.tests)
         print(outcome.output, outcome.reports, flush=True)
         if outcome.failed:

@@ -16,6 +16,12 @@ from tests.mutation.building import environment
 LEAST = 98  # percent of Python's lines and branches; of the kernels' lines, all
 
 
+def forget(root: Path) -> None:
+    """Forget what has run so far: it counts for the code as it was then."""
+    for path in root.glob("build/**/*.gcda"):
+        path.unlink()
+
+
 def check(root: Path) -> None:
     """Print the coverage of a tree whose tests have run, and end with an error where it is not enough."""
     counts = line_counts(root)
