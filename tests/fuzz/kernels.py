@@ -52,7 +52,9 @@ def check(random, inputs):
         exact, results = _computed(operation, layouts, values, fits)
     numbers = list(results)
     for index, wanted in enumerate(operation.reference(exact)):
-        _check_close([each[index] for each in results.values()], wanted[numbers], exact[numbers], dtype)
+        _check_close(
+            [each[index] for each in results.values()], wanted[numbers], exact[numbers], dtype, operation.terms
+        )
     return len(results)
 
 
@@ -99,14 +101,14 @@ def _check_refused(operation, given, number, refusals):
     raise AssertionError(f"{type(given)} was taken")
 
 
-def _check_close(results, wanted, given, dtype):
+def _check_close(results, wanted, given, dtype, terms):
     assert all(each.shape == wanted.shape[1:] and each.dtype == dtype for each in results), "of another shape or type"
     if not wanted.size:
         return
     # A result that is small because its terms cancel is as inexact as they are, whose sum grows with the inputs.
     largest, of_inputs = _largest(wanted), _largest(given)
     gain = np.divide(largest, of_inputs, where=of_inputs > 1e-3, out=np.zeros(len(given))).max()
-    scale = np.maximum(largest, of_inputs * gain)
+    scale = np.maximum(np.maximum(largest, terms), of_inputs * gain)
     tolerance = (1e-5 if dtype == np.float32 else 1e-12) * scale.reshape(-1, *(1,) * (wanted.ndim - 1))
     found = np.array(results)
     right = (np.abs(found - wanted) <= tolerance) | (np.isnan(found) & np.isnan(wanted))

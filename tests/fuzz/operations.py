@@ -31,6 +31,8 @@ class Operation(NamedTuple):
         Whether it takes inputs of other shapes, too.
     of_images : bool
         Whether it takes pixels: bytes, or floats from 0 to 1.
+    terms : float
+        How large the terms of a result are, if all inputs have much the same: one that is smaller is as inexact.
     """
 
     shape: tuple[int, ...]
@@ -38,6 +40,7 @@ class Operation(NamedTuple):
     reference: Callable
     any_shape: bool = False
     of_images: bool = False
+    terms: float = 0
 
     def values(self, random, rng, shape):
         """Draw numbers, NaN among them now and then."""
@@ -210,4 +213,5 @@ def logits(random, rng, dtype, inputs):
         inputs = (x.reshape(-1, 1, 28, 28) - model.mean) / model.std
         return (reference.lenet(model.parameters, inputs)["output"].reshape(len(x), -1, model.num_classes),)
 
-    return Operation(shape, lambda x, _: (model.logits(x),), of_images, of_images=True)
+    terms = np.linalg.norm(model.parameters["output.weight"], axis=-1).max()  # F6's numbers are about 1/2
+    return Operation(shape, lambda x, _: (model.logits(x),), of_images, of_images=True, terms=terms)
