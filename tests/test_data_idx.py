@@ -199,7 +199,7 @@ def test_a_missing_file_of_the_four_is_named(tmp_path):
         load_idx_folder(tmp_path)
 
 
-@pytest.mark.skipif("LENET_DATA" not in os.environ, reason="LENET_DATA does not name a folder with MNIST")
+@pytest.mark.skipif(not os.environ.get("LENET_DATA"), reason="LENET_DATA does not name a folder with MNIST")
 def test_mnists_own_files_are_read_to_the_byte():
     sums = {
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",

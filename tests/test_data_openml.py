@@ -275,7 +275,7 @@ def test_lenet_data_must_be_a_folder(tmp_path, monkeypatch):
         data.load_mnist()
 
 
-@pytest.mark.skipif("LENET_DATA" not in os.environ, reason="LENET_DATA does not name a folder with MNIST")
+@pytest.mark.skipif(not os.environ.get("LENET_DATA"), reason="LENET_DATA does not name a folder with MNIST")
 def test_mnist_has_its_known_counts_mean_and_deviation():
     X_train, y_train, X_test, y_test = data.load_mnist()
     assert X_train.shape == (60_000, 28, 28)

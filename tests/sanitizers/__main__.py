@@ -24,7 +24,7 @@ OUT_OF_BOUNDS = Change(
     "_distort.pyx", "                for x in range(W):\n", "                for x in range(W + 1):\n"
 )
 OVERFLOW = Change("_distort.pyx", "image[y * W + x] if", "image[y * W + x + (y << 63)] if")
-SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider")
+SUITE = ["-n", str(os.cpu_count()), "-p", "no:cacheprovider"]
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
 # could be no registers, and the kernels would take sixteen times as long instead of four.
 INSTRUMENTED = ["-fno-omit-frame-pointer", "-fno-wrapv", "--param=asan-stack=0", "-fsanitize=address,undefined",
@@ -40,7 +40,7 @@ class Watch:
     building: Mapping[str, str] = field(default_factory=dict)  # the environment of either
     running: Mapping[str, str] = field(default_factory=dict)
     under: Sequence[str] = ()  # the program that runs Python
-    tests: Sequence[str] = SUITE
+    tests: Sequence[str] = tuple(SUITE)
 
 
 def library(name: str) -> str:
@@ -61,6 +61,7 @@ WATCHES = {
             # Of UBSan, no report goes to a file: it is behind what the test has printed, which -s shows.
             "UBSAN_OPTIONS": "print_stacktrace=1",
         },
+        tests=[*SUITE, "-m", "not plain"],
     ),
     "checked": Watch(
         ["--coverage"],
@@ -119,9 +120,8 @@ def run(root: Path, watch: Watch, tests: Sequence[str]) -> Outcome:
     reports = root / "reports"
     reports.mkdir(exist_ok=True)
     command = [*(watch.under or [sys.executable]), "-m", "pytest", "-q", *tests]
-    env = environment(
-        root, ASAN_OPTIONS=f"detect_leaks=0:malloc_context_size=1:log_path={reports}/address", **watch.running
-    )
+    options = f"detect_leaks=0:malloc_context_size=1:log_path={reports}/address"
+    env = environment(root, ASAN_OPTIONS=options, **watch.running)
     done = subprocess.run(
         command, cwd=root, env=env, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
