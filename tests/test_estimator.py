@@ -36,6 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 SMALL = datasets.load_digits()  # 1,797 of 8x8, 0 to 16
 X, Y = SMALL.data[:600], SMALL.target[:600]
 X_TEST, Y_TEST = SMALL.data[600:], SMALL.target[600:]
+FEW = Y < 3  # what three classes show as well as ten
 
 
 def quick(**parameters):
@@ -90,14 +91,13 @@ def test_it_learns_from_a_hundred_images():
 
 
 def test_labels_of_any_type_come_back_in_order():
-    names = np.array(["zero", "one", "two", "three", "four"])
-    few = Y < 5
-    classifier = learner().fit(X[few], names[Y[few]])
+    names = np.array(["zero", "one", "two"])
+    classifier = learner().fit(X[FEW], names[Y[FEW]])
     assert classifier.classes_.tolist() == sorted(names)
-    predicted = classifier.predict(X[few])
-    assert (predicted == names[Y[few]]).mean() > 0.9
+    predicted = classifier.predict(X[FEW])
+    assert (predicted == names[Y[FEW]]).mean() > 0.9
     assert predicted.dtype == classifier.classes_.dtype
-    np.testing.assert_array_equal(predicted, classifier.classes_[classifier.predict_proba(X[few]).argmax(axis=1)])
+    np.testing.assert_array_equal(predicted, classifier.classes_[classifier.predict_proba(X[FEW]).argmax(axis=1)])
 
 
 @pytest.mark.parametrize("labels", [[False, True], [3.0, 7.0], [-1, 5], ["no", "yes"]])
@@ -235,13 +235,13 @@ def test_partial_fit_asks_for_classes_once():
 
 
 def test_warm_start_goes_on():
-    classifier = quick(max_iter=150, warm_start=True).fit(X, Y)
+    classifier = quick(max_iter=150, warm_start=True).fit(X[FEW], Y[FEW])
     before = classifier.loss_curve_
-    classifier.fit(X, Y)
+    classifier.fit(X[FEW], Y[FEW])
     assert classifier.loss_curve_[0] < before[0] / 2
-    cold = quick(max_iter=150).fit(X, Y)
+    cold = quick(max_iter=150).fit(X[FEW], Y[FEW])
     assert cold.loss_curve_ == before
-    assert cold.fit(X, Y).loss_curve_ == before
+    assert cold.fit(X[FEW], Y[FEW]).loss_curve_ == before
 
 
 def test_a_pretrained_one_reads_and_learns_on():
@@ -390,11 +390,13 @@ def test_a_search_in_two_processes_uses_two_threads():
 
 
 def test_calibrated_and_voting(fitted):
-    calibrated = CalibratedClassifierCV(learner(), cv=2).fit(X, Y)
+    tested = Y_TEST < 3
+    calibrated = CalibratedClassifierCV(learner(), cv=2).fit(X[FEW], Y[FEW])
     np.testing.assert_allclose(calibrated.predict_proba(X_TEST).sum(axis=1), 1)
+    assert calibrated.score(X_TEST[tested], Y_TEST[tested]) > 0.9
     scaled = make_pipeline(FunctionTransformer(lambda X: X / 16), LogisticRegression())
-    voting = VotingClassifier([("lenet", learner()), ("line", scaled)], voting="soft").fit(X, Y)
-    assert voting.score(X_TEST, Y_TEST) > 0.85
+    voting = VotingClassifier([("lenet", learner()), ("line", scaled)], voting="soft").fit(X[FEW], Y[FEW])
+    assert voting.score(X_TEST[tested], Y_TEST[tested]) > 0.9
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
