@@ -415,6 +415,7 @@ def test_a_number_is_an_array_of_no_dimensions():
         (lambda: Conv2d(1, -1, 3), InputError, "out_channels is -1"),
         (lambda: Conv2d(1, 1, 2.5), InputTypeError, "kernel_size is 2.5"),
         (lambda: Conv2d(1, 1, 3, padding=-1), InputError, "padding is -1"),
+        (lambda: Linear(0, 2), InputError, "in_features is 0"),
         (lambda: Linear(3, True), InputTypeError, "out_features is True"),
         (lambda: AvgPool2d(0), InputError, "kernel_size is 0"),
         (lambda: AvgPool2d(2, (1, 0)), InputError, "stride is 0"),

@@ -25,7 +25,7 @@ MODULES = [
 TESTS = [
     "layers", "losses", "optim", "weights",
     "data_digits", "data_idx", "data_npz", "data_openml", "data_sources", "data_splits",
-    "distortions", "rubbish", "rubbish_drawn", "rubbish_of_digits", "misread",
+    "distortions", "rubbish", "rubbish_drawn", "rubbish_of_digits", "misread", "threats_files",
 ]  # fmt: skip
 SLOW = ["tests/test_rubbish.py::test_a_network_that_has_learnt_from_rubbish_knows_it"]
 
