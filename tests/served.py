@@ -86,7 +86,7 @@ def wait_until_ready(server):
     wait_for(is_ready)
 
 
-def wait_for(condition, seconds=15):
+def wait_for(condition, seconds=45):
     """Return when the condition holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -115,8 +115,9 @@ def test_masked_images_are_refused():
         distort(np.ma.zeros((1, 28, 28), np.uint8), np.tile(np.eye(2, 3), (1, 1, 1)))
 
 
-def test_a_map_that_is_no_number_shows_background():
-    assert not distort(np.full((1, 4, 4), 9, np.uint8), np.full((1, 2, 3), np.nan)).any()
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_map_that_is_no_number_shows_background(dtype):
+    assert not distort(np.ones((1, 4, 4), dtype), np.full((1, 2, 3), np.nan)).any()
 
 
 # ---- variations ----------------------------------------------------------------------------------------

@@ -160,13 +160,15 @@ def test_an_interruption_while_another_thread_is_waited_for_waits_for_it_all_the
             begun.wait(30)
         else:
             begun.set()
-            time.sleep(0.4)
+            time.sleep(0.2)  # by then, the caller waits
+            signal.pthread_kill(caller, signal.SIGUSR1)
+            time.sleep(0.2)
             ended.append(True)
 
     def interrupt():
         raise Interrupted
 
-    with pytest.raises(Interrupted), signals(interrupt, [0.2]):
+    with pytest.raises(Interrupted), signals(interrupt, []):
         _threads.run_chunks(work, range(2), 1, 2)
     assert ended == [True]
 

@@ -469,7 +469,7 @@ def test_a_number_of_threads_out_of_range_is_refused(model, n_jobs, message):
         model.predict(draw_images(1), n_jobs=n_jobs)
 
 
-@pytest.mark.parametrize("n_jobs", ["2", 1.5])
+@pytest.mark.parametrize("n_jobs", ["2", 1.5, True, np.array([2]), np.array(2.5)])
 def test_a_number_of_threads_that_is_no_whole_number_is_refused(model, n_jobs):
     with pytest.raises(InputTypeError, match="n_jobs is"):
         model.predict(draw_images(1), n_jobs=n_jobs)

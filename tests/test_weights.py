@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import lenet
 from lenet import LeNet5
 from lenet.errors import InputError, InputTypeError, SaveError, WeightsError
-from lenet.weights import CHECKSUM
+from lenet.weights import CHECKSUM, read_tensors, to_bytes
 
 MEAN, STD = 0.1306604762738429, 1 / 3
 
@@ -364,8 +365,9 @@ def test_other_tensors_are_refused(saved, damage, message):
 @pytest.mark.parametrize("name", ["c1.weight", "output.bias"])
 def test_weights_that_are_not_finite_are_refused(path, name, value):
     model = make_model()
-    model.parameters[name].flat[-1] = value
     model.save(path)
+    model.parameters[name].flat[-1] = value
+    path.write_bytes(to_bytes(model.parameters, read_tensors(path)[1]))  # as another program might
     with pytest.raises(WeightsError, match=rf"{name} holds numbers that are not finite"):
         lenet.load(path)
 
@@ -403,6 +405,44 @@ def test_metadata_that_are_not_texts_are_refused_and_the_old_file_stays(saved):
     ):
         model.save(saved)
     assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("size", "change", "message"),
+    [
+        ({}, {"metadata": {"mean": "0", CHECKSUM: ""}}, "The metadata have lenet_sha256, mean, which the file tells"),
+        (
+            {},
+            {"metadata": {"note": "x" * 2**20}},
+            "metadata, and 10 classes; 67,108,864, 1,048,576 and 100,000 can",
+        ),
+        ({}, {"parameters.flat": np.nan}, "The model's weights are not finite"),
+        ({"num_classes": 100_001}, {}, "100,001 classes; "),
+        ({"num_classes": 100_000, "dtype": np.float64}, {}, "The file would have 68,"),
+    ],
+    ids=["names of the file's own", "long metadata", "NaN", "many classes", "a large file"],
+)
+def test_what_could_not_be_loaded_again_replaces_no_file(saved, size, change, message):
+    before, model = saved.read_bytes(), make_model(**size)
+    model.metadata |= change.get("metadata", {})
+    model.parameters.flat[:1] = change.get("parameters.flat", 0)
+    with pytest.raises(InputError, match=message):
+        model.save(saved)
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_secret_file_is_secret_while_it_is_written_anew(saved, monkeypatch):
+    saved.chmod(0o600)
+    seen, sync = [], os.fsync
+
+    def look(descriptor):
+        seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", look)
+    make_model().save(saved)
+    assert seen[0] == stat.S_IMODE(saved.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])

@@ -86,7 +86,7 @@ class Framing:
         if not X.size:
             return
         low, high = float(X.min()), float(X.max())
-        shrunk = X.dtype.kind == "b" or ((high <= 1 or low < 0 <= self.low) and not _are_whole(X))
+        shrunk = X.dtype.kind == "b" or low < 0 <= self.low or (high <= 1 and not _are_whole(X))
         if self.whole and self.high > 1 and shrunk:
             advice = f"bring them back to {self.low:g} to {self.high:g}"
         elif self.low >= 0 and high > 10 * self.high:

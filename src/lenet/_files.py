@@ -107,11 +107,15 @@ def sync_folder(folder: Path) -> None:
 
 
 def _write_beside(target: Path, temporary: Path, content: bytes) -> None:
-    """Write the temporary file that is to take the name of `target`, with the permissions of what has it now."""
+    """Write the temporary file that is to take the name of `target`, with the permissions of what has it now.
+
+    Meanwhile nobody but the owner may read what replaces a file, which may be secret.
+    """
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
     if mode is not None and not target.is_file():
         raise OSError(errno.EEXIST, "a folder or a device has that name")
-    with temporary.open("xb") as file:
+    first = 0o666 if mode is None else 0o600
+    with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, first)) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

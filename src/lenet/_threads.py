@@ -100,14 +100,17 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
         if not count:
             raise ConfigurationError(f"LENET_NUM_THREADS={setting[:80]} is no number of threads: set it to 1 or more.")
         return count
-    if isinstance(n_jobs, bool) or not hasattr(n_jobs, "__index__"):
+    try:
+        number = operator.index(n_jobs)
+    except TypeError:  # of NumPy's arrays, each has the method, and not each is a number
+        number = None
+    if number is None or isinstance(n_jobs, bool):
         raise InputTypeError(f"n_jobs is {n_jobs!r}: give a whole number of threads, or None for the default.")
-    n_jobs = operator.index(n_jobs)
-    if n_jobs == -1:
+    if number == -1:
         return _cores()
-    if n_jobs < 1:
-        raise InputError(f"n_jobs is {n_jobs}: give 1 or more threads, -1 for all cores, or None for the default.")
-    return n_jobs
+    if number < 1:
+        raise InputError(f"n_jobs is {number}: give 1 or more threads, -1 for all cores, or None for the default.")
+    return number
 
 
 class _Job(Generic[T]):

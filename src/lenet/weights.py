@@ -41,6 +41,9 @@ def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
     ------
     InputTypeError
         If the model's metadata are not texts under texts.
+    InputError
+        If `load` would refuse the file, for weights that are not finite or too many metadata or classes, or if the
+        metadata have names that the file has for its own.
     SaveError
         If the file cannot be written.
     """
@@ -50,7 +53,19 @@ def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
         "mean": repr(float(model.mean)),
         "std": repr(float(model.std)),
     }
-    atomic_write(path, to_bytes(model.parameters, {**_checks.text_by_name(model.metadata, "metadata"), **facts}))
+    notes = _checks.text_by_name(model.metadata, "metadata")
+    if taken := sorted(notes.keys() & {*facts, CHECKSUM}):
+        raise InputError(f"The metadata have {', '.join(taken)}, which the file tells by itself: take another name.")
+    if not np.isfinite(model.parameters.flat).all():
+        raise InputError("The model's weights are not finite, and could not be loaded again: train it anew.")
+    content = to_bytes(model.parameters, {**notes, **facts})
+    header = len(content) - model.parameters.flat.nbytes
+    if header > LARGEST_HEADER or len(content) > LARGEST_FILE or model.num_classes > MOST_CLASSES:
+        raise InputError(
+            f"The file would have {len(content):,} bytes, {header:,} of them metadata, and {model.num_classes:,} "
+            f"classes; {LARGEST_FILE:,}, {LARGEST_HEADER:,} and {MOST_CLASSES:,} can be loaded: leave something out."
+        )
+    atomic_write(path, content)
 
 
 def load(path: str | os.PathLike[str]) -> LeNet5:

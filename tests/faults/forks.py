@@ -1,5 +1,6 @@
 """Processes to be killed: a server that has imported all of lenet forks one for each task, in some milliseconds."""
 
+import contextlib
 import json
 import os
 import signal
@@ -34,7 +35,8 @@ class Forks:
         }  # fmt: skip
         pipe = subprocess.PIPE
         command = [sys.executable, "-m", "faults.forks", str(folder)]
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment,
+                                        start_new_session=True)  # fmt: skip
         assert self.heard() == "ready"
 
     def say(self, line: str) -> None:
@@ -59,9 +61,13 @@ class Forks:
         return child
 
     def stop(self) -> None:
-        """End the server."""
+        """End the server, and a child that a failed test has left."""
         self.process.stdin.close()
-        self.process.wait(60)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
         self.process.stdout.close()
 
 

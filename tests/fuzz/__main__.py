@@ -5,6 +5,7 @@ there was one. `--file` runs files, such as findings, once through a target, wit
 """
 
 import argparse
+import base64
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from tests.fuzz import CORPUS, TARGETS, target, timed
 from tests.fuzz.driving import GOES_ON
+
+LONGEST_SHOWN = 2**16  # bytes of a finding
 
 
 def parse():
@@ -49,6 +52,8 @@ def fuzz(name, options):
     found = sorted(path for path in set(options.findings.iterdir()) - before if path.name.startswith(f"{name}-"))
     if status:
         print(said[-8000:])
+    for path in found:  # from a log, too, a finding can be run again
+        print(f"{path.name}: {base64.b64encode(path.read_bytes()[:LONGEST_SHOWN]).decode()}")
     print(
         f"{name}: {runs:,} runs, {runs / seconds:,.0f} a second, {seconds:.0f} s, {len(found)} findings"
         f"{''.join(f', {path}' for path in found)}{f'; exit status {status}' if status else ''}",

@@ -129,4 +129,7 @@ def seeds():
 
 
 def _header(content):
-    return content[8 : 8 + int.from_bytes(content[:8], "little")].rstrip()
+    """The header of a file, without its checksum: what follows will be `_CONTENT`."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    header["__metadata__"].pop(weights.CHECKSUM)
+    return json.dumps(header, separators=(",", ":")).encode()

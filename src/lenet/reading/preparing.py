@@ -74,7 +74,9 @@ def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
         If it is no image.
     """
     values = _checks.array(image, "image", "(H, W) or (H, W, 3) is wanted")
-    if values.dtype.kind == "f" and values.size:
+    if values.ndim not in (2, 3) or not values.size or (values.ndim == 3 and values.shape[2] != 3):
+        raise InputError(f"The image has shape {values.shape}; wanted: (H, W), or (H, W, 3), with at least one pixel.")
+    if values.dtype.kind == "f":
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
             raise InputError(
                 "The image's floating pixels must be finite and lie in [0, 1]: divide by 255 or pass uint8."
@@ -82,8 +84,6 @@ def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
         values = np.round(np.multiply(values, 255, dtype=np.promote_types(values.dtype, "f4"))).astype(np.uint8)
     if values.dtype != np.uint8:
         raise InputTypeError(f"The image holds {values.dtype}, and uint8 or floating grey levels are wanted.")
-    if values.ndim not in (2, 3) or not values.size or (values.ndim == 3 and values.shape[2] != 3):
-        raise InputError(f"The image has shape {values.shape}; wanted: (H, W), or (H, W, 3), with at least one pixel.")
     if values.ndim == 3:  # the luminance of ITU-R 601, as Pillow's
         values = np.round(values @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     return np.ascontiguousarray(values)
