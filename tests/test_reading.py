@@ -326,6 +326,8 @@ def test_faint_ink_on_grey_paper_is_stretched():
         (np.zeros((5, 5), bool), InputTypeError, "bool"),
         (np.zeros((5, 5, 4), np.uint8), InputError, r"\(5, 5, 4\)"),
         (np.zeros((0, 5), np.uint8), InputError, r"\(0, 5\)"),
+        (np.zeros((0, 5)), InputError, r"\(0, 5\)"),
+        ([], InputError, r"\(0,\)"),
         (np.zeros(784, np.uint8), InputError, r"\(784,\)"),
     ],
 )
