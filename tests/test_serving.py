@@ -463,6 +463,32 @@ def test_a_damaged_file_replaces_nothing(tmp_path, digits):
         assert f'lenet_model_info{{model="kept",version="{before["versions"][0]}"}} 0.0' in text
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
+    from lenet.serving import Models, watching
+
+    models = Models({"own": lenet.LeNet5(seed=0)})
+    reloaded, looked = threading.Event(), []
+
+    def changed():
+        if not looked:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.2)  # until the loop has seen it
+        looked.append(True)
+        return []
+
+    monkeypatch.setattr(models, "changed", changed)
+    monkeypatch.setattr(models, "reload", lambda name: reloaded.set())
+
+    async def run():
+        async with watching(models):
+            await asyncio.to_thread(reloaded.wait, 10)
+
+    asyncio.run(run())
+    assert looked
+    assert reloaded.is_set()
+
+
 def test_a_loader_that_fails_in_its_own_way_stops_nothing(tmp_path):
     from lenet.serving import Models, watching
 

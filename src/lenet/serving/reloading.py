@@ -63,10 +63,10 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hangup.wait(), SECONDS)
         if hangup.is_set():
+            hangup.clear()  # before anything is waited for, when the next one may come
             names = [served.name for served in models.ready()]
         else:
             names = await asyncio.to_thread(models.changed)
-        hangup.clear()
         for name in names:
             outcome = await asyncio.to_thread(_reload, models, name)
             if metrics is not None:
