@@ -11,8 +11,10 @@ from lenet import _kernels
 
 BUILDS = {**_kernels.available(), "float64": "_conv_f64"}
 
-# A shell's background job ignores Ctrl-C, and so would every process that the tests start.
+# A shell's background job ignores Ctrl-C, and nohup's SIGHUP, and so would every process that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser):

@@ -118,7 +118,7 @@ BYTES, FRACTIONS = Framing(28, 28, 0, 255, whole=True), Framing(28, 28, 0, 1)
         (BYTES, np.full((1, 784), 0.5), "bring them back to 0 to 255"),
         (Framing(28, 28, 0, 16, whole=True), np.full((1, 784), 0.5), "bring them back to 0 to 16"),
         (BYTES, np.full((1, 784), -0.4), "bring them back to 0 to 255"),
-        (BYTES, np.full((1, 784), -1, np.int8), "bring them back to 0 to 255"),
+        (BYTES, np.full((1, 784), 200, np.uint8).view(np.int8), "bring them back to 0 to 255"),
         (BYTES, np.ones((1, 784), bool), "bring them back to 0 to 255"),
         (FRACTIONS, np.full((1, 784), 200, np.uint8), "scale them as those were"),
         (FRACTIONS, np.full((1, 784), 16.0), "scale them as those were"),
@@ -135,6 +135,7 @@ def test_another_scale_is_refused(framing, X, advice):
         *((framing, X) for framing in (BYTES, FRACTIONS) for X in (np.zeros((1, 784)), np.full((1, 784), 1.5))),
         (BYTES, np.ones((1, 784))),  # a faint one
         (BYTES, np.full((1, 784), 100.5)),
+        (BYTES, np.full((1, 784), -20)),
         (BYTES, np.zeros((0, 784))),
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 2)),
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 0.5)),

@@ -81,12 +81,16 @@ class Framing:
     def check_scale(self, X: NDArray[Any]) -> None:
         """Refuse pixels of evidently another scale, of which all would be background, or ink.
 
-        Evident are fractions up to 1, or below 0, where whole numbers were fitted, and what is ten times too high.
+        Evident are fractions up to 1, or below 0, where whole numbers were fitted, what is ten times too high, and what
+        lies below 0 by a tenth of what was fitted, as bytes do that were taken for int8.
         """
         if not X.size:
             return
         low, high = float(X.min()), float(X.max())
-        shrunk = X.dtype.kind == "b" or low < 0 <= self.low or (high <= 1 and not _are_whole(X))
+        below = low < 0 <= self.low
+        shrunk = (
+            X.dtype.kind == "b" or (below and low < -self.high / 10) or ((high <= 1 or below) and not _are_whole(X))
+        )
         if self.whole and self.high > 1 and shrunk:
             advice = f"bring them back to {self.low:g} to {self.high:g}"
         elif self.low >= 0 and high > 10 * self.high:
