@@ -14,6 +14,7 @@ from setuptools.command.build_ext import build_ext
 CHECKED = os.environ.get("LENET_BOUNDSCHECK") == "1"
 MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
 SOURCES = [str(path) for path in Path("src/lenet").iterdir() if path.suffix in {".pyx", ".pxi", ".h"}]
+SHARED = "_cython"  # what Cython would put into each extension, such as its memoryviews: once, in a file that it writes
 X86_64 = MACHINE in ("x86_64", "amd64")
 # The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones.
 STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -40,7 +41,7 @@ def extension(name: str, macros=(), flags=()) -> Extension:
     stable = [("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []
     return Extension(
         f"lenet.{name}",
-        [f"src/lenet/{name}.pyx"],
+        [f"src/lenet/{name}{'.c' if name == SHARED else '.pyx'}"],
         depends=SOURCES,
         define_macros=[*macros, *stable],
         extra_compile_args=list(flags),
@@ -61,7 +62,7 @@ def extensions() -> list[Extension]:
             kernels("_conv_v4", "x86-64-v4", 16, *v4),
             kernels("_conv_f64", "x86-64-v2", 2, "-march=x86-64-v2", double=True),
         ]
-    return [extension("_cpu"), extension("_distort"), *builds]
+    return [extension(SHARED), extension("_cpu"), extension("_distort"), *builds]
 
 
 class BuildExt(build_ext):
@@ -88,7 +89,12 @@ class BuildExt(build_ext):
 
 setup(
     # Always anew: a checked build must not leave its C code to the next one.
-    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, force=True),
+    ext_modules=cythonize(
+        extensions(),
+        compiler_directives=DIRECTIVES,
+        force=True,
+        shared_utility_qualified_name=f"lenet.{SHARED}",
+    ),
     cmdclass={"build_ext": BuildExt},
     options={
         "bdist_wheel": {"py_limited_api": "cp311"} if STABLE_ABI else {},

@@ -6,7 +6,7 @@
 
 static int lenet_x86_64_level(void)
 {
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(LENET_PLAIN)
 #define HAS(feature) (__builtin_cpu_supports(feature) != 0)
     __builtin_cpu_init();
     if (!(HAS("sse3") && HAS("ssse3") && HAS("sse4.1") && HAS("sse4.2") && HAS("popcnt"))) return 1;
@@ -14,7 +14,7 @@ static int lenet_x86_64_level(void)
     if (!(HAS("avx512f") && HAS("avx512bw") && HAS("avx512cd") && HAS("avx512dq") && HAS("avx512vl"))) return 3;
     return 4;
 #undef HAS
-#elif defined(_M_X64)
+#elif defined(__x86_64__) || defined(_M_X64)
     return 2;
 #else
     return 0;

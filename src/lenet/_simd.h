@@ -1,9 +1,10 @@
 /* The number type of a build of the kernels and a vector of it, in plain C operators.
  *
  * A build is set by the macros BUILD, the CPU's name; LANES, how many numbers a vector holds; and
- * LENET_DOUBLE for float64. LENET_PLAIN does without vectors.
+ * LENET_DOUBLE for float64.
  * gcc and clang turn vector operators into the instructions of the CPU that the build is for; other
- * compilers get LANES = 1, where `vreal` is a plain number and the same kernels stay right.
+ * compilers, or any with LENET_PLAIN, get C11 and LANES = 1, where `vreal` is a plain number and the
+ * same kernels stay right.
  */
 #ifndef LENET_SIMD_H
 #define LENET_SIMD_H
@@ -11,9 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__SSE2__) && defined(__GNUC__)
+
+#if defined(__GNUC__) && !defined(LENET_PLAIN)
+#define GNU_C 1
+#else
+#define GNU_C 0
+#endif
+#if defined(__SSE2__) && GNU_C
 #include <immintrin.h>
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__) && GNU_C
 #include <arm_neon.h>
 #endif
 
@@ -21,7 +28,7 @@
  * such as the rows of a tile, and their arrays become registers only in the function that calls them; the functions
  * that these make up stay apart, since gcc spills the accumulators of one that it inlines into another.
  */
-#if defined(__GNUC__)
+#if GNU_C
 #define INLINE static inline __attribute__((always_inline))
 #undef CYTHON_INLINE
 #define CYTHON_INLINE inline __attribute__((always_inline))
@@ -55,7 +62,7 @@ typedef uint32_t bits;
 #define LN2_LOW -2.12194440e-04f
 #endif
 
-#if defined(__GNUC__) && !defined(LENET_PLAIN) && defined(LANES)
+#if GNU_C && defined(LANES)
 typedef real vreal __attribute__((vector_size(LANES * sizeof(real))));
 typedef bits vbits __attribute__((vector_size(LANES * sizeof(real))));
 /* A vector in memory may begin at any number. (As a value it may not: gcc for aarch64 breaks off at that.) */
@@ -119,9 +126,9 @@ typedef real vmemory;
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vbits){__VA_ARGS__})
 #endif
 
-#if defined(__clang__)
+#if defined(__clang__) && GNU_C
 #define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
+#elif GNU_C
 #define UNROLL _Pragma("GCC unroll 16")
 #else
 #define UNROLL
@@ -162,7 +169,7 @@ typedef real vmemory;
 
 /* What stands before it is done with, and nothing read from memory is kept: else gcc holds on to pixels that the
  * next weights meet too, in registers that it does not have, and spills the accumulators. */
-#if defined(__GNUC__)
+#if GNU_C
 #define FORGET_LOADS() __asm__ volatile("" ::: "memory")
 #else
 #define FORGET_LOADS() ((void)0)

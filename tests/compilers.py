@@ -1,0 +1,94 @@
+"""Test the kernels as clang builds them, and as gcc does from nothing but C11; and look at them as MSVC would.
+
+    python -m tests.compilers    # on Linux, with gcc and clang; some two minutes on one core
+
+MSVC knows none of gcc's extensions. LENET_PLAIN has our headers do without them, to the letter of C11; a planted one has
+to be refused first. (Python's C API is not C11 to the letter, in its pointers to functions, so the rest is only built as
+C11.) What the headers have for MSVC alone is read by clang, which takes MSVC's C when told to.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.mutation.building import Change, build, changed, copy_tree, environment
+
+TESTS = ["tests/test_kernels.py", "tests/test_layers.py"]
+PLAIN = ["-std=c11", "-DLENET_PLAIN"]
+TO_THE_LETTER = [*PLAIN, "-pedantic-errors", "-Wall", "-Werror", "-Wno-unused-function", "-fsyntax-only"]
+BASELINE = ["_cython", "_cpu", "_distort", "_conv", "_conv_f64"]  # what is built where there are no vectors
+EXTENSION = Change("_cpu.h", "    return 2;", "    return ({ 2; });")
+AS_MSVC = [
+    "--target=x86_64-pc-windows-msvc",
+    "-ffreestanding",
+    "-fsyntax-only",
+    "-pedantic-errors",
+    "-Werror",
+    "-Wno-unused-function",
+]
+HEADERS = '#include "_simd.h"\n#include "_cpu.h"\n'
+STRING_H = "void *memcpy(void *, const void *, size_t);\n"  # of all of the C library, what the headers call
+
+
+def test(root: Path, compiler: str) -> None:
+    """Test the extensions in the copy, and that they are of that compiler: its name and its lanes."""
+    show = "from lenet._conv import build; print(build()['compiler'].split()[0], build()['lanes'], end='')"
+    found = subprocess.run(
+        [sys.executable, "-c", show], cwd=root, env=environment(root), check=True, capture_output=True, text=True
+    )
+    if found.stdout != compiler:
+        raise SystemExit(f"The build is by {found.stdout}, and not by {compiler}.")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
+    if subprocess.run(command, cwd=root, env=environment(root), check=False).returncode:
+        raise SystemExit(f"The tests failed on the build by {compiler}.")
+
+
+def read(root: Path, command: list[str], more: str = "") -> str:
+    """Have a compiler read our headers, and more, in float and in double; return what it says against them."""
+    file = root / "headers.c"
+    file.write_text(HEADERS + more)
+    said = ""
+    for number in ([], ["-DLENET_DOUBLE"]):
+        done = subprocess.run(
+            [*command, *number, "-DLANES=4", "-Isrc/lenet", file],
+            cwd=root,
+            check=False,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        said += done.stderr if done.returncode else ""
+    return said
+
+
+def read_headers(root: Path) -> None:
+    """See that our headers are C11 for gcc and for clang, and MSVC's C; and that what is not is refused."""
+    (root / "string.h").write_text("#include <stddef.h>\n" + STRING_H)
+    gnu = "#ifdef __GNUC__\n#error GNU\n#endif\n"
+    for command, more in (
+        (["gcc", *TO_THE_LETTER], ""),
+        (["clang", *TO_THE_LETTER], ""),
+        (["clang", *AS_MSVC, f"-I{root}"], gnu),
+    ):
+        if said := read(root, command, more):
+            raise SystemExit(said)
+        with changed(root, EXTENSION):
+            if "({ 2; })" not in read(root, command, more):
+                raise SystemExit(f"A planted extension was not refused by {' '.join(command)}.")
+    print("Our headers are C11 for gcc and clang, and for MSVC; a planted extension was refused.", flush=True)
+
+
+def main() -> None:
+    """Run all; the copies are of their own, so that nothing of one build is in the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = copy_tree(Path(folder, "plain"))
+        read_headers(root)
+        build(root, *BASELINE, flags=PLAIN)
+        test(root, "gcc 1")
+        root = copy_tree(Path(folder, "clang"))
+        build(root, env={"CC": "clang"})
+        test(root, "clang 4")
+
+
+if __name__ == "__main__":
+    main()
