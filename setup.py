@@ -4,6 +4,7 @@ Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 buil
 """
 
 import os
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -50,7 +51,10 @@ def extension(name: str, macros=(), flags=()) -> Extension:
 
 
 def extensions() -> list[Extension]:
-    if not X86_64:
+    if sys.platform == "win32":  # MSVC has no vectors, and _cpu.h finds no more than the baseline there
+        baseline = "x86-64-v2" if X86_64 else MACHINE
+        builds = [kernels("_conv", baseline, 1), kernels("_conv_f64", baseline, 1, double=True)]
+    elif not X86_64:
         builds = [kernels("_conv", MACHINE, 4), kernels("_conv_f64", MACHINE, 2, double=True)]
     else:
         # Of a level no more than _cpu.h looks for: an instruction that is not there need not even fail (lzcnt).

@@ -2,9 +2,9 @@
 
     python -m tests.compilers    # on Linux, with gcc and clang; some two minutes on one core
 
-MSVC knows none of gcc's extensions. LENET_PLAIN has our headers do without them, to the letter of C11; a planted one has
-to be refused first. (Python's C API is not C11 to the letter, in its pointers to functions, so the rest is only built as
-C11.) What the headers have for MSVC alone is read by clang, which takes MSVC's C when told to.
+MSVC knows none of gcc's extensions. LENET_PLAIN has our headers do without them, to the letter of C11; a planted one
+has to be refused first. (Python's C API is not C11 to the letter, in its pointers to functions: the rest is only built
+as C11.) What the headers have for MSVC alone is read by clang, which takes MSVC's C when told to.
 """
 
 import subprocess
