@@ -36,13 +36,17 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
     Parameters
     ----------
     model : LeNet5
-    X, y, n_jobs
+    X, y, n_jobs : array_like, and int
         As for `LeNet5.loss_and_gradients`; 100 images at least, better thousands.
 
     Raises
     ------
     InputError, InputTypeError
         As `LeNet5.loss_and_gradients` does.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", 2017, section 4.2.
 
     Examples
     --------
@@ -52,10 +56,6 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
     >>> calibrate(model, digits.X_train, digits.y_train)  # by people that it did not learn from
     >>> expected_calibration_error(model.predict_proba(digits.X_test), digits.y_test) < before
     True
-
-    References
-    ----------
-    Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", 2017, section 4.2.
     """
     _checks.model(model)
     images = _checks.images(X)

@@ -281,10 +281,12 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y : array_like
             As for `fit`. The first call settles how pixels are scaled.
         classes : array_like, optional
             All labels that will ever come; wanted at the first call.
+        sample_weight : array_like of shape (n,), optional
+            As for `fit`.
 
         Returns
         -------
@@ -489,7 +491,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
         Parameters
         ----------
-        X
+        X : array_like
             As for `predict`, with the same errors.
 
         Returns
@@ -503,7 +505,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
         Parameters
         ----------
-        X
+        X : array_like
             As for `predict`, with the same errors.
 
         Returns
@@ -518,7 +520,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
         Parameters
         ----------
-        X
+        X : array_like
             As for `predict`, with the same errors.
         y : array_like of shape (n,)
             The right labels.

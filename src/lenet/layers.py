@@ -216,7 +216,7 @@ class Linear(Layer):
 
 
 class Sigmoid(Layer):
-    """y = 1 / (1 + exp(-x)), elementwise; dx = dy y (1 - y).
+    """The logistic function, elementwise: y = 1 / (1 + exp(-x)), and dx = dy y (1 - y).
 
     Examples
     --------

@@ -166,7 +166,7 @@ class LeNet5:
         Parameters
         ----------
         x : array_like of shape (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image
-            uint8 from 0, background, to 255, ink; or floating in [0, 1]. Any strides and byte order. C-contiguous
+            Of uint8 from 0, background, to 255, ink; or floating in [0, 1]. Any strides and byte order. C-contiguous
             uint8 is read as it is; the rest is copied, some dozens of images at a time.
         n_jobs : int, optional
             Threads to use, at most one for each 48 images: by default LENET_NUM_THREADS, or OMP_NUM_THREADS, or all
@@ -203,7 +203,7 @@ class LeNet5:
 
         Parameters
         ----------
-        x, n_jobs, out
+        x, n_jobs, out : array_like, int and ndarray
             As for `logits`, with the same errors.
 
         Returns
@@ -231,12 +231,14 @@ class LeNet5:
 
         Parameters
         ----------
-        x, n_jobs
+        x : array_like
             As for `logits`, with the same errors.
         reject_at : float, optional
             The part of the answers that may be wrong, such as 0.005: so many images are rejected that no more were
             among those that the model was calibrated by, and all that do not look like digits. Of other images, more
             may be wrong. By default none is rejected.
+        n_jobs : int, optional
+            As for `logits`.
         out : ndarray of int64, shape (n,), optional
             To be filled and returned.
 
@@ -277,7 +279,7 @@ class LeNet5:
 
         Parameters
         ----------
-        x
+        x : array_like
             As for `logits`, with the same errors.
 
         Returns
@@ -316,12 +318,14 @@ class LeNet5:
 
         Parameters
         ----------
-        x, n_jobs
+        x : array_like
             As for `logits`.
         y : array_like of int, shape (n,)
             Labels in 0 .. num_classes - 1.
         sample_weight : array_like of shape (n,), optional
             What each image counts for in the mean, at least 0; alike by default.
+        n_jobs : int, optional
+            As for `logits`.
 
         Returns
         -------

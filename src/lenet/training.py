@@ -100,7 +100,7 @@ def evaluate(
     Parameters
     ----------
     model : LeNet5
-    X, y, sample_weight, n_jobs
+    X, y, sample_weight, n_jobs : array_like, and int
         As for `LeNet5.loss_and_gradients`.
 
     Returns
@@ -154,7 +154,7 @@ def train(
     model : LeNet5
         Its weights are where training starts. Its metadata are emptied, since they told of those. Meanwhile, only the
         callbacks may use it, to read; what other threads predict with it is of weights under way.
-    X, y
+    X, y : array_like
         Images and labels, as for `LeNet5.loss_and_gradients`; at least one.
     recipe : Recipe or str, default "default"
         A recipe or the name of one in `lenet.recipes.RECIPES`.

@@ -69,7 +69,8 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
 
     Returns
     -------
-    mean, std : float
+    mean : float
+    std : float
 
     Examples
     --------

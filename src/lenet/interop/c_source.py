@@ -162,9 +162,11 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
 
     Returns
     -------
-    source, header : str
+    source : str
         The weights are hexadecimal literals, which a compiler reads to the bit, about 1 MB of text; compiled, they take
         247 KB. Nothing is allocated, and of the C library only `expf` is used.
+    header : str
+        It declares the three functions.
 
     Raises
     ------

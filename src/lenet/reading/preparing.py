@@ -29,7 +29,7 @@ def prepare(image: ArrayLike) -> NDArray[np.uint8]:
     Parameters
     ----------
     image : array_like of shape (H, W), or (H, W, 3) in RGB
-        uint8, or floating from 0, black, to 1, white.
+        Of uint8, or floating from 0, black, to 1, white.
 
     Returns
     -------

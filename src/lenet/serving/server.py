@@ -88,7 +88,7 @@ def serve(
 
     Parameters
     ----------
-    models, loader, limits, token, allow_control
+    models, loader : mapping, and callable
         As for `create_app`; with several workers, all of it is sent to them, so it has to pickle.
     host : str, default "127.0.0.1"
         The address to listen on: by default only this machine can ask.
@@ -96,6 +96,8 @@ def serve(
         0 chooses a free one.
     workers : int, default 1
         Processes that share the port, each with models of its own.
+    limits, token, allow_control : Limits, str and bool
+        As for `create_app`.
     log_level : {"info", "warning", "error"}
         Requests are logged as "info", a line of JSON each, on the standard error.
     on_ready : callable, optional
