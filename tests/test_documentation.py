@@ -1,8 +1,9 @@
-"""What the docstrings and the README show, run."""
+"""What the docstrings, the README and the pages show, run; and what the pages have to hold."""
 
 import contextlib
 import doctest
 import importlib
+import inspect
 import io
 import pkgutil
 import re
@@ -13,6 +14,9 @@ import pytest
 import lenet
 
 README = Path(__file__).parents[1] / "README.md"
+DOCS = README.parent / "docs"
+PAGES = ("index.md", "own_data.md", "embedding.md", "mathematics.md", "seed.md")  # whose blocks go on from one another
+ELSEWHERE = {"interop.md", "reading.md", "serving.md"}  # their blocks want pictures, a server, or other packages
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(lenet.__path__, "lenet.")
@@ -50,3 +54,81 @@ def test_python_of_the_readme(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()):
         exec(compile(block, "README.md", "exec"), {})  # noqa: S102
+
+
+def blocks_of(path):
+    return re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_of_a_page(page, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for block in blocks_of(DOCS / page):
+        exec(compile(block, page, "exec"), names)  # noqa: S102
+    printed = capsys.readouterr().out
+    if page == "seed.md":
+        ratios = dict(re.findall(r"(\w+)\.weight (\d\.\d+)", printed))
+        assert float(ratios["f6"]) == 1
+        assert all(3.9 < float(ratios[name]) < 4.2 for name in ("c5", "c3", "c1"))
+        assert 0.75 < float(re.search(r"cosine (\d\.\d+)", printed)[1]) < 0.9
+
+
+def test_pages_with_python_are_run():
+    assert {page.name for page in DOCS.glob("*.md") if blocks_of(page)} == {*PAGES, *ELSEWHERE}
+
+
+# ---- the code beside the formulas ----------------------------------------------------------------------
+
+SECTIONS = re.split(r"^## ", (DOCS / "mathematics.md").read_text("utf-8"), flags=re.MULTILINE)[1:-1]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.partition("\n")[0])
+def test_the_code_of_a_formula_is_there(section):
+    assert "$$" in section
+    included = re.findall(r"```\{literalinclude\} (.*?)\n(.*?)```", section, re.DOTALL)
+    assert included
+    for path, options in included:
+        source = (DOCS / path).read_text("utf-8")
+        chosen = dict(re.findall(r":([\w-]+): \"?(.*?)\"?\n", options))
+        if "pyobject" in chosen:
+            source = source[source.index(f"def {chosen['pyobject']}(") :]
+        start = source.index(chosen["start-at"].strip())
+        assert source.count(chosen["start-at"].strip()) == 1 or "pyobject" in chosen
+        assert source.index(chosen.get("end-before", ""), start + 1) > start
+
+
+# ---- the reference -------------------------------------------------------------------------------------
+
+
+def public_names():
+    """What the public modules define, or, where they say so, list."""
+    for name in lenet.__all__:
+        value = getattr(lenet, name)
+        if not inspect.ismodule(value):
+            yield name
+            continue
+        listed = getattr(value, "__all__", None) or [
+            each
+            for each, thing in vars(value).items()
+            if not each.startswith("_")
+            and (inspect.isclass(thing) or inspect.isfunction(thing))
+            and thing.__module__ == value.__name__
+        ]
+        yield from (f"{name}.{each}" for each in listed)
+
+
+def test_the_reference_has_all_that_is_public():
+    for package in ("sklearn", "starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
+        pytest.importorskip(package)
+    listed = set(re.findall(r"^   ([\w.]+)$", (DOCS / "reference.rst").read_text("utf-8"), re.MULTILINE))
+    at_the_top = {"__version__", "interop.SKOPS_TRUSTED", "estimator.LeNetClassifier", "optim.SGD"}
+    at_the_top |= {"training.train", "weights.load", "weights.load_pretrained"}
+    missing = set(public_names()) - listed - at_the_top
+    assert missing == set()
+    assert len(listed) > 80
+    for name in listed:
+        value = lenet
+        for part in name.split("."):
+            value = getattr(value, part)
