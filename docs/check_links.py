@@ -48,4 +48,4 @@ def broken(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(broken(Path(sys.argv[1]))))
+    sys.exit("\n".join(broken(Path(sys.argv[1]))) or None)
