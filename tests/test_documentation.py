@@ -32,6 +32,7 @@ def test_examples_of_the_docstrings(name):
         ("lenet.reading", "cv2"),
         ("lenet.data.rubbish", "cv2"),
         ("lenet.interop.onnx", "onnx"),
+        ("lenet.scale", "distributed"),
         ("lenet.serving.", "uvicorn"),
         ("lenet.serving.", "orjson"),
     ):

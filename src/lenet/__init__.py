@@ -19,7 +19,7 @@ _HOMES = {
 }
 _MODULES = {
     "calibration", "data", "errors", "estimator", "init", "interop", "layers", "losses", "optim", "plots", "reading",
-    "recipes", "report", "runs", "serving", "training", "weights",
+    "recipes", "report", "runs", "scale", "serving", "training", "weights",
 }  # fmt: skip
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "recipes",
     "report",
     "runs",
+    "scale",
     "serving",
     "show_config",
     "train",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         recipes,
         report,
         runs,
+        scale,
         serving,
         training,
         weights,

@@ -12,7 +12,8 @@ SIDE = 28
 _UINT8 = np.dtype(np.uint8)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _SHAPES = {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}
-_WANTED = "wanted: (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image"
+_BATCH = "wanted: (n, 1, 28, 28), (n, 28, 28), (n, 784)"
+_WANTED = f"{_BATCH}, or (28, 28) for one image"
 
 
 def array(x: ArrayLike, name: str, wanted: str, error_type: type[LenetError] = InputError) -> NDArray[Any]:
@@ -67,11 +68,29 @@ def images(x: ArrayLike) -> NDArray[Any]:
     return values.reshape(-1 if values.size else shape[0], SIDE, SIDE)
 
 
-def _check_floats(values: NDArray[Any]) -> None:
-    if values.dtype.kind != "f":
+def image_form(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    """Refuse what is no batch of images, by what is known of it before it is read.
+
+    Raises
+    ------
+    InputTypeError, InputError
+        As `images`, but for the pixels.
+    """
+    if dtype != _UINT8:
+        _check_floating(dtype, name)
+    if shape[1:] not in _SHAPES:
+        raise InputError(f"{name} has shape {shape}; {_BATCH}.")
+
+
+def _check_floating(dtype: np.dtype[Any], name: str = "x") -> None:
+    if dtype.kind != "f":
         raise InputTypeError(
-            f"x holds {values.dtype}: pass uint8 pixels from 0 to 255, or floating ones in [0, 1], ink high."
+            f"{name} holds {dtype}: pass uint8 pixels from 0 to 255, or floating ones in [0, 1], ink high."
         )
+
+
+def _check_floats(values: NDArray[Any]) -> None:
+    _check_floating(values.dtype)
     if values.size:
         if 0 in values.strides:  # as np.broadcast_to makes them: what stands for a whole axis is looked at once
             values = values[tuple(slice(None if stride else 1) for stride in values.strides)]

@@ -12,6 +12,7 @@ __all__ = [
     "NotServedError",
     "SaveError",
     "WeightsError",
+    "WorkerError",
 ]
 
 
@@ -57,3 +58,7 @@ class MissingExtraError(LenetError, ImportError):
 
 class NotServedError(LenetError, LookupError):
     """A model or a version that a server was asked for is not there."""
+
+
+class WorkerError(LenetError, RuntimeError):
+    """Other processes could not do their part of the work, though it was tried again."""

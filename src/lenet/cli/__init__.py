@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "test a model on a data set",
     "predict": "read the digit in each picture",
     "read": "read numbers and pages of digits",
+    "score": "score millions of images, by all cores or by a cluster",
     "serve": "serve models over HTTP, with a page to draw on",
     "page": "write that page as one file that needs no server",
     "export": "write a model as ONNX or C",

@@ -1,0 +1,74 @@
+"""Score many images: the digit and its probability for each row of files, by all cores or by the workers of a cluster.
+
+It needs pip install 'lenet[dask]'. The files may be .npy, Parquet, or folders of Zarr; docs/scaling.md tells more.
+"""
+
+import argparse
+import json
+import time
+from typing import TYPE_CHECKING
+
+from lenet.cli.options import add_model
+from lenet.cli.output import say
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lenet score`."""
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help=".npy or .parquet files, or folders of Zarr")
+    parser.add_argument("--out", metavar="FILE", required=True, help="what to write: end it in .parquet, .zarr or .npy")
+    parser.add_argument("--column", metavar="NAME", default="image", help="of Parquet files (default: image)")
+    parser.add_argument("--probabilities", action="store_true", help="write those of all classes as well")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://head:8786")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes to start on this machine, without --scheduler (default: LENET_NUM_THREADS, or "
+        "OMP_NUM_THREADS, or all cores)",
+    )
+    add_model(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, an object a line, for programs")
+
+
+def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run `lenet score`."""
+    from lenet.cli.options import load_model
+    from lenet.scale import score
+    from lenet.scale.outputs import check_free
+
+    if arguments.scheduler and arguments.workers is not None:
+        parser.error("--workers is for a cluster that is started here: leave it out, or --scheduler")
+    check_free(arguments.out)
+    model = load_model(arguments.model)
+    began = time.perf_counter()
+    with cluster(arguments.scheduler) as client:
+        rows = score(
+            arguments.images, arguments.out, model=model, client=client, workers=arguments.workers,
+            column=arguments.column, probabilities=arguments.probabilities,
+        )  # fmt: skip
+    seconds = time.perf_counter() - began
+    if arguments.json:
+        print(json.dumps({"out": arguments.out, "images": rows, "seconds": seconds}))
+    else:
+        say(f"{arguments.out}: {rows:,} images in {seconds:.1f} s")
+    return 0
+
+
+def cluster(address: str | None) -> "AbstractContextManager[Any]":
+    """Return a client of the scheduler with that address; None in the place of one, without it."""
+    import contextlib
+
+    from lenet._extras import require
+    from lenet.errors import WorkerError
+
+    if address is None:
+        return contextlib.nullcontext()
+    try:
+        client: AbstractContextManager[Any] = require("distributed", "dask").Client(address, timeout=10)
+    except (OSError, ValueError, TypeError) as error:
+        raise WorkerError(f"No scheduler answers at {address} ({error}).") from error
+    return client

@@ -1,0 +1,488 @@
+"""Scoring by a Dask cluster: in order, whole or not at all, whatever the images are in and whoever dies."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import DataError, InputError, InputTypeError, LenetError, SaveError, WorkerError
+from lenet.scale import outputs, parquet, score, sources
+from lenet.scale.scoring import Bar, threads
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+distributed = pytest.importorskip("distributed")
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+zarr = pytest.importorskip("zarr")
+
+N = 300
+X = np.random.default_rng(0).integers(0, 256, (N, 28, 28), dtype=np.uint8)
+FLOATS = (X / np.float32(255)).astype(np.float32)
+MODEL = lenet.load_pretrained("mnist")
+EXPECTED = MODEL.predict_proba(X, n_jobs=1)  # of random pixels, so no two rows are alike
+OF_FLOATS = MODEL.predict_proba(FLOATS, n_jobs=1)
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Of two workers that are threads of this process."""
+    with distributed.Client(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=50
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """A cluster of two processes, which may be killed."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    """Parts and row groups of few rows, in an empty folder."""
+    monkeypatch.setattr(sources, "ROWS", 64)
+    monkeypatch.setattr(outputs, "AT_ONCE", 90)
+    monkeypatch.setattr(parquet, "AT_ONCE", 40)
+    monkeypatch.chdir(tmp_path)
+
+
+def read(path):
+    """What was written, as a dict of arrays."""
+    if str(path).endswith(".npy"):
+        rows = np.load(path)
+        return {name: rows[name] for name in rows.dtype.names}
+    if str(path).endswith(".zarr"):
+        return {name: array[:] for name, array in zarr.open_group(path, mode="r").arrays()}
+    table = pq.read_table(path)
+    return {
+        name: np.array(table[name].to_pylist(), table.schema.field(name).type.value_type.to_pandas_dtype())
+        if name == "probabilities"
+        else table[name].to_numpy()
+        for name in table.column_names
+    }
+
+
+def check(found, expected):
+    np.testing.assert_array_equal(found["digit"], expected.argmax(axis=1))
+    np.testing.assert_array_equal(found["probability"], expected.max(axis=1))
+
+
+def leftovers():
+    """Files that a user did not put there."""
+    return sorted(path.name for path in Path().iterdir() if path.name.startswith((".", "out")))
+
+
+def save_zarr(path, images, name=None, **options):
+    store = {"store": path} if name is None else {"store": path, "name": name}
+    zarr.create_array(**store, data=images, **{"chunks": (50, *images.shape[1:]), **options})
+
+
+def save_parquet(path, column, **options):
+    pq.write_table(pa.table({"id": np.arange(len(column)), "image": column}), path, **options)
+
+
+def lists(images, kind):
+    return pa.array(list(images.reshape(len(images), -1)), kind)
+
+
+ROWS_OF_BYTES = [each.tobytes() for each in X]
+FILES = {
+    "a.npy": lambda: np.save("a.npy", X),
+    "f.npy": lambda: np.save("f.npy", np.asfortranarray(X.reshape(N, 784))),
+    "a.zarr": lambda: save_zarr("a.zarr", X),
+    "two.zarr": lambda: save_zarr("two.zarr", X, chunks=(70, 14, 28)),
+    "old.zarr": lambda: save_zarr("old.zarr", X, zarr_format=2),
+    "sharded.zarr": lambda: save_zarr("sharded.zarr", X, shards=(100, 28, 28)),
+    "group.zarr": lambda: save_zarr("group.zarr", X, "images"),
+    "bytes.parquet": lambda: save_parquet("bytes.parquet", pa.array(ROWS_OF_BYTES), row_group_size=70),
+    "fixed.pq": lambda: save_parquet("fixed.pq", pa.array(ROWS_OF_BYTES, pa.binary(784)), row_group_size=110),
+    "large.pq": lambda: save_parquet("large.pq", pa.array(ROWS_OF_BYTES, pa.large_binary())),
+    "lists.parquet": lambda: save_parquet("lists.parquet", lists(X, pa.list_(pa.uint8()))),
+    "whole.parquet": lambda: save_parquet("whole.parquet", lists(X, pa.list_(pa.int64(), 784)), row_group_size=90),
+    "floats.npy": lambda: np.save("floats.npy", FLOATS[:, None]),
+    "floats.zarr": lambda: save_zarr("floats.zarr", FLOATS),
+    "floats.parquet": lambda: save_parquet("floats.parquet", lists(FLOATS, pa.large_list(pa.float32()))),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("out", ["out.npy", "out.parquet", "out.zarr"])
+def test_a_file_of_any_kind_into_any_kind(client, name, out):
+    FILES[name]()
+    assert score(name, out, client=client) == N
+    found = read(out)
+    assert sorted(found) == ["digit", "probability"]
+    assert (found["digit"].dtype, found["probability"].dtype) == (np.uint8, np.float32)
+    check(found, OF_FLOATS if "floats" in name else EXPECTED)
+    assert leftovers() == [out]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        X,
+        X.reshape(N, 784)[:, ::1],
+        FLOATS,
+        da.from_array(X, chunks=(70, 14, 28)),
+        da.concatenate([da.from_array(X[:5]), da.from_array(X[5:200]), da.from_array(X[200:])]),
+        da.from_array(X.reshape(N, 784), chunks=(64, 784))[da.ones(N, dtype=bool, chunks=64)],
+    ],
+    ids=["array", "rows", "floats", "dask", "unequal", "unknown"],
+)
+def test_arrays(client, images):
+    assert score(images, "out.npy", client=client) == N
+    check(read("out.npy"), OF_FLOATS if images is FLOATS else EXPECTED)
+
+
+def test_several_files_in_order(client):
+    np.save("1.npy", X[:100])
+    np.save("2.npy", X[100:100])
+    np.save("3.npy", X[100:101])
+    save_parquet("4.parquet", pa.array(ROWS_OF_BYTES[101:]))
+    score("[0-9].*", "out.npy", client=client)
+    check(read("out.npy"), EXPECTED)
+    score(["4.parquet", "[13].npy"], "out2.npy", client=client)
+    check(read("out2.npy"), np.concatenate([EXPECTED[101:], EXPECTED[:101]]))
+    np.save("[13].npy", X[:7])  # a name, though it could be a pattern
+    assert score("[13].npy", "out3.npy", client=client) == 7
+
+
+@pytest.mark.parametrize("out", ["out.npy", "out.parquet", "out.zarr"])
+def test_all_probabilities_of_another_model(client, out):
+    model = lenet.LeNet5(seed=1, dtype=np.float64, num_classes=300)
+    model.save("mine.safetensors")
+    score(X, out, client=client, model="mine.safetensors", probabilities=True)
+    found, expected = read(out), model.predict_proba(X)
+    check(found, expected)
+    np.testing.assert_array_equal(found["probabilities"], expected)
+    assert {name: values.dtype for name, values in found.items()} == {
+        "digit": np.int32, "probability": np.float64, "probabilities": np.float64,
+    }  # fmt: skip
+
+
+def poisoned(row, value):
+    images = FLOATS.copy()
+    images[row, 3, 5] = value
+    return images
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1.5, -0.01])
+def test_a_poisoned_pixel_is_told_of_by_file_and_row(client, value):
+    np.save("good.npy", FLOATS)
+    np.save("bad.npy", poisoned(201, value))
+    with pytest.raises(InputError, match=r"^bad\.npy, row 201: x holds floating pixels from .* divide by 255"):
+        score("*.npy", "out.parquet", client=client)
+    save_parquet("bad.parquet", lists(poisoned(131, value), pa.list_(pa.float32())), row_group_size=100)
+    with pytest.raises(InputError, match=r"^bad\.parquet, row 131: "):
+        score("bad.parquet", "out.parquet", client=client)
+    with pytest.raises(InputError, match=r"^The Dask array, row 77: "):
+        score(da.from_array(poisoned(77, value), chunks=(50, 28, 28)), "out.zarr", client=client)
+    with pytest.raises(InputError, match=r"^The array, row 299: "):
+        score(poisoned(299, value), "out.npy", client=client)
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        (pa.array([*ROWS_OF_BYTES[:130], b"short"]), "row 130: it holds no image of 784 bytes"),
+        (pa.array([*ROWS_OF_BYTES[:130], None]), "row 130: it holds no image of 784 bytes"),
+        (pa.array([*X.reshape(N, 784)[:130].tolist(), [1]]), "row 130: it holds no image of 784 numbers"),
+        (pa.array([*X.reshape(N, 784)[:130].tolist(), [None] * 784]), "row 130: a pixel is missing"),
+        (pa.array([*X.reshape(N, 784)[:130].tolist(), [256] * 784]), "row 130: whole pixels run from 0 to 255"),
+        (pa.array(["text"]), "has string in its column image"),
+        (pa.array([["text"]]), "has list<item: string> in its column image"),
+    ],
+    ids=["short", "none", "list", "pixel", "range", "text", "texts"],
+)
+def test_rows_of_parquet_that_hold_no_image(client, column, why):
+    save_parquet("bad.parquet", column, row_group_size=100)
+    with pytest.raises((InputError, DataError)) as caught:
+        score("bad.parquet", "out.npy", client=client)
+    assert str(caught.value).startswith("bad.parquet")
+    assert why.replace("<item: ", "<") in str(caught.value).replace("<item: ", "<").replace("<element: ", "<")
+    assert leftovers() == []
+
+
+def test_a_slice_of_a_column():
+    for column in (pa.array(ROWS_OF_BYTES, pa.binary(784)), pa.array(ROWS_OF_BYTES), lists(X, pa.list_(pa.uint8()))):
+        np.testing.assert_array_equal(parquet._pixels(column[5:9], "", 0), X.reshape(N, 784)[5:9])
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "why"),
+    [
+        (np.empty((0, 28, 28), np.uint8), InputError, "no images"),
+        (np.zeros((3, 27, 28), np.uint8), InputError, r"The array has shape \(3, 27, 28\); wanted"),
+        (np.zeros((28, 28), np.uint8), InputError, "has shape"),
+        (np.zeros((3, 28, 28), int), InputTypeError, "holds int64"),
+        (np.ma.zeros((3, 28, 28)), InputTypeError, "masked"),
+        (da.zeros((3, 28, 28), dtype=int), InputTypeError, "The Dask array holds int64"),
+        (da.zeros((3, 9), dtype="u1"), InputError, "The Dask array has shape"),
+        ([], InputError, "has shape"),
+        (None, InputTypeError, "holds object"),
+        ("missing.npy", InputError, "missing.npy is no file"),
+        ("*.npy", InputError, "no pattern"),
+        ("empty.npy", InputError, "no images"),
+        ("shape.npy", InputError, r"shape.npy has shape \(3, 9\)"),
+        ("objects.npy", DataError, "objects.npy is no whole .npy file"),
+        ("cut.npy", DataError, "cut.npy is no whole .npy file"),
+        ("cut.parquet", DataError, "cut.parquet is no whole Parquet file"),
+        ("other.parquet", DataError, "has no column image; it has label"),
+        ("notes.txt", InputError, "none of .npy"),
+        (".", InputError, "no Zarr store"),
+        ("none.zarr", DataError, "has no array images; it has digits"),
+    ],
+)  # fmt: skip
+def test_what_is_no_image_is_told_of_at_once(client, images, error, why):
+    match str(images):
+        case "empty.npy":
+            np.save("empty.npy", X[:0])
+        case "shape.npy":
+            np.save("shape.npy", X[0, :3, :9])
+        case "objects.npy":
+            np.save("objects.npy", np.array([None]), allow_pickle=True)
+        case "cut.npy":
+            (np.save("cut.npy", X), os.truncate("cut.npy", 10_000))
+        case "cut.parquet":
+            (save_parquet("cut.parquet", pa.array(ROWS_OF_BYTES)), os.truncate("cut.parquet", 10_000))
+        case "other.parquet":
+            pq.write_table(pa.table({"label": [1]}), "other.parquet")
+        case "notes.txt":
+            Path("notes.txt").touch()
+        case "none.zarr":
+            save_zarr("none.zarr", X, "digits")
+    with pytest.raises(error, match=why):
+        score(images, "out.npy", client=client)
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [("out.csv", "end the name in .parquet"), ("no/out.npy", "is no folder"), ("out_there.npy", "is there already")],
+)
+def test_where_nothing_can_be_written(client, out, why):
+    Path("out_there.npy").write_text("mine")
+    with pytest.raises(InputError, match=why):
+        score("missing.npy", out, client=client)  # before anything is read
+    assert leftovers() == ["out_there.npy"]
+    assert Path("out_there.npy").read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", ["out.npy", "out.parquet", "out.zarr"])
+def test_a_full_disk_leaves_nothing(client, out, monkeypatch):
+    written = []
+
+    def write(self, rows):
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(original(self, rows))
+
+    of = {"npy": outputs._Npy, "parquet": outputs._Parquet, "zarr": outputs._Zarr}[out.partition(".")[2]]
+    original = of.write
+    monkeypatch.setattr(of, "write", write)
+    with pytest.raises(SaveError, match=r"could not be written .No space left on device.; nothing is there"):
+        score(X, out, client=client)
+    assert written
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "why"),
+    [
+        ({"model": "mnits"}, FileNotFoundError, "mnits"),
+        ({"model": 3}, InputTypeError, "model is a int"),
+        ({"client": "tcp://127.0.0.1:1"}, InputTypeError, "a distributed.Client"),
+        ({"retries": -1}, InputError, "retries is -1"),
+        ({"client": None, "workers": 0}, InputError, "n_jobs is 0"),
+    ],
+)
+def test_options_that_are_none(client, options, error, why):
+    with pytest.raises(error, match=why):
+        score(X, "out.npy", **{"client": client, **options})
+    assert leftovers() == []
+
+
+def fail_at_first(monkeypatch, times):
+    """Have the part from row 64 on fail so often to be read; return the file that has a byte for each reading."""
+    readings = Path("readings").absolute()  # since a worker has a copy of the function
+
+    def reading(path, name, start, stop):
+        if start == 64:
+            with readings.open("a") as file:
+                file.write("x")
+            if readings.stat().st_size <= times:
+                raise OSError(errno.EIO, "the network's disk")
+        return [np.load(path)[start:stop]]
+
+    monkeypatch.setattr(sources, "_read_npy", reading)
+    return readings
+
+
+def test_a_part_that_fails_is_tried_again(client, monkeypatch):
+    readings = fail_at_first(monkeypatch, 2)
+    np.save("a.npy", X)
+    score("a.npy", "out.npy", client=client)
+    check(read("out.npy"), EXPECTED)
+    assert readings.stat().st_size == 3
+
+
+def test_a_part_that_fails_always_is_an_error(client, monkeypatch):
+    readings = fail_at_first(monkeypatch, 99)
+    np.save("a.npy", X)
+    with pytest.raises(WorkerError, match=r"a\.npy, rows 64 to 127 could not be scored .OSError: .*disk"):
+        score("a.npy", "out.npy", client=client, retries=1)
+    assert readings.stat().st_size == 2
+    assert leftovers() == []
+
+
+def test_a_file_that_shrinks_meanwhile_is_an_error(client, monkeypatch):
+    monkeypatch.setattr(sources, "_read_npy", lambda path, name, start, stop: [np.load(path)[start : stop - 1]])
+    np.save("a.npy", X)
+    with pytest.raises(DataError, match="has changed while it was read: there are 63 rows of"):
+        score("a.npy", "out.npy", client=client)
+
+
+def test_a_worker_that_is_killed_half_way_loses_nothing(processes, monkeypatch):
+    monkeypatch.setattr(sources, "ROWS", 512)
+    many = np.random.default_rng(1).integers(0, 256, (20_000, 28, 28), dtype=np.uint8)
+    np.save("many.npy", many)
+    with distributed.Client(processes) as client:
+        victim, killed = next(iter(client.run(os.getpid).values())), []
+
+        def update(self, done):
+            if done >= len(many) // 2 and not killed:
+                os.kill(victim, signal.SIGKILL)
+                killed.append(done)
+
+        monkeypatch.setattr(Bar, "update", update)
+        assert score("many.npy", "out.npy", client=client) == len(many)
+        assert killed
+        assert victim not in client.run(os.getpid).values()
+    check(read("out.npy"), MODEL.predict_proba(many))
+
+
+def test_images_that_kill_each_worker_are_an_error(processes, monkeypatch):
+    monkeypatch.setattr(processes.scheduler, "allowed_failures", 0)
+    deadly = da.from_delayed(dask.delayed(os._exit)(9), (N, 28, 28), np.uint8)
+    with (
+        distributed.Client(processes) as client,
+        pytest.raises(WorkerError, match=r"could not be scored .KilledWorker"),
+    ):
+        score(deadly, "out.npy", client=client)
+    assert leftovers() == []
+
+
+def count_models():
+    """On a worker: count the models that come to it."""
+    import lenet.model
+
+    def counted(self, state):
+        lenet.model.came = getattr(lenet.model, "came", 0) + 1
+        original(self, state)
+
+    original = lenet.model.LeNet5.__setstate__
+    lenet.model.LeNet5.__setstate__ = counted
+
+
+def models_that_came():
+    import lenet.model
+
+    return getattr(lenet.model, "came", 0)
+
+
+def test_each_worker_gets_the_weights_once(processes, monkeypatch):
+    monkeypatch.setattr(sources, "ROWS", 8)
+    monkeypatch.setattr("lenet.scale.scoring.AHEAD", 20)  # so that both have something to do at once
+    with distributed.Client(processes) as client:
+        client.wait_for_workers(2)
+        client.run(count_models)
+        score(X, "out.npy", client=client)
+        assert 1 <= sum(client.run(models_that_came).values()) <= 2
+        assert max(client.run(models_that_came).values()) == 1
+        assert set(client.run(threads).values()) == {None}  # as OMP_NUM_THREADS, which Dask sets to 1, says
+    check(read("out.npy"), EXPECTED)
+
+
+def test_threads_are_one_or_what_the_environment_says(monkeypatch):
+    monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert threads() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads() is None
+
+
+def test_errors_are_ours():
+    assert issubclass(WorkerError, LenetError)
+    assert issubclass(WorkerError, RuntimeError)
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "lenet", "score", *arguments], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_command_starts_a_cluster_of_its_own():
+    np.save("a.npy", X)
+    done = command("a.npy", "a.npy", "--out", "out.parquet", "--workers", "2", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["images"] == 2 * N
+    check(read("out.parquet"), np.concatenate([EXPECTED, EXPECTED]))
+
+
+def test_the_command_asks_a_scheduler(processes):
+    np.save("bad.npy", poisoned(201, np.nan))
+    done = command("bad.npy", "--out", "out.zarr", "--scheduler", processes.scheduler_address)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("lenet: error: bad.npy, row 201: ")
+    assert done.stderr.count("\n") == 1
+    assert leftovers() == []
+
+
+def test_ctrl_c_ends_the_command_and_leaves_nothing():
+    np.lib.format.open_memmap("many.npy", "w+", np.uint8, (400_000, 28, 28)).flush()  # a sparse file
+    arguments = ["many.npy", "many.npy", "--out", "out.npy", "--workers", "2"]
+    process = subprocess.Popen([sys.executable, "-m", "lenet", "score", *arguments], stderr=subprocess.PIPE, text=True)
+    while not leftovers():  # until it writes
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == "lenet: interrupted\n"
+    assert process.returncode == 130
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (["--out", "out.npy", "--scheduler", "x", "--workers", "2"], 2, "--workers is for a cluster"),
+        (
+            ["--out", "out.npy", "--scheduler", "tcp://127.0.0.1:1"],
+            1,
+            "error: No scheduler answers at tcp://127.0.0.1:1",
+        ),
+        (["--out", "out.npy", "--model", "mnits"], 1, "error: mnits is neither"),
+        (["--out", "out.csv"], 1, "error: out.csv: end the name in"),
+    ],
+)
+def test_the_command_misused(capsys, monkeypatch, arguments, code, why):
+    import commands
+
+    np.save("a.npy", X)
+    monkeypatch.setattr(distributed, "Client", lambda *_, timeout: (_ for _ in ()).throw(OSError("nobody")))
+    found, out, err = commands.run(capsys, "score", "a.npy", *arguments)
+    assert (found, out) == (code, "")
+    assert why in err.splitlines()[-1]
