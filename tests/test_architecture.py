@@ -12,7 +12,7 @@ PACKAGE = Path(lenet.__file__).parent
 # A room is a module or a folder; those in one line do not import one another.
 ORDER = [
     ["errors", "_cpu", "_conv", "_distort"],
-    ["_checks", "_extras", "_files", "_threads"],
+    ["_checks", "_extras", "_files", "_peers", "_threads"],
     ["_flat"],
     ["_features", "_mnist_form"],
     ["_kernels", "init"],

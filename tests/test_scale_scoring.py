@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import lenet
+from lenet._threads import n_jobs_beside_others
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, SaveError, WorkerError
 from lenet.scale import outputs, parquet, score, sources
-from lenet.scale.scoring import Bar, threads
+from lenet.scale.scoring import Bar
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -185,8 +186,8 @@ def test_a_poisoned_pixel_is_told_of_by_file_and_row(client, value):
     np.save("bad.npy", poisoned(201, value))
     with pytest.raises(InputError, match=r"^bad\.npy, row 201: x holds floating pixels from .* divide by 255"):
         score("*.npy", "out.parquet", client=client)
-    save_parquet("bad.parquet", lists(poisoned(131, value), pa.list_(pa.float32())), row_group_size=100)
-    with pytest.raises(InputError, match=r"^bad\.parquet, row 131: "):
+    save_parquet("bad.parquet", lists(poisoned(161, value), pa.list_(pa.float32())), row_group_size=100)
+    with pytest.raises(InputError, match=r"^bad\.parquet, row 161: "):
         score("bad.parquet", "out.parquet", client=client)
     with pytest.raises(InputError, match=r"^The Dask array, row 77: "):
         score(da.from_array(poisoned(77, value), chunks=(50, 28, 28)), "out.zarr", client=client)
@@ -413,16 +414,18 @@ def test_each_worker_gets_the_weights_once(processes, monkeypatch):
         score(X, "out.npy", client=client)
         assert 1 <= sum(client.run(models_that_came).values()) <= 2
         assert max(client.run(models_that_came).values()) == 1
-        assert set(client.run(threads).values()) == {None}  # as OMP_NUM_THREADS, which Dask sets to 1, says
+        assert set(client.run(n_jobs_beside_others).values()) == {
+            None
+        }  # as OMP_NUM_THREADS, which Dask sets to 1, says
     check(read("out.npy"), EXPECTED)
 
 
 def test_threads_are_one_or_what_the_environment_says(monkeypatch):
     monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert threads() == 1
+    assert n_jobs_beside_others() == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads() is None
+    assert n_jobs_beside_others() is None
 
 
 def test_errors_are_ours():

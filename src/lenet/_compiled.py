@@ -86,6 +86,7 @@ class Learner:
         std: float,
         *,
         weights: Array | None = None,
+        of: int | None = None,
         n_jobs: int | None = None,
         prepare: Callable[[Array, slice], Array] | None = None,
     ) -> tuple[NDArray[np.float64], Array, FlatDict]:
@@ -99,6 +100,8 @@ class Learner:
             Of the standardisation.
         weights : ndarray of shape (n,), optional
             What each image's loss and gradient count for; 1 by default.
+        of : int, optional
+            How many images the whole batch has, where x is a part of it, which may be empty; n by default.
         n_jobs : int, optional
         prepare : callable, optional
             Given a part of x and its place in the batch, returns the images to learn from.
@@ -108,13 +111,16 @@ class Learner:
         losses : ndarray of float64, shape (n,)
         logits : ndarray of shape (n, num_classes)
         gradients : FlatDict
-            Of the mean loss, weighted; the next call overwrites it.
+            Of the mean loss, weighted, or of x's part of it; the next call overwrites it.
         """
         n, dtype = len(x), self._parameters.flat.dtype
-        shares = np.full(n, 1 / n, dtype) if weights is None else (weights / n).astype(dtype)
+        of = of or n
+        shares = np.full(n, 1 / of, dtype) if weights is None else (weights / of).astype(dtype)
         logits, totals, margins = np.empty((n, self._num_classes), dtype), np.empty(n, dtype), np.empty(n, dtype)
-        size = TRAIN_CHUNK * -(-n // (TRAIN_CHUNK * TRAIN_CHUNKS))
-        self._allocate(-(-n // size))
+        size = TRAIN_CHUNK * max(1, -(-n // (TRAIN_CHUNK * TRAIN_CHUNKS)))
+        self._allocate(max(1, -(-n // size)))
+        if not n:
+            self._gradients[0].flat.fill(0)
 
         def run(chunk: slice) -> None:
             gradient, work = self._gradients[chunk.start // size].flat, self._work[chunk.start // size]

@@ -113,6 +113,12 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     return number
 
 
+def n_jobs_beside_others() -> int | None:
+    """Return what one of many processes gives for `n_jobs`: one thread, unless the environment says otherwise."""
+    told = os.environ.get("LENET_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
+    return None if told else 1
+
+
 class _Job(Generic[T]):
     """Chunks that the caller and its helpers take one after the other until none is left."""
 

@@ -4,6 +4,7 @@ All that is random is drawn from the seed and the epoch's number alone, so that 
 step: a state is the parameters, the velocity, and where the epoch stands.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
 from lenet._compiled import Learner
+from lenet._peers import Alone, Peers
 from lenet._threads import resolve_n_jobs
 from lenet.data.distortions import distort, random_affine, random_variations, vary
 from lenet.data.rubbish import rubbish
@@ -146,6 +148,7 @@ def train(
     state: State | None = None,
     on_step: Callable[[State], bool] | None = None,
     on_epoch: Callable[[State], bool | None] | None = None,
+    peers: Peers | None = None,
 ) -> State:
     """Train a model in place; it ends with the weights of its best epoch.
 
@@ -172,6 +175,9 @@ def train(
         be gone on from.
     on_epoch : callable, optional
         Called after each epoch; if it returns True, that was the last one.
+    peers : Peers, optional
+        Train together with other processes, such as `lenet.scale.mpi.Ranks`. Then training stops one step after any
+        process's `on_step` returned True; what `on_epoch` returns counts on the first one only, which also validates.
 
     Returns
     -------
@@ -211,11 +217,16 @@ def train(
         state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
     if any(each.shape != flat.shape for each in (state.parameters, state.velocity, state.best_parameters)):
         raise InputError(f"The state is that of another network: {flat.shape} parameters are wanted.")
-    loop = _Loop(model, images, labels, sample_weight, parts, recipe, seed, n_jobs, state)
+    peers = Alone() if peers is None else peers
+    own, ours = state, (images.shape, recipe, seed)
+    if peers.told(lambda: ours) != ours:
+        raise InputError("This process has other images, another recipe or another seed than the first one.")
+    state = peers.told(lambda: own)
+    loop = _Loop(model, images, labels, sample_weight, parts, recipe, seed, n_jobs, state, peers)
     while state.epoch <= recipe.epochs and not _out_of_patience(state, recipe):
         if not loop.run_epoch(on_step):
             return state
-        if on_epoch is not None and on_epoch(state):
+        if peers.told(functools.partial(bool, on_epoch is not None and on_epoch(state))):
             break
     loop.check_alone()
     model.parameters.flat[...] = state.best_parameters
@@ -258,7 +269,9 @@ class _Loop:
         seed: int,
         n_jobs: int | None,
         state: State,
+        peers: Peers,
     ):
+        self.peers, self.stop = peers, False
         self.model, self.X, self.y, self.train, self.recipe = model, X, y, parts.train, recipe
         self.X_val, self.y_val = X[parts.validation], y[parts.validation]
         self.weights, self.weights_val = _split_weights(sample_weight, parts)
@@ -284,11 +297,12 @@ class _Loop:
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + self.recipe.batch_size)
-            self._step(order[batch], prepare, batch.start)
+            agreed = self._step(order[batch], prepare, batch.start)
             spent = time.perf_counter() - began
             state.seconds = seconds_before + spent
             state.images_per_second = (state.images - images_before) / max(1e-9, spent)
-            if on_step is not None and on_step(state):
+            self.stop = on_step is not None and bool(on_step(state))
+            if agreed or (self.stop and self.peers.size == 1):
                 return False
         self._close_epoch()
         return True
@@ -307,28 +321,34 @@ class _Loop:
             weights[digits] = self.weights[batch[digits]]
         return X, y, weights
 
-    def _step(self, batch: NDArray[np.int64], prepare: Callable[..., NDArray[Any]] | None, start: int) -> None:
-        state = self.state
-        X, y, weights = self._batch(batch)
+    def _step(self, batch: NDArray[np.int64], prepare: Callable[..., NDArray[Any]] | None, start: int) -> bool:
+        """Learn from a batch; return whether a process has wished, after the step before, to stop."""
+        state, mine = self.state, self.peers.share(len(batch))
+        X, y, weights = self._batch(batch[mine])
+        start += mine.start
         losses, logits, gradients = self.learner(
             X,
             y,
             self.model.mean,
             self.model.std,
             weights=weights,
+            of=len(batch),
             n_jobs=self.n_jobs,
             prepare=prepare and (lambda images, part: prepare(images, slice(start + part.start, start + part.stop))),
         )
         loss_sum = float(losses.sum() if weights is None else losses @ weights)
+        right = int((logits.argmax(axis=1) == y).sum())
+        loss_sum, correct, stops = self.peers.add(gradients.flat, loss_sum, right, self.stop)
         if not math.isfinite(loss_sum):
             raise self._diverged()
         self.check_alone()
         self.sgd.lr = self._learning_rate(state.step)
         self.sgd.step(gradients)
         state.loss_sum += loss_sum
-        state.correct += int((logits.argmax(axis=1) == y).sum())
-        state.images += len(y)
+        state.correct += int(correct)
+        state.images += len(batch)
         state.step += 1
+        return stops > 0
 
     def check_alone(self) -> None:
         """Refuse to go on where another training of the model has begun; that one will notice, too."""
@@ -352,8 +372,8 @@ class _Loop:
         state = self.state
         val_loss, val_accuracy = None, None
         if len(self.X_val):
-            val_loss, val_accuracy = evaluate(
-                self.model, self.X_val, self.y_val, sample_weight=self.weights_val, n_jobs=self.n_jobs
+            val_loss, val_accuracy = self.peers.told(
+                lambda: evaluate(self.model, self.X_val, self.y_val, sample_weight=self.weights_val, n_jobs=self.n_jobs)
             )
         if not (np.isfinite(state.parameters).all() and math.isfinite(val_loss or 0.0)):
             raise self._diverged()

@@ -4,17 +4,21 @@ Ctrl-C saves and says how to go on; so does --resume after a crash or a power cu
 """
 
 import argparse
+import functools
 import math
 import signal
 import sys
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.options import DATA_HELP, DATA_NAMES, add_common
 from lenet.cli.output import printable, say
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lenet._peers import Peers
     from lenet.data import Dataset
     from lenet.model import LeNet5
     from lenet.recipes import Recipe
@@ -46,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patience", type=int, metavar="N", help="stop after N epochs without a better one")
     parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and distortions (default: 0)")
     parser.add_argument("--runs", metavar="DIR", default="runs", help="where the run's folder goes (default: runs)")
+    parser.add_argument("--mpi", action="store_true", help="share the work out among the ranks of mpiexec")
     add_common(parser)
 
 
@@ -62,10 +67,31 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         options = [name for name in ("recipe", "seed", *RECIPE_OPTIONS) if getattr(arguments, name) is not None]
         if options:
             parser.error(f"--resume goes on with the run's own options: leave out --{options[0].replace('_', '-')}")
-        run_folder, data = open_run(arguments.resume)
-    else:
-        run_folder, data = begin_run(arguments, parser)
-    return train_and_report(run_folder, data, arguments)
+    lead = functools.partial(begin_and_train, arguments, parser)
+    if arguments.mpi:
+        from lenet.cli.ranks import train_together
+
+        return train_together(arguments, lead)
+    from lenet._peers import Alone
+
+    return lead(Alone())
+
+
+def begin_and_train(arguments: argparse.Namespace, parser: argparse.ArgumentParser, peers: "Peers") -> int:
+    """Begin a run or open one, and train."""
+    run_folder, data = open_run(arguments.resume) if arguments.resume else begin_run(arguments, parser)
+    return train_and_report(run_folder, data, arguments, peers)
+
+
+@dataclass
+class Job:
+    """What all processes of a training have to know; rank 0 tells the others."""
+
+    X: "NDArray[Any]"
+    y: "NDArray[Any]"
+    num_classes: int
+    recipe: "Recipe"
+    seed: int
 
 
 def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "tuple[Run, Dataset]":
@@ -148,7 +174,7 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
     return opened, data
 
 
-def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace) -> int:
+def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace, peers: "Peers") -> int:
     """Train to the end, or to a signal, and write what a run leaves."""
     from lenet.cli.progress import progress_for
     from lenet.data.splits import split
@@ -165,19 +191,20 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
         "train": len(parts.train), "validation": len(parts.validation), "test": len(data.X_test),
     }  # fmt: skip
     progress.start(facts)
+    peers.told(lambda: Job(data.X_train, data.y_train, model.num_classes, recipe, seed))
     saver = Saver(folder, model, progress)
     with StopSignals() as signals:
         try:
             state = train(
-                model, data.X_train, data.y_train, recipe, seed=seed, n_jobs=arguments.n_jobs, state=state,
+                model, data.X_train, data.y_train, recipe, seed=seed, n_jobs=arguments.n_jobs, state=state, peers=peers,
                 on_step=lambda now: saver.on_step(now, signals), on_epoch=saver.on_epoch,
             )  # fmt: skip
         finally:
             progress.stop()
-        if signals.received and state.step:
+        if state.step:  # it was stopped, perhaps by a signal to another rank
             folder.save_checkpoint(model, state)
             print_stopped(folder, state, arguments.json)
-            return 128 + signals.received
+            return 128 + (signals.received or signal.SIGINT)
     finish(folder, model, data, state, arguments)
     return 0
 

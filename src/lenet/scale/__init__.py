@@ -1,7 +1,7 @@
 """More images than one process should read, and trainings of several processes, on engines that are there already.
 
-`score` runs on a Dask cluster (`pip install 'lenet[dask]'`); `lenet.scale.mpi` shares a training out among the ranks of
-`mpiexec` (`pip install 'lenet[mpi]'`). docs/scaling.md says when it is worth it.
+`score` runs on a Dask cluster (`pip install 'lenet[dask]'`); `lenet.scale.mpi.Ranks` shares a training out among the
+ranks of `mpiexec` (`pip install 'lenet[mpi]'`). docs/scaling.md says when it is worth it.
 """
 
 from lenet.scale.scoring import score

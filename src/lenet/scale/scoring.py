@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._extras import require
-from lenet._threads import resolve_n_jobs
+from lenet._threads import n_jobs_beside_others, resolve_n_jobs
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, WorkerError
 from lenet.model import LeNet5
 from lenet.scale.bar import Bar
@@ -244,15 +244,9 @@ def score_part(part: Part, model: LeNet5, rows: np.dtype[Any], block: Any = None
 
 
 def _score(model: LeNet5, images: NDArray[Any], rows: np.dtype[Any]) -> NDArray[Any]:
-    probabilities = model.predict_proba(images, n_jobs=threads())
+    probabilities = model.predict_proba(images, n_jobs=n_jobs_beside_others())
     scores = np.empty(len(images), rows)
     scores["digit"], scores["probability"] = probabilities.argmax(axis=1), probabilities.max(axis=1)
     if "probabilities" in (rows.names or ()):
         scores["probabilities"] = probabilities
     return scores
-
-
-def threads() -> int | None:
-    """Return the threads of one of many processes: one, unless the environment says otherwise."""
-    told = os.environ.get("LENET_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
-    return None if told else 1
