@@ -32,7 +32,8 @@ def test_examples_of_the_docstrings(name):
         ("lenet.reading", "cv2"),
         ("lenet.data.rubbish", "cv2"),
         ("lenet.interop.onnx", "onnx"),
-        ("lenet.scale", "distributed"),
+        ("lenet.scale.scoring", "distributed"),
+        ("lenet.scale.mpi", "mpi4py"),
         ("lenet.serving.", "uvicorn"),
         ("lenet.serving.", "orjson"),
     ):

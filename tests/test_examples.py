@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 
 # What each needs besides the core, and a line that it prints.
 PYTHON = {
+    "dask_search.py": (["sklearn", "distributed"], r"^(\d\d\.\d\d%  .*\n){2}best: "),
     "fine_tune.py": (["sklearn"], r"as shipped +9\d\.\d\d%\nafter fitting +9[5-9]\.\d\d%"),
     "from_pytorch.py": (["sklearn", "torch"], r"differ by at most \de-(0[6-9]|10)\n"),
     "grid_search.py": (["sklearn"], r"for 4 candidates in five folds\n(\d\d\.\d\d%  .*\n){4}best: "),

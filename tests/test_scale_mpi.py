@@ -152,7 +152,7 @@ np.save(f"{ranks.rank}.npy", model.parameters.flat)
 
 
 def test_an_error_of_one_rank_ends_all():
-    n = 'n = 200 - ranks.rank\nlenet.train(lenet.LeNet5(seed=0), X[:n], y[:n], recipe, n_jobs=1, peers=ranks)\n'
+    n = "n = 200 - ranks.rank\nlenet.train(lenet.LeNet5(seed=0), X[:n], y[:n], recipe, n_jobs=1, peers=ranks)\n"
     done = run_program(PROGRAM + n)
     assert done.returncode != 0
     assert "InputError: This process has other images" in done.stderr

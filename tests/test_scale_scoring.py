@@ -428,6 +428,43 @@ def test_threads_are_one_or_what_the_environment_says(monkeypatch):
     assert n_jobs_beside_others() is None
 
 
+def count_fits():
+    """On a worker: count the classifiers that are fitted there."""
+    from lenet import estimator
+
+    def counted(self, X, y, **options):
+        estimator.fitted = getattr(estimator, "fitted", 0) + 1
+        return original(self, X, y, **options)
+
+    original = estimator.LeNetClassifier.fit
+    estimator.LeNetClassifier.fit = counted
+
+
+def fits_that_came():
+    from lenet import estimator
+
+    return getattr(estimator, "fitted", 0)
+
+
+@pytest.mark.filterwarnings("ignore:The network has hardly begun")
+def test_a_search_by_joblib_on_the_cluster_finds_what_it_finds_here(processes):
+    joblib, selection = pytest.importorskip("joblib"), pytest.importorskip("sklearn.model_selection")
+    digits = lenet.data.load_digits()
+    classifier = lenet.LeNetClassifier(random_state=0, max_iter=3)
+    grid = {"learning_rate_init": [0.05, 0.5]}
+    scores = []
+    with distributed.Client(processes) as client:
+        client.run(count_fits)
+        for backend in ("threading", "dask"):
+            search = selection.GridSearchCV(classifier, grid, cv=2, refit=False)
+            with joblib.parallel_config(backend):
+                search.fit(digits.X_train[:200].reshape(200, -1), digits.y_train[:200])
+            scores.append(search.cv_results_["mean_test_score"])
+        fits = client.run(fits_that_came)
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert sum(fits.values()) == 4  # on the workers
+
+
 def test_errors_are_ours():
     assert issubclass(WorkerError, LenetError)
     assert issubclass(WorkerError, RuntimeError)
