@@ -450,7 +450,7 @@ def fits_that_came():
 def test_a_search_by_joblib_on_the_cluster_finds_what_it_finds_here(processes):
     joblib, selection = pytest.importorskip("joblib"), pytest.importorskip("sklearn.model_selection")
     digits = lenet.data.load_digits()
-    classifier = lenet.LeNetClassifier(random_state=0, max_iter=3)
+    classifier = lenet.LeNetClassifier(random_state=0, max_iter=1)
     grid = {"learning_rate_init": [0.05, 0.5]}
     scores = []
     with distributed.Client(processes) as client:
