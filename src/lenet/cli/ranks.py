@@ -54,7 +54,7 @@ def all_or_none(ranks: "Ranks") -> Iterator[None]:
         if ranks.size == 1:
             raise
         if ranks.rank:
-            time.sleep(1)  # in which rank 0, if it fails too, tells of it and ends this one
+            time.sleep(3)  # in which rank 0, if it fails too, tells of it and ends this one
         if isinstance(error, LenetError | OSError | MemoryError):
             print(f"{error_line(error)} (rank {ranks.rank})" if ranks.rank else error_line(error), file=sys.stderr)
         elif isinstance(error, KeyboardInterrupt):
@@ -62,6 +62,7 @@ def all_or_none(ranks: "Ranks") -> Iterator[None]:
         elif not isinstance(error, SystemExit):  # which has told of itself
             traceback.print_exc()
         sys.stderr.flush()
+        time.sleep(0.5)  # mpiexec passes on nothing that is on its way when all are ended
         code = 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, SystemExit) else 1
         ranks.comm.Abort(code)
         os._exit(code)  # where Abort comes back before this process has ended

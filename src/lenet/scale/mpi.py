@@ -74,7 +74,8 @@ class Ranks:
         n = len(gradient)
         if self._sums.shape != (n + len(numbers),) or self._sums.dtype != gradient.dtype:
             self._sums = np.empty(n + len(numbers), gradient.dtype)
-        self._sums[:n], self._sums[n:] = gradient, numbers
+        with np.errstate(over="ignore"):  # the sum tells: it is not finite then
+            self._sums[:n], self._sums[n:] = gradient, numbers
         self.comm.Allreduce(self._in_place, self._sums)
         gradient[...] = self._sums[:n]
         return tuple(self._sums[n:].tolist())
