@@ -7,8 +7,10 @@ import inspect
 import io
 import pkgutil
 import re
+import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lenet
@@ -79,6 +81,19 @@ def test_python_of_a_page(page, tmp_path, monkeypatch, capsys):
 
 def test_pages_with_python_are_run():
     assert {page.name for page in DOCS.glob("*.md") if blocks_of(page)} == {*PAGES, *ELSEWHERE}
+
+
+def test_the_tutorial_learns(monkeypatch):
+    pytest.importorskip("sklearn")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    pyplot.switch_backend("agg")
+    names = runpy.run_path(str(DOCS / "tutorial" / "plot_lenet.py"))
+    pyplot.close("all")
+    assert names["accuracy"] > 0.95
+    assert names["plain"].history[-1].loss > 2.2  # the plateau that the text tells of
+    assert names["state"].history[-1].loss < 0.5
+    np.testing.assert_allclose(names["computed"], names["moved"], rtol=1e-5, atol=1e-8)
 
 
 # ---- the code beside the formulas ----------------------------------------------------------------------
