@@ -18,7 +18,7 @@ import lenet
 README = Path(__file__).parents[1] / "README.md"
 DOCS = README.parent / "docs"
 PAGES = ("index.md", "own_data.md", "embedding.md", "mathematics.md", "seed.md")  # whose blocks go on from one another
-ELSEWHERE = {"interop.md", "reading.md", "scaling.md", "serving.md"}  # their blocks want pictures, a server, or other packages
+ELSEWHERE = {"interop.md", "reading.md", "scaling.md", "serving.md"}  # want pictures, servers, clusters, packages
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(lenet.__path__, "lenet.")
