@@ -146,6 +146,4 @@ def test_the_reference_has_all_that_is_public():
     assert missing == set()
     assert len(listed) > 80
     for name in listed:
-        value = lenet
-        for part in name.split("."):
-            value = getattr(value, part)
+        value = pkgutil.resolve_name(f"lenet.{name}")
