@@ -43,7 +43,7 @@ def saved(path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("num_classes", [2, 10, 26])
+@pytest.mark.parametrize("num_classes", [2, 10, 26, 3000])
 def test_round_trip_to_the_bit(path, dtype, num_classes):
     model = make_model(dtype, num_classes)
     model.save(path)
