@@ -146,4 +146,4 @@ def test_the_reference_has_all_that_is_public():
     assert missing == set()
     assert len(listed) > 80
     for name in listed:
-        value = pkgutil.resolve_name(f"lenet.{name}")
+        pkgutil.resolve_name(f"lenet.{name}")

@@ -233,7 +233,7 @@ def _received(model: LeNet5) -> LeNet5:
 def score_part(part: Part, model: LeNet5, rows: np.dtype[Any], block: Any = None) -> NDArray[Any] | LenetError:
     """Return the scores of a part; what is wrong with its images is returned as an error, for no retry would help."""
     try:
-        arrays = part.read() if part.read is not None else [_checks.array(block, part.name, "images are wanted")]
+        arrays = part.load() if part.load is not None else [_checks.array(block, part.name, "images are wanted")]
         scored, start = [], part.start
         for array in arrays:
             scored.append(_score(model, checked(array, part.name, start), rows))

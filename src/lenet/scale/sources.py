@@ -33,16 +33,16 @@ class Part:
         The number of the first one there.
     rows : int, optional
         How many; None where that is known only when they are read.
-    read : callable, optional
+    load : callable, optional
         Returns the images, array after array.
     block : delayed, optional
-        Dask's name for the images, in the place of `read`.
+        Dask's name for the images, in the place of `load`.
     """
 
     name: str
     start: int
     rows: int | None
-    read: Callable[[], Iterable[NDArray[Any]]] | None = None
+    load: Callable[[], Iterable[NDArray[Any]]] | None = None
     block: Any = None
 
     def __str__(self) -> str:
