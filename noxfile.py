@@ -66,8 +66,10 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def sanitizers(session: nox.Session) -> None:
     """Run the tests on kernels that watch themselves: `-- address`, `checked`, `memcheck` or `thread`."""
-    install(session, ".[train,serve]", *BUILD, groups="test watched")
     watch, *rest = session.posargs or ["address"]
+    install(session, ".[train,serve]", *BUILD, groups="test watched")
+    if watch == "checked":  # which also demands that what is tested beside other packages has run
+        install(session, ".[skl2onnx,torch,dask,mpi]", "mpich", "onnxruntime", groups="ecosystem")
     command = ["tests.sanitizers.thread"] if watch == "thread" else ["tests.sanitizers", watch]
     session.run("python", "-m", *command, *rest)
 
@@ -75,7 +77,7 @@ def sanitizers(session: nox.Session) -> None:
 @nox.session
 def mutation(session: nox.Session) -> None:
     """See whether the tests notice changes: `-- core` or `-- kernels`."""
-    install(session, ".[train,serve]", *BUILD, groups="test watched")
+    install(session, ".[train,serve]", "mutmut>=3.8", *BUILD, groups="test watched")
     subject, *rest = session.posargs or ["core"]
     session.run("python", "-m", f"tests.mutation.{subject}", *rest)
 

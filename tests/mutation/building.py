@@ -22,19 +22,9 @@ from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git",
-    ".venv",
-    ".*_cache",
-    ".hypothesis",
-    ".coverage*",
-    "__pycache__",
-    "*.so",
-    "_*.c",
-    "*.egg-info",
-    "build",
-    "dist",
-    "runs",
-)
+    ".git", ".venv", ".*_cache", ".hypothesis", ".coverage*", "__pycache__", "*.so", "_*.c", "*.egg-info", "build",
+    "dist", "runs",
+)  # fmt: skip
 
 
 class Change(NamedTuple):

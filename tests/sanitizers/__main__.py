@@ -24,7 +24,7 @@ OUT_OF_BOUNDS = Change(
     "_distort.pyx", "                for x in range(W):\n", "                for x in range(W + 1):\n"
 )
 OVERFLOW = Change("_distort.pyx", "image[y * W + x] if", "image[y * W + x + (y << 63)] if")
-SUITE = ["-n", str(os.cpu_count()), "-p", "no:cacheprovider"]
+SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider")
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
 # could be no registers, and the kernels would take sixteen times as long instead of four.
 INSTRUMENTED = ["-fno-omit-frame-pointer", "-fno-wrapv", "--param=asan-stack=0", "-fsanitize=address,undefined",
@@ -40,7 +40,7 @@ class Watch:
     building: Mapping[str, str] = field(default_factory=dict)  # the environment of either
     running: Mapping[str, str] = field(default_factory=dict)
     under: Sequence[str] = ()  # the program that runs Python
-    tests: Sequence[str] = tuple(SUITE)
+    tests: Sequence[str] = SUITE
 
 
 def library(name: str) -> str:
