@@ -1,0 +1,67 @@
+"""How `lenet train --mpi` ends when a rank fails, without MPI; with it: test_scale_mpi.py."""
+
+import pytest
+
+from lenet.cli import ranks
+from lenet.errors import InputError
+
+
+class AbortedError(BaseException):
+    """What ends all processes, in place of MPI's Abort."""
+
+
+class Ranks:
+    """The rank of so many, whose Abort is an exception."""
+
+    def __init__(self, rank, size):
+        self.rank, self.size, self.comm = rank, size, self
+
+    def Abort(self, code):
+        raise AbortedError(code)
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch):
+    seconds = []
+    monkeypatch.setattr(ranks.time, "sleep", seconds.append)
+    return seconds
+
+
+def end(error, rank=0, size=2):
+    with pytest.raises(AbortedError) as aborted, ranks.all_or_none(Ranks(rank, size)):
+        raise error
+    return aborted.value.args[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (InputError("No images."), 1, "lenet: error: No images.\n"),
+        (MemoryError(), 1, "lenet: error: out of memory\n"),
+        (FileNotFoundError(2, "No such file or directory", "x.npz"), 1, "x.npz"),
+        (KeyboardInterrupt(), 130, "lenet: interrupted\n"),
+        (SystemExit(2), 2, ""),
+        (AssertionError("a bug"), 1, "AssertionError: a bug\n"),
+    ],
+)
+def test_a_rank_that_fails_tells_why_and_ends_all(capsys, error, code, says):
+    assert end(error) == code
+    err = capsys.readouterr().err
+    assert says in err if says else err == ""
+    assert ("Traceback" in err) == isinstance(error, AssertionError)
+
+
+def test_others_than_rank_0_name_themselves_and_let_it_speak_first(capsys, slept):
+    assert end(InputError("No images."), rank=1) == 1
+    assert capsys.readouterr().err == "lenet: error: No images. (rank 1)\n"
+    assert slept[0] >= 1
+
+
+def test_a_rank_alone_has_nobody_to_end():
+    with pytest.raises(InputError), ranks.all_or_none(Ranks(0, 1)):
+        raise InputError("No images.")
+
+
+def test_without_an_error_nothing_ends():
+    with ranks.all_or_none(Ranks(1, 2)):
+        pass

@@ -1,0 +1,49 @@
+"""The bar of a scoring, on a terminal and elsewhere."""
+
+import io
+import sys
+
+import pytest
+
+from lenet.scale.bar import Bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown(monkeypatch, stream, total=2000, shown=True):
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Bar(total, shown) as bar:
+        bar.update(500)
+        bar.update(1500)
+    return stream and stream.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.parametrize("total", [2000, None])
+def test_a_terminal_gets_a_bar_that_is_taken_away(monkeypatch, total):
+    pytest.importorskip("rich")
+    text = shown(monkeypatch, Terminal(), total)
+    assert "1,500 images" in text
+    assert "━" in text
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") >= 0  # the cursor is back
+    assert text.endswith("\x1b[2K")  # the line is empty
+
+
+@pytest.mark.parametrize(
+    ("stream", "wanted"), [(io.StringIO(), True), (Terminal(), False), (None, True)], ids=["file", "unwanted", "closed"]
+)
+def test_nothing_else_gets_one(monkeypatch, stream, wanted):
+    assert not shown(monkeypatch, stream, shown=wanted)
+
+
+def test_without_rich_there_is_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert shown(monkeypatch, Terminal()) == ""
