@@ -4,11 +4,13 @@ Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 buil
 """
 
 import os
+import re
 import sys
 import sysconfig
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -20,6 +22,11 @@ X86_64 = MACHINE in ("x86_64", "amd64")
 # The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones.
 STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
+# No function is there twice: neither inline, but those that ask for it, nor once for each of its constants.
+FAST = ["-O3", "-g0", "-fno-inline", "-fno-ipa-cp", "-Wno-ignored-optimization-argument"]  # clang knows no ipa-cp
+SMALL = ["-Os", "-g0", "-fno-inline", "-fno-asynchronous-unwind-tables"]  # of what is in no backtrace of a kernel
+
+Options.docstrings = False  # nobody sees those of the kernels, which each build would have
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": CHECKED,
@@ -27,6 +34,7 @@ DIRECTIVES = {
     "initializedcheck": CHECKED,
     "cdivision": True,
     "freethreading_compatible": True,
+    "binding": False,  # the functions need no signatures of their own, which would be an eighth of the extensions
 }
 
 
@@ -69,6 +77,25 @@ def extensions() -> list[Extension]:
     return [extension(SHARED), extension("_cpu"), extension("_distort"), *builds]
 
 
+def compiled_to_c() -> list[Extension]:
+    """Have Cython write the C code of all extensions, always anew: a checked build must not leave its own to the next.
+
+    Its helpers are declared as our inline functions are, which _simd.h makes the compiler obey. They stay functions
+    here: their copies would be a sixth of the extensions.
+    """
+    found = cythonize(
+        extensions(),
+        compiler_directives=DIRECTIVES,
+        force=True,
+        shared_utility_qualified_name=f"lenet.{SHARED}",
+    )
+    for path in (Path(each.sources[0]) for each in found):
+        code = path.read_text("utf-8")
+        code = re.sub("^static CYTHON_INLINE (?!.*__pyx_f_)", "static CYTHON_UNUSED ", code, flags=re.MULTILINE)
+        path.write_text(code, "utf-8")
+    return found
+
+
 class BuildExt(build_ext):
     """Add the flags of the compiler at hand, and say what to do when Python's headers are missing."""
 
@@ -78,7 +105,7 @@ class BuildExt(build_ext):
                 each.extra_compile_args = ["/O2"]
         else:
             for each in self.extensions:
-                each.extra_compile_args[:0] = ["-O3", "-g0", "-fno-inline"]
+                each.extra_compile_args[:0] = SMALL if each.name == f"lenet.{SHARED}" else FAST
         self.check_headers()
         super().build_extensions()
 
@@ -92,13 +119,7 @@ class BuildExt(build_ext):
 
 
 setup(
-    # Always anew: a checked build must not leave its C code to the next one.
-    ext_modules=cythonize(
-        extensions(),
-        compiler_directives=DIRECTIVES,
-        force=True,
-        shared_utility_qualified_name=f"lenet.{SHARED}",
-    ),
+    ext_modules=compiled_to_c(),
     cmdclass={"build_ext": BuildExt},
     options={
         "bdist_wheel": {"py_limited_api": "cp311"} if STABLE_ABI else {},

@@ -65,7 +65,7 @@ def build() -> dict:
     return {"cpu": BUILD.decode(), "itemsize": sizeof(real), "lanes": LANES, "compiler": COMPILER.decode()}
 
 
-def multiply_adds(Py_ssize_t rounds) -> int:
+def multiply_adds(Py_ssize_t rounds, /) -> int:
     """Do nothing but multiply-adds, in registers, and return how many: the most that this build can do."""
     cdef vreal acc[PEAK_VECTORS]
     cdef Py_ssize_t _
@@ -82,26 +82,26 @@ def multiply_adds(Py_ssize_t rounds) -> int:
     return rounds * PEAK_VECTORS * LANES if total else 0
 
 
-def view(real[::1] vector):
+def view(real[::1] vector, /):
     """Return the vector as a memoryview of ours, which the kernels take more quickly than an array."""
     return vector
 
 
 # ---- dense layers --------------------------------------------------------------------------------------
 
-def linear_forward(const real[:, ::1] x, const real[:, ::1] weight, const real[::1] bias, real[:, ::1] out):
+def linear_forward(const real[:, ::1] x, const real[:, ::1] weight, const real[::1] bias, real[:, ::1] out, /):
     """out[N, O] = bias + x[N, D] weight[O, D]^T."""
     if x.shape[0] and weight.shape[0]:
         with nogil:
             dense(x.shape[0], x.shape[1], weight.shape[0], &x[0, 0], &weight[0, 0], &bias[0], &out[0, 0])
 
 
-def linear_work(Py_ssize_t N, Py_ssize_t O) -> int:
+def linear_work(Py_ssize_t N, Py_ssize_t O, /) -> int:
     """Return the length of the scratch memory of the two backward kernels."""
     return matmul_work(N, O)
 
 
-def linear_backward_input(const real[:, ::1] dy, const real[:, ::1] weight, real[:, ::1] dx, real[::1] work):
+def linear_backward_input(const real[:, ::1] dy, const real[:, ::1] weight, real[:, ::1] dx, real[::1] work, /):
     """dx[N, D] = dy[N, O] weight[O, D]."""
     cdef Py_ssize_t N = dy.shape[0], O = dy.shape[1], D = weight.shape[1]
     if N == 0:
@@ -112,7 +112,7 @@ def linear_backward_input(const real[:, ::1] dy, const real[:, ::1] weight, real
 
 
 def linear_backward_weight(const real[:, ::1] dy, const real[:, ::1] x, real[:, ::1] dweight, real[::1] dbias,
-                           real[::1] work):
+                           real[::1] work, /):
     """dweight[O, D] += dy[N, O]^T x[N, D]; dbias[O] += dy summed over N."""
     cdef Py_ssize_t N = dy.shape[0], O = dy.shape[1], D = x.shape[1], n, o
     if N == 0:
@@ -187,7 +187,7 @@ cdef inline real total(const real* x, Py_ssize_t n) noexcept nogil:
 
 
 def conv2d_work(Py_ssize_t C, Py_ssize_t H, Py_ssize_t W, Py_ssize_t O, Py_ssize_t KH, Py_ssize_t KW,
-                Py_ssize_t padding) -> int:
+                Py_ssize_t padding, /) -> int:
     """Return the length of the scratch memory of the convolution kernels: image, columns and panel."""
     cdef Py_ssize_t height = H + 2 * padding, width = W + 2 * padding, D = C * KH * KW
     cdef Py_ssize_t P = (height - KH + 1) * (width - KW + 1)
@@ -195,7 +195,7 @@ def conv2d_work(Py_ssize_t C, Py_ssize_t H, Py_ssize_t W, Py_ssize_t O, Py_ssize
 
 
 def im2col(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t padding, real[:, :, ::1] out,
-           real[::1] work):
+           real[::1] work, /):
     """out[N, D, P] = the columns of each image of x[N, C, H, W]."""
     cdef Py_ssize_t N = x.shape[0], C = x.shape[1], H = x.shape[2], W = x.shape[3], n
     with nogil:
@@ -205,7 +205,7 @@ def im2col(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t 
 
 
 def col2im(const real[:, :, ::1] cols, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t padding, real[:, :, :, ::1] out,
-           real[::1] work):
+           real[::1] work, /):
     """out[N, C, H, W] = the transpose of im2col applied to cols[N, D, P]: overlaps are added."""
     cdef Py_ssize_t N = out.shape[0], C = out.shape[1], H = out.shape[2], W = out.shape[3], n
     with nogil:
@@ -225,7 +225,7 @@ cdef void scatter(const real* cols, Py_ssize_t C, Py_ssize_t H, Py_ssize_t W, Py
 
 
 def conv2d_forward(const real[:, :, :, ::1] x, const real[:, :, :, ::1] weight, const real[::1] bias,
-                   Py_ssize_t padding, real[:, :, :, ::1] out, real[::1] work):
+                   Py_ssize_t padding, real[:, :, :, ::1] out, real[::1] work, /):
     """out[N, O, OH, OW] = bias + weight[O, D] columns[D, P], image by image."""
     cdef Py_ssize_t N = x.shape[0], C = x.shape[1], H = x.shape[2], W = x.shape[3], n, o, p
     cdef Py_ssize_t O = weight.shape[0], KH = weight.shape[2], KW = weight.shape[3]
@@ -248,7 +248,7 @@ def conv2d_forward(const real[:, :, :, ::1] x, const real[:, :, :, ::1] weight, 
 
 
 def conv2d_backward_input(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] weight, Py_ssize_t padding,
-                          real[:, :, :, ::1] dx, real[::1] work):
+                          real[:, :, :, ::1] dx, real[::1] work, /):
     """dx[N, C, H, W] = col2im(weight[O, D]^T dy[O, P]), image by image."""
     cdef Py_ssize_t N = dx.shape[0], C = dx.shape[1], H = dx.shape[2], W = dx.shape[3], n
     cdef Py_ssize_t O = weight.shape[0], KH = weight.shape[2], KW = weight.shape[3]
@@ -267,7 +267,7 @@ def conv2d_backward_input(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] 
 
 
 def conv2d_backward_weight(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, Py_ssize_t padding,
-                           real[:, :, :, ::1] dweight, real[::1] dbias, real[::1] work):
+                           real[:, :, :, ::1] dweight, real[::1] dbias, real[::1] work, /):
     """dweight[O, D] += dy[O, P] patches[P, D] and dbias[O] += dy summed over P, image by image."""
     cdef Py_ssize_t N = x.shape[0], C = x.shape[1], H = x.shape[2], W = x.shape[3], n, o
     cdef Py_ssize_t O = dweight.shape[0], KH = dweight.shape[2], KW = dweight.shape[3]
@@ -317,7 +317,7 @@ cdef inline void spread_plane(const Py_ssize_t KH, const Py_ssize_t KW, const Py
 
 
 def avg_pool2d_forward(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW,
-                       real[:, :, :, ::1] out):
+                       real[:, :, :, ::1] out, /):
     """out[N, C, OH, OW] = the means of the windows KH x KW of x[N, C, H, W], a step SH x SW apart."""
     cdef Py_ssize_t N = x.shape[0], C = x.shape[1], W = x.shape[3], OH = out.shape[2], OW = out.shape[3], n, c
     with nogil:
@@ -330,7 +330,7 @@ def avg_pool2d_forward(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW,
 
 
 def avg_pool2d_backward(const real[:, :, :, ::1] dy, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW,
-                        real[:, :, :, ::1] dx):
+                        real[:, :, :, ::1] dx, /):
     """dx[N, C, H, W] = each element of dy[N, C, OH, OW] shared out equally over its window."""
     cdef Py_ssize_t N = dx.shape[0], C = dx.shape[1], H = dx.shape[2], W = dx.shape[3]
     cdef Py_ssize_t OH = dy.shape[2], OW = dy.shape[3], n, c
@@ -348,7 +348,7 @@ def avg_pool2d_backward(const real[:, :, :, ::1] dy, Py_ssize_t KH, Py_ssize_t K
 
 # ---- sigmoid -------------------------------------------------------------------------------------------
 
-def sigmoid_forward(const real[::1] x, real[::1] out):
+def sigmoid_forward(const real[::1] x, real[::1] out, /):
     """out = 1 / (1 + exp(-x)), elementwise; out may be x."""
     cdef Py_ssize_t n = x.shape[0]
     if n:
@@ -357,7 +357,7 @@ def sigmoid_forward(const real[::1] x, real[::1] out):
             sigmoids(&out[0], n)
 
 
-def sigmoid_backward(const real[::1] dy, const real[::1] y, real[::1] dx):
+def sigmoid_backward(const real[::1] dy, const real[::1] y, real[::1] dx, /):
     """dx = dy y (1 - y), elementwise, where y is what sigmoid_forward gave; dx may be dy."""
     cdef Py_ssize_t n = y.shape[0], i
     with nogil:

@@ -31,7 +31,7 @@ cdef inline double between(const pixel* image, Py_ssize_t H, Py_ssize_t W, doubl
                                 + right_part * value(image, H, W, top + 1, left + 1))
 
 
-def affine(const pixel[:, :, ::1] images, const double[:, :, ::1] maps, pixel[:, :, ::1] out):
+def affine(const pixel[:, :, ::1] images, const double[:, :, ::1] maps, pixel[:, :, ::1] out, /):
     """out[n, y, x] = images[n] at maps[n] (2, 3) times (x, y, 1), for images of shape (N, H, W).
 
     Coordinates count pixels from the image's centre. Integers are rounded to the nearest.
@@ -97,7 +97,7 @@ cdef inline float noise(unsigned long long* state) noexcept nogil:
 
 
 def vary(const uint8[:, :, ::1] images, const double[:, :, ::1] maps, const float[:, :, :, ::1] bends,
-         const float[:, ::1] pens, const unsigned long long[::1] seeds, uint8[:, :, ::1] out):
+         const float[:, ::1] pens, const unsigned long long[::1] seeds, uint8[:, :, ::1] out, /):
     """out[n] = images[n] (28, 28), warped, thickened, blurred, and on an uneven ground with noise.
 
     pens[n] are the strengths of thickening and blurring, the ink's level, the ground's level and its slopes in x and y,

@@ -36,13 +36,28 @@ cdef void read_image(const unsigned char* bytes, const real* reals, Py_ssize_t n
         read_reals(reals + n * SIDE * SIDE, 1 / std, -mean / std, image)
 
 
+# Functions of their own, so that the compiler knows the sizes of each: 5% of a prediction's time.
+
+cdef void c5_sums(const real* parameters, Py_ssize_t N, const real* s4, real* c5) noexcept nogil:
+    dense(N, C5_INPUTS, C5_UNITS, s4, parameters + C5_WEIGHT, parameters + C5_BIAS, c5)
+
+
+cdef void f6_sums(const real* parameters, Py_ssize_t N, const real* c5, real* f6) noexcept nogil:
+    dense(N, C5_UNITS, F6_UNITS, c5, parameters + F6_WEIGHT, parameters + F6_BIAS, f6)
+
+
+cdef void output_sums(const real* parameters, Py_ssize_t N, Py_ssize_t classes, const real* f6,
+                      real* out) noexcept nogil:
+    dense(N, F6_UNITS, classes, f6, parameters + OUTPUT_WEIGHT, parameters + OUTPUT_WEIGHT + F6_UNITS * classes, out)
+
+
 cdef void dense_layers(const real* parameters, Py_ssize_t N, Py_ssize_t classes, const real* s4, real* c5,
                        real* f6, real* out) noexcept nogil:
-    dense(N, C5_INPUTS, C5_UNITS, s4, parameters + C5_WEIGHT, parameters + C5_BIAS, c5)
+    c5_sums(parameters, N, s4, c5)
     sigmoids(c5, N * C5_UNITS)
-    dense(N, C5_UNITS, F6_UNITS, c5, parameters + F6_WEIGHT, parameters + F6_BIAS, f6)
+    f6_sums(parameters, N, c5, f6)
     sigmoids(f6, N * F6_UNITS)
-    dense(N, F6_UNITS, classes, f6, parameters + OUTPUT_WEIGHT, parameters + OUTPUT_WEIGHT + F6_UNITS * classes, out)
+    output_sums(parameters, N, classes, f6, out)
 
 
 # ---- forwards ------------------------------------------------------------------------------------------
@@ -71,14 +86,14 @@ cdef void logits_of(const real* parameters, const unsigned char* bytes, const re
 
 
 def logits_of_bytes(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std,
-                    real[:, ::1] out):
+                    real[:, ::1] out, /):
     """out[N, classes] = the logits of pixels x[N, 28, 28] from 0 to 255."""
     if x.shape[0]:
         with nogil:
             logits_of(&parameters[0], &x[0, 0, 0], NULL, x.shape[0], mean, std, out.shape[1], &out[0, 0])
 
 
-def logits_of_reals(const real[::1] parameters, const real[:, :, ::1] x, double mean, double std, real[:, ::1] out):
+def logits_of_reals(const real[::1] parameters, const real[:, :, ::1] x, double mean, double std, real[:, ::1] out, /):
     """out[N, classes] = the logits of pixels x[N, 28, 28] in [0, 1]."""
     if x.shape[0]:
         with nogil:
@@ -106,7 +121,7 @@ cdef inline real highest_of(Py_ssize_t classes, const real* logits) noexcept nog
     return highest
 
 
-def softmax(real[:, ::1] x):
+def softmax(real[:, ::1] x, /):
     """x[N, classes] = the softmax of each row."""
     cdef Py_ssize_t classes = x.shape[1], n, k
     cdef real total
@@ -205,7 +220,7 @@ cdef Workspace workspace(real* work, Py_ssize_t classes) noexcept nogil:
     return w
 
 
-def learn_work(Py_ssize_t classes) -> int:
+def learn_work(Py_ssize_t classes, /) -> int:
     """Return the length of the scratch memory of learn, which has to be zero at first and nobody else's later."""
     cdef real* somewhere = <real*> (LANES * sizeof(real))
     return workspace(somewhere, classes).end - somewhere + LANES
@@ -275,7 +290,7 @@ cdef void learn(const real* parameters, const unsigned char* bytes, const real* 
 
 def learn_from_bytes(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std,
                      const long long[::1] labels, const real[::1] shares, real[:, ::1] logits,
-                     real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work):
+                     real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work, /):
     """gradient += that of the sum of shares[N] times the cross-entropies of x[N, 28, 28], pixels from 0 to 255.
 
     logits[N, classes] is filled; the loss of image n is log(totals[n]) - margins[n].
@@ -288,7 +303,7 @@ def learn_from_bytes(const real[::1] parameters, const unsigned char[:, :, ::1] 
 
 def learn_from_reals(const real[::1] parameters, const real[:, :, ::1] x, double mean, double std,
                      const long long[::1] labels, const real[::1] shares, real[:, ::1] logits,
-                     real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work):
+                     real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work, /):
     """Do what learn_from_bytes does, for pixels in [0, 1]."""
     if x.shape[0]:
         with nogil:
@@ -297,7 +312,7 @@ def learn_from_reals(const real[::1] parameters, const real[:, :, ::1] x, double
 
 
 def sgd_step(real[::1] parameters, const real[::1] gradient, real[::1] velocity, double lr, double momentum,
-             double weight_decay):
+             double weight_decay, /):
     """velocity = momentum velocity + gradient + weight_decay parameters; parameters -= lr velocity."""
     cdef Py_ssize_t n = parameters.shape[0], i
     cdef real rate = lr, keep = momentum, decay = weight_decay

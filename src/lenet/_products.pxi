@@ -137,8 +137,8 @@ cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const re
             c[m * c_row + n] = bias[n] + sums[m * cols + n]
 
 
-cdef void dense(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* x, const real* weight, const real* bias,
-                real* out) noexcept nogil:
+cdef inline void dense(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* x, const real* weight,
+                       const real* bias, real* out) noexcept nogil:
     """out[N, O] = bias + x[N, D] weight[O, D]^T. An output's sum runs in the same order in every tile.
 
     The last tiles begin early enough to be whole, and compute some outputs a second time, to the same bits.
