@@ -40,11 +40,9 @@ numpydoc_validation_checks = {
     "all",
     "ES01",  # a summary that says all is not drawn out
     "SA01",  # what is near stands on the same page of the reference
-    "EX01",  # a class has one example for its methods; tests/test_documentation.py looks for those of the rest
+    "EX01",  # a class has one example for its methods; tests/test_documentation.py sees to all else
     "PR07",  # "model : LeNet5" needs no more words
     "RT03",  # likewise
-    "PR01",  # still open, with RT01: half of the methods tell of arguments and results in their sentence alone
-    "RT01",
 }
 numpydoc_validation_exclude = {r"\.(Dataset|Split)\.\w+$"}  # a named tuple's fields, which the class tells of
 

@@ -45,13 +45,6 @@ def test_examples_of_the_docstrings(name):
     assert outcome.failed == 0
 
 
-def test_examples_are_there():
-    counted = sum(
-        len(test.examples) for name in MODULES for test in doctest.DocTestFinder().find(importlib.import_module(name))
-    )
-    assert counted > 100
-
-
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL))
 def test_python_of_the_readme(block, tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
@@ -136,7 +129,14 @@ def public_names():
         yield from (f"{name}.{each}" for each in listed)
 
 
-def test_the_reference_has_all_that_is_public():
+WITHOUT_EXAMPLE = {  # which the doctests of their modules could not run everywhere
+    "serving.serve": "returns when it is told to end: tests/test_serving.py",
+    "interop.to_torch_state_dict": "wants torch: examples/from_pytorch.py",
+    "interop.register_skl2onnx": "wants skl2onnx: examples/pipeline_to_onnx.py",
+}
+
+
+def test_the_reference_has_all_that_is_public_with_examples():
     for package in ("sklearn", "starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
         pytest.importorskip(package)
     listed = set(re.findall(r"^   ([\w.]+)$", (DOCS / "reference.rst").read_text("utf-8"), re.MULTILINE))
@@ -145,5 +145,10 @@ def test_the_reference_has_all_that_is_public():
     missing = set(public_names()) - listed - at_the_top
     assert missing == set()
     assert len(listed) > 80
+    without = set()
     for name in listed:
-        pkgutil.resolve_name(f"lenet.{name}")
+        value = pkgutil.resolve_name(f"lenet.{name}")
+        is_error = inspect.isclass(value) and issubclass(value, Exception)
+        if not is_error and not any(each.examples for each in doctest.DocTestFinder().find(value)):
+            without.add(name)
+    assert without == set(WITHOUT_EXAMPLE)

@@ -365,6 +365,11 @@ class LeNet5:
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of every parameter under its name.
 
+        Returns
+        -------
+        dict of str to ndarray
+            In the order and of the shapes and dtype of `parameters`.
+
         Examples
         --------
         >>> list(LeNet5(seed=0).state_dict())[:2]
@@ -417,6 +422,10 @@ class LeNet5:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a safetensors file; one that was there is replaced whole or left alone.
+
+        Parameters
+        ----------
+        path : path-like
 
         Raises
         ------
