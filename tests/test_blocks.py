@@ -109,6 +109,10 @@ def user(tmp_path, monkeypatch):
             head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
             (tmp_path / "mnist" / f"{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
     np.save("in/few.npy", data.X_test[:20])
+    with contextlib.suppress(ImportError):
+        from pyarrow import parquet, table
+
+        parquet.write_table(table({"pixels": [image.tobytes() for image in data.X_test[:20]]}), "scans.parquet")
     pictures(data)
     return tmp_path
 
