@@ -34,6 +34,7 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings tell types, with shapes and ranges
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # np.float32, as it is written, and not <class 'numpy.float32'>
 
 numpydoc_show_class_members = False  # the template lists those that are ours
 numpydoc_validation_checks = {
@@ -70,6 +71,8 @@ html_theme_options = {
     "footer_end": [],
 }
 html_sidebars = {"index": []}
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sourcelink = False
 
