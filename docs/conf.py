@@ -34,17 +34,16 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings tell types, with shapes and ranges
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # np.float32, as it is written, and not <class 'numpy.float32'>
 
 numpydoc_show_class_members = False  # the template lists those that are ours
 numpydoc_validation_checks = {
     "all",
     "ES01",  # a summary that says all is not drawn out
     "SA01",  # what is near stands on the same page of the reference
-    "EX01",  # a class has one example for its methods; tests/test_documentation.py looks for those of the rest
+    "EX01",  # a class has one example for its methods; tests/test_documentation.py sees to all else
     "PR07",  # "model : LeNet5" needs no more words
     "RT03",  # likewise
-    "PR01",  # still open, with RT01: half of the methods tell of arguments and results in their sentence alone
-    "RT01",
 }
 numpydoc_validation_exclude = {r"\.(Dataset|Split)\.\w+$"}  # a named tuple's fields, which the class tells of
 
@@ -72,6 +71,8 @@ html_theme_options = {
     "footer_end": [],
 }
 html_sidebars = {"index": []}
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sourcelink = False
 

@@ -2,13 +2,15 @@
 
 import itertools
 import json
+import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import benchmarks.__main__ as command
-from benchmarks import instructions, measure, report
+from benchmarks import instructions, measure, report, seed
 from lenet import LeNet5
 
 PROFILE = """
@@ -157,3 +159,68 @@ def test_the_files_are_json_and_a_picture(tmp_path):
     assert json.loads((tmp_path / "new/results.json").read_text())["predict"][0]["share"] == 0.66
     with image.open(tmp_path / "new/results.png") as picture:
         assert min(picture.size) > 500
+
+
+# ---- a notebook's gradients ------------------------------------------------------------------------------
+
+CELLS = (
+    "import numpy as np\nX = download()",
+    "def square(values):\n    return (values**2).sum()",
+    "half = 0.5\nturned = np.array([3.0, 4.0])\nsteep = np.array([1.0, -2.0])\nright = np.array([5.0])",
+    """\
+for epoch in range(2):
+    total = 0
+    for batch in range(0, len(X_train), 4):
+        X_batch = X_train[batch : batch + 4]
+        print(batch)
+        loss = half * (square(turned) + square(steep) + square(right)) + 0 * X_batch.sum()
+        total += loss
+        dturned, dsteep, dright = turned[::-1], 2 * steep, right
+        turned -= lr * dturned
+        steep -= lr * dsteep
+        right -= lr * dright""",
+)
+
+
+def as_text(cells):
+    return "A title\n\n" + "".join(f"In [{n}]:\n{code}\n\n0\nWords on it.\n\n" for n, code in enumerate(cells))
+
+
+def as_ipynb(cells):
+    words = {"cell_type": "markdown", "source": ["Words on it."]}
+    return json.dumps({"cells": [words, *({"cell_type": "code", "source": [code]} for code in cells)]})
+
+
+@pytest.mark.parametrize(("name", "form"), [("notebook.txt", as_text), ("notebook.ipynb", as_ipynb)])
+def test_a_notebooks_gradients_are_held_against_its_loss(name, form, tmp_path, monkeypatch, capsys):
+    """The loss is half of the sum of squares, so that each parameter is its own gradient."""
+    pytest.importorskip("sklearn")
+    (tmp_path / name).write_text(form(CELLS))
+    monkeypatch.setattr("sys.argv", ["seed", str(tmp_path / name)])
+    seed.main()
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        *seed.HEADER.splitlines(),
+        "| `turned` | 2 of 2 | 1.00 | 0.9600 | 3, 4 |",  # (4, 3) by (3, 4) is 24 / 25
+        "| `steep` | 2 of 2 | 2.00 | 1.0000 | -4, -2 |",
+        "| `right` | 1 of 1 | 1.00 | 1.0000 | 5, 5 |",
+    ]
+    told = ["not code: Words on it."] * 4 if form is as_text else []
+    assert [line for line in printed.err.splitlines() if line != "not run: 0"] == [
+        *told, "not run: import numpy as np", "not run: X = download()",
+    ]  # fmt: skip
+
+
+def test_a_notebook_without_a_training_is_refused(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    (tmp_path / "notebook.txt").write_text(as_text(CELLS[:-1]))
+    monkeypatch.setattr("sys.argv", ["seed", str(tmp_path / "notebook.txt")])
+    with pytest.raises(SystemExit, match="no loop that sets loss and updates parameters"):
+        seed.main()
+
+
+def test_the_page_has_the_table_that_is_printed():
+    page = (Path(__file__).parents[1] / "docs" / "seed.md").read_text("utf-8")
+    rows = re.findall(r"^\| `\w+` \| \d+ of [\d,]+ \| \d\.\d\d \| .*\|$", page, re.MULTILINE)
+    assert "\n".join([seed.HEADER, *rows]) in page
+    assert len(rows) == 10

@@ -1,10 +1,8 @@
-"""What the docstrings, the README and the pages show, run; and what the pages have to hold."""
+"""What the docstrings and the tutorial show, run; and what the pages have to hold."""
 
-import contextlib
 import doctest
 import importlib
 import inspect
-import io
 import pkgutil
 import re
 import runpy
@@ -15,10 +13,7 @@ import pytest
 
 import lenet
 
-README = Path(__file__).parents[1] / "README.md"
-DOCS = README.parent / "docs"
-PAGES = ("index.md", "own_data.md", "embedding.md", "mathematics.md", "seed.md")  # whose blocks go on from one another
-ELSEWHERE = {"interop.md", "reading.md", "scaling.md", "serving.md"}  # want pictures, servers, clusters, packages
+DOCS = Path(__file__).parents[1] / "docs"
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(lenet.__path__, "lenet.")
@@ -43,44 +38,6 @@ def test_examples_of_the_docstrings(name):
             pytest.importorskip(package)
     outcome = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert outcome.failed == 0
-
-
-def test_examples_are_there():
-    counted = sum(
-        len(test.examples) for name in MODULES for test in doctest.DocTestFinder().find(importlib.import_module(name))
-    )
-    assert counted > 100
-
-
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL))
-def test_python_of_the_readme(block, tmp_path, monkeypatch):
-    pytest.importorskip("sklearn")
-    monkeypatch.chdir(tmp_path)
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec(compile(block, "README.md", "exec"), {})  # noqa: S102
-
-
-def blocks_of(path):
-    return re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_python_of_a_page(page, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("sklearn")
-    monkeypatch.chdir(tmp_path)
-    names = {"__name__": "__main__"}
-    for block in blocks_of(DOCS / page):
-        exec(compile(block, page, "exec"), names)  # noqa: S102
-    printed = capsys.readouterr().out
-    if page == "seed.md":
-        ratios = dict(re.findall(r"(\w+)\.weight (\d\.\d+)", printed))
-        assert float(ratios["f6"]) == 1
-        assert all(3.9 < float(ratios[name]) < 4.2 for name in ("c5", "c3", "c1"))
-        assert 0.75 < float(re.search(r"cosine (\d\.\d+)", printed)[1]) < 0.9
-
-
-def test_pages_with_python_are_run():
-    assert {page.name for page in DOCS.glob("*.md") if blocks_of(page)} == {*PAGES, *ELSEWHERE}
 
 
 def test_the_tutorial_learns(monkeypatch):
@@ -136,7 +93,14 @@ def public_names():
         yield from (f"{name}.{each}" for each in listed)
 
 
-def test_the_reference_has_all_that_is_public():
+WITHOUT_EXAMPLE = {  # which the doctests of their modules could not run everywhere
+    "serving.serve": "returns when it is told to end: tests/test_serving.py",
+    "interop.to_torch_state_dict": "wants torch: examples/from_pytorch.py",
+    "interop.register_skl2onnx": "wants skl2onnx: examples/pipeline_to_onnx.py",
+}
+
+
+def test_the_reference_has_all_that_is_public_with_examples():
     for package in ("sklearn", "starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
         pytest.importorskip(package)
     listed = set(re.findall(r"^   ([\w.]+)$", (DOCS / "reference.rst").read_text("utf-8"), re.MULTILINE))
@@ -145,5 +109,10 @@ def test_the_reference_has_all_that_is_public():
     missing = set(public_names()) - listed - at_the_top
     assert missing == set()
     assert len(listed) > 80
+    without = set()
     for name in listed:
-        pkgutil.resolve_name(f"lenet.{name}")
+        value = pkgutil.resolve_name(f"lenet.{name}")
+        is_error = inspect.isclass(value) and issubclass(value, Exception)
+        if not is_error and not any(each.examples for each in doctest.DocTestFinder().find(value)):
+            without.add(name)
+    assert without == set(WITHOUT_EXAMPLE)

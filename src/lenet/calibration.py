@@ -84,6 +84,16 @@ def calibrate(model: "LeNet5", X: ArrayLike, y: ArrayLike, *, n_jobs: int | None
 def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     """Return what to divide logits by, that the labels are likeliest.
 
+    Parameters
+    ----------
+    logits : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
+
+    Returns
+    -------
+    float
+        From 1/20 to 20.
+
     Raises
     ------
     InputError, InputTypeError
@@ -111,6 +121,18 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
 def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | None:
     """Return the least probability from which on at most that part of the answers is wrong; None if there is none.
 
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
+    rate : float
+        In [0, 1].
+
+    Returns
+    -------
+    float or None
+        In [0, 1].
+
     Raises
     ------
     InputError, InputTypeError
@@ -134,6 +156,18 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
 
 def rejected_for(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float:
     """Return the part of the images to be rejected for at most that part of errors among the rest.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
+    rate : float
+        In [0, 1].
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     Raises
     ------
@@ -187,6 +221,14 @@ def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
 def computed_digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     """Return the digit score of what a model has just computed, without another look at it.
 
+    Parameters
+    ----------
+    probabilities : ndarray of float32 or float64, shape (n, num_classes)
+
+    Returns
+    -------
+    ndarray of float64, shape (n,), in [0, 1]
+
     Examples
     --------
     >>> computed_digit_score(np.array([[1.0, 0.0]])).tolist()
@@ -199,6 +241,16 @@ def computed_digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
 
 def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:
     """Return by how much, on the average, confidence differs from accuracy: in 15 bins of equal width.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     Raises
     ------
@@ -226,6 +278,11 @@ def least_probability(model: "LeNet5", reject_at: float) -> float:
     reject_at : float
         The rate of errors among them. Of the rates that thresholds were learnt for, the next smaller one counts.
 
+    Returns
+    -------
+    float
+        In [0, 1].
+
     Raises
     ------
     InputError
@@ -251,6 +308,18 @@ def least_probability(model: "LeNet5", reject_at: float) -> float:
 def accepted(model: "LeNet5", probabilities: ArrayLike, reject_at: float) -> NDArray[np.bool_]:
     """Return which answers stand: those that look like digits, and are probable enough for that rate of errors.
 
+    Parameters
+    ----------
+    model : LeNet5
+    probabilities : array_like of shape (n, num_classes)
+        Those that it computed.
+    reject_at : float
+        As for `least_probability`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
     Raises
     ------
     InputError, InputTypeError
@@ -271,16 +340,41 @@ def accepted(model: "LeNet5", probabilities: ArrayLike, reject_at: float) -> NDA
 def looks_like_digit(model: "LeNet5", probabilities: ArrayLike) -> NDArray[np.bool_]:
     """Return which images have the digit score that nearly all digits reach; all, if the model was not calibrated.
 
+    Parameters
+    ----------
+    model : LeNet5
+    probabilities : array_like of shape (n, num_classes)
+        Those that it computed.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
     Raises
     ------
     InputError, InputTypeError
         As `digit_score` does; if the model's metadata are damaged.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> looks_like_digit(lenet.load_pretrained("mnist"), np.array([[1.0] + [0.0] * 9, [0.1] * 10])).tolist()
+    [True, False]
     """
     return digit_score(probabilities) >= least_digit_score(model)
 
 
 def least_digit_score(model: "LeNet5") -> float:
     """Return the digit score that nearly all digits reach; 0 if the model was not calibrated.
+
+    Parameters
+    ----------
+    model : LeNet5
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     Raises
     ------
@@ -298,6 +392,16 @@ def least_digit_score(model: "LeNet5") -> float:
 
 def learnt_thresholds(model: "LeNet5") -> dict[float, float]:
     """Return, by the rate of errors, the least probability from which on answers stand.
+
+    Parameters
+    ----------
+    model : LeNet5
+        One that was calibrated.
+
+    Returns
+    -------
+    dict of float to float
+        Both in [0, 1].
 
     Raises
     ------

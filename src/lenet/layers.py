@@ -25,12 +25,23 @@ Gradients = Mapping[str, Array]
 class Layer(abc.ABC):
     """What the layers have in common.
 
+    Parameters
+    ----------
+    dtype : float32 or float64, default float32
+
     Attributes
     ----------
     parameters : dict of str to ndarray
         "weight" and "bias" of the layers that learn, empty otherwise.
     dtype : dtype
         float32 or float64, of the parameters and of all that is computed.
+
+    Examples
+    --------
+    >>> layer = Sigmoid()
+    >>> y, saved = layer.forward(np.zeros((2, 3)))
+    >>> layer.backward(np.ones((2, 3)), saved)[0]
+    array([0.25, 0.25, 0.25], dtype=float32)
     """
 
     def __init__(self, dtype: DTypeLike = np.float32):
@@ -46,16 +57,69 @@ class Layer(abc.ABC):
         self._kernels = kernels(self.dtype)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of an output, without the batch, for an input of `shape`."""
+        """Return the shape of an output, without the batch, for an input of `shape`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of an input, without the batch.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        InputError
+            If an input of that shape is too small.
+        """
         return shape
 
     @abc.abstractmethod
     def forward(self, x: Array) -> tuple[Array, Any]:
-        """Return the output for a batch, and what `backward` needs of it."""
+        """Return the output for a batch, and what `backward` needs of it.
+
+        Parameters
+        ----------
+        x : ndarray of the layer's dtype, shape (n, ...)
+            What is of another dtype is cast.
+
+        Returns
+        -------
+        y : ndarray of the layer's dtype, shape (n, ...)
+        saved : Any
+            For `backward`; not to be changed.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If x is no array of numbers of such a shape.
+        """
 
     @abc.abstractmethod
     def backward(self, dy: Array, saved: Any, gradients: Gradients | None = None, input_gradient: bool = True) -> Array:
-        """Return the gradient by the input, and add those by the parameters to `gradients`."""
+        """Return the gradient by the input, and add those by the parameters to `gradients`.
+
+        Parameters
+        ----------
+        dy : ndarray of the shape of the output
+            The loss's gradient by it.
+        saved : Any
+            What `forward` returned.
+        gradients : mapping of str to ndarray, optional
+            By the names in `parameters`, of their shapes and the layer's dtype: those of this batch are added.
+        input_gradient : bool, default True
+            Whether dx is wanted; layers with parameters return an empty array otherwise.
+
+        Returns
+        -------
+        ndarray of the layer's dtype and the shape of x
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If dy or an array of `gradients` has another shape, or no numbers.
+        """
 
     def __call__(self, x: ArrayLike) -> Array:
         """Return the output for a batch."""
@@ -115,7 +179,18 @@ class Conv2d(Layer):
         return f"Conv2d({self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{padding})"
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return (O, H + 2 padding - K + 1, W + 2 padding - K + 1)."""
+        """Return (O, H + 2 padding - K + 1, W + 2 padding - K + 1).
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (C, H, W).
+
+        Returns
+        -------
+        tuple of int
+            (O, OH, OW).
+        """
         height, width = (length + 2 * self.padding - self.kernel_size + 1 for length in shape[1:])
         if height < 1 or width < 1:
             raise InputError(f"{self!r} got an input of {shape[1:]}, smaller than its kernel.")
@@ -132,7 +207,18 @@ class Conv2d(Layer):
         return np.empty(self._kernels.conv2d_work(*shape[1:], self.out_channels, size, size, self.padding), self.dtype)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        """Return y of shape (n, O, OH, OW), and x."""
+        """Return y of shape (n, O, OH, OW), and x.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, C, H, W)
+
+        Returns
+        -------
+        y : ndarray of shape (n, O, OH, OW)
+        saved : ndarray
+            It is x.
+        """
         x = tensor(x, self.dtype, (None, self.in_channels, None, None))
         y = np.empty((len(x), *self.output_shape(x.shape[1:])), self.dtype)
         weight, bias = self.parameters["weight"], self.parameters["bias"]
@@ -145,7 +231,18 @@ class Conv2d(Layer):
     def backward(
         self, dy: Array, saved: Array, gradients: Gradients | None = None, input_gradient: bool = True
     ) -> Array:
-        """Return dx (or, without input_gradient, an empty array), and add to gradients["weight"], ["bias"]."""
+        """Return dx (or, without input_gradient, an empty array), and add to gradients["weight"], ["bias"].
+
+        Parameters
+        ----------
+        dy : ndarray of shape (n, O, OH, OW)
+        saved, gradients, input_gradient : Any, mapping and bool
+            As for `Layer.backward`.
+
+        Returns
+        -------
+        ndarray of shape (n, C, H, W)
+        """
         x, kernel = saved, self._kernels
         dy = tensor(dy, self.dtype, (len(x), *self.output_shape(x.shape[1:])), "dy")
         _check_sums(gradients, self.parameters)
@@ -195,11 +292,33 @@ class Linear(Layer):
         return f"Linear({self.in_features}, {self.out_features})"
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return (O,)."""
+        """Return (O,).
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (D,).
+
+        Returns
+        -------
+        tuple of int
+            (O,).
+        """
         return (self.out_features,)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        """Return y of shape (n, O), and x."""
+        """Return y of shape (n, O), and x.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, D)
+
+        Returns
+        -------
+        y : ndarray of shape (n, O)
+        saved : ndarray
+            It is x.
+        """
         x = tensor(x, self.dtype, (None, self.in_features))
         y = np.empty((len(x), self.out_features), self.dtype)
         self._kernels.linear_forward(x, self.parameters["weight"], self.parameters["bias"], y)
@@ -208,7 +327,18 @@ class Linear(Layer):
     def backward(
         self, dy: Array, saved: Array, gradients: Gradients | None = None, input_gradient: bool = True
     ) -> Array:
-        """Return dx, and add to gradients["weight"] and ["bias"]."""
+        """Return dx, and add to gradients["weight"] and ["bias"].
+
+        Parameters
+        ----------
+        dy : ndarray of shape (n, O)
+        saved, gradients, input_gradient : Any, mapping and bool
+            As for `Layer.backward`.
+
+        Returns
+        -------
+        ndarray of shape (n, D)
+        """
         dy = tensor(dy, self.dtype, (len(saved), self.out_features), "dy")
         _check_sums(gradients, self.parameters)
         dx = np.empty(saved.shape if input_gradient else 0, self.dtype)
@@ -217,6 +347,10 @@ class Linear(Layer):
 
 class Sigmoid(Layer):
     """The logistic function, elementwise: y = 1 / (1 + exp(-x)), and dx = dy y (1 - y).
+
+    Parameters
+    ----------
+    dtype : dtype, default float32
 
     Examples
     --------
@@ -228,7 +362,18 @@ class Sigmoid(Layer):
         return "Sigmoid()"
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        """Return y, of the shape of x, and y again: the derivative is a function of it."""
+        """Return y, of the shape of x, and y again: the derivative is a function of it.
+
+        Parameters
+        ----------
+        x : ndarray of any shape
+
+        Returns
+        -------
+        y : ndarray of the shape of x
+        saved : ndarray
+            It is y.
+        """
         x = floats(x, self.dtype, "x")
         y = np.empty_like(x)
         self._kernels.sigmoid_forward(x.reshape(-1), y.reshape(-1))
@@ -237,7 +382,18 @@ class Sigmoid(Layer):
     def backward(
         self, dy: Array, saved: Array, gradients: Gradients | None = None, input_gradient: bool = True
     ) -> Array:
-        """Return dx."""
+        """Return dx.
+
+        Parameters
+        ----------
+        dy : ndarray of the shape of x
+        saved, gradients, input_gradient : Any, mapping and bool
+            As for `Layer.backward`.
+
+        Returns
+        -------
+        ndarray of the same shape
+        """
         dy = tensor(dy, self.dtype, saved.shape, "dy")
         dx = np.empty_like(saved)
         self._kernels.sigmoid_backward(dy.reshape(-1), saved.reshape(-1), dx.reshape(-1))
@@ -276,7 +432,18 @@ class AvgPool2d(Layer):
         return f"AvgPool2d({self.kernel_size}, stride={self.stride})"
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return (C, (H - KH) // SH + 1, (W - KW) // SW + 1)."""
+        """Return (C, (H - KH) // SH + 1, (W - KW) // SW + 1).
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (C, H, W).
+
+        Returns
+        -------
+        tuple of int
+            (C, OH, OW).
+        """
         if any(length < size for length, size in zip(shape[1:], self.kernel_size, strict=True)):
             raise InputError(f"{self!r} got an input of {shape[1:]}, smaller than its window.")
         height, width = (
@@ -286,7 +453,18 @@ class AvgPool2d(Layer):
         return shape[0], height, width
 
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
-        """Return y of shape (n, C, OH, OW), and the shape of x."""
+        """Return y of shape (n, C, OH, OW), and the shape of x.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, C, H, W)
+
+        Returns
+        -------
+        y : ndarray of shape (n, C, OH, OW)
+        saved : tuple of int
+            The shape of x.
+        """
         x = tensor(x, self.dtype, (None,) * 4)
         y = np.empty((len(x), *self.output_shape(x.shape[1:])), self.dtype)
         self._kernels.avg_pool2d_forward(x, *self.kernel_size, *self.stride, y)
@@ -295,7 +473,18 @@ class AvgPool2d(Layer):
     def backward(
         self, dy: Array, saved: tuple[int, ...], gradients: Gradients | None = None, input_gradient: bool = True
     ) -> Array:
-        """Return dx."""
+        """Return dx.
+
+        Parameters
+        ----------
+        dy : ndarray of shape (n, C, OH, OW)
+        saved, gradients, input_gradient : Any, mapping and bool
+            As for `Layer.backward`.
+
+        Returns
+        -------
+        ndarray of shape (n, C, H, W)
+        """
         dy = tensor(dy, self.dtype, (saved[0], *self.output_shape(saved[1:])), "dy")
         dx = np.empty(saved, self.dtype)
         self._kernels.avg_pool2d_backward(dy, *self.kernel_size, *self.stride, dx)
@@ -303,17 +492,49 @@ class AvgPool2d(Layer):
 
 
 class Flatten(Layer):
-    """(n, C, H, W) to (n, C H W)."""
+    """(n, C, H, W) to (n, C H W).
+
+    Parameters
+    ----------
+    dtype : dtype, default float32
+
+    Examples
+    --------
+    >>> Flatten()(np.zeros((3, 16, 5, 5))).shape
+    (3, 400)
+    """
 
     def __repr__(self) -> str:
         return "Flatten()"
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return (C H W,)."""
+        """Return (C H W,).
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (C, H, W).
+
+        Returns
+        -------
+        tuple of int
+            (C H W,).
+        """
         return (int(np.prod(shape)),)
 
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
-        """Return y, and the shape of x."""
+        """Return y, and the shape of x.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, C, H, W)
+
+        Returns
+        -------
+        y : ndarray of shape (n, C H W)
+        saved : tuple of int
+            The shape of x.
+        """
         x = array(x, "x", "an array is wanted")
         x = tensor(x, self.dtype, (None,) * max(1, x.ndim))
         return _rows(x), x.shape
@@ -321,7 +542,18 @@ class Flatten(Layer):
     def backward(
         self, dy: Array, saved: tuple[int, ...], gradients: Gradients | None = None, input_gradient: bool = True
     ) -> Array:
-        """Return dy in the shape of x."""
+        """Return dy in the shape of x.
+
+        Parameters
+        ----------
+        dy : ndarray of shape (n, C H W)
+        saved, gradients, input_gradient : Any, mapping and bool
+            As for `Layer.backward`.
+
+        Returns
+        -------
+        ndarray of shape (n, C, H, W)
+        """
         return tensor(dy, self.dtype, (saved[0], *self.output_shape(saved[1:])), "dy").reshape(saved)
 
 

@@ -50,8 +50,7 @@ class LeNet5:
     Attributes
     ----------
     parameters : dict of str to ndarray
-        The parameters themselves, views of one flat vector: "c1.weight" (6, 1, 5, 5), "c1.bias" (6,), and so
-        on to "output.bias". `state_dict` returns copies.
+        The parameters themselves, by name.
     mean, std : float
         Pixels in [0, 1] enter the network as (x - mean) / std. 0 and 1 at first; training sets them. They are
         finite, and std is above 0.
@@ -95,7 +94,11 @@ class LeNet5:
 
     @property
     def parameters(self) -> FlatDict:
-        """The parameters themselves, by name."""
+        """The parameters themselves, by name.
+
+        They are views of one flat vector: "c1.weight" (6, 1, 5, 5), "c1.bias" (6,), and so on to "output.bias".
+        `state_dict` returns copies.
+        """
         return self._parameters
 
     @property
@@ -365,6 +368,11 @@ class LeNet5:
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of every parameter under its name.
 
+        Returns
+        -------
+        dict of str to ndarray
+            In the order and of the shapes and dtype of `parameters`.
+
         Examples
         --------
         >>> list(LeNet5(seed=0).state_dict())[:2]
@@ -417,6 +425,10 @@ class LeNet5:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a safetensors file; one that was there is replaced whole or left alone.
+
+        Parameters
+        ----------
+        path : path-like
 
         Raises
         ------

@@ -100,6 +100,17 @@ def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     Every schedule takes the peak learning rate, the steps of the whole training and those of an epoch, and
     returns a function from the step's number, from 0 on, to its learning rate.
 
+    Parameters
+    ----------
+    lr : float
+        The peak.
+    total_steps, steps_per_epoch : int
+        Of no effect here.
+
+    Returns
+    -------
+    callable
+
     Examples
     --------
     >>> constant(0.01, 100, 10)(99)
@@ -112,6 +123,17 @@ def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     """Return a schedule that rises linearly to `lr` over the first fifth, then falls to 0 as a half cosine.
 
     After Smith and Topin, "Super-convergence", 2018.
+
+    Parameters
+    ----------
+    lr : float
+        The peak.
+    total_steps, steps_per_epoch : int
+        The second is of no effect here.
+
+    Returns
+    -------
+    callable
 
     Examples
     --------
@@ -134,6 +156,17 @@ def paper_steps(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     """Return the 1998 paper's schedule (section III.B), as fractions of its first rate.
 
     Two passes at `lr`, three at 2/5 of it, three at 1/5, four at 1/10, and 1/50 from then on.
+
+    Parameters
+    ----------
+    lr : float
+        The peak.
+    total_steps, steps_per_epoch : int
+        The first is of no effect here.
+
+    Returns
+    -------
+    callable
 
     Examples
     --------

@@ -82,6 +82,20 @@ class Recipe:
     def with_changes(self, **changes: Any) -> "Recipe":
         """Return the recipe with those of `changes` that are not None.
 
+        Parameters
+        ----------
+        **changes : Any
+            Under the names above.
+
+        Returns
+        -------
+        Recipe
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a value is out of range.
+
         Examples
         --------
         >>> RECIPES["default"].with_changes(epochs=3, lr=None).epochs

@@ -14,7 +14,7 @@ from lenet.errors import InputError
 class Report:
     """A test's outcome.
 
-    Attributes
+    Parameters
     ----------
     images : int
     loss : float
@@ -31,6 +31,12 @@ class Report:
         By how much probabilities differ from the part that is right, on the average, in [0, 1].
     rejected : float
         The part to be rejected for 0.1% of errors among the rest, in [0, 1].
+
+    Examples
+    --------
+    >>> outcome = report(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), np.array([0, 1, 1]))
+    >>> outcome.support, outcome.recall
+    ([1, 2], [1.0, 0.5])
     """
 
     images: int
@@ -45,7 +51,13 @@ class Report:
     rejected: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as what JSON can hold."""
+        """Return the report as what JSON can hold.
+
+        Returns
+        -------
+        dict
+            Under the names of the fields; arrays as lists.
+        """
         return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist()}
 
     def __str__(self) -> str:

@@ -47,6 +47,13 @@ class Run:
     ------
     InputError
         If it is no run's folder.
+
+    Examples
+    --------
+    >>> facts = {"lenet": "0.1.0", "data": "digits", "data_sha256": "", "num_classes": 10, "seed": 0, "recipe": {}}
+    >>> run = Run.create(tempfile.mkdtemp(), facts)
+    >>> run.folder.name, Run(run.folder).args["data"]
+    ('train-1', 'digits')
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
@@ -61,6 +68,17 @@ class Run:
     @classmethod
     def create(cls, parent: str | os.PathLike[str], args: dict[str, Any]) -> "Run":
         """Make the next folder train-N below `parent`, with the run's arguments in it.
+
+        Parameters
+        ----------
+        parent : path-like
+            Made if it is missing.
+        args : dict of str to Any
+            What JSON can hold; those in `ARGS` at least.
+
+        Returns
+        -------
+        Run
 
         Raises
         ------
@@ -112,11 +130,36 @@ class Run:
             raise SaveError(f"{self.folder} cannot be written ({error.strerror or error}).") from error
 
     def write(self, name: str, content: bytes | str) -> None:
-        """Replace one of the run's files, whole."""
+        """Replace one of the run's files, whole.
+
+        Parameters
+        ----------
+        name : str
+            Of the file, below the folder.
+        content : bytes or str
+            Text is written as UTF-8.
+
+        Raises
+        ------
+        SaveError
+            If it cannot be written.
+        """
         atomic_write(self.folder / name, content.encode() if isinstance(content, str) else content)
 
     def save_epoch(self, model: LeNet5, state: State) -> None:
-        """Write what an epoch changes; the checkpoint comes last, so that it never runs ahead of the rest."""
+        """Write what an epoch changes; the checkpoint comes last, so that it never runs ahead of the rest.
+
+        Parameters
+        ----------
+        model : LeNet5
+            Its metadata become `facts`.
+        state : State
+
+        Raises
+        ------
+        SaveError
+            If a file cannot be written.
+        """
         self.write("results.csv", results_csv(state.history))
         model.metadata = self.facts(state.history[-1])
         save(model, self.folder / "last.safetensors")
@@ -125,7 +168,17 @@ class Run:
         self.save_checkpoint(model, state)
 
     def facts(self, epoch: Epoch) -> dict[str, str]:
-        """Return where a model of this run comes from, for its file; of a path only the name, for it may be shared."""
+        """Return where a model of this run comes from, for its file; of a path only the name, for it may be shared.
+
+        Parameters
+        ----------
+        epoch : Epoch
+            That of its weights.
+
+        Returns
+        -------
+        dict of str to str
+        """
         name = Path(self.args["data"]).name.encode("utf-8", "backslashreplace").decode()  # it may be no Unicode
         facts = {"recipe": self.recipe.name, "data": name}
         facts |= {key: self.args[key] for key in ("seed", "lenet")}
@@ -133,13 +186,33 @@ class Run:
         return {key: str(value) for key, value in {**facts, **chosen}.items() if value is not None}
 
     def save_checkpoint(self, model: LeNet5, state: State) -> None:
-        """Write all that it takes to go on from here to the same bits."""
+        """Write all that it takes to go on from here to the same bits.
+
+        Parameters
+        ----------
+        model : LeNet5
+        state : State
+
+        Raises
+        ------
+        SaveError
+            If it cannot be written.
+        """
         arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
         facts = {"format": CHECKPOINT_FORMAT, "state": json.dumps(state.facts()), "args": self._settled()}
         self.write("checkpoint.safetensors", to_bytes(arrays, facts))
 
     def load_checkpoint(self, model: LeNet5) -> State | None:
         """Return where the run stands, None where it has not got to a checkpoint.
+
+        Parameters
+        ----------
+        model : LeNet5
+            What the checkpoint has to fit; it is not changed.
+
+        Returns
+        -------
+        State or None
 
         Raises
         ------
@@ -189,6 +262,15 @@ class Run:
 def fingerprint(data: Dataset) -> str:
     """Return the SHA-256 of a data set, so that a run is gone on with on the images it began with.
 
+    Parameters
+    ----------
+    data : Dataset
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
     Examples
     --------
     >>> import lenet
@@ -203,7 +285,21 @@ def fingerprint(data: Dataset) -> str:
 
 
 def results_csv(history: list[Epoch]) -> str:
-    """Return the history as CSV, a line an epoch under a header; what there is none of stays empty."""
+    """Return the history as CSV, a line an epoch under a header; what there is none of stays empty.
+
+    Parameters
+    ----------
+    history : list of Epoch
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> results_csv([Epoch(1, 0.5, 2.3, 0.1, None, None, 1e5, 0.6)]).splitlines()[1]
+    '1,0.5,2.3,0.1,,,100000.0,0.6'
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, [each.name for each in fields(Epoch)], lineterminator="\n")
     writer.writeheader()

@@ -35,6 +35,29 @@ class Epoch:
     `loss` and `accuracy` are means over the training images as they were learnt from, so each was judged by
     the weights of its own step. `val_loss` and `val_accuracy` are of the validation split after the epoch,
     None without one.
+
+    Parameters
+    ----------
+    epoch : int
+        Its number, from 1 on.
+    learning_rate : float
+        Of its last step.
+    loss, accuracy : float
+        Cross-entropy in nats, and the part that was read right.
+    val_loss, val_accuracy : float or None
+    images_per_second : float
+    seconds : float
+        That all steps so far have taken.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> X, y, _, _ = lenet.data.load_digits()
+    >>> recipe = RECIPES["small"].with_changes(epochs=1)
+    >>> state = train(LeNet5(seed=0), X[:100], y[:100], recipe, seed=0)
+    >>> row = state.history[0]
+    >>> row.epoch, 2.2 < row.loss < 2.5
+    (1, True)
     """
 
     epoch: int
@@ -50,6 +73,14 @@ class Epoch:
         """Return whether the validation loss is lower, or, without a validation split, the epoch later.
 
         The loss is the steadier judge: on 2,000 images, one more mistake is 0.05% of accuracy.
+
+        Parameters
+        ----------
+        other : Epoch
+
+        Returns
+        -------
+        bool
         """
         if self.val_loss is None or other.val_loss is None:
             return self.epoch > other.epoch
@@ -58,7 +89,39 @@ class Epoch:
 
 @dataclass
 class State:
-    """Where a training stands between two steps: all that it takes to go on to the same bits."""
+    """Where a training stands between two steps: all that it takes to go on to the same bits.
+
+    Parameters
+    ----------
+    parameters, velocity : ndarray of the model's dtype, shape (parameters,)
+        The model's own and the optimiser's, which each step changes.
+    best_parameters : ndarray of that dtype and shape
+        A copy of those of the best epoch.
+    mean, std : float
+        The model's.
+    step, images : int
+        Steps of the epoch under way that are done, and their images.
+    loss_sum : float
+        Over these images, in nats.
+    correct : int
+        How many of them were read right.
+    seconds : float
+        That all steps have taken.
+    images_per_second : float
+    best_epoch : int
+        Its number; 0 before the first has ended.
+    history : list of Epoch
+        Those that have ended.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> X, y, _, _ = lenet.data.load_digits()
+    >>> recipe = RECIPES["small"].with_changes(epochs=1)
+    >>> state = train(LeNet5(seed=0), X[:100], y[:100], recipe, seed=0)
+    >>> state.epoch, state.best_epoch
+    (2, 1)
+    """
 
     parameters: NDArray[Any]
     velocity: NDArray[Any]
@@ -80,7 +143,13 @@ class State:
         return len(self.history) + 1
 
     def facts(self) -> dict[str, Any]:
-        """Return everything but the arrays, for a file."""
+        """Return everything but the arrays, for a file.
+
+        Returns
+        -------
+        dict of str to Any
+            What JSON can hold.
+        """
         return {
             "mean": self.mean,
             "std": self.std,
@@ -234,7 +303,26 @@ def train(
 
 
 def recipe_named(recipe: Recipe | str) -> Recipe:
-    """Return the recipe of a name, or the recipe itself."""
+    """Return the recipe of a name, or the recipe itself.
+
+    Parameters
+    ----------
+    recipe : Recipe or str
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+
+    Examples
+    --------
+    >>> recipe_named("seed").batch_size
+    4
+    """
     if isinstance(recipe, Recipe):
         return recipe
     if recipe not in RECIPES:

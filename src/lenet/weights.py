@@ -46,6 +46,14 @@ def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
         metadata have names that the file has for its own.
     SaveError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "model.safetensors")
+    >>> save(LeNet5(seed=0), path)
+    >>> path.stat().st_size > 4 * 61_706
+    True
     """
     facts = {
         "format": FORMAT,
@@ -133,6 +141,11 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
     name : str, default "mnist"
         Which; their model card lies beside them in the package.
 
+    Returns
+    -------
+    LeNet5
+        A new one with each call.
+
     Raises
     ------
     InputError
@@ -151,7 +164,22 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
 
 
 def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """Return the safetensors file of tensors and metadata, with a checksum; the same ones make the same bytes."""
+    """Return the safetensors file of tensors and metadata, with a checksum; the same ones make the same bytes.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+    metadata : mapping of str to str
+
+    Returns
+    -------
+    bytes
+
+    Examples
+    --------
+    >>> to_bytes({"a": np.zeros(2)}, {"by": "hand"})[-16:] == bytes(16)
+    True
+    """
     from safetensors.numpy import save as serialize
 
     facts = {**metadata, CHECKSUM: _checksum(tensors, metadata)}
@@ -167,12 +195,27 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return the tensors and the metadata of a safetensors file of at most 64 MiB, without its checksum.
 
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    tensors : dict of str to ndarray
+    metadata : dict of str to str
+
     Raises
     ------
     WeightsError
         If it is damaged, too large or of another format, or if it has a checksum and that is of something else.
     OSError
         If it cannot be read.
+
+    Examples
+    --------
+    >>> tensors, metadata = read_tensors(resources.files("lenet") / "pretrained" / "mnist.safetensors")
+    >>> tensors["c1.weight"].shape, metadata["num_classes"]
+    ((6, 1, 5, 5), '10')
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load as deserialize
@@ -197,12 +240,25 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
 def content_of(path: str | os.PathLike[str]) -> bytes:
     """Return the content of a file of weights in any format.
 
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    bytes
+
     Raises
     ------
     WeightsError
         If it has more than 64 MiB.
     OSError
         If it cannot be read.
+
+    Examples
+    --------
+    >>> content_of(resources.files("lenet") / "pretrained" / "mnist.safetensors")[8:22]
+    b'{"__metadata__'
     """
     content = read_at_most(path, LARGEST_FILE)
     if content is None:

@@ -15,7 +15,7 @@ MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # what one array read from a file may take
 class Dataset(NamedTuple):
     """Images and labels to train on, and others to test on.
 
-    Attributes
+    Parameters
     ----------
     X_train : ndarray of uint8, shape (n_train, 28, 28)
         Images, background 0 and ink up to 255.

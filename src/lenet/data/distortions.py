@@ -101,6 +101,11 @@ class Variations:
         slopes in x and y; the amplitude of noise. Levels are parts of 255.
     seeds : ndarray of uint64, shape (n,)
         Of the noise.
+
+    Examples
+    --------
+    >>> random_variations(4, np.random.default_rng(0))[:2].pens.shape
+    (2, 7)
     """
 
     maps: NDArray[np.float64]
@@ -117,6 +122,15 @@ def random_variations(n: int, rng: np.random.Generator) -> Variations:
 
     Each image is mapped and bent. Half of them are thickened or thinned, a third blurred, a quarter fainter, and one in
     six each has an uneven ground and noise.
+
+    Parameters
+    ----------
+    n : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Variations
 
     Examples
     --------
@@ -151,6 +165,10 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
     images : array_like of uint8, shape (n, 28, 28)
     variations : Variations
         Of n images.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, 28, 28)
 
     Raises
     ------

@@ -12,7 +12,18 @@ _COUNTED_AT_ONCE = 1000  # images; NumPy counts 64-bit copies
 
 
 class Split(NamedTuple):
-    """The numbers of the images to learn from and of those to judge by, both in ascending order."""
+    """The numbers of the images to learn from and of those to judge by, both in ascending order.
+
+    Parameters
+    ----------
+    train, validation : ndarray of int64, shapes (n_train,) and (n_validation,)
+
+    Examples
+    --------
+    >>> train, validation = split(np.arange(20) % 2, validation=0.2, seed=0)
+    >>> len(train), len(validation)
+    (16, 4)
+    """
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]

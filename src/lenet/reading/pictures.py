@@ -47,6 +47,12 @@ def read_picture(
         If it cannot be read.
     MissingExtraError
         If Pillow is not installed.
+
+    Examples
+    --------
+    >>> import io
+    >>> read_picture(io.BytesIO(b"P5 2 1 255 " + bytes([0, 255])))
+    array([[  0, 255]], dtype=uint8)
     """
     image_module = require("PIL.Image", "vision")
     name, mode = os.fspath(file) if isinstance(file, str | os.PathLike) else "This", "RGB" if colour else "L"

@@ -29,7 +29,7 @@ Part = tuple[NDArray[np.uint8], Pieces, float, Corner]  # a line: its pixels, pi
 class Digit:
     """A digit that was read, or something that is none.
 
-    Attributes
+    Parameters
     ----------
     box : tuple of int
         Left, top, right and bottom in pixels of the picture; the last two are outside.
@@ -41,6 +41,11 @@ class Digit:
         The likeliest digit but for the label.
     second_probability : float
         Of that, in the same sense.
+
+    Examples
+    --------
+    >>> Digit((10, 5, 30, 33), label=7, probability=0.99, second=1, second_probability=0.01).box
+    (10, 5, 30, 33)
     """
 
     box: tuple[int, int, int, int]
@@ -54,14 +59,20 @@ class Digit:
 class Line:
     """A line of digits, from left to right.
 
-    Attributes
+    Parameters
     ----------
     digits : tuple of Digit
     confidence : float
         The probability of these digits, from 0 to 1, among all readings of the line. A ? does not lower it.
     text : str
         The digits; a space where a gap is as wide as a digit is high, and ? for what is no digit.
-    box : tuple of int
+
+    Examples
+    --------
+    >>> seven = Digit((10, 5, 30, 33), 7, 0.99, 1, 0.01)
+    >>> one = Digit((40, 6, 48, 34), 1, 0.9, 7, 0.1)
+    >>> Line((seven, one), confidence=0.89, text="71").box
+    (10, 5, 48, 34)
     """
 
     digits: tuple[Digit, ...]
@@ -80,12 +91,16 @@ class Line:
 class Reading:
     """What a picture says.
 
-    Attributes
+    Parameters
     ----------
     lines : tuple of Line
         In reading order; none for a picture without digits.
-    text : str
-        The lines' texts.
+
+    Examples
+    --------
+    >>> seven = Digit((10, 5, 30, 33), 7, 0.99, 1, 0.01)
+    >>> Reading((Line((seven,), 0.99, "7"), Line((seven,), 0.99, "7"))).text.split()
+    ['7', '7']
     """
 
     lines: tuple[Line, ...] = field(default_factory=tuple)
@@ -96,7 +111,13 @@ class Reading:
         return "\n".join(line.text for line in self.lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the reading as plain lists, numbers and texts, for JSON."""
+        """Return the reading as plain lists, numbers and texts, for JSON.
+
+        Returns
+        -------
+        dict
+            "lines", a list with a dict for each: "text", "confidence", "box", and "digits" with the fields of each.
+        """
         return {
             "lines": [
                 {

@@ -60,7 +60,16 @@ class Ranks:
         self._sums = np.empty(0)
 
     def share(self, n: int) -> slice:
-        """Return which of the n images of a batch are this rank's: as many as others', but for one."""
+        """Return which of the n images of a batch are this rank's: as many as others', but for one.
+
+        Parameters
+        ----------
+        n : int
+
+        Returns
+        -------
+        slice
+        """
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def add(self, gradient: NDArray[Any], *numbers: float) -> tuple[float, ...]:
@@ -70,6 +79,11 @@ class Ranks:
         ----------
         gradient : ndarray of float32 or float64, shape (parameters,)
         *numbers : float
+
+        Returns
+        -------
+        tuple of float
+            The sums of the numbers.
         """
         n = len(gradient)
         if self._sums.shape != (n + len(numbers),) or self._sums.dtype != gradient.dtype:
@@ -81,6 +95,16 @@ class Ranks:
         return tuple(self._sums[n:].tolist())
 
     def told(self, make: Callable[[], T]) -> T:
-        """Return what rank 0 makes, on all ranks."""
+        """Return what rank 0 makes, on all ranks.
+
+        Parameters
+        ----------
+        make : callable
+            Called without arguments, on rank 0 alone; what it returns is pickled for the others.
+
+        Returns
+        -------
+        Any
+        """
         made: T = self.comm.bcast(make() if self.rank == 0 else None)
         return made

@@ -54,6 +54,11 @@ def create_app(
         Is given a `Call` when it has been answered. By default, a line of JSON is logged by the logger
         "lenet.serving.requests".
 
+    Returns
+    -------
+    callable
+        The application: `await app(scope, receive, send)`.
+
     Raises
     ------
     InputError, InputTypeError, WeightsError, OSError

@@ -11,7 +11,7 @@ from lenet.errors import InputError
 class Limits:
     """The limits of a server; each worker process has them for itself.
 
-    Attributes
+    Parameters
     ----------
     body : int, default 16 MiB
         Bytes of a request's body, also when it was compressed: more is answered by 413.

@@ -87,12 +87,28 @@ class Models:
         return iter(self._sources)
 
     def ready(self) -> list[Served]:
-        """Return the models that are ready, in the order of their names at the start."""
+        """Return the models that are ready, in the order of their names at the start.
+
+        Returns
+        -------
+        list of Served
+        """
         served = self._served
         return [served[name] for name in self._sources if name in served]
 
     def get(self, name: str | None = None, version: str | None = None) -> Served:
         """Return a model that is ready, by default the first.
+
+        Parameters
+        ----------
+        name : str, optional
+        version : str, optional
+            Any by default, or if it is empty.
+
+        Returns
+        -------
+        Served
+            With the attributes `name`, `model` and `version`.
 
         Raises
         ------
@@ -110,6 +126,14 @@ class Models:
 
     def reload(self, name: str) -> bool:
         """Load a model from its source once more; return whether it is another one now.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        bool
 
         Raises
         ------
@@ -133,6 +157,10 @@ class Models:
     def unload(self, name: str) -> None:
         """Make a model unavailable until it is loaded again.
 
+        Parameters
+        ----------
+        name : str
+
         Raises
         ------
         NotServedError
@@ -143,7 +171,12 @@ class Models:
             self._served = {other: served for other, served in self._served.items() if other != name}
 
     def changed(self) -> list[str]:
-        """Return the names of those ready whose file is another one than when it was last read."""
+        """Return the names of those ready whose file is another one than when it was last read.
+
+        Returns
+        -------
+        list of str
+        """
         return [name for name in self._served if _stamp(self._sources[name]) not in (None, self._seen[name])]
 
 

@@ -69,6 +69,11 @@ def page_html(document: dict[str, Any] | None = None) -> bytes:
     document : dict, optional
         From `model_document`. By default the page asks its server for `model.json`.
 
+    Returns
+    -------
+    bytes
+        HTML in UTF-8.
+
     Examples
     --------
     >>> len(page_html()) < len(page_html(model_document(LeNet5(seed=0), "fresh", "1")))
@@ -89,6 +94,16 @@ def content_security_policy(page: bytes) -> str:
     ----------
     page : bytes
         From `page_html`.
+
+    Returns
+    -------
+    str
+        For the header of that name.
+
+    Raises
+    ------
+    InputError
+        If the page is not one of `page_html`.
 
     Examples
     --------

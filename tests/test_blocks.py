@@ -1,0 +1,209 @@
+"""Every block of code in the README and the pages: run as it stands there, or left out for a reason that is here."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from served import serving
+
+import lenet
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LANGUAGES = {"python", "sh", "c"}  # c: the prototypes of digits.h, which tests/test_interop_c.py compiles
+
+# The lines that are not run here: what they begin with, and why. A block of Python with one is left out as a whole.
+NOT_RUN = {
+    "pip install": "the network; .ci/use and .ci/trust install all of it",
+    "python3 -m venv": "the network; .ci/use runs the README's",
+    "install -": "root",
+    "systemctl": "root",
+    "docker": "an engine; tests/test_hosting.py reads what it would build and run",
+    "PROMETHEUS_MULTIPROC_DIR=": "runs until it is told to end: tests/test_hosting.py",
+    "gunicorn": "runs until it is told to end: tests/test_hosting.py",
+    "tritonserver": "Triton",
+    "python examples/serving/triton/client.py": "Triton; tests/test_hosting.py runs it against lenet",
+    "python examples/serving/mlflow_model.py": "MLflow",
+    "mlflow": "MLflow",
+    "lenet score /shared": "a cluster: tests/test_scale_scoring.py",
+    'with Client("tcp://head': "a cluster: examples/dask_search.py",
+    "mpiexec": "MPI: tests/test_scale_mpi.py",
+    "pytest": "half a minute to an hour; .ci/trust",
+    "python -m tests.": "a minute to an hour; .ci/trust",
+    "python -m benchmarks.soak": "minutes; .ci/use makes fewer requests",
+}
+
+# What a page's blocks of a language want besides scikit-learn.
+WANTED = {
+    "README.md sh": ("PIL", "cv2", "matplotlib", "onnx"),
+    "hosting.md sh": ("onnx",),
+    "interop.md python": ("onnx", "onnxruntime"),
+    "reading.md python": ("PIL", "cv2"),
+    "reading.md sh": ("PIL", "cv2"),
+    "scaling.md python": ("distributed", "pyarrow", "zarr"),
+    "scaling.md sh": ("distributed", "pyarrow", "zarr"),
+    "serving.md python": ("tritonclient.http", "uvicorn"),
+    "serving.md sh": ("uvicorn", "PIL", "cv2"),
+}
+SLOW = {"README.md sh"}
+
+
+def blocks(page):
+    """The language and the text of each block, but for what Sphinx fills in."""
+    return [(language, text.replace("\\\n", "")) for language, text in fenced(page) if not language.startswith("{")]
+
+
+def fenced(page):
+    return re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def is_left_out(line):
+    return line.startswith(tuple(NOT_RUN))
+
+
+def serves(line):
+    return "lenet serve" in line and not is_left_out(line)
+
+
+def to_run(page, language):
+    """What of a page's blocks in a language is run, in order; servers are apart."""
+    if language == "python":
+        return [text for kind, text in blocks(page) if kind == language and not any(map(is_left_out, text.split("\n")))]
+    lines = [[line for line in text.splitlines() if line] for kind, text in blocks(page) if kind == language]
+    kept = ([line for line in block if not (is_left_out(line) or serves(line))] for block in lines)
+    return ["\n".join(block) for block in kept if block]
+
+
+def having(language):
+    """The pages with something to run, for parametrize."""
+    return [
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if f"{page.name} {language}" in SLOW else [])
+        for page in PAGES
+        if to_run(page, language)
+    ]
+
+
+SERVERS = sorted({line.partition("  #")[0].strip() for page in PAGES for _, text in blocks(page)
+                  for line in text.splitlines() if serves(line)})  # fmt: skip
+
+
+@pytest.fixture
+def user(tmp_path, monkeypatch):
+    """A folder with the files that the pages name, and few images for MNIST's."""
+    pytest.importorskip("sklearn")
+    data = lenet.data.load_digits()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LENET_DATA", str(tmp_path / "mnist"))
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for name in ("mnist", "in", "glyphs"):
+        (tmp_path / name).mkdir()
+    for part, X, y in (("train", data.X_train[:200], data.y_train[:200]), ("t10k", data.X_test, data.y_test)):
+        for kind, array in (("images-idx3", X), ("labels-idx1", y.astype(np.uint8))):
+            head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (tmp_path / "mnist" / f"{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
+    np.save("in/few.npy", data.X_test[:20])
+    with contextlib.suppress(ImportError):
+        from pyarrow import parquet, table
+
+        parquet.write_table(table({"pixels": [image.tobytes() for image in data.X_test[:20]]}), "scans.parquet")
+    pictures(data)
+    return tmp_path
+
+
+def pictures(data):
+    """Draw dark digits on white, if that can be done here."""
+    with contextlib.suppress(ImportError):
+        from PIL import Image
+
+        line = np.hstack([np.pad(255 - image, 10, constant_values=255) for image in data.X_test[183:187]])
+        seven = np.pad(255 - data.X_test[data.y_test == 7][0], 10, constant_values=255)
+        for name, picture in (("photo.png", seven), ("seven.jpg", seven), ("photo.jpg", line), ("page.jpg", line)):
+            Image.fromarray(picture).save(name)
+        for label in range(10):
+            Path(f"glyphs/{label}").mkdir()
+            for n, image in enumerate(data.X_test[data.y_test == label][:5]):
+                Image.fromarray(255 - image).save(f"glyphs/{label}/{n}.jpg")
+
+
+def runs(*names):
+    """Runs that have been trained before."""
+    for name in names:
+        Path("runs", name).mkdir(parents=True)
+        lenet.load_pretrained().save(Path("runs", name, "best.safetensors"))
+
+
+@contextlib.contextmanager
+def addressed(texts):
+    """The texts, with the address of a server of this test in the place of the pages'."""
+    if not any("127.0.0.1:8000" in text for text in texts):
+        yield texts
+        return
+    with serving("--model", "mnist", "--model", "receipts=mnist") as server:
+        yield [text.replace("127.0.0.1:8000", f"{server.host}:{server.port}") for text in texts]
+
+
+def import_all(page, language):
+    for package in WANTED.get(f"{page.name} {language}", ()):
+        pytest.importorskip(package)
+
+
+def test_all_blocks_are_known():
+    assert {language for page in PAGES for language, _ in blocks(page)} == LANGUAGES
+    lines = [line for page in PAGES for _, text in blocks(page) for line in text.splitlines()]
+    assert [start for start in NOT_RUN if not any(line.startswith(start) for line in lines)] == []
+    for page in PAGES:  # none is missed by its indentation or its fence
+        assert len(re.findall(r"^ *(?:```|~~~)", page.read_text("utf-8"), re.MULTILINE)) == 2 * len(fenced(page)), page
+
+
+@pytest.mark.parametrize("page", having("python"))
+def test_python(page, user, capsys):
+    """The blocks of a page go on from one another; those of a program are one."""
+    import_all(page, "python")
+    with addressed(to_run(page, "python")) as texts:
+        if "__main__" in "".join(texts):
+            Path("program.py").write_text("\n".join(texts))
+            subprocess.run([sys.executable, "program.py"], check=True)
+            return
+        names = {"__name__": "__main__"}
+        for text in texts:
+            exec(compile(text, page.name, "exec"), names)  # noqa: S102
+    if page.name == "seed.md":
+        printed = capsys.readouterr().out
+        ratios = dict(re.findall(r"(\w+)\.weight (\d\.\d+)", printed))
+        assert float(ratios["f6"]) == 1
+        assert all(3.9 < float(ratios[name]) < 4.2 for name in ("c5", "c3", "c1"))
+        assert 0.75 < float(re.search(r"cosine (\d\.\d+)", printed)[1]) < 0.9
+
+
+@pytest.mark.parametrize("page", having("sh"))
+def test_shell(page, user):
+    import_all(page, "sh")
+    with addressed(to_run(page, "sh")) as texts:
+        for text in texts:
+            if not re.search(r"lenet train (?!--resume)", text):
+                runs(*set(re.findall(r"runs/(train-\d)", text)))
+            for command in re.findall(r"^(curl|lenet)\b", text, re.MULTILINE):
+                if shutil.which(command) is None:
+                    pytest.skip(f"needs {command}")
+            done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert '"error"' not in done.stdout  # which is no failure for curl
+
+
+@pytest.mark.parametrize("line", SERVERS)
+def test_a_server(line, user):
+    for package in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
+        pytest.importorskip(package)
+    for command in ("lenet", "openssl"):
+        if shutil.which(command) is None:
+            pytest.skip(f"needs {command}")
+    runs(*re.findall(r"runs/(train-\d)", line))
+    with serving(command=("bash", "-c", line.replace("lenet serve", "exec lenet serve --port 0"))) as server:
+        assert server.ask("GET", "/v2/health/ready")[0] == 200
