@@ -16,7 +16,7 @@ class Ranks:
     def __init__(self, rank, size):
         self.rank, self.size, self.comm = rank, size, self
 
-    def Abort(self, code):
+    def Abort(self, code):  # noqa: N802
         raise AbortedError(code)
 
 

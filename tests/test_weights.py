@@ -56,6 +56,23 @@ def test_round_trip_to_the_bit(path, dtype, num_classes):
     np.testing.assert_array_equal(loaded.logits(x), model.logits(x))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_half_the_size_and_back_to_float32(path, dtype):
+    from safetensors.numpy import load_file
+
+    model = make_model(dtype)
+    model.save(path)
+    whole = path.stat().st_size
+    model.save(path, half=True)
+    assert 0 <= whole - path.stat().st_size - (np.dtype(dtype).itemsize - 2) * 61_706 < 32  # a shorter header's
+    loaded = lenet.load(path)
+    assert (loaded.dtype, loaded.mean, loaded.std, loaded.metadata) == (np.float32, MEAN, STD, model.metadata)
+    for name, tensor in load_file(path).items():  # the library's own reading
+        assert tensor.dtype == np.float16
+        np.testing.assert_array_equal(loaded.parameters[name], tensor.astype(np.float32))
+        np.testing.assert_allclose(tensor, model.parameters[name], rtol=2**-11, atol=2**-25)  # rounded to the nearest
+
+
 @pytest.mark.parametrize("number", [float, int, np.float32, np.float64])
 @pytest.mark.parametrize("mean", [0, 1])
 def test_any_number_as_mean_and_std(path, number, mean):
@@ -345,8 +362,8 @@ def too_many_numbers(header):
         (rename, "lack c1.weight and have c2.weight besides"),
         (transpose, r"f6.weight is float32 of shape \(120, 84\); wanted: float32 of shape \(84, 120\)"),
         (halve, "model.safetensors "),
-        (as_integers, "holds int32, and float32 or float64 throughout is wanted"),
-        (one_as_integers, "holds float32, int32, and float32 or float64 throughout"),
+        (as_integers, "holds int32, and float16, float32 or float64 throughout is wanted"),
+        (one_as_integers, "holds float32, int32, and float16, float32 or float64 throughout"),
         (an_unknown_type, "is damaged"),
         (beyond_the_end, "is damaged"),
         (overlapping, "is damaged"),
@@ -429,6 +446,17 @@ def test_what_could_not_be_loaded_again_replaces_no_file(saved, size, change, me
     with pytest.raises(InputError, match=message):
         model.save(saved)
     assert saved.read_bytes() == before
+
+
+def test_what_float16_does_not_hold_replaces_no_file(saved):
+    before, model = saved.read_bytes(), make_model()
+    model.parameters.flat[7] = -65_520  # the first that float16 rounds to infinity
+    with pytest.raises(InputError, match=r"not finite in float16, and could not be loaded again: save them whole\.$"):
+        model.save(saved, half=True)
+    assert saved.read_bytes() == before
+    model.parameters.flat[7] = -65_519
+    model.save(saved, half=True)
+    assert lenet.load(saved).parameters.flat[7] == -65_504
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")

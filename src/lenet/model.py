@@ -423,15 +423,19 @@ class LeNet5:
                 )
         self.parameters.flat[...] = new.flat  # in one go, which Ctrl-C does not cut
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
         """Write the model to a safetensors file; one that was there is replaced whole or left alone.
 
         Parameters
         ----------
         path : path-like
+        half : bool, default False
+            Whether to round the weights to float16, of half the size; `lenet.load` makes float32 of them.
 
         Raises
         ------
+        InputError
+            If the file could not be loaded again, as for weights that are not finite.
         SaveError
             If the file cannot be written.
 
@@ -445,7 +449,7 @@ class LeNet5:
         """
         from lenet.weights import save
 
-        save(self, path)
+        save(self, path, half=half)
 
     def summary(self) -> None:
         """Print the table of the network: stages, output shapes, parameters.

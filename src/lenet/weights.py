@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._files import atomic_write, read_at_most
+from lenet._flat import FlatDict
 from lenet.errors import InputError, WeightsError
 from lenet.model import LeNet5
 
@@ -29,21 +30,23 @@ MOST_CLASSES = 100_000
 LARGEST_HEADER = 2**20
 
 
-def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
+def save(model: LeNet5, path: str | os.PathLike[str], *, half: bool = False) -> None:
     """Write a model to a safetensors file; one that was there is replaced whole or left alone.
 
     Parameters
     ----------
     model : LeNet5
     path : path-like
+    half : bool, default False
+        Whether to round the weights to float16, of half the size; `load` makes float32 of them.
 
     Raises
     ------
     InputTypeError
         If the model's metadata are not texts under texts.
     InputError
-        If `load` would refuse the file, for weights that are not finite or too many metadata or classes, or if the
-        metadata have names that the file has for its own.
+        If `load` would refuse the file, for weights that are not finite (in float16: beyond 65,504), or for too many
+        metadata or classes; or if the metadata have names that the file has for its own.
     SaveError
         If the file cannot be written.
 
@@ -64,10 +67,16 @@ def save(model: LeNet5, path: str | os.PathLike[str]) -> None:
     notes = _checks.text_by_name(model.metadata, "metadata")
     if taken := sorted(notes.keys() & {*facts, CHECKSUM}):
         raise InputError(f"The metadata have {', '.join(taken)}, which the file tells by itself: take another name.")
-    if not np.isfinite(model.parameters.flat).all():
-        raise InputError("The model's weights are not finite, and could not be loaded again: train it anew.")
-    content = to_bytes(model.parameters, {**notes, **facts})
-    header = len(content) - model.parameters.flat.nbytes
+    tensors = FlatDict(model.parameters.shapes, np.float16 if half else model.dtype)
+    with np.errstate(over="ignore"):
+        tensors.flat[:] = model.parameters.flat
+    if not np.isfinite(tensors.flat).all():
+        raise InputError(
+            f"The model's weights are not finite in {tensors.flat.dtype}, and could not be loaded again: "
+            f"{'save them whole' if half and np.isfinite(model.parameters.flat).all() else 'train it anew'}."
+        )
+    content = to_bytes(tensors, {**notes, **facts})
+    header = len(content) - tensors.flat.nbytes
     if header > LARGEST_HEADER or len(content) > LARGEST_FILE or model.num_classes > MOST_CLASSES:
         raise InputError(
             f"The file would have {len(content):,} bytes, {header:,} of them metadata, and {model.num_classes:,} "
@@ -86,7 +95,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     Returns
     -------
     LeNet5
-        Of the dtype of the file's tensors, float32 or float64.
+        Of the dtype of the file's tensors, float32 or float64; of float32 if they are float16.
 
     Raises
     ------
@@ -120,10 +129,10 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
             f"{path} claims {num_classes} classes, and its output.weight has {rows[0] if rows else 'no'} rows."
         )
     dtypes = {tensor.dtype for tensor in tensors.values()}
-    if len(dtypes) != 1 or not dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
+    if len(dtypes) != 1 or not dtypes <= {np.dtype(each) for each in (np.float16, np.float32, np.float64)}:
         names = ", ".join(sorted(map(str, dtypes)))
-        raise WeightsError(f"{path} holds {names}, and float32 or float64 throughout is wanted.")
-    model = LeNet5(seed=0, dtype=dtypes.pop(), num_classes=num_classes)
+        raise WeightsError(f"{path} holds {names}, and float16, float32 or float64 throughout is wanted.")
+    model = LeNet5(seed=0, dtype=np.result_type(dtypes.pop(), np.float32), num_classes=num_classes)
     try:
         model.load_state_dict(tensors)
     except WeightsError as error:
