@@ -1,5 +1,6 @@
 """The examples, each run as a user would, and what they print."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lenet
@@ -30,7 +32,7 @@ PYTHON = {
 
 def test_each_example_is_run_and_listed():
     files = {path.name for path in FOLDER.iterdir()} - {"README.md"}
-    assert files == {*PYTHON, "read_pgm.c", "serving"}
+    assert files == {*PYTHON, "read_pgm.c", "read_pgm.py", "serving"}
     listed = re.findall(r"\]\((.*?)\)", (FOLDER / "README.md").read_text())
     assert {each.partition("/")[0] for each in listed if not each.startswith("..")} == files
 
@@ -74,3 +76,58 @@ def test_the_program_in_c(tmp_path):
         done = subprocess.run(["./read_pgm"], input=wrong, cwd=tmp_path, capture_output=True, check=False)
         assert (done.returncode, done.stdout) == (1, b"")
         assert b"give a binary PGM picture" in done.stderr
+
+
+# ---- the same program in one file that brings Python along ---------------------------------------------
+
+LARGEST = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory):
+    """The program, as PyInstaller makes it of the command in its docstring."""
+    pytest.importorskip("PyInstaller")
+    folder = tmp_path_factory.mktemp("frozen")
+    shutil.copy(FOLDER / "read_pgm.py", folder)
+    command = re.findall(r"^ +pyinstaller (--.*?)  ", (FOLDER / "read_pgm.py").read_text(), re.MULTILINE)[0].split()
+    done = subprocess.run(
+        [sys.executable, "-m", "PyInstaller", *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (program,) = (folder / "dist").iterdir()
+    return program
+
+
+def run_frozen(program, *arguments):
+    """Run it where there is neither a Python nor anything else on the path."""
+    nothing = program.parent.parent / "nothing"
+    nothing.mkdir(exist_ok=True)
+    env = {"PATH": str(nothing)} | {name: os.environ[name] for name in ("SYSTEMROOT", "TEMP") if name in os.environ}
+    done = subprocess.run(
+        [program, *arguments], cwd=nothing, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
+    assert frozen.stat().st_size <= LARGEST
+    pytest.importorskip("sklearn")
+    digits, model = lenet.data.load_digits(), lenet.load_pretrained("mnist")
+    for number, image in enumerate(digits.X_test[:3]):
+        path = tmp_path / f"{number}.pgm"
+        path.write_bytes(pgm(image))
+        probabilities = model.predict_proba(image)[0]
+        expected = f"{probabilities.argmax()} ({100 * probabilities.max():.1f}%)\n"
+        assert run_frozen(frozen, path) == (0, expected, "")
+
+
+def test_the_frozen_program_says_what_is_wrong(frozen, tmp_path):
+    path = tmp_path / "text.pgm"
+    missing = f"read_pgm: {path}: No such file or directory\n"
+    assert run_frozen(frozen, path) == (1, "", missing)
+    for wrong in (b"", b"a letter\n", pgm(np.zeros((28, 28), np.uint8))[:-1]):
+        path.write_bytes(wrong)
+        assert run_frozen(frozen, path) == (
+            1, "", f"read_pgm: {path} is no binary PGM picture of 28 x 28 pixels of 8 bits\n"
+        )  # fmt: skip
+    assert run_frozen(frozen) == (1, "", "usage: read_pgm PICTURE\n")
