@@ -79,6 +79,17 @@ if TYPE_CHECKING:
     from lenet.optim import SGD
     from lenet.training import train
     from lenet.weights import load, load_pretrained
+else:  # out of the sight of type checkers, for which any name would be there
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            value = getattr(importlib.import_module(_HOMES[name]), name)
+        elif name in _MODULES:
+            value = importlib.import_module(f"lenet.{name}")
+        else:
+            raise AttributeError(f"module 'lenet' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def _check_interpreter() -> None:
@@ -97,17 +108,6 @@ def _check_interpreter() -> None:
 
 
 _check_interpreter()
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"lenet.{name}")
-    else:
-        raise AttributeError(f"module 'lenet' has no attribute {name!r}")
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:
