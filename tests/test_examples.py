@@ -32,6 +32,7 @@ PYTHON = {
         r"joblib the same to the bit: True\nskops the same to the bit: True",
     ),
     "pipeline_to_onnx.py": (["skl2onnx", "onnxruntime"], r"the same labels: True\n.* at most \de-(0[6-9]|10)\n"),
+    "processes.py": (["sklearn"], r"\A(\w+: the same digits: True\n){1,3}\Z"),
     "serve_onnx.py": (["sklearn", "onnx", "onnxruntime"], r"labels: True\n.*e-0[6-9]\nthe same weights: True"),
 }
 
