@@ -1,4 +1,4 @@
-"""Share images between processes, begun in each way that there is: a worker loads the model once, and gets images only."""
+"""Share images between processes, begun in each way there is: a worker loads the model once, and gets images only."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
