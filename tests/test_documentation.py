@@ -22,7 +22,7 @@ ELSEWHERE = {"interop.md", "reading.md", "scaling.md", "serving.md"}  # want pic
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(lenet.__path__, "lenet.")
-    if not each.name.rpartition(".")[2].startswith(("_conv", "_distort", "__main__"))
+    if not each.name.rpartition(".")[2].startswith(("_conv", "_distort", "__main__", "hook-"))
 ]
 
 

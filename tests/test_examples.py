@@ -213,6 +213,7 @@ def run_frozen(program, *arguments):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.plain
 def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
     assert frozen.stat().st_size <= LARGEST
     pytest.importorskip("sklearn")
@@ -225,6 +226,7 @@ def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
         assert run_frozen(frozen, path) == (0, expected, "")
 
 
+@pytest.mark.plain
 def test_the_frozen_program_says_what_is_wrong(frozen, tmp_path):
     path = tmp_path / "text.pgm"
     missing = f"read_pgm: {path}: No such file or directory\n"
