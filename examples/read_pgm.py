@@ -2,8 +2,8 @@
 
 In a shell:
 
-pyinstaller --onefile read_pgm.py    (writes dist/read_pgm)
-dist/read_pgm three.pgm              (28 x 28 pixels, binary PGM, light ink on a dark ground)
+    pyinstaller --onefile read_pgm.py    (writes dist/read_pgm)
+    dist/read_pgm three.pgm              (28 x 28 pixels, binary PGM, light ink on a dark ground)
 """
 
 import re
