@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(lenet.__path__, "lenet.")
-    if not each.name.rpartition(".")[2].startswith(("_conv", "_distort", "__main__"))
+    if not each.name.rpartition(".")[2].startswith(("_conv", "_distort", "__main__", "hook-"))
 ]
 
 

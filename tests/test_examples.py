@@ -1,12 +1,20 @@
 """The examples, each run as a user would, and what they print."""
 
+import asyncio
+import contextlib
+import os
 import re
+import runpy
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lenet
@@ -24,13 +32,14 @@ PYTHON = {
         r"joblib the same to the bit: True\nskops the same to the bit: True",
     ),
     "pipeline_to_onnx.py": (["skl2onnx", "onnxruntime"], r"the same labels: True\n.* at most \de-(0[6-9]|10)\n"),
+    "processes.py": (["sklearn"], r"\A(\w+: the same digits: True\n){1,3}\Z"),
     "serve_onnx.py": (["sklearn", "onnx", "onnxruntime"], r"labels: True\n.*e-0[6-9]\nthe same weights: True"),
 }
 
 
 def test_each_example_is_run_and_listed():
     files = {path.name for path in FOLDER.iterdir()} - {"README.md"}
-    assert files == {*PYTHON, "read_pgm.c", "serving"}
+    assert files == {*PYTHON, "asyncio_service.py", "read_pgm.c", "read_pgm.py", "serving"}
     listed = re.findall(r"\]\((.*?)\)", (FOLDER / "README.md").read_text())
     assert {each.partition("/")[0] for each in listed if not each.startswith("..")} == files
 
@@ -74,3 +83,157 @@ def test_the_program_in_c(tmp_path):
         done = subprocess.run(["./read_pgm"], input=wrong, cwd=tmp_path, capture_output=True, check=False)
         assert (done.returncode, done.stdout) == (1, b"")
         assert b"give a binary PGM picture" in done.stderr
+
+
+# ---- the service on asyncio ----------------------------------------------------------------------------
+
+on_unix = pytest.mark.skipif(sys.platform == "win32", reason="asyncio handles signals on Unix only")
+
+
+@contextlib.contextmanager
+def service():
+    """Run it; give the function that connects to it, and the process."""
+    command = [sys.executable, FOLDER / "asyncio_service.py", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            port = int(process.stdout.readline().rpartition(" ")[2])
+            yield lambda: socket.create_connection(("127.0.0.1", port), timeout=60), process
+        finally:
+            process.kill()
+
+
+def asked(images):
+    return f"{len(images)}\n".encode() + images.tobytes()
+
+
+def answered(connection):
+    with connection.makefile("rb") as file:
+        return file.readline()
+
+
+@on_unix
+def test_the_service_answers_whoever_else_there_is_and_ends_by_a_signal():
+    images = np.random.default_rng(0).integers(0, 256, (3000, 28, 28), np.uint8)
+    digits = lenet.load_pretrained("mnist").predict(images)
+    expected = {size: " ".join(map(str, digits[:size])).encode() + b"\n" for size in (1, 64, 65, 3000)}
+    with service() as (connect, process), contextlib.ExitStack() as clients:
+        connections = [clients.enter_context(connect()) for _ in expected]
+        with connect() as gone:
+            gone.sendall(asked(images)[:-1])
+        with connect() as gone:
+            gone.sendall(asked(images) * 3)
+        for wrong in (b"0\n", b"-1\n", b"10001\n", b"GET / HTTP/1.1\r\n\r\n", b"1" * 100_000):
+            with connect() as connection, contextlib.suppress(ConnectionError):
+                connection.sendall(wrong)
+                assert answered(connection).startswith(b"error: ")
+        for _ in range(2):
+            for connection, size in zip(connections, expected, strict=True):
+                connection.sendall(asked(images[:size]))
+            for connection, size in zip(connections, expected, strict=True):
+                assert answered(connection) == expected[size]
+        more = [clients.enter_context(connect()) for _ in range(101 - len(connections))]
+        assert answered(more[-1]) == b"error: there are too many clients: try again later\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert all(connection.recv(1) == b"" for connection in connections)
+        assert process.stderr.read() == ""
+
+
+class Slow:
+    """A model that waits to be allowed, and counts who computes at the same time."""
+
+    def __init__(self):
+        self.allowed, self.now, self.most = threading.Event(), 0, 0
+
+    def predict(self, images, n_jobs):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.allowed.wait(60)
+        self.now -= 1
+        return np.zeros(len(images), np.int64)
+
+
+@on_unix
+def test_the_service_computes_for_two_at_a_time_and_ends_when_all_have_their_answers():
+    names, model = runpy.run_path(str(FOLDER / "asyncio_service.py")), Slow()
+    batch = asked(np.zeros((65, 28, 28), np.uint8))
+
+    async def main():
+        one = names["Service"](model)
+        server = await asyncio.start_server(one.talk, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        clients = [await asyncio.open_connection(*address) for _ in range(5)]
+        for _, writer in clients[1:]:
+            writer.write(batch)
+        while model.now < 2 or len(one.clients) < 5 or len(one.waiting) > 1:
+            await asyncio.sleep(0.01)
+        server.close()
+        stopping = asyncio.create_task(one.stop())
+        said = [await asyncio.wait_for(clients[0][0].read(), 30)]  # who has asked nothing gets the end
+        assert not stopping.done()
+        model.allowed.set()
+        await asyncio.wait_for(stopping, 30)
+        said += [await asyncio.wait_for(reader.read(), 30) for reader, _ in clients[1:]]
+        for _, writer in clients:
+            writer.close()
+        return said
+
+    assert asyncio.run(main()) == [b"", *[b"0 " * 64 + b"0\n"] * 4]
+    assert model.most == 2
+
+
+# ---- the same program in one file that brings Python along ---------------------------------------------
+
+LARGEST = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory):
+    """The program, as PyInstaller makes it of the command in its docstring."""
+    pytest.importorskip("PyInstaller")
+    folder = tmp_path_factory.mktemp("frozen")
+    shutil.copy(FOLDER / "read_pgm.py", folder)
+    command = re.findall(r"^ +pyinstaller (--.*?)  ", (FOLDER / "read_pgm.py").read_text(), re.MULTILINE)[0].split()
+    done = subprocess.run(
+        [sys.executable, "-m", "PyInstaller", *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (program,) = (folder / "dist").iterdir()
+    return program
+
+
+def run_frozen(program, *arguments):
+    """Run it where there is neither a Python nor anything else on the path."""
+    nothing = program.parent.parent / "nothing"
+    nothing.mkdir(exist_ok=True)
+    env = {"PATH": str(nothing)} | {name: os.environ[name] for name in ("SYSTEMROOT", "TEMP") if name in os.environ}
+    done = subprocess.run(
+        [program, *arguments], cwd=nothing, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.plain
+def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
+    assert frozen.stat().st_size <= LARGEST
+    pytest.importorskip("sklearn")
+    digits, model = lenet.data.load_digits(), lenet.load_pretrained("mnist")
+    for number, image in enumerate(digits.X_test[:3]):
+        path = tmp_path / f"{number}.pgm"
+        path.write_bytes(pgm(image))
+        probabilities = model.predict_proba(image)[0]
+        expected = f"{probabilities.argmax()} ({100 * probabilities.max():.1f}%)\n"
+        assert run_frozen(frozen, path) == (0, expected, "")
+
+
+@pytest.mark.plain
+def test_the_frozen_program_says_what_is_wrong(frozen, tmp_path):
+    path = tmp_path / "text.pgm"
+    missing = f"read_pgm: {path}: No such file or directory\n"
+    assert run_frozen(frozen, path) == (1, "", missing)
+    for wrong in (b"", b"a letter\n", pgm(np.zeros((28, 28), np.uint8))[:-1]):
+        path.write_bytes(wrong)
+        assert run_frozen(frozen, path) == (
+            1, "", f"read_pgm: {path} is no binary PGM picture of 28 x 28 pixels of 8 bits\n"
+        )  # fmt: skip
+    assert run_frozen(frozen) == (1, "", "usage: read_pgm PICTURE\n")

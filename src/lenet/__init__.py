@@ -4,6 +4,7 @@ The names below are imported when they are first used.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -78,17 +79,35 @@ if TYPE_CHECKING:
     from lenet.optim import SGD
     from lenet.training import train
     from lenet.weights import load, load_pretrained
+else:  # out of the sight of type checkers, for which any name would be there
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            value = getattr(importlib.import_module(_HOMES[name]), name)
+        elif name in _MODULES:
+            value = importlib.import_module(f"lenet.{name}")
+        else:
+            raise AttributeError(f"module 'lenet' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"lenet.{name}")
-    else:
-        raise AttributeError(f"module 'lenet' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+def _check_interpreter() -> None:
+    """Refuse a sub-interpreter, where numpy would fail in obscure ways, or warn and go on."""
+    try:
+        interpreters: Any = importlib.import_module(
+            "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+        )
+    except ImportError:
+        return  # a Python without them
+    if interpreters.get_current() != interpreters.get_main():
+        raise ImportError(
+            "lenet runs in the main interpreter only, as numpy does, and this is a sub-interpreter: use threads, for "
+            "which the kernels release the GIL, or processes."
+        )
+
+
+_check_interpreter()
 
 
 def __dir__() -> list[str]:

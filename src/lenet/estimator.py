@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,11 +32,17 @@ require("sklearn.callback", "train")  # since 1.9
 
 from joblib import effective_n_jobs  # noqa: E402
 from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402
-from sklearn.callback import CallbackSupportMixin, with_callbacks  # noqa: E402
+from sklearn.callback import CallbackSupportMixin  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.utils import check_random_state  # noqa: E402
 from sklearn.utils.multiclass import check_classification_targets, unique_labels  # noqa: E402
 from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+if TYPE_CHECKING:  # scikit-learn has no types, and what it decorates would have none either
+    with_callbacks: Callable[[_Method], _Method]
+else:
+    from sklearn.callback import with_callbacks
 
 _READ_AT_ONCE = 4096  # rows, of which floating images are made
 _EPOCHS, _STEPS = 20, 6000  # of max_iter="auto": at least both
@@ -223,7 +229,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
     # ---- learning --------------------------------------------------------------------------------------
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LeNetClassifier":
         """Train on images and labels.
 

@@ -215,7 +215,7 @@ def train(
     sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     state: State | None = None,
-    on_step: Callable[[State], bool] | None = None,
+    on_step: Callable[[State], bool | None] | None = None,
     on_epoch: Callable[[State], bool | None] | None = None,
     peers: Peers | None = None,
 ) -> State:
@@ -376,7 +376,7 @@ class _Loop:
         self.token = model._training = object()
         state.parameters, state.velocity = model.parameters.flat, self.sgd.velocity
 
-    def run_epoch(self, on_step: Callable[[State], bool] | None) -> bool:
+    def run_epoch(self, on_step: Callable[[State], bool | None] | None) -> bool:
         """Run what is left of the epoch under way; return whether it was finished."""
         state, n = self.state, len(self.train) + len(self.rubbish)
         rng = np.random.default_rng([self.seed, state.epoch])

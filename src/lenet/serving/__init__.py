@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from lenet.serving.models import Models
     from lenet.serving.reloading import watching
     from lenet.serving.server import serve
+else:  # out of the sight of type checkers, for which any name would be there
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lenet.serving' has no attribute {name!r}")
-    for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson"):
-        require(package, "serve")
-    value = getattr(importlib.import_module(f"lenet.serving.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'lenet.serving' has no attribute {name!r}")
+        for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson"):
+            require(package, "serve")
+        value = getattr(importlib.import_module(f"lenet.serving.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value

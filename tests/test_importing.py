@@ -1,0 +1,84 @@
+"""What importing lenet does to the process that does it: what it opens, how long it takes, and where it refuses."""
+
+import importlib.util
+import json
+import sys
+
+import pytest
+from programs import output
+
+# ---- what it touches -----------------------------------------------------------------------------------
+
+WATCHED = """
+import json, sys, threading
+import numpy, numpy.random, numpy.typing
+told = []
+sys.addaudithook(lambda event, arguments: told.append([event, str(arguments[0]) if arguments else ""]))
+from lenet import LeNet5, SGD, load, load_pretrained, train, show_config
+from lenet import calibration, data, errors, init, interop, layers, losses, optim, plots, reading, recipes, report
+from lenet import runs, scale, training, weights
+print(json.dumps(told))
+"""
+OUTSIDE = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system", "_thread.start", "urllib.")
+
+
+def test_importing_opens_modules_only_and_starts_nothing():
+    told = json.loads(output(WATCHED, PYTHONDONTWRITEBYTECODE="1"))
+    opened = [path for event, path in told if event == "open"]
+    assert len(opened) > 30
+    assert [path for path in opened if not path.endswith((".py", ".pyc"))] == []
+    assert [event for event, _ in told if event.startswith(OUTSIDE)] == []
+
+
+# ---- how long it takes ---------------------------------------------------------------------------------
+
+TIMED = """
+import time
+began = time.perf_counter()
+import numpy
+with_numpy = time.perf_counter()
+import lenet
+with_lenet = time.perf_counter()
+lenet.load_pretrained, lenet.LeNet5
+ready = time.perf_counter()
+print((with_lenet - with_numpy) / (with_numpy - began), (ready - with_numpy) / (with_numpy - began))
+"""
+
+
+@pytest.mark.plain
+def test_importing_takes_a_part_of_what_numpy_takes():
+    """The least of some runs, as parts of numpy's time in the same run: 0.5 and 20 to 30 percent are measured."""
+    output(TIMED)  # what is compiled is written
+    alone, ready = zip(*(map(float, output(TIMED).split()) for _ in range(7)), strict=True)
+    assert min(alone) < 0.05
+    assert min(ready) < 0.6
+
+
+# ---- sub-interpreters ----------------------------------------------------------------------------------
+
+SINCE_313 = sys.version_info >= (3, 13)
+INTERPRETERS = "_interpreters" if SINCE_313 else "_xxsubinterpreters"
+ATTEMPT = """
+try:
+    import lenet
+except ImportError as error:
+    print(f"ImportError: {error}", flush=True)
+"""
+REFUSAL = (
+    "ImportError: lenet runs in the main interpreter only, as numpy does, and this is a sub-interpreter: use threads, "
+    "for which the kernels release the GIL, or processes.\n"
+)
+
+
+@pytest.mark.skipif(importlib.util.find_spec(INTERPRETERS) is None, reason="this Python has no sub-interpreters")
+@pytest.mark.parametrize("before", ["", "import lenet; lenet.LeNet5(seed=0)"], ids=["alone", "beside the main one"])
+@pytest.mark.parametrize("kind", ["isolated", "legacy"])  # with a GIL of its own, since Python 3.12, and without
+def test_a_sub_interpreter_is_refused(kind, before):
+    how = repr(kind) if SINCE_313 else f"isolated={kind == 'isolated'}"
+    run_in = "exec" if SINCE_313 else "run_string"
+    program = f"{before}\nimport {INTERPRETERS} as them\nthem.{run_in}(them.create({how}), {ATTEMPT!r})"
+    assert output(program) == REFUSAL
+
+
+def test_a_python_without_sub_interpreters_imports_it():
+    assert output(f"import sys; sys.modules[{INTERPRETERS!r}] = None; import lenet; print(lenet.LeNet5().num_classes)")
