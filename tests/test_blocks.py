@@ -34,6 +34,8 @@ NOT_RUN = {
     "lenet score /shared": "a cluster: tests/test_scale_scoring.py",
     'with Client("tcp://head': "a cluster: examples/dask_search.py",
     "mpiexec": "MPI: tests/test_scale_mpi.py",
+    "pyinstaller": "half a minute: tests/test_examples.py",
+    "du -b dist": "what PyInstaller makes",
     "pytest": "half a minute to an hour; .ci/trust",
     "python -m tests.": "a minute to an hour; .ci/trust",
     "python -m benchmarks.soak": "minutes; .ci/use makes fewer requests",
@@ -51,7 +53,7 @@ WANTED = {
     "serving.md python": ("tritonclient.http", "uvicorn"),
     "serving.md sh": ("uvicorn", "PIL", "cv2"),
 }
-SLOW = {"README.md sh"}
+MARKS = {"README.md sh": [pytest.mark.slow], "README.md python": [pytest.mark.plain]}  # which trains four times
 
 
 def blocks(page):
@@ -83,7 +85,7 @@ def to_run(page, language):
 def having(language):
     """The pages with something to run, for parametrize."""
     return [
-        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if f"{page.name} {language}" in SLOW else [])
+        pytest.param(page, id=page.name, marks=MARKS.get(f"{page.name} {language}", []))
         for page in PAGES
         if to_run(page, language)
     ]

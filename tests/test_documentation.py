@@ -21,6 +21,7 @@ MODULES = [
 ]
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_the_docstrings(name):
     pytest.importorskip("sklearn")

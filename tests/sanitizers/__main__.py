@@ -24,7 +24,7 @@ OUT_OF_BOUNDS = Change(
     "_distort.pyx", "                for x in range(W):\n", "                for x in range(W + 1):\n"
 )
 OVERFLOW = Change("_distort.pyx", "image[y * W + x] if", "image[y * W + x + (y << 63)] if")
-SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider")
+SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider", "-m", "not plain")
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
 # could be no registers, and the kernels would take sixteen times as long instead of four.
 INSTRUMENTED = ["-fno-omit-frame-pointer", "-fno-wrapv", "--param=asan-stack=0", "-fsanitize=address,undefined",
@@ -58,10 +58,10 @@ WATCHES = {
             # A stack of C++, as matplotlib's, has to find its own library behind the sanitizer's.
             "LD_PRELOAD": f"{library('libasan.so')} {library('libstdc++.so.6')}",
             "LENET_DATA": "",  # what MNIST shows of accuracy shows nothing new here, and takes long
+            "LENET_TEST_PREDICTIONS": "50000",
             # Of UBSan, no report goes to a file: it is behind what the test has printed, which -s shows.
             "UBSAN_OPTIONS": "print_stacktrace=1",
         },
-        tests=[*SUITE, "-m", "not plain"],
     ),
     "checked": Watch(
         ["--coverage"],
