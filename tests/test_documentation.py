@@ -21,7 +21,6 @@ MODULES = [
 ]
 
 
-@pytest.mark.plain
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_the_docstrings(name):
     pytest.importorskip("sklearn")
@@ -41,6 +40,7 @@ def test_examples_of_the_docstrings(name):
     assert outcome.failed == 0
 
 
+@pytest.mark.plain
 def test_the_tutorial_learns(monkeypatch):
     pytest.importorskip("sklearn")
     pyplot = pytest.importorskip("matplotlib.pyplot")
