@@ -77,6 +77,13 @@ def test_what_is_no_sheet_is_none(picture):
     assert find_sheet(cv2.resize(picture, (256, 192), interpolation=cv2.INTER_AREA)) is None
 
 
+@pytest.mark.parametrize("light", [np.s_[-1], np.s_[:, -1], np.s_[:0]], ids=["last row", "last column", "nothing"])
+def test_no_sheet_where_hardly_anything_is_light(light):
+    picture = np.zeros((212, 131), np.uint8)
+    picture[light] = 200
+    assert find_sheet(picture) is None
+
+
 def test_a_light_digit_is_no_sheet():
     for image in lenet.data.load_digits().X_test[:200]:
         assert find_sheet(cv2.resize(image, (224, 224), interpolation=cv2.INTER_CUBIC)) is None

@@ -33,11 +33,12 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     _, light = cv2.threshold(cv2.medianBlur(coarse, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     brush = np.ones((max(3, min(coarse.shape) // 12),) * 2, np.uint8)
     margin = brush.shape[0]
-    if not light.any():
-        return None
     padded = cv2.copyMakeBorder(light, *[margin] * 4, cv2.BORDER_REPLICATE)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, brush)[margin:-margin, margin:-margin]
-    outline = max(cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=cv2.contourArea)
+    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outlines:  # nothing is light; or only the last row or column, beyond which a brush of even size moves it
+        return None
+    outline = max(outlines, key=cv2.contourArea)
     sheet = cv2.drawContours(np.zeros_like(closed), [outline], 0, 1, cv2.FILLED)
     if not _LEAST <= sheet.mean() <= _MOST:
         return None
