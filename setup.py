@@ -105,7 +105,7 @@ class BuildExt(build_ext):
                 each.extra_compile_args = ["/O2"]
         else:
             for each in self.extensions:
-                each.extra_compile_args[:0] = SMALL if each.name == f"lenet.{SHARED}" else FAST
+                each.extra_compile_args[:0] = SMALL if each.name in (f"lenet.{SHARED}", "lenet._cpu") else FAST
         self.check_headers()
         super().build_extensions()
 
