@@ -110,7 +110,7 @@ class Notebook:
     def _run(statements: list[ast.stmt], names: dict[str, Any]) -> None:
         code = compile(ast.Module(statements, []), "notebook", "exec")
         with contextlib.redirect_stdout(io.StringIO()):
-            exec(code, names)  # noqa: S102
+            exec(code, names)  # noqa: S102 # nosec B102 # what the user has read and named
 
     def differences(self, name: str, elements: NDArray[np.int64]) -> Array:
         """Return the central differences of the loss by some elements of a parameter."""
