@@ -93,7 +93,8 @@ def workers(folder: Path, n: int, repetitions: int) -> None:
         killer.start()
         began = time.perf_counter()
         score(folder / "images.npy", folder / "killed.npy", client=client)
-        killer.join()
+        if killer.is_alive():
+            raise SystemExit("All was scored before a worker was killed: give it more --images.")
         check(np.load(folder / "killed.npy"), expected)
         print(
             f"one of them killed half way: {time.perf_counter() - began:.2f} s; all {n:,} rows are there, once, right"

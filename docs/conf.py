@@ -76,8 +76,6 @@ html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sourcelink = False
 
-linkcheck_ignore = ["https?://"]  # only what can be checked without a network; a workflow takes this line away
-
 # Pages that show a file of the repository; other files that pages link to can be downloaded.
 _SHOWN_BY = {
     "examples/README.md": "examples",

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import lenet
+
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 MADE = {".c", ".so", ".pyd", ".pyc"}  # by a build
@@ -23,6 +25,7 @@ def test_every_habit_of_nox_is_in_the_guide():
         assert re.search(rf"`(nox -s )?{session}\b", habits), session
 
 
-def test_the_citation_has_the_version():
+def test_the_citation_and_the_package_have_the_version():
     project = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert f"\nversion: {project[1]}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+    assert lenet.__version__ == project[1]

@@ -14,6 +14,7 @@ import pytest
 
 import lenet
 from lenet._compiled import Learner
+from lenet._kernels import available
 from lenet.training import train
 
 pytest.importorskip("mpi4py")
@@ -156,6 +157,29 @@ def test_an_error_of_one_rank_ends_all():
     done = run_program(PROGRAM + n)
     assert done.returncode != 0
     assert "InputError: This process has other images" in done.stderr
+
+
+def test_ranks_with_other_kernels_are_refused():
+    small = "x86-64-v2" if "x86-64-v2" in available() else None
+    if small is None or len(available()) < 2:
+        pytest.skip("this CPU has one build of the kernels")
+    done = run_program(
+        "import os\nif os.environ['PMI_RANK'] == '1': os.environ['LENET_CPU'] = 'x86-64-v2'\n"
+        + PROGRAM
+        + "lenet.train(lenet.LeNet5(seed=0), X[:200], y[:200], recipe, n_jobs=1, peers=ranks)\n"
+    )
+    assert done.returncode != 0
+    assert "another build of the kernels than the first one" in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_the_mpiexec_of_another_mpi_is_refused(variable):
+    program = "from lenet.scale.mpi import Ranks\nprint(Ranks().size)\n"
+    for size, refused in (("1", False), ("", False), ("2", True)):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                              env=ENVIRONMENT | {variable: size})  # fmt: skip
+        assert (done.returncode != 0) == refused, done.stderr
+        assert ("another MPI than mpi4py's" in done.stderr) == refused
 
 
 @pytest.mark.parametrize(

@@ -199,11 +199,11 @@ def test_a_poisoned_pixel_is_told_of_by_file_and_row(client, value):
 @pytest.mark.parametrize(
     ("column", "why"),
     [
-        (pa.array([*ROWS_OF_BYTES[:130], b"short"]), "row 130: it holds no image of 784 bytes"),
-        (pa.array([*ROWS_OF_BYTES[:130], None]), "row 130: it holds no image of 784 bytes"),
-        (pa.array([*X.reshape(N, 784)[:130].tolist(), [1]]), "row 130: it holds no image of 784 numbers"),
-        (pa.array([*X.reshape(N, 784)[:130].tolist(), [None] * 784]), "row 130: a pixel is missing"),
-        (pa.array([*X.reshape(N, 784)[:130].tolist(), [256] * 784]), "row 130: whole pixels run from 0 to 255"),
+        (pa.array([*ROWS_OF_BYTES[:150], b"short"]), "row 150: it holds no image of 784 bytes"),
+        (pa.array([*ROWS_OF_BYTES[:150], None]), "row 150: it holds no image of 784 bytes"),
+        (pa.array([*X.reshape(N, 784)[:150].tolist(), [1]]), "row 150: it holds no image of 784 numbers"),
+        (pa.array([*X.reshape(N, 784)[:150].tolist(), [None] * 784]), "row 150: a pixel is missing"),
+        (pa.array([*X.reshape(N, 784)[:150].tolist(), [256] * 784]), "row 150: whole pixels run from 0 to 255"),
         (pa.array(["text"]), "has string in its column image"),
         (pa.array([["text"]]), "has list<item: string> in its column image"),
     ],
@@ -355,6 +355,49 @@ def test_a_file_that_shrinks_meanwhile_is_an_error(client, monkeypatch):
     np.save("a.npy", X)
     with pytest.raises(DataError, match="has changed while it was read: there are 63 rows of"):
         score("a.npy", "out.npy", client=client)
+
+
+@pytest.mark.parametrize(
+    ("damage", "options"),
+    [(b"\xff", {}), (b"\xff", {"use_dictionary": False}), (b"\0", {"write_page_checksum": True})],
+    ids=["dictionary", "plain", "checksum"],
+)
+def test_a_damaged_page_is_a_data_error(client, damage, options):
+    save_parquet("a.parquet", pa.array(ROWS_OF_BYTES), **options)
+    content = bytearray(Path("a.parquet").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2500] = 2500 * damage
+    Path("a.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"^a\.parquet is no whole Parquet file"):
+        score("a.parquet", "out.npy", client=client)
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("gone", ["nthreads", "submit"])
+def test_a_cluster_that_goes_is_an_error(client, monkeypatch, gone):
+    asked = []
+
+    def lost(*arguments, **options):
+        asked.append(arguments)
+        if len(asked) > 1 or gone == "nthreads":
+            raise OSError("Timed out trying to connect to tcp://127.0.0.1:1")
+        return submit(*arguments, **options)
+
+    submit = client.submit
+    monkeypatch.setattr(client, gone, lost)
+    np.save("a.npy", X)
+    with pytest.raises(WorkerError, match=r"^The cluster is gone \(OSError: Timed out"):
+        score("a.npy", "out.npy", client=client)
+    assert leftovers() == []
+
+
+def test_an_error_cancels_all_blocks_of_a_dask_array(client, monkeypatch):
+    cancelled = []
+    monkeypatch.setattr(client, "cancel", lambda futures: cancelled.extend(futures))
+    images = da.from_array(np.where(np.arange(N)[:, None, None] == 70, np.nan, FLOATS), chunks=(10, 28, 28))
+    with pytest.raises(InputError, match="row 70"):
+        score(images, "out.npy", client=client)
+    assert len(cancelled) == 1 + 30 - 7  # the model, and the parts that were not written
 
 
 def test_a_worker_that_is_killed_half_way_loses_nothing(processes, monkeypatch):

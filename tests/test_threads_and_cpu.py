@@ -363,7 +363,7 @@ def test_the_extensions_leave_the_gil_off():
 
 
 def test_importing_lenet_does_not_import_numpy():
-    assert output("import sys, lenet; print('numpy' in sys.modules, lenet.__version__)") == "False 0.1.0\n"
+    assert output("import sys, lenet; lenet.__version__; print('numpy' in sys.modules)") == "False\n"
 
 
 def test_all_public_names_resolve():

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
 from lenet._compiled import Learner
+from lenet._kernels import chosen
 from lenet._peers import Alone, Peers
 from lenet._threads import resolve_n_jobs
 from lenet.data.distortions import distort, random_affine, random_variations, vary
@@ -287,9 +288,12 @@ def train(
     if any(each.shape != flat.shape for each in (state.parameters, state.velocity, state.best_parameters)):
         raise InputError(f"The state is that of another network: {flat.shape} parameters are wanted.")
     peers = Alone() if peers is None else peers
-    own, ours = state, (images.shape, recipe, seed)
+    own, ours = state, (images.shape, flat.shape, flat.dtype, recipe, seed, chosen())
     if peers.told(lambda: ours) != ours:
-        raise InputError("This process has other images, another recipe or another seed than the first one.")
+        raise InputError(
+            "This process has other images, another network, recipe or seed, or another build of the kernels than the "
+            "first one: start all with the same, and set LENET_CPU where their CPUs differ."
+        )
     state = peers.told(lambda: own)
     loop = _Loop(model, images, labels, sample_weight, parts, recipe, seed, n_jobs, state, peers)
     while state.epoch <= recipe.epochs and not _out_of_patience(state, recipe):

@@ -1,5 +1,6 @@
 """One training by the ranks of `mpiexec`: each learns from its share of every batch, and all take the same steps."""
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import require
-from lenet.errors import MissingExtraError
+from lenet.errors import ConfigurationError, MissingExtraError
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ class Ranks:
     ------
     MissingExtraError
         Without `pip install 'lenet[mpi]'`, or without an MPI library.
+    ConfigurationError
+        If mpiexec belongs to another MPI library, so that each of its processes would train alone.
 
     Examples
     --------
@@ -56,6 +59,11 @@ class Ranks:
             ) from error
         self.comm = mpi.COMM_WORLD if comm is None else comm
         self.rank, self.size = int(self.comm.Get_rank()), int(self.comm.Get_size())
+        if comm is None and self.size == 1 and max(map(_number_in, ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"))) > 1:
+            raise ConfigurationError(
+                "mpiexec has started several processes, and each is alone: it belongs to another MPI than mpi4py's. "
+                "Start them by the mpiexec of the one that python -m mpi4py --mpi-library names."
+            )
         self._in_place = mpi.IN_PLACE
         self._sums = np.empty(0)
 
@@ -108,3 +116,8 @@ class Ranks:
         """
         made: T = self.comm.bcast(make() if self.rank == 0 else None)
         return made
+
+
+def _number_in(variable: str) -> int:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else 0

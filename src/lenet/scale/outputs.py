@@ -201,10 +201,13 @@ class _Zarr:
 
 
 def _sync(path: Path) -> None:
-    """Force a file, or all files of a folder, to the disk."""
-    for each in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
-        with each.open("rb") as file:
-            os.fsync(file.fileno())
+    """Force a file, or a folder and all that is in it, to the disk."""
+    for each in [path, *path.rglob("*")]:
+        if each.is_dir():
+            sync_folder(each)
+        else:
+            with each.open("r+b") as file:  # Windows syncs only what may be written
+                os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:

@@ -58,12 +58,14 @@ def images(path: Path, name: str, group: int, column: str, start: int) -> Iterat
             for batch in file.iter_batches(AT_ONCE, row_groups=[group], columns=[column]):
                 yield _pixels(batch.column(0), f"{name}, row ", start)
                 start += len(batch)
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; Arrow's own have none
+            raise
         raise DataError(f"{name} is no whole Parquet file ({error}).") from error
 
 
 def _opened(path: Path) -> Any:
-    return require("pyarrow.parquet", "dask").ParquetFile(path)
+    return require("pyarrow.parquet", "dask").ParquetFile(path, page_checksum_verification=True)
 
 
 def _is_bytes(kind: Any) -> bool:

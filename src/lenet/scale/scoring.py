@@ -162,25 +162,34 @@ def _scores(
     """Yield each part's scores, in order."""
     # A task, and no scattered data: if all workers die that hold it, it is done again.
     sent = client.submit(_received, model, pure=False, key=f"lenet-model-{os.urandom(8).hex()}", retries=retries)
-    submit = _submitter(client, parts, sent, rows, retries)
+    submit, rest = _submitter(client, parts, sent, rows, retries)
     window, todo, futures = _Window(client), deque(parts), deque[Any]()
     begun: deque[Part] = deque()
     try:
         while todo or futures:
-            while todo and len(futures) < window.width():
-                begun.append(todo.popleft())
-                futures.append(submit(begun[-1]))
+            with _a_cluster_that_is_there():
+                while todo and len(futures) < window.width():
+                    begun.append(todo.popleft())
+                    futures.append(submit(begun[-1]))
             yield _result(begun.popleft(), futures[0])
             futures.popleft()
     finally:
         with contextlib.suppress(Exception):  # the cluster may be gone
-            client.cancel([*futures, sent])
+            client.cancel([*futures, *rest, sent])
+
+
+@contextlib.contextmanager
+def _a_cluster_that_is_there() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, CancelledError) as error:
+        raise WorkerError(f"The cluster is gone ({type(error).__name__}: {error}).") from error
 
 
 def _submitter(
     client: Any, parts: Sequence[Part], model: Any, rows: np.dtype[Any], retries: int
-) -> Callable[[Part], Any]:
-    """Return what has a part scored, and returns its future."""
+) -> tuple[Callable[[Part], Any], deque[Any]]:
+    """Return what has a part scored, and returns its future; and the futures of parts that have begun before."""
     dask = require("dask", "dask")
     if parts[0].block is None:
 
@@ -188,13 +197,13 @@ def _submitter(
             with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):  # arrays are sent, too
                 return client.submit(score_part, part, model, rows, pure=False, retries=retries)
 
-        return submit
+        return submit, deque()
     # Of a Dask array at once, for its graph is gone through once only.
     delayed = dask.delayed(score_part, pure=False)
     named = [Part(part.name, part.start, part.rows) for part in parts]
     tasks = [delayed(name, model, rows, part.block) for name, part in zip(named, parts, strict=True)]
-    futures = iter(client.compute(tasks, retries=retries))
-    return lambda part: next(futures)
+    futures = deque(client.compute(tasks, retries=retries))
+    return lambda _: futures.popleft(), futures
 
 
 class _Window:
