@@ -62,6 +62,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.plain
 @parametrize_with_checks([LeNetClassifier(max_iter=100)], expected_failed_checks=lambda estimator: EXPECTED)
 def test_of_scikit_learn(estimator, check):
     with warnings.catch_warnings():
