@@ -9,6 +9,7 @@ from lenet.recipes import RECIPES
 from lenet.training import train
 
 torch = pytest.importorskip("torch")
+torch.set_num_threads(1)  # for such batches, two take as long, and each core spins
 
 
 def twin(model: lenet.LeNet5):
