@@ -1,6 +1,6 @@
 """A service on asyncio alone: clients send a line with a number and so many images of 784 bytes, and get their digits.
 
-In a shell; it ends by Ctrl-C or SIGTERM, when the requests that have arrived are answered:
+In a shell; it ends by Ctrl-C or SIGTERM, when each client's request under way is answered, and none behind it:
 
     python asyncio_service.py 8784
 """
@@ -20,17 +20,20 @@ SMALL = 64  # images that the event loop may compute by itself: less than a mill
 LARGEST = 10_000  # images in a request
 THREADS = 2  # that compute; more batches wait
 CLIENTS = 100
-PATIENCE = 10.0  # seconds that a client may take to send its images, or to fetch its answer
+PATIENCE = 10.0  # seconds that a client may take to send a request, or to fetch its answer
 
 
 async def receive(reader: asyncio.StreamReader) -> NDArray[np.uint8] | None:
     """Return the images of the next request; None when there are no more."""
-    line = await reader.readline()
-    if not line:
-        return None
-    if not re.fullmatch(rb"[1-9]\d{0,4}\n", line) or int(line) > LARGEST:
-        raise ValueError(f"begin with a line that holds a number from 1 to {LARGEST}")
     async with asyncio.timeout(PATIENCE):
+        try:
+            line = await reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return None
+        except asyncio.LimitOverrunError:
+            line = b""  # longer than any number
+        if not re.fullmatch(rb"[1-9]\d{0,4}\n", line) or int(line) > LARGEST:
+            raise ValueError(f"begin with a line that holds a number from 1 to {LARGEST}")
         pixels = await reader.readexactly(int(line) * 784)
     return np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28)
 
@@ -72,7 +75,7 @@ class Service:
         except ValueError as error:
             writer.write(f"error: {error}\n".encode())
         except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # it has gone, or will not fetch its answer: nothing that others would notice
+            pass  # it has gone, asks nothing, or will not fetch its answer: nothing that others would notice
         except asyncio.CancelledError:
             if not self.stopping:
                 raise
@@ -95,7 +98,10 @@ async def main(port: int) -> None:
     service, signalled = Service(lenet.load_pretrained("mnist")), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, signalled.set)
-    server = await asyncio.start_server(service.talk, "127.0.0.1", port)
+    try:
+        server = await asyncio.start_server(service.talk, "127.0.0.1", port)
+    except (OSError, OverflowError) as error:
+        sys.exit(f"asyncio_service.py: port {port}: {error}")
     print(f"listening on port {server.sockets[0].getsockname()[1]}", flush=True)
     await signalled.wait()
     server.close()
@@ -103,4 +109,6 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        sys.exit("usage: asyncio_service.py PORT")
     asyncio.run(main(int(sys.argv[1])))

@@ -125,7 +125,7 @@ def test_the_service_answers_whoever_else_there_is_and_ends_by_a_signal():
         for wrong in (b"0\n", b"-1\n", b"10001\n", b"GET / HTTP/1.1\r\n\r\n", b"1" * 100_000):
             with connect() as connection, contextlib.suppress(ConnectionError):
                 connection.sendall(wrong)
-                assert answered(connection).startswith(b"error: ")
+                assert answered(connection) == b"error: begin with a line that holds a number from 1 to 10000\n"
         for _ in range(2):
             for connection, size in zip(connections, expected, strict=True):
                 connection.sendall(asked(images[:size]))
@@ -137,6 +137,38 @@ def test_the_service_answers_whoever_else_there_is_and_ends_by_a_signal():
         assert process.wait(30) == 0
         assert all(connection.recv(1) == b"" for connection in connections)
         assert process.stderr.read() == ""
+
+
+@on_unix
+def test_clients_that_fall_silent_keep_nobody_out():
+    names = runpy.run_path(str(FOLDER / "asyncio_service.py"))
+    names["receive"].__globals__["PATIENCE"] = 0.2
+
+    async def main():
+        one = names["Service"](lenet.load_pretrained("mnist"))
+        server = await asyncio.start_server(one.talk, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        silent = [await asyncio.open_connection(*address) for _ in range(3)]
+        for (_, writer), begun in zip(silent, (b"", b"1", b"1\n half"), strict=True):
+            writer.write(begun)
+        said = [await asyncio.wait_for(reader.read(), 30) for reader, _ in silent]
+        for _, writer in silent:
+            writer.close()
+        server.close()
+        return said, one.clients
+
+    assert asyncio.run(main()) == ([b"", b"", b""], set())
+
+
+@on_unix
+@pytest.mark.parametrize("arguments", [[], ["x"], ["1", "2"], ["99999"], ["taken"]])
+def test_the_service_says_in_one_line_why_it_does_not_start(arguments):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        arguments = [str(other.getsockname()[1]) if each == "taken" else each for each in arguments]
+        command = [sys.executable, FOLDER / "asyncio_service.py", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"(usage: asyncio_service\.py PORT|asyncio_service\.py: port \d+: .+)\n", done.stderr)
 
 
 class Slow:

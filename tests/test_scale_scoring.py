@@ -508,6 +508,17 @@ def test_a_search_by_joblib_on_the_cluster_finds_what_it_finds_here(processes):
     assert sum(fits.values()) == 4  # on the workers
 
 
+def test_a_program_that_its_workers_cannot_import_is_told_how_to_begin():
+    np.save("a.npy", X)
+    Path("program.py").write_text("from lenet.scale import score\nscore('a.npy', 'out.npy', workers=1)\n")
+    done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("lenet.errors.WorkerError: The workers did not start (")
+    assert last.endswith('has to stand under if __name__ == "__main__":.')
+    assert leftovers() == []
+
+
 def test_errors_are_ours():
     assert issubclass(WorkerError, LenetError)
     assert issubclass(WorkerError, RuntimeError)

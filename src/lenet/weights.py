@@ -167,7 +167,9 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
     'wild'
     """
     if name not in PRETRAINED:
-        raise InputError(f"There are no pre-trained weights {name!r}: choose from {', '.join(PRETRAINED)}.")
+        raise InputError(
+            f"There are no pre-trained weights {name!r}: choose from {', '.join(PRETRAINED)}, or lenet.load a file."
+        )
     with resources.as_file(resources.files("lenet") / "pretrained" / f"{name}.safetensors") as path:
         return load(path)
 

@@ -142,17 +142,21 @@ def _client(client: Any, workers: int | None, parts: int) -> Iterator[Any]:
             raise InputTypeError(f"client is {client!r}, and a distributed.Client that is not asynchronous is wanted.")
         yield client
         return
-    with (
-        distributed.LocalCluster(
+    try:
+        cluster = distributed.LocalCluster(
             n_workers=min(resolve_n_jobs(workers), parts),
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
             env={"LENET_NUM_THREADS": "1"},  # there is a process for each core already
-        ) as cluster,
-        distributed.Client(cluster) as own,
-    ):
+        )
+    except RuntimeError as error:
+        raise WorkerError(
+            f"The workers did not start ({error}): they import this program, so what calls score has to stand under "
+            'if __name__ == "__main__":.'
+        ) from None
+    with cluster, distributed.Client(cluster) as own:
         yield own
 
 
