@@ -1,4 +1,4 @@
-"""Build the compiled kernels: one source, `src/lenet/_conv.pyx`, once for each CPU level and number type.
+"""Build the extensions: the loops of the layers, and the fused network once for each CPU level and number type.
 
 Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 builds with bounds checks.
 """
@@ -16,17 +16,18 @@ from setuptools.command.build_ext import build_ext
 
 CHECKED = os.environ.get("LENET_BOUNDSCHECK") == "1"
 MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
-SOURCES = [str(path) for path in Path("src/lenet").iterdir() if path.suffix in {".pyx", ".pxi", ".h"}]
-SHARED = "_cython"  # what Cython would put into each extension, such as its memoryviews: once, in a file that it writes
+SOURCES = [str(path) for path in Path("src/lenet").rglob("*") if path.suffix in {".pyx", ".pxi", ".h"}]
+SHARED = "_cython"  # Cython's memoryviews and helpers, which every extension would otherwise contain
+WRITTEN_IN_C = {SHARED, "_fused.cpu"}  # the first by Cython
 X86_64 = MACHINE in ("x86_64", "amd64")
 # The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones.
 STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
-# No function is there twice: neither inline, but those that ask for it, nor once for each of its constants.
-FAST = ["-O3", "-g0", "-fno-inline", "-fno-ipa-cp", "-Wno-ignored-optimization-argument"]  # clang knows no ipa-cp
-SMALL = ["-Os", "-g0", "-fno-inline", "-fno-asynchronous-unwind-tables"]  # of what is in no backtrace of a kernel
+# Disable inlining, cloning and automatic vectors, except where the source requests them: each copy enlarges the wheel.
+SMALL = ["-Os", "-g0", "-fno-plt", "-fno-inline", "-fno-asynchronous-unwind-tables"]
+FAST = [*SMALL, "-O3", "-fno-ipa-cp", "-fno-tree-vectorize", "-Wno-ignored-optimization-argument"]  # clang lacks ipa-cp
 
-Options.docstrings = False  # nobody sees those of the kernels, which each build would have
+Options.docstrings = False  # nobody reads those of the kernels, and every build would contain them
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": CHECKED,
@@ -39,18 +40,19 @@ DIRECTIVES = {
 
 
 def kernels(name: str, cpu: str, lanes: int, *flags: str, double: bool = False) -> Extension:
-    """One build of the kernels; `lanes` numbers fit a vector register of that CPU."""
+    """One build of the fused network; a vector register of that CPU holds `lanes` numbers."""
     macros = [("BUILD", f'"{cpu}"'), ("LANES", str(lanes))]
     if double:
         macros.append(("LENET_DOUBLE", "1"))
-    return extension(name, macros, [*flags, "-ffp-contract=off", "-Wno-psabi"])
+    return extension(f"_fused.{name}", macros, [*flags, "-ffp-contract=off", "-Wno-psabi"])
 
 
 def extension(name: str, macros=(), flags=()) -> Extension:
     stable = [("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []
     return Extension(
         f"lenet.{name}",
-        [f"src/lenet/{name}{'.c' if name == SHARED else '.pyx'}"],
+        [f"src/lenet/{name.replace('.', '/')}{'.c' if name in WRITTEN_IN_C else '.pyx'}"],
+        include_dirs=["src/lenet/_fused"],
         depends=SOURCES,
         define_macros=[*macros, *stable],
         extra_compile_args=list(flags),
@@ -59,29 +61,29 @@ def extension(name: str, macros=(), flags=()) -> Extension:
 
 
 def extensions() -> list[Extension]:
-    if sys.platform == "win32":  # MSVC has no vectors, and _cpu.h finds no more than the baseline there
+    if sys.platform == "win32":  # MSVC has no vector extensions, and cpu.h detects the baseline only
         baseline = "x86-64-v2" if X86_64 else MACHINE
-        builds = [kernels("_conv", baseline, 1), kernels("_conv_f64", baseline, 1, double=True)]
+        builds = [kernels("lenet5", baseline, 1), kernels("lenet5_f64", baseline, 1, double=True)]
     elif not X86_64:
-        builds = [kernels("_conv", MACHINE, 4), kernels("_conv_f64", MACHINE, 2, double=True)]
+        builds = [kernels("lenet5", MACHINE, 4), kernels("lenet5_f64", MACHINE, 2, double=True)]
     else:
-        # Of a level no more than _cpu.h looks for: an instruction that is not there need not even fail (lzcnt).
+        # Enable only what cpu.h checks: a missing instruction may silently do something else (lzcnt runs as bsr).
         v3 = ["-march=x86-64-v2", "-mavx2", "-mfma"]
         v4 = [*v3, "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
         builds = [
-            kernels("_conv", "x86-64-v2", 4, "-march=x86-64-v2"),
-            kernels("_conv_v3", "x86-64-v3", 8, *v3),
-            kernels("_conv_v4", "x86-64-v4", 16, *v4),
-            kernels("_conv_f64", "x86-64-v2", 2, "-march=x86-64-v2", double=True),
+            kernels("lenet5", "x86-64-v2", 4, "-march=x86-64-v2"),
+            kernels("lenet5_v3", "x86-64-v3", 8, *v3),
+            kernels("lenet5_v4", "x86-64-v4", 16, *v4),
+            kernels("lenet5_f64", "x86-64-v2", 2, "-march=x86-64-v2", double=True),
         ]
-    return [extension(SHARED), extension("_cpu"), extension("_distort"), *builds]
+    return [extension(SHARED), extension("_fused.cpu"), extension("_conv"), extension("_distort"), *builds]
 
 
 def compiled_to_c() -> list[Extension]:
-    """Have Cython write the C code of all extensions, always anew: a checked build must not leave its own to the next.
+    """Have Cython write the C code of all extensions, every time, so that no checked build leaks into the next.
 
-    Its helpers are declared as our inline functions are, which _simd.h makes the compiler obey. They stay functions
-    here: their copies would be a sixth of the extensions.
+    simd.h forces inline functions to be inlined. Cython declares its helpers inline too; they become plain functions
+    here, as their copies would be a sixth of the extensions.
     """
     found = cythonize(
         extensions(),
@@ -97,7 +99,7 @@ def compiled_to_c() -> list[Extension]:
 
 
 class BuildExt(build_ext):
-    """Add the flags of the compiler at hand, and say what to do when Python's headers are missing."""
+    """Add the compiler's flags, and explain what to install if Python's headers are missing."""
 
     def build_extensions(self) -> None:
         if self.compiler.compiler_type == "msvc":
@@ -105,7 +107,7 @@ class BuildExt(build_ext):
                 each.extra_compile_args = ["/O2"]
         else:
             for each in self.extensions:
-                each.extra_compile_args[:0] = SMALL if each.name in (f"lenet.{SHARED}", "lenet._cpu") else FAST
+                each.extra_compile_args[:0] = SMALL if each.name.removeprefix("lenet.") in WRITTEN_IN_C else FAST
         self.check_headers()
         super().build_extensions()
 

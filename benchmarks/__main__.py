@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks import measure, report
 from benchmarks.peers import installed
 from lenet import LeNet5, load_pretrained
-from lenet._kernels import available, chosen, kernels
+from lenet._fused.dispatch import available, chosen, kernels
 
 BATCHES, TRAIN_BATCHES = (1, 4, 64, 1024, 10_000), (4, 64, 256)
 LIBRARIES = ("onnxruntime", "openvino", "torch")

@@ -26,7 +26,7 @@ KERNELS = (
 WORK = """
 import numpy as np
 from lenet import LeNet5
-from lenet._compiled import Learner
+from lenet._fused.batches import Learner
 from lenet.optim import SGD
 model = LeNet5(seed=0)
 x, y = np.zeros((48, 28, 28), np.uint8), np.zeros(16, np.int64)
@@ -83,7 +83,7 @@ def parse(profile: str) -> dict[str, int]:
 
 def _kernel(name: str) -> str | None:
     """Return the kernel that a compiled function is, or is a copy of."""
-    match = re.search(r"_conv_v3_\d*(\w+?)(?:\.\w+)*$", name)
+    match = re.search(r"lenet5_v3_\d*(\w+?)(?:\.\w+)*$", name)
     return match[1] if match and match[1] in KERNELS else None
 
 

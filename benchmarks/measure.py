@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet._threads import run_chunks
+from lenet._fused.threads import run_chunks
 
 Function = Callable[[], object]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet import LeNet5
-from lenet._compiled import Learner
+from lenet._fused.batches import Learner
 from lenet.optim import SGD
 
 Array = NDArray[Any]

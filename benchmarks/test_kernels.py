@@ -1,4 +1,4 @@
-"""Each kernel of each build by itself, for those who change one: `pytest benchmarks` (with pytest-benchmark).
+"""Time each kernel of each build of the fused network: `pytest benchmarks` (with pytest-benchmark).
 
 `pytest benchmarks --benchmark-autosave` keeps the figures, `--benchmark-compare` shows them beside the new ones.
 """
@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from lenet import LeNet5
-from lenet._kernels import available
+from lenet._fused.dispatch import available
 
-BUILDS = {**available(), "float64": "_conv_f64"}
+BUILDS = {**available(), "float64": "lenet5_f64"}
 
 
 @pytest.fixture(params=BUILDS)
 def build(request):
     """Return the module of a build."""
-    return importlib.import_module(f"lenet.{BUILDS[request.param]}")
+    return importlib.import_module(f"lenet._fused.{BUILDS[request.param]}")
 
 
 @pytest.fixture
@@ -66,24 +66,5 @@ def test_softmax(benchmark, build, make):
     benchmark(build.softmax, make(64, 10))
 
 
-def test_sigmoid_forward(benchmark, build, make):
-    benchmark(build.sigmoid_forward, make(4704), make(4704))
-
-
-# C1 and C3 of 16 images, layer by layer.
-@pytest.mark.parametrize("shape", [(1, 28, 28, 6, 2), (6, 14, 14, 16, 0)], ids=["c1", "c3"])
-@pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
-def test_conv2d(benchmark, build, make, shape, direction):
-    C, H, W, O, padding = shape
-    x, weight, bias = make(16, C, H, W), make(O, C, 5, 5), make(O)
-    y, work = make(16, O, H + 2 * padding - 4, W + 2 * padding - 4), make(build.conv2d_work(C, H, W, O, 5, 5, padding))
-    arguments = {
-        "forward": (x, weight, bias, padding, y, work),
-        "backward_input": (y, weight, padding, x, work),
-        "backward_weight": (y, x, padding, weight, bias, work),
-    }[direction]
-    benchmark(getattr(build, f"conv2d_{direction}"), *arguments)
-
-
-def test_avg_pool2d(benchmark, build, make):
-    benchmark(build.avg_pool2d_forward, make(16, 6, 28, 28), 2, 2, 2, 2, make(16, 6, 14, 14))
+def test_sigmoid(benchmark, build, make):
+    benchmark(build.sigmoid, make(4704))

@@ -164,10 +164,10 @@ def add_layers():
         (Flatten(), (2, 3, 2, 2)),
     ):
         x = rng.integers(-8, 9, shape).astype(layer.dtype) / 4
-        y, saved = layer.forward(x)
+        y, backward = layer.forward(x)
         FUNCTIONS[f"{layer!r} forward"] = (lambda x, layer=layer: layer.forward(x)[0], x)
         FUNCTIONS[f"{layer!r} called"] = (layer, x)
-        FUNCTIONS[f"{layer!r} backward"] = (lambda dy, b=layer.backward, saved=saved: b(dy, saved), np.rint(8 * y) / 4)
+        FUNCTIONS[f"{layer!r} backward"] = (lambda dy, backward=backward: backward(dy)[0], np.rint(8 * y) / 4)
     x = rng.integers(-8, 9, (2, 2, 5, 4)).astype(np.float32)
     FUNCTIONS["im2col"] = (lambda x: im2col(x, 3), x)
     FUNCTIONS["col2im"] = (lambda c: col2im(c, x.shape, 3), im2col(x, 3))

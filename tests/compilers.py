@@ -14,11 +14,12 @@ from pathlib import Path
 
 from tests.mutation.building import Change, build, changed, copy_tree, environment
 
-TESTS = ["tests/test_kernels.py", "tests/test_layers.py"]
+TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_layers.py"]
 PLAIN = ["-std=c11", "-DLENET_PLAIN"]
 TO_THE_LETTER = [*PLAIN, "-pedantic-errors", "-Wall", "-Werror", "-Wno-unused-function", "-fsyntax-only"]
-BASELINE = ["_cython", "_cpu", "_distort", "_conv", "_conv_f64"]  # what is built where there are no vectors
-EXTENSION = Change("_cpu.h", "    return 2;", "    return ({ 2; });")
+# The extensions of a platform without vectors.
+BASELINE = ["_cython", "_conv", "_distort", "_fused.cpu", "_fused.lenet5", "_fused.lenet5_f64"]
+EXTENSION = Change("_fused/cpu.h", "    return 2;", "    return ({ 2; });")
 AS_MSVC = [
     "--target=x86_64-pc-windows-msvc",
     "-ffreestanding",
@@ -27,13 +28,13 @@ AS_MSVC = [
     "-Werror",
     "-Wno-unused-function",
 ]
-HEADERS = '#include "_simd.h"\n#include "_cpu.h"\n'
+HEADERS = '#include "simd.h"\n#include "cpu.h"\n'
 STRING_H = "void *memcpy(void *, const void *, size_t);\n"  # of all of the C library, what the headers call
 
 
 def test(root: Path, compiler: str) -> None:
     """Test the extensions in the copy, and that they are of that compiler: its name and its lanes."""
-    show = "from lenet._conv import build; print(build()['compiler'].split()[0], build()['lanes'], end='')"
+    show = "from lenet._fused.lenet5 import build; print(build()['compiler'].split()[0], build()['lanes'], end='')"
     found = subprocess.run(
         [sys.executable, "-c", show], cwd=root, env=environment(root), check=True, capture_output=True, text=True
     )
@@ -51,7 +52,7 @@ def read(root: Path, command: list[str], more: str = "") -> str:
     said = ""
     for number in ([], ["-DLENET_DOUBLE"]):
         done = subprocess.run(
-            [*command, *number, "-DLANES=4", "-Isrc/lenet", file],
+            [*command, *number, "-DLANES=4", "-Isrc/lenet/_fused", file],
             cwd=root,
             check=False,
             stderr=subprocess.PIPE,

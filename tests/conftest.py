@@ -7,9 +7,9 @@ import signal
 import pytest
 from guarded import Arrays
 
-from lenet import _kernels
+from lenet._fused import dispatch
 
-BUILDS = {**_kernels.available(), "float64": "_conv_f64"}
+BUILDS = {**dispatch.available(), "float64": "lenet5_f64"}
 
 # A shell's background job ignores Ctrl-C, and nohup's SIGHUP, and so would every process that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,14 +31,14 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(params=BUILDS)
 def build(request):
-    """The module of each build of the kernels that this CPU runs."""
-    return importlib.import_module(f"lenet.{BUILDS[request.param]}")
+    """The module of each build of the fused network that this CPU runs."""
+    return importlib.import_module(f"lenet._fused.{BUILDS[request.param]}")
 
 
 @pytest.fixture
 def arrays(build):
-    """Arrays between guards, which are looked at in the end."""
-    made = Arrays(build)
+    """Arrays of the build's type between guards, which are checked at the end."""
+    made = Arrays(f"f{build.build()['itemsize']}")
     yield made
     made.check_guards()
 

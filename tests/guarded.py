@@ -28,10 +28,10 @@ def before_a_forbidden_page(size, dtype):
 
 
 class Arrays:
-    """Arrays of one build's type, each between guards."""
+    """Arrays of one floating type, each between guards."""
 
-    def __init__(self, build):
-        self.dtype = np.dtype(f"f{build.build()['itemsize']}")
+    def __init__(self, dtype):
+        self.dtype = np.dtype(dtype)
         self.rng = np.random.default_rng(1)
         self.outputs = []
 

@@ -11,12 +11,12 @@ import lenet
 PACKAGE = Path(lenet.__file__).parent
 # A room is a module or a folder; those in one line do not import one another.
 ORDER = [
-    ["errors", "_cpu", "_conv", "_distort"],
-    ["_checks", "_extras", "_files", "_peers", "_threads"],
+    ["errors", "_conv", "_distort"],
+    ["_checks", "_extras", "_files", "_peers"],
     ["_flat"],
     ["_features", "_mnist_form"],
-    ["_kernels", "init"],
-    ["_compiled", "layers", "losses"],
+    ["_fused", "init"],
+    ["layers", "losses"],
     ["model"],
     ["optim", "weights", "calibration"],
     ["recipes", "data"],

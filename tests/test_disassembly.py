@@ -14,7 +14,7 @@ from importlib import util
 import numpy as np
 import pytest
 
-from lenet._kernels import available, kernels
+from lenet._fused.dispatch import available, kernels
 
 COMPILER = kernels(np.float32).build()["compiler"]
 if sys.platform != "linux" or not shutil.which("objdump") or not COMPILER.startswith("gcc"):
@@ -48,7 +48,7 @@ def functions(path):
     found = defaultdict(list)
     for block in text.stdout.split("\n\n"):
         name, _, body = block.partition("\n")
-        match = re.search(r"<__pyx_f_5lenet_\d+_conv(?:_v\d)?_(\w+?)(?:\.[\w.]+)?>:", name)
+        match = re.search(r"<__pyx_f_5lenet_6_fused_\d+lenet5(?:_v\d)?_(\w+?)(?:\.[\w.]+)?>:", name)
         if match:
             lines = re.findall(r"^ *([0-9a-f]+):\s+(.*)$", body, re.MULTILINE)
             found[match[1]].append([(int(address, 16), instruction.strip()) for address, instruction in lines])
@@ -75,7 +75,7 @@ def is_clean_tile(loop, tile):
 
 @pytest.fixture(scope="module", params=[name for name in available() if name in TILES])
 def compiled(request):
-    found = functions(util.find_spec(f"lenet.{available()[request.param]}").origin)
+    found = functions(util.find_spec(f"lenet._fused.{available()[request.param]}").origin)
     if not found:
         pytest.skip("the extension is stripped of its names")
     return request.param, found

@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(lenet.__path__, "lenet.")
-    if not each.name.rpartition(".")[2].startswith(("_conv", "_distort", "__main__", "hook-"))
+    if not each.name.rpartition(".")[2].startswith(("_conv", "_distort", "lenet5", "cpu", "__main__", "hook-"))
 ]
 
 
@@ -68,7 +68,7 @@ def test_the_code_of_a_formula_is_there(section):
         source = (DOCS / path).read_text("utf-8")
         chosen = dict(re.findall(r":([\w-]+): \"?(.*?)\"?\n", options))
         if "pyobject" in chosen:
-            source = source[source.index(f"def {chosen['pyobject']}(") :]
+            source = source[source.index(f"def {chosen['pyobject'].rpartition('.')[2]}(") :]
         start = source.index(chosen["start-at"].strip())
         assert source.count(chosen["start-at"].strip()) == 1 or "pyobject" in chosen
         assert source.index(chosen.get("end-before", ""), start + 1) > start

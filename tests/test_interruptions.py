@@ -15,7 +15,7 @@ from fingerprint import draw_images, make_model
 from programs import run
 
 import lenet
-from lenet import _threads
+from lenet._fused import threads
 
 LENET = str(Path(lenet.__file__).parent)
 unix = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="only Unix sends signals to a thread")
@@ -169,7 +169,7 @@ def test_an_interruption_while_another_thread_is_waited_for_waits_for_it_all_the
         raise Interrupted
 
     with pytest.raises(Interrupted), signals(interrupt, []):
-        _threads.run_chunks(work, range(2), 1, 2)
+        threads.run_chunks(work, range(2), 1, 2)
     assert ended == [True]
 
 

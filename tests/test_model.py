@@ -282,6 +282,29 @@ def relative_error(actual, expected):
     return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-5)])
+@pytest.mark.parametrize("num_classes", [10, 26])
+def test_the_layerwise_and_the_fused_network_agree(dtype, tolerance, num_classes):
+    """In the logits, the loss and every gradient; and each with the reference, activations included."""
+    model, x = make_model(dtype, num_classes=num_classes), draw_images(23)
+    y = np.random.default_rng(0).integers(0, num_classes, 23)
+    parameters = {name: value.astype(np.float64) for name, value in model.parameters.items()}
+    expected = reference.lenet(parameters, standardised(x))
+    activations = model.activations(x)
+    assert activations.keys() == expected.keys()
+    for name, value in expected.items():
+        assert relative_error(activations[name], value) < tolerance, name
+    assert relative_error(model.logits(x), expected["output"]) < tolerance
+    loss, gradients = reference.lenet_loss_and_gradients(parameters, standardised(x), y)
+    for method in (model.loss_and_gradients, model.layerwise_loss_and_gradients):
+        found_loss, found = method(x, y)
+        assert found_loss == pytest.approx(loss, rel=tolerance)
+        assert list(found) == list(model.parameters)
+        for name, value in gradients.items():
+            assert found[name].dtype == dtype
+            assert relative_error(found[name], value) < tolerance, (method.__name__, name)
+
+
 class Loss:
     """The mean loss of a batch as a function of one parameter; what lies before its stage is computed once."""
 
@@ -660,6 +683,8 @@ def test_labels_are_those_of_the_models_classes():
 def test_the_loss_of_an_empty_batch_is_refused(model):
     with pytest.raises(InputError, match=r"batch is empty.*at least one image"):
         model.loss_and_gradients(np.zeros((0, 28, 28)), np.zeros(0, int))
+    with pytest.raises(InputError, match=r"batch is empty.*at least one image"):
+        model.layerwise_loss_and_gradients(np.zeros((0, 28, 28)), np.zeros(0, int))
 
 
 # ---- weights in and out --------------------------------------------------------------------------------

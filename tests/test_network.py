@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
-from guarded import AT_THE_END_OF_A_PAGE, Arrays
+from guarded import AT_THE_END_OF_A_PAGE
 
-import lenet._compiled
+import lenet._fused.batches
 from lenet import LeNet5
 from lenet._flat import FlatDict
 
@@ -43,6 +43,78 @@ def in_build(arrays, parameters):
     """The parameters as the build's numbers, guarded, and the same numbers for the reference."""
     flat = arrays.holding(parameters.flat.astype(arrays.dtype))
     return flat, FlatDict(parameters.shapes, np.float64, flat.astype(np.float64))
+
+
+# ---- sigmoid -------------------------------------------------------------------------------------------
+
+
+def sigmoid_of(build, x):
+    y = np.array(x, f"f{build.build()['itemsize']}")
+    build.sigmoid(y)
+    return y
+
+
+def range_of_exponential(dtype):
+    """How far out the sigmoid is still a normal number, with a bit to spare."""
+    return 87.0 if dtype == np.float32 else 708.0
+
+
+def test_sigmoid_within_4_ulp(build, arrays):
+    """float64 is its own reference, and NumPy's exponential is within 1 ulp."""
+    dtype = arrays.dtype
+    bound = range_of_exponential(dtype)
+    x = np.concatenate([np.linspace(-bound, bound, 200_003), np.linspace(-1, 1, 100_003)]).astype(dtype)
+    exact = reference.sigmoid(x.astype(np.longdouble))
+    ulps = np.abs(sigmoid_of(build, x) - exact) / np.spacing(exact.astype(dtype))
+    assert ulps.max() <= 4
+
+
+def test_sigmoid_far_out_is_0_or_1(build, arrays):
+    dtype = arrays.dtype
+    far = np.concatenate([np.geomspace(range_of_exponential(dtype), 1e4, 1001), [1e30, np.finfo(dtype).max, np.inf]])
+    np.testing.assert_array_equal(sigmoid_of(build, far), 1)
+    low = sigmoid_of(build, -far)
+    assert low.min() >= 0
+    assert low.max() <= 3 * np.finfo(dtype).tiny
+
+
+def test_sigmoid_of_the_smallest_numbers_is_a_half(build, arrays):
+    dtype = arrays.dtype
+    tiny = np.array([0.0, -0.0, np.finfo(dtype).tiny, -np.finfo(dtype).tiny, np.finfo(dtype).smallest_subnormal])
+    np.testing.assert_array_equal(sigmoid_of(build, tiny), 0.5)
+
+
+def test_sigmoid_stays_in_0_to_1_and_never_falls_by_more_than_rounding(build, arrays):
+    x = np.linspace(-1e2, 1e2, 400_001)
+    y = sigmoid_of(build, x).astype(np.float64)
+    assert y.min() >= 0
+    assert y.max() <= 1
+    assert np.all(np.diff(y) >= -4 * np.spacing(y[:-1].astype(arrays.dtype)))
+
+
+def test_sigmoid_keeps_nan_in_its_place(build):
+    x = np.zeros(37)
+    places = [0, 7, 16, 36]
+    x[places] = np.nan
+    assert np.flatnonzero(np.isnan(sigmoid_of(build, x))).tolist() == places
+
+
+@pytest.mark.parametrize("length", [*range(36), 63, 64, 65])
+def test_sigmoid_of_any_length(build, arrays, length):
+    x = arrays.input(length)
+    y = arrays.output(length, value=x)
+    build.sigmoid(y)
+    arrays.assert_close(y, reference.sigmoid(x.astype(np.float64)))
+
+
+def test_sigmoid_does_not_depend_on_the_place_in_the_array(build, arrays):
+    """To the bit: whole vectors and the rest behind them must round alike."""
+    x = arrays.input(83)
+    together, alone = arrays.output(83, value=x), arrays.output(83, value=x)
+    build.sigmoid(together)
+    for i in range(83):
+        build.sigmoid(alone[i : i + 1])
+    np.testing.assert_array_equal(alone, together)
 
 
 # ---- logits --------------------------------------------------------------------------------------------
@@ -211,8 +283,8 @@ def test_sgd_step(build, arrays, length, momentum, decay):
 
 
 def model_of(build, monkeypatch, parameters):
-    monkeypatch.setattr(lenet._compiled, "kernels", lambda dtype: build)
-    model = LeNet5(seed=0, dtype=Arrays(build).dtype)
+    monkeypatch.setattr(lenet._fused.batches, "kernels", lambda dtype: build)
+    model = LeNet5(seed=0, dtype=f"f{build.build()['itemsize']}")
     model.load_state_dict(parameters)
     return model
 
@@ -245,7 +317,7 @@ def test_every_build_reads_mnist_as_the_double_precision_one_does(build, mnist, 
 
 @pytest.mark.plain
 @pytest.mark.skipif(sys.platform != "linux" or AT_THE_END_OF_A_PAGE, reason="only Linux, and only once")
-@pytest.mark.parametrize("file", ["test_kernels.py", "test_network.py"])
+@pytest.mark.parametrize("file", ["test_conv.py", "test_network.py"])
 def test_no_kernel_touches_the_page_behind_its_arrays(file):
     path = Path(__file__).with_name(file)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not mnist", str(path)]

@@ -75,7 +75,7 @@ def test_the_kernels_learn_from_no_digit_as_central_differences_say():
 
 
 def _learnt(model, x, y):
-    from lenet._compiled import Learner
+    from lenet._fused.batches import Learner
 
     return Learner(model.parameters)(x, y, model.mean, model.std)
 

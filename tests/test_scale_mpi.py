@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet._compiled import Learner
-from lenet._kernels import available
+from lenet._fused.batches import Learner
+from lenet._fused.dispatch import available
 from lenet.training import train
 
 pytest.importorskip("mpi4py")

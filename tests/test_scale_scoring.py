@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet._threads import n_jobs_beside_others
+from lenet._fused.threads import n_jobs_beside_others
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, SaveError, WorkerError
 from lenet.scale import outputs, parquet, score, sources
 from lenet.scale.scoring import Bar

@@ -11,11 +11,12 @@ import pytest
 from programs import output, run
 from served import wait_for
 
-from lenet import LeNet5, _kernels, _threads
-from lenet._compiled import PREDICT_CHUNK
+from lenet import LeNet5
+from lenet._fused import dispatch, threads
+from lenet._fused.batches import PREDICT_CHUNK
 from lenet.errors import ConfigurationError
 
-BUILDS = _kernels.available()
+BUILDS = dispatch.available()
 
 
 # ---- LENET_CPU -----------------------------------------------------------------------------------------
@@ -42,7 +43,7 @@ def test_the_build_says_what_it_was_built_for(build):
     facts = build.build()
     assert facts["itemsize"] in {4, 8}
     if facts["itemsize"] == 4:
-        assert BUILDS[facts["cpu"]] == build.__name__.removeprefix("lenet.")
+        assert BUILDS[facts["cpu"]] == build.__name__.removeprefix("lenet._fused.")
         assert facts["lanes"] == {"x86-64-v4": 16, "x86-64-v3": 8}.get(facts["cpu"], 4)
 
 
@@ -61,7 +62,7 @@ def level(monkeypatch):
     """Pretend that this CPU is of another x86-64 level."""
 
     def pretend(level):
-        monkeypatch.setattr(_kernels, "_cpu", types.SimpleNamespace(x86_64_level=lambda: level))
+        monkeypatch.setattr(dispatch, "cpu", types.SimpleNamespace(x86_64_level=lambda: level))
 
     return pretend
 
@@ -73,28 +74,28 @@ def level(monkeypatch):
 def test_builds_by_level(level, monkeypatch, given, builds):
     monkeypatch.delenv("LENET_CPU", raising=False)
     level(given)
-    assert list(_kernels.available()) == builds
-    assert _kernels.chosen() == builds[0]
+    assert list(dispatch.available()) == builds
+    assert dispatch.chosen() == builds[0]
 
 
 def test_a_build_that_this_cpu_does_not_run_is_an_error(level, monkeypatch):
     level(2)
     monkeypatch.setenv("LENET_CPU", "x86-64-v4")
     with pytest.raises(ConfigurationError, match="x86-64-v4 is more than this CPU runs: choose from x86-64-v2, or"):
-        _kernels.chosen()
+        dispatch.chosen()
 
 
 def test_a_cpu_below_the_least_is_an_error(level):
     level(1)
     with pytest.raises(ConfigurationError, match="lacks x86-64-v2"):
-        _kernels.available()
+        dispatch.available()
 
 
 def test_another_architecture_has_its_one_build(level, monkeypatch):
     monkeypatch.delenv("LENET_CPU", raising=False)
     level(0)
-    assert list(_kernels.available().values()) == ["_conv"]
-    assert _kernels.chosen() == next(iter(_kernels.available()))
+    assert list(dispatch.available().values()) == ["lenet5"]
+    assert dispatch.chosen() == next(iter(dispatch.available()))
 
 
 # ---- LENET_NUM_THREADS ---------------------------------------------------------------------------------
@@ -102,8 +103,8 @@ def test_another_architecture_has_its_one_build(level, monkeypatch):
 
 def test_the_environment_sets_the_number_of_threads(monkeypatch):
     monkeypatch.setenv("LENET_NUM_THREADS", "5")
-    assert _threads.resolve_n_jobs(None) == 5
-    assert _threads.resolve_n_jobs(3) == 3
+    assert threads.resolve_n_jobs(None) == 5
+    assert threads.resolve_n_jobs(3) == 3
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1e3", " 2"])
@@ -114,22 +115,22 @@ def test_a_setting_that_is_no_number_of_threads_is_an_error_where_threads_are_us
 
 
 @pytest.mark.parametrize(
-    ("setting", "threads"), [("3", 3), ("3,2", 3), (" 5 ", 5), ("", None), ("0", None), ("many", None), ("-1", None)]
+    ("setting", "number"), [("3", 3), ("3,2", 3), (" 5 ", 5), ("", None), ("0", None), ("many", None), ("-1", None)]
 )
-def test_a_worker_among_others_takes_its_share(monkeypatch, setting, threads):
+def test_a_worker_among_others_takes_its_share(monkeypatch, setting, number):
     monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", setting)
-    assert _threads.resolve_n_jobs(None) == (threads or _threads.resolve_n_jobs(-1))
-    assert _threads.resolve_n_jobs(7) == 7
+    assert threads.resolve_n_jobs(None) == (number or threads.resolve_n_jobs(-1))
+    assert threads.resolve_n_jobs(7) == 7
     monkeypatch.setenv("LENET_NUM_THREADS", "2")
-    assert _threads.resolve_n_jobs(None) == 2
+    assert threads.resolve_n_jobs(None) == 2
 
 
 def test_threads_are_the_cores_that_the_process_may_use(monkeypatch):
     monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 6}, raising=False)
-    assert _threads.resolve_n_jobs(None) == _threads.resolve_n_jobs(-1) == 3
+    assert threads.resolve_n_jobs(None) == threads.resolve_n_jobs(-1) == 3
 
 
 # ---- chunks --------------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ def test_threads_are_the_cores_that_the_process_may_use(monkeypatch):
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])
 @pytest.mark.parametrize(("length", "sizes"), [(0, []), (1, [1]), (4, [4]), (5, [4, 1]), (11, [4, 4, 3])])
 def test_chunks_come_back_in_order(n_jobs, length, sizes):
-    chunks = _threads.run_chunks(lambda chunk: chunk, range(length), 4, n_jobs)
+    chunks = threads.run_chunks(lambda chunk: chunk, range(length), 4, n_jobs)
     assert [chunk.stop - chunk.start for chunk in chunks] == sizes
     assert [n for chunk in chunks for n in range(length)[chunk]] == list(range(length))
 
@@ -153,16 +154,16 @@ def test_chunks_come_back_in_order_whichever_ends_first():
             second_is_done.set()
         return chunk.start
 
-    assert _threads.run_chunks(work, range(3), 1, 2) == [0, 1, 2]
+    assert threads.run_chunks(work, range(3), 1, 2) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_chunks_run_side_by_side(jobs):
     """Each waits for the others: fewer threads would never meet."""
     barrier = threading.Barrier(jobs, timeout=30)
-    threads = _threads.run_chunks(lambda _: (barrier.wait(), threading.get_ident())[1], range(jobs), 1, jobs)
-    assert len(set(threads)) == jobs
-    assert threading.get_ident() in threads
+    identities = threads.run_chunks(lambda _: (barrier.wait(), threading.get_ident())[1], range(jobs), 1, jobs)
+    assert len(set(identities)) == jobs
+    assert threading.get_ident() in identities
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 4])
@@ -174,8 +175,8 @@ def test_an_exception_in_a_chunk_reaches_the_caller_and_the_pool_works_on(n_jobs
             raise error("here")
 
     with pytest.raises(error, match="here"):
-        _threads.run_chunks(fail, range(10), 1, n_jobs)
-    assert len(_threads.run_chunks(lambda chunk: chunk, range(10), 1, n_jobs)) == 10
+        threads.run_chunks(fail, range(10), 1, n_jobs)
+    assert len(threads.run_chunks(lambda chunk: chunk, range(10), 1, n_jobs)) == 10
 
 
 def begun_after_an_exception(n_jobs, fails_here):
@@ -191,7 +192,7 @@ def begun_after_an_exception(n_jobs, fails_here):
         threading.Event().wait(0.02)
 
     with pytest.raises(ValueError, match="stop"):
-        _threads.run_chunks(work, range(100), 1, n_jobs)
+        threads.run_chunks(work, range(100), 1, n_jobs)
     return len(begun)
 
 
@@ -222,7 +223,7 @@ def test_no_thread_works_on_after_run_chunks_has_raised(caller_fails):
             running.remove(here)
 
     with pytest.raises(ValueError, match="stop"):
-        _threads.run_chunks(work, range(9), 1, 9)
+        threads.run_chunks(work, range(9), 1, 9)
     assert running == []
 
 
@@ -232,14 +233,14 @@ def test_no_thread_works_on_after_run_chunks_has_raised(caller_fails):
 @pytest.fixture
 def pool(monkeypatch):
     """A pool that has no threads yet."""
-    monkeypatch.setattr(_threads, "_pool", _threads._Pool())
-    return _threads._pool
+    monkeypatch.setattr(threads, "_pool", threads._Pool())
+    return threads._pool
 
 
 def idents(jobs):
     """The threads that run this many chunks, which wait for one another."""
     together = threading.Barrier(jobs, timeout=30)
-    return set(_threads.run_chunks(lambda _: (together.wait(), threading.get_ident())[1], range(jobs), 1, jobs))
+    return set(threads.run_chunks(lambda _: (together.wait(), threading.get_ident())[1], range(jobs), 1, jobs))
 
 
 def test_idle_threads_are_used_again(pool):
@@ -253,16 +254,16 @@ def test_idle_threads_are_used_again(pool):
 def test_threads_that_work_are_not_counted_on(pool):
     """A second call has a thread of its own."""
     together = threading.Barrier(4, timeout=30)
-    first = threading.Thread(target=_threads.run_chunks, args=(lambda _: together.wait(), range(2), 1, 2))
+    first = threading.Thread(target=threads.run_chunks, args=(lambda _: together.wait(), range(2), 1, 2))
     first.start()
     wait_for(lambda: together.n_waiting == 2)
-    assert _threads.run_chunks(lambda _: together.wait() >= 0, range(2), 1, 2) == [True, True]
+    assert threads.run_chunks(lambda _: together.wait() >= 0, range(2), 1, 2) == [True, True]
     first.join()
 
 
 def test_no_more_threads_are_made_than_there_may_be(pool):
     pool.MOST = 2
-    chunks = _threads.run_chunks(lambda chunk: (threading.get_ident(), chunk.start), range(500), 1, 8)
+    chunks = threads.run_chunks(lambda chunk: (threading.get_ident(), chunk.start), range(500), 1, 8)
     assert [start for _, start in chunks] == list(range(500))
     assert len(pool._threads) == 2
 
@@ -273,7 +274,7 @@ def test_where_no_thread_can_be_had_the_caller_does_the_work(pool, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        assert set(_threads.run_chunks(lambda _: threading.get_ident(), range(9), 1, 4)) == {threading.get_ident()}
+        assert set(threads.run_chunks(lambda _: threading.get_ident(), range(9), 1, 4)) == {threading.get_ident()}
     assert len(idents(3)) == 3
 
 
@@ -284,7 +285,7 @@ def test_the_pool_keeps_nothing_of_what_it_has_run(pool):
 
     work, together = Work(), threading.Barrier(3, timeout=30)
     gone = weakref.ref(work)
-    _threads.run_chunks(work, range(3), 1, 3)
+    threads.run_chunks(work, range(3), 1, 3)
     del work
     wait_for(lambda: gone() is None)
 
@@ -356,7 +357,7 @@ def test_importing_and_predicting_start_no_thread_and_import_no_extra():
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
 def test_the_extensions_leave_the_gil_off():
     """A module that does not declare itself for it turns it on, and warns."""
-    names = ["_cython", "_cpu", "_distort", *BUILDS.values(), "_conv_f64"]
+    names = ["_cython", "_conv", "_distort", *(f"_fused.{name}" for name in ("cpu", *BUILDS.values(), "lenet5_f64"))]
     imports = "".join(f"import lenet.{name}\n" for name in names)
     done = run(f"{imports}import sys; print(sys._is_gil_enabled())", PYTHON_GIL="")
     assert (done.stdout, done.stderr) == ("False\n", "")

@@ -8,7 +8,7 @@ import pytest
 import reference
 
 import lenet
-from lenet._compiled import Learner
+from lenet._fused.batches import Learner
 from lenet.data.distortions import distort, random_affine
 from lenet.data.splits import split, standardisation
 from lenet.errors import DivergedError, InputError, InputTypeError

@@ -30,12 +30,12 @@ for digit, ax in enumerate(axes):
 # %%
 # 2. The sigmoid
 # --------------
-# ``1 / (1 + np.exp(-x))`` overflows for large negative numbers. The layer does not, and its backward pass takes the
-# derivative from the output, ``y (1 - y)``, which the notebook computes from two sigmoids anew.
+# ``1 / (1 + np.exp(-x))`` overflows for large negative numbers; the layer does not. ``forward`` also returns the
+# backward pass, which takes the derivative from the output, ``y (1 - y)``; the notebook computes two more sigmoids.
 sigmoid = lenet.layers.Sigmoid()
 x = np.linspace(-8, 8, 161, dtype=np.float32)
-y, saved = sigmoid.forward(x)
-slope = sigmoid.backward(np.ones_like(x), saved)
+y, backward = sigmoid.forward(x)
+slope, _ = backward(np.ones_like(x))
 print(sigmoid(np.float32([-1000, 1000])))
 
 figure, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
@@ -70,8 +70,9 @@ for ax, values, title in zip(
 # ------------------
 # Half the rows and half the columns, each number the mean of four. Backwards, each of the four gets a quarter.
 pool = lenet.layers.AvgPool2d(2)
-small, shape = pool.forward(maps)
-print(small.shape, pool.backward(np.ones_like(small), shape)[0, 0, :2, :2])
+small, backward = pool.forward(maps)
+dmaps, _ = backward(np.ones_like(small))
+print(small.shape, dmaps[0, 0, :2, :2])
 
 # %%
 # 5. Where training starts

@@ -15,7 +15,7 @@ _HOMES = {
     "SGD": "lenet.optim",
     "load": "lenet.weights",
     "load_pretrained": "lenet.weights",
-    "show_config": "lenet._kernels",
+    "show_config": "lenet._fused.dispatch",
     "train": "lenet.training",
 }
 _MODULES = {
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
         training,
         weights,
     )
-    from lenet._kernels import show_config
+    from lenet._fused.dispatch import show_config
     from lenet.estimator import LeNetClassifier
     from lenet.model import LeNet5
     from lenet.optim import SGD

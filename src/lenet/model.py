@@ -1,4 +1,4 @@
-"""LeNet-5: the architecture as a list, and what is done with it."""
+"""LeNet-5: the architecture, and how it predicts, learns and keeps its weights."""
 
 import math
 import os
@@ -9,26 +9,30 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from lenet import __version__, _checks
-from lenet._compiled import Learner, Predictor
 from lenet._flat import FlatDict
-from lenet._kernels import kernels
+from lenet._fused.batches import Learner, Predictor
+from lenet._fused.dispatch import kernels
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, Sigmoid
+from lenet.losses import cross_entropy
 
 Array = NDArray[Any]
 
 
-def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> list[tuple[str, list[Layer]]]:
+Stage = tuple[str, tuple[Layer, ...]]
+
+
+def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> tuple[Stage, ...]:
     """Return the stages of LeNet-5 under the paper's names, each with its layers."""
-    return [  # the input:                                             (1, 28, 28)
-        ("c1", [Conv2d(1, 6, 5, 2, dtype, rng), Sigmoid(dtype)]),  # (6, 28, 28)
-        ("s2", [AvgPool2d(2, 2, dtype)]),  # (6, 14, 14)
-        ("c3", [Conv2d(6, 16, 5, 0, dtype, rng), Sigmoid(dtype)]),  # (16, 10, 10)
-        ("s4", [AvgPool2d(2, 2, dtype)]),  # (16, 5, 5)
-        ("c5", [Conv2d(16, 120, 5, 0, dtype, rng), Sigmoid(dtype), Flatten(dtype)]),  # (120,)
-        ("f6", [Linear(120, 84, dtype, rng), Sigmoid(dtype)]),  # (84,)
-        ("output", [Linear(84, num_classes, dtype, rng)]),  # (10,)
-    ]
+    return (  # the input:                                             (1, 28, 28)
+        ("c1", (Conv2d(1, 6, 5, 2, dtype, rng), Sigmoid(dtype))),  # (6, 28, 28)
+        ("s2", (AvgPool2d(2, 2, dtype),)),  # (6, 14, 14)
+        ("c3", (Conv2d(6, 16, 5, 0, dtype, rng), Sigmoid(dtype))),  # (16, 10, 10)
+        ("s4", (AvgPool2d(2, 2, dtype),)),  # (16, 5, 5)
+        ("c5", (Conv2d(16, 120, 5, 0, dtype, rng), Sigmoid(dtype), Flatten(dtype))),  # (120,)
+        ("f6", (Linear(120, 84, dtype, rng), Sigmoid(dtype))),  # (84,)
+        ("output", (Linear(84, num_classes, dtype, rng),)),  # (10,)
+    )
 
 
 class LeNet5:
@@ -82,7 +86,7 @@ class LeNet5:
         self.mean, self.std = 0.0, 1.0
         self.metadata: dict[str, str] = {}
         num_classes = _checks.whole(num_classes, "num_classes", least=2)
-        self.stages = architecture(num_classes, dtype, np.random.default_rng(seed))
+        self._stages = architecture(num_classes, dtype, np.random.default_rng(seed))
         initial = {f"{name}.{key}": value for name, layer in self._layers() for key, value in layer.parameters.items()}
         self._parameters = FlatDict({name: value.shape for name, value in initial.items()}, dtype)
         self._parameters.update(initial)
@@ -100,6 +104,11 @@ class LeNet5:
         `state_dict` returns copies.
         """
         return self._parameters
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The layers of each stage, by the paper's name of the stage: ("c1", (Conv2d, Sigmoid)), ("s2", ...), ..."""
+        return self._stages
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -349,10 +358,7 @@ class LeNet5:
         >>> gradients["c1.weight"].shape
         (6, 1, 5, 5)
         """
-        x = _checks.images(x)
-        labels = _checks.labels(y, len(x), self.num_classes)
-        if len(x) == 0:
-            raise InputError("The batch is empty, and its mean loss is undefined: pass at least one image.")
+        x, labels = self._batch(x, y)
         weights = _checks.weights(sample_weight, len(x))
         try:  # one for each call at a time, and a signal handler's is another call
             learner = self._learners.pop()
@@ -362,6 +368,57 @@ class LeNet5:
         gradients = FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
         self._learners.append(learner)
         return float(np.average(losses, weights=weights)), gradients
+
+    def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
+        """Compute what `loss_and_gradients` computes, layer by layer: the chain rule in a dozen lines.
+
+        It is several times slower, and agrees with the fused kernels within rounding.
+
+        Parameters
+        ----------
+        x : array_like
+            As for `logits`.
+        y : array_like of int, shape (n,)
+            Labels in 0 .. num_classes - 1.
+
+        Returns
+        -------
+        loss : float
+            The mean cross-entropy, in nats.
+        gradients : dict of str to ndarray
+            Under the parameters' names and in their shapes.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As for `loss_and_gradients`.
+
+        Examples
+        --------
+        >>> loss, gradients = LeNet5(seed=0).layerwise_loss_and_gradients(np.zeros((2, 28, 28)), [3, 5])
+        >>> gradients["c1.weight"].shape
+        (6, 1, 5, 5)
+        """
+        images, labels = self._batch(x, y)
+        output, backwards = self._input(images), []
+        for name, layer in self._layers():
+            output, backward = layer.forward(output)
+            backwards.append((name, backward))
+        losses, doutput = cross_entropy(output, labels)
+        doutput /= len(images)  # of the mean
+        gradients: dict[str, Array] = {}
+        for name, backward in reversed(backwards):
+            doutput, dparameters = backward(doutput)
+            gradients |= {f"{name}.{key}": value for key, value in dparameters.items()}
+        return float(losses.mean()), {name: gradients[name] for name in self.parameters}
+
+    def _batch(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
+        """Return checked images and labels."""
+        images = _checks.images(x)
+        labels = _checks.labels(y, len(images), self.num_classes)
+        if len(images) == 0:
+            raise InputError("The batch is empty; expected at least one image, as the mean loss is undefined.")
+        return images, labels
 
     # ---- weights ---------------------------------------------------------------------------------------
 

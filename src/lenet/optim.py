@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._flat import FlatDict
-from lenet._kernels import kernels
+from lenet._fused.dispatch import kernels
 from lenet.errors import InputError
 from lenet.model import LeNet5
 

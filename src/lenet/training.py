@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
-from lenet._compiled import Learner
-from lenet._kernels import chosen
+from lenet._fused.batches import Learner
+from lenet._fused.dispatch import chosen
+from lenet._fused.threads import resolve_n_jobs
 from lenet._peers import Alone, Peers
-from lenet._threads import resolve_n_jobs
 from lenet.data.distortions import distort, random_affine, random_variations, vary
 from lenet.data.rubbish import rubbish
 from lenet.data.splits import Split, split, standardisation

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from lenet import _kernels, layers
+from lenet._fused import dispatch
 from tests.fuzz import SECONDS, operations, random_of
 from tests.fuzz.layouts import Layout
 
@@ -40,7 +40,7 @@ def check(random, inputs):
 
     Returns how many inputs were computed, and compared; the others were refused, as they should be.
     """
-    with _build(random.choice(list(_kernels.available()))):
+    with _build(random.choice(list(dispatch.available()))):
         make = _SELDOM if random.random() < 0.01 else random.choice(_OFTEN)
         dtype = np.dtype(random.choice((np.float32, np.float64)))
         rng = np.random.default_rng(random.getrandbits(32))
@@ -71,8 +71,7 @@ def _build(name):
 
 def _choose(name):
     os.environ["LENET_CPU"] = name
-    _kernels.kernels.cache_clear()
-    layers._geometry.cache_clear()
+    dispatch.kernels.cache_clear()
 
 
 def _computed(operation, layouts, values, fits):

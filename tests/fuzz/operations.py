@@ -97,18 +97,24 @@ def conv2d_backward(random, rng, dtype, inputs):
     x = rng.normal(size=(inputs, *shape)).astype(dtype)
     weight, sizes = np.float64(layer.parameters["weight"]), (*(layer.kernel_size,) * 2, layer.padding)
 
-    def ours(dy, number):
-        gradients = {name: np.ones_like(value) for name, value in layer.parameters.items()}
-        return layer.backward(dy, x[number], gradients), *gradients.values()
-
     def backward(dy):
         patches = np.einsum("rnohw,ocij->rncijhw", dy, weight, optimize=True)
         dx = _folded(lambda patches: reference.col2im(patches, (len(patches), *shape[1:]), *sizes), patches)
         windows = _windows(np.float64(x), layer.kernel_size, layer.padding)
         dweight = np.einsum("rnchwij,rnohw->rocij", windows, dy, optimize=True)
-        return dx, 1 + dweight, 1 + dy.sum(axis=(1, 3, 4))
+        return dx, dweight, dy.sum(axis=(1, 3, 4))
 
-    return Operation((shape[0], *layer.output_shape(shape[1:])), ours, backward)
+    return Operation((shape[0], *layer.output_shape(shape[1:])), _backward(layer, x), backward)
+
+
+def _backward(layer, x):
+    """The layer's backward pass for input number `number` of x: dx, and the gradients of its parameters."""
+
+    def run(dy, number):
+        dx, gradients = layer.forward(x[number])[1](dy)
+        return dx, *gradients.values()
+
+    return run
 
 
 def linear(random, rng, dtype, inputs):
@@ -125,14 +131,10 @@ def linear_backward(random, rng, dtype, inputs):
     x = rng.normal(size=(inputs, n, layer.in_features)).astype(dtype)
     weight = np.float64(layer.parameters["weight"])
 
-    def ours(dy, number):
-        gradients = {name: np.ones_like(value) for name, value in layer.parameters.items()}
-        return layer.backward(dy, x[number], gradients), *gradients.values()
-
     def backward(dy):
-        return dy @ weight, 1 + dy.swapaxes(1, 2) @ x, 1 + dy.sum(axis=1)
+        return dy @ weight, dy.swapaxes(1, 2) @ x, dy.sum(axis=1)
 
-    return Operation((n, layer.out_features), ours, backward)
+    return Operation((n, layer.out_features), _backward(layer, x), backward)
 
 
 def _pool(random, dtype):
@@ -158,7 +160,8 @@ def avg_pool2d_backward(random, rng, dtype, inputs):
     def backward(dy):
         return (_folded(lambda dy: reference.avg_pool2d_backward(dy, (len(dy), *shape[1:]), *sizes), dy),)
 
-    return Operation((shape[0], *layer.output_shape(shape[1:])), lambda dy, _: (layer.backward(dy, shape),), backward)
+    x = np.zeros((inputs, *shape), dtype)
+    return Operation((shape[0], *layer.output_shape(shape[1:])), _backward(layer, x), backward)
 
 
 def sigmoid(random, rng, dtype, inputs):
@@ -170,12 +173,9 @@ def sigmoid(random, rng, dtype, inputs):
 def sigmoid_backward(random, rng, dtype, inputs):
     layer = Sigmoid(dtype)
     shape = tuple(random.randint(0, 5) for _ in range(random.randint(0, 4)))
-    y = rng.random((inputs, *shape)).astype(dtype)
-    return Operation(
-        shape,
-        lambda dy, number: (layer.backward(dy, y[number]),),
-        lambda dy: (reference.sigmoid_backward(dy, np.float64(y)),),
-    )
+    x = rng.normal(size=(inputs, *shape)).astype(dtype)
+    exact = reference.sigmoid(np.float64(x))
+    return Operation(shape, _backward(layer, x), lambda dy: (reference.sigmoid_backward(dy, exact),))
 
 
 def patches(random, rng, dtype, inputs):

@@ -18,7 +18,8 @@ from tests.mutation.building import ROOT, build, copy_tree, environment
 
 COPY = ROOT / "build" / "mutation" / "core"
 MODULES = [
-    "layers", "losses", "optim", "weights",
+    "layers.avg_pool2d", "layers.base", "layers.conv2d", "layers.flatten", "layers.linear", "layers.sigmoid",
+    "losses", "optim", "weights",
     "data.dataset", "data.digits", "data.distortions", "data.idx", "data.npz", "data.openml", "data.rubbish",
     "data.sources", "data.splits",
 ]  # fmt: skip

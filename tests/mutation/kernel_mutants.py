@@ -16,47 +16,29 @@ class Mutant(NamedTuple):
     extension: str
 
 
-def _of(file: str, *mutants: tuple[str, str, str], extension: str = "_conv_v3") -> dict[str, Mutant]:
+def _of(file: str, *mutants: tuple[str, str, str], extension: str = "_fused.lenet5_v3") -> dict[str, Mutant]:
     return {name: Mutant(Change(file, old, new), extension) for name, old, new in mutants}
 
 
 LAYERS = _of(
     "_conv.pyx",
-    ("linear-dx-not-zeroed", "memset(&dx[0, 0], 0, N * D", "memset(&dx[0, 0], 0, (N - 1) * D"),
-    ("linear-dbias-assigned", "dbias[o] += dy[n, o]", "dbias[o] = dy[n, o]"),
-    ("padding-of-rows-only", "(c * height + y + padding) * width + padding, x +",
-     "(c * height + y + padding) * width, x +"),
-    ("padding-not-zeroed", "memset(out, 0, C * height * width", "memset(out, 0, C * H * W"),
-    ("im2col-row-and-column-swapped", "copy_row(out + y * OW, x + (c * H + y + i) * W + j, OW)",
-     "copy_row(out + y * OW, x + (c * H + y + j) * W + i, OW)"),
-    ("im2col-next-row-short", "                out += out_row\n", "                out += out_row - 1\n"),
-    ("col2im-assigned", "row[column] += columns[column]", "row[column] = columns[column]"),
-    ("col2im-not-zeroed", "memset(work, 0, C * height * width", "memset(work, 0, C * H * W"),
-    ("col2im-cut-at-the-border", "work + (c * height + y + padding) * width + padding, W)",
-     "work + (c * height + y + padding) * width, W)"),
-    ("patches-by-the-height", "copy_row(out + (c * KH + i) * KW,", "copy_row(out + (c * KH + i) * KH,"),
-    ("total-without-its-last", "vload_part(x + n - n % LANES, n % LANES)",
-     "vload_part(x + n - n % LANES, n % LANES - 1)"),
-    ("conv-work-too-short", "whole_vectors(D) * whole_vectors(P) + matmul_work", "D + matmul_work"),
-    ("conv-without-bias", "(&out[n, o, 0, 0])[p] = bias[o]", "(&out[n, o, 0, 0])[p] = 0"),
-    ("conv-dx-of-all-images-added", "            memset(cols, 0, D * P",
-     "            if n == 0: memset(cols, 0, D * P"),
-    ("conv-dbias-assigned", "dbias[o] += total(&dy", "dbias[o] = total(&dy"),
-    ("pool-without-share", "out[y * OW + column] = window * share", "out[y * OW + column] = window"),
-    ("pool-strides-swapped", "window += x[(y * SH + i) * W + column * SW + j]",
-     "window += x[(y * SW + i) * W + column * SH + j]"),
-    ("pool-2x2-whatever-the-stride", "if KH == 2 and KW == 2 and SH == 2 and SW == 2:     # constants",
-     "if KH == 2 and KW == 2 and SH == 2:     # constants"),
-    ("pool-dx-whatever-the-width", "if KH == 2 and KW == 2 and SH == 2 and SW == 2:\n                    spread",
-     "if KH == 2 and SH == 2 and SW == 2:\n                    spread"),
-    ("pool-dx-without-share", "part = dy[y * OW + column] * share", "part = dy[y * OW + column]"),
-    ("pool-dx-assigned", "dx[(y * SH + i) * W + column * SW + j] += part",
-     "dx[(y * SH + i) * W + column * SW + j] = part"),
-    ("pool-dx-not-zeroed", "memset(&dx[0, 0, 0, 0], 0, N * C", "memset(&dx[0, 0, 0, 0], 0, N"),
-    ("sigmoid-derivative-sign", "dx[i] = dy[i] * y[i] * (1 - y[i])", "dx[i] = dy[i] * y[i] * (1 + y[i])"),
+    ("im2col-row-and-column-swapped", "x[n, c, y + i, column + j]\n", "x[n, c, y + j, column + i]\n"),
+    ("im2col-rows-by-the-height", "row = (c * KH + i) * KW + j\n                        for y in range(OH):\n"
+     "                            for column in range(OW):\n                                out[n, row",
+     "row = (c * KW + i) * KH + j\n                        for y in range(OH):\n"
+     "                            for column in range(OW):\n                                out[n, row"),
+    ("col2im-assigned", "out[n, c, y + i, column + j] += columns", "out[n, c, y + i, column + j] = columns"),
+    ("col2im-first-image-only", "columns[n, row, y * OW + column]", "columns[0, row, y * OW + column]"),
+    ("pool-without-share", "total / (KH * KW)", "total"),
+    ("pool-total-kept", "                        total = 0\n", "                        total *= 0.5\n"),
+    ("pool-strides-swapped", "total += x[n, c, y * SH + i, column * SW + j]",
+     "total += x[n, c, y * SW + i, column * SH + j]"),
+    ("pool-dx-without-share", "dy[n, c, y, column] / (KH * KW)", "dy[n, c, y, column]"),
+    ("pool-dx-assigned", "dx[n, c, y * SH + i, column * SW + j] += dy", "dx[n, c, y * SH + i, column * SW + j] = dy"),
+    extension="_conv",
 )  # fmt: skip
 PRODUCTS = _of(
-    "_products.pxi",
+    "_fused/products.pxi",
     ("tile-assigned", "acc[4 * m + v] = vload(c + m * c_row + v * LANES)", "acc[4 * m + v] = vset(0)"),
     ("tile-by-the-columns-of-a", "vmuladd(vset(a[m * a_row]), b_now[v]", "vmuladd(vset(a[m * a_step]), b_now[v]"),
     ("last-tile-too-high", "if m + LAST_ROWS <= M:", "if m + LAST_ROWS <= M + 1:"),
@@ -76,7 +58,7 @@ PRODUCTS = _of(
     ("transpose-reads-on", "width if i < height else 0)", "width)"),
 )  # fmt: skip
 STAGES = _of(
-    "_stages.pxi",
+    "_fused/stages.pxi",
     ("tap-in-the-wrong-parity", "+ _tap % KERNEL % 2 * PARITY + _tap % KERNEL // 2",
      "+ _tap % KERNEL // 3 * PARITY + _tap % KERNEL // 2"),
     ("padding-of-one-row", "even = image + (y + PADDING) * IMAGE_ROW", "even = image + (y + PADDING - 1) * IMAGE_ROW"),
@@ -95,7 +77,7 @@ STAGES = _of(
     ("c3-rows-overlap", "s2 + (2 * pair_row + row) * WIDE + column", "s2 + (pair_row + row) * WIDE + column"),
 )  # fmt: skip
 GRADIENTS = _of(
-    "_gradients.pxi",
+    "_fused/gradients.pxi",
     ("unsigmoid-sign", "dy * value * (vset(1) - value)", "dy * value * (vset(1) + value)"),
     ("c3-unpool-without-the-quarter", "unpool(0.25, vload(by_pixel", "unpool(1, vload(by_pixel"),
     ("c1-unpool-by-a-half", "unpool(0.25, vload(ds2", "unpool(0.5, vload(ds2"),
@@ -110,7 +92,7 @@ GRADIENTS = _of(
     ("c1-weights-of-one-row", "        dz += C1_PAIR\n", ""),
 )  # fmt: skip
 NETWORK = _of(
-    "_network.pxi",
+    "_fused/network.pxi",
     ("bias-of-c3-a-place-before", "C3_BIAS = 2556", "C3_BIAS = 2555"),
     ("sigmoids-without-their-last", "vsigmoid(vload_part(x + n - n % LANES, n % LANES)), n % LANES)",
      "vsigmoid(vload_part(x + n - n % LANES, n % LANES)), n % LANES - 1)"),
@@ -142,7 +124,7 @@ NETWORK = _of(
 )  # fmt: skip
 VECTORS = {
     **_of(
-        "_simd.h",
+        "_fused/simd.h",
         ("interleaved-sums-subtract", " + vinterleave_high(vectors[i], vectors[i + half])",
          " - vinterleave_high(vectors[i], vectors[i + half])"),
         ("transpose-of-the-lower-half", "rows[2 * i + 1] = vinterleave_high(", "rows[2 * i + 1] = vinterleave_low("),
@@ -156,17 +138,17 @@ VECTORS = {
         ("odd-lanes-swapped", "ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15\n", "ODD_LANES 3, 1, 5, 7, 9, 11, 13, 15\n"),
     ),
     **_of(
-        "_simd.h",
+        "_fused/simd.h",
         ("product-subtracts", "return a * b + c;", "return a * b - c;"),
         ("part-reads-one-less", "i < n; i++) lanes[i] = p[i];", "i < n - 1; i++) lanes[i] = p[i];"),
         ("part-writes-on", "i < n; i++) p[i] = lanes[i];", "i < LANES; i++) p[i] = lanes[i];"),
         ("sum-of-half-the-lanes", "lanes[i] += lanes[i + half];", "lanes[i] += lanes[i + half / 2];"),
-        extension="_conv",
+        extension="_fused.lenet5",
     ),
     **_of(
-        "_simd.h",
+        "_fused/simd.h",
         ("mask-one-less", "(1u << n) - 1", "(1u << n) / 2 - 1"),
-        extension="_conv_v4",
+        extension="_fused.lenet5_v4",
     ),
 }  # fmt: skip
 DISTORTIONS = _of(

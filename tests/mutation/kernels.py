@@ -17,11 +17,12 @@ from tests.mutation.building import build, changed, copy_tree, environment
 from tests.mutation.kernel_mutants import MUTANTS, Mutant
 
 FLAGS = ["-O1"]  # is compiled in half the time, and computes the same
-KERNELS = ["tests/test_kernels.py", "tests/test_network.py", "-k"]
+KERNELS = ["tests/test_network.py", "-k"]
 TESTS = {
-    "_conv": [*KERNELS, "x86-64-v2 and not mnist"],
-    "_conv_v3": [*KERNELS, "x86-64-v3 and not mnist"],
-    "_conv_v4": [*KERNELS, "x86-64-v4 and not mnist"],
+    "_conv": ["tests/test_conv.py"],
+    "_fused.lenet5": [*KERNELS, "x86-64-v2 and not mnist"],
+    "_fused.lenet5_v3": [*KERNELS, "x86-64-v3 and not mnist"],
+    "_fused.lenet5_v4": [*KERNELS, "x86-64-v4 and not mnist"],
     "_distort": ["tests/test_distortions.py"],
 }
 LONGEST = 600  # seconds of a run of the tests, that takes some 10: a loop that does not end is noticed by that

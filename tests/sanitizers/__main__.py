@@ -75,7 +75,7 @@ WATCHES = {
         running={"PYTHONMALLOC": "malloc"},
         under=["valgrind", "--quiet", "--error-exitcode=99", "--log-file=reports/memcheck.%p",
                "--suppressions=tests/sanitizers/memcheck.supp", sys.executable],
-        tests=["-p", "no:cacheprovider", "tests/test_kernels.py", "tests/test_distortions.py"],
+        tests=["-p", "no:cacheprovider", "tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"],
     ),
 }  # fmt: skip
 

@@ -19,9 +19,9 @@ FLAGS = ["-O1", "-g", "-fsanitize=thread"]
 TESTS = ["tests/test_concurrency.py", "tests/test_model.py", "tests/test_training.py"]
 REPORTED = 66
 PLANTED = {  # by the test that runs into it
-    "share_a_model_for_gradients": Change("_compiled.py", "self._work[chunk.start // size]", "self._work[0]"),
+    "share_a_model_for_gradients": Change("_fused/batches.py", "self._work[chunk.start // size]", "self._work[0]"),
     "another_loads_weights": Change(
-        "_compiled.py", "out[chunk]), range(n)", "out[: chunk.stop - chunk.start]), range(n)"
+        "_fused/batches.py", "out[chunk]), range(n)", "out[: chunk.stop - chunk.start]), range(n)"
     ),
 }
 
@@ -56,7 +56,7 @@ def main(times: int) -> int:
             with changed(copy, change):
                 # Memory that nothing was written to, where the race has led elsewhere, may hold numbers of any size.
                 outcomes = [run(copy, test, "-W", "ignore::RuntimeWarning") for _ in range(times)]
-            seen = sum(code == REPORTED and "data race" in said and "_conv" in said for code, said in outcomes)
+            seen = sum(code == REPORTED and "data race" in said and "lenet5" in said for code, said in outcomes)
             print(f"{change.new!r} in {change.file}: reported {seen} times of {times}", flush=True)
             if seen < times:
                 print(next(said for code, said in outcomes if code != REPORTED))

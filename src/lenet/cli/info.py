@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet info`."""
     from lenet import __version__
-    from lenet._kernels import available, chosen, show_config
-    from lenet._threads import resolve_n_jobs
+    from lenet._fused.dispatch import available, chosen, show_config
+    from lenet._fused.threads import resolve_n_jobs
     from lenet.cli.options import load_model
     from lenet.model import LeNet5
 

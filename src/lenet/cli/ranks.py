@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]") -> int:
     """Return the exit code of a training that rank 0 leads."""
-    from lenet._threads import n_jobs_beside_others
+    from lenet._fused.threads import n_jobs_beside_others
     from lenet.scale.mpi import Ranks
 
     ranks = Ranks()

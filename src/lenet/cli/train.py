@@ -99,7 +99,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from pathlib import Path
 
     from lenet import __version__
-    from lenet._kernels import chosen
+    from lenet._fused.dispatch import chosen
     from lenet.data import load
     from lenet.errors import InputError
     from lenet.runs import Run, fingerprint
@@ -141,7 +141,7 @@ def require_extras() -> None:
 
 def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
     """Raise what training would raise, before there is a run's folder."""
-    from lenet._threads import resolve_n_jobs
+    from lenet._fused.threads import resolve_n_jobs
     from lenet.data.splits import split
     from lenet.model import LeNet5
 
@@ -153,7 +153,7 @@ def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments:
 def open_run(folder: str) -> "tuple[Run, Dataset]":
     """Open a run's folder, and load the data that it was begun with."""
     from lenet._files import remove_leftovers
-    from lenet._kernels import chosen
+    from lenet._fused.dispatch import chosen
     from lenet.data import load
     from lenet.errors import InputError
     from lenet.runs import Run, fingerprint

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._extras import require
-from lenet._threads import n_jobs_beside_others, resolve_n_jobs
+from lenet._fused.threads import n_jobs_beside_others, resolve_n_jobs
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, WorkerError
 from lenet.model import LeNet5
 from lenet.scale.bar import Bar

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from lenet._threads import resolve_n_jobs
+from lenet._fused.threads import resolve_n_jobs
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-# LeNet-5 backwards through its convolutions, an image at a time. The layouts are those of _stages.pxi.
+# LeNet-5 backwards through its convolutions, an image at a time. The layouts are those of stages.pxi.
 
 cdef inline void unpool(real dy_share, vreal dy, real* y, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
     """Replace the sigmoids y of a window by the gradients of their sums: dy dy_share y (1 - y)."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._flat import FlatDict
-from lenet._kernels import kernels
-from lenet._threads import resolve_n_jobs, run_chunks
+from lenet._fused.dispatch import kernels
+from lenet._fused.threads import resolve_n_jobs, run_chunks
 
 Array = NDArray[Any]
 

@@ -11,22 +11,22 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet import _cpu
+from lenet._fused import cpu
 from lenet.errors import ConfigurationError, InputTypeError
 
-# Best first. `_conv` is the build that every supported CPU of its architecture runs.
-_X86_64_BUILDS = {"x86-64-v4": "_conv_v4", "x86-64-v3": "_conv_v3", "x86-64-v2": "_conv"}
+# Best first. `lenet5` is the build that every supported CPU of its architecture runs.
+_X86_64_BUILDS = {"x86-64-v4": "lenet5_v4", "x86-64-v3": "lenet5_v3", "x86-64-v2": "lenet5"}
 
 
 def available() -> dict[str, str]:
     """Return the float32 builds that this CPU runs, best first: {name for LENET_CPU: module}."""
-    level = _cpu.x86_64_level()
+    level = cpu.x86_64_level()
     if level == 0:
-        return {importlib.import_module("lenet._conv").build()["cpu"]: "_conv"}
+        return {importlib.import_module("lenet._fused.lenet5").build()["cpu"]: "lenet5"}
     builds = {
         name: module
         for name, module in _X86_64_BUILDS.items()
-        if int(name[-1]) <= level and importlib.util.find_spec(f"lenet.{module}")
+        if int(name[-1]) <= level and importlib.util.find_spec(f"lenet._fused.{module}")
     }
     if not builds:
         raise ConfigurationError(
@@ -43,7 +43,7 @@ def chosen() -> str:
         return next(iter(builds))
     if wanted in builds:
         return wanted
-    known = _cpu.x86_64_level() > 0 and wanted in _X86_64_BUILDS
+    known = cpu.x86_64_level() > 0 and wanted in _X86_64_BUILDS
     problem = "is more than this CPU runs" if known else "is no build of lenet"
     raise ConfigurationError(f"LENET_CPU={wanted} {problem}: choose from {', '.join(builds)}, or leave it unset.")
 
@@ -56,9 +56,9 @@ def kernels(dtype: DTypeLike) -> ModuleType:
     """
     name = chosen()  # an error, where LENET_CPU is wrong, for either type
     if dtype == np.float32:
-        return importlib.import_module(f"lenet.{available()[name]}")
+        return importlib.import_module(f"lenet._fused.{available()[name]}")
     if dtype == np.float64:
-        return importlib.import_module("lenet._conv_f64")
+        return importlib.import_module("lenet._fused.lenet5_f64")
     raise InputTypeError(f"dtype is {np.dtype(dtype)}, and the kernels take float32 or float64.")
 
 
@@ -80,7 +80,7 @@ def show_config() -> None:
     kernels  ...
     """
     from lenet import __version__
-    from lenet._threads import resolve_n_jobs
+    from lenet._fused.threads import resolve_n_jobs
 
     name = chosen()
     build = kernels(np.float32).build()

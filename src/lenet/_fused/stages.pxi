@@ -41,7 +41,7 @@ cdef enum:
 
 
 # Where the pixel that weight (i, j) meets lies, beyond that of weight (0, 0): in an image, in S2, and, backwards, in
-# the planes of _gradients.pxi. Tables, since gcc unrolls the loops over i and j else, and runs out of registers.
+# the planes of gradients.pxi. Tables, since gcc unrolls the loops over i and j else, and runs out of registers.
 cdef Py_ssize_t[WINDOW] image_taps
 cdef Py_ssize_t[WINDOW] s2_taps
 cdef Py_ssize_t[WINDOW] plane_taps

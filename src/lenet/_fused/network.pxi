@@ -27,6 +27,13 @@ cdef void sigmoids(real* x, Py_ssize_t n) noexcept nogil:
         vstore_part(x + n - n % LANES, vsigmoid(vload_part(x + n - n % LANES, n % LANES)), n % LANES)
 
 
+def sigmoid(real[::1] x, /):
+    """x = its sigmoids."""
+    if x.shape[0]:
+        with nogil:
+            sigmoids(&x[0], x.shape[0])
+
+
 cdef void read_image(const unsigned char* bytes, const real* reals, Py_ssize_t n, real mean, real std,
                      real* image) noexcept nogil:
     """Image n of whichever of the two is given, standardised."""

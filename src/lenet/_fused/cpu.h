@@ -1,5 +1,5 @@
 /* The x86-64 microarchitecture level of this CPU (x86-64 psABI, "Micro-Architecture Levels"); 0 elsewhere.
- * __builtin_cpu_supports looks at XGETBV too. A compiler without it makes builds of the baseline only: level 2.
+ * __builtin_cpu_supports also checks XGETBV. Other compilers build the baseline only, level 2.
  */
 #ifndef LENET_CPU_H
 #define LENET_CPU_H

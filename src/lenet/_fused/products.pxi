@@ -100,11 +100,6 @@ cdef real* aligned(real* work) noexcept nogil:
     return <real*> ((<Py_ssize_t> work + size - 1) // size * size)
 
 
-cdef Py_ssize_t whole_vectors(Py_ssize_t n) noexcept nogil:
-    """n rounded up to a multiple of LANES."""
-    return (n + LANES - 1) // LANES * LANES
-
-
 cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const real* a, const real* b,
                       const real* bias, real* c, Py_ssize_t c_row) noexcept nogil:
     """c[m, n] = bias[n] + a[m] . b[n] for one tile of c; rows of a and b are `depth` long."""

@@ -1,0 +1,84 @@
+"""LeNet-5 in one pass: the logits of images, the gradients of a batch, and the SGD step.
+
+`lenet.layers` computes the same numbers layer by layer and is easier to read; one test holds the two together.
+
+Every kernel takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates:
+`lenet._fused.batches` does both, and passes `work`, scratch memory of the length that `learn_work` returns.
+
+setup.py compiles this file once for each CPU level and number type, and `lenet._fused.dispatch` chooses a build.
+`real` is float or double; `vreal` is a vector of LANES of them (see simd.h).
+
+N is the number of images. A `d` before a name is the gradient of the loss with respect to it. The order of every sum
+is independent of N and of an image's place in the batch, so results do not depend on how a batch is cut.
+"""
+from libc.string cimport memset
+
+cdef extern from "simd.h" nogil:
+    ctypedef float real     # or double: Cython asks the C compiler for the size
+    ctypedef float vreal
+    const char* BUILD       # the CPU that it is for, as LENET_CPU names it
+    const char* COMPILER
+    enum:
+        LANES
+        VECTORS             # and so on: the sizes of tiles
+        C1_VECTORS
+        DOT_ROWS
+        C3_ROWS
+        C3_COLUMNS
+        C3_VECTORS
+        C3_WEIGHT_ROWS
+        S2_VECTORS
+        C1_WEIGHT_MAPS
+    const real EXP_RANGE
+    vreal vload(const real* source)
+    void vstore(real* target, vreal vector)
+    vreal vload_part(const real* source, Py_ssize_t count)
+    void vstore_part(real* target, vreal vector, Py_ssize_t count)
+    vreal vset(real x)
+    vreal vmuladd(vreal a, vreal b, vreal c)    # a b + c
+    real vsum(vreal vector)
+    vreal vexp_negative(vreal x)
+    vreal vsigmoid(vreal x)
+    vreal vload_bytes(const unsigned char* source)
+    vreal vmin(vreal a, vreal b)
+    vreal veven(vreal a, vreal b)
+    vreal vodd(vreal a, vreal b)
+    void vtranspose(vreal* rows)
+    vreal vsums(vreal* vectors)
+    void FORGET_LOADS()
+    void copy_row(real* target, const real* source, Py_ssize_t count)
+
+cdef enum:
+    PEAK_VECTORS = 12       # the instruction takes 4 cycles, and two begin in each
+
+include "products.pxi"
+include "stages.pxi"
+include "gradients.pxi"
+include "network.pxi"
+
+
+def build() -> dict:
+    """Return the CPU, the bytes of a number and the numbers in a vector that this build is for, and its compiler."""
+    return {"cpu": BUILD.decode(), "itemsize": sizeof(real), "lanes": LANES, "compiler": COMPILER.decode()}
+
+
+def multiply_adds(Py_ssize_t rounds, /) -> int:
+    """Do nothing but multiply-adds, in registers, and return how many: the most that this build can do."""
+    cdef vreal acc[PEAK_VECTORS]
+    cdef Py_ssize_t _
+    cdef int v
+    cdef real total = 0
+    with nogil:
+        for v in range(PEAK_VECTORS):
+            acc[v] = vset(v)
+        for _ in range(rounds):
+            for v in range(PEAK_VECTORS):
+                acc[v] = vmuladd(acc[v], vset(0.5), vset(1))
+        for v in range(PEAK_VECTORS):
+            total += vsum(acc[v])
+    return rounds * PEAK_VECTORS * LANES if total else 0
+
+
+def view(real[::1] vector, /):
+    """Return the vector as a memoryview of ours, which the kernels take more quickly than an array."""
+    return vector

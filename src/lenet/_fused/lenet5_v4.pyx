@@ -1,0 +1,2 @@
+# LeNet-5 compiled for x86-64-v4; setup.py sets the flags and constants.
+include "lenet5.pyx"

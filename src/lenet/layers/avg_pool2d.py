@@ -1,0 +1,71 @@
+"""Average pooling."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lenet import _conv
+from lenet._checks import tensor, whole
+from lenet.errors import InputError
+from lenet.layers.base import Backward, Layer
+
+Array = NDArray[Any]
+
+
+class AvgPool2d(Layer):
+    """The mean of each window of an image.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        The height and width of the window.
+    stride : int or (int, int), optional
+        Rows and columns from one window to the next; by default the size of the window. Pixels at the lower and right
+        edge that do not fill a window are ignored.
+    dtype : dtype, default float32
+
+    Examples
+    --------
+    >>> AvgPool2d(2)(np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2))
+    array([[[[1.5]]]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        dtype: DTypeLike = np.float32,
+    ):
+        super().__init__(dtype)
+        self.kernel_size = _pair(kernel_size, "kernel_size")
+        self.stride = _pair(kernel_size if stride is None else stride, "stride")
+
+    def __repr__(self) -> str:
+        return f"AvgPool2d({self.kernel_size}, stride={self.stride})"
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:  # noqa: D102
+        if any(length < size for length, size in zip(shape[1:], self.kernel_size, strict=True)):
+            raise InputError(f"{self!r} got an input of {shape[1:]}, smaller than its window.")
+        height, width = (
+            (length - size) // step + 1
+            for length, size, step in zip(shape[1:], self.kernel_size, self.stride, strict=True)
+        )
+        return shape[0], height, width
+
+    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
+        x = tensor(x, self.dtype, (None,) * 4)
+        y = np.empty((len(x), *self.output_shape(x.shape[1:])), self.dtype)
+        _conv.avg_pool2d_forward(x, *self.kernel_size, *self.stride, y)
+
+        def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
+            dx = np.zeros_like(x)
+            _conv.avg_pool2d_backward(tensor(dy, self.dtype, y.shape, "dy"), *self.kernel_size, *self.stride, dx)
+            return dx, {}
+
+        return y, backward
+
+
+def _pair(value: int | tuple[int, int], name: str) -> tuple[int, int]:
+    first, second = value if isinstance(value, tuple) else (value, value)
+    return whole(first, name), whole(second, name)

@@ -1,0 +1,87 @@
+"""The interface of a layer."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from lenet._checks import array
+from lenet.errors import InputTypeError
+
+Array = NDArray[Any]
+Backward = Callable[[Array], tuple[Array, dict[str, Array]]]
+
+
+class Layer(abc.ABC):
+    """A layer: parameters, a forward pass, and the backward pass that each forward pass returns.
+
+    Nothing of a call is kept in the layer, so threads may share one as long as its parameters do not change.
+
+    Parameters
+    ----------
+    dtype : float32 or float64, default float32
+        The type of the parameters and of all results.
+
+    Attributes
+    ----------
+    parameters : dict of str to ndarray
+        "weight" and "bias", or empty if the layer has none.
+    dtype : dtype
+
+    Raises
+    ------
+    InputTypeError
+        If dtype is neither float32 nor float64.
+
+    Examples
+    --------
+    >>> from lenet.layers import Sigmoid
+    >>> y, backward = Sigmoid().forward(np.zeros((1, 3)))
+    >>> dx, gradients = backward(np.ones((1, 3)))
+    >>> dx, gradients
+    (array([[0.25, 0.25, 0.25]], dtype=float32), {})
+    """
+
+    def __init__(self, dtype: DTypeLike = np.float32):
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise InputTypeError(f"dtype is {self.dtype}; expected float32 or float64.")
+        self.parameters: dict[str, Array] = {}
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the output for an input of `shape`, both without the batch axis.
+
+        Raises
+        ------
+        InputError
+            If the input is smaller than the layer's kernel or window.
+        """
+        return shape
+
+    @abc.abstractmethod
+    def forward(self, x: Array) -> tuple[Array, Backward]:
+        """Return the output for a batch, and the backward pass of this call.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, ...)
+            Other dtypes are cast to the layer's.
+
+        Returns
+        -------
+        y : ndarray of shape (n, ...)
+        backward : callable
+            ``backward(dy)`` takes the gradient of the loss with respect to y, and returns the gradient with respect to
+            x and a dict with the gradient of every parameter, summed over the batch.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If x (or later dy) does not have the layer's shape, or is not an array of numbers.
+        """
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Return the output for a batch."""
+        return self.forward(array(x, "x", "an array is wanted"))[0]

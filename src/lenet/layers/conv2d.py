@@ -1,0 +1,175 @@
+"""Convolution as a matrix product over im2col."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from lenet import _conv
+from lenet._checks import tensor, whole
+from lenet.errors import InputError
+from lenet.init import xavier_uniform
+from lenet.layers.base import Backward, Layer
+
+Array = NDArray[Any]
+
+
+class Conv2d(Layer):
+    """Convolution with stride 1 and zero padding; a cross-correlation, as the kernel is not flipped.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        C and O.
+    kernel_size : int
+        K, the height and width of the kernel.
+    padding : int, default 0
+        Rows and columns of zeros added on each side.
+    dtype : dtype, default float32
+    rng : numpy.random.Generator, optional
+        Draws the weights, Xavier uniform; biases are 0.
+
+    Notes
+    -----
+    Forward: im2col lays out the patches of an image as columns, and y = weight columns + bias, a product of (O, C K K)
+    and (C K K, OH OW). Backward: dweight = dy columns^T, and col2im adds weight^T dy back to the pixels.
+
+    Examples
+    --------
+    >>> c1 = Conv2d(1, 6, 5, padding=2, rng=np.random.default_rng(0))
+    >>> y, backward = c1.forward(np.zeros((3, 1, 28, 28), np.float32))
+    >>> y.shape
+    (3, 6, 28, 28)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        padding: int = 0,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ):
+        super().__init__(dtype)
+        self.in_channels = whole(in_channels, "in_channels")
+        self.out_channels = whole(out_channels, "out_channels")
+        self.kernel_size = whole(kernel_size, "kernel_size")
+        self.padding = whole(padding, "padding", least=0)
+        shape = (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
+        weight = xavier_uniform(shape, rng or np.random.default_rng())
+        self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(out_channels, self.dtype)}
+
+    def __repr__(self) -> str:
+        padding = f", padding={self.padding}" if self.padding else ""
+        return f"Conv2d({self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{padding})"
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:  # noqa: D102
+        height, width = (length + 2 * self.padding - self.kernel_size + 1 for length in shape[1:])
+        if height < 1 or width < 1:
+            raise InputError(f"{self!r} got an input of {shape[1:]}, smaller than its kernel.")
+        return self.out_channels, height, width
+
+    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
+        x = tensor(x, self.dtype, (None, self.in_channels, None, None))
+        shape = (len(x), *self.output_shape(x.shape[1:]))
+        weight = self.parameters["weight"].reshape(self.out_channels, -1)
+        columns = _columns(x, self.kernel_size, self.padding)
+        y = weight @ columns + self.parameters["bias"][:, None]
+
+        def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
+            dy = tensor(dy, self.dtype, shape, "dy").reshape(y.shape)
+            dweight = np.einsum("nop,ndp->od", dy, columns, optimize=True)
+            dx = _pixels(weight.T @ dy, x.shape, self.kernel_size, self.padding)
+            return dx, {"weight": dweight.reshape(self.parameters["weight"].shape), "bias": dy.sum(axis=(0, 2))}
+
+        return y.reshape(shape), backward
+
+
+def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = np.float32) -> Array:
+    """Lay out the patches of images as columns, so that a convolution becomes a matrix product.
+
+    Parameters
+    ----------
+    x : array_like of shape (n, C, H, W)
+    kernel_size : int
+        K, the height and width of a patch.
+    padding : int, default 0
+        Rows and columns of zeros added on each side.
+    dtype : dtype, default float32
+
+    Returns
+    -------
+    ndarray of shape (n, C K K, OH OW)
+        Row (c, i, j) holds the pixel under weight (c, i, j) for every output pixel.
+
+    Raises
+    ------
+    InputError
+        If x does not have four axes, or is smaller than the kernel.
+
+    Examples
+    --------
+    >>> im2col(np.arange(9).reshape(1, 1, 3, 3), 2)[0]
+    array([[0., 1., 3., 4.],
+           [1., 2., 4., 5.],
+           [3., 4., 6., 7.],
+           [4., 5., 7., 8.]], dtype=float32)
+    """
+    x = tensor(x, dtype, (None,) * 4)
+    Conv2d(x.shape[1], 1, kernel_size, padding).output_shape(x.shape[1:])
+    return _columns(x, kernel_size, padding)
+
+
+def col2im(
+    columns: ArrayLike, shape: tuple[int, ...], kernel_size: int, padding: int = 0, dtype: DTypeLike = np.float32
+) -> Array:
+    """Add columns back to the pixels that they came from: the transpose of `im2col`, not its inverse.
+
+    Parameters
+    ----------
+    columns : array_like of shape (n, C K K, OH OW)
+    shape : tuple of int
+        (n, C, H, W), the shape of the images.
+    kernel_size : int
+        K, the height and width of a patch.
+    padding : int, default 0
+    dtype : dtype, default float32
+
+    Returns
+    -------
+    ndarray of that shape
+
+    Raises
+    ------
+    InputError
+        If the columns do not fit the shape.
+
+    Examples
+    --------
+    >>> col2im(np.ones((1, 4, 4)), (1, 1, 3, 3), 2)[0, 0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]], dtype=float32)
+    """
+    _, height, width = Conv2d(shape[1], 1, kernel_size, padding).output_shape(shape[1:])
+    columns = tensor(columns, dtype, (shape[0], shape[1] * kernel_size**2, height * width), "columns")
+    return _pixels(columns, shape, kernel_size, padding)
+
+
+def _columns(x: Array, size: int, padding: int) -> Array:
+    """Return the columns of checked images."""
+    if padding:
+        x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    n, channels, height, width = x.shape
+    columns = np.empty((n, channels * size**2, (height - size + 1) * (width - size + 1)), x.dtype)
+    _conv.im2col(x, size, size, columns)
+    return columns
+
+
+def _pixels(columns: Array, shape: tuple[int, ...], size: int, padding: int) -> Array:
+    """Return images of `shape` that add up checked columns."""
+    n, channels, height, width = shape
+    out = np.zeros((n, channels, height + 2 * padding, width + 2 * padding), columns.dtype)
+    _conv.col2im(columns, size, size, out)
+    return out[:, :, padding : padding + height, padding : padding + width]

@@ -1,0 +1,42 @@
+"""From feature maps to vectors."""
+
+import math
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lenet._checks import array, tensor
+from lenet.layers.base import Backward, Layer
+
+Array = NDArray[Any]
+
+
+class Flatten(Layer):
+    """Reshape (n, C, H, W) to (n, C H W).
+
+    Parameters
+    ----------
+    dtype : dtype, default float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Flatten()(np.zeros((3, 16, 5, 5))).shape
+    (3, 400)
+    """
+
+    def __repr__(self) -> str:
+        return "Flatten()"
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:  # noqa: D102
+        return (math.prod(shape),)
+
+    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
+        x = array(x, "x", "an array is wanted")
+        x = tensor(x, self.dtype, (None,) * max(1, x.ndim))
+        y = x.reshape(len(x), *self.output_shape(x.shape[1:]))
+
+        def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
+            return tensor(dy, self.dtype, y.shape, "dy").reshape(x.shape), {}
+
+        return y, backward

@@ -1,0 +1,61 @@
+"""The fully connected layer."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lenet._checks import tensor, whole
+from lenet.init import xavier_uniform
+from lenet.layers.base import Backward, Layer
+
+Array = NDArray[Any]
+
+
+class Linear(Layer):
+    """A fully connected layer: y = x weight^T + bias.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        D and O.
+    dtype : dtype, default float32
+    rng : numpy.random.Generator, optional
+        Draws the weights, Xavier uniform; biases are 0.
+
+    Examples
+    --------
+    >>> f6 = Linear(120, 84)
+    >>> f6(np.zeros((3, 120), np.float32)).shape
+    (3, 84)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ):
+        super().__init__(dtype)
+        self.in_features = whole(in_features, "in_features")
+        self.out_features = whole(out_features, "out_features")
+        weight = xavier_uniform((self.out_features, self.in_features), rng or np.random.default_rng())
+        self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(out_features, self.dtype)}
+
+    def __repr__(self) -> str:
+        return f"Linear({self.in_features}, {self.out_features})"
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:  # noqa: D102
+        return (self.out_features,)
+
+    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
+        x = tensor(x, self.dtype, (None, self.in_features))
+        weight = self.parameters["weight"]
+        y = x @ weight.T + self.parameters["bias"]
+
+        def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
+            dy = tensor(dy, self.dtype, y.shape, "dy")
+            return dy @ weight, {"weight": dy.T @ x, "bias": dy.sum(axis=0)}
+
+        return y, backward

@@ -1,0 +1,38 @@
+"""The logistic sigmoid."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._checks import floats, tensor
+from lenet.layers.base import Backward, Layer
+
+Array = NDArray[Any]
+
+
+class Sigmoid(Layer):
+    """The logistic function of each element: y = 1 / (1 + exp(-x)), and dx = dy y (1 - y).
+
+    Parameters
+    ----------
+    dtype : dtype, default float32
+
+    Examples
+    --------
+    >>> Sigmoid()(np.zeros((1, 2), np.float32))
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    def __repr__(self) -> str:
+        return "Sigmoid()"
+
+    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
+        x = floats(x, self.dtype, "x")
+        power = np.exp(-np.abs(x))  # at most 1, where exp(-x) could overflow
+        y = np.where(x < 0, power, 1) / (1 + power)
+
+        def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
+            return tensor(dy, self.dtype, y.shape, "dy") * y * (1 - y), {}
+
+        return y, backward
