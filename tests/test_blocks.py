@@ -53,7 +53,10 @@ WANTED = {
     "serving.md python": ("tritonclient.http", "uvicorn"),
     "serving.md sh": ("uvicorn", "PIL", "cv2"),
 }
-MARKS = {"README.md sh": [pytest.mark.slow], "README.md python": [pytest.mark.plain]}  # which trains four times
+MARKS = {
+    "README.md sh": [pytest.mark.release],  # trains four times
+    "README.md python": [pytest.mark.landing, pytest.mark.uninstrumented],
+}
 
 
 def blocks(page):

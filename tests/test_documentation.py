@@ -40,7 +40,7 @@ def test_examples_of_the_docstrings(name):
     assert outcome.failed == 0
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_the_tutorial_learns(monkeypatch):
     pytest.importorskip("sklearn")
     pyplot = pytest.importorskip("matplotlib.pyplot")

@@ -62,7 +62,7 @@ EXPECTED = {
 }
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 @parametrize_with_checks([LeNetClassifier(max_iter=100)], expected_failed_checks=lambda estimator: EXPECTED)
 def test_of_scikit_learn(estimator, check):
     with warnings.catch_warnings():
@@ -70,7 +70,7 @@ def test_of_scikit_learn(estimator, check):
         check(estimator)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @parametrize_with_checks([LeNetClassifier()], expected_failed_checks=lambda estimator: EXPECTED)
 def test_of_scikit_learn_with_the_defaults(estimator, check):
     with warnings.catch_warnings():
@@ -81,7 +81,7 @@ def test_of_scikit_learn_with_the_defaults(estimator, check):
 # ---- learning and reading ------------------------------------------------------------------------------
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_it_learns_digits_with_its_defaults(fitted):
     assert LeNetClassifier(random_state=0).fit(X, Y).score(X_TEST, Y_TEST) > 0.9
     assert fitted.score(X_TEST, Y_TEST) > 0.85
@@ -309,7 +309,7 @@ def test_a_network_that_has_not_begun_to_learn_is_told_of():
         quick().fit(X[:100], Y[:100])
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_usual_pipeline_learns(seed):
     """Standardised columns have values far out, where a border pixel is seldom ink."""
@@ -367,7 +367,7 @@ def test_ctrl_c_keeps_what_was_learnt():
 # ---- beside scikit-learn's tools -----------------------------------------------------------------------
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_in_a_pipeline_a_search_and_a_cross_validation():
     pipeline = make_pipeline(MinMaxScaler(), quick(max_iter=150))
     assert cross_val_score(pipeline, X, Y, cv=2).shape == (2,)
@@ -393,7 +393,7 @@ def test_a_search_in_two_processes_uses_two_threads():
         assert (threads > 0).tolist() == [more, more]
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_calibrated_and_voting(fitted):
     tested = Y_TEST < 3
     calibrated = CalibratedClassifierCV(learner(), cv=2).fit(X[FEW], Y[FEW])

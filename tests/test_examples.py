@@ -45,7 +45,7 @@ def test_each_example_is_run_and_listed():
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "grid_search.py" else []) for name in PYTHON]
+    "name", [pytest.param(name, marks=[pytest.mark.release] if name == "grid_search.py" else []) for name in PYTHON]
 )
 def test_an_example(name, tmp_path):
     needed, prints = PYTHON[name]
@@ -245,7 +245,7 @@ def run_frozen(program, *arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
     assert frozen.stat().st_size <= LARGEST
     pytest.importorskip("sklearn")
@@ -258,7 +258,7 @@ def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
         assert run_frozen(frozen, path) == (0, expected, "")
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_the_frozen_program_says_what_is_wrong(frozen, tmp_path):
     path = tmp_path / "text.pgm"
     missing = f"read_pgm: {path}: No such file or directory\n"

@@ -284,7 +284,7 @@ def test_the_client_for_triton_and_for_lenet(tmp_path, labels):
     assert f"read: {np.array(labels)} with [" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_mlflow(tmp_path, labels):
     for name in ("mlflow", "onnx", "onnxruntime"):
         pytest.importorskip(name)

@@ -243,7 +243,7 @@ def test_every_build_reads_mnist_as_the_double_precision_one_does(build, mnist, 
 # ---- at the end of a page ------------------------------------------------------------------------------
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux" or AT_THE_END_OF_A_PAGE, reason="only Linux, and only once")
 @pytest.mark.parametrize("file", ["test_kernels.py", "test_network.py"])
 def test_no_kernel_touches_the_page_behind_its_arrays(file):

@@ -16,7 +16,7 @@ import lenet
 from lenet.calibration import looks_like_digit
 from lenet.serving.page import MARK, content_security_policy, model_document, page_html
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.landing
 
 FLAGS = [
     "--no-sandbox",

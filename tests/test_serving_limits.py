@@ -303,7 +303,7 @@ def test_a_body_that_is_too_large(declared):
         assert b"524,288 bytes" in answer
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_a_flood_of_oversized_bodies_leaves_memory_flat():
     count = 1000
 
@@ -325,7 +325,7 @@ def test_a_flood_of_oversized_bodies_leaves_memory_flat():
         assert server.ask("POST", INFER, BODY)[0] == 200
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_what_was_refused_is_not_kept_in_memory():
     large = b'{"inputs": [[' + b" " * 3_900_000 + b"]]}"
     bomb = gzip.compress(bytes(17 * 2**20))
@@ -339,7 +339,7 @@ def test_what_was_refused_is_not_kept_in_memory():
         assert server.memory() - before < 40e6
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_bombs_do_not_stop_the_others():
     bomb = gzip.compress(bytes(15 * 2**20))
     with serving("--log-level", "warning") as server:

@@ -74,7 +74,7 @@ def test_our_copy_cut_anywhere(copy, monkeypatch):
     assert len(fetched) == size
 
 
-@pytest.mark.parametrize("share", [997, pytest.param(199, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [997, pytest.param(199, marks=pytest.mark.release)])
 def test_scikit_learns_copies_with_a_byte_changed(home, files, monkeypatch, share):
     monkeypatch.setattr(openml, "_keep", lambda *_: None)
     fill_cache(home, files)
@@ -88,7 +88,7 @@ def test_scikit_learns_copies_with_a_byte_changed(home, files, monkeypatch, shar
             copy.write_bytes(content)  # it may have been fetched again
 
 
-@pytest.mark.parametrize("share", [997, pytest.param(199, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [997, pytest.param(199, marks=pytest.mark.release)])
 def test_scikit_learns_copies_cut_where_there_is_no_network(home, monkeypatch, share):
     monkeypatch.setattr("time.sleep", lambda _: None)  # scikit-learn waits a second before it asks again
     with served({}, status_of_others=404) as (address, _):
@@ -103,7 +103,7 @@ def test_scikit_learns_copies_cut_where_there_is_no_network(home, monkeypatch, s
                     load()
 
 
-@pytest.mark.parametrize("share", [2003, pytest.param(499, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [2003, pytest.param(499, marks=pytest.mark.release)])
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_download_that_is_cut(home, files, packed, share):
     whole = dict(files)
