@@ -632,6 +632,7 @@ def test_a_model_that_is_not_there_is_one_line(capsys, tmp_path):
     assert fails(capsys, "info", tmp_path).endswith("/best.safetensors: No such file or directory\n")
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize("form", ["onnx", "pt"])
 def test_a_model_may_be_of_another_form(capsys, tmp_path, form):
     path = tmp_path / f"model.{form}"
@@ -832,6 +833,7 @@ def test_export_to_c_writes_a_source_and_its_header(capsys, tmp_path):
         assert said == [f"{arguments[0]} ({len(source):,} bytes)", f"{tmp_path / 'digits.h'} ({len(header):,} bytes)"]
 
 
+@pytest.mark.landing
 def test_export_to_onnx(tmp_path):
     pytest.importorskip("onnx")
     from lenet.interop import from_onnx, to_onnx

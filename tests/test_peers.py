@@ -8,6 +8,7 @@ from lenet.data.splits import split, standardisation
 from lenet.recipes import RECIPES
 from lenet.training import train
 
+pytestmark = pytest.mark.landing
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # for such batches, two take as long, and each core spins
 
