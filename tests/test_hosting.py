@@ -112,7 +112,7 @@ def test_mounted(framework, tmp_path, images, labels):
     lenet.load_pretrained().save(model)
     infer = "/digits/v2/models/digits/infer"
     name = {"starlette": "mounted:app", "fastapi": "fastapi_app:app"}[framework]
-    with running([*UVICORN, name], tmp_path, LENET_MODEL=str(model)) as (address, _):
+    with running([*UVICORN, name], tmp_path, LENET_MODEL=str(model)) as (address, log):
         status, page = ask(address, "/digits/")
         assert status == 200
         assert b"<title>lenet" in page
@@ -137,7 +137,7 @@ def test_mounted(framework, tmp_path, images, labels):
             == other.predict(images).tolist()
         )
         model.write_bytes(b"damaged")
-        time.sleep(1.5)
+        wait_for(lambda: "was not loaded anew" in log.read_text())
         assert version() == after
 
 
