@@ -12,7 +12,7 @@ import pytest
 
 import lenet
 
-EPOCHS = 40
+EPOCHS = 20
 ARGUMENTS = ["--batch-size", "16", "--lr", "0.1", "--epochs", str(EPOCHS), "--distort", "--validation", "0.2", "--json"]
 
 
