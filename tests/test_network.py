@@ -248,16 +248,16 @@ def test_every_build_reads_mnist_as_the_double_precision_one_does(build, mnist, 
 @pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux" or AT_THE_END_OF_A_PAGE, reason="only Linux, and only once")
 @pytest.mark.parametrize(
-    ("file", "lengths"),
+    ("files", "lengths"),
     [
-        ("test_kernels.py", "all"),
-        ("test_network.py", "few"),
-        pytest.param("test_network.py", "all", marks=pytest.mark.landing),
+        (["test_kernels.py", "test_network.py"], "few"),
+        pytest.param(["test_network.py"], "all", marks=pytest.mark.landing),
     ],
+    ids=["few lengths", "all lengths"],
 )
-def test_no_kernel_touches_the_page_behind_its_arrays(file, lengths):
-    path = Path(__file__).with_name(file)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not mnist", str(path)]
+def test_no_kernel_touches_the_page_behind_its_arrays(files, lengths):
+    paths = [str(Path(__file__).with_name(file)) for file in files]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not mnist", *paths]
     env = os.environ | {"LENET_TEST_PAGES": lengths}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
