@@ -710,6 +710,7 @@ def test_a_training_that_diverges_is_one_line_with_advice(work, tmp_path):
     assert "lr=3e+38 is too high" in said
 
 
+@pytest.mark.landing
 @POSIX
 def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(work, tmp_path):
     import resource

@@ -36,6 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 SMALL = datasets.load_digits()  # 1,797 of 8x8, 0 to 16
 X, Y = SMALL.data[:600], SMALL.target[:600]
 X_TEST, Y_TEST = SMALL.data[600:], SMALL.target[600:]
+NUMBERS = [[3.0, 7.0], [-1, 5]]  # labels of two classes
 FEW = Y < 3  # what three classes show as well as ten
 
 
@@ -119,7 +120,9 @@ def test_labels_of_any_type_come_back_in_order():
     np.testing.assert_array_equal(predicted, classifier.classes_[classifier.predict_proba(X[FEW]).argmax(axis=1)])
 
 
-@pytest.mark.parametrize("labels", [[False, True], [3.0, 7.0], [-1, 5], ["no", "yes"]])
+@pytest.mark.parametrize(
+    "labels", [[False, True], ["no", "yes"], *(pytest.param(each, marks=pytest.mark.landing) for each in NUMBERS)]
+)
 def test_two_classes(labels):
     labels = np.array(labels)
     few = Y < 2

@@ -227,8 +227,8 @@ def test_counts_stay_inside_their_cells(num_classes, count):
     assert max(text.get_window_extent(renderer).width for text in ax.texts) < 0.95 * cell
 
 
-def test_a_thousand_classes_are_an_image_of_bounded_size_without_text():
-    figure = plots._confusion_matrix_figure(np.ones((1000, 1000), int))
+def test_500_classes_are_an_image_of_bounded_size_without_text():
+    figure = plots._confusion_matrix_figure(np.ones((500, 500), int))
     assert not figure.axes[0].texts
     assert max(figure.get_size_inches()) < 32
 
