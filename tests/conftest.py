@@ -1,7 +1,8 @@
-"""What the tests share: the builds of the kernels, MNIST, and the option that runs the long ones."""
+"""Shared fixtures: the builds of the kernels, guarded arrays and MNIST; and the tiers of the tests."""
 
 import importlib
 import os
+import re
 import signal
 
 import pytest
@@ -17,16 +18,19 @@ if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+QUICK = "not landing and not release"  # as in pyproject.toml
+
+
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
     parser.addoption("--exhaustive", action="store_true", help="1,000 kills, every number of bytes: for a release")
 
 
-def pytest_collection_modifyitems(config, items):
-    if not (config.getoption("--slow") or config.getoption("--exhaustive")):
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="takes long: give --slow"))
+def pytest_ignore_collect(collection_path, config):
+    """In the quick tier, skip files that belong to another tier as a whole: their packages may be missing."""
+    if config.option.markexpr != QUICK or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text("utf-8")
+    return True if re.search(r"^pytestmark = .*\b(landing|release)\b", text, re.MULTILINE) else None
 
 
 @pytest.fixture(params=BUILDS)

@@ -99,7 +99,7 @@ def served(files: dict[str, bytes], status_of_others: int = 404) -> Iterator[tup
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees its end
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}", asked

@@ -13,6 +13,8 @@ import benchmarks.__main__ as command
 from benchmarks import instructions, measure, report, seed
 from lenet import LeNet5
 
+pytestmark = pytest.mark.release
+
 PROFILE = """
 version: 1
 events: Ir
@@ -96,10 +98,6 @@ def test_the_peak_counts_two_operations_a_multiply_add(threads):
     measure.peak_work(kernels, threads)()
     assert calls == [measure.ROUNDS] * threads
     assert measure.gflops(kernels, threads, seconds=0.5) == pytest.approx(threads * 2 * 10 * measure.ROUNDS / 0.5 / 1e9)
-
-
-def test_a_build_counts_its_multiply_adds(build):
-    assert build.multiply_adds(100) == 100 * 12 * build.build()["lanes"]
 
 
 def peer(name, logits):

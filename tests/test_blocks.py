@@ -53,7 +53,16 @@ WANTED = {
     "serving.md python": ("tritonclient.http", "uvicorn"),
     "serving.md sh": ("uvicorn", "PIL", "cv2"),
 }
-MARKS = {"README.md sh": [pytest.mark.slow], "README.md python": [pytest.mark.plain]}  # which trains four times
+MARKS = {
+    "README.md sh": [pytest.mark.release],  # trains four times
+    "README.md python": [pytest.mark.landing, pytest.mark.uninstrumented],
+    "embedding.md python": [pytest.mark.landing],
+    "hosting.md sh": [pytest.mark.landing],
+    "interop.md python": [pytest.mark.landing],
+    "scaling.md python": [pytest.mark.landing],
+    "scaling.md sh": [pytest.mark.landing],
+    "serving.md python": [pytest.mark.landing],
+}
 
 
 def blocks(page):
@@ -199,6 +208,7 @@ def test_shell(page, user):
             assert '"error"' not in done.stdout  # which is no failure for curl
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize("line", SERVERS)
 def test_a_server(line, user):
     for package in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):

@@ -24,7 +24,7 @@ from lenet.weights import to_bytes
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
 
-EPOCHS = 60
+EPOCHS = 40
 QUICK = ["--batch-size", "16", "--lr", "0.1", "--validation", "0.2", "--no-distort"]
 COLUMNS = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "images_per_second", "seconds"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -92,7 +92,8 @@ def work(tmp_path_factory):
     data = lenet.data.load_digits()
     np.savez(folder / "some.npz", X_train=data.X_train[:400], y_train=data.y_train[:400], X_test=data.X_test[:150],
              y_test=data.y_test[:150])  # fmt: skip
-    as_json = succeeds("train", "digits", "--no-distort", "--seed", 3, "--epochs", EPOCHS, "--json", cwd=folder)
+    options = ["--no-distort", "--seed", 3, "--epochs", EPOCHS, "--lr", 0.07, "--json"]
+    as_json = succeeds("train", "digits", *options, cwd=folder)
     as_lines = succeeds("train", "some.npz", *QUICK, "--epochs", 3, "--seed", 7, cwd=folder)
     return folder, events(as_json), as_lines
 
@@ -632,6 +633,7 @@ def test_a_model_that_is_not_there_is_one_line(capsys, tmp_path):
     assert fails(capsys, "info", tmp_path).endswith("/best.safetensors: No such file or directory\n")
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize("form", ["onnx", "pt"])
 def test_a_model_may_be_of_another_form(capsys, tmp_path, form):
     path = tmp_path / f"model.{form}"
@@ -708,6 +710,7 @@ def test_a_training_that_diverges_is_one_line_with_advice(work, tmp_path):
     assert "lr=3e+38 is too high" in said
 
 
+@pytest.mark.landing
 @POSIX
 def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(work, tmp_path):
     import resource
@@ -720,12 +723,12 @@ def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(work, tmp_path):
     def fill_the_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-    arguments = [work[0] / "some.npz", *QUICK, "--epochs", 30]
+    arguments = [work[0] / "some.npz", *QUICK, "--epochs", 15]
     done = command("train", *arguments, "--json", cwd=tmp_path, preexec_fn=fill_the_disk)
     said = one_error(done)
     assert "checkpoint.safetensors could not be written (File too large)" in said
     told = sum(event["event"] == "epoch" for event in events(done.stdout))
-    assert 3 <= told < 30
+    assert 3 <= told < 15
     run = Run(tmp_path / "runs/train-1")
     assert len(run.load_checkpoint(lenet.LeNet5()).history) == told
     assert [path.name for path in run.folder.iterdir() if path.name.startswith(".")] == []
@@ -832,6 +835,7 @@ def test_export_to_c_writes_a_source_and_its_header(capsys, tmp_path):
         assert said == [f"{arguments[0]} ({len(source):,} bytes)", f"{tmp_path / 'digits.h'} ({len(header):,} bytes)"]
 
 
+@pytest.mark.landing
 def test_export_to_onnx(tmp_path):
     pytest.importorskip("onnx")
     from lenet.interop import from_onnx, to_onnx
@@ -911,7 +915,8 @@ print("peak", int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) // 1024)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.landing
+@pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak in /proc")
 @pytest.mark.usefixtures("mnist")
 def test_training_on_mnist_takes_less_than_300_mb_in_all(tmp_path):

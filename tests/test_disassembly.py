@@ -19,7 +19,7 @@ from lenet._fused.dispatch import available, kernels
 COMPILER = kernels(np.float32).build()["compiler"]
 if sys.platform != "linux" or not shutil.which("objdump") or not COMPILER.startswith("gcc"):
     pytest.skip("is about gcc's code, and needs binutils to read it", allow_module_level=True)
-pytestmark = pytest.mark.plain
+pytestmark = pytest.mark.uninstrumented
 
 # Multiply-adds of a tile in the loop that a kernel spends its time in, for each build; loops may be unrolled.
 TILES = {

@@ -21,7 +21,19 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", MODULES)
+LANDING = {  # modules whose examples train for seconds, or need packages beyond .[train,serve]
+    "lenet.estimator",
+    "lenet.interop.onnx_graph",
+    "lenet.interop.onnx_reader",
+    "lenet.interop.onnx_writer",
+    "lenet.scale.mpi",
+    "lenet.scale.scoring",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.landing if name in LANDING else ()) for name in MODULES]
+)
 def test_examples_of_the_docstrings(name):
     pytest.importorskip("sklearn")
     for room, package in (
@@ -40,7 +52,8 @@ def test_examples_of_the_docstrings(name):
     assert outcome.failed == 0
 
 
-@pytest.mark.plain
+@pytest.mark.landing
+@pytest.mark.uninstrumented
 def test_the_tutorial_learns(monkeypatch):
     pytest.importorskip("sklearn")
     pyplot = pytest.importorskip("matplotlib.pyplot")

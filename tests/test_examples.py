@@ -44,9 +44,10 @@ def test_each_example_is_run_and_listed():
     assert {each.partition("/")[0] for each in listed if not each.startswith("..")} == files
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "grid_search.py" else []) for name in PYTHON]
-)
+TIERS = {"grid_search.py": pytest.mark.release, "fine_tune.py": ()}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=TIERS.get(name, pytest.mark.landing)) for name in PYTHON])
 def test_an_example(name, tmp_path):
     needed, prints = PYTHON[name]
     for package in needed:
@@ -245,7 +246,8 @@ def run_frozen(program, *arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.plain
+@pytest.mark.landing
+@pytest.mark.uninstrumented
 def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
     assert frozen.stat().st_size <= LARGEST
     pytest.importorskip("sklearn")
@@ -258,7 +260,8 @@ def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
         assert run_frozen(frozen, path) == (0, expected, "")
 
 
-@pytest.mark.plain
+@pytest.mark.landing
+@pytest.mark.uninstrumented
 def test_the_frozen_program_says_what_is_wrong(frozen, tmp_path):
     path = tmp_path / "text.pgm"
     missing = f"read_pgm: {path}: No such file or directory\n"

@@ -1,4 +1,4 @@
-"""What fuzzing has found stays right, and each target would see a fault; without fuzzing, which `tests.fuzz` does."""
+"""Inputs that fuzzing found, run once; and, in the tier `release`, tests of the fuzz targets and their drivers."""
 
 import dataclasses
 import os
@@ -15,6 +15,7 @@ from tests.fuzz import driving
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="has files in memory as Linux has them")
 
 NEEDED = {"http": "starlette", "pictures": "PIL", "reading": "cv2", "onnx": "onnx", "torch": "torch"}
+LANDING = {"onnx", "torch"}  # targets that need packages beyond .[train,serve]
 FILES = [(name, path) for name in fuzz.TARGETS for path in sorted((fuzz.CORPUS / name).iterdir())]
 
 
@@ -23,7 +24,13 @@ def target(name):
     return fuzz.target(name)
 
 
-@pytest.mark.parametrize(("name", "path"), FILES, ids=lambda each: getattr(each, "name", each))
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        pytest.param(name, path, id=f"{name}-{path.name}", marks=pytest.mark.landing if name in LANDING else ())
+        for name, path in FILES
+    ],
+)
 def test_the_corpus(name, path):
     fuzz.timed(target(name).run)(path.read_bytes())
 
@@ -84,6 +91,7 @@ def run_corpus(name):
         fuzz.timed(fuzz.target(name).run)(path.read_bytes())
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_target_sees_what_is_misread(monkeypatch, name):
     target(name)
@@ -92,6 +100,7 @@ def test_a_target_sees_what_is_misread(monkeypatch, name):
         run_corpus(name)
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_target_sees_an_error_that_is_not_ours(monkeypatch, name):
     def fail(result):
@@ -103,6 +112,7 @@ def test_a_target_sees_an_error_that_is_not_ours(monkeypatch, name):
         run_corpus(name)
 
 
+@pytest.mark.release
 def test_what_takes_long_is_seen(monkeypatch):
     def tarry(data):
         end = time.process_time() + 0.02
@@ -117,6 +127,7 @@ def test_what_takes_long_is_seen(monkeypatch):
 # ---- the drivers ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.release
 def test_a_seed_that_shows_a_fault_is_written_to_a_file(monkeypatch, tmp_path, capsys):
     plant(monkeypatch, "kernels", FAULTS["kernels"][2])
     with pytest.raises(AssertionError):
@@ -127,7 +138,8 @@ def test_a_seed_that_shows_a_fault_is_written_to_a_file(monkeypatch, tmp_path, c
     assert "number_of_executed_units: " in capsys.readouterr().err
 
 
-@pytest.mark.plain  # libFuzzer says how it ended where AddressSanitizer reports
+@pytest.mark.release
+@pytest.mark.uninstrumented  # libFuzzer says how it ended where AddressSanitizer reports
 def test_libfuzzer_finds_a_fault_that_no_file_of_the_corpus_shows(tmp_path):
     pytest.importorskip("atheris")
     program = (
@@ -142,6 +154,7 @@ def test_libfuzzer_finds_a_fault_that_no_file_of_the_corpus_shows(tmp_path):
     assert b"M" in finding.read_bytes()
 
 
+@pytest.mark.release
 def test_the_runner_tells_runs_and_findings(tmp_path):
     command = [sys.executable, "-m", "tests.fuzz", "kernels", "--runs", "2000", "--findings", str(tmp_path)]
     process = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -104,7 +104,7 @@ app.mount("/digits", digits)
 """
 
 
-@pytest.mark.parametrize("framework", ["starlette", "fastapi"])
+@pytest.mark.parametrize("framework", ["starlette", pytest.param("fastapi", marks=pytest.mark.landing)])
 def test_mounted(framework, tmp_path, images, labels):
     pytest.importorskip(framework)
     (tmp_path / "fastapi_app.py").write_text(FASTAPI)
@@ -112,7 +112,7 @@ def test_mounted(framework, tmp_path, images, labels):
     lenet.load_pretrained().save(model)
     infer = "/digits/v2/models/digits/infer"
     name = {"starlette": "mounted:app", "fastapi": "fastapi_app:app"}[framework]
-    with running([*UVICORN, name], tmp_path, LENET_MODEL=str(model)) as (address, _):
+    with running([*UVICORN, name], tmp_path, LENET_MODEL=str(model)) as (address, log):
         status, page = ask(address, "/digits/")
         assert status == 200
         assert b"<title>lenet" in page
@@ -137,14 +137,14 @@ def test_mounted(framework, tmp_path, images, labels):
             == other.predict(images).tolist()
         )
         model.write_bytes(b"damaged")
-        time.sleep(1.5)
+        wait_for(lambda: "was not loaded anew" in log.read_text())
         assert version() == after
 
 
 # ---- uvicorn's and gunicorn's workers ----------------------------------------------------------------------
 
 
-@pytest.fixture(params=["uvicorn", "gunicorn"])
+@pytest.fixture(params=["uvicorn", pytest.param("gunicorn", marks=pytest.mark.landing)])
 def workers(request, tmp_path):
     """Two workers with a token: their address and what they print."""
     if request.param == "uvicorn":
@@ -252,6 +252,7 @@ def repository(tmp_path):
     return tmp_path / "digits"
 
 
+@pytest.mark.landing
 def test_the_configuration_fits_the_graph(repository, images, labels):
     """By Triton's rules: behind the batch come the dims, or the reshape's shape where there is one."""
     model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2")
@@ -274,6 +275,7 @@ def test_the_configuration_fits_the_graph(repository, images, labels):
     assert session.run(["label"], {"images": images[:, np.newaxis]})[0].tolist() == labels
 
 
+@pytest.mark.landing
 def test_the_client_for_triton_and_for_lenet(tmp_path, labels):
     pytest.importorskip("tritonclient.http", exc_type=ImportError)
     with running(LENET, tmp_path, LENET_TOKEN="wise") as (address, _):  # noqa: S106
@@ -284,7 +286,7 @@ def test_the_client_for_triton_and_for_lenet(tmp_path, labels):
     assert f"read: {np.array(labels)} with [" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_mlflow(tmp_path, labels):
     for name in ("mlflow", "onnx", "onnxruntime"):
         pytest.importorskip(name)

@@ -10,6 +10,7 @@ import lenet
 from lenet.errors import InputError, WeightsError
 from lenet.interop import from_onnx, to_onnx
 
+pytestmark = pytest.mark.landing
 onnx = pytest.importorskip("onnx")
 
 from onnx import helper, numpy_helper  # noqa: E402

@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 from lenet.interop import register_skl2onnx  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of what trains in a moment
+IGNORED = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models train for few epochs
+pytestmark = [pytest.mark.landing, IGNORED]
 
 SMALL = load_digits()
 X, Y = SMALL.data.astype(np.float32), SMALL.target

@@ -10,6 +10,7 @@ import lenet
 from lenet.errors import InputError, WeightsError
 from lenet.interop import from_torch, to_torch_state_dict
 
+pytestmark = pytest.mark.landing
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 

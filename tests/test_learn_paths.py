@@ -6,6 +6,7 @@ import pytest
 import lenet
 from lenet.reading.paths import LEARNT
 
+pytestmark = pytest.mark.release
 learning = pytest.importorskip("benchmarks.learn_paths", reason="needs OpenCV and SciPy")
 rows = pytest.importorskip("benchmarks.rows")
 example, examples_of, loss_and_gradient = learning.example, learning.examples_of, learning.loss_and_gradient

@@ -167,6 +167,7 @@ def test_a_texture_is_refused_by_one_clear_error():
         read(noise)
 
 
+@pytest.mark.landing
 def test_a_texture_of_one_stroke_is_refused_too():
     """Squares that touch at their corners are one stroke, which is cut into many pieces."""
     squares = 255 * (np.indices((72, 72)).sum(axis=0) % 2).astype(np.uint8)

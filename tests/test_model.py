@@ -382,7 +382,7 @@ def test_large_gradients_against_central_differences(name, n, kind):
         assert abs((gradient * direction).sum() - slope) <= 1e-6 * np.linalg.norm(gradient) / np.sqrt(gradient.size)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @BATCHES
 @KINDS
 def test_all_61706_gradients_against_central_differences(n, kind):

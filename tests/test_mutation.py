@@ -6,6 +6,7 @@ from tests.mutation import core, kernels
 from tests.mutation.building import ROOT, Change
 from tests.mutation.kernel_mutants import MUTANTS
 
+pytestmark = pytest.mark.release
 SOURCES = ROOT / "src" / "lenet"
 
 

@@ -18,6 +18,8 @@ MEAN, STD = 0.13, 0.31
 # Groups of 12 images to predict and of 10 to learn from; tiles of 2, 3, 4 and 6 of them.
 LENGTHS = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 23, 25]
 CLASSES = [2, 3, 9, 10, 16, 17, 26, 300]
+if os.environ.get("LENET_TEST_PAGES") == "few":  # one of each remainder of the tiles
+    LENGTHS, CLASSES = [1, 2, 5, 7, 13], [3, 10, 17]
 
 
 def weights(num_classes=10, seed=3):
@@ -315,12 +317,19 @@ def test_every_build_reads_mnist_as_the_double_precision_one_does(build, mnist, 
 # ---- at the end of a page ------------------------------------------------------------------------------
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux" or AT_THE_END_OF_A_PAGE, reason="only Linux, and only once")
-@pytest.mark.parametrize("file", ["test_conv.py", "test_network.py"])
-def test_no_kernel_touches_the_page_behind_its_arrays(file):
-    path = Path(__file__).with_name(file)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not mnist", str(path)]
-    env = os.environ | {"LENET_TEST_PAGES": "1"}
+@pytest.mark.parametrize(
+    ("files", "lengths"),
+    [
+        (["test_conv.py", "test_network.py"], "few"),
+        pytest.param(["test_network.py"], "all", marks=pytest.mark.landing),
+    ],
+    ids=["few lengths", "all lengths"],
+)
+def test_no_kernel_touches_the_page_behind_its_arrays(files, lengths):
+    paths = [str(Path(__file__).with_name(file)) for file in files]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not mnist", *paths]
+    env = os.environ | {"LENET_TEST_PAGES": lengths}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -8,6 +8,7 @@ from lenet.data.splits import split, standardisation
 from lenet.recipes import RECIPES
 from lenet.training import train
 
+pytestmark = pytest.mark.landing
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # for such batches, two take as long, and each core spins
 
@@ -97,7 +98,7 @@ def test_an_epoch_of_mnist_ends_at_the_same_weights(mnist, name):
     assert np.abs(kept[0] - theirs).max() <= 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_seed_recipe_learns_as_in_pytorch(mnist):
     X, y = mnist.X_train, mnist.y_train
     model = lenet.LeNet5(seed=0)

@@ -477,7 +477,8 @@ print(min(seconds), peak, len(lines))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.landing
+@pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak in /proc")
 def test_a_photograph_of_12_megapixels_takes_little_time_and_memory(mnist, tmp_path):
     picture, _ = page_of(mnist.X_test, mnist.y_test, np.random.default_rng(0), 0)

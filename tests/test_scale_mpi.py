@@ -17,6 +17,7 @@ from lenet._fused.batches import Learner
 from lenet._fused.dispatch import available
 from lenet.training import train
 
+pytestmark = pytest.mark.landing
 pytest.importorskip("mpi4py")
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
 if MPIEXEC is None:

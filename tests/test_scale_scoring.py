@@ -18,6 +18,7 @@ from lenet.errors import DataError, InputError, InputTypeError, LenetError, Save
 from lenet.scale import outputs, parquet, score, sources
 from lenet.scale.scoring import Bar
 
+pytestmark = pytest.mark.landing
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")

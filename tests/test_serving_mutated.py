@@ -175,7 +175,7 @@ CHANGES = [cut, a_mark_is_lost, a_mark_is_another_byte, another_shape, another_d
            a_broken_form]  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_10_000_changed_bodies():
     draw = random.Random(0)  # noqa: S311
     with serving("--log-level", "error") as server:

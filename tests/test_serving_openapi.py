@@ -7,6 +7,7 @@ import sys
 import pytest
 from served import serving
 
+pytestmark = pytest.mark.landing
 pytest.importorskip("schemathesis")
 pytest.importorskip("uvicorn")
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"

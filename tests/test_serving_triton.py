@@ -8,8 +8,8 @@ import lenet
 
 triton = pytest.importorskip("tritonclient.http")
 pytest.importorskip("uvicorn")
-# Of the client's own making.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+IGNORED = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # raised by the client
+pytestmark = [pytest.mark.landing, IGNORED]
 TOKEN = "open sesame"  # noqa: S105
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 SHAPES = [(-1, 28, 28), (-1, 1, 28, 28), (-1, 784)]

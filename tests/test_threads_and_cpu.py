@@ -47,6 +47,10 @@ def test_the_build_says_what_it_was_built_for(build):
         assert facts["lanes"] == {"x86-64-v4": 16, "x86-64-v3": 8}.get(facts["cpu"], 4)
 
 
+def test_a_build_counts_its_multiply_adds(build):
+    assert build.multiply_adds(100) == 100 * 12 * build.build()["lanes"]
+
+
 @pytest.mark.parametrize("name", ["x86-64-v5", "avx2", "X86-64-V3", " "])
 @pytest.mark.parametrize("code", [SHOW, "import lenet; lenet.LeNet5()"])
 def test_an_unknown_build_is_an_error_that_names_the_choices(name, code):

@@ -63,6 +63,7 @@ def test_weights_without_end(folder, capsys, source, name):
         assert f"{name} has more than the 67,108,864 bytes" in fails(capsys, "info", name)
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize("source", ENDLESS)
 def test_an_onnx_model_without_end(folder, capsys, source):
     pytest.importorskip("onnx")

@@ -176,7 +176,7 @@ def test_metadata_that_no_answer_could_hold_are_refused(tmp_path, texts):
         lenet.load(path)
 
 
-@pytest.mark.plain
+@pytest.mark.uninstrumented
 def test_files_that_become_something_else_replace_no_model(tmp_path):
     (tmp_path / "folder").mkdir()
     targets = {"zero": "/dev/zero", "null": "/dev/null", "a-folder": "folder", "nowhere": "gone", "itself": "itself"}

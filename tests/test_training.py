@@ -217,23 +217,24 @@ def accuracy(data, recipe, seed):
     return evaluate(model, data.X_test, data.y_test)[1]
 
 
-@pytest.mark.slow
+@pytest.mark.landing
+@pytest.mark.uninstrumented
 def test_the_small_recipe_reads_97_percent_of_the_digits():
     assert accuracy(lenet.data.load_digits(), "small", 0) >= 0.97
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_default_recipe_beats_99_percent_on_mnist(mnist):
     assert accuracy(mnist, "default", 0) >= 0.99
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_default_recipe_beats_the_paper_over_five_seeds(mnist):
     accuracies = [accuracy(mnist, "default", seed) for seed in range(5)]
     print("test accuracies", accuracies, "mean", np.mean(accuracies))
     assert 1 - np.mean(accuracies) <= 0.0095
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_distorted_recipe_beats_99_3_percent_on_mnist(mnist):
     assert accuracy(mnist, "distorted", 0) >= 0.993

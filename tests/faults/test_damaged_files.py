@@ -15,7 +15,7 @@ from lenet.training import train
 from lenet.weights import CHECKSUM, read_tensors, to_bytes
 
 
-@pytest.mark.parametrize("bytes_tried", [4, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("bytes_tried", [4, pytest.param(64, marks=pytest.mark.release)])
 def test_a_small_file_with_any_byte_changed(tmp_path, bytes_tried):
     path = tmp_path / "small.safetensors"
     tensors = {"a": np.array([1, -2.5, 3], np.float32), "b": np.arange(4).reshape(2, 2)}
@@ -49,7 +49,7 @@ def test_a_small_file_cut_anywhere(tmp_path):
             read_tensors(path)
 
 
-@pytest.mark.parametrize("share", [30, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [30, pytest.param(1, marks=pytest.mark.release)])
 def test_weights_with_a_byte_changed_are_refused_or_answer_the_same(tmp_path, share):
     path = tmp_path / "model.safetensors"
     model = lenet.load_pretrained()
@@ -80,7 +80,7 @@ def standing(run):
     return arrays, json.dumps(state.facts()), run.recipe, run.args["seed"], run.args["data_sha256"]
 
 
-@pytest.mark.parametrize("share", [30, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [30, pytest.param(1, marks=pytest.mark.release)])
 def test_a_checkpoint_with_a_byte_changed_is_refused_or_the_same(run, share):
     path = run.folder / "checkpoint.safetensors"
     expected, size = standing(run), path.stat().st_size
@@ -89,7 +89,7 @@ def test_a_checkpoint_with_a_byte_changed_is_refused_or_the_same(run, share):
             assert standing(run) == expected
 
 
-@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.release)])
 def test_arguments_with_a_byte_changed_are_refused_or_the_same(run, share):
     path = run.folder / "args.json"
     expected = standing(run)

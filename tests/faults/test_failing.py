@@ -21,7 +21,7 @@ COMMANDS = {  # each writes another file with another model
 }
 
 
-@pytest.fixture(params=[pytest.param(name, marks=[] if name == "save" else pytest.mark.slow) for name in COMMANDS])
+@pytest.fixture(params=[pytest.param(name, marks=[] if name == "save" else pytest.mark.release) for name in COMMANDS])
 def command(request, tmp_path):
     """A command, and a folder with the files that MODEL and PICTURE stand for."""
     needed = {"onnx": ["onnx"], "read": ["cv2", "PIL"], "predict": ["cv2", "PIL"], "page": ["starlette"]}

@@ -26,7 +26,7 @@ def check_told(child, folder):
     check_whole(folder)
 
 
-@pytest.mark.parametrize("share", [20, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [20, pytest.param(3, marks=pytest.mark.release)])
 @pytest.mark.timeout(7200)
 def test_each_call_fails_in_turn(forks, data, whole, tmp_path, share, request):
     """In a training, and then one call in its resumption; each, and not one in three, with --exhaustive."""
@@ -46,7 +46,7 @@ def test_each_call_fails_in_turn(forks, data, whole, tmp_path, share, request):
         assert weights(folder) == expected
 
 
-@pytest.mark.parametrize("sizes", [3, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sizes", [3, pytest.param(30, marks=pytest.mark.release)])
 def test_the_disk_fills_up(forks, data, whole, tmp_path, sizes):
     expected, disk = whole
     for number in range(sizes):

@@ -22,10 +22,10 @@ QUICK, WIDE, PAGES, EVERY = (64, 65536), (256, 16384), (512, 4096), (0, 1)
         ("run", EVERY),
         ("save", QUICK),
         ("c", QUICK),
-        pytest.param("save", PAGES, marks=pytest.mark.slow),
-        pytest.param("c", WIDE, marks=pytest.mark.slow),
-        pytest.param("onnx", WIDE, marks=pytest.mark.slow),
-        pytest.param("page", WIDE, marks=pytest.mark.slow),
+        pytest.param("save", PAGES, marks=pytest.mark.release),
+        pytest.param("c", WIDE, marks=pytest.mark.release),
+        pytest.param("onnx", WIDE, marks=pytest.mark.release),
+        pytest.param("page", WIDE, marks=pytest.mark.release),
     ],
 )
 @pytest.mark.timeout(7200)

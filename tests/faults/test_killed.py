@@ -1,7 +1,7 @@
 """SIGKILL at random moments: a training goes on to the same bits, and every file that was being written is whole.
 
 The disk takes 0.2 ms for each 64 KiB, so that writing takes a while, and checkpoints are written after each step.
-`pytest -s --exhaustive tests/faults/test_killed.py` kills 1,000 trainings and prints what came of them.
+`pytest -s -m release --exhaustive tests/faults/test_killed.py` kills 1,000 trainings and prints what came of them.
 """
 
 import collections
@@ -95,7 +95,7 @@ def kill_trainings(forks, data, whole, task, kills, folder):
     return tally
 
 
-@pytest.fixture(params=[4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.fixture(params=[4, pytest.param(40, marks=pytest.mark.release)])
 def kills(request):
     """How many; 1,000 instead of 40 with --exhaustive."""
     return 1000 if request.param == 40 and request.config.getoption("--exhaustive") else request.param
@@ -108,14 +108,14 @@ def test_trainings_that_are_killed_end_in_the_same_bits(forks, data, whole, kill
     assert tally.in_mid_write >= 0.3 * kills or kills < 40
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_trainings_that_write_in_place_are_lost(forks, data, whole, tmp_path):
     """The same harness sees what it is to see."""
     tally = kill_trainings(forks, data, whole, "command_in_place", 20, tmp_path)
     assert tally.lost.total() >= 4
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(
     "command", ["export MODEL digits.c", "export MODEL digits.onnx", "page digits.html --model MODEL"]
 )

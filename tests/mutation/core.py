@@ -36,7 +36,7 @@ def settings() -> str:
     sources = [f"src/lenet/{module.replace('.', '/')}.py" for module in MODULES]
     documentation = "tests/test_documentation.py::test_examples_of_the_docstrings"
     tests = [f"tests/test_{name}.py" for name in TESTS] + [f"{documentation}[lenet.{module}]" for module in MODULES]
-    options = ["-p", "no:cacheprovider", *(f"--deselect={name}" for name in SLOW)]
+    options = ["-p", "no:cacheprovider", "-m", "not release", *(f"--deselect={name}" for name in SLOW)]
     return f"""
 [tool.mutmut]
 source_paths = ["src"]

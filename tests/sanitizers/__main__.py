@@ -24,7 +24,7 @@ OUT_OF_BOUNDS = Change(
     "_distort.pyx", "                for x in range(W):\n", "                for x in range(W + 1):\n"
 )
 OVERFLOW = Change("_distort.pyx", "image[y * W + x] if", "image[y * W + x + (y << 63)] if")
-SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider", "-m", "not plain")
+SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider", "-m", "not uninstrumented and not release")
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
 # could be no registers, and the kernels would take sixteen times as long instead of four.
 INSTRUMENTED = ["-fno-omit-frame-pointer", "-fno-wrapv", "--param=asan-stack=0", "-fsanitize=address,undefined",
@@ -75,7 +75,8 @@ WATCHES = {
         running={"PYTHONMALLOC": "malloc"},
         under=["valgrind", "--quiet", "--error-exitcode=99", "--log-file=reports/memcheck.%p",
                "--suppressions=tests/sanitizers/memcheck.supp", sys.executable],
-        tests=["-p", "no:cacheprovider", "tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"],
+        tests=["-p", "no:cacheprovider", "-m", "not release",
+               "tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"],
     ),
 }  # fmt: skip
 

@@ -37,7 +37,8 @@ def run(copy: Path, tests: str, *options: str) -> tuple[int, str]:
             TSAN_OPTIONS=f"log_path={folder}/report exitcode={REPORTED} halt_on_error=1 history_size=7",
             LENET_TEST_PREDICTIONS="50000",
         )
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, "-k", tests, *options]
+        options = ("-q", "-p", "no:cacheprovider", "-k", tests, *options)
+        command = [sys.executable, "-m", "pytest", *TESTS, *options]
         done = subprocess.run(command, cwd=copy, env=watched, stdout=subprocess.PIPE, text=True, check=False)
         reports = "".join(each.read_text() for each in sorted(Path(folder).iterdir()))
         return done.returncode, reports or done.stdout

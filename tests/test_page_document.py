@@ -1,0 +1,47 @@
+"""The page and the model document inside it, without a browser; tests/test_page.py drives them in Chromium."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.serving.page import MARK, content_security_policy, model_document, page_html
+
+
+@pytest.fixture(scope="module")
+def model():
+    return lenet.load_pretrained("mnist")
+
+
+def test_the_document_holds_the_parameters(model):
+    document = json.loads(json.dumps(model_document(model, "mnist", "7")))
+    assert (document["name"], document["version"], document["num_classes"]) == ("mnist", "7", 10)
+    for name, value in model.parameters.items():
+        entry = document["parameters"][name]
+        stored = np.frombuffer(base64.b64decode(entry["data"]), "<f4").reshape(entry["shape"])
+        np.testing.assert_array_equal(stored, value)
+    assert document["thresholds"]["0.005"] == json.loads(model.metadata["thresholds"])["0.005"]
+    assert document["least_digit_score"] == float(model.metadata["least_digit_score"])
+
+
+def test_a_model_that_was_not_calibrated_rejects_nothing():
+    document = model_document(lenet.LeNet5(seed=0, dtype="float64"), "fresh", "1")
+    assert (document["dtype"], document["thresholds"], document["least_digit_score"]) == ("float64", {}, 0)
+
+
+def test_no_text_of_a_model_ends_its_element():
+    model = lenet.LeNet5(seed=0)
+    model.metadata["note"] = "</script><script>alert(1)</script><!--"
+    page = page_html(model_document(model, "</script>", "1"))
+    assert page.count(b"</script>") == page_html().count(b"</script>") + 1
+    assert MARK in page[:1000]
+
+
+def test_the_page_carries_nothing_that_its_policy_forbids():
+    page = page_html().decode()
+    assert content_security_policy(page.encode()).count("'sha256-") == 2
+    for forbidden in (' style="', " onclick=", '<link rel="stylesheet', 'src="http', "import "):
+        assert forbidden not in page
+    assert page.count("<script") == page.count("<style>") == 1
