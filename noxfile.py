@@ -18,7 +18,8 @@ nox.options.default_venv_backend = "venv"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 EVERYTHING = ".nox/everything"  # the environment of the sessions that need all optional packages
-COMMIT = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+GIT = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+COMMIT = GIT.stdout.strip()
 MAX_WHEEL_BYTES = 700_000
 KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"]
 
@@ -162,9 +163,10 @@ def reproducible(session: nox.Session) -> None:
 
 @nox.session(venv_location=EVERYTHING)
 def release(session: nox.Session) -> None:
-    """Run the tests that take minutes, or that test the tooling; MNIST from LENET_DATA."""
+    """Run the tests that take minutes, or that test the tooling; MNIST from LENET_DATA, semgrep from `nox -s audit`."""
     install_everything(session)
-    session.run("python", "-m", "pytest", "-q", "-n", "2", "-m", "release", *session.posargs)
+    path = os.pathsep.join([*(session.bin_paths or []), os.environ["PATH"], str(Path(".nox/audit/bin").resolve())])
+    session.run("python", "-m", "pytest", "-q", "-n", "2", "-m", "release", *session.posargs, env={"PATH": path})
 
 
 @nox.session(venv_location=EVERYTHING)

@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `.ci/docs`, which is `sphinx-build -W --keep-going -b html docs build/docs`."""
+"""Configuration of Sphinx for these pages: `nox -s docs` builds them into build/docs."""
 
 import os
 from pathlib import Path

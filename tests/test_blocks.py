@@ -20,8 +20,8 @@ LANGUAGES = {"python", "sh", "c"}  # c: the prototypes of digits.h, which tests/
 
 # The lines that are not run here: what they begin with, and why. A block of Python with one is left out as a whole.
 NOT_RUN = {
-    "pip install": "the network; .ci/use and .ci/trust install all of it",
-    "python3 -m venv": "the network; .ci/use runs the README's",
+    "pip install": "the network; nox installs all of it",
+    "python3 -m venv": "the network; .ci/run runs the README's",
     "install -": "root",
     "systemctl": "root",
     "docker": "an engine; tests/test_hosting.py reads what it would build and run",
@@ -36,9 +36,9 @@ NOT_RUN = {
     "mpiexec": "MPI: tests/test_scale_mpi.py",
     "pyinstaller": "half a minute: tests/test_examples.py",
     "du -b dist": "what PyInstaller makes",
-    "pytest": "half a minute to an hour; .ci/trust",
-    "python -m tests.": "a minute to an hour; .ci/trust",
-    "python -m benchmarks.soak": "minutes; .ci/use makes fewer requests",
+    "pytest": "a minute to an hour; .ci/run and .ci/release",
+    "python -m tests.": "a minute to an hour; .ci/release",
+    "python -m benchmarks.soak": "minutes; .ci/release makes fewer requests",
 }
 
 # What a page's blocks of a language want besides scikit-learn.

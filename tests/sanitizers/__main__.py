@@ -1,10 +1,11 @@
-"""Run tests on kernels that watch themselves, after a fault planted in them has shown that they do.
+"""Run tests on instrumented kernels, after a planted fault has shown that the instruments work.
 
     python -m tests.sanitizers address    # AddressSanitizer and UndefinedBehaviorSanitizer
     python -m tests.sanitizers checked    # Cython's bounds checks, and the coverage of Python and kernels
     python -m tests.sanitizers memcheck   # valgrind, on the tests of the kernels
 
-All is built in a copy of the tree. Arguments behind the name go to pytest, in place of the suite. gcc on Linux.
+Everything is built in a copy of the tree, by gcc on Linux. Further arguments go to pytest instead of the whole suite, and
+no fault is planted.
 """
 
 import argparse
@@ -82,7 +83,7 @@ WATCHES = {
 
 
 def main() -> None:
-    """Plant the faults, see that they are found, and run the tests on the kernels as they are."""
+    """Parse the arguments, and run the tests."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("watch", choices=WATCHES)
     parser.add_argument("tests", nargs=argparse.REMAINDER, help="arguments of pytest")
@@ -91,14 +92,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = copy_tree(Path(folder, "lenet"))
         build(root, flags=watch.flags, env=watch.building)
-        for fault, says in watch.faults.items():
-            with changed(root, fault):
-                build(root, "_distort", flags=watch.flags, env=watch.building)
-                found = run(root, watch, ["-x", "-s", "-p", "no:cacheprovider", "tests/test_distortions.py"])
-            if not found.failed or says not in found.output + found.reports:
-                raise SystemExit(f"The planted fault was not found: {fault}\n{found.output}{found.reports}")
-            print(f"The planted fault was found: {says}.", flush=True)
-        build(root, "_distort", flags=watch.flags, env=watch.building)
+        if not arguments.tests:
+            plant(root, watch)
         coverage_of_kernels.forget(root)
         outcome = run(root, watch, arguments.tests or watch.tests)
         print(outcome.output, outcome.reports, flush=True)
@@ -108,8 +103,20 @@ def main() -> None:
             coverage_of_kernels.check(root)
 
 
+def plant(root: Path, watch: Watch) -> None:
+    """Plant each fault in the copy; exit with an error if it is not found."""
+    for fault, report in watch.faults.items():
+        with changed(root, fault):
+            build(root, "_distort", flags=watch.flags, env=watch.building)
+            found = run(root, watch, ["-x", "-s", "-p", "no:cacheprovider", "tests/test_distortions.py"])
+        if not found.failed or report not in found.output + found.reports:
+            raise SystemExit(f"The planted fault was not found: {fault}\n{found.output}{found.reports}")
+        print(f"The planted fault was found: {report}.", flush=True)
+    build(root, "_distort", flags=watch.flags, env=watch.building)
+
+
 class Outcome(NamedTuple):
-    """What came of some tests."""
+    """The outcome of a run of pytest."""
 
     failed: bool
     output: str
