@@ -1,13 +1,16 @@
 """Every check of the project, one session each: `nox -l` lists them, `nox -s NAME` runs one.
 
 .ci/run runs the sessions that main must pass, .ci/release the long ones. Arguments after `--` go to the command.
-A session installs the wheel in dist/ if there is one of this commit (`nox -s wheel`), otherwise it builds the package.
+Most sessions share one environment, .nox/everything, which takes a minute to install.
 """
 
+import functools
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -17,28 +20,44 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "venv"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-EVERYTHING = ".nox/everything"  # the environment of the sessions that need all optional packages
-GIT = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
-COMMIT = GIT.stdout.strip()
+GIT = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+COMMIT = subprocess.run(GIT, capture_output=True, text=True, check=False).stdout.strip()
 MAX_WHEEL_BYTES = 700_000
 KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"]
+
+
+def package() -> str:
+    """Return what to install as lenet: the wheel in dist/ if there is one of this commit, otherwise this folder."""
+    return str(next(iter(Path("dist", COMMIT).glob("*.whl")), "."))
 
 
 def install(session: nox.Session, *packages: str, extras: str = "", groups: str = "") -> None:
     """Install lenet with these extras, if any, and packages and groups of pyproject.toml."""
     session.install("-q", "-U", "pip")  # Debian's knows no groups
-    wheel = next(iter(Path("dist", COMMIT).glob("*.whl")), ".")
-    lenet = [f"{wheel}[{extras}]"] if extras else []
+    lenet = [f"{package()}[{extras}]"] if extras else []
     session.install("-q", *lenet, *packages, *(part for group in groups.split() for part in ("--group", group)))
 
 
-def install_everything(session: nox.Session) -> None:
-    """Install all optional packages and tools into one environment."""
-    install(
-        session, "setuptools>=77", "Cython>=3.2", "mpich", "onnxruntime",
-        extras="train,serve,onnx,skl2onnx,torch,dask,mpi",
-        groups="test lint docs fuzz ecosystem serving embedding",
-    )  # fmt: skip
+@functools.cache
+def everything() -> Path:
+    """Install all optional packages and tools into one environment; return the folder of its commands."""
+    folder = Path(".nox/everything").resolve()
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [folder / "bin" / "python", "-m", "pip"]
+    subprocess.run([*pip, "install", "-q", "-U", "pip"], check=True)
+    subprocess.run([*pip, "uninstall", "-q", "-y", "lenet"], check=True)  # of another commit
+    lenet = f"{package()}[train,serve,onnx,skl2onnx,torch,dask,mpi]"
+    groups = [f"--group={name}" for name in ("test", "lint", "docs", "fuzz", "ecosystem", "serving", "embedding")]
+    tools = ["setuptools>=77", "Cython>=3.2", "mpich", "onnxruntime"]
+    subprocess.run([*pip, "install", "-q", lenet, *groups, *tools], check=True)
+    return folder / "bin"
+
+
+def run(session: nox.Session, command: str, *arguments: str, env: dict[str, str] | None = None, **options: bool) -> Any:
+    """Run a command of the environment that has everything."""
+    commands = everything()
+    path = os.pathsep.join([str(commands), os.environ["PATH"], str(Path(".nox/audit/bin").resolve())])
+    return session.run(str(commands / command), *arguments, env={"PATH": path} | (env or {}), external=True, **options)
 
 
 # ---- what .ci/run runs ---------------------------------------------------------------------------------
@@ -51,28 +70,25 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2"]))
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def landing(session: nox.Session) -> None:
     """Run the tests that take longer or need optional packages."""
-    install_everything(session)
-    session.run("python", "-m", "pytest", "-q", "-n", "2", "-m", "landing", *session.posargs)
+    run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "landing", *session.posargs)
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """Check the style of Python and Cython, and the workflows."""
-    install(session, groups="lint")
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
-    session.run("cython-lint", *map(str, Path("src").rglob("*.p[yx][xi]")))
-    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
+    run(session, "ruff", "check")
+    run(session, "ruff", "format", "--check")
+    run(session, "cython-lint", *map(str, Path("src").rglob("*.p[yx][xi]")))
+    run(session, "zizmor", "--offline", "--quiet", ".github/workflows")
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
     """Check the types."""
-    install_everything(session)
-    session.run("mypy", *session.posargs)
+    run(session, "mypy", *session.posargs)
 
 
 @nox.session
@@ -83,12 +99,11 @@ def audit(session: nox.Session) -> None:
                 "--error", ".")  # fmt: skip
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """Build the documentation into build/docs, with warnings as errors, and follow its internal links."""
-    install_everything(session)
-    session.run("python", "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "build/docs")
-    session.run("python", "docs/check_links.py", "build/docs")
+    run(session, "python", "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "build/docs")
+    run(session, "python", "docs/check_links.py", "build/docs")
 
 
 @nox.session
@@ -118,19 +133,17 @@ def build_wheel(session: nox.Session, dist: Path) -> Path:
     return next(dist.glob("*.whl"))
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def sanitizers(session: nox.Session) -> None:
     """Run tests on instrumented kernels: `-- address`, `checked` or `memcheck`; by default a short run of address."""
-    install_everything(session)
-    session.run("python", "-m", "tests.sanitizers", *(session.posargs or ["address", *KERNEL_TESTS]))
+    run(session, "python", "-m", "tests.sanitizers", *(session.posargs or ["address", *KERNEL_TESTS]))
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def fuzz(session: nox.Session) -> None:
     """Fuzz the parsers and the kernels: `-- --all --seconds 1200 --jobs 2`; by default for 15 s each."""
-    install_everything(session)
     targets = ["idx", "weights", "http", "kernels", "--seconds", "15", "--jobs", "2"]
-    session.run("python", "-m", "tests.fuzz", *(session.posargs or targets))
+    run(session, "python", "-m", "tests.fuzz", *(session.posargs or targets))
 
 
 # ---- what .ci/release runs besides ---------------------------------------------------------------------
@@ -161,46 +174,40 @@ def reproducible(session: nox.Session) -> None:
     session.run("cmp", str(built), str(again), external=True)
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def release(session: nox.Session) -> None:
     """Run the tests that take minutes, or that test the tooling; MNIST from LENET_DATA, semgrep from `nox -s audit`."""
-    install_everything(session)
-    path = os.pathsep.join([*(session.bin_paths or []), os.environ["PATH"], str(Path(".nox/audit/bin").resolve())])
-    session.run("python", "-m", "pytest", "-q", "-n", "2", "-m", "release", *session.posargs, env={"PATH": path})
+    run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "release", *session.posargs)
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def builds(session: nox.Session) -> None:
     """Run the tests of the network on every build of the kernels that this CPU runs, but for the best."""
-    install_everything(session)
     show = "from lenet._fused.dispatch import available; print(*list(available())[1:])"
-    for cpu in session.run("python", "-c", show, silent=True).split():
+    for cpu in run(session, "python", "-c", show, silent=True).split():
         files = ["tests/test_model.py", "tests/test_training.py"]
-        session.run("python", "-m", "pytest", "-q", "-n", "2", "-m", "", *files, env={"LENET_CPU": cpu})
+        run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "", *files, env={"LENET_CPU": cpu})
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def threads(session: nox.Session) -> None:
     """Run the thread tests under ThreadSanitizer."""
-    install_everything(session)
-    session.run("python", "-m", "tests.sanitizers.thread", *session.posargs)
+    run(session, "python", "-m", "tests.sanitizers.thread", *session.posargs)
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def mutation(session: nox.Session) -> None:
     """Plant faults and count those that the tests catch: `-- seeded`, `kernels` or `core`."""
-    install_everything(session)
     subject, *rest = session.posargs or ["seeded"]
     if subject == "core":
-        session.install("-q", "mutmut>=3.8")
-    session.run("python", "-m", f"tests.mutation.{subject}", *rest)
+        run(session, "python", "-m", "pip", "install", "-q", "mutmut>=3.8")
+    run(session, "python", "-m", f"tests.mutation.{subject}", *rest)
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def compilers(session: nox.Session) -> None:
     """Test the kernels as clang builds them, and in plain C11, as for MSVC."""
-    install_everything(session)
-    session.run("python", "-m", "tests.compilers")
+    run(session, "python", "-m", "tests.compilers")
 
 
 @nox.session
@@ -217,10 +224,9 @@ def benchmarks(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
-@nox.session(venv_location=EVERYTHING)
+@nox.session(venv_backend="none")
 def load(session: nox.Session) -> None:
     """Count instructions, and watch memory over many predictions, requests and Dask tasks."""
-    install_everything(session)
-    session.run("python", "-m", "benchmarks.instructions")
-    session.run("python", "-m", "benchmarks.soak", "--predictions", "200000", "--requests", "200000")
-    session.run("python", "-m", "benchmarks.scale", "--images", "100000", "--repetitions", "1", "--epochs", "1")
+    run(session, "python", "-m", "benchmarks.instructions")
+    run(session, "python", "-m", "benchmarks.soak", "--predictions", "200000", "--requests", "200000")
+    run(session, "python", "-m", "benchmarks.scale", "--images", "100000", "--repetitions", "1", "--epochs", "1")

@@ -4,8 +4,8 @@
     python -m tests.sanitizers checked    # Cython's bounds checks, and the coverage of Python and kernels
     python -m tests.sanitizers memcheck   # valgrind, on the tests of the kernels
 
-Everything is built in a copy of the tree, by gcc on Linux. Further arguments go to pytest instead of the whole suite, and
-no fault is planted.
+Everything is built in a copy of the tree, by gcc on Linux. Further arguments go to pytest instead of the whole suite,
+and no fault is planted.
 """
 
 import argparse
