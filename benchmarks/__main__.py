@@ -82,9 +82,7 @@ def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, A
     modules = {name: importlib.import_module(f"lenet.{module}") for name, module in available().items()}
     functions = {}
     for name, module in modules.items():
-        functions[name] = lambda module=module: module.logits_of_bytes(
-            model.parameters.flat, pixels, model.mean, model.std, out
-        )
+        functions[name] = lambda module=module: module.logits(model.parameters.flat, pixels, model.mean, model.std, out)
         functions[f"{name} peak"] = measure.peak_work(module)
     seconds = {name: median(turns) for name, turns in measure.interleaved(functions, repetitions).items()}
     rows = []

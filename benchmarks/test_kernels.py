@@ -37,21 +37,21 @@ PIXELS = np.random.default_rng(1).integers(0, 256, (64, 28, 28), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("batch", [1, 12, 48])
-def test_logits_of_bytes(benchmark, build, make, parameters, batch):
-    benchmark(build.logits_of_bytes, parameters, PIXELS[:batch], 0.13, 0.31, make(batch, 10))
+def test_logits(benchmark, build, make, parameters, batch):
+    benchmark(build.logits, parameters, PIXELS[:batch], 0.13, 0.31, make(batch, 10))
 
 
 @pytest.mark.parametrize("batch", [1, 48])
 def test_logits_of_reals(benchmark, build, make, parameters, batch):
     pixels = (PIXELS[:batch] / 255).astype(parameters.dtype)
-    benchmark(build.logits_of_reals, parameters, pixels, 0.13, 0.31, make(batch, 10))
+    benchmark(build.logits, parameters, pixels.view(np.uint8), 0.13, 0.31, make(batch, 10))
 
 
 @pytest.mark.parametrize("batch", [4, 16])
-def test_learn_from_bytes(benchmark, build, make, parameters, batch):
+def test_learn(benchmark, build, make, parameters, batch):
     work, labels = np.zeros(build.learn_work(10), parameters.dtype), np.zeros(batch, np.int64)
     benchmark(
-        build.learn_from_bytes, parameters, PIXELS[:batch], 0.13, 0.31, labels,
+        build.learn, parameters, PIXELS[:batch], 0.13, 0.31, labels,
         np.full(batch, 1 / batch, parameters.dtype), make(batch, 10), make(batch), make(batch),
         np.zeros_like(parameters), work,
     )  # fmt: skip

@@ -128,7 +128,7 @@ def test_logits(build, arrays, n, kind):
     flat, parameters = in_build(arrays, weights())
     pixels = images(n) if kind == "bytes" else (images(n) / 255).astype(arrays.dtype)
     out = arrays.output(n, 10)
-    getattr(build, f"logits_of_{kind}")(flat, arrays.holding(pixels), MEAN, STD, out)
+    build.logits(flat, arrays.holding(pixels).view(np.uint8), MEAN, STD, out)
     arrays.assert_close(out, reference.lenet(parameters, standardised(pixels))["output"])
 
 
@@ -136,7 +136,7 @@ def test_logits(build, arrays, n, kind):
 def test_logits_of_other_numbers_of_classes(build, arrays, num_classes):
     flat, parameters = in_build(arrays, weights(num_classes))
     out = arrays.output(5, num_classes)
-    build.logits_of_bytes(flat, arrays.holding(images(5)), MEAN, STD, out)
+    build.logits(flat, arrays.holding(images(5)), MEAN, STD, out)
     arrays.assert_close(out, reference.lenet(parameters, standardised(images(5)))["output"])
 
 
@@ -147,22 +147,22 @@ def test_one_pixel_anywhere(build, arrays, place):
     x = np.zeros((1, 28, 28), np.uint8)
     x[0][place] = 255
     out = arrays.output(1, 10)
-    build.logits_of_bytes(flat, arrays.holding(x), 0.0, 0.01, out)  # the pixel counts 100
+    build.logits(flat, arrays.holding(x), 0.0, 0.01, out)  # the pixel counts 100
     arrays.assert_close(out, reference.lenet(parameters, x[:, None] / 255 / 0.01)["output"])
 
 
 def test_no_image_is_no_work(build, arrays):
     flat, _ = in_build(arrays, weights())
-    build.logits_of_bytes(flat, images(0), MEAN, STD, arrays.output(0, 10))
+    build.logits(flat, images(0), MEAN, STD, arrays.output(0, 10))
 
 
 def test_logits_do_not_depend_on_the_place_in_the_batch(build, arrays):
     flat, _ = in_build(arrays, weights())
     x, together = images(29), arrays.output(29, 10)
-    build.logits_of_bytes(flat, x, MEAN, STD, together)
+    build.logits(flat, x, MEAN, STD, together)
     for n in range(29):
         alone = arrays.output(1, 10)
-        build.logits_of_bytes(flat, x[n : n + 1], MEAN, STD, alone)
+        build.logits(flat, x[n : n + 1], MEAN, STD, alone)
         np.testing.assert_array_equal(alone[0], together[n])
 
 
@@ -196,9 +196,8 @@ class Learning:
         self.totals, self.margins = arrays.output(n), arrays.output(n)
         self.gradient = arrays.output(flat.size, value=start)
         self.work = arrays.output(build.learn_work(num_classes), value=0)
-        learn = build.learn_from_bytes if pixels.dtype == np.uint8 else build.learn_from_reals
-        self.call = lambda: learn(
-            flat, arrays.holding(pixels), MEAN, STD, labels, shares,
+        self.call = lambda: build.learn(
+            flat, arrays.holding(pixels).view(np.uint8), MEAN, STD, labels, shares,
             self.logits, self.totals, self.margins, self.gradient, self.work,
         )  # fmt: skip
         self.call()

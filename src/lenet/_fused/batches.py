@@ -37,7 +37,7 @@ class Predictor:
         build = kernels(parameters.flat.dtype)
         self._parameters, self._dtype = build.view(parameters.flat), parameters.flat.dtype
         self._num_classes = len(parameters["output.bias"])
-        self._of_bytes, self._of_reals = build.logits_of_bytes, build.logits_of_reals
+        self._kernel = build.logits
 
     def empty(self, n: int) -> Array:
         """Return an array for the logits of n images."""
@@ -56,8 +56,7 @@ class Predictor:
 
     def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
         logits = out if out.ndim == 2 else self.empty(len(x))
-        of_pixels = self._of_bytes if x.dtype == _UINT8 else self._of_reals
-        of_pixels(self._parameters, _contiguous(x, self._dtype), mean, std, logits)
+        self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, logits)
         if out.ndim == 1:
             logits.argmax(axis=1, out=out)
 
@@ -128,9 +127,8 @@ class Learner:
             for start in range(chunk.start, chunk.stop, LEARNT_AT_ONCE):
                 part = slice(start, min(start + LEARNT_AT_ONCE, chunk.stop))
                 images = x[part] if prepare is None else prepare(x[part], part)
-                learn = self._kernels.learn_from_bytes if images.dtype == _UINT8 else self._kernels.learn_from_reals
-                learn(
-                    self._parameters.flat, _contiguous(images, dtype), mean, std, y[part], shares[part],
+                self._kernels.learn(
+                    self._parameters.flat, _pixels(images, dtype), mean, std, y[part], shares[part],
                     logits[part], totals[part], margins[part], gradient, work,
                 )  # fmt: skip
 
@@ -146,9 +144,9 @@ class Learner:
             self._work.append(np.zeros(self._kernels.learn_work(self._num_classes), self._parameters.flat.dtype))
 
 
-def _contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Return x as bytes or as numbers of `dtype`, in one piece and aligned; copied only if it must be."""
-    flags = x.flags
-    if flags.c_contiguous and flags.aligned and x.dtype in (_UINT8, dtype):
-        return x
-    return x.astype(_UINT8 if x.dtype == _UINT8 else dtype, order="C")
+def _pixels(x: Array, dtype: np.dtype[Any]) -> NDArray[np.uint8]:
+    """Return images as the kernels read them: contiguous and aligned, of uint8, or of `dtype` and seen as bytes."""
+    wanted, flags = _UINT8 if x.dtype == _UINT8 else dtype, x.flags
+    if not (flags.c_contiguous and flags.aligned and x.dtype == wanted):
+        x = x.astype(wanted, order="C")
+    return x if wanted == _UINT8 else x.view(np.uint8)

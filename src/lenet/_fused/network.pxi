@@ -34,13 +34,17 @@ def sigmoid(real[::1] x, /):
             sigmoids(&x[0], x.shape[0])
 
 
-cdef void read_image(const unsigned char* bytes, const real* reals, Py_ssize_t n, real mean, real std,
+cdef void read_image(const unsigned char* x, Py_ssize_t row_bytes, Py_ssize_t n, real mean, real std,
                      real* image) noexcept nogil:
-    """Image n of whichever of the two is given, standardised."""
-    if reals == NULL:
-        read_bytes(bytes + n * SIDE * SIDE, 1 / (255 * std), -mean / std, image)
+    """image = image n of x[N, 28, row_bytes], standardised.
+
+    A row is 28 bytes from 0 to 255, or 28 numbers of type `real` in [0, 1], seen as bytes.
+    """
+    x += n * SIDE * row_bytes
+    if row_bytes == SIDE:
+        read_bytes(x, 1 / (255 * std), -mean / std, image)
     else:
-        read_reals(reals + n * SIDE * SIDE, 1 / std, -mean / std, image)
+        read_reals(<const real*> x, 1 / std, -mean / std, image)
 
 
 # Functions of their own, so that the compiler knows the sizes of each: 5% of a prediction's time.
@@ -69,7 +73,7 @@ cdef void dense_layers(const real* parameters, Py_ssize_t N, Py_ssize_t classes,
 
 # ---- forwards ------------------------------------------------------------------------------------------
 
-cdef void logits_of(const real* parameters, const unsigned char* bytes, const real* reals, Py_ssize_t N, real mean,
+cdef void logits_of(const real* parameters, const unsigned char* x, Py_ssize_t row_bytes, Py_ssize_t N, real mean,
                     real std, Py_ssize_t classes, real* out) noexcept nogil:
     """out[N, classes]. Nothing is allocated: scratch memory is on the stack, 58 KB in float and 116 KB in double."""
     cdef real room[IMAGE + C3_TAPS * C3_MAPS + C1_PAIR + S2 + LANES]
@@ -86,25 +90,17 @@ cdef void logits_of(const real* parameters, const unsigned char* bytes, const re
     for start from 0 <= start < N by GROUP:
         count = min(<Py_ssize_t> GROUP, N - start)
         for n in range(count):
-            read_image(bytes, reals, start + n, mean, std, image)
+            read_image(x, row_bytes, start + n, mean, std, image)
             c1_stage(False, image, parameters + C1_WEIGHT, parameters + C1_BIAS, sums, s2)
             c3_stage(False, s2, c3_weight, parameters + C3_BIAS, sums, s4 + n * C5_INPUTS)
         dense_layers(parameters, count, classes, s4, c5, f6, out + start * classes)
 
 
-def logits_of_bytes(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std,
-                    real[:, ::1] out, /):
-    """out[N, classes] = the logits of pixels x[N, 28, 28] from 0 to 255."""
+def logits(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std, real[:, ::1] out, /):
+    """out[N, classes] = the logits of N images; x is as for read_image."""
     if x.shape[0]:
         with nogil:
-            logits_of(&parameters[0], &x[0, 0, 0], NULL, x.shape[0], mean, std, out.shape[1], &out[0, 0])
-
-
-def logits_of_reals(const real[::1] parameters, const real[:, :, ::1] x, double mean, double std, real[:, ::1] out, /):
-    """out[N, classes] = the logits of pixels x[N, 28, 28] in [0, 1]."""
-    if x.shape[0]:
-        with nogil:
-            logits_of(&parameters[0], NULL, &x[0, 0, 0], x.shape[0], mean, std, out.shape[1], &out[0, 0])
+            logits_of(&parameters[0], &x[0, 0, 0], x.shape[2], x.shape[0], mean, std, out.shape[1], &out[0, 0])
 
 
 cdef inline real powers(Py_ssize_t classes, const real* logits, real highest, real* out) noexcept nogil:
@@ -260,9 +256,9 @@ cdef void collect(Workspace* w, real* gradient) noexcept nogil:
         gradient[C3_BIAS + k] += w.dc3_bias[k]
 
 
-cdef void learn(const real* parameters, const unsigned char* bytes, const real* reals, Py_ssize_t N, real mean,
-                real std, const long long* labels, const real* shares, Py_ssize_t classes, real* logits,
-                real* totals, real* margins, real* gradient, real* work) noexcept nogil:
+cdef void learn_from(const real* parameters, const unsigned char* x, Py_ssize_t row_bytes, Py_ssize_t N, real mean,
+                     real std, const long long* labels, const real* shares, Py_ssize_t classes, real* logits,
+                     real* totals, real* margins, real* gradient, real* work) noexcept nogil:
     cdef Workspace w = workspace(work, classes)
     cdef real* saved
     cdef Py_ssize_t start, n, count
@@ -274,7 +270,7 @@ cdef void learn(const real* parameters, const unsigned char* bytes, const real* 
         count = min(<Py_ssize_t> TRAIN_GROUP, N - start)
         for n in range(count):
             saved = w.saved + n * SAVED
-            read_image(bytes, reals, start + n, mean, std, saved)
+            read_image(x, row_bytes, start + n, mean, std, saved)
             c1_stage(True, saved, parameters + C1_WEIGHT, parameters + C1_BIAS, saved + IMAGE, saved + IMAGE + C1_SUMS)
             c3_stage(True, saved + IMAGE + C1_SUMS, w.c3_weight, parameters + C3_BIAS, saved + IMAGE + C1_SUMS + S2,
                      w.s4 + n * C5_INPUTS)
@@ -295,27 +291,17 @@ cdef void learn(const real* parameters, const unsigned char* bytes, const real* 
     collect(&w, gradient)
 
 
-def learn_from_bytes(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std,
-                     const long long[::1] labels, const real[::1] shares, real[:, ::1] logits,
-                     real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work, /):
-    """gradient += that of the sum of shares[N] times the cross-entropies of x[N, 28, 28], pixels from 0 to 255.
+def learn(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std,
+          const long long[::1] labels, const real[::1] shares, real[:, ::1] logits, real[::1] totals,
+          real[::1] margins, real[::1] gradient, real[::1] work, /):
+    """gradient += that of the sum of shares[N] times the cross-entropies of N images; x is as for read_image.
 
     logits[N, classes] is filled; the loss of image n is log(totals[n]) - margins[n].
     """
     if x.shape[0]:
         with nogil:
-            learn(&parameters[0], &x[0, 0, 0], NULL, x.shape[0], mean, std, &labels[0], &shares[0],
-                  logits.shape[1], &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
-
-
-def learn_from_reals(const real[::1] parameters, const real[:, :, ::1] x, double mean, double std,
-                     const long long[::1] labels, const real[::1] shares, real[:, ::1] logits,
-                     real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work, /):
-    """Do what learn_from_bytes does, for pixels in [0, 1]."""
-    if x.shape[0]:
-        with nogil:
-            learn(&parameters[0], NULL, &x[0, 0, 0], x.shape[0], mean, std, &labels[0], &shares[0],
-                  logits.shape[1], &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
+            learn_from(&parameters[0], &x[0, 0, 0], x.shape[2], x.shape[0], mean, std, &labels[0], &shares[0],
+                       logits.shape[1], &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
 
 
 def sgd_step(real[::1] parameters, const real[::1] gradient, real[::1] velocity, double lr, double momentum,
