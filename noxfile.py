@@ -76,7 +76,7 @@ def sanitizers(session: nox.Session) -> None:
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """See whether the tests notice changes: `-- core` or `-- kernels`."""
+    """See whether the tests notice changes: `-- core`, `-- kernels` or `-- seeded`."""
     install(session, ".[train,serve]", "mutmut>=3.8", *BUILD, groups="test watched")
     subject, *rest = session.posargs or ["core"]
     session.run("python", "-m", f"tests.mutation.{subject}", *rest)
