@@ -533,6 +533,21 @@ def test_a_loader_that_fails_in_its_own_way_stops_nothing(tmp_path):
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
+def test_a_file_replaced_while_it_is_loaded_counts_as_changed(tmp_path):
+    from lenet.serving import Models
+
+    path = tmp_path / "own.safetensors"
+    lenet.LeNet5(seed=0).save(path)
+
+    def load_and_replace(name):
+        model = lenet.load(name)
+        lenet.LeNet5(seed=1).save(path)
+        return model
+
+    assert Models({"own": path}, load_and_replace).changed() == ["own"]
+    assert Models({"own": path}).changed() == []
+
+
 def test_a_model_whose_metadata_are_damaged_is_refused():
     from lenet.serving import Models
 
