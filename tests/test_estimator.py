@@ -239,6 +239,20 @@ def test_partial_fit_keeps_its_speed():
     )
 
 
+def test_each_partial_fit_shuffles_anew(monkeypatch):
+    seeds, train = [], lenet.train
+
+    def spy(*arguments, seed, **options):
+        seeds.append(seed)
+        return train(*arguments, seed=seed, **options)
+
+    monkeypatch.setattr("lenet.estimator.train", spy)
+    classifier = quick()
+    for _ in range(3):
+        classifier.partial_fit(X[:50], Y[:50], classes=np.unique(Y))
+    assert len(set(seeds)) == 3
+
+
 def as_begun():
     """The model of quick() before its first step."""
     seed = int(np.random.RandomState(0).randint(2**31 - 1))

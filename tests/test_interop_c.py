@@ -78,6 +78,16 @@ def test_other_models(compiler, dtype, num_classes, tmp_path):
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
+def test_large_logits_do_not_overflow(compiler, tmp_path):
+    model = lenet.LeNet5(seed=0, num_classes=3)
+    model.parameters["output.weight"] = 0
+    model.parameters["output.bias"] = [1000, 999, -1000]
+    library = compiled(compiler, model, tmp_path)
+    _, _, probabilities = outcome(library, np.zeros((1, 28, 28), np.uint8), 3)
+    np.testing.assert_allclose(probabilities, [[0.7310586, 0.2689414, 0]], rtol=1e-6)  # 1 / (1 + exp(-1))
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
 def test_nothing_is_wanted_of_the_library_but_expf(compiler, tmp_path):
     compiled(compiler, lenet.LeNet5(seed=0), tmp_path)
     subprocess.run([compiler, *STRICT, "-c", "digits.c"], cwd=tmp_path, check=True)

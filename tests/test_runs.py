@@ -336,6 +336,19 @@ def test_save_epoch_writes_the_best_only_when_it_is_the_best(tmp_path, images):
     assert last.metadata["val_loss"] == "99.0"
 
 
+def test_no_checkpoint_is_ahead_of_the_weights(tmp_path, stopped, monkeypatch):
+    model, state, _ = stopped
+    run = Run.create(tmp_path, ARGS)
+
+    def fail(model, path):
+        raise SaveError(f"{path.name} could not be written.")
+
+    monkeypatch.setattr(runs, "save", fail)
+    with pytest.raises(SaveError, match=r"last\.safetensors"):
+        run.save_epoch(model, state)
+    assert run.load_checkpoint(model) is None
+
+
 # The rest
 
 

@@ -203,6 +203,24 @@ BAD = {
 }  # fmt: skip
 
 
+def test_more_classes_than_the_model_has(server):
+    wanted = [{"name": "probabilities", "parameters": {"classification": 99}}]
+    status, _, answer = server.ask("POST", INFER, request_of(outputs=wanted))
+    assert status == 200
+    assert answer["outputs"][0]["shape"] == [1, 10]
+    assert len(answer["outputs"][0]["data"]) == 10
+
+
+def test_one_output_in_json_and_one_in_binary(server):
+    wanted = [{"name": "label"}, {"name": "probabilities", "parameters": {"binary_data": True}}]
+    status, headers, body = server.ask("POST", INFER, request_of(outputs=wanted))
+    assert status == 200
+    length = int(headers[JSON_LENGTH])
+    expected = lenet.load_pretrained().predict_proba(np.zeros((28, 28), np.uint8))
+    assert json.loads(body[:length])["outputs"][0]["data"] == [expected.argmax()]
+    np.testing.assert_array_equal(np.frombuffer(body[length:], "<f4"), expected[0])
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_malformed_request(server, name):
     body, says = BAD[name]
@@ -516,6 +534,21 @@ def test_a_loader_that_fails_in_its_own_way_stops_nothing(tmp_path, monkeypatch)
                 await asyncio.sleep(0.05)
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_file_replaced_while_it_is_loaded_counts_as_changed(tmp_path):
+    from lenet.serving import Models
+
+    path = tmp_path / "own.safetensors"
+    lenet.LeNet5(seed=0).save(path)
+
+    def load_and_replace(name):
+        model = lenet.load(name)
+        lenet.LeNet5(seed=1).save(path)
+        return model
+
+    assert Models({"own": path}, load_and_replace).changed() == ["own"]
+    assert Models({"own": path}).changed() == []
 
 
 def test_a_model_whose_metadata_are_damaged_is_refused():

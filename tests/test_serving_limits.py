@@ -1,5 +1,6 @@
 """What one client does to a server, and what the others notice of it: slow ones, floods, and the server's end."""
 
+import asyncio
 import contextlib
 import gzip
 import io
@@ -27,7 +28,7 @@ for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", 
 image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("cv2")
 
-from lenet.serving import Limits  # noqa: E402
+from lenet.serving import Limits, create_app  # noqa: E402
 
 INFER = "/v2/models/mnist/infer"
 BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
@@ -546,6 +547,25 @@ def test_no_more_connections_than_files():
         assert not [line for line in server.log() if "traceback" in line]
         for each in idle:
             each.close()
+
+
+def test_buffered_bytes_are_released_after_each_request():
+    app = create_app({"mnist": lenet.load_pretrained()}, limits=Limits(buffered=2 * len(BODY)))
+    scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
+    statuses = []
+
+    async def receive():
+        return {"type": "http.request", "body": BODY}
+
+    async def send(message):
+        statuses.append(message.get("status"))
+
+    async def ask():
+        for _ in range(5):
+            await app(dict(scope), receive, send)
+
+    asyncio.run(ask())
+    assert statuses == [200, None] * 5  # the start and the body of each answer
 
 
 # ---- the limits themselves -----------------------------------------------------------------------------

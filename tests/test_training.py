@@ -57,6 +57,14 @@ def test_the_first_loss_is_that_of_the_initial_weights(digits):
     assert state.history[0].loss == pytest.approx(evaluate(model, X, y)[0], rel=1e-6)
 
 
+def test_each_epoch_visits_every_image_in_a_new_order(digits):
+    sums = []
+    recipe = Recipe("standstill", epochs=3, batch_size=30, lr=1e-30)  # the losses then depend on the order alone
+    model, _ = run(digits, recipe, on_step=lambda now: bool(sums.append(now.loss_sum)))
+    assert len(set(sums[::10])) == 3  # the first batch of each epoch
+    np.testing.assert_allclose(sums[9::10], 300 * evaluate(model, *digits)[0], rtol=1e-6)
+
+
 def test_the_model_ends_with_the_weights_of_the_best_epoch(digits):
     every = []
     model, state = run(digits, replace(SHORT, epochs=6), on_epoch=lambda now: every.append(now.parameters.copy()))

@@ -104,6 +104,13 @@ def test_the_file_holds_little_more_than_the_numbers(saved):
     assert 61_706 * 4 < saved.stat().st_size < 61_706 * 4 + 2048
 
 
+def test_the_tensors_start_at_a_multiple_of_8_bytes():
+    """The format pads the header with spaces, whatever the length of the metadata."""
+    for length in range(8):
+        content = to_bytes({"a": np.zeros(2)}, {"note": "x" * length})
+        assert struct.unpack("<Q", content[:8])[0] % 8 == 0
+
+
 def test_the_checksum_is_of_all_that_the_file_tells(saved):
     header, data = contents(saved)
     facts = header.pop("__metadata__")

@@ -6,14 +6,13 @@
 The tests have to fail for each, and to pass for the kernels as they are. Needs an x86-64 CPU with AVX-512.
 """
 
-import re
-import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
-from tests.mutation.building import build, changed, copy_tree, environment
+from tests.mutation import running
+from tests.mutation.building import build, changed, copy_tree
 from tests.mutation.kernel_mutants import MUTANTS, Mutant
 
 FLAGS = ["-O1"]  # is compiled in half the time, and computes the same
@@ -25,31 +24,15 @@ TESTS = {
     "_fused.lenet5_v4": [*KERNELS, "x86-64-v4 and not mnist"],
     "_distort": ["tests/test_distortions.py"],
 }
-LONGEST = 600  # seconds of a run of the tests, that takes some 10: a loop that does not end is noticed by that
-
-
-def noticed_by(copy: Path, extension: str, **variables: str) -> str:
-    """Return the first test that fails in the copy, or "" where all pass."""
-    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not release"]
-    command = [sys.executable, "-m", "pytest", *options, *TESTS[extension]]
-    try:
-        done = subprocess.run(
-            command, cwd=copy, env=environment(copy, **variables), capture_output=True, text=True, check=False,
-            timeout=LONGEST,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"{LONGEST} seconds"
-    if done.returncode < 0:
-        return f"signal {-done.returncode}"
-    if done.returncode > 1:
-        raise RuntimeError(f"pytest did not run: {done.stdout}{done.stderr}")
-    failed = re.search(r"^(?:FAILED|ERROR) \S+?::(.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
-    return failed[1] if failed else ""
 
 
 def verdict(copy: Path, extension: str) -> str:
-    """Return what notices the copy's kernels, or "": a look beyond the end of an array only shows at that of a page."""
-    return noticed_by(copy, extension) or noticed_by(copy, extension, LENET_TEST_PAGES="1")
+    """Return the test that notices the copy's kernels, or "".
+
+    The second run ends each array at the end of a page, where a read beyond the array is a crash.
+    """
+    tests = TESTS[extension]
+    return running.noticed_by(copy, tests) or running.noticed_by(copy, tests, LENET_TEST_PAGES="1")
 
 
 def verdicts_of(extension: str, mutants: dict[str, Mutant]) -> dict[str, str]:
@@ -64,26 +47,29 @@ def verdicts_of(extension: str, mutants: dict[str, Mutant]) -> dict[str, str]:
             with changed(copy, mutant.change):
                 build(copy, extension, flags=FLAGS)
             verdicts[name] = verdict(copy, extension)
-            print(f"{name:40} {verdicts[name] or 'SURVIVED'}", flush=True)
+            running.report(name, verdicts[name])
+    return verdicts
+
+
+def verdicts_of_all(names: Collection[str]) -> dict[str, str]:
+    """Build and test the mutants of these names, each extension in a copy of its own."""
+    verdicts: dict[str, str] = {}
+    for extension in TESTS:
+        mutants = {name: MUTANTS[name] for name in names if MUTANTS[name].extension == extension}
+        if mutants:
+            verdicts |= verdicts_of(extension, mutants)
     return verdicts
 
 
 def table(verdicts: dict[str, str]) -> str:
-    made = Counter(MUTANTS[name].change.file for name in verdicts)
-    killed = Counter(MUTANTS[name].change.file for name, by in verdicts.items() if by)
-    lines = [f"{'file':18}{'mutants':>8}{'killed':>8}"]
-    lines += [f"{file:18}{number:8}{killed[file]:8}" for file, number in made.items()]
-    return "\n".join([*lines, f"{'total':18}{made.total():8}{killed.total():8}"])
+    files = {name: mutant.change.file for name, mutant in MUTANTS.items()}
+    return running.table(("file", "mutants", "killed"), files, verdicts)
 
 
 def main(names: list[str]) -> int:
     if unknown := set(names) - MUTANTS.keys():
         sys.exit(f"There is no mutant {', '.join(sorted(unknown))}: see tests/mutation/kernel_mutants.py.")
-    verdicts: dict[str, str] = {}
-    for extension in TESTS:
-        mutants = {name: MUTANTS[name] for name in names or MUTANTS if MUTANTS[name].extension == extension}
-        if mutants:
-            verdicts |= verdicts_of(extension, mutants)
+    verdicts = verdicts_of_all(names or MUTANTS)
     print(table(verdicts))
     return 0 if all(verdicts.values()) else 1
 

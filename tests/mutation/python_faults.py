@@ -1,0 +1,214 @@
+"""Faults in the Python code that the tests must notice: each one changes one text in one file.
+
+A maintainer could make any of these mistakes: an index that is off by one, a swapped axis, a forgotten copy, a lost
+check, a missing fsync, a wrong order. They were chosen from the source alone, before any test was read.
+"""
+
+from typing import NamedTuple
+
+from tests.mutation.building import Change
+
+
+class Fault(NamedTuple):
+    """A change, and the test files to run first; if those pass, all tests run."""
+
+    change: Change
+    tests: tuple[str, ...]
+
+
+def _of(file: str, tests: tuple[str, ...], name: str, old: str, new: str) -> dict[str, Fault]:
+    return {name: Fault(Change(file, old, new), tuple(f"tests/test_{each}.py" for each in tests))}
+
+
+NETWORK = {
+    **_of(
+        "model.py", ("model",), "gradients-not-copied",
+        "FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())",
+        "FlatDict(gradients.shapes, self.dtype, gradients.flat)",
+    ),
+    **_of(
+        "losses.py", ("losses",), "softmax-with-the-maximum-of-the-batch",
+        "np.exp(values - values.max(axis=1, keepdims=True))",
+        "np.exp(values - values.max())",
+    ),
+    **_of(
+        "optim.py", ("optim",), "cosine-one-step-late",
+        "progress = (step - warm_up + 1) / max(1, total_steps - warm_up)",
+        "progress = (step - warm_up) / max(1, total_steps - warm_up)",
+    ),
+    **_of(
+        "training.py", ("training", "resume"), "same-order-every-epoch",
+        "rng = np.random.default_rng([self.seed, state.epoch])",
+        "rng = np.random.default_rng(self.seed)",
+    ),
+    **_of(
+        "weights.py", ("weights",), "header-padded-by-the-remainder",
+        'text += b" " * (-len(text) % 8)',
+        'text += b" " * (len(text) % 8)',
+    ),
+    **_of(
+        "calibration.py", ("calibration",), "threshold-between-equal-probabilities",
+        "last_of_equals = np.append(best[1:] < best[:-1], True)",
+        "last_of_equals = np.ones(len(best), bool)",
+    ),
+    **_of(
+        "init.py", ("init",), "fan-out-without-the-kernel",
+        "shape[1] * field + shape[0] * field",
+        "shape[1] * field + shape[0]",
+    ),
+    **_of(
+        "_fused/batches.py", ("model",), "gradients-of-an-earlier-batch-added",
+        "self._gradients[1 : len(chunks)]",
+        "self._gradients[1:]",
+    ),
+}  # fmt: skip
+INFRASTRUCTURE = {
+    **_of(
+        "_checks.py", ("model",), "overlap-of-views-accepted",
+        "if x is not None and np.may_share_memory(out, x):",
+        "if out is x:",
+    ),
+    **_of(
+        "_files.py", ("weights",), "file-not-synced",
+        "        file.flush()\n        os.fsync(file.fileno())\n",
+        "        file.flush()\n",
+    ),
+    **_of(
+        "_fused/threads.py", ("threads_and_cpu", "concurrency"), "helpers-not-awaited",
+        "turn.acquire()  # a helper",
+        "turn.acquire(blocking=False)  # a helper",
+    ),
+    **_of(
+        "runs.py", ("runs", "resume"), "checkpoint-before-the-weights",
+        """\
+        self.write("results.csv", results_csv(state.history))
+        model.metadata = self.facts(state.history[-1])
+        save(model, self.folder / "last.safetensors")
+        if state.best_epoch == len(state.history):
+            save(model, self.folder / "best.safetensors")
+        self.save_checkpoint(model, state)
+""",
+        """\
+        self.save_checkpoint(model, state)
+        self.write("results.csv", results_csv(state.history))
+        model.metadata = self.facts(state.history[-1])
+        save(model, self.folder / "last.safetensors")
+        if state.best_epoch == len(state.history):
+            save(model, self.folder / "best.safetensors")
+""",
+    ),
+    **_of(
+        "plots.py", ("plots",), "best-epoch-by-accuracy",
+        "best = int(np.nanargmin(loss))",
+        "best = int(np.nanargmax(accuracy))",
+    ),
+    **_of(
+        "cli/predict.py", ("cli",), "exit-code-0-after-a-failure",
+        "return int(failed)",
+        "return 0",
+    ),
+    **_of(
+        "scale/outputs.py", ("scale_outputs",), "file-made-meanwhile-replaced",
+        "            _refuse_taken(target, out)  # by somebody in between\n",
+        "",
+    ),
+    **_of(
+        "interop/c_source.py", ("interop_c",), "softmax-overflows-in-c",
+        """\
+    float highest, total = 0.0f;
+    {name}_logits(image, probabilities);
+    highest = probabilities[greatest(probabilities)];
+    for (int k = 0; k < {name}_CLASSES; k++) {{
+        probabilities[k] = expf(probabilities[k] - highest);
+""",
+        """\
+    float total = 0.0f;
+    {name}_logits(image, probabilities);
+    for (int k = 0; k < {name}_CLASSES; k++) {{
+        probabilities[k] = expf(probabilities[k]);
+""",
+    ),
+}  # fmt: skip
+CLASSIFIER_AND_DATA = {
+    **_of(
+        "estimator.py", ("estimator",), "same-order-at-every-partial-fit",
+        "seed = self._seed + self.n_iter_",
+        "seed = self._seed",
+    ),
+    **_of(
+        "_features.py", ("features",), "odd-images-rounded-to-even-pixels",
+        "at = np.floor(at)",
+        "at = np.round(at)",
+    ),
+    **_of(
+        "data/npz.py", ("data_npz",), "fortran-order-ignored",
+        "np.frombuffer(data, dtype).reshape(shape, order=order)",
+        "np.frombuffer(data, dtype).reshape(shape)",
+    ),
+    **_of(
+        "data/openml.py", ("data_openml",), "damaged-copy-not-replaced",
+        "with contextlib.suppress(DataError):  # not there yet",
+        "if copy.exists():  # not there yet",
+    ),
+    **_of(
+        "data/splits.py", ("data_splits",), "standardised-by-the-first-images",
+        "np.bincount(X[members[start : start + _COUNTED_AT_ONCE]]",
+        "np.bincount(X[start : min(start + _COUNTED_AT_ONCE, len(members))]",
+    ),
+}  # fmt: skip
+READING = {
+    **_of(
+        "_mnist_form.py", ("reading", "lines"), "centre-of-mass-transposed",
+        '(("m01", digit.shape[0]), ("m10", digit.shape[1]))',
+        '(("m10", digit.shape[0]), ("m01", digit.shape[1]))',
+    ),
+    **_of(
+        "reading/ink.py", ("lines",), "deviation-of-noise-too-small",
+        "median + _NOISE * 1.5 * int(",
+        "median + _NOISE * int(",
+    ),
+    **_of(
+        "reading/pieces.py", ("reading", "lines"), "boxes-of-pieces-one-pixel-short",
+        "left + columns[-1] + 1, top + rows[-1] + 1",
+        "left + columns[-1], top + rows[-1]",
+    ),
+    **_of(
+        "reading/paths.py", ("paths", "reading"), "confidence-without-non-digits",
+        "sums[node, 1:] = np.logaddexp(sums[node, 1:], read)",
+        "sums[node, 1:] = read",
+    ),
+    **_of(
+        "reading/pictures.py", ("reading",), "rotation-of-the-camera-ignored",
+        "        picture = operations.exif_transpose(picture)\n",
+        "",
+    ),
+}  # fmt: skip
+SERVING = {
+    **_of(
+        "serving/tensors.py", ("serving",), "shape-of-more-classes-than-there-are",
+        "[len(values), min(wanted.classes, values.shape[1])]",
+        "[len(values), wanted.classes]",
+    ),
+    **_of(
+        "serving/guard.py", ("serving_limits", "serving"), "buffered-bytes-not-released",
+        "            self._held -= call.held\n",
+        "            call.held = 0\n",
+    ),
+    **_of(
+        "serving/models.py", ("serving",), "file-stamp-taken-after-loading",
+        """\
+            self._seen[name] = _stamp(source)  # before it is read: what is written meanwhile makes it another one
+            model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
+""",
+        """\
+            model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
+            self._seen[name] = _stamp(source)
+""",
+    ),
+    **_of(
+        "serving/inference.py", ("serving",), "bytes-missing-from-mixed-outputs",
+        "if not any(each.binary for each in request.outputs):",
+        "if not all(each.binary for each in request.outputs):",
+    ),
+}  # fmt: skip
+FAULTS = NETWORK | INFRASTRUCTURE | CLASSIFIER_AND_DATA | READING | SERVING

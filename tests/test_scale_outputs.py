@@ -1,0 +1,21 @@
+"""Files of scores, without a cluster: they appear whole, and replace nothing."""
+
+import numpy as np
+import pytest
+
+from lenet.errors import InputError
+from lenet.scale.outputs import score_dtype, written
+
+
+def test_a_file_created_meanwhile_is_left_alone(tmp_path):
+    out, dtype = tmp_path / "scores.npy", score_dtype(10, np.float32, probabilities=False)
+
+    def score():
+        with written(out, dtype) as write:
+            write(np.zeros(3, dtype))
+            out.write_bytes(b"by another process")
+
+    with pytest.raises(InputError, match=r"scores\.npy is there already"):
+        score()
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.npy"]
+    assert out.read_bytes() == b"by another process"
