@@ -430,7 +430,7 @@ def row_of(images, gaps):
     return 255 - page
 
 
-@pytest.mark.landing
+@pytest.mark.release
 def test_strings_of_digits_that_touch_or_do_not(mnist):
     """1,000 strings of 3 to 8 digits with gaps of -1 to 4 pixels; the paper's figures for cheques are 82% and 1%."""
     rng, outcome = np.random.default_rng(1), []
