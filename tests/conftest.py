@@ -33,6 +33,12 @@ def pytest_ignore_collect(collection_path, config):
     return True if re.search(r"^pytestmark = .*\b(landing|release)\b", text, re.MULTILINE) else None
 
 
+def pytest_collection_modifyitems(config, items):
+    """With `-m landing`, drop the tests of a landing file that are marked release as well."""
+    if config.option.markexpr == "landing":
+        items[:] = [item for item in items if not item.get_closest_marker("release")]
+
+
 @pytest.fixture(params=BUILDS)
 def build(request):
     """The module of each build of the fused network that this CPU runs."""

@@ -322,7 +322,7 @@ def test_every_build_reads_mnist_as_the_double_precision_one_does(build, mnist, 
     ("files", "lengths"),
     [
         (["test_conv.py", "test_network.py"], "few"),
-        pytest.param(["test_network.py"], "all", marks=pytest.mark.landing),
+        pytest.param(["test_network.py"], "all", marks=pytest.mark.release),
     ],
     ids=["few lengths", "all lengths"],
 )

@@ -80,7 +80,7 @@ def test_float32_gradients_agree_with_autograd(n, kind):
         assert np.linalg.norm(gradients[name] - theirs) <= 1e-4 * np.linalg.norm(theirs), name
 
 
-@pytest.mark.parametrize("name", ["seed", "default"])
+@pytest.mark.parametrize("name", [pytest.param("seed", marks=pytest.mark.release), "default"])
 def test_an_epoch_of_mnist_ends_at_the_same_weights(mnist, name):
     X, y = mnist.X_train, mnist.y_train
     model = lenet.LeNet5(seed=0)

@@ -341,6 +341,7 @@ def test_tiny_and_narrow_pictures_are_no_crash(shape):
     assert prepare(np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)).shape == (28, 28)
 
 
+@pytest.mark.landing
 def test_photographs_of_mnist_are_read_as_well_as_the_originals(mnist, tmp_path):
     """Enlarged 4x, inverted, shifted on a larger page, and through a JPEG file."""
     model = lenet.load_pretrained("mnist")
@@ -404,6 +405,7 @@ def test_colours_and_fractions_are_the_same_picture():
     np.testing.assert_array_equal(prepare(grey / 255), expected)
 
 
+@pytest.mark.release
 def test_mnist_enlarged_and_inverted_loses_little(mnist):
     model = lenet.load_pretrained("mnist")
     prepared = np.stack(
@@ -428,6 +430,7 @@ def row_of(images, gaps):
     return 255 - page
 
 
+@pytest.mark.release
 def test_strings_of_digits_that_touch_or_do_not(mnist):
     """1,000 strings of 3 to 8 digits with gaps of -1 to 4 pixels; the paper's figures for cheques are 82% and 1%."""
     rng, outcome = np.random.default_rng(1), []
@@ -442,6 +445,7 @@ def test_strings_of_digits_that_touch_or_do_not(mnist):
     assert right[:accepted].sum() >= 820  # 829 where this was written; other builds have other last bits
 
 
+@pytest.mark.landing
 def test_pages_as_photographed(mnist):
     wrong = total = 0
     for number, pen in enumerate(PENS):
