@@ -81,7 +81,7 @@ def lint(session: nox.Session) -> None:
     """Check the style of Python and Cython, and the workflows."""
     run(session, "ruff", "check")
     run(session, "ruff", "format", "--check")
-    run(session, "cython-lint", *map(str, Path("src").rglob("*.p[yx][xi]")))
+    run(session, "cython-lint", *(str(path) for kind in ("pyx", "pxi") for path in Path("src").rglob(f"*.{kind}")))
     run(session, "zizmor", "--offline", "--quiet", ".github/workflows")
 
 
