@@ -433,7 +433,8 @@ def test_metrics():
 
 
 @pytest.mark.parametrize(
-    ("workers", "hangup"), [(1, False), (1, True), (2, True), pytest.param(2, False, marks=pytest.mark.landing)]
+    ("workers", "hangup"),
+    [(1, False), *(pytest.param(*case, marks=pytest.mark.landing) for case in ((1, True), (2, True), (2, False)))],
 )
 def test_a_model_is_replaced_while_requests_run(tmp_path, digits, workers, hangup):
     path, x = tmp_path / "changing.safetensors", digits[0][0]
