@@ -7,6 +7,10 @@ ctypedef fused pixel:
     float
     double
 
+ctypedef fused level:
+    uint8
+    double
+
 cdef enum:
     SIDE = 28
     KNOTS = 4       # a bend is given at 4 x 4 points
@@ -31,21 +35,21 @@ cdef inline double between(const pixel* image, Py_ssize_t H, Py_ssize_t W, doubl
                                 + right_part * value(image, H, W, top + 1, left + 1))
 
 
-def affine(const pixel[:, :, ::1] images, const double[:, :, ::1] maps, pixel[:, :, ::1] out, /):
+def affine(const level[:, :, ::1] images, const double[:, :, ::1] maps, level[:, :, ::1] out, /):
     """out[n, y, x] = images[n] at maps[n] (2, 3) times (x, y, 1), for images of shape (N, H, W).
 
     Coordinates count pixels from the image's centre. Integers are rounded to the nearest.
     """
     cdef Py_ssize_t N = images.shape[0], H = images.shape[1], W = images.shape[2], n, y, x
     cdef double middle_x = (W - 1) / 2.0, middle_y = (H - 1) / 2.0, u, v
-    cdef double half = 0.5 if pixel is uint8 else 0.0
+    cdef double half = 0.5 if level is uint8 else 0.0
     with nogil:
         for n in range(N):
             for y in range(H):
                 for x in range(W):
                     u = maps[n, 0, 0] * (x - middle_x) + maps[n, 0, 1] * (y - middle_y) + maps[n, 0, 2] + middle_x
                     v = maps[n, 1, 0] * (x - middle_x) + maps[n, 1, 1] * (y - middle_y) + maps[n, 1, 2] + middle_y
-                    out[n, y, x] = <pixel> (between(&images[n, 0, 0], H, W, v, u) + half)
+                    out[n, y, x] = <level> (between(&images[n, 0, 0], H, W, v, u) + half)
 
 
 cdef void warp(const uint8* image, const double* map_, const float* bend, float* out) noexcept nogil:

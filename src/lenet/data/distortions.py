@@ -81,9 +81,10 @@ def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
             f"images are {given.dtype} of shape {given.shape}; wanted: uint8, float32 or float64, (n, H, W)."
         )
     maps = _checks.tensor(maps, np.float64, (len(given), 2, 3), "maps")
-    out = np.empty(given.shape, dtype)
-    _distort.affine(_checks.plain(given, dtype), maps, out)
-    return out
+    number = np.uint8 if dtype == np.uint8 else np.float64
+    out = np.empty(given.shape, number)
+    _distort.affine(_checks.plain(given, number), maps, out)
+    return out.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,14 @@ class Layer(abc.ABC):
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the output for an input of `shape`, both without the batch axis.
 
+        Parameters
+        ----------
+        shape : tuple of int
+
+        Returns
+        -------
+        tuple of int
+
         Raises
         ------
         InputError
