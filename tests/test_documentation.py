@@ -52,7 +52,7 @@ def test_examples_of_the_docstrings(name):
     assert outcome.failed == 0
 
 
-@pytest.mark.landing
+@pytest.mark.release
 @pytest.mark.uninstrumented
 def test_the_tutorial_learns(monkeypatch):
     pytest.importorskip("sklearn")

@@ -431,7 +431,7 @@ def test_a_search_in_two_processes_uses_two_threads():
         assert (threads > 0).tolist() == [more, more]
 
 
-@pytest.mark.landing
+@pytest.mark.release
 @pytest.mark.uninstrumented
 def test_calibrated_and_voting(fitted):
     tested = Y_TEST < 3

@@ -246,7 +246,7 @@ def run_frozen(program, *arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.landing
+@pytest.mark.release
 @pytest.mark.uninstrumented
 def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
     assert frozen.stat().st_size <= LARGEST
@@ -260,7 +260,7 @@ def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
         assert run_frozen(frozen, path) == (0, expected, "")
 
 
-@pytest.mark.landing
+@pytest.mark.release
 @pytest.mark.uninstrumented
 def test_the_frozen_program_says_what_is_wrong(frozen, tmp_path):
     path = tmp_path / "text.pgm"

@@ -47,7 +47,7 @@ def outcome(library, images, num_classes, name="digits"):
     return labels, logits, probabilities
 
 
-@pytest.mark.landing
+@pytest.mark.release
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_the_same_10_000_predictions(compiler, mnist, tmp_path):
     model = lenet.load_pretrained("mnist")

@@ -266,7 +266,9 @@ def test_shift_moves_the_pen_farther(page):
     assert xs[2] - xs[1] > 2 * (xs[1] - xs[0]) > 0
 
 
-@pytest.mark.parametrize("digit", range(10))
+@pytest.mark.parametrize(
+    "digit", [2, 7, *(pytest.param(n, marks=pytest.mark.release) for n in (0, 1, 3, 4, 5, 6, 8, 9))]
+)
 def test_an_example_is_read_right_however_it_is_varied(page, digit):
     page.keyboard.press(f"{digit}")
     answer(page, f"{digit}")

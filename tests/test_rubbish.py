@@ -80,7 +80,7 @@ def _learnt(model, x, y):
     return Learner(model.parameters)(x, y, model.mean, model.std)
 
 
-@pytest.mark.landing
+@pytest.mark.release
 @pytest.mark.uninstrumented
 def test_a_network_that_has_learnt_from_rubbish_knows_it():
     recipe = lenet.recipes.RECIPES["small"].with_changes(epochs=120, vary=True, rubbish=0.3)

@@ -401,6 +401,7 @@ def test_an_error_cancels_all_blocks_of_a_dask_array(client, monkeypatch):
     assert len(cancelled) == 1 + 30 - 7  # the model, and the parts that were not written
 
 
+@pytest.mark.release
 def test_a_worker_that_is_killed_half_way_loses_nothing(processes, monkeypatch):
     monkeypatch.setattr(sources, "ROWS", 512)
     many = np.random.default_rng(1).integers(0, 256, (20_000, 28, 28), dtype=np.uint8)

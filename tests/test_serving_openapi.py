@@ -14,7 +14,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 TOKEN = "sesame"  # noqa: S105
 
 
-@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize("control", [pytest.param(False, marks=pytest.mark.release), True])
 def test_no_answer_but_those_of_the_document(tmp_path, control):
     command = [sys.executable, "-m", "schemathesis.cli", "run", "--checks", CHECKS, "-n", "40", "--seed", "1"]
     options, environment = (["--allow-control"], {"LENET_TOKEN": TOKEN}) if control else ([], {})

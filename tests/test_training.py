@@ -225,7 +225,7 @@ def accuracy(data, recipe, seed):
     return evaluate(model, data.X_test, data.y_test)[1]
 
 
-@pytest.mark.landing
+@pytest.mark.release
 @pytest.mark.uninstrumented
 def test_the_small_recipe_reads_97_percent_of_the_digits():
     assert accuracy(lenet.data.load_digits(), "small", 0) >= 0.97
