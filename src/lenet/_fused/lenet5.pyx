@@ -66,8 +66,8 @@ def multiply_adds(Py_ssize_t rounds, /) -> int:
     """Do nothing but multiply-adds, in registers, and return how many: the most that this build can do."""
     cdef vreal acc[PEAK_VECTORS]
     cdef Py_ssize_t _
+    cdef vreal total = vset(0)
     cdef int v
-    cdef real total = 0
     with nogil:
         for v in range(PEAK_VECTORS):
             acc[v] = vset(v)
@@ -75,8 +75,8 @@ def multiply_adds(Py_ssize_t rounds, /) -> int:
             for v in range(PEAK_VECTORS):
                 acc[v] = vmuladd(acc[v], vset(0.5), vset(1))
         for v in range(PEAK_VECTORS):
-            total += vsum(acc[v])
-    return rounds * PEAK_VECTORS * LANES if total else 0
+            total += acc[v]
+    return rounds * PEAK_VECTORS * LANES if vsum(total) else 0
 
 
 def view(real[::1] vector, /):
