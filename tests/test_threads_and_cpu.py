@@ -1,10 +1,14 @@
 """The choice of a build, the pool of threads, and what importing lenet does and does not do."""
 
 import os
+import platform
+import re
+import sys
 import sysconfig
 import threading
 import types
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +91,22 @@ def test_a_build_that_this_cpu_does_not_run_is_an_error(level, monkeypatch):
     monkeypatch.setenv("LENET_CPU", "x86-64-v4")
     with pytest.raises(ConfigurationError, match="x86-64-v4 is more than this CPU runs: choose from x86-64-v2, or"):
         dispatch.chosen()
+
+
+LEVELS = {  # /proc/cpuinfo's names of what the x86-64 psABI adds at each level, as far as the builds use it
+    2: {"pni", "ssse3", "sse4_1", "sse4_2", "popcnt"},
+    3: {"avx", "avx2", "fma"},
+    4: {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="reads Linux's /proc/cpuinfo")
+def test_the_level_of_this_cpu_is_what_the_kernel_says():
+    flags = set(re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].split())
+    level = 1
+    while level < 4 and LEVELS[level + 1] <= flags:
+        level += 1
+    assert dispatch.cpu.x86_64_level() == level
 
 
 def test_a_cpu_below_the_least_is_an_error(level):
