@@ -22,8 +22,8 @@ from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".*_cache", ".hypothesis", ".coverage*", "__pycache__", "*.so", "_*.c", "lenet5*.c",
-    "*.egg-info", "build", "dist", "runs",
+    ".git", ".venv", ".nox", ".*_cache", ".hypothesis", ".coverage*", "__pycache__", "*.so", "_*.c", "lenet5*.c",
+    "*.egg-info", "build", "dist", "runs", "findings",
 )  # fmt: skip
 
 
