@@ -1,11 +1,12 @@
 """Every check of the project, one session each: `nox -l` lists them, `nox -s NAME` runs one.
 
 .ci/run runs the sessions that main must pass, .ci/release the long ones. Arguments after `--` go to the command.
-Most sessions share one environment, .nox/everything, which takes a minute to install.
+Sessions that need all optional packages share one environment, .nox/everything.
 """
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,15 +27,16 @@ MAX_WHEEL_BYTES = 700_000
 KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"]
 
 
-def package() -> str:
-    """Return what to install as lenet: the wheel in dist/ if there is one of this commit, otherwise this folder."""
-    return str(next(iter(Path("dist", COMMIT).glob("*.whl")), "."))
+def wheel_of_commit() -> Path | None:
+    """Return the wheel that `nox -s wheel` has built of this commit, if the working tree has no changes."""
+    return next(Path("dist", COMMIT).glob("*.whl"), None)
 
 
 def install(session: nox.Session, *packages: str, extras: str = "", groups: str = "") -> None:
     """Install lenet with these extras, if any, and packages and groups of pyproject.toml."""
-    session.install("-q", "-U", "pip")  # Debian's knows no groups
-    lenet = [f"{package()}[{extras}]"] if extras else []
+    session.install("-q", "-U", "pip")  # Debian's pip does not know dependency groups
+    session.run("python", "-m", "pip", "uninstall", "-q", "-y", "lenet")  # pip keeps another build of the same version
+    lenet = [f"{wheel_of_commit() or '.'}[{extras}]"] if extras else []
     session.install("-q", *lenet, *packages, *(part for group in groups.split() for part in ("--group", group)))
 
 
@@ -45,9 +47,9 @@ def everything() -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [folder / "bin" / "python", "-m", "pip"]
     subprocess.run([*pip, "install", "-q", "-U", "pip"], check=True)
-    subprocess.run([*pip, "uninstall", "-q", "-y", "lenet"], check=True)  # of another commit
-    lenet = f"{package()}[train,serve,onnx,skl2onnx,torch,dask,mpi]"
-    groups = [f"--group={name}" for name in ("test", "lint", "docs", "fuzz", "ecosystem", "serving", "embedding")]
+    subprocess.run([*pip, "uninstall", "-q", "-y", "lenet"], check=True)
+    lenet = f"{wheel_of_commit() or '.'}[train,serve,onnx,skl2onnx,torch,dask,mpi]"
+    groups = [f"--group={name}" for name in ("test", "docs", "fuzz", "ecosystem", "serving", "embedding")]
     tools = ["setuptools>=77", "Cython>=3.2", "mpich", "onnxruntime"]
     subprocess.run([*pip, "install", "-q", lenet, *groups, *tools], check=True)
     return folder / "bin"
@@ -56,7 +58,7 @@ def everything() -> Path:
 def run(session: nox.Session, command: str, *arguments: str, env: dict[str, str] | None = None, **options: bool) -> Any:
     """Run a command of the environment that has everything."""
     commands = everything()
-    path = os.pathsep.join([str(commands), os.environ["PATH"], str(Path(".nox/audit/bin").resolve())])
+    path = os.pathsep.join([str(commands), os.environ["PATH"]])
     return session.run(str(commands / command), *arguments, env={"PATH": path} | (env or {}), external=True, **options)
 
 
@@ -76,24 +78,29 @@ def landing(session: nox.Session) -> None:
     run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "landing", *session.posargs)
 
 
-@nox.session(venv_backend="none")
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check the style of Python and Cython, and the workflows."""
-    run(session, "ruff", "check")
-    run(session, "ruff", "format", "--check")
-    run(session, "cython-lint", *(str(path) for kind in ("pyx", "pxi") for path in Path("src").rglob(f"*.{kind}")))
-    run(session, "zizmor", "--offline", "--quiet", ".github/workflows")
+    install(session, groups="lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("cython-lint", *(str(path) for kind in ("pyx", "pxi") for path in Path("src").rglob(f"*.{kind}")))
+    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
 
 
-@nox.session(venv_backend="none")
+@nox.session
 def types(session: nox.Session) -> None:
     """Check the types."""
-    run(session, "mypy", *session.posargs)
+    install(session, extras="serve", groups="lint")
+    session.run("mypy", *session.posargs)
 
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Check the rules in .ci/semgrep.yml: no pickles, no shell, no network."""
+    """Check the rules in .ci/semgrep.yml: no pickles, no shell, no network; `-- planted` tests the rules first."""
+    if session.posargs:
+        install(session, extras="train", groups="audit test")
+        session.run("python", "-m", "pytest", "-q", "-m", "release", "tests/test_audit.py")
     install(session, groups="audit")
     session.run("semgrep", "scan", "--config=.ci/semgrep.yml", "--metrics=off", "--disable-version-check", "--quiet",
                 "--error", ".")  # fmt: skip
@@ -102,6 +109,8 @@ def audit(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """Build the documentation into build/docs, with warnings as errors, and follow its internal links."""
+    for folder in ("build/docs", "docs/generated"):
+        shutil.rmtree(folder, ignore_errors=True)
     run(session, "python", "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "build/docs")
     run(session, "python", "docs/check_links.py", "build/docs")
 
@@ -159,8 +168,9 @@ def pythons(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def installed(session: nox.Session) -> None:
     """Install the wheel of `nox -s wheel` without a compiler, and use it outside of the tree."""
-    built = next(Path("dist", COMMIT).glob("*.whl"))
+    built = wheel_of_commit() or session.error("There is no wheel of this commit. Run `nox -s wheel` first.")
     session.install("-q", "-U", "pip")
+    session.run("python", "-m", "pip", "uninstall", "-q", "-y", "lenet")
     session.install("-q", "--only-binary", ":all:", f"{built}[train,vision]")
     session.run("python", "-I", "tests/installed.py")
 
@@ -168,21 +178,21 @@ def installed(session: nox.Session) -> None:
 @nox.session
 def reproducible(session: nox.Session) -> None:
     """Build the wheel of `nox -s wheel` again in another folder, and compare the bytes."""
+    built = wheel_of_commit() or session.error("There is no wheel of this commit. Run `nox -s wheel` first.")
     install(session, groups="wheels")
-    built = next(Path("dist", COMMIT).glob("*.whl"))
-    again = build_wheel(session, Path(session.create_tmp(), "a-longer-name"))
+    again = build_wheel(session, Path(session.create_tmp(), "dist"))  # also sets TMPDIR, where it builds
     session.run("cmp", str(built), str(again), external=True)
 
 
 @nox.session(venv_backend="none")
 def release(session: nox.Session) -> None:
-    """Run the tests that take minutes, or that test the tooling; MNIST from LENET_DATA, semgrep from `nox -s audit`."""
+    """Run the tests that take minutes, or that test the tooling; MNIST from LENET_DATA."""
     run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "release", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def builds(session: nox.Session) -> None:
-    """Run the tests of the network on every build of the kernels that this CPU runs, but for the best."""
+    """Run the tests of the network on every build that this CPU supports except the best one."""
     show = "from lenet._fused.dispatch import available; print(*list(available())[1:])"
     for cpu in run(session, "python", "-c", show, silent=True).split():
         files = ["tests/test_model.py", "tests/test_training.py"]

@@ -208,7 +208,8 @@ def test_what_is_no_array_is_named(case):
     layer = case[0]
     for forward in (layer, layer.forward):
         with pytest.raises(
-            InputError, match=r"^x is no rectangular array .*; (an array (of rank \d )?is|numbers are) wanted\.$"
+            InputError,
+            match=r"^x is no rectangular array .*; (expected an array|(an array of rank \d is|numbers are) wanted)\.$",
         ):
             forward([[1, 2], [3]])
 
@@ -297,11 +298,24 @@ def test_im2col_refuses_an_image_smaller_than_the_kernel():
         im2col(np.zeros((1, 1, 3, 3)), 4)
 
 
+@pytest.mark.parametrize("dtype", ["float16", int])
+def test_im2col_and_col2im_refuse_other_types(dtype):
+    with pytest.raises(InputTypeError, match=r"dtype is .*; expected float32 or float64"):
+        im2col(np.zeros((1, 1, 3, 3)), 2, dtype=dtype)
+    with pytest.raises(InputTypeError, match=r"dtype is .*; expected float32 or float64"):
+        col2im(np.zeros((1, 4, 4)), (1, 1, 3, 3), 2, dtype=dtype)
+
+
 def test_images_without_channels_are_refused():
     with pytest.raises(InputError, match="in_channels is 0"):
         im2col(np.zeros((1, 0, 3, 3)), 2)
     with pytest.raises(InputError, match="in_channels is 0"):
         col2im(np.zeros((1, 0, 4)), (1, 0, 3, 3), 2)
+
+
+def test_col2im_refuses_a_shape_without_channels():
+    with pytest.raises(InputError, match=r"shape is \(1, 3, 3\); expected four lengths, \(n, C, H, W\)"):
+        col2im(np.zeros((1, 4, 4)), (1, 3, 3), 2)
 
 
 def test_col2im_refuses_columns_that_do_not_fit():

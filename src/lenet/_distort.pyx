@@ -7,7 +7,7 @@ ctypedef fused pixel:
     float
     double
 
-ctypedef fused level:
+ctypedef fused level:       # without float: a third copy of the loop enlarges the wheel
     uint8
     double
 

@@ -370,9 +370,10 @@ class LeNet5:
         return float(np.average(losses, weights=weights)), gradients
 
     def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
-        """Compute what `loss_and_gradients` computes, layer by layer: the chain rule in a dozen lines.
+        """Return the mean loss of a batch and its gradients, computed layer by layer.
 
-        It is several times slower, and agrees with the fused kernels within rounding.
+        This is `loss_and_gradients` without sample weights, as a plain chain rule: several times slower, and equal
+        within rounding.
 
         Parameters
         ----------
@@ -405,7 +406,7 @@ class LeNet5:
             output, backward = layer.forward(output)
             backwards.append((name, backward))
         losses, doutput = cross_entropy(output, labels)
-        doutput /= len(images)  # of the mean
+        doutput /= len(images)  # the loss is a mean over the batch
         gradients: dict[str, Array] = {}
         for name, backward in reversed(backwards):
             doutput, dparameters = backward(doutput)
@@ -413,7 +414,7 @@ class LeNet5:
         return float(losses.mean()), {name: gradients[name] for name in self.parameters}
 
     def _batch(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
-        """Return checked images and labels."""
+        """Validate a batch; return its images and labels."""
         images = _checks.images(x)
         labels = _checks.labels(y, len(images), self.num_classes)
         if len(images) == 0:

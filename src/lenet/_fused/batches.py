@@ -145,8 +145,9 @@ class Learner:
 
 
 def _pixels(x: Array, dtype: np.dtype[Any]) -> NDArray[np.uint8]:
-    """Return images as the kernels read them: contiguous and aligned, of uint8, or of `dtype` and seen as bytes."""
-    wanted, flags = _UINT8 if x.dtype == _UINT8 else dtype, x.flags
-    if not (flags.c_contiguous and flags.aligned and x.dtype == wanted):
-        x = x.astype(wanted, order="C")
-    return x if wanted == _UINT8 else x.view(np.uint8)
+    """Return images as contiguous, aligned bytes: uint8 pixels, or numbers of `dtype` viewed as bytes."""
+    if x.dtype == _UINT8:
+        dtype = _UINT8
+    if not (x.flags.c_contiguous and x.flags.aligned and x.dtype == dtype):
+        x = x.astype(dtype, order="C")
+    return x.view(np.uint8)

@@ -14,7 +14,7 @@ static PyObject *x86_64_level(PyObject *module, PyObject *none)
 static PyMethodDef functions[] = {
     {"x86_64_level", x86_64_level, METH_NOARGS,
      "Return the highest x86-64 microarchitecture level that runs here, 1 to 4, or 0 on another kind of CPU.\n\n"
-     "The levels are those of the x86-64 psABI."},
+     "The levels are those of the x86-64 psABI, as far as the builds use them."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,4 +1,5 @@
-/* The x86-64 microarchitecture level of this CPU (x86-64 psABI, "Micro-Architecture Levels"); 0 elsewhere.
+/* The x86-64 microarchitecture level of this CPU (x86-64 psABI, "Micro-Architecture Levels"), as far as the builds in
+ * setup.py use it; 0 elsewhere.
  * Registers count only if the operating system saves them (XCR0). Other compilers build the baseline only, level 2.
  */
 #ifndef LENET_CPU_H

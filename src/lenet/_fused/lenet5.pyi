@@ -26,5 +26,5 @@ def learn(
     /,
 ) -> None: ...
 def sgd_step(
-    parameters: Array, gradient: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
+    parameters: Array, gradient: Array, velocity: Array, lr: float, momentum: float, weight_decay: float, /
 ) -> None: ...

@@ -81,9 +81,9 @@ def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
             f"images are {given.dtype} of shape {given.shape}; wanted: uint8, float32 or float64, (n, H, W)."
         )
     maps = _checks.tensor(maps, np.float64, (len(given), 2, 3), "maps")
-    number = np.uint8 if dtype == np.uint8 else np.float64
-    out = np.empty(given.shape, number)
-    _distort.affine(_checks.plain(given, number), maps, out)
+    kernel_dtype = np.uint8 if dtype == np.uint8 else np.float64
+    out = np.empty(given.shape, kernel_dtype)
+    _distort.affine(_checks.plain(given, kernel_dtype), maps, out)
     return out.astype(dtype, copy=False)
 
 

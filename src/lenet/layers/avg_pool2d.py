@@ -44,7 +44,7 @@ class AvgPool2d(Layer):
     def __repr__(self) -> str:
         return f"AvgPool2d({self.kernel_size}, stride={self.stride})"
 
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:  # noqa: D102
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if any(length < size for length, size in zip(shape[1:], self.kernel_size, strict=True)):
             raise InputError(f"{self!r} got an input of {shape[1:]}, smaller than its window.")
         height, width = (
@@ -53,7 +53,7 @@ class AvgPool2d(Layer):
         )
         return shape[0], height, width
 
-    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
+    def forward(self, x: Array) -> tuple[Array, Backward]:
         x = tensor(x, self.dtype, (None,) * 4)
         y = np.empty((len(x), *self.output_shape(x.shape[1:])), self.dtype)
         _conv.avg_pool2d_forward(x, *self.kernel_size, *self.stride, y)

@@ -17,7 +17,7 @@ Backward = Callable[[Array], tuple[Array, dict[str, Array]]]
 class Layer(abc.ABC):
     """A layer: parameters, a forward pass, and the backward pass that each forward pass returns.
 
-    Nothing of a call is kept in the layer, so threads may share one as long as its parameters do not change.
+    A layer keeps no state between calls, so threads may share it while its parameters do not change.
 
     Parameters
     ----------
@@ -92,4 +92,4 @@ class Layer(abc.ABC):
 
     def __call__(self, x: ArrayLike) -> Array:
         """Return the output for a batch."""
-        return self.forward(array(x, "x", "an array is wanted"))[0]
+        return self.forward(array(x, "x", "expected an array"))[0]

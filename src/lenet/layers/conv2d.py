@@ -64,13 +64,13 @@ class Conv2d(Layer):
         padding = f", padding={self.padding}" if self.padding else ""
         return f"Conv2d({self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{padding})"
 
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:  # noqa: D102
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         height, width = (length + 2 * self.padding - self.kernel_size + 1 for length in shape[1:])
         if height < 1 or width < 1:
             raise InputError(f"{self!r} got an input of {shape[1:]}, smaller than its kernel.")
         return self.out_channels, height, width
 
-    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
+    def forward(self, x: Array) -> tuple[Array, Backward]:
         x = tensor(x, self.dtype, (None, self.in_channels, None, None))
         shape = (len(x), *self.output_shape(x.shape[1:]))
         weight = self.parameters["weight"].reshape(self.out_channels, -1)
@@ -105,8 +105,8 @@ def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = 
 
     Raises
     ------
-    InputError
-        If x does not have four axes, or is smaller than the kernel.
+    InputError, InputTypeError
+        If x does not have four axes, or is smaller than the kernel; if dtype is neither float32 nor float64.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = 
            [4., 5., 7., 8.]], dtype=float32)
     """
     x = tensor(x, dtype, (None,) * 4)
-    Conv2d(x.shape[1], 1, kernel_size, padding).output_shape(x.shape[1:])
+    Conv2d(x.shape[1], 1, kernel_size, padding, dtype).output_shape(x.shape[1:])
     return _columns(x, kernel_size, padding)
 
 
@@ -142,8 +142,8 @@ def col2im(
 
     Raises
     ------
-    InputError
-        If the columns do not fit the shape.
+    InputError, InputTypeError
+        If the columns do not fit the shape; if dtype is neither float32 nor float64.
 
     Examples
     --------
@@ -152,7 +152,9 @@ def col2im(
            [2., 4., 2.],
            [1., 2., 1.]], dtype=float32)
     """
-    _, height, width = Conv2d(shape[1], 1, kernel_size, padding).output_shape(shape[1:])
+    if len(shape) != 4:
+        raise InputError(f"shape is {shape}; expected four lengths, (n, C, H, W).")
+    _, height, width = Conv2d(shape[1], 1, kernel_size, padding, dtype).output_shape(shape[1:])
     columns = tensor(columns, dtype, (shape[0], shape[1] * kernel_size**2, height * width), "columns")
     return _pixels(columns, shape, kernel_size, padding)
 

@@ -28,11 +28,11 @@ class Flatten(Layer):
     def __repr__(self) -> str:
         return "Flatten()"
 
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:  # noqa: D102
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (math.prod(shape),)
 
-    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
-        x = array(x, "x", "an array is wanted")
+    def forward(self, x: Array) -> tuple[Array, Backward]:
+        x = array(x, "x", "expected an array")
         x = tensor(x, self.dtype, (None,) * max(1, x.ndim))
         y = x.reshape(len(x), *self.output_shape(x.shape[1:]))
 

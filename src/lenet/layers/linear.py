@@ -46,10 +46,10 @@ class Linear(Layer):
     def __repr__(self) -> str:
         return f"Linear({self.in_features}, {self.out_features})"
 
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:  # noqa: D102
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (self.out_features,)
 
-    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
+    def forward(self, x: Array) -> tuple[Array, Backward]:
         x = tensor(x, self.dtype, (None, self.in_features))
         weight = self.parameters["weight"]
         y = x @ weight.T + self.parameters["bias"]

@@ -27,7 +27,7 @@ class Sigmoid(Layer):
     def __repr__(self) -> str:
         return "Sigmoid()"
 
-    def forward(self, x: Array) -> tuple[Array, Backward]:  # noqa: D102
+    def forward(self, x: Array) -> tuple[Array, Backward]:
         x = floats(x, self.dtype, "x")
         power = np.exp(-np.abs(x))  # at most 1, where exp(-x) could overflow
         y = np.where(x < 0, power, 1) / (1 + power)
