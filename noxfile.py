@@ -91,7 +91,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types."""
-    install(session, extras="serve", groups="lint")
+    install(session, extras="train,serve", groups="lint")
     session.run("mypy", *session.posargs)
 
 
