@@ -105,6 +105,7 @@ def test_it_learns_digits_with_early_stopping(fitted):
     assert fitted.score(X_TEST, Y_TEST) > 0.85
 
 
+@pytest.mark.landing
 def test_it_learns_from_a_hundred_images():
     """Where a fixed number of epochs would end before the sigmoids begin to learn."""
     assert LeNetClassifier(random_state=0).fit(X[:100], Y[:100]).score(X_TEST, Y_TEST) > 0.75
@@ -420,6 +421,7 @@ def threads_of_ours(estimator, X, y):
     return float(sum(thread.name.startswith("lenet") for thread in threading.enumerate()))
 
 
+@pytest.mark.landing
 def test_a_search_in_two_processes_uses_two_threads():
     """One in each; where more are asked for, the score sees them."""
     get_reusable_executor().shutdown()  # as its processes keep the threads of the tests before
