@@ -1,4 +1,4 @@
-# Products of matrices, for the layers and for the dense part of the network.
+# Matrix products, for the dense part of the network.
 #
 # A product is cut into panels of VECTORS vectors and those into tiles of ROWS rows. A tile's accumulators
 # stay in registers while both operands stream past: per step, one row of b's panel is loaded and each
