@@ -16,11 +16,11 @@ from scipy.optimize import minimize
 
 import lenet
 from benchmarks.rows import OTHER, Row, plain, varied
-from lenet.data.splits import split
 from lenet.reading.lines import find_lines
 from lenet.reading.paths import LEARNT, Coefficients, graph_of, log_sums, total_of
 from lenet.reading.reader import pieces_of_line
 from lenet.reading.segments import Segments, segments_of
+from lenet.training.splits import split
 
 SHRINK = 1e-4
 LEAST_SHARED = 0.75  # of a digit's ink, that its segment has to have; what is cut worse teaches nothing

@@ -18,7 +18,7 @@ import lenet
 from lenet import cli, plots
 from lenet.cli.options import DATA_NAMES
 from lenet.data.sources import _BY_NAME
-from lenet.runs import Run
+from lenet.training.runs import Run
 from lenet.weights import to_bytes
 
 for needed in ("sklearn", "matplotlib"):
@@ -101,7 +101,7 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reader(work):
     """The arguments that choose a model which reads digits: the shipped one, or one trained here."""
-    if (Path(lenet.__file__).parent / "pretrained" / "mnist.safetensors").exists():
+    if (Path(lenet.__file__).parent / "weights" / "pretrained" / "mnist.safetensors").exists():
         return []
     return ["--model", str(work[0] / "runs" / "train-1")]
 
@@ -245,7 +245,7 @@ def test_in_a_file_there_is_a_head_a_line_an_epoch_and_the_report(work):
 
 def test_the_table_lines_up_whatever_the_learning_rate():
     from lenet.cli.progress import HEADER, row
-    from lenet.training import Epoch
+    from lenet.training.loop import Epoch
 
     for rate in (0.5, 0.00125, 0.0009386123, 4.819e-06, 1e-300, 0.0):
         line = row(Epoch(200, rate, 2.3026, 1.0, 12.5, 0.0975, 123456.7, 9.0), 200, "12:34")
@@ -491,7 +491,7 @@ def test_predicting_imports_neither_scikit_learn_nor_matplotlib(pictures, reader
         (["trian"], "invalid choice: 'trian'"),
         (["train"], "give DATA to train on, or --resume RUN"),
         (["train", "digits", "--resume", "runs/train-1"], "not both"),
-        (["train", "digits", "--recipe", "fast"], "'fast': choose from seed, default"),
+        (["train", "digits", "--recipe", "fast"], "'fast'. Choose from seed, default"),
         (["train", "digits", "--epochs", "0"], "epochs is 0"),
         (["train", "digits", "--epochs", "two"], "--epochs"),
         (["train", "digits", "--batch-size", "0"], "batch_size is 0"),
@@ -501,7 +501,7 @@ def test_predicting_imports_neither_scikit_learn_nor_matplotlib(pictures, reader
         (["train", "digits", "--lr", "inf"], "lr is inf"),
         (["train", "digits", "--momentum", "1"], "momentum is 1"),
         (["train", "digits", "--weight-decay", "-0.1"], "weight_decay is -0.1"),
-        (["train", "digits", "--schedule", "cosine"], "schedule is cosine"),
+        (["train", "digits", "--schedule", "cosine"], "schedule is 'cosine'"),
         (["train", "digits", "--validation", "1"], "validation is 1"),
         (["train", "digits", "--patience", "0"], "patience is 0"),
         (["train", "digits", "--patience", "3", "--validation", "0"], "patience needs a validation split"),

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.calibration import digit_score
 from lenet.errors import DataError, InputError, InputTypeError
+from lenet.rejection import digit_score
 
 Image = pytest.importorskip("PIL.Image")
 cv2 = pytest.importorskip("cv2")

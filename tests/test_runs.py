@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet import runs
 from lenet.data import Dataset
 from lenet.errors import InputError, SaveError, WeightsError
-from lenet.recipes import RECIPES, Recipe
-from lenet.runs import Run, fingerprint, results_csv
-from lenet.training import Epoch, train
+from lenet.training import Epoch, runs, train
+from lenet.training.recipes import RECIPES, Recipe
+from lenet.training.runs import Run, fingerprint, results_csv
 from lenet.weights import to_bytes
 
 ARGS = {
@@ -80,7 +79,7 @@ def test_runs_begun_at_once_in_threads_all_get_their_own_folder(tmp_path):
 
 def test_runs_begun_at_once_in_two_processes_all_get_their_own_folder(tmp_path):
     program = (
-        "import json, sys; from lenet.runs import Run; args = json.loads(sys.argv[2]); print('ready', flush=True);"
+        "import json, sys; from lenet.training import Run; args = json.loads(sys.argv[2]); print('ready', flush=True);"
         "input(); [Run.create(sys.argv[1], args) for _ in range(25)]"
     )
     pipe = subprocess.PIPE
@@ -195,7 +194,7 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path, stopped):
         assert getattr(found, name).dtype == np.float32
         assert getattr(found, name).tobytes() == getattr(state, name).tobytes()
     assert np.abs(found.velocity).max() > 0
-    assert found.facts() == state.facts()
+    assert found.as_dict() == state.as_dict()
     assert found.history == state.history
     assert (found.mean, found.std) == (model.mean, model.std) != (0.0, 1.0)
 
@@ -217,7 +216,7 @@ def test_before_the_first_checkpoint_there_is_no_state(tmp_path):
 
 def checkpoint_parts(state):
     arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
-    return arrays, state.facts()
+    return arrays, state.as_dict()
 
 
 def without(mapping, key):
@@ -312,7 +311,7 @@ def test_a_checkpoint_of_before_there_were_arguments_in_it_loads(tmp_path, stopp
     arrays, facts = checkpoint_parts(state)
     content = to_bytes(arrays, {"format": runs.CHECKPOINT_FORMAT, "state": json.dumps(facts)})
     (run.folder / "checkpoint.safetensors").write_bytes(content)
-    assert run.load_checkpoint(model).facts() == state.facts()
+    assert run.load_checkpoint(model).as_dict() == state.as_dict()
 
 
 def test_save_epoch_writes_the_best_only_when_it_is_the_best(tmp_path, images):
@@ -343,7 +342,7 @@ def test_no_checkpoint_is_ahead_of_the_weights(tmp_path, stopped, monkeypatch):
     def fail(model, path):
         raise SaveError(f"{path.name} could not be written.")
 
-    monkeypatch.setattr(runs, "save", fail)
+    monkeypatch.setattr(lenet.LeNet5, "save", fail)
     with pytest.raises(SaveError, match=r"last\.safetensors"):
         run.save_epoch(model, state)
     assert run.load_checkpoint(model) is None

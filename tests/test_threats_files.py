@@ -60,7 +60,7 @@ def endless_pipe(path):
 def test_weights_without_end(folder, capsys, source, name):
     Path(name).symlink_to(source)
     with little_memory():
-        assert f"{name} has more than the 67,108,864 bytes" in fails(capsys, "info", name)
+        assert f"{name} is larger than the 67,108,864 bytes" in fails(capsys, "info", name)
 
 
 @pytest.mark.landing
@@ -69,7 +69,7 @@ def test_an_onnx_model_without_end(folder, capsys, source):
     pytest.importorskip("onnx")
     Path("a.onnx").symlink_to(source)
     with little_memory():
-        assert "a.onnx has more than the 67,108,864 bytes" in fails(capsys, "info", "a.onnx")
+        assert "a.onnx is larger than the 67,108,864 bytes" in fails(capsys, "info", "a.onnx")
 
 
 @pytest.mark.parametrize("source", [*ENDLESS, "/dev/null", "/dev/full"])
@@ -99,7 +99,7 @@ def test_a_token_without_end(folder, capsys, monkeypatch, source):
 @pytest.mark.parametrize(
     ("arguments", "name", "message"),
     [
-        (["info"], "pipe.safetensors", "has more than the 67,108,864 bytes"),
+        (["info"], "pipe.safetensors", "is larger than the 67,108,864 bytes"),
         (["predict"], "pipe.png", "pipe.png is a stream, and a file is wanted"),
         (["read"], "pipe.png", "pipe.png is a stream, and a file is wanted"),
         (["evaluate"], "pipe.npz", "cannot be read"),

@@ -96,7 +96,7 @@ def test_recipes_that_are_none(capsys, folder, name):
     for value in ("1", ["one_cycle"], {}, True, HUGE, math.nan, math.inf, -1, FORMULA):
         change(folder, recipe={**recipe, name: value})
         refused(capsys, folder)
-    for changes in ({"dropout": 0.5}, {"epochs": 10**10}, {"__class__": "os"}, {"rubbish": HUGE}):
+    for changes in ({"dropout": 0.5}, {"epochs": 10**10}, {"__class__": "os"}, {"non_digits": HUGE}):
         change(folder, recipe={**recipe, **changes})
         refused(capsys, folder)
 

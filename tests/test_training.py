@@ -9,11 +9,11 @@ import reference
 
 import lenet
 from lenet._fused.batches import Learner
-from lenet.data.distortions import distort, random_affine
-from lenet.data.splits import split, standardisation
 from lenet.errors import DivergedError, InputError, InputTypeError
-from lenet.recipes import RECIPES, Recipe
-from lenet.training import evaluate, train
+from lenet.training.augment.distortions import AffineMaps, distort, random_affine
+from lenet.training.loop import evaluate, train
+from lenet.training.recipes import RECIPES, Recipe
+from lenet.training.splits import split, standardisation
 
 SHORT = Recipe("short", epochs=3, batch_size=32, lr=0.1, momentum=0.9, distort=True, validation=0.2)
 
@@ -86,7 +86,7 @@ def test_distorted_bytes_are_learnt_from_as_they_look(digits):
     maps = random_affine(40, np.random.default_rng(0))
     model = lenet.LeNet5(seed=0)
     _, _, gradients = Learner(model.parameters)(
-        X, y, 0.1, 0.3, prepare=lambda images, part: distort(images, maps[part])
+        X, y, 0.1, 0.3, distortions=AffineMaps(maps)
     )  # fmt: skip
     _, expected = reference.lenet_loss_and_gradients(model.parameters, (distort(X, maps)[:, None] / 255 - 0.1) / 0.3, y)
     for name, gradient in gradients.items():

@@ -9,10 +9,10 @@ from faults.folders import RANDOM, changed
 
 import lenet
 from lenet.errors import InputError, LenetError, WeightsError
-from lenet.recipes import Recipe
-from lenet.runs import Run
-from lenet.training import train
-from lenet.weights import CHECKSUM, read_tensors, to_bytes
+from lenet.training.loop import train
+from lenet.training.recipes import Recipe
+from lenet.training.runs import Run
+from lenet.weights.container import CHECKSUM, read_tensors, to_bytes
 
 
 @pytest.mark.parametrize("bytes_tried", [4, pytest.param(64, marks=pytest.mark.release)])
@@ -77,7 +77,7 @@ def standing(run):
     """All that a run goes on from."""
     state = run.load_checkpoint(lenet.LeNet5())
     arrays = state.parameters.tobytes(), state.velocity.tobytes(), state.best_parameters.tobytes()
-    return arrays, json.dumps(state.facts()), run.recipe, run.args["seed"], run.args["data_sha256"]
+    return arrays, json.dumps(state.as_dict()), run.recipe, run.args["seed"], run.args["data_sha256"]
 
 
 @pytest.mark.parametrize("share", [30, pytest.param(1, marks=pytest.mark.release)])

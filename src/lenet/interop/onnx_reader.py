@@ -15,7 +15,8 @@ from lenet._extras import require
 from lenet.errors import WeightsError
 from lenet.interop.onnx_graph import Array, Graph, Step, check_attributes, first_line
 from lenet.model import LeNet5
-from lenet.weights import MOST_CLASSES, content_of
+from lenet.weights.container import content_of
+from lenet.weights.files import MAX_CLASSES
 
 _CHAIN = ["Conv", "Sigmoid", "AveragePool"] * 2 + ["Conv", "Sigmoid", "Gemm", "Sigmoid", "Gemm"]
 _LAYERS = {0: "c1", 3: "c3", 6: "c5", 8: "f6", 10: "output"}  # by their places in the chain
@@ -171,8 +172,8 @@ def _model(parameters: dict[str, Array], what: str) -> LeNet5:
         parameters["c5.weight"] = parameters["c5.weight"].reshape(120, 16, 5, 5)
     dtype = np.float64 if all(value.dtype == np.float64 for value in parameters.values()) else np.float32
     num_classes = parameters["output.bias"].size
-    if not 2 <= num_classes <= MOST_CLASSES:
-        raise WeightsError(f"{what} has {num_classes} classes, and 2 to {MOST_CLASSES:,} are wanted.")
+    if not 2 <= num_classes <= MAX_CLASSES:
+        raise WeightsError(f"{what} has {num_classes} classes, and 2 to {MAX_CLASSES:,} are wanted.")
     model = LeNet5(seed=0, dtype=dtype, num_classes=num_classes)
     try:
         model.load_state_dict(parameters)

@@ -14,7 +14,8 @@ from lenet._extras import require
 from lenet.errors import InputTypeError, LenetError, WeightsError
 from lenet.interop.operators import exportable
 from lenet.model import LeNet5
-from lenet.weights import MOST_CLASSES, content_of, read_tensors
+from lenet.weights.container import content_of, read_tensors
+from lenet.weights.files import MAX_CLASSES
 
 _NESTED = ("state_dict", "model_state_dict", "model")  # where checkpoints of trainings keep it
 _LAYERS = {  # and the shapes that their weights may have
@@ -211,7 +212,7 @@ def _bias_of(weight: str, shapes: Mapping[str, tuple[int, ...]], taken: Iterable
 
 
 def _layer_of(shape: tuple[int, ...]) -> str | None:
-    if len(shape) == 2 and shape[1] == 84 and 2 <= shape[0] <= MOST_CLASSES:
+    if len(shape) == 2 and shape[1] == 84 and 2 <= shape[0] <= MAX_CLASSES:
         return "output"
     return next((layer for layer, known in _LAYERS.items() if str(shape) in known), None)
 

@@ -187,7 +187,7 @@ def read(
     True
     """
     if model is None:
-        from lenet.weights import load_pretrained
+        from lenet.loading import load_pretrained
 
         model = load_pretrained("mnist")
     _checks.model(model)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._mnist_form import mnist_form
-from lenet.calibration import digit_score
-from lenet.data.distortions import distort
 from lenet.model import LeNet5
 from lenet.reading.pieces import Pieces
+from lenet.rejection import digit_score
+from lenet.training.augment.distortions import distort
 
 _MOST_PIECES = 14  # that make a segment
 _WIDEST = 1.5  # segments of several pieces, in heights of the writing
