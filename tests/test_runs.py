@@ -170,6 +170,8 @@ def test_a_recipe_of_another_version_is_told_of(tmp_path, recipe):
 
 def test_the_recipe_comes_back(tmp_path):
     assert Run.create(tmp_path, ARGS).recipe == Recipe("mine", epochs=2, batch_size=8, lr=0.1)
+    earlier = {**ARGS, "recipe": {**ARGS["recipe"], "rubbish": 0.3}}
+    assert Run.create(tmp_path, earlier).recipe.non_digits == 0.3
 
 
 def test_a_folder_that_is_gone_is_not_writable(tmp_path):

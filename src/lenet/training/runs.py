@@ -118,8 +118,9 @@ class Run:
             If this version of lenet has no such recipe.
         """
         try:
-            return Recipe(**self.args["recipe"])
-        except TypeError as error:
+            renamed = {"rubbish": "non_digits"}  # by which runs of earlier versions know it
+            return Recipe(**{renamed.get(name, name): value for name, value in self.args["recipe"].items()})
+        except (AttributeError, TypeError) as error:
             raise InputError(f"{self.folder / 'args.json'} has a recipe of another lenet ({error}).") from None
 
     def check_writable(self) -> None:
