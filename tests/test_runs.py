@@ -12,7 +12,7 @@ import pytest
 import lenet
 from lenet.data import Dataset
 from lenet.errors import InputError, SaveError, WeightsError
-from lenet.training import Epoch, runs, train
+from lenet.training import Epoch, checkpoint, runs, train
 from lenet.training.recipes import RECIPES, Recipe
 from lenet.training.runs import Run, fingerprint, results_csv
 from lenet.weights import to_bytes
@@ -144,7 +144,7 @@ def test_a_failure_leaves_no_temporary_folder(tmp_path, monkeypatch, error):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "no run's folder"),
+        (None, "is not the folder of a run"),
         (b"", "cannot be read"),
         (b"{", "cannot be read"),
         (b"[1, 2]", "cannot be read"),
@@ -189,7 +189,7 @@ def test_a_folder_that_is_gone_is_not_writable(tmp_path):
 def test_a_checkpoint_comes_back_to_the_bit(tmp_path, stopped):
     model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     other = lenet.LeNet5(seed=99)
     found = Run(run.folder).load_checkpoint(other)
     for name in ("parameters", "velocity", "best_parameters"):
@@ -202,9 +202,9 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path, stopped):
 
 
 def test_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, stopped, images):
-    model, state, recipe = stopped
+    _model, state, recipe = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     other = lenet.LeNet5(seed=99)
     train(other, *images, recipe, state=run.load_checkpoint(other))
     whole = lenet.LeNet5(seed=3)
@@ -227,7 +227,7 @@ def without(mapping, key):
 
 def damaged(kind, whole, arrays, facts):
     """The bytes of a checkpoint that is wrong in one way."""
-    mark = {"format": runs.CHECKPOINT_FORMAT}
+    mark = {"format": checkpoint.FORMAT}
     text = json.dumps(facts)
     return {
         "empty": lambda: b"",
@@ -265,9 +265,9 @@ def damaged(kind, whole, arrays, facts):
      "shorter array", "float64"],
 )  # fmt: skip
 def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_it(tmp_path, stopped, kind):
-    model, state, _ = stopped
+    _model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     path = run.folder / "checkpoint.safetensors"
     path.write_bytes(damaged(kind, path.read_bytes(), *checkpoint_parts(state)))
     other = lenet.LeNet5(seed=99)
@@ -279,9 +279,9 @@ def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_it(tmp_path, sto
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, stopped):
-    model, state, _ = stopped
+    _model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     with pytest.raises(WeightsError, match="another network"):
         run.load_checkpoint(lenet.LeNet5(num_classes=11))
 
@@ -298,7 +298,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path, stopped):
 def test_a_checkpoint_goes_on_with_the_arguments_that_it_was_written_with(tmp_path, stopped, change, kept):
     model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     (run.folder / "args.json").write_text(json.dumps({**ARGS, **change}))
     if kept:
         assert Run(run.folder).load_checkpoint(model).step == state.step
@@ -311,7 +311,7 @@ def test_a_checkpoint_of_before_there_were_arguments_in_it_loads(tmp_path, stopp
     model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
     arrays, facts = checkpoint_parts(state)
-    content = to_bytes(arrays, {"format": runs.CHECKPOINT_FORMAT, "state": json.dumps(facts)})
+    content = to_bytes(arrays, {"format": checkpoint.FORMAT, "state": json.dumps(facts)})
     (run.folder / "checkpoint.safetensors").write_bytes(content)
     assert run.load_checkpoint(model).as_dict() == state.as_dict()
 

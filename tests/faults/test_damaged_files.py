@@ -69,7 +69,7 @@ def run(tmp_path):
     recipe = {"name": "mine", "epochs": 3, "batch_size": 8, "lr": 0.1}
     args = {"lenet": "0.1.0", "data": "some", "data_sha256": "0" * 64, "num_classes": 10, "seed": 7, "recipe": recipe}
     run, model = Run.create(tmp_path, args), lenet.LeNet5(seed=7)
-    run.save_checkpoint(model, train(model, images, labels, Recipe(**recipe), on_step=lambda now: now.epoch == 2))
+    run.save_checkpoint(train(model, images, labels, Recipe(**recipe), on_step=lambda now: now.epoch == 2))
     return run
 
 

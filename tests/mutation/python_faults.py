@@ -82,16 +82,16 @@ INFRASTRUCTURE = {
         "training/runs.py", ("runs", "resume"), "checkpoint-before-the-weights",
         """\
         self.write("results.csv", results_csv(state.history))
-        model.metadata = self.facts(state.history[-1])
+        model.metadata = self.metadata(state.history[-1])
         model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
             model.save(self.folder / "best.safetensors")
-        self.save_checkpoint(model, state)
+        self.save_checkpoint(state)
 """,
         """\
-        self.save_checkpoint(model, state)
+        self.save_checkpoint(state)
         self.write("results.csv", results_csv(state.history))
-        model.metadata = self.facts(state.history[-1])
+        model.metadata = self.metadata(state.history[-1])
         model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
             model.save(self.folder / "best.safetensors")

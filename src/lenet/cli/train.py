@@ -187,7 +187,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
         finally:
             progress.stop()
         if state.step:  # it was stopped, perhaps by a signal to another rank
-            folder.save_checkpoint(model, state)
+            folder.save_checkpoint(state)
             print_stopped(folder, state, arguments.json)
             return 128 + (signals.received or signal.SIGINT)
     finish(folder, model, data, state, arguments)
@@ -205,7 +205,7 @@ class Saver:
         """Show the step; return whether to stop."""
         self.progress.step(state)
         if state.seconds - self.saved_at > CHECKPOINT_SECONDS:
-            self.folder.save_checkpoint(self.model, state)
+            self.folder.save_checkpoint(state)
             self.saved_at = state.seconds
         return bool(signals.received)
 
@@ -240,7 +240,7 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     best = state.history[state.best_epoch - 1]
     folder.write("results.png", plots.learning_curves([asdict(row) for row in state.history], folder.folder.name))
     folder.write("filters.png", plots.filters(model.parameters["c1.weight"]))
-    model.metadata = folder.facts(best)
+    model.metadata = folder.metadata(best)
     held_out = split(data.y_train, folder.recipe.validation, folder.args["seed"]).validation
     if len(held_out) >= MIN_IMAGES:
         calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=arguments.n_jobs)

@@ -1,7 +1,7 @@
-"""The folder of a training run: its arguments, checkpoint, weights and results.
+"""The folder of a training run: arguments, checkpoint, weights and results.
 
-A run's folder appears with its arguments in it, and every file after that is replaced whole, so that at any moment
-there is something to go on from.
+The folder appears with its arguments in it, and every later file is replaced whole. A run can be resumed after a crash
+at any moment.
 """
 
 import csv
@@ -21,19 +21,16 @@ import numpy as np
 
 from lenet._files import atomic_write, read_at_most, sync_folder
 from lenet.data import Dataset
-from lenet.errors import InputError, SaveError, WeightsError
+from lenet.errors import InputError, SaveError
 from lenet.model import LeNet5
+from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
 from lenet.training.recipes import Recipe
 from lenet.training.state import Epoch, State
-from lenet.weights.container import read_tensors, to_bytes
 from lenet.weights.files import MAX_CLASSES
 
-CHECKPOINT_FORMAT = "lenet-checkpoint-1"
 ARGS = {"lenet": str, "data": str, "data_sha256": str, "num_classes": int, "seed": int, "recipe": object}
-LARGEST_ARGS = 2**20
-_KINDS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), float | None: (int, float, type(None))}
-_GREATEST = 1e30  # of the numbers in a checkpoint
-BITS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
+MAX_ARGS_BYTES = 2**20
+RESULTS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
 
 
 class Run:
@@ -47,12 +44,12 @@ class Run:
     Raises
     ------
     InputError
-        If it is no run's folder.
+        If it is not the folder of a run.
 
     Examples
     --------
-    >>> facts = {"lenet": "0.1.0", "data": "digits", "data_sha256": "", "num_classes": 10, "seed": 0, "recipe": {}}
-    >>> run = Run.create(tempfile.mkdtemp(), facts)
+    >>> args = {"lenet": "0.1.0", "data": "digits", "data_sha256": "", "num_classes": 10, "seed": 0, "recipe": {}}
+    >>> run = Run.create(tempfile.mkdtemp(), args)
     >>> run.folder.name, Run(run.folder).args["data"]
     ('train-1', 'digits')
     """
@@ -62,20 +59,20 @@ class Run:
         try:
             self.args = _read_args(self.folder / "args.json")
         except FileNotFoundError:
-            raise InputError(f"{folder} is no run's folder: it has no args.json.") from None
+            raise InputError(f"{folder} is not the folder of a run: it has no args.json.") from None
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.folder / 'args.json'} cannot be read ({error}).") from None
 
     @classmethod
     def create(cls, parent: str | os.PathLike[str], args: dict[str, Any]) -> "Run":
-        """Make the next folder train-N below `parent`, with the run's arguments in it.
+        """Make the next folder train-N in `parent`, with the run's arguments in it.
 
         Parameters
         ----------
         parent : path-like
-            Made if it is missing.
+            If it is missing, it is created.
         args : dict of str to Any
-            What JSON can hold; those in `ARGS` at least.
+            For JSON; at least those in `ARGS`.
 
         Returns
         -------
@@ -84,7 +81,7 @@ class Run:
         Raises
         ------
         SaveError
-            If nothing can be written there.
+            If the folder cannot be written.
         """
         parent = Path(parent)
         temporary = None
@@ -101,7 +98,7 @@ class Run:
         except OSError as error:
             cause = error.__cause__ if isinstance(error, SaveError) else error
             reason = getattr(cause, "strerror", None) or error
-            raise SaveError(f"No run folder can be made in {parent} ({reason}): choose another with --runs.") from error
+            raise SaveError(f"No run folder can be made in {parent} ({reason}). Choose another with --runs.") from error
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -115,13 +112,13 @@ class Run:
         Raises
         ------
         InputError
-            If this version of lenet has no such recipe.
+            If it is the recipe of another version of lenet.
         """
         try:
-            renamed = {"rubbish": "non_digits"}  # by which runs of earlier versions know it
+            renamed = {"rubbish": "non_digits"}  # in runs of earlier versions
             return Recipe(**{renamed.get(name, name): value for name, value in self.args["recipe"].items()})
         except (AttributeError, TypeError) as error:
-            raise InputError(f"{self.folder / 'args.json'} has a recipe of another lenet ({error}).") from None
+            raise InputError(f"{self.folder / 'args.json'} has the recipe of another lenet ({error}).") from None
 
     def check_writable(self) -> None:
         """Raise SaveError if no file can be made in the folder."""
@@ -132,12 +129,12 @@ class Run:
             raise SaveError(f"{self.folder} cannot be written ({error.strerror or error}).") from error
 
     def write(self, name: str, content: bytes | str) -> None:
-        """Replace one of the run's files, whole.
+        """Write one of the run's files; one that is already there is replaced whole.
 
         Parameters
         ----------
         name : str
-            Of the file, below the folder.
+            The file's name in the folder.
         content : bytes or str
             Text is written as UTF-8.
 
@@ -149,12 +146,12 @@ class Run:
         atomic_write(self.folder / name, content.encode() if isinstance(content, str) else content)
 
     def save_epoch(self, model: LeNet5, state: State) -> None:
-        """Write what an epoch changes; the checkpoint comes last, so that it never runs ahead of the rest.
+        """Write the files that an epoch changes. The checkpoint comes last, so it is never ahead of the others.
 
         Parameters
         ----------
         model : LeNet5
-            Its metadata become `facts`.
+            Its metadata become those of `metadata`.
         state : State
 
         Raises
@@ -163,36 +160,35 @@ class Run:
             If a file cannot be written.
         """
         self.write("results.csv", results_csv(state.history))
-        model.metadata = self.facts(state.history[-1])
+        model.metadata = self.metadata(state.history[-1])
         model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
             model.save(self.folder / "best.safetensors")
-        self.save_checkpoint(model, state)
+        self.save_checkpoint(state)
 
-    def facts(self, epoch: Epoch) -> dict[str, str]:
-        """Return where a model of this run comes from, for its file; of a path only the name, for it may be shared.
+    def metadata(self, epoch: Epoch) -> dict[str, str]:
+        """Return the metadata of this run's model; of the data's path only the name, as the file may be shared.
 
         Parameters
         ----------
         epoch : Epoch
-            That of its weights.
+            The epoch of the weights.
 
         Returns
         -------
         dict of str to str
         """
-        name = Path(self.args["data"]).name.encode("utf-8", "backslashreplace").decode()  # it may be no Unicode
-        facts = {"recipe": self.recipe.name, "data": name}
-        facts |= {key: self.args[key] for key in ("seed", "lenet")}
-        chosen = {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
-        return {key: str(value) for key, value in {**facts, **chosen}.items() if value is not None}
+        data = Path(self.args["data"]).name.encode("utf-8", "backslashreplace").decode()  # a name may not be Unicode
+        values: dict[str, Any] = {"recipe": self.recipe.name, "data": data}
+        values |= {key: self.args[key] for key in ("seed", "lenet")}
+        values |= {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
+        return {key: str(value) for key, value in values.items() if value is not None}
 
-    def save_checkpoint(self, model: LeNet5, state: State) -> None:
-        """Write all that it takes to go on from here to the same bits.
+    def save_checkpoint(self, state: State) -> None:
+        """Write everything needed to resume from here with bit-identical results.
 
         Parameters
         ----------
-        model : LeNet5
         state : State
 
         Raises
@@ -200,17 +196,15 @@ class Run:
         SaveError
             If it cannot be written.
         """
-        arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
-        facts = {"format": CHECKPOINT_FORMAT, "state": json.dumps(state.as_dict()), "args": self._settled()}
-        self.write("checkpoint.safetensors", to_bytes(arrays, facts))
+        self.write("checkpoint.safetensors", checkpoint_bytes(state, self._decisive_args()))
 
     def load_checkpoint(self, model: LeNet5) -> State | None:
-        """Return where the run stands, None where it has not got to a checkpoint.
+        """Return the state to resume from; None if the run has no checkpoint yet.
 
         Parameters
         ----------
         model : LeNet5
-            What the checkpoint has to fit; it is not changed.
+            The network that the checkpoint has to fit; it does not change.
 
         Returns
         -------
@@ -221,48 +215,17 @@ class Run:
         WeightsError
             If the checkpoint is damaged or of another network.
         InputError
-            If the run's arguments have changed since, and it would not end in the same bits.
+            If the run's arguments have changed since, so that the results would differ.
         """
         path = self.folder / "checkpoint.safetensors"
-        if not path.exists():
-            return None
-        arrays, metadata = read_tensors(path)
-        try:
-            if metadata.get("format") != CHECKPOINT_FORMAT:
-                raise ValueError(f"its format is {metadata.get('format')!r}")
-            facts = json.loads(metadata["state"])
-            history = [Epoch(**row) for row in facts.pop("history")]
-            state = State(history=history, **{**arrays, **facts})
-            _check_numbers(state)
-            for row in history:
-                _check_numbers(row)
-            if missing := state.as_dict().keys() - facts.keys() - {"history"}:
-                raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-            if not (state.std > 0 and state.step >= 0 and min(1, len(history)) <= state.best_epoch <= len(history)):
-                raise ValueError("its step, std or best_epoch is out of range")
-            if not 0 <= state.step * self.recipe.batch_size - state.images < self.recipe.batch_size:
-                raise ValueError("its step and images do not agree")
-            if not all(np.isfinite(array).all() for array in arrays.values()):
-                raise ValueError("its weights are not finite")
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise WeightsError(f"{path} is no checkpoint of lenet ({error}).") from None
-        wanted = model.parameters.flat
-        if any(array.shape != wanted.shape or array.dtype != wanted.dtype for array in arrays.values()):
-            raise WeightsError(f"{path} is of another network than {model!r}.")
-        if metadata.get("args", self._settled()) != self._settled():
-            raise InputError(
-                f"{self.folder / 'args.json'} has another {', '.join(BITS_DEPEND_ON[:-1])} or {BITS_DEPEND_ON[-1]} "
-                "than when the checkpoint beside it was written: restore it, or begin anew."
-            )
-        return state
+        return read_checkpoint(path, model, self.recipe, self._decisive_args()) if path.exists() else None
 
-    def _settled(self) -> str:
-        """Return the arguments that the bits depend on, to be compared."""
-        return json.dumps({name: self.args[name] for name in BITS_DEPEND_ON})
+    def _decisive_args(self) -> dict[str, Any]:
+        return {name: self.args[name] for name in RESULTS_DEPEND_ON}
 
 
 def fingerprint(data: Dataset) -> str:
-    """Return the SHA-256 of a data set, so that a run is gone on with on the images it began with.
+    """Return the SHA-256 of a data set, by which a resumed run recognises its images.
 
     Parameters
     ----------
@@ -287,7 +250,7 @@ def fingerprint(data: Dataset) -> str:
 
 
 def results_csv(history: list[Epoch]) -> str:
-    """Return the history as CSV, a line an epoch under a header; what there is none of stays empty.
+    """Return the history as CSV with a header and a line per epoch; missing values stay empty.
 
     Parameters
     ----------
@@ -310,37 +273,24 @@ def results_csv(history: list[Epoch]) -> str:
 
 
 def _read_args(path: Path) -> dict[str, Any]:
-    """Return a run's arguments, each of the type that it should have.
+    """Read a run's arguments and check their types.
 
     Raises
     ------
     ValueError, RecursionError, OSError
     """
-    content = read_at_most(path, LARGEST_ARGS)
+    content = read_at_most(path, MAX_ARGS_BYTES)
     if content is None:
-        raise ValueError(f"it has more than {LARGEST_ARGS:,} bytes")
+        raise ValueError(f"it is larger than {MAX_ARGS_BYTES:,} bytes")
     args = json.loads(content)
     if not isinstance(args, dict) or not args.keys() >= ARGS.keys():
-        raise ValueError(f"it has not all of {', '.join(sorted(ARGS))}")
+        raise ValueError(f"it lacks some of {', '.join(sorted(ARGS))}")
     for name, kind in ARGS.items():
         if not isinstance(args[name], kind) or isinstance(args[name], bool):
-            raise ValueError(f"its {name} is a {type(args[name]).__name__}, and not a {kind.__name__}")
+            raise ValueError(f"its {name} is a {type(args[name]).__name__}; expected a {kind.__name__}")
     if args["seed"] < 0 or not 2 <= args["num_classes"] <= MAX_CLASSES:
         raise ValueError(f"its seed is {args['seed']} and its num_classes {args['num_classes']}")
     return args
-
-
-def _check_numbers(record: Epoch | State) -> None:
-    """Refuse what JSON can hold in the place of a number: a text, true, NaN.
-
-    Raises
-    ------
-    ValueError
-    """
-    for each in fields(record):
-        value, kinds = getattr(record, each.name), _KINDS.get(each.type)
-        if kinds is not None and (type(value) not in kinds or (value is not None and not abs(value) < _GREATEST)):
-            raise ValueError(f"its {each.name} is {str(value)[:80]!r}")
 
 
 def _json(value: dict[str, Any]) -> bytes:
@@ -348,13 +298,13 @@ def _json(value: dict[str, Any]) -> bytes:
 
 
 def _take_name(folder: Path, name: Path) -> bool:
-    """Rename a folder unless the name is taken: an empty folder would be replaced, a full one refuses."""
+    """Rename a folder unless the name is taken; return whether it was renamed."""
     if name.exists():
         return False
     try:
         folder.rename(name)
     except OSError:
-        if name.exists():  # another run took it in between
+        if name.exists():  # another run took the name meanwhile
             return False
         raise
     return True
