@@ -681,14 +681,19 @@ def test_a_run_that_may_not_be_written_is_found_before_it_goes_on(capsys, tmp_pa
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "no run's folder"), ("{", "cannot be read"), ('{"lr": 1}', "cannot be read"), ("[]", "cannot be read")],
+    [
+        (None, "is not the folder of a run"),
+        ("{", "cannot be read"),
+        ('{"lr": 1}', "cannot be read"),
+        ("[]", "cannot be read"),
+    ],
 )
 def test_what_is_no_run_cannot_be_resumed(capsys, tmp_path, content, said):
     if content is not None:
         (tmp_path / "args.json").write_text(content)
     before = tree(tmp_path)
     assert said in fails(capsys, "train", "--resume", tmp_path)
-    assert "no run's folder" in fails(capsys, "train", "--resume", tmp_path / "none")
+    assert "is not the folder of a run" in fails(capsys, "train", "--resume", tmp_path / "none")
     assert tree(tmp_path) == before
 
 

@@ -49,7 +49,8 @@ def _stages(num_classes: int) -> list[_Stage]:
         _Stage("F6", 0, VERMILLION, 142, 0, "full\nconnection\nsigmoid"),
         _Stage("Output", 0, VERMILLION, 142, 0, "full\nconnection\nsoftmax"),
     ]
-    stages, shape = [_Stage("Input", 0, INK, 0, 0, "")], (1, SIDE, SIDE)
+    stages = [_Stage("Input", 0, INK, 0, 0, "")]
+    shape: tuple[int, ...] = (1, SIDE, SIDE)
     for stage, (_, layers) in zip(drawn, LeNet5(seed=0, num_classes=num_classes).stages, strict=True):
         for layer in layers:
             shape = layer.output_shape(shape)

@@ -90,8 +90,9 @@ def _check_state(state: State, values: dict[str, Any], recipe: Recipe) -> None:
     ------
     ValueError
     """
-    for record in (state, *state.history):
-        _check_numbers(record)
+    _check_numbers(state)
+    for row in state.history:
+        _check_numbers(row)
     if missing := state.as_dict().keys() - values.keys():
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     epochs = len(state.history)

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
-from lenet._fused.batches import Learner
+from lenet._fused.batches import Distortions, Learner
 from lenet._fused.dispatch import chosen
 from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import DivergedError, InputError
 from lenet.evaluation.report import evaluate
 from lenet.model import LeNet5
-from lenet.training.augment.distortions import Distortions, random_distortions
+from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
 from lenet.training.optim import SCHEDULES, SGD
 from lenet.training.recipes import Recipe, recipe_named
