@@ -328,7 +328,7 @@ def test_an_error_leaves_a_classifier_as_it_was(method):
     classifier = quick(warm_start=True).fit(X[:100], Y[:100])
     classifier.set_params(alpha=1e9)
     before = state_of(classifier)
-    with pytest.raises(lenet.errors.DivergedError, match=r"learning_rate_init=0.1 or alpha=1e\+09 is too high"):
+    with pytest.raises(lenet.errors.DivergedError, match=r"learning rate \(0.1\) or the weight decay \(1e\+09\)"):
         getattr(classifier, method)(X[:100], Y[:100])
     assert state_of(classifier) == before
     unfitted = quick(alpha=1e9)

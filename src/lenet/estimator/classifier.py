@@ -13,31 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lenet import __version__, _checks
-from lenet._extras import require
-from lenet.errors import DivergedError, InputError, InputTypeError
+from lenet.errors import InputError, InputTypeError
+from lenet.estimator.epochs import Epochs
 from lenet.estimator.framing import Framing, frame, shape_of
+from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode
 from lenet.loading import load, load_pretrained
 from lenet.losses import log_softmax
 from lenet.model import LeNet5
 from lenet.training.loop import train
 from lenet.training.recipes import Recipe, check_field
-from lenet.training.splits import split
 from lenet.training.state import State
 from lenet.weights import PRETRAINED
-
-require("sklearn", "train")
-require("sklearn.callback", "train")  # since 1.9
-
-from joblib import effective_n_jobs  # noqa: E402
-from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402
-from sklearn.callback import CallbackSupportMixin  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning  # noqa: E402
-from sklearn.utils import check_random_state  # noqa: E402
-from sklearn.utils.multiclass import check_classification_targets, unique_labels  # noqa: E402
-from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 if TYPE_CHECKING:  # scikit-learn has no types, and what it decorates would have none either
@@ -53,8 +48,6 @@ _RECIPE_FIELDS = {
 }  # fmt: skip
 _READ_AT_ONCE = 4096  # rows, of which floating images are made
 _EPOCHS, _STEPS = 20, 6000  # of max_iter="auto": at least both
-# A network that has not begun to learn stands still at the entropy of the labels, and no patience should end that.
-_BEGUN = 0.9
 
 
 class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -266,14 +259,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         """
         self._check_parameters()
         with self._all_or_nothing():
-            goes_on = bool(self.warm_start) and hasattr(self, "model_")
-            images, labels, weights = self._training_set(X, y, sample_weight, None, goes_on)
+            resume = bool(self.warm_start) and hasattr(self, "model_")
+            images, labels, weights = self._training_set(X, y, sample_weight, None, resume)
             recipe = self._recipe(len(images))
-            self._begin(goes_on)
+            self._begin(resume)
             self._forget_history()
-            watch = _Watch(self, recipe, labels, weights, X, y, sample_weight)
+            watch = Epochs(self, recipe, labels, weights, X, y, sample_weight)
             try:
-                state = self._train(images, labels, weights, recipe, goes_on, watch.epoch)
+                state = self._train(images, labels, weights, recipe, resume, watch.epoch)
             except KeyboardInterrupt:
                 warnings.warn("Training was interrupted: the weights so far are kept.", stacklevel=3)
             else:
@@ -312,14 +305,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         """
         self._check_parameters()
         with self._all_or_nothing():
-            goes_on = hasattr(self, "model_")
-            classes = self._all_classes(classes, goes_on)
-            images, labels, weights = self._training_set(X, y, sample_weight, classes, goes_on)
+            resume = hasattr(self, "model_")
+            classes = self._all_classes(classes, resume)
+            images, labels, weights = self._training_set(X, y, sample_weight, classes, resume)
             recipe = self._recipe(len(images)).with_changes(epochs=1, schedule="constant", validation=0.0)
-            self._begin(goes_on)
-            if not goes_on:
+            self._begin(resume)
+            if not resume:
                 self._forget_history()
-            state = self._train(images, labels, weights, recipe, goes_on, None)
+            state = self._train(images, labels, weights, recipe, resume, None)
             self._velocity = state.velocity
             self.n_iter_ += 1
             self.loss_curve_.append(state.history[0].loss)
@@ -373,38 +366,38 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             validation=validation,
         )
 
-    def _all_classes(self, classes: ArrayLike | None, goes_on: bool) -> NDArray[Any]:
+    def _all_classes(self, classes: ArrayLike | None, resume: bool) -> NDArray[Any]:
         if classes is None:
-            if not goes_on:
+            if not resume:
                 raise InputError("classes are wanted at the first call of partial_fit: all labels that will ever come.")
             return self.classes_
-        classes = np.asarray(unique_labels(_as_labels(classes, "classes")))
+        classes = np.asarray(unique_labels(as_labels(classes, "classes")))
         if len(classes) < 2:
             raise InputError(f"classes are {classes.tolist()}, and at least two are wanted: all that will ever come.")
-        if goes_on and not np.array_equal(classes, self.classes_):
+        if resume and not np.array_equal(classes, self.classes_):
             raise InputError(
                 f"classes are {classes}, and at first they were {self.classes_}: leave them out, or fit anew."
             )
         return classes
 
     def _training_set(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: NDArray[Any] | None, goes_on: bool
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: NDArray[Any] | None, resume: bool
     ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
         """Return images of shape (n, 28, 28), labels from 0 on, and weights, and settle what a first fit settles."""
-        table, shape = _as_table(X)
-        if goes_on:
+        table, shape = as_table(X)
+        if resume:
             self.framing_.check(shape)
-        table, targets = validate_data(self, table, _as_labels(y, "y"), reset=not goes_on)
-        _check_numbers(table)
+        table, targets = validate_data(self, table, as_labels(y, "y"), reset=not resume)
+        check_numbers(table)
         check_classification_targets(targets)
-        if goes_on:
+        if resume:
             classes, framing = self.classes_, self.framing_
             framing.check_scale(table)
             if not isinstance(self.image_shape, str):
                 framing.check(shape_of(table.shape[1], self.image_shape, shape))
         else:
             framing = frame(table, shape_of(table.shape[1], self.image_shape, shape))
-        classes, labels = _encode(targets, classes)
+        classes, labels = encode(targets, classes)
         weights = _checks.weights(sample_weight, len(table))
         images = framing.images(table)
         if weights is not None and not weights.all():
@@ -412,9 +405,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         self.classes_, self.framing_ = classes, framing
         return images, labels, weights
 
-    def _begin(self, goes_on: bool) -> None:
+    def _begin(self, resume: bool) -> None:
         """Make the network that is trained: a copy of the one before, which an error leaves as it is, or a new one."""
-        if goes_on:
+        if resume:
             self.model_ = copy.deepcopy(self.model_)
             return
         random = check_random_state(self.random_state)
@@ -433,31 +426,17 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         labels: NDArray[np.int64],
         weights: NDArray[np.float64] | None,
         recipe: Recipe,
-        goes_on: bool,
+        resume: bool,
         on_epoch: Callable[[State], bool] | None,
     ) -> State:
         model, before = self.model_, None
-        if goes_on:  # with the scale of the pixels that the weights are used to
+        if resume:  # with the scale of the pixels that the weights are used to
             flat = model.parameters.flat
             before = State(flat, self._velocity, flat.copy(), model.mean, model.std)
-        seed = self._seed + self.n_iter_
-        try:
-            split(labels, recipe.validation, seed)
-        except InputError:
-            raise InputError(
-                f"{len(labels)} images cannot be split with validation_fraction={self.validation_fraction:g}: give "
-                "more images, or early_stopping=False."
-            ) from None
-        try:
-            return train(
-                model, images, labels, recipe, seed=seed, sample_weight=weights,
-                n_jobs=effective_n_jobs(self.n_jobs), state=before, on_epoch=on_epoch,
-            )  # fmt: skip
-        except DivergedError:
-            raise DivergedError(
-                f"The loss is no longer finite: learning_rate_init={self.learning_rate_init:g} or alpha={self.alpha:g} "
-                "is too high, try a tenth of it."
-            ) from None
+        return train(
+            model, images, labels, recipe, seed=self._seed + self.n_iter_, sample_weight=weights,
+            n_jobs=effective_n_jobs(self.n_jobs), state=before, on_epoch=on_epoch,
+        )  # fmt: skip
 
     # ---- predicting ------------------------------------------------------------------------------------
 
@@ -529,16 +508,16 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         float
             In [0, 1].
         """
-        weights = None if sample_weight is None else _as_labels(sample_weight, "sample_weight")
-        return float(super().score(X, _as_labels(y, "y"), weights))
+        weights = None if sample_weight is None else as_labels(sample_weight, "sample_weight")
+        return float(super().score(X, as_labels(y, "y"), weights))
 
     def _of_images(self, X: ArrayLike, method: Callable[..., NDArray[Any]]) -> NDArray[Any]:
         """Return what a method of the network makes of each image."""
         check_is_fitted(self, "model_")
-        table, shape = _as_table(X)
+        table, shape = as_table(X)
         self.framing_.check(shape)
         table = validate_data(self, table, reset=False)
-        _check_numbers(table)
+        check_numbers(table)
         self.framing_.check_scale(table)
         n_jobs = effective_n_jobs(self.n_jobs)
         out = np.empty((len(table), len(self.classes_)), self.model_.dtype)
@@ -560,132 +539,3 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     def __setstate__(self, state: dict[str, Any]) -> None:
         _checks.not_newer(state.pop("_lenet", "0"), "LeNetClassifier")
         super().__setstate__(state)
-
-
-class _Watch:
-    """What a classifier does after each epoch of `fit`: keep the figures, tell the callbacks, and decide to stop."""
-
-    def __init__(
-        self,
-        classifier: LeNetClassifier,
-        recipe: Recipe,
-        labels: NDArray[np.int64],
-        weights: NDArray[np.float64] | None,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None,
-    ):
-        self.classifier, self.epochs = classifier, recipe.epochs
-        self.steps = math.ceil(len(labels) / recipe.batch_size)
-        shares = np.bincount(labels, weights)
-        shares = shares[shares > 0] / shares.sum()
-        self.untaught = -float(shares @ np.log(shares))  # the loss of a network that has not begun to learn
-        self.best_score, self.waited = -1.0, 0
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self.task = {"estimator": classifier, "X": X, "y": y, "metadata": metadata}
-        self.whole = classifier._init_callback_context(max_subtasks=recipe.epochs)
-        self.whole.call_on_fit_task_begin(**self.task)
-        self._begin_epoch()
-
-    def _begin_epoch(self) -> None:
-        self.part = self.whole.subcontext(task_name="epoch")
-        self.part.call_on_fit_task_begin(**self.task, reconstruction_attributes=self._fitted)
-
-    def _fitted(self) -> dict[str, Any]:
-        """Return what makes a classifier with the weights of now."""
-        names = ("classes_", "n_features_in_", "feature_names_in_", "framing_", "model_")
-        known = vars(self.classifier)
-        return {name: copy.deepcopy(known[name]) for name in names if name in known}
-
-    def epoch(self, state: State) -> bool:
-        """Take note of an epoch; return whether it was the last."""
-        row, classifier = state.history[-1], self.classifier
-        classifier.n_iter_ += 1
-        classifier.loss_curve_.append(row.loss)
-        line = f"Iteration {classifier.n_iter_}, loss = {row.loss:.8f}"
-        out_of_patience = False
-        if row.val_loss is not None and row.val_accuracy is not None and classifier.validation_scores_ is not None:
-            classifier.validation_scores_.append(row.val_accuracy)
-            line += f", validation score = {row.val_accuracy:.6f}"
-            out_of_patience = self._out_of_patience(row.val_loss, row.val_accuracy)
-        if classifier.verbose:
-            print(line, flush=True)
-        stop = self.part.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)
-        if stop or out_of_patience:
-            return True
-        if classifier.n_iter_ < self.epochs:
-            self._begin_epoch()
-        return False
-
-    def _out_of_patience(self, val_loss: float, val_accuracy: float) -> bool:
-        if val_accuracy > self.best_score + self.classifier.tol:
-            self.best_score, self.waited = val_accuracy, 0
-        elif val_loss < _BEGUN * self.untaught:
-            self.waited += 1
-        return self.waited >= self.classifier.n_iter_no_change
-
-    def warn_of_plateau(self) -> None:
-        """Warn if the network stands where it began: it has learnt how often each label comes, and no more."""
-        loss = self.classifier.loss_curve_[-1]
-        if loss >= _BEGUN * self.untaught:
-            epochs = self.classifier.n_iter_
-            warnings.warn(
-                f"The network has hardly begun to learn: after {epochs} epochs of {self.steps} steps its loss is "
-                f"{loss:.3g}, and guessing has {self.untaught:.3g}. A network of sigmoids stands still for thousands "
-                "of steps: raise max_iter, leave alpha near 0, and learning_rate_init near 0.1.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-
-    def close(self) -> None:
-        """Tell the callbacks that the fit is over."""
-        self.whole.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)
-
-
-def _as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
-    """Return X with a row an image, and the height and width if it came as images."""
-    if isinstance(X, np.ma.MaskedArray) or not (X is None or hasattr(X, "shape")):
-        X = _checks.array(X, "X", "rows of as many pixels each are wanted")
-    shape: tuple[int, ...] = getattr(X, "shape", ())
-    if len(shape) == 4 and shape[1] != 1:
-        advice = "move its last axis to the second place" if shape[3] == 1 else "make colours grey levels first"
-        raise InputError(f"X has shape {shape}; wanted: ({shape[0]}, 1, height, width), one channel: {advice}.")
-    if len(shape) not in (3, 4):
-        return X, None
-    height, width = shape[-2:]
-    return np.asarray(X).reshape(shape[0], height * width), (height, width)
-
-
-def _check_numbers(table: NDArray[Any]) -> None:
-    """Refuse what scikit-learn lets pass, such as spans of time."""
-    if table.dtype.kind not in "biuf":
-        raise InputTypeError(f"X holds {table.dtype}, and numbers are wanted.")
-
-
-def _as_labels(y: Any, name: str) -> Any:
-    """Return labels, or what else there is one of an image, as scikit-learn takes them; it would drop a mask."""
-    if y is None or (hasattr(y, "shape") and not isinstance(y, np.ndarray | memoryview)):
-        return y
-    array = _checks.array(y, name, "one an image is wanted")
-    return y if isinstance(y, list | tuple) else array  # scikit-learn tells text from numbers in a list
-
-
-def _encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the classes, those of y by default, and the place of each label among them."""
-    if classes is None:
-        classes, labels = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise InputError(
-                f"y holds one class, {classes.tolist()[0]!r}, and a classifier wants at least two: pass more data."
-            )
-        return classes, labels.astype(np.int64)
-    unknown = np.setdiff1d(y, classes)
-    if len(unknown):
-        kinds = (
-            " (text and numbers are different labels)" if (y.dtype.kind in "US") != (classes.dtype.kind in "US") else ""
-        )
-        raise InputError(
-            f"y holds {unknown.tolist()}, which are not among the classes {classes.tolist()}{kinds}: fit anew with "
-            "warm_start=False, or name all classes at the first partial_fit."
-        )
-    return classes, np.searchsorted(classes, y).astype(np.int64)

@@ -265,5 +265,6 @@ class _Loop:
     def _diverged(self) -> DivergedError:
         return DivergedError(
             f"The loss is not finite at step {self.state.step} of epoch {self.state.epoch}: "
-            f"lr={self.settings.recipe.lr:g} is too high. Try a tenth of it."
+            f"the learning rate ({self.settings.recipe.lr:g}) or the weight decay "
+            f"({self.settings.recipe.weight_decay:g}) is too high. Try a tenth of it."
         )

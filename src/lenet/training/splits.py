@@ -1,4 +1,4 @@
-"""Which images are learnt from and which judge, and the standardisation of those learnt from."""
+"""Split images into a training and a validation part, and standardise pixels."""
 
 import math
 from typing import Any, NamedTuple
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from lenet.errors import InputError
 
-_COUNTED_AT_ONCE = 1000  # images; NumPy counts 64-bit copies
+_COUNTED_AT_ONCE = 1000  # images, because NumPy counts 64-bit copies
 
 
 class Split(NamedTuple):
-    """The numbers of the images to learn from and of those to judge by, both in ascending order.
+    """The indices of the training and the validation images, both in ascending order.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ class Split(NamedTuple):
 
 
 def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
-    """Hold out a part of the images, drawn at random from each class in proportion.
+    """Hold out a random fraction of each class for validation.
 
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
-        The images' labels.
+        Labels.
     validation : float
-        The part to hold out, in [0, 1).
+        The fraction to hold out, in [0, 1).
     seed : int
 
     Returns
@@ -47,7 +47,7 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
     Raises
     ------
     InputError
-        If all or none would be held out, although some are to be.
+        If there are too few images, so that all or none would be held out.
 
     Examples
     --------
@@ -64,19 +64,20 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
             held_out[members[: round(validation * len(members))]] = True
         if held_out.all() or not held_out.any():
             raise InputError(
-                f"{len(y)} images cannot be split with validation={validation:g}: give more images, or validation=0."
+                f"{len(y)} images are too few to hold out a fraction of {validation:g} for validation. Pass more, or "
+                "train without validation."
             )
     return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))
 
 
 def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -> tuple[float, float]:
-    """Return the mean and the standard deviation of the pixels in [0, 1]; 0 and 1 where all are alike.
+    """Return the mean and the standard deviation of pixels in [0, 1]; 0 and 1 if all pixels are equal.
 
     Parameters
     ----------
     X : ndarray of uint8, or floating in [0, 1], shape (n, height, width)
     members : ndarray of int64, optional
-        The numbers of the images that count; all of them by default.
+        The indices of the images to use; all by default.
 
     Returns
     -------
@@ -89,7 +90,7 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
     (0.5, 0.5)
     """
     members = np.arange(len(X)) if members is None else members
-    if X.dtype == np.uint8:  # exactly, from the counts
+    if X.dtype == np.uint8:  # exact, from a histogram
         counts = np.zeros(256, np.int64)
         for start in range(0, len(members), _COUNTED_AT_ONCE):
             counts += np.bincount(X[members[start : start + _COUNTED_AT_ONCE]].reshape(-1), minlength=256)
