@@ -397,7 +397,7 @@ def test_predict_goes_on_after_a_file_that_is_no_picture(pictures, reader, tmp_p
     assert len(said) == 4
     for line, path in zip(said, [tmp_path / "note.png", tmp_path / "cut.png", missing, tmp_path], strict=True):
         assert line.startswith(f"lenet: error: {path}")
-    assert "no picture" in said[0]
+    assert "not a picture" in said[0]
     assert "damaged" in said[1]
     assert said[2] == f"lenet: error: {missing}: No such file or directory"
 
@@ -965,7 +965,7 @@ def test_read_goes_on_after_a_file_that_is_no_picture(capsys, tmp_path):
     out, err = capsys.readouterr()
     assert text in out
     assert err.count("\n") == 1
-    assert "b.png is no picture" in err
+    assert "b.png is not a picture" in err
 
 
 def test_read_refuses_a_confidence_that_is_none(capsys):

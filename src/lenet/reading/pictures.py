@@ -85,7 +85,7 @@ def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
     InputError, InputTypeError
         If the array has another shape or type than `prepare` takes, or pixels out of range.
     """
-    values = _checks.array(image, "image", "(H, W) or (H, W, 3) is wanted")
+    values = _checks.array(image, "image", "expected (H, W) or (H, W, 3)")
     if values.ndim not in (2, 3) or not values.size or (values.ndim == 3 and values.shape[2] != 3):
         raise InputError(f"The image has shape {values.shape}; expected (H, W) or (H, W, 3), with at least one pixel.")
     if values.dtype.kind == "f":
