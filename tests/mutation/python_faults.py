@@ -185,19 +185,19 @@ READING = {
 }  # fmt: skip
 SERVING = {
     **_of(
-        "serving/tensors.py", ("serving",), "shape-of-more-classes-than-there-are",
-        "[len(values), min(wanted.classes, values.shape[1])]",
-        "[len(values), wanted.classes]",
+        "serving/protocol/tensors.py", ("serving",), "shape-of-more-classes-than-there-are",
+        "[len(values), min(output.num_classes, values.shape[1])]",
+        "[len(values), output.num_classes]",
     ),
     **_of(
-        "serving/guard.py", ("serving_limits", "serving"), "buffered-bytes-not-released",
-        "            self._held -= call.held\n",
-        "            call.held = 0\n",
+        "serving/limits/bodies.py", ("serving_limits", "serving"), "buffered-bytes-not-released",
+        "        self._buffered -= context.buffered\n",
+        "        context.buffered = 0\n",
     ),
     **_of(
         "serving/models.py", ("serving",), "file-stamp-taken-after-loading",
         """\
-            self._seen[name] = _stamp(source)  # before it is read: what is written meanwhile makes it another one
+            self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
 """,
         """\
@@ -206,9 +206,9 @@ SERVING = {
 """,
     ),
     **_of(
-        "serving/inference.py", ("serving",), "bytes-missing-from-mixed-outputs",
-        "if not any(each.binary for each in request.outputs):",
-        "if not all(each.binary for each in request.outputs):",
+        "serving/protocol/inference.py", ("serving",), "bytes-missing-from-mixed-outputs",
+        "if not any(output.binary for output in request.outputs):",
+        "if not all(output.binary for output in request.outputs):",
     ),
 }  # fmt: skip
 FAULTS = NETWORK | INFRASTRUCTURE | CLASSIFIER_AND_DATA | READING | SERVING

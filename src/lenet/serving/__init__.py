@@ -1,7 +1,7 @@
-"""Serve models over HTTP: the Open Inference Protocol, pictures, and a page that shows the network think.
+"""Serve models over HTTP: the Open Inference Protocol, pictures, and a page that shows the network at work.
 
-`lenet serve` is this from the command line; `create_app` returns the ASGI application, for a server or another
-application of yours. It needs `pip install 'lenet[serve]'`; `lenet.serving.page` does not.
+`serve` is the server of `lenet serve`; `create_app` returns its ASGI application, for another server or application.
+Both need `pip install 'lenet[serve]'`; `lenet.serving.page` does not.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from lenet._extras import require
 __all__ = ["Limits", "Models", "create_app", "serve", "watching"]
 
 _HOMES = {
-    "Limits": "limits",
+    "Limits": "limits.settings",
     "Models": "models",
     "create_app": "application",
     "serve": "server",
@@ -21,11 +21,11 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from lenet.serving.application import create_app
-    from lenet.serving.limits import Limits
+    from lenet.serving.limits.settings import Limits
     from lenet.serving.models import Models
     from lenet.serving.reloading import watching
     from lenet.serving.server import serve
-else:  # out of the sight of type checkers, for which any name would be there
+else:  # hidden from type checkers, which would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:

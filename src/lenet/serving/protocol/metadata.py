@@ -1,26 +1,26 @@
-"""What the Open Inference Protocol tells of a server and its models."""
+"""The metadata of the server and its models in the formats of the Open Inference Protocol and of Triton."""
 
 from typing import Any
 
 from lenet import __version__
 from lenet._checks import SIDE
 from lenet.model import LeNet5
-from lenet.serving.limits import Limits
+from lenet.serving.limits.settings import Limits
 from lenet.serving.models import Served
-from lenet.serving.tensors import INPUT
+from lenet.serving.protocol.tensors import INPUT
 
 PLATFORM = "lenet"
-_SCALAR = {"dims": [1], "reshape": {"shape": []}}  # how Triton says of an output that it has no axis but the batch's
+_SCALAR = {"dims": [1], "reshape": {"shape": []}}  # Triton's notation for an output whose only axis is the batch
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
 
 
 def server_metadata() -> dict[str, Any]:
-    """Return the answer to GET /v2."""
+    """Return the metadata of the server."""
     return {"name": "lenet", "version": __version__, "extensions": EXTENSIONS}
 
 
 def model_metadata(served: Served) -> dict[str, Any]:
-    """Return the answer to GET /v2/models/NAME.
+    """Return the metadata of a model.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def model_metadata(served: Served) -> dict[str, Any]:
 
 
 def model_configuration(served: Served, limits: Limits) -> dict[str, Any]:
-    """Return the answer to GET /v2/models/NAME/config, of the protocol's model configuration extension."""
+    """Return the configuration of a model, for the protocol's model configuration extension."""
     return {
         "name": served.name,
         "platform": PLATFORM,
@@ -56,6 +56,6 @@ def model_configuration(served: Served, limits: Limits) -> dict[str, Any]:
 
 
 def _outputs(model: LeNet5) -> dict[str, tuple[str, list[int]]]:
-    """Return the datatype of each output, and its shape behind the batch."""
+    """Return the datatype of each output, and its shape without the batch axis."""
     floating = "FP64" if model.dtype == "float64" else "FP32"
     return {"label": ("INT64", []), "probabilities": (floating, [model.num_classes]), "digit_score": ("FP64", [])}
