@@ -175,13 +175,13 @@ def test_numbers_that_no_server_can_have(capsys, arguments):
 @pytest.mark.parametrize("host", ["a" * 64, "\x1b[1m", "\udcff", "a..b", " "])
 def test_hosts_that_are_none(capsys, host):
     pytest.importorskip("uvicorn")
-    assert "cannot be listened on" in fails(capsys, "serve", "--host", host, "--port", "0")
+    assert "Cannot listen on" in fails(capsys, "serve", "--host", host, "--port", "0")
 
 
 @pytest.mark.parametrize("name", ["../mnist", "a/b", "..", "\x1b[1m", "a b", "a\nb", "x" * 101, "stats", "é"])
 def test_names_of_models_that_are_none(capsys, name):
     pytest.importorskip("uvicorn")
-    assert "is no name for a model" in fails(capsys, "serve", "--port", "0", "--model", f"{name}=mnist")
+    assert "is not a valid model name" in fails(capsys, "serve", "--port", "0", "--model", f"{name}=mnist")
 
 
 def test_digits_of_other_scripts_are_the_numbers_that_they_are(capsys, monkeypatch):

@@ -76,7 +76,9 @@ class Models:
         self._served: dict[str, Served] = {}  # replaced as a whole, never changed
         for name, source in self._sources.items():
             if not _NAME.fullmatch(name) or name == "stats":  # /v2/models/stats is another route
-                raise InputError(f"{name!r} is not a valid model name. Use letters, digits, _, - and ., but not stats.")
+                raise InputError(
+                    f"{name!r} is not a valid model name. Use at most 100 letters, digits, _, - and ., but not stats."
+                )
             if not isinstance(source, str | os.PathLike | LeNet5):
                 raise InputTypeError(f"{name} is a {type(source).__name__}; expected a path or a LeNet5.")
             self.reload(name)
