@@ -20,6 +20,7 @@ import lenet
 from lenet.errors import InputError, LenetError
 from lenet.reading import read
 from lenet.reading.pictures import read_picture
+from lenet.rejection import digit_score
 from lenet.serving import application, models, pictures  # noqa: F401 - here they are instrumented
 from lenet.serving.limits.settings import Limits
 from lenet.serving.protocol import fields, inference, tensors  # noqa: F401
