@@ -51,6 +51,7 @@ cdef extern from "simd.h" nogil:
 cdef enum:
     PEAK_VECTORS = 12       # the instruction takes 4 cycles, and two begin in each
 
+include "shape.pxi"
 include "products.pxi"
 include "stages.pxi"
 include "gradients.pxi"
