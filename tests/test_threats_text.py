@@ -125,7 +125,7 @@ def test_an_output_that_knows_ascii_only(folder, capsys, monkeypatch):
 @pytest.mark.parametrize("value", [MANY, "0", "-1", "1e3", " 2", "²", "two", "\x1b[31m", "1\n2"])
 def test_numbers_of_threads_that_are_none(capsys, monkeypatch, value):
     monkeypatch.setenv("LENET_NUM_THREADS", value)
-    assert "is no number of threads" in fails(capsys, "info", "--json")
+    assert "is not a number of threads" in fails(capsys, "info", "--json")
     monkeypatch.delenv("LENET_NUM_THREADS")
     monkeypatch.setenv("OMP_NUM_THREADS", value)  # others set it, so it is passed over
     assert f'"threads": {len(os.sched_getaffinity(0))}' in succeeds(capsys, "info", "--json")
@@ -134,7 +134,7 @@ def test_numbers_of_threads_that_are_none(capsys, monkeypatch, value):
 @pytest.mark.parametrize("value", ["\x1b[31m", "x86-64-v9", "a\nb"])
 def test_builds_that_are_none(capsys, monkeypatch, value):
     monkeypatch.setenv("LENET_CPU", value)
-    assert "is no build of lenet" in fails(capsys, "info")
+    assert "is not a build of lenet" in fails(capsys, "info")
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ STAGES = _of(
     ("pooled-keeps-three", "        vstore(sums + down + right, d)\n", ""),
     ("c3-without-bias", "= vload(bias + v * LANES)", "= vset(0)"),
     ("c3-next-map-too-near", "        s2 += S2_SIDE * S2_ROW\n", "        s2 += (S2_SIDE - 1) * S2_ROW\n"),
-    ("c3-rows-overlap", "c3_pair(s2 + 2 * row * S2_ROW", "c3_pair(s2 + row * S2_ROW"),
+    ("c3-rows-overlap", "(2 * row + down * C3_ROWS) * S2_ROW", "(row + down * C3_ROWS) * S2_ROW"),
 )  # fmt: skip
 GRADIENTS = _of(
     "_fused/gradients.pxi",

@@ -71,7 +71,7 @@ cdef void read_image(const unsigned char* x, Py_ssize_t row_bytes, Py_ssize_t n,
 
 
 cdef inline vreal avg_pool(const bint keep, real* sums, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
-    """The mean of the sigmoids of four vectors, a window; where they are kept, they replace their sums."""
+    """The mean of the sigmoids of a window, four vectors; to `keep` them, they replace their sums."""
     cdef vreal a = vsigmoid(vload(sums)), b = vsigmoid(vload(sums + right))
     cdef vreal c = vsigmoid(vload(sums + down)), d = vsigmoid(vload(sums + down + right))
     if keep:
@@ -173,17 +173,6 @@ cdef inline void c3_tile(const real* s2, const real* weight, const real* bias, r
                        acc[(row * C3_COLUMNS + column) * C3_VECTORS + v])
 
 
-cdef inline void c3_pair(const real* s2, const real* weight, const real* bias, real* pair) noexcept nogil:
-    """Two rows of C3's sums (row, column, map), a tile after the other."""
-    cdef Py_ssize_t row, column, o
-    for row in range(2 // C3_ROWS):
-        for column in range(C3_SIDE // C3_COLUMNS):
-            for o in range(C3_MAPS // (C3_VECTORS * LANES)):
-                c3_tile(s2 + row * C3_ROWS * S2_ROW + column * C3_COLUMNS,
-                        weight + o * C3_VECTORS * LANES, bias + o * C3_VECTORS * LANES,
-                        pair + (row * C3_ROWS * C3_SIDE + column * C3_COLUMNS) * C3_MAPS + o * C3_VECTORS * LANES)
-
-
 cdef void c3_stage(const bint keep, const real* s2, const real* weight, const real* bias, real* y,
                    real* s4) noexcept nogil:
     """s4[map, S4_PIXELS] = the pooled sigmoids of C3, whose weights come as (tap, map).
@@ -191,10 +180,15 @@ cdef void c3_stage(const bint keep, const real* s2, const real* weight, const re
     y holds one pair of rows at a time or, to `keep` the sigmoids for the way back, C3_SIZE numbers.
     """
     cdef real by_pixel[S4_PIXELS * C3_MAPS]
-    cdef Py_ssize_t row, column, v
+    cdef Py_ssize_t row, column, down, o, v
     cdef real* pair = y
     for row in range(S4_SIDE):
-        c3_pair(s2 + 2 * row * S2_ROW, weight, bias, pair)
+        for down in range(2 // C3_ROWS):
+            for column in range(C3_SIDE // C3_COLUMNS):
+                for v in range(C3_MAPS // (C3_VECTORS * LANES)):
+                    o = v * C3_VECTORS * LANES
+                    c3_tile(s2 + (2 * row + down * C3_ROWS) * S2_ROW + column * C3_COLUMNS, weight + o, bias + o,
+                            pair + (down * C3_ROWS * C3_SIDE + column * C3_COLUMNS) * C3_MAPS + o)
         for column in range(S4_SIDE):
             for v in range(C3_MAPS // LANES):
                 vstore(by_pixel + (row * S4_SIDE + column) * C3_MAPS + v * LANES,
