@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet import __version__
 from lenet._checks import SIDE
 from lenet.errors import InputError
-from lenet.interop.operators import exportable
+from lenet.interop.parameters import exportable
 from lenet.layers import Conv2d
 from lenet.model import LeNet5
 
