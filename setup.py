@@ -17,6 +17,7 @@ from setuptools.command.build_ext import build_ext
 CHECKED = os.environ.get("LENET_BOUNDSCHECK") == "1"
 MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
 SOURCES = [str(path) for path in Path("src/lenet").rglob("*") if path.suffix in {".pyx", ".pxi", ".h"}]
+DISTORT = "training.augment._distort"
 SHARED = "_cython"  # Cython's memoryviews and helpers, which every extension would otherwise contain
 WRITTEN_IN_C = {SHARED, "_fused.cpu"}  # the first by Cython, the second by hand
 X86_64 = MACHINE in ("x86_64", "amd64")
@@ -76,7 +77,13 @@ def extensions() -> list[Extension]:
             kernels("lenet5_v4", "x86-64-v4", 16, *v4),
             kernels("lenet5_f64", "x86-64-v2", 2, "-march=x86-64-v2", double=True),
         ]
-    return [extension(SHARED), extension("_fused.cpu"), extension("_conv"), extension("_distort"), *builds]
+    return [
+        extension(SHARED),
+        extension("_fused.cpu"),
+        extension("_conv"),
+        extension("training.augment._distort"),
+        *builds,
+    ]
 
 
 def compiled_to_c() -> list[Extension]:

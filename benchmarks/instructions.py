@@ -27,7 +27,7 @@ WORK = """
 import numpy as np
 from lenet import LeNet5
 from lenet._fused.batches import Learner
-from lenet.optim import SGD
+from lenet.training.optim import SGD
 model = LeNet5(seed=0)
 x, y = np.zeros((48, 28, 28), np.uint8), np.zeros(16, np.int64)
 learner, sgd = Learner(model.parameters), SGD(model, 0.1)

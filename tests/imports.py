@@ -18,14 +18,13 @@ PACKAGE = Path(lenet.__file__).parent
 # counts as one package, and a part of a package may have a place of its own.
 ORDER = [
     ["errors", "_pyinstaller"],
-    ["_checks, _extras, _files, _flat"],
-    ["_conv", "init, losses", "_distort", "_fused", "_peers, _features, _mnist_form, _figures"],
-    ["layers", "data"],
-    ["model, weights, calibration"],
-    ["plots, plots_architecture, plots_worst", "optim", "report"],
-    ["recipes", "reading"],
-    ["training"],
-    ["estimator", "runs"],
+    ["_checks, _extras, _files, _flat, _mnist_form"],
+    ["_conv", "init, losses", "_fused"],
+    ["layers", "rejection", "weights"],
+    ["model"],
+    ["loading", "training.augment", "data", "evaluation"],
+    ["training", "plots"],
+    ["estimator", "reading"],
     ["interop", "serving", "scale"],
     ["cli, __main__"],
 ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.data.distortions import Variations, distort, random_affine, random_variations, vary
+from lenet.training.augment.distortions import Variations, distort, random_affine, random_variations, vary
 
 ndimage = pytest.importorskip("scipy.ndimage")
 

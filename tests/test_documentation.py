@@ -26,7 +26,7 @@ LANDING = {  # modules whose examples train for seconds, or need packages beyond
     "lenet.interop.onnx_graph",
     "lenet.interop.onnx_reader",
     "lenet.interop.onnx_writer",
-    "lenet.scale.mpi",
+    "lenet.training.mpi",
     "lenet.scale.scoring",
 }
 
@@ -39,10 +39,10 @@ def test_examples_of_the_docstrings(name):
     for room, package in (
         ("lenet.reading", "PIL"),
         ("lenet.reading", "cv2"),
-        ("lenet.data.rubbish", "cv2"),
+        ("lenet.training.augment.non_digits", "cv2"),
         ("lenet.interop.onnx", "onnx"),
         ("lenet.scale.scoring", "distributed"),
-        ("lenet.scale.mpi", "mpi4py"),
+        ("lenet.training.mpi", "mpi4py"),
         ("lenet.serving.", "uvicorn"),
         ("lenet.serving.", "orjson"),
     ):

@@ -11,7 +11,7 @@ from array_takers import ANY_LABELS, BYTES, CLASSIFIERS_Y, FUNCTIONS, LABELS, MO
 from lenet.data import load_npz
 from lenet.errors import DataError, InputError, LenetError
 from lenet.layers import Linear
-from lenet.reading.preparing import as_grey
+from lenet.reading.pictures import as_grey
 
 
 def bits(result):

@@ -50,7 +50,7 @@ def test_the_table_counts_each_module():
     rows = {line.split()[0]: line.split()[1:] for line in core.table(results).splitlines()}
     assert rows["layers.sigmoid"][:3] == ["3", "2", "66.7%"]
     assert rows["data.idx"] == ["1", "1", "100.0%", "1", "timeout"]
-    assert rows["optim"] == ["0", "0", "0.0%"]
+    assert rows["training.optim"] == ["0", "0", "0.0%"]
     assert rows["total"][:3] == ["4", "3", "75.0%"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from lenet import SGD, LeNet5
 from lenet._flat import FlatDict
 from lenet.errors import InputError, InputTypeError
-from lenet.optim import SCHEDULES, constant, one_cycle, paper_steps
+from lenet.training.optim import SCHEDULES, constant, one_cycle, paper_steps
 
 
 @pytest.fixture

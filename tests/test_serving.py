@@ -105,7 +105,7 @@ def test_a_blank_picture_has_no_lines(server):
     ("body", "headers", "says"),
     [
         (b"", {}, "no picture"),
-        (b"not a picture", {}, "This is no picture"),
+        (b"not a picture", {}, "The file is not a picture"),
         (encoded(np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8))[:5000], {}, "damaged"),
         (*form_of(b""), "no picture"),
         (b"nonsense", {"Content-Type": "multipart/form-data; boundary=x"}, "form is malformed|no picture"),

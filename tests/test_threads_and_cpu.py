@@ -364,7 +364,7 @@ def test_ctrl_c_is_answered_at_once():
 
 IMPORTS = """
 import sys, threading
-import lenet, lenet.model, lenet.optim, lenet.weights, lenet.training
+import lenet, lenet.model, lenet.training.optim, lenet.weights, lenet.training
 model = lenet.LeNet5(seed=0)
 assert threading.active_count() == 1, threading.enumerate()
 import numpy as np
@@ -381,7 +381,12 @@ def test_importing_and_predicting_start_no_thread_and_import_no_extra():
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
 def test_the_extensions_leave_the_gil_off():
     """A module that does not declare itself for it turns it on, and warns."""
-    names = ["_cython", "_conv", "_distort", *(f"_fused.{name}" for name in ("cpu", *BUILDS.values(), "lenet5_f64"))]
+    names = [
+        "_cython",
+        "_conv",
+        "training.augment._distort",
+        *(f"_fused.{name}" for name in ("cpu", *BUILDS.values(), "lenet5_f64")),
+    ]
     imports = "".join(f"import lenet.{name}\n" for name in names)
     done = run(f"{imports}import sys; print(sys._is_gil_enabled())", PYTHON_GIL="")
     assert (done.stdout, done.stderr) == ("False\n", "")

@@ -12,15 +12,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "LeNetClassifier": "lenet.estimator",
     "LeNet5": "lenet.model",
-    "SGD": "lenet.optim",
-    "load": "lenet.weights",
-    "load_pretrained": "lenet.weights",
+    "SGD": "lenet.training",
+    "load": "lenet.loading",
+    "load_pretrained": "lenet.loading",
     "show_config": "lenet._fused.dispatch",
     "train": "lenet.training",
 }
 _MODULES = {
-    "calibration", "data", "errors", "estimator", "init", "interop", "layers", "losses", "optim", "plots", "reading",
-    "recipes", "report", "runs", "scale", "serving", "training", "weights",
+    "data", "errors", "estimator", "evaluation", "init", "interop", "layers", "losses", "plots", "reading", "rejection",
+    "scale", "serving", "training", "weights",
 }  # fmt: skip
 
 __all__ = [
@@ -28,22 +28,19 @@ __all__ = [
     "LeNet5",
     "LeNetClassifier",
     "__version__",
-    "calibration",
     "data",
     "errors",
     "estimator",
+    "evaluation",
     "init",
     "interop",
     "layers",
     "load",
     "load_pretrained",
     "losses",
-    "optim",
     "plots",
     "reading",
-    "recipes",
-    "report",
-    "runs",
+    "rejection",
     "scale",
     "serving",
     "show_config",
@@ -54,20 +51,17 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lenet import (
-        calibration,
         data,
         errors,
         estimator,
+        evaluation,
         init,
         interop,
         layers,
         losses,
-        optim,
         plots,
         reading,
-        recipes,
-        report,
-        runs,
+        rejection,
         scale,
         serving,
         training,
@@ -75,10 +69,9 @@ if TYPE_CHECKING:
     )
     from lenet._fused.dispatch import show_config
     from lenet.estimator import LeNetClassifier
+    from lenet.loading import load, load_pretrained
     from lenet.model import LeNet5
-    from lenet.optim import SGD
-    from lenet.training import train
-    from lenet.weights import load, load_pretrained
+    from lenet.training import SGD, train
 else:  # out of the sight of type checkers, for which any name would be there
 
     def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from lenet.errors import MissingExtraError
 
@@ -23,3 +24,18 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingExtraError(
             f"This needs {package}, which is {state}: run python -m pip install 'lenet[{extra}]'."
         ) from None
+
+
+class _Lazy:
+    """A package of an extra, imported when it is first used."""
+
+    def __init__(self, module: str, extra: str):
+        self._module, self._extra = module, extra
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # inspection must not import the package
+            raise AttributeError(name)
+        return getattr(require(self._module, self._extra), name)
+
+
+cv2: Any = _Lazy("cv2", "vision")

@@ -15,6 +15,8 @@ from lenet._fused.dispatch import kernels
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, Sigmoid
 from lenet.losses import cross_entropy
+from lenet.rejection import RejectionRule
+from lenet.weights.files import ModelFile
 
 Array = NDArray[Any]
 
@@ -39,7 +41,7 @@ class LeNet5:
     """LeNet-5 with sigmoids and average pooling.
 
     Threads may share one for all that does not change it: predicting, `loss_and_gradients`, `state_dict`, `save`. While
-    `load_state_dict`, `lenet.train` or `lenet.calibration.calibrate` change it, nothing else may use it: change a copy
+    `load_state_dict`, `lenet.train` or `lenet.evaluation.calibrate` change it, nothing else may use it: change a copy
     of `copy.deepcopy` and let it take the model's place.
 
     Parameters
@@ -239,16 +241,16 @@ class LeNet5:
         n_jobs: int | None = None,
         out: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """Return the likeliest class of each image, or -1 where that would be wrong too often.
+        """Return the likeliest class of each image, or -1 if it is rejected.
 
         Parameters
         ----------
         x : array_like
             As for `logits`, with the same errors.
         reject_at : float, optional
-            The part of the answers that may be wrong, such as 0.005: so many images are rejected that no more were
-            among those that the model was calibrated by, and all that do not look like digits. Of other images, more
-            may be wrong. By default none is rejected.
+            The error rate to keep to among the accepted answers, such as 0.005. Images that do not look like digits are
+            rejected, and those below the probability threshold that met this error rate on the calibration set. On
+            other images, the error rate may be higher. By default, no image is rejected.
         n_jobs : int, optional
             As for `logits`.
         out : ndarray of int64, shape (n,), optional
@@ -261,7 +263,7 @@ class LeNet5:
         Raises
         ------
         InputError
-            If the model was not calibrated (`lenet.calibration.calibrate`), or not for so small a rate.
+            If the model was not calibrated (`lenet.evaluation.calibrate`), or not for so low a rate.
 
         Examples
         --------
@@ -280,10 +282,11 @@ class LeNet5:
         if reject_at is None:
             self._predictor(x, self.mean, self.std, out, n_jobs)
             return out
-        from lenet.calibration import accepted
-
-        probabilities = self.predict_proba(x, n_jobs=n_jobs)
-        out[...] = np.where(accepted(self, probabilities, reject_at), probabilities.argmax(axis=1), -1)
+        rule = RejectionRule.from_metadata(self.metadata, reject_at)
+        probabilities = self._predictor.empty(len(x))
+        self._predictor(x, self.mean, self.std, probabilities, n_jobs)
+        kernels(self.dtype).softmax(probabilities)
+        out[...] = rule.answers(probabilities).labels
         return out
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
@@ -482,18 +485,21 @@ class LeNet5:
         self.parameters.flat[...] = new.flat  # in one go, which Ctrl-C does not cut
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
-        """Write the model to a safetensors file; one that was there is replaced whole or left alone.
+        """Write the model to a safetensors file; one that is already there is replaced whole or left alone.
 
         Parameters
         ----------
         path : path-like
         half : bool, default False
-            Whether to round the weights to float16, of half the size; `lenet.load` makes float32 of them.
+            Whether to round the weights to float16, which halves the file; `lenet.load` makes them float32.
 
         Raises
         ------
+        InputTypeError
+            If the metadata do not map text to text.
         InputError
-            If the file could not be loaded again, as for weights that are not finite.
+            If the file could not be loaded again, for example because weights are not finite (in float16: beyond
+            65,504).
         SaveError
             If the file cannot be written.
 
@@ -505,9 +511,10 @@ class LeNet5:
         >>> lenet.load(path)
         LeNet5(dtype=float32, num_classes=10)
         """
-        from lenet.weights import save
-
-        save(self, path, half=half)
+        tensors = FlatDict(self.parameters.shapes, np.float16 if half else self.dtype)
+        with np.errstate(over="ignore"):  # the file rejects infinite weights
+            tensors.flat[:] = self.parameters.flat
+        ModelFile(tensors, self.mean, self.std, self.metadata).write(path)
 
     def summary(self) -> None:
         """Print the table of the network: stages, output shapes, parameters.

@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 
 import lenet
-from lenet.calibration import digit_score
 from lenet.errors import InputError, LenetError
 from lenet.reading import read
 from lenet.reading.pictures import read_picture
+from lenet.rejection import digit_score
 from lenet.serving import application, inference, models, pictures, tensors  # noqa: F401 - here they are instrumented
 from lenet.serving.limits import Limits
 from tests.fuzz import random_of, trees

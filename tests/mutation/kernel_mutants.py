@@ -152,7 +152,7 @@ VECTORS = {
     ),
 }  # fmt: skip
 DISTORTIONS = _of(
-    "_distort.pyx",
+    "training/augment/_distort.pyx",
     ("pixel-of-the-next-row", "0 <= y < H and 0 <= x < W", "0 <= y < H and 0 <= x <= W"),
     ("towards-zero", "<Py_ssize_t> (u + 1) - 1, <Py_ssize_t> (v + 1) - 1", "<Py_ssize_t> u, <Py_ssize_t> v"),
     ("map-of-nan", "if not (-1 < u < W and -1 < v < H):", "if u <= -1 or u >= W or v <= -1 or v >= H:"),
@@ -170,6 +170,6 @@ DISTORTIONS = _of(
     ("ground-slopes-the-other-way", "+ pens[n, 5] * (y - 13.5)", "- pens[n, 5] * (y - 13.5)"),
     ("ink-on-top-of-the-ground", "(pens[n, 2] - ground / 255)", "pens[n, 2]"),
     ("black-turns-white", "min(max(level, <float> 0), <float> 255)", "min(level, <float> 255)"),
-    extension="_distort",
+    extension="training.augment._distort",
 )  # fmt: skip
 MUTANTS = LAYERS | PRODUCTS | STAGES | GRADIENTS | NETWORK | VECTORS | DISTORTIONS

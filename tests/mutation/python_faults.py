@@ -32,22 +32,22 @@ NETWORK = {
         "np.exp(values - values.max())",
     ),
     **_of(
-        "optim.py", ("optim",), "cosine-one-step-late",
+        "training/optim.py", ("optim",), "cosine-one-step-late",
         "progress = (step - warm_up + 1) / max(1, total_steps - warm_up)",
         "progress = (step - warm_up) / max(1, total_steps - warm_up)",
     ),
     **_of(
-        "training.py", ("training", "resume"), "same-order-every-epoch",
-        "rng = np.random.default_rng([self.seed, state.epoch])",
-        "rng = np.random.default_rng(self.seed)",
+        "training/loop.py", ("training", "resume"), "same-order-every-epoch",
+        "rng = np.random.default_rng([self.settings.seed, state.epoch])",
+        "rng = np.random.default_rng(self.settings.seed)",
     ),
     **_of(
-        "weights.py", ("weights",), "header-padded-by-the-remainder",
+        "weights/container.py", ("weights",), "header-padded-by-the-remainder",
         'text += b" " * (-len(text) % 8)',
         'text += b" " * (len(text) % 8)',
     ),
     **_of(
-        "calibration.py", ("calibration",), "threshold-between-equal-probabilities",
+        "evaluation/calibration.py", ("calibration",), "threshold-between-equal-probabilities",
         "last_of_equals = np.append(best[1:] < best[:-1], True)",
         "last_of_equals = np.ones(len(best), bool)",
     ),
@@ -79,26 +79,26 @@ INFRASTRUCTURE = {
         "turn.acquire(blocking=False)  # a helper",
     ),
     **_of(
-        "runs.py", ("runs", "resume"), "checkpoint-before-the-weights",
+        "training/runs.py", ("runs", "resume"), "checkpoint-before-the-weights",
         """\
         self.write("results.csv", results_csv(state.history))
-        model.metadata = self.facts(state.history[-1])
-        save(model, self.folder / "last.safetensors")
+        model.metadata = self.metadata(state.history[-1])
+        model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
-            save(model, self.folder / "best.safetensors")
-        self.save_checkpoint(model, state)
+            model.save(self.folder / "best.safetensors")
+        self.save_checkpoint(state)
 """,
         """\
-        self.save_checkpoint(model, state)
+        self.save_checkpoint(state)
         self.write("results.csv", results_csv(state.history))
-        model.metadata = self.facts(state.history[-1])
-        save(model, self.folder / "last.safetensors")
+        model.metadata = self.metadata(state.history[-1])
+        model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
-            save(model, self.folder / "best.safetensors")
+            model.save(self.folder / "best.safetensors")
 """,
     ),
     **_of(
-        "plots.py", ("plots",), "best-epoch-by-accuracy",
+        "plots/curves.py", ("plots",), "best-epoch-by-accuracy",
         "best = int(np.nanargmin(loss))",
         "best = int(np.nanargmax(accuracy))",
     ),
@@ -131,12 +131,12 @@ INFRASTRUCTURE = {
 }  # fmt: skip
 CLASSIFIER_AND_DATA = {
     **_of(
-        "estimator.py", ("estimator",), "same-order-at-every-partial-fit",
+        "estimator/classifier.py", ("estimator",), "same-order-at-every-partial-fit",
         "seed = self._seed + self.n_iter_",
         "seed = self._seed",
     ),
     **_of(
-        "_features.py", ("features",), "odd-images-rounded-to-even-pixels",
+        "estimator/framing.py", ("framing",), "odd-images-rounded-to-even-pixels",
         "at = np.floor(at)",
         "at = np.round(at)",
     ),
@@ -151,7 +151,7 @@ CLASSIFIER_AND_DATA = {
         "if copy.exists():  # not there yet",
     ),
     **_of(
-        "data/splits.py", ("data_splits",), "standardised-by-the-first-images",
+        "training/splits.py", ("splits",), "standardised-by-the-first-images",
         "np.bincount(X[members[start : start + _COUNTED_AT_ONCE]]",
         "np.bincount(X[start : min(start + _COUNTED_AT_ONCE, len(members))]",
     ),

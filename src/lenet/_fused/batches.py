@@ -1,7 +1,6 @@
 """The compiled LeNet-5 over arrays of images: cuts them into pieces of work, for threads, and owns scratch memory."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,16 @@ TRAIN_CHUNKS = 8  # of a batch, at most: each has a gradient and scratch memory 
 LEARNT_AT_ONCE = 64
 
 _UINT8 = np.dtype(np.uint8)
+
+
+class Distortions(Protocol):
+    """How each of some images is distorted before it is learnt from."""
+
+    def __getitem__(self, part: Any) -> "Distortions":
+        """Return those of some of the images."""
+
+    def apply(self, images: Array) -> Array:
+        """Return the images, distorted."""
 
 
 class Predictor:
@@ -87,7 +96,7 @@ class Learner:
         weights: Array | None = None,
         of: int | None = None,
         n_jobs: int | None = None,
-        prepare: Callable[[Array, slice], Array] | None = None,
+        distortions: Distortions | None = None,
     ) -> tuple[NDArray[np.float64], Array, FlatDict]:
         """Run a checked batch forwards and backwards.
 
@@ -102,8 +111,8 @@ class Learner:
         of : int, optional
             How many images the whole batch has, where x is a part of it, which may be empty; n by default.
         n_jobs : int, optional
-        prepare : callable, optional
-            Given a part of x and its place in the batch, returns the images to learn from.
+        distortions : Distortions, optional
+            Of the n images; applied to each part just before it is learnt from.
 
         Returns
         -------
@@ -126,7 +135,7 @@ class Learner:
             gradient.fill(0)
             for start in range(chunk.start, chunk.stop, LEARNT_AT_ONCE):
                 part = slice(start, min(start + LEARNT_AT_ONCE, chunk.stop))
-                images = x[part] if prepare is None else prepare(x[part], part)
+                images = x[part] if distortions is None else distortions[part].apply(x[part])
                 self._kernels.learn(
                     self._parameters.flat, _pixels(images, dtype), mean, std, y[part], shares[part],
                     logits[part], totals[part], margins[part], gradient, work,

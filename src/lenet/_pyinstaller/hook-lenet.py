@@ -8,9 +8,9 @@ EXTRAS = [f"lenet.{room}" for room in ("cli", "estimator", "interop", "plots", "
 
 def is_core(name: str) -> bool:
     """Tell whether a module does with numpy and safetensors."""
-    return not name.startswith((*EXTRAS, "lenet._figures", "lenet._pyinstaller", "lenet.__main__"))
+    return not name.startswith((*EXTRAS, "lenet.plots.style", "lenet._pyinstaller", "lenet.__main__"))
 
 
-datas = collect_data_files("lenet", subdir="pretrained")
+datas = collect_data_files("lenet", subdir="weights/pretrained")
 hiddenimports = collect_submodules("lenet", filter=is_core)
 excludedimports = EXTRAS

@@ -60,7 +60,8 @@ def load_model(name: str) -> "LeNet5":
     """Return the model that --model names."""
     from lenet.errors import InputError
     from lenet.interop import from_onnx, from_torch
-    from lenet.weights import PRETRAINED, load, load_pretrained
+    from lenet.loading import load, load_pretrained
+    from lenet.weights import PRETRAINED
 
     path = Path(name)
     if name in PRETRAINED:  # names come first, as in lenet.data.load: ./mnist is a path

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lenet.cli.output import printable, say
-from lenet.training import Epoch, State
+from lenet.training.state import Epoch, State
 
 # 74 characters: a terminal has at least 80.
 HEADER = "  epoch       lr    loss accuracy val_loss val_accuracy images/s time left"

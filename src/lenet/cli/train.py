@@ -4,25 +4,22 @@ Ctrl-C saves and says how to go on; so does --resume after a crash or a power cu
 """
 
 import argparse
-import functools
 import math
 import signal
 import sys
-import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.options import DATA_HELP, DATA_NAMES, add_common
 from lenet.cli.output import printable, say
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from lenet._peers import Peers
+    from lenet.cli.signals import StopSignals
     from lenet.data import Dataset
     from lenet.model import LeNet5
-    from lenet.recipes import Recipe
-    from lenet.runs import Run
+    from lenet.training.communication import Communicator
+    from lenet.training.recipes import Recipe
+    from lenet.training.runs import Run
 
 SMALL = 10_000
 CHECKPOINT_SECONDS = 30.0
@@ -67,31 +64,17 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         options = [name for name in ("recipe", "seed", *RECIPE_OPTIONS) if getattr(arguments, name) is not None]
         if options:
             parser.error(f"--resume goes on with the run's own options: leave out --{options[0].replace('_', '-')}")
-    lead = functools.partial(begin_and_train, arguments, parser)
+    from lenet.training.communication import SingleProcess
+
+    def lead(comm: "Communicator") -> int:
+        folder, data = open_run(arguments.resume) if arguments.resume else begin_run(arguments, parser)
+        return train_and_report(folder, data, arguments, comm)
+
     if arguments.mpi:
         from lenet.cli.ranks import train_together
 
         return train_together(arguments, lead)
-    from lenet._peers import Alone
-
-    return lead(Alone())
-
-
-def begin_and_train(arguments: argparse.Namespace, parser: argparse.ArgumentParser, peers: "Peers") -> int:
-    """Begin a run or open one, and train."""
-    run_folder, data = open_run(arguments.resume) if arguments.resume else begin_run(arguments, parser)
-    return train_and_report(run_folder, data, arguments, peers)
-
-
-@dataclass
-class Job:
-    """What all processes of a training have to know; rank 0 tells the others."""
-
-    X: "NDArray[Any]"
-    y: "NDArray[Any]"
-    num_classes: int
-    recipe: "Recipe"
-    seed: int
+    return lead(SingleProcess())
 
 
 def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "tuple[Run, Dataset]":
@@ -102,8 +85,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from lenet._fused.dispatch import chosen
     from lenet.data import load
     from lenet.errors import InputError
-    from lenet.runs import Run, fingerprint
-    from lenet.training import recipe_named
+    from lenet.training.recipes import recipe_named
+    from lenet.training.runs import Run, fingerprint
 
     try:
         recipe = recipe_named(arguments.recipe or "default")
@@ -142,8 +125,8 @@ def require_extras() -> None:
 def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
     """Raise what training would raise, before there is a run's folder."""
     from lenet._fused.threads import resolve_n_jobs
-    from lenet.data.splits import split
     from lenet.model import LeNet5
+    from lenet.training.splits import split
 
     resolve_n_jobs(arguments.n_jobs)
     LeNet5(seed=0, num_classes=num_classes)
@@ -156,7 +139,7 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
     from lenet._fused.dispatch import chosen
     from lenet.data import load
     from lenet.errors import InputError
-    from lenet.runs import Run, fingerprint
+    from lenet.training.runs import Run, fingerprint
 
     require_extras()
     opened = Run(folder)
@@ -174,12 +157,14 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
     return opened, data
 
 
-def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace, peers: "Peers") -> int:
+def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace, comm: "Communicator") -> int:
     """Train to the end, or to a signal, and write what a run leaves."""
+    from lenet.cli.job import Job
     from lenet.cli.progress import progress_for
-    from lenet.data.splits import split
+    from lenet.cli.signals import StopSignals
     from lenet.model import LeNet5
-    from lenet.training import train
+    from lenet.training.loop import train
+    from lenet.training.splits import split
 
     recipe, seed = folder.recipe, folder.args["seed"]
     model = LeNet5(seed=seed, num_classes=folder.args["num_classes"])
@@ -191,18 +176,18 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
         "train": len(parts.train), "validation": len(parts.validation), "test": len(data.X_test),
     }  # fmt: skip
     progress.start(facts)
-    peers.told(lambda: Job(data.X_train, data.y_train, model.num_classes, recipe, seed))
+    comm.broadcast(Job(data.X_train, data.y_train, model.num_classes, recipe, seed))
     saver = Saver(folder, model, progress)
     with StopSignals() as signals:
         try:
             state = train(
-                model, data.X_train, data.y_train, recipe, seed=seed, n_jobs=arguments.n_jobs, state=state, peers=peers,
+                model, data.X_train, data.y_train, recipe, seed=seed, n_jobs=arguments.n_jobs, state=state, comm=comm,
                 on_step=lambda now: saver.on_step(now, signals), on_epoch=saver.on_epoch,
             )  # fmt: skip
         finally:
             progress.stop()
         if state.step:  # it was stopped, perhaps by a signal to another rank
-            folder.save_checkpoint(model, state)
+            folder.save_checkpoint(state)
             print_stopped(folder, state, arguments.json)
             return 128 + (signals.received or signal.SIGINT)
     finish(folder, model, data, state, arguments)
@@ -220,7 +205,7 @@ class Saver:
         """Show the step; return whether to stop."""
         self.progress.step(state)
         if state.seconds - self.saved_at > CHECKPOINT_SECONDS:
-            self.folder.save_checkpoint(self.model, state)
+            self.folder.save_checkpoint(state)
             self.saved_at = state.seconds
         return bool(signals.received)
 
@@ -229,28 +214,6 @@ class Saver:
         self.folder.save_epoch(self.model, state)
         self.saved_at = state.seconds
         self.progress.epoch(state)
-
-
-class StopSignals:
-    """Within it, SIGINT and SIGTERM are noted, so that a step is never cut; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopSignals":
-        main = threading.current_thread() is threading.main_thread()  # no other may set handlers
-        for number in (signal.SIGINT, signal.SIGTERM) if main else ():
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: object) -> None:
-        self.received = number
-        self.__exit__()
 
 
 def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
@@ -269,20 +232,20 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     import json
 
     from lenet import plots
-    from lenet.calibration import LEAST_IMAGES, calibrate
-    from lenet.data.splits import split
+    from lenet.evaluation.calibration import MIN_IMAGES, calibrate
+    from lenet.evaluation.report import classification_report
     from lenet.losses import softmax
-    from lenet.report import report
+    from lenet.training.splits import split
 
     best = state.history[state.best_epoch - 1]
     folder.write("results.png", plots.learning_curves([asdict(row) for row in state.history], folder.folder.name))
     folder.write("filters.png", plots.filters(model.parameters["c1.weight"]))
-    model.metadata = folder.facts(best)
+    model.metadata = folder.metadata(best)
     held_out = split(data.y_train, folder.recipe.validation, folder.args["seed"]).validation
-    if len(held_out) >= LEAST_IMAGES:
+    if len(held_out) >= MIN_IMAGES:
         calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=arguments.n_jobs)
     logits = model.logits(data.X_test, n_jobs=arguments.n_jobs)
-    outcome = report(logits, data.y_test)
+    outcome = classification_report(logits, data.y_test)
     model.metadata["test_accuracy"] = str(outcome.accuracy)
     model.save(folder.folder / "best.safetensors")
     folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix))

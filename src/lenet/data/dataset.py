@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._checks import SIDE
 from lenet.errors import DataError
 
-SIDE = 28
 MAX_IMAGES = 1_000_000
 MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # what one array read from a file may take: files come from strangers
 

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._checks import SIDE
 from lenet._extras import require
-from lenet.data.dataset import SIDE, Dataset, stratified_split
-
-_BOX = 20  # MNIST fits each digit into a box of 20x20
+from lenet._mnist_form import BOX
+from lenet.data.dataset import Dataset, stratified_split
 
 
 def load_digits() -> Dataset:
@@ -71,7 +71,7 @@ def _weights(ink: NDArray[np.float64]) -> NDArray[np.float64]:
     """From the ink in each of 8 rows, (n, 8), the share that each has in each of 28 enlarged rows, (n, 28, 8)."""
     small = np.arange(8)
     middle = (ink @ small / ink.sum(axis=1))[:, np.newaxis]
-    at = middle + (np.arange(SIDE) - (SIDE - 1) / 2) * 8 / _BOX  # where each enlarged row falls among the small ones
+    at = middle + (np.arange(SIDE) - (SIDE - 1) / 2) * 8 / BOX  # where each enlarged row falls among the small ones
     # Bilinear interpolation: the two neighbours share by nearness, and beyond the edge lies background.
     weights: NDArray[np.float64] = np.maximum(0, 1 - np.abs(at[:, :, np.newaxis] - small))
     return weights

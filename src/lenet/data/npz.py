@@ -11,7 +11,8 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.dataset import MAX_BYTES, SIDE, Dataset, checked, stratified_split
+from lenet._checks import SIDE
+from lenet.data.dataset import MAX_BYTES, Dataset, checked, stratified_split
 from lenet.errors import DataError
 
 # In lower case, since Keras writes x_train where scikit-learn's habit is X_train.

@@ -12,9 +12,10 @@ from urllib.error import HTTPError, URLError
 
 import numpy as np
 
+from lenet._checks import SIDE
 from lenet._extras import require
 from lenet._files import atomic_write
-from lenet.data.dataset import SIDE, Dataset, checked
+from lenet.data.dataset import Dataset, checked
 from lenet.data.idx import holds_idx_files, load_idx_folder
 from lenet.data.npz import load_npz
 from lenet.errors import ConfigurationError, DataError, DownloadError

@@ -17,7 +17,8 @@ from lenet.interop.onnx_graph import Array, Graph, Step, check_attributes, first
 from lenet.interop.operators import Node, Operators
 from lenet.interop.parameters import model_from
 from lenet.model import LeNet5
-from lenet.weights import MOST_CLASSES, content_of
+from lenet.weights.container import content_of
+from lenet.weights.files import MAX_CLASSES
 
 _FLATTENING = ("Flatten", "Reshape", "Squeeze")
 _SCALING = ("Add", "Sub", "Mul", "Div")
@@ -181,8 +182,8 @@ def _model(graph: Graph, steps: list[Step], source: str) -> LeNet5:
             layer = node.inputs[1].removesuffix(".weight")
             parameters[f"{layer}.weight"], parameters[f"{layer}.bias"] = graph.weights(step, layer)
     num_classes = parameters["output.bias"].size
-    if not 2 <= num_classes <= MOST_CLASSES:
-        raise WeightsError(f"{source} has {num_classes} classes; expected 2 to {MOST_CLASSES:,}.")
+    if not 2 <= num_classes <= MAX_CLASSES:
+        raise WeightsError(f"{source} has {num_classes} classes; expected 2 to {MAX_CLASSES:,}.")
     try:
         return model_from(parameters)
     except WeightsError as error:

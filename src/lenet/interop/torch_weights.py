@@ -13,7 +13,8 @@ from lenet._extras import require
 from lenet.errors import InputTypeError, LenetError, WeightsError
 from lenet.interop.parameters import exportable, model_from, weight_shapes
 from lenet.model import LeNet5
-from lenet.weights import MOST_CLASSES, content_of, read_tensors
+from lenet.weights.container import content_of, read_tensors
+from lenet.weights.files import MAX_CLASSES
 
 _NESTED = ("state_dict", "model_state_dict", "model")  # keys of the state dict in a checkpoint
 
@@ -203,7 +204,7 @@ def _bias_of(weight: str, shapes: Mapping[str, tuple[int, ...]], taken: Iterable
 def _layer_of(shape: tuple[int, ...]) -> str | None:
     """Return the layer whose weight may have this shape; the output layer's for any number of classes."""
     known = weight_shapes()
-    if len(shape) == 2 and shape[1:] == known["output"][0][1:] and 2 <= shape[0] <= MOST_CLASSES:
+    if len(shape) == 2 and shape[1:] == known["output"][0][1:] and 2 <= shape[0] <= MAX_CLASSES:
         return "output"
     return next((layer for layer in known if shape in known[layer]), None)
 

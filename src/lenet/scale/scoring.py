@@ -124,7 +124,8 @@ def score(
 
 
 def _model(model: LeNet5 | str | os.PathLike[str]) -> LeNet5:
-    from lenet.weights import PRETRAINED, load, load_pretrained
+    from lenet.loading import load, load_pretrained
+    from lenet.weights import PRETRAINED
 
     if isinstance(model, LeNet5):
         return model

@@ -9,6 +9,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from lenet.errors import InputError
+from lenet.loading import load
 from lenet.serving.calls import Content, OnRequest, call_of, log_call
 from lenet.serving.guard import Guard
 from lenet.serving.limits import Limits
@@ -20,7 +21,6 @@ from lenet.serving.pictures import Pictures
 from lenet.serving.reloading import watching
 from lenet.serving.v2 import V2
 from lenet.serving.work import Work
-from lenet.weights import load
 
 Endpoint = Callable[[Request], Awaitable[Response | Content]]
 

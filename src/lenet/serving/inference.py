@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import orjson
 from numpy.typing import NDArray
 
-from lenet.calibration import accepted, computed_digit_score
 from lenet.errors import InputError
 from lenet.model import LeNet5
+from lenet.rejection import RejectionRule
 from lenet.serving.limits import Limits
 from lenet.serving.models import Served
 from lenet.serving.tensors import INPUT, Tensor, Wanted, flag, mapping, output_of, refuse_booleans, short, tensor_of
@@ -104,17 +104,9 @@ def write_answer(served: Served, request: Request, probabilities: NDArray[Any]) 
 
 
 def _results(model: LeNet5, request: Request, probabilities: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    results = {"probabilities": probabilities}
-    names = {each.name for each in request.outputs}
-    # In any case: a rate that the model has no threshold for is refused also where no label is asked for.
-    certain = None if request.reject_at is None else accepted(model, probabilities, request.reject_at)
-    if "digit_score" in names:
-        results["digit_score"] = computed_digit_score(probabilities)
-    if "label" in names:
-        results["label"] = probabilities.argmax(axis=1)
-        if certain is not None:
-            results["label"][~certain] = -1
-    return results
+    answers = RejectionRule.from_metadata(model.metadata, request.reject_at).answers(probabilities)
+    labels = answers.likeliest if request.reject_at is None else answers.labels
+    return {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
 
 
 def json_object(text: bytes) -> dict[str, Any]:

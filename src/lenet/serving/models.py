@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lenet.calibration import least_digit_score
 from lenet.errors import InputError, InputTypeError, NotServedError
+from lenet.loading import load
 from lenet.model import LeNet5
-from lenet.weights import load
+from lenet.rejection import RejectionRule
 
 Source = str | os.PathLike[str] | LeNet5
 Loader = Callable[[str], LeNet5]
@@ -148,7 +148,7 @@ class Models:
             source = self._sources[name]
             self._seen[name] = _stamp(source)  # before it is read: what is written meanwhile makes it another one
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
-            least_digit_score(model)  # which is what answers are told by: better refused now
+            RejectionRule.from_metadata(model.metadata)  # every answer needs it: reject damaged metadata now
             now = Served(name, model)
             with self._changing:
                 before, self._served = self._served.get(name), {**self._served, name: now}

@@ -7,9 +7,9 @@ import re
 from importlib import resources
 from typing import Any
 
-from lenet.calibration import learnt_thresholds, least_digit_score
 from lenet.errors import InputError
 from lenet.model import LeNet5
+from lenet.rejection import RejectionRule, learnt_thresholds
 
 MARK = b"<title>lenet: LeNet-5 at work</title>"  # near the beginning of each page
 _PLACE = b"<!-- model -->"  # in page.html, where a model is embedded
@@ -51,7 +51,7 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
         "num_classes": model.num_classes,
         "mean": model.mean,
         "std": model.std,
-        "least_digit_score": least_digit_score(model),
+        "least_digit_score": RejectionRule.from_metadata(model.metadata).min_digit_score,
         "thresholds": _thresholds(model),
         "metadata": dict(model.metadata),
         "parameters": {
@@ -134,6 +134,6 @@ def _hash(page: bytes, element: bytes) -> str:
 
 def _thresholds(model: LeNet5) -> dict[str, float]:
     try:
-        return {f"{rate:g}": least for rate, least in learnt_thresholds(model).items()}
+        return {f"{rate:g}": least for rate, least in learnt_thresholds(model.metadata).items()}
     except InputError:  # there are none
         return {}

@@ -22,12 +22,12 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from lenet import _checks
 from lenet.errors import ConfigurationError, InputError
+from lenet.loading import load
 from lenet.serving.application import create_app
 from lenet.serving.calls import Call, OnRequest
 from lenet.serving.connections import TimedProtocol
 from lenet.serving.limits import Limits
 from lenet.serving.models import Loader, Source
-from lenet.weights import load
 
 LOG = logging.getLogger("lenet.serving")
 LOG_LEVELS = ("info", "warning", "error")

@@ -1,0 +1,277 @@
+"""Random distortions of images: affine maps, as in the paper (section III.A), and other pens and backgrounds."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet._checks import SIDE
+from lenet._fused.batches import Distortions
+from lenet.errors import InputError, InputTypeError
+from lenet.training.augment import _distort
+
+# A digit stays itself within these: degrees, factors, horizontal shear, pixels.
+ROTATION, SCALE, SHEAR, SHIFT = 10.0, (0.9, 1.1), 0.15, 2.0
+BEND = 0.8  # pixels, the standard deviation of each of 4 x 4 points
+
+
+def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw n maps: rotation up to 10 degrees, scale 0.9 to 1.1, shear up to 0.15, shift up to 2 pixels.
+
+    Parameters
+    ----------
+    n : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 2, 3)
+        Each takes an output pixel (x, y, 1), counted from the image's centre, to the place in the input that
+        it shows.
+
+    Examples
+    --------
+    >>> random_affine(4, np.random.default_rng(0)).shape
+    (4, 2, 3)
+    """
+    angle = np.radians(rng.uniform(-ROTATION, ROTATION, n))
+    scale = rng.uniform(*SCALE, (2, n))
+    shear = rng.uniform(-SHEAR, SHEAR, n)
+    shift = rng.uniform(-SHIFT, SHIFT, (2, n))
+    maps = np.empty((n, 2, 3))
+    cos, sin = np.cos(angle), np.sin(angle)
+    maps[:, 0, 0], maps[:, 0, 1] = cos * scale[0], (shear * cos - sin) * scale[0]
+    maps[:, 1, 0], maps[:, 1, 1] = sin * scale[1], (shear * sin + cos) * scale[1]
+    maps[:, :, 2] = shift.T
+    return maps
+
+
+def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
+    """Return images under affine maps, interpolated bilinearly, with background where they show no input.
+
+    Parameters
+    ----------
+    images : array_like of uint8, float32 or float64, shape (n, H, W)
+    maps : array_like of shape (n, 2, 3)
+        As `random_affine` draws them.
+
+    Returns
+    -------
+    ndarray of the same shape and dtype
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the images or the maps are not such arrays.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 3, 3), np.uint8)
+    >>> image[0, 1, 1] = 200
+    >>> right = np.array([[[1, 0, -1], [0, 1, 0]]], float)
+    >>> distort(image, right)[0]
+    array([[  0,   0,   0],
+           [  0,   0, 200],
+           [  0,   0,   0]], dtype=uint8)
+    """
+    given = _checks.array(images, "images", "shape (n, H, W) is wanted")
+    dtype = given.dtype.newbyteorder("=")
+    if given.ndim != 3 or dtype not in (np.uint8, np.float32, np.float64):
+        raise InputError(
+            f"images are {given.dtype} of shape {given.shape}; wanted: uint8, float32 or float64, (n, H, W)."
+        )
+    maps = _checks.tensor(maps, np.float64, (len(given), 2, 3), "maps")
+    kernel_dtype = np.uint8 if dtype == np.uint8 else np.float64
+    out = np.empty(given.shape, kernel_dtype)
+    _distort.affine(_checks.plain(given, kernel_dtype), maps, out)
+    return out.astype(dtype, copy=False)
+
+
+def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary: bool) -> Distortions | None:
+    """Draw the distortions that a recipe asks for: variations, affine maps, or none.
+
+    Parameters
+    ----------
+    n : int
+    rng : numpy.random.Generator
+    distort, vary : bool
+        As in `lenet.training.Recipe`.
+
+    Returns
+    -------
+    Distortions or None
+
+    Examples
+    --------
+    >>> drawn = random_distortions(4, np.random.default_rng(0), distort=True, vary=False)
+    >>> drawn[1:3].apply(np.zeros((2, 28, 28), np.uint8)).shape
+    (2, 28, 28)
+    """
+    if vary:
+        return random_variations(n, rng)
+    return AffineMaps(random_affine(n, rng)) if distort else None
+
+
+@dataclass(frozen=True)
+class AffineMaps:
+    """One affine map per image.
+
+    Parameters
+    ----------
+    maps : ndarray of float64, shape (n, 2, 3)
+        As `random_affine` draws them.
+    """
+
+    maps: NDArray[np.float64]
+
+    def __getitem__(self, part: Any) -> "AffineMaps":
+        return AffineMaps(self.maps[part])
+
+    def apply(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return the images under the maps, as `distort` does.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, H, W)
+
+        Returns
+        -------
+        ndarray
+        """
+        return distort(images, self.maps)
+
+
+@dataclass(frozen=True)
+class Variations:
+    """How images are drawn otherwise: one row of each array an image.
+
+    Parameters
+    ----------
+    maps : ndarray of float64, shape (n, 2, 3)
+        As `random_affine` draws them.
+    bends : ndarray of float32, shape (n, 2, 4, 4)
+        Shifts in x and y at 4 x 4 points, in pixels.
+    pens : ndarray of float32, shape (n, 7)
+        Strength of thickening, from -1 to 1; of blurring, from 0 to 1; the level of ink; the ground's level and its
+        slopes in x and y; the amplitude of noise. Levels are parts of 255.
+    seeds : ndarray of uint64, shape (n,)
+        Of the noise.
+
+    Examples
+    --------
+    >>> random_variations(4, np.random.default_rng(0))[:2].pens.shape
+    (2, 7)
+    """
+
+    maps: NDArray[np.float64]
+    bends: NDArray[np.float32]
+    pens: NDArray[np.float32]
+    seeds: NDArray[np.uint64]
+
+    def __getitem__(self, part: Any) -> "Variations":
+        return Variations(self.maps[part], self.bends[part], self.pens[part], self.seeds[part])
+
+    def apply(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return the images, drawn differently, as `vary` does.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, 28, 28)
+
+        Returns
+        -------
+        ndarray
+        """
+        return vary(images, self)
+
+
+def random_variations(n: int, rng: np.random.Generator) -> Variations:
+    """Draw variations of n images.
+
+    Each image is mapped and bent. Half of them are thickened or thinned, a third blurred, a quarter fainter, and one in
+    six each has an uneven ground and noise.
+
+    Parameters
+    ----------
+    n : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Variations
+
+    Examples
+    --------
+    >>> random_variations(4, np.random.default_rng(0)).bends.shape
+    (4, 2, 4, 4)
+    """
+
+    def some(part: float, low: float, high: float, otherwise: float = 0.0) -> NDArray[np.float64]:
+        return np.where(rng.random(n) < part, rng.uniform(low, high, n), otherwise)
+
+    ground = rng.random(n) < 1 / 6
+    pens = [
+        some(1 / 2, -0.6, 0.8),
+        some(1 / 3, 0, 1),
+        some(1 / 4, 0.6, 1, 1),
+        *(ground * rng.uniform(low, high, n) for low, high in ((0, 0.12), (-0.12, 0.12), (-0.12, 0.12))),
+        some(1 / 6, 0, 0.12),
+    ]
+    return Variations(
+        random_affine(n, rng),
+        rng.normal(0, BEND, (n, 2, 4, 4)).astype(np.float32),
+        np.stack(pens, axis=1).astype(np.float32),
+        rng.integers(0, 2**64, n, np.uint64),
+    )
+
+
+def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
+    """Return images drawn otherwise.
+
+    Parameters
+    ----------
+    images : array_like of uint8, shape (n, 28, 28)
+    variations : Variations
+        Of n images.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, 28, 28)
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the images or the variations are not such arrays, or the pens not finite.
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 28, 28), np.uint8)
+    >>> vary(images, random_variations(2, np.random.default_rng(0))).shape
+    (2, 28, 28)
+    """
+    pixels = _checks.array(images, "images", "uint8 of shape (n, 28, 28) is wanted")
+    if pixels.dtype != np.uint8:
+        raise InputTypeError(f"images are {pixels.dtype}, and uint8 is wanted.")
+    if pixels.shape[1:] != (SIDE, SIDE):
+        raise InputError(f"images has shape {pixels.shape}; wanted: (any, {SIDE}, {SIDE}).")
+    n = len(pixels)
+    maps, bends, pens = (
+        _checks.tensor(getattr(variations, name), dtype, (n, *shape), name)
+        for name, dtype, shape in (
+            ("maps", np.float64, (2, 3)),
+            ("bends", np.float32, (2, 4, 4)),
+            ("pens", np.float32, (7,)),
+        )
+    )
+    if not np.isfinite(pens).all():
+        raise InputError("pens should be finite: a level of ink that is no number is no pixel.")
+    seeds = _checks.array(variations.seeds, "seeds", f"shape ({n},) is wanted")
+    if seeds.dtype.kind != "u":
+        raise InputTypeError(f"seeds holds {seeds.dtype}, and unsigned integers are wanted.")
+    if seeds.shape != (n,):
+        raise InputError(f"seeds has shape {seeds.shape}, and ({n},) is wanted.")
+    out = np.empty((n, SIDE, SIDE), np.uint8)
+    _distort.vary(np.ascontiguousarray(pixels), maps, bends, pens, seeds.astype(np.uint64), out)
+    return out
