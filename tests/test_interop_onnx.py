@@ -527,7 +527,7 @@ def test_files_of_other_kinds(tmp_path):
         from_onnx(tmp_path / "model.onnx")
     with (tmp_path / "large.onnx").open("wb") as file:
         file.truncate(65 * 2**20)
-    with pytest.raises(WeightsError, match="more than the 67,108,864"):
+    with pytest.raises(WeightsError, match="larger than the 67,108,864"):
         from_onnx(tmp_path / "large.onnx")
     with pytest.raises(FileNotFoundError):
         from_onnx(tmp_path / "none.onnx")

@@ -247,7 +247,7 @@ def test_a_safetensors_file_of_bfloat16_is_told_of(tmp_path):
 
     state = {name: value.to(torch.bfloat16) for name, value in sequential().state_dict().items()}
     save_file(state, tmp_path / "a.safetensors")
-    with pytest.raises(WeightsError, match="holds numbers of type 'BF16', which NumPy has not: save them as F32"):
+    with pytest.raises(WeightsError, match="holds numbers of type 'BF16', which NumPy lacks. Save them as F32"):
         from_torch(tmp_path / "a.safetensors")
 
 
@@ -259,7 +259,7 @@ def test_a_folder_is_no_file(tmp_path):
 def test_files_too_large_or_absent(tmp_path):
     with (tmp_path / "large.pt").open("wb") as file:
         file.truncate(65 * 2**20)
-    with pytest.raises(WeightsError, match="more than the 67,108,864"):
+    with pytest.raises(WeightsError, match="larger than the 67,108,864"):
         from_torch(tmp_path / "large.pt")
     for name in ("none.pt", "none.safetensors"):
         with pytest.raises(FileNotFoundError):
