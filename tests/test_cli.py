@@ -859,9 +859,9 @@ def test_export_to_onnx(tmp_path):
     [
         (["mnist", "out.bin"], "out.bin: end FILE in .onnx or .c, or give --to"),
         (["mnist", "out.h", "--to", "c"], "give the name of the source, such as out.c; its header comes along"),
-        (["mnist", "1st.c"], "'1st' cannot begin a name in C"),
+        (["mnist", "1st.c"], "name is '1st'; expected at most 31 letters, digits and underscores"),
         (["mnist", "out.c", "--pixels", "float32"], "the C functions take bytes"),
-        (["mnist", "math.c"], "math.h is a header of C itself"),
+        (["mnist", "math.c"], "math.h is a standard header of C"),
         (["mnist", "out.c", "--to", "onnx"], "out.c: its ending and --to onnx contradict each other"),
         (["mnist", "out.onnx", "--to", "c"], "out.onnx: its ending and --to c contradict each other"),
         (["mnist", "out.onnx", "--to", "tflite"], "invalid choice: 'tflite'"),

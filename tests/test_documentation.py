@@ -75,15 +75,24 @@ SECTIONS = re.split(r"^## ", (DOCS / "mathematics.md").read_text("utf-8"), flags
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.partition("\n")[0])
 def test_the_code_of_a_formula_is_there(section):
     assert "$$" in section
-    included = re.findall(r"```\{literalinclude\} (.*?)\n(.*?)```", section, re.DOTALL)
+    assert_included(section)
+
+
+def test_the_code_beside_the_notebook_is_there():
+    assert_included((DOCS / "notebook.md").read_text("utf-8"))
+
+
+def assert_included(text):
+    """Check that the source has the code that a page includes, once."""
+    included = re.findall(r"```\{literalinclude\} (.*?)\n(.*?)```", text, re.DOTALL)
     assert included
     for path, options in included:
         source = (DOCS / path).read_text("utf-8")
         chosen = dict(re.findall(r":([\w-]+): \"?(.*?)\"?\n", options))
         if "pyobject" in chosen:
             source = source[source.index(f"def {chosen['pyobject'].rpartition('.')[2]}(") :]
-        start = source.index(chosen["start-at"].strip())
-        assert source.count(chosen["start-at"].strip()) == 1 or "pyobject" in chosen
+        start = source.index(chosen.get("start-at", "").strip())
+        assert source.count(chosen.get("start-at", "").strip()) == 1 or "pyobject" in chosen
         assert source.index(chosen.get("end-before", ""), start + 1) > start
 
 

@@ -113,18 +113,18 @@ INFRASTRUCTURE = {
         "",
     ),
     **_of(
-        "interop/c_source.py", ("interop_c",), "softmax-overflows-in-c",
+        "interop/lenet.c", ("interop_c",), "softmax-overflows-in-c",
         """\
     float highest, total = 0.0f;
-    {name}_logits(image, probabilities);
-    highest = probabilities[greatest(probabilities)];
-    for (int k = 0; k < {name}_CLASSES; k++) {{
+    lenet_logits(image, probabilities);
+    highest = probabilities[largest(probabilities)];
+    for (int k = 0; k < lenet_CLASSES; k++) {
         probabilities[k] = expf(probabilities[k] - highest);
 """,
         """\
     float total = 0.0f;
-    {name}_logits(image, probabilities);
-    for (int k = 0; k < {name}_CLASSES; k++) {{
+    lenet_logits(image, probabilities);
+    for (int k = 0; k < lenet_CLASSES; k++) {
         probabilities[k] = expf(probabilities[k]);
 """,
     ),

@@ -1,6 +1,6 @@
-"""LeNet-5 in other programs' formats: ONNX, PyTorch, C, and what skops and skl2onnx have to know.
+"""Convert LeNet-5 to and from the formats of other programs: ONNX, PyTorch and C; support skops and skl2onnx.
 
-Nothing that is read here is ever executed. Each function imports the package that it needs.
+Reading a file never runs code from it. Each function imports the package that it needs.
 """
 
 from lenet.interop.c_source import to_c

@@ -1,0 +1,5 @@
+"""What an application that exports models takes along: the templates of the C export."""
+
+from PyInstaller.utils.hooks import collect_data_files
+
+datas = collect_data_files("lenet.interop")
