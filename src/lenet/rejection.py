@@ -31,6 +31,11 @@ class Answers:
         Whether the digit score reaches the rule's minimum.
     labels : ndarray of int64, shape (n,)
         The likeliest class, or -1 if the rule rejects it.
+
+    Examples
+    --------
+    >>> RejectionRule(min_probability=0.7).answers(np.array([[0.9, 0.1], [0.4, 0.6]])).labels
+    array([ 0, -1])
     """
 
     likeliest: NDArray[np.int64]

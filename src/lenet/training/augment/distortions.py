@@ -122,6 +122,11 @@ class AffineMaps:
     ----------
     maps : ndarray of float64, shape (n, 2, 3)
         As `random_affine` draws them.
+
+    Examples
+    --------
+    >>> AffineMaps(random_affine(4, np.random.default_rng(0)))[:2].maps.shape
+    (2, 2, 3)
     """
 
     maps: NDArray[np.float64]
