@@ -508,8 +508,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         float
             In [0, 1].
         """
-        weights = None if sample_weight is None else as_labels(sample_weight, "sample_weight")
-        return float(super().score(X, as_labels(y, "y"), weights))
+        targets = as_labels(y, "y")
+        weights = None if sample_weight is None else _checks.weights(sample_weight, len(targets))
+        return float(super().score(X, targets, weights))
 
     def _of_images(self, X: ArrayLike, method: Callable[..., NDArray[Any]]) -> NDArray[Any]:
         """Return what a method of the network makes of each image."""
