@@ -33,7 +33,7 @@ NOT_RUN = {
     "mlflow": "MLflow",
     "lenet score /shared": "a cluster: tests/test_scale_scoring.py",
     'with Client("tcp://head': "a cluster: examples/dask_search.py",
-    "mpiexec": "MPI: tests/test_scale_mpi.py",
+    "mpiexec": "MPI: tests/test_mpi.py",
     "pyinstaller": "half a minute: tests/test_examples.py",
     "du -b dist": "what PyInstaller makes",
     "pytest": "a minute to an hour; .ci/run and .ci/release",

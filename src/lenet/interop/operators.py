@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.interop.parameters import exportable
-from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear
+from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, Sigmoid
 from lenet.model import LeNet5
 
 
@@ -63,4 +63,6 @@ class Operators:
             return self.add("Gemm", [x, *parameters], y, transB=1)
         if isinstance(layer, Flatten):
             return self.add("Flatten", [x], y)
-        return self.add("Sigmoid", [x], y)
+        if isinstance(layer, Sigmoid):
+            return self.add("Sigmoid", [x], y)
+        raise NotImplementedError(f"{layer!r} has no operator here.")
