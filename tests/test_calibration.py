@@ -150,7 +150,7 @@ def test_few_images_are_refused_and_change_nothing(digits, count):
 
 
 def test_a_model_is_wanted_and_not_its_name(digits):
-    with pytest.raises(InputTypeError, match="model is 'mnist', and a LeNet5 is wanted"):
+    with pytest.raises(InputTypeError, match="model is 'mnist'; expected a LeNet5"):
         calibration.calibrate("mnist", digits.X_train, digits.y_train)
 
 

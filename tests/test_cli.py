@@ -904,7 +904,7 @@ def test_export_to_onnx_without_onnx_names_the_extra(tmp_path):
     whole = [sys.executable, "-c", program, "export", "mnist", str(tmp_path / "out.onnx")]
     done = subprocess.run(whole, capture_output=True, text=True, check=False, env=environment())
     assert done.returncode == 1
-    assert done.stderr.startswith("lenet: error: This needs onnx")
+    assert done.stderr.startswith("lenet: error: This requires onnx")
     assert "pip install 'lenet[onnx]'" in done.stderr
     assert list(tmp_path.iterdir()) == []
 

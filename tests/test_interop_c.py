@@ -162,7 +162,7 @@ def test_only_a_model_is_written():
         to_c({})
     model = lenet.LeNet5(seed=0)
     model.metadata = {"epochs": 3}
-    with pytest.raises(lenet.errors.InputTypeError, match=r"metadata is .* a mapping of texts to texts is wanted"):
+    with pytest.raises(lenet.errors.InputTypeError, match=r"metadata is .* expected a mapping of str to str"):
         to_c(model)
 
 

@@ -181,8 +181,8 @@ def test_evaluate_by_hand():
     [
         (np.zeros((0, 28, 28)), np.zeros(0, int), InputError, "training set is empty"),
         (np.zeros((3, 28, 27)), np.zeros(3, int), InputError, r"shape \(3, 28, 27\)"),
-        (np.full((3, 28, 28), 9.0), np.zeros(3, int), InputError, "divide by 255"),
-        (np.zeros((3, 28, 28)), np.zeros(4, int), InputError, r"labels of shape \(3,\)"),
+        (np.full((3, 28, 28), 9.0), np.zeros(3, int), InputError, "Divide by 255"),
+        (np.zeros((3, 28, 28)), np.zeros(4, int), InputError, r"y has shape \(4,\); expected \(3,\)"),
         (np.zeros((3, 28, 28)), np.array([0, 1, 10]), InputError, "from 0 to 10"),
         (np.zeros((3, 28, 28)), np.array(["a", "b", "c"]), InputTypeError, "integer labels"),
         (np.zeros((3, 28, 28)), np.zeros(3, int), InputError, "too few to hold out"),

@@ -1,7 +1,4 @@
-"""LeNet-5 on CPUs: train it, load it, read digits with it.
-
-The names below are imported when they are first used.
-"""
+"""LeNet-5 on CPUs: train it, load it, read digits with it."""
 
 import importlib
 import sys
@@ -9,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+# These names and modules are imported when they are first used.
 _HOMES = {
     "LeNetClassifier": "lenet.estimator",
     "LeNet5": "lenet.model",
@@ -72,7 +70,7 @@ if TYPE_CHECKING:
     from lenet.loading import load, load_pretrained
     from lenet.model import LeNet5
     from lenet.training import SGD, train
-else:  # out of the sight of type checkers, for which any name would be there
+else:  # hidden from type checkers, which would accept any name
 
     def __getattr__(name: str) -> Any:
         if name in _HOMES:
@@ -86,17 +84,17 @@ else:  # out of the sight of type checkers, for which any name would be there
 
 
 def _check_interpreter() -> None:
-    """Refuse a sub-interpreter, where numpy would fail in obscure ways, or warn and go on."""
+    """Raise ImportError in a sub-interpreter, which NumPy does not support."""
     try:
         interpreters: Any = importlib.import_module(
             "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
         )
     except ImportError:
-        return  # a Python without them
+        return  # this Python has no sub-interpreters
     if interpreters.get_current() != interpreters.get_main():
         raise ImportError(
-            "lenet runs in the main interpreter only, as numpy does, and this is a sub-interpreter: use threads, for "
-            "which the kernels release the GIL, or processes."
+            "lenet, like NumPy, does not support sub-interpreters. Use threads, for which the kernels release the GIL, "
+            "or processes."
         )
 
 

@@ -1,8 +1,8 @@
-"""The loops of convolution and average pooling: im2col and col2im, and the pooling windows, forward and backward.
+"""The loops of convolution and average pooling: im2col, col2im, and the pooling windows, forward and backward.
 
-`lenet.layers` validates, allocates and pads; these kernels fill `out` and release the GIL. `real` is float or double.
+`lenet.layers` validates, allocates and pads; these kernels fill the output and release the GIL.
 
-Axes: N images, C channels, H x W input pixels, OH x OW output pixels, KH x KW the kernel or window, SH x SW its stride.
+Axes: N images, C channels, H x W input pixels, OH x OW output pixels, KH x KW kernel or window, SH x SW stride.
 A `d` before a name is the gradient of the loss with respect to it.
 """
 

@@ -1,4 +1,4 @@
-"""Import the packages of the extras, with an error that names the pip command when they are missing."""
+"""Import packages of the optional extras."""
 
 import importlib
 from types import ModuleType
@@ -8,7 +8,7 @@ from lenet.errors import MissingExtraError
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import `module`, which `pip install 'lenet[extra]'` brings.
+    """Import `module`, or raise MissingExtraError with the pip command that installs `extra`.
 
     Examples
     --------
@@ -22,7 +22,7 @@ def require(module: str, extra: str) -> ModuleType:
         package = {"sklearn": "scikit-learn", "PIL": "Pillow", "cv2": "OpenCV"}.get(name, name)
         state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
         raise MissingExtraError(
-            f"This needs {package}, which is {state}: run python -m pip install 'lenet[{extra}]'."
+            f"This requires {package}, which is {state}. Run python -m pip install 'lenet[{extra}]'."
         ) from None
 
 

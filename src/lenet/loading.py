@@ -1,4 +1,4 @@
-"""Load models from files, and the model that lenet ships."""
+"""Load models from files, or pre-trained."""
 
 import os
 
@@ -19,12 +19,12 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     Returns
     -------
     LeNet5
-        Of the file's dtype, float32 or float64; of float32 if the file holds float16.
+        With the dtype of the file, float32 or float64; float16 weights become float32.
 
     Raises
     ------
     WeightsError
-        If the file is truncated, changed or of another format, or its tensors are not those of LeNet-5 or not finite.
+        If the file is truncated, modified or in another format, or its tensors do not fit LeNet-5 or are not finite.
     OSError
         If the file cannot be read.
 
@@ -44,22 +44,21 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
 
 
 def load_pretrained(name: str = "mnist") -> LeNet5:
-    """Load a model with the weights that lenet ships.
+    """Load a pre-trained model that ships with lenet.
 
     Parameters
     ----------
     name : str, default "mnist"
-        Their model card lies beside them in the package.
 
     Returns
     -------
     LeNet5
-        A new one with each call.
+        A new model at each call.
 
     Raises
     ------
     InputError
-        If there is no such model.
+        If there is no model with this name.
 
     Examples
     --------

@@ -109,7 +109,7 @@ INFRASTRUCTURE = {
     ),
     **_of(
         "scale/outputs.py", ("scale_outputs",), "file-made-meanwhile-replaced",
-        "            _refuse_taken(target, out)  # by somebody in between\n",
+        "            _check_missing(target, out)  # another process may have created it meanwhile\n",
         "",
     ),
     **_of(
@@ -132,8 +132,8 @@ INFRASTRUCTURE = {
 CLASSIFIER_AND_DATA = {
     **_of(
         "estimator/classifier.py", ("estimator",), "same-order-at-every-partial-fit",
-        "seed = self._seed + self.n_iter_",
-        "seed = self._seed",
+        "seed=self._seed + self.n_iter_",
+        "seed=self._seed",
     ),
     **_of(
         "estimator/framing.py", ("framing",), "odd-images-rounded-to-even-pixels",

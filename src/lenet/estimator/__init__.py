@@ -3,7 +3,7 @@
 from lenet._extras import require
 
 require("sklearn", "train")
-require("sklearn.callback", "train")  # since 1.9
+require("sklearn.callback", "train")  # new in 1.9
 
 from lenet.estimator.classifier import LeNetClassifier  # noqa: E402
 

@@ -1,7 +1,4 @@
-"""LeNetClassifier: LeNet-5 as scikit-learn's users know a classifier.
-
-It imports scikit-learn (extra `train`).
-"""
+"""LeNetClassifier, a scikit-learn estimator."""
 
 import contextlib
 import copy
@@ -35,95 +32,94 @@ from lenet.training.state import State
 from lenet.weights import PRETRAINED
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-if TYPE_CHECKING:  # scikit-learn has no types, and what it decorates would have none either
+if TYPE_CHECKING:  # scikit-learn has no types, so decorated methods would lose theirs
     with_callbacks: Callable[[_Method], _Method]
 else:
     from sklearn.callback import with_callbacks
 
-# The fields of a recipe under the names of scikit-learn.
+# scikit-learn's names of the fields of a recipe.
 _RECIPE_FIELDS = {
     "learning_rate_init": "lr", "batch_size": "batch_size", "max_iter": "epochs", "momentum": "momentum",
     "alpha": "weight_decay", "learning_rate": "schedule", "validation_fraction": "validation",
     "n_iter_no_change": "patience",
 }  # fmt: skip
-_READ_AT_ONCE = 4096  # rows, of which floating images are made
-_EPOCHS, _STEPS = 20, 6000  # of max_iter="auto": at least both
+_READ_AT_ONCE = 4096  # rows converted to images at a time
+_MIN_EPOCHS, _MIN_STEPS = 20, 6000  # of max_iter="auto"
 
 
 class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """LeNet-5 as a scikit-learn classifier, with the names of `sklearn.neural_network.MLPClassifier`.
+    """LeNet-5 as a scikit-learn classifier, with parameters named as in `sklearn.neural_network.MLPClassifier`.
 
     Parameters
     ----------
     learning_rate_init : float, default 0.1
-        The learning rate, or its peak where the schedule changes it.
+        Learning rate, or its peak if the schedule changes it.
     batch_size : int or "auto", default "auto"
-        Images a step of SGD. "auto" is 32, or a tenth of the training images where they are fewer than 320.
+        Images per step of SGD. "auto" is 32, or a tenth of the training set if it has fewer than 320 images.
     max_iter : int or "auto", default "auto"
-        Epochs: passes over the training images. "auto" is 20, or as many as make 6,000 steps where the images are few:
-        a network of sigmoids stands still for the first thousands.
+        Number of epochs. "auto" is 20, or enough for 6,000 steps, as sigmoids start on a long plateau.
     momentum : float, default 0.9
         Of SGD, in [0, 1).
     alpha : float, default 0
         Weight decay, at least 0.
     learning_rate : {"one_cycle", "constant", "paper_steps"}, default "one_cycle"
-        The schedule. `partial_fit` stays at `learning_rate_init`, as it does not know how much is to come.
+        Learning rate schedule. `partial_fit` always uses "constant".
     warm_start : bool, default False
-        Whether `fit` goes on from the weights of the last one, or from those of `from_pretrained`.
+        Whether `fit` continues from the current weights, for example those of `from_pretrained`.
     early_stopping : bool, default False
-        Whether a part of the images is held out of each class, the weights of the epoch with the least loss on
-        it are kept, and training ends when its accuracy no longer rises. Without it, all `max_iter` epochs are run.
+        Whether to hold out a validation split, stop when its accuracy no longer improves, and keep the weights of the
+        epoch with the lowest validation loss.
     validation_fraction : float, default 0.1
-        The part that is held out, in (0, 1).
+        Fraction of each class to hold out, in (0, 1).
     n_iter_no_change : int, default 10
-        Epochs in a row, after the network has begun to learn, whose validation accuracy does not exceed the best
-        one by more than `tol`, after which training stops.
+        Stop after this many epochs in a row without an improvement by more than `tol`, once the network has begun to
+        learn.
     tol : float, default 1e-4
-        See `n_iter_no_change`; at least 0.
+        Smallest improvement of the validation accuracy that counts, at least 0.
     random_state : int, RandomState or None, default None
-        Of the initial weights, the validation split, the order of the images and the distortions.
+        Determines the initial weights, the validation split, the order of the images and the distortions.
     verbose : bool, default False
-        Whether to print a line an epoch.
+        Whether to print a line per epoch.
     n_jobs : int or None, default None
-        Threads to train and to predict with. As usual in scikit-learn, None means 1 unless a `joblib.parallel_config`
-        says otherwise, and -1 all cores. It does not change the results.
+        Number of threads. None means 1 unless in a `joblib.parallel_config` context; -1 means all cores. It does not
+        change the results.
     distortions : bool, default False
-        Whether each image goes through a new random affine map in each epoch; right for handwriting.
+        Whether to apply a new random affine map to each image in each epoch, which suits handwriting.
     image_shape : "auto" or (int, int), default "auto"
-        The height and width of the images, at most 28 x 28. With "auto", images are taken as they come, and a table
-        with n columns is read as the least square images that hold them, row by row. Either way, up
-        to 20x20 is enlarged to 20x20, and all is centred in 28x28. With a shape, X of any other is refused.
+        Height and width of the images, at most 28 x 28; other shapes are rejected. With "auto", images keep their
+        shape, and rows of a table become the smallest square images that hold them. Images of up to 20x20 are enlarged
+        to 20x20; all are centred in 28x28.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, in order.
+        The labels, sorted.
     n_features_in_ : int
-        Pixels an image.
+        Pixels per image.
     feature_names_in_ : ndarray of str
-        The columns' names, where X was a data frame whose names are all text.
+        Column names, if X was a data frame with only strings as names.
     framing_ : Framing
-        The shape of the images, and the values that count as background and as ink: uint8 counts from 0 to
-        255, floats in [0, 1] as they are, all else from the least to the greatest value of the first fit's X, but
-        where some are negative, as a StandardScaler makes them, at most 3 standard deviations about their mean.
+        Shape of the images, and the values of background and ink: 0 to 255 for uint8, 0 to 1 for floats in [0, 1],
+        otherwise the minimum and maximum of X at the first fit. If X has negative values, for example from a
+        StandardScaler, the range is limited to 3 standard deviations around the mean.
     model_ : LeNet5
         The network.
     n_iter_ : int
-        Epochs that were run; `partial_fit` adds one each time.
+        Number of epochs; each `partial_fit` adds one.
     loss_curve_ : list of float
-        The mean cross-entropy of each epoch, in nats.
+        Mean cross-entropy of each epoch, in nats.
     validation_scores_ : list of float, or None without early stopping
-        The accuracy on the validation part after each epoch.
+        Validation accuracy after each epoch.
     best_validation_score_ : float, or None without early stopping
-        The accuracy of the epoch whose weights were kept.
+        Validation accuracy of the epoch whose weights were kept.
 
     Notes
     -----
-    X is an array or a data frame of shape (n, pixels), or images of shape (n, height, width) or
-    (n, 1, height, width); numbers of any type, ink high.
+    X is an array or a data frame of shape (n, pixels), or an array of shape (n, height, width) or (n, 1, height,
+    width), with any numeric dtype. Ink has the high values.
 
-    Threads may share a fitted classifier to predict. While `fit` or `partial_fit` runs, nothing else may use it, and no
-    second one may run: fit a clone, and let it take the classifier's place.
+    Threads may share a fitted classifier to predict. While `fit` or `partial_fit` runs, nothing else may use it: fit a
+    clone, and then replace the classifier by it.
 
     Examples
     --------
@@ -184,16 +180,15 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str] = "mnist", **parameters: Any) -> "LeNetClassifier":
-        """Return a fitted classifier with weights that were trained before.
+        """Return a fitted classifier with pre-trained weights.
 
         Parameters
         ----------
         name : str or path-like, default "mnist"
-            The name of weights that lenet ships, or a .safetensors file that lenet wrote. Its pixels are
-            from 0 to 255, its classes 0, 1, and so on.
+            A pre-trained model, or a .safetensors file. It expects pixels from 0 to 255; its classes are 0, 1, ...
         **parameters
-            As of the class, but `warm_start` is True here unless it is given: `fit` goes on from these weights, if the
-            labels are among its classes. A clone, as `cross_val_score` makes, is not fitted and trains from the start.
+            As for the class, except that `warm_start` defaults to True, so `fit` continues from these weights. A clone,
+            for example in `cross_val_score`, is not fitted and trains from scratch.
 
         Returns
         -------
@@ -202,7 +197,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Raises
         ------
         InputError, InputTypeError, WeightsError
-            If there are no such weights, or the file is damaged.
+            If there is no such model, or the file is damaged.
 
         Examples
         --------
@@ -212,11 +207,11 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         True
         """
         if not isinstance(name, str | os.PathLike):
-            raise InputTypeError(f"name is a {type(name).__name__}; wanted: a name, such as 'mnist', or a path.")
+            raise InputTypeError(f"name is a {type(name).__name__}; expected a name, such as 'mnist', or a path.")
         if name not in PRETRAINED and not Path(name).exists():
             raise InputError(
-                f"There are no pre-trained weights and no file {str(name)!r}: choose from {', '.join(PRETRAINED)}, or "
-                "give a .safetensors file."
+                f"There are no pre-trained weights and no file {str(name)!r}; expected {', '.join(PRETRAINED)} or a "
+                ".safetensors file."
             )
         classifier = cls(**{"warm_start": True, **parameters})
         classifier.model_ = load_pretrained(str(name)) if name in PRETRAINED else load(name)
@@ -237,9 +232,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         ----------
         X : array_like of shape (n, pixels), (n, height, width) or (n, 1, height, width)
         y : array_like of shape (n,)
-            Labels of any type, at least two different ones.
+            Labels of any type, with at least two classes.
         sample_weight : array_like of shape (n,), optional
-            What each image counts for, at least 0; alike by default. Images of no weight are left out.
+            At least 0; equal by default. Images of weight 0 are left out.
 
         Returns
         -------
@@ -248,14 +243,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Raises
         ------
         ValueError, TypeError
-            If X, y, sample_weight or a parameter cannot be used; the message says what is wanted.
+            If X, y, sample_weight or a parameter is invalid.
 
         Warns
         -----
         ConvergenceWarning
-            When the network has not learnt more than how often each label comes.
+            If the network has learnt no more than the frequency of each label.
         UserWarning
-            When Ctrl-C ends the training; the weights so far are kept.
+            If Ctrl-C interrupts the training; the weights so far are kept.
         """
         self._check_parameters()
         with self._all_or_nothing():
@@ -283,14 +278,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> "LeNetClassifier":
-        """Train for one epoch on some of the images, where not all fit into memory or they come in time.
+        """Train for one epoch on a part of the data, for data that does not fit into memory or arrives over time.
 
         Parameters
         ----------
         X, y : array_like
-            As for `fit`. The first call settles how pixels are scaled.
+            As for `fit`. The first call determines the scale of pixels.
         classes : array_like, optional
-            All labels that will ever come; wanted at the first call.
+            All labels of all calls; required at the first call.
         sample_weight : array_like of shape (n,), optional
             As for `fit`.
 
@@ -301,7 +296,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Raises
         ------
         ValueError, TypeError
-            As `fit` does; if classes are missing at the first call, or others than at the first.
+            As `fit`; also if classes are missing at the first call or change later.
         """
         self._check_parameters()
         with self._all_or_nothing():
@@ -320,7 +315,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
     @contextlib.contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Within it, an error leaves the classifier as it was before."""
+        """Restore the classifier if the block raises."""
         before = self.__dict__.copy()
         try:
             yield
@@ -344,7 +339,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         if not 0 <= _checks.number(self.tol, "tol") < math.inf:
             raise InputError(f"tol is {self.tol!r}; expected a number of at least 0.")
         if self.n_jobs is not None:
-            _checks.whole(self.n_jobs, "n_jobs", least=-(2**31))
+            _checks.whole(self.n_jobs, "n_jobs", at_least=-(2**31))
         effective_n_jobs(self.n_jobs)
 
     def _recipe(self, images: int) -> Recipe:
@@ -353,7 +348,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         if isinstance(batch_size, str):
             batch_size = max(1, min(32, images // 10))
         if isinstance(epochs, str):
-            epochs = max(_EPOCHS, math.ceil(_STEPS * batch_size / images))
+            epochs = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS * batch_size / images))
         return Recipe(
             "LeNetClassifier",
             epochs=epochs,
@@ -369,21 +364,21 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     def _all_classes(self, classes: ArrayLike | None, resume: bool) -> NDArray[Any]:
         if classes is None:
             if not resume:
-                raise InputError("classes are wanted at the first call of partial_fit: all labels that will ever come.")
+                raise InputError("classes is missing; expected all labels at the first call of partial_fit.")
             return self.classes_
         classes = np.asarray(unique_labels(as_labels(classes, "classes")))
         if len(classes) < 2:
-            raise InputError(f"classes are {classes.tolist()}, and at least two are wanted: all that will ever come.")
+            raise InputError(f"classes is {classes.tolist()}; expected at least two.")
         if resume and not np.array_equal(classes, self.classes_):
             raise InputError(
-                f"classes are {classes}, and at first they were {self.classes_}: leave them out, or fit anew."
+                f"classes is {classes}; expected {self.classes_}, as at the first call. Leave it out, or fit anew."
             )
         return classes
 
     def _training_set(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: NDArray[Any] | None, resume: bool
     ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
-        """Return images of shape (n, 28, 28), labels from 0 on, and weights, and settle what a first fit settles."""
+        """Return images of shape (n, 28, 28), labels from 0, and weights; set `classes_` and `framing_`."""
         table, shape = as_table(X)
         if resume:
             self.framing_.check(shape)
@@ -406,12 +401,12 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         return images, labels, weights
 
     def _begin(self, resume: bool) -> None:
-        """Make the network that is trained: a copy of the one before, which an error leaves as it is, or a new one."""
+        """Create the network to train: a copy of the current one, which an error leaves unchanged, or a new one."""
         if resume:
             self.model_ = copy.deepcopy(self.model_)
             return
         random = check_random_state(self.random_state)
-        first, self._seed = (int(random.randint(2**31 - 1)) for _ in range(2))  # nosec B311 # of weights, no secrets
+        first, self._seed = (int(random.randint(2**31 - 1)) for _ in range(2))  # nosec B311 # not secrets
         self.model_ = LeNet5(first, num_classes=len(self.classes_))
 
     def _forget_history(self) -> None:
@@ -429,41 +424,41 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         resume: bool,
         on_epoch: Callable[[State], bool] | None,
     ) -> State:
-        model, before = self.model_, None
-        if resume:  # with the scale of the pixels that the weights are used to
+        model, state = self.model_, None
+        if resume:  # keep the mean and standard deviation that the weights were trained with
             flat = model.parameters.flat
-            before = State(flat, self._velocity, flat.copy(), model.mean, model.std)
+            state = State(flat, self._velocity, flat.copy(), model.mean, model.std)
         return train(
             model, images, labels, recipe, seed=self._seed + self.n_iter_, sample_weight=weights,
-            n_jobs=effective_n_jobs(self.n_jobs), state=before, on_epoch=on_epoch,
+            n_jobs=effective_n_jobs(self.n_jobs), state=state, on_epoch=on_epoch,
         )  # fmt: skip
 
     # ---- predicting ------------------------------------------------------------------------------------
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the likeliest label of each image.
+        """Return the most probable label of each image.
 
         Parameters
         ----------
         X : array_like of shape (n, pixels), (n, height, width) or (n, 1, height, width)
-            As at `fit`, with pixels in the same range; values beyond it count as its ends.
+            With the same shape and range as at `fit`; values outside of the range are clipped.
 
         Returns
         -------
-        ndarray of shape (n,), of the type of `classes_`
+        ndarray of shape (n,), with the dtype of `classes_`
 
         Raises
         ------
         NotFittedError
         ValueError, TypeError
-            If X is not what `fit` was given; the message says what is wanted.
+            If X does not fit the X of `fit`.
         """
         numbers = self._of_images(X, LeNet5.logits).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[numbers]
         return labels
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return each label's probability, in the order of `classes_`.
+        """Return class probabilities, in the order of `classes_`.
 
         Parameters
         ----------
@@ -472,12 +467,12 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
         Returns
         -------
-        ndarray of float32, shape (n, n_classes), each row adding up to 1
+        ndarray of float32, shape (n, n_classes)
         """
         return self._of_images(X, LeNet5.predict_proba)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return the natural logarithm of each label's probability, finite where `predict_proba` is 0.
+        """Return the logarithm of class probabilities, finite even where `predict_proba` underflows to 0.
 
         Parameters
         ----------
@@ -492,16 +487,16 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         return log_softmax(logits).astype(logits.dtype)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the part of the images whose likeliest label is the right one.
+        """Return the accuracy.
 
         Parameters
         ----------
         X : array_like
             As for `predict`, with the same errors.
         y : array_like of shape (n,)
-            The right labels.
+            True labels.
         sample_weight : array_like of shape (n,), optional
-            What each image counts for; alike by default.
+            Equal by default.
 
         Returns
         -------
@@ -513,7 +508,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         return float(super().score(X, targets, weights))
 
     def _of_images(self, X: ArrayLike, method: Callable[..., NDArray[Any]]) -> NDArray[Any]:
-        """Return what a method of the network makes of each image."""
+        """Apply a method of the network to images, some at a time."""
         check_is_fitted(self, "model_")
         table, shape = as_table(X)
         self.framing_.check(shape)
@@ -527,7 +522,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             method(self.model_, self.framing_.images(table[part]), n_jobs=n_jobs, out=out[part])
         return out
 
-    # ---- what scikit-learn asks ------------------------------------------------------------------------
+    # ---- protocols -------------------------------------------------------------------------------------
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""What `LeNetClassifier.fit` does after each epoch: history, callbacks, early stopping and the warning at the end."""
+"""The epochs of `LeNetClassifier.fit`: history, callbacks, early stopping and the convergence warning."""
 
 import copy
 import math
@@ -15,12 +15,12 @@ from lenet.training.state import State
 if TYPE_CHECKING:
     from lenet.estimator.classifier import LeNetClassifier
 
-# A network that has not begun to learn stands still at the entropy of the labels; patience must not end that.
+# On the initial plateau, the loss is the entropy of the labels. Early stopping waits for a loss below this fraction.
 _BEGUN = 0.9
 
 
 class Epochs:
-    """What a classifier does after each epoch of `fit`: keep the figures, tell the callbacks, and decide to stop."""
+    """Record each epoch of `fit`, call the callbacks, and decide when to stop."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class Epochs:
     ):
         self.classifier, self.epochs = classifier, recipe.epochs
         self.steps = math.ceil(len(labels) / recipe.batch_size)
-        shares = np.bincount(labels, weights)
-        shares = shares[shares > 0] / shares.sum()
-        self.untaught = -float(shares @ np.log(shares))  # the loss of a network that has not begun to learn
+        frequencies = np.bincount(labels, weights)
+        frequencies = frequencies[frequencies > 0] / frequencies.sum()
+        self.entropy = -float(frequencies @ np.log(frequencies))
         self.best_score, self.waited = -1.0, 0
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.task = {"estimator": classifier, "X": X, "y": y, "metadata": metadata}
@@ -49,13 +49,13 @@ class Epochs:
         self.part.call_on_fit_task_begin(**self.task, reconstruction_attributes=self._fitted)
 
     def _fitted(self) -> dict[str, Any]:
-        """Return what makes a classifier with the weights of now."""
+        """Return the attributes of a classifier with the current weights."""
         names = ("classes_", "n_features_in_", "feature_names_in_", "framing_", "model_")
         known = vars(self.classifier)
         return {name: copy.deepcopy(known[name]) for name in names if name in known}
 
     def epoch(self, state: State) -> bool:
-        """Take note of an epoch; return whether it was the last."""
+        """Record an epoch; return whether to stop."""
         row, classifier = state.history[-1], self.classifier
         classifier.n_iter_ += 1
         classifier.loss_curve_.append(row.loss)
@@ -77,23 +77,22 @@ class Epochs:
     def _out_of_patience(self, val_loss: float, val_accuracy: float) -> bool:
         if val_accuracy > self.best_score + self.classifier.tol:
             self.best_score, self.waited = val_accuracy, 0
-        elif val_loss < _BEGUN * self.untaught:
+        elif val_loss < _BEGUN * self.entropy:
             self.waited += 1
         return self.waited >= self.classifier.n_iter_no_change
 
     def warn_of_plateau(self) -> None:
-        """Warn if the network stands where it began: it has learnt how often each label comes, and no more."""
+        """Warn if the loss is still near the entropy of the labels."""
         loss = self.classifier.loss_curve_[-1]
-        if loss >= _BEGUN * self.untaught:
-            epochs = self.classifier.n_iter_
+        if loss >= _BEGUN * self.entropy:
             warnings.warn(
-                f"The network has hardly begun to learn: after {epochs} epochs of {self.steps} steps its loss is "
-                f"{loss:.3g}, and guessing has {self.untaught:.3g}. A network of sigmoids stands still for thousands "
-                "of steps: raise max_iter, leave alpha near 0, and learning_rate_init near 0.1.",
+                f"The network has hardly begun to learn: after {self.classifier.n_iter_} epochs of {self.steps} steps, "
+                f"its loss is {loss:.3g}; guessing has {self.entropy:.3g}. Sigmoids start on a plateau of thousands of "
+                "steps: increase max_iter, and keep alpha near 0 and learning_rate_init near 0.1.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
 
     def close(self) -> None:
-        """Tell the callbacks that the fit is over."""
+        """Tell the callbacks that the fit has ended."""
         self.whole.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)

@@ -1,4 +1,4 @@
-"""From a table with a row an image, as scikit-learn passes them, to the images that the network reads."""
+"""Convert tables with one image per row, as scikit-learn passes them, to the input of the network."""
 
 import math
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from lenet._checks import SIDE, whole
 from lenet._mnist_form import BOX
 from lenet.errors import InputError
 
-_FRAMED_AT_ONCE = 1024  # rows, which are copied in double precision meanwhile
+_FRAMED_AT_ONCE = 1024  # rows; each block is copied in double precision
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How the rows of a table become images: the same for all that a classifier sees.
+    """How a classifier converts the rows of a table to images.
 
     Parameters
     ----------
     height, width : int
-        The images that the rows hold, row by row; pixels that the table lacks at the end are background.
+        Shape of the images in the rows; missing pixels at the end are background.
     low, high : float
-        The values that count as background, 0, and as ink, 1; those beyond count as them.
+        Values of background, 0, and ink, 1; values outside of this range are clipped.
     whole : bool
-        Whether the values that settled these were whole numbers.
+        Whether the values of the first fit were integers.
     """
 
     height: int
@@ -36,10 +36,9 @@ class Framing:
     whole: bool = False
 
     def images(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Return rows as images of shape (n, 28, 28): uint8 ones as they are where nothing is to be done, else float32.
+        """Return rows as images of shape (n, 28, 28): unchanged if they are uint8 of that size, otherwise float32.
 
-        Images of up to 20x20 are enlarged bilinearly into 20x20, larger ones keep their size; both are centred in
-        28x28, as MNIST's are.
+        Images of up to 20x20 are enlarged bilinearly to 20x20; all are centred in 28x28.
 
         Examples
         --------
@@ -66,23 +65,22 @@ class Framing:
         return np.minimum(down @ pixels @ across.T, 1)  # rounding may exceed 1
 
     def check(self, shape: tuple[int, int] | None) -> None:
-        """Refuse images of another height or width than these; None is a table, whose length is checked elsewhere."""
+        """Check the shape of images; None stands for a table, whose length is checked elsewhere."""
         if shape is not None and shape != (self.height, self.width):
             raise InputError(
-                f"X holds images of {shape[0]} x {shape[1]} pixels, and the classifier was fitted on {self.height} x "
-                f"{self.width}: pass such."
+                f"X holds images of {shape[0]} x {shape[1]} pixels; expected {self.height} x {self.width}, as at fit."
             )
 
     def interpolation(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the shares of each row of an image in each row of 28, (28, height), and those of the columns."""
+        """Return the interpolation weights of rows, (28, height), and of columns, (28, width)."""
         scale = max(1.0, BOX / max(self.height, self.width))
-        return _shares(self.height, scale), _shares(self.width, scale)
+        return _interpolation_weights(self.height, scale), _interpolation_weights(self.width, scale)
 
     def check_scale(self, X: NDArray[Any]) -> None:
-        """Refuse pixels of evidently another scale, of which all would be background, or ink.
+        """Reject pixels whose scale clearly differs from that of the first fit.
 
-        Evident are fractions up to 1, or below 0, where whole numbers were fitted, what is ten times too high, and what
-        lies below 0 by a tenth of what was fitted, as bytes do that were taken for int8.
+        Examples are fractions if integers were fitted, values ten times too high, and negative values as of uint8 read
+        as int8.
         """
         if not X.size:
             return
@@ -92,14 +90,14 @@ class Framing:
             X.dtype.kind == "b" or (below and low < -self.high / 10) or ((high <= 1 or below) and not _are_whole(X))
         )
         if self.whole and self.high > 1 and shrunk:
-            advice = f"bring them back to {self.low:g} to {self.high:g}"
+            advice = f"Scale them back to {self.low:g} to {self.high:g}"
         elif self.low >= 0 and high > 10 * self.high:
-            advice = "scale them as those were"
+            advice = "Scale them as at fit"
         else:
             return
         raise InputError(
-            f"X holds {X.dtype} pixels from {low:g} to {high:g}, and the classifier was fitted on pixels from "
-            f"{self.low:g} to {self.high:g}: {advice}."
+            f"X holds {X.dtype} pixels from {low:g} to {high:g}; expected {self.low:g} to {self.high:g}, as at fit. "
+            f"{advice}."
         )
 
 
@@ -110,26 +108,24 @@ def _are_whole(X: NDArray[Any]) -> bool:
     return not any((part % 1).any() for part in parts)
 
 
-def _shares(length: int, scale: float) -> NDArray[np.float32]:
-    at = (length - 1) / 2 + (np.arange(SIDE) - (SIDE - 1) / 2) / scale  # where each of 28 falls among the small ones
+def _interpolation_weights(length: int, scale: float) -> NDArray[np.float32]:
+    at = (length - 1) / 2 + (np.arange(SIDE) - (SIDE - 1) / 2) / scale  # position of each of 28 in the original
     if scale == 1:
-        at = np.floor(at)  # whole pixels stay sharp
-    shares: NDArray[np.float32] = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(length))).astype(np.float32)
-    return shares
+        at = np.floor(at)  # pixels that are only moved stay sharp
+    weights: NDArray[np.float32] = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(length))).astype(np.float32)
+    return weights
 
 
 def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
-    """Return the framing for a table of images of that shape, scaled by the values that it holds.
+    """Return the framing for a table of images of this shape, with the range described for `LeNetClassifier`.
 
-    uint8 counts from 0 to 255, values within [0, 1] as they are, all others from the least to the greatest. Where
-    some are negative, which pixels are not, they have been standardised, and a few may be far out: then no more than
-    3 standard deviations about the mean count.
+    Negative values are taken as standardised; the limit of 3 standard deviations excludes outliers.
     """
     if X.dtype == np.uint8:
         return Framing(*shape, 0.0, 255.0, whole=True)
     low, high = float(X.min()), float(X.max())
     if not math.isfinite(high - low):
-        raise InputError(f"X holds values from {low:g} to {high:g}, too far apart to be scaled.")
+        raise InputError(f"X holds values from {low:g} to {high:g}; expected a range that a float can hold.")
     if (low >= 0 and high <= 1) or low == high:
         low, high = min(0.0, low), max(1.0, high)
     elif low < 0:
@@ -146,14 +142,13 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
     n_features : int
         Columns of the table.
     image_shape : "auto" or (height, width)
-        As the caller wants it.
     given : tuple of int or None
-        The height and width of images that came as images; None for a table.
+        Height and width if X was an array of images; None for a table.
 
     Raises
     ------
     InputError
-        If the table does not hold images of that shape, or they are larger than 28x28.
+        If the table does not hold images of this shape, or they are larger than 28x28.
 
     Examples
     --------
@@ -162,21 +157,21 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
     """
     if isinstance(image_shape, str):
         if image_shape != "auto":
-            raise InputError(f"image_shape is {image_shape!r}; wanted: 'auto' or (height, width).")
-        side = math.isqrt(n_features - 1) + 1  # the least square that holds them
+            raise InputError(f"image_shape is {image_shape!r}; expected 'auto' or (height, width).")
+        side = math.isqrt(n_features - 1) + 1  # of the smallest square that holds them
         height, width = given or (side, side)
     else:
         height, width = _pair(image_shape)
         found = given or (n_features,)
         if found not in {(height, width), (height * width,)}:
             raise InputError(
-                f"X holds images of {' x '.join(map(str, found))} pixels, and image_shape is ({height}, {width}): pass "
-                "such images, or image_shape='auto'."
+                f"X holds images of {' x '.join(map(str, found))} pixels; expected image_shape, ({height}, {width}). "
+                "Pass such images, or image_shape='auto'."
             )
     if max(height, width) > SIDE:
         raise InputError(
-            f"X holds {n_features} pixels an image, {height} x {width}, and at most {SIDE} x {SIDE} can be read: make "
-            "them smaller, and colours grey."
+            f"X holds {n_features} pixels per image, {height} x {width}; expected at most {SIDE} x {SIDE}. Resize the "
+            "images, and convert colours to grey."
         )
     return height, width
 
@@ -185,5 +180,5 @@ def _pair(image_shape: Any) -> tuple[int, int]:
     try:
         height, width = image_shape
     except (TypeError, ValueError):
-        raise InputError(f"image_shape is {image_shape!r}; wanted: 'auto' or (height, width).") from None
+        raise InputError(f"image_shape is {image_shape!r}; expected 'auto' or (height, width).") from None
     return whole(height, "image_shape[0]"), whole(width, "image_shape[1]")

@@ -108,7 +108,7 @@ def train(
     1
     """
     resolve_n_jobs(n_jobs)
-    recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", least=0)
+    recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", at_least=0)
     settings = _Settings(recipe, seed, n_jobs, SingleProcess() if comm is None else comm)
     data = TrainingSet.prepare(X, y, sample_weight, model, recipe, seed)
     loop = _Loop(model, data, settings, _starting_state(model, data, settings, state))

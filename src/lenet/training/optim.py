@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with momentum, and schedules of the learning rate."""
+"""Stochastic gradient descent with momentum, and learning rate schedules."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -17,25 +17,25 @@ Schedule = Callable[[int], float]
 
 
 class SGD:
-    """Stochastic gradient descent.
+    """Stochastic gradient descent with momentum and weight decay.
 
     With gradient g, velocity v and parameter p, a step is g += weight_decay p; v = momentum v + g; p -= lr v.
 
     Parameters
     ----------
     model : LeNet5
-        Its parameters are changed in place.
+        Its parameters change in place.
     lr : float
         Learning rate, at least 0; it may be changed between steps.
     momentum : float, default 0
         In [0, 1).
     weight_decay : float, default 0
-        At least 0; biases decay too.
+        At least 0; also applies to biases.
 
     Raises
     ------
-    InputError
-        If a number is out of range.
+    InputError, InputTypeError
+        If a value is out of range or not a number.
 
     Examples
     --------
@@ -59,10 +59,10 @@ class SGD:
     @staticmethod
     def _check(name: str, value: object, below: float) -> None:
         if not 0 <= _checks.number(value, name) < below:
-            raise InputError(f"{name} is {value}: wanted is at least 0{', below 1' if below == 1 else ''}.")
+            raise InputError(f"{name} is {value}; expected at least 0{' and below 1' if below == 1 else ''}.")
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
-        """Change the parameters by one step.
+        """Update the parameters once.
 
         Parameters
         ----------
@@ -72,14 +72,13 @@ class SGD:
         Raises
         ------
         InputError, InputTypeError
-            If the names are not those of the parameters, or a shape does not fit, nor the velocity's; if gradients
-            are no numbers.
+            If the names, shapes or types of the gradients, or of `velocity`, are not those of the parameters.
         """
         parameters, gradient, velocity = self.model.parameters.flat, self._flat(gradients), self.velocity
         if velocity.shape != parameters.shape or velocity.dtype != parameters.dtype:
             raise InputError(
-                f"velocity is {velocity.dtype} of shape {velocity.shape}; wanted: {parameters.dtype} of shape "
-                f"{parameters.shape}, as the parameters are."
+                f"velocity is {velocity.dtype} of shape {velocity.shape}; expected {parameters.dtype} of shape "
+                f"{parameters.shape}, like the parameters."
             )
         kernels(parameters.dtype).sgd_step(parameters, gradient, velocity, self.lr, self.momentum, self.weight_decay)
 
@@ -89,7 +88,7 @@ class SGD:
         if isinstance(gradients, FlatDict) and gradients.flat.dtype == dtype and [*gradients.shapes.items()] == order:
             return gradients.flat
         if gradients.keys() != shapes.keys():
-            raise InputError(f"The gradients are named {', '.join(gradients)}; wanted: {', '.join(shapes)}.")
+            raise InputError(f"The gradients are named {', '.join(gradients)}; expected {', '.join(shapes)}.")
         arrays = [_checks.tensor(gradients[name], dtype, shape, f"The gradient {name}") for name, shape in order]
         return np.concatenate([array.ravel() for array in arrays])
 
@@ -97,19 +96,16 @@ class SGD:
 def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     """Return a schedule that stays at `lr`.
 
-    Every schedule takes the peak learning rate, the steps of the whole training and those of an epoch, and
-    returns a function from the step's number, from 0 on, to its learning rate.
-
     Parameters
     ----------
     lr : float
-        The peak.
     total_steps, steps_per_epoch : int
-        Of no effect here.
+        Ignored.
 
     Returns
     -------
     callable
+        Maps the number of a step, from 0, to its learning rate.
 
     Examples
     --------
@@ -128,12 +124,14 @@ def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     ----------
     lr : float
         The peak.
-    total_steps, steps_per_epoch : int
-        The second is of no effect here.
+    total_steps : int
+    steps_per_epoch : int
+        Ignored.
 
     Returns
     -------
     callable
+        Maps the number of a step, from 0, to its learning rate.
 
     Examples
     --------
@@ -153,20 +151,22 @@ def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
 
 
 def paper_steps(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
-    """Return the 1998 paper's schedule (section III.B), as fractions of its first rate.
+    """Return the schedule of the 1998 paper (section III.B).
 
-    Two passes at `lr`, three at 2/5 of it, three at 1/5, four at 1/10, and 1/50 from then on.
+    It stays two epochs at `lr`, three at 2/5 of it, three at 1/5, four at 1/10, and then at 1/50.
 
     Parameters
     ----------
     lr : float
         The peak.
-    total_steps, steps_per_epoch : int
-        The first is of no effect here.
+    total_steps : int
+        Ignored.
+    steps_per_epoch : int
 
     Returns
     -------
     callable
+        Maps the number of a step, from 0, to its learning rate.
 
     Examples
     --------
@@ -174,11 +174,11 @@ def paper_steps(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     >>> [round(schedule(10 * epoch), 6) for epoch in (0, 2, 5, 8, 12)]
     [0.0005, 0.0002, 0.0001, 5e-05, 1e-05]
     """
-    passes = ((2, 1.0), (5, 0.4), (8, 0.2), (12, 0.1))
+    factors = ((2, 1.0), (5, 0.4), (8, 0.2), (12, 0.1))
 
     def schedule(step: int) -> float:
         epoch = step // steps_per_epoch
-        return lr * next((factor for end, factor in passes if epoch < end), 0.02)
+        return lr * next((factor for end, factor in factors if epoch < end), 0.02)
 
     return schedule
 

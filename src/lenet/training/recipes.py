@@ -1,4 +1,4 @@
-"""Recipes: settings of a training, and those that are known to work, by name."""
+"""Recipes: the settings of a training run, and a choice of named ones."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from lenet import _checks
 from lenet.errors import InputError
 from lenet.training.optim import SCHEDULES
 
-MAX_COUNT = 10**9  # of epochs, or images per step: more is a mistake, and overflows somewhere
+MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
 _COUNTS = ("epochs", "batch_size", "patience")
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
@@ -30,7 +30,7 @@ def check_field(field: str, value: object, name: str | None = None) -> None:
         One of `CHECKED`.
     value : object
     name : str, optional
-        What the caller calls the field, for the error message.
+        The caller's name of the field, for the error message.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def check_field(field: str, value: object, name: str | None = None) -> None:
     """
     name = field if name is None else name
     if field in _COUNTS:
-        _checks.whole(value, name, most=MAX_COUNT)
+        _checks.whole(value, name, at_most=MAX_COUNT)
     elif field == "schedule":
         if not (isinstance(value, str) and value in SCHEDULES):
             raise InputError(f"{name} is {value!r}; expected one of {', '.join(SCHEDULES)}.")
@@ -51,7 +51,7 @@ def check_field(field: str, value: object, name: str | None = None) -> None:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a training.
+    """The settings of a training run.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ class Recipe:
     standardise : bool
         Whether to standardise pixels with the mean and standard deviation of the training set.
     distort : bool
-        Whether each image goes through a new random affine map in each epoch.
+        Whether to apply a new random affine map to each image in each epoch.
     vary : bool
-        Whether images are also bent, thickened, thinned, blurred, faded, and put on uneven and noisy backgrounds.
+        Whether to also bend, thicken, thin, blur and fade images, and to add uneven and noisy backgrounds.
     non_digits : float
         Images of non-digits to add, as a fraction of the training set: strokes, letters, pieces of digits and noise.
-        The network learns to give them the same probability for each class.
+        The network learns uniform class probabilities for them.
     validation : float
-        The fraction of the training set that is held out to choose the best epoch; 0 for none.
+        Fraction of the training set to hold out for choosing the best epoch; 0 for none.
     patience : int, optional
         Stop after this many epochs without an improvement on the validation split; by default, never.
     """
@@ -102,12 +102,12 @@ class Recipe:
             raise InputError("patience needs a validation split. Set validation, for example to 0.1.")
 
     def with_changes(self, **changes: Any) -> "Recipe":
-        """Return the recipe with those of `changes` that are not None.
+        """Return a copy with some fields replaced.
 
         Parameters
         ----------
         **changes : Any
-            Under the names above.
+            Fields and their values; None leaves a field unchanged.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class Recipe:
         Raises
         ------
         InputError, InputTypeError
-            If a value is out of range.
+            If a value is out of range or of another type.
 
         Examples
         --------
@@ -168,7 +168,7 @@ RECIPES = {
 
 
 def recipe_named(recipe: Recipe | str) -> Recipe:
-    """Return the recipe with a name; a recipe is returned as it is.
+    """Look up a recipe by name; a `Recipe` is returned unchanged.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def recipe_named(recipe: Recipe | str) -> Recipe:
     Raises
     ------
     InputError
-        If there is none with that name.
+        If there is no recipe with this name.
 
     Examples
     --------

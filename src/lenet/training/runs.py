@@ -1,7 +1,7 @@
 """The folder of a training run: arguments, checkpoint, weights and results.
 
-The folder appears with its arguments in it, and every later file is replaced whole. A run can be resumed after a crash
-at any moment.
+The folder is created with its arguments in it, and later files are replaced atomically, so a run can be resumed after a
+crash at any moment.
 """
 
 import csv
@@ -34,12 +34,12 @@ RESULTS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
 
 
 class Run:
-    """A run's folder.
+    """The folder of a training run.
 
     Parameters
     ----------
     folder : path-like
-        One that `Run.create` made.
+        Created by `Run.create`.
 
     Raises
     ------
@@ -59,20 +59,20 @@ class Run:
         try:
             self.args = _read_args(self.folder / "args.json")
         except FileNotFoundError:
-            raise InputError(f"{folder} is not the folder of a run: it has no args.json.") from None
+            raise InputError(f"{folder} is not the folder of a run, as it has no args.json.") from None
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.folder / 'args.json'} cannot be read ({error}).") from None
 
     @classmethod
     def create(cls, parent: str | os.PathLike[str], args: dict[str, Any]) -> "Run":
-        """Make the next folder train-N in `parent`, with the run's arguments in it.
+        """Create the next folder train-N in `parent`, with the arguments of the run in it.
 
         Parameters
         ----------
         parent : path-like
-            If it is missing, it is created.
+            Created if it is missing.
         args : dict of str to Any
-            For JSON; at least those in `ARGS`.
+            JSON values, with at least the keys of `ARGS`.
 
         Returns
         -------
@@ -98,7 +98,7 @@ class Run:
         except OSError as error:
             cause = error.__cause__ if isinstance(error, SaveError) else error
             reason = getattr(cause, "strerror", None) or error
-            raise SaveError(f"No run folder can be made in {parent} ({reason}). Choose another with --runs.") from error
+            raise SaveError(f"No run folder can be created in {parent} ({reason}). Choose another --runs.") from error
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -107,21 +107,23 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe among the run's arguments.
+        """The recipe of the run.
 
         Raises
         ------
         InputError
-            If it is the recipe of another version of lenet.
+            If another version of lenet wrote it.
         """
         try:
             renamed = {"rubbish": "non_digits"}  # in runs of earlier versions
             return Recipe(**{renamed.get(name, name): value for name, value in self.args["recipe"].items()})
         except (AttributeError, TypeError) as error:
-            raise InputError(f"{self.folder / 'args.json'} has the recipe of another lenet ({error}).") from None
+            raise InputError(
+                f"{self.folder / 'args.json'} has a recipe that this version of lenet does not know ({error})."
+            ) from None
 
     def check_writable(self) -> None:
-        """Raise SaveError if no file can be made in the folder."""
+        """Raise SaveError if no file can be created in the folder."""
         try:
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
@@ -129,29 +131,28 @@ class Run:
             raise SaveError(f"{self.folder} cannot be written ({error.strerror or error}).") from error
 
     def write(self, name: str, content: bytes | str) -> None:
-        """Write one of the run's files; one that is already there is replaced whole.
+        """Write a file to the folder, replacing an existing one atomically.
 
         Parameters
         ----------
         name : str
-            The file's name in the folder.
         content : bytes or str
-            Text is written as UTF-8.
+            Text is encoded as UTF-8.
 
         Raises
         ------
         SaveError
-            If it cannot be written.
+            If the file cannot be written.
         """
         atomic_write(self.folder / name, content.encode() if isinstance(content, str) else content)
 
     def save_epoch(self, model: LeNet5, state: State) -> None:
-        """Write the files that an epoch changes. The checkpoint comes last, so it is never ahead of the others.
+        """Write the files that change after an epoch, the checkpoint last, so that it is never ahead of the others.
 
         Parameters
         ----------
         model : LeNet5
-            Its metadata become those of `metadata`.
+            Its metadata is set to `metadata(epoch)`.
         state : State
 
         Raises
@@ -167,12 +168,11 @@ class Run:
         self.save_checkpoint(state)
 
     def metadata(self, epoch: Epoch) -> dict[str, str]:
-        """Return the metadata of this run's model; of the data's path only the name, as the file may be shared.
+        """Return the metadata to save with the weights of an epoch; omit folders, as the file may be published.
 
         Parameters
         ----------
         epoch : Epoch
-            The epoch of the weights.
 
         Returns
         -------
@@ -185,7 +185,7 @@ class Run:
         return {key: str(value) for key, value in values.items() if value is not None}
 
     def save_checkpoint(self, state: State) -> None:
-        """Write everything needed to resume from here with bit-identical results.
+        """Write everything needed to resume with bit-identical results.
 
         Parameters
         ----------
@@ -194,17 +194,17 @@ class Run:
         Raises
         ------
         SaveError
-            If it cannot be written.
+            If the checkpoint cannot be written.
         """
         self.write("checkpoint.safetensors", checkpoint_bytes(state, self._decisive_args()))
 
     def load_checkpoint(self, model: LeNet5) -> State | None:
-        """Return the state to resume from; None if the run has no checkpoint yet.
+        """Return the state to resume from, or None if the run has no checkpoint yet.
 
         Parameters
         ----------
         model : LeNet5
-            The network that the checkpoint has to fit; it does not change.
+            The network that the checkpoint must fit; it does not change.
 
         Returns
         -------
@@ -215,7 +215,7 @@ class Run:
         WeightsError
             If the checkpoint is damaged or of another network.
         InputError
-            If the run's arguments have changed since, so that the results would differ.
+            If arguments that determine the results have changed.
         """
         path = self.folder / "checkpoint.safetensors"
         return read_checkpoint(path, model, self.recipe, self._decisive_args()) if path.exists() else None
@@ -225,7 +225,7 @@ class Run:
 
 
 def fingerprint(data: Dataset) -> str:
-    """Return the SHA-256 of a data set, by which a resumed run recognises its images.
+    """Return the SHA-256 of a data set, which identifies the data of a resumed run.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def fingerprint(data: Dataset) -> str:
 
 
 def results_csv(history: list[Epoch]) -> str:
-    """Return the history as CSV with a header and a line per epoch; missing values stay empty.
+    """Return the history as CSV, with a header and one line per epoch; missing values are empty.
 
     Parameters
     ----------
@@ -273,12 +273,7 @@ def results_csv(history: list[Epoch]) -> str:
 
 
 def _read_args(path: Path) -> dict[str, Any]:
-    """Read a run's arguments and check their types.
-
-    Raises
-    ------
-    ValueError, RecursionError, OSError
-    """
+    """Read and validate the arguments of a run; raise ValueError, RecursionError or OSError."""
     content = read_at_most(path, MAX_ARGS_BYTES)
     if content is None:
         raise ValueError(f"it is larger than {MAX_ARGS_BYTES:,} bytes")

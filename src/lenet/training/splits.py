@@ -1,4 +1,4 @@
-"""Split images into a training and a validation part, and standardise pixels."""
+"""Hold out a validation set, and compute the mean and standard deviation of pixels."""
 
 import math
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lenet.errors import InputError
 
-_COUNTED_AT_ONCE = 1000  # images, because NumPy counts 64-bit copies
+_COUNTED_AT_ONCE = 1000  # images; numpy.bincount makes 64-bit copies
 
 
 class Split(NamedTuple):
@@ -47,7 +47,7 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
     Raises
     ------
     InputError
-        If there are too few images, so that all or none would be held out.
+        If all images or none would be held out.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
     ----------
     X : ndarray of uint8, or floating in [0, 1], shape (n, height, width)
     members : ndarray of int64, optional
-        The indices of the images to use; all by default.
+        Indices of the images to use; by default, all.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The kernels of `lenet.training.augment.distortions`: images under random maps, and drawn by another pen."""
+"""The kernels of `lenet.training.augment.distortions`."""
 
 ctypedef unsigned char uint8
 
@@ -7,22 +7,22 @@ ctypedef fused pixel:
     float
     double
 
-ctypedef fused level:       # without float: a third copy of the loop enlarges the wheel
+ctypedef fused level:       # not float: a third copy of the loop would enlarge the wheel
     uint8
     double
 
 cdef enum:
     SIDE = 28
-    KNOTS = 4       # a bend is given at 4 x 4 points
+    KNOTS = 4       # a bend is defined at 4 x 4 points
 
 
 cdef inline double value(const pixel* image, Py_ssize_t H, Py_ssize_t W, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
-    """The pixel at (y, x); outside of the image it is background, 0."""
+    """The pixel at (y, x), or 0 outside of the image."""
     return image[y * W + x] if 0 <= y < H and 0 <= x < W else 0
 
 
 cdef inline double between(const pixel* image, Py_ssize_t H, Py_ssize_t W, double v, double u) noexcept nogil:
-    """The image at row v and column u, interpolated bilinearly."""
+    """The image at row v and column u, with bilinear interpolation."""
     cdef Py_ssize_t left, top
     cdef double right_part, low_part, result
     if not (-1 < u < W and -1 < v < H):     # NaN too
@@ -38,7 +38,7 @@ cdef inline double between(const pixel* image, Py_ssize_t H, Py_ssize_t W, doubl
 def affine(const level[:, :, ::1] images, const double[:, :, ::1] maps, level[:, :, ::1] out, /):
     """out[n, y, x] = images[n] at maps[n] (2, 3) times (x, y, 1), for images of shape (N, H, W).
 
-    Coordinates count pixels from the image's centre. Integers are rounded to the nearest.
+    Coordinates are in pixels from the centre of the image.
     """
     cdef Py_ssize_t N = images.shape[0], H = images.shape[1], W = images.shape[2], n, y, x
     cdef double middle_x = (W - 1) / 2.0, middle_y = (H - 1) / 2.0, u, v
@@ -53,7 +53,7 @@ def affine(const level[:, :, ::1] images, const double[:, :, ::1] maps, level[:,
 
 
 cdef void warp(const uint8* image, const double* map_, const float* bend, float* out) noexcept nogil:
-    """out[28, 28] = the image under an affine map and a bend, (2, 4, 4) shifts in x and y, interpolated bilinearly."""
+    """out[28, 28] = the image under an affine map and a bend: (2, 4, 4) shifts in x and y."""
     cdef Py_ssize_t y, x
     cdef double middle = (SIDE - 1) / 2.0, to_knots = (KNOTS - 1.0) / (SIDE - 1.0), u, v
     for y in range(SIDE):
@@ -66,7 +66,7 @@ cdef void warp(const uint8* image, const double* map_, const float* bend, float*
 
 
 cdef void thicken(float* image, float strength, float* work) noexcept nogil:
-    """Move each pixel towards the greatest of its neighbours, or, for a strength below 0, towards the least."""
+    """Move each pixel towards the maximum of its neighbours, or, if strength is negative, towards the minimum."""
     cdef Py_ssize_t y, x
     cdef float extreme, sign = 1 if strength > 0 else -1
     for y in range(SIDE * SIDE):
@@ -79,7 +79,7 @@ cdef void thicken(float* image, float strength, float* work) noexcept nogil:
 
 
 cdef void blur(float* image, float strength, float* work) noexcept nogil:
-    """Move each pixel towards the mean of its neighbours, weighted 1, 2, 1 either way."""
+    """Move each pixel towards the mean of its neighbours, weighted 1, 2, 1 in both directions."""
     cdef Py_ssize_t y, x
     for y in range(SIDE):
         work[y * SIDE] = image[y * SIDE]
@@ -93,7 +93,7 @@ cdef void blur(float* image, float strength, float* work) noexcept nogil:
 
 
 cdef inline float noise(unsigned long long* state) noexcept nogil:
-    """A number from -1 to 1: Marsaglia's xorshift of 64 bits."""
+    """A pseudorandom number in [-1, 1), by Marsaglia's 64-bit xorshift."""
     state[0] ^= state[0] << 13
     state[0] ^= state[0] >> 7
     state[0] ^= state[0] << 17
@@ -102,10 +102,9 @@ cdef inline float noise(unsigned long long* state) noexcept nogil:
 
 def vary(const uint8[:, :, ::1] images, const double[:, :, ::1] maps, const float[:, :, :, ::1] bends,
          const float[:, ::1] pens, const unsigned long long[::1] seeds, uint8[:, :, ::1] out, /):
-    """out[n] = images[n] (28, 28), warped, thickened, blurred, and on an uneven ground with noise.
+    """out[n] = images[n] (28, 28), warped, thickened, blurred, and on an uneven background with noise.
 
-    pens[n] are the strengths of thickening and blurring, the ink's level, the ground's level and its slopes in x and y,
-    and the amplitude of noise; levels are parts of 255.
+    pens[n] is described in `lenet.training.augment.distortions.Variations`.
     """
     cdef Py_ssize_t n, y, x
     cdef float image[SIDE * SIDE]

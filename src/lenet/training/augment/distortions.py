@@ -1,4 +1,4 @@
-"""Random distortions of images: affine maps, as in the paper (section III.A), and other pens and backgrounds."""
+"""Random distortions of images: affine maps, as in the paper (section III.A), strokes and backgrounds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,13 @@ from lenet._fused.batches import Distortions
 from lenet.errors import InputError, InputTypeError
 from lenet.training.augment import _distort
 
-# A digit stays itself within these: degrees, factors, horizontal shear, pixels.
+# Within these limits, a digit keeps its class: degrees, factors, horizontal shear, pixels.
 ROTATION, SCALE, SHEAR, SHIFT = 10.0, (0.9, 1.1), 0.15, 2.0
-BEND = 0.8  # pixels, the standard deviation of each of 4 x 4 points
+BEND = 0.8  # pixels; standard deviation of the shift of each of 4 x 4 points
 
 
 def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw n maps: rotation up to 10 degrees, scale 0.9 to 1.1, shear up to 0.15, shift up to 2 pixels.
+    """Draw n affine maps: rotation up to 10 degrees, scale 0.9 to 1.1, shear up to 0.15, shift up to 2 pixels.
 
     Parameters
     ----------
@@ -28,8 +28,7 @@ def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (n, 2, 3)
-        Each takes an output pixel (x, y, 1), counted from the image's centre, to the place in the input that
-        it shows.
+        Each maps an output pixel (x, y, 1), relative to the centre of the image, to its position in the input.
 
     Examples
     --------
@@ -49,13 +48,13 @@ def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
-    """Return images under affine maps, interpolated bilinearly, with background where they show no input.
+    """Apply affine maps to images, with bilinear interpolation; pixels from outside of the input are background.
 
     Parameters
     ----------
     images : array_like of uint8, float32 or float64, shape (n, H, W)
     maps : array_like of shape (n, 2, 3)
-        As `random_affine` draws them.
+        From output to input pixels, as `random_affine` draws them.
 
     Returns
     -------
@@ -64,7 +63,7 @@ def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
     Raises
     ------
     InputError, InputTypeError
-        If the images or the maps are not such arrays.
+        If an array has another shape or dtype.
 
     Examples
     --------
@@ -76,11 +75,11 @@ def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
            [  0,   0, 200],
            [  0,   0,   0]], dtype=uint8)
     """
-    given = _checks.array(images, "images", "shape (n, H, W) is wanted")
+    given = _checks.array(images, "images", "expected shape (n, H, W)")
     dtype = given.dtype.newbyteorder("=")
     if given.ndim != 3 or dtype not in (np.uint8, np.float32, np.float64):
         raise InputError(
-            f"images are {given.dtype} of shape {given.shape}; wanted: uint8, float32 or float64, (n, H, W)."
+            f"images are {given.dtype} of shape {given.shape}; expected uint8, float32 or float64 of shape (n, H, W)."
         )
     maps = _checks.tensor(maps, np.float64, (len(given), 2, 3), "maps")
     kernel_dtype = np.uint8 if dtype == np.uint8 else np.float64
@@ -90,7 +89,7 @@ def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
 
 
 def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary: bool) -> Distortions | None:
-    """Draw the distortions that a recipe asks for: variations, affine maps, or none.
+    """Draw the distortions of a recipe: variations, affine maps, or none.
 
     Parameters
     ----------
@@ -135,7 +134,7 @@ class AffineMaps:
         return AffineMaps(self.maps[part])
 
     def apply(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Return the images under the maps, as `distort` does.
+        """Distort the images, as `distort` does.
 
         Parameters
         ----------
@@ -150,7 +149,7 @@ class AffineMaps:
 
 @dataclass(frozen=True)
 class Variations:
-    """How images are drawn otherwise: one row of each array an image.
+    """Parameters of the variations of n images, one row per image.
 
     Parameters
     ----------
@@ -159,10 +158,10 @@ class Variations:
     bends : ndarray of float32, shape (n, 2, 4, 4)
         Shifts in x and y at 4 x 4 points, in pixels.
     pens : ndarray of float32, shape (n, 7)
-        Strength of thickening, from -1 to 1; of blurring, from 0 to 1; the level of ink; the ground's level and its
-        slopes in x and y; the amplitude of noise. Levels are parts of 255.
+        Strength of thickening, -1 to 1, and of blurring, 0 to 1; level of the ink; level of the background and its
+        slopes in x and y; amplitude of the noise. Levels are fractions of 255.
     seeds : ndarray of uint64, shape (n,)
-        Of the noise.
+        Seeds of the noise.
 
     Examples
     --------
@@ -179,7 +178,7 @@ class Variations:
         return Variations(self.maps[part], self.bends[part], self.pens[part], self.seeds[part])
 
     def apply(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Return the images, drawn differently, as `vary` does.
+        """Vary the images, as `vary` does.
 
         Parameters
         ----------
@@ -193,10 +192,10 @@ class Variations:
 
 
 def random_variations(n: int, rng: np.random.Generator) -> Variations:
-    """Draw variations of n images.
+    """Draw the parameters of variations of n images.
 
-    Each image is mapped and bent. Half of them are thickened or thinned, a third blurred, a quarter fainter, and one in
-    six each has an uneven ground and noise.
+    Every image is mapped and bent. Half are thickened or thinned, a third are blurred, a quarter are fainter, one in
+    six has an uneven background, and one in six has noise.
 
     Parameters
     ----------
@@ -213,8 +212,8 @@ def random_variations(n: int, rng: np.random.Generator) -> Variations:
     (4, 2, 4, 4)
     """
 
-    def some(part: float, low: float, high: float, otherwise: float = 0.0) -> NDArray[np.float64]:
-        return np.where(rng.random(n) < part, rng.uniform(low, high, n), otherwise)
+    def some(fraction: float, low: float, high: float, otherwise: float = 0.0) -> NDArray[np.float64]:
+        return np.where(rng.random(n) < fraction, rng.uniform(low, high, n), otherwise)
 
     ground = rng.random(n) < 1 / 6
     pens = [
@@ -233,13 +232,12 @@ def random_variations(n: int, rng: np.random.Generator) -> Variations:
 
 
 def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
-    """Return images drawn otherwise.
+    """Vary images: warp them, change their strokes, and add a background.
 
     Parameters
     ----------
     images : array_like of uint8, shape (n, 28, 28)
     variations : Variations
-        Of n images.
 
     Returns
     -------
@@ -248,7 +246,7 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
     Raises
     ------
     InputError, InputTypeError
-        If the images or the variations are not such arrays, or the pens not finite.
+        If an array has another shape or dtype, or pens are not finite.
 
     Examples
     --------
@@ -256,11 +254,11 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
     >>> vary(images, random_variations(2, np.random.default_rng(0))).shape
     (2, 28, 28)
     """
-    pixels = _checks.array(images, "images", "uint8 of shape (n, 28, 28) is wanted")
+    pixels = _checks.array(images, "images", "expected uint8 of shape (n, 28, 28)")
     if pixels.dtype != np.uint8:
-        raise InputTypeError(f"images are {pixels.dtype}, and uint8 is wanted.")
+        raise InputTypeError(f"images are {pixels.dtype}; expected uint8.")
     if pixels.shape[1:] != (SIDE, SIDE):
-        raise InputError(f"images has shape {pixels.shape}; wanted: (any, {SIDE}, {SIDE}).")
+        raise InputError(f"images has shape {pixels.shape}; expected (any, {SIDE}, {SIDE}).")
     n = len(pixels)
     maps, bends, pens = (
         _checks.tensor(getattr(variations, name), dtype, (n, *shape), name)
@@ -271,12 +269,12 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
         )
     )
     if not np.isfinite(pens).all():
-        raise InputError("pens should be finite: a level of ink that is no number is no pixel.")
-    seeds = _checks.array(variations.seeds, "seeds", f"shape ({n},) is wanted")
+        raise InputError("pens holds NaN or infinite values; expected finite numbers.")
+    seeds = _checks.array(variations.seeds, "seeds", f"expected shape ({n},)")
     if seeds.dtype.kind != "u":
-        raise InputTypeError(f"seeds holds {seeds.dtype}, and unsigned integers are wanted.")
+        raise InputTypeError(f"seeds holds {seeds.dtype}; expected unsigned integers.")
     if seeds.shape != (n,):
-        raise InputError(f"seeds has shape {seeds.shape}, and ({n},) is wanted.")
+        raise InputError(f"seeds has shape {seeds.shape}; expected ({n},).")
     out = np.empty((n, SIDE, SIDE), np.uint8)
     _distort.vary(np.ascontiguousarray(pixels), maps, bends, pens, seeds.astype(np.uint64), out)
     return out

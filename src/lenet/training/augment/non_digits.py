@@ -1,6 +1,6 @@
 """Images of non-digits to train on, like the paper's rubbish class (section IV.B).
 
-They are drawn at random, or cut out of the training digits; no other images are needed.
+They are drawn at random or cut out of the training digits.
 """
 
 from collections.abc import Callable
@@ -16,20 +16,20 @@ from lenet._mnist_form import cropped, mnist_form
 Image = NDArray[np.uint8]
 Random = np.random.Generator
 
-_CANVAS = 112  # of strokes, letters and blots: four times the size that is read
-# Drawn by fonts of many widths, none of these is a digit to everybody: no b, g, I, l, O, o, q, S, s, Z, z.
+_CANVAS = 112  # pixels; four times the side of the image
+# Without characters that can be read as a digit: b, g, I, l, O, o, q, S, s, Z, z.
 _LETTERS = "ABCDEFGHJKLMNPQRTUVWXYacdefhijkmnprtuvwxy#$%&*+=<>?@!(){}[]^~"
-_FACES = 8  # Hershey's fonts, which OpenCV draws
+_FACES = 8  # Hershey fonts of OpenCV
 
 
 def non_digits(n: int, digits: Image, rng: Random) -> Image:
-    """Return images of non-digits, in the form of MNIST's.
+    """Draw images of non-digits in the form of MNIST's images.
 
     Parameters
     ----------
     n : int
     digits : ndarray of uint8, shape (m, 28, 28)
-        Some non-digits are pieces of these: halves, quarters in another order, pairs side by side, negatives.
+        Used for some non-digits: halves, shuffled quarters, pairs, negatives.
     rng : numpy.random.Generator
 
     Returns
@@ -56,7 +56,7 @@ def non_digits(n: int, digits: Image, rng: Random) -> Image:
     return np.stack([kinds[k](cv2, digits, rng) for k in rng.integers(0, len(kinds), n)])
 
 
-def _one(digits: Image, rng: Random) -> Image:
+def _random_digit(digits: Image, rng: Random) -> Image:
     return cropped(digits[rng.integers(len(digits))])
 
 
@@ -65,7 +65,7 @@ def _strokes(cv2: Any, digits: Image, rng: Random) -> Image:
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     for _ in range(rng.integers(2, 7)):
         knots = rng.uniform(8, _CANVAS - 8, (rng.integers(2, 5), 2))
-        if rng.random() < 0.6:  # a smooth curve through them
+        if rng.random() < 0.6:  # a Bezier curve instead of a polyline
             t = np.linspace(0, 1, 24)[:, np.newaxis]
             powers = [t**k * (1 - t) ** (len(knots) - 1 - k) for k in range(len(knots))]
             scale = [1, 3, 3, 1] if len(knots) == 4 else [1, 2, 1] if len(knots) == 3 else [1, 1]
@@ -86,20 +86,20 @@ def _letter(cv2: Any, digits: Image, rng: Random) -> Image:
 
 
 def _half(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Cut a part off a digit, as cutting a touching pair at the wrong place leaves it."""
+    """Cut off a part of a digit, as splitting a touching pair in the wrong place does."""
     while True:
-        digit = _one(digits, rng)
+        digit = _random_digit(digits, rng)
         axis = int(rng.random() < 0.7)
         length = digit.shape[axis]
         cut = max(1, round(length * rng.uniform(0.25, 0.6)))
         keep = slice(0, cut) if rng.random() < 0.5 else slice(length - cut, length)
         part = cropped(digit[:, keep] if axis else digit[keep])
-        if part.shape[1] > 0.4 * part.shape[0]:  # what is narrower may well be read as a 1
+        if part.shape[1] > 0.4 * part.shape[0]:  # a narrower part may look like a 1
             return mnist_form(part)
 
 
 def _window(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Cut a row of digits at two wrong places: two of them lie between, or parts of them."""
+    """Cut a row of digits in two wrong places, so that the window holds two digits or parts of digits."""
     while True:
         row, extents = _row(digits, rng)
         left = int(rng.integers(0, row.shape[1] - 6))
@@ -112,25 +112,26 @@ def _window(cv2: Any, digits: Image, rng: Random) -> Image:
         whole = np.maximum(right, extents[:, 1]) - np.minimum(left, extents[:, 0])
         part = cropped(row[:, left:right])
         holds_two = ((shared > 0.8 * np.diff(extents)[:, 0]).sum()) > 1
-        # What is narrower may be read as a 1.
+        # A narrower part may look like a 1.
         if ((shared / whole).max() < 0.7 or holds_two) and part.shape[1] > 0.4 * part.shape[0]:
             return mnist_form(part)
 
 
 def _pair(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Put two digits or three side by side, often with a narrow one among them, which is easily overlooked."""
+    """Put two or three digits side by side, often one of them narrow, as narrow digits are easily overlooked."""
     row, extents = _row(digits, rng, narrow=int(rng.integers(2)) if rng.random() < 0.6 else None)
     return mnist_form(cropped(row[:, : extents[1 if rng.random() < 0.8 else 2, 1]]))
 
 
 def _row(digits: Image, rng: Random, narrow: int | None = None) -> tuple[Image, NDArray[np.int64]]:
-    """Return four digits side by side, a little apart or touching, and where each begins and ends.
+    """Return four digits side by side, touching or slightly apart, and the first and last column of each.
 
-    The digit in the place `narrow` is one of the narrowest of eight.
+    The digit at index `narrow` is the narrowest of eight.
     """
-    parts = [_one(digits, rng) for _ in range(4)]
+    parts = [_random_digit(digits, rng) for _ in range(4)]
     if narrow is not None:
-        parts[narrow] = min((_one(digits, rng) for _ in range(8)), key=lambda part: part.shape[1] / part.shape[0])
+        candidates = [_random_digit(digits, rng) for _ in range(8)]
+        parts[narrow] = min(candidates, key=lambda part: part.shape[1] / part.shape[0])
     height = max(len(part) for part in parts) + 4
     row = np.zeros((height, sum(part.shape[1] for part in parts) + 16), np.uint8)
     extents, left = [], 0
@@ -156,7 +157,7 @@ def _negative(cv2: Any, digits: Image, rng: Random) -> Image:
 
 
 def _blot(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Fill shapes."""
+    """Draw filled polygons and ellipses."""
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     for _ in range(rng.integers(1, 4)):
         ink = int(rng.integers(90, 256))
@@ -171,14 +172,14 @@ def _blot(cv2: Any, digits: Image, rng: Random) -> Image:
 
 
 def _garment(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Draw a large symmetric silhouette with a texture: what fills most of the image is no digit."""
+    """Draw a large symmetric silhouette with a texture, like a piece of clothing."""
     height, width = rng.uniform(30, 54, 2)
     rows = np.linspace(-height, height, 7)
     sides = width * rng.uniform(0.3, 1, 7)
     outline = np.concatenate([np.stack([56 + sides, 56 + rows], 1), np.stack([56 - sides, 56 + rows], 1)[::-1]])
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     cv2.fillPoly(canvas, [np.round(outline).astype(np.int32)], 255, cv2.LINE_AA)
-    if rng.random() < 0.4:  # with a gap, as between legs or under a handle
+    if rng.random() < 0.4:  # a gap, as between trouser legs or under a handle
         middle = [56 + int(rng.integers(-10, 11)), 56 + int(rng.integers(-10, 50))]
         cv2.ellipse(canvas, middle, rng.integers(3, 25, 2).tolist(), 0, 0, 360, 0, -1, cv2.LINE_AA)
     image = _reduced(cv2, canvas).astype(np.float32)
@@ -190,7 +191,7 @@ def _garment(cv2: Any, digits: Image, rng: Random) -> Image:
 
 
 def _noise(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Draw noise of any grain, thresholded or not."""
+    """Draw noise of random grain size, sometimes thresholded."""
     side = int(rng.integers(4, SIDE + 1))
     grains = rng.normal(rng.uniform(-0.5, 0.7), rng.uniform(0.1, 0.7), (side, side)).clip(0, 1).astype(np.float32)
     if rng.random() < 0.3:
@@ -200,7 +201,7 @@ def _noise(cv2: Any, digits: Image, rng: Random) -> Image:
 
 
 def _blank(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Draw nothing, a grey, a slope, or some dots."""
+    """Draw an empty image, a uniform grey, a gradient, or a few dots."""
     image = np.zeros((SIDE, SIDE), np.float64)
     kind = rng.integers(4)
     if kind == 1:
