@@ -1,7 +1,7 @@
-"""Figures: learning curves, confusion matrix, worst mistakes, C1's kernels, and the network itself.
+"""Figures: learning curves, confusion matrix, worst mistakes, the kernels of C1, and the architecture.
 
-Every function returns the bytes of a PNG. They need matplotlib, from the extra ``train``, and raise
-`lenet.errors.MissingExtraError` without it. Each has a private part that builds the figure, for the tests.
+Every function returns the bytes of a PNG. They require matplotlib (extra ``train``), and raise
+`lenet.errors.MissingExtraError` without it.
 """
 
 from lenet.plots.confusion import confusion_matrix

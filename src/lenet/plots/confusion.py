@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def confusion_matrix(matrix: npt.ArrayLike) -> bytes:
-    """Draw a confusion matrix whose mistakes stand out.
+    """Draw a confusion matrix that highlights mistakes.
 
-    A cell off the diagonal is coloured by its share of the row, that is, of the images of that true class; the diagonal
-    has one pale colour, or it would outshine every mistake of a good model. Cells that are zero stay empty.
+    Mistakes are coloured by their percentage of the true class. The diagonal has one pale colour, as it would otherwise
+    dominate the figure.
 
     Parameters
     ----------
     matrix : array of int, shape (K, K), K >= 2
-        Counts (0 or more): rows are the true classes, columns the predicted ones.
+        Counts, at least 0; rows are true classes, columns are predicted ones.
 
     Returns
     -------
@@ -40,10 +40,10 @@ def confusion_matrix(matrix: npt.ArrayLike) -> bytes:
     """
     counts = np.asarray(matrix)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
-        raise InputError(f"A confusion matrix has shape (K, K) with K >= 2; this one has {counts.shape}.")
+        raise InputError(f"The confusion matrix has shape {counts.shape}; expected (K, K) with K >= 2.")
     if counts.dtype.kind not in "iu" or counts.min() < 0:
-        given = counts.dtype if counts.dtype.kind not in "iu" else f"down to {counts.min()}"
-        raise InputError(f"A confusion matrix holds counts, integers of 0 or more; this one is {given}.")
+        found = counts.dtype if counts.dtype.kind not in "iu" else counts.min()
+        raise InputError(f"The confusion matrix holds {found}; expected counts, integers of at least 0.")
     return png(_confusion_matrix_figure(counts))
 
 
@@ -52,12 +52,12 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer]) -> "Figure":
     mistakes = np.ma.masked_array(
         100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.eye(num_classes, dtype=bool)
     )
-    cell = min(max(0.5, 3.4 / num_classes), 28 / num_classes)  # inches: room for the title, and a bound on the whole
+    cell = min(max(0.5, 3.4 / num_classes), 28 / num_classes)  # inches; leaves room for the title, and is bounded
     figure = new_figure(cell * num_classes + 2, cell * num_classes + 1.2)
     ax = figure.subplots()
     dress(ax)
     colours = colormap("white", VERMILLION).with_extremes(bad=PALE_BLUE)  # the masked diagonal
-    # Without a mistake the scale is arbitrary; it only must not be empty.
+    # Without mistakes, any scale will do, as long as it is not empty.
     image = ax.imshow(mistakes, cmap=colours, vmin=0, vmax=float(mistakes.max()) or 1.0)
     color_bar(image, [ax], "mistakes, % of the true class")
     right = f"{100 * np.trace(counts) / total:.2f}% of {total:,} right" if total else "no images"
@@ -70,7 +70,7 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer]) -> "Figure":
     ax.grid(which="minor", color=PALE, linewidth=0.5)
     ax.tick_params(which="minor", length=0)
     font = min(10.0, 72 * cell / (0.75 * max(2, len(str(counts.max())))))
-    if font >= 4:  # else there are too many classes for text that could be read
+    if font >= 4:  # smaller text would be illegible
         ax.set_xticks(range(num_classes))
         ax.set_yticks(range(num_classes))
         for i, j in np.argwhere(counts):

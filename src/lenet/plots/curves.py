@@ -1,4 +1,4 @@
-"""Learning curves: loss and accuracy against the epoch."""
+"""Learning curves: loss and accuracy by epoch."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,23 +14,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARKED_EPOCHS = 40  # with more points than this, markers hide their line
+_MAX_MARKED_EPOCHS = 40  # more markers would hide their line
 
 
 def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = "") -> bytes:
-    """Draw loss and accuracy against the epoch, with the best epoch marked.
+    """Draw loss and accuracy by epoch, and mark the best epoch.
 
-    The best epoch is the one that training keeps: of the lowest validation loss, of those the earliest. Without a
-    validation split none is marked, since training figures cannot tell. A loss that falls more than twentyfold is
-    drawn on a logarithmic axis.
+    The best epoch is the earliest with the lowest validation loss, whose weights training keeps. Losses that span more
+    than a factor of 20 are drawn on a logarithmic axis.
 
     Parameters
     ----------
     history : sequence of mappings, at least one
-        One row an epoch, with the keys ``epoch``, ``loss`` (0 or more) and ``accuracy`` (0 to 1), and, where there is a
-        validation split, ``val_loss`` and ``val_accuracy``. Values that are None, NaN or infinite leave a hole.
+        One per epoch, with the keys ``epoch``, ``loss`` (at least 0) and ``accuracy`` (0 to 1), and, with a validation
+        split, ``val_loss`` and ``val_accuracy``. Values that are None, NaN or infinite leave a gap.
     title : str, optional
-        Written above both panels.
+        Of the figure.
 
     Returns
     -------
@@ -40,7 +39,7 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
     Raises
     ------
     InputError
-        If there is no row, or a row has no epoch.
+        If the history is empty, or an epoch has no number.
 
     Examples
     --------
@@ -52,7 +51,7 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
 
 
 def _column(history: Sequence[Mapping[str, float | None]], key: str) -> npt.NDArray[np.float64]:
-    """Return one column as floats, NaN where there is nothing that can be drawn."""
+    """Return one column as floats, with NaN for values that cannot be drawn."""
     values = np.array([row.get(key) for row in history], dtype=np.float64)  # None becomes NaN
     values[~np.isfinite(values)] = np.nan
     return values
@@ -61,10 +60,10 @@ def _column(history: Sequence[Mapping[str, float | None]], key: str) -> npt.NDAr
 def _learning_curves_figure(history: Sequence[Mapping[str, float | None]], title: str) -> "Figure":
     epochs = _column(history, "epoch")
     if not len(epochs) or np.isnan(epochs).any():
-        raise InputError("A history has at least one row, and every row has its epoch.")
+        raise InputError("The history is empty or lacks epochs; expected at least one row, each with its epoch.")
     figure = new_figure(10, 4.6)
     if title:
-        figure.suptitle(title, color=INK, fontweight="bold", parse_math=False)  # a folder's name may have a $
+        figure.suptitle(title, color=INK, fontweight="bold", parse_math=False)  # the title may contain a $
     left, right = figure.subplots(1, 2)
     val_loss = _column(history, "val_loss")
     _draw_curves(left, epochs, _column(history, "loss"), val_loss)
@@ -75,7 +74,7 @@ def _learning_curves_figure(history: Sequence[Mapping[str, float | None]], title
     _mark_best(right, epochs, val_accuracy, val_loss)
     right.set_title("accuracy, %", color=INK)
     for ax in (left, right):
-        # Below the panel, where no curve can run through it.
+        # Below the panel, where it cannot hide a curve.
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, labelcolor=INK, fontsize=9)
     return figure
 
@@ -87,8 +86,8 @@ def _draw_curves(
     validation: npt.NDArray[np.float64],
 ) -> None:
     dress(ax)
-    marker = "o" if len(epochs) <= _MARKED_EPOCHS else ""
-    # The training curve is dashed as well, so that the two differ in a print without colours.
+    marker = "o" if len(epochs) <= _MAX_MARKED_EPOCHS else ""
+    # Dashed, so that the curves differ in black and white.
     ax.plot(epochs, training, "--", marker=marker, markersize=4, linewidth=1.5, color=BLUE, label="training")
     if not np.isnan(validation).all():
         ax.plot(
@@ -100,7 +99,7 @@ def _draw_curves(
     ax.xaxis.set_major_locator(
         require("matplotlib.ticker", "train").MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
     )
-    if len(epochs) == 1:  # one point has no extent, and would sit on an axis of fractions of an epoch
+    if len(epochs) == 1:  # otherwise the axis would show fractions of an epoch
         ax.set_xlim(epochs[0] - 1, epochs[0] + 1)
         ax.set_xticks([int(epochs[0])])
         ax.margins(y=1)
@@ -129,6 +128,6 @@ def _mark_best(
     best = int(np.nanargmin(loss))
     ax.axvline(epochs[best], color=GREY, linewidth=0.8, linestyle=":")
     label = f"best: {accuracy[best]:.2f}% at epoch {epochs[best]:.0f}"
-    # A ring, that the point itself stays visible.
+    # A ring, so that the point stays visible.
     ring: dict[str, Any] = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.5}
     ax.plot(epochs[best], accuracy[best], "o", linestyle="none", label=label, zorder=3, **ring)

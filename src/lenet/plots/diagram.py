@@ -1,4 +1,4 @@
-"""A figure of the network, in the manner of Figure 2 of LeCun, Bottou, Bengio and Haffner (1998)."""
+"""A diagram of the network, like Figure 2 of LeCun, Bottou, Bengio and Haffner (1998)."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,32 +13,32 @@ if TYPE_CHECKING:
 
 __all__ = ["architecture"]
 
-# Everything is placed in pixels of the finished image, from its lower left corner.
+# All positions are in pixels of the image, from its lower left corner.
 _WIDTH, _HEIGHT, _DPI = 1600, 640, 100
-_MIDDLE = 355  # the height of the centres of all stages
-_UNIT = 4.3  # pixels of the figure to a pixel of a feature map
+_MIDDLE = 355  # height of the centres of all stages
+_UNIT = 4.3  # side of a pixel of a feature map
 _MARGIN = 42
 _TIMES = "\N{MULTIPLICATION SIGN}"
-_LINE = 25  # from one baseline to the next
+_LINE = 25  # distance between baselines
 _OPERATIONS_Y, _COUNTS_Y = 168, 56
 
 
 class _Stage(NamedTuple):
-    """One array of activations, and the operation that computes it from the one before."""
+    """The activations of a stage, and the operation that computes them from the previous stage."""
 
     name: str
-    step: float  # from one plane to the next, right and down
+    step: float  # from one plane to the next, to the right and down
     colour: str
-    gap: float  # to the stage before
-    field: int  # side of the patch of the stage before that one unit sees; 0 means all of it
+    gap: float  # to the previous stage
+    field: int  # side of a unit's receptive field in the previous stage; 0 means all of it
     operation: str
     planes: int = 1
-    side: int = SIDE  # 1: drawn as a column of units
+    side: int = SIDE  # if 1, the planes are drawn as a column of units
     parameters: int = 0
 
 
 def _stages(num_classes: int) -> list[_Stage]:
-    """Return the stages with the sizes of the model's own layers."""
+    """Return the stages, with sizes from the layers of the model."""
     convolution, pooling = f"5{_TIMES}5\nconvolution\n", f"2{_TIMES}2\naverage\npooling"
     drawn = [
         _Stage("C1", 9, BLUE, 105, 5, f"{convolution}padding 2\nsigmoid"),
@@ -60,12 +60,12 @@ def _stages(num_classes: int) -> list[_Stage]:
 
 
 def architecture(num_classes: int = 10) -> bytes:
-    """Draw LeNet-5: its feature maps, what one unit of each sees of the one before, and its parameters.
+    """Draw LeNet-5: its feature maps, receptive fields and numbers of parameters.
 
     Parameters
     ----------
-    num_classes : int, optional
-        Width of the output layer, at least 2.
+    num_classes : int, default 10
+        Number of outputs, at least 2.
 
     Returns
     -------
@@ -77,11 +77,10 @@ def architecture(num_classes: int = 10) -> bytes:
     InputError
         If `num_classes` is below 2.
 
-    References
-    ----------
-    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document recognition",
-    Proceedings of the IEEE 86(11), 1998, Figure 2. There S2 and S4 have weights of their own and C3 sees only some
-    of S2's maps; here, as in most code since, they have not and it sees all.
+    Notes
+    -----
+    After Figure 2 of LeCun et al. (1998). There, unlike here, S2 and S4 have trainable weights, and each map of C3 is
+    connected to only some maps of S2.
 
     Examples
     --------
@@ -102,14 +101,14 @@ def _architecture_figure(num_classes: int) -> "Figure":
     ax.add_patch(patches.FancyBboxPatch((2, 2), _WIDTH - 4, _HEIGHT - 4, round_corners, fc="white", ec=PALE))
     stages = _stages(num_classes)
     x = float(_MARGIN)
-    before: tuple[_Stage, float] | None = None
+    previous: tuple[_Stage, float] | None = None
     for stage in stages:
         x += stage.gap
         _draw_stage(ax, stage, x)
-        if before:
-            _draw_connection(ax, *before, stage, x)
+        if previous:
+            _draw_connection(ax, *previous, stage, x)
             _write_operation(ax, stage, x - stage.gap / 2)
-        before = stage, x
+        previous = stage, x
         x += _extent(stage)[0]
     total = sum(stage.parameters for stage in stages)
     _write(ax, _MARGIN, _COUNTS_Y, f"parameters\n{total:,} in all", ha="left", color=GREY)
@@ -119,22 +118,22 @@ def _architecture_figure(num_classes: int) -> "Figure":
 def _extent(stage: _Stage) -> tuple[float, float]:
     """Return the width and height of a stage in pixels."""
     if stage.side == 1:
-        # 2.5 pixels a unit for the wide layers; the few units of an output are cells that can hold their digit.
+        # 2.5 pixels per unit; the few units of an output get cells large enough for their digit.
         return 24, min(20 * stage.planes, 2.5 * max(stage.planes, 84), 310)
     spread = stage.side * _UNIT + stage.step * (stage.planes - 1)
     return spread, spread
 
 
 def _front(stage: _Stage, x: float) -> tuple[float, float, float]:
-    """Return the left and the upper edge and the side of the plane in front, the rightmost and lowest."""
+    """Return the left edge, upper edge and side of the front plane, which is the rightmost and lowest."""
     spread = _extent(stage)[0]
     side = stage.side * _UNIT
     return x + spread - side, _MIDDLE - spread / 2 + side, side
 
 
 def _write(ax: "Axes", x: float, y: float, text: str, **style: Any) -> None:
-    """Write lines of text from the baseline `y` down."""
-    # One by one, for the lines of one text stand closer or wider according to their letters.
+    """Write lines of text, the first on the baseline `y`."""
+    # Separately, as the spacing of lines within one text depends on their letters.
     for k, line in enumerate(text.split("\n")):
         ax.text(x, y - k * _LINE, line, **{"ha": "center", "color": INK, "fontsize": 15, **style})
 
@@ -187,7 +186,7 @@ def _draw_column(ax: "Axes", stage: _Stage, x: float) -> None:
     cell = height / stage.planes
     top = _MIDDLE + height / 2
     ax.add_patch(rectangle((x, top - height), width, height, fc=_tint(stage.colour), ec=stage.colour, lw=1.2))
-    if cell < 12:  # units too thin to be told apart
+    if cell < 12:  # too thin to draw separately
         return
     for k in range(stage.planes):
         ax.add_patch(rectangle((x, top - (k + 1) * cell), width, cell, fc="none", ec=stage.colour, lw=1.2))
@@ -195,7 +194,7 @@ def _draw_column(ax: "Axes", stage: _Stage, x: float) -> None:
 
 
 def _draw_connection(ax: "Axes", source: _Stage, source_x: float, stage: _Stage, x: float) -> None:
-    """Draw what one unit of `stage` sees: a patch of the plane in front, or a whole column."""
+    """Draw the receptive field of one unit of `stage`: a patch of the front plane, or a whole column."""
     rectangle = require("matplotlib.patches", "train").Rectangle
     if source.side == 1:
         width, height = _extent(source)
@@ -213,7 +212,7 @@ def _draw_connection(ax: "Axes", source: _Stage, source_x: float, stage: _Stage,
 
 
 def _unit(stage: _Stage, x: float) -> tuple[float, float]:
-    """Return the place of the unit whose field is drawn."""
+    """Return the position of the unit whose receptive field is drawn."""
     height = _extent(stage)[1]
     if stage.side > 1:
         left, top, side = _front(stage, x)
@@ -227,6 +226,6 @@ def _write_operation(ax: "Axes", stage: _Stage, x: float) -> None:
 
 
 def _tint(colour: str) -> tuple[float, float, float]:
-    """Return a light and opaque version of a colour, so that planes hide those behind them."""
+    """Return a light, opaque version of a colour, so that planes hide those behind them."""
     red, green, blue = require("matplotlib.colors", "train").to_rgb(colour)
     return 0.85 + 0.15 * red, 0.85 + 0.15 * green, 0.85 + 0.15 * blue

@@ -16,12 +16,12 @@ _COLUMNS = 6
 
 
 def filters(weight: npt.ArrayLike) -> bytes:
-    """Draw the kernels of the first convolution, all on one scale that is symmetric about zero.
+    """Draw the kernels of the first convolution on one colour scale, symmetric about zero.
 
     Parameters
     ----------
-    weight : array of float, shape (6, 1, 5, 5)
-        ``c1.weight``; more or fewer kernels, of another size, are drawn too, six in a row.
+    weight : array of float, shape (O, 1, K, K)
+        ``c1.weight``; drawn six per row.
 
     Returns
     -------
@@ -41,9 +41,9 @@ def filters(weight: npt.ArrayLike) -> bytes:
     """
     kernels = np.asarray(weight)
     if kernels.ndim != 4 or kernels.shape[1] != 1 or not kernels.size:
-        raise InputError(f"C1's weight has shape (6, 1, 5, 5); this one has {kernels.shape}.")
+        raise InputError(f"weight has shape {kernels.shape}; expected (O, 1, K, K), like the (6, 1, 5, 5) of C1.")
     if not np.isfinite(kernels).all():
-        raise InputError("C1's weight holds NaN or infinite values, which no colour stands for.")
+        raise InputError("weight holds NaN or infinite values; expected finite ones.")
     return png(_filters_figure(kernels[:, 0]))
 
 

@@ -1,4 +1,4 @@
-"""A figure of the mistakes that a model was surest of."""
+"""A figure of the most confident mistakes of a model."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -15,31 +15,30 @@ if TYPE_CHECKING:
 
 __all__ = ["worst"]
 
-_MOST_MISTAKES = 36
+_MAX_MISTAKES = 36
 _COLUMNS = 6
 
 
 def worst(
     images: npt.ArrayLike, labels: npt.ArrayLike, predictions: npt.ArrayLike, probabilities: npt.ArrayLike
 ) -> bytes:
-    """Draw the mistakes that the model was surest of, at most 36, the surest first.
+    """Draw the 36 most confident mistakes, the most confident first.
 
-    These are where to look for wrong labels and for digits that the training data lacks. Without any mistake the figure
-    says so.
+    They often show wrong labels, and kinds of digits that the training set lacks.
 
     Parameters
     ----------
     images : array of uint8, shape (n, 28, 28)
-        Pixels, 0 for paper and 255 for ink.
+        0 is background, 255 is ink.
     labels, predictions : array of int, shape (n,)
         True and predicted classes, 0 to K - 1.
     probabilities : array of float, shape (n, K)
-        The model's probabilities, in [0, 1]; those of the predicted classes order the mistakes.
+        In [0, 1].
 
     Returns
     -------
     bytes
-        A PNG 1350 pixels wide, as high as its rows of six mistakes.
+        A PNG 1350 pixels wide, with six mistakes per row.
 
     Raises
     ------
@@ -56,13 +55,11 @@ def worst(
     n = len(x) if x.ndim else 0
     if x.shape != (n, 28, 28) or true.shape != (n,) or guess.shape != (n,) or p.ndim != 2 or len(p) != n:
         raise InputError(
-            "Expected images (n, 28, 28), labels (n,), predictions (n,) and probabilities (n, K), and got "
-            f"{x.shape}, {true.shape}, {guess.shape} and {p.shape}."
+            f"images, labels, predictions and probabilities have shapes {x.shape}, {true.shape}, {guess.shape} and "
+            f"{p.shape}; expected (n, 28, 28), (n,), (n,) and (n, K)."
         )
     if n and not 0 <= guess.min() <= guess.max() < p.shape[1]:
-        raise InputError(
-            f"Predictions are classes 0 to {p.shape[1] - 1} here, and reach from {guess.min()} to {guess.max()}."
-        )
+        raise InputError(f"predictions are from {guess.min()} to {guess.max()}; expected 0 to {p.shape[1] - 1}.")
     return png(_worst_figure(x, true, guess, p))
 
 
@@ -74,17 +71,17 @@ def _worst_figure(
 ) -> "Figure":
     mistakes = np.flatnonzero(labels != predictions)
     confidence = probabilities[mistakes, predictions[mistakes]]
-    order = np.argsort(-confidence, kind="stable")[:_MOST_MISTAKES]
+    order = np.argsort(-confidence, kind="stable")[:_MAX_MISTAKES]
     if not len(order):
         figure = new_figure(9, 1.2)
         figure.suptitle(f"No mistakes among {len(labels):,} images", color=INK, fontsize=14, y=0.6)
         return figure
     rows = math.ceil(len(order) / _COLUMNS)
     figure = new_figure(9, 1.65 * rows + 0.7)
-    few = f"{len(mistakes)} mistake{'s' * (len(mistakes) > 1)} among {len(labels):,} images, the most confident first"
-    many = f"The {len(order)} most confident of {len(mistakes):,} mistakes among {len(labels):,} images"
-    meaning = "predicted, not the true class · probability of the prediction"
-    figure.suptitle(f"{few if len(mistakes) == len(order) else many}\n{meaning}", color=INK)
+    total = f"{len(mistakes):,} mistake{'s' * (len(mistakes) > 1)} among {len(labels):,} images"
+    all_shown = len(mistakes) == len(order)
+    title = f"{total}, the most confident first" if all_shown else f"The {len(order)} most confident of {total}"
+    figure.suptitle(f"{title}\npredicted, not the true class · probability of the prediction", color=INK)
     for place, k in enumerate(order, start=1):
         i = mistakes[k]
         ax = figure.add_subplot(rows, _COLUMNS, place, xticks=[], yticks=[])
@@ -95,14 +92,13 @@ def _worst_figure(
 
 
 def _name_mistake(ax: "Axes", predicted: int, true: int, confidence: float) -> None:
-    """Write "7, not 2 · 99.8%" above an image, the mistaken 7 in the colour of mistakes."""
-    # Two texts, for a text has one colour: the second begins where the first ends.
+    """Write "7, not 2 · 99.8%" above an image, with the prediction in the colour of mistakes."""
+    # Each text has one colour, so the second begins where the first ends.
     style: dict[str, Any] = {
         "xycoords": "axes fraction",
         "fontsize": 10 if max(predicted, true) < 10 else 8,
         "va": "bottom",
     }
     mistaken = ax.annotate(f"{predicted}", (0, 1.04), color=VERMILLION, fontweight="bold", **style)
-    # Rounding may not make a certainty of what is none.
-    share = ">99.9%" if 0.9995 <= confidence < 1 else f"{confidence:.1%}"
-    ax.annotate(f", not {true} · {share}", (1, 0), color=INK, **style | {"xycoords": mistaken})
+    rounded = ">99.9%" if 0.9995 <= confidence < 1 else f"{confidence:.1%}"
+    ax.annotate(f", not {true} · {rounded}", (1, 0), color=INK, **style | {"xycoords": mistaken})

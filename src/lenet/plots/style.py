@@ -1,10 +1,9 @@
-"""What every figure shares: the palette, empty figures, colour bars and the way to a PNG.
+"""Style of all figures: palette, empty figures, colour bars and PNGs.
 
-The figures are matplotlib's own objects. Nothing touches pyplot, whose current figure is shared by the whole process
-and whose backend may want a display.
+Figures do not use pyplot, which shares its current figure across the process and may require a display.
 
-The colours are from Okabe and Ito's palette for all kinds of colour vision, and mean the same everywhere: blue is what
-was trained on or is right, vermillion is what was held out or is mistaken.
+The colours are from Okabe and Ito's palette for all kinds of colour vision. Blue means training or correct; vermillion
+means validation or mistaken.
 """
 
 import io
@@ -23,14 +22,14 @@ INK, GREY, PALE = "#222222", "#666666", "#dddddd"
 
 
 def png(figure: "Figure") -> bytes:
-    """Render a figure at its own size and resolution, whatever the user's matplotlibrc says about saving."""
+    """Render a figure at its own size and resolution, whatever the user's matplotlibrc says."""
     buffer = io.BytesIO()
     require("matplotlib.backends.backend_agg", "train").FigureCanvasAgg(figure).print_png(buffer)
     return buffer.getvalue()
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty white figure of that many inches, at 150 dots an inch, that lays itself out."""
+    """Return an empty white figure with automatic layout; sizes are in inches, at 150 dots per inch."""
     layout = require("matplotlib.layout_engine", "train").ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     figure: Figure = require("matplotlib.figure", "train").Figure(
         (width, height), dpi=150, facecolor="white", layout=layout
@@ -39,7 +38,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def dress(ax: "Axes") -> None:
-    """Set the colours that a user's dark style would otherwise make invisible on our white."""
+    """Set colours that are visible on white, whatever the user's matplotlib style."""
     ax.set_facecolor("white")
     ax.tick_params(which="both", colors=GREY, labelcolor=INK)
     for spine in ax.spines.values():
@@ -47,13 +46,13 @@ def dress(ax: "Axes") -> None:
 
 
 def colormap(*colours: str) -> "Colormap":
-    """Return a smooth colour map through the given colours."""
+    """Return a colour map that interpolates between the given colours."""
     result: Colormap = require("matplotlib.colors", "train").LinearSegmentedColormap.from_list("lenet", colours)
     return result
 
 
 def color_bar(image: "AxesImage", axes: "list[Axes]", label: str) -> None:
-    """Put the scale of `image` to the right of `axes`."""
+    """Add the colour scale of `image` to the right of `axes`."""
     bar = axes[0].get_figure().colorbar(image, ax=axes, shrink=0.9, pad=0.03)  # type: ignore[union-attr]
     bar.set_label(label, color=INK)
     dress(bar.ax)
