@@ -222,7 +222,10 @@ def test_the_last_weights_are_those_of_the_checkpoint_and_not_the_best_ones(work
 def test_in_a_file_there_is_a_head_a_line_an_epoch_and_the_report(work):
     folder, _, text = work
     lines = text.splitlines()
-    assert re.fullmatch(r"runs.train-2: .*some\.npz, 3\d\d images to train on, \d\d to .*, 150 to .*seed 7", lines[0])
+    assert re.fullmatch(
+        r"runs.train-2: .*some\.npz, 3\d\d images for training, \d\d for validation, 150 for testing; .*seed 7",
+        lines[0],
+    )
     assert lines[1].split() == [
         "epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "images/s", "time", "left",
     ]  # fmt: skip
@@ -489,8 +492,8 @@ def test_predicting_imports_neither_scikit_learn_nor_matplotlib(pictures, reader
     [
         ([], "COMMAND"),
         (["trian"], "invalid choice: 'trian'"),
-        (["train"], "give DATA to train on, or --resume RUN"),
-        (["train", "digits", "--resume", "runs/train-1"], "not both"),
+        (["train"], "expected either DATA or --resume RUN"),
+        (["train", "digits", "--resume", "runs/train-1"], "either DATA or --resume RUN"),
         (["train", "digits", "--recipe", "fast"], "'fast'. Choose from seed, default"),
         (["train", "digits", "--epochs", "0"], "epochs is 0"),
         (["train", "digits", "--epochs", "two"], "--epochs"),
@@ -506,7 +509,7 @@ def test_predicting_imports_neither_scikit_learn_nor_matplotlib(pictures, reader
         (["train", "digits", "--patience", "0"], "patience is 0"),
         (["train", "digits", "--patience", "3", "--validation", "0"], "patience needs a validation split"),
         (["train", "digits", "--seed", "-1"], "seed is -1"),
-        (["train", "digits", "--n-jobs", "0"], "--n-jobs: 0: give 1 or more"),
+        (["train", "digits", "--n-jobs", "0"], "--n-jobs: 0 threads; expected at least 1"),
         (["train", "digits", "--n-jobs", "-2"], "--n-jobs"),
         (["train", "digits", "--n-jobs", "all"], "invalid int value: 'all'"),
         (["train", "--resume", "runs/train-1", "--lr", "0.1"], "leave out --lr"),
@@ -570,7 +573,12 @@ def test_damaged_data_are_one_line_and_no_run_is_begun(capsys, tmp_path, monkeyp
 
 @pytest.mark.parametrize(
     ("data", "said"),
-    [("digitz", "give digits, mnist"), ("", "give digits, mnist"), ("none/some.npz", "No such file"), (".", "train-")],
+    [
+        ("digitz", "expected digits, mnist"),
+        ("", "expected digits, mnist"),
+        ("none/some.npz", "No such file"),
+        (".", "train-"),
+    ],
 )
 @pytest.mark.parametrize("verb", ["train", "evaluate"])
 def test_unknown_data_are_one_line(capsys, tmp_path, monkeypatch, verb, data, said, work):
@@ -629,7 +637,7 @@ def test_wrong_weights_are_one_line_that_names_the_file(capsys, tmp_path, kind, 
 
 
 def test_a_model_that_is_not_there_is_one_line(capsys, tmp_path):
-    assert f"{tmp_path}/none is neither a file nor the name" in fails(capsys, "info", tmp_path / "none")
+    assert f"{tmp_path}/none is neither a file nor a pre-trained model" in fails(capsys, "info", tmp_path / "none")
     assert fails(capsys, "info", tmp_path).endswith("/best.safetensors: No such file or directory\n")
 
 
@@ -857,13 +865,13 @@ def test_export_to_onnx(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["mnist", "out.bin"], "out.bin: end FILE in .onnx or .c, or give --to"),
-        (["mnist", "out.h", "--to", "c"], "give the name of the source, such as out.c; its header comes along"),
+        (["mnist", "out.bin"], "out.bin: expected the suffix .onnx or .c, or --to"),
+        (["mnist", "out.h", "--to", "c"], "expected the name of the source, such as out.c"),
         (["mnist", "1st.c"], "name is '1st'; expected at most 31 letters, digits and underscores"),
         (["mnist", "out.c", "--pixels", "float32"], "the C functions take bytes"),
         (["mnist", "math.c"], "math.h is a standard header of C"),
-        (["mnist", "out.c", "--to", "onnx"], "out.c: its ending and --to onnx contradict each other"),
-        (["mnist", "out.onnx", "--to", "c"], "out.onnx: its ending and --to c contradict each other"),
+        (["mnist", "out.c", "--to", "onnx"], "out.c: the suffix contradicts --to onnx"),
+        (["mnist", "out.onnx", "--to", "c"], "out.onnx: the suffix contradicts --to c"),
         (["mnist", "out.onnx", "--to", "tflite"], "invalid choice: 'tflite'"),
         (["mnist", "out.onnx", "--pixels", "int8"], "invalid choice: 'int8'"),
     ],
@@ -971,7 +979,7 @@ def test_read_goes_on_after_a_file_that_is_no_picture(capsys, tmp_path):
 def test_read_refuses_a_confidence_that_is_none(capsys):
     with pytest.raises(SystemExit):
         cli.main(["read", "a.png", "--least", "2"])
-    assert "--least 2: give a confidence from 0 to 1" in capsys.readouterr().err
+    assert "--least 2: expected a confidence from 0 to 1" in capsys.readouterr().err
 
 
 def test_read_shows_boxes_over_the_picture(capsys, tmp_path):
@@ -999,8 +1007,8 @@ def test_show_writes_over_nobody_elses_picture(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["a.png", "--show", "b.jpg"], "--show b.jpg: end the name in .png"),
-        (["a.png", "b.png", "--show", "c.png"], "--show c.png: give one picture, and 2 are given"),
+        (["a.png", "--show", "b.jpg"], "--show b.jpg: expected a name that ends in .png"),
+        (["a.png", "b.png", "--show", "c.png"], "--show c.png: expected one picture, got 2"),
     ],
 )
 def test_show_says_what_it_cannot_do(capsys, arguments, said):
@@ -1012,7 +1020,7 @@ def test_show_says_what_it_cannot_do(capsys, arguments, said):
 
 def test_show_needs_a_folder(capsys, tmp_path):
     assert cli.main(["predict", "a.png", "--show", str(tmp_path / "no" / "b.png")]) == 1
-    assert "is no folder: make it first" in capsys.readouterr().err
+    assert "is not a folder. Create it first" in capsys.readouterr().err
 
 
 def one_digit(path, index=183):

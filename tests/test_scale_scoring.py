@@ -571,7 +571,7 @@ def test_ctrl_c_ends_the_command_and_leaves_nothing():
             "error: No scheduler answers at tcp://127.0.0.1:1",
         ),
         (["--out", "out.npy", "--model", "mnits"], 1, "error: mnits is neither"),
-        (["--out", "out.csv"], 1, "error: out.csv: end the name in"),
+        (["--out", "out.csv"], 1, "error: out.csv has an unknown suffix"),
     ],
 )
 def test_the_command_misused(capsys, monkeypatch, arguments, code, why):

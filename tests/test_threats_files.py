@@ -93,7 +93,7 @@ def test_a_token_without_end(folder, capsys, monkeypatch, source):
     pytest.importorskip("uvicorn")
     monkeypatch.setenv("LENET_TOKEN_FILE", source)
     with little_memory():
-        assert f"{source}, which LENET_TOKEN_FILE names, holds no token" in fails(capsys, "serve", "--port", "0")
+        assert f"LENET_TOKEN_FILE is {source}; expected a file" in fails(capsys, "serve", "--port", "0")
 
 
 @pytest.mark.parametrize(
@@ -212,4 +212,4 @@ def test_several_pictures_of_which_some_are_none(folder, capsys):
 
 
 def test_no_file_is_named_by_mistake(folder, capsys):
-    assert "end FILE in .onnx or .c" in misused(capsys, "export", "mnist", "/dev/null")
+    assert "expected the suffix .onnx or .c" in misused(capsys, "export", "mnist", "/dev/null")

@@ -139,7 +139,7 @@ def test_builds_that_are_none(capsys, monkeypatch, value):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff\xfe", "holds no token"), (b"x" * 4097, "holds no token"), (b"", "is empty"), (b"a\x1b", "is empty")],
+    [(b"\xff\xfe", "expected a file"), (b"x" * 4097, "expected a file"), (b"", "is empty"), (b"a\x1b", "is empty")],
 )
 def test_tokens_that_are_none(folder, capsys, monkeypatch, content, message):
     pytest.importorskip("uvicorn")

@@ -90,7 +90,7 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno == errno.EIO:
             raise SaveError(
-                f"{folder} could not be synced ({error.strerror}). Its files are complete, but a power cut may "
+                f"{folder} could not be synced ({error.strerror}). Its files are already written, but a power cut may "
                 "restore their previous versions."
             ) from error
 

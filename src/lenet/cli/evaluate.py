@@ -1,4 +1,4 @@
-"""Test a model on the test part of a data set: accuracy, each class's precision and recall, confusion matrix."""
+"""Report the accuracy, the precision and recall of each class, and the confusion matrix on the test set."""
 
 import argparse
 import json

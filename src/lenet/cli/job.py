@@ -1,4 +1,4 @@
-"""What rank 0 broadcasts to the other ranks of `lenet train --mpi`."""
+"""The training job that rank 0 of `lenet train --mpi` broadcasts."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A training: its data, recipe and seed."""
+    """The data, recipe and seed of a training run."""
 
     X: "NDArray[Any]"
     y: "NDArray[Any]"

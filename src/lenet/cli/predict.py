@@ -1,4 +1,4 @@
-"""Read the digit in each picture: one digit a picture, dark on light or light on dark."""
+"""Classify pictures of one digit each, dark on light or light on dark."""
 
 import argparse
 import json
@@ -19,9 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG, JPEG, BMP, GIF, TIFF or WebP file")
     parser.add_argument(
         "--reject-at", type=float, metavar="RATE",
-        help="print \"unsure\" for the digits that keep the error rate of the others above this, such as 0.005",
+        help="print \"unsure\" for the least confident digits, so that the error rate of the others is at most RATE, "
+        "such as 0.005",
     )  # fmt: skip
-    parser.add_argument("--show", metavar="PNG", help="write what the network sees of the picture, enlarged ten times")
+    parser.add_argument("--show", metavar="PNG", help="write the input of the network, enlarged ten times")
     add_model(parser)
     add_common(parser)
 
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         try:
             image = prepare(read_picture(path))
             if not image.any():
-                raise DataError(f"{path} shows no ink: give a picture of a digit, dark on light or light on dark.")
+                raise DataError(f"{path} shows no ink; expected a digit, dark on light or light on dark.")
         except (DataError, OSError) as error:
             print(error_line(error), file=sys.stderr)
             failed = True
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def answer_for(rule: "RejectionRule", probabilities: "NDArray[Any]") -> dict[str, Any]:
-    """Return the answer for one image: the label, None if it is rejected, and why."""
+    """Return the answer for one image; its label is None if the image is rejected."""
     answers = rule.answers(probabilities)
     likeliest, label = int(answers.likeliest[0]), int(answers.labels[0])
     return {
@@ -75,5 +76,5 @@ def in_words(answer: dict[str, Any]) -> str:
     if not answer["is_digit"]:
         return f"not a digit ({answer['digit_score']:.2f})"
     probabilities = answer["probabilities"]
-    said = f"{answer['likeliest']} ({probabilities[answer['likeliest']]:.3f})"
-    return said if answer["label"] is not None else f"unsure, likeliest {said}"
+    digit = f"{answer['likeliest']} ({probabilities[answer['likeliest']]:.3f})"
+    return digit if answer["label"] is not None else f"unsure, likeliest {digit}"

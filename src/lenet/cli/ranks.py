@@ -59,7 +59,7 @@ def all_or_none(ranks: "Ranks") -> Iterator[None]:
             print(f"{error_line(error)} (rank {ranks.rank})" if ranks.rank else error_line(error), file=sys.stderr)
         elif isinstance(error, KeyboardInterrupt):
             print("lenet: interrupted", file=sys.stderr)
-        elif not isinstance(error, SystemExit):  # which has printed its message
+        elif not isinstance(error, SystemExit):  # argparse has printed its message
             traceback.print_exc()
         sys.stderr.flush()
         time.sleep(0.5)  # mpiexec drops output that is in flight when it ends the ranks

@@ -6,12 +6,12 @@ from typing import Any
 
 
 class StopSignals:
-    """A context in which the first SIGINT or SIGTERM is only recorded, and a second one takes effect at once.
+    """A context that records the first SIGINT or SIGTERM; a second one takes effect immediately.
 
     Attributes
     ----------
     received : int
-        The signal's number, 0 before one arrives.
+        Number of the signal, or 0.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        main = threading.current_thread() is threading.main_thread()  # only this one may set handlers
+        main = threading.current_thread() is threading.main_thread()  # only it may set handlers
         for number in (signal.SIGINT, signal.SIGTERM) if main else ():
             self._before[number] = signal.signal(number, self._record)
         return self

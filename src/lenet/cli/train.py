@@ -1,6 +1,6 @@
-"""Train LeNet-5 and leave a run folder: weights, history, figures and the report on the test set.
+"""Train LeNet-5 and write a run folder: weights, history, figures and a report on the test set.
 
-Ctrl-C saves and says how to go on; so does --resume after a crash or a power cut, to the same bits.
+After Ctrl-C, a crash or a power cut, --resume continues the run with bit-identical results.
 """
 
 import argparse
@@ -28,26 +28,26 @@ CHECKPOINT_SECONDS = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet train`."""
     parser.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
-    parser.add_argument("--resume", metavar="RUN", help="go on with a run's folder, such as runs/train-1")
+    parser.add_argument("--resume", metavar="RUN", help="resume a run from its folder, such as runs/train-1")
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="default; distorted (three times as long, better); wild (ten times, best, knows what is no digit); "
-        "small (many epochs, gentle); or seed (the "
-        f"notebook's). Default: small for fewer than {SMALL:,} images, otherwise default",
+        help="default; distorted (takes three times as long, more accurate); wild (ten times, most accurate, rejects "
+        "non-digits); small (many epochs, low learning rate); or seed (the notebook's). Default: small for fewer than "
+        f"{SMALL:,} images, otherwise default",
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the images")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="images a step")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training set")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images per step")
     parser.add_argument("--lr", type=float, metavar="X", help="learning rate, or its peak")
     parser.add_argument("--momentum", type=float, metavar="X", help="of SGD, from 0 to below 1")
     parser.add_argument("--weight-decay", type=float, metavar="X", help="of SGD, at least 0")
     parser.add_argument("--schedule", metavar="NAME", help="constant, one_cycle or paper_steps")
     parser.add_argument("--distort", action=argparse.BooleanOptionalAction, help="random affine distortions")
-    parser.add_argument("--validation", type=float, metavar="X", help="part of the images to choose the best epoch by")
-    parser.add_argument("--patience", type=int, metavar="N", help="stop after N epochs without a better one")
+    parser.add_argument("--validation", type=float, metavar="X", help="fraction held out to choose the best epoch")
+    parser.add_argument("--patience", type=int, metavar="N", help="stop after N epochs without an improvement")
     parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and distortions (default: 0)")
-    parser.add_argument("--runs", metavar="DIR", default="runs", help="where the run's folder goes (default: runs)")
-    parser.add_argument("--mpi", action="store_true", help="share the work out among the ranks of mpiexec")
+    parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
+    parser.add_argument("--mpi", action="store_true", help="distribute the training over the ranks of mpiexec")
     add_common(parser)
 
 
@@ -59,11 +59,11 @@ RECIPE_OPTIONS = (
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet train`."""
     if (arguments.data is None) == (arguments.resume is None):
-        parser.error("give DATA to train on, or --resume RUN, and not both")
+        parser.error("expected either DATA or --resume RUN")
     if arguments.resume:
         options = [name for name in ("recipe", "seed", *RECIPE_OPTIONS) if getattr(arguments, name) is not None]
         if options:
-            parser.error(f"--resume goes on with the run's own options: leave out --{options[0].replace('_', '-')}")
+            parser.error(f"--resume uses the options of the run: leave out --{options[0].replace('_', '-')}")
     from lenet.training.communication import SingleProcess
 
     def lead(comm: "Communicator") -> int:
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "tuple[Run, Dataset]":
-    """Load the data, settle the recipe, and make the run's folder."""
+    """Load the data, choose the recipe, and create the run folder."""
     from pathlib import Path
 
     from lenet import __version__
@@ -93,7 +93,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
         recipe.with_changes(**changes)
         if arguments.seed is not None and arguments.seed < 0:
-            raise InputError(f"seed is {arguments.seed}: give 0 or more")
+            raise InputError(f"seed is {arguments.seed}; expected at least 0.")
     except InputError as error:
         parser.error(str(error))
     require_extras()
@@ -116,14 +116,14 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
 
 def require_extras() -> None:
-    """Find out now what is missing, not after the training."""
+    """Report a missing package before the training, not after it."""
     from lenet._extras import require
 
     require("matplotlib", "train")
 
 
 def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
-    """Raise what training would raise, before there is a run's folder."""
+    """Raise the errors of training before the run folder is created."""
     from lenet._fused.threads import resolve_n_jobs
     from lenet.model import LeNet5
     from lenet.training.splits import split
@@ -134,7 +134,7 @@ def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments:
 
 
 def open_run(folder: str) -> "tuple[Run, Dataset]":
-    """Open a run's folder, and load the data that it was begun with."""
+    """Open a run folder, and load the data of the run."""
     from lenet._files import remove_leftovers
     from lenet._fused.dispatch import chosen
     from lenet.data import load
@@ -144,21 +144,21 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
     require_extras()
     opened = Run(folder)
     opened.check_writable()
-    _ = opened.recipe  # one that is damaged is told of before the data are loaded
+    _ = opened.recipe  # report a damaged one before loading the data
     data = load(opened.args["data"])
     if fingerprint(data) != opened.args["data_sha256"]:
         raise InputError(
-            f"{opened.args['data']} holds other images now than when {folder} was begun: restore them, or begin anew."
+            f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
         )
     if opened.args.get("cpu") != chosen():
-        note = f"{folder} was begun on the kernels for {opened.args.get('cpu')}; on those for {chosen()} it goes on to "
-        print(printable(f"lenet: note: {note}other last bits."), file=sys.stderr)
+        note = f"{folder} was started on the kernels for {opened.args.get('cpu')}; on those for {chosen()}, its last "
+        print(printable(f"lenet: note: {note}bits will differ."), file=sys.stderr)
     remove_leftovers(opened.folder)
     return opened, data
 
 
 def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace, comm: "Communicator") -> int:
-    """Train to the end, or to a signal, and write what a run leaves."""
+    """Train until the end or a signal, and write the files of the run."""
     from lenet.cli.job import Job
     from lenet.cli.progress import progress_for
     from lenet.cli.signals import StopSignals
@@ -171,11 +171,11 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     state = folder.load_checkpoint(model)
     parts = split(data.y_train, recipe.validation, seed)
     progress = progress_for(recipe.epochs, math.ceil(len(parts.train) / recipe.batch_size), arguments.json)
-    facts = {
+    metadata = {
         "run": str(folder.folder), "data": folder.args["data"], "recipe": recipe.name, "seed": seed,
         "train": len(parts.train), "validation": len(parts.validation), "test": len(data.X_test),
     }  # fmt: skip
-    progress.start(facts)
+    progress.start(metadata)
     comm.broadcast(Job(data.X_train, data.y_train, model.num_classes, recipe, seed))
     saver = Saver(folder, model, progress)
     with StopSignals() as signals:
@@ -186,7 +186,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
             )  # fmt: skip
         finally:
             progress.stop()
-        if state.step:  # it was stopped, perhaps by a signal to another rank
+        if state.step:  # stopped, perhaps by a signal to another rank
             folder.save_checkpoint(state)
             print_stopped(folder, state, arguments.json)
             return 128 + (signals.received or signal.SIGINT)
@@ -195,7 +195,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
 
 
 class Saver:
-    """Writes checkpoints as the training goes: after each epoch, and within one that takes long."""
+    """Writes a checkpoint after each epoch, and at intervals within long epochs."""
 
     def __init__(self, folder: "Run", model: "LeNet5", progress: Any):
         self.folder, self.model, self.progress = folder, model, progress
@@ -217,18 +217,18 @@ class Saver:
 
 
 def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
-    """Say where the training stopped, and how to go on."""
+    """Print where the training stopped, and how to resume it."""
     import json
 
     command = f"lenet train --resume {folder.folder}"
     if as_json:
         print(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
     else:
-        say(f"Stopped in epoch {state.epoch} after step {state.step}; all is saved. Go on with: {command}")
+        say(f"Stopped in epoch {state.epoch} after step {state.step}; the state is saved. Resume with: {command}")
 
 
 def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, arguments: argparse.Namespace) -> None:
-    """Calibrate and test the best weights, draw the figures, and say what was left where."""
+    """Calibrate and test the best weights, write the figures and the report, and print a summary."""
     import json
 
     from lenet import plots
@@ -257,6 +257,6 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
         return
     print(f"\nTest set, with the weights of epoch {best.epoch}:\n{outcome}")
     if outcome.accuracy < 2 / model.num_classes:
-        print("That is hardly better than guessing: sigmoids start on a plateau. Train longer or with a lower --lr.")
-    say(f"{folder.folder} has the weights, the figures and the history. Read with these weights by:")
+        print("This is hardly better than guessing: sigmoids start on a plateau. Train longer or with a lower --lr.")
+    say(f"{folder.folder} has the weights, the figures and the history. To use these weights:")
     say(f"lenet predict PICTURE --model {folder.folder}")
