@@ -202,12 +202,7 @@ class LeNet5:
         (1, 10)
         """
         x = _checks.images(x)
-        if out is None:
-            out = self._predictor.empty(len(x))
-        else:
-            _checks.output(out, (len(x), self.num_classes), self.dtype, x)
-        self._predictor(x, self.mean, self.std, out, n_jobs)
-        return out
+        return self._predictor.logits(x, self.mean, self.std, self._output(out, x), n_jobs)
 
     def predict_proba(self, x: ArrayLike, *, n_jobs: int | None = None, out: Array | None = None) -> Array:
         """Return class probabilities: the softmax of the logits.
@@ -227,9 +222,8 @@ class LeNet5:
         >>> float(LeNet5(seed=0).predict_proba(np.zeros((28, 28))).sum().round(6))
         1.0
         """
-        out = self.logits(x, n_jobs=n_jobs, out=out)
-        kernels(self.dtype).softmax(out)
-        return out
+        x = _checks.images(x)
+        return self._predictor.probabilities(x, self.mean, self.std, self._output(out, x), n_jobs)
 
     def predict(
         self,
@@ -278,12 +272,10 @@ class LeNet5:
         else:
             _checks.output(out, (len(x),), np.dtype(np.int64), x)
         if reject_at is None:
-            self._predictor(x, self.mean, self.std, out, n_jobs)
-            return out
+            return self._predictor.classes(x, self.mean, self.std, out, n_jobs)
         rule = RejectionRule.from_metadata(self.metadata, reject_at)
         probabilities = self._predictor.empty(len(x))
-        self._predictor(x, self.mean, self.std, probabilities, n_jobs)
-        kernels(self.dtype).softmax(probabilities)
+        self._predictor.probabilities(x, self.mean, self.std, probabilities, n_jobs)
         out[...] = rule.answers(probabilities).labels
         return out
 
@@ -313,6 +305,13 @@ class LeNet5:
                 y, _ = layer.forward(y)
             outputs[name] = y
         return outputs
+
+    def _output(self, out: Array | None, x: Array) -> Array:
+        """Return a validated `out` for the logits of x, or a new one."""
+        if out is None:
+            return self._predictor.empty(len(x))
+        _checks.output(out, (len(x), self.num_classes), self.dtype, x)
+        return out
 
     def _input(self, x: Array) -> Array:
         """Standardise checked images."""

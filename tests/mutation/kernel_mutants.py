@@ -22,19 +22,19 @@ def _of(file: str, *mutants: tuple[str, str, str], extension: str = "_fused.lene
 
 LAYERS = _of(
     "_conv.pyx",
-    ("im2col-row-and-column-swapped", "x[n, c, y + i, column + j]\n", "x[n, c, y + j, column + i]\n"),
-    ("im2col-rows-by-the-height", "row = (c * KH + i) * KW + j\n                        for y in range(OH):\n"
+    ("im2col-row-and-column-swapped", "x[n, c, r + i, s + j]\n", "x[n, c, r + j, s + i]\n"),
+    ("im2col-rows-by-the-height", "d = (c * KH + i) * KW + j\n                        for r in range(OH):\n"
      "                            for column in range(OW):\n                                out[n, row",
      "row = (c * KW + i) * KH + j\n                        for y in range(OH):\n"
      "                            for column in range(OW):\n                                out[n, row"),
-    ("col2im-assigned", "out[n, c, y + i, column + j] += columns", "out[n, c, y + i, column + j] = columns"),
-    ("col2im-first-image-only", "columns[n, row, y * OW + column]", "columns[0, row, y * OW + column]"),
+    ("col2im-assigned", "out[n, c, r + i, s + j] += columns", "out[n, c, r + i, s + j] = columns"),
+    ("col2im-first-image-only", "columns[n, d, r * OW + s]", "columns[0, d, r * OW + s]"),
     ("pool-without-share", "total / (KH * KW)", "total"),
     ("pool-total-kept", "                        total = 0\n", "                        total *= 0.5\n"),
-    ("pool-strides-swapped", "total += x[n, c, y * SH + i, column * SW + j]",
-     "total += x[n, c, y * SW + i, column * SH + j]"),
-    ("pool-dx-without-share", "dy[n, c, y, column] / (KH * KW)", "dy[n, c, y, column]"),
-    ("pool-dx-assigned", "dx[n, c, y * SH + i, column * SW + j] += dy", "dx[n, c, y * SH + i, column * SW + j] = dy"),
+    ("pool-strides-swapped", "total += x[n, c, r * SH + i, s * SW + j]",
+     "total += x[n, c, r * SW + i, s * SH + j]"),
+    ("pool-dx-without-share", "dy[n, c, r, s] / (KH * KW)", "dy[n, c, r, s]"),
+    ("pool-dx-assigned", "dx[n, c, r * SH + i, s * SW + j] += dy", "dx[n, c, r * SH + i, s * SW + j] = dy"),
     extension="_conv",
 )  # fmt: skip
 PRODUCTS = _of(

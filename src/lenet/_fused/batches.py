@@ -1,5 +1,6 @@
 """The compiled LeNet-5 over arrays of images: cuts batches into chunks, for threads, and owns the scratch memory."""
 
+from collections.abc import Callable
 from itertools import accumulate, zip_longest
 from types import ModuleType
 from typing import Any, Protocol
@@ -51,7 +52,9 @@ def _kernels_of(parameters: FlatDict) -> ModuleType:
 
 
 class Predictor:
-    """Logits of images, or their likeliest classes.
+    """Logits, probabilities or classes of validated images.
+
+    `x` has shape (n, 28, 28), `out` (n, num_classes), or (n,) for classes.
 
     Parameters
     ----------
@@ -63,28 +66,43 @@ class Predictor:
         build = _kernels_of(parameters)
         self._parameters, self._dtype = build.view(parameters.flat), parameters.flat.dtype
         self._num_classes = len(parameters["output.bias"])
-        self._kernel = build.logits
+        self._kernel, self._softmax = build.logits, build.softmax
 
     def empty(self, n: int) -> Array:
         """Return an array for the logits of n images."""
         return np.empty((n, self._num_classes), self._dtype)
 
-    def __call__(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> None:
-        """Fill out, (n, num_classes) with logits or (n,) with classes, for validated images x (n, 28, 28)."""
+    def logits(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
+        """Fill and return out with the logits."""
+        self._in_chunks(lambda x, out: self._run(x, mean, std, out), x, out, n_jobs)
+        return out
+
+    def probabilities(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
+        """Fill and return out with the probabilities."""
+        self._softmax(self.logits(x, mean, std, out, n_jobs))
+        return out
+
+    def classes(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
+        """Fill and return out with the likeliest classes."""
+        self._in_chunks(
+            lambda x, out: self._run(x, mean, std, self.empty(len(x))).argmax(axis=1, out=out), x, out, n_jobs
+        )
+        return out
+
+    def _run(self, x: Array, mean: float, std: float, out: Array) -> Array:
+        self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, out)
+        return out
+
+    @staticmethod
+    def _in_chunks(run: Callable[[Array, Array], Any], x: Array, out: Array, n_jobs: int | None) -> None:
         if n_jobs is not None:
             resolve_n_jobs(n_jobs)
         n = len(x)
         if n <= PREDICT_CHUNK:
-            self._run(x, mean, std, out)
+            run(x, out)
         else:
             size = -(-n // -(-n // PREDICT_CHUNK))  # of equal size, as far as possible
-            run_chunks(lambda chunk: self._run(x[chunk], mean, std, out[chunk]), range(n), size, n_jobs)
-
-    def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
-        logits = out if out.ndim == 2 else self.empty(len(x))
-        self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, logits)
-        if out.ndim == 1:
-            logits.argmax(axis=1, out=out)
+            run_chunks(lambda chunk: run(x[chunk], out[chunk]), range(n), size, n_jobs)
 
 
 class Learner:

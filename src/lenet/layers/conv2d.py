@@ -74,12 +74,12 @@ class Conv2d(Layer):
         x = tensor(x, self.dtype, (None, self.in_channels, None, None))
         shape = (len(x), *self.output_shape(x.shape[1:]))
         weight = self.parameters["weight"].reshape(self.out_channels, -1)
-        columns = _columns(x, self.kernel_size, self.padding)
-        y = weight @ columns + self.parameters["bias"][:, None]
+        columns = _columns(x, self.kernel_size, self.padding)  # (n, d, p): d weights of a kernel, p output pixels
+        y = weight @ columns + self.parameters["bias"][:, None]  # (n, o, p): o output channels
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
             dy = tensor(dy, self.dtype, shape, "dy").reshape(y.shape)
-            dweight = np.einsum("nop,ndp->od", dy, columns, optimize=True)
+            dweight = np.einsum("nop,ndp->od", dy, columns, optimize=True)  # dy times columns^T, summed over images
             dx = _pixels(weight.T @ dy, x.shape, self.kernel_size, self.padding)
             return dx, {"weight": dweight.reshape(self.parameters["weight"].shape), "bias": dy.sum(axis=(0, 2))}
 
@@ -160,7 +160,7 @@ def col2im(
 
 
 def _columns(x: Array, size: int, padding: int) -> Array:
-    """Return the columns of checked images."""
+    """Return the columns of validated images."""
     if padding:
         x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     n, channels, height, width = x.shape
@@ -170,7 +170,7 @@ def _columns(x: Array, size: int, padding: int) -> Array:
 
 
 def _pixels(columns: Array, shape: tuple[int, ...], size: int, padding: int) -> Array:
-    """Add checked columns to images of `shape`."""
+    """Add validated columns to the pixels of images of `shape`."""
     n, channels, height, width = shape
     out = np.zeros((n, channels, height + 2 * padding, width + 2 * padding), columns.dtype)
     _conv.col2im(columns, size, size, out)

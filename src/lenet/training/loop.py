@@ -139,12 +139,12 @@ class _Loop:
     def __init__(self, model: LeNet5, data: TrainingSet, settings: _Settings, state: State):
         self.model, self.data, self.settings, self.state = model, data, settings, state
         recipe = settings.recipe
-        self.steps_per_epoch = math.ceil(data.size / recipe.batch_size)
+        self.steps_per_epoch = math.ceil(len(data.members) / recipe.batch_size)
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
         self.learner = Learner(model.parameters)
         self.sgd = SGD(model, recipe.lr, recipe.momentum, recipe.weight_decay)
-        self.token, self.stop = object(), False
+        self.token, self.stop_requested = object(), False
 
     def take_model(self) -> None:
         """Put the state into the model and the optimiser, whose arrays it shares from now on."""
@@ -164,6 +164,7 @@ class _Loop:
             if self.settings.comm.broadcast(on_epoch is not None and bool(on_epoch(state))):
                 break
         self._check_alone()
+        state.parameters = state.parameters.copy()  # of the last epoch, to resume from
         self.model.parameters.flat[...] = state.best_parameters
         return state
 
@@ -175,8 +176,8 @@ class _Loop:
         """Run the rest of the current epoch; return whether it was finished."""
         state, recipe = self.state, self.settings.recipe
         rng = np.random.default_rng([self.settings.seed, state.epoch])
-        order = rng.permutation(self.data.size)
-        distortions = random_distortions(self.data.size, rng, distort=recipe.distort, vary=recipe.vary)
+        order = rng.permutation(self.data.members)
+        distortions = random_distortions(len(order), rng, distort=recipe.distort, vary=recipe.vary)
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + recipe.batch_size)
@@ -184,9 +185,9 @@ class _Loop:
             spent = time.perf_counter() - began
             state.seconds = seconds_before + spent
             state.images_per_second = (state.images - images_before) / max(1e-9, spent)
-            self.stop = on_step is not None and bool(on_step(state))
-            if agreed or (self.stop and self.settings.comm.size == 1):
-                return False
+            self.stop_requested = on_step is not None and bool(on_step(state))
+            if agreed or (self.stop_requested and self.settings.comm.size == 1):
+                return False  # several processes agree with the next step's all-reduce
         self._close_epoch()
         return True
 
@@ -207,7 +208,7 @@ class _Loop:
         )
         loss_sum = float(losses.sum() if weights is None else losses @ weights)
         right = int((logits.argmax(axis=1) == y).sum())
-        loss_sum, correct, stops = comm.all_reduce(gradients.flat, loss_sum, right, self.stop)
+        loss_sum, correct, stops = comm.all_reduce(gradients.flat, loss_sum, right, self.stop_requested)
         if not math.isfinite(loss_sum):
             raise self._diverged()
         self._check_alone()
@@ -228,8 +229,8 @@ class _Loop:
         row = Epoch(
             epoch=state.epoch,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),
-            loss=state.loss_sum / data.size,
-            accuracy=state.correct / len(data.parts.train),
+            loss=state.loss_sum / len(data.members),
+            accuracy=state.correct / len(data.parts.train),  # of the digits
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             images_per_second=state.images_per_second,
@@ -245,7 +246,7 @@ class _Loop:
         """Return the validation loss and accuracy, which the first process computes."""
         found: Any = None
         if self.settings.comm.rank == 0:
-            X, y, weights = self.data.validation
+            X, y, weights = self.data.batch(self.data.parts.validation)
             found = evaluate(self.model, X, y, sample_weight=weights, n_jobs=self.settings.n_jobs)
         loss, accuracy = self.settings.comm.broadcast(found)
         return loss, accuracy

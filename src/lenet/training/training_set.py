@@ -23,20 +23,22 @@ class TrainingSet:
     Parameters
     ----------
     X : ndarray of uint8 or the model's dtype, shape (n, 28, 28)
+        The images, and after them the non-digits.
     y : ndarray of int64, shape (n,)
+        -1 for non-digits.
     weights : ndarray of float64, shape (n,), or None
-        With a mean of 1 within each part.
+        With a mean of 1 in the training and in the validation split; 1 for non-digits.
     parts : Split
-        The indices of the images to learn from and to validate on.
-    non_digits : ndarray, shape (m, 28, 28)
-        Images that belong to no class, of the type of X.
+        The indices of the digits to learn from and of those to validate on.
+    members : ndarray of int64
+        The indices of the images of an epoch: the digits to learn from, then the non-digits.
     """
 
     X: NDArray[Any]
     y: NDArray[np.int64]
     weights: NDArray[np.float64] | None
     parts: Split
-    non_digits: NDArray[Any]
+    members: NDArray[np.int64]
 
     @classmethod
     def prepare(
@@ -58,41 +60,22 @@ class TrainingSet:
         weights = _checks.weights(sample_weight, len(images))
         parts = split(labels, recipe.validation, seed)
         if weights is not None:
-            for part in parts:
-                if len(part):
-                    weights[part] = _checks.weights(weights[part], len(part))
+            for part in filter(len, parts):
+                weights[part] = _checks.weights(weights[part], len(part))
         count = round(recipe.non_digits * len(parts.train))
-        if count and images.dtype != np.uint8:
+        if not count:
+            return cls(images, labels, weights, parts, parts.train)
+        if images.dtype != np.uint8:
             raise InputError(f"X holds {images.dtype}; expected uint8 with non-digits. Pass uint8, or non_digits=0.")
-        rng = np.random.default_rng([seed, 0, 1])
-        others = non_digits(count, images[parts.train], rng) if count else images[:0]
-        return cls(images, labels, weights, parts, others)
+        others = non_digits(count, images[parts.train], np.random.default_rng([seed, 0, 1]))
+        return cls(
+            np.concatenate([images, others]),
+            np.concatenate([labels, np.full(count, -1)]),
+            None if weights is None else np.concatenate([weights, np.ones(count)]),
+            parts,
+            np.concatenate([parts.train, len(images) + np.arange(count)]),
+        )
 
-    @property
-    def size(self) -> int:
-        """Images per epoch."""
-        return len(self.parts.train) + len(self.non_digits)
-
-    @property
-    def validation(self) -> Batch:
-        """The images, labels and weights to validate on."""
-        members = self.parts.validation
-        return self.X[members], self.y[members], None if self.weights is None else self.weights[members]
-
-    def batch(self, members: NDArray[np.int64]) -> Batch:
-        """Return images, labels and weights by their positions in an epoch.
-
-        The training images come first, then the non-digits, whose label is -1 and whose weight is 1.
-        """
-        is_digit = members < len(self.parts.train)
-        digits = self.parts.train[members[is_digit]]
-        if len(digits) == len(members):
-            return self.X[digits], self.y[digits], None if self.weights is None else self.weights[digits]
-        X, y = np.empty((len(members), *self.X.shape[1:]), self.X.dtype), np.full(len(members), -1)
-        X[is_digit], y[is_digit] = self.X[digits], self.y[digits]
-        X[~is_digit] = self.non_digits[members[~is_digit] - len(self.parts.train)]
-        if self.weights is None:
-            return X, y, None
-        weights = np.ones(len(members))
-        weights[is_digit] = self.weights[digits]
-        return X, y, weights
+    def batch(self, indices: NDArray[np.int64]) -> Batch:
+        """Return images, labels and weights."""
+        return self.X[indices], self.y[indices], None if self.weights is None else self.weights[indices]
