@@ -609,7 +609,7 @@ def test_an_address_in_use(capsys):
         (["--model", "a b=mnist"], 1, "not a valid model name"),
         (["--allow-control"], 2, "LENET_TOKEN"),
         (["--model", "stats=mnist"], 1, "not stats"),
-        (["--model", "a="], 2, "a name and a file"),
+        (["--model", "a="], 2, "expected NAME=FILE"),
         (["--host", "no.such.host.invalid"], 1, "Cannot listen on"),
     ],
 )

@@ -48,10 +48,10 @@ class FlatDict(dict[str, NDArray[Any]]):
         except ValueError:
             raise InputError(f"{name} was assigned shape {values.shape}; expected {view.shape}.") from None
 
-    def _refuse(self, *_: Any) -> NoReturn:
+    def _reject_removal(self, *_: Any) -> NoReturn:
         raise InputTypeError(f"{', '.join(self)} cannot be removed, as they lie in one vector.")
 
-    __delitem__ = pop = popitem = clear = _refuse
+    __delitem__ = pop = popitem = clear = _reject_removal
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Copy the values of another mapping into the views with the same names."""

@@ -84,17 +84,20 @@ class Predictor:
 
     def classes(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
         """Fill and return out with the likeliest classes."""
-        self._in_chunks(
-            lambda x, out: self._run(x, mean, std, self.empty(len(x))).argmax(axis=1, out=out), x, out, n_jobs
-        )
+
+        def run(x: Array, out: Array) -> None:
+            logits = self.empty(len(x))
+            self._run(x, mean, std, logits)
+            logits.argmax(axis=1, out=out)
+
+        self._in_chunks(run, x, out, n_jobs)
         return out
 
-    def _run(self, x: Array, mean: float, std: float, out: Array) -> Array:
+    def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
         self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, out)
-        return out
 
     @staticmethod
-    def _in_chunks(run: Callable[[Array, Array], Any], x: Array, out: Array, n_jobs: int | None) -> None:
+    def _in_chunks(run: Callable[[Array, Array], None], x: Array, out: Array, n_jobs: int | None) -> None:
         if n_jobs is not None:
             resolve_n_jobs(n_jobs)
         n = len(x)

@@ -50,14 +50,14 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             parser.error(f"{output}: {error}")
         files[output] = source.encode()
         files[output.with_suffix(".h")] = header.encode()
-    refuse_loss(files, arguments.model)
+    check_overwrite(files, arguments.model)
     write_together(files)
     for path, content in files.items():
         say(f"{path} ({len(content):,} bytes)")
     return 0
 
 
-def refuse_loss(files: "dict[Path, bytes]", model: str) -> None:
+def check_overwrite(files: "dict[Path, bytes]", model: str) -> None:
     """Reject outputs that would replace the model itself, or a header that lenet did not write."""
     from lenet._files import begins_with
     from lenet.errors import InputError

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]") -> int:
-    """Train with rank 0 in the lead; return the exit code."""
+    """Run the command on rank 0 and the training on the other ranks; return the exit code."""
     from lenet._fused.threads import n_jobs_beside_others
     from lenet.training.mpi import Ranks
 

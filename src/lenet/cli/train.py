@@ -102,7 +102,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         recipe = recipe_named("small")
     recipe = recipe.with_changes(**changes)
     num_classes = int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
-    refuse_early(data, recipe, num_classes, arguments)
+    check_early(data, recipe, num_classes, arguments)
     args = {
         "lenet": __version__,
         "cpu": chosen(),
@@ -122,7 +122,7 @@ def require_extras() -> None:
     require("matplotlib", "train")
 
 
-def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
+def check_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
     """Raise the errors of training before the run folder is created."""
     from lenet._fused.threads import resolve_n_jobs
     from lenet.model import LeNet5

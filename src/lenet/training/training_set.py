@@ -1,4 +1,4 @@
-"""The images, labels and weights that a training uses, split and with non-digits."""
+"""The images, labels and weights of a training run, split for validation, and its non-digits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ Batch = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any] | None]
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a training learns from and validates on.
+    """The data of a training run, split for validation.
 
     Parameters
     ----------
