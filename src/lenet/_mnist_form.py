@@ -34,9 +34,9 @@ def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]
     return _centred(np.asarray(cv2.convertScaleAbs(digit, alpha=255 / max(1, int(digit.max()))), np.uint8))
 
 
-def cropped(ink: NDArray[np.uint8], least: int = 1) -> NDArray[np.uint8]:
+def cropped(ink: NDArray[np.uint8], min_ink: int = 1) -> NDArray[np.uint8]:
     """Return the part of an image that holds its ink; one pixel if there is none."""
-    rows, columns = np.flatnonzero(ink.max(axis=1) >= least), np.flatnonzero(ink.max(axis=0) >= least)
+    rows, columns = np.flatnonzero(ink.max(axis=1) >= min_ink), np.flatnonzero(ink.max(axis=0) >= min_ink)
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else ink[:1, :1]
 
 

@@ -194,7 +194,7 @@ class Learner:
 def _pixels(x: Array, dtype: np.dtype[Any]) -> NDArray[np.uint8]:
     """Return images as contiguous, aligned bytes: uint8 pixels, or numbers of `dtype` viewed as bytes."""
     if x.dtype == _UINT8:
-        dtype = _UINT8
+        return x if x.flags.c_contiguous else x.copy()
     if not (x.flags.c_contiguous and x.flags.aligned and x.dtype == dtype):
         x = x.astype(dtype, order="C")
     return x.view(np.uint8)
