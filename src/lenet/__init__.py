@@ -4,17 +4,19 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from lenet._lazy import lazy_attributes
+
 __version__ = "0.1.0"
 
 # These names and modules are imported when they are first used.
 _HOMES = {
-    "LeNetClassifier": "lenet.estimator",
-    "LeNet5": "lenet.model",
-    "SGD": "lenet.training",
-    "load": "lenet.loading",
-    "load_pretrained": "lenet.loading",
-    "show_config": "lenet._fused.dispatch",
-    "train": "lenet.training",
+    "LeNetClassifier": "estimator",
+    "LeNet5": "model",
+    "SGD": "training.optim",
+    "load": "loading",
+    "load_pretrained": "loading",
+    "show_config": "_fused.dispatch",
+    "train": "training.loop",
 }
 _MODULES = {
     "data", "errors", "estimator", "evaluation", "init", "interop", "layers", "losses", "plots", "reading", "rejection",
@@ -71,16 +73,7 @@ if TYPE_CHECKING:
     from lenet.model import LeNet5
     from lenet.training import SGD, train
 else:  # hidden from type checkers, which would accept any name
-
-    def __getattr__(name: str) -> Any:
-        if name in _HOMES:
-            value = getattr(importlib.import_module(_HOMES[name]), name)
-        elif name in _MODULES:
-            value = importlib.import_module(f"lenet.{name}")
-        else:
-            raise AttributeError(f"module 'lenet' has no attribute {name!r}")
-        globals()[name] = value
-        return value
+    __getattr__ = lazy_attributes("lenet", _HOMES, _MODULES)
 
 
 def _check_interpreter() -> None:
