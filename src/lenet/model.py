@@ -89,7 +89,7 @@ class LeNet5:
         initial = {f"{name}.{key}": value for name, layer in self._layers() for key, value in layer.parameters.items()}
         self._parameters = FlatDict({name: value.shape for name, value in initial.items()}, dtype)
         self._parameters.update(initial)
-        for name, layer in self._layers():
+        for name, layer in self._layers():  # now the layers and the fused network share their parameters
             layer.parameters = _of_layer(self._parameters, name, layer)
         self._predictor = Predictor(self._parameters)
         self._learners: list[Learner] = []  # idle; see loss_and_gradients

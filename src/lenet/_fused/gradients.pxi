@@ -1,7 +1,7 @@
 # The convolutions backwards, one image at a time. The layouts are those of stages.pxi.
 
 cdef enum:
-    # The gradient of C3's sums once more, as a plane for each map: rows with zeros before and behind, between two rows
+    # The gradient of C3's sums once more, as a plane for each map: rows with zeros before and after, between two rows
     # of zeros. So a tap of any pixel of S2 meets a gradient or a zero.
     MARGIN = KERNEL - 1
     PLANE_ROW = MARGIN + S2_ROW + MARGIN

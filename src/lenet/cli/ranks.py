@@ -8,13 +8,28 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.options import error_line
 from lenet.errors import LenetError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lenet.training.mpi import Ranks
+    from lenet.training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """The training that rank 0 broadcasts to the other ranks."""
+
+    X: "NDArray[Any]"
+    y: "NDArray[Any]"
+    num_classes: int
+    recipe: "Recipe"
+    seed: int
 
 
 def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]") -> int:
@@ -35,7 +50,8 @@ def follow(ranks: "Ranks", n_jobs: int | None) -> int:
     from lenet.model import LeNet5
     from lenet.training.loop import train
 
-    job: Any = ranks.broadcast(None)  # the Job of rank 0
+    received: Any = ranks.broadcast(None)
+    job: Job = received
     model = LeNet5(seed=0, num_classes=job.num_classes)
     with StopSignals() as signals:
         state = train(

@@ -159,8 +159,8 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
 
 def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace, comm: "Communicator") -> int:
     """Train until the end or a signal, and write the files of the run."""
-    from lenet.cli.job import Job
     from lenet.cli.progress import progress_for
+    from lenet.cli.ranks import Job
     from lenet.cli.signals import StopSignals
     from lenet.model import LeNet5
     from lenet.training.loop import train

@@ -141,7 +141,7 @@ class Graph:
         return Step(node.op_type, attributes, [name for name in others if name], node.input[0] == value), value
 
     def _up_to_logits(self, path: list[Step]) -> list[Step]:
-        """Return the part of a path up to the logits; refuse all but a softmax and an argmax behind them."""
+        """Return the part of a path up to the logits; reject anything but a softmax and an argmax after them."""
         last = max((place for place, step in enumerate(path) if step.kind in ("Gemm", "Add", "MatMul")), default=-1)
         types = self._onnx.TensorProto
         ends = path[last + 1 :]

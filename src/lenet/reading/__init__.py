@@ -10,9 +10,8 @@ these steps, each of which takes the value that the step before returns:
 4. `segments`: pieces to all groups of neighbours, with the network's probabilities and other `features`.
 5. `graph`: segments to a graph with learned weights.
 6. `paths`: a graph to its best path.
-7. `results`: a path to the digits of a line.
 
-`reader` runs the steps, and `drawing` draws the results.
+`reader` runs the steps and returns the `results`, which `drawing` draws.
 """
 
 from lenet.reading.pictures import read_picture

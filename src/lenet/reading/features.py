@@ -34,7 +34,7 @@ class Features:
     area: Floats  # of the box
     gap: Floats  # the widest one between the pieces
     overlap: Floats  # with the next piece
-    cut: Floats  # the ink that the seam behind the segment crosses
+    cut: Floats  # the ink that the seam after the segment crosses
     is_cut: NDArray[np.bool_]  # whether there is such a seam
     off_line: Floats  # the distance between the middles of the segment and of the line
     margin: Floats  # the logarithm of the ratio between the probabilities of the best and the second label

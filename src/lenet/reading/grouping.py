@@ -8,7 +8,7 @@ from lenet.reading.strokes import Strokes
 # In heights of the writing.
 _MAX_GAP = 4.0
 _NEAR = 0.6
-_REACH = 6  # the centre of the next stroke lies at most this far behind its left edge
+_REACH = 6  # the centre of the next stroke lies at most this far right of its left edge
 _SAME_LINE = 0.5  # between the middles of two groups
 
 _OVERLAP = 0.4  # of the height of the lower of two strokes

@@ -25,7 +25,7 @@ class Segments:
     """The segments of a line."""
 
     starts: NDArray[np.int64]  # (n,): the first piece of each segment
-    stops: NDArray[np.int64]  # (n,): the piece behind its last
+    stops: NDArray[np.int64]  # (n,): the piece after its last
     boxes: Boxes  # in the line's pixels
     log_probabilities: NDArray[np.float64]  # (n, num_classes): the network's
     features: Features
@@ -41,7 +41,7 @@ def segments_of(model: LeNet5, pieces: Pieces, n_jobs: int | None = None) -> Seg
 
 
 def _joined(boxes: Boxes, max_width: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Boxes]:
-    """Return the first piece of each segment, the piece behind its last, and its box."""
+    """Return the first piece of each segment, the piece after its last, and its box."""
     starts, stops, joined = [], [], []
     for start in range(len(boxes)):
         next_boxes = boxes[start : start + _MAX_PIECES]

@@ -1,7 +1,7 @@
 """Named tensors and text metadata in a safetensors file with a checksum.
 
-Nothing in such a file is code. Untrusted input is validated in this order: the size, the checksum, then the names,
-shapes and numbers, which `lenet.weights.files` and the checkpoints of `lenet.training` check.
+Nothing in such a file is code. The size is checked before the file is parsed, and the checksum before it is used;
+the readers of models and checkpoints then check names, shapes and numbers.
 """
 
 import hashlib
