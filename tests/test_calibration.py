@@ -7,7 +7,6 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 import lenet
-from lenet import rejection
 from lenet.errors import InputError, InputTypeError
 from lenet.evaluation import calibration
 from lenet.losses import cross_entropy
@@ -86,11 +85,6 @@ def test_expected_calibration_error_by_hand():
     probabilities = np.array([[0.62, 0.38], [0.64, 0.36], [0.98, 0.02]])
     error = calibration.expected_calibration_error(probabilities, np.array([0, 1, 0]))
     assert error == pytest.approx((2 * abs(0.63 - 0.5) + abs(0.98 - 1)) / 3)
-
-
-def test_digit_score_is_high_for_one_class_and_low_for_all_alike():
-    scores = rejection.digit_score(np.array([np.eye(10)[3], np.full(10, 0.1), np.repeat([0.5, 0], [2, 8])]))
-    np.testing.assert_allclose(scores, [1, 0, 1 - np.log(2) / np.log(10)], atol=1e-12)
 
 
 def test_what_is_no_digit_is_rejected_at_any_rate(calibrated):

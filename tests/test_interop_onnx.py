@@ -111,6 +111,16 @@ def test_only_a_model_is_written():
         to_onnx(lenet.LeNetClassifier.from_pretrained("mnist"))
 
 
+def test_a_layer_without_an_operator_is_refused():
+    class Square(lenet.layers.Layer):
+        pass
+
+    model = copy.deepcopy(MODEL)
+    model._stages = (*model.stages, ("squared", (Square(),)))
+    with pytest.raises(NotImplementedError, match="Square"):
+        to_onnx(model)
+
+
 def test_pixels_of_an_unknown_kind_are_refused():
     with pytest.raises(InputError, match="pixels is 'int8'; expected float32 or uint8"):
         to_onnx(MODEL, pixels="int8")
