@@ -17,7 +17,6 @@ from setuptools.command.build_ext import build_ext
 CHECKED = os.environ.get("LENET_BOUNDSCHECK") == "1"
 MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
 SOURCES = [str(path) for path in Path("src/lenet").rglob("*") if path.suffix in {".pyx", ".pxi", ".h"}]
-DISTORT = "training.augment._distort"
 SHARED = "_cython"  # Cython's memoryviews and helpers, which every extension would otherwise contain
 WRITTEN_IN_C = {SHARED, "_fused.cpu"}  # the first by Cython, the second by hand
 UNHURRIED = {*WRITTEN_IN_C, "_conv"}  # compiled for size: the layers are there to be read

@@ -55,7 +55,7 @@ WANTED = {
 }
 MARKS = {
     "README.md sh": [pytest.mark.release],  # trains four times
-    "README.md python": [pytest.mark.release, pytest.mark.uninstrumented],
+    "README.md python": [pytest.mark.landing, pytest.mark.uninstrumented],  # 20 seconds
     "embedding.md python": [pytest.mark.landing],
     "hosting.md sh": [pytest.mark.landing],
     "interop.md python": [pytest.mark.landing],

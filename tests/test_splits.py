@@ -23,7 +23,7 @@ def test_without_validation_every_image_is_learnt_from():
 
 @pytest.mark.parametrize("validation", [0.1, 0.9], ids=["none is held out", "all are"])
 def test_too_few_images_to_split_are_refused(validation):
-    with pytest.raises(InputError, match=rf"^3 images are too few to hold out a fraction of {validation}"):
+    with pytest.raises(InputError, match=rf"^3 labels are too few to hold out {validation} of each class"):
         split(np.arange(3), validation, seed=0)
 
 

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from lenet.model import LeNet5
     from lenet.training import SGD, train
 else:  # hidden from type checkers, which would accept any name
-    __getattr__ = lazy_attributes("lenet", _HOMES, _MODULES)
+    __getattr__, __dir__ = lazy_attributes("lenet", _HOMES, _MODULES)
 
 
 def _check_interpreter() -> None:
@@ -92,7 +92,3 @@ def _check_interpreter() -> None:
 
 
 _check_interpreter()
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_MODULES})

@@ -133,8 +133,8 @@ def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: 
     """Return x as `floats` does, after checking its shape; None in `shape` admits any length."""
     values = array(x, name, f"expected an array of rank {len(shape)}")
     if values.ndim != len(shape) or any(b is not None and a != b for a, b in zip(values.shape, shape, strict=True)):
-        expected = ", ".join("any" if length is None else str(length) for length in shape)
-        raise InputError(f"{name} has shape {values.shape}; expected ({expected}).")
+        expected = str(tuple("any" if length is None else length for length in shape)).replace("'", "")
+        raise InputError(f"{name} has shape {values.shape}; expected {expected}.")
     return floats(values, dtype, name)
 
 

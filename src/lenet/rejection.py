@@ -17,7 +17,7 @@ from lenet import _checks
 from lenet.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
     """A model's answers for n images.
 
@@ -67,6 +67,11 @@ class RejectionRule:
     min_digit_score: float = 0.0
     min_probability: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= _checks.number(value, name) <= 1:
+                raise InputError(f"{name} is {value}; expected a number from 0 to 1.")
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], reject_at: float | None = None) -> "RejectionRule":
         """Return the rule that a model's calibration learnt.
@@ -91,20 +96,26 @@ class RejectionRule:
         min_digit_score = _fraction(metadata.get("least_digit_score", "0"), "least_digit_score")
         return cls(min_digit_score, 0.0 if reject_at is None else _min_probability(metadata, reject_at))
 
-    def answers(self, probabilities: NDArray[Any]) -> Answers:
-        """Apply the rule to a model's probabilities, without validating them.
+    def answers(self, probabilities: ArrayLike) -> Answers:
+        """Apply the rule to the probabilities of a model.
 
         Parameters
         ----------
-        probabilities : ndarray of float32 or float64, shape (n, num_classes)
+        probabilities : array_like of shape (n, num_classes)
 
         Returns
         -------
         Answers
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As for `digit_score`.
         """
-        likeliest, scores = probabilities.argmax(axis=1), _digit_score(probabilities)
+        p = _checks.probabilities(probabilities)
+        likeliest, scores = p.argmax(axis=1), _digit_score(p)
         is_digit = scores >= self.min_digit_score
-        stands = is_digit & (probabilities.max(axis=1, initial=0) >= self.min_probability)
+        stands = is_digit & (p.max(axis=1, initial=0) >= self.min_probability)
         return Answers(likeliest, scores, is_digit, np.where(stands, likeliest, -1))
 
 
@@ -190,8 +201,8 @@ def _min_probability(metadata: Mapping[str, str], reject_at: float) -> float:
     fitting = [each for each in thresholds if each <= rate * (1 + 1e-6)]  # float32's 0.005 is slightly lower
     if not fitting or not rate < 1:
         raise InputError(
-            f"reject_at is {rate:g}; expected an error rate from {min(thresholds):g}, the lowest that this model has a "
-            "threshold for, to below 1, such as 0.005."
+            f"reject_at is {rate:g}; expected an error rate below 1 and of at least {min(thresholds):g}, the lowest with a "
+            "threshold in this model."
         )
     return thresholds[max(fitting)]
 

@@ -1,4 +1,4 @@
-"""What an application that exports models takes along: the templates of the C export."""
+"""Add the templates of the C export."""
 
 from PyInstaller.utils.hooks import collect_data_files
 

@@ -349,17 +349,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             batch_size = max(1, min(32, images // 10))
         if isinstance(epochs, str):
             epochs = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS * batch_size / images))
-        return Recipe(
-            "LeNetClassifier",
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=self.learning_rate_init,
-            momentum=self.momentum,
-            weight_decay=self.alpha,
-            schedule=self.learning_rate,
-            distort=bool(self.distortions),
-            validation=validation,
-        )
+        settings = {field: getattr(self, name) for name, field in _RECIPE_FIELDS.items()}
+        settings |= {"batch_size": batch_size, "epochs": epochs, "validation": validation, "patience": None}
+        return Recipe("LeNetClassifier", distort=bool(self.distortions), **settings)
 
     def _all_classes(self, classes: ArrayLike | None, resume: bool) -> NDArray[Any]:
         if classes is None:
@@ -504,7 +496,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             In [0, 1].
         """
         targets = as_labels(y, "y")
-        weights = None if sample_weight is None else _checks.weights(sample_weight, len(targets))
+        weights = None if sample_weight is None or y is None else _checks.weights(sample_weight, len(targets))
         return float(super().score(X, targets, weights))
 
     def _of_images(self, X: ArrayLike, method: Callable[..., NDArray[Any]]) -> NDArray[Any]:

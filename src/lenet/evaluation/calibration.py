@@ -53,7 +53,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     >>> import lenet
     >>> digits, model = lenet.data.load_digits(), lenet.load_pretrained("mnist")
     >>> before = expected_calibration_error(model.predict_proba(digits.X_test), digits.y_test)
-    >>> calibrate(model, digits.X_train, digits.y_train)  # by people that it did not learn from
+    >>> calibrate(model, digits.X_train, digits.y_train)  # by writers who are not in its training set
     >>> expected_calibration_error(model.predict_proba(digits.X_test), digits.y_test) < before
     True
     """

@@ -67,8 +67,12 @@ class Report:
         errors = self.images - round(self.accuracy * self.images)
         lines = [
             f"accuracy {self.accuracy:.2%} ({errors:,} errors in {self.images:,} images), loss {self.loss:.4f}",
-            f"probabilities are off by {self.calibration_error:.2%}; with the least probable {self.rejected:.2%} of "
-            "the answers rejected, 0.1% of the others are wrong",
+            f"calibration error {self.calibration_error:.2%}; "
+            + (
+                "no threshold reaches an error rate of 0.1%"
+                if self.rejected == 1
+                else f"rejecting the least confident {self.rejected:.2%} brings the error rate of the others to 0.1%"
+            ),
             "",
             "class  precision   recall       f1    images",
         ]
@@ -77,7 +81,7 @@ class Report:
             lines.append(f"{label:>5}  {precision:>9.2%} {recall:>8.2%} {f1:>8.2%} {support:>9,}")
         width = max(5, len(str(self.confusion_matrix.max())) + 1)
         columns = range(len(self.support))
-        lines += ["", "confusion matrix: a row a true class, a column a predicted one"]
+        lines += ["", "confusion matrix (rows: true classes, columns: predicted classes)"]
         lines.append("      " + "".join(f"{column:>{width}}" for column in columns))
         for label in columns:
             lines.append(f"{label:>5} " + "".join(f"{count:>{width}}" for count in self.confusion_matrix[label]))

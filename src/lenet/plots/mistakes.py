@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lenet._checks import SIDE
 from lenet.errors import InputError
 from lenet.plots.style import INK, VERMILLION, dress, new_figure, png
 
@@ -53,10 +54,10 @@ def worst(
     """
     x, true, guess, p = (np.asarray(a) for a in (images, labels, predictions, probabilities))
     n = len(x) if x.ndim else 0
-    if x.shape != (n, 28, 28) or true.shape != (n,) or guess.shape != (n,) or p.ndim != 2 or len(p) != n:
+    if x.shape != (n, SIDE, SIDE) or true.shape != (n,) or guess.shape != (n,) or p.ndim != 2 or len(p) != n:
         raise InputError(
             f"images, labels, predictions and probabilities have shapes {x.shape}, {true.shape}, {guess.shape} and "
-            f"{p.shape}; expected (n, 28, 28), (n,), (n,) and (n, K)."
+            f"{p.shape}; expected (n, {SIDE}, {SIDE}), (n,), (n,) and (n, K)."
         )
     if n and not 0 <= guess.min() <= guess.max() < p.shape[1]:
         raise InputError(f"predictions are from {guess.min()} to {guess.max()}; expected 0 to {p.shape[1] - 1}.")

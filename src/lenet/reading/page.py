@@ -13,7 +13,7 @@ from lenet.reading.strokes import Strokes, strokes_of
 _LEVEL = 0.75  # degrees: smaller rotations are not worth the blur
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Page:
     """The ink of a picture at one step of its cleaning.
 

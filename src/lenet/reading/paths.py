@@ -1,7 +1,7 @@
 """Find the best path through the graph of a line, and its probability.
 
-A path weighs the product of its arcs. The probability of a reading is its share in the weight of all paths with all
-labels, which the paper calls forward scoring (section VI.D).
+The weight of a path is the product of the weights of its arcs. The probability of a reading is its share in the weight
+of all paths with all labels, which the paper calls forward scoring (section VI.D).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Path:
 
     arcs: list[int]  # from left to right
     labels: list[int | None]  # the digit of each arc; None for a non-digit
-    # (len(arcs), num_classes + 1): that there is such a segment and it is each digit or (in the last column) none.
+    # (len(arcs), num_classes + 1): the probability of the segment as each digit or (last column) a non-digit.
     probabilities: NDArray[np.float64]
     confidence: float  # the probability of the digits, however they are cut
 

@@ -4,20 +4,12 @@
 Both need `pip install 'lenet[serve]'`; `lenet.serving.page` does not.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lenet._extras import require
+from lenet._lazy import lazy_attributes
 
 __all__ = ["Limits", "Models", "create_app", "serve", "watching"]
-
-_HOMES = {
-    "Limits": "limits.settings",
-    "Models": "models",
-    "create_app": "application",
-    "serve": "server",
-    "watching": "reloading",
-}
 
 if TYPE_CHECKING:
     from lenet.serving.application import create_app
@@ -27,11 +19,15 @@ if TYPE_CHECKING:
     from lenet.serving.server import serve
 else:  # hidden from type checkers, which would accept any name
 
-    def __getattr__(name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module 'lenet.serving' has no attribute {name!r}")
+    def _require_extra() -> None:
         for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson"):
             require(package, "serve")
-        value = getattr(importlib.import_module(f"lenet.serving.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
+
+    __getattr__, __dir__ = lazy_attributes(
+        "lenet.serving",
+        {
+            "Limits": "limits.settings", "Models": "models", "create_app": "application", "serve": "server",
+            "watching": "reloading",
+        },
+        before=_require_extra,
+    )  # fmt: skip

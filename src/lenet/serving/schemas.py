@@ -25,7 +25,8 @@ _EXAMPLE = {
 
 def object_of(required: Schema, optional: Schema | None = None) -> Schema:
     """Return the schema of an object with these properties."""
-    return {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
+    schema: Schema = {"type": "object", "properties": {**required, **(optional or {})}}
+    return {**schema, "required": list(required)} if required else schema
 
 
 def array_of(items: Schema, **bounds: int) -> Schema:

@@ -1,4 +1,4 @@
-"""Training: SGD, recipes, the loop over epochs, and the folders that runs leave."""
+"""Training: SGD, recipes, the loop over epochs, and run folders."""
 
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from lenet.training.runs import Run
     from lenet.training.state import Epoch, State
 else:  # hidden from type checkers, which would accept any name
-    __getattr__ = lazy_attributes(
+    __getattr__, __dir__ = lazy_attributes(
         "lenet.training",
         {
             "RECIPES": "recipes", "Recipe": "recipes", "Run": "runs", "SCHEDULES": "optim", "SGD": "optim",
             "Epoch": "state", "State": "state", "train": "loop",
         },
-        {"augment", "loop", "mpi", "optim", "recipes", "runs", "splits"},
+        {
+            "augment", "checkpoint", "communication", "loop", "mpi", "optim", "recipes", "runs", "splits", "state",
+            "training_set",
+        },
     )  # fmt: skip

@@ -16,7 +16,7 @@ from lenet import _checks
 from lenet._fused.batches import Distortions, Learner
 from lenet._fused.dispatch import chosen
 from lenet._fused.threads import resolve_n_jobs
-from lenet.errors import DivergedError, InputError
+from lenet.errors import DivergedError, InputError, InputTypeError
 from lenet.evaluation.report import evaluate
 from lenet.model import LeNet5
 from lenet.training.augment.distortions import random_distortions
@@ -107,6 +107,10 @@ def train(
     >>> len(state.history)
     1
     """
+    for name, callback in (("on_step", on_step), ("on_epoch", on_epoch)):
+        if not (callback is None or callable(callback)):
+            raise InputTypeError(f"{name} is {callback!r}; expected a function or None.")
+    _checks.model(model)
     resolve_n_jobs(n_jobs)
     recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", at_least=0)
     settings = _Settings(recipe, seed, n_jobs, SingleProcess() if comm is None else comm)
@@ -122,6 +126,10 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
     if state is None:
         mean, std = standardisation(data.X, data.parts.train) if recipe.standardise else (0.0, 1.0)
         state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
+    try:
+        state.check(recipe.batch_size)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"The state to resume from is invalid ({error}). Pass one that train returned.") from None
     if any(each.shape != flat.shape for each in (state.parameters, state.velocity, state.best_parameters)):
         raise InputError(f"The state is that of another network; expected {flat.shape[0]:,} parameters.")
     task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen())
@@ -134,7 +142,7 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
 
 
 class _Loop:
-    """Moves a model and the state of its training on, step by step."""
+    """Advances a model and its training state step by step."""
 
     def __init__(self, model: LeNet5, data: TrainingSet, settings: _Settings, state: State):
         self.model, self.data, self.settings, self.state = model, data, settings, state
@@ -259,8 +267,8 @@ class _Loop:
         if self.model._training is not self.token:
             self.model._training = None
             raise InputError(
-                "Another training of this model has begun, and both have spoilt it. Train copies made by "
-                "copy.deepcopy, or one after the other."
+                "Another call of train changed this model during training, and its weights are invalid. Train copies "
+                "made by copy.deepcopy, or one model after the other."
             )
 
     def _diverged(self) -> DivergedError:

@@ -190,6 +190,6 @@ def recipe_named(recipe: Recipe | str) -> Recipe:
     """
     if isinstance(recipe, Recipe):
         return recipe
-    if recipe not in RECIPES:
+    if not isinstance(recipe, str) or recipe not in RECIPES:
         raise InputError(f"There is no recipe {recipe!r}. Choose from {', '.join(RECIPES)}.")
     return RECIPES[recipe]

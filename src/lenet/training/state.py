@@ -1,9 +1,13 @@
 """The records of a training: the results of its epochs, and the state that it resumes from."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+
+_TYPES: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), float | None: (int, float, type(None))}
+_MAX_NUMBER = 1e30
 
 
 @dataclass
@@ -137,3 +141,33 @@ class State:
             "best_epoch": self.best_epoch,
             "history": [asdict(row) for row in self.history],
         }
+
+    def check(self, batch_size: int) -> None:
+        """Reject a state that no training run with this batch size can produce.
+
+        Parameters
+        ----------
+        batch_size : int
+
+        Raises
+        ------
+        AttributeError, TypeError, ValueError
+        """
+        _check_numbers(self)
+        for row in self.history:
+            _check_numbers(row)
+        epochs = len(self.history)
+        if not (self.std > 0 and self.step >= 0 and min(1, epochs) <= self.best_epoch <= epochs):
+            raise ValueError("its step, std or best_epoch is out of range")
+        if not 0 <= self.step * batch_size - self.images < batch_size:
+            raise ValueError("its step and images do not agree")
+        if not all(np.isfinite(each).all() for each in (self.parameters, self.velocity, self.best_parameters)):
+            raise ValueError("its weights are not finite")
+
+
+def _check_numbers(record: Epoch | State) -> None:
+    """Reject anything else in place of numbers: text, true, NaN."""
+    for each in fields(record):
+        value, types = getattr(record, each.name), _TYPES.get(each.type)
+        if types is not None and (type(value) not in types or (value is not None and not abs(value) < _MAX_NUMBER)):
+            raise ValueError(f"its {each.name} is {str(value)[:80]!r}")

@@ -1,4 +1,4 @@
-"""Weights files: named tensors with text metadata and a checksum, and what they hold of a model."""
+"""Weights files: named tensors and text metadata with a checksum, and the contents of a model file."""
 
 from lenet.weights.container import read_tensors, to_bytes
 from lenet.weights.files import PRETRAINED, ModelFile

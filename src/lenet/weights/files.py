@@ -1,4 +1,4 @@
-"""What a weights file holds of a model: its tensors, how its input is standardised, and metadata."""
+"""The contents of a model file: tensors, input standardisation and metadata."""
 
 import math
 import os
@@ -22,7 +22,7 @@ _FLOATS = {np.dtype(each) for each in (np.float16, np.float32, np.float64)}
 _OWN_METADATA = {"format", "num_classes", "mean", "std", CHECKSUM}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelFile:
     """A model as its file holds it.
 
@@ -79,7 +79,7 @@ class ModelFile:
         if not all(np.isfinite(tensor).all() for tensor in self.tensors.values()):
             raise InputError(
                 f"The model's weights are not finite in {self.dtype}, and no file may hold such weights. "
-                f"{'Save them with half=False' if self.dtype == np.float16 else 'Train the model again'}."
+                f"{'Save them with half=False, or train' if self.dtype == np.float16 else 'Train'} the model again."
             )
         metadata |= {
             "format": FORMAT,

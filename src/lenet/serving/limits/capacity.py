@@ -53,9 +53,11 @@ class ThreadPool:
         awaitable = asyncio.wrap_future(future)
         del future, function  # the traceback of an error would keep them, and all that they hold, in memory
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout) as timeout:
                 return await awaitable
         except TimeoutError:
+            if not timeout.expired():  # the function's own
+                raise
             raise BusyError(f"The response took longer than {self._timeout:g} s to compute.", "deadline") from None
         finally:
             del awaitable

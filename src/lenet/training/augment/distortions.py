@@ -113,7 +113,7 @@ def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary:
     return AffineMaps(random_affine(n, rng)) if distort else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AffineMaps:
     """One affine map per image.
 
@@ -147,7 +147,7 @@ class AffineMaps:
         return distort(images, self.maps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Variations:
     """Parameters of the variations of n images, one row per image.
 
