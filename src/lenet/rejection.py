@@ -201,8 +201,8 @@ def _min_probability(metadata: Mapping[str, str], reject_at: float) -> float:
     fitting = [each for each in thresholds if each <= rate * (1 + 1e-6)]  # float32's 0.005 is slightly lower
     if not fitting or not rate < 1:
         raise InputError(
-            f"reject_at is {rate:g}; expected an error rate below 1 and of at least {min(thresholds):g}, the lowest with a "
-            "threshold in this model."
+            f"reject_at is {rate:g}; expected an error rate below 1 and of at least {min(thresholds):g}, the "
+            "lowest with a threshold in this model."
         )
     return thresholds[max(fitting)]
 
