@@ -16,7 +16,7 @@ import lenet
 from lenet.rejection import RejectionRule
 from lenet.serving.page import model_document, page_html
 
-pytestmark = pytest.mark.landing
+pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
 
 FLAGS = [
     "--no-sandbox",
