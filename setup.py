@@ -19,6 +19,7 @@ MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64"
 SOURCES = [str(path) for path in Path("src/lenet").rglob("*") if path.suffix in {".pyx", ".pxi", ".h"}]
 SHARED = "_cython"  # Cython's memoryviews and helpers, which every extension would otherwise contain
 WRITTEN_IN_C = {SHARED, "_fused.cpu"}  # the first by Cython, the second by hand
+UNHURRIED = {*WRITTEN_IN_C, "_conv"}  # compiled for size: the layers are there to be read
 X86_64 = MACHINE in ("x86_64", "amd64")
 # The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones.
 STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -76,7 +77,13 @@ def extensions() -> list[Extension]:
             kernels("lenet5_v4", "x86-64-v4", 16, *v4),
             kernels("lenet5_f64", "x86-64-v2", 2, "-march=x86-64-v2", double=True),
         ]
-    return [extension(SHARED), extension("_fused.cpu"), extension("_conv"), extension("_distort"), *builds]
+    return [
+        extension(SHARED),
+        extension("_fused.cpu"),
+        extension("_conv"),
+        extension("training.augment._distort"),
+        *builds,
+    ]
 
 
 def compiled_to_c() -> list[Extension]:
@@ -107,7 +114,7 @@ class BuildExt(build_ext):
                 each.extra_compile_args = ["/O2"]
         else:
             for each in self.extensions:
-                each.extra_compile_args[:0] = SMALL if each.name.removeprefix("lenet.") in WRITTEN_IN_C else FAST
+                each.extra_compile_args[:0] = SMALL if each.name.removeprefix("lenet.") in UNHURRIED else FAST
         self.check_headers()
         super().build_extensions()
 

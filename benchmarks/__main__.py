@@ -79,7 +79,7 @@ def _row(functions: dict[str, Any], batch: int, threads: int, repetitions: int, 
 def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, Any]]:
     """Time each build of the kernels that this CPU runs, on one thread, and its peak."""
     out = np.empty((len(pixels), model.num_classes), np.float32)
-    modules = {name: importlib.import_module(f"lenet.{module}") for name, module in available().items()}
+    modules = {name: importlib.import_module(f"lenet._fused.{module}") for name, module in available().items()}
     functions = {}
     for name, module in modules.items():
         functions[name] = lambda module=module: module.logits(model.parameters.flat, pixels, model.mean, model.std, out)

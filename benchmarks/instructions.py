@@ -21,13 +21,14 @@ STORED = Path(__file__).with_name("instructions.json")
 CPU, ROOM = "x86-64-v3", 0.05
 KERNELS = (
     "c1_stage", "c3_stage", "c5_sums", "f6_sums", "output_sums", "sigmoids", "spread_pixels", "transpose",
-    "c3_weight_gradient", "s2_gradient", "c1_unpool", "c1_weight_gradient", "c3_unpool", "matmul", "sgd_step",
+    "c3_sums_gradient", "c3_weight_gradient", "s2_gradient", "c1_sums_gradient", "c1_weight_gradient", "matmul",
+    "sgd_step",
 )  # fmt: skip
 WORK = """
 import numpy as np
 from lenet import LeNet5
 from lenet._fused.batches import Learner
-from lenet.optim import SGD
+from lenet.training.optim import SGD
 model = LeNet5(seed=0)
 x, y = np.zeros((48, 28, 28), np.uint8), np.zeros(16, np.int64)
 learner, sgd = Learner(model.parameters), SGD(model, 0.1)

@@ -1,12 +1,12 @@
-"""Learn what counts how much in the reading of a line: `python -m benchmarks.learn_paths`.
+"""Learn the coefficients that weigh the segments of a line: `python -m benchmarks.learn_paths`.
 
 Rows of MNIST's validation digits, which the shipped weights were not trained on, are cut and joined in all ways. The
-coefficients are those that make the right way, with the right labels, as probable as possible: maximum likelihood by
-L-BFGS, a little shrunk. The printed ones are those of `lenet.reading.paths.LEARNT`.
+coefficients maximise the probability of the correct path and labels, with a small L2 penalty, by L-BFGS. The command
+prints those of `lenet.reading.graph.LEARNED`.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,12 @@ from scipy.optimize import minimize
 
 import lenet
 from benchmarks.rows import OTHER, Row, plain, varied
-from lenet.data.splits import split
+from lenet.reading.graph import LEARNED, Coefficients, Graph, graph_of
 from lenet.reading.lines import find_lines
-from lenet.reading.paths import LEARNT, Coefficients, graph_of, log_sums, total_of
-from lenet.reading.reader import pieces_of_line
+from lenet.reading.paths import log_sums
+from lenet.reading.pieces import pieces_of
 from lenet.reading.segments import Segments, segments_of
+from lenet.training.splits import split
 
 SHRINK = 1e-4
 LEAST_SHARED = 0.75  # of a digit's ink, that its segment has to have; what is cut worse teaches nothing
@@ -38,17 +39,17 @@ class Example:
 
 def example(model: lenet.LeNet5, of: Row) -> Example | None:
     """Return a row's segments; None where no way to join its pieces is right."""
-    page = find_lines(255 - of.ink)
-    if len(page.members) != 1 or not np.array_equal(page.back, np.eye(2, 3)) or page.ink.shape != of.ink.shape:
+    lines = find_lines(255 - of.ink)
+    if len(lines) != 1 or not np.array_equal(lines[0].page.to_picture, np.eye(2, 3)):
         return None
-    ink, pieces, height, (left, top) = pieces_of_line(page, page.members[0])
-    place = slice(top, top + len(ink)), slice(left, left + ink.shape[1])
+    pieces, (left, top) = pieces_of(lines[0]), lines[0].corner
+    place = slice(top, top + pieces.labels.shape[0]), slice(left, left + pieces.labels.shape[1])
     shares = np.zeros((len(pieces.boxes) + 1, len(of.labels)))  # each piece's ink of each image
     for n in range(len(of.labels)):
-        np.add.at(shares[:, n], pieces.names, np.where(of.owner[place] == n, of.ink[place], 0))
+        np.add.at(shares[:, n], pieces.labels, np.where(of.owner[place] == n, of.ink[place], 0))
     whole = np.where(of.owner == np.arange(len(of.labels))[:, None, None], of.ink, 0).sum(axis=(1, 2), dtype=float)
     owners = shares[1:].argmax(axis=1)
-    segments = segments_of(model, ink, pieces, height, n_jobs=1)
+    segments = segments_of(model, pieces, n_jobs=1)
     wanted = np.full(len(segments.starts), NOT_THIS)
     for n, label in enumerate(of.labels):
         own = np.flatnonzero(owners == n)
@@ -68,15 +69,15 @@ def example(model: lenet.LeNet5, of: Row) -> Example | None:
 
 def loss_and_gradient(flat: Array, examples: list[Example]) -> tuple[float, Array]:
     """Return the mean of -log(probability of the right path), shrinking included, and its gradient."""
-    coefficients = unflattened(flat, examples[0].segments)
+    coefficients = unflattened(flat)
     loss, gradient = SHRINK * float(flat @ flat), 2 * SHRINK * flat
     for each in examples:
         s, graph = each.segments, graph_of(each.segments, coefficients)
-        total, is_digit = total_of(graph), each.wanted >= 0
+        total, is_digit = graph.total, each.wanted >= 0
         right = np.where(each.wanted == AS_OTHER, graph.other, -np.inf)
         right[is_digit] = graph.digits[is_digit, each.wanted[is_digit]]
-        value, passes = _sum_and_shares(s, total)
-        value_right, passes_right = _sum_and_shares(s, right)
+        value, passes = _sum_and_shares(graph, total)
+        value_right, passes_right = _sum_and_shares(graph, right)
         loss += (value - value_right) / len(examples)
         by_label = passes[:, np.newaxis] * np.exp(graph.digits - total[:, np.newaxis])
         by_label[is_digit, each.wanted[is_digit]] -= passes_right[is_digit]
@@ -84,31 +85,32 @@ def loss_and_gradient(flat: Array, examples: list[Example]) -> tuple[float, Arra
         parts = [
             [(by_label * s.log_probabilities).sum()],
             by_label.sum(axis=0),
-            by_label.sum(axis=1) @ s.as_digit,
-            by_other @ s.as_other,
+            by_label.sum(axis=1) @ s.features.columns(coefficients.as_digit),
+            by_other @ s.features.columns(coefficients.as_other),
         ]
         gradient += np.concatenate(parts) / len(examples)
     return loss, gradient
 
 
-def _sum_and_shares(s: Segments, weights: Array) -> tuple[float, Array]:
+def _sum_and_shares(graph: Graph, weights: Array) -> tuple[float, Array]:
     """Return the logarithm of all paths' weights, and the share of those that pass each arc."""
-    end = int(s.stops.max())
-    forward = log_sums(s.starts, s.stops, weights, end)
-    backward = log_sums(end - s.stops, end - s.starts, weights, end)[::-1]
-    return float(forward[-1]), np.exp(forward[s.starts] + weights + backward[s.stops] - forward[-1])
+    forward, backward = log_sums(graph, weights)
+    return float(forward[-1]), np.exp(forward[graph.starts] + weights + backward[graph.stops] - forward[-1])
 
 
 def flattened(c: Coefficients) -> Array:
     """Return coefficients as one vector."""
-    return np.concatenate([[c.label], c.by_label, c.as_digit, c.as_other])
+    return np.array([c.label, *c.by_label, *c.as_digit.values(), *c.as_other.values()])
 
 
-def unflattened(flat: Array, like: Segments) -> Coefficients:
-    """Return one vector as coefficients."""
-    classes = like.log_probabilities.shape[1]
-    label, by_label, digit, other = np.split(flat, np.cumsum([1, classes, like.as_digit.shape[1]]))
-    return Coefficients(float(label[0]), by_label, digit, other)
+def unflattened(flat: Array, like: Coefficients = LEARNED) -> Coefficients:
+    """Return one vector as coefficients of the same features."""
+    label, by_label, digit, other = np.split(flat, np.cumsum([1, len(like.by_label), len(like.as_digit)]))
+    return Coefficients(float(label[0]), by_label, _named(like.as_digit, digit), _named(like.as_other, other))
+
+
+def _named(names: Mapping[str, float], values: Array) -> dict[str, float]:
+    return dict(zip(names, values.tolist(), strict=True))
 
 
 def examples_of(model: lenet.LeNet5, make: Callable[..., Row], count: int, seed: int, *digits: Any) -> list[Example]:
@@ -131,12 +133,13 @@ def main() -> None:
         *examples_of(model, varied, arguments.rows, 12, *digits),
     ]
     print(f"{len(examples)} of {2 * arguments.rows} rows can be read")
-    result = minimize(loss_and_gradient, flattened(LEARNT), args=(examples,), jac=True, method="L-BFGS-B")
-    c = unflattened(result.x, examples[0].segments)
+    result = minimize(loss_and_gradient, flattened(LEARNED), args=(examples,), jac=True, method="L-BFGS-B")
+    c = unflattened(result.x)
     print(f"-log(probability) of a row: {result.fun:.4f}")
     print(f"label {c.label:.2f}")
-    for name in ("by_label", "as_digit", "as_other"):
-        print(name, np.round(getattr(c, name), 2).tolist())
+    print("by_label", np.round(c.by_label, 2).tolist())
+    for name in ("as_digit", "as_other"):
+        print(name, {feature: round(value, 2) for feature, value in getattr(c, name).items()})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lenet import LeNet5
 from lenet._fused.batches import Learner
-from lenet.optim import SGD
+from lenet.training.optim import SGD
 
 Array = NDArray[Any]
 Predictor = Callable[[Array], Array]

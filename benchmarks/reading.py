@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 import lenet
 from benchmarks.rows import plain
 from lenet._mnist_form import cropped
-from lenet.calibration import digit_score, expected_calibration_error, rejected_for
 from lenet.data.idx import read_idx
+from lenet.evaluation import expected_calibration_error, rejection_rate
 from lenet.reading import read
+from lenet.rejection import digit_score
 
 Image = NDArray[np.uint8]
 PAGE = (3000, 2250)
@@ -125,7 +126,7 @@ def tell_digits(data: Any, fashion: str | None) -> None:
     probabilities = model.predict_proba(data.X_test)
     error, rejected = (
         expected_calibration_error(probabilities, data.y_test),
-        rejected_for(probabilities, data.y_test, 0.001),
+        rejection_rate(probabilities, data.y_test, 0.001),
     )
     print(f"probabilities are off by {error:.2%}; {rejected:.2%} are rejected for 0.1% of errors among the others")
     kinds = {

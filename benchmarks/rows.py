@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.rubbish import rubbish
+from lenet.training.augment.non_digits import non_digits
 
 Image = NDArray[np.uint8]
 OTHER = -1  # the label of what is no digit
@@ -70,7 +70,7 @@ def _other(digits: Image, rng: np.random.Generator) -> Image:
     """Draw a dot, a dash, or an image that is no digit."""
     kind = rng.integers(3)
     while kind == 0:
-        image = rubbish(1, digits, rng)[0]
+        image = non_digits(1, digits, rng)[0]
         if (image >= 96).any() and (image < 32).mean() > 0.5:
             return image
     image = np.zeros((28, 28), np.uint8)

@@ -32,13 +32,13 @@ from lenet.scale.sources import ROWS
 PROGRAM = """
 import sys, time
 import numpy as np, lenet
-from lenet.scale.mpi import Ranks
+from lenet.training.mpi import Ranks
 ranks, times = Ranks(), []
 rng = np.random.default_rng(0)
 X, y = rng.integers(0, 256, (256 * 40, 28, 28), dtype=np.uint8), rng.integers(0, 10, 256 * 40)
-recipe = lenet.recipes.Recipe("timed", epochs=int(sys.argv[1]), batch_size=256, lr=0.01)
+recipe = lenet.training.recipes.Recipe("timed", epochs=int(sys.argv[1]), batch_size=256, lr=0.01)
 note = lambda state: times.append(state.seconds)
-lenet.train(lenet.LeNet5(seed=0), X, y, recipe, n_jobs=1, peers=ranks, on_epoch=note)
+lenet.train(lenet.LeNet5(seed=0), X, y, recipe, n_jobs=1, comm=ranks, on_epoch=note)
 gradient, began = np.zeros(61706, np.float32), time.perf_counter()
 for _ in range(500):
     ranks.add(gradient, 0.0)

@@ -1,10 +1,9 @@
-"""How many requests `lenet serve` answers, and how soon, beside an application that returns a constant.
+"""Measure the throughput and latency of `lenet serve`, and compare them with an application that returns a constant.
 
     python -m benchmarks.serving [--seconds 60]
 
-Both run under uvicorn's h11, one process each, and take turns; the client shares the machine's cores with them. It
-needs wrk and hey, which are Debian packages, and Linux. "alone" is the server without `together.py`: each request is
-computed for itself.
+Both run under uvicorn's h11, one process each, and take turns; the client shares the machine's cores with them. The
+benchmark requires Linux, and wrk and hey, which are Debian packages.
 """
 
 import argparse
@@ -20,11 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 import lenet
-from lenet.model import LeNet5
 
 INFER = "v2/models/mnist/infer"
 CONNECTIONS = 16
@@ -37,19 +32,11 @@ if {json_length} > 0 then wrk.headers["Inference-Header-Content-Length"] = "{jso
 """
 
 
-class Alone:
-    """Instead of `lenet.serving.together.Together`: computes each request for itself."""
-
-    async def predict_proba(self, model: LeNet5, images: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Return what `LeNet5.predict_proba` does."""
-        return model.predict_proba(images, n_jobs=1)
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60, help="of load on each server (default: 60)")
-    parser.add_argument("--run", choices=("constant", "serve", "alone"), help=argparse.SUPPRESS)
+    parser.add_argument("--run", choices=("constant", "serve"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
         run_server(arguments.run)
@@ -59,14 +46,13 @@ def main() -> None:
             raise SystemExit(f"{program} is not installed: sudo apt install {program}")
     with tempfile.TemporaryDirectory() as folder:
         bodies = write_bodies(Path(folder))
-        with started("constant") as constant, started("alone") as alone, started("serve") as serve:
-            compare(constant, alone, serve, bodies, arguments.seconds)
+        with started("constant") as constant, started("serve") as serve:
+            compare(constant, serve, bodies, arguments.seconds)
 
 
 def run_server(kind: str) -> None:
     """Be one of the servers; its address is the first line of its output."""
-    import lenet.serving.v2
-    from lenet.serving.server import serve
+    from lenet.serving import serve
 
     if kind == "constant":
         import socket
@@ -79,8 +65,6 @@ def run_server(kind: str) -> None:
         config = uvicorn.Config(constant_application(), http="h11", access_log=False, log_level="warning")
         uvicorn.Server(config).run(sockets=[listening])
         return
-    if kind == "alone":
-        lenet.serving.v2.Together = Alone  # type: ignore[misc, assignment]
     serve({"mnist": lenet.load_pretrained()}, port=0, on_ready=lambda url: print(url, flush=True))
 
 
@@ -147,17 +131,13 @@ def write_bodies(folder: Path) -> dict[str, tuple[Path, Path, int]]:
     return bodies
 
 
-def compare(
-    constant: Server, alone: Server, serve: Server, bodies: dict[str, tuple[Path, Path, int]], seconds: float
-) -> None:
+def compare(constant: Server, serve: Server, bodies: dict[str, tuple[Path, Path, int]], seconds: float) -> None:
     """Let the servers take turns, and print what they did."""
     cases = {
         "constant, GET": (constant, "", None),
         "constant, the JSON sent": (constant, "", "JSON"),
         "constant, the binary sent": (constant, "", "binary"),
-        "lenet, JSON, alone": (alone, INFER, "JSON"),
         "lenet, JSON": (serve, INFER, "JSON"),
-        "lenet, binary, alone": (alone, INFER, "binary"),
         "lenet, binary": (serve, INFER, "binary"),
     }
     rates: dict[str, list[float]] = {name: [] for name in cases}

@@ -81,7 +81,7 @@ html_show_sourcelink = False
 _SHOWN_BY = {
     "examples/README.md": "examples",
     "SECURITY.md": "reporting",
-    "src/lenet/pretrained/mnist.md": "model_card",
+    "src/lenet/weights/pretrained/mnist.md": "model_card",
 }
 
 

@@ -18,7 +18,7 @@ from lenet.reading import prepare, read
 from lenet.reading.drawing import drawn
 from lenet.reading.ink import find_ink
 from lenet.reading.lines import find_lines
-from lenet.reading.reader import pieces_of_line
+from lenet.reading.pieces import pieces_of
 
 Pixels = NDArray[np.uint8]  # (H, W) or (H, W, 3)
 Floats = NDArray[np.float64]
@@ -237,12 +237,12 @@ def draw_preparing(picture: Pixels) -> None:
 
 def draw_a_line(picture: Pixels) -> None:
     """Draw the steps of reading a line, below each other."""
-    page = find_lines(grey_of(picture))
-    ink, pieces, _, (left, top) = pieces_of_line(page, page.members[0])
+    line = find_lines(grey_of(picture))[0]
+    page, ink, pieces, (left, top) = line.page, line.ink, pieces_of(line), line.corner
     colours = np.array([(0, 0, 0), *(COLOURS[n % len(COLOURS)] for n in range(len(pieces.boxes)))])
     coloured = np.zeros((*page.ink.shape, 3), np.uint8)
     there = slice(top, top + ink.shape[0]), slice(left, left + ink.shape[1])
-    coloured[there] = colours[pieces.names] * (ink / 255)[..., np.newaxis]
+    coloured[there] = colours[pieces.labels] * (ink / 255)[..., np.newaxis]
     captions = "1. the picture", "2. its ink", f"3. {len(pieces.boxes)} pieces", "4. the reading"
     placed, place = [], MARGIN
     for image, caption in zip((picture, page.ink, coloured, result_of(picture)), captions, strict=True):
@@ -253,7 +253,7 @@ def draw_a_line(picture: Pixels) -> None:
 
 def draw_a_page(name: str, picture: Pixels) -> None:
     """Draw a picture, its ink below, and what was read beside both."""
-    ink, result = find_lines(grey_of(picture)).ink, result_of(picture)
+    ink, result = find_lines(grey_of(picture))[0].page.ink, result_of(picture)
     tall = (result.shape[0] - CAPTION - MARGIN) // 2
     small = round(tall * picture.shape[1] / picture.shape[0]), tall
     low, right = MARGIN + result.shape[0] - tall, 2 * MARGIN + small[0]

@@ -6,14 +6,14 @@ import numpy as np
 from array_kinds import TYPES
 
 import lenet
-from lenet import LeNet5, LeNetClassifier, calibration, losses
-from lenet.data.distortions import distort, random_variations, vary
+from lenet import LeNet5, LeNetClassifier, losses
+from lenet.evaluation import calibration, classification_report, evaluate
 from lenet.interop import from_torch
 from lenet.layers import AvgPool2d, Conv2d, Flatten, Linear, Sigmoid, col2im, im2col
 from lenet.reading import prepare, read
-from lenet.recipes import Recipe
-from lenet.report import report
-from lenet.training import evaluate
+from lenet.rejection import digit_score
+from lenet.training.augment.distortions import distort, random_variations, vary
+from lenet.training.recipes import Recipe
 
 RNG = np.random.default_rng(7)
 N = 12
@@ -113,21 +113,19 @@ FUNCTIONS = {
     "log_softmax": (losses.log_softmax, LOGITS),
     "cross_entropy logits": (lambda z: losses.cross_entropy(z, LABELS), LOGITS),
     "cross_entropy y": (lambda y: losses.cross_entropy(LOGITS, y), LABELS),
-    "report logits": (lambda z: str(report(z, LABELS)), LOGITS),
-    "report y": (lambda y: str(report(LOGITS, y)), LABELS),
+    "report logits": (lambda z: str(classification_report(z, LABELS)), LOGITS),
+    "report y": (lambda y: str(classification_report(LOGITS, y)), LABELS),
     "calibrate X": (calibrated, MANY_BYTES),
     "calibrate y": (lambda y: calibrated(y=y), MANY_LABELS),
     "temperature logits": (lambda z: calibration.temperature(z, LABELS), LOGITS),
     "temperature y": (lambda y: calibration.temperature(LOGITS, y), LABELS),
     "threshold p": (lambda p: calibration.threshold(p, LABELS, 0.3), PROBABILITIES),
     "threshold y": (lambda y: calibration.threshold(PROBABILITIES, y, 0.3), LABELS),
-    "rejected_for p": (lambda p: calibration.rejected_for(p, LABELS, 0.3), PROBABILITIES),
-    "rejected_for y": (lambda y: calibration.rejected_for(PROBABILITIES, y, 0.3), LABELS),
+    "rejection_rate p": (lambda p: calibration.rejection_rate(p, LABELS, 0.3), PROBABILITIES),
+    "rejection_rate y": (lambda y: calibration.rejection_rate(PROBABILITIES, y, 0.3), LABELS),
     "calibration error p": (lambda p: calibration.expected_calibration_error(p, LABELS), PROBABILITIES),
     "calibration error y": (lambda y: calibration.expected_calibration_error(PROBABILITIES, y), LABELS),
-    "digit_score": (calibration.digit_score, PROBABILITIES),
-    "looks_like_digit": (lambda p: calibration.looks_like_digit(CALIBRATED, p), PROBABILITIES),
-    "accepted": (lambda p: calibration.accepted(CALIBRATED, p, 0.005), PROBABILITIES),
+    "digit_score": (digit_score, PROBABILITIES),
     "distort images": (lambda x: distort(x, MAPS), BYTES.reshape(N, 28, 28)),
     "distort reals": (lambda x: distort(x, MAPS), REALS.reshape(N, 28, 28)),
     "distort maps": (lambda maps: distort(BYTES.reshape(N, 28, 28), maps), MAPS),

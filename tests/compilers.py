@@ -18,7 +18,7 @@ TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_layers.py"]
 PLAIN = ["-std=c11", "-DLENET_PLAIN"]
 TO_THE_LETTER = [*PLAIN, "-pedantic-errors", "-Wall", "-Werror", "-Wno-unused-function", "-fsyntax-only"]
 # The extensions of a platform without vectors.
-BASELINE = ["_cython", "_conv", "_distort", "_fused.cpu", "_fused.lenet5", "_fused.lenet5_f64"]
+BASELINE = ["_cython", "_conv", "training.augment._distort", "_fused.cpu", "_fused.lenet5", "_fused.lenet5_f64"]
 EXTENSION = Change("_fused/cpu.h", "    return 2;\n#else", "    return ({ 2; });\n#else")
 AS_MSVC = [
     "--target=x86_64-pc-windows-msvc",

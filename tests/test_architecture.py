@@ -1,108 +1,123 @@
-"""Imports point one way: a module imports only what stands above it in this list."""
+"""Imports point downwards, without cycles between files, and only numpy is imported at the top of a file."""
 
 import ast
 import sys
-from pathlib import Path
 
 import pytest
 
-import lenet
+from docs import draw_imports
+from tests import imports
+from tests.imports import FILES, ORDER, imports_of, imports_of_packages
 
-PACKAGE = Path(lenet.__file__).parent
-# A room is a module or a folder; those in one line do not import one another.
-ORDER = [
-    ["errors", "_conv", "_distort"],
-    ["_checks", "_extras", "_files", "_peers"],
-    ["_flat"],
-    ["_features", "_mnist_form"],
-    ["_fused", "init"],
-    ["layers", "losses"],
-    ["model"],
-    ["optim", "weights", "calibration"],
-    ["recipes", "data"],
-    ["training"],
-    ["runs", "report", "_figures"],
-    ["plots_architecture", "plots_worst"],
-    ["plots"],
-    ["estimator", "reading"],
-    ["interop", "serving", "scale"],
-    ["cli"],
-    ["_pyinstaller"],
-    ["__init__", "__main__"],
-]
-RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
-# Methods for convenience, which import when they are called.
-EXCEPTIONS = {("model", "weights"), ("model", "calibration")}
-FILES = sorted(PACKAGE.rglob("*.py"))
+RANK = {package: rank for rank, row in enumerate(ORDER) for package in row}
+IMPORTS = {module: imports_of(module) for module in FILES}
 
 
-def room_of(file):
-    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def cycles(graph):
+    """The groups of nodes that reach one another."""
+    reached = {node: set(others) for node, others in graph.items()}
+    for middle in graph:
+        for node in graph:
+            if middle in reached[node]:
+                reached[node] |= reached[middle]
+    return sorted({tuple(sorted(a for a in reached[b] if b in reached[a])) for b in graph if b in reached[b]})
 
 
-def rooms_imported(tree):
-    """The rooms that a module imports, at its top or inside its functions; `lenet.model` for `lenet.LeNet5`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            names = ["lenet.relative"]  # no room: not our way
-        elif isinstance(node, ast.ImportFrom) and node.module == "lenet":
-            names = [lenet._HOMES.get(alias.name, f"lenet.{alias.name}") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module]
-        else:
-            continue
-        for name in names:
-            package, _, rest = name.partition(".")
-            if package == "lenet" and rest and rest != "__version__":
-                yield rest.partition(".")[0]
+def test_no_file_imports_itself_through_others():
+    assert cycles(IMPORTS) == []
 
 
-def upward(room, source):
-    """The imports of a room that do not point downwards."""
-    imported = set(rooms_imported(ast.parse(source))) - {room}
-    return sorted(
-        other for other in imported if (room, other) not in EXCEPTIONS and RANK.get(other, len(ORDER)) >= RANK[room]
-    )
+def test_packages_import_only_from_lower_rows():
+    upward = {
+        (package, other)
+        for package, others in imports_of_packages().items()
+        for other in others
+        if RANK[other] >= RANK[package]
+    }
+    assert upward == set()
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_imports_point_downwards(file):
-    room = room_of(file)
-    assert room in RANK, f"give {room} its place in ORDER"
-    assert upward(room, file.read_text(encoding="utf-8")) == []
+def test_every_entry_of_the_order_exists():
+    names = [name for row in ORDER for entry in row for name in entry.split(", ")]
+    assert [name for name in names if f"lenet.{name}" not in FILES] == []
+    assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_only_numpy_is_imported_at_the_top(file):
-    """Everything else costs time or comes with an extra, and is imported where it is used."""
+def test_the_picture_shows_the_imports():
+    assert draw_imports.OUT.read_text("utf-8") == draw_imports.svg(), "run python -m docs.draw_imports"
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_only_numpy_is_imported_at_the_top(module):
+    """Other packages cost time or belong to an extra, so the function that needs one imports it."""
     tops = set()
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    for node in ast.parse(FILES[module].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
             tops |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             tops.add(node.module.partition(".")[0])
-    allowed = {"sklearn", "joblib"} if file.name == "estimator.py" else set()  # its class is one of theirs
-    if file.parent.name == "serving":  # imported when it is served, by `lenet.serving.__getattr__`
+    allowed = {"sklearn", "joblib"} if module.startswith("lenet.estimator") else set()  # scikit-learn's users import it
+    if module.startswith("lenet.serving"):  # imported on first use, by `lenet.serving.__getattr__`
         allowed = {"starlette", "uvicorn", "h11", "prometheus_client", "orjson"}
-    if file.parent.name == "_pyinstaller":  # read by it
+    if module.startswith("lenet._pyinstaller"):  # imported by PyInstaller
         allowed = {"PyInstaller"}
     assert tops - sys.stdlib_module_names <= {"numpy", "lenet", *allowed}
 
 
+# ---- the check itself ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Build a package of the given sources, to be analysed instead of lenet."""
+
+    def build(sources):
+        for name, source in sources.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(source)
+        monkeypatch.setattr(imports, "PACKAGE", tmp_path)
+        monkeypatch.setattr(imports, "FILES", {imports.name_of(path): path for path in sorted(tmp_path.rglob("*.py"))})
+        imports._tree.cache_clear()
+
+    yield build
+    imports._tree.cache_clear()
+
+
 @pytest.mark.parametrize(
-    ("room", "source", "found"),
+    ("source", "found"),
     [
-        ("layers", "from lenet.model import LeNet5", ["model"]),
-        ("layers", "def f():\n    import lenet.cli.train", ["cli"]),
-        ("losses", "from lenet import layers", ["layers"]),
-        ("optim", "from lenet import load", ["weights"]),
-        ("data", "from .idx import read_idx", ["relative"]),
-        ("data", "from lenet.unheard_of import x", ["unheard_of"]),
-        ("data", "from lenet.data.idx import read_idx\nfrom lenet import __version__\nimport numpy", []),
-        ("model", "from lenet.layers import Conv2d\nimport lenet", []),
+        ("from lenet.layers import Conv2d", {"lenet.layers"}),
+        ("from lenet.layers import base", {"lenet.layers.base"}),
+        ("import lenet.layers.base, numpy", {"lenet.layers.base"}),
+        ("def f():\n    if True:\n        from lenet.layers.base import Layer", {"lenet.layers.base"}),
+        ("from lenet import load, __version__", {"lenet.weights"}),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from lenet.layers import Conv2d", set()),
+        ("import lenet\nimport lenets.layers", set()),
     ],
 )
-def test_the_check_sees_what_it_should(room, source, found):
-    assert upward(room, source) == found
+def test_imports_are_found(package, source, found):
+    package({
+        "__init__.py": "if TYPE_CHECKING:\n    from lenet.weights import load\nelse:\n    ...\n",
+        "weights.py": source,
+        "layers/__init__.py": "from lenet.layers.base import Layer",
+        "layers/base.py": "",
+    })  # fmt: skip
+    assert imports.imports_of("lenet.weights") == found
+
+
+@pytest.mark.parametrize("source", ["from . import errors", "from .errors import x", "from lenet.unknown import x"])
+def test_imports_of_unknown_and_relative_modules_are_refused(package, source):
+    package({"__init__.py": "", "errors.py": "", "weights.py": source})
+    with pytest.raises(LookupError, match="is not a module of lenet"):
+        imports.imports_of("lenet.weights")
+
+
+def test_a_module_without_a_place_is_refused():
+    assert imports.package_of("lenet.layers.base") == "layers"
+    with pytest.raises(LookupError, match=r"lenet\.layers2 has no place in ORDER"):
+        imports.package_of("lenet.layers2")
+
+
+def test_cycles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"e"}}
+    assert cycles(graph) == [("b", "c"), ("e",)]

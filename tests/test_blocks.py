@@ -33,7 +33,7 @@ NOT_RUN = {
     "mlflow": "MLflow",
     "lenet score /shared": "a cluster: tests/test_scale_scoring.py",
     'with Client("tcp://head': "a cluster: examples/dask_search.py",
-    "mpiexec": "MPI: tests/test_scale_mpi.py",
+    "mpiexec": "MPI: tests/test_mpi.py",
     "pyinstaller": "half a minute: tests/test_examples.py",
     "du -b dist": "what PyInstaller makes",
     "pytest": "a minute to an hour; .ci/run and .ci/release",
@@ -55,7 +55,7 @@ WANTED = {
 }
 MARKS = {
     "README.md sh": [pytest.mark.release],  # trains four times
-    "README.md python": [pytest.mark.release, pytest.mark.uninstrumented],
+    "README.md python": [pytest.mark.landing, pytest.mark.uninstrumented],  # 20 seconds
     "embedding.md python": [pytest.mark.landing],
     "hosting.md sh": [pytest.mark.landing],
     "interop.md python": [pytest.mark.landing],

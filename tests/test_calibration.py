@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 import lenet
-from lenet import calibration
 from lenet.errors import InputError, InputTypeError
+from lenet.evaluation import calibration
 from lenet.losses import cross_entropy
 
 
@@ -70,8 +70,8 @@ def test_threshold_counts_by_hand():
     assert calibration.threshold(probabilities, y, 0.0) == 0.8
     assert calibration.threshold(probabilities, y, 0.25) == 0.0  # 1 in 5 is less than that
     assert calibration.threshold(probabilities, 1 - y, 0.0) is None  # the most probable one is wrong
-    assert calibration.rejected_for(probabilities, y, 0.0) == 0.6
-    assert calibration.rejected_for(probabilities, 1 - y, 0.0) == 1.0
+    assert calibration.rejection_rate(probabilities, y, 0.0) == 0.6
+    assert calibration.rejection_rate(probabilities, 1 - y, 0.0) == 1.0
 
 
 def test_equal_probabilities_are_accepted_together_or_not_at_all():
@@ -85,11 +85,6 @@ def test_expected_calibration_error_by_hand():
     probabilities = np.array([[0.62, 0.38], [0.64, 0.36], [0.98, 0.02]])
     error = calibration.expected_calibration_error(probabilities, np.array([0, 1, 0]))
     assert error == pytest.approx((2 * abs(0.63 - 0.5) + abs(0.98 - 1)) / 3)
-
-
-def test_digit_score_is_high_for_one_class_and_low_for_all_alike():
-    scores = calibration.digit_score(np.array([np.eye(10)[3], np.full(10, 0.1), np.repeat([0.5, 0], [2, 8])]))
-    np.testing.assert_allclose(scores, [1, 0, 1 - np.log(2) / np.log(10)], atol=1e-12)
 
 
 def test_what_is_no_digit_is_rejected_at_any_rate(calibrated):
@@ -111,13 +106,13 @@ def test_thresholds_travel_with_the_file(tmp_path, digits, calibrated):
 
 
 def test_a_model_without_thresholds_says_what_to_do(digits):
-    with pytest.raises(InputError, match=r"has no thresholds to reject by: lenet\.calibration\.calibrate"):
+    with pytest.raises(InputError, match=r"has no thresholds to reject by. Call lenet\.evaluation\.calibrate"):
         lenet.LeNet5(seed=0).predict(digits.X_test, reject_at=0.005)
 
 
 @pytest.mark.parametrize("rate", [0, -1, 1, 2, 1e-9, float("nan")])
 def test_rates_that_were_not_learnt_are_refused(digits, calibrated, rate):
-    with pytest.raises(InputError, match="give the part of the answers that may be wrong"):
+    with pytest.raises(InputError, match=r"expected an error rate below 1 and of at least 0\.001"):
         calibrated.predict(digits.X_test, reject_at=rate)
 
 
@@ -136,20 +131,20 @@ def test_a_rate_is_a_number(digits, calibrated):
 )  # fmt: skip
 def test_damaged_metadata_are_one_clear_error(digits, calibrated, name, text):
     calibrated.metadata[name] = text
-    with pytest.raises(InputError, match="calibrate it again"):
+    with pytest.raises(InputError, match="Calibrate it again"):
         calibrated.predict(digits.X_test, reject_at=0.005)
 
 
 @pytest.mark.parametrize("count", [0, 1, 99])
 def test_few_images_are_refused_and_change_nothing(digits, count):
     model = lenet.load_pretrained("mnist")
-    with pytest.raises(InputError, match=f"{count} images are too few to calibrate by"):
+    with pytest.raises(InputError, match=f"X has {count} images; expected at least 100"):
         calibration.calibrate(model, digits.X_train[:count], digits.y_train[:count])
     np.testing.assert_array_equal(model.parameters.flat, lenet.load_pretrained("mnist").parameters.flat)
 
 
 def test_a_model_is_wanted_and_not_its_name(digits):
-    with pytest.raises(InputTypeError, match="model is 'mnist', and a LeNet5 is wanted"):
+    with pytest.raises(InputTypeError, match="model is 'mnist'; expected a LeNet5"):
         calibration.calibrate("mnist", digits.X_train, digits.y_train)
 
 
@@ -157,7 +152,7 @@ def test_a_model_is_wanted_and_not_its_name(digits):
 def test_a_damaged_temperature_is_refused_before_anything_changes(digits, text):
     model = lenet.load_pretrained("mnist")
     before, model.metadata["temperature"] = model.parameters.flat.copy(), text
-    with pytest.raises(InputError, match="temperature should be above 0"):
+    with pytest.raises(InputError, match="expected a number above 0"):
         calibration.calibrate(model, digits.X_train, digits.y_train)
     np.testing.assert_array_equal(model.parameters.flat, before)
 
@@ -172,7 +167,7 @@ def test_a_rate_that_no_threshold_reaches_is_left_out():
     X = np.random.default_rng(0).integers(0, 256, (200, 28, 28)).astype(np.uint8)
     calibration.calibrate(model, X, (model.predict(X) + 1) % 10)  # all wrong
     assert json.loads(model.metadata["thresholds"]) == {}
-    with pytest.raises(InputError, match="too many were read wrong"):
+    with pytest.raises(InputError, match="misread too many"):
         model.predict(X, reject_at=0.02)
 
 
@@ -182,7 +177,7 @@ def test_a_rate_that_no_threshold_reaches_is_left_out():
 def test_the_shipped_probabilities_are_calibrated(mnist):
     probabilities = lenet.load_pretrained("mnist").predict_proba(mnist.X_test)
     assert calibration.expected_calibration_error(probabilities, mnist.y_test) <= 0.005
-    assert calibration.rejected_for(probabilities, mnist.y_test, 0.001) <= 0.025
+    assert calibration.rejection_rate(probabilities, mnist.y_test, 0.001) <= 0.025
 
 
 def test_the_shipped_thresholds_hold_on_the_test_set(mnist):

@@ -160,7 +160,7 @@ def digits():
 
 
 def train(model, digits, **arguments):
-    recipe = lenet.recipes.RECIPES["small"].with_changes(epochs=1, distort=True)
+    recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=1, distort=True)
     return lenet.train(model, *digits, recipe, **arguments)
 
 
@@ -182,7 +182,7 @@ def test_two_trainings_of_a_model_at_once_both_notice(digits):
         first_began.wait(SECONDS)
         second = threads.submit(train, model, digits, on_step=let_first_end)
         for training in (first, second):
-            with pytest.raises(InputError, match="Another training of this model has begun, and both are spoilt"):
+            with pytest.raises(InputError, match="Another call of train changed this model during training"):
                 training.result(SECONDS)
     assert steps == [1]
     alone = lenet.LeNet5(seed=0)
@@ -199,7 +199,7 @@ def test_a_training_within_a_training_is_noticed(digits, call):
     def train_too(_):
         train(model, digits)
 
-    with pytest.raises(InputError, match="Another training of this model has begun"):
+    with pytest.raises(InputError, match="Another call of train changed this model"):
         train(model, digits, **{call: train_too})
 
 

@@ -9,7 +9,7 @@ import lenet
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 # Small modules that a newcomer need not know.
-HELPERS = ["_distort.pyx", "_features.py", "_flat.py", "_mnist_form.py", "_peers.py", "_pyinstaller"]
+HELPERS = ["_flat.py", "_lazy.py", "_mnist_form.py", "_pyinstaller"]
 
 
 def test_the_map_names_every_module_and_folder():

@@ -50,31 +50,31 @@ def wrong_checksum(content):
     ("content", "wanted"),
     [
         (b"", "begins with nothing"),
-        (b"\0\0\x08", "begins with 00 00 08,"),
-        (b"\x89PNG\r\n", r"begins with 89 50 4e 47.*: give a file in the format of MNIST's own\.$"),
-        (LABELS.replace(b"\x08", b"\x0d"), "type 0x0d: only bytes, type 0x08"),
-        (bytes.fromhex("00000802 00000001 00000001 05"), "2 dimensions: give labels"),
+        (b"\0\0\x08", "begins with 00 00 08;"),
+        (b"\x89PNG\r\n", r"begins with 89 50 4e 47.*; expected 00 00 08, as in the files of MNIST\.$"),
+        (LABELS.replace(b"\x08", b"\x0d"), "type 0x0d; expected bytes, type 0x08"),
+        (bytes.fromhex("00000802 00000001 00000001 05"), "2 dimensions; expected 1 .labels"),
         (bytes.fromhex("00000800"), "0 dimensions"),
         (bytes.fromhex("000008ff") + b"\0\0\0\1" * 255, "255 dimensions"),
         (LABELS[:6], "ends within its header"),
         (IMAGES[:15], "ends within its header"),
-        (LABELS[:-1], "claims 3 bytes.*holds only 2: it is cut"),
+        (LABELS[:-1], "claims 3 bytes.*holds only 2. It is truncated"),
         (LABELS + b"\0", "claims 3 bytes.*holds more"),
-        (IMAGES[:-6], r"claims 6 bytes of data \(2 x 1 x 3\) and holds only 0"),
-        (bytes.fromhex("00000801 00000000"), "claims a size of 0:"),
+        (IMAGES[:-6], r"claims 6 bytes of data \(2 x 1 x 3\) but holds only 0"),
+        (bytes.fromhex("00000801 00000000"), "claims a size of 0;"),
         (bytes.fromhex("00000803 00000000 ffffffff ffffffff"), "claims a size of 0 x 4294967295"),
         (bytes.fromhex("00000803 ffffffff 00000000 00000000"), "claims a size of 4294967295 x 0"),
         (bytes.fromhex("00000801 000f4241") + bytes(1_000_001), "claims a size of 1000001"),
         (bytes.fromhex("00000803 000f4240 0000001c 0000001c"), r"784000000 bytes of data \(1000000 x 28 x 28\)"),
         (bytes.fromhex("00000803 000f4240 0000001c 0000001d"), "at most 784,000,000 bytes"),
         (bytes.fromhex("00000803 000f4240 000f4240 000f4240"), "at most 784,000,000 bytes"),
-        (PACKED[:-9], "cut short or damaged"),
-        (PACKED[:-4], "cut short or damaged"),
-        (PACKED[:5], "cut short or damaged"),
-        (b"\x1f\x8b", "cut short or damaged"),
-        (wrong_checksum(LABELS), "cut short or damaged.*CRC"),
-        (PACKED[:10] + b"\xff" + PACKED[11:], "cut short or damaged"),
-        (PACKED + b"more", "cut short or damaged"),
+        (PACKED[:-9], "truncated or damaged"),
+        (PACKED[:-4], "truncated or damaged"),
+        (PACKED[:5], "truncated or damaged"),
+        (b"\x1f\x8b", "truncated or damaged"),
+        (wrong_checksum(LABELS), "truncated or damaged.*CRC"),
+        (PACKED[:10] + b"\xff" + PACKED[11:], "truncated or damaged"),
+        (PACKED + b"more", "truncated or damaged"),
         (PACKED + gzip.compress(b"more", mtime=0), "holds more"),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_false_claim_and_a_gzip_bomb_cost_no_memory(tmp_path):
 
 
 def test_a_missing_file_and_a_folder_are_clear_errors(tmp_path):
-    with pytest.raises(DataError, match=r"missing cannot be read \(No such file or directory\): give the path"):
+    with pytest.raises(DataError, match=r"missing cannot be read \(No such file or directory\)\. Pass the path"):
         read_idx(tmp_path / "missing")
     with pytest.raises(DataError, match="cannot be read"):
         read_idx(tmp_path)
@@ -150,16 +150,16 @@ def test_a_folder_is_read_in_each_spelling(tmp_path, pack, dot):
 @pytest.mark.parametrize(
     ("changed", "wanted"),
     [
-        ({"train_images": ONE_LABEL}, "train-images-idx3-ubyte holds labels where images are wanted"),
-        ({"t10k_labels": ONE_IMAGE}, "t10k-labels-idx1-ubyte holds images where labels are wanted"),
+        ({"train_images": ONE_LABEL}, "train-images-idx3-ubyte holds labels; expected images"),
+        ({"t10k_labels": ONE_IMAGE}, "t10k-labels-idx1-ubyte holds images; expected labels"),
         ({"train_labels": LABELS}, "1 training images and 3 training labels"),
         ({"t10k_labels": LABELS}, "1 test images and 3 test labels"),
-        ({"train_images": IMAGES}, r"training images of shape \(1, 3\): resize them to 28x28"),
+        ({"train_images": IMAGES}, r"training images of shape \(1, 3\); expected 28x28"),
         ({"t10k_images": IMAGES}, r"test images of shape \(1, 3\)"),
-        ({"train_labels": bytes.fromhex("00000801 00000001 0a")}, "number the classes 0 to K-1"),
+        ({"train_labels": bytes.fromhex("00000801 00000001 0a")}, "expected 0 to K-1"),
         (
             {"t10k_labels": bytes.fromhex("00000801 00000001 0a")},
-            r"test label 10, .*: number the classes of both parts alike, 0 to K-1\.$",
+            r"test label 10, .*\. Number the classes of both parts from 0 to K-1\.$",
         ),
         ({"train_images": bytes.fromhex("00000803 00000000 0000001c 0000001c")}, "claims a size of 0 x 28 x 28"),
     ],
@@ -188,14 +188,14 @@ def test_a_folder_with_any_of_the_four_holds_idx_files(tmp_path, name, suffix):
 
 
 def test_what_is_no_folder_is_said_so(tmp_path):
-    with pytest.raises(DataError, match="missing is not a folder: give one that holds the four IDX files"):
+    with pytest.raises(DataError, match="missing is not a folder; expected one with the four IDX files"):
         load_idx_folder(tmp_path / "missing")
 
 
 def test_a_missing_file_of_the_four_is_named(tmp_path):
     fill(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match=r"has no t10k-labels-idx1-ubyte \(plain or \.gz\): put all four"):
+    with pytest.raises(DataError, match=r"has no t10k-labels-idx1-ubyte \(plain or \.gz\)\. Put all four"):
         load_idx_folder(tmp_path)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.data.distortions import Variations, distort, random_affine, random_variations, vary
+from lenet.training.augment.distortions import Variations, distort, random_affine, random_variations, vary
 
 ndimage = pytest.importorskip("scipy.ndimage")
 
@@ -100,7 +100,7 @@ def test_images_and_maps_of_any_strides_and_byte_order(dtype):
 
 @pytest.mark.parametrize("images", [np.zeros((3, 28, 28), int), np.zeros((28, 28)), np.zeros((1, 2, 3, 4), np.uint8)])
 def test_other_images_are_refused(images):
-    with pytest.raises(lenet.errors.InputError, match=r"images are .* of shape .*; wanted: uint8, float32 or float64"):
+    with pytest.raises(lenet.errors.InputError, match=r"images are .* of shape .*; expected uint8, float32 or float64"):
         distort(images, np.zeros((len(images), 2, 3)))
 
 
@@ -271,20 +271,20 @@ def test_variations_of_another_number_or_type_are_refused():
 def test_what_is_no_array_is_named_with_what_is_wanted():
     ragged = [[1, 2], [3]]
     variations = plain(20)
-    with pytest.raises(lenet.errors.InputError, match=r"^images is no .*; shape \(n, H, W\) is wanted\.$"):
+    with pytest.raises(lenet.errors.InputError, match=r"^images is not .*; expected shape \(n, H, W\)\.$"):
         distort(ragged, np.zeros((2, 2, 3)))
-    with pytest.raises(lenet.errors.InputError, match=r"^images is no .*; uint8 of shape \(n, 28, 28\) is wanted\.$"):
+    with pytest.raises(lenet.errors.InputError, match=r"^images is not .*; expected uint8 of shape \(n, 28, 28\)\.$"):
         vary(ragged, variations)
     seeds = Variations(variations.maps, variations.bends, variations.pens, ragged)
-    with pytest.raises(lenet.errors.InputError, match=r"^seeds is no .*; shape \(20,\) is wanted\.$"):
+    with pytest.raises(lenet.errors.InputError, match=r"^seeds is not .*; expected shape \(20,\)\.$"):
         vary(IMAGES, seeds)
 
 
 def test_pens_and_seeds_that_mean_nothing_are_refused():
     variations = plain(20)
     floats = Variations(variations.maps, variations.bends, variations.pens, np.zeros(20))
-    with pytest.raises(lenet.errors.InputTypeError, match="seeds holds float64, and unsigned integers are wanted"):
+    with pytest.raises(lenet.errors.InputTypeError, match="seeds holds float64; expected unsigned integers"):
         vary(IMAGES, floats)
     variations.pens[3, 1] = np.inf
-    with pytest.raises(lenet.errors.InputError, match=r"^pens should be finite: .* is no pixel\.$"):
+    with pytest.raises(lenet.errors.InputError, match=r"^pens holds NaN or infinite values"):
         vary(IMAGES, variations)

@@ -72,7 +72,7 @@ FAULTS = {
     "idx": ("lenet.data.idx", "_read_shape", lambda shape: shape[::-1]),
     "weights": ("lenet.weights", "read_tensors", backwards),
     "kernels": ("lenet.layers.conv2d", "_columns", lambda columns: np.flip(columns).copy()),
-    "http": ("lenet.serving.inference", "read_request", lambda read: (read[0], mirrored(read[1]))),
+    "http": ("lenet.serving.protocol.inference", "read_request", lambda read: (read[0], mirrored(read[1]))),
     "pictures": ("tests.fuzz.pictures", "read_picture", lambda picture: mirrored(picture)),
     "reading": ("tests.fuzz.reading", "read", moved),
     "onnx": ("tests.fuzz.onnx", "from_onnx", changed),

@@ -137,7 +137,7 @@ def test_mounted(framework, tmp_path, images, labels):
             == other.predict(images).tolist()
         )
         model.write_bytes(b"damaged")
-        wait_for(lambda: "was not loaded anew" in log.read_text())
+        wait_for(lambda: "was not reloaded" in log.read_text())
         assert version() == after
 
 
@@ -176,7 +176,7 @@ def test_workers(workers, tmp_path, images, labels):
     with contextlib.closing(connection):  # the deadlines' protocol has words of its own for this
         connection.connect()
         connection.sock.sendall(b"nonsense\r\n\r\n")
-        assert b"no proper HTTP/1.1 request" in connection.sock.recv(1000)
+        assert b"not valid HTTP/1.1" in connection.sock.recv(1000)
     for pid in re.findall(r"Booting worker with pid: (\d+)", log.read_text()):  # gunicorn's
         wait_for(lambda: list(tmp_path.glob("lenet-metrics-*/gauge_livesum_*")))
         os.kill(int(pid), signal.SIGKILL)

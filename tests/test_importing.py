@@ -15,8 +15,8 @@ import numpy, numpy.random, numpy.typing
 told = []
 sys.addaudithook(lambda event, arguments: told.append([event, str(arguments[0]) if arguments else ""]))
 from lenet import LeNet5, SGD, load, load_pretrained, train, show_config
-from lenet import calibration, data, errors, init, interop, layers, losses, optim, plots, reading, recipes, report
-from lenet import runs, scale, training, weights
+from lenet import data, errors, evaluation, init, interop, layers, losses, plots, reading, rejection
+from lenet import scale, training, weights
 extras = {"sklearn", "scipy", "pandas", "matplotlib", "rich", "PIL", "cv2", "joblib", "onnx", "torch", "dask"}
 print(json.dumps([told, sorted(extras & sys.modules.keys())]))
 """
@@ -67,8 +67,8 @@ except ImportError as error:
     print(f"ImportError: {error}", flush=True)
 """
 REFUSAL = (
-    "ImportError: lenet runs in the main interpreter only, as numpy does, and this is a sub-interpreter: use threads, "
-    "for which the kernels release the GIL, or processes.\n"
+    "ImportError: lenet, like NumPy, does not support sub-interpreters. Use threads, for which the kernels release the "
+    "GIL, or processes.\n"
 )
 
 

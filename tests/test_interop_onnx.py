@@ -105,14 +105,24 @@ def test_numbers_that_are_none_in_float32_are_refused():
 
 
 def test_only_a_model_is_written():
-    with pytest.raises(lenet.errors.InputTypeError, match="model is a str, and a LeNet5 is wanted"):
+    with pytest.raises(lenet.errors.InputTypeError, match="model is a str; expected a LeNet5"):
         to_onnx("mnist")
-    with pytest.raises(lenet.errors.InputTypeError, match=r"its network is its attribute model_"):
+    with pytest.raises(lenet.errors.InputTypeError, match="Pass its attribute model_"):
         to_onnx(lenet.LeNetClassifier.from_pretrained("mnist"))
 
 
+def test_a_layer_without_an_operator_is_refused():
+    class Square(lenet.layers.Layer):
+        pass
+
+    model = copy.deepcopy(MODEL)
+    model._stages = (*model.stages, ("squared", (Square(),)))
+    with pytest.raises(NotImplementedError, match="Square"):
+        to_onnx(model)
+
+
 def test_pixels_of_an_unknown_kind_are_refused():
-    with pytest.raises(InputError, match="pixels is 'int8'; wanted: float32 or uint8"):
+    with pytest.raises(InputError, match="pixels is 'int8'; expected float32 or uint8"):
         to_onnx(MODEL, pixels="int8")
 
 
@@ -317,7 +327,7 @@ CHANGES = {
     "max pooling": (lambda m, n: setattr(n["s2.AvgPool2d"], "op_type", "MaxPool"), "Conv, Sigmoid, MaxPool, Conv"),
     "stride": (
         lambda m, n: set_attribute(n["c3.Conv2d"], "strides", [2, 2]),
-        "has strides [2, 2], and LeNet-5 has [1, 1]",
+        "has strides [2, 2]; expected [1, 1]",
     ),
     "no padding": (
         lambda m, n: set_attribute(n["c1.Conv2d"], "pads", [0] * 4),
@@ -326,23 +336,23 @@ CHANGES = {
     "padding": (lambda m, n: set_attribute(n["c3.Conv2d"], "pads", [2] * 4), "operator 4, Conv, has pads [2, 2, 2, 2]"),
     "valid": (
         lambda m, n: (n["c1.Conv2d"].attribute.pop(), set_attribute(n["c1.Conv2d"], "auto_pad", "VALID")),
-        "has pads [0, 0, 0, 0], and LeNet-5 has [2, 2, 2, 2]",
+        "has pads [0, 0, 0, 0]; expected [2, 2, 2, 2]",
     ),
     "groups": (lambda m, n: set_attribute(n["c3.Conv2d"], "group", 2), "has group 2"),
     "pool of 3": (lambda m, n: set_attribute(n["s4.AvgPool2d"], "kernel_shape", [3, 3]), "has kernel_shape [3, 3]"),
-    "alpha": (lambda m, n: set_attribute(n["f6.Linear"], "alpha", 0.5), "has alpha 0.5, and LeNet-5 has 1.0"),
+    "alpha": (lambda m, n: set_attribute(n["f6.Linear"], "alpha", 0.5), "has alpha 0.5; expected 1.0"),
     "flattened otherwise": (lambda m, n: set_attribute(n["c5.Flatten"], "axis", 2), "has axis 2"),
-    "own operators": (lambda m, n: setattr(n["c5.Sigmoid"], "domain", "com.example"), "operators of its own, Sigmoid"),
+    "own operators": (lambda m, n: setattr(n["c5.Sigmoid"], "domain", "com.example"), "custom operators, Sigmoid"),
     "function": (
         lambda m, n: m.functions.append(
             helper.make_function("com.example", "Twice", ["a"], ["b"], [], [helper.make_opsetid("", 13)])
         ),
-        "operators of its own, Twice",
+        "custom operators, Twice",
     ),
     "inverted": (lambda m, n: replace_constant(m, "scale", np.array(-3, np.float32)), "scales its pixels by -3.0"),
     "a scale a pixel": (
         lambda m, n: replace_constant(m, "mean", np.zeros((28, 28), np.float32)),
-        "more than one number",
+        "does not scale its pixels by one number",
     ),
     "shape": (
         lambda m, n: replace_constant(m, "c3.weight", np.zeros((16, 5, 5, 5), np.float32)),
@@ -358,7 +368,7 @@ CHANGES = {
     "NaN": (lambda m, n: replace_constant(m, "f6.bias", np.full(84, np.nan, np.float32)), "not finite"),
     "two inputs": (
         lambda m, n: m.graph.input.append(helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1])),
-        "has 2 inputs, and one is wanted",
+        "has 2 inputs; expected one",
     ),
     "another size": (
         lambda m, n: setattr(m.graph.input[0].type.tensor_type.shape.dim[3], "dim_value", 32),
@@ -366,7 +376,7 @@ CHANGES = {
     ),
     "of integers": (
         lambda m, n: setattr(m.graph.input[0].type.tensor_type, "elem_type", onnx.TensorProto.INT64),
-        "ONNX type 7; wanted: floats or uint8",
+        "ONNX type 7; expected floats or uint8",
     ),
     "computed weight": (
         lambda m, n: (
@@ -377,7 +387,7 @@ CHANGES = {
     ),
     "more behind": (
         lambda m, n: before(m, n["probabilities"], "Relu"),
-        "it ends in Relu, Softmax behind the last dense layer",
+        "it ends in Relu, Softmax after the last dense layer",
     ),
     "twice softmax": (lambda m, n: before(m, n["probabilities"], "Softmax", axis=1), "it ends in Softmax, Softmax"),
     "softmax over images": (lambda m, n: set_attribute(n["probabilities"], "axis", 0), "Softmax, has axis 0"),
@@ -399,7 +409,7 @@ CHANGES = {
             [n[each].input.__setitem__(0, "f6.Sigmoid") for each in ("label", "probabilities")],
             m.graph.node.remove(n["output.Linear"]),
         ),
-        "it ends in Sigmoid, ArgMax behind the last dense layer",
+        "it ends in Sigmoid, ArgMax after the last dense layer",
     ),
     "nothing": (
         lambda m, n: n["output.Linear"].CopyFrom(
@@ -415,7 +425,7 @@ CHANGES = {
         lambda m, n: before(m, n["label"], "Cast", to=onnx.TensorProto.BOOL),
         "it casts values to ONNX type 9",
     ),
-    "bytes divided": (of_bytes, "it computes with bytes that it has not made floats"),
+    "bytes divided": (of_bytes, "it computes with bytes without a cast to floats"),
     "product of the sum": (lambda m, n: matrix_product(m, n, None), "f6's bias is computed"),
     "a column of biases": (
         lambda m, n: (replace_constant(m, "f6.bias", np.zeros((84, 1), np.float32)), matrix_product(m, n, "f6.bias")),
@@ -433,7 +443,7 @@ CHANGES = {
     ),
     "pool of steps of 1": (
         lambda m, n: n["s2.AvgPool2d"].attribute.pop(),
-        "has strides [1, 1], and LeNet-5 has [2, 2]",
+        "has strides [1, 1]; expected [2, 2]",
     ),
     "pool of all": (lambda m, n: set_attribute(n["s2.AvgPool2d"], "ceil_mode", 1), "has ceil_mode 1"),
     "scale of text": (
@@ -446,7 +456,7 @@ CHANGES = {
             replace_constant(m, "scale", np.array(1e-200)),
             before(m, n["input"], "Mul", "scale"),
         ),
-        "scales its pixels out of all bounds",
+        "scales its pixels by numbers that overflow",
     ),
     "weights of integers": (
         lambda m, n: replace_constant(m, "f6.bias", np.zeros(84, np.int64)),
@@ -461,18 +471,18 @@ CHANGES = {
     ),
     "a name twice": (
         lambda m, n: add_constant(m, "f6.bias", np.zeros(84, np.float32)),
-        "several weights of the same name",
+        "several weights have the same name",
     ),
-    "unknown opset": (lambda m, n: setattr(m.opset_import[0], "version", 99), "is of opset 99, and 7 to"),
-    "no opset": (lambda m, n: m.opset_import.pop(), "damaged or no ONNX model"),
-    "kinds confused": (lambda m, n: set_attribute(n["c1.Conv2d"], "auto_pad", 1), "damaged or no ONNX model"),
+    "unknown opset": (lambda m, n: setattr(m.opset_import[0], "version", 99), "has opset 99; expected 7 to"),
+    "no opset": (lambda m, n: m.opset_import.pop(), "damaged or not an ONNX model"),
+    "kinds confused": (lambda m, n: set_attribute(n["c1.Conv2d"], "auto_pad", 1), "damaged or not an ONNX model"),
     "reference": (
         lambda m, n: setattr(n["c1.Conv2d"].attribute[0], "ref_attr_name", "other"),
         "an attribute without a value",
     ),
     "empty constant": (
         lambda m, n: m.graph.node.insert(0, helper.make_node("Constant", [], [])),
-        "damaged or no ONNX model",
+        "damaged or not an ONNX model",
     ),
     "circle": (lambda m, n: n["f6.Sigmoid"].input.__setitem__(0, "f6.Sigmoid"), "topologically sorted"),
     "outside": (
@@ -482,11 +492,11 @@ CHANGES = {
     "no outputs": (lambda m, n: m.graph.ClearField("output"), "it has no outputs"),
     "floats of two sizes": (
         lambda m, n: setattr(m.graph.input[0].type.tensor_type, "elem_type", onnx.TensorProto.DOUBLE),
-        "damaged or no ONNX model ([ShapeInferenceError]",
+        "damaged or not an ONNX model ([ShapeInferenceError]",
     ),
     "damaged numbers": (
         lambda m, n: setattr(m.graph.initializer[3], "raw_data", b"123"),
-        "damaged or no ONNX model (TensorProto",
+        "damaged or not an ONNX model (TensorProto",
     ),
 }
 
@@ -508,7 +518,7 @@ def test_another_network_is_refused(change, tmp_path):
 @pytest.mark.parametrize("keep", [0, 1, 100, 5000, 200_000])
 def test_a_truncated_file_is_refused(keep, tmp_path):
     (tmp_path / "model.onnx").write_bytes(to_onnx(MODEL).SerializeToString()[:keep])
-    with pytest.raises(WeightsError, match="damaged or no ONNX model"):
+    with pytest.raises(WeightsError, match="damaged or not an ONNX model"):
         from_onnx(tmp_path / "model.onnx")
 
 
@@ -517,17 +527,17 @@ def test_texts_that_are_none_are_refused(name, tmp_path):
     content = to_onnx(MODEL).SerializeToString()
     assert name in content
     (tmp_path / "model.onnx").write_bytes(content.replace(name, b"\xff" * len(name)))
-    with pytest.raises(WeightsError, match="it has names or texts that are not UTF-8"):
+    with pytest.raises(WeightsError, match="it has strings that are not UTF-8"):
         from_onnx(tmp_path / "model.onnx")
 
 
 def test_files_of_other_kinds(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"PK\x03\x04 no such thing")
-    with pytest.raises(WeightsError, match="damaged or no ONNX model"):
+    with pytest.raises(WeightsError, match="damaged or not an ONNX model"):
         from_onnx(tmp_path / "model.onnx")
     with (tmp_path / "large.onnx").open("wb") as file:
         file.truncate(65 * 2**20)
-    with pytest.raises(WeightsError, match="more than the 67,108,864"):
+    with pytest.raises(WeightsError, match="larger than the 67,108,864"):
         from_onnx(tmp_path / "large.onnx")
     with pytest.raises(FileNotFoundError):
         from_onnx(tmp_path / "none.onnx")

@@ -1,10 +1,12 @@
-"""What the reading of lines is learnt from, and how."""
+"""The examples and the loss that the coefficients of lines are learned from."""
 
 import numpy as np
 import pytest
 
 import lenet
-from lenet.reading.paths import LEARNT
+from lenet.reading.features import Features
+from lenet.reading.graph import LEARNED
+from lenet.reading.segments import Segments
 
 pytestmark = pytest.mark.release
 learning = pytest.importorskip("benchmarks.learn_paths", reason="needs OpenCV and SciPy")
@@ -60,7 +62,7 @@ def test_without_other_things_the_marked_segments_cover_the_line(digits):
 
 def test_the_gradient_is_that_of_the_loss(examples):
     rng = np.random.default_rng(0)
-    x = flattened(LEARNT) + rng.normal(0, 0.1, len(flattened(LEARNT)))
+    x = flattened(LEARNED) + rng.normal(0, 0.1, len(flattened(LEARNED)))
     step = 1e-6
     _, gradient = loss_and_gradient(x, examples)
     for k in range(len(x)):
@@ -71,9 +73,10 @@ def test_the_gradient_is_that_of_the_loss(examples):
 def test_the_loss_is_the_logarithm_of_a_probability(examples):
     """With one segment wanted out of one, all that is left is its label and that it is a digit."""
     one = examples[0].segments
-    first = type(one)(*(value[:1] for value in vars(one).values()))
+    features = Features(*(value[:1] for value in vars(one.features).values()))
+    first = Segments(one.starts[:1], one.stops[:1], one.boxes[:1], one.log_probabilities[:1], features)
     first.starts[:], first.stops[:] = 0, 1
-    coefficients = unflattened(flattened(LEARNT) * 0, one)  # nothing counts: 10 digits and none are alike
+    coefficients = unflattened(flattened(LEARNED) * 0)  # nothing counts: 10 digits and none are alike
     loss, _ = loss_and_gradient(flattened(coefficients), [learning.Example(first, np.array([3]))])
     assert loss == pytest.approx(np.log(11))
 

@@ -1,4 +1,4 @@
-"""Sheets are found, rules and frames erased, lines chained, and touching digits cut."""
+"""Sheets are found, rules and frames erased, strokes grouped into lines, and touching digits cut."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,14 @@ import pytest
 import lenet
 from lenet.errors import InputError
 from lenet.reading import read
+from lenet.reading.frames import without_frames
 from lenet.reading.ink import find_ink
-from lenet.reading.lines import find_lines
-from lenet.reading.pieces import pieces_of, seams
-from lenet.reading.rules import without_frames, without_paper_rules
+from lenet.reading.lines import InkLine, find_lines
+from lenet.reading.page import Page
+from lenet.reading.pieces import pieces_of
+from lenet.reading.rules import without_printed_rules, without_rules
+from lenet.reading.seams import seams
 from lenet.reading.sheet import find_sheet
-from lenet.reading.strokes import strokes_of
 
 cv2 = pytest.importorskip("cv2")
 
@@ -23,6 +25,10 @@ def numbers(texts, shape=(600, 800), place=(120, 100), height=60, step=110):
         at = (place[0], place[1] + line * step)
         cv2.putText(ink, text, at, cv2.FONT_HERSHEY_SIMPLEX, height / 22, 255, max(2, height // 12), cv2.LINE_AA)
     return ink
+
+
+def page_of(ink):
+    return Page(ink, ink.shape)
 
 
 def paper(ink, level=235, dark=40):
@@ -112,7 +118,7 @@ def test_noise_of_the_paper_is_no_ink():
 @pytest.mark.parametrize("down", [False, True], ids=["ruled", "squared"])
 def test_rules_and_grids_are_erased_and_digits_kept(down):
     digits = numbers(["2741", "605", "98"])
-    left = without_paper_rules(with_grid(digits, 70, down=down))
+    left = without_printed_rules(page_of(with_grid(digits, 70, down=down))).ink
     strokes = digits >= 128
     assert (left[strokes] >= 96).mean() > 0.93
     assert (left[~cv2.dilate(strokes.astype(np.uint8), np.ones((7, 7))).astype(bool)] >= 96).mean() < 0.002
@@ -144,7 +150,37 @@ def test_frames_are_erased_with_digits_in_them_kept(angle):
 def test_a_0_around_a_speck_is_no_frame():
     ink = numbers(["0"], (200, 200), (50, 160), 120)
     ink[98:102, 92:96] = 255
-    assert (without_frames(ink, strokes_of(ink)) == ink).all()
+    page = page_of(ink)
+    assert without_frames(page) is page
+
+
+def test_a_page_without_rules_and_frames_is_labelled_once(monkeypatch):
+    calls = []
+    label = cv2.connectedComponentsWithStats
+    monkeypatch.setattr(
+        cv2, "connectedComponentsWithStats", lambda *args, **options: calls.append(0) or label(*args, **options)
+    )
+    assert len(find_lines(paper(numbers(["2741", "605"])))) == 2
+    assert len(calls) == 1
+
+
+def test_boxes_of_a_shrunk_and_levelled_page_lie_in_the_picture():
+    page = page_of(numbers(["2741"])).levelled(5.0).shrunk(0.5)
+    assert page.scale == 0.5
+    assert page.ink.shape == tuple(round(length / 2) for length in page_of(numbers(["2741"])).levelled(5.0).ink.shape)
+    height, width = page.ink.shape
+    assert page.box_in_picture(np.array([0, 0, width, height])) == (0, 0, 800, 600)
+    middle = page.to_picture @ [width / 2, height / 2, 1]
+    np.testing.assert_allclose(middle, [400, 300], atol=1)
+
+
+def test_a_long_line_is_erased_across_and_down():
+    ink = numbers(["274"])
+    cv2.line(ink, (20, 400), (700, 400), 255, 3)
+    cv2.line(ink, (760, 50), (760, 550), 255, 3)
+    left = without_rules(page_of(ink), 60.0).ink
+    assert (left[300:] >= 96).sum() < 3  # of the ends
+    assert (left[:150, :500] == ink[:150, :500]).all()
 
 
 # Lines
@@ -173,7 +209,7 @@ def test_boxes_lead_back_through_turning_and_scaling():
 
 def test_a_texture_is_refused_by_one_clear_error():
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500)).astype(np.uint8)
-    with pytest.raises(InputError, match="strokes, and at most 6,000 are read"):
+    with pytest.raises(InputError, match="strokes; expected at most 6,000"):
         read(noise)
 
 
@@ -181,16 +217,16 @@ def test_a_texture_is_refused_by_one_clear_error():
 def test_a_texture_of_one_stroke_is_refused_too():
     """Squares that touch at their corners are one stroke, which is cut into many pieces."""
     squares = 255 * (np.indices((72, 72)).sum(axis=0) % 2).astype(np.uint8)
-    with pytest.raises(InputError, match="pieces of strokes, and at most 12,000 are read"):
+    with pytest.raises(InputError, match="pieces of strokes; expected at most 12,000"):
         read(squares.repeat(14, axis=0).repeat(14, axis=1)[:1000, :1000])
 
 
 # Pieces
 
 
-def pieces_from(ink, height):
-    strokes = strokes_of(ink)
-    return pieces_of(ink, strokes, np.arange(len(strokes.boxes)), (0, 0), height)
+def pieces_from(ink):
+    page = page_of(ink)
+    return pieces_of(InkLine(page, np.arange(len(page.strokes.boxes))))
 
 
 def test_touching_digits_are_cut_between_them():
@@ -225,20 +261,20 @@ def test_seams_do_not_cross_and_pieces_share_all_ink():
     columns, costs = seams(ink, 20.0)
     assert len(columns) == len(costs) > 5
     assert (np.diff(columns, axis=0) >= 0).all()
-    pieces = pieces_from(ink, 20.0)
-    assert (pieces.names[ink >= 96] > 0).all()
+    pieces = pieces_from(ink)
+    assert (pieces.labels[pieces.line.ink >= 96] > 0).all()
     assert len(pieces.cuts) == len(pieces.boxes) + 1
     for n, (left, top, right, bottom) in enumerate(pieces.boxes):
-        assert (pieces.names[top:bottom, left:right] == n + 1).any()
+        assert (pieces.labels[top:bottom, left:right] == n + 1).any()
     centres = pieces.boxes[:, 0] + pieces.boxes[:, 2]
     assert (np.diff(centres) >= 0).all()
 
 
 def test_strokes_apart_are_not_cut_between():
-    pieces = pieces_from(numbers(["11"], (100, 120), (20, 80)), 60.0)
+    pieces = pieces_from(numbers(["11"], (100, 120), (20, 80)))
     assert len(pieces.boxes) == 2
     assert (pieces.cuts == 0).all()
 
 
 def test_an_empty_picture_has_no_lines():
-    assert find_lines(np.full((300, 200), 77, np.uint8)).members == []
+    assert find_lines(np.full((300, 200), 77, np.uint8)) == []

@@ -110,7 +110,7 @@ def test_an_empty_batch_has_no_losses():
 
 @pytest.mark.parametrize("function", [softmax, log_softmax])
 def test_logits_that_are_no_table_are_named(function):
-    with pytest.raises(InputError, match=r"^logits is no rectangular array"):
+    with pytest.raises(InputError, match=r"^logits is not a rectangular array"):
         function([[1.0, 2.0], [3.0]])
 
 

@@ -11,7 +11,7 @@ from array_takers import ANY_LABELS, BYTES, CLASSIFIERS_Y, FUNCTIONS, LABELS, MO
 from lenet.data import load_npz
 from lenet.errors import DataError, InputError, LenetError
 from lenet.layers import Linear
-from lenet.reading.preparing import as_grey
+from lenet.reading.pictures import as_grey
 
 
 def bits(result):
@@ -89,7 +89,7 @@ def test_more_than_there_can_be_is_refused_at_once(name):
 def test_numbers_too_great_for_the_layer_are_refused_and_infinite_ones_are_not():
     layer = Linear(1, 1)
     for x in ([[1e39]], np.array([[1e39]], np.longdouble)):
-        with pytest.raises(InputError, match="too great for float32"):
+        with pytest.raises(InputError, match="too large for float32"):
             layer(x)
     assert np.isinf(layer(np.array([[np.inf]]))).all()
 

@@ -104,7 +104,7 @@ def test_summary_prints_the_table(model, capsys):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"num_classes": 1}, InputError, "num_classes is 1, and at least 2"),
+        ({"num_classes": 1}, InputError, "num_classes is 1; expected at least 2"),
         ({"num_classes": 0}, InputError, "num_classes is 0"),
         ({"num_classes": "10"}, InputTypeError, "num_classes is '10'"),
         ({"num_classes": 10.0}, InputTypeError, "num_classes is 10.0"),
@@ -226,14 +226,14 @@ def test_an_out_that_does_not_fit_is_refused(model, method, shape, dtype, fault)
         out[...] = 77
     else:
         out.flags.writeable = False
-    with pytest.raises(InputError, match=r"out is .* wanted: "):
+    with pytest.raises(InputError, match=r"out is .* expected "):
         getattr(model, method)(draw_images(70), out=out)
     assert (out == 77).all()
 
 
 @OUTPUTS
 def test_an_out_that_is_no_array_is_refused(model, method, shape, dtype):
-    with pytest.raises(InputTypeError, match="out is a list, and an ndarray"):
+    with pytest.raises(InputTypeError, match="out is a list; expected an ndarray"):
         getattr(model, method)(draw_images(70), out=[0] * 70)
 
 
@@ -596,9 +596,9 @@ def spoilt(value):
     return x
 
 
-WANTED = r"wanted: \(n, 1, 28, 28\), \(n, 28, 28\), \(n, 784\), or \(28, 28\)"
-DIVIDE = r"must lie in \[0, 1\]: divide by 255 or pass uint8"
-UINT8 = "pass uint8 pixels from 0 to 255, or floating ones"
+WANTED = r"expected \(n, 1, 28, 28\), \(n, 28, 28\), \(n, 784\), or \(28, 28\)"
+DIVIDE = r"expected \[0, 1\]\. Divide by 255 or pass uint8"
+UINT8 = "expected uint8 pixels from 0 to 255, or floats"
 BAD_IMAGES = {
     "scalar": (np.float32(0), InputError, r"shape \(\); " + WANTED),
     "rank 1": (np.zeros(784), InputError, r"shape \(784,\); " + WANTED),
@@ -609,24 +609,24 @@ BAD_IMAGES = {
     "channels last": (np.zeros((2, 28, 28, 1)), InputError, r"shape \(2, 28, 28, 1\); " + WANTED),
     "an empty list": ([], InputError, r"shape \(0,\); " + WANTED),
     "empty, of another size": (np.zeros((0, 27, 28)), InputError, r"shape \(0, 27, 28\); " + WANTED),
-    "ragged": ([[1.0, 2.0], [1.0]], InputError, "no rectangular array .*" + WANTED),
-    "floats to 255": (spoilt(255.0), InputError, "pixels from 0 to 255, .*" + DIVIDE),
-    "negative": (spoilt(-0.25), InputError, r"pixels from -0.25 to 0, .*" + DIVIDE),
+    "ragged": ([[1.0, 2.0], [1.0]], InputError, "not a rectangular array .*" + WANTED),
+    "floats to 255": (spoilt(255.0), InputError, "pixels from 0 to 255; " + DIVIDE),
+    "negative": (spoilt(-0.25), InputError, r"pixels from -0.25 to 0; " + DIVIDE),
     "just above 1": (spoilt(1.001), InputError, DIVIDE),
     "NaN": (spoilt(np.nan), InputError, "nan.*" + DIVIDE),
     "infinite": (spoilt(np.inf), InputError, "inf.*" + DIVIDE),
     "-infinite": (spoilt(-np.inf), InputError, "-inf.*" + DIVIDE),
     "float16 NaN": (spoilt(np.nan).astype(np.float16), InputError, "nan.*" + DIVIDE),
-    "int64": (np.zeros((2, 28, 28), int), InputTypeError, "x holds int64: " + UINT8),
-    "int8": (np.zeros((2, 28, 28), np.int8), InputTypeError, "x holds int8: " + UINT8),
-    "bool": (np.zeros((2, 28, 28), bool), InputTypeError, "x holds bool: " + UINT8),
-    "complex": (np.zeros((2, 28, 28), complex), InputTypeError, "x holds complex128: " + UINT8),
-    "object": (np.zeros((2, 28, 28), object), InputTypeError, "x holds object: " + UINT8),
-    "strings": (np.full((2, 28, 28), "0"), InputTypeError, "x holds <U1: " + UINT8),
-    "bytes": (np.full((2, 28, 28), b"0"), InputTypeError, "x holds .S1: " + UINT8),
-    "None": (None, InputTypeError, "x holds object: " + UINT8),
-    "a file's name": ("digit.png", InputTypeError, "x holds <U9: " + UINT8),
-    "masked": (np.ma.masked_equal(np.zeros((2, 28, 28)), 1), InputTypeError, r"masked array: fill it first"),
+    "int64": (np.zeros((2, 28, 28), int), InputTypeError, "x holds int64; " + UINT8),
+    "int8": (np.zeros((2, 28, 28), np.int8), InputTypeError, "x holds int8; " + UINT8),
+    "bool": (np.zeros((2, 28, 28), bool), InputTypeError, "x holds bool; " + UINT8),
+    "complex": (np.zeros((2, 28, 28), complex), InputTypeError, "x holds complex128; " + UINT8),
+    "object": (np.zeros((2, 28, 28), object), InputTypeError, "x holds object; " + UINT8),
+    "strings": (np.full((2, 28, 28), "0"), InputTypeError, "x holds <U1; " + UINT8),
+    "bytes": (np.full((2, 28, 28), b"0"), InputTypeError, "x holds .S1; " + UINT8),
+    "None": (None, InputTypeError, "x holds object; " + UINT8),
+    "a file's name": ("digit.png", InputTypeError, "x holds <U9; " + UINT8),
+    "masked": (np.ma.masked_equal(np.zeros((2, 28, 28)), 1), InputTypeError, r"masked array. Fill it first"),
 }
 
 
@@ -642,19 +642,19 @@ def test_bad_images(model, name, method):
 
 
 BAD_LABELS = {
-    "too few": ([1, 2], InputError, r"y has shape \(2,\), and 3 images want labels of shape \(3,\)"),
-    "too many": ([1, 2, 3, 4], InputError, r"y has shape \(4,\), and 3 images"),
-    "none": (np.zeros(0, int), InputError, r"y has shape \(0,\), and 3 images"),
-    "one number": (5, InputError, r"y has shape \(\), and 3 images"),
-    "one-hot": (np.eye(10, dtype=int)[:3], InputError, r"y has shape \(3, 10\), and 3 images"),
-    "negative": ([0, -1, 2], InputError, "labels from -1 to 2, and 10 classes are numbered 0 to 9"),
-    "10": ([0, 10, 2], InputError, "labels from 0 to 10, and 10 classes are numbered 0 to 9"),
-    "huge": (np.array([0, 2**64 - 1, 2], np.uint64), InputError, "to 18446744073709551615, and 10 classes"),
-    "floats": ([0.0, 1.0, 2.0], InputTypeError, "y holds float64: pass integer labels from 0 to 9"),
-    "bool": ([True, False, True], InputTypeError, "y holds bool: pass integer labels"),
-    "strings": (["0", "1", "2"], InputTypeError, "y holds <U1: pass integer labels"),
-    "object": (np.array([0, 1, 2], object), InputTypeError, "y holds object: pass integer labels"),
-    "None": (None, InputTypeError, "y holds object: pass integer labels"),
+    "too few": ([1, 2], InputError, r"y has shape \(2,\); expected \(3,\), one label per image"),
+    "too many": ([1, 2, 3, 4], InputError, r"y has shape \(4,\); expected \(3,\)"),
+    "none": (np.zeros(0, int), InputError, r"y has shape \(0,\); expected \(3,\)"),
+    "one number": (5, InputError, r"y has shape \(\); expected \(3,\)"),
+    "one-hot": (np.eye(10, dtype=int)[:3], InputError, r"y has shape \(3, 10\); expected \(3,\)"),
+    "negative": ([0, -1, 2], InputError, "labels from -1 to 2; expected 0 to 9 for 10 classes"),
+    "10": ([0, 10, 2], InputError, "labels from 0 to 10; expected 0 to 9 for 10 classes"),
+    "huge": (np.array([0, 2**64 - 1, 2], np.uint64), InputError, "to 18446744073709551615; expected 0 to 9"),
+    "floats": ([0.0, 1.0, 2.0], InputTypeError, "y holds float64; expected integer labels from 0 to 9"),
+    "bool": ([True, False, True], InputTypeError, "y holds bool; expected integer labels"),
+    "strings": (["0", "1", "2"], InputTypeError, "y holds <U1; expected integer labels"),
+    "object": (np.array([0, 1, 2], object), InputTypeError, "y holds object; expected integer labels"),
+    "None": (None, InputTypeError, "y holds object; expected integer labels"),
 }
 
 
@@ -676,7 +676,7 @@ def test_masked_labels(model):
 
 
 def test_labels_are_those_of_the_models_classes():
-    with pytest.raises(InputError, match="labels from 0 to 3, and 3 classes are numbered 0 to 2"):
+    with pytest.raises(InputError, match="labels from 0 to 3; expected 0 to 2 for 3 classes"):
         make_model(num_classes=3).loss_and_gradients(draw_images(2), [0, 3])
 
 
@@ -737,13 +737,16 @@ def spoil(name, value):
 
 
 BAD_STATES = {
-    "missing": (lambda state: state.pop("output.bias"), "lack output.bias and have none besides"),
-    "unknown": (set_to("c2.weight", np.zeros(3)), "lack none and have c2.weight besides"),
-    "shape": (set_to("output.bias", np.zeros(9)), r"output.bias is float64 of shape \(9,\); wanted: .* \(10,\)"),
-    "transposed": (set_to("f6.weight", np.zeros((120, 84))), r"f6.weight is .* \(120, 84\); wanted: .* \(84, 120\)"),
-    "broadcastable": (set_to("output.bias", 0.0), r"output.bias is float64 of shape \(\); wanted"),
-    "NaN": (spoil("output.weight", np.nan), "output.weight holds numbers that are not finite"),
-    "infinite": (spoil("output.bias", -np.inf), "output.bias holds numbers that are not finite"),
+    "missing": (
+        lambda state: state.pop("output.bias"),
+        "Missing weights: output.bias; unknown weights: none; expected c1",
+    ),
+    "unknown": (set_to("c2.weight", np.zeros(3)), "Missing weights: none; unknown weights: c2.weight"),
+    "shape": (set_to("output.bias", np.zeros(9)), r"output.bias is float64 of shape \(9,\); expected .* \(10,\)"),
+    "transposed": (set_to("f6.weight", np.zeros((120, 84))), r"f6.weight is .* \(120, 84\); expected .* \(84, 120\)"),
+    "broadcastable": (set_to("output.bias", 0.0), r"output.bias is float64 of shape \(\); expected"),
+    "NaN": (spoil("output.weight", np.nan), "output.weight holds values that are not finite"),
+    "infinite": (spoil("output.bias", -np.inf), "output.bias holds values that are not finite"),
     "strings": (set_to("output.bias", np.full(10, "1")), "output.bias is <U1"),
     "objects": (set_to("output.bias", np.full(10, None)), "output.bias is object"),
     "complex": (set_to("output.bias", np.zeros(10, complex)), "output.bias is complex128"),
@@ -833,13 +836,13 @@ def test_copies_of_the_parameters_stay_views_of_a_flat_vector(duplicate, model):
 @pytest.mark.parametrize(
     ("name", "value", "error", "says"),
     [
-        ("std", 0, InputError, "std is 0.0, and a finite number above 0"),
+        ("std", 0, InputError, "std is 0.0; expected a finite number above 0"),
         ("std", -1.0, InputError, "std is -1.0"),
         ("std", np.nan, InputError, "std is nan"),
         ("std", np.inf, InputError, "std is inf"),
-        ("std", (0.3,), InputTypeError, r"std is \(0.3,\), and a number is wanted"),
-        ("mean", "a", InputTypeError, "mean is 'a', and a number"),
-        ("mean", np.inf, InputError, "mean is inf, and a finite number"),
+        ("std", (0.3,), InputTypeError, r"std is \(0.3,\); expected a number"),
+        ("mean", "a", InputTypeError, "mean is 'a'; expected a number"),
+        ("mean", np.inf, InputError, "mean is inf; expected a finite number"),
     ],
 )
 def test_a_standardisation_that_none_is(name, value, error, says):
@@ -869,6 +872,6 @@ def test_a_damaged_pickle_is_refused(change):
 def test_metadata_that_are_no_text_are_not_saved(tmp_path):
     model = LeNet5(seed=0)
     model.metadata = {"epochs": 3}
-    with pytest.raises(InputTypeError, match=r"metadata is \{'epochs': 3\}, and a mapping of texts"):
+    with pytest.raises(InputTypeError, match=r"metadata is \{'epochs': 3\}; expected a mapping of str"):
         model.save(tmp_path / "a.safetensors")
     assert list(tmp_path.iterdir()) == []

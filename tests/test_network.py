@@ -13,6 +13,8 @@ from guarded import AT_THE_END_OF_A_PAGE
 import lenet._fused.batches
 from lenet import LeNet5
 from lenet._flat import FlatDict
+from lenet._fused.batches import Learner, Predictor
+from lenet.errors import InputError
 
 MEAN, STD = 0.13, 0.31
 # Groups of 12 images to predict and of 10 to learn from; tiles of 2, 3, 4 and 6 of them.
@@ -45,6 +47,32 @@ def in_build(arrays, parameters):
     """The parameters as the build's numbers, guarded, and the same numbers for the reference."""
     flat = arrays.holding(parameters.flat.astype(arrays.dtype))
     return flat, FlatDict(parameters.shapes, np.float64, flat.astype(np.float64))
+
+
+# ---- the flat vector -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_classes", CLASSES)
+def test_offsets_are_those_of_the_model(build, num_classes):
+    parameters = LeNet5(seed=0, num_classes=num_classes).parameters
+    starts = [(value.ctypes.data - parameters.flat.ctypes.data) // 4 for value in parameters.values()]
+    assert build.offsets(num_classes) == [*starts, parameters.flat.size]
+
+
+@pytest.mark.parametrize("kind", [Predictor, Learner])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"c1.weight": (6, 1, 3, 3)}, "c1.bias is at 54 in the flat vector of parameters; the kernels expect 150."),
+        ({"f6.weight": (85, 120)}, "f6.bias is at 60892 in .*; the kernels expect 60772."),
+        ({"output.bias": (10, 2)}, "the end is at 61716 in .*; the kernels expect 61706."),
+        ({"extra": (2,)}, "the end is at 61708 in .*; the kernels expect None."),
+    ],
+)
+def test_a_model_of_another_layout_is_refused(kind, changes, message):
+    shapes = LeNet5(seed=0).parameters.shapes | changes
+    with pytest.raises(InputError, match=message):
+        kind(FlatDict(shapes, np.float32))
 
 
 # ---- sigmoid -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from lenet import SGD, LeNet5
 from lenet._flat import FlatDict
 from lenet.errors import InputError, InputTypeError
-from lenet.optim import SCHEDULES, constant, one_cycle, paper_steps
+from lenet.training.optim import SCHEDULES, constant, one_cycle, paper_steps
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_the_order_of_a_flat_dicts_names_does_not_matter(model):
 def test_a_velocity_that_does_not_fit_is_refused(model, velocity):
     sgd, before = SGD(model, lr=0.1), model.parameters.flat.copy()
     sgd.velocity = velocity
-    with pytest.raises(InputError, match=r"velocity is float.* wanted: float64 of shape \(61706,\)"):
+    with pytest.raises(InputError, match=r"velocity is float.* expected float64 of shape \(61706,\)"):
         sgd.step(gradients_of(model))
     np.testing.assert_array_equal(model.parameters.flat, before)
 
@@ -153,10 +153,10 @@ def test_steps_lower_the_loss():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"lr": -0.1}, r"^lr is -0.1: wanted is at least 0\.$"),
+        ({"lr": -0.1}, r"^lr is -0.1; expected at least 0\.$"),
         ({"lr": math.nan}, "lr is nan"),
         ({"lr": math.inf}, "lr is inf"),
-        ({"lr": 0.1, "momentum": 1}, r"^momentum is 1: wanted is at least 0, below 1\.$"),
+        ({"lr": 0.1, "momentum": 1}, r"^momentum is 1; expected at least 0 and below 1\.$"),
         ({"lr": 0.1, "momentum": -0.5}, "momentum is -0.5"),
         ({"lr": 0.1, "momentum": math.nan}, "momentum is nan"),
         ({"lr": 0.1, "weight_decay": -1}, "weight_decay is -1"),
@@ -186,7 +186,7 @@ def misshapen(gradients):
 
 
 BAD_GRADIENTS = [
-    (missing, "wanted: .*c3.bias"),
+    (missing, "expected .*c3.bias"),
     (unknown, "c4.weight"),
     (misshapen, r"f6.weight has shape \(120, 84\)"),
 ]
@@ -207,7 +207,7 @@ def test_wrong_names_are_listed_beside_the_right_ones(model):
     names = [f"{layer}.{kind}" for layer in ("c1", "c3", "c5", "f6", "output") for kind in ("weight", "bias")]
     with pytest.raises(InputError) as caught:
         SGD(model, lr=0.1).step({"c1.weight": np.zeros(3), "c2.bias": np.zeros(3)})
-    assert str(caught.value) == f"The gradients are named c1.weight, c2.bias; wanted: {', '.join(names)}."
+    assert str(caught.value) == f"The gradients are named c1.weight, c2.bias; expected {', '.join(names)}."
 
 
 @pytest.mark.parametrize("damage", [missing, unknown, misshapen])
@@ -223,7 +223,7 @@ def test_wrong_gradients_leave_the_velocity_as_it_was(model, damage):
 
 def test_a_flat_dict_of_another_model_is_refused(model):
     gradients = FlatDict(LeNet5(num_classes=4).parameters.shapes, np.float64)
-    with pytest.raises(InputError, match=r"output.weight has shape \(4, 84\); wanted: \(10, 84\)"):
+    with pytest.raises(InputError, match=r"output.weight has shape \(4, 84\); expected \(10, 84\)"):
         SGD(model, lr=0.1).step(gradients)
 
 

@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from lenet.reading.paths import Graph, best_path, graph_of, log_sums, total_of
-from lenet.reading.segments import AS_DIGIT, AS_OTHER, Segments
+from lenet.reading.features import Features
+from lenet.reading.graph import LEARNED, Graph, graph_of
+from lenet.reading.paths import best_path, log_sums
+from lenet.reading.segments import Segments
 
 CLASSES = 3
 
@@ -55,9 +57,10 @@ def test_the_best_path_and_all_probabilities_are_those_of_counting_all_readings(
 @pytest.mark.parametrize("seed", range(3))
 def test_sums_of_all_paths(seed):
     graph = random_graph(np.random.default_rng(seed))
-    sums = log_sums(graph.starts, graph.stops, total_of(graph), graph.end)
-    assert np.exp(sums[-1]) == pytest.approx(sum(weight for *_, weight in all_readings(graph)))
-    assert sums[0] == 0
+    forward, backward = log_sums(graph, graph.total)
+    assert np.exp(forward[-1]) == pytest.approx(sum(weight for *_, weight in all_readings(graph)))
+    assert backward[0] == pytest.approx(forward[-1])
+    assert forward[0] == backward[-1] == 0
 
 
 def test_a_long_line_neither_overflows_nor_underflows():
@@ -68,16 +71,29 @@ def test_a_long_line_neither_overflows_nor_underflows():
     assert path.confidence == pytest.approx((1 / (1 + np.exp(-10) + np.exp(-20) + np.exp(-30))) ** n)
 
 
-def test_weights_are_what_the_columns_say():
-    segments = Segments(
-        np.array([0]), np.array([1]), np.zeros((1, 4), int), np.log([[0.7, 0.3]]),
-        np.zeros((1, len(AS_DIGIT))), np.zeros((1, len(AS_OTHER))),
-    )  # fmt: skip
-    graph = graph_of(segments)
+def weighed(**features):
+    """The graph of one segment with these features; the others are 0."""
+    values = {name: np.full(1, features.get(name, 0.0)) for name in Features.__dataclass_fields__}
+    one, box = np.array([0]), np.zeros((1, 4), int)
+    return graph_of(Segments(one, one + 1, box, np.log([[0.7, 0.3]]), Features(**values)))
+
+
+def test_without_features_only_the_label_counts():
+    graph = weighed()
     assert graph.other[0] == 0
     assert graph.digits[0, 0] > graph.digits[0, 1]
-    for column, name in enumerate(AS_DIGIT):
-        worse = np.zeros((1, len(AS_DIGIT)))
-        worse[0, column] = -1 if "logarithm" in name else 1
-        changed = graph_of(Segments(*[*vars(segments).values()][:4], worse, segments.as_other)).digits
-        assert (changed < graph.digits).all(), name  # each of them speaks against a digit
+
+
+@pytest.mark.parametrize("name", LEARNED.as_digit)
+def test_each_feature_of_a_digit_lowers_its_weight(name):
+    worse = -1.0 if name in ("margin", "log_score") else 1.0
+    assert (weighed(**{name: worse}).digits < weighed().digits).all()
+
+
+@pytest.mark.parametrize("name", LEARNED.as_other)
+def test_each_feature_of_a_non_digit_has_the_coefficient_of_its_name(name):
+    assert weighed(**{name: 1.0}).other[0] == pytest.approx(LEARNED.as_other[name])
+
+
+def test_every_feature_has_a_coefficient():
+    assert LEARNED.as_digit.keys() | LEARNED.as_other.keys() == Features.__dataclass_fields__.keys()

@@ -1,4 +1,4 @@
-"""How `lenet train --mpi` ends when a rank fails, without MPI; with it: test_scale_mpi.py."""
+"""How `lenet train --mpi` ends when a rank fails, without MPI; test_mpi.py has the tests with MPI."""
 
 import pytest
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.calibration import digit_score
 from lenet.errors import DataError, InputError, InputTypeError
+from lenet.rejection import digit_score
 
 Image = pytest.importorskip("PIL.Image")
 cv2 = pytest.importorskip("cv2")
@@ -158,12 +158,12 @@ def test_the_name_of_a_file_does_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"a seven, in words", "no picture that can be read"),
-        (b"", "no picture that can be read"),
-        (b"%PDF-1.4\n", "no picture that can be read"),
+        (b"a seven, in words", "is not a picture"),
+        (b"", "is not a picture"),
+        (b"%PDF-1.4\n", "is not a picture"),
         (b"P5\n4 4\n255\n123", "damaged picture"),
         (header_of_png(28, 28), "damaged picture"),
-        (header_of_png(8001, 8000), "8001 x 8000 pixels: at most 64 million"),
+        (header_of_png(8001, 8000), "8001 x 8000 pixels; expected at most 64 million"),
         (header_of_png(12000, 10000), "at most 64 million"),  # Pillow warns from 89 megapixels on
         (header_of_png(30000, 30000), "at most 64 million"),  # and refuses from 179 on
     ],
@@ -198,7 +198,7 @@ def test_exactly_64_megapixels_are_decoded(tmp_path):
 
 def test_another_format_is_refused_though_pillow_reads_it(tmp_path):
     path = written(tmp_path, Image.fromarray(GREY), "a.pcx")
-    with pytest.raises(DataError, match="no picture that can be read: give a PNG"):
+    with pytest.raises(DataError, match="is not a picture; expected a PNG"):
         read_picture(path)
 
 
@@ -369,7 +369,7 @@ def test_which_of_dark_and_light_is_ink(side, inverted):
 
     for image in lenet.data.load_digits().X_test[:50]:
         page = np.pad(cv2.resize(image, (side, side)), side // 6)
-        assert is_dark_on_light(cv2, 255 - page if inverted else page) == inverted
+        assert is_dark_on_light(255 - page if inverted else page) == inverted
 
 
 def test_a_shadow_is_levelled():

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from lenet.report import report
+from lenet.evaluation.report import classification_report
 
 # true 0: three, one taken for 2; true 1: three, one taken for 0 and one for 2; true 2: four, all right
 TRUE = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
@@ -20,13 +20,13 @@ def logits_for(predicted, num_classes, height=3.0):
 
 
 def test_the_confusion_matrix_has_a_row_a_true_class():
-    outcome = report(logits_for(PREDICTED, 3), TRUE)
+    outcome = classification_report(logits_for(PREDICTED, 3), TRUE)
     assert outcome.confusion_matrix.tolist() == [[2, 0, 1], [1, 1, 1], [0, 0, 4]]
     assert outcome.confusion_matrix.dtype == np.int64
 
 
 def test_precision_recall_and_f1_are_as_counted_by_hand():
-    outcome = report(logits_for(PREDICTED, 3), TRUE)
+    outcome = classification_report(logits_for(PREDICTED, 3), TRUE)
     assert outcome.images == 10
     assert outcome.support == [3, 3, 4]
     assert outcome.accuracy == pytest.approx(7 / 10)
@@ -36,14 +36,16 @@ def test_precision_recall_and_f1_are_as_counted_by_hand():
 
 
 def test_loss_is_the_mean_cross_entropy():
-    outcome = report(logits_for(PREDICTED, 3), TRUE)
+    outcome = classification_report(logits_for(PREDICTED, 3), TRUE)
     total = math.exp(3) + 2
     right, wrong = -math.log(math.exp(3) / total), -math.log(1 / total)
     assert outcome.loss == pytest.approx((7 * right + 3 * wrong) / 10)
 
 
 def test_a_class_that_never_occurs_has_zeros_and_its_row():
-    outcome = report(logits_for(np.array([0, 3, 0]), 5), np.array([0, 0, 1]))  # 2 and 4 never, 3 only predicted
+    outcome = classification_report(
+        logits_for(np.array([0, 3, 0]), 5), np.array([0, 0, 1])
+    )  # 2, 4 never, 3 only predicted
     assert outcome.support == [2, 1, 0, 0, 0]
     assert outcome.precision == pytest.approx([1 / 2, 0, 0, 0, 0])
     assert outcome.recall == pytest.approx([1 / 2, 0, 0, 0, 0])
@@ -54,12 +56,12 @@ def test_a_class_that_never_occurs_has_zeros_and_its_row():
 
 
 def test_one_image_is_enough():
-    outcome = report(np.array([[0.0, 1.0]], np.float32), np.array([1]))
+    outcome = classification_report(np.array([[0.0, 1.0]], np.float32), np.array([1]))
     assert (outcome.images, outcome.accuracy, outcome.support) == (1, 1.0, [0, 1])
 
 
 def test_the_text_has_the_numbers():
-    lines = str(report(logits_for(PREDICTED, 3), TRUE)).splitlines()
+    lines = str(classification_report(logits_for(PREDICTED, 3), TRUE)).splitlines()
     assert lines[0].startswith("accuracy 70.00% (3 errors in 10 images), loss ")
     loss = (7 * math.log(1 + 2 * math.exp(-3)) + 3 * math.log(math.exp(3) + 2)) / 10
     assert float(lines[0].split()[-1]) == pytest.approx(loss, abs=5e-5)
@@ -80,7 +82,7 @@ def test_the_text_has_the_numbers():
 @pytest.mark.parametrize("count", [1, 10_000, 123_456])
 def test_columns_of_the_text_stay_apart_and_line_up(count):
     predicted = np.repeat([0, 1, 1], [count, count, 1])
-    text = str(report(logits_for(predicted, 2), np.repeat([0, 1, 0], [count, count, 1])))
+    text = str(classification_report(logits_for(predicted, 2), np.repeat([0, 1, 0], [count, count, 1])))
     matrix = text.splitlines()[-3:]
     assert matrix[1].split() == ["0", str(count), "1"]
     assert len({len(line) for line in matrix}) == 1
@@ -89,12 +91,12 @@ def test_columns_of_the_text_stay_apart_and_line_up(count):
 def test_errors_are_counted_exactly_where_rounding_could_go_wrong():
     assert 29 / 100 * 100 < 29
     for right in (0, 29, 57, 58, 100):
-        text = str(report(logits_for(np.arange(100) >= right, 2), np.zeros(100, int)))
+        text = str(classification_report(logits_for(np.arange(100) >= right, 2), np.zeros(100, int)))
         assert f"({100 - right} errors in 100 images)" in text
 
 
 def test_as_dict_goes_through_json_unchanged():
-    outcome = report(logits_for(PREDICTED, 3).astype(np.float32), TRUE)
+    outcome = classification_report(logits_for(PREDICTED, 3).astype(np.float32), TRUE)
     known = outcome.as_dict()
     assert json.loads(json.dumps(known)) == known
     assert known["confusion_matrix"] == [[2, 0, 1], [1, 1, 1], [0, 0, 4]]
@@ -106,7 +108,8 @@ def test_as_dict_goes_through_json_unchanged():
 
 def test_scikit_learn_is_not_imported():
     program = (
-        "import sys, numpy as np; from lenet.report import report; report(np.eye(3), np.arange(3));"
+        "import sys, numpy as np; from lenet.evaluation import classification_report as report;"
+        "report(np.eye(3), np.arange(3));"
         "assert 'sklearn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -80,5 +80,5 @@ def test_other_images_are_noticed(reference, tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.startswith("lenet: error: ")
-    assert "holds other images now" in err
+    assert "has changed since" in err
     assert err.count("\n") == 1

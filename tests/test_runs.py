@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet import runs
 from lenet.data import Dataset
 from lenet.errors import InputError, SaveError, WeightsError
-from lenet.recipes import RECIPES, Recipe
-from lenet.runs import Run, fingerprint, results_csv
-from lenet.training import Epoch, train
+from lenet.training import Epoch, checkpoint, runs, train
+from lenet.training.recipes import RECIPES, Recipe
+from lenet.training.runs import Run, fingerprint, results_csv
 from lenet.weights import to_bytes
 
 ARGS = {
@@ -80,7 +79,7 @@ def test_runs_begun_at_once_in_threads_all_get_their_own_folder(tmp_path):
 
 def test_runs_begun_at_once_in_two_processes_all_get_their_own_folder(tmp_path):
     program = (
-        "import json, sys; from lenet.runs import Run; args = json.loads(sys.argv[2]); print('ready', flush=True);"
+        "import json, sys; from lenet.training import Run; args = json.loads(sys.argv[2]); print('ready', flush=True);"
         "input(); [Run.create(sys.argv[1], args) for _ in range(25)]"
     )
     pipe = subprocess.PIPE
@@ -145,7 +144,7 @@ def test_a_failure_leaves_no_temporary_folder(tmp_path, monkeypatch, error):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "no run's folder"),
+        (None, "is not the folder of a run"),
         (b"", "cannot be read"),
         (b"{", "cannot be read"),
         (b"[1, 2]", "cannot be read"),
@@ -171,6 +170,8 @@ def test_a_recipe_of_another_version_is_told_of(tmp_path, recipe):
 
 def test_the_recipe_comes_back(tmp_path):
     assert Run.create(tmp_path, ARGS).recipe == Recipe("mine", epochs=2, batch_size=8, lr=0.1)
+    earlier = {**ARGS, "recipe": {**ARGS["recipe"], "rubbish": 0.3}}
+    assert Run.create(tmp_path, earlier).recipe.non_digits == 0.3
 
 
 def test_a_folder_that_is_gone_is_not_writable(tmp_path):
@@ -188,22 +189,22 @@ def test_a_folder_that_is_gone_is_not_writable(tmp_path):
 def test_a_checkpoint_comes_back_to_the_bit(tmp_path, stopped):
     model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     other = lenet.LeNet5(seed=99)
     found = Run(run.folder).load_checkpoint(other)
     for name in ("parameters", "velocity", "best_parameters"):
         assert getattr(found, name).dtype == np.float32
         assert getattr(found, name).tobytes() == getattr(state, name).tobytes()
     assert np.abs(found.velocity).max() > 0
-    assert found.facts() == state.facts()
+    assert found.as_dict() == state.as_dict()
     assert found.history == state.history
     assert (found.mean, found.std) == (model.mean, model.std) != (0.0, 1.0)
 
 
 def test_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, stopped, images):
-    model, state, recipe = stopped
+    _model, state, recipe = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     other = lenet.LeNet5(seed=99)
     train(other, *images, recipe, state=run.load_checkpoint(other))
     whole = lenet.LeNet5(seed=3)
@@ -217,7 +218,7 @@ def test_before_the_first_checkpoint_there_is_no_state(tmp_path):
 
 def checkpoint_parts(state):
     arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
-    return arrays, state.facts()
+    return arrays, state.as_dict()
 
 
 def without(mapping, key):
@@ -226,7 +227,7 @@ def without(mapping, key):
 
 def damaged(kind, whole, arrays, facts):
     """The bytes of a checkpoint that is wrong in one way."""
-    mark = {"format": runs.CHECKPOINT_FORMAT}
+    mark = {"format": checkpoint.FORMAT}
     text = json.dumps(facts)
     return {
         "empty": lambda: b"",
@@ -264,9 +265,9 @@ def damaged(kind, whole, arrays, facts):
      "shorter array", "float64"],
 )  # fmt: skip
 def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_it(tmp_path, stopped, kind):
-    model, state, _ = stopped
+    _model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     path = run.folder / "checkpoint.safetensors"
     path.write_bytes(damaged(kind, path.read_bytes(), *checkpoint_parts(state)))
     other = lenet.LeNet5(seed=99)
@@ -278,9 +279,9 @@ def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_it(tmp_path, sto
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, stopped):
-    model, state, _ = stopped
+    _model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     with pytest.raises(WeightsError, match="another network"):
         run.load_checkpoint(lenet.LeNet5(num_classes=11))
 
@@ -297,7 +298,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path, stopped):
 def test_a_checkpoint_goes_on_with_the_arguments_that_it_was_written_with(tmp_path, stopped, change, kept):
     model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(model, state)
+    run.save_checkpoint(state)
     (run.folder / "args.json").write_text(json.dumps({**ARGS, **change}))
     if kept:
         assert Run(run.folder).load_checkpoint(model).step == state.step
@@ -310,9 +311,9 @@ def test_a_checkpoint_of_before_there_were_arguments_in_it_loads(tmp_path, stopp
     model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
     arrays, facts = checkpoint_parts(state)
-    content = to_bytes(arrays, {"format": runs.CHECKPOINT_FORMAT, "state": json.dumps(facts)})
+    content = to_bytes(arrays, {"format": checkpoint.FORMAT, "state": json.dumps(facts)})
     (run.folder / "checkpoint.safetensors").write_bytes(content)
-    assert run.load_checkpoint(model).facts() == state.facts()
+    assert run.load_checkpoint(model).as_dict() == state.as_dict()
 
 
 def test_save_epoch_writes_the_best_only_when_it_is_the_best(tmp_path, images):
@@ -343,7 +344,7 @@ def test_no_checkpoint_is_ahead_of_the_weights(tmp_path, stopped, monkeypatch):
     def fail(model, path):
         raise SaveError(f"{path.name} could not be written.")
 
-    monkeypatch.setattr(runs, "save", fail)
+    monkeypatch.setattr(lenet.LeNet5, "save", fail)
     with pytest.raises(SaveError, match=r"last\.safetensors"):
         run.save_epoch(model, state)
     assert run.load_checkpoint(model) is None

@@ -15,7 +15,7 @@ def test_a_file_created_meanwhile_is_left_alone(tmp_path):
             write(np.zeros(3, dtype))
             out.write_bytes(b"by another process")
 
-    with pytest.raises(InputError, match=r"scores\.npy is there already"):
+    with pytest.raises(InputError, match=r"scores\.npy already exists"):
         score()
     assert [path.name for path in tmp_path.iterdir()] == ["scores.npy"]
     assert out.read_bytes() == b"by another process"

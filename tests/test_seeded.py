@@ -13,7 +13,9 @@ pytestmark = pytest.mark.release
 def test_a_fault_changes_one_text_of_a_module_that_still_compiles(name):
     change = FAULTS[name].change
     path = ROOT / "src" / "lenet" / change.file
-    compile(change.apply(path.read_text("utf-8")), path, "exec")
+    text = change.apply(path.read_text("utf-8"))
+    if path.suffix == ".py":
+        compile(text, path, "exec")
     assert all((ROOT / file).is_file() for file in FAULTS[name].tests)
 
 

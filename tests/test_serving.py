@@ -105,7 +105,7 @@ def test_a_blank_picture_has_no_lines(server):
     ("body", "headers", "says"),
     [
         (b"", {}, "no picture"),
-        (b"not a picture", {}, "This is no picture"),
+        (b"not a picture", {}, "The file is not a picture"),
         (encoded(np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8))[:5000], {}, "damaged"),
         (*form_of(b""), "no picture"),
         (b"nonsense", {"Content-Type": "multipart/form-data; boundary=x"}, "form is malformed|no picture"),
@@ -150,19 +150,19 @@ def test_unknown_options_of_pictures(server):
 # ---- malformed requests --------------------------------------------------------------------------------
 
 BAD = {
-    "no JSON": ("{", "no JSON"),
-    "NaN": (request_of(an_input(datatype="FP32", data=[float("nan")] * 784)), "no JSON"),
-    "deep": ("[" * 100_000, "no JSON"),
+    "no JSON": ("{", "not valid JSON"),
+    "NaN": (request_of(an_input(datatype="FP32", data=[float("nan")] * 784)), "not valid JSON"),
+    "deep": ("[" * 100_000, "not valid JSON"),
     "deep and closed": ('{"inputs": [' + "[" * 990 + "]" * 990 + "]}", "list of JSON objects"),
     "a deep shape": ('{"inputs": [{"name": "images", "datatype": "UINT8", "shape": ' + "[" * 990 + "]" * 990 + "}]}",
                      "shape"),
-    "a list": ("[]", "no JSON object"),
+    "a list": ("[]", "not a JSON object"),
     "no inputs": ("{}", "0 times"),
     "inputs no list": ('{"inputs": 3}', "inputs is 3"),
     "input no object": ('{"inputs": [3]}', "list of JSON objects"),
     "two inputs": (request_of(an_input(), an_input(name="mask"), an_input(name="other")), "'mask', 'other'"),
     "the same twice": (request_of(an_input(), an_input()), "2 times"),
-    "wrong name": (request_of(an_input(name="x")), "no input 'x'"),
+    "wrong name": (request_of(an_input(name="x")), "Unknown input 'x'"),
     "wrong datatype": (request_of(an_input(datatype="INT64")), "datatype 'INT64'"),
     "datatype no text": (request_of(an_input(datatype=["UINT8"])), "datatype"),
     "no datatype": (request_of(an_input(datatype=None)), "datatype None"),
@@ -177,28 +177,28 @@ BAD = {
     "above 255": (request_of(an_input(data=[256] * 784)), "0 to 255"),
     "below 0": (request_of(an_input(data=[-1] * 784)), "0 to 255"),
     "reals as bytes": (request_of(an_input(data=[0.5] * 784)), "0 to 255"),
-    "texts": (request_of(an_input(datatype="FP32", data=["1"] * 784)), "not all numbers"),
-    "nulls": (request_of(an_input(datatype="FP32", data=[None] * 784)), "not all numbers"),
-    "flags": (request_of(an_input(datatype="FP32", data=[0] * 783 + [True])), "true or false in its data"),
-    "flags in rows": (request_of(an_input(data=[[False] * 28] * 28)), "true or false in its data"),
+    "texts": (request_of(an_input(datatype="FP32", data=["1"] * 784)), "expected numbers"),
+    "nulls": (request_of(an_input(datatype="FP32", data=[None] * 784)), "expected numbers"),
+    "flags": (request_of(an_input(datatype="FP32", data=[0] * 783 + [True])), "contains true or false"),
+    "flags in rows": (request_of(an_input(data=[[False] * 28] * 28)), "contains true or false"),
     "ragged": (request_of(an_input(data=[[0] * 28] * 27 + [[0] * 27, [0]])), "different lengths"),
     "data no list": (request_of(an_input(data="AAAA")), "data 'AAAA'"),
-    "no data": (request_of(an_input(data=None)), "either data or"),
+    "no data": (request_of(an_input(data=None)), "both or none"),
     "out of range": (request_of(an_input(datatype="FP32", data=[1.5] * 784)), "[0, 1]"),
     "parameters no object": (request_of(an_input(parameters=[])), "parameters is []"),
     "id no text": (request_of(id=7), "id is 7"),
-    "unknown output": (request_of(outputs=[{"name": "logit"}]), "no output 'logit'"),
+    "unknown output": (request_of(outputs=[{"name": "logit"}]), "Unknown output 'logit'"),
     "output twice": (request_of(outputs=[{"name": "label"}] * 2), "twice"),
-    "classes of labels": (request_of(outputs=[{"name": "label", "parameters": {"classification": 2}}]), "not for"),
+    "classes of labels": (request_of(outputs=[{"name": "label", "parameters": {"classification": 2}}]), "use 'pro"),
     "classes no number": (
         request_of(outputs=[{"name": "probabilities", "parameters": {"classification": "2"}}]), "classification is"
     ),
     "binary no flag": (request_of(outputs=[{"name": "label", "parameters": {"binary_data": 1}}]), "true or false"),
     "rate no number": (request_of(parameters={"reject_at": "low"}), "reject_at is 'low'"),
-    "rate and no label": (request_of(parameters={"reject_at": 2}, outputs=[{"name": "digit_score"}]), "thresholds"),
-    "rate too small": (request_of(parameters={"reject_at": 1e-9}), "thresholds"),
+    "rate and no label": (request_of(parameters={"reject_at": 2}, outputs=[{"name": "digit_score"}]), "an error rate"),
+    "rate too small": (request_of(parameters={"reject_at": 1e-9}), "an error rate"),
     "size and no bytes": (request_of(an_input(data=None, parameters={"binary_data_size": 784})), "0 bytes follow"),
-    "data and size": (request_of(an_input(parameters={"binary_data_size": 784})), "either data or"),
+    "data and size": (request_of(an_input(parameters={"binary_data_size": 784})), "both or none"),
     "size no number": (request_of(an_input(data=None, parameters={"binary_data_size": "784"})), "data_size '784'"),
 }  # fmt: skip
 
@@ -238,15 +238,15 @@ def test_a_malformed_request(server, name):
     [
         (784, "0", "Inference-Header-Content-Length is 0"),
         (784, "99999", "Inference-Header-Content-Length is 99999"),
-        (784, "-1", "no number"),
-        (784, "1e3", "no number"),
-        (784, "٣", "no number"),
-        (784, "9" * 5000, "no number"),
+        (784, "-1", "not a number"),
+        (784, "1e3", "not a number"),
+        (784, "٣", "not a number"),
+        (784, "9" * 5000, "not a number"),
         (783, None, "784 bytes follow"),
         (785, None, "784 bytes follow"),
         (10**30, None, "bytes"),
         (-784, None, "number of bytes"),
-        (784, "less", "no JSON"),
+        (784, "less", "not valid JSON"),
     ],
 )
 def test_a_binary_header_that_lies(server, claim, length, says):
@@ -292,8 +292,8 @@ def test_more_json_than_is_taken(server):
 @pytest.mark.parametrize(
     ("body", "encoding", "status", "says"),
     [
-        (b"nonsense", "gzip", 400, "not gzip"),
-        (gzip.compress(b"{}" * 1000, mtime=0)[:-9], "gzip", 400, "to its end"),
+        (b"nonsense", "gzip", 400, "not valid gzip"),
+        (gzip.compress(b"{}" * 1000, mtime=0)[:-9], "gzip", 400, "truncated"),
         (gzip.compress(bytes(17 * 2**20), mtime=0), "gzip", 413, "decompressed"),
         (b"{}", "br", 415, "gzip, deflate"),
     ],
@@ -306,8 +306,8 @@ def test_compressed_bodies(server, body, encoding, status, says):
     assert server.memory() - before < 40e6
 
 
-def test_one_bad_request_among_good_ones_that_come_together(server, digits):
-    """Those that are computed as one batch do not fail with it, and get their own answers."""
+def test_one_bad_request_among_concurrent_good_ones(server, digits):
+    """Each request gets its own response or error."""
     images, _ = digits
     expected = lenet.load_pretrained("mnist").predict_proba(images[:40])
     answers = {}
@@ -395,16 +395,16 @@ def test_no_redirect_to_where_a_client_says(server):
 
 
 def test_ids_differ_in_forked_workers():
-    from lenet.serving.calls import Call
+    from lenet.serving.request_context import RequestContext
 
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(write, Call("GET", "/", {}).request.encode())
+        os.write(write, RequestContext("GET", "/", {}).request.encode())
         os._exit(0)
     os.waitpid(child, 0)
     with os.fdopen(read, "rb") as theirs, os.fdopen(write, "wb"):
-        assert theirs.read1().decode() != Call("GET", "/", {}).request
+        assert theirs.read1().decode() != RequestContext("GET", "/", {}).request
 
 
 def test_metrics():
@@ -474,7 +474,7 @@ def test_a_damaged_file_replaces_nothing(tmp_path, digits):
     with serving("--model", path) as server:
         before = server.ask("GET", "/v2/models/kept")[2]
         path.write_bytes(path.read_bytes()[:1000])
-        wait_for(lambda: any("was not loaded" in each.get("message", "") for each in server.log()))
+        wait_for(lambda: any("was not reloaded" in each.get("message", "") for each in server.log()))
         assert server.ask("GET", "/v2/models/kept")[2] == before
         assert b'lenet_model_reloads_total{model="kept",outcome="failed"} 1.0' in server.ask("GET", "/metrics")[2]
         lenet.LeNet5(seed=1).save(path)
@@ -487,7 +487,7 @@ def test_a_damaged_file_replaces_nothing(tmp_path, digits):
 def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
     from lenet.serving import Models, watching
 
-    monkeypatch.setattr("lenet.serving.reloading.SECONDS", 0.1)
+    monkeypatch.setattr("lenet.serving.reloading.INTERVAL", 0.1)
     models = Models({"own": lenet.LeNet5(seed=0)})
     reloaded, looked = threading.Event(), []
 
@@ -513,7 +513,7 @@ def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
 def test_a_loader_that_fails_in_its_own_way_stops_nothing(tmp_path, monkeypatch):
     from lenet.serving import Models, watching
 
-    monkeypatch.setattr("lenet.serving.reloading.SECONDS", 0.1)
+    monkeypatch.setattr("lenet.serving.reloading.INTERVAL", 0.1)
     path, fails = tmp_path / "model", []
     lenet.LeNet5(seed=0).save(path)
 
@@ -591,7 +591,7 @@ def test_an_address_in_use(capsys):
         port = taken.getsockname()[1]
         assert lenet.cli.main(["serve", "--port", str(port)]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"lenet: error: 127.0.0.1 cannot be listened on at port {port}")
+    assert error.startswith(f"lenet: error: Cannot listen on 127.0.0.1 port {port}")
     assert error.count("\n") == 1
 
 
@@ -606,11 +606,11 @@ def test_an_address_in_use(capsys):
         (["--timeout", "-1"], 2, "above 0"),
         (["--model", "a=mnist", "--model", "a=mnist"], 2, "another name"),
         (["--model", "no/such.safetensors"], 1, "neither a file"),
-        (["--model", "a b=mnist"], 1, "no name"),
+        (["--model", "a b=mnist"], 1, "not a valid model name"),
         (["--allow-control"], 2, "LENET_TOKEN"),
         (["--model", "stats=mnist"], 1, "not stats"),
-        (["--model", "a="], 2, "a name and a file"),
-        (["--host", "no.such.host.invalid"], 1, "cannot be listened on"),
+        (["--model", "a="], 2, "expected NAME=FILE"),
+        (["--host", "no.such.host.invalid"], 1, "Cannot listen on"),
     ],
 )
 def test_mistakes_on_the_command_line(capsys, monkeypatch, arguments, code, says):

@@ -242,7 +242,7 @@ def test_expect_100_continue(server):
 def test_a_body_that_stops_half_way(server):
     with connected(server) as connection:
         connection.sendall(HEAD + b"X-Request-Id: half\r\nContent-Length: 1000\r\n\r\n" + bytes(100))
-    assert server.logged("half")["error"] == "The request ended half way, or took too long."
+    assert server.logged("half")["error"] == "The client disconnected or timed out before the request was complete."
     assert server.ask("POST", INFER, BODY)[0] == 200
     assert b"lenet_in_flight 1.0" in server.ask("GET", "/metrics")[2]
 
@@ -416,18 +416,44 @@ def test_too_much_in_flight_is_refused_and_never_queued():
             thread.join()
         refused = [each for each in outcomes if each[0] == 503]
         assert 3 <= len(outcomes) - len(refused) < 12
-        assert all(again == "1" and "come again" in error for _, again, error in refused)
+        assert all(again == "1" and error.startswith("The server is at capacity") for _, again, error in refused)
         assert {status for status, _, _ in outcomes} == {200, 503}
         assert server.ask("POST", "/predict", page)[0] == 200
         text = server.ask("GET", "/metrics")[2].decode()
         assert f'lenet_rejected_total{{reason="busy"}} {len(refused)}.0' in text
 
 
+def test_too_many_images_in_one_iteration_of_the_event_loop_are_refused():
+    app, tensor = create_app({"mnist": lenet.load_pretrained()}), np.zeros((80, 784), np.uint8)
+    entry = {"name": "images", "datatype": "UINT8", "shape": [80, 784], "parameters": {"binary_data_size": tensor.size}}
+    head = json.dumps({"inputs": [entry]}).encode()
+    headers = [(b"inference-header-content-length", b"%d" % len(head))]
+    statuses = []
+
+    async def receive():
+        return {"type": "http.request", "body": head + tensor.tobytes()}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def ask(count):
+        scope = {"type": "http", "method": "POST", "path": INFER, "headers": headers}
+        await asyncio.gather(*(app(dict(scope), receive, send) for _ in range(count)))
+
+    async def ask_twice():
+        await ask(60)
+        await ask(51)
+
+    asyncio.run(ask_twice())
+    assert statuses == [200] * 51 + [503] * 9 + [200] * 51
+
+
 def test_an_answer_that_takes_too_long():
     with serving("--deadline", "0.05") as server:
         status, headers, answer = server.ask("POST", "/predict", a_page(12))
         assert (status, headers["retry-after"]) == (503, "1")
-        assert answer["error"] == "The answer took longer than 0.05 s."
+        assert answer["error"] == "The response took longer than 0.05 s to compute."
         assert server.ask("POST", INFER, BODY)[0] == 200
 
 

@@ -209,12 +209,12 @@ def test_what_is_not_offered_is_told(client):
         lambda: client.get_log_settings(),
         lambda: client.update_log_settings({"log_info": False}),
     ):
-        with pytest.raises(triton.InferenceServerException, match="nothing under this path") as error:
+        with pytest.raises(triton.InferenceServerException, match="No such path") as error:
             call()
         assert error.value.status() == "404"
     region = triton.InferInput("images", [1, 28, 28], "UINT8")
     region.set_shared_memory("region", 784)
-    with pytest.raises(triton.InferenceServerException, match="Shared memory is not offered"):
+    with pytest.raises(triton.InferenceServerException, match="Shared memory is not supported"):
         client.infer("mnist", [region])
 
 

@@ -96,7 +96,7 @@ def test_recipes_that_are_none(capsys, folder, name):
     for value in ("1", ["one_cycle"], {}, True, HUGE, math.nan, math.inf, -1, FORMULA):
         change(folder, recipe={**recipe, name: value})
         refused(capsys, folder)
-    for changes in ({"dropout": 0.5}, {"epochs": 10**10}, {"__class__": "os"}, {"rubbish": HUGE}):
+    for changes in ({"dropout": 0.5}, {"epochs": 10**10}, {"__class__": "os"}, {"non_digits": HUGE}):
         change(folder, recipe={**recipe, **changes})
         refused(capsys, folder)
 
@@ -108,7 +108,7 @@ def test_a_run_whose_name_and_arguments_command_terminals_and_drawings(capsys, f
     (strange / ".stray.tmp").mkdir()
     code, out, err = run(capsys, "train", "--resume", strange)  # which is finished, and only reported on again
     assert code == 0
-    assert r"was begun on the kernels for \x1b[31m\nlenet: note: all is well; on" in err
+    assert r"was started on the kernels for \x1b[31m\nlenet: note: all is well; on" in err
     assert str(strange) in out
 
 
@@ -133,7 +133,7 @@ def test_states_that_are_none(capsys, folder, name):
     before = content(folder)
     for value in [*VALUES, None]:
         rewrite(folder, lambda state, value=value: state.update({name: value}))
-        assert "is no checkpoint of lenet" in refused(capsys, folder)
+        assert "is not a checkpoint of lenet" in refused(capsys, folder)
         for file, old in before.items():
             (folder / file).write_bytes(old)
 
@@ -144,7 +144,7 @@ def test_histories_that_are_none(capsys, folder, name):
     before = content(folder)
     for value in VALUES:
         rewrite(folder, lambda state, value=value: state["history"][0].update({name: value}))
-        assert "is no checkpoint of lenet" in refused(capsys, folder)
+        assert "is not a checkpoint of lenet" in refused(capsys, folder)
         for file, old in before.items():
             (folder / file).write_bytes(old)
 
@@ -166,4 +166,4 @@ def test_histories_that_are_none(capsys, folder, name):
 )
 def test_states_that_cannot_be(capsys, folder, change):
     rewrite(folder, change)
-    assert "is no checkpoint of lenet" in refused(capsys, folder)
+    assert "is not a checkpoint of lenet" in refused(capsys, folder)

@@ -106,7 +106,7 @@ def test_metadata_of_weights(folder, capsys):
 def test_metadata_that_no_file_can_hold(folder):
     model = lenet.LeNet5(seed=0)
     model.metadata = {"name": "\udcff"}
-    with pytest.raises(InputError, match=r"metadata has '\\udcff', which is no Unicode"):
+    with pytest.raises(InputError, match=r"metadata holds '\\udcff'; expected valid Unicode"):
         model.save("a.safetensors")
     assert not list(folder.iterdir())
 
@@ -125,7 +125,7 @@ def test_an_output_that_knows_ascii_only(folder, capsys, monkeypatch):
 @pytest.mark.parametrize("value", [MANY, "0", "-1", "1e3", " 2", "²", "two", "\x1b[31m", "1\n2"])
 def test_numbers_of_threads_that_are_none(capsys, monkeypatch, value):
     monkeypatch.setenv("LENET_NUM_THREADS", value)
-    assert "is no number of threads" in fails(capsys, "info", "--json")
+    assert "is not a number of threads" in fails(capsys, "info", "--json")
     monkeypatch.delenv("LENET_NUM_THREADS")
     monkeypatch.setenv("OMP_NUM_THREADS", value)  # others set it, so it is passed over
     assert f'"threads": {len(os.sched_getaffinity(0))}' in succeeds(capsys, "info", "--json")
@@ -134,12 +134,12 @@ def test_numbers_of_threads_that_are_none(capsys, monkeypatch, value):
 @pytest.mark.parametrize("value", ["\x1b[31m", "x86-64-v9", "a\nb"])
 def test_builds_that_are_none(capsys, monkeypatch, value):
     monkeypatch.setenv("LENET_CPU", value)
-    assert "is no build of lenet" in fails(capsys, "info")
+    assert "is not a build of lenet" in fails(capsys, "info")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff\xfe", "holds no token"), (b"x" * 4097, "holds no token"), (b"", "is empty"), (b"a\x1b", "is empty")],
+    [(b"\xff\xfe", "expected a file"), (b"x" * 4097, "expected a file"), (b"", "is empty"), (b"a\x1b", "is empty")],
 )
 def test_tokens_that_are_none(folder, capsys, monkeypatch, content, message):
     pytest.importorskip("uvicorn")
@@ -175,13 +175,13 @@ def test_numbers_that_no_server_can_have(capsys, arguments):
 @pytest.mark.parametrize("host", ["a" * 64, "\x1b[1m", "\udcff", "a..b", " "])
 def test_hosts_that_are_none(capsys, host):
     pytest.importorskip("uvicorn")
-    assert "cannot be listened on" in fails(capsys, "serve", "--host", host, "--port", "0")
+    assert "Cannot listen on" in fails(capsys, "serve", "--host", host, "--port", "0")
 
 
 @pytest.mark.parametrize("name", ["../mnist", "a/b", "..", "\x1b[1m", "a b", "a\nb", "x" * 101, "stats", "é"])
 def test_names_of_models_that_are_none(capsys, name):
     pytest.importorskip("uvicorn")
-    assert "is no name for a model" in fails(capsys, "serve", "--port", "0", "--model", f"{name}=mnist")
+    assert "is not a valid model name" in fails(capsys, "serve", "--port", "0", "--model", f"{name}=mnist")
 
 
 def test_digits_of_other_scripts_are_the_numbers_that_they_are(capsys, monkeypatch):

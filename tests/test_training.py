@@ -9,12 +9,14 @@ import reference
 
 import lenet
 from lenet._fused.batches import Learner
-from lenet.data.distortions import distort, random_affine
-from lenet.data.splits import split, standardisation
 from lenet.errors import DivergedError, InputError, InputTypeError
-from lenet.recipes import RECIPES, Recipe
-from lenet.training import evaluate, train
+from lenet.training.augment.distortions import AffineMaps, distort, random_affine
+from lenet.training.loop import evaluate, train
+from lenet.training.recipes import RECIPES, Recipe
+from lenet.training.splits import split, standardisation
+from lenet.training.state import State
 
+PRETRAINED = lenet.load_pretrained("mnist")
 SHORT = Recipe("short", epochs=3, batch_size=32, lr=0.1, momentum=0.9, distort=True, validation=0.2)
 
 
@@ -86,7 +88,7 @@ def test_distorted_bytes_are_learnt_from_as_they_look(digits):
     maps = random_affine(40, np.random.default_rng(0))
     model = lenet.LeNet5(seed=0)
     _, _, gradients = Learner(model.parameters)(
-        X, y, 0.1, 0.3, prepare=lambda images, part: distort(images, maps[part])
+        X, y, 0.1, 0.3, distortions=AffineMaps(maps)
     )  # fmt: skip
     _, expected = reference.lenet_loss_and_gradients(model.parameters, (distort(X, maps)[:, None] / 255 - 0.1) / 0.3, y)
     for name, gradient in gradients.items():
@@ -110,20 +112,27 @@ def test_a_state_goes_on_in_a_fresh_model(digits):
     assert (fresh.mean, fresh.std) == (whole.mean, whole.std)
 
 
-@pytest.mark.parametrize("bad", [{"n_jobs": 0}, {"seed": 1.5}, {"seed": None}, {"seed": -1}])
-def test_bad_arguments_are_refused_before_the_model_is_touched(digits, bad):
-    model = lenet.LeNet5(seed=0)
-    before = model.parameters.flat.copy()
-    with pytest.raises((InputError, InputTypeError), match=next(iter(bad))):
-        train(model, *digits, SHORT, **bad)
-    np.testing.assert_array_equal(model.parameters.flat, before)
-    assert (model.mean, model.std) == (0, 1)
+ONE = np.zeros(1, np.float32)
+INF = np.full(1, np.inf, np.float32)
 
 
-def test_a_state_of_another_network_is_refused(digits):
-    _, state = run(digits, on_step=lambda now: now.step == 3)
-    with pytest.raises(InputError, match="another network"):
-        train(lenet.LeNet5(num_classes=4), digits[0], digits[1] % 4, SHORT, state=state)
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"n_jobs": 0}, "n_jobs"), ({"seed": 1.5}, "seed"), ({"seed": None}, "seed"), ({"seed": -1}, "seed"),
+        ({"recipe": "none"}, "no recipe 'none'"), ({"recipe": RECIPES["wild"]}, "expected uint8 with non-digits"),
+        ({"sample_weight": -np.ones(300)}, "sample_weight"), ({"state": State(ONE, ONE, ONE, 0.5, 0.5)}, "state"),
+        ({"state": State(ONE, ONE, ONE, np.nan, 0.5)}, "its mean is"), ({"recipe": {"epochs": 1}}, "no recipe"),
+        ({"state": State(ONE, ONE, INF, 0.5, 0.5)}, "not finite"), ({"on_epoch": 5}, "on_epoch is 5"),
+    ],
+)  # fmt: skip
+def test_a_refused_call_changes_nothing(digits, bad, says):
+    """The metadata hold the thresholds: without them, non-digits would be taken for digits."""
+    model = lenet.load_pretrained("mnist")
+    with pytest.raises((InputError, InputTypeError), match=says):
+        train(model, digits[0] / np.float32(255), digits[1], **{"recipe": SHORT, **bad})
+    np.testing.assert_array_equal(model.parameters.flat, PRETRAINED.parameters.flat)
+    assert (model.mean, model.std, model.metadata) == (PRETRAINED.mean, PRETRAINED.std, PRETRAINED.metadata)
 
 
 def test_weights_that_overflow_in_the_last_step_are_no_success(digits):
@@ -175,11 +184,11 @@ def test_evaluate_by_hand():
     [
         (np.zeros((0, 28, 28)), np.zeros(0, int), InputError, "training set is empty"),
         (np.zeros((3, 28, 27)), np.zeros(3, int), InputError, r"shape \(3, 28, 27\)"),
-        (np.full((3, 28, 28), 9.0), np.zeros(3, int), InputError, "divide by 255"),
-        (np.zeros((3, 28, 28)), np.zeros(4, int), InputError, r"labels of shape \(3,\)"),
+        (np.full((3, 28, 28), 9.0), np.zeros(3, int), InputError, "Divide by 255"),
+        (np.zeros((3, 28, 28)), np.zeros(4, int), InputError, r"y has shape \(4,\); expected \(3,\)"),
         (np.zeros((3, 28, 28)), np.array([0, 1, 10]), InputError, "from 0 to 10"),
         (np.zeros((3, 28, 28)), np.array(["a", "b", "c"]), InputTypeError, "integer labels"),
-        (np.zeros((3, 28, 28)), np.zeros(3, int), InputError, "cannot be split"),
+        (np.zeros((3, 28, 28)), np.zeros(3, int), InputError, "too few to hold out"),
     ],
 )
 def test_bad_data_are_refused_and_the_model_left_alone(X, y, error, says):
@@ -192,7 +201,7 @@ def test_bad_data_are_refused_and_the_model_left_alone(X, y, error, says):
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(digits):
-    with pytest.raises(DivergedError, match="lr=1e\\+38 is too high"):
+    with pytest.raises(DivergedError, match=r"learning rate \(1e\+38\) or the weight decay \(0\) is too high"):
         run(digits, replace(SHORT, lr=1e38, momentum=0.99))
 
 

@@ -15,7 +15,7 @@ import pytest
 import lenet
 from lenet import LeNet5
 from lenet.errors import InputError, InputTypeError, SaveError, WeightsError
-from lenet.weights import CHECKSUM, read_tensors, to_bytes
+from lenet.weights.container import CHECKSUM, read_tensors, to_bytes
 
 MEAN, STD = 0.1306604762738429, 1 / 3
 
@@ -138,7 +138,7 @@ def test_a_file_that_the_library_has_written_anew_loads(saved):
 
     tensors["c1.bias"] = tensors["c1.bias"] + np.float32(1e-6)
     save_file(tensors, saved, facts)
-    with pytest.raises(WeightsError, match=r"is damaged: its lenet_sha256 .* have it leave out lenet_sha256"):
+    with pytest.raises(WeightsError, match=r"is damaged: its lenet_sha256 .* make it leave out lenet_sha256"):
         lenet.load(saved)
     del facts[CHECKSUM]
     save_file(tensors, saved, facts)
@@ -158,7 +158,7 @@ def test_the_pretrained_model_is_mnists_unless_another_is_wanted():
 
 
 def test_an_unknown_pretrained_model_is_refused():
-    with pytest.raises(InputError, match="'minst': choose from mnist"):
+    with pytest.raises(InputError, match="'minst'"):
         lenet.load_pretrained("minst")
 
 
@@ -204,15 +204,15 @@ def test_bytes_behind_the_end_are_refused(saved):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(1000), "it does not begin as one", id="png"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(1000), "it has no header", id="png"),
         pytest.param(b"PK\x03\x04" + bytes(1000), "", id="zip"),
         pytest.param(bytes(1000), "", id="zeros"),
-        pytest.param(b"\xff" * 1000, "it does not begin as one", id="ones"),
+        pytest.param(b"\xff" * 1000, "it has no header", id="ones"),
         pytest.param(struct.pack("<Q", 2) + b"[]", "its metadata are not text", id="a list"),
-        pytest.param(struct.pack("<Q", 2) + b"{}", "its format is None", id="nothing"),
-        pytest.param(struct.pack("<Q", 2**60) + b"{}", "it does not begin as one", id="huge header"),
+        pytest.param(struct.pack("<Q", 2) + b"{}", "has the format None", id="nothing"),
+        pytest.param(struct.pack("<Q", 2**60) + b"{}", "it has no header", id="huge header"),
         pytest.param(struct.pack("<Q", 2**26) + b"{}", "its header claims 67,108,864 bytes", id="as large as a file"),
-        pytest.param(struct.pack("<Q", 2**26 + 1) + b"{}", "it does not begin as one", id="larger than a file"),
+        pytest.param(struct.pack("<Q", 2**26 + 1) + b"{}", "it has no header", id="larger than a file"),
         pytest.param(struct.pack("<Q", 3) + b"{}", "its header claims 3 bytes", id="one byte too few"),
         pytest.param(struct.pack("<Q", 4) + b"\xff\xfe{}", "", id="not utf-8"),
         pytest.param(
@@ -232,7 +232,7 @@ def test_foreign_content_is_refused(path, content, why):
 def test_a_file_without_tensors_is_refused(saved):
     header, _ = contents(saved)
     write(saved, {"__metadata__": header["__metadata__"]}, b"")
-    with pytest.raises(WeightsError, match=r"claims 10 classes, and its output\.weight has no rows"):
+    with pytest.raises(WeightsError, match=r"claims 10 classes, and its output\.weight has the shape None"):
         lenet.load(saved)
 
 
@@ -258,7 +258,7 @@ def test_a_header_nested_too_deeply_is_refused(path):
 def test_a_file_larger_than_weights_are_is_refused_unread(path):
     with path.open("wb") as file:
         file.truncate(64 * 2**20 + 1)
-    with pytest.raises(WeightsError, match="more than the 67,108,864"):
+    with pytest.raises(WeightsError, match="larger than the 67,108,864"):
         lenet.load(path)
     with path.open("wb") as file:
         file.truncate(64 * 2**20)
@@ -269,21 +269,21 @@ def test_a_file_larger_than_weights_are_is_refused_unread(path):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"format": "pt"}, "its format is 'pt', and 'lenet-1' is wanted"),
-        ({"format": None}, "its format is None, and 'lenet-1' is wanted"),
-        ({"num_classes": None}, "lacks a proper num_classes"),
-        ({"num_classes": "ten"}, "lacks a proper num_classes"),
+        ({"format": "pt"}, "has the format 'pt'; expected 'lenet-1'"),
+        ({"format": None}, "has the format None; expected 'lenet-1'"),
+        ({"num_classes": None}, "lacks a valid num_classes"),
+        ({"num_classes": "ten"}, "lacks a valid num_classes"),
         ({"num_classes": "1"}, "num_classes 1"),
-        ({"num_classes": "11"}, "claims 11 classes, and its output.weight has 10 rows"),
-        ({"num_classes": "100000"}, "claims 100000 classes, and its output.weight has 10 rows"),
+        ({"num_classes": "11"}, "claims 11 classes, and its output.weight has the shape \\(10, 84\\)"),
+        ({"num_classes": "100000"}, "claims 100000 classes, and its output.weight has the shape \\(10, 84\\)"),
         ({"num_classes": "100001"}, "num_classes 100001, mean .* and std .*, which no model has"),
         ({"num_classes": "1000000000000"}, "num_classes 1000000000000"),
         ({"mean": "nan"}, "mean nan"),
-        ({"mean": None}, "lacks a proper num_classes, mean and std"),
+        ({"mean": None}, "lacks a valid num_classes, mean or std"),
         ({"std": "0.0"}, "std 0.0"),
         ({"std": "-1"}, "std -1.0"),
         ({"std": "inf"}, "std inf"),
-        ({"std": "wide"}, "lacks a proper"),
+        ({"std": "wide"}, "lacks a valid"),
     ],
 )
 def test_wrong_facts_are_refused(saved, facts, message):
@@ -302,7 +302,7 @@ def test_a_file_without_metadata_is_refused(saved):
     header, data = contents(saved)
     del header["__metadata__"]
     write(saved, header, data)
-    with pytest.raises(WeightsError, match="its format is None"):
+    with pytest.raises(WeightsError, match="has the format None"):
         lenet.load(saved)
 
 
@@ -365,12 +365,12 @@ def too_many_numbers(header):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (without_outputs, "claims 10 classes, and its output.weight has no rows"),
-        (rename, "lack c1.weight and have c2.weight besides"),
-        (transpose, r"f6.weight is float32 of shape \(120, 84\); wanted: float32 of shape \(84, 120\)"),
+        (without_outputs, "claims 10 classes, and its output.weight has the shape None"),
+        (rename, "Missing weights: c1.weight; unknown weights: c2.weight"),
+        (transpose, r"f6.weight is float32 of shape \(120, 84\); expected float32 of shape \(84, 120\)"),
         (halve, "model.safetensors "),
-        (as_integers, "holds int32, and float16, float32 or float64 throughout is wanted"),
-        (one_as_integers, "holds float32, int32, and float16, float32 or float64 throughout"),
+        (as_integers, "holds int32; expected float16, float32 or float64 throughout"),
+        (one_as_integers, "holds float32, int32; expected float16"),
         (an_unknown_type, "is damaged"),
         (beyond_the_end, "is damaged"),
         (overlapping, "is damaged"),
@@ -392,7 +392,7 @@ def test_weights_that_are_not_finite_are_refused(path, name, value):
     model.save(path)
     model.parameters[name].flat[-1] = value
     path.write_bytes(to_bytes(model.parameters, read_tensors(path)[1]))  # as another program might
-    with pytest.raises(WeightsError, match=rf"{name} holds numbers that are not finite"):
+    with pytest.raises(WeightsError, match=rf"{name} holds values that are not finite"):
         lenet.load(path)
 
 
@@ -424,9 +424,7 @@ def test_the_file_has_the_permissions_of_any_other(saved, tmp_path):
 def test_metadata_that_are_not_texts_are_refused_and_the_old_file_stays(saved):
     model, before = make_model(), saved.read_bytes()
     model.metadata = {"epochs": 5}
-    with pytest.raises(
-        InputTypeError, match=r"^metadata is \{'epochs': 5\}, and a mapping of texts to texts is wanted"
-    ):
+    with pytest.raises(InputTypeError, match=r"^metadata is \{'epochs': 5\}; expected a mapping of str to str"):
         model.save(saved)
     assert saved.read_bytes() == before
 
@@ -434,11 +432,15 @@ def test_metadata_that_are_not_texts_are_refused_and_the_old_file_stays(saved):
 @pytest.mark.parametrize(
     ("size", "change", "message"),
     [
-        ({}, {"metadata": {"mean": "0", CHECKSUM: ""}}, "The metadata have lenet_sha256, mean, which the file tells"),
+        (
+            {},
+            {"metadata": {"mean": "0", CHECKSUM: ""}},
+            "The metadata contain lenet_sha256, mean, which the file reserves",
+        ),
         (
             {},
             {"metadata": {"note": "x" * 2**20}},
-            "metadata, and 10 classes; 67,108,864, 1,048,576 and 100,000 can",
+            "metadata, and 10 classes; at most 67,108,864, 1,048,576 and 100,000 can",
         ),
         ({}, {"parameters.flat": np.nan}, "The model's weights are not finite"),
         ({"num_classes": 100_001}, {}, "100,001 classes; "),
@@ -458,7 +460,7 @@ def test_what_could_not_be_loaded_again_replaces_no_file(saved, size, change, me
 def test_what_float16_does_not_hold_replaces_no_file(saved):
     before, model = saved.read_bytes(), make_model()
     model.parameters.flat[7] = -65_520  # the first that float16 rounds to infinity
-    with pytest.raises(InputError, match=r"not finite in float16, and could not be loaded again: save them whole\.$"):
+    with pytest.raises(InputError, match=r"not finite in float16, .* Save them with half=False, or train"):
         model.save(saved, half=True)
     assert saved.read_bytes() == before
     model.parameters.flat[7] = -65_519

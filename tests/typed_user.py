@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 import lenet
 from lenet.data import Dataset
 from lenet.errors import DataError, LenetError
-from lenet.training import State
+from lenet.training.loop import State
 
 
 def predict(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -21,7 +21,7 @@ def predict(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
     assert_type(model.state_dict(), dict[str, NDArray[Any]])
     model.save("model.safetensors")
     assert_type(lenet.load("model.safetensors"), lenet.LeNet5)
-    assert_type(lenet.calibration.looks_like_digit(model, model.predict_proba(pixels)), NDArray[np.bool_])
+    assert_type(lenet.rejection.RejectionRule().answers(model.predict_proba(pixels)).is_digit, NDArray[np.bool_])
     return assert_type(model.predict(pixels, reject_at=0.005), NDArray[np.int64])
 
 
@@ -49,7 +49,7 @@ def train(digits: Dataset) -> float:
     def tell(state: State) -> None:
         print(state.epoch, assert_type(state.history[-1].loss, float))
 
-    state = lenet.train(model, X_train, y_train, lenet.recipes.RECIPES["small"], on_step=tell, on_epoch=tell)
+    state = lenet.train(model, X_train, y_train, lenet.training.recipes.RECIPES["small"], on_step=tell, on_epoch=tell)
     assert_type(state, State)
     loss, gradients = model.loss_and_gradients(X_train, y_train)
     assert_type(loss, float)

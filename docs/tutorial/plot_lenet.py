@@ -155,7 +155,7 @@ ax.legend()
 # 10. How good it is
 # ------------------
 # The notebook never looks at its test images. Here they have had no part in anything before this line.
-loss, accuracy = lenet.training.evaluate(model, X_test, y_test)
+loss, accuracy = lenet.evaluation.evaluate(model, X_test, y_test)
 print(f"{accuracy:.1%} of {len(X_test)} test images")
 
 answers = model.predict(X_test)
@@ -169,4 +169,4 @@ for index, ax in zip(wrong, axes[0], strict=True):
 # %%
 # ``model.save("mine.safetensors")`` keeps it, and ``lenet predict`` and ``lenet serve`` take it with ``--model``. The
 # weights that the package has in it were trained on MNIST, by other hands than these digits':
-print(f"{lenet.training.evaluate(lenet.load_pretrained('mnist'), X_test, y_test)[1]:.1%}")
+print(f"{lenet.evaluation.evaluate(lenet.load_pretrained('mnist'), X_test, y_test)[1]:.1%}")

@@ -1,26 +1,26 @@
-"""LeNet-5 on CPUs: train it, load it, read digits with it.
-
-The names below are imported when they are first used.
-"""
+"""LeNet-5 on CPUs: train it, load it, read digits with it."""
 
 import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from lenet._lazy import lazy_attributes
+
 __version__ = "0.1.0"
 
+# These names and modules are imported when they are first used.
 _HOMES = {
-    "LeNetClassifier": "lenet.estimator",
-    "LeNet5": "lenet.model",
-    "SGD": "lenet.optim",
-    "load": "lenet.weights",
-    "load_pretrained": "lenet.weights",
-    "show_config": "lenet._fused.dispatch",
-    "train": "lenet.training",
+    "LeNetClassifier": "estimator",
+    "LeNet5": "model",
+    "SGD": "training.optim",
+    "load": "loading",
+    "load_pretrained": "loading",
+    "show_config": "_fused.dispatch",
+    "train": "training.loop",
 }
 _MODULES = {
-    "calibration", "data", "errors", "estimator", "init", "interop", "layers", "losses", "optim", "plots", "reading",
-    "recipes", "report", "runs", "scale", "serving", "training", "weights",
+    "data", "errors", "estimator", "evaluation", "init", "interop", "layers", "losses", "plots", "reading", "rejection",
+    "scale", "serving", "training", "weights",
 }  # fmt: skip
 
 __all__ = [
@@ -28,22 +28,19 @@ __all__ = [
     "LeNet5",
     "LeNetClassifier",
     "__version__",
-    "calibration",
     "data",
     "errors",
     "estimator",
+    "evaluation",
     "init",
     "interop",
     "layers",
     "load",
     "load_pretrained",
     "losses",
-    "optim",
     "plots",
     "reading",
-    "recipes",
-    "report",
-    "runs",
+    "rejection",
     "scale",
     "serving",
     "show_config",
@@ -54,20 +51,17 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lenet import (
-        calibration,
         data,
         errors,
         estimator,
+        evaluation,
         init,
         interop,
         layers,
         losses,
-        optim,
         plots,
         reading,
-        recipes,
-        report,
-        runs,
+        rejection,
         scale,
         serving,
         training,
@@ -75,40 +69,26 @@ if TYPE_CHECKING:
     )
     from lenet._fused.dispatch import show_config
     from lenet.estimator import LeNetClassifier
+    from lenet.loading import load, load_pretrained
     from lenet.model import LeNet5
-    from lenet.optim import SGD
-    from lenet.training import train
-    from lenet.weights import load, load_pretrained
-else:  # out of the sight of type checkers, for which any name would be there
-
-    def __getattr__(name: str) -> Any:
-        if name in _HOMES:
-            value = getattr(importlib.import_module(_HOMES[name]), name)
-        elif name in _MODULES:
-            value = importlib.import_module(f"lenet.{name}")
-        else:
-            raise AttributeError(f"module 'lenet' has no attribute {name!r}")
-        globals()[name] = value
-        return value
+    from lenet.training import SGD, train
+else:  # hidden from type checkers, which would accept any name
+    __getattr__, __dir__ = lazy_attributes("lenet", _HOMES, _MODULES)
 
 
 def _check_interpreter() -> None:
-    """Refuse a sub-interpreter, where numpy would fail in obscure ways, or warn and go on."""
+    """Raise ImportError in a sub-interpreter, which NumPy does not support."""
     try:
         interpreters: Any = importlib.import_module(
             "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
         )
     except ImportError:
-        return  # a Python without them
+        return  # this Python has no sub-interpreters
     if interpreters.get_current() != interpreters.get_main():
         raise ImportError(
-            "lenet runs in the main interpreter only, as numpy does, and this is a sub-interpreter: use threads, for "
-            "which the kernels release the GIL, or processes."
+            "lenet, like NumPy, does not support sub-interpreters. Use threads, for which the kernels release the GIL, "
+            "or processes."
         )
 
 
 _check_interpreter()
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_MODULES})

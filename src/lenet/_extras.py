@@ -1,13 +1,14 @@
-"""Import the packages of the extras, with an error that names the pip command when they are missing."""
+"""Import packages of the optional extras."""
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from lenet.errors import MissingExtraError
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import `module`, which `pip install 'lenet[extra]'` brings.
+    """Import `module`, or raise MissingExtraError with the pip command that installs `extra`.
 
     Examples
     --------
@@ -21,5 +22,20 @@ def require(module: str, extra: str) -> ModuleType:
         package = {"sklearn": "scikit-learn", "PIL": "Pillow", "cv2": "OpenCV"}.get(name, name)
         state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
         raise MissingExtraError(
-            f"This needs {package}, which is {state}: run python -m pip install 'lenet[{extra}]'."
+            f"This requires {package}, which is {state}. Run python -m pip install 'lenet[{extra}]'."
         ) from None
+
+
+class _Lazy:
+    """A package of an extra, imported when it is first used."""
+
+    def __init__(self, module: str, extra: str):
+        self._module, self._extra = module, extra
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # inspection must not import the package
+            raise AttributeError(name)
+        return getattr(require(self._module, self._extra), name)
+
+
+cv2: Any = _Lazy("cv2", "vision")

@@ -1,4 +1,4 @@
-"""Write files so that what was there before is there until the new one is whole; read no more than is wanted."""
+"""Replace files atomically, and read files up to a size limit."""
 
 import contextlib
 import errno
@@ -12,27 +12,21 @@ from lenet.errors import SaveError
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Replace the file at `path` by `content`, whole or not at all.
-
-    Raises
-    ------
-    SaveError
-        As `write_together` does.
-    """
+    """Replace the file at `path` by `content` atomically; errors are those of `write_together`."""
     write_together({Path(path): content})
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Replace files by the given contents, each whole or not at all.
+    """Replace several files, each atomically.
 
-    The bytes go to temporary files in the same folders and are forced to the disk; when all are there, each takes its
-    name in one step. So a disk that fills up changes nothing.
+    All contents are written to temporary files and synced before the first file is renamed, so a full disk changes
+    nothing.
 
     Raises
     ------
     SaveError
-        If the disk is full, a folder cannot be written, or what has a file's name is a folder or a device. It says what
-        is there now.
+        If the disk is full, a folder is not writable, or a path is that of a folder or a device. The message says
+        which files have been replaced.
     """
     temporaries: dict[Path, Path] = {}
     replaced: list[str] = []
@@ -44,33 +38,28 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             temporary.replace(target)
             replaced.append(str(target))
     except OSError as error:
-        now = f"{' and '.join(replaced)} is new already" if replaced else "what was there before is unchanged"
+        now = f"already written: {', '.join(replaced)}" if replaced else "no file was changed"
         raise SaveError(f"{target} could not be written ({error.strerror or error}); {now}.") from error
     finally:
         for temporary in temporaries.values():
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)  # it is there only where something went wrong
+                temporary.unlink(missing_ok=True)  # exists only after an error
     for folder in {target.parent for target in contents}:
         sync_folder(folder)
 
 
-def read_at_most(path: str | os.PathLike[str], most: int) -> bytes | None:
-    """Return a file's content, None if it is longer than `most` bytes.
+def read_at_most(path: str | os.PathLike[str], max_bytes: int) -> bytes | None:
+    """Return the content of a file, or None if it is longer than `max_bytes`.
 
-    What size the system tells does not matter: a device has none and no end, and a file may grow.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
+    The size that the system reports is ignored: a device has no end, and a file may grow.
     """
     with Path(path).open("rb") as file:
-        content = file.read(most + 1)
-    return None if len(content) > most else content
+        content = file.read(max_bytes + 1)
+    return None if len(content) > max_bytes else content
 
 
 def begins_with(path: Path, mark: bytes, within: int = 1000) -> bool:
-    """Return whether it is a file, and has a mark near its beginning; of a device or a pipe, nothing is read."""
+    """Return whether `path` is a regular file with `mark` in its first bytes; devices and pipes are not read."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -78,14 +67,14 @@ def begins_with(path: Path, mark: bytes, within: int = 1000) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of writes that a crash cut short."""
+    """Remove temporary files that a crash left behind."""
     for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # a folder of such a name is not ours
+        with contextlib.suppress(OSError):  # a folder with such a name is not ours
             path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Force new names to the disk, where the system can: Windows and some file systems cannot.
+    """Sync a folder, so that renamed files survive a power cut; Windows and some file systems cannot.
 
     Raises
     ------
@@ -101,21 +90,21 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno == errno.EIO:
             raise SaveError(
-                f"{folder} could not be forced to the disk ({error.strerror}): what was written there is new and whole"
-                ", but after a power cut it may be as it was before."
+                f"{folder} could not be synced ({error.strerror}). Its files are already written, but a power cut may "
+                "restore their previous versions."
             ) from error
 
 
 def _write_beside(target: Path, temporary: Path, content: bytes) -> None:
-    """Write the temporary file that is to take the name of `target`, with the permissions of what has it now.
+    """Write the temporary file that will replace `target`, with the target's permissions.
 
-    Meanwhile nobody but the owner may read what replaces a file, which may be secret.
+    Until it is complete, only its owner may read it, since the target may be secret.
     """
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
     if mode is not None and not target.is_file():
         raise OSError(errno.EEXIST, "a folder or a device has that name")
-    first = 0o666 if mode is None else 0o600
-    with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, first)) as file:
+    initial_mode = 0o666 if mode is None else 0o600
+    with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, initial_mode)) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

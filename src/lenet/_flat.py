@@ -1,4 +1,4 @@
-"""A dict of arrays that are views of one flat vector."""
+"""A dict of arrays that are views into one flat vector."""
 
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -11,17 +11,16 @@ from lenet.errors import InputError, InputTypeError
 
 
 class FlatDict(dict[str, NDArray[Any]]):
-    """Named arrays that lie one behind the other in `flat`.
+    """Named arrays stored one after the other in the vector `flat`.
 
-    What is done to `flat` is done to all of them at once: a step of SGD, a checkpoint, a sum. Assigning to
-    a name copies into its view, so the names always stay views.
+    An operation on `flat` applies to all of them at once. Assigning to a name copies into its view.
 
     Parameters
     ----------
     shapes : mapping of str to tuple of int
     dtype : dtype
     flat : ndarray of shape (sum of the sizes,), optional
-        The vector to view; zeros by default.
+        The vector; zeros by default.
 
     Examples
     --------
@@ -47,15 +46,15 @@ class FlatDict(dict[str, NDArray[Any]]):
         try:
             view[...] = values
         except ValueError:
-            raise InputError(f"{name} has shape {view.shape}, and {values.shape} does not fit.") from None
+            raise InputError(f"{name} was assigned shape {values.shape}; expected {view.shape}.") from None
 
-    def _refuse(self, *_: Any) -> NoReturn:
-        raise InputTypeError(f"None of {', '.join(self)} can be taken out: they lie in one vector.")
+    def _reject_removal(self, *_: Any) -> NoReturn:
+        raise InputTypeError(f"{', '.join(self)} cannot be removed, as they lie in one vector.")
 
-    __delitem__ = pop = popitem = clear = _refuse
+    __delitem__ = pop = popitem = clear = _reject_removal
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Copy the values of another mapping into the views of their names."""
+        """Copy the values of another mapping into the views with the same names."""
         for name, value in dict(*args, **kwargs).items():
             self[name] = value
 

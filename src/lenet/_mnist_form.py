@@ -1,49 +1,52 @@
-"""Ink put into the form of MNIST's images: within 20x20, of a usual pen, its centre of mass in the middle of 28x28."""
-
-from typing import Any
+"""Bring ink into the form of MNIST's images: 20x20, a usual pen, the centre of mass in the middle of 28x28."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet._checks import SIDE
-from lenet._extras import require
+from lenet._extras import cv2
 
-MIDDLE = 14.0  # the row and column where the centre of mass of MNIST's images lies, within 0.3
-BOX = 20  # MNIST fits each digit into a box of 20x20, keeping its aspect
-_FINE = 4  # pens are measured and changed on a grid so much finer
-_PENS = (1.8, 3.5)  # widths, in pixels of MNIST, that are left alone: those of nearly all its digits
-_NO_PEN = 7.0  # a width from which on it is no stroke, but a blot, and stays one
+MIDDLE = 14.0  # row and column of the centre of mass of MNIST's images, within 0.3
+BOX = 20  # pixels: MNIST fits each digit into a square of this side, keeping its aspect
+_FINE = 4  # pens are measured and changed on a grid that is finer by this factor
+_PENS = (1.8, 3.5)  # pixels of MNIST: the widths of nearly all its pens
+_BLOT = 7.0  # pixels of MNIST: anything this wide is not a stroke and stays as it is
 
 
 def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]:
-    """Return ink, cropped to its extent already, in the form of MNIST's images.
+    """Return ink in the form of MNIST's images.
 
     Parameters
     ----------
     ink : ndarray of uint8, shape (H, W)
-        0 background to 255 ink.
+        0 background to 255 ink, cropped to its extent.
     pen : bool, default True
-        Whether thin strokes are thickened and thick ones thinned to the least and the greatest width that is usual.
+        Whether to bring the width of strokes into the usual range.
 
     Returns
     -------
     ndarray of uint8, shape (28, 28)
     """
-    cv2: Any = require("cv2", "vision")
-    longer = max(ink.shape)
     if pen:
-        fine = _resized(cv2, ink, _FINE * BOX / longer) if longer > _FINE * BOX else ink
-        fine = _with_usual_pen(cv2, fine, max(fine.shape) / BOX)
-    else:
-        fine = ink
-    digit = _resized(cv2, fine, BOX / max(fine.shape))
-    return _centred(cv2, np.asarray(cv2.convertScaleAbs(digit, alpha=255 / max(1, int(digit.max()))), np.uint8))
+        ink = resized(ink, min(1.0, _FINE * BOX / max(ink.shape)))
+        ink = _with_usual_pen(ink, max(ink.shape) / BOX)
+    digit = resized(ink, BOX / max(ink.shape))
+    return _centred(np.asarray(cv2.convertScaleAbs(digit, alpha=255 / max(1, int(digit.max()))), np.uint8))
 
 
-def cropped(ink: NDArray[np.uint8], least: int = 1) -> NDArray[np.uint8]:
-    """Return the part of an image that holds its ink; a pixel where there is none."""
-    rows, columns = np.flatnonzero(ink.max(axis=1) >= least), np.flatnonzero(ink.max(axis=0) >= least)
+def cropped(ink: NDArray[np.uint8], min_ink: int = 1) -> NDArray[np.uint8]:
+    """Return the part of an image that holds its ink; one pixel if there is none."""
+    rows, columns = np.flatnonzero(ink.max(axis=1) >= min_ink), np.flatnonzero(ink.max(axis=0) >= min_ink)
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else ink[:1, :1]
+
+
+def resized(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    """Return an image with both sides multiplied by a factor; the image itself for a factor of 1."""
+    if factor == 1:
+        return image
+    size = tuple(max(1, round(length * factor)) for length in reversed(image.shape))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR  # INTER_AREA averages, which keeps thin strokes
+    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
 
 
 def pen_width(ink: NDArray[np.uint8]) -> float:
@@ -58,32 +61,28 @@ def pen_width(ink: NDArray[np.uint8]) -> float:
     """
     padded = np.pad(ink, 1).astype(np.int16)
     across, down = np.abs(np.diff(padded, axis=1)).sum(), np.abs(np.diff(padded, axis=0)).sum()
-    # A slanted edge is counted by both, by a factor of 4/pi more than its length on the average over directions.
+    # Both sums count a slanted edge: together 4/pi times its length, averaged over all directions.
     edges = (float(across) + float(down)) * np.pi / 4
     return 2 * float(ink.sum()) / max(edges, 1.0)
 
 
-def _with_usual_pen(cv2: Any, ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Return ink with strokes at least and at most as wide as usual, `scale` pixels being one of MNIST's."""
+def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Return ink with the width of its strokes in the usual range, at `scale` pixels for each of MNIST's."""
     width = pen_width(ink) / scale
-    change = np.clip(width, *_PENS) - width if width < _NO_PEN else 0.0
+    change = np.clip(width, *_PENS) - width if width < _BLOT else 0.0
     size = round(abs(change) * scale)
     if not size:
         return ink
-    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size + 1, size + 1))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size + 1, size + 1))
     if change < 0:
-        return np.asarray(cv2.erode(ink, brush), np.uint8)
-    return np.asarray(cv2.dilate(cv2.copyMakeBorder(ink, *[(size + 1) // 2] * 4, cv2.BORDER_CONSTANT), brush), np.uint8)
+        return np.asarray(cv2.erode(ink, kernel), np.uint8)
+    return np.asarray(
+        cv2.dilate(cv2.copyMakeBorder(ink, *[(size + 1) // 2] * 4, cv2.BORDER_CONSTANT), kernel), np.uint8
+    )
 
 
-def _resized(cv2: Any, ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    size = tuple(max(1, round(length * scale)) for length in reversed(ink.shape))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR  # the first averages, so that thin strokes stay
-    return np.asarray(cv2.resize(ink, size, interpolation=method), np.uint8)
-
-
-def _centred(cv2: Any, digit: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return 28x28 pixels with the digit's centre of mass as near the middle as it fits."""
+def _centred(digit: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return 28x28 pixels with the digit's centre of mass as near to the middle as fits."""
     moments = cv2.moments(digit)
     mass = moments["m00"] or 1.0
     place = []

@@ -1,4 +1,4 @@
-"""The exceptions of lenet, each also of the built-in type that Python users would catch."""
+"""Exceptions. Each also derives from the built-in exception that fits its cause."""
 
 __all__ = [
     "ConfigurationError",
@@ -17,48 +17,48 @@ __all__ = [
 
 
 class LenetError(Exception):
-    """Base class of everything that lenet raises on purpose."""
+    """Base class of all exceptions that lenet raises on purpose."""
 
 
 class InputError(LenetError, ValueError):
-    """An array or a number that a function was given has a wrong shape, size or value."""
+    """An argument has the wrong shape, size or value."""
 
 
 class InputTypeError(LenetError, TypeError):
-    """An array or an argument is of a type that the function does not take."""
+    """An argument has the wrong type."""
 
 
 class ConfigurationError(LenetError, ValueError):
-    """A setting from the environment cannot be followed."""
+    """An environment variable has an invalid value."""
 
 
 class DataError(LenetError, ValueError):
-    """A file of images or labels is damaged, mislabelled or of another format."""
+    """A file of images or labels is damaged, mislabelled or in an unsupported format."""
 
 
 class WeightsError(LenetError, ValueError):
-    """A file of weights, or a state dict, does not fit the model."""
+    """A weights file or a state dict does not fit the model."""
 
 
 class DivergedError(LenetError, ArithmeticError):
-    """The loss of a training is no longer a finite number."""
+    """The training loss is no longer finite."""
 
 
 class DownloadError(LenetError, OSError):
-    """A data set could not be fetched."""
+    """A data set could not be downloaded."""
 
 
 class SaveError(LenetError, OSError, ValueError):
-    """A file or a folder could not be written; the message says what is there now."""
+    """A file or folder could not be written; the message says what it contains now."""
 
 
 class MissingExtraError(LenetError, ImportError):
-    """A feature needs a package that is not installed."""
+    """A feature requires a package that is not installed."""
 
 
 class NotServedError(LenetError, LookupError):
-    """A model or a version that a server was asked for is not there."""
+    """A server does not have the requested model or version."""
 
 
 class WorkerError(LenetError, RuntimeError):
-    """Other processes could not do their part of the work, though it was tried again."""
+    """Worker processes failed, even after retries."""

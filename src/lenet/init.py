@@ -1,4 +1,4 @@
-"""Where training starts: Xavier (Glorot) uniform weights."""
+"""Weight initialisation."""
 
 from typing import Any
 
@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 
 
 def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw weights from the uniform distribution over [-limit, limit], limit = sqrt(6 / (fan_in + fan_out)).
+    """Draw weights uniformly from [-limit, limit], where limit = sqrt(6 / (fan_in + fan_out)).
 
-    The variance of activations and gradients then stays about the same from layer to layer (Glorot and
-    Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010, equation 16).
-    The 1998 paper drew from +-2.4 / fan_in instead.
+    This keeps the variance of activations and gradients roughly constant across layers (Glorot and Bengio,
+    "Understanding the difficulty of training deep feedforward neural networks", 2010, equation 16). The 1998 paper
+    used 2.4 / fan_in as the limit.
 
     Parameters
     ----------
     shape : tuple of int
-        (O, D) of a dense layer or (O, C, KH, KW) of a convolution. fan_in is D, or C KH KW; fan_out is O,
-        or O KH KW.
+        (O, D) for a dense layer: fan_in is D and fan_out is O. (O, C, KH, KW) for a convolution: fan_in is C KH KW and
+        fan_out is O KH KW.
     rng : numpy.random.Generator
 
     Returns
     -------
-    ndarray of float64, of that shape
+    ndarray of float64
 
     Examples
     --------

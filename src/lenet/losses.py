@@ -1,4 +1,4 @@
-"""Softmax, its cross-entropy and the gradient of that."""
+"""Softmax and cross-entropy."""
 
 from typing import Any
 
@@ -9,9 +9,7 @@ from lenet import _checks
 
 
 def log_softmax(logits: ArrayLike) -> NDArray[Any]:
-    """Return the logarithm of the softmax of each row.
-
-    It is computed without softmax itself, which underflows: far-off classes keep their finite logarithm.
+    """Return the logarithm of the softmax of each row, finite even where the softmax itself underflows.
 
     Parameters
     ----------
@@ -19,12 +17,13 @@ def log_softmax(logits: ArrayLike) -> NDArray[Any]:
 
     Returns
     -------
-    ndarray of the same shape, float32 of float32 and float64 of other numbers
+    ndarray of shape (n, num_classes)
+        float32 for float32 logits, otherwise float64.
 
     Raises
     ------
     InputError, InputTypeError
-        If logits are no table of numbers.
+        If logits is not a table of numbers.
 
     Examples
     --------
@@ -32,7 +31,7 @@ def log_softmax(logits: ArrayLike) -> NDArray[Any]:
     array([[    0., -1000.]])
     """
     values = _checks.rows(logits, "logits")
-    with np.errstate(over="ignore", invalid="ignore"):  # the result tells: it is not finite then
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite logits give a result that is not finite
         shifted = values - values.max(axis=1, keepdims=True)
         log_probabilities: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return log_probabilities
@@ -47,12 +46,13 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
 
     Returns
     -------
-    ndarray of the same shape, in [0, 1]; float32 of float32 and float64 of other numbers
+    ndarray of shape (n, num_classes)
+        float32 for float32 logits, otherwise float64.
 
     Raises
     ------
     InputError, InputTypeError
-        If logits are no table of numbers.
+        If logits is not a table of numbers.
 
     Examples
     --------
@@ -66,16 +66,16 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
 
 
 def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return each image's cross-entropy, and the gradient of their sum.
+    """Return the cross-entropy of each row, and the gradient of their sum.
 
-    With p = softmax(logits) and t the target, the loss is -sum(t log p) and its gradient p - t. The target is one-hot;
-    for an image of none of the classes, with label -1, it is the same for all of them.
+    With p = softmax(logits) and target t, the loss is -sum(t log p) and its gradient is p - t. The target is one-hot;
+    for the label -1, a non-digit, it is uniform over the classes.
 
     Parameters
     ----------
     logits : array_like of shape (n, num_classes)
     y : array_like of int, shape (n,)
-        Labels from 0 to num_classes - 1, or -1.
+        Labels from -1 to num_classes - 1.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     Raises
     ------
     InputError, InputTypeError
-        If logits are no table of numbers, or y are no labels of its rows and columns.
+        If logits is not a table of numbers, or y is not one label per row.
 
     Examples
     --------
@@ -95,10 +95,10 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     """
     log_probabilities = log_softmax(logits)
     n, num_classes = log_probabilities.shape
-    labels = _checks.labels(y, n, num_classes, least=-1)
-    rows, none = np.arange(n), labels < 0
+    labels = _checks.labels(y, n, num_classes, at_least=-1)
+    rows, non_digit = np.arange(n), labels < 0
     losses, dlogits = -log_probabilities[rows, labels], np.exp(log_probabilities)
-    losses[none] = -log_probabilities[none].mean(axis=1)
-    dlogits[rows[~none], labels[~none]] -= 1
-    dlogits[none] -= 1 / num_classes
+    losses[non_digit] = -log_probabilities[non_digit].mean(axis=1)
+    dlogits[rows[~non_digit], labels[~non_digit]] -= 1
+    dlogits[non_digit] -= 1 / num_classes
     return losses, dlogits

@@ -1,4 +1,4 @@
-"""LeNet-5: the architecture, and how it predicts, learns and keeps its weights."""
+"""LeNet-5: its architecture, predictions, gradients and weights."""
 
 import math
 import os
@@ -15,61 +15,60 @@ from lenet._fused.dispatch import kernels
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, Sigmoid
 from lenet.losses import cross_entropy
+from lenet.rejection import RejectionRule
+from lenet.weights.files import ModelFile
 
 Array = NDArray[Any]
-
-
 Stage = tuple[str, tuple[Layer, ...]]
 
 
 def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> tuple[Stage, ...]:
-    """Return the stages of LeNet-5 under the paper's names, each with its layers."""
-    return (  # the input:                                             (1, 28, 28)
+    """Return the layers of each stage of LeNet-5, with the paper's name of the stage."""
+    return (  # comments: the shape of each stage's output; the input is (1, 28, 28)
         ("c1", (Conv2d(1, 6, 5, 2, dtype, rng), Sigmoid(dtype))),  # (6, 28, 28)
         ("s2", (AvgPool2d(2, 2, dtype),)),  # (6, 14, 14)
         ("c3", (Conv2d(6, 16, 5, 0, dtype, rng), Sigmoid(dtype))),  # (16, 10, 10)
         ("s4", (AvgPool2d(2, 2, dtype),)),  # (16, 5, 5)
         ("c5", (Conv2d(16, 120, 5, 0, dtype, rng), Sigmoid(dtype), Flatten(dtype))),  # (120,)
         ("f6", (Linear(120, 84, dtype, rng), Sigmoid(dtype))),  # (84,)
-        ("output", (Linear(84, num_classes, dtype, rng),)),  # (10,)
+        ("output", (Linear(84, num_classes, dtype, rng),)),  # (num_classes,)
     )
 
 
 class LeNet5:
     """LeNet-5 with sigmoids and average pooling.
 
-    Threads may share one for all that does not change it: predicting, `loss_and_gradients`, `state_dict`, `save`. While
-    `load_state_dict`, `lenet.train` or `lenet.calibration.calibrate` change it, nothing else may use it: change a copy
-    of `copy.deepcopy` and let it take the model's place.
+    Threads may share a model for calls that do not change it: predictions, `loss_and_gradients`, `state_dict`, `save`.
+    While `load_state_dict`, `lenet.train` or `lenet.evaluation.calibrate` changes it, nothing else may use it: change a
+    `copy.deepcopy` instead, and replace the model by it.
 
     Parameters
     ----------
     seed : int, optional
-        The seed of the initial weights, Xavier uniform; fresh entropy by default.
+        Seed of the initial weights (Xavier uniform); by default, fresh entropy.
     dtype : float32 or float64, default float32
-        Of the parameters and of all that is computed.
+        Type of the parameters and of all computations.
     num_classes : int, default 10
-        The length of the output, at least 2.
+        Number of outputs, at least 2.
 
     Attributes
     ----------
     parameters : dict of str to ndarray
         The parameters themselves, by name.
     mean, std : float
-        Pixels in [0, 1] enter the network as (x - mean) / std. 0 and 1 at first; training sets them. They are
-        finite, and std is above 0.
+        Pixels in [0, 1] enter the network as (x - mean) / std. Initially 0 and 1; training sets them. Both are finite,
+        and std is above 0.
     metadata : dict of str to str
-        Facts about the model that its file carries.
+        Saved with the model.
 
     Raises
     ------
     InputError, InputTypeError
-        If dtype or num_classes is none of those.
+        If dtype or num_classes is invalid.
 
     References
     ----------
-    LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998,
-    section II.B.
+    LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998, section II.B.
 
     Examples
     --------
@@ -82,66 +81,66 @@ class LeNet5:
 
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
         dtype = np.dtype(dtype)
-        kernels(dtype)  # refuses other types
+        kernels(dtype)  # rejects other types
         self.mean, self.std = 0.0, 1.0
         self.metadata: dict[str, str] = {}
-        num_classes = _checks.whole(num_classes, "num_classes", least=2)
+        num_classes = _checks.whole(num_classes, "num_classes", at_least=2)
         self._stages = architecture(num_classes, dtype, np.random.default_rng(seed))
         initial = {f"{name}.{key}": value for name, layer in self._layers() for key, value in layer.parameters.items()}
         self._parameters = FlatDict({name: value.shape for name, value in initial.items()}, dtype)
         self._parameters.update(initial)
-        for name, layer in self._layers():
+        for name, layer in self._layers():  # now the layers and the fused network share their parameters
             layer.parameters = _of_layer(self._parameters, name, layer)
         self._predictor = Predictor(self._parameters)
-        self._learners: list[Learner] = []  # those that nobody uses just now
-        self._training: object = None  # the latest, by which lenet.train notices another
+        self._learners: list[Learner] = []  # idle; see loss_and_gradients
+        self._training: object = None  # identifies the latest call of lenet.train, so that it notices another
 
     @property
     def parameters(self) -> FlatDict:
         """The parameters themselves, by name.
 
-        They are views of one flat vector: "c1.weight" (6, 1, 5, 5), "c1.bias" (6,), and so on to "output.bias".
-        `state_dict` returns copies.
+        They are views into one flat vector: "c1.weight" (6, 1, 5, 5), "c1.bias" (6,), ..., "output.bias". `state_dict`
+        returns copies.
         """
         return self._parameters
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The layers of each stage, by the paper's name of the stage: ("c1", (Conv2d, Sigmoid)), ("s2", ...), ..."""
+        """The name and layers of each stage: ("c1", (Conv2d, Sigmoid)), ("s2", (AvgPool2d,)), ..."""
         return self._stages
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the parameters."""
+        """Type of the parameters."""
         return self._parameters.flat.dtype
 
     @property
     def num_classes(self) -> int:
-        """The length of the output."""
+        """Number of outputs."""
         return len(self._parameters["output.bias"])
 
     @property
     def mean(self) -> float:
-        """What is subtracted from pixels in [0, 1]."""
+        """Subtracted from pixels in [0, 1]."""
         return self._mean
 
     @mean.setter
     def mean(self, value: float) -> None:
         number = _checks.number(value, "mean")
         if not math.isfinite(number):
-            raise InputError(f"mean is {number}, and a finite number is wanted.")
+            raise InputError(f"mean is {number}; expected a finite number.")
         self._mean = number
 
     @property
     def std(self) -> float:
-        """What the difference is divided by."""
+        """Divides the pixels after `mean` is subtracted."""
         return self._std
 
     @std.setter
     def std(self, value: float) -> None:
         number = _checks.number(value, "std")
         if not 0 < number < math.inf:
-            raise InputError(f"std is {number}, and a finite number above 0 is wanted.")
+            raise InputError(f"std is {number}; expected a finite number above 0.")
         self._std = number
 
     def __repr__(self) -> str:
@@ -163,7 +162,7 @@ class LeNet5:
         LeNet5.__init__(self, seed=0, dtype=state["dtype"], num_classes=state["num_classes"])
         parameters, flat = state["parameters"], self.parameters.flat
         if not isinstance(parameters, np.ndarray) or (parameters.shape, parameters.dtype) != (flat.shape, flat.dtype):
-            raise WeightsError("This pickle of a LeNet5 is damaged: its parameters are of another shape or type.")
+            raise WeightsError("This pickle of a LeNet5 is damaged: its parameters have another shape or type.")
         flat[...] = parameters
         self.mean, self.std, self.metadata = state["mean"], state["std"], dict(state["metadata"])
 
@@ -173,18 +172,18 @@ class LeNet5:
     # ---- predicting ------------------------------------------------------------------------------------
 
     def logits(self, x: ArrayLike, *, n_jobs: int | None = None, out: Array | None = None) -> Array:
-        """Return the output layer's sums, before softmax.
+        """Return the output of the network before softmax.
 
         Parameters
         ----------
         x : array_like of shape (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image
-            Of uint8 from 0, background, to 255, ink; or floating in [0, 1]. Any strides and byte order. C-contiguous
-            uint8 is read as it is; the rest is copied, some dozens of images at a time.
+            uint8 from 0 (background) to 255 (ink), or floating in [0, 1], with any strides and byte order. C-contiguous
+            uint8 is read in place; other arrays are copied in small blocks.
         n_jobs : int, optional
-            Threads to use, at most one for each 48 images: by default LENET_NUM_THREADS, or OMP_NUM_THREADS, or all
-            cores. It does not change the result, nor does cutting a batch into parts.
+            Number of threads, at most one per 48 images; by default LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores.
+            The result depends neither on it nor on the batch size.
         out : ndarray, optional
-            A C-contiguous array to be filled and returned, of the shape and dtype of the result and apart from x.
+            C-contiguous array to fill and return, of the shape and dtype of the result; it must not overlap x.
 
         Returns
         -------
@@ -193,7 +192,7 @@ class LeNet5:
         Raises
         ------
         InputError
-            If x has another shape, or pixels outside of [0, 1] or NaN; if out does not fit.
+            If x has another shape, pixels outside of [0, 1] or NaN, or if out does not fit.
         InputTypeError
             If x is neither uint8 nor floating.
 
@@ -203,15 +202,10 @@ class LeNet5:
         (1, 10)
         """
         x = _checks.images(x)
-        if out is None:
-            out = self._predictor.empty(len(x))
-        else:
-            _checks.output(out, (len(x), self.num_classes), self.dtype, x)
-        self._predictor(x, self.mean, self.std, out, n_jobs)
-        return out
+        return self._predictor.logits(x, self.mean, self.std, self._output(out, x), n_jobs)
 
     def predict_proba(self, x: ArrayLike, *, n_jobs: int | None = None, out: Array | None = None) -> Array:
-        """Return each class's probability, the softmax of the logits.
+        """Return class probabilities: the softmax of the logits.
 
         Parameters
         ----------
@@ -220,16 +214,16 @@ class LeNet5:
 
         Returns
         -------
-        ndarray of shape (n, num_classes), each row adding up to 1
+        ndarray of shape (n, num_classes)
+            Each row sums to 1.
 
         Examples
         --------
         >>> float(LeNet5(seed=0).predict_proba(np.zeros((28, 28))).sum().round(6))
         1.0
         """
-        out = self.logits(x, n_jobs=n_jobs, out=out)
-        kernels(self.dtype).softmax(out)
-        return out
+        x = _checks.images(x)
+        return self._predictor.probabilities(x, self.mean, self.std, self._output(out, x), n_jobs)
 
     def predict(
         self,
@@ -239,20 +233,20 @@ class LeNet5:
         n_jobs: int | None = None,
         out: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """Return the likeliest class of each image, or -1 where that would be wrong too often.
+        """Return the most probable class of each image, or -1 if it is rejected.
 
         Parameters
         ----------
         x : array_like
             As for `logits`, with the same errors.
         reject_at : float, optional
-            The part of the answers that may be wrong, such as 0.005: so many images are rejected that no more were
-            among those that the model was calibrated by, and all that do not look like digits. Of other images, more
-            may be wrong. By default none is rejected.
+            Error rate to allow among accepted answers, for example 0.005. Rejects images that do not look like digits,
+            and those below the probability threshold that met this rate on the calibration set; on other data, the
+            error rate may be higher. By default, no image is rejected.
         n_jobs : int, optional
             As for `logits`.
         out : ndarray of int64, shape (n,), optional
-            To be filled and returned.
+            Array to fill and return.
 
         Returns
         -------
@@ -261,7 +255,7 @@ class LeNet5:
         Raises
         ------
         InputError
-            If the model was not calibrated (`lenet.calibration.calibrate`), or not for so small a rate.
+            If the model was not calibrated with `lenet.evaluation.calibrate`, or not for a rate this low.
 
         Examples
         --------
@@ -278,16 +272,15 @@ class LeNet5:
         else:
             _checks.output(out, (len(x),), np.dtype(np.int64), x)
         if reject_at is None:
-            self._predictor(x, self.mean, self.std, out, n_jobs)
-            return out
-        from lenet.calibration import accepted
-
-        probabilities = self.predict_proba(x, n_jobs=n_jobs)
-        out[...] = np.where(accepted(self, probabilities, reject_at), probabilities.argmax(axis=1), -1)
+            return self._predictor.classes(x, self.mean, self.std, out, n_jobs)
+        rule = RejectionRule.from_metadata(self.metadata, reject_at)
+        probabilities = self._predictor.empty(len(x))
+        self._predictor.probabilities(x, self.mean, self.std, probabilities, n_jobs)
+        out[...] = rule.answers(probabilities).labels
         return out
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
-        """Return every stage's output under the paper's name.
+        """Return the output of every stage.
 
         Parameters
         ----------
@@ -297,9 +290,8 @@ class LeNet5:
         Returns
         -------
         dict of str to ndarray
-            "input" (n, 1, 28, 28), standardised; "c1" (n, 6, 28, 28), after its sigmoid; "s2" (n, 6, 14, 14);
-            "c3" (n, 16, 10, 10); "s4" (n, 16, 5, 5); "c5" (n, 120); "f6" (n, 84); "output" (n, num_classes),
-            the logits.
+            "input" (n, 1, 28, 28), standardised; "c1" (n, 6, 28, 28), after the sigmoid; "s2" (n, 6, 14, 14);
+            "c3" (n, 16, 10, 10); "s4" (n, 16, 5, 5); "c5" (n, 120); "f6" (n, 84); "output" (n, num_classes), logits.
 
         Examples
         --------
@@ -314,8 +306,15 @@ class LeNet5:
             outputs[name] = y
         return outputs
 
+    def _output(self, out: Array | None, x: Array) -> Array:
+        """Return a validated `out` for the logits of x, or a new one."""
+        if out is None:
+            return self._predictor.empty(len(x))
+        _checks.output(out, (len(x), self.num_classes), self.dtype, x)
+        return out
+
     def _input(self, x: Array) -> Array:
-        """Return checked images as the standardised input of C1."""
+        """Standardise checked images."""
         y = _checks.pixels(x, self.dtype)
         y -= self.mean
         y *= 1 / self.std
@@ -326,16 +325,16 @@ class LeNet5:
     def loss_and_gradients(
         self, x: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None, n_jobs: int | None = None
     ) -> tuple[float, dict[str, Array]]:
-        """Return the mean cross-entropy of a batch, and its gradient by every parameter.
+        """Return the mean cross-entropy of a batch and its gradients.
 
         Parameters
         ----------
         x : array_like
             As for `logits`.
         y : array_like of int, shape (n,)
-            Labels in 0 .. num_classes - 1.
+            Labels from 0 to num_classes - 1.
         sample_weight : array_like of shape (n,), optional
-            What each image counts for in the mean, at least 0; alike by default.
+            Weight of each image in the mean, at least 0; equal by default.
         n_jobs : int, optional
             As for `logits`.
 
@@ -344,13 +343,12 @@ class LeNet5:
         loss : float
             In nats.
         gradients : dict of str to ndarray
-            Under the parameters' names and in their shapes.
+            With the names and shapes of `parameters`.
 
         Raises
         ------
         InputError, InputTypeError
-            As `logits` does; if y does not fit x and the classes; if sample_weight does not fit x, or is negative
-            or all zero; if the batch is empty.
+            As for `logits`; also if the batch is empty, or y or sample_weight does not fit it.
 
         Examples
         --------
@@ -360,7 +358,7 @@ class LeNet5:
         """
         x, labels = self._batch(x, y)
         weights = _checks.weights(sample_weight, len(x))
-        try:  # one for each call at a time, and a signal handler's is another call
+        try:  # concurrent calls, and calls from signal handlers, each need a learner of their own
             learner = self._learners.pop()
         except IndexError:
             learner = Learner(self.parameters)
@@ -370,29 +368,19 @@ class LeNet5:
         return float(np.average(losses, weights=weights)), gradients
 
     def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
-        """Return the mean loss of a batch and its gradients, computed layer by layer.
+        """Return what `loss_and_gradients` does, computed layer by layer with the chain rule.
 
-        This is `loss_and_gradients` without sample weights, as a plain chain rule: several times slower, and equal
-        within rounding.
+        It is several times slower, and equal within rounding.
 
         Parameters
         ----------
-        x : array_like
-            As for `logits`.
-        y : array_like of int, shape (n,)
-            Labels in 0 .. num_classes - 1.
+        x, y : array_like
+            As for `loss_and_gradients`, with the same errors.
 
         Returns
         -------
         loss : float
-            The mean cross-entropy, in nats.
         gradients : dict of str to ndarray
-            Under the parameters' names and in their shapes.
-
-        Raises
-        ------
-        InputError, InputTypeError
-            As for `loss_and_gradients`.
 
         Examples
         --------
@@ -414,22 +402,22 @@ class LeNet5:
         return float(losses.mean()), {name: gradients[name] for name in self.parameters}
 
     def _batch(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
-        """Validate a batch; return its images and labels."""
+        """Return the images and labels of a batch after checking them."""
         images = _checks.images(x)
         labels = _checks.labels(y, len(images), self.num_classes)
         if len(images) == 0:
-            raise InputError("The batch is empty; expected at least one image, as the mean loss is undefined.")
+            raise InputError("The batch is empty; expected at least one image.")
         return images, labels
 
     # ---- weights ---------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Array]:
-        """Return a copy of every parameter under its name.
+        """Return a copy of the parameters.
 
         Returns
         -------
         dict of str to ndarray
-            In the order and of the shapes and dtype of `parameters`.
+            With the names, shapes, dtype and order of `parameters`.
 
         Examples
         --------
@@ -439,19 +427,17 @@ class LeNet5:
         return {name: value.copy() for name, value in self.parameters.items()}
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
-        """Copy parameters in; either all of them, or, after an error, none.
-
-        What other threads predict with this model meanwhile may be of some of the old and some of the new.
+        """Replace the parameters; after an error they are unchanged.
 
         Parameters
         ----------
         state : mapping of str to array_like
-            Under the names and in the shapes of `parameters`, finite.
+            Finite arrays with the names and shapes of `parameters`.
 
         Raises
         ------
         WeightsError
-            If names are missing or unknown, or a shape or a number does not fit.
+            If names are missing or unknown, a shape does not fit, or a value is not finite.
 
         Examples
         --------
@@ -459,41 +445,42 @@ class LeNet5:
         >>> b.load_state_dict(a.state_dict())
         """
         if not isinstance(state, Mapping):
-            raise InputTypeError(f"state is a {type(state).__name__}, and a mapping of names to arrays is wanted.")
+            raise InputTypeError(f"state is a {type(state).__name__}; expected a mapping of names to arrays.")
         missing, unknown = self.parameters.keys() - state.keys(), state.keys() - self.parameters.keys()
         if missing or unknown:
             raise WeightsError(
-                f"The weights lack {_listed(missing)} and have {_listed(unknown)} besides: those of LeNet-5 are "
+                f"Missing weights: {_listed(missing)}; unknown weights: {_listed(unknown)}; expected "
                 f"{', '.join(self.parameters)}."
             )
         new = FlatDict(self.parameters.shapes, np.float64)
         for name, parameter in self.parameters.items():
-            value = _checks.array(state[name], name, f"shape {parameter.shape} is wanted", WeightsError)
+            value = _checks.array(state[name], name, f"expected shape {parameter.shape}", WeightsError)
             if value.shape != parameter.shape or value.dtype.kind not in "fiu":
                 raise WeightsError(
-                    f"{name} is {value.dtype} of shape {value.shape}; wanted: {self.dtype} of shape {parameter.shape}."
+                    f"{name} is {value.dtype} of shape {value.shape}; expected {self.dtype} of shape {parameter.shape}."
                 )
-            with np.errstate(over="ignore"):  # of longer floats
+            with np.errstate(over="ignore"):
                 new[name][...] = value
             if not (np.abs(new[name]) <= np.finfo(self.dtype).max).all():  # NaN fails too
-                raise WeightsError(
-                    f"{name} holds numbers that are not finite in {self.dtype}: the weights are damaged."
-                )
-        self.parameters.flat[...] = new.flat  # in one go, which Ctrl-C does not cut
+                raise WeightsError(f"{name} holds values that are not finite in {self.dtype}. The weights are damaged.")
+        self.parameters.flat[...] = new.flat  # one operation, which Ctrl-C cannot interrupt
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
-        """Write the model to a safetensors file; one that was there is replaced whole or left alone.
+        """Write the model to a safetensors file, replacing an existing one atomically.
 
         Parameters
         ----------
         path : path-like
         half : bool, default False
-            Whether to round the weights to float16, of half the size; `lenet.load` makes float32 of them.
+            Whether to round the weights to float16, which halves the file; `lenet.load` returns float32.
 
         Raises
         ------
+        InputTypeError
+            If the metadata is not a mapping of str to str.
         InputError
-            If the file could not be loaded again, as for weights that are not finite.
+            If the weights are not finite (in float16: at most 65,504), or the file could not be loaded for another
+            reason.
         SaveError
             If the file cannot be written.
 
@@ -505,12 +492,13 @@ class LeNet5:
         >>> lenet.load(path)
         LeNet5(dtype=float32, num_classes=10)
         """
-        from lenet.weights import save
-
-        save(self, path, half=half)
+        tensors = FlatDict(self.parameters.shapes, np.float16 if half else self.dtype)
+        with np.errstate(over="ignore"):  # write() rejects infinite weights
+            tensors.flat[:] = self.parameters.flat
+        ModelFile(tensors, self.mean, self.std, self.metadata).write(path)
 
     def summary(self) -> None:
-        """Print the table of the network: stages, output shapes, parameters.
+        """Print each stage with its layers, output shape and number of parameters.
 
         Examples
         --------
@@ -530,7 +518,7 @@ class LeNet5:
 
 
 def _of_layer(values: Mapping[str, Array], name: str, layer: Layer) -> dict[str, Array]:
-    """Return the arrays of one layer from those of the model: those under "c1.weight" as "weight"."""
+    """Select the arrays of one layer: "c1.weight" becomes "weight"."""
     return {key: values[f"{name}.{key}"] for key in layer.parameters}
 
 

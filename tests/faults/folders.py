@@ -52,7 +52,7 @@ def _put_byte(file: IO[bytes], place: int, byte: bytes) -> None:
     file.flush()
 
 
-UNCHANGED, NEW = ("what was there before is unchanged", "No run folder can be made"), "is new"
+UNCHANGED, NEW = ("no file was changed", "No run folder can be created"), "already written"
 
 
 def check_outcome(code: int, said: str, before: dict, after: dict, new: dict) -> None:

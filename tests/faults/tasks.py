@@ -13,12 +13,13 @@ from faults.disk import failing
 from faults.folders import check_outcome, files, put
 
 import lenet
-from lenet import cli, interop, plots, runs, weights
+from lenet import cli, interop, plots, weights
 from lenet.cli import train
 from lenet.cli.options import error_line
 from lenet.data import Dataset, openml
 from lenet.errors import SaveError
-from lenet.runs import Run
+from lenet.training import runs
+from lenet.training.runs import Run
 
 IMPORTED = ("sklearn.datasets", "matplotlib.figure", "PIL.Image", "cv2", "lenet.serving", "uvicorn", "onnx")
 CLASSES = 3, 10
@@ -46,7 +47,7 @@ def command(*argv: str) -> int:
 
 def command_in_place(*argv: str) -> int:
     """Run `lenet` with files that are written as everybody writes them."""
-    weights.atomic_write = runs.atomic_write = lambda path, content: Path(path).write_bytes(content)
+    weights.files.atomic_write = runs.atomic_write = lambda path, content: Path(path).write_bytes(content)
     return cli.main(argv)
 
 

@@ -9,10 +9,10 @@ from faults.folders import RANDOM, changed
 
 import lenet
 from lenet.errors import InputError, LenetError, WeightsError
-from lenet.recipes import Recipe
-from lenet.runs import Run
-from lenet.training import train
-from lenet.weights import CHECKSUM, read_tensors, to_bytes
+from lenet.training.loop import train
+from lenet.training.recipes import Recipe
+from lenet.training.runs import Run
+from lenet.weights.container import CHECKSUM, read_tensors, to_bytes
 
 
 @pytest.mark.parametrize("bytes_tried", [4, pytest.param(64, marks=pytest.mark.release)])
@@ -69,7 +69,7 @@ def run(tmp_path):
     recipe = {"name": "mine", "epochs": 3, "batch_size": 8, "lr": 0.1}
     args = {"lenet": "0.1.0", "data": "some", "data_sha256": "0" * 64, "num_classes": 10, "seed": 7, "recipe": recipe}
     run, model = Run.create(tmp_path, args), lenet.LeNet5(seed=7)
-    run.save_checkpoint(model, train(model, images, labels, Recipe(**recipe), on_step=lambda now: now.epoch == 2))
+    run.save_checkpoint(train(model, images, labels, Recipe(**recipe), on_step=lambda now: now.epoch == 2))
     return run
 
 
@@ -77,7 +77,7 @@ def standing(run):
     """All that a run goes on from."""
     state = run.load_checkpoint(lenet.LeNet5())
     arrays = state.parameters.tobytes(), state.velocity.tobytes(), state.best_parameters.tobytes()
-    return arrays, json.dumps(state.facts()), run.recipe, run.args["seed"], run.args["data_sha256"]
+    return arrays, json.dumps(state.as_dict()), run.recipe, run.args["seed"], run.args["data_sha256"]
 
 
 @pytest.mark.parametrize("share", [30, pytest.param(1, marks=pytest.mark.release)])

@@ -17,7 +17,7 @@ from faults.trainings import begin, command, resumed, weights
 
 import lenet
 from lenet.errors import WeightsError
-from lenet.runs import Run
+from lenet.training.runs import Run
 
 TRAIN = command(epochs=3, batch_size=8)
 PAUSE = 200

@@ -17,12 +17,13 @@ import numpy as np
 from PIL import Image
 
 import lenet
-from lenet.calibration import digit_score
 from lenet.errors import InputError, LenetError
 from lenet.reading import read
 from lenet.reading.pictures import read_picture
-from lenet.serving import application, inference, models, pictures, tensors  # noqa: F401 - here they are instrumented
-from lenet.serving.limits import Limits
+from lenet.rejection import digit_score
+from lenet.serving import application, models, pictures  # noqa: F401 - here they are instrumented
+from lenet.serving.limits.settings import Limits
+from lenet.serving.protocol import fields, inference, tensors  # noqa: F401
 from tests.fuzz import random_of, trees
 
 _LIMITS = Limits(body=2**16, json=2**15, pixels=10_000)
@@ -69,7 +70,7 @@ def _infer_cheaply(body, length):
     """Return the answer and its length of JSON, made by the functions that the endpoint calls; None for a refusal."""
     try:
         wanted, images = inference.read_request(body, length, _LIMITS)
-        return inference.write_answer(_SERVED, wanted, _MODEL.predict_proba(images, n_jobs=1))
+        return inference.write_response(_SERVED, wanted, _MODEL.predict_proba(images, n_jobs=1))
     except InputError:
         return None
 

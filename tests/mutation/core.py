@@ -19,16 +19,16 @@ from tests.mutation.building import ROOT, build, copy_tree, environment
 COPY = ROOT / "build" / "mutation" / "core"
 MODULES = [
     "layers.avg_pool2d", "layers.base", "layers.conv2d", "layers.flatten", "layers.linear", "layers.sigmoid",
-    "losses", "optim", "weights",
-    "data.dataset", "data.digits", "data.distortions", "data.idx", "data.npz", "data.openml", "data.rubbish",
-    "data.sources", "data.splits",
+    "losses", "training.optim", "weights.container", "weights.files", "loading",
+    "data.dataset", "data.digits", "data.idx", "data.npz", "data.openml", "data.sources",
+    "training.augment.distortions", "training.augment.non_digits", "training.splits",
 ]  # fmt: skip
 TESTS = [
     "layers", "losses", "optim", "weights",
-    "data_digits", "data_idx", "data_npz", "data_openml", "data_sources", "data_splits",
-    "distortions", "rubbish", "rubbish_drawn", "rubbish_of_digits", "misread", "threats_files",
+    "data_digits", "data_idx", "data_npz", "data_openml", "data_sources", "splits",
+    "distortions", "non_digits", "non_digits_drawn", "non_digits_of_digits", "misread", "threats_files",
 ]  # fmt: skip
-SLOW = ["tests/test_rubbish.py::test_a_network_that_has_learnt_from_rubbish_knows_it"]
+SLOW = ["tests/test_non_digits.py::test_a_network_that_has_learnt_from_rubbish_knows_it"]
 
 
 def settings() -> str:

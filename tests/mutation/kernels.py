@@ -22,7 +22,7 @@ TESTS = {
     "_fused.lenet5": [*KERNELS, "x86-64-v2 and not mnist"],
     "_fused.lenet5_v3": [*KERNELS, "x86-64-v3 and not mnist"],
     "_fused.lenet5_v4": [*KERNELS, "x86-64-v4 and not mnist"],
-    "_distort": ["tests/test_distortions.py"],
+    "training.augment._distort": ["tests/test_distortions.py"],
 }
 
 

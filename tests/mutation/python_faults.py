@@ -32,22 +32,22 @@ NETWORK = {
         "np.exp(values - values.max())",
     ),
     **_of(
-        "optim.py", ("optim",), "cosine-one-step-late",
+        "training/optim.py", ("optim",), "cosine-one-step-late",
         "progress = (step - warm_up + 1) / max(1, total_steps - warm_up)",
         "progress = (step - warm_up) / max(1, total_steps - warm_up)",
     ),
     **_of(
-        "training.py", ("training", "resume"), "same-order-every-epoch",
-        "rng = np.random.default_rng([self.seed, state.epoch])",
-        "rng = np.random.default_rng(self.seed)",
+        "training/loop.py", ("training", "resume"), "same-order-every-epoch",
+        "rng = np.random.default_rng([self.settings.seed, state.epoch])",
+        "rng = np.random.default_rng(self.settings.seed)",
     ),
     **_of(
-        "weights.py", ("weights",), "header-padded-by-the-remainder",
+        "weights/container.py", ("weights",), "header-padded-by-the-remainder",
         'text += b" " * (-len(text) % 8)',
         'text += b" " * (len(text) % 8)',
     ),
     **_of(
-        "calibration.py", ("calibration",), "threshold-between-equal-probabilities",
+        "evaluation/calibration.py", ("calibration",), "threshold-between-equal-probabilities",
         "last_of_equals = np.append(best[1:] < best[:-1], True)",
         "last_of_equals = np.ones(len(best), bool)",
     ),
@@ -79,26 +79,26 @@ INFRASTRUCTURE = {
         "turn.acquire(blocking=False)  # a helper",
     ),
     **_of(
-        "runs.py", ("runs", "resume"), "checkpoint-before-the-weights",
+        "training/runs.py", ("runs", "resume"), "checkpoint-before-the-weights",
         """\
         self.write("results.csv", results_csv(state.history))
-        model.metadata = self.facts(state.history[-1])
-        save(model, self.folder / "last.safetensors")
+        model.metadata = self.metadata(state.history[-1])
+        model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
-            save(model, self.folder / "best.safetensors")
-        self.save_checkpoint(model, state)
+            model.save(self.folder / "best.safetensors")
+        self.save_checkpoint(state)
 """,
         """\
-        self.save_checkpoint(model, state)
+        self.save_checkpoint(state)
         self.write("results.csv", results_csv(state.history))
-        model.metadata = self.facts(state.history[-1])
-        save(model, self.folder / "last.safetensors")
+        model.metadata = self.metadata(state.history[-1])
+        model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
-            save(model, self.folder / "best.safetensors")
+            model.save(self.folder / "best.safetensors")
 """,
     ),
     **_of(
-        "plots.py", ("plots",), "best-epoch-by-accuracy",
+        "plots/curves.py", ("plots",), "best-epoch-by-accuracy",
         "best = int(np.nanargmin(loss))",
         "best = int(np.nanargmax(accuracy))",
     ),
@@ -109,34 +109,34 @@ INFRASTRUCTURE = {
     ),
     **_of(
         "scale/outputs.py", ("scale_outputs",), "file-made-meanwhile-replaced",
-        "            _refuse_taken(target, out)  # by somebody in between\n",
+        "            _check_missing(target, out)  # another process may have created it meanwhile\n",
         "",
     ),
     **_of(
-        "interop/c_source.py", ("interop_c",), "softmax-overflows-in-c",
+        "interop/lenet.c", ("interop_c",), "softmax-overflows-in-c",
         """\
     float highest, total = 0.0f;
-    {name}_logits(image, probabilities);
-    highest = probabilities[greatest(probabilities)];
-    for (int k = 0; k < {name}_CLASSES; k++) {{
+    lenet_logits(image, probabilities);
+    highest = probabilities[largest(probabilities)];
+    for (int k = 0; k < lenet_CLASSES; k++) {
         probabilities[k] = expf(probabilities[k] - highest);
 """,
         """\
     float total = 0.0f;
-    {name}_logits(image, probabilities);
-    for (int k = 0; k < {name}_CLASSES; k++) {{
+    lenet_logits(image, probabilities);
+    for (int k = 0; k < lenet_CLASSES; k++) {
         probabilities[k] = expf(probabilities[k]);
 """,
     ),
 }  # fmt: skip
 CLASSIFIER_AND_DATA = {
     **_of(
-        "estimator.py", ("estimator",), "same-order-at-every-partial-fit",
-        "seed = self._seed + self.n_iter_",
-        "seed = self._seed",
+        "estimator/classifier.py", ("estimator",), "same-order-at-every-partial-fit",
+        "seed=self._seed + self.n_iter_",
+        "seed=self._seed",
     ),
     **_of(
-        "_features.py", ("features",), "odd-images-rounded-to-even-pixels",
+        "estimator/framing.py", ("framing",), "odd-images-rounded-to-even-pixels",
         "at = np.floor(at)",
         "at = np.round(at)",
     ),
@@ -151,7 +151,7 @@ CLASSIFIER_AND_DATA = {
         "if copy.exists():  # not there yet",
     ),
     **_of(
-        "data/splits.py", ("data_splits",), "standardised-by-the-first-images",
+        "training/splits.py", ("splits",), "standardised-by-the-first-images",
         "np.bincount(X[members[start : start + _COUNTED_AT_ONCE]]",
         "np.bincount(X[start : min(start + _COUNTED_AT_ONCE, len(members))]",
     ),
@@ -185,19 +185,19 @@ READING = {
 }  # fmt: skip
 SERVING = {
     **_of(
-        "serving/tensors.py", ("serving",), "shape-of-more-classes-than-there-are",
-        "[len(values), min(wanted.classes, values.shape[1])]",
-        "[len(values), wanted.classes]",
+        "serving/protocol/tensors.py", ("serving",), "shape-of-more-classes-than-there-are",
+        "[len(values), min(output.num_classes, values.shape[1])]",
+        "[len(values), output.num_classes]",
     ),
     **_of(
-        "serving/guard.py", ("serving_limits", "serving"), "buffered-bytes-not-released",
-        "            self._held -= call.held\n",
-        "            call.held = 0\n",
+        "serving/limits/bodies.py", ("serving_limits", "serving"), "buffered-bytes-not-released",
+        "        self._buffered -= context.buffered\n",
+        "        context.buffered = 0\n",
     ),
     **_of(
         "serving/models.py", ("serving",), "file-stamp-taken-after-loading",
         """\
-            self._seen[name] = _stamp(source)  # before it is read: what is written meanwhile makes it another one
+            self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
 """,
         """\
@@ -206,9 +206,9 @@ SERVING = {
 """,
     ),
     **_of(
-        "serving/inference.py", ("serving",), "bytes-missing-from-mixed-outputs",
-        "if not any(each.binary for each in request.outputs):",
-        "if not all(each.binary for each in request.outputs):",
+        "serving/protocol/inference.py", ("serving",), "bytes-missing-from-mixed-outputs",
+        "if not any(output.binary for output in request.outputs):",
+        "if not all(output.binary for output in request.outputs):",
     ),
 }  # fmt: skip
 FAULTS = NETWORK | INFRASTRUCTURE | CLASSIFIER_AND_DATA | READING | SERVING

@@ -22,9 +22,9 @@ from tests.mutation.building import Change, build, changed, copy_tree, environme
 from tests.sanitizers import coverage_of_kernels
 
 OUT_OF_BOUNDS = Change(
-    "_distort.pyx", "                for x in range(W):\n", "                for x in range(W + 1):\n"
+    "training/augment/_distort.pyx", "                for x in range(W):\n", "                for x in range(W + 1):\n"
 )
-OVERFLOW = Change("_distort.pyx", "image[y * W + x] if", "image[y * W + x + (y << 63)] if")
+OVERFLOW = Change("training/augment/_distort.pyx", "image[y * W + x] if", "image[y * W + x + (y << 63)] if")
 SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider", "-m", "not uninstrumented and not release")
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
 # could be no registers, and the kernels would take sixteen times as long instead of four.
@@ -107,12 +107,12 @@ def plant(root: Path, watch: Watch) -> None:
     """Plant each fault in the copy; exit with an error if it is not found."""
     for fault, report in watch.faults.items():
         with changed(root, fault):
-            build(root, "_distort", flags=watch.flags, env=watch.building)
+            build(root, "training.augment._distort", flags=watch.flags, env=watch.building)
             found = run(root, watch, ["-x", "-s", "-p", "no:cacheprovider", "tests/test_distortions.py"])
         if not found.failed or report not in found.output + found.reports:
             raise SystemExit(f"The planted fault was not found: {fault}\n{found.output}{found.reports}")
         print(f"The planted fault was found: {report}.", flush=True)
-    build(root, "_distort", flags=watch.flags, env=watch.building)
+    build(root, "training.augment._distort", flags=watch.flags, env=watch.building)
 
 
 class Outcome(NamedTuple):

@@ -1,7 +1,9 @@
-"""The compiled LeNet-5 over arrays of images: cuts them into pieces of work, for threads, and owns scratch memory."""
+"""The compiled LeNet-5 over arrays of images: cuts batches into chunks, for threads, and owns the scratch memory."""
 
 from collections.abc import Callable
-from typing import Any
+from itertools import accumulate, zip_longest
+from types import ModuleType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,23 +11,50 @@ from numpy.typing import NDArray
 from lenet._flat import FlatDict
 from lenet._fused.dispatch import kernels
 from lenet._fused.threads import resolve_n_jobs, run_chunks
+from lenet.errors import InputError
 
 Array = NDArray[Any]
 
-# Images of a piece of work. Pieces do not depend on the number of threads, so neither do results: gradients
-# are added piece by piece, in order.
+# Images of a chunk. Chunks do not depend on the number of threads, so neither do results: gradients are added chunk by
+# chunk, in order.
 PREDICT_CHUNK = 48
 TRAIN_CHUNK = 16
-TRAIN_CHUNKS = 8  # of a batch, at most: each has a gradient and scratch memory of its own, 0.7 MB
-# Images of a call, of those of a larger piece: a millisecond, so that Ctrl-C is answered at once, no more images are
-# copied at a time, and the sums of single precision stay short.
-LEARNT_AT_ONCE = 64
+MAX_TRAIN_CHUNKS = 8  # of a batch; each has its own gradient and scratch memory, 0.7 MB
+# Images of one kernel call. It takes a millisecond, so that Ctrl-C takes effect at once; few images are copied at a
+# time, and sums in single precision stay short.
+TRAIN_CALL = 64
 
 _UINT8 = np.dtype(np.uint8)
 
 
+class Distortions(Protocol):
+    """The distortions of a batch, one per image."""
+
+    def __getitem__(self, part: Any) -> "Distortions":
+        """Return the distortions of some of the images."""
+
+    def apply(self, images: Array) -> Array:
+        """Return the images, distorted."""
+
+
+def _kernels_of(parameters: FlatDict) -> ModuleType:
+    """Return the kernels for a LeNet5's parameters, and check that they agree on the layout of the flat vector."""
+    build = kernels(parameters.flat.dtype)
+    begins = accumulate((value.size for value in parameters.values()), initial=0)
+    expected = build.offsets(len(parameters["output.bias"]))
+    for name, begin, offset in zip_longest([*parameters, "the end"], begins, expected):
+        if begin != offset:
+            raise InputError(
+                f"{name} is at {begin} in the flat vector of parameters; the kernels expect {offset}. "
+                "Make lenet/_fused/shape.pxi agree with the model, and compile it."
+            )
+    return build
+
+
 class Predictor:
-    """Logits of images, or their likeliest classes.
+    """Logits, probabilities or classes of validated images.
+
+    `x` has shape (n, 28, 28), `out` (n, num_classes), or (n,) for classes.
 
     Parameters
     ----------
@@ -34,35 +63,53 @@ class Predictor:
     """
 
     def __init__(self, parameters: FlatDict):
-        build = kernels(parameters.flat.dtype)
+        build = _kernels_of(parameters)
         self._parameters, self._dtype = build.view(parameters.flat), parameters.flat.dtype
         self._num_classes = len(parameters["output.bias"])
-        self._kernel = build.logits
+        self._kernel, self._softmax = build.logits, build.softmax
 
     def empty(self, n: int) -> Array:
         """Return an array for the logits of n images."""
         return np.empty((n, self._num_classes), self._dtype)
 
-    def __call__(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> None:
-        """Fill out, (n, num_classes) with the logits or (n,) with the classes, of checked images x (n, 28, 28)."""
+    def logits(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
+        """Fill and return out with the logits."""
+        self._in_chunks(lambda x, out: self._run(x, mean, std, out), x, out, n_jobs)
+        return out
+
+    def probabilities(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
+        """Fill and return out with the probabilities."""
+        self._softmax(self.logits(x, mean, std, out, n_jobs))
+        return out
+
+    def classes(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
+        """Fill and return out with the likeliest classes."""
+
+        def run(x: Array, out: Array) -> None:
+            logits = self.empty(len(x))
+            self._run(x, mean, std, logits)
+            logits.argmax(axis=1, out=out)
+
+        self._in_chunks(run, x, out, n_jobs)
+        return out
+
+    def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
+        self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, out)
+
+    @staticmethod
+    def _in_chunks(run: Callable[[Array, Array], None], x: Array, out: Array, n_jobs: int | None) -> None:
         if n_jobs is not None:
             resolve_n_jobs(n_jobs)
         n = len(x)
         if n <= PREDICT_CHUNK:
-            self._run(x, mean, std, out)
+            run(x, out)
         else:
-            size = -(-n // -(-n // PREDICT_CHUNK))  # pieces of one size, as far as may be
-            run_chunks(lambda chunk: self._run(x[chunk], mean, std, out[chunk]), range(n), size, n_jobs)
-
-    def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
-        logits = out if out.ndim == 2 else self.empty(len(x))
-        self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, logits)
-        if out.ndim == 1:
-            logits.argmax(axis=1, out=out)
+            size = -(-n // -(-n // PREDICT_CHUNK))  # of equal size, as far as possible
+            run_chunks(lambda chunk: run(x[chunk], out[chunk]), range(n), size, n_jobs)
 
 
 class Learner:
-    """Losses and gradients of batches; what they take of memory is kept from one batch to the next.
+    """Losses and gradients of batches; keeps its scratch memory from one batch to the next.
 
     Parameters
     ----------
@@ -72,7 +119,7 @@ class Learner:
 
     def __init__(self, parameters: FlatDict):
         self._parameters = parameters
-        self._kernels = kernels(parameters.flat.dtype)
+        self._kernels = _kernels_of(parameters)
         self._num_classes = len(parameters["output.bias"])
         self._gradients: list[FlatDict] = []
         self._work: list[Array] = []
@@ -87,9 +134,9 @@ class Learner:
         weights: Array | None = None,
         of: int | None = None,
         n_jobs: int | None = None,
-        prepare: Callable[[Array, slice], Array] | None = None,
+        distortions: Distortions | None = None,
     ) -> tuple[NDArray[np.float64], Array, FlatDict]:
-        """Run a checked batch forwards and backwards.
+        """Run a validated batch forwards and backwards.
 
         Parameters
         ----------
@@ -98,25 +145,25 @@ class Learner:
         mean, std : float
             Of the standardisation.
         weights : ndarray of shape (n,), optional
-            What each image's loss and gradient count for; 1 by default.
+            The weight of each image's loss and gradient; 1 by default.
         of : int, optional
-            How many images the whole batch has, where x is a part of it, which may be empty; n by default.
+            The size of the whole batch, if x is a part of it, which may be empty; n by default.
         n_jobs : int, optional
-        prepare : callable, optional
-            Given a part of x and its place in the batch, returns the images to learn from.
+        distortions : Distortions, optional
+            Of the n images, each of which learns in this form.
 
         Returns
         -------
         losses : ndarray of float64, shape (n,)
         logits : ndarray of shape (n, num_classes)
         gradients : FlatDict
-            Of the mean loss, weighted, or of x's part of it; the next call overwrites it.
+            Of the weighted mean loss, or of x's part of it; the next call overwrites it.
         """
         n, dtype = len(x), self._parameters.flat.dtype
         of = of or n
         shares = np.full(n, 1 / of, dtype) if weights is None else (weights / of).astype(dtype)
         logits, totals, margins = np.empty((n, self._num_classes), dtype), np.empty(n, dtype), np.empty(n, dtype)
-        size = TRAIN_CHUNK * max(1, -(-n // (TRAIN_CHUNK * TRAIN_CHUNKS)))
+        size = TRAIN_CHUNK * max(1, -(-n // (TRAIN_CHUNK * MAX_TRAIN_CHUNKS)))
         self._allocate(max(1, -(-n // size)))
         if not n:
             self._gradients[0].flat.fill(0)
@@ -124,9 +171,9 @@ class Learner:
         def run(chunk: slice) -> None:
             gradient, work = self._gradients[chunk.start // size].flat, self._work[chunk.start // size]
             gradient.fill(0)
-            for start in range(chunk.start, chunk.stop, LEARNT_AT_ONCE):
-                part = slice(start, min(start + LEARNT_AT_ONCE, chunk.stop))
-                images = x[part] if prepare is None else prepare(x[part], part)
+            for start in range(chunk.start, chunk.stop, TRAIN_CALL):
+                part = slice(start, min(start + TRAIN_CALL, chunk.stop))
+                images = x[part] if distortions is None else distortions[part].apply(x[part])
                 self._kernels.learn(
                     self._parameters.flat, _pixels(images, dtype), mean, std, y[part], shares[part],
                     logits[part], totals[part], margins[part], gradient, work,
@@ -147,7 +194,7 @@ class Learner:
 def _pixels(x: Array, dtype: np.dtype[Any]) -> NDArray[np.uint8]:
     """Return images as contiguous, aligned bytes: uint8 pixels, or numbers of `dtype` viewed as bytes."""
     if x.dtype == _UINT8:
-        dtype = _UINT8
+        return x if x.flags.c_contiguous else x.copy()
     if not (x.flags.c_contiguous and x.flags.aligned and x.dtype == dtype):
         x = x.astype(dtype, order="C")
     return x.view(np.uint8)

@@ -1,4 +1,4 @@
-"""Pick the build of the compiled kernels for this CPU, once for each number type, and name it."""
+"""Choose the build of the kernels for this CPU, and report it."""
 
 import functools
 import importlib
@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from lenet._fused import cpu
 from lenet.errors import ConfigurationError, InputTypeError
 
-# Best first. `lenet5` is the build that every supported CPU of its architecture runs.
+# Best first. Every supported CPU of an architecture runs `lenet5`.
 _X86_64_BUILDS = {"x86-64-v4": "lenet5_v4", "x86-64-v3": "lenet5_v3", "x86-64-v2": "lenet5"}
 
 
@@ -30,13 +30,13 @@ def available() -> dict[str, str]:
     }
     if not builds:
         raise ConfigurationError(
-            "This CPU lacks x86-64-v2 (SSE4.2, from 2009 on), the least that lenet and numpy run on."
+            "This CPU lacks x86-64-v2 (SSE4.2, available since 2009), which lenet and numpy require."
         )
     return builds
 
 
 def chosen() -> str:
-    """Return the name of the float32 build that runs: LENET_CPU where it is set, otherwise the best."""
+    """Return the name of the float32 build to run: LENET_CPU if it is set, otherwise the best."""
     builds = available()
     wanted = os.environ.get("LENET_CPU")
     if not wanted:
@@ -44,26 +44,26 @@ def chosen() -> str:
     if wanted in builds:
         return wanted
     known = cpu.x86_64_level() > 0 and wanted in _X86_64_BUILDS
-    problem = "is more than this CPU runs" if known else "is no build of lenet"
-    raise ConfigurationError(f"LENET_CPU={wanted} {problem}: choose from {', '.join(builds)}, or leave it unset.")
+    problem = "does not run on this CPU" if known else "is not a build of lenet"
+    raise ConfigurationError(f"LENET_CPU={wanted} {problem}; expected {', '.join(builds)}, or unset.")
 
 
 @functools.cache
 def kernels(dtype: DTypeLike) -> ModuleType:
     """Return the module of kernels for `dtype`, float32 or float64.
 
-    float64 serves to check gradients: it has one build, for the least CPU.
+    float64 serves to check gradients, and has only one build, for the baseline CPU.
     """
-    name = chosen()  # an error, where LENET_CPU is wrong, for either type
+    name = chosen()  # validates LENET_CPU, also for float64
     if dtype == np.float32:
         return importlib.import_module(f"lenet._fused.{available()[name]}")
     if dtype == np.float64:
         return importlib.import_module("lenet._fused.lenet5_f64")
-    raise InputTypeError(f"dtype is {np.dtype(dtype)}, and the kernels take float32 or float64.")
+    raise InputTypeError(f"dtype is {np.dtype(dtype)}; expected float32 or float64.")
 
 
 def show_config() -> None:
-    """Print the versions, the CPU and the build of the kernels that runs.
+    """Print the versions, the CPU and the build of the kernels in use.
 
     The environment variable ``LENET_CPU`` forces a build, ``LENET_NUM_THREADS`` limits the threads.
 

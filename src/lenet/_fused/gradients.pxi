@@ -1,33 +1,50 @@
-# LeNet-5 backwards through its convolutions, an image at a time. The layouts are those of stages.pxi.
+# The convolutions backwards, one image at a time. The layouts are those of stages.pxi.
 
-cdef inline void unpool(real dy_share, vreal dy, real* y, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
-    """Replace the sigmoids y of a window by the gradients of their sums: dy dy_share y (1 - y)."""
-    cdef vreal share = dy * vset(dy_share)
-    unsigmoid(share, y)
-    unsigmoid(share, y + right)
-    unsigmoid(share, y + down)
-    unsigmoid(share, y + down + right)
+cdef enum:
+    # The gradient of C3's sums once more, as a plane for each map: rows with zeros before and after, between two rows
+    # of zeros. So a tap of any pixel of S2 meets a gradient or a zero.
+    MARGIN = KERNEL - 1
+    PLANE_ROW = MARGIN + S2_ROW + MARGIN
+    PLANE = (1 + C3_SIDE + 1) * PLANE_ROW
+    PLANES_SIZE = C3_MAPS * PLANE
+
+cdef Py_ssize_t[TAPS] plane_taps     # as s2_taps: backwards, tap (i, j) meets the gradient i rows up and j columns left
+for _tap in range(TAPS):
+    plane_taps[_tap] = -(_tap // KERNEL * PLANE_ROW + _tap % KERNEL)
 
 
-cdef inline void unsigmoid(vreal dy, real* y) noexcept nogil:
-    cdef vreal value = vload(y)
-    vstore(y, dy * value * (vset(1) - value))
+cdef inline vreal sigmoid_backward(vreal dy, vreal y) noexcept nogil:
+    return dy * y * (vset(1) - y)
 
 
-# ---- S4 to C3's sums, its weights and S2 ---------------------------------------------------------------
+cdef inline void sigmoids_backward(real* dy, const real* y, Py_ssize_t n) noexcept nogil:
+    """The same for dy[n], in place; C computes this product in double and rounds it once."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        dy[i] = dy[i] * y[i] * (1 - y[i])
 
-cdef void c3_unpool(const real* ds4, real* y, real* planes) noexcept nogil:
-    """From ds4[map, S4_SIDE^2], the gradients of C3's sums: in y's place (row, column, map), and as planes."""
-    cdef real by_pixel[S4_SIDE * S4_SIDE * C3_MAPS]
-    cdef Py_ssize_t row, column, lane
-    cdef real* pair
-    transpose(True, C3_MAPS, S4_SIDE * S4_SIDE, ds4, S4_SIDE * S4_SIDE, by_pixel, C3_MAPS)
+
+cdef inline void avg_pool_backward(vreal dy, real* y, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
+    """Replace the sigmoids y of a window by the gradients of their sums, each from a quarter of dy."""
+    cdef vreal share = dy * vset(0.25)
+    vstore(y, sigmoid_backward(share, vload(y)))
+    vstore(y + right, sigmoid_backward(share, vload(y + right)))
+    vstore(y + down, sigmoid_backward(share, vload(y + down)))
+    vstore(y + down + right, sigmoid_backward(share, vload(y + down + right)))
+
+
+# ---- from S4 to C3's sums, its weights and S2 -----------------------------------------------------------
+
+cdef void c3_sums_gradient(const real* ds4, real* y, real* planes) noexcept nogil:
+    """From ds4[map, S4_PIXELS], the gradients of C3's sums: in y's place (row, column, map), and as planes."""
+    cdef real by_pixel[S4_PIXELS * C3_MAPS]
+    cdef Py_ssize_t row, column, v
+    transpose(True, C3_MAPS, S4_PIXELS, ds4, S4_PIXELS, by_pixel, C3_MAPS)
     for row in range(S4_SIDE):
         for column in range(S4_SIDE):
-            for lane from 0 <= lane < C3_MAPS by LANES:
-                pair = y + row * C3_PAIR + 2 * column * C3_MAPS + lane
-                unpool(0.25, vload(by_pixel + (row * S4_SIDE + column) * C3_MAPS + lane), pair, C3_MAPS,
-                       C3_SIDE * C3_MAPS)
+            for v in range(C3_MAPS // LANES):
+                avg_pool_backward(vload(by_pixel + (row * S4_SIDE + column) * C3_MAPS + v * LANES),
+                                  y + row * C3_PAIR + 2 * column * C3_MAPS + v * LANES, C3_MAPS, C3_SIDE * C3_MAPS)
     for row in range(C3_SIDE):
         transpose(True, C3_SIDE, C3_MAPS, y + row * C3_SIDE * C3_MAPS, C3_MAPS,
                   planes + (1 + row) * PLANE_ROW + MARGIN, PLANE)
@@ -37,7 +54,7 @@ cdef inline void c3_weight_row(const int i, const real* s2, const vreal* d, vrea
     cdef vreal pixel
     cdef int j, v, k
     for j in range(KERNEL):
-        pixel = vset(s2[i * WIDE + j])
+        pixel = vset(s2[i * S2_ROW + j])
         for v in range(C3_VECTORS):
             k = (i * KERNEL + j) * C3_VECTORS + v
             acc[k] = vmuladd(pixel, d[v], acc[k])
@@ -45,7 +62,10 @@ cdef inline void c3_weight_row(const int i, const real* s2, const vreal* d, vrea
 
 
 cdef inline void c3_weight_tile(const real* dz, const real* s2, real* dweight) noexcept nogil:
-    """dweight[C3_WEIGHT_ROWS, KERNEL, map] += the sum over pixels of dz and the pixel of s2 that each tap meets."""
+    """C3_WEIGHT_ROWS rows of a kernel of dweight[c, i, j, map]; C3_VECTORS vectors of maps of each weight.
+
+    for i, j, o: dweight[i, j, o] += sum over y, x of dz[y, x, o] * s2[y + i, x + j]
+    """
     cdef vreal acc[C3_WEIGHT_ROWS * KERNEL * C3_VECTORS]
     cdef vreal d[C3_VECTORS]
     cdef Py_ssize_t row, column
@@ -59,13 +79,13 @@ cdef inline void c3_weight_tile(const real* dz, const real* s2, real* dweight) n
             for v in range(C3_VECTORS):
                 d[v] = vload(dz + v * LANES)
             c3_weight_row(0, s2 + column, d, acc)
-            if C3_WEIGHT_ROWS == KERNEL:
+            if C3_WEIGHT_ROWS == KERNEL:    # spelt out, since gcc does not unroll a loop of 25 accumulators
                 c3_weight_row(1, s2 + column, d, acc)
                 c3_weight_row(2, s2 + column, d, acc)
                 c3_weight_row(3, s2 + column, d, acc)
                 c3_weight_row(4, s2 + column, d, acc)
             dz += C3_MAPS
-        s2 += WIDE
+        s2 += S2_ROW
     for i in range(C3_WEIGHT_ROWS):
         for j in range(KERNEL):
             for v in range(C3_VECTORS):
@@ -73,24 +93,27 @@ cdef inline void c3_weight_tile(const real* dz, const real* s2, real* dweight) n
 
 
 cdef void c3_weight_gradient(const real* dz, const real* s2, real* dweight, real* dbias) noexcept nogil:
-    """dweight[tap, map] and dbias[map] += the image's."""
-    cdef Py_ssize_t c, i, lane, pixel
+    """Add an image's gradients to dweight[tap, map] and dbias[map]."""
+    cdef Py_ssize_t c, i, v, pixel
     cdef vreal total
     for c in range(C1_MAPS):
-        for i from 0 <= i < KERNEL by C3_WEIGHT_ROWS:
-            for lane from 0 <= lane < C3_MAPS by C3_VECTORS * LANES:
-                c3_weight_tile(dz + lane, s2 + (c * HALF + i) * WIDE,
-                               dweight + (c * WINDOW + i * KERNEL) * C3_MAPS + lane)
-    for lane from 0 <= lane < C3_MAPS by LANES:
-        total = vload(dbias + lane)
+        for i in range(KERNEL // C3_WEIGHT_ROWS):
+            for v in range(C3_MAPS // (C3_VECTORS * LANES)):
+                c3_weight_tile(dz + v * C3_VECTORS * LANES, s2 + (c * S2_SIDE + i * C3_WEIGHT_ROWS) * S2_ROW,
+                               dweight + (c * TAPS + i * C3_WEIGHT_ROWS * KERNEL) * C3_MAPS + v * C3_VECTORS * LANES)
+    for v in range(C3_MAPS // LANES):
+        total = vload(dbias + v * LANES)
         for pixel in range(C3_SIDE * C3_SIDE):
-            total += vload(dz + pixel * C3_MAPS + lane)
-        vstore(dbias + lane, total)
+            total += vload(dz + pixel * C3_MAPS + v * LANES)
+        vstore(dbias + v * LANES, total)
 
 
 cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row, Py_ssize_t first, Py_ssize_t last,
                          Py_ssize_t start, real* ds2) noexcept nogil:
-    """S2_VECTORS vectors of every map of ds2, from lane `start` of a row on; the taps first..last - 1 reach them."""
+    """S2_VECTORS vectors of every map of ds2, from number `start` of a row on; taps first to last - 1 reach them.
+
+    for c, y, x: ds2[c, y, x] = sum over o, i, j of weight[o, c, i, j] * dz[o, y - i, x - j]
+    """
     cdef vreal acc[C1_MAPS * S2_VECTORS]
     cdef const real* dz[S2_VECTORS]
     cdef vreal d[S2_VECTORS]
@@ -99,7 +122,7 @@ cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row,
     cdef int c, v
     for v in range(S2_VECTORS):
         lane = start + v * LANES
-        dz[v] = planes + (1 + row + lane // WIDE) * PLANE_ROW + MARGIN + lane % WIDE
+        dz[v] = planes + (1 + row + lane // S2_ROW) * PLANE_ROW + MARGIN + lane % S2_ROW
     for c in range(C1_MAPS):
         for v in range(S2_VECTORS):
             acc[c * S2_VECTORS + v] = vset(0)
@@ -108,7 +131,7 @@ cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row,
             for v in range(S2_VECTORS):
                 d[v] = vload(dz[v] + plane_taps[tap])
             for c in range(C1_MAPS):
-                w = vset(weight[c * WINDOW + tap])
+                w = vset(weight[c * TAPS + tap])
                 for v in range(S2_VECTORS):
                     acc[c * S2_VECTORS + v] = vmuladd(w, d[v], acc[c * S2_VECTORS + v])
         for v in range(S2_VECTORS):
@@ -116,65 +139,71 @@ cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row,
         weight += C3_TAPS
     for c in range(C1_MAPS):
         for v in range(S2_VECTORS):
-            vstore(ds2 + (c * HALF + row) * WIDE + start + v * LANES, acc[c * S2_VECTORS + v])
+            vstore(ds2 + (c * S2_SIDE + row) * S2_ROW + start + v * LANES, acc[c * S2_VECTORS + v])
 
 
 cdef void s2_gradient(const real* planes, const real* weight, real* ds2) noexcept nogil:
-    """ds2[map, HALF, WIDE]: each weight (o, c, i, j) takes the gradient of (o, y - i, x - j) to (c, y, x)."""
-    cdef Py_ssize_t rows = max(1, S2_VECTORS * LANES // WIDE), row, start
-    for row from 0 <= row < HALF by rows:
-        for start from 0 <= start < rows * WIDE by S2_VECTORS * LANES:
+    """ds2[map, row, column]; a tile spans one row or, where its vectors hold more than S2_ROW numbers, several."""
+    cdef Py_ssize_t rows = max(1, S2_VECTORS * LANES // S2_ROW), block, band, row
+    for band in range(S2_SIDE // rows):
+        row = band * rows
+        for block in range(rows * S2_ROW // (S2_VECTORS * LANES)):
             s2_tile(planes, weight, row, KERNEL * max(<Py_ssize_t> 0, row - C3_SIDE + 1),
-                    KERNEL * min(<Py_ssize_t> KERNEL, row + rows), start, ds2)
+                    KERNEL * min(<Py_ssize_t> KERNEL, row + rows), block * S2_VECTORS * LANES, ds2)
 
 
-# ---- S2 to C1's sums and weights -----------------------------------------------------------------------
+# ---- from S2 to C1's sums and weights -------------------------------------------------------------------
 
-cdef void c1_unpool(const real* ds2, real* y, real* dbias) noexcept nogil:
+cdef void c1_sums_gradient(const real* ds2, real* y, real* dbias) noexcept nogil:
     """Replace the sigmoids of C1 by the gradients of its sums, and add those up in dbias[map, LANES]."""
-    cdef Py_ssize_t row, c, lane, place
+    cdef Py_ssize_t row, c, v, place
     cdef real* window
     cdef vreal total
     for c in range(C1_MAPS):
         total = vload(dbias + c * LANES)
-        for row in range(HALF):
-            for lane from 0 <= lane < WIDE by LANES:
-                window = y + row * C1_PAIR + c * PLACES * WIDE + lane
-                unpool(0.25, vload(ds2 + (c * HALF + row) * WIDE + lane), window, WIDE, 2 * WIDE)
+        for row in range(S2_SIDE):
+            for v in range(S2_ROW // LANES):
+                window = y + row * C1_PAIR + c * PLACES * S2_ROW + v * LANES
+                avg_pool_backward(vload(ds2 + (c * S2_SIDE + row) * S2_ROW + v * LANES), window, S2_ROW, 2 * S2_ROW)
                 for place in range(PLACES):
-                    total += vload(window + place * WIDE)
+                    total += vload(window + place * S2_ROW)
         vstore(dbias + c * LANES, total)
 
 
 cdef inline void c1_weight_tile(const real* dz, const real* image, real* dweight) noexcept nogil:
-    """dweight[C1_WEIGHT_MAPS, one row of KERNEL weights, LANES] += dz and the pixels that they meet, lane by lane."""
+    """Row i of C1_WEIGHT_MAPS kernels of dweight[map, i, j, LANES], whose lanes are added up after the last image.
+
+    for c, j: dweight[c, i, j] += sum over y, x of dz[c, y, x] * image[y + i, x + j]
+    """
     cdef vreal acc[C1_WEIGHT_MAPS * KERNEL]
     cdef vreal d[C1_WEIGHT_MAPS]
     cdef vreal pixel
-    cdef Py_ssize_t row, lane
+    cdef Py_ssize_t row, block, lane
     cdef const real* pixels
     cdef int c, j
     for c in range(C1_WEIGHT_MAPS):
         for j in range(KERNEL):
-            acc[c * KERNEL + j] = vload(dweight + (c * WINDOW + j) * LANES)
-    for row in range(HALF):
-        for lane from 0 <= lane < PLACES * WIDE by LANES:
-            pixels = image + (2 * row + lane // (2 * WIDE)) * IMAGE_ROW + lane // WIDE % 2 * PARITY + lane % WIDE
+            acc[c * KERNEL + j] = vload(dweight + (c * TAPS + j) * LANES)
+    for row in range(S2_SIDE):
+        for block in range(PLACES * S2_ROW // LANES):
+            lane = block * LANES
+            pixels = image + (2 * row + lane // (2 * S2_ROW)) * IMAGE_ROW + lane // S2_ROW % 2 * PART + lane % S2_ROW
             for c in range(C1_WEIGHT_MAPS):
-                d[c] = vload(dz + c * PLACES * WIDE + lane)
+                d[c] = vload(dz + c * PLACES * S2_ROW + lane)
             for j in range(KERNEL):
-                pixel = vload(pixels + j % 2 * PARITY + j // 2)
+                pixel = vload(pixels + j % 2 * PART + j // 2)
                 for c in range(C1_WEIGHT_MAPS):
                     acc[c * KERNEL + j] = vmuladd(d[c], pixel, acc[c * KERNEL + j])
         dz += C1_PAIR
     for c in range(C1_WEIGHT_MAPS):
         for j in range(KERNEL):
-            vstore(dweight + (c * WINDOW + j) * LANES, acc[c * KERNEL + j])
+            vstore(dweight + (c * TAPS + j) * LANES, acc[c * KERNEL + j])
 
 
 cdef void c1_weight_gradient(const real* dz, const real* image, real* dweight) noexcept nogil:
-    """dweight[map, i, j, LANES] += the image's, lane by lane."""
+    """Add an image's gradients to dweight[map, i, j, LANES], lane by lane."""
     cdef Py_ssize_t c, i
-    for c from 0 <= c < C1_MAPS by C1_WEIGHT_MAPS:
+    for c in range(C1_MAPS // C1_WEIGHT_MAPS):
         for i in range(KERNEL):
-            c1_weight_tile(dz + c * PLACES * WIDE, image + i * IMAGE_ROW, dweight + (c * WINDOW + i * KERNEL) * LANES)
+            c1_weight_tile(dz + c * C1_WEIGHT_MAPS * PLACES * S2_ROW, image + i * IMAGE_ROW,
+                           dweight + (c * C1_WEIGHT_MAPS * TAPS + i * KERNEL) * LANES)

@@ -16,19 +16,12 @@ from libc.string cimport memset
 cdef extern from "simd.h" nogil:
     ctypedef float real     # or double: Cython asks the C compiler for the size
     ctypedef float vreal
-    const char* BUILD       # the CPU that it is for, as LENET_CPU names it
+    const char* BUILD       # the name of its CPU, as in LENET_CPU
     const char* COMPILER
     enum:
         LANES
-        VECTORS             # and so on: the sizes of tiles
-        C1_VECTORS
-        DOT_ROWS
-        C3_ROWS
-        C3_COLUMNS
-        C3_VECTORS
-        C3_WEIGHT_ROWS
-        S2_VECTORS
-        C1_WEIGHT_MAPS
+        # the sizes of tiles
+        VECTORS, C1_VECTORS, DOT_ROWS, C3_ROWS, C3_COLUMNS, C3_VECTORS, C3_WEIGHT_ROWS, S2_VECTORS, C1_WEIGHT_MAPS
     const real EXP_RANGE
     vreal vload(const real* source)
     void vstore(real* target, vreal vector)
@@ -49,8 +42,9 @@ cdef extern from "simd.h" nogil:
     void copy_row(real* target, const real* source, Py_ssize_t count)
 
 cdef enum:
-    PEAK_VECTORS = 12       # the instruction takes 4 cycles, and two begin in each
+    PEAK_VECTORS = 12       # at least 8: a multiply-add takes 4 cycles, and two start in each
 
+include "shape.pxi"
 include "products.pxi"
 include "stages.pxi"
 include "gradients.pxi"
@@ -58,12 +52,12 @@ include "network.pxi"
 
 
 def build() -> dict:
-    """Return the CPU, the bytes of a number and the numbers in a vector that this build is for, and its compiler."""
+    """Return the CPU, the bytes of a number, the lanes of a vector and the compiler of this build."""
     return {"cpu": BUILD.decode(), "itemsize": sizeof(real), "lanes": LANES, "compiler": COMPILER.decode()}
 
 
 def multiply_adds(Py_ssize_t rounds, /) -> int:
-    """Do nothing but multiply-adds, in registers, and return how many: the most that this build can do."""
+    """Run multiply-adds in registers only, to measure the peak of this build, and return their number."""
     cdef vreal acc[PEAK_VECTORS]
     cdef Py_ssize_t _
     cdef vreal total = vset(0)
@@ -80,5 +74,5 @@ def multiply_adds(Py_ssize_t rounds, /) -> int:
 
 
 def view(real[::1] vector, /):
-    """Return the vector as a memoryview of ours, which the kernels take more quickly than an array."""
+    """Return the vector as a Cython memoryview, which the kernels accept faster than an array."""
     return vector

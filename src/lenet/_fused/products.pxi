@@ -1,17 +1,27 @@
-# Matrix products, for the dense part of the network.
+# Matrix products, and the dense layers that are made of them.
 #
-# A product is cut into panels of VECTORS vectors and those into tiles of ROWS rows. A tile's accumulators
-# stay in registers while both operands stream past: per step, one row of b's panel is loaded and each
-# element of a's column is multiplied with it.
+# A product is cut into panels of VECTORS vectors, and a panel into tiles of ROWS rows. A tile's accumulators stay in
+# registers while both operands stream past: each step loads one row of b's panel, and multiplies it by each element
+# of a column of a.
 
 cdef enum:
-    # Rows of a tile; the last tile of a panel is lower.
-    ROWS = 6
+    ROWS = 6                # of a tile; the last tile of a panel is lower
     LAST_ROWS = 4
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
+    return (n + size - 1) // size
+
+
+cdef real* aligned(real* work) noexcept nogil:
+    """The first address from `work` on, up to a vector further, at which vectors do not straddle cache lines."""
+    cdef Py_ssize_t size = LANES * sizeof(real)
+    return <real*> (ceil_div(<Py_ssize_t> work, size) * size)
+
 
 cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
                       Py_ssize_t a_step, const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row) noexcept nogil:
-    """c[rows, vectors] += a[rows, depth] b[depth, vectors], with c in registers meanwhile."""
+    """c[m, v] += sum over k of a[m, k] * b[k, v], for `rows` rows and `vectors` vectors, with c in registers."""
     cdef vreal acc[ROWS * 4]
     cdef vreal b_now[4]
     cdef Py_ssize_t k
@@ -34,7 +44,7 @@ cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const
 
 cdef inline void panel(const int vectors, Py_ssize_t M, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
                        Py_ssize_t a_step, const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row) noexcept nogil:
-    """The tiles of one panel of c, from the top; rows that fill no tile are done one by one."""
+    """The tiles of one panel of c, from the top; rows that do not fill a tile are done one by one."""
     cdef Py_ssize_t m = 0
     while m + ROWS <= M:
         tile(ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, b_row, c + m * c_row, c_row)
@@ -56,9 +66,9 @@ cdef inline void copy_rows(Py_ssize_t rows, Py_ssize_t count, const real* source
 
 cdef void matmul(Py_ssize_t M, Py_ssize_t depth, Py_ssize_t cols, const real* a, Py_ssize_t a_row, Py_ssize_t a_step,
                  const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row, real* work) noexcept nogil:
-    """c[M, cols] += a[M, depth] b[depth, cols], element [m, k] of a at m a_row + k a_step.
+    """c[M, cols] += a[M, depth] b[depth, cols], where a[m, k] is at m * a_row + k * a_step.
 
-    work: matmul_work(M, depth). Each element of c is one chain of multiply-adds over k, in order.
+    work has matmul_work(M, depth) numbers. Each element of c is one chain of multiply-adds over k, in order.
     """
     cdef Py_ssize_t start = 0, width, vectors, b_now_row, c_now_row
     cdef const real* b_now
@@ -67,14 +77,14 @@ cdef void matmul(Py_ssize_t M, Py_ssize_t depth, Py_ssize_t cols, const real* a,
     work = aligned(work)
     while start < cols:
         width = min(<Py_ssize_t> VECTORS * LANES, cols - start)
-        vectors = (width + LANES - 1) // LANES
+        vectors = ceil_div(width, LANES)
         partial = vectors * LANES > width
         b_now, b_now_row, c_now, c_now_row = b + start, b_row, c + start, c_row
-        if start + vectors * LANES > b_row:     # whole vectors would reach beyond the end of b
+        if start + vectors * LANES > b_row:     # whole vectors would read beyond the end of b
             b_now, b_now_row = work, vectors * LANES
             memset(work, 0, depth * b_now_row * sizeof(real))
             copy_rows(depth, width, b + start, b_row, work, b_now_row)
-        if partial:                             # and beyond the rows of c
+        if partial:                             # or write beyond the rows of c
             c_now, c_now_row = work + depth * VECTORS * LANES, vectors * LANES
             copy_rows(M, width, c + start, c_row, c_now, c_now_row)
         if VECTORS > 2 and vectors == 4:
@@ -94,24 +104,22 @@ cdef Py_ssize_t matmul_work(Py_ssize_t M, Py_ssize_t depth) noexcept nogil:
     return (M + depth) * VECTORS * LANES + LANES
 
 
-cdef real* aligned(real* work) noexcept nogil:
-    """The first place from `work` on where vectors do not straddle two cache lines; up to a vector further."""
-    cdef Py_ssize_t size = LANES * sizeof(real)
-    return <real*> ((<Py_ssize_t> work + size - 1) // size * size)
-
-
 cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const real* a, const real* b,
                       const real* bias, real* c, Py_ssize_t c_row) noexcept nogil:
-    """c[m, n] = bias[n] + a[m] . b[n] for one tile of c; rows of a and b are `depth` long."""
-    cdef vreal acc[16]      # rows cols of them, and zeros up to a multiple of LANES
+    """c[m, n] = bias[n] + sum over k of a[m, k] * b[n, k], for one tile of c; rows of a and b are `depth` long.
+
+    Lanes are k: each accumulator gathers LANES partial sums, which are added up in the end.
+    """
+    cdef vreal acc[16]      # rows * cols of them, and zeros up to a multiple of LANES
     cdef vreal a_now[4]
     cdef vreal b_now
     cdef real sums[16]
-    cdef Py_ssize_t k, left = depth % LANES
+    cdef Py_ssize_t k, block, left = depth % LANES
     cdef int m, n
     for m in range(16):
         acc[m] = vset(0)
-    for k from 0 <= k < depth - left by LANES:
+    for block in range(depth // LANES):
+        k = block * LANES
         for m in range(rows):
             a_now[m] = vload(a + m * depth + k)
         for n in range(cols):
@@ -125,8 +133,8 @@ cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const re
             b_now = vload_part(b + n * depth + depth - left, left)
             for m in range(rows):
                 acc[m * cols + n] = vmuladd(a_now[m], b_now, acc[m * cols + n])
-    for m from 0 <= m < rows * cols by LANES:
-        vstore(sums + m, vsums(acc + m))
+    for m in range(ceil_div(rows * cols, LANES)):
+        vstore(sums + m * LANES, vsums(acc + m * LANES))
     for m in range(rows):
         for n in range(cols):
             c[m * c_row + n] = bias[n] + sums[m * cols + n]
@@ -134,21 +142,21 @@ cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const re
 
 cdef inline void dense(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* x, const real* weight,
                        const real* bias, real* out) noexcept nogil:
-    """out[N, O] = bias + x[N, D] weight[O, D]^T. An output's sum runs in the same order in every tile.
+    """out[N, O] = x[N, D] weight[O, D]^T + bias[O]. An output's sum runs in the same order in every tile.
 
     The last tiles begin early enough to be whole, and compute some outputs a second time, to the same bits.
     """
     cdef Py_ssize_t n, o, row, col
     if N >= DOT_ROWS and O >= 4:
-        for o from 0 <= o < O by 4:
-            col = min(o, O - 4)
-            for n from 0 <= n < N by DOT_ROWS:
-                row = min(n, N - DOT_ROWS)
+        for o in range(ceil_div(O, 4)):
+            col = min(4 * o, O - 4)
+            for n in range(ceil_div(N, DOT_ROWS)):
+                row = min(n * DOT_ROWS, N - DOT_ROWS)
                 dots(DOT_ROWS, 4, D, x + row * D, weight + col * D, bias + col, out + row * O + col, O)
     elif O >= 8:
         for n in range(N):
-            for o from 0 <= o < O by 8:
-                col = min(o, O - 8)
+            for o in range(ceil_div(O, 8)):
+                col = min(8 * o, O - 8)
                 dots(1, 8, D, x + n * D, weight + col * D, bias + col, out + n * O + col, O)
     else:
         for n in range(N):
@@ -156,15 +164,32 @@ cdef inline void dense(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* x, 
                 dots(1, 1, D, x + n * D, weight + o * D, bias + o, out + n * O + o, O)
 
 
+cdef void dense_backward(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* dy, const real* x, const real* weight,
+                         real* dweight, real* dbias, real* dx, real* work) noexcept nogil:
+    """dweight[O, D] += dy[N, O]^T x[N, D], dbias[O] += dy summed over N, dx[N, D] = dy weight."""
+    cdef Py_ssize_t n, o
+    matmul(O, N, D, dy, 1, O, x, D, dweight, D, work)
+    for n in range(N):
+        for o in range(O):
+            dbias[o] += dy[n * O + o]
+    memset(dx, 0, N * D * sizeof(real))
+    matmul(N, O, D, dy, O, 1, weight, D, dx, D, work)
+
+
 cdef void transpose(const bint whole, Py_ssize_t rows, Py_ssize_t cols, const real* a, Py_ssize_t a_row,
                     real* out, Py_ssize_t out_row) noexcept nogil:
-    """out[cols, rows] = a[rows, cols]^T; where it may write `whole` vectors, zeros follow each of its rows."""
+    """out[col, row] = a[row, col], by squares of LANES vectors; to write `whole` vectors, out's rows must have room.
+
+    Then zeros follow each of its rows, up to the next multiple of LANES.
+    """
     cdef vreal block[LANES]
-    cdef Py_ssize_t row, col, height, width
+    cdef Py_ssize_t row, col, height, width, down, right
     cdef int i
-    for row from 0 <= row < rows by LANES:
+    for down in range(ceil_div(rows, LANES)):
+        row = down * LANES
         height = min(<Py_ssize_t> LANES, rows - row)
-        for col from 0 <= col < cols by LANES:
+        for right in range(ceil_div(cols, LANES)):
+            col = right * LANES
             width = min(<Py_ssize_t> LANES, cols - col)
             for i in range(LANES):
                 block[i] = vload_part(a + (row + i) * a_row + col, width if i < height else 0)

@@ -1,10 +1,8 @@
-/* The number type of a build of the kernels and a vector of it, in plain C operators.
+/* The number type of a build of the kernels, and vectors of it, in plain C operators.
  *
- * A build is set by the macros BUILD, the CPU's name; LANES, how many numbers a vector holds; and
- * LENET_DOUBLE for float64.
- * gcc and clang turn vector operators into the instructions of the CPU that the build is for; other
- * compilers, or any with LENET_PLAIN, get C11 and LANES = 1, where `vreal` is a plain number and the
- * same kernels stay right.
+ * Macros define a build: BUILD, the name of its CPU; LANES, the numbers in a vector; and LENET_DOUBLE for float64.
+ * gcc and clang turn vector operators into instructions of that CPU. With other compilers, or with LENET_PLAIN, LANES
+ * is 1 and `vreal` a plain number, for which the same kernels work.
  */
 #ifndef LENET_SIMD_H
 #define LENET_SIMD_H
@@ -24,9 +22,9 @@
 #include <arm_neon.h>
 #endif
 
-/* What is `inline`, here or in Cython, is inlined, and nothing else is (-fno-inline): inner functions take constants,
- * such as the rows of a tile, and their arrays become registers only in the function that calls them; the functions
- * that these make up stay apart, since gcc spills the accumulators of one that it inlines into another.
+/* Functions declared `inline`, here or in Cython, are always inlined; no others are (-fno-inline). An inner function
+ * takes constants, such as the rows of a tile, and its arrays become registers only in the function that calls it.
+ * Outer functions stay separate: gcc spills the accumulators of one that it inlines into another.
  */
 #if GNU_C
 #define INLINE static inline __attribute__((always_inline))
@@ -134,7 +132,7 @@ typedef real vmemory;
 #define UNROLL
 #endif
 
-/* The sizes of tiles, such that accumulators and operands fill the registers: 32 of them, or 16. */
+/* Tile sizes: accumulators and operands fill the registers, 32 of them or 16. */
 #if defined(__AVX512F__)
 #define VECTORS 4           /* of a row of a product */
 #define C1_VECTORS 4        /* of each map of C1's sums */
@@ -167,8 +165,8 @@ typedef real vmemory;
 #define C1_WEIGHT_MAPS 2
 #endif
 
-/* What stands before it is done with, and nothing read from memory is kept: else gcc holds on to pixels that the
- * next weights meet too, in registers that it does not have, and spills the accumulators. */
+/* Forget all numbers loaded from memory. Otherwise gcc keeps pixels that the next weights meet too, in registers that
+ * it does not have, and spills the accumulators. */
 #if GNU_C
 #define FORGET_LOADS() __asm__ volatile("" ::: "memory")
 #else
@@ -184,9 +182,8 @@ INLINE vreal vset(real x)
     return x - zero;   /* and not zero + x, which would turn -0 into 0 and so cost an addition */
 }
 
-/* a b + c, rounded once where the CPU can. It is spelt out, and the compiler forbidden to fuse anything of its
- * own accord (-ffp-contract=off), since it would fuse one copy of a loop and not another: then an image's
- * result would depend on its place in the batch.
+/* a * b + c, rounded once if the CPU can. The compiler must not fuse other operations (-ffp-contract=off): it would
+ * fuse them in one copy of a loop and not in another, and an image's result would depend on its place in the batch.
  */
 INLINE vreal vmuladd(vreal a, vreal b, vreal c)
 {
@@ -244,34 +241,31 @@ INLINE vreal vload_bytes(const unsigned char *p)
 #endif
 }
 
-/* The lesser, and the greater, of each pair of lanes; b where either is NaN. */
+/* The minimum and the maximum of each pair of lanes; b if either is NaN. */
+#ifdef X86
+INLINE vreal vmin(vreal a, vreal b) { return X86(min, a, b); }
+INLINE vreal vmax(vreal a, vreal b) { return X86(max, a, b); }
+#else
 INLINE vreal vmin(vreal a, vreal b)
 {
-#ifdef X86
-    return X86(min, a, b);
-#else
     real x[LANES], y[LANES];
     vstore(x, a);
     vstore(y, b);
     for (int i = 0; i < LANES; i++) x[i] = x[i] < y[i] ? x[i] : y[i];
     return vload(x);
-#endif
 }
 
 INLINE vreal vmax(vreal a, vreal b)
 {
-#ifdef X86
-    return X86(max, a, b);
-#else
     real x[LANES], y[LANES];
     vstore(x, a);
     vstore(y, b);
     for (int i = 0; i < LANES; i++) x[i] = x[i] > y[i] ? x[i] : y[i];
     return vload(x);
-#endif
 }
+#endif
 
-/* ---- moving lanes about ---- */
+/* ---- permutations of lanes ---- */
 
 /* a0 b0 a1 b1 ... from the lower halves of a and b, and the same from their upper halves. */
 INLINE vreal vinterleave_low(vreal a, vreal b) { return SHUFFLE(a, b, LOW_LANES); }

@@ -1,16 +1,16 @@
-"""What an application with lenet takes along that PyInstaller does not see: imports of names, and of C."""
+"""Add the lazy imports, the imports of compiled modules and the weights, which PyInstaller cannot detect."""
 
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
-# These want extras. They come with what a program imports by name: lenet names them too, but for type checkers.
+# These require extras. Lazy imports of lenet do not include them; a program that imports them does.
 EXTRAS = [f"lenet.{room}" for room in ("cli", "estimator", "interop", "plots", "reading", "scale", "serving")]
 
 
 def is_core(name: str) -> bool:
-    """Tell whether a module does with numpy and safetensors."""
-    return not name.startswith((*EXTRAS, "lenet._figures", "lenet._pyinstaller", "lenet.__main__"))
+    """Return whether a module requires only numpy and safetensors."""
+    return not name.startswith((*EXTRAS, "lenet.plots.style", "lenet._pyinstaller", "lenet.__main__"))
 
 
-datas = collect_data_files("lenet", subdir="pretrained")
+datas = collect_data_files("lenet", subdir="weights/pretrained")
 hiddenimports = collect_submodules("lenet", filter=is_core)
 excludedimports = EXTRAS

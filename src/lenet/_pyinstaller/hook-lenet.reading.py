@@ -1,3 +1,3 @@
-"""What an application that reads pictures takes along: Pillow and OpenCV, which are imported where they are used."""
+"""Add Pillow and OpenCV, which `lenet.reading` imports lazily."""
 
 hiddenimports = ["PIL.Image", "PIL.ImageDraw", "PIL.ImageFont", "PIL.ImageOps", "cv2"]

@@ -1,4 +1,4 @@
-"""What an application that serves takes along: the page."""
+"""Add the page of the server."""
 
 from PyInstaller.utils.hooks import collect_data_files
 

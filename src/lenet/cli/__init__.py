@@ -1,6 +1,6 @@
-"""The command `lenet`: its parser, and how it ends.
+"""The command `lenet`.
 
-Exit codes: 0 for success, 1 for a failure, told in one line, 2 for a usage error, 130 for Ctrl-C.
+Exit codes: 0 for success, 1 for a failure, reported in one line, 2 for a usage error, 130 for Ctrl-C.
 """
 
 import argparse
@@ -16,15 +16,15 @@ from lenet.cli.output import printable
 from lenet.errors import LenetError
 
 COMMANDS = {
-    "train": "train LeNet-5 and leave a run folder",
+    "train": "train LeNet-5 and write a run folder",
     "evaluate": "test a model on a data set",
-    "predict": "read the digit in each picture",
+    "predict": "classify pictures of one digit each",
     "read": "read numbers and pages of digits",
-    "score": "score millions of images, by all cores or by a cluster",
+    "score": "score millions of images on all cores or on a cluster",
     "serve": "serve models over HTTP, with a page to draw on",
     "page": "write that page as one file that needs no server",
-    "export": "write a model as ONNX or C",
-    "info": "tell about a model, or about this installation",
+    "export": "export a model to ONNX or C",
+    "info": "describe a model, or this installation",
 }
 
 
@@ -43,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("lenet: interrupted", file=sys.stderr)
         return 130
     except (LenetError, OSError, MemoryError) as error:
-        if not isinstance(error, BrokenPipeError):  # else the reader of our output has gone, as `head` does
+        if not isinstance(error, BrokenPipeError):  # the reader of our output, such as `head`, has closed it
             print(error_line(error), file=sys.stderr)
-        _give_up_broken_output()
+        _discard_broken_output()
         return 1
 
 
@@ -57,11 +57,11 @@ def _run(argv: Sequence[str] | None) -> int:
         return int(module.run(arguments, parser))
     finally:
         if sys.stdout is not None:
-            sys.stdout.flush()  # here, where an error can still be told in one line
+            sys.stdout.flush()  # here, an error can still be reported in one line
 
 
-def _give_up_broken_output() -> None:
-    """Keep Python from telling of an output that cannot be written once more, with a traceback, when it exits."""
+def _discard_broken_output() -> None:
+    """Prevent a traceback at exit, when Python flushes an output that cannot be written."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -70,7 +70,7 @@ def _give_up_broken_output() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line each, whatever was given."""
+    """A parser that escapes control characters in its error messages."""
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit."""
@@ -78,7 +78,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; each adds its own arguments."""
+    """Return the parser of all commands."""
     parser = _Parser(prog="lenet", description="LeNet-5 on CPUs: train it, test it, read digits with it.")
     parser.add_argument("--version", action="version", version=f"lenet {lenet.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -1,4 +1,4 @@
-"""Test a model on the test part of a data set: accuracy, each class's precision and recall, confusion matrix."""
+"""Report the accuracy, the precision and recall of each class, and the confusion matrix on the test set."""
 
 import argparse
 import json
@@ -18,11 +18,11 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet import _checks
     from lenet.cli.options import load_model
     from lenet.data import load
-    from lenet.report import report
+    from lenet.evaluation.report import classification_report
 
     model = load_model(arguments.model)
     data = load(arguments.data)
     labels = _checks.labels(data.y_test, len(data.X_test), model.num_classes)
-    outcome = report(model.logits(data.X_test, n_jobs=arguments.n_jobs), labels)
+    outcome = classification_report(model.logits(data.X_test, n_jobs=arguments.n_jobs), labels)
     print(json.dumps(outcome.as_dict()) if arguments.json else outcome, end="\n" if arguments.json else "")
     return 0

@@ -1,4 +1,4 @@
-"""Tell about a model's file, or, without one, about this installation."""
+"""Describe a model, or, without one, this installation."""
 
 import argparse
 import json
@@ -9,9 +9,9 @@ from lenet.cli.output import say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet info`."""
-    parser.add_argument("model", nargs="?", metavar="FILE", help="a .safetensors file, a run's folder, or mnist")
-    parser.add_argument("--network", action="store_true", help="print the table of the network only")
-    parser.add_argument("--figure", metavar="FILE", help="draw the network into a PNG file, and do nothing else")
+    parser.add_argument("model", nargs="?", metavar="FILE", help="a .safetensors file, a run folder, or mnist")
+    parser.add_argument("--network", action="store_true", help="print only the layers of the network")
+    parser.add_argument("--figure", metavar="FILE", help="only draw the network to a PNG file")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
@@ -30,22 +30,22 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
         atomic_write(arguments.figure, plots.architecture(model.num_classes))
         return 0
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "num_classes": model.num_classes,
         "dtype": model.dtype.name,
         "parameters": model.parameters.flat.size,
     }
     if arguments.model:
-        facts |= {"mean": model.mean, "std": model.std, **model.metadata}
+        metadata |= {"mean": model.mean, "std": model.std, **model.metadata}
     elif arguments.json:
-        facts |= {
+        metadata |= {
             "lenet": __version__,
             "cpu": chosen(),
             "available": list(available()),
             "threads": resolve_n_jobs(None),
         }
     if arguments.json:
-        print(json.dumps(facts))
+        print(json.dumps(metadata))
         return 0
     if not arguments.model and not arguments.network:
         show_config()
@@ -53,6 +53,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     model.summary()
     if arguments.model:
         print()
-        for name, value in facts.items():
+        for name, value in metadata.items():
             say(f"{name:<18} {value}")
     return 0

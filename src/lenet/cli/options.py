@@ -1,4 +1,4 @@
-"""Arguments that several commands take."""
+"""Arguments that several commands share."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from lenet.cli.output import printable
 if TYPE_CHECKING:
     from lenet.model import LeNet5
 
-DATA_NAMES = ("digits", "mnist", "fashion-mnist")  # what is not one of them is a path
+DATA_NAMES = ("digits", "mnist", "fashion-mnist")  # anything else is a path
 DATA_HELP = (
     "digits (embedded, needs no network), mnist, fashion-mnist, a FOLDER of IDX files, or a FILE.npz with X and y"
 )
@@ -22,8 +22,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="FILE",
         default="mnist",
-        help="weights: a .safetensors, .onnx or .pt file, a run's folder (its best ones), or mnist for those that are "
-        "shipped",
+        help="weights: a .safetensors, .onnx or .pt file, a run folder (its best epoch), or mnist, the pre-trained "
+        "ones (default)",
     )
 
 
@@ -33,15 +33,15 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "--n-jobs",
         type=_threads,
         metavar="N",
-        help="threads (default: LENET_NUM_THREADS, or OMP_NUM_THREADS, or all cores)",
+        help="threads (default: LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, an object a line, for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
 
 
 def error_line(error: BaseException) -> str:
-    """Return what the command says of an error: one line."""
+    """Return the message of an error as one line."""
     text = str(error) or "out of memory"
-    if isinstance(error, OSError) and error.strerror:  # one of Python's own, with a number before and quotes behind
+    if isinstance(error, OSError) and error.strerror:  # omit errno and quotes
         text = error.strerror if error.filename is None else f"{os.fspath(error.filename)}: {error.strerror}"
     return "lenet: error: " + printable(text.replace("\n", " "))
 
@@ -49,24 +49,27 @@ def error_line(error: BaseException) -> str:
 def _threads(text: str) -> int:
     number = int(text)
     if number < 1 and number != -1:
-        raise argparse.ArgumentTypeError(f"{number}: give 1 or more threads, or -1 for all cores")
+        raise argparse.ArgumentTypeError(f"{number} threads; expected at least 1, or -1 for all cores")
     return number
 
 
-_threads.__name__ = "int"  # argparse says it when int() fails
+_threads.__name__ = "int"  # for argparse's message when int() fails
 
 
 def load_model(name: str) -> "LeNet5":
     """Return the model that --model names."""
     from lenet.errors import InputError
     from lenet.interop import from_onnx, from_torch
-    from lenet.weights import PRETRAINED, load, load_pretrained
+    from lenet.loading import load, load_pretrained
+    from lenet.weights import PRETRAINED
 
     path = Path(name)
-    if name in PRETRAINED:  # names come first, as in lenet.data.load: ./mnist is a path
+    if name in PRETRAINED:  # names take precedence, as in lenet.data.load: ./mnist is a path
         return load_pretrained(name)
     if not path.exists():
-        raise InputError(f"{name} is neither a file nor the name of weights that lenet ships, {', '.join(PRETRAINED)}.")
+        raise InputError(
+            f"{name} is neither a file nor a pre-trained model; expected a file or {', '.join(PRETRAINED)}."
+        )
     if path.is_dir():
         return load(path / "best.safetensors")
     if path.suffix == ".onnx":

@@ -1,13 +1,10 @@
-"""What the commands print: text from outside, such as a file's name, neither commands a terminal nor forges a line."""
+"""Print untrusted text, such as file names, so that it cannot control a terminal or forge a line."""
 
 import sys
 
 
 def printable(text: str) -> str:
-    r"""Return a text in one line, with what no reader would see as it is in escapes.
-
-    These are the characters that control a terminal, ends of lines, marks that turn the direction of writing, and the
-    bytes of file names that are no UTF-8.
+    r"""Escape control characters, line ends, direction marks, and bytes of file names that are not UTF-8.
 
     Examples
     --------
@@ -18,6 +15,6 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line on the standard output, in escapes where its encoding lacks a character."""
+    """Print a line, escaping characters that the encoding of standard output lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(printable(text).encode(encoding, "backslashreplace").decode(encoding))

@@ -1,4 +1,4 @@
-"""Write the page that shows the network think as one file of HTML, with a model in it: it needs no server."""
+"""Write the page that shows the network at work, with a model in it, as one HTML file that needs no server."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ from lenet.cli.output import say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet page`."""
-    parser.add_argument("output", metavar="FILE.html", help="where to write it; a page of lenet's there is replaced")
+    parser.add_argument("output", metavar="FILE.html", help="output file; an existing page of lenet is replaced")
     add_model(parser)
 
 
@@ -22,9 +22,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     output = Path(arguments.output)
     if output.suffix.lower() not in (".html", ".htm"):
-        parser.error(f"{output}: end the name in .html")
+        parser.error(f"{output}: expected a name that ends in .html")
     if output.exists() and not begins_with(output, MARK):
-        raise InputError(f"{output} is no page of lenet's, and it would be replaced: give another name.")
+        raise InputError(f"{output} is not a page of lenet, and would be replaced. Choose another name.")
     served = Served(Path(arguments.model).stem, load_model(arguments.model))
     atomic_write(output, page_html(model_document(served.model, served.name, served.version)))
     say(f"{output}: open it in a browser")

@@ -1,4 +1,4 @@
-"""How a training shows where it is: a live table on a terminal, a line an epoch in a file, JSON for a program."""
+"""Training progress: a live table on a terminal, a line per epoch in a file, or JSON."""
 
 import json
 import sys
@@ -6,30 +6,29 @@ from dataclasses import asdict
 from typing import Any
 
 from lenet.cli.output import printable, say
-from lenet.training import Epoch, State
+from lenet.training.state import Epoch, State
 
-# 74 characters: a terminal has at least 80.
 HEADER = "  epoch       lr    loss accuracy val_loss val_accuracy images/s time left"
 
 
 class Progress:
-    """What a training tells of itself; nothing, unless a subclass says so."""
+    """Interface of progress output; by default, it shows nothing."""
 
-    def start(self, facts: dict[str, Any]) -> None:
-        """Show what is trained on what."""
+    def start(self, metadata: dict[str, Any]) -> None:
+        """Show the metadata of the run."""
 
     def step(self, state: State) -> None:
-        """Show where the epoch under way is."""
+        """Show the current step."""
 
     def epoch(self, state: State) -> None:
-        """Show an epoch that is done."""
+        """Show a finished epoch."""
 
     def stop(self) -> None:
-        """Leave the output as it is."""
+        """End the output."""
 
 
 def progress_for(epochs: int, steps_per_epoch: int, as_json: bool) -> Progress:
-    """Return what suits standard output."""
+    """Return the progress output that suits standard output."""
     if as_json:
         return JsonProgress(epochs, steps_per_epoch)
     if sys.stdout is not None and sys.stdout.isatty():
@@ -41,7 +40,7 @@ def progress_for(epochs: int, steps_per_epoch: int, as_json: bool) -> Progress:
 
 
 def seconds_left(state: State, epochs: int, steps_per_epoch: int) -> int:
-    """Return the seconds that the rest will take at the pace so far.
+    """Estimate the remaining seconds from the average speed so far.
 
     Examples
     --------
@@ -55,31 +54,31 @@ def seconds_left(state: State, epochs: int, steps_per_epoch: int) -> int:
 
 
 def time_left(state: State, epochs: int, steps_per_epoch: int) -> str:
-    """Return the same as minutes and seconds."""
+    """Return the remaining time as minutes and seconds."""
     seconds = seconds_left(state, epochs, steps_per_epoch)
     return f"{seconds // 60}:{seconds % 60:02}"
 
 
-def row(each: Epoch, epochs: int, left: str) -> str:
-    """Return an epoch as a line under HEADER."""
-    val_loss = "-" if each.val_loss is None else f"{each.val_loss:.4f}"
-    val_accuracy = "-" if each.val_accuracy is None else f"{each.val_accuracy:.2%}"
-    number = f"{each.epoch}/{epochs}"
+def row(epoch: Epoch, epochs: int, left: str) -> str:
+    """Format an epoch as a row of the table."""
+    val_loss = "-" if epoch.val_loss is None else f"{epoch.val_loss:.4f}"
+    val_accuracy = "-" if epoch.val_accuracy is None else f"{epoch.val_accuracy:.2%}"
+    number = f"{epoch.epoch}/{epochs}"
     return (
-        f"{number:>7} {each.learning_rate:>8.2g} {each.loss:>7.4f} {each.accuracy:>8.2%} {val_loss:>8} "
-        f"{val_accuracy:>12} {each.images_per_second:>8,.0f} {left:>9}"
+        f"{number:>7} {epoch.learning_rate:>8.2g} {epoch.loss:>7.4f} {epoch.accuracy:>8.2%} {val_loss:>8} "
+        f"{val_accuracy:>12} {epoch.images_per_second:>8,.0f} {left:>9}"
     )
 
 
 class JsonProgress(Progress):
-    """An object a line: the run's facts, then each epoch."""
+    """JSON, one object per line: the metadata of the run, then each epoch."""
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
 
-    def start(self, facts: dict[str, Any]) -> None:
-        """Print the run's facts."""
-        print(json.dumps({"event": "start", **facts}), flush=True)
+    def start(self, metadata: dict[str, Any]) -> None:
+        """Print the metadata."""
+        print(json.dumps({"event": "start", **metadata}), flush=True)
 
     def epoch(self, state: State) -> None:
         """Print the epoch."""
@@ -88,14 +87,14 @@ class JsonProgress(Progress):
 
 
 class LineProgress(Progress):
-    """A line an epoch."""
+    """One line per epoch."""
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
 
-    def start(self, facts: dict[str, Any]) -> None:
-        """Print what is trained on what, and the head of the table."""
-        say(describe(facts))
+    def start(self, metadata: dict[str, Any]) -> None:
+        """Print the metadata and the header of the table."""
+        say(describe(metadata))
         print(HEADER, flush=True)
 
     def epoch(self, state: State) -> None:
@@ -104,7 +103,7 @@ class LineProgress(Progress):
 
 
 class LiveProgress(Progress):
-    """A table that grows, with a bar and the figures of the epoch under way below it."""
+    """A growing table, above a progress bar with the figures of the current epoch."""
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         from rich.progress import BarColumn, Progress, TextColumn
@@ -114,14 +113,14 @@ class LiveProgress(Progress):
         self.bar = Progress(*columns, transient=True)
         self.task = self.bar.add_task("", total=epochs * steps_per_epoch)
 
-    def start(self, facts: dict[str, Any]) -> None:
-        """Print the head of the table, and show the bar."""
-        self._print(describe(facts))
+    def start(self, metadata: dict[str, Any]) -> None:
+        """Print the metadata and the header of the table, and show the bar."""
+        self._print(describe(metadata))
         self._print(HEADER, "bold")
         self.bar.start()
 
     def step(self, state: State) -> None:
-        """Move the bar."""
+        """Update the bar."""
         number = f"{state.epoch}/{self.epochs}"
         text = (
             f"{number:>7} loss {state.loss_sum / state.images:.4f}  accuracy {state.correct / state.images:.2%}  "
@@ -137,19 +136,20 @@ class LiveProgress(Progress):
         self._print(row(state.history[-1], self.epochs, left), "green" if best else "")
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.bar.stop()
 
     def _print(self, line: str, style: str = "") -> None:
-        """Print a line above the bar, as it is: a path may hold brackets, and only the line has the style."""
+        """Print a line above the bar without interpreting brackets, which a path may contain, as markup."""
         from rich.text import Text
 
         self.bar.console.print(Text(printable(line), style), soft_wrap=True)
 
 
-def describe(facts: dict[str, Any]) -> str:
-    """Return a run's facts in a line."""
+def describe(metadata: dict[str, Any]) -> str:
+    """Describe a run in one line."""
     return (
-        f"{facts['run']}: {facts['data']}, {facts['train']:,} images to train on, {facts['validation']:,} to choose "
-        f"by, {facts['test']:,} to test on; recipe {facts['recipe']}, seed {facts['seed']}"
+        f"{metadata['run']}: {metadata['data']}, {metadata['train']:,} images for training, "
+        f"{metadata['validation']:,} for validation, {metadata['test']:,} for testing; recipe {metadata['recipe']}, "
+        f"seed {metadata['seed']}"
     )

@@ -1,4 +1,4 @@
-"""`lenet train --mpi`: rank 0 does what the command does, the others train along, and an error of one ends all."""
+"""`lenet train --mpi`: rank 0 runs the command, the others only train, and an error on one rank ends all."""
 
 import argparse
 import contextlib
@@ -8,19 +8,34 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from lenet.cli.options import error_line
 from lenet.errors import LenetError
 
 if TYPE_CHECKING:
-    from lenet.scale.mpi import Ranks
+    from numpy.typing import NDArray
+
+    from lenet.training.mpi import Ranks
+    from lenet.training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """The training that rank 0 broadcasts to the other ranks."""
+
+    X: "NDArray[Any]"
+    y: "NDArray[Any]"
+    num_classes: int
+    recipe: "Recipe"
+    seed: int
 
 
 def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]") -> int:
-    """Return the exit code of a training that rank 0 leads."""
+    """Run the command on rank 0 and the training on the other ranks; return the exit code."""
     from lenet._fused.threads import n_jobs_beside_others
-    from lenet.scale.mpi import Ranks
+    from lenet.training.mpi import Ranks
 
     ranks = Ranks()
     if arguments.n_jobs is None:
@@ -30,16 +45,17 @@ def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]"
 
 
 def follow(ranks: "Ranks", n_jobs: int | None) -> int:
-    """Train along, on what rank 0 has read; write and show nothing."""
-    from lenet.cli.train import Job, StopSignals
+    """Train on the data of rank 0; write and print nothing."""
+    from lenet.cli.signals import StopSignals
     from lenet.model import LeNet5
-    from lenet.training import train
+    from lenet.training.loop import train
 
-    job = ranks.told(lambda: cast(Job, None))  # rank 0 makes it
+    received: Any = ranks.broadcast(None)
+    job: Job = received
     model = LeNet5(seed=0, num_classes=job.num_classes)
     with StopSignals() as signals:
         state = train(
-            model, job.X, job.y, job.recipe, seed=job.seed, n_jobs=n_jobs, peers=ranks,
+            model, job.X, job.y, job.recipe, seed=job.seed, n_jobs=n_jobs, comm=ranks,
             on_step=lambda _: bool(signals.received),
         )  # fmt: skip
     return 128 + (signals.received or signal.SIGINT) if state.step else 0
@@ -47,22 +63,22 @@ def follow(ranks: "Ranks", n_jobs: int | None) -> int:
 
 @contextlib.contextmanager
 def all_or_none(ranks: "Ranks") -> Iterator[None]:
-    """End all ranks if this one fails, since they would wait for it forever; say why, once if all fail alike."""
+    """End all ranks if this one fails, since the others would wait for it; report an error that all share once."""
     try:
         yield
     except BaseException as error:
         if ranks.size == 1:
             raise
         if ranks.rank:
-            time.sleep(3)  # in which rank 0, if it fails too, tells of it and ends this one
+            time.sleep(3)  # time for rank 0, if it fails too, to report it and end this one
         if isinstance(error, LenetError | OSError | MemoryError):
             print(f"{error_line(error)} (rank {ranks.rank})" if ranks.rank else error_line(error), file=sys.stderr)
         elif isinstance(error, KeyboardInterrupt):
             print("lenet: interrupted", file=sys.stderr)
-        elif not isinstance(error, SystemExit):  # which has told of itself
+        elif not isinstance(error, SystemExit):  # argparse has printed its message
             traceback.print_exc()
         sys.stderr.flush()
-        time.sleep(0.5)  # mpiexec passes on nothing that is on its way when all are ended
+        time.sleep(0.5)  # mpiexec drops output that is in flight when it ends the ranks
         code = 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, SystemExit) else 1
         ranks.comm.Abort(code)
-        os._exit(code)  # where Abort comes back before this process has ended
+        os._exit(code)  # Abort may return before the process ends

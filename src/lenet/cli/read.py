@@ -1,4 +1,4 @@
-"""Read the digits in pictures, line by line: numbers, or pages of them."""
+"""Read numbers, or pages of numbers, in pictures, line by line."""
 
 import argparse
 import json
@@ -12,18 +12,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet read`."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG, JPEG, BMP, GIF, TIFF or WebP file")
     parser.add_argument(
-        "--least", type=float, default=0.0, metavar="X", help="leave out lines of less confidence, from 0 to 1"
+        "--least", type=float, default=0.0, metavar="X", help="omit lines with a lower confidence, from 0 to 1"
     )
-    parser.add_argument(
-        "--only-digits", action="store_true", help="there is nothing but digits in the lines, and no ? is wanted"
-    )
+    parser.add_argument("--only-digits", action="store_true", help="assume that lines hold only digits; print no ?")
     parser.add_argument("--show", metavar="PNG", help="draw boxes, digits and probabilities over the picture")
     add_model(parser)
     add_common(parser)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Run `lenet read`; pictures that cannot be read are told of, and the others read all the same."""
+    """Run `lenet read`; a picture that cannot be read is reported, and the others are read."""
     from lenet._files import atomic_write
     from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
@@ -32,7 +30,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.reading.drawing import drawn
 
     if not 0 <= arguments.least <= 1:
-        parser.error(f"--least {arguments.least:g}: give a confidence from 0 to 1")
+        parser.error(f"--least {arguments.least:g}: expected a confidence from 0 to 1")
     model = load_model(arguments.model)
     if arguments.show is not None:
         check_drawing(parser, arguments.show, arguments.images)

@@ -1,6 +1,6 @@
-"""Score many images: the digit and its probability for each row of files, by all cores or by the workers of a cluster.
+"""Write the digit and its probability for each image of large files, computed on all cores or on a Dask cluster.
 
-It needs pip install 'lenet[dask]'. The files may be .npy, Parquet, or folders of Zarr; docs/scaling.md tells more.
+The files may be .npy, Parquet, or Zarr folders. This requires pip install 'lenet[dask]'.
 """
 
 import argparse
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet score`."""
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help=".npy or .parquet files, or folders of Zarr")
-    parser.add_argument("--out", metavar="FILE", required=True, help="what to write: end it in .parquet, .zarr or .npy")
-    parser.add_argument("--column", metavar="NAME", default="image", help="of Parquet files (default: image)")
-    parser.add_argument("--probabilities", action="store_true", help="write those of all classes as well")
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help=".npy or .parquet files, or Zarr folders")
+    parser.add_argument("--out", metavar="FILE", required=True, help="output, which ends in .parquet, .zarr or .npy")
+    parser.add_argument("--column", metavar="NAME", default="image", help="column of Parquet files (default: image)")
+    parser.add_argument("--probabilities", action="store_true", help="also write the probabilities of all classes")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://head:8786")
     parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="processes to start on this machine, without --scheduler (default: LENET_NUM_THREADS, or "
-        "OMP_NUM_THREADS, or all cores)",
+        help="processes to start on this machine, without --scheduler (default: LENET_NUM_THREADS, OMP_NUM_THREADS, or "
+        "all cores)",
     )
     add_model(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON, an object a line, for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -41,16 +41,16 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.scale.outputs import check_free
 
     if arguments.scheduler and arguments.workers is not None:
-        parser.error("--workers is for a cluster that is started here: leave it out, or --scheduler")
+        parser.error("--workers and --scheduler exclude each other: --workers starts processes on this machine")
     check_free(arguments.out)
     model = load_model(arguments.model)
-    began = time.perf_counter()
+    start = time.perf_counter()
     with cluster(arguments.scheduler) as client:
         rows = score(
             arguments.images, arguments.out, model=model, client=client, workers=arguments.workers,
             column=arguments.column, probabilities=arguments.probabilities,
         )  # fmt: skip
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     if arguments.json:
         print(json.dumps({"out": arguments.out, "images": rows, "seconds": seconds}))
     else:
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def cluster(address: str | None) -> "AbstractContextManager[Any]":
-    """Return a client of the scheduler with that address; None in the place of one, without it."""
+    """Return a client of the scheduler at an address; without an address, a context that yields None."""
     import contextlib
 
     from lenet._extras import require

@@ -1,28 +1,25 @@
-"""Train LeNet-5 and leave a run folder: weights, history, figures and the report on the test set.
+"""Train LeNet-5 and write a run folder: weights, history, figures and a report on the test set.
 
-Ctrl-C saves and says how to go on; so does --resume after a crash or a power cut, to the same bits.
+After Ctrl-C, a crash or a power cut, --resume continues the run with bit-identical results.
 """
 
 import argparse
-import functools
 import math
 import signal
 import sys
-import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.options import DATA_HELP, DATA_NAMES, add_common
 from lenet.cli.output import printable, say
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from lenet._peers import Peers
+    from lenet.cli.signals import StopSignals
     from lenet.data import Dataset
     from lenet.model import LeNet5
-    from lenet.recipes import Recipe
-    from lenet.runs import Run
+    from lenet.training.communication import Communicator
+    from lenet.training.recipes import Recipe
+    from lenet.training.runs import Run
 
 SMALL = 10_000
 CHECKPOINT_SECONDS = 30.0
@@ -31,26 +28,26 @@ CHECKPOINT_SECONDS = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet train`."""
     parser.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
-    parser.add_argument("--resume", metavar="RUN", help="go on with a run's folder, such as runs/train-1")
+    parser.add_argument("--resume", metavar="RUN", help="resume a run from its folder, such as runs/train-1")
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="default; distorted (three times as long, better); wild (ten times, best, knows what is no digit); "
-        "small (many epochs, gentle); or seed (the "
-        f"notebook's). Default: small for fewer than {SMALL:,} images, otherwise default",
+        help="default; distorted (takes three times as long, more accurate); wild (ten times, most accurate, rejects "
+        "non-digits); small (many epochs, low learning rate); or seed (the notebook's). Default: small for fewer than "
+        f"{SMALL:,} images, otherwise default",
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the images")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="images a step")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training set")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images per step")
     parser.add_argument("--lr", type=float, metavar="X", help="learning rate, or its peak")
     parser.add_argument("--momentum", type=float, metavar="X", help="of SGD, from 0 to below 1")
     parser.add_argument("--weight-decay", type=float, metavar="X", help="of SGD, at least 0")
     parser.add_argument("--schedule", metavar="NAME", help="constant, one_cycle or paper_steps")
     parser.add_argument("--distort", action=argparse.BooleanOptionalAction, help="random affine distortions")
-    parser.add_argument("--validation", type=float, metavar="X", help="part of the images to choose the best epoch by")
-    parser.add_argument("--patience", type=int, metavar="N", help="stop after N epochs without a better one")
+    parser.add_argument("--validation", type=float, metavar="X", help="fraction held out to choose the best epoch")
+    parser.add_argument("--patience", type=int, metavar="N", help="stop after N epochs without an improvement")
     parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and distortions (default: 0)")
-    parser.add_argument("--runs", metavar="DIR", default="runs", help="where the run's folder goes (default: runs)")
-    parser.add_argument("--mpi", action="store_true", help="share the work out among the ranks of mpiexec")
+    parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
+    parser.add_argument("--mpi", action="store_true", help="distribute the training over the ranks of mpiexec")
     add_common(parser)
 
 
@@ -62,55 +59,41 @@ RECIPE_OPTIONS = (
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet train`."""
     if (arguments.data is None) == (arguments.resume is None):
-        parser.error("give DATA to train on, or --resume RUN, and not both")
+        parser.error("expected either DATA or --resume RUN")
     if arguments.resume:
         options = [name for name in ("recipe", "seed", *RECIPE_OPTIONS) if getattr(arguments, name) is not None]
         if options:
-            parser.error(f"--resume goes on with the run's own options: leave out --{options[0].replace('_', '-')}")
-    lead = functools.partial(begin_and_train, arguments, parser)
+            parser.error(f"--resume uses the options of the run: leave out --{options[0].replace('_', '-')}")
+    from lenet.training.communication import SingleProcess
+
+    def lead(comm: "Communicator") -> int:
+        folder, data = open_run(arguments.resume) if arguments.resume else begin_run(arguments, parser)
+        return train_and_report(folder, data, arguments, comm)
+
     if arguments.mpi:
         from lenet.cli.ranks import train_together
 
         return train_together(arguments, lead)
-    from lenet._peers import Alone
-
-    return lead(Alone())
-
-
-def begin_and_train(arguments: argparse.Namespace, parser: argparse.ArgumentParser, peers: "Peers") -> int:
-    """Begin a run or open one, and train."""
-    run_folder, data = open_run(arguments.resume) if arguments.resume else begin_run(arguments, parser)
-    return train_and_report(run_folder, data, arguments, peers)
-
-
-@dataclass
-class Job:
-    """What all processes of a training have to know; rank 0 tells the others."""
-
-    X: "NDArray[Any]"
-    y: "NDArray[Any]"
-    num_classes: int
-    recipe: "Recipe"
-    seed: int
+    return lead(SingleProcess())
 
 
 def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "tuple[Run, Dataset]":
-    """Load the data, settle the recipe, and make the run's folder."""
+    """Load the data, choose the recipe, and create the run folder."""
     from pathlib import Path
 
     from lenet import __version__
     from lenet._fused.dispatch import chosen
     from lenet.data import load
     from lenet.errors import InputError
-    from lenet.runs import Run, fingerprint
-    from lenet.training import recipe_named
+    from lenet.training.recipes import recipe_named
+    from lenet.training.runs import Run, fingerprint
 
     try:
         recipe = recipe_named(arguments.recipe or "default")
         changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
         recipe.with_changes(**changes)
         if arguments.seed is not None and arguments.seed < 0:
-            raise InputError(f"seed is {arguments.seed}: give 0 or more")
+            raise InputError(f"seed is {arguments.seed}; expected at least 0.")
     except InputError as error:
         parser.error(str(error))
     require_extras()
@@ -119,7 +102,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         recipe = recipe_named("small")
     recipe = recipe.with_changes(**changes)
     num_classes = int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
-    refuse_early(data, recipe, num_classes, arguments)
+    check_early(data, recipe, num_classes, arguments)
     args = {
         "lenet": __version__,
         "cpu": chosen(),
@@ -133,17 +116,17 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
 
 def require_extras() -> None:
-    """Find out now what is missing, not after the training."""
+    """Report a missing package before the training, not after it."""
     from lenet._extras import require
 
     require("matplotlib", "train")
 
 
-def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
-    """Raise what training would raise, before there is a run's folder."""
+def check_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
+    """Raise the errors of training before the run folder is created."""
     from lenet._fused.threads import resolve_n_jobs
-    from lenet.data.splits import split
     from lenet.model import LeNet5
+    from lenet.training.splits import split
 
     resolve_n_jobs(arguments.n_jobs)
     LeNet5(seed=0, num_classes=num_classes)
@@ -151,58 +134,60 @@ def refuse_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments:
 
 
 def open_run(folder: str) -> "tuple[Run, Dataset]":
-    """Open a run's folder, and load the data that it was begun with."""
+    """Open a run folder, and load the data of the run."""
     from lenet._files import remove_leftovers
     from lenet._fused.dispatch import chosen
     from lenet.data import load
     from lenet.errors import InputError
-    from lenet.runs import Run, fingerprint
+    from lenet.training.runs import Run, fingerprint
 
     require_extras()
     opened = Run(folder)
     opened.check_writable()
-    _ = opened.recipe  # one that is damaged is told of before the data are loaded
+    _ = opened.recipe  # report a damaged one before loading the data
     data = load(opened.args["data"])
     if fingerprint(data) != opened.args["data_sha256"]:
         raise InputError(
-            f"{opened.args['data']} holds other images now than when {folder} was begun: restore them, or begin anew."
+            f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
         )
     if opened.args.get("cpu") != chosen():
-        note = f"{folder} was begun on the kernels for {opened.args.get('cpu')}; on those for {chosen()} it goes on to "
-        print(printable(f"lenet: note: {note}other last bits."), file=sys.stderr)
+        note = f"{folder} was started on the kernels for {opened.args.get('cpu')}; on those for {chosen()}, its last "
+        print(printable(f"lenet: note: {note}bits will differ."), file=sys.stderr)
     remove_leftovers(opened.folder)
     return opened, data
 
 
-def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace, peers: "Peers") -> int:
-    """Train to the end, or to a signal, and write what a run leaves."""
+def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace, comm: "Communicator") -> int:
+    """Train until the end or a signal, and write the files of the run."""
     from lenet.cli.progress import progress_for
-    from lenet.data.splits import split
+    from lenet.cli.ranks import Job
+    from lenet.cli.signals import StopSignals
     from lenet.model import LeNet5
-    from lenet.training import train
+    from lenet.training.loop import train
+    from lenet.training.splits import split
 
     recipe, seed = folder.recipe, folder.args["seed"]
     model = LeNet5(seed=seed, num_classes=folder.args["num_classes"])
     state = folder.load_checkpoint(model)
     parts = split(data.y_train, recipe.validation, seed)
     progress = progress_for(recipe.epochs, math.ceil(len(parts.train) / recipe.batch_size), arguments.json)
-    facts = {
+    metadata = {
         "run": str(folder.folder), "data": folder.args["data"], "recipe": recipe.name, "seed": seed,
         "train": len(parts.train), "validation": len(parts.validation), "test": len(data.X_test),
     }  # fmt: skip
-    progress.start(facts)
-    peers.told(lambda: Job(data.X_train, data.y_train, model.num_classes, recipe, seed))
+    progress.start(metadata)
+    comm.broadcast(Job(data.X_train, data.y_train, model.num_classes, recipe, seed))
     saver = Saver(folder, model, progress)
     with StopSignals() as signals:
         try:
             state = train(
-                model, data.X_train, data.y_train, recipe, seed=seed, n_jobs=arguments.n_jobs, state=state, peers=peers,
+                model, data.X_train, data.y_train, recipe, seed=seed, n_jobs=arguments.n_jobs, state=state, comm=comm,
                 on_step=lambda now: saver.on_step(now, signals), on_epoch=saver.on_epoch,
             )  # fmt: skip
         finally:
             progress.stop()
-        if state.step:  # it was stopped, perhaps by a signal to another rank
-            folder.save_checkpoint(model, state)
+        if state.step:  # stopped, perhaps by a signal to another rank
+            folder.save_checkpoint(state)
             print_stopped(folder, state, arguments.json)
             return 128 + (signals.received or signal.SIGINT)
     finish(folder, model, data, state, arguments)
@@ -210,7 +195,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
 
 
 class Saver:
-    """Writes checkpoints as the training goes: after each epoch, and within one that takes long."""
+    """Writes a checkpoint after each epoch, and at intervals within long epochs."""
 
     def __init__(self, folder: "Run", model: "LeNet5", progress: Any):
         self.folder, self.model, self.progress = folder, model, progress
@@ -220,7 +205,7 @@ class Saver:
         """Show the step; return whether to stop."""
         self.progress.step(state)
         if state.seconds - self.saved_at > CHECKPOINT_SECONDS:
-            self.folder.save_checkpoint(self.model, state)
+            self.folder.save_checkpoint(state)
             self.saved_at = state.seconds
         return bool(signals.received)
 
@@ -231,58 +216,36 @@ class Saver:
         self.progress.epoch(state)
 
 
-class StopSignals:
-    """Within it, SIGINT and SIGTERM are noted, so that a step is never cut; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopSignals":
-        main = threading.current_thread() is threading.main_thread()  # no other may set handlers
-        for number in (signal.SIGINT, signal.SIGTERM) if main else ():
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: object) -> None:
-        self.received = number
-        self.__exit__()
-
-
 def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
-    """Say where the training stopped, and how to go on."""
+    """Print where the training stopped, and how to resume it."""
     import json
 
     command = f"lenet train --resume {folder.folder}"
     if as_json:
         print(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
     else:
-        say(f"Stopped in epoch {state.epoch} after step {state.step}; all is saved. Go on with: {command}")
+        say(f"Stopped in epoch {state.epoch} after step {state.step}; the state is saved. Resume with: {command}")
 
 
 def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, arguments: argparse.Namespace) -> None:
-    """Calibrate and test the best weights, draw the figures, and say what was left where."""
+    """Calibrate and test the best weights, write the figures and the report, and print a summary."""
     import json
 
     from lenet import plots
-    from lenet.calibration import LEAST_IMAGES, calibrate
-    from lenet.data.splits import split
+    from lenet.evaluation.calibration import MIN_IMAGES, calibrate
+    from lenet.evaluation.report import classification_report
     from lenet.losses import softmax
-    from lenet.report import report
+    from lenet.training.splits import split
 
     best = state.history[state.best_epoch - 1]
     folder.write("results.png", plots.learning_curves([asdict(row) for row in state.history], folder.folder.name))
     folder.write("filters.png", plots.filters(model.parameters["c1.weight"]))
-    model.metadata = folder.facts(best)
+    model.metadata = folder.metadata(best)
     held_out = split(data.y_train, folder.recipe.validation, folder.args["seed"]).validation
-    if len(held_out) >= LEAST_IMAGES:
+    if len(held_out) >= MIN_IMAGES:
         calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=arguments.n_jobs)
     logits = model.logits(data.X_test, n_jobs=arguments.n_jobs)
-    outcome = report(logits, data.y_test)
+    outcome = classification_report(logits, data.y_test)
     model.metadata["test_accuracy"] = str(outcome.accuracy)
     model.save(folder.folder / "best.safetensors")
     folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix))
@@ -294,6 +257,6 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
         return
     print(f"\nTest set, with the weights of epoch {best.epoch}:\n{outcome}")
     if outcome.accuracy < 2 / model.num_classes:
-        print("That is hardly better than guessing: sigmoids start on a plateau. Train longer or with a lower --lr.")
-    say(f"{folder.folder} has the weights, the figures and the history. Read with these weights by:")
+        print("This is hardly better than guessing: sigmoids start on a plateau. Train longer or with a lower --lr.")
+    say(f"{folder.folder} has the weights, the figures and the history. To use these weights:")
     say(f"lenet predict PICTURE --model {folder.folder}")

@@ -1,7 +1,6 @@
-"""Sets of 28x28 images and their labels, from files, from OpenML or embedded.
+"""Load labelled 28x28 images, from files, from scikit-learn or from OpenML.
 
-Nothing here touches the network except `load_mnist` and `load_fashion_mnist`, and those only when no folder and no
-earlier download has the set.
+Only `load_mnist` and `load_fashion_mnist` access the network, unless a folder or an earlier download has the data set.
 
 Examples
 --------

@@ -1,30 +1,26 @@
-"""What every loader returns, the checks that all of them share, and the split of a set that has none."""
+"""The data set that every loader returns, its validation, and a stratified split."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._checks import SIDE
 from lenet.errors import DataError
 
-SIDE = 28
 MAX_IMAGES = 1_000_000
-MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # what one array read from a file may take: files come from strangers
+MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # of one array from an untrusted file
 
 
 class Dataset(NamedTuple):
-    """Images and labels to train on, and others to test on.
+    """A training set and a test set.
 
     Parameters
     ----------
-    X_train : ndarray of uint8, shape (n_train, 28, 28)
-        Images, background 0 and ink up to 255.
-    y_train : ndarray of int64, shape (n_train,)
-        Their classes, counted from 0.
-    X_test : ndarray of uint8, shape (n_test, 28, 28)
-        Images that training must not see.
-    y_test : ndarray of int64, shape (n_test,)
-        Their classes.
+    X_train, X_test : ndarray of uint8, shapes (n_train, 28, 28) and (n_test, 28, 28)
+        Images, from 0 (background) to 255 (ink).
+    y_train, y_test : ndarray of int64, shapes (n_train,) and (n_test,)
+        Labels, from 0.
 
     Examples
     --------
@@ -41,19 +37,18 @@ class Dataset(NamedTuple):
 
 
 def checked(dataset: Dataset, source: str) -> Dataset:
-    """Return `dataset` as it is when a network can learn from it.
+    """Return `dataset` after validating it.
 
     Parameters
     ----------
     dataset : Dataset
-        What a loader has read.
     source : str
-        Where it comes from, for the error.
+        For the error message.
 
     Raises
     ------
     DataError
-        When a part is empty, its images are not 28x28, its images and labels differ in number, or the labels are
+        If a part is empty, its images are not 28x28, it has more or fewer images than labels, or the labels are
         neither within 0 to 9 nor exactly 0 to K-1.
 
     Examples
@@ -61,18 +56,18 @@ def checked(dataset: Dataset, source: str) -> Dataset:
     >>> images, labels = np.zeros((2, 28, 28), np.uint8), np.array([0, 1])
     >>> checked(Dataset(images, labels, images, labels[:1]), "my set")
     Traceback (most recent call last):
-    lenet.errors.DataError: my set has 2 test images and 1 test labels: give one label for each image.
+    lenet.errors.DataError: my set has 2 test images and 1 test labels; expected one label per image.
     """
     X_train, y_train, X_test, y_test = dataset
     for part, X, y in (("training", X_train, y_train), ("test", X_test, y_test)):
         if X.ndim != 3 or X.shape[1:] != (SIDE, SIDE):
-            raise DataError(f"{source} has {part} images of shape {X.shape[1:]}: resize them to {SIDE}x{SIDE} pixels.")
+            raise DataError(f"{source} has {part} images of shape {X.shape[1:]}; expected {SIDE}x{SIDE} pixels.")
         if len(X) != len(y):
             raise DataError(
-                f"{source} has {len(X)} {part} images and {len(y)} {part} labels: give one label for each image."
+                f"{source} has {len(X)} {part} images and {len(y)} {part} labels; expected one label per image."
             )
         if len(X) == 0:
-            raise DataError(f"{source} has no {part} images: give a set with at least one.")
+            raise DataError(f"{source} has no {part} images; expected at least one.")
     _check_labels(y_train, y_test, source)
     return dataset
 
@@ -80,39 +75,37 @@ def checked(dataset: Dataset, source: str) -> Dataset:
 def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source: str) -> None:
     found = np.unique(y_train)
     low, high = int(found[0]), int(found[-1])
-    # An excerpt of MNIST may lack a digit; more classes than ten must be numbered without a gap, or a damaged
-    # file with one stray label would ask for a network with a useless output for every number below it.
+    # An excerpt of MNIST may lack a digit. Above ten classes, a gap would mean useless outputs: most likely, one stray
+    # label of a damaged file.
     if low < 0 or (high > 9 and len(found) != high + 1):
         raise DataError(
-            f"{source} has {len(found)} different training labels, from {low} to {high}: "
-            "number the classes 0 to K-1 without gaps."
+            f"{source} has {len(found)} different training labels, from {low} to {high}; expected 0 to K-1 without "
+            "gaps."
         )
-    outside = y_test[(y_test < 0) | (y_test > max(high, 9))]
-    if len(outside):
+    unknown = y_test[(y_test < 0) | (y_test > max(high, 9))]
+    if len(unknown):
         raise DataError(
-            f"{source} has the test label {outside[0]}, and its training labels end at {high}: "
-            "number the classes of both parts alike, 0 to K-1."
+            f"{source} has the test label {unknown[0]}, but its training labels end at {high}. Number the classes of "
+            "both parts from 0 to K-1."
         )
 
 
 def stratified_split(X: NDArray[np.uint8], y: NDArray[np.int64], one_in: int, source: str) -> Dataset:
-    """Set one image in `one_in` of each class aside for testing, always the same ones.
-
-    Both parts keep the order that the images came in.
+    """Hold out one image in `one_in` of each class for testing, always the same ones, in the original order.
 
     Parameters
     ----------
     X : ndarray of uint8, shape (n, 28, 28)
     y : ndarray of int64, shape (n,)
     one_in : int
-        5 makes a fifth of the set the test part.
+        For example, 5 holds out a fifth.
     source : str
-        Where the set comes from, for the error.
+        For the error message.
 
     Raises
     ------
     DataError
-        As `checked`; the test part is empty when every class is smaller than half of `one_in`.
+        As `checked`; the test set is empty if every class has fewer than `one_in` / 2 images.
 
     Examples
     --------
@@ -121,8 +114,8 @@ def stratified_split(X: NDArray[np.uint8], y: NDArray[np.int64], one_in: int, so
     array([0, 0, 1, 1])
     """
     if len(X) != len(y):
-        raise DataError(f"{source} has {len(X)} images and {len(y)} labels: give one label for each image.")
-    # NumPy keeps a bit generator's raw words the same for good, and makes no such promise for Generator.permutation.
+        raise DataError(f"{source} has {len(X)} images and {len(y)} labels; expected one label per image.")
+    # NumPy guarantees that the raw output of a bit generator never changes; Generator.permutation may.
     order = np.argsort(np.random.PCG64(1998).random_raw(len(y)), kind="stable")
     is_test = np.zeros(len(y), dtype=bool)
     for label in np.unique(y):

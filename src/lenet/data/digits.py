@@ -1,36 +1,34 @@
-"""The small set that scikit-learn carries, made to look like MNIST; it needs no network."""
+"""The digits of scikit-learn, converted to the form of MNIST."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._checks import SIDE
 from lenet._extras import require
-from lenet.data.dataset import SIDE, Dataset, stratified_split
-
-_BOX = 20  # MNIST fits each digit into a box of 20x20
+from lenet._mnist_form import BOX
+from lenet.data.dataset import Dataset, stratified_split
 
 
 def load_digits() -> Dataset:
-    """Return scikit-learn's 1,797 digits, enlarged from 8x8 to MNIST's 28x28.
+    """Load scikit-learn's 1,797 digits, enlarged from 8x8 to 28x28 pixels.
 
-    One digit in five of each class is set aside for testing, always the same ones: a smaller part, such as MNIST's
-    seventh, would leave so few that one digit more or less moves the accuracy by 0.4%. The set does not say who
-    wrote which digit, so both parts hold digits of the same 13 people, and the accuracy on the test part
-    flatters: new writers are harder to read.
+    One digit in five of each class is held out for testing, always the same ones. Both parts have the same 13 writers,
+    so the test accuracy is higher than on digits of other people.
 
     Returns
     -------
     Dataset
-        1,438 images to train on and 359 to test on, classes 0 to 9.
+        1,438 training images and 359 test images of the classes 0 to 9.
 
     Raises
     ------
     MissingExtraError
-        When scikit-learn is not installed.
+        If scikit-learn is not installed.
 
     Notes
     -----
-    The digits are the test part of E. Alpaydin's and C. Kaynak's "Optical Recognition of Handwritten Digits"
-    (UCI Machine Learning Repository, 1998): each number, 0 to 16, counts the inked pixels in a block of 4x4.
+    The digits are the test set of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits" (UCI Machine
+    Learning Repository, 1998). Each value, 0 to 16, counts the inked pixels in a block of 4x4.
 
     Examples
     --------
@@ -45,14 +43,12 @@ def load_digits() -> Dataset:
 
 
 def enlarge(small: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Enlarge 8x8 images of 0 to 16 to 20x20 within 28x28, 0 to 255, as MNIST frames its digits.
-
-    The centre of mass of the ink comes to the centre of the image, and edges are smooth.
+    """Enlarge 8x8 images to 20x20 pixels, centred by mass in 28x28, like MNIST.
 
     Parameters
     ----------
     small : ndarray of float64, shape (n, 8, 8)
-        Images that each have some ink.
+        Values from 0 to 16; each image has some ink.
 
     Returns
     -------
@@ -68,10 +64,9 @@ def enlarge(small: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _weights(ink: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From the ink in each of 8 rows, (n, 8), the share that each has in each of 28 enlarged rows, (n, 28, 8)."""
+    """Return the weights (n, 28, 8) of linear interpolation from 8 rows with this ink (n, 8) to 28 rows."""
     small = np.arange(8)
     middle = (ink @ small / ink.sum(axis=1))[:, np.newaxis]
-    at = middle + (np.arange(SIDE) - (SIDE - 1) / 2) * 8 / _BOX  # where each enlarged row falls among the small ones
-    # Bilinear interpolation: the two neighbours share by nearness, and beyond the edge lies background.
+    at = middle + (np.arange(SIDE) - (SIDE - 1) / 2) * 8 / BOX  # position of each enlarged row among the small ones
     weights: NDArray[np.float64] = np.maximum(0, 1 - np.abs(at[:, :, np.newaxis] - small))
     return weights

@@ -1,7 +1,7 @@
-"""IDX, the file format of MNIST and its relatives, plain or gzipped.
+"""Read IDX files, the format of MNIST, plain or gzipped.
 
-Y. LeCun describes it on the page of the MNIST database, under "File formats": two zero bytes, a byte for the type of
-the numbers, a byte for the number of dimensions, each dimension as a big-endian 32-bit integer, then the numbers.
+The format is: two zero bytes, a byte for the type of the numbers, a byte for the number of dimensions, each dimension
+as a big-endian 32-bit integer, then the numbers.
 """
 
 import gzip
@@ -23,13 +23,12 @@ _CHUNK = 1 << 20
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read one IDX file of bytes: labels, or images.
-
-    Whether the file is gzipped shows in its first bytes, so its name does not matter.
+    """Read an IDX file of labels or images.
 
     Parameters
     ----------
     path : str or path-like
+        Plain or gzipped, whatever its name.
 
     Returns
     -------
@@ -38,9 +37,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises
     ------
     DataError
-        When the file cannot be read, is no IDX file, holds other numbers than bytes or another number of dimensions
-        than 1 or 3, claims more than 1,000,000 items or 784,000,000 bytes, or holds fewer or more bytes than it
-        claims; when a gzipped one is cut or damaged.
+        If the file cannot be read, is damaged or not an IDX file, does not hold bytes in 1 or 3 dimensions, or claims
+        more than 1,000,000 items or 784,000,000 bytes.
 
     Examples
     --------
@@ -57,18 +55,17 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             return _read_either(plain, path)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{path} cannot be read ({reason}): give the path of an IDX file, plain or .gz.") from error
+        raise DataError(f"{path} cannot be read ({reason}). Pass the path of an IDX file, plain or .gz.") from error
 
 
 def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
-    """Read a set from a folder of the four IDX files that MNIST comes in.
-
-    They are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    `t10k-labels-idx1-ubyte`, each plain or with `.gz`, and also with a dot before `idx`.
+    """Load a data set from a folder with the four IDX files of MNIST.
 
     Parameters
     ----------
     folder : str or path-like
+        With `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
+        `t10k-labels-idx1-ubyte`, each plain or with `.gz`, and also with a dot before `idx`.
 
     Returns
     -------
@@ -77,19 +74,18 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     DataError
-        When a file is missing, cannot be read (see `read_idx`), or holds labels where images are wanted or the other
-        way round; when the set is empty, its images are not 28x28, its images and labels differ in number, or its
-        labels are neither within 0 to 9 nor exactly 0 to K-1.
+        If a file is missing or cannot be read (see `read_idx`), images and labels are swapped or differ in number, a
+        part is empty, its images are not 28x28, or the labels are neither within 0 to 9 nor exactly 0 to K-1.
 
     Examples
     --------
     >>> load_idx_folder("no-such-folder")
     Traceback (most recent call last):
-    lenet.errors.DataError: no-such-folder is not a folder: give one that holds the four IDX files of a set.
+    lenet.errors.DataError: no-such-folder is not a folder; expected one with the four IDX files of a data set.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give one that holds the four IDX files of a set.")
+        raise DataError(f"{folder} is not a folder; expected one with the four IDX files of a data set.")
     return checked(
         Dataset(
             X_train=_read_as("images", folder, "train-images-idx3-ubyte"),
@@ -102,7 +98,7 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
 
 
 def holds_idx_files(folder: Path) -> bool:
-    """Tell whether any of the four files is there, so that a half-filled folder is named rather than passed over."""
+    """Return whether a folder has any of the four files, so that an incomplete set is reported, not ignored."""
     return any(
         _find(folder, f"{part}-{kind}-ubyte") for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
     )
@@ -117,16 +113,16 @@ def _find(folder: Path, name: str) -> Path | None:
 def _read_as(kind: str, folder: Path, name: str) -> NDArray[np.uint8]:
     path = _find(folder, name)
     if path is None:
-        raise DataError(f"{folder} has no {name} (plain or .gz): put all four IDX files of the set there.")
+        raise DataError(f"{folder} has no {name} (plain or .gz). Put all four IDX files of the data set there.")
     array = read_idx(path)
     found = "images" if array.ndim == 3 else "labels"
     if found != kind:
-        raise DataError(f"{path} holds {found} where {kind} are wanted: give each IDX file its own name back.")
+        raise DataError(f"{path} holds {found}; expected {kind}. Restore the original name of each IDX file.")
     return array
 
 
 def _read_either(plain: IO[bytes], path: Path) -> NDArray[np.uint8]:
-    """Return what a file holds, gzipped or not."""
+    """Read a file, gzipped or not."""
     gzipped = plain.read(2) == b"\x1f\x8b"
     plain.seek(0)
     if not gzipped:
@@ -135,22 +131,19 @@ def _read_either(plain: IO[bytes], path: Path) -> NDArray[np.uint8]:
         with gzip.GzipFile(fileobj=plain) as stream:
             return _read(stream, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path} is cut short or damaged: a whole gzip file is wanted, so fetch it again ({error})."
-        ) from error
+        raise DataError(f"{path} is truncated or damaged ({error}). Download the gzip file again.") from error
 
 
 def _read(stream: IO[bytes] | gzip.GzipFile, path: Path) -> NDArray[np.uint8]:
     shape = _read_shape(stream, path)
     size = math.prod(shape)
-    # One byte more than claimed tells whether anything is left over, makes gzip compare its checksum, and no
-    # file that unpacks to far more than it claims is ever unpacked.
+    # One extra byte shows whether data is left over and makes gzip verify its checksum, without unpacking a bomb.
     data = _read_at_most(stream, size + 1)
     if len(data) != size:
         held = f"only {len(data)}" if len(data) < size else "more"
         raise DataError(
-            f"{path} claims {size} bytes of data ({' x '.join(map(str, shape))}) and holds {held}: "
-            "it is cut or damaged, so fetch it again."
+            f"{path} claims {size} bytes of data ({' x '.join(map(str, shape))}) but holds {held}. It is truncated or "
+            "damaged: download it again."
         )
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
@@ -159,28 +152,28 @@ def _read_shape(stream: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[int, ...
     magic = _read_at_most(stream, 4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise DataError(
-            f"{path} is not an IDX file (it begins with {magic.hex(' ') or 'nothing'}, not with 00 00 08): "
-            "give a file in the format of MNIST's own."
+            f"{path} is not an IDX file: it begins with {magic.hex(' ') or 'nothing'}; expected 00 00 08, as in the "
+            "files of MNIST."
         )
     if magic[2] != _UINT8:
-        raise DataError(f"{path} holds numbers of IDX type 0x{magic[2]:02x}: only bytes, type 0x08, can be read.")
+        raise DataError(f"{path} holds numbers of IDX type 0x{magic[2]:02x}; expected bytes, type 0x08.")
     if magic[3] not in (1, 3):
-        raise DataError(f"{path} has {magic[3]} dimensions: give labels (1 dimension) or images (3 dimensions).")
+        raise DataError(f"{path} has {magic[3]} dimensions; expected 1 (labels) or 3 (images).")
     sizes = _read_at_most(stream, 4 * magic[3])
     if len(sizes) < 4 * magic[3]:
-        raise DataError(f"{path} ends within its header: it is cut, so fetch it again.")
+        raise DataError(f"{path} ends within its header. It is truncated: download it again.")
     shape: tuple[int, ...] = struct.unpack(f">{magic[3]}I", sizes)
-    # Each dimension by itself first: in a product, a zero would hide a huge one.
+    # Check each dimension as well: in the product, a zero would hide a huge one.
     if not all(1 <= n <= MAX_IMAGES for n in shape) or math.prod(shape) > MAX_BYTES:
         raise DataError(
-            f"{path} claims a size of {' x '.join(map(str, shape))}: every dimension must be 1 to {MAX_IMAGES:,} and "
-            f"the whole at most {MAX_BYTES:,} bytes, so it is damaged or must be made smaller."
+            f"{path} claims a size of {' x '.join(map(str, shape))}; expected dimensions from 1 to {MAX_IMAGES:,} and "
+            f"at most {MAX_BYTES:,} bytes. It is damaged or too large."
         )
     return shape
 
 
 def _read_at_most(stream: IO[bytes] | gzip.GzipFile, size: int) -> bytearray:
-    data = bytearray()  # grows with what is really there, so a false claim costs no memory
+    data = bytearray()  # grows with the data read, so a false claim costs no memory
     while len(data) < size and (chunk := stream.read(min(_CHUNK, size - len(data)))):
         data += chunk
     return data

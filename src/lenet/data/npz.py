@@ -1,4 +1,4 @@
-"""Sets in NumPy's own archive, `.npz`: a zip file with one array in each member."""
+"""Load data sets from `.npz` files: zip archives with one NumPy array per member."""
 
 import math
 import os
@@ -11,29 +11,29 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.dataset import MAX_BYTES, SIDE, Dataset, checked, stratified_split
+from lenet._checks import SIDE
+from lenet.data.dataset import MAX_BYTES, Dataset, checked, stratified_split
 from lenet.errors import DataError
 
-# In lower case, since Keras writes x_train where scikit-learn's habit is X_train.
+# In lower case: Keras writes x_train, scikit-learn users write X_train.
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
 _TWO = ("x", "y")
-LARGEST_LIST = 2**16  # bytes that tell of the members, some 60 for each
+MAX_DIRECTORY_BYTES = 2**16  # of the zip directory, about 60 bytes per member
 _HEADER = re.compile(
     r"\{'descr': '([<>|=][biufcOSU]\d{0,4})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\),? ?\}\s*"
 )
 
 
 def load_npz(path: str | os.PathLike[str]) -> Dataset:
-    """Read a set from an `.npz` file with arrays `X` and `y`, or `X_train`, `y_train`, `X_test` and `y_test`.
+    """Load a data set from an `.npz` file with arrays `X` and `y`, or `X_train`, `y_train`, `X_test` and `y_test`.
 
-    A small `x` is as good. From `X` and `y` alone, one image in seven of each class (MNIST's own proportion) is set
-    aside for testing, always the same ones.
+    With `X` and `y` only, one image in seven of each class (as in MNIST) is held out for testing, always the same ones.
 
     Parameters
     ----------
     path : str or path-like
-        Images of shape (n, 28, 28), (n, 784) or (n, 1, 28, 28): integers 0 to 255, or floats 0 to 1, which are
-        rounded to the nearest of 256 levels. Labels are integers of shape (n,).
+        Images of shape (n, 28, 28), (n, 784) or (n, 1, 28, 28): integers from 0 to 255, or floats in [0, 1], which are
+        rounded to 256 levels. Integer labels of shape (n,). Names may be in lower case.
 
     Returns
     -------
@@ -42,9 +42,9 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     DataError
-        When the file cannot be read or is damaged, an array is missing, of another type or shape or larger than
-        784,000,000 bytes, a pixel is out of range, or the set fails the checks of `load_idx_folder`. Object arrays
-        are refused, since only pickle could read them, and pickle runs what it reads.
+        If the file cannot be read or is damaged, an array is missing, has another type or shape or more than
+        784,000,000 bytes, a pixel is out of range, or the set is invalid as described in `load_idx_folder`. Object
+        arrays are rejected, as only pickle could read them, which can run code.
 
     Examples
     --------
@@ -77,84 +77,84 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
             names = next((names for names in (_FOUR, _TWO) if members.keys() >= set(names)), None)
             if names is None:
                 found = ", ".join(sorted(members)[:10]) or "nothing"
-                raise DataError(f"{path} holds {found}: save it with X and y, or X_train, y_train, X_test and y_test.")
+                raise DataError(f"{path} holds {found}; expected X and y, or X_train, y_train, X_test and y_test.")
             return [_read_array(archive, members[name], f"{name} in {path}") for name in names]
     except DataError:
         raise
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}): give the path of an .npz file.") from error
+        raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of an .npz file.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not a whole .npz file ({error}): make it again with numpy.savez.") from error
+        raise DataError(f"{path} is not a whole .npz file ({error}). Save it again with numpy.savez.") from error
 
 
 def _opened(file: IO[bytes], path: Path) -> zipfile.ZipFile:
-    """Open an archive, unless it has so many members that to list them alone takes long.
+    """Open an archive, unless it has so many members that listing them would take long.
 
-    Its last 22 bytes tell how long the list is. NumPy puts no comment behind them, and before them no record of the
-    longer form that huge archives have, either of which could tell otherwise.
+    The last 22 bytes hold the length of the directory. An archive comment or a Zip64 record, which could contradict
+    them, is rejected; NumPy writes neither.
     """
     file.seek(max(0, file.seek(0, os.SEEK_END) - 42))
     tail = file.read(42)
     before, end = tail[:-22], tail[-22:]
     if not (end.startswith(b"PK\5\6") and end.endswith(b"\0\0")):
-        raise zipfile.BadZipFile("it does not end as one")
-    if int.from_bytes(end[12:16], "little") > LARGEST_LIST or before.startswith(b"PK\6\7"):
-        raise DataError(f"{path} has too many members: save it with X and y, or X_train, y_train, X_test and y_test.")
+        raise zipfile.BadZipFile("it has no end record")
+    if int.from_bytes(end[12:16], "little") > MAX_DIRECTORY_BYTES or before.startswith(b"PK\6\7"):
+        raise DataError(f"{path} has too many members; expected X and y, or X_train, y_train, X_test and y_test.")
     return zipfile.ZipFile(file)
 
 
 def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> NDArray[Any]:
-    # numpy.load would allocate whatever a header claims; here the claim is compared with the file first. The other
-    # ways to compress, which NumPy never uses, cannot be unpacked by a limited amount.
+    # numpy.load would allocate any size that a header claims. Other compression methods, which NumPy never uses, cannot
+    # be unpacked up to a limit.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{source} is compressed in a way that NumPy does not use: make it again with numpy.savez.")
+        raise DataError(f"{source} is compressed in a way that NumPy does not use. Save it again with numpy.savez.")
     with archive.open(info) as stream:
         shape, order, dtype = _read_header(stream, source)
         size = math.prod(shape) * dtype.itemsize
         if stream.tell() + size != info.file_size:
             raise DataError(
-                f"{source} claims {size} bytes of data and holds {info.file_size - stream.tell()}: "
-                "it is damaged, so make the file again with numpy.savez."
+                f"{source} claims {size} bytes of data but holds {info.file_size - stream.tell()}. It is damaged: save "
+                "it again with numpy.savez."
             )
         data = stream.read(size)
     return np.frombuffer(data, dtype).reshape(shape, order=order)
 
 
 def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:
-    # Version 1.0 is what NumPy writes for plain numbers; the header of a later one may claim 4 GB. It is the text of
-    # a Python dict, and a pattern reads it without evaluating anything.
+    # NumPy writes version 1.0 for plain numbers; a header of a later version may claim 4 GB. The header is the text of
+    # a Python dict, which the pattern reads without evaluating it.
     start = stream.read(10)
     header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1")
     match = _HEADER.fullmatch(header)
     if start[:8] != b"\x93NUMPY\x01\x00" or match is None:
-        raise DataError(f"{source} is not a plain array that numpy.savez wrote: make the file again with it.")
+        raise DataError(f"{source} is not a plain array. Save it again with numpy.savez.")
     dtype, shape = np.dtype(match[1]), tuple(int(n) for n in match[3].split(",") if n.strip())
     if dtype.hasobject:
-        raise DataError(f"{source} holds Python objects, which are never unpickled: save it as an array of numbers.")
+        raise DataError(f"{source} holds Python objects, which are never unpickled. Save it as an array of numbers.")
     if dtype.kind not in "uif":
-        raise DataError(f"{source} is of type {dtype}: save it as integers or floats.")
-    # Each dimension by itself first: in a product, a zero would hide a huge one.
+        raise DataError(f"{source} has type {dtype}; expected integers or floats.")
+    # Check each dimension as well: in the product, a zero would hide a huge one.
     if not all(1 <= n <= MAX_BYTES for n in shape) or math.prod(shape) * dtype.itemsize > MAX_BYTES:
         raise DataError(
-            f"{source} is of shape {shape} and type {dtype}: no dimension may be 0, and the whole may take at most "
-            f"{MAX_BYTES:,} bytes, so save fewer images, or save them as uint8."
+            f"{source} has shape {shape} and type {dtype}; expected no dimension of 0, and at most {MAX_BYTES:,} "
+            "bytes. Save fewer images, or save them as uint8."
         )
     return shape, "F" if match[2] == "True" else "C", dtype
 
 
 def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
     if X.shape[1:] not in ((SIDE, SIDE), (SIDE * SIDE,), (1, SIDE, SIDE)):
-        raise DataError(f"{source} has images of shape {X.shape}: give (n, 28, 28), (n, 784) or (n, 1, 28, 28).")
+        raise DataError(f"{source} has images of shape {X.shape}; expected (n, 28, 28), (n, 784) or (n, 1, 28, 28).")
     if X.dtype.kind == "f":
-        if not ((X >= 0) & (X <= 1)).all():  # so written, NaN fails too
-            raise DataError(f"{source} has float pixels outside 0 to 1, or NaN: divide by 255 or save them as uint8.")
-        X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round once more
+        if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
+            raise DataError(f"{source} has float pixels outside 0 to 1, or NaN. Divide by 255 or save them as uint8.")
+        X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round twice
     elif X.min() < 0 or X.max() > 255:
-        raise DataError(f"{source} has pixels from {X.min()} to {X.max()}: bring them to 0 (background) to 255 (ink).")
+        raise DataError(f"{source} has pixels from {X.min()} to {X.max()}; expected 0 (background) to 255 (ink).")
     return X.reshape(-1, SIDE, SIDE).astype(np.uint8, order="C")
 
 
 def _as_labels(y: NDArray[Any], source: str) -> NDArray[np.int64]:
     if y.ndim != 1 or y.dtype.kind not in "ui":
-        raise DataError(f"{source} has labels of shape {y.shape} and type {y.dtype}: give integers of shape (n,).")
+        raise DataError(f"{source} has labels of shape {y.shape} and type {y.dtype}; expected integers of shape (n,).")
     return y.astype(np.int64)

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: from a folder when there is one, else downloaded once from OpenML by scikit-learn."""
+"""Load MNIST and Fashion-MNIST from a folder, or download them once from OpenML with scikit-learn."""
 
 import contextlib
 import io
@@ -12,23 +12,24 @@ from urllib.error import HTTPError, URLError
 
 import numpy as np
 
+from lenet._checks import SIDE
 from lenet._extras import require
 from lenet._files import atomic_write
-from lenet.data.dataset import SIDE, Dataset, checked
+from lenet.data.dataset import Dataset, checked
 from lenet.data.idx import holds_idx_files, load_idx_folder
 from lenet.data.npz import load_npz
 from lenet.errors import ConfigurationError, DataError, DownloadError
 
 _NAMES_AT_OPENML = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
-_N_TRAIN = 60_000  # OpenML has both parts in one table, the 10,000 test images at its end
+_N_TRAIN = 60_000  # OpenML has one table, with the 10,000 test images at its end
 
 
 def load_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
-    """Return MNIST, 60,000 handwritten digits to train on and 10,000 to test on.
+    """Load MNIST: 60,000 handwritten digits for training and 10,000 for testing.
 
-    The first of these that exists is read: `folder`; the folder that the environment variable LENET_DATA names, or
-    `mnist` in it; what an earlier call has downloaded; OpenML. A download is kept in scikit-learn's data folder
-    (SCIKIT_LEARN_DATA, or `scikit_learn_data` at home).
+    The data set is read from the first of these that exists: `folder`; the folder named by the environment variable
+    LENET_DATA, or `mnist` in it; an earlier download; OpenML. Downloads are kept in scikit-learn's data folder
+    (SCIKIT_LEARN_DATA, or `~/scikit_learn_data`).
 
     Parameters
     ----------
@@ -42,32 +43,32 @@ def load_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     Raises
     ------
     DataError
-        When the files of the folder, or the table from OpenML, are damaged.
+        If the files of the folder, or the table from OpenML, are damaged.
     ConfigurationError
-        When LENET_DATA does not name a folder.
+        If LENET_DATA does not name a folder.
     DownloadError
-        When the download fails.
+        If the download fails.
     MissingExtraError
-        When there is no folder and scikit-learn or pandas is not installed.
+        If the data set must be downloaded, and scikit-learn or pandas is not installed.
 
     Notes
     -----
-    By Y. LeCun, C. Cortes and C. J. C. Burges; at OpenML it is set 554, `mnist_784`.
+    By Y. LeCun, C. Cortes and C. J. C. Burges; data set 554 at OpenML, `mnist_784`.
 
     Examples
     --------
     >>> X_train, y_train, X_test, y_test = load_mnist()  # doctest: +SKIP
     >>> load_mnist("no-such-folder")
     Traceback (most recent call last):
-    lenet.errors.DataError: no-such-folder is not a folder: give one that holds the four IDX files of a set.
+    lenet.errors.DataError: no-such-folder is not a folder; expected one with the four IDX files of a data set.
     """
     return _load("mnist", folder)
 
 
 def load_fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
-    """Return Fashion-MNIST, 60,000 pictures of clothes to train on and 10,000 to test on.
+    """Load Fashion-MNIST: 60,000 pictures of clothes for training and 10,000 for testing.
 
-    It is found as `load_mnist` finds MNIST, but LENET_DATA must have it in a folder `fashion-mnist` of its own.
+    It is located as by `load_mnist`, but in LENET_DATA it must be in the folder `fashion-mnist`.
 
     Parameters
     ----------
@@ -86,14 +87,14 @@ def load_fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
 
     Notes
     -----
-    By H. Xiao, K. Rasul and R. Vollgraf (2017); at OpenML it is set 40996, `Fashion-MNIST`.
+    By H. Xiao, K. Rasul and R. Vollgraf (2017); data set 40996 at OpenML, `Fashion-MNIST`.
 
     Examples
     --------
     >>> X_train, y_train, X_test, y_test = load_fashion_mnist()  # doctest: +SKIP
     >>> load_fashion_mnist("no-such-folder")
     Traceback (most recent call last):
-    lenet.errors.DataError: no-such-folder is not a folder: give one that holds the four IDX files of a set.
+    lenet.errors.DataError: no-such-folder is not a folder; expected one with the four IDX files of a data set.
     """
     return _load("fashion-mnist", folder)
 
@@ -109,10 +110,10 @@ def _folder_from_environment(name: str) -> Path | None:
         return None
     folder = Path(setting)
     if not folder.is_dir():
-        raise ConfigurationError(f"LENET_DATA is {setting!r}, which is not a folder: set it to a folder of IDX files.")
+        raise ConfigurationError(f"LENET_DATA is {setting!r}; expected a folder of IDX files.")
     if (folder / name).is_dir():
         return folder / name
-    # Both sets have the same file names, so only MNIST may lie in the folder itself.
+    # Both data sets use the same file names, so only MNIST may be in the folder itself.
     others = any((folder / other).is_dir() for other in _NAMES_AT_OPENML)
     return folder if name == "mnist" and (holds_idx_files(folder) or not others) else None
 
@@ -125,20 +126,20 @@ def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
             return load_npz(copy)
         table = _fetch(datasets, name)
     except (OSError, ValueError, LookupError, TypeError, EOFError, HTTPException, zlib.error) as error:
-        # What fetch_openml raises when the network, a proxy's page or a cut file is in its way.
+        # fetch_openml raises these if the network fails, a proxy answers, or a file is truncated.
         if isinstance(error, HTTPError):
             error.close()
         reason = _first_sentence(str(error.reason if type(error) is URLError else error)) or type(error).__name__
         raise DownloadError(
-            f"{_NAMES_AT_OPENML[name]} could not be downloaded from OpenML ({reason}): try again, give a folder of its "
-            "IDX files (as argument, or in LENET_DATA), or use digits, which needs no network."
+            f"{_NAMES_AT_OPENML[name]} could not be downloaded from OpenML ({reason}). Try again, pass a folder of its "
+            "IDX files (as an argument, or in LENET_DATA), or use digits, which needs no network."
         ) from error
     X, y = table.data, table.target.astype(np.int64)
     source = f"the table {_NAMES_AT_OPENML[name]} from OpenML"
     if X.min() < 0 or X.max() > 255:
-        raise DataError(f"{source} has pixels from {X.min()} to {X.max()}, not 0 to 255: give a folder of IDX files.")
+        raise DataError(f"{source} has pixels from {X.min()} to {X.max()}; expected 0 to 255. Use IDX files instead.")
     if X.shape[1:] != (SIDE * SIDE,):
-        raise DataError(f"{source} has {X.shape[1]} pixels in a row, not 784: give a folder of the set's IDX files.")
+        raise DataError(f"{source} has {X.shape[1]} pixels per row; expected 784. Use IDX files instead.")
     X = X.astype(np.uint8, order="C").reshape(-1, SIDE, SIDE)
     dataset = checked(Dataset(X[:n_train], y[:n_train], X[n_train:], y[n_train:]), source)
     _keep(dataset, copy)
@@ -147,12 +148,11 @@ def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
 
 def _fetch(datasets: Any, name: str) -> Any:
     require("pandas", "train")  # fetch_openml parses with it
-    # Every column is a byte, the class too. Left to itself, fetch_openml would take a gigabyte for 64-bit pixels, and
-    # with pandas 3.1 it cannot read classes that are digits (scikit-learn#34892). Two bytes, since older pandas wrap
-    # what does not fit. ARFF may put a class in quotes.
+    # By default, fetch_openml takes a gigabyte for 64-bit pixels, and with pandas 3.1 it cannot read classes that are
+    # digits (scikit-learn#34892). int16, not uint8, as older pandas wraps values that overflow. ARFF may quote classes.
     parsing = {"dtype": "int16", "quotechar": "'"}
     with warnings.catch_warnings():
-        # What comes of them is said by the result, or by one error.
+        # The result or one error reports these conditions.
         warnings.filterwarnings("ignore", "A network error occurred|Invalid cache")
         return datasets.fetch_openml(
             _NAMES_AT_OPENML[name], version=1, as_frame=False, n_retries=1, read_csv_kwargs=parsing
@@ -164,7 +164,7 @@ def _first_sentence(text: str) -> str:
 
 
 def _keep(dataset: Dataset, path: Path) -> None:
-    """Keep a copy that is read several times faster than OpenML's table; where it cannot be written, do without."""
+    """Cache a copy that loads several times faster than the table; ignore a failure to write it."""
     content = io.BytesIO()
     np.savez_compressed(content, **dataset._asdict())
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""One name for a set, whatever it is: the words that the command line takes."""
+"""Load a data set by name or path, as on the command line."""
 
 import os
 from pathlib import Path
@@ -14,13 +14,13 @@ _BY_NAME = {"digits": load_digits, "mnist": load_mnist, "fashion-mnist": load_fa
 
 
 def load(source: str | os.PathLike[str]) -> Dataset:
-    """Load the set that `source` names.
+    """Load a data set by name or path.
 
     Parameters
     ----------
     source : str or path-like
-        `digits`, `mnist`, `fashion-mnist`, a folder of IDX files, or a file that ends in `.npz`. The three names
-        come first: a folder of such a name is given as `./mnist`.
+        `digits`, `mnist`, `fashion-mnist`, a folder of IDX files, or an `.npz` file. Names take precedence: write
+        `./mnist` for a folder with that name.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     DataError
-        When `source` is none of these, or its files are damaged.
+        If `source` is none of these, or its files are damaged.
     DownloadError, ConfigurationError, MissingExtraError
         As `load_mnist`.
 
@@ -39,15 +39,15 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     (359, 28, 28)
     >>> load("digitz")
     Traceback (most recent call last):
-    lenet.errors.DataError: 'digitz' is no set of images: give digits, mnist, fashion-mnist, a folder of IDX files or \
-a FILE.npz.
+    lenet.errors.DataError: 'digitz' is not a data set; expected digits, mnist, fashion-mnist, a folder of IDX files \
+or a FILE.npz.
     """
     name = os.fspath(source)
     if name in _BY_NAME:
         return _BY_NAME[name]()
     path = Path(name)
-    if name and path.is_dir():  # Path('') would be the current folder
+    if name and path.is_dir():  # Path("") would be the current folder
         return load_idx_folder(path)
     if path.suffix.lower() == ".npz":
         return load_npz(path)
-    raise DataError(f"{name!r} is no set of images: give {', '.join(_BY_NAME)}, a folder of IDX files or a FILE.npz.")
+    raise DataError(f"{name!r} is not a data set; expected {', '.join(_BY_NAME)}, a folder of IDX files or a FILE.npz.")

@@ -1,6 +1,6 @@
-"""LeNet-5 in other programs' formats: ONNX, PyTorch, C, and what skops and skl2onnx have to know.
+"""Convert LeNet-5 to and from the formats of other programs: ONNX, PyTorch and C; support skops and skl2onnx.
 
-Nothing that is read here is ever executed. Each function imports the package that it needs.
+Reading a file never runs code from it. Each function imports the package that it needs.
 """
 
 from lenet.interop.c_source import to_c
@@ -9,7 +9,11 @@ from lenet.interop.onnx_writer import to_onnx
 from lenet.interop.sklearn_onnx import register_skl2onnx
 from lenet.interop.torch_weights import from_torch, to_torch_state_dict
 
-SKOPS_TRUSTED = ["lenet._features.Framing", "lenet.estimator.LeNetClassifier", "lenet.model.LeNet5"]
+SKOPS_TRUSTED = [
+    "lenet.estimator.classifier.LeNetClassifier",
+    "lenet.estimator.framing.Framing",
+    "lenet.model.LeNet5",
+]
 """The types that `skops.io.load(file, trusted=SKOPS_TRUSTED)` needs for a LeNetClassifier."""
 
 __all__ = [

@@ -19,23 +19,24 @@ def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
     Parameters
     ----------
     model : LeNet5
-        Of float64 parameters, the nearest float32 are written.
+        Parameters in float64 are rounded to float32.
     pixels : {"float32", "uint8"}, default "float32"
-        Of the input "images", of shape (n, 1, 28, 28) with any n: floats in [0, 1], or bytes from 0 to 255; ink high.
+        The type of the input "images", of shape (n, 1, 28, 28) with any n: floats from 0 (background) to 1 (ink), or
+        bytes from 0 to 255.
 
     Returns
     -------
     onnx.ModelProto
-        Of opset 13 and IR version 8. Its outputs are "label", int64 of shape (n,), and "probabilities", float32 of
-        shape (n, num_classes). The metadata hold what the model's file holds. The same model gives the same bytes by
-        `SerializeToString(deterministic=True)`.
+        The opset is 13 and the IR version 8. The outputs are "label", int64 of shape (n,), and "probabilities", float32
+        of shape (n, num_classes). The metadata are those of the model. For equal models,
+        `SerializeToString(deterministic=True)` returns equal bytes.
 
     Raises
     ------
     InputError
-        If pixels is neither.
+        If pixels is neither of these.
     MissingExtraError
-        When onnx is not installed.
+        If onnx is not installed.
 
     Examples
     --------
@@ -45,7 +46,7 @@ def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
     ['images', 'label', 'probabilities']
     """
     if pixels not in PIXELS:
-        raise InputError(f"pixels is {pixels!r}; wanted: {' or '.join(PIXELS)}.")
+        raise InputError(f"pixels is {pixels!r}; expected {' or '.join(PIXELS)}.")
     helper, numpy_helper = require("onnx.helper", "onnx"), require("onnx.numpy_helper", "onnx")
     types = require("onnx", "onnx").TensorProto
     operators, images = Operators(), "images"
@@ -69,18 +70,18 @@ def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
         ],
         [numpy_helper.from_array(value, name) for name, value in operators.constants.items()],
     )
-    written = helper.make_model(
+    proto = helper.make_model(
         graph,
         producer_name="lenet",
         producer_version=__version__,
         ir_version=IR,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )
-    helper.set_model_props(written, dict(sorted(_facts(model, pixels).items())))
-    return written
+    helper.set_model_props(proto, dict(sorted(_metadata(model, pixels).items())))
+    return proto
 
 
-def _facts(model: LeNet5, pixels: str) -> dict[str, str]:
+def _metadata(model: LeNet5, pixels: str) -> dict[str, str]:
     span = "from 0, background, to 255, ink" if pixels == "uint8" else "from 0, background, to 1, ink"
     return {
         **model.metadata,

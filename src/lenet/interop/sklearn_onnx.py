@@ -1,4 +1,4 @@
-"""LeNetClassifier for skl2onnx, so that a pipeline with one becomes an ONNX model."""
+"""A converter of LeNetClassifier for skl2onnx, so that pipelines with one can be exported to ONNX."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from lenet.interop.operators import Operators
 
 
 def register_skl2onnx() -> None:
-    """Teach skl2onnx to convert a LeNetClassifier, alone or in a pipeline.
+    """Register a converter of LeNetClassifier with skl2onnx.
 
-    Call it once; then `skl2onnx.to_onnx(pipeline, X[:1])` works as for scikit-learn's own classifiers, with
-    the options `zipmap` and `nocl`.
+    After one call, `skl2onnx.to_onnx(pipeline, X[:1])` works as for scikit-learn's own classifiers, with the options
+    `zipmap` and `nocl`.
 
     Raises
     ------
     MissingExtraError
-        When skl2onnx is not installed.
+        If skl2onnx is not installed.
     """
     skl2onnx = require("skl2onnx", "skl2onnx")
     from lenet.estimator import LeNetClassifier
@@ -26,7 +26,7 @@ def register_skl2onnx() -> None:
     skl2onnx.update_registered_converter(
         LeNetClassifier,
         "LenetLeNetClassifier",
-        _settle_types,
+        _set_types,
         _convert,
         options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
         overwrite=True,
@@ -34,14 +34,14 @@ def register_skl2onnx() -> None:
 
 
 def operators_of(classifier: Any, X: str) -> tuple[Operators, str]:
-    """Return the operators from X in float32, (n, pixels) or images, to logits, and the name of these.
+    """Return the operators from X to logits, and the name of the logits.
 
     Parameters
     ----------
     classifier : LeNetClassifier
-        Fitted.
+        A fitted classifier.
     X : str
-        Its name.
+        The name of its input in float32, of shape (n, pixels) or (n, height, width).
     """
     operators, framing = Operators(), classifier.framing_
     x = operators.add("Reshape", [X, operators.constant("row", np.array([-1, classifier.n_features_in_]))], "rows")
@@ -59,15 +59,15 @@ def operators_of(classifier: Any, X: str) -> tuple[Operators, str]:
 
 
 def _labels(classifier: Any, nocl: bool) -> tuple[NDArray[Any], bool]:
-    """Return what the model calls its classes, and whether by whole numbers, otherwise by text."""
+    """Return the class labels, and whether they are integers rather than text."""
     classes = np.arange(len(classifier.classes_)) if nocl else classifier.classes_
     if classes.dtype.kind == "f" and (classes % 1 == 0).all():
         classes = classes.astype(np.int64)
     return classes, classes.dtype.kind in "iub"
 
 
-def _settle_types(operator: Any) -> None:
-    """Tell skl2onnx the types and shapes of the outputs."""
+def _set_types(operator: Any) -> None:
+    """Set the types and shapes of the outputs."""
     types = require("skl2onnx.common.data_types", "skl2onnx")
     n = operator.inputs[0].get_first_dimension()
     nocl = operator.scope_inst.get_options(operator.raw_operator, {"nocl": False})["nocl"]
@@ -77,7 +77,7 @@ def _settle_types(operator: Any) -> None:
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    """Write a classifier's operators into a graph of skl2onnx, under names that are unique there."""
+    """Add a classifier's operators to a graph of skl2onnx, under unique names."""
     types = require("onnx", "onnx").TensorProto
     classifier = operator.raw_operator
     names: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The layers of LeNet-5, one per file, each with its forward and backward pass."""
+"""The layers of LeNet-5, each with its forward and backward pass."""
 
 from lenet.layers.avg_pool2d import AvgPool2d
 from lenet.layers.base import Layer

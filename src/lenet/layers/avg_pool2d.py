@@ -21,8 +21,8 @@ class AvgPool2d(Layer):
     kernel_size : int or (int, int)
         The height and width of the window.
     stride : int or (int, int), optional
-        Rows and columns from one window to the next; by default the size of the window. Pixels at the lower and right
-        edge that do not fill a window are ignored.
+        Rows and columns between windows; by default the window size. Pixels at the lower and right edge that do not
+        fill a window are ignored.
     dtype : dtype, default float32
 
     Examples
@@ -46,7 +46,7 @@ class AvgPool2d(Layer):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if any(length < size for length, size in zip(shape[1:], self.kernel_size, strict=True)):
-            raise InputError(f"{self!r} got an input of {shape[1:]}, smaller than its window.")
+            raise InputError(f"{self!r} got an input of {shape[1:]}; expected at least the size of its window.")
         height, width = (
             (length - size) // step + 1
             for length, size, step in zip(shape[1:], self.kernel_size, self.stride, strict=True)

@@ -15,7 +15,7 @@ Backward = Callable[[Array], tuple[Array, dict[str, Array]]]
 
 
 class Layer(abc.ABC):
-    """A layer: parameters, a forward pass, and the backward pass that each forward pass returns.
+    """A layer: its parameters, and a forward pass that returns the backward pass.
 
     A layer keeps no state between calls, so threads may share it while its parameters do not change.
 

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 
 class Conv2d(Layer):
-    """Convolution with stride 1 and zero padding; a cross-correlation, as the kernel is not flipped.
+    """Convolution with stride 1 and zero padding, computed as a cross-correlation.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Conv2d(Layer):
         self.in_channels = whole(in_channels, "in_channels")
         self.out_channels = whole(out_channels, "out_channels")
         self.kernel_size = whole(kernel_size, "kernel_size")
-        self.padding = whole(padding, "padding", least=0)
+        self.padding = whole(padding, "padding", at_least=0)
         shape = (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
         weight = xavier_uniform(shape, rng or np.random.default_rng())
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(out_channels, self.dtype)}
@@ -67,19 +67,19 @@ class Conv2d(Layer):
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         height, width = (length + 2 * self.padding - self.kernel_size + 1 for length in shape[1:])
         if height < 1 or width < 1:
-            raise InputError(f"{self!r} got an input of {shape[1:]}, smaller than its kernel.")
+            raise InputError(f"{self!r} got an input of {shape[1:]}; expected at least the size of its kernel.")
         return self.out_channels, height, width
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
         x = tensor(x, self.dtype, (None, self.in_channels, None, None))
         shape = (len(x), *self.output_shape(x.shape[1:]))
         weight = self.parameters["weight"].reshape(self.out_channels, -1)
-        columns = _columns(x, self.kernel_size, self.padding)
-        y = weight @ columns + self.parameters["bias"][:, None]
+        columns = _columns(x, self.kernel_size, self.padding)  # (n, d, p): d weights of a kernel, p output pixels
+        y = weight @ columns + self.parameters["bias"][:, None]  # (n, o, p): o output channels
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
             dy = tensor(dy, self.dtype, shape, "dy").reshape(y.shape)
-            dweight = np.einsum("nop,ndp->od", dy, columns, optimize=True)
+            dweight = np.einsum("nop,ndp->od", dy, columns, optimize=True)  # dy times columns^T, summed over images
             dx = _pixels(weight.T @ dy, x.shape, self.kernel_size, self.padding)
             return dx, {"weight": dweight.reshape(self.parameters["weight"].shape), "bias": dy.sum(axis=(0, 2))}
 
@@ -124,13 +124,13 @@ def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = 
 def col2im(
     columns: ArrayLike, shape: tuple[int, ...], kernel_size: int, padding: int = 0, dtype: DTypeLike = np.float32
 ) -> Array:
-    """Add columns back to the pixels that they came from: the transpose of `im2col`, not its inverse.
+    """Add columns back to the pixels they came from: the transpose of `im2col`, not its inverse.
 
     Parameters
     ----------
     columns : array_like of shape (n, C K K, OH OW)
     shape : tuple of int
-        (n, C, H, W), the shape of the images.
+        Of the images: (n, C, H, W).
     kernel_size : int
         K, the height and width of a patch.
     padding : int, default 0
@@ -138,7 +138,7 @@ def col2im(
 
     Returns
     -------
-    ndarray of that shape
+    ndarray of shape (n, C, H, W)
 
     Raises
     ------
@@ -160,7 +160,7 @@ def col2im(
 
 
 def _columns(x: Array, size: int, padding: int) -> Array:
-    """Return the columns of checked images."""
+    """Return the columns of validated images."""
     if padding:
         x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     n, channels, height, width = x.shape
@@ -170,7 +170,7 @@ def _columns(x: Array, size: int, padding: int) -> Array:
 
 
 def _pixels(columns: Array, shape: tuple[int, ...], size: int, padding: int) -> Array:
-    """Return images of `shape` that add up checked columns."""
+    """Add validated columns to the pixels of images of `shape`."""
     n, channels, height, width = shape
     out = np.zeros((n, channels, height + 2 * padding, width + 2 * padding), columns.dtype)
     _conv.col2im(columns, size, size, out)

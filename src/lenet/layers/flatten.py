@@ -1,4 +1,4 @@
-"""From feature maps to vectors."""
+"""Flatten feature maps into vectors."""
 
 import math
 from typing import Any

@@ -1,13 +1,22 @@
-"""From a person's picture to the 28x28 image that the network reads, and to the digits that it says.
+"""Read handwritten digits in pictures: prepare one digit for the network, or read a page of them.
 
-One digit goes through `pictures`, `ink` (with `sheet`) and `preparing`. A page goes through `pictures`, then `lines`,
-which takes `ink`, erases `rules`, turns it level (`levelling`) and chains `strokes` (`chaining`); each line is cut
-(`pieces`), joined in all ways (`segments`), and read along the best path (`paths`). `reader` does it all, and
-`drawing` shows it.
+`prepare` follows one digit through `ink` (which looks for a `sheet`) and `single_digit`. `read` follows a page through
+these steps, each of which takes the value that the step before returns:
+
+1. `pictures`: a file or an array to grey levels.
+2. `lines`: grey levels to a `page` of ink without `frames` and `rules`, levelled (`skew`), its `strokes` in lines
+   (`grouping`).
+3. `pieces`: a line to pieces, cut along `seams`.
+4. `segments`: pieces to all groups of neighbours, with the network's probabilities and other `features`.
+5. `graph`: segments to a graph with learned weights.
+6. `paths`: a graph to its best path.
+
+`reader` runs the steps and returns the `results`, which `drawing` draws.
 """
 
 from lenet.reading.pictures import read_picture
-from lenet.reading.preparing import prepare
-from lenet.reading.reader import Digit, Line, Reading, read
+from lenet.reading.reader import read
+from lenet.reading.results import Digit, Line, Reading
+from lenet.reading.single_digit import prepare
 
 __all__ = ["Digit", "Line", "Reading", "prepare", "read", "read_picture"]

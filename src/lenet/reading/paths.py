@@ -1,10 +1,7 @@
-"""From segments to the reading of a line: the best path through the graph of its segments, and how sure that is.
+"""Find the best path through the graph of a line, and its probability.
 
-The gaps between pieces are the nodes of a graph, segments its arcs, as in the paper's heuristic over-segmentation
-(section V). An arc has a weight for each digit that it may be, and one for its being something else; a path weighs
-the product of its arcs. A reading's probability is its share in the weight of all paths with all their labels, which
-the paper calls forward scoring (section VI.D). What counts how much was learnt so that the right readings of MNIST's
-validation digits, set side by side, become as probable as possible: `python -m benchmarks.learn_paths`.
+The weight of a path is the product of the weights of its arcs. The probability of a reading is its share in the weight
+of all paths with all labels, which the paper calls forward scoring (section VI.D).
 """
 
 from dataclasses import dataclass
@@ -12,106 +9,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.reading.segments import Segments
+from lenet.reading.graph import Graph
 
 
 @dataclass(frozen=True)
-class Coefficients:
-    """What counts how much in the logarithm of an arc's weight.
-
-    Parameters
-    ----------
-    label : float
-        The logarithm of the label's probability.
-    by_label : ndarray of float64, shape (10,)
-        Being each digit: that a segment looks like a 1 or a 7 says less than that it looks like an 8.
-    as_digit, as_other : ndarray of float64, shapes (10,) and (6,)
-        The columns of `Segments.as_digit` and `Segments.as_other`.
-    """
-
-    label: float
-    by_label: NDArray[np.float64]
-    as_digit: NDArray[np.float64]
-    as_other: NDArray[np.float64]
-
-
-LEARNT = Coefficients(
-    1.25,
-    np.array([0.18, -0.99, -0.77, -1.06, -1.02, 0.37, -0.91, -1.08, -0.02, -0.05]),
-    np.array([-7.87, -0.93, -6.85, -6.65, -8.38, -2.16, -1.69, -2.43, 0.2, 1.27]),
-    np.array([-1.6, -3.8, -4.23, -1.69, -3.91, 1.06]),
-)
-
-
-@dataclass
-class Graph:
-    """Arcs from node to node, and the logarithms of their weights.
-
-    Parameters
-    ----------
-    starts, stops : ndarray of int64, shape (n,)
-        An arc leads from a node to a later one; the first node is 0, and the last one the greatest of `stops`.
-    digits : ndarray of float64, shape (n, num_classes)
-        As each digit.
-    other : ndarray of float64, shape (n,)
-        As something else.
-    """
-
-    starts: NDArray[np.int64]
-    stops: NDArray[np.int64]
-    digits: NDArray[np.float64]
-    other: NDArray[np.float64]
-
-    @property
-    def end(self) -> int:
-        """The last node."""
-        return int(self.stops.max())
-
-
-@dataclass
 class Path:
-    """A reading of a line.
+    """A reading of a line."""
 
-    Parameters
-    ----------
-    arcs : list of int
-        From left to right.
-    labels : list of int or None
-        What each is: a digit, or something else.
-    probabilities : ndarray of float64, shape (len(arcs), num_classes + 1)
-        That a segment is there and is each digit or, in the last column, something else.
-    confidence : float
-        The probability of the digits, however they are cut.
-    """
-
-    arcs: list[int]
-    labels: list[int | None]
+    arcs: list[int]  # from left to right
+    labels: list[int | None]  # the digit of each arc; None for a non-digit
+    # (len(arcs), num_classes + 1): the probability of the segment as each digit or (last column) a non-digit.
     probabilities: NDArray[np.float64]
-    confidence: float
-
-
-def graph_of(segments: Segments, coefficients: Coefficients = LEARNT) -> Graph:
-    """Weigh the segments of a line."""
-    num_classes, by_label = segments.log_probabilities.shape[1], coefficients.by_label
-    if num_classes != len(by_label):  # other glyphs than digits
-        by_label = np.full(num_classes, by_label.mean())
-    as_digit = segments.as_digit @ coefficients.as_digit
-    return Graph(
-        segments.starts,
-        segments.stops,
-        coefficients.label * segments.log_probabilities + by_label + as_digit[:, np.newaxis],
-        segments.as_other @ coefficients.as_other,
-    )
+    confidence: float  # the probability of the digits, however they are cut
 
 
 def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> Path:
     """Return the path of the greatest weight.
 
-    Parameters
-    ----------
-    graph : Graph
-    must_be_digit : ndarray of bool, shape (n,), optional
-        The arcs that this path may not take as something else; all probabilities count that possibility all the same.
+    Arcs that must be digits are not taken as non-digits on this path; the probabilities do not depend on that.
 
     Examples
     --------
@@ -124,40 +39,25 @@ def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> P
     ([0, 1], 0.623)
     """
     other = graph.other if must_be_digit is None else np.where(must_be_digit, -np.inf, graph.other)
-    best = np.maximum(graph.digits.max(axis=1), other)
-    weight, back = np.full(graph.end + 1, -np.inf), np.zeros(graph.end + 1, np.int64)
-    weight[0] = 0.0
-    for node, arcs in enumerate(_by_stop(graph.stops, graph.end)):
-        if len(arcs):
-            here = weight[graph.starts[arcs]] + best[arcs]
-            back[node] = arcs[here.argmax()]
-            weight[node] = here.max()
-    path: list[int] = []
-    node = graph.end
-    while node:
-        path.append(int(back[node]))
-        node = int(graph.starts[path[-1]])
-    path.reverse()
+    path = _best_arcs(graph, np.maximum(graph.digits.max(axis=1), other))
     labels = [None if other[arc] >= graph.digits[arc].max() else int(graph.digits[arc].argmax()) for arc in path]
     text = [label for label in labels if label is not None]
-    total = total_of(graph)
-    forward = log_sums(graph.starts, graph.stops, total, graph.end)
-    backward = log_sums(graph.end - graph.stops, graph.end - graph.starts, total, graph.end)[::-1]
+    forward, backward = log_sums(graph, graph.total)
     around = forward[graph.starts[path]] + backward[graph.stops[path]] - forward[-1]
     own = np.column_stack([graph.digits[path], graph.other[path]])
     confidence = float(np.exp(_log_sum_of(text, graph) - forward[-1]))
     return Path(path, labels, np.exp(own + around[:, np.newaxis]), confidence)
 
 
-def total_of(graph: Graph) -> NDArray[np.float64]:
-    """Return each arc's weight in all that it may be."""
-    return np.asarray(np.logaddexp(np.logaddexp.reduce(graph.digits, axis=1), graph.other))
+def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the log-sums of the weights of all paths from the first node to each node, and from each to the last."""
+    forward = _log_sums_to(graph.starts, graph.stops, weights, graph.end)
+    return forward, _log_sums_to(graph.end - graph.stops, graph.end - graph.starts, weights, graph.end)[::-1]
 
 
-def log_sums(
+def _log_sums_to(
     starts: NDArray[np.int64], stops: NDArray[np.int64], weights: NDArray[np.float64], end: int
 ) -> NDArray[np.float64]:
-    """Return the sums of the weights of all paths from node 0 to each node, all as logarithms."""
     sums = np.full(end + 1, -np.inf)
     sums[0] = 0.0
     for node, arcs in enumerate(_by_stop(stops, end)):
@@ -166,9 +66,26 @@ def log_sums(
     return sums
 
 
+def _best_arcs(graph: Graph, weights: NDArray[np.float64]) -> list[int]:
+    """Return the arcs of the path of the greatest weight (Viterbi)."""
+    best, arrival = np.full(graph.end + 1, -np.inf), np.zeros(graph.end + 1, np.int64)
+    best[0] = 0.0
+    for node, arcs in enumerate(_by_stop(graph.stops, graph.end)):
+        if len(arcs):
+            here = best[graph.starts[arcs]] + weights[arcs]
+            arrival[node] = arcs[here.argmax()]
+            best[node] = here.max()
+    path: list[int] = []
+    node = graph.end
+    while node:
+        path.append(int(arrival[node]))
+        node = int(graph.starts[path[-1]])
+    return path[::-1]
+
+
 def _log_sum_of(text: list[int], graph: Graph) -> float:
-    """Return the sum of the weights of all paths that read as a text."""
-    sums = np.full((graph.end + 1, len(text) + 1), -np.inf)  # by node, and by digits read before it
+    """Return the logarithm of the sum of the weights of all paths that read as a text."""
+    sums = np.full((graph.end + 1, len(text) + 1), -np.inf)  # by node, and by the number of digits before it
     sums[0, 0] = 0.0
     for node, arcs in enumerate(_by_stop(graph.stops, graph.end)):
         if len(arcs):

@@ -1,4 +1,4 @@
-"""Picture files of every kind, decoded to grey levels."""
+"""Decode pictures, from files and arrays, to grey levels."""
 
 import os
 import struct
@@ -7,32 +7,34 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from lenet import _checks
 from lenet._extras import require
-from lenet.errors import DataError
+from lenet.errors import DataError, InputError, InputTypeError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-LARGEST = 64_000_000
-MOST_SCANS = 100
+MAX_PIXELS = 64_000_000
+MAX_SCANS = 100
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
 
 
 def read_picture(
-    file: str | os.PathLike[str] | BinaryIO, *, colour: bool = False, largest: int = LARGEST
+    file: str | os.PathLike[str] | BinaryIO, *, colour: bool = False, largest: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
-    """Decode a picture file to grey levels, as it is meant to be seen.
+    """Decode a picture file to grey levels.
 
-    The camera's rotation is applied, and of an animation the first frame is taken. What is transparent becomes white,
-    or black where light ink stands on it.
+    The camera's rotation is applied. Of an animation, the first frame is decoded. Transparent pixels become white, or
+    black if the ink on them is light.
 
     Parameters
     ----------
-    file : path-like, or a binary file that is open, and can be sought in
+    file : path-like or seekable binary file
         A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file.
     colour : bool, default False
         Whether to return red, green and blue.
     largest : int, default 64,000,000
-        The most pixels.
+        The maximum number of pixels.
 
     Returns
     -------
@@ -42,9 +44,9 @@ def read_picture(
     Raises
     ------
     DataError
-        If it is not such a file, too large, or damaged.
+        If the file is not a picture in one of these formats, has too many pixels, or is damaged.
     OSError
-        If it cannot be read.
+        If the file cannot be opened.
     MissingExtraError
         If Pillow is not installed.
 
@@ -55,46 +57,67 @@ def read_picture(
     array([[  0, 255]], dtype=uint8)
     """
     image_module = require("PIL.Image", "vision")
-    name, mode = os.fspath(file) if isinstance(file, str | os.PathLike) else "This", "RGB" if colour else "L"
+    name, mode = os.fspath(file) if isinstance(file, str | os.PathLike) else "The file", "RGB" if colour else "L"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's: of blemishes that do not matter, and of sizes that we refuse
+            warnings.simplefilter("ignore")  # Pillow warns of harmless defects, and of sizes that are rejected below
             if not isinstance(file, str | os.PathLike):
                 return _decoded(file, name, mode, largest)
-            with Path(file).open("rb") as opened:  # Pillow would not close what it cannot read, such as a pipe
+            with Path(file).open("rb") as opened:  # Pillow leaves files open that it cannot read, such as a pipe
                 return _decoded(opened, name, mode, largest)
     except DataError:
         raise
     except image_module.DecompressionBombError:
-        raise DataError(f"{name} has too many pixels: at most {largest / 1e6:g} million are read, reduce it.") from None
+        raise DataError(f"{name} has too many pixels; expected at most {largest / 1e6:g} million. Shrink it.") from None
     except image_module.UnidentifiedImageError:
-        raise DataError(f"{name} is no picture that can be read: give a PNG, JPEG, BMP, GIF, TIFF or WebP.") from None
-    except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error) as error:
-        raise DataError(f"{name} is a damaged picture ({error}).") from None
-    except OSError as error:
-        if error.filename is not None:  # it could not be opened
+        raise DataError(f"{name} is not a picture; expected a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file.") from None
+    except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError, EOFError, struct.error) as error:
+        if isinstance(error, OSError) and error.filename is not None:  # it could not be opened
             raise
         raise DataError(f"{name} is a damaged picture ({error}).") from None
+
+
+def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
+    """Return an array of pixels as grey levels of type uint8, shape (H, W).
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the array has another shape or type than `prepare` takes, or pixels out of range.
+    """
+    values = _checks.array(image, "image", "expected (H, W) or (H, W, 3)")
+    if values.ndim not in (2, 3) or not values.size or (values.ndim == 3 and values.shape[2] != 3):
+        raise InputError(f"The image has shape {values.shape}; expected (H, W) or (H, W, 3), with at least one pixel.")
+    if values.dtype.kind == "f":
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise InputError(
+                "The image has floating pixels outside of [0, 1]; expected pixels that are finite and lie in [0, 1]. "
+                "Divide by 255 or pass uint8."
+            )
+        values = np.round(np.multiply(values, 255, dtype=np.promote_types(values.dtype, "f4"))).astype(np.uint8)
+    if values.dtype != np.uint8:
+        raise InputTypeError(f"The image has type {values.dtype}; expected uint8 or floating grey levels.")
+    if values.ndim == 3:
+        values = np.round(values @ _LUMINANCE).astype(np.uint8)
+    return np.ascontiguousarray(values)
 
 
 def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.uint8]:
     image_module = require("PIL.Image", "vision")
     operations = require("PIL.ImageOps", "vision")
-    if not file.seekable():  # Pillow would read it to its end first
-        raise DataError(f"{name} is a stream, and a file is wanted: save it first.")
+    if not file.seekable():  # Pillow would first read it to its end
+        raise DataError(f"{name} is a stream; expected a file. Save it first.")
     with image_module.open(file, formats=FORMATS) as picture:
         width, height = picture.size
         if width * height > largest:
             raise DataError(
-                f"{name} has {width} x {height} pixels: at most {largest / 1e6:g} million are read, reduce it."
+                f"{name} has {width} x {height} pixels; expected at most {largest / 1e6:g} million. Shrink it."
             )
-        if picture.format == "JPEG" and _scans(picture.fp) > MOST_SCANS:
-            raise DataError(
-                f"{name} is a JPEG of more than {MOST_SCANS} scans, each of which takes time: save it anew."
-            )
+        if picture.format == "JPEG" and _scans(picture.fp) > MAX_SCANS:
+            raise DataError(f"{name} is a JPEG of more than {MAX_SCANS} scans; expected about ten. Save it again.")
         picture = operations.exif_transpose(picture)
         if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
-            grey = _of_many_levels(picture)
+            grey = _from_16_bits(picture)
             return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
         if picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in picture.info:
             return np.asarray(picture.convert("RGB").convert(mode))
@@ -105,18 +128,18 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.u
 
 
 def _scans(file: BinaryIO) -> int:
-    """Return how many times a JPEG goes over its pixels; a progressive one has some ten scans."""
+    """Return the number of scans of a JPEG, each of which takes time to decode; a progressive JPEG has about ten."""
     place, count, last = file.tell(), 0, b""
     file.seek(0)
-    while count <= MOST_SCANS and (chunk := file.read(1 << 20)):  # of a file of any size
+    while count <= MAX_SCANS and (chunk := file.read(1 << 20)):  # of a file of any size
         count += (last + chunk).count(b"\xff\xda")
         last = chunk[-1:]
     file.seek(place)
     return count
 
 
-def _of_many_levels(picture: Any) -> NDArray[np.uint8]:
-    """Return the grey levels of a picture of 16 or 32 bits, which Pillow would clip at 255; some rows at a time."""
+def _from_16_bits(picture: Any) -> NDArray[np.uint8]:
+    """Return the grey levels of a picture of 16 or 32 bits, scaled some rows at a time to save memory."""
     levels = np.asarray(picture)
     white = 65535 if levels.max() > 255 else 255
     grey = np.empty(levels.shape, np.uint8)

@@ -1,86 +1,88 @@
-"""From ink to strokes that hang together, and what is known of them by their sizes."""
+"""The connected strokes of ink, and the properties that follow from their sizes."""
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._extras import require
+from lenet._extras import cv2
 
-INK = 96  # of 255, from which on a pixel belongs to a stroke
-_SPECK = 0.22  # all further lengths are in heights of the writing
-LONGEST = 2.2  # that no straight stroke of a digit has
+INK = 96  # of 255: the least level of a stroke's pixels
+MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
+_SPECK = 0.22  # heights of the writing
+_MIN_AREA = 12  # pixels: smaller strokes say nothing about the size of the writing
 
 Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are outside
 
 
-@dataclass
+@dataclass(frozen=True)
 class Strokes:
-    """Connected strokes of a picture.
+    """The connected strokes of a page."""
 
-    Parameters
-    ----------
-    names : ndarray of int32, shape (H, W)
-        Which stroke each pixel belongs to: 0 for paper, n + 1 for stroke n.
-    boxes : ndarray of int64, shape (n, 4)
-        Left, top, right and bottom of each; the last two are outside of it.
-    areas : ndarray of int64, shape (n,)
-    """
-
-    names: NDArray[np.int32]
+    labels: NDArray[np.int32]  # (H, W): the stroke that each pixel belongs to; 0 for paper, n + 1 for stroke n
     boxes: Boxes
-    areas: NDArray[np.int64]
+    areas: NDArray[np.int64]  # (n,), in pixels
 
-    @property
+    @cached_property
     def widths(self) -> NDArray[np.int64]:
-        """Of the boxes."""
+        """The widths of the boxes."""
         return self.boxes[:, 2] - self.boxes[:, 0]
 
-    @property
-    def longest(self) -> int:
-        """The longest side of a box, 0 if there are none."""
-        return int(max(self.widths.max(initial=0), self.heights.max(initial=0)))
-
-    @property
+    @cached_property
     def heights(self) -> NDArray[np.int64]:
-        """Of the boxes."""
+        """The heights of the boxes."""
         return self.boxes[:, 3] - self.boxes[:, 1]
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """The longer sides of the boxes."""
+        return np.maximum(self.widths, self.heights)
+
+    @cached_property
+    def extent(self) -> tuple[int, int]:
+        """The width and height of the box around all strokes except specks."""
+        boxes = self.boxes[self.areas >= _MIN_AREA]
+        if not len(boxes):
+            return 1, 1
+        width, height = boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)
+        return int(width), int(height)
+
+    @cached_property
+    def at_border(self) -> NDArray[np.bool_]:
+        """Whether each stroke touches the border of the page."""
+        left, top, right, bottom = self.boxes.T
+        height, width = self.labels.shape
+        return np.asarray((left == 0) | (top == 0) | (right == width) | (bottom == height))
+
+    @cached_property
+    def writing_height(self) -> float:
+        """The typical height of the strokes except specks, rules, frames and shadows; 0 if there are none."""
+        height, width = self.labels.shape
+        usual = (self.areas >= _MIN_AREA) & (self.heights >= 6) & (self.widths < 12 * self.heights)
+        frames = (self.heights > 0.8 * height) & (self.widths > 0.8 * width)
+        frames &= self.areas < 0.25 * height * width
+        shadows = self.at_border & (self.heights > 0.5 * height)  # or the edge of a table
+        if (usual & ~frames & ~shadows).any():  # otherwise a digit may have been cropped to its edges
+            usual &= ~frames & ~shadows
+        return self.typical_height(np.flatnonzero(usual)) if usual.any() else 0.0
+
+    def typical_height(self, members: NDArray[np.int64]) -> float:
+        """Return the median height of some strokes, weighted by their areas."""
+        order = members[np.argsort(self.heights[members])]
+        areas = self.areas[order]
+        return float(self.heights[order[np.searchsorted(areas.cumsum(), areas.sum() / 2)]])
+
+    def writing(self, height: float) -> NDArray[np.int64]:
+        """Return the strokes of writing of this height: all but specks, rules, frames, shadows and slivers."""
+        specks = (self.lengths < _SPECK * height) | (self.heights < 0.12 * height)
+        rules = (self.widths > MAX_LENGTH * height) & (self.heights < 0.3 * height)
+        slivers = self.at_border & (np.minimum(self.widths, self.heights) <= 2)
+        return np.flatnonzero(~specks & ~rules & ~slivers & (self.heights < MAX_LENGTH * height))
 
 
 def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
-    """Return the strokes of ink."""
-    cv2: Any = require("cv2", "vision")
-    _, names, facts, _ = cv2.connectedComponentsWithStats(np.asarray(ink >= INK, np.uint8), connectivity=8)
-    left, top, width, height, area = facts[1:].T.astype(np.int64)
-    return Strokes(names, np.stack([left, top, left + width, top + height], axis=1), area)
-
-
-def writing_height(strokes: Strokes) -> float:
-    """Return the height of the writing: half of the ink is in strokes at least so high, rules and frames apart."""
-    height, width = strokes.names.shape
-    usual = (strokes.areas >= 12) & (strokes.heights >= 6) & (strokes.widths < 12 * strokes.heights)
-    left, top, right, bottom = strokes.boxes.T
-    at_border = (left == 0) | (top == 0) | (right == width) | (bottom == height)
-    frames = (strokes.heights > 0.8 * height) & (strokes.widths > 0.8 * width)
-    frames &= strokes.areas < 0.25 * height * width
-    shadows = at_border & (strokes.heights > 0.5 * height)  # or the edge of a table
-    if (usual & ~frames & ~shadows).any():  # a digit may be cropped to its edges
-        usual &= ~frames & ~shadows
-    if not usual.any():
-        return 0.0
-    heights, areas = strokes.heights[usual], strokes.areas[usual]
-    order = np.argsort(heights)
-    middle = np.searchsorted(areas[order].cumsum(), areas.sum() / 2)
-    return float(heights[order][middle])
-
-
-def is_writing(strokes: Strokes, height: float) -> NDArray[np.bool_]:
-    """Return which strokes are no specks, rules, frames and shadows, and no slivers at the picture's border."""
-    widths, heights = strokes.widths, strokes.heights
-    specks = (widths < _SPECK * height) & (heights < _SPECK * height) | (heights < 0.12 * height)
-    rules = (widths > LONGEST * height) & (heights < 0.3 * height) | (heights > 2 * LONGEST * height)
-    left, top, right, bottom = strokes.boxes.T
-    at_border = (left == 0) | (top == 0) | (right == strokes.names.shape[1]) | (bottom == strokes.names.shape[0])
-    slivers = at_border & (np.minimum(widths, heights) <= 2)
-    return np.asarray(~specks & ~rules & ~slivers & (heights < LONGEST * height))
+    """Return the connected strokes of ink."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(ink >= INK, np.uint8), connectivity=8)
+    left, top, width, height, area = stats[1:].T.astype(np.int64)
+    return Strokes(labels, np.stack([left, top, left + width, top + height], axis=1), area)

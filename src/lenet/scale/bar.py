@@ -1,4 +1,4 @@
-"""The bar of a scoring that is under way, on a terminal."""
+"""The progress bar of scoring."""
 
 import contextlib
 import sys
@@ -6,12 +6,12 @@ from typing import Any
 
 
 class Bar:
-    """Within it, a bar shows how many images are done; nothing, where there is no terminal or no rich.
+    """A context with a progress bar on the terminal; without a terminal or rich, it shows nothing.
 
     Parameters
     ----------
     total : int, optional
-        How many there are, if that is known.
+        The number of images, if known.
     shown : bool
     """
 
@@ -31,7 +31,7 @@ class Bar:
             self._bar.stop()
 
     def update(self, done: int) -> None:
-        """Show that so many images are done."""
+        """Show the number of images scored so far."""
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
 

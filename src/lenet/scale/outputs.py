@@ -1,4 +1,4 @@
-"""Where scores go: a Parquet or .npy file or a folder of Zarr, which is there whole or not at all."""
+"""Write scores to a Parquet file, a .npy file or a Zarr folder, atomically."""
 
 import contextlib
 import os
@@ -15,11 +15,11 @@ from lenet._extras import require
 from lenet._files import sync_folder
 from lenet.errors import InputError, SaveError
 
-AT_ONCE = 65_536  # rows of a row group, and of a chunk
+AT_ONCE = 65_536  # rows of a row group or chunk
 
 
 def score_dtype(num_classes: int, dtype: DTypeLike, probabilities: bool) -> np.dtype[Any]:
-    """Return the type of a row of scores.
+    """Return the structured dtype of a row of scores.
 
     Examples
     --------
@@ -32,14 +32,12 @@ def score_dtype(num_classes: int, dtype: DTypeLike, probabilities: bool) -> np.d
 
 @contextlib.contextmanager
 def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Callable[[NDArray[Any]], None]]:
-    """Within it, rows are written beside `out`, in the order in which they come; at its end they take that name.
-
-    After an exception there is nothing new.
+    """Yield a function that writes rows to a temporary file, which becomes `out` unless the block raises.
 
     Raises
     ------
     InputError
-        If the name's ending is none that is known, or is taken, or its folder is not there.
+        If `out` exists, its suffix is unknown, or its folder is missing.
     SaveError
         If it cannot be written.
     """
@@ -47,16 +45,16 @@ def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Calla
     writer = _writer_for(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with _told(out):
+        with _save_errors(out):
             rows = writer(temporary, dtype)
         with contextlib.closing(_Batches(rows, dtype)) as batches:
             yield lambda block: _write(batches, block, out)
-            with _told(out):
+            with _save_errors(out):
                 batches.flush()
                 rows.close()
-        with _told(out):
+        with _save_errors(out):
             _sync(temporary)
-            _refuse_taken(target, out)  # by somebody in between
+            _check_missing(target, out)  # another process may have created it meanwhile
             temporary.rename(target)
     finally:
         _remove(temporary)
@@ -64,7 +62,7 @@ def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Calla
 
 
 def check_free(out: str | os.PathLike[str]) -> None:
-    """Raise what `written` would raise of a name."""
+    """Raise InputError if `written` would."""
     _writer_for(Path(out).absolute())
 
 
@@ -78,33 +76,33 @@ def _writer_for(target: Path) -> Callable[[Path, np.dtype[Any]], _Rows]:
         ".parquet": _Parquet, ".pq": _Parquet, ".npy": _Npy, ".zarr": _Zarr,
     }  # fmt: skip
     if target.suffix not in writers:
-        raise InputError(f"{target.name}: end the name in .parquet, .zarr or .npy.")
-    _refuse_taken(target, target)
+        raise InputError(f"{target.name} has an unknown suffix; expected .parquet, .zarr or .npy.")
+    _check_missing(target, target)
     if not target.parent.is_dir():
-        raise InputError(f"{target.parent} is no folder: make it first.")
+        raise InputError(f"{target.parent} is not a folder. Create it first.")
     return writers[target.suffix]
 
 
-def _refuse_taken(target: Path, out: str | os.PathLike[str]) -> None:
+def _check_missing(target: Path, out: str | os.PathLike[str]) -> None:
     if target.exists() or target.is_symlink():
-        raise InputError(f"{out} is there already, and is left as it is: give another name, or remove it first.")
+        raise InputError(f"{out} already exists. Choose another name, or remove it first.")
 
 
 def _write(batches: "_Batches", block: NDArray[Any], out: str | os.PathLike[str]) -> None:
-    with _told(out):
+    with _save_errors(out):
         batches.write(block)
 
 
 @contextlib.contextmanager
-def _told(out: str | os.PathLike[str]) -> Iterator[None]:
+def _save_errors(out: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SaveError(f"{out} could not be written ({error.strerror or error}); nothing is there.") from error
+        raise SaveError(f"{out} could not be written ({error.strerror or error}); no file was created.") from error
 
 
 class _Batches:
-    """Hands rows on by so many at a time, however many come."""
+    """Collects rows, and passes them on in batches of equal size."""
 
     def __init__(self, rows: _Rows, dtype: np.dtype[Any]):
         self._rows, self._buffer, self._filled = rows, np.empty(AT_ONCE, dtype), 0
@@ -124,12 +122,12 @@ class _Batches:
         self._filled = 0
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # after an error that is told of already
+        with contextlib.suppress(OSError):  # after an error that was already raised
             self._rows.close()
 
 
 class _Npy:
-    """A structured array, which numpy.load maps into memory if asked to."""
+    """A structured array, which numpy.load can map into memory."""
 
     def __init__(self, path: Path, dtype: np.dtype[Any]):
         self._file, self._dtype, self._n = path.open("xb"), dtype, 0
@@ -137,7 +135,7 @@ class _Npy:
 
     def _head(self) -> None:
         head = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._n,)}
-        np.lib.format.write_array_header_1_0(self._file, head)  # it leaves room for any number of rows
+        np.lib.format.write_array_header_1_0(self._file, head)  # with room for any number of rows
         self._start = self._file.tell()
 
     def write(self, rows: NDArray[Any]) -> None:
@@ -148,15 +146,15 @@ class _Npy:
         if self._file.closed:
             return
         with self._file:
-            began = self._start
+            start = self._start
             self._file.seek(0)
             self._head()
-            if self._start != began:
+            if self._start != start:
                 raise OSError("the header of the .npy file has grown into the rows")
 
 
 class _Parquet:
-    """A column for each field, in row groups."""
+    """One column per field, in row groups."""
 
     def __init__(self, path: Path, dtype: np.dtype[Any]):
         self._arrow = arrow = require("pyarrow", "dask")
@@ -181,7 +179,7 @@ class _Parquet:
 
 
 class _Zarr:
-    """A group with an array for each field."""
+    """A group with one array per field."""
 
     def __init__(self, path: Path, dtype: np.dtype[Any]):
         group = require("zarr", "dask").open_group(path, mode="w-")
@@ -197,21 +195,21 @@ class _Zarr:
             array[n:] = rows[name]
 
     def close(self) -> None:
-        """Each chunk is written already."""
+        """Do nothing: every chunk is already written."""
 
 
 def _sync(path: Path) -> None:
-    """Force a file, or a folder and all that is in it, to the disk."""
+    """Sync a file, or a folder with its contents, to the disk."""
     for each in [path, *path.rglob("*")]:
         if each.is_dir():
             sync_folder(each)
         else:
-            with each.open("r+b") as file:  # Windows syncs only what may be written
+            with each.open("r+b") as file:  # Windows syncs only writable files
                 os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:
-    """Remove what an error left."""
+    """Remove a file or folder, ignoring errors."""
     with contextlib.suppress(OSError):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Images in a column of a Parquet file: 784 bytes a row, or a list of 784 numbers."""
+"""Read images from a column of a Parquet file: 784 bytes, or a list of 784 numbers, per row."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,33 +12,23 @@ from lenet._extras import require
 from lenet.errors import DataError, InputError
 
 PIXELS = _checks.SIDE**2
-AT_ONCE = 4096  # rows that are unpacked at a time: a row group may have millions
+AT_ONCE = 4096  # rows unpacked at a time: a row group may have millions
 
 
 def rows_of_groups(path: Path, name: str, column: str) -> list[int]:
-    """Return how many rows each row group of a file has.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, or has no such column of images.
-    OSError
-        If it cannot be read.
-    """
+    """Return the number of rows of each row group; raise DataError unless the column holds images."""
     arrow = require("pyarrow", "dask")
     try:
         with _opened(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
             rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     except arrow.ArrowException as error:
-        raise DataError(f"{name} is no whole Parquet file ({error}).") from error
+        raise DataError(f"{name} is not a whole Parquet file ({error}).") from error
     if column not in schema.names:
-        raise DataError(f"{name} has no column {column}; it has {', '.join(schema.names[:10])}: name one of these.")
+        raise DataError(f"{name} has no column {column}; expected one of {', '.join(schema.names[:10])}.")
     kind = schema.field(column).type
     if not (_is_bytes(kind) or _is_list(kind)):
-        raise DataError(
-            f"{name} has {kind} in its column {column}; wanted: {PIXELS} bytes, or {PIXELS} numbers, a row."
-        )
+        raise DataError(f"{name} has {kind} in column {column}; expected {PIXELS} bytes or {PIXELS} numbers per row.")
     return rows
 
 
@@ -50,7 +40,7 @@ def images(path: Path, name: str, group: int, column: str, start: int) -> Iterat
     DataError
         If the file is damaged.
     InputError
-        If a row holds no image; it says which.
+        If a row is not an image; the message names the row.
     """
     arrow = require("pyarrow", "dask")
     try:
@@ -59,9 +49,9 @@ def images(path: Path, name: str, group: int, column: str, start: int) -> Iterat
                 yield _pixels(batch.column(0), f"{name}, row ", start)
                 start += len(batch)
     except (arrow.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the system; Arrow's own have none
+        if isinstance(error, OSError) and error.errno is not None:  # errors of Arrow have no errno
             raise
-        raise DataError(f"{name} is no whole Parquet file ({error}).") from error
+        raise DataError(f"{name} is not a whole Parquet file ({error}).") from error
 
 
 def _opened(path: Path) -> Any:
@@ -80,29 +70,28 @@ def _is_list(kind: Any) -> bool:
 
 
 def _pixels(column: Any, where: str, start: int) -> NDArray[Any]:
-    """Return the images of a piece of a column as (n, 784), bytes or floating."""
+    """Return the images of a part of a column as an array (n, 784) of uint8 or floats."""
     arrow, compute = require("pyarrow", "dask"), require("pyarrow.compute", "dask")
     of_bytes = _is_bytes(column.type)
     lengths = (compute.binary_length if of_bytes else compute.list_value_length)(column)
     lengths = lengths.fill_null(-1).to_numpy(zero_copy_only=False)
-    _refuse_first(
-        lengths != PIXELS, where, start, f"it holds no image of {PIXELS} {'bytes' if of_bytes else 'numbers'}"
-    )
+    kind = "bytes" if of_bytes else "numbers"
+    _reject_first(lengths != PIXELS, where, start, f"not an image; expected {PIXELS} {kind}")
     if of_bytes:
         fixed = column.cast(arrow.binary(PIXELS))
         flat = np.frombuffer(fixed.buffers()[1], np.uint8)[fixed.offset * PIXELS :][: len(fixed) * PIXELS]
         return np.asarray(flat).reshape(-1, PIXELS)
     values = column.flatten()
     missing = values.is_null().to_numpy(zero_copy_only=False).reshape(-1, PIXELS)
-    _refuse_first(missing.any(axis=1), where, start, "a pixel is missing")
+    _reject_first(missing.any(axis=1), where, start, "a pixel is missing")
     numbers = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, PIXELS)
     if numbers.dtype.kind == "f" or numbers.dtype == np.uint8:
         return numbers
     wrong = (numbers < 0) | (numbers > 255)
-    _refuse_first(wrong.any(axis=1), where, start, "whole pixels run from 0 to 255, and one does not")
+    _reject_first(wrong.any(axis=1), where, start, "a pixel is out of range; expected integers from 0 to 255")
     return numbers.astype(np.uint8)
 
 
-def _refuse_first(wrong: Any, where: str, start: int, why: str) -> None:
+def _reject_first(wrong: Any, where: str, start: int, why: str) -> None:
     if wrong.any():
         raise InputError(f"{where}{start + int(wrong.argmax()):,}: {why}.")

@@ -1,4 +1,4 @@
-"""Score images by the workers of a Dask cluster: many files or large ones, on all cores of one machine or of many."""
+"""Score images on the workers of a Dask cluster."""
 
 import contextlib
 import logging
@@ -21,7 +21,7 @@ from lenet.scale.bar import Bar
 from lenet.scale.outputs import check_free, score_dtype, written
 from lenet.scale.sources import Part, checked, parts_of
 
-AHEAD = 4  # parts under way, or done and not yet written, for each thread of the cluster
+AHEAD = 4  # parts submitted but not yet written, per thread of the cluster
 RETRIES = 3
 
 
@@ -37,38 +37,36 @@ def score(
     retries: int = RETRIES,
     progress: bool = True,
 ) -> int:
-    """Write the likeliest class of each image, and its probability, in the order of the images.
+    """Write the most probable class of each image and its probability, in the order of the images.
 
-    The images are cut into parts, which the workers read by themselves, so the files have to be there under the same
-    paths on each of them, and lenet installed. A part that fails is tried again, elsewhere if its worker has died. The
-    weights go to each worker once. This process writes what they return, beside `out`, which takes its name when all
-    is there: after an error, there is nothing.
+    Each worker reads its own parts of the images, so files must have the same paths on all workers. A part that fails
+    is retried, on another worker if its own has died. Scores are written to a temporary file, which is renamed to `out`
+    at the end.
 
     Parameters
     ----------
     images : array_like, dask.array.Array, path-like, or list of path-like
-        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]; NumPy's are sent to the
-        workers. Or `.npy` files, which are mapped into memory; folders of Zarr, an array or a group with an array
-        `images`; `.parquet` files with 784 bytes or a list of 784 numbers in each row of a column. A path may be a
-        pattern such as `"in/*.npy"`, whose files are taken in the order of their names.
+        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]. Or `.npy` files; Zarr
+        arrays, or Zarr groups with an array `images`; `.parquet` files with 784 bytes or a list of 784 numbers per row.
+        Paths may be patterns such as `"in/*.npy"`; matching files are sorted by name.
     out : path-like
-        It gets the columns (`.parquet`), the arrays (`.zarr`) or the fields (`.npy`) `digit` (uint8; int32 for more
-        than 256 classes) and `probability` (of the model's dtype). It may not be there yet.
+        A new file or folder with the columns (`.parquet`), arrays (`.zarr`) or fields (`.npy`) `digit` (uint8; int32
+        for more than 256 classes) and `probability` (of the model's dtype).
     model : LeNet5, str or path-like, default "mnist"
-        A model, the name of one that lenet ships, or a safetensors file.
+        A model, the name of a pre-trained one, or a safetensors file.
     client : distributed.Client, optional
-        Of any cluster. By default, processes of this machine are started, one thread each, and ended afterwards; they
-        import the program that calls this, so it has to begin under `if __name__ == "__main__":`.
+        By default, single-threaded processes are started on this machine. They import the calling program, which must
+        therefore start under `if __name__ == "__main__":`.
     workers : int, optional
-        How many such processes: by default LENET_NUM_THREADS, or OMP_NUM_THREADS, or one for each core.
+        Number of such processes; by default LENET_NUM_THREADS, OMP_NUM_THREADS, or one per core.
     column : str, default "image"
         The column of Parquet files.
     probabilities : bool, default False
-        Whether to write all classes' probabilities as well, under that name.
+        Whether to also write `probabilities`, of all classes.
     retries : int, default 3
-        How often a part is tried again that failed by anything but its images.
+        How often to retry a part, unless its images are invalid.
     progress : bool, default True
-        Whether to show a bar, if the standard error output is a terminal.
+        Whether to show a progress bar if standard error is a terminal.
 
     Returns
     -------
@@ -78,16 +76,16 @@ def score(
     Raises
     ------
     InputError, InputTypeError
-        If these are no images; if a pixel is out of range or NaN, and then it names the file and the row, from 0 on; if
-        `out` is taken, or its ending unknown.
+        If the images are invalid, in which case the message names the file and the row, from 0; if `out` exists or its
+        suffix is unknown.
     DataError, WeightsError
         If a file is damaged.
     WorkerError
-        If a part failed again and again, or the cluster is gone.
+        If a part fails after all retries, or the cluster is gone.
     SaveError
         If `out` cannot be written.
     MissingExtraError
-        Without `pip install 'lenet[dask]'`.
+        If `lenet[dask]` is not installed.
 
     Examples
     --------
@@ -102,7 +100,7 @@ def score(
     """
     require("distributed", "dask")
     check_free(out)
-    retries = _checks.whole(retries, "retries", least=0)
+    retries = _checks.whole(retries, "retries", at_least=0)
     network = _model(model)
     parts = parts_of(images, column)
     rows = score_dtype(network.num_classes, network.dtype, probabilities)
@@ -119,27 +117,28 @@ def score(
             done += len(block)
             bar.update(done)
         if not done:
-            raise InputError("There are no images to score: pass at least one.")
+            raise InputError("There are no images to score; expected at least one.")
     return done
 
 
 def _model(model: LeNet5 | str | os.PathLike[str]) -> LeNet5:
-    from lenet.weights import PRETRAINED, load, load_pretrained
+    from lenet.loading import load, load_pretrained
+    from lenet.weights import PRETRAINED
 
     if isinstance(model, LeNet5):
         return model
     if not isinstance(model, str | os.PathLike):
-        raise InputTypeError(f"model is a {type(model).__name__}: give a LeNet5, the name of one, or a path.")
+        raise InputTypeError(f"model is a {type(model).__name__}; expected a LeNet5, the name of one, or a path.")
     return load_pretrained(str(model)) if model in PRETRAINED else load(model)
 
 
 @contextlib.contextmanager
 def _client(client: Any, workers: int | None, parts: int) -> Iterator[Any]:
-    """Yield the client, or one of a cluster of processes on this machine."""
+    """Yield the client, or a client of a new cluster of processes on this machine."""
     distributed = require("distributed", "dask")
     if client is not None:
         if not isinstance(client, distributed.Client) or client.asynchronous:
-            raise InputTypeError(f"client is {client!r}, and a distributed.Client that is not asynchronous is wanted.")
+            raise InputTypeError(f"client is {client!r}; expected a synchronous distributed.Client.")
         yield client
         return
     try:
@@ -149,11 +148,11 @@ def _client(client: Any, workers: int | None, parts: int) -> Iterator[Any]:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
-            env={"LENET_NUM_THREADS": "1"},  # there is a process for each core already
+            env={"LENET_NUM_THREADS": "1"},  # there is already one process per core
         )
     except RuntimeError as error:
         raise WorkerError(
-            f"The workers did not start ({error}): they import this program, so what calls score has to stand under "
+            f"The workers did not start ({error}). They import this program, so call score under "
             'if __name__ == "__main__":.'
         ) from None
     with cluster, distributed.Client(cluster) as own:
@@ -163,19 +162,19 @@ def _client(client: Any, workers: int | None, parts: int) -> Iterator[Any]:
 def _scores(
     client: Any, parts: Sequence[Part], model: LeNet5, rows: np.dtype[Any], retries: int
 ) -> Generator[NDArray[Any], None, None]:
-    """Yield each part's scores, in order."""
-    # A task, and no scattered data: if all workers die that hold it, it is done again.
+    """Yield the scores of each part, in order."""
+    # Unlike scattered data, the result of a task is recomputed if all workers that hold it die.
     sent = client.submit(_received, model, pure=False, key=f"lenet-model-{os.urandom(8).hex()}", retries=retries)
     submit, rest = _submitter(client, parts, sent, rows, retries)
-    window, todo, futures = _Window(client), deque(parts), deque[Any]()
-    begun: deque[Part] = deque()
+    window, waiting, futures = _Window(client), deque(parts), deque[Any]()
+    submitted: deque[Part] = deque()
     try:
-        while todo or futures:
-            with _a_cluster_that_is_there():
-                while todo and len(futures) < window.width():
-                    begun.append(todo.popleft())
-                    futures.append(submit(begun[-1]))
-            yield _result(begun.popleft(), futures[0])
+        while waiting or futures:
+            with _cluster_errors():
+                while waiting and len(futures) < window.width():
+                    submitted.append(waiting.popleft())
+                    futures.append(submit(submitted[-1]))
+            yield _result(submitted.popleft(), futures[0])
             futures.popleft()
     finally:
         with contextlib.suppress(Exception):  # the cluster may be gone
@@ -183,7 +182,7 @@ def _scores(
 
 
 @contextlib.contextmanager
-def _a_cluster_that_is_there() -> Iterator[None]:
+def _cluster_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, CancelledError) as error:
@@ -193,16 +192,16 @@ def _a_cluster_that_is_there() -> Iterator[None]:
 def _submitter(
     client: Any, parts: Sequence[Part], model: Any, rows: np.dtype[Any], retries: int
 ) -> tuple[Callable[[Part], Any], deque[Any]]:
-    """Return what has a part scored, and returns its future; and the futures of parts that have begun before."""
+    """Return a function that submits a part and returns its future, and the futures that were already submitted."""
     dask = require("dask", "dask")
     if parts[0].block is None:
 
         def submit(part: Part) -> Any:
-            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):  # arrays are sent, too
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):  # parts may be arrays
                 return client.submit(score_part, part, model, rows, pure=False, retries=retries)
 
         return submit, deque()
-    # Of a Dask array at once, for its graph is gone through once only.
+    # The parts of a Dask array are submitted together, so that its graph is processed once.
     delayed = dask.delayed(score_part, pure=False)
     named = [Part(part.name, part.start, part.rows) for part in parts]
     tasks = [delayed(name, model, rows, part.block) for name, part in zip(named, parts, strict=True)]
@@ -211,7 +210,7 @@ def _submitter(
 
 
 class _Window:
-    """How many parts may be under way: as many as keep the cluster busy, which may grow and shrink."""
+    """The number of parts to keep submitted, which follows the size of the cluster."""
 
     def __init__(self, client: Any):
         self._client, self._width, self._asked = client, 0, -1.0
@@ -231,12 +230,12 @@ def _result(part: Part, future: Any) -> NDArray[Any]:
     if isinstance(result, LenetError):
         raise result
     if part.rows not in (None, len(result)):
-        raise DataError(f"{part.name} has changed while it was read: there are {len(result):,} rows of {part}.")
+        raise DataError(f"{part.name} has changed while it was read; {part} now has {len(result):,} rows.")
     scores: NDArray[Any] = result
     return scores
 
 
-# ---- what the workers run ----------------------------------------------------------------------------------
+# ---- on the workers ----------------------------------------------------------------------------------------
 
 
 def _received(model: LeNet5) -> LeNet5:
@@ -244,9 +243,9 @@ def _received(model: LeNet5) -> LeNet5:
 
 
 def score_part(part: Part, model: LeNet5, rows: np.dtype[Any], block: Any = None) -> NDArray[Any] | LenetError:
-    """Return the scores of a part; what is wrong with its images is returned as an error, for no retry would help."""
+    """Return the scores of a part, or an error of its images, which must not be retried."""
     try:
-        arrays = part.load() if part.load is not None else [_checks.array(block, part.name, "images are wanted")]
+        arrays = part.load() if part.load is not None else [_checks.array(block, part.name, "expected images")]
         scored, start = [], part.start
         for array in arrays:
             scored.append(_score(model, checked(array, part.name, start), rows))

@@ -1,4 +1,4 @@
-"""What is to be scored, cut into parts that a worker reads by itself."""
+"""Divide images into parts that workers read."""
 
 import functools
 import glob
@@ -17,26 +17,26 @@ from lenet._extras import require
 from lenet.errors import DataError, InputError, InputTypeError, LenetError
 from lenet.scale import parquet
 
-ROWS = 16_384  # images of a part: 13 MB of bytes, and a tenth of a second's work
+ROWS = 16_384  # images per part: 13 MB, which take about 0.1 s
 GROUP_MEMBER = "images"  # the array of a Zarr group
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows that one task scores.
+    """The rows that one task scores.
 
     Parameters
     ----------
     name : str
-        What errors call that which the rows are from.
+        Name of the source, for error messages.
     start : int
-        The number of the first one there.
+        Number of the first row in the source.
     rows : int, optional
-        How many; None where that is known only when they are read.
+        Number of rows; None if it is unknown before reading.
     load : callable, optional
-        Returns the images, array after array.
+        Returns the images as an iterable of arrays.
     block : delayed, optional
-        Dask's name for the images, in the place of `load`.
+        The images as a Dask object, instead of `load`.
     """
 
     name: str
@@ -51,15 +51,7 @@ class Part:
 
 
 def parts_of(images: Any, column: str) -> list[Part]:
-    """Cut what `lenet.scale.score` takes into parts, after a look at the shapes and types only.
-
-    Raises
-    ------
-    InputError, InputTypeError
-        If these are no images, or none.
-    DataError, OSError
-        If a file is damaged, of another format, or cannot be read.
-    """
+    """Divide the images of `lenet.scale.score` into parts, after checking only their shapes and dtypes."""
     paths = _paths(images)
     if paths is not None:
         parts = [part for path in paths for part in _of_path(path, column)]
@@ -68,18 +60,12 @@ def parts_of(images: Any, column: str) -> list[Part]:
     else:
         parts = list(_of_array(images))
     if not any(part.rows != 0 for part in parts):
-        raise InputError("There are no images to score: pass at least one.")
+        raise InputError("There are no images to score; expected at least one.")
     return [part for part in parts if part.rows != 0]
 
 
 def checked(images: NDArray[Any], name: str, start: int) -> NDArray[Any]:
-    """Return a part's images as (n, 28, 28).
-
-    Raises
-    ------
-    InputError, InputTypeError
-        If they are none; it names the first row that is not as it should be.
-    """
+    """Return the images of a part as (n, 28, 28); errors name the first invalid row."""
     try:
         return _checks.images(images)
     except LenetError as whole:
@@ -92,7 +78,7 @@ def checked(images: NDArray[Any], name: str, start: int) -> NDArray[Any]:
 
 
 def _paths(images: Any) -> list[str] | None:
-    """Return the paths that are meant, in order; None if it is an array that is."""
+    """Return the paths that match, in order, or None if `images` is an array."""
     several = list(images) if isinstance(images, list | tuple) and images else [images]
     if not all(isinstance(each, str | os.PathLike) for each in several):
         return None
@@ -100,16 +86,16 @@ def _paths(images: Any) -> list[str] | None:
 
 
 def _matching(pattern: str) -> list[str]:
-    if Path(pattern).exists():  # its name may hold brackets
+    if Path(pattern).exists():  # a name may contain brackets
         return [pattern]
     found = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []  # noqa: PTH207
     if not found:
-        raise InputError(f"{pattern} is no file that is there, and no pattern of such.")
+        raise InputError(f"{pattern} matches no file.")
     return found
 
 
 def _of_path(name: str, column: str) -> list[Part]:
-    path = Path(name).absolute()  # the workers may be elsewhere
+    path = Path(name).absolute()  # workers may have another current folder
     if path.is_dir():
         return list(_of_zarr(name, path))
     if path.suffix == ".npy":
@@ -121,7 +107,7 @@ def _of_path(name: str, column: str) -> list[Part]:
             Part(name, start, n, functools.partial(parquet.images, path, name, group, column, start))
             for group, (start, n) in enumerate(zip(starts, rows, strict=False))
         ]
-    raise InputError(f"{name} is none of .npy, .parquet and a folder of Zarr: give files of these kinds.")
+    raise InputError(f"{name} has an unknown format; expected .npy, .parquet or a Zarr folder.")
 
 
 def _cut(n: int, rows: int) -> Iterator[tuple[int, int]]:
@@ -129,7 +115,7 @@ def _cut(n: int, rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _of_array(images: Any) -> Iterator[Part]:
-    array = _checks.array(images, "images", "an array of images, or paths of files, are wanted")
+    array = _checks.array(images, "images", "expected an array of images, or paths")
     _checks.image_form(array.shape, array.dtype, "The array")
     for start, stop in _cut(len(array), ROWS):
         yield Part("The array", start, stop - start, functools.partial(_held, array[start:stop]))
@@ -149,8 +135,8 @@ def _of_npy(name: str, path: Path) -> Iterator[Part]:
 def _opened_npy(path: Path, name: str) -> NDArray[Any]:
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, TypeError) as error:  # of objects, too, which only pickle could read
-        raise DataError(f"{name} is no whole .npy file of numbers ({error}): save it with numpy.save.") from error
+    except (ValueError, EOFError, TypeError) as error:  # also for object arrays, which only pickle could read
+        raise DataError(f"{name} is not a whole .npy file of numbers ({error}). Save it with numpy.save.") from error
 
 
 def _read_npy(path: Path, name: str, start: int, stop: int) -> list[NDArray[Any]]:
@@ -160,7 +146,7 @@ def _read_npy(path: Path, name: str, start: int, stop: int) -> list[NDArray[Any]
 def _of_zarr(name: str, path: Path) -> Iterator[Part]:
     array = _opened_zarr(path, name)
     _checks.image_form(array.shape, array.dtype, name)
-    stored = (array.shards or array.chunks)[0]  # what has to be read as a whole
+    stored = (array.shards or array.chunks)[0]  # rows that Zarr reads together
     for start, stop in _cut(array.shape[0], stored * max(1, ROWS // stored)):
         yield Part(name, start, stop - start, functools.partial(_read_zarr, path, name, start, stop))
 
@@ -170,17 +156,13 @@ def _opened_zarr(path: Path, name: str) -> Any:
     try:
         found = zarr.open(path, mode="r")
     except FileNotFoundError:
-        raise InputError(
-            f"{name} is a folder, and no Zarr store: give one, or its files, such as {name}/*.npy."
-        ) from None
+        raise InputError(f"{name} is a folder; expected a Zarr store, or files such as {name}/*.npy.") from None
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{name} is no Zarr store that can be read ({error}).") from error
+        raise DataError(f"{name} is not a readable Zarr store ({error}).") from error
     if isinstance(found, zarr.Group):
         if not isinstance(found.get(GROUP_MEMBER), zarr.Array):
             members = ", ".join(sorted(found)[:10]) or "nothing"
-            raise DataError(
-                f"{name} has no array {GROUP_MEMBER}; it has {members}: give the path of one of its arrays."
-            )
+            raise DataError(f"{name} has no array {GROUP_MEMBER}, but {members}. Pass the path of one of its arrays.")
         return found[GROUP_MEMBER]
     return found
 
@@ -190,9 +172,9 @@ def _read_zarr(path: Path, name: str, start: int, stop: int) -> list[NDArray[Any
 
 
 def _of_dask(images: Any) -> list[Part]:
-    """Return a part for each block of rows; how many it has need not be known."""
+    """Return a part for each block of rows; chunk sizes may be unknown."""
     if not hasattr(images, "to_delayed") or not hasattr(images, "chunks"):
-        raise InputTypeError(f"images is a {type(images).__name__}, and of Dask's collections only arrays are taken.")
+        raise InputTypeError(f"images is a {type(images).__name__}; of Dask collections, expected an array.")
     _checks.image_form(tuple(images.shape), images.dtype, "The Dask array")
     if images.ndim > 1:
         images = images.rechunk(dict.fromkeys(range(1, images.ndim), -1))

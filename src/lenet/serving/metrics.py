@@ -1,4 +1,4 @@
-"""What is counted: for Prometheus, and for the protocol's statistics."""
+"""The metrics for Prometheus, and the statistics of the Open Inference Protocol."""
 
 import contextlib
 import os
@@ -20,32 +20,32 @@ _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 @dataclass
 class Statistics:
-    """Of one version of a model, since it was loaded by this process."""
+    """The inference statistics of one version of a model in this process."""
 
     count: int = 0
     images: int = 0
     failures: int = 0
     last: int = 0  # milliseconds since 1970
-    reading: int = 0  # nanoseconds, as the next two
-    computing: int = 0
-    writing: int = 0
+    read_ns: int = 0
+    compute_ns: int = 0
+    write_ns: int = 0
 
-    def add(self, images: int, began: int, read: int, computed: int) -> None:
-        """Count an answer that was just written, by when its parts began, in nanoseconds of `perf_counter_ns`."""
+    def add(self, images: int, started: int, read: int, computed: int) -> None:
+        """Count a response that is complete now; the times are those of `perf_counter_ns` after each earlier step."""
         self.count += 1
         self.images += images
         self.last = int(1000 * time.time())
-        self.reading += read - began
-        self.computing += computed - read
-        self.writing += time.perf_counter_ns() - computed
+        self.read_ns += read - started
+        self.compute_ns += computed - read
+        self.write_ns += time.perf_counter_ns() - computed
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the protocol's statistics extension tells; there is no queue."""
+        """Return the fields of the protocol's statistics extension; there is no queue."""
         durations = {
-            "success": self.reading + self.computing + self.writing,
-            "compute_input": self.reading,
-            "compute_infer": self.computing,
-            "compute_output": self.writing,
+            "success": self.read_ns + self.compute_ns + self.write_ns,
+            "compute_input": self.read_ns,
+            "compute_infer": self.compute_ns,
+            "compute_output": self.write_ns,
         }
         return {
             "last_inference": self.last,
@@ -60,10 +60,10 @@ class Statistics:
 
 
 class Metrics:
-    """The counters of one application.
+    """The metrics of one application.
 
-    Where several processes share a port, the environment variable PROMETHEUS_MULTIPROC_DIR names a folder by which
-    they add up.
+    If several processes share a port, they add up their metrics in the folder that the environment variable
+    PROMETHEUS_MULTIPROC_DIR names.
     """
 
     def __init__(self, models: Models):
@@ -72,7 +72,7 @@ class Metrics:
             "lenet_requests", "Requests answered.", ["operation", "status"], registry=registry
         )
         self._seconds = prometheus_client.Histogram(
-            "lenet_request_seconds", "From the head of a request to its answer.", ["operation"], buckets=_SECONDS,
+            "lenet_request_seconds", "From the header of a request to its response.", ["operation"], buckets=_SECONDS,
             registry=registry,
         )  # fmt: skip
         self._images = prometheus_client.Histogram(
@@ -89,19 +89,19 @@ class Metrics:
             "lenet_model_reloads", "Attempts to load a model again.", ["model", "outcome"], registry=registry
         )
         self._model = prometheus_client.Gauge(
-            "lenet_model_info", "1 for the version of a model that answers, 0 for those before it.",
+            "lenet_model_info", "1 for the current version of a model, 0 for earlier ones.",
             ["model", "version"], registry=registry, multiprocess_mode="livemax",
         )  # fmt: skip
         self._models = models
         self._batches: dict[str, Any] = {}
         self._children: dict[tuple[str, int], tuple[Any, Any]] = {}
-        self._told: set[tuple[str, str]] = set()
-        self.note_models()
+        self._versions: set[tuple[str, str]] = set()
+        self.update_models()
         self.statistics: dict[tuple[str, str], Statistics] = defaultdict(Statistics)
 
-    def note(self, operation: str, status: int, seconds: float) -> None:
-        """Count a request that was answered."""
-        if (operation, status) not in self._children:  # to look labels up takes longer than to count
+    def count_request(self, operation: str, status: int, seconds: float) -> None:
+        """Count a request after its response."""
+        if (operation, status) not in self._children:  # looking up labels takes longer than counting
             self._children[operation, status] = (
                 self._requests.labels(operation, status), self._seconds.labels(operation)
             )  # fmt: skip
@@ -109,31 +109,31 @@ class Metrics:
         requests.inc()
         durations.observe(seconds)
 
-    def note_batch(self, model: str, images: int) -> None:
+    def count_batch(self, model: str, images: int) -> None:
         """Count an inference request."""
         if model not in self._batches:
             self._batches[model] = self._images.labels(model)
         self._batches[model].observe(images)
 
-    def note_reload(self, model: str, outcome: str) -> None:
-        """Count that a file was read again, and note what is served now."""
+    def count_reload(self, model: str, outcome: str) -> None:
+        """Count an attempt to reload a model, and update the current versions."""
         self._reloads.labels(model, outcome).inc()
-        self.note_models()
+        self.update_models()
 
-    def note_models(self) -> None:
-        """Note which versions of models are served."""
-        now = {(served.name, served.version) for served in self._models.ready()}
-        for labels in self._told | now:
-            self._model.labels(*labels).set(labels in now)
-        self._told |= now
+    def update_models(self) -> None:
+        """Update the current versions of the models."""
+        current = {(served.name, served.version) for served in self._models.ready()}
+        for labels in self._versions | current:
+            self._model.labels(*labels).set(labels in current)
+        self._versions |= current
 
     def text(self) -> bytes:
-        """Return all of it in Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return prometheus_client.generate_latest(self._registry)
         for _ in range(10):
             registry = prometheus_client.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-            with contextlib.suppress(struct.error):  # another process is beginning its file
+            with contextlib.suppress(struct.error):  # another process has just created its file
                 return prometheus_client.generate_latest(registry)
-        raise OSError("The counters of the workers cannot be read.")
+        raise OSError("Cannot read the metrics of the worker processes.")

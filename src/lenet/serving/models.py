@@ -1,4 +1,4 @@
-"""The models that a server has, by name, and how they are replaced while requests run."""
+"""The models of a server, which can be replaced while requests run."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lenet.calibration import least_digit_score
 from lenet.errors import InputError, InputTypeError, NotServedError
+from lenet.loading import load
 from lenet.model import LeNet5
-from lenet.weights import load
+from lenet.rejection import RejectionRule
 
 Source = str | os.PathLike[str] | LeNet5
 Loader = Callable[[str], LeNet5]
@@ -22,16 +22,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True)
 class Served:
-    """A model under its name; never changed, but replaced by another one."""
+    """A model and its name; immutable."""
 
     name: str
     model: LeNet5
 
     @cached_property
     def version(self) -> str:
-        """Twelve hexadecimal digits of the SHA-256 of all that the model computes by."""
-        facts = [self.model.mean, self.model.std, sorted(self.model.metadata.items())]
-        digest = hashlib.sha256(json.dumps(facts).encode())
+        """The first 12 hexadecimal digits of the SHA-256 of the weights and metadata."""
+        settings = [self.model.mean, self.model.std, sorted(self.model.metadata.items())]
+        digest = hashlib.sha256(json.dumps(settings).encode())
         digest.update(self.model.parameters.flat.tobytes())
         return digest.hexdigest()[:12]
 
@@ -39,21 +39,21 @@ class Served:
 class Models:
     """Models by name.
 
-    A request takes a `Served` once and keeps it, so that a model may be replaced at any time: requests that run end
-    with the one that they began with. A file that cannot be loaded replaces nothing. All methods may be called by any
-    thread. A LeNet5 that is served may not be changed: train a copy of it, and serve that.
+    Each request gets a `Served` once and uses it to its end, so that a model can be replaced at any time. If a file
+    cannot be loaded, the previous model stays in use. All methods are thread-safe. Do not change a LeNet5 that is
+    served: train a copy of it, and serve the copy.
 
     Parameters
     ----------
     sources : mapping of str to path-like or LeNet5
-        At least one; the first is the one that `/predict` and the page use unless told otherwise.
+        At least one model; the first is the default of `/predict` and the page.
     loader : callable, optional
-        Makes a model of a path; `lenet.load` by default.
+        Returns the model in a file, by default `lenet.load`.
 
     Raises
     ------
     InputError
-        If there is none, or a name has other characters than letters, digits, "_", "-" and ".".
+        If there is no model, or a name has characters other than letters, digits, "_", "-" and ".".
     InputTypeError
         If a source is neither a path nor a model.
     WeightsError, OSError
@@ -68,26 +68,26 @@ class Models:
 
     def __init__(self, sources: Mapping[str, Source], loader: Loader = load):
         if not sources:
-            raise InputError("There is no model to serve: give at least one.")
+            raise InputError("models is empty; expected at least one model.")
         self._sources = dict(sources)
         self._loader = loader
-        self._loading, self._changing = threading.Lock(), threading.Lock()  # reading needs none
+        self._loading, self._changing = threading.Lock(), threading.Lock()  # reading needs no lock
         self._seen: dict[str, object] = {}
-        self._served: dict[str, Served] = {}  # never changed, but replaced by another one
+        self._served: dict[str, Served] = {}  # replaced as a whole, never changed
         for name, source in self._sources.items():
-            if not _NAME.fullmatch(name) or name == "stats":  # /v2/models/stats is another thing
+            if not _NAME.fullmatch(name) or name == "stats":  # /v2/models/stats is another route
                 raise InputError(
-                    f"{name!r} is no name for a model: use letters, digits, _, - and ., at most 100, and not stats."
+                    f"{name!r} is not a valid model name. Use at most 100 letters, digits, _, - and ., but not stats."
                 )
             if not isinstance(source, str | os.PathLike | LeNet5):
-                raise InputTypeError(f"{name} is a {type(source).__name__}, and a path or a LeNet5 is wanted.")
+                raise InputTypeError(f"{name} is a {type(source).__name__}; expected a path or a LeNet5.")
             self.reload(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sources)
 
     def ready(self) -> list[Served]:
-        """Return the models that are ready, in the order of their names at the start.
+        """Return the models that are ready, in the order of `sources`.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class Models:
         ----------
         name : str, optional
         version : str, optional
-            Any by default, or if it is empty.
+            The version that the model must have. By default, or if empty, any version.
 
         Returns
         -------
@@ -113,19 +113,19 @@ class Models:
         Raises
         ------
         NotServedError
-            If there is none of that name, or not in that version.
+            If no model of that name and version is ready.
         """
         name = next(iter(self._sources)) if name is None else name
         served = self._served.get(name)
         if served is None:
             state = "unloaded" if name in self._sources else "unknown"
-            raise NotServedError(f"The model {name!r} is {state}; ready: {', '.join(self._served) or 'none'}.")
+            raise NotServedError(f"Model {name!r} is {state}. Ready models: {', '.join(self._served) or 'none'}.")
         if version not in (None, "", served.version):
-            raise NotServedError(f"The model {name!r} has no version {version!r}; it has {served.version}.")
+            raise NotServedError(f"Model {name!r} has version {served.version}, not {version!r}.")
         return served
 
     def reload(self, name: str) -> bool:
-        """Load a model from its source once more; return whether it is another one now.
+        """Load a model from its source again; return whether it changed.
 
         Parameters
         ----------
@@ -138,21 +138,21 @@ class Models:
         Raises
         ------
         NotServedError
-            If no such model was named at the start.
+            If `sources` has no such model.
         WeightsError, OSError
-            If the file cannot be loaded; the model that was ready goes on.
+            If the file cannot be loaded. The previous model stays in use.
         """
         if name not in self._sources:
-            raise NotServedError(f"The model {name!r} is unknown; there are: {', '.join(self._sources)}.")
+            raise NotServedError(f"Model {name!r} is unknown. Models: {', '.join(self._sources)}.")
         with self._loading:
             source = self._sources[name]
-            self._seen[name] = _stamp(source)  # before it is read: what is written meanwhile makes it another one
+            self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
-            least_digit_score(model)  # which is what answers are told by: better refused now
-            now = Served(name, model)
+            RejectionRule.from_metadata(model.metadata)  # damaged metadata raise now rather than in a response
+            loaded = Served(name, model)
             with self._changing:
-                before, self._served = self._served.get(name), {**self._served, name: now}
-        return before is None or before.version != now.version
+                previous, self._served = self._served.get(name), {**self._served, name: loaded}
+        return previous is None or previous.version != loaded.version
 
     def unload(self, name: str) -> None:
         """Make a model unavailable until it is loaded again.
@@ -171,7 +171,7 @@ class Models:
             self._served = {other: served for other, served in self._served.items() if other != name}
 
     def changed(self) -> list[str]:
-        """Return the names of those ready whose file is another one than when it was last read.
+        """Return the names of the ready models whose files have changed since they were loaded.
 
         Returns
         -------
@@ -181,12 +181,12 @@ class Models:
 
 
 def _stamp(source: Source) -> tuple[int, int, int] | None:
-    """Return what changes when a file is written; None where there is no file."""
+    """Return values that change when a file is written; None if there is no file."""
     if isinstance(source, LeNet5):
         return None
     path = Path(source)
     try:
-        facts = (path / "best.safetensors" if path.is_dir() else path).stat()
+        status = (path / "best.safetensors" if path.is_dir() else path).stat()
     except OSError:
         return None
-    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,4 +1,4 @@
-"""`POST /predict`: a picture as people send it, and what it says."""
+"""The route `POST /predict`, which reads the digits in a picture."""
 
 import asyncio
 import functools
@@ -15,42 +15,53 @@ from starlette.responses import JSONResponse, Response
 from lenet.errors import InputError
 from lenet.reading import read
 from lenet.reading.pictures import read_picture
-from lenet.serving.calls import call_of
-from lenet.serving.limits import Limits
+from lenet.serving.limits.capacity import ThreadPool
+from lenet.serving.limits.settings import Limits
 from lenet.serving.models import Models, Served
-from lenet.serving.tensors import short
-from lenet.serving.work import Work
+from lenet.serving.protocol.fields import short_repr
+from lenet.serving.request_context import context_of
+from lenet.serving.routing import Operation
+from lenet.serving.schemas import MODEL_QUERY, ONLY_DIGITS_QUERY, json_content, picture_body
 
 T = TypeVar("T")
 
 
 class Pictures:
-    """The endpoint; it takes a request and returns an answer."""
+    """The operation and its handler."""
 
-    def __init__(self, models: Models, limits: Limits, work: Work):
-        self._models, self._limits, self._work = models, limits, work
+    def __init__(self, models: Models, limits: Limits, pool: ThreadPool):
+        self._models, self._limits, self._pool = models, limits, pool
+
+    def operations(self) -> list[Operation]:
+        """Return the operation."""
+        details = {
+            "operationId": "predict",
+            "requestBody": picture_body(self._limits),
+            "parameters": [MODEL_QUERY, ONLY_DIGITS_QUERY],
+        }
+        return [Operation("POST", "/predict", self.predict, json_content("Reading"), (404, 501), details)]
 
     async def predict(self, request: Request) -> Response:
         """Read the digits in a picture."""
-        options = dict(request.query_params)
-        if call_of(request).headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
-            content = await self._uploaded(request, options)
+        context, options = context_of(request), dict(request.query_params)
+        if context.headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
+            content = await self._uploaded_file(request, options)
         else:
-            content = call_of(request).body
+            content = context.body
         if not content:
-            raise InputError("There is no picture: send a PNG or JPEG as the body, or as a file in a form.")
+            raise InputError("The request has no picture. Send a PNG or JPEG as the body or as a file in a form.")
         unknown = options.keys() - {"model", "only_digits"}
         if unknown:
-            raise InputError(f"There is no option {short(min(unknown))}: there are model and only_digits.")
+            raise InputError(f"Unknown option {short_repr(min(unknown))}; expected model or only_digits.")
         served = self._models.get(options.get("model"))
-        call_of(request).model = served.name
-        only_digits = _flag(options.get("only_digits", "false"))
-        work = functools.partial(_read, content, self._limits.pixels, served, only_digits)
-        return JSONResponse(await _unless_gone(request, self._work.run(work)))
+        context.model = served.name
+        only_digits = _boolean(options.get("only_digits", "false"))
+        reading = self._pool.run(functools.partial(_read, content, self._limits.pixels, served, only_digits))
+        return JSONResponse(await _unless_disconnected(request, reading))
 
-    async def _uploaded(self, request: Request, options: dict[str, str]) -> bytes:
-        """Return the one file in a form, and put the form's other fields to the options."""
-        parser = MultiPartParser(request.headers, _once(call_of(request).body), max_files=1, max_fields=10)
+    async def _uploaded_file(self, request: Request, options: dict[str, str]) -> bytes:
+        """Return the file in a form, and add the form's other fields to the options."""
+        parser = MultiPartParser(request.headers, _stream(context_of(request).body), max_files=1, max_fields=10)
         parser.spool_max_size = self._limits.body  # never a temporary file: the disk may be read-only
         try:
             form = await parser.parse()
@@ -68,29 +79,30 @@ class Pictures:
         return content
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return what the work makes; it is not begun for a client that has left meanwhile."""
-    task, left = asyncio.ensure_future(work), asyncio.ensure_future(request.receive())
+async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of work that is cancelled if the client disconnects."""
+    task, disconnected = asyncio.ensure_future(work), asyncio.ensure_future(request.receive())
     try:
-        await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise HTTPException(499, "The client has left.")
+            raise HTTPException(499, "The client disconnected.")
         return task.result()
     finally:
         task.cancel()
-        left.cancel()
+        disconnected.cancel()
 
 
-async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
+async def _stream(content: bytes) -> AsyncGenerator[bytes, None]:
     yield content
 
 
-def _read(content: bytes, pixels: int, served: Served, only_digits: bool) -> dict[str, Any]:
-    reading = read(read_picture(io.BytesIO(content), largest=pixels), served.model, only_digits=only_digits, n_jobs=1)
+def _read(content: bytes, max_pixels: int, served: Served, only_digits: bool) -> dict[str, Any]:
+    picture = read_picture(io.BytesIO(content), largest=max_pixels)
+    reading = read(picture, served.model, only_digits=only_digits, n_jobs=1)
     return {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
 
 
-def _flag(text: str) -> bool:
+def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0"):
-        raise InputError(f"only_digits is {short(text)}, and true or false is wanted.")
+        raise InputError(f"only_digits is {short_repr(text)}; expected true or false.")
     return text.lower() in ("true", "1")

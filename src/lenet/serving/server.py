@@ -1,20 +1,14 @@
-"""Run the application: the socket, the log, the signals and the worker processes."""
+"""Run the application: the socket, the signals and the worker processes."""
 
-import asyncio
 import contextlib
 import dataclasses
 import functools
-import json
-import logging
 import math
 import os
 import signal
 import socket
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import uvicorn
 from prometheus_client import multiprocess
@@ -22,53 +16,13 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from lenet import _checks
 from lenet.errors import ConfigurationError, InputError
+from lenet.loading import load
 from lenet.serving.application import create_app
-from lenet.serving.calls import Call, OnRequest
 from lenet.serving.connections import TimedProtocol
-from lenet.serving.limits import Limits
+from lenet.serving.limits.settings import Limits
+from lenet.serving.logs import LEVELS, LOG, RequestLog, log_config, log_request
 from lenet.serving.models import Loader, Source
-from lenet.weights import load
-
-LOG = logging.getLogger("lenet.serving")
-LOG_LEVELS = ("info", "warning", "error")
-
-
-class JsonFormatter(logging.Formatter):
-    """Makes a line of JSON of what is logged."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        facts = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-            "level": record.levelname.lower(),
-            "message": record.getMessage().strip(),
-        }
-        if record.exc_info:
-            facts["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(facts)
-
-
-class RequestLog:
-    """Writes a line of JSON for each call to the standard error, those of one round of the event loop together."""
-
-    def __init__(self) -> None:
-        self._lines: list[bytes] = []
-
-    def __call__(self, call: Call) -> None:
-        """Write a line; or soon."""
-        if not self._lines:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._lines.append(call.line())
-
-    def _write(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
-            sys.stderr.buffer.write(b"".join(self._lines))
-            sys.stderr.buffer.flush()
-        self._lines.clear()
-
-
-def pass_over(call: Call) -> None:
-    """Do not log a call."""
+from lenet.serving.request_context import OnRequest
 
 
 def serve(
@@ -84,46 +38,46 @@ def serve(
     log_level: str = "info",
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve models until SIGTERM or Ctrl-C; requests that have begun are answered before it returns.
+    """Serve models until SIGTERM or Ctrl-C, and finish the requests that have started.
 
     Parameters
     ----------
     models, loader : mapping, and callable
-        As for `create_app`; with several workers, all of it is sent to them, so it has to pickle.
+        As for `create_app`. With several workers, they must be picklable.
     host : str, default "127.0.0.1"
-        The address to listen on: by default only this machine can ask.
+        The address to listen on. By default, only this machine can connect.
     port : int, default 8000
-        0 chooses a free one.
+        0 chooses a free port.
     workers : int, default 1
-        Processes that share the port, each with models of its own.
+        Number of processes that share the port, each with its own models.
     limits, token, allow_control : Limits, str and bool
         As for `create_app`.
     log_level : {"info", "warning", "error"}
-        Requests are logged as "info", a line of JSON each, on the standard error.
+        "info" logs each request as a line of JSON on standard error.
     on_ready : callable, optional
-        Is called with the address, such as "http://127.0.0.1:8000/", when it is listened on.
+        Called with the URL, such as "http://127.0.0.1:8000/", when the server listens.
 
     Raises
     ------
     ConfigurationError
-        If the address cannot be listened on.
+        If the server cannot listen on the address.
     InputError, InputTypeError, WeightsError, OSError
-        As `create_app` does; and for workers and log_level.
+        As `create_app` does, and if `workers` or `log_level` is invalid.
     """
     _checks.whole(workers, "workers")
-    if log_level not in LOG_LEVELS:
-        raise InputError(f"log_level is {log_level!r}; wanted: {', '.join(LOG_LEVELS)}.")
+    if log_level not in LEVELS:
+        raise InputError(f"log_level is {log_level!r}; expected one of {', '.join(LEVELS)}.")
     if workers > 1 and allow_control:
-        raise InputError("Clients can load and unload models only where there is one worker: others would not know.")
+        raise InputError("allow_control requires workers=1: a request to load or unload reaches one worker only.")
     files = _allow_many_files()
-    backlog = max(16, min(2048, files // 16))  # so many are accepted in a round, and some rounds go by until they end
+    backlog = max(16, min(2048, files // 16))  # accepted per iteration of the event loop, and closed some later
     limits = limits or Limits()
     limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 4 * backlog - 64)))
-    on_request: OnRequest = RequestLog() if log_level == "info" else pass_over
+    on_request: OnRequest = RequestLog() if log_level == "info" else log_request  # which then logs nothing
     make_app = functools.partial(
         create_app, models, loader, limits=limits, token=token, allow_control=allow_control, on_request=on_request
     )
-    app = make_app()  # here, so that errors come before anything is listened on
+    app = make_app()  # also with workers, so that errors are raised before listening
     listening = _listen(host, port, backlog)
     config = uvicorn.Config(
         app if workers == 1 else make_app,
@@ -132,7 +86,7 @@ def serve(
         http=TimedProtocol,
         ws="none",
         lifespan="on",
-        log_config=_log_config(log_level),
+        log_config=log_config(log_level),
         backlog=backlog,
         access_log=False,
         server_header=False,
@@ -141,19 +95,19 @@ def serve(
     )
     with listening:
         if workers == 1:
-            _Server(config, listening, on_ready).serve_until_told()
+            _Server(config, listening, on_ready).serve_until_signal()
         else:
             _run_workers(config, listening, on_ready)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
-    """Return a socket that listens, so that an address in use is told of before anything else is begun."""
+    """Return a listening socket, so that an address in use is an error before any process starts."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
         with contextlib.ExitStack() as on_error:
-            # asyncio sets TCP_NODELAY only where the socket names TCP.
+            # With the protocol, since asyncio sets TCP_NODELAY only for IPPROTO_TCP.
             listening = on_error.enter_context(socket.socket(family, kind, protocol))
             if os.name == "posix":
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,9 +115,9 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
             listening.listen(backlog)
             on_error.pop_all()
         return listening
-    except (OSError, OverflowError, UnicodeError) as error:  # the last, of what no name of a host may be
+    except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: invalid host name
         reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"{host} cannot be listened on at port {port} ({reason}): choose another.") from None
+        raise ConfigurationError(f"Cannot listen on {host} port {port} ({reason}). Choose another port.") from None
 
 
 def _url(listening: socket.socket) -> str:
@@ -172,44 +126,33 @@ def _url(listening: socket.socket) -> str:
 
 
 def _allow_many_files() -> int:
-    """Raise the limit of open files to what is allowed, and return it: slow clients would use up the usual 1,024."""
+    """Raise the limit of open files as far as allowed, and return it; many slow clients exceed the usual 1,024."""
     try:
         import resource
     except ImportError:
         return 65536
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def _log_config(level: str) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
-        "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {"lenet.serving": {"level": level.upper()}, "uvicorn": {"level": "ERROR"}},
-    }
-
-
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it listens, and returns when a signal has stopped it."""
+    """uvicorn's server, which reports when it listens, and returns after a signal."""
 
     def __init__(self, config: uvicorn.Config, listening: socket.socket, on_ready: Callable[[str], None] | None):
         super().__init__(config)
         self._listening, self._on_ready = listening, on_ready
 
-    def serve_until_told(self) -> None:
-        """Run until SIGTERM or Ctrl-C; uvicorn raises the signal once more in the end, for the handlers before its."""
+    def serve_until_signal(self) -> None:
+        """Run until SIGTERM or Ctrl-C; uvicorn's own handlers would raise the signal again at the end."""
         numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGBREAK] if hasattr(signal, "SIGBREAK") else [])]
-        before = {number: signal.signal(number, self._stop) for number in numbers}
+        previous = {number: signal.signal(number, self._stop) for number in numbers}
         try:
             self.run(sockets=[self._listening])
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
     def _stop(self, number: int, frame: object) -> None:
@@ -223,9 +166,7 @@ class _Server(uvicorn.Server):
 
 def _run_workers(config: uvicorn.Config, listening: socket.socket, on_ready: Callable[[str], None] | None) -> None:
     with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = (
-            folder  # where workers, which are started after it, keep their counters
-        )
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the workers inherit it
         try:
             workers = _Workers(config, sockets=[listening])
             if on_ready is not None:
@@ -236,7 +177,7 @@ def _run_workers(config: uvicorn.Config, listening: socket.socket, on_ready: Cal
 
 
 class _Workers(Multiprocess):
-    """uvicorn's worker processes, which load their models anew on SIGHUP instead of being replaced."""
+    """uvicorn's worker processes, which reload their models on SIGHUP instead of being replaced."""
 
     def handle_hup(self) -> None:
         for process in self.processes:
@@ -245,8 +186,8 @@ class _Workers(Multiprocess):
                     os.kill(process.pid, signal.SIGHUP)
 
     def keep_subprocess_alive(self) -> None:
-        before = {process.pid for process in self.processes}
+        pids = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
-        for pid in before - {process.pid for process in self.processes}:
-            LOG.warning("worker %s ended, and was replaced", pid)
+        for pid in pids - {process.pid for process in self.processes}:
+            LOG.warning("worker %s exited and was replaced", pid)
             multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,529 @@
+"""LeNetClassifier, a scikit-learn estimator."""
+
+import contextlib
+import copy
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from lenet import __version__, _checks
+from lenet.errors import InputError, InputTypeError
+from lenet.estimator.epochs import Epochs
+from lenet.estimator.framing import Framing, frame, shape_of
+from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode
+from lenet.loading import load, load_pretrained
+from lenet.losses import log_softmax
+from lenet.model import LeNet5
+from lenet.training.loop import train
+from lenet.training.recipes import Recipe, check_field
+from lenet.training.state import State
+from lenet.weights import PRETRAINED
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+if TYPE_CHECKING:  # scikit-learn has no types, so decorated methods would lose theirs
+    with_callbacks: Callable[[_Method], _Method]
+else:
+    from sklearn.callback import with_callbacks
+
+# scikit-learn's names of the fields of a recipe.
+_RECIPE_FIELDS = {
+    "learning_rate_init": "lr", "batch_size": "batch_size", "max_iter": "epochs", "momentum": "momentum",
+    "alpha": "weight_decay", "learning_rate": "schedule", "validation_fraction": "validation",
+    "n_iter_no_change": "patience",
+}  # fmt: skip
+_READ_AT_ONCE = 4096  # rows converted to images at a time
+_MIN_EPOCHS, _MIN_STEPS = 20, 6000  # of max_iter="auto"
+
+
+class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """LeNet-5 as a scikit-learn classifier, with parameters named as in `sklearn.neural_network.MLPClassifier`.
+
+    Parameters
+    ----------
+    learning_rate_init : float, default 0.1
+        Learning rate, or its peak if the schedule changes it.
+    batch_size : int or "auto", default "auto"
+        Images per step of SGD. "auto" is 32, or a tenth of the training set if it has fewer than 320 images.
+    max_iter : int or "auto", default "auto"
+        Number of epochs. "auto" is 20, or enough for 6,000 steps, as sigmoids start on a long plateau.
+    momentum : float, default 0.9
+        Of SGD, in [0, 1).
+    alpha : float, default 0
+        Weight decay, at least 0.
+    learning_rate : {"one_cycle", "constant", "paper_steps"}, default "one_cycle"
+        Learning rate schedule. `partial_fit` always uses "constant".
+    warm_start : bool, default False
+        Whether `fit` continues from the current weights, for example those of `from_pretrained`.
+    early_stopping : bool, default False
+        Whether to hold out a validation split, stop when its accuracy no longer improves, and keep the weights of the
+        epoch with the lowest validation loss.
+    validation_fraction : float, default 0.1
+        Fraction of each class to hold out, in (0, 1).
+    n_iter_no_change : int, default 10
+        Stop after this many epochs in a row without an improvement by more than `tol`, once the network has begun to
+        learn.
+    tol : float, default 1e-4
+        Smallest improvement of the validation accuracy that counts, at least 0.
+    random_state : int, RandomState or None, default None
+        Determines the initial weights, the validation split, the order of the images and the distortions.
+    verbose : bool, default False
+        Whether to print a line per epoch.
+    n_jobs : int or None, default None
+        Number of threads. None means 1 unless in a `joblib.parallel_config` context; -1 means all cores. It does not
+        change the results.
+    distortions : bool, default False
+        Whether to apply a new random affine map to each image in each epoch, which suits handwriting.
+    image_shape : "auto" or (int, int), default "auto"
+        Height and width of the images, at most 28 x 28; other shapes are rejected. With "auto", images keep their
+        shape, and rows of a table become the smallest square images that hold them. Images of up to 20x20 are enlarged
+        to 20x20; all are centred in 28x28.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    n_features_in_ : int
+        Pixels per image.
+    feature_names_in_ : ndarray of str
+        Column names, if X was a data frame with only strings as names.
+    framing_ : Framing
+        Shape of the images, and the values of background and ink: 0 to 255 for uint8, 0 to 1 for floats in [0, 1],
+        otherwise the minimum and maximum of X at the first fit. If X has negative values, for example from a
+        StandardScaler, the range is limited to 3 standard deviations around the mean.
+    model_ : LeNet5
+        The network.
+    n_iter_ : int
+        Number of epochs; each `partial_fit` adds one.
+    loss_curve_ : list of float
+        Mean cross-entropy of each epoch, in nats.
+    validation_scores_ : list of float, or None without early stopping
+        Validation accuracy after each epoch.
+    best_validation_score_ : float, or None without early stopping
+        Validation accuracy of the epoch whose weights were kept.
+
+    Notes
+    -----
+    X is an array or a data frame of shape (n, pixels), or an array of shape (n, height, width) or (n, 1, height,
+    width), with any numeric dtype. Ink has the high values.
+
+    Threads may share a fitted classifier to predict. While `fit` or `partial_fit` runs, nothing else may use it: fit a
+    clone, and then replace the classifier by it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)  # 8x8, from 0 to 16
+    >>> classifier = LeNetClassifier(random_state=0).fit(X[:1000], y[:1000])
+    >>> classifier.score(X[1000:], y[1000:]) > 0.9
+    True
+    """
+
+    model_: LeNet5
+    classes_: NDArray[Any]
+    framing_: Framing
+    n_features_in_: int
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    _seed: int
+    _velocity: NDArray[Any]  # of partial_fit
+
+    def __init__(
+        self,
+        learning_rate_init: float = 0.1,
+        *,
+        batch_size: int | str = "auto",
+        max_iter: int | str = "auto",
+        momentum: float = 0.9,
+        alpha: float = 0.0,
+        learning_rate: str = "one_cycle",
+        warm_start: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        random_state: Any = None,
+        verbose: bool = False,
+        n_jobs: int | None = None,
+        distortions: bool = False,
+        image_shape: str | Sequence[int] = "auto",
+    ):
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.momentum = momentum
+        self.alpha = alpha
+        self.learning_rate = learning_rate
+        self.warm_start = warm_start
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.distortions = distortions
+        self.image_shape = image_shape
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str] = "mnist", **parameters: Any) -> "LeNetClassifier":
+        """Return a fitted classifier with pre-trained weights.
+
+        Parameters
+        ----------
+        name : str or path-like, default "mnist"
+            A pre-trained model, or a .safetensors file. It expects pixels from 0 to 255; its classes are 0, 1, ...
+        **parameters
+            As for the class, except that `warm_start` defaults to True, so `fit` continues from these weights. A clone,
+            for example in `cross_val_score`, is not fitted and trains from scratch.
+
+        Returns
+        -------
+        LeNetClassifier
+
+        Raises
+        ------
+        InputError, InputTypeError, WeightsError
+            If there is no such model, or the file is damaged.
+
+        Examples
+        --------
+        >>> import lenet
+        >>> digits = lenet.data.load_digits()
+        >>> LeNetClassifier.from_pretrained("mnist").score(digits.X_test, digits.y_test) > 0.9
+        True
+        """
+        if not isinstance(name, str | os.PathLike):
+            raise InputTypeError(f"name is a {type(name).__name__}; expected a name, such as 'mnist', or a path.")
+        if name not in PRETRAINED and not Path(name).exists():
+            raise InputError(
+                f"There are no pre-trained weights and no file {str(name)!r}; expected {', '.join(PRETRAINED)} or a "
+                ".safetensors file."
+            )
+        classifier = cls(**{"warm_start": True, **parameters})
+        classifier.model_ = load_pretrained(str(name)) if name in PRETRAINED else load(name)
+        classifier.classes_ = np.arange(classifier.model_.num_classes)
+        classifier.n_features_in_ = _checks.SIDE**2
+        classifier.framing_ = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)
+        classifier._seed = int(check_random_state(classifier.random_state).randint(2**31 - 1))
+        classifier._forget_history()
+        return classifier
+
+    # ---- learning --------------------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LeNetClassifier":
+        """Train on images and labels.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, pixels), (n, height, width) or (n, 1, height, width)
+        y : array_like of shape (n,)
+            Labels of any type, with at least two classes.
+        sample_weight : array_like of shape (n,), optional
+            At least 0; equal by default. Images of weight 0 are left out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X, y, sample_weight or a parameter is invalid.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the network has learnt no more than the frequency of each label.
+        UserWarning
+            If Ctrl-C interrupts the training; the weights so far are kept.
+        """
+        self._check_parameters()
+        with self._all_or_nothing():
+            resume = bool(self.warm_start) and hasattr(self, "model_")
+            images, labels, weights = self._training_set(X, y, sample_weight, None, resume)
+            recipe = self._recipe(len(images))
+            self._begin(resume)
+            self._forget_history()
+            watch = Epochs(self, recipe, labels, weights, X, y, sample_weight)
+            try:
+                state = self._train(images, labels, weights, recipe, resume, watch.epoch)
+            except KeyboardInterrupt:
+                warnings.warn("Training was interrupted: the weights so far are kept.", stacklevel=3)
+            else:
+                if self.early_stopping:
+                    self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
+                watch.warn_of_plateau()
+            watch.close()
+        return self
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> "LeNetClassifier":
+        """Train for one epoch on a part of the data, for data that does not fit into memory or arrives over time.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for `fit`. The first call determines the scale of pixels.
+        classes : array_like, optional
+            All labels of all calls; required at the first call.
+        sample_weight : array_like of shape (n,), optional
+            As for `fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`; also if classes are missing at the first call or change later.
+        """
+        self._check_parameters()
+        with self._all_or_nothing():
+            resume = hasattr(self, "model_")
+            classes = self._all_classes(classes, resume)
+            images, labels, weights = self._training_set(X, y, sample_weight, classes, resume)
+            recipe = self._recipe(len(images)).with_changes(epochs=1, schedule="constant", validation=0.0)
+            self._begin(resume)
+            if not resume:
+                self._forget_history()
+            state = self._train(images, labels, weights, recipe, resume, None)
+            self._velocity = state.velocity
+            self.n_iter_ += 1
+            self.loss_curve_.append(state.history[0].loss)
+        return self
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Restore the classifier if the block raises."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _check_parameters(self) -> None:
+        for name, field in _RECIPE_FIELDS.items():
+            value = getattr(self, name)
+            if name not in ("max_iter", "batch_size") or not isinstance(value, str):
+                check_field(field, value, name)
+            elif value != "auto":
+                raise InputError(f"{name} is {value!r}; expected 'auto' or a whole number of at least 1.")
+        for name in ("warm_start", "early_stopping", "distortions"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise InputTypeError(f"{name} is {getattr(self, name)!r}; expected True or False.")
+        if not self.validation_fraction:
+            raise InputError(f"validation_fraction is {self.validation_fraction!r}; expected a number above 0.")
+        if not 0 <= _checks.number(self.tol, "tol") < math.inf:
+            raise InputError(f"tol is {self.tol!r}; expected a number of at least 0.")
+        if self.n_jobs is not None:
+            _checks.whole(self.n_jobs, "n_jobs", at_least=-(2**31))
+        effective_n_jobs(self.n_jobs)
+
+    def _recipe(self, images: int) -> Recipe:
+        validation = self.validation_fraction if self.early_stopping else 0.0
+        batch_size, epochs = self.batch_size, self.max_iter
+        if isinstance(batch_size, str):
+            batch_size = max(1, min(32, images // 10))
+        if isinstance(epochs, str):
+            epochs = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS * batch_size / images))
+        settings = {field: getattr(self, name) for name, field in _RECIPE_FIELDS.items()}
+        settings |= {"batch_size": batch_size, "epochs": epochs, "validation": validation, "patience": None}
+        return Recipe("LeNetClassifier", distort=bool(self.distortions), **settings)
+
+    def _all_classes(self, classes: ArrayLike | None, resume: bool) -> NDArray[Any]:
+        if classes is None:
+            if not resume:
+                raise InputError("classes is missing; expected all labels at the first call of partial_fit.")
+            return self.classes_
+        classes = np.asarray(unique_labels(as_labels(classes, "classes")))
+        if len(classes) < 2:
+            raise InputError(f"classes is {classes.tolist()}; expected at least two.")
+        if resume and not np.array_equal(classes, self.classes_):
+            raise InputError(
+                f"classes is {classes}; expected {self.classes_}, as at the first call. Leave it out, or fit anew."
+            )
+        return classes
+
+    def _training_set(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: NDArray[Any] | None, resume: bool
+    ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
+        """Return images of shape (n, 28, 28), labels from 0, and weights; set `classes_` and `framing_`."""
+        table, shape = as_table(X)
+        if resume:
+            self.framing_.check(shape)
+        table, targets = validate_data(self, table, as_labels(y, "y"), reset=not resume)
+        check_numbers(table)
+        check_classification_targets(targets)
+        if resume:
+            classes, framing = self.classes_, self.framing_
+            framing.check_scale(table)
+            if not isinstance(self.image_shape, str):
+                framing.check(shape_of(table.shape[1], self.image_shape, shape))
+        else:
+            framing = frame(table, shape_of(table.shape[1], self.image_shape, shape))
+        classes, labels = encode(targets, classes)
+        weights = _checks.weights(sample_weight, len(table))
+        images = framing.images(table)
+        if weights is not None and not weights.all():
+            images, labels, weights = images[weights > 0], labels[weights > 0], weights[weights > 0]
+        self.classes_, self.framing_ = classes, framing
+        return images, labels, weights
+
+    def _begin(self, resume: bool) -> None:
+        """Create the network to train: a copy of the current one, which an error leaves unchanged, or a new one."""
+        if resume:
+            self.model_ = copy.deepcopy(self.model_)
+            return
+        random = check_random_state(self.random_state)
+        first, self._seed = (int(random.randint(2**31 - 1)) for _ in range(2))  # nosec B311 # not secrets
+        self.model_ = LeNet5(first, num_classes=len(self.classes_))
+
+    def _forget_history(self) -> None:
+        self.n_iter_, self.loss_curve_ = 0, []
+        self.validation_scores_ = [] if self.early_stopping else None
+        self.best_validation_score_ = None
+        self._velocity = np.zeros_like(self.model_.parameters.flat)
+
+    def _train(
+        self,
+        images: NDArray[Any],
+        labels: NDArray[np.int64],
+        weights: NDArray[np.float64] | None,
+        recipe: Recipe,
+        resume: bool,
+        on_epoch: Callable[[State], bool] | None,
+    ) -> State:
+        model, state = self.model_, None
+        if resume:  # keep the mean and standard deviation that the weights were trained with
+            flat = model.parameters.flat
+            state = State(flat, self._velocity, flat.copy(), model.mean, model.std)
+        return train(
+            model, images, labels, recipe, seed=self._seed + self.n_iter_, sample_weight=weights,
+            n_jobs=effective_n_jobs(self.n_jobs), state=state, on_epoch=on_epoch,
+        )  # fmt: skip
+
+    # ---- predicting ------------------------------------------------------------------------------------
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the most probable label of each image.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, pixels), (n, height, width) or (n, 1, height, width)
+            With the same shape and range as at `fit`; values outside of the range are clipped.
+
+        Returns
+        -------
+        ndarray of shape (n,), with the dtype of `classes_`
+
+        Raises
+        ------
+        NotFittedError
+        ValueError, TypeError
+            If X does not fit the X of `fit`.
+        """
+        numbers = self._of_images(X, LeNet5.logits).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[numbers]
+        return labels
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return class probabilities, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array_like
+            As for `predict`, with the same errors.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_classes)
+        """
+        return self._of_images(X, LeNet5.predict_proba)
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return the logarithm of class probabilities, finite even where `predict_proba` underflows to 0.
+
+        Parameters
+        ----------
+        X : array_like
+            As for `predict`, with the same errors.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_classes)
+        """
+        logits = self._of_images(X, LeNet5.logits)
+        return log_softmax(logits).astype(logits.dtype)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy.
+
+        Parameters
+        ----------
+        X : array_like
+            As for `predict`, with the same errors.
+        y : array_like of shape (n,)
+            True labels.
+        sample_weight : array_like of shape (n,), optional
+            Equal by default.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        targets = as_labels(y, "y")
+        weights = None if sample_weight is None or y is None else _checks.weights(sample_weight, len(targets))
+        return float(super().score(X, targets, weights))
+
+    def _of_images(self, X: ArrayLike, method: Callable[..., NDArray[Any]]) -> NDArray[Any]:
+        """Apply a method of the network to images, some at a time."""
+        check_is_fitted(self, "model_")
+        table, shape = as_table(X)
+        self.framing_.check(shape)
+        table = validate_data(self, table, reset=False)
+        check_numbers(table)
+        self.framing_.check_scale(table)
+        n_jobs = effective_n_jobs(self.n_jobs)
+        out = np.empty((len(table), len(self.classes_)), self.model_.dtype)
+        for start in range(0, len(table), _READ_AT_ONCE):
+            part = slice(start, start + _READ_AT_ONCE)
+            method(self.model_, self.framing_.images(table[part]), n_jobs=n_jobs, out=out[part])
+        return out
+
+    # ---- protocols -------------------------------------------------------------------------------------
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_lenet": __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        _checks.not_newer(state.pop("_lenet", "0"), "LeNetClassifier")
+        super().__setstate__(state)

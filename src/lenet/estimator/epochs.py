@@ -1,0 +1,98 @@
+"""The epochs of `LeNetClassifier.fit`: history, callbacks, early stopping and the convergence warning."""
+
+import copy
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from lenet.training.recipes import Recipe
+from lenet.training.state import State
+
+if TYPE_CHECKING:
+    from lenet.estimator.classifier import LeNetClassifier
+
+# On the initial plateau, the loss is the entropy of the labels. Early stopping waits for a loss below this fraction.
+_BEGUN = 0.9
+
+
+class Epochs:
+    """Record each epoch of `fit`, call the callbacks, and decide when to stop."""
+
+    def __init__(
+        self,
+        classifier: "LeNetClassifier",
+        recipe: Recipe,
+        labels: NDArray[np.int64],
+        weights: NDArray[np.float64] | None,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+    ):
+        self.classifier, self.epochs = classifier, recipe.epochs
+        self.steps = math.ceil(len(labels) / recipe.batch_size)
+        frequencies = np.bincount(labels, weights)
+        frequencies = frequencies[frequencies > 0] / frequencies.sum()
+        self.entropy = -float(frequencies @ np.log(frequencies))
+        self.best_score, self.waited = -1.0, 0
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.task = {"estimator": classifier, "X": X, "y": y, "metadata": metadata}
+        self.whole = classifier._init_callback_context(max_subtasks=recipe.epochs)
+        self.whole.call_on_fit_task_begin(**self.task)
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self.part = self.whole.subcontext(task_name="epoch")
+        self.part.call_on_fit_task_begin(**self.task, reconstruction_attributes=self._fitted)
+
+    def _fitted(self) -> dict[str, Any]:
+        """Return the attributes of a classifier with the current weights."""
+        names = ("classes_", "n_features_in_", "feature_names_in_", "framing_", "model_")
+        known = vars(self.classifier)
+        return {name: copy.deepcopy(known[name]) for name in names if name in known}
+
+    def epoch(self, state: State) -> bool:
+        """Record an epoch; return whether to stop."""
+        row, classifier = state.history[-1], self.classifier
+        classifier.n_iter_ += 1
+        classifier.loss_curve_.append(row.loss)
+        line = f"Iteration {classifier.n_iter_}, loss = {row.loss:.8f}"
+        out_of_patience = False
+        if row.val_loss is not None and row.val_accuracy is not None and classifier.validation_scores_ is not None:
+            classifier.validation_scores_.append(row.val_accuracy)
+            line += f", validation score = {row.val_accuracy:.6f}"
+            out_of_patience = self._out_of_patience(row.val_loss, row.val_accuracy)
+        if classifier.verbose:
+            print(line, flush=True)
+        stop = self.part.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)
+        if stop or out_of_patience:
+            return True
+        if classifier.n_iter_ < self.epochs:
+            self._begin_epoch()
+        return False
+
+    def _out_of_patience(self, val_loss: float, val_accuracy: float) -> bool:
+        if val_accuracy > self.best_score + self.classifier.tol:
+            self.best_score, self.waited = val_accuracy, 0
+        elif val_loss < _BEGUN * self.entropy:
+            self.waited += 1
+        return self.waited >= self.classifier.n_iter_no_change
+
+    def warn_of_plateau(self) -> None:
+        """Warn if the loss is still near the entropy of the labels."""
+        loss = self.classifier.loss_curve_[-1]
+        if loss >= _BEGUN * self.entropy:
+            warnings.warn(
+                f"The network has hardly begun to learn: after {self.classifier.n_iter_} epochs of {self.steps} steps, "
+                f"its loss is {loss:.3g}; guessing has {self.entropy:.3g}. Sigmoids start on a plateau of thousands of "
+                "steps: increase max_iter, and keep alpha near 0 and learning_rate_init near 0.1.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def close(self) -> None:
+        """Tell the callbacks that the fit has ended."""
+        self.whole.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)

@@ -1,0 +1,184 @@
+"""Convert tables with one image per row, as scikit-learn passes them, to the input of the network."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._checks import SIDE, whole
+from lenet._mnist_form import BOX
+from lenet.errors import InputError
+
+_FRAMED_AT_ONCE = 1024  # rows; each block is copied in double precision
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a classifier converts the rows of a table to images.
+
+    Parameters
+    ----------
+    height, width : int
+        Shape of the images in the rows; missing pixels at the end are background.
+    low, high : float
+        Values of background, 0, and ink, 1; values outside of this range are clipped.
+    whole : bool
+        Whether the values of the first fit were integers.
+    """
+
+    height: int
+    width: int
+    low: float
+    high: float
+    whole: bool = False
+
+    def images(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return rows as images of shape (n, 28, 28): unchanged if they are uint8 of that size, otherwise float32.
+
+        Images of up to 20x20 are enlarged bilinearly to 20x20; all are centred in 28x28.
+
+        Examples
+        --------
+        >>> images = Framing(24, 24, 0, 16).images(np.arange(2 * 576).reshape(2, 576))
+        >>> images.shape, images[0, 2, :6].tolist()
+        ((2, 28, 28), [0.0, 0.0, 0.0, 0.0625, 0.125, 0.1875])
+        """
+        if X.dtype == np.uint8 and (self.height, self.width, self.low, self.high) == (SIDE, SIDE, 0, 255):
+            return X.reshape(-1, SIDE, SIDE)
+        images = np.empty((len(X), SIDE, SIDE), np.float32)
+        for start in range(0, len(X), _FRAMED_AT_ONCE):
+            part = slice(start, start + _FRAMED_AT_ONCE)
+            images[part] = self._framed(X[part])
+        return images
+
+    def _framed(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        scaled = (X.astype(np.float64) - self.low) / (self.high - self.low)
+        rows = np.zeros((len(X), self.height * self.width), np.float32)
+        np.clip(scaled, 0, 1, out=rows[:, : X.shape[1]], casting="same_kind")
+        pixels = rows.reshape(-1, self.height, self.width)
+        if (self.height, self.width) == (SIDE, SIDE):
+            return pixels
+        down, across = self.interpolation()
+        return np.minimum(down @ pixels @ across.T, 1)  # rounding may exceed 1
+
+    def check(self, shape: tuple[int, int] | None) -> None:
+        """Check the shape of images; None stands for a table, whose length is checked elsewhere."""
+        if shape is not None and shape != (self.height, self.width):
+            raise InputError(
+                f"X holds images of {shape[0]} x {shape[1]} pixels; expected {self.height} x {self.width}, as at fit."
+            )
+
+    def interpolation(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the interpolation weights of rows, (28, height), and of columns, (28, width)."""
+        scale = max(1.0, BOX / max(self.height, self.width))
+        return _interpolation_weights(self.height, scale), _interpolation_weights(self.width, scale)
+
+    def check_scale(self, X: NDArray[Any]) -> None:
+        """Reject pixels whose scale clearly differs from that of the first fit.
+
+        Examples are fractions if integers were fitted, values ten times too high, and negative values as of uint8 read
+        as int8.
+        """
+        if not X.size:
+            return
+        low, high = float(X.min()), float(X.max())
+        below = low < 0 <= self.low
+        shrunk = (
+            X.dtype.kind == "b" or (below and low < -self.high / 10) or ((high <= 1 or below) and not _are_whole(X))
+        )
+        if self.whole and self.high > 1 and shrunk:
+            advice = f"Scale them back to {self.low:g} to {self.high:g}"
+        elif self.low >= 0 and high > 10 * self.high:
+            advice = "Scale them as at fit"
+        else:
+            return
+        raise InputError(
+            f"X holds {X.dtype} pixels from {low:g} to {high:g}; expected {self.low:g} to {self.high:g}, as at fit. "
+            f"{advice}."
+        )
+
+
+def _are_whole(X: NDArray[Any]) -> bool:
+    if X.dtype.kind in "iub":
+        return True
+    parts = (X[start : start + _FRAMED_AT_ONCE] for start in range(0, len(X), _FRAMED_AT_ONCE))
+    return not any((part % 1).any() for part in parts)
+
+
+def _interpolation_weights(length: int, scale: float) -> NDArray[np.float32]:
+    at = (length - 1) / 2 + (np.arange(SIDE) - (SIDE - 1) / 2) / scale  # position of each of 28 in the original
+    if scale == 1:
+        at = np.floor(at)  # pixels that are only moved stay sharp
+    weights: NDArray[np.float32] = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(length))).astype(np.float32)
+    return weights
+
+
+def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
+    """Return the framing for a table of images of this shape, with the range described for `LeNetClassifier`.
+
+    Negative values are taken as standardised; the limit of 3 standard deviations excludes outliers.
+    """
+    if X.dtype == np.uint8:
+        return Framing(*shape, 0.0, 255.0, whole=True)
+    low, high = float(X.min()), float(X.max())
+    if not math.isfinite(high - low):
+        raise InputError(f"X holds values from {low:g} to {high:g}; expected a range that a float can hold.")
+    if (low >= 0 and high <= 1) or low == high:
+        low, high = min(0.0, low), max(1.0, high)
+    elif low < 0:
+        mean, reach = float(X.mean(dtype=np.float64)), 3 * float(X.std(dtype=np.float64))
+        low, high = max(low, mean - reach), min(high, mean + reach)
+    return Framing(*shape, low, high, whole=_are_whole(X))
+
+
+def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int, ...] | None) -> tuple[int, int]:
+    """Return the height and width of the images in a table.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of the table.
+    image_shape : "auto" or (height, width)
+    given : tuple of int or None
+        Height and width if X was an array of images; None for a table.
+
+    Raises
+    ------
+    InputError
+        If the table does not hold images of this shape, or they are larger than 28x28.
+
+    Examples
+    --------
+    >>> shape_of(64, "auto", None), shape_of(5, "auto", None), shape_of(96, (12, 8), None)
+    ((8, 8), (3, 3), (12, 8))
+    """
+    if isinstance(image_shape, str):
+        if image_shape != "auto":
+            raise InputError(f"image_shape is {image_shape!r}; expected 'auto' or (height, width).")
+        side = math.isqrt(n_features - 1) + 1  # of the smallest square that holds them
+        height, width = given or (side, side)
+    else:
+        height, width = _pair(image_shape)
+        found = given or (n_features,)
+        if found not in {(height, width), (height * width,)}:
+            raise InputError(
+                f"X holds images of {' x '.join(map(str, found))} pixels; expected image_shape, ({height}, {width}). "
+                "Pass such images, or image_shape='auto'."
+            )
+    if max(height, width) > SIDE:
+        raise InputError(
+            f"X holds {n_features} pixels per image, {height} x {width}; expected at most {SIDE} x {SIDE}. Resize the "
+            "images, and convert colours to grey."
+        )
+    return height, width
+
+
+def _pair(image_shape: Any) -> tuple[int, int]:
+    try:
+        height, width = image_shape
+    except (TypeError, ValueError):
+        raise InputError(f"image_shape is {image_shape!r}; expected 'auto' or (height, width).") from None
+    return whole(height, "image_shape[0]"), whole(width, "image_shape[1]")

@@ -1,0 +1,56 @@
+"""Convert and validate the arguments of `LeNetClassifier`: tables, images and labels."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet import _checks
+from lenet.errors import InputError, InputTypeError
+
+
+def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
+    """Return X with one image per row, and the height and width if X is an array of images."""
+    if isinstance(X, np.ma.MaskedArray) or not (X is None or hasattr(X, "shape")):
+        X = _checks.array(X, "X", "expected rows with equal numbers of pixels")
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    if len(shape) == 4 and shape[1] != 1:
+        advice = "Move the last axis to the second place" if shape[3] == 1 else "Convert colours to grey"
+        raise InputError(f"X has shape {shape}; expected ({shape[0]}, 1, height, width), one channel. {advice}.")
+    if len(shape) not in (3, 4):
+        return X, None
+    height, width = shape[-2:]
+    return np.asarray(X).reshape(shape[0], height * width), (height, width)
+
+
+def check_numbers(table: NDArray[Any]) -> None:
+    """Reject types that scikit-learn accepts, such as timedelta64."""
+    if table.dtype.kind not in "biuf":
+        raise InputTypeError(f"X holds {table.dtype}; expected numbers.")
+
+
+def as_labels(y: Any, name: str) -> Any:
+    """Return labels or weights for scikit-learn, after rejecting masks, which it would drop."""
+    if y is None or (hasattr(y, "shape") and not isinstance(y, np.ndarray | memoryview)):
+        return y
+    array = _checks.array(y, name, "expected one per image")
+    return y if isinstance(y, list | tuple) else array  # in a list, scikit-learn distinguishes text from numbers
+
+
+def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the classes, by default those of y, and the index of each label among them."""
+    if classes is None:
+        classes, labels = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(f"y holds one class, {classes.tolist()[0]!r}; expected at least two.")
+        return classes, labels.astype(np.int64)
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        kinds = (
+            " (text and numbers are different labels)" if (y.dtype.kind in "US") != (classes.dtype.kind in "US") else ""
+        )
+        raise InputError(
+            f"y holds {unknown.tolist()}, which are not among the classes {classes.tolist()}{kinds}. Fit with "
+            "warm_start=False, or pass all classes to the first partial_fit."
+        )
+    return classes, np.searchsorted(classes, y).astype(np.int64)

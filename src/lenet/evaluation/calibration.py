@@ -1,0 +1,233 @@
+"""Calibration: probabilities that match how often the model is right, and the thresholds for rejection.
+
+Both are learnt from images that the network was not trained on, and stored with the weights: the temperature in the
+output layer itself, so that every runtime computes calibrated probabilities, and the thresholds in the metadata, where
+`lenet.rejection` finds them.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet.errors import InputError
+from lenet.losses import softmax
+from lenet.model import LeNet5
+from lenet.rejection import digit_score
+
+RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)  # error rates to learn thresholds for
+MIN_IMAGES = 100
+_LOST_DIGITS = 0.001  # fraction of the calibration digits below the minimum digit score
+_BINS = 15
+
+
+def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None = None) -> None:
+    """Calibrate a model on images that it was not trained on.
+
+    This divides the weights and the bias of the output layer by the temperature that maximises the likelihood of the
+    labels, which leaves every prediction as it is. It stores in the metadata "temperature", the product of all such
+    divisors; "thresholds", for `LeNet5.predict(x, reject_at=...)`; and "least_digit_score", which 99.9% of the images
+    reach. Do not use the model in other threads meanwhile.
+
+    Parameters
+    ----------
+    model : LeNet5
+    X, y, n_jobs : array_like, and int
+        As for `LeNet5.loss_and_gradients`; at least 100 images, better thousands.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        As for `LeNet5.loss_and_gradients`; if there are fewer than 100 images.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", 2017, section 4.2.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> digits, model = lenet.data.load_digits(), lenet.load_pretrained("mnist")
+    >>> before = expected_calibration_error(model.predict_proba(digits.X_test), digits.y_test)
+    >>> calibrate(model, digits.X_train, digits.y_train)  # by writers who are not in its training set
+    >>> expected_calibration_error(model.predict_proba(digits.X_test), digits.y_test) < before
+    True
+    """
+    _checks.model(model)
+    images = _checks.images(X)
+    labels = _checks.labels(y, len(images), model.num_classes)
+    if len(images) < MIN_IMAGES:
+        raise InputError(f"X has {len(images)} images; expected at least {MIN_IMAGES}, better thousands.")
+    before = _temperature_in(model.metadata)
+    logits = model.logits(images, n_jobs=n_jobs)
+    if not np.isfinite(logits).all():
+        raise InputError("The model's logits are not finite: its weights are too large. Train it again.")
+    divisor = temperature(logits, labels)
+    for name in ("output.weight", "output.bias"):
+        model.parameters[name] /= divisor
+    probabilities = softmax(model.logits(images, n_jobs=n_jobs).astype(np.float64))
+    rates = [rate for rate in RATES if rate * len(labels) >= 1]  # fewer images cannot show so low a rate
+    thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
+    model.metadata |= {
+        "temperature": f"{divisor * before:.6g}",
+        "thresholds": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
+        "least_digit_score": f"{np.quantile(digit_score(probabilities), _LOST_DIGITS):.6g}",
+    }
+
+
+def temperature(logits: ArrayLike, y: ArrayLike) -> float:
+    """Return the temperature at which the labels are most likely.
+
+    Parameters
+    ----------
+    logits : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
+
+    Returns
+    -------
+    float
+        From 1/20 to 20. Divide the logits by it.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If logits is not a table of finite numbers, or y does not hold labels for its rows and columns.
+
+    Examples
+    --------
+    >>> logits = np.log([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.9, 0.1]])
+    >>> round(temperature(logits, np.array([0, 0, 0, 1])), 6)  # overconfident: log 9 should be log 3
+    2.0
+    """
+    values = _checks.rows(logits, "logits").astype(np.float64)
+    labels = _checks.labels(y, *values.shape)
+    if not (len(labels) and np.isfinite(values).all()):
+        raise InputError("logits is empty or not finite; expected finite logits of at least one image.")
+    right = values[np.arange(len(labels)), labels].mean()
+    low, high = 1 / 20, 20.0  # of 1 / temperature, in which the likelihood is concave
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        expected = (softmax(middle * values) * values).sum(axis=1).mean()
+        low, high = (middle, high) if right > expected else (low, middle)
+    return float(1 / low)
+
+
+def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | None:
+    """Return the lowest probability threshold at which the error rate stays within `rate`; None if there is none.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
+    rate : float
+        In [0, 1].
+
+    Returns
+    -------
+    float or None
+        In [0, 1].
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If probabilities is not a table of numbers in [0, 1], or y does not hold labels for its rows and columns.
+
+    Examples
+    --------
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+    >>> threshold(probabilities, np.array([0, 1, 1, 0]), 0.01)
+    0.8
+    """
+    confidences, right = _confidences(probabilities, y)
+    order = np.argsort(-confidences, kind="stable")
+    best, wrong = confidences[order], (~right)[order].cumsum()
+    last_of_equals = np.append(best[1:] < best[:-1], True)
+    fits = np.flatnonzero(last_of_equals & (wrong <= _checks.number(rate, "rate") * np.arange(1, len(best) + 1)))
+    if not len(fits):
+        return None
+    return 0.0 if fits[-1] == len(best) - 1 else float(best[fits[-1]])
+
+
+def rejection_rate(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float:
+    """Return the fraction of the images that have to be rejected to keep the error rate of the others within `rate`.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
+    rate : float
+        In [0, 1].
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    InputError, InputTypeError
+        As for `threshold`.
+
+    Examples
+    --------
+    >>> rejection_rate(np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), np.array([0, 1, 1, 0]), 0.01)
+    0.5
+    """
+    least = threshold(probabilities, y, rate)
+    return 1.0 if least is None else float((_confidences(probabilities, y)[0] < least).mean())
+
+
+def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:
+    """Return the mean difference between confidence and accuracy, in 15 bins of equal width.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    InputError, InputTypeError
+        As for `threshold`.
+
+    Examples
+    --------
+    >>> expected_calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
+    0.0
+    """
+    best, right = _confidences(probabilities, y)
+    bins = np.minimum((best * _BINS).astype(int), _BINS - 1)
+    sums = np.bincount(bins, best, _BINS) - np.bincount(bins, right, _BINS)
+    return float(np.abs(sums).sum() / len(best))
+
+
+def _confidences(probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the highest probability of each image, and whether it is that of the label."""
+    values = _checks.probabilities(probabilities)
+    labels = _checks.labels(y, *values.shape)
+    if not len(labels):
+        raise InputError("There are no images; expected at least one.")
+    return values.max(axis=1), values.argmax(axis=1) == labels
+
+
+def _temperature_in(metadata: Mapping[str, str]) -> float:
+    """Return the temperature of an earlier calibration, 1 without one."""
+    text = metadata.get("temperature", "1")
+    try:
+        before = float(text)
+    except ValueError:
+        before = math.nan
+    if not 0 < before < math.inf:
+        raise InputError(
+            f"The model's temperature is {text!r}; expected a number above 0. Delete it from the metadata."
+        )
+    return before

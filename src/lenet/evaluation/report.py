@@ -1,0 +1,177 @@
+"""The report on a test set: loss, accuracy, and each class's precision and recall, as numbers and as text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet.errors import InputError
+from lenet.evaluation.calibration import expected_calibration_error, rejection_rate
+from lenet.losses import cross_entropy, softmax
+from lenet.model import LeNet5
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a test.
+
+    Parameters
+    ----------
+    images : int
+    loss : float
+        Mean cross-entropy in nats.
+    accuracy : float
+        In [0, 1].
+    precision, recall, f1 : list of float
+        Of each class, in [0, 1]; 0 where a class never occurs.
+    support : list of int
+        Test images of each class.
+    confusion_matrix : ndarray of int64, shape (num_classes, num_classes)
+        Rows are the true classes, columns the predicted ones.
+    calibration_error : float
+        As `expected_calibration_error` returns it.
+    rejected : float
+        The `rejection_rate` for an error rate of 0.1%.
+
+    Examples
+    --------
+    >>> outcome = classification_report(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), np.array([0, 1, 1]))
+    >>> outcome.support, outcome.recall
+    ([1, 2], [1.0, 0.5])
+    """
+
+    images: int
+    loss: float
+    accuracy: float
+    precision: list[float]
+    recall: list[float]
+    f1: list[float]
+    support: list[int]
+    confusion_matrix: NDArray[np.int64]
+    calibration_error: float
+    rejected: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for JSON.
+
+        Returns
+        -------
+        dict
+            The fields by name; arrays as lists.
+        """
+        return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist()}
+
+    def __str__(self) -> str:
+        errors = self.images - round(self.accuracy * self.images)
+        lines = [
+            f"accuracy {self.accuracy:.2%} ({errors:,} errors in {self.images:,} images), loss {self.loss:.4f}",
+            f"calibration error {self.calibration_error:.2%}; "
+            + (
+                "no threshold reaches an error rate of 0.1%"
+                if self.rejected == 1
+                else f"rejecting the least confident {self.rejected:.2%} brings the error rate of the others to 0.1%"
+            ),
+            "",
+            "class  precision   recall       f1    images",
+        ]
+        rows = zip(self.precision, self.recall, self.f1, self.support, strict=True)
+        for label, (precision, recall, f1, support) in enumerate(rows):
+            lines.append(f"{label:>5}  {precision:>9.2%} {recall:>8.2%} {f1:>8.2%} {support:>9,}")
+        width = max(5, len(str(self.confusion_matrix.max())) + 1)
+        columns = range(len(self.support))
+        lines += ["", "confusion matrix (rows: true classes, columns: predicted classes)"]
+        lines.append("      " + "".join(f"{column:>{width}}" for column in columns))
+        for label in columns:
+            lines.append(f"{label:>5} " + "".join(f"{count:>{width}}" for count in self.confusion_matrix[label]))
+        return "\n".join(lines) + "\n"
+
+
+def evaluate(
+    model: LeNet5, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None, n_jobs: int | None = None
+) -> tuple[float, float]:
+    """Return the mean cross-entropy and the accuracy of a model.
+
+    Parameters
+    ----------
+    model : LeNet5
+    X, y, sample_weight, n_jobs : array_like, and int
+        As for `LeNet5.loss_and_gradients`.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    accuracy : float
+        In [0, 1].
+
+    Raises
+    ------
+    InputError, InputTypeError
+        As for `LeNet5.loss_and_gradients`.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> digits = lenet.data.load_digits()
+    >>> loss, accuracy = evaluate(lenet.load_pretrained("mnist"), digits.X_test, digits.y_test)
+    >>> accuracy > 0.8
+    True
+    """
+    images = _checks.images(X)
+    labels = _checks.labels(y, len(images), model.num_classes)
+    if not len(images):
+        raise InputError("There are no images to evaluate; expected at least one.")
+    logits = model.logits(images, n_jobs=n_jobs)
+    losses, _ = cross_entropy(logits, labels)
+    weights = _checks.weights(sample_weight, len(images))
+    right = logits.argmax(axis=1) == labels
+    return float(np.average(losses.astype(np.float64), weights=weights)), float(np.average(right, weights=weights))
+
+
+def classification_report(logits: ArrayLike, y: ArrayLike) -> Report:
+    """Compare logits with the true labels.
+
+    Parameters
+    ----------
+    logits : array_like of shape (n, num_classes), n at least 1
+    y : array_like of int, shape (n,)
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If logits is not a table of numbers, or y does not hold labels for its rows and columns.
+
+    Examples
+    --------
+    >>> outcome = classification_report(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), np.array([0, 1, 1]))
+    >>> round(outcome.accuracy, 3), outcome.confusion_matrix.tolist()
+    (0.667, [[1, 0], [1, 1]])
+    """
+    logits = _checks.rows(logits, "logits")
+    y, num_classes = _checks.labels(y, *logits.shape), logits.shape[1]
+    if not len(y):
+        raise InputError("There are no images to report on; expected at least one.")
+    losses, _ = cross_entropy(logits, y)
+    probabilities = softmax(logits.astype(np.float64))
+    # counted here: importing scikit-learn's metrics takes a second and 100 MB
+    confusion = np.bincount(y * num_classes + logits.argmax(axis=1), minlength=num_classes**2)
+    confusion = confusion.reshape(num_classes, num_classes)
+    right, support, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    return Report(
+        images=len(y),
+        loss=float(losses.mean(dtype=np.float64)),
+        accuracy=float(right.sum() / len(y)),
+        precision=(right / np.maximum(predicted, 1)).tolist(),
+        recall=(right / np.maximum(support, 1)).tolist(),
+        f1=(2 * right / np.maximum(support + predicted, 1)).tolist(),
+        support=support.tolist(),
+        confusion_matrix=confusion,
+        calibration_error=expected_calibration_error(probabilities, y),
+        rejected=rejection_rate(probabilities, y, 0.001),
+    )

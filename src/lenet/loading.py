@@ -1,0 +1,76 @@
+"""Load models from files, or pre-trained."""
+
+import os
+
+import numpy as np
+
+from lenet.errors import WeightsError
+from lenet.model import LeNet5
+from lenet.weights.files import ModelFile
+
+
+def load(path: str | os.PathLike[str]) -> LeNet5:
+    """Load a model that `LeNet5.save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    LeNet5
+        With the dtype of the file, float32 or float64; float16 weights become float32.
+
+    Raises
+    ------
+    WeightsError
+        If the file is truncated, modified or in another format, or its tensors do not fit LeNet-5 or are not finite.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import lenet, tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "model.safetensors")
+    >>> lenet.LeNet5(seed=0).save(path)
+    >>> lenet.load(path).predict(np.zeros((28, 28))).shape
+    (1,)
+    """
+    file = ModelFile.read(path)
+    try:
+        return _model_of(file)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def load_pretrained(name: str = "mnist") -> LeNet5:
+    """Load a pre-trained model that ships with lenet.
+
+    Parameters
+    ----------
+    name : str, default "mnist"
+
+    Returns
+    -------
+    LeNet5
+        A new model at each call.
+
+    Raises
+    ------
+    InputError
+        If there is no model with this name.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> lenet.load_pretrained("mnist").metadata["recipe"]
+    'wild'
+    """
+    return _model_of(ModelFile.read_pretrained(name))
+
+
+def _model_of(file: ModelFile) -> LeNet5:
+    model = LeNet5(seed=0, dtype=np.result_type(file.dtype, np.float32), num_classes=file.num_classes)
+    model.load_state_dict(file.tensors)
+    model.mean, model.std, model.metadata = file.mean, file.std, dict(file.metadata)
+    return model

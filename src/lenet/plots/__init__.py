@@ -1,0 +1,13 @@
+"""Figures: learning curves, confusion matrix, worst mistakes, the kernels of C1, and the architecture.
+
+Every function returns the bytes of a PNG. They require matplotlib (extra ``train``), and raise
+`lenet.errors.MissingExtraError` without it.
+"""
+
+from lenet.plots.confusion import confusion_matrix
+from lenet.plots.curves import learning_curves
+from lenet.plots.diagram import architecture
+from lenet.plots.kernels import filters
+from lenet.plots.mistakes import worst
+
+__all__ = ["architecture", "confusion_matrix", "filters", "learning_curves", "worst"]

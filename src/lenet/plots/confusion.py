@@ -1,0 +1,78 @@
+"""The confusion matrix of a test set."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lenet.errors import InputError
+from lenet.plots.style import INK, PALE, PALE_BLUE, VERMILLION, color_bar, colormap, dress, new_figure, png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def confusion_matrix(matrix: npt.ArrayLike) -> bytes:
+    """Draw a confusion matrix that highlights mistakes.
+
+    Mistakes are coloured by their percentage of the true class. The diagonal has one pale colour, as it would otherwise
+    dominate the figure.
+
+    Parameters
+    ----------
+    matrix : array of int, shape (K, K), K >= 2
+        Counts, at least 0; rows are true classes, columns are predicted ones.
+
+    Returns
+    -------
+    bytes
+        A PNG that grows with K, about 1100 pixels wide for 10 classes.
+
+    Raises
+    ------
+    InputError
+        If the matrix is not square, has fewer than 2 rows, or holds negative or fractional counts.
+
+    Examples
+    --------
+    >>> confusion_matrix([[9, 1], [0, 10]])[1:4]
+    b'PNG'
+    """
+    counts = np.asarray(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
+        raise InputError(f"The confusion matrix has shape {counts.shape}; expected (K, K) with K >= 2.")
+    if counts.dtype.kind not in "iu" or counts.min() < 0:
+        found = counts.dtype if counts.dtype.kind not in "iu" else counts.min()
+        raise InputError(f"The confusion matrix holds {found}; expected counts, integers of at least 0.")
+    return png(_confusion_matrix_figure(counts))
+
+
+def _confusion_matrix_figure(counts: npt.NDArray[np.integer]) -> "Figure":
+    num_classes, total = len(counts), int(counts.sum())
+    mistakes = np.ma.masked_array(
+        100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.eye(num_classes, dtype=bool)
+    )
+    cell = min(max(0.5, 3.4 / num_classes), 28 / num_classes)  # inches; leaves room for the title, and is bounded
+    figure = new_figure(cell * num_classes + 2, cell * num_classes + 1.2)
+    ax = figure.subplots()
+    dress(ax)
+    colours = colormap("white", VERMILLION).with_extremes(bad=PALE_BLUE)  # the masked diagonal
+    # Without mistakes, any scale will do, as long as it is not empty.
+    image = ax.imshow(mistakes, cmap=colours, vmin=0, vmax=float(mistakes.max()) or 1.0)
+    color_bar(image, [ax], "mistakes, % of the true class")
+    right = f"{100 * np.trace(counts) / total:.2f}% of {total:,} right" if total else "no images"
+    ax.set_title(f"Confusion matrix: {right}", color=INK)
+    ax.set_xlabel("predicted", color=INK)
+    ax.set_ylabel("true", color=INK)
+    edges = np.arange(num_classes + 1) - 0.5
+    ax.set_xticks(edges, minor=True)
+    ax.set_yticks(edges, minor=True)
+    ax.grid(which="minor", color=PALE, linewidth=0.5)
+    ax.tick_params(which="minor", length=0)
+    font = min(10.0, 72 * cell / (0.75 * max(2, len(str(counts.max())))))
+    if font >= 4:  # smaller text would be illegible
+        ax.set_xticks(range(num_classes))
+        ax.set_yticks(range(num_classes))
+        for i, j in np.argwhere(counts):
+            ax.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=INK, fontsize=font)
+    return figure

@@ -1,0 +1,231 @@
+"""A diagram of the network, like Figure 2 of LeCun, Bottou, Bengio and Haffner (1998)."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lenet._checks import SIDE
+from lenet._extras import require
+from lenet.model import LeNet5
+from lenet.plots.style import BLUE, GREEN, GREY, INK, PALE, VERMILLION, png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["architecture"]
+
+# All positions are in pixels of the image, from its lower left corner.
+_WIDTH, _HEIGHT, _DPI = 1600, 640, 100
+_MIDDLE = 355  # height of the centres of all stages
+_UNIT = 4.3  # side of a pixel of a feature map
+_MARGIN = 42
+_TIMES = "\N{MULTIPLICATION SIGN}"
+_LINE = 25  # distance between baselines
+_OPERATIONS_Y, _COUNTS_Y = 168, 56
+
+
+class _Stage(NamedTuple):
+    """The activations of a stage, and the operation that computes them from the previous stage."""
+
+    name: str
+    step: float  # from one plane to the next, to the right and down
+    colour: str
+    gap: float  # to the previous stage
+    field: int  # side of a unit's receptive field in the previous stage; 0 means all of it
+    operation: str
+    planes: int = 1
+    side: int = SIDE  # if 1, the planes are drawn as a column of units
+    parameters: int = 0
+
+
+def _stages(num_classes: int) -> list[_Stage]:
+    """Return the stages, with sizes from the layers of the model."""
+    convolution, pooling = f"5{_TIMES}5\nconvolution\n", f"2{_TIMES}2\naverage\npooling"
+    drawn = [
+        _Stage("C1", 9, BLUE, 105, 5, f"{convolution}padding 2\nsigmoid"),
+        _Stage("S2", 9, GREEN, 85, 2, pooling),
+        _Stage("C3", 6, BLUE, 100, 5, f"{convolution}sigmoid"),
+        _Stage("S4", 6, GREEN, 85, 2, pooling),
+        _Stage("C5", 0, BLUE, 120, 5, f"{convolution}sigmoid"),
+        _Stage("F6", 0, VERMILLION, 142, 0, "full\nconnection\nsigmoid"),
+        _Stage("Output", 0, VERMILLION, 142, 0, "full\nconnection\nsoftmax"),
+    ]
+    stages = [_Stage("Input", 0, INK, 0, 0, "")]
+    shape: tuple[int, ...] = (1, SIDE, SIDE)
+    for stage, (_, layers) in zip(drawn, LeNet5(seed=0, num_classes=num_classes).stages, strict=True):
+        for layer in layers:
+            shape = layer.output_shape(shape)
+        count = sum(value.size for layer in layers for value in layer.parameters.values())
+        stages.append(stage._replace(planes=shape[0], side=(*shape, 1)[1], parameters=count))
+    return stages
+
+
+def architecture(num_classes: int = 10) -> bytes:
+    """Draw LeNet-5: its feature maps, receptive fields and numbers of parameters.
+
+    Parameters
+    ----------
+    num_classes : int, default 10
+        Number of outputs, at least 2.
+
+    Returns
+    -------
+    bytes
+        A PNG of 1600 x 640 pixels: a white card with transparent corners, for light and dark pages.
+
+    Raises
+    ------
+    InputError
+        If `num_classes` is below 2.
+
+    Notes
+    -----
+    After Figure 2 of LeCun et al. (1998). There, unlike here, S2 and S4 have trainable weights, and each map of C3 is
+    connected to only some maps of S2.
+
+    Examples
+    --------
+    >>> architecture()[1:4]
+    b'PNG'
+    """
+    return png(_architecture_figure(num_classes))
+
+
+def _architecture_figure(num_classes: int) -> "Figure":
+    figure: Figure = require("matplotlib.figure", "train").Figure(
+        (_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI, facecolor="none"
+    )
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH), ylim=(0, _HEIGHT))
+    ax.set_axis_off()
+    patches = require("matplotlib.patches", "train")
+    round_corners = patches.BoxStyle("round", pad=0, rounding_size=24)
+    ax.add_patch(patches.FancyBboxPatch((2, 2), _WIDTH - 4, _HEIGHT - 4, round_corners, fc="white", ec=PALE))
+    stages = _stages(num_classes)
+    x = float(_MARGIN)
+    previous: tuple[_Stage, float] | None = None
+    for stage in stages:
+        x += stage.gap
+        _draw_stage(ax, stage, x)
+        if previous:
+            _draw_connection(ax, *previous, stage, x)
+            _write_operation(ax, stage, x - stage.gap / 2)
+        previous = stage, x
+        x += _extent(stage)[0]
+    total = sum(stage.parameters for stage in stages)
+    _write(ax, _MARGIN, _COUNTS_Y, f"parameters\n{total:,} in all", ha="left", color=GREY)
+    return figure
+
+
+def _extent(stage: _Stage) -> tuple[float, float]:
+    """Return the width and height of a stage in pixels."""
+    if stage.side == 1:
+        # 2.5 pixels per unit; the few units of an output get cells large enough for their digit.
+        return 24, min(20 * stage.planes, 2.5 * max(stage.planes, 84), 310)
+    spread = stage.side * _UNIT + stage.step * (stage.planes - 1)
+    return spread, spread
+
+
+def _front(stage: _Stage, x: float) -> tuple[float, float, float]:
+    """Return the left edge, upper edge and side of the front plane, which is the rightmost and lowest."""
+    spread = _extent(stage)[0]
+    side = stage.side * _UNIT
+    return x + spread - side, _MIDDLE - spread / 2 + side, side
+
+
+def _write(ax: "Axes", x: float, y: float, text: str, **style: Any) -> None:
+    """Write lines of text, the first on the baseline `y`."""
+    # Separately, as the spacing of lines within one text depends on their letters.
+    for k, line in enumerate(text.split("\n")):
+        ax.text(x, y - k * _LINE, line, **{"ha": "center", "color": INK, "fontsize": 15, **style})
+
+
+def _draw_stage(ax: "Axes", stage: _Stage, x: float) -> None:
+    middle = x + _extent(stage)[0] / 2
+    if stage.side == 1:
+        _draw_column(ax, stage, x)
+        size = f"{stage.planes}"
+    else:
+        _draw_planes(ax, stage, x)
+        size = f"{stage.planes} @ " * (stage.planes > 1) + f"{stage.side}{_TIMES}{stage.side}"
+    top = _HEIGHT - 46
+    _write(ax, middle, top, stage.name, weight="bold", color=stage.colour, fontsize=17)
+    _write(ax, middle, top - 32, size)
+
+
+def _draw_planes(ax: "Axes", stage: _Stage, x: float) -> None:
+    patches = require("matplotlib.patches", "train")
+    left, top, side = _front(stage, x)
+    for k in range(stage.planes - 1, -1, -1):
+        corner = left - k * stage.step, top - side + k * stage.step
+        ax.add_patch(patches.Rectangle(corner, side, side, fc=_tint(stage.colour), ec=stage.colour, lw=1.2))
+    if stage.planes == 1:
+        _draw_digit(ax, left, top - side, side)
+
+
+def _draw_digit(ax: "Axes", x: float, y: float, side: float) -> None:
+    """Draw a handwritten 2 in a square."""
+    path = require("matplotlib.path", "train").Path
+    points = [
+        (0.28, 0.68),
+        (0.34, 0.95),
+        (0.76, 0.92),
+        (0.68, 0.62),
+        (0.62, 0.44),
+        (0.42, 0.34),
+        (0.26, 0.19),
+        (0.76, 0.22),
+    ]
+    codes = [path.MOVETO] + 6 * [path.CURVE4] + [path.LINETO]
+    stroke = path([(x + side * u, y + side * v) for u, v in points], codes)
+    patch = require("matplotlib.patches", "train").PathPatch
+    ax.add_patch(patch(stroke, fill=False, ec=INK, lw=7, capstyle="round", joinstyle="round"))
+
+
+def _draw_column(ax: "Axes", stage: _Stage, x: float) -> None:
+    rectangle = require("matplotlib.patches", "train").Rectangle
+    width, height = _extent(stage)
+    cell = height / stage.planes
+    top = _MIDDLE + height / 2
+    ax.add_patch(rectangle((x, top - height), width, height, fc=_tint(stage.colour), ec=stage.colour, lw=1.2))
+    if cell < 12:  # too thin to draw separately
+        return
+    for k in range(stage.planes):
+        ax.add_patch(rectangle((x, top - (k + 1) * cell), width, cell, fc="none", ec=stage.colour, lw=1.2))
+        _write(ax, x + width / 2, top - (k + 0.5) * cell, f"{k}", va="center", fontsize=min(11, 0.5 * cell))
+
+
+def _draw_connection(ax: "Axes", source: _Stage, source_x: float, stage: _Stage, x: float) -> None:
+    """Draw the receptive field of one unit of `stage`: a patch of the front plane, or a whole column."""
+    rectangle = require("matplotlib.patches", "train").Rectangle
+    if source.side == 1:
+        width, height = _extent(source)
+        right, upper, lower = source_x + width, _MIDDLE + height / 2, _MIDDLE - height / 2
+    else:
+        left, top, side = _front(source, source_x)
+        patch = stage.field * _UNIT
+        right, upper = left + 0.55 * (side - patch) + patch, top - 0.6 * (side - patch)
+        lower = upper - patch
+        ax.add_patch(rectangle((right - patch, lower), patch, patch, fc="none", ec=INK, lw=1.2))
+    unit_x, unit_y = _unit(stage, x)
+    for y in (upper, lower):
+        ax.plot([right, unit_x], [y, unit_y], color=INK, linewidth=0.8)
+    ax.plot(unit_x, unit_y, "s", color=INK, markersize=3.5)
+
+
+def _unit(stage: _Stage, x: float) -> tuple[float, float]:
+    """Return the position of the unit whose receptive field is drawn."""
+    height = _extent(stage)[1]
+    if stage.side > 1:
+        left, top, side = _front(stage, x)
+        return left + 0.2 * side, top - 0.25 * side
+    return x, _MIDDLE + height / 2 - (stage.planes // 4 + 0.5) * height / stage.planes
+
+
+def _write_operation(ax: "Axes", stage: _Stage, x: float) -> None:
+    _write(ax, x, _OPERATIONS_Y, stage.operation)
+    _write(ax, x, _COUNTS_Y, f"{stage.parameters:,}" if stage.parameters else "none", color=GREY)
+
+
+def _tint(colour: str) -> tuple[float, float, float]:
+    """Return a light, opaque version of a colour, so that planes hide those behind them."""
+    red, green, blue = require("matplotlib.colors", "train").to_rgb(colour)
+    return 0.85 + 0.15 * red, 0.85 + 0.15 * green, 0.85 + 0.15 * blue

@@ -1,0 +1,62 @@
+"""The kernels of the first convolution."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lenet.errors import InputError
+from lenet.plots.style import BLUE, INK, VERMILLION, color_bar, colormap, dress, new_figure, png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLUMNS = 6
+
+
+def filters(weight: npt.ArrayLike) -> bytes:
+    """Draw the kernels of the first convolution on one colour scale, symmetric about zero.
+
+    Parameters
+    ----------
+    weight : array of float, shape (O, 1, K, K)
+        ``c1.weight``; drawn six per row.
+
+    Returns
+    -------
+    bytes
+        A PNG 1500 pixels wide.
+
+    Raises
+    ------
+    InputError
+        If the array is not of shape (O, 1, K, K), is empty, or holds NaN or infinite weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> filters(np.linspace(-1, 1, 150).reshape(6, 1, 5, 5))[1:4]
+    b'PNG'
+    """
+    kernels = np.asarray(weight)
+    if kernels.ndim != 4 or kernels.shape[1] != 1 or not kernels.size:
+        raise InputError(f"weight has shape {kernels.shape}; expected (O, 1, K, K), like the (6, 1, 5, 5) of C1.")
+    if not np.isfinite(kernels).all():
+        raise InputError("weight holds NaN or infinite values; expected finite ones.")
+    return png(_filters_figure(kernels[:, 0]))
+
+
+def _filters_figure(kernels: npt.NDArray[np.floating]) -> "Figure":
+    rows = math.ceil(len(kernels) / _COLUMNS)
+    figure = new_figure(10, 1.75 * rows + 0.5)
+    figure.suptitle(f"C1: the {len(kernels)} kernels of the first convolution", color=INK)
+    limit = float(np.abs(kernels).max()) or 1.0
+    colours = colormap(BLUE, "white", VERMILLION)
+    for k, kernel in enumerate(kernels):
+        ax = figure.add_subplot(rows, _COLUMNS, k + 1, xticks=[], yticks=[])
+        dress(ax)
+        image = ax.imshow(kernel, cmap=colours, vmin=-limit, vmax=limit)
+        ax.set_title(f"{k}", color=INK, fontsize=10)
+    color_bar(image, figure.axes, "weight")
+    return figure

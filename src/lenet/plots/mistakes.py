@@ -1,0 +1,105 @@
+"""A figure of the most confident mistakes of a model."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lenet._checks import SIDE
+from lenet.errors import InputError
+from lenet.plots.style import INK, VERMILLION, dress, new_figure, png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["worst"]
+
+_MAX_MISTAKES = 36
+_COLUMNS = 6
+
+
+def worst(
+    images: npt.ArrayLike, labels: npt.ArrayLike, predictions: npt.ArrayLike, probabilities: npt.ArrayLike
+) -> bytes:
+    """Draw the 36 most confident mistakes, the most confident first.
+
+    They often show wrong labels, and kinds of digits that the training set lacks.
+
+    Parameters
+    ----------
+    images : array of uint8, shape (n, 28, 28)
+        0 is background, 255 is ink.
+    labels, predictions : array of int, shape (n,)
+        True and predicted classes, 0 to K - 1.
+    probabilities : array of float, shape (n, K)
+        In [0, 1].
+
+    Returns
+    -------
+    bytes
+        A PNG 1350 pixels wide, with six mistakes per row.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit together or a prediction is not among the K classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> worst(np.zeros((1, 28, 28), np.uint8), labels=[1], predictions=[0], probabilities=[[0.75, 0.25]])[1:4]
+    b'PNG'
+    """
+    x, true, guess, p = (np.asarray(a) for a in (images, labels, predictions, probabilities))
+    n = len(x) if x.ndim else 0
+    if x.shape != (n, SIDE, SIDE) or true.shape != (n,) or guess.shape != (n,) or p.ndim != 2 or len(p) != n:
+        raise InputError(
+            f"images, labels, predictions and probabilities have shapes {x.shape}, {true.shape}, {guess.shape} and "
+            f"{p.shape}; expected (n, {SIDE}, {SIDE}), (n,), (n,) and (n, K)."
+        )
+    if n and not 0 <= guess.min() <= guess.max() < p.shape[1]:
+        raise InputError(f"predictions are from {guess.min()} to {guess.max()}; expected 0 to {p.shape[1] - 1}.")
+    return png(_worst_figure(x, true, guess, p))
+
+
+def _worst_figure(
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.integer],
+    predictions: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+) -> "Figure":
+    mistakes = np.flatnonzero(labels != predictions)
+    confidence = probabilities[mistakes, predictions[mistakes]]
+    order = np.argsort(-confidence, kind="stable")[:_MAX_MISTAKES]
+    if not len(order):
+        figure = new_figure(9, 1.2)
+        figure.suptitle(f"No mistakes among {len(labels):,} images", color=INK, fontsize=14, y=0.6)
+        return figure
+    rows = math.ceil(len(order) / _COLUMNS)
+    figure = new_figure(9, 1.65 * rows + 0.7)
+    total = f"{len(mistakes):,} mistake{'s' * (len(mistakes) > 1)} among {len(labels):,} images"
+    all_shown = len(mistakes) == len(order)
+    title = f"{total}, the most confident first" if all_shown else f"The {len(order)} most confident of {total}"
+    figure.suptitle(f"{title}\npredicted, not the true class · probability of the prediction", color=INK)
+    for place, k in enumerate(order, start=1):
+        i = mistakes[k]
+        ax = figure.add_subplot(rows, _COLUMNS, place, xticks=[], yticks=[])
+        dress(ax)
+        ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)  # ink on paper
+        _name_mistake(ax, int(predictions[i]), int(labels[i]), float(confidence[k]))
+    return figure
+
+
+def _name_mistake(ax: "Axes", predicted: int, true: int, confidence: float) -> None:
+    """Write "7, not 2 · 99.8%" above an image, with the prediction in the colour of mistakes."""
+    # Each text has one colour, so the second begins where the first ends.
+    style: dict[str, Any] = {
+        "xycoords": "axes fraction",
+        "fontsize": 10 if max(predicted, true) < 10 else 8,
+        "va": "bottom",
+    }
+    mistaken = ax.annotate(f"{predicted}", (0, 1.04), color=VERMILLION, fontweight="bold", **style)
+    rounded = ">99.9%" if 0.9995 <= confidence < 1 else f"{confidence:.1%}"
+    ax.annotate(f", not {true} · {rounded}", (1, 0), color=INK, **style | {"xycoords": mistaken})

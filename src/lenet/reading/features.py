@@ -1,0 +1,87 @@
+"""The features of a segment that tell a digit from anything else."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.reading.pieces import Pieces
+from lenet.reading.strokes import Boxes
+from lenet.rejection import digit_score
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEAST = 1e-6  # the least probability whose logarithm is taken
+_LEAST_OTHER = 1e-4  # the same for one minus the digit score
+_MAX_MARGIN = 5.0
+_MIN_SIDE, _MAX_HEIGHT, _MAX_WIDTH = 0.8, 1.15, 1.0  # of a digit, in heights of the writing
+_MAX_SIDE = 1.5  # that counts in the area, in heights of the writing
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of segments, each an array of shape (n,).
+
+    Lengths are in heights of the writing, cuts in pen's widths.
+    """
+
+    bias: Floats  # one
+    lack_of_size: Floats  # how far the longer side is below the least of a digit
+    excess_height: Floats  # how far the height is above the largest of a digit
+    excess_width: Floats
+    area: Floats  # of the box
+    gap: Floats  # the widest one between the pieces
+    overlap: Floats  # with the next piece
+    cut: Floats  # the ink that the seam after the segment crosses
+    is_cut: NDArray[np.bool_]  # whether there is such a seam
+    off_line: Floats  # the distance between the middles of the segment and of the line
+    margin: Floats  # the logarithm of the ratio between the probabilities of the best and the second label
+    log_score: Floats  # the logarithm of the digit score
+    log_other_score: Floats  # the logarithm of one minus the digit score
+
+    def columns(self, names: Iterable[str]) -> Floats:
+        """Return the named features side by side, shape (n, number of names)."""
+        return np.stack([getattr(self, name) for name in names], axis=1)
+
+
+def features_of(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes, probabilities: Floats) -> Features:
+    """Return the features of the segments that join the pieces from `starts` up to `stops`."""
+    height = pieces.line.height
+    left, _, right, _ = (pieces.boxes / height).T
+    widths, heights = boxes[:, 2] / height - boxes[:, 0] / height, boxes[:, 3] / height - boxes[:, 1] / height
+    x, y = (boxes[:, 0] + boxes[:, 2]) / (2 * height), (boxes[:, 1] + boxes[:, 3]) / (2 * height)
+    next_left = np.append(np.minimum.accumulate(left[::-1])[::-1], np.inf)[1:]
+    middle = _middle_of_line(pieces)
+    best = np.sort(np.log(np.maximum(probabilities, LEAST)), axis=1)[:, -2:]
+    score = digit_score(probabilities)
+    return Features(
+        bias=np.ones(len(starts)),
+        lack_of_size=np.maximum(0, _MIN_SIDE - np.maximum(heights, widths)),
+        excess_height=np.maximum(0, heights - _MAX_HEIGHT),
+        excess_width=np.maximum(0, widths - _MAX_WIDTH),
+        area=np.minimum(heights, _MAX_SIDE) * np.minimum(widths, _MAX_SIDE),
+        gap=np.array([_widest_gap(left[a:b], right[a:b]) for a, b in zip(starts, stops, strict=True)]),
+        overlap=np.maximum(0, np.maximum.accumulate(right) - next_left)[stops - 1],
+        cut=pieces.cuts[stops],
+        is_cut=pieces.cuts[stops] > 0,
+        off_line=np.abs(y - middle(x)),
+        margin=np.minimum(best[:, 1] - best[:, 0], _MAX_MARGIN),
+        log_score=np.log(np.maximum(score, LEAST)),
+        log_other_score=np.log(np.maximum(1 - score, _LEAST_OTHER)),
+    )
+
+
+def _widest_gap(left: Floats, right: Floats) -> float:
+    return float((left[1:] - np.maximum.accumulate(right)[:-1]).max(initial=0))
+
+
+def _middle_of_line(pieces: Pieces) -> np.poly1d:
+    """Return the middle of the line as a function of the place along it; long lines may slope."""
+    left, top, right, bottom = (pieces.boxes / pieces.line.height).T
+    x, y = (left + right) / 2, (top + bottom) / 2
+    large = bottom - top > 0.6
+    if large.sum() < 6 or np.ptp(x[large]) < 4:
+        return np.poly1d([float(np.median(y[large] if large.any() else y))])
+    return np.poly1d(np.polyfit(x[large], y[large], 1))

@@ -1,0 +1,49 @@
+"""Erase the frames printed around writing, such as the boxes of a form."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._extras import cv2
+from lenet.reading.page import Page
+from lenet.reading.rules import Mask, erased, straight_lines, thickness_of
+
+_MAX_FILLED = 0.35  # of its box that a frame's ink fills
+_MIN_ENCLOSED = 0.1  # ink inside a frame, as a fraction of the frame's own
+_MAX_FRAMES = 300
+_SLOPES = np.linspace(-0.25, 0.25, 15)
+
+
+def without_frames(page: Page) -> Page:
+    """Return a page without the strokes that frame others; writing that touches a frame loses little."""
+    strokes, ink = page.strokes, page.ink.copy()
+    hollow = strokes.areas < _MAX_FILLED * strokes.widths * strokes.heights
+    hollow &= np.minimum(strokes.widths, strokes.heights) > 12
+    largest = np.argsort(-strokes.areas)
+    for n in largest[hollow[largest]][:_MAX_FRAMES]:
+        left, top, right, bottom = strokes.boxes[n]
+        inside = (strokes.boxes[:, :2] > [left, top]).all(axis=1) & (strokes.boxes[:, 2:] < [right, bottom]).all(axis=1)
+        inside &= strokes.heights > 0.15 * (bottom - top)
+        if strokes.areas[inside].sum() < _MIN_ENCLOSED * strokes.areas[n]:
+            continue
+        window = slice(top, bottom), slice(left, right)
+        frame = np.asarray(strokes.labels[window] == n + 1, np.uint8)
+        enclosed = _holes(frame) & np.isin(strokes.labels[window], 1 + np.flatnonzero(inside))
+        if enclosed.sum() >= _MIN_ENCLOSED * strokes.areas[n]:
+            ink[window] = _without_sides(ink[window], frame)
+    return page.with_ink(ink)
+
+
+def _without_sides(ink: NDArray[np.uint8], frame: Mask) -> NDArray[np.uint8]:
+    """Return ink without the long straight parts of a frame."""
+    own, others = np.where(frame, ink, 0).astype(np.uint8), np.where(frame, 0, ink).astype(np.uint8)
+    for _ in ("across", "down"):
+        sides = straight_lines(frame, max(6, frame.shape[1] // 3), _SLOPES)
+        own, frame = erased(own, sides, thickness_of(sides)).T, np.ascontiguousarray(frame.T)
+    return np.maximum(own, others)
+
+
+def _holes(frame: Mask) -> NDArray[np.bool_]:
+    """Return the pixels that a frame encloses."""
+    padded = cv2.copyMakeBorder(frame, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    cv2.floodFill(padded, None, (0, 0), 2)
+    return np.asarray(padded[1:-1, 1:-1] == 0)

@@ -1,0 +1,59 @@
+"""Group strokes into lines of writing."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.reading.strokes import Strokes
+
+# In heights of the writing.
+_MAX_GAP = 4.0
+_NEAR = 0.6
+_REACH = 6  # the centre of the next stroke lies at most this far right of its left edge
+_SAME_LINE = 0.5  # between the middles of two groups
+
+_OVERLAP = 0.4  # of the height of the lower of two strokes
+
+
+def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list[NDArray[np.int64]]:
+    """Return the members of each line, from left to right; lines are in reading order.
+
+    Each stroke is linked to the nearest stroke to its right at the same height, and to all that are very near. Linked
+    strokes form a line. Lengths are relative to the height of the writing.
+    """
+    boxes = strokes.boxes[members]
+    order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
+    boxes = boxes[order]
+    left, top, _, bottom = boxes.T
+    roots = _linked(boxes, height)
+    lines = [np.flatnonzero(roots == root) for root in np.unique(roots)]
+    places = {n: (float(np.median((top + bottom)[line])) / 2, int(left[line].min())) for n, line in enumerate(lines)}
+    rows: list[list[int]] = []
+    for n in sorted(places, key=lambda n: places[n]):
+        if rows and places[n][0] - places[rows[-1][0]][0] < _SAME_LINE * height:
+            rows[-1].append(n)
+        else:
+            rows.append([n])
+    return [members[order[lines[n]]] for row in rows for n in sorted(row, key=lambda n: places[n][1])]
+
+
+def _linked(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
+    """Return the group of each box, by union-find; boxes are sorted by their centres."""
+    left, top, right, bottom = boxes.T
+    furthest = np.searchsorted(left + right, 2 * right + 2 * (_MAX_GAP + _REACH) * height)
+    parent = np.arange(len(boxes))
+
+    def root(k: int) -> int:
+        while parent[k] != k:
+            parent[k] = parent[parent[k]]
+            k = parent[k]
+        return k
+
+    for k in range(len(boxes) - 1):
+        near = slice(k + 1, furthest[k])
+        shared = np.minimum(bottom[k], bottom[near]) - np.maximum(top[k], top[near])
+        lower = np.minimum(bottom[k] - top[k], bottom[near] - top[near])
+        beside = np.flatnonzero((shared > _OVERLAP * lower) & (left[near] - right[k] < _MAX_GAP * height))
+        # The parts of a broken digit may stand above each other, so the nearest stroke alone would not do.
+        for n in beside[(np.arange(len(beside)) == 0) | (left[near][beside] - right[k] < _NEAR * height)]:
+            parent[root(k + 1 + int(n))] = root(k)
+    return np.array([root(k) for k in range(len(boxes))])

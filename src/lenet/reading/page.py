@@ -1,0 +1,67 @@
+"""The ink of a picture, with the map from its pixels back to those of the picture."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._extras import cv2
+from lenet._mnist_form import resized
+from lenet.reading.strokes import Strokes, strokes_of
+
+_LEVEL = 0.75  # degrees: smaller rotations are not worth the blur
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """The ink of a picture at one step of its cleaning.
+
+    A step takes a page and returns a new one, or the same one if the ink stays as it is.
+    """
+
+    ink: NDArray[np.uint8]  # (H, W): 0 paper to 255 ink
+    picture_shape: tuple[int, ...]  # height and width
+    scale: float = 1.0  # pixels of the page for each pixel of the picture
+    # (3, 3): the affine map from the page to the picture as it would be at the page's scale.
+    rotation: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+
+    @cached_property
+    def strokes(self) -> Strokes:
+        """The connected strokes of the ink."""
+        return strokes_of(self.ink)
+
+    @cached_property
+    def to_picture(self) -> NDArray[np.float64]:
+        """The affine map from the page to the picture, shape (2, 3)."""
+        return self.rotation[:2] / self.scale
+
+    def box_in_picture(self, box: NDArray[np.int64]) -> tuple[int, int, int, int]:
+        """Return the left, top, right and bottom of the smallest box in the picture that contains a box of the page."""
+        corners = np.array([[x, y, 1] for x in box[[0, 2]] for y in box[[1, 3]]]) @ self.to_picture.T
+        (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
+        height, width = self.picture_shape
+        return max(0, int(left)), max(0, int(top)), min(width, int(right)), min(height, int(bottom))
+
+    def with_ink(self, ink: NDArray[np.uint8]) -> "Page":
+        """Return the page with other ink of the same shape."""
+        return self if np.array_equal(ink, self.ink) else replace(self, ink=np.ascontiguousarray(ink))
+
+    def shrunk(self, factor: float) -> "Page":
+        """Return the page at a smaller scale."""
+        rotation = self.rotation.copy()
+        rotation[:2, 2] *= factor
+        return replace(self, ink=resized(self.ink, factor), scale=self.scale * factor, rotation=rotation)
+
+    def levelled(self, angle: float) -> "Page":
+        """Return the page rotated so that a line that falls by `angle` degrees becomes level."""
+        if abs(angle) < _LEVEL:
+            return self
+        rows, columns = self.ink.shape
+        rotation = cv2.getRotationMatrix2D((columns / 2, rows / 2), angle, 1.0)
+        width = int(abs(rotation[0, 0]) * columns + abs(rotation[0, 1]) * rows)
+        height = int(abs(rotation[0, 0]) * rows + abs(rotation[0, 1]) * columns)
+        rotation[:, 2] += (width - columns) / 2, (height - rows) / 2
+        ink = np.asarray(cv2.warpAffine(self.ink, rotation, (width, height)), np.uint8)
+        inverse = np.vstack([cv2.invertAffineTransform(rotation), [0, 0, 1]])
+        return replace(self, ink=ink, rotation=self.rotation @ inverse)

@@ -1,0 +1,113 @@
+"""The result of reading a picture: its lines, and the digits of each."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A digit in a picture, or a non-digit among digits.
+
+    Parameters
+    ----------
+    box : tuple of int
+        Left, top, right and bottom in pixels of the picture; the last two are outside.
+    label : int or None
+        The digit; None for a non-digit.
+    probability : float
+        The probability, among all readings of the line, that there is such a digit (or non-digit) in this place.
+    second : int
+        The most probable digit other than the label.
+    second_probability : float
+        The probability of `second`, in the same sense.
+
+    Examples
+    --------
+    >>> Digit((10, 5, 30, 33), label=7, probability=0.99, second=1, second_probability=0.01).box
+    (10, 5, 30, 33)
+    """
+
+    box: tuple[int, int, int, int]
+    label: int | None
+    probability: float
+    second: int
+    second_probability: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of digits, from left to right.
+
+    Parameters
+    ----------
+    digits : tuple of Digit
+    confidence : float
+        The probability of these digits, from 0 to 1, among all readings of the line. Non-digits do not lower it.
+    text : str
+        The digits, with ? for each non-digit and a space for each gap that is as wide as a digit is high.
+
+    Examples
+    --------
+    >>> seven = Digit((10, 5, 30, 33), 7, 0.99, 1, 0.01)
+    >>> one = Digit((40, 6, 48, 34), 1, 0.9, 7, 0.1)
+    >>> Line((seven, one), confidence=0.89, text="71").box
+    (10, 5, 48, 34)
+    """
+
+    digits: tuple[Digit, ...]
+    confidence: float
+    text: str
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of all digits, in pixels of the picture."""
+        boxes = np.array([digit.box for digit in self.digits])
+        (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+        return int(left), int(top), int(right), int(bottom)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The lines of digits in a picture.
+
+    Parameters
+    ----------
+    lines : tuple of Line, default ()
+        In reading order; empty for a picture without digits.
+
+    Examples
+    --------
+    >>> seven = Digit((10, 5, 30, 33), 7, 0.99, 1, 0.01)
+    >>> Reading((Line((seven,), 0.99, "7"), Line((seven,), 0.99, "7"))).text.split()
+    ['7', '7']
+    """
+
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The text of each line, separated by line breaks."""
+        return "\n".join(line.text for line in self.lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the reading as lists, numbers and strings, for JSON.
+
+        Returns
+        -------
+        dict
+            "lines", a list with a dict for each line: "text", "confidence", "box", and "digits", a list with a dict of
+            the fields of each digit.
+        """
+        return {
+            "lines": [
+                {
+                    "text": line.text,
+                    "confidence": line.confidence,
+                    "box": list(line.box),
+                    "digits": [{**vars(digit), "box": list(digit.box)} for digit in line.digits],
+                }
+                for line in self.lines
+            ]
+        }

@@ -1,0 +1,76 @@
+"""Prepare a picture of one digit as an image like MNIST's."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet._checks import SIDE
+from lenet._extras import cv2
+from lenet._mnist_form import mnist_form, resized
+from lenet.reading.ink import find_ink
+from lenet.reading.pictures import as_grey
+from lenet.reading.strokes import strokes_of
+
+_MAX_SIDE = 640  # pixels: one digit needs no more
+_SPECK = 0.04  # of the largest stroke's area
+_FRAME = 0.9  # of the picture's sides
+
+
+def prepare(image: ArrayLike) -> NDArray[np.uint8]:
+    """Prepare a picture of one digit as an image like MNIST's.
+
+    The ink may be dark on light or light on dark. Shadows, specks and a frame around the digit are removed. The digit
+    is cropped, fitted into 20x20 without changing its aspect, drawn with a pen of usual width, and placed with its
+    centre of mass in the middle of 28x28, as the paper describes (section III.A). A 28x28 picture with a dark border is
+    returned unchanged.
+
+    Parameters
+    ----------
+    image : array_like of shape (H, W), or (H, W, 3) in RGB
+        Pixels of type uint8, or floating from 0 (black) to 1 (white).
+
+    Returns
+    -------
+    ndarray of uint8, shape (28, 28)
+        0 background to 255 ink; all 0 if there is no ink.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the image has another shape or type, is empty, or has pixels that are not finite or outside of [0, 1].
+    MissingExtraError
+        If OpenCV is not installed.
+
+    Examples
+    --------
+    >>> picture = np.full((100, 100), 255, np.uint8)
+    >>> picture[20:80, 45:55] = 0
+    >>> image = prepare(picture)
+    >>> image.shape, int(image[14, 14]), int(image[0, 0])
+    ((28, 28), 255, 0)
+    """
+    grey = as_grey(image)
+    if grey.shape == (SIDE, SIDE):
+        border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+        if 2 * np.count_nonzero(border < 64) > border.size:  # the median is dark
+            return grey.copy()
+    digit = _without_specks(find_ink(resized(grey, min(1.0, _MAX_SIDE / max(grey.shape)))))
+    return mnist_form(digit) if digit is not None else np.zeros((SIDE, SIDE), np.uint8)
+
+
+def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return ink cropped to the digit, without specks and a frame; None if there is no digit."""
+    strokes = strokes_of(ink)
+    if not len(strokes.boxes):
+        return None
+    widths, heights, areas = strokes.widths, strokes.heights, strokes.areas
+    is_frame = (widths >= _FRAME * ink.shape[1]) & (heights >= _FRAME * ink.shape[0])
+    is_frame &= areas < 0.25 * widths * heights
+    if is_frame.any() and (areas[~is_frame] > 16).any():
+        areas = np.where(is_frame, 0, areas)
+    kept = areas >= _SPECK * areas.max()
+    if not kept.all():
+        digit = np.isin(strokes.labels, 1 + np.flatnonzero(kept)).astype(np.uint8)
+        with_soft_edges = cv2.dilate(digit, np.ones((5, 5), np.uint8))
+        ink = np.where(with_soft_edges, ink, 0).astype(np.uint8)
+    (left, top), (right, bottom) = strokes.boxes[kept, :2].min(axis=0), strokes.boxes[kept, 2:].max(axis=0)
+    return ink[top:bottom, left:right]

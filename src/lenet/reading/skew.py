@@ -1,0 +1,54 @@
+"""The angle by which the lines of a page run up or down."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.reading.grouping import grouped
+from lenet.reading.page import Page
+from lenet.reading.strokes import INK
+
+_MAX_ANGLE = 15.0  # degrees
+_ANGLES = np.arange(-_MAX_ANGLE, _MAX_ANGLE + 0.25, 0.5)
+_MIN_STROKES = 4  # of a line whose angle counts
+_MIN_SCATTER = 0.05  # heights of the writing
+_SIGNIFICANT = 3.0  # standard errors of the slope
+_MAX_PIXELS = 30_000  # of ink, sampled
+
+
+def skew_of_lines(page: Page, height: float) -> float:
+    """Return by how many degrees lines of writing fall, 0 if that is not significant."""
+    strokes = page.strokes
+    members = strokes.writing(height)
+    lines = grouped(strokes, members[strokes.heights[members] > 0.5 * height], height)
+    fits = np.array([_fitted(strokes.boxes[line], height) for line in lines if len(line) >= _MIN_STROKES])
+    if not len(fits):
+        return 0.0
+    slopes, precisions = fits[np.argsort(fits[:, 0])].T
+    total = sum(fits[:, 1])
+    slope = slopes[np.searchsorted(np.cumsum(precisions), total / 2)]
+    if abs(slope) < _SIGNIFICANT / np.sqrt(total):
+        return 0.0
+    return float(np.clip(np.degrees(np.arctan(slope)), -_MAX_ANGLE, _MAX_ANGLE))
+
+
+def _fitted(boxes: NDArray[np.int64], height: float) -> tuple[float, float]:
+    """Return the slope of a line through the centres of boxes, and the precision of the slope."""
+    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    slope, start = np.polyfit(x, y, 1)
+    scatter = float(((y - slope * x - start) ** 2).sum()) / (len(boxes) - 2) + (_MIN_SCATTER * height) ** 2
+    return float(slope), float(((x - x.mean()) ** 2).sum()) / scatter
+
+
+def skew_of_rules(page: Page) -> float:
+    """Return by how many degrees rules fall: the angle at which the projection of the ink is sharpest."""
+    y, x = np.nonzero(page.ink >= INK)
+    if len(x) > _MAX_PIXELS:
+        chosen = np.random.default_rng(0).integers(0, len(x), _MAX_PIXELS)
+        y, x = y[chosen], x[chosen]
+    bin_height = max(1.0, np.ptp(x) / 160)
+    sharpness = []
+    for angle in _ANGLES:
+        rows = (y - x * np.tan(np.radians(angle))) / bin_height
+        counts = np.bincount((rows - rows.min()).astype(np.int64))
+        sharpness.append(float((np.diff(counts.astype(np.float64)) ** 2).sum()))
+    return float(_ANGLES[int(np.argmax(sharpness))])

@@ -1,0 +1,218 @@
+"""Rejection: which answers of a calibrated model stand, and which become "unsure" or "not a digit".
+
+`lenet.evaluation.calibration` learns the thresholds and stores them in the model's metadata. This module applies them:
+`LeNet5.predict`, the command line and the server follow the same rule.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A model's answers for n images.
+
+    Parameters
+    ----------
+    likeliest : ndarray of int64, shape (n,)
+        The class with the highest probability.
+    digit_scores : ndarray of float64, shape (n,)
+        As `digit_score` returns them.
+    is_digit : ndarray of bool, shape (n,)
+        Whether the digit score reaches the rule's minimum.
+    labels : ndarray of int64, shape (n,)
+        The likeliest class, or -1 if the rule rejects it.
+
+    Examples
+    --------
+    >>> RejectionRule(min_probability=0.7).answers(np.array([[0.9, 0.1], [0.4, 0.6]])).labels
+    array([ 0, -1])
+    """
+
+    likeliest: NDArray[np.int64]
+    digit_scores: NDArray[np.float64]
+    is_digit: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RejectionRule:
+    """The two thresholds that an answer has to reach.
+
+    Parameters
+    ----------
+    min_digit_score : float, default 0
+        Of the image, in [0, 1].
+    min_probability : float, default 0
+        Of the likeliest class, in [0, 1].
+
+    Examples
+    --------
+    >>> import lenet
+    >>> model = lenet.load_pretrained("mnist")
+    >>> rule = RejectionRule.from_metadata(model.metadata, reject_at=0.005)
+    >>> rule.answers(np.array([[1.0] + [0.0] * 9, [0.1] * 10])).labels
+    array([ 0, -1])
+    """
+
+    min_digit_score: float = 0.0
+    min_probability: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= _checks.number(value, name) <= 1:
+                raise InputError(f"{name} is {value}; expected a number from 0 to 1.")
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], reject_at: float | None = None) -> "RejectionRule":
+        """Return the rule that a model's calibration learnt.
+
+        Parameters
+        ----------
+        metadata : mapping of str to str
+            Of the model. Without calibration, every image counts as a digit.
+        reject_at : float, optional
+            The error rate to keep to among the accepted answers, such as 0.005. The threshold is that of the next
+            lower rate that was learnt. By default, answers of any probability stand.
+
+        Returns
+        -------
+        RejectionRule
+
+        Raises
+        ------
+        InputError
+            If the model has no threshold for `reject_at`, or its metadata are damaged.
+        """
+        min_digit_score = _fraction(metadata.get("least_digit_score", "0"), "least_digit_score")
+        return cls(min_digit_score, 0.0 if reject_at is None else _min_probability(metadata, reject_at))
+
+    def answers(self, probabilities: ArrayLike) -> Answers:
+        """Apply the rule to the probabilities of a model.
+
+        Parameters
+        ----------
+        probabilities : array_like of shape (n, num_classes)
+
+        Returns
+        -------
+        Answers
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As for `digit_score`.
+        """
+        p = _checks.probabilities(probabilities)
+        likeliest, scores = p.argmax(axis=1), _digit_score(p)
+        is_digit = scores >= self.min_digit_score
+        stands = is_digit & (p.max(axis=1, initial=0) >= self.min_probability)
+        return Answers(likeliest, scores, is_digit, np.where(stands, likeliest, -1))
+
+
+def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
+    """Return how much each image looks like a digit.
+
+    The score is 1 minus the normalised entropy of the probabilities: 1 if one class has them all, 0 if all classes are
+    equally likely. A network trained on non-digits as well gives those nearly equal probabilities.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, num_classes)
+
+    Returns
+    -------
+    ndarray of float64, shape (n,), in [0, 1]
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If `probabilities` is not a table of numbers in [0, 1].
+
+    Examples
+    --------
+    >>> digit_score(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
+    [1.0, 0.0]
+    """
+    return _digit_score(_checks.probabilities(probabilities))
+
+
+def _digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    p = probabilities.astype(np.float64)
+    entropy = -(p * np.log(np.maximum(p, 1e-30))).sum(axis=1)
+    return np.asarray(np.clip(1 - entropy / np.log(p.shape[1]), 0, 1))
+
+
+def learnt_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
+    """Return the probability thresholds that calibration learnt, by error rate.
+
+    Parameters
+    ----------
+    metadata : mapping of str to str
+        Of the model.
+
+    Returns
+    -------
+    dict of float to float
+        Both in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If there are none, or the metadata are damaged.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> sorted(learnt_thresholds(lenet.load_pretrained("mnist").metadata))
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02]
+    """
+    try:
+        learnt = json.loads(metadata.get("thresholds", "{}"))
+        thresholds = {_fraction(rate, "thresholds"): _fraction(least, "thresholds") for rate, least in learnt.items()}
+    except InputError:
+        raise
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"The model's thresholds are damaged ({error}). Calibrate it again.") from None
+    if not thresholds and "temperature" in metadata:
+        raise InputError(
+            "The model has no thresholds to reject by: it misread too many of the calibration images, or there were "
+            "too few. Train it longer, or calibrate it with more images."
+        )
+    if not thresholds:
+        raise InputError(
+            "The model has no thresholds to reject by. Call lenet.evaluation.calibrate(model, X, y) with images that "
+            "it was not trained on; `lenet train` does so if the recipe has a validation split."
+        )
+    return thresholds
+
+
+def _min_probability(metadata: Mapping[str, str], reject_at: float) -> float:
+    rate, thresholds = _checks.number(reject_at, "reject_at"), learnt_thresholds(metadata)
+    fitting = [each for each in thresholds if each <= rate * (1 + 1e-6)]  # float32's 0.005 is slightly lower
+    if not fitting or not rate < 1:
+        raise InputError(
+            f"reject_at is {rate:g}; expected an error rate below 1 and of at least {min(thresholds):g}, the "
+            "lowest with a threshold in this model."
+        )
+    return thresholds[max(fitting)]
+
+
+def _fraction(value: Any, name: str) -> float:
+    """Return a number in [0, 1] from a file's metadata."""
+    try:
+        number = float(value)
+    except (ValueError, TypeError, OverflowError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise InputError(f"The model's {name} is {value!r}; expected a number from 0 to 1. Calibrate it again.")
+    return number

@@ -1,0 +1,1 @@
+"""The limits of a server, and the middleware that enforces them."""

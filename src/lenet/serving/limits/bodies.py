@@ -1,0 +1,75 @@
+"""Receive request bodies, and bound their size one by one and in total."""
+
+import functools
+import zlib
+
+from starlette.exceptions import HTTPException
+from starlette.types import Receive
+
+from lenet.serving.limits.capacity import BusyError, ThreadPool
+from lenet.serving.limits.settings import Limits
+from lenet.serving.request_context import RequestContext
+
+
+class RequestBodies:
+    """The bodies in memory; the pool decompresses them."""
+
+    def __init__(self, limits: Limits, pool: ThreadPool):
+        self._limits, self._pool = limits, pool
+        self._buffered = 0  # bytes
+
+    async def receive(self, context: RequestContext, receive: Receive) -> None:
+        """Receive a body into `context.body`, and decompress it; `release` must follow, also after an error."""
+        declared = context.headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:20]) > self._limits.body:
+            raise self._too_large()
+        context.body = await self._receive_all(context, receive)
+        encoding = context.headers.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            context.body = await self._pool.run(
+                functools.partial(_decompressed, context.body, encoding, self._limits.body)
+            )
+            self._count(context, len(context.body))
+
+    def release(self, context: RequestContext) -> None:
+        """Free a body."""
+        self._buffered -= context.buffered
+        context.body = b""
+
+    async def _receive_all(self, context: RequestContext, receive: Receive) -> bytes:
+        parts: list[bytes] = []
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise HTTPException(408, "The client disconnected or timed out before the request was complete.")
+            parts.append(message.get("body", b""))
+            self._count(context, len(parts[-1]))
+            if context.buffered > self._limits.body:
+                raise self._too_large()
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+    def _count(self, context: RequestContext, size: int) -> None:
+        context.buffered += size
+        self._buffered += size
+        if self._buffered > self._limits.buffered:
+            raise BusyError("The server is receiving too many requests. Retry after 1 s.", "buffers")
+
+    def _too_large(self) -> HTTPException:
+        return HTTPException(413, f"The body is larger than {self._limits.body:,} bytes.")
+
+
+def _decompressed(body: bytes, encoding: bytes, max_size: int) -> bytes:
+    if encoding not in (b"gzip", b"deflate"):
+        raise HTTPException(415, "Unsupported Content-Encoding. Use gzip, deflate or identity.")
+    decompressor = zlib.decompressobj(wbits=31 if encoding == b"gzip" else 15)
+    try:
+        content = decompressor.decompress(body, max_size + 1)
+    except zlib.error as error:
+        raise HTTPException(400, f"The body is not valid {encoding.decode()} ({error}).") from None
+    if len(content) > max_size:
+        raise HTTPException(413, f"The decompressed body is larger than {max_size:,} bytes.")
+    if not decompressor.eof:
+        raise HTTPException(400, f"The {encoding.decode()} data of the body is truncated.")
+    return content

@@ -1,0 +1,127 @@
+"""The middleware around all routes: it checks the token, receives the body, answers errors, counts and logs."""
+
+import hmac
+from collections.abc import Collection
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lenet.errors import LenetError, MissingExtraError, NotServedError
+from lenet.serving.limits.bodies import RequestBodies
+from lenet.serving.limits.capacity import BusyError, ThreadPool
+from lenet.serving.limits.settings import Limits
+from lenet.serving.logs import LOG
+from lenet.serving.metrics import Metrics
+from lenet.serving.request_context import OnRequest, RequestContext
+
+_REJECTED = {401: "token", 408: "slow", 413: "size"}  # the metrics' reason by status; BusyError has its own
+
+
+class LimitsMiddleware:
+    """ASGI middleware that protects an application from untrusted clients.
+
+    It receives each body as a whole before it calls the application, so that a slow client occupies nothing but the
+    bytes that it has sent.
+
+    Parameters
+    ----------
+    app : ASGI application
+        Gets the body from `context_of(request)`.
+    limits : Limits
+    metrics : Metrics
+    pool : ThreadPool
+        Decompresses bodies.
+    on_request : callable
+        Called with the `RequestContext` of each request after the response.
+    token : str, optional
+        Required as `Authorization: Bearer`. By default, no token is required.
+    public_paths : collection of str
+        Paths that require no token.
+
+    Attributes
+    ----------
+    limits : Limits
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        pool: ThreadPool,
+        on_request: OnRequest,
+        token: str | None = None,
+        public_paths: Collection[str] = (),
+    ):
+        self.limits = limits
+        self._app, self._metrics, self._on_request = app, metrics, on_request
+        self._bodies = RequestBodies(limits, pool)
+        self._token, self._public_paths = None if token is None else token.encode(), public_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = scope["lenet.request"] = RequestContext(scope["method"], _raw_path(scope), dict(scope["headers"]))
+        scope.setdefault("app", self)  # otherwise, Starlette itself answers 404 and 405 as text
+        send = context.sender(send)
+        self._metrics.in_flight.inc()
+        try:
+            self._check_token(scope, context)
+            await self._bodies.receive(context, receive)
+            await self._app(scope, receive, send)
+        except Exception as error:
+            await self._send_error(error, context, scope, receive, send)
+        finally:
+            self._bodies.release(context)
+            self._metrics.in_flight.dec()
+            self.record(context)
+
+    def record(self, context: RequestContext) -> None:
+        """Count and log a request after its response."""
+        self._metrics.count_request(context.operation, context.status, context.seconds)
+        if context.status in _REJECTED:
+            self._metrics.rejected.labels(_REJECTED[context.status]).inc()
+        self._on_request(context)
+
+    def _check_token(self, scope: Scope, context: RequestContext) -> None:
+        if self._token is None or scope["path"].removeprefix(scope.get("root_path", "")) in self._public_paths:
+            return
+        scheme, _, given = context.headers.get(b"authorization", b"").partition(b" ")
+        if not (hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"):
+            raise HTTPException(401, "The token is missing or wrong. Send it as Authorization: Bearer TOKEN.",
+                                {"www-authenticate": "Bearer"})  # fmt: skip
+
+    async def _send_error(
+        self, error: Exception, context: RequestContext, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        http_error = self._http_error(error, context)
+        context.error = http_error.detail
+        if context.status == 499:  # no response was started
+            headers = dict(http_error.headers or {})
+            await JSONResponse({"error": context.error}, http_error.status_code, headers)(scope, receive, send)
+
+    def _http_error(self, error: Exception, context: RequestContext) -> HTTPException:
+        if isinstance(error, BusyError):
+            self._metrics.rejected.labels(error.reason).inc()
+            return HTTPException(503, str(error), {"retry-after": "1"})
+        if isinstance(error, LenetError):
+            return HTTPException({NotServedError: 404, MissingExtraError: 501}.get(type(error), 400), str(error))
+        if not isinstance(error, HTTPException):
+            LOG.error("request %s failed", context.request, exc_info=error)
+            return HTTPException(500, "Internal server error. The server's log has the details.")
+        if error.status_code == 404:
+            error.detail = "No such path. GET /openapi.json lists all paths."
+        elif error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            error.detail = f"{context.method[:20]} is not allowed for this path. Use {allowed}."
+        return error
+
+
+def _raw_path(scope: Scope) -> str:
+    """Return the path as it was sent, escaped in ASCII, so that it can be logged."""
+    raw: bytes | None = scope.get("raw_path")
+    return quote(scope["path"]) if raw is None else raw.decode("ascii", "backslashreplace")

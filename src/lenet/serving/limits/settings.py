@@ -1,0 +1,63 @@
+"""The limits of a server as values."""
+
+import math
+from dataclasses import dataclass, fields
+
+from lenet import _checks
+from lenet.errors import InputError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a server; each worker process has its own.
+
+    Parameters
+    ----------
+    body : int, default 16 MiB
+        Size of a request body in bytes, also after decompression. A larger one is answered by 413.
+    json : int, default 4 MiB
+        Size of the JSON in a body in bytes, without binary tensors. A larger one is answered by 413.
+    batch : int, default 1024
+        Number of images in an inference request. A larger one is answered by 400.
+    pixels : int, default 25,000,000
+        Number of pixels in a picture; reading takes about 15 bytes per pixel. A larger one is answered by 400.
+    in_flight : int, default 32
+        Number of pictures, and of inference requests above 64 KiB, that run or wait. Others are answered by 503.
+    buffered : int, default 256 MiB
+        Total size of the bodies in memory in bytes. Requests beyond it are answered by 503.
+    connections : int, default 4096
+        Number of open connections. One more closes the connection that has waited longest for its client.
+    receive_seconds : float, default 10
+        Time from the first byte of a request to its last. A slower one is answered by 408. Also the time for a client
+        to read when 64 KiB or more wait to be sent to it. The connection of a slower client is aborted.
+    request_seconds : float, default 30
+        Time to compute a response. A slower one is answered by 503.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If a limit is not a positive number, or a count or size is not an integer.
+
+    Examples
+    --------
+    >>> Limits(batch=64).batch
+    64
+    """
+
+    body: int = 16 * 2**20
+    json: int = 4 * 2**20
+    batch: int = 1024
+    pixels: int = 25_000_000
+    in_flight: int = 32
+    buffered: int = 256 * 2**20
+    connections: int = 4096
+    receive_seconds: float = 10.0
+    request_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type is int:
+                _checks.whole(value, each.name)
+            elif not 0 < _checks.number(value, each.name) < math.inf:
+                raise InputError(f"{each.name} is {value}; expected a finite number of seconds above 0.")

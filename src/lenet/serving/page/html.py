@@ -1,0 +1,84 @@
+"""The page as one HTML file, and the security policy under which it runs."""
+
+import base64
+import hashlib
+import json
+import re
+from importlib import resources
+from typing import Any
+
+from lenet.errors import InputError
+
+MARK = b"<title>lenet: LeNet-5 at work</title>"  # near the beginning of each page
+_PLACEHOLDER = b"<!-- model -->"  # in page.html, replaced by an embedded model
+_SCRIPT, _STYLE = rb'<script type="module">(.*?)</script>', rb"<style>(.*?)</style>"
+
+
+def page_html(document: dict[str, Any] | None = None) -> bytes:
+    """Return the page; with an embedded model, it needs no server.
+
+    Parameters
+    ----------
+    document : dict, optional
+        The model to embed, from `model_document`. By default the page requests `model.json` from its server.
+
+    Returns
+    -------
+    bytes
+        HTML in UTF-8.
+
+    Examples
+    --------
+    >>> len(page_html()) < len(page_html({"name": "fresh"}))
+    True
+    """
+    file = resources.files("lenet.serving.page").joinpath("page.html")
+    page = file.read_bytes()  # of the package itself # nosemgrep: no-reading-without-end
+    if document is None:
+        return page.replace(_PLACEHOLDER, b"", 1)
+    text = json.dumps(document).replace("<", "\\u003c")  # so that no text ends the element
+    return page.replace(_PLACEHOLDER, f'<script type="application/json" id="model">{text}</script>'.encode(), 1)
+
+
+def content_security_policy(page: bytes) -> str:
+    """Return the policy under which a browser runs the page's own script and style, and nothing else.
+
+    Parameters
+    ----------
+    page : bytes
+        From `page_html`.
+
+    Returns
+    -------
+    str
+        The value of the Content-Security-Policy header.
+
+    Raises
+    ------
+    InputError
+        If the page is not from `page_html`.
+
+    Examples
+    --------
+    >>> content_security_policy(page_html()).split("; ")[0]
+    "default-src 'none'"
+    """
+    directives = [
+        "default-src 'none'",
+        f"script-src '{_hash(page, _SCRIPT)}'",
+        f"style-src '{_hash(page, _STYLE)}'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+    return "; ".join(directives)
+
+
+def _hash(page: bytes, pattern: bytes) -> str:
+    """Return the hash source of the element whose text the pattern's group matches."""
+    found = re.search(pattern, page, re.DOTALL)
+    if found is None:
+        raise InputError("The page has no script or style of its own; expected a page from page_html.")
+    return "sha256-" + base64.b64encode(hashlib.sha256(found[1]).digest()).decode()

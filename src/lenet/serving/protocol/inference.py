@@ -1,0 +1,170 @@
+"""Inference requests and responses of the Open Inference Protocol, from and to bytes, without HTTP."""
+
+import functools
+from typing import Any, NamedTuple
+
+import orjson
+from numpy.typing import NDArray
+
+from lenet.errors import InputError
+from lenet.model import LeNet5
+from lenet.rejection import RejectionRule
+from lenet.serving.limits.settings import Limits
+from lenet.serving.models import Served
+from lenet.serving.protocol.fields import boolean_field, json_object, object_field, object_list_field, short_repr
+from lenet.serving.protocol.tensors import INPUT, InputTensor, OutputRequest, check_numbers, encode_output, parse_tensor
+
+_MAX_CACHED = 512  # bytes
+OUTPUTS = ("label", "probabilities", "digit_score")
+
+
+class InferenceRequest(NamedTuple):
+    """A validated inference request without its images.
+
+    Attributes
+    ----------
+    tensor : InputTensor
+    outputs : tuple of OutputRequest
+    reject_at : float or None
+        The parameter of `LeNet5.predict`.
+    id : str or None
+        The client's id of the request.
+    """
+
+    tensor: InputTensor
+    outputs: tuple[OutputRequest, ...]
+    reject_at: float | None
+    id: str | None
+
+
+def read_request(body: bytes, json_length: int | None, limits: Limits) -> tuple[InferenceRequest, NDArray[Any]]:
+    """Return the request in a body, and its images.
+
+    Parameters
+    ----------
+    body : bytes
+    json_length : int, optional
+        Number of bytes of JSON, as the client declares it. By default, the whole body is JSON.
+    limits : Limits
+
+    Returns
+    -------
+    request : InferenceRequest
+    images : ndarray
+        An argument for `LeNet5.predict`, which validates the pixels.
+
+    Raises
+    ------
+    InputError
+        If the request is malformed, or names something unknown.
+
+    Examples
+    --------
+    >>> body = b'{"inputs": [{"name": "images", "datatype": "UINT8", "shape": [0, 784], "data": []}]}'
+    >>> request, images = read_request(body, None, Limits())
+    >>> [output.name for output in request.outputs], images.shape
+    (['label', 'probabilities', 'digit_score'], (0, 784))
+    """
+    if json_length is not None and not 0 < json_length <= len(body):
+        raise InputError(f"Inference-Header-Content-Length is {json_length}, but the body has {len(body)} bytes.")
+    text = body if json_length is None else body[:json_length]
+    # Before binary tensors, the JSON is short, and clients send the same one again and again.
+    request = (parse_request if len(text) > _MAX_CACHED else _parse_cached)(text, limits.batch)
+    return request, request.tensor.images(memoryview(body)[len(text) :])
+
+
+def write_response(served: Served, request: InferenceRequest, probabilities: NDArray[Any]) -> tuple[bytes, int | None]:
+    """Return the body of the response, and its number of bytes of JSON if binary tensors follow.
+
+    Raises
+    ------
+    InputError
+        If the model has no threshold for `reject_at`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> text = b'{"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": []}], "outputs": '
+    >>> request = parse_request(text + b'[{"name": "label"}]}', batch=1)
+    >>> write_response(Served("two", LeNet5(num_classes=2)), request, np.array([[0.25, 0.75]]))[0][-71:]
+    b'"outputs":[{"name":"label","datatype":"INT64","shape":[1],"data":[1]}]}'
+    """
+    results = _results(served.model, request, probabilities)
+    outputs, parts = [], []
+    for output in request.outputs:
+        tensor, data = encode_output(output, results[output.name])
+        outputs.append(tensor)
+        parts.append(data)
+    response = {"model_name": served.name, "model_version": served.version, "outputs": outputs}
+    if request.id is not None:
+        response["id"] = request.id
+    text = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not any(output.binary for output in request.outputs):
+        return text, None
+    return b"".join([text, *parts]), len(text)
+
+
+def _results(model: LeNet5, request: InferenceRequest, probabilities: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    # Even if no label is requested, a rate without a threshold is an error.
+    answers = RejectionRule.from_metadata(model.metadata, request.reject_at).answers(probabilities)
+    labels = answers.likeliest if request.reject_at is None else answers.labels
+    return {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
+
+
+def parse_request(text: bytes, batch: int) -> InferenceRequest:
+    """Return the request in a JSON text, of at most `batch` images; raise InputError if it is malformed."""
+    content = json_object(text)
+    request_id, parameters = content.get("id"), object_field(content, "parameters")
+    if request_id is not None and not isinstance(request_id, str):
+        raise InputError(f"id is {short_repr(request_id)}; expected a string.")
+    entry = _only_input(object_list_field(content, "inputs"))
+    outputs = _requested_outputs(object_list_field(content, "outputs"), parameters)
+    tensor = parse_tensor(entry, batch)
+    if tensor.data and (b"true" in text or b"false" in text):  # the check takes as long as parsing the numbers
+        check_numbers(tensor.data)
+    return InferenceRequest(tensor, outputs, _reject_at(parameters), request_id)
+
+
+_parse_cached = functools.lru_cache(256)(parse_request)
+
+
+def _only_input(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    unknown = [entry.get("name") for entry in entries if entry.get("name") != INPUT]
+    if unknown:
+        raise InputError(f"Unknown input {', '.join(map(short_repr, unknown[:5]))}; the only input is {INPUT!r}.")
+    if len(entries) != 1:
+        raise InputError(f"inputs has {INPUT!r} {len(entries)} times; expected it once.")
+    return entries[0]
+
+
+def _requested_outputs(entries: list[dict[str, Any]], request: dict[str, Any]) -> tuple[OutputRequest, ...]:
+    """Return the outputs that a request names, by default all."""
+    binary = boolean_field(request, "binary_data_output")
+    outputs = []
+    for entry in entries:
+        name, parameters = entry.get("name"), object_field(entry, "parameters")
+        if name not in OUTPUTS:
+            raise InputError(f"Unknown output {short_repr(name)}; expected one of {', '.join(OUTPUTS)}.")
+        if "shared_memory_region" in parameters:
+            raise InputError("Shared memory is not supported. Read the data from the response.")
+        num_classes = _classification(name, parameters)
+        outputs.append(OutputRequest(name, boolean_field(parameters, "binary_data", binary), num_classes))
+    if len({output.name for output in outputs}) < len(outputs):
+        raise InputError("outputs names an output twice.")
+    return tuple(outputs) or tuple(OutputRequest(name, binary) for name in OUTPUTS)
+
+
+def _classification(output: str, parameters: dict[str, Any]) -> int:
+    count = parameters.get("classification", 0)
+    if type(count) is not int or count < 0:
+        raise InputError(f"classification is {short_repr(count)}; expected a number of classes.")
+    if count and output != "probabilities":
+        raise InputError(f"classification is not supported for the output {output!r}; use 'probabilities'.")
+    return count
+
+
+def _reject_at(parameters: dict[str, Any]) -> float | None:
+    rate = parameters.get("reject_at")
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float)):
+        raise InputError(f"reject_at is {short_repr(rate)}; expected a number such as 0.005.")
+    return rate

@@ -1,0 +1,180 @@
+"""The routes of the Open Inference Protocol, and of Triton's extensions in `metadata.EXTENSIONS`."""
+
+import functools
+from time import perf_counter_ns
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from lenet._checks import SIDE
+from lenet.errors import InputError, LenetError, NotServedError, WeightsError
+from lenet.serving.limits.capacity import EventLoopBudget, ThreadPool
+from lenet.serving.limits.settings import Limits
+from lenet.serving.metrics import Metrics
+from lenet.serving.models import Models, Served
+from lenet.serving.protocol.fields import boolean_field, json_object, object_field
+from lenet.serving.protocol.inference import read_request, write_response
+from lenet.serving.protocol.metadata import model_configuration, model_metadata, server_metadata
+from lenet.serving.request_context import BytesResponse, RequestContext, context_of
+from lenet.serving.routing import Operation
+from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER, infer_body, json_content
+
+JSON_LENGTH = b"inference-header-content-length"
+SMALL = 2**16  # bytes: a request above this takes more than a millisecond and runs in a thread
+MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loop: about 20 ms of work
+
+
+class InferenceProtocol:
+    """The operations of the protocol; each handler takes a request and returns a response."""
+
+    def __init__(self, models: Models, limits: Limits, metrics: Metrics, pool: ThreadPool, allow_control: bool):
+        self._models, self._limits, self._metrics, self._pool = models, limits, metrics, pool
+        self._budget, self._allow_control = EventLoopBudget(MAX_IMAGES_AT_ONCE), allow_control
+
+    def operations(self) -> list[Operation]:
+        """Return the operations, in the order in which the router tries them."""
+        paths = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+        repository = "/v2/repository/models/{model}"
+        infer = {"parameters": [JSON_LENGTH_HEADER], "requestBody": infer_body(self._limits)}
+        index, control = {"requestBody": INDEX_BODY}, {"requestBody": {"content": json_content()}}
+        return [
+            *(Operation("POST", f"{path}/infer", self.infer, INFER_CONTENT, details=infer) for path in paths),
+            Operation("GET", "/v2", self.server, json_content("Server")),
+            Operation("GET", "/v2/health/live", self.live, json_content(), public=True),
+            Operation("GET", "/v2/health/ready", self.ready, json_content(), (404,), public=True),
+            Operation("GET", "/v2/models/stats", self.statistics, json_content("Statistics")),  # before {model}
+            *(Operation("GET", path, self.model, json_content("Model")) for path in paths),
+            *(Operation("GET", f"{path}/ready", self.model_ready, json_content()) for path in paths),
+            *(Operation("GET", f"{path}/config", self.config, json_content()) for path in paths),
+            *(Operation("GET", f"{path}/stats", self.statistics, json_content("Statistics")) for path in paths),
+            Operation("POST", "/v2/repository/index", self.index, json_content("Index"), details=index),
+            Operation("POST", f"{repository}/load", self.load, json_content(), (403, 409), control),
+            Operation("POST", f"{repository}/unload", self.unload, json_content(), (403, 409), control),
+        ]
+
+    async def live(self, request: Request) -> Response:
+        """Report that the server is running."""
+        return JSONResponse({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """Report whether all models are ready."""
+        unloaded = set(self._models) - {served.name for served in self._models.ready()}
+        if unloaded:
+            raise NotServedError(f"Unloaded models: {', '.join(sorted(unloaded))}.")
+        return JSONResponse({"ready": True})
+
+    async def server(self, request: Request) -> Response:
+        """Return the server's metadata."""
+        return JSONResponse(server_metadata())
+
+    async def model(self, request: Request) -> Response:
+        """Return a model's metadata."""
+        return JSONResponse(model_metadata(self._served(request)))
+
+    async def model_ready(self, request: Request) -> Response:
+        """Report that a model is ready."""
+        return JSONResponse({"name": self._served(request).name, "ready": True})
+
+    async def config(self, request: Request) -> Response:
+        """Return a model's configuration in Triton's format."""
+        return JSONResponse(model_configuration(self._served(request), self._limits))
+
+    async def infer(self, request: Request) -> BytesResponse:
+        """Classify images."""
+        context, served = context_of(request), self._served(request)
+        body, json_length = context.body, self._json_length(context)
+        statistics, started = self._metrics.statistics[served.name, served.version], perf_counter_ns()
+        try:
+            if len(body) <= SMALL:
+                inference, images = read_request(body, json_length, self._limits)
+                read = perf_counter_ns()
+                self._budget.spend(images.size // SIDE**2)
+                probabilities = served.model.predict_proba(images, n_jobs=1)
+            else:
+                inference, images = await self._pool.run(
+                    functools.partial(read_request, body, json_length, self._limits)
+                )
+                read = perf_counter_ns()
+                probabilities = await self._pool.run(functools.partial(served.model.predict_proba, images, n_jobs=1))
+            computed = perf_counter_ns()
+            content, content_json_length = write_response(served, inference, probabilities)
+        except LenetError:
+            statistics.failures += 1
+            raise
+        context.batch = len(probabilities)
+        statistics.add(context.batch, started, read, computed)
+        self._metrics.count_batch(served.name, context.batch)
+        if content_json_length is None:
+            return BytesResponse(content, (b"content-type", b"application/json"))
+        length_header = (JSON_LENGTH, b"%d" % content_json_length)
+        return BytesResponse(content, (b"content-type", b"application/octet-stream"), length_header)
+
+    async def statistics(self, request: Request) -> Response:
+        """Return the number and duration of inference requests in this process, for one model or all."""
+        served = [self._served(request)] if "model" in request.path_params else self._models.ready()
+        return JSONResponse({"model_stats": [
+            {"name": each.name, "version": each.version, **self._metrics.statistics[each.name, each.version].as_dict()}
+            for each in served
+        ]})  # fmt: skip
+
+    async def index(self, request: Request) -> Response:
+        """List the models and their states."""
+        ready = {served.name: served.version for served in self._models.ready()}
+        only_ready = boolean_field(_body_object(request), "ready")
+        return JSONResponse([
+            {"name": name, "version": ready.get(name, ""), "state": "READY" if name in ready else "UNAVAILABLE",
+             "reason": "" if name in ready else "unloaded"}
+            for name in self._models if name in ready or not only_ready
+        ])  # fmt: skip
+
+    async def load(self, request: Request) -> Response:
+        """Load a model from its file."""
+        name = self._controlled_model(request)
+        if object_field(_body_object(request), "parameters"):
+            raise InputError("load takes no parameters. The server loads the file that it was started with.")
+        try:
+            await self._pool.run(functools.partial(self._models.reload, name))
+            self._metrics.count_reload(name, "loaded")
+        except (InputError, WeightsError, OSError) as error:
+            raise HTTPException(409, f"Model {name!r} cannot be loaded: {error}") from None
+        return JSONResponse({"name": name, "ready": True})
+
+    async def unload(self, request: Request) -> Response:
+        """Unload a model until it is loaded again."""
+        name = self._controlled_model(request)
+        self._models.unload(name)
+        self._metrics.update_models()
+        return JSONResponse({"name": name, "ready": False})
+
+    def _served(self, request: Request) -> Served:
+        """Return the model that the path names."""
+        served = self._models.get(request.path_params["model"], request.path_params.get("version"))
+        context_of(request).model = served.name
+        return served
+
+    def _controlled_model(self, request: Request) -> str:
+        """Return the name of the model to load or unload."""
+        name: str = request.path_params["model"]
+        if not self._allow_control:
+            raise HTTPException(403, "Clients may not load or unload models. Start lenet serve with --allow-control.")
+        return name
+
+    def _json_length(self, context: RequestContext) -> int | None:
+        """Return the number of bytes of JSON before binary tensors; None if the whole body is JSON."""
+        text = context.headers.get(JSON_LENGTH)
+        if text is not None and not (text.isdigit() and len(text) < 19):
+            raise InputError("Inference-Header-Content-Length is not a number of bytes.")
+        length = None if text is None else int(text)
+        if (len(context.body) if length is None else length) > self._limits.json:
+            raise HTTPException(
+                413, f"The JSON is larger than {self._limits.json:,} bytes. Send the tensors as binary data."
+            )
+        return length
+
+
+def _body_object(request: Request) -> dict[str, Any]:
+    """Return the body as a JSON object; an empty one if there is no body."""
+    body = context_of(request).body
+    return json_object(body) if body else {}

@@ -1,0 +1,185 @@
+"""Tensors of the Open Inference Protocol in JSON and in binary: the input and the outputs."""
+
+import array
+import itertools
+import math
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._checks import SIDE
+from lenet.errors import InputError
+from lenet.serving.protocol.fields import object_field, short_repr
+
+INPUT = "images"
+# The input's datatypes. Each reader converts the numbers of JSON, and raises if one is not a number or out of range.
+_READERS: dict[str, tuple[np.dtype[Any], Callable[[list[Any]], Any]]] = {
+    "UINT8": (np.dtype("u1"), bytes),
+    "FP16": (np.dtype("<f2"), lambda data: np.array(array.array("d", data), "<f2")),
+    "FP32": (np.dtype("<f4"), lambda data: np.array(array.array("d", data), "<f4")),
+    "FP64": (np.dtype("<f8"), lambda data: np.array(array.array("d", data), "<f8")),
+}
+DATATYPES = tuple(_READERS)
+_DATATYPE_NAMES = {"u1": "UINT8", "i8": "INT64", "f4": "FP32", "f8": "FP64"}
+_SHAPES = ([1, SIDE, SIDE], [SIDE, SIDE], [SIDE * SIDE])
+
+
+class OutputRequest(NamedTuple):
+    """An output that a request asks for.
+
+    Attributes
+    ----------
+    name : str
+    binary : bool
+        Whether the response has it as bytes after the JSON.
+    num_classes : int
+        Number of best classes to return as text; 0 for all as numbers.
+    """
+
+    name: str
+    binary: bool
+    num_classes: int = 0
+
+
+class InputTensor(NamedTuple):
+    """The input of a request, without its binary data.
+
+    Attributes
+    ----------
+    datatype : str
+    shape : tuple of int
+    binary_size : int or None
+        Number of bytes after the JSON, if the data is binary.
+    data : list or None
+        The numbers, flat or in nested lists, if the data is in the JSON.
+    """
+
+    datatype: str
+    shape: tuple[int, ...]
+    binary_size: int | None
+    data: list[Any] | None
+
+    def images(self, binary: memoryview) -> NDArray[Any]:
+        """Return the tensor as an array, without validating its pixels.
+
+        Parameters
+        ----------
+        binary : memoryview
+            All bytes after the JSON.
+
+        Returns
+        -------
+        ndarray of uint8 or floats, shape (n, 1, 28, 28), (n, 28, 28), (n, 784) or (28, 28)
+
+        Raises
+        ------
+        InputError
+            If the data does not match the shape.
+
+        Examples
+        --------
+        >>> InputTensor("UINT8", (1, 784), None, [0] * 784).images(memoryview(b"")).shape
+        (1, 784)
+        """
+        dtype, reader = _READERS[self.datatype]
+        declared, expected = self.binary_size or 0, math.prod(self.shape)
+        if declared != len(binary):
+            raise InputError(f"{INPUT} has binary_data_size {declared}, but {len(binary)} bytes follow the JSON.")
+        if self.data is None:
+            if declared != expected * dtype.itemsize:
+                raise InputError(f"{INPUT} has {declared} bytes; expected {expected * dtype.itemsize} for shape "
+                                 f"{list(self.shape)} of {self.datatype}.")  # fmt: skip
+            return np.frombuffer(binary, dtype).reshape(self.shape)
+        try:
+            with np.errstate(over="ignore"):  # infinity is above 1, which the model rejects
+                values = np.frombuffer(reader(_flat(self.data)), dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            numbers = "integers from 0 to 255" if self.datatype == "UINT8" else "numbers"
+            raise InputError(f"The data of {INPUT} is invalid ({error}); expected {numbers}.") from None
+        if values.size != expected:
+            raise InputError(f"{INPUT} has {values.size} numbers; expected {expected} for shape {list(self.shape)}.")
+        return values.reshape(self.shape)
+
+
+def parse_tensor(entry: dict[str, Any], batch: int) -> InputTensor:
+    """Return the tensor in an entry of "inputs", of at most `batch` images; raise InputError if it is malformed."""
+    datatype, shape, parameters = entry.get("datatype"), entry.get("shape"), object_field(entry, "parameters")
+    if not isinstance(datatype, str) or datatype not in _READERS:
+        raise InputError(f"{INPUT} has datatype {short_repr(datatype)}; expected UINT8 (0 to 255), or FP16, FP32 or "
+                         "FP64 (0 to 1), with high values for ink.")  # fmt: skip
+    if not isinstance(shape, list) or not all(type(length) is int and 0 <= length < 2**31 for length in shape):
+        raise InputError(f"{INPUT} has shape {short_repr(shape)}; expected a list of integers.")
+    if shape[1:] not in _SHAPES and shape != [SIDE, SIDE]:
+        raise InputError(
+            f"{INPUT} has shape {short_repr(shape)}; expected [n, 1, 28, 28], [n, 28, 28], [n, 784] or [28, 28]."
+        )
+    if shape != [SIDE, SIDE] and shape[0] > batch:
+        raise InputError(f"{INPUT} has {shape[0]} images; expected at most {batch}. Send several requests.")
+    if "shared_memory_region" in parameters:
+        raise InputError("Shared memory is not supported. Send the data in the request.")
+    size, data = parameters.get("binary_data_size"), entry.get("data")
+    if (size is None) == (data is None):
+        raise InputError(f"{INPUT} has both or none of data and binary_data_size; expected one of them.")
+    if size is not None and (type(size) is not int or size < 0):
+        raise InputError(f"{INPUT} has binary_data_size {short_repr(size)}; expected a number of bytes.")
+    if data is not None and not isinstance(data, list):
+        raise InputError(f"{INPUT} has data {short_repr(data)}; expected a list of numbers.")
+    return InputTensor(datatype, tuple(shape), size, data)
+
+
+def check_numbers(data: list[Any]) -> None:
+    """Raise InputError if nested lists contain true or false, which Python treats as 1 and 0."""
+    if bool in set(map(type, _flat(data))):
+        raise InputError(f"The data of {INPUT} contains true or false; expected numbers.")
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    """Return nested lists as one list; raise InputError if rows differ in length."""
+    while data and isinstance(data[0], list):
+        if not all(isinstance(row, list) and len(row) == len(data[0]) for row in data):
+            raise InputError(f"The data of {INPUT} has rows of different lengths.")
+        data = list(itertools.chain.from_iterable(data))
+    return data
+
+
+def encode_output(output: OutputRequest, values: NDArray[Any]) -> tuple[dict[str, Any], bytes]:
+    r"""Return an entry of "outputs", and its bytes after the JSON.
+
+    Examples
+    --------
+    >>> encode_output(OutputRequest("label", binary=True), np.array([7]))[1]
+    b'\x07\x00\x00\x00\x00\x00\x00\x00'
+    >>> output = OutputRequest("probabilities", binary=False, num_classes=2)
+    >>> encode_output(output, np.array([[0.1, 0.3, 0.6]]))[0]["data"]
+    ['0.600000:2', '0.300000:1']
+    """
+    data: list[str] | NDArray[Any]
+    if output.num_classes:
+        data = _best_classes(values, output.num_classes)
+        datatype, shape = "BYTES", [len(values), min(output.num_classes, values.shape[1])]
+    else:
+        data = values.ravel()
+        datatype, shape = _DATATYPE_NAMES[values.dtype.str[1:]], list(values.shape)
+    tensor: dict[str, Any] = {"name": output.name, "datatype": datatype, "shape": shape}
+    if not output.binary:
+        tensor["data"] = data
+        return tensor, b""
+    content = _bytes_of(data)
+    tensor["parameters"] = {"binary_data_size": len(content)}
+    return tensor, content
+
+
+def _bytes_of(data: list[str] | NDArray[Any]) -> bytes:
+    """Return little-endian numbers, or strings with their lengths before them."""
+    if isinstance(data, list):
+        return b"".join(struct.pack("<I", len(text)) + text.encode() for text in data)
+    return data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _best_classes(values: NDArray[Any], num_classes: int) -> list[str]:
+    """Return the best classes of each row as "value:class", the format of the protocol's classification extension."""
+    order = np.argsort(-values, axis=1, kind="stable")[:, :num_classes]
+    return [f"{row[k]:.6f}:{k}" for row, best in zip(values, order, strict=True) for k in best]

@@ -1,0 +1,132 @@
+"""The state of one request while it is answered, shared by the middleware, the handlers and the log."""
+
+import functools
+import itertools
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Send
+
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
+
+_process, _numbers = secrets.token_hex(4), itertools.count(1)
+
+
+def _name_process() -> None:
+    global _process
+    _process = secrets.token_hex(4)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_name_process)  # or else two workers would generate the same ids
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """A request that is being answered.
+
+    Attributes
+    ----------
+    method, path : str
+    headers : dict of bytes to bytes
+        Names in lower case.
+    request : str
+        The request id: that of X-Request-Id if it is valid, otherwise a generated one.
+    body : bytes
+        The whole body, decompressed.
+    buffered : int
+        Number of bytes of the body in memory, compressed and decompressed.
+    operation : str
+        Name of the handler.
+    model : str or None
+    batch : int or None
+        Number of images.
+    status : int
+        Status of the response; 499 if the client disconnects before it is sent.
+    error : str or None
+        The error message sent to the client.
+    started : float
+        Value of `time.perf_counter`.
+    """
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    request: str = ""
+    body: bytes = b""
+    buffered: int = 0
+    operation: str = "none"
+    model: str | None = None
+    batch: int | None = None
+    status: int = 499
+    error: str | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        given = self.headers.get(b"x-request-id", b"")
+        self.request = given.decode() if _REQUEST_ID.fullmatch(given) else f"{_process}-{next(_numbers)}"
+
+    @property
+    def seconds(self) -> float:
+        """Time since the request started."""
+        return time.perf_counter() - self.started
+
+    def log_line(self) -> bytes:
+        """Return the request as a line of JSON."""
+        entry: dict[str, Any] = {
+            "time": iso_time(int(time.time())), "request": self.request, "method": self.method, "path": self.path
+        }  # fmt: skip
+        if self.model is not None:
+            entry["model"] = self.model
+        if self.batch is not None:
+            entry["batch"] = self.batch
+        entry["ms"] = round(1000 * self.seconds, 3)
+        entry["status"] = self.status
+        if self.error is not None:
+            entry["error"] = self.error
+        return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+
+    def sender(self, send: Send) -> Send:
+        """Return an ASGI `send` that records the status and adds the headers of every response."""
+
+        async def recording_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                message["headers"] += NO_SNIFFING, (b"x-request-id", self.request.encode())
+                if self.method == "GET":  # responses to POST are not cached anyway
+                    message["headers"].append((b"cache-control", b"no-store"))
+            await send(message)
+
+        return recording_send
+
+
+OnRequest = Callable[[RequestContext], None]
+
+
+def context_of(request: Request) -> RequestContext:
+    """Return the context of a request."""
+    context: RequestContext = request.scope["lenet.request"]
+    return context
+
+
+class BytesResponse(Response):
+    """A successful response of bytes with encoded headers, which Starlette would take longer to encode."""
+
+    def __init__(self, body: bytes, *headers: tuple[bytes, bytes]):
+        self.status_code, self.body, self.background = 200, body, None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
+
+
+@functools.lru_cache(1)
+def iso_time(seconds: int) -> str:
+    """Return seconds since 1970 as an ISO 8601 time in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,1 @@
+"""Augmentation: distorted copies of the training images, and images of non-digits."""

@@ -1,0 +1,280 @@
+"""Random distortions of images: affine maps, as in the paper (section III.A), strokes and backgrounds."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet._checks import SIDE
+from lenet._fused.batches import Distortions
+from lenet.errors import InputError, InputTypeError
+from lenet.training.augment import _distort
+
+# Within these limits, a digit keeps its class: degrees, factors, horizontal shear, pixels.
+ROTATION, SCALE, SHEAR, SHIFT = 10.0, (0.9, 1.1), 0.15, 2.0
+BEND = 0.8  # pixels; standard deviation of the shift of each of 4 x 4 points
+
+
+def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw n affine maps: rotation up to 10 degrees, scale 0.9 to 1.1, shear up to 0.15, shift up to 2 pixels.
+
+    Parameters
+    ----------
+    n : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 2, 3)
+        Each maps an output pixel (x, y, 1), relative to the centre of the image, to its position in the input.
+
+    Examples
+    --------
+    >>> random_affine(4, np.random.default_rng(0)).shape
+    (4, 2, 3)
+    """
+    angle = np.radians(rng.uniform(-ROTATION, ROTATION, n))
+    scale = rng.uniform(*SCALE, (2, n))
+    shear = rng.uniform(-SHEAR, SHEAR, n)
+    shift = rng.uniform(-SHIFT, SHIFT, (2, n))
+    maps = np.empty((n, 2, 3))
+    cos, sin = np.cos(angle), np.sin(angle)
+    maps[:, 0, 0], maps[:, 0, 1] = cos * scale[0], (shear * cos - sin) * scale[0]
+    maps[:, 1, 0], maps[:, 1, 1] = sin * scale[1], (shear * sin + cos) * scale[1]
+    maps[:, :, 2] = shift.T
+    return maps
+
+
+def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
+    """Apply affine maps to images, with bilinear interpolation; pixels from outside of the input are background.
+
+    Parameters
+    ----------
+    images : array_like of uint8, float32 or float64, shape (n, H, W)
+    maps : array_like of shape (n, 2, 3)
+        From output to input pixels, as `random_affine` draws them.
+
+    Returns
+    -------
+    ndarray of the same shape and dtype
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If an array has another shape or dtype.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 3, 3), np.uint8)
+    >>> image[0, 1, 1] = 200
+    >>> right = np.array([[[1, 0, -1], [0, 1, 0]]], float)
+    >>> distort(image, right)[0]
+    array([[  0,   0,   0],
+           [  0,   0, 200],
+           [  0,   0,   0]], dtype=uint8)
+    """
+    given = _checks.array(images, "images", "expected shape (n, H, W)")
+    dtype = given.dtype.newbyteorder("=")
+    if given.ndim != 3 or dtype not in (np.uint8, np.float32, np.float64):
+        raise InputError(
+            f"images are {given.dtype} of shape {given.shape}; expected uint8, float32 or float64 of shape (n, H, W)."
+        )
+    maps = _checks.tensor(maps, np.float64, (len(given), 2, 3), "maps")
+    kernel_dtype = np.uint8 if dtype == np.uint8 else np.float64
+    out = np.empty(given.shape, kernel_dtype)
+    _distort.affine(_checks.plain(given, kernel_dtype), maps, out)
+    return out.astype(dtype, copy=False)
+
+
+def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary: bool) -> Distortions | None:
+    """Draw the distortions of a recipe: variations, affine maps, or none.
+
+    Parameters
+    ----------
+    n : int
+    rng : numpy.random.Generator
+    distort, vary : bool
+        As in `lenet.training.Recipe`.
+
+    Returns
+    -------
+    Distortions or None
+
+    Examples
+    --------
+    >>> drawn = random_distortions(4, np.random.default_rng(0), distort=True, vary=False)
+    >>> drawn[1:3].apply(np.zeros((2, 28, 28), np.uint8)).shape
+    (2, 28, 28)
+    """
+    if vary:
+        return random_variations(n, rng)
+    return AffineMaps(random_affine(n, rng)) if distort else None
+
+
+@dataclass(frozen=True, eq=False)
+class AffineMaps:
+    """One affine map per image.
+
+    Parameters
+    ----------
+    maps : ndarray of float64, shape (n, 2, 3)
+        As `random_affine` draws them.
+
+    Examples
+    --------
+    >>> AffineMaps(random_affine(4, np.random.default_rng(0)))[:2].maps.shape
+    (2, 2, 3)
+    """
+
+    maps: NDArray[np.float64]
+
+    def __getitem__(self, part: Any) -> "AffineMaps":
+        return AffineMaps(self.maps[part])
+
+    def apply(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Distort the images, as `distort` does.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, H, W)
+
+        Returns
+        -------
+        ndarray
+        """
+        return distort(images, self.maps)
+
+
+@dataclass(frozen=True, eq=False)
+class Variations:
+    """Parameters of the variations of n images, one row per image.
+
+    Parameters
+    ----------
+    maps : ndarray of float64, shape (n, 2, 3)
+        As `random_affine` draws them.
+    bends : ndarray of float32, shape (n, 2, 4, 4)
+        Shifts in x and y at 4 x 4 points, in pixels.
+    pens : ndarray of float32, shape (n, 7)
+        Strength of thickening, -1 to 1, and of blurring, 0 to 1; level of the ink; level of the background and its
+        slopes in x and y; amplitude of the noise. Levels are fractions of 255.
+    seeds : ndarray of uint64, shape (n,)
+        Seeds of the noise.
+
+    Examples
+    --------
+    >>> random_variations(4, np.random.default_rng(0))[:2].pens.shape
+    (2, 7)
+    """
+
+    maps: NDArray[np.float64]
+    bends: NDArray[np.float32]
+    pens: NDArray[np.float32]
+    seeds: NDArray[np.uint64]
+
+    def __getitem__(self, part: Any) -> "Variations":
+        return Variations(self.maps[part], self.bends[part], self.pens[part], self.seeds[part])
+
+    def apply(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Vary the images, as `vary` does.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, 28, 28)
+
+        Returns
+        -------
+        ndarray
+        """
+        return vary(images, self)
+
+
+def random_variations(n: int, rng: np.random.Generator) -> Variations:
+    """Draw the parameters of variations of n images.
+
+    Every image is mapped and bent. Half are thickened or thinned, a third are blurred, a quarter are fainter, one in
+    six has an uneven background, and one in six has noise.
+
+    Parameters
+    ----------
+    n : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Variations
+
+    Examples
+    --------
+    >>> random_variations(4, np.random.default_rng(0)).bends.shape
+    (4, 2, 4, 4)
+    """
+
+    def some(fraction: float, low: float, high: float, otherwise: float = 0.0) -> NDArray[np.float64]:
+        return np.where(rng.random(n) < fraction, rng.uniform(low, high, n), otherwise)
+
+    ground = rng.random(n) < 1 / 6
+    pens = [
+        some(1 / 2, -0.6, 0.8),
+        some(1 / 3, 0, 1),
+        some(1 / 4, 0.6, 1, 1),
+        *(ground * rng.uniform(low, high, n) for low, high in ((0, 0.12), (-0.12, 0.12), (-0.12, 0.12))),
+        some(1 / 6, 0, 0.12),
+    ]
+    return Variations(
+        random_affine(n, rng),
+        rng.normal(0, BEND, (n, 2, 4, 4)).astype(np.float32),
+        np.stack(pens, axis=1).astype(np.float32),
+        rng.integers(0, 2**64, n, np.uint64),
+    )
+
+
+def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
+    """Vary images: warp them, change their strokes, and add a background.
+
+    Parameters
+    ----------
+    images : array_like of uint8, shape (n, 28, 28)
+    variations : Variations
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, 28, 28)
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If an array has another shape or dtype, or pens are not finite.
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 28, 28), np.uint8)
+    >>> vary(images, random_variations(2, np.random.default_rng(0))).shape
+    (2, 28, 28)
+    """
+    pixels = _checks.array(images, "images", "expected uint8 of shape (n, 28, 28)")
+    if pixels.dtype != np.uint8:
+        raise InputTypeError(f"images are {pixels.dtype}; expected uint8.")
+    if pixels.shape[1:] != (SIDE, SIDE):
+        raise InputError(f"images has shape {pixels.shape}; expected (any, {SIDE}, {SIDE}).")
+    n = len(pixels)
+    maps, bends, pens = (
+        _checks.tensor(getattr(variations, name), dtype, (n, *shape), name)
+        for name, dtype, shape in (
+            ("maps", np.float64, (2, 3)),
+            ("bends", np.float32, (2, 4, 4)),
+            ("pens", np.float32, (7,)),
+        )
+    )
+    if not np.isfinite(pens).all():
+        raise InputError("pens holds NaN or infinite values; expected finite numbers.")
+    seeds = _checks.array(variations.seeds, "seeds", f"expected shape ({n},)")
+    if seeds.dtype.kind != "u":
+        raise InputTypeError(f"seeds holds {seeds.dtype}; expected unsigned integers.")
+    if seeds.shape != (n,):
+        raise InputError(f"seeds has shape {seeds.shape}; expected ({n},).")
+    out = np.empty((n, SIDE, SIDE), np.uint8)
+    _distort.vary(np.ascontiguousarray(pixels), maps, bends, pens, seeds.astype(np.uint64), out)
+    return out

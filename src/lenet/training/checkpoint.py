@@ -1,0 +1,80 @@
+"""Checkpoints: everything that a training needs to resume with bit-identical results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lenet.errors import InputError, WeightsError
+from lenet.model import LeNet5
+from lenet.training.recipes import Recipe
+from lenet.training.state import Epoch, State
+from lenet.weights.container import read_tensors, to_bytes
+
+FORMAT = "lenet-checkpoint-1"
+_ARRAYS = ("parameters", "velocity", "best_parameters")
+
+
+def checkpoint_bytes(state: State, args: dict[str, Any]) -> bytes:
+    """Return the content of a checkpoint.
+
+    Parameters
+    ----------
+    state : State
+    args : dict of str to Any
+        The arguments of the run that determine its results.
+
+    Returns
+    -------
+    bytes
+    """
+    metadata = {"format": FORMAT, "state": json.dumps(state.as_dict()), "args": json.dumps(args)}
+    return to_bytes({name: getattr(state, name) for name in _ARRAYS}, metadata)
+
+
+def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, Any]) -> State:
+    """Read and validate a checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+    model : LeNet5
+        The network that the checkpoint has to fit; it does not change.
+    recipe : Recipe
+        The run's.
+    args : dict of str to Any
+        As for `checkpoint_bytes`; a checkpoint of other arguments is rejected.
+
+    Returns
+    -------
+    State
+
+    Raises
+    ------
+    WeightsError
+        If the checkpoint is damaged or of another network.
+    InputError
+        If it was written with other arguments.
+    OSError
+        If it cannot be read.
+    """
+    arrays, metadata = read_tensors(path)
+    try:
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"its format is {metadata.get('format')!r}")
+        values = json.loads(metadata["state"])
+        state = State(**{**arrays, **values, "history": [Epoch(**row) for row in values["history"]]})
+        if missing := state.as_dict().keys() - values.keys():
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        state.check(recipe.batch_size)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path} is not a checkpoint of lenet ({error}).") from None
+    flat = model.parameters.flat
+    if any(array.shape != flat.shape or array.dtype != flat.dtype for array in arrays.values()):
+        raise WeightsError(f"{path} is of another network than {model!r}.")
+    if metadata.get("args", json.dumps(args)) != json.dumps(args):  # the first version stored none
+        *names, last = args
+        raise InputError(
+            f"{path.with_name('args.json')} has another {', '.join(names)} or {last} than the checkpoint beside it. "
+            "Restore the file, or start a new run."
+        )
+    return state

@@ -1,0 +1,279 @@
+"""The training loop. It returns a history and prints nothing; callbacks follow each step and epoch.
+
+All randomness depends on the seed and the epoch's number alone, so that training can resume at any step.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet._fused.batches import Distortions, Learner
+from lenet._fused.dispatch import chosen
+from lenet._fused.threads import resolve_n_jobs
+from lenet.errors import DivergedError, InputError, InputTypeError
+from lenet.evaluation.report import evaluate
+from lenet.model import LeNet5
+from lenet.training.augment.distortions import random_distortions
+from lenet.training.communication import Communicator, SingleProcess
+from lenet.training.optim import SCHEDULES, SGD
+from lenet.training.recipes import Recipe, recipe_named
+from lenet.training.splits import standardisation
+from lenet.training.state import Epoch, State
+from lenet.training.training_set import TrainingSet
+
+Callback = Callable[[State], bool | None]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How to train: the recipe, the seed of all randomness, the threads and the processes."""
+
+    recipe: Recipe
+    seed: int
+    n_jobs: int | None
+    comm: Communicator
+
+
+def train(
+    model: LeNet5,
+    X: ArrayLike,
+    y: ArrayLike,
+    recipe: Recipe | str = "default",
+    *,
+    seed: int = 0,
+    sample_weight: ArrayLike | None = None,
+    n_jobs: int | None = None,
+    state: State | None = None,
+    on_step: Callback | None = None,
+    on_epoch: Callback | None = None,
+    comm: Communicator | None = None,
+) -> State:
+    """Train a model in place; it ends with the weights of its best epoch.
+
+    All arguments are validated before the model changes.
+
+    Parameters
+    ----------
+    model : LeNet5
+        Training starts from its weights, and clears its metadata, which describe those. During training, only the
+        callbacks may use the model, and only to read it.
+    X, y : array_like
+        Images and labels, as for `LeNet5.loss_and_gradients`; at least one.
+    recipe : Recipe or str, default "default"
+        A recipe, or the name of one in `lenet.training.RECIPES`.
+    seed : int, default 0
+        At least 0; determines the order of the images, the distortions and the validation split. The same seed gives
+        bit-identical results for any number of threads, on the same build of the kernels (see `show_config`).
+    sample_weight : array_like of shape (n,), optional
+        The weight of each image, at least 0, in the training and validation losses; equal by default.
+    n_jobs : int, optional
+        Threads: by default LENET_NUM_THREADS, or OMP_NUM_THREADS, or all cores.
+    state : State, optional
+        Resume from this state, with otherwise equal arguments.
+    on_step : callable, optional
+        Called after each step. If it returns True, training stops there and can be resumed from the returned state.
+    on_epoch : callable, optional
+        Called after each epoch. If it returns True, training ends.
+    comm : Communicator, optional
+        Train together with other processes, such as `lenet.training.mpi.Ranks`. Training then stops one step after
+        `on_step` returned True in any process. Only the first process validates, and only its `on_epoch` can end the
+        training.
+
+    Returns
+    -------
+    State
+        Its `history` has a row per epoch.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If X and y are not what `LeNet5.loss_and_gradients` takes, are empty or too few to split; if another training
+        of the same model begins meanwhile, which then raises this error as well.
+    DivergedError
+        If the loss is no longer finite.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> X, y, _, _ = lenet.data.load_digits()
+    >>> recipe = lenet.training.RECIPES["small"].with_changes(epochs=1)
+    >>> state = train(lenet.LeNet5(seed=0), X[:200], y[:200], recipe)
+    >>> len(state.history)
+    1
+    """
+    for name, callback in (("on_step", on_step), ("on_epoch", on_epoch)):
+        if not (callback is None or callable(callback)):
+            raise InputTypeError(f"{name} is {callback!r}; expected a function or None.")
+    _checks.model(model)
+    resolve_n_jobs(n_jobs)
+    recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", at_least=0)
+    settings = _Settings(recipe, seed, n_jobs, SingleProcess() if comm is None else comm)
+    data = TrainingSet.prepare(X, y, sample_weight, model, recipe, seed)
+    loop = _Loop(model, data, settings, _starting_state(model, data, settings, state))
+    loop.take_model()
+    return loop.run(on_step, on_epoch)
+
+
+def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state: State | None) -> State:
+    """Return the state to start from: the first process's, if they all have the same task."""
+    flat, recipe = model.parameters.flat, settings.recipe
+    if state is None:
+        mean, std = standardisation(data.X, data.parts.train) if recipe.standardise else (0.0, 1.0)
+        state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
+    try:
+        state.check(recipe.batch_size)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"The state to resume from is invalid ({error}). Pass one that train returned.") from None
+    if any(each.shape != flat.shape for each in (state.parameters, state.velocity, state.best_parameters)):
+        raise InputError(f"The state is that of another network; expected {flat.shape[0]:,} parameters.")
+    task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen())
+    if settings.comm.broadcast(task) != task:
+        raise InputError(
+            "This process has other images, another network, recipe or seed, or another build of the kernels than the "
+            "first one. Start all with the same, and set LENET_CPU if their CPUs differ."
+        )
+    return settings.comm.broadcast(state)
+
+
+class _Loop:
+    """Advances a model and its training state step by step."""
+
+    def __init__(self, model: LeNet5, data: TrainingSet, settings: _Settings, state: State):
+        self.model, self.data, self.settings, self.state = model, data, settings, state
+        recipe = settings.recipe
+        self.steps_per_epoch = math.ceil(len(data.members) / recipe.batch_size)
+        total_steps = recipe.epochs * self.steps_per_epoch
+        self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
+        self.learner = Learner(model.parameters)
+        self.sgd = SGD(model, recipe.lr, recipe.momentum, recipe.weight_decay)
+        self.token, self.stop_requested = object(), False
+
+    def take_model(self) -> None:
+        """Put the state into the model and the optimiser, whose arrays it shares from now on."""
+        model, state = self.model, self.state
+        model.metadata, model._training = {}, self.token
+        model.mean, model.std = state.mean, state.std
+        model.parameters.flat[...] = state.parameters
+        self.sgd.velocity[...] = state.velocity
+        state.parameters, state.velocity = model.parameters.flat, self.sgd.velocity
+
+    def run(self, on_step: Callback | None, on_epoch: Callback | None) -> State:
+        """Train to the end, or until a callback stops the training."""
+        state, recipe = self.state, self.settings.recipe
+        while state.epoch <= recipe.epochs and not self._out_of_patience():
+            if not self._run_epoch(on_step):
+                return state
+            if self.settings.comm.broadcast(on_epoch is not None and bool(on_epoch(state))):
+                break
+        self._check_alone()
+        state.parameters = state.parameters.copy()  # of the last epoch, to resume from
+        self.model.parameters.flat[...] = state.best_parameters
+        return state
+
+    def _out_of_patience(self) -> bool:
+        patience = self.settings.recipe.patience
+        return patience is not None and len(self.state.history) - self.state.best_epoch >= patience
+
+    def _run_epoch(self, on_step: Callback | None) -> bool:
+        """Run the rest of the current epoch; return whether it was finished."""
+        state, recipe = self.state, self.settings.recipe
+        rng = np.random.default_rng([self.settings.seed, state.epoch])
+        order = rng.permutation(self.data.members)
+        distortions = random_distortions(len(order), rng, distort=recipe.distort, vary=recipe.vary)
+        began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
+        while state.step < self.steps_per_epoch:
+            batch = slice(state.images, state.images + recipe.batch_size)
+            agreed = self._step(order[batch], distortions and distortions[batch])
+            spent = time.perf_counter() - began
+            state.seconds = seconds_before + spent
+            state.images_per_second = (state.images - images_before) / max(1e-9, spent)
+            self.stop_requested = on_step is not None and bool(on_step(state))
+            if agreed or (self.stop_requested and self.settings.comm.size == 1):
+                return False  # several processes agree with the next step's all-reduce
+        self._close_epoch()
+        return True
+
+    def _step(self, members: NDArray[np.int64], distortions: Distortions | None) -> bool:
+        """Learn from a batch; return whether any process asked to stop after the previous step."""
+        state, comm = self.state, self.settings.comm
+        mine = comm.share(len(members))
+        X, y, weights = self.data.batch(members[mine])
+        losses, logits, gradients = self.learner(
+            X,
+            y,
+            self.model.mean,
+            self.model.std,
+            weights=weights,
+            of=len(members),
+            n_jobs=self.settings.n_jobs,
+            distortions=distortions and distortions[mine],
+        )
+        loss_sum = float(losses.sum() if weights is None else losses @ weights)
+        right = int((logits.argmax(axis=1) == y).sum())
+        loss_sum, correct, stops = comm.all_reduce(gradients.flat, loss_sum, right, self.stop_requested)
+        if not math.isfinite(loss_sum):
+            raise self._diverged()
+        self._check_alone()
+        self.sgd.lr = self._learning_rate(state.step)
+        self.sgd.step(gradients)
+        state.loss_sum += loss_sum
+        state.correct += int(correct)
+        state.images += len(members)
+        state.step += 1
+        return stops > 0
+
+    def _close_epoch(self) -> None:
+        """Validate, append the epoch to the history, and keep the parameters if they are the best so far."""
+        state, data = self.state, self.data
+        val_loss, val_accuracy = self._validate() if len(data.parts.validation) else (None, None)
+        if not (np.isfinite(state.parameters).all() and math.isfinite(val_loss or 0.0)):
+            raise self._diverged()
+        row = Epoch(
+            epoch=state.epoch,
+            learning_rate=self._learning_rate(self.steps_per_epoch - 1),
+            loss=state.loss_sum / len(data.members),
+            accuracy=state.correct / len(data.parts.train),  # of the digits
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            images_per_second=state.images_per_second,
+            seconds=state.seconds,
+        )
+        if not state.history or row.better_than(state.history[state.best_epoch - 1]):
+            state.best_epoch = row.epoch
+            state.best_parameters = state.parameters.copy()
+        state.history.append(row)
+        state.step, state.images, state.loss_sum, state.correct = 0, 0, 0.0, 0
+
+    def _validate(self) -> tuple[float, float]:
+        """Return the validation loss and accuracy, which the first process computes."""
+        found: Any = None
+        if self.settings.comm.rank == 0:
+            X, y, weights = self.data.batch(self.data.parts.validation)
+            found = evaluate(self.model, X, y, sample_weight=weights, n_jobs=self.settings.n_jobs)
+        loss, accuracy = self.settings.comm.broadcast(found)
+        return loss, accuracy
+
+    def _learning_rate(self, step: int) -> float:
+        return self.schedule((self.state.epoch - 1) * self.steps_per_epoch + step)
+
+    def _check_alone(self) -> None:
+        """Raise an error if another training of the model has begun; that one then notices, too."""
+        if self.model._training is not self.token:
+            self.model._training = None
+            raise InputError(
+                "Another call of train changed this model during training, and its weights are invalid. Train copies "
+                "made by copy.deepcopy, or one model after the other."
+            )
+
+    def _diverged(self) -> DivergedError:
+        return DivergedError(
+            f"The loss is not finite at step {self.state.step} of epoch {self.state.epoch}: "
+            f"the learning rate ({self.settings.recipe.lr:g}) or the weight decay "
+            f"({self.settings.recipe.weight_decay:g}) is too high. Try a tenth of it."
+        )

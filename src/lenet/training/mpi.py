@@ -1,0 +1,122 @@
+"""Train one model with the ranks of `mpiexec`: each learns from its part of every batch; all take the same steps."""
+
+import os
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._extras import require
+from lenet.errors import ConfigurationError, MissingExtraError
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """The ranks of an MPI communicator, for the `comm` of `lenet.train`.
+
+    Each rank calls `lenet.train` with the same images, labels, recipe and seed. Training starts from the weights of
+    rank 0, and all ranks end with the same weights: those of a single process, except for rounding, because gradients
+    are summed in another order. Each step has one all-reduce, of the gradient. An error on one rank must end the
+    others, which would wait for it: `lenet train --mpi` does so, and `mpiexec -n 4 python -m mpi4py PROGRAM` does it
+    for your own programs.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm, optional
+        All ranks of `mpiexec` by default.
+
+    Attributes
+    ----------
+    comm : mpi4py.MPI.Comm
+    rank, size : int
+        This process's number, and the number of processes.
+
+    Raises
+    ------
+    MissingExtraError
+        Without `pip install 'lenet[mpi]'`, or without an MPI library.
+    ConfigurationError
+        If mpiexec belongs to another MPI library, so that each of its processes would train alone.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> X, y, _, _ = lenet.data.load_digits()
+    >>> recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=1)
+    >>> state = lenet.train(lenet.LeNet5(seed=0), X[:200], y[:200], recipe, n_jobs=1, comm=Ranks())
+    >>> len(state.history)
+    1
+    """
+
+    def __init__(self, comm: Any = None):
+        try:
+            mpi = require("mpi4py.MPI", "mpi")
+        except RuntimeError as error:
+            raise MissingExtraError(
+                "mpi4py finds no MPI library. Install your system's, or run python -m pip install mpich."
+            ) from error
+        self.comm = mpi.COMM_WORLD if comm is None else comm
+        self.rank, self.size = int(self.comm.Get_rank()), int(self.comm.Get_size())
+        if comm is None and self.size == 1 and max(map(_number_in, ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"))) > 1:
+            raise ConfigurationError(
+                "mpiexec started several processes, but mpi4py uses another MPI library, in which each is alone. Use "
+                "the mpiexec of the library that python -m mpi4py --mpi-library names."
+            )
+        self._in_place = mpi.IN_PLACE
+        self._sums = np.empty(0)
+
+    def share(self, n: int) -> slice:
+        """Return this rank's part of a batch of n images; the parts differ by at most one image.
+
+        Parameters
+        ----------
+        n : int
+
+        Returns
+        -------
+        slice
+        """
+        return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
+
+    def all_reduce(self, gradient: NDArray[Any], *numbers: float) -> tuple[float, ...]:
+        """Sum the gradients of all ranks in place, and return the sums of the numbers; in one message.
+
+        Parameters
+        ----------
+        gradient : ndarray of float32 or float64, shape (parameters,)
+        *numbers : float
+            Sent in the gradient's type.
+
+        Returns
+        -------
+        tuple of float
+        """
+        n = len(gradient)
+        if self._sums.shape != (n + len(numbers),) or self._sums.dtype != gradient.dtype:
+            self._sums = np.empty(n + len(numbers), gradient.dtype)
+        with np.errstate(over="ignore"):  # an infinite sum is detected later
+            self._sums[:n], self._sums[n:] = gradient, numbers
+        self.comm.Allreduce(self._in_place, self._sums)
+        gradient[...] = self._sums[:n]
+        return tuple(self._sums[n:].tolist())
+
+    def broadcast(self, value: T) -> T:
+        """Return the value of rank 0 on all ranks.
+
+        Parameters
+        ----------
+        value : Any
+            Pickled for the other ranks, whose own value is ignored.
+
+        Returns
+        -------
+        Any
+        """
+        received: T = self.comm.bcast(value if self.rank == 0 else None)
+        return received
+
+
+def _number_in(variable: str) -> int:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else 0

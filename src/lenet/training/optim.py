@@ -1,0 +1,190 @@
+"""Stochastic gradient descent with momentum, and learning rate schedules."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet import _checks
+from lenet._flat import FlatDict
+from lenet._fused.dispatch import kernels
+from lenet.errors import InputError
+from lenet.model import LeNet5
+
+Schedule = Callable[[int], float]
+
+
+class SGD:
+    """Stochastic gradient descent with momentum and weight decay.
+
+    With gradient g, velocity v and parameter p, a step is g += weight_decay p; v = momentum v + g; p -= lr v.
+
+    Parameters
+    ----------
+    model : LeNet5
+        Its parameters change in place.
+    lr : float
+        Learning rate, at least 0; it may be changed between steps.
+    momentum : float, default 0
+        In [0, 1).
+    weight_decay : float, default 0
+        At least 0; also applies to biases.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If a value is out of range or not a number.
+
+    Examples
+    --------
+    >>> model = LeNet5(seed=0)
+    >>> sgd = SGD(model, lr=0.1, momentum=0.9)
+    >>> x, y = np.zeros((2, 28, 28)), np.array([3, 5])
+    >>> before, gradients = model.loss_and_gradients(x, y)
+    >>> sgd.step(gradients)
+    >>> model.loss_and_gradients(x, y)[0] < before
+    True
+    """
+
+    def __init__(self, model: LeNet5, lr: float, momentum: float = 0.0, weight_decay: float = 0.0):
+        self._check("lr", lr, below=math.inf)
+        self._check("momentum", momentum, below=1)
+        self._check("weight_decay", weight_decay, below=math.inf)
+        self.model = model
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.velocity: NDArray[Any] = np.zeros_like(model.parameters.flat)
+
+    @staticmethod
+    def _check(name: str, value: object, below: float) -> None:
+        if not 0 <= _checks.number(value, name) < below:
+            raise InputError(f"{name} is {value}; expected at least 0{' and below 1' if below == 1 else ''}.")
+
+    def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
+        """Update the parameters once.
+
+        Parameters
+        ----------
+        gradients : mapping of str to ndarray
+            As `LeNet5.loss_and_gradients` returns them.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the names, shapes or types of the gradients, or of `velocity`, are not those of the parameters.
+        """
+        parameters, gradient, velocity = self.model.parameters.flat, self._flat(gradients), self.velocity
+        if velocity.shape != parameters.shape or velocity.dtype != parameters.dtype:
+            raise InputError(
+                f"velocity is {velocity.dtype} of shape {velocity.shape}; expected {parameters.dtype} of shape "
+                f"{parameters.shape}, like the parameters."
+            )
+        kernels(parameters.dtype).sgd_step(parameters, gradient, velocity, self.lr, self.momentum, self.weight_decay)
+
+    def _flat(self, gradients: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        shapes, dtype = self.model.parameters.shapes, self.model.parameters.flat.dtype
+        order = [*shapes.items()]
+        if isinstance(gradients, FlatDict) and gradients.flat.dtype == dtype and [*gradients.shapes.items()] == order:
+            return gradients.flat
+        if gradients.keys() != shapes.keys():
+            raise InputError(f"The gradients are named {', '.join(gradients)}; expected {', '.join(shapes)}.")
+        arrays = [_checks.tensor(gradients[name], dtype, shape, f"The gradient {name}") for name, shape in order]
+        return np.concatenate([array.ravel() for array in arrays])
+
+
+def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """Return a schedule that stays at `lr`.
+
+    Parameters
+    ----------
+    lr : float
+    total_steps, steps_per_epoch : int
+        Ignored.
+
+    Returns
+    -------
+    callable
+        Maps the number of a step, from 0, to its learning rate.
+
+    Examples
+    --------
+    >>> constant(0.01, 100, 10)(99)
+    0.01
+    """
+    return lambda step: lr
+
+
+def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """Return a schedule that rises linearly to `lr` over the first fifth, then falls to 0 as a half cosine.
+
+    After Smith and Topin, "Super-convergence", 2018.
+
+    Parameters
+    ----------
+    lr : float
+        The peak.
+    total_steps : int
+    steps_per_epoch : int
+        Ignored.
+
+    Returns
+    -------
+    callable
+        Maps the number of a step, from 0, to its learning rate.
+
+    Examples
+    --------
+    >>> schedule = one_cycle(0.5, 100, 10)
+    >>> [round(schedule(step), 3) for step in (0, 19, 59, 99)]
+    [0.025, 0.5, 0.25, 0.0]
+    """
+    warm_up = max(1, round(0.2 * total_steps))
+
+    def schedule(step: int) -> float:
+        if step < warm_up:
+            return lr * (step + 1) / warm_up
+        progress = (step - warm_up + 1) / max(1, total_steps - warm_up)
+        return lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    return schedule
+
+
+def paper_steps(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """Return the schedule of the 1998 paper (section III.B).
+
+    It stays two epochs at `lr`, three at 2/5 of it, three at 1/5, four at 1/10, and then at 1/50.
+
+    Parameters
+    ----------
+    lr : float
+        The peak.
+    total_steps : int
+        Ignored.
+    steps_per_epoch : int
+
+    Returns
+    -------
+    callable
+        Maps the number of a step, from 0, to its learning rate.
+
+    Examples
+    --------
+    >>> schedule = paper_steps(0.0005, 200, 10)
+    >>> [round(schedule(10 * epoch), 6) for epoch in (0, 2, 5, 8, 12)]
+    [0.0005, 0.0002, 0.0001, 5e-05, 1e-05]
+    """
+    factors = ((2, 1.0), (5, 0.4), (8, 0.2), (12, 0.1))
+
+    def schedule(step: int) -> float:
+        epoch = step // steps_per_epoch
+        return lr * next((factor for end, factor in factors if epoch < end), 0.02)
+
+    return schedule
+
+
+SCHEDULES: dict[str, Callable[[float, int, int], Schedule]] = {
+    "constant": constant,
+    "one_cycle": one_cycle,
+    "paper_steps": paper_steps,
+}

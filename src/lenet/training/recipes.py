@@ -1,0 +1,195 @@
+"""Recipes: the settings of a training run, and a choice of named ones."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lenet import _checks
+from lenet.errors import InputError
+from lenet.training.optim import SCHEDULES
+
+MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
+_COUNTS = ("epochs", "batch_size", "patience")
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
+    "momentum": (lambda x: 0 <= x < 1, "a number from 0 to below 1"),
+    "weight_decay": (lambda x: 0 <= x < math.inf, "a number of at least 0"),
+    "non_digits": (lambda x: 0 <= x < math.inf, "a number of at least 0"),
+    "validation": (lambda x: 0 <= x < 1, "a number from 0 to below 1"),
+}
+CHECKED = (*_COUNTS, *_RANGES, "schedule")
+
+
+def check_field(field: str, value: object, name: str | None = None) -> None:
+    """Validate one field of a recipe.
+
+    Parameters
+    ----------
+    field : str
+        One of `CHECKED`.
+    value : object
+    name : str, optional
+        The caller's name of the field, for the error message.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the value is out of range or of another type.
+    """
+    name = field if name is None else name
+    if field in _COUNTS:
+        _checks.whole(value, name, at_most=MAX_COUNT)
+    elif field == "schedule":
+        if not (isinstance(value, str) and value in SCHEDULES):
+            raise InputError(f"{name} is {value!r}; expected one of {', '.join(SCHEDULES)}.")
+    else:
+        fits, expected = _RANGES[field]
+        if not fits(_checks.number(value, name)):
+            raise InputError(f"{name} is {value!r}; expected {expected}.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a training run.
+
+    Parameters
+    ----------
+    name : str
+    epochs : int
+        Passes over the training set.
+    batch_size : int
+        Images per step of SGD.
+    lr : float
+        The learning rate, or its peak if the schedule changes it.
+    momentum, weight_decay : float
+        As for `SGD`.
+    schedule : {"constant", "one_cycle", "paper_steps"}
+    standardise : bool
+        Whether to standardise pixels with the mean and standard deviation of the training set.
+    distort : bool
+        Whether to apply a new random affine map to each image in each epoch.
+    vary : bool
+        Whether to also bend, thicken, thin, blur and fade images, and to add uneven and noisy backgrounds.
+    non_digits : float
+        Images of non-digits to add, as a fraction of the training set: strokes, letters, pieces of digits and noise.
+        The network learns uniform class probabilities for them.
+    validation : float
+        Fraction of the training set to hold out for choosing the best epoch; 0 for none.
+    patience : int, optional
+        Stop after this many epochs without an improvement on the validation split; by default, never.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    standardise: bool = True
+    distort: bool = False
+    vary: bool = False
+    non_digits: float = 0.0
+    validation: float = 0.0
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in CHECKED:
+            if name != "patience" or self.patience is not None:
+                check_field(name, getattr(self, name))
+        if self.patience is not None and not self.validation:
+            raise InputError("patience needs a validation split. Set validation, for example to 0.1.")
+
+    def with_changes(self, **changes: Any) -> "Recipe":
+        """Return a copy with some fields replaced.
+
+        Parameters
+        ----------
+        **changes : Any
+            Fields and their values; None leaves a field unchanged.
+
+        Returns
+        -------
+        Recipe
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a value is out of range or of another type.
+
+        Examples
+        --------
+        >>> RECIPES["default"].with_changes(epochs=3, lr=None).epochs
+        3
+        """
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("seed", epochs=5, batch_size=4, lr=0.01, standardise=False),
+        Recipe("default", epochs=12, batch_size=64, lr=0.5, momentum=0.9, schedule="one_cycle", validation=1 / 30),
+        Recipe(
+            "distorted",
+            epochs=40,
+            batch_size=32,
+            lr=0.1,
+            momentum=0.9,
+            schedule="one_cycle",
+            distort=True,
+            validation=1 / 12,
+        ),
+        Recipe(
+            "wild",
+            epochs=120,
+            batch_size=32,
+            lr=0.08,
+            momentum=0.9,
+            schedule="one_cycle",
+            distort=True,
+            vary=True,
+            non_digits=0.3,
+            validation=1 / 12,
+        ),
+        Recipe(
+            "small",
+            epochs=200,
+            batch_size=32,
+            lr=0.05,
+            momentum=0.9,
+            schedule="one_cycle",
+            distort=True,
+            validation=0.1,
+        ),
+    )
+}
+
+
+def recipe_named(recipe: Recipe | str) -> Recipe:
+    """Look up a recipe by name; a `Recipe` is returned unchanged.
+
+    Parameters
+    ----------
+    recipe : Recipe or str
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    InputError
+        If there is no recipe with this name.
+
+    Examples
+    --------
+    >>> recipe_named("seed").batch_size
+    4
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if not isinstance(recipe, str) or recipe not in RECIPES:
+        raise InputError(f"There is no recipe {recipe!r}. Choose from {', '.join(RECIPES)}.")
+    return RECIPES[recipe]

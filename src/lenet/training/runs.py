@@ -1,0 +1,305 @@
+"""The folder of a training run: arguments, checkpoint, weights and results.
+
+The folder is created with its arguments in it, and later files are replaced atomically, so a run can be resumed after a
+crash at any moment.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lenet._files import atomic_write, read_at_most, sync_folder
+from lenet.data import Dataset
+from lenet.errors import InputError, SaveError
+from lenet.model import LeNet5
+from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
+from lenet.training.recipes import Recipe
+from lenet.training.state import Epoch, State
+from lenet.weights.files import MAX_CLASSES
+
+ARGS = {"lenet": str, "data": str, "data_sha256": str, "num_classes": int, "seed": int, "recipe": object}
+MAX_ARGS_BYTES = 2**20
+RESULTS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
+
+
+class Run:
+    """The folder of a training run.
+
+    Parameters
+    ----------
+    folder : path-like
+        Created by `Run.create`.
+
+    Raises
+    ------
+    InputError
+        If it is not the folder of a run.
+
+    Examples
+    --------
+    >>> args = {"lenet": "0.1.0", "data": "digits", "data_sha256": "", "num_classes": 10, "seed": 0, "recipe": {}}
+    >>> run = Run.create(tempfile.mkdtemp(), args)
+    >>> run.folder.name, Run(run.folder).args["data"]
+    ('train-1', 'digits')
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+        try:
+            self.args = _read_args(self.folder / "args.json")
+        except FileNotFoundError:
+            raise InputError(f"{folder} is not the folder of a run, as it has no args.json.") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{self.folder / 'args.json'} cannot be read ({error}).") from None
+
+    @classmethod
+    def create(cls, parent: str | os.PathLike[str], args: dict[str, Any]) -> "Run":
+        """Create the next folder train-N in `parent`, with the arguments of the run in it.
+
+        Parameters
+        ----------
+        parent : path-like
+            Created if it is missing.
+        args : dict of str to Any
+            JSON values, with at least the keys of `ARGS`.
+
+        Returns
+        -------
+        Run
+
+        Raises
+        ------
+        SaveError
+            If the folder cannot be written.
+        """
+        parent = Path(parent)
+        temporary = None
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            temporary = parent / f".train-{secrets.token_hex(4)}"
+            temporary.mkdir()
+            atomic_write(temporary / "args.json", _json(args))
+            numbers = [int(match[1]) for each in parent.iterdir() if (match := re.fullmatch(r"train-(\d+)", each.name))]
+            number = max(numbers, default=0) + 1
+            while not _take_name(temporary, parent / f"train-{number}"):
+                number += 1
+            temporary = None
+        except OSError as error:
+            cause = error.__cause__ if isinstance(error, SaveError) else error
+            reason = getattr(cause, "strerror", None) or error
+            raise SaveError(f"No run folder can be created in {parent} ({reason}). Choose another --runs.") from error
+        finally:
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+        sync_folder(parent)
+        return cls(parent / f"train-{number}")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the run.
+
+        Raises
+        ------
+        InputError
+            If another version of lenet wrote it.
+        """
+        try:
+            renamed = {"rubbish": "non_digits"}  # in runs of earlier versions
+            return Recipe(**{renamed.get(name, name): value for name, value in self.args["recipe"].items()})
+        except (AttributeError, TypeError) as error:
+            raise InputError(
+                f"{self.folder / 'args.json'} has a recipe that this version of lenet does not know ({error})."
+            ) from None
+
+    def check_writable(self) -> None:
+        """Raise SaveError if no file can be created in the folder."""
+        try:
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise SaveError(f"{self.folder} cannot be written ({error.strerror or error}).") from error
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """Write a file to the folder, replacing an existing one atomically.
+
+        Parameters
+        ----------
+        name : str
+        content : bytes or str
+            Text is encoded as UTF-8.
+
+        Raises
+        ------
+        SaveError
+            If the file cannot be written.
+        """
+        atomic_write(self.folder / name, content.encode() if isinstance(content, str) else content)
+
+    def save_epoch(self, model: LeNet5, state: State) -> None:
+        """Write the files that change after an epoch, the checkpoint last, so that it is never ahead of the others.
+
+        Parameters
+        ----------
+        model : LeNet5
+            Its metadata is set to `metadata(epoch)`.
+        state : State
+
+        Raises
+        ------
+        SaveError
+            If a file cannot be written.
+        """
+        self.write("results.csv", results_csv(state.history))
+        model.metadata = self.metadata(state.history[-1])
+        model.save(self.folder / "last.safetensors")
+        if state.best_epoch == len(state.history):
+            model.save(self.folder / "best.safetensors")
+        self.save_checkpoint(state)
+
+    def metadata(self, epoch: Epoch) -> dict[str, str]:
+        """Return the metadata to save with the weights of an epoch; omit folders, as the file may be published.
+
+        Parameters
+        ----------
+        epoch : Epoch
+
+        Returns
+        -------
+        dict of str to str
+        """
+        data = Path(self.args["data"]).name.encode("utf-8", "backslashreplace").decode()  # a name may not be Unicode
+        values: dict[str, Any] = {"recipe": self.recipe.name, "data": data}
+        values |= {key: self.args[key] for key in ("seed", "lenet")}
+        values |= {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
+        return {key: str(value) for key, value in values.items() if value is not None}
+
+    def save_checkpoint(self, state: State) -> None:
+        """Write everything needed to resume with bit-identical results.
+
+        Parameters
+        ----------
+        state : State
+
+        Raises
+        ------
+        SaveError
+            If the checkpoint cannot be written.
+        """
+        self.write("checkpoint.safetensors", checkpoint_bytes(state, self._decisive_args()))
+
+    def load_checkpoint(self, model: LeNet5) -> State | None:
+        """Return the state to resume from, or None if the run has no checkpoint yet.
+
+        Parameters
+        ----------
+        model : LeNet5
+            The network that the checkpoint must fit; it does not change.
+
+        Returns
+        -------
+        State or None
+
+        Raises
+        ------
+        WeightsError
+            If the checkpoint is damaged or of another network.
+        InputError
+            If arguments that determine the results have changed.
+        """
+        path = self.folder / "checkpoint.safetensors"
+        return read_checkpoint(path, model, self.recipe, self._decisive_args()) if path.exists() else None
+
+    def _decisive_args(self) -> dict[str, Any]:
+        return {name: self.args[name] for name in RESULTS_DEPEND_ON}
+
+
+def fingerprint(data: Dataset) -> str:
+    """Return the SHA-256 of a data set, which identifies the data of a resumed run.
+
+    Parameters
+    ----------
+    data : Dataset
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> len(fingerprint(lenet.data.load_digits()))
+    64
+    """
+    digest = hashlib.sha256()
+    for array in data:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def results_csv(history: list[Epoch]) -> str:
+    """Return the history as CSV, with a header and one line per epoch; missing values are empty.
+
+    Parameters
+    ----------
+    history : list of Epoch
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> results_csv([Epoch(1, 0.5, 2.3, 0.1, None, None, 1e5, 0.6)]).splitlines()[1]
+    '1,0.5,2.3,0.1,,,100000.0,0.6'
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [each.name for each in fields(Epoch)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in history)
+    return text.getvalue()
+
+
+def _read_args(path: Path) -> dict[str, Any]:
+    """Read and validate the arguments of a run; raise ValueError, RecursionError or OSError."""
+    content = read_at_most(path, MAX_ARGS_BYTES)
+    if content is None:
+        raise ValueError(f"it is larger than {MAX_ARGS_BYTES:,} bytes")
+    args = json.loads(content)
+    if not isinstance(args, dict) or not args.keys() >= ARGS.keys():
+        raise ValueError(f"it lacks some of {', '.join(sorted(ARGS))}")
+    for name, kind in ARGS.items():
+        if not isinstance(args[name], kind) or isinstance(args[name], bool):
+            raise ValueError(f"its {name} is a {type(args[name]).__name__}; expected a {kind.__name__}")
+    if args["seed"] < 0 or not 2 <= args["num_classes"] <= MAX_CLASSES:
+        raise ValueError(f"its seed is {args['seed']} and its num_classes {args['num_classes']}")
+    return args
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _take_name(folder: Path, name: Path) -> bool:
+    """Rename a folder unless the name is taken; return whether it was renamed."""
+    if name.exists():
+        return False
+    try:
+        folder.rename(name)
+    except OSError:
+        if name.exists():  # another run took the name meanwhile
+            return False
+        raise
+    return True

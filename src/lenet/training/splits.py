@@ -1,0 +1,103 @@
+"""Hold out a validation set, and compute the mean and standard deviation of pixels."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.errors import InputError
+
+_COUNTED_AT_ONCE = 1000  # images; numpy.bincount makes 64-bit copies
+
+
+class Split(NamedTuple):
+    """The indices of the training and the validation images, both in ascending order.
+
+    Parameters
+    ----------
+    train, validation : ndarray of int64, shapes (n_train,) and (n_validation,)
+
+    Examples
+    --------
+    >>> train, validation = split(np.arange(20) % 2, validation=0.2, seed=0)
+    >>> len(train), len(validation)
+    (16, 4)
+    """
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+
+def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
+    """Hold out a random fraction of each class for validation.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        Labels.
+    validation : float
+        The fraction to hold out, in [0, 1).
+    seed : int
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    InputError
+        If all images or none would be held out.
+
+    Examples
+    --------
+    >>> y = np.arange(20) % 2
+    >>> parts = split(y, validation=0.2, seed=0)
+    >>> len(parts.train), np.bincount(y[parts.validation]).tolist()
+    (16, [2, 2])
+    """
+    held_out = np.zeros(len(y), bool)
+    if validation:
+        rng = np.random.default_rng([seed, 0])
+        for label in np.unique(y):
+            members = rng.permutation(np.flatnonzero(y == label))
+            held_out[members[: round(validation * len(members))]] = True
+        if held_out.all() or not held_out.any():
+            raise InputError(
+                f"{len(y)} labels are too few to hold out {validation:g} of each class for validation. Pass more, or "
+                "train without validation."
+            )
+    return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))
+
+
+def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -> tuple[float, float]:
+    """Return the mean and the standard deviation of pixels in [0, 1]; 0 and 1 if all pixels are equal.
+
+    Parameters
+    ----------
+    X : ndarray of uint8, or floating in [0, 1], shape (n, height, width)
+    members : ndarray of int64, optional
+        Indices of the images to use; by default, all.
+
+    Returns
+    -------
+    mean : float
+    std : float
+
+    Examples
+    --------
+    >>> standardisation(np.array([[[0, 255]]], np.uint8))
+    (0.5, 0.5)
+    """
+    members = np.arange(len(X)) if members is None else members
+    if X.dtype == np.uint8:  # exact, from a histogram
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(members), _COUNTED_AT_ONCE):
+            counts += np.bincount(X[members[start : start + _COUNTED_AT_ONCE]].reshape(-1), minlength=256)
+        values = np.arange(256) / 255
+        mean = float(counts @ values / counts.sum())
+        std = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
+    else:
+        mean = float(X[members].mean(dtype=np.float64))
+        std = float(X[members].std(dtype=np.float64))
+    return (mean, std) if std > 1e-6 else (0.0, 1.0)

@@ -1,0 +1,159 @@
+"""Named tensors and text metadata in a safetensors file with a checksum.
+
+Nothing in such a file is code. The size is checked before the file is parsed, and the checksum before it is used;
+the readers of models and checkpoints then check names, shapes and numbers.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._files import read_at_most
+from lenet.errors import WeightsError
+
+CHECKSUM = "lenet_sha256"
+MAX_FILE_BYTES = 64 * 2**20
+MAX_HEADER_BYTES = 2**20
+
+
+def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file with a checksum; equal tensors and metadata give equal bytes.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+    metadata : mapping of str to str
+
+    Returns
+    -------
+    bytes
+
+    Examples
+    --------
+    >>> to_bytes({"a": np.zeros(2)}, {"by": "hand"})[-16:] == bytes(16)
+    True
+    """
+    from safetensors.numpy import save as serialize
+
+    checked = {**metadata, CHECKSUM: _checksum(tensors, metadata)}
+    content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    start = 8 + struct.unpack("<Q", content[:8])[0]
+    # safetensors itself writes the metadata in random order
+    header = {"__metadata__": dict(sorted(checked.items())), **json.loads(content[8:start])}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns the tensors
+    return struct.pack("<Q", len(text)) + text + content[start:]
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read the tensors and the metadata, less the checksum, of a safetensors file of at most 64 MiB.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    tensors : dict of str to ndarray
+    metadata : dict of str to str
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, too large or of another format, or its checksum does not match.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> from importlib import resources
+    >>> tensors, metadata = read_tensors(resources.files("lenet.weights") / "pretrained" / "mnist.safetensors")
+    >>> tensors["c1.weight"].shape, metadata["num_classes"]
+    ((6, 1, 5, 5), '10')
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as deserialize
+
+    content = content_of(path)
+    try:
+        metadata = _metadata(content)
+        tensors = deserialize(content)
+    except KeyError as error:  # bfloat16 and the like
+        raise WeightsError(f"{path} holds numbers of type {error}, which NumPy lacks. Save them as F32.") from None
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
+        raise WeightsError(f"{path} is damaged or not a safetensors file of numbers ({error}).") from None
+    checksum = metadata.pop(CHECKSUM, None)  # other programs write none
+    if checksum not in (None, _checksum(tensors, metadata)):
+        raise WeightsError(
+            f"{path} is damaged: its {CHECKSUM} does not match its content. Restore a copy; if another program changed "
+            f"the file on purpose, make it leave out {CHECKSUM}."
+        )
+    return tensors, metadata
+
+
+def content_of(path: str | os.PathLike[str]) -> bytes:
+    """Read a weights file in any format.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    WeightsError
+        If it is larger than 64 MiB.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> from importlib import resources
+    >>> content_of(resources.files("lenet.weights") / "pretrained" / "mnist.safetensors")[8:22]
+    b'{"__metadata__'
+    """
+    content = read_at_most(path, MAX_FILE_BYTES)
+    if content is None:
+        raise WeightsError(f"{path} is larger than the {MAX_FILE_BYTES:,} bytes that a weights file may have.")
+    return content
+
+
+def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 of the content, independent of its order."""
+    rest = sorted((key, value) for key, value in metadata.items() if key != CHECKSUM)
+    digest = hashlib.sha256(json.dumps(rest).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(json.dumps([name, value.dtype.name, value.shape]).encode())
+        digest.update(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Return the metadata in the header: its length in eight bytes, then JSON."""
+    if len(content) < 8:
+        raise ValueError("it is shorter than a header")
+    (length,) = struct.unpack("<Q", content[:8])
+    if length > min(MAX_HEADER_BYTES, len(content) - 8):
+        raise ValueError("it has no header" if length > MAX_FILE_BYTES else f"its header claims {length:,} bytes")
+    header = json.loads(content[8 : 8 + length], object_pairs_hook=_unambiguous)
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("its metadata are not text")
+    return metadata
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of a JSON object; reject a repeated name, for which parsers differ in the value."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("its header has a name twice")
+    return members

@@ -1,0 +1,164 @@
+"""The contents of a model file: tensors, input standardisation and metadata."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet import _checks
+from lenet._files import atomic_write
+from lenet.errors import InputError, WeightsError
+from lenet.weights.container import CHECKSUM, MAX_FILE_BYTES, MAX_HEADER_BYTES, read_tensors, to_bytes
+
+FORMAT = "lenet-1"
+PRETRAINED = ("mnist",)
+MAX_CLASSES = 100_000
+_FLOATS = {np.dtype(each) for each in (np.float16, np.float32, np.float64)}
+_OWN_METADATA = {"format", "num_classes", "mean", "std", CHECKSUM}
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """A model as its file holds it.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+        The parameters by name; float16, float32 or float64 throughout.
+    mean, std : float
+        Of the standardisation of pixels.
+    metadata : mapping of str to str
+
+    Examples
+    --------
+    >>> file = ModelFile.read_pretrained("mnist")
+    >>> file.num_classes, file.tensors["c1.weight"].shape
+    (10, (6, 1, 5, 5))
+    """
+
+    tensors: Mapping[str, NDArray[Any]]
+    mean: float
+    std: float
+    metadata: Mapping[str, str]
+
+    @property
+    def num_classes(self) -> int:
+        """The length of the output."""
+        return len(self.tensors["output.bias"])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the tensors."""
+        return self.tensors["output.bias"].dtype
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the file; one that is already there is replaced whole or left alone.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Raises
+        ------
+        InputTypeError
+            If the metadata do not map text to text.
+        InputError
+            If `read` would reject the file: numbers that are not finite, too many classes, too much metadata, or
+            metadata under the file's own names.
+        SaveError
+            If the file cannot be written.
+        """
+        metadata = _checks.text_by_name(self.metadata, "metadata")
+        if taken := sorted(metadata.keys() & _OWN_METADATA):
+            raise InputError(f"The metadata contain {', '.join(taken)}, which the file reserves. Choose another name.")
+        if not all(np.isfinite(tensor).all() for tensor in self.tensors.values()):
+            raise InputError(
+                f"The model's weights are not finite in {self.dtype}, and no file may hold such weights. "
+                f"{'Save them with half=False, or train' if self.dtype == np.float16 else 'Train'} the model again."
+            )
+        metadata |= {
+            "format": FORMAT,
+            "num_classes": str(self.num_classes),
+            "mean": repr(float(self.mean)),
+            "std": repr(float(self.std)),
+        }
+        content = to_bytes(self.tensors, metadata)
+        header = len(content) - sum(tensor.nbytes for tensor in self.tensors.values())
+        if header > MAX_HEADER_BYTES or len(content) > MAX_FILE_BYTES or self.num_classes > MAX_CLASSES:
+            raise InputError(
+                f"The file would have {len(content):,} bytes with {header:,} of metadata, and {self.num_classes:,} "
+                f"classes; at most {MAX_FILE_BYTES:,}, {MAX_HEADER_BYTES:,} and {MAX_CLASSES:,} can be loaded. Shorten "
+                "the metadata or use fewer classes."
+            )
+        atomic_write(path, content)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "ModelFile":
+        """Read and validate a file that `write` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        ModelFile
+
+        Raises
+        ------
+        WeightsError
+            If the file is truncated, changed or of another format.
+        OSError
+            If the file cannot be read.
+        """
+        tensors, metadata = read_tensors(path)
+        if metadata.get("format") != FORMAT:
+            raise WeightsError(
+                f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}, a file that lenet saved."
+            )
+        try:
+            num_classes, mean, std = int(metadata["num_classes"]), float(metadata["mean"]), float(metadata["std"])
+        except (KeyError, ValueError) as error:
+            raise WeightsError(f"{path} lacks a valid num_classes, mean or std in its metadata ({error}).") from None
+        if not (2 <= num_classes <= MAX_CLASSES and math.isfinite(mean) and 0 < std < math.inf):
+            raise WeightsError(f"{path} has num_classes {num_classes}, mean {mean} and std {std}, which no model has.")
+        for name in ("output.weight", "output.bias"):  # before a model of that many classes is made
+            shape = tensors[name].shape if name in tensors else None
+            if shape is None or shape[:1] != (num_classes,):
+                raise WeightsError(f"{path} claims {num_classes} classes, and its {name} has the shape {shape}.")
+        if len(dtypes := {tensor.dtype for tensor in tensors.values()}) != 1 or not dtypes <= _FLOATS:
+            raise WeightsError(
+                f"{path} holds {', '.join(sorted(map(str, dtypes)))}; expected float16, float32 or float64 throughout."
+            )
+        rest = {key: value for key, value in metadata.items() if key not in _OWN_METADATA}
+        return cls(tensors, mean, std, rest)
+
+    @classmethod
+    def read_pretrained(cls, name: str) -> "ModelFile":
+        """Read weights that lenet ships.
+
+        Parameters
+        ----------
+        name : str
+            One of `PRETRAINED`.
+
+        Returns
+        -------
+        ModelFile
+
+        Raises
+        ------
+        InputError
+            If there are none of that name.
+        """
+        if name not in PRETRAINED:
+            raise InputError(
+                f"There are no pre-trained weights {name!r}. Choose from {', '.join(PRETRAINED)}, or lenet.load a file."
+            )
+        with resources.as_file(resources.files(__package__) / "pretrained" / f"{name}.safetensors") as path:
+            return cls.read(path)

@@ -1,0 +1,167 @@
+"""A table's rows as images, against values computed by hand."""
+
+import numpy as np
+import pytest
+
+from lenet.errors import InputError
+from lenet.estimator.framing import Framing, frame, shape_of
+
+
+@pytest.mark.parametrize(
+    ("n_features", "image_shape", "given", "shape"),
+    [
+        (784, "auto", None, (28, 28)),
+        (64, "auto", None, (8, 8)),
+        (1, "auto", None, (1, 1)),
+        (2, "auto", None, (2, 2)),
+        (65, "auto", None, (9, 9)),
+        (783, "auto", None, (28, 28)),
+        (96, "auto", (12, 8), (12, 8)),
+        (96, (12, 8), None, (12, 8)),
+        (96, [12, 8], (12, 8), (12, 8)),
+    ],
+)
+def test_shape(n_features, image_shape, given, shape):
+    assert shape_of(n_features, image_shape, given) == shape
+
+
+@pytest.mark.parametrize(
+    ("n_features", "image_shape", "given", "says"),
+    [
+        (785, "auto", None, "785 pixels per image, 29 x 29; expected at most 28 x 28"),
+        (1024, "auto", (32, 32), "1024 pixels per image, 32 x 32"),
+        (64, (28, 28), None, "images of 64 pixels; expected image_shape, (28, 28)"),
+        (784, (28, 28), (16, 49), "images of 16 x 49 pixels"),
+        (64, "square", None, "image_shape is 'square'; expected 'auto' or (height, width)"),
+        (64, 8, None, "image_shape is 8; expected"),
+        (64, (8, 8, 1), None, "image_shape is (8, 8, 1); expected"),
+        (64, (0, 8), None, "expected at least 1"),
+    ],
+)
+def test_shape_that_is_refused(n_features, image_shape, given, says):
+    with pytest.raises(InputError) as error:
+        shape_of(n_features, image_shape, given)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        (np.array([[0, 7]], np.uint8), 0, 255),
+        (np.array([[0.2, 0.7]]), 0, 1),
+        (np.array([[0.2, 1.0]]), 0, 1),
+        (np.array([[0.0, 0.7]]), 0, 1),
+        (np.array([[0.0, 16.0]]), 0, 16),
+        (np.array([[-3.0, 2.0]]), -3, 2),
+        (np.array([[5, 200]]), 5, 200),
+        (np.array([[4.0, 4.0]]), 0, 4),
+        (np.array([[-4.0, -4.0]]), -4, 1),
+        (np.array([[0.0, 0.0]]), 0, 1),
+    ],
+)
+def test_range_of_the_pixels(values, low, high):
+    framing = frame(values, (1, 2))
+    assert (framing.low, framing.high) == (low, high)
+
+
+def test_bytes_of_full_size_are_taken_as_they_are():
+    X = np.arange(2 * 784).astype(np.uint8).reshape(2, 784)
+    images = Framing(28, 28, 0, 255).images(X)
+    assert np.shares_memory(images, X)
+    np.testing.assert_array_equal(images, X.reshape(2, 28, 28))
+
+
+def test_pixels_are_scaled_and_those_beyond_count_as_the_ends():
+    X = np.zeros((1, 784))
+    X[0, :5] = [-10, -2, 1, 4, 90]
+    images = Framing(28, 28, -2, 4).images(X)
+    assert images.dtype == np.float32
+    assert images[0, 0, :6].tolist() == [0, 0, 0.5, 1, 1, np.float32(1 / 3)]
+
+
+def test_images_above_20_pixels_keep_their_size():
+    X = np.random.default_rng(0).random((3, 24 * 21))
+    expected = np.zeros((3, 28, 28))
+    expected[:, 2:26, 4:25] = X.reshape(3, 24, 21)  # 4 rows left: 2 and 2; 7 columns left: 4 and 3
+    np.testing.assert_allclose(Framing(24, 21, 0, 1).images(X), expected, rtol=1e-6)
+
+
+def test_small_images_are_enlarged_to_20_pixels():
+    """A bright row among 10 becomes two, with edges that fade over as many."""
+    X = np.zeros((1, 10, 5))
+    X[0, 4] = 1
+    image = Framing(10, 5, 0, 1).images(X.reshape(1, 50))[0]
+    # Row r of 28 lies at 4.5 + (r - 13.5) / 2 of 10; its share of row 4 is 1 minus the distance.
+    np.testing.assert_allclose(image[:, 13], np.maximum(0, 1 - np.abs((np.arange(28) - 13.5) / 2 + 0.5)), atol=1e-6)
+    # 5 columns become 10 in the middle; outside of them, half a column of 5 fades out on either side.
+    assert np.flatnonzero(image[12]).tolist() == [*range(8, 20)]
+
+
+def test_missing_pixels_are_background():
+    image = Framing(2, 2, 0, 1).images(np.ones((1, 3)))[0]
+    np.testing.assert_allclose(Framing(2, 2, 0, 1).images(np.array([[1.0, 1, 1, 0]]))[0], image)
+
+
+def test_rows_do_not_depend_on_their_neighbours():
+    X = np.random.default_rng(0).normal(size=(9, 64))
+    framing = frame(X, (8, 8))
+    one_by_one = np.concatenate([framing.images(X[n : n + 1]) for n in range(9)])
+    np.testing.assert_array_equal(framing.images(X), one_by_one)
+
+
+BYTES, FRACTIONS = Framing(28, 28, 0, 255, whole=True), Framing(28, 28, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("framing", "X", "advice"),
+    [
+        (BYTES, np.full((1, 784), 0.5), "Scale them back to 0 to 255"),
+        (Framing(28, 28, 0, 16, whole=True), np.full((1, 784), 0.5), "Scale them back to 0 to 16"),
+        (BYTES, np.full((1, 784), -0.4), "Scale them back to 0 to 255"),
+        (BYTES, np.full((1, 784), 200, np.uint8).view(np.int8), "Scale them back to 0 to 255"),
+        (BYTES, np.ones((1, 784), bool), "Scale them back to 0 to 255"),
+        (FRACTIONS, np.full((1, 784), 200, np.uint8), "Scale them as at fit"),
+        (FRACTIONS, np.full((1, 784), 16.0), "Scale them as at fit"),
+    ],
+)
+def test_another_scale_is_refused(framing, X, advice):
+    with pytest.raises(InputError, match=advice):
+        framing.check_scale(X)
+
+
+@pytest.mark.parametrize(
+    ("framing", "X"),
+    [
+        *((framing, X) for framing in (BYTES, FRACTIONS) for X in (np.zeros((1, 784)), np.full((1, 784), 1.5))),
+        (BYTES, np.ones((1, 784))),  # a faint one
+        (BYTES, np.full((1, 784), 100.5)),
+        (BYTES, np.full((1, 784), -20)),
+        (BYTES, np.zeros((0, 784))),
+        (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 2)),
+        (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 0.5)),
+        (Framing(8, 8, -2.8, 2.8), np.full((1, 64), 138.0)),  # rare values of what has been standardised
+    ],
+)
+def test_what_may_be_of_that_scale_is_not_refused(framing, X):
+    framing.check_scale(X)
+
+
+def test_what_has_been_standardised_counts_to_three_deviations():
+    X = np.random.default_rng(0).normal(size=(1000, 64))
+    X[0, 0] = 40
+    framing = frame(X, (8, 8))
+    assert framing.high == pytest.approx(X.mean() + 3 * X.std())
+    assert framing.low == pytest.approx(X.mean() - 3 * X.std())
+    assert frame(X.clip(-1, 1), (8, 8)) == Framing(8, 8, -1, 1)
+
+
+def test_numbers_too_far_apart():
+    with pytest.raises(InputError, match="a range that a float can hold"):
+        frame(np.array([[1e308, -1e308]]), (1, 2))
+
+
+def test_small_images_of_bytes_are_enlarged_too():
+    X = np.arange(64, dtype=np.uint8).reshape(1, 64)
+    np.testing.assert_allclose(Framing(8, 8, 0, 255).images(X), Framing(8, 8, 0, 1).images(X / 255), rtol=1e-6)
+    whole = Framing(28, 28, 0, 16).images(np.full((1, 784), 8, np.uint8))
+    assert (whole == 0.5).all()

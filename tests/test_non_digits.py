@@ -1,0 +1,118 @@
+"""Images of no digit, and what learning from them does."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.losses import cross_entropy
+
+pytest.importorskip("cv2")
+
+from lenet._mnist_form import cropped
+from lenet.training.augment.non_digits import non_digits
+
+DIGITS = lenet.data.load_digits()
+
+
+def test_rubbish_is_of_many_kinds_and_repeats_by_its_seed():
+    one, two = (non_digits(300, DIGITS.X_train, np.random.default_rng(0)) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    assert one.shape == (300, 28, 28)
+    assert one.dtype == np.uint8
+    assert len(np.unique(one.reshape(300, -1), axis=0)) > 280
+    assert not (one[:, np.newaxis] == DIGITS.X_train[np.newaxis, :200]).all(axis=(2, 3)).any()  # none is a digit
+
+
+def test_kinds_have_their_shares(monkeypatch):
+    shares = {"strokes": 2, "letter": 2, "half": 1, "window": 3, "pair": 3, "shuffled": 1, "negative": 1, "blot": 2,
+              "garment": 2, "noise": 1, "blank": 1}  # fmt: skip
+    for number, name in enumerate(shares):
+        monkeypatch.setattr(f"lenet.training.augment.non_digits._{name}", lambda *_, number=number: np.uint8(number))
+    drawn = np.bincount(non_digits(10_000, DIGITS.X_train, np.random.default_rng(0))) / 10_000
+    np.testing.assert_allclose(drawn, np.array([*shares.values()]) / 19, atol=0.015)
+
+
+def test_a_missing_opencv_is_named_with_the_pip_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(lenet.errors.MissingExtraError, match=r"OpenCV.*pip install 'lenet\[vision\]'"):
+        non_digits(1, DIGITS.X_train, np.random.default_rng(0))
+
+
+def test_cropped():
+    image = np.zeros((5, 6), np.uint8)
+    image[1, 2:4] = 9
+    np.testing.assert_array_equal(cropped(image), [[9, 9]])
+    assert cropped(image, min_ink=10).shape == (1, 1)
+
+
+def test_the_loss_of_no_digit_is_the_cross_entropy_to_all_classes_alike():
+    logits = np.random.default_rng(0).normal(size=(4, 10))
+    losses, dlogits = cross_entropy(logits, np.array([-1, 3, -1, 0]))
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(p[[0, 2]]).mean(axis=1)
+    np.testing.assert_allclose(losses[[0, 2]], expected, rtol=1e-12)
+    np.testing.assert_allclose(losses[[1, 3]], -np.log(p[[1, 3], [3, 0]]), rtol=1e-12)
+    np.testing.assert_allclose(dlogits[0], p[0] - 0.1, rtol=1e-9)
+
+
+def test_the_kernels_learn_from_no_digit_as_central_differences_say():
+    model = lenet.LeNet5(seed=0, dtype="float64")
+    x, y = np.random.default_rng(1).integers(0, 256, (3, 28, 28), dtype=np.uint8), np.array([-1, 7, -1])
+    losses, _, gradients = _learnt(model, x, y)
+    expected, _ = cross_entropy(model.logits(x), y)
+    np.testing.assert_allclose(losses, expected, rtol=1e-10)
+    flat, step = model.parameters.flat, 1e-6
+    for place in (10, 155, 700, 2560, 30_000, 55_000, 60_900, 61_700):
+        before = flat[place]
+        sums = []
+        for change in (step, -step):
+            flat[place] = before + change
+            sums.append(cross_entropy(model.logits(x), y)[0].mean())
+        flat[place] = before
+        assert gradients.flat[place] == pytest.approx((sums[0] - sums[1]) / (2 * step), rel=1e-4, abs=1e-9)
+
+
+def _learnt(model, x, y):
+    from lenet._fused.batches import Learner
+
+    return Learner(model.parameters)(x, y, model.mean, model.std)
+
+
+@pytest.mark.release
+@pytest.mark.uninstrumented
+def test_a_network_that_has_learnt_from_rubbish_knows_it():
+    recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=120, vary=True, non_digits=0.3)
+    model = lenet.LeNet5(seed=0)
+    state = lenet.train(model, DIGITS.X_train, DIGITS.y_train, recipe)
+    other = non_digits(300, DIGITS.X_train, np.random.default_rng(9))
+    sure = model.predict_proba(other).max(axis=1)
+    assert np.median(sure) < 0.5
+    assert (model.predict(DIGITS.X_test) == DIGITS.y_test).mean() > 0.85
+    assert 0.8 < state.history[-1].accuracy <= 1  # of the digits alone
+    assert np.median(model.predict_proba(DIGITS.X_test).max(axis=1)) > 0.8
+
+
+def test_the_shipped_weights_tell_other_rubbish():
+    model = lenet.load_pretrained("mnist")
+    sure = model.predict_proba(DIGITS.X_test).max(axis=1)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (200, 28, 28), dtype=np.uint8)
+    for images in (noise, 255 - DIGITS.X_test, np.zeros((1, 28, 28), np.uint8)):
+        assert (model.predict_proba(images).max(axis=1) > np.quantile(sure, 0.1)).mean() < 0.05
+
+
+def test_floating_images_and_rubbish_are_refused():
+    with pytest.raises(lenet.errors.InputError, match="expected uint8 with non-digits"):
+        lenet.train(lenet.LeNet5(seed=0), DIGITS.X_train[:100] / 255, DIGITS.y_train[:100], "wild")
+
+
+def test_weights_of_samples_and_rubbish_go_together():
+    recipe = lenet.training.recipes.RECIPES["wild"].with_changes(epochs=1, validation=0.0)
+    results = []
+    for weight in (None, np.full(200, 3.0)):
+        model = lenet.LeNet5(seed=0)
+        lenet.train(model, DIGITS.X_train[:200], DIGITS.y_train[:200], recipe, sample_weight=weight)
+        results.append(model.parameters.flat.copy())
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
