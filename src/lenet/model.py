@@ -177,8 +177,8 @@ class LeNet5:
         Parameters
         ----------
         x : array_like of shape (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image
-            uint8 from 0 (background) to 255 (ink), or floating in [0, 1], with any strides and byte order. C-contiguous
-            uint8 is read in place; other arrays are copied in small blocks.
+            Pixels: uint8 from 0 (background) to 255 (ink), or floating in [0, 1], with any strides and byte order.
+            C-contiguous uint8 is read in place; other arrays are copied in small blocks.
         n_jobs : int, optional
             Number of threads, at most one per 48 images; by default LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores.
             The result depends neither on it nor on the batch size.

@@ -1,7 +1,7 @@
 # LeNet-5 as a whole: the logits of images, and the gradient of a batch.
 #
-# `parameters` and `gradient` are flat vectors of the model, laid out as in shape.pxi. Only C3's weights are packed, anew
-# in each call, since that costs next to nothing: no packed copy can be out of date.
+# `parameters` and `gradient` are flat vectors of the model, laid out as in shape.pxi. Only C3's weights are packed.
+# Each call packs them anew, which costs next to nothing, so that no packed copy can be out of date.
 
 cdef enum:
     GROUP = 12              # images that the dense layers predict at once

