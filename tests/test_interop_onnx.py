@@ -113,7 +113,8 @@ def test_only_a_model_is_written():
 
 def test_a_layer_without_an_operator_is_refused():
     class Square(lenet.layers.Layer):
-        pass
+        def forward(self, x):
+            raise NotImplementedError
 
     model = copy.deepcopy(MODEL)
     model._stages = (*model.stages, ("squared", (Square(),)))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 import lenet
 from lenet.data import Dataset
 from lenet.errors import DataError, LenetError
-from lenet.training.loop import State
+from lenet.training import State
 
 
 def predict(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -49,7 +49,7 @@ def train(digits: Dataset) -> float:
     def tell(state: State) -> None:
         print(state.epoch, assert_type(state.history[-1].loss, float))
 
-    state = lenet.train(model, X_train, y_train, lenet.training.recipes.RECIPES["small"], on_step=tell, on_epoch=tell)
+    state = lenet.train(model, X_train, y_train, lenet.training.RECIPES["small"], on_step=tell, on_epoch=tell)
     assert_type(state, State)
     loss, gradients = model.loss_and_gradients(X_train, y_train)
     assert_type(loss, float)

@@ -24,49 +24,16 @@ _MODULES = {
 }  # fmt: skip
 
 __all__ = [
-    "SGD",
-    "LeNet5",
-    "LeNetClassifier",
-    "__version__",
-    "data",
-    "errors",
-    "estimator",
-    "evaluation",
-    "init",
-    "interop",
-    "layers",
-    "load",
-    "load_pretrained",
-    "losses",
-    "plots",
-    "reading",
-    "rejection",
-    "scale",
-    "serving",
-    "show_config",
-    "train",
-    "training",
-    "weights",
-]
+    "SGD", "LeNet5", "LeNetClassifier", "__version__", "data", "errors", "estimator", "evaluation", "init", "interop",
+    "layers", "load", "load_pretrained", "losses", "plots", "reading", "rejection", "scale", "serving", "show_config",
+    "train", "training", "weights",
+]  # fmt: skip
 
 if TYPE_CHECKING:
-    from lenet import (
-        data,
-        errors,
-        estimator,
-        evaluation,
-        init,
-        interop,
-        layers,
-        losses,
-        plots,
-        reading,
-        rejection,
-        scale,
-        serving,
-        training,
-        weights,
-    )
+    from lenet import (  # noqa: I001
+        data, errors, estimator, evaluation, init, interop, layers, losses, plots, reading, rejection, scale, serving,
+        training, weights,
+    )  # fmt: skip
     from lenet._fused.dispatch import show_config
     from lenet.estimator import LeNetClassifier
     from lenet.loading import load, load_pretrained

@@ -14,28 +14,25 @@ class Communicator(Protocol):
     size: int
 
     def share(self, n: int) -> slice:
-        """Return this process's part of a batch of n images."""
+        """Return this process's part of a batch of n images; the parts differ by at most one image."""
 
     def all_reduce(self, gradient: NDArray[Any], *numbers: float) -> tuple[float, ...]:
         """Sum the gradients of all processes in place, and return the sums of the numbers."""
 
     def broadcast(self, value: T) -> T:
-        """Return the value of the first process in all of them."""
+        """Return the first process's value in all of them."""
 
 
-class SingleProcess:
+class SingleProcess(Communicator):
     """A training run of one process."""
 
     rank, size = 0, 1
 
     def share(self, n: int) -> slice:
-        """Return the whole batch."""
         return slice(0, n)
 
     def all_reduce(self, gradient: NDArray[Any], *numbers: float) -> tuple[float, ...]:
-        """Return the numbers unchanged."""
         return numbers
 
     def broadcast(self, value: T) -> T:
-        """Return the value."""
         return value

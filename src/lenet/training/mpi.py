@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from lenet._extras import require
 from lenet.errors import ConfigurationError, MissingExtraError
+from lenet.training.communication import Communicator
 
 T = TypeVar("T")
 
 
-class Ranks:
+class Ranks(Communicator):
     """The ranks of an MPI communicator, for the `comm` of `lenet.train`.
 
     Each rank calls `lenet.train` with the same images, labels, recipe and seed. Training starts from the weights of
@@ -67,32 +68,10 @@ class Ranks:
         self._sums = np.empty(0)
 
     def share(self, n: int) -> slice:
-        """Return this rank's part of a batch of n images; the parts differ by at most one image.
-
-        Parameters
-        ----------
-        n : int
-
-        Returns
-        -------
-        slice
-        """
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def all_reduce(self, gradient: NDArray[Any], *numbers: float) -> tuple[float, ...]:
-        """Sum the gradients of all ranks in place, and return the sums of the numbers; in one message.
-
-        Parameters
-        ----------
-        gradient : ndarray of float32 or float64, shape (parameters,)
-        *numbers : float
-            Sent in the gradient's type.
-
-        Returns
-        -------
-        tuple of float
-        """
-        n = len(gradient)
+        n = len(gradient)  # the numbers travel with the gradient, in its type
         if self._sums.shape != (n + len(numbers),) or self._sums.dtype != gradient.dtype:
             self._sums = np.empty(n + len(numbers), gradient.dtype)
         with np.errstate(over="ignore"):  # an infinite sum is detected later
@@ -102,17 +81,6 @@ class Ranks:
         return tuple(self._sums[n:].tolist())
 
     def broadcast(self, value: T) -> T:
-        """Return the value of rank 0 on all ranks.
-
-        Parameters
-        ----------
-        value : Any
-            Pickled for the other ranks, whose own value is ignored.
-
-        Returns
-        -------
-        Any
-        """
         received: T = self.comm.bcast(value if self.rank == 0 else None)
         return received
 
