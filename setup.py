@@ -50,12 +50,13 @@ def kernels(name: str, cpu: str, lanes: int, *flags: str, double: bool = False) 
 
 def extension(name: str, macros=(), flags=()) -> Extension:
     stable = [("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []
+    plain = [("CYTHON_COMPRESS_STRINGS", "0")]  # the wheel as a whole is compressed, and better
     return Extension(
         f"lenet.{name}",
         [f"src/lenet/{name.replace('.', '/')}{'.c' if name in WRITTEN_IN_C else '.pyx'}"],
         include_dirs=["src/lenet/_fused"],
         depends=SOURCES,
-        define_macros=[*macros, *stable],
+        define_macros=[*macros, *stable, *plain],
         extra_compile_args=list(flags),
         py_limited_api=STABLE_ABI,
     )
