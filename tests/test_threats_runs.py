@@ -133,7 +133,7 @@ def test_states_that_are_none(capsys, folder, name):
     before = content(folder)
     for value in [*VALUES, None]:
         rewrite(folder, lambda state, value=value: state.update({name: value}))
-        assert "is not a checkpoint of lenet" in refused(capsys, folder)
+        assert "is not a checkpoint of LeNet5" in refused(capsys, folder)
         for file, old in before.items():
             (folder / file).write_bytes(old)
 
@@ -144,7 +144,7 @@ def test_histories_that_are_none(capsys, folder, name):
     before = content(folder)
     for value in VALUES:
         rewrite(folder, lambda state, value=value: state["history"][0].update({name: value}))
-        assert "is not a checkpoint of lenet" in refused(capsys, folder)
+        assert "is not a checkpoint of LeNet5" in refused(capsys, folder)
         for file, old in before.items():
             (folder / file).write_bytes(old)
 
@@ -166,4 +166,4 @@ def test_histories_that_are_none(capsys, folder, name):
 )
 def test_states_that_cannot_be(capsys, folder, change):
     rewrite(folder, change)
-    assert "is not a checkpoint of lenet" in refused(capsys, folder)
+    assert "is not a checkpoint of LeNet5" in refused(capsys, folder)

@@ -248,7 +248,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Warns
         -----
         ConvergenceWarning
-            If the network has learnt no more than the frequency of each label.
+            If the loss is still near the entropy of the labels.
         UserWarning
             If Ctrl-C interrupts the training; the weights so far are kept.
         """

@@ -30,7 +30,7 @@ def check_numbers(table: NDArray[Any]) -> None:
 
 
 def as_labels(y: Any, name: str) -> Any:
-    """Return labels or weights for scikit-learn, after rejecting masks, which it would drop."""
+    """Return labels for scikit-learn, after rejecting masks, which it would drop."""
     if y is None or (hasattr(y, "shape") and not isinstance(y, np.ndarray | memoryview)):
         return y
     array = _checks.array(y, name, "expected one per image")

@@ -65,12 +65,9 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
         state = State(**{**arrays, **values, "history": [Epoch(**row) for row in values["history"]]})
         if missing := state.as_dict().keys() - values.keys():
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        state.check(recipe.batch_size)
+        state.check(model.parameters.flat, recipe.batch_size)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is not a checkpoint of lenet ({error}).") from None
-    flat = model.parameters.flat
-    if any(array.shape != flat.shape or array.dtype != flat.dtype for array in arrays.values()):
-        raise WeightsError(f"{path} is of another network than {model!r}.")
+        raise WeightsError(f"{path} is not a checkpoint of {model!r} ({error}).") from None
     if metadata.get("args", json.dumps(args)) != json.dumps(args):  # the first version stored none
         *names, last = args
         raise InputError(

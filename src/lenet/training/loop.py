@@ -126,12 +126,11 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
     if state is None:
         mean, std = standardisation(data.X, data.parts.train) if recipe.standardise else (0.0, 1.0)
         state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
-    try:
-        state.check(recipe.batch_size)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"The state to resume from is invalid ({error}). Pass one that train returned.") from None
-    if any(each.shape != flat.shape for each in (state.parameters, state.velocity, state.best_parameters)):
-        raise InputError(f"The state is that of another network; expected {flat.shape[0]:,} parameters.")
+    else:
+        try:
+            state.check(flat, recipe.batch_size)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"state is invalid ({error}). Pass a state that train returned.") from None
     task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen())
     if settings.comm.broadcast(task) != task:
         raise InputError(

@@ -142,11 +142,13 @@ class State:
             "history": [asdict(row) for row in self.history],
         }
 
-    def check(self, batch_size: int) -> None:
-        """Reject a state that no training run with this batch size can produce.
+    def check(self, parameters: NDArray[Any], batch_size: int) -> None:
+        """Reject a state that no training run of a network with this batch size can produce.
 
         Parameters
         ----------
+        parameters : ndarray
+            The network's flat vector.
         batch_size : int
 
         Raises
@@ -161,8 +163,11 @@ class State:
             raise ValueError("its step, std or best_epoch is out of range")
         if not 0 <= self.step * batch_size - self.images < batch_size:
             raise ValueError("its step and images do not agree")
-        if not all(np.isfinite(each).all() for each in (self.parameters, self.velocity, self.best_parameters)):
+        arrays = self.parameters, self.velocity, self.best_parameters
+        if not all(np.isfinite(each).all() for each in arrays):
             raise ValueError("its weights are not finite")
+        if any((each.shape, each.dtype) != (parameters.shape, parameters.dtype) for each in arrays):
+            raise ValueError("it is of another network")
 
 
 def _check_numbers(record: Epoch | State) -> None:
