@@ -106,13 +106,13 @@ def test_thresholds_travel_with_the_file(tmp_path, digits, calibrated):
 
 
 def test_a_model_without_thresholds_says_what_to_do(digits):
-    with pytest.raises(InputError, match=r"has no thresholds to reject by. Call lenet\.evaluation\.calibrate"):
+    with pytest.raises(InputError, match=r"has no rejection thresholds. Call lenet\.evaluation\.calibrate"):
         lenet.LeNet5(seed=0).predict(digits.X_test, reject_at=0.005)
 
 
 @pytest.mark.parametrize("rate", [0, -1, 1, 2, 1e-9, float("nan")])
 def test_rates_that_were_not_learnt_are_refused(digits, calibrated, rate):
-    with pytest.raises(InputError, match=r"expected an error rate below 1 and of at least 0\.001"):
+    with pytest.raises(InputError, match=r"expected at least 0\.001, the lowest error rate"):
         calibrated.predict(digits.X_test, reject_at=rate)
 
 

@@ -492,9 +492,9 @@ def test_predicting_imports_neither_scikit_learn_nor_matplotlib(pictures, reader
     [
         ([], "COMMAND"),
         (["trian"], "invalid choice: 'trian'"),
-        (["train"], "expected either DATA or --resume RUN"),
-        (["train", "digits", "--resume", "runs/train-1"], "either DATA or --resume RUN"),
-        (["train", "digits", "--recipe", "fast"], "'fast'. Choose from seed, default"),
+        (["train"], "DATA is missing; expected a data set, or --resume RUN"),
+        (["train", "digits", "--resume", "runs/train-1"], "DATA and --resume were both given; expected one of them"),
+        (["train", "digits", "--recipe", "fast"], "recipe is 'fast'; expected one of seed, default"),
         (["train", "digits", "--epochs", "0"], "epochs is 0"),
         (["train", "digits", "--epochs", "two"], "--epochs"),
         (["train", "digits", "--batch-size", "0"], "batch_size is 0"),
@@ -507,16 +507,16 @@ def test_predicting_imports_neither_scikit_learn_nor_matplotlib(pictures, reader
         (["train", "digits", "--schedule", "cosine"], "schedule is 'cosine'"),
         (["train", "digits", "--validation", "1"], "validation is 1"),
         (["train", "digits", "--patience", "0"], "patience is 0"),
-        (["train", "digits", "--patience", "3", "--validation", "0"], "patience needs a validation split"),
+        (["train", "digits", "--patience", "3", "--validation", "0"], "patience requires a validation split"),
         (["train", "digits", "--seed", "-1"], "seed is -1"),
-        (["train", "digits", "--n-jobs", "0"], "--n-jobs: 0 threads; expected at least 1"),
+        (["train", "digits", "--n-jobs", "0"], "--n-jobs: 0 is out of range; expected at least 1"),
         (["train", "digits", "--n-jobs", "-2"], "--n-jobs"),
         (["train", "digits", "--n-jobs", "all"], "invalid int value: 'all'"),
-        (["train", "--resume", "runs/train-1", "--lr", "0.1"], "leave out --lr"),
-        (["train", "--resume", "runs/train-1", "--batch-size", "8"], "leave out --batch-size"),
-        (["train", "--resume", "runs/train-1", "--seed", "0"], "leave out --seed"),
-        (["train", "--resume", "runs/train-1", "--recipe", "small"], "leave out --recipe"),
-        (["train", "--resume", "runs/train-1", "--no-distort"], "leave out --distort"),
+        (["train", "--resume", "runs/train-1", "--lr", "0.1"], "Leave out --lr"),
+        (["train", "--resume", "runs/train-1", "--batch-size", "8"], "Leave out --batch-size"),
+        (["train", "--resume", "runs/train-1", "--seed", "0"], "Leave out --seed"),
+        (["train", "--resume", "runs/train-1", "--recipe", "small"], "Leave out --recipe"),
+        (["train", "--resume", "runs/train-1", "--no-distort"], "Leave out --distort"),
         (["evaluate"], "DATA"),
         (["evaluate", "digits", "--n-jobs", "0"], "--n-jobs"),
         (["predict"], "IMAGE"),
@@ -591,7 +591,7 @@ def test_unknown_data_are_one_line(capsys, tmp_path, monkeypatch, verb, data, sa
 def test_a_bad_setting_of_the_environment_begins_no_run(capsys, tmp_path, monkeypatch, work):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LENET_NUM_THREADS", "many")
-    assert "LENET_NUM_THREADS=many" in fails(capsys, "train", work[0] / "some.npz")
+    assert "LENET_NUM_THREADS is 'many'" in fails(capsys, "train", work[0] / "some.npz")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -690,7 +690,7 @@ def test_a_run_that_may_not_be_written_is_found_before_it_goes_on(capsys, tmp_pa
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "is not the folder of a run"),
+        (None, "has no args.json; expected a run folder"),
         ("{", "cannot be read"),
         ('{"lr": 1}', "cannot be read"),
         ("[]", "cannot be read"),
@@ -701,7 +701,7 @@ def test_what_is_no_run_cannot_be_resumed(capsys, tmp_path, content, said):
         (tmp_path / "args.json").write_text(content)
     before = tree(tmp_path)
     assert said in fails(capsys, "train", "--resume", tmp_path)
-    assert "is not the folder of a run" in fails(capsys, "train", "--resume", tmp_path / "none")
+    assert "has no args.json; expected a run folder" in fails(capsys, "train", "--resume", tmp_path / "none")
     assert tree(tmp_path) == before
 
 
@@ -865,13 +865,13 @@ def test_export_to_onnx(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["mnist", "out.bin"], "out.bin: expected the suffix .onnx or .c, or --to"),
-        (["mnist", "out.h", "--to", "c"], "expected the name of the source, such as out.c"),
+        (["mnist", "out.bin"], "out.bin has an unknown suffix; expected .onnx or .c. Pass --to"),
+        (["mnist", "out.h", "--to", "c"], "expected that of a source file, such as out.c"),
         (["mnist", "1st.c"], "name is '1st'; expected at most 31 letters, digits and underscores"),
-        (["mnist", "out.c", "--pixels", "float32"], "the C functions take bytes"),
+        (["mnist", "out.c", "--pixels", "float32"], "expected uint8, as the C functions take bytes"),
         (["mnist", "math.c"], "math.h is a standard header of C"),
-        (["mnist", "out.c", "--to", "onnx"], "out.c: the suffix contradicts --to onnx"),
-        (["mnist", "out.onnx", "--to", "c"], "out.onnx: the suffix contradicts --to c"),
+        (["mnist", "out.c", "--to", "onnx"], "out.c has the suffix of another format than --to onnx"),
+        (["mnist", "out.onnx", "--to", "c"], "out.onnx has the suffix of another format than --to c"),
         (["mnist", "out.onnx", "--to", "tflite"], "invalid choice: 'tflite'"),
         (["mnist", "out.onnx", "--pixels", "int8"], "invalid choice: 'int8'"),
     ],
@@ -900,7 +900,7 @@ def test_export_loses_nothing(capsys, tmp_path):
     (tmp_path / "folder.h").mkdir()
     before = own.read_bytes()
     assert "is the model itself" in fails(capsys, "export", own, own, "--to", "c")
-    assert "keep.h was not written by lenet" in fails(capsys, "export", own, tmp_path / "keep.c")
+    assert "keep.h exists and was not written by lenet" in fails(capsys, "export", own, tmp_path / "keep.c")
     assert "folder.h is a folder" in fails(capsys, "export", own, tmp_path / "folder.c")
     assert own.read_bytes() == before
     assert (tmp_path / "keep.h").read_text() == "/* mine */"
@@ -979,7 +979,7 @@ def test_read_goes_on_after_a_file_that_is_no_picture(capsys, tmp_path):
 def test_read_refuses_a_confidence_that_is_none(capsys):
     with pytest.raises(SystemExit):
         cli.main(["read", "a.png", "--least", "2"])
-    assert "--least 2: expected a confidence from 0 to 1" in capsys.readouterr().err
+    assert "--least is 2; expected a confidence from 0 to 1" in capsys.readouterr().err
 
 
 def test_read_shows_boxes_over_the_picture(capsys, tmp_path):
@@ -1000,15 +1000,15 @@ def test_show_writes_over_nobody_elses_picture(capsys, tmp_path):
     before = (tmp_path / "a.png").read_bytes()
     for command in ("read", "predict"):
         assert cli.main([command, str(tmp_path / "a.png"), "--show", str(tmp_path / "a.png")]) == 1
-        assert "a.png was not drawn by lenet" in capsys.readouterr().err
+        assert "a.png exists and was not written by lenet" in capsys.readouterr().err
     assert (tmp_path / "a.png").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["a.png", "--show", "b.jpg"], "--show b.jpg: expected a name that ends in .png"),
-        (["a.png", "b.png", "--show", "c.png"], "--show c.png: expected one picture, got 2"),
+        (["a.png", "--show", "b.jpg"], "--show is b.jpg; expected a name that ends in .png"),
+        (["a.png", "b.png", "--show", "c.png"], "--show was given with 2 pictures; expected one"),
     ],
 )
 def test_show_says_what_it_cannot_do(capsys, arguments, said):

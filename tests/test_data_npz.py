@@ -101,11 +101,11 @@ X70, Y70 = small()
         ({"X": X70[:, :27], "y": Y70}, r"shape \(70, 27, 28\); expected \(n, 28, 28\)"),
         ({"X": X70[0], "y": Y70}, r"shape \(28, 28\)"),
         ({"X": np.uint8(3), "y": Y70}, r"shape \(\)"),
-        ({"X": X70.astype(float), "y": Y70}, "outside 0 to 1, or NaN. Divide by 255"),
-        ({"X": np.full((70, 784), np.nan), "y": Y70}, "outside 0 to 1, or NaN"),
-        ({"X": np.full((70, 784), -0.001), "y": Y70}, "outside 0 to 1"),
-        ({"X": np.full((70, 784), np.inf), "y": Y70}, "outside 0 to 1"),
-        ({"X": np.full((70, 784), 1.001), "y": Y70}, "outside 0 to 1"),
+        ({"X": X70.astype(float), "y": Y70}, r"outside \[0, 1\], or NaN. Divide by 255"),
+        ({"X": np.full((70, 784), np.nan), "y": Y70}, r"outside \[0, 1\], or NaN"),
+        ({"X": np.full((70, 784), -0.001), "y": Y70}, r"outside \[0, 1\]"),
+        ({"X": np.full((70, 784), np.inf), "y": Y70}, r"outside \[0, 1\]"),
+        ({"X": np.full((70, 784), 1.001), "y": Y70}, r"outside \[0, 1\]"),
         ({"X": np.full((70, 784), 256), "y": Y70}, "pixels from 256 to 256; expected 0"),
         ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000; expected 0"),
         ({"X": X70.astype(int) - 1, "y": Y70}, "pixels from -1 to 199"),
@@ -149,10 +149,10 @@ def test_pickles_are_never_opened(save, tmp_path):
     mark = tmp_path / "mark"
     X = np.empty(70, dtype=object)
     X[0] = Trap(mark)
-    with pytest.raises(DataError, match="Python objects, which are never unpickled"):
+    with pytest.raises(DataError, match="Python objects, which lenet never unpickles"):
         load_npz(save(X=X, y=Y70))
     (tmp_path / "bare.npz").write_bytes(pickle.dumps(Trap(mark)))
-    with pytest.raises(DataError, match=r"not a whole \.npz file"):
+    with pytest.raises(DataError, match=r"not a complete \.npz file"):
         load_npz(tmp_path / "bare.npz")
     assert not mark.exists()
 
@@ -185,8 +185,8 @@ def header(shape, dtype="|u1"):
         (npy(header("(70, 784)"), bytes(54880)).replace(b"Y", b"X"), "not a plain array"),
         (npy(header("(" + "1" * 60_000 + "x)")), "not a plain array"),
         (npy(header("(" + "1" * 60_000 + ")")), "not a plain array"),
-        (npy(header("(70 784)")), "not a whole"),
-        (npy(header("(70, 784)", "<f3")), "not a whole"),
+        (npy(header("(70 784)")), "not a complete"),
+        (npy(header("(70, 784)", "<f3")), "not a complete"),
         (npy("nonsense"), "not a plain array"),
         (npy("[" * 9000), "not a plain array"),
         (npy("-" * 9000 + "1"), "not a plain array"),
@@ -223,7 +223,7 @@ def test_a_compressed_bomb_is_not_unpacked(tmp_path):
     lie = struct.pack("<I", len(honest) + 100_000_000), struct.pack("<I", len(honest))
     path.write_bytes(path.read_bytes().replace(*lie))
     tracemalloc.start()
-    with pytest.raises(DataError, match=r"not a whole \.npz file"):
+    with pytest.raises(DataError, match=r"not a complete \.npz file"):
         load_npz(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -245,7 +245,7 @@ def test_every_cut_and_changed_pixel_bytes_are_found(save, how):
     whole = path.read_bytes()
     for length in range(0, len(whole), 211):
         path.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"not a whole \.npz file"):
+        with pytest.raises(DataError, match=r"not a complete \.npz file"):
             load_npz(path)
     for place in range(500, 15_000, 997):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])

@@ -263,11 +263,11 @@ def as_begun():
 
 
 def test_partial_fit_asks_for_classes_once():
-    with pytest.raises(InputError, match="expected all labels at the first call"):
+    with pytest.raises(InputError, match="expected all labels in the first call"):
         quick().partial_fit(X, Y)
     classifier = quick().partial_fit(X[:50], Y[:50], classes=np.arange(12))
     assert classifier.predict_proba(X[:1]).shape == (1, 12)
-    with pytest.raises(InputError, match="Leave it out, or fit anew"):
+    with pytest.raises(InputError, match="Leave it out, or call fit"):
         classifier.partial_fit(X, Y, classes=np.arange(10))
     with pytest.raises(InputError, match=r"y holds \[77\], which are not among the classes"):
         classifier.partial_fit(X[:2], [3, 77])
@@ -591,7 +591,7 @@ def test_the_pickle_of_a_later_major_version_is_refused(fitted, what, monkeypatc
     [
         ({"max_iter": 0}, InputError, "max_iter is 0; expected at least 1"),
         ({"max_iter": 1.5}, InputTypeError, "max_iter is 1.5"),
-        ({"max_iter": "many"}, InputError, "max_iter is 'many'; expected 'auto' or a whole number"),
+        ({"max_iter": "many"}, InputError, "max_iter is 'many'; expected 'auto' or an integer"),
         ({"learning_rate": ["constant"]}, InputError, "expected one of constant, one_cycle, paper_steps"),
         ({"learning_rate": 0.01}, InputError, "learning_rate is 0.01; expected one of constant"),
         ({"early_stopping": "no"}, InputTypeError, "early_stopping is 'no'; expected True or False"),
@@ -671,7 +671,7 @@ def test_a_column_of_labels_is_taken_with_a_warning():
 
 
 def test_other_images_than_fitted_are_refused(fitted):
-    with pytest.raises(InputError, match="images of 16 x 4 pixels; expected 8 x 8, as at fit"):
+    with pytest.raises(InputError, match="images of 16 x 4 pixels; expected 8 x 8, as in fit"):
         fitted.predict(X.reshape(-1, 16, 4))
     with pytest.raises(ValueError, match="65 features"):
         fitted.predict(np.zeros((1, 65)))

@@ -120,8 +120,8 @@ BYTES, FRACTIONS = Framing(28, 28, 0, 255, whole=True), Framing(28, 28, 0, 1)
         (BYTES, np.full((1, 784), -0.4), "Scale them back to 0 to 255"),
         (BYTES, np.full((1, 784), 200, np.uint8).view(np.int8), "Scale them back to 0 to 255"),
         (BYTES, np.ones((1, 784), bool), "Scale them back to 0 to 255"),
-        (FRACTIONS, np.full((1, 784), 200, np.uint8), "Scale them as at fit"),
-        (FRACTIONS, np.full((1, 784), 16.0), "Scale them as at fit"),
+        (FRACTIONS, np.full((1, 784), 200, np.uint8), "Scale them as for fit"),
+        (FRACTIONS, np.full((1, 784), 16.0), "Scale them as for fit"),
     ],
 )
 def test_another_scale_is_refused(framing, X, advice):
@@ -156,7 +156,7 @@ def test_what_has_been_standardised_counts_to_three_deviations():
 
 
 def test_numbers_too_far_apart():
-    with pytest.raises(InputError, match="a range that a float can hold"):
+    with pytest.raises(InputError, match="a range that fits a float"):
         frame(np.array([[1e308, -1e308]]), (1, 2))
 
 

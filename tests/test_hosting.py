@@ -63,7 +63,7 @@ def running(command, folder, **environment):
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=FOLDER, env=environment, stdout=output, stderr=output)
     try:
-        ready, at = re.compile(r"startup complete|Ctrl-C ends it"), re.compile(r"http://(127\.0\.0\.1:\d+)")
+        ready, at = re.compile(r"startup complete|stop it with Ctrl-C"), re.compile(r"http://(127\.0\.0\.1:\d+)")
         wait_for(lambda: process.poll() is not None or all(each.search(log.read_text()) for each in (ready, at)))
         assert process.poll() is None, log.read_text()
         yield at.search(log.read_text())[1], log

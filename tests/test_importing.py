@@ -67,8 +67,8 @@ except ImportError as error:
     print(f"ImportError: {error}", flush=True)
 """
 REFUSAL = (
-    "ImportError: lenet, like NumPy, does not support sub-interpreters. Use threads, for which the kernels release the "
-    "GIL, or processes.\n"
+    "ImportError: lenet, like NumPy, does not support sub-interpreters. Use threads (the kernels release the GIL) or "
+    "processes.\n"
 )
 
 

@@ -398,11 +398,11 @@ CHANGES = {
         lambda m, n: m.graph.output.append(
             helper.make_tensor_value_info("f6.Linear", onnx.TensorProto.FLOAT, ["n", 84])
         ),
-        "do not come from the same logits",
+        "are not computed from the same logits",
     ),
     "constant output": (
         lambda m, n: m.graph.output.append(helper.make_tensor_value_info("f6.bias", onnx.TensorProto.FLOAT, [84])),
-        "f6.bias does not come from the images",
+        "f6.bias is not computed from the images",
     ),
     "branch": (captured, "has conditions, loops or training steps"),
     "cut short": (
@@ -440,7 +440,7 @@ CHANGES = {
     ),
     "divides by pixels": (
         lambda m, n: before(m, n["input"], "Div", first=add_constant(m, "one", np.float32(1))),
-        "one does not come from the images",
+        "one is not computed from the images",
     ),
     "pool of steps of 1": (
         lambda m, n: n["s2.AvgPool2d"].attribute.pop(),
@@ -538,7 +538,7 @@ def test_files_of_other_kinds(tmp_path):
         from_onnx(tmp_path / "model.onnx")
     with (tmp_path / "large.onnx").open("wb") as file:
         file.truncate(65 * 2**20)
-    with pytest.raises(WeightsError, match="larger than the 67,108,864"):
+    with pytest.raises(WeightsError, match="expected at most 67,108,864 bytes"):
         from_onnx(tmp_path / "large.onnx")
     with pytest.raises(FileNotFoundError):
         from_onnx(tmp_path / "none.onnx")

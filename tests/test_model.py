@@ -259,7 +259,7 @@ def test_no_parameter_can_be_taken_out(model):
         lambda: model.parameters.pop("c1.bias"), lambda: model.parameters.popitem(), lambda: model.parameters.clear(),
         lambda: model.parameters.__delitem__("c1.bias"),
     ):  # fmt: skip
-        with pytest.raises(InputTypeError, match="lie in one vector"):
+        with pytest.raises(InputTypeError, match="share one vector"):
             take()
     assert list(model.parameters) == list(SHAPES)
 
@@ -681,9 +681,9 @@ def test_labels_are_those_of_the_models_classes():
 
 
 def test_the_loss_of_an_empty_batch_is_refused(model):
-    with pytest.raises(InputError, match=r"batch is empty.*at least one image"):
+    with pytest.raises(InputError, match="There are no images; expected at least one"):
         model.loss_and_gradients(np.zeros((0, 28, 28)), np.zeros(0, int))
-    with pytest.raises(InputError, match=r"batch is empty.*at least one image"):
+    with pytest.raises(InputError, match="There are no images; expected at least one"):
         model.layerwise_loss_and_gradients(np.zeros((0, 28, 28)), np.zeros(0, int))
 
 

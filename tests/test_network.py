@@ -63,10 +63,10 @@ def test_offsets_are_those_of_the_model(build, num_classes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"c1.weight": (6, 1, 3, 3)}, "c1.bias is at 54 in the flat vector of parameters; the kernels expect 150."),
-        ({"f6.weight": (85, 120)}, "f6.bias is at 60892 in .*; the kernels expect 60772."),
-        ({"output.bias": (10, 2)}, "the end is at 61716 in .*; the kernels expect 61706."),
-        ({"extra": (2,)}, "the end is at 61708 in .*; the kernels expect None."),
+        ({"c1.weight": (6, 1, 3, 3)}, "c1.bias is at offset 54 of the parameter vector; expected 150,"),
+        ({"f6.weight": (85, 120)}, "f6.bias is at offset 60892 of .*; expected 60772,"),
+        ({"output.bias": (10, 2)}, "the end is at offset 61716 of .*; expected 61706,"),
+        ({"extra": (2,)}, "the end is at offset 61708 of .*; expected None,"),
     ],
 )
 def test_a_model_of_another_layout_is_refused(kind, changes, message):

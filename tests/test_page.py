@@ -638,7 +638,7 @@ def test_a_picture_that_was_read_comes_into_view(browser, saved):
 def test_of_two_pictures_the_first_is_said_to_be_read(page):
     drop(page, picture_of("4"), "image/png", times=2)
     answer(page, "4")
-    assert page.locator("#picture-note").text_content() == "Of the 2 pictures only the first is read."
+    assert page.locator("#picture-note").text_content() == "Only the first of the 2 pictures is read."
     drop(page, picture_of("4"), "image/png")
     assert page.locator("#picture-note").text_content() == ""
 
@@ -665,7 +665,7 @@ def test_a_blank_picture_is_said_to_be_one(page):
     file = io.BytesIO()
     Image.new("L", (90, 90), 200).save(file, "PNG")
     drop(page, file.getvalue(), "image/png")
-    assert error(page) == "There is no ink in the picture."
+    assert error(page) == "The picture shows no ink; expected a digit, dark on light or light on dark."
 
 
 def test_the_server_computes_the_same(browser, served):
@@ -686,7 +686,7 @@ def test_a_server_with_another_version_is_not_compared(browser, served):
         page.locator("#compare").click()
         page.wait_for_function("() => document.getElementById('comparison').textContent")
         text = page.locator("#comparison").text_content()
-        assert re.fullmatch(r"The server has another version now, \S+: reload the page\.", text)
+        assert re.fullmatch(r"The server now has version \S+\. Reload the page\.", text)
 
 
 def test_a_server_that_is_gone_is_said_to_be(browser):
@@ -694,10 +694,10 @@ def test_a_server_that_is_gone_is_said_to_be(browser):
         server.process.terminate()
         server.process.wait(20)
         page.locator("#compare").click()
-        assert error(page) == "The server does not answer: is it running?"
+        assert error(page) == "The server does not respond. Check that it is running."
         page.locator("#dismiss").click()
         drop(page, picture_of("4"), "image/png")
-        assert error(page) == "The server does not answer: is it running?"
+        assert error(page) == "The server does not respond. Check that it is running."
 
 
 def test_a_token_is_asked_for_and_sent(browser):

@@ -320,8 +320,8 @@ def test_faint_ink_on_grey_paper_is_stretched():
 @pytest.mark.parametrize(
     ("picture", "error", "said"),
     [
-        (np.full((5, 5), np.nan), InputError, r"finite and lie in \[0, 1\]"),
-        (np.full((5, 5), 2.0), InputError, r"finite and lie in \[0, 1\]"),
+        (np.full((5, 5), np.nan), InputError, r"outside \[0, 1\], or NaN"),
+        (np.full((5, 5), 2.0), InputError, r"outside \[0, 1\], or NaN"),
         (np.zeros((5, 5), np.int64), InputTypeError, "int64"),
         (np.zeros((5, 5), bool), InputTypeError, "bool"),
         (np.zeros((5, 5, 4), np.uint8), InputError, r"\(5, 5, 4\)"),

@@ -144,7 +144,7 @@ def test_a_failure_leaves_no_temporary_folder(tmp_path, monkeypatch, error):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "is not the folder of a run"),
+        (None, "has no args.json; expected a run folder"),
         (b"", "cannot be read"),
         (b"{", "cannot be read"),
         (b"[1, 2]", "cannot be read"),
@@ -303,7 +303,9 @@ def test_a_checkpoint_goes_on_with_the_arguments_that_it_was_written_with(tmp_pa
     if kept:
         assert Run(run.folder).load_checkpoint(model).step == state.step
         return
-    with pytest.raises(InputError, match=r"args\.json has another data_sha256, num_classes, seed or recipe"):
+    with pytest.raises(
+        InputError, match=r"args\.json and the checkpoint beside it differ in data_sha256, num_classes, seed or recipe"
+    ):
         Run(run.folder).load_checkpoint(model)
 
 

@@ -200,9 +200,9 @@ def test_a_poisoned_pixel_is_told_of_by_file_and_row(client, value):
 @pytest.mark.parametrize(
     ("column", "why"),
     [
-        (pa.array([*ROWS_OF_BYTES[:150], b"short"]), "row 150: not an image; expected 784 bytes"),
-        (pa.array([*ROWS_OF_BYTES[:150], None]), "row 150: not an image; expected 784 bytes"),
-        (pa.array([*X.reshape(N, 784)[:150].tolist(), [1]]), "row 150: not an image; expected 784 numbers"),
+        (pa.array([*ROWS_OF_BYTES[:150], b"short"]), "row 150: it is not an image; expected 784 bytes"),
+        (pa.array([*ROWS_OF_BYTES[:150], None]), "row 150: it is not an image; expected 784 bytes"),
+        (pa.array([*X.reshape(N, 784)[:150].tolist(), [1]]), "row 150: it is not an image; expected 784 numbers"),
         (pa.array([*X.reshape(N, 784)[:150].tolist(), [None] * 784]), "row 150: a pixel is missing"),
         (
             pa.array([*X.reshape(N, 784)[:150].tolist(), [256] * 784]),
@@ -243,9 +243,9 @@ def test_a_slice_of_a_column():
         ("*.npy", InputError, "matches no file"),
         ("empty.npy", InputError, "no images"),
         ("shape.npy", InputError, r"shape.npy has shape \(3, 9\)"),
-        ("objects.npy", DataError, "objects.npy is not a whole .npy file"),
-        ("cut.npy", DataError, "cut.npy is not a whole .npy file"),
-        ("cut.parquet", DataError, "cut.parquet is not a whole Parquet file"),
+        ("objects.npy", DataError, "objects.npy is not a complete .npy file"),
+        ("cut.npy", DataError, "cut.npy is not a complete .npy file"),
+        ("cut.parquet", DataError, "cut.parquet is not a complete Parquet file"),
         ("other.parquet", DataError, "has no column image; expected one of label"),
         ("notes.txt", InputError, "expected .npy"),
         (".", InputError, "expected a Zarr store"),
@@ -357,7 +357,7 @@ def test_a_part_that_fails_always_is_an_error(client, monkeypatch):
 def test_a_file_that_shrinks_meanwhile_is_an_error(client, monkeypatch):
     monkeypatch.setattr(sources, "_read_npy", lambda path, name, start, stop: [np.load(path)[start : stop - 1]])
     np.save("a.npy", X)
-    with pytest.raises(DataError, match=r"has changed while it was read; .* now has 63 rows"):
+    with pytest.raises(DataError, match=r"changed while it was read; .* now has 63 rows"):
         score("a.npy", "out.npy", client=client)
 
 
@@ -372,7 +372,7 @@ def test_a_damaged_page_is_a_data_error(client, damage, options):
     middle = len(content) // 2
     content[middle : middle + 2500] = 2500 * damage
     Path("a.parquet").write_bytes(content)
-    with pytest.raises(DataError, match=r"^a\.parquet is not a whole Parquet file"):
+    with pytest.raises(DataError, match=r"^a\.parquet is not a complete Parquet file"):
         score("a.parquet", "out.npy", client=client)
     assert leftovers() == []
 
@@ -390,7 +390,7 @@ def test_a_cluster_that_goes_is_an_error(client, monkeypatch, gone):
     submit = client.submit
     monkeypatch.setattr(client, gone, lost)
     np.save("a.npy", X)
-    with pytest.raises(WorkerError, match=r"^The cluster is gone \(OSError: Timed out"):
+    with pytest.raises(WorkerError, match=r"^The cluster was lost \(OSError: Timed out"):
         score("a.npy", "out.npy", client=client)
     assert leftovers() == []
 
@@ -567,7 +567,7 @@ def test_ctrl_c_ends_the_command_and_leaves_nothing():
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
-        (["--out", "out.npy", "--scheduler", "x", "--workers", "2"], 2, "--workers and --scheduler exclude each other"),
+        (["--out", "out.npy", "--scheduler", "x", "--workers", "2"], 2, "--workers and --scheduler were both given"),
         (
             ["--out", "out.npy", "--scheduler", "tcp://127.0.0.1:1"],
             1,

@@ -156,7 +156,7 @@ BAD = {
     "deep and closed": ('{"inputs": [' + "[" * 990 + "]" * 990 + "]}", "list of JSON objects"),
     "a deep shape": ('{"inputs": [{"name": "images", "datatype": "UINT8", "shape": ' + "[" * 990 + "]" * 990 + "}]}",
                      "shape"),
-    "a list": ("[]", "not a JSON object"),
+    "a list": ("[]", "The request is []; expected a JSON object"),
     "no inputs": ("{}", "0 times"),
     "inputs no list": ('{"inputs": 3}', "inputs is 3"),
     "input no object": ('{"inputs": [3]}', "list of JSON objects"),
@@ -189,15 +189,15 @@ BAD = {
     "id no text": (request_of(id=7), "id is 7"),
     "unknown output": (request_of(outputs=[{"name": "logit"}]), "Unknown output 'logit'"),
     "output twice": (request_of(outputs=[{"name": "label"}] * 2), "twice"),
-    "classes of labels": (request_of(outputs=[{"name": "label", "parameters": {"classification": 2}}]), "use 'pro"),
+    "classes of labels": (request_of(outputs=[{"name": "label", "parameters": {"classification": 2}}]), "expected .pro"),
     "classes no number": (
         request_of(outputs=[{"name": "probabilities", "parameters": {"classification": "2"}}]), "classification is"
     ),
     "binary no flag": (request_of(outputs=[{"name": "label", "parameters": {"binary_data": 1}}]), "true or false"),
     "rate no number": (request_of(parameters={"reject_at": "low"}), "reject_at is 'low'"),
-    "rate and no label": (request_of(parameters={"reject_at": 2}, outputs=[{"name": "digit_score"}]), "an error rate"),
-    "rate too small": (request_of(parameters={"reject_at": 1e-9}), "an error rate"),
-    "size and no bytes": (request_of(an_input(data=None, parameters={"binary_data_size": 784})), "0 bytes follow"),
+    "rate and no label": (request_of(parameters={"reject_at": 2}, outputs=[{"name": "digit_score"}]), "lowest error rate"),
+    "rate too small": (request_of(parameters={"reject_at": 1e-9}), "lowest error rate"),
+    "size and no bytes": (request_of(an_input(data=None, parameters={"binary_data_size": 784})), "784; expected 0"),
     "data and size": (request_of(an_input(parameters={"binary_data_size": 784})), "both or none"),
     "size no number": (request_of(an_input(data=None, parameters={"binary_data_size": "784"})), "data_size '784'"),
 }  # fmt: skip
@@ -238,12 +238,12 @@ def test_a_malformed_request(server, name):
     [
         (784, "0", "Inference-Header-Content-Length is 0"),
         (784, "99999", "Inference-Header-Content-Length is 99999"),
-        (784, "-1", "not a number"),
-        (784, "1e3", "not a number"),
-        (784, "٣", "not a number"),
-        (784, "9" * 5000, "not a number"),
-        (783, None, "784 bytes follow"),
-        (785, None, "784 bytes follow"),
+        (784, "-1", "expected a number of bytes"),
+        (784, "1e3", "expected a number of bytes"),
+        (784, "٣", "expected a number of bytes"),
+        (784, "9" * 5000, "expected a number of bytes"),
+        (783, None, "expected 784, the bytes after"),
+        (785, None, "expected 784, the bytes after"),
         (10**30, None, "bytes"),
         (-784, None, "number of bytes"),
         (784, "less", "not valid JSON"),
@@ -260,7 +260,7 @@ def test_a_binary_header_that_lies(server, claim, length, says):
 def test_bytes_that_nobody_claims(server):
     head = request_of().encode()
     status, _, answer = server.ask("POST", INFER, head + bytes(9), {JSON_LENGTH: str(len(head))})
-    assert (status, "9 bytes follow" in answer["error"]) == (400, True)
+    assert (status, "expected 9, the bytes after" in answer["error"]) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -609,7 +609,7 @@ def test_an_address_in_use(capsys):
         (["--model", "a b=mnist"], 1, "not a valid model name"),
         (["--allow-control"], 2, "LENET_TOKEN"),
         (["--model", "stats=mnist"], 1, "not stats"),
-        (["--model", "a="], 2, "expected NAME=FILE"),
+        (["--model", "a="], 2, "expected FILE or NAME=FILE"),
         (["--host", "no.such.host.invalid"], 1, "Cannot listen on"),
     ],
 )

@@ -108,7 +108,7 @@ def test_a_run_whose_name_and_arguments_command_terminals_and_drawings(capsys, f
     (strange / ".stray.tmp").mkdir()
     code, out, err = run(capsys, "train", "--resume", strange)  # which is finished, and only reported on again
     assert code == 0
-    assert r"was started on the kernels for \x1b[31m\nlenet: note: all is well; on" in err
+    assert r"was started with the \x1b[31m\nlenet: note: all is well kernels." in err
     assert str(strange) in out
 
 

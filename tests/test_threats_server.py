@@ -188,7 +188,7 @@ def test_files_that_become_something_else_replace_no_model(tmp_path):
             (tmp_path / "link").symlink_to(target)
             (tmp_path / "link").replace(tmp_path / name)
         server.process.send_signal(signal.SIGHUP)
-        messages = [f"model {name} was not reloaded" for name in targets]
+        messages = [f"Model {name} was not reloaded" for name in targets]
         wait_for(lambda: all(any(text in each["message"] for each in server.log()) for text in messages))
         assert {name: server.ask("GET", f"/v2/models/{name}")[2] for name in targets} == before
         peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{server.process.pid}/status").read_text())

@@ -53,7 +53,7 @@ def _check_interpreter() -> None:
         return  # this Python has no sub-interpreters
     if interpreters.get_current() != interpreters.get_main():
         raise ImportError(
-            "lenet, like NumPy, does not support sub-interpreters. Use threads, for which the kernels release the GIL, "
+            "lenet, like NumPy, does not support sub-interpreters. Use threads (the kernels release the GIL) "
             "or processes."
         )
 

@@ -15,8 +15,8 @@ SIDE = 28
 _UINT8 = np.dtype(np.uint8)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _SHAPES = {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}
-_BATCH = "expected (n, 1, 28, 28), (n, 28, 28), (n, 784)"
-_BATCH_OR_IMAGE = f"{_BATCH}, or (28, 28) for one image"
+_BATCH = "expected (n, 1, 28, 28), (n, 28, 28) or (n, 784)"
+_BATCH_OR_IMAGE = "expected (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image"
 
 
 def array(x: ArrayLike, name: str, expected: str, error_type: type[LenetError] = InputError) -> NDArray[Any]:
@@ -29,7 +29,9 @@ def array(x: ArrayLike, name: str, expected: str, error_type: type[LenetError] =
     except ValueError as error:
         raise error_type(f"{name} is not a rectangular array ({error}); {expected}.") from None
     except Exception as error:  # raised by the __array__ of an object
-        raise InputTypeError(f"{name} cannot become an array ({type(error).__name__}: {error}); {expected}.") from error
+        raise InputTypeError(
+            f"{name} cannot be converted to an array ({type(error).__name__}: {error}); {expected}."
+        ) from error
     _reject_masks(values, name)  # an object may convert itself to a masked array
     return np.asarray(values)
 
@@ -146,7 +148,8 @@ def floats(x: ArrayLike, dtype: DTypeLike, name: str) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         result = plain(values, dtype)
     if result.dtype.itemsize < values.dtype.itemsize and (np.isinf(result) & np.isfinite(values)).any():
-        raise InputError(f"{name} holds numbers too large for {result.dtype}.")
+        largest = np.finfo(result.dtype).max
+        raise InputError(f"{name} holds numbers too large for {result.dtype}; expected at most {largest:.3g}.")
     return result
 
 
@@ -204,7 +207,7 @@ def text_by_name(value: Any, name: str) -> dict[str, str]:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{name} holds {text!r}; expected valid Unicode, which a file can store.") from None
+            raise InputError(f"{name} holds {text!r}; expected text that UTF-8 can encode.") from None
     return dict(value)
 
 

@@ -49,7 +49,9 @@ class FlatDict(dict[str, NDArray[Any]]):
             raise InputError(f"{name} was assigned shape {values.shape}; expected {view.shape}.") from None
 
     def _reject_removal(self, *_: Any) -> NoReturn:
-        raise InputTypeError(f"{', '.join(self)} cannot be removed, as they lie in one vector.")
+        raise InputTypeError(
+            f"{', '.join(self)} cannot be removed, as they share one vector. Assign new values instead."
+        )
 
     __delitem__ = pop = popitem = clear = _reject_removal
 

@@ -162,7 +162,9 @@ class LeNet5:
         LeNet5.__init__(self, seed=0, dtype=state["dtype"], num_classes=state["num_classes"])
         parameters, flat = state["parameters"], self.parameters.flat
         if not isinstance(parameters, np.ndarray) or (parameters.shape, parameters.dtype) != (flat.shape, flat.dtype):
-            raise WeightsError("This pickle of a LeNet5 is damaged: its parameters have another shape or type.")
+            raise WeightsError(
+                "This pickle of a LeNet5 is damaged: its parameters have another shape or type. Save it again."
+            )
         flat[...] = parameters
         self.mean, self.std, self.metadata = state["mean"], state["std"], dict(state["metadata"])
 
@@ -406,7 +408,7 @@ class LeNet5:
         images = _checks.images(x)
         labels = _checks.labels(y, len(images), self.num_classes)
         if len(images) == 0:
-            raise InputError("The batch is empty; expected at least one image.")
+            raise InputError("There are no images; expected at least one.")
         return images, labels
 
     # ---- weights ---------------------------------------------------------------------------------------
@@ -462,7 +464,7 @@ class LeNet5:
             with np.errstate(over="ignore"):
                 new[name][...] = value
             if not (np.abs(new[name]) <= np.finfo(self.dtype).max).all():  # NaN fails too
-                raise WeightsError(f"{name} holds values that are not finite in {self.dtype}. The weights are damaged.")
+                raise WeightsError(f"{name} holds values that are not finite in {self.dtype}; expected finite weights.")
         self.parameters.flat[...] = new.flat  # one operation, which Ctrl-C cannot interrupt
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:

@@ -185,12 +185,12 @@ def learnt_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
         raise InputError(f"The model's thresholds are damaged ({error}). Calibrate it again.") from None
     if not thresholds and "temperature" in metadata:
         raise InputError(
-            "The model has no thresholds to reject by: it misread too many of the calibration images, or there were "
+            "The model has no rejection thresholds: it misread too many of the calibration images, or there were "
             "too few. Train it longer, or calibrate it with more images."
         )
     if not thresholds:
         raise InputError(
-            "The model has no thresholds to reject by. Call lenet.evaluation.calibrate(model, X, y) with images that "
+            "The model has no rejection thresholds. Call lenet.evaluation.calibrate(model, X, y) with images that "
             "it was not trained on; `lenet train` does so if the recipe has a validation split."
         )
     return thresholds
@@ -201,8 +201,8 @@ def _min_probability(metadata: Mapping[str, str], reject_at: float) -> float:
     fitting = [each for each in thresholds if each <= rate * (1 + 1e-6)]  # float32's 0.005 is slightly lower
     if not fitting or not rate < 1:
         raise InputError(
-            f"reject_at is {rate:g}; expected an error rate below 1 and of at least {min(thresholds):g}, the "
-            "lowest with a threshold in this model."
+            f"reject_at is {rate:g}; expected at least {min(thresholds):g}, the lowest error rate with a "
+            "threshold in this model, and below 1."
         )
     return thresholds[max(fitting)]
 

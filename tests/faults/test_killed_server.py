@@ -22,7 +22,7 @@ IMAGE = np.random.default_rng(0).random((1, 1, 28, 28), np.float32)
 INPUT = {"name": "images", "datatype": "FP32", "shape": [1, 1, 28, 28], "data": IMAGE.ravel().tolist()}
 REQUEST = json.dumps({"inputs": [INPUT], "outputs": [{"name": "probabilities"}]})
 
-RELOADED = "was reloaded: changed"
+RELOADED = "was reloaded; its weights are new"
 
 
 class Client(threading.Thread):

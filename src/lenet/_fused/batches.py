@@ -45,8 +45,8 @@ def _kernels_of(parameters: FlatDict) -> ModuleType:
     for name, begin, offset in zip_longest([*parameters, "the end"], begins, expected):
         if begin != offset:
             raise InputError(
-                f"{name} is at {begin} in the flat vector of parameters; the kernels expect {offset}. "
-                "Make lenet/_fused/shape.pxi agree with the model, and compile it."
+                f"{name} is at offset {begin} of the parameter vector; expected {offset}, as in the kernels. "
+                "Make lenet/_fused/shape.pxi agree with the model, and rebuild the kernels."
             )
     return build
 

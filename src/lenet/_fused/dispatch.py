@@ -30,7 +30,7 @@ def available() -> dict[str, str]:
     }
     if not builds:
         raise ConfigurationError(
-            "This CPU lacks x86-64-v2 (SSE4.2, available since 2009), which lenet and numpy require."
+            "This CPU lacks x86-64-v2 (SSE4.2, since 2009), which lenet and NumPy require. Use a newer CPU."
         )
     return builds
 

@@ -95,7 +95,7 @@ def _default_n_jobs() -> int:
         return _count(outermost) or _cores()
     count = _count(setting)
     if not count:
-        raise ConfigurationError(f"LENET_NUM_THREADS={setting[:80]} is not a number of threads; expected 1 or more.")
+        raise ConfigurationError(f"LENET_NUM_THREADS is {setting[:80]!r}; expected an integer of at least 1.")
     return count
 
 
@@ -110,11 +110,11 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     except TypeError:  # every NumPy array has the method, but few are numbers
         number = None
     if number is None or isinstance(n_jobs, bool):
-        raise InputTypeError(f"n_jobs is {n_jobs!r}; expected a whole number of threads, or None for the default.")
+        raise InputTypeError(f"n_jobs is {n_jobs!r}; expected an integer, or None for the default.")
     if number == -1:
         return _cores()
     if number < 1:
-        raise InputError(f"n_jobs is {number}; expected 1 or more, -1 for all cores, or None for the default.")
+        raise InputError(f"n_jobs is {number}; expected at least 1, -1 for all cores, or None for the default.")
     return number
 
 

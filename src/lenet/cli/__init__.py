@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import lenet
 from lenet.cli.options import error_line
@@ -22,7 +22,7 @@ COMMANDS = {
     "read": "read numbers and pages of digits",
     "score": "score millions of images on all cores or on a cluster",
     "serve": "serve models over HTTP, with a page to draw on",
-    "page": "write that page as one file that needs no server",
+    "page": "write a page to draw on as one file that needs no server",
     "export": "export a model to ONNX or C",
     "info": "describe a model, or this installation",
 }
@@ -50,11 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = build_parser()
     try:
-        arguments = parser.parse_args(argv)
+        arguments = build_parser().parse_args(argv)
         module = importlib.import_module(f"lenet.cli.{arguments.command}")
-        return int(module.run(arguments, parser))
+        return int(module.run(arguments, arguments.parser))
     finally:
         if sys.stdout is not None:
             sys.stdout.flush()  # here, an error can still be reported in one line
@@ -70,7 +69,14 @@ def _discard_broken_output() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that escapes control characters in its error messages."""
+    """A parser that escapes control characters in its error messages, and reports unknown options itself."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse all arguments; otherwise, argparse reports a subcommand's unknown options with the usage of `lenet`."""
+        arguments, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return arguments, unknown
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit."""
@@ -79,10 +85,12 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = _Parser(prog="lenet", description="LeNet-5 on CPUs: train it, test it, read digits with it.")
+    parser = _Parser(prog="lenet", description="Train and test LeNet-5 on CPUs, and read handwritten digits with it.")
     parser.add_argument("--version", action="version", version=f"lenet {lenet.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, help_text in COMMANDS.items():
         module = importlib.import_module(f"lenet.cli.{name}")
-        module.add_arguments(commands.add_parser(name, help=help_text, description=module.__doc__))
+        command = commands.add_parser(name, help=help_text, description=module.__doc__)
+        command.set_defaults(parser=command)  # for usage errors that `run` finds
+        module.add_arguments(command)
     return parser

@@ -13,12 +13,12 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str
 
     path = Path(output)
     if path.suffix.lower() != ".png":
-        parser.error(f"--show {output}: expected a name that ends in .png")
+        parser.error(f"--show is {output}; expected a name that ends in .png.")
     if len(images) > 1:
-        parser.error(f"--show {output}: expected one picture, got {len(images)}")
+        parser.error(f"--show was given with {len(images)} pictures; expected one.")
     if path.is_dir():
         raise InputError(f"{output} is a folder; expected the name of a file.")
     if path.exists() and not begins_with(path, MARK):
-        raise InputError(f"{output} was not drawn by lenet, and would be replaced. Choose another name.")
+        raise InputError(f"{output} exists and was not written by lenet. Choose another name, or remove it first.")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a folder. Create it first.")

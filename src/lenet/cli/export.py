@@ -32,13 +32,15 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     by_suffix = FORMATS.get(output.suffix.lower())
     target = arguments.to or by_suffix
     if by_suffix not in (None, target):
-        parser.error(f"{output}: the suffix contradicts --to {target}")
+        parser.error(f"{output} has the suffix of another format than --to {target}. Change one of them.")
     if target is None:
-        parser.error(f"{output}: expected the suffix .onnx or .c, or --to")
+        parser.error(f"{output} has an unknown suffix; expected .onnx or .c. Pass --to for other names.")
     if target == "c" and arguments.pixels == "float32":
-        parser.error("--pixels float32: the C functions take bytes")
+        parser.error("--pixels is float32; expected uint8, as the C functions take bytes.")
     if target == "c" and output.suffix == ".h":
-        parser.error(f"{output}: expected the name of the source, such as {output.with_suffix('.c')}")
+        parser.error(
+            f"{output} is the name of a header; expected that of a source file, such as {output.with_suffix('.c')}."
+        )
     model = load_model(arguments.model)
     files = {}
     if target == "onnx":
@@ -68,4 +70,4 @@ def check_overwrite(files: "dict[Path, bytes]", model: str) -> None:
         if path.exists() and Path(model).exists() and path.samefile(model):
             raise InputError(f"{path} is the model itself. Choose another name for the output.")
         if path.suffix == ".h" and path.exists() and not begins_with(path, b"/* LeNet-5 for ", within=15):
-            raise InputError(f"{path} was not written by lenet, and would be replaced. Choose another name.")
+            raise InputError(f"{path} exists and was not written by lenet. Choose another name, or remove it first.")

@@ -1,4 +1,4 @@
-"""Describe a model, or, without one, this installation."""
+"""Describe a model, or this installation if no model is given."""
 
 import argparse
 import json
@@ -9,10 +9,12 @@ from lenet.cli.output import say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet info`."""
-    parser.add_argument("model", nargs="?", metavar="FILE", help="a .safetensors file, a run folder, or mnist")
+    parser.add_argument(
+        "model", nargs="?", metavar="FILE", help="a .safetensors, .onnx or .pt file, a run folder, or mnist"
+    )
     parser.add_argument("--network", action="store_true", help="print only the layers of the network")
-    parser.add_argument("--figure", metavar="FILE", help="only draw the network to a PNG file")
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument("--figure", metavar="FILE", help="draw the network to a PNG file, and print nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

@@ -23,7 +23,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         default="mnist",
         help="weights: a .safetensors, .onnx or .pt file, a run folder (its best epoch), or mnist, the pre-trained "
-        "ones (default)",
+        "weights (default)",
     )
 
 
@@ -49,7 +49,7 @@ def error_line(error: BaseException) -> str:
 def _threads(text: str) -> int:
     number = int(text)
     if number < 1 and number != -1:
-        raise argparse.ArgumentTypeError(f"{number} threads; expected at least 1, or -1 for all cores")
+        raise argparse.ArgumentTypeError(f"{number} is out of range; expected at least 1, or -1 for all cores.")
     return number
 
 

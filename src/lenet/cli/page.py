@@ -9,7 +9,7 @@ from lenet.cli.output import say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet page`."""
-    parser.add_argument("output", metavar="FILE.html", help="output file; an existing page of lenet is replaced")
+    parser.add_argument("output", metavar="FILE.html", help="output file; a page that lenet wrote before is replaced")
     add_model(parser)
 
 
@@ -22,10 +22,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     output = Path(arguments.output)
     if output.suffix.lower() not in (".html", ".htm"):
-        parser.error(f"{output}: expected a name that ends in .html")
+        parser.error(f"{output} has an unknown suffix; expected .html or .htm.")
     if output.exists() and not begins_with(output, MARK):
-        raise InputError(f"{output} is not a page of lenet, and would be replaced. Choose another name.")
+        raise InputError(f"{output} exists and was not written by lenet. Choose another name, or remove it first.")
     served = Served(Path(arguments.model).stem, load_model(arguments.model))
     atomic_write(output, page_html(model_document(served.model, served.name, served.version)))
-    say(f"{output}: open it in a browser")
+    say(f"Open {output} in a browser.")
     return 0

@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print \"unsure\" for the least confident digits, so that the error rate of the others is at most RATE, "
         "such as 0.005",
     )  # fmt: skip
-    parser.add_argument("--show", metavar="PNG", help="write the input of the network, enlarged ten times")
+    parser.add_argument(
+        "--show", metavar="PNG", help="draw the input of the network, enlarged ten times, to a PNG file"
+    )
     add_model(parser)
     add_common(parser)
 

@@ -1,4 +1,4 @@
-"""Read numbers, or pages of numbers, in pictures, line by line."""
+"""Read numbers, or pages of numbers, from pictures, line by line."""
 
 import argparse
 import json
@@ -14,8 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--least", type=float, default=0.0, metavar="X", help="omit lines with a lower confidence, from 0 to 1"
     )
-    parser.add_argument("--only-digits", action="store_true", help="assume that lines hold only digits; print no ?")
-    parser.add_argument("--show", metavar="PNG", help="draw boxes, digits and probabilities over the picture")
+    parser.add_argument(
+        "--only-digits", action="store_true", help="read every character as a digit, none as a non-digit (?)"
+    )
+    parser.add_argument(
+        "--show", metavar="PNG", help="draw the picture with boxes, digits and probabilities to a PNG file"
+    )
     add_model(parser)
     add_common(parser)
 
@@ -30,7 +34,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.reading.drawing import drawn
 
     if not 0 <= arguments.least <= 1:
-        parser.error(f"--least {arguments.least:g}: expected a confidence from 0 to 1")
+        parser.error(f"--least is {arguments.least:g}; expected a confidence from 0 to 1.")
     model = load_model(arguments.model)
     if arguments.show is not None:
         check_drawing(parser, arguments.show, arguments.images)

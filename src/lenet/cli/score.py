@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet score`."""
     parser.add_argument("images", nargs="+", metavar="IMAGES", help=".npy or .parquet files, or Zarr folders")
-    parser.add_argument("--out", metavar="FILE", required=True, help="output, which ends in .parquet, .zarr or .npy")
+    parser.add_argument(
+        "--out", metavar="FILE", required=True, help="output file, with the suffix .parquet, .zarr or .npy"
+    )
     parser.add_argument("--column", metavar="NAME", default="image", help="column of Parquet files (default: image)")
     parser.add_argument("--probabilities", action="store_true", help="also write the probabilities of all classes")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://head:8786")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="address of a Dask cluster, such as tcp://head:8786")
     parser.add_argument(
         "--workers",
         type=int,
@@ -41,7 +43,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.scale.outputs import check_free
 
     if arguments.scheduler and arguments.workers is not None:
-        parser.error("--workers and --scheduler exclude each other: --workers starts processes on this machine")
+        parser.error(
+            "--workers and --scheduler were both given; expected one of them. "
+            "--workers starts processes on this machine."
+        )
     check_free(arguments.out)
     model = load_model(arguments.model)
     start = time.perf_counter()
@@ -70,5 +75,7 @@ def cluster(address: str | None) -> "AbstractContextManager[Any]":
     try:
         client: AbstractContextManager[Any] = require("distributed", "dask").Client(address, timeout=10)
     except (OSError, ValueError, TypeError) as error:
-        raise WorkerError(f"No scheduler answers at {address} ({error}).") from error
+        raise WorkerError(
+            f"No scheduler answers at {address} ({error}). Correct the address, or start one there."
+        ) from error
     return client

@@ -28,29 +28,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", metavar="ADDRESS",
         help="address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 for all interfaces)",
     )  # fmt: skip
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 chooses a free port (default: 8000)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--max-body", type=_positive, default=16, metavar="MIB", help="per request (default: 16)")
-    parser.add_argument("--max-batch", type=int, default=1024, metavar="N", help="images per request (default: 1024)")
     parser.add_argument(
-        "--max-pixels", type=_positive, default=25, metavar="MILLIONS", help="per picture (default: 25)"
+        "--port", type=int, default=8000, metavar="N", help="port to listen on; 0 chooses a free one (default: 8000)"
+    )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default: 1)")
+    parser.add_argument(
+        "--max-body", type=_positive, default=16, metavar="MIB", help="largest request body (default: 16)"
+    )
+    parser.add_argument(
+        "--max-batch", type=int, default=1024, metavar="N", help="most images per request (default: 1024)"
+    )
+    parser.add_argument(
+        "--max-pixels", type=_positive, default=25, metavar="MILLIONS", help="most pixels per picture (default: 25)"
     )
     parser.add_argument(
         "--max-in-flight", type=int, default=32, metavar="N",
         help="pictures and large requests that a worker accepts at a time (default: 32)",
     )  # fmt: skip
     parser.add_argument(
-        "--timeout", type=_positive, default=10, metavar="SECONDS", help="to receive a request (default: 10)"
+        "--timeout", type=_positive, default=10, metavar="SECONDS", help="time limit to receive a request (default: 10)"
     )
     parser.add_argument(
-        "--deadline", type=_positive, default=30, metavar="SECONDS", help="to compute a response (default: 30)"
+        "--deadline",
+        type=_positive,
+        default=30,
+        metavar="SECONDS",
+        help="time limit to compute a response (default: 30)",
     )
     parser.add_argument(
         "--allow-control", action="store_true", help=f"allow clients to load and unload models; requires {TOKEN}"
     )
     parser.add_argument(
         "--log-level", choices=("info", "warning", "error"), default="info",
-        help="info logs every request (default: info)",
+        help="lowest level to log; info includes every request (default: info)",
     )  # fmt: skip
 
 
@@ -61,7 +71,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     token = token_of(os.environ)
     if arguments.allow_control and token is None:
-        parser.error(f"--allow-control: set {TOKEN} first, or anybody could load and unload models")
+        parser.error(f"--allow-control requires a token, or anybody could load and unload models. Set {TOKEN}.")
     try:
         limits = Limits(
             body=math.ceil(arguments.max_body * 2**20),
@@ -74,16 +84,16 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     except InputError as error:
         parser.error(str(error))
     if arguments.workers < 1:
-        parser.error(f"--workers {arguments.workers}: expected at least 1")
+        parser.error(f"--workers is {arguments.workers}; expected at least 1.")
     if not 0 <= arguments.port < 65536:
-        parser.error(f"--port {arguments.port}: expected 0 to 65535")
+        parser.error(f"--port is {arguments.port}; expected 0 to 65535.")
     if arguments.workers > 1 and arguments.allow_control:
-        parser.error("--allow-control: expected one worker, as workers do not share loaded models")
+        parser.error("--allow-control requires --workers 1: a request to load or unload reaches one worker only.")
     models = named(arguments.model or ["mnist"], parser)
     serve(
         models, load_model, host=arguments.host, port=arguments.port, workers=arguments.workers, limits=limits,
         token=token, allow_control=arguments.allow_control, log_level=arguments.log_level,
-        on_ready=lambda url: print(f"lenet serves {', '.join(models)} on {url} (Ctrl-C ends it)", flush=True),
+        on_ready=lambda url: print(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)", flush=True),
     )  # fmt: skip
     return 0
 
@@ -91,7 +101,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 def _positive(text: str) -> float:
     number = float(text)
     if not 0 < number <= _MAX_LIMIT:
-        raise argparse.ArgumentTypeError(f"{text}; expected a number above 0 and at most {_MAX_LIMIT:g}")
+        raise argparse.ArgumentTypeError(
+            f"{text} is out of range; expected a number above 0 and at most {_MAX_LIMIT:g}."
+        )
     return number
 
 
@@ -132,8 +144,8 @@ def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]
         if not equals:
             name, file = Path(option).stem, option
         if not name or not file:
-            parser.error(f"--model {option}: expected NAME=FILE or FILE")
+            parser.error(f"--model is {option}; expected FILE or NAME=FILE.")
         if name in models:
-            parser.error(f"--model {option}: there is already a model {name}; choose another name")
+            parser.error(f"--model {option} names a second model {name}. Choose another name.")
         models[name] = file
     return models

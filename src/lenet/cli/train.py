@@ -32,20 +32,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="default; distorted (takes three times as long, more accurate); wild (ten times, most accurate, rejects "
-        "non-digits); small (many epochs, low learning rate); or seed (the notebook's). Default: small for fewer than "
-        f"{SMALL:,} images, otherwise default",
+        help="default; distorted (four times as long, more accurate); wild (24 times as long, the most accurate, "
+        "rejects non-digits); small (many epochs, low learning rate); or seed (the notebook's). Default: small for "
+        f"fewer than {SMALL:,} images, otherwise default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images per step")
-    parser.add_argument("--lr", type=float, metavar="X", help="learning rate, or its peak")
-    parser.add_argument("--momentum", type=float, metavar="X", help="of SGD, from 0 to below 1")
-    parser.add_argument("--weight-decay", type=float, metavar="X", help="of SGD, at least 0")
-    parser.add_argument("--schedule", metavar="NAME", help="constant, one_cycle or paper_steps")
-    parser.add_argument("--distort", action=argparse.BooleanOptionalAction, help="random affine distortions")
-    parser.add_argument("--validation", type=float, metavar="X", help="fraction held out to choose the best epoch")
-    parser.add_argument("--patience", type=int, metavar="N", help="stop after N epochs without an improvement")
-    parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and distortions (default: 0)")
+    parser.add_argument("--lr", type=float, metavar="X", help="learning rate, or its peak for one_cycle")
+    parser.add_argument("--momentum", type=float, metavar="X", help="momentum of SGD, from 0 to below 1")
+    parser.add_argument("--weight-decay", type=float, metavar="X", help="weight decay of SGD, at least 0")
+    parser.add_argument("--schedule", metavar="NAME", help="learning-rate schedule: constant, one_cycle or paper_steps")
+    parser.add_argument(
+        "--distort", action=argparse.BooleanOptionalAction, help="distort the training images at random"
+    )
+    parser.add_argument(
+        "--validation", type=float, metavar="X", help="fraction of the training set held out to choose the best epoch"
+    )
+    parser.add_argument("--patience", type=int, metavar="N", help="stop after N epochs without improvement")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="seed of the weights, the order and the distortions (default: 0)"
+    )
     parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
     parser.add_argument("--mpi", action="store_true", help="distribute the training over the ranks of mpiexec")
     add_common(parser)
@@ -58,12 +64,14 @@ RECIPE_OPTIONS = (
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet train`."""
-    if (arguments.data is None) == (arguments.resume is None):
-        parser.error("expected either DATA or --resume RUN")
+    if arguments.data is None and arguments.resume is None:
+        parser.error("DATA is missing; expected a data set, or --resume RUN.")
+    if arguments.data is not None and arguments.resume is not None:
+        parser.error("DATA and --resume were both given; expected one of them.")
     if arguments.resume:
         options = [name for name in ("recipe", "seed", *RECIPE_OPTIONS) if getattr(arguments, name) is not None]
         if options:
-            parser.error(f"--resume uses the options of the run: leave out --{options[0].replace('_', '-')}")
+            parser.error(f"--resume keeps the options of the run. Leave out --{options[0].replace('_', '-')}.")
     from lenet.training.communication import SingleProcess
 
     def lead(comm: "Communicator") -> int:
@@ -151,8 +159,11 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
             f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
         )
     if opened.args.get("cpu") != chosen():
-        note = f"{folder} was started on the kernels for {opened.args.get('cpu')}; on those for {chosen()}, its last "
-        print(printable(f"lenet: note: {note}bits will differ."), file=sys.stderr)
+        note = (
+            f"{folder} was started with the {opened.args.get('cpu')} kernels. With the {chosen()} kernels, the last "
+            "bits of its results will differ."
+        )
+        print(printable(f"lenet: note: {note}"), file=sys.stderr)
     remove_leftovers(opened.folder)
     return opened, data
 
@@ -257,6 +268,9 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
         return
     print(f"\nTest set, with the weights of epoch {best.epoch}:\n{outcome}")
     if outcome.accuracy < 2 / model.num_classes:
-        print("This is hardly better than guessing: sigmoids start on a plateau. Train longer or with a lower --lr.")
-    say(f"{folder.folder} has the weights, the figures and the history. To use these weights:")
+        print(
+            "This is hardly better than guessing. Sigmoid networks start on a plateau: train longer or "
+            "with a lower --lr."
+        )
+    say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
     say(f"lenet predict PICTURE --model {folder.folder}")

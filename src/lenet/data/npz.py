@@ -84,7 +84,7 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of an .npz file.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not a whole .npz file ({error}). Save it again with numpy.savez.") from error
+        raise DataError(f"{path} is not a complete .npz file ({error}). Save it again with numpy.savez.") from error
 
 
 def _opened(file: IO[bytes], path: Path) -> zipfile.ZipFile:
@@ -130,7 +130,7 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
         raise DataError(f"{source} is not a plain array. Save it again with numpy.savez.")
     dtype, shape = np.dtype(match[1]), tuple(int(n) for n in match[3].split(",") if n.strip())
     if dtype.hasobject:
-        raise DataError(f"{source} holds Python objects, which are never unpickled. Save it as an array of numbers.")
+        raise DataError(f"{source} holds Python objects, which lenet never unpickles. Save it as an array of numbers.")
     if dtype.kind not in "uif":
         raise DataError(f"{source} has type {dtype}; expected integers or floats.")
     # Check each dimension as well: in the product, a zero would hide a huge one.
@@ -147,7 +147,9 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
         raise DataError(f"{source} has images of shape {X.shape}; expected (n, 28, 28), (n, 784) or (n, 1, 28, 28).")
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
-            raise DataError(f"{source} has float pixels outside 0 to 1, or NaN. Divide by 255 or save them as uint8.")
+            raise DataError(
+                f"{source} has floating pixels outside [0, 1], or NaN. Divide by 255 or save them as uint8."
+            )
         X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round twice
     elif X.min() < 0 or X.max() > 255:
         raise DataError(f"{source} has pixels from {X.min()} to {X.max()}; expected 0 (background) to 255 (ink).")

@@ -210,8 +210,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             raise InputTypeError(f"name is a {type(name).__name__}; expected a name, such as 'mnist', or a path.")
         if name not in PRETRAINED and not Path(name).exists():
             raise InputError(
-                f"There are no pre-trained weights and no file {str(name)!r}; expected {', '.join(PRETRAINED)} or a "
-                ".safetensors file."
+                f"{str(name)!r} is neither a file nor a pre-trained model; expected a file or {', '.join(PRETRAINED)}."
             )
         classifier = cls(**{"warm_start": True, **parameters})
         classifier.model_ = load_pretrained(str(name)) if name in PRETRAINED else load(name)
@@ -263,7 +262,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             try:
                 state = self._train(images, labels, weights, recipe, resume, watch.epoch)
             except KeyboardInterrupt:
-                warnings.warn("Training was interrupted: the weights so far are kept.", stacklevel=3)
+                warnings.warn("Training was interrupted; the estimator keeps its current weights.", stacklevel=3)
             else:
                 if self.early_stopping:
                     self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
@@ -330,7 +329,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             if name not in ("max_iter", "batch_size") or not isinstance(value, str):
                 check_field(field, value, name)
             elif value != "auto":
-                raise InputError(f"{name} is {value!r}; expected 'auto' or a whole number of at least 1.")
+                raise InputError(f"{name} is {value!r}; expected 'auto' or an integer of at least 1.")
         for name in ("warm_start", "early_stopping", "distortions"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise InputTypeError(f"{name} is {getattr(self, name)!r}; expected True or False.")
@@ -356,14 +355,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     def _all_classes(self, classes: ArrayLike | None, resume: bool) -> NDArray[Any]:
         if classes is None:
             if not resume:
-                raise InputError("classes is missing; expected all labels at the first call of partial_fit.")
+                raise InputError("classes is missing; expected all labels in the first call of partial_fit.")
             return self.classes_
         classes = np.asarray(unique_labels(as_labels(classes, "classes")))
         if len(classes) < 2:
             raise InputError(f"classes is {classes.tolist()}; expected at least two.")
         if resume and not np.array_equal(classes, self.classes_):
             raise InputError(
-                f"classes is {classes}; expected {self.classes_}, as at the first call. Leave it out, or fit anew."
+                f"classes is {classes}; expected {self.classes_}, as in the first call. Leave it out, or call fit."
             )
         return classes
 

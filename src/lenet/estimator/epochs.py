@@ -87,8 +87,8 @@ class Epochs:
         if loss >= _BEGUN * self.entropy:
             warnings.warn(
                 f"The network has hardly begun to learn: after {self.classifier.n_iter_} epochs of {self.steps} steps, "
-                f"its loss is {loss:.3g}; guessing has {self.entropy:.3g}. Sigmoids start on a plateau of thousands of "
-                "steps: increase max_iter, and keep alpha near 0 and learning_rate_init near 0.1.",
+                f"its loss is {loss:.3g} (guessing: {self.entropy:.3g}). Sigmoid networks start on a plateau of "
+                "thousands of steps: increase max_iter, and keep alpha near 0 and learning_rate_init near 0.1.",
                 ConvergenceWarning,
                 stacklevel=4,
             )

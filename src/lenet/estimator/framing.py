@@ -68,7 +68,7 @@ class Framing:
         """Check the shape of images; None stands for a table, whose length is checked elsewhere."""
         if shape is not None and shape != (self.height, self.width):
             raise InputError(
-                f"X holds images of {shape[0]} x {shape[1]} pixels; expected {self.height} x {self.width}, as at fit."
+                f"X holds images of {shape[0]} x {shape[1]} pixels; expected {self.height} x {self.width}, as in fit."
             )
 
     def interpolation(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -92,11 +92,11 @@ class Framing:
         if self.whole and self.high > 1 and shrunk:
             advice = f"Scale them back to {self.low:g} to {self.high:g}"
         elif self.low >= 0 and high > 10 * self.high:
-            advice = "Scale them as at fit"
+            advice = "Scale them as for fit"
         else:
             return
         raise InputError(
-            f"X holds {X.dtype} pixels from {low:g} to {high:g}; expected {self.low:g} to {self.high:g}, as at fit. "
+            f"X holds {X.dtype} pixels from {low:g} to {high:g}; expected {self.low:g} to {self.high:g}, as in fit. "
             f"{advice}."
         )
 
@@ -125,7 +125,7 @@ def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
         return Framing(*shape, 0.0, 255.0, whole=True)
     low, high = float(X.min()), float(X.max())
     if not math.isfinite(high - low):
-        raise InputError(f"X holds values from {low:g} to {high:g}; expected a range that a float can hold.")
+        raise InputError(f"X holds values from {low:g} to {high:g}; expected a range that fits a float.")
     if (low >= 0 and high <= 1) or low == high:
         low, high = min(0.0, low), max(1.0, high)
     elif low < 0:

@@ -61,7 +61,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     images = _checks.images(X)
     labels = _checks.labels(y, len(images), model.num_classes)
     if len(images) < MIN_IMAGES:
-        raise InputError(f"X has {len(images)} images; expected at least {MIN_IMAGES}, better thousands.")
+        raise InputError(f"X has {len(images)} images; expected at least {MIN_IMAGES}, preferably thousands.")
     before = _temperature_in(model.metadata)
     logits = model.logits(images, n_jobs=n_jobs)
     if not np.isfinite(logits).all():
@@ -227,7 +227,5 @@ def _temperature_in(metadata: Mapping[str, str]) -> float:
     except ValueError:
         before = math.nan
     if not 0 < before < math.inf:
-        raise InputError(
-            f"The model's temperature is {text!r}; expected a number above 0. Delete it from the metadata."
-        )
+        raise InputError(f"The model's temperature is {text!r}; expected a number above 0. Calibrate it again.")
     return before

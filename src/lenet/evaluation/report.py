@@ -122,7 +122,7 @@ def evaluate(
     images = _checks.images(X)
     labels = _checks.labels(y, len(images), model.num_classes)
     if not len(images):
-        raise InputError("There are no images to evaluate; expected at least one.")
+        raise InputError("There are no images; expected at least one.")
     logits = model.logits(images, n_jobs=n_jobs)
     losses, _ = cross_entropy(logits, labels)
     weights = _checks.weights(sample_weight, len(images))
@@ -156,7 +156,7 @@ def classification_report(logits: ArrayLike, y: ArrayLike) -> Report:
     logits = _checks.rows(logits, "logits")
     y, num_classes = _checks.labels(y, *logits.shape), logits.shape[1]
     if not len(y):
-        raise InputError("There are no images to report on; expected at least one.")
+        raise InputError("There are no images; expected at least one.")
     losses, _ = cross_entropy(logits, y)
     probabilities = softmax(logits.astype(np.float64))
     # counted here: importing scikit-learn's metrics takes a second and 100 MB

@@ -53,7 +53,9 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     True
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name):
-        raise InputError(f"name is {name!r}; expected at most 31 letters, digits and underscores, a letter first.")
+        raise InputError(
+            f"name is {name!r}; expected at most 31 letters, digits and underscores, beginning with a letter."
+        )
     if name.lower() in _STANDARD_HEADERS:
         raise InputError(f"name is {name!r}, but {name}.h is a standard header of C. Choose another name.")
     numbers = exportable(model)

@@ -104,7 +104,7 @@ class Graph:
         """Return the operators from the images to the logits, which all outputs share."""
         steps, *others = (self._up_to_logits(self._path_to(name)) for name in self._outputs)
         if any(other != steps for other in others):
-            raise self._refusal(f"its outputs {', '.join(self._outputs)} do not come from the same logits")
+            raise self._refusal(f"its outputs {', '.join(self._outputs)} are not computed from the same logits")
         if self._of_bytes and (not steps or steps[0].kind != "Cast"):
             raise self._refusal("it computes with bytes without a cast to floats")
         return [step for step in steps if step.kind != "Cast"]
@@ -115,7 +115,7 @@ class Graph:
         while name != self._start:
             node = self._producers.get(name)
             if node is None or not node.input:
-                raise self._refusal(f"{name} does not come from the images")
+                raise self._refusal(f"{name} is not computed from the images")
             step, name = self._step(node)
             if node.op_type not in ("Identity", "Dropout"):
                 steps.append(step)
@@ -169,7 +169,9 @@ class Graph:
         try:
             value: Array = self._onnx.numpy_helper.to_array(self._constants[name])
         except Exception as error:  # of any type
-            raise WeightsError(f"{self._source} is damaged: {use} cannot be read ({first_line(error)}).") from None
+            raise WeightsError(
+                f"{self._source} is damaged: {use} cannot be read ({first_line(error)}). Export it again."
+            ) from None
         return value
 
     def _floats(self, name: str, use: str) -> Array:
@@ -199,7 +201,7 @@ class Graph:
         with np.errstate(all="ignore"):
             found = np.array([0.0 - self._offset, 1.0]) / np.float64(self._factor)
         if not (np.isfinite(found).all() and found[1] > 0):
-            raise WeightsError(f"{self._source} scales its pixels by numbers that overflow.")
+            raise WeightsError(f"{self._source} scales its pixels by numbers that overflow; expected (x - mean) / std.")
         try:
             exact = float(mean), float(std)
         except ValueError:
@@ -209,7 +211,7 @@ class Graph:
     def weights(self, step: Step, layer: str) -> tuple[Array, Array]:
         """Return the weight, outputs first, and the bias of a convolution or dense layer."""
         if not (step.path_first and step.others):
-            raise self._refusal(f"{layer} has its weight as the first input")
+            raise self._refusal(f"the weight of {layer} is its first input; expected the second")
         weight = self._floats(step.others[0], f"{layer}'s weight")
         if step.kind == "Gemm" and not step.attributes.get("transB"):
             weight = weight.T

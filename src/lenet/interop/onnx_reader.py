@@ -81,16 +81,16 @@ def _parse(path: Path, onnx: Any) -> Any:
     try:
         proto.ParseFromString(content)
     except Exception as error:  # protobuf's DecodeError, whose module differs between versions
-        raise WeightsError(f"{path} is damaged or not an ONNX model ({first_line(error)}).") from None
+        raise WeightsError(f"{path} is damaged or not an ONNX model ({first_line(error)}). Export it again.") from None
     if not proto.graph.node:
-        raise WeightsError(f"{path} has no operators; it is damaged or not an ONNX model.")
+        raise WeightsError(f"{path} is damaged or not an ONNX model (it has no operators). Export it again.")
     return proto
 
 
 def _refuse_foreign(proto: Any, onnx: Any, source: str) -> None:
     """Refuse weights in other files, custom operators, and everything that ONNX's checker refuses."""
     if any(isinstance(text, bytes) for text in _strings(proto)):  # which is not UTF-8
-        raise WeightsError(f"{source} is damaged: it has strings that are not UTF-8.")
+        raise WeightsError(f"{source} is damaged: it has strings that are not UTF-8. Export it again.")
     attributes = [each for node in proto.graph.node for each in node.attribute]
     own = {node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")}
     if own or proto.functions:
@@ -108,9 +108,9 @@ def _refuse_foreign(proto: Any, onnx: Any, source: str) -> None:
         raise WeightsError(f"{source} has conditions, loops or training steps; expected none.")
     names = [each.name for each in proto.graph.initializer]
     if len(set(names)) < len(names):
-        raise WeightsError(f"{source} is damaged: several weights have the same name.")
+        raise WeightsError(f"{source} is damaged: several weights have the same name. Export it again.")
     if any(each.ref_attr_name for each in attributes):  # only functions have these
-        raise WeightsError(f"{source} is damaged: an operator has an attribute without a value.")
+        raise WeightsError(f"{source} is damaged: an operator has an attribute without a value. Export it again.")
     _check(proto, onnx, source)
     opset, newest = max(each.version for each in proto.opset_import), onnx.defs.onnx_opset_version()
     if not 7 <= opset <= newest:  # before 7, Add needed an attribute to broadcast
@@ -137,7 +137,9 @@ def _check(proto: Any, onnx: Any, source: str, full: bool = False) -> None:
     try:
         onnx.checker.check_model(proto, full_check=full)
     except Exception as error:  # ValidationError, or others on malformed models
-        raise WeightsError(f"{source} is damaged or not an ONNX model ({first_line(error)}).") from None
+        raise WeightsError(
+            f"{source} is damaged or not an ONNX model ({first_line(error)}). Export it again."
+        ) from None
 
 
 @functools.cache

@@ -65,4 +65,4 @@ class Operators:
             return self.add("Flatten", [x], y)
         if isinstance(layer, Sigmoid):
             return self.add("Sigmoid", [x], y)
-        raise NotImplementedError(f"{layer!r} has no ONNX operator.")
+        raise NotImplementedError(f"{layer!r} has no ONNX operator; expected a layer of lenet.")

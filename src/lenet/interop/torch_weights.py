@@ -162,7 +162,8 @@ def _as_array(name: str, value: Any, title: str) -> NDArray[Any]:
         raise
     except Exception as error:  # of sparse and meta tensors, and others
         raise WeightsError(
-            f"{title} has {_shown(name)}, whose numbers cannot be read ({type(error).__name__})."
+            f"{title} has {_shown(name)}, whose numbers cannot be read ({type(error).__name__}). "
+            "Save dense tensors on the CPU."
         ) from None
 
 

@@ -68,13 +68,15 @@ def read_picture(
     except DataError:
         raise
     except image_module.DecompressionBombError:
-        raise DataError(f"{name} has too many pixels; expected at most {largest / 1e6:g} million. Shrink it.") from None
+        raise DataError(
+            f"{name} has too many pixels; expected at most {largest / 1e6:g} million. Scale it down."
+        ) from None
     except image_module.UnidentifiedImageError:
         raise DataError(f"{name} is not a picture; expected a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file.") from None
     except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError, EOFError, struct.error) as error:
         if isinstance(error, OSError) and error.filename is not None:  # it could not be opened
             raise
-        raise DataError(f"{name} is a damaged picture ({error}).") from None
+        raise DataError(f"{name} is a damaged picture ({error}). Save it again.") from None
 
 
 def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
@@ -90,10 +92,7 @@ def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
         raise InputError(f"The image has shape {values.shape}; expected (H, W) or (H, W, 3), with at least one pixel.")
     if values.dtype.kind == "f":
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise InputError(
-                "The image has floating pixels outside of [0, 1]; expected pixels that are finite and lie in [0, 1]. "
-                "Divide by 255 or pass uint8."
-            )
+            raise InputError("The image has floating pixels outside [0, 1], or NaN. Divide by 255 or pass uint8.")
         values = np.round(np.multiply(values, 255, dtype=np.promote_types(values.dtype, "f4"))).astype(np.uint8)
     if values.dtype != np.uint8:
         raise InputTypeError(f"The image has type {values.dtype}; expected uint8 or floating grey levels.")
@@ -111,7 +110,7 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.u
         width, height = picture.size
         if width * height > largest:
             raise DataError(
-                f"{name} has {width} x {height} pixels; expected at most {largest / 1e6:g} million. Shrink it."
+                f"{name} has {width} x {height} pixels; expected at most {largest / 1e6:g} million. Scale it down."
             )
         if picture.format == "JPEG" and _scans(picture.fp) > MAX_SCANS:
             raise DataError(f"{name} is a JPEG of more than {MAX_SCANS} scans; expected about ten. Save it again.")

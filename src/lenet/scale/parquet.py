@@ -23,7 +23,7 @@ def rows_of_groups(path: Path, name: str, column: str) -> list[int]:
             schema, metadata = file.schema_arrow, file.metadata
             rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     except arrow.ArrowException as error:
-        raise DataError(f"{name} is not a whole Parquet file ({error}).") from error
+        raise DataError(f"{name} is not a complete Parquet file ({error}). Write it again.") from error
     if column not in schema.names:
         raise DataError(f"{name} has no column {column}; expected one of {', '.join(schema.names[:10])}.")
     kind = schema.field(column).type
@@ -51,7 +51,7 @@ def images(path: Path, name: str, group: int, column: str, start: int) -> Iterat
     except (arrow.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # errors of Arrow have no errno
             raise
-        raise DataError(f"{name} is not a whole Parquet file ({error}).") from error
+        raise DataError(f"{name} is not a complete Parquet file ({error}). Write it again.") from error
 
 
 def _opened(path: Path) -> Any:
@@ -76,14 +76,14 @@ def _pixels(column: Any, where: str, start: int) -> NDArray[Any]:
     lengths = (compute.binary_length if of_bytes else compute.list_value_length)(column)
     lengths = lengths.fill_null(-1).to_numpy(zero_copy_only=False)
     kind = "bytes" if of_bytes else "numbers"
-    _reject_first(lengths != PIXELS, where, start, f"not an image; expected {PIXELS} {kind}")
+    _reject_first(lengths != PIXELS, where, start, f"it is not an image; expected {PIXELS} {kind}")
     if of_bytes:
         fixed = column.cast(arrow.binary(PIXELS))
         flat = np.frombuffer(fixed.buffers()[1], np.uint8)[fixed.offset * PIXELS :][: len(fixed) * PIXELS]
         return np.asarray(flat).reshape(-1, PIXELS)
     values = column.flatten()
     missing = values.is_null().to_numpy(zero_copy_only=False).reshape(-1, PIXELS)
-    _reject_first(missing.any(axis=1), where, start, "a pixel is missing")
+    _reject_first(missing.any(axis=1), where, start, f"a pixel is missing; expected {PIXELS} numbers")
     numbers = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, PIXELS)
     if numbers.dtype.kind == "f" or numbers.dtype == np.uint8:
         return numbers

@@ -117,7 +117,7 @@ def score(
             done += len(block)
             bar.update(done)
         if not done:
-            raise InputError("There are no images to score; expected at least one.")
+            raise InputError("There are no images; expected at least one.")
     return done
 
 
@@ -186,7 +186,7 @@ def _cluster_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, CancelledError) as error:
-        raise WorkerError(f"The cluster is gone ({type(error).__name__}: {error}).") from error
+        raise WorkerError(f"The cluster was lost ({type(error).__name__}: {error}). Start it again.") from error
 
 
 def _submitter(
@@ -230,7 +230,7 @@ def _result(part: Part, future: Any) -> NDArray[Any]:
     if isinstance(result, LenetError):
         raise result
     if part.rows not in (None, len(result)):
-        raise DataError(f"{part.name} has changed while it was read; {part} now has {len(result):,} rows.")
+        raise DataError(f"{part.name} changed while it was read; {part} now has {len(result):,} rows. Score it again.")
     scores: NDArray[Any] = result
     return scores
 

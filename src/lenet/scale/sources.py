@@ -60,7 +60,7 @@ def parts_of(images: Any, column: str) -> list[Part]:
     else:
         parts = list(_of_array(images))
     if not any(part.rows != 0 for part in parts):
-        raise InputError("There are no images to score; expected at least one.")
+        raise InputError("There are no images; expected at least one.")
     return [part for part in parts if part.rows != 0]
 
 
@@ -90,7 +90,7 @@ def _matching(pattern: str) -> list[str]:
         return [pattern]
     found = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []  # noqa: PTH207
     if not found:
-        raise InputError(f"{pattern} matches no file.")
+        raise InputError(f"{pattern} matches no file; expected at least one.")
     return found
 
 
@@ -136,7 +136,7 @@ def _opened_npy(path: Path, name: str) -> NDArray[Any]:
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, TypeError) as error:  # also for object arrays, which only pickle could read
-        raise DataError(f"{name} is not a whole .npy file of numbers ({error}). Save it with numpy.save.") from error
+        raise DataError(f"{name} is not a complete .npy file of numbers ({error}). Save it with numpy.save.") from error
 
 
 def _read_npy(path: Path, name: str, start: int, stop: int) -> list[NDArray[Any]]:
@@ -158,7 +158,7 @@ def _opened_zarr(path: Path, name: str) -> Any:
     except FileNotFoundError:
         raise InputError(f"{name} is a folder; expected a Zarr store, or files such as {name}/*.npy.") from None
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{name} is not a readable Zarr store ({error}).") from error
+        raise DataError(f"{name} is not a readable Zarr store ({error}). Write it again.") from error
     if isinstance(found, zarr.Group):
         if not isinstance(found.get(GROUP_MEMBER), zarr.Array):
             members = ", ".join(sorted(found)[:10]) or "nothing"
@@ -174,7 +174,7 @@ def _read_zarr(path: Path, name: str, start: int, stop: int) -> list[NDArray[Any
 def _of_dask(images: Any) -> list[Part]:
     """Return a part for each block of rows; chunk sizes may be unknown."""
     if not hasattr(images, "to_delayed") or not hasattr(images, "chunks"):
-        raise InputTypeError(f"images is a {type(images).__name__}; of Dask collections, expected an array.")
+        raise InputTypeError(f"images is a Dask {type(images).__name__}; expected a Dask array.")
     _checks.image_form(tuple(images.shape), images.dtype, "The Dask array")
     if images.ndim > 1:
         images = images.rechunk(dict.fromkeys(range(1, images.ndim), -1))

@@ -93,11 +93,13 @@ class TimedProtocol(H11Protocol):
             # A browser may have connected in advance, and would take a response for that of its first request.
             self.transport.close()
         else:
-            self._reject(408, f"The request took longer than {self._limits.receive_seconds:g} s to arrive.")
+            self._reject(
+                408, f"The request took longer than {self._limits.receive_seconds:g} s to arrive. Send it faster."
+            )
 
     def send_400_response(self, msg: str) -> None:
         """Reject data that is not HTTP."""
-        self._reject(400, "The request is not valid HTTP/1.1, or its header is too large.")
+        self._reject(400, "The request is not valid HTTP/1.1, or its header is too large. Send a shorter header.")
 
     def _reject(self, status: int, message: str) -> None:
         """Answer an incomplete request, and close the connection."""

@@ -72,21 +72,21 @@ class Metrics:
             "lenet_requests", "Requests answered.", ["operation", "status"], registry=registry
         )
         self._seconds = prometheus_client.Histogram(
-            "lenet_request_seconds", "From the header of a request to its response.", ["operation"], buckets=_SECONDS,
-            registry=registry,
+            "lenet_request_seconds", "Time from the header of a request to its response.", ["operation"],
+            buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self._images = prometheus_client.Histogram(
-            "lenet_batch_images", "Images of an inference request.", ["model"], buckets=_IMAGES, registry=registry
+            "lenet_batch_images", "Images per inference request.", ["model"], buckets=_IMAGES, registry=registry
         )
         self.in_flight = prometheus_client.Gauge(
             "lenet_in_flight", "Requests that are being received or answered.", registry=registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
         self.rejected = prometheus_client.Counter(
-            "lenet_rejected", "Requests refused to protect the server.", ["reason"], registry=registry
+            "lenet_rejected", "Requests rejected to protect the server.", ["reason"], registry=registry
         )
         self._reloads = prometheus_client.Counter(
-            "lenet_model_reloads", "Attempts to load a model again.", ["model", "outcome"], registry=registry
+            "lenet_model_reloads", "Attempts to reload a model.", ["model", "outcome"], registry=registry
         )
         self._model = prometheus_client.Gauge(
             "lenet_model_info", "1 for the current version of a model, 0 for earlier ones.",
@@ -136,4 +136,4 @@ class Metrics:
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             with contextlib.suppress(struct.error):  # another process has just created its file
                 return prometheus_client.generate_latest(registry)
-        raise OSError("Cannot read the metrics of the worker processes.")
+        raise OSError("The metrics of the worker processes cannot be read. Retry after 1 s.")

@@ -119,9 +119,9 @@ class Models:
         served = self._served.get(name)
         if served is None:
             state = "unloaded" if name in self._sources else "unknown"
-            raise NotServedError(f"Model {name!r} is {state}. Ready models: {', '.join(self._served) or 'none'}.")
+            raise NotServedError(f"Model {name!r} is {state}; expected one of {', '.join(self._served) or 'none'}.")
         if version not in (None, "", served.version):
-            raise NotServedError(f"Model {name!r} has version {served.version}, not {version!r}.")
+            raise NotServedError(f"Model {name!r} has no version {version!r}; expected {served.version}.")
         return served
 
     def reload(self, name: str) -> bool:
@@ -143,7 +143,7 @@ class Models:
             If the file cannot be loaded. The previous model stays in use.
         """
         if name not in self._sources:
-            raise NotServedError(f"Model {name!r} is unknown. Models: {', '.join(self._sources)}.")
+            raise NotServedError(f"Model {name!r} is unknown; expected one of {', '.join(self._sources)}.")
         with self._loading:
             source = self._sources[name]
             self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed

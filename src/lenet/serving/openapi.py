@@ -11,14 +11,14 @@ from lenet.serving.schemas import TEXT, Schema, json_content, named_schemas
 _ERRORS = {
     400: "The request is malformed or asks for something unknown.",
     401: "The token is missing or wrong.",
-    403: "The server does not allow this to clients.",
+    403: "The server does not allow clients to do this.",
     404: "The model, version or path does not exist.",
     408: "The request took too long to arrive.",
     409: "The model's file cannot be read.",
     413: "The body is too large.",
     415: "The Content-Encoding is not supported.",
     501: "A required package is not installed.",
-    503: "The server is at capacity, or the response took too long. Retry after Retry-After.",
+    503: "The server is at capacity, or the response took too long. Retry after the time in Retry-After.",
 }
 
 

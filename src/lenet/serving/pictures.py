@@ -66,9 +66,11 @@ class Pictures:
         try:
             form = await parser.parse()
         except MultiPartException as error:
-            raise InputError(f"The form is malformed ({error.message})") from None
+            raise InputError(
+                f"The form is malformed ({error.message.rstrip('.')}). Send a picture as multipart/form-data."
+            ) from None
         except (ValueError, LookupError) as error:
-            raise InputError(f"The form is malformed ({error}).") from None
+            raise InputError(f"The form is malformed ({error}). Send a picture as multipart/form-data.") from None
         content = b""
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):

@@ -77,10 +77,10 @@ def _reload(models: Models, name: str) -> str:
     try:
         changed = models.reload(name)
     except (LenetError, OSError) as error:
-        LOG.error("model %s was not reloaded; the previous model stays in use: %s", name, error)
+        LOG.error("Model %s was not reloaded; the previous model stays in use. %s", name, error)
         return "failed"
     except Exception:  # from a custom loader; the other models must still be watched
-        LOG.exception("model %s was not reloaded; the previous model stays in use", name)
+        LOG.exception("Model %s was not reloaded; the previous model stays in use.", name)
         return "failed"
-    LOG.info("model %s was reloaded: %s", name, "changed" if changed else "unchanged")
+    LOG.info("Model %s was reloaded; its weights are %s.", name, "new" if changed else "the same")
     return "loaded"

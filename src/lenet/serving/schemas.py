@@ -86,7 +86,7 @@ def named_schemas(limits: Limits) -> Schema:
     state = {"name": TEXT, "version": TEXT, "state": {"enum": ["READY", "UNAVAILABLE"]}, "reason": TEXT}
     outputs = array_of(object_of(tensor, {"data": array_of({})}))
     return {
-        "Error": object_of({"error": TEXT | {"description": "What was wrong."}}),
+        "Error": object_of({"error": TEXT | {"description": "The error message."}}),
         "Reading": object_of({"model": TEXT, "version": TEXT, "text": TEXT, "lines": array_of(object_of(line))}),
         "Server": object_of({"name": TEXT, "version": TEXT, "extensions": array_of(TEXT)}),
         "Model": object_of({

@@ -189,5 +189,5 @@ class _Workers(Multiprocess):
         pids = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         for pid in pids - {process.pid for process in self.processes}:
-            LOG.warning("worker %s exited and was replaced", pid)
+            LOG.warning("Worker %s exited and was replaced.", pid)
             multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -71,7 +71,7 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
     if metadata.get("args", json.dumps(args)) != json.dumps(args):  # the first version stored none
         *names, last = args
         raise InputError(
-            f"{path.with_name('args.json')} has another {', '.join(names)} or {last} than the checkpoint beside it. "
+            f"{path.with_name('args.json')} and the checkpoint beside it differ in {', '.join(names)} or {last}. "
             "Restore the file, or start a new run."
         )
     return state

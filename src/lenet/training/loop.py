@@ -134,8 +134,8 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
     task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen())
     if settings.comm.broadcast(task) != task:
         raise InputError(
-            "This process has other images, another network, recipe or seed, or another build of the kernels than the "
-            "first one. Start all with the same, and set LENET_CPU if their CPUs differ."
+            "This process and the first one differ in the images, the network, the recipe, the seed or the build of "
+            "the kernels. Start all with the same, and set LENET_CPU if their CPUs differ."
         )
     return settings.comm.broadcast(state)
 
@@ -266,8 +266,8 @@ class _Loop:
         if self.model._training is not self.token:
             self.model._training = None
             raise InputError(
-                "Another call of train changed this model during training, and its weights are invalid. Train copies "
-                "made by copy.deepcopy, or one model after the other."
+                "Another call of train changed this model during training, so its weights are invalid. Train copies "
+                "from copy.deepcopy, or make one call after the other."
             )
 
     def _diverged(self) -> DivergedError:

@@ -55,7 +55,7 @@ class Ranks(Communicator):
             mpi = require("mpi4py.MPI", "mpi")
         except RuntimeError as error:
             raise MissingExtraError(
-                "mpi4py finds no MPI library. Install your system's, or run python -m pip install mpich."
+                "mpi4py finds no MPI library. Install that of your system, or run python -m pip install mpich."
             ) from error
         self.comm = mpi.COMM_WORLD if comm is None else comm
         self.rank, self.size = int(self.comm.Get_rank()), int(self.comm.Get_size())

@@ -99,7 +99,7 @@ class Recipe:
             if name != "patience" or self.patience is not None:
                 check_field(name, getattr(self, name))
         if self.patience is not None and not self.validation:
-            raise InputError("patience needs a validation split. Set validation, for example to 0.1.")
+            raise InputError("patience requires a validation split. Set validation, for example to 0.1.")
 
     def with_changes(self, **changes: Any) -> "Recipe":
         """Return a copy with some fields replaced.
@@ -191,5 +191,5 @@ def recipe_named(recipe: Recipe | str) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if not isinstance(recipe, str) or recipe not in RECIPES:
-        raise InputError(f"There is no recipe {recipe!r}. Choose from {', '.join(RECIPES)}.")
+        raise InputError(f"recipe is {recipe!r}; expected one of {', '.join(RECIPES)}.")
     return RECIPES[recipe]

@@ -59,9 +59,11 @@ class Run:
         try:
             self.args = _read_args(self.folder / "args.json")
         except FileNotFoundError:
-            raise InputError(f"{folder} is not the folder of a run, as it has no args.json.") from None
+            raise InputError(f"{folder} has no args.json; expected a run folder, such as runs/train-1.") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{self.folder / 'args.json'} cannot be read ({error}).") from None
+            raise InputError(
+                f"{self.folder / 'args.json'} cannot be read ({error}). Restore it, or start a new run."
+            ) from None
 
     @classmethod
     def create(cls, parent: str | os.PathLike[str], args: dict[str, Any]) -> "Run":
@@ -114,12 +116,15 @@ class Run:
         InputError
             If another version of lenet wrote it.
         """
+        from lenet import __version__
+
         try:
             renamed = {"rubbish": "non_digits"}  # in runs of earlier versions
             return Recipe(**{renamed.get(name, name): value for name, value in self.args["recipe"].items()})
         except (AttributeError, TypeError) as error:
             raise InputError(
-                f"{self.folder / 'args.json'} has a recipe that this version of lenet does not know ({error})."
+                f"{self.folder / 'args.json'} has a recipe that lenet {__version__} does not know ({error}). Update "
+                "lenet."
             ) from None
 
     def check_writable(self) -> None:

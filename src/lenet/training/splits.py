@@ -64,8 +64,8 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
             held_out[members[: round(validation * len(members))]] = True
         if held_out.all() or not held_out.any():
             raise InputError(
-                f"{len(y)} labels are too few to hold out {validation:g} of each class for validation. Pass more, or "
-                "train without validation."
+                f"{len(y)} labels are too few to hold out {validation:g} of each class for validation. Pass more "
+                "images, or train without validation."
             )
     return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))
 

@@ -87,7 +87,9 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     except KeyError as error:  # bfloat16 and the like
         raise WeightsError(f"{path} holds numbers of type {error}, which NumPy lacks. Save them as F32.") from None
     except (SafetensorError, ValueError, TypeError, RecursionError) as error:
-        raise WeightsError(f"{path} is damaged or not a safetensors file of numbers ({error}).") from None
+        raise WeightsError(
+            f"{path} is damaged or not a safetensors file of numbers ({error}). Save it again."
+        ) from None
     checksum = metadata.pop(CHECKSUM, None)  # other programs write none
     if checksum not in (None, _checksum(tensors, metadata)):
         raise WeightsError(
@@ -123,7 +125,7 @@ def content_of(path: str | os.PathLike[str]) -> bytes:
     """
     content = read_at_most(path, MAX_FILE_BYTES)
     if content is None:
-        raise WeightsError(f"{path} is larger than the {MAX_FILE_BYTES:,} bytes that a weights file may have.")
+        raise WeightsError(f"{path} is too large for a weights file; expected at most {MAX_FILE_BYTES:,} bytes.")
     return content
 
 

@@ -75,7 +75,7 @@ class ModelFile:
         """
         metadata = _checks.text_by_name(self.metadata, "metadata")
         if taken := sorted(metadata.keys() & _OWN_METADATA):
-            raise InputError(f"The metadata contain {', '.join(taken)}, which the file reserves. Choose another name.")
+            raise InputError(f"metadata has the reserved key {', '.join(taken)}. Choose another name.")
         if not all(np.isfinite(tensor).all() for tensor in self.tensors.values()):
             raise InputError(
                 f"The model's weights are not finite in {self.dtype}, and no file may hold such weights. "
@@ -92,7 +92,7 @@ class ModelFile:
         if header > MAX_HEADER_BYTES or len(content) > MAX_FILE_BYTES or self.num_classes > MAX_CLASSES:
             raise InputError(
                 f"The file would have {len(content):,} bytes with {header:,} of metadata, and {self.num_classes:,} "
-                f"classes; at most {MAX_FILE_BYTES:,}, {MAX_HEADER_BYTES:,} and {MAX_CLASSES:,} can be loaded. Shorten "
+                f"classes; expected at most {MAX_FILE_BYTES:,}, {MAX_HEADER_BYTES:,} and {MAX_CLASSES:,}. Shorten "
                 "the metadata or use fewer classes."
             )
         atomic_write(path, content)
@@ -124,13 +124,18 @@ class ModelFile:
         try:
             num_classes, mean, std = int(metadata["num_classes"]), float(metadata["mean"]), float(metadata["std"])
         except (KeyError, ValueError) as error:
-            raise WeightsError(f"{path} lacks a valid num_classes, mean or std in its metadata ({error}).") from None
+            raise WeightsError(
+                f"{path} lacks a valid num_classes, mean or std in its metadata ({error}). Save it again."
+            ) from None
         if not (2 <= num_classes <= MAX_CLASSES and math.isfinite(mean) and 0 < std < math.inf):
-            raise WeightsError(f"{path} has num_classes {num_classes}, mean {mean} and std {std}, which no model has.")
+            raise WeightsError(
+                f"{path} has num_classes {num_classes}, mean {mean} and std {std}, which no model has. Save it again."
+            )
         for name in ("output.weight", "output.bias"):  # before a model of that many classes is made
             shape = tensors[name].shape if name in tensors else None
             if shape is None or shape[:1] != (num_classes,):
-                raise WeightsError(f"{path} claims {num_classes} classes, and its {name} has the shape {shape}.")
+                found = f"no {name}" if shape is None else f"{name} of shape {shape}"
+                raise WeightsError(f"{path} has {found}; expected {num_classes} classes, as in its metadata.")
         if len(dtypes := {tensor.dtype for tensor in tensors.values()}) != 1 or not dtypes <= _FLOATS:
             raise WeightsError(
                 f"{path} holds {', '.join(sorted(map(str, dtypes)))}; expected float16, float32 or float64 throughout."
@@ -158,7 +163,7 @@ class ModelFile:
         """
         if name not in PRETRAINED:
             raise InputError(
-                f"There are no pre-trained weights {name!r}. Choose from {', '.join(PRETRAINED)}, or lenet.load a file."
+                f"{name!r} is not a pre-trained model; expected {', '.join(PRETRAINED)}. Load a file with lenet.load."
             )
         with resources.as_file(resources.files(__package__) / "pretrained" / f"{name}.safetensors") as path:
             return cls.read(path)

@@ -57,19 +57,19 @@ class RequestBodies:
             raise BusyError("The server is receiving too many requests. Retry after 1 s.", "buffers")
 
     def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"The body is larger than {self._limits.body:,} bytes.")
+        return HTTPException(413, f"The body is too large; expected at most {self._limits.body:,} bytes.")
 
 
 def _decompressed(body: bytes, encoding: bytes, max_size: int) -> bytes:
     if encoding not in (b"gzip", b"deflate"):
-        raise HTTPException(415, "Unsupported Content-Encoding. Use gzip, deflate or identity.")
+        raise HTTPException(415, "The Content-Encoding is not supported; expected gzip, deflate or identity.")
     decompressor = zlib.decompressobj(wbits=31 if encoding == b"gzip" else 15)
     try:
         content = decompressor.decompress(body, max_size + 1)
     except zlib.error as error:
         raise HTTPException(400, f"The body is not valid {encoding.decode()} ({error}).") from None
     if len(content) > max_size:
-        raise HTTPException(413, f"The decompressed body is larger than {max_size:,} bytes.")
+        raise HTTPException(413, f"The decompressed body is too large; expected at most {max_size:,} bytes.")
     if not decompressor.eof:
-        raise HTTPException(400, f"The {encoding.decode()} data of the body is truncated.")
+        raise HTTPException(400, f"The body is truncated {encoding.decode()} data. Send all of it.")
     return content

@@ -58,7 +58,9 @@ class ThreadPool:
         except TimeoutError:
             if not timeout.expired():  # the function's own
                 raise
-            raise BusyError(f"The response took longer than {self._timeout:g} s to compute.", "deadline") from None
+            raise BusyError(
+                f"The response took longer than {self._timeout:g} s to compute. Send less, or retry later.", "deadline"
+            ) from None
         finally:
             del awaitable
 

@@ -111,7 +111,7 @@ class LimitsMiddleware:
         if isinstance(error, LenetError):
             return HTTPException({NotServedError: 404, MissingExtraError: 501}.get(type(error), 400), str(error))
         if not isinstance(error, HTTPException):
-            LOG.error("request %s failed", context.request, exc_info=error)
+            LOG.error("Request %s failed.", context.request, exc_info=error)
             return HTTPException(500, "Internal server error. The server's log has the details.")
         if error.status_code == 404:
             error.detail = "No such path. GET /openapi.json lists all paths."

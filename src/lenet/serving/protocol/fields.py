@@ -18,7 +18,7 @@ def json_object(text: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise InputError(f"The request is not valid JSON ({error}).") from None
     if not isinstance(content, dict):
-        raise InputError("The request is not a JSON object.")
+        raise InputError(f"The request is {short_repr(content)}; expected a JSON object.")
     return content
 
 

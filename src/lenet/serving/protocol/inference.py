@@ -66,7 +66,9 @@ def read_request(body: bytes, json_length: int | None, limits: Limits) -> tuple[
     (['label', 'probabilities', 'digit_score'], (0, 784))
     """
     if json_length is not None and not 0 < json_length <= len(body):
-        raise InputError(f"Inference-Header-Content-Length is {json_length}, but the body has {len(body)} bytes.")
+        raise InputError(
+            f"Inference-Header-Content-Length is {json_length}; expected 1 to {len(body)}, the size of the body."
+        )
     text = body if json_length is None else body[:json_length]
     # Before binary tensors, the JSON is short, and clients send the same one again and again.
     request = (parse_request if len(text) > _MAX_CACHED else _parse_cached)(text, limits.batch)
@@ -131,7 +133,7 @@ _parse_cached = functools.lru_cache(256)(parse_request)
 def _only_input(entries: list[dict[str, Any]]) -> dict[str, Any]:
     unknown = [entry.get("name") for entry in entries if entry.get("name") != INPUT]
     if unknown:
-        raise InputError(f"Unknown input {', '.join(map(short_repr, unknown[:5]))}; the only input is {INPUT!r}.")
+        raise InputError(f"Unknown input {', '.join(map(short_repr, unknown[:5]))}; expected {INPUT!r}.")
     if len(entries) != 1:
         raise InputError(f"inputs has {INPUT!r} {len(entries)} times; expected it once.")
     return entries[0]
@@ -150,7 +152,7 @@ def _requested_outputs(entries: list[dict[str, Any]], request: dict[str, Any]) -
         num_classes = _classification(name, parameters)
         outputs.append(OutputRequest(name, boolean_field(parameters, "binary_data", binary), num_classes))
     if len({output.name for output in outputs}) < len(outputs):
-        raise InputError("outputs names an output twice.")
+        raise InputError("outputs names an output twice; expected each once.")
     return tuple(outputs) or tuple(OutputRequest(name, binary) for name in OUTPUTS)
 
 
@@ -159,7 +161,7 @@ def _classification(output: str, parameters: dict[str, Any]) -> int:
     if type(count) is not int or count < 0:
         raise InputError(f"classification is {short_repr(count)}; expected a number of classes.")
     if count and output != "probabilities":
-        raise InputError(f"classification is not supported for the output {output!r}; use 'probabilities'.")
+        raise InputError(f"classification was given for the output {output!r}; expected 'probabilities'.")
     return count
 
 

@@ -14,7 +14,7 @@ from lenet.serving.limits.capacity import EventLoopBudget, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
-from lenet.serving.protocol.fields import boolean_field, json_object, object_field
+from lenet.serving.protocol.fields import boolean_field, json_object, object_field, short_repr
 from lenet.serving.protocol.inference import read_request, write_response
 from lenet.serving.protocol.metadata import model_configuration, model_metadata, server_metadata
 from lenet.serving.request_context import BytesResponse, RequestContext, context_of
@@ -62,7 +62,7 @@ class InferenceProtocol:
         """Report whether all models are ready."""
         unloaded = set(self._models) - {served.name for served in self._models.ready()}
         if unloaded:
-            raise NotServedError(f"Unloaded models: {', '.join(sorted(unloaded))}.")
+            raise NotServedError(f"Not all models are ready. Load these: {', '.join(sorted(unloaded))}.")
         return JSONResponse({"ready": True})
 
     async def server(self, request: Request) -> Response:
@@ -165,11 +165,14 @@ class InferenceProtocol:
         """Return the number of bytes of JSON before binary tensors; None if the whole body is JSON."""
         text = context.headers.get(JSON_LENGTH)
         if text is not None and not (text.isdigit() and len(text) < 19):
-            raise InputError("Inference-Header-Content-Length is not a number of bytes.")
+            given = short_repr(text.decode("ascii", "replace"))
+            raise InputError(f"Inference-Header-Content-Length is {given}; expected a number of bytes.")
         length = None if text is None else int(text)
         if (len(context.body) if length is None else length) > self._limits.json:
             raise HTTPException(
-                413, f"The JSON is larger than {self._limits.json:,} bytes. Send the tensors as binary data."
+                413,
+                f"The JSON is too large; expected at most {self._limits.json:,} bytes. "
+                "Send the tensors as binary data.",
             )
         return length
 

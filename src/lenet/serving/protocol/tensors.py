@@ -87,7 +87,9 @@ class InputTensor(NamedTuple):
         dtype, reader = _READERS[self.datatype]
         declared, expected = self.binary_size or 0, math.prod(self.shape)
         if declared != len(binary):
-            raise InputError(f"{INPUT} has binary_data_size {declared}, but {len(binary)} bytes follow the JSON.")
+            raise InputError(
+                f"{INPUT} has binary_data_size {declared}; expected {len(binary)}, the bytes after the JSON."
+            )
         if self.data is None:
             if declared != expected * dtype.itemsize:
                 raise InputError(f"{INPUT} has {declared} bytes; expected {expected * dtype.itemsize} for shape "
@@ -140,7 +142,7 @@ def _flat(data: list[Any]) -> list[Any]:
     """Return nested lists as one list; raise InputError if rows differ in length."""
     while data and isinstance(data[0], list):
         if not all(isinstance(row, list) and len(row) == len(data[0]) for row in data):
-            raise InputError(f"The data of {INPUT} has rows of different lengths.")
+            raise InputError(f"The data of {INPUT} has rows of different lengths; expected equal lengths.")
         data = list(itertools.chain.from_iterable(data))
     return data
 

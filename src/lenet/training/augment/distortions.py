@@ -79,7 +79,7 @@ def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
     dtype = given.dtype.newbyteorder("=")
     if given.ndim != 3 or dtype not in (np.uint8, np.float32, np.float64):
         raise InputError(
-            f"images are {given.dtype} of shape {given.shape}; expected uint8, float32 or float64 of shape (n, H, W)."
+            f"images is {given.dtype} of shape {given.shape}; expected uint8, float32 or float64 of shape (n, H, W)."
         )
     maps = _checks.tensor(maps, np.float64, (len(given), 2, 3), "maps")
     kernel_dtype = np.uint8 if dtype == np.uint8 else np.float64
@@ -256,7 +256,7 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
     """
     pixels = _checks.array(images, "images", "expected uint8 of shape (n, 28, 28)")
     if pixels.dtype != np.uint8:
-        raise InputTypeError(f"images are {pixels.dtype}; expected uint8.")
+        raise InputTypeError(f"images holds {pixels.dtype}; expected uint8.")
     if pixels.shape[1:] != (SIDE, SIDE):
         raise InputError(f"images has shape {pixels.shape}; expected (any, {SIDE}, {SIDE}).")
     n = len(pixels)
