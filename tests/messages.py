@@ -22,6 +22,7 @@ KINDS = {
     "page": "texts of the page",
     "part": "other texts, most of them parts of messages",
 }
+_BUILT_IN = {"AttributeError", "BadZipFile", "OSError", "TypeError", "ValueError"}
 _METRICS = {"Counter", "Gauge", "Histogram"}
 _LOG = {"debug", "info", "warning", "error", "exception", "critical"}
 _WORDS = re.compile(r"[A-Za-z]+[,;:)]? [(\"'{]?[A-Za-z]")  # two words: a text, not a key or a format
@@ -102,7 +103,9 @@ class PythonFile:
         kind = None
         if last == "ArgumentTypeError" or name in ("parser.error",):
             kind = "usage"
-        elif re.search(r"(Error|Exception|error_type|Refused|Exit)$", last) or last in ("_reject", "error_type"):
+        elif last in _BUILT_IN:
+            kind = "part"  # another message quotes it
+        elif last.endswith(("Error", "Exception")) or last in ("_reject", "error_type"):
             kind = "error"
         elif name == "warnings.warn":
             kind = "warning"
@@ -112,12 +115,12 @@ class PythonFile:
             kind = "about"
         elif last in ("print", "say", "_print"):
             kind = "output"
-        if kind:
-            for argument in call.args:
+        if kind and kind != "part":
+            for argument in call.args[:1] if kind == "log" else call.args:
                 self._add(kind, argument)
         for keyword in call.keywords:
             if keyword.arg in ("help", "description", "epilog"):
-                self._add("help", keyword.value)
+                self._add("help" if keyword.arg == "help" else "about", keyword.value)
 
     def _add(self, kind: str, node: ast.AST) -> None:
         """Add the texts under a node, which no other kind may claim again."""

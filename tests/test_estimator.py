@@ -304,7 +304,9 @@ def test_a_pretrained_one_from_a_file(tmp_path):
     model.save(tmp_path / "own.safetensors")
     classifier = LeNetClassifier.from_pretrained(tmp_path / "own.safetensors")
     assert classifier.classes_.tolist() == [0, 1, 2, 3, 4]
-    with pytest.raises(InputError, match=r"no file 'none\.safetensors'; expected mnist"):
+    with pytest.raises(
+        InputError, match=r"'none\.safetensors' is neither a file nor a pre-trained model; expected a file or mnist"
+    ):
         LeNetClassifier.from_pretrained("none.safetensors")
     with pytest.raises(InputTypeError, match="name is a LeNet5"):
         LeNetClassifier.from_pretrained(model)
@@ -344,7 +346,7 @@ def test_an_error_leaves_a_classifier_as_it_was(method):
 
 
 def test_a_network_that_has_not_begun_to_learn_is_told_of():
-    with pytest.warns(ConvergenceWarning, match=r"after 2 epochs of 10 steps, its loss is 2\..*guessing has 2.29"):
+    with pytest.warns(ConvergenceWarning, match=r"after 2 epochs of 10 steps, its loss is 2\..*guessing: 2.29"):
         quick().fit(X[:100], Y[:100])
 
 

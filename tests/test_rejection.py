@@ -40,9 +40,9 @@ def test_the_threshold_of_the_next_lower_rate_counts(reject_at, least):
 
 def test_without_calibration_everything_is_a_digit_and_no_rate_has_a_threshold():
     assert RejectionRule.from_metadata({}) == RejectionRule(0.0, 0.0)
-    with pytest.raises(InputError, match="no thresholds"):
+    with pytest.raises(InputError, match="no rejection thresholds"):
         RejectionRule.from_metadata({}, 0.01)
-    with pytest.raises(InputError, match="no thresholds"):
+    with pytest.raises(InputError, match="no rejection thresholds"):
         learnt_thresholds({})
 
 

@@ -189,13 +189,13 @@ BAD = {
     "id no text": (request_of(id=7), "id is 7"),
     "unknown output": (request_of(outputs=[{"name": "logit"}]), "Unknown output 'logit'"),
     "output twice": (request_of(outputs=[{"name": "label"}] * 2), "twice"),
-    "classes of labels": (request_of(outputs=[{"name": "label", "parameters": {"classification": 2}}]), "expected .pro"),
+    "classes of labels": (request_of(outputs=[{"name": "label", "parameters": {"classification": 2}}]), "'proba"),
     "classes no number": (
         request_of(outputs=[{"name": "probabilities", "parameters": {"classification": "2"}}]), "classification is"
     ),
     "binary no flag": (request_of(outputs=[{"name": "label", "parameters": {"binary_data": 1}}]), "true or false"),
     "rate no number": (request_of(parameters={"reject_at": "low"}), "reject_at is 'low'"),
-    "rate and no label": (request_of(parameters={"reject_at": 2}, outputs=[{"name": "digit_score"}]), "lowest error rate"),
+    "rate and no label": (request_of(parameters={"reject_at": 2}, outputs=[{"name": "digit_score"}]), "lowest error"),
     "rate too small": (request_of(parameters={"reject_at": 1e-9}), "lowest error rate"),
     "size and no bytes": (request_of(an_input(data=None, parameters={"binary_data_size": 784})), "784; expected 0"),
     "data and size": (request_of(an_input(parameters={"binary_data_size": 784})), "both or none"),

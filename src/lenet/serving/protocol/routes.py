@@ -133,7 +133,9 @@ class InferenceProtocol:
         """Load a model from its file."""
         name = self._controlled_model(request)
         if object_field(_body_object(request), "parameters"):
-            raise InputError("load takes no parameters. The server loads the file that it was started with.")
+            raise InputError(
+                "parameters was given; expected none, as the server loads the file that it was started with."
+            )
         try:
             await self._pool.run(functools.partial(self._models.reload, name))
             self._metrics.count_reload(name, "loaded")

@@ -1,0 +1,138 @@
+"""Every message of lenet follows one form, and docs/refusals.md quotes the messages as they are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.messages import KINDS, PythonFile, collect, cython_messages, page_messages
+
+MESSAGES = collect()
+REFUSALS = Path(__file__).parents[1] / "docs" / "refusals.md"
+SENTENCES = ("error", "usage", "warning", "log")  # kinds whose messages are whole sentences
+MAX_WORDS = 30
+BANNED = re.compile(
+    r"(^|[.:;] )(What|Who|Whoever) (?!the network sees|it reads)|\b(told|mended|wants?|goes on|go on|anew|askance)\b"
+    r"|no more than there may be|is not for|is no (digit|picture|file|number)\b|\bfacts\b|cannot become",
+    re.IGNORECASE,
+)
+# Where the reader can do nothing but wait or retry, or where the operating system states the reason.
+WITHOUT_ADVICE = re.compile(
+    r"\(\{.*error.*\}\)|could not be written|could not be synced|disconnected|Internal server error|, which no model"
+    r"|is not LeNet-5"
+    r"|, row \{|exited and was replaced|was reloaded|failed\.$|keeps its current weights"
+    r"|No such path|cannot be loaded: "
+)
+ADVICE = re.compile(
+    r"expected|(^|[.:;,] |or |and )(Add|Assign|Build|Calibrate|Call|Change|Choose|Correct|Create|Delete|Divide|Download|Export"
+    r"|Fill|Fit|GET|Increase|Install|Leave|Load|Make|Number|Pass|Put|Read|Rebuild|Remove|Resize|Restore|Retry|Run|Save|Scale|Score"
+    r"|Send|Set|Shorten|Start|Train|Try|Update|Use|Write)\b|requires|the model again\.$",
+    re.IGNORECASE,
+)
+
+
+def of_kind(*kinds):
+    return [pytest.param(each.text, id=f"{each.module}:{each.line}") for each in MESSAGES if each.kind in kinds]
+
+
+def sentences(text):
+    """Split a text into sentences; the expressions in braces count as one word each."""
+    plain = re.sub(r"\{[^{}]*(\{[^{}]*\}[^{}]*)*\}", "X", text)
+    return re.split(r"(?<=[.!?]) (?=[A-Z`'-])", plain)
+
+
+@pytest.mark.parametrize("text", of_kind(*SENTENCES))
+def test_a_message_is_made_of_sentences(text):
+    first = re.match(r"[\w.-]+", text)
+    is_name = first is None or text[0] == "{" or re.fullmatch(r"-?-?[a-z][\w.]*(-\w+)*", first[0])
+    assert text[0].isupper() or is_name, "begins with a capital letter or a name"
+    assert text.endswith((".", ":", "}", "%s")), "ends with a full stop, a colon before code, or another message"
+    assert "!" not in text
+
+
+@pytest.mark.parametrize("text", of_kind(*KINDS))
+def test_a_message_has_short_sentences_in_plain_words(text):
+    assert not BANNED.search(text)
+    longest = max(sentences(text), key=lambda sentence: len(sentence.split()))
+    assert len(longest.split()) <= MAX_WORDS, longest
+
+
+@pytest.mark.parametrize("text", of_kind("error", "usage"))
+def test_an_error_says_what_was_expected_or_what_to_do(text):
+    assert ADVICE.search(text) or WITHOUT_ADVICE.search(text)
+
+
+@pytest.mark.parametrize("text", of_kind("help"))
+def test_a_help_text_is_a_phrase_in_lower_case(text):
+    assert not text.endswith(".")
+    assert text[0].islower() or not text[0].isalpha()
+
+
+@pytest.mark.parametrize("text", of_kind("about"))
+def test_a_description_is_made_of_sentences(text):
+    assert text.endswith(".")
+
+
+def test_the_collector_finds_every_kind():
+    texts = {kind: [each.text for each in MESSAGES if each.kind == kind] for kind in KINDS}
+    for kind, known in {
+        "error": "x holds floating pixels from {low} to {high}; expected [0, 1]. Divide by 255 or pass uint8.",
+        "usage": "--port is {arguments.port}; expected 0 to 65535.",
+        "warning": "Training was interrupted; the estimator keeps its current weights.",
+        "log": "Worker %s exited and was replaced.",
+        "help": "images per step",
+        "about": "The token is missing or wrong.",
+        "output": "{path}: no digits",
+        "page": "Draw a digit and watch LeNet-5 read it.",
+        "part": "The server is at capacity. Retry after 1 s.",
+    }.items():
+        assert known in texts[kind]
+    assert len(texts["error"]) > 300
+    assert len({each.module for each in MESSAGES}) > 60
+
+
+def test_the_collector_reads_every_form_of_a_literal():
+    source = """
+LIMIT = "at most"
+def f(x):
+    raise InputError(f"{x!r} is too {x:g} large; expected {LIMIT} 3. " "Scale it down.")
+    parser.error("one " + "two")
+    LOG.info("a %s thing", x)
+    add(help="of the text" if x else "of the other text")
+    raise ValueError("only a part")
+"""
+    found = [(each.kind, each.text) for each in PythonFile("m.py", source).messages()]
+    assert found == [
+        ("part", "at most"),
+        ("error", "{x} is too {x} large; expected at most 3. Scale it down."),
+        ("usage", "one two"),
+        ("log", "a %s thing"),
+        ("help", "of the text"),
+        ("help", "of the other text"),
+        ("part", "only a part"),
+    ]
+    assert [each.text for each in cython_messages("m.pyx", 'raise ValueError("a b " f"{c} d")')] == ["a b {c} d"]
+    page = '<p title="A title">Some <b>bold</b> text</p><script type="module">f("Two words")</script>'
+    assert [each.text for each in page_messages("m.html", page)] == ["A title", "Some bold text", "Two words"]
+
+
+def quotes():
+    """The messages in the tables: the first cell with code in it, in one or two backticks."""
+    return re.findall(r"^\|(?: \d+ \|)? (`+) ?(.+?) ?\1 \|", REFUSALS.read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("quote", [quote for _, quote in quotes()])
+def test_the_guide_quotes_a_message_as_it_is(quote):
+    assert any(matches(each.text, quote) for each in MESSAGES if each.kind != "about"), quote
+
+
+def matches(text, quote):
+    """Whether a quote is a message with its expressions replaced, and mostly made of the message's own words."""
+    literals = re.split(r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}", text)
+    pattern = ".+?".join(map(re.escape, literals))
+    return sum(map(len, literals)) >= len(quote) / 3 and re.fullmatch(pattern, quote) is not None
+
+
+def test_a_quote_that_is_no_message_is_found():
+    assert len(quotes()) > 40
+    assert not any(matches(each.text, "x has 783 columns; this is wrong.") for each in MESSAGES)
