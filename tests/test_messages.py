@@ -24,8 +24,9 @@ WITHOUT_ADVICE = re.compile(
     r"|No such path|cannot be loaded: "
 )
 ADVICE = re.compile(
-    r"expected|(^|[.:;,] |or |and )(Add|Assign|Build|Calibrate|Call|Change|Choose|Correct|Create|Delete|Divide|Download|Export"
-    r"|Fill|Fit|GET|Increase|Install|Leave|Load|Make|Number|Pass|Put|Read|Rebuild|Remove|Resize|Restore|Retry|Run|Save|Scale|Score"
+    r"expected|(^|[.:;,] |or |and )(Add|Assign|Build|Calibrate|Call|Change|Choose|Correct|Create|Delete|Divide"
+    r"|Download|Export|Fill|Fit|GET|Increase|Install|Leave|Load|Make|Number|Pass|Put|Read|Rebuild|Remove|Resize|Restore|Retry|Run|Save"
+    r"|Scale|Score"
     r"|Send|Set|Shorten|Start|Train|Try|Update|Use|Write)\b|requires|the model again\.$",
     re.IGNORECASE,
 )
