@@ -531,6 +531,15 @@ def test_a_usage_error_says_which_option_and_writes_nothing(capsys, tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [["train", "--frob"], ["serve", "--port", "-1"], ["predict"], ["info", "a", "b"]])
+def test_a_usage_error_prints_the_usage_of_its_subcommand(capsys, arguments):
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: lenet {arguments[0]} [-h]")
+    assert f"\nlenet {arguments[0]}: error: " in said
+
+
 # Mistakes: exit 1
 
 

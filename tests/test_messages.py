@@ -118,8 +118,8 @@ def f(x):
 
 
 def quotes():
-    """The messages in the tables: the first cell with code in it, in one or two backticks."""
-    return re.findall(r"^\|(?: \d+ \|)? (`+) ?(.+?) ?\1 \|", REFUSALS.read_text("utf-8"), re.MULTILINE)
+    """The messages in the lists, in one or two backticks, perhaps after a status."""
+    return re.findall(r"^- (?:\d+: )?(`+) ?(.+?) ?\1$", REFUSALS.read_text("utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("quote", [quote for _, quote in quotes()])
