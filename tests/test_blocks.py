@@ -16,7 +16,8 @@ import lenet
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LANGUAGES = {"python", "sh", "c"}  # c: the prototypes of digits.h, which tests/test_interop_c.py compiles
+# c: the prototypes of digits.h, which tests/test_interop_c.py compiles; json: responses, in tests/test_serving.py
+LANGUAGES = {"python", "sh", "c", "json"}
 
 # The lines that are not run here: what they begin with, and why. A block of Python with one is left out as a whole.
 NOT_RUN = {
@@ -200,7 +201,7 @@ def test_shell(page, user):
         for text in texts:
             if not re.search(r"lenet train (?!--resume)", text):
                 runs(*set(re.findall(r"runs/(train-\d)", text)))
-            for command in re.findall(r"^(curl|lenet)\b", text, re.MULTILINE):
+            for command in re.findall(r"(?:^|\$\()(curl|lenet|openssl)\b", text, re.MULTILINE):
                 if shutil.which(command) is None:
                     pytest.skip(f"needs {command}")
             done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True, check=False)

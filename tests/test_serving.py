@@ -5,12 +5,14 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import threading
 import time
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -645,3 +647,31 @@ def test_it_starts_in_a_second():
         with serving():
             times.append(time.perf_counter() - begin)
     assert min(times) < 1.0
+
+
+# ---- the examples of docs/serving.md -------------------------------------------------------------------
+
+
+def test_the_responses_in_the_guide_are_the_servers(digits):
+    guide = (Path(__file__).parents[1] / "docs" / "serving.md").read_text("utf-8")
+    reading, inference, error, line = (
+        json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    )
+    outputs = [{"name": output["name"]} for output in inference["outputs"]]
+    images = digits[0]
+    with serving() as server:
+        assert shape_of(server.ask("POST", "/predict", encoded(page_of(images[:1])))[2]) == shape_of(reading)
+        body = request_of(an_input(data=images[5].tolist()), outputs=outputs)
+        _, headers, answer = server.ask("POST", INFER, body)
+        (score,) = inference["outputs"][1].pop("data")
+        assert answer["outputs"][1].pop("data") == pytest.approx([score], rel=1e-4)  # builds differ in rounding
+        assert answer == inference
+        assert server.ask("POST", INFER, '{"inputs": []}')[::2] == (400, error)
+        assert server.logged(headers["x-request-id"]).keys() == line.keys()
+
+
+def shape_of(value):
+    """The names and types in a JSON value."""
+    if isinstance(value, dict):
+        return {name: shape_of(each) for name, each in value.items()}
+    return [shape_of(each) for each in value] if isinstance(value, list) else type(value)
