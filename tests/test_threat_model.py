@@ -1,4 +1,4 @@
-"""The threat model names tests that are there, and limits that are the code's."""
+"""The tests and limits that the threat model names exist."""
 
 import importlib
 import re
@@ -18,7 +18,7 @@ def table(heading):
     return [[cell.strip() for cell in row] for row in rows[1:]]
 
 
-ROWS = table("What comes from outside")
+ROWS = table("Untrusted input")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0][:30] for row in ROWS])
