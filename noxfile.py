@@ -1,7 +1,7 @@
-"""Every check of the project, one session each: `nox -l` lists them, `nox -s NAME` runs one.
+"""The checks of the project, one session each: `nox -l` lists them, `nox -s NAME` runs one.
 
-.ci/run runs the sessions that main must pass, .ci/release the long ones. Arguments after `--` go to the command.
-Sessions that need all optional packages share one environment, .nox/everything.
+.ci/run runs the sessions that main must pass; .ci/release also runs the long ones. Arguments after `--` go to the
+command. Sessions that need all optional packages share the environment .nox/everything.
 """
 
 import functools
@@ -28,12 +28,12 @@ KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_disto
 
 
 def wheel_of_commit() -> Path | None:
-    """Return the wheel that `nox -s wheel` has built of this commit, if the working tree has no changes."""
+    """Return the wheel that `nox -s wheel` built from this commit, if the working tree has no changes."""
     return next(Path("dist", COMMIT).glob("*.whl"), None)
 
 
 def install(session: nox.Session, *packages: str, extras: str = "", groups: str = "") -> None:
-    """Install lenet with these extras, if any, and packages and groups of pyproject.toml."""
+    """Install lenet with extras, if any are given, and packages and groups of pyproject.toml."""
     session.install("-q", "-U", "pip")  # Debian's pip does not know dependency groups
     session.run("python", "-m", "pip", "uninstall", "-q", "-y", "lenet")  # pip keeps another build of the same version
     lenet = [f"{wheel_of_commit() or '.'}[{extras}]"] if extras else []
@@ -56,13 +56,13 @@ def everything() -> Path:
 
 
 def run(session: nox.Session, command: str, *arguments: str, env: dict[str, str] | None = None, **options: bool) -> Any:
-    """Run a command of the environment that has everything."""
+    """Run a command in the environment that has all optional packages."""
     commands = everything()
     path = os.pathsep.join([str(commands), os.environ["PATH"]])
     return session.run(str(commands / command), *arguments, env={"PATH": path} | (env or {}), external=True, **options)
 
 
-# ---- what .ci/run runs ---------------------------------------------------------------------------------
+# ---- run by .ci/run ---------------------------------------------------------------------------------
 
 
 @nox.session
@@ -90,14 +90,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types."""
+    """Check the types with mypy."""
     install(session, extras="train,serve", groups="lint")
     session.run("mypy", *session.posargs)
 
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Check the rules in .ci/semgrep.yml: no pickles, no shell, no network; `-- planted` tests the rules first."""
+    """Check the source with the rules in .ci/semgrep.yml; `-- planted` tests the rules first."""
     if session.posargs:
         install(session, extras="train", groups="audit test")
         session.run("python", "-m", "pytest", "-q", "-m", "release", "tests/test_audit.py")
@@ -108,7 +108,7 @@ def audit(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
-    """Build the documentation into build/docs, with warnings as errors, and follow its internal links."""
+    """Build the documentation into build/docs, with warnings as errors, and check its links."""
     for folder in ("build/docs", "docs/generated"):
         shutil.rmtree(folder, ignore_errors=True)
     run(session, "python", "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "build/docs")
@@ -117,23 +117,23 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the sdist and the wheel of the last commit into dist/COMMIT, and check them."""
+    """Build the sdist and the wheel from the last commit into dist/COMMIT, and check them."""
     install(session, groups="wheels")
     dist = Path("dist", COMMIT).resolve()
     built = build_wheel(session, dist)
     size = built.stat().st_size
-    session.log(f"{size:,} bytes, of at most {MAX_WHEEL_BYTES:,}")
+    session.log(f"The wheel has {size:,} bytes; expected at most {MAX_WHEEL_BYTES:,}.")
     if size > MAX_WHEEL_BYTES:
         session.error("The wheel is too large.")
     if "manylinux_2_17_" not in session.run("auditwheel", "show", str(built), silent=True):
-        session.error("The wheel needs a libc newer than manylinux2014's.")
+        session.error("The wheel requires a newer libc than manylinux2014's.")
     session.run("abi3audit", "--strict", str(built))
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
     session.run("check-wheel-contents", str(built))
 
 
 def build_wheel(session: nox.Session, dist: Path) -> Path:
-    """Build the sdist of the last commit and a wheel from it; return the wheel's path."""
+    """Build an sdist from the last commit and a wheel from the sdist; return the path of the wheel."""
     epoch = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True).strip()
     env = {"LDFLAGS": "-Wl,--strip-all", "SOURCE_DATE_EPOCH": epoch}
     with tempfile.TemporaryDirectory() as source:
@@ -155,7 +155,7 @@ def fuzz(session: nox.Session) -> None:
     run(session, "python", "-m", "tests.fuzz", *(session.posargs or targets))
 
 
-# ---- what .ci/release runs besides ---------------------------------------------------------------------
+# ---- run only by .ci/release ---------------------------------------------------------------------
 
 
 @nox.session(python=PYTHONS)
@@ -167,7 +167,7 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def installed(session: nox.Session) -> None:
-    """Install the wheel of `nox -s wheel` without a compiler, and use it outside of the tree."""
+    """Install the wheel of `nox -s wheel` without a compiler, and use it outside the source tree."""
     built = wheel_of_commit() or session.error("There is no wheel of this commit. Run `nox -s wheel` first.")
     session.install("-q", "-U", "pip")
     session.run("python", "-m", "pip", "uninstall", "-q", "-y", "lenet")
@@ -177,16 +177,16 @@ def installed(session: nox.Session) -> None:
 
 @nox.session
 def reproducible(session: nox.Session) -> None:
-    """Build the wheel of `nox -s wheel` again in another folder, and compare the bytes."""
+    """Build the wheel of `nox -s wheel` again in another folder, and compare the files byte by byte."""
     built = wheel_of_commit() or session.error("There is no wheel of this commit. Run `nox -s wheel` first.")
     install(session, groups="wheels")
-    again = build_wheel(session, Path(session.create_tmp(), "dist"))  # also sets TMPDIR, where it builds
+    again = build_wheel(session, Path(session.create_tmp(), "dist"))  # create_tmp also sets TMPDIR
     session.run("cmp", str(built), str(again), external=True)
 
 
 @nox.session(venv_backend="none")
 def release(session: nox.Session) -> None:
-    """Run the tests that take minutes, or that test the tooling; MNIST from LENET_DATA."""
+    """Run the tests that take minutes or test the tooling; set LENET_DATA for those that need MNIST."""
     run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "release", *session.posargs)
 
 
@@ -216,20 +216,20 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def compilers(session: nox.Session) -> None:
-    """Test the kernels as clang builds them, and in plain C11, as for MSVC."""
+    """Test the kernels built by clang, and built from plain C11, as for MSVC."""
     run(session, "python", "-m", "tests.compilers")
 
 
 @nox.session
 def vulnerabilities(session: nox.Session) -> None:
-    """Look up known vulnerabilities of the dependencies; needs the network."""
+    """Look up known vulnerabilities of the dependencies; requires network access."""
     install(session, "pip-audit>=2.7", extras="train,serve,onnx")
     session.run("pip-audit", "--skip-editable", *session.posargs)
 
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure lenet beside other libraries: `-- --quick` checks only that all compute the same."""
+    """Compare the speed of lenet with that of other libraries; `-- --quick` only compares results."""
     install(session, extras="bench,serve,dask,mpi,train")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
