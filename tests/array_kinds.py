@@ -1,4 +1,4 @@
-"""Arrays of every kind that a caller may hand over, made of a plain one, for the tests that nothing is misread.
+"""Arrays of every kind that callers may pass, made from a plain one.
 
 A kind takes a plain array and returns what is given and the plain array that this means: the same result is wanted of
 both. None instead of a meaning: it can only be refused. None instead of both: there is no such thing of that array.

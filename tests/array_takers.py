@@ -1,4 +1,4 @@
-"""Every array that a public function takes, with a plain one that it likes: for the tests that nothing is misread."""
+"""Every array parameter of a public function, with a plain array that it accepts."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""`lenet` in this process, for the tests of what it does with what comes from outside."""
+"""Run `lenet` in this process, for the tests of untrusted input."""
 
 import contextlib
 import resource

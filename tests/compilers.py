@@ -1,4 +1,4 @@
-"""Test the kernels as clang builds them, and as gcc does from nothing but C11; and look at them as MSVC would.
+"""Test the kernels built by clang and built as plain C11, and read them as MSVC would.
 
     python -m tests.compilers    # on Linux, with gcc and clang; some two minutes on one core
 

@@ -1,4 +1,4 @@
-"""Shared fixtures: the builds of the kernels, guarded arrays and MNIST; and the tiers of the tests."""
+"""Shared fixtures: builds of the kernels, guarded arrays and MNIST; and the tiers of the tests."""
 
 import importlib
 import os

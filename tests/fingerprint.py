@@ -1,4 +1,4 @@
-"""Predictions as a SHA-256, to be compared between threads, ways to cut a batch, and processes."""
+"""The SHA-256 of predictions, to compare threads, batch sizes and processes."""
 
 import hashlib
 

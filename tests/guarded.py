@@ -1,4 +1,4 @@
-"""Arrays between guards, for the tests of the kernels.
+"""Arrays between guard values or inaccessible pages, for the tests of the kernels.
 
 A number written outside of an output is seen, and one read outside of an input is NaN, and spoils the result.
 

@@ -1,4 +1,4 @@
-"""The order of the packages of lenet, and which of its files imports which.
+"""The order of lenet's packages, and the imports of each file.
 
 Imports inside functions count. Imports for type checkers do not, except that they say where a package gets a name that
 it imports on first use.

@@ -1,4 +1,4 @@
-"""What an installed lenet does, in short: run outside of the tree, by each Python that a wheel is for.
+"""A short test of an installed lenet, run outside the source tree by each supported Python.
 
 python tests/installed.py    # with lenet[train,vision]
 """

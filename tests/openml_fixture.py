@@ -1,4 +1,4 @@
-"""A small set in the form in which OpenML serves it: four JSON answers and an ARFF table, by the path of their URL."""
+"""A small data set in OpenML's format: four JSON answers and an ARFF table, by URL path."""
 
 import contextlib
 import gzip

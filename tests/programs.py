@@ -1,4 +1,4 @@
-"""Programs that the tests run in a process of their own."""
+"""Programs that tests run in a separate process."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The arithmetic of LeNet-5 in plain NumPy, float64, straight from the mathematics.
+"""The arithmetic of LeNet-5 in plain NumPy and float64, directly from the mathematics.
 
 It shares nothing with the package, and is written to be read, not to be fast: the tests hold the kernels, the layers
 and the model against it.

@@ -1,4 +1,4 @@
-"""`lenet serve` as a process, for the tests that ask it."""
+"""Run `lenet serve` as a process, for tests that send it requests."""
 
 import contextlib
 import http.client

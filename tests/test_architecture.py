@@ -1,4 +1,4 @@
-"""Imports point downwards, without cycles between files, and only numpy is imported at the top of a file."""
+"""Imports point downwards, files have no import cycles, and files import only numpy at the top."""
 
 import ast
 import sys

@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic. What they measure is no matter for a test."""
+"""The arithmetic of the benchmarks, not their results."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Every block of code in the README and the pages: run as it stands there, or left out for a reason that is here."""
+"""Run every code block of the README and the pages, except those listed here with a reason."""
 
 import contextlib
 import os

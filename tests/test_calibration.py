@@ -1,4 +1,4 @@
-"""Probabilities are calibrated, and what is too improbable or no digit is rejected."""
+"""Probabilities are calibrated, and doubtful answers and non-digits are rejected."""
 
 import json
 

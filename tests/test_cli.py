@@ -1,4 +1,4 @@
-"""The command `lenet`, as a person meets it: what it prints, what it leaves, and how it fails."""
+"""The command `lenet` as users see it: output, files and errors."""
 
 import csv
 import json

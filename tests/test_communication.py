@@ -1,4 +1,4 @@
-"""Our numbers against PyTorch's, on the same weights and the same batches (extra `bench`)."""
+"""lenet's results and PyTorch's, with the same weights and batches (extra `bench`)."""
 
 import numpy as np
 import pytest

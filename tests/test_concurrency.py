@@ -1,4 +1,4 @@
-"""What may be shared, shared: models between threads and processes. docs/security/concurrency.md makes the promise."""
+"""Threads and processes share models as docs/security/concurrency.md promises."""
 
 import contextlib
 import copy

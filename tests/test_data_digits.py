@@ -1,4 +1,4 @@
-"""The embedded digits: their split, and their likeness to MNIST's framing."""
+"""scikit-learn's digits: the split, and how similar their framing is to MNIST's."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""IDX files, built byte by byte after the description of the format, whole and broken in every way."""
+"""IDX files, built byte by byte from the specification: valid, and broken in every way."""
 
 import gzip
 import hashlib

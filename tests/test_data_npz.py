@@ -1,4 +1,4 @@
-"""Sets in .npz files: what is taken, and what is refused before it costs anything."""
+"""Data sets in .npz files: which are accepted, and which are rejected before they use memory."""
 
 import io
 import os

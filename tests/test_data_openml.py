@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST from OpenML's own form, from LENET_DATA, and when neither can be had."""
+"""MNIST and Fashion-MNIST from OpenML, from LENET_DATA, and if neither is available."""
 
 import gzip
 import os

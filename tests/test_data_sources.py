@@ -1,4 +1,4 @@
-"""The one word that names a set."""
+"""The names of data sets."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The inner loops of the kernels, as the compiler made them: multiply-adds, and nothing written to memory meanwhile.
+"""The compiled inner loops of the kernels consist of multiply-adds and write no memory in between.
 
 An accumulator that found no register is written to the stack and read back in each turn, which takes several times as
 long. It happens without a word when a tile is a little too large, or the compiler moves something into the loop.

@@ -1,4 +1,4 @@
-"""Affine maps of images against SciPy's, and the range of the random ones."""
+"""Affine maps of images agree with SciPy's, and random ones stay in range."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the docstrings and the tutorial show, run; and what the pages have to hold."""
+"""Docstring examples and the tutorial run, and the pages are complete."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""LeNetClassifier beside scikit-learn: its own checks, its tools, and what a user would try."""
+"""LeNetClassifier with scikit-learn: its estimator checks, its tools, and typical uses."""
 
 import copy
 import io

@@ -1,4 +1,4 @@
-"""The examples, each run as a user would, and what they print."""
+"""Run each example as a user would, and check its output."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A table's rows as images, against values computed by hand."""
+"""Table rows as images, against values computed by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Inputs that fuzzing found, run once; and, in the tier `release`, tests of the fuzz targets and their drivers."""
+"""Inputs that fuzzing found; and, in the tier `release`, tests of the fuzz targets and their drivers."""
 
 import dataclasses
 import os

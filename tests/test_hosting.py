@@ -1,4 +1,4 @@
-"""The examples of docs/hosting.md, run as far as it goes without an engine for containers, a cluster and Triton."""
+"""Run the examples of docs/hosting.md that need no container engine, cluster or Triton."""
 
 import contextlib
 import http.client

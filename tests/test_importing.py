@@ -1,4 +1,4 @@
-"""What importing lenet does to the process that does it: what it opens, how long it takes, and where it refuses."""
+"""The effects of importing lenet on the process: open files, time, and sub-interpreters."""
 
 import importlib.util
 import json

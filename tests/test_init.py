@@ -1,4 +1,4 @@
-"""Initial weights: uniform, within the limits that the seed notebook's table gives, from the seed alone."""
+"""Initial weights are uniform within the seed notebook's limits, and depend only on the seed."""
 
 import math
 

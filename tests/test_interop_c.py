@@ -1,4 +1,4 @@
-"""The C file, compiled by every compiler at hand, against our own predictions."""
+"""The C export, compiled by every available compiler, against lenet's predictions."""
 
 import ctypes
 import re

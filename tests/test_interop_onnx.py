@@ -1,4 +1,4 @@
-"""ONNX models out and in: against onnxruntime, OpenVINO and PyTorch, and against files that are no LeNet-5."""
+"""ONNX export and import: against onnxruntime, OpenVINO and PyTorch, and with files of other networks."""
 
 import copy
 import warnings

@@ -1,4 +1,4 @@
-"""Pipelines with our classifier, converted by skl2onnx and run by onnxruntime."""
+"""Pipelines with LeNetClassifier, converted by skl2onnx and run by onnxruntime."""
 
 import numpy as np
 import pytest

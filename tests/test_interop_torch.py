@@ -1,4 +1,4 @@
-"""Weights from PyTorch and back, against PyTorch's own forward pass; files that hold more are refused."""
+"""PyTorch weights, imported and exported, against PyTorch's forward pass; other files are rejected."""
 
 import os
 import pickle

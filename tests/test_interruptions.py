@@ -1,4 +1,4 @@
-"""Exceptions and signals at any moment, and the end of a process while its threads work: no hang, no wrong answer."""
+"""Exceptions and signals at any moment, and process exit while threads work: no deadlock, no wrong result."""
 
 import contextlib
 import itertools

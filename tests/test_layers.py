@@ -1,4 +1,4 @@
-"""One contract for every layer, against the reference and central differences, and values worked out by hand."""
+"""The same tests for every layer: the reference, central differences, and values computed by hand."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Never silently misread: an array of any kind is taken for exactly what it is, or refused by an error of ours.
+"""An array of any kind is interpreted exactly, or rejected with an exception of lenet.
 
 `array_takers` names the functions and their arrays, `array_kinds` the kinds that are made of each.
 """

@@ -1,4 +1,4 @@
-"""LeNet5: its shapes, its arithmetic and gradients, what it takes and what it refuses."""
+"""LeNet5: its shapes, arithmetic and gradients, and the inputs that it accepts and rejects."""
 
 import copy
 import pickle

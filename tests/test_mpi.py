@@ -1,4 +1,4 @@
-"""A training by the ranks of mpiexec: the same but for rounding, and over for all when it is over for one."""
+"""Training with the ranks of mpiexec equals that of one process except for rounding; an error ends all ranks."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The mutation runs' own parts: changes of the sources that stay honest, and the table."""
+"""The parts of the mutation runs: changes to the sources, and the table."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The compiled LeNet-5 of every build against the NumPy reference, for whatever its tiles and groups leave over."""
+"""The compiled LeNet-5 of every build against the NumPy reference, for every remainder of tiles and groups."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Images of no digit, and what learning from them does."""
+"""Images of non-digits, and the effect of training on them."""
 
 import sys
 

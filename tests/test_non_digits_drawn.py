@@ -1,4 +1,4 @@
-"""Rubbish that is drawn: what is asked of OpenCV, and what comes of it, stay within their bounds and fill them."""
+"""Drawn non-digits: the arguments of OpenCV and the results stay in their ranges and fill them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Rubbish that is cut out of digits or put together from them: which parts of them it shows."""
+"""Non-digits cut or composed from digits: which parts of the digits they show."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""SGD against values worked out by hand and a loop over numbers; the schedules' values."""
+"""SGD against values computed by hand and a loop over numbers; the values of the schedules."""
 
 import copy
 import math

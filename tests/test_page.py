@@ -1,4 +1,4 @@
-"""The page, in Chromium: what it computes is lenet's, and mouse, finger, keyboard and screen reader can use it."""
+"""The page in Chromium: it computes what lenet does, by mouse, touch, keyboard and screen reader."""
 
 import base64
 import contextlib
@@ -297,7 +297,8 @@ def test_a_scribble_is_no_digit(page, model):
 
 
 @pytest.mark.parametrize(
-    ("where", "hint"), [("saved", "This page reads one digit at a time."), ("served", "To read a number, choose a picture.")]
+    ("where", "hint"),
+    [("saved", "This page reads one digit at a time."), ("served", "To read a number, choose a picture.")],
 )
 def test_what_to_do_about_several_digits_is_said(browser, request, where, hint):
     with opened(browser, request.getfixturevalue(where), viewport={"width": 1280, "height": 900}) as page:

@@ -1,4 +1,4 @@
-"""The best path through a line's segments, and its probabilities, against all paths one by one."""
+"""The best path through the segments of a line, and its probabilities, against all paths."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What the mathematics promises of the layers and of the whole network, whatever their sizes.
+"""Mathematical properties of the layers and the network, for any sizes.
 
 Where numbers are small integers, every sum of them is exact in either dtype and its order does not matter: what should
 be equal is equal to the bit. Hypothesis draws the sizes and a seed of the numbers, the same ones in every run.

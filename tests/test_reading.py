@@ -1,4 +1,4 @@
-"""Pictures of every kind become grey levels, and grey levels become images like MNIST's."""
+"""Pictures of every kind become grey levels, which become images like MNIST's."""
 
 import io
 import random

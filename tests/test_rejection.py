@@ -1,4 +1,4 @@
-"""The rule that rejects answers, against numbers worked out by hand."""
+"""The rejection rule, against numbers computed by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The report's figures, computed by hand."""
+"""The figures of the report, against numbers computed by hand."""
 
 import json
 import math

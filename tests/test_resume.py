@@ -1,4 +1,4 @@
-"""A run that a signal has stopped is resumed to the same bits; faults/test_killed.py has the runs that are killed."""
+"""A run stopped by a signal resumes bit-identically; faults/test_killed.py has the runs that are killed."""
 
 import json
 import os

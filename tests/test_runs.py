@@ -1,4 +1,4 @@
-"""A run's folder: its number, its files, and what it takes to go on."""
+"""Run folders: their numbers, their files, and what resuming requires."""
 
 import json
 import subprocess

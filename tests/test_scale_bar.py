@@ -1,4 +1,4 @@
-"""The bar of a scoring, on a terminal and elsewhere."""
+"""The progress bar of scoring, on a terminal and elsewhere."""
 
 import io
 import sys

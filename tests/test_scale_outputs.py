@@ -1,4 +1,4 @@
-"""Files of scores, without a cluster: they appear whole, and replace nothing."""
+"""Files of scores, without a cluster: they are complete, and replace nothing."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scoring by a Dask cluster: in order, whole or not at all, whatever the images are in and whoever dies."""
+"""Scoring on a Dask cluster: in order and complete or not at all, for every input and if workers die."""
 
 import errno
 import json

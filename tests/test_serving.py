@@ -1,4 +1,4 @@
-"""The server as a process: pictures, bad input, the token, metrics, and models that are replaced while it runs."""
+"""The server as a process: pictures, invalid requests, the token, metrics, and reloaded models."""
 
 import asyncio
 import gzip

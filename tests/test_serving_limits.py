@@ -1,4 +1,4 @@
-"""What one client does to a server, and what the others notice of it: slow ones, floods, and the server's end."""
+"""Slow clients, floods and shutdown: what one client can do to a server, and how it affects others."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Requests that were right before something in them was changed: each is refused in words, and stops nothing."""
+"""Valid requests with a mutation: each is rejected with a reason, and the server keeps running."""
 
 import contextlib
 import http.client

@@ -1,4 +1,4 @@
-"""The OpenAPI document: schemathesis asks all that it describes, and no answer may be another than it says."""
+"""schemathesis sends every request of the OpenAPI document, and every response conforms to it."""
 
 import json
 import subprocess

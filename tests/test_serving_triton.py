@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, spoken by a client that is not ours: each call of tritonclient.http."""
+"""The Open Inference Protocol, tested with every call of tritonclient.http."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which images are learnt from and which judge, and how they are standardised."""
+"""The split into training and validation images, and their standardisation."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The choice of a build, the pool of threads, and what importing lenet does and does not do."""
+"""The choice of a build, the thread pool, and the effects of importing lenet."""
 
 import os
 import platform

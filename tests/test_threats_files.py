@@ -1,4 +1,4 @@
-"""What a stranger's path may lead to: a device, a pipe, a link, an archive or a picture without end."""
+"""Untrusted paths: devices, pipes, links, and archives or pictures without an end."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""A run's folder from a stranger: whatever its arguments and its checkpoint say, `lenet train --resume` is one line."""
+"""Untrusted run folders: `lenet train --resume` prints one line, whatever the arguments and checkpoint contain."""
 
 import json
 import math

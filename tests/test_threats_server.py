@@ -1,4 +1,4 @@
-"""A server among strangers: what its paths, heads, models and models' files may hold is a 4xx, or harmless."""
+"""Untrusted paths, headers, model names and model files of a server give a 4xx or do no harm."""
 
 import contextlib
 import html.parser

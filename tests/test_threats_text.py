@@ -1,4 +1,4 @@
-"""Text from strangers that is printed or read as a number: names, metadata, the environment, the command line."""
+"""Untrusted text that is printed or parsed: names, metadata, the environment, the command line."""
 
 import io
 import os

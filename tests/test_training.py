@@ -1,4 +1,4 @@
-"""The epoch loop: what it draws, what it keeps, and that it goes on to the same bits."""
+"""The epoch loop: random draws, results, and bit-identical resumption."""
 
 import copy
 from dataclasses import replace

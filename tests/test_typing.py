@@ -1,4 +1,4 @@
-"""The types that users' checkers see: those of an installed lenet, by mypy and by pyright."""
+"""The types that mypy and pyright see in an installed lenet."""
 
 import re
 import shutil

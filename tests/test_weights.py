@@ -1,4 +1,4 @@
-"""Models in files: to the bit and back; damaged files refused; a failed write leaves what was there."""
+"""Model files: exact round trips, rejected damage, and failed writes that change nothing."""
 
 import errno
 import hashlib

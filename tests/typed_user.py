@@ -1,4 +1,4 @@
-"""An application with lenet, as its type checker sees it; lines that end in "wrong" have to be errors."""
+"""An application that uses lenet, for type checkers; lines that end in "wrong" must be errors."""
 
 from typing import Any, assert_type
 

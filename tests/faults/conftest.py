@@ -1,4 +1,4 @@
-"""The server of processes that these tests kill, and what they train on."""
+"""The server that forks the processes to kill, and their training set."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""The disk that fails, in Python: how to build it, and how a process that has it in front of its C library sets it."""
+"""Build the simulated disk, and configure it for a process that preloads it."""
 
 import contextlib
 import ctypes

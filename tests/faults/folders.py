@@ -1,4 +1,4 @@
-"""What lies in a folder, before a fault and after it."""
+"""The content of a folder before and after a fault."""
 
 import contextlib
 import random

@@ -1,4 +1,4 @@
-"""Processes to be killed: a server that has imported all of lenet forks one for each task, in some milliseconds."""
+"""Processes to kill: a server that has imported lenet forks one per task, in milliseconds."""
 
 import contextlib
 import json

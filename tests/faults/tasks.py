@@ -1,4 +1,4 @@
-"""What the processes do that are killed or whose disk fails. Each task gives an exit code, or None for 0."""
+"""The tasks of processes that are killed or whose disk fails. Each returns an exit code, or None for 0."""
 
 import contextlib
 import functools

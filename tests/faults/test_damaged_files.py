@@ -1,4 +1,4 @@
-"""Weights, checkpoints and arguments that a disk has cut short or changed: refused, or what they were."""
+"""Damaged weights, checkpoints and arguments are rejected or unchanged."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Downloads that are cut, and copies of them that a disk has changed: noticed, and never other images."""
+"""Truncated downloads and damaged cached copies are noticed, and never give other images."""
 
 import gzip
 import os

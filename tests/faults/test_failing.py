@@ -1,4 +1,4 @@
-"""A disk on which each call in turn fails: nothing is lost or torn, nothing is left over, and the message is true."""
+"""If any call to the disk fails, files stay complete, nothing is left behind, and the message is true."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A training on whose disk one call fails, or which fills up, goes on to the same bits when that is over."""
+"""A training run whose disk fails or fills up can be resumed, with bit-identical results."""
 
 import pytest
 from faults.disk import FAULTS, is_harmless

@@ -1,4 +1,4 @@
-"""A disk that is full after each possible number of bytes: the old files are there, or the new ones."""
+"""If the disk is full after any number of bytes, each file is the old one or the new one."""
 
 import pytest
 from faults.tasks import CLASSES

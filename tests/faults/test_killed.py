@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: a training goes on to the same bits, and every file that was being written is whole.
+"""After SIGKILL at random moments, training resumes bit-identically and every file is complete.
 
 The disk takes 0.2 ms for each 64 KiB, so that writing takes a while, and checkpoints are written after each step.
 `pytest -s -m release --exhaustive tests/faults/test_killed.py` kills 1,000 trainings and prints what came of them.

@@ -1,4 +1,4 @@
-"""A server killed while it loads models anew: whole answers of one model or the other, or none, and it starts again."""
+"""A server killed while it reloads models has sent complete answers of one model, and starts again."""
 
 import http.client
 import json

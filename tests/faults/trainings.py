@@ -1,4 +1,4 @@
-"""A small training to be killed: its data, its command, and the bits that it ends in."""
+"""A small training run to kill: its data, its command, and its expected result."""
 
 from pathlib import Path
 

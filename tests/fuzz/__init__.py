@@ -1,4 +1,4 @@
-"""Fuzzing: inputs that nobody would think of, for everything of lenet that takes something from outside.
+"""Fuzzing: generated inputs for every parser, the server and the kernels.
 
 A module each of `TARGETS` is named by what it feeds. Its `run(data)` makes an input of some bytes, hands it over and
 returns if that was read right or refused as documented; it raises whatever else happens. One of `SEEDED` makes many

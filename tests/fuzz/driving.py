@@ -1,4 +1,4 @@
-"""One target in a process of its own: `python -m tests.fuzz.driving NAME FOLDER OPTION...`.
+"""Run one target in a separate process: `python -m tests.fuzz.driving NAME FOLDER OPTION...`.
 
 Bytes come from libFuzzer, by atheris, which sees what Python code of ours they reach; the options are libFuzzer's. The
 targets of `SEEDED` are given one seed after the other. Findings are written to the folder, and end the process.

@@ -1,4 +1,4 @@
-"""Bodies of requests to the server: JSON, binary tensors and forms, each answered right or refused with a reason.
+"""Request bodies: JSON, binary tensors and forms, each answered correctly or rejected with a reason.
 
 The first byte of an input says where it goes, the second one how. The rest is the body, in which 0xff stands between
 JSON and the tensor behind it, and before which a form's boundary has a line of its own. "c" is for the functions that

@@ -1,4 +1,4 @@
-"""IDX files, plain and gzipped: they are read as the format's description says, or refused."""
+"""IDX files, plain and gzipped, are read as the format specifies, or rejected."""
 
 import gzip
 import io

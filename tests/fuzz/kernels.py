@@ -1,4 +1,4 @@
-"""The kernels, behind the layers and the network: arrays of every type, byte order and stride, against plain NumPy.
+"""The kernels, through layers and network: arrays of every type, byte order and stride, against NumPy.
 
 The bytes seed a batch of inputs for one operation of one size, each with numbers of its own and in one of some layouts;
 the reference computes all of them at once. So an input costs little more than the call.

@@ -1,4 +1,4 @@
-"""Arrays that hold given numbers in any of the ways that NumPy knows: types, byte orders, strides, subclasses.
+"""Arrays with given numbers in every layout of NumPy: types, byte orders, strides, subclasses.
 
 `random` is a `random.Random`, Hypothesis' own included.
 """

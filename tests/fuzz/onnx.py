@@ -1,4 +1,4 @@
-"""ONNX files: another program's LeNet-5 becomes ours and computes the same, and all else is refused.
+"""ONNX files: a LeNet-5 of another program is imported and computes the same; all others are rejected.
 
 Weights of an input that are shorter than they should be stand for as many random numbers as there should be, others for
 each first byte. So a graph of some thousand bytes makes a whole model.

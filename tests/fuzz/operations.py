@@ -1,4 +1,4 @@
-"""What the kernels compute, each of some size: by lenet, and, for many inputs at a time, by plain NumPy in float64.
+"""The operations of the kernels, each of one size: by lenet, and for many inputs at once by NumPy in float64.
 
 The functions draw sizes and weights from a `random.Random` and return an `Operation`. tests/reference.py has the
 formulas but for those that have to tell the inputs apart, where a batch has one gradient of the weights.

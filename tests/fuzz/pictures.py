@@ -1,4 +1,4 @@
-"""Picture files: decoded as they are meant, and prepared as a digit; or refused."""
+"""Picture files are decoded correctly and prepared as digits, or rejected."""
 
 import io
 import struct

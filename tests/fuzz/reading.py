@@ -1,4 +1,4 @@
-"""Pictures as arrays: prepared as a digit, and read as a page, without surprises.
+"""Pictures as arrays are prepared as digits and read as pages, without unexpected errors.
 
 An input is a width, a height, the side of the squares that its grey levels fill, and levels, over and over.
 """

@@ -1,4 +1,4 @@
-"""PyTorch's files: the weights of a LeNet-5 in them become ours, number by number, and all else is refused.
+"""PyTorch files: the weights of a LeNet-5 are imported exactly; all other files are rejected.
 
 An input is a file as it is; or, behind a "z", the pickle in one, which also has the numbers of ten tensors. So
 some hundred bytes make a whole model.

@@ -1,4 +1,4 @@
-"""Changes of JSON that leave it JSON."""
+"""Mutations of JSON that keep it valid JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, read as their header says, or refused.
+"""Safetensors files are read as their header says, or rejected.
 
 An input is a file as it is; or, behind an "h", only its header, which is followed in the file by as many bytes as it
 claims. So some hundred bytes make a whole model.

@@ -1,4 +1,4 @@
-"""Build the compiled kernels in a copy of the tree: with a text changed, or with other flags.
+"""Build the kernels in a copy of the tree, with changed sources or other flags.
 
 Mutants are made so, and the faults that prove that a sanitizer sees them:
 

@@ -1,4 +1,4 @@
-"""Wrong kernels, that the tests have to notice: one text of one file each, changed.
+"""Faults in the kernels that the tests must catch: each changes one text in one file.
 
 Each is a fault that somebody could make: a bound, a sign, an index, a term that is missing, the tail of a tile, an
 edge, an assignment where a sum is wanted.

@@ -1,4 +1,4 @@
-"""Build each wrong kernel of kernel_mutants.py, test it, and print what noticed it.
+"""Build and test each mutant of kernel_mutants.py, and print the test that catches it.
 
     python -m tests.mutation.kernels                              # all of them
     python -m tests.mutation.kernels pool-dx-assigned c3-rows-overlap

@@ -1,4 +1,4 @@
-"""Run the tests in a copy of the tree and report what noticed a fault; used by `kernels` and `seeded`."""
+"""Run the tests in a copy of the tree and report which one catches a fault; used by `kernels` and `seeded`."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Plant 60 faults, one at a time, and report which test notices each.
+"""Plant 60 faults, one at a time, and report which test catches each.
 
     python -m tests.mutation.seeded                         # all of them
     python -m tests.mutation.seeded file-not-synced tile-assigned

@@ -1,4 +1,4 @@
-"""Run tests on instrumented kernels, after a planted fault has shown that the instruments work.
+"""Run tests on instrumented kernels, after a planted fault has shown that the instrumentation works.
 
     python -m tests.sanitizers address    # AddressSanitizer and UndefinedBehaviorSanitizer
     python -m tests.sanitizers checked    # Cython's bounds checks, and the coverage of Python and kernels

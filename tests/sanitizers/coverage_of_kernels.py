@@ -1,4 +1,4 @@
-"""Tell which lines of the kernels have run, and refuse too few, of theirs and of Python's.
+"""Report which lines of the kernels have run, and fail if too few lines of the kernels or of Python have.
 
 gcc counts the lines of the C code that Cython makes; a comment above each of its statements names the line that it is
 made from. That also sees what runs without the GIL, at full speed, and in vectors, which Cython's own tracing does not.

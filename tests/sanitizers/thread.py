@@ -1,4 +1,4 @@
-"""The thread tests on kernels that ThreadSanitizer watches; and two races planted, which it has to report.
+"""Run the thread tests under ThreadSanitizer, after it has reported two planted races.
 
     python -m tests.sanitizers.thread        # on Linux, with gcc and its libtsan; some two minutes
     python -m tests.sanitizers.thread 20     # with each race run into 20 times
