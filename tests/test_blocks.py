@@ -47,6 +47,8 @@ WANTED = {
     "README.md sh": ("PIL", "cv2", "matplotlib", "onnx"),
     "hosting.md sh": ("onnx",),
     "interop.md python": ("onnx", "onnxruntime"),
+    "own_data.md python": ("PIL", "cv2"),
+    "own_data.md sh": ("matplotlib",),
     "reading.md python": ("PIL", "cv2"),
     "reading.md sh": ("PIL", "cv2"),
     "scaling.md python": ("distributed", "pyarrow", "zarr"),
@@ -60,6 +62,7 @@ MARKS = {
     "embedding.md python": [pytest.mark.landing],
     "hosting.md sh": [pytest.mark.landing],
     "interop.md python": [pytest.mark.landing],
+    "own_data.md sh": [pytest.mark.landing],  # 400 epochs
     "scaling.md python": [pytest.mark.landing],
     "scaling.md sh": [pytest.mark.landing],
     "serving.md python": [pytest.mark.landing],
@@ -121,6 +124,7 @@ def user(tmp_path, monkeypatch):
             head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
             (tmp_path / "mnist" / f"{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
     np.save("in/few.npy", data.X_test[:20])
+    np.savez("letters.npz", X=data.X_test[data.y_test < 2], y=data.y_test[data.y_test < 2])
     with contextlib.suppress(ImportError):
         from pyarrow import parquet, table
 
