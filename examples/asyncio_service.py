@@ -1,8 +1,10 @@
-"""A service on asyncio alone: clients send a line with a number and so many images of 784 bytes, and get their digits.
+"""Classify images over TCP, with asyncio and nothing else.
 
-In a shell; it ends by Ctrl-C or SIGTERM, when each client's request under way is answered, and none behind it:
+A request is a line with a number n and then n images of 784 bytes each. The answer is a line with n digits.
 
     python asyncio_service.py 8784
+
+On Ctrl-C or SIGTERM, the service answers the requests in progress and exits.
 """
 
 import asyncio
@@ -16,85 +18,85 @@ from numpy.typing import NDArray
 
 import lenet
 
-SMALL = 64  # images that the event loop may compute by itself: less than a millisecond
-LARGEST = 10_000  # images in a request
-THREADS = 2  # that compute; more batches wait
-CLIENTS = 100
-PATIENCE = 10.0  # seconds that a client may take to send a request, or to fetch its answer
+MAX_INLINE = 64  # images to predict in the event loop itself, within a millisecond
+MAX_IMAGES = 10_000  # of a request
+MAX_THREADS = 2  # further batches wait
+MAX_CLIENTS = 100
+TIMEOUT = 10.0  # seconds in which a client has to send a request, or to receive the answer
 
 
 async def receive(reader: asyncio.StreamReader) -> NDArray[np.uint8] | None:
-    """Return the images of the next request; None when there are no more."""
-    async with asyncio.timeout(PATIENCE):
+    """Return the images of the next request, or None if the client closed the connection."""
+    async with asyncio.timeout(TIMEOUT):
         try:
             line = await reader.readuntil(b"\n")
         except asyncio.IncompleteReadError:
             return None
         except asyncio.LimitOverrunError:
-            line = b""  # longer than any number
-        if not re.fullmatch(rb"[1-9]\d{0,4}\n", line) or int(line) > LARGEST:
-            raise ValueError(f"begin with a line that holds a number from 1 to {LARGEST}")
+            line = b""  # too long for a number
+        if not re.fullmatch(rb"[1-9]\d{0,4}\n", line) or int(line) > MAX_IMAGES:
+            raise ValueError(f"The first line has no valid number of images; expected 1 to {MAX_IMAGES}.")
         pixels = await reader.readexactly(int(line) * 784)
     return np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28)
 
 
 class Service:
-    """One model for all clients; `stop` ends it when what has arrived is answered."""
+    """One model for all clients."""
 
     def __init__(self, model: lenet.LeNet5):
         self.model = model
-        self.threads = asyncio.Semaphore(THREADS)
+        self.threads = asyncio.Semaphore(MAX_THREADS)
         self.clients: set[asyncio.Task[None]] = set()
-        self.waiting: set[asyncio.Task[None]] = set()  # those of them that have not sent a request
+        self.idle: set[asyncio.Task[None]] = set()  # clients without a complete request
         self.stopping = False
 
     async def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Keep the loop for what it is there for: who cancels this waits for no thread, but that goes on computing."""
-        if len(images) <= SMALL:
+        """Predict small batches here and large ones in a thread, which continues even if this task is cancelled."""
+        if len(images) <= MAX_INLINE:
             return self.model.predict(images, n_jobs=1)
         async with self.threads:
             return await asyncio.to_thread(self.model.predict, images, n_jobs=1)
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer a client's requests, one after another, as long as it asks."""
+        """Answer the requests of a client, one after another."""
         task: Any = asyncio.current_task()
         self.clients.add(task)
-        writer.transport.set_write_buffer_limits(0)  # drain waits until all is sent
+        writer.transport.set_write_buffer_limits(0)  # so that drain waits until everything is sent
         try:
-            if len(self.clients) > CLIENTS:
-                raise ValueError("there are too many clients: try again later")
+            if len(self.clients) > MAX_CLIENTS:
+                raise ValueError("There are too many clients. Retry later.")
             while not self.stopping:
-                self.waiting.add(task)
+                self.idle.add(task)
                 images = await receive(reader)
-                self.waiting.discard(task)
+                self.idle.discard(task)
                 if images is None:
                     break
                 writer.write(" ".join(map(str, await self.predict(images))).encode() + b"\n")
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     await writer.drain()
         except ValueError as error:
             writer.write(f"error: {error}\n".encode())
         except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # it has gone, asks nothing, or will not fetch its answer: nothing that others would notice
+            pass  # the client disconnected or timed out; others are not affected
         except asyncio.CancelledError:
             if not self.stopping:
                 raise
         finally:
             self.clients.discard(task)
-            self.waiting.discard(task)
+            self.idle.discard(task)
             writer.close()
 
     async def stop(self) -> None:
-        """Wait for the answers under way, and for nothing else."""
+        """Disconnect idle clients, and wait for the answers in progress."""
         self.stopping = True
-        for task in self.waiting:
+        for task in self.idle:
             task.cancel()
         while self.clients:
             await asyncio.wait(self.clients)
 
 
 async def main(port: int) -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     service, signalled = Service(lenet.load_pretrained("mnist")), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, signalled.set)

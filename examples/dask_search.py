@@ -1,6 +1,6 @@
-"""Search for a learning rate by the workers of a Dask cluster, here two processes of this machine.
+"""Search for a learning rate on the workers of a Dask cluster, here two processes on this machine.
 
-With `Client("tcp://head:8786")` in the place of the local cluster it is any other; lenet has to be installed there.
+To use another cluster, replace the local one by `Client("tcp://head:8786")`. lenet must be installed on its workers.
 """
 
 import joblib

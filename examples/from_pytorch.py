@@ -1,4 +1,4 @@
-"""Take the weights of a LeNet-5 that PyTorch trained, and give them back."""
+"""Convert the weights of a LeNet-5 from PyTorch to lenet, and back."""
 
 import numpy as np
 import torch
@@ -16,16 +16,16 @@ module = nn.Sequential(
 )  # fmt: skip
 
 model = from_torch(module.state_dict())  # or a file: weights.safetensors, weights.pt
-# model.mean, model.std = 0.1307, 0.3081  # if transforms.Normalize((0.1307,), (0.3081,)) came before the module
+# If transforms.Normalize((0.1307,), (0.3081,)) came before the module: model.mean, model.std = 0.1307, 0.3081
 
 images = lenet.data.load_digits().X_test
 with torch.no_grad():
     theirs = module(torch.from_numpy(images[:, np.newaxis]) / 255).softmax(1).numpy()
-print(f"probabilities differ by at most {np.abs(theirs - model.predict_proba(images)).max():.0e}")
+print(f"The probabilities differ by at most {np.abs(theirs - model.predict_proba(images)).max():.0e}")
 
 model = lenet.load_pretrained("mnist")
 module.load_state_dict(to_torch_state_dict(model, like=module.state_dict()))
 scaled = (torch.from_numpy(images[:, np.newaxis]) / 255 - model.mean) / model.std  # as transforms.Normalize does
 with torch.no_grad():
     theirs = module(scaled).softmax(1).numpy()
-print(f"with the pre-trained weights, by at most {np.abs(theirs - model.predict_proba(images)).max():.0e}")
+print(f"With the shipped weights, they differ by at most {np.abs(theirs - model.predict_proba(images)).max():.0e}")

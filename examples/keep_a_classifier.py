@@ -1,7 +1,7 @@
-"""Keep a fitted classifier: by joblib for yourself, by skops for files that come from others.
+"""Save a fitted classifier: with joblib for yourself, with skops for others.
 
-A joblib file is a pickle, and whoever wrote it can run code where it is loaded. skops makes only the types that
-you say you trust.
+A joblib file is a pickle: loading it can run any code, so load only your own. skops creates only the types that you
+list as trusted.
 """
 
 import tempfile
@@ -14,7 +14,8 @@ import skops.io
 import lenet
 
 digits = lenet.data.load_digits()
-classifier = lenet.LeNetClassifier(max_iter=5, random_state=0).fit(digits.X_train, digits.y_train)
+classifier = lenet.LeNetClassifier.from_pretrained("mnist", max_iter=5, random_state=0)
+classifier.fit(digits.X_train, digits.y_train)
 expected = classifier.predict_proba(digits.X_test)
 
 with tempfile.TemporaryDirectory() as folder:
@@ -25,4 +26,4 @@ with tempfile.TemporaryDirectory() as folder:
         "skops": skops.io.load(Path(folder, "classifier.skops"), trusted=lenet.interop.SKOPS_TRUSTED),
     }
 for name, again in loaded.items():
-    print(name, "the same to the bit:", np.array_equal(again.predict_proba(digits.X_test), expected))
+    print(f"{name}: the same to the bit:", np.array_equal(again.predict_proba(digits.X_test), expected))

@@ -1,4 +1,4 @@
-"""Turn a scikit-learn pipeline with our classifier into an ONNX model, and run it without either."""
+"""Convert a scikit-learn pipeline with a LeNetClassifier to ONNX, and run it in onnxruntime alone."""
 
 import numpy as np
 import onnxruntime
@@ -17,5 +17,5 @@ pipeline = make_pipeline(MinMaxScaler(), LeNetClassifier(max_iter=60, random_sta
 register_skl2onnx()
 model = skl2onnx.to_onnx(pipeline, X[:1], options={"zipmap": False})
 label, probabilities = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"X": X})
-print("the same labels:", np.array_equal(label, pipeline.predict(X)))
-print(f"probabilities differ by at most {np.abs(probabilities - pipeline.predict_proba(X)).max():.0e}")
+print("The same labels:", np.array_equal(label, pipeline.predict(X)))
+print(f"The probabilities differ by at most {np.abs(probabilities - pipeline.predict_proba(X)).max():.0e}")

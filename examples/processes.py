@@ -1,4 +1,4 @@
-"""Share images between processes, begun in each way there is: a worker loads the model once, and gets images only."""
+"""Divide images among processes, with each start method. Each worker loads the model once and then receives images."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -9,13 +9,13 @@ import lenet
 
 
 def load():
-    """Begin a worker."""
+    """Load the model in a new worker."""
     global model
     model = lenet.load_pretrained("mnist")
 
 
 def predict(images):
-    """Do a part of the work, with one thread, since there are as many workers as cores."""
+    """Predict a part of the images, with one thread, as each core has a worker."""
     return model.predict(images, n_jobs=1)
 
 

@@ -2,7 +2,7 @@
 
        lenet export mnist digits.c          (writes digits.c and digits.h)
        cc -O2 -o read_pgm read_pgm.c digits.c -lm
-       ./read_pgm < three.pgm               (28 x 28 pixels, binary PGM, light ink on a dark ground)
+       ./read_pgm < three.pgm               (binary PGM, 28x28 pixels, light ink on a dark background)
 */
 #include "digits.h"
 
@@ -16,7 +16,7 @@ int main(void)
 
     if (scanf("P5 %d %d %d", &width, &height, &highest) != 3 || width != 28 || height != 28 || highest != 255
         || getchar() == EOF || fread(image, 1, sizeof image, stdin) != sizeof image) {
-        fprintf(stderr, "read_pgm: give a binary PGM picture of 28 x 28 pixels of 8 bits on the standard input\n");
+        fprintf(stderr, "read_pgm: expected a binary PGM picture of 28x28 pixels, 8 bits each, on the standard input.\n");
         return 1;
     }
     digit = digits_predict(image);

@@ -1,9 +1,9 @@
-"""Read a digit: read_pgm.c in Python, and then one file that runs where there is no Python.
+"""Read a digit, like read_pgm.c.
 
-In a shell:
+PyInstaller packs this program into one file that runs without Python:
 
     pyinstaller --onefile read_pgm.py    (writes dist/read_pgm)
-    dist/read_pgm three.pgm              (28 x 28 pixels, binary PGM, light ink on a dark ground)
+    dist/read_pgm three.pgm              (binary PGM, 28x28 pixels, light ink on a dark background)
 """
 
 import re
@@ -16,15 +16,15 @@ import lenet
 
 
 def main(path: str) -> str | None:
-    """Print the digit in a picture and how sure that is; return what is wrong, if anything is."""
+    """Print the digit in a picture and its probability. Return an error message, or None."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(1000)
     except OSError as error:
-        return f"read_pgm: {path}: {error.strerror}"
+        return f"read_pgm: {path} cannot be read ({error.strerror})."
     picture = re.fullmatch(rb"P5\s+28\s+28\s+255\s(.{784})", content, re.DOTALL)
     if picture is None:
-        return f"read_pgm: {path} is no binary PGM picture of 28 x 28 pixels of 8 bits"
+        return f"read_pgm: {path} has another format; expected a binary PGM picture of 28x28 pixels, 8 bits each."
     image = np.frombuffer(picture[1], np.uint8).reshape(28, 28)
     probabilities = lenet.load_pretrained("mnist").predict_proba(image)[0]
     print(f"{probabilities.argmax()} ({100 * probabilities.max():.1f}%)")

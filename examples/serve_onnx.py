@@ -1,4 +1,4 @@
-"""Write a model as ONNX, read digits with it in onnxruntime, and read it back into lenet."""
+"""Export a model to ONNX, run it in onnxruntime, and load it back into lenet."""
 
 import tempfile
 from pathlib import Path
@@ -19,6 +19,6 @@ with tempfile.TemporaryDirectory() as folder:
     again = from_onnx(path)
 
 label, probabilities = session.run(None, {"images": images[:, np.newaxis]})
-print("the same labels:", np.array_equal(label, model.predict(images)))
-print(f"probabilities differ by at most {np.abs(probabilities - model.predict_proba(images)).max():.0e}")
-print("the same weights:", np.array_equal(again.parameters.flat, model.parameters.flat))
+print("The same labels:", np.array_equal(label, model.predict(images)))
+print(f"The probabilities differ by at most {np.abs(probabilities - model.predict_proba(images)).max():.0e}")
+print("The same weights:", np.array_equal(again.parameters.flat, model.parameters.flat))

@@ -26,14 +26,14 @@ PYTHON = {
     "dask_search.py": (["sklearn", "distributed"], r"^(\d\d\.\d\d%  .*\n){2}best: "),
     "fine_tune.py": (["sklearn"], r"as shipped +9\d\.\d\d%\nafter fitting +9[5-9]\.\d\d%"),
     "from_pytorch.py": (["sklearn", "torch"], r"differ by at most \de-(0[6-9]|10)\n"),
-    "grid_search.py": (["sklearn"], r"for 4 candidates in five folds\n(\d\d\.\d\d%  .*\n){4}best: "),
+    "grid_search.py": (["sklearn"], r"for 4 candidates with five folds\n(\d\d\.\d\d%  .*\n){4}best: "),
     "keep_a_classifier.py": (
         ["sklearn", "skops"],
-        r"joblib the same to the bit: True\nskops the same to the bit: True",
+        r"joblib: the same to the bit: True\nskops: the same to the bit: True",
     ),
-    "pipeline_to_onnx.py": (["skl2onnx", "onnxruntime"], r"the same labels: True\n.* at most \de-(0[6-9]|10)\n"),
+    "pipeline_to_onnx.py": (["skl2onnx", "onnxruntime"], r"The same labels: True\n.* at most \de-(0[6-9]|10)\n"),
     "processes.py": (["sklearn"], r"\A(\w+: the same digits: True\n){1,3}\Z"),
-    "serve_onnx.py": (["sklearn", "onnx", "onnxruntime"], r"labels: True\n.*e-0[6-9]\nthe same weights: True"),
+    "serve_onnx.py": (["sklearn", "onnx", "onnxruntime"], r"labels: True\n.*e-0[6-9]\nThe same weights: True"),
 }
 
 
@@ -83,7 +83,7 @@ def test_the_program_in_c(tmp_path):
     for wrong in (b"", b"P5 9 9 255\n", pgm(digits.X_test[0])[:-1]):
         done = subprocess.run(["./read_pgm"], input=wrong, cwd=tmp_path, capture_output=True, check=False)
         assert (done.returncode, done.stdout) == (1, b"")
-        assert b"give a binary PGM picture" in done.stderr
+        assert b"expected a binary PGM picture" in done.stderr
 
 
 # ---- the service on asyncio ----------------------------------------------------------------------------
@@ -126,14 +126,15 @@ def test_the_service_answers_whoever_else_there_is_and_ends_by_a_signal():
         for wrong in (b"0\n", b"-1\n", b"10001\n", b"GET / HTTP/1.1\r\n\r\n", b"1" * 100_000):
             with connect() as connection, contextlib.suppress(ConnectionError):
                 connection.sendall(wrong)
-                assert answered(connection) == b"error: begin with a line that holds a number from 1 to 10000\n"
+                error = b"error: The first line has no valid number of images; expected 1 to 10000.\n"
+                assert answered(connection) == error
         for _ in range(2):
             for connection, size in zip(connections, expected, strict=True):
                 connection.sendall(asked(images[:size]))
             for connection, size in zip(connections, expected, strict=True):
                 assert answered(connection) == expected[size]
         more = [clients.enter_context(connect()) for _ in range(101 - len(connections))]
-        assert answered(more[-1]) == b"error: there are too many clients: try again later\n"
+        assert answered(more[-1]) == b"error: There are too many clients. Retry later.\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert all(connection.recv(1) == b"" for connection in connections)
@@ -143,7 +144,7 @@ def test_the_service_answers_whoever_else_there_is_and_ends_by_a_signal():
 @on_unix
 def test_clients_that_fall_silent_keep_nobody_out():
     names = runpy.run_path(str(FOLDER / "asyncio_service.py"))
-    names["receive"].__globals__["PATIENCE"] = 0.2
+    names["receive"].__globals__["TIMEOUT"] = 0.2
 
     async def main():
         one = names["Service"](lenet.load_pretrained("mnist"))
@@ -198,7 +199,7 @@ def test_the_service_computes_for_two_at_a_time_and_ends_when_all_have_their_ans
         clients = [await asyncio.open_connection(*address) for _ in range(5)]
         for _, writer in clients[1:]:
             writer.write(batch)
-        while model.now < 2 or len(one.clients) < 5 or len(one.waiting) > 1:
+        while model.now < 2 or len(one.clients) < 5 or len(one.idle) > 1:
             await asyncio.sleep(0.01)
         server.close()
         stopping = asyncio.create_task(one.stop())
@@ -264,11 +265,10 @@ def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
 @pytest.mark.uninstrumented
 def test_the_frozen_program_says_what_is_wrong(frozen, tmp_path):
     path = tmp_path / "text.pgm"
-    missing = f"read_pgm: {path}: No such file or directory\n"
+    missing = f"read_pgm: {path} cannot be read (No such file or directory).\n"
     assert run_frozen(frozen, path) == (1, "", missing)
     for wrong in (b"", b"a letter\n", pgm(np.zeros((28, 28), np.uint8))[:-1]):
         path.write_bytes(wrong)
-        assert run_frozen(frozen, path) == (
-            1, "", f"read_pgm: {path} is no binary PGM picture of 28 x 28 pixels of 8 bits\n"
-        )  # fmt: skip
+        error = f"read_pgm: {path} has another format; expected a binary PGM picture of 28x28 pixels, 8 bits each.\n"
+        assert run_frozen(frozen, path) == (1, "", error)
     assert run_frozen(frozen) == (1, "", "usage: read_pgm PICTURE\n")

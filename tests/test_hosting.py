@@ -283,7 +283,7 @@ def test_the_client_for_triton_and_for_lenet(tmp_path, labels):
             [sys.executable, FOLDER / "triton" / "client.py", address],
             env={**os.environ, "LENET_TOKEN": "wise"}, capture_output=True, text=True, check=True,
         )  # fmt: skip
-    assert f"read: {np.array(labels)} with [" in done.stdout
+    assert f"predicted: {np.array(labels)} with probabilities [" in done.stdout
 
 
 @pytest.mark.release
@@ -299,7 +299,7 @@ def test_mlflow(tmp_path, labels):
         [sys.executable, FOLDER / "mlflow_model.py"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert re.search(rf"logged as models:/m-\w+\nread: {re.escape(str(np.array(labels)))}\n.*: True\n", done.stdout)
+    assert re.search(rf"Logged as models:/m-\w+\nLabels: {re.escape(str(np.array(labels)))}\n.*: True\n", done.stdout)
     kept = {path.suffix for path in tmp_path.rglob("artifacts/*")}
     assert ".onnx" in kept
     assert not kept & {".pkl", ".pickle", ".joblib"}

@@ -1,7 +1,7 @@
-"""The application for uvicorn and gunicorn, which takes its settings from the environment; docs/hosting.md runs it.
+"""The ASGI application for uvicorn and gunicorn, configured by environment variables; docs/hosting.md runs it.
 
-LENET_MODEL names a .safetensors file; without it, the weights that are shipped are served. LENET_TOKEN is what clients
-have to send as "Authorization: Bearer".
+LENET_MODEL is the path of a .safetensors file; by default, the shipped weights are served. LENET_TOKEN is the token
+that clients have to send as "Authorization: Bearer".
 """
 
 import logging
@@ -11,7 +11,7 @@ import lenet
 from lenet.serving import create_app
 
 logging.basicConfig(format="%(message)s")
-logging.getLogger("lenet.serving").setLevel(logging.INFO)  # a line of JSON for each request
+logging.getLogger("lenet.serving").setLevel(logging.INFO)  # logs a line of JSON per request
 
 app = create_app(
     {"digits": os.environ.get("LENET_MODEL") or lenet.load_pretrained()}, token=os.environ.get("LENET_TOKEN")

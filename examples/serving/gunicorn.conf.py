@@ -1,4 +1,4 @@
-"""Settings of gunicorn for asgi.py: `pip install gunicorn uvicorn-worker`, then `gunicorn asgi:app` in this folder."""
+"""Settings for gunicorn with asgi.py: `pip install gunicorn uvicorn-worker`, then run `gunicorn asgi:app` here."""
 
 import os
 import shutil
@@ -9,16 +9,16 @@ from uvicorn_worker import UvicornWorker
 
 
 class TimedWorker(UvicornWorker):
-    """uvicorn, with the deadlines for slow clients that `lenet serve` has."""
+    """A uvicorn worker with the timeouts of `lenet serve` for slow clients."""
 
-    CONFIG_KWARGS = {  # noqa: RUF012 - so uvicorn_worker has it
+    CONFIG_KWARGS = {  # noqa: RUF012 - as in uvicorn_worker
         "http": "lenet.serving.connections:TimedProtocol",
         "ws": "none",
         "lifespan": "on",
-        "access_log": False,  # lenet has one
+        "access_log": False,  # lenet writes its own
         "server_header": False,
         "proxy_headers": False,
-        "timeout_graceful_shutdown": 40,  # a request may take 10 s to arrive and 30 s to be answered
+        "timeout_graceful_shutdown": 40,  # a request may take 10 s to arrive and 30 s to answer
     }
 
 
@@ -26,20 +26,20 @@ bind = "127.0.0.1:8000"
 worker_class = TimedWorker
 workers = len(os.sched_getaffinity(0))
 graceful_timeout = 45
-control_socket_disable = True  # nothing is written but the metrics
+control_socket_disable = True  # so that only the metrics are written to disk
 
-# The workers' metrics add up in this folder; prometheus_client wants to know of it before it is imported.
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # this file is read again on SIGHUP
+# The workers share their metrics through this folder, which must be set before prometheus_client is imported.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # gunicorn reads this file again on SIGHUP
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="lenet-metrics-")
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Take what a worker that has ended had in flight out of the metrics."""
+    """Remove the requests of a dead worker from the metrics."""
     from prometheus_client import multiprocess
 
     multiprocess.mark_process_dead(worker.pid)
 
 
 def on_exit(server: Any) -> None:
-    """Remove the folder."""
+    """Remove the metrics folder."""
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

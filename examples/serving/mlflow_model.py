@@ -1,10 +1,10 @@
-"""Log a model in MLflow as ONNX, which holds no pickle, and read digits with it.
+"""Log a model in MLflow as ONNX, which contains no pickle, and predict with it.
 
     pip install mlflow '.[onnx,train]' onnxruntime
-    python mlflow_model.py [FILE.safetensors]               # by default the weights that are shipped
+    python mlflow_model.py [FILE.safetensors]               # by default, the shipped weights
     mlflow models serve -m models:/m-... --env-manager local -p 5001
 
-The server takes {"inputs": {"images": [...]}}, of shape (n, 1, 28, 28), at /invocations.
+The server expects {"inputs": {"images": [...]}} at /invocations, with images of shape (n, 1, 28, 28).
 """
 
 import sys
@@ -35,9 +35,9 @@ with mlflow.start_run():
         onnx_execution_providers=["CPUExecutionProvider"],
         save_as_external_data=False,
     )
-print("logged as", logged.model_uri)
+print("Logged as", logged.model_uri)
 
 images = lenet.data.load_digits().X_test[:8]
 answer = mlflow.pyfunc.load_model(logged.model_uri).predict({"images": images[:, np.newaxis]})
-print("read:", answer["label"])
-print("as lenet does:", np.array_equal(answer["label"], model.predict(images)))
+print("Labels:", answer["label"])
+print("The same as lenet:", np.array_equal(answer["label"], model.predict(images)))

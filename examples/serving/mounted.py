@@ -1,9 +1,9 @@
-"""Mount the digits in an application of yours: under /digits, beside its own routes.
+"""Mount lenet in your own application, under /digits.
 
-    LENET_MODEL=mine.safetensors uvicorn mounted:app        # without LENET_MODEL, the weights that are shipped
+    LENET_MODEL=mine.safetensors uvicorn mounted:app        # by default, the shipped weights
 
-FastAPI takes the same lines: `app = FastAPI(lifespan=lifespan)`, `app.mount("/digits", digits)`. A mounted application
-has no lifespan of its own, so this one's loads the file anew when it has changed.
+FastAPI works the same way: `app = FastAPI(lifespan=lifespan)`, `app.mount("/digits", digits)`. A mounted application
+has no lifespan of its own, so the outer one reloads the file when it changes.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ digits = create_app(models)
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Load the file anew when it changes, or on SIGHUP, while the application runs."""
+    """While the application runs, reload the file when it changes, or on SIGHUP."""
     async with watching(models):
         yield
 
 
 async def versions(request: Request) -> JSONResponse:
-    """Tell which version of each model answers: a route of your own."""
+    """Return the version of each model, as an example of your own route."""
     return JSONResponse({served.name: served.version for served in models.ready()})
 
 

@@ -1,9 +1,9 @@
-"""Ask a server of the Open Inference Protocol for digits: Triton, KServe or `lenet serve --model digits=mnist`.
+"""Send digits to a server of the Open Inference Protocol: Triton, KServe or `lenet serve --model digits=mnist`.
 
     pip install 'tritonclient[http]' scikit-learn
     python client.py localhost:8000
 
-LENET_TOKEN holds the token, if the server wants one.
+If the server requires a token, set LENET_TOKEN.
 """
 
 import os
@@ -16,7 +16,7 @@ import lenet
 
 
 def ask(address: str, images: np.ndarray, token: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels (n,) and the probabilities (n, classes) of uint8 images (n, 28, 28)."""
+    """Return the labels, shape (n,), and probabilities, shape (n, classes), of uint8 images of shape (n, 28, 28)."""
     tensor = InferInput("images", [len(images), 1, 28, 28], "UINT8")
     tensor.set_data_from_numpy(images[:, np.newaxis])
     outputs = [InferRequestedOutput("label"), InferRequestedOutput("probabilities")]
@@ -29,5 +29,5 @@ def ask(address: str, images: np.ndarray, token: str | None = None) -> tuple[np.
 if __name__ == "__main__":
     digits = lenet.data.load_digits()
     labels, probabilities = ask(sys.argv[1], digits.X_test[:8], os.environ.get("LENET_TOKEN"))
-    print("read:", labels, "with", probabilities.max(axis=1).round(3))
-    print("are: ", digits.y_test[:8])
+    print("predicted:", labels, "with probabilities", probabilities.max(axis=1).round(3))
+    print("true:     ", digits.y_test[:8])

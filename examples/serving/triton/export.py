@@ -4,7 +4,7 @@
     python export.py FOLDER [FILE.safetensors]
     tritonserver --model-repository=FOLDER
 
-Without a file, the weights that are shipped are written.
+The default is the shipped weights.
 """
 
 import sys
@@ -13,7 +13,7 @@ from pathlib import Path
 import lenet
 from lenet.interop import to_onnx
 
-# The graph's labels are of shape (n,); Triton wants a dimension behind the batch, so clients see (n, 1).
+# The graph returns labels of shape (n,). Triton requires a dimension after the batch, so clients see (n, 1).
 CONFIGURATION = """\
 name: "digits"
 platform: "onnxruntime_onnx"
@@ -29,7 +29,7 @@ instance_group [ {{ kind: KIND_CPU }} ]
 
 
 def write_repository(folder: Path, model: lenet.LeNet5) -> None:
-    """Write the model as version 1 of `digits`."""
+    """Write the model as version 1 of `digits` into a model repository."""
     version = folder / "digits" / "1"
     version.mkdir(parents=True, exist_ok=True)
     (version / "model.onnx").write_bytes(to_onnx(model, pixels="uint8").SerializeToString())
