@@ -1,11 +1,11 @@
 """Compare a notebook's gradients with central differences of its own loss: `python -m benchmarks.seed NOTEBOOK`.
 
-The notebook is one that trains by loops over NumPy arrays, as .ipynb or as text with a line "In [1]:" above each cell.
-The loop that is looked for updates each parameter by `parameter -= lr * gradient`, has set `loss` before, and takes its
-images from `X_train` and its labels from `y_train`. Four digits of scikit-learn's are given to it. Of a cell outside
-of it, only functions, constants and the parameters' first values are run; what is not run is told of.
+The notebook is an .ipynb file, or a text file with a line "In [1]:" above each cell. It must train in a loop over NumPy
+arrays that takes images from `X_train` and labels from `y_train`, sets `loss`, and then updates each parameter by
+`parameter -= lr * gradient`. Here it gets four of scikit-learn's digits. Outside of the loop, only functions, constants
+and the initial values of the parameters are run; skipped statements are reported on stderr.
 
-It runs the notebook's code: give it only one that you have read.
+The command runs the notebook's code: use it only on a notebook that you have read.
 """
 
 import argparse
@@ -26,13 +26,13 @@ import lenet
 
 STEP = 1e-4
 HEADER = """\
-| gradient of | elements | length, times the truth | direction (cosine) | the largest: notebook, central difference |
+| gradient of | elements | norm, relative to the true one | cosine | largest element: notebook, central difference |
 |---|---|---|---|---|"""
 Array = NDArray[np.float64]
 
 
 def cells(path: Path) -> Iterator[list[ast.stmt]]:
-    """Yield the statements of each cell of code; in a text, what follows the code is told of and left out."""
+    """Yield the statements of each code cell; report lines of a text that are not code."""
     text = path.read_text("utf-8")
     if path.suffix == ".ipynb":
         for cell in json.loads(text)["cells"]:
@@ -65,14 +65,14 @@ def stored(statement: ast.stmt) -> set[str]:
 
 
 class Notebook:
-    """A notebook after one pass forwards and backwards, before its parameters are updated.
+    """A notebook after one forward and backward pass, before the update of its parameters.
 
     Attributes
     ----------
     names : dict of str to Any
-        All that its code has defined.
+        Everything its code has defined.
     updates : dict of str to str
-        The name of each parameter's gradient.
+        The name of the gradient of each parameter.
     """
 
     def __init__(self, path: Path, x: Array, y: NDArray[Any]):
@@ -92,7 +92,7 @@ class Notebook:
         self._run(loop.body[:first_update], self.names)
 
     def _define(self, statement: ast.stmt, loop: ast.For) -> None:
-        """Run a statement if it is a definition; of a loop around the loop, those in it."""
+        """Run a statement if it is a definition; search the loops around the training loop for definitions."""
         match statement:
             case ast.For() if statement is loop:
                 return
@@ -108,13 +108,13 @@ class Notebook:
 
     @staticmethod
     def _run(statements: list[ast.stmt], names: dict[str, Any]) -> None:
-        """Run what the user has named, and is told to have read."""
+        """Run statements of the notebook, which the user chose and has been told to read."""
         code = compile(ast.Module(statements, []), "notebook", "exec")  # nosemgrep: no-code-from-text
         with contextlib.redirect_stdout(io.StringIO()):
             exec(code, names)  # noqa: S102 # nosec B102 # nosemgrep: no-code-from-text
 
     def differences(self, name: str, elements: NDArray[np.int64]) -> Array:
-        """Return the central differences of the loss by some elements of a parameter."""
+        """Return the central differences of the loss for some elements of a parameter."""
         found = []
         for element in elements:
             losses = []
@@ -128,11 +128,11 @@ class Notebook:
         return np.array(found)
 
 
-def rows(notebook: Notebook, most: int) -> Iterator[str]:
-    """Yield the table's row of each parameter."""
+def rows(notebook: Notebook, max_elements: int) -> Iterator[str]:
+    """Yield the table row of each parameter."""
     rng = np.random.default_rng(0)
     for name, gradient in notebook.updates.items():
-        elements = rng.permutation(notebook.names[name].size)[:most]
+        elements = rng.permutation(notebook.names[name].size)[:max_elements]
         own, true = notebook.names[gradient].ravel()[elements], notebook.differences(name, elements)
         ratio = np.linalg.norm(own) / np.linalg.norm(true)
         cosine = own @ true / np.linalg.norm(own) / np.linalg.norm(true)
@@ -142,10 +142,10 @@ def rows(notebook: Notebook, most: int) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print the table of a notebook's gradients."""
+    """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seed", description=__doc__.partition("\n")[0])
-    parser.add_argument("notebook", type=Path, help="its code is run: read it first")
-    parser.add_argument("--elements", type=int, default=50, help="of each parameter at most, drawn at random; 50")
+    parser.add_argument("notebook", type=Path, help="the notebook, whose code is run: read it first")
+    parser.add_argument("--elements", type=int, default=50, help="elements to check per parameter; default: 50")
     options = parser.parse_args()
     digits = lenet.data.load_digits()
     notebook = Notebook(options.notebook, digits.X_train[:4, np.newaxis] / 255, digits.y_train[:4].astype(int))
