@@ -1,7 +1,7 @@
 """Find the best path through the graph of a line, and its probability.
 
 The weight of a path is the product of the weights of its arcs. The probability of a reading is its share in the weight
-of all paths with all labels, which the paper calls forward scoring (section VI.D).
+of all paths with all labels, which the paper calls forward scoring (section VI.C).
 """
 
 from dataclasses import dataclass

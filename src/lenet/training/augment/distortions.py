@@ -1,4 +1,4 @@
-"""Random distortions of images: affine maps, as in the paper (section III.A), strokes and backgrounds."""
+"""Random distortions of images: affine maps, as in the paper (section III.B), strokes and backgrounds."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Images of non-digits to train on, like the paper's rubbish class (section IV.B).
+"""Images of non-digits to train on, like the paper's rubbish class (section X.A).
 
 They are drawn at random or cut out of the training digits.
 """
