@@ -91,15 +91,16 @@ for name in ("c1", "c3", "c5", "f6", "output"):
 ax.legend(title="weights")
 
 # %%
-# These limits keep the variance of activations whose slope at zero is 1, such as the hyperbolic tangent. The slope of
-# the sigmoid is at most 1/4, so each layer reduces the differences between images. Step 9 shows the consequence.
+# These limits keep the variance from layer to layer if the activation function has a slope of 1 at zero, like the
+# hyperbolic tangent. The slope of the sigmoid is at most 1/4, so each layer reduces the differences between images.
+# Step 6 measures this, and step 9 shows the consequence.
 
 # %%
 # 6. The forward pass
 # -------------------
 # The notebook's twelve lines are one call to compiled code. ``activations`` returns the output of every stage, under
-# the names of the 1998 paper. Here is its spread: the standard deviation across images, averaged over the stage's
-# units.
+# the names of the 1998 paper. The loop prints each stage's spread: the standard deviation of a unit across images,
+# averaged over the units.
 model.mean, model.std = float(X_train.mean() / 255), float(X_train.std() / 255)
 for name, values in model.activations(X_train).items():
     print(f"{name:7} {values.shape!s:18} spread {values.std(axis=0).mean():.4f}")
@@ -117,9 +118,9 @@ print(lenet.losses.cross_entropy([[0.0, 1000.0]], [0])[0])
 # %%
 # 8. The backward pass
 # --------------------
-# One call returns the mean loss of a batch and its gradient by every parameter. To check a gradient, move a weight a
-# little and see how the loss changes. The figure does that for 40 weights of C5, where the notebook's gradient is
-# four times too large (:doc:`/seed` shows its other mistakes).
+# One call returns the mean loss of a batch and its gradient with respect to every parameter. To check a gradient,
+# change a weight a little and see how the loss changes. The figure compares the two for 40 weights of C5, where the
+# notebook's gradient is four times too large (:doc:`/seed` shows its other mistakes).
 exact = lenet.LeNet5(seed=0, dtype=np.float64)
 batch, labels = X_train[:32], y_train[:32]
 _, gradients = exact.loss_and_gradients(batch, labels)
