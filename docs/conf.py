@@ -1,4 +1,4 @@
-"""Configuration of Sphinx for these pages: `nox -s docs` builds them into build/docs."""
+"""Configure Sphinx for these pages: `nox -s docs` builds them into build/docs."""
 
 import os
 from pathlib import Path
@@ -19,34 +19,34 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
-    "sphinx-mathjax-offline",  # the pages ask nobody for anything
+    "sphinx-mathjax-offline",  # the pages request nothing from other servers
     "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["tutorial/*", "generated/tutorial/*.ipynb"]  # what the gallery reads, and what nobody links to
-default_role = "py:obj"  # what docstrings put between backticks: a link where there is such a thing
+exclude_patterns = ["tutorial/*", "generated/tutorial/*.ipynb"]  # the sources of the gallery, and its unused notebooks
+default_role = "py:obj"  # text in backticks in docstrings becomes a link if it names an object
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 
 autosummary_generate = True
-autodoc_typehints = "none"  # the docstrings tell types, with shapes and ranges
+autodoc_typehints = "none"  # the docstrings give types, with shapes and ranges
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True  # np.float32, as it is written, and not <class 'numpy.float32'>
+autodoc_preserve_defaults = True  # np.float32 as in the source, not <class 'numpy.float32'>
 
-numpydoc_show_class_members = False  # the template lists those that are ours
+numpydoc_show_class_members = False  # the template lists them
 numpydoc_validation_checks = {
     "all",
-    "ES01",  # a summary that says all is not drawn out
-    "SA01",  # what is near stands on the same page of the reference
-    "EX01",  # a class has one example for its methods; tests/test_documentation.py sees to all else
-    "PR07",  # "model : LeNet5" needs no more words
+    "ES01",  # not every summary needs an extended one
+    "SA01",  # the reference lists related objects side by side
+    "EX01",  # one example may cover the methods of a class; tests/test_documentation.py checks the rest
+    "PR07",  # "model : LeNet5" needs no description
     "RT03",  # likewise
     "GL08",  # ruff requires docstrings; a method that only overrides another inherits its docstring
 }
-numpydoc_validation_exclude = {r"\.(Dataset|Split)\.\w+$"}  # a named tuple's fields, which the class tells of
+numpydoc_validation_exclude = {r"\.(Dataset|Split)\.\w+$"}  # the fields of a named tuple, which the class documents
 
 sphinx_gallery_conf = {
     "examples_dirs": "tutorial",
@@ -57,7 +57,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "show_memory": False,
     "write_computation_times": False,
-    "capture_repr": (),  # a figure shows itself
+    "capture_repr": (),  # figures are shown without the objects that drew them
     "reset_modules": ("matplotlib",),
     "copyfile_regex": "",
 }
@@ -77,34 +77,41 @@ html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sourcelink = False
 
-# Pages that show a file of the repository; other files that pages link to can be downloaded.
+# The pages that show or describe files of the repository; other files that pages link to can be downloaded.
 _SHOWN_BY = {
     "examples/README.md": "examples",
+    "examples/serving": "hosting",
     "SECURITY.md": "reporting",
+    "docs/tutorial/plot_lenet.py": "generated/tutorial/plot_lenet",
     "src/lenet/weights/pretrained/mnist.md": "model_card",
 }
 
 
-def _link_to_files(app: Any, doctree: Any) -> None:
-    """Lead links that leave docs/, or that an included file has from its own folder, to where they are shown."""
-    root = Path(app.srcdir).parent
-    for link in list(doctree.findall(addnodes.pending_xref)):
-        source = Path(get_source_line(link)[0] or app.srcdir)
-        named = [(source.parent / (link["reftarget"] + end)).resolve() for end in ("", ".md")]
-        file = next((each for each in named if each.is_file()), None)
-        if file is None or (source.is_relative_to(app.srcdir) and file.is_relative_to(app.srcdir)):
+def link_to_files(app: Any, doctree: Any) -> None:
+    """Make links work that leave docs/, and those of included files, which are relative to the included file."""
+    docs, root = Path(app.srcdir), Path(app.srcdir).parent
+    for link in [*doctree.findall(addnodes.pending_xref), *doctree.findall(addnodes.download_reference)]:
+        source = Path(get_source_line(link)[0] or docs)
+        target, _, anchor = link["reftarget"].partition("#")
+        named = [(source.parent / (target + suffix)).resolve() for suffix in ("", ".md")]
+        file = next((each for each in named if each.is_file() or os.path.relpath(each, root) in _SHOWN_BY), None)
+        if link.get("reftype") != "myst" or file is None:
             continue
         page = _SHOWN_BY.get(os.path.relpath(file, root))
-        if file.is_relative_to(app.srcdir) and file.suffix == ".md":
-            page = os.path.relpath(file, app.srcdir).removesuffix(".md")
+        if not page and source.is_relative_to(docs) and file.is_relative_to(docs):
+            continue  # MyST resolves these itself
+        if not page and file.is_relative_to(docs) and file.suffix == ".md":
+            page = os.path.relpath(file, docs).removesuffix(".md")
+        here = app.env.docname
         if page:
-            link["reftarget"], link["refdomain"], link["reftype"] = page, "doc", None
+            shared = {"refdoc": here, "refdomain": "doc", "reftype": "myst", "refexplicit": True}  # as MyST marks links
+            new = addnodes.pending_xref("", *link.children, reftarget=page, reftargetid=anchor or None, **shared)
         else:
-            page = app.env.docname
-            where = os.path.relpath(file, (Path(app.srcdir) / page).parent)
-            link.replace_self(addnodes.download_reference("", "", *link.children, reftarget=where, refdoc=page))
+            target = os.path.relpath(file, (docs / here).parent)
+            new = addnodes.download_reference("", "", *link.children, reftarget=target, refdoc=here)
+        link.replace_self(new)
 
 
 def setup(app: Any) -> None:
-    """Register the above, before what is downloaded is collected."""
-    app.connect("doctree-read", _link_to_files, priority=100)
+    """Connect the function above, before Sphinx collects the files to download."""
+    app.connect("doctree-read", link_to_files, priority=100)
