@@ -1,4 +1,4 @@
-"""Bring ink into the form of MNIST's images: 20x20, a usual pen, the centre of mass in the middle of 28x28."""
+"""Bring ink into the form of MNIST's images: 20x20, strokes of the usual width, centred by mass in 28x28."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lenet._checks import SIDE
 from lenet._extras import cv2
 
-MIDDLE = 14.0  # row and column of the centre of mass of MNIST's images, within 0.3
+MIDDLE = 14.0  # row and column of the centre of mass of MNIST's images, to within 0.3
 BOX = 20  # pixels: MNIST fits each digit into a square of this side, keeping its aspect
 _FINE = 4  # pens are measured and changed on a grid that is finer by this factor
 _PENS = (1.8, 3.5)  # pixels of MNIST: the widths of nearly all its pens

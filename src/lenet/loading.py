@@ -24,7 +24,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     Raises
     ------
     WeightsError
-        If the file is truncated, modified or in another format, or its tensors do not fit LeNet-5 or are not finite.
+        If the file is truncated, modified or in another format; if its tensors do not fit LeNet-5 or are not finite.
     OSError
         If the file cannot be read.
 

@@ -40,7 +40,7 @@ class LeNet5:
 
     Threads may share a model for calls that do not change it: predictions, `loss_and_gradients`, `state_dict`, `save`.
     While `load_state_dict`, `lenet.train` or `lenet.evaluation.calibrate` changes it, nothing else may use it: change a
-    `copy.deepcopy` instead, and replace the model by it.
+    `copy.deepcopy` of it instead, then replace the model with the copy.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class LeNet5:
         Pixels in [0, 1] enter the network as (x - mean) / std. Initially 0 and 1; training sets them. Both are finite,
         and std is above 0.
     metadata : dict of str to str
-        Saved with the model.
+        Text that is saved with the model.
 
     Raises
     ------
@@ -111,17 +111,17 @@ class LeNet5:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the parameters."""
+        """The type of the parameters."""
         return self._parameters.flat.dtype
 
     @property
     def num_classes(self) -> int:
-        """Number of outputs."""
+        """The number of outputs."""
         return len(self._parameters["output.bias"])
 
     @property
     def mean(self) -> float:
-        """Subtracted from pixels in [0, 1]."""
+        """The value subtracted from pixels in [0, 1]."""
         return self._mean
 
     @mean.setter
@@ -133,7 +133,7 @@ class LeNet5:
 
     @property
     def std(self) -> float:
-        """Divides the pixels after `mean` is subtracted."""
+        """The divisor of the pixels after `mean` is subtracted."""
         return self._std
 
     @std.setter
@@ -174,7 +174,7 @@ class LeNet5:
     # ---- predicting ------------------------------------------------------------------------------------
 
     def logits(self, x: ArrayLike, *, n_jobs: int | None = None, out: Array | None = None) -> Array:
-        """Return the output of the network before softmax.
+        """Return the output of the network before the softmax.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class LeNet5:
         Raises
         ------
         InputError
-            If x has another shape, pixels outside of [0, 1] or NaN, or if out does not fit.
+            If x has another shape, or pixels that are NaN or outside [0, 1]; if out does not fit.
         InputTypeError
             If x is neither uint8 nor floating.
 
@@ -263,9 +263,10 @@ class LeNet5:
         --------
         >>> import lenet
         >>> digits = lenet.data.load_digits()
-        >>> lenet.load_pretrained("mnist").predict(digits.X_test[:3]).tolist() == digits.y_test[:3].tolist()
-        True
-        >>> lenet.load_pretrained("mnist").predict(np.full((28, 28), 99, np.uint8), reject_at=0.005)
+        >>> model = lenet.load_pretrained("mnist")
+        >>> model.predict(digits.X_test[:3]), digits.y_test[:3]
+        (array([1, 4, 7]), array([1, 4, 7]))
+        >>> model.predict(np.full((28, 28), 99, np.uint8), reject_at=0.005)
         array([-1])
         """
         x = _checks.images(x)
@@ -354,7 +355,8 @@ class LeNet5:
 
         Examples
         --------
-        >>> loss, gradients = LeNet5(seed=0).loss_and_gradients(np.zeros((2, 28, 28)), [3, 5])
+        >>> model = LeNet5(seed=0)
+        >>> loss, gradients = model.loss_and_gradients(np.zeros((2, 28, 28)), [3, 5])
         >>> gradients["c1.weight"].shape
         (6, 1, 5, 5)
         """
@@ -370,9 +372,9 @@ class LeNet5:
         return float(np.average(losses, weights=weights)), gradients
 
     def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
-        """Return what `loss_and_gradients` does, computed layer by layer with the chain rule.
+        """Compute `loss_and_gradients` layer by layer, with the chain rule.
 
-        It is several times slower, and equal within rounding.
+        The results are the same within rounding, but take several times as long.
 
         Parameters
         ----------
@@ -386,7 +388,8 @@ class LeNet5:
 
         Examples
         --------
-        >>> loss, gradients = LeNet5(seed=0).layerwise_loss_and_gradients(np.zeros((2, 28, 28)), [3, 5])
+        >>> model, x = LeNet5(seed=0), np.zeros((2, 28, 28))
+        >>> loss, gradients = model.layerwise_loss_and_gradients(x, [3, 5])
         >>> gradients["c1.weight"].shape
         (6, 1, 5, 5)
         """
@@ -481,8 +484,8 @@ class LeNet5:
         InputTypeError
             If the metadata is not a mapping of str to str.
         InputError
-            If the weights are not finite (in float16: at most 65,504), or the file could not be loaded for another
-            reason.
+            If the weights are not finite or, in float16, exceed 65,504; if `lenet.load` would reject the file for
+            another reason.
         SaveError
             If the file cannot be written.
 

@@ -1,4 +1,4 @@
-"""Rejection: which answers of a calibrated model stand, and which become "unsure" or "not a digit".
+"""Decide which answers of a calibrated model are accepted, and which become "unsure" or "not a digit".
 
 `lenet.evaluation.calibration` learns the thresholds and stores them in the model's metadata. This module applies them:
 `LeNet5.predict`, the command line and the server follow the same rule.
@@ -34,7 +34,8 @@ class Answers:
 
     Examples
     --------
-    >>> RejectionRule(min_probability=0.7).answers(np.array([[0.9, 0.1], [0.4, 0.6]])).labels
+    >>> rule = RejectionRule(min_probability=0.7)
+    >>> rule.answers(np.array([[0.9, 0.1], [0.4, 0.6]])).labels
     array([ 0, -1])
     """
 
@@ -46,14 +47,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class RejectionRule:
-    """The two thresholds that an answer has to reach.
+    """The two thresholds that an answer must reach to be accepted.
 
     Parameters
     ----------
     min_digit_score : float, default 0
-        Of the image, in [0, 1].
+        The lowest accepted digit score of an image, in [0, 1].
     min_probability : float, default 0
-        Of the likeliest class, in [0, 1].
+        The lowest accepted probability of the likeliest class, in [0, 1].
 
     Examples
     --------
@@ -74,15 +75,15 @@ class RejectionRule:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], reject_at: float | None = None) -> "RejectionRule":
-        """Return the rule that a model's calibration learnt.
+        """Return the rule that the calibration of a model has learnt.
 
         Parameters
         ----------
         metadata : mapping of str to str
-            Of the model. Without calibration, every image counts as a digit.
+            The model's. Without a calibration, every image counts as a digit.
         reject_at : float, optional
-            The error rate to keep to among the accepted answers, such as 0.005. The threshold is that of the next
-            lower rate that was learnt. By default, answers of any probability stand.
+            The error rate to allow among accepted answers, such as 0.005. The threshold is that of the next lower
+            rate that was learnt. By default, answers of any probability are accepted.
 
         Returns
         -------
@@ -91,7 +92,7 @@ class RejectionRule:
         Raises
         ------
         InputError
-            If the model has no threshold for `reject_at`, or its metadata are damaged.
+            If the model has no threshold for `reject_at`, or its metadata is damaged.
         """
         min_digit_score = _fraction(metadata.get("least_digit_score", "0"), "least_digit_score")
         return cls(min_digit_score, 0.0 if reject_at is None else _min_probability(metadata, reject_at))
@@ -158,17 +159,17 @@ def learnt_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
     Parameters
     ----------
     metadata : mapping of str to str
-        Of the model.
+        The model's.
 
     Returns
     -------
     dict of float to float
-        Both in [0, 1].
+        Error rates and their thresholds, all in [0, 1].
 
     Raises
     ------
     InputError
-        If there are none, or the metadata are damaged.
+        If there are no thresholds, or the metadata is damaged.
 
     Examples
     --------

@@ -52,7 +52,7 @@ def _kernels_of(parameters: FlatDict) -> ModuleType:
 
 
 class Predictor:
-    """Logits, probabilities or classes of validated images.
+    """Compute logits, probabilities or classes of validated images.
 
     `x` has shape (n, 28, 28), `out` (n, num_classes), or (n,) for classes.
 
@@ -109,7 +109,7 @@ class Predictor:
 
 
 class Learner:
-    """Losses and gradients of batches; keeps its scratch memory from one batch to the next.
+    """Compute the losses and gradients of batches, in scratch memory that is kept from one batch to the next.
 
     Parameters
     ----------
@@ -143,21 +143,21 @@ class Learner:
         x : ndarray of shape (n, 28, 28)
         y : ndarray of int64, shape (n,)
         mean, std : float
-            Of the standardisation.
+            The standardisation of pixels.
         weights : ndarray of shape (n,), optional
             The weight of each image's loss and gradient; 1 by default.
         of : int, optional
             The size of the whole batch, if x is a part of it, which may be empty; n by default.
         n_jobs : int, optional
         distortions : Distortions, optional
-            Of the n images, each of which learns in this form.
+            Applied to the n images before they enter the network.
 
         Returns
         -------
         losses : ndarray of float64, shape (n,)
         logits : ndarray of shape (n, num_classes)
         gradients : FlatDict
-            Of the weighted mean loss, or of x's part of it; the next call overwrites it.
+            The gradient of the weighted mean loss, or of the part of x in it; the next call overwrites it.
         """
         n, dtype = len(x), self._parameters.flat.dtype
         of = of or n

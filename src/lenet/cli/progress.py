@@ -45,7 +45,8 @@ def seconds_left(state: State, epochs: int, steps_per_epoch: int) -> int:
     Examples
     --------
     >>> import numpy as np
-    >>> state = State(np.zeros(1), np.zeros(1), np.zeros(1), mean=0.0, std=1.0, step=50, seconds=30.0)
+    >>> zeros = np.zeros(1)
+    >>> state = State(zeros, zeros, zeros, mean=0.0, std=1.0, step=50, seconds=30.0)
     >>> seconds_left(state, epochs=2, steps_per_epoch=100)
     90
     """

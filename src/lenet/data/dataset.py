@@ -55,7 +55,7 @@ def checked(dataset: Dataset, source: str) -> Dataset:
     >>> images, labels = np.zeros((2, 28, 28), np.uint8), np.array([0, 1])
     >>> checked(Dataset(images, labels, images, labels[:1]), "my set")
     Traceback (most recent call last):
-    lenet.errors.DataError: my set has 2 test images and 1 test labels; expected one label per image.
+    lenet.errors.DataError: my set ...
     """
     X_train, y_train, X_test, y_test = dataset
     for part, X, y in (("training", X_train, y_train), ("test", X_test, y_test)):
@@ -104,7 +104,7 @@ def stratified_split(X: NDArray[np.uint8], y: NDArray[np.int64], one_in: int, so
     Raises
     ------
     DataError
-        As `checked`; the test set is empty if every class has fewer than `one_in` / 2 images.
+        As for `checked`; the test set is empty if every class has fewer than `one_in` / 2 images.
 
     Examples
     --------

@@ -13,7 +13,7 @@ def load_digits() -> Dataset:
     """Load scikit-learn's 1,797 digits, enlarged from 8x8 to 28x28 pixels.
 
     One digit in five of each class is held out for testing, always the same ones. Both parts have the same 13 writers,
-    so the test accuracy is higher than on digits of other people.
+    so the test accuracy is higher than on digits by other writers.
 
     Returns
     -------

@@ -65,7 +65,7 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
     ----------
     folder : str or path-like
         With `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-        `t10k-labels-idx1-ubyte`, each plain or with `.gz`, and also with a dot before `idx`.
+        `t10k-labels-idx1-ubyte`, each plain or gzipped (`.gz`). A dot may replace the hyphen before `idx`.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
     --------
     >>> load_idx_folder("no-such-folder")
     Traceback (most recent call last):
-    lenet.errors.DataError: no-such-folder is not a folder; expected one with the four IDX files of a data set.
+    lenet.errors.DataError: no-such-folder is not a folder; ...
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -33,7 +33,7 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     ----------
     path : str or path-like
         Images of shape (n, 28, 28), (n, 784) or (n, 1, 28, 28): integers from 0 to 255, or floats in [0, 1], which are
-        rounded to 256 levels. Integer labels of shape (n,). Names may be in lower case.
+        rounded to 256 levels. Integer labels of shape (n,). The names of the arrays may be in lower case.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     DataError
         If the file cannot be read or is damaged, an array is missing, has another type or shape or more than
         784,000,000 bytes, a pixel is out of range, or the set is invalid as described in `load_idx_folder`. Object
-        arrays are rejected, as only pickle could read them, which can run code.
+        arrays are rejected, since reading them requires pickle, which can run code.
 
     Examples
     --------

@@ -60,7 +60,7 @@ def load_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     >>> X_train, y_train, X_test, y_test = load_mnist()  # doctest: +SKIP
     >>> load_mnist("no-such-folder")
     Traceback (most recent call last):
-    lenet.errors.DataError: no-such-folder is not a folder; expected one with the four IDX files of a data set.
+    lenet.errors.DataError: no-such-folder is not a folder; ...
     """
     return _load("mnist", folder)
 
@@ -68,7 +68,7 @@ def load_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
 def load_fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     """Load Fashion-MNIST: 60,000 pictures of clothes for training and 10,000 for testing.
 
-    It is located as by `load_mnist`, but in LENET_DATA it must be in the folder `fashion-mnist`.
+    The data set is looked for as by `load_mnist`, except that in LENET_DATA it must be in the folder `fashion-mnist`.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def load_fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     Raises
     ------
     DataError, ConfigurationError, DownloadError, MissingExtraError
-        As `load_mnist`.
+        As for `load_mnist`.
 
     Notes
     -----
@@ -94,7 +94,7 @@ def load_fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     >>> X_train, y_train, X_test, y_test = load_fashion_mnist()  # doctest: +SKIP
     >>> load_fashion_mnist("no-such-folder")
     Traceback (most recent call last):
-    lenet.errors.DataError: no-such-folder is not a folder; expected one with the four IDX files of a data set.
+    lenet.errors.DataError: no-such-folder is not a folder; ...
     """
     return _load("fashion-mnist", folder)
 

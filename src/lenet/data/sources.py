@@ -31,7 +31,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     DataError
         If `source` is none of these, or its files are damaged.
     DownloadError, ConfigurationError, MissingExtraError
-        As `load_mnist`.
+        As for `load_mnist`.
 
     Examples
     --------
@@ -39,8 +39,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     (359, 28, 28)
     >>> load("digitz")
     Traceback (most recent call last):
-    lenet.errors.DataError: 'digitz' is not a data set; expected digits, mnist, fashion-mnist, a folder of IDX files \
-or a FILE.npz.
+    lenet.errors.DataError: 'digitz' is not a data set; ...
     """
     name = os.fspath(source)
     if name in _BY_NAME:

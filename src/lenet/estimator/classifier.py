@@ -119,7 +119,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     width), with any numeric dtype. Ink has the high values.
 
     Threads may share a fitted classifier to predict. While `fit` or `partial_fit` runs, nothing else may use it: fit a
-    clone, and then replace the classifier by it.
+    clone, and then replace the classifier with it.
 
     Examples
     --------
@@ -203,7 +203,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         --------
         >>> import lenet
         >>> digits = lenet.data.load_digits()
-        >>> LeNetClassifier.from_pretrained("mnist").score(digits.X_test, digits.y_test) > 0.9
+        >>> classifier = LeNetClassifier.from_pretrained("mnist")
+        >>> classifier.score(digits.X_test, digits.y_test) > 0.9
         True
         """
         if not isinstance(name, str | os.PathLike):
@@ -432,7 +433,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Parameters
         ----------
         X : array_like of shape (n, pixels), (n, height, width) or (n, 1, height, width)
-            With the same shape and range as at `fit`; values outside of the range are clipped.
+            With the same shape and range as in `fit`; values outside this range are clipped.
 
         Returns
         -------

@@ -24,7 +24,7 @@ class Framing:
     height, width : int
         Shape of the images in the rows; missing pixels at the end are background.
     low, high : float
-        Values of background, 0, and ink, 1; values outside of this range are clipped.
+        Values of background, 0, and ink, 1; values outside this range are clipped.
     whole : bool
         Whether the values of the first fit were integers.
     """
@@ -152,8 +152,8 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
 
     Examples
     --------
-    >>> shape_of(64, "auto", None), shape_of(5, "auto", None), shape_of(96, (12, 8), None)
-    ((8, 8), (3, 3), (12, 8))
+    >>> shape_of(64, "auto", None), shape_of(5, "auto", None)
+    ((8, 8), (3, 3))
     """
     if isinstance(image_shape, str):
         if image_shape != "auto":

@@ -31,18 +31,18 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     This divides the weights and the bias of the output layer by the temperature that maximises the likelihood of the
     labels, which leaves every prediction as it is. It stores in the metadata "temperature", the product of all such
     divisors; "thresholds", for `LeNet5.predict(x, reject_at=...)`; and "least_digit_score", which 99.9% of the images
-    reach. Do not use the model in other threads meanwhile.
+    reach. Meanwhile, no other thread may use the model.
 
     Parameters
     ----------
     model : LeNet5
     X, y, n_jobs : array_like, and int
-        As for `LeNet5.loss_and_gradients`; at least 100 images, better thousands.
+        As for `LeNet5.loss_and_gradients`; at least 100 images, preferably thousands.
 
     Raises
     ------
     InputError, InputTypeError
-        As for `LeNet5.loss_and_gradients`; if there are fewer than 100 images.
+        As for `LeNet5.loss_and_gradients`; also if there are fewer than 100 images.
 
     References
     ----------
@@ -52,9 +52,10 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     --------
     >>> import lenet
     >>> digits, model = lenet.data.load_digits(), lenet.load_pretrained("mnist")
-    >>> before = expected_calibration_error(model.predict_proba(digits.X_test), digits.y_test)
-    >>> calibrate(model, digits.X_train, digits.y_train)  # by writers who are not in its training set
-    >>> expected_calibration_error(model.predict_proba(digits.X_test), digits.y_test) < before
+    >>> X, y = digits.X_test, digits.y_test
+    >>> before = expected_calibration_error(model.predict_proba(X), y)
+    >>> calibrate(model, digits.X_train, digits.y_train)  # not MNIST's writers
+    >>> expected_calibration_error(model.predict_proba(X), y) < before
     True
     """
     _checks.model(model)
@@ -90,7 +91,7 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     Returns
     -------
     float
-        From 1/20 to 20. Divide the logits by it.
+        The divisor of the logits, from 1/20 to 20.
 
     Raises
     ------
@@ -100,7 +101,8 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     Examples
     --------
     >>> logits = np.log([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.9, 0.1]])
-    >>> round(temperature(logits, np.array([0, 0, 0, 1])), 6)  # overconfident: log 9 should be log 3
+    >>> labels = np.array([0, 0, 0, 1])  # odds of 3 to 1 instead of 9 to 1
+    >>> round(temperature(logits, labels), 6)
     2.0
     """
     values = _checks.rows(logits, "logits").astype(np.float64)
@@ -153,7 +155,7 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
 
 
 def rejection_rate(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float:
-    """Return the fraction of the images that have to be rejected to keep the error rate of the others within `rate`.
+    """Return the fraction of the images that must be rejected to keep the error rate of the others within `rate`.
 
     Parameters
     ----------
@@ -174,7 +176,8 @@ def rejection_rate(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float
 
     Examples
     --------
-    >>> rejection_rate(np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), np.array([0, 1, 1, 0]), 0.01)
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+    >>> rejection_rate(probabilities, np.array([0, 1, 1, 0]), 0.01)
     0.5
     """
     least = threshold(probabilities, y, rate)
@@ -199,6 +202,10 @@ def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:
     InputError, InputTypeError
         As for `threshold`.
 
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", 2017, section 2.
+
     Examples
     --------
     >>> expected_calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
@@ -211,7 +218,7 @@ def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:
 
 
 def _confidences(probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the highest probability of each image, and whether it is that of the label."""
+    """Return the highest probability of each image, and whether it belongs to the label."""
     values = _checks.probabilities(probabilities)
     labels = _checks.labels(y, *values.shape)
     if not len(labels):

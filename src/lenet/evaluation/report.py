@@ -37,7 +37,8 @@ class Report:
 
     Examples
     --------
-    >>> outcome = classification_report(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), np.array([0, 1, 1]))
+    >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
+    >>> outcome = classification_report(logits, np.array([0, 1, 1]))
     >>> outcome.support, outcome.recall
     ([1, 2], [1.0, 0.5])
     """
@@ -54,7 +55,7 @@ class Report:
     rejected: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report for JSON.
+        """Return the report as a dict for JSON.
 
         Returns
         -------
@@ -115,7 +116,8 @@ def evaluate(
     --------
     >>> import lenet
     >>> digits = lenet.data.load_digits()
-    >>> loss, accuracy = evaluate(lenet.load_pretrained("mnist"), digits.X_test, digits.y_test)
+    >>> model = lenet.load_pretrained("mnist")
+    >>> loss, accuracy = evaluate(model, digits.X_test, digits.y_test)
     >>> accuracy > 0.8
     True
     """
@@ -149,7 +151,8 @@ def classification_report(logits: ArrayLike, y: ArrayLike) -> Report:
 
     Examples
     --------
-    >>> outcome = classification_report(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), np.array([0, 1, 1]))
+    >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
+    >>> outcome = classification_report(logits, np.array([0, 1, 1]))
     >>> round(outcome.accuracy, 3), outcome.confusion_matrix.tolist()
     (0.667, [[1, 0], [1, 1]])
     """

@@ -37,12 +37,12 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     Returns
     -------
     LeNet5
-        It computes the same as the file from pixels in [0, 1], or from bytes if the file's input is bytes.
+        It computes what the file computes, from pixels in [0, 1], or from bytes if the file's input is bytes.
 
     Raises
     ------
     WeightsError
-        If the file is damaged, keeps weights in other files, has custom operators, or is another network.
+        If the file is damaged, keeps weights in other files, has custom operators, or holds another network.
     MissingExtraError
         If onnx is not installed.
     OSError

@@ -28,7 +28,7 @@ def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
     -------
     onnx.ModelProto
         The opset is 13 and the IR version 8. The outputs are "label", int64 of shape (n,), and "probabilities", float32
-        of shape (n, num_classes). The metadata are those of the model. For equal models,
+        of shape (n, num_classes). The metadata is the model's. For equal models,
         `SerializeToString(deterministic=True)` returns equal bytes.
 
     Raises

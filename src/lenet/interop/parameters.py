@@ -21,7 +21,7 @@ def exportable(model: LeNet5) -> dict[str, NDArray[np.float32]]:
     Raises
     ------
     InputTypeError
-        If model is not a LeNet5, or its metadata are not text.
+        If model is not a LeNet5, or its metadata is not text.
     InputError
         If a number is not finite in float32.
     """

@@ -27,7 +27,7 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     source : mapping, torch.nn.Module or path
         A `state_dict()` of tensors or arrays, the module itself, a .safetensors file of a state dict, or a .pt or .pth
         file by `torch.save`, which torch loads with `weights_only=True` so that it runs no code. Names do not matter: a
-        weight is recognised by its shape, and its bias by the same name or else as the next tensor of its length. C5
+        weight is recognised by its shape, and its bias by the same name, or else as the next tensor of its length. C5
         may be a convolution, (120, 16, 5, 5), or a dense layer, (120, 400).
 
     Returns
@@ -56,8 +56,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     --------
     >>> import numpy as np
     >>> a = LeNet5(seed=0)
-    >>> twin = {f"layers.{n}": value for n, value in enumerate(a.state_dict().values())}
-    >>> twin = {f"conv{n // 2}.{('weight', 'bias')[n % 2]}": value for n, value in enumerate(twin.values())}
+    >>> names = [f"conv{n // 2}.{('weight', 'bias')[n % 2]}" for n in range(10)]
+    >>> twin = dict(zip(names, a.state_dict().values(), strict=True))
     >>> from_torch(twin).predict(np.ones((28, 28))) == a.predict(np.ones((28, 28)))
     array([ True])
     """
@@ -119,7 +119,7 @@ def _read(path: str | os.PathLike[str]) -> Any:
     torch = require("torch", "torch")
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # of many types, with messages that advise to run the code in the file
+    except Exception as error:  # torch raises many types, with messages that advise running the code in the file
         raise WeightsError(
             f"torch.load({str(path)!r}, weights_only=True) fails with {type(error).__name__}; the file is damaged or "
             "contains more than weights. Save model.state_dict() with torch.save or safetensors."

@@ -26,10 +26,10 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
     Parameters
     ----------
     history : sequence of mappings, at least one
-        One per epoch, with the keys ``epoch``, ``loss`` (at least 0) and ``accuracy`` (0 to 1), and, with a validation
-        split, ``val_loss`` and ``val_accuracy``. Values that are None, NaN or infinite leave a gap.
+        One row per epoch, with the keys ``epoch``, ``loss`` (at least 0) and ``accuracy`` (0 to 1), and, with a
+        validation split, ``val_loss`` and ``val_accuracy``. Values that are None, NaN or infinite leave a gap.
     title : str, optional
-        Of the figure.
+        The title of the figure.
 
     Returns
     -------
@@ -43,8 +43,9 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
 
     Examples
     --------
-    >>> rows = [{"epoch": 1, "loss": 0.5, "accuracy": 0.9}, {"epoch": 2, "loss": 0.2, "accuracy": 0.95}]
-    >>> learning_curves(rows)[1:4]
+    >>> first = {"epoch": 1, "loss": 0.5, "accuracy": 0.9}
+    >>> second = {"epoch": 2, "loss": 0.2, "accuracy": 0.95}
+    >>> learning_curves([first, second])[1:4]
     b'PNG'
     """
     return png(_learning_curves_figure(history, title))

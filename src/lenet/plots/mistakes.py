@@ -25,7 +25,7 @@ def worst(
 ) -> bytes:
     """Draw the 36 most confident mistakes, the most confident first.
 
-    They often show wrong labels, and kinds of digits that the training set lacks.
+    They often reveal wrong labels, and kinds of digits that the training set lacks.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ def worst(
     Examples
     --------
     >>> import numpy as np
-    >>> worst(np.zeros((1, 28, 28), np.uint8), labels=[1], predictions=[0], probabilities=[[0.75, 0.25]])[1:4]
+    >>> images = np.zeros((1, 28, 28), np.uint8)
+    >>> worst(images, labels=[1], predictions=[0], probabilities=[[0.75, 0.25]])[1:4]
     b'PNG'
     """
     x, true, guess, p = (np.asarray(a) for a in (images, labels, predictions, probabilities))

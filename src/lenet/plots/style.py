@@ -2,8 +2,8 @@
 
 Figures do not use pyplot, which shares its current figure across the process and may require a display.
 
-The colours are from Okabe and Ito's palette for all kinds of colour vision. Blue means training or correct; vermillion
-means validation or mistaken.
+The colours are from Okabe and Ito's palette for all kinds of colour vision. Blue means training or correct; vermilion
+means validation or wrong.
 """
 
 import io

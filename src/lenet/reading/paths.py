@@ -33,7 +33,8 @@ def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> P
     Two pieces are a 0 and a 1, or together a 1 with a third of the weight.
 
     >>> weights = np.log([[0.9, 0.1], [0.1, 0.9], [0.03, 0.27]])
-    >>> graph = Graph(np.array([0, 1, 0]), np.array([1, 2, 2]), weights, np.full(3, -np.inf))
+    >>> starts, stops = np.array([0, 1, 0]), np.array([1, 2, 2])
+    >>> graph = Graph(starts, stops, weights, np.full(3, -np.inf))
     >>> path = best_path(graph)
     >>> path.labels, round(path.confidence, 3)  # of 1 and 0.3 in all
     ([0, 1], 0.623)

@@ -24,8 +24,8 @@ def read_picture(
 ) -> NDArray[np.uint8]:
     """Decode a picture file to grey levels.
 
-    The camera's rotation is applied. Of an animation, the first frame is decoded. Transparent pixels become white, or
-    black if the ink on them is light.
+    The camera's rotation is applied. If the file is an animation, its first frame is decoded. Transparent pixels become
+    white, or black if the ink is light.
 
     Parameters
     ----------

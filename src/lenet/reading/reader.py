@@ -30,18 +30,18 @@ def read(
     """Read the digits in a picture, line by line.
 
     Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Each line is cut
-    into more pieces than it has digits. Of all ways to join the pieces, the most probable is the reading (section V of
-    the paper).
+    into more pieces than it has digits. The reading is the most probable way to join the pieces (section V of the
+    paper).
 
     Parameters
     ----------
     image : path-like, or array_like of shape (H, W) or (H, W, 3)
         A file as for `read_picture`, or pixels as for `prepare`.
     model : LeNet5, optional
-        By default the one that lenet ships.
+        By default, the one that lenet ships.
     only_digits : bool, default False
-        Whether the lines hold nothing but digits, as on a form. Then no segment is read as a non-digit, except points
-        and dashes. Probabilities and confidences stay the same.
+        Whether the lines hold nothing but digits, as on a form. If so, no segment is read as a non-digit, except
+        points and dashes. Probabilities and confidences stay the same.
     n_jobs : int, optional
         The number of threads, as in `LeNet5.predict`.
 
@@ -52,7 +52,7 @@ def read(
     Raises
     ------
     DataError, InputError, InputTypeError, OSError
-        If the image is not a picture that can be read.
+        If the image cannot be read as a picture.
     MissingExtraError
         If OpenCV or Pillow is not installed.
 

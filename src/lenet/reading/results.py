@@ -13,7 +13,7 @@ class Digit:
     Parameters
     ----------
     box : tuple of int
-        Left, top, right and bottom in pixels of the picture; the last two are outside.
+        Left, top, right and bottom in pixels of the picture; right and bottom are exclusive.
     label : int or None
         The digit; None for a non-digit.
     probability : float
@@ -21,12 +21,13 @@ class Digit:
     second : int
         The most probable digit other than the label.
     second_probability : float
-        The probability of `second`, in the same sense.
+        The probability of `second` in the same place.
 
     Examples
     --------
-    >>> Digit((10, 5, 30, 33), label=7, probability=0.99, second=1, second_probability=0.01).box
-    (10, 5, 30, 33)
+    >>> seven = Digit((10, 5, 30, 33), 7, 0.99, second=1, second_probability=0.01)
+    >>> seven.label, seven.box
+    (7, (10, 5, 30, 33))
     """
 
     box: tuple[int, int, int, int]
@@ -46,7 +47,7 @@ class Line:
     confidence : float
         The probability of these digits, from 0 to 1, among all readings of the line. Non-digits do not lower it.
     text : str
-        The digits, with ? for each non-digit and a space for each gap that is as wide as a digit is high.
+        The digits, with ? for each non-digit, and a space for each gap wider than 0.9 heights of the writing.
 
     Examples
     --------

@@ -19,9 +19,9 @@ def prepare(image: ArrayLike) -> NDArray[np.uint8]:
     """Prepare a picture of one digit as an image like MNIST's.
 
     The ink may be dark on light or light on dark. Shadows, specks and a frame around the digit are removed. The digit
-    is cropped, fitted into 20x20 without changing its aspect, drawn with a pen of usual width, and placed with its
-    centre of mass in the middle of 28x28, as the paper describes (section III.A). A 28x28 picture with a dark border is
-    returned unchanged.
+    is cropped, fitted into 20x20 without changing its aspect ratio, given strokes of the usual width, and placed with
+    its centre of mass in the middle of 28x28, as the paper describes (section III.A). A 28x28 picture with a dark
+    border is returned unchanged.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def prepare(image: ArrayLike) -> NDArray[np.uint8]:
     Raises
     ------
     InputError, InputTypeError
-        If the image has another shape or type, is empty, or has pixels that are not finite or outside of [0, 1].
+        If the image has another shape or type, is empty, or has pixels that are not finite or outside [0, 1].
     MissingExtraError
         If OpenCV is not installed.
 

@@ -64,7 +64,7 @@ def score(
     probabilities : bool, default False
         Whether to also write `probabilities`, of all classes.
     retries : int, default 3
-        How often to retry a part, unless its images are invalid.
+        How many times to retry a part, unless its images are invalid.
     progress : bool, default True
         Whether to show a progress bar if standard error is a terminal.
 
@@ -81,7 +81,7 @@ def score(
     DataError, WeightsError
         If a file is damaged.
     WorkerError
-        If a part fails after all retries, or the cluster is gone.
+        If a part fails after all retries, or the cluster has gone.
     SaveError
         If `out` cannot be written.
     MissingExtraError
@@ -92,7 +92,7 @@ def score(
     >>> import lenet, tempfile, pathlib
     >>> from distributed import Client
     >>> out = pathlib.Path(tempfile.mkdtemp(), "scores.npy")
-    >>> with Client(processes=False, dashboard_address="127.0.0.1:0") as client:  # threads, for an example
+    >>> with Client(processes=False, dashboard_address="127.0.0.1:0") as client:
     ...     score(lenet.data.load_digits().X_test, out, client=client)
     359
     >>> np.load(out)["digit"].shape

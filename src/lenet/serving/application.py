@@ -62,7 +62,7 @@ def create_app(
     Raises
     ------
     InputError, InputTypeError, WeightsError, OSError
-        As `Models` does.
+        As for `Models`.
     InputError
         If the token is empty or not ASCII.
 
@@ -71,7 +71,8 @@ def create_app(
     >>> import lenet
     >>> from starlette.applications import Starlette
     >>> from starlette.routing import Mount
-    >>> app = Starlette(routes=[Mount("/digits", create_app({"mnist": lenet.load_pretrained()}))])
+    >>> digits = create_app({"mnist": lenet.load_pretrained()})
+    >>> app = Starlette(routes=[Mount("/digits", digits)])
     """
     if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
         raise InputError("The token is empty or not printable ASCII. Use letters and digits.")

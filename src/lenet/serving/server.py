@@ -38,7 +38,7 @@ def serve(
     log_level: str = "info",
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve models until SIGTERM or Ctrl-C, and finish the requests that have started.
+    """Serve models until SIGTERM or Ctrl-C, then finish the requests in progress.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def serve(
     ConfigurationError
         If the server cannot listen on the address.
     InputError, InputTypeError, WeightsError, OSError
-        As `create_app` does, and if `workers` or `log_level` is invalid.
+        As for `create_app`; also if `workers` or `log_level` is invalid.
     """
     _checks.whole(workers, "workers")
     if log_level not in LEVELS:

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to resume with bit-identical results."""
+"""Checkpoints: everything that a training run needs to resume with bit-identical results."""
 
 import json
 from pathlib import Path
@@ -38,11 +38,11 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
     ----------
     path : Path
     model : LeNet5
-        The network that the checkpoint has to fit; it does not change.
+        The network that the checkpoint must fit; it does not change.
     recipe : Recipe
         The run's.
     args : dict of str to Any
-        As for `checkpoint_bytes`; a checkpoint of other arguments is rejected.
+        As for `checkpoint_bytes`; a checkpoint with other arguments is rejected.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
     WeightsError
         If the checkpoint is damaged or of another network.
     InputError
-        If it was written with other arguments.
+        If it has other arguments.
     OSError
         If it cannot be read.
     """

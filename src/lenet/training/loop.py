@@ -1,4 +1,4 @@
-"""The training loop. It returns a history and prints nothing; callbacks follow each step and epoch.
+"""The training loop. It returns a history and prints nothing; callbacks run after each step and epoch.
 
 All randomness depends on the seed and the epoch's number alone, so that training can resume at any step.
 """
@@ -54,15 +54,15 @@ def train(
     on_epoch: Callback | None = None,
     comm: Communicator | None = None,
 ) -> State:
-    """Train a model in place; it ends with the weights of its best epoch.
+    """Train a model in place, and leave it with the weights of its best epoch.
 
     All arguments are validated before the model changes.
 
     Parameters
     ----------
     model : LeNet5
-        Training starts from its weights, and clears its metadata, which describe those. During training, only the
-        callbacks may use the model, and only to read it.
+        Training starts from its weights, and clears its metadata, which describes the old weights. During training,
+        only the callbacks may use the model, and only to read it.
     X, y : array_like
         Images and labels, as for `LeNet5.loss_and_gradients`; at least one.
     recipe : Recipe or str, default "default"
@@ -73,28 +73,28 @@ def train(
     sample_weight : array_like of shape (n,), optional
         The weight of each image, at least 0, in the training and validation losses; equal by default.
     n_jobs : int, optional
-        Threads: by default LENET_NUM_THREADS, or OMP_NUM_THREADS, or all cores.
+        Number of threads; by default LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores.
     state : State, optional
-        Resume from this state, with otherwise equal arguments.
+        The state to resume from; all other arguments must be those of the interrupted training run.
     on_step : callable, optional
-        Called after each step. If it returns True, training stops there and can be resumed from the returned state.
+        Called with the `State` after each step. If it returns True, training stops there and can be resumed from the
+        returned state.
     on_epoch : callable, optional
-        Called after each epoch. If it returns True, training ends.
+        Called with the `State` after each epoch. If it returns True, training ends.
     comm : Communicator, optional
-        Train together with other processes, such as `lenet.training.mpi.Ranks`. Training then stops one step after
-        `on_step` returned True in any process. Only the first process validates, and only its `on_epoch` can end the
-        training.
+        Other processes to train with, such as `lenet.training.mpi.Ranks`. Training then stops one step after `on_step`
+        has returned True in any process. Only the first process validates, and only its `on_epoch` can end training.
 
     Returns
     -------
     State
-        Its `history` has a row per epoch.
+        The final state. Its `history` has one row per epoch.
 
     Raises
     ------
     InputError, InputTypeError
-        If X and y are not what `LeNet5.loss_and_gradients` takes, are empty or too few to split; if another training
-        of the same model begins meanwhile, which then raises this error as well.
+        If `LeNet5.loss_and_gradients` would reject X or y, or there are too few images to split; if another training
+        run of the same model begins in the meantime, which then raises this error as well.
     DivergedError
         If the loss is no longer finite.
 
@@ -262,7 +262,7 @@ class _Loop:
         return self.schedule((self.state.epoch - 1) * self.steps_per_epoch + step)
 
     def _check_alone(self) -> None:
-        """Raise an error if another training of the model has begun; that one then notices, too."""
+        """Raise an error if another training run of the model has begun; that run then raises one, too."""
         if self.model._training is not self.token:
             self.model._training = None
             raise InputError(

@@ -18,20 +18,20 @@ class Ranks(Communicator):
 
     Each rank calls `lenet.train` with the same images, labels, recipe and seed. Training starts from the weights of
     rank 0, and all ranks end with the same weights: those of a single process, except for rounding, because gradients
-    are summed in another order. Each step has one all-reduce, of the gradient. An error on one rank must end the
-    others, which would wait for it: `lenet train --mpi` does so, and `mpiexec -n 4 python -m mpi4py PROGRAM` does it
-    for your own programs.
+    are summed in a different order. Each step has one all-reduce, of the gradient. An error on one rank must end the
+    others, which would otherwise wait for it: `lenet train --mpi` does so, and `mpiexec -n 4 python -m mpi4py PROGRAM`
+    does it for your own programs.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        All ranks of `mpiexec` by default.
+        By default, all ranks of `mpiexec`.
 
     Attributes
     ----------
     comm : mpi4py.MPI.Comm
     rank, size : int
-        This process's number, and the number of processes.
+        The number of this process, from 0, and the number of processes.
 
     Raises
     ------
@@ -44,8 +44,9 @@ class Ranks(Communicator):
     --------
     >>> import lenet
     >>> X, y, _, _ = lenet.data.load_digits()
-    >>> recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=1)
-    >>> state = lenet.train(lenet.LeNet5(seed=0), X[:200], y[:200], recipe, n_jobs=1, comm=Ranks())
+    >>> recipe = lenet.training.RECIPES["small"].with_changes(epochs=1)
+    >>> model = lenet.LeNet5(seed=0)
+    >>> state = lenet.train(model, X[:200], y[:200], recipe, n_jobs=1, comm=Ranks())
     >>> len(state.history)
     1
     """

@@ -24,7 +24,7 @@ class SGD:
     Parameters
     ----------
     model : LeNet5
-        Its parameters change in place.
+        The model whose parameters change in place.
     lr : float
         Learning rate, at least 0; it may be changed between steps.
     momentum : float, default 0
@@ -153,7 +153,7 @@ def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
 def paper_steps(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     """Return the schedule of the 1998 paper (section III.B).
 
-    It stays two epochs at `lr`, three at 2/5 of it, three at 1/5, four at 1/10, and then at 1/50.
+    The rate is `lr` for two epochs, 2/5 of it for three, 1/5 for three, 1/10 for four, and then 1/50.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class Recipe:
     ----------
     name : str
     epochs : int
-        Passes over the training set.
+        Number of passes over the training set.
     batch_size : int
         Images per step of SGD.
     lr : float

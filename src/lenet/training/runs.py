@@ -48,7 +48,8 @@ class Run:
 
     Examples
     --------
-    >>> args = {"lenet": "0.1.0", "data": "digits", "data_sha256": "", "num_classes": 10, "seed": 0, "recipe": {}}
+    >>> args = {"lenet": "0.1.0", "data": "digits", "data_sha256": ""}
+    >>> args |= {"num_classes": 10, "seed": 0, "recipe": {}}
     >>> run = Run.create(tempfile.mkdtemp(), args)
     >>> run.folder.name, Run(run.folder).args["data"]
     ('train-1', 'digits')
@@ -173,7 +174,9 @@ class Run:
         self.save_checkpoint(state)
 
     def metadata(self, epoch: Epoch) -> dict[str, str]:
-        """Return the metadata to save with the weights of an epoch; omit folders, as the file may be published.
+        """Return the metadata to save with the weights of an epoch.
+
+        It names no folders, since the file may be published.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The records of a training: the results of its epochs, and the state that it resumes from."""
+"""The records of a training run: the results of its epochs, and the state to resume from."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -20,15 +20,15 @@ class Epoch:
     Parameters
     ----------
     epoch : int
-        Its number, counted from 1.
+        The number of the epoch, counted from 1.
     learning_rate : float
-        Of its last step.
+        The learning rate of the last step.
     loss, accuracy : float
         Cross-entropy in nats, and the fraction classified correctly.
     val_loss, val_accuracy : float or None
     images_per_second : float
     seconds : float
-        Time of all steps so far.
+        Duration of all steps so far.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Epoch:
     def better_than(self, other: "Epoch") -> bool:
         """Return whether the validation loss is lower, or, without a validation split, the epoch is later.
 
-        The loss is less noisy than the accuracy, of which one image in 2,000 is 0.05%.
+        The loss is less noisy than the accuracy, which a single image in 2,000 changes by 0.05%.
 
         Parameters
         ----------
@@ -70,27 +70,27 @@ class Epoch:
 
 @dataclass
 class State:
-    """The state of a training between two steps: all that is needed to resume it with bit-identical results.
+    """The state of a training run between two steps: everything needed to resume it with bit-identical results.
 
     Parameters
     ----------
     parameters, velocity : ndarray of the model's dtype, shape (parameters,)
         The model's and the optimiser's own arrays, which each step updates.
-    best_parameters : ndarray of that dtype and shape
+    best_parameters : ndarray of the same dtype and shape
         A copy of the parameters after the best epoch.
     mean, std : float
-        The model's.
+        The model's `mean` and `std`.
     step, images : int
-        Steps done in the current epoch, and their images.
+        Number of steps done in the current epoch, and of their images.
     loss_sum : float
-        Of these images, in nats.
+        Sum of the losses of these images, in nats.
     correct : int
-        How many of them were classified correctly.
+        Number of these images that were classified correctly.
     seconds : float
-        Time of all steps so far.
+        Duration of all steps so far.
     images_per_second : float
     best_epoch : int
-        Its number; 0 before the first epoch has ended.
+        The number of the best epoch; 0 before the first epoch has ended.
     history : list of Epoch
         The epochs that have ended.
 
@@ -124,7 +124,7 @@ class State:
         return len(self.history) + 1
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything but the arrays, for JSON.
+        """Return all fields except the arrays, for JSON.
 
         Returns
         -------
@@ -154,6 +154,7 @@ class State:
         Raises
         ------
         AttributeError, TypeError, ValueError
+            If the state is rejected.
         """
         _check_numbers(self)
         for row in self.history:
@@ -171,7 +172,7 @@ class State:
 
 
 def _check_numbers(record: Epoch | State) -> None:
-    """Reject anything else in place of numbers: text, true, NaN."""
+    """Reject values that are not numbers, such as text, true and NaN."""
     for each in fields(record):
         value, types = getattr(record, each.name), _TYPES.get(each.type)
         if types is not None and (type(value) not in types or (value is not None and not abs(value) < _MAX_NUMBER)):

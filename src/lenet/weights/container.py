@@ -52,7 +52,9 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Read the tensors and the metadata, less the checksum, of a safetensors file of at most 64 MiB.
+    """Read the tensors and metadata of a safetensors file of at most 64 MiB.
+
+    The checksum, if the file has one, is verified and not part of the returned metadata.
 
     Parameters
     ----------
@@ -66,14 +68,15 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     Raises
     ------
     WeightsError
-        If the file is damaged, too large or of another format, or its checksum does not match.
+        If the file is damaged, too large or in another format, or its checksum does not match.
     OSError
         If it cannot be read.
 
     Examples
     --------
     >>> from importlib import resources
-    >>> tensors, metadata = read_tensors(resources.files("lenet.weights") / "pretrained" / "mnist.safetensors")
+    >>> path = resources.files("lenet.weights") / "pretrained" / "mnist.safetensors"
+    >>> tensors, metadata = read_tensors(path)
     >>> tensors["c1.weight"].shape, metadata["num_classes"]
     ((6, 1, 5, 5), '10')
     """
@@ -120,7 +123,8 @@ def content_of(path: str | os.PathLike[str]) -> bytes:
     Examples
     --------
     >>> from importlib import resources
-    >>> content_of(resources.files("lenet.weights") / "pretrained" / "mnist.safetensors")[8:22]
+    >>> path = resources.files("lenet.weights") / "pretrained" / "mnist.safetensors"
+    >>> content_of(path)[8:22]
     b'{"__metadata__'
     """
     content = read_at_most(path, MAX_FILE_BYTES)
@@ -140,7 +144,7 @@ def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) 
 
 
 def _metadata(content: bytes) -> dict[str, str]:
-    """Return the metadata in the header: its length in eight bytes, then JSON."""
+    """Return the metadata in the header: the length of the header in eight bytes, then JSON."""
     if len(content) < 8:
         raise ValueError("it is shorter than a header")
     (length,) = struct.unpack("<Q", content[:8])

@@ -24,14 +24,14 @@ _OWN_METADATA = {"format", "num_classes", "mean", "std", CHECKSUM}
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """A model as its file holds it.
+    """The contents of a model file.
 
     Parameters
     ----------
     tensors : mapping of str to ndarray
         The parameters by name; float16, float32 or float64 throughout.
     mean, std : float
-        Of the standardisation of pixels.
+        Pixels in [0, 1] enter the network as (x - mean) / std.
     metadata : mapping of str to str
 
     Examples
@@ -48,7 +48,7 @@ class ModelFile:
 
     @property
     def num_classes(self) -> int:
-        """The length of the output."""
+        """The number of outputs."""
         return len(self.tensors["output.bias"])
 
     @property
@@ -57,7 +57,7 @@ class ModelFile:
         return self.tensors["output.bias"].dtype
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the file; one that is already there is replaced whole or left alone.
+        """Write the file, replacing an existing one atomically.
 
         Parameters
         ----------
@@ -66,10 +66,10 @@ class ModelFile:
         Raises
         ------
         InputTypeError
-            If the metadata do not map text to text.
+            If the metadata is not a mapping of str to str.
         InputError
-            If `read` would reject the file: numbers that are not finite, too many classes, too much metadata, or
-            metadata under the file's own names.
+            If `read` would reject the file: for numbers that are not finite, too many classes, too much metadata, or
+            names in the metadata that the file reserves.
         SaveError
             If the file cannot be written.
         """
@@ -112,7 +112,7 @@ class ModelFile:
         Raises
         ------
         WeightsError
-            If the file is truncated, changed or of another format.
+            If the file is truncated, modified or in another format.
         OSError
             If the file cannot be read.
         """
@@ -131,7 +131,7 @@ class ModelFile:
             raise WeightsError(
                 f"{path} has num_classes {num_classes}, mean {mean} and std {std}, which no model has. Save it again."
             )
-        for name in ("output.weight", "output.bias"):  # before a model of that many classes is made
+        for name in ("output.weight", "output.bias"):  # before a model with so many classes is built
             shape = tensors[name].shape if name in tensors else None
             if shape is None or shape[:1] != (num_classes,):
                 found = f"no {name}" if shape is None else f"{name} of shape {shape}"
@@ -159,7 +159,7 @@ class ModelFile:
         Raises
         ------
         InputError
-            If there are none of that name.
+            If there are no weights with this name.
         """
         if name not in PRETRAINED:
             raise InputError(

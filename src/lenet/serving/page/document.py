@@ -9,7 +9,7 @@ from lenet.rejection import RejectionRule, learnt_thresholds
 
 
 def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
-    """Return a model as a JSON document that holds all that the page needs.
+    """Return a model as a JSON document with everything that the page needs.
 
     Parameters
     ----------

@@ -60,7 +60,8 @@ def read_request(body: bytes, json_length: int | None, limits: Limits) -> tuple[
 
     Examples
     --------
-    >>> body = b'{"inputs": [{"name": "images", "datatype": "UINT8", "shape": [0, 784], "data": []}]}'
+    >>> tensor = '{"name": "images", "datatype": "UINT8", "shape": [0, 784], "data": []}'
+    >>> body = f'{{"inputs": [{tensor}]}}'.encode()
     >>> request, images = read_request(body, None, Limits())
     >>> [output.name for output in request.outputs], images.shape
     (['label', 'probabilities', 'digit_score'], (0, 784))
@@ -86,9 +87,11 @@ def write_response(served: Served, request: InferenceRequest, probabilities: NDA
     Examples
     --------
     >>> import numpy as np
-    >>> text = b'{"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": []}], "outputs": '
-    >>> request = parse_request(text + b'[{"name": "label"}]}', batch=1)
-    >>> write_response(Served("two", LeNet5(num_classes=2)), request, np.array([[0.25, 0.75]]))[0][-71:]
+    >>> tensor = '{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": []}'
+    >>> text = f'{{"inputs": [{tensor}], "outputs": [{{"name": "label"}}]}}'
+    >>> request = parse_request(text.encode(), batch=1)
+    >>> served = Served("two", LeNet5(num_classes=2))
+    >>> write_response(served, request, np.array([[0.25, 0.75]]))[0][-71:]
     b'"outputs":[{"name":"label","datatype":"INT64","shape":[1],"data":[1]}]}'
     """
     results = _results(served.model, request, probabilities)

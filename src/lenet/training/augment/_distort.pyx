@@ -17,7 +17,7 @@ cdef enum:
 
 
 cdef inline double value(const pixel* image, Py_ssize_t H, Py_ssize_t W, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
-    """The pixel at (y, x), or 0 outside of the image."""
+    """The pixel at (y, x), or 0 outside the image."""
     return image[y * W + x] if 0 <= y < H and 0 <= x < W else 0
 
 

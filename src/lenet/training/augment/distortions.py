@@ -48,7 +48,7 @@ def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
-    """Apply affine maps to images, with bilinear interpolation; pixels from outside of the input are background.
+    """Apply affine maps to images, with bilinear interpolation; pixels from outside the input are background.
 
     Parameters
     ----------
@@ -104,7 +104,8 @@ def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary:
 
     Examples
     --------
-    >>> drawn = random_distortions(4, np.random.default_rng(0), distort=True, vary=False)
+    >>> rng = np.random.default_rng(0)
+    >>> drawn = random_distortions(4, rng, distort=True, vary=False)
     >>> drawn[1:3].apply(np.zeros((2, 28, 28), np.uint8)).shape
     (2, 28, 28)
     """
@@ -246,7 +247,7 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
     Raises
     ------
     InputError, InputTypeError
-        If an array has another shape or dtype, or pens are not finite.
+        If an array has another shape or dtype, or the pens are not finite.
 
     Examples
     --------
