@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from lenet._extras import require
 from lenet.reading.results import Line, Reading
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
 MARK = b"Software\0lenet"  # near the beginning of each drawing
 _MAX_SIDE = 2000  # pixels
 _MIN_HEIGHT = 48  # pixels: smaller writing is enlarged to make room for the labels
 _SURE = 0.9  # probability
+_OUTLINE = 2  # pixels, of texts
 # Okabe and Ito's palette, which colour-blind readers can distinguish.
 _SURE_COLOUR, _UNSURE_COLOUR, _NON_DIGIT_COLOUR = (0, 114, 178), (213, 94, 0), (130, 130, 130)
 
@@ -31,8 +34,8 @@ def enlarged(image: NDArray[np.uint8], factor: int = 10) -> bytes:
 def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
     """Draw boxes, digits and probabilities over a picture; return a PNG of at most 2000 pixels a side, plus margins.
 
-    Digits are blue, or orange if their probability is below 0.9. Non-digits are grey. The confidence of each line
-    follows it.
+    Digits are blue. Those with a probability below 0.9 are orange, and have it below their box in percent. Non-digits
+    are grey. The confidence of each line follows it.
 
     Parameters
     ----------
@@ -57,8 +60,9 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
 def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
     fonts = require("PIL.ImageFont", "vision")
     height = float(np.median([digit.box[3] - digit.box[1] for digit in line.digits])) * scale
-    large, small = fonts.load_default(max(12.0, 0.5 * height)), fonts.load_default(max(10.0, 0.24 * height))
+    large, small = fonts.load_default(max(12.0, 0.5 * height)), fonts.load_default(max(12.0, 0.3 * height))
     pen = max(1, round(height / 24))
+    percentages: list[Box] = []
     for digit in line.digits:
         left, top, right, bottom = (place * scale + margin for place in digit.box)
         colour = _UNSURE_COLOUR if digit.probability < _SURE else _SURE_COLOUR
@@ -66,18 +70,32 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
         draw.rectangle((left - pen, top - pen, right + pen, bottom + pen), outline=colour, width=pen)
         middle = (left + right) / 2
         _write(draw, (middle, top - 2 * pen), "?" if digit.label is None else str(digit.label), colour, large, "ms")
-        if digit.label is not None:
-            _write(draw, (middle, bottom + 2 * pen), f"{100 * digit.probability:.0f}", colour, small, "ma")
+        if digit.label is not None and digit.probability < _SURE:
+            place, text = (middle, bottom + 2 * pen), f"{100 * digit.probability:.0f}"
+            box = draw.textbbox(place, text, small, "ma", stroke_width=_OUTLINE)
+            down = _clearance(box, percentages)
+            _write(draw, (middle, place[1] + down), text, colour, small, "ma")
+            percentages.append((box[0], box[1] + down, box[2], box[3] + down))
     _, top, right, bottom = (place * scale + margin for place in line.box)
     colour = _UNSURE_COLOUR if line.confidence < _SURE else _SURE_COLOUR
     _write(draw, (right + 4 * pen + 4, (top + bottom) / 2), f"{100 * line.confidence:.0f}%", colour, large, "lm")
+
+
+def _clearance(box: Box, others: list[Box]) -> float:
+    """Return how far a box must move down to overlap no other."""
+    left, top, right, bottom = box
+    down = 0.0
+    for other in sorted(others, key=lambda each: each[1]):
+        if left < other[2] and other[0] < right and top + down < other[3] and other[1] < bottom + down:
+            down = other[3] - top
+    return down
 
 
 def _write(
     draw: Any, place: tuple[float, float], text: str, colour: tuple[int, int, int], font: Any, anchor: str
 ) -> None:
     """Write a text with a white outline, which is readable on any ground."""
-    draw.text(place, text, colour, font, anchor, stroke_width=2, stroke_fill="white")
+    draw.text(place, text, colour, font, anchor, stroke_width=_OUTLINE, stroke_fill="white")
 
 
 def _png(image: Any) -> bytes:
