@@ -1,8 +1,8 @@
 """Draw the pictures of docs/reading.md: `python docs/draw_reading.py` writes them to docs/images/reading.
 
-Nothing here is a scan. Each digit is a few smooth strokes through control points, which a made-up hand follows with
-some jitter, slant and pressure, and from them small photographs are made, with paper, shadows, rules and a table. What
-the package makes of them is drawn beside them. All is drawn from seeds, so each run makes the same pictures.
+All pictures are synthetic. Each digit is a few smooth strokes through control points, drawn with jitter, slant and
+pressure; paper, shadows, rules and a table make a small photograph of them. The output of the package is drawn beside
+it. All random numbers are seeded, so each run draws the same pictures.
 """
 
 import io
@@ -26,15 +26,15 @@ Shape = tuple[int, int]
 
 OUT = Path(__file__).parent / "images" / "reading"
 VIEW = (540, 460)  # width and height of the photographs of pages
-MARGIN, CAPTION = 16, 24  # pixels around each image, and for the line below it
+MARGIN, CAPTION = 16, 24  # pixels: around each image, and the height of the line below it
 LARGEST = 60_000  # bytes of a PNG
-FINE = 4  # strokes are drawn on a grid so much finer, and averaged: that makes their edges smooth
+FINE = 4  # strokes are drawn on a grid finer by this factor and averaged, which makes their edges smooth
 PEN, SLANT = 0.095, 0.13  # in heights of the writing
 BLUE, BLACK, GREEN = (38, 58, 140), (44, 42, 46), (30, 92, 74)  # pens
-# Okabe and Ito's palette, which colour-blind people can tell apart.
+# Okabe and Ito's palette, which colour-blind readers can distinguish.
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
 
-# The strokes of each digit: x from the left and y from the top, in hundredths of its height. A corner ends a stroke.
+# The strokes of each digit: x from the left and y from the top, in hundredths of its height. A stroke ends at a corner.
 GLYPHS = {
     "0": "36,2 14,13 2,48 10,84 30,99 52,84 60,46 50,12 32,1 22,6",
     "1": "12,19 20,11 27,0 | 27,0 25,50 22,100",
@@ -50,7 +50,7 @@ GLYPHS = {
 
 
 def curve(points: Floats) -> Floats:
-    """Return a Catmull-Rom curve through points, (n, 2), as many close points."""
+    """Return a Catmull-Rom curve through points, shape (n, 2), as closely spaced points."""
     ends = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
     t = np.linspace(0, 1, 40, endpoint=False)[:, np.newaxis]
     parts = []
@@ -62,9 +62,9 @@ def curve(points: Floats) -> Floats:
 def write(
     shape: Shape, text: str, place: tuple[float, float], height: float, rng: np.random.Generator, touching: str = ""
 ) -> Floats:
-    """Write digits, `place` being the left end of their base line; return their ink, 0 to 1, on a page of that shape.
+    """Return the ink, 0 to 1, of digits on a page of this shape; their base line starts at `place`.
 
-    The pairs of digits named by `touching` are written into each other.
+    The pairs of digits in `touching` touch each other.
     """
     page = np.zeros((shape[0] * FINE, shape[1] * FINE), np.uint8)
     left, base = place
@@ -74,7 +74,7 @@ def write(
             continue
         size, wide = height * rng.normal(1, 0.04), rng.normal(1, 0.06)
         lean, lift = SLANT + rng.normal(0, 0.03), rng.normal(0, 0.025) * height
-        moved: dict[str, Floats] = {}  # by place, so that strokes that meet in a corner go on doing so
+        moved: dict[str, Floats] = {}  # by point, so that strokes that meet in a corner still meet
         for point in re.findall(r"[\d,]+", GLYPHS[character]):
             moved[point] = np.array(point.split(","), float) / 100 + rng.normal(0, 0.022, 2)
         strokes = [np.array([moved[point] for point in each.split()]) for each in GLYPHS[character].split("|")]
@@ -105,7 +105,7 @@ def inked(page: Floats, ink: Floats, colour: tuple[int, int, int]) -> Floats:
 
 
 def photographed(page: Floats, depth: float, angle: float) -> Pixels:
-    """Photograph a page: the light falls off, a shadow lies over a side of it, and the lens blurs a little."""
+    """Photograph a page: the light falls off, a shadow covers one side, and the lens blurs slightly."""
     y, x = np.mgrid[-1 : 1 : page.shape[0] * 1j, -1 : 1 : page.shape[1] * 1j]
     across = x * np.cos(np.radians(angle)) + y * np.sin(np.radians(angle))
     shadow = depth / (1 + np.exp(3.5 - 10 * across - 1.5 * np.sin(2.5 * (x - y))))
@@ -119,7 +119,7 @@ def grey_of(picture: Pixels) -> Pixels:
 
 
 def photograph_of_a_digit() -> Pixels:
-    """Return a blue digit off the middle, a shadow over it, and a speck beside it."""
+    """Return a blue digit off centre, with a shadow over it and a speck beside it."""
     rng = np.random.default_rng(5)
     page = inked(blank((392, 392)), write((392, 392), "5", (92, 300), 170, rng), BLUE)
     cv2.circle(page, (322, 118), 5, (96, 84, 70), -1, cv2.LINE_AA)
@@ -134,7 +134,7 @@ def photograph_of_a_number() -> Pixels:
 
 
 def photograph_of_a_page() -> Pixels:
-    """Return a ruled page, turned by five degrees."""
+    """Return a ruled page, rotated by five degrees."""
     rng = np.random.default_rng(1)
     shape, step, texts = (680, 760), 84, ("20481 7", "31596", "7702 845", "46 1938", "905263")
     page = blank(shape, (246, 243, 230))
@@ -150,7 +150,7 @@ def photograph_of_a_page() -> Pixels:
 
 
 def photograph_of_a_sheet() -> Pixels:
-    """Return a sheet on a dark table, from askance."""
+    """Return a sheet on a dark table, seen at an angle."""
     rng = np.random.default_rng(0)
     shape = (340, 400)
     sheet = blank(shape, (240, 238, 232))
@@ -179,9 +179,9 @@ def photograph_of_boxes() -> Pixels:
 
 
 def fitted(image: Pixels, size: tuple[int, int]) -> Pixels:
-    """Return an image as large as it fits into a width and height, in the middle of black."""
+    """Return an image scaled to fit into a width and height, centred on black."""
     scale = min(size[0] / image.shape[1], size[1] / image.shape[0])
-    scale = scale if scale < 1 else int(scale)  # pixels are enlarged to whole squares
+    scale = scale if scale < 1 else int(scale)  # enlarge pixels to squares of whole pixels
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
     scaled = Image.fromarray(np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=method), np.uint8))
     whole = Image.new(scaled.mode, size)
@@ -190,13 +190,13 @@ def fitted(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def result_of(picture: Pixels) -> Pixels:
-    """Return what `lenet read --show` draws, without its margin."""
+    """Return the drawing of `lenet read --show`, without its margin."""
     image = Image.open(io.BytesIO(drawn(picture, read(picture))))
     return np.asarray(image.crop(ImageOps.invert(image).getbbox()))
 
 
 def save(name: str, placed: list[tuple[Pixels, tuple[int, int], str]]) -> None:
-    """Write a figure of images, each with its left and top and a caption below, in as many colours as fit the file."""
+    """Write a figure of images, each with its left, top and caption, in as many colours as fit into the file."""
     width = max(left + image.shape[1] for image, (left, _), _ in placed) + MARGIN
     height = max(top + image.shape[0] for image, (_, top), _ in placed) + CAPTION + MARGIN // 2
     page = Image.new("RGB", (width, height), "white")
@@ -207,7 +207,7 @@ def save(name: str, placed: list[tuple[Pixels, tuple[int, int], str]]) -> None:
         draw.rectangle((left - 1, top - 1, right, bottom), outline=(200, 200, 200))
         draw.text((left, bottom + 18), caption, (40, 40, 40), font, "ls")
     shades, counts = np.unique(np.asarray(page).reshape(-1, 3), axis=0, return_counts=True)
-    # Rare colours count for more than their share, and what is nearly white becomes white, which is added below.
+    # Rare colours count for more than their share. Nearly white ones become white, which is added below.
     counts = np.where(shades.min(axis=1) > 247, 0, np.ceil(counts**0.9)).astype(int)
     common = Image.fromarray(np.repeat(shades, counts, axis=0)[np.newaxis])
     for colours in (256, 192, 128, 96, 64, 48, 32):
@@ -236,7 +236,7 @@ def draw_preparing(picture: Pixels) -> None:
 
 
 def draw_a_line(picture: Pixels) -> None:
-    """Draw the steps of reading a line, below each other."""
+    """Draw the steps of reading a line, one below the other."""
     line = find_lines(grey_of(picture))[0]
     page, ink, pieces, (left, top) = line.page, line.ink, pieces_of(line), line.corner
     colours = np.array([(0, 0, 0), *(COLOURS[n % len(COLOURS)] for n in range(len(pieces.boxes)))])
@@ -263,7 +263,7 @@ def draw_a_page(name: str, picture: Pixels) -> None:
 
 
 def draw_what_is_wrong() -> None:
-    """Draw pictures of one digit that are hard to read above what the network sees of them."""
+    """Draw pictures of one digit that are hard to read, each above its 28x28 pixels."""
     rng, shape, side = np.random.default_rng(6), (252, 252), 126
     plain = {text: inked(blank(shape), write(shape, text, (80, 196), 140, rng), BLUE) for text in "24679"}
     struck = plain["6"].copy()

@@ -66,6 +66,11 @@ class LeNet5:
     InputError, InputTypeError
         If dtype or num_classes is invalid.
 
+    Notes
+    -----
+    The network of the paper has an input of 32x32 pixels, scaled tanh, trainable subsampling, a C3 that sees only some
+    maps of S2 (Table I), and radial basis functions as outputs.
+
     References
     ----------
     LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998, section II.B.

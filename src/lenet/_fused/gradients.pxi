@@ -1,14 +1,14 @@
-# The convolutions backwards, one image at a time. The layouts are those of stages.pxi.
+# The backward pass of the convolutions, one image at a time. The layouts are those of stages.pxi.
 
 cdef enum:
-    # The gradient of C3's sums once more, as a plane for each map: rows with zeros before and after, between two rows
-    # of zeros. So a tap of any pixel of S2 meets a gradient or a zero.
+    # A second copy of the gradient of C3's sums, one plane per map: each row has zeros before and after it, and the
+    # plane begins and ends with a row of zeros. A tap of any pixel of S2 then reads a gradient or a zero.
     MARGIN = KERNEL - 1
     PLANE_ROW = MARGIN + S2_ROW + MARGIN
     PLANE = (1 + C3_SIDE + 1) * PLANE_ROW
     PLANES_SIZE = C3_MAPS * PLANE
 
-cdef Py_ssize_t[TAPS] plane_taps     # as s2_taps: backwards, tap (i, j) meets the gradient i rows up and j columns left
+cdef Py_ssize_t[TAPS] plane_taps     # like s2_taps, but tap (i, j) reads the gradient i rows up and j columns left
 for _tap in range(TAPS):
     plane_taps[_tap] = -(_tap // KERNEL * PLANE_ROW + _tap % KERNEL)
 

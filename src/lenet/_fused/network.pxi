@@ -1,11 +1,11 @@
 # LeNet-5 as a whole: the logits of images, and the gradient of a batch.
 #
 # `parameters` and `gradient` are flat vectors of the model, laid out as in shape.pxi. Only C3's weights are packed.
-# Each call packs them anew, which costs next to nothing, so that no packed copy can be out of date.
+# Each call packs them again, which takes almost no time, so that no packed copy can be out of date.
 
 cdef enum:
     GROUP = 12              # images that the dense layers predict at once
-    TRAIN_GROUP = 10        # images to learn from at once: 6 + 4, the rows of two tiles of products
+    TRAIN_GROUP = 10        # images in one pass of training: 6 + 4, the rows of two tiles of products
 
 
 cdef void sigmoids(real* x, Py_ssize_t n) noexcept nogil:
@@ -25,7 +25,7 @@ def sigmoid(real[::1] x, /):
 
 
 # ---- the dense layers ----------------------------------------------------------------------------------
-# Functions of their own, so that the compiler knows the sizes of each: 5% of a prediction's time.
+# Each has a function of its own, so that the compiler knows its sizes, which saves 5% of a prediction's time.
 
 cdef void c5_sums(const real* parameters, Py_ssize_t N, const real* s4, real* c5) noexcept nogil:
     dense(N, C5_INPUTS, C5_UNITS, s4, parameters + C5_WEIGHT, parameters + C5_BIAS, c5)
@@ -148,7 +148,7 @@ cdef void cross_entropy_gradient(Py_ssize_t classes, const real* logits, Py_ssiz
 # ---- gradients -----------------------------------------------------------------------------------------
 
 cdef struct Saved:
-    # One image's memory for the way back, in the layouts of stages.pxi.
+    # The memory of one image for the backward pass, in the layouts of stages.pxi.
     real image[IMAGE_SIZE]
     real c1[C1_SIZE]                # sigmoids
     real s2[S2_SIZE]
@@ -253,7 +253,7 @@ cdef void forward_backward(const real* parameters, const unsigned char* x, Py_ss
 def learn(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std,
           const long long[::1] labels, const real[::1] shares, real[:, ::1] logits, real[::1] totals,
           real[::1] margins, real[::1] gradient, real[::1] work, /):
-    """gradient += that of the sum of shares[N] times the cross-entropies of N images; x is as for read_image.
+    """Add to `gradient` that of the sum of shares[N] times the cross-entropies of N images; x is as for read_image.
 
     logits[N, classes] is filled; the loss of image n is log(totals[n]) - margins[n].
     """

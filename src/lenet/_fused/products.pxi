@@ -1,11 +1,11 @@
-# Matrix products, and the dense layers that are made of them.
+# Matrix products, and the dense layers, which consist of them.
 #
 # A product is cut into panels of VECTORS vectors, and a panel into tiles of ROWS rows. A tile's accumulators stay in
 # registers while both operands stream past: each step loads one row of b's panel, and multiplies it by each element
 # of a column of a.
 
 cdef enum:
-    ROWS = 6                # of a tile; the last tile of a panel is lower
+    ROWS = 6                # of a tile; the last tile of a panel may have fewer
     LAST_ROWS = 4
 
 
@@ -44,7 +44,7 @@ cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const
 
 cdef inline void panel(const int vectors, Py_ssize_t M, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
                        Py_ssize_t a_step, const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row) noexcept nogil:
-    """The tiles of one panel of c, from the top; rows that do not fill a tile are done one by one."""
+    """The tiles of one panel of c, from the top; rows that do not fill a tile are computed one by one."""
     cdef Py_ssize_t m = 0
     while m + ROWS <= M:
         tile(ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, b_row, c + m * c_row, c_row)

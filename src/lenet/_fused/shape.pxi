@@ -1,4 +1,4 @@
-# The shape of LeNet-5. The first constants are facts; all others follow from them.
+# The shape of LeNet-5. The first constants define it; all others follow from them.
 #
 # stage    output          weight
 # image    (1, 28, 28)

@@ -63,7 +63,7 @@ typedef uint32_t bits;
 #if GNU_C && defined(LANES)
 typedef real vreal __attribute__((vector_size(LANES * sizeof(real))));
 typedef bits vbits __attribute__((vector_size(LANES * sizeof(real))));
-/* A vector in memory may begin at any number. (As a value it may not: gcc for aarch64 breaks off at that.) */
+/* A vector in memory may begin at any number. (A value must be aligned: gcc for aarch64 fails otherwise.) */
 typedef real vmemory __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
 #define VECTORS_IN_C 1
 #else
@@ -165,8 +165,8 @@ typedef real vmemory;
 #define C1_WEIGHT_MAPS 2
 #endif
 
-/* Forget all numbers loaded from memory. Otherwise gcc keeps pixels that the next weights meet too, in registers that
- * it does not have, and spills the accumulators. */
+/* Forget all numbers loaded from memory. Otherwise gcc keeps pixels that the next weights also need, runs out of
+ * registers, and spills the accumulators. */
 #if GNU_C
 #define FORGET_LOADS() __asm__ volatile("" ::: "memory")
 #else

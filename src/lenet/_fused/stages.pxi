@@ -1,15 +1,15 @@
-# The convolutions forwards, one image at a time: C1 with S2, and C3 with S4, each within the L1 cache.
+# The forward pass of the convolutions, one image at a time: C1 with S2, and C3 with S4, each within the L1 cache.
 #
 # The axis along which vectors lie differs. In C1, the lanes of a vector are pixels: the even columns of a row, or the
 # odd ones, so that the four pixels of a pooling window lie in the same lane of four vectors. In C3, they are maps.
-# No patch is copied (no im2col): a tile reads the pixels that a tap meets where they lie.
+# No patch is copied (no im2col): a tile reads the pixels under a tap in place.
 
 cdef enum:
     MAX_LANES = 16          # of all builds
     # A row of S2, or of one parity of C1's columns, in whole vectors; nothing depends on the last two numbers.
     S2_ROW = (S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
     S2_SIZE = C1_MAPS * S2_SIDE * S2_ROW                # (map, row, column)
-    # The padded image. Each row is there three times: its even columns, its odd ones, and the even ones but the first.
+    # The padded image stores each row three times: its even columns, its odd ones, and the even ones except the first.
     # A tap moves a vector by up to KERNEL // 2 numbers, so a part has room for more than S2_ROW.
     PART = 2 * S2_ROW
     IMAGE_ROW = 3 * PART
@@ -22,7 +22,7 @@ cdef enum:
     C3_SIZE = S4_SIDE * C3_PAIR
 
 
-# The distance from the pixel that tap (0, 0) meets to the one that tap (i, j) meets. A loop over a table, since gcc
+# The distance from the pixel under tap (0, 0) to the one under tap (i, j). A loop over a table, since gcc
 # unrolls loops over i and j, and runs out of registers.
 cdef Py_ssize_t _tap
 cdef Py_ssize_t[TAPS] image_taps

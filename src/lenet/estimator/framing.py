@@ -12,7 +12,7 @@ from lenet._checks import SIDE, whole
 from lenet._mnist_form import BOX
 from lenet.errors import InputError
 
-_FRAMED_AT_ONCE = 1024  # rows; each block is copied in double precision
+_FRAMED_AT_ONCE = 1024  # rows per block, which is copied in double precision
 
 
 @dataclass(frozen=True)

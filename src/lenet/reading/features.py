@@ -1,4 +1,4 @@
-"""The features of a segment that tell a digit from anything else."""
+"""The features of a segment that distinguish a digit from anything else."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lenet.rejection import digit_score
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LEAST = 1e-6  # the least probability whose logarithm is taken
+LEAST = 1e-6  # the lowest probability whose logarithm is taken
 _LEAST_OTHER = 1e-4  # the same for one minus the digit score
 _MAX_MARGIN = 5.0
 _MIN_SIDE, _MAX_HEIGHT, _MAX_WIDTH = 0.8, 1.15, 1.0  # of a digit, in heights of the writing

@@ -82,7 +82,7 @@ def _noise(counts: NDArray[np.float32]) -> float:
 
 
 def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the picture without its dark ink: what is narrower than a third of it takes the level around it."""
+    """Return the picture without its dark ink: anything narrower than a third of it takes the level around it."""
     size = max(3, min(coarse.shape) // 3) | 1
     kernel = np.ones((size, size), np.uint8)
     if min(coarse.shape) <= 64:
@@ -103,7 +103,7 @@ def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
 
 
 def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a picture in which the level of the nearest bare place on the sheet replaces all that is not sheet."""
+    """Return a picture in which the nearest bare part of the sheet replaces everything that is not sheet."""
     kernel = np.ones((max(3, min(coarse.shape) // 8),) * 2, np.uint8)
     grown = cv2.dilate(np.where(sheet, coarse, 0).astype(np.uint8), kernel)
     bare = cv2.erode(np.where(sheet, grown, 255).astype(np.uint8), kernel)

@@ -21,7 +21,7 @@ _EDGE = 4  # pixels of the coarse picture around the sheet's outline that hold i
 
 
 def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Return the pixels of a written sheet, or None if the picture shows nothing but paper, or no sheet.
+    """Return the pixels of a written sheet, or None if there is none, or paper fills the picture.
 
     A sheet is a light region with four corners and something dark on it. A light digit on a dark ground is not a sheet.
     The picture is coarse: some hundreds of pixels a side.

@@ -16,7 +16,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path: the ASGI application that answers it, and what the OpenAPI document says of it.
+    """One method of one path: the ASGI application that answers it, and its description in the OpenAPI document.
 
     Attributes
     ----------

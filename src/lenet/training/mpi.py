@@ -1,4 +1,4 @@
-"""Train one model with the ranks of `mpiexec`: each learns from its part of every batch; all take the same steps."""
+"""Train one model with the ranks of `mpiexec`: each computes the gradient of its part of every batch."""
 
 import os
 from typing import Any, TypeVar

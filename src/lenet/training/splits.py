@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lenet.errors import InputError
 
-_COUNTED_AT_ONCE = 1000  # images; numpy.bincount makes 64-bit copies
+_COUNTED_AT_ONCE = 1000  # images per block: numpy.bincount makes 64-bit copies
 
 
 class Split(NamedTuple):

@@ -1,4 +1,4 @@
-"""Images of non-digits to train on, like the paper's rubbish class (section X.A).
+"""Images of non-digits to train on, like the paper's rubbish class (section II.C).
 
 They are drawn at random or cut out of the training digits.
 """
