@@ -103,6 +103,14 @@ def public_names():
         yield from (f"{name}.{each}" for each in listed)
 
 
+@pytest.mark.parametrize("file", sorted(Path(lenet.__file__).parent.rglob("*.py")), ids=lambda file: file.name)
+def test_backticks_keep_a_leading_dot_or_tilde(file):
+    """Sphinx takes a single `.npz` for the name of an object, and shows npz; two backticks show it as it is."""
+    docstrings = re.findall(r'"""(.*?)"""', file.read_text("utf-8"), re.DOTALL)
+    quoted = [text for each in docstrings for text in re.findall(r"``.*?``|`[^`]*`", each, re.DOTALL)]
+    assert [text for text in quoted if re.match("`[.~!]", text)] == []
+
+
 WITHOUT_EXAMPLE = {  # which the doctests of their modules could not run everywhere
     "serving.serve": "returns when it is told to end: tests/test_serving.py",
     "interop.to_torch_state_dict": "wants torch: examples/from_pytorch.py",

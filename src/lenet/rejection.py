@@ -1,7 +1,7 @@
 """Decide which answers of a calibrated model are accepted, and which become "unsure" or "not a digit".
 
 `lenet.evaluation.calibration` learns the thresholds and stores them in the model's metadata. This module applies them:
-`LeNet5.predict`, the command line and the server follow the same rule.
+`lenet.LeNet5.predict`, the command line and the server follow the same rule.
 """
 
 import json

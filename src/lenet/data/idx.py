@@ -65,7 +65,7 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
     ----------
     folder : str or path-like
         With `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-        `t10k-labels-idx1-ubyte`, each plain or gzipped (`.gz`). A dot may replace the hyphen before `idx`.
+        `t10k-labels-idx1-ubyte`, each plain or gzipped (``.gz``). A dot may replace the hyphen before `idx`.
 
     Returns
     -------

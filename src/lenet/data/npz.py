@@ -1,4 +1,4 @@
-"""Load data sets from `.npz` files: zip archives with one NumPy array per member."""
+"""Load data sets from ``.npz`` files: zip archives with one NumPy array per member."""
 
 import math
 import os
@@ -25,7 +25,7 @@ _HEADER = re.compile(
 
 
 def load_npz(path: str | os.PathLike[str]) -> Dataset:
-    """Load a data set from an `.npz` file with arrays `X` and `y`, or `X_train`, `y_train`, `X_test` and `y_test`.
+    """Load a data set from an ``.npz`` file with arrays `X` and `y`, or `X_train`, `y_train`, `X_test` and `y_test`.
 
     With `X` and `y` only, one image in seven of each class (as in MNIST) is held out for testing, always the same ones.
 

@@ -29,7 +29,7 @@ def load_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
 
     The data set is read from the first of these that exists: `folder`; the folder named by the environment variable
     LENET_DATA, or `mnist` in it; an earlier download; OpenML. Downloads are kept in scikit-learn's data folder
-    (SCIKIT_LEARN_DATA, or `~/scikit_learn_data`).
+    (SCIKIT_LEARN_DATA, or ``~/scikit_learn_data``).
 
     Parameters
     ----------

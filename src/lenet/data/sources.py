@@ -19,8 +19,8 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     Parameters
     ----------
     source : str or path-like
-        `digits`, `mnist`, `fashion-mnist`, a folder of IDX files, or an `.npz` file. Names take precedence: write
-        `./mnist` for a folder with that name.
+        `digits`, `mnist`, `fashion-mnist`, a folder of IDX files, or an ``.npz`` file. Names take precedence: write
+        ``./mnist`` for a folder with that name.
 
     Returns
     -------

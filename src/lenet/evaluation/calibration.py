@@ -30,19 +30,19 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
 
     This divides the weights and the bias of the output layer by the temperature that maximises the likelihood of the
     labels, which leaves every prediction as it is. It stores in the metadata "temperature", the product of all such
-    divisors; "thresholds", for `LeNet5.predict(x, reject_at=...)`; and "least_digit_score", which 99.9% of the images
+    divisors; "thresholds", for `lenet.LeNet5.predict`; and "least_digit_score", which 99.9% of the images
     reach. Meanwhile, no other thread may use the model.
 
     Parameters
     ----------
     model : LeNet5
     X, y, n_jobs : array_like, and int
-        As for `LeNet5.loss_and_gradients`; at least 100 images, preferably thousands.
+        As for `lenet.LeNet5.loss_and_gradients`; at least 100 images, preferably thousands.
 
     Raises
     ------
     InputError, InputTypeError
-        As for `LeNet5.loss_and_gradients`; also if there are fewer than 100 images.
+        As for `lenet.LeNet5.loss_and_gradients`; also if there are fewer than 100 images.
 
     References
     ----------

@@ -98,7 +98,7 @@ def evaluate(
     ----------
     model : LeNet5
     X, y, sample_weight, n_jobs : array_like, and int
-        As for `LeNet5.loss_and_gradients`.
+        As for `lenet.LeNet5.loss_and_gradients`.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def evaluate(
     Raises
     ------
     InputError, InputTypeError
-        As for `LeNet5.loss_and_gradients`.
+        As for `lenet.LeNet5.loss_and_gradients`.
 
     Examples
     --------

@@ -43,7 +43,7 @@ def read(
         Whether the lines hold nothing but digits, as on a form. If so, no segment is read as a non-digit, except
         points and dashes. Probabilities and confidences stay the same.
     n_jobs : int, optional
-        The number of threads, as in `LeNet5.predict`.
+        The number of threads, as in `lenet.LeNet5.predict`.
 
     Returns
     -------

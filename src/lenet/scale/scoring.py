@@ -46,12 +46,12 @@ def score(
     Parameters
     ----------
     images : array_like, dask.array.Array, path-like, or list of path-like
-        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]. Or `.npy` files; Zarr
-        arrays, or Zarr groups with an array `images`; `.parquet` files with 784 bytes or a list of 784 numbers per row.
-        Paths may be patterns such as `"in/*.npy"`; matching files are sorted by name.
+        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]; ``.npy`` files; Zarr
+        arrays, or Zarr groups with an array `images`; or ``.parquet`` files with 784 bytes or a list of 784 numbers per
+        row. Paths may be patterns such as ``"in/*.npy"``; matching files are sorted by name.
     out : path-like
-        A new file or folder with the columns (`.parquet`), arrays (`.zarr`) or fields (`.npy`) `digit` (uint8; int32
-        for more than 256 classes) and `probability` (of the model's dtype).
+        A new file or folder with the columns (``.parquet``), arrays (``.zarr``) or fields (``.npy``) `digit` (uint8;
+        int32 for more than 256 classes) and `probability` (of the model's dtype).
     model : LeNet5, str or path-like, default "mnist"
         A model, the name of a pre-trained one, or a safetensors file.
     client : distributed.Client, optional

@@ -77,10 +77,10 @@ def train(
     state : State, optional
         The state to resume from; all other arguments must be those of the interrupted training run.
     on_step : callable, optional
-        Called with the `State` after each step. If it returns True, training stops there and can be resumed from the
-        returned state.
+        Called with the `lenet.training.State` after each step. If it returns True, training stops there and can be
+        resumed from the returned state.
     on_epoch : callable, optional
-        Called with the `State` after each epoch. If it returns True, training ends.
+        Called with the `lenet.training.State` after each epoch. If it returns True, training ends.
     comm : Communicator, optional
         Other processes to train with, such as `lenet.training.mpi.Ranks`. Training then stops one step after `on_step`
         has returned True in any process. Only the first process validates, and only its `on_epoch` can end training.

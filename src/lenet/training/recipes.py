@@ -63,7 +63,7 @@ class Recipe:
     lr : float
         The learning rate, or its peak if the schedule changes it.
     momentum, weight_decay : float
-        As for `SGD`.
+        As for `lenet.SGD`.
     schedule : {"constant", "one_cycle", "paper_steps"}
     standardise : bool
         Whether to standardise pixels with the mean and standard deviation of the training set.

@@ -75,7 +75,7 @@ class Run:
         parent : path-like
             Created if it is missing.
         args : dict of str to Any
-            JSON values, with at least the keys of `ARGS`.
+            JSON values by name: "lenet", "data", "data_sha256", "num_classes", "seed" and "recipe" are required.
 
         Returns
         -------

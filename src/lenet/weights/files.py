@@ -150,7 +150,7 @@ class ModelFile:
         Parameters
         ----------
         name : str
-            One of `PRETRAINED`.
+            "mnist".
 
         Returns
         -------
