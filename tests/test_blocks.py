@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import succeeds
 from served import serving
 
 import lenet
@@ -45,7 +46,8 @@ NOT_RUN = {
 
 # What a page's blocks of a language want besides scikit-learn.
 WANTED = {
-    "README.md sh": ("PIL", "cv2", "matplotlib", "onnx"),
+    "README.md python": ("PIL", "cv2"),
+    "README.md sh": ("PIL", "cv2", "matplotlib"),
     "hosting.md sh": ("onnx",),
     "interop.md python": ("onnx", "onnxruntime"),
     "own_data.md python": ("PIL", "cv2"),
@@ -56,10 +58,11 @@ WANTED = {
     "scaling.md sh": ("distributed", "pyarrow", "zarr"),
     "serving.md python": ("tritonclient.http", "uvicorn"),
     "serving.md sh": ("uvicorn", "PIL", "cv2"),
+    "usage.md sh": ("PIL", "cv2", "matplotlib", "onnx"),
 }
 MARKS = {
-    "README.md sh": [pytest.mark.release],  # trains four times
-    "README.md python": [pytest.mark.landing, pytest.mark.uninstrumented],  # 20 seconds
+    "README.md sh": [pytest.mark.landing],
+    "README.md python": [pytest.mark.landing, pytest.mark.uninstrumented],
     "embedding.md python": [pytest.mark.landing],
     "hosting.md sh": [pytest.mark.landing],
     "interop.md python": [pytest.mark.landing],
@@ -67,6 +70,7 @@ MARKS = {
     "scaling.md python": [pytest.mark.landing],
     "scaling.md sh": [pytest.mark.landing],
     "serving.md python": [pytest.mark.landing],
+    "usage.md sh": [pytest.mark.release],  # trains four times
 }
 
 
@@ -117,7 +121,8 @@ def user(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "mnist"))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for name in ("docs", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
     for name in ("mnist", "in", "glyphs"):
         (tmp_path / name).mkdir()
     for part, X, y in (("train", data.X_train[:200], data.y_train[:200]), ("t10k", data.X_test, data.y_test)):
@@ -215,6 +220,19 @@ def test_shell(page, user):
             done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert '"error"' not in done.stdout  # which is no failure for curl
+
+
+def test_the_readme_shows_what_is_printed(user, capsys):
+    """The photograph is read as docs/draw_sample.py wrote it, by the shell's line and by Python's."""
+    import_all(ROOT / "README.md", "python")
+    languages, texts = zip(*blocks(ROOT / "README.md"), strict=True)
+    shown = texts[languages.index("text")]
+    assert succeeds(capsys, *texts[languages.index("sh")].split()[1:]) == shown
+    assert Path("reading.png").stat().st_size > 0
+    exec(compile(texts[languages.index("python")], "README.md", "exec"), {})  # noqa: S102
+    lines = [line.rsplit(" ", 1) for line in capsys.readouterr().out.splitlines()]
+    assert "".join(f"docs/images/sample.jpg: {text} ({float(sure):.2f})\n" for text, sure in lines) == shown
+    assert [text for text, _ in lines] == ["80331", "020 7946 0153", "12 750"]
 
 
 @pytest.mark.landing
