@@ -26,6 +26,8 @@ OUT_OF_BOUNDS = Change(
 )
 OVERFLOW = Change("training/augment/_distort.pyx", "image[y * W + x] if", "image[y * W + x + (y << 63)] if")
 SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider", "-m", "not uninstrumented and not release")
+TESTS_OF_KERNELS = [*SUITE, *(f"tests/test_{name}.py" for name in
+                              ("conv", "network", "distortions", "model", "threads_and_cpu"))]  # fmt: skip
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
 # could be no registers, and the kernels would take sixteen times as long instead of four.
 INSTRUMENTED = ["-fno-omit-frame-pointer", "-fno-wrapv", "--param=asan-stack=0", "-fsanitize=address,undefined",
@@ -94,12 +96,13 @@ def main() -> None:
         build(root, flags=watch.flags, env=watch.building)
         if not arguments.tests:
             plant(root, watch)
-        coverage_of_kernels.forget(root)
         outcome = run(root, watch, arguments.tests or watch.tests)
         print(outcome.output, outcome.reports, flush=True)
         if outcome.failed:
             raise SystemExit(f"The tests failed with {arguments.watch}.")
         if arguments.watch == "checked" and not arguments.tests:
+            coverage_of_kernels.forget(root)  # some tests kill processes, whose counts may be damaged
+            run(root, watch, TESTS_OF_KERNELS)
             coverage_of_kernels.check(root)
 
 

@@ -1,7 +1,7 @@
-"""Report which lines of the kernels have run, and fail if too few lines of the kernels or of Python have.
+"""Report which lines of the kernels have run; exit with an error if the coverage of them or of Python is too low.
 
-gcc counts the lines of the C code that Cython makes; a comment above each of its statements names the line that it is
-made from. That also sees what runs without the GIL, at full speed, and in vectors, which Cython's own tracing does not.
+gcc counts the lines of the C code that Cython generates; a comment above each statement names its line in the source.
+Unlike Cython's own tracing, this counts code that runs without the GIL, at full speed, and in vectors.
 """
 
 import json
@@ -17,13 +17,13 @@ LEAST = 98  # percent of Python's lines and branches; of the kernels' lines, all
 
 
 def forget(root: Path) -> None:
-    """Forget what has run so far: it counts for the code as it was then."""
+    """Forget what has run so far."""
     for path in root.glob("build/**/*.gcda"):
         path.unlink()
 
 
 def check(root: Path) -> None:
-    """Print the coverage of a tree whose tests have run, and end with an error where it is not enough."""
+    """Print the coverage of a tree whose tests have run, and exit with an error if it is too low."""
     counts = line_counts(root)
     missed = sorted(place for place, count in counts.items() if not count)
     print(f"kernels: {len(counts) - len(missed)} of {len(counts)} lines have run")
@@ -54,7 +54,7 @@ def origins_of_lines(c_code: str) -> dict[int, tuple[str, int]]:
     """Return for each line of the C code that a statement of ours became, the statement's file and line."""
     origins, origin = {}, None
     for number, line in enumerate(c_code.splitlines(), 1):
-        comment = re.fullmatch(r' +/\* "(?:src/)?lenet/(\w+\.(?:pyx|pxi))":(\d+)', line)
+        comment = re.fullmatch(r' */\* "(?:src/)?lenet/([\w/]+\.(?:pyx|pxi))":(\d+)', line)
         if comment:
             origin = (comment[1], int(comment[2]))
         elif line.startswith("}"):  # the function's end
