@@ -17,8 +17,8 @@ import lenet
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# c: the prototypes of digits.h, which tests/test_interop_c.py compiles; json: responses, in tests/test_serving.py; py and
-# cython: quoted from the sources, which tests/test_documentation.py compares; text: output
+# c: the prototypes of digits.h, which tests/test_interop_c.py compiles; json: responses, in tests/test_serving.py; py
+# and cython: quoted from the sources, which tests/test_documentation.py compares; text: output of the block above
 LANGUAGES = {"python", "sh", "c", "json", "py", "cython", "text"}
 
 # The lines that are not run here: what they begin with, and why. A block of Python with one is left out as a whole.

@@ -16,7 +16,7 @@ import pytest
 
 import lenet
 from lenet import cli, plots
-from lenet.cli.options import DATA_NAMES
+from lenet.cli.data import DATA_NAMES
 from lenet.data.sources import _BY_NAME
 from lenet.training.runs import Run
 from lenet.weights import to_bytes
@@ -392,13 +392,13 @@ def test_predict_goes_on_after_a_file_that_is_no_picture(pictures, reader, tmp_p
     (tmp_path / "note.png").write_text("seven")
     (tmp_path / "cut.png").write_bytes(pictures[0][0].read_bytes()[:-400])
     missing = tmp_path / "missing.png"
-    given = [tmp_path / "note.png", pictures[0][0], tmp_path / "cut.png", missing, tmp_path, pictures[1][0]]
+    given = [tmp_path / "note.png", pictures[0][0], tmp_path / "cut.png", missing, pictures[1][0]]
     done = command("predict", *reader, *given)
     assert done.returncode == 1
     assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [str(pictures[0][0]), str(pictures[1][0])]
     said = done.stderr.splitlines()
-    assert len(said) == 4
-    for line, path in zip(said, [tmp_path / "note.png", tmp_path / "cut.png", missing, tmp_path], strict=True):
+    assert len(said) == 3
+    for line, path in zip(said, [tmp_path / "note.png", tmp_path / "cut.png", missing], strict=True):
         assert line.startswith(f"lenet: error: {path}")
     assert "not a picture" in said[0]
     assert "damaged" in said[1]
@@ -449,7 +449,7 @@ def test_version_by_every_entrance():
 def test_help_names_every_command_and_option(capsys):
     for arguments, words in (
         ([], cli.COMMANDS),
-        (["train"], ["--resume", "--recipe", "--epochs", "--runs", "--seed", "--json", "digits", "FILE.npz"]),
+        (["train"], ["--resume", "--recipe", "--epochs", "--runs", "--seed", "--json", "digits", ".npz"]),
         (["evaluate"], ["--model", "--json"]),
         (["predict"], ["IMAGE", "--model", "--json"]),
         (["info"], ["--network", "--figure", "--json"]),
@@ -569,15 +569,25 @@ def damaged_npz(kind, path):
 @pytest.mark.parametrize(
     "kind",
     ["missing", "text", "cut", "other names", "wrong shape", "fewer labels", "one class", "no image", "pixels",
-     "objects", "too few to split"],
+     "objects"],
 )  # fmt: skip
 def test_damaged_data_are_one_line_and_no_run_is_begun(capsys, tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     damaged_npz(kind, tmp_path / "mine.npz")
     before = tree(tmp_path)
     said = fails(capsys, "train", "mine.npz")
-    assert "mine.npz" in said or kind in ("one class", "too few to split")
+    assert "mine.npz" in said or kind == "one class"
     assert tree(tmp_path) == before
+
+
+def test_too_few_images_are_trained_on_without_validation_unless_asked_for(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    damaged_npz("too few to split", tmp_path / "mine.npz")
+    before = tree(tmp_path)
+    assert "2 labels are too few to hold out 0.1" in fails(capsys, "train", "mine.npz", "--validation", "0.1")
+    assert tree(tmp_path) == before
+    assert cli.main(["train", "mine.npz", "--epochs", "1"]) == 0
+    assert "2 images for training, 0 for validation" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -586,7 +596,7 @@ def test_damaged_data_are_one_line_and_no_run_is_begun(capsys, tmp_path, monkeyp
         ("digitz", "expected digits, mnist"),
         ("", "expected digits, mnist"),
         ("none/some.npz", "No such file"),
-        (".", "train-"),
+        (".", "has no data set"),
     ],
 )
 @pytest.mark.parametrize("verb", ["train", "evaluate"])

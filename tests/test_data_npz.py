@@ -193,7 +193,7 @@ def header(shape, dtype="|u1"):
         (npy(header("(70, 784)"), bytes(54880), version=b"\x02\x00"), "not a plain array"),
         (
             npy(header("(70, 784)"), bytes(54879)),
-            r"claims 54880 bytes of data but holds 54879. It is damaged: save it again with numpy\.savez\.$",
+            r"claims 54880 bytes of data but holds 54879. It is damaged: save it again with NumPy\.$",
         ),
         (npy(header("(70, 784)"), bytes(54881)), "claims 54880 bytes of data but holds 54881"),
         (npy(header("(1000000, 784)")), "claims 784000000 bytes of data but holds 0"),

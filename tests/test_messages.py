@@ -12,7 +12,8 @@ REFUSALS = Path(__file__).parents[1] / "docs" / "refusals.md"
 SENTENCES = ("error", "usage", "warning", "log")  # kinds whose messages are whole sentences
 MAX_WORDS = 30
 BANNED = re.compile(
-    r"(^|[.:;] )(What|Who|Whoever) (?!the network sees|it reads)|\b(told|mended|wants?|goes on|go on|anew|askance)\b"
+    r"(^|[.:;] )(What|Who|Whoever) (?!the network (sees|reads)|it reads)"
+    r"|\b(told|mended|wants?|goes on|go on|anew|askance)\b"
     r"|no more than there may be|is not for|is no (digit|picture|file|number)\b|\bfacts\b|cannot become",
     re.IGNORECASE,
 )
@@ -83,7 +84,7 @@ def test_the_collector_finds_every_kind():
         "log": "Worker %s exited and was replaced.",
         "help": "images per step",
         "about": "The token is missing or wrong.",
-        "output": "{path}: no digits",
+        "output": "{name}: no digits",
         "page": "Draw a digit and watch LeNet-5 read it.",
         "part": "The server is at capacity. Retry after 1 s.",
     }.items():

@@ -102,7 +102,7 @@ def test_as_dict_goes_through_json_unchanged():
     assert known["confusion_matrix"] == [[2, 0, 1], [1, 1, 1], [0, 0, 4]]
     assert known.keys() == {
         "images", "loss", "accuracy", "precision", "recall", "f1", "support", "confusion_matrix", "calibration_error",
-        "rejected",
+        "rejected", "classes",
     }  # fmt: skip
 
 

@@ -35,7 +35,9 @@ class _Lazy:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # inspection must not import the package
             raise AttributeError(name)
-        return getattr(require(self._module, self._extra), name)
+        value = getattr(require(self._module, self._extra), name)
+        setattr(self, name, value)  # the next use finds it without an import
+        return value
 
 
 cv2: Any = _Lazy("cv2", "vision")

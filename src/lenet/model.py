@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lenet import __version__, _checks
+from lenet import __version__, _checks, class_names
 from lenet._flat import FlatDict
 from lenet._fused.batches import Learner, Predictor
 from lenet._fused.dispatch import kernels
@@ -60,6 +60,8 @@ class LeNet5:
         and std is above 0.
     metadata : dict of str to str
         Text that is saved with the model.
+        classes : tuple of str
+        Names of the classes, saved with the metadata; initially "0", "1", ...
 
     Raises
     ------
@@ -123,6 +125,15 @@ class LeNet5:
     def num_classes(self) -> int:
         """The number of outputs."""
         return len(self._parameters["output.bias"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the outputs: different, printable, of 1 to 100 characters."""
+        return class_names.class_names(self.metadata, self.num_classes)
+
+    @classes.setter
+    def classes(self, names: Iterable[str]) -> None:
+        self.metadata[class_names.KEY] = class_names.stored(class_names.checked(names, self.num_classes))
 
     @property
     def mean(self) -> float:

@@ -3,12 +3,13 @@
 import argparse
 import json
 
-from lenet.cli.options import DATA_HELP, add_common, add_model
+from lenet.cli.data import add_data, load_data
+from lenet.cli.options import add_common, add_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet evaluate`."""
-    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    add_data(parser)
     add_model(parser)
     add_common(parser)
 
@@ -17,12 +18,12 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet evaluate`."""
     from lenet import _checks
     from lenet.cli.options import load_model
-    from lenet.data import load
     from lenet.evaluation.report import classification_report
 
     model = load_model(arguments.model)
-    data = load(arguments.data)
+    data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict)
+    data = data.numbered_as(model.classes, arguments.data)
     labels = _checks.labels(data.y_test, len(data.X_test), model.num_classes)
-    outcome = classification_report(model.logits(data.X_test, n_jobs=arguments.n_jobs), labels)
+    outcome = classification_report(model.logits(data.X_test, n_jobs=arguments.n_jobs), labels, model.classes)
     print(json.dumps(outcome.as_dict()) if arguments.json else outcome, end="\n" if arguments.json else "")
     return 0

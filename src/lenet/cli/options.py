@@ -10,11 +10,6 @@ from lenet.cli.output import printable
 if TYPE_CHECKING:
     from lenet.model import LeNet5
 
-DATA_NAMES = ("digits", "mnist", "fashion-mnist")  # anything else is a path
-DATA_HELP = (
-    "digits (embedded, needs no network), mnist, fashion-mnist, a FOLDER of IDX files, or a FILE.npz with X and y"
-)
-
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add --model."""

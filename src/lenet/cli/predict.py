@@ -1,22 +1,32 @@
-"""Classify pictures of one digit each, dark on light or light on dark."""
+"""Classify pictures of one digit each, dark on light or light on dark, or the rows of a table of pixels."""
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, write_csv
 from lenet.cli.options import add_common, add_model, error_line
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lenet.model import LeNet5
     from lenet.rejection import RejectionRule
+
+OF_PICTURES = ("image", "class", "probability", "is_digit")
+OF_ROWS = ("ImageId", "Label")  # as Kaggle's Digit Recognizer expects it
+TABLES = (".csv", ".csv.gz", ".tsv")
+ROWS_AT_ONCE = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet predict`."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG, JPEG, BMP, GIF, TIFF or WebP file")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help=f"{PICTURES_HELP}; or a .csv file with 784 pixels per row"
+    )
     parser.add_argument(
         "--reject-at", type=float, metavar="RATE",
         help="print \"unsure\" for the least confident digits, so that the error rate of the others is at most RATE, "
@@ -25,47 +35,95 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show", metavar="PNG", help="draw the input of the network, enlarged ten times, to a PNG file"
     )
+    add_csv(parser, f"{', '.join(OF_PICTURES)}; or, for a .csv file, {' and '.join(OF_ROWS)}")
     add_model(parser)
     add_common(parser)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet predict`; a picture that cannot be read is reported, and the others are read."""
-    from lenet._files import atomic_write
     from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
-    from lenet.errors import DataError
-    from lenet.reading import prepare, read_picture
-    from lenet.reading.drawing import enlarged
     from lenet.rejection import RejectionRule
 
+    names = expanded(arguments.images)
+    if arguments.csv is not None:
+        check_csv(parser, arguments.csv, OF_PICTURES, OF_ROWS)
+    tables = [name for name in names if name.lower().endswith(TABLES)]
+    if tables and (len(names) > 1 or arguments.show is not None):
+        parser.error(f"{tables[0]} is a table; expected no other picture or table, and no --show.")
     model = load_model(arguments.model)
     if arguments.show is not None:
-        check_drawing(parser, arguments.show, arguments.images)
+        check_drawing(parser, arguments.show, names)
     rule = RejectionRule.from_metadata(model.metadata, arguments.reject_at)
-    failed = False
-    for path in arguments.images:
-        try:
-            image = prepare(read_picture(path))
-            if not image.any():
-                raise DataError(f"{path} shows no ink; expected a digit, dark on light or light on dark.")
-        except (DataError, OSError) as error:
-            print(error_line(error), file=sys.stderr)
-            failed = True
-            continue
-        if arguments.show is not None:
-            atomic_write(arguments.show, enlarged(image))
-        answer = answer_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs))
-        say(json.dumps({"image": path, **answer}) if arguments.json else f"{path}: {in_words(answer)}")
+    if tables:
+        return predict_rows(tables[0], model, rule, arguments)
+    return predict_pictures(names, model, rule, arguments)
+
+
+def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:
+    """Print an answer for each picture, or write them to the table; return the exit code."""
+    from lenet._files import atomic_write
+    from lenet.errors import DataError, InputError
+    from lenet.reading import prepare, read_picture
+    from lenet.reading.drawing import enlarged
+    from lenet.scale.bar import Bar
+
+    classes, rows, failed = model.classes, [], False
+    with Bar(len(names), shown=arguments.csv is not None) as bar:
+        for done, name in enumerate(names, 1):
+            try:
+                image = prepare(read_picture(picture(name)))
+                if not image.any():
+                    raise DataError(f"{name} shows no ink; expected a digit, dark on light or light on dark.")
+            except (DataError, InputError, OSError) as error:
+                print(error_line(error), file=sys.stderr)
+                failed = True
+                continue
+            if arguments.show is not None:
+                atomic_write(arguments.show, enlarged(image))
+            answer = answer_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
+            if arguments.csv is None:
+                say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
+            rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"]))
+            bar.update(done)
+    if arguments.csv is not None:
+        write_csv(arguments.csv, OF_PICTURES, rows)
     return int(failed)
 
 
-def answer_for(rule: "RejectionRule", probabilities: "NDArray[Any]") -> dict[str, Any]:
-    """Return the answer for one image; its label is None if the image is rejected."""
+def predict_rows(table: str, model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:
+    """Print an answer for each row, or write them to the table of answers."""
+    classes = model.classes
+    answers = rows_of(table, model, rule, arguments.n_jobs)
+    if arguments.csv is None:
+        for number, answer in enumerate(answers, 1):
+            name = {"image": table, "row": number}
+            say(json.dumps(name | answer) if arguments.json else f"{table}, row {number}: {in_words(answer, classes)}")
+        return 0
+    # Without --reject-at, each row gets a class: the table is a submission, in which none may be missing.
+    chosen = ((answer["class"] if arguments.reject_at else classes[answer["likeliest"]]) for answer in answers)
+    write_csv(arguments.csv, OF_ROWS, enumerate(chosen, 1))
+    return 0
+
+
+def rows_of(table: str, model: "LeNet5", rule: "RejectionRule", n_jobs: int | None) -> Iterator[dict[str, Any]]:
+    """Yield the answer for each row of a table."""
+    from lenet.data.csv import read_csv
+
+    images, _, _ = read_csv(table)
+    for start in range(0, len(images), ROWS_AT_ONCE):
+        for probabilities in model.predict_proba(images[start : start + ROWS_AT_ONCE], n_jobs=n_jobs):
+            yield answer_for(rule, probabilities[None], model.classes)
+
+
+def answer_for(rule: "RejectionRule", probabilities: "NDArray[Any]", classes: Sequence[str]) -> dict[str, Any]:
+    """Return the answer for one image; its label and class are None if the image is rejected."""
     answers = rule.answers(probabilities)
     likeliest, label = int(answers.likeliest[0]), int(answers.labels[0])
     return {
         "label": None if label < 0 else label,
+        "class": None if label < 0 else classes[label],
         "likeliest": likeliest,
         "is_digit": bool(answers.is_digit[0]),
         "digit_score": float(answers.digit_scores[0]),
@@ -73,10 +131,10 @@ def answer_for(rule: "RejectionRule", probabilities: "NDArray[Any]") -> dict[str
     }
 
 
-def in_words(answer: dict[str, Any]) -> str:
+def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:
     """Return an answer in words."""
     if not answer["is_digit"]:
-        return f"not a digit ({answer['digit_score']:.2f})"
-    probabilities = answer["probabilities"]
-    digit = f"{answer['likeliest']} ({probabilities[answer['likeliest']]:.3f})"
-    return digit if answer["label"] is not None else f"unsure, likeliest {digit}"
+        kind = "a digit" if "".join(classes).isdecimal() else "any of the classes"
+        return f"not {kind} ({answer['digit_score']:.2f})"
+    name, probability = classes[answer["likeliest"]], answer["probabilities"][answer["likeliest"]]
+    return f"{'' if answer['label'] is not None else 'unsure, likeliest '}{name} ({probability:.3f})"

@@ -3,14 +3,21 @@
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
+from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, rewound, write_csv
 from lenet.cli.options import add_common, add_model, error_line
 from lenet.cli.output import say
+
+if TYPE_CHECKING:
+    from lenet.reading import Reading
+
+COLUMNS = ("image", "line", "text", "confidence")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet read`."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG, JPEG, BMP, GIF, TIFF or WebP file")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=PICTURES_HELP)
     parser.add_argument(
         "--least", type=float, default=0.0, metavar="X", help="omit lines with a lower confidence, from 0 to 1"
     )
@@ -20,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show", metavar="PNG", help="draw the picture with boxes, digits and probabilities to a PNG file"
     )
+    add_csv(parser, ", ".join(COLUMNS))
     add_model(parser)
     add_common(parser)
 
@@ -32,28 +40,45 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.errors import DataError, InputError
     from lenet.reading import Reading, read, read_picture
     from lenet.reading.drawing import drawn
+    from lenet.scale.bar import Bar
 
     if not 0 <= arguments.least <= 1:
         parser.error(f"--least is {arguments.least:g}; expected a confidence from 0 to 1.")
+    names = expanded(arguments.images)
+    if arguments.csv is not None:
+        check_csv(parser, arguments.csv, COLUMNS)
     model = load_model(arguments.model)
     if arguments.show is not None:
-        check_drawing(parser, arguments.show, arguments.images)
+        check_drawing(parser, arguments.show, names)
+    rows: list[tuple[object, ...]] = []
     failed = False
-    for path in arguments.images:
-        try:
-            found = read(path, model, only_digits=arguments.only_digits, n_jobs=arguments.n_jobs)
-        except (DataError, InputError, OSError) as error:
-            print(error_line(error), file=sys.stderr)
-            failed = True
-            continue
-        lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
-        if arguments.show is not None:
-            atomic_write(arguments.show, drawn(read_picture(path, colour=True), Reading(lines)))
-        if arguments.json:
-            say(json.dumps({"image": path, **Reading(lines).as_dict()}))
-            continue
-        for line in lines:
-            say(f"{path}: {line.text} ({line.confidence:.2f})")
-        if not lines:
-            say(f"{path}: no digits")
+    with Bar(len(names), shown=arguments.csv is not None) as bar:
+        for done, name in enumerate(names, 1):
+            try:
+                file = picture(name)
+                found = read(file, model, only_digits=arguments.only_digits, n_jobs=arguments.n_jobs)
+            except (DataError, InputError, OSError) as error:
+                print(error_line(error), file=sys.stderr)
+                failed = True
+                continue
+            reading = Reading(tuple(line for line in found.lines if line.confidence >= arguments.least))
+            if arguments.show is not None:
+                atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
+            if arguments.csv is None:
+                show(name, reading, arguments.json)
+            rows += [(name, number, line.text, line.confidence) for number, line in enumerate(reading.lines, 1)]
+            bar.update(done)
+    if arguments.csv is not None:
+        write_csv(arguments.csv, COLUMNS, rows)
     return int(failed)
+
+
+def show(name: str, reading: "Reading", as_json: bool) -> None:
+    """Print a reading."""
+    if as_json:
+        say(json.dumps({"image": name, **reading.as_dict()}))
+        return
+    for line in reading.lines:
+        say(f"{name}: {line.text} ({line.confidence:.2f})")
+    if not reading.lines:
+        say(f"{name}: no digits")

@@ -10,7 +10,8 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lenet.cli.options import DATA_HELP, DATA_NAMES, add_common
+from lenet.cli.data import DATA_NAMES, add_data, load_data
+from lenet.cli.options import add_common, load_model
 from lenet.cli.output import printable, say
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ CHECKPOINT_SECONDS = 30.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet train`."""
-    parser.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
+    add_data(parser, nargs="?")
     parser.add_argument("--resume", metavar="RUN", help="resume a run from its folder, such as runs/train-1")
     parser.add_argument(
         "--recipe",
@@ -52,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, metavar="N", help="seed of the weights, the order and the distortions (default: 0)"
     )
+    parser.add_argument(
+        "--from", dest="start", metavar="MODEL",
+        help="start from the weights of a file, a run folder or mnist, with a new output layer for other classes; best "
+        "for few images per class",
+    )  # fmt: skip
     parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
     parser.add_argument("--mpi", action="store_true", help="distribute the training over the ranks of mpiexec")
     add_common(parser)
@@ -60,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 RECIPE_OPTIONS = (
     "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "distort", "validation", "patience",
 )  # fmt: skip
+OF_A_NEW_RUN = ("recipe", "seed", "start", "raw", "strict", *RECIPE_OPTIONS)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -69,9 +76,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.data is not None and arguments.resume is not None:
         parser.error("DATA and --resume were both given; expected one of them.")
     if arguments.resume:
-        options = [name for name in ("recipe", "seed", *RECIPE_OPTIONS) if getattr(arguments, name) is not None]
+        options = [name for name in OF_A_NEW_RUN if getattr(arguments, name) is not None]
         if options:
-            parser.error(f"--resume keeps the options of the run. Leave out --{options[0].replace('_', '-')}.")
+            option = "from" if options[0] == "start" else options[0].replace("_", "-")
+            parser.error(f"--resume keeps the options of the run. Leave out --{option}.")
     from lenet.training.communication import SingleProcess
 
     def lead(comm: "Communicator") -> int:
@@ -89,12 +97,14 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     """Load the data, choose the recipe, and create the run folder."""
     from pathlib import Path
 
+    import numpy as np
+
     from lenet import __version__
     from lenet._fused.dispatch import chosen
-    from lenet.data import load
     from lenet.errors import InputError
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run, fingerprint
+    from lenet.training.transfer import transfer
 
     try:
         recipe = recipe_named(arguments.recipe or "default")
@@ -105,11 +115,15 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     except InputError as error:
         parser.error(str(error))
     require_extras()
-    data = load(arguments.data)
+    data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict)
     if arguments.recipe is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small")
+        if min(np.bincount(data.y_train).tolist()) * recipe.validation < 1:
+            recipe = recipe.with_changes(validation=0.0)  # too few to hold out one of each class
     recipe = recipe.with_changes(**changes)
-    num_classes = int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
+    num_classes = len(data.classes or ()) or int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
+    classes = data.classes or tuple(map(str, range(num_classes)))
+    start = arguments.start and transfer(load_model(arguments.start), classes, seed=arguments.seed or 0)
     check_early(data, recipe, num_classes, arguments)
     args = {
         "lenet": __version__,
@@ -120,7 +134,11 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         "seed": arguments.seed or 0,
         "recipe": asdict(recipe),
     }
-    return Run.create(arguments.runs, args), data
+    if data.classes is not None:
+        args |= {"classes": data.classes, "raw": bool(arguments.raw)}
+    if not start:
+        return Run.create(arguments.runs, args), data
+    return Run.create(arguments.runs, args | {"from": arguments.start}, start), data
 
 
 def require_extras() -> None:
@@ -145,7 +163,6 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
     """Open a run folder, and load the data of the run."""
     from lenet._files import remove_leftovers
     from lenet._fused.dispatch import chosen
-    from lenet.data import load
     from lenet.errors import InputError
     from lenet.training.runs import Run, fingerprint
 
@@ -153,7 +170,7 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
     opened = Run(folder)
     opened.check_writable()
     _ = opened.recipe  # report a damaged one before loading the data
-    data = load(opened.args["data"])
+    data = load_data(opened.args["data"], raw=opened.args.get("raw") is True)
     if fingerprint(data) != opened.args["data_sha256"]:
         raise InputError(
             f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
@@ -173,12 +190,11 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     from lenet.cli.progress import progress_for
     from lenet.cli.ranks import Job
     from lenet.cli.signals import StopSignals
-    from lenet.model import LeNet5
     from lenet.training.loop import train
     from lenet.training.splits import split
 
     recipe, seed = folder.recipe, folder.args["seed"]
-    model = LeNet5(seed=seed, num_classes=folder.args["num_classes"])
+    model = folder.initial_model()
     state = folder.load_checkpoint(model)
     parts = split(data.y_train, recipe.validation, seed)
     progress = progress_for(recipe.epochs, math.ceil(len(parts.train) / recipe.batch_size), arguments.json)
@@ -256,10 +272,10 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     if len(held_out) >= MIN_IMAGES:
         calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=arguments.n_jobs)
     logits = model.logits(data.X_test, n_jobs=arguments.n_jobs)
-    outcome = classification_report(logits, data.y_test)
+    outcome = classification_report(logits, data.y_test, model.classes)
     model.metadata["test_accuracy"] = str(outcome.accuracy)
     model.save(folder.folder / "best.safetensors")
-    folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix))
+    folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix, model.classes))
     folder.write("worst.png", plots.worst(data.X_test, data.y_test, logits.argmax(axis=1), softmax(logits)))
     folder.write("report.txt", str(outcome))
     if arguments.json:

@@ -1,6 +1,7 @@
 """The data set that every loader returns, its validation, and a stratified split."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,26 @@ MAX_IMAGES = 1_000_000
 MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # of one array from an untrusted file
 
 
-class Dataset(NamedTuple):
-    """A training set and a test set.
+class _Arrays(NamedTuple):
+    X_train: NDArray[np.uint8]
+    y_train: NDArray[np.int64]
+    X_test: NDArray[np.uint8]
+    y_test: NDArray[np.int64]
+
+
+class Dataset(_Arrays):
+    """A training set and a test set, a named tuple of four arrays.
 
     Parameters
     ----------
     X_train, y_train : ndarray of uint8, shape (n_train, 28, 28), and of int64, shape (n_train,)
         Images, from 0 (background) to 255 (ink), and their labels, from 0.
     X_test, y_test : ndarray of uint8, shape (n_test, 28, 28), and of int64, shape (n_test,)
+
+    Attributes
+    ----------
+    classes : tuple of str, or None
+        The names of the classes, if the source has names.
 
     Examples
     --------
@@ -29,10 +42,32 @@ class Dataset(NamedTuple):
     (dtype('uint8'), dtype('int64'))
     """
 
-    X_train: NDArray[np.uint8]
-    y_train: NDArray[np.int64]
-    X_test: NDArray[np.uint8]
-    y_test: NDArray[np.int64]
+    classes: tuple[str, ...] | None = None
+
+    def with_classes(self, classes: Sequence[str]) -> "Dataset":
+        """Return the same arrays with names for the classes."""
+        named = Dataset(*self)
+        named.classes = tuple(classes)
+        return named
+
+    def numbered_as(self, classes: Sequence[str], source: str) -> "Dataset":
+        """Return the data set with its labels numbered as in `classes`, such as those of a model.
+
+        Raises
+        ------
+        DataError
+            If the data set has a class that is not in `classes`.
+        """
+        if self.classes is None or self.classes == tuple(classes):
+            return self
+        unknown = [name for name in self.classes if name not in classes]
+        if unknown:
+            raise DataError(
+                f"{source} has the class {unknown[0]!r}; expected only classes of the model: {', '.join(classes[:20])}"
+                f"{', ...' if len(classes) > 20 else ''}."
+            )
+        numbers: NDArray[Any] = np.array([classes.index(name) for name in self.classes])
+        return Dataset(self.X_train, numbers[self.y_train], self.X_test, numbers[self.y_test]).with_classes(classes)
 
 
 def checked(dataset: Dataset, source: str) -> Dataset:

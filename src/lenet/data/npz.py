@@ -58,8 +58,61 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     ((60, 28, 28), (10, 28, 28), dtype('uint8'))
     """
     path = Path(path)
-    arrays = _read_arrays(path)
-    source = str(path)
+    return _as_dataset(_read_arrays(path), str(path))
+
+
+def load_npy_folder(folder: str | os.PathLike[str]) -> Dataset:
+    """Load a data set from a folder with `X.npy` and `y.npy`, or with `X_train.npy`, `y_train.npy` and so on.
+
+    Parameters
+    ----------
+    folder : path-like
+        The arrays are as for `load_npz`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        As `load_npz`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> np.save(folder / "X.npy", np.zeros((70, 28, 28), np.uint8))
+    >>> np.save(folder / "y.npy", np.arange(70) % 10)
+    >>> load_npy_folder(folder).X_test.shape
+    (10, 28, 28)
+    """
+    folder = Path(folder)
+    files = _npy_files(folder)
+    names = next((names for names in (_FOUR, _TWO) if files.keys() >= set(names)), None)
+    if names is None:
+        raise DataError(
+            f"{folder} has {', '.join(path.name for path in files.values())}; expected X.npy and y.npy, or "
+            "X_train.npy, y_train.npy, X_test.npy and y_test.npy."
+        )
+    arrays = []
+    for path in (files[name] for name in names):
+        with path.open("rb") as file:
+            arrays.append(_read_npy(file, path.stat().st_size, str(path)))
+    return _as_dataset(arrays, str(folder))
+
+
+def holds_npy_files(folder: Path) -> bool:
+    """Return whether a folder has some of the files of `load_npy_folder`."""
+    return bool(_npy_files(folder))
+
+
+def _npy_files(folder: Path) -> dict[str, Path]:
+    found = {path.stem.lower(): path for path in sorted(folder.glob("*.npy"))}
+    return {name: found[name] for name in (*_FOUR, *_TWO) if name in found}
+
+
+def _as_dataset(arrays: list[NDArray[Any]], source: str) -> Dataset:
     if len(arrays) == 2:
         X, y = arrays
         return stratified_split(_as_images(X, source), _as_labels(y, source), 7, source)
@@ -109,15 +162,19 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) ->
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{source} is compressed in a way that NumPy does not use. Save it again with numpy.savez.")
     with archive.open(info) as stream:
-        shape, order, dtype = _read_header(stream, source)
-        size = math.prod(shape) * dtype.itemsize
-        if stream.tell() + size != info.file_size:
-            raise DataError(
-                f"{source} claims {size} bytes of data but holds {info.file_size - stream.tell()}. It is damaged: save "
-                "it again with numpy.savez."
-            )
-        data = stream.read(size)
-    return np.frombuffer(data, dtype).reshape(shape, order=order)
+        return _read_npy(stream, info.file_size, source)
+
+
+def _read_npy(stream: IO[bytes], length: int, source: str) -> NDArray[Any]:
+    """Read an array from a stream of `length` bytes."""
+    shape, order, dtype = _read_header(stream, source)
+    size = math.prod(shape) * dtype.itemsize
+    if stream.tell() + size != length:
+        raise DataError(
+            f"{source} claims {size} bytes of data but holds {length - stream.tell()}. It is damaged: save it again "
+            "with NumPy."
+        )
+    return np.frombuffer(stream.read(size), dtype).reshape(shape, order=order)
 
 
 def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:

@@ -3,24 +3,33 @@
 import os
 from pathlib import Path
 
+from lenet.data.csv import load_csv
 from lenet.data.dataset import Dataset
 from lenet.data.digits import load_digits
-from lenet.data.idx import load_idx_folder
-from lenet.data.npz import load_npz
+from lenet.data.idx import holds_idx_files, load_idx_folder
+from lenet.data.image_folder import holds_classes, load_image_folder
+from lenet.data.npz import holds_npy_files, load_npy_folder, load_npz
 from lenet.data.openml import load_fashion_mnist, load_mnist
+from lenet.data.parquet import SUFFIXES, holds_parquet_files, load_parquet
+from lenet.data.pictures import Progress
 from lenet.errors import DataError
 
 _BY_NAME = {"digits": load_digits, "mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
 
 
-def load(source: str | os.PathLike[str]) -> Dataset:
+def load(
+    source: str | os.PathLike[str], *, raw: bool = False, strict: bool = False, progress: Progress | None = None
+) -> Dataset:
     """Load a data set by name or path.
 
     Parameters
     ----------
     source : str or path-like
-        `digits`, `mnist`, `fashion-mnist`, a folder of IDX files, or an ``.npz`` file. Names take precedence: write
-        ``./mnist`` for a folder with that name.
+        `digits`, `mnist`, `fashion-mnist`; a folder of IDX, ``.npy`` or Parquet files, or with a subfolder of pictures
+        per class; a ``.csv``, ``.npz`` or ``.parquet`` file. Names take precedence: write ``./mnist`` for a folder with
+        that name.
+    raw, strict, progress : bool, bool and callable
+        For pictures, as in `load_image_folder`.
 
     Returns
     -------
@@ -46,7 +55,23 @@ def load(source: str | os.PathLike[str]) -> Dataset:
         return _BY_NAME[name]()
     path = Path(name)
     if name and path.is_dir():  # Path("") would be the current folder
-        return load_idx_folder(path)
-    if path.suffix.lower() == ".npz":
+        if holds_npy_files(path):
+            return load_npy_folder(path)
+        if holds_parquet_files(path):
+            return load_parquet(path, raw=raw, strict=strict, progress=progress)
+        if holds_idx_files(path):
+            return load_idx_folder(path)
+        if holds_classes(path):
+            return load_image_folder(path, raw=raw, strict=strict, progress=progress)
+        raise DataError(f"{path} has no data set; expected a subfolder of pictures per class, or IDX or .npy files.")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
         return load_npz(path)
-    raise DataError(f"{name!r} is not a data set; expected {', '.join(_BY_NAME)}, a folder of IDX files or a FILE.npz.")
+    if suffix in SUFFIXES:
+        return load_parquet(path, raw=raw, strict=strict, progress=progress)
+    if suffix in (".csv", ".tsv") or path.name.lower().endswith((".csv.gz", ".tsv.gz")):
+        return load_csv(path)
+    raise DataError(
+        f"{name!r} is not a data set; expected {', '.join(_BY_NAME)}, a folder of IDX files, a folder with a subfolder "
+        "of pictures per class, or a .csv, .npz or .parquet FILE."
+    )

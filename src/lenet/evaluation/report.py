@@ -1,5 +1,6 @@
 """The report on a test set: loss, accuracy, and each class's precision and recall, as numbers and as text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
+from lenet.class_names import checked, class_names
 from lenet.errors import InputError
 from lenet.evaluation.calibration import expected_calibration_error, rejection_rate
 from lenet.losses import cross_entropy, softmax
@@ -34,6 +36,8 @@ class Report:
         As `expected_calibration_error` returns it.
     rejected : float
         The `rejection_rate` for an error rate of 0.1%.
+    classes : tuple of str
+        The names of the classes.
 
     Examples
     --------
@@ -53,6 +57,7 @@ class Report:
     confusion_matrix: NDArray[np.int64]
     calibration_error: float
     rejected: float
+    classes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a dict for JSON.
@@ -62,9 +67,10 @@ class Report:
         dict
             The fields by name; arrays as lists.
         """
-        return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist()}
+        return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist(), "classes": list(self.classes)}
 
     def __str__(self) -> str:
+        width = max(5, *map(len, self.classes))
         errors = self.images - round(self.accuracy * self.images)
         lines = [
             f"accuracy {self.accuracy:.2%} ({errors:,} errors in {self.images:,} images), loss {self.loss:.4f}",
@@ -75,17 +81,16 @@ class Report:
                 else f"rejecting the least confident {self.rejected:.2%} brings the error rate of the others to 0.1%"
             ),
             "",
-            "class  precision   recall       f1    images",
+            f"{'class':<{width}}  precision   recall       f1    images",
         ]
         rows = zip(self.precision, self.recall, self.f1, self.support, strict=True)
-        for label, (precision, recall, f1, support) in enumerate(rows):
-            lines.append(f"{label:>5}  {precision:>9.2%} {recall:>8.2%} {f1:>8.2%} {support:>9,}")
-        width = max(5, len(str(self.confusion_matrix.max())) + 1)
-        columns = range(len(self.support))
+        for name, (precision, recall, f1, support) in zip(self.classes, rows, strict=True):
+            lines.append(f"{name:>{width}}  {precision:>9.2%} {recall:>8.2%} {f1:>8.2%} {support:>9,}")
+        column = max(5, len(str(self.confusion_matrix.max())) + 1, *(len(name) + 1 for name in self.classes))
         lines += ["", "confusion matrix (rows: true classes, columns: predicted classes)"]
-        lines.append("      " + "".join(f"{column:>{width}}" for column in columns))
-        for label in columns:
-            lines.append(f"{label:>5} " + "".join(f"{count:>{width}}" for count in self.confusion_matrix[label]))
+        lines.append(" " * (width + 1) + "".join(f"{name:>{column}}" for name in self.classes))
+        for name, counts in zip(self.classes, self.confusion_matrix, strict=True):
+            lines.append(f"{name:>{width}} " + "".join(f"{count:>{column}}" for count in counts))
         return "\n".join(lines) + "\n"
 
 
@@ -132,13 +137,15 @@ def evaluate(
     return float(np.average(losses.astype(np.float64), weights=weights)), float(np.average(right, weights=weights))
 
 
-def classification_report(logits: ArrayLike, y: ArrayLike) -> Report:
+def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str] | None = None) -> Report:
     """Compare logits with the true labels.
 
     Parameters
     ----------
     logits : array_like of shape (n, num_classes), n at least 1
     y : array_like of int, shape (n,)
+    classes : sequence of str, optional
+        Names for the report; by default, the numbers of the classes.
 
     Returns
     -------
@@ -147,7 +154,8 @@ def classification_report(logits: ArrayLike, y: ArrayLike) -> Report:
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of numbers, or y does not hold labels for its rows and columns.
+        If logits is not a table of numbers, y does not hold labels for its rows and columns, or `classes` does not
+        have a name for each column.
 
     Examples
     --------
@@ -158,6 +166,7 @@ def classification_report(logits: ArrayLike, y: ArrayLike) -> Report:
     """
     logits = _checks.rows(logits, "logits")
     y, num_classes = _checks.labels(y, *logits.shape), logits.shape[1]
+    names = class_names({}, num_classes) if classes is None else checked(classes, num_classes)
     if not len(y):
         raise InputError("There are no images; expected at least one.")
     losses, _ = cross_entropy(logits, y)
@@ -177,4 +186,5 @@ def classification_report(logits: ArrayLike, y: ArrayLike) -> Report:
         confusion_matrix=confusion,
         calibration_error=expected_calibration_error(probabilities, y),
         rejected=rejection_rate(probabilities, y, 0.001),
+        classes=names,
     )

@@ -1,10 +1,12 @@
 """The confusion matrix of a test set."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from lenet.class_names import checked
 from lenet.errors import InputError
 from lenet.plots.style import INK, PALE, PALE_BLUE, VERMILLION, color_bar, colormap, dress, new_figure, png
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def confusion_matrix(matrix: npt.ArrayLike) -> bytes:
+def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None) -> bytes:
     """Draw a confusion matrix that highlights mistakes.
 
     Mistakes are coloured by their percentage of the true class. The diagonal has one pale colour, as it would otherwise
@@ -22,6 +24,8 @@ def confusion_matrix(matrix: npt.ArrayLike) -> bytes:
     ----------
     matrix : array of int, shape (K, K), K >= 2
         Counts, at least 0; rows are true classes, columns are predicted ones.
+    classes : sequence of K str, optional
+        Names of the classes, for the axes; by default their numbers.
 
     Returns
     -------
@@ -44,10 +48,10 @@ def confusion_matrix(matrix: npt.ArrayLike) -> bytes:
     if counts.dtype.kind not in "iu" or counts.min() < 0:
         found = counts.dtype if counts.dtype.kind not in "iu" else counts.min()
         raise InputError(f"The confusion matrix holds {found}; expected counts, integers of at least 0.")
-    return png(_confusion_matrix_figure(counts))
+    return png(_confusion_matrix_figure(counts, classes if classes is None else checked(classes, len(counts))))
 
 
-def _confusion_matrix_figure(counts: npt.NDArray[np.integer]) -> "Figure":
+def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[str] | None = None) -> "Figure":
     num_classes, total = len(counts), int(counts.sum())
     mistakes = np.ma.masked_array(
         100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.eye(num_classes, dtype=bool)
@@ -71,8 +75,9 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer]) -> "Figure":
     ax.tick_params(which="minor", length=0)
     font = min(10.0, 72 * cell / (0.75 * max(2, len(str(counts.max())))))
     if font >= 4:  # smaller text would be illegible
-        ax.set_xticks(range(num_classes))
-        ax.set_yticks(range(num_classes))
+        names = classes or [str(number) for number in range(num_classes)]
+        ax.set_xticks(range(num_classes), names, rotation=90 if max(map(len, names)) > 3 else 0)
+        ax.set_yticks(range(num_classes), names)
         for i, j in np.argwhere(counts):
             ax.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=INK, fontsize=font)
     return figure

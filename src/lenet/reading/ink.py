@@ -14,7 +14,7 @@ _MIN_CONTRAST = 24  # of 255
 _NOISE = 5.0  # standard deviations of the paper's level that are not ink
 
 
-def find_ink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def find_ink(grey: NDArray[np.uint8], dark_on_light: bool | None = None) -> NDArray[np.uint8]:
     """Return the amount of ink in each pixel of a picture.
 
     Ink may be dark on light paper or light on dark paper. It is measured relative to the paper around it, which removes
@@ -23,6 +23,8 @@ def find_ink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Parameters
     ----------
     grey : ndarray of uint8, shape (H, W)
+    dark_on_light : bool, optional
+        Whether the ink is dark; by default, the picture decides.
 
     Returns
     -------
@@ -38,12 +40,13 @@ def find_ink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     (255, 0)
     """
     coarse = resized(grey, min(1.0, max(_COARSE_LONGER / max(grey.shape), _COARSE_SHORTER / min(grey.shape))))
-    sheet = find_sheet(coarse) if min(coarse.shape) >= _MIN_SIDE_WITH_SHEET else None
+    may_have_sheet = dark_on_light is not False and min(coarse.shape) >= _MIN_SIDE_WITH_SHEET
+    sheet = find_sheet(coarse) if may_have_sheet else None
     if sheet is not None:
         coarse = _extended_sheet(coarse, sheet)
         on_sheet = cv2.resize(sheet.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
         grey = np.where(on_sheet, grey, cv2.resize(coarse, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
-    elif not is_dark_on_light(coarse):
+    elif not (is_dark_on_light(coarse) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
     paper = cv2.resize(_paper(coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return _normalised(255 - cv2.divide(grey, paper, scale=255))

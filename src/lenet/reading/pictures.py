@@ -1,10 +1,11 @@
 """Decode pictures, from files and arrays, to grey levels."""
 
+import io
 import os
 import struct
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,7 @@ from lenet import _checks
 from lenet._extras import require
 from lenet.errors import DataError, InputError, InputTypeError
 
+PictureLike = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | ArrayLike  # or of Pillow
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_SCANS = 100
@@ -79,31 +81,74 @@ def read_picture(
         raise DataError(f"{name} is a damaged picture ({error}). Save it again.") from None
 
 
-def as_grey(image: ArrayLike) -> NDArray[np.uint8]:
-    """Return an array of pixels as grey levels of type uint8, shape (H, W).
+def as_grey(image: PictureLike) -> NDArray[np.uint8]:
+    """Return a picture as grey levels of type uint8, shape (H, W), whatever form it has.
+
+    Parameters
+    ----------
+    image : path-like, bytes, binary file, PIL.Image.Image or array_like
+        An encoded picture, as for `read_picture`; or pixels, from 0 (black) to 255 or, if floating, to 1 (white), of
+        shape (H, W), (H, W, 1), (H, W, 3) for RGB, (H, W, 4) for RGBA, or, as in PyTorch, (1, H, W) or (3, H, W).
 
     Raises
     ------
     InputError, InputTypeError
-        If the array has another shape or type than `prepare` takes, or pixels out of range.
+        If an array has another shape or type, or pixels out of range.
+    DataError, OSError
+        As for `read_picture`.
     """
-    values = _checks.array(image, "image", "expected (H, W) or (H, W, 3)")
-    if values.ndim not in (2, 3) or not values.size or (values.ndim == 3 and values.shape[2] != 3):
-        raise InputError(f"The image has shape {values.shape}; expected (H, W) or (H, W, 3), with at least one pixel.")
-    if values.dtype.kind == "f":
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise InputError("The image has floating pixels outside [0, 1], or NaN. Divide by 255 or pass uint8.")
-        values = np.round(np.multiply(values, 255, dtype=np.promote_types(values.dtype, "f4"))).astype(np.uint8)
-    if values.dtype != np.uint8:
-        raise InputTypeError(f"The image has type {values.dtype}; expected uint8 or floating grey levels.")
+    if isinstance(image, str | os.PathLike):
+        return read_picture(image)
+    if isinstance(image, bytes | bytearray) or (isinstance(image, memoryview) and image.ndim == 1):
+        return read_picture(io.BytesIO(image))
+    if callable(getattr(image, "read", None)):
+        return read_picture(cast("BinaryIO", image))
+    if callable(getattr(image, "getbands", None)):  # of Pillow
+        return _grey_of(image, "L")
+    if image is None or isinstance(image, int | float | complex):
+        expected = "a path, bytes, a file, or an array of pixels"
+        raise InputTypeError(f"The image is of type {type(image).__name__}; expected {expected}.")
+    return _grey_of_pixels(_checks.array(cast("ArrayLike", image), "image", "expected (H, W) or (H, W, 3)"))
+
+
+def _grey_of_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
+    if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[2] not in (1, 3, 4):  # of PyTorch
+        values = np.moveaxis(values, 0, 2)
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if not values.size or not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))):
+        raise InputError(
+            f"The image has shape {values.shape}; expected (H, W), (H, W, 3) or (H, W, 4), with at least one pixel."
+        )
+    values = _as_bytes(values)
+    if values.ndim == 3 and values.shape[2] == 4:
+        return _grey_of(require("PIL.Image", "vision").fromarray(np.ascontiguousarray(values)), "L")
     if values.ndim == 3:
         values = np.round(values @ _LUMINANCE).astype(np.uint8)
     return np.ascontiguousarray(values)
 
 
+def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind == "f":
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise InputError("The image has floating pixels outside [0, 1], or NaN. Divide by 255 or pass uint8.")
+        scaled = np.round(np.multiply(values, 255, dtype=np.promote_types(values.dtype, "f4")))
+        return np.asarray(scaled.astype(np.uint8))
+    if values.dtype.kind not in "iu":
+        raise InputTypeError(
+            f"The image has type {values.dtype}; expected integers from 0 to 255, or floats in [0, 1]."
+        )
+    if values.min() < 0 or values.max() > 255:
+        raise InputError(
+            f"The image has pixels from {values.min()} to {values.max()}; expected integers from 0 to 255."
+        )
+    return values.astype(np.uint8)
+
+
 def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.uint8]:
     image_module = require("PIL.Image", "vision")
-    operations = require("PIL.ImageOps", "vision")
     if not file.seekable():  # Pillow would first read it to its end
         raise DataError(f"{name} is a stream; expected a file. Save it first.")
     with image_module.open(file, formats=FORMATS) as picture:
@@ -114,16 +159,22 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.u
             )
         if picture.format == "JPEG" and _scans(picture.fp) > MAX_SCANS:
             raise DataError(f"{name} is a JPEG of more than {MAX_SCANS} scans; expected about ten. Save it again.")
-        picture = operations.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
-            grey = _from_16_bits(picture)
-            return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
-        if picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in picture.info:
-            return np.asarray(picture.convert("RGB").convert(mode))
-        with_alpha = picture.convert("RGBA")
-        page = image_module.new(mode, picture.size, "black" if _is_light_on_nothing(with_alpha) else "white")
-        page.paste(with_alpha.convert("RGB").convert(mode), mask=with_alpha.getchannel("A"))
-        return np.asarray(page)
+        return _grey_of(picture, mode)
+
+
+def _grey_of(picture: Any, mode: str) -> NDArray[np.uint8]:
+    """Return the pixels of a picture of Pillow, in the mode "L" or "RGB"."""
+    image_module = require("PIL.Image", "vision")
+    picture = require("PIL.ImageOps", "vision").exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
+        grey = _from_16_bits(picture)
+        return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
+    if picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in picture.info:
+        return np.asarray(picture.convert("RGB").convert(mode))
+    with_alpha = picture.convert("RGBA")
+    page = image_module.new(mode, picture.size, "black" if _is_light_on_nothing(with_alpha) else "white")
+    page.paste(with_alpha.convert("RGB").convert(mode), mask=with_alpha.getchannel("A"))
+    return np.asarray(page)
 
 
 def _scans(file: BinaryIO) -> int:

@@ -1,16 +1,14 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
-import os
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet.model import LeNet5
 from lenet.reading.graph import graph_of
 from lenet.reading.lines import find_lines, reject_texture
 from lenet.reading.paths import best_path
-from lenet.reading.pictures import as_grey, read_picture
+from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.pieces import Pieces, pieces_of
 from lenet.reading.results import Digit, Line, Reading
 from lenet.reading.segments import segments_of
@@ -21,7 +19,7 @@ _MAX_PIECES = 12_000  # of a picture: two for each of the strokes it may have
 
 
 def read(
-    image: ArrayLike | str | os.PathLike[str],
+    image: PictureLike,
     model: LeNet5 | None = None,
     *,
     only_digits: bool = False,
@@ -35,8 +33,8 @@ def read(
 
     Parameters
     ----------
-    image : path-like, or array_like of shape (H, W) or (H, W, 3)
-        A file as for `read_picture`, or pixels as for `prepare`.
+    image : path-like, bytes, binary file, PIL.Image.Image or array_like
+        As for `prepare`.
     model : LeNet5, optional
         By default, the one that lenet ships.
     only_digits : bool, default False
@@ -71,8 +69,7 @@ def read(
 
         model = load_pretrained("mnist")
     _checks.model(model)
-    grey = read_picture(image) if isinstance(image, str | os.PathLike) else as_grey(image)
-    cut_lines = [pieces_of(line) for line in find_lines(grey)]
+    cut_lines = [pieces_of(line) for line in find_lines(as_grey(image))]
     reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
     lines = (_read_line(model, pieces, only_digits, n_jobs) for pieces in cut_lines)
     return Reading(tuple(line for line in lines if line is not None))

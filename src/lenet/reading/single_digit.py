@@ -1,13 +1,13 @@
 """Prepare a picture of one digit as an image like MNIST's."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._extras import cv2
 from lenet._mnist_form import mnist_form, resized
 from lenet.reading.ink import find_ink
-from lenet.reading.pictures import as_grey
+from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.strokes import strokes_of
 
 _MAX_SIDE = 640  # pixels: one digit needs no more
@@ -15,7 +15,7 @@ _SPECK = 0.04  # of the largest stroke's area
 _FRAME = 0.9  # of the picture's sides
 
 
-def prepare(image: ArrayLike) -> NDArray[np.uint8]:
+def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray[np.uint8]:
     """Prepare a picture of one digit as an image like MNIST's.
 
     The ink may be dark on light or light on dark. Shadows, specks and a frame around the digit are removed. The digit
@@ -25,8 +25,11 @@ def prepare(image: ArrayLike) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    image : array_like of shape (H, W), or (H, W, 3) in RGB
-        Pixels of type uint8, or floating from 0 (black) to 1 (white).
+    image : path-like, bytes, binary file, PIL.Image.Image or array_like
+        An encoded picture, as for `read_picture`; or pixels, from 0 (black) to 255 or, if floating, to 1 (white), of
+        shape (H, W), (H, W, 3) for RGB, (H, W, 4) for RGBA, or, as in PyTorch, (1, H, W) or (3, H, W).
+    dark_on_light : bool, optional
+        Whether the ink is dark; by default, the picture decides.
 
     Returns
     -------
@@ -36,7 +39,9 @@ def prepare(image: ArrayLike) -> NDArray[np.uint8]:
     Raises
     ------
     InputError, InputTypeError
-        If the image has another shape or type, is empty, or has pixels that are not finite or outside [0, 1].
+        If an array has another shape or type, is empty, or has pixels out of range.
+    DataError, OSError
+        If a file is not a picture that can be read.
     MissingExtraError
         If OpenCV is not installed.
 
@@ -49,11 +54,11 @@ def prepare(image: ArrayLike) -> NDArray[np.uint8]:
     ((28, 28), 255, 0)
     """
     grey = as_grey(image)
-    if grey.shape == (SIDE, SIDE):
+    if grey.shape == (SIDE, SIDE) and not dark_on_light:
         border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         if 2 * np.count_nonzero(border < 64) > border.size:  # the median is dark
             return grey.copy()
-    digit = _without_specks(find_ink(resized(grey, min(1.0, _MAX_SIDE / max(grey.shape)))))
+    digit = _without_specks(find_ink(resized(grey, min(1.0, _MAX_SIDE / max(grey.shape))), dark_on_light))
     return mnist_form(digit) if digit is not None else np.zeros((SIDE, SIDE), np.uint8)
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from lenet._lazy import lazy_attributes
 
-__all__ = ["RECIPES", "SCHEDULES", "SGD", "Epoch", "Recipe", "Run", "State", "train"]
+__all__ = ["RECIPES", "SCHEDULES", "SGD", "Epoch", "Recipe", "Run", "State", "train", "transfer"]
 
 if TYPE_CHECKING:
     from lenet.training.loop import train
@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from lenet.training.recipes import RECIPES, Recipe
     from lenet.training.runs import Run
     from lenet.training.state import Epoch, State
+    from lenet.training.transfer import transfer
 else:  # hidden from type checkers, which would accept any name
     __getattr__, __dir__ = lazy_attributes(
         "lenet.training",
         {
             "RECIPES": "recipes", "Recipe": "recipes", "Run": "runs", "SCHEDULES": "optim", "SGD": "optim",
-            "Epoch": "state", "State": "state", "train": "loop",
+            "Epoch": "state", "State": "state", "train": "loop", "transfer": "transfer",
         },
         {
             "augment", "checkpoint", "communication", "loop", "mpi", "optim", "recipes", "runs", "splits", "state",

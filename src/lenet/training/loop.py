@@ -16,6 +16,7 @@ from lenet import _checks
 from lenet._fused.batches import Distortions, Learner
 from lenet._fused.dispatch import chosen
 from lenet._fused.threads import resolve_n_jobs
+from lenet.class_names import KEY
 from lenet.errors import DivergedError, InputError, InputTypeError
 from lenet.evaluation.report import evaluate
 from lenet.model import LeNet5
@@ -61,8 +62,8 @@ def train(
     Parameters
     ----------
     model : LeNet5
-        Training starts from its weights, and clears its metadata, which describes the old weights. During training,
-        only the callbacks may use the model, and only to read it.
+        Training starts from its weights, and clears its metadata, which describes the old weights, except for the
+        names of the classes. During training, only the callbacks may use the model, and only to read it.
     X, y : array_like
         Images and labels, as for `LeNet5.loss_and_gradients`; at least one.
     recipe : Recipe or str, default "default"
@@ -156,7 +157,8 @@ class _Loop:
     def take_model(self) -> None:
         """Put the state into the model and the optimiser, whose arrays it shares from now on."""
         model, state = self.model, self.state
-        model.metadata, model._training = {}, self.token
+        model.metadata = {KEY: model.metadata[KEY]} if KEY in model.metadata else {}
+        model._training = self.token
         model.mean, model.std = state.mean, state.std
         model.parameters.flat[...] = state.parameters
         self.sgd.velocity[...] = state.velocity

@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from lenet import class_names
 from lenet._files import atomic_write, read_at_most, sync_folder
 from lenet.data import Dataset
 from lenet.errors import InputError, SaveError
+from lenet.loading import load
 from lenet.model import LeNet5
 from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
 from lenet.training.recipes import Recipe
@@ -29,6 +31,7 @@ from lenet.training.state import Epoch, State
 from lenet.weights.files import MAX_CLASSES
 
 ARGS = {"lenet": str, "data": str, "data_sha256": str, "num_classes": int, "seed": int, "recipe": object}
+START = "start.safetensors"
 MAX_ARGS_BYTES = 2**20
 RESULTS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
 
@@ -67,7 +70,7 @@ class Run:
             ) from None
 
     @classmethod
-    def create(cls, parent: str | os.PathLike[str], args: dict[str, Any]) -> "Run":
+    def create(cls, parent: str | os.PathLike[str], args: dict[str, Any], start: LeNet5 | None = None) -> "Run":
         """Create the next folder train-N in `parent`, with the arguments of the run in it.
 
         Parameters
@@ -76,6 +79,8 @@ class Run:
             Created if it is missing.
         args : dict of str to Any
             JSON values by name: "lenet", "data", "data_sha256", "num_classes", "seed" and "recipe" are required.
+        start : LeNet5, optional
+            The weights to start from; by default, random ones.
 
         Returns
         -------
@@ -93,6 +98,8 @@ class Run:
             temporary = parent / f".train-{secrets.token_hex(4)}"
             temporary.mkdir()
             atomic_write(temporary / "args.json", _json(args))
+            if start is not None:
+                start.save(temporary / START)
             numbers = [int(match[1]) for each in parent.iterdir() if (match := re.fullmatch(r"train-(\d+)", each.name))]
             number = max(numbers, default=0) + 1
             while not _take_name(temporary, parent / f"train-{number}"):
@@ -127,6 +134,21 @@ class Run:
                 f"{self.folder / 'args.json'} has a recipe that lenet {__version__} does not know ({error}). Update "
                 "lenet."
             ) from None
+
+    def initial_model(self) -> LeNet5:
+        """Return a new model as it is before the training.
+
+        Raises
+        ------
+        WeightsError
+            If the weights to start from are damaged.
+        """
+        model = LeNet5(seed=self.args["seed"], num_classes=self.args["num_classes"])
+        if "from" in self.args:
+            model = load(self.folder / START)
+        elif "classes" in self.args:
+            model.classes = self.args["classes"]
+        return model
 
     def check_writable(self) -> None:
         """Raise SaveError if no file can be created in the folder."""
@@ -190,6 +212,8 @@ class Run:
         values: dict[str, Any] = {"recipe": self.recipe.name, "data": data}
         values |= {key: self.args[key] for key in ("seed", "lenet")}
         values |= {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
+        if "classes" in self.args:
+            values[class_names.KEY] = class_names.stored(self.args["classes"])
         return {key: str(value) for key, value in values.items() if value is not None}
 
     def save_checkpoint(self, state: State) -> None:
@@ -291,6 +315,8 @@ def _read_args(path: Path) -> dict[str, Any]:
     for name, kind in ARGS.items():
         if not isinstance(args[name], kind) or isinstance(args[name], bool):
             raise ValueError(f"its {name} is a {type(args[name]).__name__}; expected a {kind.__name__}")
+    if "classes" in args:
+        class_names.checked(args["classes"], args["num_classes"])
     if args["seed"] < 0 or not 2 <= args["num_classes"] <= MAX_CLASSES:
         raise ValueError(f"its seed is {args['seed']} and its num_classes {args['num_classes']}")
     return args

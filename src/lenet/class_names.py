@@ -1,0 +1,62 @@
+"""The names of a model's classes, which its metadata hold as a JSON list."""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from lenet.errors import InputError, InputTypeError
+
+KEY = "classes"
+MAX_LENGTH = 100  # characters
+
+
+def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...]:
+    """Return the names of the classes in the order of the outputs; "0", "1", ... if the metadata have none.
+
+    Raises
+    ------
+    InputError
+        If the metadata's names are damaged, or are not one for each class.
+
+    Examples
+    --------
+    >>> class_names({}, 3)
+    ('0', '1', '2')
+    >>> class_names({"classes": '["cat", "dog"]'}, 2)
+    ('cat', 'dog')
+    """
+    text = metadata.get(KEY)
+    if text is None:
+        return tuple(map(str, range(num_classes)))
+    try:
+        return checked(json.loads(text), num_classes)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"The metadata's classes are damaged ({error}). Set `classes` again.") from None
+
+
+def checked(names: Iterable[str], num_classes: int) -> tuple[str, ...]:
+    """Return the names as a tuple after validating them.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If they are not `num_classes` different, printable strings of 1 to 100 characters.
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InputTypeError(f"classes is {names!r}; expected a list of strings.")
+    found = tuple(names)
+    if len(found) != num_classes:
+        raise InputError(f"classes has {len(found)} names; expected {num_classes}, one for each output.")
+    for name in found:
+        if not isinstance(name, str):
+            raise InputTypeError(f"classes contains {name!r}; expected strings.")
+        if not 1 <= len(name) <= MAX_LENGTH or not name.isprintable():
+            raise InputError(f"classes contains {name!r}; expected 1 to {MAX_LENGTH} printable characters.")
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise InputError(f"classes contains {twice!r} twice; expected different names.")
+    return tuple(map(str, found))
+
+
+def stored(names: Iterable[str]) -> str:
+    """Return the names as the metadata hold them."""
+    return json.dumps(list(names), ensure_ascii=False)

@@ -1,0 +1,60 @@
+"""The argument DATA, shared by several commands, and its loading."""
+
+import argparse
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lenet.cli.output import printable
+
+if TYPE_CHECKING:
+    from lenet.data import Dataset
+
+DATA_NAMES = ("digits", "mnist", "fashion-mnist")  # anything else is a path
+DATA_HELP = (
+    "digits (needs no network), mnist, fashion-mnist, a FOLDER with a subfolder of pictures per class, a "
+    "FOLDER of IDX, .npy or Parquet files, or a .csv, .npz or .parquet FILE"
+)
+
+
+def add_data(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> None:
+    """Add DATA, --raw and --strict."""
+    parser.add_argument("data", nargs=nargs, metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--raw", action="store_true", default=None, help="use pictures of 28x28 pixels as they are")
+    parser.add_argument(
+        "--strict", action="store_true", default=None, help="stop at a damaged or blank picture, and skip none"
+    )
+
+
+def load_data(source: str, *, raw: bool | None = None, strict: bool | None = None) -> "Dataset":
+    """Load a data set, with a progress bar if that takes long, and print what the loader logs."""
+    from lenet.data import load
+    from lenet.scale.bar import Bar
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_printed_log())
+        bars: list[Bar] = []
+
+        def progress(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(Bar(total, shown=True)))
+            bars[0].update(done)
+
+        return load(source, raw=bool(raw), strict=bool(strict), progress=progress)
+
+
+@contextlib.contextmanager
+def _printed_log() -> Iterator[None]:
+    """Print the messages of the loaders to the standard error output."""
+    logger, handler = logging.getLogger("lenet.data"), logging.StreamHandler(sys.stderr)
+    handler.format = lambda record: printable(f"lenet: note: {record.getMessage()}")  # type: ignore[method-assign]
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

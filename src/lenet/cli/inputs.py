@@ -1,0 +1,104 @@
+"""The pictures that `predict` and `read` take: files, folders, patterns and the standard input."""
+
+import argparse
+import csv
+import glob
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+PICTURES_HELP = (
+    "a PNG, JPEG, BMP, GIF, TIFF or WebP file, a folder of them, a quoted pattern such as 'scans/*.png', or - for the "
+    "standard input"
+)
+STANDARD_INPUT = "-"
+MAX_BYTES = 200_000_000  # of a picture from the standard input
+
+
+def add_csv(parser: argparse.ArgumentParser, columns: str) -> None:
+    """Add --csv."""
+    parser.add_argument("--csv", metavar="FILE", help=f"write a table with the columns {columns}")
+
+
+def expanded(names: Sequence[str]) -> list[str]:
+    """Return the names of all pictures: folders and patterns are replaced by the files that they stand for.
+
+    Raises
+    ------
+    InputError
+        If a folder has no pictures, or a pattern matches nothing.
+    """
+    from lenet.data.image_folder import pictures_in
+    from lenet.errors import InputError
+
+    found: list[str] = []
+    for name in names:
+        if name == STANDARD_INPUT or Path(name).is_file():
+            found.append(name)
+        elif Path(name).is_dir():
+            files = list(pictures_in(Path(name)))
+            if not files:
+                raise InputError(f"{name} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files.")
+            found += files
+        elif glob.has_magic(name):
+            files = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
+            if not files:
+                raise InputError(f"{name} matches no file; expected the path of a picture, or a pattern.")
+            found += files
+        else:
+            found.append(name)  # the error comes when it is read
+    return found
+
+
+def picture(name: str) -> str | BinaryIO:
+    """Return what `read_picture` takes: the name, or the content of the standard input.
+
+    Raises
+    ------
+    InputError
+        If the standard input is too long.
+    """
+    if name != STANDARD_INPUT:
+        return name
+    from lenet.errors import InputError
+
+    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise InputError(f"The standard input has more than {MAX_BYTES:,} bytes; expected a picture.")
+    return io.BytesIO(content)
+
+
+def rewound(file: str | BinaryIO) -> str | BinaryIO:
+    """Return what `picture` returned, to be read again."""
+    if not isinstance(file, str):
+        file.seek(0)
+    return file
+
+
+def check_csv(parser: argparse.ArgumentParser, output: str, *headers: Sequence[str]) -> None:
+    """Reject a name that does not end in .csv, and a file that lenet did not write."""
+    from lenet._files import begins_with
+    from lenet.errors import InputError
+
+    path = Path(output)
+    if path.suffix.lower() != ".csv":
+        parser.error(f"--csv is {output}; expected a name that ends in .csv.")
+    if path.exists() and not any(begins_with(path, _line(header), len(_line(header))) for header in headers):
+        raise InputError(f"{output} exists and was not written by lenet. Choose another name, or remove it first.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a folder. Create it first.")
+
+
+def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table; a file that is already there is replaced whole."""
+    from lenet._files import atomic_write
+
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    atomic_write(output, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def _line(header: Sequence[str]) -> bytes:
+    return (",".join(header) + "\n").encode()

@@ -1,0 +1,233 @@
+"""Load tables of pixels from CSV files, such as those of Kaggle's Digit Recognizer."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._checks import SIDE
+from lenet._extras import require
+from lenet.data.dataset import MAX_IMAGES, Dataset, stratified_split
+from lenet.errors import DataError
+
+PIXELS = SIDE * SIDE
+LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
+IDS = ("id", "imageid", "image_id", "index", "")
+_MAX_LINE = 2**16  # bytes: 785 columns of up to 80 characters
+_ROWS = 10_000  # read at once
+
+
+class Table(NamedTuple):
+    """The rows of a table.
+
+    Parameters
+    ----------
+    X : ndarray of uint8, shape (n, 28, 28)
+    y : ndarray of int64, shape (n,), or None
+        The labels; None if the table has none.
+    classes : tuple of str, or None
+        The names of the classes, if the labels are names.
+    """
+
+    X: NDArray[np.uint8]
+    y: NDArray[np.int64] | None
+    classes: tuple[str, ...] | None
+
+
+def load_csv(path: str | os.PathLike[str]) -> Dataset:
+    r"""Load a data set from a CSV file with a label and 784 pixels per row.
+
+    One image in seven of each class (as in MNIST) is held out for testing, always the same ones.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `read_csv`.
+
+    Returns
+    -------
+    Dataset
+        Its `classes` are the labels in alphabetical order, if they are names.
+
+    Raises
+    ------
+    DataError
+        As `read_csv`; if the file has no labels, or the set is invalid as described in `load_idx_folder`.
+    MissingExtraError
+        If pandas is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> rows = ["label," + ",".join(f"pixel{k}" for k in range(784))]
+    >>> rows += [f"{n % 2}," + ",".join([str(n)] * 784) for n in range(14)]
+    >>> path = Path(tempfile.mkdtemp(), "train.csv")
+    >>> _ = path.write_text("\n".join(rows))
+    >>> load_csv(path).y_test
+    array([1, 0])
+    """
+    X, y, classes = read_csv(path)
+    if y is None:
+        raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
+    dataset = stratified_split(X, y, 7, str(path))
+    return dataset if classes is None else dataset.with_classes(classes)
+
+
+def read_csv(path: str | os.PathLike[str]) -> Table:
+    """Read images, and their labels if there are any, from a CSV file with 784 pixels per row.
+
+    Parameters
+    ----------
+    path : path-like
+        With commas, semicolons or tabs, also compressed with gzip. If there is a header, the labels are in the column
+        `label`, `class`, `target`, `digit` or `y`; a column `id` is ignored. Without a header, a 785th column, the
+        first, has the labels. Pixels are integers from 0 (background) to 255 (ink), or decimals in [0, 1].
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, has another number of columns, more than 1,000,000 rows or none, a value that is not
+        a number, or a pixel out of range.
+    MissingExtraError
+        If pandas is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "test.csv")
+    >>> _ = path.write_text(",".join(["0"] * 784))
+    >>> X, y, classes = read_csv(path)
+    >>> X.shape, y
+    ((1, 28, 28), None)
+    """
+    pandas = require("pandas", "train")
+    try:
+        first = _first_line(Path(path))
+        delimiter = max(",;\t", key=first.count)
+        fields = [field.strip().strip('"') for field in first.rstrip("\r\n").split(delimiter)]
+        has_header = not all(re.fullmatch(r"[-+.\deE]*", field) for field in fields)
+        label, pixels = _columns(fields if has_header else ["label"] * (len(fields) == PIXELS + 1), len(fields), path)
+        with pandas.read_csv(
+            path, sep=delimiter, header=None, skiprows=int(has_header), chunksize=_ROWS, encoding_errors="replace",
+            usecols=pixels if label is None else [label, *pixels], dtype=str if label is None else {label: str},
+            compression="infer",
+        ) as parts:  # fmt: skip
+            images, labels = _read(parts, label, pixels, path)
+    except pandas.errors.EmptyDataError:
+        images = np.empty((0, SIDE, SIDE), np.uint8)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of a CSV file.") from error
+    except (ValueError, EOFError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is not a table of numbers ({_first_sentence(error)}).") from None
+    if not len(images):
+        raise DataError(f"{path} has no rows; expected at least one.")
+    y, classes = (None, None) if label is None else numbered(labels, str(path))
+    return Table(images, y, classes)
+
+
+def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
+    """Return labels as numbers, and the names of the classes unless the labels are numbers already.
+
+    Raises
+    ------
+    DataError
+        If a label is missing or a fraction.
+
+    Examples
+    --------
+    >>> numbered(["7", "2"], "table")
+    (array([7, 2]), None)
+    >>> numbered(["cat", "dog", "cat"], "table")
+    (array([0, 1, 0]), ('cat', 'dog'))
+    """
+    names = sorted(set(labels))
+    if empty := [row for row, label in enumerate(labels) if not label]:
+        raise DataError(f"{source} has no label in row {empty[0]:,}; expected one in each row.")
+    if all(re.fullmatch(r"\d{1,9}(\.0+)?", name) for name in names):
+        return np.array([int(label.partition(".")[0]) for label in labels], np.int64), None
+    if all(re.fullmatch(r"-?[\d.]+(e-?\d+)?", name) for name in names):
+        raise DataError(f"{source} has the label {names[0]}; expected whole numbers from 0, or names.")
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[label] for label in labels], np.int64), tuple(names)
+
+
+def _first_line(path: Path) -> str:
+    import gzip
+
+    with path.open("rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if gzipped else path.open("rb") as file:
+        line = file.readline(_MAX_LINE + 1)
+    if len(line) > _MAX_LINE:
+        raise DataError(f"{path} has a first line of more than {_MAX_LINE:,} bytes; expected {PIXELS} pixels per row.")
+    return line.decode("utf-8-sig", "replace")
+
+
+def _columns(names: Sequence[str], count: int, path: str | os.PathLike[str]) -> tuple[int | None, list[int]]:
+    """Return the number of the column of labels, and those of the pixels."""
+    found = [place for place, name in enumerate(names) if name.lower() in LABELS]
+    ignored = [place for place, name in enumerate(names) if name.lower() in IDS]
+    label = found[0] if found else None
+    pixels = [place for place in range(count) if place != label and place not in ignored]
+    if label is None and len(pixels) == PIXELS + 1:
+        label, *pixels = pixels
+    if len(pixels) != PIXELS:
+        raise DataError(
+            f"{path} has {count} columns; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "
+            "training."
+        )
+    return label, pixels
+
+
+def _read(parts: Any, label: int | None, pixels: list[int], path: Any) -> tuple[NDArray[np.uint8], list[str]]:
+    images: list[NDArray[np.uint8]] = []
+    labels: list[str] = []
+    decimals: list[bool] = []
+    for part in parts:
+        image, decimal = _as_bytes(part[pixels].to_numpy(), path)
+        images.append(image)
+        decimals.append(decimal)
+        if label is not None:
+            labels += part[label].fillna("").str.strip().tolist()
+        if sum(map(len, images)) > MAX_IMAGES:
+            raise DataError(f"{path} has more than {MAX_IMAGES:,} rows. Divide it into several files.")
+    if any(decimals):
+        for image, decimal in zip(images, decimals, strict=True):
+            if not decimal:  # these rows happen to hold only 0.0 and 1.0
+                if image.max() > 1:
+                    raise _mixed(path)
+                image *= 255
+    return np.concatenate(images or [np.empty((0, SIDE, SIDE), np.uint8)]), labels
+
+
+def _as_bytes(values: NDArray[Any], path: Any) -> tuple[NDArray[np.uint8], bool]:
+    """Return rows of pixels as bytes, and whether they are decimals in [0, 1]."""
+    numbers = values.astype(np.float32)
+    if not (numbers >= 0).all() or numbers.max() > 255:  # NaN, which stands for a missing value, fails too
+        raise DataError(f"{path} has pixels that are missing or out of range; expected 0 (background) to 255 (ink).")
+    decimal = bool((numbers % 1).any())
+    if decimal:
+        if numbers.max() > 1:
+            raise _mixed(path)
+        numbers = np.rint(numbers * 255)
+    return numbers.astype(np.uint8).reshape(-1, SIDE, SIDE), decimal
+
+
+def _mixed(path: Any) -> DataError:
+    return DataError(
+        f"{path} has decimals and numbers above 1; expected integers from 0 to 255, or decimals in [0, 1]."
+    )
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]

@@ -1,0 +1,164 @@
+"""Load pictures from a folder with one subfolder per class, as torchvision's ImageFolder does."""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from lenet.data.dataset import MAX_IMAGES, Dataset, checked, stratified_split
+from lenet.data.pictures import Picture, Progress, images_of
+from lenet.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
+MAX_CLASSES = 1_000
+_HALVES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_MAX_DEPTH = 16  # folders within a class
+
+
+def load_image_folder(
+    folder: str | os.PathLike[str], *, raw: bool = False, strict: bool = False, progress: Progress | None = None
+) -> Dataset:
+    """Load a data set from a folder with one subfolder of pictures per class.
+
+    The subfolders' names are the names of the classes. They may be in two halves, `train` and `test`; otherwise, one
+    picture in five of each class is held out for testing, always the same ones. Pictures may have any size and colour.
+    Each one is brought into MNIST's form, as `lenet.reading.prepare` does it, but whether the ink is dark on light or
+    light on dark is decided once for all pictures, and logged.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Classes may have subfolders. Files that are not pictures by their suffix, and hidden ones, are ignored.
+    raw : bool, default False
+        Whether the pictures are 28x28 pixels already: only their colours are converted.
+    strict : bool, default False
+        Whether to raise an error for a picture that is damaged or blank; by default, it is skipped, and a warning is
+        logged.
+    progress : callable, optional
+        Called with the numbers of pictures that are done and in total.
+
+    Returns
+    -------
+    Dataset
+        Its `classes` are the names of the subfolders, numbers in their order before other names in theirs.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two classes or more than 1,000, a class has no pictures, names of classes differ only in
+        case, there are more than 1,000,000 pictures, or a folder contains itself.
+    MissingExtraError
+        If Pillow or OpenCV is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image as Picture, ImageDraw
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for name, line in [("slash", (30, 8, 10, 32)), ("backslash", (10, 8, 30, 32))]:
+    ...     (root / name).mkdir()
+    ...     for number in range(5):
+    ...         picture = Picture.new("L", (40, 40), 255)
+    ...         ImageDraw.Draw(picture).line(line, fill=0, width=3 + number)
+    ...         picture.save(root / name / f"{number}.png")
+    >>> data = load_image_folder(root)
+    >>> data.classes, data.X_train.shape, data.y_test
+    (('backslash', 'slash'), (8, 28, 28), array([0, 1]))
+    """
+    folder = Path(folder)
+    halves = _halves(folder)
+    by_class = {half: _pictures_by_class(path) for half, path in halves.items()}
+    names = _class_names(folder, by_class)
+    found = [
+        Picture(path, names.index(name), half)
+        for half, classes in by_class.items()
+        for name in sorted(classes)
+        for path in classes[name]
+    ]
+    if len(found) > MAX_IMAGES:
+        raise DataError(f"{folder} has more than {MAX_IMAGES:,} pictures. Train on a part of them.")
+    return labelled_pictures(found, names, str(folder), raw=raw, strict=strict, progress=progress)
+
+
+def labelled_pictures(
+    pictures: list[Picture], names: tuple[str, ...], source: str, *, raw: bool, strict: bool, progress: Progress | None
+) -> Dataset:
+    """Return pictures as a data set with names for the classes; hold out a fifth if they are not in two halves."""
+    images, kept = images_of(pictures, source, raw=raw, strict=strict, progress=progress)
+    y = np.array([each.label for each in kept], np.int64)
+    is_test = np.array([each.half == "test" for each in kept], bool)
+    if is_test.any():
+        dataset = checked(Dataset(images[~is_test], y[~is_test], images[is_test], y[is_test]), source)
+    else:
+        dataset = stratified_split(images, y, 5, source)
+    missing = sorted(set(range(len(names))) - set(dataset.y_train.tolist()))
+    if missing:
+        raise DataError(f"{source} has no picture of class {names[missing[0]]!r} to train on. Add some.")
+    return dataset.with_classes(names)
+
+
+def holds_classes(folder: Path) -> bool:
+    """Return whether a folder has subfolders, which may be classes."""
+    return any(_subfolders(folder))
+
+
+def _halves(folder: Path) -> dict[str, Path]:
+    """Return the folders of the halves by name: "train" and "test", or "all" if there are no halves."""
+    found = {_HALVES[path.name.lower()]: path for path in _subfolders(folder) if path.name.lower() in _HALVES}
+    if not found:
+        return {"all": folder}
+    others = [path.name for path in _subfolders(folder) if path.name.lower() not in _HALVES]
+    if "train" not in found or others:
+        problem = f"{others[0]!r} beside them" if "train" in found else "no folder 'train'"
+        raise DataError(
+            f"{folder} has {' and '.join(map(repr, sorted(found)))} and {problem}; expected one folder per class, or "
+            "'train' and 'test' with one folder per class in each."
+        )
+    return found
+
+
+def _subfolders(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith((".", "__")))
+
+
+def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
+    """Return the paths of the pictures of each class, in alphabetical order."""
+    classes = list(islice(_subfolders(folder), MAX_CLASSES + 1))
+    if len(classes) > MAX_CLASSES:
+        raise DataError(f"{folder} has more than {MAX_CLASSES:,} subfolders; expected one per class.")
+    found = {path.name: list(pictures_in(path)) for path in classes}
+    if empty := next((name for name, paths in found.items() if not paths), None):
+        raise DataError(f"{folder / empty} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files.")
+    return found
+
+
+def pictures_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Yield the paths of the pictures in a folder and its subfolders."""
+    resolved = folder.resolve()
+    if resolved in parents or len(parents) > _MAX_DEPTH:
+        raise DataError(f"{folder} leads back to a folder that contains it, or lies too deep. Remove it.")
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                yield entry.path
+            elif entry.is_dir():
+                yield from pictures_in(Path(entry.path), (*parents, resolved))
+
+
+def _class_names(folder: Path, by_class: dict[str, dict[str, list[str]]]) -> tuple[str, ...]:
+    """Return the names of the classes, numbers first."""
+    names = {name for classes in by_class.values() for name in classes}
+    if len(names) < 2:
+        found = f"one class, {min(names)!r}" if names else "no subfolders"
+        raise DataError(f"{folder} has {found}; expected at least two subfolders of pictures, one per class.")
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            raise DataError(f"{folder} has the classes {other!r} and {name!r}, which differ only in case. Change one.")
+        if not name.isprintable():
+            raise DataError(f"{folder} has a class named {name!r}; expected printable characters. Rename it.")
+    return tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))

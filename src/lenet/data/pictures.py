@@ -1,0 +1,129 @@
+"""Decode pictures and bring them into MNIST's form, with one decision on which of dark and light is ink."""
+
+import io
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._checks import SIDE
+from lenet.errors import DataError
+
+SAMPLE = 200  # pictures that decide which of dark and light is ink
+_LISTED = 5  # unreadable pictures named in a message
+_AT_ONCE = 256  # pictures decoded ahead
+
+logger = logging.getLogger(__name__)
+Image = NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+
+
+class Picture(NamedTuple):
+    """A picture with its class.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    label : int
+    half : str
+        "train", "test" or "all".
+    encoded : bytes, optional
+        The content of the file; by default, that of the file `name`.
+    """
+
+    name: str
+    label: int
+    half: str
+    encoded: bytes | None = None
+
+
+def images_of(
+    pictures: Sequence[Picture], source: str, *, raw: bool, strict: bool, progress: Progress | None
+) -> tuple[Image, list[Picture]]:
+    """Return images like MNIST's, and the pictures that they were made of.
+
+    Parameters
+    ----------
+    pictures : sequence of Picture
+    source : str
+        Name of the whole set, for the log.
+    raw, strict, progress
+        As for `load_image_folder`.
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (n, 28, 28)
+    kept : list of n Picture
+        Without those that are damaged or blank, which a warning lists.
+
+    Raises
+    ------
+    DataError
+        If a picture is damaged or blank, and `strict`.
+    """
+    dark = _is_dark_on_light(pictures)
+    logger.info("%s: the ink is %s", source, "dark on light" if dark else "light on dark")
+    images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
+    kept: list[Picture] = []
+    refused: list[str] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(pictures), _AT_ONCE):
+            chunk = pictures[start : start + _AT_ONCE]
+            for each, image in zip(chunk, pool.map(lambda one: _image(one, dark, raw), chunk), strict=True):
+                if not isinstance(image, DataError):
+                    images[len(kept)] = image
+                    kept.append(each)
+                elif strict:
+                    raise image
+                else:
+                    refused.append(str(image))
+            if progress is not None:
+                progress(start + len(chunk), len(pictures))
+    if refused:
+        rest = f" And {len(refused) - _LISTED} more." if len(refused) > _LISTED else ""
+        found = " ".join(refused[:_LISTED]) + rest
+        logger.warning("skipped %d of %d pictures. %s", len(refused), len(pictures), found)
+    return images[: len(kept)], kept
+
+
+def _is_dark_on_light(pictures: Sequence[Picture]) -> bool:
+    """Return whether the ink of most pictures is dark, judged by some of them."""
+    from lenet.reading.ink import is_dark_on_light
+
+    sample = [_grey(each) for each in pictures[:: max(1, len(pictures) // SAMPLE)]]
+    votes = [is_dark_on_light(grey) for grey in sample if not isinstance(grey, DataError)]
+    return 2 * sum(votes) >= len(votes)
+
+
+def _image(picture: Picture, dark: bool, raw: bool) -> Image | DataError:
+    """Return the input of the network for a picture, or the reason why there is none."""
+    from lenet.reading.single_digit import prepare
+
+    grey = _grey(picture)
+    if isinstance(grey, DataError):
+        return grey
+    if raw:
+        if grey.shape != (SIDE, SIDE):
+            size = f"{grey.shape[1]} x {grey.shape[0]}"
+            return DataError(f"{picture.name} has {size} pixels; expected {SIDE} x {SIDE} of a raw picture.")
+        return 255 - grey if dark else grey
+    image = prepare(grey, dark_on_light=dark)
+    return image if image.any() else DataError(f"{picture.name} shows no ink; expected a drawing.")
+
+
+def _grey(picture: Picture) -> Image | DataError:
+    from lenet.reading.pictures import read_picture
+
+    try:
+        if picture.encoded is None:
+            return read_picture(picture.name)
+        return read_picture(io.BytesIO(picture.encoded))
+    except DataError as error:
+        return error if picture.encoded is None else DataError(str(error).replace("The file", picture.name, 1))
+    except OSError as error:
+        return DataError(f"{picture.name} cannot be read ({error.strerror or error}).")

@@ -1,0 +1,219 @@
+"""Folders, patterns, tables and the standard input on the command line."""
+
+import csv
+import io
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import lenet
+from lenet import cli
+
+DIGITS = lenet.data.load_digits()
+X, Y = DIGITS.X_test[:6], DIGITS.y_test[:6]
+
+
+def picture(image):
+    return cv2.copyMakeBorder(255 - cv2.resize(image, (84, 84)), *[20] * 4, cv2.BORDER_CONSTANT, value=255)
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans" / "more").mkdir(parents=True)
+    for number, image in enumerate(X):
+        folder = tmp_path / "scans" / ("more" if number > 3 else "")
+        cv2.imwrite(str(folder / f"{number}.png"), picture(image))
+    (tmp_path / "scans" / "notes.txt").write_text("mine")
+    return tmp_path
+
+
+def lines(capsys, *arguments, status=0):
+    assert cli.main([str(each) for each in arguments]) == status
+    captured = capsys.readouterr()
+    return captured.out.splitlines() if status == 0 else captured.err
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def answers(found):
+    return {line.partition(": ")[0].rpartition("/")[2]: line.partition(": ")[2][0] for line in found}
+
+
+EXPECTED = {f"{number}.png": str(label) for number, label in enumerate(Y)}
+
+
+def test_a_folder_stands_for_all_its_pictures(scans, capsys):
+    assert answers(lines(capsys, "predict", "scans")) == EXPECTED
+
+
+def test_a_pattern_stands_for_the_files_that_match(scans, capsys):
+    found = answers(lines(capsys, "predict", "scans/*.png"))
+    assert found == {name: EXPECTED[name] for name in ("0.png", "1.png", "2.png", "3.png")}
+    assert answers(lines(capsys, "predict", "scans/**/*.png")) == EXPECTED
+
+
+def test_a_name_with_brackets_is_a_file_first(scans, capsys):
+    (scans / "scans" / "0.png").rename(scans / "a[1].png")
+    assert lines(capsys, "predict", "a[1].png")[0].startswith(f"a[1].png: {Y[0]}")
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty", "empty has no pictures; expected PNG, JPEG"),
+        ("none/*.png", "none/*.png matches no file;"),
+        ("no.png", "no.png: No such file or directory"),
+    ],
+)
+def test_what_stands_for_no_picture_is_an_error(scans, capsys, command, name, message):
+    (scans / "empty").mkdir()
+    assert message in lines(capsys, command, name, status=1)
+
+
+def standard_input(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_dash_is_the_standard_input(scans, capsys, monkeypatch, command):
+    standard_input(monkeypatch, (scans / "scans" / "0.png").read_bytes())
+    assert lines(capsys, command, "-")[0].startswith(f"-: {Y[0]} (")
+
+
+def test_a_picture_from_the_standard_input_is_drawn(scans, capsys, monkeypatch):
+    standard_input(monkeypatch, (scans / "scans" / "0.png").read_bytes())
+    lines(capsys, "read", "-", "--show", "out.png")
+    assert cv2.imread("out.png").shape[0] > 100
+
+
+def test_nothing_on_the_standard_input_is_an_error(scans, capsys, monkeypatch):
+    standard_input(monkeypatch, b"")
+    assert "is not a picture" in lines(capsys, "predict", "-", status=1)
+
+
+def test_predictions_are_written_as_a_table(scans, capsys):
+    assert lines(capsys, "predict", "scans", "--csv", "out.csv") == []
+    header, *found = rows(scans / "out.csv")
+    assert header == ["image", "class", "probability", "is_digit"]
+    assert {row[0].rpartition("/")[2]: row[1] for row in found} == EXPECTED
+    assert all(0.5 < float(row[2]) <= 1 and row[3] == "True" for row in found)
+    lines(capsys, "predict", "scans/0.png", "--csv", "out.csv")  # its own table is replaced
+    assert len(rows(scans / "out.csv")) == 2
+
+
+def test_readings_are_written_as_a_table(scans, capsys):
+    lines(capsys, "read", "scans/0.png", "scans/1.png", "--csv", "out.csv")
+    header, *found = rows(scans / "out.csv")
+    assert header == ["image", "line", "text", "confidence"]
+    assert [row[:3] for row in found] == [[f"scans/{n}.png", "1", str(Y[n])] for n in (0, 1)]
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_table_that_is_not_ours_is_never_replaced(scans, capsys, command):
+    (scans / "mine.csv").write_text("image,text\n1,2\n")
+    assert "mine.csv exists and was not written by lenet" in lines(
+        capsys, command, "scans", "--csv", "mine.csv", status=1
+    )
+    assert (scans / "mine.csv").read_text() == "image,text\n1,2\n"
+    with pytest.raises(SystemExit):
+        cli.main([command, "scans", "--csv", "out.txt"])
+    assert "expected a name that ends in .csv" in capsys.readouterr().err
+
+
+def kaggle(path, images=X):
+    header = ",".join(f"pixel{k}" for k in range(784))
+    np.savetxt(path, images.reshape(-1, 784), "%d", ",", header=header, comments="")
+
+
+def test_a_table_of_pixels_becomes_a_submission(scans, capsys):
+    kaggle("test.csv")
+    assert lines(capsys, "predict", "test.csv", "--csv", "submission.csv") == []
+    assert (scans / "submission.csv").read_text() == "ImageId,Label\n" + "".join(
+        f"{number},{label}\n" for number, label in enumerate(lenet.load_pretrained("mnist").predict(X), 1)
+    )
+
+
+def test_rows_of_a_table_are_printed(scans, capsys):
+    kaggle("test.csv")
+    expected = lenet.load_pretrained("mnist").predict(X)
+    printed = [line.partition(" (")[0] for line in lines(capsys, "predict", "test.csv")]
+    assert printed[1:] == [f"test.csv, row {number}: {label}" for number, label in enumerate(expected, 1)][1:]
+    assert printed[0] == "test.csv, row 1: not a digit"  # a blurred one, which the submission still answers
+    found = [json.loads(line) for line in lines(capsys, "predict", "test.csv", "--json")]
+    assert [each["likeliest"] for each in found] == expected.tolist()
+    assert [each["row"] for each in found] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_table_stands_alone(scans, capsys):
+    kaggle("test.csv")
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "test.csv", "scans/0.png"])
+    assert "test.csv is a table; expected no other picture or table" in capsys.readouterr().err
+
+
+SYMBOLS = {
+    "circle": lambda page, s: cv2.circle(page, (s // 2, s // 2), s // 3, 0, s // 15),
+    "cross": lambda page, s: [
+        cv2.line(page, (s // 4, s // 4), (3 * s // 4, 3 * s // 4), 0, s // 15),
+        cv2.line(page, (s // 4, 3 * s // 4), (3 * s // 4, s // 4), 0, s // 15),
+    ],
+    "ell": lambda page, s: cv2.polylines(
+        page, [np.array([[s // 3, s // 5], [s // 3, 4 * s // 5], [3 * s // 4, 4 * s // 5]])], False, 0, s // 15
+    ),
+}
+
+
+def symbols(folder, count, seed):
+    rng = np.random.default_rng(seed)
+    for name, draw in SYMBOLS.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            size = int(rng.integers(50, 120))
+            page = np.full((size, size), 255, np.uint8)
+            draw(page, size)
+            turn = cv2.getRotationMatrix2D((size / 2, size / 2), rng.uniform(-15, 15), rng.uniform(0.8, 1.1))
+            page = cv2.warpAffine(page, turn, (size, size), borderValue=255)
+            cv2.imwrite(str(folder / name / f"{number}.png"), page)
+
+
+def test_own_symbols_are_learnt_and_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    symbols(tmp_path / "mine", 10, 0)
+    symbols(tmp_path / "new", 3, 1)
+    options = ["--from", "mnist", "--epochs", "60", "--seed", "1"]
+    lines(capsys, "train", "mine", *options)
+    report = (tmp_path / "runs/train-1/report.txt").read_text()
+    assert "circle" in report
+    assert lenet.load("runs/train-1/best.safetensors").classes == ("circle", "cross", "ell")
+    found = lines(capsys, "predict", "new", "--model", "runs/train-1")
+    assert [line.split(": ")[1].split(" ")[0] for line in found] == ["circle"] * 3 + ["cross"] * 3 + ["ell"] * 3
+    answer = json.loads(lines(capsys, "predict", "new/ell/0.png", "--model", "runs/train-1", "--json")[0])
+    assert (answer["class"], answer["label"]) == ("ell", 2)
+    outcome = json.loads(lines(capsys, "evaluate", "mine", "--model", "runs/train-1", "--json")[0])
+    assert outcome["classes"] == ["circle", "cross", "ell"]
+    assert outcome["accuracy"] == 1
+    assert "expected only classes of the model" in lines(capsys, "evaluate", "mine", "--model", "mnist", status=1)
+
+
+def test_a_run_from_other_weights_resumes_without_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    symbols(tmp_path / "mine", 6, 0)
+    options = ["mine", "--epochs", "3", "--seed", "1"]
+    lenet.load_pretrained("mnist").save("start.safetensors")
+    lines(capsys, "train", *options, "--from", "start.safetensors")
+    expected = (tmp_path / "runs/train-1/last.safetensors").read_bytes()
+    (tmp_path / "start.safetensors").unlink()
+    (tmp_path / "runs/train-1/checkpoint.safetensors").unlink()  # as after a crash before the first one
+    lines(capsys, "train", "--resume", "runs/train-1")
+    assert (tmp_path / "runs/train-1/last.safetensors").read_bytes() == expected
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--resume", "runs/train-1", "--from", "mnist"])
+    assert "Leave out --from" in capsys.readouterr().err

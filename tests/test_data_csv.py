@@ -1,0 +1,144 @@
+"""Tables of pixels in CSV files."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+import lenet.data.csv
+from lenet.data import load, load_csv, read_csv
+from lenet.errors import DataError
+
+N = 21
+PIXELS = np.random.default_rng(0).integers(0, 256, (N, 784), dtype=np.uint8)
+LABELS = np.arange(N) % 3
+NAMES = [f"pixel{k}" for k in range(784)]
+
+
+def table(header=("label", *NAMES), rows=None, delimiter=","):
+    rows = [(label, *row) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)] if rows is None else rows
+    lines = [] if header is None else [delimiter.join(header)]
+    return "\n".join(lines + [delimiter.join(map(str, row)) for row in rows]) + "\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="mine.csv"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+        return path
+
+    return write
+
+
+last = [(*row, label) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
+numbered = [(n, label, *row) for n, label, row in zip(range(N), LABELS, PIXELS.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (table(), "train.csv"),
+        (table(header=None), "mnist_train.csv"),
+        (table(header=["label", *(f"{r}x{c}" for r in range(1, 29) for c in range(1, 29))]), "mine.csv"),
+        (table(header=[*NAMES, "Class"], rows=last), "mine.csv"),
+        (table(header=["Id", "target", *NAMES], rows=numbered), "mine.csv"),
+        (table(delimiter=";"), "mine.csv"),
+        (table(delimiter="\t"), "mine.tsv"),
+        (table().replace("\n", "\r\n"), "windows.csv"),
+        ("\ufeff" + table(), "excel.csv"),
+        (table(), "mine.csv.gz"),
+    ],
+)
+def test_every_form_of_the_same_table_gives_the_same_images(write, text, name):
+    X, y, classes = read_csv(write(text, name))
+    np.testing.assert_array_equal(X, PIXELS.reshape(-1, 28, 28))
+    np.testing.assert_array_equal(y, LABELS)
+    assert classes is None
+
+
+def test_a_table_without_labels_has_images_only(write):
+    X, y, _ = read_csv(write(table(header=NAMES, rows=PIXELS.tolist()), "test.csv"))
+    np.testing.assert_array_equal(X, PIXELS.reshape(-1, 28, 28))
+    assert y is None
+    assert read_csv(write(table(header=None, rows=PIXELS.tolist()), "test.csv")).y is None
+
+
+def test_names_become_classes(write):
+    names = np.array(["cat", "bird", "dog"])
+    rows = [(names[label], *row) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
+    data = load(write(table(rows=rows)))
+    assert data.classes == ("bird", "cat", "dog")
+    assert len(data.X_test) == 3  # one in seven
+    expected = {PIXELS[n].tobytes(): names[LABELS[n]] for n in range(N)}
+    for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
+        assert [expected[image.tobytes()] for image in X] == [data.classes[label] for label in y]
+
+
+def test_decimals_are_rounded_to_256_levels(write, monkeypatch):
+    monkeypatch.setattr(lenet.data.csv, "_ROWS", 1)  # the first part has only 0 and 1, and still counts as decimals
+    rows = [(0, *[1, 0] * 392), (1, *[0.5] * 784)]
+    X = read_csv(write(table(rows=rows))).X
+    assert set(np.unique(X[0])) == {0, 255}
+    assert set(np.unique(X[1])) == {128}
+
+
+def test_parts_are_read_in_turn(write, monkeypatch):
+    monkeypatch.setattr(lenet.data.csv, "_ROWS", 4)
+    np.testing.assert_array_equal(read_csv(write(table())).X, PIXELS.reshape(-1, 28, 28))
+
+
+def replaced(value, row=3, column=9):
+    rows = [[label, *pixels] for label, pixels in zip(LABELS, PIXELS.tolist(), strict=True)]
+    rows[row][column] = value
+    return table(rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has 1 columns; expected 784 pixels per row"),
+        ("a,b\n1,2\n", "has 2 columns; expected 784 pixels per row"),
+        (table(rows=[]), "has no rows; expected at least one"),
+        (replaced(256), "has pixels that are missing or out of range"),
+        (replaced(-1), "has pixels that are missing or out of range"),
+        (replaced(""), "has pixels that are missing or out of range"),
+        (replaced("nan"), "has pixels that are missing or out of range"),
+        (replaced("inf"), "has pixels that are missing or out of range"),
+        (replaced("ink"), "is not a table of numbers"),
+        (replaced(0.5), "has decimals and numbers above 1"),
+        (replaced("", column=0), "has no label in row 3"),
+        (replaced("1.5", column=0), "has the label 0; expected whole numbers"),
+        (replaced("-1", column=0), "has the label -1; expected whole numbers"),
+        (table() + "1,2,3\n" + "1," * 900 + "\n", "has pixels that are missing or out of range"),
+        ("1," * 40_000, "has a first line of more than 65,536 bytes"),
+    ],
+)
+def test_what_is_no_table_of_images_is_an_error_of_one_sentence(write, text, message):
+    with pytest.raises(DataError) as caught:
+        read_csv(write(text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_without_labels_cannot_train(write):
+    with pytest.raises(DataError, match="has no labels; expected a column 'label' besides 784 pixels"):
+        load_csv(write(table(header=NAMES, rows=PIXELS.tolist())))
+
+
+def test_too_many_rows_are_refused(write, monkeypatch):
+    monkeypatch.setattr(lenet.data.csv, "MAX_IMAGES", 20)
+    with pytest.raises(DataError, match="has more than 20 rows"):
+        read_csv(write(table()))
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"no\.csv cannot be read \(No such file or directory\)"):
+        read_csv(tmp_path / "no.csv")
+
+
+def test_a_truncated_gzip_file_is_an_error(write):
+    path = write(table(), "mine.csv.gz")
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(DataError, match="mine"):
+        read_csv(path)

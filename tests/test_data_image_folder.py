@@ -1,0 +1,219 @@
+"""Folders with a subfolder of pictures per class."""
+
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+import lenet
+from lenet.data import Dataset, image_folder, load, load_image_folder
+from lenet.errors import DataError
+from lenet.reading import prepare
+
+SHAPES = {"circle": lambda page, s: cv2.circle(page, (s // 2, s // 2), s // 3, 0, 3),
+          "line": lambda page, s: cv2.line(page, (s // 4, s // 5), (s // 2, 4 * s // 5), 0, 3)}  # fmt: skip
+
+
+def picture(name, size=40, invert=False):
+    page = np.full((size, size), 255, np.uint8)
+    SHAPES[name](page, size)
+    return 255 - page if invert else page
+
+
+def write(folder, count=5, invert=False, suffix=".png", names=("circle", "line"), **sizes):
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            size = sizes.get("size", 40 + 8 * number)
+            cv2.imwrite(str(folder / name / f"{number}{suffix}"), picture(name, size, invert))
+    return folder
+
+
+def test_each_picture_is_prepared_and_has_its_folder_as_class(tmp_path):
+    data = load_image_folder(write(tmp_path))
+    assert data.classes == ("circle", "line")
+    assert len(data.X_train) == 8
+    assert data.y_test.tolist() == [0, 1]  # one in five
+    expected = {prepare(picture(name, 40 + 8 * n)).tobytes(): k for k, name in enumerate(SHAPES) for n in range(5)}
+    for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
+        assert [expected[image.tobytes()] for image in X] == y.tolist()
+
+
+def test_a_folder_is_loaded_by_its_name(tmp_path):
+    data = load(str(write(tmp_path)))
+    assert data.classes == ("circle", "line")
+
+
+def test_halves_stay_apart(tmp_path):
+    write(tmp_path / "Train", 4)
+    write(tmp_path / "test", 2)
+    data = load_image_folder(tmp_path)
+    assert (len(data.X_train), len(data.X_test)) == (8, 4)
+    assert data.y_train.tolist() == [0] * 4 + [1] * 4
+
+
+def test_numbers_come_in_their_order_and_before_names(tmp_path):
+    for name in ("10", "9", "b", "a"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            cv2.imwrite(str(tmp_path / name / f"{number}.jpg"), picture("circle"))
+    assert load_image_folder(tmp_path).classes == ("9", "10", "a", "b")
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_the_polarity_is_decided_for_the_whole_set_and_logged(tmp_path, caplog, invert):
+    write(tmp_path, invert=invert)
+    # alone, a picture that is nearly all ink would be taken for its opposite
+    blot = np.full((40, 40), 0, np.uint8)
+    blot[:6, :6] = 255
+    cv2.imwrite(str(tmp_path / "line" / "blot.png"), 255 - blot if invert else blot)
+    with caplog.at_level(logging.INFO, "lenet.data"):
+        load_image_folder(tmp_path)
+    assert ("light on dark" if invert else "dark on light") in caplog.text
+
+
+def test_raw_pictures_only_change_their_colours(tmp_path):
+    data = load_image_folder(write(tmp_path, size=28), raw=True)
+    np.testing.assert_array_equal(data.X_train[0], 255 - picture("circle", 28))
+    (tmp_path / "more").mkdir()
+    dark = load_image_folder(write(tmp_path / "more", size=28, invert=True), raw=True)
+    np.testing.assert_array_equal(dark.X_train[0], 255 - picture("circle", 28))
+
+
+def test_raw_pictures_of_another_size_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"circle.0\.png has 40 x 40 pixels; expected 28 x 28 of a raw picture\."):
+        load_image_folder(write(tmp_path), raw=True, strict=True)
+
+
+def test_damaged_and_blank_pictures_are_skipped_and_listed(tmp_path, caplog):
+    write(tmp_path)
+    (tmp_path / "line" / "torn.png").write_bytes((tmp_path / "line" / "0.png").read_bytes()[:60])
+    cv2.imwrite(str(tmp_path / "line" / "white.png"), np.full((40, 40), 255, np.uint8))
+    data = load_image_folder(tmp_path)
+    assert len(data.X_train) + len(data.X_test) == 10
+    assert "skipped 2 of 12 pictures" in caplog.text
+    assert "torn.png is a damaged picture" in caplog.text
+    assert "white.png shows no ink;" in caplog.text
+
+
+def test_strict_stops_at_a_damaged_picture(tmp_path):
+    write(tmp_path)
+    (tmp_path / "line" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(DataError, match="torn"):
+        load_image_folder(tmp_path, strict=True)
+
+
+def test_other_files_and_hidden_ones_are_ignored(tmp_path):
+    write(tmp_path)
+    (tmp_path / "circle" / "notes.txt").write_text("mine")
+    (tmp_path / "circle" / "._0.png").write_text("of a Mac")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "__pycache__").mkdir()
+    assert load_image_folder(tmp_path).classes == ("circle", "line")
+
+
+def test_pictures_in_folders_of_a_class_count(tmp_path):
+    write(tmp_path)
+    (tmp_path / "line" / "more" / "still").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "line" / "more" / "still" / "x.PNG"), picture("line"))
+    data = load_image_folder(tmp_path)
+    assert len(data.X_train) + len(data.X_test) == 11
+
+
+def one_class(folder):
+    write(folder, names=["line"])
+
+
+def empty_class(folder):
+    write(folder)
+    (folder / "square").mkdir()
+
+
+def case(folder):
+    write(folder)
+    (folder / "Line").mkdir()
+    cv2.imwrite(str(folder / "Line" / "0.png"), picture("line"))
+
+
+def loop(folder):
+    write(folder)
+    (folder / "line" / "again").symlink_to(folder / "line")
+
+
+def class_without_training(folder):
+    write(folder / "train", names=["circle"])
+    write(folder / "test")
+
+
+def only_test(folder):
+    write(folder / "test")
+
+
+def beside_halves(folder):
+    write(folder / "train")
+    write(folder / "test")
+    (folder / "extra").mkdir()
+
+
+def all_blank(folder):
+    write(folder)
+    for number in range(5):
+        cv2.imwrite(str(folder / "line" / f"{number}.png"), np.full((40, 40), 255, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (one_class, "has one class, 'line'; expected at least two"),
+        (empty_class, "square has no pictures; expected PNG, JPEG"),
+        (case, "has the classes 'Line' and 'line', which differ only in case"),
+        (loop, "again leads back to a folder that contains it"),
+        (class_without_training, "has no picture of class 'line' to train on"),
+        (only_test, "has 'test' and no folder 'train'; expected"),
+        (beside_halves, "has 'test' and 'train' and 'extra' beside them; expected"),
+        (all_blank, "has no picture of class 'line' to train on"),
+    ],
+)
+def test_what_is_no_data_set_is_an_error_of_one_sentence(tmp_path, make, message):
+    make(tmp_path)
+    with pytest.raises(DataError) as caught:
+        load_image_folder(tmp_path)
+    assert message in str(caught.value)
+
+
+def test_too_many_classes_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_folder, "MAX_CLASSES", 3)
+    write(tmp_path)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match="has more than 3 subfolders; expected one per class"):
+        load_image_folder(tmp_path)
+
+
+def test_progress_counts_all_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr("lenet.data.pictures._AT_ONCE", 4)
+    calls = []
+    load_image_folder(write(tmp_path), progress=lambda *numbers: calls.append(numbers))
+    assert calls == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_a_data_set_is_renumbered_for_a_model():
+    X = np.zeros((2, 28, 28), np.uint8)
+    data = Dataset(X, np.array([0, 1]), X, np.array([1, 0])).with_classes(["3", "7"])
+    same = data.numbered_as([str(number) for number in range(10)], "mine")
+    assert same.y_train.tolist() == [3, 7]
+    assert same.y_test.tolist() == [7, 3]
+    with pytest.raises(DataError, match=r"mine has the class '7'; expected only classes of the model: 3, 4"):
+        data.numbered_as(["3", "4"], "mine")
+
+
+def test_digits_in_folders_are_evaluated_by_the_shipped_model(tmp_path):
+    digits = lenet.data.load_digits()
+    for name in ("3", "7"):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(digits.X_test[digits.y_test == int(name)][:10]):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), 255 - cv2.resize(image, (112, 112)))
+    model = lenet.load_pretrained("mnist")
+    data = load_image_folder(tmp_path).numbered_as(model.classes, "folder")
+    assert lenet.evaluation.evaluate(model, data.X_train, data.y_train)[1] >= 0.9

@@ -1,0 +1,117 @@
+"""Parquet files of encoded pictures."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+import lenet.data.parquet
+from lenet.data import load, load_parquet
+from lenet.errors import DataError
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+pytestmark = pytest.mark.landing
+
+N = 20
+
+
+def digits(count=N):
+    """Pictures like MNIST's, each different."""
+    images = np.zeros((count, 28, 28), np.uint8)
+    for number, image in enumerate(images):
+        cv2.putText(image, str(number % 2), (8, 21), 0, 0.6, 255, 2)
+        image[10, 10] = number + 1
+    return images
+
+
+def png(image):
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def write(path, images=None, labels=None, struct=True, names=None, columns=("image", "label")):
+    images = digits() if images is None else images
+    labels = [n % 2 for n in range(len(images))] if labels is None else labels
+    encoded = [png(image) if isinstance(image, np.ndarray) else image for image in images]
+    pictures = [{"bytes": each, "path": None} for each in encoded] if struct else encoded
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())]) if struct else pa.binary()
+    table = pa.table({columns[0]: pa.array(pictures, kind), columns[1]: labels})
+    if names is not None:
+        features = {columns[1]: {"names": names, "_type": "ClassLabel"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize("struct", [True, False])
+def test_pictures_of_28x28_come_back_as_they_are(tmp_path, struct):
+    data = load(write(tmp_path / "mnist.parquet", struct=struct))
+    assert data.classes == ("0", "1")
+    expected = {image.tobytes(): n % 2 for n, image in enumerate(digits())}
+    for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
+        assert [expected[image.tobytes()] for image in X] == y.tolist()
+    assert len(data.X_test) == 4  # one in five
+
+
+def test_files_of_a_folder_are_the_two_parts(tmp_path):
+    write(tmp_path / "train-00000-of-00002.parquet", digits()[:8])
+    write(tmp_path / "train-00001-of-00002.parquet", digits()[8:12])
+    write(tmp_path / "test-00000-of-00001.parquet", digits()[12:])
+    data = load(str(tmp_path))
+    assert (len(data.X_train), len(data.X_test)) == (12, 8)
+    np.testing.assert_array_equal(data.X_train, digits()[:12])
+
+
+def test_the_names_of_a_class_label_are_the_classes(tmp_path):
+    assert load(write(tmp_path / "a.parquet", names=["zero", "one"])).classes == ("zero", "one")
+
+
+def test_names_as_labels_are_the_classes(tmp_path):
+    labels = ["one" if n % 2 else "a zero" for n in range(N)]
+    assert load(write(tmp_path / "a.parquet", labels=labels)).classes == ("a zero", "one")
+
+
+@pytest.mark.parametrize("damage", [b"no picture", None, b""])
+def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
+    images = [*digits(), damage]
+    data = load_parquet(write(tmp_path / "a.parquet", images))
+    assert len(data.X_train) + len(data.X_test) == N
+    assert "a.parquet, row 20 is not a picture" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": ("image", "name")}, "has no column of labels; expected 'label' and 'image'"),
+        ({"labels": [None] + [0] * (N - 1)}, "has no label in row 0"),
+        ({"names": ["zero"]}, "has the label 1, but names for 1 classes"),
+    ],
+)
+def test_what_is_no_set_of_pictures_is_an_error(tmp_path, options, message):
+    with pytest.raises(DataError) as caught:
+        load_parquet(write(tmp_path / "a.parquet", **options))
+    assert message in str(caught.value)
+
+
+def test_a_table_without_pictures_is_an_error(tmp_path):
+    pq.write_table(pa.table({"label": [0, 1], "size": [1, 2]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="has no column of encoded pictures"):
+        load_parquet(tmp_path / "a.parquet")
+
+
+def test_a_torn_file_is_an_error(tmp_path):
+    path = write(tmp_path / "a.parquet")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match="is not a whole Parquet file"):
+        load_parquet(path)
+
+
+def test_limits_hold(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.parquet")
+    monkeypatch.setattr(lenet.data.parquet, "MAX_IMAGES", 10)
+    with pytest.raises(DataError, match="has more than 10 pictures"):
+        load_parquet(path)
+    monkeypatch.setattr(lenet.data.parquet, "_MAX_BYTES", 1000)
+    with pytest.raises(DataError, match="holds more than 1,000 bytes of pictures"):
+        load_parquet(path)
