@@ -3,27 +3,29 @@
     pip install '.[bench]'
     python -m benchmarks
 
-Prints a table and writes results.json and results.png. See also benchmarks.growth, which shows that time grows in
-proportion to the number of images and memory does not; benchmarks.instructions, which counts what the kernels execute;
-and test_kernels.py, the kernels one by one.
+Prints a table, or JSON for benchmarks.results, which keeps the published figures. See also benchmarks.growth, which
+shows that time grows in proportion to the number of images and memory does not; benchmarks.instructions, which counts
+what the kernels execute; and test_kernels.py, the kernels one by one.
 """
 
 import argparse
 import importlib
+import json
 import os
-from pathlib import Path
+import sys
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from benchmarks import measure, report
+from benchmarks import measure
 from benchmarks.peers import installed
 from lenet import LeNet5, load_pretrained
 from lenet._fused.dispatch import available, chosen, kernels
 
 BATCHES, TRAIN_BATCHES = (1, 4, 64, 1024, 10_000), (4, 64, 256)
 LIBRARIES = ("onnxruntime", "openvino", "torch")
+Row = dict[str, Any]
 
 
 def parse() -> argparse.Namespace:
@@ -31,7 +33,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--repetitions", type=int, default=9, help="turns of each library, 9 by default")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="1 and 2 by default")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="benchmarks/results by default")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quick", action="store_true", help="small batches, two turns: a check that all of it works")
     return parser.parse_args()
 
@@ -76,6 +78,17 @@ def _row(functions: dict[str, Any], batch: int, threads: int, repetitions: int, 
     }  # fmt: skip
 
 
+def float_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, Any]]:
+    """Time lenet on uint8 and on float32 images, one thread."""
+    rows = []
+    for batch in (1, 64):
+        images = {"uint8": pixels[:batch], "float32": (pixels[:batch] / 255).astype(np.float32)}
+        functions = {name: lambda x=x: model.logits(x, n_jobs=1) for name, x in images.items()}
+        turns = measure.interleaved(functions, repetitions)
+        rows.append({"batch": batch} | {name: 1e6 * median(each) / batch for name, each in turns.items()})
+    return rows
+
+
 def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, Any]]:
     """Time each build of the kernels that this CPU runs, on one thread, and its peak."""
     out = np.empty((len(pixels), model.num_classes), np.float32)
@@ -93,6 +106,45 @@ def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, A
     return rows
 
 
+def table(results: dict[str, Any]) -> str:
+    """Return the results as Markdown: microseconds an image, the ratio to the best peer, the share of the peak."""
+    lines = [f"CPU: {results['cpu']}, {results['cores']} cores; kernels: {results['build']}, {results['compiler']}"]
+    lines += [", ".join(f"{name} {version}" for name, version in results["versions"].items())]
+    lines += [f"A call of lenet without an image, in microseconds: {results['call_microseconds']:.1f}"]
+    for title, rows in (("Predicting", results["predict"]), ("A training step", results["train"])):
+        names = list(rows[0]["microseconds"])
+        lines += ["", f"{title}, microseconds an image:", ""]
+        lines += [_line("batch", "threads", *names, "lenet / best peer", "peak, GFLOP/s", "share of it")]
+        lines += [_line(*["---"] * (len(names) + 5))]
+        for row in rows:
+            cells = row["batch"], row["threads"], *_times(row), _ratio(row)
+            lines += [_line(*cells, f"{row['peak_gflops']:.0f}", f"{row['share']:.0%}")]
+    lines += ["", "Builds of the kernels on this CPU, predicting at batch 64, one thread:", ""]
+    lines += [_line("build", "microseconds an image", "its peak, GFLOP/s", "share", "time / best build")]
+    lines += [_line(*["---"] * 5)]
+    best = min(row["microseconds"] for row in results["builds"])
+    for row in results["builds"]:
+        cells = f"{row['microseconds']:.2f}", f"{row['peak_gflops']:.0f}", f"{row['share']:.0%}"
+        lines += [_line(row["build"], *cells, f"{row['microseconds'] / best:.2f}")]
+    worst = max(row["spread"] for row in results["predict"] + results["train"])
+    lines += ["", f"The middle half of lenet's turns lay within {worst:.0%} of the median, in the worst row."]
+    lines += ["Where that is more than some percent, something else was at work on this machine."]
+    return "\n".join(lines)
+
+
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _times(row: Row) -> list[str]:
+    return [f"{value:.2f}" if value < 100 else f"{value:.0f}" for value in row["microseconds"].values()]
+
+
+def _ratio(row: Row) -> str:
+    ours, *peers = row["microseconds"].values()
+    return f"{ours / min(peers):.2f}" if peers else ""
+
+
 def main() -> None:
     """Run the comparison."""
     options = parse()
@@ -103,9 +155,9 @@ def main() -> None:
     peers = installed(model)
     difference = check(peers, pixels[:64])
     if len(peers) == 1:
-        print("No other library is installed: pip install '.[bench]' adds those to compare with.", flush=True)
+        print("No other library is installed: pip install '.[bench]' adds those to compare with.", file=sys.stderr)
     else:
-        print(f"{', '.join(peer.name for peer in peers)}: the logits agree to {difference:.1g}.", flush=True)
+        print(f"{', '.join(peer.name for peer in peers)}: the logits agree to {difference:.1g}.", file=sys.stderr)
     results = {
         "cpu": measure.cpu(),
         "cores": os.cpu_count(),
@@ -122,11 +174,10 @@ def main() -> None:
             for threads in options.threads
             for batch in train_batches
         ],
+        "floats": float_rows(model, pixels, repetitions),
         "builds": build_rows(model, pixels[:64], repetitions),
     }
-    print(report.table(results))
-    report.write(results, options.output)
-    print(f"\nWrote {options.output / 'results.json'} and {options.output / 'results.png'}.")
+    print(json.dumps(results) if options.json else table(results))
 
 
 if __name__ == "__main__":

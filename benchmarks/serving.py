@@ -16,8 +16,11 @@ import statistics
 import subprocess  # nosec B404 # what is measured runs in a process of its own
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 import lenet
 
@@ -47,6 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bodies = write_bodies(Path(folder))
         with started("constant") as constant, started("serve") as serve:
+            print_memory(serve)
             compare(constant, serve, bodies, arguments.seconds)
 
 
@@ -129,6 +133,17 @@ def write_bodies(folder: Path) -> dict[str, tuple[Path, Path, int]]:
         script.write_text(LUA.format(body=path, json_length=length))
         bodies[name] = (path, script, length)
     return bodies
+
+
+def print_memory(serve: Server) -> None:
+    """Print the memory of a new server, before and after it has read a small picture."""
+    at_start = serve.memory()
+    size, pixels = 56, np.full((56, 56), 255, np.uint8)
+    pixels[10:46, 26:30] = 0  # a 1
+    picture = f"P5 {size} {size} 255\n".encode() + pixels.tobytes()
+    with urllib.request.urlopen(f"{serve.url}predict", picture, timeout=10) as answer:  # noqa: S310 # nosec B310 # our own
+        answer.read()
+    print(f"memory: {at_start:.1f} MB at the start, {serve.memory():.1f} MB after a picture", flush=True)
 
 
 def compare(constant: Server, serve: Server, bodies: dict[str, tuple[Path, Path, int]], seconds: float) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import benchmarks.__main__ as command
-from benchmarks import instructions, measure, report, seed
+from benchmarks import instructions, measure, parts, results, seed
 from lenet import LeNet5
 
 pytestmark = pytest.mark.release
@@ -143,20 +143,98 @@ RESULTS = {
 
 
 def test_the_table_has_ratios_and_shares():
-    lines = report.table(RESULTS).splitlines()
+    lines = command.table(RESULTS).splitlines()
     assert "| 64 | 1 | 5.00 | 20.00 | 0.25 | 100 | 66% |" in lines
     assert "| 4 | 1 | 20.00 |  | 90 | 50% |" in lines  # nobody to compare with
     assert "| x86-64-v2 | 20.00 | 50 | 40% | 2.50 |" in lines
     assert any("within 25% of the median" in line for line in lines)
 
 
-def test_the_files_are_json_and_a_picture(tmp_path):
-    pytest.importorskip("matplotlib")
-    image = pytest.importorskip("PIL.Image")
-    report.write(RESULTS, tmp_path / "new")
-    assert json.loads((tmp_path / "new/results.json").read_text())["predict"][0]["share"] == 0.66
-    with image.open(tmp_path / "new/results.png") as picture:
-        assert min(picture.size) > 500
+def test_float_images_are_timed_beside_bytes():
+    rows = command.float_rows(LeNet5(seed=0), np.zeros((64, 28, 28), np.uint8), 2)
+    assert [row["batch"] for row in rows] == [1, 64]
+    assert all(row["uint8"] > 0 and row["float32"] > 0 for row in rows)
+
+
+# ---- the published figures -------------------------------------------------------------------------------
+
+
+def test_a_run_becomes_values_by_name():
+    run = RESULTS | {"floats": [{"uint8": 7.0, "float32": 9.0}, {"uint8": 4.0, "float32": 4.12}]}
+    assert parts.speed(json.dumps(run), 0) == {
+        "predict, 64 images, 1 thread, lenet (us)": 5,
+        "predict, 64 images, 1 thread, PyTorch 2 (us)": 20,
+        "predict, 64 images, 1 thread, of the peak (%)": 66,
+        "predict, 64 images, 2 threads, lenet (us)": 5,
+        "predict, 64 images, 2 threads, PyTorch 2 (us)": 20,
+        "predict, 64 images, 2 threads, of the peak (%)": 66,
+        "training step, 4 images, 1 thread, lenet (us)": 20,
+        "training step, 4 images, 1 thread, of the peak (%)": 50,
+        "1 float32 image, longer than uint8 (us)": 2,
+        "64 float32 images, longer than uint8 (%)": 3,
+        "build x86-64-v3, 64 images (us)": 8,
+        "build x86-64-v2, 64 images (us)": 20,
+    }
+
+
+def test_numbers_and_rows_are_found_in_an_output():
+    output = "accuracy 99.10% (90 errors in 10,000 images)\n| 1,000 | 0.01 | 5.1 |\n| 10,000 | 0.1 | 5.0 |\n"
+    assert parts.number(r"\(# errors in [\d,]+", output) == 90
+    assert parts.rows(r"^\| ([\d,]+) \| # \| #", "time (s)", "an image (us)")(output, 0) == {
+        "1,000, time (s)": 0.01, "1,000, an image (us)": 5.1, "10,000, time (s)": 0.1, "10,000, an image (us)": 5,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="The output has no"):
+        parts.number("loss #", output)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A file of results, and parts of which one works, one fails and one is not for every day."""
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(results, "derived", lambda of: {"twice (s)": 2 * of("slow/time (s)")})
+    monkeypatch.setattr(results, "here", lambda: {"cpu": "a CPU", "cores": 2, "commit": "abc"})
+    read = parts.numbers({"time (s)": "# s"})
+    monkeypatch.setattr(
+        results,
+        "PARTS",
+        {
+            "quick": parts.Part("echo it takes 1.5 s", read),
+            "broken": parts.Part("exit 3", read),
+            "slow": parts.Part("echo it takes 4 s", read, everyday=False),
+        },
+    )
+    results.RESULTS.write_text(json.dumps({"slow": {"command": "before", "values": {"time (s)": 3}}}))
+    return lambda: results.flat(json.loads(results.RESULTS.read_text()))
+
+
+def test_parts_are_measured_and_the_others_stay(kept, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["results"])
+    assert results.main() == 1
+    assert kept() == {"slow/time (s)": 3, "quick/time (s)": 1.5, "derived/twice (s)": 6}
+    assert "Failed: broken." in capsys.readouterr().err
+    results.main()
+    assert "quick" not in capsys.readouterr().out  # measured on this commit and CPU
+    monkeypatch.setattr("sys.argv", ["results", "slow"])
+    assert results.main() == 0
+    assert kept() == {"slow/time (s)": 4, "quick/time (s)": 1.5, "derived/twice (s)": 8}
+
+
+def test_an_interrupted_run_keeps_what_was_measured(kept, monkeypatch, capsys):
+    def interrupt(output, seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(results.PARTS, "broken", parts.Part("echo", interrupt))
+    monkeypatch.setattr("sys.argv", ["results"])
+    assert results.main() == 130
+    assert kept()["quick/time (s)"] == 1.5
+    assert "run the command again" in capsys.readouterr().err
+
+
+def test_an_unknown_part_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["results", "sped"])
+    with pytest.raises(SystemExit):
+        results.main()
+    assert "sped: no such part" in capsys.readouterr().err
 
 
 # ---- a notebook's gradients ------------------------------------------------------------------------------
@@ -197,7 +275,9 @@ def test_a_notebooks_gradients_are_held_against_its_loss(name, form, tmp_path, m
     monkeypatch.setattr("sys.argv", ["seed", str(tmp_path / name)])
     seed.main()
     printed = capsys.readouterr()
-    assert printed.out.splitlines() == [
+    *table, _, seconds = printed.out.splitlines()
+    assert re.fullmatch(r"Forward and backward, these four images take \d+\.\d\d s\.", seconds)
+    assert table == [
         *seed.HEADER.splitlines(),
         "| `turned` | 2 of 2 | 1.00 | 0.9600 | 3, 4 |",  # (4, 3) by (3, 4) is 24 / 25
         "| `steep` | 2 of 2 | 2.00 | 1.0000 | -4, -2 |",

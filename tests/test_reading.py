@@ -4,7 +4,6 @@ import io
 import random
 import re
 import struct
-import subprocess
 import sys
 import warnings
 import zlib
@@ -413,9 +412,7 @@ def test_colours_and_fractions_are_the_same_picture():
 @pytest.mark.release
 def test_mnist_enlarged_and_inverted_loses_little(mnist):
     model = lenet.load_pretrained("mnist")
-    prepared = np.stack(
-        [prepare(255 - np.pad(cv2.resize(x, (112, 112), interpolation=cv2.INTER_CUBIC), 40)) for x in mnist.X_test]
-    )
+    prepared = from_benchmarks.enlarged(mnist.X_test)
     lost = (model.predict(mnist.X_test) == mnist.y_test).mean() - (model.predict(prepared) == mnist.y_test).mean()
     assert lost <= 0.002
 
@@ -471,34 +468,14 @@ def test_what_is_no_digit_is_told_apart(mnist):
         assert (digit_score(model.predict_proba(images)) >= least).mean() <= 0.05
 
 
-PHOTOGRAPH = """
-import re, sys, time
-import cv2, numpy as np
-cv2.setNumThreads(1)
-from lenet.reading import read
-seconds = []
-for _ in range(3):
-    began = time.process_time()
-    lines = read(sys.argv[1], n_jobs=1).lines
-    seconds.append(time.process_time() - began)
-peak = int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
-print(min(seconds), peak, len(lines))
-"""
-
-
 @pytest.mark.landing
 @pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak in /proc")
-def test_a_photograph_of_12_megapixels_takes_little_time_and_memory(mnist, tmp_path):
-    picture, _ = page_of(mnist.X_test, mnist.y_test, np.random.default_rng(0), 0)
-    large = cv2.resize(picture, (3000, 4000), interpolation=cv2.INTER_CUBIC)
-    written(tmp_path, Image.fromarray(large), "page.jpg", quality=90)
-    whole = [sys.executable, "-c", PHOTOGRAPH, str(tmp_path / "page.jpg")]
-    done = subprocess.run(whole, capture_output=True, text=True, check=True)
-    seconds, peak, lines = map(float, done.stdout.split())
+def test_a_photograph_of_12_megapixels_takes_little_time_and_memory(mnist):
+    seconds, megabytes, lines = from_benchmarks.read_photograph(mnist)
     assert lines >= 29
     assert seconds < 2.5  # of CPU time; 1.2 on a quiet core
-    assert peak < 300
+    assert megabytes < 300
 
 
 def test_only_digits_leaves_no_question_marks():
