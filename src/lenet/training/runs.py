@@ -138,6 +138,10 @@ class Run:
     def initial_model(self) -> LeNet5:
         """Return a new model as it is before the training.
 
+        Returns
+        -------
+        LeNet5
+
         Raises
         ------
         WeightsError
