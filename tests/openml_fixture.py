@@ -44,6 +44,7 @@ def answers(name: str, table: bytes, n_pixels: int = 784, address: str = "https:
         "version": "1",
         "description": "A test's own.",
         "url": f"{address}/{url}",
+        "file_id": url.removeprefix("data/v1/download/"),  # what scikit-learn 1.6 reads instead of the URL
         "md5_checksum": hashlib.md5(table, usedforsecurity=False).hexdigest(),
     }
     flags = {"is_ignore": "false", "is_row_identifier": "false", "number_of_missing_values": "0"}
@@ -74,6 +75,9 @@ def point_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """Have scikit-learn take an address for OpenML's."""
     from sklearn.datasets import _openml as sklearn_openml
 
+    if hasattr(sklearn_openml, "_OPENML_PREFIX"):  # scikit-learn 1.6
+        monkeypatch.setattr(sklearn_openml, "_OPENML_PREFIX", f"{address}/")
+        return
     for constant in ("_SEARCH_NAME", "_DATA_INFO", "_DATA_FEATURES", "_DATA_QUALITIES"):
         url = getattr(sklearn_openml, constant)
         monkeypatch.setattr(sklearn_openml, constant, f"{address}/api/{url.partition('/api/')[2]}")

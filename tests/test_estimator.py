@@ -388,20 +388,18 @@ def test_the_plateau_does_not_count_as_standing_still():
 
 
 def test_ctrl_c_keeps_what_was_learnt():
-    class Impatient:
-        """A callback of scikit-learn's, in whose second epoch the user presses Ctrl-C."""
+    class Screen(io.StringIO):
+        """Where the user presses Ctrl-C at the end of the second epoch."""
 
-        def setup(self, estimator, context): ...
-        def teardown(self, estimator, context): ...
-        def on_fit_task_begin(self, estimator, context): ...
-
-        def on_fit_task_end(self, estimator, context):
-            if context.task_name == "epoch" and estimator.n_iter_ == 2:
+        def write(self, text):
+            if text.startswith("Iteration 2"):
                 raise KeyboardInterrupt
+            return super().write(text)
 
-    classifier = quick(max_iter=5).set_callbacks(Impatient())
-    with pytest.warns(UserWarning, match="interrupted"):
+    classifier = quick(max_iter=5, verbose=True)
+    with redirect_stdout(Screen()), pytest.warns(UserWarning, match="interrupted") as warned:
         classifier.fit(X, Y)
+    assert warned[0].filename == __file__
     assert classifier.n_iter_ == 2
     assert classifier.predict(X).shape == Y.shape
 
@@ -478,7 +476,7 @@ def test_metadata_are_routed():
 
 
 def test_callbacks_of_scikit_learn():
-    callback = pytest.importorskip("sklearn.callback")
+    callback = pytest.importorskip("sklearn.callback", reason="new in scikit-learn 1.9")
     monitor = callback.ScoringMonitor(scoring="accuracy")
     classifier = quick(max_iter=4).set_callbacks(monitor).fit(X, Y)
     log = monitor.get_logs()
@@ -489,7 +487,7 @@ def test_callbacks_of_scikit_learn():
 
 
 def test_a_callback_may_end_the_fit():
-    pytest.importorskip("sklearn.callback")
+    pytest.importorskip("sklearn.callback", reason="new in scikit-learn 1.9")
 
     class Enough:
         def setup(self, estimator, context): ...
@@ -686,7 +684,7 @@ def test_other_images_than_fitted_are_refused(fitted):
     ("module", "says"),
     [
         ("sklearn", "scikit-learn, which is not installed. "),
-        ("sklearn.callback", "scikit-learn, which is too old or incomplete (it lacks sklearn.callback). "),
+        ("sklearn.frozen", "scikit-learn, which is too old or incomplete (it lacks sklearn.frozen). "),
     ],
 )
 def test_without_scikit_learn_the_error_names_the_extra(module, says):

@@ -3,7 +3,7 @@
 from lenet._extras import require
 
 require("sklearn", "train")
-require("sklearn.callback", "train")  # new in 1.9
+require("sklearn.frozen", "train")  # new in 1.6
 
 from lenet.estimator.classifier import LeNetClassifier  # noqa: E402
 

@@ -7,19 +7,19 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError
+from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
 from lenet.estimator.epochs import Epochs
 from lenet.estimator.framing import Framing, frame, shape_of
 from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode
@@ -30,12 +30,6 @@ from lenet.training.loop import train
 from lenet.training.recipes import Recipe, check_field
 from lenet.training.state import State
 from lenet.weights import PRETRAINED
-
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-if TYPE_CHECKING:  # scikit-learn has no types, so decorated methods would lose theirs
-    with_callbacks: Callable[[_Method], _Method]
-else:
-    from sklearn.callback import with_callbacks
 
 # scikit-learn's names of the fields of a recipe.
 _RECIPE_FIELDS = {
