@@ -165,6 +165,27 @@ def pythons(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", "-n", "2", *session.posargs)
 
 
+@nox.session(python=PYTHONS[:1])
+def lowest(session: nox.Session) -> None:
+    """Run the quick tests with the lowest version of each dependency that pyproject.toml allows."""
+    install(session, "uv", groups="test")
+    direct = ["--extra=train", "--extra=serve", "-r", "pyproject.toml"]
+    options = ["--upgrade", "--resolution=lowest-direct", "--only-binary=:all:"]
+    pyparsing = "pyparsing<3.3"  # which deprecates names that matplotlib used before 3.11
+    session.run("uv", "pip", "install", "-q", *options, *direct, pyparsing)
+    session.install("-q", "--no-deps", str(wheel_of_commit() or "."))
+    session.run("python", "-m", "pytest", "-q", "-n", "2", *session.posargs)
+
+
+@nox.session
+def scikit_learn(session: nox.Session) -> None:
+    """Run the tests of the estimator and the data with each release of scikit-learn before the newest."""
+    files = ["tests/test_estimator.py", "tests/test_framing.py", *map(str, Path("tests").glob("test_data_*.py"))]
+    for version in ("1.6", "1.7", "1.8"):
+        install(session, f"scikit-learn=={version}.*", extras="train", groups="test")
+        session.run("python", "-m", "pytest", "-q", *files, *session.posargs)
+
+
 @nox.session(python=PYTHONS)
 def installed(session: nox.Session) -> None:
     """Install the wheel of `nox -s wheel` without a compiler, and use it outside the source tree."""

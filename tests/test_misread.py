@@ -45,6 +45,7 @@ def fault(name, kind):
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of np.matrix
 @pytest.mark.filterwarnings("ignore:The network has hardly begun", "ignore:X has feature names")
+@pytest.mark.filterwarnings("ignore:Support for labels represented as bytes")  # by scikit-learn 1.6
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_an_array_of_any_kind_is_taken_for_what_it_is_or_refused(name):
     kinds = [kind for kind in KINDS if (name, kind) not in UNDECIDED]
