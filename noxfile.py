@@ -171,7 +171,7 @@ def lowest(session: nox.Session) -> None:
     install(session, "uv", groups="test")
     direct = ["--extra=train", "--extra=serve", "-r", "pyproject.toml"]
     options = ["--upgrade", "--resolution=lowest-direct", "--only-binary=:all:"]
-    pyparsing = "pyparsing<3.3"  # which deprecates names that matplotlib used before 3.11
+    pyparsing = "pyparsing==3.2.*"  # 3.3 deprecates names that matplotlib used before 3.11
     session.run("uv", "pip", "install", "-q", *options, *direct, pyparsing)
     session.install("-q", "--no-deps", str(wheel_of_commit() or "."))
     session.run("python", "-m", "pytest", "-q", "-n", "2", *session.posargs)

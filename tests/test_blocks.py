@@ -23,7 +23,7 @@ LANGUAGES = {"python", "sh", "c", "json", "py", "cython", "text"}
 
 # The lines that are not run here: what they begin with, and why. A block of Python with one is left out as a whole.
 NOT_RUN = {
-    "pip install": "the network; nox installs all of it",
+    "pip ": "the network; nox installs all of it",
     "python3 -m venv": "the network; .ci/run runs the README's",
     "install -": "root",
     "systemctl": "root",
