@@ -434,7 +434,7 @@ def test_info_draws_the_network(tmp_path, capsys):
     assert cli.main(["info", "--figure", str(tmp_path / "network.png")]) == 0
     assert (tmp_path / "network.png").read_bytes().startswith(b"\x89PNG")
     said = fails(capsys, "info", "--figure", tmp_path / "none" / "network.png")
-    assert "network.png could not be written" in said
+    assert "is not a folder. Create it first." in said
 
 
 def test_version_by_every_entrance():
@@ -908,7 +908,7 @@ def test_export_that_fails_is_one_line_and_writes_nothing(capsys, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     assert "damaged" in fails(capsys, "export", tmp_path / "bad.safetensors", tmp_path / "out.c")
     assert "none.safetensors is neither" in fails(capsys, "export", tmp_path / "none.safetensors", tmp_path / "out.c")
-    assert "could not be written" in fails(capsys, "export", "mnist", tmp_path / "none" / "out.c")
+    assert "is not a folder. Create it first." in fails(capsys, "export", "mnist", tmp_path / "none" / "out.c")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.safetensors"]
 
 

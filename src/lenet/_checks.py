@@ -189,6 +189,13 @@ def whole(value: object, name: str, at_least: int = 1, at_most: int | None = Non
     return int(value)
 
 
+def boolean(value: object, name: str) -> bool:
+    """Return a truth value; other objects, such as "no", are usually mistakes."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputTypeError(f"{name} is {value!r}; expected True or False.")
+    return bool(value)
+
+
 def number(value: object, name: str) -> float:
     """Return a number as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):

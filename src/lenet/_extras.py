@@ -17,10 +17,13 @@ def require(module: str, extra: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         name = module.partition(".")[0]
         package = {"sklearn": "scikit-learn", "PIL": "Pillow", "cv2": "OpenCV"}.get(name, name)
-        state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
+        if not isinstance(error, ModuleNotFoundError):
+            state = f"installed but cannot be imported ({error})"
+        else:
+            state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
         raise MissingExtraError(
             f"This requires {package}, which is {state}. Run python -m pip install 'lenet[{extra}]'."
         ) from None

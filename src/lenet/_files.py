@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from lenet.errors import SaveError
+from lenet.errors import InputError, SaveError
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
@@ -32,6 +32,8 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     replaced: list[str] = []
     try:
         for target, content in contents.items():
+            if not target.name:
+                raise OSError(errno.EISDIR, "expected the name of a file, not of a folder")
             temporaries[target] = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
             _write_beside(target, temporaries[target], content)
         for target, temporary in temporaries.items():
@@ -64,6 +66,23 @@ def begins_with(path: Path, mark: bytes, within: int = 1000) -> bool:
         return False
     with path.open("rb") as file:
         return mark in file.read(within)
+
+
+def check_replaceable(path: str | os.PathLike[str], *marks: bytes) -> None:
+    """Check that a file may be written: it does not exist, or begins with a mark that lenet leaves in such files.
+
+    Raises
+    ------
+    InputError
+        If the path is that of a folder or of a file that lenet did not write, or its folder does not exist.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected the name of a file.")
+    if path.exists() and not any(begins_with(path, mark) for mark in marks):
+        raise InputError(f"{path} exists and was not written by lenet. Choose another name, or remove it first.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a folder. Create it first.")
 
 
 def remove_leftovers(folder: Path) -> None:

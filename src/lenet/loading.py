@@ -6,6 +6,7 @@ import numpy as np
 
 from lenet.errors import WeightsError
 from lenet.model import LeNet5
+from lenet.weights.bounds import check_bounds
 from lenet.weights.files import ModelFile
 
 
@@ -24,7 +25,8 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     Raises
     ------
     WeightsError
-        If the file is truncated, modified or in another format; if its tensors do not fit LeNet-5 or are not finite.
+        If the file is truncated, modified or in another format; if its tensors do not fit LeNet-5, are
+        not finite, or are so large that sums may overflow.
     OSError
         If the file cannot be read.
 
@@ -73,4 +75,5 @@ def _model_of(file: ModelFile) -> LeNet5:
     model = LeNet5(seed=0, dtype=np.result_type(file.dtype, np.float32), num_classes=file.num_classes)
     model.load_state_dict(file.tensors)
     model.mean, model.std, model.metadata = file.mean, file.std, dict(file.metadata)
+    check_bounds(model.parameters, model.mean, model.std)
     return model

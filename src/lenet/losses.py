@@ -60,8 +60,9 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
     array([[0.5, 0.5]])
     """
     values = _checks.rows(logits, "logits")
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    probabilities: NDArray[Any] = powers / powers.sum(axis=1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):  # the difference may overflow to -inf, whose power is 0
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        probabilities: NDArray[Any] = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
 
 

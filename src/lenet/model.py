@@ -92,6 +92,8 @@ class LeNet5:
         self.mean, self.std = 0.0, 1.0
         self.metadata: dict[str, str] = {}
         num_classes = _checks.whole(num_classes, "num_classes", at_least=2)
+        if seed is not None:
+            _checks.whole(seed, "seed", at_least=0)
         self._stages = architecture(num_classes, dtype, np.random.default_rng(seed))
         initial = {f"{name}.{key}": value for name, layer in self._layers() for key, value in layer.parameters.items()}
         self._parameters = FlatDict({name: value.shape for name, value in initial.items()}, dtype)
@@ -513,7 +515,7 @@ class LeNet5:
         >>> lenet.load(path)
         LeNet5(dtype=float32, num_classes=10)
         """
-        tensors = FlatDict(self.parameters.shapes, np.float16 if half else self.dtype)
+        tensors = FlatDict(self.parameters.shapes, np.float16 if _checks.boolean(half, "half") else self.dtype)
         with np.errstate(over="ignore"):  # write() rejects infinite weights
             tensors.flat[:] = self.parameters.flat
         ModelFile(tensors, self.mean, self.std, self.metadata).write(path)

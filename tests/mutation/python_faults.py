@@ -142,8 +142,8 @@ CLASSIFIER_AND_DATA = {
     ),
     **_of(
         "data/npz.py", ("data_npz",), "fortran-order-ignored",
-        "np.frombuffer(data, dtype).reshape(shape, order=order)",
-        "np.frombuffer(data, dtype).reshape(shape)",
+        "np.frombuffer(stream.read(size), dtype).reshape(shape, order=order)",
+        "np.frombuffer(stream.read(size), dtype).reshape(shape)",
     ),
     **_of(
         "data/openml.py", ("data_openml",), "damaged-copy-not-replaced",
@@ -179,7 +179,7 @@ READING = {
     ),
     **_of(
         "reading/pictures.py", ("reading",), "rotation-of-the-camera-ignored",
-        "        picture = operations.exif_transpose(picture)\n",
+        '    picture = require("PIL.ImageOps", "vision").exif_transpose(picture)\n',
         "",
     ),
 }  # fmt: skip

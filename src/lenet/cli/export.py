@@ -6,6 +6,7 @@ from pathlib import Path
 from lenet.cli.output import say
 
 FORMATS = {".onnx": "onnx", ".c": "c"}
+MARKS = (b"/* LeNet-5 for ", b"/* LeNet-5 in C99", b"\x12\x05lenet")  # of headers, C files, and ONNX (the producer)
 PIXELS = ("float32", "uint8")
 
 
@@ -60,14 +61,11 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def check_overwrite(files: "dict[Path, bytes]", model: str) -> None:
-    """Reject outputs that would replace the model itself, or a header that lenet did not write."""
-    from lenet._files import begins_with
+    """Reject outputs that would replace the model itself, or a file that lenet did not write."""
+    from lenet._files import check_replaceable
     from lenet.errors import InputError
 
     for path in files:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; expected the name of a file.")
         if path.exists() and Path(model).exists() and path.samefile(model):
             raise InputError(f"{path} is the model itself. Choose another name for the output.")
-        if path.suffix == ".h" and path.exists() and not begins_with(path, b"/* LeNet-5 for ", within=15):
-            raise InputError(f"{path} exists and was not written by lenet. Choose another name, or remove it first.")
+        check_replaceable(path, *MARKS)

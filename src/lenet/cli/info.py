@@ -28,8 +28,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     model = load_model(arguments.model) if arguments.model else LeNet5(seed=0)
     if arguments.figure:
         from lenet import plots
-        from lenet._files import atomic_write
+        from lenet._files import atomic_write, check_replaceable
+        from lenet.plots.style import MARK
 
+        check_replaceable(arguments.figure, MARK)
         atomic_write(arguments.figure, plots.architecture(model.num_classes))
         return 0
     metadata: dict[str, Any] = {

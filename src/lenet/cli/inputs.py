@@ -79,16 +79,11 @@ def rewound(file: str | BinaryIO) -> str | BinaryIO:
 
 def check_csv(parser: argparse.ArgumentParser, output: str, *headers: Sequence[str]) -> None:
     """Reject a name that does not end in .csv, and a file that lenet did not write."""
-    from lenet._files import begins_with
-    from lenet.errors import InputError
+    from lenet._files import check_replaceable
 
-    path = Path(output)
-    if path.suffix.lower() != ".csv":
+    if Path(output).suffix.lower() != ".csv":
         parser.error(f"--csv is {output}; expected a name that ends in .csv.")
-    if path.exists() and not any(begins_with(path, _line(header), len(_line(header))) for header in headers):
-        raise InputError(f"{output} exists and was not written by lenet. Choose another name, or remove it first.")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is not a folder. Create it first.")
+    check_replaceable(output, *map(_line, headers))
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

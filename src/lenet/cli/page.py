@@ -15,16 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet page`."""
-    from lenet._files import atomic_write, begins_with
-    from lenet.errors import InputError
+    from lenet._files import atomic_write, check_replaceable
     from lenet.serving.models import Served
     from lenet.serving.page import MARK, model_document, page_html
 
     output = Path(arguments.output)
     if output.suffix.lower() not in (".html", ".htm"):
         parser.error(f"{output} has an unknown suffix; expected .html or .htm.")
-    if output.exists() and not begins_with(output, MARK):
-        raise InputError(f"{output} exists and was not written by lenet. Choose another name, or remove it first.")
+    check_replaceable(output, MARK)
     served = Served(Path(arguments.model).stem, load_model(arguments.model))
     atomic_write(output, page_html(model_document(served.model, served.name, served.version)))
     say(f"Open {output} in a browser.")

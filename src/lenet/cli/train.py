@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error("DATA is missing; expected a data set, or --resume RUN.")
     if arguments.data is not None and arguments.resume is not None:
         parser.error("DATA and --resume were both given; expected one of them.")
-    if arguments.resume:
+    if arguments.resume is not None:
         options = [name for name in OF_A_NEW_RUN if getattr(arguments, name) is not None]
         if options:
             option = "from" if options[0] == "start" else options[0].replace("_", "-")
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.training.communication import SingleProcess
 
     def lead(comm: "Communicator") -> int:
-        folder, data = open_run(arguments.resume) if arguments.resume else begin_run(arguments, parser)
+        folder, data = begin_run(arguments, parser) if arguments.resume is None else open_run(arguments.resume)
         return train_and_report(folder, data, arguments, comm)
 
     if arguments.mpi:

@@ -208,6 +208,8 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
                 f"{source} has floating pixels outside [0, 1], or NaN. Divide by 255 or save them as uint8."
             )
         X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round twice
+    elif X.max() == 1:
+        raise DataError(f"{source} has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
     elif X.min() < 0 or X.max() > 255:
         raise DataError(f"{source} has pixels from {X.min()} to {X.max()}; expected 0 (background) to 255 (ink).")
     return X.reshape(-1, SIDE, SIDE).astype(np.uint8, order="C")

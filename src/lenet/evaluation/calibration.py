@@ -136,7 +136,8 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     Raises
     ------
     InputError, InputTypeError
-        If probabilities is not a table of numbers in [0, 1], or y does not hold labels for its rows and columns.
+        If probabilities is not a table of numbers in [0, 1], y does not hold labels for its rows and columns, or rate
+        is not a number in [0, 1].
 
     Examples
     --------
@@ -144,11 +145,13 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     >>> threshold(probabilities, np.array([0, 1, 1, 0]), 0.01)
     0.8
     """
+    if not 0 <= (rate := _checks.number(rate, "rate")) <= 1:  # NaN fails too
+        raise InputError(f"rate is {rate}; expected a number from 0 to 1.")
     confidences, right = _confidences(probabilities, y)
     order = np.argsort(-confidences, kind="stable")
     best, wrong = confidences[order], (~right)[order].cumsum()
     last_of_equals = np.append(best[1:] < best[:-1], True)
-    fits = np.flatnonzero(last_of_equals & (wrong <= _checks.number(rate, "rate") * np.arange(1, len(best) + 1)))
+    fits = np.flatnonzero(last_of_equals & (wrong <= rate * np.arange(1, len(best) + 1)))
     if not len(fits):
         return None
     return 0.0 if fits[-1] == len(best) - 1 else float(best[fits[-1]])

@@ -126,6 +126,7 @@ def evaluate(
     >>> accuracy > 0.8
     True
     """
+    _checks.model(model)
     images = _checks.images(X)
     labels = _checks.labels(y, len(images), model.num_classes)
     if not len(images):

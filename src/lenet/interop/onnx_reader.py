@@ -17,6 +17,7 @@ from lenet.interop.onnx_graph import Array, Graph, Step, check_attributes, first
 from lenet.interop.operators import Node, Operators
 from lenet.interop.parameters import model_from
 from lenet.model import LeNet5
+from lenet.weights.bounds import check_bounds
 from lenet.weights.container import content_of
 from lenet.weights.files import MAX_CLASSES
 
@@ -72,6 +73,7 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     model.mean, model.std = graph.standardisation(model.metadata.pop("mean", ""), model.metadata.pop("std", ""))
     for key in ("architecture", "input", "num_classes"):  # what to_onnx adds
         model.metadata.pop(key, None)
+    check_bounds(model.parameters, model.mean, model.std)
     _check(proto, onnx, name, full=True)  # last, as its messages say less
     return model
 

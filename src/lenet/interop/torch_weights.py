@@ -13,6 +13,7 @@ from lenet._extras import require
 from lenet.errors import InputTypeError, LenetError, WeightsError
 from lenet.interop.parameters import exportable, model_from, weight_shapes
 from lenet.model import LeNet5
+from lenet.weights.bounds import check_bounds
 from lenet.weights.container import content_of, read_tensors
 from lenet.weights.files import MAX_CLASSES
 
@@ -66,7 +67,9 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     else:
         title, tensors = "The state dict", _state_dict(source, "The state dict")
     names = _names_by_parameter(_shapes(tensors, title), title)
-    return model_from({ours: _as_array(theirs, tensors[theirs], title) for ours, theirs in names.items()})
+    model = model_from({ours: _as_array(theirs, tensors[theirs], title) for ours, theirs in names.items()})
+    check_bounds(model.parameters, model.mean, model.std)
+    return model
 
 
 def to_torch_state_dict(model: LeNet5, like: Mapping[str, Any] | Any | None = None) -> dict[str, Any]:

@@ -30,8 +30,7 @@ class Sigmoid(Layer):
     def forward(self, x: Array) -> tuple[Array, Backward]:
         x = floats(x, self.dtype, "x")
         power = np.exp(-np.abs(x))  # at most 1, whereas exp(-x) could overflow
-        one = power.dtype.type(1)  # NumPy 1 would compute a single number with 1 in float64
-        y = np.where(x < 0, power, one) / (one + power)
+        y = np.where(x < 0, power, 1) / (1 + power)
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
             return tensor(dy, self.dtype, y.shape, "dy") * y * (1 - y), {}

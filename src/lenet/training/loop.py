@@ -97,7 +97,8 @@ def train(
         If `LeNet5.loss_and_gradients` would reject X or y, or there are too few images to split; if another training
         run of the same model begins in the meantime, which then raises this error as well.
     DivergedError
-        If the loss is no longer finite.
+        If the loss is no longer finite. The model then has the best weights so far, or is as it was if no epoch was
+        finished; the message says which.
 
     Examples
     --------
@@ -157,6 +158,7 @@ class _Loop:
     def take_model(self) -> None:
         """Put the state into the model and the optimiser, whose arrays it shares from now on."""
         model, state = self.model, self.state
+        self.before = model.metadata, model.mean, model.std
         model.metadata = {KEY: model.metadata[KEY]} if KEY in model.metadata else {}
         model._training = self.token
         model.mean, model.std = state.mean, state.std
@@ -273,8 +275,16 @@ class _Loop:
             )
 
     def _diverged(self) -> DivergedError:
+        """Restore the best weights so far, or the model as it was, and return the error."""
+        state, recipe = self.state, self.settings.recipe
+        step, kept = state.step, "those from before the training"
+        if state.history:
+            kept = f"those of epoch {state.best_epoch}"
+        else:
+            self.model.metadata, self.model.mean, self.model.std = self.before
+        self.model.parameters.flat[...] = state.best_parameters
         return DivergedError(
-            f"The loss is not finite at step {self.state.step} of epoch {self.state.epoch}: "
-            f"the learning rate ({self.settings.recipe.lr:g}) or the weight decay "
-            f"({self.settings.recipe.weight_decay:g}) is too high. Try a tenth of it."
+            f"The loss is not finite at step {step} of epoch {state.epoch}, so the model's weights are {kept}. "
+            f"The learning rate ({recipe.lr:g}) or the weight decay ({recipe.weight_decay:g}) is too high. Try a tenth "
+            "of it."
         )

@@ -49,17 +49,16 @@ class SGD:
     """
 
     def __init__(self, model: LeNet5, lr: float, momentum: float = 0.0, weight_decay: float = 0.0):
-        self._check("lr", lr, below=math.inf)
-        self._check("momentum", momentum, below=1)
-        self._check("weight_decay", weight_decay, below=math.inf)
         self.model = model
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self._check_settings()
         self.velocity: NDArray[Any] = np.zeros_like(model.parameters.flat)
 
-    @staticmethod
-    def _check(name: str, value: object, below: float) -> None:
-        if not 0 <= _checks.number(value, name) < below:
-            raise InputError(f"{name} is {value}; expected at least 0{' and below 1' if below == 1 else ''}.")
+    def _check_settings(self) -> None:
+        for name, below in (("lr", math.inf), ("momentum", 1), ("weight_decay", math.inf)):
+            value = getattr(self, name)
+            if not 0 <= _checks.number(value, name) < below:
+                raise InputError(f"{name} is {value}; expected at least 0{' and below 1' if below == 1 else ''}.")
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
         """Update the parameters once.
@@ -72,8 +71,10 @@ class SGD:
         Raises
         ------
         InputError, InputTypeError
-            If the names, shapes or types of the gradients, or of `velocity`, are not those of the parameters.
+            If the names, shapes or types of the gradients, or of `velocity`, are not those of the parameters; if `lr`,
+            `momentum` or `weight_decay` has been set to a value out of range.
         """
+        self._check_settings()
         parameters, gradient, velocity = self.model.parameters.flat, self._flat(gradients), self.velocity
         if velocity.shape != parameters.shape or velocity.dtype != parameters.dtype:
             raise InputError(

@@ -6,19 +6,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lenet import _checks
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.training.optim import SCHEDULES
 
 MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
 _COUNTS = ("epochs", "batch_size", "patience")
+_SWITCHES = ("standardise", "distort", "vary")
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
     "momentum": (lambda x: 0 <= x < 1, "a number from 0 to below 1"),
     "weight_decay": (lambda x: 0 <= x < math.inf, "a number of at least 0"),
-    "non_digits": (lambda x: 0 <= x < math.inf, "a number of at least 0"),
+    "non_digits": (lambda x: 0 <= x <= 100, "a number from 0 to 100"),
     "validation": (lambda x: 0 <= x < 1, "a number from 0 to below 1"),
 }
-CHECKED = (*_COUNTS, *_RANGES, "schedule")
+CHECKED = (*_COUNTS, *_RANGES, *_SWITCHES, "schedule")
 
 
 def check_field(field: str, value: object, name: str | None = None) -> None:
@@ -40,6 +41,8 @@ def check_field(field: str, value: object, name: str | None = None) -> None:
     name = field if name is None else name
     if field in _COUNTS:
         _checks.whole(value, name, at_most=MAX_COUNT)
+    elif field in _SWITCHES:
+        _checks.boolean(value, name)
     elif field == "schedule":
         if not (isinstance(value, str) and value in SCHEDULES):
             raise InputError(f"{name} is {value!r}; expected one of {', '.join(SCHEDULES)}.")
@@ -95,6 +98,8 @@ class Recipe:
     patience: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise InputTypeError(f"name is {self.name!r}; expected a string.")
         for name in CHECKED:
             if name != "patience" or self.patience is not None:
                 check_field(name, getattr(self, name))

@@ -63,7 +63,7 @@ class Run:
         try:
             self.args = _read_args(self.folder / "args.json")
         except FileNotFoundError:
-            raise InputError(f"{folder} has no args.json; expected a run folder, such as runs/train-1.") from None
+            raise InputError(f"{self.folder} has no args.json; expected a run folder, such as runs/train-1.") from None
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{self.folder / 'args.json'} cannot be read ({error}). Restore it, or start a new run."

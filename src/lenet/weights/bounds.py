@@ -1,0 +1,48 @@
+"""Reject weights with which a sum within the network could overflow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.errors import WeightsError
+
+STAGES = ("c1", "c3", "c5", "f6", "output")
+
+
+def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float, std: float) -> None:
+    """Raise WeightsError if some image could make the network compute infinity or NaN.
+
+    A sum of products is at most the largest input times the sum of the absolute weights. Pixels are in [0, 1] before
+    they are standardised, and the outputs of sigmoids, and their averages, are too.
+
+    Parameters
+    ----------
+    parameters : mapping of str to ndarray
+        Those of a LeNet5, finite.
+    mean, std : float
+        Of the standardisation of pixels.
+
+    Raises
+    ------
+    WeightsError
+
+    Examples
+    --------
+    >>> from lenet import LeNet5
+    >>> model = LeNet5(seed=0)
+    >>> check_bounds(model.parameters, mean=0.0, std=1e-300)
+    Traceback (most recent call last):
+    lenet.errors.WeightsError: The weights of c1 are too large: sums may overflow. Train with a lower learning rate.
+    """
+    with np.errstate(over="ignore"):
+        largest = float(np.divide(max(abs(mean), abs(1 - mean)), std))
+        for stage in STAGES:
+            weight, bias = parameters[f"{stage}.weight"], parameters[f"{stage}.bias"]
+            sums = np.abs(weight.reshape(len(weight), -1)).sum(axis=1, dtype=np.float64) * largest
+            if not (sums + np.abs(bias)).max() < np.finfo(weight.dtype).max / 2:
+                raise WeightsError(
+                    f"The weights of {stage} are too large: sums may overflow. Train with a lower learning rate."
+                )
+            largest = 1.0
