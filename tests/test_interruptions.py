@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -252,3 +253,27 @@ def test_the_end_of_a_process(name):
     end, code, said, complained = ENDS[name]
     done = run(BEGINNING + end, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (code, said, complained)
+
+
+AT_SHUTDOWN = """
+import os, sys
+import numpy as np, lenet
+
+class Late:
+    def __init__(self, warm):
+        self.predict, self.x = lenet.load_pretrained("mnist").predict, np.zeros((2000, 28, 28), np.uint8)
+        if warm:
+            self.predict(self.x, n_jobs=2)
+    def __del__(self, write=os.write):
+        write(1, b"%d" % len(self.predict(self.x, n_jobs=2)))
+
+late = Late(sys.argv[1] == "warm")
+"""
+
+
+@pytest.mark.parametrize("pool", ["cold", "warm"])
+def test_a_finalizer_may_predict_while_the_interpreter_shuts_down(pool):
+    """On Python 3.11, a thread that was started then made the process wait forever."""
+    command = [sys.executable, "-c", AT_SHUTDOWN, pool]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2000", "")

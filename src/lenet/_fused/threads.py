@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
+from sys import is_finalizing
 from typing import Generic, TypeVar
 
 from lenet.errors import ConfigurationError, InputError, InputTypeError
@@ -34,6 +35,8 @@ class _Pool:
 
     def offer(self, task: Callable[[], None]) -> bool:
         """Have a thread run a task, which must not raise; return False if no thread is available."""
+        if is_finalizing():  # another thread would never run again
+            return False
         try:
             self._idle.pop()
         except IndexError:
