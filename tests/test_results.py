@@ -206,7 +206,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 def test_the_table_of_trainings_has_the_results_of_its_commands():
     (table,) = [rows for rows in tables(README) if rows[0][0] == "command"]
     by_command = {result["command"]: name for name, result in RESULTS.items()}
-    assert table[0][1:] == ["images to train on", "test accuracy", "time"]
+    assert table[0][1:] == ["training images", "test accuracy", "time"]
     for command, images, accuracy, seconds in table[2:]:
         part = by_command[re.match("`(.+?)`", command)[1]]
         assert Figure(images).is_rounded(f"{part}/training images (images)")
