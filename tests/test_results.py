@@ -75,7 +75,7 @@ OTHERS = {
     "docs/security/faults.md": "0.2 ms",
     "docs/security/fuzzing.md": "34 MB",
     "docs/security/sanitizers.md": "98%, 97%",
-    "docs/security/threat-model.md": "100,000, 1,000,000, 64,000,000, 100, 1,000,000,000",
+    "docs/security/threat-model.md": "1,000, 100,000, 1,000,000, 64,000,000, 100, 1,000,000,000",
     "docs/serving.md": "10 s, 30 s, 15 MB, 99%, 4,096",
 }
 OTHERS = {page: text.split(", ") for page, text in OTHERS.items()}

@@ -22,9 +22,14 @@ DATA_HELP = (
 def add_data(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> None:
     """Add DATA, --raw and --strict."""
     parser.add_argument("data", nargs=nargs, metavar="DATA", help=DATA_HELP)
-    parser.add_argument("--raw", action="store_true", default=None, help="use pictures of 28x28 pixels as they are")
     parser.add_argument(
-        "--strict", action="store_true", default=None, help="stop at a damaged or blank picture, and skip none"
+        "--raw",
+        action="store_true",
+        default=None,
+        help="use pictures of 28x28 pixels without cropping, centring or cleaning them",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", default=None, help="stop at a damaged or blank picture instead of skipping it"
     )
 
 

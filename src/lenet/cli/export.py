@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pixels",
         choices=PIXELS,
-        help="input of the ONNX model: floats in [0, 1] (default), or bytes from 0 to 255; C takes bytes",
+        help="input of the ONNX model: floats in [0, 1] (default), or bytes from 0 to 255; C always takes bytes",
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 PICTURES_HELP = (
-    "a PNG, JPEG, BMP, GIF, TIFF or WebP file, a folder of them, a quoted pattern such as 'scans/*.png', or - for the "
+    "a PNG, JPEG, BMP, GIF, TIFF or WebP file, a folder of them, a quoted pattern such as 'scans/*.png', or - for "
     "standard input"
 )
 STANDARD_INPUT = "-"
@@ -19,7 +19,7 @@ MAX_BYTES = 200_000_000  # of a picture from the standard input
 
 def add_csv(parser: argparse.ArgumentParser, columns: str) -> None:
     """Add --csv."""
-    parser.add_argument("--csv", metavar="FILE", help=f"write a table with the columns {columns}")
+    parser.add_argument("--csv", metavar="FILE", help=f"write a CSV file with the columns {columns}")
 
 
 def expanded(names: Sequence[str]) -> list[str]:

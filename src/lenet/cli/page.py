@@ -1,4 +1,4 @@
-"""Write the page that shows the network at work, with a model in it, as one HTML file that needs no server."""
+"""Write the page to draw digits on, with a model in it, as one HTML file that needs no server."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ from lenet.cli.output import say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet page`."""
-    parser.add_argument("output", metavar="FILE.html", help="output file; a page that lenet wrote before is replaced")
+    parser.add_argument("output", metavar="FILE.html", help="output file; replaces only a page that lenet wrote")
     add_model(parser)
 
 

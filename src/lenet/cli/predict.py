@@ -1,4 +1,4 @@
-"""Classify pictures of one digit each, dark on light or light on dark, or the rows of a table of pixels."""
+"""Classify pictures of one digit each, dark on light or light on dark, or the rows of a CSV file of pixels."""
 
 import argparse
 import json

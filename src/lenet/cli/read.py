@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--least", type=float, default=0.0, metavar="X", help="omit lines with a lower confidence, from 0 to 1"
     )
     parser.add_argument(
-        "--only-digits", action="store_true", help="read every character as a digit, none as a non-digit (?)"
+        "--only-digits", action="store_true", help="read every character as a digit, never as a non-digit (?)"
     )
     parser.add_argument(
         "--show", metavar="PNG", help="draw the picture with boxes, digits and probabilities to a PNG file"

@@ -1,6 +1,6 @@
-"""Write the digit and its probability for each image of large files, computed on all cores or on a Dask cluster.
+"""Classify the images in large files on all cores or on a Dask cluster.
 
-The files may be .npy, Parquet, or Zarr folders. This requires pip install 'lenet[dask]'.
+The output has the digit and its probability for each image. This requires pip install 'lenet[dask]'.
 """
 
 import argparse

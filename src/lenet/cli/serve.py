@@ -1,8 +1,8 @@
 """Serve models over HTTP: the Open Inference Protocol, pictures, and a page that shows the network at work.
 
 If the environment variable LENET_TOKEN is set, or LENET_TOKEN_FILE names a file with a token, clients must send it as
-"Authorization: Bearer TOKEN". A model is reloaded when its file changes, and all models on SIGHUP. On SIGTERM and
-Ctrl-C, the server finishes all requests and exits.
+"Authorization: Bearer TOKEN". The server reloads a model when its file changes, and all models on SIGHUP. On SIGTERM or
+Ctrl-C, it finishes running requests and exits.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet serve`."""
     parser.add_argument(
         "--model", action="append", metavar="[NAME=]FILE",
-        help="weights, as for lenet predict, and their name; repeat the option for several models (default: mnist)",
+        help="weights, as for lenet predict, with an optional name; repeat for several models (default: mnist)",
     )  # fmt: skip
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
@@ -33,27 +33,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default: 1)")
     parser.add_argument(
-        "--max-body", type=_positive, default=16, metavar="MIB", help="largest request body (default: 16)"
+        "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16)"
     )
     parser.add_argument(
-        "--max-batch", type=int, default=1024, metavar="N", help="most images per request (default: 1024)"
+        "--max-batch", type=int, default=1024, metavar="N", help="maximum number of images per request (default: 1024)"
     )
     parser.add_argument(
-        "--max-pixels", type=_positive, default=25, metavar="MILLIONS", help="most pixels per picture (default: 25)"
+        "--max-pixels",
+        type=_positive,
+        default=25,
+        metavar="MILLIONS",
+        help="maximum number of pixels per picture (default: 25)",
     )
     parser.add_argument(
         "--max-in-flight", type=int, default=32, metavar="N",
-        help="pictures and large requests that a worker accepts at a time (default: 32)",
+        help="maximum number of pictures, and of large requests, that a worker accepts at a time (default: 32)",
     )  # fmt: skip
     parser.add_argument(
-        "--timeout", type=_positive, default=10, metavar="SECONDS", help="time limit to receive a request (default: 10)"
+        "--timeout",
+        type=_positive,
+        default=10,
+        metavar="SECONDS",
+        help="time limit for receiving a request (default: 10)",
     )
     parser.add_argument(
         "--deadline",
         type=_positive,
         default=30,
         metavar="SECONDS",
-        help="time limit to compute a response (default: 30)",
+        help="time limit for computing a response (default: 30)",
     )
     parser.add_argument(
         "--allow-control", action="store_true", help=f"allow clients to load and unload models; requires {TOKEN}"

@@ -33,11 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="default; distorted (four times as long, more accurate); wild (24 times as long, the most accurate, "
-        "rejects non-digits); small (many epochs, low learning rate); or seed (the notebook's). Default: small for "
-        f"fewer than {SMALL:,} images, otherwise default",
+        help="default; distorted (takes four times as long, more accurate); wild (24 times as long, the most accurate, "
+        "rejects non-digits); small (many epochs, low learning rate); or seed (the settings of the original notebook). "
+        f"Without this option: small for fewer than {SMALL:,} images, otherwise default",
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training set")
+    parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images per step")
     parser.add_argument("--lr", type=float, metavar="X", help="learning rate, or its peak for one_cycle")
     parser.add_argument("--momentum", type=float, metavar="X", help="momentum of SGD, from 0 to below 1")
@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from", dest="start", metavar="MODEL",
-        help="start from the weights of a file, a run folder or mnist, with a new output layer for other classes; best "
-        "for few images per class",
+        help="train the weights of a file, a run folder or mnist further, with a new output layer if the classes "
+        "differ; useful for few images per class",
     )  # fmt: skip
     parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
     parser.add_argument("--mpi", action="store_true", help="distribute the training over the ranks of mpiexec")
