@@ -1,6 +1,7 @@
 """Tables of pixels in CSV files."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def replaced(value, row=3, column=9):
         (replaced("1.5", column=0), "has the label 0; expected whole numbers"),
         (replaced("-1", column=0), "has the label -1; expected whole numbers"),
         (table() + "1,2,3\n" + "1," * 900 + "\n", "has pixels that are missing or out of range"),
-        ("1," * 40_000, "has a first line of more than 65,536 bytes"),
+        ("1," * 40_000, "has a line of more than 65,536 bytes"),
     ],
 )
 def test_what_is_no_table_of_images_is_an_error_of_one_sentence(write, text, message):
@@ -124,6 +125,19 @@ def test_what_is_no_table_of_images_is_an_error_of_one_sentence(write, text, mes
 def test_a_table_without_labels_cannot_train(write):
     with pytest.raises(DataError, match="has no labels; expected a column 'label' besides 784 pixels"):
         load_csv(write(table(header=NAMES, rows=PIXELS.tolist())))
+
+
+def test_a_long_line_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "bomb.csv.gz"
+    with gzip.open(path, "wb", 1) as file:
+        file.write(table().encode())
+        for _ in range(100):
+            file.write(b"1," * 500_000)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"bomb\.csv\.gz has a line of more than 65,536 bytes"):
+        read_csv(path)
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
 
 
 def test_too_many_rows_are_refused(write, monkeypatch):

@@ -1,5 +1,7 @@
 """Load tables of pixels from CSV files, such as those of Kaggle's Digit Recognizer."""
 
+import gzip
+import io
 import os
 import re
 from collections.abc import Sequence
@@ -115,10 +117,9 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         fields = [field.strip().strip('"') for field in first.rstrip("\r\n").split(delimiter)]
         has_header = not all(re.fullmatch(r"[-+.\deE]*", field) for field in fields)
         label, pixels = _columns(fields if has_header else ["label"] * (len(fields) == PIXELS + 1), len(fields), path)
-        with pandas.read_csv(
-            path, sep=delimiter, header=None, skiprows=int(has_header), chunksize=_ROWS, encoding_errors="replace",
+        with _Lines(Path(path)) as lines, pandas.read_csv(
+            lines, sep=delimiter, header=None, skiprows=int(has_header), chunksize=_ROWS, encoding_errors="replace",
             usecols=pixels if label is None else [label, *pixels], dtype=str if label is None else {label: str},
-            compression="infer",
         ) as parts:  # fmt: skip
             images, labels = _read(parts, label, pixels, path)
     except pandas.errors.EmptyDataError:
@@ -161,16 +162,41 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
     return np.array([numbers[label] for label in labels], np.int64), tuple(names)
 
 
-def _first_line(path: Path) -> str:
-    import gzip
+class _Lines(io.BufferedIOBase):
+    """A file, plain or gzipped, whose lines have a limited length."""
 
-    with path.open("rb") as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if gzipped else path.open("rb") as file:
-        line = file.readline(_MAX_LINE + 1)
-    if len(line) > _MAX_LINE:
-        raise DataError(f"{path} has a first line of more than {_MAX_LINE:,} bytes; expected {PIXELS} pixels per row.")
-    return line.decode("utf-8-sig", "replace")
+    def __init__(self, path: Path):
+        self._path, self._in_line = path, 0
+        with path.open("rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"
+        self._file = gzip.open(path) if gzipped else path.open("rb")  # noqa: SIM115 - closed in close
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to `size` bytes; raise DataError within a line that is too long."""
+        size = _MAX_LINE if size is None or size < 0 else size  # a caller that wants everything reads again
+        chunk = self._file.read(size)
+        first, *rest = chunk.split(b"\n")
+        longest = max([self._in_line + len(first), *map(len, rest)])
+        self._in_line = len(rest[-1]) if rest else self._in_line + len(first)
+        if longest > _MAX_LINE:
+            raise DataError(
+                f"{self._path} has a line of more than {_MAX_LINE:,} bytes; expected {PIXELS} pixels per row."
+            )
+        return chunk
+
+    read1 = read
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _first_line(path: Path) -> str:
+    with _Lines(path) as lines:
+        return lines.read(_MAX_LINE + 1).partition(b"\n")[0].decode("utf-8-sig", "replace")
 
 
 def _columns(names: Sequence[str], count: int, path: str | os.PathLike[str]) -> tuple[int | None, list[int]]:
