@@ -29,15 +29,15 @@ class InputTypeError(LenetError, TypeError):
 
 
 class ConfigurationError(LenetError, ValueError):
-    """An environment variable has an invalid value."""
+    """An environment variable is invalid, or the system does not provide what lenet requires, such as an address."""
 
 
 class DataError(LenetError, ValueError):
-    """A file of images or labels is damaged, mislabelled or in an unsupported format."""
+    """A file of images or labels is missing, damaged, mislabelled or in an unsupported format."""
 
 
 class WeightsError(LenetError, ValueError):
-    """A weights file or a state dict does not fit the model."""
+    """A weights file, checkpoint or state dict is damaged or does not fit the model."""
 
 
 class DivergedError(LenetError, ArithmeticError):
@@ -49,11 +49,11 @@ class DownloadError(LenetError, OSError):
 
 
 class SaveError(LenetError, OSError, ValueError):
-    """A file or folder could not be written; the message says what it contains now."""
+    """A file or folder could not be written; the message says which files were changed."""
 
 
 class MissingExtraError(LenetError, ImportError):
-    """A feature requires a package that is not installed."""
+    """A feature requires a package that is missing or too old."""
 
 
 class NotServedError(LenetError, LookupError):

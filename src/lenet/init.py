@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw weights uniformly from [-limit, limit], where limit = sqrt(6 / (fan_in + fan_out)).
 
-    Where the activation function has a slope of 1 at 0, as tanh has, the variance of activations and gradients stays
-    roughly constant across layers. The logistic sigmoid has a slope of 1/4, so both variances shrink from layer to
-    layer, and training starts on a plateau. The 1998 paper used 2.4 / fan_in as the limit.
+    If the activation function has a slope of 1 at 0, like tanh, the variances of activations and gradients stay roughly
+    constant across layers. The logistic sigmoid has a slope of 1/4, so both variances shrink from layer to layer, and
+    training starts on a plateau. The limit of the 1998 paper is 2.4 / fan_in.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
 
     Returns
     -------
-    ndarray of float64
+    ndarray of float64, of the given shape
 
     References
     ----------

@@ -16,17 +16,18 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     Parameters
     ----------
     path : path-like
+        A safetensors file.
 
     Returns
     -------
     LeNet5
-        With the dtype of the file, float32 or float64; float16 weights become float32.
+        Of the file's dtype, float32 or float64; float16 weights become float32.
 
     Raises
     ------
     WeightsError
-        If the file is truncated, modified or in another format; if its tensors do not fit LeNet-5, are
-        not finite, or are so large that sums may overflow.
+        If the file is truncated, modified, larger than 64 MiB or in another format, or if its tensors do not fit
+        LeNet-5, are not finite, or are so large that sums may overflow.
     OSError
         If the file cannot be read.
 
@@ -50,7 +51,8 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
 
     Parameters
     ----------
-    name : str, default "mnist"
+    name : {"mnist"}, default "mnist"
+        The data set of the model; see its model card in the documentation.
 
     Returns
     -------

@@ -18,12 +18,12 @@ def log_softmax(logits: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (n, num_classes)
-        Of float32 for float32 logits, otherwise of float64.
+        float32 for float32 logits, otherwise float64.
 
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of numbers.
+        If logits is not a table of numbers with at least one column.
 
     Examples
     --------
@@ -47,12 +47,12 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (n, num_classes)
-        Of float32 for float32 logits, otherwise of float64.
+        float32 for float32 logits, otherwise float64.
 
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of numbers.
+        If logits is not a table of numbers with at least one column.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
 
 
 def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the cross-entropy of each row, and the gradient of their sum.
+    """Return the cross-entropy of each row, and the gradient of the sum of these losses.
 
     With p = softmax(logits) and target t, the loss is -sum(t log p) and its gradient is p - t. The target is one-hot;
     for the label -1, a non-digit, it is uniform over the classes.
@@ -80,13 +80,15 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
 
     Returns
     -------
-    losses : ndarray of shape (n,), in nats
+    losses : ndarray of shape (n,)
+        In nats; float32 for float32 logits, otherwise float64.
     dlogits : ndarray of shape (n, num_classes)
+        Of the same dtype.
 
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of numbers, or y is not one label per row.
+        If logits is not a table of numbers with at least one column, or y does not hold one label per row.
 
     Examples
     --------

@@ -39,13 +39,13 @@ class LeNet5:
     """LeNet-5 with sigmoids and average pooling.
 
     Threads may share a model for calls that do not change it: predictions, `loss_and_gradients`, `state_dict`, `save`.
-    While `load_state_dict`, `lenet.train` or `lenet.evaluation.calibrate` changes it, nothing else may use it: change a
-    `copy.deepcopy` of it instead, then replace the model with the copy.
+    While `load_state_dict`, `lenet.train` or `lenet.evaluation.calibrate` changes a model, nothing else may use it.
+    To replace a model in use, change a `copy.deepcopy` of it.
 
     Parameters
     ----------
     seed : int, optional
-        Seed of the initial weights (Xavier uniform); by default, fresh entropy.
+        Seed of the initial weights (Xavier uniform), at least 0; by default, fresh entropy.
     dtype : float32 or float64, default float32
         Type of the parameters and of all computations.
     num_classes : int, default 10
@@ -60,13 +60,15 @@ class LeNet5:
         and std is above 0.
     metadata : dict of str to str
         Text that is saved with the model.
-        classes : tuple of str
+    classes : tuple of str
         Names of the classes, saved with the metadata; initially "0", "1", ...
 
     Raises
     ------
     InputError, InputTypeError
         If dtype or num_classes is invalid.
+    ValueError, TypeError
+        If seed is negative or not an integer.
 
     Notes
     -----
@@ -108,8 +110,8 @@ class LeNet5:
     def parameters(self) -> FlatDict:
         """The parameters themselves, by name.
 
-        They are views into one flat vector: "c1.weight" (6, 1, 5, 5), "c1.bias" (6,), ..., "output.bias". `state_dict`
-        returns copies.
+        They are views into one flat vector: "c1.weight" (6, 1, 5, 5), "c1.bias" (6,), ..., "output.bias"
+        (num_classes,). `state_dict` returns copies.
         """
         return self._parameters
 
@@ -120,7 +122,7 @@ class LeNet5:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the parameters."""
+        """The type of the parameters, float32 or float64."""
         return self._parameters.flat.dtype
 
     @property
@@ -130,7 +132,13 @@ class LeNet5:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the outputs: different, printable, of 1 to 100 characters."""
+        """Names of the classes in the order of the outputs: distinct, printable strings of 1 to 100 characters.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the assigned names do not fit, or those in the metadata are damaged.
+        """
         return class_names.class_names(self.metadata, self.num_classes)
 
     @classes.setter
@@ -139,7 +147,7 @@ class LeNet5:
 
     @property
     def mean(self) -> float:
-        """The value subtracted from pixels in [0, 1]."""
+        """The value subtracted from pixels in [0, 1]; finite."""
         return self._mean
 
     @mean.setter
@@ -151,7 +159,7 @@ class LeNet5:
 
     @property
     def std(self) -> float:
-        """The divisor of the pixels after `mean` is subtracted."""
+        """The divisor of the pixels after `mean` is subtracted; finite and above 0."""
         return self._std
 
     @std.setter
@@ -200,10 +208,10 @@ class LeNet5:
             Pixels: uint8 from 0 (background) to 255 (ink), or floating in [0, 1], with any strides and byte order.
             C-contiguous uint8 is read in place; other arrays are copied in small blocks.
         n_jobs : int, optional
-            Number of threads, at most one per 48 images; by default LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores.
-            The result depends neither on it nor on the batch size.
-        out : ndarray, optional
-            C-contiguous array to fill and return, of the shape and dtype of the result; it must not overlap x.
+            Number of threads, at most one per 48 images; -1 for all cores. By default, LENET_NUM_THREADS,
+            OMP_NUM_THREADS, or all cores. The result depends neither on `n_jobs` nor on the batch size.
+        out : ndarray of shape (n, num_classes), optional
+            C-contiguous array of the model's dtype to fill and return; it must not overlap x.
 
         Returns
         -------
@@ -212,9 +220,12 @@ class LeNet5:
         Raises
         ------
         InputError
-            If x has another shape, or pixels that are NaN or outside [0, 1]; if out does not fit.
+            If x has another shape, or pixels that are NaN or outside [0, 1]; if out does not fit; if n_jobs is out of
+            range.
         InputTypeError
-            If x is neither uint8 nor floating.
+            If x is neither uint8 nor floating, out is not an ndarray, or n_jobs is not an integer.
+        ConfigurationError
+            If LENET_NUM_THREADS is used and invalid.
 
         Examples
         --------
@@ -234,7 +245,7 @@ class LeNet5:
 
         Returns
         -------
-        ndarray of shape (n, num_classes)
+        ndarray of shape (n, num_classes), of the model's dtype
             Each row sums to 1.
 
         Examples
@@ -253,29 +264,31 @@ class LeNet5:
         n_jobs: int | None = None,
         out: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """Return the most probable class of each image, or -1 if it is rejected.
+        """Return the most probable class of each image, or -1 for a rejected image.
 
         Parameters
         ----------
         x : array_like
             As for `logits`, with the same errors.
         reject_at : float, optional
-            Error rate to allow among accepted answers, for example 0.005. Rejects images that do not look like digits,
-            and those below the probability threshold that met this rate on the calibration set; on other data, the
-            error rate may be higher. By default, no image is rejected.
+            Error rate to allow among accepted answers, below 1; for example 0.005. The model rejects images that do
+            not look like digits, and images below the probability threshold that met this rate on the calibration set.
+            On other data, the error rate may be higher. By default, no image is rejected.
         n_jobs : int, optional
             As for `logits`.
         out : ndarray of int64, shape (n,), optional
-            Array to fill and return.
+            C-contiguous array to fill and return; it must not overlap x.
 
         Returns
         -------
         ndarray of int64, shape (n,)
+            From 0 to num_classes - 1, or -1.
 
         Raises
         ------
-        InputError
-            If the model was not calibrated with `lenet.evaluation.calibrate`, or not for a rate this low.
+        InputError, InputTypeError
+            If `reject_at` is not a number below 1, or is lower than every error rate for which
+            `lenet.evaluation.calibrate` found a threshold; if the model was not calibrated.
 
         Examples
         --------
@@ -355,7 +368,7 @@ class LeNet5:
         y : array_like of int, shape (n,)
             Labels from 0 to num_classes - 1.
         sample_weight : array_like of shape (n,), optional
-            Weight of each image in the mean, at least 0; equal by default.
+            Weight of each image in the mean: finite, at least 0, and not all 0; equal by default.
         n_jobs : int, optional
             As for `logits`.
 
@@ -364,12 +377,12 @@ class LeNet5:
         loss : float
             In nats.
         gradients : dict of str to ndarray
-            With the names and shapes of `parameters`.
+            With the names, shapes and dtype of `parameters`.
 
         Raises
         ------
         InputError, InputTypeError
-            As for `logits`; also if the batch is empty, or y or sample_weight does not fit it.
+            As for `logits`; also if the batch is empty, or if y or sample_weight does not fit it.
 
         Examples
         --------
@@ -392,7 +405,8 @@ class LeNet5:
     def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
         """Compute `loss_and_gradients` layer by layer, with the chain rule.
 
-        The results are the same within rounding, but take several times as long.
+        The results agree with those of `loss_and_gradients` within rounding; computing them takes several times as
+        long.
 
         Parameters
         ----------
@@ -402,7 +416,9 @@ class LeNet5:
         Returns
         -------
         loss : float
+            In nats.
         gradients : dict of str to ndarray
+            With the names, shapes and dtype of `parameters`.
 
         Examples
         --------
@@ -450,17 +466,19 @@ class LeNet5:
         return {name: value.copy() for name, value in self.parameters.items()}
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
-        """Replace the parameters; after an error they are unchanged.
+        """Replace the parameters; an error leaves them unchanged.
 
         Parameters
         ----------
         state : mapping of str to array_like
-            Finite arrays with the names and shapes of `parameters`.
+            Real arrays with the names and shapes of `parameters`, finite in the model's dtype.
 
         Raises
         ------
         WeightsError
-            If names are missing or unknown, a shape does not fit, or a value is not finite.
+            If names are missing or unknown, a shape or type does not fit, or a value is not finite.
+        InputTypeError
+            If state is not a mapping.
 
         Examples
         --------
@@ -495,15 +513,16 @@ class LeNet5:
         ----------
         path : path-like
         half : bool, default False
-            Whether to round the weights to float16, which halves the file; `lenet.load` returns float32.
+            Whether to round the weights to float16. A float32 model then takes half the space; `lenet.load` returns a
+            float32 model.
 
         Raises
         ------
         InputTypeError
             If the metadata is not a mapping of str to str.
         InputError
-            If the weights are not finite or, in float16, exceed 65,504; if `lenet.load` would reject the file for
-            another reason.
+            If the weights are not finite in the file's dtype (float16 ends at 65,504), or `lenet.load` would reject the
+            file for another reason.
         SaveError
             If the file cannot be written.
 

@@ -19,7 +19,7 @@ from lenet.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """A model's answers for n images.
+    """The answers of a model for n images.
 
     Parameters
     ----------
@@ -56,6 +56,11 @@ class RejectionRule:
     min_probability : float, default 0
         The lowest accepted probability of the likeliest class, in [0, 1].
 
+    Raises
+    ------
+    InputError, InputTypeError
+        If a threshold is not a number in [0, 1].
+
     Examples
     --------
     >>> import lenet
@@ -75,15 +80,16 @@ class RejectionRule:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], reject_at: float | None = None) -> "RejectionRule":
-        """Return the rule that the calibration of a model has learnt.
+        """Return the rule that `lenet.evaluation.calibrate` stored in a model's metadata.
 
         Parameters
         ----------
         metadata : mapping of str to str
-            The model's. Without a calibration, every image counts as a digit.
+            The metadata of a model. If the model is not calibrated, every image counts as a digit.
         reject_at : float, optional
-            The error rate to allow among accepted answers, such as 0.005. The threshold is that of the next lower
-            rate that was learnt. By default, answers of any probability are accepted.
+            The error rate to allow among accepted answers, below 1; for example 0.005. If calibration learnt no
+            threshold for this rate, the one for the next lower rate applies. By default, answers of any probability are
+            accepted.
 
         Returns
         -------
@@ -91,8 +97,9 @@ class RejectionRule:
 
         Raises
         ------
-        InputError
-            If the model has no threshold for `reject_at`, or its metadata is damaged.
+        InputError, InputTypeError
+            If `reject_at` is not a number below 1, or is lower than every learnt rate; if the metadata has no
+            thresholds or is damaged.
         """
         min_digit_score = _fraction(metadata.get("least_digit_score", "0"), "least_digit_score")
         return cls(min_digit_score, 0.0 if reject_at is None else _min_probability(metadata, reject_at))
@@ -103,6 +110,7 @@ class RejectionRule:
         Parameters
         ----------
         probabilities : array_like of shape (n, num_classes)
+            In [0, 1].
 
         Returns
         -------
@@ -123,12 +131,14 @@ class RejectionRule:
 def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
     """Return how much each image looks like a digit.
 
-    The score is 1 minus the normalised entropy of the probabilities: 1 if one class has them all, 0 if all classes are
-    equally likely. A network trained on non-digits as well gives those nearly equal probabilities.
+    The score is 1 minus the normalised entropy of the probabilities. It is 1 if one class has probability 1, and 0 if
+    all classes are equally likely. A network that was also trained on non-digits assigns them nearly uniform
+    probabilities.
 
     Parameters
     ----------
-    probabilities : array_like of shape (n, num_classes)
+    probabilities : array_like of shape (n, num_classes), num_classes at least 2
+        In [0, 1].
 
     Returns
     -------
@@ -159,7 +169,7 @@ def learnt_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
     Parameters
     ----------
     metadata : mapping of str to str
-        The model's.
+        The metadata of a model.
 
     Returns
     -------

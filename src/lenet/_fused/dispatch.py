@@ -63,14 +63,15 @@ def kernels(dtype: DTypeLike) -> ModuleType:
 
 
 def show_config() -> None:
-    """Print the versions, the CPU and the build of the kernels in use.
+    """Print the versions, the build of the kernels in use, its compiler, and the default number of threads.
 
-    The environment variable ``LENET_CPU`` forces a build, ``LENET_NUM_THREADS`` limits the threads.
+    The environment variable LENET_CPU selects a build. LENET_NUM_THREADS sets the default number of threads.
 
     Raises
     ------
     ConfigurationError
-        If ``LENET_CPU`` names a build that does not exist or that this CPU cannot run.
+        If LENET_CPU names a build that does not exist or that this CPU cannot run, LENET_NUM_THREADS is not a positive
+        integer, or lenet does not support this CPU.
 
     Examples
     --------
