@@ -47,13 +47,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     Parameters
     ----------
     learning_rate_init : float, default 0.1
-        Learning rate, or its peak if the schedule changes it.
+        Learning rate, or its peak if the schedule changes it; above 0.
     batch_size : int or "auto", default "auto"
         Images per step of SGD. "auto" is 32, or a tenth of the training set if it has fewer than 320 images.
     max_iter : int or "auto", default "auto"
-        Number of epochs. "auto" is 20, or enough for 6,000 steps, as sigmoids start on a long plateau.
+        Number of epochs. "auto" is the larger of 20 and the number that gives 6,000 steps, because sigmoid networks
+        start on a long plateau.
     momentum : float, default 0.9
-        Of SGD, in [0, 1).
+        Momentum of SGD, in [0, 1).
     alpha : float, default 0
         Weight decay, at least 0.
     learning_rate : {"one_cycle", "constant", "paper_steps"}, default "one_cycle"
@@ -64,25 +65,26 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Whether to hold out a validation split, stop when its accuracy no longer improves, and keep the weights of the
         epoch with the lowest validation loss.
     validation_fraction : float, default 0.1
-        Fraction of each class to hold out, in (0, 1).
+        Fraction of each class to hold out for early stopping, in (0, 1).
     n_iter_no_change : int, default 10
-        Stop after this many epochs in a row without an improvement by more than `tol`, once the network has begun to
-        learn.
+        With early stopping, the number of consecutive epochs without an improvement after which training
+        stops. Epochs on the
+        initial plateau do not count.
     tol : float, default 1e-4
-        Smallest improvement of the validation accuracy that counts, at least 0.
+        The validation accuracy must improve by more than this; at least 0.
     random_state : int, RandomState or None, default None
         Determines the initial weights, the validation split, the order of the images and the distortions.
     verbose : bool, default False
         Whether to print a line per epoch.
     n_jobs : int or None, default None
-        Number of threads. None means 1 unless in a `joblib.parallel_config` context; -1 means all cores. It does not
-        change the results.
+        Number of threads, which does not change the results. None means 1 unless in a `joblib.parallel_config`
+        context; -1 means all cores.
     distortions : bool, default False
         Whether to apply a new random affine map to each image in each epoch, which suits handwriting.
     image_shape : "auto" or (int, int), default "auto"
-        Height and width of the images, at most 28 x 28; other shapes are rejected. With "auto", images keep their
-        shape, and rows of a table become the smallest square images that hold them. Images of up to 20x20 are enlarged
-        to 20x20; all are centred in 28x28.
+        Height and width of the images, at most 28 x 28; `fit` rejects images of other shapes. With "auto", images keep
+        their shape, and rows of a table become the smallest square images that hold them. Smaller images than 20x20
+        are enlarged so that their longer side has 20 pixels. All are centred in 28x28.
 
     Attributes
     ----------
@@ -91,11 +93,11 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     n_features_in_ : int
         Pixels per image.
     feature_names_in_ : ndarray of str
-        Column names, if X was a data frame with only strings as names.
+        Column names, if X was a data frame whose column names are all strings.
     framing_ : Framing
-        Shape of the images, and the values of background and ink: 0 to 255 for uint8, 0 to 1 for floats in [0, 1],
-        otherwise the minimum and maximum of X at the first fit. If X has negative values, for example from a
-        StandardScaler, the range is limited to 3 standard deviations around the mean.
+        Shape of the images (`height`, `width`) and values of background (`low`) and ink (`high`): 0 and 255 for uint8,
+        0 and 1 for numbers in [0, 1], otherwise the minimum and maximum of X at the first fit. If X has negative
+        values, for example from a StandardScaler, the range is limited to 3 standard deviations around the mean.
     model_ : LeNet5
         The network.
     n_iter_ : int
@@ -110,10 +112,10 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     Notes
     -----
     X is an array or a data frame of shape (n, pixels), or an array of shape (n, height, width) or (n, 1, height,
-    width), with any numeric dtype. Ink has the high values.
+    width), with any real dtype. High values are ink.
 
-    Threads may share a fitted classifier to predict. While `fit` or `partial_fit` runs, nothing else may use it: fit a
-    clone, and then replace the classifier with it.
+    Threads may share a fitted classifier to predict. While `fit` or `partial_fit` runs, nothing else may use it. To
+    replace a classifier in use, fit a clone of it.
 
     Examples
     --------
@@ -179,7 +181,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Parameters
         ----------
         name : str or path-like, default "mnist"
-            A pre-trained model, or a .safetensors file. It expects pixels from 0 to 255; its classes are 0, 1, ...
+            The name of a pre-trained model, or the path of a file that `lenet.LeNet5.save` wrote.
         **parameters
             As for the class, except that `warm_start` defaults to True, so `fit` continues from these weights. A clone,
             for example in `cross_val_score`, is not fitted and trains from scratch.
@@ -187,11 +189,18 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Returns
         -------
         LeNetClassifier
+            It expects pixels from 0 to 255. Its classes are the integers 0, 1, ...
 
         Raises
         ------
-        InputError, InputTypeError, WeightsError
-            If there is no such model, or the file is damaged.
+        InputError
+            If `name` is neither a pre-trained model nor a file.
+        InputTypeError
+            If `name` is neither a str nor path-like.
+        WeightsError, OSError
+            As for `lenet.load`.
+        TypeError
+            If the class does not have one of the parameters.
 
         Examples
         --------
@@ -225,10 +234,11 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Parameters
         ----------
         X : array_like of shape (n, pixels), (n, height, width) or (n, 1, height, width)
+            Images of real numbers; high values are ink.
         y : array_like of shape (n,)
-            Labels of any type, with at least two classes.
+            Labels that scikit-learn supports, such as integers or strings, with at least two classes.
         sample_weight : array_like of shape (n,), optional
-            At least 0; equal by default. Images of weight 0 are left out.
+            Weight of each image: finite, at least 0, and not all 0; equal by default. Images of weight 0 are left out.
 
         Returns
         -------
@@ -238,13 +248,15 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         ------
         ValueError, TypeError
             If X, y, sample_weight or a parameter is invalid.
+        DivergedError
+            If the loss is no longer finite.
 
         Warns
         -----
         ConvergenceWarning
             If the loss is still near the entropy of the labels.
         UserWarning
-            If Ctrl-C interrupts the training; the weights so far are kept.
+            If Ctrl-C interrupts the training. The classifier keeps its current weights.
         """
         self._check_parameters()
         with self._all_or_nothing():
@@ -272,14 +284,16 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> "LeNetClassifier":
-        """Train for one epoch on a part of the data, for data that does not fit into memory or arrives over time.
+        """Train for one epoch on a part of the data.
+
+        Use it for data that does not fit into memory or arrives over time.
 
         Parameters
         ----------
         X, y : array_like
-            As for `fit`. The first call determines the scale of pixels.
-        classes : array_like, optional
-            All labels of all calls; required at the first call.
+            As for `fit`. The first call determines the shape and the range of the pixels.
+        classes : array_like of shape (n_classes,), optional
+            All labels of all calls; required in the first call.
         sample_weight : array_like of shape (n,), optional
             As for `fit`.
 
@@ -290,7 +304,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Raises
         ------
         ValueError, TypeError
-            As `fit`; also if classes are missing at the first call or change later.
+            As for `fit`; also if classes is missing in the first call or changes later.
+        DivergedError
+            If the loss is no longer finite.
         """
         self._check_parameters()
         with self._all_or_nothing():
@@ -427,7 +443,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Parameters
         ----------
         X : array_like of shape (n, pixels), (n, height, width) or (n, 1, height, width)
-            With the same shape and range as in `fit`; values outside this range are clipped.
+            Images with the shape and range of those in `fit`. Values slightly outside this range are clipped.
 
         Returns
         -------
@@ -436,8 +452,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Raises
         ------
         NotFittedError
+            If the classifier is not fitted.
         ValueError, TypeError
-            If X does not fit the X of `fit`.
+            If X is invalid, or its shape or scale differs from that in `fit`.
         """
         numbers = self._of_images(X, LeNet5.logits).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[numbers]
@@ -453,12 +470,13 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
         Returns
         -------
-        ndarray of float32, shape (n, n_classes)
+        ndarray of shape (n, n_classes)
+            float32, or the dtype of the file that `from_pretrained` loaded. Each row sums to 1.
         """
         return self._of_images(X, LeNet5.predict_proba)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return the logarithm of class probabilities, finite even where `predict_proba` underflows to 0.
+        """Return the logarithms of class probabilities, in the order of `classes_`.
 
         Parameters
         ----------
@@ -467,13 +485,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
         Returns
         -------
-        ndarray of float32, shape (n, n_classes)
+        ndarray of shape (n, n_classes)
+            float32, or the dtype of the file that `from_pretrained` loaded. Finite even where `predict_proba` underflows to 0.
         """
         logits = self._of_images(X, LeNet5.logits)
         return log_softmax(logits).astype(logits.dtype)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy.
+        """Return the accuracy on a test set.
 
         Parameters
         ----------
@@ -482,7 +501,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         y : array_like of shape (n,)
             True labels.
         sample_weight : array_like of shape (n,), optional
-            Equal by default.
+            Weight of each image, as for `fit`; equal by default.
 
         Returns
         -------

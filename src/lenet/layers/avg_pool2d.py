@@ -14,16 +14,22 @@ Array = NDArray[Any]
 
 
 class AvgPool2d(Layer):
-    """The mean of each window of an image.
+    """Average pooling: the mean of each window of each channel.
 
     Parameters
     ----------
     kernel_size : int or (int, int)
         The height and width of the window.
     stride : int or (int, int), optional
-        Rows and columns between windows; by default the window size. Pixels at the lower and right edge that do not
-        fill a window are ignored.
-    dtype : dtype, default float32
+        Rows and columns from one window to the next; by default, the size of the window. Pixels at the lower and right
+        edge that do not fill a window are ignored.
+    dtype : float32 or float64, default float32
+        Type of all results.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If a size is not a positive integer, or dtype is neither float32 nor float64.
 
     Examples
     --------

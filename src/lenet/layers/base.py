@@ -22,13 +22,14 @@ class Layer(abc.ABC):
     Parameters
     ----------
     dtype : float32 or float64, default float32
-        The type of the parameters and of all results.
+        Type of the parameters and of all results.
 
     Attributes
     ----------
     parameters : dict of str to ndarray
         "weight" and "bias", or empty if the layer has none.
-    dtype : dtype
+    dtype : numpy.dtype
+        As given.
 
     Raises
     ------
@@ -56,6 +57,7 @@ class Layer(abc.ABC):
         Parameters
         ----------
         shape : tuple of int
+            (C, H, W) for convolution and pooling, (D,) for a dense layer, of any length for the others.
 
         Returns
         -------
@@ -64,7 +66,7 @@ class Layer(abc.ABC):
         Raises
         ------
         InputError
-            If the input is smaller than the layer's kernel or window.
+            If the input is smaller than the kernel or window of the layer.
         """
         return shape
 
@@ -75,19 +77,20 @@ class Layer(abc.ABC):
         Parameters
         ----------
         x : ndarray of shape (n, ...)
-            Other dtypes are cast to the layer's.
+            Real numbers, which are cast to the dtype of the layer.
 
         Returns
         -------
         y : ndarray of shape (n, ...)
+            Of the dtype of the layer.
         backward : callable
-            ``backward(dy)`` takes the gradient of the loss with respect to y, and returns the gradient with respect to
-            x and a dict with the gradient of every parameter, summed over the batch.
+            ``backward(dy)`` takes the gradient of the loss with respect to y. It returns the gradient with respect to x
+            and a dict with the gradient of every parameter, summed over the batch.
 
         Raises
         ------
         InputError, InputTypeError
-            If x (or later dy) does not have the layer's shape, or is not an array of numbers.
+            If x does not fit the layer or is not an array of real numbers. ``backward`` raises the same errors for dy.
         """
 
     def __call__(self, x: ArrayLike) -> Array:

@@ -20,19 +20,26 @@ class Conv2d(Layer):
     Parameters
     ----------
     in_channels, out_channels : int
-        C and O.
+        Numbers of input channels, C, and of output channels, O.
     kernel_size : int
         K, the height and width of the kernel.
     padding : int, default 0
         Rows and columns of zeros added on each side.
-    dtype : dtype, default float32
+    dtype : float32 or float64, default float32
+        Type of the parameters and of all results.
     rng : numpy.random.Generator, optional
-        Draws the weights, Xavier uniform; biases are 0.
+        Draws the weights (Xavier uniform); by default, from fresh entropy. Biases are 0.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If a size is not a positive integer, padding is negative or not an integer, or dtype is neither float32 nor
+        float64.
 
     Notes
     -----
-    Forward: im2col lays out the patches of an image as columns, and y = weight columns + bias, a product of (O, C K K)
-    and (C K K, OH OW). Backward: dweight = dy columns^T, and col2im adds weight^T dy back to the pixels.
+    Forward: `im2col` lays out the patches of an image as columns, (C K K, OH OW), and y = weight columns + bias, with
+    the weight as (O, C K K). Backward: dweight = dy columns^T, and `col2im` adds weight^T dy back to the pixels.
 
     Examples
     --------
@@ -96,17 +103,20 @@ def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = 
         K, the height and width of a patch.
     padding : int, default 0
         Rows and columns of zeros added on each side.
-    dtype : dtype, default float32
+    dtype : float32 or float64, default float32
+        Type of the result.
 
     Returns
     -------
     ndarray of shape (n, C K K, OH OW)
-        Row (c, i, j) holds the pixel under weight (c, i, j) for every output pixel.
+        Row (c, i, j) holds the pixel under weight (c, i, j) for every output pixel. OH is H + 2 padding - K + 1; OW
+        likewise.
 
     Raises
     ------
     InputError, InputTypeError
-        If x does not have four axes, or is smaller than the kernel; if dtype is neither float32 nor float64.
+        If x does not have four axes or, with the padding, is smaller than a patch; if kernel_size, padding or dtype
+        is invalid.
 
     Examples
     --------
@@ -129,21 +139,25 @@ def col2im(
     Parameters
     ----------
     columns : array_like of shape (n, C K K, OH OW)
+        As from `im2col` with the same kernel_size and padding.
     shape : tuple of int
-        Of the images: (n, C, H, W).
+        Shape of the images, (n, C, H, W).
     kernel_size : int
         K, the height and width of a patch.
     padding : int, default 0
-    dtype : dtype, default float32
+        Rows and columns of zeros that `im2col` added on each side.
+    dtype : float32 or float64, default float32
+        Type of the result.
 
     Returns
     -------
     ndarray of shape (n, C, H, W)
+        Each pixel is the sum of its copies in the columns.
 
     Raises
     ------
     InputError, InputTypeError
-        If the columns do not fit the shape; if dtype is neither float32 nor float64.
+        If the columns do not fit the shape; if kernel_size, padding or dtype is invalid.
 
     Examples
     --------

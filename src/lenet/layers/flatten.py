@@ -12,11 +12,17 @@ Array = NDArray[Any]
 
 
 class Flatten(Layer):
-    """Reshape (n, C, H, W) to (n, C H W).
+    """Reshape each image to a vector: (n, C, H, W) to (n, C H W).
 
     Parameters
     ----------
-    dtype : dtype, default float32
+    dtype : float32 or float64, default float32
+        Type of all results.
+
+    Raises
+    ------
+    InputTypeError
+        If dtype is neither float32 nor float64.
 
     Examples
     --------

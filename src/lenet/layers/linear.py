@@ -18,10 +18,16 @@ class Linear(Layer):
     Parameters
     ----------
     in_features, out_features : int
-        D and O.
-    dtype : dtype, default float32
+        Lengths of an input vector, D, and of an output vector, O.
+    dtype : float32 or float64, default float32
+        Type of the parameters and of all results.
     rng : numpy.random.Generator, optional
-        Draws the weights, Xavier uniform; biases are 0.
+        Draws the weights (Xavier uniform); by default, from fresh entropy. Biases are 0.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If a size is not a positive integer, or dtype is neither float32 nor float64.
 
     Examples
     --------

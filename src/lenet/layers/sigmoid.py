@@ -16,7 +16,13 @@ class Sigmoid(Layer):
 
     Parameters
     ----------
-    dtype : dtype, default float32
+    dtype : float32 or float64, default float32
+        Type of all results.
+
+    Raises
+    ------
+    InputTypeError
+        If dtype is neither float32 nor float64.
 
     Examples
     --------
