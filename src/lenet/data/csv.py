@@ -43,22 +43,23 @@ class Table(NamedTuple):
 def load_csv(path: str | os.PathLike[str]) -> Dataset:
     r"""Load a data set from a CSV file with a label and 784 pixels per row.
 
-    One image in seven of each class (as in MNIST) is held out for testing, always the same ones.
+    A seventh of each class (the fraction in MNIST), always the same images, is held out for testing.
 
     Parameters
     ----------
-    path : path-like
+    path : str or path-like
         As for `read_csv`.
 
     Returns
     -------
     Dataset
-        Its `classes` are the labels in alphabetical order, if they are names.
+        If the labels are names, its `classes` are these names in alphabetical order.
 
     Raises
     ------
     DataError
-        As `read_csv`; if the file has no labels, or the set is invalid as described in `load_idx_folder`.
+        As for `read_csv`; also if the file has no labels, or the data set is invalid as described in
+        `load_idx_folder`.
     MissingExtraError
         If pandas is not installed.
 
@@ -84,20 +85,23 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
 
     Parameters
     ----------
-    path : path-like
-        With commas, semicolons or tabs, also compressed with gzip. If there is a header, the labels are in the column
-        `label`, `class`, `target`, `digit` or `y`; a column `id` is ignored. Without a header, a 785th column, the
-        first, has the labels. Pixels are integers from 0 (background) to 255 (ink), or decimals in [0, 1].
+    path : str or path-like
+        A file with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Pixels are integers from 0
+        (background) to 255 (ink), or decimals in [0, 1]. The labels are in the column "label", "labels", "class",
+        "target", "digit" or "y" of the header. If there is no such column, the first of 785 columns has the labels. A
+        column "id", "imageid", "image_id" or "index" is ignored.
 
     Returns
     -------
     Table
+        A named tuple of `X`, ndarray of uint8, shape (n, 28, 28); `y`, ndarray of int64, shape (n,), or None without
+        labels; and `classes`, tuple of str, or None if the labels are not names.
 
     Raises
     ------
     DataError
-        If the file cannot be read, has another number of columns, more than 1,000,000 rows or none, a value that is not
-        a number, or a pixel out of range.
+        If the file cannot be read; if it has another number of columns, no rows, or more than 1,000,000; if a label is
+        missing or a fraction; if a pixel is missing, not a number or out of range.
     MissingExtraError
         If pandas is not installed.
 

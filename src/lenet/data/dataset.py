@@ -21,18 +21,19 @@ class _Arrays(NamedTuple):
 
 
 class Dataset(_Arrays):
-    """A training set and a test set, a named tuple of four arrays.
+    """A training set and a test set: a named tuple of four arrays.
 
     Parameters
     ----------
     X_train, y_train : ndarray of uint8, shape (n_train, 28, 28), and of int64, shape (n_train,)
         Images, from 0 (background) to 255 (ink), and their labels, from 0.
     X_test, y_test : ndarray of uint8, shape (n_test, 28, 28), and of int64, shape (n_test,)
+        The same for the test set.
 
     Attributes
     ----------
     classes : tuple of str, or None
-        The names of the classes, if the source has names.
+        The names of the classes in the order of the labels; None if the source has only numbers.
 
     Examples
     --------
@@ -45,13 +46,35 @@ class Dataset(_Arrays):
     classes: tuple[str, ...] | None = None
 
     def with_classes(self, classes: Sequence[str]) -> "Dataset":
-        """Return the same arrays with names for the classes."""
+        """Return the same arrays with other names of the classes.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            The names in the order of the labels.
+
+        Returns
+        -------
+        Dataset
+        """
         named = Dataset(*self)
         named.classes = tuple(classes)
         return named
 
     def numbered_as(self, classes: Sequence[str], source: str) -> "Dataset":
-        """Return the data set with its labels numbered as in `classes`, such as those of a model.
+        """Return the data set with its labels numbered as in `classes`.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            For example, `LeNet5.classes`.
+        source : str
+            The name of the data set, for the error message.
+
+        Returns
+        -------
+        Dataset
+            The data set itself if it has no names of classes, or the same ones.
 
         Raises
         ------

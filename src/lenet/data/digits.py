@@ -12,8 +12,8 @@ from lenet.data.dataset import Dataset, stratified_split
 def load_digits() -> Dataset:
     """Load scikit-learn's 1,797 digits, enlarged from 8x8 to 28x28 pixels.
 
-    One digit in five of each class is held out for testing, always the same ones. Both parts have the same 13 writers,
-    so the test accuracy is higher than on digits by other writers.
+    A fifth of each class, always the same images, is held out for testing. Both parts have the same 13 writers, so the
+    test accuracy is higher than on digits by other writers.
 
     Returns
     -------

@@ -28,7 +28,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : str or path-like
-        Plain or gzipped, whatever its name.
+        A plain or gzipped file of any name.
 
     Returns
     -------
@@ -37,8 +37,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises
     ------
     DataError
-        If the file cannot be read, is damaged or not an IDX file, does not hold bytes in 1 or 3 dimensions, or claims
-        more than 1,000,000 items or 784,000,000 bytes.
+        If the file cannot be read, is damaged or not an IDX file, does not hold bytes in 1 or 3 dimensions, has a
+        dimension outside 1 to 1,000,000, or has more than 784,000,000 bytes.
 
     Examples
     --------
@@ -64,8 +64,8 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
     Parameters
     ----------
     folder : str or path-like
-        With `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-        `t10k-labels-idx1-ubyte`, each plain or gzipped (``.gz``). A dot may replace the hyphen before `idx`.
+        A folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
+        ``t10k-labels-idx1-ubyte``, each plain or gzipped (``.gz``). A dot may replace the hyphen before ``idx``.
 
     Returns
     -------
@@ -74,8 +74,8 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     DataError
-        If a file is missing or cannot be read (see `read_idx`), images and labels are swapped or differ in number, a
-        part is empty, its images are not 28x28, or the labels are neither within 0 to 9 nor exactly 0 to K-1.
+        If a file is missing or cannot be read (see `read_idx`), or images and labels are swapped or differ in number.
+        Also if a part is empty, its images are not 28x28, or the labels are neither within 0 to 9 nor exactly 0 to K-1.
 
     Examples
     --------

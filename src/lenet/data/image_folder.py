@@ -22,33 +22,37 @@ def load_image_folder(
 ) -> Dataset:
     """Load a data set from a folder with one subfolder of pictures per class.
 
-    The subfolders' names are the names of the classes. They may be in two halves, `train` and `test`; otherwise, one
-    picture in five of each class is held out for testing, always the same ones. Pictures may have any size and colour.
-    Each one is brought into MNIST's form, as `lenet.reading.prepare` does it, but whether the ink is dark on light or
-    light on dark is decided once for all pictures, and logged.
+    The subfolders are named after the classes. They may be in two folders, ``train`` and ``test``. Otherwise, a fifth
+    of each class, always the same pictures, is held out for testing. Pictures may have any size and colour:
+    `lenet.reading.prepare` converts each to an image like MNIST's. Whether the ink is dark on light or light on dark
+    is decided once for all pictures, and logged.
 
     Parameters
     ----------
     folder : str or path-like
-        Classes may have subfolders. Files that are not pictures by their suffix, and hidden ones, are ignored.
+        Classes may have subfolders. Hidden files, and files without the suffix of a picture, are ignored.
     raw : bool, default False
-        Whether the pictures are 28x28 pixels already: only their colours are converted.
+        Whether the pictures already have 28x28 pixels, so that only their colours are converted.
     strict : bool, default False
-        Whether to raise an error for a picture that is damaged or blank; by default, it is skipped, and a warning is
-        logged.
+        Whether to raise an error for a picture that is damaged or blank. By default, such pictures are skipped, and a
+        warning is logged.
     progress : callable, optional
-        Called with the numbers of pictures that are done and in total.
+        Called as ``progress(done, total)`` with numbers of pictures.
 
     Returns
     -------
     Dataset
-        Its `classes` are the names of the subfolders, numbers in their order before other names in theirs.
+        Its `classes` are the names of the subfolders: first the numbers in ascending order, then the others in
+        alphabetical order.
 
     Raises
     ------
     DataError
-        If there are fewer than two classes or more than 1,000, a class has no pictures, names of classes differ only in
-        case, there are more than 1,000,000 pictures, or a folder contains itself.
+        If there are fewer than two classes or more than 1,000, a class has no pictures to train on, the name of a class
+        is not printable or differs from another only in case, there are more than 1,000,000 pictures, or a folder
+        contains itself. With `strict`, also if a picture is damaged or blank.
+    OSError
+        If a folder cannot be read.
     MissingExtraError
         If Pillow or OpenCV is not installed.
 

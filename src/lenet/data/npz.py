@@ -27,13 +27,14 @@ _HEADER = re.compile(
 def load_npz(path: str | os.PathLike[str]) -> Dataset:
     """Load a data set from an ``.npz`` file with arrays `X` and `y`, or `X_train`, `y_train`, `X_test` and `y_test`.
 
-    With `X` and `y` only, one image in seven of each class (as in MNIST) is held out for testing, always the same ones.
+    With `X` and `y`, a seventh of each class (the fraction in MNIST), always the same images, is held out for testing.
 
     Parameters
     ----------
     path : str or path-like
-        Images of shape (n, 28, 28), (n, 784) or (n, 1, 28, 28): integers from 0 to 255, or floats in [0, 1], which are
-        rounded to 256 levels. Integer labels of shape (n,). The names of the arrays may be in lower case.
+        The images have shape (n, 28, 28), (n, 784) or (n, 1, 28, 28): integers from 0 to 255, or floats in [0, 1],
+        which are rounded to 256 levels. The labels are integers of shape (n,). The names of the arrays may be in lower
+        case.
 
     Returns
     -------
@@ -42,9 +43,9 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     DataError
-        If the file cannot be read or is damaged, an array is missing, has another type or shape or more than
-        784,000,000 bytes, a pixel is out of range, or the set is invalid as described in `load_idx_folder`. Object
-        arrays are rejected, since reading them requires pickle, which can run code.
+        If the file cannot be read or is damaged; if an array is missing, has another type or shape, or has more than
+        784,000,000 bytes; if a pixel is out of range; if the data set is invalid as described in `load_idx_folder`.
+        Object arrays are rejected, since reading them requires pickle, which can run code.
 
     Examples
     --------
@@ -62,12 +63,12 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
 
 
 def load_npy_folder(folder: str | os.PathLike[str]) -> Dataset:
-    """Load a data set from a folder with `X.npy` and `y.npy`, or with `X_train.npy`, `y_train.npy` and so on.
+    """Load a data set from a folder with ``X.npy`` and ``y.npy``, or ``X_train.npy``, ``y_train.npy`` and so on.
 
     Parameters
     ----------
-    folder : path-like
-        The arrays are as for `load_npz`.
+    folder : str or path-like
+        Each file holds an array as for `load_npz`. With ``X.npy`` and ``y.npy``, a seventh is held out likewise.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def load_npy_folder(folder: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     DataError
-        As `load_npz`.
+        As for `load_npz`.
 
     Examples
     --------

@@ -27,14 +27,14 @@ _N_TRAIN = 60_000  # OpenML has one table, with the 10,000 test images at its en
 def load_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     """Load MNIST: 60,000 handwritten digits for training and 10,000 for testing.
 
-    The data set is read from the first of these that exists: `folder`; the folder named by the environment variable
-    LENET_DATA, or `mnist` in it; an earlier download; OpenML. Downloads are kept in scikit-learn's data folder
-    (SCIKIT_LEARN_DATA, or ``~/scikit_learn_data``).
+    Without `folder`, the data set is read from the first of these that exists: the folder ``mnist`` in the folder that
+    the environment variable LENET_DATA names; that folder itself; an earlier download; OpenML. Downloads are kept in
+    scikit-learn's data folder (SCIKIT_LEARN_DATA, or ``~/scikit_learn_data``).
 
     Parameters
     ----------
     folder : str or path-like, optional
-        A folder of IDX files, see `load_idx_folder`.
+        A folder of IDX files, as for `load_idx_folder`.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def load_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     Raises
     ------
     DataError
-        If the files of the folder, or the table from OpenML, are damaged.
+        If the folder is invalid as described in `load_idx_folder`, or the table from OpenML is damaged.
     ConfigurationError
         If LENET_DATA does not name a folder.
     DownloadError
@@ -66,19 +66,21 @@ def load_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
 
 
 def load_fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
-    """Load Fashion-MNIST: 60,000 pictures of clothes for training and 10,000 for testing.
+    """Load Fashion-MNIST: 60,000 images of clothing for training and 10,000 for testing.
 
-    The data set is looked for as by `load_mnist`, except that in LENET_DATA it must be in the folder `fashion-mnist`.
+    Without `folder`, the data set is read from the folder ``fashion-mnist`` in the folder that the environment variable
+    LENET_DATA names, from an earlier download, or from OpenML. Downloads are kept as by `load_mnist`.
 
     Parameters
     ----------
     folder : str or path-like, optional
-        A folder of IDX files, see `load_idx_folder`.
+        A folder of IDX files, as for `load_idx_folder`.
 
     Returns
     -------
     Dataset
-        Classes: 0 T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag, 9 ankle boot.
+        The labels stand for 0 T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag and
+        9 ankle boot. `classes` is None.
 
     Raises
     ------

@@ -23,27 +23,28 @@ def load_parquet(
 ) -> Dataset:
     """Load a data set from a Parquet file of encoded pictures and labels, or from a folder of such files.
 
-    In a folder, files whose names start with `train` and `test` are the two parts. Otherwise, one picture in five of
-    each class is held out for testing, always the same ones.
+    If the names of some files in a folder, but not of all, start with "test", these are the test set and the others the
+    training set. Otherwise, a fifth of each class, always the same pictures, is held out for testing.
 
     Parameters
     ----------
-    path : path-like
-        The pictures are PNG, JPEG or other files in a column of type binary, or of type struct with a field `bytes`, as
-        Hugging Face's `datasets` writes it. The labels are in the column `label`, `class`, `target`, `digit` or `y`:
-        numbers or names. The names of a ClassLabel are read from the file.
+    path : str or path-like
+        The pictures are encoded, for example as PNG or JPEG, in a column of type binary, or of type struct with a field
+        "bytes", as Hugging Face's ``datasets`` writes it. The labels, numbers or names, are in the column "label",
+        "labels", "class", "target", "digit" or "y". The names of a ClassLabel are read from the file.
     raw, strict, progress : bool, bool and callable
         As for `load_image_folder`.
 
     Returns
     -------
     Dataset
-        Its `classes` are the names of the labels, or their numbers.
+        Its `classes` are the names of the labels, or their numbers. Classes without pictures are left out.
 
     Raises
     ------
     DataError
-        If a file cannot be read, has no such columns, or holds too many pictures.
+        If a file cannot be read or has no such columns; if there are more than 1,000,000 pictures, or more than 4 GB in
+        a file; if a label is missing; if the data set is invalid as described in `load_image_folder`.
     MissingExtraError
         If pyarrow, Pillow or OpenCV is not installed.
 

@@ -25,11 +25,11 @@ def load(
     Parameters
     ----------
     source : str or path-like
-        `digits`, `mnist`, `fashion-mnist`; a folder of IDX, ``.npy`` or Parquet files, or with a subfolder of pictures
-        per class; a ``.csv``, ``.npz`` or ``.parquet`` file. Names take precedence: write ``./mnist`` for a folder with
-        that name.
+        The name "digits", "mnist" or "fashion-mnist"; or a folder of IDX, ``.npy`` or Parquet files, or with one
+        subfolder of pictures per class; or a file: ``.npz``, ``.parquet``, ``.pq``, ``.csv``, ``.tsv``, ``.csv.gz`` or
+        ``.tsv.gz``. Names take precedence: write "./mnist" for a folder with that name.
     raw, strict, progress : bool, bool and callable
-        For pictures, as in `load_image_folder`.
+        For pictures, as for `load_image_folder`.
 
     Returns
     -------
@@ -38,9 +38,13 @@ def load(
     Raises
     ------
     DataError
-        If `source` is none of these, or its files are damaged.
-    DownloadError, ConfigurationError, MissingExtraError
+        If `source` is none of these, or its files are invalid.
+    DownloadError, ConfigurationError
         As for `load_mnist`.
+    MissingExtraError
+        If a package that the source requires is not installed.
+    TypeError
+        If `source` is neither a str nor path-like.
 
     Examples
     --------

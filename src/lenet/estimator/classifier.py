@@ -486,7 +486,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Returns
         -------
         ndarray of shape (n, n_classes)
-            float32, or the dtype of the file that `from_pretrained` loaded. Finite even where `predict_proba` underflows to 0.
+            float32, or the dtype of the file that `from_pretrained` loaded. Finite even where `predict_proba`
+            underflows to 0.
         """
         logits = self._of_images(X, LeNet5.logits)
         return log_softmax(logits).astype(logits.dtype)
