@@ -28,21 +28,23 @@ _BINS = 15
 def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None = None) -> None:
     """Calibrate a model on images that it was not trained on.
 
-    This divides the weights and the bias of the output layer by the temperature that maximises the likelihood of the
-    labels, which leaves every prediction as it is. It stores in the metadata "temperature", the product of all such
-    divisors; "thresholds", for `lenet.LeNet5.predict`; and "least_digit_score", which 99.9% of the images
-    reach. Meanwhile, no other thread may use the model.
+    The weights and the bias of the output layer are divided by the temperature that maximises the likelihood of the
+    labels, which changes no prediction. The metadata receives three entries: "temperature", the product of all such
+    divisors; "thresholds", the probability thresholds for `lenet.LeNet5.predict`; and "least_digit_score", which 99.9%
+    of the images reach. During the call, no other thread may use the model.
 
     Parameters
     ----------
     model : LeNet5
-    X, y, n_jobs : array_like, and int
+        The model to change in place.
+    X, y, n_jobs : array_like, array_like and int
         As for `lenet.LeNet5.loss_and_gradients`; at least 100 images, preferably thousands.
 
     Raises
     ------
     InputError, InputTypeError
-        As for `lenet.LeNet5.loss_and_gradients`; also if there are fewer than 100 images.
+        As for `lenet.LeNet5.loss_and_gradients`; also if there are fewer than 100 images, the logits are not finite, or
+        the metadata has an invalid "temperature".
 
     References
     ----------
@@ -81,12 +83,14 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
 
 
 def temperature(logits: ArrayLike, y: ArrayLike) -> float:
-    """Return the temperature at which the labels are most likely.
+    """Return the temperature that maximises the likelihood of the labels.
 
     Parameters
     ----------
     logits : array_like of shape (n, num_classes), n at least 1
+        Finite numbers.
     y : array_like of int, shape (n,)
+        Labels from 0 to num_classes - 1.
 
     Returns
     -------
@@ -119,19 +123,24 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
 
 
 def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | None:
-    """Return the lowest probability threshold at which the error rate stays within `rate`; None if there is none.
+    """Return the lowest probability threshold at which the error rate stays within `rate`.
+
+    Answers whose highest probability reaches the threshold are accepted, and the error rate is that of the accepted
+    answers.
 
     Parameters
     ----------
     probabilities : array_like of shape (n, num_classes), n at least 1
-    y : array_like of int, shape (n,)
-    rate : float
         In [0, 1].
+    y : array_like of int, shape (n,)
+        Labels from 0 to num_classes - 1.
+    rate : float
+        The error rate to allow, in [0, 1].
 
     Returns
     -------
     float or None
-        In [0, 1].
+        In [0, 1]; None if no threshold meets the error rate.
 
     Raises
     ------
@@ -158,19 +167,17 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
 
 
 def rejection_rate(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float:
-    """Return the fraction of the images that must be rejected to keep the error rate of the others within `rate`.
+    """Return the fraction of the images to reject so that the error rate of the others stays within `rate`.
 
     Parameters
     ----------
-    probabilities : array_like of shape (n, num_classes), n at least 1
-    y : array_like of int, shape (n,)
-    rate : float
-        In [0, 1].
+    probabilities, y, rate : array_like, array_like and float
+        As for `threshold`.
 
     Returns
     -------
     float
-        In [0, 1].
+        In [0, 1]; 1 if no threshold meets the error rate.
 
     Raises
     ------
@@ -188,12 +195,14 @@ def rejection_rate(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float
 
 
 def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:
-    """Return the mean difference between confidence and accuracy, in 15 bins of equal width.
+    """Return the mean absolute difference between confidence and accuracy over 15 bins of equal width.
+
+    The confidence of an answer is its highest probability. Each bin is weighted by its number of images.
 
     Parameters
     ----------
-    probabilities : array_like of shape (n, num_classes), n at least 1
-    y : array_like of int, shape (n,)
+    probabilities, y : array_like
+        As for `threshold`.
 
     Returns
     -------

@@ -17,25 +17,28 @@ from lenet.model import LeNet5
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a test.
+    """The loss, accuracy and scores of each class on a test set.
+
+    As a string, the report is a table.
 
     Parameters
     ----------
     images : int
+        Number of test images.
     loss : float
         Mean cross-entropy in nats.
     accuracy : float
         In [0, 1].
     precision, recall, f1 : list of float
-        Of each class, in [0, 1]; 0 where a class never occurs.
+        The scores of each class, in [0, 1]. A score whose denominator is 0 is 0.
     support : list of int
-        Test images of each class.
+        Number of test images of each class.
     confusion_matrix : ndarray of int64, shape (num_classes, num_classes)
-        Rows are the true classes, columns the predicted ones.
+        Number of images by true class (rows) and predicted class (columns).
     calibration_error : float
         As `expected_calibration_error` returns it.
     rejected : float
-        The `rejection_rate` for an error rate of 0.1%.
+        The `rejection_rate` for an error rate of 0.1%, in [0, 1].
     classes : tuple of str
         The names of the classes.
 
@@ -65,7 +68,7 @@ class Report:
         Returns
         -------
         dict
-            The fields by name; arrays as lists.
+            The fields by name, with lists instead of arrays and tuples.
         """
         return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist(), "classes": list(self.classes)}
 
@@ -102,7 +105,7 @@ def evaluate(
     Parameters
     ----------
     model : LeNet5
-    X, y, sample_weight, n_jobs : array_like, and int
+    X, y, sample_weight, n_jobs : array_like, array_like, array_like and int
         As for `lenet.LeNet5.loss_and_gradients`.
 
     Returns
@@ -139,14 +142,16 @@ def evaluate(
 
 
 def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str] | None = None) -> Report:
-    """Compare logits with the true labels.
+    """Return the report on a test set, from logits and true labels.
 
     Parameters
     ----------
     logits : array_like of shape (n, num_classes), n at least 1
+        Finite numbers.
     y : array_like of int, shape (n,)
+        Labels from 0 to num_classes - 1.
     classes : sequence of str, optional
-        Names for the report; by default, the numbers of the classes.
+        Names of the classes; by default, their numbers.
 
     Returns
     -------

@@ -33,8 +33,8 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     Returns
     -------
     source : str
-        About 1 MB of text with the weights as hexadecimal literals, which compilers read without rounding. Compiled, it
-        takes 247 KB. It allocates no memory, and uses only `expf` of the C library.
+        About 1 MB of text with the weights as hexadecimal literals, which compilers read without rounding. The weights
+        take 247 KB when compiled. The code allocates no memory, and calls only `expf` from the C library.
     header : str
         The declarations of the three functions.
 
@@ -44,7 +44,7 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
         If name is not a C identifier of at most 31 letters, digits and underscores that starts with a letter, or is the
         name of a standard header; if a parameter is not finite in float32.
     InputTypeError
-        If model is not a LeNet5.
+        If model is not a LeNet5, or its metadata is not text.
 
     Examples
     --------

@@ -31,19 +31,21 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     Parameters
     ----------
     source : path or onnx.ModelProto
-        A model or a file of at most 64 MiB, from `to_onnx` or PyTorch's exporters, that contains its weights. C5 may be
-        a convolution or a dense layer. A scaling of the pixels before C1, and a softmax or argmax at the end, are
-        allowed.
+        A model, or a file of at most 64 MiB, from `to_onnx` or PyTorch's exporters. It must contain its weights. C5 may
+        be a convolution or a dense layer. The graph may scale the pixels before C1, and end with a softmax or argmax.
 
     Returns
     -------
     LeNet5
-        It computes what the file computes, from pixels in [0, 1], or from bytes if the file's input is bytes.
+        It computes the same as the ONNX model. The dtype is float64 if all weights are float64, otherwise float32.
 
     Raises
     ------
     WeightsError
-        If the file is damaged, keeps weights in other files, has custom operators, or holds another network.
+        If the model is damaged, too large, or another network; if it keeps weights in other files, or has custom
+        operators.
+    TypeError
+        If source is neither a path nor an onnx.ModelProto.
     MissingExtraError
         If onnx is not installed.
     OSError

@@ -14,27 +14,29 @@ PIXELS = ("float32", "uint8")
 
 
 def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
-    """Return a model as an ONNX graph, from images to labels and probabilities.
+    """Return a model as an ONNX model that computes labels and probabilities from images.
 
     Parameters
     ----------
     model : LeNet5
         Parameters in float64 are rounded to float32.
     pixels : {"float32", "uint8"}, default "float32"
-        The type of the input "images", of shape (n, 1, 28, 28) with any n: floats from 0 (background) to 1 (ink), or
+        The type of the input "images" of shape (n, 1, 28, 28), with any n: floats from 0 (background) to 1 (ink), or
         bytes from 0 to 255.
 
     Returns
     -------
     onnx.ModelProto
         The opset is 13 and the IR version 8. The outputs are "label", int64 of shape (n,), and "probabilities", float32
-        of shape (n, num_classes). The metadata is the model's. For equal models,
-        `SerializeToString(deterministic=True)` returns equal bytes.
+        of shape (n, num_classes). The metadata holds that of the model, and "architecture", "input", "num_classes",
+        "mean" and "std". For equal models, ``SerializeToString(deterministic=True)`` returns equal bytes.
 
     Raises
     ------
     InputError
-        If pixels is neither of these.
+        If pixels is neither of these, or a parameter is not finite in float32.
+    InputTypeError
+        If model is not a LeNet5, or its metadata is not text.
     MissingExtraError
         If onnx is not installed.
 

@@ -12,8 +12,8 @@ from lenet.interop.operators import Operators
 def register_skl2onnx() -> None:
     """Register a converter of LeNetClassifier with skl2onnx.
 
-    After one call, `skl2onnx.to_onnx(pipeline, X[:1])` works as for scikit-learn's own classifiers, with the options
-    `zipmap` and `nocl`.
+    After one call, ``skl2onnx.to_onnx(pipeline, X[:1])`` works as for scikit-learn's own classifiers, with the options
+    ``zipmap`` and ``nocl``.
 
     Raises
     ------

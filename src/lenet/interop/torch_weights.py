@@ -26,31 +26,32 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     Parameters
     ----------
     source : mapping, torch.nn.Module or path
-        A `state_dict()` of tensors or arrays, the module itself, a .safetensors file of a state dict, or a .pt or .pth
-        file by `torch.save`, which torch loads with `weights_only=True` so that it runs no code. Names do not matter: a
-        weight is recognised by its shape, and its bias by the same name, or else as the next tensor of its length. C5
-        may be a convolution, (120, 16, 5, 5), or a dense layer, (120, 400).
+        A ``state_dict()`` of tensors or arrays, a module, a ``.safetensors`` file of a state dict, or a file by
+        ``torch.save``. Files have at most 64 MiB. torch loads its files with ``weights_only=True``, so that it runs no
+        code from them. Names do not matter: a weight is recognised by its shape. Its bias has the same name, or else is
+        the next tensor of its length. C5 may be a convolution, (120, 16, 5, 5), or a dense layer, (120, 400).
 
     Returns
     -------
     LeNet5
-        The dtype is float64 if all weights are float64, otherwise float32. `mean` is 0 and `std` is 1: if the PyTorch
-        model expects `transforms.Normalize((m,), (s,))`, set them to m and s.
+        The dtype is float64 if all weights are float64, otherwise float32. `mean` is 0 and `std` is 1. If the PyTorch
+        model expects ``transforms.Normalize((m,), (s,))``, set them to m and s.
 
     Raises
     ------
     WeightsError
-        If the weights are not those of a LeNet-5, or a .pt file contains more than weights.
+        If the weights are not those of a LeNet-5 or not finite; if a file is damaged, too large, or contains more than
+        weights.
     InputTypeError
         If source is none of these.
     MissingExtraError
-        If source is a .pt file and torch is not installed.
+        If source is a file by ``torch.save`` and torch is not installed.
     OSError
         If the file cannot be read.
 
     Notes
     -----
-    A state dict does not contain activations and pooling. The model uses sigmoids and average pooling, even if the
+    A state dict contains neither activations nor pooling. The model uses sigmoids and average pooling, even if the
     PyTorch model does not.
 
     Examples
@@ -75,25 +76,27 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
 def to_torch_state_dict(model: LeNet5, like: Mapping[str, Any] | Any | None = None) -> dict[str, Any]:
     """Return a model's weights as tensors for `torch.nn.Module.load_state_dict`.
 
-    The module needs the same standardised pixels as the model: apply
-    `transforms.Normalize((model.mean,), (model.std,))`, or `(x - model.mean) / model.std`, first.
+    The module needs the same standardised pixels as the model. Apply
+    ``transforms.Normalize((model.mean,), (model.std,))`` to its input, or compute ``(x - model.mean) / model.std``.
 
     Parameters
     ----------
     model : LeNet5
     like : mapping or torch.nn.Module, optional
-        The module that loads the weights, or its `state_dict()`. The result has its names, shapes and order. By
-        default, these are the ones of `model.parameters`, in which C5 is (120, 16, 5, 5).
+        The module that will load the weights, or its ``state_dict()``. The result has its names, shapes and order. By
+        default, these are those of `LeNet5.parameters`, in which C5 is (120, 16, 5, 5).
 
     Returns
     -------
     dict of str to torch.Tensor
-        Copies of the parameters.
+        Copies of the parameters, of the dtype of the model.
 
     Raises
     ------
     WeightsError
         If `like` is not a LeNet-5 with the same number of classes.
+    InputError
+        If a parameter is not finite in float32.
     InputTypeError
         If model is not a LeNet5, or like is not a module or state dict.
     MissingExtraError
