@@ -17,25 +17,28 @@ if TYPE_CHECKING:
 def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None) -> bytes:
     """Draw a confusion matrix that highlights mistakes.
 
-    Mistakes are coloured by their percentage of the true class. The diagonal has one pale colour, as it would otherwise
-    dominate the figure.
+    The colour of a mistake is its percentage of the true class. The diagonal has one pale colour, because it would
+    otherwise dominate the figure.
 
     Parameters
     ----------
-    matrix : array of int, shape (K, K), K >= 2
+    matrix : array_like of int, shape (K, K), K at least 2
         Counts, at least 0; rows are true classes, columns are predicted ones.
     classes : sequence of K str, optional
-        Names of the classes, for the axes; by default their numbers.
+        Names of the classes, for the axes; by default, their numbers.
 
     Returns
     -------
     bytes
-        A PNG that grows with K, about 1100 pixels wide for 10 classes.
+        A PNG whose size depends on K: 1050 x 930 pixels for 10 classes.
 
     Raises
     ------
-    InputError
-        If the matrix is not square, has fewer than 2 rows, or holds negative or fractional counts.
+    InputError, InputTypeError
+        If the matrix is not square, has fewer than 2 rows, or holds negative or fractional counts; if `classes` are not
+        K distinct, printable strings of 1 to 100 characters.
+    MissingExtraError
+        If matplotlib is not installed.
 
     Examples
     --------

@@ -20,15 +20,16 @@ _MAX_MARKED_EPOCHS = 40  # more markers would hide their line
 def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = "") -> bytes:
     """Draw loss and accuracy by epoch, and mark the best epoch.
 
-    The best epoch is the earliest with the lowest validation loss, whose weights training keeps. Losses that span more
-    than a factor of 20 are drawn on a logarithmic axis.
+    The best epoch is the earliest with the lowest validation loss; training keeps its weights. Losses that span a
+    factor of 20 or more are drawn on a logarithmic axis.
 
     Parameters
     ----------
-    history : sequence of mappings, at least one
-        One row per epoch, with the keys ``epoch``, ``loss`` (at least 0) and ``accuracy`` (0 to 1), and, with a
-        validation split, ``val_loss`` and ``val_accuracy``. Values that are None, NaN or infinite leave a gap.
-    title : str, optional
+    history : sequence of mapping, at least one
+        One mapping per epoch with the keys "epoch", "loss" (at least 0, in nats) and "accuracy" (in [0, 1]). With a
+        validation split, also "val_loss" and "val_accuracy". Values that are missing, None, NaN or infinite leave a
+        gap.
+    title : str, default ""
         The title of the figure.
 
     Returns
@@ -39,7 +40,9 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
     Raises
     ------
     InputError
-        If the history is empty, or an epoch has no number.
+        If the history is empty, or a mapping has no "epoch".
+    MissingExtraError
+        If matplotlib is not installed.
 
     Examples
     --------

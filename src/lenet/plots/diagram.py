@@ -60,7 +60,7 @@ def _stages(num_classes: int) -> list[_Stage]:
 
 
 def architecture(num_classes: int = 10) -> bytes:
-    """Draw LeNet-5: its feature maps, receptive fields and numbers of parameters.
+    """Draw the architecture of LeNet-5: feature maps, receptive fields and numbers of parameters.
 
     Parameters
     ----------
@@ -74,13 +74,15 @@ def architecture(num_classes: int = 10) -> bytes:
 
     Raises
     ------
-    InputError
-        If `num_classes` is below 2.
+    InputError, InputTypeError
+        If `num_classes` is not an integer of at least 2.
+    MissingExtraError
+        If matplotlib is not installed.
 
     Notes
     -----
-    After Figure 2 of LeCun et al. (1998). There, unlike here, S2 and S4 have trainable weights, and each map of C3 is
-    connected to only some maps of S2.
+    The diagram follows Figure 2 of LeCun et al. (1998). In the paper, S2 and S4 have trainable weights, and each map of
+    C3 is connected to only some maps of S2.
 
     Examples
     --------

@@ -20,18 +20,20 @@ def filters(weight: npt.ArrayLike) -> bytes:
 
     Parameters
     ----------
-    weight : array of float, shape (O, 1, K, K)
-        ``c1.weight``; drawn six per row.
+    weight : array_like of float, shape (O, 1, K, K)
+        The weight of C1, ``model.parameters["c1.weight"]``.
 
     Returns
     -------
     bytes
-        A PNG 1500 pixels wide.
+        A PNG 1500 pixels wide, with six kernels per row.
 
     Raises
     ------
     InputError
-        If the array is not of shape (O, 1, K, K), is empty, or holds NaN or infinite weights.
+        If weight has another shape, is empty, or holds NaN or infinite values.
+    MissingExtraError
+        If matplotlib is not installed.
 
     Examples
     --------

@@ -23,28 +23,30 @@ _COLUMNS = 6
 def worst(
     images: npt.ArrayLike, labels: npt.ArrayLike, predictions: npt.ArrayLike, probabilities: npt.ArrayLike
 ) -> bytes:
-    """Draw the 36 most confident mistakes, the most confident first.
+    """Draw up to 36 mistakes, the most confident first.
 
     They often reveal wrong labels, and kinds of digits that the training set lacks.
 
     Parameters
     ----------
-    images : array of uint8, shape (n, 28, 28)
+    images : array_like of uint8, shape (n, 28, 28)
         0 is background, 255 is ink.
-    labels, predictions : array of int, shape (n,)
-        True and predicted classes, 0 to K - 1.
-    probabilities : array of float, shape (n, K)
-        In [0, 1].
+    labels, predictions : array_like of int, shape (n,)
+        True and predicted classes, from 0 to K - 1.
+    probabilities : array_like of float, shape (n, K)
+        Class probabilities, in [0, 1].
 
     Returns
     -------
     bytes
-        A PNG 1350 pixels wide, with six mistakes per row.
+        A PNG 1350 pixels wide, with six mistakes per row. If there are none, it says so.
 
     Raises
     ------
     InputError
-        If the shapes do not fit together or a prediction is not among the K classes.
+        If the shapes do not match, or a prediction is not among the K classes.
+    MissingExtraError
+        If matplotlib is not installed.
 
     Examples
     --------

@@ -26,27 +26,28 @@ def read_picture(
 ) -> NDArray[np.uint8]:
     """Decode a picture file to grey levels.
 
-    The camera's rotation is applied. If the file is an animation, its first frame is decoded. Transparent pixels become
-    white, or black if the ink is light.
+    The rotation in the Exif data is applied. If the file is an animation, its first frame is decoded. Transparent
+    pixels become white, or black if the ink is light.
 
     Parameters
     ----------
-    file : path-like or seekable binary file
+    file : str, path-like or seekable binary file
         A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file.
     colour : bool, default False
-        Whether to return red, green and blue.
+        Whether to return red, green and blue instead of grey levels.
     largest : int, default 64,000,000
-        The maximum number of pixels.
+        The maximum number of pixels, H times W.
 
     Returns
     -------
-    ndarray of uint8, shape (H, W) or (H, W, 3)
-        0 black to 255 white.
+    ndarray of uint8, shape (H, W), or (H, W, 3) with `colour`
+        From 0 (black) to 255 (white).
 
     Raises
     ------
     DataError
-        If the file is not a picture in one of these formats, has too many pixels, or is damaged.
+        If the file is not a picture in one of these formats, is damaged or not seekable, has more than `largest`
+        pixels, or is a JPEG of more than 100 scans.
     OSError
         If the file cannot be opened.
     MissingExtraError

@@ -28,7 +28,7 @@ def read(
     """Read the digits in a picture, line by line.
 
     Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Each line is cut
-    into more pieces than it has digits. The reading is the most probable way to join the pieces (section V of the
+    into more pieces than it has digits. The reading is the most probable way to join these pieces (section V of the
     paper).
 
     Parameters
@@ -36,12 +36,12 @@ def read(
     image : path-like, bytes, binary file, PIL.Image.Image or array_like
         As for `prepare`.
     model : LeNet5, optional
-        By default, the one that lenet ships.
+        By default, `lenet.load_pretrained` loads one.
     only_digits : bool, default False
-        Whether the lines hold nothing but digits, as on a form. If so, no segment is read as a non-digit, except
-        points and dashes. Probabilities and confidences stay the same.
+        Whether the lines hold only digits, as on a form. If so, only points and dashes are read as non-digits.
+        Probabilities and confidences do not change.
     n_jobs : int, optional
-        The number of threads, as in `lenet.LeNet5.predict`.
+        Number of threads, as for `lenet.LeNet5.predict`.
 
     Returns
     -------
@@ -49,8 +49,11 @@ def read(
 
     Raises
     ------
-    DataError, InputError, InputTypeError, OSError
-        If the image cannot be read as a picture.
+    DataError, OSError
+        If a file is not a readable picture.
+    InputError, InputTypeError
+        If an array is not a picture, as for `prepare`; if the picture shows noise or a texture; if model or n_jobs is
+        invalid.
     MissingExtraError
         If OpenCV or Pillow is not installed.
 

@@ -12,16 +12,16 @@ class Digit:
 
     Parameters
     ----------
-    box : tuple of int
+    box : tuple of four int
         Left, top, right and bottom in pixels of the picture; right and bottom are exclusive.
     label : int or None
         The digit; None for a non-digit.
     probability : float
-        The probability, among all readings of the line, that there is such a digit (or non-digit) in this place.
+        The probability of this digit (or of a non-digit) in this place, among all readings of the line; in [0, 1].
     second : int
         The most probable digit other than the label.
     second_probability : float
-        The probability of `second` in the same place.
+        The probability of `second` in the same place; in [0, 1].
 
     Examples
     --------
@@ -44,10 +44,12 @@ class Line:
     Parameters
     ----------
     digits : tuple of Digit
+        At least one.
     confidence : float
-        The probability of these digits, from 0 to 1, among all readings of the line. Non-digits do not lower it.
+        The probability of these digits among all readings of the line, in [0, 1]. Non-digits do not lower it.
     text : str
-        The digits, with ? for each non-digit, and a space for each gap wider than 0.9 heights of the writing.
+        The digits, with "?" for each non-digit, and a space for each gap wider than 0.9 times the height of the
+        writing.
 
     Examples
     --------
@@ -63,7 +65,7 @@ class Line:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of all digits, in pixels of the picture."""
+        """Left, top, right and bottom of all digits together, in pixels of the picture."""
         boxes = np.array([digit.box for digit in self.digits])
         (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
         return int(left), int(top), int(right), int(bottom)
@@ -89,17 +91,17 @@ class Reading:
 
     @property
     def text(self) -> str:
-        """The text of each line, separated by line breaks."""
+        """The texts of the lines, separated by line feeds."""
         return "\n".join(line.text for line in self.lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the reading as lists, numbers and strings, for JSON.
+        """Return the reading as a dict for JSON.
 
         Returns
         -------
         dict
-            "lines", a list with a dict for each line: "text", "confidence", "box", and "digits", a list with a dict of
-            the fields of each digit.
+            "lines" is a list with a dict for each line: "text", "confidence", "box", and "digits", a list with a dict
+            of the fields of each digit.
         """
         return {
             "lines": [

@@ -16,34 +16,35 @@ _FRAME = 0.9  # of the picture's sides
 
 
 def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray[np.uint8]:
-    """Prepare a picture of one digit as an image like MNIST's.
+    """Convert a picture of one digit to an image like MNIST's.
 
     The ink may be dark on light or light on dark. Shadows, specks and a frame around the digit are removed. The digit
-    is cropped, fitted into 20x20 without changing its aspect ratio, given strokes of the usual width, and placed with
-    its centre of mass in the middle of 28x28, as the paper describes (section III.A). A 28x28 picture with a dark
-    border is returned unchanged.
+    is cropped, scaled to fit into 20x20 pixels, and given strokes of the usual width. Its centre of mass is placed in
+    the middle of 28x28 pixels, as the paper describes (section III.A). A 28x28 picture with a dark border is returned
+    unchanged, unless `dark_on_light` is true.
 
     Parameters
     ----------
     image : path-like, bytes, binary file, PIL.Image.Image or array_like
-        An encoded picture, as for `read_picture`; or pixels, from 0 (black) to 255 or, if floating, to 1 (white), of
-        shape (H, W), (H, W, 3) for RGB, (H, W, 4) for RGBA, or, as in PyTorch, (1, H, W) or (3, H, W).
+        An encoded picture, as for `read_picture`, or pixels. Pixels are integers from 0 (black) to 255 (white) or
+        floats in [0, 1], of shape (H, W), (H, W, 1), (H, W, 3) for RGB, (H, W, 4) for RGBA or, as in PyTorch,
+        (1, H, W) or (3, H, W).
     dark_on_light : bool, optional
-        Whether the ink is dark; by default, the picture decides.
+        Whether the ink is dark on light; by default, detected in the picture.
 
     Returns
     -------
     ndarray of uint8, shape (28, 28)
-        0 background to 255 ink; all 0 if there is no ink.
+        From 0 (background) to 255 (ink); all 0 if there is no ink.
 
     Raises
     ------
     InputError, InputTypeError
         If an array has another shape or type, is empty, or has pixels out of range.
     DataError, OSError
-        If a file is not a picture that can be read.
+        As for `read_picture`.
     MissingExtraError
-        If OpenCV is not installed.
+        If OpenCV is not installed, or Pillow, which files and RGBA require.
 
     Examples
     --------

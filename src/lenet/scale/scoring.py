@@ -40,52 +40,53 @@ def score(
     """Write the most probable class of each image and its probability, in the order of the images.
 
     Each worker reads its own parts of the images, so files must have the same paths on all workers. A part that fails
-    is retried, on another worker if its own has died. Scores are written to a temporary file, which is renamed to `out`
-    at the end.
+    is retried, on another worker if its own has died. Scores are written to a temporary file or folder, which is
+    renamed to `out` at the end.
 
     Parameters
     ----------
     images : array_like, dask.array.Array, path-like, or list of path-like
-        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]; ``.npy`` files; Zarr
-        arrays, or Zarr groups with an array `images`; or ``.parquet`` files with 784 bytes or a list of 784 numbers per
-        row. Paths may be patterns such as ``"in/*.npy"``; matching files are sorted by name.
+        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]; or the paths of
+        ``.npy`` files, of Zarr arrays, of Zarr groups with an array ``images``, or of Parquet files with 784 bytes or a
+        list of 784 numbers per row. Paths may be patterns such as ``"in/*.npy"``; matching files are sorted by name.
     out : path-like
-        A new file or folder with the columns (``.parquet``), arrays (``.zarr``) or fields (``.npy``) `digit` (uint8;
-        int32 for more than 256 classes) and `probability` (of the model's dtype).
+        A new file or folder: ``.parquet``, ``.zarr`` or ``.npy``. Its columns, arrays or fields are "digit" (uint8, or
+        int32 for more than 256 classes) and "probability" (of the model's dtype, in [0, 1]).
     model : LeNet5, str or path-like, default "mnist"
-        A model, the name of a pre-trained one, or a safetensors file.
+        A model, the name of a pre-trained one, or a file that `lenet.LeNet5.save` wrote.
     client : distributed.Client, optional
-        By default, single-threaded processes are started on this machine. They import the calling program, which must
-        therefore start under `if __name__ == "__main__":`.
+        The cluster to use. By default, single-threaded processes are started on this machine. They import the calling
+        program, which must therefore start under ``if __name__ == "__main__":``.
     workers : int, optional
-        Number of such processes; by default LENET_NUM_THREADS, OMP_NUM_THREADS, or one per core.
+        Number of these processes, or -1 for one per core; by default, LENET_NUM_THREADS, OMP_NUM_THREADS, or one per
+        core.
     column : str, default "image"
         The column of Parquet files.
     probabilities : bool, default False
-        Whether to also write `probabilities`, of all classes.
+        Whether to also write "probabilities", those of all classes.
     retries : int, default 3
-        How many times to retry a part, unless its images are invalid.
+        How many times to retry a part, at least 0. Parts with invalid images are not retried.
     progress : bool, default True
         Whether to show a progress bar if standard error is a terminal.
 
     Returns
     -------
     int
-        The number of images.
+        The number of images, at least 1.
 
     Raises
     ------
     InputError, InputTypeError
-        If the images are invalid, in which case the message names the file and the row, from 0; if `out` exists or its
-        suffix is unknown.
-    DataError, WeightsError
-        If a file is damaged.
+        If the images are invalid or there are none; the message names the file and the row, from 0. If `out` exists,
+        its folder does not, or its suffix is unknown. If another argument is invalid.
+    DataError, WeightsError, OSError
+        If a file is damaged or cannot be read.
     WorkerError
-        If a part fails after all retries, or the cluster has gone.
+        If the workers do not start, a part fails after all retries, or the cluster is lost.
     SaveError
         If `out` cannot be written.
     MissingExtraError
-        If `lenet[dask]` is not installed.
+        If the extra ``lenet[dask]`` is not installed.
 
     Examples
     --------
