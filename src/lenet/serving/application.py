@@ -36,35 +36,35 @@ def create_app(
     """Return the ASGI application that serves models.
 
     You can mount it in another Starlette or FastAPI application, under any path. Its lifespan reloads models whose
-    files change, and all models on SIGHUP. A mounted application has no lifespan; use `watching(models)` in that of
-    the outer application.
+    files change, and all models on SIGHUP. A mounted application has no lifespan: use `watching` in the lifespan of the
+    outer application.
 
     Parameters
     ----------
     models : Models, or mapping of str to path-like or LeNet5
-        Models by name; the first is the default of `/predict` and the page.
-    loader : callable, optional
-        Returns the model in a file, by default `lenet.load`. Ignored if `models` is a `Models`.
+        Models by name; the first is the default of ``/predict`` and the page.
+    loader : callable, default `lenet.load`
+        Returns the model in a file, given its path. Ignored if `models` is a `Models`.
     limits : Limits, optional
+        By default, ``Limits()``.
     token : str, optional
-        Token that requests must send as `Authorization: Bearer`, except for the page and the health of the server.
+        The token that requests must send as ``Authorization: Bearer TOKEN``, except to the page and the health checks.
+        By default, requests need none.
     allow_control : bool, default False
         Whether clients may load and unload models.
     on_request : callable, optional
-        Called with the `RequestContext` of each request after the response. By default, the logger
-        "lenet.serving.requests" logs it as a line of JSON.
+        Called with the ``RequestContext`` of each request after the response. By default, the logger
+        "lenet.serving.requests" logs each request as a line of JSON.
 
     Returns
     -------
     callable
-        The application: `await app(scope, receive, send)`.
+        The application: ``await app(scope, receive, send)``.
 
     Raises
     ------
     InputError, InputTypeError, WeightsError, OSError
-        As for `Models`.
-    InputError
-        If the token is empty or not ASCII.
+        As for `Models`; also if the token is empty or not printable ASCII.
 
     Examples
     --------

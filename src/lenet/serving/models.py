@@ -37,23 +37,23 @@ class Served:
 
 
 class Models:
-    """Models by name.
+    """The models of a server, by name.
 
-    Each request gets a `Served` once and uses it to its end, so that a model can be replaced at any time. If a file
-    cannot be loaded, the previous model stays in use. All methods are thread-safe. Do not change a LeNet5 that is
-    served: train a copy of it, and serve the copy.
+    A model can be replaced at any time: each request uses the same model to its end. All methods are thread-safe. Do
+    not change a LeNet5 that is served; train a copy of it, and serve the copy.
 
     Parameters
     ----------
     sources : mapping of str to path-like or LeNet5
-        At least one model; the first is the default of `/predict` and the page.
-    loader : callable, optional
-        Returns the model in a file, by default `lenet.load`.
+        At least one model; the first is the default of ``/predict`` and the page. A name has 1 to 100 ASCII letters,
+        digits, "_", "-" and ".", starts with a letter or digit, and is not "stats".
+    loader : callable, default `lenet.load`
+        Returns the model in a file, given its path.
 
     Raises
     ------
     InputError
-        If there is no model, or a name has characters other than letters, digits, "_", "-" and ".".
+        If there is no model, a name is invalid, or the metadata of a model is damaged.
     InputTypeError
         If a source is neither a path nor a model.
     WeightsError, OSError
@@ -92,23 +92,25 @@ class Models:
         Returns
         -------
         list of Served
+            As for `get`.
         """
         served = self._served
         return [served[name] for name in self._sources if name in served]
 
     def get(self, name: str | None = None, version: str | None = None) -> Served:
-        """Return a model that is ready, by default the first.
+        """Return a model that is ready.
 
         Parameters
         ----------
         name : str, optional
+            By default, the first of `sources`.
         version : str, optional
-            The version that the model must have. By default, or if empty, any version.
+            The version that the model must have; by default, or if empty, any version.
 
         Returns
         -------
         Served
-            With the attributes `name`, `model` and `version`.
+            With the attributes `name`, `model` and `version`, the first 12 hexadecimal digits of a SHA-256.
 
         Raises
         ------
@@ -125,22 +127,24 @@ class Models:
         return served
 
     def reload(self, name: str) -> bool:
-        """Load a model from its source again; return whether it changed.
+        """Load a model from its source again; after an error, the previous model stays in use.
 
         Parameters
         ----------
         name : str
+            One of `sources`.
 
         Returns
         -------
         bool
+            Whether the model changed, or was not ready before.
 
         Raises
         ------
         NotServedError
             If `sources` has no such model.
-        WeightsError, OSError
-            If the file cannot be loaded. The previous model stays in use.
+        WeightsError, InputError, OSError
+            If the file cannot be loaded, or its metadata is damaged.
         """
         if name not in self._sources:
             raise NotServedError(f"Model {name!r} is unknown; expected one of {', '.join(self._sources)}.")
@@ -160,11 +164,12 @@ class Models:
         Parameters
         ----------
         name : str
+            One of the models that are ready.
 
         Raises
         ------
         NotServedError
-            If it is not ready.
+            If the model is not ready.
         """
         self.get(name)
         with self._changing:

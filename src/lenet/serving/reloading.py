@@ -15,16 +15,21 @@ INTERVAL = 1.0  # seconds
 
 @contextlib.asynccontextmanager
 async def watching(models: Models, metrics: Metrics | None = None) -> AsyncIterator[None]:
-    """Reload the models whose files have changed, checking every second; on SIGHUP, reload all at once.
+    """Reload models whose files change, and all models on SIGHUP, while the context is open.
 
-    If a model cannot be loaded, the error is logged and the previous model stays in use. If the application already
-    handles SIGHUP, its handler is kept.
+    This asynchronous context manager checks the files every second. If a model cannot be loaded, the error is logged
+    and the previous model stays in use. If the application already handles SIGHUP, its handler is kept.
 
     Parameters
     ----------
     models : Models
+        The models of the server.
     metrics : Metrics, optional
-        Counts the reloads.
+        The metrics of the server, which count the reloads.
+
+    Yields
+    ------
+    None
 
     Examples
     --------

@@ -42,18 +42,18 @@ def serve(
 
     Parameters
     ----------
-    models, loader : mapping, and callable
-        As for `create_app`. With several workers, they must be picklable.
+    models, loader : mapping and callable
+        As for `create_app`, but `models` is not a `Models`. With several workers, both must be picklable.
     host : str, default "127.0.0.1"
         The address to listen on. By default, only this machine can connect.
     port : int, default 8000
-        0 chooses a free port.
+        From 0 to 65,535; 0 chooses a free port.
     workers : int, default 1
-        Number of processes that share the port, each with its own models.
+        Number of processes that share the port, at least 1. Each has its own models.
     limits, token, allow_control : Limits, str and bool
-        As for `create_app`.
-    log_level : {"info", "warning", "error"}
-        "info" logs each request as a line of JSON on standard error.
+        As for `create_app`. `allow_control` requires one worker.
+    log_level : {"info", "warning", "error"}, default "info"
+        The lowest level that is logged to standard error, as lines of JSON. Requests have the level "info".
     on_ready : callable, optional
         Called with the URL, such as "http://127.0.0.1:8000/", when the server listens.
 
@@ -62,7 +62,8 @@ def serve(
     ConfigurationError
         If the server cannot listen on the address.
     InputError, InputTypeError, WeightsError, OSError
-        As for `create_app`; also if `workers` or `log_level` is invalid.
+        As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
+        workers.
     """
     _checks.whole(workers, "workers")
     if log_level not in LEVELS:

@@ -14,29 +14,29 @@ class Limits:
     Parameters
     ----------
     body : int, default 16 MiB
-        Size of a request body in bytes, also after decompression. A larger one is answered with 413.
+        Size of a request body in bytes, before and after decompression. The answer to a larger one is 413.
     json : int, default 4 MiB
-        Size of the JSON in a body in bytes, without binary tensors. A larger one is answered with 413.
+        Size of the JSON in a body in bytes, without binary tensors. The answer to a larger one is 413.
     batch : int, default 1024
-        Number of images in an inference request. A larger one is answered with 400.
+        Number of images in an inference request. The answer to more is 400.
     pixels : int, default 25,000,000
-        Number of pixels in a picture; reading takes about 15 bytes per pixel. A larger one is answered with 400.
+        Number of pixels in a picture; reading takes about 15 bytes per pixel. The answer to a larger one is 400.
     in_flight : int, default 32
-        Number of pictures, and of inference requests above 64 KiB, that run or wait. Others are answered with 503.
+        Number of pictures, and of inference requests above 64 KiB, that run or wait. The answer to one more is 503.
     buffered : int, default 256 MiB
-        Total size of the bodies in memory in bytes. Requests beyond it are answered with 503.
+        Total size of the bodies in memory, in bytes. The answer to a request beyond it is 503.
     connections : int, default 4096
         Number of open connections. One more closes the connection that has waited longest for its client.
     receive_seconds : float, default 10
-        Time from the first byte of a request to its last. A slower one is answered with 408. Also the time for a client
-        to read when 64 KiB or more wait to be sent to it. The connection of a slower client is aborted.
+        Time from the first byte of a request to its last. The answer to a slower request is 408. Also the time for a
+        client to read when 64 KiB or more wait to be sent to it. The connection of a slower client is aborted.
     request_seconds : float, default 30
-        Time to compute a response. A slower one is answered with 503.
+        Time to compute a response. If it takes longer, the answer is 503.
 
     Raises
     ------
     InputError, InputTypeError
-        If a limit is not a positive number, or a count or size is not an integer.
+        If a limit is not a finite number above 0, or a count or size is not an integer.
 
     Examples
     --------

@@ -15,14 +15,14 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
     ----------
     model : LeNet5
     name, version : str
-        Shown by the page, and used in requests to the server.
+        The page shows them, and uses them in requests to the server.
 
     Returns
     -------
     dict
         "name", "version", "dtype", "num_classes", "mean", "std", "least_digit_score" (0 if the model is not
-        calibrated), "thresholds" (a dict of error rate to probability threshold, {} if there are none), "metadata",
-        and "parameters": by name, the "shape" and the "data" as base64 of little-endian numbers in C order.
+        calibrated), "thresholds" (a dict of error rate to probability threshold, empty if there are none), "metadata",
+        and "parameters": by name, the "shape" and the "data", the base64 of little-endian numbers in C order.
 
     Raises
     ------

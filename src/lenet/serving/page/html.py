@@ -15,12 +15,13 @@ _SCRIPT, _STYLE = rb'<script type="module">(.*?)</script>', rb"<style>(.*?)</sty
 
 
 def page_html(document: dict[str, Any] | None = None) -> bytes:
-    """Return the page; with an embedded model, it needs no server.
+    """Return the page that shows the network at work.
 
     Parameters
     ----------
     document : dict, optional
-        The model to embed, from `model_document`. By default the page requests `model.json` from its server.
+        The model to embed, from `model_document`; the page then needs no server. By default, the page requests
+        ``model.json`` from its server.
 
     Returns
     -------
