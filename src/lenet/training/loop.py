@@ -65,26 +65,29 @@ def train(
         Training starts from its weights, and clears its metadata, which describes the old weights, except for the
         names of the classes. During training, only the callbacks may use the model, and only to read it.
     X, y : array_like
-        Images and labels, as for `LeNet5.loss_and_gradients`; at least one.
+        Images and labels, as for `LeNet5.loss_and_gradients`. A recipe with non-digits requires uint8 images.
     recipe : Recipe or str, default "default"
         A recipe, or the name of one in `lenet.training.RECIPES`.
     seed : int, default 0
-        At least 0; determines the order of the images, the distortions and the validation split. The same seed gives
-        bit-identical results for any number of threads, on the same build of the kernels (see `show_config`).
+        At least 0. It determines the order of the images, the distortions, the non-digits and the validation split. The
+        same seed gives bit-identical results for any number of threads, on the same build of the kernels (see
+        `show_config`).
     sample_weight : array_like of shape (n,), optional
-        The weight of each image, at least 0, in the training and validation losses; equal by default.
+        Weight of each image in the training and validation losses: finite, at least 0, and not all 0 in either split;
+        equal by default.
     n_jobs : int, optional
-        Number of threads; by default LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores.
+        Number of threads, or -1 for all cores; by default, LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores.
     state : State, optional
-        The state to resume from; all other arguments must be those of the interrupted training run.
+        The state to resume from. All other arguments must be those of the interrupted training run.
     on_step : callable, optional
-        Called with the `lenet.training.State` after each step. If it returns True, training stops there and can be
+        Called with the `lenet.training.State` after each step. If it returns True, training stops there, and can be
         resumed from the returned state.
     on_epoch : callable, optional
         Called with the `lenet.training.State` after each epoch. If it returns True, training ends.
     comm : Communicator, optional
-        Other processes to train with, such as `lenet.training.mpi.Ranks`. Training then stops one step after `on_step`
-        has returned True in any process. Only the first process validates, and only its `on_epoch` can end training.
+        The processes to train with, such as `lenet.training.mpi.Ranks`; by default, only this one. With several,
+        training stops one step after `on_step` has returned True in any of them. Only the first process validates, and
+        only its `on_epoch` can end training.
 
     Returns
     -------
@@ -94,11 +97,13 @@ def train(
     Raises
     ------
     InputError, InputTypeError
-        If `LeNet5.loss_and_gradients` would reject X or y, or there are too few images to split; if another training
-        run of the same model begins in the meantime, which then raises this error as well.
+        If an argument is invalid, or there are too few images to hold out a validation split. Also if another call of
+        `train` changes the same model during training; both calls raise the error.
     DivergedError
         If the loss is no longer finite. The model then has the best weights so far, or is as it was if no epoch was
         finished; the message says which.
+    MissingExtraError
+        If the recipe has non-digits and OpenCV is not installed.
 
     Examples
     --------

@@ -17,28 +17,30 @@ class Ranks(Communicator):
     """The ranks of an MPI communicator, for the `comm` of `lenet.train`.
 
     Each rank calls `lenet.train` with the same images, labels, recipe and seed. Training starts from the weights of
-    rank 0, and all ranks end with the same weights: those of a single process, except for rounding, because gradients
-    are summed in a different order. Each step has one all-reduce, of the gradient. An error on one rank must end the
-    others, which would otherwise wait for it: `lenet train --mpi` does so, and `mpiexec -n 4 python -m mpi4py PROGRAM`
-    does it for your own programs.
+    rank 0, and all ranks end with the same weights. They differ from those of a single process only by rounding,
+    because gradients are summed in a different order. Each step has one all-reduce of the gradient.
+
+    An error on one rank must end the others, which would otherwise wait for it. ``lenet train --mpi`` ends them; for
+    your own programs, use ``mpiexec -n 4 python -m mpi4py PROGRAM``.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        By default, all ranks of `mpiexec`.
+        By default, the communicator of all ranks of ``mpiexec``.
 
     Attributes
     ----------
     comm : mpi4py.MPI.Comm
+        The communicator.
     rank, size : int
         The number of this process, from 0, and the number of processes.
 
     Raises
     ------
     MissingExtraError
-        Without `pip install 'lenet[mpi]'`, or without an MPI library.
+        If the extra ``lenet[mpi]`` or an MPI library is not installed.
     ConfigurationError
-        If mpiexec belongs to another MPI library, so that each of its processes would train alone.
+        If ``mpiexec`` belongs to another MPI library, so that each of its processes would train alone.
 
     Examples
     --------

@@ -26,16 +26,23 @@ class SGD:
     model : LeNet5
         The model whose parameters change in place.
     lr : float
-        Learning rate, at least 0; it may be changed between steps.
+        Learning rate, at least 0.
     momentum : float, default 0
         In [0, 1).
     weight_decay : float, default 0
-        At least 0; also applies to biases.
+        At least 0; it also applies to biases.
+
+    Attributes
+    ----------
+    lr, momentum, weight_decay : float
+        As given; they may be changed between steps.
+    velocity : ndarray of the dtype and shape of the model's flat vector of parameters
+        Initially 0; each step changes it in place.
 
     Raises
     ------
     InputError, InputTypeError
-        If a value is out of range or not a number.
+        If lr, momentum or weight_decay is out of range or not a number.
 
     Examples
     --------
@@ -71,8 +78,8 @@ class SGD:
         Raises
         ------
         InputError, InputTypeError
-            If the names, shapes or types of the gradients, or of `velocity`, are not those of the parameters; if `lr`,
-            `momentum` or `weight_decay` has been set to a value out of range.
+            If the gradients have other names or shapes than the parameters, or are not numbers; if `velocity` has
+            another shape or dtype; if `lr`, `momentum` or `weight_decay` has been set to a value out of range.
         """
         self._check_settings()
         parameters, gradient, velocity = self.model.parameters.flat, self._flat(gradients), self.velocity
@@ -100,6 +107,7 @@ def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     Parameters
     ----------
     lr : float
+        The learning rate.
     total_steps, steps_per_epoch : int
         Ignored.
 
@@ -119,13 +127,14 @@ def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
 def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     """Return a schedule that rises linearly to `lr` over the first fifth, then falls to 0 as a half cosine.
 
-    After Smith and Topin, "Super-convergence", 2018.
+    It follows Smith and Topin, "Super-convergence", 2018.
 
     Parameters
     ----------
     lr : float
-        The peak.
+        The peak of the learning rate.
     total_steps : int
+        Number of steps of all epochs.
     steps_per_epoch : int
         Ignored.
 
@@ -154,15 +163,16 @@ def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
 def paper_steps(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     """Return the schedule of the 1998 paper (section III.B).
 
-    The rate is `lr` for two epochs, 2/5 of it for three, 1/5 for three, 1/10 for four, and then 1/50.
+    The learning rate is `lr` for two epochs, 2/5 of it for three, 1/5 for three, 1/10 for four, and then 1/50.
 
     Parameters
     ----------
     lr : float
-        The peak.
+        The learning rate of the first two epochs.
     total_steps : int
         Ignored.
     steps_per_epoch : int
+        Number of steps of an epoch.
 
     Returns
     -------

@@ -59,28 +59,37 @@ class Recipe:
     Parameters
     ----------
     name : str
+        Name of the recipe, which the metadata of a trained model states.
     epochs : int
-        Number of passes over the training set.
+        Number of passes over the training set, from 1 to 1,000,000,000.
     batch_size : int
-        Images per step of SGD.
+        Images per step of SGD, from 1 to 1,000,000,000.
     lr : float
-        The learning rate, or its peak if the schedule changes it.
-    momentum, weight_decay : float
+        The learning rate, or its peak if the schedule changes it; above 0.
+    momentum, weight_decay : float, default 0
         As for `lenet.SGD`.
-    schedule : {"constant", "one_cycle", "paper_steps"}
-    standardise : bool
+    schedule : {"constant", "one_cycle", "paper_steps"}, default "constant"
+        The learning rate schedule; see `lenet.training.optim`.
+    standardise : bool, default True
         Whether to standardise pixels with the mean and standard deviation of the training set.
-    distort : bool
+    distort : bool, default False
         Whether to apply a new random affine map to each image in each epoch.
-    vary : bool
-        Whether to also bend, thicken, thin, blur and fade images, and to add uneven and noisy backgrounds.
-    non_digits : float
-        Images of non-digits to add, as a fraction of the training set: strokes, letters, pieces of digits and noise.
-        The network learns uniform class probabilities for them.
-    validation : float
-        Fraction of the training set to hold out for choosing the best epoch; 0 for none.
+    vary : bool, default False
+        Whether to also bend, thicken, thin, blur and fade images, and to add uneven and noisy backgrounds. It implies
+        `distort`.
+    non_digits : float, default 0
+        Images of non-digits to add, as a fraction of the training set: strokes, letters, pieces of digits and noise;
+        at least 0. The network learns uniform class probabilities for them.
+    validation : float, default 0
+        Fraction of each class to hold out for choosing the best epoch, in [0, 1); 0 for none.
     patience : int, optional
-        Stop after this many epochs without an improvement on the validation split; by default, never.
+        Number of epochs without an improvement of the validation loss after which training stops; by default, it does
+        not stop early. It requires a validation split.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If a value is out of range or of another type, or `patience` is given without a validation split.
     """
 
     name: str
@@ -121,7 +130,9 @@ class Recipe:
         Raises
         ------
         InputError, InputTypeError
-            If a value is out of range or of another type.
+            As for the class.
+        TypeError
+            If there is no such field.
 
         Examples
         --------
@@ -178,6 +189,7 @@ def recipe_named(recipe: Recipe | str) -> Recipe:
     Parameters
     ----------
     recipe : Recipe or str
+        A recipe, or the name of one in `lenet.training.RECIPES`.
 
     Returns
     -------

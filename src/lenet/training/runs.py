@@ -41,13 +41,20 @@ class Run:
 
     Parameters
     ----------
-    folder : path-like
-        Created by `Run.create`.
+    folder : str or path-like
+        A folder that `Run.create` created.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        The folder.
+    args : dict of str to Any
+        The arguments of the run.
 
     Raises
     ------
     InputError
-        If it is not the folder of a run.
+        If the folder is not that of a run, or its arguments are damaged.
 
     Examples
     --------
@@ -71,16 +78,18 @@ class Run:
 
     @classmethod
     def create(cls, parent: str | os.PathLike[str], args: dict[str, Any], start: LeNet5 | None = None) -> "Run":
-        """Create the next folder train-N in `parent`, with the arguments of the run in it.
+        """Create the next folder ``train-N`` in `parent`, with the arguments of the run in it.
 
         Parameters
         ----------
-        parent : path-like
-            Created if it is missing.
+        parent : str or path-like
+            If the folder is missing, it is created.
         args : dict of str to Any
-            JSON values by name: "lenet", "data", "data_sha256", "num_classes", "seed" and "recipe" are required.
+            JSON values by name. Required are "lenet", "data" and "data_sha256" (str), "num_classes" and "seed" (int),
+            and "recipe", the fields of a `Recipe`. If `start` is given, also "from". "classes" is a list of the names
+            of the classes.
         start : LeNet5, optional
-            The weights to start from; by default, random ones.
+            The model whose weights the training starts from; by default, they are random.
 
         Returns
         -------
@@ -90,6 +99,8 @@ class Run:
         ------
         SaveError
             If the folder cannot be written.
+        InputError
+            If `args` lacks a name or has a value of another type.
         """
         parent = Path(parent)
         temporary = None
@@ -121,8 +132,8 @@ class Run:
 
         Raises
         ------
-        InputError
-            If another version of lenet wrote it.
+        InputError, InputTypeError
+            If this version of lenet does not know a field of the recipe, or a value is invalid.
         """
         from lenet import __version__
 
@@ -136,7 +147,7 @@ class Run:
             ) from None
 
     def initial_model(self) -> LeNet5:
-        """Return a new model as it is before the training.
+        """Return a new model with the weights that the training starts from.
 
         Returns
         -------
@@ -144,8 +155,8 @@ class Run:
 
         Raises
         ------
-        WeightsError
-            If the weights to start from are damaged.
+        WeightsError, OSError
+            If these weights are in a file that is damaged or cannot be read.
         """
         model = LeNet5(seed=self.args["seed"], num_classes=self.args["num_classes"])
         if "from" in self.args:
@@ -155,7 +166,13 @@ class Run:
         return model
 
     def check_writable(self) -> None:
-        """Raise SaveError if no file can be created in the folder."""
+        """Check that files can be created in the folder.
+
+        Raises
+        ------
+        SaveError
+            If they cannot.
+        """
         try:
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
@@ -168,8 +185,9 @@ class Run:
         Parameters
         ----------
         name : str
+            The name of the file.
         content : bytes or str
-            Text is encoded as UTF-8.
+            A str is encoded as UTF-8.
 
         Raises
         ------
@@ -179,13 +197,16 @@ class Run:
         atomic_write(self.folder / name, content.encode() if isinstance(content, str) else content)
 
     def save_epoch(self, model: LeNet5, state: State) -> None:
-        """Write the files that change after an epoch, the checkpoint last, so that it is never ahead of the others.
+        """Write the files that change after an epoch: ``results.csv``, the last and best weights, and the checkpoint.
+
+        The checkpoint is written last, so that it is never ahead of the others.
 
         Parameters
         ----------
         model : LeNet5
-            Its metadata is set to `metadata(epoch)`.
+            The model after the epoch. Its metadata is replaced by that of `metadata`.
         state : State
+            The state after the epoch.
 
         Raises
         ------
@@ -202,15 +223,18 @@ class Run:
     def metadata(self, epoch: Epoch) -> dict[str, str]:
         """Return the metadata to save with the weights of an epoch.
 
-        It names no folders, since the file may be published.
+        It contains no paths, since the file may be published.
 
         Parameters
         ----------
         epoch : Epoch
+            The results of the epoch.
 
         Returns
         -------
         dict of str to str
+            "recipe", "data", "seed", "lenet" and "epoch"; with a validation split, "val_loss" and "val_accuracy"; with
+            names of the classes, "classes".
         """
         data = Path(self.args["data"]).name.encode("utf-8", "backslashreplace").decode()  # a name may not be Unicode
         values: dict[str, Any] = {"recipe": self.recipe.name, "data": data}
@@ -221,11 +245,12 @@ class Run:
         return {key: str(value) for key, value in values.items() if value is not None}
 
     def save_checkpoint(self, state: State) -> None:
-        """Write everything needed to resume with bit-identical results.
+        """Write a checkpoint: everything needed to resume with bit-identical results.
 
         Parameters
         ----------
         state : State
+            The state between two steps.
 
         Raises
         ------
@@ -248,10 +273,10 @@ class Run:
 
         Raises
         ------
-        WeightsError
-            If the checkpoint is damaged or of another network.
+        WeightsError, OSError
+            If the checkpoint is damaged, belongs to another network, or cannot be read.
         InputError
-            If arguments that determine the results have changed.
+            If arguments that determine the results have changed, or the recipe is invalid.
         """
         path = self.folder / "checkpoint.safetensors"
         return read_checkpoint(path, model, self.recipe, self._decisive_args()) if path.exists() else None

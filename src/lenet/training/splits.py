@@ -17,6 +17,7 @@ class Split(NamedTuple):
     Parameters
     ----------
     train, validation : ndarray of int64, shapes (n_train,) and (n_validation,)
+        Indices from 0.
 
     Examples
     --------
@@ -39,6 +40,7 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
     validation : float
         The fraction to hold out, in [0, 1).
     seed : int
+        At least 0.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
     Raises
     ------
     InputError
-        If all images or none would be held out.
+        If `validation` is not 0, and all images or none would be held out.
 
     Examples
     --------
@@ -71,18 +73,19 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
 
 
 def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -> tuple[float, float]:
-    """Return the mean and the standard deviation of pixels in [0, 1]; 0 and 1 if all pixels are equal.
+    """Return the mean and the standard deviation of pixels, scaled to [0, 1].
 
     Parameters
     ----------
     X : ndarray of uint8, or floating in [0, 1], shape (n, height, width)
+        Images.
     members : ndarray of int64, optional
         Indices of the images to use; by default, all.
 
     Returns
     -------
-    mean : float
-    std : float
+    mean, std : float
+        0 and 1 if all pixels are equal.
 
     Examples
     --------

@@ -14,21 +14,21 @@ _MAX_NUMBER = 1e30
 class Epoch:
     """The results of one epoch: a row of the history.
 
-    `loss` and `accuracy` are means over the training images during the epoch, each computed with the weights of its own
-    step. `val_loss` and `val_accuracy` are computed on the validation split after the epoch; None without one.
-
     Parameters
     ----------
     epoch : int
-        The number of the epoch, counted from 1.
+        The number of the epoch, from 1.
     learning_rate : float
         The learning rate of the last step.
     loss, accuracy : float
-        Cross-entropy in nats, and the fraction classified correctly.
+        Mean cross-entropy in nats, and fraction of the digits classified correctly, over the training images. Each
+        image counts with the weights of the network in its own step.
     val_loss, val_accuracy : float or None
+        The same on the validation split, with the weights after the epoch; None without a validation split.
     images_per_second : float
+        Training speed in this epoch, without validation.
     seconds : float
-        Duration of all steps so far.
+        Duration of all steps since training began.
 
     Examples
     --------
@@ -51,13 +51,14 @@ class Epoch:
     seconds: float
 
     def better_than(self, other: "Epoch") -> bool:
-        """Return whether the validation loss is lower, or, without a validation split, the epoch is later.
+        """Return whether this epoch has the lower validation loss or, without a validation split, is later.
 
-        The loss is less noisy than the accuracy, which a single image in 2,000 changes by 0.05%.
+        The loss is less noisy than the accuracy: one image in 2,000 changes the accuracy by 0.05 percentage points.
 
         Parameters
         ----------
         other : Epoch
+            An epoch of the same run.
 
         Returns
         -------
@@ -74,25 +75,26 @@ class State:
 
     Parameters
     ----------
-    parameters, velocity : ndarray of the model's dtype, shape (parameters,)
-        The model's and the optimiser's own arrays, which each step updates.
+    parameters, velocity : ndarray of the model's dtype, shape (p,)
+        All p parameters of the model, and the velocity of SGD. During training, each step updates them in place.
     best_parameters : ndarray of the same dtype and shape
         A copy of the parameters after the best epoch.
     mean, std : float
         The model's `mean` and `std`.
-    step, images : int
-        Number of steps done in the current epoch, and of their images.
-    loss_sum : float
+    step, images : int, default 0
+        Numbers of steps and of images in the current epoch so far.
+    loss_sum : float, default 0
         Sum of the losses of these images, in nats.
-    correct : int
+    correct : int, default 0
         Number of these images that were classified correctly.
-    seconds : float
-        Duration of all steps so far.
-    images_per_second : float
-    best_epoch : int
-        The number of the best epoch; 0 before the first epoch has ended.
-    history : list of Epoch
-        The epochs that have ended.
+    seconds : float, default 0
+        Duration of all steps since training began.
+    images_per_second : float, default 0
+        Training speed in the current epoch.
+    best_epoch : int, default 0
+        The number of the best epoch, from 1; 0 before the first epoch has ended.
+    history : list of Epoch, optional
+        The epochs that have ended; empty by default.
 
     Examples
     --------
@@ -120,15 +122,16 @@ class State:
 
     @property
     def epoch(self) -> int:
-        """The number of the current epoch, counted from 1."""
+        """The number of the current epoch, from 1."""
         return len(self.history) + 1
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all fields except the arrays, for JSON.
+        """Return the fields to save as JSON: all except the arrays and `images_per_second`.
 
         Returns
         -------
         dict of str to Any
+            Fields by name; "history" is a list with a dict for each epoch.
         """
         return {
             "mean": self.mean,
@@ -143,18 +146,19 @@ class State:
         }
 
     def check(self, parameters: NDArray[Any], batch_size: int) -> None:
-        """Reject a state that no training run of a network with this batch size can produce.
+        """Check that a training run of a network with this batch size can produce the state.
 
         Parameters
         ----------
-        parameters : ndarray
-            The network's flat vector.
+        parameters : ndarray of shape (p,)
+            The flat vector of the network's parameters.
         batch_size : int
+            The batch size of the recipe.
 
         Raises
         ------
         AttributeError, TypeError, ValueError
-            If the state is rejected.
+            If no training run can produce the state.
         """
         _check_numbers(self)
         for row in self.history:

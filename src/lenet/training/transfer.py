@@ -7,29 +7,29 @@ from lenet.model import LeNet5
 
 
 def transfer(model: LeNet5, classes: Sequence[str], *, seed: int | None = None) -> LeNet5:
-    """Return a new model for other classes, with the weights of a trained one up to the output layer.
+    """Return a new model for other classes, with the weights of a trained model up to the output layer.
 
-    With few images per class, this is far more accurate than training from random weights, as the strokes of one script
-    resemble those of another.
+    With few images per class, training from these weights is far more accurate than from random ones, because the
+    strokes of one script resemble those of another.
 
     Parameters
     ----------
     model : LeNet5
-        It stays as it is.
+        The trained model; it does not change.
     classes : sequence of str
-        The names of the new classes. If they are those of `model`, in the same order, its output layer is copied too.
+        The names of the new classes. If they are those of `model`, in the same order, the output layer is copied too.
     seed : int, optional
-        Seed of the new output layer; by default, fresh entropy.
+        Seed of the new output layer, at least 0; by default, fresh entropy.
 
     Returns
     -------
     LeNet5
-        Of the same dtype; its only metadata are the names of the classes. Train it before you use it.
+        A model of the same dtype, to be trained before use. Its metadata has only the names of the classes.
 
     Raises
     ------
     InputError, InputTypeError
-        If `classes` are not at least two different names.
+        If `classes` are not at least two distinct, printable strings of 1 to 100 characters.
 
     Examples
     --------

@@ -23,16 +23,19 @@ MAX_HEADER_BYTES = 2**20
 
 
 def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """Return a safetensors file with a checksum; equal tensors and metadata give equal bytes.
+    """Return the bytes of a safetensors file with a checksum.
 
     Parameters
     ----------
     tensors : mapping of str to ndarray
+        Arrays by name.
     metadata : mapping of str to str
+        Text by name.
 
     Returns
     -------
     bytes
+        Equal for equal tensors and metadata.
 
     Examples
     --------
@@ -54,23 +57,25 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Read the tensors and metadata of a safetensors file of at most 64 MiB.
 
-    The checksum, if the file has one, is verified and not part of the returned metadata.
-
     Parameters
     ----------
     path : path-like
+        The file. If it has a checksum, the checksum is verified.
 
     Returns
     -------
     tensors : dict of str to ndarray
+        Arrays by name.
     metadata : dict of str to str
+        Text by name, without the checksum.
 
     Raises
     ------
     WeightsError
-        If the file is damaged, too large or in another format, or its checksum does not match.
+        If the file is damaged, too large or in another format, has numbers that NumPy lacks (such as bfloat16), or does
+        not match its checksum.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------

@@ -29,10 +29,11 @@ class ModelFile:
     Parameters
     ----------
     tensors : mapping of str to ndarray
-        The parameters by name; float16, float32 or float64 throughout.
+        The parameters by name, all of the same dtype: float16, float32 or float64.
     mean, std : float
         Pixels in [0, 1] enter the network as (x - mean) / std.
     metadata : mapping of str to str
+        Text about the model, without the entries that the file reserves.
 
     Examples
     --------
@@ -53,7 +54,7 @@ class ModelFile:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the tensors."""
+        """The type of the tensors: float16, float32 or float64."""
         return self.tensors["output.bias"].dtype
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -62,14 +63,15 @@ class ModelFile:
         Parameters
         ----------
         path : path-like
+            A safetensors file.
 
         Raises
         ------
         InputTypeError
             If the metadata is not a mapping of str to str.
         InputError
-            If `read` would reject the file: for numbers that are not finite, too many classes, too much metadata, or
-            names in the metadata that the file reserves.
+            If a weight is not finite, there are more than 100,000 classes, the metadata takes more than 1 MiB, the file
+            would have more than 64 MiB, or the metadata has a name that the file reserves.
         SaveError
             If the file cannot be written.
         """
@@ -104,6 +106,7 @@ class ModelFile:
         Parameters
         ----------
         path : path-like
+            A safetensors file.
 
         Returns
         -------
@@ -112,7 +115,7 @@ class ModelFile:
         Raises
         ------
         WeightsError
-            If the file is truncated, modified or in another format.
+            If the file is truncated, modified, larger than 64 MiB or in another format.
         OSError
             If the file cannot be read.
         """
@@ -145,12 +148,12 @@ class ModelFile:
 
     @classmethod
     def read_pretrained(cls, name: str) -> "ModelFile":
-        """Read weights that lenet ships.
+        """Read a pre-trained model that ships with lenet.
 
         Parameters
         ----------
-        name : str
-            "mnist".
+        name : {"mnist"}
+            As for `lenet.load_pretrained`.
 
         Returns
         -------
@@ -159,7 +162,7 @@ class ModelFile:
         Raises
         ------
         InputError
-            If there are no weights with this name.
+            If there is no model with this name.
         """
         if name not in PRETRAINED:
             raise InputError(
