@@ -18,11 +18,15 @@ BEND = 0.8  # pixels; standard deviation of the shift of each of 4 x 4 points
 
 
 def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw n affine maps: rotation up to 10 degrees, scale 0.9 to 1.1, shear up to 0.15, shift up to 2 pixels.
+    """Draw random affine maps.
+
+    Rotations are up to 10 degrees in either direction, scales from 0.9 to 1.1, horizontal shears up to 0.15, and shifts
+    up to 2 pixels.
 
     Parameters
     ----------
     n : int
+        Number of maps.
     rng : numpy.random.Generator
 
     Returns
@@ -48,7 +52,7 @@ def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
-    """Apply affine maps to images, with bilinear interpolation; pixels from outside the input are background.
+    """Apply affine maps to images, with bilinear interpolation; pixels outside the input are background.
 
     Parameters
     ----------
@@ -94,13 +98,15 @@ def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary:
     Parameters
     ----------
     n : int
+        Number of images.
     rng : numpy.random.Generator
     distort, vary : bool
-        As in `lenet.training.Recipe`.
+        As for `lenet.training.Recipe`.
 
     Returns
     -------
-    Distortions or None
+    Variations, AffineMaps or None
+        Variations if `vary` is true; otherwise, affine maps if `distort` is true.
 
     Examples
     --------
@@ -140,10 +146,11 @@ class AffineMaps:
         Parameters
         ----------
         images : ndarray of shape (n, H, W)
+            uint8, float32 or float64.
 
         Returns
         -------
-        ndarray
+        ndarray of the same shape and dtype
         """
         return distort(images, self.maps)
 
@@ -187,7 +194,7 @@ class Variations:
 
         Returns
         -------
-        ndarray
+        ndarray of uint8, shape (n, 28, 28)
         """
         return vary(images, self)
 
@@ -201,6 +208,7 @@ def random_variations(n: int, rng: np.random.Generator) -> Variations:
     Parameters
     ----------
     n : int
+        Number of images.
     rng : numpy.random.Generator
 
     Returns

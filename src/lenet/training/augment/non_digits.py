@@ -28,8 +28,9 @@ def non_digits(n: int, digits: Image, rng: Random) -> Image:
     Parameters
     ----------
     n : int
+        Number of images, at least 1.
     digits : ndarray of uint8, shape (m, 28, 28)
-        Used for some non-digits: halves, shuffled quarters, pairs, negatives.
+        Some non-digits are made of these: halves, shuffled quarters, pairs and negatives.
     rng : numpy.random.Generator
 
     Returns
