@@ -18,7 +18,7 @@ def log_softmax(logits: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (n, num_classes)
-        float32 for float32 logits, otherwise float64.
+        Of float32 for float32 logits, otherwise of float64.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (n, num_classes)
-        float32 for float32 logits, otherwise float64.
+        Of float32 for float32 logits, otherwise of float64.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     Returns
     -------
     losses : ndarray of shape (n,)
-        In nats; float32 for float32 logits, otherwise float64.
+        In nats; of float32 for float32 logits, otherwise of float64.
     dlogits : ndarray of shape (n, num_classes)
         Of the same dtype.
 

@@ -100,7 +100,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     Raises
     ------
     DataError
-        If the file cannot be read; if it has another number of columns, no rows, or more than 1,000,000; if a label is
+        If the file cannot be read; if it has another number of columns, no rows, or more than 1,000,000. If a label is
         missing or a fraction; if a pixel is missing, not a number or out of range.
     MissingExtraError
         If pandas is not installed.

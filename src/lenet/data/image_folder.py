@@ -48,8 +48,8 @@ def load_image_folder(
     Raises
     ------
     DataError
-        If there are fewer than two classes or more than 1,000, a class has no pictures to train on, the name of a class
-        is not printable or differs from another only in case, there are more than 1,000,000 pictures, or a folder
+        If there are fewer than 2 or more than 1,000 classes, or more than 1,000,000 pictures; if a class has no
+        pictures to train on. If the name of a class is not printable, or differs from another only in case. If a folder
         contains itself. With `strict`, also if a picture is damaged or blank.
     OSError
         If a folder cannot be read.

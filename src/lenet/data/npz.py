@@ -44,7 +44,7 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     ------
     DataError
         If the file cannot be read or is damaged; if an array is missing, has another type or shape, or has more than
-        784,000,000 bytes; if a pixel is out of range; if the data set is invalid as described in `load_idx_folder`.
+        784,000,000 bytes. If a pixel is out of range, or the data set is invalid as described in `load_idx_folder`.
         Object arrays are rejected, since reading them requires pickle, which can run code.
 
     Examples

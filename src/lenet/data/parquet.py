@@ -44,7 +44,7 @@ def load_parquet(
     ------
     DataError
         If a file cannot be read or has no such columns; if there are more than 1,000,000 pictures, or more than 4 GB in
-        a file; if a label is missing; if the data set is invalid as described in `load_image_folder`.
+        a file. If a label is missing, or the data set is invalid as described in `load_image_folder`.
     MissingExtraError
         If pyarrow, Pillow or OpenCV is not installed.
 

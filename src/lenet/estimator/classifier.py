@@ -471,7 +471,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Returns
         -------
         ndarray of shape (n, n_classes)
-            float32, or the dtype of the file that `from_pretrained` loaded. Each row sums to 1.
+            Of float32, or of the dtype of the file that `from_pretrained` loaded. Each row sums to 1.
         """
         return self._of_images(X, LeNet5.predict_proba)
 
@@ -486,7 +486,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Returns
         -------
         ndarray of shape (n, n_classes)
-            float32, or the dtype of the file that `from_pretrained` loaded. Finite even where `predict_proba`
+            Of float32, or of the dtype of the file that `from_pretrained` loaded. Finite even where `predict_proba`
             underflows to 0.
         """
         logits = self._of_images(X, LeNet5.logits)

@@ -46,9 +46,10 @@ def score(
     Parameters
     ----------
     images : array_like, dask.array.Array, path-like, or list of path-like
-        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]; or the paths of
-        ``.npy`` files, of Zarr arrays, of Zarr groups with an array ``images``, or of Parquet files with 784 bytes or a
-        list of 784 numbers per row. Paths may be patterns such as ``"in/*.npy"``; matching files are sorted by name.
+        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]; or paths. A path leads
+        to a ``.npy`` file, a Zarr array, a Zarr group with an array ``images``, or a Parquet file. A row of a Parquet
+        file has 784 bytes or a list of 784 numbers. Paths may be patterns such as ``"in/*.npy"``; matching files are
+        sorted by name.
     out : path-like
         A new file or folder: ``.parquet``, ``.zarr`` or ``.npy``. Its columns, arrays or fields are "digit" (uint8, or
         int32 for more than 256 classes) and "probability" (of the model's dtype, in [0, 1]).

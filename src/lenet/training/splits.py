@@ -84,8 +84,9 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
 
     Returns
     -------
-    mean, std : float
-        0 and 1 if all pixels are equal.
+    mean : float
+    std : float
+        The mean and the standard deviation; 0 and 1 if all pixels are equal.
 
     Examples
     --------

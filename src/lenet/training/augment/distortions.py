@@ -146,7 +146,7 @@ class AffineMaps:
         Parameters
         ----------
         images : ndarray of shape (n, H, W)
-            uint8, float32 or float64.
+            Of uint8, float32 or float64.
 
         Returns
         -------
