@@ -66,9 +66,7 @@ class LeNet5:
     Raises
     ------
     InputError, InputTypeError
-        If dtype or num_classes is invalid.
-    ValueError, TypeError
-        If seed is negative or not an integer.
+        If seed, dtype or num_classes is invalid.
 
     Notes
     -----
