@@ -1,6 +1,8 @@
 """Folders with a subfolder of pictures per class."""
 
 import logging
+import time
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -189,6 +191,32 @@ def test_too_many_classes_are_refused(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     with pytest.raises(DataError, match="has more than 3 subfolders; expected one per class"):
         load_image_folder(tmp_path)
+
+
+def test_ten_thousand_folders_are_refused_at_once(tmp_path):
+    for number in range(10_000):
+        (tmp_path / f"{number}").mkdir()
+    began = time.process_time()
+    with pytest.raises(DataError, match=r"has more than 1,000 subfolders; expected one per class\.$"):
+        load(tmp_path)
+    assert time.process_time() - began < 2
+
+
+def test_a_folder_that_is_its_own_class_is_refused(tmp_path):
+    (write(tmp_path) / "again").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="again leads back to a folder that contains it"):
+        load_image_folder(tmp_path)
+
+
+def test_only_some_pictures_are_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("lenet.data.pictures._AT_ONCE", 4)
+    write(tmp_path, count=20, size=500)
+    load_image_folder(tmp_path)  # imports
+    tracemalloc.start()
+    load_image_folder(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 * 500 * 500 / 2  # bytes of all pictures
 
 
 def test_progress_counts_all_pictures(tmp_path, monkeypatch):

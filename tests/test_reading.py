@@ -76,6 +76,13 @@ def test_grey_levels_are_kept_by_every_format_without_loss(tmp_path, suffix):
     assert found.dtype == np.uint8
 
 
+@pytest.mark.parametrize("shape", [(65, 90), (256, 70), (100, 100)])
+def test_a_slope_goes_on_beyond_the_border_as_numpy_extends_it(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    even, odd = (np.pad(image.astype(int), 13, mode="reflect", reflect_type=kind) for kind in ("even", "odd"))
+    np.testing.assert_array_equal(reading.ink._extrapolated(image, 13), np.minimum(even, odd).clip(0, 255))
+
+
 def test_jpeg_is_read_within_its_loss(tmp_path):
     smooth = np.tile(np.linspace(0, 255, 32).astype(np.uint8), (16, 1))
     found = read_picture(written(tmp_path, Image.fromarray(smooth), "a.jpg", quality=95))

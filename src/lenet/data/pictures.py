@@ -93,10 +93,10 @@ def images_of(
 
 def _is_dark_on_light(pictures: Sequence[Picture]) -> bool:
     """Return whether the ink of most pictures is dark, judged by some of them."""
-    from lenet.reading.ink import is_dark_on_light
+    from lenet.reading.ink import coarsened, is_dark_on_light
 
-    sample = [_grey(each) for each in pictures[:: max(1, len(pictures) // SAMPLE)]]
-    votes = [is_dark_on_light(grey) for grey in sample if not isinstance(grey, DataError)]
+    sample = map(_grey, pictures[:: max(1, len(pictures) // SAMPLE)])  # one after the other: they may be large
+    votes = [is_dark_on_light(coarsened(grey)) for grey in sample if not isinstance(grey, DataError)]
     return 2 * sum(votes) >= len(votes)
 
 

@@ -39,7 +39,7 @@ def find_ink(grey: NDArray[np.uint8], dark_on_light: bool | None = None) -> NDAr
     >>> int(ink[30, 30]), int(ink[5, 5])
     (255, 0)
     """
-    coarse = resized(grey, min(1.0, max(_COARSE_LONGER / max(grey.shape), _COARSE_SHORTER / min(grey.shape))))
+    coarse = coarsened(grey)
     may_have_sheet = dark_on_light is not False and min(coarse.shape) >= _MIN_SIDE_WITH_SHEET
     sheet = find_sheet(coarse) if may_have_sheet else None
     if sheet is not None:
@@ -50,6 +50,11 @@ def find_ink(grey: NDArray[np.uint8], dark_on_light: bool | None = None) -> NDAr
         grey, coarse = 255 - grey, 255 - coarse
     paper = cv2.resize(_paper(coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return _normalised(255 - cv2.divide(grey, paper, scale=255))
+
+
+def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture at the size that suffices to judge the paper."""
+    return resized(grey, min(1.0, max(_COARSE_LONGER / max(grey.shape), _COARSE_SHORTER / min(grey.shape))))
 
 
 def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
@@ -100,9 +105,15 @@ def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
     """Return an image with a margin, in which a shadow at the border darkens further."""
-    mirrored = np.pad(image.astype(np.int16), margin, mode="reflect")
-    continued = np.pad(image.astype(np.int16), margin, mode="reflect", reflect_type="odd")
+    mirrored: NDArray[np.uint8] = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REFLECT_101)
+    continued = _continued(_continued(image.astype(np.int16), margin).T, margin).T
     return np.minimum(mirrored, continued).clip(0, 255).astype(np.uint8)
+
+
+def _continued(rows: NDArray[np.int16], margin: int) -> NDArray[np.int16]:
+    """Return rows with a margin above and below: the nearest rows, turned over, so that a slope goes on."""
+    above, below = rows[margin:0:-1], rows[-2 : -margin - 2 : -1]
+    return np.concatenate([2 * rows[:1] - above, rows, 2 * rows[-1:] - below])
 
 
 def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:

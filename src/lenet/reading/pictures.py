@@ -171,6 +171,8 @@ def _grey_of(picture: Any, mode: str) -> NDArray[np.uint8]:
         grey = _from_16_bits(picture)
         return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
     if picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in picture.info:
+        if picture.mode == mode:
+            return np.asarray(picture)
         return np.asarray(picture.convert("RGB").convert(mode))
     with_alpha = picture.convert("RGBA")
     page = image_module.new(mode, picture.size, "black" if _is_light_on_nothing(with_alpha) else "white")
