@@ -95,7 +95,7 @@ X70, Y70 = small()
     ("arrays", "wanted"),
     [
         ({"images": X70, "labels": Y70}, "holds images, labels; expected X and y"),
-        ({"X": X70}, "holds x; expected X and y"),
+        ({"X": X70}, "holds X; expected X and y"),
         ({"X_train": X70, "y_train": Y70}, "X_train, y_train, X_test and y_test"),
         ({}, "holds nothing"),
         ({"X": X70[:, :27], "y": Y70}, r"shape \(70, 27, 28\); expected \(n, 28, 28\)"),
@@ -109,7 +109,7 @@ X70, Y70 = small()
         ({"X": np.full((70, 784), 256), "y": Y70}, "pixels from 256 to 256; expected 0"),
         ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000; expected 0"),
         ({"X": X70.astype(int) - 1, "y": Y70}, "pixels from -1 to 199"),
-        ({"X": X70.astype(complex), "y": Y70}, "x in .* has type complex128; expected integers or floats"),
+        ({"X": X70.astype(complex), "y": Y70}, "X in .* has type complex128; expected integers or floats"),
         ({"X": X70 > 1, "y": Y70}, "has type bool"),
         ({"X": X70.astype(str), "y": Y70}, "has type <U3"),
         ({"X": np.zeros(70, [("a", "u1", (28, 28))]), "y": Y70}, "not a plain array"),
@@ -120,7 +120,7 @@ X70, Y70 = small()
         ({"X": X70, "y": Y70 * 3}, "from 0 to 27; expected 0 to K-1"),
         ({"X": X70, "y": np.full(70, 2**64 - 1, dtype=np.uint64)}, "expected 0 to K-1"),
         ({"X": X70[:3], "y": Y70[:3]}, "has no test images"),
-        ({"X": X70[:0], "y": Y70[:0]}, r"x in .* has shape \(0, 28, 28\).*no dimension of 0"),
+        ({"X": X70[:0], "y": Y70[:0]}, r"X in .* has shape \(0, 28, 28\).*no dimension of 0"),
         (
             {"X_train": X70, "y_train": Y70, "X_test": X70, "y_test": Y70 + 10},
             r"test label 10, .*\. Number the classes of both parts from 0 to K-1\.$",

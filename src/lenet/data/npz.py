@@ -127,18 +127,22 @@ def _as_dataset(arrays: list[NDArray[Any]], source: str) -> Dataset:
 def _read_arrays(path: Path) -> list[NDArray[Any]]:
     try:
         with path.open("rb") as file, _opened(file, path) as archive:
-            members = {info.filename.removesuffix(".npy").lower(): info for info in archive.infolist()}
+            members = {_name(info).lower(): info for info in archive.infolist()}
             names = next((names for names in (_FOUR, _TWO) if members.keys() >= set(names)), None)
             if names is None:
-                found = ", ".join(sorted(members)[:10]) or "nothing"
+                found = ", ".join(sorted(_name(info) for info in members.values())[:10]) or "nothing"
                 raise DataError(f"{path} holds {found}; expected X and y, or X_train, y_train, X_test and y_test.")
-            return [_read_array(archive, members[name], f"{name} in {path}") for name in names]
+            return [_read_array(archive, members[name], f"{_name(members[name])} in {path}") for name in names]
     except DataError:
         raise
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of an .npz file.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a complete .npz file ({error}). Save it again with numpy.savez.") from error
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    return info.filename.removesuffix(".npy")
 
 
 def _opened(file: IO[bytes], path: Path) -> zipfile.ZipFile:
