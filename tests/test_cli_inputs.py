@@ -217,3 +217,46 @@ def test_a_run_from_other_weights_resumes_without_them(tmp_path, monkeypatch, ca
     with pytest.raises(SystemExit):
         cli.main(["train", "--resume", "runs/train-1", "--from", "mnist"])
     assert "Leave out --from" in capsys.readouterr().err
+
+
+def digits_of(path, *classes):
+    data = lenet.data.load_digits()
+    chosen = [n for k in classes for n in np.flatnonzero(data.y_train == k)[:14]]
+    np.savez(path, X=data.X_train[chosen], y=np.unique(data.y_train[chosen], return_inverse=True)[1])
+
+
+@pytest.mark.parametrize(
+    ("classes", "options", "recipe"),
+    [
+        (range(10), [], "small"),
+        (range(10), ["--from", "mnist"], "adapt"),
+        ((3, 5), ["--from", "mnist"], "transfer"),
+        ((3, 5), ["--from", "mnist", "--recipe", "small"], "small"),
+    ],
+)
+def test_the_recipe_follows_from_the_model_to_start_from(tmp_path, monkeypatch, capsys, classes, options, recipe):
+    monkeypatch.chdir(tmp_path)
+    digits_of("mine.npz", *classes)
+    lines(capsys, "train", "mine.npz", "--epochs", "1", *options)
+    settings = json.loads((tmp_path / "runs/train-1/args.json").read_text())["recipe"]
+    assert settings["name"] == recipe
+    assert settings["lr"] == {"small": 0.05, "transfer": 0.1, "adapt": 0.01}[recipe]
+
+
+ADVICE = "This is hardly better than guessing. Sigmoid networks start on a plateau: {}."
+
+
+@pytest.mark.parametrize(
+    ("classes", "options", "advice"),
+    [
+        (range(10), ["--lr", "1e-9"], ADVICE.format("start --from mnist, or increase --epochs")),
+        ((3, 5), ["--lr", "1e-9", "--from", "mnist"], ADVICE.format("increase --epochs")),
+        ((3, 5), ["--from", "mnist"], None),
+    ],
+)
+def test_a_network_on_the_plateau_gets_advice(tmp_path, monkeypatch, capsys, classes, options, advice):
+    monkeypatch.chdir(tmp_path)
+    digits_of("mine.npz", *classes)
+    epochs = "1" if advice else "30"
+    found = [line for line in lines(capsys, "train", "mine.npz", "--epochs", epochs, *options) if "guessing" in line]
+    assert found == ([advice] if advice else [])

@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate, rejects non-digits, 24 "
-        "times as long); small (many epochs, low learning rate); or seed (the original notebook's). Without this "
-        f"option: small for fewer than {SMALL:,} images, otherwise default",
+        "times as long); small (many epochs); transfer, adapt (small, after --from); or seed (the original notebook's)."
+        f" Without this option: for fewer than {SMALL:,} images, small, or after --from transfer or adapt; otherwise "
+        "default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images per step")
@@ -101,7 +102,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
     from lenet import __version__
     from lenet._fused.dispatch import chosen
-    from lenet.errors import InputError
+    from lenet.errors import DataError, InputError
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run, fingerprint
     from lenet.training.transfer import transfer
@@ -116,15 +117,18 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         parser.error(str(error))
     require_extras()
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict)
+    if (data.y_train == data.y_train[0]).all():
+        raise DataError(f"{arguments.data} has one class; expected at least two. Add images of another class.")
+    num_classes = len(data.classes or ()) or int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
+    classes = data.classes or tuple(map(str, range(num_classes)))
+    old = load_model(arguments.start) if arguments.start else None
+    start = transfer(old, classes, seed=arguments.seed or 0) if old else None
     if arguments.recipe is None and len(data.X_train) < SMALL:
-        recipe = recipe_named("small")
+        recipe = recipe_named("small" if old is None else "adapt" if old.classes == classes else "transfer")
         if min(np.bincount(data.y_train).tolist()) * recipe.validation < 1:
             recipe = recipe.with_changes(validation=0.0)  # too few to hold out one of each class
     recipe = recipe.with_changes(**changes)
-    num_classes = len(data.classes or ()) or int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
-    classes = data.classes or tuple(map(str, range(num_classes)))
-    start = arguments.start and transfer(load_model(arguments.start), classes, seed=arguments.seed or 0)
-    check_early(data, recipe, num_classes, arguments)
+    check_early(data, recipe, arguments)
     args = {
         "lenet": __version__,
         "cpu": chosen(),
@@ -136,7 +140,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     }
     if data.classes is not None:
         args |= {"classes": data.classes, "raw": bool(arguments.raw)}
-    if not start:
+    if start is None:
         return Run.create(arguments.runs, args), data
     return Run.create(arguments.runs, args | {"from": arguments.start}, start), data
 
@@ -148,14 +152,12 @@ def require_extras() -> None:
     require("matplotlib", "train")
 
 
-def check_early(data: "Dataset", recipe: "Recipe", num_classes: int, arguments: argparse.Namespace) -> None:
+def check_early(data: "Dataset", recipe: "Recipe", arguments: argparse.Namespace) -> None:
     """Raise the errors of training before the run folder is created."""
     from lenet._fused.threads import resolve_n_jobs
-    from lenet.model import LeNet5
     from lenet.training.splits import split
 
     resolve_n_jobs(arguments.n_jobs)
-    LeNet5(seed=0, num_classes=num_classes)
     split(data.y_train, recipe.validation, arguments.seed or 0)
 
 
@@ -258,6 +260,8 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     """Calibrate and test the best weights, write the figures and the report, and print a summary."""
     import json
 
+    import numpy as np
+
     from lenet import plots
     from lenet.evaluation.calibration import MIN_IMAGES, calibrate
     from lenet.evaluation.report import classification_report
@@ -283,10 +287,9 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
         print(json.dumps(result))
         return
     print(f"\nTest set, with the weights of epoch {best.epoch}:\n{outcome}")
-    if outcome.accuracy < 2 / model.num_classes:
-        print(
-            "This is hardly better than guessing. Sigmoid networks start on a plateau: train longer or "
-            "with a lower --lr."
-        )
+    guessing = np.bincount(data.y_test).max() / len(data.y_test)
+    if outcome.accuracy < guessing + (1 - guessing) / 10:
+        advice = "increase --epochs" if "from" in folder.args else "start --from mnist, or increase --epochs"
+        print(f"This is hardly better than guessing. Sigmoid networks start on a plateau: {advice}.")
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
     say(f"lenet predict PICTURE --model {folder.folder}")

@@ -142,6 +142,9 @@ class Recipe:
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
+_SMALL = Recipe(
+    "small", epochs=200, batch_size=32, lr=0.05, momentum=0.9, schedule="one_cycle", distort=True, validation=0.1
+)
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -169,16 +172,9 @@ RECIPES = {
             non_digits=0.3,
             validation=1 / 12,
         ),
-        Recipe(
-            "small",
-            epochs=200,
-            batch_size=32,
-            lr=0.05,
-            momentum=0.9,
-            schedule="one_cycle",
-            distort=True,
-            validation=0.1,
-        ),
+        _SMALL,
+        replace(_SMALL, name="transfer", lr=0.1),  # `python -m benchmarks.transfer` compares the rates
+        replace(_SMALL, name="adapt", lr=0.01),
     )
 }
 

@@ -24,7 +24,8 @@ def transfer(model: LeNet5, classes: Sequence[str], *, seed: int | None = None) 
     Returns
     -------
     LeNet5
-        A model of the same dtype, to be trained before use. Its metadata has only the names of the classes.
+        A model of the same dtype. Its metadata has only the names of the classes. Train it before use, with the recipe
+        `transfer`, or `adapt` if the classes are those of `model`.
 
     Raises
     ------
