@@ -139,6 +139,14 @@ SERVING = {
     "memory after a fifth of the requests (MB)": "memory after each round: #",
     "memory at the end (MB)": "memory after that: # MB",
 }
+TRANSFER = {
+    "files of symbols, accuracy (%)": "320 files: #% of",
+    "files of symbols, time (s)": "others right, # s",
+    "scikit-learn's digits, before (%)": "5 of each: #% before",
+    "scikit-learn's digits, after (%)": r"5 of each: [\d.]+% before, #%",
+    "MNIST, before (%)": "MNIST's test digits: #%",
+    "MNIST, after (%)": r"MNIST's test digits: [\d.]+% before, #%",
+}
 SOAK = {
     "growth over predictions (MB)": "predictions: [^\n]* then # MB",
     "growth over requests (MB)": "requests, [^\n]* then # MB",
@@ -184,6 +192,23 @@ PARTS = {
     "reading": Part("python -m benchmarks.reading", numbers(READING)),
     "fashion": Part(
         "python -m benchmarks.reading --fashion", numbers({"accepted (%)": "Fashion-MNIST: #%"}), everyday=False
+    ),
+    "loading": Part(
+        "python -m benchmarks.loading",
+        rows(
+            r"^([\d,]+) files: # pictures a second on \d+ cores; each takes # us of a core; together # MB, # MB",
+            *("rate (pictures/s)", "a picture (us)", "memory (MB)", "images (MB)"),
+        ),
+    ),
+    "transfer": Part(
+        "python -m benchmarks.transfer",
+        both(
+            rows(
+                r"^\| (\d+ \w+, \d+ of each) \| #% \| #% \| #% \|",
+                *("from scratch (%)", "from scratch, 800 epochs (%)", "from mnist (%)"),
+            ),
+            numbers(TRANSFER),
+        ),
     ),
     "serving": Part(
         "python -m benchmarks.serving",

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import string
 import types
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import benchmarks.__main__ as command
-from benchmarks import instructions, measure, parts, results, seed
+from benchmarks import drawings, instructions, loading, measure, parts, results, seed
 from lenet import LeNet5
 
 pytestmark = pytest.mark.release
@@ -185,6 +186,53 @@ def test_numbers_and_rows_are_found_in_an_output():
     }  # fmt: skip
     with pytest.raises(ValueError, match="The output has no"):
         parts.number("loss #", output)
+
+
+def test_the_rows_of_a_table_of_trainings_become_values():
+    output = """\
+| 26 letters, 5 of each | 3.8% | 4.0% | 83.4% |
+`lenet train symbols --from mnist`, 320 files: 98.8% of 800 others right, 6.5 s
+scikit-learn's digits, 5 of each: 92.5% before, 97.5% after
+MNIST's test digits: 99.43% before, 99.10% after
+"""
+    assert parts.PARTS["transfer"].read(output, 0) == {
+        "26 letters, 5 of each, from scratch (%)": 3.8,
+        "26 letters, 5 of each, from scratch, 800 epochs (%)": 4.0,
+        "26 letters, 5 of each, from mnist (%)": 83.4,
+        "files of symbols, accuracy (%)": 98.8,
+        "files of symbols, time (s)": 6.5,
+        "scikit-learn's digits, before (%)": 92.5,
+        "scikit-learn's digits, after (%)": 97.5,
+        "MNIST, before (%)": 99.43,
+        "MNIST, after (%)": 99.1,
+    }
+
+
+def test_pictures_are_loaded_and_counted():
+    count, seconds, cpu, memory, images = loading.measure(200)
+    assert count == 200
+    assert images == 200 * 784
+    assert 0 < memory < 50
+    assert cpu / count < 3e-3  # seconds; on an idle core, a sixth of it
+    assert seconds > 0
+
+
+# ---- drawings --------------------------------------------------------------------------------------------
+
+
+def test_there_are_thirty_fonts_and_each_has_all_letters():
+    fonts = {*drawings.TRAINING, *drawings.TESTING}
+    assert (len(drawings.TRAINING), len(drawings.TESTING), len(fonts)) == (20, 10, 30)
+    for font in fonts:
+        pages = {drawings.letter(name, [font], np.random.default_rng(0)).tobytes() for name in string.ascii_uppercase}
+        assert len(pages) == 26, font
+
+
+def test_symbols_are_written_by_class_and_differ(tmp_path):
+    drawings.write_symbols(tmp_path, 3, 0)
+    files = sorted(tmp_path.glob("*/*.png"))
+    assert [path.parent.name for path in files] == [name for name in sorted(drawings.STROKES) for _ in range(3)]
+    assert len({path.read_bytes() for path in files}) == 24
 
 
 @pytest.fixture
