@@ -158,7 +158,8 @@ def test_a_page_without_rules_and_frames_is_labelled_once(monkeypatch):
     calls = []
     label = cv2.connectedComponentsWithStats
     monkeypatch.setattr(
-        cv2, "connectedComponentsWithStats", lambda *args, **options: calls.append(0) or label(*args, **options)
+        "lenet._extras.cv2.connectedComponentsWithStats",
+        lambda *args, **kwargs: calls.append(0) or label(*args, **kwargs),
     )
     assert len(find_lines(paper(numbers(["2741", "605"])))) == 2
     assert len(calls) == 1
