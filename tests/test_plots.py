@@ -234,6 +234,27 @@ def test_500_classes_are_an_image_of_bounded_size_without_text():
     assert max(figure.get_size_inches()) < 32
 
 
+@pytest.mark.parametrize("classes", [("triangle", "rectangle", "star"), ("$x", "$\\undefined$", "x" * 100)])
+def test_names_of_classes_stand_at_both_axes_and_leave_the_cells_their_size(classes):
+    counts = np.full((3, 3), 10**5)
+    figure = confusion._confusion_matrix_figure(counts, classes)
+    draw(figure)
+    ax = figure.axes[0]
+    expected = [name if len(name) < 100 else "xxxxxxxxx\u2026xxxxxxxxx" for name in classes]
+    for axis in (ax.get_xticklabels(), ax.get_yticklabels()):
+        assert [label.get_text() for label in axis] == expected
+    plain = confusion._confusion_matrix_figure(counts)
+    draw(plain)
+    assert ax.get_window_extent().width > 0.9 * plain.axes[0].get_window_extent().width
+
+
+def test_a_name_that_the_font_cannot_show_becomes_a_number(recwarn):
+    ax = confusion._confusion_matrix_figure(np.eye(2, dtype=int), ("one", "\u4e00")).axes[0]
+    draw(ax.get_figure())
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["one", "1"]
+    assert not recwarn
+
+
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
@@ -263,6 +284,26 @@ def test_worst_shows_mistakes_only_and_the_surest_first():
     assert figure.axes[0].texts[0].get_color() != figure.axes[0].texts[1].get_color()
     assert figure.get_suptitle().startswith("10 mistakes among 20 images")
     assert "predicted, not the true class" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("classes", [("triangle", "rectangle", "star"), ("$x", "$\\undefined$", "W" * 100)])
+def test_worst_names_the_classes_within_their_columns(classes):
+    figure = mistakes._worst_figure(*mistaken(40, 3), classes)
+    renderer = draw(figure)
+    assert texts(figure.axes[0])[0] == classes[1]  # the 40th image is of class 0
+    assert texts(figure.axes[0])[1] == f"not {classes[0]} \u00b7 90.0%"
+    assert_apart([text.get_window_extent(renderer) for ax in figure.axes for text in ax.texts], slack=1)
+    assert figure.axes[0].get_window_extent().width > 100
+
+
+def test_worst_names_classes_of_one_letter_in_one_line():
+    figure = mistakes._worst_figure(*mistaken(4, 3), ("A", "B", "C"))
+    assert "".join(texts(figure.axes[0])) == "B, not A \u00b7 90.0%"
+
+
+def test_worst_refuses_other_classes():
+    with pytest.raises(InputError, match="classes has 2 names; expected 10"):
+        plots.worst(*mistaken(5), ["a", "b"])
 
 
 def test_worst_shows_36_at_most_and_says_of_how_many():
@@ -310,8 +351,10 @@ def test_worst_refuses_arrays_that_do_not_fit(place, array):
 @pytest.mark.parametrize("prediction", [-1, 10])
 def test_worst_refuses_predictions_that_are_no_class(prediction):
     images, labels, _, probabilities = mistaken(3)
-    with pytest.raises(InputError, match=f"{prediction}.*expected 0 to 9"):
+    with pytest.raises(InputError, match=f"predictions.*{prediction}.*expected 0 to 9"):
         plots.worst(images, labels, np.full(3, prediction), probabilities)
+    with pytest.raises(InputError, match=f"labels.*{prediction}.*expected 0 to 9"):
+        plots.worst(images, np.full(3, prediction), labels, probabilities)
 
 
 # The kernels of C1

@@ -280,7 +280,8 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     model.metadata["test_accuracy"] = str(outcome.accuracy)
     model.save(folder.folder / "best.safetensors")
     folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix, model.classes))
-    folder.write("worst.png", plots.worst(data.X_test, data.y_test, logits.argmax(axis=1), softmax(logits)))
+    worst = plots.worst(data.X_test, data.y_test, logits.argmax(axis=1), softmax(logits), model.classes)
+    folder.write("worst.png", worst)
     folder.write("report.txt", str(outcome))
     if arguments.json:
         result = {"event": "test", "run": str(folder.folder), "best_epoch": best.epoch, **outcome.as_dict()}

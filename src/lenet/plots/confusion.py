@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lenet.class_names import checked
 from lenet.errors import InputError
-from lenet.plots.style import INK, PALE, PALE_BLUE, VERMILLION, color_bar, colormap, dress, new_figure, png
+from lenet.plots.style import INK, PALE, PALE_BLUE, VERMILLION, color_bar, colormap, drawable, dress, new_figure, png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,12 +25,12 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None
     matrix : array_like of int, shape (K, K), K at least 2
         Counts, at least 0; rows are true classes, columns are predicted ones.
     classes : sequence of K str, optional
-        Names of the classes, for the axes; by default, their numbers.
+        Names of the classes, for the axes; by default, their numbers. Names of more than 20 characters are shortened.
 
     Returns
     -------
     bytes
-        A PNG whose size depends on K: 1050 x 930 pixels for 10 classes.
+        A PNG whose size depends on K and on the names: 1050 x 930 pixels for 10 classes without names.
 
     Raises
     ------
@@ -60,7 +60,10 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[
         100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.eye(num_classes, dtype=bool)
     )
     cell = min(max(0.5, 3.4 / num_classes), 28 / num_classes)  # inches; leaves room for the title, and is bounded
-    figure = new_figure(cell * num_classes + 2, cell * num_classes + 1.2)
+    names = drawable(classes or [str(number) for number in range(num_classes)])
+    longest = max(map(len, names))
+    margin = 0.08 * max(0, longest - 2)  # inches
+    figure = new_figure(cell * num_classes + 2 + margin, cell * num_classes + 1.2 + margin)
     ax = figure.subplots()
     dress(ax)
     colours = colormap("white", VERMILLION).with_extremes(bad=PALE_BLUE)  # the masked diagonal
@@ -78,9 +81,8 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[
     ax.tick_params(which="minor", length=0)
     font = min(10.0, 72 * cell / (0.75 * max(2, len(str(counts.max())))))
     if font >= 4:  # smaller text would be illegible
-        names = classes or [str(number) for number in range(num_classes)]
-        ax.set_xticks(range(num_classes), names, rotation=90 if max(map(len, names)) > 3 else 0)
-        ax.set_yticks(range(num_classes), names)
+        ax.set_xticks(range(num_classes), names, rotation=90 if longest > 3 else 0, parse_math=False)
+        ax.set_yticks(range(num_classes), names, parse_math=False)
         for i, j in np.argwhere(counts):
             ax.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=INK, fontsize=font)
     return figure

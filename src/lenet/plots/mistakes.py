@@ -1,14 +1,16 @@
 """A figure of the most confident mistakes of a model."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lenet._checks import SIDE
+from lenet.class_names import checked
 from lenet.errors import InputError
-from lenet.plots.style import INK, VERMILLION, dress, new_figure, png
+from lenet.plots.style import INK, VERMILLION, drawable, dress, new_figure, png, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,10 +20,15 @@ __all__ = ["worst"]
 
 _MAX_MISTAKES = 36
 _COLUMNS = 6
+_MAX_TEXT = 85  # points: narrower than a column
 
 
 def worst(
-    images: npt.ArrayLike, labels: npt.ArrayLike, predictions: npt.ArrayLike, probabilities: npt.ArrayLike
+    images: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    predictions: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    classes: Sequence[str] | None = None,
 ) -> bytes:
     """Draw up to 36 mistakes, the most confident first.
 
@@ -35,6 +42,8 @@ def worst(
         True and predicted classes, from 0 to K - 1.
     probabilities : array_like of float, shape (n, K)
         Class probabilities, in [0, 1].
+    classes : sequence of K str, optional
+        Names of the classes; by default their numbers. Names of more than 20 characters are shortened.
 
     Returns
     -------
@@ -44,7 +53,7 @@ def worst(
     Raises
     ------
     InputError
-        If the shapes do not match, or a prediction is not among the K classes.
+        If the shapes do not match, or a label or prediction is not among the K classes.
     MissingExtraError
         If matplotlib is not installed.
 
@@ -62,9 +71,10 @@ def worst(
             f"images, labels, predictions and probabilities have shapes {x.shape}, {true.shape}, {guess.shape} and "
             f"{p.shape}; expected (n, {SIDE}, {SIDE}), (n,), (n,) and (n, K)."
         )
-    if n and not 0 <= guess.min() <= guess.max() < p.shape[1]:
-        raise InputError(f"predictions are from {guess.min()} to {guess.max()}; expected 0 to {p.shape[1] - 1}.")
-    return png(_worst_figure(x, true, guess, p))
+    for name, values in (("labels", true), ("predictions", guess)):
+        if n and not 0 <= values.min() <= values.max() < p.shape[1]:
+            raise InputError(f"{name} are from {values.min()} to {values.max()}; expected 0 to {p.shape[1] - 1}.")
+    return png(_worst_figure(x, true, guess, p, classes if classes is None else checked(classes, p.shape[1])))
 
 
 def _worst_figure(
@@ -72,6 +82,7 @@ def _worst_figure(
     labels: npt.NDArray[np.integer],
     predictions: npt.NDArray[np.integer],
     probabilities: npt.NDArray[np.floating],
+    classes: Sequence[str] | None = None,
 ) -> "Figure":
     mistakes = np.flatnonzero(labels != predictions)
     confidence = probabilities[mistakes, predictions[mistakes]]
@@ -80,8 +91,10 @@ def _worst_figure(
         figure = new_figure(9, 1.2)
         figure.suptitle(f"No mistakes among {len(labels):,} images", color=INK, fontsize=14, y=0.6)
         return figure
+    names = drawable(classes or [str(number) for number in range(probabilities.shape[1])])
+    in_two_lines = max(map(len, names)) > 2
     rows = math.ceil(len(order) / _COLUMNS)
-    figure = new_figure(9, 1.65 * rows + 0.7)
+    figure = new_figure(9, (1.8 if in_two_lines else 1.65) * rows + 0.7)
     total = f"{len(mistakes):,} mistake{'s' * (len(mistakes) > 1)} among {len(labels):,} images"
     all_shown = len(mistakes) == len(order)
     title = f"{total}, the most confident first" if all_shown else f"The {len(order)} most confident of {total}"
@@ -91,18 +104,30 @@ def _worst_figure(
         ax = figure.add_subplot(rows, _COLUMNS, place, xticks=[], yticks=[])
         dress(ax)
         ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)  # ink on paper
-        _name_mistake(ax, int(predictions[i]), int(labels[i]), float(confidence[k]))
+        write = _in_two_lines if in_two_lines else _in_one_line
+        write(ax, names[predictions[i]], names[labels[i]], _rounded(float(confidence[k])))
     return figure
 
 
-def _name_mistake(ax: "Axes", predicted: int, true: int, confidence: float) -> None:
+def _in_one_line(ax: "Axes", predicted: str, true: str, confidence: str) -> None:
     """Write "7, not 2 · 99.8%" above an image, with the prediction in the colour of mistakes."""
     # Each text has one colour, so the second begins where the first ends.
-    style: dict[str, Any] = {
-        "xycoords": "axes fraction",
-        "fontsize": 10 if max(predicted, true) < 10 else 8,
-        "va": "bottom",
-    }
-    mistaken = ax.annotate(f"{predicted}", (0, 1.04), color=VERMILLION, fontweight="bold", **style)
-    rounded = ">99.9%" if 0.9995 <= confidence < 1 else f"{confidence:.1%}"
-    ax.annotate(f", not {true} · {rounded}", (1, 0), color=INK, **style | {"xycoords": mistaken})
+    size = 10 if max(len(predicted), len(true)) == 1 else 8
+    style: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": size, "va": "bottom", "parse_math": False}
+    mistaken = ax.annotate(predicted, (0, 1.04), color=VERMILLION, fontweight="bold", **style)
+    ax.annotate(f", not {true} · {confidence}", (1, 0), color=INK, **style | {"xycoords": mistaken})
+
+
+def _in_two_lines(ax: "Axes", predicted: str, true: str, confidence: str) -> None:
+    """Write "rectangle" and below it "not triangle · 99.8%" above an image."""
+    style: dict[str, Any] = {"xycoords": "axes fraction", "va": "bottom", "parse_math": False}
+    for text, height, colour, weight in (
+        (predicted, 1.17, VERMILLION, "bold"),
+        (f"not {true} · {confidence}", 1.04, INK, "normal"),
+    ):
+        size = min(8.0, 8.0 * _MAX_TEXT / text_width(text, 8.0, weight))
+        ax.annotate(text, (0, height), color=colour, fontweight=weight, fontsize=size, **style)
+
+
+def _rounded(confidence: float) -> str:
+    return ">99.9%" if 0.9995 <= confidence < 1 else f"{confidence:.1%}"

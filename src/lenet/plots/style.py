@@ -7,6 +7,7 @@ means validation or wrong.
 """
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lenet._extras import require
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, GREEN, PALE_BLUE = "#0072b2", "#d55e00", "#009e73", "#cfe3f1"
 INK, GREY, PALE = "#222222", "#666666", "#dddddd"
 MARK = b"Software\0lenet"  # near the beginning of each figure
+_MAX_NAME = 20  # characters
 
 
 def png(figure: "Figure") -> bytes:
@@ -59,3 +61,29 @@ def color_bar(image: "AxesImage", axes: "list[Axes]", label: str) -> None:
     bar = axes[0].get_figure().colorbar(image, ax=axes, shrink=0.9, pad=0.03)  # type: ignore[union-attr]
     bar.set_label(label, color=INK)
     dress(bar.ax)
+
+
+def drawable(classes: Sequence[str]) -> list[str]:
+    """Return the names of classes as a figure shows them.
+
+    Long names lose their middle, as similar ones often differ at an end. A name with a character that the font lacks
+    becomes the number of its class.
+    """
+    manager = require("matplotlib.font_manager", "train")
+    font = manager.get_font(manager.findfont(manager.FontProperties()))
+    return [
+        _shortened(name) if all(font.get_char_index(ord(character)) for character in name) else str(number)
+        for number, name in enumerate(classes)
+    ]
+
+
+def _shortened(name: str) -> str:
+    half = (_MAX_NAME - 1) // 2
+    return name if len(name) <= _MAX_NAME else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
+
+
+def text_width(text: str, size: float, weight: str) -> float:
+    """Return the width of a text in points."""
+    properties = require("matplotlib.font_manager", "train").FontProperties(size=size, weight=weight)
+    paths = require("matplotlib.textpath", "train").text_to_path
+    return float(paths.get_text_width_height_descent(text, properties, ismath=False)[0])
