@@ -98,6 +98,30 @@ def test_nothing_is_wanted_of_the_library_but_expf(compiler, tmp_path):
     assert set(re.findall(r"U (\w+)", undefined)) - {"_GLOBAL_OFFSET_TABLE_", "memset"} == {"expf"}
 
 
+NAMES = (
+    *("triangle", 'say "hi"', "back\\slash", "a\\nb", "%s", "what??/", "??=", "*/", "//", "Dreieck \u25b3"),
+    *("\u00e97", "\u00e9a", "\U0001f600", "lenet", "'", "\u65e5\u672c\u8a9e"),
+)
+
+
+@pytest.mark.parametrize("compiler", [*COMPILERS, "g++"])
+def test_a_program_prints_the_names_of_the_classes(compiler, tmp_path):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    model = lenet.LeNet5(seed=0, num_classes=len(NAMES))
+    model.classes = NAMES
+    compiled("gcc" if compiler == "g++" else compiler, model, tmp_path)
+    subprocess.run(["cc", *STRICT, "-trigraphs", "-c", "digits.c"], cwd=tmp_path, check=True)
+    main = tmp_path / ("main.cc" if compiler == "g++" else "main.c")
+    main.write_text(
+        '#include "digits.h"\n#include <stdio.h>\n'
+        "int main(void) { for (int k = 0; k < digits_CLASSES; k++) puts(digits_class_names[k]); return 0; }\n"
+    )
+    subprocess.run([compiler, main.name, "digits.o", "-lm", "-o", "main"], cwd=tmp_path, check=True)
+    printed = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, check=True).stdout.decode()
+    assert tuple(printed.splitlines()) == NAMES
+
+
 def test_two_models_in_one_program(tmp_path):
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")

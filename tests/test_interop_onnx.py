@@ -1,6 +1,7 @@
 """ONNX export and import: against onnxruntime, OpenVINO and PyTorch, and with files of other networks."""
 
 import copy
+import json
 import warnings
 
 import numpy as np
@@ -52,6 +53,15 @@ def test_the_metadata_are_those_of_the_model():
     assert known["test_accuracy"] == "0.9943"
     assert float(known["mean"]) == MODEL.mean
     assert "28x28 pixels, float32 from 0, background, to 1, ink" in known["input"]
+
+
+def test_the_names_of_classes_go_there_and_back(tmp_path):
+    model = lenet.LeNet5(seed=0, num_classes=3)
+    model.classes = names = ("circle", 'a "quoted" name', "Dreieck \u25b3")
+    onnx.save(to_onnx(model), tmp_path / "model.onnx")
+    known = {each.key: each.value for each in onnx.load(tmp_path / "model.onnx").metadata_props}
+    assert json.loads(known["classes"]) == list(names)
+    assert from_onnx(tmp_path / "model.onnx").classes == names
 
 
 def test_the_same_model_makes_the_same_bytes():

@@ -28,7 +28,7 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     model : LeNet5
         Parameters in float64 are rounded to float32.
     name : str, default "lenet"
-        The name of the header, without ".h", and the prefix of its three functions, such as `lenet_predict`.
+        The name of the header, without ".h", and the prefix of what it declares, such as `lenet_predict`.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
         About 1 MB of text with the weights as hexadecimal literals, which compilers read without rounding. The weights
         take 247 KB when compiled. The code allocates no memory, and calls only `expf` from the C library.
     header : str
-        The declarations of the three functions.
+        The declarations of three functions and of the names of the classes, in UTF-8.
 
     Raises
     ------
@@ -59,7 +59,8 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     if name.lower() in _STANDARD_HEADERS:
         raise InputError(f"name is {name!r}, but {name}.h is a standard header of C. Choose another name.")
     numbers = exportable(model)
-    return _filled("lenet.c", name, _constants(model, numbers)), _filled("lenet.h", name, _card(model, name))
+    constants = f"{_constants(model, numbers)}\n{_class_names(model, name)}"
+    return _filled("lenet.c", name, constants), _filled("lenet.h", name, _card(model, name))
 
 
 def _filled(file: str, name: str, generated: str) -> str:
@@ -82,6 +83,11 @@ def _constants(model: LeNet5, numbers: Mapping[str, NDArray[np.float32]]) -> str
     return f"{sizes}\n/* A pixel in [0, 1] enters the network as (pixel - MEAN) * SCALE. */\n{scaling}\n\n{arrays}"
 
 
+def _class_names(model: LeNet5, name: str) -> str:
+    literals = "".join(f"    {_string(each)},\n" for each in model.classes)
+    return f"const char *const {name}_class_names[{name}_CLASSES] = {{\n{literals}}};\n"
+
+
 def _sizes(model: LeNet5) -> dict[str, int]:
     """Return the sizes of the kernels, of the padding, and of each stage's output."""
     c1 = next(layer for _, layers in model.stages for layer in layers if isinstance(layer, Conv2d))
@@ -99,6 +105,21 @@ def _comment(text: str) -> str:
     """Return text as one line of ASCII that cannot end a C comment."""
     text = text.encode("unicode_escape").decode()
     return text.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")  # ?? can begin a trigraph
+
+
+def _string(text: str) -> str:
+    r"""Return text as a C string literal in ASCII that stands for its UTF-8.
+
+    Octal escapes end after three digits, so no character that follows can become a part of them.
+
+    Examples
+    --------
+    >>> print(_string('Zoë "?"'))
+    "Zo\303\253 \"\?\""
+    """
+    escaped = {ord(character): f"\\{character}" for character in '"?\\'}  # ?? can begin a trigraph
+    bytes_of_text = (escaped.get(byte, chr(byte) if byte < 0x80 else f"\\{byte:03o}") for byte in text.encode())
+    return f'"{"".join(bytes_of_text)}"'
 
 
 def _array(name: str, value: NDArray[np.float32]) -> str:

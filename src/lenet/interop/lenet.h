@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* The names of the classes, in UTF-8. */
+extern const char *const lenet_class_names[lenet_CLASSES];
+
 /* Return the most probable class, from 0 to lenet_CLASSES - 1. */
 int lenet_predict(const unsigned char image[784]);
 
