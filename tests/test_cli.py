@@ -995,6 +995,17 @@ def test_read_goes_on_after_a_file_that_is_no_picture(capsys, tmp_path):
     assert "b.png is not a picture" in err
 
 
+def test_read_refuses_a_model_of_long_names_once(capsys, tmp_path):
+    number_on_paper(tmp_path / "a.png")
+    model = lenet.load_pretrained("mnist")
+    model.classes = [f"digit {k}" for k in range(10)]
+    model.save(tmp_path / "words.safetensors")
+    assert cli.main(["read", *[str(tmp_path / "a.png")] * 2, "--model", str(tmp_path / "words.safetensors")]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "The model has a class 'digit 0'; expected names of one character" in err
+
+
 def test_read_refuses_a_confidence_that_is_none(capsys):
     with pytest.raises(SystemExit):
         cli.main(["read", "a.png", "--least", "2"])

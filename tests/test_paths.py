@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lenet.reading.features import Features
-from lenet.reading.graph import LEARNED, Graph, graph_of
+from lenet.reading.graph import LEARNED, Graph, coefficients_of, graph_of
 from lenet.reading.paths import best_path, log_sums
 from lenet.reading.segments import Segments
 
@@ -75,7 +75,7 @@ def weighed(**features):
     """The graph of one segment with these features; the others are 0."""
     values = {name: np.full(1, features.get(name, 0.0)) for name in Features.__dataclass_fields__}
     one, box = np.array([0]), np.zeros((1, 4), int)
-    return graph_of(Segments(one, one + 1, box, np.log([[0.7, 0.3]]), Features(**values)))
+    return graph_of(Segments(one, one + 1, box, np.log([[0.7, 0.3]]), Features(**values)), coefficients_of("ab"))
 
 
 def test_without_features_only_the_label_counts():

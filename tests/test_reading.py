@@ -538,6 +538,24 @@ def test_boxes_are_where_the_digits_are(tmp_path):
     assert reading.read(page).as_dict()["lines"][0]["text"] == line.text
 
 
+def test_a_line_is_made_of_the_names_of_the_classes():
+    digits = lenet.data.load_digits()
+    row = row_of(digits.X_test[183:187], [10] * 4)
+    model = lenet.load_pretrained("mnist")
+    model.classes = list("ABCDEFGHIJ")
+    (line,) = reading.read(row, model).lines
+    assert line.text == "".join("ABCDEFGHIJ"[label] for label in digits.y_test[183:187])
+    assert [digit.label for digit in line.digits] == digits.y_test[183:187].tolist()
+    assert [digit["class"] for digit in reading.Reading((line,)).as_dict()["lines"][0]["digits"]] == list(line.text)
+
+
+def test_no_line_is_made_of_long_names():
+    model = lenet.load_pretrained("mnist")
+    model.classes = [*"012345678", "nine"]
+    with pytest.raises(InputError, match="The model has a class 'nine'; expected names of one character"):
+        reading.read(np.zeros((40, 40)), model)
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_an_empty_page_has_no_lines(level):
     assert reading.read(np.full((300, 200), level, np.uint8)).lines == ()

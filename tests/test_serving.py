@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import threading
 import time
 import uuid
@@ -561,6 +562,69 @@ def test_a_model_whose_metadata_are_damaged_is_refused():
     model.metadata["least_digit_score"] = "much"
     with pytest.raises(InputError, match="least_digit_score"):
         Models({"damaged": model})
+
+
+def test_a_model_whose_names_are_damaged_is_refused():
+    from lenet.serving import Models
+
+    model = lenet.LeNet5(seed=0)
+    model.metadata["classes"] = '["a", "b"]'
+    with pytest.raises(InputError, match="classes are damaged"):
+        Models({"damaged": model})
+
+
+# ---- named classes -------------------------------------------------------------------------------------
+
+LETTERS, WORDS = (
+    tuple("ABCDEFGHIJ"),
+    ("zero", "one", "two", "three", "four: 4", "five", "six", "seven", "eight", "neuf é"),
+)
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """A server of the shipped model with other names of its classes."""
+    folder, model = tmp_path_factory.mktemp("named"), lenet.load_pretrained("mnist")
+    for name, classes in (("letters", LETTERS), ("words", WORDS)):
+        model.classes = classes
+        model.save(folder / f"{name}.safetensors")
+    with serving("--model", folder / "letters.safetensors", "--model", folder / "words.safetensors") as running:
+        yield running
+
+
+def test_the_metadata_list_the_classes(server, named):
+    assert named.ask("GET", "/v2/models/words")[2]["classes"] == list(WORDS)
+    assert server.ask("GET", "/v2/models/mnist")[2]["classes"] == list("0123456789")
+
+
+def test_digits_in_a_picture_have_the_names_of_their_classes(named, digits):
+    images, labels = digits
+    content = encoded(page_of(images[183:187]))
+    _, _, answer = named.ask("POST", "/predict", content)
+    expected = [LETTERS[label] for label in labels[183:187]]
+    assert answer["text"] == "".join(expected)
+    assert [digit["class"] for digit in answer["lines"][0]["digits"]] == expected
+    status, _, answer = named.ask("POST", "/predict?model=words", content)
+    assert status == 400
+    assert "The model has a class 'zero'; expected names of one character" in answer["error"]
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_the_most_probable_classes_have_names(named, digits, binary):
+    images, _ = digits
+    nine = images[lenet.load_pretrained("mnist").predict(images).tolist().index(9)]
+    wanted = [{"name": "probabilities", "parameters": {"classification": 2, "binary_data": binary}}]
+    body = request_of(an_input(data=nine.tolist()), outputs=wanted)
+    _, headers, answer = named.ask("POST", "/v2/models/words/infer", body)
+    if binary:
+        start = int(headers["Inference-Header-Content-Length"])
+        (length,) = struct.unpack_from("<I", answer, start)
+        first = answer[start + 4 : start + 4 + length].decode()
+    else:
+        first = answer["outputs"][0]["data"][0]
+    probability, index, name = first.split(":", 2)
+    assert (index, name) == ("9", WORDS[9])
+    assert float(probability) > 0.5
 
 
 def test_several_models_from_files_and_run_folders(tmp_path):

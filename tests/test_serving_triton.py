@@ -12,13 +12,15 @@ IGNORED = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::Reso
 pytestmark = [pytest.mark.landing, IGNORED]
 TOKEN = "open sesame"  # noqa: S105
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+LETTERS = lenet.LeNet5(seed=3, dtype="float64", num_classes=26)
+LETTERS.classes = [f"Letter \u2018{chr(97 + k)}\u2019" for k in range(26)]
 SHAPES = [(-1, 28, 28), (-1, 1, 28, 28), (-1, 784)]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "letters.safetensors"
-    lenet.LeNet5(seed=3, dtype="float64", num_classes=26).save(path)
+    LETTERS.save(path)
     with serving("--model", "mnist", "--model", f"letters={path}") as running:
         yield running
 
@@ -122,6 +124,16 @@ def test_classification(client, model, digits, binary):
         best = sorted(range(10), key=lambda k: -probabilities[k])[:3]
         assert [int(text.split(":")[1]) for text in texts] == best
         assert [float(text.split(":")[0]) for text in texts] == pytest.approx(probabilities[best], abs=1e-6)
+
+
+def test_classification_with_names(client):
+    images = np.zeros((1, 28, 28))
+    wanted = outputs("probabilities", binary=True, class_count=3)
+    (answer,) = client.infer("letters", [an_input(images, "FP64")], outputs=wanted).as_numpy("probabilities")
+    best = np.argsort(-LETTERS.predict_proba(images)[0])[:3]
+    assert [text.decode().split(":")[1:] for text in answer] == [
+        [str(k), f"Letter \u2018{chr(97 + k)}\u2019"] for k in best
+    ]
 
 
 def test_more_classes_than_there_are(client, digits):
@@ -247,7 +259,7 @@ def test_loading_and_unloading_with_the_token(tmp_path, digits):
         answer = client.infer("changing", [an_input(digits, "UINT8")], headers=HEADERS)
         expected = lenet.LeNet5(seed=2).predict_proba(digits)
         np.testing.assert_array_equal(answer.as_numpy("probabilities"), expected)
-        with pytest.raises(triton.InferenceServerException, match="no parameters"):
+        with pytest.raises(triton.InferenceServerException, match="expected none"):
             client.load_model("changing", headers=HEADERS, config="{}")
         path.unlink()
         with pytest.raises(triton.InferenceServerException, match="cannot be loaded"):

@@ -112,9 +112,10 @@ def rows_of(table: str, model: "LeNet5", rule: "RejectionRule", n_jobs: int | No
     from lenet.data.csv import read_csv
 
     images, _, _ = read_csv(table)
+    classes = model.classes
     for start in range(0, len(images), ROWS_AT_ONCE):
         for probabilities in model.predict_proba(images[start : start + ROWS_AT_ONCE], n_jobs=n_jobs):
-            yield answer_for(rule, probabilities[None], model.classes)
+            yield answer_for(rule, probabilities[None], classes)
 
 
 def answer_for(rule: "RejectionRule", probabilities: "NDArray[Any]", classes: Sequence[str]) -> dict[str, Any]:

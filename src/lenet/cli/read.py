@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.errors import DataError, InputError
     from lenet.reading import Reading, read, read_picture
     from lenet.reading.drawing import drawn
+    from lenet.reading.reader import characters_of
     from lenet.scale.bar import Bar
 
     if not 0 <= arguments.least <= 1:
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.csv is not None:
         check_csv(parser, arguments.csv, COLUMNS)
     model = load_model(arguments.model)
+    characters_of(model)  # fails once rather than for each picture
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)
     rows: list[tuple[object, ...]] = []

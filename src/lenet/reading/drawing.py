@@ -69,7 +69,7 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
         colour = _NON_DIGIT_COLOUR if digit.label is None else colour
         draw.rectangle((left - pen, top - pen, right + pen, bottom + pen), outline=colour, width=pen)
         middle = (left + right) / 2
-        _write(draw, (middle, top - 2 * pen), "?" if digit.label is None else str(digit.label), colour, large, "ms")
+        _write(draw, (middle, top - 2 * pen), digit.text, colour, large, "ms")
         if digit.label is not None and digit.probability < _SURE:
             place, text = (middle, bottom + 2 * pen), f"{100 * digit.probability:.0f}"
             box = draw.textbbox(place, text, small, "ma", stroke_width=_OUTLINE)

@@ -5,8 +5,8 @@ for each digit that its segment may be, and one for a non-digit. `python -m benc
 coefficients: they maximise the probability of the correct readings of MNIST's validation digits, set side by side.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,14 +60,18 @@ class Graph:
         return np.asarray(np.logaddexp(np.logaddexp.reduce(self.digits, axis=1), self.other))
 
 
+def coefficients_of(classes: Sequence[str]) -> Coefficients:
+    """Return the learned coefficients; each of other classes than the digits has the mean bias of the digits."""
+    if tuple(classes) == tuple(map(str, range(len(LEARNED.by_label)))):
+        return LEARNED
+    return replace(LEARNED, by_label=np.full(len(classes), LEARNED.by_label.mean()))
+
+
 def graph_of(segments: Segments, coefficients: Coefficients = LEARNED) -> Graph:
     """Weigh the segments of a line."""
-    num_classes, by_label = segments.log_probabilities.shape[1], coefficients.by_label
-    if num_classes != len(by_label):  # other glyphs than digits
-        by_label = np.full(num_classes, by_label.mean())
     as_digit, as_other = (
         segments.features.columns(by_name) @ np.array(list(by_name.values()))
         for by_name in (coefficients.as_digit, coefficients.as_other)
     )
-    digits = coefficients.label * segments.log_probabilities + by_label + as_digit[:, np.newaxis]
+    digits = coefficients.label * segments.log_probabilities + coefficients.by_label + as_digit[:, np.newaxis]
     return Graph(segments.starts, segments.stops, digits, as_other)

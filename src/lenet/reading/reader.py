@@ -1,11 +1,14 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
+from lenet.errors import InputError
 from lenet.model import LeNet5
-from lenet.reading.graph import graph_of
+from lenet.reading.graph import coefficients_of, graph_of
 from lenet.reading.lines import find_lines, reject_texture
 from lenet.reading.paths import best_path
 from lenet.reading.pictures import PictureLike, as_grey
@@ -36,7 +39,8 @@ def read(
     image : path-like, bytes, binary file, PIL.Image.Image or array_like
         As for `prepare`.
     model : LeNet5, optional
-        By default, `lenet.load_pretrained` loads one.
+        By default, `lenet.load_pretrained` loads one. The names of its classes must be single characters, such as
+        digits or letters.
     only_digits : bool, default False
         Whether the lines hold only digits, as on a form. If so, only points and dashes are read as non-digits.
         Probabilities and confidences do not change.
@@ -52,8 +56,8 @@ def read(
     DataError, OSError
         If a file is not a readable picture.
     InputError, InputTypeError
-        If an array is not a picture, as for `prepare`; if the picture shows noise or a texture; if model or n_jobs is
-        invalid.
+        If an array is not a picture, as for `prepare`; if the picture shows noise or a texture; if n_jobs is invalid; if
+        the model has a class whose name is not a single character.
     MissingExtraError
         If OpenCV or Pillow is not installed.
 
@@ -72,17 +76,32 @@ def read(
 
         model = load_pretrained("mnist")
     _checks.model(model)
+    characters = characters_of(model)
     cut_lines = [pieces_of(line) for line in find_lines(as_grey(image))]
     reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
-    lines = (_read_line(model, pieces, only_digits, n_jobs) for pieces in cut_lines)
+    lines = (_read_line(model, characters, pieces, only_digits, n_jobs) for pieces in cut_lines)
     return Reading(tuple(line for line in lines if line is not None))
 
 
-def _read_line(model: LeNet5, pieces: Pieces, only_digits: bool, n_jobs: int | None) -> Line | None:
+def characters_of(model: LeNet5) -> tuple[str, ...]:
+    """Return the names of the model's classes after checking that a line can be made of them."""
+    names = model.classes
+    for name in names:
+        if len(name) != 1:
+            raise InputError(
+                f"The model has a class {name!r}; expected names of one character, of which lines are made. To "
+                "classify a picture of one symbol, use predict."
+            )
+    return names
+
+
+def _read_line(
+    model: LeNet5, characters: Sequence[str], pieces: Pieces, only_digits: bool, n_jobs: int | None
+) -> Line | None:
     """Return the digits of a line; None if there are none."""
     line, segments = pieces.line, segments_of(model, pieces, n_jobs)
     is_low = segments.boxes[:, 3] - segments.boxes[:, 1] < _MIN_HEIGHT * line.height
-    path = best_path(graph_of(segments), ~is_low if only_digits else None)
+    path = best_path(graph_of(segments, coefficients_of(characters)), ~is_low if only_digits else None)
     if all(label is None for label in path.labels):
         return None
     digits, text, end = [], "", None
@@ -92,18 +111,21 @@ def _read_line(model: LeNet5, pieces: Pieces, only_digits: bool, n_jobs: int | N
             continue
         if end is not None and box[0] - end > _SPACE * line.height:
             text += " "
-        text += "?" if label is None else str(label)
+        place = line.page.box_in_picture(box + np.array([*line.corner, *line.corner]))
+        digits.append(_digit(place, label, probabilities, characters))
+        text += digits[-1].text
         end = box[2]
-        digits.append(
-            _digit(line.page.box_in_picture(box + np.array([*line.corner, *line.corner])), label, probabilities)
-        )
     return Line(tuple(digits), path.confidence, text)
 
 
-def _digit(box: tuple[int, int, int, int], label: int | None, probabilities: NDArray[np.float64]) -> Digit:
+def _digit(
+    box: tuple[int, int, int, int], label: int | None, probabilities: NDArray[np.float64], characters: Sequence[str]
+) -> Digit:
     """Return a digit with its probability and the second best; the last probability is that of a non-digit."""
     others = probabilities[:-1].copy()
     if label is not None:
         others[label] = -1
     second = int(others.argmax())
-    return Digit(box, label, float(probabilities[-1 if label is None else label]), second, float(probabilities[second]))
+    probability = float(probabilities[-1 if label is None else label])
+    name = None if label is None else characters[label]
+    return Digit(box, label, probability, second, float(probabilities[second]), name)

@@ -22,6 +22,8 @@ class Digit:
         The most probable digit other than the label.
     second_probability : float
         The probability of `second` in the same place; in [0, 1].
+    name : str or None
+        The name of the label's class; by default, its number.
 
     Examples
     --------
@@ -35,6 +37,29 @@ class Digit:
     probability: float
     second: int
     second_probability: float
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The name of the label's class; ? for a non-digit."""
+        return "?" if self.label is None else self.name or str(self.label)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the digit as lists, numbers and strings, for JSON.
+
+        Returns
+        -------
+        dict
+            "box", "label", "class" (the text; None for a non-digit), "probability", "second" and "second_probability".
+        """
+        return {
+            "box": list(self.box),
+            "label": self.label,
+            "class": None if self.label is None else self.text,
+            "probability": self.probability,
+            "second": self.second,
+            "second_probability": self.second_probability,
+        }
 
 
 @dataclass(frozen=True)
@@ -100,8 +125,8 @@ class Reading:
         Returns
         -------
         dict
-            "lines" is a list with a dict for each line: "text", "confidence", "box", and "digits", a list with a dict
-            of the fields of each digit.
+            "lines" is a list with a dict for each line: "text", "confidence", "box", and "digits", a list with the
+            dict of each digit.
         """
         return {
             "lines": [
@@ -109,7 +134,7 @@ class Reading:
                     "text": line.text,
                     "confidence": line.confidence,
                     "box": list(line.box),
-                    "digits": [{**vars(digit), "box": list(digit.box)} for digit in line.digits],
+                    "digits": [digit.as_dict() for digit in line.digits],
                 }
                 for line in self.lines
             ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lenet.class_names import KEY
 from lenet.errors import InputError, InputTypeError, NotServedError
 from lenet.loading import load
 from lenet.model import LeNet5
@@ -34,6 +35,11 @@ class Served:
         digest = hashlib.sha256(json.dumps(settings).encode())
         digest.update(self.model.parameters.flat.tobytes())
         return digest.hexdigest()[:12]
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes; None if they have only numbers."""
+        return self.model.classes if KEY in self.model.metadata else None
 
 
 class Models:
@@ -152,8 +158,9 @@ class Models:
             source = self._sources[name]
             self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
-            RejectionRule.from_metadata(model.metadata)  # damaged metadata raise now rather than in a response
             loaded = Served(name, model)
+            RejectionRule.from_metadata(model.metadata)  # damaged metadata raise now rather than in a response
+            _ = loaded.class_names
             with self._changing:
                 previous, self._served = self._served.get(name), {**self._served, name: loaded}
         return previous is None or previous.version != loaded.version

@@ -78,7 +78,15 @@ def named_schemas(limits: Limits) -> Schema:
     """Return the schemas that the document refers to by name."""
     box = array_of(INTEGER, minItems=4, maxItems=4) | {"description": "Left, top, right, bottom."}
     label = {"type": ["integer", "null"], "description": "null for a non-digit."}
-    digit = {"box": box, "label": label, "probability": NUMBER, "second": INTEGER, "second_probability": NUMBER}
+    name = {"type": ["string", "null"], "description": "The name of the label's class; null for a non-digit."}
+    digit = {
+        "box": box,
+        "label": label,
+        "class": name,
+        "probability": NUMBER,
+        "second": INTEGER,
+        "second_probability": NUMBER,
+    }
     line = {"text": TEXT, "confidence": NUMBER, "box": box, "digits": array_of(object_of(digit))}
     tensor = {"name": TEXT, "datatype": TEXT, "shape": array_of(INTEGER)}
     tensors = array_of(object_of(tensor))
@@ -90,7 +98,8 @@ def named_schemas(limits: Limits) -> Schema:
         "Reading": object_of({"model": TEXT, "version": TEXT, "text": TEXT, "lines": array_of(object_of(line))}),
         "Server": object_of({"name": TEXT, "version": TEXT, "extensions": array_of(TEXT)}),
         "Model": object_of({
-            "name": TEXT, "versions": array_of(TEXT), "platform": TEXT, "inputs": tensors, "outputs": tensors
+            "name": TEXT, "versions": array_of(TEXT), "platform": TEXT, "classes": array_of(TEXT),
+            "inputs": tensors, "outputs": tensors
         }),
         "Statistics": object_of({"model_stats": array_of(object_of(statistics))}),
         "Index": array_of(object_of(state)),

@@ -97,7 +97,7 @@ def write_response(served: Served, request: InferenceRequest, probabilities: NDA
     results = _results(served.model, request, probabilities)
     outputs, parts = [], []
     for output in request.outputs:
-        tensor, data = encode_output(output, results[output.name])
+        tensor, data = encode_output(output, results[output.name], served.class_names)
         outputs.append(tensor)
         parts.append(data)
     response = {"model_name": served.name, "model_version": served.version, "outputs": outputs}

@@ -31,6 +31,7 @@ def model_metadata(served: Served) -> dict[str, Any]:
         "name": served.name,
         "versions": [served.version],
         "platform": PLATFORM,
+        "classes": list(served.model.classes),
         "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, SIDE, SIDE]}],
         "outputs": [
             {"name": name, "datatype": datatype, "shape": [-1, *shape]}

@@ -4,7 +4,7 @@ import array
 import itertools
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -147,7 +147,9 @@ def _flat(data: list[Any]) -> list[Any]:
     return data
 
 
-def encode_output(output: OutputRequest, values: NDArray[Any]) -> tuple[dict[str, Any], bytes]:
+def encode_output(
+    output: OutputRequest, values: NDArray[Any], class_names: Sequence[str] | None = None
+) -> tuple[dict[str, Any], bytes]:
     r"""Return an entry of "outputs", and its bytes after the JSON.
 
     Examples
@@ -157,10 +159,12 @@ def encode_output(output: OutputRequest, values: NDArray[Any]) -> tuple[dict[str
     >>> output = OutputRequest("probabilities", binary=False, num_classes=2)
     >>> encode_output(output, np.array([[0.1, 0.3, 0.6]]))[0]["data"]
     ['0.600000:2', '0.300000:1']
+    >>> encode_output(output, np.array([[0.1, 0.3, 0.6]]), ["cat", "dog", "hen"])[0]["data"]
+    ['0.600000:2:hen', '0.300000:1:dog']
     """
     data: list[str] | NDArray[Any]
     if output.num_classes:
-        data = _best_classes(values, output.num_classes)
+        data = _best_classes(values, output.num_classes, class_names)
         datatype, shape = "BYTES", [len(values), min(output.num_classes, values.shape[1])]
     else:
         data = values.ravel()
@@ -177,11 +181,15 @@ def encode_output(output: OutputRequest, values: NDArray[Any]) -> tuple[dict[str
 def _bytes_of(data: list[str] | NDArray[Any]) -> bytes:
     """Return little-endian numbers, or strings with their lengths before them."""
     if isinstance(data, list):
-        return b"".join(struct.pack("<I", len(text)) + text.encode() for text in data)
+        return b"".join(struct.pack("<I", len(text)) + text for text in map(str.encode, data))
     return data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _best_classes(values: NDArray[Any], num_classes: int) -> list[str]:
-    """Return the best classes of each row as "value:class", the format of the protocol's classification extension."""
+def _best_classes(values: NDArray[Any], num_classes: int, class_names: Sequence[str] | None) -> list[str]:
+    """Return the best classes of each row in the format of the protocol's classification extension.
+
+    It is "value:index:name", or "value:index" if the classes have no names.
+    """
+    names = [f":{name}" for name in class_names] if class_names else [""] * values.shape[1]
     order = np.argsort(-values, axis=1, kind="stable")[:, :num_classes]
-    return [f"{row[k]:.6f}:{k}" for row, best in zip(values, order, strict=True) for k in best]
+    return [f"{row[k]:.6f}:{k}{names[k]}" for row, best in zip(values, order, strict=True) for k in best]
