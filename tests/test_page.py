@@ -158,6 +158,79 @@ def test_so_it_does_in_doubles_with_26_classes(browser, tmp_path):
         assert page.locator("#count").text_content() == f"{model.parameters.flat.size:,}"
 
 
+# ---- named classes -----------------------------------------------------------------------------------------
+
+WORDS = ("zero", "one", "two", "three", "four of a kind", "five", "six", "seven", "eight", "a very long name " * 5)
+VIEWPORTS = [{"width": 1600, "height": 1000}, {"width": 1280, "height": 900}, {"width": 360, "height": 740}]
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """The address of a page whose classes have words as names, as a file."""
+    model = lenet.load_pretrained("mnist")
+    model.classes = WORDS
+    path = tmp_path_factory.mktemp("named") / "page.html"
+    path.write_bytes(page_html(model_document(model, "words", "1")))
+    return path.as_uri()
+
+
+def test_names_stand_for_numbers(browser, named):
+    with opened(browser, named) as page:
+        answer(page, "Draw a symbol")
+        draw(page, THREE)
+        answer(page, "three")
+        assert page.locator("#reading strong").text_content() == page.locator(".best .name").text_content() == "three"
+        assert page.locator("#bars .name").all_text_contents() == list(WORDS)
+        assert page.locator("#pad-title").text_content() == "Draw a symbol"
+        page.evaluate("lenet.pointAt({stage: 'output', map: 7, row: 0, column: 0})")
+        assert page.locator("#unit-name").text_content() == "Output, unit 7 (seven)"
+        drop(page, picture_of("4"), "image/png")
+        answer(page, "four of a kind")
+        assert page.locator("#boxes button").get_attribute("aria-label").startswith("four of a kind, ")
+        assert page.locator("#lines").text_content() == "four of a kind"
+
+
+def test_a_page_of_symbols_offers_no_digits(browser, named):
+    with opened(browser, named) as page:
+        page.keyboard.press("3")
+        assert strokes(page) == 0
+        assert not page.locator("#examples").is_visible()
+        draw(page, ZIGZAG)
+        answer(page, "not any of the classes")
+
+
+@pytest.mark.parametrize("word", [3, 9])
+@pytest.mark.parametrize("viewport", VIEWPORTS, ids=lambda each: f"{each['width']}")
+def test_long_names_keep_their_places(browser, named, viewport, word):
+    with opened(browser, named, viewport=viewport) as page:
+        before = page.locator("#answer-box").bounding_box()
+        page.evaluate("digit => { lenet.state.strokes = lenet.handwritten(digit); }", word)
+        page.locator("#pad").press("ArrowLeft")  # which reads the strokes
+        answer(page, WORDS[word])
+        assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+        inner = page.locator("#answer-box").bounding_box()
+        assert inner == before
+        for selector in ("#reading strong", ".best .name", ".best .track", ".best .percent"):
+            box = page.locator(selector).bounding_box()
+            assert inner["x"] < box["x"] < box["x"] + box["width"] < inner["x"] + inner["width"]
+        assert page.locator(".best .track").bounding_box()["width"] > 60
+
+
+@pytest.mark.parametrize(("classes", "by_server"), [(tuple("ABCDEFGHIJ"), True), (WORDS, False)])
+def test_the_server_reads_lines_of_letters_and_the_browser_words(browser, tmp_path, classes, by_server):
+    model = lenet.load_pretrained("mnist")
+    model.classes = classes
+    model.save(tmp_path / "named.safetensors")
+    with serving("--model", tmp_path / "named.safetensors") as server, opened(browser, server.url) as page:
+        drop(page, picture_of("44"), "image/png")
+        if by_server:
+            page.wait_for_function("() => document.getElementById('lines').textContent === 'EE'")
+            assert page.locator("#boxes span").all_text_contents() == ["E", "E"]
+        else:
+            page.wait_for_function("() => document.querySelectorAll('#boxes button').length === 1")
+        assert ("/predict" in str(server.log())) == by_server
+
+
 # ---- drawing -----------------------------------------------------------------------------------------------
 
 

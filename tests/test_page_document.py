@@ -31,6 +31,13 @@ def test_a_model_that_was_not_calibrated_rejects_nothing():
     assert (document["dtype"], document["thresholds"], document["least_digit_score"]) == ("float64", {}, 0)
 
 
+def test_the_document_holds_the_names_of_the_classes(model):
+    assert model_document(model, "mnist", "1")["classes"] == list("0123456789")
+    named = lenet.LeNet5(seed=0, num_classes=2)
+    named.classes = ("</script>", "Dreieck \u25b3")
+    assert model_document(named, "named", "1")["classes"] == ["</script>", "Dreieck \u25b3"]
+
+
 def test_no_text_of_a_model_ends_its_element():
     model = lenet.LeNet5(seed=0)
     model.metadata["note"] = "</script><script>alert(1)</script><!--"

@@ -20,14 +20,15 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        "name", "version", "dtype", "num_classes", "mean", "std", "least_digit_score" (0 if the model is not
-        calibrated), "thresholds" (a dict of error rate to probability threshold, empty if there are none), "metadata",
-        and "parameters": by name, the "shape" and the "data", the base64 of little-endian numbers in C order.
+        "name", "version", "dtype", "num_classes", "classes" (their names), "mean", "std", "least_digit_score" (0 if the
+        model is not calibrated), "thresholds" (a dict of error rate to probability threshold, empty if there are none),
+        "metadata", and "parameters": by name, the "shape" and the "data", the base64 of little-endian numbers in C
+        order.
 
     Raises
     ------
     InputError
-        If the metadata's least_digit_score is not a number from 0 to 1.
+        If the metadata's least_digit_score is not a number from 0 to 1, or its names of the classes are damaged.
 
     Examples
     --------
@@ -41,6 +42,7 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
         "version": version,
         "dtype": model.dtype.name,
         "num_classes": model.num_classes,
+        "classes": list(model.classes),
         "mean": model.mean,
         "std": model.std,
         "least_digit_score": RejectionRule.from_metadata(model.metadata).min_digit_score,
