@@ -18,9 +18,10 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lenet import __version__, _checks
-from lenet.errors import InputError, InputTypeError
+from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
 from lenet.estimator.epochs import Epochs
+from lenet.estimator.files import KEY, Record, name_classes, names_of, sort_classes
 from lenet.estimator.framing import Framing, frame, shape_of
 from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode
 from lenet.loading import load, load_pretrained
@@ -181,7 +182,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Parameters
         ----------
         name : str or path-like, default "mnist"
-            The name of a pre-trained model, or the path of a file that `lenet.LeNet5.save` wrote.
+            The name of a pre-trained model, or the path of a file that `save` or `lenet.LeNet5.save` wrote. The labels
+            are the names of its classes, or 0, 1, ... if they have none. A model expects pixels from 0 to 255; a file
+            of `save` keeps its own labels and range of pixels.
         **parameters
             As for the class, except that `warm_start` defaults to True, so `fit` continues from these weights. A clone,
             for example in `cross_val_score`, is not fitted and trains from scratch.
@@ -216,14 +219,94 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             raise InputError(
                 f"{str(name)!r} is neither a file nor a pre-trained model; expected a file or {', '.join(PRETRAINED)}."
             )
-        classifier = cls(**{"warm_start": True, **parameters})
-        classifier.model_ = load_pretrained(str(name)) if name in PRETRAINED else load(name)
-        classifier.classes_ = np.arange(classifier.model_.num_classes)
-        classifier.n_features_in_ = _checks.SIDE**2
-        classifier.framing_ = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)
-        classifier._seed = int(check_random_state(classifier.random_state).randint(2**31 - 1))
-        classifier._forget_history()
+        model = load_pretrained(str(name)) if name in PRETRAINED else load(name)
+        return cls(**{"warm_start": True, **parameters})._with_model(model, _record_in(model, str(name)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "LeNetClassifier":
+        """Load a classifier that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            A file by `save`. A file by `LeNet5.save` becomes a classifier as by `from_pretrained`.
+
+        Returns
+        -------
+        LeNetClassifier
+            With the predictions, labels and parameters of the one that was saved.
+
+        Raises
+        ------
+        WeightsError
+            If the file is damaged or in another format.
+        OSError
+            If the file cannot be read.
+        """
+        model = load(path)
+        record = _record_in(model, str(path))
+        if record is None:
+            return cls(warm_start=True)._with_model(model, None)
+        try:
+            classifier = cls(**record.parameters)._with_model(model, record)
+            classifier._check_parameters()
+        except (ValueError, TypeError) as error:
+            raise WeightsError(f"{path} has invalid parameters of a classifier ({error}). Save it again.") from None
         return classifier
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the classifier to a safetensors file, replacing an existing one atomically.
+
+        The file is also a model file with the labels as names of the classes: `lenet.load` returns its network. It does
+        not keep the history of the training and the momentum of `partial_fit`.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Raises
+        ------
+        NotFittedError
+        InputError
+            If the labels are neither booleans, numbers nor strings, a parameter is an object, such as a RandomState, or
+            the weights are not finite.
+        SaveError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "classifier.safetensors")
+        >>> LeNetClassifier.from_pretrained("mnist").save(path)
+        >>> LeNetClassifier.load(path).classes_
+        array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+        """
+        check_is_fitted(self, "model_")
+        names = getattr(self, "feature_names_in_", None)
+        record = Record(
+            self.classes_,
+            self.framing_,
+            self.n_features_in_,
+            None if names is None else names.tolist(),
+            self.get_params(deep=False),
+        )
+        model = copy.deepcopy(self.model_)
+        name_classes(model, self.classes_)
+        model.metadata[KEY] = record.to_text()
+        model.save(path)
+
+    def _with_model(self, model: LeNet5, record: Record | None) -> "LeNetClassifier":
+        """Make this a fitted classifier with a model from a file."""
+        if record is None:
+            framing = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)
+            record = Record(sort_classes(model), framing, _checks.SIDE**2, None, {})
+        self.model_, self.classes_, self.framing_ = model, record.labels, record.framing
+        self.n_features_in_ = record.n_features
+        if record.feature_names is not None:
+            self.feature_names_in_ = np.array(record.feature_names, object)
+        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._forget_history()
+        return self
 
     # ---- learning --------------------------------------------------------------------------------------
 
@@ -410,6 +493,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         random = check_random_state(self.random_state)
         first, self._seed = (int(random.randint(2**31 - 1)) for _ in range(2))  # nosec B311 # not secrets
         self.model_ = LeNet5(first, num_classes=len(self.classes_))
+        name_classes(self.model_, self.classes_)
 
     def _forget_history(self) -> None:
         self.n_iter_, self.loss_curve_ = 0, []
@@ -541,3 +625,17 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     def __setstate__(self, state: dict[str, Any]) -> None:
         _checks.not_newer(state.pop("_lenet", "0"), "LeNetClassifier")
         super().__setstate__(state)
+
+
+def _record_in(model: LeNet5, path: str) -> Record | None:
+    """Remove the record of a classifier from a model's metadata, and return it."""
+    text = model.metadata.pop(KEY, None)
+    if text is None:
+        return None
+    try:
+        record = Record.from_text(text, model.num_classes)
+        if model.classes != names_of(record.labels):
+            raise InputError(f"classes is {model.classes}; expected {names_of(record.labels)}, the labels.")
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} has a damaged record of a classifier ({error}). Save it again.") from None
+    return record

@@ -1,0 +1,143 @@
+"""The part of a classifier that a model file keeps as JSON in its metadata: labels, framing and parameters."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet import _checks, class_names
+from lenet.errors import InputError
+from lenet.estimator.framing import Framing
+from lenet.model import LeNet5
+
+KEY = "classifier"
+_NUMBERS = {np.dtype(code).name for code in "?bhiqBHIQefd"}
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A classifier without its network.
+
+    Parameters
+    ----------
+    labels : ndarray of bool, integers, floats or str
+        The classes, sorted.
+    framing : Framing
+    n_features : int
+        Pixels per image.
+    feature_names : list of str or None
+        Names of the columns.
+    parameters : dict of str to bool, int, float, str, list or None
+        Those of the constructor.
+    """
+
+    labels: NDArray[Any]
+    framing: Framing
+    n_features: int
+    feature_names: list[str] | None
+    parameters: dict[str, Any]
+
+    def to_text(self) -> str:
+        """Return the record as JSON.
+
+        Raises
+        ------
+        InputError
+            If the labels are of another type, or a parameter is an object, such as a RandomState.
+        """
+        labels = {"kind": _kind_of(self.labels), "values": self.labels.tolist()}
+        parameters = {name: _plain(name, value) for name, value in self.parameters.items()}
+        return json.dumps(vars(self) | {"labels": labels, "framing": asdict(self.framing), "parameters": parameters})
+
+    @classmethod
+    def from_text(cls, text: str, num_classes: int) -> "Record":
+        """Return the record in untrusted JSON.
+
+        Raises
+        ------
+        KeyError, OverflowError, RecursionError, TypeError, ValueError
+            If it is damaged.
+        """
+        content = json.loads(text)
+        labels = _labels(content["labels"]["kind"], content["labels"]["values"])
+        framing = Framing(**content["framing"])
+        record = cls(**content | {"labels": labels, "framing": framing})
+        if len(labels) != num_classes:
+            raise InputError(f"labels has {len(labels)} values; expected {num_classes}, one for each output.")
+        _check_framing(framing)
+        _checks.whole(record.n_features, "n_features", at_most=framing.height * framing.width)
+        names = record.feature_names
+        if names is not None and (len(names) != record.n_features or not all(isinstance(name, str) for name in names)):
+            raise InputError("feature_names is invalid; expected a string for each column.")
+        if not isinstance(record.parameters, dict):
+            raise InputError("parameters is invalid; expected a value by name.")
+        for name, value in record.parameters.items():
+            record.parameters[name] = tuple(value) if isinstance(value, list) else _plain(name, value)
+        return record
+
+
+def names_of(labels: NDArray[Any]) -> tuple[str, ...]:
+    """Return labels as names of classes; numbers if a label is empty, too long or not printable."""
+    try:
+        return class_names.checked([str(label) for label in labels.tolist()], len(labels))
+    except InputError:
+        return class_names.class_names({}, len(labels))
+
+
+def name_classes(model: LeNet5, labels: NDArray[Any]) -> None:
+    """Name a model's classes by their labels."""
+    model.metadata.pop(class_names.KEY, None)
+    if model.classes != names_of(labels):
+        model.classes = names_of(labels)
+
+
+def sort_classes(model: LeNet5) -> NDArray[Any]:
+    """Return the labels of a model without a record; if they are names, sort the model's outputs by them."""
+    if class_names.KEY not in model.metadata:
+        return np.arange(model.num_classes)
+    labels = np.array(model.classes)
+    order = np.argsort(labels)
+    for name in ("output.weight", "output.bias"):
+        model.parameters[name][...] = model.parameters[name][order]
+    model.classes = labels[order].tolist()
+    return labels[order]
+
+
+def _kind_of(labels: NDArray[Any]) -> str:
+    """Return the dtype of labels as a file names it; "str" or "object" for text."""
+    if labels.dtype.name in _NUMBERS:
+        return labels.dtype.name
+    if labels.dtype.kind == "U" or (labels.dtype == object and all(type(label) is str for label in labels)):
+        return "str" if labels.dtype.kind == "U" else "object"
+    raise InputError(f"The labels are {labels.dtype}; expected booleans, integers, floats or strings to save.")
+
+
+def _labels(kind: str, values: list[Any]) -> NDArray[Any]:
+    """Return the labels in a file."""
+    if kind not in _NUMBERS and not (kind in ("str", "object") and all(isinstance(value, str) for value in values)):
+        raise InputError(f"labels has the kind {kind!r}; expected numbers or strings.")
+    labels: NDArray[Any] = np.array(values, kind)
+    if labels.tolist() != values or not np.array_equal(labels, np.unique(labels)):
+        raise InputError(f"labels is {values!r}; expected a sorted list of different values.")
+    return labels
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a parameter as JSON can hold it."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, list | tuple):
+        return [_plain(name, each) for each in value]
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise InputError(f"{name} is {value!r}; expected a number, a string or None to save. Set it with set_params.")
+    return value
+
+
+def _check_framing(framing: Framing) -> None:
+    for name in ("height", "width"):
+        _checks.whole(getattr(framing, name), name, at_most=_checks.SIDE)
+    low, high = (_checks.number(each, "framing") for each in (framing.low, framing.high))
+    if not (0 < high - low < math.inf and isinstance(framing.whole, bool)):
+        raise InputError(f"framing is from {low:g} to {high:g}; expected a finite range.")
