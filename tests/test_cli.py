@@ -427,7 +427,19 @@ def test_info_tells_where_a_model_comes_from(work):
     assert facts["epoch"] == str(told[-1]["best_epoch"])
     assert float(facts["test_accuracy"]) == told[-1]["accuracy"]
     as_json = json.loads(succeeds("info", "runs/train-1/best.safetensors", "--json", cwd=folder))
+    assert facts.pop("classes") == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert as_json.pop("classes") == list("0123456789")
     assert {name: str(value) for name, value in as_json.items()} == facts
+
+
+def test_info_lists_the_names_of_the_classes(capsys, tmp_path):
+    model = lenet.LeNet5(seed=0, num_classes=3)
+    model.classes = names = ("circle", "square", "a, b")
+    model.save(tmp_path / "model.safetensors")
+    assert cli.main(["info", str(tmp_path / "model.safetensors")]) == 0
+    assert re.search(r"^classes +circle, square, a, b$", capsys.readouterr().out, re.MULTILINE)
+    assert cli.main(["info", str(tmp_path / "model.safetensors"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == list(names)
 
 
 def test_info_draws_the_network(tmp_path, capsys):

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         "parameters": model.parameters.flat.size,
     }
     if arguments.model:
-        metadata |= {"mean": model.mean, "std": model.std, **model.metadata}
+        metadata |= {"mean": model.mean, "std": model.std, **model.metadata, "classes": list(model.classes)}
     elif arguments.json:
         metadata |= {
             "lenet": __version__,
@@ -58,5 +58,5 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.model:
         print()
         for name, value in metadata.items():
-            say(f"{name:<18} {value}")
+            say(f"{name:<18} {', '.join(value) if name == 'classes' else value}")
     return 0
