@@ -751,7 +751,7 @@ def test_a_run_with_a_damaged_checkpoint_or_recipe_is_not_gone_on_with(capsys, t
 
 def test_a_training_that_diverges_is_one_line_with_advice(work, tmp_path):
     said = one_error(command("train", work[0] / "some.npz", "--lr", "3e38", "--schedule", "constant", cwd=tmp_path))
-    assert "the learning rate (3e+38)" in said
+    assert "The learning rate (3e+38)" in said
 
 
 @pytest.mark.landing

@@ -135,11 +135,19 @@ def test_nothing_is_written_over_a_device_or_read_from_it(folder, capsys, argume
 
 
 def test_a_link_is_replaced_and_what_it_leads_to_is_left(folder, capsys):
-    Path("victim").write_text("precious")
+    Path("victim").write_text("/* LeNet-5 in C99, and precious */")
     Path("digits.c").symlink_to("victim")
     succeeds(capsys, "export", "mnist", "digits.c")
-    assert Path("victim").read_text() == "precious"
+    assert Path("victim").read_text() == "/* LeNet-5 in C99, and precious */"
     assert not Path("digits.c").is_symlink()
+
+
+def test_a_link_to_a_file_that_lenet_did_not_write_is_left(folder, capsys):
+    Path("victim").write_text("precious")
+    Path("digits.c").symlink_to("victim")
+    assert "digits.c exists and was not written by lenet" in fails(capsys, "export", "mnist", "digits.c")
+    assert Path("digits.c").is_symlink()
+    assert Path("victim").read_text() == "precious"
 
 
 # ---- archives and pictures -----------------------------------------------------------------------------

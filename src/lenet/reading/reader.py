@@ -56,8 +56,8 @@ def read(
     DataError, OSError
         If a file is not a readable picture.
     InputError, InputTypeError
-        If an array is not a picture, as for `prepare`; if the picture shows noise or a texture; if n_jobs is invalid; if
-        the model has a class whose name is not a single character.
+        If an array is not a picture, as for `prepare`; if the picture shows noise or a texture; if n_jobs is invalid;
+        if the model has a class whose name is not a single character.
     MissingExtraError
         If OpenCV or Pillow is not installed.
 
