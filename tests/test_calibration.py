@@ -111,7 +111,7 @@ def test_a_model_without_thresholds_says_what_to_do(digits):
 
 
 @pytest.mark.parametrize("rate", [0, -1, 1, 2, 1e-9, float("nan")])
-def test_rates_that_were_not_learnt_are_refused(digits, calibrated, rate):
+def test_rates_that_were_not_learned_are_refused(digits, calibrated, rate):
     with pytest.raises(InputError, match=r"expected at least 0\.001, the lowest error rate"):
         calibrated.predict(digits.X_test, reject_at=rate)
 

@@ -138,7 +138,7 @@ def test_json_tells_the_start_every_epoch_and_the_test(work):
     assert all(event.keys() == {"event", "seconds_left", *COLUMNS} for event in epochs)
     assert test["images"] == 359
     assert test["best_epoch"] == min(epochs, key=lambda event: event["val_loss"])["epoch"]
-    assert 0.6 < test["accuracy"] < 1  # it has learnt, or the tests below would say little
+    assert 0.6 < test["accuracy"] < 1  # it has learned, or the tests below would say little
 
 
 def test_a_run_leaves_every_file_and_no_other(work):

@@ -184,7 +184,7 @@ def symbols(folder, count, seed):
             cv2.imwrite(str(folder / name / f"{number}.png"), page)
 
 
-def test_own_symbols_are_learnt_and_named(tmp_path, monkeypatch, capsys):
+def test_own_symbols_are_learned_and_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     symbols(tmp_path / "mine", 10, 0)
     symbols(tmp_path / "new", 3, 1)

@@ -38,10 +38,10 @@ def twin(model: lenet.LeNet5):
 def torch_epochs(model, X, y, recipe, seed, epochs):
     """Train the twin on the batches that `train` draws; return it and each epoch's mean loss."""
     net = twin(model)
-    learnt = split(y, recipe.validation, seed).train
-    mean, std = standardisation(X, learnt) if recipe.standardise else (0.0, 1.0)
-    images = (torch.from_numpy(X[learnt])[:, None].to(torch.float32) / 255 - mean) / std
-    labels = torch.from_numpy(y[learnt])
+    learned = split(y, recipe.validation, seed).train
+    mean, std = standardisation(X, learned) if recipe.standardise else (0.0, 1.0)
+    images = (torch.from_numpy(X[learned])[:, None].to(torch.float32) / 255 - mean) / std
+    labels = torch.from_numpy(y[learned])
     optimiser = torch.optim.SGD(net.parameters(), lr=recipe.lr, momentum=recipe.momentum)
     steps = -(-len(labels) // recipe.batch_size)
     schedule = lenet.training.optim.SCHEDULES[recipe.schedule](recipe.lr, recipe.epochs * steps, steps)

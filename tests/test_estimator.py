@@ -206,7 +206,7 @@ def test_images_without_weight_are_left_out():
     )
 
 
-def test_heavy_images_are_learnt_first():
+def test_heavy_images_are_learned_first():
     """Two images alike, with two labels: the heavier one says which."""
     pair = np.tile(np.eye(8).reshape(1, 64), (40, 1)), np.arange(40) % 2
     for heavy in (0, 1):

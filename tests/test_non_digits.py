@@ -60,7 +60,7 @@ def test_the_loss_of_no_digit_is_the_cross_entropy_to_all_classes_alike():
 def test_the_kernels_learn_from_no_digit_as_central_differences_say():
     model = lenet.LeNet5(seed=0, dtype="float64")
     x, y = np.random.default_rng(1).integers(0, 256, (3, 28, 28), dtype=np.uint8), np.array([-1, 7, -1])
-    losses, _, gradients = _learnt(model, x, y)
+    losses, _, gradients = _learned(model, x, y)
     expected, _ = cross_entropy(model.logits(x), y)
     np.testing.assert_allclose(losses, expected, rtol=1e-10)
     flat, step = model.parameters.flat, 1e-6
@@ -74,7 +74,7 @@ def test_the_kernels_learn_from_no_digit_as_central_differences_say():
         assert gradients.flat[place] == pytest.approx((sums[0] - sums[1]) / (2 * step), rel=1e-4, abs=1e-9)
 
 
-def _learnt(model, x, y):
+def _learned(model, x, y):
     from lenet._fused.batches import Learner
 
     return Learner(model.parameters)(x, y, model.mean, model.std)
@@ -82,7 +82,7 @@ def _learnt(model, x, y):
 
 @pytest.mark.release
 @pytest.mark.uninstrumented
-def test_a_network_that_has_learnt_from_rubbish_knows_it():
+def test_a_network_that_has_learned_from_rubbish_knows_it():
     recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=120, vary=True, non_digits=0.3)
     model = lenet.LeNet5(seed=0)
     state = lenet.train(model, DIGITS.X_train, DIGITS.y_train, recipe)

@@ -5,7 +5,7 @@ import pytest
 
 import lenet
 from lenet.errors import InputError
-from lenet.rejection import RejectionRule, digit_score, learnt_thresholds
+from lenet.rejection import RejectionRule, digit_score, learned_thresholds
 
 METADATA = {"least_digit_score": "0.02", "thresholds": '{"0.001": 0.9, "0.01": 0.7}', "temperature": "1"}
 # Digit scores 1 - entropy / log 2: 1, 0.531, 0.029, 0.
@@ -43,7 +43,7 @@ def test_without_calibration_everything_is_a_digit_and_no_rate_has_a_threshold()
     with pytest.raises(InputError, match="no rejection thresholds"):
         RejectionRule.from_metadata({}, 0.01)
     with pytest.raises(InputError, match="no rejection thresholds"):
-        learnt_thresholds({})
+        learned_thresholds({})
 
 
 def test_no_images_have_no_answers():

@@ -16,7 +16,7 @@ def test_split_is_stratified_disjoint_and_whole():
     np.testing.assert_array_equal(parts.validation, split(y, 0.2, seed=3).validation)
 
 
-def test_without_validation_every_image_is_learnt_from():
+def test_without_validation_every_image_is_learned_from():
     parts = split(np.array([3, 1, 2]), 0.0, seed=0)
     assert (parts.train.tolist(), parts.validation.tolist()) == ([0, 1, 2], [])
 

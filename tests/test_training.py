@@ -52,8 +52,8 @@ def test_history_has_a_row_an_epoch_with_means_over_images(digits):
 def test_the_first_loss_is_that_of_the_initial_weights(digits):
     recipe = replace(SHORT, epochs=1, distort=False, batch_size=1000)
     _, state = run(digits, recipe)
-    learnt = split(digits[1], 0.2, 0).train
-    X, y = digits[0][learnt], digits[1][learnt]
+    learned = split(digits[1], 0.2, 0).train
+    X, y = digits[0][learned], digits[1][learned]
     model = lenet.LeNet5(seed=0)
     model.mean, model.std = standardisation(X)
     assert state.history[0].loss == pytest.approx(evaluate(model, X, y)[0], rel=1e-6)
@@ -83,7 +83,7 @@ def test_the_number_of_threads_does_not_change_a_bit(digits, n_jobs):
     np.testing.assert_array_equal(one.parameters.flat, many.parameters.flat)
 
 
-def test_distorted_bytes_are_learnt_from_as_they_look(digits):
+def test_distorted_bytes_are_learned_from_as_they_look(digits):
     X, y = digits[0][:40], digits[1][:40]
     maps = random_affine(40, np.random.default_rng(0))
     model = lenet.LeNet5(seed=0)
@@ -96,7 +96,7 @@ def test_distorted_bytes_are_learnt_from_as_they_look(digits):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4", np.longdouble])
-def test_floats_of_any_kind_are_distorted_and_learnt(digits, dtype):
+def test_floats_of_any_kind_are_distorted_and_learned(digits, dtype):
     """Every kind holds these pixels exactly, so all end alike."""
     X = (digits[0] > 127).astype(dtype)
     model, other = run((X, digits[1]))[0], run((X.astype(np.float32), digits[1]))[0]
@@ -165,7 +165,7 @@ def test_stopped_after_any_step_it_goes_on_to_the_same_bits(digits, stop_at):
 
 
 def test_patience_stops_after_epochs_that_were_no_better(digits):
-    recipe = replace(SHORT, epochs=50, lr=1e-9, momentum=0.0, patience=2)  # nothing is learnt, so loss hardly moves
+    recipe = replace(SHORT, epochs=50, lr=1e-9, momentum=0.0, patience=2)  # nothing is learned, so loss hardly moves
     _, state = run(digits, recipe)
     assert len(state.history) == state.best_epoch + 2 < 50
 

@@ -163,8 +163,8 @@ def _digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.clip(1 - entropy / np.log(p.shape[1]), 0, 1))
 
 
-def learnt_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
-    """Return the probability thresholds that calibration learnt, by error rate.
+def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
+    """Return the probability thresholds that calibration learned, by error rate.
 
     Parameters
     ----------
@@ -184,12 +184,12 @@ def learnt_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
     Examples
     --------
     >>> import lenet
-    >>> sorted(learnt_thresholds(lenet.load_pretrained("mnist").metadata))
+    >>> sorted(learned_thresholds(lenet.load_pretrained("mnist").metadata))
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02]
     """
     try:
-        learnt = json.loads(metadata.get("thresholds", "{}"))
-        thresholds = {_fraction(rate, "thresholds"): _fraction(least, "thresholds") for rate, least in learnt.items()}
+        learned = json.loads(metadata.get("thresholds", "{}"))
+        thresholds = {_fraction(rate, "thresholds"): _fraction(least, "thresholds") for rate, least in learned.items()}
     except InputError:
         raise
     except (ValueError, AttributeError, RecursionError) as error:
@@ -208,7 +208,7 @@ def learnt_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
 
 
 def _min_probability(metadata: Mapping[str, str], reject_at: float) -> float:
-    rate, thresholds = _checks.number(reject_at, "reject_at"), learnt_thresholds(metadata)
+    rate, thresholds = _checks.number(reject_at, "reject_at"), learned_thresholds(metadata)
     fitting = [each for each in thresholds if each <= rate * (1 + 1e-6)]  # float32's 0.005 is slightly lower
     if not fitting or not rate < 1:
         raise InputError(

@@ -28,7 +28,7 @@ TESTS = [
     "data_digits", "data_idx", "data_npz", "data_openml", "data_sources", "splits",
     "distortions", "non_digits", "non_digits_drawn", "non_digits_of_digits", "misread", "threats_files",
 ]  # fmt: skip
-SLOW = ["tests/test_non_digits.py::test_a_network_that_has_learnt_from_rubbish_knows_it"]
+SLOW = ["tests/test_non_digits.py::test_a_network_that_has_learned_from_rubbish_knows_it"]
 
 
 def settings() -> str:

@@ -1,6 +1,6 @@
 """Calibration: probabilities that match how often the model is right, and the thresholds for rejection.
 
-Both are learnt from images that the network was not trained on, and stored with the weights: the temperature in the
+Both are learned from images that the network was not trained on, and stored with the weights: the temperature in the
 output layer itself, so that every runtime computes calibrated probabilities, and the thresholds in the metadata, where
 `lenet.rejection` finds them.
 """

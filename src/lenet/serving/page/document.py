@@ -5,7 +5,7 @@ from typing import Any
 
 from lenet.errors import InputError
 from lenet.model import LeNet5
-from lenet.rejection import RejectionRule, learnt_thresholds
+from lenet.rejection import RejectionRule, learned_thresholds
 
 
 def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
@@ -57,6 +57,6 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
 
 def _thresholds(model: LeNet5) -> dict[str, float]:
     try:
-        return {f"{rate:g}": threshold for rate, threshold in learnt_thresholds(model.metadata).items()}
+        return {f"{rate:g}": threshold for rate, threshold in learned_thresholds(model.metadata).items()}
     except InputError:  # the model has none
         return {}
