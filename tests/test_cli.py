@@ -1113,7 +1113,7 @@ def test_predict_says_that_it_is_unsure(capsys, tmp_path):
         str(tmp_path / "strict.safetensors"),
     ]
     assert cli.main(known) == 0
-    assert f"a.png: unsure, likeliest {label} (" in capsys.readouterr().out
+    assert f"a.png: unsure; most likely {label} (" in capsys.readouterr().out
     assert cli.main([*known, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["label"] is None
 

@@ -391,7 +391,7 @@ def test_doubt_is_said(page, model):
     probabilities = [0.0] * 10
     probabilities[3], probabilities[8] = threshold - 1e-3, 1 - threshold + 1e-3
     judged = page.evaluate("values => lenet.judged(lenet.state.model, values).text", probabilities)
-    assert judged == "unsure, likeliest 3"
+    assert judged == "unsure; most likely 3"
     probabilities[3] = threshold
     assert page.evaluate("values => lenet.judged(lenet.state.model, values).text", probabilities) == "3"
 

@@ -138,4 +138,4 @@ def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:
         kind = "a digit" if "".join(classes).isdecimal() else "any of the classes"
         return f"not {kind} ({answer['digit_score']:.2f})"
     name, probability = classes[answer["likeliest"]], answer["probabilities"][answer["likeliest"]]
-    return f"{'' if answer['label'] is not None else 'unsure, likeliest '}{name} ({probability:.3f})"
+    return f"{'' if answer['label'] is not None else 'unsure; most likely '}{name} ({probability:.3f})"
