@@ -25,7 +25,8 @@ class Served:
     def __init__(self, url, process, log):
         self.url, self.process, self._log = url, process, log
         address = urllib.parse.urlsplit(url)
-        self.host, self.port = address.hostname, address.port
+        self.host = "127.0.0.1" if address.hostname == "0.0.0.0" else address.hostname  # noqa: S104
+        self.port = address.port
 
     def ask(self, method, path, body=None, headers=None):
         """Send a request; return the status, the headers, and the body, which is parsed if it is JSON."""

@@ -391,6 +391,18 @@ def test_the_token_from_a_file(tmp_path):
         assert server.ask("GET", "/v2", headers={"Authorization": f"bearer {TOKEN}"})[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "token", "warns"),
+    [("0.0.0.0", {}, True), ("0.0.0.0", {"LENET_TOKEN": TOKEN}, False), ("localhost", {}, False)],  # noqa: S104
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_without_a_token_that_other_machines_reach_warns(host, token, warns, workers):
+    with serving("--host", host, "--workers", workers, **token) as server:
+        found = [each for each in server.log() if "token" in each.get("message", "")]
+    assert [each["level"] for each in found] == ["warning"] * warns
+    assert all(f"port {server.port} without a token" in each["message"] for each in found)
+
+
 def test_no_redirect_to_where_a_client_says(server):
     status, headers, _ = server.ask("POST", INFER + "/", request_of(), {"Host": "evil.example"})
     assert status == 404

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import ipaddress
 import math
 import os
 import signal
@@ -95,6 +96,8 @@ def serve(
         timeout_graceful_shutdown=math.ceil(limits.receive_seconds + limits.request_seconds),
     )
     with listening:
+        if token is None:
+            _warn_if_open(listening)
         if workers == 1:
             _Server(config, listening, on_ready).serve_until_signal()
         else:
@@ -119,6 +122,18 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: invalid host name
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"Cannot listen on {host} port {port} ({reason}). Choose another port.") from None
+
+
+def _warn_if_open(listening: socket.socket) -> None:
+    """Log a warning unless only this machine can connect."""
+    host, port = listening.getsockname()[:2]
+    if not ipaddress.ip_address(host).is_loopback:
+        LOG.warning(
+            "The server listens on %s port %s without a token, so every machine that can reach this port can use it. "
+            "Set LENET_TOKEN, or listen on 127.0.0.1.",
+            host,
+            port,
+        )
 
 
 def _url(listening: socket.socket) -> str:
