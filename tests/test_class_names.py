@@ -43,7 +43,7 @@ def test_training_keeps_the_names():
         ("abc", InputTypeError, "classes is 'abc'; expected a list of strings."),
         (["a", "b"], InputError, "classes has 2 names; expected 3, one for each output."),
         (["a", "b", 3], InputTypeError, "classes contains 3; expected strings."),
-        (["a", "b", "a"], InputError, "classes contains 'a' twice; expected different names."),
+        (["a", "b", "a"], InputError, "classes contains 'a' twice; expected distinct names."),
         (["a", "b", ""], InputError, "classes contains ''; expected 1 to 100 printable characters."),
         (["a", "b", "c\n"], InputError, "classes contains 'c\\n'; expected 1 to 100 printable characters."),
         (["a", "b", "c" * 101], InputError, "expected 1 to 100 printable characters."),
@@ -62,7 +62,7 @@ def test_bad_names_are_refused_and_change_nothing(names, error, message):
 def test_damaged_names_in_the_metadata_are_an_error(text):
     model = named()
     model.metadata["classes"] = text
-    with pytest.raises(InputError, match="The metadata's classes are damaged"):
+    with pytest.raises(InputError, match="The model's classes are damaged"):
         _ = model.classes
 
 

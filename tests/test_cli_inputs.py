@@ -156,7 +156,7 @@ def test_a_table_stands_alone(scans, capsys):
     kaggle("test.csv")
     with pytest.raises(SystemExit):
         cli.main(["predict", "test.csv", "scans/0.png"])
-    assert "test.csv is a table; expected no other picture or table" in capsys.readouterr().err
+    assert "test.csv is a table; expected no other input" in capsys.readouterr().err
 
 
 SYMBOLS = {

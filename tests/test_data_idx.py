@@ -58,14 +58,14 @@ def wrong_checksum(content):
         (bytes.fromhex("000008ff") + b"\0\0\0\1" * 255, "255 dimensions"),
         (LABELS[:6], "ends within its header"),
         (IMAGES[:15], "ends within its header"),
-        (LABELS[:-1], "claims 3 bytes.*holds only 2. It is truncated"),
-        (LABELS + b"\0", "claims 3 bytes.*holds more"),
-        (IMAGES[:-6], r"claims 6 bytes of data \(2 x 1 x 3\) but holds only 0"),
+        (LABELS[:-1], "claims 3 bytes.*contains only 2. It is truncated"),
+        (LABELS + b"\0", "claims 3 bytes.*contains more"),
+        (IMAGES[:-6], r"claims 6 bytes of data \(2x1x3\) but contains only 0"),
         (bytes.fromhex("00000801 00000000"), "claims a size of 0;"),
-        (bytes.fromhex("00000803 00000000 ffffffff ffffffff"), "claims a size of 0 x 4294967295"),
-        (bytes.fromhex("00000803 ffffffff 00000000 00000000"), "claims a size of 4294967295 x 0"),
+        (bytes.fromhex("00000803 00000000 ffffffff ffffffff"), "claims a size of 0x4294967295"),
+        (bytes.fromhex("00000803 ffffffff 00000000 00000000"), "claims a size of 4294967295x0"),
         (bytes.fromhex("00000801 000f4241") + bytes(1_000_001), "claims a size of 1000001"),
-        (bytes.fromhex("00000803 000f4240 0000001c 0000001c"), r"784000000 bytes of data \(1000000 x 28 x 28\)"),
+        (bytes.fromhex("00000803 000f4240 0000001c 0000001c"), r"784000000 bytes of data \(1000000x28x28\)"),
         (bytes.fromhex("00000803 000f4240 0000001c 0000001d"), "at most 784,000,000 bytes"),
         (bytes.fromhex("00000803 000f4240 000f4240 000f4240"), "at most 784,000,000 bytes"),
         (PACKED[:-9], "truncated or damaged"),
@@ -75,7 +75,7 @@ def wrong_checksum(content):
         (wrong_checksum(LABELS), "truncated or damaged.*CRC"),
         (PACKED[:10] + b"\xff" + PACKED[11:], "truncated or damaged"),
         (PACKED + b"more", "truncated or damaged"),
-        (PACKED + gzip.compress(b"more", mtime=0), "holds more"),
+        (PACKED + gzip.compress(b"more", mtime=0), "contains more"),
     ],
 )
 def test_a_broken_file_is_one_clear_error_that_names_it(tmp_path, content, wanted):
@@ -150,8 +150,8 @@ def test_a_folder_is_read_in_each_spelling(tmp_path, pack, dot):
 @pytest.mark.parametrize(
     ("changed", "wanted"),
     [
-        ({"train_images": ONE_LABEL}, "train-images-idx3-ubyte holds labels; expected images"),
-        ({"t10k_labels": ONE_IMAGE}, "t10k-labels-idx1-ubyte holds images; expected labels"),
+        ({"train_images": ONE_LABEL}, "train-images-idx3-ubyte contains labels; expected images"),
+        ({"t10k_labels": ONE_IMAGE}, "t10k-labels-idx1-ubyte contains images; expected labels"),
         ({"train_labels": LABELS}, "1 training images and 3 training labels"),
         ({"t10k_labels": LABELS}, "1 test images and 3 test labels"),
         ({"train_images": IMAGES}, r"training images of shape \(1, 3\); expected 28x28"),
@@ -161,7 +161,7 @@ def test_a_folder_is_read_in_each_spelling(tmp_path, pack, dot):
             {"t10k_labels": bytes.fromhex("00000801 00000001 0a")},
             r"test label 10, .*\. Number the classes of both parts from 0 to K-1\.$",
         ),
-        ({"train_images": bytes.fromhex("00000803 00000000 0000001c 0000001c")}, "claims a size of 0 x 28 x 28"),
+        ({"train_images": bytes.fromhex("00000803 00000000 0000001c 0000001c")}, "claims a size of 0x28x28"),
     ],
 )
 def test_a_folder_with_a_wrong_file_is_one_clear_error(tmp_path, changed, wanted):

@@ -84,7 +84,7 @@ def test_raw_pictures_only_change_their_colours(tmp_path):
 
 
 def test_raw_pictures_of_another_size_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"circle.0\.png has 40 x 40 pixels; expected 28 x 28 of a raw picture\."):
+    with pytest.raises(DataError, match=r"circle.0\.png has 40x40 pixels; expected 28x28 for a raw picture\."):
         load_image_folder(write(tmp_path), raw=True, strict=True)
 
 
@@ -170,11 +170,11 @@ def all_blank(folder):
         (one_class, "has one class, 'line'; expected at least two"),
         (empty_class, "square has no pictures; expected PNG, JPEG"),
         (case, "has the classes 'Line' and 'line', which differ only in case"),
-        (loop, "again leads back to a folder that contains it"),
-        (class_without_training, "has no picture of class 'line' to train on"),
+        (loop, "again links back to a folder that contains it"),
+        (class_without_training, "has no training pictures of class 'line'"),
         (only_test, "has 'test' and no folder 'train'; expected"),
-        (beside_halves, "has 'test' and 'train' and 'extra' beside them; expected"),
-        (all_blank, "has no picture of class 'line' to train on"),
+        (beside_halves, "has 'test' and 'train' and 'extra' besides; expected"),
+        (all_blank, "has no training pictures of class 'line'"),
     ],
 )
 def test_what_is_no_data_set_is_an_error_of_one_sentence(tmp_path, make, message):

@@ -97,7 +97,7 @@ X70, Y70 = small()
         ({"images": X70, "labels": Y70}, "holds images, labels; expected X and y"),
         ({"X": X70}, "holds X; expected X and y"),
         ({"X_train": X70, "y_train": Y70}, "X_train, y_train, X_test and y_test"),
-        ({}, "holds nothing"),
+        ({}, "contains nothing"),
         ({"X": X70[:, :27], "y": Y70}, r"shape \(70, 27, 28\); expected \(n, 28, 28\)"),
         ({"X": X70[0], "y": Y70}, r"shape \(28, 28\)"),
         ({"X": np.uint8(3), "y": Y70}, r"shape \(\)"),
@@ -113,7 +113,7 @@ X70, Y70 = small()
         ({"X": X70 > 1, "y": Y70}, "has type bool"),
         ({"X": X70.astype(str), "y": Y70}, "has type <U3"),
         ({"X": np.zeros(70, [("a", "u1", (28, 28))]), "y": Y70}, "not a plain array"),
-        ({"X": X70, "y": Y70.astype(float)}, r"labels of shape \(70,\) and type float64; expected integers"),
+        ({"X": X70, "y": Y70.astype(float)}, r"labels of shape \(70,\) and dtype float64; expected integers"),
         ({"X": X70, "y": np.eye(10, dtype=int)[Y70]}, r"labels of shape \(70, 10\)"),
         ({"X": X70, "y": Y70[:-1]}, "70 images and 69 labels"),
         ({"X": X70, "y": Y70 - 1}, "from -1 to 8; expected 0 to K-1"),
@@ -193,11 +193,11 @@ def header(shape, dtype="|u1"):
         (npy(header("(70, 784)"), bytes(54880), version=b"\x02\x00"), "not a plain array"),
         (
             npy(header("(70, 784)"), bytes(54879)),
-            r"claims 54880 bytes of data but holds 54879. It is damaged: save it again with NumPy\.$",
+            r"claims 54880 bytes of data but contains 54879. It is damaged: save it again with NumPy\.$",
         ),
-        (npy(header("(70, 784)"), bytes(54881)), "claims 54880 bytes of data but holds 54881"),
-        (npy(header("(1000000, 784)")), "claims 784000000 bytes of data but holds 0"),
-        (npy(header("(784000000,)")), "claims 784000000 bytes of data but holds 0"),
+        (npy(header("(70, 784)"), bytes(54881)), "claims 54880 bytes of data but contains 54881"),
+        (npy(header("(1000000, 784)")), "claims 784000000 bytes of data but contains 0"),
+        (npy(header("(784000000,)")), "claims 784000000 bytes of data but contains 0"),
         (npy(header("(1000000, 785)")), "at most 784,000,000 bytes"),
         (npy(header("(250000, 784)", "<f8")), "at most 784,000,000 bytes"),
         (npy(header("(9999999999999999999, 0)")), "no dimension of 0"),
@@ -233,7 +233,7 @@ def test_a_compressed_bomb_is_not_unpacked(tmp_path):
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compressions_are_refused(tmp_path, compression):
     path = archive(tmp_path, npy(header("(70, 784)"), bytes(54880)), compression)
-    with pytest.raises(DataError, match="compressed in a way that NumPy does not use"):
+    with pytest.raises(DataError, match="a compression method that NumPy does not write"):
         load_npz(path)
 
 

@@ -119,7 +119,7 @@ def check_download_error(message):
     assert "\n" not in message
     assert "<" not in message
     assert message.count(". ") == 1
-    assert message.endswith("or use digits, which needs no network.")
+    assert message.endswith("or use digits, which works offline.")
 
 
 def test_no_network_is_one_error_that_names_the_ways_out(home):

@@ -85,7 +85,7 @@ def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
     [
         ({"columns": ("image", "name")}, "has no column of labels; expected 'label' and 'image'"),
         ({"labels": [None] + [0] * (N - 1)}, "has no label in row 0"),
-        ({"names": ["zero"]}, "has the label 1, but names for 1 classes"),
+        ({"names": ["zero"]}, "has the label 1, but names for 1 classes only"),
     ],
 )
 def test_what_is_no_set_of_pictures_is_an_error(tmp_path, options, message):
@@ -103,7 +103,7 @@ def test_a_table_without_pictures_is_an_error(tmp_path):
 def test_a_torn_file_is_an_error(tmp_path):
     path = write(tmp_path / "a.parquet")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match="is not a whole Parquet file"):
+    with pytest.raises(DataError, match="is not a complete Parquet file"):
         load_parquet(path)
 
 
@@ -113,5 +113,5 @@ def test_limits_hold(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="has more than 10 pictures"):
         load_parquet(path)
     monkeypatch.setattr(lenet.data.parquet, "_MAX_BYTES", 1000)
-    with pytest.raises(DataError, match="holds more than 1,000 bytes of pictures"):
+    with pytest.raises(DataError, match="has more than 1,000 bytes of pictures"):
         load_parquet(path)

@@ -56,7 +56,7 @@ def test_anything_else_is_an_error_that_lists_what_can_be_given(source, tmp_path
     with pytest.raises(DataError) as caught:
         data.load(source)
     message = str(caught.value)
-    for wanted in ("digits", "mnist", "fashion-mnist", "a folder of IDX files", ".npz", repr(source)):
+    for wanted in ("digits", "mnist", "fashion-mnist", "IDX, .npy or Parquet files", ".npz", repr(source)):
         assert wanted in message
 
 

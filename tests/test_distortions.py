@@ -100,7 +100,9 @@ def test_images_and_maps_of_any_strides_and_byte_order(dtype):
 
 @pytest.mark.parametrize("images", [np.zeros((3, 28, 28), int), np.zeros((28, 28)), np.zeros((1, 2, 3, 4), np.uint8)])
 def test_other_images_are_refused(images):
-    with pytest.raises(lenet.errors.InputError, match=r"images is .* of shape .*; expected uint8, float32 or float64"):
+    with pytest.raises(
+        lenet.errors.InputError, match=r"images has dtype .* and shape .*; expected uint8, float32 or float64"
+    ):
         distort(images, np.zeros((len(images), 2, 3)))
 
 
@@ -259,7 +261,7 @@ def test_variations_of_another_number_or_type_are_refused():
         vary(IMAGES[:, :, :27], plain(20))
     with pytest.raises(lenet.errors.InputError, match="maps has shape"):
         vary(IMAGES, plain(3))
-    with pytest.raises(lenet.errors.InputTypeError, match="images holds float64"):
+    with pytest.raises(lenet.errors.InputTypeError, match="images has dtype float64"):
         vary(IMAGES / 255, plain(20))
     with pytest.raises(lenet.errors.InputError, match="seeds has shape"):
         vary(
@@ -283,8 +285,8 @@ def test_what_is_no_array_is_named_with_what_is_wanted():
 def test_pens_and_seeds_that_mean_nothing_are_refused():
     variations = plain(20)
     floats = Variations(variations.maps, variations.bends, variations.pens, np.zeros(20))
-    with pytest.raises(lenet.errors.InputTypeError, match="seeds holds float64; expected unsigned integers"):
+    with pytest.raises(lenet.errors.InputTypeError, match="seeds has dtype float64; expected unsigned integers"):
         vary(IMAGES, floats)
     variations.pens[3, 1] = np.inf
-    with pytest.raises(lenet.errors.InputError, match=r"^pens holds NaN or infinite values"):
+    with pytest.raises(lenet.errors.InputError, match=r"^pens contains NaN or infinite values"):
         vary(IMAGES, variations)

@@ -28,10 +28,10 @@ def test_shape(n_features, image_shape, given, shape):
 @pytest.mark.parametrize(
     ("n_features", "image_shape", "given", "says"),
     [
-        (785, "auto", None, "785 pixels per image, 29 x 29; expected at most 28 x 28"),
-        (1024, "auto", (32, 32), "1024 pixels per image, 32 x 32"),
-        (64, (28, 28), None, "images of 64 pixels; expected image_shape, (28, 28)"),
-        (784, (28, 28), (16, 49), "images of 16 x 49 pixels"),
+        (785, "auto", None, "785 pixels per image, 29x29; expected at most 28x28"),
+        (1024, "auto", (32, 32), "1024 pixels per image, 32x32"),
+        (64, (28, 28), None, "images of 64 pixels; expected 28x28, as in image_shape"),
+        (784, (28, 28), (16, 49), "images of 16x49 pixels"),
         (64, "square", None, "image_shape is 'square'; expected 'auto' or (height, width)"),
         (64, 8, None, "image_shape is 8; expected"),
         (64, (8, 8, 1), None, "image_shape is (8, 8, 1); expected"),
@@ -156,7 +156,7 @@ def test_what_has_been_standardised_counts_to_three_deviations():
 
 
 def test_numbers_too_far_apart():
-    with pytest.raises(InputError, match="a range that fits a float"):
+    with pytest.raises(InputError, match="a range that fits in a float"):
         frame(np.array([[1e308, -1e308]]), (1, 2))
 
 

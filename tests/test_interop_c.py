@@ -182,7 +182,7 @@ def test_numbers_that_are_none_in_float32_are_refused(change):
 
 
 def test_only_a_model_is_written():
-    with pytest.raises(lenet.errors.InputTypeError, match="model is a dict; expected a LeNet5"):
+    with pytest.raises(lenet.errors.InputTypeError, match="model is of type dict; expected a LeNet5"):
         to_c({})
     model = lenet.LeNet5(seed=0)
     model.metadata = {"epochs": 3}

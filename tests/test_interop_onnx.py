@@ -110,12 +110,12 @@ def test_other_models_too(dtype, num_classes):
 def test_numbers_that_are_none_in_float32_are_refused():
     model = lenet.LeNet5(seed=0, dtype="float64")
     model.parameters["f6.bias"][3] = 1e39
-    with pytest.raises(InputError, match=r"f6\.bias holds numbers that are not finite in float32"):
+    with pytest.raises(InputError, match=r"f6\.bias contains numbers that are not finite in float32"):
         to_onnx(model)
 
 
 def test_only_a_model_is_written():
-    with pytest.raises(lenet.errors.InputTypeError, match="model is a str; expected a LeNet5"):
+    with pytest.raises(lenet.errors.InputTypeError, match="model is of type str; expected a LeNet5"):
         to_onnx("mnist")
     with pytest.raises(lenet.errors.InputTypeError, match="Pass its attribute model_"):
         to_onnx(lenet.LeNetClassifier.from_pretrained("mnist"))
@@ -367,7 +367,7 @@ CHANGES = {
     ),
     "shape": (
         lambda m, n: replace_constant(m, "c3.weight", np.zeros((16, 5, 5, 5), np.float32)),
-        "c3.weight is float32",
+        "c3.weight has dtype float32",
     ),
     "one class": (
         lambda m, n: (
@@ -436,11 +436,11 @@ CHANGES = {
         lambda m, n: before(m, n["label"], "Cast", to=onnx.TensorProto.BOOL),
         "it casts values to ONNX type 9",
     ),
-    "bytes divided": (of_bytes, "it computes with bytes without a cast to floats"),
+    "bytes divided": (of_bytes, "it computes on bytes without casting them to floats"),
     "product of the sum": (lambda m, n: matrix_product(m, n, None), "f6's bias is computed"),
     "a column of biases": (
         lambda m, n: (replace_constant(m, "f6.bias", np.zeros((84, 1), np.float32)), matrix_product(m, n, "f6.bias")),
-        "f6.bias is float32 of shape (84, 1)",
+        "f6.bias has dtype float32 and shape (84, 1)",
     ),
     "dropping": (
         lambda m, n: before(
@@ -485,15 +485,15 @@ CHANGES = {
         "several weights have the same name",
     ),
     "unknown opset": (lambda m, n: setattr(m.opset_import[0], "version", 99), "has opset 99; expected 7 to"),
-    "no opset": (lambda m, n: m.opset_import.pop(), "damaged or not an ONNX model"),
-    "kinds confused": (lambda m, n: set_attribute(n["c1.Conv2d"], "auto_pad", 1), "damaged or not an ONNX model"),
+    "no opset": (lambda m, n: m.opset_import.pop(), "damaged or is not an ONNX model"),
+    "kinds confused": (lambda m, n: set_attribute(n["c1.Conv2d"], "auto_pad", 1), "damaged or is not an ONNX model"),
     "reference": (
         lambda m, n: setattr(n["c1.Conv2d"].attribute[0], "ref_attr_name", "other"),
         "an attribute without a value",
     ),
     "empty constant": (
         lambda m, n: m.graph.node.insert(0, helper.make_node("Constant", [], [])),
-        "damaged or not an ONNX model",
+        "damaged or is not an ONNX model",
     ),
     "circle": (lambda m, n: n["f6.Sigmoid"].input.__setitem__(0, "f6.Sigmoid"), "topologically sorted"),
     "outside": (
@@ -503,11 +503,11 @@ CHANGES = {
     "no outputs": (lambda m, n: m.graph.ClearField("output"), "it has no outputs"),
     "floats of two sizes": (
         lambda m, n: setattr(m.graph.input[0].type.tensor_type, "elem_type", onnx.TensorProto.DOUBLE),
-        "damaged or not an ONNX model ([ShapeInferenceError]",
+        "damaged or is not an ONNX model ([ShapeInferenceError]",
     ),
     "damaged numbers": (
         lambda m, n: setattr(m.graph.initializer[3], "raw_data", b"123"),
-        "damaged or not an ONNX model (TensorProto",
+        "damaged or is not an ONNX model (TensorProto",
     ),
 }
 
@@ -529,7 +529,7 @@ def test_another_network_is_refused(change, tmp_path):
 @pytest.mark.parametrize("keep", [0, 1, 100, 5000, 200_000])
 def test_a_truncated_file_is_refused(keep, tmp_path):
     (tmp_path / "model.onnx").write_bytes(to_onnx(MODEL).SerializeToString()[:keep])
-    with pytest.raises(WeightsError, match="damaged or not an ONNX model"):
+    with pytest.raises(WeightsError, match="damaged or is not an ONNX model"):
         from_onnx(tmp_path / "model.onnx")
 
 
@@ -544,7 +544,7 @@ def test_texts_that_are_none_are_refused(name, tmp_path):
 
 def test_files_of_other_kinds(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"PK\x03\x04 no such thing")
-    with pytest.raises(WeightsError, match="damaged or not an ONNX model"):
+    with pytest.raises(WeightsError, match="damaged or is not an ONNX model"):
         from_onnx(tmp_path / "model.onnx")
     with (tmp_path / "large.onnx").open("wb") as file:
         file.truncate(65 * 2**20)

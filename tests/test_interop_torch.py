@@ -247,7 +247,7 @@ def test_a_safetensors_file_of_bfloat16_is_told_of(tmp_path):
 
     state = {name: value.to(torch.bfloat16) for name, value in sequential().state_dict().items()}
     save_file(state, tmp_path / "a.safetensors")
-    with pytest.raises(WeightsError, match="holds numbers of type 'BF16'"):
+    with pytest.raises(WeightsError, match="contains numbers of type 'BF16'"):
         from_torch(tmp_path / "a.safetensors")
 
 

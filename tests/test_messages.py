@@ -14,6 +14,7 @@ MAX_WORDS = 30
 BANNED = re.compile(
     r"(^|[.:;] )(What|Who|Whoever) (?!the network (sees|reads)|it reads)"
     r"|\b(told|mended|wants?|goes on|go on|anew|askance)\b"
+    r"|\bholds\b|floating pixels|is a \{type"  # "has dtype", "has" or "contains"; "floating-point"; "is of type"
     r"|no more than there may be|is not for|is no (digit|picture|file|number)\b|\bfacts\b|cannot become",
     re.IGNORECASE,
 )
@@ -25,10 +26,9 @@ WITHOUT_ADVICE = re.compile(
     r"|No such path|cannot be loaded: "
 )
 ADVICE = re.compile(
-    r"expected|(^|[.:;,] |or |and )(Add|Assign|Build|Calibrate|Call|Change|Choose|Correct|Create|Delete|Divide"
-    r"|Download|Export|Fill|Fit|GET|Increase|Install|Leave|Load|Make|Number|Pass|Put|Read|Rebuild|Remove|Resize|Restore|Retry|Run|Save"
-    r"|Scale|Score"
-    r"|Send|Set|Shorten|Start|Train|Try|Update|Use|Write)\b|requires|the model again\.$",
+    r"expected|(^|[.:;,] |or |and )(Add|Assign|Build|Calibrate|Call|Change|Choose|Correct|Create|Delete|Download|Export"
+    r"|Fill|Fit|GET|Increase|Install|Load|Make|Number|Omit|Pass|Put|Read|Rebuild|Remove|Rename|Resize|Restore|Retry|Run"
+    r"|Save|Scale|Score|Send|Set|Shorten|Split|Start|Train|Try|Update|Use|Write)\b|requires|the model again\.$",
     re.IGNORECASE,
 )
 
@@ -78,11 +78,11 @@ def test_a_description_is_made_of_sentences(text):
 def test_the_collector_finds_every_kind():
     texts = {kind: [each.text for each in MESSAGES if each.kind == kind] for kind in KINDS}
     for kind, known in {
-        "error": "x holds floating pixels from {low} to {high}; expected [0, 1]. Divide by 255 or pass uint8.",
+        "error": "x has floating-point pixels from {low} to {high}; expected [0, 1]. Divide by 255 or pass uint8.",
         "usage": "--port is {arguments.port}; expected 0 to 65535.",
         "warning": "Training was interrupted; the estimator keeps its current weights.",
         "log": "Worker %s exited and was replaced.",
-        "help": "images per step",
+        "help": "number of images per step",
         "about": "The token is missing or wrong.",
         "output": "{name}: no digits",
         "page": "Draw a digit and watch LeNet-5 read it.",

@@ -226,14 +226,14 @@ def test_an_out_that_does_not_fit_is_refused(model, method, shape, dtype, fault)
         out[...] = 77
     else:
         out.flags.writeable = False
-    with pytest.raises(InputError, match=r"out is .* expected "):
+    with pytest.raises(InputError, match=r"out has .* expected "):
         getattr(model, method)(draw_images(70), out=out)
     assert (out == 77).all()
 
 
 @OUTPUTS
 def test_an_out_that_is_no_array_is_refused(model, method, shape, dtype):
-    with pytest.raises(InputTypeError, match="out is a list; expected an ndarray"):
+    with pytest.raises(InputTypeError, match="out is of type list; expected an ndarray"):
         getattr(model, method)(draw_images(70), out=[0] * 70)
 
 
@@ -244,7 +244,7 @@ def test_an_out_that_shares_memory_with_x_is_refused(model):
 
 
 def test_a_masked_out_is_refused(model):
-    with pytest.raises(InputTypeError, match="out is a MaskedArray"):
+    with pytest.raises(InputTypeError, match="out is of type MaskedArray"):
         model.logits(draw_images(2), out=np.ma.zeros((2, 10), np.float32))
 
 
@@ -617,15 +617,15 @@ BAD_IMAGES = {
     "infinite": (spoilt(np.inf), InputError, "inf.*" + DIVIDE),
     "-infinite": (spoilt(-np.inf), InputError, "-inf.*" + DIVIDE),
     "float16 NaN": (spoilt(np.nan).astype(np.float16), InputError, "nan.*" + DIVIDE),
-    "int64": (np.zeros((2, 28, 28), int), InputTypeError, "x holds int64; " + UINT8),
-    "int8": (np.zeros((2, 28, 28), np.int8), InputTypeError, "x holds int8; " + UINT8),
-    "bool": (np.zeros((2, 28, 28), bool), InputTypeError, "x holds bool; " + UINT8),
-    "complex": (np.zeros((2, 28, 28), complex), InputTypeError, "x holds complex128; " + UINT8),
-    "object": (np.zeros((2, 28, 28), object), InputTypeError, "x holds object; " + UINT8),
-    "strings": (np.full((2, 28, 28), "0"), InputTypeError, "x holds <U1; " + UINT8),
-    "bytes": (np.full((2, 28, 28), b"0"), InputTypeError, "x holds .S1; " + UINT8),
-    "None": (None, InputTypeError, "x holds object; " + UINT8),
-    "a file's name": ("digit.png", InputTypeError, "x holds <U9; " + UINT8),
+    "int64": (np.zeros((2, 28, 28), int), InputTypeError, "x has dtype int64; " + UINT8),
+    "int8": (np.zeros((2, 28, 28), np.int8), InputTypeError, "x has dtype int8; " + UINT8),
+    "bool": (np.zeros((2, 28, 28), bool), InputTypeError, "x has dtype bool; " + UINT8),
+    "complex": (np.zeros((2, 28, 28), complex), InputTypeError, "x has dtype complex128; " + UINT8),
+    "object": (np.zeros((2, 28, 28), object), InputTypeError, "x has dtype object; " + UINT8),
+    "strings": (np.full((2, 28, 28), "0"), InputTypeError, "x has dtype <U1; " + UINT8),
+    "bytes": (np.full((2, 28, 28), b"0"), InputTypeError, "x has dtype .S1; " + UINT8),
+    "None": (None, InputTypeError, "x has dtype object; " + UINT8),
+    "a file's name": ("digit.png", InputTypeError, "x has dtype <U9; " + UINT8),
     "masked": (np.ma.masked_equal(np.zeros((2, 28, 28)), 1), InputTypeError, r"masked array. Fill it first"),
 }
 
@@ -650,11 +650,11 @@ BAD_LABELS = {
     "negative": ([0, -1, 2], InputError, "labels from -1 to 2; expected 0 to 9 for 10 classes"),
     "10": ([0, 10, 2], InputError, "labels from 0 to 10; expected 0 to 9 for 10 classes"),
     "huge": (np.array([0, 2**64 - 1, 2], np.uint64), InputError, "to 18446744073709551615; expected 0 to 9"),
-    "floats": ([0.0, 1.0, 2.0], InputTypeError, "y holds float64; expected integer labels from 0 to 9"),
-    "bool": ([True, False, True], InputTypeError, "y holds bool; expected integer labels"),
-    "strings": (["0", "1", "2"], InputTypeError, "y holds <U1; expected integer labels"),
-    "object": (np.array([0, 1, 2], object), InputTypeError, "y holds object; expected integer labels"),
-    "None": (None, InputTypeError, "y holds object; expected integer labels"),
+    "floats": ([0.0, 1.0, 2.0], InputTypeError, "y has dtype float64; expected integer labels from 0 to 9"),
+    "bool": ([True, False, True], InputTypeError, "y has dtype bool; expected integer labels"),
+    "strings": (["0", "1", "2"], InputTypeError, "y has dtype <U1; expected integer labels"),
+    "object": (np.array([0, 1, 2], object), InputTypeError, "y has dtype object; expected integer labels"),
+    "None": (None, InputTypeError, "y has dtype object; expected integer labels"),
 }
 
 
@@ -742,14 +742,17 @@ BAD_STATES = {
         "Missing weights: output.bias; unknown weights: none; expected c1",
     ),
     "unknown": (set_to("c2.weight", np.zeros(3)), "Missing weights: none; unknown weights: c2.weight"),
-    "shape": (set_to("output.bias", np.zeros(9)), r"output.bias is float64 of shape \(9,\); expected .* \(10,\)"),
-    "transposed": (set_to("f6.weight", np.zeros((120, 84))), r"f6.weight is .* \(120, 84\); expected .* \(84, 120\)"),
-    "broadcastable": (set_to("output.bias", 0.0), r"output.bias is float64 of shape \(\); expected"),
-    "NaN": (spoil("output.weight", np.nan), "output.weight holds values that are not finite"),
-    "infinite": (spoil("output.bias", -np.inf), "output.bias holds values that are not finite"),
-    "strings": (set_to("output.bias", np.full(10, "1")), "output.bias is <U1"),
-    "objects": (set_to("output.bias", np.full(10, None)), "output.bias is object"),
-    "complex": (set_to("output.bias", np.zeros(10, complex)), "output.bias is complex128"),
+    "shape": (
+        set_to("output.bias", np.zeros(9)),
+        r"output.bias has dtype float64 and shape \(9,\); expected .* \(10,\)",
+    ),
+    "transposed": (set_to("f6.weight", np.zeros((120, 84))), r"f6.weight has .* \(120, 84\); expected .* \(84, 120\)"),
+    "broadcastable": (set_to("output.bias", 0.0), r"output.bias has dtype float64 and shape \(\); expected"),
+    "NaN": (spoil("output.weight", np.nan), "output.weight contains values that are not finite"),
+    "infinite": (spoil("output.bias", -np.inf), "output.bias contains values that are not finite"),
+    "strings": (set_to("output.bias", np.full(10, "1")), "output.bias has dtype <U1"),
+    "objects": (set_to("output.bias", np.full(10, None)), "output.bias has dtype object"),
+    "complex": (set_to("output.bias", np.zeros(10, complex)), "output.bias has dtype complex128"),
 }
 
 
@@ -779,7 +782,7 @@ def test_load_state_dict_says_what_is_wrong_itself(model, value):
 
 
 def test_load_state_dict_wants_a_mapping(model):
-    with pytest.raises(InputTypeError, match="state is a list"):
+    with pytest.raises(InputTypeError, match="state is of type list"):
         model.load_state_dict([1, 2, 3])
 
 

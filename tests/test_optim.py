@@ -103,7 +103,7 @@ def test_the_order_of_a_flat_dicts_names_does_not_matter(model):
 def test_a_velocity_that_does_not_fit_is_refused(model, velocity):
     sgd, before = SGD(model, lr=0.1), model.parameters.flat.copy()
     sgd.velocity = velocity
-    with pytest.raises(InputError, match=r"velocity is float.* expected float64 of shape \(61706,\)"):
+    with pytest.raises(InputError, match=r"velocity has dtype float.* expected float64 and \(61706,\)"):
         sgd.step(gradients_of(model))
     np.testing.assert_array_equal(model.parameters.flat, before)
 

@@ -739,7 +739,7 @@ def test_a_blank_picture_is_said_to_be_one(page):
     file = io.BytesIO()
     Image.new("L", (90, 90), 200).save(file, "PNG")
     drop(page, file.getvalue(), "image/png")
-    assert error(page) == "The picture has no ink. Choose one with a digit."
+    assert error(page) == "The picture shows no ink. Choose one with a digit."
 
 
 def test_the_server_computes_the_same(browser, served):

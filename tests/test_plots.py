@@ -208,7 +208,7 @@ def test_colour_is_the_share_of_the_row_and_the_diagonal_has_none():
     np.testing.assert_array_equal(np.ma.getmaskarray(shares), np.eye(3, dtype=bool))
     np.testing.assert_allclose(shares.filled(-1), [[-1, 10, 0], [0, -1, 0], [2.5, 0, -1]])
     assert ax.images[0].get_clim() == (0, 10)
-    assert ax.get_title() == "Confusion matrix: 95.00% of 300 right"
+    assert ax.get_title() == "Confusion matrix: 95.00% of 300 correct"
 
 
 def test_matrix_without_mistakes_or_images():
@@ -261,7 +261,7 @@ def test_a_name_that_the_font_cannot_show_becomes_a_number(recwarn):
         ([[1, 2, 3], [4, 5, 6]], r"\(2, 3\)"),
         ([[1]], r"\(1, 1\)"),
         ([1, 2], r"\(2,\)"),
-        ([[1, -1], [0, 1]], "holds -1; expected counts"),
+        ([[1, -1], [0, 1]], "contains -1; expected counts"),
         ([[0.5, 0.5], [0, 1]], "float64"),
         ([[True, False], [False, True]], "bool"),
     ],

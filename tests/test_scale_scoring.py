@@ -185,7 +185,7 @@ def poisoned(row, value):
 def test_a_poisoned_pixel_is_told_of_by_file_and_row(client, value):
     np.save("good.npy", FLOATS)
     np.save("bad.npy", poisoned(201, value))
-    with pytest.raises(InputError, match=r"^bad\.npy, row 201: x holds floating pixels from .* Divide by 255"):
+    with pytest.raises(InputError, match=r"^bad\.npy, row 201: x has floating-point pixels from .* Divide by 255"):
         score("*.npy", "out.parquet", client=client)
     save_parquet("bad.parquet", lists(poisoned(161, value), pa.list_(pa.float32())), row_group_size=100)
     with pytest.raises(InputError, match=r"^bad\.parquet, row 161: "):
@@ -208,8 +208,8 @@ def test_a_poisoned_pixel_is_told_of_by_file_and_row(client, value):
             pa.array([*X.reshape(N, 784)[:150].tolist(), [256] * 784]),
             "row 150: a pixel is out of range",
         ),
-        (pa.array(["text"]), "has string in column image"),
-        (pa.array([["text"]]), "has list<item: string> in column image"),
+        (pa.array(["text"]), "has type string in column image"),
+        (pa.array([["text"]]), "has type list<item: string> in column image"),
     ],
     ids=["short", "none", "list", "pixel", "range", "text", "texts"],
 )
@@ -233,12 +233,12 @@ def test_a_slice_of_a_column():
         (np.empty((0, 28, 28), np.uint8), InputError, "no images"),
         (np.zeros((3, 27, 28), np.uint8), InputError, r"The array has shape \(3, 27, 28\); expected"),
         (np.zeros((28, 28), np.uint8), InputError, "has shape"),
-        (np.zeros((3, 28, 28), int), InputTypeError, "holds int64"),
+        (np.zeros((3, 28, 28), int), InputTypeError, "has dtype int64"),
         (np.ma.zeros((3, 28, 28)), InputTypeError, "masked"),
-        (da.zeros((3, 28, 28), dtype=int), InputTypeError, "The Dask array holds int64"),
+        (da.zeros((3, 28, 28), dtype=int), InputTypeError, "The Dask array has dtype int64"),
         (da.zeros((3, 9), dtype="u1"), InputError, "The Dask array has shape"),
         ([], InputError, "has shape"),
-        (None, InputTypeError, "holds object"),
+        (None, InputTypeError, "has dtype object"),
         ("missing.npy", InputError, "missing.npy matches no file"),
         ("*.npy", InputError, "matches no file"),
         ("empty.npy", InputError, "no images"),
@@ -249,7 +249,7 @@ def test_a_slice_of_a_column():
         ("other.parquet", DataError, "has no column image; expected one of label"),
         ("notes.txt", InputError, "expected .npy"),
         (".", InputError, "expected a Zarr store"),
-        ("none.zarr", DataError, "has no array images, but digits"),
+        ("none.zarr", DataError, "contains digits; expected an array named images"),
     ],
 )  # fmt: skip
 def test_what_is_no_image_is_told_of_at_once(client, images, error, why):
@@ -309,7 +309,7 @@ def test_a_full_disk_leaves_nothing(client, out, monkeypatch):
     ("options", "error", "why"),
     [
         ({"model": "mnits"}, FileNotFoundError, "mnits"),
-        ({"model": 3}, InputTypeError, "model is a int"),
+        ({"model": 3}, InputTypeError, "model is of type int"),
         ({"client": "tcp://127.0.0.1:1"}, InputTypeError, "expected a synchronous distributed.Client"),
         ({"retries": -1}, InputError, "retries is -1"),
         ({"client": None, "workers": 0}, InputError, "n_jobs is 0"),
@@ -357,7 +357,7 @@ def test_a_part_that_fails_always_is_an_error(client, monkeypatch):
 def test_a_file_that_shrinks_meanwhile_is_an_error(client, monkeypatch):
     monkeypatch.setattr(sources, "_read_npy", lambda path, name, start, stop: [np.load(path)[start : stop - 1]])
     np.save("a.npy", X)
-    with pytest.raises(DataError, match=r"changed while it was read; .* now has 63 rows"):
+    with pytest.raises(DataError, match=r"changed while it was being read; .* now has 63 rows"):
         score("a.npy", "out.npy", client=client)
 
 
@@ -390,7 +390,7 @@ def test_a_cluster_that_goes_is_an_error(client, monkeypatch, gone):
     submit = client.submit
     monkeypatch.setattr(client, gone, lost)
     np.save("a.npy", X)
-    with pytest.raises(WorkerError, match=r"^The cluster was lost \(OSError: Timed out"):
+    with pytest.raises(WorkerError, match=r"^The connection to the cluster was lost \(OSError: Timed out"):
         score("a.npy", "out.npy", client=client)
     assert leftovers() == []
 
@@ -520,7 +520,7 @@ def test_a_program_that_its_workers_cannot_import_is_told_how_to_begin():
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("lenet.errors.WorkerError: The workers did not start (")
-    assert last.endswith('so call score under if __name__ == "__main__":.')
+    assert last.endswith('call score in a block that begins with if __name__ == "__main__":')
     assert leftovers() == []
 
 

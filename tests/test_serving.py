@@ -186,7 +186,7 @@ BAD = {
     "flags in rows": (request_of(an_input(data=[[False] * 28] * 28)), "contains true or false"),
     "ragged": (request_of(an_input(data=[[0] * 28] * 27 + [[0] * 27, [0]])), "different lengths"),
     "data no list": (request_of(an_input(data="AAAA")), "data 'AAAA'"),
-    "no data": (request_of(an_input(data=None)), "both or none"),
+    "no data": (request_of(an_input(data=None)), "both or neither"),
     "out of range": (request_of(an_input(datatype="FP32", data=[1.5] * 784)), "[0, 1]"),
     "parameters no object": (request_of(an_input(parameters=[])), "parameters is []"),
     "id no text": (request_of(id=7), "id is 7"),
@@ -201,7 +201,7 @@ BAD = {
     "rate and no label": (request_of(parameters={"reject_at": 2}, outputs=[{"name": "digit_score"}]), "lowest error"),
     "rate too small": (request_of(parameters={"reject_at": 1e-9}), "lowest error rate"),
     "size and no bytes": (request_of(an_input(data=None, parameters={"binary_data_size": 784})), "784; expected 0"),
-    "data and size": (request_of(an_input(parameters={"binary_data_size": 784})), "both or none"),
+    "data and size": (request_of(an_input(parameters={"binary_data_size": 784})), "both or neither"),
     "size no number": (request_of(an_input(data=None, parameters={"binary_data_size": "784"})), "data_size '784'"),
 }  # fmt: skip
 

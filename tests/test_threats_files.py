@@ -77,7 +77,7 @@ def test_data_without_end(folder, capsys, source):
     Path("a.npz").symlink_to(source)
     with little_memory():
         assert "a.npz is not a complete .npz file" in fails(capsys, "evaluate", "a.npz")
-        with pytest.raises(DataError, match=r"is not an IDX file|holds numbers of IDX type"):
+        with pytest.raises(DataError, match=r"is not an IDX file|contains numbers of IDX type"):
             read_idx(source)
 
 
@@ -200,7 +200,7 @@ def test_scans_are_counted_across_the_parts_that_a_jpeg_is_read_in(folder, capsy
     image_module.fromarray(DIGIT).convert("RGB").save(buffer, "JPEG")
     pad = 2**20 - 1 - len(buffer.getvalue())  # the first mark lies in both parts
     Path("a.jpg").write_bytes(buffer.getvalue() + bytes(pad) + b"\xff\xda" * 100)
-    assert "a.jpg is a JPEG of more than 100 scans" in fails(capsys, "predict", "a.jpg")
+    assert "a.jpg is a JPEG with more than 100 scans" in fails(capsys, "predict", "a.jpg")
 
 
 def test_a_script_in_a_picture_is_no_picture(folder, capsys):

@@ -106,7 +106,7 @@ def test_metadata_of_weights(folder, capsys):
 def test_metadata_that_no_file_can_hold(folder):
     model = lenet.LeNet5(seed=0)
     model.metadata = {"name": "\udcff"}
-    with pytest.raises(InputError, match=r"metadata holds '\\udcff'; expected text that UTF-8"):
+    with pytest.raises(InputError, match=r"metadata contains '\\udcff'; expected text that UTF-8"):
         model.save("a.safetensors")
     assert not list(folder.iterdir())
 

@@ -67,7 +67,7 @@ def image_form(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
 
 def _check_floating(dtype: np.dtype[Any], name: str = "x") -> None:
     if dtype.kind != "f":
-        raise InputTypeError(f"{name} holds {dtype}; expected uint8 pixels from 0 to 255, or floats in [0, 1].")
+        raise InputTypeError(f"{name} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats in [0, 1].")
 
 
 def _check_floats(values: NDArray[Any]) -> None:
@@ -78,19 +78,19 @@ def _check_floats(values: NDArray[Any]) -> None:
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN fails both
             raise InputError(
-                f"x holds floating pixels from {low:g} to {high:g}; expected [0, 1]. Divide by 255 or pass uint8."
+                f"x has floating-point pixels from {low:g} to {high:g}; expected [0, 1]. Divide by 255 or pass uint8."
             )
 
 
 def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any] | None = None) -> None:
     """Check that `out` is a C-contiguous, aligned, writable array of this shape and dtype that does not overlap x."""
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-        raise InputTypeError(f"out is a {type(out).__name__}; expected an ndarray of {dtype}.")
+        raise InputTypeError(f"out is of type {type(out).__name__}; expected an ndarray of dtype {dtype}.")
     if x is not None and np.may_share_memory(out, x):
-        raise InputError("out shares memory with x, which it would overwrite. Pass another array.")
+        raise InputError("out shares memory with x, so the results would overwrite x. Pass a separate array.")
     if out.shape != shape or out.dtype != dtype or not out.flags.carray:
         raise InputError(
-            f"out is {out.dtype} of shape {out.shape}; expected {dtype} of shape {shape}, C-contiguous, aligned and "
+            f"out has dtype {out.dtype} and shape {out.shape}; expected {dtype} and {shape}, C-contiguous, aligned and "
             "writable."
         )
 
@@ -107,12 +107,12 @@ def labels(y: ArrayLike, length: int, num_classes: int, at_least: int = 0) -> ND
     """Return y as int64 of shape (length,), with values from `at_least` to num_classes - 1."""
     values = array(y, "y", f"expected labels of shape ({length},)")
     if values.dtype.kind not in "iu":
-        raise InputTypeError(f"y holds {values.dtype}; expected integer labels from 0 to {num_classes - 1}.")
+        raise InputTypeError(f"y has dtype {values.dtype}; expected integer labels from 0 to {num_classes - 1}.")
     if values.shape != (length,):
         raise InputError(f"y has shape {values.shape}; expected ({length},), one label per image.")
     if length and not (values.min() >= at_least and values.max() < num_classes):
         raise InputError(
-            f"y holds labels from {values.min()} to {values.max()}; expected {at_least} to {num_classes - 1} for "
+            f"y has labels from {values.min()} to {values.max()}; expected {at_least} to {num_classes - 1} for "
             f"{num_classes} classes."
         )
     return values.astype(np.int64)
@@ -125,7 +125,10 @@ def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64]
     values = array(sample_weight, "sample_weight", f"expected shape ({length},)")
     values = tensor(values.astype(int) if values.dtype.kind == "b" else values, np.float64, (length,), "sample_weight")
     if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
-        raise InputError("sample_weight is negative, not finite or all zero; expected finite weights of at least 0.")
+        raise InputError(
+            "sample_weight has negative or non-finite weights, or only zeros; expected finite weights of at least 0, "
+            "not all 0."
+        )
     scaled: NDArray[np.float64] = values / values.max()  # first, so that the sum cannot overflow
     scaled /= scaled.mean()
     return scaled
@@ -133,7 +136,7 @@ def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64]
 
 def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: str = "x") -> NDArray[Any]:
     """Return x as `floats` does, after checking its shape; None in `shape` admits any length."""
-    values = array(x, name, f"expected an array of rank {len(shape)}")
+    values = array(x, name, f"expected an array with {len(shape)} dimensions")
     if values.ndim != len(shape) or any(b is not None and a != b for a, b in zip(values.shape, shape, strict=True)):
         expected = str(tuple("any" if length is None else length for length in shape)).replace("'", "")
         raise InputError(f"{name} has shape {values.shape}; expected {expected}.")
@@ -144,12 +147,12 @@ def floats(x: ArrayLike, dtype: DTypeLike, name: str) -> NDArray[Any]:
     """Return numbers as a C-contiguous, aligned array of a floating dtype, which must hold all finite ones."""
     values = array(x, name, "expected numbers")
     if values.dtype.kind not in "fiu":
-        raise InputTypeError(f"{name} holds {values.dtype}; expected numbers.")
+        raise InputTypeError(f"{name} has dtype {values.dtype}; expected numbers.")
     with np.errstate(over="ignore"):
         result = plain(values, dtype)
     if result.dtype.itemsize < values.dtype.itemsize and (np.isinf(result) & np.isfinite(values)).any():
         largest = np.finfo(result.dtype).max
-        raise InputError(f"{name} holds numbers too large for {result.dtype}; expected at most {largest:.3g}.")
+        raise InputError(f"{name} contains numbers too large for {result.dtype}; expected at most {largest:.3g}.")
     return result
 
 
@@ -174,7 +177,7 @@ def probabilities(x: ArrayLike) -> NDArray[Any]:
     """Return a table of probabilities as `rows` does, after checking that all are from 0 to 1, within rounding."""
     values = rows(x, "probabilities")
     if values.size and not (values.min() >= 0 and values.max() <= 1 + 1e-6):
-        raise InputError(f"probabilities are from {values.min():g} to {values.max():g}; expected 0 to 1.")
+        raise InputError(f"probabilities range from {values.min():g} to {values.max():g}; expected 0 to 1.")
     return values
 
 
@@ -203,7 +206,7 @@ def number(value: object, name: str) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise InputError(f"{name} has more than 300 digits; expected a number that fits a float.") from None
+        raise InputError(f"{name} has more than 300 digits; expected a number that fits in a float.") from None
 
 
 def text_by_name(value: Any, name: str) -> dict[str, str]:
@@ -214,7 +217,7 @@ def text_by_name(value: Any, name: str) -> dict[str, str]:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{name} holds {text!r}; expected text that UTF-8 can encode.") from None
+            raise InputError(f"{name} contains {text!r}; expected text that UTF-8 can encode.") from None
     return dict(value)
 
 
@@ -224,8 +227,8 @@ def not_newer(version: str, what: str) -> None:
 
     if int(version.partition(".")[0]) > int(__version__.partition(".")[0]):
         raise WeightsError(
-            f"This {what} was pickled by lenet {version}, which lenet {__version__} cannot read. Update lenet, or save "
-            "the model there as a .safetensors file."
+            f"This {what} was pickled by lenet {version}; lenet {__version__} cannot read it. Update lenet, or save "
+            f"the model with lenet {version} as a .safetensors file."
         )
 
 

@@ -46,7 +46,7 @@ class FlatDict(dict[str, NDArray[Any]]):
         try:
             view[...] = values
         except ValueError:
-            raise InputError(f"{name} was assigned shape {values.shape}; expected {view.shape}.") from None
+            raise InputError(f"{name} was assigned an array of shape {values.shape}; expected {view.shape}.") from None
 
     def _reject_removal(self, *_: Any) -> NoReturn:
         raise InputTypeError(

@@ -30,7 +30,7 @@ def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...
     try:
         return checked(json.loads(text), num_classes)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"The metadata's classes are damaged ({error}). Set `classes` again.") from None
+        raise InputError(f"The model's classes are damaged ({error}). Set `classes` again.") from None
 
 
 def checked(names: Iterable[str], num_classes: int) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def checked(names: Iterable[str], num_classes: int) -> tuple[str, ...]:
             raise InputError(f"classes contains {name!r}; expected 1 to {MAX_LENGTH} printable characters.")
     if len(set(found)) < len(found):
         twice = next(name for name in found if found.count(name) > 1)
-        raise InputError(f"classes contains {twice!r} twice; expected different names.")
+        raise InputError(f"classes contains {twice!r} twice; expected distinct names.")
     return tuple(map(str, found))
 
 

@@ -187,7 +187,7 @@ class LeNet5:
         parameters, flat = state["parameters"], self.parameters.flat
         if not isinstance(parameters, np.ndarray) or (parameters.shape, parameters.dtype) != (flat.shape, flat.dtype):
             raise WeightsError(
-                "This pickle of a LeNet5 is damaged: its parameters have another shape or type. Save it again."
+                "This pickle of a LeNet5 is damaged: its parameters have the wrong shape or dtype. Save it again."
             )
         flat[...] = parameters
         self.mean, self.std, self.metadata = state["mean"], state["std"], dict(state["metadata"])
@@ -484,7 +484,7 @@ class LeNet5:
         >>> b.load_state_dict(a.state_dict())
         """
         if not isinstance(state, Mapping):
-            raise InputTypeError(f"state is a {type(state).__name__}; expected a mapping of names to arrays.")
+            raise InputTypeError(f"state is of type {type(state).__name__}; expected a mapping of names to arrays.")
         missing, unknown = self.parameters.keys() - state.keys(), state.keys() - self.parameters.keys()
         if missing or unknown:
             raise WeightsError(
@@ -496,12 +496,15 @@ class LeNet5:
             value = _checks.array(state[name], name, f"expected shape {parameter.shape}", WeightsError)
             if value.shape != parameter.shape or value.dtype.kind not in "fiu":
                 raise WeightsError(
-                    f"{name} is {value.dtype} of shape {value.shape}; expected {self.dtype} of shape {parameter.shape}."
+                    f"{name} has dtype {value.dtype} and shape {value.shape}; expected {self.dtype} and "
+                    f"{parameter.shape}."
                 )
             with np.errstate(over="ignore"):
                 new[name][...] = value
             if not (np.abs(new[name]) <= np.finfo(self.dtype).max).all():  # NaN fails too
-                raise WeightsError(f"{name} holds values that are not finite in {self.dtype}; expected finite weights.")
+                raise WeightsError(
+                    f"{name} contains values that are not finite in {self.dtype}; expected finite weights."
+                )
         self.parameters.flat[...] = new.flat  # one operation, which Ctrl-C cannot interrupt
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:

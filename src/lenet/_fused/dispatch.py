@@ -45,7 +45,9 @@ def chosen() -> str:
         return wanted
     known = cpu.x86_64_level() > 0 and wanted in _X86_64_BUILDS
     problem = "does not run on this CPU" if known else "is not a build of lenet"
-    raise ConfigurationError(f"LENET_CPU={wanted} {problem}; expected {', '.join(builds)}, or unset.")
+    raise ConfigurationError(
+        f"LENET_CPU={wanted} {problem}; expected one of {', '.join(builds)}. Unset it to use the best."
+    )
 
 
 @functools.cache

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DATA_NAMES = ("digits", "mnist", "fashion-mnist")  # anything else is a path
 DATA_HELP = (
-    "digits (needs no network), mnist, fashion-mnist, a FOLDER with a subfolder of pictures per class, a "
+    "digits (works offline), mnist, fashion-mnist, a FOLDER with a subfolder of pictures per class, a "
     "FOLDER of IDX, .npy or Parquet files, or a .csv, .npz or .parquet FILE"
 )
 

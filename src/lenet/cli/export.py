@@ -33,15 +33,13 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     by_suffix = FORMATS.get(output.suffix.lower())
     target = arguments.to or by_suffix
     if by_suffix not in (None, target):
-        parser.error(f"{output} has the suffix of another format than --to {target}. Change one of them.")
+        parser.error(f"{output} has the suffix of another format; expected that of --to {target}. Change one of them.")
     if target is None:
         parser.error(f"{output} has an unknown suffix; expected .onnx or .c. Pass --to for other names.")
     if target == "c" and arguments.pixels == "float32":
         parser.error("--pixels is float32; expected uint8, as the C functions take bytes.")
     if target == "c" and output.suffix == ".h":
-        parser.error(
-            f"{output} is the name of a header; expected that of a source file, such as {output.with_suffix('.c')}."
-        )
+        parser.error(f"{output} is the name of a header; expected a source file, such as {output.with_suffix('.c')}.")
     model = load_model(arguments.model)
     files = {}
     if target == "onnx":

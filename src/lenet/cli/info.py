@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", nargs="?", metavar="FILE", help="a .safetensors, .onnx or .pt file, a run folder, or mnist"
     )
     parser.add_argument("--network", action="store_true", help="print only the layers of the network")
-    parser.add_argument("--figure", metavar="FILE", help="draw the network to a PNG file, and print nothing")
+    parser.add_argument(
+        "--figure", metavar="FILE", help="write a diagram of the network to a PNG file, and print nothing"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -66,7 +66,9 @@ def picture(name: str) -> str | BinaryIO:
 
     content = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise InputError(f"The standard input has more than {MAX_BYTES:,} bytes; expected a picture.")
+        raise InputError(
+            f"Standard input has more than {MAX_BYTES:,} bytes; expected a smaller picture. Scale it down."
+        )
     return io.BytesIO(content)
 
 

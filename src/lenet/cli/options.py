@@ -28,7 +28,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "--n-jobs",
         type=_threads,
         metavar="N",
-        help="threads (default: LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores)",
+        help="number of threads (default: LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
 

@@ -32,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print \"unsure\" for the least confident digits, so that the error rate of the others is at most RATE, "
         "such as 0.005",
     )  # fmt: skip
-    parser.add_argument(
-        "--show", metavar="PNG", help="draw the input of the network, enlarged ten times, to a PNG file"
-    )
+    parser.add_argument("--show", metavar="PNG", help="write the network's input, enlarged ten times, to a PNG file")
     add_csv(parser, f"{', '.join(OF_PICTURES)}; or, for a .csv file, {' and '.join(OF_ROWS)}")
     add_model(parser)
     add_common(parser)
@@ -51,7 +49,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         check_csv(parser, arguments.csv, OF_PICTURES, OF_ROWS)
     tables = [name for name in names if name.lower().endswith(TABLES)]
     if tables and (len(names) > 1 or arguments.show is not None):
-        parser.error(f"{tables[0]} is a table; expected no other picture or table, and no --show.")
+        parser.error(f"{tables[0]} is a table; expected no other input and no --show.")
     model = load_model(arguments.model)
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)
@@ -135,7 +133,7 @@ def answer_for(rule: "RejectionRule", probabilities: "NDArray[Any]", classes: Se
 def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:
     """Return an answer in words."""
     if not answer["is_digit"]:
-        kind = "a digit" if "".join(classes).isdecimal() else "any of the classes"
+        kind = "a digit" if "".join(classes).isdecimal() else "one of the classes"
         return f"not {kind} ({answer['digit_score']:.2f})"
     name, probability = classes[answer["likeliest"]], answer["probabilities"][answer["likeliest"]]
     return f"{'' if answer['label'] is not None else 'unsure; most likely '}{name} ({probability:.3f})"

@@ -19,13 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet read`."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=PICTURES_HELP)
     parser.add_argument(
-        "--least", type=float, default=0.0, metavar="X", help="omit lines with a lower confidence, from 0 to 1"
+        "--least", type=float, default=0.0, metavar="X", help="omit lines whose confidence is below X, from 0 to 1"
     )
     parser.add_argument(
         "--only-digits", action="store_true", help="read every character as a digit, never as a non-digit (?)"
     )
     parser.add_argument(
-        "--show", metavar="PNG", help="draw the picture with boxes, digits and probabilities to a PNG file"
+        "--show", metavar="PNG", help="write the picture with boxes, digits and probabilities to a PNG file"
     )
     add_csv(parser, ", ".join(COLUMNS))
     add_model(parser)

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         metavar="N",
-        help="processes to start on this machine, without --scheduler (default: LENET_NUM_THREADS, OMP_NUM_THREADS, or "
-        "all cores)",
+        help="number of processes to start on this machine, if --scheduler is not given (default: LENET_NUM_THREADS, "
+        "OMP_NUM_THREADS, or all cores)",
     )
     add_model(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
@@ -76,6 +76,6 @@ def cluster(address: str | None) -> "AbstractContextManager[Any]":
         client: AbstractContextManager[Any] = require("distributed", "dask").Client(address, timeout=10)
     except (OSError, ValueError, TypeError) as error:
         raise WorkerError(
-            f"No scheduler answers at {address} ({error}). Correct the address, or start one there."
+            f"No scheduler answers at {address} ({error}). Correct the address, or start a scheduler there."
         ) from error
     return client

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=int, default=8000, metavar="N", help="port to listen on; 0 chooses a free one (default: 8000)"
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default: 1)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
     parser.add_argument(
         "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16)"
     )
@@ -79,7 +79,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     token = token_of(os.environ)
     if arguments.allow_control and token is None:
-        parser.error(f"--allow-control requires a token, or anybody could load and unload models. Set {TOKEN}.")
+        parser.error(
+            f"--allow-control requires a token; without one, anybody could load and unload models. Set {TOKEN}."
+        )
     try:
         limits = Limits(
             body=math.ceil(arguments.max_body * 2**20),
@@ -154,6 +156,6 @@ def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]
         if not name or not file:
             parser.error(f"--model is {option}; expected FILE or NAME=FILE.")
         if name in models:
-            parser.error(f"--model {option} names a second model {name}. Choose another name.")
+            parser.error(f"--model {option} repeats the name {name}; expected distinct names. Choose another name.")
         models[name] = file
     return models

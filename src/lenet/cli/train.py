@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         options = [name for name in OF_A_NEW_RUN if getattr(arguments, name) is not None]
         if options:
             option = "from" if options[0] == "start" else options[0].replace("_", "-")
-            parser.error(f"--resume keeps the options of the run. Leave out --{option}.")
+            parser.error(f"--resume keeps the options of the run. Omit --{option}.")
     from lenet.training.communication import SingleProcess
 
     def lead(comm: "Communicator") -> int:

@@ -133,7 +133,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     except (ValueError, EOFError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is not a table of numbers ({_first_sentence(error)}).") from None
+        raise DataError(f"{path} is not a table of numbers ({_first_sentence(error)}). Correct the file.") from None
     if not len(images):
         raise DataError(f"{path} has no rows; expected at least one.")
     y, classes = (None, None) if label is None else numbered(labels, str(path))
@@ -161,7 +161,7 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
     if all(re.fullmatch(r"\d{1,9}(\.0+)?", name) for name in names):
         return np.array([int(label.partition(".")[0]) for label in labels], np.int64), None
     if all(re.fullmatch(r"-?[\d.]+(e-?\d+)?", name) for name in names):
-        raise DataError(f"{source} has the label {names[0]}; expected whole numbers from 0, or names.")
+        raise DataError(f"{source} has the label {names[0]}; expected integers of at least 0, or names.")
     numbers = {name: number for number, name in enumerate(names)}
     return np.array([numbers[label] for label in labels], np.int64), tuple(names)
 
@@ -230,7 +230,7 @@ def _read(parts: Any, label: int | None, pixels: list[int], path: Any) -> tuple[
         if label is not None:
             labels += part[label].fillna("").str.strip().tolist()
         if sum(map(len, images)) > MAX_IMAGES:
-            raise DataError(f"{path} has more than {MAX_IMAGES:,} rows. Divide it into several files.")
+            raise DataError(f"{path} has more than {MAX_IMAGES:,} rows. Split it into several files.")
     if any(decimals):
         for image, decimal in zip(images, decimals, strict=True):
             if not decimal:  # these rows happen to hold only 0.0 and 1.0
@@ -244,7 +244,7 @@ def _as_bytes(values: NDArray[Any], path: Any) -> tuple[NDArray[np.uint8], bool]
     """Return rows of pixels as bytes, and whether they are decimals in [0, 1]."""
     numbers = values.astype(np.float32)
     if not (numbers >= 0).all() or numbers.max() > 255:  # NaN, which stands for a missing value, fails too
-        raise DataError(f"{path} has pixels that are missing or out of range; expected 0 (background) to 255 (ink).")
+        raise DataError(f"{path} has missing or out-of-range pixels; expected 0 (background) to 255 (ink).")
     decimal = bool((numbers % 1).any())
     if decimal:
         if numbers.max() > 1:
@@ -255,7 +255,7 @@ def _as_bytes(values: NDArray[Any], path: Any) -> tuple[NDArray[np.uint8], bool]
 
 def _mixed(path: Any) -> DataError:
     return DataError(
-        f"{path} has decimals and numbers above 1; expected integers from 0 to 255, or decimals in [0, 1]."
+        f"{path} mixes decimals and numbers above 1; expected integers from 0 to 255, or decimals in [0, 1]."
     )
 
 

@@ -117,7 +117,7 @@ def _read_as(kind: str, folder: Path, name: str) -> NDArray[np.uint8]:
     array = read_idx(path)
     found = "images" if array.ndim == 3 else "labels"
     if found != kind:
-        raise DataError(f"{path} holds {found}; expected {kind}. Restore the original name of each IDX file.")
+        raise DataError(f"{path} contains {found}; expected {kind}. Restore the original name of each IDX file.")
     return array
 
 
@@ -142,7 +142,7 @@ def _read(stream: IO[bytes] | gzip.GzipFile, path: Path) -> NDArray[np.uint8]:
     if len(data) != size:
         held = f"only {len(data)}" if len(data) < size else "more"
         raise DataError(
-            f"{path} claims {size} bytes of data ({' x '.join(map(str, shape))}) but holds {held}. It is truncated or "
+            f"{path} claims {size} bytes of data ({'x'.join(map(str, shape))}) but contains {held}. It is truncated or "
             "damaged: download it again."
         )
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
@@ -156,7 +156,7 @@ def _read_shape(stream: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[int, ...
             "files of MNIST."
         )
     if magic[2] != _UINT8:
-        raise DataError(f"{path} holds numbers of IDX type 0x{magic[2]:02x}; expected bytes, type 0x08.")
+        raise DataError(f"{path} contains numbers of IDX type 0x{magic[2]:02x}; expected bytes, type 0x08.")
     if magic[3] not in (1, 3):
         raise DataError(f"{path} has {magic[3]} dimensions; expected 1 (labels) or 3 (images).")
     sizes = _read_at_most(stream, 4 * magic[3])
@@ -166,7 +166,7 @@ def _read_shape(stream: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[int, ...
     # Check each dimension as well: in the product, a zero would hide a huge one.
     if not all(1 <= n <= MAX_IMAGES for n in shape) or math.prod(shape) > MAX_BYTES:
         raise DataError(
-            f"{path} claims a size of {' x '.join(map(str, shape))}; expected dimensions from 1 to {MAX_IMAGES:,} and "
+            f"{path} claims a size of {'x'.join(map(str, shape))}; expected dimensions from 1 to {MAX_IMAGES:,} and "
             f"at most {MAX_BYTES:,} bytes. It is damaged or too large."
         )
     return shape

@@ -82,7 +82,7 @@ def load_image_folder(
         for path in classes[name]
     ]
     if len(found) > MAX_IMAGES:
-        raise DataError(f"{folder} has more than {MAX_IMAGES:,} pictures. Train on a part of them.")
+        raise DataError(f"{folder} has more than {MAX_IMAGES:,} pictures. Use a subset of them.")
     return labelled_pictures(found, names, str(folder), raw=raw, strict=strict, progress=progress)
 
 
@@ -99,7 +99,9 @@ def labelled_pictures(
         dataset = stratified_split(images, y, 5, source)
     missing = sorted(set(range(len(names))) - set(dataset.y_train.tolist()))
     if missing:
-        raise DataError(f"{source} has no picture of class {names[missing[0]]!r} to train on. Add some.")
+        raise DataError(
+            f"{source} has no training pictures of class {names[missing[0]]!r}; expected at least one. Add some."
+        )
     return dataset.with_classes(names)
 
 
@@ -115,7 +117,7 @@ def _halves(folder: Path) -> dict[str, Path]:
         return {"all": folder}
     others = [path.name for path in _subfolders(folder) if path.name.lower() not in _HALVES]
     if "train" not in found or others:
-        problem = f"{others[0]!r} beside them" if "train" in found else "no folder 'train'"
+        problem = f"{others[0]!r} besides" if "train" in found else "no folder 'train'"
         raise DataError(
             f"{folder} has {' and '.join(map(repr, sorted(found)))} and {problem}; expected one folder per class, or "
             "'train' and 'test' with one folder per class in each."
@@ -142,7 +144,7 @@ def pictures_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
     """Yield the paths of the pictures in a folder and its subfolders."""
     resolved = folder.resolve()
     if resolved in parents or len(parents) > _MAX_DEPTH:
-        raise DataError(f"{folder} leads back to a folder that contains it, or lies too deep. Remove it.")
+        raise DataError(f"{folder} links back to a folder that contains it, or is nested too deeply. Remove it.")
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith("."):
@@ -162,7 +164,7 @@ def _class_names(folder: Path, by_class: dict[str, dict[str, list[str]]]) -> tup
     seen: dict[str, str] = {}
     for name in sorted(names):
         if (other := seen.setdefault(name.casefold(), name)) != name:
-            raise DataError(f"{folder} has the classes {other!r} and {name!r}, which differ only in case. Change one.")
+            raise DataError(f"{folder} has the classes {other!r} and {name!r}, which differ only in case. Rename one.")
         if not name.isprintable():
             raise DataError(f"{folder} has a class named {name!r}; expected printable characters. Rename it.")
     return tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))

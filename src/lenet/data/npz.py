@@ -165,7 +165,9 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) ->
     # numpy.load would allocate any size that a header claims. Other compression methods, which NumPy never uses, cannot
     # be unpacked up to a limit.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{source} is compressed in a way that NumPy does not use. Save it again with numpy.savez.")
+        raise DataError(
+            f"{source} uses a compression method that NumPy does not write. Save it again with numpy.savez."
+        )
     with archive.open(info) as stream:
         return _read_npy(stream, info.file_size, source)
 
@@ -176,7 +178,7 @@ def _read_npy(stream: IO[bytes], length: int, source: str) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if stream.tell() + size != length:
         raise DataError(
-            f"{source} claims {size} bytes of data but holds {length - stream.tell()}. It is damaged: save it again "
+            f"{source} claims {size} bytes of data but contains {length - stream.tell()}. It is damaged: save it again "
             "with NumPy."
         )
     return np.frombuffer(stream.read(size), dtype).reshape(shape, order=order)
@@ -189,16 +191,18 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
     header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1")
     match = _HEADER.fullmatch(header)
     if start[:8] != b"\x93NUMPY\x01\x00" or match is None:
-        raise DataError(f"{source} is not a plain array. Save it again with numpy.savez.")
+        raise DataError(f"{source} is not a plain array of numbers. Save it again with numpy.savez.")
     dtype, shape = np.dtype(match[1]), tuple(int(n) for n in match[3].split(",") if n.strip())
     if dtype.hasobject:
-        raise DataError(f"{source} holds Python objects, which lenet never unpickles. Save it as an array of numbers.")
+        raise DataError(
+            f"{source} contains Python objects, which lenet never unpickles. Save it as an array of numbers."
+        )
     if dtype.kind not in "uif":
-        raise DataError(f"{source} has type {dtype}; expected integers or floats.")
+        raise DataError(f"{source} has dtype {dtype}; expected integers or floats.")
     # Check each dimension as well: in the product, a zero would hide a huge one.
     if not all(1 <= n <= MAX_BYTES for n in shape) or math.prod(shape) * dtype.itemsize > MAX_BYTES:
         raise DataError(
-            f"{source} has shape {shape} and type {dtype}; expected no dimension of 0, and at most {MAX_BYTES:,} "
+            f"{source} has shape {shape} and dtype {dtype}; expected no dimension of 0, and at most {MAX_BYTES:,} "
             "bytes. Save fewer images, or save them as uint8."
         )
     return shape, "F" if match[2] == "True" else "C", dtype
@@ -210,7 +214,7 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
             raise DataError(
-                f"{source} has floating pixels outside [0, 1], or NaN. Divide by 255 or save them as uint8."
+                f"{source} has floating-point pixels outside [0, 1], or NaN. Divide by 255 or save them as uint8."
             )
         X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round twice
     elif X.max() == 1:
@@ -222,5 +226,5 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
 
 def _as_labels(y: NDArray[Any], source: str) -> NDArray[np.int64]:
     if y.ndim != 1 or y.dtype.kind not in "ui":
-        raise DataError(f"{source} has labels of shape {y.shape} and type {y.dtype}; expected integers of shape (n,).")
+        raise DataError(f"{source} has labels of shape {y.shape} and dtype {y.dtype}; expected integers of shape (n,).")
     return y.astype(np.int64)

@@ -134,7 +134,7 @@ def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
         reason = _first_sentence(str(error.reason if type(error) is URLError else error)) or type(error).__name__
         raise DownloadError(
             f"{_NAMES_AT_OPENML[name]} could not be downloaded from OpenML ({reason}). Try again, pass a folder of its "
-            "IDX files (as an argument, or in LENET_DATA), or use digits, which needs no network."
+            "IDX files (as an argument, or in LENET_DATA), or use digits, which works offline."
         ) from error
     X, y = table.data, table.target.astype(np.int64)
     source = f"the table {_NAMES_AT_OPENML[name]} from OpenML"

@@ -64,12 +64,14 @@ def load_parquet(
             labels.append(label)
             pictures.append((f"{file}, row {len(pictures):,}", half, encoded))
             if len(pictures) > MAX_IMAGES:
-                raise DataError(f"{path} has more than {MAX_IMAGES:,} pictures. Use a part of it.")
+                raise DataError(f"{path} has more than {MAX_IMAGES:,} pictures. Use a subset of them.")
         names = names or _class_label(file)
     y, found = numbered(labels, str(path))
     names = names or found or tuple(map(str, range(int(y.max()) + 1)))
     if y.max() >= len(names):
-        raise DataError(f"{path} has the label {y.max()}, but names for {len(names)} classes. Write the file again.")
+        raise DataError(
+            f"{path} has the label {y.max()}, but names for {len(names)} classes only. Write the file again."
+        )
     used = sorted(set(y.tolist()))  # a class without pictures has nothing to learn from
     order = {label: number for number, label in enumerate(used)}
     each = [
@@ -110,12 +112,12 @@ def _rows(path: Path) -> Iterator[tuple[str, bytes | None]]:
                     column = column.field("bytes")
                 total += column.nbytes
                 if total > _MAX_BYTES:
-                    raise DataError(f"{path} holds more than {_MAX_BYTES:,} bytes of pictures. Use a part of it.")
+                    raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes of pictures. Use a subset of them.")
                 values = batch.column(batch.schema.get_field_index(label)).to_pylist()
                 for value, encoded in zip(values, column.to_pylist(), strict=True):
                     yield "" if value is None else str(value), encoded
     except (arrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a whole Parquet file ({error}). Download it again.") from error
+        raise DataError(f"{path} is not a complete Parquet file ({error}). Download it again.") from error
 
 
 def _opened(path: Path) -> Any:

@@ -109,11 +109,15 @@ def _image(picture: Picture, dark: bool, raw: bool) -> Image | DataError:
         return grey
     if raw:
         if grey.shape != (SIDE, SIDE):
-            size = f"{grey.shape[1]} x {grey.shape[0]}"
-            return DataError(f"{picture.name} has {size} pixels; expected {SIDE} x {SIDE} of a raw picture.")
+            size = f"{grey.shape[1]}x{grey.shape[0]}"
+            return DataError(f"{picture.name} has {size} pixels; expected {SIDE}x{SIDE} for a raw picture.")
         return 255 - grey if dark else grey
     image = prepare(grey, dark_on_light=dark)
-    return image if image.any() else DataError(f"{picture.name} shows no ink; expected a drawing.")
+    return (
+        image
+        if image.any()
+        else DataError(f"{picture.name} shows no ink; expected a digit, dark on light or light on dark.")
+    )
 
 
 def _grey(picture: Picture) -> Image | DataError:

@@ -67,7 +67,9 @@ def load(
             return load_idx_folder(path)
         if holds_classes(path):
             return load_image_folder(path, raw=raw, strict=strict, progress=progress)
-        raise DataError(f"{path} has no data set; expected a subfolder of pictures per class, or IDX or .npy files.")
+        raise DataError(
+            f"{path} has no data set; expected a subfolder of pictures per class, or IDX, .npy or Parquet files."
+        )
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return load_npz(path)
@@ -76,6 +78,6 @@ def load(
     if suffix in (".csv", ".tsv") or path.name.lower().endswith((".csv.gz", ".tsv.gz")):
         return load_csv(path)
     raise DataError(
-        f"{name!r} is not a data set; expected {', '.join(_BY_NAME)}, a folder of IDX files, a folder with a subfolder "
-        "of pictures per class, or a .csv, .npz or .parquet FILE."
+        f"{name!r} is not a data set; expected {', '.join(_BY_NAME)}, a folder (one subfolder of pictures per class, "
+        "or IDX, .npy or Parquet files), or a .csv, .npz or .parquet file."
     )

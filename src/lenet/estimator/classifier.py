@@ -214,7 +214,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         True
         """
         if not isinstance(name, str | os.PathLike):
-            raise InputTypeError(f"name is a {type(name).__name__}; expected a name, such as 'mnist', or a path.")
+            raise InputTypeError(f"name is of type {type(name).__name__}; expected a name, such as 'mnist', or a path.")
         if name not in PRETRAINED and not Path(name).exists():
             raise InputError(
                 f"{str(name)!r} is neither a file nor a pre-trained model; expected a file or {', '.join(PRETRAINED)}."
@@ -456,7 +456,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             raise InputError(f"classes is {classes.tolist()}; expected at least two.")
         if resume and not np.array_equal(classes, self.classes_):
             raise InputError(
-                f"classes is {classes}; expected {self.classes_}, as in the first call. Leave it out, or call fit."
+                f"classes is {classes}; expected {self.classes_}, as in the first call. Omit it, or call fit."
             )
         return classes
 

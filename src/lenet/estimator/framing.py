@@ -68,7 +68,7 @@ class Framing:
         """Check the shape of images; None stands for a table, whose length is checked elsewhere."""
         if shape is not None and shape != (self.height, self.width):
             raise InputError(
-                f"X holds images of {shape[0]} x {shape[1]} pixels; expected {self.height} x {self.width}, as in fit."
+                f"X has images of {shape[0]}x{shape[1]} pixels; expected {self.height}x{self.width}, as in fit."
             )
 
     def interpolation(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -96,7 +96,7 @@ class Framing:
         else:
             return
         raise InputError(
-            f"X holds {X.dtype} pixels from {low:g} to {high:g}; expected {self.low:g} to {self.high:g}, as in fit. "
+            f"X has {X.dtype} pixels from {low:g} to {high:g}; expected {self.low:g} to {self.high:g}, as in fit. "
             f"{advice}."
         )
 
@@ -125,7 +125,7 @@ def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
         return Framing(*shape, 0.0, 255.0, whole=True)
     low, high = float(X.min()), float(X.max())
     if not math.isfinite(high - low):
-        raise InputError(f"X holds values from {low:g} to {high:g}; expected a range that fits a float.")
+        raise InputError(f"X has values from {low:g} to {high:g}; expected a range that fits in a float.")
     if (low >= 0 and high <= 1) or low == high:
         low, high = min(0.0, low), max(1.0, high)
     elif low < 0:
@@ -165,12 +165,12 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
         found = given or (n_features,)
         if found not in {(height, width), (height * width,)}:
             raise InputError(
-                f"X holds images of {' x '.join(map(str, found))} pixels; expected image_shape, ({height}, {width}). "
-                "Pass such images, or image_shape='auto'."
+                f"X has images of {'x'.join(map(str, found))} pixels; expected {height}x{width}, as in image_shape. "
+                "Pass images of that size, or image_shape='auto'."
             )
     if max(height, width) > SIDE:
         raise InputError(
-            f"X holds {n_features} pixels per image, {height} x {width}; expected at most {SIDE} x {SIDE}. Resize the "
+            f"X has {n_features} pixels per image, {height}x{width}; expected at most {SIDE}x{SIDE}. Resize the "
             "images, and convert colours to grey."
         )
     return height, width

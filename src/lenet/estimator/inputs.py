@@ -12,10 +12,10 @@ from lenet.errors import InputError, InputTypeError
 def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
     """Return X with one image per row, and the height and width if X is an array of images."""
     if isinstance(X, np.ma.MaskedArray) or not (X is None or hasattr(X, "shape")):
-        X = _checks.array(X, "X", "expected rows with equal numbers of pixels")
+        X = _checks.array(X, "X", "expected rows of equal length")
     shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) == 4 and shape[1] != 1:
-        advice = "Move the last axis to the second place" if shape[3] == 1 else "Convert colours to grey"
+        advice = "Move the last axis to position 1" if shape[3] == 1 else "Convert colours to grey"
         raise InputError(f"X has shape {shape}; expected ({shape[0]}, 1, height, width), one channel. {advice}.")
     if len(shape) not in (3, 4):
         return X, None
@@ -26,7 +26,7 @@ def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
 def check_numbers(table: NDArray[Any]) -> None:
     """Reject types that scikit-learn accepts, such as timedelta64."""
     if table.dtype.kind not in "biuf":
-        raise InputTypeError(f"X holds {table.dtype}; expected numbers.")
+        raise InputTypeError(f"X has dtype {table.dtype}; expected numbers.")
 
 
 def as_labels(y: Any, name: str) -> Any:
@@ -42,7 +42,7 @@ def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any],
     if classes is None:
         classes, labels = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise InputError(f"y holds one class, {classes.tolist()[0]!r}; expected at least two.")
+            raise InputError(f"y has one class, {classes.tolist()[0]!r}; expected at least two.")
         return classes, labels.astype(np.int64)
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
@@ -50,7 +50,7 @@ def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any],
             " (text and numbers are different labels)" if (y.dtype.kind in "US") != (classes.dtype.kind in "US") else ""
         )
         raise InputError(
-            f"y holds {unknown.tolist()}, which are not among the classes {classes.tolist()}{kinds}. Fit with "
+            f"y contains {unknown.tolist()}, which are not among the classes {classes.tolist()}{kinds}. Fit with "
             "warm_start=False, or pass all classes to the first partial_fit."
         )
     return classes, np.searchsorted(classes, y).astype(np.int64)

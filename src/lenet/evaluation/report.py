@@ -81,7 +81,7 @@ class Report:
             + (
                 "no threshold reaches an error rate of 0.1%"
                 if self.rejected == 1
-                else f"rejecting the least confident {self.rejected:.2%} brings the error rate of the others to 0.1%"
+                else f"rejecting the least confident {self.rejected:.2%} reduces the error rate of the rest to 0.1%"
             ),
             "",
             f"{'class':<{width}}  precision   recall       f1    images",

@@ -106,7 +106,7 @@ class Graph:
         if any(other != steps for other in others):
             raise self._refusal(f"its outputs {', '.join(self._outputs)} are not computed from the same logits")
         if self._of_bytes and (not steps or steps[0].kind != "Cast"):
-            raise self._refusal("it computes with bytes without a cast to floats")
+            raise self._refusal("it computes on bytes without casting them to floats")
         return [step for step in steps if step.kind != "Cast"]
 
     def _path_to(self, name: str) -> list[Step]:

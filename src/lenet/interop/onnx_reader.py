@@ -85,9 +85,11 @@ def _parse(path: Path, onnx: Any) -> Any:
     try:
         proto.ParseFromString(content)
     except Exception as error:  # protobuf's DecodeError, whose module differs between versions
-        raise WeightsError(f"{path} is damaged or not an ONNX model ({first_line(error)}). Export it again.") from None
+        raise WeightsError(
+            f"{path} is damaged or is not an ONNX model ({first_line(error)}). Export it again."
+        ) from None
     if not proto.graph.node:
-        raise WeightsError(f"{path} is damaged or not an ONNX model (it has no operators). Export it again.")
+        raise WeightsError(f"{path} is damaged or is not an ONNX model (it has no operators). Export it again.")
     return proto
 
 
@@ -142,7 +144,7 @@ def _check(proto: Any, onnx: Any, source: str, full: bool = False) -> None:
         onnx.checker.check_model(proto, full_check=full)
     except Exception as error:  # ValidationError, or others on malformed models
         raise WeightsError(
-            f"{source} is damaged or not an ONNX model ({first_line(error)}). Export it again."
+            f"{source} is damaged or is not an ONNX model ({first_line(error)}). Export it again."
         ) from None
 
 

@@ -27,14 +27,14 @@ def exportable(model: LeNet5) -> dict[str, NDArray[np.float32]]:
     """
     if not isinstance(model, LeNet5):
         advice = " Pass its attribute model_, which does not scale X." if hasattr(model, "model_") else ""
-        raise InputTypeError(f"model is a {type(model).__name__}; expected a LeNet5.{advice}")
+        raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5.{advice}")
     _checks.text_by_name(model.metadata, "metadata")
     numbers = {**model.parameters, "mean": np.array(model.mean), "scale": np.array(1 / model.std)}
     with np.errstate(over="ignore"):
         rounded = {name: np.asarray(value, np.float32) for name, value in numbers.items()}
     for name, value in rounded.items():
         if not np.isfinite(value).all():
-            raise InputError(f"{name} holds numbers that are not finite in float32; expected finite numbers.")
+            raise InputError(f"{name} contains numbers that are not finite in float32; expected finite numbers.")
     return rounded
 
 

@@ -112,7 +112,7 @@ def to_torch_state_dict(model: LeNet5, like: Mapping[str, Any] | Any | None = No
     theirs = _names_by_parameter(shapes, "like")
     (num_classes,) = shapes[theirs["output.bias"]]
     if num_classes != model.num_classes:
-        raise WeightsError(f"like has {num_classes} classes; expected {model.num_classes}, as the model has.")
+        raise WeightsError(f"like has {num_classes} classes; expected {model.num_classes}, as in the model.")
     values = {name: torch.from_numpy(ours[key].reshape(shapes[name])) for key, name in theirs.items()}
     return {name: values[name] for name in target}
 
@@ -127,7 +127,7 @@ def _read(path: str | os.PathLike[str]) -> Any:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types, with messages that advise running the code in the file
         raise WeightsError(
-            f"torch.load({str(path)!r}, weights_only=True) fails with {type(error).__name__}; the file is damaged or "
+            f"torch.load({str(path)!r}, weights_only=True) failed with {type(error).__name__}; the file is damaged or "
             "contains more than weights. Save model.state_dict() with torch.save or safetensors."
         ) from None
 
@@ -141,7 +141,7 @@ def _state_dict(source: Any, title: str, error_type: type[LenetError] = InputTyp
             source = source[name]
     if not isinstance(source, Mapping):
         kind = type(source).__name__
-        raise error_type(f"{title} is a {kind}; expected a state dict of names and tensors.")
+        raise error_type(f"{title} is of type {kind}; expected a state dict of names and tensors.")
     if not all(isinstance(name, str) for name in source):
         raise WeightsError(f"{title} has keys that are not strings; expected a state dict of names and tensors.")
     return dict(source)

@@ -52,7 +52,7 @@ class AvgPool2d(Layer):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if any(length < size for length, size in zip(shape[1:], self.kernel_size, strict=True)):
-            raise InputError(f"{self!r} got an input of {shape[1:]}; expected at least the size of its window.")
+            raise InputError(f"{self!r} got an input of shape {shape}; expected at least the size of its window.")
         height, width = (
             (length - size) // step + 1
             for length, size, step in zip(shape[1:], self.kernel_size, self.stride, strict=True)

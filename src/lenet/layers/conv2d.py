@@ -74,7 +74,7 @@ class Conv2d(Layer):
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         height, width = (length + 2 * self.padding - self.kernel_size + 1 for length in shape[1:])
         if height < 1 or width < 1:
-            raise InputError(f"{self!r} got an input of {shape[1:]}; expected at least the size of its kernel.")
+            raise InputError(f"{self!r} got an input of shape {shape}; expected at least the size of its kernel.")
         return self.out_channels, height, width
 
     def forward(self, x: Array) -> tuple[Array, Backward]:

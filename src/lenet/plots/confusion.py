@@ -49,8 +49,8 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
         raise InputError(f"The confusion matrix has shape {counts.shape}; expected (K, K) with K >= 2.")
     if counts.dtype.kind not in "iu" or counts.min() < 0:
-        found = counts.dtype if counts.dtype.kind not in "iu" else counts.min()
-        raise InputError(f"The confusion matrix holds {found}; expected counts, integers of at least 0.")
+        found = f"values of dtype {counts.dtype}" if counts.dtype.kind not in "iu" else counts.min()
+        raise InputError(f"The confusion matrix contains {found}; expected counts, integers of at least 0.")
     return png(_confusion_matrix_figure(counts, classes if classes is None else checked(classes, len(counts))))
 
 
@@ -70,7 +70,7 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[
     # Without mistakes, any scale will do, as long as it is not empty.
     image = ax.imshow(mistakes, cmap=colours, vmin=0, vmax=float(mistakes.max()) or 1.0)
     color_bar(image, [ax], "mistakes, % of the true class")
-    right = f"{100 * np.trace(counts) / total:.2f}% of {total:,} right" if total else "no images"
+    right = f"{100 * np.trace(counts) / total:.2f}% of {total:,} correct" if total else "no images"
     ax.set_title(f"Confusion matrix: {right}", color=INK)
     ax.set_xlabel("predicted", color=INK)
     ax.set_ylabel("true", color=INK)

@@ -45,7 +45,7 @@ def filters(weight: npt.ArrayLike) -> bytes:
     if kernels.ndim != 4 or kernels.shape[1] != 1 or not kernels.size:
         raise InputError(f"weight has shape {kernels.shape}; expected (O, 1, K, K), like the (6, 1, 5, 5) of C1.")
     if not np.isfinite(kernels).all():
-        raise InputError("weight holds NaN or infinite values; expected finite ones.")
+        raise InputError("weight contains NaN or infinite values; expected finite ones.")
     return png(_filters_figure(kernels[:, 0]))
 
 

@@ -73,7 +73,7 @@ def worst(
         )
     for name, values in (("labels", true), ("predictions", guess)):
         if n and not 0 <= values.min() <= values.max() < p.shape[1]:
-            raise InputError(f"{name} are from {values.min()} to {values.max()}; expected 0 to {p.shape[1] - 1}.")
+            raise InputError(f"{name} range from {values.min()} to {values.max()}; expected 0 to {p.shape[1] - 1}.")
     return png(_worst_figure(x, true, guess, p, classes if classes is None else checked(classes, p.shape[1])))
 
 

@@ -134,12 +134,12 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
         return values
     if values.dtype.kind == "f":
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise InputError("The image has floating pixels outside [0, 1], or NaN. Divide by 255 or pass uint8.")
+            raise InputError("The image has floating-point pixels outside [0, 1], or NaN. Divide by 255 or pass uint8.")
         scaled = np.round(np.multiply(values, 255, dtype=np.promote_types(values.dtype, "f4")))
         return np.asarray(scaled.astype(np.uint8))
     if values.dtype.kind not in "iu":
         raise InputTypeError(
-            f"The image has type {values.dtype}; expected integers from 0 to 255, or floats in [0, 1]."
+            f"The image has dtype {values.dtype}; expected integers from 0 to 255, or floats in [0, 1]."
         )
     if values.min() < 0 or values.max() > 255:
         raise InputError(
@@ -151,15 +151,17 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.uint8]:
     image_module = require("PIL.Image", "vision")
     if not file.seekable():  # Pillow would first read it to its end
-        raise DataError(f"{name} is a stream; expected a file. Save it first.")
+        raise DataError(f"{name} is a stream; expected a file. Save it to a file first.")
     with image_module.open(file, formats=FORMATS) as picture:
         width, height = picture.size
         if width * height > largest:
             raise DataError(
-                f"{name} has {width} x {height} pixels; expected at most {largest / 1e6:g} million. Scale it down."
+                f"{name} has {width}x{height} pixels; expected at most {largest / 1e6:g} million. Scale it down."
             )
         if picture.format == "JPEG" and _scans(picture.fp) > MAX_SCANS:
-            raise DataError(f"{name} is a JPEG of more than {MAX_SCANS} scans; expected about ten. Save it again.")
+            raise DataError(
+                f"{name} is a JPEG with more than {MAX_SCANS} scans; expected at most {MAX_SCANS}. Save it again."
+            )
         return _grey_of(picture, mode)
 
 

@@ -28,7 +28,9 @@ def rows_of_groups(path: Path, name: str, column: str) -> list[int]:
         raise DataError(f"{name} has no column {column}; expected one of {', '.join(schema.names[:10])}.")
     kind = schema.field(column).type
     if not (_is_bytes(kind) or _is_list(kind)):
-        raise DataError(f"{name} has {kind} in column {column}; expected {PIXELS} bytes or {PIXELS} numbers per row.")
+        raise DataError(
+            f"{name} has type {kind} in column {column}; expected {PIXELS} bytes or {PIXELS} numbers per row."
+        )
     return rows
 
 

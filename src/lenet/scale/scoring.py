@@ -130,7 +130,7 @@ def _model(model: LeNet5 | str | os.PathLike[str]) -> LeNet5:
     if isinstance(model, LeNet5):
         return model
     if not isinstance(model, str | os.PathLike):
-        raise InputTypeError(f"model is a {type(model).__name__}; expected a LeNet5, the name of one, or a path.")
+        raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5, the name of one, or a path.")
     return load_pretrained(str(model)) if model in PRETRAINED else load(model)
 
 
@@ -154,8 +154,8 @@ def _client(client: Any, workers: int | None, parts: int) -> Iterator[Any]:
         )
     except RuntimeError as error:
         raise WorkerError(
-            f"The workers did not start ({error}). They import this program, so call score under "
-            'if __name__ == "__main__":.'
+            f"The workers did not start ({error}). They import this program: call score in a "
+            'block that begins with if __name__ == "__main__":'
         ) from None
     with cluster, distributed.Client(cluster) as own:
         yield own
@@ -188,7 +188,9 @@ def _cluster_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, CancelledError) as error:
-        raise WorkerError(f"The cluster was lost ({type(error).__name__}: {error}). Start it again.") from error
+        raise WorkerError(
+            f"The connection to the cluster was lost ({type(error).__name__}: {error}). Start it again."
+        ) from error
 
 
 def _submitter(
@@ -232,7 +234,9 @@ def _result(part: Part, future: Any) -> NDArray[Any]:
     if isinstance(result, LenetError):
         raise result
     if part.rows not in (None, len(result)):
-        raise DataError(f"{part.name} changed while it was read; {part} now has {len(result):,} rows. Score it again.")
+        raise DataError(
+            f"{part.name} changed while it was being read; {part} now has {len(result):,} rows. Score it again."
+        )
     scores: NDArray[Any] = result
     return scores
 

@@ -162,7 +162,10 @@ def _opened_zarr(path: Path, name: str) -> Any:
     if isinstance(found, zarr.Group):
         if not isinstance(found.get(GROUP_MEMBER), zarr.Array):
             members = ", ".join(sorted(found)[:10]) or "nothing"
-            raise DataError(f"{name} has no array {GROUP_MEMBER}, but {members}. Pass the path of one of its arrays.")
+            raise DataError(
+                f"{name} contains {members}; expected an array named {GROUP_MEMBER}. "
+                "Pass the path of one of its arrays."
+            )
         return found[GROUP_MEMBER]
     return found
 

@@ -86,7 +86,7 @@ class Models:
                     f"{name!r} is not a valid model name. Use at most 100 letters, digits, _, - and ., but not stats."
                 )
             if not isinstance(source, str | os.PathLike | LeNet5):
-                raise InputTypeError(f"{name} is a {type(source).__name__}; expected a path or a LeNet5.")
+                raise InputTypeError(f"{name} is of type {type(source).__name__}; expected a path or a LeNet5.")
             self.reload(name)
 
     def __iter__(self) -> Iterator[str]:

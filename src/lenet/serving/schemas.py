@@ -111,14 +111,17 @@ def named_schemas(limits: Limits) -> Schema:
 def _infer_request(limits: Limits) -> Schema:
     shape = array_of(COUNT, minItems=2, maxItems=4)
     shape["description"] = f"[n, 1, 28, 28], [n, 28, 28], [n, 784] or [28, 28]; n is at most {limits.batch}."
-    data = {"type": "array", "description": "UINT8 from 0 (background) to 255 (ink), or floating from 0 to 1."}
+    data = {"type": "array", "description": "UINT8 from 0 (background) to 255 (ink), or floats from 0 to 1."}
     tensor = object_of(
         {"name": {"const": INPUT}, "datatype": {"enum": list(DATATYPES)}, "shape": shape},
         {"data": data, "parameters": object_of({}, {"binary_data_size": COUNT})},
     )
     output_parameters = object_of({}, {"binary_data": BOOLEAN, "classification": COUNT})
     output = object_of({"name": {"enum": list(OUTPUTS)}}, {"parameters": output_parameters})
-    reject_at = {"type": "number", "description": "The accepted error rate of the labels; rejected labels are -1."}
+    reject_at = {
+        "type": "number",
+        "description": "The highest acceptable error rate of the labels. Rejected images have the label -1.",
+    }
     parameters = object_of({}, {"binary_data_output": BOOLEAN, "reject_at": reject_at})
     return object_of(
         {"inputs": array_of(tensor, minItems=1, maxItems=1)},

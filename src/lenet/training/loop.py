@@ -142,7 +142,7 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
     if settings.comm.broadcast(task) != task:
         raise InputError(
             "This process and the first one differ in the images, the network, the recipe, the seed or the build of "
-            "the kernels. Start all with the same, and set LENET_CPU if their CPUs differ."
+            "the kernels. Start all processes with the same arguments, and set LENET_CPU if their CPUs differ."
         )
     return settings.comm.broadcast(state)
 
@@ -276,7 +276,7 @@ class _Loop:
             self.model._training = None
             raise InputError(
                 "Another call of train changed this model during training, so its weights are invalid. Train copies "
-                "from copy.deepcopy, or make one call after the other."
+                "made with copy.deepcopy, or train one after the other."
             )
 
     def _diverged(self) -> DivergedError:

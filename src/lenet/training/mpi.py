@@ -58,14 +58,15 @@ class Ranks(Communicator):
             mpi = require("mpi4py.MPI", "mpi")
         except RuntimeError as error:
             raise MissingExtraError(
-                "mpi4py finds no MPI library. Install that of your system, or run python -m pip install mpich."
+                "mpi4py finds no MPI library. Install one with your system's package manager, or run "
+                "python -m pip install mpich."
             ) from error
         self.comm = mpi.COMM_WORLD if comm is None else comm
         self.rank, self.size = int(self.comm.Get_rank()), int(self.comm.Get_size())
         if comm is None and self.size == 1 and max(map(_number_in, ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"))) > 1:
             raise ConfigurationError(
-                "mpiexec started several processes, but mpi4py uses another MPI library, in which each is alone. Use "
-                "the mpiexec of the library that python -m mpi4py --mpi-library names."
+                "mpiexec started several processes, but mpi4py uses another MPI library, so each process runs alone. "
+                "Use the mpiexec of the library that python -m mpi4py --mpi-library names."
             )
         self._in_place = mpi.IN_PLACE
         self._sums = np.empty(0)

@@ -85,7 +85,7 @@ class SGD:
         parameters, gradient, velocity = self.model.parameters.flat, self._flat(gradients), self.velocity
         if velocity.shape != parameters.shape or velocity.dtype != parameters.dtype:
             raise InputError(
-                f"velocity is {velocity.dtype} of shape {velocity.shape}; expected {parameters.dtype} of shape "
+                f"velocity has dtype {velocity.dtype} and shape {velocity.shape}; expected {parameters.dtype} and "
                 f"{parameters.shape}, like the parameters."
             )
         kernels(parameters.dtype).sgd_step(parameters, gradient, velocity, self.lr, self.momentum, self.weight_decay)

@@ -119,7 +119,9 @@ class Run:
         except OSError as error:
             cause = error.__cause__ if isinstance(error, SaveError) else error
             reason = getattr(cause, "strerror", None) or error
-            raise SaveError(f"No run folder can be created in {parent} ({reason}). Choose another --runs.") from error
+            raise SaveError(
+                f"No run folder can be created in {parent} ({reason}). Choose another folder with --runs."
+            ) from error
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -343,7 +345,7 @@ def _read_args(path: Path) -> dict[str, Any]:
         raise ValueError(f"it lacks some of {', '.join(sorted(ARGS))}")
     for name, kind in ARGS.items():
         if not isinstance(args[name], kind) or isinstance(args[name], bool):
-            raise ValueError(f"its {name} is a {type(args[name]).__name__}; expected a {kind.__name__}")
+            raise ValueError(f"its {name} is of type {type(args[name]).__name__}; expected {kind.__name__}")
     if "classes" in args:
         class_names.checked(args["classes"], args["num_classes"])
     if args["seed"] < 0 or not 2 <= args["num_classes"] <= MAX_CLASSES:

@@ -167,12 +167,12 @@ class State:
         if not (self.std > 0 and self.step >= 0 and min(1, epochs) <= self.best_epoch <= epochs):
             raise ValueError("its step, std or best_epoch is out of range")
         if not 0 <= self.step * batch_size - self.images < batch_size:
-            raise ValueError("its step and images do not agree")
+            raise ValueError("its step does not match its number of images")
         arrays = self.parameters, self.velocity, self.best_parameters
         if not all(np.isfinite(each).all() for each in arrays):
             raise ValueError("its weights are not finite")
         if any((each.shape, each.dtype) != (parameters.shape, parameters.dtype) for each in arrays):
-            raise ValueError("it is of another network")
+            raise ValueError("it belongs to another network")
 
 
 def _check_numbers(record: Epoch | State) -> None:

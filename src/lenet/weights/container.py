@@ -93,16 +93,16 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
         metadata = _metadata(content)
         tensors = deserialize(content)
     except KeyError as error:  # bfloat16 and the like
-        raise WeightsError(f"{path} holds numbers of type {error}, which NumPy lacks. Save them as F32.") from None
+        raise WeightsError(f"{path} contains numbers of type {error}, which NumPy lacks. Save them as F32.") from None
     except (SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(
-            f"{path} is damaged or not a safetensors file of numbers ({error}). Save it again."
+            f"{path} is damaged or is not a safetensors file of numbers ({error}). Save it again."
         ) from None
     checksum = metadata.pop(CHECKSUM, None)  # other programs write none
     if checksum not in (None, _checksum(tensors, metadata)):
         raise WeightsError(
-            f"{path} is damaged: its {CHECKSUM} does not match its content. Restore a copy; if another program changed "
-            f"the file on purpose, make it leave out {CHECKSUM}."
+            f"{path} is damaged: its {CHECKSUM} does not match its content. Restore a copy. If another program changed "
+            f"the file deliberately, remove {CHECKSUM} from its metadata."
         )
     return tensors, metadata
 
@@ -166,5 +166,5 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the members of a JSON object; reject a repeated name, for which parsers differ in the value."""
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("its header has a name twice")
+        raise ValueError("its header repeats a name")
     return members

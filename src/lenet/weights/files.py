@@ -80,7 +80,7 @@ class ModelFile:
             raise InputError(f"metadata has the reserved key {', '.join(taken)}. Choose another name.")
         if not all(np.isfinite(tensor).all() for tensor in self.tensors.values()):
             raise InputError(
-                f"The model's weights are not finite in {self.dtype}, and no file may hold such weights. "
+                f"The model's weights are not finite in {self.dtype}; expected finite weights. "
                 f"{'Save them with half=False, or train' if self.dtype == np.float16 else 'Train'} the model again."
             )
         metadata |= {
@@ -132,7 +132,8 @@ class ModelFile:
             ) from None
         if not (2 <= num_classes <= MAX_CLASSES and math.isfinite(mean) and 0 < std < math.inf):
             raise WeightsError(
-                f"{path} has num_classes {num_classes}, mean {mean} and std {std}, which no model has. Save it again."
+                f"{path} has num_classes {num_classes}, mean {mean} and std {std}; expected 2 to {MAX_CLASSES:,}, "
+                "a finite number, and one above 0. Save it again."
             )
         for name in ("output.weight", "output.bias"):  # before a model with so many classes is built
             shape = tensors[name].shape if name in tensors else None
@@ -141,7 +142,8 @@ class ModelFile:
                 raise WeightsError(f"{path} has {found}; expected {num_classes} classes, as in its metadata.")
         if len(dtypes := {tensor.dtype for tensor in tensors.values()}) != 1 or not dtypes <= _FLOATS:
             raise WeightsError(
-                f"{path} holds {', '.join(sorted(map(str, dtypes)))}; expected float16, float32 or float64 throughout."
+                f"{path} has weights of dtype {', '.join(sorted(map(str, dtypes)))}; expected float16, float32 "
+                "or float64 in all."
             )
         rest = {key: value for key, value in metadata.items() if key not in _OWN_METADATA}
         return cls(tensors, mean, std, rest)

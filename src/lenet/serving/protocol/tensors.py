@@ -124,7 +124,7 @@ def parse_tensor(entry: dict[str, Any], batch: int) -> InputTensor:
         raise InputError("Shared memory is not supported. Send the data in the request.")
     size, data = parameters.get("binary_data_size"), entry.get("data")
     if (size is None) == (data is None):
-        raise InputError(f"{INPUT} has both or none of data and binary_data_size; expected one of them.")
+        raise InputError(f"{INPUT} has both or neither of data and binary_data_size; expected one of them.")
     if size is not None and (type(size) is not int or size < 0):
         raise InputError(f"{INPUT} has binary_data_size {short_repr(size)}; expected a number of bytes.")
     if data is not None and not isinstance(data, list):
@@ -142,7 +142,7 @@ def _flat(data: list[Any]) -> list[Any]:
     """Return nested lists as one list; raise InputError if rows differ in length."""
     while data and isinstance(data[0], list):
         if not all(isinstance(row, list) and len(row) == len(data[0]) for row in data):
-            raise InputError(f"The data of {INPUT} has rows of different lengths; expected equal lengths.")
+            raise InputError(f"The data of {INPUT} has rows of different lengths; expected rows of equal length.")
         data = list(itertools.chain.from_iterable(data))
     return data
 

@@ -83,7 +83,8 @@ def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
     dtype = given.dtype.newbyteorder("=")
     if given.ndim != 3 or dtype not in (np.uint8, np.float32, np.float64):
         raise InputError(
-            f"images is {given.dtype} of shape {given.shape}; expected uint8, float32 or float64 of shape (n, H, W)."
+            f"images has dtype {given.dtype} and shape {given.shape}; expected uint8, float32 or float64, "
+            "and (n, H, W)."
         )
     maps = _checks.tensor(maps, np.float64, (len(given), 2, 3), "maps")
     kernel_dtype = np.uint8 if dtype == np.uint8 else np.float64
@@ -265,9 +266,9 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
     """
     pixels = _checks.array(images, "images", "expected uint8 of shape (n, 28, 28)")
     if pixels.dtype != np.uint8:
-        raise InputTypeError(f"images holds {pixels.dtype}; expected uint8.")
+        raise InputTypeError(f"images has dtype {pixels.dtype}; expected uint8.")
     if pixels.shape[1:] != (SIDE, SIDE):
-        raise InputError(f"images has shape {pixels.shape}; expected (any, {SIDE}, {SIDE}).")
+        raise InputError(f"images has shape {pixels.shape}; expected (n, {SIDE}, {SIDE}).")
     n = len(pixels)
     maps, bends, pens = (
         _checks.tensor(getattr(variations, name), dtype, (n, *shape), name)
@@ -278,10 +279,10 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
         )
     )
     if not np.isfinite(pens).all():
-        raise InputError("pens holds NaN or infinite values; expected finite numbers.")
+        raise InputError("pens contains NaN or infinite values; expected finite numbers.")
     seeds = _checks.array(variations.seeds, "seeds", f"expected shape ({n},)")
     if seeds.dtype.kind != "u":
-        raise InputTypeError(f"seeds holds {seeds.dtype}; expected unsigned integers.")
+        raise InputTypeError(f"seeds has dtype {seeds.dtype}; expected unsigned integers.")
     if seeds.shape != (n,):
         raise InputError(f"seeds has shape {seeds.shape}; expected ({n},).")
     out = np.empty((n, SIDE, SIDE), np.uint8)
