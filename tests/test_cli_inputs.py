@@ -216,7 +216,7 @@ def test_a_run_from_other_weights_resumes_without_them(tmp_path, monkeypatch, ca
     assert (tmp_path / "runs/train-1/last.safetensors").read_bytes() == expected
     with pytest.raises(SystemExit):
         cli.main(["train", "--resume", "runs/train-1", "--from", "mnist"])
-    assert "Leave out --from" in capsys.readouterr().err
+    assert "Omit --from" in capsys.readouterr().err
 
 
 def digits_of(path, *classes):

@@ -109,9 +109,9 @@ def replaced(value, row=3, column=9):
         (replaced("ink"), "is not a table of numbers"),
         (replaced(0.5), "mixes decimals and numbers above 1"),
         (replaced("", column=0), "has no label in row 3"),
-        (replaced("1.5", column=0), "has the label 0; expected whole numbers"),
-        (replaced("-1", column=0), "has the label -1; expected whole numbers"),
-        (table() + "1,2,3\n" + "1," * 900 + "\n", "has pixels that are missing or out of range"),
+        (replaced("1.5", column=0), "has the label 0; expected integers"),
+        (replaced("-1", column=0), "has the label -1; expected integers"),
+        (table() + "1,2,3\n" + "1," * 900 + "\n", "has missing or out-of-range pixels"),
         ("1," * 40_000, "has a line of more than 65,536 bytes"),
     ],
 )

@@ -204,7 +204,7 @@ def test_ten_thousand_folders_are_refused_at_once(tmp_path):
 
 def test_a_folder_that_is_its_own_class_is_refused(tmp_path):
     (write(tmp_path) / "again").symlink_to(tmp_path)
-    with pytest.raises(DataError, match="again leads back to a folder that contains it"):
+    with pytest.raises(DataError, match="again links back to a folder that contains it"):
         load_image_folder(tmp_path)
 
 

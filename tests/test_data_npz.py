@@ -94,8 +94,8 @@ X70, Y70 = small()
 @pytest.mark.parametrize(
     ("arrays", "wanted"),
     [
-        ({"images": X70, "labels": Y70}, "holds images, labels; expected X and y"),
-        ({"X": X70}, "holds X; expected X and y"),
+        ({"images": X70, "labels": Y70}, "contains images, labels; expected X and y"),
+        ({"X": X70}, "contains X; expected X and y"),
         ({"X_train": X70, "y_train": Y70}, "X_train, y_train, X_test and y_test"),
         ({}, "contains nothing"),
         ({"X": X70[:, :27], "y": Y70}, r"shape \(70, 27, 28\); expected \(n, 28, 28\)"),
@@ -109,9 +109,9 @@ X70, Y70 = small()
         ({"X": np.full((70, 784), 256), "y": Y70}, "pixels from 256 to 256; expected 0"),
         ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000; expected 0"),
         ({"X": X70.astype(int) - 1, "y": Y70}, "pixels from -1 to 199"),
-        ({"X": X70.astype(complex), "y": Y70}, "X in .* has type complex128; expected integers or floats"),
-        ({"X": X70 > 1, "y": Y70}, "has type bool"),
-        ({"X": X70.astype(str), "y": Y70}, "has type <U3"),
+        ({"X": X70.astype(complex), "y": Y70}, "X in .* has dtype complex128; expected integers or floats"),
+        ({"X": X70 > 1, "y": Y70}, "has dtype bool"),
+        ({"X": X70.astype(str), "y": Y70}, "has dtype <U3"),
         ({"X": np.zeros(70, [("a", "u1", (28, 28))]), "y": Y70}, "not a plain array"),
         ({"X": X70, "y": Y70.astype(float)}, r"labels of shape \(70,\) and dtype float64; expected integers"),
         ({"X": X70, "y": np.eye(10, dtype=int)[Y70]}, r"labels of shape \(70, 10\)"),

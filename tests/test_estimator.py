@@ -388,7 +388,7 @@ def test_the_plateau_does_not_count_as_standing_still():
     assert classifier.best_validation_score_ > 0.5
 
 
-def test_ctrl_c_keeps_what_was_learnt():
+def test_ctrl_c_keeps_what_was_learned():
     class Screen(io.StringIO):
         """Where the user presses Ctrl-C at the end of the second epoch."""
 

@@ -124,7 +124,7 @@ def test_extreme_logits_give_no_warning():
 @pytest.mark.parametrize("name", ["", "."])
 def test_a_folder_is_no_name_of_a_file(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SaveError, match="expected the name of a file, not of a folder"):
+    with pytest.raises(SaveError, match="expected a file name, not a folder"):
         lenet.LeNet5(seed=0).save(name)
     assert not list(tmp_path.iterdir())
 
@@ -191,4 +191,4 @@ def test_an_empty_name_of_a_run_is_an_error(tmp_path, monkeypatch, capsys):
 
 def test_a_figure_needs_the_name_of_a_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert ". is a folder; expected the name of a file." in fails(capsys, "info", "--figure", ".")
+    assert ". is a folder; expected a file name." in fails(capsys, "info", "--figure", ".")

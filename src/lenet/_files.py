@@ -33,7 +33,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     try:
         for target, content in contents.items():
             if not target.name:
-                raise OSError(errno.EISDIR, "expected the name of a file, not of a folder")
+                raise OSError(errno.EISDIR, "expected a file name, not a folder")
             temporaries[target] = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
             _write_beside(target, temporaries[target], content)
         for target, temporary in temporaries.items():
@@ -78,7 +78,7 @@ def check_replaceable(path: str | os.PathLike[str], *marks: bytes) -> None:
     """
     path = Path(path)
     if path.is_dir():
-        raise InputError(f"{path} is a folder; expected the name of a file.")
+        raise InputError(f"{path} is a folder; expected a file name.")
     if path.exists() and not any(begins_with(path, mark) for mark in marks):
         raise InputError(f"{path} exists and was not written by lenet. Choose another name, or remove it first.")
     if not path.parent.is_dir():

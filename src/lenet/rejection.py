@@ -87,7 +87,7 @@ class RejectionRule:
         metadata : mapping of str to str
             The metadata of a model. If the model is not calibrated, every image counts as a digit.
         reject_at : float, optional
-            The error rate to allow among accepted answers, below 1; for example 0.005. If calibration learnt no
+            The error rate to allow among accepted answers, below 1; for example 0.005. If calibration learned no
             threshold for this rate, the one for the next lower rate applies. By default, answers of any probability are
             accepted.
 
@@ -98,7 +98,7 @@ class RejectionRule:
         Raises
         ------
         InputError, InputTypeError
-            If `reject_at` is not a number below 1, or is lower than every learnt rate; if the metadata has no
+            If `reject_at` is not a number below 1, or is lower than every learned rate; if the metadata has no
             thresholds or is damaged.
         """
         min_digit_score = _fraction(metadata.get("least_digit_score", "0"), "least_digit_score")

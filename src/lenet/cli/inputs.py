@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 PICTURES_HELP = (
-    "a PNG, JPEG, BMP, GIF, TIFF or WebP file, a folder of them, a quoted pattern such as 'scans/*.png', or - for "
+    "a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file, a folder of them, a quoted pattern such as 'scans/*.png', or - for "
     "standard input"
 )
 STANDARD_INPUT = "-"

@@ -1,6 +1,6 @@
 """Classify the images in large files on all cores or on a Dask cluster.
 
-The output has the digit and its probability for each image. This requires pip install 'lenet[dask]'.
+The output has the digit and its probability for each image. The command requires pip install 'lenet[dask]'.
 """
 
 import argparse

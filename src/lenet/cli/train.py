@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="images per step")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
     parser.add_argument("--lr", type=float, metavar="X", help="learning rate, or its peak for one_cycle")
     parser.add_argument("--momentum", type=float, metavar="X", help="momentum of SGD, from 0 to below 1")
     parser.add_argument("--weight-decay", type=float, metavar="X", help="weight decay of SGD, at least 0")

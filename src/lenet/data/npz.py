@@ -131,7 +131,7 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
             names = next((names for names in (_FOUR, _TWO) if members.keys() >= set(names)), None)
             if names is None:
                 found = ", ".join(sorted(_name(info) for info in members.values())[:10]) or "nothing"
-                raise DataError(f"{path} holds {found}; expected X and y, or X_train, y_train, X_test and y_test.")
+                raise DataError(f"{path} contains {found}; expected X and y, or X_train, y_train, X_test and y_test.")
             return [_read_array(archive, members[name], f"{_name(members[name])} in {path}") for name in names]
     except DataError:
         raise
