@@ -225,12 +225,12 @@ def test_files_of_more_than_weights_are_refused_and_not_run(kind, tmp_path):
 
 @pytest.mark.parametrize("source", [3, None, [torch.zeros(2)]])
 def test_what_is_no_state_dict(source):
-    with pytest.raises(lenet.errors.InputTypeError, match=r"is a .*; expected a state dict"):
+    with pytest.raises(lenet.errors.InputTypeError, match=r"is of type .*; expected a state dict"):
         from_torch(source)
 
 
 def test_only_a_model_is_written():
-    with pytest.raises(lenet.errors.InputTypeError, match="model is a Sequential; expected a LeNet5"):
+    with pytest.raises(lenet.errors.InputTypeError, match="model is of type Sequential; expected a LeNet5"):
         to_torch_state_dict(sequential())
 
 
