@@ -211,6 +211,13 @@ def release(session: nox.Session) -> None:
     run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "release", *session.posargs)
 
 
+@nox.session
+def clusters(session: nox.Session) -> None:
+    """Run the page's programs for Dask, Spark and Ray; requires Java 17 or newer."""
+    install(session, "pyspark>=4", "ray>=2.40", extras="train,dask", groups="test")
+    session.run("python", "-m", "pytest", "-q", "-m", "landing or release", "tests/test_scaling_page.py")
+
+
 @nox.session(venv_backend="none")
 def builds(session: nox.Session) -> None:
     """Run the tests of the network, without long trainings, on every build of this CPU except the best one."""

@@ -13,7 +13,7 @@ from lenet import LeNetClassifier
 if __name__ == "__main__":  # the workers import this file
     X, y = load_digits(return_X_y=True)
     grid = {"learning_rate_init": [0.1, 0.2]}
-    search = GridSearchCV(LeNetClassifier(random_state=0, max_iter=60), grid, cv=3)
+    search = GridSearchCV(LeNetClassifier(random_state=0, max_iter=100), grid, cv=3)
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(**options) as cluster, Client(cluster), joblib.parallel_config("dask"):
         search.fit(X, y)

@@ -15,7 +15,7 @@ import pytest
 import lenet
 from lenet._fused.threads import n_jobs_beside_others
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, SaveError, WorkerError
-from lenet.scale import outputs, parquet, score, sources
+from lenet.scale import columns, npy, outputs, score, sources
 from lenet.scale.scoring import Bar
 
 pytestmark = pytest.mark.landing
@@ -57,7 +57,7 @@ def small(monkeypatch, tmp_path):
     """Parts and row groups of few rows, in an empty folder."""
     monkeypatch.setattr(sources, "ROWS", 64)
     monkeypatch.setattr(outputs, "AT_ONCE", 90)
-    monkeypatch.setattr(parquet, "AT_ONCE", 40)
+    monkeypatch.setattr(columns, "AT_ONCE", 40)
     monkeypatch.chdir(tmp_path)
 
 
@@ -224,7 +224,7 @@ def test_rows_of_parquet_that_hold_no_image(client, column, why):
 
 def test_a_slice_of_a_column():
     for column in (pa.array(ROWS_OF_BYTES, pa.binary(784)), pa.array(ROWS_OF_BYTES), lists(X, pa.list_(pa.uint8()))):
-        np.testing.assert_array_equal(parquet._pixels(column[5:9], "", 0), X.reshape(N, 784)[5:9])
+        np.testing.assert_array_equal(columns._of_images(column[5:9], "", 0), X.reshape(N, 784)[5:9])
 
 
 @pytest.mark.parametrize(
@@ -325,15 +325,15 @@ def fail_at_first(monkeypatch, times):
     """Have the part from row 64 on fail so often to be read; return the file that has a byte for each reading."""
     readings = Path("readings").absolute()  # since a worker has a copy of the function
 
-    def reading(path, name, start, stop):
+    def reading(file, start, stop):
         if start == 64:
-            with readings.open("a") as file:
-                file.write("x")
+            with readings.open("a") as log:
+                log.write("x")
             if readings.stat().st_size <= times:
                 raise OSError(errno.EIO, "the network's disk")
-        return [np.load(path)[start:stop]]
+        return [np.load(file.path)[start:stop]]
 
-    monkeypatch.setattr(sources, "_read_npy", reading)
+    monkeypatch.setattr(npy, "mapped_rows", reading)
     return readings
 
 
@@ -355,7 +355,7 @@ def test_a_part_that_fails_always_is_an_error(client, monkeypatch):
 
 
 def test_a_file_that_shrinks_meanwhile_is_an_error(client, monkeypatch):
-    monkeypatch.setattr(sources, "_read_npy", lambda path, name, start, stop: [np.load(path)[start : stop - 1]])
+    monkeypatch.setattr(npy, "mapped_rows", lambda file, start, stop: [np.load(file.path)[start : stop - 1]])
     np.save("a.npy", X)
     with pytest.raises(DataError, match=r"changed while it was being read; .* now has 63 rows"):
         score("a.npy", "out.npy", client=client)

@@ -1,6 +1,7 @@
 """Classify the images in large files on all cores or on a Dask cluster.
 
-The output has the digit and its probability for each image. The command requires pip install 'lenet[dask]'.
+The files may be .npy, Parquet, CSV or Zarr, also at addresses such as s3://bucket/in.npy. The output has the digit and
+its probability for each image. The command requires pip install 'lenet[dask]'.
 """
 
 import argparse
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet score`."""
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help=".npy or .parquet files, or Zarr folders")
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help=".npy, .parquet or .csv files, or Zarr folders")
     parser.add_argument(
         "--out", metavar="FILE", required=True, help="output file, with the suffix .parquet, .zarr or .npy"
     )
-    parser.add_argument("--column", metavar="NAME", default="image", help="column of Parquet files (default: image)")
+    parser.add_argument(
+        "--column", metavar="NAME", help="column of Parquet files (default: image, or 784 columns of pixels)"
+    )
     parser.add_argument("--probabilities", action="store_true", help="also write the probabilities of all classes")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="address of a Dask cluster, such as tcp://head:8786")
     parser.add_argument(

@@ -4,9 +4,10 @@ import gzip
 import io
 import os
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from lenet.data.dataset import MAX_IMAGES, Dataset, stratified_split
 from lenet.errors import DataError
 
 PIXELS = SIDE * SIDE
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
 IDS = ("id", "imageid", "image_id", "index", "")
 _MAX_LINE = 2**16  # bytes: 785 columns of up to 80 characters
@@ -114,29 +116,53 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     >>> X.shape, y
     ((1, 28, 28), None)
     """
+    try:
+        with Path(path).open("rb") as file:
+            return read_table(file, str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of a CSV file.") from error
+
+
+def read_table(file: BinaryIO, name: str) -> Table:
+    """Read a CSV file that is open already, as `read_csv` does.
+
+    Parameters
+    ----------
+    file : seekable binary file
+    name : str
+        For error messages.
+
+    Raises
+    ------
+    DataError, MissingExtraError
+        As `read_csv`.
+    OSError
+        If reading fails.
+    """
     pandas = require("pandas", "train")
     try:
-        first = _first_line(Path(path))
+        file = _decompressed(file)
+        first = _first_line(cast("BinaryIO", _Lines(file, name)))
+        file.seek(0)
+        lines = cast("BinaryIO", _Lines(file, name))
         delimiter = max(",;\t", key=first.count)
         fields = [field.strip().strip('"') for field in first.rstrip("\r\n").split(delimiter)]
         has_header = not all(re.fullmatch(r"[-+.\deE]*", field) for field in fields)
-        label, pixels = _columns(fields if has_header else ["label"] * (len(fields) == PIXELS + 1), len(fields), path)
-        with _Lines(Path(path)) as lines, pandas.read_csv(
+        label, pixels = pixel_columns(fields if has_header else [str(place) for place in range(len(fields))], name)
+        with pandas.read_csv(
             lines, sep=delimiter, header=None, skiprows=int(has_header), chunksize=_ROWS, encoding_errors="replace",
             usecols=pixels if label is None else [label, *pixels], dtype=str if label is None else {label: str},
         ) as parts:  # fmt: skip
-            images, labels = _read(parts, label, pixels, path)
+            images, labels = _read(parts, label, pixels, name)
     except pandas.errors.EmptyDataError:
         images = np.empty((0, SIDE, SIDE), np.uint8)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of a CSV file.") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is not a table of numbers ({_first_sentence(error)}). Correct the file.") from None
+        raise DataError(f"{name} is not a table of numbers ({_first_sentence(error)}). Correct the file.") from None
     if not len(images):
-        raise DataError(f"{path} has no rows; expected at least one.")
-    y, classes = (None, None) if label is None else numbered(labels, str(path))
+        raise DataError(f"{name} has no rows; expected at least one.")
+    y, classes = (None, None) if label is None else numbered(labels, name)
     return Table(images, y, classes)
 
 
@@ -167,13 +193,10 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
 
 
 class _Lines(io.BufferedIOBase):
-    """A file, plain or gzipped, whose lines have a limited length."""
+    """A file whose lines have a limited length."""
 
-    def __init__(self, path: Path):
-        self._path, self._in_line = path, 0
-        with path.open("rb") as file:
-            gzipped = file.read(2) == b"\x1f\x8b"
-        self._file = gzip.open(path) if gzipped else path.open("rb")  # noqa: SIM115 - closed in close
+    def __init__(self, file: BinaryIO, name: str):
+        self._file, self._name, self._in_line = file, name, 0
 
     def readable(self) -> bool:
         return True
@@ -187,36 +210,56 @@ class _Lines(io.BufferedIOBase):
         self._in_line = len(rest[-1]) if rest else self._in_line + len(first)
         if longest > _MAX_LINE:
             raise DataError(
-                f"{self._path} has a line of more than {_MAX_LINE:,} bytes; expected {PIXELS} pixels per row."
+                f"{self._name} has a line of more than {_MAX_LINE:,} bytes; expected {PIXELS} pixels per row."
             )
         return chunk
 
     read1 = read
 
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
+def pixel_columns(names: Sequence[str], source: str) -> tuple[int | None, list[int]]:
+    """Return the place of the column of labels, if there is one, and those of the 784 columns of pixels.
 
-def _first_line(path: Path) -> str:
-    with _Lines(path) as lines:
-        return lines.read(_MAX_LINE + 1).partition(b"\n")[0].decode("utf-8-sig", "replace")
+    Parameters
+    ----------
+    names : sequence of str
+        Of all columns; any text, if there are none.
+    source : str
+        Name of the table, for error messages.
 
+    Raises
+    ------
+    DataError
+        If the columns are not 784 of pixels, and at most one each of labels and numbers of rows.
 
-def _columns(names: Sequence[str], count: int, path: str | os.PathLike[str]) -> tuple[int | None, list[int]]:
-    """Return the number of the column of labels, and those of the pixels."""
+    Examples
+    --------
+    >>> label, pixels = pixel_columns(["label", *(f"pixel{k}" for k in range(784))], "table")
+    >>> label, pixels[0], pixels[-1]
+    (0, 1, 784)
+    """
     found = [place for place, name in enumerate(names) if name.lower() in LABELS]
     ignored = [place for place, name in enumerate(names) if name.lower() in IDS]
     label = found[0] if found else None
-    pixels = [place for place in range(count) if place != label and place not in ignored]
+    pixels = [place for place in range(len(names)) if place != label and place not in ignored]
     if label is None and len(pixels) == PIXELS + 1:
         label, *pixels = pixels
     if len(pixels) != PIXELS:
         raise DataError(
-            f"{path} has {count} columns; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "
-            "training."
+            f"{source} has {len(names)} columns; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} "
+            "for training."
         )
     return label, pixels
+
+
+def _decompressed(file: BinaryIO) -> BinaryIO:
+    is_gzipped = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast("BinaryIO", gzip.open(file)) if is_gzipped else file
+
+
+def _first_line(lines: BinaryIO) -> str:
+    return lines.read(_MAX_LINE + 1).partition(b"\n")[0].decode("utf-8-sig", "replace")
 
 
 def _read(parts: Any, label: int | None, pixels: list[int], path: Any) -> tuple[NDArray[np.uint8], list[str]]:

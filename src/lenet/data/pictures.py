@@ -95,7 +95,7 @@ def _is_dark_on_light(pictures: Sequence[Picture]) -> bool:
     """Return whether the ink of most pictures is dark, judged by some of them."""
     from lenet.reading.ink import coarsened, is_dark_on_light
 
-    sample = map(_grey, pictures[:: max(1, len(pictures) // SAMPLE)])  # one after the other: they may be large
+    sample = map(grey_of, pictures[:: max(1, len(pictures) // SAMPLE)])  # one after the other: they may be large
     votes = [is_dark_on_light(coarsened(grey)) for grey in sample if not isinstance(grey, DataError)]
     return 2 * sum(votes) >= len(votes)
 
@@ -104,7 +104,7 @@ def _image(picture: Picture, dark: bool, raw: bool) -> Image | DataError:
     """Return the input of the network for a picture, or the reason why there is none."""
     from lenet.reading.single_digit import prepare
 
-    grey = _grey(picture)
+    grey = grey_of(picture)
     if isinstance(grey, DataError):
         return grey
     if raw:
@@ -120,7 +120,8 @@ def _image(picture: Picture, dark: bool, raw: bool) -> Image | DataError:
     )
 
 
-def _grey(picture: Picture) -> Image | DataError:
+def grey_of(picture: Picture) -> Image | DataError:
+    """Return the grey levels of a picture, or the reason why it cannot be read."""
     from lenet.reading.pictures import read_picture
 
     try:

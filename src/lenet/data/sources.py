@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from lenet.data.csv import SUFFIXES as CSV_SUFFIXES
 from lenet.data.csv import load_csv
 from lenet.data.dataset import Dataset
 from lenet.data.digits import load_digits
@@ -75,7 +76,7 @@ def load(
         return load_npz(path)
     if suffix in SUFFIXES:
         return load_parquet(path, raw=raw, strict=strict, progress=progress)
-    if suffix in (".csv", ".tsv") or path.name.lower().endswith((".csv.gz", ".tsv.gz")):
+    if path.name.lower().endswith(CSV_SUFFIXES):
         return load_csv(path)
     raise DataError(
         f"{name!r} is not a data set; expected {', '.join(_BY_NAME)}, a folder (one subfolder of pictures per class, "

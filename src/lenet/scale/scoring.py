@@ -1,6 +1,7 @@
 """Score images on the workers of a Dask cluster."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 import time
@@ -32,7 +33,7 @@ def score(
     model: LeNet5 | str | os.PathLike[str] = "mnist",
     client: Any = None,
     workers: int | None = None,
-    column: str = "image",
+    column: str | None = None,
     probabilities: bool = False,
     retries: int = RETRIES,
     progress: bool = True,
@@ -45,11 +46,13 @@ def score(
 
     Parameters
     ----------
-    images : array_like, dask.array.Array, path-like, or list of path-like
-        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]; or paths. A path leads
-        to a ``.npy`` file, a Zarr array, a Zarr group with an array ``images``, or a Parquet file. A row of a Parquet
-        file has 784 bytes or a list of 784 numbers. Paths may be patterns such as ``"in/*.npy"``; matching files are
-        sorted by name.
+    images : array_like, dask.array.Array, dask.dataframe.DataFrame, path-like, or list of path-like
+        An array of shape (n, 28, 28), (n, 1, 28, 28) or (n, 784), uint8 or floating in [0, 1]; ``.npy`` files; Zarr
+        arrays, or Zarr groups with an array ``images``; or tables: data frames, ``.parquet`` and ``.csv`` files. Tables
+        have 784 columns of pixels, or, except for CSV, a column with 784 bytes, a list of 784 numbers, or a struct with
+        the bytes of a picture in each row. Pictures are prepared as by `lenet.reading.prepare`. Paths may be addresses
+        of fsspec, such as ``"s3://bucket/in.npy"``, and patterns such as ``"in/*.npy"``; matching files are sorted by
+        name.
     out : path-like
         A new file or folder: ``.parquet``, ``.zarr`` or ``.npy``. Its columns, arrays or fields are "digit" (uint8, or
         int32 for more than 256 classes) and "probability" (of the model's dtype, in [0, 1]).
@@ -61,8 +64,8 @@ def score(
     workers : int, optional
         Number of these processes, or -1 for one per core; by default, LENET_NUM_THREADS, OMP_NUM_THREADS, or one per
         core.
-    column : str, default "image"
-        The column of Parquet files.
+    column : str, optional
+        The column of a table; by default `image`, or, if there is none, the 784 columns of pixels.
     probabilities : bool, default False
         Whether to also write "probabilities", those of all classes.
     retries : int, default 3
@@ -205,9 +208,9 @@ def _submitter(
                 return client.submit(score_part, part, model, rows, pure=False, retries=retries)
 
         return submit, deque()
-    # The parts of a Dask array are submitted together, so that its graph is processed once.
+    # The blocks of a Dask array or data frame are submitted together, so that its graph is processed once.
     delayed = dask.delayed(score_part, pure=False)
-    named = [Part(part.name, part.start, part.rows) for part in parts]
+    named = [dataclasses.replace(part, block=None) for part in parts]
     tasks = [delayed(name, model, rows, part.block) for name, part in zip(named, parts, strict=True)]
     futures = deque(client.compute(tasks, retries=retries))
     return lambda _: futures.popleft(), futures
@@ -251,9 +254,8 @@ def _received(model: LeNet5) -> LeNet5:
 def score_part(part: Part, model: LeNet5, rows: np.dtype[Any], block: Any = None) -> NDArray[Any] | LenetError:
     """Return the scores of a part, or an error of its images, which must not be retried."""
     try:
-        arrays = part.load() if part.load is not None else [_checks.array(block, part.name, "expected images")]
         scored, start = [], part.start
-        for array in arrays:
+        for array in part.load() if block is None else part.load(block):
             scored.append(_score(model, checked(array, part.name, start), rows))
             start += len(array)
         return np.concatenate(scored) if scored else np.empty(0, rows)

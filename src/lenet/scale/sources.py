@@ -1,12 +1,10 @@
 """Divide images into parts that workers read."""
 
 import functools
-import glob
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,10 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._extras import require
+from lenet.data import csv
 from lenet.errors import DataError, InputError, InputTypeError, LenetError
-from lenet.scale import parquet
+from lenet.scale import columns, npy, parquet
+from lenet.scale.files import File, matching, unreadable
 
 ROWS = 16_384  # images per part: 13 MB, which take about 0.1 s
 GROUP_MEMBER = "images"  # the array of a Zarr group
@@ -33,16 +33,16 @@ class Part:
         Number of the first row in the source.
     rows : int, optional
         Number of rows; None if it is unknown before reading.
-    load : callable, optional
-        Returns the images as an iterable of arrays.
+    load : callable
+        Returns the images as an iterable of arrays; takes the block if there is one.
     block : delayed, optional
-        The images as a Dask object, instead of `load`.
+        A block of a Dask array or data frame.
     """
 
     name: str
     start: int
     rows: int | None
-    load: Callable[[], Iterable[NDArray[Any]]] | None = None
+    load: Callable[..., Iterable[NDArray[Any]]]
     block: Any = None
 
     def __str__(self) -> str:
@@ -50,13 +50,13 @@ class Part:
         return f"{self.name}{rows}"
 
 
-def parts_of(images: Any, column: str) -> list[Part]:
+def parts_of(images: Any, column: str | None) -> list[Part]:
     """Divide the images of `lenet.scale.score` into parts, after checking only their shapes and dtypes."""
-    paths = _paths(images)
-    if paths is not None:
-        parts = [part for path in paths for part in _of_path(path, column)]
+    files = _files(images)
+    if files is not None:
+        parts = [part for file in files for part in _of_file(file, column)]
     elif hasattr(images, "__dask_graph__"):
-        parts = _of_dask(images)
+        parts = _of_frame(images, column) if hasattr(images, "columns") and images.ndim == 2 else _of_dask(images)
     else:
         parts = list(_of_array(images))
     if not any(part.rows != 0 for part in parts):
@@ -77,37 +77,29 @@ def checked(images: NDArray[Any], name: str, start: int) -> NDArray[Any]:
         raise type(whole)(f"{name}: {whole}") from None
 
 
-def _paths(images: Any) -> list[str] | None:
-    """Return the paths that match, in order, or None if `images` is an array."""
+def _files(images: Any) -> list[File] | None:
+    """Return the files that match, in order, or None if `images` is an array."""
     several = list(images) if isinstance(images, list | tuple) and images else [images]
     if not all(isinstance(each, str | os.PathLike) for each in several):
         return None
-    return [path for each in several for path in _matching(os.fsdecode(each))]
+    return [file for each in several for file in matching(os.fsdecode(each))]
 
 
-def _matching(pattern: str) -> list[str]:
-    if Path(pattern).exists():  # a name may contain brackets
-        return [pattern]
-    found = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []  # noqa: PTH207
-    if not found:
-        raise InputError(f"{pattern} matches no file; expected at least one.")
-    return found
-
-
-def _of_path(name: str, column: str) -> list[Part]:
-    path = Path(name).absolute()  # workers may have another current folder
-    if path.is_dir():
-        return list(_of_zarr(name, path))
-    if path.suffix == ".npy":
-        return list(_of_npy(name, path))
-    if path.suffix in (".parquet", ".pq"):
-        rows = parquet.rows_of_groups(path, name, column)
-        starts = np.cumsum([0, *rows]).tolist()
-        return [
-            Part(name, start, n, functools.partial(parquet.images, path, name, group, column, start))
-            for group, (start, n) in enumerate(zip(starts, rows, strict=False))
-        ]
-    raise InputError(f"{name} has an unknown format; expected .npy, .parquet or a Zarr folder.")
+def _of_file(file: File, column: str | None) -> Sequence[Part]:
+    try:
+        if file.is_folder:
+            return list(_of_zarr(file))
+        if file.suffix == ".npy":
+            return list(_of_npy(file))
+        if file.suffix in (".parquet", ".pq"):
+            return list(_of_parquet(file, column))
+        if file.name.lower().partition("?")[0].endswith(csv.SUFFIXES):
+            return [Part(file.name, 0, None, functools.partial(_read_csv, file))]
+    except Exception as error:
+        if file.system is None:
+            raise
+        raise unreadable(file.name, error) from error
+    raise InputError(f"{file.name} has an unknown format; expected .npy, .parquet, .csv or a Zarr folder.")
 
 
 def _cut(n: int, rows: int) -> Iterator[tuple[int, int]]:
@@ -125,67 +117,89 @@ def _held(array: NDArray[Any]) -> list[NDArray[Any]]:
     return [array]
 
 
-def _of_npy(name: str, path: Path) -> Iterator[Part]:
-    array = _opened_npy(path, name)
-    _checks.image_form(array.shape, array.dtype, name)
-    for start, stop in _cut(len(array), ROWS):
-        yield Part(name, start, stop - start, functools.partial(_read_npy, path, name, start, stop))
+def _of_parquet(file: File, column: str | None) -> Iterator[Part]:
+    rows, names = parquet.row_groups(file, column)
+    starts = np.cumsum([0, *rows]).tolist()
+    for group, (start, n) in enumerate(zip(starts, rows, strict=False)):
+        yield Part(file.name, start, n, functools.partial(parquet.images, file, group, names, start))
 
 
-def _opened_npy(path: Path, name: str) -> NDArray[Any]:
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, TypeError) as error:  # also for object arrays, which only pickle could read
-        raise DataError(f"{name} is not a complete .npy file of numbers ({error}). Save it with numpy.save.") from error
+def _read_csv(file: File) -> list[NDArray[Any]]:
+    with file.open("readahead") as opened:
+        return [csv.read_table(opened, file.name).X]
 
 
-def _read_npy(path: Path, name: str, start: int, stop: int) -> list[NDArray[Any]]:
-    return [_opened_npy(path, name)[start:stop]]
+def _of_npy(file: File) -> Iterator[Part]:
+    shape, dtype, rows = npy.reader(file)
+    _checks.image_form(shape, dtype, file.name)
+    for start, stop in _cut(shape[0], ROWS):
+        yield Part(file.name, start, stop - start, functools.partial(rows, start, stop))
 
 
-def _of_zarr(name: str, path: Path) -> Iterator[Part]:
-    array = _opened_zarr(path, name)
-    _checks.image_form(array.shape, array.dtype, name)
+def _of_zarr(file: File) -> Iterator[Part]:
+    array = _opened_zarr(file)
+    _checks.image_form(array.shape, array.dtype, file.name)
     stored = (array.shards or array.chunks)[0]  # rows that Zarr reads together
     for start, stop in _cut(array.shape[0], stored * max(1, ROWS // stored)):
-        yield Part(name, start, stop - start, functools.partial(_read_zarr, path, name, start, stop))
+        yield Part(file.name, start, stop - start, functools.partial(_read_zarr, file, start, stop))
 
 
-def _opened_zarr(path: Path, name: str) -> Any:
+def _opened_zarr(file: File) -> Any:
     zarr = require("zarr", "dask")
     try:
-        found = zarr.open(path, mode="r")
+        found = zarr.open(file.path if file.system is None else file.name, mode="r")
     except FileNotFoundError:
-        raise InputError(f"{name} is a folder; expected a Zarr store, or files such as {name}/*.npy.") from None
+        raise InputError(
+            f"{file.name} is a folder; expected a Zarr store, or files such as {file.name}/*.npy."
+        ) from None
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{name} is not a readable Zarr store ({error}). Write it again.") from error
+        raise DataError(f"{file.name} is not a readable Zarr store ({error}). Write it again.") from error
     if isinstance(found, zarr.Group):
         if not isinstance(found.get(GROUP_MEMBER), zarr.Array):
             members = ", ".join(sorted(found)[:10]) or "nothing"
             raise DataError(
-                f"{name} contains {members}; expected an array named {GROUP_MEMBER}. "
+                f"{file.name} contains {members}; expected an array named {GROUP_MEMBER}. "
                 "Pass the path of one of its arrays."
             )
         return found[GROUP_MEMBER]
     return found
 
 
-def _read_zarr(path: Path, name: str, start: int, stop: int) -> list[NDArray[Any]]:
-    return [np.asarray(_opened_zarr(path, name)[start:stop])]
+def _read_zarr(file: File, start: int, stop: int) -> list[NDArray[Any]]:
+    return [np.asarray(_opened_zarr(file)[start:stop])]
 
 
 def _of_dask(images: Any) -> list[Part]:
     """Return a part for each block of rows; chunk sizes may be unknown."""
     if not hasattr(images, "to_delayed") or not hasattr(images, "chunks"):
-        raise InputTypeError(f"images is a Dask {type(images).__name__}; expected a Dask array.")
+        raise InputTypeError(f"images is a Dask {type(images).__name__}; expected a Dask array or data frame.")
     _checks.image_form(tuple(images.shape), images.dtype, "The Dask array")
     if images.ndim > 1:
         images = images.rechunk(dict.fromkeys(range(1, images.ndim), -1))
     blocks, rows = images.to_delayed().ravel().tolist(), images.chunks[0]
     if any(math.isnan(n) for n in rows):
-        return [Part(f"Block {k} of the Dask array", 0, None, block=block) for k, block in enumerate(blocks)]
-    starts = np.cumsum([0, *rows]).tolist()
+        names = [f"Block {number} of the Dask array" for number in range(len(blocks))]
+        return [
+            Part(name, 0, None, functools.partial(_computed, name), block)
+            for name, block in zip(names, blocks, strict=True)
+        ]
+    starts, load = np.cumsum([0, *rows]).tolist(), functools.partial(_computed, "The Dask array")
     return [
-        Part("The Dask array", start, n, block=block)
+        Part("The Dask array", start, n, load, block)
         for start, n, block in zip(starts, map(int, rows), blocks, strict=False)
+    ]
+
+
+def _computed(name: str, block: Any) -> list[NDArray[Any]]:
+    return [_checks.array(block, name, "expected images")]
+
+
+def _of_frame(frame: Any, column: str | None) -> list[Part]:
+    """Return a part for each partition, whose number of rows is unknown."""
+    places = columns.image_columns([str(name) for name in frame.columns], "The data frame", column)
+    blocks = frame[[frame.columns[place] for place in places]].to_delayed()
+    names = [f"Partition {number} of the data frame" for number in range(len(blocks))]
+    return [
+        Part(name, 0, None, functools.partial(columns.images_of_frame, name), block)
+        for name, block in zip(names, blocks, strict=True)
     ]

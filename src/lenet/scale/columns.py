@@ -1,0 +1,182 @@
+"""Read images from the columns of a table: one column of images or of encoded pictures, or 784 columns of pixels."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._checks import SIDE
+from lenet._extras import require
+from lenet.data.csv import PIXELS, pixel_columns
+from lenet.data.pictures import Picture, grey_of
+from lenet.errors import DataError, InputError
+from lenet.reading.single_digit import prepare
+
+COLUMN = "image"  # unless another is named
+AT_ONCE = 4096  # rows unpacked at a time: a row group may have millions
+PICTURES_AT_ONCE = 64  # each may have megabytes
+
+
+def image_columns(names: Sequence[str], source: str, column: str | None) -> list[int]:
+    """Return the places of the columns that hold the images, by their names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all columns.
+    source : str
+        Name of the table, for error messages.
+    column : str, optional
+        By default, the column `image` if there is one, or else 784 columns of pixels.
+
+    Raises
+    ------
+    DataError
+        If there are no such columns.
+
+    Examples
+    --------
+    >>> image_columns(["label", "image"], "table", None)
+    [1]
+    """
+    wanted = COLUMN if column is None else column
+    if wanted in names:
+        return [names.index(wanted)]
+    if column is None:
+        with contextlib.suppress(DataError):
+            return pixel_columns(names, source)[1]
+    pixels = f", or {PIXELS} columns of pixels" if column is None else ""
+    raise DataError(f"{source} has no column {wanted}; expected one of {', '.join(names[:10])}{pixels}.")
+
+
+def check_types(schema: Any, source: str) -> None:
+    """Raise DataError unless the columns with these types in Arrow can hold images."""
+    if len(schema) > 1:
+        expected, wrong = "numbers", [field for field in schema if not _is_number(field.type)]
+    else:
+        expected = f"{PIXELS} bytes or numbers per row, or a struct with the bytes of a picture"
+        wrong = [field for field in schema if not any(fits(field.type) for fits in (_is_bytes, _is_list, _is_picture))]
+    if wrong:
+        kind = str(wrong[0].type)[:80]
+        raise DataError(f"{source} has type {kind} in column {wrong[0].name}; expected {expected}.")
+
+
+def rows_at_once(schema: Any) -> int:
+    """Return how many rows of these columns to unpack at a time."""
+    return PICTURES_AT_ONCE if _is_picture(schema.field(0).type) else AT_ONCE
+
+
+def images_of(batch: Any, source: str, start: int) -> NDArray[Any]:
+    """Return the images of a batch of Arrow as an array (n, 784) or (n, 28, 28) of uint8 or floats.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+        Only the columns of the images.
+    source : str
+    start : int
+        The number of the first row in the table.
+
+    Raises
+    ------
+    InputError, DataError
+        If a row is not an image; the message names the row.
+    """
+    where = f"{source}, row "
+    if batch.num_columns > 1:
+        return _of_pixels(batch, where, start)
+    if _is_picture(batch.schema.field(0).type):
+        return _of_pictures(batch.column(0), where, start)
+    return _of_images(batch.column(0), where, start)
+
+
+def images_of_frame(source: str, frame: Any) -> Iterator[NDArray[Any]]:
+    """Yield the images of a data frame of pandas that has only their columns."""
+    if not len(frame):  # its columns have no types
+        return
+    arrow = require("pyarrow", "dask")
+    try:
+        batch = arrow.RecordBatch.from_pandas(frame, preserve_index=False)
+    except (arrow.ArrowException, ValueError, TypeError) as error:
+        raise InputError(f"{source} is not a table of images ({error}); expected {PIXELS} numbers per row.") from None
+    check_types(batch.schema, source)
+    rows = rows_at_once(batch.schema)
+    for start in range(0, len(frame), rows):
+        yield images_of(batch.slice(start, rows), source, start)
+
+
+def _is_bytes(kind: Any) -> bool:
+    types = require("pyarrow.types", "dask")
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    types = require("pyarrow.types", "dask")
+    listed = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(listed and _is_number(kind.value_type))
+
+
+def _is_picture(kind: Any) -> bool:
+    """Return whether a type is a struct with the bytes of a picture, as Hugging Face's `datasets` writes it."""
+    types = require("pyarrow.types", "dask")
+    return bool(types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _is_bytes(kind.field("bytes").type))
+
+
+def _is_number(kind: Any) -> bool:
+    types = require("pyarrow.types", "dask")
+    return bool(types.is_integer(kind) or types.is_floating(kind))
+
+
+def _of_pictures(column: Any, where: str, start: int) -> NDArray[np.uint8]:
+    """Return encoded pictures as `lenet predict` prepares them."""
+    encoded = column.flatten()[column.type.get_field_index("bytes")]  # unlike field(), with the nulls of the structs
+    images = np.empty((len(column), SIDE, SIDE), np.uint8)
+    for row, content in enumerate(encoded.to_pylist()):
+        grey = grey_of(Picture(f"{where}{start + row:,}", 0, "all", content or b""))
+        if isinstance(grey, DataError):
+            raise grey
+        images[row] = prepare(grey)
+    return images
+
+
+def _of_images(column: Any, where: str, start: int) -> NDArray[Any]:
+    """Return rows of 784 bytes, or lists of 784 numbers."""
+    arrow, compute = require("pyarrow", "dask"), require("pyarrow.compute", "dask")
+    of_bytes = _is_bytes(column.type)
+    lengths = (compute.binary_length if of_bytes else compute.list_value_length)(column)
+    lengths = lengths.fill_null(-1).to_numpy(zero_copy_only=False)
+    kind = "bytes" if of_bytes else "numbers"
+    _reject_first(lengths != PIXELS, where, start, f"it is not an image; expected {PIXELS} {kind}")
+    if of_bytes:
+        fixed = column.cast(arrow.binary(PIXELS))
+        flat = np.frombuffer(fixed.buffers()[1], np.uint8)[fixed.offset * PIXELS :][: len(fixed) * PIXELS]
+        return np.asarray(flat).reshape(-1, PIXELS)
+    values = column.flatten()
+    missing = values.is_null().to_numpy(zero_copy_only=False).reshape(-1, PIXELS)
+    numbers = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, PIXELS)
+    return _checked(numbers, missing, where, start)
+
+
+def _of_pixels(batch: Any, where: str, start: int) -> NDArray[Any]:
+    """Return rows of 784 columns."""
+    missing = np.column_stack([each.is_null().to_numpy(zero_copy_only=False) for each in batch.columns])
+    columns = [each.fill_null(0).to_numpy(zero_copy_only=False) for each in batch.columns]
+    dtype = np.float64 if any(each.dtype.kind == "f" for each in columns) else np.int64
+    return _checked(np.column_stack([each.astype(dtype) for each in columns]), missing, where, start)
+
+
+def _checked(numbers: NDArray[Any], missing: NDArray[np.bool_], where: str, start: int) -> NDArray[Any]:
+    """Return floats as they are, and integers as bytes."""
+    _reject_first(missing.any(axis=1), where, start, f"a pixel is missing; expected {PIXELS} numbers")
+    if numbers.dtype.kind == "f" or numbers.dtype == np.uint8:
+        return numbers
+    wrong = (numbers < 0) | (numbers > 255)
+    _reject_first(wrong.any(axis=1), where, start, "a pixel is out of range; expected integers from 0 to 255")
+    return numbers.astype(np.uint8)
+
+
+def _reject_first(wrong: Any, where: str, start: int, why: str) -> None:
+    if wrong.any():
+        raise InputError(f"{where}{start + int(wrong.argmax()):,}: {why}.")
