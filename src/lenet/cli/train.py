@@ -34,9 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate, rejects non-digits, 24 "
-        "times as long); small (many epochs); transfer, adapt (small, after --from); or seed (the original notebook's)."
-        f" Without this option: for fewer than {SMALL:,} images, small, or after --from transfer or adapt; otherwise "
-        "default",
+        "times as long); small (many epochs); transfer or adapt (small, with --from); or seed (the original notebook's)."
+        f" Default: for fewer than {SMALL:,} images, small or, with --from, transfer or adapt; otherwise default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
@@ -56,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from", dest="start", metavar="MODEL",
-        help="train the weights of a file, a run folder or mnist further, with a new output layer if the classes "
-        "differ; useful for few images per class",
+        help="start from the weights of a file, a run folder or mnist, with a new output layer if the classes differ; "
+        "useful for few images per class",
     )  # fmt: skip
     parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
     parser.add_argument("--mpi", action="store_true", help="distribute the training over the ranks of mpiexec")
