@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate, rejects non-digits, 24 "
-        "times as long); small (many epochs); transfer or adapt (small, with --from); or seed (the original notebook's)."
+        "times as long); small (many epochs); transfer, adapt (small, with --from); or seed (the original notebook's)."
         f" Default: for fewer than {SMALL:,} images, small or, with --from, transfer or adapt; otherwise default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
