@@ -900,7 +900,7 @@ def test_export_to_onnx(tmp_path):
         (["mnist", "out.h", "--to", "c"], "expected a source file, such as out.c"),
         (["mnist", "1st.c"], "name is '1st'; expected at most 31 letters, digits and underscores"),
         (["mnist", "out.c", "--pixels", "float32"], "expected uint8, as the C functions take bytes"),
-        (["mnist", "math.c"], "math.h is a standard header of C"),
+        (["mnist", "math.c"], "math.h is a standard C header"),
         (["mnist", "out.c", "--to", "onnx"], "out.c has the suffix of another format; expected that of --to onnx"),
         (["mnist", "out.onnx", "--to", "c"], "out.onnx has the suffix of another format; expected that of --to c"),
         (["mnist", "out.onnx", "--to", "tflite"], "invalid choice: 'tflite'"),

@@ -249,7 +249,7 @@ ADVICE = "This is hardly better than guessing. Sigmoid networks start on a plate
 @pytest.mark.parametrize(
     ("classes", "options", "advice"),
     [
-        (range(10), ["--lr", "1e-9"], ADVICE.format("start --from mnist, or increase --epochs")),
+        (range(10), ["--lr", "1e-9"], ADVICE.format("pass --from mnist, or increase --epochs")),
         ((3, 5), ["--lr", "1e-9", "--from", "mnist"], ADVICE.format("increase --epochs")),
         ((3, 5), ["--from", "mnist"], None),
     ],

@@ -207,7 +207,7 @@ def test_names_that_differ_in_case_only(tmp_path):
 
 @pytest.mark.parametrize("name", ["math", "Math", "stdint"])
 def test_headers_of_c_itself(name):
-    with pytest.raises(InputError, match="is a standard header of C"):
+    with pytest.raises(InputError, match="is a standard C header"):
         to_c(lenet.LeNet5(seed=0), name)
 
 

@@ -314,7 +314,7 @@ def test_images_without_channels_are_refused():
 
 
 def test_col2im_refuses_a_shape_without_channels():
-    with pytest.raises(InputError, match=r"shape is \(1, 3, 3\); expected four lengths, \(n, C, H, W\)"):
+    with pytest.raises(InputError, match=r"shape is \(1, 3, 3\); expected four dimensions, \(n, C, H, W\)"):
         col2im(np.zeros((1, 4, 4)), (1, 3, 3), 2)
 
 

@@ -208,7 +208,7 @@ def test_bytes_behind_the_end_are_refused(saved):
         pytest.param(b"PK\x03\x04" + bytes(1000), "", id="zip"),
         pytest.param(bytes(1000), "", id="zeros"),
         pytest.param(b"\xff" * 1000, "it has no header", id="ones"),
-        pytest.param(struct.pack("<Q", 2) + b"[]", "its metadata are not text", id="a list"),
+        pytest.param(struct.pack("<Q", 2) + b"[]", "its metadata is not text", id="a list"),
         pytest.param(struct.pack("<Q", 2) + b"{}", "has the format None", id="nothing"),
         pytest.param(struct.pack("<Q", 2**60) + b"{}", "it has no header", id="huge header"),
         pytest.param(struct.pack("<Q", 2**26) + b"{}", "its header claims 67,108,864 bytes", id="as large as a file"),
@@ -216,10 +216,10 @@ def test_bytes_behind_the_end_are_refused(saved):
         pytest.param(struct.pack("<Q", 3) + b"{}", "its header claims 3 bytes", id="one byte too few"),
         pytest.param(struct.pack("<Q", 4) + b"\xff\xfe{}", "", id="not utf-8"),
         pytest.param(
-            struct.pack("<Q", 26) + b'{"__metadata__":{"a": 1} }', "its metadata are not text", id="metadata not text"
+            struct.pack("<Q", 26) + b'{"__metadata__":{"a": 1} }', "its metadata is not text", id="metadata not text"
         ),
         pytest.param(
-            struct.pack("<Q", 21) + b'{"__metadata__": [] }', "its metadata are not text", id="metadata a list"
+            struct.pack("<Q", 21) + b'{"__metadata__": [] }', "its metadata is not text", id="metadata a list"
         ),
     ],
 )
@@ -369,8 +369,8 @@ def too_many_numbers(header):
         (rename, "Missing weights: c1.weight; unknown weights: c2.weight"),
         (transpose, r"f6.weight has dtype float32 and shape \(120, 84\); expected float32 and \(84, 120\)"),
         (halve, "model.safetensors "),
-        (as_integers, "has weights of dtype int32; expected float16, float32 or float64 in all"),
-        (one_as_integers, "has weights of dtype float32, int32; expected float16"),
+        (as_integers, "has weights of dtype int32; expected one dtype: float16, float32 or float64"),
+        (one_as_integers, "has weights of dtype float32, int32; expected one dtype"),
         (an_unknown_type, "is damaged"),
         (beyond_the_end, "is damaged"),
         (overlapping, "is damaged"),

@@ -22,7 +22,7 @@ COMMANDS = {
     "read": "read numbers and pages of digits",
     "score": "score millions of images on all cores or on a cluster",
     "serve": "serve models over HTTP, with a page to draw digits on",
-    "page": "write the page to draw digits on as one file that needs no server",
+    "page": "write the drawing page as one HTML file that needs no server",
     "export": "export a model to ONNX or C",
     "info": "describe a model, or this installation",
 }

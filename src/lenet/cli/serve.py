@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
     parser.add_argument(
-        "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16)"
+        "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16 MiB)"
     )
     parser.add_argument(
         "--max-batch", type=int, default=1024, metavar="N", help="maximum number of images per request (default: 1024)"
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=25,
         metavar="MILLIONS",
-        help="maximum number of pixels per picture (default: 25)",
+        help="maximum number of pixels per picture (default: 25 million)",
     )
     parser.add_argument(
         "--max-in-flight", type=int, default=32, metavar="N",
@@ -54,14 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=10,
         metavar="SECONDS",
-        help="time limit for receiving a request (default: 10)",
+        help="time limit for receiving a request (default: 10 s)",
     )
     parser.add_argument(
         "--deadline",
         type=_positive,
         default=30,
         metavar="SECONDS",
-        help="time limit for computing a response (default: 30)",
+        help="time limit for computing a response (default: 30 s)",
     )
     parser.add_argument(
         "--allow-control", action="store_true", help=f"allow clients to load and unload models; requires {TOKEN}"

@@ -35,12 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate, rejects non-digits, 24 "
         "times as long); small (many epochs); transfer, adapt (small, with --from); or seed (the original notebook's)."
-        f" Default: for fewer than {SMALL:,} images, small or, with --from, transfer or adapt; otherwise default",
+        f" If omitted: with fewer than {SMALL:,} images, small (with --from: adapt for the same classes, transfer for "
+        "others); otherwise default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
     parser.add_argument("--lr", type=float, metavar="X", help="learning rate, or its peak for one_cycle")
-    parser.add_argument("--momentum", type=float, metavar="X", help="momentum of SGD, from 0 to below 1")
+    parser.add_argument("--momentum", type=float, metavar="X", help="momentum of SGD, at least 0 and below 1")
     parser.add_argument("--weight-decay", type=float, metavar="X", help="weight decay of SGD, at least 0")
     parser.add_argument("--schedule", metavar="NAME", help="learning-rate schedule: constant, one_cycle or paper_steps")
     parser.add_argument(
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from", dest="start", metavar="MODEL",
-        help="start from the weights of a file, a run folder or mnist, with a new output layer if the classes differ; "
+        help="fine-tune the weights of a file, a run folder or mnist, with a new output layer if the classes differ; "
         "useful for few images per class",
     )  # fmt: skip
     parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
@@ -289,7 +290,7 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     print(f"\nTest set, with the weights of epoch {best.epoch}:\n{outcome}")
     guessing = np.bincount(data.y_test).max() / len(data.y_test)
     if outcome.accuracy < guessing + (1 - guessing) / 10:
-        advice = "increase --epochs" if "from" in folder.args else "start --from mnist, or increase --epochs"
+        advice = "increase --epochs" if "from" in folder.args else "pass --from mnist, or increase --epochs"
         print(f"This is hardly better than guessing. Sigmoid networks start on a plateau: {advice}.")
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
     say(f"lenet predict PICTURE --model {folder.folder}")

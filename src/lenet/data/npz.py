@@ -191,7 +191,7 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
     header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1")
     match = _HEADER.fullmatch(header)
     if start[:8] != b"\x93NUMPY\x01\x00" or match is None:
-        raise DataError(f"{source} is not a plain array of numbers. Save it again with numpy.savez.")
+        raise DataError(f"{source} is not a plain array of numbers. Save it again with NumPy.")
     dtype, shape = np.dtype(match[1]), tuple(int(n) for n in match[3].split(",") if n.strip())
     if dtype.hasobject:
         raise DataError(

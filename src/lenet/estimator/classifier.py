@@ -251,7 +251,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             classifier = cls(**record.parameters)._with_model(model, record)
             classifier._check_parameters()
         except (ValueError, TypeError) as error:
-            raise WeightsError(f"{path} has invalid parameters of a classifier ({error}). Save it again.") from None
+            raise WeightsError(f"{path} has invalid classifier parameters ({error}). Save it again.") from None
         return classifier
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -635,7 +635,7 @@ def _record_in(model: LeNet5, path: str) -> Record | None:
     try:
         record = Record.from_text(text, model.num_classes)
         if model.classes != names_of(record.labels):
-            raise InputError(f"classes is {model.classes}; expected {names_of(record.labels)}, the labels.")
+            raise InputError(f"classes is {model.classes}; expected {names_of(record.labels)}, like the labels.")
     except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} has a damaged record of a classifier ({error}). Save it again.") from None
+        raise WeightsError(f"{path} has a damaged classifier record ({error}). Save it again.") from None
     return record

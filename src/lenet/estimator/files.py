@@ -73,7 +73,7 @@ class Record:
         if names is not None and (len(names) != record.n_features or not all(isinstance(name, str) for name in names)):
             raise InputError("feature_names is invalid; expected a string for each column.")
         if not isinstance(record.parameters, dict):
-            raise InputError("parameters is invalid; expected a value by name.")
+            raise InputError("parameters is invalid; expected a mapping of names to values.")
         for name, value in record.parameters.items():
             record.parameters[name] = tuple(value) if isinstance(value, list) else _plain(name, value)
         return record
@@ -112,7 +112,9 @@ def _kind_of(labels: NDArray[Any]) -> str:
         return labels.dtype.name
     if labels.dtype.kind == "U" or (labels.dtype == object and all(type(label) is str for label in labels)):
         return "str" if labels.dtype.kind == "U" else "object"
-    raise InputError(f"The labels are {labels.dtype}; expected booleans, integers, floats or strings to save.")
+    raise InputError(
+        f"The labels have dtype {labels.dtype}, which cannot be saved; expected booleans, integers, floats or strings."
+    )
 
 
 def _labels(kind: str, values: list[Any]) -> NDArray[Any]:
@@ -121,7 +123,7 @@ def _labels(kind: str, values: list[Any]) -> NDArray[Any]:
         raise InputError(f"labels has the kind {kind!r}; expected numbers or strings.")
     labels: NDArray[Any] = np.array(values, kind)
     if labels.tolist() != values or not np.array_equal(labels, np.unique(labels)):
-        raise InputError(f"labels is {values!r}; expected a sorted list of different values.")
+        raise InputError(f"labels is {values!r}; expected a sorted list of distinct values.")
     return labels
 
 
@@ -131,7 +133,9 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(name, each) for each in value]
     if value is not None and not isinstance(value, bool | int | float | str):
-        raise InputError(f"{name} is {value!r}; expected a number, a string or None to save. Set it with set_params.")
+        raise InputError(
+            f"{name} is {value!r}, which cannot be saved; expected a number, a string or None. Set it with set_params."
+        )
     return value
 
 

@@ -57,7 +57,7 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
             f"name is {name!r}; expected at most 31 letters, digits and underscores, beginning with a letter."
         )
     if name.lower() in _STANDARD_HEADERS:
-        raise InputError(f"name is {name!r}, but {name}.h is a standard header of C. Choose another name.")
+        raise InputError(f"name is {name!r}, but {name}.h is a standard C header. Choose another name.")
     numbers = exportable(model)
     constants = f"{_constants(model, numbers)}\n{_class_names(model, name)}"
     return _filled("lenet.c", name, constants), _filled("lenet.h", name, _card(model, name))

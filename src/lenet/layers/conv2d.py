@@ -167,7 +167,7 @@ def col2im(
            [1., 2., 1.]], dtype=float32)
     """
     if len(shape) != 4:
-        raise InputError(f"shape is {shape}; expected four lengths, (n, C, H, W).")
+        raise InputError(f"shape is {shape}; expected four dimensions, (n, C, H, W).")
     _, height, width = Conv2d(shape[1], 1, kernel_size, padding, dtype).output_shape(shape[1:])
     columns = tensor(columns, dtype, (shape[0], shape[1] * kernel_size**2, height * width), "columns")
     return _pixels(columns, shape, kernel_size, padding)

@@ -89,8 +89,8 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
     for name in names:
         if len(name) != 1:
             raise InputError(
-                f"The model has a class {name!r}; expected names of one character, of which lines are made. To "
-                "classify a picture of one symbol, use predict."
+                f"The model has a class {name!r}; expected names of one character, as a line is read character by "
+                "character. To classify a picture of one symbol, use predict."
             )
     return names
 

@@ -192,7 +192,7 @@ def _cluster_errors() -> Iterator[None]:
         yield
     except (OSError, RuntimeError, CancelledError) as error:
         raise WorkerError(
-            f"The connection to the cluster was lost ({type(error).__name__}: {error}). Start it again."
+            f"The connection to the cluster was lost ({type(error).__name__}: {error}). Start the cluster again."
         ) from error
 
 

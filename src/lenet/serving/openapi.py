@@ -9,7 +9,7 @@ from lenet.serving.routing import Operation
 from lenet.serving.schemas import TEXT, Schema, json_content, named_schemas
 
 _ERRORS = {
-    400: "The request is malformed or asks for something unknown.",
+    400: "The request is malformed or contains an invalid value.",
     401: "The token is missing or wrong.",
     403: "The server does not allow clients to do this.",
     404: "The model, version or path does not exist.",

@@ -58,7 +58,7 @@ class Ranks(Communicator):
             mpi = require("mpi4py.MPI", "mpi")
         except RuntimeError as error:
             raise MissingExtraError(
-                "mpi4py finds no MPI library. Install one with your system's package manager, or run "
+                "mpi4py cannot find an MPI library. Install one with your system's package manager, or run "
                 "python -m pip install mpich."
             ) from error
         self.comm = mpi.COMM_WORLD if comm is None else comm

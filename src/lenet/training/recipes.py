@@ -14,10 +14,10 @@ _COUNTS = ("epochs", "batch_size", "patience")
 _SWITCHES = ("standardise", "distort", "vary")
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
-    "momentum": (lambda x: 0 <= x < 1, "a number from 0 to below 1"),
+    "momentum": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
     "weight_decay": (lambda x: 0 <= x < math.inf, "a number of at least 0"),
     "non_digits": (lambda x: 0 <= x <= 100, "a number from 0 to 100"),
-    "validation": (lambda x: 0 <= x < 1, "a number from 0 to below 1"),
+    "validation": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
 }
 CHECKED = (*_COUNTS, *_RANGES, *_SWITCHES, "schedule")
 

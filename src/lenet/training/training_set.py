@@ -69,7 +69,8 @@ class TrainingSet:
             return cls(images, images[:0], labels, weights, parts, parts.train)
         if images.dtype != np.uint8:
             raise InputError(
-                f"X has dtype {images.dtype}; expected uint8 with non-digits. Pass uint8, or non_digits=0."
+                f"X has dtype {images.dtype}; expected uint8, as the recipe adds non-digits. Pass uint8, or "
+                "non_digits=0."
             )
         others = non_digits(count, images[parts.train], np.random.default_rng([seed, 0, 1]))
         return cls(

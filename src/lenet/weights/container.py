@@ -158,7 +158,7 @@ def _metadata(content: bytes) -> dict[str, str]:
     header = json.loads(content[8 : 8 + length], object_pairs_hook=_unambiguous)
     metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("its metadata are not text")
+        raise ValueError("its metadata is not text")
     return metadata
 
 

@@ -142,8 +142,8 @@ class ModelFile:
                 raise WeightsError(f"{path} has {found}; expected {num_classes} classes, as in its metadata.")
         if len(dtypes := {tensor.dtype for tensor in tensors.values()}) != 1 or not dtypes <= _FLOATS:
             raise WeightsError(
-                f"{path} has weights of dtype {', '.join(sorted(map(str, dtypes)))}; expected float16, float32 "
-                "or float64 in all."
+                f"{path} has weights of dtype {', '.join(sorted(map(str, dtypes)))}; expected one dtype: "
+                "float16, float32 or float64."
             )
         rest = {key: value for key, value in metadata.items() if key not in _OWN_METADATA}
         return cls(tensors, mean, std, rest)

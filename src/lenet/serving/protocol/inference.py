@@ -138,7 +138,7 @@ def _only_input(entries: list[dict[str, Any]]) -> dict[str, Any]:
     if unknown:
         raise InputError(f"Unknown input {', '.join(map(short_repr, unknown[:5]))}; expected {INPUT!r}.")
     if len(entries) != 1:
-        raise InputError(f"inputs has {INPUT!r} {len(entries)} times; expected it once.")
+        raise InputError(f"inputs has {INPUT!r} {len(entries)} times; expected exactly once.")
     return entries[0]
 
 
@@ -162,7 +162,7 @@ def _requested_outputs(entries: list[dict[str, Any]], request: dict[str, Any]) -
 def _classification(output: str, parameters: dict[str, Any]) -> int:
     count = parameters.get("classification", 0)
     if type(count) is not int or count < 0:
-        raise InputError(f"classification is {short_repr(count)}; expected a number of classes.")
+        raise InputError(f"classification is {short_repr(count)}; expected an integer of at least 0.")
     if count and output != "probabilities":
         raise InputError(f"classification was given for the output {output!r}; expected 'probabilities'.")
     return count
