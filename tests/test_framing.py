@@ -28,7 +28,14 @@ def test_shape(n_features, image_shape, given, shape):
 @pytest.mark.parametrize(
     ("n_features", "image_shape", "given", "says"),
     [
-        (785, "auto", None, "785 pixels per image, 29x29; expected at most 28x28"),
+        (
+            785,
+            "auto",
+            None,
+            "785 columns; expected at most 784 (28x28 pixels). If one contains the labels, pass it as y",
+        ),
+        (1000, "auto", None, "1000 columns; expected at most 784 (28x28 pixels). Resize the images"),
+        (1024, "auto", None, "1024 pixels per image, 32x32; expected at most 28x28. Resize the images"),
         (1024, "auto", (32, 32), "1024 pixels per image, 32x32"),
         (64, (28, 28), None, "images of 64 pixels; expected 28x28, as in image_shape"),
         (784, (28, 28), (16, 49), "images of 16x49 pixels"),

@@ -169,6 +169,13 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
                 "Pass images of that size, or image_shape='auto'."
             )
     if max(height, width) > SIDE:
+        if height * width != n_features:  # a table whose columns do not fill the square of "auto"
+            advice = "Resize the images, and convert colours to grey."
+            if n_features == SIDE * SIDE + 1:
+                advice = "If one contains the labels, pass it as y instead."
+            raise InputError(
+                f"X has {n_features} columns; expected at most {SIDE * SIDE} ({SIDE}x{SIDE} pixels). {advice}"
+            )
         raise InputError(
             f"X has {n_features} pixels per image, {height}x{width}; expected at most {SIDE}x{SIDE}. Resize the "
             "images, and convert colours to grey."
