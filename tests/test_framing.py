@@ -172,3 +172,10 @@ def test_small_images_of_bytes_are_enlarged_too():
     np.testing.assert_allclose(Framing(8, 8, 0, 255).images(X), Framing(8, 8, 0, 1).images(X / 255), rtol=1e-6)
     whole = Framing(28, 28, 0, 16).images(np.full((1, 784), 8, np.uint8))
     assert (whole == 0.5).all()
+
+
+def test_missing_pixels_of_bytes_are_background():
+    images = Framing(28, 28, 0, 255).images(np.full((2, 783), 255, np.uint8))
+    expected = np.ones((2, 784))
+    expected[:, 783] = 0
+    np.testing.assert_array_equal(images, expected.reshape(2, 28, 28))
