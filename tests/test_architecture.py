@@ -1,6 +1,7 @@
 """Imports point downwards, files have no import cycles, and files import only numpy at the top."""
 
 import ast
+import importlib
 import sys
 
 import pytest
@@ -35,6 +36,15 @@ def test_packages_import_only_from_lower_rows():
         if RANK[other] >= RANK[package]
     }
     assert upward == set()
+
+
+def test_no_public_name_of_a_package_is_that_of_a_module():
+    """Importing the module would replace the function in the package."""
+    taken = []
+    for package in (name for name, path in FILES.items() if path.name == "__init__.py" and name != "lenet"):
+        public = set(getattr(importlib.import_module(package), "__all__", ()))
+        taken += [f"{package}.{name}" for name in public if f"{package}.{name}" in FILES]
+    assert taken == []
 
 
 def test_every_entry_of_the_order_exists():

@@ -103,9 +103,9 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from lenet import __version__
     from lenet._fused.dispatch import chosen
     from lenet.errors import DataError, InputError
+    from lenet.training.fine_tuning import transfer
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run, fingerprint
-    from lenet.training.transfer import transfer
 
     try:
         recipe = recipe_named(arguments.recipe or "default")
@@ -121,8 +121,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         raise DataError(f"{arguments.data} has one class; expected at least two. Add images of another class.")
     num_classes = len(data.classes or ()) or int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
     classes = data.classes or tuple(map(str, range(num_classes)))
-    old = load_model(arguments.start) if arguments.start else None
-    start = transfer(old, classes, seed=arguments.seed or 0) if old else None
+    old = None if arguments.start is None else load_model(arguments.start)
+    start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
     if arguments.recipe is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small" if old is None else "adapt" if old.classes == classes else "transfer")
         if min(np.bincount(data.y_train).tolist()) * recipe.validation < 1:

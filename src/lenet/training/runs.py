@@ -160,10 +160,10 @@ class Run:
         WeightsError, OSError
             If these weights are in a file that is damaged or cannot be read.
         """
-        model = LeNet5(seed=self.args["seed"], num_classes=self.args["num_classes"])
         if "from" in self.args:
-            model = load(self.folder / START)
-        elif "classes" in self.args:
+            return load(self.folder / START)
+        model = LeNet5(seed=self.args["seed"], num_classes=self.args["num_classes"])
+        if "classes" in self.args:
             model.classes = self.args["classes"]
         return model
 
