@@ -18,6 +18,7 @@ from lenet.cli import train
 from lenet.cli.options import error_line
 from lenet.data import Dataset, openml
 from lenet.errors import SaveError
+from lenet.plots.style import MARK
 from lenet.training import runs
 from lenet.training.runs import Run
 
@@ -35,7 +36,7 @@ def prepare() -> None:
             continue  # the test that needs it is skipped
     train.CHECKPOINT_SECONDS = 0.0  # after each step
     for name in ("learning_curves", "filters", "confusion_matrix", "worst", "architecture"):
-        setattr(plots, name, lambda *facts: f"a figure of {facts!s:.100}".encode() + bytes(20_000))
+        setattr(plots, name, lambda *facts: MARK + f"a figure of {facts!s:.100}".encode() + bytes(20_000))
     texts = {classes: interop.to_c(lenet.LeNet5(seed=classes, num_classes=classes), "digits") for classes in CLASSES}
     interop.to_c = lambda model, _: texts[model.num_classes]
 
