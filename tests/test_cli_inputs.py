@@ -116,6 +116,20 @@ def test_readings_are_written_as_a_table(scans, capsys):
     assert [row[:3] for row in found] == [[f"scans/{n}.png", "1", str(Y[n])] for n in (0, 1)]
 
 
+def test_a_picture_without_digits_has_a_row(scans, capsys):
+    cv2.imwrite("white.png", np.full((90, 90), 255, np.uint8))
+    lines(capsys, "read", "white.png", "scans/0.png", "--csv", "out.csv")
+    assert [row[:3] for row in rows(scans / "out.csv")[1:]] == [["white.png", "0", ""], ["scans/0.png", "1", str(Y[0])]]
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_table_and_json_are_not_written_together(scans, capsys, command):
+    with pytest.raises(SystemExit):
+        cli.main([command, "scans", "--csv", "out.csv", "--json"])
+    assert "--csv and --json were both given; expected one of them." in capsys.readouterr().err
+    assert not (scans / "out.csv").exists()
+
+
 @pytest.mark.parametrize("command", ["predict", "read"])
 def test_a_table_that_is_not_ours_is_never_replaced(scans, capsys, command):
     (scans / "mine.csv").write_text("image,text\n1,2\n")
@@ -139,6 +153,15 @@ def test_a_table_of_pixels_becomes_a_submission(scans, capsys):
     assert (scans / "submission.csv").read_text() == "ImageId,Label\n" + "".join(
         f"{number},{label}\n" for number, label in enumerate(lenet.load_pretrained("mnist").predict(X), 1)
     )
+
+
+def test_a_rate_of_0_rejects_rows_too(scans, capsys):
+    kaggle("test.csv")
+    model = lenet.load_pretrained("mnist")
+    model.metadata["thresholds"] = '{"0": 1.0}'
+    model.save("model.safetensors")
+    lines(capsys, "predict", "test.csv", "--model", "model.safetensors", "--csv", "out.csv", "--reject-at", "0")
+    assert [row[1] for row in rows(scans / "out.csv")[1:]] == [""] * 6
 
 
 def test_rows_of_a_table_are_printed(scans, capsys):

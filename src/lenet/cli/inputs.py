@@ -79,10 +79,13 @@ def rewound(file: str | BinaryIO) -> str | BinaryIO:
     return file
 
 
-def check_csv(parser: argparse.ArgumentParser, output: str, *headers: Sequence[str]) -> None:
-    """Reject a name that does not end in .csv, and a file that lenet did not write."""
+def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: Sequence[str]) -> None:
+    """Reject --csv beside --json, a name that does not end in .csv, and a file that lenet did not write."""
     from lenet._files import check_replaceable
 
+    output = arguments.csv
+    if arguments.json:
+        parser.error("--csv and --json were both given; expected one of them.")
     if Path(output).suffix.lower() != ".csv":
         parser.error(f"--csv is {output}; expected a name that ends in .csv.")
     check_replaceable(output, *map(_line, headers))

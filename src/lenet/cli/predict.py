@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 OF_PICTURES = ("image", "class", "probability", "is_digit")
 OF_ROWS = ("ImageId", "Label")  # as Kaggle's Digit Recognizer expects it
-TABLES = (".csv", ".csv.gz", ".tsv")
 ROWS_AT_ONCE = 10_000
 
 
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reject-at", type=float, metavar="RATE",
         help="print \"unsure\" for the least confident digits, so that the error rate of the others is at most RATE, "
-        "such as 0.005",
+        "such as 0.005, on images like those of the calibration",
     )  # fmt: skip
     parser.add_argument("--show", metavar="PNG", help="write the network's input, enlarged ten times, to a PNG file")
     add_csv(parser, f"{', '.join(OF_PICTURES)}; or, for a .csv file, {' and '.join(OF_ROWS)}")
@@ -42,12 +41,13 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet predict`; a picture that cannot be read is reported, and the others are read."""
     from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
+    from lenet.data.csv import SUFFIXES
     from lenet.rejection import RejectionRule
 
     names = expanded(arguments.images)
     if arguments.csv is not None:
-        check_csv(parser, arguments.csv, OF_PICTURES, OF_ROWS)
-    tables = [name for name in names if name.lower().endswith(TABLES)]
+        check_csv(parser, arguments, OF_PICTURES, OF_ROWS)
+    tables = [name for name in names if name.lower().endswith(SUFFIXES)]
     if tables and (len(names) > 1 or arguments.show is not None):
         parser.error(f"{tables[0]} is a table; expected no other input and no --show.")
     model = load_model(arguments.model)
@@ -80,7 +80,7 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
                 continue
             if arguments.show is not None:
                 atomic_write(arguments.show, enlarged(image))
-            answer = answer_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
+            [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
             if arguments.csv is None:
                 say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
             rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"]))
@@ -100,7 +100,8 @@ def predict_rows(table: str, model: "LeNet5", rule: "RejectionRule", arguments: 
             say(json.dumps(name | answer) if arguments.json else f"{table}, row {number}: {in_words(answer, classes)}")
         return 0
     # Without --reject-at, each row gets a class: the table is a submission, in which none may be missing.
-    chosen = ((answer["class"] if arguments.reject_at else classes[answer["likeliest"]]) for answer in answers)
+    any_class = arguments.reject_at is None
+    chosen = (classes[answer["likeliest"]] if any_class else answer["class"] for answer in answers)
     write_csv(arguments.csv, OF_ROWS, enumerate(chosen, 1))
     return 0
 
@@ -112,22 +113,24 @@ def rows_of(table: str, model: "LeNet5", rule: "RejectionRule", n_jobs: int | No
     images, _, _ = read_csv(table)
     classes = model.classes
     for start in range(0, len(images), ROWS_AT_ONCE):
-        for probabilities in model.predict_proba(images[start : start + ROWS_AT_ONCE], n_jobs=n_jobs):
-            yield answer_for(rule, probabilities[None], classes)
+        yield from answers_for(rule, model.predict_proba(images[start : start + ROWS_AT_ONCE], n_jobs=n_jobs), classes)
 
 
-def answer_for(rule: "RejectionRule", probabilities: "NDArray[Any]", classes: Sequence[str]) -> dict[str, Any]:
-    """Return the answer for one image; its label and class are None if the image is rejected."""
-    answers = rule.answers(probabilities)
-    likeliest, label = int(answers.likeliest[0]), int(answers.labels[0])
-    return {
-        "label": None if label < 0 else label,
-        "class": None if label < 0 else classes[label],
-        "likeliest": likeliest,
-        "is_digit": bool(answers.is_digit[0]),
-        "digit_score": float(answers.digit_scores[0]),
-        "probabilities": probabilities[0].tolist(),
-    }
+def answers_for(
+    rule: "RejectionRule", probabilities: "NDArray[Any]", classes: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the answer for each image; its label and class are None if the image is rejected."""
+    found = rule.answers(probabilities)
+    columns = (found.labels, found.likeliest, found.is_digit, found.digit_scores, probabilities)
+    for label, likeliest, is_digit, score, row in zip(*(column.tolist() for column in columns), strict=True):
+        yield {
+            "label": None if label < 0 else label,
+            "class": None if label < 0 else classes[label],
+            "likeliest": likeliest,
+            "is_digit": is_digit,
+            "digit_score": score,
+            "probabilities": row,
+        }
 
 
 def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:

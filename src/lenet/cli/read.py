@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show", metavar="PNG", help="write the picture with boxes, digits and probabilities to a PNG file"
     )
-    add_csv(parser, ", ".join(COLUMNS))
+    add_csv(parser, f"{', '.join(COLUMNS)}; the line of a picture without digits is 0")
     add_model(parser)
     add_common(parser)
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(f"--least is {arguments.least:g}; expected a confidence from 0 to 1.")
     names = expanded(arguments.images)
     if arguments.csv is not None:
-        check_csv(parser, arguments.csv, COLUMNS)
+        check_csv(parser, arguments, COLUMNS)
     model = load_model(arguments.model)
     characters_of(model)  # fails once rather than for each picture
     if arguments.show is not None:
@@ -69,6 +69,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             if arguments.csv is None:
                 show(name, reading, arguments.json)
             rows += [(name, number, line.text, line.confidence) for number, line in enumerate(reading.lines, 1)]
+            if not reading.lines:
+                rows.append((name, 0, "", ""))
             bar.update(done)
     if arguments.csv is not None:
         write_csv(arguments.csv, COLUMNS, rows)

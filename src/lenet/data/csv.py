@@ -142,9 +142,9 @@ def read_table(file: BinaryIO, name: str) -> Table:
     pandas = require("pandas", "train")
     try:
         file = _decompressed(file)
-        first = _first_line(cast("BinaryIO", _Lines(file, name)))
+        first = _Lines(file, name).read(_MAX_LINE + 1).partition(b"\n")[0].decode("utf-8-sig", "replace")
         file.seek(0)
-        lines = cast("BinaryIO", _Lines(file, name))
+        lines = cast("BinaryIO", _Lines(file, name))  # pandas reads it as a file
         delimiter = max(",;\t", key=first.count)
         fields = [field.strip().strip('"') for field in first.rstrip("\r\n").split(delimiter)]
         has_header = not all(re.fullmatch(r"[-+.\deE]*", field) for field in fields)
@@ -258,47 +258,43 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", gzip.open(file)) if is_gzipped else file
 
 
-def _first_line(lines: BinaryIO) -> str:
-    return lines.read(_MAX_LINE + 1).partition(b"\n")[0].decode("utf-8-sig", "replace")
-
-
-def _read(parts: Any, label: int | None, pixels: list[int], path: Any) -> tuple[NDArray[np.uint8], list[str]]:
+def _read(parts: Any, label: int | None, pixels: list[int], name: str) -> tuple[NDArray[np.uint8], list[str]]:
     images: list[NDArray[np.uint8]] = []
     labels: list[str] = []
     decimals: list[bool] = []
     for part in parts:
-        image, decimal = _as_bytes(part[pixels].to_numpy(), path)
+        image, decimal = _as_bytes(part[pixels].to_numpy(), name)
         images.append(image)
         decimals.append(decimal)
         if label is not None:
             labels += part[label].fillna("").str.strip().tolist()
         if sum(map(len, images)) > MAX_IMAGES:
-            raise DataError(f"{path} has more than {MAX_IMAGES:,} rows. Split it into several files.")
+            raise DataError(f"{name} has more than {MAX_IMAGES:,} rows. Split it into several files.")
     if any(decimals):
         for image, decimal in zip(images, decimals, strict=True):
-            if not decimal:  # these rows happen to hold only 0.0 and 1.0
+            if not decimal:  # these rows happen to have only 0.0 and 1.0
                 if image.max() > 1:
-                    raise _mixed(path)
+                    raise _mixed(name)
                 image *= 255
     return np.concatenate(images or [np.empty((0, SIDE, SIDE), np.uint8)]), labels
 
 
-def _as_bytes(values: NDArray[Any], path: Any) -> tuple[NDArray[np.uint8], bool]:
+def _as_bytes(values: NDArray[Any], name: str) -> tuple[NDArray[np.uint8], bool]:
     """Return rows of pixels as bytes, and whether they are decimals in [0, 1]."""
     numbers = values.astype(np.float32)
     if not (numbers >= 0).all() or numbers.max() > 255:  # NaN, which stands for a missing value, fails too
-        raise DataError(f"{path} has missing or out-of-range pixels; expected 0 (background) to 255 (ink).")
+        raise DataError(f"{name} has missing or out-of-range pixels; expected 0 (background) to 255 (ink).")
     decimal = bool((numbers % 1).any())
     if decimal:
         if numbers.max() > 1:
-            raise _mixed(path)
+            raise _mixed(name)
         numbers = np.rint(numbers * 255)
     return numbers.astype(np.uint8).reshape(-1, SIDE, SIDE), decimal
 
 
-def _mixed(path: Any) -> DataError:
+def _mixed(name: str) -> DataError:
     return DataError(
-        f"{path} mixes decimals and numbers above 1; expected integers from 0 to 255, or decimals in [0, 1]."
+        f"{name} mixes decimals and numbers above 1; expected integers from 0 to 255, or decimals in [0, 1]."
     )
 
 

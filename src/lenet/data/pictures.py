@@ -1,6 +1,5 @@
 """Decode pictures and bring them into MNIST's form, with one decision on which of dark and light is ink."""
 
-import io
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -125,9 +124,7 @@ def grey_of(picture: Picture) -> Image | DataError:
     from lenet.reading.pictures import read_picture
 
     try:
-        if picture.encoded is None:
-            return read_picture(picture.name)
-        return read_picture(io.BytesIO(picture.encoded))
+        return read_picture(picture.name if picture.encoded is None else picture.encoded)
     except DataError as error:
         return error if picture.encoded is None else DataError(str(error).replace("The file", picture.name, 1))
     except OSError as error:

@@ -111,7 +111,7 @@ def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
 
 
 def _continued(rows: NDArray[np.int16], margin: int) -> NDArray[np.int16]:
-    """Return rows with a margin above and below: the nearest rows, turned over, so that a slope goes on."""
+    """Return rows with a margin above and below: the nearest rows, turned over, so that a slope continues."""
     above, below = rows[margin:0:-1], rows[-2 : -margin - 2 : -1]
     return np.concatenate([2 * rows[:1] - above, rows, 2 * rows[-1:] - below])
 

@@ -22,7 +22,10 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
 
 
 def read_picture(
-    file: str | os.PathLike[str] | BinaryIO, *, colour: bool = False, largest: int = MAX_PIXELS
+    file: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+    *,
+    colour: bool = False,
+    largest: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
     """Decode a picture file to grey levels.
 
@@ -31,8 +34,8 @@ def read_picture(
 
     Parameters
     ----------
-    file : str, path-like or seekable binary file
-        A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file.
+    file : str, path-like, bytes or seekable binary file
+        A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file, or its content.
     colour : bool, default False
         Whether to return red, green and blue instead of grey levels.
     largest : int, default 64,000,000
@@ -55,11 +58,12 @@ def read_picture(
 
     Examples
     --------
-    >>> import io
-    >>> read_picture(io.BytesIO(b"P5 2 1 255 " + bytes([0, 255])))
+    >>> read_picture(b"P5 2 1 255 " + bytes([0, 255]))
     array([[  0, 255]], dtype=uint8)
     """
     image_module = require("PIL.Image", "vision")
+    if isinstance(file, bytes | bytearray | memoryview):
+        file = io.BytesIO(file)
     name, mode = os.fspath(file) if isinstance(file, str | os.PathLike) else "The file", "RGB" if colour else "L"
     try:
         with warnings.catch_warnings():
@@ -98,10 +102,10 @@ def as_grey(image: PictureLike) -> NDArray[np.uint8]:
     DataError, OSError
         As for `read_picture`.
     """
-    if isinstance(image, str | os.PathLike):
+    if isinstance(image, str | os.PathLike | bytes | bytearray):
         return read_picture(image)
-    if isinstance(image, bytes | bytearray) or (isinstance(image, memoryview) and image.ndim == 1):
-        return read_picture(io.BytesIO(image))
+    if isinstance(image, memoryview) and image.ndim == 1:  # others are arrays of pixels
+        return read_picture(image)
     if callable(getattr(image, "read", None)):
         return read_picture(cast("BinaryIO", image))
     if callable(getattr(image, "getbands", None)):  # of Pillow
@@ -151,7 +155,7 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.uint8]:
     image_module = require("PIL.Image", "vision")
     if not file.seekable():  # Pillow would first read it to its end
-        raise DataError(f"{name} is a stream; expected a file. Save it to a file first.")
+        raise DataError(f"{name} is a stream; expected a file. Pass its bytes, or save it to a file.")
     with image_module.open(file, formats=FORMATS) as picture:
         width, height = picture.size
         if width * height > largest:

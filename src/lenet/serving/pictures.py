@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import io
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
 
@@ -99,7 +98,7 @@ async def _stream(content: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def _read(content: bytes, max_pixels: int, served: Served, only_digits: bool) -> dict[str, Any]:
-    picture = read_picture(io.BytesIO(content), largest=max_pixels)
+    picture = read_picture(content, largest=max_pixels)
     reading = read(picture, served.model, only_digits=only_digits, n_jobs=1)
     return {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
 
