@@ -263,7 +263,7 @@ def test_a_binary_header_that_lies(server, claim, length, says):
 def test_bytes_that_nobody_claims(server):
     head = request_of().encode()
     status, _, answer = server.ask("POST", INFER, head + bytes(9), {JSON_LENGTH: str(len(head))})
-    assert (status, "expected 9, the bytes after" in answer["error"]) == (400, True)
+    assert (status, "expected 9, the number of bytes after" in answer["error"]) == (400, True)
 
 
 @pytest.mark.parametrize(
