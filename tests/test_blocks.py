@@ -48,6 +48,8 @@ NOT_RUN = {
     "python -m benchmarks.soak": "minutes; .ci/release makes fewer requests",
 }
 
+PRINTING = {"how_it_reads.md", "mathematics.md", "notebook.md", "seed.md"}  # pages that show all that they print
+
 # What a page's blocks of a language want besides scikit-learn.
 WANTED = {
     "README.md python": ("PIL", "cv2"),
@@ -225,14 +227,9 @@ def test_python(page, user, capsys):
         for text in texts:
             exec(compile(text, page.name, "exec"), names)  # noqa: S102
     printed = capsys.readouterr().out
-    if page.name == "how_it_reads.md":
+    if page.name in PRINTING:
         shown = page.read_text("utf-8")
         assert [line for line in printed.splitlines() if f"\n    {line}\n" not in shown] == []
-    if page.name == "seed.md":
-        ratios = dict(re.findall(r"(\w+)\.weight (\d\.\d+)", printed))
-        assert float(ratios["f6"]) == 1
-        assert all(3.9 < float(ratios[name]) < 4.2 for name in ("c5", "c3", "c1"))
-        assert 0.75 < float(re.search(r"cosine (\d\.\d+)", printed)[1]) < 0.9
 
 
 @pytest.mark.parametrize("page", having("sh"))
