@@ -31,7 +31,7 @@ for digit, ax in enumerate(axes):
 # 2. The sigmoid
 # --------------
 # ``1 / (1 + np.exp(-x))`` overflows for large negative numbers; the layer does not. ``forward`` returns the output
-# and the backward pass. The backward pass computes the derivative from the output, ``y (1 - y)``, where the notebook
+# and the backward pass. The backward pass computes the derivative from the output, ``y (1 - y)``, whereas the notebook
 # computes two more sigmoids.
 sigmoid = lenet.layers.Sigmoid()
 x = np.linspace(-8, 8, 161, dtype=np.float32)
@@ -80,7 +80,7 @@ print(small.shape, dmaps[0, 0, :2, :2])
 # 5. The initial weights
 # ----------------------
 # As in the notebook, the initial weights are drawn uniformly between Xavier's limits, which are narrower for layers
-# with more connections. With the same seed, they are the same again.
+# with more connections. The same seed always gives the same weights.
 model = lenet.LeNet5(seed=0)
 model.summary()
 
@@ -91,16 +91,16 @@ for name in ("c1", "c3", "c5", "f6", "output"):
 ax.legend(title="weights")
 
 # %%
-# These limits keep the variance from layer to layer if the activation function has a slope of 1 at zero, like the
+# These limits preserve the variance from layer to layer if the activation function has a slope of 1 at zero, like the
 # hyperbolic tangent. The slope of the sigmoid is at most 1/4, so each layer reduces the differences between images.
 # Step 6 measures this, and step 9 shows the consequence.
 
 # %%
 # 6. The forward pass
 # -------------------
-# The notebook's twelve lines are one call to compiled code. ``activations`` returns the output of every stage, under
-# the names of the 1998 paper. The loop prints each stage's spread: the standard deviation of a unit across images,
-# averaged over the units.
+# One call to compiled code replaces the notebook's twelve lines. ``activations`` returns the output of every stage,
+# under the names of the 1998 paper. The loop prints each stage's spread: the standard deviation of a unit across
+# images, averaged over the units.
 model.mean, model.std = float(X_train.mean() / 255), float(X_train.std() / 255)
 for name, values in model.activations(X_train).items():
     print(f"{name:7} {values.shape!s:18} spread {values.std(axis=0).mean():.4f}")
@@ -154,7 +154,7 @@ state = lenet.train(model, X_train, y_train, "small", seed=0)
 seed = lenet.training.RECIPES["seed"].with_changes(epochs=100)
 plain = lenet.train(lenet.LeNet5(seed=0), X_train, y_train, seed, seed=0)
 
-steps_per_epoch = {"small": 41, "seed": 360}  # 1,294 images in batches of 32; 1,438 in batches of 4
+steps_per_epoch = {"small": 41, "seed": 360}  # 1,295 images in batches of 32; 1,438 in batches of 4
 figure, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 for name, trained in (("small", state), ("seed", plain)):
     steps = [epoch.epoch * steps_per_epoch[name] for epoch in trained.history]
