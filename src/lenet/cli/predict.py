@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reject-at", type=float, metavar="RATE",
         help="print \"unsure\" for the least confident digits, so that the error rate of the others is at most RATE, "
-        "such as 0.005, on images like those of the calibration",
+        "such as 0.005, on images like the calibration set",
     )  # fmt: skip
     parser.add_argument("--show", metavar="PNG", help="write the network's input, enlarged ten times, to a PNG file")
     add_csv(parser, f"{', '.join(OF_PICTURES)}; or, for a .csv file, {' and '.join(OF_ROWS)}")

@@ -52,15 +52,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--patience", type=int, metavar="N", help="stop after N epochs without improvement")
     parser.add_argument(
-        "--seed", type=int, metavar="N", help="seed of the weights, the order and the distortions (default: 0)"
-    )
+        "--seed", type=int, metavar="N",
+        help="seed of the initial weights, the order of the images and the distortions (default: 0)",
+    )  # fmt: skip
     parser.add_argument(
         "--from", dest="start", metavar="MODEL",
         help="fine-tune the weights of a file, a run folder or mnist, with a new output layer if the classes differ; "
         "useful for few images per class",
     )  # fmt: skip
     parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
-    parser.add_argument("--mpi", action="store_true", help="distribute the training over the ranks of mpiexec")
+    parser.add_argument("--mpi", action="store_true", help="distribute training over the ranks of mpiexec")
     add_common(parser)
 
 
