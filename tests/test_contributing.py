@@ -4,6 +4,8 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 import lenet
 
 ROOT = Path(__file__).parents[1]
@@ -34,3 +36,9 @@ def test_the_citation_and_the_package_have_the_version():
     project = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert f"\nversion: {project[1]}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
     assert lenet.__version__ == project[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda path: path.name)
+def test_a_repository_host_can_parse_its_settings(path):
+    yaml = pytest.importorskip("yaml")
+    assert isinstance(yaml.safe_load(path.read_text("utf-8")), dict)
