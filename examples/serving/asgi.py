@@ -1,4 +1,4 @@
-"""The ASGI application for uvicorn and gunicorn, configured by environment variables; docs/hosting.md runs it.
+"""The ASGI application for uvicorn and gunicorn, configured by environment variables; docs/hosting.md explains it.
 
 LENET_MODEL is the path of a .safetensors file; by default, the shipped weights are served. LENET_TOKEN is the token
 that clients have to send as "Authorization: Bearer".
