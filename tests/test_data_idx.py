@@ -65,7 +65,7 @@ def wrong_checksum(content):
         (bytes.fromhex("00000803 00000000 ffffffff ffffffff"), "claims a size of 0x4294967295"),
         (bytes.fromhex("00000803 ffffffff 00000000 00000000"), "claims a size of 4294967295x0"),
         (bytes.fromhex("00000801 000f4241") + bytes(1_000_001), "claims a size of 1000001"),
-        (bytes.fromhex("00000803 000f4240 0000001c 0000001c"), r"784000000 bytes of data \(1000000x28x28\)"),
+        (bytes.fromhex("00000803 000f4240 0000001c 0000001c"), r"784,000,000 bytes of data \(1000000x28x28\)"),
         (bytes.fromhex("00000803 000f4240 0000001c 0000001d"), "at most 784,000,000 bytes"),
         (bytes.fromhex("00000803 000f4240 000f4240 000f4240"), "at most 784,000,000 bytes"),
         (PACKED[:-9], "truncated or damaged"),

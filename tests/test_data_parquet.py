@@ -85,7 +85,7 @@ def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
     [
         ({"columns": ("image", "name")}, "has no column of labels; expected 'label' and 'image'"),
         ({"labels": [None] + [0] * (N - 1)}, "has no label in row 0"),
-        ({"names": ["zero"]}, "has the label 1, but names for 1 classes only"),
+        ({"names": ["zero"]}, "has the label 1, but names for only 1 classes"),
     ],
 )
 def test_what_is_no_set_of_pictures_is_an_error(tmp_path, options, message):
@@ -98,6 +98,11 @@ def test_a_table_without_pictures_is_an_error(tmp_path):
     pq.write_table(pa.table({"label": [0, 1], "size": [1, 2]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="has no column of encoded pictures"):
         load_parquet(tmp_path / "a.parquet")
+
+
+def test_a_folder_without_parquet_files_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="has no Parquet files; expected at least one"):
+        load_parquet(tmp_path)
 
 
 def test_a_torn_file_is_an_error(tmp_path):

@@ -1,6 +1,6 @@
-"""Load labelled 28x28 images, from files, from scikit-learn or from OpenML.
+"""Load labelled 28x28 images from files, scikit-learn or OpenML.
 
-Only `load_mnist` and `load_fashion_mnist` access the network, unless a folder or an earlier download has the data set.
+Only `load_mnist` and `load_fashion_mnist` access the network, and only if no folder or earlier download has the data.
 
 Examples
 --------

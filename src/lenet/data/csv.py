@@ -22,7 +22,7 @@ SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
 IDS = ("id", "imageid", "image_id", "index", "")
 _MAX_LINE = 2**16  # bytes: 785 columns of up to 80 characters
-_ROWS = 10_000  # read at once
+_ROWS = 10_000  # read at a time
 
 
 class Table(NamedTuple):
@@ -90,8 +90,8 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     path : str or path-like
         A file with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Pixels are integers from 0
         (background) to 255 (ink), or decimals in [0, 1]. The labels are in the column "label", "labels", "class",
-        "target", "digit" or "y" of the header. If there is no such column, the first of 785 columns has the labels. A
-        column "id", "imageid", "image_id" or "index" is ignored.
+        "target", "digit" or "y" of the header. If there is no such column, the first of 785 columns contains the
+        labels. A column "id", "imageid", "image_id" or "index" is ignored.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     Raises
     ------
     DataError
-        If the file cannot be read; if it has another number of columns, no rows, or more than 1,000,000. If a label is
+        If the file cannot be read, or has another number of columns, no rows, or more than 1,000,000; if a label is
         missing or a fraction; if a pixel is missing, not a number or out of range.
     MissingExtraError
         If pandas is not installed.
@@ -124,7 +124,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
 
 
 def read_table(file: BinaryIO, name: str) -> Table:
-    """Read a CSV file that is open already, as `read_csv` does.
+    """Read an open CSV file, as `read_csv` does.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def read_table(file: BinaryIO, name: str) -> Table:
     Raises
     ------
     DataError, MissingExtraError
-        As `read_csv`.
+        As for `read_csv`.
     OSError
         If reading fails.
     """
@@ -167,7 +167,7 @@ def read_table(file: BinaryIO, name: str) -> Table:
 
 
 def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
-    """Return labels as numbers, and the names of the classes unless the labels are numbers already.
+    """Return labels as numbers, and the names of the classes unless the labels are already numbers.
 
     Raises
     ------
@@ -202,7 +202,7 @@ class _Lines(io.BufferedIOBase):
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read up to `size` bytes; raise DataError within a line that is too long."""
+        """Read up to `size` bytes; raise DataError if a line is too long."""
         size = _MAX_LINE if size is None or size < 0 else size  # a caller that wants everything reads again
         chunk = self._file.read(size)
         first, *rest = chunk.split(b"\n")
@@ -218,19 +218,19 @@ class _Lines(io.BufferedIOBase):
 
 
 def pixel_columns(names: Sequence[str], source: str) -> tuple[int | None, list[int]]:
-    """Return the place of the column of labels, if there is one, and those of the 784 columns of pixels.
+    """Return the index of the label column, if there is one, and the indices of the 784 pixel columns.
 
     Parameters
     ----------
     names : sequence of str
-        Of all columns; any text, if there are none.
+        Names of all columns; if they have none, any text.
     source : str
         Name of the table, for error messages.
 
     Raises
     ------
     DataError
-        If the columns are not 784 of pixels, and at most one each of labels and numbers of rows.
+        If there are not exactly 784 columns besides those of labels and row numbers.
 
     Examples
     --------

@@ -46,7 +46,7 @@ class Dataset(_Arrays):
     classes: tuple[str, ...] | None = None
 
     def with_classes(self, classes: Sequence[str]) -> "Dataset":
-        """Return the same arrays with other names of the classes.
+        """Return the same arrays with other class names.
 
         Parameters
         ----------
@@ -74,7 +74,7 @@ class Dataset(_Arrays):
         Returns
         -------
         Dataset
-            The data set itself if it has no names of classes, or the same ones.
+            The data set itself if it has no class names, or the same ones.
 
         Raises
         ------
@@ -100,13 +100,13 @@ def checked(dataset: Dataset, source: str) -> Dataset:
     ----------
     dataset : Dataset
     source : str
-        For the error message.
+        The name of the data set, for the error message.
 
     Raises
     ------
     DataError
-        If a part is empty, its images are not 28x28, it has more or fewer images than labels, or the labels are
-        neither within 0 to 9 nor exactly 0 to K-1.
+        If a part is empty, its images are not 28x28, its numbers of images and labels differ, or the labels are neither
+        within 0 to 9 nor exactly 0 to K-1.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source:
 
 
 def stratified_split(X: NDArray[np.uint8], y: NDArray[np.int64], one_in: int, source: str) -> Dataset:
-    """Hold out one image in `one_in` of each class for testing, always the same ones, in the original order.
+    """Hold out one in `one_in` images of each class for testing, always the same ones, in the original order.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def stratified_split(X: NDArray[np.uint8], y: NDArray[np.int64], one_in: int, so
     one_in : int
         For example, 5 holds out a fifth.
     source : str
-        For the error message.
+        The name of the data set, for the error message.
 
     Raises
     ------

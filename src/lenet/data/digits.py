@@ -1,4 +1,4 @@
-"""The digits of scikit-learn, converted to the form of MNIST."""
+"""The digits of scikit-learn, converted to MNIST's format."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from lenet.data.dataset import Dataset, stratified_split
 def load_digits() -> Dataset:
     """Load scikit-learn's 1,797 digits, enlarged from 8x8 to 28x28 pixels.
 
-    A fifth of each class, always the same images, is held out for testing. Both parts have the same 13 writers, so the
-    test accuracy is higher than on digits by other writers.
+    A fifth of each class, always the same images, is held out for testing. Both parts are by the same 13 writers, so
+    the test accuracy is higher than on digits by other writers.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def enlarge(small: NDArray[np.float64]) -> NDArray[np.uint8]:
     Parameters
     ----------
     small : ndarray of float64, shape (n, 8, 8)
-        Values from 0 to 16; each image has some ink.
+        Values from 0 to 16; each image contains ink.
 
     Returns
     -------

@@ -37,7 +37,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises
     ------
     DataError
-        If the file cannot be read, is damaged or not an IDX file, does not hold bytes in 1 or 3 dimensions, has a
+        If the file cannot be read, is damaged or not an IDX file, does not contain bytes in 1 or 3 dimensions, has a
         dimension outside 1 to 1,000,000, or has more than 784,000,000 bytes.
 
     Examples
@@ -140,10 +140,10 @@ def _read(stream: IO[bytes] | gzip.GzipFile, path: Path) -> NDArray[np.uint8]:
     # One extra byte shows whether data is left over and makes gzip verify its checksum, without unpacking a bomb.
     data = _read_at_most(stream, size + 1)
     if len(data) != size:
-        held = f"only {len(data)}" if len(data) < size else "more"
+        held = f"only {len(data):,}" if len(data) < size else "more"
         raise DataError(
-            f"{path} claims {size} bytes of data ({'x'.join(map(str, shape))}) but contains {held}. It is truncated or "
-            "damaged: download it again."
+            f"{path} claims {size:,} bytes of data ({'x'.join(map(str, shape))}) but contains {held}. It is truncated "
+            "or damaged: download it again."
         )
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 

@@ -37,7 +37,7 @@ def load_image_folder(
         Whether to raise an error for a picture that is damaged or blank. By default, such pictures are skipped, and a
         warning is logged.
     progress : callable, optional
-        Called as ``progress(done, total)`` with numbers of pictures.
+        Called as ``progress(done, total)`` with the numbers of pictures.
 
     Returns
     -------
@@ -49,8 +49,8 @@ def load_image_folder(
     ------
     DataError
         If there are fewer than 2 or more than 1,000 classes, or more than 1,000,000 pictures; if a class has no
-        pictures to train on. If the name of a class is not printable, or differs from another only in case. If a folder
-        contains itself. With `strict`, also if a picture is damaged or blank.
+        pictures to train on; if the name of a class is not printable, or differs from another only in case; if a folder
+        contains itself; with `strict`, also if a picture is damaged or blank.
     OSError
         If a folder cannot be read.
     MissingExtraError
@@ -89,7 +89,7 @@ def load_image_folder(
 def labelled_pictures(
     pictures: list[Picture], names: tuple[str, ...], source: str, *, raw: bool, strict: bool, progress: Progress | None
 ) -> Dataset:
-    """Return pictures as a data set with names for the classes; hold out a fifth if they are not in two halves."""
+    """Return pictures as a data set with class names; hold out a fifth for testing unless they are already split."""
     images, kept = images_of(pictures, source, raw=raw, strict=strict, progress=progress)
     y = np.array([each.label for each in kept], np.int64)
     is_test = np.array([each.half == "test" for each in kept], bool)
@@ -111,7 +111,7 @@ def holds_classes(folder: Path) -> bool:
 
 
 def _halves(folder: Path) -> dict[str, Path]:
-    """Return the folders of the halves by name: "train" and "test", or "all" if there are no halves."""
+    """Return the folders of "train" and "test", or that of "all" if the pictures are not split."""
     found = {_HALVES[path.name.lower()]: path for path in _subfolders(folder) if path.name.lower() in _HALVES}
     if not found:
         return {"all": folder}

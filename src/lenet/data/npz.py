@@ -44,7 +44,7 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     ------
     DataError
         If the file cannot be read or is damaged; if an array is missing, has another type or shape, or has more than
-        784,000,000 bytes. If a pixel is out of range, or the data set is invalid as described in `load_idx_folder`.
+        784,000,000 bytes; if a pixel is out of range, or the data set is invalid as described in `load_idx_folder`.
         Object arrays are rejected, since reading them requires pickle, which can run code.
 
     Examples
@@ -68,7 +68,7 @@ def load_npy_folder(folder: str | os.PathLike[str]) -> Dataset:
     Parameters
     ----------
     folder : str or path-like
-        Each file holds an array as for `load_npz`. With ``X.npy`` and ``y.npy``, a seventh is held out likewise.
+        Each file contains one array, as for `load_npz`. With ``X.npy`` and ``y.npy``, a seventh is held out likewise.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def load_npy_folder(folder: str | os.PathLike[str]) -> Dataset:
 
 
 def holds_npy_files(folder: Path) -> bool:
-    """Return whether a folder has some of the files of `load_npy_folder`."""
+    """Return whether a folder has any of the files of `load_npy_folder`."""
     return bool(_npy_files(folder))
 
 
@@ -146,9 +146,9 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _opened(file: IO[bytes], path: Path) -> zipfile.ZipFile:
-    """Open an archive, unless it has so many members that listing them would take long.
+    """Open an archive, unless it has so many members that listing them would take too long.
 
-    The last 22 bytes hold the length of the directory. An archive comment or a Zip64 record, which could contradict
+    The last 22 bytes contain the length of the directory. An archive comment or a Zip64 record, which could contradict
     them, is rejected; NumPy writes neither.
     """
     file.seek(max(0, file.seek(0, os.SEEK_END) - 42))
@@ -178,8 +178,8 @@ def _read_npy(stream: IO[bytes], length: int, source: str) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if stream.tell() + size != length:
         raise DataError(
-            f"{source} claims {size} bytes of data but contains {length - stream.tell()}. It is damaged: save it again "
-            "with NumPy."
+            f"{source} claims {size:,} bytes of data but contains {length - stream.tell():,}. It is damaged: save it "
+            "again with NumPy."
         )
     return np.frombuffer(stream.read(size), dtype).reshape(shape, order=order)
 

@@ -53,7 +53,7 @@ def load_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
 
     Notes
     -----
-    By Y. LeCun, C. Cortes and C. J. C. Burges; data set 554 at OpenML, `mnist_784`.
+    By Y. LeCun, C. Cortes and C. J. C. Burges; data set 554 on OpenML, `mnist_784`.
 
     Examples
     --------
@@ -79,8 +79,8 @@ def load_fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     Returns
     -------
     Dataset
-        The labels stand for 0 T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag and
-        9 ankle boot. `classes` is None.
+        The labels are 0 T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag and 9
+        ankle boot. `classes` is None.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def load_fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
 
     Notes
     -----
-    By H. Xiao, K. Rasul and R. Vollgraf (2017); data set 40996 at OpenML, `Fashion-MNIST`.
+    By H. Xiao, K. Rasul and R. Vollgraf (2017); data set 40996 on OpenML, `Fashion-MNIST`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Load labelled pictures from Parquet files, such as those of data sets at Hugging Face."""
+"""Load labelled pictures from Parquet files, such as those of data sets on Hugging Face."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from lenet.data.pictures import Picture, Progress
 from lenet.errors import DataError
 
 SUFFIXES = (".parquet", ".pq")
-_MAX_BYTES = 4_000_000_000  # of all encoded pictures together
+_MAX_BYTES = 4_000_000_000  # of all encoded pictures in a file
 _MAX_SCHEMA_BYTES = 2**20  # of the description that Hugging Face's library writes
 
 
@@ -23,8 +23,8 @@ def load_parquet(
 ) -> Dataset:
     """Load a data set from a Parquet file of encoded pictures and labels, or from a folder of such files.
 
-    If the names of some files in a folder, but not of all, start with "test", these are the test set and the others the
-    training set. Otherwise, a fifth of each class, always the same pictures, is held out for testing.
+    If the names of some but not all files in a folder start with "test", those files are the test set and the others
+    the training set. Otherwise, a fifth of each class, always the same pictures, is held out for testing.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def load_parquet(
     ------
     DataError
         If a file cannot be read or has no such columns; if there are more than 1,000,000 pictures, or more than 4 GB in
-        a file. If a label is missing, or the data set is invalid as described in `load_image_folder`.
+        a file; if a label is missing, or the data set is invalid as described in `load_image_folder`.
     MissingExtraError
         If pyarrow, Pillow or OpenCV is not installed.
 
@@ -70,9 +70,9 @@ def load_parquet(
     names = names or found or tuple(map(str, range(int(y.max()) + 1)))
     if y.max() >= len(names):
         raise DataError(
-            f"{path} has the label {y.max()}, but names for {len(names)} classes only. Write the file again."
+            f"{path} has the label {y.max()}, but names for only {len(names)} classes. Write the file again."
         )
-    used = sorted(set(y.tolist()))  # a class without pictures has nothing to learn from
+    used = sorted(set(y.tolist()))  # a class without pictures cannot be learned
     order = {label: number for number, label in enumerate(used)}
     each = [
         Picture(name, order[int(label)], half, encoded or b"")
@@ -89,12 +89,14 @@ def holds_parquet_files(folder: Path) -> bool:
 
 
 def _files(path: Path) -> list[tuple[str, Path]]:
-    """Return the files and the halves that they belong to."""
+    """Return the files, each with the part of the data set that it belongs to."""
     if path.is_file():
         return [("all", path)]
-    found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES) if path.is_dir() else []
-    if not found:
+    if not path.is_dir():
         raise DataError(f"{path} is neither a file nor a folder; expected a Parquet file, or a folder of them.")
+    found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DataError(f"{path} has no Parquet files; expected at least one.")
     halves = [("test" if each.name.lower().startswith("test") else "train", each) for each in found]
     return halves if {half for half, _ in halves} == {"train", "test"} else [("all", each) for each in found]
 
@@ -144,7 +146,7 @@ def _columns(schema: Any, path: Path) -> tuple[str, str]:
 
 
 def _class_label(path: Path) -> tuple[str, ...] | None:
-    """Return the names of the classes that Hugging Face's library keeps in the schema."""
+    """Return the class names that Hugging Face's library stores in the schema."""
     with _opened(path) as file:
         text = (file.schema_arrow.metadata or {}).get(b"huggingface", b"")
         label, _ = _columns(file.schema_arrow, path)

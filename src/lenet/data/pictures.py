@@ -1,4 +1,4 @@
-"""Decode pictures and bring them into MNIST's form, with one decision on which of dark and light is ink."""
+"""Decode pictures and convert them to MNIST's format; one vote decides whether the ink of all is dark."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lenet._checks import SIDE
 from lenet.errors import DataError
 
-SAMPLE = 200  # pictures that decide which of dark and light is ink
+SAMPLE = 200  # pictures that decide whether the ink is dark
 _LISTED = 5  # unreadable pictures named in a message
 _AT_ONCE = 256  # pictures decoded ahead
 
@@ -27,7 +27,7 @@ class Picture(NamedTuple):
     Parameters
     ----------
     name : str
-        For messages.
+        The name in messages.
     label : int
     half : str
         "train", "test" or "all".
@@ -44,7 +44,7 @@ class Picture(NamedTuple):
 def images_of(
     pictures: Sequence[Picture], source: str, *, raw: bool, strict: bool, progress: Progress | None
 ) -> tuple[Image, list[Picture]]:
-    """Return images like MNIST's, and the pictures that they were made of.
+    """Return images like MNIST's, and the pictures that they were made from.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def images_of(
     -------
     images : ndarray of uint8, shape (n, 28, 28)
     kept : list of n Picture
-        Without those that are damaged or blank, which a warning lists.
+        Those that are neither damaged nor blank; a warning lists the others.
 
     Raises
     ------
     DataError
-        If a picture is damaged or blank, and `strict`.
+        With `strict`, if a picture is damaged or blank.
     """
     dark = _is_dark_on_light(pictures)
     logger.info("%s: the ink is %s", source, "dark on light" if dark else "light on dark")
@@ -91,7 +91,7 @@ def images_of(
 
 
 def _is_dark_on_light(pictures: Sequence[Picture]) -> bool:
-    """Return whether the ink of most pictures is dark, judged by some of them."""
+    """Return whether the ink is dark in most pictures of a sample."""
     from lenet.reading.ink import coarsened, is_dark_on_light
 
     sample = map(grey_of, pictures[:: max(1, len(pictures) // SAMPLE)])  # one after the other: they may be large
@@ -100,7 +100,7 @@ def _is_dark_on_light(pictures: Sequence[Picture]) -> bool:
 
 
 def _image(picture: Picture, dark: bool, raw: bool) -> Image | DataError:
-    """Return the input of the network for a picture, or the reason why there is none."""
+    """Return the input of the network for a picture, or an error."""
     from lenet.reading.single_digit import prepare
 
     grey = grey_of(picture)
@@ -120,7 +120,7 @@ def _image(picture: Picture, dark: bool, raw: bool) -> Image | DataError:
 
 
 def grey_of(picture: Picture) -> Image | DataError:
-    """Return the grey levels of a picture, or the reason why it cannot be read."""
+    """Return the grey levels of a picture, or the error if it cannot be read."""
     from lenet.reading.pictures import read_picture
 
     try:
