@@ -1,4 +1,4 @@
-"""The callback support of scikit-learn 1.9; before it, substitutes that call nothing."""
+"""The callback support of scikit-learn 1.9, or no-op substitutes for earlier versions."""
 
 import contextlib
 import functools
@@ -30,7 +30,7 @@ class CallbackSupportMixin:
 
 
 def with_callbacks(method: _Method) -> _Method:
-    """Add one frame, as scikit-learn does: the warnings of `fit` count the frames up to its caller."""
+    """Add a stack frame, as scikit-learn's decorator does, so that warnings in `fit` point to its caller."""
 
     @functools.wraps(method)
     def called(*args: Any, **named: Any) -> Any:

@@ -68,9 +68,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     validation_fraction : float, default 0.1
         Fraction of each class to hold out for early stopping, in (0, 1).
     n_iter_no_change : int, default 10
-        With early stopping, the number of consecutive epochs without an improvement after which training
-        stops. Epochs on the
-        initial plateau do not count.
+        With early stopping, the number of consecutive epochs without an improvement after which training stops. Epochs
+        on the initial plateau do not count.
     tol : float, default 1e-4
         The validation accuracy must improve by more than this; at least 0.
     random_state : int, RandomState or None, default None
@@ -84,7 +83,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Whether to apply a new random affine map to each image in each epoch, which suits handwriting.
     image_shape : "auto" or (int, int), default "auto"
         Height and width of the images, at most 28 x 28; `fit` rejects images of other shapes. With "auto", images keep
-        their shape, and rows of a table become the smallest square images that hold them. Smaller images than 20x20
+        their shape, and rows of a table become the smallest square images that fit them. Images smaller than 20x20
         are enlarged so that their longer side has 20 pixels. All are centred in 28x28.
 
     Attributes
@@ -102,7 +101,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     model_ : LeNet5
         The network.
     n_iter_ : int
-        Number of epochs; each `partial_fit` adds one.
+        Number of epochs trained; each `partial_fit` adds one.
     loss_curve_ : list of float
         Mean cross-entropy of each epoch, in nats.
     validation_scores_ : list of float, or None without early stopping
@@ -182,9 +181,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Parameters
         ----------
         name : str or path-like, default "mnist"
-            The name of a pre-trained model, or the path of a file that `save` or `lenet.LeNet5.save` wrote. The labels
-            are the names of its classes, or 0, 1, ... if they have none. A model expects pixels from 0 to 255; a file
-            of `save` keeps its own labels and range of pixels.
+            The name of a pre-trained model, or the path of a file that `save` or `lenet.LeNet5.save` wrote.
         **parameters
             As for the class, except that `warm_start` defaults to True, so `fit` continues from these weights. A clone,
             for example in `cross_val_score`, is not fitted and trains from scratch.
@@ -192,7 +189,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Returns
         -------
         LeNetClassifier
-            It expects pixels from 0 to 255. Its classes are the integers 0, 1, ...
+            With the labels and pixel range in a file from `save`. Otherwise, it expects pixels from 0 to 255, and the
+            labels are the names of the model's classes, or 0, 1, ... if these have none.
 
         Raises
         ------
@@ -203,7 +201,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         WeightsError, OSError
             As for `lenet.load`.
         TypeError
-            If the class does not have one of the parameters.
+            If a parameter is unknown.
 
         Examples
         --------
@@ -229,12 +227,12 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Parameters
         ----------
         path : path-like
-            A file by `save`. A file by `LeNet5.save` becomes a classifier as by `from_pretrained`.
+            A file from `save`. A file from `LeNet5.save` is loaded as by `from_pretrained`.
 
         Returns
         -------
         LeNetClassifier
-            With the predictions, labels and parameters of the one that was saved.
+            With the predictions, labels and parameters of the saved one.
 
         Raises
         ------
@@ -257,8 +255,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the classifier to a safetensors file, replacing an existing one atomically.
 
-        The file is also a model file with the labels as names of the classes: `lenet.load` returns its network. It does
-        not keep the history of the training and the momentum of `partial_fit`.
+        The file is also a model file with the labels as class names: `lenet.load` returns its network. It contains
+        neither the training history nor the momentum of `partial_fit`.
 
         Parameters
         ----------
@@ -267,6 +265,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Raises
         ------
         NotFittedError
+            If the classifier is not fitted.
         InputError
             If the labels are neither booleans, numbers nor strings, a parameter is an object, such as a RandomState, or
             the weights are not finite.
@@ -296,7 +295,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         model.save(path)
 
     def _with_model(self, model: LeNet5, record: Record | None) -> "LeNetClassifier":
-        """Make this a fitted classifier with a model from a file."""
+        """Make this classifier a fitted one, with a model from a file."""
         if record is None:
             framing = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)
             record = Record(sort_classes(model), framing, _checks.SIDE**2, None, {})
@@ -367,14 +366,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> "LeNetClassifier":
-        """Train for one epoch on a part of the data.
+        """Train for one epoch on part of the data.
 
         Use it for data that does not fit into memory or arrives over time.
 
         Parameters
         ----------
         X, y : array_like
-            As for `fit`. The first call determines the shape and the range of the pixels.
+            As for `fit`. The first call determines the shape of the images and the range of the pixels.
         classes : array_like of shape (n_classes,), optional
             All labels of all calls; required in the first call.
         sample_weight : array_like of shape (n,), optional
@@ -555,7 +554,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Returns
         -------
         ndarray of shape (n, n_classes)
-            Of float32, or of the dtype of the file that `from_pretrained` loaded. Each row sums to 1.
+            With the dtype of `model_`, usually float32. Each row sums to 1.
         """
         return self._of_images(X, LeNet5.predict_proba)
 
@@ -570,8 +569,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Returns
         -------
         ndarray of shape (n, n_classes)
-            Of float32, or of the dtype of the file that `from_pretrained` loaded. Finite even where `predict_proba`
-            underflows to 0.
+            With the dtype of `model_`, usually float32. Finite even where `predict_proba` underflows to 0.
         """
         logits = self._of_images(X, LeNet5.logits)
         return log_softmax(logits).astype(logits.dtype)
@@ -598,7 +596,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         return float(super().score(X, targets, weights))
 
     def _of_images(self, X: ArrayLike, method: Callable[..., NDArray[Any]]) -> NDArray[Any]:
-        """Apply a method of the network to images, some at a time."""
+        """Apply a method of the network to images in blocks."""
         check_is_fitted(self, "model_")
         table, shape = as_table(X)
         self.framing_.check(shape)

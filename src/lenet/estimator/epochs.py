@@ -49,13 +49,13 @@ class Epochs:
         self.part.call_on_fit_task_begin(**self.task, reconstruction_attributes=self._fitted)
 
     def _fitted(self) -> dict[str, Any]:
-        """Return the attributes of a classifier with the current weights."""
+        """Return the attributes of the fitted classifier, with the current weights."""
         names = ("classes_", "n_features_in_", "feature_names_in_", "framing_", "model_")
         known = vars(self.classifier)
         return {name: copy.deepcopy(known[name]) for name in names if name in known}
 
     def epoch(self, state: State) -> bool:
-        """Record an epoch; return whether to stop."""
+        """Record an epoch, and return whether to stop."""
         row, classifier = state.history[-1], self.classifier
         classifier.n_iter_ += 1
         classifier.loss_curve_.append(row.loss)
@@ -94,5 +94,5 @@ class Epochs:
             )
 
     def close(self) -> None:
-        """Tell the callbacks that the fit has ended."""
+        """Notify the callbacks that the fit has ended."""
         self.whole.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)

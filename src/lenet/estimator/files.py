@@ -1,4 +1,4 @@
-"""The part of a classifier that a model file keeps as JSON in its metadata: labels, framing and parameters."""
+"""The part of a classifier that a model file stores as JSON in its metadata: labels, framing and parameters."""
 
 import json
 import math
@@ -31,7 +31,7 @@ class Record:
     feature_names : list of str or None
         Names of the columns.
     parameters : dict of str to bool, int, float, str, list or None
-        Those of the constructor.
+        The arguments of the constructor.
     """
 
     labels: NDArray[Any]
@@ -46,7 +46,7 @@ class Record:
         Raises
         ------
         InputError
-            If the labels are of another type, or a parameter is an object, such as a RandomState.
+            If the labels have an unsupported dtype, or a parameter is an object, such as a RandomState.
         """
         labels = {"kind": _kind_of(self.labels), "values": self.labels.tolist()}
         parameters = {name: _plain(name, value) for name, value in self.parameters.items()}
@@ -54,12 +54,12 @@ class Record:
 
     @classmethod
     def from_text(cls, text: str, num_classes: int) -> "Record":
-        """Return the record in untrusted JSON.
+        """Parse and validate a record from untrusted JSON.
 
         Raises
         ------
         KeyError, OverflowError, RecursionError, TypeError, ValueError
-            If it is damaged.
+            If it is invalid.
         """
         content = json.loads(text)
         labels = _labels(content["labels"]["kind"], content["labels"]["values"])
@@ -80,7 +80,7 @@ class Record:
 
 
 def names_of(labels: NDArray[Any]) -> tuple[str, ...]:
-    """Return labels as names of classes; numbers if a label is empty, too long or not printable."""
+    """Return labels as class names, or numbers if a label is empty, too long or not printable."""
     try:
         return class_names.checked([str(label) for label in labels.tolist()], len(labels))
     except InputError:
@@ -88,7 +88,7 @@ def names_of(labels: NDArray[Any]) -> tuple[str, ...]:
 
 
 def name_classes(model: LeNet5, labels: NDArray[Any]) -> None:
-    """Name a model's classes by their labels."""
+    """Name a model's classes after their labels."""
     model.metadata.pop(class_names.KEY, None)
     if model.classes != names_of(labels):
         model.classes = names_of(labels)
@@ -107,7 +107,7 @@ def sort_classes(model: LeNet5) -> NDArray[Any]:
 
 
 def _kind_of(labels: NDArray[Any]) -> str:
-    """Return the dtype of labels as a file names it; "str" or "object" for text."""
+    """Return the name of the labels' dtype for a file; "str" or "object" for text."""
     if labels.dtype.name in _NUMBERS:
         return labels.dtype.name
     if labels.dtype.kind == "U" or (labels.dtype == object and all(type(label) is str for label in labels)):
@@ -118,7 +118,7 @@ def _kind_of(labels: NDArray[Any]) -> str:
 
 
 def _labels(kind: str, values: list[Any]) -> NDArray[Any]:
-    """Return the labels in a file."""
+    """Return the labels stored in a file, after validating them."""
     if kind not in _NUMBERS and not (kind in ("str", "object") and all(isinstance(value, str) for value in values)):
         raise InputError(f"labels has the kind {kind!r}; expected numbers or strings.")
     labels: NDArray[Any] = np.array(values, kind)
@@ -128,7 +128,7 @@ def _labels(kind: str, values: list[Any]) -> NDArray[Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a parameter as JSON can hold it."""
+    """Return a parameter in a form that JSON can store."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, list | tuple):
         return [_plain(name, each) for each in value]
@@ -144,4 +144,4 @@ def _check_framing(framing: Framing) -> None:
         _checks.whole(getattr(framing, name), name, at_most=_checks.SIDE)
     low, high = (_checks.number(each, "framing") for each in (framing.low, framing.high))
     if not (0 < high - low < math.inf and isinstance(framing.whole, bool)):
-        raise InputError(f"framing is from {low:g} to {high:g}; expected a finite range.")
+        raise InputError(f"framing ranges from {low:g} to {high:g}; expected a finite range that is not empty.")

@@ -1,4 +1,4 @@
-"""Convert tables with one image per row, as scikit-learn passes them, to the input of the network."""
+"""Convert tables with one image per row, the form that scikit-learn uses, to the input of the network."""
 
 import math
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ class Framing:
     Parameters
     ----------
     height, width : int
-        Shape of the images in the rows; missing pixels at the end are background.
+        Shape of the images in the rows; pixels missing at the end are background.
     low, high : float
-        Values of background, 0, and ink, 1; values outside this range are clipped.
+        Values that become background, 0, and ink, 1; values outside this range are clipped.
     whole : bool
         Whether the values of the first fit were integers.
     """
@@ -36,7 +36,7 @@ class Framing:
     whole: bool = False
 
     def images(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Return rows as images of shape (n, 28, 28): unchanged if they are uint8 of that size, otherwise float32.
+        """Return rows as images of shape (n, 28, 28): unchanged if uint8 of that size, otherwise float32.
 
         Images of up to 20x20 are enlarged bilinearly to 20x20; all are centred in 28x28.
 
@@ -66,7 +66,7 @@ class Framing:
         return np.minimum(down @ pixels @ across.T, 1)  # rounding may exceed 1
 
     def check(self, shape: tuple[int, int] | None) -> None:
-        """Check the shape of images; None stands for a table, whose length is checked elsewhere."""
+        """Check the shape of images; None means a table, whose length is checked elsewhere."""
         if shape is not None and shape != (self.height, self.width):
             raise InputError(
                 f"X has images of {shape[0]}x{shape[1]} pixels; expected {self.height}x{self.width}, as in fit."
@@ -80,8 +80,8 @@ class Framing:
     def check_scale(self, X: NDArray[Any]) -> None:
         """Reject pixels whose scale clearly differs from that of the first fit.
 
-        Examples are fractions if integers were fitted, values ten times too high, and negative values as of uint8 read
-        as int8.
+        Examples are fractions after a fit on integers, values more than ten times too high, and the negative values of
+        uint8 pixels read as int8.
         """
         if not X.size:
             return
@@ -112,13 +112,13 @@ def _are_whole(X: NDArray[Any]) -> bool:
 def _interpolation_weights(length: int, scale: float) -> NDArray[np.float32]:
     at = (length - 1) / 2 + (np.arange(SIDE) - (SIDE - 1) / 2) / scale  # position of each of 28 in the original
     if scale == 1:
-        at = np.floor(at)  # pixels that are only moved stay sharp
+        at = np.floor(at)  # so that pixels that only move stay sharp
     weights: NDArray[np.float32] = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(length))).astype(np.float32)
     return weights
 
 
 def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
-    """Return the framing for a table of images of this shape, with the range described for `LeNetClassifier`.
+    """Return the framing of a table of images of this shape, with the range described in `LeNetClassifier`.
 
     Negative values are taken as standardised; the limit of 3 standard deviations excludes outliers.
     """
@@ -149,7 +149,7 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
     Raises
     ------
     InputError
-        If the table does not hold images of this shape, or they are larger than 28x28.
+        If the table does not contain images of this shape, or they are larger than 28x28.
 
     Examples
     --------

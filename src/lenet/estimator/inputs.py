@@ -10,7 +10,7 @@ from lenet.errors import InputError, InputTypeError
 
 
 def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
-    """Return X with one image per row, and the height and width if X is an array of images."""
+    """Return X with one image per row, and the height and width of the images if X is an array of images."""
     if isinstance(X, np.ma.MaskedArray) or not (X is None or hasattr(X, "shape")):
         X = _checks.array(X, "X", "expected rows of equal length")
     shape: tuple[int, ...] = getattr(X, "shape", ())
@@ -24,13 +24,13 @@ def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
 
 
 def check_numbers(table: NDArray[Any]) -> None:
-    """Reject types that scikit-learn accepts, such as timedelta64."""
+    """Reject non-numeric types that scikit-learn accepts, such as timedelta64."""
     if table.dtype.kind not in "biuf":
         raise InputTypeError(f"X has dtype {table.dtype}; expected numbers.")
 
 
 def as_labels(y: Any, name: str) -> Any:
-    """Return labels for scikit-learn, after rejecting masks, which it would drop."""
+    """Return labels for scikit-learn, after rejecting masked arrays, whose masks it would drop."""
     if y is None or (hasattr(y, "shape") and not isinstance(y, np.ndarray | memoryview)):
         return y
     array = _checks.array(y, name, "expected one per image")

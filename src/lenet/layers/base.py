@@ -15,7 +15,7 @@ Backward = Callable[[Array], tuple[Array, dict[str, Array]]]
 
 
 class Layer(abc.ABC):
-    """A layer: its parameters, and a forward pass that returns the backward pass.
+    """Base class of the layers: parameters, and a forward pass that returns the backward pass.
 
     A layer keeps no state between calls, so threads may share it while its parameters do not change.
 
@@ -29,7 +29,7 @@ class Layer(abc.ABC):
     parameters : dict of str to ndarray
         "weight" and "bias", or empty if the layer has none.
     dtype : numpy.dtype
-        As given.
+        The argument `dtype`.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class Layer(abc.ABC):
         Parameters
         ----------
         shape : tuple of int
-            (C, H, W) for convolution and pooling, (D,) for a dense layer, of any length for the others.
+            (C, H, W) for convolution and pooling, (D,) for a dense layer; any shape for the others.
 
         Returns
         -------
@@ -82,7 +82,7 @@ class Layer(abc.ABC):
         Returns
         -------
         y : ndarray of shape (n, ...)
-            Of the dtype of the layer.
+            With the dtype of the layer.
         backward : callable
             ``backward(dy)`` takes the gradient of the loss with respect to y. It returns the gradient with respect to x
             and a dict with the gradient of every parameter, summed over the batch.

@@ -20,7 +20,7 @@ class Conv2d(Layer):
     Parameters
     ----------
     in_channels, out_channels : int
-        Numbers of input channels, C, and of output channels, O.
+        C and O, the numbers of input and output channels.
     kernel_size : int
         K, the height and width of the kernel.
     padding : int, default 0
@@ -109,8 +109,8 @@ def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = 
     Returns
     -------
     ndarray of shape (n, C K K, OH OW)
-        Row (c, i, j) holds the pixel under weight (c, i, j) for every output pixel. OH is H + 2 padding - K + 1; OW
-        likewise.
+        Row (c, i, j) contains the pixel under weight (c, i, j) for each output pixel. OH is H + 2 padding - K + 1, and
+        OW likewise.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def col2im(
     Parameters
     ----------
     columns : array_like of shape (n, C K K, OH OW)
-        As from `im2col` with the same kernel_size and padding.
+        As returned by `im2col` with the same kernel_size and padding.
     shape : tuple of int
         Shape of the images, (n, C, H, W).
     kernel_size : int

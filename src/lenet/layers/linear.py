@@ -18,7 +18,7 @@ class Linear(Layer):
     Parameters
     ----------
     in_features, out_features : int
-        Lengths of an input vector, D, and of an output vector, O.
+        D and O, the lengths of an input and of an output vector.
     dtype : float32 or float64, default float32
         Type of the parameters and of all results.
     rng : numpy.random.Generator, optional
