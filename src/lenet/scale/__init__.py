@@ -1,4 +1,4 @@
-"""Score more images than one process should read, on a Dask cluster (`pip install 'lenet[dask]'`)."""
+"""Score large numbers of images on a Dask cluster (`pip install 'lenet[dask]'`)."""
 
 from lenet.scale.scoring import score
 

@@ -1,4 +1,4 @@
-"""The progress bar of scoring."""
+"""A progress bar."""
 
 import contextlib
 import sys
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Bar:
-    """A context with a progress bar on the terminal; without a terminal or rich, it shows nothing.
+    """A context with a progress bar, which is shown if standard error is a terminal and rich is installed.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Bar:
             self._bar.stop()
 
     def update(self, done: int) -> None:
-        """Show the number of images scored so far."""
+        """Show the number of images processed so far."""
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
 

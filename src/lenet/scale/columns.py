@@ -20,12 +20,12 @@ PICTURES_AT_ONCE = 64  # each may have megabytes
 
 
 def image_columns(names: Sequence[str], source: str, column: str | None) -> list[int]:
-    """Return the places of the columns that hold the images, by their names.
+    """Return the indices of the columns that contain the images.
 
     Parameters
     ----------
     names : sequence of str
-        Of all columns.
+        Names of all columns.
     source : str
         Name of the table, for error messages.
     column : str, optional
@@ -52,7 +52,7 @@ def image_columns(names: Sequence[str], source: str, column: str | None) -> list
 
 
 def check_types(schema: Any, source: str) -> None:
-    """Raise DataError unless the columns with these types in Arrow can hold images."""
+    """Raise DataError unless columns of these Arrow types can contain images."""
     if len(schema) > 1:
         expected, wrong = "numbers", [field for field in schema if not _is_number(field.type)]
     else:
@@ -64,17 +64,17 @@ def check_types(schema: Any, source: str) -> None:
 
 
 def rows_at_once(schema: Any) -> int:
-    """Return how many rows of these columns to unpack at a time."""
+    """Return the number of rows of these columns to unpack at a time."""
     return PICTURES_AT_ONCE if _is_picture(schema.field(0).type) else AT_ONCE
 
 
 def images_of(batch: Any, source: str, start: int) -> NDArray[Any]:
-    """Return the images of a batch of Arrow as an array (n, 784) or (n, 28, 28) of uint8 or floats.
+    """Return the images of an Arrow batch as an array (n, 784) or (n, 28, 28) of uint8 or floats.
 
     Parameters
     ----------
     batch : pyarrow.RecordBatch
-        Only the columns of the images.
+        The image columns only.
     source : str
     start : int
         The number of the first row in the table.
@@ -93,7 +93,7 @@ def images_of(batch: Any, source: str, start: int) -> NDArray[Any]:
 
 
 def images_of_frame(source: str, frame: Any) -> Iterator[NDArray[Any]]:
-    """Yield the images of a data frame of pandas that has only their columns."""
+    """Yield the images of a pandas data frame that has only image columns."""
     if not len(frame):  # its columns have no types
         return
     arrow = require("pyarrow", "dask")
@@ -142,7 +142,7 @@ def _of_pictures(column: Any, where: str, start: int) -> NDArray[np.uint8]:
 
 
 def _of_images(column: Any, where: str, start: int) -> NDArray[Any]:
-    """Return rows of 784 bytes, or lists of 784 numbers."""
+    """Return the images in rows of 784 bytes, or lists of 784 numbers."""
     arrow, compute = require("pyarrow", "dask"), require("pyarrow.compute", "dask")
     of_bytes = _is_bytes(column.type)
     lengths = (compute.binary_length if of_bytes else compute.list_value_length)(column)
@@ -160,7 +160,7 @@ def _of_images(column: Any, where: str, start: int) -> NDArray[Any]:
 
 
 def _of_pixels(batch: Any, where: str, start: int) -> NDArray[Any]:
-    """Return rows of 784 columns."""
+    """Return the images in rows of 784 columns."""
     missing = np.column_stack([each.is_null().to_numpy(zero_copy_only=False) for each in batch.columns])
     columns = [each.fill_null(0).to_numpy(zero_copy_only=False) for each in batch.columns]
     dtype = np.float64 if any(each.dtype.kind == "f" for each in columns) else np.int64
@@ -168,7 +168,7 @@ def _of_pixels(batch: Any, where: str, start: int) -> NDArray[Any]:
 
 
 def _checked(numbers: NDArray[Any], missing: NDArray[np.bool_], where: str, start: int) -> NDArray[Any]:
-    """Return floats as they are, and integers as bytes."""
+    """Return floats unchanged, and integers as bytes."""
     _reject_first(missing.any(axis=1), where, start, f"a pixel is missing; expected {PIXELS} numbers")
     if numbers.dtype.kind == "f" or numbers.dtype == np.uint8:
         return numbers

@@ -1,4 +1,4 @@
-"""Find and open files on this machine, or at addresses such as s3://bucket/name by fsspec."""
+"""Find and open files on this machine, or, with fsspec, at addresses such as s3://bucket/name."""
 
 import glob
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class File:
     Parameters
     ----------
     name : str
-        As the user gave it, for error messages.
+        The name that the user gave, for error messages.
     path : str
-        Absolute, as workers may have another current folder; or a path in `system`.
+        An absolute path, as workers may have another working directory, or a path in `system`.
     system : fsspec.AbstractFileSystem, optional
-        By default, that of this machine.
+        By default, the file system of this machine.
     """
 
     name: str
@@ -35,7 +35,7 @@ class File:
 
     @property
     def is_folder(self) -> bool:
-        """Whether this is a folder; an object store has none, so that a name that ends in .zarr counts as one."""
+        """Whether this is a folder; object stores have none, so there a name that ends in .zarr counts as one."""
         return Path(self.path).is_dir() if self.system is None else self.suffix == ".zarr"
 
     def open(self, cache: str = "none") -> BinaryIO:
@@ -46,12 +46,12 @@ class File:
 
 
 def matching(pattern: str) -> list[File]:
-    """Return the files that a path, an address or a pattern stands for, sorted by name.
+    """Return the files that match a path, an address or a pattern, sorted by name.
 
     Raises
     ------
     InputError
-        If there is none.
+        If no file matches.
     DataError
         If a server does not answer.
     MissingExtraError
@@ -88,7 +88,7 @@ def _remote(pattern: str) -> list[File]:
 
 
 def unreadable(name: str, error: Exception) -> LenetError:
-    """Return the error for an address that cannot be read; each kind of server has exceptions of its own."""
+    """Return the error for an address that cannot be read; each kind of server raises its own exceptions."""
     if isinstance(error, LenetError):
         return error
     return DataError(

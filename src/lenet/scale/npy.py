@@ -1,4 +1,4 @@
-"""Read rows of .npy files: memory-mapped on this machine, by ranges of bytes elsewhere."""
+"""Read rows of .npy files: memory-mapped on this machine, by byte ranges elsewhere."""
 
 import functools
 import io
@@ -33,15 +33,15 @@ def reader(file: File) -> tuple[tuple[int, ...], np.dtype[Any], Rows]:
         head = io.BytesIO(opened.read(_MAX_HEADER))
         length = opened.seek(0, os.SEEK_END)
         opened.seek(max(0, length - 1))
-        opened.read(1)  # a server that cannot answer with a part of a file fails here, not on the workers
+        opened.read(1)  # a server that does not support byte ranges fails here, not on the workers
     try:
         shape, in_fortran_order, dtype = _HEADERS[np.lib.format.read_magic(head)](head)
     except (ValueError, EOFError, TypeError, LookupError) as error:
         raise _incomplete(file, error) from error
     if dtype.hasobject:  # which only pickle could read
-        raise _incomplete(file, "it has Python objects")
+        raise _incomplete(file, "it contains Python objects")
     if in_fortran_order:
-        raise DataError(f"{file.name} is in Fortran order, in which no row is in one piece. Save it in C order.")
+        raise DataError(f"{file.name} is in Fortran order, in which rows are not contiguous. Save it in C order.")
     if length < head.tell() + dtype.itemsize * math.prod(shape):
         raise _incomplete(file, f"it ends after {length:,} bytes")
     return shape, dtype, functools.partial(remote_rows, file, head.tell(), dtype, shape[1:])
@@ -55,7 +55,7 @@ def mapped_rows(file: File, start: int, stop: int) -> list[NDArray[Any]]:
 def remote_rows(
     file: File, header: int, dtype: np.dtype[Any], shape: tuple[int, ...], start: int, stop: int
 ) -> list[NDArray[Any]]:
-    """Read rows of this shape from a file elsewhere, whose header has so many bytes."""
+    """Read rows of this shape from a remote file, whose header has `header` bytes."""
     size = dtype.itemsize * math.prod(shape)
     with file.open() as opened:
         opened.seek(header + start * size)

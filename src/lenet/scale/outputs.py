@@ -39,7 +39,7 @@ def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Calla
     InputError
         If `out` exists, its suffix is unknown, or its folder is missing.
     SaveError
-        If it cannot be written.
+        If `out` cannot be written.
     """
     target = Path(out).absolute()
     writer = _writer_for(target)
@@ -54,7 +54,7 @@ def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Calla
                 rows.close()
         with _save_errors(out):
             _sync(temporary)
-            _check_missing(target, out)  # another process may have created it meanwhile
+            _check_missing(target, out)  # another process may have created it in the meantime
             temporary.rename(target)
     finally:
         _remove(temporary)

@@ -13,7 +13,7 @@ from lenet.scale.files import File
 
 
 def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
-    """Return the number of rows of each row group, and the names of the columns that hold the images.
+    """Return the number of rows of each row group, and the names of the image columns.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
 
 
 def images(file: File, group: int, names: list[str], start: int) -> Iterator[NDArray[Any]]:
-    """Yield the images of a row group, whose first row has the number `start` in the file.
+    """Yield the images of a row group, whose first row has number `start` in the file.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def images(file: File, group: int, names: list[str], start: int) -> Iterator[NDA
 def _opened(file: File) -> Iterator[Any]:
     """Open a Parquet file, and raise DataError if it is damaged."""
     arrow = require("pyarrow", "dask")
-    is_remote = file.system is not None  # where reading ahead saves requests
+    is_remote = file.system is not None  # if so, reading ahead saves requests
     try:
         with file.open() as opened, require("pyarrow.parquet", "dask").ParquetFile(
             opened, page_checksum_verification=True, pre_buffer=is_remote

@@ -65,9 +65,9 @@ def score(
         Number of these processes, or -1 for one per core; by default, LENET_NUM_THREADS, OMP_NUM_THREADS, or one per
         core.
     column : str, optional
-        The column of a table; by default `image`, or, if there is none, the 784 columns of pixels.
+        The column of a table; by default, `image` or, if there is none, the 784 columns of pixels.
     probabilities : bool, default False
-        Whether to also write "probabilities", those of all classes.
+        Whether to also write "probabilities", the probabilities of all classes.
     retries : int, default 3
         How many times to retry a part, at least 0. Parts with invalid images are not retried.
     progress : bool, default True
@@ -168,7 +168,7 @@ def _scores(
     client: Any, parts: Sequence[Part], model: LeNet5, rows: np.dtype[Any], retries: int
 ) -> Generator[NDArray[Any], None, None]:
     """Yield the scores of each part, in order."""
-    # Unlike scattered data, the result of a task is recomputed if all workers that hold it die.
+    # Unlike scattered data, the result of a task is recomputed if all workers that store it die.
     sent = client.submit(_received, model, pure=False, key=f"lenet-model-{os.urandom(8).hex()}", retries=retries)
     submit, rest = _submitter(client, parts, sent, rows, retries)
     window, waiting, futures = _Window(client), deque(parts), deque[Any]()
@@ -217,7 +217,7 @@ def _submitter(
 
 
 class _Window:
-    """The number of parts to keep submitted, which follows the size of the cluster."""
+    """The number of parts to keep submitted, which depends on the size of the cluster."""
 
     def __init__(self, client: Any):
         self._client, self._width, self._asked = client, 0, -1.0
@@ -252,7 +252,7 @@ def _received(model: LeNet5) -> LeNet5:
 
 
 def score_part(part: Part, model: LeNet5, rows: np.dtype[Any], block: Any = None) -> NDArray[Any] | LenetError:
-    """Return the scores of a part, or an error of its images, which must not be retried."""
+    """Return the scores of a part, or an error in its images, which must not be retried."""
     try:
         scored, start = [], part.start
         for array in part.load() if block is None else part.load(block):

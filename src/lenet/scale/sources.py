@@ -1,4 +1,4 @@
-"""Divide images into parts that workers read."""
+"""Divide images into parts for workers to read."""
 
 import functools
 import math
@@ -34,7 +34,7 @@ class Part:
     rows : int, optional
         Number of rows; None if it is unknown before reading.
     load : callable
-        Returns the images as an iterable of arrays; takes the block if there is one.
+        Returns the images as an iterable of arrays; its argument is the block, if there is one.
     block : delayed, optional
         A block of a Dask array or data frame.
     """
