@@ -38,9 +38,9 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
     ----------
     path : Path
     model : LeNet5
-        The network that the checkpoint must fit; it does not change.
+        The network that the checkpoint must fit; it is not changed.
     recipe : Recipe
-        The run's.
+        The recipe of the run.
     args : dict of str to Any
         As for `checkpoint_bytes`; a checkpoint with other arguments is rejected.
 
@@ -51,7 +51,7 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
     Raises
     ------
     WeightsError
-        If the checkpoint is damaged or of another network.
+        If the checkpoint is damaged or belongs to another network.
     InputError
         If it has other arguments.
     OSError

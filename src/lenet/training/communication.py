@@ -58,7 +58,7 @@ class Communicator(Protocol):
 
 
 class SingleProcess(Communicator):
-    """A training run of one process."""
+    """A training run with one process."""
 
     rank, size = 0, 1
 

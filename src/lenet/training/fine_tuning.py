@@ -1,4 +1,4 @@
-"""Start a training from the weights of a model of other classes."""
+"""Start training from the weights of a trained model, for the same or other classes."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def transfer(model: LeNet5, classes: Sequence[str], *, seed: int | None = None) 
     Parameters
     ----------
     model : LeNet5
-        The trained model; it does not change.
+        The trained model; it is not changed.
     classes : sequence of str
         The names of the new classes. If they are those of `model`, in the same order, the output layer is copied too.
     seed : int, optional

@@ -33,7 +33,7 @@ Callback = Callable[[State], bool | None]
 
 @dataclass(frozen=True)
 class _Settings:
-    """How to train: the recipe, the seed of all randomness, the threads and the processes."""
+    """The recipe, the seed of all randomness, the number of threads, and the processes."""
 
     recipe: Recipe
     seed: int
@@ -100,8 +100,8 @@ def train(
         If an argument is invalid, or there are too few images to hold out a validation split. Also if another call of
         `train` changes the same model during training; both calls raise the error.
     DivergedError
-        If the loss is no longer finite. The model then has the best weights so far, or is as it was if no epoch was
-        finished; the message says which.
+        If the loss is no longer finite. The model then has the best weights so far or, if no epoch was finished, is
+        unchanged; the message says which.
     MissingExtraError
         If the recipe has non-digits and OpenCV is not installed.
 
@@ -128,7 +128,7 @@ def train(
 
 
 def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state: State | None) -> State:
-    """Return the state to start from: the first process's, if they all have the same task."""
+    """Return the first process's state, after checking that all processes have the same task."""
     flat, recipe = model.parameters.flat, settings.recipe
     if state is None:
         mean, std = standardisation(data.X, data.parts.train) if recipe.standardise else (0.0, 1.0)
@@ -161,7 +161,7 @@ class _Loop:
         self.token, self.stop_requested = object(), False
 
     def take_model(self) -> None:
-        """Put the state into the model and the optimiser, whose arrays it shares from now on."""
+        """Load the state into the model and the optimiser, and let it share their arrays."""
         model, state = self.model, self.state
         self.before = model.metadata, model.mean, model.std
         model.metadata = {KEY: model.metadata[KEY]} if KEY in model.metadata else {}
@@ -271,16 +271,16 @@ class _Loop:
         return self.schedule((self.state.epoch - 1) * self.steps_per_epoch + step)
 
     def _check_alone(self) -> None:
-        """Raise an error if another training run of the model has begun; that run then raises one, too."""
+        """Raise an error if another training run of the model has begun, and make that run raise one, too."""
         if self.model._training is not self.token:
             self.model._training = None
             raise InputError(
                 "Another call of train changed this model during training, so its weights are invalid. Train copies "
-                "made with copy.deepcopy, or train one after the other."
+                "made with copy.deepcopy, or make one call after the other."
             )
 
     def _diverged(self) -> DivergedError:
-        """Restore the best weights so far, or the model as it was, and return the error."""
+        """Restore the best weights so far, or those from before the training, and return the error."""
         state, recipe = self.state, self.settings.recipe
         step, kept = state.step, "those from before the training"
         if state.history:

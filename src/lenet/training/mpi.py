@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class Ranks(Communicator):
-    """The ranks of an MPI communicator, for the `comm` of `lenet.train`.
+    """The ranks of an MPI communicator, for the argument `comm` of `lenet.train`.
 
     Each rank calls `lenet.train` with the same images, labels, recipe and seed. Training starts from the weights of
     rank 0, and all ranks end with the same weights. They differ from those of a single process only by rounding,
     because gradients are summed in a different order. Each step has one all-reduce of the gradient.
 
-    An error on one rank must end the others, which would otherwise wait for it. ``lenet train --mpi`` ends them; for
-    your own programs, use ``mpiexec -n 4 python -m mpi4py PROGRAM``.
+    An error on one rank must end the others, which would otherwise wait for it. ``lenet train --mpi`` ends them; run
+    your own programs with ``mpiexec -n 4 python -m mpi4py PROGRAM``.
 
     Parameters
     ----------

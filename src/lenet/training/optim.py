@@ -35,7 +35,7 @@ class SGD:
     Attributes
     ----------
     lr, momentum, weight_decay : float
-        As given; they may be changed between steps.
+        The arguments; they may be changed between steps.
     velocity : ndarray of the dtype and shape of the model's flat vector of parameters
         Initially 0; each step changes it in place.
 
@@ -78,8 +78,8 @@ class SGD:
         Raises
         ------
         InputError, InputTypeError
-            If the gradients have other names or shapes than the parameters, or are not numbers; if `velocity` has
-            another shape or dtype; if `lr`, `momentum` or `weight_decay` has been set to a value out of range.
+            If the names or shapes of the gradients differ from those of the parameters, or the gradients are not
+            numbers; if `velocity` has another shape or dtype; if `lr`, `momentum` or `weight_decay` is out of range.
         """
         self._check_settings()
         parameters, gradient, velocity = self.model.parameters.flat, self._flat(gradients), self.velocity

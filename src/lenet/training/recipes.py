@@ -1,4 +1,4 @@
-"""Recipes: the settings of a training run, and a choice of named ones."""
+"""Recipes: the settings of training runs, and the predefined ones."""
 
 import math
 from collections.abc import Callable
@@ -31,12 +31,12 @@ def check_field(field: str, value: object, name: str | None = None) -> None:
         One of `CHECKED`.
     value : object
     name : str, optional
-        The caller's name of the field, for the error message.
+        The caller's name for the field, for the error message.
 
     Raises
     ------
     InputError, InputTypeError
-        If the value is out of range or of another type.
+        If the value is out of range or of the wrong type.
     """
     name = field if name is None else name
     if field in _COUNTS:
@@ -59,7 +59,7 @@ class Recipe:
     Parameters
     ----------
     name : str
-        Name of the recipe, which the metadata of a trained model states.
+        Name of the recipe, saved in the metadata of the trained model.
     epochs : int
         Number of passes over the training set, from 1 to 1,000,000,000.
     batch_size : int
@@ -89,7 +89,7 @@ class Recipe:
     Raises
     ------
     InputError, InputTypeError
-        If a value is out of range or of another type, or `patience` is given without a validation split.
+        If a value is out of range or of the wrong type, or `patience` is given without a validation split.
     """
 
     name: str

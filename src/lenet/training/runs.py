@@ -1,6 +1,6 @@
 """The folder of a training run: arguments, checkpoint, weights and results.
 
-The folder is created with its arguments in it, and later files are replaced atomically, so a run can be resumed after a
+The folder is created together with its arguments, and files are replaced atomically, so a run can be resumed after a
 crash at any moment.
 """
 
@@ -85,11 +85,10 @@ class Run:
         parent : str or path-like
             If the folder is missing, it is created.
         args : dict of str to Any
-            JSON values by name. Required are "lenet", "data" and "data_sha256" (str), "num_classes" and "seed" (int),
-            and "recipe", the fields of a `Recipe`. If `start` is given, also "from". "classes" is a list of the names
-            of the classes.
+            JSON values by name: "lenet", "data" and "data_sha256" (str), "num_classes" and "seed" (int), and "recipe",
+            the fields of a `Recipe`; with `start`, also "from". Optionally, "classes" is a list of class names.
         start : LeNet5, optional
-            The model whose weights the training starts from; by default, they are random.
+            The model whose weights training starts from; by default, the weights are random.
 
         Returns
         -------
@@ -100,7 +99,7 @@ class Run:
         SaveError
             If the folder cannot be written.
         InputError
-            If `args` lacks a name or has a value of another type.
+            If `args` lacks a name or has a value of the wrong type.
         """
         parent = Path(parent)
         temporary = None
@@ -149,7 +148,7 @@ class Run:
             ) from None
 
     def initial_model(self) -> LeNet5:
-        """Return a new model with the weights that the training starts from.
+        """Return a new model with the weights that training starts from.
 
         Returns
         -------
@@ -173,7 +172,7 @@ class Run:
         Raises
         ------
         SaveError
-            If they cannot.
+            If no file can be created.
         """
         try:
             with tempfile.TemporaryFile(dir=self.folder):
@@ -236,7 +235,7 @@ class Run:
         -------
         dict of str to str
             "recipe", "data", "seed", "lenet" and "epoch"; with a validation split, "val_loss" and "val_accuracy"; with
-            names of the classes, "classes".
+            class names, "classes".
         """
         data = Path(self.args["data"]).name.encode("utf-8", "backslashreplace").decode()  # a name may not be Unicode
         values: dict[str, Any] = {"recipe": self.recipe.name, "data": data}
@@ -267,7 +266,7 @@ class Run:
         Parameters
         ----------
         model : LeNet5
-            The network that the checkpoint must fit; it does not change.
+            The network that the checkpoint must fit; it is not changed.
 
         Returns
         -------
@@ -349,7 +348,10 @@ def _read_args(path: Path) -> dict[str, Any]:
     if "classes" in args:
         class_names.checked(args["classes"], args["num_classes"])
     if args["seed"] < 0 or not 2 <= args["num_classes"] <= MAX_CLASSES:
-        raise ValueError(f"its seed is {args['seed']} and its num_classes {args['num_classes']}")
+        raise ValueError(
+            f"its seed is {args['seed']} and its num_classes is {args['num_classes']}; expected at least 0, and 2 to "
+            f"{MAX_CLASSES:,}"
+        )
     return args
 
 
@@ -364,7 +366,7 @@ def _take_name(folder: Path, name: Path) -> bool:
     try:
         folder.rename(name)
     except OSError:
-        if name.exists():  # another run took the name meanwhile
+        if name.exists():  # another run took the name in the meantime
             return False
         raise
     return True

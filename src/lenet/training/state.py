@@ -22,7 +22,7 @@ class Epoch:
         The learning rate of the last step.
     loss, accuracy : float
         Mean cross-entropy in nats, and fraction of the digits classified correctly, over the training images. Each
-        image counts with the weights of the network in its own step.
+        image is evaluated with the weights before its own step.
     val_loss, val_accuracy : float or None
         The same on the validation split, with the weights after the epoch; None without a validation split.
     images_per_second : float

@@ -24,15 +24,15 @@ class TrainingSet:
     ----------
     X : ndarray of uint8 or the model's dtype, shape (n, 28, 28)
     non_digits : ndarray of the same dtype, shape (m, 28, 28)
-        Apart from X, so that X need not be copied.
+        Separate from X, so that X need not be copied.
     y : ndarray of int64, shape (n + m,)
         The labels of X, then -1 for each non-digit.
     weights : ndarray of float64, shape (n + m,), or None
         With a mean of 1 in the training and in the validation split; 1 for non-digits.
     parts : Split
-        The indices of the digits to learn from and of those to validate on.
+        The indices of the training digits and of the validation digits.
     members : ndarray of int64
-        The images of an epoch: the indices of the digits to learn from, then n, n + 1, ... for the non-digits.
+        The images of an epoch: the indices of the training digits, then n, n + 1, ... for the non-digits.
     """
 
     X: NDArray[Any]
@@ -51,7 +51,7 @@ class TrainingSet:
         Raises
         ------
         InputError, InputTypeError
-            As `lenet.train` documents them.
+            As for `lenet.train`.
         """
         images = _checks.images(X)
         if images.dtype != np.uint8:
@@ -83,7 +83,7 @@ class TrainingSet:
         )
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
-        """Return images, labels and weights; indices from n on are those of non-digits."""
+        """Return the images, labels and weights at some indices; from n on, these are non-digits."""
         return self._images(indices), self.y[indices], None if self.weights is None else self.weights[indices]
 
     def _images(self, indices: NDArray[np.int64]) -> NDArray[Any]:

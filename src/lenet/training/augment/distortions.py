@@ -32,7 +32,7 @@ def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (n, 2, 3)
-        Each maps an output pixel (x, y, 1), relative to the centre of the image, to its position in the input.
+        Each maps an output pixel (x, y, 1) to its position in the input, both relative to the centre of the image.
 
     Examples
     --------
@@ -147,7 +147,7 @@ class AffineMaps:
         Parameters
         ----------
         images : ndarray of shape (n, H, W)
-            Of uint8, float32 or float64.
+            uint8, float32 or float64.
 
         Returns
         -------
@@ -203,8 +203,8 @@ class Variations:
 def random_variations(n: int, rng: np.random.Generator) -> Variations:
     """Draw the parameters of variations of n images.
 
-    Every image is mapped and bent. Half are thickened or thinned, a third are blurred, a quarter are fainter, one in
-    six has an uneven background, and one in six has noise.
+    Every image is mapped and bent. On average, half are thickened or thinned, a third are blurred, a quarter are faded,
+    one in six has an uneven background, and one in six has noise.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ _FACES = 8  # Hershey fonts of OpenCV
 
 
 def non_digits(n: int, digits: Image, rng: Random) -> Image:
-    """Draw images of non-digits in the form of MNIST's images.
+    """Draw images of non-digits in MNIST's format.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _letter(cv2: Any, digits: Image, rng: Random) -> Image:
 
 
 def _half(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Cut off a part of a digit, as splitting a touching pair in the wrong place does."""
+    """Cut off part of a digit, as a cut through a touching pair in the wrong place does."""
     while True:
         digit = _random_digit(digits, rng)
         axis = int(rng.random() < 0.7)
@@ -100,7 +100,7 @@ def _half(cv2: Any, digits: Image, rng: Random) -> Image:
 
 
 def _window(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Cut a row of digits in two wrong places, so that the window holds two digits or parts of digits."""
+    """Cut a row of digits in two wrong places, so that the window contains two digits or parts of digits."""
     while True:
         row, extents = _row(digits, rng)
         left = int(rng.integers(0, row.shape[1] - 6))
@@ -119,7 +119,7 @@ def _window(cv2: Any, digits: Image, rng: Random) -> Image:
 
 
 def _pair(cv2: Any, digits: Image, rng: Random) -> Image:
-    """Put two or three digits side by side, often one of them narrow, as narrow digits are easily overlooked."""
+    """Put two or three digits side by side, often with a narrow one, as narrow digits are easily overlooked."""
     row, extents = _row(digits, rng, narrow=int(rng.integers(2)) if rng.random() < 0.6 else None)
     return mnist_form(cropped(row[:, : extents[1 if rng.random() < 0.8 else 2, 1]]))
 
