@@ -283,7 +283,7 @@ def test_worst_shows_mistakes_only_and_the_surest_first():
     assert "".join(texts(figure.axes[1])) == "8, not 7 · 83.7%"
     assert figure.axes[0].texts[0].get_color() != figure.axes[0].texts[1].get_color()
     assert figure.get_suptitle().startswith("10 mistakes among 20 images")
-    assert "predicted, not the true class" in figure.get_suptitle()
+    assert "predicted class, not true class" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize("classes", [("triangle", "rectangle", "star"), ("$x", "$\\undefined$", "W" * 100)])

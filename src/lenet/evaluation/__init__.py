@@ -1,4 +1,4 @@
-"""Evaluation: the report on a test set, and calibration."""
+"""Evaluate a model on a test set, and calibrate it."""
 
 from lenet.evaluation.calibration import calibrate, expected_calibration_error, rejection_rate, temperature, threshold
 from lenet.evaluation.report import Report, classification_report, evaluate

@@ -1,4 +1,4 @@
-"""Calibration: probabilities that match how often the model is right, and the thresholds for rejection.
+"""Calibration: probabilities that match the model's accuracy, and the thresholds for rejection.
 
 Both are learned from images that the network was not trained on, and stored with the weights: the temperature in the
 output layer itself, so that every runtime computes calibrated probabilities, and the thresholds in the metadata, where
@@ -73,7 +73,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     for name in ("output.weight", "output.bias"):
         model.parameters[name] /= divisor
     probabilities = softmax(model.logits(images, n_jobs=n_jobs).astype(np.float64))
-    rates = [rate for rate in RATES if rate * len(labels) >= 1]  # fewer images cannot show so low a rate
+    rates = [rate for rate in RATES if rate * len(labels) >= 1]  # fewer images cannot show such a low rate
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",
@@ -100,7 +100,7 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of finite numbers, or y does not hold labels for its rows and columns.
+        If logits is not a table of finite numbers, or y does not contain one of its columns for each row.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     if not (len(labels) and np.isfinite(values).all()):
         raise InputError("logits is empty or not finite; expected finite logits of at least one image.")
     right = values[np.arange(len(labels)), labels].mean()
-    low, high = 1 / 20, 20.0  # of 1 / temperature, in which the likelihood is concave
+    low, high = 1 / 20, 20.0  # bounds of 1 / temperature, in which the log-likelihood is concave
     for _ in range(60):
         middle = (low * high) ** 0.5
         expected = (softmax(middle * values) * values).sum(axis=1).mean()
@@ -145,8 +145,8 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     Raises
     ------
     InputError, InputTypeError
-        If probabilities is not a table of numbers in [0, 1], y does not hold labels for its rows and columns, or rate
-        is not a number in [0, 1].
+        If probabilities is not a table of numbers in [0, 1], y does not contain one of its columns for each row, or
+        rate is not a number in [0, 1].
 
     Examples
     --------
@@ -230,7 +230,7 @@ def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:
 
 
 def _confidences(probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the highest probability of each image, and whether it belongs to the label."""
+    """Return the highest probability of each image, and whether it is that of the label."""
     values = _checks.probabilities(probabilities)
     labels = _checks.labels(y, *values.shape)
     if not len(labels):
@@ -239,7 +239,7 @@ def _confidences(probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], 
 
 
 def _temperature_in(metadata: Mapping[str, str]) -> float:
-    """Return the temperature of an earlier calibration, 1 without one."""
+    """Return the temperature of an earlier calibration, or 1 if there was none."""
     text = metadata.get("temperature", "1")
     try:
         before = float(text)

@@ -81,7 +81,7 @@ class Report:
             + (
                 "no threshold reaches an error rate of 0.1%"
                 if self.rejected == 1
-                else f"rejecting the least confident {self.rejected:.2%} reduces the error rate of the rest to 0.1%"
+                else f"rejecting the least confident {self.rejected:.2%} reduces the others' error rate to at most 0.1%"
             ),
             "",
             f"{'class':<{width}}  precision   recall       f1    images",
@@ -177,7 +177,7 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
         raise InputError("There are no images; expected at least one.")
     losses, _ = cross_entropy(logits, y)
     probabilities = softmax(logits.astype(np.float64))
-    # counted here: importing scikit-learn's metrics takes a second and 100 MB
+    # Counted here, as importing scikit-learn's metrics takes a second and 100 MB.
     confusion = np.bincount(y * num_classes + logits.argmax(axis=1), minlength=num_classes**2)
     confusion = confusion.reshape(num_classes, num_classes)
     right, support, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)

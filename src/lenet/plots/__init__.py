@@ -1,6 +1,6 @@
 """Figures: learning curves, confusion matrix, worst mistakes, the kernels of C1, and the architecture.
 
-Every function returns the bytes of a PNG. They require matplotlib (extra ``train``), and raise
+Every function returns the bytes of a PNG. It requires matplotlib (extra ``train``), and raises
 `lenet.errors.MissingExtraError` without it.
 """
 

@@ -1,4 +1,4 @@
-"""The confusion matrix of a test set."""
+"""A figure of the confusion matrix of a test set."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None) -> bytes:
     """Draw a confusion matrix that highlights mistakes.
 
-    The colour of a mistake is its percentage of the true class. The diagonal has one pale colour, because it would
+    The colour of a mistake shows its percentage of the true class. The diagonal has one pale colour, because it would
     otherwise dominate the figure.
 
     Parameters
@@ -35,8 +35,8 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None
     Raises
     ------
     InputError, InputTypeError
-        If the matrix is not square, has fewer than 2 rows, or holds negative or fractional counts; if `classes` are not
-        K distinct, printable strings of 1 to 100 characters.
+        If the matrix is not square, has fewer than 2 rows, or contains negative or fractional counts; if `classes` are
+        not K distinct, printable strings of 1 to 100 characters.
     MissingExtraError
         If matplotlib is not installed.
 

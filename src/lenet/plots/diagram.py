@@ -135,7 +135,7 @@ def _front(stage: _Stage, x: float) -> tuple[float, float, float]:
 
 def _write(ax: "Axes", x: float, y: float, text: str, **style: Any) -> None:
     """Write lines of text, the first on the baseline `y`."""
-    # Separately, as the spacing of lines within one text depends on their letters.
+    # Line by line, as the line spacing within one text depends on the letters.
     for k, line in enumerate(text.split("\n")):
         ax.text(x, y - k * _LINE, line, **{"ha": "center", "color": INK, "fontsize": 15, **style})
 

@@ -1,4 +1,4 @@
-"""The kernels of the first convolution."""
+"""A figure of the kernels of the first convolution."""
 
 import math
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ def filters(weight: npt.ArrayLike) -> bytes:
     Raises
     ------
     InputError
-        If weight has another shape, is empty, or holds NaN or infinite values.
+        If weight has another shape, is empty, or contains NaN or infinite values.
     MissingExtraError
         If matplotlib is not installed.
 

@@ -32,7 +32,7 @@ def worst(
 ) -> bytes:
     """Draw up to 36 mistakes, the most confident first.
 
-    They often reveal wrong labels, and kinds of digits that the training set lacks.
+    Confident mistakes often reveal wrong labels, and kinds of digits that the training set lacks.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def worst(
     probabilities : array_like of float, shape (n, K)
         Class probabilities, in [0, 1].
     classes : sequence of K str, optional
-        Names of the classes; by default their numbers. Names of more than 20 characters are shortened.
+        Names of the classes; by default, their numbers. Names of more than 20 characters are shortened.
 
     Returns
     -------
     bytes
-        A PNG 1350 pixels wide, with six mistakes per row. If there are none, it says so.
+        A PNG 1350 pixels wide, with six mistakes per row. If there are no mistakes, it says so.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def _worst_figure(
     total = f"{len(mistakes):,} mistake{'s' * (len(mistakes) > 1)} among {len(labels):,} images"
     all_shown = len(mistakes) == len(order)
     title = f"{total}, the most confident first" if all_shown else f"The {len(order)} most confident of {total}"
-    figure.suptitle(f"{title}\npredicted, not the true class · probability of the prediction", color=INK)
+    figure.suptitle(f"{title}\npredicted class, not true class · probability of the prediction", color=INK)
     for place, k in enumerate(order, start=1):
         i = mistakes[k]
         ax = figure.add_subplot(rows, _COLUMNS, place, xticks=[], yticks=[])

@@ -64,7 +64,7 @@ def color_bar(image: "AxesImage", axes: "list[Axes]", label: str) -> None:
 
 
 def drawable(classes: Sequence[str]) -> list[str]:
-    """Return the names of classes as a figure shows them.
+    """Return class names as a figure shows them.
 
     Long names lose their middle, as similar ones often differ at an end. A name with a character that the font lacks
     becomes the number of its class.

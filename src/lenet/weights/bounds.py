@@ -20,13 +20,9 @@ def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float, std: float
     Parameters
     ----------
     parameters : mapping of str to ndarray
-        Those of a LeNet5, finite.
+        The parameters of a LeNet5, finite.
     mean, std : float
-        Of the standardisation of pixels.
-
-    Raises
-    ------
-    WeightsError
+        The standardisation of pixels.
 
     Examples
     --------

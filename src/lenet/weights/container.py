@@ -47,7 +47,7 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
     checked = {**metadata, CHECKSUM: _checksum(tensors, metadata)}
     content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()})
     start = 8 + struct.unpack("<Q", content[:8])[0]
-    # safetensors itself writes the metadata in random order
+    # safetensors itself writes the metadata in random order.
     header = {"__metadata__": dict(sorted(checked.items())), **json.loads(content[8:start])}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the format aligns the tensors
@@ -163,7 +163,7 @@ def _metadata(content: bytes) -> dict[str, str]:
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the members of a JSON object; reject a repeated name, for which parsers differ in the value."""
+    """Return the members of a JSON object; reject a repeated name, whose value depends on the parser."""
     members = dict(pairs)
     if len(members) < len(pairs):
         raise ValueError("its header repeats a name")
