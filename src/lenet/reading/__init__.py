@@ -1,15 +1,15 @@
 """Read handwritten digits in pictures: prepare one digit for the network, or read a page of them.
 
-`prepare` follows one digit through `ink` (which looks for a `sheet`) and `single_digit`. `read` follows a page through
-these steps, each of which takes the value that the step before returns:
+`prepare` takes one digit through `ink` (which looks for a `sheet`) and `single_digit`. `read` takes a page through
+these steps, each of which takes the result of the previous one:
 
-1. `pictures`: a file or an array to grey levels.
-2. `lines`: grey levels to a `page` of ink without `frames` and `rules`, levelled (`skew`), its `strokes` in lines
-   (`grouping`).
-3. `pieces`: a line to pieces, cut along `seams`.
-4. `segments`: pieces to all groups of neighbours, with the network's probabilities and other `features`.
-5. `graph`: segments to a graph with learned weights.
-6. `paths`: a graph to its best path.
+1. `pictures`: from a file or an array to grey levels.
+2. `lines`: from grey levels to a `page` of ink without `frames` and `rules`, levelled (`skew`), with its `strokes` in
+   lines (`grouping`).
+3. `pieces`: from a line to pieces, cut along `seams`.
+4. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
+5. `graph`: from segments to a graph with learned weights.
+6. `paths`: from a graph to its best path.
 
 `reader` runs the steps and returns the `results`, which `drawing` draws.
 """

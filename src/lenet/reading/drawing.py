@@ -1,4 +1,4 @@
-"""Draw the 28x28 image that the network sees, and the digits that were read over a picture."""
+"""Draw the 28x28 image that the network sees, and the results of reading over a picture."""
 
 import io
 from typing import Any
@@ -21,7 +21,7 @@ _SURE_COLOUR, _UNSURE_COLOUR, _NON_DIGIT_COLOUR = (0, 114, 178), (213, 94, 0), (
 
 
 def enlarged(image: NDArray[np.uint8], factor: int = 10) -> bytes:
-    """Draw each pixel of a grey image as a square; return a PNG.
+    """Draw each pixel of a grey image as a square, and return a PNG.
 
     Examples
     --------
@@ -34,8 +34,8 @@ def enlarged(image: NDArray[np.uint8], factor: int = 10) -> bytes:
 def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
     """Draw boxes, digits and probabilities over a picture; return a PNG of at most 2000 pixels a side, plus margins.
 
-    Digits are blue. Those with a probability below 0.9 are orange, and have it below their box in percent. Non-digits
-    are grey. The confidence of each line follows it.
+    Digits are blue. Those with a probability below 0.9 are orange, with the percentage below the box. Non-digits are
+    grey. Each line is followed by its confidence.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
 
 
 def _clearance(box: Box, others: list[Box]) -> float:
-    """Return how far a box must move down to overlap no other."""
+    """Return how far a box must move down so that it overlaps no other."""
     left, top, right, bottom = box
     down = 0.0
     for other in sorted(others, key=lambda each: each[1]):
@@ -94,7 +94,7 @@ def _clearance(box: Box, others: list[Box]) -> float:
 def _write(
     draw: Any, place: tuple[float, float], text: str, colour: tuple[int, int, int], font: Any, anchor: str
 ) -> None:
-    """Write a text with a white outline, which is readable on any ground."""
+    """Write a text with a white outline, so that it is readable on any background."""
     draw.text(place, text, colour, font, anchor, stroke_width=_OUTLINE, stroke_fill="white")
 
 

@@ -1,4 +1,4 @@
-"""The features of a segment that distinguish a digit from anything else."""
+"""The features of a segment that distinguish digits from non-digits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lenet.rejection import digit_score
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LEAST = 1e-6  # the lowest probability whose logarithm is taken
+LEAST = 1e-6  # lower probabilities are raised to this before their logarithm is taken
 _LEAST_OTHER = 1e-4  # the same for one minus the digit score
 _MAX_MARGIN = 5.0
 _MIN_SIDE, _MAX_HEIGHT, _MAX_WIDTH = 0.8, 1.15, 1.0  # of a digit, in heights of the writing
@@ -24,12 +24,12 @@ _MAX_SIDE = 1.5  # that counts in the area, in heights of the writing
 class Features:
     """The features of segments, each an array of shape (n,).
 
-    Lengths are in heights of the writing, cuts in pen's widths.
+    Lengths are in heights of the writing, cuts in stroke widths.
     """
 
-    bias: Floats  # one
-    lack_of_size: Floats  # how far the longer side is below the least of a digit
-    excess_height: Floats  # how far the height is above the largest of a digit
+    bias: Floats  # ones
+    lack_of_size: Floats  # how far the longer side is below the minimum of a digit
+    excess_height: Floats  # how far the height is above the maximum of a digit
     excess_width: Floats
     area: Floats  # of the box
     gap: Floats  # the widest one between the pieces
@@ -78,7 +78,7 @@ def _widest_gap(left: Floats, right: Floats) -> float:
 
 
 def _middle_of_line(pieces: Pieces) -> np.poly1d:
-    """Return the middle of the line as a function of the place along it; long lines may slope."""
+    """Return the middle of the line as a function of the position along it; long lines may slope."""
     left, top, right, bottom = (pieces.boxes / pieces.line.height).T
     x, y = (left + right) / 2, (top + bottom) / 2
     large = bottom - top > 0.6

@@ -14,7 +14,7 @@ _SLOPES = np.linspace(-0.25, 0.25, 15)
 
 
 def without_frames(page: Page) -> Page:
-    """Return a page without the strokes that frame others; writing that touches a frame loses little."""
+    """Remove the strokes that frame others; writing that touches a frame loses little."""
     strokes, ink = page.strokes, page.ink.copy()
     hollow = strokes.areas < _MAX_FILLED * strokes.widths * strokes.heights
     hollow &= np.minimum(strokes.widths, strokes.heights) > 12

@@ -20,8 +20,8 @@ class Coefficients:
 
     label: float  # of the logarithm of the label's probability
     by_label: NDArray[np.float64]  # (num_classes,): the bias of each digit; noise resembles a 1 more often than an 8
-    as_digit: Mapping[str, float]  # of the features of these names, in the weights of the digits
-    as_other: Mapping[str, float]  # and in the weight of a non-digit
+    as_digit: Mapping[str, float]  # of the features, by name, in the weights of the digits
+    as_other: Mapping[str, float]  # the same in the weight of a non-digit
 
 
 LEARNED = Coefficients(
@@ -61,7 +61,7 @@ class Graph:
 
 
 def coefficients_of(classes: Sequence[str]) -> Coefficients:
-    """Return the learned coefficients; each of other classes than the digits has the mean bias of the digits."""
+    """Return the learned coefficients; classes other than the ten digits have the mean bias of the digits."""
     if tuple(classes) == tuple(map(str, range(len(LEARNED.by_label)))):
         return LEARNED
     return replace(LEARNED, by_label=np.full(len(classes), LEARNED.by_label.mean()))

@@ -11,13 +11,13 @@ _NEAR = 0.6
 _REACH = 6  # the centre of the next stroke lies at most this far right of its left edge
 _SAME_LINE = 0.5  # between the middles of two groups
 
-_OVERLAP = 0.4  # of the height of the lower of two strokes
+_OVERLAP = 0.4  # of the height of the shorter of two strokes
 
 
 def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list[NDArray[np.int64]]:
     """Return the members of each line, from left to right; lines are in reading order.
 
-    Each stroke is linked to the nearest stroke to its right at the same height, and to all that are very near. Linked
+    Each stroke is linked to the nearest stroke to its right at the same level, and to all that are very close. Linked
     strokes form a line. Lengths are relative to the height of the writing.
     """
     boxes = strokes.boxes[members]
@@ -53,7 +53,7 @@ def _linked(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
         shared = np.minimum(bottom[k], bottom[near]) - np.maximum(top[k], top[near])
         lower = np.minimum(bottom[k] - top[k], bottom[near] - top[near])
         beside = np.flatnonzero((shared > _OVERLAP * lower) & (left[near] - right[k] < _MAX_GAP * height))
-        # The parts of a broken digit may stand above each other, so the nearest stroke alone would not do.
+        # The parts of a broken digit may lie above each other, so linking only the nearest stroke is not enough.
         for n in beside[(np.arange(len(beside)) == 0) | (left[near][beside] - right[k] < _NEAR * height)]:
             parent[root(k + 1 + int(n))] = root(k)
     return np.array([root(k) for k in range(len(boxes))])

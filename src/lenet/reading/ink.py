@@ -1,4 +1,4 @@
-"""Separate ink from paper: decide which of dark and light is ink, estimate the paper under it, and normalise it."""
+"""Separate ink from paper: decide whether the ink is dark, estimate the paper under it, and normalise it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +7,11 @@ from lenet._extras import cv2
 from lenet._mnist_form import resized
 from lenet.reading.sheet import find_sheet
 
-# Paper varies smoothly, so a coarse picture is enough for it; the sides in pixels.
+# Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
 _MIN_SIDE_WITH_SHEET = 100  # pixels of the coarse picture
 _MIN_CONTRAST = 24  # of 255
-_NOISE = 5.0  # standard deviations of the paper's level that are not ink
+_NOISE = 5.0  # standard deviations from the paper's level that are not yet ink
 
 
 def find_ink(grey: NDArray[np.uint8], dark_on_light: bool | None = None) -> NDArray[np.uint8]:
@@ -24,12 +24,12 @@ def find_ink(grey: NDArray[np.uint8], dark_on_light: bool | None = None) -> NDAr
     ----------
     grey : ndarray of uint8, shape (H, W)
     dark_on_light : bool, optional
-        Whether the ink is dark; by default, the picture decides.
+        Whether the ink is dark; by default, detected in the picture.
 
     Returns
     -------
     ndarray of uint8, shape (H, W)
-        0 paper to 255 ink; all 0 if nothing stands out.
+        From 0 (paper) to 255 (ink); all 0 if nothing stands out.
 
     Examples
     --------
@@ -53,12 +53,12 @@ def find_ink(grey: NDArray[np.uint8], dark_on_light: bool | None = None) -> NDAr
 
 
 def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a picture at the size that suffices to judge the paper."""
+    """Shrink a picture to the size that suffices to judge the paper."""
     return resized(grey, min(1.0, max(_COARSE_LONGER / max(grey.shape), _COARSE_SHORTER / min(grey.shape))))
 
 
 def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
-    """Return whether ink is dark: there is less ink than paper, and the border shows more paper than ink."""
+    """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink."""
     size = max(3, min(grey.shape) // 2) | 1
     local = grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)
     local -= local.mean()
@@ -69,7 +69,7 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
 
 
 def _normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return ink from 0 for paper to 255 for the dark core of strokes."""
+    """Return ink from 0 (paper) to 255 (the dark core of strokes)."""
     counts = cv2.calcHist([darkness], [0], None, [256], [0, 256]).ravel()
     noise = _noise(counts)
     counts[: int(max(noise, _MIN_CONTRAST)) + 1] = 0
@@ -90,7 +90,7 @@ def _noise(counts: NDArray[np.float32]) -> float:
 
 
 def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the picture without its dark ink: anything narrower than a third of it takes the level around it."""
+    """Return the picture without dark ink: anything narrower than a third of it takes the level around it."""
     size = max(3, min(coarse.shape) // 3) | 1
     kernel = np.ones((size, size), np.uint8)
     if min(coarse.shape) <= 64:
@@ -111,13 +111,13 @@ def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
 
 
 def _continued(rows: NDArray[np.int16], margin: int) -> NDArray[np.int16]:
-    """Return rows with a margin above and below: the nearest rows, turned over, so that a slope continues."""
+    """Return rows with a margin above and below: the nearest rows, point-reflected, so that a slope continues."""
     above, below = rows[margin:0:-1], rows[-2 : -margin - 2 : -1]
     return np.concatenate([2 * rows[:1] - above, rows, 2 * rows[-1:] - below])
 
 
 def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a picture in which the nearest bare part of the sheet replaces everything that is not sheet."""
+    """Return a picture in which the nearest bare part of the sheet replaces everything outside the sheet."""
     kernel = np.ones((max(3, min(coarse.shape) // 8),) * 2, np.uint8)
     grown = cv2.dilate(np.where(sheet, coarse, 0).astype(np.uint8), kernel)
     bare = cv2.erode(np.where(sheet, grown, 255).astype(np.uint8), kernel)

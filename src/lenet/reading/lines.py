@@ -43,7 +43,7 @@ class InkLine:
 
     @cached_property
     def ink(self) -> NDArray[np.uint8]:
-        """The pixels of the line, from its corner on."""
+        """The pixels of the line, starting at its corner."""
         left, top = self.corner
         right, bottom = self.page.strokes.boxes[self.members, 2:].max(axis=0) + _MARGIN
         return self.page.ink[top:bottom, left:right]
@@ -55,7 +55,7 @@ def find_lines(grey: NDArray[np.uint8]) -> list[InkLine]:
     Raises
     ------
     InputError
-        If there are more strokes than on any page of writing.
+        If there are more strokes than on a page of writing.
     """
     scale = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
     page = Page(find_ink(resized(grey, scale)), grey.shape, scale)
@@ -76,7 +76,7 @@ def find_lines(grey: NDArray[np.uint8]) -> list[InkLine]:
 
 
 def reject_texture(count: int, limit: int, what: str) -> None:
-    """Raise InputError for a picture of noise or a texture, which would take long to read."""
+    """Raise InputError for a picture of noise or a texture, which would take too long to read."""
     if count > limit:
         raise InputError(
             f"The picture has {count:,} {what}; expected at most {limit:,}. It shows noise or a texture: "

@@ -17,10 +17,10 @@ _LEVEL = 0.75  # degrees: smaller rotations are not worth the blur
 class Page:
     """The ink of a picture at one step of its cleaning.
 
-    A step takes a page and returns a new one, or the same one if the ink stays as it is.
+    A step takes a page and returns a new one, or the same one if the ink does not change.
     """
 
-    ink: NDArray[np.uint8]  # (H, W): 0 paper to 255 ink
+    ink: NDArray[np.uint8]  # (H, W): from 0 (paper) to 255 (ink)
     picture_shape: tuple[int, ...]  # height and width
     scale: float = 1.0  # pixels of the page for each pixel of the picture
     # (3, 3): the affine map from the page to the picture as it would be at the page's scale.

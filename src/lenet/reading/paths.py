@@ -1,6 +1,6 @@
 """Find the best path through the graph of a line, and its probability.
 
-The weight of a path is the product of the weights of its arcs. The probability of a reading is its share in the weight
+The weight of a path is the product of the weights of its arcs. The probability of a reading is its share of the weight
 of all paths with all labels, which the paper calls forward scoring (section VI.C).
 """
 
@@ -20,11 +20,11 @@ class Path:
     labels: list[int | None]  # the digit of each arc; None for a non-digit
     # (len(arcs), num_classes + 1): the probability of the segment as each digit or (last column) a non-digit.
     probabilities: NDArray[np.float64]
-    confidence: float  # the probability of the digits, however they are cut
+    confidence: float  # the probability of the digits, over all ways to cut them
 
 
 def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> Path:
-    """Return the path of the greatest weight.
+    """Return the path with the greatest weight.
 
     Arcs that must be digits are not taken as non-digits on this path; the probabilities do not depend on that.
 
@@ -51,7 +51,7 @@ def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> P
 
 
 def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the log-sums of the weights of all paths from the first node to each node, and from each to the last."""
+    """Return the log-sums of the weights of all paths from the first node to each, and from each to the last."""
     forward = _log_sums_to(graph.starts, graph.stops, weights, graph.end)
     return forward, _log_sums_to(graph.end - graph.stops, graph.end - graph.starts, weights, graph.end)[::-1]
 
@@ -68,7 +68,7 @@ def _log_sums_to(
 
 
 def _best_arcs(graph: Graph, weights: NDArray[np.float64]) -> list[int]:
-    """Return the arcs of the path of the greatest weight (Viterbi)."""
+    """Return the arcs of the path with the greatest weight (Viterbi)."""
     best, arrival = np.full(graph.end + 1, -np.inf), np.zeros(graph.end + 1, np.int64)
     best[0] = 0.0
     for node, arcs in enumerate(_by_stop(graph.stops, graph.end)):

@@ -67,7 +67,7 @@ def read_picture(
     name, mode = os.fspath(file) if isinstance(file, str | os.PathLike) else "The file", "RGB" if colour else "L"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of harmless defects, and of sizes that are rejected below
+            warnings.simplefilter("ignore")  # Pillow warns about harmless defects, and sizes that are rejected below
             if not isinstance(file, str | os.PathLike):
                 return _decoded(file, name, mode, largest)
             with Path(file).open("rb") as opened:  # Pillow leaves files open that it cannot read, such as a pipe
@@ -87,13 +87,12 @@ def read_picture(
 
 
 def as_grey(image: PictureLike) -> NDArray[np.uint8]:
-    """Return a picture as grey levels of type uint8, shape (H, W), whatever form it has.
+    """Return a picture in any form as uint8 grey levels of shape (H, W).
 
     Parameters
     ----------
     image : path-like, bytes, binary file, PIL.Image.Image or array_like
-        An encoded picture, as for `read_picture`; or pixels, from 0 (black) to 255 or, if floating, to 1 (white), of
-        shape (H, W), (H, W, 1), (H, W, 3) for RGB, (H, W, 4) for RGBA, or, as in PyTorch, (1, H, W) or (3, H, W).
+        An encoded picture, as for `read_picture`, or pixels, as for `prepare`.
 
     Raises
     ------
@@ -187,7 +186,7 @@ def _grey_of(picture: Any, mode: str) -> NDArray[np.uint8]:
 
 
 def _scans(file: BinaryIO) -> int:
-    """Return the number of scans of a JPEG, each of which takes time to decode; a progressive JPEG has about ten."""
+    """Return the number of scans in a JPEG, each of which takes time to decode; a progressive JPEG has about ten."""
     place, count, last = file.tell(), 0, b""
     file.seek(0)
     while count <= MAX_SCANS and (chunk := file.read(1 << 20)):  # of a file of any size

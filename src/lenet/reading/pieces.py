@@ -1,4 +1,4 @@
-"""Cut the strokes of a line into pieces, so that digits that touch come apart."""
+"""Cut the strokes of a line into pieces, to separate touching digits."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Pieces:
     line: InkLine
     labels: NDArray[np.int32]  # (H, W): the piece that each pixel belongs to; 0 for paper, n + 1 for piece n
     boxes: Boxes
-    # (n + 1,): the ink that the seam before each piece and after the last one crosses, in pen's widths; 0 between
+    # (n + 1,): the ink crossed by the seam before each piece and after the last one, in stroke widths; 0 between
     # strokes. If small pieces have joined a piece, the most ink of all their seams.
     cuts: NDArray[np.float64]
 

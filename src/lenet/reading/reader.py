@@ -17,7 +17,7 @@ from lenet.reading.results import Digit, Line, Reading
 from lenet.reading.segments import segments_of
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
-_MIN_HEIGHT = 0.4  # heights of the writing: lower segments are points or dashes
+_MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
 _MAX_PIECES = 12_000  # of a picture: two for each of the strokes it may have
 
 
@@ -31,7 +31,7 @@ def read(
     """Read the digits in a picture, line by line.
 
     Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Each line is cut
-    into more pieces than it has digits. The reading is the most probable way to join these pieces (section V of the
+    into more pieces than it has digits. The result is the most probable way to join these pieces (section V of the
     paper).
 
     Parameters
@@ -39,10 +39,10 @@ def read(
     image : path-like, bytes, binary file, PIL.Image.Image or array_like
         As for `prepare`.
     model : LeNet5, optional
-        By default, `lenet.load_pretrained` loads one. The names of its classes must be single characters, such as
-        digits or letters.
+        By default, ``lenet.load_pretrained()``. The names of its classes must be single characters, such as digits or
+        letters.
     only_digits : bool, default False
-        Whether the lines hold only digits, as on a form. If so, only points and dashes are read as non-digits.
+        Whether the lines contain only digits, as on a form. If so, only points and dashes are read as non-digits.
         Probabilities and confidences do not change.
     n_jobs : int, optional
         Number of threads, as for `lenet.LeNet5.predict`.
@@ -84,7 +84,7 @@ def read(
 
 
 def characters_of(model: LeNet5) -> tuple[str, ...]:
-    """Return the names of the model's classes after checking that a line can be made of them."""
+    """Return the names of the model's classes after checking that each is a single character."""
     names = model.classes
     for name in names:
         if len(name) != 1:
@@ -98,7 +98,7 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
 def _read_line(
     model: LeNet5, characters: Sequence[str], pieces: Pieces, only_digits: bool, n_jobs: int | None
 ) -> Line | None:
-    """Return the digits of a line; None if there are none."""
+    """Return the digits of a line, or None if there are none."""
     line, segments = pieces.line, segments_of(model, pieces, n_jobs)
     is_low = segments.boxes[:, 3] - segments.boxes[:, 1] < _MIN_HEIGHT * line.height
     path = best_path(graph_of(segments, coefficients_of(characters)), ~is_low if only_digits else None)
@@ -121,7 +121,7 @@ def _read_line(
 def _digit(
     box: tuple[int, int, int, int], label: int | None, probabilities: NDArray[np.float64], characters: Sequence[str]
 ) -> Digit:
-    """Return a digit with its probability and the second best; the last probability is that of a non-digit."""
+    """Return a digit with its probability and the second-best one; the last probability is that of a non-digit."""
     others = probabilities[:-1].copy()
     if label is not None:
         others[label] = -1

@@ -17,7 +17,7 @@ class Digit:
     label : int or None
         The digit; None for a non-digit.
     probability : float
-        The probability of this digit (or of a non-digit) in this place, among all readings of the line; in [0, 1].
+        The probability of this digit, or of a non-digit, in this place, among all readings of the line; in [0, 1].
     second : int
         The most probable digit other than the label.
     second_probability : float
@@ -103,7 +103,7 @@ class Reading:
     Parameters
     ----------
     lines : tuple of Line, default ()
-        In reading order; empty for a picture without digits.
+        In reading order; empty if the picture has no digits.
 
     Examples
     --------

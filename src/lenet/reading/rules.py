@@ -14,18 +14,18 @@ from lenet.reading.strokes import INK, MAX_LENGTH, Strokes
 Mask = NDArray[np.uint8]
 
 _SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules seen in perspective
-_SPANNING = 0.5  # of the extent of all ink: the least length of a printed rule
+_SPANNING = 0.5  # of the extent of all ink: the minimum length of a printed rule
 _MIN_LENGTH = 200  # pixels
-_MIN_LENGTH_IN_PENS = 80  # times the pen's width
+_MIN_LENGTH_IN_PENS = 80  # stroke widths
 _MIN_ASPECT = 25  # length over thickness
 _MIN_RULES = 4  # on ruled paper
 _MIN_PIECE = 25  # pixels of a rule that may be broken
 
 
 def without_printed_rules(page: Page) -> Page:
-    """Return a page level and without the rules or grid of its paper, whatever the height of the writing.
+    """Level a page and remove the printed rules or grid, whatever the height of the writing.
 
-    A page whose longest stroke is too short or too thick for a rule stays as it is.
+    A page whose longest stroke is too short or too thick for a rule is returned unchanged.
     """
     if not _may_have_rules(page.strokes):
         return page
@@ -38,7 +38,7 @@ def without_printed_rules(page: Page) -> Page:
 
 
 def without_rules(page: Page, height: float) -> Page:
-    """Return a page without straight lines that are long compared with the height of the writing."""
+    """Remove straight lines that are long compared with the height of the writing."""
     if page.strokes.lengths.max(initial=0) < MAX_LENGTH * height:
         return page
     ink = page.ink
@@ -49,7 +49,7 @@ def without_rules(page: Page, height: float) -> Page:
 
 
 def straight_lines(binary: Mask, length: int, slopes: Any = _SLOPES) -> Mask:
-    """Return the pixels of lines across that are at least so long and have about one of the slopes."""
+    """Return the pixels of horizontal lines of at least this length, with about one of the slopes."""
     lines = np.zeros_like(binary)
     for slope in slopes:
         level = _sheared(binary, slope)
@@ -59,13 +59,13 @@ def straight_lines(binary: Mask, length: int, slopes: Any = _SLOPES) -> Mask:
 
 
 def thickness_of(lines: Mask) -> float:
-    """Return the median thickness of lines across, in pixels."""
+    """Return the median thickness of horizontal lines, in pixels."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
     return float(np.median(stats[1:, cv2.CC_STAT_AREA] / stats[1:, cv2.CC_STAT_WIDTH])) if len(stats) > 1 else 0.0
 
 
 def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.uint8]:
-    """Return ink without lines across of this thickness; strokes that cross the lines stay whole."""
+    """Remove horizontal lines of this thickness; strokes that cross the lines stay whole."""
     if not lines.any():
         return ink
     crossing = _opened(_binary(ink), (round(1.5 * thickness) + 2, 1))
@@ -87,7 +87,7 @@ def _may_have_rules(strokes: Strokes) -> bool:
 
 
 def _printed(binary: Mask, span: int) -> tuple[Mask, float]:
-    """Return the pixels of printed rules across, and their thickness."""
+    """Return the pixels of horizontal printed rules, and their thickness."""
     piece = max(_MIN_PIECE, span // 20)
     pieces = straight_lines(binary, piece)
     linked = cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, piece), np.uint8))

@@ -13,10 +13,10 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _ROWS = (0.25, 0.5, 0.75)  # of a stroke's height, where seams are searched
-_NEAR = 0.06  # heights of the writing: a seam so near to a cheaper one is dropped
-_EDGE = 0.1  # heights of the writing: a seam so near to an edge of the stroke is dropped
-_MIN_INK = 0.15  # between two seams, in pen's widths times the height
-_STEP_COST = 0.02  # in pen's widths of ink
+_NEAR = 0.06  # heights of the writing: a seam this close to a cheaper one is dropped
+_EDGE = 0.1  # heights of the writing: a seam this close to an edge of the stroke is dropped
+_MIN_INK = 0.15  # between two seams, in stroke widths times the height
+_STEP_COST = 0.02  # in stroke widths of ink
 _ROW_COST = 0.001  # so that seams run straight where there is no ink
 
 
@@ -33,9 +33,9 @@ def seams(ink: NDArray[np.uint8], height: float) -> tuple[Ints, Floats]:
     Returns
     -------
     columns : ndarray of int64, shape (n, H)
-        The column in front of which each seam passes each row. Seams are sorted from left to right and do not cross.
+        The column before which each seam passes each row. Seams are sorted from left to right and do not cross.
     costs : ndarray of float64, shape (n,)
-        The ink that each seam crosses, in pen's widths.
+        The ink that each seam crosses, in stroke widths.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def seams(ink: NDArray[np.uint8], height: float) -> tuple[Ints, Floats]:
 
 
 def _cheapest(cost: Floats) -> tuple[Floats, Ints]:
-    """Return the least cost of a path from the top to each pixel, and the column where it passes the row above."""
+    """Return the lowest cost of a path from the top to each pixel, and the column where it passes the row above."""
     columns = np.arange(cost.shape[1])
     total = np.full((len(cost), cost.shape[1] + 2), np.inf)
     total[0, 1:-1] = cost[0]
@@ -81,7 +81,7 @@ def _cheapest(cost: Floats) -> tuple[Floats, Ints]:
 
 
 def _traced(starts: Ints, row: int, from_above: Ints, from_below: Ints) -> Ints:
-    """Return the cheapest seams through some columns of a row."""
+    """Return the cheapest seams through the given columns of a row."""
     columns = np.zeros((len(starts), len(from_above)), np.int64)
     columns[:, row] = starts
     for y in range(row, 0, -1):

@@ -1,4 +1,4 @@
-"""Join neighbouring pieces of a line into segments, each of which may be a digit, and show them to the network."""
+"""Join neighbouring pieces of a line into segments, each of which may be a digit, and classify them."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from lenet.training.augment.distortions import distort
 
 _MAX_PIECES = 14  # of a segment
 _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
-# The network sees each segment as it is, slanted either way, larger and smaller. Maps as `distort` takes them.
+# The network sees each segment as it is, slanted either way, smaller and larger. Maps for `distort`.
 _VIEWS = np.array(
     [[[1, 0], [0, 1]], [[1, 0.15], [0, 1]], [[1, -0.15], [0, 1]], [[1.12, 0], [0, 1.12]], [[0.92, 0], [0, 0.92]]]
 )
@@ -56,7 +56,7 @@ def _joined(boxes: Boxes, max_width: float) -> tuple[NDArray[np.int64], NDArray[
 
 
 def _image(pieces: Pieces, start: int, stop: int, box: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the image of a segment, in the form of MNIST's."""
+    """Return the image of a segment in MNIST's format."""
     left, top, right, bottom = box
     labels, ink = pieces.labels[top:bottom, left:right], pieces.line.ink[top:bottom, left:right]
     return mnist_form(np.where((labels > start) & (labels <= stop), ink, 0).astype(np.uint8))

@@ -12,19 +12,19 @@ _MAX_AT_BORDER = 0.4
 _CORNER = 0.035
 _MAX_CORNERS = 5  # one of the four may be cut off by the picture's border
 _MIN_CONVEXITY = 0.93  # area over that of the convex hull
-_MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's
+_MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's level
 _MIN_STEP = 0.6  # of the difference in level, within a few pixels of the edge: shadows have softer edges
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
 _MAX_INK_OUTSIDE = 0.5  # of the ink on the sheet: otherwise the "sheet" is the lit half of a page
-_EDGE = 4  # pixels of the coarse picture around the sheet's outline that hold its shadow
+_EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
 
 
 def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Return the pixels of a written sheet, or None if there is none, or paper fills the picture.
+    """Return the pixels of a written sheet, or None if there is none or paper fills the picture.
 
     A sheet is a light region with four corners and something dark on it. A light digit on a dark ground is not a sheet.
-    The picture is coarse: some hundreds of pixels a side.
+    The picture is coarse: a few hundred pixels a side.
     """
     outline = _outline_of_light(coarse)
     if outline is None:
@@ -43,7 +43,7 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
 
 
 def _outline_of_light(coarse: NDArray[np.uint8]) -> NDArray[np.int32] | None:
-    """Return the outline of the largest light region, shape (n, 1, 2); None if there is no light region."""
+    """Return the outline of the largest light region, shape (n, 1, 2), or None if there is no light region."""
     _, light = cv2.threshold(cv2.medianBlur(coarse, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     margin = max(3, min(coarse.shape) // 12)
     padded = cv2.copyMakeBorder(light, *[margin] * 4, cv2.BORDER_REPLICATE)

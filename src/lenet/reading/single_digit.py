@@ -10,7 +10,7 @@ from lenet.reading.ink import find_ink
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.strokes import strokes_of
 
-_MAX_SIDE = 640  # pixels: one digit needs no more
+_MAX_SIDE = 640  # pixels, which suffice for one digit
 _SPECK = 0.04  # of the largest stroke's area
 _FRAME = 0.9  # of the picture's sides
 
@@ -64,7 +64,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
 
 
 def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Return ink cropped to the digit, without specks and a frame; None if there is no digit."""
+    """Return ink cropped to the digit, without specks or a frame, or None if there is no digit."""
     strokes = strokes_of(ink)
     if not len(strokes.boxes):
         return None

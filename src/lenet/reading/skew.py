@@ -16,7 +16,7 @@ _MAX_PIXELS = 30_000  # of ink, sampled
 
 
 def skew_of_lines(page: Page, height: float) -> float:
-    """Return by how many degrees lines of writing fall, 0 if that is not significant."""
+    """Return the angle by which lines of writing fall, in degrees, or 0 if it is not significant."""
     strokes = page.strokes
     members = strokes.writing(height)
     lines = grouped(strokes, members[strokes.heights[members] > 0.5 * height], height)
@@ -40,7 +40,7 @@ def _fitted(boxes: NDArray[np.int64], height: float) -> tuple[float, float]:
 
 
 def skew_of_rules(page: Page) -> float:
-    """Return by how many degrees rules fall: the angle at which the projection of the ink is sharpest."""
+    """Return the angle by which rules fall, in degrees: that at which the projection of the ink is sharpest."""
     y, x = np.nonzero(page.ink >= INK)
     if len(x) > _MAX_PIXELS:
         chosen = np.random.default_rng(0).integers(0, len(x), _MAX_PIXELS)

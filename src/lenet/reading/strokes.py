@@ -1,4 +1,4 @@
-"""The connected strokes of ink, and the properties that follow from their sizes."""
+"""The connected strokes of ink, and their sizes."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 
-INK = 96  # of 255: the least level of a stroke's pixels
+INK = 96  # of 255: the minimum level of a stroke's pixels
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
 _SPECK = 0.22  # heights of the writing
 _MIN_AREA = 12  # pixels: smaller strokes say nothing about the size of the writing
 
-Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are outside
+Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are exclusive
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Strokes:
         return self.typical_height(np.flatnonzero(usual)) if usual.any() else 0.0
 
     def typical_height(self, members: NDArray[np.int64]) -> float:
-        """Return the median height of some strokes, weighted by their areas."""
+        """Return the median height of the given strokes, weighted by their areas."""
         order = members[np.argsort(self.heights[members])]
         areas = self.areas[order]
         return float(self.heights[order[np.searchsorted(areas.cumsum(), areas.sum() / 2)]])
