@@ -1,4 +1,4 @@
-"""Convert LeNet-5 to and from the formats of other programs: ONNX, PyTorch and C; support skops and skl2onnx.
+"""Convert LeNet-5 to and from other formats: ONNX, PyTorch and, for export, C; support skops and skl2onnx.
 
 Reading a file never runs code from it. Each function imports the package that it needs.
 """

@@ -28,15 +28,15 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     model : LeNet5
         Parameters in float64 are rounded to float32.
     name : str, default "lenet"
-        The name of the header, without ".h", and the prefix of what it declares, such as `lenet_predict`.
+        The name of the header, without ".h", and the prefix of its declarations, such as `lenet_predict`.
 
     Returns
     -------
     source : str
-        About 1 MB of text with the weights as hexadecimal literals, which compilers read without rounding. The weights
-        take 247 KB when compiled. The code allocates no memory, and calls only `expf` from the C library.
+        About 1 MB of text with the weights as hexadecimal literals, which compilers read without rounding. Compiled,
+        the weights take 247 KB. The code allocates no memory, and calls only `expf` from the C library.
     header : str
-        The declarations of three functions and of the names of the classes, in UTF-8.
+        The declarations of three functions and of the class names, in UTF-8.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
 
 
 def _filled(file: str, name: str, generated: str) -> str:
-    """Return a template with another prefix than lenet, and the generated lines in place of its generated.h."""
+    """Return a template with `name` as the prefix, and the generated lines in place of its generated.h."""
     template = resources.files("lenet.interop").joinpath(file).read_text("utf-8")  # nosemgrep: no-reading-without-end
     return generated.join(part.replace("lenet", name) for part in template.split('#include "generated.h"\n'))
 
@@ -108,9 +108,9 @@ def _comment(text: str) -> str:
 
 
 def _string(text: str) -> str:
-    r"""Return text as a C string literal in ASCII that stands for its UTF-8.
+    r"""Return text as an ASCII C string literal of its UTF-8 bytes.
 
-    Octal escapes end after three digits, so no character that follows can become a part of them.
+    Octal escapes end after three digits, so no character that follows can become part of them.
 
     Examples
     --------

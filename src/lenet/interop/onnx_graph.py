@@ -39,7 +39,7 @@ def first_line(error: Exception) -> str:
 class Step:
     """An operator on the path from the images to an output.
 
-    `others` are its inputs beside the one on the path; `path_first` is true if that one comes before them.
+    `others` are its inputs other than the one on the path; `path_first` is true if that one comes first.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Step:
 
 
 def check_attributes(step: Step, expected: dict[str, Any], place: int, source: str) -> None:
-    """Refuse attributes that differ from the expected ones, or from ONNX's defaults where nothing is expected."""
+    """Reject attributes that differ from the expected ones, or from ONNX's defaults where nothing is expected."""
     defaults = _DEFAULTS.get(step.kind, {})
     found = defaults | step.attributes
     if found.get("auto_pad", b"NOTSET") != b"NOTSET":
@@ -64,7 +64,7 @@ def check_attributes(step: Step, expected: dict[str, Any], place: int, source: s
 
 
 class Graph:
-    """A graph whose outputs all come from its images by one path."""
+    """A graph whose outputs are all computed from its images along one path."""
 
     def __init__(self, proto: Any, onnx: Any, source: str):
         self._onnx, self._source = onnx, source
@@ -197,7 +197,7 @@ class Graph:
             raise WeightsError(f"{self._source} scales its pixels by {number}; expected a positive number.")
 
     def standardisation(self, mean: str, std: str) -> tuple[float, float]:
-        """Return the mean and std of the scaling, or those given as text if they agree and have more digits."""
+        """Return the mean and std of the scaling, or those in the text, which have more digits, if they agree."""
         with np.errstate(all="ignore"):
             found = np.array([0.0 - self._offset, 1.0]) / np.float64(self._factor)
         if not (np.isfinite(found).all() and found[1] > 0):

@@ -37,7 +37,7 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     Returns
     -------
     LeNet5
-        It computes the same as the ONNX model. The dtype is float64 if all weights are float64, otherwise float32.
+        A model with the same outputs. The dtype is float64 if all weights are float64, otherwise float32.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     for key in ("architecture", "input", "num_classes"):  # what to_onnx adds
         model.metadata.pop(key, None)
     check_bounds(model.parameters, model.mean, model.std)
-    _check(proto, onnx, name, full=True)  # last, as its messages say less
+    _check(proto, onnx, name, full=True)  # last, as its messages are less helpful
     return model
 
 
@@ -94,7 +94,7 @@ def _parse(path: Path, onnx: Any) -> Any:
 
 
 def _refuse_foreign(proto: Any, onnx: Any, source: str) -> None:
-    """Refuse weights in other files, custom operators, and everything that ONNX's checker refuses."""
+    """Reject weights in other files, custom operators, and everything that ONNX's checker rejects."""
     if any(isinstance(text, bytes) for text in _strings(proto)):  # which is not UTF-8
         raise WeightsError(f"{source} is damaged: it has strings that are not UTF-8. Export it again.")
     attributes = [each for node in proto.graph.node for each in node.attribute]
@@ -139,7 +139,7 @@ def _strings(value: Any) -> Iterator[str | bytes]:
 
 
 def _check(proto: Any, onnx: Any, source: str, full: bool = False) -> None:
-    """Refuse what ONNX's checker refuses; with `full`, also types and shapes that do not match."""
+    """Reject what ONNX's checker rejects; with `full`, also types and shapes that do not match."""
     try:
         onnx.checker.check_model(proto, full_check=full)
     except Exception as error:  # ValidationError, or others on malformed models
@@ -150,7 +150,7 @@ def _check(proto: Any, onnx: Any, source: str, full: bool = False) -> None:
 
 @functools.cache
 def _layers() -> list[Node]:
-    """Return the operators that `to_onnx` writes for C1 to the logits, without Flatten."""
+    """Return the operators that `to_onnx` writes from C1 to the logits, without Flatten."""
     operators = Operators()
     operators.network(LeNet5(seed=0), "images")
     return [node for node in operators.nodes if node.kind not in (*_SCALING, *_FLATTENING)]

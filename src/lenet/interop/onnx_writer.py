@@ -1,4 +1,4 @@
-"""LeNet-5 as an ONNX model."""
+"""Export LeNet-5 to ONNX."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
     -------
     onnx.ModelProto
         The opset is 13 and the IR version 8. The outputs are "label", int64 of shape (n,), and "probabilities", float32
-        of shape (n, num_classes). The metadata holds that of the model, and "architecture", "input", "num_classes",
+        of shape (n, num_classes). The metadata contains that of the model and "architecture", "input", "num_classes",
         "mean" and "std". For equal models, ``SerializeToString(deterministic=True)`` returns equal bytes.
 
     Raises
     ------
     InputError
-        If pixels is neither of these, or a parameter is not finite in float32.
+        If pixels is another value, or a parameter is not finite in float32.
     InputTypeError
         If model is not a LeNet5, or its metadata is not text.
     MissingExtraError

@@ -28,21 +28,21 @@ class Operators:
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Append an operator; return the name of its output."""
+        """Append an operator, and return the name of its output."""
         self.nodes.append(Node(kind, inputs, output, attributes))
         return output
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """Add a constant; return its name."""
+        """Add a constant, and return its name."""
         self.constants[name] = value
         return name
 
     def scalar(self, name: str, value: float) -> str:
-        """Add a float32 scalar; return its name."""
+        """Add a float32 scalar, and return its name."""
         return self.constant(name, np.array(value, np.float32))
 
     def network(self, model: LeNet5, images: str) -> str:
-        """Append LeNet-5 in float32, from images (n, 1, 28, 28) in [0, 1] to logits; return the name of the logits."""
+        """Append LeNet-5 in float32, from images (n, 1, 28, 28) in [0, 1] to logits, and return their name."""
         numbers = exportable(model)
         y = self.add("Sub", [images, self.constant("mean", numbers["mean"])], "centred")
         y = self.add("Mul", [y, self.constant("scale", numbers["scale"])], "input")

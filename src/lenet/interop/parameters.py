@@ -1,4 +1,4 @@
-"""LeNet-5's parameters in other formats: rounded to float32, recognised by their shapes, and made into a model."""
+"""Round LeNet-5's parameters to float32, recognise them by their shapes, and build a model from them."""
 
 import functools
 import math
@@ -40,7 +40,7 @@ def exportable(model: LeNet5) -> dict[str, NDArray[np.float32]]:
 
 @functools.cache
 def weight_shapes() -> dict[str, list[Shape]]:
-    """Return the shapes that the weight of each layer may have, ours first; the output layer's is for 10 classes.
+    """Return the shapes that the weight of each layer may have, lenet's first; the output layer has 10 classes.
 
     The kernel of C5 covers its whole input, so other programs may compute C5 as a dense layer.
     """
@@ -52,7 +52,7 @@ def weight_shapes() -> dict[str, list[Shape]]:
 
 
 def model_from(parameters: Mapping[str, NDArray[Any]]) -> LeNet5:
-    """Build a model from parameters under our names, in float64 if all of them are float64.
+    """Build a model from parameters with lenet's names, in float64 if all of them are float64.
 
     Raises
     ------

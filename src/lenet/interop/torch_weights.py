@@ -27,7 +27,7 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     ----------
     source : mapping, torch.nn.Module or path
         A ``state_dict()`` of tensors or arrays, a module, a ``.safetensors`` file of a state dict, or a file by
-        ``torch.save``. Files have at most 64 MiB. torch loads its files with ``weights_only=True``, so that it runs no
+        ``torch.save``. Files may have at most 64 MiB. torch loads its files with ``weights_only=True``, so it runs no
         code from them. Names do not matter: a weight is recognised by its shape. Its bias has the same name, or else is
         the next tensor of its length. C5 may be a convolution, (120, 16, 5, 5), or a dense layer, (120, 400).
 
@@ -174,7 +174,7 @@ def _as_array(name: str, value: Any, title: str) -> NDArray[Any]:
 
 
 def _names_by_parameter(shapes: Mapping[str, tuple[int, ...]], title: str) -> dict[str, str]:
-    """Return the name that each of our parameters has in another state dict, by the shapes in it."""
+    """Return the name that each of lenet's parameters has in another state dict, by the shapes in it."""
     found: dict[str, str] = {}
     for name, shape in shapes.items():
         layer = _layer_of(shape)
