@@ -1,6 +1,6 @@
 """The command `lenet`.
 
-Exit codes: 0 for success, 1 for a failure, reported in one line, 2 for a usage error, 130 for Ctrl-C.
+Exit codes: 0 for success, 1 for a failure (reported in one line), 2 for a usage error, 130 for Ctrl-C.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("lenet: interrupted", file=sys.stderr)
         return 130
     except (LenetError, OSError, MemoryError) as error:
-        if not isinstance(error, BrokenPipeError):  # the reader of our output, such as `head`, has closed it
+        if not isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, has closed it
             print(error_line(error), file=sys.stderr)
         _discard_broken_output()
         return 1

@@ -52,7 +52,7 @@ def load_data(source: str, *, raw: bool | None = None, strict: bool | None = Non
 
 @contextlib.contextmanager
 def _printed_log() -> Iterator[None]:
-    """Print the messages of the loaders to the standard error output."""
+    """Print the log messages of the loaders to standard error."""
     logger, handler = logging.getLogger("lenet.data"), logging.StreamHandler(sys.stderr)
     handler.format = lambda record: printable(f"lenet: note: {record.getMessage()}")  # type: ignore[method-assign]
     level = logger.level

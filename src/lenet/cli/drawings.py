@@ -1,4 +1,4 @@
-"""Check the output of --show, so that it never replaces a file that lenet did not draw."""
+"""Check the argument of --show, so that it never replaces a file that lenet did not draw."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from lenet.reading.drawing import MARK
 
 
 def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str]) -> None:
-    """Reject a name that is not a PNG, several pictures, and a file that lenet did not draw."""
+    """Reject a name that does not end in .png, several pictures, and a file that lenet did not draw."""
     from lenet._files import check_replaceable
 
     if Path(output).suffix.lower() != ".png":

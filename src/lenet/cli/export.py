@@ -13,7 +13,7 @@ PIXELS = ("float32", "uint8")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet export`."""
     parser.add_argument("model", metavar="MODEL", help="a .safetensors, .onnx or .pt file, a run folder, or mnist")
-    parser.add_argument("output", metavar="FILE", help="output file, such as model.onnx, or model.c (adds model.h)")
+    parser.add_argument("output", metavar="FILE", help="output file: model.onnx, or model.c (also writes model.h)")
     parser.add_argument("--to", choices=sorted(FORMATS.values()), help="format (default: from the suffix of FILE)")
     parser.add_argument(
         "--pixels",

@@ -1,4 +1,4 @@
-"""The pictures that `predict` and `read` take: files, folders, patterns and the standard input."""
+"""The pictures that `predict` and `read` take: files, folders, patterns and standard input."""
 
 import argparse
 import csv
@@ -14,7 +14,7 @@ PICTURES_HELP = (
     "standard input"
 )
 STANDARD_INPUT = "-"
-MAX_BYTES = 200_000_000  # of a picture from the standard input
+MAX_BYTES = 200_000_000  # of a picture from standard input
 
 
 def add_csv(parser: argparse.ArgumentParser, columns: str) -> None:
@@ -23,7 +23,7 @@ def add_csv(parser: argparse.ArgumentParser, columns: str) -> None:
 
 
 def expanded(names: Sequence[str]) -> list[str]:
-    """Return the names of all pictures: folders and patterns are replaced by the files that they stand for.
+    """Return the names of all pictures, with folders and patterns replaced by the files in them or matching them.
 
     Raises
     ------
@@ -53,12 +53,12 @@ def expanded(names: Sequence[str]) -> list[str]:
 
 
 def picture(name: str) -> str | BinaryIO:
-    """Return what `read_picture` takes: the name, or the content of the standard input.
+    """Return the argument for `read_picture`: the name, or the content of standard input.
 
     Raises
     ------
     InputError
-        If the standard input is too long.
+        If standard input is too long.
     """
     if name != STANDARD_INPUT:
         return name
@@ -73,14 +73,14 @@ def picture(name: str) -> str | BinaryIO:
 
 
 def rewound(file: str | BinaryIO) -> str | BinaryIO:
-    """Return what `picture` returned, to be read again."""
+    """Rewind and return a result of `picture`, so that it can be read again."""
     if not isinstance(file, str):
         file.seek(0)
     return file
 
 
 def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: Sequence[str]) -> None:
-    """Reject --csv beside --json, a name that does not end in .csv, and a file that lenet did not write."""
+    """Reject --csv with --json, a name that does not end in .csv, and a file that lenet did not write."""
     from lenet._files import check_replaceable
 
     output = arguments.csv
@@ -92,7 +92,7 @@ def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *h
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table; a file that is already there is replaced whole."""
+    """Write a table, replacing an existing file atomically."""
     from lenet._files import atomic_write
 
     text = io.StringIO(newline="")

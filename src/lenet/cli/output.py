@@ -4,7 +4,7 @@ import sys
 
 
 def printable(text: str) -> str:
-    r"""Escape control characters, line ends, direction marks, and bytes of file names that are not UTF-8.
+    r"""Escape control characters, line breaks, direction marks, and bytes of file names that are not UTF-8.
 
     Examples
     --------

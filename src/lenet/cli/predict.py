@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Run `lenet predict`; a picture that cannot be read is reported, and the others are read."""
+    """Run `lenet predict`; pictures that cannot be read are reported, and the others are read."""
     from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
     from lenet.data.csv import SUFFIXES
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:
-    """Print an answer for each picture, or write them to the table; return the exit code."""
+    """Print the answers for all pictures, or write them to a table; return the exit code."""
     from lenet._files import atomic_write
     from lenet.errors import DataError, InputError
     from lenet.reading import prepare, read_picture
@@ -91,7 +91,7 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
 
 
 def predict_rows(table: str, model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:
-    """Print an answer for each row, or write them to the table of answers."""
+    """Print the answers for all rows, or write them to a table."""
     classes = model.classes
     answers = rows_of(table, model, rule, arguments.n_jobs)
     if arguments.csv is None:

@@ -72,7 +72,7 @@ def row(epoch: Epoch, epochs: int, left: str) -> str:
 
 
 class JsonProgress(Progress):
-    """JSON, one object per line: the metadata of the run, then each epoch."""
+    """Prints JSON, one object per line: the metadata of the run, then each epoch."""
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
@@ -88,7 +88,7 @@ class JsonProgress(Progress):
 
 
 class LineProgress(Progress):
-    """One line per epoch."""
+    """Prints one line per epoch."""
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
@@ -104,7 +104,7 @@ class LineProgress(Progress):
 
 
 class LiveProgress(Progress):
-    """A growing table, above a progress bar with the figures of the current epoch."""
+    """Shows a growing table above a progress bar with the figures of the current epoch."""
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         from rich.progress import BarColumn, Progress, TextColumn

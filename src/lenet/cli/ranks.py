@@ -1,4 +1,4 @@
-"""`lenet train --mpi`: rank 0 runs the command, the others only train, and an error on one rank ends all."""
+"""`lenet train --mpi`: rank 0 runs the command, the others only train, and an error on one rank ends them all."""
 
 import argparse
 import contextlib

@@ -27,13 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show", metavar="PNG", help="write the picture with boxes, digits and probabilities to a PNG file"
     )
-    add_csv(parser, f"{', '.join(COLUMNS)}; the line of a picture without digits is 0")
+    add_csv(parser, f"{', '.join(COLUMNS)}; line is 0 for a picture without digits")
     add_model(parser)
     add_common(parser)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Run `lenet read`; a picture that cannot be read is reported, and the others are read."""
+    """Run `lenet read`; pictures that cannot be read are reported, and the others are read."""
     from lenet._files import atomic_write
     from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model

@@ -1,7 +1,8 @@
 """Classify the images in large files on all cores or on a Dask cluster.
 
-The files may be .npy, Parquet, CSV or Zarr, also at addresses such as s3://bucket/in.npy. The output contains the digit
-and its probability for each image. This command requires Dask: pip install 'lenet[dask]'.
+The files may be .npy, Parquet, CSV or Zarr, on this machine or at addresses such as s3://bucket/in.npy. The output
+contains the most probable digit of each image and its probability. This command requires Dask: pip install
+'lenet[dask]'.
 """
 
 import argparse

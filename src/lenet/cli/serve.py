@@ -121,7 +121,7 @@ _positive.__name__ = "number"  # for argparse's message when float() fails
 
 
 def token_of(environment: Mapping[str, str]) -> str | None:
-    """Return the token from LENET_TOKEN, or from the file LENET_TOKEN_FILE without its line end.
+    """Return the token from LENET_TOKEN, or from the file LENET_TOKEN_FILE without its final line break.
 
     Examples
     --------

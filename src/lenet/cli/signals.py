@@ -1,4 +1,4 @@
-"""Stop a training between two steps when SIGINT or SIGTERM arrives."""
+"""Stop training between two steps when SIGINT or SIGTERM arrives."""
 
 import signal
 import threading
