@@ -19,7 +19,7 @@ class TimedProtocol(H11Protocol):
     """One connection.
 
     One timer runs from the start of the connection, or the first byte of a request, until the request is complete;
-    another one while the client does not read. When a timer expires, the connection is closed. When there are too many
+    another runs while the client does not read. When a timer expires, the connection is closed. When there are too many
     connections, the one that has waited longest for its client is closed.
 
     If the application is from `create_app`, directly or wrapped by uvicorn, its limits apply. Otherwise, as when it is
@@ -153,7 +153,7 @@ class TimedProtocol(H11Protocol):
 
 
 class _BufferedTransport:
-    """A transport that joins the writes of one iteration of the event loop, and has a deadline to close.
+    """A transport that joins the writes of one iteration of the event loop, and has a deadline for closing.
 
     A response's header and body are then sent by one system call.
     """

@@ -33,7 +33,7 @@ class RequestLog:
         self._lines.append(context.log_line())
 
     def _write(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody reads standard error any more
+        with contextlib.suppress(OSError, ValueError):  # nobody is reading standard error any more
             sys.stderr.buffer.write(b"".join(self._lines))
             sys.stderr.buffer.flush()
         self._lines.clear()
@@ -55,7 +55,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_config(level: str) -> dict[str, Any]:
-    """Return the configuration of `logging` for a server of its own process."""
+    """Return the configuration of `logging` for a server in its own process."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

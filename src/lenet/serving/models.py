@@ -45,7 +45,7 @@ class Served:
 class Models:
     """The models of a server, by name.
 
-    A model can be replaced at any time: each request uses the same model to its end. All methods are thread-safe. Do
+    A model can be replaced at any time: each request uses one model from start to end. All methods are thread-safe. Do
     not change a LeNet5 that is served; train a copy of it, and serve the copy.
 
     Parameters
@@ -160,7 +160,7 @@ class Models:
             self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
             loaded = Served(name, model)
-            RejectionRule.from_metadata(model.metadata)  # damaged metadata raise now rather than in a response
+            RejectionRule.from_metadata(model.metadata)  # damaged metadata is an error now, not in a response
             _ = loaded.class_names
             with self._changing:
                 previous, self._served = self._served.get(name), {**self._served, name: loaded}

@@ -105,7 +105,7 @@ def serve(
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
-    """Return a listening socket, so that an address in use is an error before any process starts."""
+    """Return a listening socket, so that an address in use is reported before any process starts."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE

@@ -1,4 +1,4 @@
-"""Receive request bodies, and bound their size one by one and in total."""
+"""Receive request bodies, and bound their size individually and in total."""
 
 import functools
 import zlib
@@ -19,7 +19,7 @@ class RequestBodies:
         self._buffered = 0  # bytes
 
     async def receive(self, context: RequestContext, receive: Receive) -> None:
-        """Receive a body into `context.body`, and decompress it; `release` must follow, also after an error."""
+        """Receive a body into `context.body`, and decompress it; `release` must follow, even after an error."""
         declared = context.headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:20]) > self._limits.body:
             raise self._too_large()

@@ -73,7 +73,7 @@ class ThreadPool:
 
 
 class EventLoopBudget:
-    """Bounds the images that one iteration of the event loop computes, so that no other request waits for long."""
+    """Bounds the number of images per iteration of the event loop, so that no other request waits for long."""
 
     def __init__(self, max_images: int):
         self._max_images, self._spent = max_images, 0

@@ -1,4 +1,4 @@
-"""The limits of a server as values."""
+"""The limits of a server."""
 
 import math
 from dataclasses import dataclass, fields

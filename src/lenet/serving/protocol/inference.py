@@ -56,7 +56,7 @@ def read_request(body: bytes, json_length: int | None, limits: Limits) -> tuple[
     Raises
     ------
     InputError
-        If the request is malformed, or names something unknown.
+        If the request is malformed, or names an unknown input or output.
 
     Examples
     --------

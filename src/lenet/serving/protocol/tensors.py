@@ -179,7 +179,7 @@ def encode_output(
 
 
 def _bytes_of(data: list[str] | NDArray[Any]) -> bytes:
-    """Return little-endian numbers, or strings with their lengths before them."""
+    """Return little-endian numbers, or length-prefixed strings."""
     if isinstance(data, list):
         return b"".join(struct.pack("<I", len(text)) + text for text in map(str.encode, data))
     return data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
