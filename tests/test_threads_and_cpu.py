@@ -62,7 +62,7 @@ def test_an_unknown_build_is_an_error_that_names_the_choices(name, code):
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1
     assert last.startswith("lenet.errors.ConfigurationError: ")
-    assert f"LENET_CPU={name} is not a build of lenet; expected one of {', '.join(BUILDS)}." in last
+    assert f"LENET_CPU is '{name}', which is not a build of lenet; expected one of {', '.join(BUILDS)}." in last
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_builds_by_level(level, monkeypatch, given, builds):
 def test_a_build_that_this_cpu_does_not_run_is_an_error(level, monkeypatch):
     level(2)
     monkeypatch.setenv("LENET_CPU", "x86-64-v4")
-    with pytest.raises(ConfigurationError, match="x86-64-v4 does not run on this CPU; expected one of x86-64-v2"):
+    with pytest.raises(ConfigurationError, match="v4', which does not run on this CPU; expected one of x86-64-v2"):
         dispatch.chosen()
 
 

@@ -20,7 +20,7 @@ _BATCH_OR_IMAGE = "expected (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) f
 
 
 def array(x: ArrayLike, name: str, expected: str, error_type: type[LenetError] = InputError) -> NDArray[Any]:
-    """Return x as an array; reject masks, which NumPy would drop silently, and ragged lists, with `error_type`."""
+    """Return x as an array; reject ragged lists, with `error_type`, and masked arrays, whose masks NumPy drops."""
     try:
         _reject_masks(x, name)
         values = np.asanyarray(x)
@@ -135,7 +135,7 @@ def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64]
 
 
 def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: str = "x") -> NDArray[Any]:
-    """Return x as `floats` does, after checking its shape; None in `shape` admits any length."""
+    """Return x as `floats` does, after checking its shape; None in `shape` allows any length."""
     values = array(x, name, f"expected an array with {len(shape)} dimensions")
     if values.ndim != len(shape) or any(b is not None and a != b for a, b in zip(values.shape, shape, strict=True)):
         expected = str(tuple("any" if length is None else length for length in shape)).replace("'", "")
@@ -144,7 +144,7 @@ def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: 
 
 
 def floats(x: ArrayLike, dtype: DTypeLike, name: str) -> NDArray[Any]:
-    """Return numbers as a C-contiguous, aligned array of a floating dtype, which must hold all finite ones."""
+    """Return numbers as a C-contiguous, aligned array of a floating dtype; reject finite ones that overflow it."""
     values = array(x, name, "expected numbers")
     if values.dtype.kind not in "fiu":
         raise InputTypeError(f"{name} has dtype {values.dtype}; expected numbers.")
@@ -193,7 +193,7 @@ def whole(value: object, name: str, at_least: int = 1, at_most: int | None = Non
 
 
 def boolean(value: object, name: str) -> bool:
-    """Return a truth value; other objects, such as "no", are usually mistakes."""
+    """Return a bool; reject other objects, such as "no", which are usually mistakes."""
     if not isinstance(value, bool | np.bool_):
         raise InputTypeError(f"{name} is {value!r}; expected True or False.")
     return bool(value)
@@ -222,7 +222,7 @@ def text_by_name(value: Any, name: str) -> dict[str, str]:
 
 
 def not_newer(version: str, what: str) -> None:
-    """Raise WeightsError for a pickle from a later major version, whose attributes may mean something else."""
+    """Raise WeightsError for a pickle from a later major version, whose attributes may have another meaning."""
     from lenet import __version__
 
     if int(version.partition(".")[0]) > int(__version__.partition(".")[0]):
@@ -233,6 +233,6 @@ def not_newer(version: str, what: str) -> None:
 
 
 def model(value: Any) -> None:
-    """Check that a value is a model, not for example the name of one."""
+    """Check that a value is a model and not, for example, the name of one."""
     if not hasattr(value, "predict_proba") or not hasattr(value, "num_classes"):
         raise InputTypeError(f"model is {value!r}; expected a LeNet5, for example lenet.load_pretrained().")

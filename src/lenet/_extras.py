@@ -1,4 +1,4 @@
-"""Import packages of the optional extras."""
+"""Import packages from optional extras."""
 
 import importlib
 from types import ModuleType
@@ -30,7 +30,7 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 class _Lazy:
-    """A package of an extra, imported when it is first used."""
+    """A package from an extra, imported on first use."""
 
     def __init__(self, module: str, extra: str):
         self._module, self._extra = module, extra

@@ -12,7 +12,7 @@ from lenet.errors import InputError, SaveError
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Replace the file at `path` by `content` atomically; errors are those of `write_together`."""
+    """Replace the file at `path` atomically, with the errors of `write_together`."""
     write_together({Path(path): content})
 
 
@@ -25,8 +25,8 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     Raises
     ------
     SaveError
-        If the disk is full, a folder is not writable, or a path is that of a folder or a device. The message says
-        which files have been replaced.
+        If the disk is full, a folder is not writable, or a path is a folder or a device. The message says which files
+        have been replaced.
     """
     temporaries: dict[Path, Path] = {}
     replaced: list[str] = []
@@ -74,7 +74,7 @@ def check_replaceable(path: str | os.PathLike[str], *marks: bytes) -> None:
     Raises
     ------
     InputError
-        If the path is that of a folder or of a file that lenet did not write, or its folder does not exist.
+        If the path is a folder or a file that lenet did not write, or its parent folder does not exist.
     """
     path = Path(path)
     if path.is_dir():
@@ -88,12 +88,12 @@ def check_replaceable(path: str | os.PathLike[str], *marks: bytes) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files that a crash left behind."""
     for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # a folder with such a name is not ours
+        with contextlib.suppress(OSError):  # a folder with such a name is not lenet's
             path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder, so that renamed files survive a power cut; Windows and some file systems cannot.
+    """Sync a folder, where the system can, so that renamed files survive a power cut.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from lenet.errors import InputError, InputTypeError
 
 
 class FlatDict(dict[str, NDArray[Any]]):
-    """Named arrays stored one after the other in the vector `flat`.
+    """Named arrays stored consecutively in the vector `flat`.
 
     An operation on `flat` applies to all of them at once. Assigning to a name copies into its view.
 

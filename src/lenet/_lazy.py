@@ -1,4 +1,4 @@
-"""Import the public names of a package when they are first used, so that importing the package stays quick."""
+"""Import the public names of a package on first use, so that importing the package is fast."""
 
 import importlib
 import sys
@@ -14,8 +14,8 @@ def lazy_attributes(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the `__getattr__` and `__dir__` of a package (PEP 562).
 
-    `homes` maps names to the modules that define them, and `modules` are modules that count as names themselves; both
-    are relative to the package. `before` is called before anything is imported.
+    `homes` maps names to the modules that define them, and `modules` lists modules that are public names themselves;
+    both are relative to the package. `before` is called before anything is imported.
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807

@@ -1,4 +1,4 @@
-"""Bring ink into the form of MNIST's images: 20x20, strokes of the usual width, centred by mass in 28x28."""
+"""Convert ink to MNIST's format: 20x20 pixels, strokes of the usual width, centred by mass in 28x28."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,13 +8,13 @@ from lenet._extras import cv2
 
 MIDDLE = 14.0  # row and column of the centre of mass of MNIST's images, to within 0.3
 BOX = 20  # pixels: MNIST fits each digit into a square of this side, keeping its aspect
-_FINE = 4  # pens are measured and changed on a grid that is finer by this factor
-_PENS = (1.8, 3.5)  # pixels of MNIST: the widths of nearly all its pens
+_FINE = 4  # stroke widths are measured and changed on a grid that is finer by this factor
+_PENS = (1.8, 3.5)  # pixels of MNIST: the widths of nearly all its strokes
 _BLOT = 7.0  # pixels of MNIST: anything this wide is not a stroke and stays as it is
 
 
 def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]:
-    """Return ink in the form of MNIST's images.
+    """Convert ink to MNIST's format.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]
 
 
 def cropped(ink: NDArray[np.uint8], min_ink: int = 1) -> NDArray[np.uint8]:
-    """Return the part of an image that holds its ink; one pixel if there is none."""
+    """Crop an image to its ink, or to one pixel if there is none."""
     rows, columns = np.flatnonzero(ink.max(axis=1) >= min_ink), np.flatnonzero(ink.max(axis=0) >= min_ink)
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else ink[:1, :1]
 
 
 def resized(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """Return an image with both sides multiplied by a factor; the image itself for a factor of 1."""
+    """Scale both sides of an image by a factor; return the image itself for a factor of 1."""
     if factor == 1:
         return image
     size = tuple(max(1, round(length * factor)) for length in reversed(image.shape))
@@ -50,7 +50,7 @@ def resized(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 
 def pen_width(ink: NDArray[np.uint8]) -> float:
-    """Return the mean width of strokes, in pixels: twice their area over the length of their edges.
+    """Return the mean stroke width in pixels: twice the area of the strokes over the length of their edges.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def pen_width(ink: NDArray[np.uint8]) -> float:
 
 
 def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Return ink with the width of its strokes in the usual range, at `scale` pixels for each of MNIST's."""
+    """Bring the stroke width of ink into the usual range, at `scale` pixels for each of MNIST's."""
     width = pen_width(ink) / scale
     change = np.clip(width, *_PENS) - width if width < _BLOT else 0.0
     size = round(abs(change) * scale)
@@ -82,7 +82,7 @@ def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
 
 
 def _centred(digit: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return 28x28 pixels with the digit's centre of mass as near to the middle as fits."""
+    """Place a digit in 28x28 pixels, with its centre of mass as close to the middle as possible."""
     moments = cv2.moments(digit)
     mass = moments["m00"] or 1.0
     place = []

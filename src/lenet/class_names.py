@@ -1,4 +1,4 @@
-"""The names of a model's classes, which its metadata hold as a JSON list."""
+"""The names of a model's classes, stored in its metadata as a JSON list."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,12 +10,12 @@ MAX_LENGTH = 100  # characters
 
 
 def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...]:
-    """Return the names of the classes in the order of the outputs; "0", "1", ... if the metadata have none.
+    """Return the names of the classes in the order of the outputs; "0", "1", ... if the metadata has none.
 
     Raises
     ------
     InputError
-        If the metadata's names are damaged, or are not one for each class.
+        If the names in the metadata are damaged, or there is not one for each class.
 
     Examples
     --------
@@ -34,12 +34,12 @@ def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...
 
 
 def checked(names: Iterable[str], num_classes: int) -> tuple[str, ...]:
-    """Return the names as a tuple after validating them.
+    """Validate names and return them as a tuple.
 
     Raises
     ------
     InputError, InputTypeError
-        If they are not `num_classes` different, printable strings of 1 to 100 characters.
+        If they are not `num_classes` distinct, printable strings of 1 to 100 characters.
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputTypeError(f"classes is {names!r}; expected a list of strings.")
@@ -58,5 +58,5 @@ def checked(names: Iterable[str], num_classes: int) -> tuple[str, ...]:
 
 
 def stored(names: Iterable[str]) -> str:
-    """Return the names as the metadata hold them."""
+    """Return the names as the metadata stores them."""
     return json.dumps(list(names), ensure_ascii=False)

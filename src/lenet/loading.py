@@ -1,4 +1,4 @@
-"""Load models from files, or pre-trained."""
+"""Load saved and pre-trained models."""
 
 import os
 
@@ -21,7 +21,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     Returns
     -------
     LeNet5
-        Of the file's dtype, float32 or float64; float16 weights become float32.
+        With the dtype of the file, float32 or float64; float16 weights become float32.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
     Returns
     -------
     LeNet5
-        A new model at each call.
+        A new model on each call.
 
     Raises
     ------

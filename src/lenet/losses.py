@@ -18,7 +18,7 @@ def log_softmax(logits: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (n, num_classes)
-        Of float32 for float32 logits, otherwise of float64.
+        float32 for float32 logits, otherwise float64.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (n, num_classes)
-        Of float32 for float32 logits, otherwise of float64.
+        float32 for float32 logits, otherwise float64.
 
     Raises
     ------
@@ -81,14 +81,14 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     Returns
     -------
     losses : ndarray of shape (n,)
-        In nats; of float32 for float32 logits, otherwise of float64.
+        In nats; float32 for float32 logits, otherwise float64.
     dlogits : ndarray of shape (n, num_classes)
-        Of the same dtype.
+        With the same dtype.
 
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of numbers with at least one column, or y does not hold one label per row.
+        If logits is not a table of numbers with at least one column, or y does not contain one label per row.
 
     Examples
     --------

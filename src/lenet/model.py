@@ -23,7 +23,7 @@ Stage = tuple[str, tuple[Layer, ...]]
 
 
 def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> tuple[Stage, ...]:
-    """Return the layers of each stage of LeNet-5, with the paper's name of the stage."""
+    """Return the stages of LeNet-5: the paper's name of each, and its layers."""
     return (  # comments: the shape of each stage's output; the input is (1, 28, 28)
         ("c1", (Conv2d(1, 6, 5, 2, dtype, rng), Sigmoid(dtype))),  # (6, 28, 28)
         ("s2", (AvgPool2d(2, 2, dtype),)),  # (6, 14, 14)
@@ -61,7 +61,7 @@ class LeNet5:
     metadata : dict of str to str
         Text that is saved with the model.
     classes : tuple of str
-        Names of the classes, saved with the metadata; initially "0", "1", ...
+        Names of the classes, saved in the metadata; initially "0", "1", ...
 
     Raises
     ------
@@ -130,12 +130,12 @@ class LeNet5:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes in the order of the outputs: distinct, printable strings of 1 to 100 characters.
+        """The names of the classes in the order of the outputs: distinct, printable strings of 1 to 100 characters.
 
         Raises
         ------
         InputError, InputTypeError
-            If the assigned names do not fit, or those in the metadata are damaged.
+            If the assigned names are invalid, or those in the metadata are damaged.
         """
         return class_names.class_names(self.metadata, self.num_classes)
 
@@ -522,7 +522,7 @@ class LeNet5:
         InputTypeError
             If the metadata is not a mapping of str to str.
         InputError
-            If the weights are not finite in the file's dtype (float16 ends at 65,504), or `lenet.load` would reject the
+            If the weights are not finite in the file's dtype (float16 reaches 65,504), or `lenet.load` would reject the
             file for another reason.
         SaveError
             If the file cannot be written.

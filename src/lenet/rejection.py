@@ -88,8 +88,8 @@ class RejectionRule:
             The metadata of a model. If the model is not calibrated, every image counts as a digit.
         reject_at : float, optional
             The error rate to allow among accepted answers, below 1; for example 0.005. If calibration learned no
-            threshold for this rate, the one for the next lower rate applies. By default, answers of any probability are
-            accepted.
+            threshold for this rate, the one for the next lower rate applies. By default, answers with any probability
+            are accepted.
 
         Returns
         -------

@@ -75,8 +75,8 @@ INFRASTRUCTURE = {
     ),
     **_of(
         "_fused/threads.py", ("threads_and_cpu", "concurrency"), "helpers-not-awaited",
-        "turn.acquire()  # a helper",
-        "turn.acquire(blocking=False)  # a helper",
+        "turn.acquire()  # waits for a helper",
+        "turn.acquire(blocking=False)  # waits for a helper",
     ),
     **_of(
         "training/runs.py", ("runs", "resume"), "checkpoint-before-the-weights",
@@ -109,7 +109,7 @@ INFRASTRUCTURE = {
     ),
     **_of(
         "scale/outputs.py", ("scale_outputs",), "file-made-meanwhile-replaced",
-        "            _check_missing(target, out)  # another process may have created it meanwhile\n",
+        "            _check_missing(target, out)  # another process may have created it in the meantime\n",
         "",
     ),
     **_of(

@@ -1,4 +1,4 @@
-"""The compiled LeNet-5 over arrays of images: cuts batches into chunks, for threads, and owns the scratch memory."""
+"""Run the compiled LeNet-5 on arrays of images: split batches into chunks for threads, and own the scratch memory."""
 
 from collections.abc import Callable
 from itertools import accumulate, zip_longest
@@ -15,12 +15,12 @@ from lenet.errors import InputError
 
 Array = NDArray[Any]
 
-# Images of a chunk. Chunks do not depend on the number of threads, so neither do results: gradients are added chunk by
+# Images per chunk. Chunks do not depend on the number of threads, so neither do results: gradients are added chunk by
 # chunk, in order.
 PREDICT_CHUNK = 48
 TRAIN_CHUNK = 16
-MAX_TRAIN_CHUNKS = 8  # of a batch; each has its own gradient and scratch memory, 0.7 MB
-# Images of one kernel call. It takes a millisecond, so that Ctrl-C takes effect at once; few images are copied at a
+MAX_TRAIN_CHUNKS = 8  # per batch; each has its own gradient and scratch memory, 0.7 MB
+# Images per kernel call. A call takes a millisecond, so that Ctrl-C takes effect at once; few images are copied at a
 # time, and sums in single precision stay short.
 TRAIN_CALL = 64
 
@@ -34,7 +34,7 @@ class Distortions(Protocol):
         """Return the distortions of some of the images."""
 
     def apply(self, images: Array) -> Array:
-        """Return the images, distorted."""
+        """Return the distorted images."""
 
 
 def _kernels_of(parameters: FlatDict) -> ModuleType:
@@ -54,12 +54,12 @@ def _kernels_of(parameters: FlatDict) -> ModuleType:
 class Predictor:
     """Compute logits, probabilities or classes of validated images.
 
-    `x` has shape (n, 28, 28), `out` (n, num_classes), or (n,) for classes.
+    `x` has shape (n, 28, 28); `out` has shape (n, num_classes), or (n,) for classes.
 
     Parameters
     ----------
     parameters : FlatDict
-        Those of a LeNet5, read at each call.
+        The parameters of a LeNet5, read on each call.
     """
 
     def __init__(self, parameters: FlatDict):
@@ -69,21 +69,21 @@ class Predictor:
         self._kernel, self._softmax = build.logits, build.softmax
 
     def empty(self, n: int) -> Array:
-        """Return an array for the logits of n images."""
+        """Return an uninitialised array for the logits of n images."""
         return np.empty((n, self._num_classes), self._dtype)
 
     def logits(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
-        """Fill and return out with the logits."""
+        """Fill out with the logits, and return it."""
         self._in_chunks(lambda x, out: self._run(x, mean, std, out), x, out, n_jobs)
         return out
 
     def probabilities(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
-        """Fill and return out with the probabilities."""
+        """Fill out with the probabilities, and return it."""
         self._softmax(self.logits(x, mean, std, out, n_jobs))
         return out
 
     def classes(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
-        """Fill and return out with the likeliest classes."""
+        """Fill out with the most probable classes, and return it."""
 
         def run(x: Array, out: Array) -> None:
             logits = self.empty(len(x))
@@ -109,12 +109,12 @@ class Predictor:
 
 
 class Learner:
-    """Compute the losses and gradients of batches, in scratch memory that is kept from one batch to the next.
+    """Compute the losses and gradients of batches, reusing scratch memory from batch to batch.
 
     Parameters
     ----------
     parameters : FlatDict
-        Those of a LeNet5, read at each call.
+        The parameters of a LeNet5, read on each call.
     """
 
     def __init__(self, parameters: FlatDict):

@@ -46,7 +46,7 @@ def chosen() -> str:
     known = cpu.x86_64_level() > 0 and wanted in _X86_64_BUILDS
     problem = "does not run on this CPU" if known else "is not a build of lenet"
     raise ConfigurationError(
-        f"LENET_CPU={wanted} {problem}; expected one of {', '.join(builds)}. Unset it to use the best."
+        f"LENET_CPU is {wanted!r}, which {problem}; expected one of {', '.join(builds)}. Unset it to use the best."
     )
 
 
@@ -54,7 +54,7 @@ def chosen() -> str:
 def kernels(dtype: DTypeLike) -> ModuleType:
     """Return the module of kernels for `dtype`, float32 or float64.
 
-    float64 serves to check gradients, and has only one build, for the baseline CPU.
+    float64 is for checking gradients, and has only one build, for the baseline CPU.
     """
     name = chosen()  # validates LENET_CPU, also for float64
     if dtype == np.float32:

@@ -23,7 +23,7 @@ class _Pool:
 
     A ThreadPoolExecutor accepts no task after the main thread has ended, although other threads and atexit functions
     may still predict. It also hangs if a signal handler submits a task while the interrupted code does. These threads
-    are daemons, so that no exit waits for them, and `offer` holds no lock.
+    are daemons, so that the exit does not wait for them, and `offer` takes no lock.
     """
 
     MAX_THREADS = max(64, os.cpu_count() or 1)
@@ -34,7 +34,7 @@ class _Pool:
         self._idle: deque[None] = deque()  # an item for each waiting thread; pop and append are atomic
 
     def offer(self, task: Callable[[], None]) -> bool:
-        """Have a thread run a task, which must not raise; return False if no thread is available."""
+        """Let a thread run a task, which must not raise; return False if no thread is available."""
         if is_finalizing():  # another thread would never run again
             return False
         try:
@@ -87,10 +87,10 @@ def _count(setting: str) -> int:
 
 
 def _default_n_jobs() -> int:
-    """Return LENET_NUM_THREADS or OMP_NUM_THREADS or the number of cores.
+    """Return LENET_NUM_THREADS, or else OMP_NUM_THREADS, or else the number of cores.
 
-    joblib, Dask and others set OMP_NUM_THREADS in their workers, so that together they do not use more cores than there
-    are. It is not our setting, so an invalid one is ignored.
+    joblib, Dask and others set OMP_NUM_THREADS in their workers so that, together, these do not oversubscribe the
+    cores. It is not lenet's setting, so an invalid value is ignored.
     """
     setting = os.environ.get("LENET_NUM_THREADS")
     if not setting:
@@ -122,12 +122,12 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
 
 
 def n_jobs_beside_others() -> int | None:
-    """Return `n_jobs` for one of many processes: one thread, unless the environment sets a number."""
+    """Return `n_jobs` for one of many processes: 1, unless the environment sets the number of threads."""
     return None if os.environ.get("LENET_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") else 1
 
 
 class _Job(Generic[T]):
-    """Chunks that the calling thread and its helpers take in turn until none is left."""
+    """Chunks that the calling thread and its helpers take one by one until none is left."""
 
     def __init__(self, function: Callable[[slice], T], chunks: list[slice]):
         self._function = function
@@ -137,7 +137,7 @@ class _Job(Generic[T]):
         self.errors: list[BaseException] = []  # of helpers
 
     def ask(self, helpers: int) -> None:
-        """Ask up to this many threads of the pool to help."""
+        """Ask up to `helpers` threads of the pool to help."""
         for _ in range(helpers):
             self._turns.append(threading.RLock())
             if not _pool.offer(functools.partial(self._help, self._turns[-1])):
@@ -164,10 +164,10 @@ class _Job(Generic[T]):
             self.results[number] = self._function(chunk)
 
     def end(self) -> None:
-        """Start no further chunk, and return when no helper works any more."""
+        """Start no more chunks, and wait for the helpers to finish."""
         self._todo.clear()
         for turn in self._turns:
-            turn.acquire()  # a helper that has not started never will; one that has is waited for
+            turn.acquire()  # waits for a helper that has started; the others never will
 
 
 def run_chunks(function: Callable[[slice], T], numbers: range, chunk: int, n_jobs: int | None) -> list[T]:
