@@ -732,7 +732,7 @@ def test_what_is_no_run_cannot_be_resumed(capsys, tmp_path, content, said):
         (tmp_path / "args.json").write_text(content)
     before = tree(tmp_path)
     assert said in fails(capsys, "train", "--resume", tmp_path)
-    assert "has no args.json; expected a run folder" in fails(capsys, "train", "--resume", tmp_path / "none")
+    assert "none is not a folder; expected a run folder" in fails(capsys, "train", "--resume", tmp_path / "none")
     assert tree(tmp_path) == before
 
 

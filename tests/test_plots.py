@@ -51,6 +51,7 @@ def texts(ax):
 
 EVERY = {
     "learning_curves": lambda: plots.learning_curves(history(3), "a title"),
+    "comparison": lambda: plots.comparison({"one": history(3), "two": history(5)}),
     "confusion_matrix": lambda: plots.confusion_matrix([[5, 1, 0], [0, 6, 0], [1, 2, 3]]),
     "worst": lambda: plots.worst(*mistaken(5)),
     "filters": lambda: plots.filters(np.linspace(-1, 1, 150).reshape(6, 1, 5, 5)),
@@ -58,12 +59,19 @@ EVERY = {
 }
 OTHER = {
     "learning_curves": lambda: plots.learning_curves(history(4), "a title"),
+    "comparison": lambda: plots.comparison({"one": history(3), "two": history(4)}),
     "confusion_matrix": lambda: plots.confusion_matrix([[5, 0, 1], [0, 6, 0], [1, 2, 3]]),
     "worst": lambda: plots.worst(*mistaken(4)),
     "filters": lambda: plots.filters(np.linspace(1, -1, 150).reshape(6, 1, 5, 5)),
     "architecture": lambda: plots.architecture(11),
 }
-SIZES = {"learning_curves": (690, 1500), "worst": (None, 1350), "filters": (None, 1500), "architecture": (640, 1600)}
+SIZES = {
+    "learning_curves": (690, 1500),
+    "comparison": (690, 1500),
+    "worst": (None, 1350),
+    "filters": (None, 1500),
+    "architecture": (640, 1600),
+}
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +195,65 @@ def test_the_axis_of_epochs_has_whole_numbers(epochs):
 def test_a_history_without_rows_or_epochs_is_refused(rows):
     with pytest.raises(InputError, match="at least one row"):
         plots.learning_curves(rows)
+
+
+# Comparison of runs
+
+
+def test_each_run_has_its_colour_solid_for_validation_and_dashed_for_training():
+    runs = {"one": history(3), "two": history(5)}
+    figure = curves._comparison_figure(runs)
+    loss, error = figure.axes
+    colours = [line.get_color() for line in loss.get_lines()[::2]]
+    assert len(set(colours)) == 2
+    for ax, value in ((loss, lambda row, p: row[p + "loss"]), (error, lambda row, p: 100 - 100 * row[p + "accuracy"])):
+        pairs = zip(ax.get_lines()[::2], ax.get_lines()[1::2], strict=True)
+        for (training, validation), rows, colour in zip(pairs, runs.values(), colours, strict=True):
+            for line, style, prefix in ((training, "--", ""), (validation, "-", "val_")):
+                assert (line.get_color(), line.get_linestyle()) == (colour, style)
+                np.testing.assert_array_equal(line.get_xdata(), range(1, len(rows) + 1))
+                np.testing.assert_allclose(line.get_ydata(), [value(row, prefix) for row in rows])
+    (legend,) = figure.legends
+    assert [line.get_color() for line in legend.get_lines()] == colours
+    assert [text.get_text() for text in legend.get_texts()] == ["one: 20.00% at epoch 3", "two: 12.00% at epoch 5"]
+
+
+def test_the_legend_has_the_error_of_the_epoch_with_the_lowest_validation_loss():
+    rows = [row | {"val_loss": loss} for row, loss in zip(history(3), (0.5, 0.2, 0.3), strict=True)]
+    (legend,) = curves._comparison_figure({"one": rows, "two": history(1, validation=False)}).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one: 30.00% at epoch 2", "two"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "scale"), [((90, 4), "symlog"), ((90, 5), "linear"), ((19, 0), "linear"), ((21, 0), "symlog")]
+)
+def test_the_error_axis_is_logarithmic_down_to_1_percent_when_the_error_falls_far(errors, scale):
+    rows = [{"epoch": n, "loss": 1.0, "accuracy": 1 - error / 100} for n, error in enumerate(errors, 1)]
+    loss, error = curves._comparison_figure({"one": rows}).axes
+    assert (loss.get_yscale(), error.get_yscale()) == ("linear", scale)
+
+
+def test_seven_runs_with_long_names_of_any_characters_fit():
+    names = ["$\\frac$", "\u4e00", *(f"{n}{'W' * 100}" for n in range(5))]
+    figure = curves._comparison_figure(dict.fromkeys(names, history(50)))
+    renderer = draw(figure)
+    (legend,) = figure.legends
+    assert len({line.get_color() for line in legend.get_lines()}) == 7
+    box, width = legend.get_window_extent(renderer), figure.get_window_extent().width
+    assert box.x0 >= 0
+    assert box.x1 <= width
+    assert figure.axes[0].get_window_extent().height > 250
+
+
+def test_a_comparison_of_one_epoch_has_whole_numbers():
+    for ax in curves._comparison_figure({"one": history(1), "two": history(1)}).axes:
+        assert list(ax.get_xticks()) == [1]
+
+
+@pytest.mark.parametrize("number", [0, 8])
+def test_a_comparison_has_a_colour_for_each_run(number):
+    with pytest.raises(InputError, match=f"{number} runs were given; expected 1 to 7"):
+        plots.comparison({str(n): history(2) for n in range(number)})
 
 
 # Confusion matrix

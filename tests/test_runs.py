@@ -183,6 +183,51 @@ def test_a_folder_that_is_gone_is_not_writable(tmp_path):
         run.check_writable()
 
 
+# The results
+
+
+def test_the_history_comes_back(tmp_path):
+    rows = [Epoch(1, 0.5, 2.25, 0.125, None, None, 1e5, 0.5), Epoch(2, 0.25, 1 / 3, 0.5, 1e-9, 1.0, 2.0, 0.75)]
+    run = Run.create(tmp_path, ARGS)
+    run.write("results.csv", results_csv(rows))
+    assert run.history() == rows
+    assert type(run.history()[0].epoch) is int
+
+
+def test_a_run_without_an_epoch_has_no_history(tmp_path):
+    with pytest.raises(InputError, match=r"results\.csv is missing; expected a run with at least one epoch\."):
+        Run.create(tmp_path, ARGS).history()
+
+
+GOOD = results_csv([Epoch(1, 0.5, 2.25, 0.125, None, None, 1e5, 0.5)])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        GOOD.splitlines()[0],
+        GOOD.replace("2.25", "=A1"),
+        GOOD.replace("2.25", "nan"),
+        GOOD.replace("2.25", "1e300"),
+        GOOD.replace("2.25", ""),
+        GOOD.replace("1,0.5", "2,0.5"),
+        GOOD.replace("loss", "cost"),
+        GOOD.replace("epoch,", ","),
+        GOOD.replace(",0.5\n", ",0.5,7\n"),
+        GOOD.replace(",0.5\n", "\n"),
+        "\0",
+        b"\xff",
+        " " * 2**24 + GOOD,
+    ],
+)
+def test_damaged_results_are_an_error_that_names_the_file(tmp_path, content):
+    run = Run.create(tmp_path, ARGS)
+    run.write("results.csv", content)
+    with pytest.raises(InputError, match=r"results\.csv cannot be read \(.+\)\. Restore it, or train again\."):
+        run.history()
+
+
 # The checkpoint
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "page": "write the drawing page as one HTML file that needs no server",
     "export": "export a model to ONNX or C",
     "info": "describe a model, or this installation",
+    "plot": "compare training runs in one figure",
 }
 
 

@@ -23,7 +23,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add --n-jobs and --json."""
+    """Add --n-jobs, --json and --quiet."""
     parser.add_argument(
         "--n-jobs",
         type=_threads,
@@ -31,6 +31,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         help="number of threads (default: LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
+    add_quiet(parser)
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Add --quiet."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only results and errors")
 
 
 def error_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Learning curves: loss and accuracy by epoch."""
+"""Learning curves: loss and accuracy by epoch, of one run or of several."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from lenet._extras import require
 from lenet.errors import InputError
-from lenet.plots.style import BLUE, GREY, INK, PALE, VERMILLION, dress, new_figure, png
+from lenet.plots.style import BLUE, DISTINCT, GREY, INK, PALE, VERMILLION, drawable, dress, new_figure, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 _MAX_MARKED_EPOCHS = 40  # more markers would hide their line
 
@@ -54,6 +55,39 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
     return png(_learning_curves_figure(history, title))
 
 
+def comparison(runs: Mapping[str, Sequence[Mapping[str, float | None]]]) -> bytes:
+    """Draw loss and error rate of several runs by epoch, in one colour per run.
+
+    The legend gives the validation error of each run in its best epoch, as `learning_curves` defines it. Axes are
+    logarithmic for values that span a factor of 20 or more; that of the error rate is linear below 1%.
+
+    Parameters
+    ----------
+    runs : mapping of str to sequence of mapping, 1 to 7
+        The history of each run, as for `learning_curves`, by the name of the run. Names of more than 20 characters are
+        shortened.
+
+    Returns
+    -------
+    bytes
+        A PNG of 1500 x 690 pixels.
+
+    Raises
+    ------
+    InputError
+        If the number of runs is not 1 to 7, a history is empty, or a mapping has no "epoch".
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> epoch = {"epoch": 1, "loss": 0.5, "accuracy": 0.9}
+    >>> comparison({"small": [epoch], "adapt": [epoch | {"loss": 0.2}]})[1:4]
+    b'PNG'
+    """
+    return png(_comparison_figure(runs))
+
+
 def _column(history: Sequence[Mapping[str, float | None]], key: str) -> npt.NDArray[np.float64]:
     """Return one column as floats, with NaN for values that cannot be drawn."""
     values = np.array([row.get(key) for row in history], dtype=np.float64)  # None becomes NaN
@@ -62,19 +96,19 @@ def _column(history: Sequence[Mapping[str, float | None]], key: str) -> npt.NDAr
 
 
 def _learning_curves_figure(history: Sequence[Mapping[str, float | None]], title: str) -> "Figure":
-    epochs = _column(history, "epoch")
-    if not len(epochs) or np.isnan(epochs).any():
-        raise InputError("The history is empty or lacks epochs; expected at least one row, each with its epoch.")
+    epochs = _epochs(history)
     figure = new_figure(10, 4.6)
     if title:
         figure.suptitle(title, color=INK, fontweight="bold", parse_math=False)  # the title may contain a $
     left, right = figure.subplots(1, 2)
     val_loss = _column(history, "val_loss")
     _draw_curves(left, epochs, _column(history, "loss"), val_loss)
+    _finish(left, epochs)
     _logarithmic_if_wide(left)
     left.set_title("loss", color=INK)
     accuracy, val_accuracy = 100 * _column(history, "accuracy"), 100 * _column(history, "val_accuracy")
     _draw_curves(right, epochs, accuracy, val_accuracy)
+    _finish(right, epochs)
     _mark_best(right, epochs, val_accuracy, val_loss)
     right.set_title("accuracy, %", color=INK)
     for ax in (left, right):
@@ -83,40 +117,87 @@ def _learning_curves_figure(history: Sequence[Mapping[str, float | None]], title
     return figure
 
 
+def _comparison_figure(runs: Mapping[str, Sequence[Mapping[str, float | None]]]) -> "Figure":
+    if not 1 <= len(runs) <= len(DISTINCT):
+        raise InputError(f"{len(runs)} runs were given; expected 1 to {len(DISTINCT)}, one for each colour.")
+    figure = new_figure(10, 4.6)
+    left, right = figure.subplots(1, 2)
+    lines, labels, longest = [], [], max(map(len, runs.values()))
+    for name, colour, history in zip(drawable(list(runs)), DISTINCT, runs.values(), strict=False):
+        epochs, val_loss = _epochs(history), _column(history, "val_loss")
+        error, val_error = (100 - 100 * _column(history, key) for key in ("accuracy", "val_accuracy"))
+        _draw_curves(left, epochs, _column(history, "loss"), val_loss, (colour, colour), longest)
+        lines.append(_draw_curves(right, epochs, error, val_error, (colour, colour), longest))
+        best = None if np.isnan(val_loss).all() else int(np.nanargmin(val_loss))
+        labels.append(name if best is None else f"{name}: {val_error[best]:.2f}% at epoch {epochs[best]:.0f}")
+    for ax, title, linear_below in ((left, "loss", 0), (right, "error, %", 1)):  # an error may be 0
+        _finish(ax, np.array([each for history in runs.values() for each in _epochs(history)]))
+        _logarithmic_if_wide(ax, linear_below)
+        ax.set_title(title, color=INK)
+    legend = figure.legend(
+        lines, labels, loc="outside lower center", ncols=2, frameon=False, labelcolor=INK, fontsize=9
+    )
+    legend.set_title("Solid lines: validation, with the error of the best epoch. Dashed lines: training.", {"size": 9})
+    legend.get_title().set_color(INK)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def _epochs(history: Sequence[Mapping[str, float | None]]) -> npt.NDArray[np.float64]:
+    """Return the numbers of the epochs."""
+    epochs = _column(history, "epoch")
+    if not len(epochs) or np.isnan(epochs).any():
+        raise InputError("The history is empty or lacks epochs; expected at least one row, each with its epoch.")
+    return epochs
+
+
 def _draw_curves(
     ax: "Axes",
     epochs: npt.NDArray[np.float64],
     training: npt.NDArray[np.float64],
     validation: npt.NDArray[np.float64],
-) -> None:
-    dress(ax)
-    marker = "o" if len(epochs) <= _MAX_MARKED_EPOCHS else ""
+    colours: tuple[str, str] = (BLUE, VERMILLION),
+    longest: int = 0,
+) -> "Line2D":
+    """Draw both curves; return the line of the validation or, without one, of the training."""
+    style: dict[str, Any] = {"marker": "o" if max(longest, len(epochs)) <= _MAX_MARKED_EPOCHS else "", "markersize": 4}
     # Dashed, so that the curves differ in black and white.
-    ax.plot(epochs, training, "--", marker=marker, markersize=4, linewidth=1.5, color=BLUE, label="training")
+    [line] = ax.plot(epochs, training, "--", linewidth=1.5, color=colours[0], label="training", **style)
     if not np.isnan(validation).all():
-        ax.plot(
-            epochs, validation, "-", marker=marker, markersize=4, linewidth=1.5, color=VERMILLION, label="validation"
-        )
+        [line] = ax.plot(epochs, validation, "-", linewidth=1.5, color=colours[1], label="validation", **style)
+    return line
+
+
+def _finish(ax: "Axes", epochs: npt.NDArray[np.float64]) -> None:
+    """Style the axes after the curves have been drawn."""
+    dress(ax)
     ax.grid(color=PALE, linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_xlabel("epoch", color=INK)
     ax.xaxis.set_major_locator(
         require("matplotlib.ticker", "train").MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
     )
-    if len(epochs) == 1:  # otherwise the axis would show fractions of an epoch
+    if np.ptp(epochs) == 0:  # otherwise the axis would show fractions of an epoch
         ax.set_xlim(epochs[0] - 1, epochs[0] + 1)
         ax.set_xticks([int(epochs[0])])
         ax.margins(y=1)
 
 
-def _logarithmic_if_wide(ax: "Axes") -> None:
+def _logarithmic_if_wide(ax: "Axes", linear_below: float = 0) -> None:
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=np.float64) for line in ax.get_lines()])
     values = values[np.isfinite(values)]
-    if not len(values) or values.min() <= 0 or values.max() < 20 * values.min():
+    lowest = max(values.min(initial=np.inf), linear_below)
+    if not len(values) or lowest <= 0 or values.max() < 20 * lowest:
         return
     ticker = require("matplotlib.ticker", "train")
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if values.max() < 1000 * values.min() else (1,)))
+    subs = (1, 2, 5) if values.max() < 1000 * lowest else (1,)
+    if linear_below:
+        ax.set_yscale("symlog", linthresh=linear_below)
+        ax.yaxis.set_major_locator(ticker.SymmetricalLogLocator(base=10, linthresh=linear_below, subs=subs))
+    else:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
     ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(ticker.NullFormatter())
 

@@ -27,12 +27,13 @@ from lenet.loading import load
 from lenet.model import LeNet5
 from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
 from lenet.training.recipes import Recipe
-from lenet.training.state import Epoch, State
+from lenet.training.state import Epoch, State, check_numbers
 from lenet.weights.files import MAX_CLASSES
 
 ARGS = {"lenet": str, "data": str, "data_sha256": str, "num_classes": int, "seed": int, "recipe": object}
 START = "start.safetensors"
 MAX_ARGS_BYTES = 2**20
+MAX_RESULTS_BYTES = 2**24
 RESULTS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
 
 
@@ -69,8 +70,9 @@ class Run:
         self.folder = Path(folder)
         try:
             self.args = _read_args(self.folder / "args.json")
-        except FileNotFoundError:
-            raise InputError(f"{self.folder} has no args.json; expected a run folder, such as runs/train-1.") from None
+        except (FileNotFoundError, NotADirectoryError):
+            state = "has no args.json" if self.folder.is_dir() else "is not a folder"
+            raise InputError(f"{self.folder} {state}; expected a run folder, such as runs/train-1.") from None
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{self.folder / 'args.json'} cannot be read ({error}). Restore it, or start a new run."
@@ -146,6 +148,26 @@ class Run:
                 f"{self.folder / 'args.json'} has a recipe that lenet {__version__} does not know ({error}). Update "
                 "lenet."
             ) from None
+
+    def history(self) -> list[Epoch]:
+        """Return the epochs that have ended, from ``results.csv``.
+
+        Returns
+        -------
+        list of Epoch, at least one
+
+        Raises
+        ------
+        InputError
+            If the file is missing, because no epoch has ended yet, or damaged.
+        """
+        path = self.folder / "results.csv"
+        try:
+            return _read_results(path)
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing; expected a run with at least one epoch. Train it first.") from None
+        except (OSError, TypeError, ValueError, csv.Error) as error:
+            raise InputError(f"{path} cannot be read ({error}). Restore it, or train again.") from None
 
     def initial_model(self) -> LeNet5:
         """Return a new model with the weights that training starts from.
@@ -353,6 +375,23 @@ def _read_args(path: Path) -> dict[str, Any]:
             f"{MAX_CLASSES:,}"
         )
     return args
+
+
+def _read_results(path: Path) -> list[Epoch]:
+    """Read what `results_csv` returned; raise TypeError, ValueError, csv.Error or OSError."""
+    content = read_at_most(path, MAX_RESULTS_BYTES)
+    if content is None:
+        raise ValueError(f"it is larger than {MAX_RESULTS_BYTES:,} bytes")
+    rows: list[Epoch] = []
+    for texts in csv.DictReader(content.decode().splitlines()):
+        values: dict[str, Any] = {name: float(text) if text else None for name, text in texts.items()}
+        rows.append(Epoch(**values | {"epoch": len(rows) + 1}))
+        check_numbers(rows[-1])
+        if values["epoch"] != len(rows):
+            raise ValueError(f"its row {len(rows)} is not that of epoch {len(rows)}")
+    if not rows:
+        raise ValueError("it has no epochs")
+    return rows
 
 
 def _json(value: dict[str, Any]) -> bytes:

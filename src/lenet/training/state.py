@@ -160,9 +160,9 @@ class State:
         AttributeError, TypeError, ValueError
             If no training run can produce the state.
         """
-        _check_numbers(self)
+        check_numbers(self)
         for row in self.history:
-            _check_numbers(row)
+            check_numbers(row)
         epochs = len(self.history)
         if not (self.std > 0 and self.step >= 0 and min(1, epochs) <= self.best_epoch <= epochs):
             raise ValueError("its step, std or best_epoch is out of range")
@@ -175,7 +175,7 @@ class State:
             raise ValueError("it belongs to another network")
 
 
-def _check_numbers(record: Epoch | State) -> None:
+def check_numbers(record: Epoch | State) -> None:
     """Reject values that are not numbers, such as text, true and NaN."""
     for each in fields(record):
         value, types = getattr(record, each.name), _TYPES.get(each.type)
