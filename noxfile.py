@@ -48,7 +48,7 @@ def everything() -> Path:
     pip = [folder / "bin" / "python", "-m", "pip"]
     subprocess.run([*pip, "install", "-q", "-U", "pip"], check=True)
     subprocess.run([*pip, "uninstall", "-q", "-y", "lenet"], check=True)
-    lenet = f"{wheel_of_commit() or '.'}[train,serve,onnx,skl2onnx,torch,dask,mpi]"
+    lenet = f"{wheel_of_commit() or '.'}[train,serve,onnx,skl2onnx,torch,dask,mpi,tensorboard,completion]"
     groups = [f"--group={name}" for name in ("test", "docs", "fuzz", "ecosystem", "serving", "embedding")]
     tools = ["setuptools>=77", "Cython>=3.2", "mpich", "onnxruntime"]
     subprocess.run([*pip, "install", "-q", lenet, *groups, *tools], check=True)

@@ -33,18 +33,19 @@ def add_data(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> No
     )
 
 
-def load_data(source: str, *, raw: bool | None = None, strict: bool | None = None) -> "Dataset":
-    """Load a data set, with a progress bar if that takes long, and print what the loader logs."""
+def load_data(source: str, *, raw: bool | None = None, strict: bool | None = None, quiet: bool = False) -> "Dataset":
+    """Load a data set. Unless quiet, show a progress bar if that takes long, and print what the loader logs."""
     from lenet.data import load
     from lenet.scale.bar import Bar
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_printed_log())
+        if not quiet:
+            stack.enter_context(_printed_log())
         bars: list[Bar] = []
 
         def progress(done: int, total: int) -> None:
             if not bars:
-                bars.append(stack.enter_context(Bar(total, shown=True)))
+                bars.append(stack.enter_context(Bar(total, shown=not quiet)))
             bars[0].update(done)
 
         return load(source, raw=bool(raw), strict=bool(strict), progress=progress)

@@ -15,6 +15,7 @@ from lenet.cli.options import add_common, load_model
 from lenet.cli.output import printable, say
 
 if TYPE_CHECKING:
+    from lenet.cli.progress import Progress
     from lenet.cli.signals import StopSignals
     from lenet.data import Dataset
     from lenet.model import LeNet5
@@ -61,6 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "useful for few images per class",
     )  # fmt: skip
     parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
+    parser.add_argument(
+        "--tensorboard", action="store_true",
+        help="write the results of each epoch to event files in the run folder, for TensorBoard",
+    )  # fmt: skip
     parser.add_argument("--mpi", action="store_true", help="distribute training over the ranks of mpiexec")
     add_common(parser)
 
@@ -85,7 +90,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.training.communication import SingleProcess
 
     def lead(comm: "Communicator") -> int:
-        folder, data = begin_run(arguments, parser) if arguments.resume is None else open_run(arguments.resume)
+        folder, data = begin_run(arguments, parser) if arguments.resume is None else open_run(arguments)
         return train_and_report(folder, data, arguments, comm)
 
     if arguments.mpi:
@@ -116,8 +121,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
             raise InputError(f"seed is {arguments.seed}; expected at least 0.")
     except InputError as error:
         parser.error(str(error))
-    require_extras()
-    data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict)
+    require_extras(tensorboard=arguments.tensorboard)
+    data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
     if (data.y_train == data.y_train[0]).all():
         raise DataError(f"{arguments.data} has one class; expected at least two. Add images of another class.")
     num_classes = len(data.classes or ()) or int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
@@ -146,11 +151,13 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     return Run.create(arguments.runs, args | {"from": arguments.start}, start), data
 
 
-def require_extras() -> None:
+def require_extras(*, tensorboard: bool) -> None:
     """Report a missing package before the training, not after it."""
     from lenet._extras import require
 
     require("matplotlib", "train")
+    if tensorboard:
+        require("tensorboardX", "tensorboard")
 
 
 def check_early(data: "Dataset", recipe: "Recipe", arguments: argparse.Namespace) -> None:
@@ -162,23 +169,26 @@ def check_early(data: "Dataset", recipe: "Recipe", arguments: argparse.Namespace
     split(data.y_train, recipe.validation, arguments.seed or 0)
 
 
-def open_run(folder: str) -> "tuple[Run, Dataset]":
+def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     """Open a run folder, and load the data of the run."""
     from lenet._files import remove_leftovers
     from lenet._fused.dispatch import chosen
+    from lenet.cli.event_files import has_events
     from lenet.errors import InputError
     from lenet.training.runs import Run, fingerprint
 
-    require_extras()
+    folder = arguments.resume
     opened = Run(folder)
+    arguments.tensorboard |= has_events(opened.folder)
+    require_extras(tensorboard=arguments.tensorboard)
     opened.check_writable()
     _ = opened.recipe  # report a damaged one before loading the data
-    data = load_data(opened.args["data"], raw=opened.args.get("raw") is True)
+    data = load_data(opened.args["data"], raw=opened.args.get("raw") is True, quiet=arguments.quiet)
     if fingerprint(data) != opened.args["data_sha256"]:
         raise InputError(
             f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
         )
-    if opened.args.get("cpu") != chosen():
+    if opened.args.get("cpu") != chosen() and not arguments.quiet:
         note = (
             f"{folder} was started with the {opened.args.get('cpu')} kernels. With the {chosen()} kernels, the last "
             "bits of its results will differ."
@@ -190,7 +200,8 @@ def open_run(folder: str) -> "tuple[Run, Dataset]":
 
 def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace, comm: "Communicator") -> int:
     """Train until the end or a signal, and write the files of the run."""
-    from lenet.cli.progress import progress_for
+    from lenet.cli.event_files import EventFile
+    from lenet.cli.progress import Progress, progress_for
     from lenet.cli.ranks import Job
     from lenet.cli.signals import StopSignals
     from lenet.training.loop import train
@@ -200,14 +211,16 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     model = folder.initial_model()
     state = folder.load_checkpoint(model)
     parts = split(data.y_train, recipe.validation, seed)
-    progress = progress_for(recipe.epochs, math.ceil(len(parts.train) / recipe.batch_size), arguments.json)
+    steps = math.ceil(len(parts.train) / recipe.batch_size)
+    progress = Progress() if arguments.quiet else progress_for(recipe.epochs, steps, arguments.json)
     metadata = {
         "run": str(folder.folder), "data": folder.args["data"], "recipe": recipe.name, "seed": seed,
         "train": len(parts.train), "validation": len(parts.validation), "test": len(data.X_test),
     }  # fmt: skip
     progress.start(metadata)
     comm.broadcast(Job(data.X_train, data.y_train, model.num_classes, recipe, seed))
-    saver = Saver(folder, model, progress)
+    events = EventFile(folder.folder, state.history if state else ()) if arguments.tensorboard else Progress()
+    saver = Saver(folder, model, progress, events)
     with StopSignals() as signals:
         try:
             state = train(
@@ -216,6 +229,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
             )  # fmt: skip
         finally:
             progress.stop()
+            events.stop()
         if state.step:  # stopped, perhaps by a signal to another rank
             folder.save_checkpoint(state)
             print_stopped(folder, state, arguments.json)
@@ -227,8 +241,8 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
 class Saver:
     """Writes a checkpoint after each epoch, and at intervals within long epochs."""
 
-    def __init__(self, folder: "Run", model: "LeNet5", progress: Any):
-        self.folder, self.model, self.progress = folder, model, progress
+    def __init__(self, folder: "Run", model: "LeNet5", progress: "Progress", events: "Progress"):
+        self.folder, self.model, self.progress, self.events = folder, model, progress, events
         self.saved_at = 0.0
 
     def on_step(self, state: Any, signals: "StopSignals") -> bool:
@@ -243,6 +257,7 @@ class Saver:
         """Save and show the epoch."""
         self.folder.save_epoch(self.model, state)
         self.saved_at = state.seconds
+        self.events.epoch(state)
         self.progress.epoch(state)
 
 
