@@ -1,6 +1,7 @@
 """The progress bar of scoring, on a terminal and elsewhere."""
 
 import io
+import re
 import sys
 
 import pytest
@@ -42,6 +43,13 @@ def test_a_terminal_gets_a_bar_that_is_taken_away(monkeypatch, total):
 )
 def test_nothing_else_gets_one(monkeypatch, stream, wanted):
     assert not shown(monkeypatch, stream, shown=wanted)
+
+
+@pytest.mark.parametrize(("value", "coloured"), [("", True), ("1", False)])
+def test_it_has_colours_unless_no_color_is_set(monkeypatch, value, coloured):
+    pytest.importorskip("rich")
+    monkeypatch.setenv("NO_COLOR", value)
+    assert bool(re.search(r"\x1b\[(\d+;)*[349]\d[;m]", shown(monkeypatch, Terminal()))) is coloured
 
 
 def test_without_rich_there_is_none(monkeypatch):

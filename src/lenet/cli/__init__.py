@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import lenet
+from lenet.cli.completion import PrintCompletion
 from lenet.cli.options import error_line
 from lenet.cli.output import printable
 from lenet.errors import LenetError
@@ -52,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        arguments = build_parser().parse_args(argv)
+        parser = build_parser()
+        arguments = parser.parse_args(argv)
+        if arguments.command == "help":
+            parser.parse_args([*filter(None, [arguments.topic]), "--help"])  # prints the help and exits
         module = importlib.import_module(f"lenet.cli.{arguments.command}")
         return int(module.run(arguments, arguments.parser))
     finally:
@@ -87,11 +91,18 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = _Parser(prog="lenet", description="Train and test LeNet-5 on CPUs, and read handwritten digits with it.")
-    parser.add_argument("--version", action="version", version=f"lenet {lenet.__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"lenet {lenet.__version__}")
+    parser.add_argument("--print-completion", action=PrintCompletion, help="print a completion script for a shell")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, help_text in COMMANDS.items():
         module = importlib.import_module(f"lenet.cli.{name}")
         command = commands.add_parser(name, help=help_text, description=module.__doc__)
         command.set_defaults(parser=command)  # for usage errors that `run` finds
         module.add_arguments(command)
+    command = commands.add_parser(
+        "help", help="print the help of a command", description="Print the help of a command."
+    )
+    command.add_argument(
+        "topic", nargs="?", choices=list(COMMANDS), metavar="COMMAND", help="a command; all if omitted"
+    )
     return parser

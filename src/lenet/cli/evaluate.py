@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.evaluation.report import classification_report
 
     model = load_model(arguments.model)
-    data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict)
+    data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
     data = data.numbered_as(model.classes, arguments.data)
     labels = _checks.labels(data.y_test, len(data.X_test), model.num_classes)
     outcome = classification_report(model.logits(data.X_test, n_jobs=arguments.n_jobs), labels, model.classes)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from lenet.cli.options import add_quiet
 from lenet.cli.output import say
 
 FORMATS = {".onnx": "onnx", ".c": "c"}
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PIXELS,
         help="input of the ONNX model: floats in [0, 1] (default), or bytes from 0 to 255; C always takes bytes",
     )
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         files[output.with_suffix(".h")] = header.encode()
     check_overwrite(files, arguments.model)
     write_together(files)
-    for path, content in files.items():
+    for path, content in () if arguments.quiet else files.items():
         say(f"{path} ({len(content):,} bytes)")
     return 0
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lenet.cli.options import add_model, load_model
+from lenet.cli.options import add_model, add_quiet, load_model
 from lenet.cli.output import say
 
 
@@ -11,6 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet page`."""
     parser.add_argument("output", metavar="FILE.html", help="output file; replaces only a page that lenet wrote")
     add_model(parser)
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -25,5 +26,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     check_replaceable(output, MARK)
     served = Served(Path(arguments.model).stem, load_model(arguments.model))
     atomic_write(output, page_html(model_document(served.model, served.name, served.version)))
-    say(f"Open {output} in a browser.")
+    if not arguments.quiet:
+        say(f"Open {output} in a browser.")
     return 0

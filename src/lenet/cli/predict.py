@@ -68,7 +68,7 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
     from lenet.scale.bar import Bar
 
     classes, rows, failed = model.classes, [], False
-    with Bar(len(names), shown=arguments.csv is not None) as bar:
+    with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar:
         for done, name in enumerate(names, 1):
             try:
                 image = prepare(read_picture(picture(name)))

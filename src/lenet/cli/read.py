@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         check_drawing(parser, arguments.show, names)
     rows: list[tuple[object, ...]] = []
     failed = False
-    with Bar(len(names), shown=arguments.csv is not None) as bar:
+    with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar:
         for done, name in enumerate(names, 1):
             try:
                 file = picture(name)

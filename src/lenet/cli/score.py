@@ -10,7 +10,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from lenet.cli.options import add_model
+from lenet.cli.options import add_model, add_quiet
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -57,12 +58,12 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     with cluster(arguments.scheduler) as client:
         rows = score(
             arguments.images, arguments.out, model=model, client=client, workers=arguments.workers,
-            column=arguments.column, probabilities=arguments.probabilities,
+            column=arguments.column, probabilities=arguments.probabilities, progress=not arguments.quiet,
         )  # fmt: skip
     seconds = time.perf_counter() - start
     if arguments.json:
         print(json.dumps({"out": arguments.out, "images": rows, "seconds": seconds}))
-    else:
+    elif not arguments.quiet:
         say(f"{arguments.out}: {rows:,} images in {seconds:.1f} s")
     return 0
 

@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log-level", choices=("info", "warning", "error"), default="info",
         help="lowest level to log; info includes every request (default: info)",
     )  # fmt: skip
+    parser.add_argument("-q", "--quiet", action="store_true", help="omit the address, and log warnings and errors only")
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -100,10 +101,15 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.workers > 1 and arguments.allow_control:
         parser.error("--allow-control requires --workers 1: a request to load or unload reaches one worker only.")
     models = named(arguments.model or ["mnist"], parser)
+
+    def on_ready(url: str) -> None:
+        if not arguments.quiet:
+            print(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)", flush=True)
+
+    log_level = "warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level
     serve(
         models, load_model, host=arguments.host, port=arguments.port, workers=arguments.workers, limits=limits,
-        token=token, allow_control=arguments.allow_control, log_level=arguments.log_level,
-        on_ready=lambda url: print(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)", flush=True),
+        token=token, allow_control=arguments.allow_control, log_level=log_level, on_ready=on_ready,
     )  # fmt: skip
     return 0
 
