@@ -36,6 +36,9 @@ NOT_RUN = {
     "mlflow": "MLflow",
     "lenet score /shared": "a cluster: tests/test_scale_scoring.py",
     "lenet score 's3:": "an object store: tests/test_scale_inputs.py",
+    "tensorboard --logdir": "runs until it is told to end",
+    "import mlflow": "MLflow: tests/test_watching.py",
+    "import wandb": "a server: tests/test_watching.py",
     "import dask.array": "tests/test_scaling_page.py",
     "from pyspark": "Spark: tests/test_scaling_page.py",
     "import ray": "Ray: tests/test_scaling_page.py",
@@ -64,7 +67,8 @@ WANTED = {
     "scaling.md sh": ("distributed", "pyarrow", "zarr"),
     "serving.md python": ("tritonclient.http", "uvicorn"),
     "serving.md sh": ("uvicorn", "PIL", "cv2"),
-    "usage.md sh": ("PIL", "cv2", "matplotlib", "onnx"),
+    "usage.md sh": ("PIL", "cv2", "matplotlib", "onnx", "shtab"),
+    "watching.md sh": ("matplotlib", "tensorboardX"),
 }
 MARKS = {
     "README.md sh": [pytest.mark.landing],
@@ -77,6 +81,7 @@ MARKS = {
     "scaling.md sh": [pytest.mark.landing],
     "serving.md python": [pytest.mark.landing],
     "usage.md sh": [pytest.mark.release],  # trains four times
+    "watching.md sh": [pytest.mark.landing],  # trains three times
 }
 
 
