@@ -137,8 +137,8 @@ def _comparison_figure(runs: Mapping[str, Sequence[Mapping[str, float | None]]])
     legend = figure.legend(
         lines, labels, loc="outside lower center", ncols=2, frameon=False, labelcolor=INK, fontsize=9
     )
-    legend.set_title("Solid lines: validation, with the error of the best epoch. Dashed lines: training.", {"size": 9})
-    legend.get_title().set_color(INK)
+    legend.set_title("Solid lines: validation, with the error of the best epoch. Dashed lines: training.")
+    legend.get_title().set(color=INK, fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
