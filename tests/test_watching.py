@@ -118,6 +118,20 @@ def test_without_a_validation_split_there_are_no_curves_of_it(capsys):
     assert {tuple(scalars) for _, scalars in events("runs/train-1")} == {("loss", "accuracy", "learning_rate")}
 
 
+@pytest.mark.landing
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.usefixtures("tensorboardx")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tensorboardX leaves the file open
+def test_a_full_disk_is_an_error_of_one_line(capsys, monkeypatch):
+    from tensorboardX import record_writer
+
+    monkeypatch.setattr(record_writer, "open_file", lambda path: Path("/dev/full").open("wb"))  # noqa: SIM115
+    code, _, err = run(capsys, "train", "small.npz", "--epochs", 1, "--validation", 0.2, "--tensorboard")
+    expected = "lenet: error: The event file in runs/train-1 could not be written (No space left on device).\n"
+    assert (code, err) == (1, expected)
+    assert len(results("runs/train-1")) == 1
+
+
 def test_without_the_extra_no_run_is_started(capsys, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     message = fails(capsys, "train", "small.npz", "--tensorboard")
