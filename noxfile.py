@@ -213,9 +213,10 @@ def release(session: nox.Session) -> None:
 
 @nox.session
 def clusters(session: nox.Session) -> None:
-    """Run the page's programs for Dask, Spark and Ray; requires Java 17 or newer."""
-    install(session, "pyspark>=4", "ray>=2.40", extras="train,dask", groups="test")
-    session.run("python", "-m", "pytest", "-q", "-m", "landing or release", "tests/test_scaling_page.py")
+    """Run the pages' programs for Dask, Spark, Ray and MLflow; requires Java 17 or newer."""
+    install(session, "pyspark>=4", "ray>=2.40", "mlflow-skinny>=3", extras="train,dask", groups="test")
+    files = ["tests/test_scaling_page.py", "tests/test_watching.py"]
+    session.run("python", "-m", "pytest", "-q", "-m", "landing or release", *files)
 
 
 @nox.session(venv_backend="none")
