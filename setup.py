@@ -1,4 +1,4 @@
-"""Build the extensions: the loops of the layers, and the fused network once for each CPU level and number type.
+"""Build the extensions: the loops of the layers, and the fused network once for each CPU level.
 
 Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 builds with bounds checks.
 """
@@ -42,11 +42,9 @@ DIRECTIVES = {
 }
 
 
-def kernels(name: str, cpu: str, lanes: int, *flags: str, double: bool = False) -> Extension:
+def kernels(name: str, cpu: str, lanes: int, *flags: str) -> Extension:
     """One build of the fused network; a vector register of that CPU holds `lanes` numbers."""
     macros = [("BUILD", f'"{cpu}"'), ("LANES", str(lanes))]
-    if double:
-        macros.append(("LENET_DOUBLE", "1"))
     return extension(f"_fused.{name}", macros, [*flags, "-ffp-contract=off", "-Wno-psabi"])
 
 
@@ -66,10 +64,9 @@ def extension(name: str, macros=(), flags=()) -> Extension:
 
 def extensions() -> list[Extension]:
     if sys.platform == "win32":  # MSVC has no vector extensions, and cpu.h detects the baseline only
-        baseline = "x86-64-v2" if X86_64 else MACHINE
-        builds = [kernels("lenet5", baseline, 1), kernels("lenet5_f64", baseline, 1, double=True)]
+        builds = [kernels("lenet5", "x86-64-v2" if X86_64 else MACHINE, 1)]
     elif not X86_64:
-        builds = [kernels("lenet5", MACHINE, 4), kernels("lenet5_f64", MACHINE, 2, double=True)]
+        builds = [kernels("lenet5", MACHINE, 4)]
     else:
         # Enable only what cpu.h checks: a missing instruction may silently do something else (lzcnt runs as bsr).
         v3 = ["-march=x86-64-v2", "-mavx2", "-mfma"]
@@ -78,7 +75,6 @@ def extensions() -> list[Extension]:
             kernels("lenet5", "x86-64-v2", 4, "-march=x86-64-v2"),
             kernels("lenet5_v3", "x86-64-v3", 8, *v3),
             kernels("lenet5_v4", "x86-64-v4", 16, *v4),
-            kernels("lenet5_f64", "x86-64-v2", 2, "-march=x86-64-v2", double=True),
         ]
     return [
         extension(SHARED),

@@ -66,7 +66,7 @@ def train_row(peers: list[Any], pixels: Any, threads: int, repetitions: int) -> 
 
 def _row(functions: dict[str, Any], batch: int, threads: int, repetitions: int, multiply_adds: int) -> dict[str, Any]:
     """Time the functions and, in the same turns, the peak: clocks change."""
-    build = kernels(np.float32)
+    build = kernels()
     turns = measure.interleaved(functions | {"peak": measure.peak_work(build, threads)}, repetitions)
     peak = measure.gflops(build, threads, median(turns.pop("peak")))
     microseconds = {name: 1e6 * median(each) / batch for name, each in turns.items()}
@@ -162,7 +162,7 @@ def main() -> None:
         "cpu": measure.cpu(),
         "cores": os.cpu_count(),
         "build": chosen(),
-        "compiler": kernels(np.float32).build()["compiler"],
+        "compiler": kernels().build()["compiler"],
         "versions": measure.versions(LIBRARIES),
         "repetitions": repetitions,
         "call_microseconds": 1e6 * median(measure.interleaved({"call": lambda: model.logits(pixels[:0])}, 9)["call"]),

@@ -26,7 +26,7 @@ ORDER = [
         "reading.pictures, reading.ink, reading.sheet, reading.strokes, reading.single_digit",
     ],
     ["layers", "rejection", "weights"],
-    ["model"],
+    ["_layerwise, model"],
     ["loading", "training.augment", "data", "evaluation"],
     ["training", "plots"],
     ["estimator", "reading"],

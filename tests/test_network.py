@@ -13,7 +13,7 @@ from guarded import AT_THE_END_OF_A_PAGE
 import lenet._fused.batches
 from lenet import LeNet5
 from lenet._flat import FlatDict
-from lenet._fused.batches import Learner, Predictor
+from lenet._fused.batches import kernels_for
 from lenet.errors import InputError
 
 MEAN, STD = 0.13, 0.31
@@ -59,7 +59,6 @@ def test_offsets_are_those_of_the_model(build, num_classes):
     assert build.offsets(num_classes) == [*starts, parameters.flat.size]
 
 
-@pytest.mark.parametrize("kind", [Predictor, Learner])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -69,57 +68,51 @@ def test_offsets_are_those_of_the_model(build, num_classes):
         ({"extra": (2,)}, "the end is at offset 61708 of .*; expected None,"),
     ],
 )
-def test_a_model_of_another_layout_is_refused(kind, changes, message):
+def test_a_model_of_another_layout_is_refused(changes, message):
     shapes = LeNet5(seed=0).parameters.shapes | changes
     with pytest.raises(InputError, match=message):
-        kind(FlatDict(shapes, np.float32))
+        kernels_for(FlatDict(shapes, np.float32))
 
 
 # ---- sigmoid -------------------------------------------------------------------------------------------
 
 
+BOUND = 87.0  # so far out, the sigmoid is still a normal number, with a bit to spare
+
+
 def sigmoid_of(build, x):
-    y = np.array(x, f"f{build.build()['itemsize']}")
+    y = np.array(x, np.float32)
     build.sigmoid(y)
     return y
 
 
-def range_of_exponential(dtype):
-    """How far out the sigmoid is still a normal number, with a bit to spare."""
-    return 87.0 if dtype == np.float32 else 708.0
-
-
-def test_sigmoid_within_4_ulp(build, arrays):
-    """float64 is its own reference, and NumPy's exponential is within 1 ulp."""
-    dtype = arrays.dtype
-    bound = range_of_exponential(dtype)
-    x = np.concatenate([np.linspace(-bound, bound, 200_003), np.linspace(-1, 1, 100_003)]).astype(dtype)
-    exact = reference.sigmoid(x.astype(np.longdouble))
-    ulps = np.abs(sigmoid_of(build, x) - exact) / np.spacing(exact.astype(dtype))
+def test_sigmoid_within_4_ulp(build):
+    x = np.concatenate([np.linspace(-BOUND, BOUND, 200_003), np.linspace(-1, 1, 100_003)]).astype(np.float32)
+    exact = reference.sigmoid(x.astype(np.float64))
+    ulps = np.abs(sigmoid_of(build, x) - exact) / np.spacing(exact.astype(np.float32))
     assert ulps.max() <= 4
 
 
-def test_sigmoid_far_out_is_0_or_1(build, arrays):
-    dtype = arrays.dtype
-    far = np.concatenate([np.geomspace(range_of_exponential(dtype), 1e4, 1001), [1e30, np.finfo(dtype).max, np.inf]])
+def test_sigmoid_far_out_is_0_or_1(build):
+    far = np.concatenate([np.geomspace(BOUND, 1e4, 1001), [1e30, np.finfo(np.float32).max, np.inf]])
     np.testing.assert_array_equal(sigmoid_of(build, far), 1)
     low = sigmoid_of(build, -far)
     assert low.min() >= 0
-    assert low.max() <= 3 * np.finfo(dtype).tiny
+    assert low.max() <= 3 * np.finfo(np.float32).tiny
 
 
-def test_sigmoid_of_the_smallest_numbers_is_a_half(build, arrays):
-    dtype = arrays.dtype
-    tiny = np.array([0.0, -0.0, np.finfo(dtype).tiny, -np.finfo(dtype).tiny, np.finfo(dtype).smallest_subnormal])
+def test_sigmoid_of_the_smallest_numbers_is_a_half(build):
+    limits = np.finfo(np.float32)
+    tiny = np.array([0.0, -0.0, limits.tiny, -limits.tiny, limits.smallest_subnormal])
     np.testing.assert_array_equal(sigmoid_of(build, tiny), 0.5)
 
 
-def test_sigmoid_stays_in_0_to_1_and_never_falls_by_more_than_rounding(build, arrays):
+def test_sigmoid_stays_in_0_to_1_and_never_falls_by_more_than_rounding(build):
     x = np.linspace(-1e2, 1e2, 400_001)
     y = sigmoid_of(build, x).astype(np.float64)
     assert y.min() >= 0
     assert y.max() <= 1
-    assert np.all(np.diff(y) >= -4 * np.spacing(y[:-1].astype(arrays.dtype)))
+    assert np.all(np.diff(y) >= -4 * np.spacing(y[:-1].astype(np.float32)))
 
 
 def test_sigmoid_keeps_nan_in_its_place(build):
@@ -234,10 +227,9 @@ class Learning:
         assert np.mean(np.log(np.float64(self.totals)) - self.margins) == pytest.approx(loss, rel=1e-5)
         self.arrays.assert_close(self.logits, reference.lenet(self.parameters, standardised(pixels))["output"])
         actual = FlatDict(self.parameters.shapes, np.float64, self.gradient.astype(np.float64) - start)
-        tolerance = 2e-5 if self.arrays.dtype == np.float32 else 1e-12
         for name, value in expected.items():
             scale = np.abs(value).max() + abs(start)
-            np.testing.assert_allclose(actual[name], value, rtol=0, atol=tolerance * scale, err_msg=name)
+            np.testing.assert_allclose(actual[name], value, rtol=0, atol=2e-5 * scale, err_msg=name)
 
 
 def labels_of(n, num_classes=10):
@@ -278,8 +270,7 @@ def test_learn_weighs_each_image(build, arrays):
     actual = FlatDict(learning.parameters.shapes, np.float64, learning.gradient.astype(np.float64))
     for name in actual:
         expected = sum(share * each[name] for share, each in zip(shares, gradients, strict=True))
-        tolerance = 2e-5 if arrays.dtype == np.float32 else 1e-12
-        np.testing.assert_allclose(actual[name], expected, rtol=0, atol=tolerance * np.abs(expected).max())
+        np.testing.assert_allclose(actual[name], expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
 
 def test_scratch_memory_serves_again(build, arrays):
@@ -310,8 +301,8 @@ def test_sgd_step(build, arrays, length, momentum, decay):
 
 
 def model_of(build, monkeypatch, parameters):
-    monkeypatch.setattr(lenet._fused.batches, "kernels", lambda dtype: build)
-    model = LeNet5(seed=0, dtype=f"f{build.build()['itemsize']}")
+    monkeypatch.setattr(lenet._fused.batches, "kernels", lambda: build)
+    model = LeNet5(seed=0)
     model.load_state_dict(parameters)
     return model
 
@@ -328,7 +319,7 @@ def test_every_build_gives_the_logits_and_digits_of_the_reference(build, monkeyp
     np.testing.assert_array_equal(logits.argmax(axis=1), digits)
 
 
-def test_every_build_reads_mnist_as_the_double_precision_one_does(build, mnist, monkeypatch):
+def test_every_build_reads_mnist_as_the_layers_in_float64_do(build, mnist, monkeypatch):
     pretrained = lenet.load_pretrained("mnist")
     exact = LeNet5(seed=0, dtype=np.float64)
     exact.load_state_dict(pretrained.state_dict())

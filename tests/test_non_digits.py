@@ -77,7 +77,7 @@ def test_the_kernels_learn_from_no_digit_as_central_differences_say():
 def _learned(model, x, y):
     from lenet._fused.batches import Learner
 
-    return Learner(model.parameters)(x, y, model.mean, model.std)
+    return Learner(model.parameters, model._kernels)(x, y, model.mean, model.std)
 
 
 @pytest.mark.release

@@ -217,7 +217,7 @@ def models(draw, dtypes=DTYPES):
     return model
 
 
-@given(models(), st.integers(1, 150), st.sampled_from([1, 2]), st.booleans(), RNG)
+@given(models(st.just(np.float32)), st.integers(1, 150), st.sampled_from([1, 2]), st.booleans(), RNG)
 @few
 def test_the_network_gives_an_image_the_same_bits_in_any_batch(model, n, n_jobs, of_bytes, rng):
     x = rng.integers(0, 256, (n, 28, 28), np.uint8) if of_bytes else rng.random((n, 28, 28))

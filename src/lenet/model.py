@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from lenet import __version__, _checks, class_names
 from lenet._flat import FlatDict
-from lenet._fused.batches import Learner, Predictor
-from lenet._fused.dispatch import kernels
+from lenet._fused.batches import Learner, Predictor, kernels_for
+from lenet._layerwise import LayerwiseKernels, standardised
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, Sigmoid
 from lenet.losses import cross_entropy
@@ -47,7 +47,7 @@ class LeNet5:
     seed : int, optional
         Seed of the initial weights (Xavier uniform), at least 0; by default, fresh entropy.
     dtype : float32 or float64, default float32
-        Type of the parameters and of all computations.
+        Type of the parameters and of all computations. float64 is for checking gradients, and many times slower.
     num_classes : int, default 10
         Number of outputs, at least 2.
 
@@ -88,7 +88,6 @@ class LeNet5:
 
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
         dtype = np.dtype(dtype)
-        kernels(dtype)  # rejects other types
         self.mean, self.std = 0.0, 1.0
         self.metadata: dict[str, str] = {}
         num_classes = _checks.whole(num_classes, "num_classes", at_least=2)
@@ -100,7 +99,9 @@ class LeNet5:
         self._parameters.update(initial)
         for name, layer in self._layers():  # now the layers and the fused network share their parameters
             layer.parameters = _of_layer(self._parameters, name, layer)
-        self._predictor = Predictor(self._parameters)
+        self._layerwise = LayerwiseKernels([*self._layers()], self._parameters)
+        self._kernels: Any = kernels_for(self._parameters) if dtype == np.float32 else self._layerwise
+        self._predictor = Predictor(self._parameters, self._kernels)
         self._learners: list[Learner] = []  # idle; see loss_and_gradients
         self._training: object = None  # identifies the latest call of lenet.train, so that it notices another
 
@@ -207,7 +208,7 @@ class LeNet5:
             C-contiguous uint8 is read in place; other arrays are copied in small blocks.
         n_jobs : int, optional
             Number of threads, at most one per 48 images; -1 for all cores. By default, LENET_NUM_THREADS,
-            OMP_NUM_THREADS, or all cores. The result depends neither on `n_jobs` nor on the batch size.
+            OMP_NUM_THREADS, or all cores. In float32, the result depends neither on `n_jobs` nor on the batch size.
         out : ndarray of shape (n, num_classes), optional
             C-contiguous array of the model's dtype to fill and return; it must not overlap x.
 
@@ -330,7 +331,7 @@ class LeNet5:
         >>> LeNet5(seed=0).activations(np.zeros((28, 28)))["s4"].shape
         (1, 16, 5, 5)
         """
-        y = self._input(_checks.images(x))
+        y = standardised(_checks.images(x), self.mean, self.std, self.dtype)
         outputs = {"input": y}
         for name, layers in self.stages:
             for layer in layers:
@@ -344,13 +345,6 @@ class LeNet5:
             return self._predictor.empty(len(x))
         _checks.output(out, (len(x), self.num_classes), self.dtype, x)
         return out
-
-    def _input(self, x: Array) -> Array:
-        """Standardise checked images."""
-        y = _checks.pixels(x, self.dtype)
-        y -= self.mean
-        y *= 1 / self.std
-        return y
 
     # ---- learning --------------------------------------------------------------------------------------
 
@@ -394,7 +388,7 @@ class LeNet5:
         try:  # concurrent calls, and calls from signal handlers, each need a learner of their own
             learner = self._learners.pop()
         except IndexError:
-            learner = Learner(self.parameters)
+            learner = Learner(self.parameters, self._kernels)
         losses, _, gradients = learner(x, labels, self.mean, self.std, weights=weights, n_jobs=n_jobs)
         gradients = FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
         self._learners.append(learner)
@@ -403,8 +397,8 @@ class LeNet5:
     def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
         """Compute `loss_and_gradients` layer by layer, with the chain rule.
 
-        The results agree with those of `loss_and_gradients` within rounding; computing them takes several times as
-        long.
+        The results agree with those of `loss_and_gradients` within rounding. In float32, computing them takes several
+        times as long.
 
         Parameters
         ----------
@@ -426,17 +420,9 @@ class LeNet5:
         (6, 1, 5, 5)
         """
         images, labels = self._batch(x, y)
-        output, backwards = self._input(images), []
-        for name, layer in self._layers():
-            output, backward = layer.forward(output)
-            backwards.append((name, backward))
-        losses, doutput = cross_entropy(output, labels)
-        doutput /= len(images)  # the loss is a mean over the batch
-        gradients: dict[str, Array] = {}
-        for name, backward in reversed(backwards):
-            doutput, dparameters = backward(doutput)
-            gradients |= {f"{name}.{key}": value for key, value in dparameters.items()}
-        return float(losses.mean()), {name: gradients[name] for name in self.parameters}
+        logits, gradients_of = self._layerwise.forward(standardised(images, self.mean, self.std, self.dtype))
+        losses, dlogits = cross_entropy(logits, labels)
+        return float(losses.mean()), gradients_of(dlogits / len(images))  # the loss is a mean over the batch
 
     def _batch(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
         """Return the images and labels of a batch after checking them."""

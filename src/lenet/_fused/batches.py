@@ -37,9 +37,9 @@ class Distortions(Protocol):
         """Return the distorted images."""
 
 
-def _kernels_of(parameters: FlatDict) -> ModuleType:
+def kernels_for(parameters: FlatDict) -> ModuleType:
     """Return the kernels for a LeNet5's parameters, and check that they agree on the layout of the flat vector."""
-    build = kernels(parameters.flat.dtype)
+    build = kernels()
     begins = accumulate((value.size for value in parameters.values()), initial=0)
     expected = build.offsets(len(parameters["output.bias"]))
     for name, begin, offset in zip_longest([*parameters, "the end"], begins, expected):
@@ -60,13 +60,13 @@ class Predictor:
     ----------
     parameters : FlatDict
         The parameters of a LeNet5, read on each call.
+    kernels : module, or object with its functions
     """
 
-    def __init__(self, parameters: FlatDict):
-        build = _kernels_of(parameters)
-        self._parameters, self._dtype = build.view(parameters.flat), parameters.flat.dtype
+    def __init__(self, parameters: FlatDict, kernels: Any):
+        self._parameters, self._dtype = kernels.view(parameters.flat), parameters.flat.dtype
         self._num_classes = len(parameters["output.bias"])
-        self._kernel, self._softmax = build.logits, build.softmax
+        self._kernel, self._softmax = kernels.logits, kernels.softmax
 
     def empty(self, n: int) -> Array:
         """Return an uninitialised array for the logits of n images."""
@@ -115,11 +115,11 @@ class Learner:
     ----------
     parameters : FlatDict
         The parameters of a LeNet5, read on each call.
+    kernels : module, or object with its functions
     """
 
-    def __init__(self, parameters: FlatDict):
-        self._parameters = parameters
-        self._kernels = _kernels_of(parameters)
+    def __init__(self, parameters: FlatDict, kernels: Any):
+        self._parameters, self._kernels = parameters, kernels
         self._num_classes = len(parameters["output.bias"])
         self._gradients: list[FlatDict] = []
         self._work: list[Array] = []

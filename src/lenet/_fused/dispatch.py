@@ -9,17 +9,16 @@ import sys
 from types import ModuleType
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from lenet._fused import cpu
-from lenet.errors import ConfigurationError, InputTypeError
+from lenet.errors import ConfigurationError
 
 # Best first. Every supported CPU of an architecture runs `lenet5`.
 _X86_64_BUILDS = {"x86-64-v4": "lenet5_v4", "x86-64-v3": "lenet5_v3", "x86-64-v2": "lenet5"}
 
 
 def available() -> dict[str, str]:
-    """Return the float32 builds that this CPU runs, best first: {name for LENET_CPU: module}."""
+    """Return the builds that this CPU runs, best first: {name for LENET_CPU: module}."""
     level = cpu.x86_64_level()
     if level == 0:
         return {importlib.import_module("lenet._fused.lenet5").build()["cpu"]: "lenet5"}
@@ -36,7 +35,7 @@ def available() -> dict[str, str]:
 
 
 def chosen() -> str:
-    """Return the name of the float32 build to run: LENET_CPU if it is set, otherwise the best."""
+    """Return the name of the build to run: LENET_CPU if it is set, otherwise the best."""
     builds = available()
     wanted = os.environ.get("LENET_CPU")
     if not wanted:
@@ -51,17 +50,9 @@ def chosen() -> str:
 
 
 @functools.cache
-def kernels(dtype: DTypeLike) -> ModuleType:
-    """Return the module of kernels for `dtype`, float32 or float64.
-
-    float64 is for checking gradients, and has only one build, for the baseline CPU.
-    """
-    name = chosen()  # validates LENET_CPU, also for float64
-    if dtype == np.float32:
-        return importlib.import_module(f"lenet._fused.{available()[name]}")
-    if dtype == np.float64:
-        return importlib.import_module("lenet._fused.lenet5_f64")
-    raise InputTypeError(f"dtype is {np.dtype(dtype)}; expected float32 or float64.")
+def kernels() -> ModuleType:
+    """Return the module of kernels for this CPU, which compute in float32."""
+    return importlib.import_module(f"lenet._fused.{available()[chosen()]}")
 
 
 def show_config() -> None:
@@ -86,13 +77,10 @@ def show_config() -> None:
     from lenet._fused.threads import resolve_n_jobs
 
     name = chosen()
-    build = kernels(np.float32).build()
-    double = kernels(np.float64).build()
+    build = kernels().build()
     forced = " (LENET_CPU)" if os.environ.get("LENET_CPU") else ""
     print(f"lenet    {__version__}, Python {platform.python_version()}, numpy {np.__version__}, {sys.platform}")
-    print(
-        f"kernels  {name}{forced}: float32, {build['lanes']} lanes; float64: {double['cpu']}, {double['lanes']} lanes"
-    )
+    print(f"kernels  {name}{forced}: float32, {build['lanes']} lanes; float64: layer by layer")
     print(f"compiler {build['compiler']}")
     print(f"choice   {', '.join(available())}")
     print(f"threads  {resolve_n_jobs(None)}")

@@ -5,8 +5,8 @@
 Every kernel takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates:
 `lenet._fused.batches` does both, and passes `work`, scratch memory of the length that `learn_work` returns.
 
-setup.py compiles this file once for each CPU level and number type, and `lenet._fused.dispatch` chooses a build.
-`real` is float or double; `vreal` is a vector of LANES of them (see simd.h).
+setup.py compiles this file once for each CPU level, and `lenet._fused.dispatch` chooses a build. `real` is float, and
+`vreal` a vector of LANES of them (see simd.h). In float64, `lenet._layerwise` takes the place of a build.
 
 N is the number of images. A `d` before a name is the gradient of the loss with respect to it. The order of every sum
 is independent of N and of an image's place in the batch, so results do not depend on how a batch is cut.
@@ -14,7 +14,7 @@ is independent of N and of an image's place in the batch, so results do not depe
 from libc.string cimport memset
 
 cdef extern from "simd.h" nogil:
-    ctypedef float real     # or double: Cython asks the C compiler for the size
+    ctypedef float real
     ctypedef float vreal
     const char* BUILD       # the name of its CPU, as in LENET_CPU
     const char* COMPILER
@@ -52,8 +52,8 @@ include "network.pxi"
 
 
 def build() -> dict:
-    """Return the CPU, the bytes of a number, the lanes of a vector and the compiler of this build."""
-    return {"cpu": BUILD.decode(), "itemsize": sizeof(real), "lanes": LANES, "compiler": COMPILER.decode()}
+    """Return the CPU, the lanes of a vector and the compiler of this build."""
+    return {"cpu": BUILD.decode(), "lanes": LANES, "compiler": COMPILER.decode()}
 
 
 def multiply_adds(Py_ssize_t rounds, /) -> int:

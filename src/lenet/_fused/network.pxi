@@ -52,7 +52,7 @@ cdef void dense_layers(const real* parameters, Py_ssize_t N, Py_ssize_t classes,
 # ---- logits --------------------------------------------------------------------------------------------
 
 cdef struct Scratch:
-    # The scratch memory of forward: 58 KB of stack in float, 116 KB in double.
+    # The scratch memory of forward: 58 KB of stack.
     real image[IMAGE_SIZE]
     real c3_weight[C3_WEIGHTS]      # (tap, map)
     real pair[C1_PAIR]              # of rows of C1, and then of C3

@@ -1,6 +1,6 @@
-/* The number type of a build of the kernels, and vectors of it, in plain C operators.
+/* The number type of the kernels, and vectors of it, in plain C operators.
  *
- * Macros define a build: BUILD, the name of its CPU; LANES, the numbers in a vector; and LENET_DOUBLE for float64.
+ * Macros define a build: BUILD, the name of its CPU, and LANES, the numbers in a vector.
  * gcc and clang turn vector operators into instructions of that CPU. With other compilers, or with LENET_PLAIN, LANES
  * is 1 and `vreal` a plain number, for which the same kernels work.
  */
@@ -42,23 +42,13 @@
 #define COMPILER "MSVC"
 #endif
 
-#ifdef LENET_DOUBLE
-typedef double real;
-typedef uint64_t bits;
-#define MANTISSA_BITS 52
-#define ROUNDER 6755399441055744.0   /* 1.5 * 2^52: adding it rounds to an integer, kept in the low bits */
-#define EXP_RANGE 708.0              /* exp of it is still a normal number, and so is exp of its negative */
-#define LN2_HIGH 6.93147180369123816490e-01
-#define LN2_LOW 1.90821492927058770002e-10
-#else
 typedef float real;
 typedef uint32_t bits;
 #define MANTISSA_BITS 23
-#define ROUNDER 12582912.0f          /* 1.5 * 2^23 */
-#define EXP_RANGE 87.0f
+#define ROUNDER 12582912.0f          /* 1.5 * 2^23: adding it rounds to an integer, kept in the low bits */
+#define EXP_RANGE 87.0f              /* exp of it is still a normal number, and so is exp of its negative */
 #define LN2_HIGH 6.93359375e-01f
 #define LN2_LOW -2.12194440e-04f
-#endif
 
 #if GNU_C && defined(LANES)
 typedef real vreal __attribute__((vector_size(LANES * sizeof(real))));
@@ -75,18 +65,12 @@ typedef real vmemory;
 #define VECTORS_IN_C 0
 #endif
 
-#if VECTORS_IN_C && !defined(LENET_DOUBLE)
-#define VECTOR_FLOATS 1
-#else
-#define VECTOR_FLOATS 0
-#endif
-
 /* An operation of x86 on two vectors of floats that C has no operator for. */
-#if defined(__AVX512F__) && VECTOR_FLOATS
+#if defined(__AVX512F__) && VECTORS_IN_C
 #define X86(name, a, b) (vreal)_mm512_##name##_ps((__m512)(a), (__m512)(b))
-#elif defined(__AVX__) && VECTOR_FLOATS
+#elif defined(__AVX__) && VECTORS_IN_C
 #define X86(name, a, b) (vreal)_mm256_##name##_ps((__m256)(a), (__m256)(b))
-#elif defined(__SSE2__) && VECTOR_FLOATS
+#elif defined(__SSE2__) && VECTORS_IN_C
 #define X86(name, a, b) (vreal)_mm_##name##_ps((__m128)(a), (__m128)(b))
 #endif
 
@@ -105,11 +89,6 @@ typedef real vmemory;
 #define HIGH_LANES 2, 6, 3, 7
 #define EVEN_LANES 0, 2, 4, 6
 #define ODD_LANES 1, 3, 5, 7
-#elif LANES == 2
-#define LOW_LANES 0, 2
-#define HIGH_LANES 1, 3
-#define EVEN_LANES 0, 2
-#define ODD_LANES 1, 3
 #else
 #define LOW_LANES a
 #define HIGH_LANES b
@@ -187,21 +166,19 @@ INLINE vreal vset(real x)
  */
 INLINE vreal vmuladd(vreal a, vreal b, vreal c)
 {
-#if defined(__AVX512F__) && VECTOR_FLOATS
+#if defined(__AVX512F__) && VECTORS_IN_C
     return (vreal)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__) && VECTOR_FLOATS
+#elif defined(__FMA__) && VECTORS_IN_C
     return (vreal)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif defined(__aarch64__) && VECTOR_FLOATS
-    return (vreal)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #elif defined(__aarch64__) && VECTORS_IN_C
-    return (vreal)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+    return (vreal)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     return a * b + c;
 #endif
 }
 
 /* The first n lanes from or to memory, where a whole vector would reach beyond the array; the others count as 0. */
-#if defined(__AVX512F__) && VECTOR_FLOATS
+#if defined(__AVX512F__) && VECTORS_IN_C
 INLINE __mmask16 first_lanes(ptrdiff_t n)
 {
     return (__mmask16)(n >= 16 ? 0xffff : n <= 0 ? 0 : (1u << n) - 1);
@@ -230,9 +207,9 @@ INLINE void vstore_part(real *p, vreal v, ptrdiff_t n)
 /* LANES pixels from 0 to 255. */
 INLINE vreal vload_bytes(const unsigned char *p)
 {
-#if defined(__AVX512F__) && VECTOR_FLOATS
+#if defined(__AVX512F__) && VECTORS_IN_C
     return (vreal)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
-#elif defined(__AVX2__) && VECTOR_FLOATS
+#elif defined(__AVX2__) && VECTORS_IN_C
     return (vreal)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 #else
     real lanes[LANES];
@@ -329,20 +306,13 @@ INLINE void copy_row(real *to, const real *from, ptrdiff_t n)
 }
 
 /* exp(-x) for |x| <= EXP_RANGE: with -x = k ln2 - r and |r| <= ln2/2 it is 2^k exp(-r).
- * In float, exp(-r) is the polynomial of degree 5 with the least relative error, 9.2e-8, of those that are 1 at 0;
- * in double its Taylor series, of which the first term left out is below 6e-18 of the sum.
+ * exp(-r) is the polynomial of degree 5 with the least relative error, 9.2e-8, of those that are 1 at 0.
  * ln2 is added in two parts (Cody and Waite), since k times its high part is exact.
  */
 INLINE vreal vexp_negative(vreal x)
 {
-#ifdef LENET_DOUBLE
-    static const real coefficients[] = {
-        1, -1, 1. / 2, -1. / 6, 1. / 24, -1. / 120, 1. / 720, -1. / 5040, 1. / 40320, -1. / 362880, 1. / 3628800,
-        -1. / 39916800, 1. / 479001600, -1. / 6227020800.};
-#else
     static const real coefficients[] = {
         1, -0.999999706313f, 0.499991478411f, -0.166676381272f, 0.0418981596185f, -0.00829027211208f};
-#endif
     const int degree = (int)(sizeof coefficients / sizeof *coefficients) - 1;
     vreal shifted = vmuladd(x, vset((real)-1.44269504088896340736), vset(ROUNDER));
     vreal k = shifted - vset(ROUNDER);

@@ -156,7 +156,7 @@ class _Loop:
         self.steps_per_epoch = math.ceil(len(data.members) / recipe.batch_size)
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
-        self.learner = Learner(model.parameters)
+        self.learner = Learner(model.parameters, model._kernels)
         self.sgd = SGD(model, recipe.lr, recipe.momentum, recipe.weight_decay)
         self.token, self.stop_requested = object(), False
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._flat import FlatDict
-from lenet._fused.dispatch import kernels
 from lenet.errors import InputError
 from lenet.model import LeNet5
 
@@ -88,7 +87,7 @@ class SGD:
                 f"velocity has dtype {velocity.dtype} and shape {velocity.shape}; expected {parameters.dtype} and "
                 f"{parameters.shape}, like the parameters."
             )
-        kernels(parameters.dtype).sgd_step(parameters, gradient, velocity, self.lr, self.momentum, self.weight_decay)
+        self.model._kernels.sgd_step(parameters, gradient, velocity, self.lr, self.momentum, self.weight_decay)
 
     def _flat(self, gradients: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         shapes, dtype = self.model.parameters.shapes, self.model.parameters.flat.dtype

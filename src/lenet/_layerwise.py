@@ -1,0 +1,92 @@
+"""LeNet-5 layer by layer, with the interface of the fused kernels: LeNet5 computes with it in float64."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lenet import _checks
+from lenet._flat import FlatDict
+from lenet.layers import Layer
+from lenet.losses import cross_entropy, softmax
+
+Array = NDArray[Any]
+
+
+def standardised(x: Array, mean: float, std: float, dtype: DTypeLike) -> Array:
+    """Return checked images as a new array of shape (n, 1, 28, 28), standardised."""
+    y = _checks.pixels(x, dtype)
+    y -= mean
+    y *= 1 / std
+    return y
+
+
+class LayerwiseKernels:
+    """The layers of a LeNet5 in place of a build of the fused kernels, whose functions lenet5.pyi lists.
+
+    They serve float64, which is for checking gradients. The layers share their parameters with the flat vector, so the
+    methods ignore `parameters`. They ignore `work` as well, and add in the order of NumPy's matrix product.
+
+    Parameters
+    ----------
+    layers : sequence of (str, Layer)
+        The name of each layer's stage, and the layer.
+    parameters : FlatDict
+        The parameters of the layers.
+    """
+
+    def __init__(self, layers: Sequence[tuple[str, Layer]], parameters: FlatDict):
+        self._layers, self._shapes, self._dtype = layers, parameters.shapes, parameters.flat.dtype
+
+    def forward(self, x: Array) -> tuple[Array, Callable[[Array], dict[str, Array]]]:
+        """Return the logits of standardised images, and the backward pass: from dlogits to all gradients."""
+        backwards = []
+        for name, layer in self._layers:
+            x, backward = layer.forward(x)
+            backwards.append((name, backward))
+
+        def gradients_of(dy: Array) -> dict[str, Array]:
+            gradients: dict[str, Array] = {}
+            for name, backward in reversed(backwards):
+                dy, dparameters = backward(dy)
+                gradients |= {f"{name}.{key}": value for key, value in dparameters.items()}
+            return {name: gradients[name] for name in self._shapes}
+
+        return x, gradients_of
+
+    def view(self, vector: Array) -> Array:
+        return vector
+
+    def softmax(self, x: Array) -> None:
+        x[...] = softmax(x)
+
+    def logits(self, parameters: Array, x: Array, mean: float, std: float, out: Array) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # as the kernels do
+            out[...] = self.forward(self._standardised(x, mean, std))[0]
+
+    def learn_work(self, classes: int) -> int:
+        return 0
+
+    def learn(
+        self, parameters: Array, x: Array, mean: float, std: float, labels: Array, shares: Array, logits: Array,
+        totals: Array, margins: Array, gradient: Array, work: Array,
+    ) -> None:  # fmt: skip
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits[...], gradients_of = self.forward(self._standardised(x, mean, std))
+            losses, dlogits = cross_entropy(logits, labels)
+            totals[...], margins[...] = 1, -losses  # the loss is log(totals) - margins
+            sums = FlatDict(self._shapes, self._dtype, gradient)
+            for name, value in gradients_of(dlogits * shares[:, None]).items():
+                np.add(sums[name], value, out=sums[name])
+
+    def sgd_step(
+        self, parameters: Array, gradient: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
+    ) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            velocity *= momentum
+            velocity += gradient + weight_decay * parameters
+            parameters -= lr * velocity
+
+    def _standardised(self, x: Array, mean: float, std: float) -> Array:
+        return standardised(x if x.shape[2] == _checks.SIDE else x.view(self._dtype), mean, std, self._dtype)

@@ -1,0 +1,121 @@
+"""LeNet5 in float64, which the layers compute: what training passes to them, against the NumPy reference."""
+
+import numpy as np
+import pytest
+import reference
+
+import lenet
+from lenet import SGD, LeNet5
+from lenet._fused.batches import Learner
+from lenet.errors import DivergedError
+from lenet.training import Recipe, train
+from lenet.training.augment.distortions import AffineMaps, distort, random_affine
+
+MEAN, STD = 0.13, 0.31
+
+
+@pytest.fixture
+def model():
+    return LeNet5(seed=0, dtype=np.float64)
+
+
+def batch(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n, 28, 28), np.uint8), rng.integers(0, 10, n)
+
+
+def learn(model, X, y, **options):
+    return Learner(model.parameters, model._kernels)(X, y, MEAN, STD, **options)
+
+
+def of_reference(model, X, y):
+    return reference.lenet_loss_and_gradients(model.parameters, (X[:, None] / 255 - MEAN) / STD, y)
+
+
+def assert_close(gradients, expected):
+    for name, value in expected.items():
+        np.testing.assert_allclose(gradients[name], value, rtol=0, atol=1e-12 * np.abs(value).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("n", [0, 1, 70])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_logits_and_probabilities(model, n, n_jobs):
+    model.mean, model.std = MEAN, STD
+    X, _ = batch(n)
+    expected = reference.lenet(model.parameters, (X[:, None] / 255 - MEAN) / STD)["output"]
+    for x in (X, X / 255):
+        np.testing.assert_allclose(model.logits(x, n_jobs=n_jobs), expected, rtol=0, atol=1e-12)
+        probabilities = model.predict_proba(x, n_jobs=n_jobs)
+        np.testing.assert_allclose(probabilities, np.exp(reference.log_softmax(expected)), rtol=1e-12)
+        assert model.predict(x, n_jobs=n_jobs).tolist() == expected.argmax(axis=1).tolist()
+
+
+def test_losses_and_gradients_with_non_digits(model):
+    """70 images are several pieces of work, whose gradients are added."""
+    X, y = batch(70)
+    y[[0, 20, 69]] = -1
+    losses, logits, gradients = learn(model, X, y, n_jobs=2)
+    loss, expected = of_reference(model, X, y)
+    assert losses.mean() == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(
+        logits, reference.lenet(model.parameters, (X[:, None] / 255 - MEAN) / STD)["output"], rtol=0, atol=1e-12
+    )
+    assert_close(gradients, expected)
+
+
+def test_a_large_batch_has_the_gradients_of_its_parts(model):
+    """Its pieces have more than 64 images, the most of one call, so that a piece adds the gradients of two calls."""
+    X, y = batch(600)
+    whole = learn(model, X, y)[2].flat.copy()
+    parts = [learn(model, X[part], y[part], of=600)[2].flat.copy() for part in np.s_[:300, 300:]]
+    np.testing.assert_allclose(sum(parts), whole, rtol=0, atol=1e-12 * np.abs(whole).max())
+
+
+def test_each_image_counts_by_its_weight(model):
+    X, y = batch(5)
+    weights = np.array([0, 1, 2, 0.5, 1.5])
+    _, _, gradients = learn(model, X, y, weights=weights)
+    each = [of_reference(model, X[n : n + 1], y[n : n + 1])[1] for n in range(5)]
+    assert_close(
+        gradients,
+        {name: sum(w * g[name] for w, g in zip(weights, each, strict=True)) / 5 for name in gradients},
+    )
+
+
+def test_distorted_bytes_are_learned_from_as_they_look(model):
+    X, y = batch(5)
+    maps = random_affine(5, np.random.default_rng(0))
+    _, _, gradients = learn(model, X, y, distortions=AffineMaps(maps))
+    assert_close(gradients, of_reference(model, distort(X, maps), y)[1])
+
+
+@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.9, 0.0), (0.9, 0.01)])
+def test_steps_of_sgd(model, momentum, decay):
+    rng, p, v = np.random.default_rng(0), model.parameters.flat.copy(), 0
+    sgd = SGD(model, 0.1, momentum, decay)
+    for _ in range(3):
+        gradients = {name: rng.normal(size=value.shape) for name, value in model.parameters.items()}
+        v = momentum * v + np.concatenate([g.ravel() for g in gradients.values()]) + decay * p
+        p = p - 0.1 * v
+        sgd.step(gradients)
+    np.testing.assert_allclose(model.parameters.flat, p, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("vary", [False, True])
+def test_training_follows_that_in_float32(vary):
+    """By as many steps, with distortions and weights; the difference is that of rounding."""
+    digits, weights = lenet.data.load_digits(), np.linspace(0.5, 1.5, 100)
+    recipe = Recipe("short", epochs=1, batch_size=25, lr=0.1, momentum=0.9, distort=True, vary=vary)
+    models = [LeNet5(seed=0, dtype=dtype) for dtype in (np.float32, np.float64)]
+    before = models[0].parameters.flat.copy()
+    for each in models:
+        train(each, digits.X_train[:100], digits.y_train[:100], recipe, seed=0, sample_weight=weights)
+    single, double = (each.parameters.flat for each in models)
+    assert np.abs(double - single).max() < 1e-4 * np.abs(double - before).max()
+
+
+def test_a_diverged_training_ends_without_a_warning(model):
+    X, y = batch(20)
+    with pytest.raises(DivergedError, match="The loss is not finite"):
+        train(model, X, y, Recipe("wrong", epochs=60, batch_size=10, lr=1e300, weight_decay=1e200), seed=0)
+    assert np.isfinite(model.parameters.flat).all()
