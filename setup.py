@@ -5,6 +5,7 @@ Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 buil
 
 import os
 import re
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -29,6 +30,9 @@ STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
 SMALL = ["-Os", "-g0", "-fno-plt", "-fno-inline", "-fno-asynchronous-unwind-tables", "-fno-schedule-insns2"]
 FAST = [*SMALL, "-O3", "-fno-ipa-cp", "-fno-tree-vectorize", "-falign-functions=1", "-falign-loops=1"]
 FAST += ["-falign-jumps=1", "-Wno-ignored-optimization-argument"]  # clang ignores some of these
+# gcc would split loops, repeat them for special cases, and replace them by calls of memset.
+GCC_FAST = ["-fno-split-loops", "-fno-unswitch-loops", "-fno-version-loops-for-strides", "-fno-tree-loop-distribution"]
+GCC_FAST += ["-fno-tree-loop-distribute-patterns"]
 
 Options.docstrings = False  # nobody reads those of the kernels, and every build would contain them
 DIRECTIVES = {
@@ -112,10 +116,16 @@ class BuildExt(build_ext):
             for each in self.extensions:
                 each.extra_compile_args = ["/O2"]
         else:
+            fast = FAST + GCC_FAST if self.is_gcc() else FAST
             for each in self.extensions:
-                each.extra_compile_args[:0] = SMALL if each.name.removeprefix("lenet.") in UNHURRIED else FAST
+                each.extra_compile_args[:0] = SMALL if each.name.removeprefix("lenet.") in UNHURRIED else fast
         self.check_headers()
         super().build_extensions()
+
+    def is_gcc(self) -> bool:
+        command = [*self.compiler.compiler_so, "--version"]
+        version = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 # nosec B603
+        return "Free Software Foundation" in version.stdout
 
     def check_headers(self) -> None:
         folder = sysconfig.get_path("include")
