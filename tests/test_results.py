@@ -20,7 +20,10 @@ CARD = "src/lenet/weights/pretrained/mnist.md"
 PAGES = ["README.md", CARD, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 RESULTS = results.load()
 VALUES = results.flat(RESULTS)
-CPUS = {"AMD EPYC (family 26, model 2)": "AMD EPYC (Zen 5)"}  # as the pages call them
+CPUS = {  # as the pages call them
+    "AMD EPYC (family 25, model 17)": "AMD EPYC (Zen 4)",
+    "AMD EPYC (family 26, model 2)": "AMD EPYC (Zen 5)",
+}
 
 # The results that a page states, by part and name. Each is there.
 SHOWN = {
