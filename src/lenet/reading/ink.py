@@ -11,6 +11,11 @@ from lenet.reading.sheet import find_sheet
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
 _MIN_SIDE_WITH_SHEET = 100  # pixels of the coarse picture
 _MIN_CONTRAST = 24  # of 255
+# Of the variance of the darkness: the part between ink and paper, if they are distinct (0.64 for noise alone).
+_DISTINCT = 0.68
+_MAX_PAPER = 0.9  # of the pixels: if there is more paper, its own level suffices
+_ABOVE_PAPER = 0.75  # of Otsu's threshold, from which on pixels are ink
+_NARROW, _MIXED = 2.5, 0.02  # height over width; light pixels in the middle of a picture of one level
 _NOISE = 5.0  # standard deviations from the paper's level that are not yet ink
 
 
@@ -59,13 +64,19 @@ def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink."""
+    height, width = grey.shape
+    midrange = (int(grey.max()) + int(grey.min())) / 2
+    if height >= _NARROW * width:
+        light = float((grey[:, width // 3 : width - width // 3] > midrange).mean())
+        if not _MIXED < light < 1 - _MIXED:
+            return light < 0.5  # a 1 that was cropped to its ink
     size = max(3, min(grey.shape) // 2) | 1
     local = grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)
     local -= local.mean()
     squares = local * local
     skewness = float((squares * local).mean()) / (float(squares.mean()) ** 1.5 + 1e-6)
     border = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    return bool(skewness < (border - (int(grey.max()) + int(grey.min())) / 2) / 128)
+    return bool(skewness < (border - midrange) / 128)
 
 
 def _normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -81,17 +92,33 @@ def _normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _noise(counts: NDArray[np.float32]) -> float:
-    """Return the darkest level of paper from a histogram: the median plus some standard deviations."""
+    """Return the darkest level of paper from a histogram: the median plus some standard deviations.
+
+    If the ink is so much that it shifts the median, Otsu's threshold is lower.
+    """
     half = float(counts.sum()) / 2
     median = int(np.searchsorted(counts.cumsum(), half))
     deviations = np.bincount(np.abs(np.arange(len(counts)) - median), counts)
     # The standard deviation is about 1.5 times the median absolute deviation.
-    return median + _NOISE * 1.5 * int(np.searchsorted(deviations.cumsum(), half))
+    noise = median + _NOISE * 1.5 * int(np.searchsorted(deviations.cumsum(), half))
+    return min(noise, _ABOVE_PAPER * _threshold(counts))
+
+
+def _threshold(counts: NDArray[np.float32]) -> int:
+    """Return Otsu's threshold of a histogram; the highest level if there are no two distinct classes."""
+    levels = np.arange(len(counts), dtype=np.float64)
+    count, mass = counts.cumsum(dtype=np.float64), (counts * levels).cumsum()
+    total, mean = count[-1], mass[-1] / count[-1]
+    between = (mean * count - mass) ** 2 / np.maximum(count * (total - count), 1)
+    threshold = int(between.argmax())
+    variance = float((counts * (levels - mean) ** 2).sum()) / total
+    is_distinct = between[threshold] >= _DISTINCT * variance and count[threshold] <= _MAX_PAPER * total
+    return threshold if is_distinct else len(counts) - 1
 
 
 def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture without dark ink: anything narrower than a third of it takes the level around it."""
-    size = max(3, min(coarse.shape) // 3) | 1
+    size = max(3, min(coarse.shape) // 3, min(max(coarse.shape) // 2, 21)) | 1
     kernel = np.ones((size, size), np.uint8)
     if min(coarse.shape) <= 64:
         closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, kernel)
