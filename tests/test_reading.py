@@ -399,6 +399,38 @@ def test_specks_and_a_frame_are_left_out():
     np.testing.assert_array_equal(prepare(page), alone)
 
 
+@pytest.mark.parametrize("paper", ["light", "dark", "noisy"])
+def test_digits_cropped_to_their_ink_are_prepared(paper):
+    digits, rng = lenet.data.load_digits(), np.random.default_rng(0)
+    images = []
+    for image in digits.X_test[:200]:
+        rows, columns = np.flatnonzero(image.max(axis=1) > 24), np.flatnonzero(image.max(axis=0) > 24)
+        crop = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(float)
+        if paper == "light":
+            crop = 255 - crop
+        elif paper == "noisy":
+            crop = (180 + rng.normal(0, 8, crop.shape) - 0.35 * crop).clip(0, 255)
+        images.append(prepare(crop.round().astype(np.uint8)))
+    read = lenet.load_pretrained("mnist").predict(np.stack(images))
+    assert (read == digits.y_test[:200]).mean() >= 0.9
+
+
+def test_a_thin_digit_that_touches_all_borders_is_no_frame():
+    page = np.full((120, 80), 255, np.uint8)
+    cv2.polylines(page, [np.array([[2, 2], [77, 30], [2, 117], [77, 117]], np.int32)], False, 0, 5)
+    alone = prepare(page)
+    page[60:70, 70:79] = 0  # as large as a part of the digit that a frame might enclose
+    assert np.abs(prepare(page).astype(int) - alone)[:, :12].mean() < 20
+
+
+def test_a_stroke_cut_by_the_border_is_left_out():
+    page = np.full((120, 100), 255, np.uint8)
+    page[15:105, 10:100][drawn_seven()[:, :90] > 0] = 0
+    alone = prepare(page)
+    page[100:112, 92:] = 0  # a quarter of a point, which belongs to the next digit
+    np.testing.assert_array_equal(prepare(page), alone)
+
+
 @pytest.mark.parametrize("pen", [1, 3, 9, 24])
 def test_pens_come_near_to_mnists(pen):
     from lenet._mnist_form import pen_width

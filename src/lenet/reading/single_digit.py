@@ -8,11 +8,13 @@ from lenet._extras import cv2
 from lenet._mnist_form import mnist_form, resized
 from lenet.reading.ink import find_ink
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.strokes import strokes_of
+from lenet.reading.strokes import Strokes, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
 _SPECK = 0.04  # of the largest stroke's area
+_SPECK_AT_BORDER = 0.3  # the same at the border, where the picture may cut a neighbour
 _FRAME = 0.9  # of the picture's sides
+_SIDE_OF_FRAME = 0.75  # of each side, along which a frame runs; digits cropped to their ink run along less
 
 
 def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray[np.uint8]:
@@ -68,15 +70,28 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     strokes = strokes_of(ink)
     if not len(strokes.boxes):
         return None
-    widths, heights, areas = strokes.widths, strokes.heights, strokes.areas
-    is_frame = (widths >= _FRAME * ink.shape[1]) & (heights >= _FRAME * ink.shape[0])
-    is_frame &= areas < 0.25 * widths * heights
+    areas = strokes.areas
+    is_frame = np.array([_is_frame(strokes, n) for n in range(len(areas))])
     if is_frame.any() and (areas[~is_frame] > 16).any():
         areas = np.where(is_frame, 0, areas)
-    kept = areas >= _SPECK * areas.max()
+    kept = areas >= np.where(strokes.at_border, _SPECK_AT_BORDER, _SPECK) * areas.max()
     if not kept.all():
         digit = np.isin(strokes.labels, 1 + np.flatnonzero(kept)).astype(np.uint8)
         with_soft_edges = cv2.dilate(digit, np.ones((5, 5), np.uint8))
         ink = np.where(with_soft_edges, ink, 0).astype(np.uint8)
     (left, top), (right, bottom) = strokes.boxes[kept, :2].min(axis=0), strokes.boxes[kept, 2:].max(axis=0)
     return ink[top:bottom, left:right]
+
+
+def _is_frame(strokes: Strokes, n: int) -> bool:
+    """Return whether a stroke runs along all four sides of the picture, and is thin."""
+    height, width = strokes.labels.shape
+    left, top, right, bottom = strokes.boxes[n]
+    if right - left < _FRAME * width or bottom - top < _FRAME * height:
+        return False
+    if strokes.areas[n] >= 0.25 * (right - left) * (bottom - top):
+        return False
+    stroke = strokes.labels[top:bottom, left:right] == n + 1
+    band_y, band_x = -(-(bottom - top) // 10), -(-(right - left) // 10)
+    sides = (stroke[:band_y], stroke[-band_y:], stroke[:, :band_x].T, stroke[:, -band_x:].T)
+    return all(side.any(axis=0).mean() >= _SIDE_OF_FRAME for side in sides)
