@@ -104,8 +104,8 @@ def _noise(counts: NDArray[np.float32]) -> float:
     return min(noise, _ABOVE_PAPER * _threshold(counts))
 
 
-def _threshold(counts: NDArray[np.float32]) -> int:
-    """Return Otsu's threshold of a histogram; the highest level if there are no two distinct classes."""
+def _threshold(counts: NDArray[np.float32]) -> float:
+    """Return Otsu's threshold of a histogram; infinity if there are no two distinct classes."""
     levels = np.arange(len(counts), dtype=np.float64)
     count, mass = counts.cumsum(dtype=np.float64), (counts * levels).cumsum()
     total, mean = count[-1], mass[-1] / count[-1]
@@ -113,7 +113,7 @@ def _threshold(counts: NDArray[np.float32]) -> int:
     threshold = int(between.argmax())
     variance = float((counts * (levels - mean) ** 2).sum()) / total
     is_distinct = between[threshold] >= _DISTINCT * variance and count[threshold] <= _MAX_PAPER * total
-    return threshold if is_distinct else len(counts) - 1
+    return threshold if is_distinct else np.inf
 
 
 def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
