@@ -997,6 +997,19 @@ def test_read_prints_lines(capsys, tmp_path):
     assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: no digits\n"
 
 
+def test_read_turns_pictures_unless_told_not_to(capsys, tmp_path):
+    text = number_on_paper(tmp_path / "a.png")
+    image = pytest.importorskip("PIL.Image")
+    image.open(tmp_path / "a.png").rotate(90, expand=True).save(tmp_path / "side.png")
+    outcomes = []
+    for options in ([], ["--no-rotate"]):
+        assert cli.main(["read", str(tmp_path / "side.png"), "--json", *options]) == 0
+        outcomes.append(json.loads(capsys.readouterr().out))
+    assert (outcomes[0]["rotation"], outcomes[0]["lines"][0]["text"]) == (270, text)
+    assert outcomes[1]["rotation"] == 0
+    assert all(line["text"] != text for line in outcomes[1]["lines"])
+
+
 def test_read_goes_on_after_a_file_that_is_no_picture(capsys, tmp_path):
     text = number_on_paper(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")

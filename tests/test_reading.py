@@ -570,6 +570,24 @@ def test_boxes_are_where_the_digits_are(tmp_path):
     assert reading.read(page).as_dict()["lines"][0]["text"] == line.text
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_page_on_its_side_or_upside_down_is_read(turns):
+    page, _ = ruled_page(lenet.data.load_digits(), np.random.default_rng(1))
+    upright, turned = reading.read(page), reading.read(np.rot90(page, turns))
+    assert upright.rotation == 0
+    assert turned.rotation == turned.as_dict()["rotation"] == 360 - 90 * turns
+    assert SequenceMatcher(None, turned.text, upright.text).ratio() > 0.97
+    digits, turned_digits = ([digit for line in found.lines for digit in line.digits] for found in (upright, turned))
+    for digit, other in zip(digits, turned_digits, strict=True):
+        left, top, right, bottom = other.box
+        place = np.zeros(np.rot90(page, turns).shape, bool)
+        place[top:bottom, left:right] = True
+        rows, columns = np.nonzero(np.rot90(place, -turns))
+        box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        assert np.abs(np.subtract(box, digit.box)).max() <= 4
+    assert reading.read(np.rot90(page, turns), rotate=False).rotation == 0
+
+
 def test_a_line_is_made_of_the_names_of_the_classes():
     digits = lenet.data.load_digits()
     row = row_of(digits.X_test[183:187], [10] * 4)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, rewound, write_csv
@@ -25,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only-digits", action="store_true", help="read every character as a digit, never as a non-digit (?)"
     )
     parser.add_argument(
+        "--no-rotate", action="store_true", help="read pictures on their side or upside down as they are"
+    )
+    parser.add_argument(
         "--show", metavar="PNG", help="write the picture with boxes, digits and probabilities to a PNG file"
     )
     add_csv(parser, f"{', '.join(COLUMNS)}; line is 0 for a picture without digits")
@@ -38,7 +42,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
     from lenet.errors import DataError, InputError
-    from lenet.reading import Reading, read, read_picture
+    from lenet.reading import read, read_picture
     from lenet.reading.drawing import drawn
     from lenet.reading.reader import characters_of
     from lenet.scale.bar import Bar
@@ -58,12 +62,19 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         for done, name in enumerate(names, 1):
             try:
                 file = picture(name)
-                found = read(file, model, only_digits=arguments.only_digits, n_jobs=arguments.n_jobs)
+                found = read(
+                    file,
+                    model,
+                    only_digits=arguments.only_digits,
+                    rotate=not arguments.no_rotate,
+                    n_jobs=arguments.n_jobs,
+                )
             except (DataError, InputError, OSError) as error:
                 print(error_line(error), file=sys.stderr)
                 failed = True
                 continue
-            reading = Reading(tuple(line for line in found.lines if line.confidence >= arguments.least))
+            confident = tuple(line for line in found.lines if line.confidence >= arguments.least)
+            reading = replace(found, lines=confident)
             if arguments.show is not None:
                 atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
             if arguments.csv is None:

@@ -11,7 +11,8 @@ these steps, each of which takes the result of the previous one:
 5. `graph`: from segments to a graph with learned weights.
 6. `paths`: from a graph to its best path.
 
-`reader` runs the steps and returns the `results`, which `drawing` draws.
+`reader` runs the steps and returns the `results`, which `drawing` draws. If few digits are legible, it also runs them
+on the page after quarter turns (`orientation`).
 """
 
 from lenet.reading.pictures import read_picture

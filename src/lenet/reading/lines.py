@@ -49,17 +49,22 @@ class InkLine:
         return self.page.ink[top:bottom, left:right]
 
 
-def find_lines(grey: NDArray[np.uint8]) -> list[InkLine]:
-    """Return the lines of writing in a picture, in reading order.
+def page_of(grey: NDArray[np.uint8]) -> Page:
+    """Return the ink of a picture, at a scale of at most 3 million pixels.
 
     Raises
     ------
     InputError
-        If there are more strokes than on a page of writing.
+        If there are more strokes than on any page of writing.
     """
     scale = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
     page = Page(find_ink(resized(grey, scale)), grey.shape, scale)
     reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), _MAX_STROKES, "strokes")
+    return page
+
+
+def find_lines(page: Page) -> list[InkLine]:
+    """Return the lines of writing on a page, in reading order."""
     page = without_printed_rules(without_frames(page))
     height = page.strokes.writing_height
     if not height:

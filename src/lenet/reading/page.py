@@ -53,6 +53,14 @@ class Page:
         rotation[:2, 2] *= factor
         return replace(self, ink=resized(self.ink, factor), scale=self.scale * factor, rotation=rotation)
 
+    def turned(self, turns: int) -> "Page":
+        """Return the page after some quarter turns, counter-clockwise."""
+        page = self
+        for _ in range(turns):
+            back = np.array([[0.0, -1.0, page.ink.shape[1]], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+            page = replace(page, ink=np.ascontiguousarray(np.rot90(page.ink)), rotation=page.rotation @ back)
+        return page
+
     def levelled(self, angle: float) -> "Page":
         """Return the page rotated so that a line that falls by `angle` degrees becomes level."""
         if abs(angle) < _LEVEL:

@@ -1,5 +1,6 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,9 @@ from lenet import _checks
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.reading.graph import coefficients_of, graph_of
-from lenet.reading.lines import find_lines, reject_texture
+from lenet.reading.lines import find_lines, page_of, reject_texture
+from lenet.reading.orientation import read_upright
+from lenet.reading.page import Page
 from lenet.reading.paths import best_path
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.pieces import Pieces, pieces_of
@@ -26,6 +29,7 @@ def read(
     model: LeNet5 | None = None,
     *,
     only_digits: bool = False,
+    rotate: bool = True,
     n_jobs: int | None = None,
 ) -> Reading:
     """Read the digits in a picture, line by line.
@@ -44,6 +48,8 @@ def read(
     only_digits : bool, default False
         Whether the lines contain only digits, as on a form. If so, only points and dashes are read as non-digits.
         Probabilities and confidences do not change.
+    rotate : bool, default True
+        Whether to read a page on its side or upside down as if it were upright, if that is clearly more legible.
     n_jobs : int, optional
         Number of threads, as for `lenet.LeNet5.predict`.
 
@@ -77,10 +83,10 @@ def read(
         model = load_pretrained("mnist")
     _checks.model(model)
     characters = characters_of(model)
-    cut_lines = [pieces_of(line) for line in find_lines(as_grey(image))]
-    reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
-    lines = (_read_line(model, characters, pieces, only_digits, n_jobs) for pieces in cut_lines)
-    return Reading(tuple(line for line in lines if line is not None))
+    page = page_of(as_grey(image))
+    read_page = functools.partial(_read_page, model, characters, only_digits, n_jobs)
+    lines, rotation = read_upright(read_page, page) if rotate else (read_page(page), 0)
+    return Reading(lines, rotation)
 
 
 def characters_of(model: LeNet5) -> tuple[str, ...]:
@@ -93,6 +99,16 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
                 "character. To classify a picture of one symbol, use predict."
             )
     return names
+
+
+def _read_page(
+    model: LeNet5, characters: Sequence[str], only_digits: bool, n_jobs: int | None, page: Page
+) -> tuple[Line, ...]:
+    """Return the lines of a page that have digits."""
+    cut_lines = [pieces_of(line) for line in find_lines(page)]
+    reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
+    lines = (_read_line(model, characters, pieces, only_digits, n_jobs) for pieces in cut_lines)
+    return tuple(line for line in lines if line is not None)
 
 
 def _read_line(

@@ -113,6 +113,7 @@ class Reading:
     """
 
     lines: tuple[Line, ...] = ()
+    rotation: int = 0
 
     @property
     def text(self) -> str:
@@ -126,7 +127,7 @@ class Reading:
         -------
         dict
             "lines" is a list with a dict for each line: "text", "confidence", "box", and "digits", a list with the
-            dict of each digit.
+            dict of each digit. "rotation" is a number of degrees.
         """
         return {
             "lines": [
@@ -137,5 +138,6 @@ class Reading:
                     "digits": [digit.as_dict() for digit in line.digits],
                 }
                 for line in self.lines
-            ]
+            ],
+            "rotation": self.rotation,
         }
