@@ -570,6 +570,46 @@ def test_boxes_are_where_the_digits_are(tmp_path):
     assert reading.read(page).as_dict()["lines"][0]["text"] == line.text
 
 
+def sudoku(filled, faint=False):
+    """A photographed grid of 9x9 cells of 50 pixels, thick around blocks, with digits in some cells."""
+    digits = lenet.data.load_digits()
+    page = np.full((700, 600), 235, np.uint8)
+    for n in range(10):
+        level, width = (40, 4) if n % 3 == 0 else (170 if faint else 60, 1)
+        cv2.line(page, (60, 110 + 50 * n), (510, 110 + 50 * n), level, width)
+        cv2.line(page, (60 + 50 * n, 110), (60 + 50 * n, 560), level, width)
+    for (row, column), n in filled.items():
+        part = page[121 + 50 * row : 149 + 50 * row, 71 + 50 * column : 99 + 50 * column]
+        np.minimum(part, 235 - (digits.X_test[n] * 0.8).astype(np.uint8), out=part)
+    corners = np.array([[0, 0], [600, 0], [600, 700], [0, 700]], np.float32)
+    seen = np.array([[30, 10], [590, 30], [560, 690], [0, 650]], np.float32)
+    view = cv2.getPerspectiveTransform(corners, seen)
+    return cv2.warpPerspective(page, view, (600, 700), borderValue=235), digits.y_test
+
+
+@pytest.mark.parametrize("faint", [False, True])
+def test_a_grid_becomes_a_table(faint):
+    places = [(0, 0), (0, 8), (2, 3), (4, 4), (5, 7), (8, 1), (8, 8)]
+    filled = dict(zip(places, range(183, 190), strict=True))
+    page, labels = sudoku(filled, faint)
+    found = reading.read(page)
+    assert len(found.cells) == 81
+    assert sorted(found.text.replace("\n", "").replace(" ", "")) == sorted(str(labels[n]) for n in filled.values())
+    for cell in found.cells:
+        n = filled.get((cell.row, cell.column))
+        assert cell.text == ("" if n is None else str(labels[n])), cell
+    assert found.as_dict()["cells"][8]["column"] == 8
+    box = found.cells[8 * 9 + 8].box  # the last one; warped, its middle, (485, 535), is at (457, 527)
+    assert box[0] < 457 < box[2]
+    assert box[1] < 527 < box[3]
+
+
+def test_text_around_a_large_grid_is_left_out():
+    page, labels = sudoku({(4, 4): 183})
+    cv2.putText(page, "35 and 17", (120, 80), cv2.FONT_HERSHEY_SIMPLEX, 1, 40, 3)
+    assert reading.read(page).text == str(labels[183])
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_page_on_its_side_or_upside_down_is_read(turns):
     page, _ = ruled_page(lenet.data.load_digits(), np.random.default_rng(1))

@@ -17,7 +17,7 @@ on the page after quarter turns (`orientation`).
 
 from lenet.reading.pictures import read_picture
 from lenet.reading.reader import read
-from lenet.reading.results import Digit, Line, Reading
+from lenet.reading.results import Cell, Digit, Line, Reading
 from lenet.reading.single_digit import prepare
 
-__all__ = ["Digit", "Line", "Reading", "prepare", "read", "read_picture"]
+__all__ = ["Cell", "Digit", "Line", "Reading", "prepare", "read", "read_picture"]

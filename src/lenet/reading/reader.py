@@ -10,13 +10,14 @@ from lenet import _checks
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.reading.graph import coefficients_of, graph_of
+from lenet.reading.grids import Place, without_grids
 from lenet.reading.lines import find_lines, page_of, reject_texture
 from lenet.reading.orientation import read_upright
 from lenet.reading.page import Page
 from lenet.reading.paths import best_path
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.pieces import Pieces, pieces_of
-from lenet.reading.results import Digit, Line, Reading
+from lenet.reading.results import Cell, Digit, Line, Reading
 from lenet.reading.segments import segments_of
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
@@ -85,8 +86,7 @@ def read(
     characters = characters_of(model)
     page = page_of(as_grey(image))
     read_page = functools.partial(_read_page, model, characters, only_digits, n_jobs)
-    lines, rotation = read_upright(read_page, page) if rotate else (read_page(page), 0)
-    return Reading(lines, rotation)
+    return read_upright(read_page, page) if rotate else read_page(page)
 
 
 def characters_of(model: LeNet5) -> tuple[str, ...]:
@@ -101,14 +101,29 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
     return names
 
 
-def _read_page(
-    model: LeNet5, characters: Sequence[str], only_digits: bool, n_jobs: int | None, page: Page
-) -> tuple[Line, ...]:
-    """Return the lines of a page that have digits."""
+def _read_page(model: LeNet5, characters: Sequence[str], only_digits: bool, n_jobs: int | None, page: Page) -> Reading:
+    """Read a page as it stands."""
+    page, places = without_grids(page)
     cut_lines = [pieces_of(line) for line in find_lines(page)]
     reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
-    lines = (_read_line(model, characters, pieces, only_digits, n_jobs) for pieces in cut_lines)
-    return tuple(line for line in lines if line is not None)
+    found = (_read_line(model, characters, pieces, only_digits, n_jobs) for pieces in cut_lines)
+    lines = tuple(line for line in found if line is not None)
+    return Reading(lines, cells=_filled(places, lines))
+
+
+def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:
+    """Return the cells of grids with the texts in them."""
+    boxes = np.array([place.box for place in places]).reshape(-1, 2, 2)
+    middles = boxes.mean(axis=1)
+    texts = [""] * len(places)
+    for digit in (digit for line in lines for digit in line.digits):
+        middle = np.reshape(digit.box, (2, 2)).mean(axis=0)
+        around = ((boxes[:, 0] <= middle) & (middle <= boxes[:, 1])).all(axis=1)
+        if around.any():  # in perspective, boxes overlap
+            nearest = np.where(around, np.abs(middles - middle).sum(axis=1), np.inf).argmin()
+            texts[int(nearest)] += digit.text
+    cells = (Cell(**vars(place), text=text) for place, text in zip(places, texts, strict=True))
+    return tuple(sorted(cells, key=lambda cell: (cell.grid, cell.row, cell.column)))
 
 
 def _read_line(

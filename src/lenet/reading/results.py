@@ -1,6 +1,6 @@
 """The result of reading a picture: its lines, and the digits of each."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,33 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell of a grid, such as a table or a Sudoku.
+
+    Parameters
+    ----------
+    grid, row, column : int
+        The number of the grid in the picture, and the place in it, all from 0.
+    box : tuple of four int
+        Left, top, right and bottom in pixels of the picture.
+    text : str
+        The digits in the cell, from left to right, with "?" for each non-digit; empty for an empty cell.
+
+    Examples
+    --------
+    >>> cell = Cell(grid=0, row=2, column=4, box=(90, 50, 110, 70), text="7")
+    >>> Reading(cells=(cell,)).as_dict()["cells"][0]["text"]
+    '7'
+    """
+
+    grid: int
+    row: int
+    column: int
+    box: tuple[int, int, int, int]
+    text: str
+
+
+@dataclass(frozen=True)
 class Reading:
     """The lines of digits in a picture.
 
@@ -114,6 +141,7 @@ class Reading:
 
     lines: tuple[Line, ...] = ()
     rotation: int = 0
+    cells: tuple[Cell, ...] = ()
 
     @property
     def text(self) -> str:
@@ -127,7 +155,8 @@ class Reading:
         -------
         dict
             "lines" is a list with a dict for each line: "text", "confidence", "box", and "digits", a list with the
-            dict of each digit. "rotation" is a number of degrees.
+            dict of each digit. "rotation" is a number of degrees, and "cells" a
+            list with a dict for each cell: "grid", "row", "column", "box" and "text".
         """
         return {
             "lines": [
@@ -140,4 +169,5 @@ class Reading:
                 for line in self.lines
             ],
             "rotation": self.rotation,
+            "cells": [asdict(cell) for cell in self.cells],
         }
