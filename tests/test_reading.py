@@ -441,6 +441,40 @@ def test_pens_come_near_to_mnists(pen):
     assert 1.5 < pen_width(image) < 4.2
 
 
+def test_the_width_of_a_pen_follows_from_area_and_edges():
+    from lenet._mnist_form import pen_width
+
+    ink = np.random.default_rng(0).integers(0, 256, (13, 7), np.uint8)
+    padded = np.pad(ink, 1).astype(int)
+    edges = sum(np.abs(np.diff(padded, axis=axis)).sum() for axis in (0, 1)) * np.pi / 4
+    assert pen_width(ink) == pytest.approx(2 * ink.sum() / edges, rel=1e-12)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 9, 16, 17, 256])
+@pytest.mark.parametrize("shape", [(5, 96), (70, 65), (256, 100)])
+def test_the_median_equals_that_of_opencv(shape, levels):
+    from lenet.reading.ink import _median_blurred
+
+    rng = np.random.default_rng(levels)
+    image = rng.choice(np.sort(rng.choice(256, levels, replace=False)), shape).astype(np.uint8)
+    for size in (7, 9, 21):
+        np.testing.assert_array_equal(_median_blurred(image, size), cv2.medianBlur(image, size))
+
+
+@pytest.mark.parametrize("shape", [(1, 2**16), (256, 256), (300, 300)])
+def test_strokes_are_numbered_in_the_order_of_opencv(shape):
+    from lenet.reading.strokes import strokes_of
+
+    ink = np.zeros(shape, np.uint8)
+    ink[::2, ::2] = 255  # as many strokes as possible
+    ink[:9, :40] = np.random.default_rng(0).integers(0, 256, ink[:9, :40].shape)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((ink >= 96).view(np.uint8), ltype=cv2.CV_32S)
+    strokes = strokes_of(ink)
+    np.testing.assert_array_equal(strokes.labels, labels)
+    np.testing.assert_array_equal(strokes.areas, stats[1:, cv2.CC_STAT_AREA])
+    assert strokes.labels.max() == count - 1
+
+
 def test_colours_and_fractions_are_the_same_picture():
     grey = 255 - np.pad(drawn_seven(), 10)
     expected = prepare(grey)

@@ -16,6 +16,7 @@ _DISTINCT = 0.68
 _MAX_PAPER = 0.9  # of the pixels: if there is more paper, its own level suffices
 _ABOVE_PAPER = 0.75  # of Otsu's threshold, from which on pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; light pixels in the middle of a picture of one level
+_FEW_LEVELS = 16
 _NOISE = 5.0  # standard deviations from the paper's level that are not yet ink
 
 
@@ -126,8 +127,25 @@ def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
         margin = size // 2
         closed = cv2.morphologyEx(_extrapolated(cv2.medianBlur(coarse, 3), margin), cv2.MORPH_CLOSE, kernel)
         closed = closed[margin:-margin, margin:-margin]
-        closed = cv2.medianBlur(np.ascontiguousarray(closed), size // 4 | 1)  # keeps the edge of a hard shadow
+        closed = _median_blurred(np.ascontiguousarray(closed), size // 4 | 1)  # keeps the edge of a hard shadow
     return np.asarray(cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1), np.uint8)
+
+
+def _median_blurred(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return what `cv2.medianBlur` returns, in half the time if there are few levels, as in closed paper.
+
+    The median exceeds a level if more than half of the pixels around do. A box filter counts these.
+    """
+    levels = np.flatnonzero(cv2.calcHist([image], [0], None, [256], [0, 256])).astype(np.uint8)
+    if not 2 <= len(levels) <= _FEW_LEVELS:
+        return np.asarray(cv2.medianBlur(image, size), np.uint8)
+    margin = size // 2
+    padded = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REPLICATE)
+    above = np.greater(padded, levels[:-1, np.newaxis, np.newaxis]).view(np.uint8)
+    counts = cv2.boxFilter(above.reshape(-1, padded.shape[1]), -1, (size, size), normalize=False)  # 255 stands for more
+    _, exceeds = cv2.threshold(counts, size * size // 2, 1, cv2.THRESH_BINARY)
+    ranks = np.add.reduce(exceeds.reshape(above.shape), axis=0, dtype=np.uint8)
+    return levels[ranks[margin:-margin, margin:-margin]]
 
 
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:

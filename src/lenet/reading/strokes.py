@@ -11,6 +11,7 @@ from lenet._extras import cv2
 INK = 96  # of 255: the minimum level of a stroke's pixels
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
 _SPECK = 0.22  # heights of the writing
+_FEW_PIXELS = 2**16  # have at most half as many strokes, which 16 bits can number
 _MIN_AREA = 12  # pixels: smaller strokes say nothing about the size of the writing
 
 Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are exclusive
@@ -83,6 +84,9 @@ class Strokes:
 
 def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
     """Return the connected strokes of ink."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(ink >= INK, np.uint8), connectivity=8)
+    # With labels of 16 bits, OpenCV starts no threads, which take longer than the work in a small picture.
+    label_type = cv2.CV_16U if ink.size <= _FEW_PIXELS else cv2.CV_32S
+    is_ink = np.asarray(ink >= INK, np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(is_ink, connectivity=8, ltype=label_type)
     left, top, width, height, area = stats[1:].T.astype(np.int64)
-    return Strokes(labels, np.stack([left, top, left + width, top + height], axis=1), area)
+    return Strokes(labels.astype(np.int32, copy=False), np.stack([left, top, left + width, top + height], axis=1), area)
