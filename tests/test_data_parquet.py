@@ -105,6 +105,78 @@ def test_a_folder_without_parquet_files_is_an_error(tmp_path):
         load_parquet(tmp_path)
 
 
+PIXELS = np.random.default_rng(0).integers(0, 256, (42, 784), dtype=np.uint8)
+
+
+def write_pixels(path, pixels=PIXELS, labels=None, **columns):
+    labels = [n % 3 for n in range(len(pixels))] if labels is None else labels
+    pq.write_table(pa.table({"label": labels} | {f"pixel{k}": pixels[:, k] for k in range(784)} | columns), path)
+    return path
+
+
+@pytest.mark.parametrize("rows", [5, 1024])
+def test_a_table_of_pixels_equals_the_same_csv_file(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(lenet.data.parquet, "_ROWS", rows)
+    lines = [",".join(["label", *(f"pixel{k}" for k in range(784))])]
+    lines += [",".join(map(str, [n % 3, *row])) for n, row in enumerate(PIXELS.tolist())]
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    expected = load(tmp_path / "train.csv")
+    found = load(write_pixels(tmp_path / "train.parquet"))
+    assert found.classes is None
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+def test_pixels_may_be_decimals_and_labels_names(tmp_path):
+    names = ["cat" if n % 2 else "ant" for n in range(42)]
+    data = load(write_pixels(tmp_path / "a.parquet", (PIXELS / 255).astype("f4"), names))
+    assert data.classes == ("ant", "cat")
+    expected = {row.tobytes(): n % 2 for n, row in enumerate(PIXELS)}
+    assert [expected[image.tobytes()] for image in data.X_train] == data.y_train.tolist()
+
+
+def test_tables_of_pixels_may_be_two_parts(tmp_path):
+    write_pixels(tmp_path / "train.parquet", PIXELS[:12])
+    write_pixels(tmp_path / "test.parquet", PIXELS[12:])
+    data = load(tmp_path)
+    np.testing.assert_array_equal(data.X_train.reshape(-1, 784), PIXELS[:12])
+    np.testing.assert_array_equal(data.X_test.reshape(-1, 784), PIXELS[12:])
+    assert data.y_test.tolist() == [0, 1, 2] * 10
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"pixel0": ["x"] * 42}, "is not a table of numbers"),
+        ({"pixel0": [256] * 42}, "has missing or out-of-range pixels"),
+        ({"pixel0": [None] + [0] * 41}, "has missing or out-of-range pixels"),
+        ({"more": [0] * 42}, "has 786 columns; expected 784 pixels"),
+        ({"label": [None] + [0] * 41}, "has no label in row 0"),
+    ],
+)
+def test_what_is_no_table_of_pixels_is_an_error(tmp_path, columns, message):
+    with pytest.raises(DataError, match=message):
+        load(write_pixels(tmp_path / "a.parquet", **columns))
+
+
+def test_the_first_of_785_columns_has_the_labels_as_in_a_csv_file(tmp_path):
+    columns = {"number": [n % 3 for n in range(42)]} | {f"pixel{k}": PIXELS[:, k] for k in range(784)}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert sorted(load(tmp_path / "a.parquet").y_test) == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_table_without_rows_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="has no rows; expected at least one"):
+        load(write_pixels(tmp_path / "a.parquet", PIXELS[:0]))
+
+
+def test_pixels_without_labels_cannot_train(tmp_path):
+    pq.write_table(pa.table({f"pixel{k}": PIXELS[:, k] for k in range(784)}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="has no labels; expected a column 'label' besides 784 pixels"):
+        load(tmp_path / "a.parquet")
+
+
 def test_a_torn_file_is_an_error(tmp_path):
     path = write(tmp_path / "a.parquet")
     path.write_bytes(path.read_bytes()[:-100])
@@ -117,6 +189,8 @@ def test_limits_hold(tmp_path, monkeypatch):
     monkeypatch.setattr(lenet.data.parquet, "MAX_IMAGES", 10)
     with pytest.raises(DataError, match="has more than 10 pictures"):
         load_parquet(path)
+    with pytest.raises(DataError, match="has more than 10 rows"):
+        load_parquet(write_pixels(tmp_path / "pixels.parquet"))
     monkeypatch.setattr(lenet.data.parquet, "_MAX_BYTES", 1000)
     with pytest.raises(DataError, match="has more than 1,000 bytes of pictures"):
         load_parquet(path)

@@ -5,7 +5,7 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -153,7 +153,7 @@ def read_table(file: BinaryIO, name: str) -> Table:
             lines, sep=delimiter, header=None, skiprows=int(has_header), chunksize=_ROWS, encoding_errors="replace",
             usecols=pixels if label is None else [label, *pixels], dtype=str if label is None else {label: str},
         ) as parts:  # fmt: skip
-            images, labels = _read(parts, label, pixels, name)
+            images, labels = images_of_rows((_rows_of(part, label, pixels) for part in parts), name)
     except pandas.errors.EmptyDataError:
         images = np.empty((0, SIDE, SIDE), np.uint8)
     except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -258,16 +258,34 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", gzip.open(file)) if is_gzipped else file
 
 
-def _read(parts: Any, label: int | None, pixels: list[int], name: str) -> tuple[NDArray[np.uint8], list[str]]:
+def _rows_of(part: Any, label: int | None, pixels: list[int]) -> tuple[NDArray[Any], list[str]]:
+    """Return the pixels and the labels of some rows of pandas."""
+    return part[pixels].to_numpy(), [] if label is None else part[label].fillna("").str.strip().tolist()
+
+
+def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the images and labels of a table that is read in parts.
+
+    Parameters
+    ----------
+    parts : iterable of (ndarray of shape (n, 784), list of str)
+        Pixels, as for `read_csv`, and labels, if there are any.
+    name : str
+        Name of the table, for error messages.
+
+    Raises
+    ------
+    DataError
+        If a pixel is missing or out of range, or there are more than 1,000,000 rows.
+    """
     images: list[NDArray[np.uint8]] = []
     labels: list[str] = []
     decimals: list[bool] = []
-    for part in parts:
-        image, decimal = _as_bytes(part[pixels].to_numpy(), name)
+    for pixels, some in parts:
+        image, decimal = _as_bytes(pixels, name)
         images.append(image)
         decimals.append(decimal)
-        if label is not None:
-            labels += part[label].fillna("").str.strip().tolist()
+        labels += some
         if sum(map(len, images)) > MAX_IMAGES:
             raise DataError(f"{name} has more than {MAX_IMAGES:,} rows. Split it into several files.")
     if any(decimals):

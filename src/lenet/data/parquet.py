@@ -1,52 +1,61 @@
-"""Load labelled pictures from Parquet files, such as those of data sets on Hugging Face."""
+"""Load labelled pictures or tables of pixels from Parquet files, such as those of data sets on Hugging Face."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lenet._extras import require
-from lenet.data.csv import LABELS, numbered
-from lenet.data.dataset import MAX_IMAGES, Dataset
+from lenet.data.csv import LABELS, PIXELS, images_of_rows, numbered, pixel_columns
+from lenet.data.dataset import MAX_IMAGES, Dataset, checked, stratified_split
 from lenet.data.image_folder import labelled_pictures
 from lenet.data.pictures import Picture, Progress
 from lenet.errors import DataError
 
 SUFFIXES = (".parquet", ".pq")
 _MAX_BYTES = 4_000_000_000  # of all encoded pictures in a file
+_ROWS = 1_024  # of pixels read at once
 _MAX_SCHEMA_BYTES = 2**20  # of the description that Hugging Face's library writes
 
 
 def load_parquet(
     path: str | os.PathLike[str], *, raw: bool = False, strict: bool = False, progress: Progress | None = None
 ) -> Dataset:
-    """Load a data set from a Parquet file of encoded pictures and labels, or from a folder of such files.
+    """Load a data set from a Parquet file of labels and encoded pictures or pixels, or from a folder of such files.
 
     If the names of some but not all files in a folder start with "test", those files are the test set and the others
-    the training set. Otherwise, a fifth of each class, always the same pictures, is held out for testing.
+    the training set. Otherwise, a fifth of the pictures of each class, or a seventh of a table of pixels, always the
+    same images, is held out for testing.
 
     Parameters
     ----------
     path : str or path-like
         The pictures are encoded, for example as PNG or JPEG, in a column of type binary, or of type struct with a field
-        "bytes", as Hugging Face's ``datasets`` writes it. The labels, numbers or names, are in the column "label",
-        "labels", "class", "target", "digit" or "y". The names of a ClassLabel are read from the file.
+        "bytes", as Hugging Face's ``datasets`` writes it; or 784 columns have the pixels, as for `read_csv`. The
+        labels, numbers or names, are in the column "label", "labels", "class", "target", "digit" or "y". The names of
+        a ClassLabel are read from the file.
     raw, strict, progress : bool, bool and callable
-        As for `load_image_folder`.
+        For encoded pictures, as for `load_image_folder`.
 
     Returns
     -------
     Dataset
-        Its `classes` are the names of the labels, or their numbers. Classes without pictures are left out.
+        Its `classes` are the names of the labels. If the labels are numbers, they are these numbers, and None for
+        tables of pixels. Classes without pictures are left out.
 
     Raises
     ------
     DataError
         If a file cannot be read or has no such columns; if there are more than 1,000,000 pictures, or more than 4 GB in
-        a file; if a label is missing, or the data set is invalid as described in `load_image_folder`.
+        a file; if a label is missing; if a pixel is missing or out of range; or if the data set is invalid as
+        described in `load_image_folder`.
     MissingExtraError
-        If pyarrow, Pillow or OpenCV is not installed.
+        If pyarrow is not installed, or, for encoded pictures, Pillow or OpenCV.
 
     Examples
     --------
@@ -56,23 +65,19 @@ def load_parquet(
     """
     path = Path(path)
     files = _files(path)
+    if _has_pixels(files[0][1]):
+        return _load_pixels(files, str(path))
     labels: list[str] = []
     pictures: list[tuple[str, str, bytes | None]] = []
-    names: tuple[str, ...] | None = None
     for half, file in files:
         for label, encoded in _rows(file):
             labels.append(label)
             pictures.append((f"{file}, row {len(pictures):,}", half, encoded))
             if len(pictures) > MAX_IMAGES:
                 raise DataError(f"{path} has more than {MAX_IMAGES:,} pictures. Use a subset of them.")
-        names = names or _class_label(file)
-    y, found = numbered(labels, str(path))
-    names = names or found or tuple(map(str, range(int(y.max()) + 1)))
-    if y.max() >= len(names):
-        raise DataError(
-            f"{path} has the label {y.max()}, but names for only {len(names)} classes. Write the file again."
-        )
-    used = sorted(set(y.tolist()))  # a class without pictures cannot be learned
+    y, names = _classes(labels, files, str(path))
+    names = names or tuple(map(str, range(int(y.max()) + 1)))
+    used = sorted(set(y.tolist()))  # a class without pictures has nothing to learn from
     order = {label: number for number, label in enumerate(used)}
     each = [
         Picture(name, order[int(label)], half, encoded or b"")
@@ -81,6 +86,41 @@ def load_parquet(
     return labelled_pictures(
         each, tuple(names[label] for label in used), str(path), raw=raw, strict=strict, progress=progress
     )
+
+
+def _load_pixels(files: list[tuple[str, Path]], source: str) -> Dataset:
+    """Return the rows of tables of pixels as a data set; hold out a seventh if they are not in two halves."""
+    images: list[NDArray[np.uint8]] = []
+    labels: list[str] = []
+    for _, file in files:
+        some, their_labels = images_of_rows(_rows_of_pixels(file), str(file))
+        images.append(some)
+        labels += their_labels
+        if len(labels) > MAX_IMAGES:
+            raise DataError(f"{source} has more than {MAX_IMAGES:,} rows. Use a subset of them.")
+    y, names = _classes(labels, files, source)
+    X = np.concatenate(images)
+    is_test = np.repeat([half == "test" for half, _ in files], list(map(len, images)))
+    if is_test.any():
+        dataset = checked(Dataset(X[~is_test], y[~is_test], X[is_test], y[is_test]), source)
+    else:
+        dataset = stratified_split(X, y, 7, source)
+    return dataset if names is None else dataset.with_classes(names)
+
+
+def _classes(
+    labels: list[str], files: list[tuple[str, Path]], source: str
+) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
+    """Return the labels as numbers, and the names of the classes, unless the labels are numbers without names."""
+    if not labels:
+        raise DataError(f"{source} has no rows; expected at least one.")
+    y, found = numbered(labels, source)
+    names = next(filter(None, (_class_label(file) for _, file in files)), found)
+    if names is not None and y.max() >= len(names):
+        raise DataError(
+            f"{source} has the label {y.max()}, but names for {len(names)} classes only. Write the file again."
+        )
+    return y, names
 
 
 def holds_parquet_files(folder: Path) -> bool:
@@ -103,53 +143,87 @@ def _files(path: Path) -> list[tuple[str, Path]]:
 
 def _rows(path: Path) -> Iterator[tuple[str, bytes | None]]:
     """Yield the label and the encoded picture of each row."""
+    types = require("pyarrow", "parquet").types
+    with _opened(path) as file:
+        label, picture = _columns(file.schema_arrow, path)
+        total = 0
+        for batch in file.iter_batches(1024, columns=[label, picture]):
+            column = batch.column(batch.schema.get_field_index(picture))
+            if types.is_struct(column.type):
+                column = column.field("bytes")
+            total += column.nbytes
+            if total > _MAX_BYTES:
+                raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes of pictures. Use a subset of them.")
+            yield from zip(_labels_of(batch, label), column.to_pylist(), strict=True)
+
+
+def _rows_of_pixels(path: Path) -> Iterator[tuple[NDArray[Any], list[str]]]:
+    """Yield the pixels and the labels of some rows at a time."""
+    with _opened(path) as file:
+        names = file.schema_arrow.names
+        label, pixels = pixel_columns(names, str(path))
+        if label is None:
+            raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
+        for batch in file.iter_batches(_ROWS, columns=[names[place] for place in [label, *pixels]]):
+            columns = [batch.column(batch.schema.get_field_index(names[place])) for place in pixels]
+            try:
+                values = np.stack([column.to_numpy(zero_copy_only=False).astype(np.float32) for column in columns], 1)
+            except (TypeError, ValueError) as error:
+                raise DataError(f"{path} is not a table of numbers ({error}). Correct the file.") from None
+            yield values, _labels_of(batch, names[label])
+
+
+def _labels_of(batch: Any, column: str) -> list[str]:
+    values = batch.column(batch.schema.get_field_index(column)).to_pylist()
+    return ["" if value is None else str(value) for value in values]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file; errors of pyarrow become errors of the data."""
     arrow = require("pyarrow", "parquet")
     try:
-        with _opened(path) as file:
-            label, picture = _columns(file.schema_arrow, path)
-            total = 0
-            for batch in file.iter_batches(1024, columns=[label, picture]):
-                column = batch.column(batch.schema.get_field_index(picture))
-                if arrow.types.is_struct(column.type):
-                    column = column.field("bytes")
-                total += column.nbytes
-                if total > _MAX_BYTES:
-                    raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes of pictures. Use a subset of them.")
-                values = batch.column(batch.schema.get_field_index(label)).to_pylist()
-                for value, encoded in zip(values, column.to_pylist(), strict=True):
-                    yield "" if value is None else str(value), encoded
+        with require("pyarrow.parquet", "parquet").ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
     except (arrow.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a complete Parquet file ({error}). Download it again.") from error
 
 
-def _opened(path: Path) -> Any:
-    return require("pyarrow.parquet", "parquet").ParquetFile(path, page_checksum_verification=True)
+def _has_pixels(path: Path) -> bool:
+    """Return whether a file has a column for each pixel, and none of encoded pictures."""
+    with _opened(path) as file:
+        return len(file.schema_arrow.names) >= PIXELS and not _picture_columns(file.schema_arrow)
 
 
 def _columns(schema: Any, path: Path) -> tuple[str, str]:
     """Return the names of the columns of labels and of pictures."""
-    types = require("pyarrow", "parquet").types
     labels = [name for name in schema.names if name.lower() in LABELS]
-    pictures = [
+    pictures = _picture_columns(schema)
+    if not labels or not pictures:
+        lacks = "column of labels" if not labels else "column of encoded pictures"
+        raise DataError(
+            f"{path} has no {lacks}; expected 'label' and 'image', or 'label' and {PIXELS} pixels. Its columns are "
+            f"{', '.join(schema.names[:10])}."
+        )
+    return labels[0], pictures[0]
+
+
+def _picture_columns(schema: Any) -> list[str]:
+    types = require("pyarrow", "parquet").types
+    return [
         field.name
         for field in schema
         if types.is_binary(field.type)
         or types.is_large_binary(field.type)
         or (types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
     ]
-    if not labels or not pictures:
-        lacks = "column of labels" if not labels else "column of encoded pictures"
-        raise DataError(
-            f"{path} has no {lacks}; expected 'label' and 'image'. Its columns are {', '.join(schema.names[:10])}."
-        )
-    return labels[0], pictures[0]
 
 
 def _class_label(path: Path) -> tuple[str, ...] | None:
     """Return the class names that Hugging Face's library stores in the schema."""
     with _opened(path) as file:
         text = (file.schema_arrow.metadata or {}).get(b"huggingface", b"")
-        label, _ = _columns(file.schema_arrow, path)
+        label = next((name for name in file.schema_arrow.names if name.lower() in LABELS), None)
     try:
         names = json.loads(text[:_MAX_SCHEMA_BYTES])["info"]["features"][label]["names"]
     except (KeyError, TypeError, ValueError, RecursionError):
