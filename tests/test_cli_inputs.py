@@ -222,8 +222,39 @@ def test_own_symbols_are_learned_and_named(tmp_path, monkeypatch, capsys):
     assert (answer["class"], answer["label"]) == ("ell", 2)
     outcome = json.loads(lines(capsys, "evaluate", "mine", "--model", "runs/train-1", "--json")[0])
     assert outcome["classes"] == ["circle", "cross", "ell"]
-    assert outcome["accuracy"] == 1
+    assert (outcome["accuracy"], outcome["images"]) == (1, 6)  # one in five of ten
     assert "expected only classes of the model" in lines(capsys, "evaluate", "mine", "--model", "mnist", status=1)
+
+
+@pytest.mark.parametrize("folder", ["drawn", "drawn/test", "drawn/Testing"])
+def test_all_pictures_of_a_folder_without_halves_are_tested(tmp_path, monkeypatch, capsys, folder):
+    monkeypatch.chdir(tmp_path)
+    for label in ("3", "7"):
+        (tmp_path / folder / label).mkdir(parents=True)
+        for number, image in enumerate(DIGITS.X_test[DIGITS.y_test == int(label)][:2]):
+            cv2.imwrite(str(tmp_path / folder / label / f"{number}.png"), picture(image))
+    assert cli.main(["evaluate", "drawn", "--json"]) == 0
+    captured = capsys.readouterr()
+    outcome = json.loads(captured.out)
+    assert (outcome["images"], outcome["support"]) == (4, [0, 0, 0, 2, 0, 0, 0, 2, 0, 0])
+    assert "drawn has no test set of its own: all of its 4 images are tested." in captured.err
+
+
+def test_a_model_is_tested_on_what_its_training_held_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for part in (slice(0, 210), slice(210, 280)):
+        np.savez(tmp_path / f"{part.start}.npz", X=DIGITS.X_train[part], y=DIGITS.y_train[part])
+    model = lenet.load_pretrained("mnist")
+    model.metadata["data"] = "0.npz"
+    model.save("digits.safetensors")
+    for name, count, note in (
+        ("0", 30, "The model was trained on 0.npz: only its test set of 30 images is tested."),
+        ("210", 70, "210.npz has no test set of its own: all of its 70 images are tested."),
+    ):
+        assert cli.main(["evaluate", f"{name}.npz", "--model", "digits.safetensors", "--json"]) == 0
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["images"] == count
+        assert note in captured.err
 
 
 def test_a_run_from_other_weights_resumes_without_them(tmp_path, monkeypatch, capsys):

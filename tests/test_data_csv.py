@@ -127,6 +127,13 @@ def test_a_table_without_labels_cannot_train(write):
         load_csv(write(table(header=NAMES, rows=PIXELS.tolist())))
 
 
+def test_a_table_may_be_for_testing_only(write):
+    data = load(write(table()), hold_out=False)
+    assert len(data.X_train) == len(data.y_train) == 0
+    np.testing.assert_array_equal(data.X_test, PIXELS.reshape(-1, 28, 28))
+    np.testing.assert_array_equal(data.y_test, LABELS)
+
+
 def test_a_long_line_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "bomb.csv.gz"
     with gzip.open(path, "wb", 1) as file:

@@ -55,6 +55,35 @@ def test_halves_stay_apart(tmp_path):
     assert data.y_train.tolist() == [0] * 4 + [1] * 4
 
 
+def test_a_folder_may_be_for_testing_only(tmp_path):
+    data = load(write(tmp_path, count=1), hold_out=False)
+    assert (len(data.X_train), len(data.y_train), data.classes) == (0, 0, ("circle", "line"))
+    expected = {prepare(picture(name)).tobytes(): k for k, name in enumerate(SHAPES)}
+    assert [expected[image.tobytes()] for image in data.X_test] == data.y_test.tolist() == [0, 1]
+
+
+def test_the_half_for_testing_may_be_alone(tmp_path):
+    only_test(tmp_path)
+    data = load_image_folder(tmp_path, hold_out=False)
+    assert (len(data.X_train), data.y_test.tolist()) == (0, [0] * 5 + [1] * 5)
+
+
+def test_own_halves_stay_if_all_is_for_testing(tmp_path):
+    write(tmp_path / "train", count=3)
+    write(tmp_path / "test", count=2)
+    data = load_image_folder(tmp_path, hold_out=False)
+    assert (len(data.X_train), len(data.X_test)) == (6, 4)
+
+
+def test_pictures_for_testing_never_become_the_training_set(tmp_path):
+    write(tmp_path / "test")
+    for name in SHAPES:
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "0.png").write_bytes(b"damaged")
+    with pytest.raises(DataError, match="has no training images"):
+        load_image_folder(tmp_path)
+
+
 def test_numbers_come_in_their_order_and_before_names(tmp_path):
     for name in ("10", "9", "b", "a"):
         (tmp_path / name).mkdir()

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from lenet.data import load_npz
+from lenet.data import load_npy_folder, load_npz
 from lenet.errors import DataError
 
 
@@ -80,6 +80,16 @@ def test_x_and_y_alone_are_split_one_in_seven_of_each_class_and_always_alike(sav
     assert sorted(numbers.tolist()) == list(range(210))
     for images, labels in (first[:2], first[2:]):
         np.testing.assert_array_equal(images[:, 5, 5] % 10, labels)
+
+
+def test_x_and_y_may_be_for_testing_only(save, tmp_path):
+    X, y = small()
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    for data in (load_npz(save(X=X, y=y), hold_out=False), load_npy_folder(tmp_path, hold_out=False)):
+        assert len(data.X_train) == len(data.y_train) == 0
+        np.testing.assert_array_equal(data.X_test, X)
+        np.testing.assert_array_equal(data.y_test, y)
 
 
 def test_small_x_is_taken_and_the_four_go_before_the_two(save):

@@ -177,6 +177,12 @@ def test_pixels_without_labels_cannot_train(tmp_path):
         load(tmp_path / "a.parquet")
 
 
+@pytest.mark.parametrize(("write_rows", "count"), [(write, N), (write_pixels, len(PIXELS))])
+def test_a_file_may_be_for_testing_only(tmp_path, write_rows, count):
+    data = load(write_rows(tmp_path / "a.parquet"), hold_out=False)
+    assert (len(data.X_train), len(data.X_test)) == (0, count)
+
+
 def test_a_torn_file_is_an_error(tmp_path):
     path = write(tmp_path / "a.parquet")
     path.write_bytes(path.read_bytes()[:-100])

@@ -33,7 +33,14 @@ def add_data(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> No
     )
 
 
-def load_data(source: str, *, raw: bool | None = None, strict: bool | None = None, quiet: bool = False) -> "Dataset":
+def load_data(
+    source: str,
+    *,
+    raw: bool | None = None,
+    strict: bool | None = None,
+    hold_out: bool = True,
+    quiet: bool = False,
+) -> "Dataset":
     """Load a data set. Unless quiet, show a progress bar if that takes long, and print what the loader logs."""
     from lenet.data import load
     from lenet.scale.bar import Bar
@@ -48,7 +55,7 @@ def load_data(source: str, *, raw: bool | None = None, strict: bool | None = Non
                 bars.append(stack.enter_context(Bar(total, shown=not quiet)))
             bars[0].update(done)
 
-        return load(source, raw=bool(raw), strict=bool(strict), progress=progress)
+        return load(source, raw=bool(raw), strict=bool(strict), progress=progress, hold_out=hold_out)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,22 @@
-"""Report the accuracy, the precision and recall of each class, and the confusion matrix on the test set."""
+"""Report the accuracy, the precision and recall of each class, and the confusion matrix on the test set.
+
+If DATA has no test set of its own, all its images are tested, or, if the model was trained on it, those that training
+held out.
+"""
 
 import argparse
 import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lenet.cli.data import add_data, load_data
+from lenet.cli.data import DATA_NAMES, add_data, load_data
 from lenet.cli.options import add_common, add_model
+from lenet.cli.output import printable
+
+if TYPE_CHECKING:
+    from lenet.data import Dataset
+    from lenet.model import LeNet5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +33,28 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.evaluation.report import classification_report
 
     model = load_model(arguments.model)
-    data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
-    data = data.numbered_as(model.classes, arguments.data)
+    data = load_test_set(model, arguments)
     labels = _checks.labels(data.y_test, len(data.X_test), model.num_classes)
     outcome = classification_report(model.logits(data.X_test, n_jobs=arguments.n_jobs), labels, model.classes)
     print(json.dumps(outcome.as_dict()) if arguments.json else outcome, end="\n" if arguments.json else "")
     return 0
+
+
+def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
+    """Load the data, and print a note if they have no test set of their own."""
+    from lenet.training.runs import shown_name
+
+    source = arguments.data
+    is_training_set = source not in DATA_NAMES and model.metadata.get("data") == shown_name(Path(source).resolve())
+    data = load_data(
+        source, raw=arguments.raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet
+    )
+    if is_training_set:
+        note = f"The model was trained on {source}: only its test set of {len(data.X_test):,} images is tested."
+    elif not len(data.X_train):
+        note = f"{source} has no test set of its own: all of its {len(data.X_test):,} images are tested."
+    else:
+        return data.numbered_as(model.classes, source)
+    if not arguments.quiet:
+        print(printable(f"lenet: note: {note}"), file=sys.stderr)
+    return data.numbered_as(model.classes, source)

@@ -42,7 +42,7 @@ class Table(NamedTuple):
     classes: tuple[str, ...] | None
 
 
-def load_csv(path: str | os.PathLike[str]) -> Dataset:
+def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     r"""Load a data set from a CSV file with a label and 784 pixels per row.
 
     A seventh of each class (the fraction in MNIST), always the same images, is held out for testing.
@@ -51,6 +51,8 @@ def load_csv(path: str | os.PathLike[str]) -> Dataset:
     ----------
     path : str or path-like
         As for `read_csv`.
+    hold_out : bool, default True
+        If False, all images are for testing, and none for training.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def load_csv(path: str | os.PathLike[str]) -> Dataset:
     X, y, classes = read_csv(path)
     if y is None:
         raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
-    dataset = stratified_split(X, y, 7, str(path))
+    dataset = stratified_split(X, y, 7, str(path), hold_out)
     return dataset if classes is None else dataset.with_classes(classes)
 
 

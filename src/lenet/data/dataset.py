@@ -147,7 +147,9 @@ def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source:
         )
 
 
-def stratified_split(X: NDArray[np.uint8], y: NDArray[np.int64], one_in: int, source: str) -> Dataset:
+def stratified_split(
+    X: NDArray[np.uint8], y: NDArray[np.int64], one_in: int, source: str, hold_out: bool = True
+) -> Dataset:
     """Hold out one in `one_in` images of each class for testing, always the same ones, in the original order.
 
     Parameters
@@ -158,11 +160,14 @@ def stratified_split(X: NDArray[np.uint8], y: NDArray[np.int64], one_in: int, so
         For example, 5 holds out a fifth.
     source : str
         The name of the data set, for the error message.
+    hold_out : bool, default True
+        If False, all images are for testing, and none for training.
 
     Raises
     ------
     DataError
-        As for `checked`; the test set is empty if every class has fewer than `one_in` / 2 images.
+        If there are more or fewer images than labels. With `hold_out`, also as for `checked`: the test set is empty if
+        every class has fewer than `one_in` / 2 images.
 
     Examples
     --------
@@ -172,6 +177,8 @@ def stratified_split(X: NDArray[np.uint8], y: NDArray[np.int64], one_in: int, so
     """
     if len(X) != len(y):
         raise DataError(f"{source} has {len(X)} images and {len(y)} labels; expected one label per image.")
+    if not hold_out:
+        return Dataset(X[:0], y[:0], X, y)
     # NumPy guarantees that the raw output of a bit generator never changes; Generator.permutation may.
     order = np.argsort(np.random.PCG64(1998).random_raw(len(y)), kind="stable")
     is_test = np.zeros(len(y), dtype=bool)

@@ -18,7 +18,12 @@ _MAX_DEPTH = 16  # folders within a class
 
 
 def load_image_folder(
-    folder: str | os.PathLike[str], *, raw: bool = False, strict: bool = False, progress: Progress | None = None
+    folder: str | os.PathLike[str],
+    *,
+    raw: bool = False,
+    strict: bool = False,
+    progress: Progress | None = None,
+    hold_out: bool = True,
 ) -> Dataset:
     """Load a data set from a folder with one subfolder of pictures per class.
 
@@ -38,6 +43,9 @@ def load_image_folder(
         warning is logged.
     progress : callable, optional
         Called as ``progress(done, total)`` with the numbers of pictures.
+    hold_out : bool, default True
+        If False, the pictures of a folder without ``test`` are all for testing, and none for training. A folder may
+        also have ``test`` alone.
 
     Returns
     -------
@@ -72,7 +80,7 @@ def load_image_folder(
     (('backslash', 'slash'), (8, 28, 28), array([0, 1]))
     """
     folder = Path(folder)
-    halves = _halves(folder)
+    halves = _halves(folder, hold_out)
     by_class = {half: _pictures_by_class(path) for half, path in halves.items()}
     names = _class_names(folder, by_class)
     found = [
@@ -83,22 +91,29 @@ def load_image_folder(
     ]
     if len(found) > MAX_IMAGES:
         raise DataError(f"{folder} has more than {MAX_IMAGES:,} pictures. Use a subset of them.")
-    return labelled_pictures(found, names, str(folder), raw=raw, strict=strict, progress=progress)
+    return labelled_pictures(found, names, str(folder), raw=raw, strict=strict, progress=progress, hold_out=hold_out)
 
 
 def labelled_pictures(
-    pictures: list[Picture], names: tuple[str, ...], source: str, *, raw: bool, strict: bool, progress: Progress | None
+    pictures: list[Picture],
+    names: tuple[str, ...],
+    source: str,
+    *,
+    raw: bool,
+    strict: bool,
+    progress: Progress | None,
+    hold_out: bool,
 ) -> Dataset:
     """Return pictures as a data set with class names; hold out a fifth for testing unless they are already split."""
     images, kept = images_of(pictures, source, raw=raw, strict=strict, progress=progress)
     y = np.array([each.label for each in kept], np.int64)
     is_test = np.array([each.half == "test" for each in kept], bool)
-    if is_test.any():
+    if is_test.any() and (hold_out or not is_test.all()):
         dataset = checked(Dataset(images[~is_test], y[~is_test], images[is_test], y[is_test]), source)
     else:
-        dataset = stratified_split(images, y, 5, source)
+        dataset = stratified_split(images, y, 5, source, hold_out)
     missing = sorted(set(range(len(names))) - set(dataset.y_train.tolist()))
-    if missing:
+    if missing and len(dataset.y_train):
         raise DataError(
             f"{source} has no training pictures of class {names[missing[0]]!r}; expected at least one. Add some."
         )
@@ -110,13 +125,13 @@ def holds_classes(folder: Path) -> bool:
     return any(_subfolders(folder))
 
 
-def _halves(folder: Path) -> dict[str, Path]:
+def _halves(folder: Path, needs_train: bool) -> dict[str, Path]:
     """Return the folders of "train" and "test", or that of "all" if the pictures are not split."""
     found = {_HALVES[path.name.lower()]: path for path in _subfolders(folder) if path.name.lower() in _HALVES}
     if not found:
         return {"all": folder}
     others = [path.name for path in _subfolders(folder) if path.name.lower() not in _HALVES]
-    if "train" not in found or others:
+    if others or (needs_train and "train" not in found):
         problem = f"{others[0]!r} besides" if "train" in found else "no folder 'train'"
         raise DataError(
             f"{folder} has {' and '.join(map(repr, sorted(found)))} and {problem}; expected one folder per class, or "

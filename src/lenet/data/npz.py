@@ -24,7 +24,7 @@ _HEADER = re.compile(
 )
 
 
-def load_npz(path: str | os.PathLike[str]) -> Dataset:
+def load_npz(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     """Load a data set from an ``.npz`` file with arrays `X` and `y`, or `X_train`, `y_train`, `X_test` and `y_test`.
 
     With `X` and `y`, a seventh of each class (the fraction in MNIST), always the same images, is held out for testing.
@@ -35,6 +35,8 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
         The images have shape (n, 28, 28), (n, 784) or (n, 1, 28, 28): integers from 0 to 255, or floats in [0, 1],
         which are rounded to 256 levels. The labels are integers of shape (n,). The names of the arrays may be in lower
         case.
+    hold_out : bool, default True
+        If False, all images of `X` are for testing, and none for training.
 
     Returns
     -------
@@ -59,16 +61,18 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     ((60, 28, 28), (10, 28, 28), dtype('uint8'))
     """
     path = Path(path)
-    return _as_dataset(_read_arrays(path), str(path))
+    return _as_dataset(_read_arrays(path), str(path), hold_out)
 
 
-def load_npy_folder(folder: str | os.PathLike[str]) -> Dataset:
+def load_npy_folder(folder: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     """Load a data set from a folder with ``X.npy`` and ``y.npy``, or ``X_train.npy``, ``y_train.npy`` and so on.
 
     Parameters
     ----------
     folder : str or path-like
         Each file contains one array, as for `load_npz`. With ``X.npy`` and ``y.npy``, a seventh is held out likewise.
+    hold_out : bool, default True
+        As for `load_npz`.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def load_npy_folder(folder: str | os.PathLike[str]) -> Dataset:
     for path in (files[name] for name in names):
         with path.open("rb") as file:
             arrays.append(_read_npy(file, path.stat().st_size, str(path)))
-    return _as_dataset(arrays, str(folder))
+    return _as_dataset(arrays, str(folder), hold_out)
 
 
 def holds_npy_files(folder: Path) -> bool:
@@ -113,10 +117,10 @@ def _npy_files(folder: Path) -> dict[str, Path]:
     return {name: found[name] for name in (*_FOUR, *_TWO) if name in found}
 
 
-def _as_dataset(arrays: list[NDArray[Any]], source: str) -> Dataset:
+def _as_dataset(arrays: list[NDArray[Any]], source: str, hold_out: bool) -> Dataset:
     if len(arrays) == 2:
         X, y = arrays
-        return stratified_split(_as_images(X, source), _as_labels(y, source), 7, source)
+        return stratified_split(_as_images(X, source), _as_labels(y, source), 7, source, hold_out)
     X_train, y_train, X_test, y_test = arrays
     dataset = Dataset(
         _as_images(X_train, source), _as_labels(y_train, source), _as_images(X_test, source), _as_labels(y_test, source)

@@ -24,7 +24,12 @@ _MAX_SCHEMA_BYTES = 2**20  # of the description that Hugging Face's library writ
 
 
 def load_parquet(
-    path: str | os.PathLike[str], *, raw: bool = False, strict: bool = False, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    *,
+    raw: bool = False,
+    strict: bool = False,
+    progress: Progress | None = None,
+    hold_out: bool = True,
 ) -> Dataset:
     """Load a data set from a Parquet file of labels and encoded pictures or pixels, or from a folder of such files.
 
@@ -41,6 +46,8 @@ def load_parquet(
         a ClassLabel are read from the file.
     raw, strict, progress : bool, bool and callable
         For encoded pictures, as for `load_image_folder`.
+    hold_out : bool, default True
+        If False, all images are for testing, and none for training, unless there are two halves.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def load_parquet(
     path = Path(path)
     files = _files(path)
     if _has_pixels(files[0][1]):
-        return _load_pixels(files, str(path))
+        return _load_pixels(files, str(path), hold_out)
     labels: list[str] = []
     pictures: list[tuple[str, str, bytes | None]] = []
     for half, file in files:
@@ -83,12 +90,11 @@ def load_parquet(
         Picture(name, order[int(label)], half, encoded or b"")
         for (name, half, encoded), label in zip(pictures, y, strict=True)
     ]
-    return labelled_pictures(
-        each, tuple(names[label] for label in used), str(path), raw=raw, strict=strict, progress=progress
-    )
+    used_names = tuple(names[label] for label in used)
+    return labelled_pictures(each, used_names, str(path), raw=raw, strict=strict, progress=progress, hold_out=hold_out)
 
 
-def _load_pixels(files: list[tuple[str, Path]], source: str) -> Dataset:
+def _load_pixels(files: list[tuple[str, Path]], source: str, hold_out: bool) -> Dataset:
     """Return the rows of tables of pixels as a data set; hold out a seventh if they are not in two halves."""
     images: list[NDArray[np.uint8]] = []
     labels: list[str] = []
@@ -104,7 +110,7 @@ def _load_pixels(files: list[tuple[str, Path]], source: str) -> Dataset:
     if is_test.any():
         dataset = checked(Dataset(X[~is_test], y[~is_test], X[is_test], y[is_test]), source)
     else:
-        dataset = stratified_split(X, y, 7, source)
+        dataset = stratified_split(X, y, 7, source, hold_out)
     return dataset if names is None else dataset.with_classes(names)
 
 

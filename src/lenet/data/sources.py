@@ -19,7 +19,12 @@ _BY_NAME = {"digits": load_digits, "mnist": load_mnist, "fashion-mnist": load_fa
 
 
 def load(
-    source: str | os.PathLike[str], *, raw: bool = False, strict: bool = False, progress: Progress | None = None
+    source: str | os.PathLike[str],
+    *,
+    raw: bool = False,
+    strict: bool = False,
+    progress: Progress | None = None,
+    hold_out: bool = True,
 ) -> Dataset:
     """Load a data set by name or path.
 
@@ -31,6 +36,9 @@ def load(
         ``.tsv.gz``. Names take precedence: write "./mnist" for a folder with that name.
     raw, strict, progress : bool, bool and callable
         For pictures, as for `load_image_folder`.
+    hold_out : bool, default True
+        Whether to hold out a part for testing if a file or folder has no test set. If False, all its images are for
+        testing, and none for training.
 
     Returns
     -------
@@ -61,23 +69,23 @@ def load(
     path = Path(name)
     if name and path.is_dir():  # Path("") would be the current folder
         if holds_npy_files(path):
-            return load_npy_folder(path)
+            return load_npy_folder(path, hold_out=hold_out)
         if holds_parquet_files(path):
-            return load_parquet(path, raw=raw, strict=strict, progress=progress)
+            return load_parquet(path, raw=raw, strict=strict, progress=progress, hold_out=hold_out)
         if holds_idx_files(path):
             return load_idx_folder(path)
         if holds_classes(path):
-            return load_image_folder(path, raw=raw, strict=strict, progress=progress)
+            return load_image_folder(path, raw=raw, strict=strict, progress=progress, hold_out=hold_out)
         raise DataError(
             f"{path} has no data set; expected a subfolder of pictures per class, or IDX, .npy or Parquet files."
         )
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return load_npz(path)
+        return load_npz(path, hold_out=hold_out)
     if suffix in SUFFIXES:
-        return load_parquet(path, raw=raw, strict=strict, progress=progress)
+        return load_parquet(path, raw=raw, strict=strict, progress=progress, hold_out=hold_out)
     if path.name.lower().endswith(CSV_SUFFIXES):
-        return load_csv(path)
+        return load_csv(path, hold_out=hold_out)
     raise DataError(
         f"{name!r} is not a data set; expected {', '.join(_BY_NAME)}, a folder (one subfolder of pictures per class, "
         "or IDX, .npy or Parquet files), or a .csv, .npz or .parquet file."

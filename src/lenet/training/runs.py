@@ -259,8 +259,7 @@ class Run:
             "recipe", "data", "seed", "lenet" and "epoch"; with a validation split, "val_loss" and "val_accuracy"; with
             class names, "classes".
         """
-        data = Path(self.args["data"]).name.encode("utf-8", "backslashreplace").decode()  # a name may not be Unicode
-        values: dict[str, Any] = {"recipe": self.recipe.name, "data": data}
+        values: dict[str, Any] = {"recipe": self.recipe.name, "data": shown_name(self.args["data"])}
         values |= {key: self.args[key] for key in ("seed", "lenet")}
         values |= {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
         if "classes" in self.args:
@@ -306,6 +305,17 @@ class Run:
 
     def _decisive_args(self) -> dict[str, Any]:
         return {name: self.args[name] for name in RESULTS_DEPEND_ON}
+
+
+def shown_name(data: str | os.PathLike[str]) -> str:
+    """Return the name of a data set in the metadata of a model: that of its file or folder, without the path.
+
+    Examples
+    --------
+    >>> shown_name("/home/me/symbols")
+    'symbols'
+    """
+    return Path(data).name.encode("utf-8", "backslashreplace").decode()  # the name of a file may not be Unicode
 
 
 def fingerprint(data: Dataset) -> str:
