@@ -360,7 +360,8 @@ def test_a_folder_called_like_a_set_is_not_taken_for_it(tmp_path, monkeypatch, c
     assert cli.main(["train", "digits", "--epochs", "1"]) == 0
     assert json.loads((tmp_path / "runs/train-1/args.json").read_text())["data"] == "digits"
     assert cli.main(["train", "--resume", "runs/train-1"]) == 0
-    assert capsys.readouterr().err == ""
+    note = "lenet: note: runs/train-1 was complete. To train further, start a new run with --from runs/train-1.\n"
+    assert capsys.readouterr().err == note
 
 
 # Predicting, evaluating, telling
@@ -599,7 +600,9 @@ def test_too_few_images_are_trained_on_without_validation_unless_asked_for(capsy
     assert "2 labels are too few to hold out 0.1" in fails(capsys, "train", "mine.npz", "--validation", "0.1")
     assert tree(tmp_path) == before
     assert cli.main(["train", "mine.npz", "--epochs", "1"]) == 0
-    assert "2 images for training, 0 for validation" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "2 images for training, 0 for validation" in captured.out
+    assert "The smallest class has fewer than 10 images, too few to hold out 10% for validation." in captured.err
 
 
 @pytest.mark.parametrize(
@@ -668,8 +671,9 @@ def test_wrong_weights_are_one_line_that_names_the_file(capsys, tmp_path, kind, 
 
 
 def test_a_model_that_is_not_there_is_one_line(capsys, tmp_path):
-    assert f"{tmp_path}/none is neither a file nor a pre-trained model" in fails(capsys, "info", tmp_path / "none")
-    assert fails(capsys, "info", tmp_path).endswith("/best.safetensors: No such file or directory\n")
+    expected = "expected a model file, a run folder or mnist"
+    assert f"{tmp_path}/none does not exist; {expected}" in fails(capsys, "info", tmp_path / "none")
+    assert f"{tmp_path} has no best.safetensors; expected a model file" in fails(capsys, "info", tmp_path)
 
 
 @pytest.mark.landing
@@ -847,7 +851,7 @@ def test_ctrl_c_outside_of_training_is_130_and_one_line(tmp_path):
 
 def test_an_error_is_one_line_whatever_it_says(capsys, tmp_path):
     said = fails(capsys, "info", tmp_path / "two\nlines.safetensors")
-    assert "two lines.safetensors is neither a file" in said
+    assert "two lines.safetensors does not exist" in said
 
 
 def test_a_picture_without_ink_is_no_digit(capsys, tmp_path):
@@ -919,7 +923,9 @@ def test_wrong_arguments_of_export(capsys, tmp_path, monkeypatch, arguments, say
 def test_export_that_fails_is_one_line_and_writes_nothing(capsys, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     assert "damaged" in fails(capsys, "export", tmp_path / "bad.safetensors", tmp_path / "out.c")
-    assert "none.safetensors is neither" in fails(capsys, "export", tmp_path / "none.safetensors", tmp_path / "out.c")
+    assert "does not exist; expected" in fails(
+        capsys, "export", tmp_path / "none.safetensors", tmp_path / "out.c"
+    )
     assert "is not a folder. Create it first." in fails(capsys, "export", "mnist", tmp_path / "none" / "out.c")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.safetensors"]
 

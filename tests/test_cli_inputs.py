@@ -71,6 +71,8 @@ def test_a_name_with_brackets_is_a_file_first(scans, capsys):
         ("empty", "empty has no pictures; expected PNG, JPEG"),
         ("none/*.png", "none/*.png matches no file;"),
         ("no.png", "no.png: No such file or directory"),
+        ("https://example.com/a.png", "https://example.com/a.png is a URL; expected a file. Download it first."),
+        ("https://example.com/a?id=1", "https://example.com/a?id=1 is a URL; expected a file. Download it first."),
     ],
 )
 def test_what_stands_for_no_picture_is_an_error(scans, capsys, command, name, message):

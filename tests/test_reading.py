@@ -202,6 +202,19 @@ def test_exactly_64_megapixels_are_decoded(tmp_path):
         read_picture(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("content", ["\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 9000 * "\0", "P5 100 100 255 " + 10_000 * "a"])
+def test_a_picture_in_a_string_is_no_path(content):
+    with pytest.raises(InputError, match="Pass the content of a file as bytes") as caught:
+        read_picture(content)
+    assert len(str(caught.value)) < 200
+
+
+def test_heic_is_refused_with_advice(tmp_path):
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    with pytest.raises(DataError, match=r"photo\.heic is not a picture; .* Convert other formats, such as HEIC"):
+        read_picture(tmp_path / "photo.heic")
+
+
 def test_another_format_is_refused_though_pillow_reads_it(tmp_path):
     path = written(tmp_path, Image.fromarray(GREY), "a.pcx")
     with pytest.raises(DataError, match="is not a picture; expected a PNG"):

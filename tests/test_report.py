@@ -88,6 +88,17 @@ def test_columns_of_the_text_stay_apart_and_line_up(count):
     assert len({len(line) for line in matrix}) == 1
 
 
+@pytest.mark.parametrize(
+    ("predicted", "text"),
+    [
+        (TRUE, "the error rate is at most 0.1% without rejecting any image"),
+        (PREDICTED, "no threshold reaches an error rate of 0.1%"),
+    ],
+)
+def test_the_text_names_a_rejection_only_if_there_is_one(predicted, text):
+    assert str(classification_report(logits_for(predicted, 3), TRUE)).splitlines()[1].endswith(f"; {text}")
+
+
 def test_errors_are_counted_exactly_where_rounding_could_go_wrong():
     assert 29 / 100 * 100 < 29
     for right in (0, 29, 57, 58, 100):

@@ -88,6 +88,14 @@ def test_a_string_names_the_file_too(path):
     assert lenet.load(str(path)).metadata["recipe"] == "default"
 
 
+def test_the_folder_of_a_run_stands_for_its_best_weights(tmp_path):
+    with pytest.raises(WeightsError, match=r"has no best\.safetensors; expected a model file, or the folder of a"):
+        lenet.load(tmp_path)
+    model = lenet.LeNet5(seed=3)
+    model.save(tmp_path / "best.safetensors")
+    np.testing.assert_array_equal(lenet.load(str(tmp_path)).parameters.flat, model.parameters.flat)
+
+
 def test_the_safetensors_library_reads_it(saved):
     """The format of the file, and not only our reading of what we wrote."""
     from safetensors import safe_open

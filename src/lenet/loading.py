@@ -1,6 +1,7 @@
 """Load saved and pre-trained models."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -9,14 +10,16 @@ from lenet.model import LeNet5
 from lenet.weights.bounds import check_bounds
 from lenet.weights.files import ModelFile
 
+BEST = "best.safetensors"  # in the folder of a run
+
 
 def load(path: str | os.PathLike[str]) -> LeNet5:
-    """Load a model that `LeNet5.save` wrote.
+    """Load a model that `LeNet5.save` or a training run wrote.
 
     Parameters
     ----------
     path : path-like
-        A safetensors file.
+        A safetensors file, or the folder of a run of `lenet train`, which has the weights of its best epoch.
 
     Returns
     -------
@@ -27,7 +30,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     ------
     WeightsError
         If the file is truncated, modified, larger than 64 MiB or in another format, or if its tensors do not fit
-        LeNet-5, are not finite, or are so large that sums may overflow.
+        LeNet-5, are not finite, or are so large that sums may overflow. If a folder has no weights.
     OSError
         If the file cannot be read.
 
@@ -39,6 +42,11 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     >>> lenet.load(path).predict(np.zeros((28, 28))).shape
     (1,)
     """
+    path = Path(path)
+    if path.is_dir():
+        folder, path = path, path / BEST
+        if not path.exists():
+            raise WeightsError(f"{folder} has no {BEST}; expected a model file, or the folder of a training run.")
     file = ModelFile.read(path)
     try:
         return _model_of(file)

@@ -6,13 +6,12 @@ held out.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet.cli.data import DATA_NAMES, add_data, load_data
 from lenet.cli.options import add_common, add_model
-from lenet.cli.output import printable
+from lenet.cli.output import note
 
 if TYPE_CHECKING:
     from lenet.data import Dataset
@@ -50,11 +49,9 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
         source, raw=arguments.raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet
     )
     if is_training_set:
-        note = f"The model was trained on {source}: only its test set of {len(data.X_test):,} images is tested."
+        text = f"The model was trained on {source}: only its test set of {len(data.X_test):,} images is tested."
+        note(text, quiet=arguments.quiet)
     elif not len(data.X_train):
-        note = f"{source} has no test set of its own: all of its {len(data.X_test):,} images are tested."
-    else:
-        return data.numbered_as(model.classes, source)
-    if not arguments.quiet:
-        print(printable(f"lenet: note: {note}"), file=sys.stderr)
+        text = f"{source} has no test set of its own: all of its {len(data.X_test):,} images are tested."
+        note(text, quiet=arguments.quiet)
     return data.numbered_as(model.classes, source)

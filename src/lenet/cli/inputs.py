@@ -42,7 +42,7 @@ def expanded(names: Sequence[str]) -> list[str]:
             if not files:
                 raise InputError(f"{name} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files.")
             found += files
-        elif glob.has_magic(name):
+        elif glob.has_magic(name) and "://" not in name:
             files = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
             if not files:
                 raise InputError(f"{name} matches no file; expected the path of a picture, or a pattern.")

@@ -68,11 +68,7 @@ def load_model(name: str) -> "LeNet5":
     if name in PRETRAINED:  # names take precedence, as in lenet.data.load: ./mnist is a path
         return load_pretrained(name)
     if not path.exists():
-        raise InputError(
-            f"{name} is neither a file nor a pre-trained model; expected a file or {', '.join(PRETRAINED)}."
-        )
-    if path.is_dir():
-        return load(path / "best.safetensors")
+        raise InputError(f"{name} does not exist; expected a model file, a run folder or {', '.join(PRETRAINED)}.")
     if path.suffix == ".onnx":
         return from_onnx(path)
     return from_torch(path) if path.suffix in (".pt", ".pth") else load(path)

@@ -14,6 +14,12 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def note(text: str, *, quiet: bool) -> None:
+    """Print a note to standard error, unless quiet."""
+    if not quiet:
+        print(printable(f"lenet: note: {text}"), file=sys.stderr)
+
+
 def say(text: str) -> None:
     """Print a line, escaping characters that the encoding of standard output lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"

@@ -32,7 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "such as 0.005, on images like the calibration set",
     )  # fmt: skip
     parser.add_argument("--show", metavar="PNG", help="write the network's input, enlarged ten times, to a PNG file")
-    add_csv(parser, f"{', '.join(OF_PICTURES)}; or, for a .csv file, {' and '.join(OF_ROWS)}")
+    add_csv(
+        parser,
+        f"{', '.join(OF_PICTURES)} (False if the picture resembles none of the classes); or, for a .csv file, "
+        f"{' and '.join(OF_ROWS)}",
+    )
     add_model(parser)
     add_common(parser)
 

@@ -6,13 +6,12 @@ After Ctrl-C, a crash or a power cut, --resume continues the run with bit-identi
 import argparse
 import math
 import signal
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.data import DATA_NAMES, add_data, load_data
 from lenet.cli.options import add_common, load_model
-from lenet.cli.output import printable, say
+from lenet.cli.output import note, say
 
 if TYPE_CHECKING:
     from lenet.cli.progress import Progress
@@ -104,8 +103,6 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     """Load the data, choose the recipe, and create the run folder."""
     from pathlib import Path
 
-    import numpy as np
-
     from lenet import __version__
     from lenet._fused.dispatch import chosen
     from lenet.errors import DataError, InputError
@@ -131,8 +128,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
     if arguments.recipe is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small" if old is None else "adapt" if old.classes == classes else "transfer")
-        if min(np.bincount(data.y_train).tolist()) * recipe.validation < 1:
-            recipe = recipe.with_changes(validation=0.0)  # too few to hold out one of each class
+        if arguments.validation is None:
+            recipe = with_possible_validation(recipe, data, quiet=arguments.quiet)
     recipe = recipe.with_changes(**changes)
     check_early(data, recipe, arguments)
     args = {
@@ -149,6 +146,21 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     if start is None:
         return Run.create(arguments.runs, args), data
     return Run.create(arguments.runs, args | {"from": arguments.start}, start), data
+
+
+def with_possible_validation(recipe: "Recipe", data: "Dataset", *, quiet: bool) -> "Recipe":
+    """Return the recipe, without validation if a class is too small to hold out one image; print a note then."""
+    import numpy as np
+
+    needed = math.ceil(1 / recipe.validation)
+    if min(np.bincount(data.y_train).tolist()) >= needed:
+        return recipe
+    note(
+        f"The smallest class has fewer than {needed} images, too few to hold out {recipe.validation:.0%} for "
+        "validation. The weights of the last epoch are kept.",
+        quiet=quiet,
+    )
+    return recipe.with_changes(validation=0.0)
 
 
 def require_extras(*, tensorboard: bool) -> None:
@@ -188,12 +200,12 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
         raise InputError(
             f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
         )
-    if opened.args.get("cpu") != chosen() and not arguments.quiet:
-        note = (
+    if opened.args.get("cpu") != chosen():
+        note(
             f"{folder} was started with the {opened.args.get('cpu')} kernels. With the {chosen()} kernels, the last "
-            "bits of its results will differ."
+            "bits of its results will differ.",
+            quiet=arguments.quiet,
         )
-        print(printable(f"lenet: note: {note}"), file=sys.stderr)
     remove_leftovers(opened.folder)
     return opened, data
 
@@ -210,6 +222,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     recipe, seed = folder.recipe, folder.args["seed"]
     model = folder.initial_model()
     state = folder.load_checkpoint(model)
+    done = len(state.history) if state is not None else 0
     parts = split(data.y_train, recipe.validation, seed)
     steps = math.ceil(len(parts.train) / recipe.batch_size)
     progress = Progress() if arguments.quiet else progress_for(recipe.epochs, steps, arguments.json)
@@ -230,6 +243,9 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
         finally:
             progress.stop()
             events.stop()
+        if done == len(state.history) and not state.step:
+            again = f"To train further, start a new run with --from {folder.folder}."
+            note(f"{folder.folder} was complete. {again}", quiet=arguments.quiet)
         if state.step:  # stopped, perhaps by a signal to another rank
             folder.save_checkpoint(state)
             print_stopped(folder, state, arguments.json)

@@ -72,17 +72,19 @@ class Report:
         """
         return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist(), "classes": list(self.classes)}
 
+    def _rejection(self) -> str:
+        if self.rejected == 0:
+            return "the error rate is at most 0.1% without rejecting any image"
+        if self.rejected == 1:
+            return "no threshold reaches an error rate of 0.1%"
+        return f"rejecting the least confident {self.rejected:.2%} reduces the others' error rate to at most 0.1%"
+
     def __str__(self) -> str:
         width = max(5, *map(len, self.classes))
         errors = self.images - round(self.accuracy * self.images)
         lines = [
             f"accuracy {self.accuracy:.2%} ({errors:,} errors in {self.images:,} images), loss {self.loss:.4f}",
-            f"calibration error {self.calibration_error:.2%}; "
-            + (
-                "no threshold reaches an error rate of 0.1%"
-                if self.rejected == 1
-                else f"rejecting the least confident {self.rejected:.2%} reduces the others' error rate to at most 0.1%"
-            ),
+            f"calibration error {self.calibration_error:.2%}; {self._rejection()}",
             "",
             f"{'class':<{width}}  precision   recall       f1    images",
         ]

@@ -18,6 +18,7 @@ PictureLike = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_SCANS = 100
+_MAX_PATH = 4096  # characters: no file system allows more
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
 
 
@@ -50,7 +51,9 @@ def read_picture(
     ------
     DataError
         If the file is not a picture in one of these formats, is damaged or not seekable, has more than `largest`
-        pixels, or is a JPEG of more than 100 scans.
+        pixels, or is a JPEG of more than 100 scans; if a URL is given.
+    InputError
+        If a path has a null character or more than 4,096 characters.
     OSError
         If the file cannot be opened.
     MissingExtraError
@@ -65,6 +68,11 @@ def read_picture(
     if isinstance(file, bytes | bytearray | memoryview):
         file = io.BytesIO(file)
     name, mode = os.fspath(file) if isinstance(file, str | os.PathLike) else "The file", "RGB" if colour else "L"
+    if "\0" in name or len(name) > _MAX_PATH:
+        raise InputError(
+            f"The path starts with {name[:20]!r} and has {len(name):,} characters; expected that of a file. Pass the "
+            "content of a file as bytes."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about harmless defects, and sizes that are rejected below
@@ -79,9 +87,14 @@ def read_picture(
             f"{name} has too many pixels; expected at most {largest / 1e6:g} million. Scale it down."
         ) from None
     except image_module.UnidentifiedImageError:
-        raise DataError(f"{name} is not a picture; expected a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file.") from None
+        raise DataError(
+            f"{name} is not a picture; expected a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file. Convert other formats, "
+            "such as HEIC, to one of these."
+        ) from None
     except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError, EOFError, struct.error) as error:
         if isinstance(error, OSError) and error.filename is not None:  # it could not be opened
+            if "://" in name:
+                raise DataError(f"{name} is a URL; expected a file. Download it first.") from None
             raise
         raise DataError(f"{name} is a damaged picture ({error}). Save it again.") from None
 
