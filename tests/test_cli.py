@@ -923,9 +923,7 @@ def test_wrong_arguments_of_export(capsys, tmp_path, monkeypatch, arguments, say
 def test_export_that_fails_is_one_line_and_writes_nothing(capsys, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     assert "damaged" in fails(capsys, "export", tmp_path / "bad.safetensors", tmp_path / "out.c")
-    assert "does not exist; expected" in fails(
-        capsys, "export", tmp_path / "none.safetensors", tmp_path / "out.c"
-    )
+    assert "does not exist; expected" in fails(capsys, "export", tmp_path / "none.safetensors", tmp_path / "out.c")
     assert "is not a folder. Create it first." in fails(capsys, "export", "mnist", tmp_path / "none" / "out.c")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.safetensors"]
 

@@ -157,6 +157,15 @@ def test_a_table_of_pixels_becomes_a_submission(scans, capsys):
     )
 
 
+@pytest.mark.landing
+def test_a_submission_on_mnist_equals_the_predictions_for_idx_files(mnist, scans, capsys):
+    kaggle("test.csv", mnist.X_test)
+    lines(capsys, "predict", "test.csv", "--csv", "submission.csv")
+    found = np.array([int(row[1]) for row in rows(scans / "submission.csv")[1:]])
+    np.testing.assert_array_equal(found, lenet.load_pretrained("mnist").predict(mnist.X_test))
+    assert (found == mnist.y_test).mean() > 0.99
+
+
 def test_a_rate_of_0_rejects_rows_too(scans, capsys):
     kaggle("test.csv")
     model = lenet.load_pretrained("mnist")

@@ -9,6 +9,7 @@ import pytest
 
 from lenet import data
 from lenet.errors import DataError
+from lenet.training.runs import fingerprint
 
 
 @pytest.fixture
@@ -28,6 +29,29 @@ def test_a_folder_and_a_file_are_told_apart(idx_folder):
     with path.open("wb") as stream:
         np.savez(stream, X_train=np.zeros((1, 784)), y_train=[4], X_test=np.zeros((1, 784)), y_test=[5])
     assert data.load(path).y_train.tolist() == [4]
+
+
+def test_the_same_images_are_equal_as_idx_files_tables_and_arrays(tmp_path):
+    pytest.importorskip("pandas")
+    images = np.random.default_rng(0).integers(0, 256, (84, 28, 28), np.uint8)
+    labels = np.arange(84, dtype=np.uint8) % 10
+    for part, each in (("train", slice(0, 70)), ("t10k", slice(70, 84))):
+        count = len(images[each]).to_bytes(4, "big")
+        header = b"\0\0\x08\x03" + count + b"\0\0\0\x1c\0\0\0\x1c"
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(header + images[each].tobytes())
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count + labels[each].tobytes())
+    pixels = ",".join(f"pixel{k}" for k in range(784))
+    rows = images.reshape(84, 784)
+    table = np.column_stack([labels, rows])[:70]
+    np.savetxt(tmp_path / "train.csv", table, "%d", ",", header=f"label,{pixels}", comments="")
+    np.savetxt(tmp_path / "test.csv", rows[70:], "%d", ",", header=pixels, comments="")
+    np.savez(tmp_path / "train.npz", X=images[:70], y=labels[:70])
+
+    idx, (X, y, _) = data.load(tmp_path), data.read_csv(tmp_path / "train.csv")
+    for found, expected in ((X, idx.X_train), (y, idx.y_train), (data.read_csv(tmp_path / "test.csv").X, idx.X_test)):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    assert fingerprint(data.load(tmp_path / "train.csv")) == fingerprint(data.load(tmp_path / "train.npz"))
 
 
 def test_the_names_lead_to_their_sets(idx_folder, monkeypatch):
