@@ -86,7 +86,9 @@ def test_names_of_data_and_of_runs(folder, capsys):
     assert printable(f"{name}.npz, 52 images") in out
     data = lenet.load(Path(name, "train-1", "best.safetensors")).metadata["data"]
     assert data == f"{name}.npz".encode("utf-8", "backslashreplace").decode()
-    again = succeeds(capsys, "train", "--resume", f"{name}/train-1")
+    code, again, note = run(capsys, "train", "--resume", f"{name}/train-1")
+    assert (code, note.count("\n")) == (0, 1)
+    assert note.startswith(printable(f"lenet: note: {name}/train-1 was complete."))
     assert again.splitlines()[-1] == printable(f"lenet predict PICTURE --model {name}/train-1")
 
 

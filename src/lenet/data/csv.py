@@ -262,7 +262,7 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
 
 def _rows_of(part: Any, label: int | None, pixels: list[int]) -> tuple[NDArray[Any], list[str]]:
     """Return the pixels and the labels of some rows of pandas."""
-    return part[pixels].to_numpy(), [] if label is None else part[label].fillna("").str.strip().tolist()
+    return part[pixels].to_numpy(np.float32), [] if label is None else part[label].fillna("").str.strip().tolist()
 
 
 def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
@@ -301,7 +301,7 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
 
 def _as_bytes(values: NDArray[Any], name: str) -> tuple[NDArray[np.uint8], bool]:
     """Return rows of pixels as bytes, and whether they are decimals in [0, 1]."""
-    numbers = values.astype(np.float32)
+    numbers = values.astype(np.float32, copy=False)
     if not (numbers >= 0).all() or numbers.max() > 255:  # NaN, which stands for a missing value, fails too
         raise DataError(f"{name} has missing or out-of-range pixels; expected 0 (background) to 255 (ink).")
     decimal = bool((numbers % 1).any())
