@@ -306,7 +306,7 @@ def test_a_pretrained_one_from_a_file(tmp_path):
     classifier = LeNetClassifier.from_pretrained(tmp_path / "own.safetensors")
     assert classifier.classes_.tolist() == [0, 1, 2, 3, 4]
     with pytest.raises(
-        InputError, match=r"'none\.safetensors' is neither a file nor a pre-trained model; expected a file or mnist"
+        InputError, match=r"'none\.safetensors' does not exist; expected a model file, a run folder or mnist"
     ):
         LeNetClassifier.from_pretrained("none.safetensors")
     with pytest.raises(InputTypeError, match="name is of type LeNet5"):

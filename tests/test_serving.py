@@ -683,7 +683,7 @@ def test_an_address_in_use(capsys):
         (["--max-body", "much"], 2, "invalid number value"),
         (["--timeout", "-1"], 2, "above 0"),
         (["--model", "a=mnist", "--model", "a=mnist"], 2, "another name"),
-        (["--model", "no/such.safetensors"], 1, "neither a file"),
+        (["--model", "no/such.safetensors"], 1, "does not exist; expected a model file"),
         (["--model", "a b=mnist"], 1, "not a valid model name"),
         (["--allow-control"], 2, "LENET_TOKEN"),
         (["--model", "stats=mnist"], 1, "not stats"),

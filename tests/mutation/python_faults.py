@@ -85,7 +85,7 @@ INFRASTRUCTURE = {
         model.metadata = self.metadata(state.history[-1])
         model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
-            model.save(self.folder / "best.safetensors")
+            model.save(self.folder / BEST)
         self.save_checkpoint(state)
 """,
         """\
@@ -94,7 +94,7 @@ INFRASTRUCTURE = {
         model.metadata = self.metadata(state.history[-1])
         model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
-            model.save(self.folder / "best.safetensors")
+            model.save(self.folder / BEST)
 """,
     ),
     **_of(

@@ -297,6 +297,7 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     from lenet import plots
     from lenet.evaluation.calibration import MIN_IMAGES, calibrate
     from lenet.evaluation.report import classification_report
+    from lenet.loading import BEST
     from lenet.losses import softmax
     from lenet.training.splits import split
 
@@ -310,7 +311,7 @@ def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, argument
     logits = model.logits(data.X_test, n_jobs=arguments.n_jobs)
     outcome = classification_report(logits, data.y_test, model.classes)
     model.metadata["test_accuracy"] = str(outcome.accuracy)
-    model.save(folder.folder / "best.safetensors")
+    model.save(folder.folder / BEST)
     folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix, model.classes))
     worst = plots.worst(data.X_test, data.y_test, logits.argmax(axis=1), softmax(logits), model.classes)
     folder.write("worst.png", worst)

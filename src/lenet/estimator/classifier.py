@@ -215,7 +215,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             raise InputTypeError(f"name is of type {type(name).__name__}; expected a name, such as 'mnist', or a path.")
         if name not in PRETRAINED and not Path(name).exists():
             raise InputError(
-                f"{str(name)!r} is neither a file nor a pre-trained model; expected a file or {', '.join(PRETRAINED)}."
+                f"{str(name)!r} does not exist; expected a model file, a run folder or {', '.join(PRETRAINED)}."
             )
         model = load_pretrained(str(name)) if name in PRETRAINED else load(name)
         return cls(**{"warm_start": True, **parameters})._with_model(model, _record_in(model, str(name)))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lenet.class_names import KEY
 from lenet.errors import InputError, InputTypeError, NotServedError
-from lenet.loading import load
+from lenet.loading import BEST, load
 from lenet.model import LeNet5
 from lenet.rejection import RejectionRule
 
@@ -199,7 +199,7 @@ def _stamp(source: Source) -> tuple[int, int, int] | None:
         return None
     path = Path(source)
     try:
-        status = (path / "best.safetensors" if path.is_dir() else path).stat()
+        status = (path / BEST if path.is_dir() else path).stat()
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino

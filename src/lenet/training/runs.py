@@ -23,7 +23,7 @@ from lenet import class_names
 from lenet._files import atomic_write, read_at_most, sync_folder
 from lenet.data import Dataset
 from lenet.errors import InputError, SaveError
-from lenet.loading import load
+from lenet.loading import BEST, load
 from lenet.model import LeNet5
 from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
 from lenet.training.recipes import Recipe
@@ -240,7 +240,7 @@ class Run:
         model.metadata = self.metadata(state.history[-1])
         model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
-            model.save(self.folder / "best.safetensors")
+            model.save(self.folder / BEST)
         self.save_checkpoint(state)
 
     def metadata(self, epoch: Epoch) -> dict[str, str]:
