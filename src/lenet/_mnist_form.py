@@ -63,7 +63,7 @@ def pen_width(ink: NDArray[np.uint8]) -> float:
     across = cv2.norm(padded[:, 1:], padded[:, :-1], cv2.NORM_L1)
     down = cv2.norm(padded[1:], padded[:-1], cv2.NORM_L1)
     # Both sums count a slanted edge: together 4/pi times its length, averaged over all directions.
-    edges = (across + down) * np.pi / 4
+    edges = float(across + down) * np.pi / 4
     return 2 * float(ink.sum()) / max(edges, 1.0)
 
 

@@ -144,7 +144,7 @@ def _median_blurred(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     above = np.greater(padded, levels[:-1, np.newaxis, np.newaxis]).view(np.uint8)
     counts = cv2.boxFilter(above.reshape(-1, padded.shape[1]), -1, (size, size), normalize=False)  # 255 stands for more
     _, exceeds = cv2.threshold(counts, size * size // 2, 1, cv2.THRESH_BINARY)
-    ranks = np.add.reduce(exceeds.reshape(above.shape), axis=0, dtype=np.uint8)
+    ranks: NDArray[np.uint8] = np.add.reduce(exceeds.reshape(above.shape), axis=0, dtype=np.uint8)
     return levels[ranks[margin:-margin, margin:-margin]]
 
 
