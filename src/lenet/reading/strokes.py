@@ -88,5 +88,6 @@ def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
     label_type = cv2.CV_16U if ink.size <= _FEW_PIXELS else cv2.CV_32S
     is_ink = np.asarray(ink >= INK, np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(is_ink, connectivity=8, ltype=label_type)
-    left, top, width, height, area = stats[1:].T.astype(np.int64)
-    return Strokes(labels.astype(np.int32, copy=False), np.stack([left, top, left + width, top + height], axis=1), area)
+    boxes = stats[1:, :4].astype(np.int64)  # left, top, width and height
+    boxes[:, 2:] += boxes[:, :2]
+    return Strokes(labels.astype(np.int32, copy=False), boxes, stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
