@@ -21,7 +21,7 @@ import lenet
 MAX_INLINE = 64  # images to predict in the event loop itself, within a millisecond
 MAX_IMAGES = 10_000  # of a request
 MAX_THREADS = 2  # further batches wait
-MAX_CLIENTS = 100
+MAX_CLIENTS = 100  # one more takes the place of the client that has been idle longest
 TIMEOUT = 10.0  # seconds in which a client has to send a request, or to receive the answer
 
 
@@ -47,7 +47,7 @@ class Service:
         self.model = model
         self.threads = asyncio.Semaphore(MAX_THREADS)
         self.clients: set[asyncio.Task[None]] = set()
-        self.idle: set[asyncio.Task[None]] = set()  # clients without a complete request
+        self.idle: dict[asyncio.Task[None], None] = {}  # clients without a complete request, the longest idle first
         self.stopping = False
 
     async def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -64,11 +64,11 @@ class Service:
         writer.transport.set_write_buffer_limits(0)  # so that drain waits until everything is sent
         try:
             if len(self.clients) > MAX_CLIENTS:
-                raise ValueError("There are too many clients. Retry later.")
+                self.make_room()
             while not self.stopping:
-                self.idle.add(task)
+                self.idle[task] = None
                 images = await receive(reader)
-                self.idle.discard(task)
+                self.idle.pop(task, None)
                 if images is None:
                     break
                 writer.write(" ".join(map(str, await self.predict(images))).encode() + b"\n")
@@ -79,12 +79,20 @@ class Service:
         except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client disconnected or timed out; others are not affected
         except asyncio.CancelledError:
-            if not self.stopping:
+            if task in self.idle and not self.stopping:  # neither `make_room` nor `stop` has cancelled it
                 raise
         finally:
             self.clients.discard(task)
-            self.idle.discard(task)
+            self.idle.pop(task, None)
             writer.close()
+
+    def make_room(self) -> None:
+        """Disconnect the client that has been idle longest."""
+        if not self.idle:
+            raise ValueError("There are too many clients. Retry later.")
+        longest = next(iter(self.idle))
+        del self.idle[longest]  # so that the next call chooses another
+        longest.cancel()
 
     async def stop(self) -> None:
         """Disconnect idle clients, and wait for the answers in progress."""

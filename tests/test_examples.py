@@ -134,11 +134,13 @@ def test_the_service_answers_whoever_else_there_is_and_ends_by_a_signal():
                 connection.sendall(asked(images[:size]))
             for connection, size in zip(connections, expected, strict=True):
                 assert answered(connection) == expected[size]
-        more = [clients.enter_context(connect()) for _ in range(101 - len(connections))]
-        assert answered(more[-1]) == b"error: There are too many clients. Retry later.\n"
+        silent = [clients.enter_context(connect()) for _ in range(110)]  # ten more than the limit
+        assert all(connection.recv(1) == b"" for connection in [*connections, *silent[:10]])
+        silent[-1].sendall(asked(images[:1]))
+        assert answered(silent[-1]) == expected[1]
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-        assert all(connection.recv(1) == b"" for connection in connections)
+        assert all(connection.recv(1) == b"" for connection in silent[10:])
         assert process.stderr.read() == ""
 
 
@@ -215,6 +217,34 @@ def test_the_service_computes_for_two_at_a_time_and_ends_when_all_have_their_ans
 
     assert asyncio.run(main()) == [b"", *[b"0 " * 64 + b"0\n"] * 4]
     assert model.most == 2
+
+
+@on_unix
+def test_a_client_is_refused_only_while_all_others_have_asked():
+    names, model = runpy.run_path(str(FOLDER / "asyncio_service.py")), Slow()
+    names["receive"].__globals__["MAX_CLIENTS"] = 2
+    batch = asked(np.zeros((65, 28, 28), np.uint8))
+
+    async def main():
+        one = names["Service"](model)
+        server = await asyncio.start_server(one.talk, "127.0.0.1", 0)
+        clients = []
+        for number in range(3):
+            clients.append(await asyncio.open_connection(*server.sockets[0].getsockname()))
+            clients[-1][1].write(batch)
+            while model.now < min(2, number + 1):
+                await asyncio.sleep(0.01)
+        refused = await asyncio.wait_for(clients[2][0].readline(), 30)
+        model.allowed.set()
+        said = [await asyncio.wait_for(reader.readline(), 30) for reader, _ in clients[:2]]
+        for _, writer in clients:
+            writer.close()
+        server.close()
+        return refused, said
+
+    refused, said = asyncio.run(main())
+    assert refused == b"error: There are too many clients. Retry later.\n"
+    assert said == [b"0 " * 64 + b"0\n"] * 2
 
 
 # ---- the same program in one file that brings Python along ---------------------------------------------
