@@ -78,7 +78,7 @@ def test_a_description_is_made_of_sentences(text):
 def test_the_collector_finds_every_kind():
     texts = {kind: [each.text for each in MESSAGES if each.kind == kind] for kind in KINDS}
     for kind, known in {
-        "error": "x has floating-point pixels from {low} to {high}; expected [0, 1]. Divide by 255 or pass uint8.",
+        "error": "{name} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats in [0, 1].",
         "usage": "--port is {arguments.port}; expected 0 to 65535.",
         "warning": "Training was interrupted; the estimator keeps its current weights.",
         "log": "Worker %s exited and was replaced.",

@@ -3,6 +3,7 @@
 A wrong type raises InputTypeError; a wrong shape or value raises InputError.
 """
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ SIDE = 28
 _UINT8 = np.dtype(np.uint8)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _SHAPES = {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 80
 _BATCH = "expected (n, 1, 28, 28), (n, 28, 28) or (n, 784)"
 _BATCH_OR_IMAGE = "expected (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) for one image"
 
@@ -78,7 +81,8 @@ def _check_floats(values: NDArray[Any]) -> None:
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN fails both
             raise InputError(
-                f"x has floating-point pixels from {low:g} to {high:g}; expected [0, 1]. Divide by 255 or pass uint8."
+                f"x has floating-point pixels from {short(low)} to {short(high)}; expected [0, 1]. Divide by 255 or "
+                "pass uint8."
             )
 
 
@@ -177,14 +181,14 @@ def probabilities(x: ArrayLike) -> NDArray[Any]:
     """Return a table of probabilities as `rows` does, after checking that all are from 0 to 1, within rounding."""
     values = rows(x, "probabilities")
     if values.size and not (values.min() >= 0 and values.max() <= 1 + 1e-6):
-        raise InputError(f"probabilities range from {values.min():g} to {values.max():g}; expected 0 to 1.")
+        raise InputError(f"probabilities range from {short(values.min())} to {short(values.max())}; expected 0 to 1.")
     return values
 
 
 def whole(value: object, name: str, at_least: int = 1, at_most: int | None = None) -> int:
     """Return an integer after checking its range."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InputTypeError(f"{name} is {value!r}; expected an integer.")
+        raise InputTypeError(f"{name} is {short_repr(value)}; expected an integer.")
     if value < at_least:
         raise InputError(f"{name} is {value}; expected at least {at_least}.")
     if at_most is not None and value > at_most:
@@ -195,14 +199,14 @@ def whole(value: object, name: str, at_least: int = 1, at_most: int | None = Non
 def boolean(value: object, name: str) -> bool:
     """Return a bool; reject other objects, such as "no", which are usually mistakes."""
     if not isinstance(value, bool | np.bool_):
-        raise InputTypeError(f"{name} is {value!r}; expected True or False.")
+        raise InputTypeError(f"{name} is {short_repr(value)}; expected True or False.")
     return bool(value)
 
 
 def number(value: object, name: str) -> float:
     """Return a number as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InputTypeError(f"{name} is {value!r}; expected a number.")
+        raise InputTypeError(f"{name} is {short_repr(value)}; expected a number.")
     try:
         return float(value)
     except OverflowError:
@@ -212,12 +216,12 @@ def number(value: object, name: str) -> float:
 def text_by_name(value: Any, name: str) -> dict[str, str]:
     """Return a mapping of str to str as a dict, after checking that UTF-8 can encode it."""
     if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
-        raise InputTypeError(f"{name} is {value!r}; expected a mapping of str to str.")
+        raise InputTypeError(f"{name} is {short_repr(value)}; expected a mapping of str to str.")
     for text in (text for pair in value.items() for text in pair):
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{name} contains {text!r}; expected text that UTF-8 can encode.") from None
+            raise InputError(f"{name} contains {short_repr(text)}; expected text that UTF-8 can encode.") from None
     return dict(value)
 
 
@@ -235,4 +239,14 @@ def not_newer(version: str, what: str) -> None:
 def model(value: Any) -> None:
     """Check that a value is a model and not, for example, the name of one."""
     if not hasattr(value, "predict_proba") or not hasattr(value, "num_classes"):
-        raise InputTypeError(f"model is {value!r}; expected a LeNet5, for example lenet.load_pretrained().")
+        raise InputTypeError(f"model is {short_repr(value)}; expected a LeNet5, for example lenet.load_pretrained().")
+
+
+def short(number: Any) -> str:
+    """Return a number with all of its digits, so that 1.0000001 is not shown as 1, but 255.0 is shown as 255."""
+    return str(number).removesuffix(".0")
+
+
+def short_repr(value: object) -> str:
+    """Return the repr of any value, cut to a readable length and depth, on one line."""
+    return " ".join(_REPR.repr(value).split())

@@ -17,7 +17,7 @@ def require(module: str, extra: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except Exception as error:  # a package may raise anything
         name = module.partition(".")[0]
         package = {"sklearn": "scikit-learn", "PIL": "Pillow", "cv2": "OpenCV"}.get(name, name)
         if not isinstance(error, ModuleNotFoundError):

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import secrets
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -115,11 +114,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def _write_beside(target: Path, temporary: Path, content: bytes) -> None:
-    """Write the temporary file that will replace `target`, with the target's permissions.
+    """Write the temporary file that will replace `target`, with the target's permissions to read, write and execute.
 
-    Until it is complete, only its owner may read it, since the target may be secret.
+    Until it is complete, only its owner may read it, since the target may be secret. The set-user-ID bit belonged to
+    the content that is replaced.
     """
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    mode = target.stat().st_mode & 0o777 if target.exists() else None
     if mode is not None and not target.is_file():
         raise OSError(errno.EEXIST, "a folder or a device has that name")
     initial_mode = 0o666 if mode is None else 0o600

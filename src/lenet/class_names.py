@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 
+from lenet._checks import short_repr
 from lenet.errors import InputError, InputTypeError
 
 KEY = "classes"
@@ -42,15 +43,15 @@ def checked(names: Iterable[str], num_classes: int) -> tuple[str, ...]:
         If they are not `num_classes` distinct, printable strings of 1 to 100 characters.
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise InputTypeError(f"classes is {names!r}; expected a list of strings.")
+        raise InputTypeError(f"classes is {short_repr(names)}; expected a list of strings.")
     found = tuple(names)
     if len(found) != num_classes:
         raise InputError(f"classes has {len(found)} names; expected {num_classes}, one for each output.")
     for name in found:
         if not isinstance(name, str):
-            raise InputTypeError(f"classes contains {name!r}; expected strings.")
+            raise InputTypeError(f"classes contains {short_repr(name)}; expected strings.")
         if not 1 <= len(name) <= MAX_LENGTH or not name.isprintable():
-            raise InputError(f"classes contains {name!r}; expected 1 to {MAX_LENGTH} printable characters.")
+            raise InputError(f"classes contains {short_repr(name)}; expected 1 to {MAX_LENGTH} printable characters.")
     if len(set(found)) < len(found):
         twice = next(name for name in found if found.count(name) > 1)
         raise InputError(f"classes contains {twice!r} twice; expected distinct names.")

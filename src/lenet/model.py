@@ -20,6 +20,7 @@ from lenet.weights.files import ModelFile
 
 Array = NDArray[Any]
 Stage = tuple[str, tuple[Layer, ...]]
+MAX_IDLE_LEARNERS = 4  # of a model; each holds up to 7 MB
 
 
 def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> tuple[Stage, ...]:
@@ -391,7 +392,8 @@ class LeNet5:
             learner = Learner(self.parameters, self._kernels)
         losses, _, gradients = learner(x, labels, self.mean, self.std, weights=weights, n_jobs=n_jobs)
         gradients = FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
-        self._learners.append(learner)
+        if len(self._learners) < MAX_IDLE_LEARNERS:
+            self._learners.append(learner)
         return float(np.average(losses, weights=weights)), gradients
 
     def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:

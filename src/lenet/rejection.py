@@ -159,6 +159,8 @@ def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
 
 def _digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     p = probabilities.astype(np.float64)
+    if p.shape[1] < 2:
+        raise InputError(f"probabilities has shape {p.shape}; expected at least two classes.")
     entropy = -(p * np.log(np.maximum(p, 1e-30))).sum(axis=1)
     return np.asarray(np.clip(1 - entropy / np.log(p.shape[1]), 0, 1))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lenet._flat import FlatDict
 from lenet._fused.dispatch import kernels
-from lenet._fused.threads import resolve_n_jobs, run_chunks
+from lenet._fused.threads import check_n_jobs, run_chunks
 from lenet.errors import InputError
 
 Array = NDArray[Any]
@@ -98,8 +98,7 @@ class Predictor:
 
     @staticmethod
     def _in_chunks(run: Callable[[Array, Array], None], x: Array, out: Array, n_jobs: int | None) -> None:
-        if n_jobs is not None:
-            resolve_n_jobs(n_jobs)
+        check_n_jobs(n_jobs)
         n = len(x)
         if n <= PREDICT_CHUNK:
             run(x, out)

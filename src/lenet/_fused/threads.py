@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from sys import is_finalizing
 from typing import Generic, TypeVar
 
+from lenet._checks import short_repr
 from lenet.errors import ConfigurationError, InputError, InputTypeError
 
 T = TypeVar("T")
@@ -113,12 +114,18 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     except TypeError:  # every NumPy array has the method, but few are numbers
         number = None
     if number is None or isinstance(n_jobs, bool):
-        raise InputTypeError(f"n_jobs is {n_jobs!r}; expected an integer, or None for the default.")
+        raise InputTypeError(f"n_jobs is {short_repr(n_jobs)}; expected an integer, or None for the default.")
     if number == -1:
         return _cores()
     if number < 1:
         raise InputError(f"n_jobs is {number}; expected at least 1, -1 for all cores, or None for the default.")
     return number
+
+
+def check_n_jobs(n_jobs: int | None) -> None:
+    """Raise the errors of `resolve_n_jobs`, without counting the cores, which takes longer than a small batch."""
+    if n_jobs is not None or os.environ.get("LENET_NUM_THREADS"):
+        resolve_n_jobs(n_jobs)
 
 
 def n_jobs_beside_others() -> int | None:

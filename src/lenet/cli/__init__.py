@@ -3,10 +3,12 @@
 Exit codes: 0 for success, 1 for a failure (reported in one line), 2 for a usage error, 130 for Ctrl-C.
 """
 
+import _thread
 import argparse
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -39,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Stage ...
     0
     """
+    os.environ.pop("MPLBACKEND", None)  # of a notebook, for example; it may be missing here, and no window is opened
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         return _run(argv)
     except KeyboardInterrupt:
@@ -49,6 +53,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(error_line(error), file=sys.stderr)
         _discard_broken_output()
         return 1
+    finally:
+        sys.unraisablehook = hook
+
+
+def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Repeat a Ctrl-C that arrived in a finalizer, where Python prints and then ignores it."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        later = threading.Timer(0.01, _thread.interrupt_main)  # at once, it would arrive here and be ignored again
+        later.daemon = True
+        later.start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -34,7 +34,7 @@ def progress_for(epochs: int, steps_per_epoch: int, as_json: bool) -> Progress:
     if sys.stdout is not None and sys.stdout.isatty():
         try:
             return LiveProgress(epochs, steps_per_epoch)
-        except ModuleNotFoundError:
+        except ImportError:
             pass
     return LineProgress(epochs, steps_per_epoch)
 

@@ -86,11 +86,14 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         if options:
             option = "from" if options[0] == "start" else options[0].replace("_", "-")
             parser.error(f"--resume keeps the options of the run. Omit --{option}.")
+    from lenet._files import remove_leftovers
     from lenet.training.communication import SingleProcess
 
     def lead(comm: "Communicator") -> int:
         folder, data = begin_run(arguments, parser) if arguments.resume is None else open_run(arguments)
-        return train_and_report(folder, data, arguments, comm)
+        with folder.locked():
+            remove_leftovers(folder.folder)
+            return train_and_report(folder, data, arguments, comm)
 
     if arguments.mpi:
         from lenet.cli.ranks import train_together
@@ -106,6 +109,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from lenet import __version__
     from lenet._fused.dispatch import chosen
     from lenet.errors import DataError, InputError
+    from lenet.evaluation.report import MAX_CLASSES
     from lenet.training.fine_tuning import transfer
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run, fingerprint
@@ -123,6 +127,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     if (data.y_train == data.y_train[0]).all():
         raise DataError(f"{arguments.data} has one class; expected at least two. Add images of another class.")
     num_classes = len(data.classes or ()) or int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
+    if num_classes > MAX_CLASSES:
+        raise DataError(f"{arguments.data} has {num_classes:,} classes; expected at most {MAX_CLASSES:,}.")
     classes = data.classes or tuple(map(str, range(num_classes)))
     old = None if arguments.start is None else load_model(arguments.start)
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
@@ -183,7 +189,7 @@ def check_early(data: "Dataset", recipe: "Recipe", arguments: argparse.Namespace
 
 def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     """Open a run folder, and load the data of the run."""
-    from lenet._files import remove_leftovers
+    from lenet import __version__
     from lenet._fused.dispatch import chosen
     from lenet.cli.event_files import has_events
     from lenet.errors import InputError
@@ -206,7 +212,9 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
             "bits of its results will differ.",
             quiet=arguments.quiet,
         )
-    remove_leftovers(opened.folder)
+    if opened.args["lenet"] != __version__:
+        text = f"{folder} was started with lenet {opened.args['lenet']}. With {__version__}, its results may differ."
+        note(text, quiet=arguments.quiet)
     return opened, data
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._extras import require
-from lenet.data.dataset import MAX_IMAGES, Dataset, stratified_split
+from lenet.data.dataset import MAX_IMAGES, Dataset, check_levels, stratified_split
 from lenet.errors import DataError
 
 PIXELS = SIDE * SIDE
@@ -296,7 +296,9 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
                 if image.max() > 1:
                     raise _mixed(name)
                 image *= 255
-    return np.concatenate(images or [np.empty((0, SIDE, SIDE), np.uint8)]), labels
+    found = np.concatenate(images or [np.empty((0, SIDE, SIDE), np.uint8)])
+    check_levels(found, name)
+    return found, labels
 
 
 def _as_bytes(values: NDArray[Any], name: str) -> tuple[NDArray[np.uint8], bool]:

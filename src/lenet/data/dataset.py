@@ -125,8 +125,15 @@ def checked(dataset: Dataset, source: str) -> Dataset:
             )
         if len(X) == 0:
             raise DataError(f"{source} has no {part} images; expected at least one.")
+        check_levels(X, source)
     _check_labels(y_train, y_test, source)
     return dataset
+
+
+def check_levels(X: NDArray[np.uint8], source: str) -> None:
+    """Raise DataError if all pixels are 0 and 1, which would be black and nearly black."""
+    if X.max(initial=0) == 1:
+        raise DataError(f"{source} has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
 
 
 def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source: str) -> None:

@@ -6,7 +6,7 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from lenet.errors import DataError
 # In lower case: Keras writes x_train, scikit-learn users write X_train.
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
 _TWO = ("x", "y")
+_T = TypeVar("_T")
 MAX_DIRECTORY_BYTES = 2**16  # of the zip directory, about 60 bytes per member
 _HEADER = re.compile(
     r"\{'descr': '([<>|=][biufcOSU]\d{0,4})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\),? ?\}\s*"
@@ -113,8 +114,18 @@ def holds_npy_files(folder: Path) -> bool:
 
 
 def _npy_files(folder: Path) -> dict[str, Path]:
-    found = {path.stem.lower(): path for path in sorted(folder.glob("*.npy"))}
-    return {name: found[name] for name in (*_FOUR, *_TWO) if name in found}
+    files = [path for path in sorted(folder.glob("*.npy")) if path.stem.lower() in (*_FOUR, *_TWO)]
+    return _by_name([path.stem for path in files], files, str(folder))
+
+
+def _by_name(names: list[str], values: list[_T], source: str) -> dict[str, _T]:
+    """Return values by their names in lower case; reject a name that occurs twice, since either could be meant."""
+    found: dict[str, _T] = {}
+    for name, value in zip(names, values, strict=True):
+        if name.lower() in found:
+            raise DataError(f"{source} has {name} twice, in upper or lower case. Remove one.")
+        found[name.lower()] = value
+    return found
 
 
 def _as_dataset(arrays: list[NDArray[Any]], source: str, hold_out: bool) -> Dataset:
@@ -131,7 +142,8 @@ def _as_dataset(arrays: list[NDArray[Any]], source: str, hold_out: bool) -> Data
 def _read_arrays(path: Path) -> list[NDArray[Any]]:
     try:
         with path.open("rb") as file, _opened(file, path) as archive:
-            members = {_name(info).lower(): info for info in archive.infolist()}
+            infos = archive.infolist()
+            members = _by_name([*map(_name, infos)], infos, str(path))
             names = next((names for names in (_FOUR, _TWO) if members.keys() >= set(names)), None)
             if names is None:
                 found = ", ".join(sorted(_name(info) for info in members.values())[:10]) or "nothing"
@@ -221,8 +233,6 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
                 f"{source} has floating-point pixels outside [0, 1], or NaN. Divide by 255 or save them as uint8."
             )
         X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round twice
-    elif X.max() == 1:
-        raise DataError(f"{source} has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
     elif X.min() < 0 or X.max() > 255:
         raise DataError(f"{source} has pixels from {X.min()} to {X.max()}; expected 0 (background) to 255 (ink).")
     return X.reshape(-1, SIDE, SIDE).astype(np.uint8, order="C")

@@ -205,6 +205,8 @@ def _columns(schema: Any, path: Path) -> tuple[str, str]:
     """Return the names of the columns of labels and of pictures."""
     labels = [name for name in schema.names if name.lower() in LABELS]
     pictures = _picture_columns(schema)
+    if len(labels) > 1:
+        raise DataError(f"{path} has the columns {' and '.join(labels[:2])}; expected one column of labels. Drop one.")
     if not labels or not pictures:
         lacks = "column of labels" if not labels else "column of encoded pictures"
         raise DataError(

@@ -422,12 +422,13 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             if name not in ("max_iter", "batch_size") or not isinstance(value, str):
                 check_field(field, value, name)
             elif value != "auto":
-                raise InputError(f"{name} is {value!r}; expected 'auto' or an integer of at least 1.")
+                raise InputError(f"{name} is {_checks.short_repr(value)}; expected 'auto' or an integer of at least 1.")
         for name in ("warm_start", "early_stopping", "distortions"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise InputTypeError(f"{name} is {getattr(self, name)!r}; expected True or False.")
+            _checks.boolean(getattr(self, name), name)
         if not self.validation_fraction:
-            raise InputError(f"validation_fraction is {self.validation_fraction!r}; expected a number above 0.")
+            raise InputError(
+                f"validation_fraction is {_checks.short_repr(self.validation_fraction)}; expected a number above 0."
+            )
         if not 0 <= _checks.number(self.tol, "tol") < math.inf:
             raise InputError(f"tol is {self.tol!r}; expected a number of at least 0.")
         if self.n_jobs is not None:

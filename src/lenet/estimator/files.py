@@ -120,10 +120,10 @@ def _kind_of(labels: NDArray[Any]) -> str:
 def _labels(kind: str, values: list[Any]) -> NDArray[Any]:
     """Return the labels stored in a file, after validating them."""
     if kind not in _NUMBERS and not (kind in ("str", "object") and all(isinstance(value, str) for value in values)):
-        raise InputError(f"labels has the kind {kind!r}; expected numbers or strings.")
+        raise InputError(f"labels has the kind {_checks.short_repr(kind)}; expected numbers or strings.")
     labels: NDArray[Any] = np.array(values, kind)
     if labels.tolist() != values or not np.array_equal(labels, np.unique(labels)):
-        raise InputError(f"labels is {values!r}; expected a sorted list of distinct values.")
+        raise InputError(f"labels is {_checks.short_repr(values)}; expected a sorted list of distinct values.")
     return labels
 
 
@@ -134,7 +134,8 @@ def _plain(name: str, value: Any) -> Any:
         return [_plain(name, each) for each in value]
     if value is not None and not isinstance(value, bool | int | float | str):
         raise InputError(
-            f"{name} is {value!r}, which cannot be saved; expected a number, a string or None. Set it with set_params."
+            f"{name} is {_checks.short_repr(value)}, which cannot be saved; expected a number, a string or None. Set "
+            "it with set_params."
         )
     return value
 

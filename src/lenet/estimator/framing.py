@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._checks import SIDE, whole
+from lenet._checks import SIDE, short_repr, whole
 from lenet._mnist_form import BOX
 from lenet.errors import InputError
 
+_LARGE = 1e140
 _FRAMED_AT_ONCE = 1024  # rows per block, which is copied in double precision
 
 
@@ -130,7 +131,9 @@ def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
     if (low >= 0 and high <= 1) or low == high:
         low, high = min(0.0, low), max(1.0, high)
     elif low < 0:
-        mean, reach = float(X.mean(dtype=np.float64)), 3 * float(X.std(dtype=np.float64))
+        unit = 1.0 if max(-low, high) < _LARGE else _LARGE  # the squares must fit in a float
+        scaled = X if unit == 1.0 else X / unit
+        mean, reach = unit * float(scaled.mean(dtype=np.float64)), 3 * unit * float(scaled.std(dtype=np.float64))
         low, high = max(low, mean - reach), min(high, mean + reach)
     return Framing(*shape, low, high, whole=_are_whole(X))
 
@@ -158,7 +161,7 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
     """
     if isinstance(image_shape, str):
         if image_shape != "auto":
-            raise InputError(f"image_shape is {image_shape!r}; expected 'auto' or (height, width).")
+            raise InputError(f"image_shape is {short_repr(image_shape)}; expected 'auto' or (height, width).")
         side = math.isqrt(n_features - 1) + 1  # of the smallest square that holds them
         height, width = given or (side, side)
     else:
@@ -188,5 +191,5 @@ def _pair(image_shape: Any) -> tuple[int, int]:
     try:
         height, width = image_shape
     except (TypeError, ValueError):
-        raise InputError(f"image_shape is {image_shape!r}; expected 'auto' or (height, width).") from None
+        raise InputError(f"image_shape is {short_repr(image_shape)}; expected 'auto' or (height, width).") from None
     return whole(height, "image_shape[0]"), whole(width, "image_shape[1]")

@@ -14,6 +14,8 @@ from lenet.evaluation.calibration import expected_calibration_error, rejection_r
 from lenet.losses import cross_entropy, softmax
 from lenet.model import LeNet5
 
+MAX_CLASSES = 5_000  # of a report, whose confusion matrix then takes 200 MB
+
 
 @dataclass(frozen=True)
 class Report:
@@ -149,7 +151,7 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
     Parameters
     ----------
     logits : array_like of shape (n, num_classes), n at least 1
-        Finite numbers.
+        Finite numbers, for at most 5,000 classes.
     y : array_like of int, shape (n,)
         Labels from 0 to num_classes - 1.
     classes : sequence of str, optional
@@ -162,8 +164,8 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of numbers, y does not hold labels for its rows and columns, or `classes` does not
-        have a name for each column.
+        If logits is not a table of finite numbers with at most 5,000 columns, y does not hold labels for its rows and
+        columns, or `classes` does not have a name for each column.
 
     Examples
     --------
@@ -173,6 +175,10 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
     (0.667, [[1, 0], [1, 1]])
     """
     logits = _checks.rows(logits, "logits")
+    if logits.shape[1] > MAX_CLASSES:
+        raise InputError(f"logits has {logits.shape[1]:,} columns; expected at most {MAX_CLASSES:,} classes.")
+    if not np.isfinite(logits).all():
+        raise InputError("logits contains NaN or infinity; expected finite numbers.")
     y, num_classes = _checks.labels(y, *logits.shape), logits.shape[1]
     names = class_names({}, num_classes) if classes is None else checked(classes, num_classes)
     if not len(y):

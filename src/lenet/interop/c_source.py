@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet import __version__
-from lenet._checks import SIDE
+from lenet._checks import SIDE, short_repr
 from lenet.errors import InputError
 from lenet.interop.parameters import exportable
 from lenet.layers import Conv2d
@@ -54,7 +54,7 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name):
         raise InputError(
-            f"name is {name!r}; expected at most 31 letters, digits and underscores, beginning with a letter."
+            f"name is {short_repr(name)}; expected at most 31 letters, digits and underscores, beginning with a letter."
         )
     if name.lower() in _STANDARD_HEADERS:
         raise InputError(f"name is {name!r}, but {name}.h is a standard C header. Choose another name.")

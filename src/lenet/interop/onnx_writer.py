@@ -3,7 +3,7 @@
 from typing import Any
 
 from lenet import __version__
-from lenet._checks import SIDE
+from lenet._checks import SIDE, short_repr
 from lenet._extras import require
 from lenet.errors import InputError
 from lenet.interop.operators import Operators
@@ -48,7 +48,7 @@ def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
     ['images', 'label', 'probabilities']
     """
     if pixels not in PIXELS:
-        raise InputError(f"pixels is {pixels!r}; expected {' or '.join(PIXELS)}.")
+        raise InputError(f"pixels is {short_repr(pixels)}; expected {' or '.join(PIXELS)}.")
     helper, numpy_helper = require("onnx.helper", "onnx"), require("onnx.numpy_helper", "onnx")
     types = require("onnx", "onnx").TensorProto
     operators, images = Operators(), "images"

@@ -13,6 +13,8 @@ from lenet.plots.style import INK, PALE, PALE_BLUE, VERMILLION, color_bar, color
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MAX_NUMBERS = 5_000  # more would take minutes to draw, and nobody could read them
+
 
 def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None) -> bytes:
     """Draw a confusion matrix that highlights mistakes.
@@ -83,6 +85,7 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[
     if font >= 4:  # smaller text would be illegible
         ax.set_xticks(range(num_classes), names, rotation=90 if longest > 3 else 0, parse_math=False)
         ax.set_yticks(range(num_classes), names, parse_math=False)
-        for i, j in np.argwhere(counts):
+        filled = np.argwhere(counts)
+        for i, j in filled if len(filled) <= MAX_NUMBERS else ():
             ax.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=INK, fontsize=font)
     return figure

@@ -18,7 +18,7 @@ class Bar:
     def __init__(self, total: int | None, shown: bool):
         self._bar: Any = None
         if shown and sys.stderr is not None and sys.stderr.isatty():
-            with contextlib.suppress(ModuleNotFoundError):
+            with contextlib.suppress(ImportError):
                 self._bar, self._task = _rich_bar(total)
 
     def __enter__(self) -> "Bar":

@@ -143,7 +143,7 @@ def _client(client: Any, workers: int | None, parts: int) -> Iterator[Any]:
     distributed = require("distributed", "dask")
     if client is not None:
         if not isinstance(client, distributed.Client) or client.asynchronous:
-            raise InputTypeError(f"client is {client!r}; expected a synchronous distributed.Client.")
+            raise InputTypeError(f"client is {_checks.short_repr(client)}; expected a synchronous distributed.Client.")
         yield client
         return
     try:

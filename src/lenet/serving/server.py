@@ -68,7 +68,7 @@ def serve(
     """
     _checks.whole(workers, "workers")
     if log_level not in LEVELS:
-        raise InputError(f"log_level is {log_level!r}; expected one of {', '.join(LEVELS)}.")
+        raise InputError(f"log_level is {_checks.short_repr(log_level)}; expected one of {', '.join(LEVELS)}.")
     if workers > 1 and allow_control:
         raise InputError("allow_control requires workers=1: a request to load or unload reaches one worker only.")
     files = _allow_many_files()

@@ -65,7 +65,7 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
         state = State(**{**arrays, **values, "history": [Epoch(**row) for row in values["history"]]})
         if missing := state.as_dict().keys() - values.keys():
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        state.check(model.parameters.flat, recipe.batch_size)
+        state.check(model.parameters.flat, recipe)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not a checkpoint of {model!r} ({error}). Start a new run.") from None
     if metadata.get("args", json.dumps(args)) != json.dumps(args):  # the first version stored none

@@ -116,7 +116,7 @@ def train(
     """
     for name, callback in (("on_step", on_step), ("on_epoch", on_epoch)):
         if not (callback is None or callable(callback)):
-            raise InputTypeError(f"{name} is {callback!r}; expected a function or None.")
+            raise InputTypeError(f"{name} is {_checks.short_repr(callback)}; expected a function or None.")
     _checks.model(model)
     resolve_n_jobs(n_jobs)
     recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", at_least=0)
@@ -135,7 +135,7 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
         state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
     else:
         try:
-            state.check(flat, recipe.batch_size)
+            state.check(flat, recipe, len(data.members))
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"state is invalid ({error}). Pass a state that train returned.") from None
     task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen())

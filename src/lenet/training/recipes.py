@@ -45,11 +45,11 @@ def check_field(field: str, value: object, name: str | None = None) -> None:
         _checks.boolean(value, name)
     elif field == "schedule":
         if not (isinstance(value, str) and value in SCHEDULES):
-            raise InputError(f"{name} is {value!r}; expected one of {', '.join(SCHEDULES)}.")
+            raise InputError(f"{name} is {_checks.short_repr(value)}; expected one of {', '.join(SCHEDULES)}.")
     else:
         fits, expected = _RANGES[field]
         if not fits(_checks.number(value, name)):
-            raise InputError(f"{name} is {value!r}; expected {expected}.")
+            raise InputError(f"{name} is {_checks.short_repr(value)}; expected {expected}.")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise InputTypeError(f"name is {self.name!r}; expected a string.")
+            raise InputTypeError(f"name is {_checks.short_repr(self.name)}; expected a string.")
         for name in CHECKED:
             if name != "patience" or self.patience is not None:
                 check_field(name, getattr(self, name))
@@ -204,5 +204,5 @@ def recipe_named(recipe: Recipe | str) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if not isinstance(recipe, str) or recipe not in RECIPES:
-        raise InputError(f"recipe is {recipe!r}; expected one of {', '.join(RECIPES)}.")
+        raise InputError(f"recipe is {_checks.short_repr(recipe)}; expected one of {', '.join(RECIPES)}.")
     return RECIPES[recipe]

@@ -4,6 +4,7 @@ The folder is created together with its arguments, and files are replaced atomic
 crash at any moment.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -13,6 +14,7 @@ import re
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,18 @@ import numpy as np
 from lenet import class_names
 from lenet._files import atomic_write, read_at_most, sync_folder
 from lenet.data import Dataset
-from lenet.errors import InputError, SaveError
+from lenet.errors import InputError, InputTypeError, SaveError
 from lenet.loading import BEST, load
 from lenet.model import LeNet5
 from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
 from lenet.training.recipes import Recipe
 from lenet.training.state import Epoch, State, check_numbers
 from lenet.weights.files import MAX_CLASSES
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 ARGS = {"lenet": str, "data": str, "data_sha256": str, "num_classes": int, "seed": int, "recipe": object}
 START = "start.safetensors"
@@ -143,6 +150,8 @@ class Run:
         try:
             renamed = {"rubbish": "non_digits"}  # in runs of earlier versions
             return Recipe(**{renamed.get(name, name): value for name, value in self.args["recipe"].items()})
+        except InputTypeError:
+            raise
         except (AttributeError, TypeError) as error:
             raise InputError(
                 f"{self.folder / 'args.json'} has a recipe that lenet {__version__} does not know ({error}). Update "
@@ -187,6 +196,29 @@ class Run:
         if "classes" in self.args:
             model.classes = self.args["classes"]
         return model
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Return a context in which no other process can lock the run; the end of the process also releases it.
+
+        Windows, and file systems without locks, are not protected.
+
+        Raises
+        ------
+        InputError
+            If another process trains this run.
+        """
+        with (self.folder / "args.json").open("r+b") as file:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"{self.folder} is being trained by another process. Wait for its end, or start a new run."
+                ) from None
+            except OSError:  # there is no lock on this file system
+                pass
+            yield
 
     def check_writable(self) -> None:
         """Check that files can be created in the folder.

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.training.recipes import Recipe
+
 _TYPES: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), float | None: (int, float, type(None))}
 _MAX_NUMBER = 1e30
 
@@ -145,15 +147,17 @@ class State:
             "history": [asdict(row) for row in self.history],
         }
 
-    def check(self, parameters: NDArray[Any], batch_size: int) -> None:
-        """Check that a training run of a network with this batch size can produce the state.
+    def check(self, parameters: NDArray[Any], recipe: Recipe, images: int | None = None) -> None:
+        """Check that a training run of a network by this recipe can produce the state.
 
         Parameters
         ----------
         parameters : ndarray of shape (p,)
             The flat vector of the network's parameters.
-        batch_size : int
-            The batch size of the recipe.
+        recipe : Recipe
+            The recipe of the run.
+        images : int, optional
+            The number of images of an epoch, if known.
 
         Raises
         ------
@@ -164,10 +168,15 @@ class State:
         for row in self.history:
             check_numbers(row)
         epochs = len(self.history)
+        if epochs > recipe.epochs or [row.epoch for row in self.history] != [*range(1, epochs + 1)]:
+            raise ValueError(f"its history is not that of the first of {recipe.epochs} epochs")
         if not (self.std > 0 and self.step >= 0 and min(1, epochs) <= self.best_epoch <= epochs):
             raise ValueError("its step, std or best_epoch is out of range")
-        if not 0 <= self.step * batch_size - self.images < batch_size:
+        missing = self.step * recipe.batch_size - self.images  # from the last batch of an epoch
+        if not 0 <= missing < recipe.batch_size or (images is not None and missing and self.images != images):
             raise ValueError("its step does not match its number of images")
+        if images is not None and self.images > images:
+            raise ValueError(f"it is beyond the {images} images of an epoch")
         arrays = self.parameters, self.velocity, self.best_parameters
         if not all(np.isfinite(each).all() for each in arrays):
             raise ValueError("its weights are not finite")

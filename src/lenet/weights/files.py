@@ -168,7 +168,8 @@ class ModelFile:
         """
         if name not in PRETRAINED:
             raise InputError(
-                f"{name!r} is not a pre-trained model; expected {', '.join(PRETRAINED)}. Load a file with lenet.load."
+                f"{_checks.short_repr(name)} is not a pre-trained model; expected {', '.join(PRETRAINED)}. Load a file "
+                "with lenet.load."
             )
         with resources.as_file(resources.files(__package__) / "pretrained" / f"{name}.safetensors") as path:
             return cls.read(path)

@@ -1,14 +1,11 @@
 """Read JSON objects and their fields from untrusted requests; all functions raise InputError."""
 
-import reprlib
 from typing import Any
 
 import orjson
 
+from lenet._checks import short_repr as short_repr
 from lenet.errors import InputError
-
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = 80
 
 
 def json_object(text: bytes) -> dict[str, Any]:
@@ -48,8 +45,3 @@ def boolean_field(content: dict[str, Any], name: str, default: bool = False) -> 
     if not isinstance(value, bool):
         raise InputError(f"{name} is {short_repr(value)}; expected true or false.")
     return value
-
-
-def short_repr(value: object) -> str:
-    """Return the repr of an untrusted value, cut to a readable length and depth."""
-    return _REPR.repr(value)
