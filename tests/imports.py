@@ -18,14 +18,14 @@ PACKAGE = Path(lenet.__file__).parent
 # counts as one package, and a part of a package may have a place of its own.
 ORDER = [
     ["errors", "_pyinstaller"],
-    ["_checks, _extras, _files, _flat, _lazy, _mnist_form", "class_names"],
+    ["_checks, _extras, _files, _flat, _lazy, _mnist_form"],
     [
         "_conv",
         "init, losses",
         "_fused",
         "reading.pictures, reading.ink, reading.sheet, reading.strokes, reading.single_digit",
     ],
-    ["layers", "rejection", "weights"],
+    ["class_names", "layers", "rejection", "weights"],
     ["_layerwise, model"],
     ["loading", "training.augment", "data", "evaluation"],
     ["training", "plots"],

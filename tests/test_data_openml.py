@@ -238,10 +238,10 @@ def test_no_more_warnings_are_hidden_than_those_that_an_error_tells():
 
 
 def test_a_folder_comes_before_the_environment(tmp_path, monkeypatch):
-    write_idx_set(tmp_path / "given", 1)
+    write_idx_set(tmp_path / "given", 4)
     write_idx_set(tmp_path / "set", 2)
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "set"))
-    assert data.load_mnist(tmp_path / "given").X_train[0, 0, 0] == 1
+    assert data.load_mnist(tmp_path / "given").X_train[0, 0, 0] == 4
     assert data.load_mnist().X_train[0, 0, 0] == 2
     write_idx_set(tmp_path / "set" / "mnist", 3)
     assert data.load_mnist().X_train[0, 0, 0] == 3
