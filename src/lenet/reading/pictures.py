@@ -52,8 +52,9 @@ def read_picture(
     DataError
         If the file is not a picture in one of these formats, is damaged or not seekable, has more than `largest`
         pixels, or is a JPEG of more than 100 scans; if a URL is given.
-    InputError
-        If a path has a null character or more than 4,096 characters.
+    InputError, InputTypeError
+        If an argument has another type, `largest` is not at least 1, or a path has a null character or more than 4,096
+        characters.
     OSError
         If the file cannot be opened.
     MissingExtraError
@@ -64,6 +65,9 @@ def read_picture(
     >>> read_picture(b"P5 2 1 255 " + bytes([0, 255]))
     array([[  0, 255]], dtype=uint8)
     """
+    colour, largest = _checks.boolean(colour, "colour"), _checks.whole(largest, "largest")
+    if not isinstance(file, str | os.PathLike | bytes | bytearray | memoryview) and not hasattr(file, "seekable"):
+        raise InputTypeError(f"file is of type {type(file).__name__}; expected a path, bytes or a binary file.")
     image_module = require("PIL.Image", "vision")
     if isinstance(file, bytes | bytearray | memoryview):
         file = io.BytesIO(file)

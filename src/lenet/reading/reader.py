@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
+from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.reading.graph import coefficients_of, graph_of
@@ -83,6 +84,8 @@ def read(
 
         model = load_pretrained("mnist")
     _checks.model(model)
+    only_digits = _checks.boolean(only_digits, "only_digits")
+    resolve_n_jobs(n_jobs)
     characters = characters_of(model)
     page = page_of(as_grey(image))
     read_page = functools.partial(_read_page, model, characters, only_digits, n_jobs)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._checks import SIDE
+from lenet._checks import SIDE, boolean
 from lenet._extras import cv2
 from lenet._mnist_form import mnist_form, resized
 from lenet.reading.ink import find_ink
@@ -56,6 +56,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
     >>> image.shape, int(image[14, 14]), int(image[0, 0])
     ((28, 28), 255, 0)
     """
+    dark_on_light = None if dark_on_light is None else boolean(dark_on_light, "dark_on_light")
     grey = as_grey(image)
     if grey.shape == (SIDE, SIDE) and not dark_on_light:
         border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
