@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Router
 
-from lenet.errors import InputError
+from lenet import _checks
+from lenet.errors import InputError, InputTypeError
 from lenet.loading import load
 from lenet.serving.limits.capacity import ThreadPool
 from lenet.serving.limits.middleware import LimitsMiddleware
@@ -74,6 +75,13 @@ def create_app(
     >>> digits = create_app({"mnist": lenet.load_pretrained()})
     >>> app = Starlette(routes=[Mount("/digits", digits)])
     """
+    if not callable(on_request):
+        raise InputTypeError(f"on_request is {_checks.short_repr(on_request)}; expected a function.")
+    if not (limits is None or isinstance(limits, Limits)):
+        raise InputTypeError(f"limits is {_checks.short_repr(limits)}; expected Limits or None.")
+    allow_control = _checks.boolean(allow_control, "allow_control")
+    if not (token is None or isinstance(token, str)):
+        raise InputTypeError(f"token is of type {type(token).__name__}; expected a string or None.")
     if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
         raise InputError("The token is empty or not printable ASCII. Use letters and digits.")
     if not isinstance(models, Models):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lenet import _checks
 from lenet.class_names import KEY
 from lenet.errors import InputError, InputTypeError, NotServedError
 from lenet.loading import BEST, load
@@ -73,8 +74,12 @@ class Models:
     """
 
     def __init__(self, sources: Mapping[str, Source], loader: Loader = load):
+        if not isinstance(sources, Mapping):
+            raise InputTypeError(f"models is {_checks.short_repr(sources)}; expected a mapping of names to models.")
         if not sources:
             raise InputError("models is empty; expected at least one model.")
+        if not callable(loader):
+            raise InputTypeError(f"loader is {_checks.short_repr(loader)}; expected a function.")
         self._sources = dict(sources)
         self._loader = loader
         self._loading, self._changing = threading.Lock(), threading.Lock()  # reading needs no lock

@@ -16,7 +16,7 @@ from prometheus_client import multiprocess
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from lenet import _checks
-from lenet.errors import ConfigurationError, InputError
+from lenet.errors import ConfigurationError, InputError, InputTypeError
 from lenet.loading import load
 from lenet.serving.application import create_app
 from lenet.serving.connections import TimedProtocol
@@ -67,7 +67,12 @@ def serve(
         workers.
     """
     _checks.whole(workers, "workers")
-    if log_level not in LEVELS:
+    _checks.whole(port, "port", at_least=0, at_most=65535)
+    if not isinstance(host, str):
+        raise InputTypeError(f"host is of type {type(host).__name__}; expected a string.")
+    if not (limits is None or isinstance(limits, Limits)):
+        raise InputTypeError(f"limits is {_checks.short_repr(limits)}; expected Limits or None.")
+    if not isinstance(log_level, str) or log_level not in LEVELS:
         raise InputError(f"log_level is {_checks.short_repr(log_level)}; expected one of {', '.join(LEVELS)}.")
     if workers > 1 and allow_control:
         raise InputError("allow_control requires workers=1: a request to load or unload reaches one worker only.")

@@ -3,6 +3,7 @@
 import base64
 from typing import Any
 
+from lenet import _checks
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.rejection import RejectionRule, learned_thresholds
@@ -36,6 +37,7 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
     >>> document["parameters"]["c1.weight"]["shape"], document["thresholds"]
     ([6, 1, 5, 5], {})
     """
+    _checks.model(model)
     little_endian = model.dtype.newbyteorder("<")
     return {
         "name": name,
