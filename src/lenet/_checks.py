@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from lenet.errors import InputError, InputTypeError, LenetError, WeightsError
 
 SIDE = 28
+MAX_SIZE = 2**31 - 1  # of an axis
 _UINT8 = np.dtype(np.uint8)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _SHAPES = {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}
@@ -52,7 +53,7 @@ def images(x: ArrayLike) -> NDArray[Any]:
     values = x if type(x) is np.ndarray else array(x, "x", _BATCH_OR_IMAGE)
     shape = values.shape
     if values.dtype != _UINT8:
-        _check_floats(values)
+        unit_floats(values)
     if not (shape[1:] in _SHAPES or shape == (SIDE, SIDE)):
         raise InputError(f"x has shape {shape}; {_BATCH_OR_IMAGE}.")
     if len(shape) == 3:
@@ -73,7 +74,8 @@ def _check_floating(dtype: np.dtype[Any], name: str = "x") -> None:
         raise InputTypeError(f"{name} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats in [0, 1].")
 
 
-def _check_floats(values: NDArray[Any]) -> None:
+def unit_floats(values: NDArray[Any]) -> None:
+    """Check that pixels are floats in [0, 1]."""
     _check_floating(values.dtype)
     if values.size:
         if 0 in values.strides:  # check each broadcast element once
@@ -196,6 +198,30 @@ def whole(value: object, name: str, at_least: int = 1, at_most: int | None = Non
     return int(value)
 
 
+def size(value: object, name: str, at_least: int = 1) -> int:
+    """Return the length of an axis."""
+    return whole(value, name, at_least, MAX_SIZE)
+
+
+def floating(dtype: Any) -> np.dtype[Any]:
+    """Return float32 or float64."""
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found not in _FLOATS:  # None equals the dtype float64
+        shown = short_repr(dtype) if found is None else found
+        raise InputTypeError(f"dtype is {shown}; expected float32 or float64.")
+    return found
+
+
+def generator(rng: object) -> np.random.Generator:
+    """Return a generator of random numbers."""
+    if not isinstance(rng, np.random.Generator):
+        raise InputTypeError(f"rng is {short_repr(rng)}; expected a generator, for example numpy.random.default_rng().")
+    return rng
+
+
 def boolean(value: object, name: str) -> bool:
     """Return a bool; reject other objects, such as "no", which are usually mistakes."""
     if not isinstance(value, bool | np.bool_):
@@ -238,7 +264,7 @@ def not_newer(version: str, what: str) -> None:
 
 def model(value: Any) -> None:
     """Check that a value is a model and not, for example, the name of one."""
-    if not hasattr(value, "predict_proba") or not hasattr(value, "num_classes"):
+    if isinstance(value, type) or not hasattr(value, "predict_proba") or not hasattr(value, "num_classes"):
         raise InputTypeError(f"model is {short_repr(value)}; expected a LeNet5, for example lenet.load_pretrained().")
 
 

@@ -41,10 +41,13 @@ class FlatDict(dict[str, NDArray[Any]]):
         )
 
     def __setitem__(self, name: str, value: Any) -> None:
+        self[name][...] = self._checked(name, value)
+
+    def _checked(self, name: str, value: Any) -> NDArray[Any]:
         view = self[name]
         values = _checks.floats(value, view.dtype, name)
         try:
-            view[...] = values
+            return np.broadcast_to(values, view.shape)
         except ValueError:
             raise InputError(f"{name} was assigned an array of shape {values.shape}; expected {view.shape}.") from None
 
@@ -56,9 +59,10 @@ class FlatDict(dict[str, NDArray[Any]]):
     __delitem__ = pop = popitem = clear = _reject_removal
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Copy the values of another mapping into the views with the same names."""
-        for name, value in dict(*args, **kwargs).items():
-            self[name] = value
+        """Copy the values of another mapping into the views with the same names; an error changes nothing."""
+        checked = {name: self._checked(name, value) for name, value in dict(*args, **kwargs).items()}
+        for name, values in checked.items():
+            self[name][...] = values
 
     def __ior__(self, other: Any) -> "FlatDict":  # type: ignore[override,misc]
         self.update(other)

@@ -34,18 +34,18 @@ def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...
         raise InputError(f"The model's classes are damaged ({error}). Set `classes` again.") from None
 
 
-def checked(names: Iterable[str], num_classes: int) -> tuple[str, ...]:
+def checked(names: Iterable[str], num_classes: int | None = None) -> tuple[str, ...]:
     """Validate names and return them as a tuple.
 
     Raises
     ------
     InputError, InputTypeError
-        If they are not `num_classes` distinct, printable strings of 1 to 100 characters.
+        If they are not distinct, printable strings of 1 to 100 characters, or not `num_classes` of them.
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputTypeError(f"classes is {short_repr(names)}; expected a list of strings.")
     found = tuple(names)
-    if len(found) != num_classes:
+    if num_classes not in (None, len(found)):
         raise InputError(f"classes has {len(found)} names; expected {num_classes}, one for each output.")
     for name in found:
         if not isinstance(name, str):

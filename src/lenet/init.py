@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import _checks
+from lenet.errors import InputError
+
 
 def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw weights uniformly from [-limit, limit], where limit = sqrt(6 / (fan_in + fan_out)).
@@ -24,6 +27,11 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
     -------
     ndarray of float64, of the given shape
 
+    Raises
+    ------
+    InputError, InputTypeError
+        If shape is not a tuple of at least two positive integers, or rng is not a generator.
+
     References
     ----------
     Glorot, Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010, equation 16.
@@ -35,6 +43,9 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
     >>> bool(abs(weight).max() <= limit)
     True
     """
+    if not isinstance(shape, tuple) or len(shape) < 2:
+        raise InputError(f"shape is {_checks.short_repr(shape)}; expected a tuple of at least two lengths.")
+    shape = tuple(_checks.size(length, "shape") for length in shape)
     field: Any = np.prod(shape[2:], dtype=int)
     limit = np.sqrt(6 / (shape[1] * field + shape[0] * field))
-    return rng.uniform(-limit, limit, shape)
+    return _checks.generator(rng).uniform(-limit, limit, shape)

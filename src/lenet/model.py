@@ -88,10 +88,10 @@ class LeNet5:
     """
 
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
-        dtype = np.dtype(dtype)
+        dtype = _checks.floating(dtype)
         self.mean, self.std = 0.0, 1.0
         self.metadata: dict[str, str] = {}
-        num_classes = _checks.whole(num_classes, "num_classes", at_least=2)
+        num_classes = _checks.size(num_classes, "num_classes", at_least=2)
         if seed is not None:
             _checks.whole(seed, "seed", at_least=0)
         self._stages = architecture(num_classes, dtype, np.random.default_rng(seed))

@@ -101,6 +101,7 @@ class RejectionRule:
             If `reject_at` is not a number below 1, or is lower than every learned rate; if the metadata has no
             thresholds or is damaged.
         """
+        metadata = _checks.text_by_name(metadata, "metadata")
         min_digit_score = _fraction(metadata.get("least_digit_score", "0"), "least_digit_score")
         return cls(min_digit_score, 0.0 if reject_at is None else _min_probability(metadata, reject_at))
 
@@ -180,7 +181,7 @@ def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
 
     Raises
     ------
-    InputError
+    InputError, InputTypeError
         If there are no thresholds, or the metadata is damaged.
 
     Examples
@@ -189,6 +190,7 @@ def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
     >>> sorted(learned_thresholds(lenet.load_pretrained("mnist").metadata))
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02]
     """
+    metadata = _checks.text_by_name(metadata, "metadata")
     try:
         learned = json.loads(metadata.get("thresholds", "{}"))
         thresholds = {_fraction(rate, "thresholds"): _fraction(least, "thresholds") for rate, least in learned.items()}

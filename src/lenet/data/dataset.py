@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import class_names
 from lenet._checks import SIDE
-from lenet.errors import DataError
+from lenet.errors import DataError, InputError
 
 MAX_IMAGES = 1_000_000
 MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # of one array from an untrusted file
@@ -56,9 +57,17 @@ class Dataset(_Arrays):
         Returns
         -------
         Dataset
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the names are not distinct, printable strings of 1 to 100 characters, or a label has none.
         """
         named = Dataset(*self)
-        named.classes = tuple(classes)
+        named.classes = class_names.checked(classes)
+        last = max(self.y_train.max(initial=-1), self.y_test.max(initial=-1))
+        if last >= len(named.classes):
+            raise InputError(f"classes has {len(named.classes)} names; expected {last + 1}, one for each label.")
         return named
 
     def numbered_as(self, classes: Sequence[str], source: str) -> "Dataset":
@@ -81,7 +90,8 @@ class Dataset(_Arrays):
         DataError
             If the data set has a class that is not in `classes`.
         """
-        if self.classes is None or self.classes == tuple(classes):
+        classes = class_names.checked(classes)
+        if self.classes is None or self.classes == classes:
             return self
         unknown = [name for name in self.classes if name not in classes]
         if unknown:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lenet.data.dataset import MAX_IMAGES, Dataset, checked, stratified_split
-from lenet.data.pictures import Picture, Progress, images_of
+from lenet.data.pictures import Picture, Progress, check_options, images_of
 from lenet.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -59,6 +59,8 @@ def load_image_folder(
         If there are fewer than 2 or more than 1,000 classes, or more than 1,000,000 pictures; if a class has no
         pictures to train on; if the name of a class is not printable, or differs from another only in case; if a folder
         contains itself; with `strict`, also if a picture is damaged or blank.
+    InputTypeError
+        If `raw`, `strict`, `progress` or `hold_out` has another type.
     OSError
         If a folder cannot be read.
     MissingExtraError
@@ -79,6 +81,7 @@ def load_image_folder(
     >>> data.classes, data.X_train.shape, data.y_test
     (('backslash', 'slash'), (8, 28, 28), array([0, 1]))
     """
+    check_options(raw, strict, progress, hold_out)
     folder = Path(folder)
     halves = _halves(folder, hold_out)
     by_class = {half: _pictures_by_class(path) for half, path in halves.items()}

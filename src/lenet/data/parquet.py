@@ -14,7 +14,7 @@ from lenet._extras import require
 from lenet.data.csv import LABELS, PIXELS, images_of_rows, numbered, pixel_columns
 from lenet.data.dataset import MAX_IMAGES, Dataset, checked, stratified_split
 from lenet.data.image_folder import labelled_pictures
-from lenet.data.pictures import Picture, Progress
+from lenet.data.pictures import Picture, Progress, check_options
 from lenet.errors import DataError
 
 SUFFIXES = (".parquet", ".pq")
@@ -61,6 +61,8 @@ def load_parquet(
         If a file cannot be read or has no such columns; if there are more than 1,000,000 pictures, or more than 4 GB in
         a file; if a label is missing; if a pixel is missing or out of range; or if the data set is invalid as
         described in `load_image_folder`.
+    InputTypeError
+        As for `load_image_folder`.
     MissingExtraError
         If pyarrow is not installed, or, for encoded pictures, Pillow or OpenCV.
 
@@ -70,6 +72,7 @@ def load_parquet(
     Traceback (most recent call last):
     lenet.errors.DataError: no-such.parquet is neither a file nor a folder; ...
     """
+    check_options(raw, strict, progress, hold_out)
     path = Path(path)
     files = _files(path)
     if _has_pixels(files[0][1]):

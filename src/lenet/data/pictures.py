@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import _checks
 from lenet._checks import SIDE
-from lenet.errors import DataError
+from lenet.errors import DataError, InputTypeError
 
 SAMPLE = 200  # pictures that decide whether the ink is dark
 _LISTED = 5  # unreadable pictures named in a message
@@ -39,6 +40,15 @@ class Picture(NamedTuple):
     label: int
     half: str
     encoded: bytes | None = None
+
+
+def check_options(raw: bool, strict: bool, progress: Progress | None, hold_out: bool) -> None:
+    """Raise InputTypeError for options of another type."""
+    _checks.boolean(hold_out, "hold_out")
+    _checks.boolean(raw, "raw")
+    _checks.boolean(strict, "strict")
+    if not (progress is None or callable(progress)):
+        raise InputTypeError(f"progress is {_checks.short_repr(progress)}; expected a function or None.")
 
 
 def images_of(

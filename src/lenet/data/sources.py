@@ -12,7 +12,7 @@ from lenet.data.image_folder import holds_classes, load_image_folder
 from lenet.data.npz import holds_npy_files, load_npy_folder, load_npz
 from lenet.data.openml import load_fashion_mnist, load_mnist
 from lenet.data.parquet import SUFFIXES, holds_parquet_files, load_parquet
-from lenet.data.pictures import Progress
+from lenet.data.pictures import Progress, check_options
 from lenet.errors import DataError
 
 _BY_NAME = {"digits": load_digits, "mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
@@ -53,7 +53,7 @@ def load(
     MissingExtraError
         If a package that the source requires is not installed.
     TypeError
-        If `source` is neither a str nor path-like.
+        If `source` is neither a str nor path-like, or another argument has another type.
 
     Examples
     --------
@@ -63,6 +63,7 @@ def load(
     Traceback (most recent call last):
     lenet.errors.DataError: 'digitz' is not a data set; ...
     """
+    check_options(raw, strict, progress)
     name = os.fspath(source)
     if name in _BY_NAME:
         return _BY_NAME[name]()

@@ -467,7 +467,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         table, shape = as_table(X)
         if resume:
             self.framing_.check(shape)
-        table, targets = validate_data(self, table, as_labels(y, "y"), reset=not resume)
+        with _scikit_learns_checks():
+            table, targets = validate_data(self, table, as_labels(y, "y"), reset=not resume)
         check_numbers(table)
         check_classification_targets(targets)
         if resume:
@@ -601,7 +602,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         check_is_fitted(self, "model_")
         table, shape = as_table(X)
         self.framing_.check(shape)
-        table = validate_data(self, table, reset=False)
+        with _scikit_learns_checks():
+            table = validate_data(self, table, reset=False)
         check_numbers(table)
         self.framing_.check_scale(table)
         n_jobs = effective_n_jobs(self.n_jobs)
@@ -638,3 +640,13 @@ def _record_in(model: LeNet5, path: str) -> Record | None:
     except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} has a damaged classifier record ({error}). Save it again.") from None
     return record
+
+
+@contextlib.contextmanager
+def _scikit_learns_checks() -> Iterator[None]:
+    """Silence the sums of extreme numbers, and name the argument with numbers that no float holds."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
+    except OverflowError as error:
+        raise InputError(f"X contains a number that does not fit in a float ({error}). Scale it.") from None

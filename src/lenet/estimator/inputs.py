@@ -42,7 +42,7 @@ def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any],
     if classes is None:
         classes, labels = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise InputError(f"y has one class, {classes.tolist()[0]!r}; expected at least two.")
+            raise InputError(f"y has one class, {_checks.short_repr(classes.tolist()[0])}; expected at least two.")
         return classes, labels.astype(np.int64)
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
@@ -50,7 +50,8 @@ def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any],
             " (text and numbers are different labels)" if (y.dtype.kind in "US") != (classes.dtype.kind in "US") else ""
         )
         raise InputError(
-            f"y contains {unknown.tolist()}, which are not among the classes {classes.tolist()}{kinds}. Fit with "
-            "warm_start=False, or pass all classes to the first partial_fit."
+            f"y contains {_checks.short_repr(unknown.tolist())}, which are not among the classes "
+            f"{_checks.short_repr(classes.tolist())}{kinds}. Fit with warm_start=False, or pass all classes to the "
+            "first partial_fit."
         )
     return classes, np.searchsorted(classes, y).astype(np.int64)

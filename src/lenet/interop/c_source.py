@@ -52,7 +52,7 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     >>> "int digits_predict(const unsigned char image[784]);" in header
     True
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name):
         raise InputError(
             f"name is {short_repr(name)}; expected at most 31 letters, digits and underscores, beginning with a letter."
         )

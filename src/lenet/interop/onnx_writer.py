@@ -47,7 +47,7 @@ def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
     >>> [value.name for value in [*graph.input, *graph.output]]
     ['images', 'label', 'probabilities']
     """
-    if pixels not in PIXELS:
+    if not isinstance(pixels, str) or pixels not in PIXELS:
         raise InputError(f"pixels is {short_repr(pixels)}; expected {' or '.join(PIXELS)}.")
     helper, numpy_helper = require("onnx.helper", "onnx"), require("onnx.numpy_helper", "onnx")
     types = require("onnx", "onnx").TensorProto

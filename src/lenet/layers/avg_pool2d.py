@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lenet import _conv
-from lenet._checks import tensor, whole
+from lenet._checks import size, tensor
 from lenet.errors import InputError
 from lenet.layers.base import Backward, Layer
 
@@ -73,5 +73,8 @@ class AvgPool2d(Layer):
 
 
 def _pair(value: int | tuple[int, int], name: str) -> tuple[int, int]:
-    first, second = value if isinstance(value, tuple) else (value, value)
-    return whole(first, name), whole(second, name)
+    pair = value if isinstance(value, tuple) else (value, value)
+    if len(pair) != 2:
+        raise InputError(f"{name} has {len(pair)} lengths; expected one integer, or a height and a width.")
+    first, second = pair
+    return size(first, name), size(second, name)

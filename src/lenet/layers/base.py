@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lenet._checks import array
-from lenet.errors import InputTypeError
+from lenet._checks import array, floating
 
 Array = NDArray[Any]
 Backward = Callable[[Array], tuple[Array, dict[str, Array]]]
@@ -46,9 +45,7 @@ class Layer(abc.ABC):
     """
 
     def __init__(self, dtype: DTypeLike = np.float32):
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise InputTypeError(f"dtype is {self.dtype}; expected float32 or float64.")
+        self.dtype = floating(dtype)
         self.parameters: dict[str, Array] = {}
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

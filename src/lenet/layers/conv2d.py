@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from lenet import _conv
-from lenet._checks import tensor, whole
+from lenet._checks import floating, short_repr, size, tensor
 from lenet.errors import InputError
 from lenet.init import xavier_uniform
 from lenet.layers.base import Backward, Layer
@@ -59,12 +59,12 @@ class Conv2d(Layer):
         rng: np.random.Generator | None = None,
     ):
         super().__init__(dtype)
-        self.in_channels = whole(in_channels, "in_channels")
-        self.out_channels = whole(out_channels, "out_channels")
-        self.kernel_size = whole(kernel_size, "kernel_size")
-        self.padding = whole(padding, "padding", at_least=0)
+        self.in_channels = size(in_channels, "in_channels")
+        self.out_channels = size(out_channels, "out_channels")
+        self.kernel_size = size(kernel_size, "kernel_size")
+        self.padding = size(padding, "padding", at_least=0)
         shape = (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
-        weight = xavier_uniform(shape, rng or np.random.default_rng())
+        weight = xavier_uniform(shape, np.random.default_rng() if rng is None else rng)
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(out_channels, self.dtype)}
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = 
            [3., 4., 6., 7.],
            [4., 5., 7., 8.]], dtype=float32)
     """
-    x = tensor(x, dtype, (None,) * 4)
+    x = tensor(x, floating(dtype), (None,) * 4)
     Conv2d(x.shape[1], 1, kernel_size, padding, dtype).output_shape(x.shape[1:])
     return _columns(x, kernel_size, padding)
 
@@ -166,8 +166,9 @@ def col2im(
            [2., 4., 2.],
            [1., 2., 1.]], dtype=float32)
     """
-    if len(shape) != 4:
-        raise InputError(f"shape is {shape}; expected four dimensions, (n, C, H, W).")
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise InputError(f"shape is {short_repr(shape)}; expected a tuple of four dimensions, (n, C, H, W).")
+    shape = (size(shape[0], "shape[0]", at_least=0), *(size(length, "shape") for length in shape[1:]))
     _, height, width = Conv2d(shape[1], 1, kernel_size, padding, dtype).output_shape(shape[1:])
     columns = tensor(columns, dtype, (shape[0], shape[1] * kernel_size**2, height * width), "columns")
     return _pixels(columns, shape, kernel_size, padding)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet._checks import tensor, whole
+from lenet._checks import size, tensor
 from lenet.init import xavier_uniform
 from lenet.layers.base import Backward, Layer
 
@@ -44,8 +44,8 @@ class Linear(Layer):
         rng: np.random.Generator | None = None,
     ):
         super().__init__(dtype)
-        self.in_features = whole(in_features, "in_features")
-        self.out_features = whole(out_features, "out_features")
+        self.in_features = size(in_features, "in_features")
+        self.out_features = size(out_features, "out_features")
         weight = xavier_uniform((self.out_features, self.in_features), rng or np.random.default_rng())
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(out_features, self.dtype)}
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lenet._checks import array
 from lenet.class_names import checked
 from lenet.errors import InputError
 from lenet.plots.style import INK, PALE, PALE_BLUE, VERMILLION, color_bar, colormap, drawable, dress, new_figure, png
@@ -47,7 +48,7 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None
     >>> confusion_matrix([[9, 1], [0, 10]])[1:4]
     b'PNG'
     """
-    counts = np.asarray(matrix)
+    counts = array(matrix, "matrix", "expected counts of shape (K, K)")
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
         raise InputError(f"The confusion matrix has shape {counts.shape}; expected (K, K) with K >= 2.")
     if counts.dtype.kind not in "iu" or counts.min() < 0:

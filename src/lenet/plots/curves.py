@@ -1,13 +1,15 @@
 """Learning curves: loss and accuracy by epoch, of one run or of several."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lenet._checks import number, short_repr
 from lenet._extras import require
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.plots.style import BLUE, DISTINCT, GREY, INK, PALE, VERMILLION, drawable, dress, new_figure, png
 
 if TYPE_CHECKING:
@@ -40,8 +42,8 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
 
     Raises
     ------
-    InputError
-        If the history is empty, or a mapping has no "epoch".
+    InputError, InputTypeError
+        If the history is empty, a mapping has no "epoch", or a value is not a number.
     MissingExtraError
         If matplotlib is not installed.
 
@@ -52,6 +54,10 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
     >>> learning_curves([first, second])[1:4]
     b'PNG'
     """
+    if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
+        raise InputTypeError(f"history is {short_repr(history)}; expected a sequence of mappings, one per epoch.")
+    if not isinstance(title, str):
+        raise InputTypeError(f"title is {short_repr(title)}; expected a string.")
     return png(_learning_curves_figure(history, title))
 
 
@@ -90,7 +96,8 @@ def comparison(runs: Mapping[str, Sequence[Mapping[str, float | None]]]) -> byte
 
 def _column(history: Sequence[Mapping[str, float | None]], key: str) -> npt.NDArray[np.float64]:
     """Return one column as floats, with NaN for values that cannot be drawn."""
-    values = np.array([row.get(key) for row in history], dtype=np.float64)  # None becomes NaN
+    numbers = [row.get(key) for row in history]
+    values = np.array([math.nan if each is None else number(each, key) for each in numbers], dtype=np.float64)
     values[~np.isfinite(values)] = np.nan
     return values
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lenet._checks import array, floats
 from lenet.errors import InputError
 from lenet.plots.style import BLUE, INK, VERMILLION, color_bar, colormap, dress, new_figure, png
 
@@ -30,8 +31,9 @@ def filters(weight: npt.ArrayLike) -> bytes:
 
     Raises
     ------
-    InputError
-        If weight has another shape, is empty, or contains NaN or infinite values.
+    InputError, InputTypeError
+        If weight is not an array of numbers, has another shape, is empty, or contains values that are not finite in
+        float32.
     MissingExtraError
         If matplotlib is not installed.
 
@@ -41,11 +43,11 @@ def filters(weight: npt.ArrayLike) -> bytes:
     >>> filters(np.linspace(-1, 1, 150).reshape(6, 1, 5, 5))[1:4]
     b'PNG'
     """
-    kernels = np.asarray(weight)
+    kernels = array(weight, "weight", "expected shape (O, 1, K, K)")
     if kernels.ndim != 4 or kernels.shape[1] != 1 or not kernels.size:
         raise InputError(f"weight has shape {kernels.shape}; expected (O, 1, K, K), like the (6, 1, 5, 5) of C1.")
-    if not np.isfinite(kernels).all():
-        raise InputError("weight contains NaN or infinite values; expected finite ones.")
+    if not (np.abs(floats(kernels, np.float64, "weight")) <= np.finfo(np.float32).max).all():  # NaN fails too
+        raise InputError("weight contains NaN, infinite or too large values; expected finite numbers in float32.")
     return png(_filters_figure(kernels[:, 0]))
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lenet._checks import SIDE
+from lenet._checks import SIDE, array
+from lenet._checks import probabilities as checked_probabilities
 from lenet.class_names import checked
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.plots.style import INK, VERMILLION, drawable, dress, new_figure, png, text_width
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def worst(
 
     Raises
     ------
-    InputError
-        If the shapes do not match, or a label or prediction is not among the K classes.
+    InputError, InputTypeError
+        If the shapes do not match, a label or prediction is not among the K classes, or a probability is not in [0, 1].
     MissingExtraError
         If matplotlib is not installed.
 
@@ -64,14 +65,22 @@ def worst(
     >>> worst(images, labels=[1], predictions=[0], probabilities=[[0.75, 0.25]])[1:4]
     b'PNG'
     """
-    x, true, guess, p = (np.asarray(a) for a in (images, labels, predictions, probabilities))
+    x, true, guess = (
+        array(each, name, "expected an array")
+        for name, each in (("images", images), ("labels", labels), ("predictions", predictions))
+    )
+    p = checked_probabilities(probabilities)
     n = len(x) if x.ndim else 0
     if x.shape != (n, SIDE, SIDE) or true.shape != (n,) or guess.shape != (n,) or p.ndim != 2 or len(p) != n:
         raise InputError(
             f"images, labels, predictions and probabilities have shapes {x.shape}, {true.shape}, {guess.shape} and "
             f"{p.shape}; expected (n, {SIDE}, {SIDE}), (n,), (n,) and (n, K)."
         )
+    if x.dtype.kind not in "biuf":
+        raise InputTypeError(f"images has dtype {x.dtype}; expected numbers.")
     for name, values in (("labels", true), ("predictions", guess)):
+        if values.dtype.kind not in "iu":
+            raise InputTypeError(f"{name} has dtype {values.dtype}; expected integers.")
         if n and not 0 <= values.min() <= values.max() < p.shape[1]:
             raise InputError(f"{name} range from {values.min()} to {values.max()}; expected 0 to {p.shape[1] - 1}.")
     return png(_worst_figure(x, true, guess, p, classes if classes is None else checked(classes, p.shape[1])))

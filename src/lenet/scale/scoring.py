@@ -106,6 +106,7 @@ def score(
     require("distributed", "dask")
     check_free(out)
     retries = _checks.whole(retries, "retries", at_least=0)
+    probabilities, progress = _checks.boolean(probabilities, "probabilities"), _checks.boolean(progress, "progress")
     network = _model(model)
     parts = parts_of(images, column)
     rows = score_dtype(network.num_classes, network.dtype, probabilities)

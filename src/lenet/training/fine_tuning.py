@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lenet import _checks
+from lenet import _checks, class_names
 from lenet.model import LeNet5
 
 
@@ -40,8 +40,9 @@ def transfer(model: LeNet5, classes: Sequence[str], *, seed: int | None = None) 
     (2, (2, 84))
     """
     _checks.model(model)
-    new = LeNet5(seed, model.dtype, len(classes))
-    new.classes = tuple(classes)
+    names = class_names.checked(classes)
+    new = LeNet5(seed, model.dtype, len(names))
+    new.classes = names
     same = new.classes == model.classes
     for name, value in model.parameters.items():
         if same or not name.startswith("output."):

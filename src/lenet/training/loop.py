@@ -118,6 +118,8 @@ def train(
         if not (callback is None or callable(callback)):
             raise InputTypeError(f"{name} is {_checks.short_repr(callback)}; expected a function or None.")
     _checks.model(model)
+    if not (comm is None or callable(getattr(comm, "all_reduce", None))):
+        raise InputTypeError(f"comm is {_checks.short_repr(comm)}; expected a Communicator or None.")
     resolve_n_jobs(n_jobs)
     recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", at_least=0)
     settings = _Settings(recipe, seed, n_jobs, SingleProcess() if comm is None else comm)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._flat import FlatDict
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.model import LeNet5
 
 Schedule = Callable[[int], float]
@@ -41,7 +41,7 @@ class SGD:
     Raises
     ------
     InputError, InputTypeError
-        If lr, momentum or weight_decay is out of range or not a number.
+        If model is not a LeNet5, or lr, momentum or weight_decay is out of range or not a number.
 
     Examples
     --------
@@ -55,6 +55,7 @@ class SGD:
     """
 
     def __init__(self, model: LeNet5, lr: float, momentum: float = 0.0, weight_decay: float = 0.0):
+        _checks.model(model)
         self.model = model
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self._check_settings()
@@ -94,10 +95,21 @@ class SGD:
         order = [*shapes.items()]
         if isinstance(gradients, FlatDict) and gradients.flat.dtype == dtype and [*gradients.shapes.items()] == order:
             return gradients.flat
+        if not isinstance(gradients, Mapping):
+            raise InputTypeError(
+                f"gradients is {_checks.short_repr(gradients)}; expected a mapping of names to arrays."
+            )
         if gradients.keys() != shapes.keys():
             raise InputError(f"The gradients are named {', '.join(gradients)}; expected {', '.join(shapes)}.")
         arrays = [_checks.tensor(gradients[name], dtype, shape, f"The gradient {name}") for name, shape in order]
         return np.concatenate([array.ravel() for array in arrays])
+
+
+def _check_schedule(lr: float, total_steps: int, steps_per_epoch: int) -> None:
+    if not 0 <= _checks.number(lr, "lr") < math.inf:
+        raise InputError(f"lr is {lr}; expected at least 0.")
+    _checks.whole(total_steps, "total_steps")
+    _checks.whole(steps_per_epoch, "steps_per_epoch")
 
 
 def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
@@ -115,11 +127,17 @@ def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     callable
         Maps the number of a step, from 0, to its learning rate.
 
+    Raises
+    ------
+    InputError, InputTypeError
+        If lr is not a finite number of at least 0, or the others are not positive integers.
+
     Examples
     --------
     >>> constant(0.01, 100, 10)(99)
     0.01
     """
+    _check_schedule(lr, total_steps, steps_per_epoch)
     return lambda step: lr
 
 
@@ -142,12 +160,18 @@ def one_cycle(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     callable
         Maps the number of a step, from 0, to its learning rate.
 
+    Raises
+    ------
+    InputError, InputTypeError
+        If lr is not a finite number of at least 0, or the others are not positive integers.
+
     Examples
     --------
     >>> schedule = one_cycle(0.5, 100, 10)
     >>> [round(schedule(step), 3) for step in (0, 19, 59, 99)]
     [0.025, 0.5, 0.25, 0.0]
     """
+    _check_schedule(lr, total_steps, steps_per_epoch)
     warm_up = max(1, round(0.2 * total_steps))
 
     def schedule(step: int) -> float:
@@ -178,12 +202,18 @@ def paper_steps(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     callable
         Maps the number of a step, from 0, to its learning rate.
 
+    Raises
+    ------
+    InputError, InputTypeError
+        If lr is not a finite number of at least 0, or the others are not positive integers.
+
     Examples
     --------
     >>> schedule = paper_steps(0.0005, 200, 10)
     >>> [round(schedule(10 * epoch), 6) for epoch in (0, 2, 5, 8, 12)]
     [0.0005, 0.0002, 0.0001, 5e-05, 1e-05]
     """
+    _check_schedule(lr, total_steps, steps_per_epoch)
     factors = ((2, 1.0), (5, 0.4), (8, 0.2), (12, 0.1))
 
     def schedule(step: int) -> float:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet import class_names
+from lenet import _checks, class_names
 from lenet._files import atomic_write, read_at_most, sync_folder
 from lenet.data import Dataset
 from lenet.errors import InputError, InputTypeError, SaveError
@@ -107,16 +107,19 @@ class Run:
         ------
         SaveError
             If the folder cannot be written.
-        InputError
-            If `args` lacks a name or has a value of the wrong type.
+        InputError, InputTypeError
+            If `args` lacks a name or has an invalid value, or `start` is not a LeNet5.
         """
         parent = Path(parent)
+        content = _args_content(args)
+        if not (start is None or isinstance(start, LeNet5)):
+            raise InputTypeError(f"start is of type {type(start).__name__}; expected a LeNet5 or None.")
         temporary = None
         try:
             parent.mkdir(parents=True, exist_ok=True)
             temporary = parent / f".train-{secrets.token_hex(4)}"
             temporary.mkdir()
-            atomic_write(temporary / "args.json", _json(args))
+            atomic_write(temporary / "args.json", content)
             if start is not None:
                 start.save(temporary / START)
             numbers = [int(match[1]) for each in parent.iterdir() if (match := re.fullmatch(r"train-(\d+)", each.name))]
@@ -368,6 +371,8 @@ def fingerprint(data: Dataset) -> str:
     >>> len(fingerprint(lenet.data.load_digits()))
     64
     """
+    if not isinstance(data, Dataset):
+        raise InputTypeError(f"data is of type {type(data).__name__}; expected a Dataset.")
     digest = hashlib.sha256()
     for array in data:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
@@ -391,6 +396,8 @@ def results_csv(history: list[Epoch]) -> str:
     >>> results_csv([Epoch(1, 0.5, 2.3, 0.1, None, None, 1e5, 0.6)]).splitlines()[1]
     '1,0.5,2.3,0.1,,,100000.0,0.6'
     """
+    if not isinstance(history, list) or not all(isinstance(row, Epoch) for row in history):
+        raise InputTypeError(f"history is {_checks.short_repr(history)}; expected a list of Epoch.")
     text = io.StringIO()
     writer = csv.DictWriter(text, [each.name for each in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
@@ -403,7 +410,11 @@ def _read_args(path: Path) -> dict[str, Any]:
     content = read_at_most(path, MAX_ARGS_BYTES)
     if content is None:
         raise ValueError(f"it is larger than {MAX_ARGS_BYTES:,} bytes")
-    args = json.loads(content)
+    return _checked_args(json.loads(content))
+
+
+def _checked_args(args: Any) -> dict[str, Any]:
+    """Validate the arguments of a run; raise ValueError."""
     if not isinstance(args, dict) or not args.keys() >= ARGS.keys():
         raise ValueError(f"it lacks some of {', '.join(sorted(ARGS))}")
     for name, kind in ARGS.items():
@@ -436,8 +447,14 @@ def _read_results(path: Path) -> list[Epoch]:
     return rows
 
 
-def _json(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=2) + "\n").encode()
+def _args_content(args: dict[str, Any]) -> bytes:
+    """Return the arguments of a run as JSON after validating them."""
+    try:
+        text = json.dumps(args, indent=2)
+        _checked_args(json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"args is invalid ({error}). Pass the arguments that `create` documents.") from None
+    return (text + "\n").encode()
 
 
 def _take_name(folder: Path, name: Path) -> bool:

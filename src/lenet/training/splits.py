@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.errors import InputError
+from lenet import _checks
+from lenet.errors import InputError, InputTypeError
 
 _COUNTED_AT_ONCE = 1000  # images per block: numpy.bincount makes 64-bit copies
 
@@ -48,8 +49,8 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
 
     Raises
     ------
-    InputError
-        If `validation` is not 0, and all images or none would be held out.
+    InputError, InputTypeError
+        If an argument is invalid; if `validation` is not 0, and all images or none would be held out.
 
     Examples
     --------
@@ -58,11 +59,17 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
     >>> len(parts.train), np.bincount(y[parts.validation]).tolist()
     (16, [2, 2])
     """
+    labels = _checks.array(y, "y", "expected labels")
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise InputTypeError(f"y has dtype {labels.dtype} and shape {labels.shape}; expected integers of shape (n,).")
+    if not 0 <= _checks.number(validation, "validation") < 1:
+        raise InputError(f"validation is {validation}; expected a number of at least 0 and below 1.")
+    seed = _checks.whole(seed, "seed", at_least=0)
     held_out = np.zeros(len(y), bool)
     if validation:
         rng = np.random.default_rng([seed, 0])
-        for label in np.unique(y):
-            members = rng.permutation(np.flatnonzero(y == label))
+        for label in np.unique(labels):
+            members = rng.permutation(np.flatnonzero(labels == label))
             held_out[members[: round(validation * len(members))]] = True
         if held_out.all() or not held_out.any():
             raise InputError(
@@ -88,12 +95,20 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
     std : float
         The mean and the standard deviation; 0 and 1 if all pixels are equal.
 
+    Raises
+    ------
+    InputError, InputTypeError
+        If X is neither uint8 nor floating in [0, 1], or `members` are not indices of images, at least one.
+
     Examples
     --------
     >>> standardisation(np.array([[[0, 255]]], np.uint8))
     (0.5, 0.5)
     """
-    members = np.arange(len(X)) if members is None else members
+    X = _checks.array(X, "X", "expected images")
+    if X.dtype != np.uint8:
+        _checks.unit_floats(X)
+    members = np.arange(len(X)) if members is None else _indices(members, len(X))
     if X.dtype == np.uint8:  # exact, from a histogram
         counts = np.zeros(256, np.int64)
         for start in range(0, len(members), _COUNTED_AT_ONCE):
@@ -105,3 +120,12 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
         mean = float(X[members].mean(dtype=np.float64))
         std = float(X[members].std(dtype=np.float64))
     return (mean, std) if std > 1e-6 else (0.0, 1.0)
+
+
+def _indices(members: Any, length: int) -> NDArray[np.integer]:
+    found = _checks.array(members, "members", "expected indices")
+    if found.dtype.kind not in "iu" or found.ndim != 1:
+        raise InputTypeError(f"members has dtype {found.dtype} and shape {found.shape}; expected integers, (m,).")
+    if not found.size or found.min() < 0 or found.max() >= length:
+        raise InputError(f"members is empty or out of range; expected indices from 0 to {length - 1}.")
+    return found

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import _checks
 from lenet._files import read_at_most
-from lenet.errors import WeightsError
+from lenet.errors import InputTypeError, WeightsError
 
 CHECKSUM = "lenet_sha256"
 MAX_FILE_BYTES = 64 * 2**20
@@ -37,6 +38,11 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
     bytes
         Equal for equal tensors and metadata.
 
+    Raises
+    ------
+    InputError, InputTypeError
+        If the tensors are not arrays of numbers by name, or the metadata is not text by name.
+
     Examples
     --------
     >>> to_bytes({"a": np.zeros(2)}, {"by": "hand"})[-16:] == bytes(16)
@@ -44,6 +50,14 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
     """
     from safetensors.numpy import save as serialize
 
+    metadata = _checks.text_by_name(metadata, "metadata")
+    if not isinstance(tensors, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+        for name, value in tensors.items()
+    ):
+        raise InputTypeError(
+            f"tensors is {_checks.short_repr(tensors)}; expected a mapping of names to arrays of numbers."
+        )
     checked = {**metadata, CHECKSUM: _checksum(tensors, metadata)}
     content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()})
     start = 8 + struct.unpack("<Q", content[:8])[0]

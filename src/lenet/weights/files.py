@@ -166,7 +166,7 @@ class ModelFile:
         InputError
             If there is no model with this name.
         """
-        if name not in PRETRAINED:
+        if not isinstance(name, str) or name not in PRETRAINED:
             raise InputError(
                 f"{_checks.short_repr(name)} is not a pre-trained model; expected {', '.join(PRETRAINED)}. Load a file "
                 "with lenet.load."

@@ -39,6 +39,7 @@ def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     >>> random_affine(4, np.random.default_rng(0)).shape
     (4, 2, 3)
     """
+    n, rng = _checks.size(n, "n", at_least=0), _checks.generator(rng)
     angle = np.radians(rng.uniform(-ROTATION, ROTATION, n))
     scale = rng.uniform(*SCALE, (2, n))
     shear = rng.uniform(-SHEAR, SHEAR, n)
@@ -116,6 +117,8 @@ def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary:
     >>> drawn[1:3].apply(np.zeros((2, 28, 28), np.uint8)).shape
     (2, 28, 28)
     """
+    distort, vary = _checks.boolean(distort, "distort"), _checks.boolean(vary, "vary")
+    n, rng = _checks.size(n, "n", at_least=0), _checks.generator(rng)
     if vary:
         return random_variations(n, rng)
     return AffineMaps(random_affine(n, rng)) if distort else None
@@ -221,6 +224,7 @@ def random_variations(n: int, rng: np.random.Generator) -> Variations:
     >>> random_variations(4, np.random.default_rng(0)).bends.shape
     (4, 2, 4, 4)
     """
+    n, rng = _checks.size(n, "n", at_least=0), _checks.generator(rng)
 
     def some(fraction: float, low: float, high: float, otherwise: float = 0.0) -> NDArray[np.float64]:
         return np.where(rng.random(n) < fraction, rng.uniform(low, high, n), otherwise)
@@ -264,6 +268,8 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
     >>> vary(images, random_variations(2, np.random.default_rng(0))).shape
     (2, 28, 28)
     """
+    if not isinstance(variations, Variations):
+        raise InputTypeError(f"variations is of type {type(variations).__name__}; expected Variations.")
     pixels = _checks.array(images, "images", "expected uint8 of shape (n, 28, 28)")
     if pixels.dtype != np.uint8:
         raise InputTypeError(f"images has dtype {pixels.dtype}; expected uint8.")

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import _checks
 from lenet._checks import SIDE
 from lenet._extras import require
 from lenet._mnist_form import cropped, mnist_form
+from lenet.errors import InputError
 
 Image = NDArray[np.uint8]
 Random = np.random.Generator
@@ -39,6 +41,8 @@ def non_digits(n: int, digits: Image, rng: Random) -> Image:
 
     Raises
     ------
+    InputError, InputTypeError
+        If an argument is invalid.
     MissingExtraError
         If OpenCV is not installed.
 
@@ -49,6 +53,12 @@ def non_digits(n: int, digits: Image, rng: Random) -> Image:
     >>> non_digits(5, digits, np.random.default_rng(0)).shape
     (5, 28, 28)
     """
+    n, rng = _checks.size(n, "n"), _checks.generator(rng)
+    digits = _checks.array(digits, "digits", "expected uint8 of shape (m, 28, 28)")
+    if digits.dtype != np.uint8 or digits.shape[1:] != (SIDE, SIDE) or not len(digits):
+        raise InputError(
+            f"digits has dtype {digits.dtype} and shape {digits.shape}; expected uint8 and (m, 28, 28), m at least 1."
+        )
     cv2: Any = require("cv2", "vision")
     kinds: list[Callable[[Any, Image, Random], Image]] = [
         _strokes, _strokes, _letter, _letter, _half, _window, _window, _window, _pair, _pair, _pair, _shuffled,
