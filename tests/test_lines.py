@@ -124,6 +124,63 @@ def test_rules_and_grids_are_erased_and_digits_kept(down):
     assert (left[~cv2.dilate(strokes.astype(np.uint8), np.ones((7, 7))).astype(bool)] >= 96).mean() < 0.002
 
 
+def ruled(ink, thick, step=70):
+    ink = ink.copy()
+    for y in range(step, len(ink) - step // 2, step):
+        ink[y : y + thick, 10:-10] = 255
+    return ink
+
+
+@pytest.mark.parametrize("thick", [1, 2, 4])
+@pytest.mark.parametrize("turned", [False, True], ids=["across", "down"])
+def test_strokes_that_cross_printed_rules_stay_whole(thick, turned):
+    """They cross three rules, and end 20 pixels or more from one."""
+    strokes = np.zeros((600, 800), np.uint8)
+    for number in range(8):
+        top = 50 + 70 * (number % 4)
+        strokes[top : top + 185, 60 + 90 * number : 67 + 90 * number] = 255
+    page = ruled(strokes, thick)
+    page, strokes = (page.T.copy(), strokes.T) if turned else (page, strokes)
+    np.testing.assert_array_equal(without_printed_rules(page_of(page)).ink, strokes)
+
+
+@pytest.mark.parametrize("thick", [2, 4])
+def test_strokes_of_the_thickness_of_a_rule_go_with_it(thick):
+    """A stroke that protrudes by 1 pixel is a part of the rule; one that protrudes by 4 crosses it."""
+    page, expected = ruled(np.zeros((600, 800), np.uint8), thick), np.zeros((600, 800), np.uint8)
+    page[139 : 141 + thick, 60:67] = 255
+    for place in (page, expected):
+        place[136 : 144 + thick, 160:167] = 255
+    np.testing.assert_array_equal(without_printed_rules(page_of(page)).ink, expected)
+
+
+def test_the_soft_edges_of_printed_rules_are_erased():
+    page = ruled(np.zeros((600, 800), np.uint8), 2)
+    page = np.maximum(page, cv2.blur(page, (1, 3)) // 2)
+    assert (page[page < 255] > 0).sum() > 10_000
+    assert not without_printed_rules(page_of(page)).ink.any()
+
+
+@pytest.mark.parametrize("slope", [0.0175, 0.05, 0.07])
+def test_lines_between_two_slopes_are_erased_as_well(slope):
+    ink = np.zeros((600, 800), np.uint8)
+    cv2.line(ink, (20, 250), (780, 250 + round(760 * slope)), 255, 2)
+    assert (without_rules(page_of(ink), 60.0).ink >= 96).sum() < 5  # of the ends
+
+
+@pytest.mark.parametrize("angle", [-2, 2])
+def test_slanted_strokes_keep_their_ink_where_they_cross_slanted_rules(angle):
+    strokes = np.zeros((600, 800), np.uint8)
+    for number in range(6):
+        top = 50 + 70 * (number % 4)
+        cv2.line(strokes, (100 + 110 * number, top + 185), (130 + 110 * number, top), 255, 8, cv2.LINE_AA)
+    turn = cv2.getRotationMatrix2D((400, 300), angle, 1)
+    page, alone = (cv2.warpAffine(ink, turn, (800, 600)) for ink in (ruled(strokes, 2), strokes))
+    left = without_printed_rules(page_of(page))
+    assert (left.ink >= 128).sum() == pytest.approx((alone >= 128).sum(), rel=0.03)
+    assert left.strokes.boxes.shape == (6, 4)
+
+
 @pytest.mark.parametrize("down", [False, True], ids=["ruled", "squared"])
 @pytest.mark.parametrize("angle", [-4, 0, 4])
 def test_numbers_on_ruled_paper_are_read(angle, down):
@@ -185,6 +242,26 @@ def test_a_long_line_is_erased_across_and_down():
 
 
 # Lines
+
+
+def apart(words, height, gap):
+    """Ink of words in a row; the gaps between them are in heights of the writing."""
+    parts = []
+    for word in words:
+        ink = numbers([word], (3 * height, 6 * height), (height, 2 * height), height)
+        rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+        parts += [ink[2 * height - len(rows) : 2 * height + 8, columns[0] : columns[-1] + 1]]
+        parts += [np.zeros((len(parts[-1]), round(gap * len(rows))), np.uint8)]
+    tall = max(map(len, parts))
+    return np.pad(np.hstack([np.pad(part, ((tall - len(part), 0), (0, 0))) for part in parts[:-1]]), height)
+
+
+@pytest.mark.parametrize("height", [24, 60, 120])
+@pytest.mark.parametrize("words", [("27", "41"), ("2", "7"), ("60", "58", "3")])
+def test_gaps_of_nine_tenths_of_the_height_are_spaces(words, height):
+    assert read(paper(apart(words, height, 0.8))).text == "".join(words)
+    assert read(paper(apart(words, height, 1.0))).text == " ".join(words)
+    assert read(paper(apart(words, height, 2.0))).text == " ".join(words)  # one, however wide the gap is
 
 
 def test_large_writing_is_read_as_well_as_small():

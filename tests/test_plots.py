@@ -1,4 +1,5 @@
 import io
+import itertools
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ import pytest
 
 from lenet import plots
 from lenet.errors import InputError
-from lenet.plots import confusion, curves, diagram, kernels, mistakes
+from lenet.plots import confusion, curves, diagram, kernels, mistakes, style
 
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("matplotlib.image")
@@ -497,6 +498,86 @@ def test_architecture_draws_every_plane_to_scale():
     ]
     # Input and C1; S2; C3; S4 with the patches that C1, C3 and C5 see; what S2 and S4 see.
     assert [sides.count(side) for side in (28, 14, 10, 5, 2)] == [1 + 6, 6, 16, 16 + 3, 2]
+
+
+PLANES = [1, 6, 6, 16, 16, 1, 1, 1]  # of the input and of each stage; a column is one rectangle
+
+
+def parts_of(num_classes):
+    """The filled rectangles of each stage, the outlined fields, and the axes of a diagram."""
+    (ax,) = diagram._architecture_figure(num_classes).axes
+    boxes = [patch for patch in ax.patches if isinstance(patch, matplotlib.patches.Rectangle)]
+    filled = iter([patch.get_bbox() for patch in boxes if patch.get_facecolor()[3]])
+    stages = [[next(filled) for _ in range(count)] for count in PLANES]
+    assert not list(filled)
+    black = matplotlib.colors.to_rgba(style.INK)
+    fields = [each.get_bbox() for each in boxes if not each.get_facecolor()[3] and each.get_edgecolor() == black]
+    return stages, fields, ax
+
+
+def edges(stage):
+    return min(box.x0 for box in stage), max(box.x1 for box in stage)
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 1000])
+def test_the_stages_of_the_architecture_stand_in_a_row(num_classes):
+    stages, _, ax = parts_of(num_classes)
+    middles = [(min(box.y0 for box in stage) + max(box.y1 for box in stage)) / 2 for stage in stages]
+    np.testing.assert_allclose(middles, middles[0])
+    gaps = [(edges(left)[1], edges(right)[0]) for left, right in itertools.pairwise(stages)]
+    assert all(80 < right - left < 150 for left, right in gaps)
+    operations = [text for text in ax.texts if text.get_text() in ("convolution", "average", "connection")]
+    np.testing.assert_allclose([text.get_position()[0] for text in operations], [sum(gap) / 2 for gap in gaps])
+    named = [text for text in ax.texts if text.get_text() in ("Input", "C1", "S2", "C3", "S4", "C5", "F6", "Output")]
+    np.testing.assert_allclose([text.get_position()[0] for text in named], [sum(edges(stage)) / 2 for stage in stages])
+
+
+def test_the_planes_of_the_architecture_lie_behind_each_other():
+    for stage in parts_of(10)[0][1:5]:  # drawn from the back, which is the upper left, to the front
+        shifts = np.diff([[box.x0, box.y0] for box in stage], axis=0)
+        np.testing.assert_allclose(shifts[:, 0], -shifts[:, 1])
+        np.testing.assert_allclose(shifts, np.broadcast_to(shifts[0], shifts.shape))
+        assert 4 < shifts[0, 0] < 15
+
+
+def test_the_columns_of_the_architecture_are_to_scale():
+    heights = [stage[0].height for stage in parts_of(10)[0][5:]]
+    np.testing.assert_allclose(heights, [2.5 * 120, 2.5 * 84, 20 * 10])
+    assert parts_of(1000)[0][7][0].height == 310
+    assert {stage[0].width for stage in parts_of(10)[0][5:]} == {24}
+
+
+@pytest.mark.parametrize("num_classes", [2, 10])
+def test_the_architecture_draws_what_a_unit_sees(num_classes):
+    stages, fields, ax = parts_of(num_classes)
+    fronts = [stage[-1] for stage in stages]
+    unit = fronts[0].width / 28
+    np.testing.assert_allclose([[box.width, box.height] for box in fields], [[unit * n] * 2 for n in (5, 2, 5, 2, 5)])
+    # The field of a unit is in the stage before, at the same place in each plane; a column is seen as a whole.
+    for field, front in zip(fields, fronts, strict=False):
+        assert front.x0 <= field.x0 < field.x1 <= front.x1
+        assert front.y0 <= field.y0 < field.y1 <= front.y1
+        if field.width < front.width:
+            assert (field.x0 - front.x0) / (front.width - field.width) == pytest.approx(0.55)
+            assert (front.y1 - field.y1) / (front.height - field.height) == pytest.approx(0.6)
+    lines = [line.get_xydata() for line in ax.lines]
+    for seen, front, (upper, lower, dot) in zip(
+        [*fields, *fronts[5:7]], fronts[1:], zip(lines[::3], lines[1::3], lines[2::3], strict=True), strict=True
+    ):
+        np.testing.assert_allclose(upper[0], [seen.x1, seen.y1])
+        np.testing.assert_allclose(lower[0], [seen.x1, seen.y0])
+        np.testing.assert_allclose([upper[1], lower[1]], [dot[0]] * 2)
+        assert_a_unit_of(front, dot[0], unit)
+
+
+def assert_a_unit_of(front, dot, unit):
+    """A dot is within the front plane of a stage, or at the left edge of a unit of a column, near a quarter of it."""
+    x, y = dot
+    if front.width > 24 or front.width == front.height:
+        assert [(x - front.x0) / front.width, (front.y1 - y) / front.height] == pytest.approx([0.2, 0.25])
+    else:
+        assert x == front.x0
+        assert (front.y1 - y) / front.height == pytest.approx(0.27, abs=0.03)
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 26, 1000])
