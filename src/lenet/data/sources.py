@@ -63,7 +63,7 @@ def load(
     Traceback (most recent call last):
     lenet.errors.DataError: 'digitz' is not a data set; ...
     """
-    check_options(raw, strict, progress)
+    check_options(raw, strict, progress, hold_out)
     name = os.fspath(source)
     if name in _BY_NAME:
         return _BY_NAME[name]()
