@@ -206,12 +206,11 @@ def size(value: object, name: str, at_least: int = 1) -> int:
 def floating(dtype: Any) -> np.dtype[Any]:
     """Return float32 or float64."""
     try:
-        found = np.dtype(dtype)
+        found: np.dtype[Any] = np.dtype(dtype)
     except (TypeError, ValueError):
-        found = None
-    if found is None or found not in _FLOATS:  # None equals the dtype float64
-        shown = short_repr(dtype) if found is None else found
-        raise InputTypeError(f"dtype is {shown}; expected float32 or float64.")
+        raise InputTypeError(f"dtype is {short_repr(dtype)}; expected float32 or float64.") from None
+    if found not in _FLOATS:
+        raise InputTypeError(f"dtype is {found}; expected float32 or float64.")
     return found
 
 

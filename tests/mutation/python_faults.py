@@ -152,8 +152,8 @@ CLASSIFIER_AND_DATA = {
     ),
     **_of(
         "training/splits.py", ("splits",), "standardised-by-the-first-images",
-        "np.bincount(X[members[start : start + _COUNTED_AT_ONCE]]",
-        "np.bincount(X[start : min(start + _COUNTED_AT_ONCE, len(members))]",
+        "np.bincount(X[indices[start : start + _COUNTED_AT_ONCE]]",
+        "np.bincount(X[start : min(start + _COUNTED_AT_ONCE, len(indices))]",
     ),
 }  # fmt: skip
 READING = {

@@ -108,17 +108,17 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
     X = _checks.array(X, "X", "expected images")
     if X.dtype != np.uint8:
         _checks.unit_floats(X)
-    members = np.arange(len(X)) if members is None else _indices(members, len(X))
+    indices = np.arange(len(X)) if members is None else _indices(members, len(X))
     if X.dtype == np.uint8:  # exact, from a histogram
         counts = np.zeros(256, np.int64)
-        for start in range(0, len(members), _COUNTED_AT_ONCE):
-            counts += np.bincount(X[members[start : start + _COUNTED_AT_ONCE]].reshape(-1), minlength=256)
+        for start in range(0, len(indices), _COUNTED_AT_ONCE):
+            counts += np.bincount(X[indices[start : start + _COUNTED_AT_ONCE]].reshape(-1), minlength=256)
         values = np.arange(256) / 255
         mean = float(counts @ values / counts.sum())
         std = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
     else:
-        mean = float(X[members].mean(dtype=np.float64))
-        std = float(X[members].std(dtype=np.float64))
+        mean = float(X[indices].mean(dtype=np.float64))
+        std = float(X[indices].std(dtype=np.float64))
     return (mean, std) if std > 1e-6 else (0.0, 1.0)
 
 
