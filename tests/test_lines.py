@@ -356,3 +356,13 @@ def test_strokes_apart_are_not_cut_between():
 
 def test_an_empty_picture_has_no_lines():
     assert find_lines(np.full((300, 200), 77, np.uint8)) == []
+
+
+def test_slivers_at_the_border_are_no_writing_but_thin_and_cropped_digits_are():
+    ink = numbers(["274"], (140, 300), (40, 100), 60)
+    columns = np.flatnonzero(ink.any(axis=0))
+    assert read(paper(ink[:, columns[0] : columns[-1] + 1])).text == "274"
+    ink[45:100, 200:202] = 255
+    assert read(paper(ink)).text == "2741"
+    ink[45:100, :2] = 255
+    assert read(paper(ink)).text == "2741"
