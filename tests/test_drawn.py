@@ -13,7 +13,7 @@ def f(a: int = 1, *, b: bool = True) -> "int | None":
     """Return 2 + 2."""
     if not a < 10 and b:
         raise ValueError(f"{a + 1} is wrong")
-    é = [0.5, a // 2]  # 7 - 3
+    é = [0.5, a // 2, 0.0]  # 7 - 3
     print(é)
     return a, b
 '''
@@ -23,7 +23,7 @@ def test_every_kind_of_code_is_changed_and_no_text_or_annotation():
     found = {SOURCE[: site.start] + site.new + SOURCE[site.end :] for site in drawn.Sites(SOURCE).found}
     places = [("a: int = 1,", "a: int = 2,"), ("bool = True)", "bool = False)"), ("not a < 10", "a < 10"),
               ("not a < 10 and b", "(not (not a < 10 and b))"), ("a < 10", "a <= 10"), ("< 10", "< 20"),
-              ("10 and b", "10 or b"), ("[0.5", "[0.75"), ("a // 2", "a / 2"), ("a // 2", "a // 3"),
+              ("10 and b", "10 or b"), ("[0.5", "[0.75"), (" 0.0]", " 1.0]"), ("a // 2", "a / 2"), ("a // 2", "a // 3"),
               ("print(é)", "pass"), ("return a, b", "return b, a")]  # fmt: skip
     assert found == {SOURCE.replace(old, new, 1) for old, new in places}
 

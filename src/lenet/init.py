@@ -45,7 +45,7 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
     """
     if not isinstance(shape, tuple) or len(shape) < 2:
         raise InputError(f"shape is {_checks.short_repr(shape)}; expected a tuple of at least two lengths.")
-    shape = tuple(_checks.size(length, "shape") for length in shape)
+    shape, rng = tuple(_checks.size(length, "shape") for length in shape), _checks.generator(rng)
     field: Any = np.prod(shape[2:], dtype=int)
     limit = np.sqrt(6 / (shape[1] * field + shape[0] * field))
-    return _checks.generator(rng).uniform(-limit, limit, shape)
+    return rng.uniform(-limit, limit, shape)

@@ -167,8 +167,8 @@ def col2im(
            [1., 2., 1.]], dtype=float32)
     """
     if not isinstance(shape, tuple) or len(shape) != 4:
-        raise InputError(f"shape is {short_repr(shape)}; expected a tuple of four dimensions, (n, C, H, W).")
-    shape = (size(shape[0], "shape[0]", at_least=0), *(size(length, "shape") for length in shape[1:]))
+        raise InputError(f"shape is {short_repr(shape)}; expected four dimensions, (n, C, H, W).")
+    shape = tuple(size(length, "shape", at_least=0) for length in shape)
     _, height, width = Conv2d(shape[1], 1, kernel_size, padding, dtype).output_shape(shape[1:])
     columns = tensor(columns, dtype, (shape[0], shape[1] * kernel_size**2, height * width), "columns")
     return _pixels(columns, shape, kernel_size, padding)

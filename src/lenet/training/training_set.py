@@ -56,11 +56,11 @@ class TrainingSet:
         images = _checks.images(X)
         if images.dtype != np.uint8:
             images = np.ascontiguousarray(images, model.dtype)
-        elif images.max(initial=0) == 1:
-            raise InputError("X has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
         labels = _checks.labels(y, len(images), model.num_classes)
         if not len(images):
             raise InputError("The training set is empty; expected at least one image.")
+        if images.dtype == np.uint8 and images.max() == 1:
+            raise InputError("X has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
         weights = _checks.weights(sample_weight, len(images))
         parts = split(labels, recipe.validation, seed)
         if weights is not None:
