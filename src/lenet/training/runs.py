@@ -211,7 +211,7 @@ class Run:
         InputError
             If another process trains this run.
         """
-        with (self.folder / "args.json").open("r+b") as file:
+        with (self.folder / "args.json").open("rb") as file:
             try:
                 if fcntl is not None:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
