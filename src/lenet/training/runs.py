@@ -206,6 +206,10 @@ class Run:
 
         Windows, and file systems without locks, are not protected.
 
+        Yields
+        ------
+        None
+
         Raises
         ------
         InputError
