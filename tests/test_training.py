@@ -255,3 +255,12 @@ def test_the_default_recipe_beats_the_paper_over_five_seeds(mnist):
 @pytest.mark.release
 def test_the_distorted_recipe_beats_99_3_percent_on_mnist(mnist):
     assert accuracy(mnist, "distorted", 0) >= 0.993
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "paper_steps"])
+def test_the_history_has_the_learning_rate_of_the_last_step_of_each_epoch(schedule):
+    recipe = Recipe("steps", epochs=6, batch_size=8, lr=0.1, schedule=schedule)
+    X, y = np.random.default_rng(0).integers(0, 256, (30, 28, 28), np.uint8), np.arange(30) % 10
+    state = lenet.train(lenet.LeNet5(seed=0), X, y, recipe)
+    rates = lenet.training.optim.SCHEDULES[schedule](0.1, 24, 4)  # 4 steps of up to 8 images
+    assert [row.learning_rate for row in state.history] == [rates(step) for step in (3, 7, 11, 15, 19, 23)]
