@@ -210,8 +210,8 @@ def test_each_run_has_its_colour_solid_for_validation_and_dashed_for_training():
     for ax, value in ((loss, lambda row, p: row[p + "loss"]), (error, lambda row, p: 100 - 100 * row[p + "accuracy"])):
         pairs = zip(ax.get_lines()[::2], ax.get_lines()[1::2], strict=True)
         for (training, validation), rows, colour in zip(pairs, runs.values(), colours, strict=True):
-            for line, style, prefix in ((training, "--", ""), (validation, "-", "val_")):
-                assert (line.get_color(), line.get_linestyle()) == (colour, style)
+            for line, dashes, prefix in ((training, "--", ""), (validation, "-", "val_")):
+                assert (line.get_color(), line.get_linestyle()) == (colour, dashes)
                 np.testing.assert_array_equal(line.get_xdata(), range(1, len(rows) + 1))
                 np.testing.assert_allclose(line.get_ydata(), [value(row, prefix) for row in rows])
     (legend,) = figure.legends
