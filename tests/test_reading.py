@@ -195,6 +195,35 @@ def test_a_jpeg_that_goes_over_its_pixels_without_end_is_refused(tmp_path):
         read_picture(path)
 
 
+@pytest.mark.parametrize("size", [(1, 101), (101, 1), (1, 25_000_000)])
+def test_a_picture_of_extreme_sides_is_refused(size):
+    with pytest.raises(DataError, match=f"has {size[0]}x{size[1]} pixels; expected sides of a ratio of at most 100"):
+        read_picture(header_of_png(*size))
+    assert read_picture(b"P5 1 100 255 " + bytes(100)).shape == (100, 1)
+
+
+@pytest.mark.parametrize("header", [b"P2 1001 1000 255 ", b"P6 1001 1000 254 ", b"P3 1001 1000 65535 "])
+def test_pnm_that_a_loop_in_python_decodes_is_small(header):
+    with pytest.raises(DataError, match="has 1001x1000 pixels; expected at most 1 million in this format"):
+        read_picture(header)
+    assert read_picture(b"P5 1001 1000 255 " + bytes(1001_000)).shape == (1000, 1001)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "I;16"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_large_pictures_are_decoded_in_strips(monkeypatch, mode, orientation):
+    levels = np.random.default_rng(0).integers(0, 256, (30, 20, 4), np.uint8)
+    colours = Image.fromarray(levels[..., :3]) if mode == "CMYK" else Image.fromarray(levels)
+    picture = Image.fromarray(levels[..., 0] * np.uint16(257)) if mode == "I;16" else colours.convert(mode)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x112] = orientation
+    picture.save(file, "TIFF", exif=exif)
+    whole = read_picture(file)
+    assert whole.shape == ((30, 20) if orientation < 5 else (20, 30))
+    monkeypatch.setattr("lenet.reading.pictures._STRIP", 70)  # three rows
+    np.testing.assert_array_equal(read_picture(file), whole)
+
+
 def test_exactly_64_megapixels_are_decoded(tmp_path):
     """So that it is the header's size that is refused: this one is tried, and found cut."""
     (tmp_path / "a.png").write_bytes(header_of_png(8000, 8000))
@@ -253,7 +282,7 @@ def test_whatever_pillow_raises_while_it_decodes_is_a_damaged_picture(tmp_path, 
         raise error
 
     path = written(tmp_path, Image.fromarray(GREY), "a.png")
-    monkeypatch.setattr("PIL.ImageOps.exif_transpose", fails)
+    monkeypatch.setattr("PIL.Image.Image.getexif", fails)
     with pytest.raises(DataError, match="damaged"):
         read_picture(path)
 

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -19,6 +20,11 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_SCANS = 100
 _MAX_PATH = 4096  # characters: no file system allows more
+MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is cut into several pictures
+# Pixels in forms that Pillow decodes with several copies (WebP) or by a loop in Python (PNM as text, or of other ranges).
+_MAX_COSTLY = {"WEBP": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
+_STRIP = 2**20  # pixels: larger pictures are converted in strips, which saves memory
+_ORIENTATION = 0x112  # Exif's tag
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
 
 
@@ -51,7 +57,8 @@ def read_picture(
     ------
     DataError
         If the file is not a picture in one of these formats, is damaged or not seekable, has more than `largest`
-        pixels, or is a JPEG of more than 100 scans; if a URL is given.
+        pixels (WebP: 16 million; PNM as text or with a maximum other than 255 and 65,535: 1 million), has a side more
+        than 100 times as long as the other, or is a JPEG of more than 100 scans; if a URL is given.
     InputError, InputTypeError
         If an argument has another type, `largest` is not at least 1, or a path has a null character or more than 4,096
         characters.
@@ -178,6 +185,16 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.u
             raise DataError(
                 f"{name} has {width}x{height} pixels; expected at most {largest / 1e6:g} million. Scale it down."
             )
+        costly = _MAX_COSTLY.get(picture.tile[0][0] if picture.tile else picture.format, largest)
+        if width * height > costly:
+            raise DataError(
+                f"{name} has {width}x{height} pixels; expected at most {costly / 1e6:g} million in this format. "
+                "Save it as PNG."
+            )
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            raise DataError(
+                f"{name} has {width}x{height} pixels; expected sides of a ratio of at most {MAX_ASPECT}. Crop it."
+            )
         if picture.format == "JPEG" and _scans(picture.fp) > MAX_SCANS:
             raise DataError(
                 f"{name} is a JPEG with more than {MAX_SCANS} scans; expected at most {MAX_SCANS}. Save it again."
@@ -186,20 +203,53 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.u
 
 
 def _grey_of(picture: Any, mode: str) -> NDArray[np.uint8]:
-    """Return the pixels of a picture of Pillow, in the mode "L" or "RGB"."""
-    image_module = require("PIL.Image", "vision")
-    picture = require("PIL.ImageOps", "vision").exif_transpose(picture)
+    """Return the upright pixels of a picture of Pillow, in the mode "L" or "RGB"."""
+    picture.load()
+    orientation = picture.getexif().get(_ORIENTATION, 1)
     if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
-        grey = _from_16_bits(picture)
-        return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
-    if picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in picture.info:
-        if picture.mode == mode:
-            return np.asarray(picture)
-        return np.asarray(picture.convert("RGB").convert(mode))
+        white = 65535 if picture.getextrema()[1] > 255 else 255
+        pixels = _in_strips(picture, lambda strip: np.round(np.asarray(strip).clip(0, white) * (255 / white)))
+        pixels = pixels if mode == "L" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
+    elif picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+        page = "black" if _is_light_on_nothing(picture) else "white"
+        pixels = _in_strips(picture, lambda strip: _on_page(strip, mode, page))
+    elif picture.mode == mode:
+        pixels = np.asarray(picture)
+    else:
+        pixels = _in_strips(picture, lambda strip: strip.convert("RGB").convert(mode))
+    return _upright(pixels, orientation)
+
+
+def _in_strips(picture: Any, convert: Callable[[Any], Any]) -> NDArray[np.uint8]:
+    """Return what a function makes of a picture, some rows at a time."""
+    parts = [np.asarray(convert(strip)).astype(np.uint8, copy=False) for strip in _strips(picture)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _strips(picture: Any) -> Iterator[Any]:
+    width, height = picture.size
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        yield picture if rows >= height else picture.crop((0, top, width, min(top + rows, height)))
+
+
+def _on_page(picture: Any, mode: str, colour: str) -> Any:
+    """Return a transparent picture on a page of a colour."""
     with_alpha = picture.convert("RGBA")
-    page = image_module.new(mode, picture.size, "black" if _is_light_on_nothing(with_alpha) else "white")
+    page = require("PIL.Image", "vision").new(mode, picture.size, colour)
     page.paste(with_alpha.convert("RGB").convert(mode), mask=with_alpha.getchannel("A"))
-    return np.asarray(page)
+    return page
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Return pixels turned and mirrored as an orientation of Exif says."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def _scans(file: BinaryIO) -> int:
@@ -213,20 +263,12 @@ def _scans(file: BinaryIO) -> int:
     return count
 
 
-def _from_16_bits(picture: Any) -> NDArray[np.uint8]:
-    """Return the grey levels of a picture of 16 or 32 bits, scaled some rows at a time to save memory."""
-    levels = np.asarray(picture)
-    white = 65535 if levels.max() > 255 else 255
-    grey = np.empty(levels.shape, np.uint8)
-    for top in range(0, len(levels), 256):
-        rows = slice(top, top + 256)
-        grey[rows] = np.round(levels[rows].clip(0, white) * (255 / white))
-    return grey
-
-
 def _is_light_on_nothing(picture: Any) -> bool:
     """Return whether most of a picture is transparent and the rest is light."""
-    alpha = np.asarray(picture.getchannel("A"), np.float32)
-    if alpha.mean() > 127 or not alpha.any():
-        return False
-    return bool(np.average(np.asarray(picture.convert("RGB").convert("L")), weights=alpha) > 127)
+    opacity = light = 0
+    for strip in _strips(picture):
+        with_alpha = strip.convert("RGBA")
+        alpha = np.asarray(with_alpha.getchannel("A"), np.int64)
+        opacity += int(alpha.sum())
+        light += int((alpha * np.asarray(with_alpha.convert("RGB").convert("L"))).sum())
+    return 0 < opacity <= 127 * picture.width * picture.height and light > 127 * opacity
