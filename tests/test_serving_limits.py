@@ -10,10 +10,12 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -317,6 +319,20 @@ def open_files(server):
     return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
+def test_a_body_in_small_chunks_is_refused(server):
+    for size, count, status in ((1, 64, 400), (1, 65, 400), (512, 200, 400), (511, 33_000, 400)):
+        small = b"%x\r\n%b\r\n" % (size, b" " * size)
+        with connected(server) as connection:
+            connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(small * count + b"0\r\n\r\n")
+            answer = all_of(connection)
+        is_refused = (size, count) in ((1, 65), (511, 33_000))
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert (b"Send larger chunks." in answer) == is_refused
+        assert (b"not valid JSON" in answer) != is_refused
+
+
 # ---- too much ------------------------------------------------------------------------------------------
 
 
@@ -399,6 +415,69 @@ def times_while(server, clients, *request):
         for thread in threads:
             thread.join()
     return sorted(took)
+
+
+def encoded(pixels, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image_module.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_a_picture_one_pixel_wide_costs_nothing(server):
+    before = server.memory()
+    content = zlib.compress(bytes(2 * 25_000_000))  # a byte for the filter of each row, and one for its pixel
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 1, 25_000_000, 8, 0, 0, 0, 0)), (b"IDAT", content), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+             for kind, data in chunks]  # fmt: skip
+    status, _, answer = server.ask("POST", "/predict", b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    assert (status, "1x25000000 pixels; expected sides of a ratio" in answer["error"]) == (400, True)
+    assert server.memory() - before < 20e6
+
+
+def worst_pictures():
+    """The pictures within the limits that cost the most memory or time, by name."""
+    rng, side = np.random.default_rng(0), 5000
+    blocks = rng.integers(0, 256, (250, 250, 4), np.uint8).repeat(20, 0).repeat(20, 1)
+    page = np.full((side, side), 255, np.uint8)  # combs, which are cut into thousands of pieces
+    for top in range(50, side - 100, 90):
+        page[top : top + 6, 10:-10] = 0
+        for left in range(10, 15):
+            page[top : top + 60, left:-10:35] = 0
+    exif = image_module.Exif()
+    exif[0x112] = 6
+    progressive = encoded(np.zeros((side, side, 3), np.uint8), "JPEG", progressive=True)
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    return {
+        "combs": encoded(page, compress_level=1),
+        "noise": encoded(rng.integers(0, 256, (3900, 3900), np.uint8)),
+        "longest": encoded(np.zeros((500, 50_000), np.uint8)),
+        "transparent": encoded(blocks, compress_level=1),
+        "16 bits": encoded(blocks[..., 0] * np.uint16(257), "TIFF", compression="tiff_lzw"),
+        "turned": encoded(blocks[..., :3], "JPEG", exif=exif),
+        "progressive": progressive[:-2] + scan * (100 - progressive.count(b"\xff\xda")) + b"\xff\xd9",
+        "one strip": encoded(np.zeros((side, side, 4), np.uint8), "TIFF", compression="tiff_lzw", tiffinfo={278: side}),
+        "WebP": encoded(blocks[:4000, :4000], "WEBP", quality=10),
+        "text": b"P3 1000 1000 255 " + b"0 " * 3_000_000,
+    }
+
+
+@pytest.mark.release
+@pytest.mark.uninstrumented
+def test_the_worst_pictures_fit_into_a_gigabyte():
+    """The address space of a server that reads one picture at a time; hosting.md promises the growth of its memory."""
+    command = ["bash", "-c", f"ulimit -v {2**20}; exec {sys.executable} -m lenet serve --port 0 --deadline 60"]
+    with serving(command=command, LENET_NUM_THREADS="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1") as server:
+        start = server.memory()
+        for name, content in worst_pictures().items():
+            assert len(content) < 16 * 2**20, name
+            status, _, answer = server.ask("POST", "/predict", content)
+            assert status == 200 or "noise or a texture" in answer["error"], (name, answer)
+        assert peak_memory(server) - start < 300e6
+
+
+def peak_memory(server):
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
 
 def test_too_much_in_flight_is_refused_and_never_queued():

@@ -116,10 +116,54 @@ def test_heads_that_mean_something_else_to_others(server, path, head):
     assert is_refused(*answer_to(server, request))
 
 
+VALID = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
+CHUNKED = b"%x\r\n%b\r\n0\r\n" % (len(VALID), VALID)
+SIZED = b"Content-Length: %d\r\n" % len(VALID)
+JSON_SIZED = b"Inference-Header-Content-Length: %d\r\n" % len(VALID)
+AMBIGUOUS = {
+    "length and chunks": (SIZED + b"Transfer-Encoding: chunked\r\n", CHUNKED + b"\r\n", b"both Content-Length and"),
+    "lengths of JSON": (SIZED + 2 * JSON_SIZED, VALID, b"2 headers inference-header-content-length"),
+    "content types": (SIZED + 2 * b"Content-Type: a\r\n", VALID, b"2 headers content-type"),
+    "a bare LF": (SIZED.replace(b"\r", b""), VALID, b"a line that ends with LF only"),
+    "a bare LF in a trailer": (
+        b"Transfer-Encoding: chunked\r\n",
+        CHUNKED + b"A: b\n\n",
+        b"a line that ends with LF only",
+    ),
+    "101 headers": (SIZED + b"A: b\r\n" * 99, VALID, b"103 lines"),
+    "101 lines of a trailer": (b"Transfer-Encoding: chunked\r\n", CHUNKED + b"A: b\r\n" * 101 + b"\r\n", b"lines and"),
+    "20 KB of headers": (
+        SIZED + b"A: " + b"b" * 20_000 + b"\r\n",
+        VALID,
+        b"expected at most 100 lines and 16384 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_valid_requests_that_are_ambiguous_or_large_are_refused(server, name):
+    headers, body, says = AMBIGUOUS[name]
+    start = b"POST /v2/models/evil/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    assert answer_to(server, start + SIZED + b"\r\n" + VALID)[0] == 200
+    status, error = answer_to(server, start + headers + b"\r\n" + body)
+    assert (status, says in error) == (400, True), error
+
+
+def test_nothing_is_read_after_an_ambiguous_request(server):
+    """RFC 9112, section 6.1: the connection is closed, or the rest could be taken for another request."""
+    head = b"POST /v2/models/evil/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + SIZED + b"\r\n"
+    with socket.create_connection((server.host, server.port), timeout=20) as connection:
+        connection.sendall(head + CHUNKED + b"\r\nGET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(2**16), b""))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer
+
+
 @pytest.mark.parametrize(
     "line",
     [b"GET /\xff HTTP/1.1", b"GET /\0 HTTP/1.1", b"G\x1bT / HTTP/1.1", b"GET /a b HTTP/1.1", b"TRACE / HTTP/1.1",
-     b"CONNECT evil.example:25 HTTP/1.1", b"PRI * HTTP/2.0", b"BREW / HTTP/1.1", b"\x16\x03\x01\x02\x00\x01"],
+     b"CONNECT evil.example:25 HTTP/1.1", b"PRI * HTTP/2.0", b"GET /v2 HTTP/2.0",
+     b"GET /v2 HTTP/0.9", b"BREW / HTTP/1.1", b"\x16\x03\x01\x02\x00\x01"],
 )  # fmt: skip
 def test_lines_that_are_no_request_here(server, line):
     assert is_refused(*answer_to(server, line + b"\r\nHost: x\r\nConnection: close\r\n\r\n"))

@@ -8,6 +8,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lenet.serving.limits.middleware import LimitsMiddleware
+from lenet.serving.limits.parsing import MAX_HEAD_BYTES, StrictConnection
 from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
 
@@ -28,6 +29,7 @@ class TimedProtocol(H11Protocol):
 
     def __init__(self, *args: Any, **named: Any):
         super().__init__(*args, **named)
+        self.conn: StrictConnection = StrictConnection()
         app: Any = self.app
         while not isinstance(app, LimitsMiddleware) and hasattr(app, "app"):
             app = app.app
@@ -54,7 +56,11 @@ class TimedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Receive data, and start or stop the timer."""
-        super().data_received(data)
+        while data and not self.transport.is_closing():
+            # h11 checks the size of a header only before it is complete.
+            size = len(data) if self.conn.is_receiving_sized_body else MAX_HEAD_BYTES
+            super().data_received(data[:size])
+            data = data[size:]
         self._set_receiving(self._incomplete())
 
     def on_response_complete(self) -> None:
@@ -99,7 +105,7 @@ class TimedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Reject data that is not HTTP."""
-        self._reject(400, "The request is not valid HTTP/1.1, or its header is too large. Send a shorter header.")
+        self._reject(400, self.conn.refusal or "The request is not valid HTTP/1.1. Use an HTTP client.")
 
     def _reject(self, status: int, message: str) -> None:
         """Answer an incomplete request, and close the connection."""

@@ -1,6 +1,7 @@
 """The middleware around all routes: it checks the token, receives the body, answers errors, counts and logs."""
 
 import hmac
+from collections import Counter
 from collections.abc import Collection
 from urllib.parse import quote
 
@@ -17,6 +18,14 @@ from lenet.serving.metrics import Metrics
 from lenet.serving.request_context import OnRequest, RequestContext
 
 _REJECTED = {401: "token", 408: "slow", 413: "size"}  # the metrics' reason by status; BusyError has its own
+
+_UNIQUE = (
+    b"authorization",
+    b"content-encoding",
+    b"content-length",
+    b"content-type",
+    b"inference-header-content-length",
+)
 
 
 class LimitsMiddleware:
@@ -70,6 +79,7 @@ class LimitsMiddleware:
         send = context.sender(send)
         self._metrics.in_flight.inc()
         try:
+            _check_unique(scope, context)
             self._check_token(scope, context)
             await self._bodies.receive(context, receive)
             await self._app(scope, receive, send)
@@ -119,6 +129,17 @@ class LimitsMiddleware:
             allowed = (error.headers or {}).get("Allow", "another method")
             error.detail = f"{context.method[:20]} is not allowed for this path. Use {allowed}."
         return error
+
+
+def _check_unique(scope: Scope, context: RequestContext) -> None:
+    """Reject a header that is there twice, of which two servers could take different ones."""
+    if len(context.headers) < len(scope["headers"]):
+        names = Counter(name for name, _ in scope["headers"])
+        for name in _UNIQUE:
+            if names[name] > 1:
+                raise HTTPException(
+                    400, f"The request has {names[name]} headers {name.decode()}; expected at most one."
+                )
 
 
 def _raw_path(scope: Scope) -> str:

@@ -7,9 +7,11 @@ import orjson
 from lenet._checks import short_repr as short_repr
 from lenet.errors import InputError
 
+_MAX_MARKS, _BYTES_PER_MARK = 4000, 50  # an image of 28 lists has one bracket in 55 bytes or more
 
-def json_object(text: bytes) -> dict[str, Any]:
-    """Return the JSON object in a text."""
+def json_object(text: bytes, max_values: int = 1000) -> dict[str, Any]:
+    """Return the JSON object in a text of at most about `max_values` values, few of which are lists or strings."""
+    _check_cost(text, max_values)
     try:
         content = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -17,6 +19,19 @@ def json_object(text: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"The request is {short_repr(content)}; expected a JSON object.")
     return content
+
+
+def _check_cost(text: bytes, max_values: int) -> None:
+    """Reject a text that would take long to parse: a list, an object or a key costs as much as dozens of numbers."""
+    marks, values = sum(map(text.count, (b"[", b"{", b'"'))), text.count(b",") + 1
+    max_marks = _MAX_MARKS + len(text) // _BYTES_PER_MARK
+    if marks > max_marks:
+        raise InputError(
+            f"The JSON has {marks:,} brackets and quotation marks; expected at most {max_marks:,} in {len(text):,} "
+            "bytes. Send the numbers as one flat list."
+        )
+    if values > max_values:
+        raise InputError(f"The JSON has {values:,} values; expected at most {max_values:,}. Send fewer images.")
 
 
 def object_field(content: dict[str, Any], name: str) -> dict[str, Any]:

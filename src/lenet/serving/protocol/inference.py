@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 from numpy.typing import NDArray
 
+from lenet._checks import SIDE
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.rejection import RejectionRule
@@ -118,7 +119,7 @@ def _results(model: LeNet5, request: InferenceRequest, probabilities: NDArray[An
 
 def parse_request(text: bytes, batch: int) -> InferenceRequest:
     """Return the request in a JSON text, of at most `batch` images; raise InputError if it is malformed."""
-    content = json_object(text)
+    content = json_object(text, batch * SIDE**2 + 1000)
     request_id, parameters = content.get("id"), object_field(content, "parameters")
     if request_id is not None and not isinstance(request_id, str):
         raise InputError(f"id is {short_repr(request_id)}; expected a string.")
