@@ -188,6 +188,13 @@ BAD = {
     "flags": (request_of(an_input(datatype="FP32", data=[0] * 783 + [True])), "contains true or false"),
     "flags in rows": (request_of(an_input(data=[[False] * 28] * 28)), "contains true or false"),
     "ragged": (request_of(an_input(data=[[0] * 28] * 27 + [[0] * 27, [0]])), "different lengths"),
+    "transposed": (request_of(an_input(shape=[2, 784], data=[[0, 255]] * 784)), "rows of 2; expected those of"),
+    "28 transposed": (request_of(an_input(shape=[28, 784], data=[[0] * 28] * 784)), "rows of 28; expected those of"),
+    "rows of another shape": (request_of(an_input(shape=[2, 28, 28], data=[[[0] * 14] * 56] * 2)), "rows of 56, 14;"),
+    "a misspelt rate": (request_of(parameters={"rejekt_at": 0.005}), "Unknown parameter 'rejekt_at'; expected"),
+    "a misspelt parameter of an output": (
+        request_of(outputs=[{"name": "probabilities", "parameters": {"clasification": 2}}]), "'clasification'; expected"
+    ),
     "data no list": (request_of(an_input(data="AAAA")), "data 'AAAA'"),
     "no data": (request_of(an_input(data=None)), "both or neither"),
     "out of range": (request_of(an_input(datatype="FP32", data=[1.5] * 784)), "[0, 1]"),
@@ -207,6 +214,18 @@ BAD = {
     "data and size": (request_of(an_input(parameters={"binary_data_size": 784})), "both or neither"),
     "size no number": (request_of(an_input(data=None, parameters={"binary_data_size": "784"})), "data_size '784'"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"),
+    [([2, 784], (2, 784)), ([2, 28, 28], (2, 784)), ([2, 1, 28, 28], (2, 28, 28)), ([2, 1, 28, 28], (2, 1, 28, 28)),
+     ([2, 28, 28], (56, 28)), ([2, 28, 28], (1, 1568)), ([2, 784], (1568,))],
+)  # fmt: skip
+def test_nested_data(server, digits, shape, rows):
+    images, _ = digits
+    body = request_of(an_input(shape=shape, data=images[:2].reshape(rows).tolist()), outputs=[{"name": "label"}])
+    expected = lenet.load_pretrained("mnist").predict(images[:2]).tolist()
+    assert server.ask("POST", INFER, body)[2]["outputs"][0]["data"] == expected
 
 
 def test_more_classes_than_the_model_has(server):

@@ -179,8 +179,8 @@ READING = {
     ),
     **_of(
         "reading/pictures.py", ("reading",), "rotation-of-the-camera-ignored",
-        '    picture = require("PIL.ImageOps", "vision").exif_transpose(picture)\n',
-        "",
+        "    return _upright(pixels, orientation)\n",
+        "    return pixels\n",
     ),
 }  # fmt: skip
 SERVING = {

@@ -21,7 +21,7 @@ MAX_PIXELS = 64_000_000
 MAX_SCANS = 100
 _MAX_PATH = 4096  # characters: no file system allows more
 MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is cut into several pictures
-# Pixels in forms that Pillow decodes with several copies (WebP) or by a loop in Python (PNM as text, or of other ranges).
+# Pixels in forms that Pillow decodes with several copies (WebP) or by a loop in Python (PNM as text or of odd ranges).
 _MAX_COSTLY = {"WEBP": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
 _STRIP = 2**20  # pixels: larger pictures are converted in strips, which saves memory
 _ORIENTATION = 0x112  # Exif's tag

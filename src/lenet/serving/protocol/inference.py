@@ -12,7 +12,14 @@ from lenet.model import LeNet5
 from lenet.rejection import RejectionRule
 from lenet.serving.limits.settings import Limits
 from lenet.serving.models import Served
-from lenet.serving.protocol.fields import boolean_field, json_object, object_field, object_list_field, short_repr
+from lenet.serving.protocol.fields import (
+    boolean_field,
+    json_object,
+    known_parameters,
+    object_field,
+    object_list_field,
+    short_repr,
+)
 from lenet.serving.protocol.tensors import INPUT, InputTensor, OutputRequest, check_numbers, encode_output, parse_tensor
 
 _MAX_CACHED = 512  # bytes
@@ -120,7 +127,7 @@ def _results(model: LeNet5, request: InferenceRequest, probabilities: NDArray[An
 def parse_request(text: bytes, batch: int) -> InferenceRequest:
     """Return the request in a JSON text, of at most `batch` images; raise InputError if it is malformed."""
     content = json_object(text, batch * SIDE**2 + 1000)
-    request_id, parameters = content.get("id"), object_field(content, "parameters")
+    request_id, parameters = content.get("id"), known_parameters(content, "binary_data_output", "reject_at")
     if request_id is not None and not isinstance(request_id, str):
         raise InputError(f"id is {short_repr(request_id)}; expected a string.")
     entry = _only_input(object_list_field(content, "inputs"))
@@ -148,11 +155,12 @@ def _requested_outputs(entries: list[dict[str, Any]], request: dict[str, Any]) -
     binary = boolean_field(request, "binary_data_output")
     outputs = []
     for entry in entries:
-        name, parameters = entry.get("name"), object_field(entry, "parameters")
+        name = entry.get("name")
         if name not in OUTPUTS:
             raise InputError(f"Unknown output {short_repr(name)}; expected one of {', '.join(OUTPUTS)}.")
-        if "shared_memory_region" in parameters:
+        if "shared_memory_region" in object_field(entry, "parameters"):
             raise InputError("Shared memory is not supported. Read the data from the response.")
+        parameters = known_parameters(entry, "binary_data", "classification")
         num_classes = _classification(name, parameters)
         outputs.append(OutputRequest(name, boolean_field(parameters, "binary_data", binary), num_classes))
     if len({output.name for output in outputs}) < len(outputs):

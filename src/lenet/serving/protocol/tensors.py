@@ -3,6 +3,7 @@
 import array
 import itertools
 import math
+import operator
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -95,9 +96,11 @@ class InputTensor(NamedTuple):
                 raise InputError(f"{INPUT} has {declared} bytes; expected {expected * dtype.itemsize} for shape "
                                  f"{list(self.shape)} of {self.datatype}.")  # fmt: skip
             return np.frombuffer(binary, dtype).reshape(self.shape)
+        flat, rows = _flat(self.data)
+        _check_rows(rows, self.shape)
         try:
             with np.errstate(over="ignore"):  # infinity is above 1, which the model rejects
-                values = np.frombuffer(reader(_flat(self.data)), dtype)
+                values = np.frombuffer(reader(flat), dtype)
         except (TypeError, ValueError, OverflowError) as error:
             numbers = "integers from 0 to 255" if self.datatype == "UINT8" else "numbers"
             raise InputError(f"The data of {INPUT} is invalid ({error}); expected {numbers}.") from None
@@ -134,17 +137,29 @@ def parse_tensor(entry: dict[str, Any], batch: int) -> InputTensor:
 
 def check_numbers(data: list[Any]) -> None:
     """Raise InputError if nested lists contain true or false, which Python treats as 1 and 0."""
-    if bool in set(map(type, _flat(data))):
+    if bool in set(map(type, _flat(data)[0])):
         raise InputError(f"The data of {INPUT} contains true or false; expected numbers.")
 
 
-def _flat(data: list[Any]) -> list[Any]:
-    """Return nested lists as one list; raise InputError if rows differ in length."""
+def _flat(data: list[Any]) -> tuple[list[Any], list[int]]:
+    """Return nested lists as one list, and the lengths of rows; raise InputError if rows differ in length."""
+    lengths: list[int] = []
     while data and isinstance(data[0], list):
-        if not all(isinstance(row, list) and len(row) == len(data[0]) for row in data):
+        lengths.append(len(data[0]))
+        if not all(isinstance(row, list) and len(row) == lengths[-1] for row in data):
             raise InputError(f"The data of {INPUT} has rows of different lengths; expected rows of equal length.")
         data = list(itertools.chain.from_iterable(data))
-    return data
+    return data, lengths
+
+
+def _check_rows(lengths: list[int], shape: tuple[int, ...]) -> None:
+    """Raise InputError unless a row is some of the shape's last axes; otherwise, the data may be transposed."""
+    sizes = set(itertools.accumulate(reversed(shape), operator.mul, initial=1))
+    if not sizes.issuperset(itertools.accumulate(reversed(lengths), operator.mul)):
+        raise InputError(
+            f"The data of {INPUT} has rows of {', '.join(map(str, lengths))}; expected those of shape {list(shape)}, "
+            "or one flat list."
+        )
 
 
 def encode_output(
