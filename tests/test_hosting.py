@@ -236,7 +236,7 @@ def test_times_and_sizes_are_those_of_the_limits():
     assert number("nginx.conf", r"client_max_body_size (\d+)m") * 2**20 == limits.body
     assert number("nginx.conf", r"client_body_timeout (\d+)s") == limits.receive_seconds
     assert number("nginx.conf", r"proxy_read_timeout (\d+)s") == limits.request_seconds + 5
-    assert number("nginx.conf", r"limit_conn lenet_connections (\d+)") == limits.in_flight
+    assert number("nginx.conf", r"limit_conn lenet_connections (\d+)") <= limits.in_flight / 2  # leaves room for others
     assert number("triton/export.py", r"max_batch_size: (\d+)") == limits.batch
 
 

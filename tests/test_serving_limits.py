@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gzip
 import io
 import json
@@ -31,6 +32,7 @@ image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("cv2")
 
 from lenet.serving import Limits, create_app  # noqa: E402
+from lenet.serving.limits.capacity import BusyError, ThreadPool  # noqa: E402
 
 INFER = "/v2/models/mnist/infer"
 BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
@@ -467,17 +469,16 @@ def test_the_worst_pictures_fit_into_a_gigabyte():
     """The address space of a server that reads one picture at a time; hosting.md promises the growth of its memory."""
     command = ["bash", "-c", f"ulimit -v {2**20}; exec {sys.executable} -m lenet serve --port 0 --deadline 60"]
     with serving(command=command, LENET_NUM_THREADS="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1") as server:
-        start = server.memory()
+        process = Path(f"/proc/{server.process.pid}")
         for name, content in worst_pictures().items():
             assert len(content) < 16 * 2**20, name
+            before = server.memory()
+            (process / "clear_refs").write_text("5")  # resets the peak
             status, _, answer = server.ask("POST", "/predict", content)
             assert status == 200 or "noise or a texture" in answer["error"], (name, answer)
-        assert peak_memory(server) - start < 300e6
-
-
-def peak_memory(server):
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+            peak = 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())[1])
+            assert peak - before < 300e6, name
+        assert server.memory() < 300e6
 
 
 def test_too_much_in_flight_is_refused_and_never_queued():
@@ -693,3 +694,51 @@ def test_limits_of_time(name):
     for value in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match=name):
             Limits(**{name: value})
+
+
+# ---- the thread pool -----------------------------------------------------------------------------------
+
+
+def outcomes(pool, durations):
+    """What becomes of functions that sleep, all submitted at once: None, or the BusyError."""
+
+    async def run():
+        tasks = [asyncio.create_task(pool.run(functools.partial(time.sleep, each))) for each in durations]
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+def test_functions_that_would_not_end_in_time_are_refused_at_once(monkeypatch):
+    monkeypatch.setenv("LENET_NUM_THREADS", "2")
+    pool = ThreadPool(max_pending=100, timeout=1)
+    assert outcomes(pool, [0.2, 0.2]) == [None] * 2
+    start = time.perf_counter()
+    ended = outcomes(pool, [0.2] * 20)
+    assert time.perf_counter() - start < 1.2
+    refused = [each for each in ended if each is not None]
+    assert 8 <= ended.count(None) <= 10  # each thread has time for five
+    assert {(type(each), each.reason, each.retry_after) for each in refused} == {(BusyError, "busy", 1)}
+    assert ended.index(refused[0]) == 8  # (8 / 2 + 1) * 0.2 s, measured as a little more, is over 1 s
+
+
+def test_a_free_thread_takes_a_function_though_the_last_ones_were_slow(monkeypatch):
+    monkeypatch.setenv("LENET_NUM_THREADS", "1")
+
+    async def run():
+        pool = ThreadPool(max_pending=100, timeout=0.05)
+        with pytest.raises(BusyError, match="longer than 0.05 s"):
+            await pool.run(functools.partial(time.sleep, 0.2))
+        await asyncio.sleep(0.3)
+        return await pool.run(int)
+
+    assert asyncio.run(run()) == 0
+
+
+def test_the_threads_of_a_pool_end_with_it():
+    before = threading.active_count()
+    pool = ThreadPool(max_pending=8, timeout=1)
+    outcomes(pool, [0.01] * 4)
+    assert threading.active_count() > before
+    del pool
+    wait_for(lambda: threading.active_count() == before)

@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="maximum number of pixels per picture (default: 25 million)",
     )
     parser.add_argument(
-        "--max-in-flight", type=int, default=32, metavar="N",
-        help="maximum number of pictures, and of large requests, that a worker accepts at a time (default: 32)",
+        "--max-in-flight", type=int, default=256, metavar="N",
+        help="maximum number of pictures, and of large requests, that a worker accepts at a time (default: 256)",
     )  # fmt: skip
     parser.add_argument(
         "--timeout",

@@ -3,25 +3,34 @@
 import asyncio
 import contextlib
 import functools
+import math
+import queue
+import threading
+import time
+import weakref
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from lenet._fused.threads import resolve_n_jobs
 
 T = TypeVar("T")
+_Tasks = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
 
 class BusyError(Exception):
     """The server has too much to do for a request; `reason` is the label of the metric "lenet_rejected"."""
 
-    def __init__(self, message: str = "The server is at capacity. Retry after 1 s.", reason: str = "busy"):
-        super().__init__(message)
-        self.reason = reason
+    def __init__(self, message: str | None = None, reason: str = "busy", retry_after: int = 1):
+        super().__init__(message or f"The server is at capacity. Retry after {retry_after} s.")
+        self.reason, self.retry_after = reason, retry_after
 
 
 class ThreadPool:
-    """Runs functions in one thread per core.
+    """Runs functions in one thread per core, and rejects those that it could not complete in time.
+
+    Its threads are daemons: a program can exit while a function runs.
 
     Parameters
     ----------
@@ -33,8 +42,11 @@ class ThreadPool:
 
     def __init__(self, max_pending: int, timeout: float):
         self._max_pending, self._timeout = max_pending, timeout
-        self._pending = 0
-        self._threads = ThreadPoolExecutor(resolve_n_jobs(None), thread_name_prefix="lenet-serve")
+        self.pending = 0  # functions that run or wait
+        self._num_threads, self._num_started = resolve_n_jobs(None), 0
+        self._tasks: _Tasks = queue.SimpleQueue()
+        self._seconds = deque[float](maxlen=16)  # of the last functions
+        weakref.finalize(self, _stop, self._tasks, self._num_threads)
 
     async def run(self, function: Callable[[], T]) -> T:
         """Return the function's result.
@@ -42,14 +54,13 @@ class ThreadPool:
         Raises
         ------
         BusyError
-            If `max_pending` functions are pending, or the function takes too long. In the latter case it is cancelled
-            if it has not started, and otherwise runs to its end.
+            If `max_pending` functions are pending, or so many that this one would probably not end in time, or if it
+            does not end in time. In the last case it is cancelled if it has not started, and otherwise runs to its end.
         """
-        if self._pending >= self._max_pending:
-            raise BusyError
-        self._pending += 1
-        future = self._threads.submit(function)
-        future.add_done_callback(functools.partial(self._on_done, asyncio.get_running_loop()))
+        expected = self._expected_seconds()
+        if self.pending >= self._max_pending or expected > self._timeout:
+            raise BusyError(retry_after=max(1, math.ceil(min(expected, self._timeout))))
+        future = self._submit(function)
         awaitable = asyncio.wrap_future(future)
         del future, function  # the traceback of an error would keep them, and all that they hold, in memory
         try:
@@ -64,12 +75,50 @@ class ThreadPool:
         finally:
             del awaitable
 
+    def _expected_seconds(self) -> float:
+        """Return how long another function would probably wait and run; 0 if a thread is free."""
+        if self.pending < self._num_threads or not self._seconds:
+            return 0.0
+        durations = list(self._seconds)  # at once: the threads append to it
+        return (self.pending / self._num_threads + 1) * sum(durations) / len(durations)
+
+    def _submit(self, function: Callable[[], T]) -> Future[T]:
+        self.pending += 1
+        future: Future[T] = Future()
+        future.add_done_callback(functools.partial(self._on_done, asyncio.get_running_loop()))
+        self._tasks.put((future, function))
+        if self._num_started < min(self.pending, self._num_threads):
+            self._num_started += 1
+            threading.Thread(
+                target=_work, args=(self._tasks, self._seconds), name="lenet-serve", daemon=True
+            ).start()  # fmt: skip
+        return future
+
     def _on_done(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
         def decrement() -> None:
-            self._pending -= 1
+            self.pending -= 1
 
         with contextlib.suppress(RuntimeError):  # the loop was closed before the function ended
             loop.call_soon_threadsafe(decrement)
+
+
+def _work(tasks: _Tasks, seconds: deque[float]) -> None:
+    """Run functions until None comes, and record how long each takes."""
+    while (task := tasks.get()) is not None:
+        future, function = task
+        if future.set_running_or_notify_cancel():
+            started = time.perf_counter()
+            try:
+                future.set_result(function())
+            except BaseException as error:  # for the caller
+                future.set_exception(error)
+            seconds.append(time.perf_counter() - started)
+        del task, future, function  # which hold a body
+
+
+def _stop(tasks: _Tasks, num_threads: int) -> None:
+    for _ in range(num_threads):
+        tasks.put(None)
 
 
 class EventLoopBudget:

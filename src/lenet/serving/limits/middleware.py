@@ -117,7 +117,7 @@ class LimitsMiddleware:
     def _http_error(self, error: Exception, context: RequestContext) -> HTTPException:
         if isinstance(error, BusyError):
             self._metrics.rejected.labels(error.reason).inc()
-            return HTTPException(503, str(error), {"retry-after": "1"})
+            return HTTPException(503, str(error), {"retry-after": str(error.retry_after)})
         if isinstance(error, LenetError):
             return HTTPException({NotServedError: 404, MissingExtraError: 501}.get(type(error), 400), str(error))
         if not isinstance(error, HTTPException):

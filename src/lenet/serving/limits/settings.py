@@ -21,8 +21,9 @@ class Limits:
         Number of images in an inference request. The answer to more is 400.
     pixels : int, default 25,000,000
         Number of pixels in a picture; reading takes about 15 bytes per pixel. The answer to a larger one is 400.
-    in_flight : int, default 32
-        Number of pictures, and of inference requests above 64 KiB, that run or wait. The answer to one more is 503.
+    in_flight : int, default 256
+        Number of pictures, and of inference requests above 64 KiB, that run or wait. The answer to one more is 503, as
+        it is if a request would probably have to wait for longer than `request_seconds`.
     buffered : int, default 256 MiB
         Total size of the bodies in memory, in bytes. The answer to a request beyond it is 503.
     connections : int, default 4096
@@ -48,7 +49,7 @@ class Limits:
     json: int = 4 * 2**20
     batch: int = 1024
     pixels: int = 25_000_000
-    in_flight: int = 32
+    in_flight: int = 256
     buffered: int = 256 * 2**20
     connections: int = 4096
     receive_seconds: float = 10.0

@@ -4,6 +4,7 @@ import functools
 from time import perf_counter_ns
 from typing import Any
 
+from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,7 +16,7 @@ from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
 from lenet.serving.protocol.fields import boolean_field, json_object, object_field, short_repr
-from lenet.serving.protocol.inference import read_request, write_response
+from lenet.serving.protocol.inference import InferenceRequest, read_request, write_response
 from lenet.serving.protocol.metadata import model_configuration, model_metadata, server_metadata
 from lenet.serving.request_context import BytesResponse, RequestContext, context_of
 from lenet.serving.routing import Operation
@@ -93,11 +94,9 @@ class InferenceProtocol:
                 self._budget.spend(images.size // SIDE**2)
                 probabilities = served.model.predict_proba(images, n_jobs=1)
             else:
-                inference, images = await self._pool.run(
-                    functools.partial(read_request, body, json_length, self._limits)
+                inference, probabilities, read = await self._pool.run(
+                    functools.partial(_read_and_predict, body, json_length, self._limits, served)
                 )
-                read = perf_counter_ns()
-                probabilities = await self._pool.run(functools.partial(served.model.predict_proba, images, n_jobs=1))
             computed = perf_counter_ns()
             content, content_json_length = write_response(served, inference, probabilities)
         except LenetError:
@@ -177,6 +176,15 @@ class InferenceProtocol:
                 "Send the tensors as binary data.",
             )
         return length
+
+
+def _read_and_predict(
+    body: bytes, json_length: int | None, limits: Limits, served: Served
+) -> tuple[InferenceRequest, NDArray[Any], int]:
+    """Return a request, its probabilities, and the `perf_counter_ns` in between; for a thread."""
+    inference, images = read_request(body, json_length, limits)
+    read = perf_counter_ns()
+    return inference, served.model.predict_proba(images, n_jobs=1), read
 
 
 def _body_object(request: Request) -> dict[str, Any]:
