@@ -56,7 +56,7 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 
 
 @contextlib.contextmanager
-def serving(*arguments, command=(sys.executable, "-m", "lenet", "serve", "--port", "0"), **environment):
+def serving(*arguments, command=(sys.executable, "-m", "lenet", "serve", "--port", "0", "--drain", "0"), **environment):
     """Run `lenet serve` on a free port until the block ends; it has to end well then."""
     command = [*command, *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:

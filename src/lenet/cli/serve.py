@@ -64,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time limit for computing a response (default: 30 s)",
     )
     parser.add_argument(
+        "--drain",
+        type=float,
+        default=1,
+        metavar="SECONDS",
+        help="time to accept connections after SIGTERM while not ready, for load balancers; 0 for none (default: 1 s)",
+    )
+    parser.add_argument(
         "--allow-control", action="store_true", help=f"allow clients to load and unload models; requires {TOKEN}"
     )
     parser.add_argument(
@@ -91,6 +98,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             in_flight=arguments.max_in_flight,
             receive_seconds=arguments.timeout,
             request_seconds=arguments.deadline,
+            drain_seconds=arguments.drain,
         )
     except InputError as error:
         parser.error(str(error))

@@ -12,8 +12,15 @@ from lenet.serving.limits.parsing import MAX_HEAD_BYTES, StrictConnection
 from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
 
-_LINGER = 1.0  # seconds for a client to read the rest of a response before its connection is aborted
+_LINGER = 1.0  # seconds for a client to read the rest of a response and close, before its connection is aborted
 _HEADER = object()  # what is being received before the header of a request is complete
+
+
+def middleware_of(app: Any) -> LimitsMiddleware | None:
+    """Return the application of `create_app`, which uvicorn may have wrapped; None if it is another one."""
+    while not isinstance(app, LimitsMiddleware) and hasattr(app, "app"):
+        app = app.app
+    return app if isinstance(app, LimitsMiddleware) else None
 
 
 class TimedProtocol(H11Protocol):
@@ -30,10 +37,7 @@ class TimedProtocol(H11Protocol):
     def __init__(self, *args: Any, **named: Any):
         super().__init__(*args, **named)
         self.conn: StrictConnection = StrictConnection()
-        app: Any = self.app
-        while not isinstance(app, LimitsMiddleware) and hasattr(app, "app"):
-            app = app.app
-        self._middleware = app if isinstance(app, LimitsMiddleware) else None
+        self._middleware = middleware_of(self.app)
         self._limits = Limits() if self._middleware is None else self._middleware.limits
         # The connections that wait for their clients, the longest first.
         self._waiting: dict[TimedProtocol, None] = vars(self.server_state).setdefault("lenet_waiting", {})
@@ -61,7 +65,8 @@ class TimedProtocol(H11Protocol):
             size = len(data) if self.conn.is_receiving_sized_body else MAX_HEAD_BYTES
             super().data_received(data[:size])
             data = data[size:]
-        self._set_receiving(self._incomplete())
+        if not self.transport.is_closing():
+            self._set_receiving(self._incomplete())
 
     def on_response_complete(self) -> None:
         """Continue with the next request, which may have arrived in part."""
@@ -130,6 +135,14 @@ class TimedProtocol(H11Protocol):
         for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
 
+    def shutdown(self) -> None:
+        """Close the connection when the request that has begun is answered, or at once if there is none."""
+        if self._middleware is not None:
+            self._middleware.state.is_draining = True
+            if self._receiving is _HEADER and self.conn.trailing_data[0]:
+                return  # the response closes the connection
+        super().shutdown()
+
     def _unsupported_upgrade_warning(self) -> None:
         """Log nothing: uvicorn would recommend a package that does not help."""
 
@@ -161,13 +174,15 @@ class TimedProtocol(H11Protocol):
 class _BufferedTransport:
     """A transport that joins the writes of one iteration of the event loop, and has a deadline for closing.
 
-    A response's header and body are then sent by one system call.
+    A response's header and body are then sent by one system call. After `close`, it drops what the client still sends
+    until the client closes, too: otherwise, the operating system would reset the connection, and the client could lose
+    the response.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
         self._transport, self._loop, self._parts = transport, loop, list[bytes]()
         self._close_timer: asyncio.TimerHandle | None = None
-        self.is_closing, self.abort = transport.is_closing, transport.abort
+        self.abort = transport.abort
         self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
 
     def __getattr__(self, name: str) -> Any:
@@ -183,12 +198,23 @@ class _BufferedTransport:
             self._transport.write(b"".join(self._parts))
             self._parts.clear()
 
+    def is_closing(self) -> bool:
+        return self._close_timer is not None or self._transport.is_closing()
+
     def close(self) -> None:
         """Send the remaining data and close; abort after a moment if the client does not read it."""
+        if self._close_timer is not None:
+            return
+        self._close_timer = self._loop.call_later(_LINGER, self._transport.abort)
         self._flush()
-        self._transport.close()
-        if self._close_timer is None:
-            self._close_timer = self._loop.call_later(_LINGER, self._transport.abort)
+        if not self._transport.can_write_eof():  # TLS
+            self._transport.close()
+            return
+        self._transport.resume_reading()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client has gone
+            self._transport.abort()
 
     def lost(self) -> None:
         """Stop the timer."""

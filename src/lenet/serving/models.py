@@ -16,6 +16,7 @@ from lenet.errors import InputError, InputTypeError, NotServedError
 from lenet.loading import BEST, load
 from lenet.model import LeNet5
 from lenet.rejection import RejectionRule
+from lenet.serving.logs import LOG
 
 Source = str | os.PathLike[str] | LeNet5
 Loader = Callable[[str], LeNet5]
@@ -56,6 +57,8 @@ class Models:
         digits, "_", "-" and ".", starts with a letter or digit, and is not "stats".
     loader : callable, default `lenet.load`
         Returns the model in a file, given its path.
+    kept : path-like, optional
+        A folder to which `keep` has saved models: a model whose file cannot be loaded is loaded from it.
 
     Raises
     ------
@@ -73,7 +76,9 @@ class Models:
     12
     """
 
-    def __init__(self, sources: Mapping[str, Source], loader: Loader = load):
+    def __init__(
+        self, sources: Mapping[str, Source], loader: Loader = load, *, kept: str | os.PathLike[str] | None = None
+    ):
         if not isinstance(sources, Mapping):
             raise InputTypeError(f"models is {_checks.short_repr(sources)}; expected a mapping of names to models.")
         if not sources:
@@ -92,7 +97,13 @@ class Models:
                 )
             if not isinstance(source, str | os.PathLike | LeNet5):
                 raise InputTypeError(f"{name} is of type {type(source).__name__}; expected a path or a LeNet5.")
-            self.reload(name)
+            try:
+                self.reload(name)
+            except Exception as error:  # also from a custom loader
+                if kept is None:
+                    raise
+                LOG.error("Model %s was not loaded from its file; the last good one is used. %s", name, error)
+                self._served = {**self._served, name: Served(name, load(_kept_file(kept, name)))}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sources)
@@ -171,6 +182,22 @@ class Models:
                 previous, self._served = self._served.get(name), {**self._served, name: loaded}
         return previous is None or previous.version != loaded.version
 
+    def keep(self, folder: str | os.PathLike[str]) -> None:
+        """Save the models that are ready, for another process that gets the folder as `kept`.
+
+        Parameters
+        ----------
+        folder : path-like
+            An existing folder.
+
+        Raises
+        ------
+        OSError
+            If a file cannot be written.
+        """
+        for served in self.ready():
+            served.model.save(_kept_file(folder, served.name))
+
     def unload(self, name: str) -> None:
         """Make a model unavailable until it is loaded again.
 
@@ -196,6 +223,10 @@ class Models:
         list of str
         """
         return [name for name in self._served if _stamp(self._sources[name]) not in (None, self._seen[name])]
+
+
+def _kept_file(folder: str | os.PathLike[str], name: str) -> Path:
+    return Path(folder, f"{name}.safetensors")
 
 
 def _stamp(source: Source) -> tuple[int, int, int] | None:

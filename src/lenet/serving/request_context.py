@@ -31,6 +31,19 @@ if hasattr(os, "register_at_fork"):
 
 
 @dataclass(slots=True)
+class ServerState:
+    """The state of a server that its requests depend on.
+
+    Attributes
+    ----------
+    is_draining : bool
+        Whether the server shuts down: it is not ready, and each response closes its connection.
+    """
+
+    is_draining: bool = False
+
+
+@dataclass(slots=True)
 class RequestContext:
     """A request that is being answered.
 
@@ -54,6 +67,7 @@ class RequestContext:
         Status of the response; 499 if the client disconnects before it is sent.
     error : str or None
         The error message sent to the client.
+    server : ServerState
     started : float
         Value of `time.perf_counter`.
     """
@@ -69,6 +83,7 @@ class RequestContext:
     batch: int | None = None
     status: int = 499
     error: str | None = None
+    server: ServerState = field(default_factory=ServerState)
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -102,6 +117,8 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
                 message["headers"] += NO_SNIFFING, (b"x-request-id", self.request.encode())
+                if self.server.is_draining:
+                    message["headers"].append((b"connection", b"close"))
                 if self.method == "GET":  # responses to POST are not cached anyway
                     message["headers"].append((b"cache-control", b"no-store"))
             await send(message)

@@ -1,5 +1,6 @@
 """Run the application: the socket, the signals and the worker processes."""
 
+import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -9,20 +10,24 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import uvicorn
 from prometheus_client import multiprocess
-from uvicorn.supervisors.multiprocess import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from lenet import _checks
 from lenet.errors import ConfigurationError, InputError, InputTypeError
 from lenet.loading import load
 from lenet.serving.application import create_app
-from lenet.serving.connections import TimedProtocol
+from lenet.serving.connections import TimedProtocol, middleware_of
+from lenet.serving.limits.middleware import LimitsMiddleware
 from lenet.serving.limits.settings import Limits
 from lenet.serving.logs import LEVELS, LOG, RequestLog, log_config, log_request
-from lenet.serving.models import Loader, Source
+from lenet.serving.models import Loader, Models, Source
 from lenet.serving.request_context import OnRequest
 
 
@@ -81,13 +86,17 @@ def serve(
     limits = limits or Limits()
     limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 4 * backlog - 64)))
     on_request: OnRequest = RequestLog() if log_level == "info" else log_request  # which then logs nothing
-    make_app = functools.partial(
-        create_app, models, loader, limits=limits, token=token, allow_control=allow_control, on_request=on_request
-    )
-    app = make_app()  # also with workers, so that errors are raised before listening
+    served = Models(models, loader)  # also with workers, so that errors are raised before listening
+    options: dict[str, Any] = {
+        "limits": limits,
+        "token": token,
+        "allow_control": allow_control,
+        "on_request": on_request,
+    }
+    app = create_app(served, **options)
     listening = _listen(host, port, backlog)
     config = uvicorn.Config(
-        app if workers == 1 else make_app,
+        app if workers == 1 else functools.partial(_worker_app, models, loader, options),
         factory=workers > 1,
         workers=workers,
         http=TimedProtocol,
@@ -104,9 +113,9 @@ def serve(
         if token is None:
             _warn_if_open(listening)
         if workers == 1:
-            _Server(config, listening, on_ready).serve_until_signal()
+            _Server(config, limits.drain_seconds, listening, on_ready).serve_until_signal()
         else:
-            _run_workers(config, listening, on_ready)
+            _run_workers(config, limits.drain_seconds, served, listening, on_ready)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
@@ -159,11 +168,36 @@ def _allow_many_files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which reports when it listens, and returns after a signal."""
+class _DrainingServer(uvicorn.Server):
+    """uvicorn's server, which is not ready for some time before it stops, and stops without tracebacks."""
 
-    def __init__(self, config: uvicorn.Config, listening: socket.socket, on_ready: Callable[[str], None] | None):
+    def __init__(self, config: uvicorn.Config, drain_seconds: float):
         super().__init__(config)
+        self._drain_seconds = drain_seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        middleware = middleware_of(self.config.loaded_app)
+        if middleware is not None:
+            middleware.state.is_draining = True
+        end = time.monotonic() + self._drain_seconds
+        while time.monotonic() < end and signal.SIGINT not in self._captured_signals:
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
+
+
+class _Server(_DrainingServer):
+    """A server that reports when it listens, and returns after a signal."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain_seconds: float,
+        listening: socket.socket,
+        on_ready: Callable[[str], None] | None,
+    ):
+        super().__init__(config, drain_seconds)
         self._listening, self._on_ready = listening, on_ready
 
     def serve_until_signal(self) -> None:
@@ -185,11 +219,18 @@ class _Server(uvicorn.Server):
             self._on_ready(_url(self._listening))
 
 
-def _run_workers(config: uvicorn.Config, listening: socket.socket, on_ready: Callable[[str], None] | None) -> None:
+def _run_workers(
+    config: uvicorn.Config,
+    drain_seconds: float,
+    models: Models,
+    listening: socket.socket,
+    on_ready: Callable[[str], None] | None,
+) -> None:
     with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the workers inherit it
+        models.keep(folder)
         try:
-            workers = _Workers(config, sockets=[listening])
+            workers = _Workers(config, drain_seconds, models, listening)
             if on_ready is not None:
                 on_ready(_url(listening))
             workers.run()
@@ -197,8 +238,37 @@ def _run_workers(config: uvicorn.Config, listening: socket.socket, on_ready: Cal
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
+def _worker_app(models: Mapping[str, Source], loader: Loader, options: dict[str, Any]) -> LimitsMiddleware:
+    """Return the application of a worker process, which starts with the last good models if a file is damaged."""
+    return create_app(Models(models, loader, kept=os.environ["PROMETHEUS_MULTIPROC_DIR"]), **options)
+
+
+class _Worker(Process):
+    """A worker process of uvicorn with a draining server."""
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float, listening: socket.socket):
+        self._drain_seconds = drain_seconds
+        super().__init__(config, [listening])
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = _DrainingServer(self.config, self._drain_seconds)
+        return self._server
+
+
 class _Workers(Multiprocess):
-    """uvicorn's worker processes, which reload their models on SIGHUP instead of being replaced."""
+    """uvicorn's worker processes, which reload their models on SIGHUP instead of being replaced.
+
+    A worker that replaces another one starts with the last models that could be loaded, even if a file is damaged.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float, models: Models, listening: socket.socket):
+        super().__init__(config, sockets=[listening])
+        self._drain_seconds, self._models, self._listening = drain_seconds, models, listening
+
+    def init_processes(self) -> None:
+        self.processes = [self._started() for _ in range(self.processes_num)]
 
     def handle_hup(self) -> None:
         for process in self.processes:
@@ -207,8 +277,24 @@ class _Workers(Multiprocess):
                     os.kill(process.pid, signal.SIGHUP)
 
     def keep_subprocess_alive(self) -> None:
-        pids = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
-        for pid in pids - {process.pid for process in self.processes}:
-            LOG.warning("Worker %s exited and was replaced.", pid)
-            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        for name in self._models.changed():
+            with contextlib.suppress(Exception):  # the workers log it
+                self._models.reload(name)
+                self._models.keep(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        for k, process in enumerate(self.processes):
+            if self.should_exit.is_set() or process.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                continue
+            process.kill()  # it may hang
+            process.join()
+            multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+            if process.exitcode == STARTUP_FAILURE:
+                LOG.error("Worker %s could not start, so the server stops.", process.pid)
+                self.should_exit.set()
+                return
+            LOG.warning("Worker %s exited and was replaced.", process.pid)
+            self.processes[k] = self._started()
+
+    def _started(self) -> _Worker:
+        worker = _Worker(self.config, self._drain_seconds, self._listening)
+        worker.start()
+        return worker

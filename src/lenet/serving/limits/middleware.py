@@ -1,5 +1,6 @@
 """The middleware around all routes: it checks the token, receives the body, answers errors, counts and logs."""
 
+import asyncio
 import hmac
 from collections import Counter
 from collections.abc import Collection
@@ -15,7 +16,7 @@ from lenet.serving.limits.capacity import BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.logs import LOG
 from lenet.serving.metrics import Metrics
-from lenet.serving.request_context import OnRequest, RequestContext
+from lenet.serving.request_context import OnRequest, RequestContext, ServerState
 
 _REJECTED = {401: "token", 408: "slow", 413: "size"}  # the metrics' reason by status; BusyError has its own
 
@@ -52,6 +53,7 @@ class LimitsMiddleware:
     Attributes
     ----------
     limits : Limits
+    state : ServerState
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class LimitsMiddleware:
         token: str | None = None,
         public_paths: Collection[str] = (),
     ):
-        self.limits = limits
+        self.limits, self.state = limits, ServerState()
         self._app, self._metrics, self._on_request = app, metrics, on_request
         self._bodies = RequestBodies(limits, pool)
         self._token, self._public_paths = None if token is None else token.encode(), public_paths
@@ -75,6 +77,7 @@ class LimitsMiddleware:
             await self._app(scope, receive, send)
             return
         context = scope["lenet.request"] = RequestContext(scope["method"], _raw_path(scope), dict(scope["headers"]))
+        context.server = self.state
         scope.setdefault("app", self)  # otherwise, Starlette itself answers 404 and 405 as text
         send = context.sender(send)
         self._metrics.in_flight.inc()
@@ -83,6 +86,10 @@ class LimitsMiddleware:
             self._check_token(scope, context)
             await self._bodies.receive(context, receive)
             await self._app(scope, receive, send)
+        except asyncio.CancelledError:  # by the server, which shuts down
+            self.state.is_draining = True
+            error = BusyError("The server is shutting down. Retry after 1 s.", "shutdown")
+            await self._send_error(error, context, scope, receive, send)
         except Exception as error:
             await self._send_error(error, context, scope, receive, send)
         finally:

@@ -33,6 +33,9 @@ class Limits:
         client to read when 64 KiB or more wait to be sent to it. The connection of a slower client is aborted.
     request_seconds : float, default 30
         Time to compute a response. If it takes longer, the answer is 503.
+    drain_seconds : float, default 1
+        Time after SIGTERM during which the server still accepts connections, but is not ready, so that load balancers
+        can choose another one.
 
     Raises
     ------
@@ -54,11 +57,12 @@ class Limits:
     connections: int = 4096
     receive_seconds: float = 10.0
     request_seconds: float = 30.0
+    drain_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.type is int:
                 _checks.whole(value, each.name)
-            elif not 0 < _checks.number(value, each.name) < math.inf:
+            elif not 0 < _checks.number(value, each.name) < math.inf and (value, each.name) != (0, "drain_seconds"):
                 raise InputError(f"{each.name} is {value}; expected a finite number of seconds above 0.")
