@@ -365,6 +365,17 @@ def test_a_line_a_request(server):
     assert line["model"] == "mnist"
     assert (line["batch"], line["status"], line["method"], line["path"]) == (1, 200, "POST", INFER)
     assert 0 < line["ms"] < 1000
+    assert (line["level"], line["peer"], line["bytes"]) == ("info", "127.0.0.1", len(request_of()))
+    assert (line["pid"], "traceparent" in line) == (server.process.pid, False)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
+
+
+def test_a_trace_is_passed_on(server):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for given, passed_on in ((trace, trace), (trace.upper(), None), (trace + "0", None)):
+        _, headers, _ = server.ask("GET", "/v2", headers={"traceparent": given})
+        assert headers["traceparent"] == passed_on
+        assert server.logged(headers["x-request-id"]).get("traceparent") == passed_on
 
 
 def test_nothing_can_be_slipped_into_the_log(server):

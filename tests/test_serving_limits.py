@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served import serving, wait_for
+from served import Served, serving, wait_for
 
 import lenet
 from lenet.errors import InputError, InputTypeError
@@ -33,6 +33,7 @@ pytest.importorskip("cv2")
 
 from lenet.serving import Limits, Models, create_app  # noqa: E402
 from lenet.serving.limits.capacity import BusyError, ThreadPool  # noqa: E402
+from lenet.serving.logs import LogWriter  # noqa: E402
 
 INFER = "/v2/models/mnist/infer"
 BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
@@ -829,3 +830,53 @@ def test_the_threads_of_a_pool_end_with_it():
     assert threading.active_count() > before
     del pool
     wait_for(lambda: threading.active_count() == before)
+
+
+# ---- the log -------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def unread_log(*arguments):
+    """A server whose standard error is a full pipe, and the end of the pipe to read."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 4096)
+    os.set_blocking(write, True)
+    command = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--drain", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=write, text=True) as process:
+        os.close(write)
+        try:
+            url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+            yield Served(url, process, None), read
+        finally:
+            process.kill()
+            os.close(read)
+
+
+def test_a_log_that_nobody_reads_stops_nothing():
+    with unread_log() as (server, _):
+        for _ in range(3):
+            assert server.ask("POST", INFER, BODY)[0] == 200
+        start = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - start < 4
+
+
+def test_dropped_log_lines_are_counted(monkeypatch, capfdbinary):
+    writer = LogWriter(max_lines=3)
+    blocked = threading.Event()
+    monkeypatch.setattr("lenet.serving.logs.time.sleep", lambda seconds: blocked.wait(5))
+    for k in range(5):
+        writer.write(b"%d\n" % k)
+    assert writer.dropped == 2
+    blocked.set()
+    writer.flush()
+    assert writer.take_dropped() == 2
+    writer.flush()
+    written = capfdbinary.readouterr().err.splitlines()
+    assert written[:3] == [b"0", b"1", b"2"]
+    assert json.loads(written[3])["message"].startswith("2 log lines were dropped")
+    assert writer.dropped == 0

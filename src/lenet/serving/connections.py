@@ -114,7 +114,7 @@ class TimedProtocol(H11Protocol):
 
     def _reject(self, status: int, message: str) -> None:
         """Answer an incomplete request, and close the connection."""
-        context = RequestContext("", "", {}, status=status, error=message)
+        context = RequestContext("", "", {}, status=status, error=message, peer=self.client[0] if self.client else None)
         if self.cycle is not None and not self.cycle.response_complete:
             scope: Any = self.cycle.scope
             context = scope.get("lenet.request", context)

@@ -1,16 +1,21 @@
 """Log requests and events, each as a line of JSON."""
 
-import asyncio
+import atexit
 import contextlib
 import json
 import logging
+import os
 import sys
+import threading
+import time
+from collections import deque
 from typing import Any
 
 from lenet.serving.request_context import RequestContext, iso_time
 
 LOG = logging.getLogger("lenet.serving")
 _REQUESTS = logging.getLogger("lenet.serving.requests")
+_INTERVAL = 0.005  # seconds between writes
 LEVELS = ("info", "warning", "error")
 
 
@@ -20,23 +25,74 @@ def log_request(context: RequestContext) -> None:
         _REQUESTS.info(context.log_line().decode().rstrip())
 
 
-class RequestLog:
-    """Writes requests to standard error, all those of one iteration of the event loop at once."""
+class LogWriter:
+    """Writes lines to standard error from a thread of its own, so that a reader that stalls stops nothing else.
 
-    def __init__(self) -> None:
-        self._lines: list[bytes] = []
+    Attributes
+    ----------
+    dropped : int
+        Number of lines that were dropped since `take_dropped`, because too many waited to be written.
+    """
 
-    def __call__(self, context: RequestContext) -> None:
-        """Add a request."""
-        if not self._lines:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._lines.append(context.log_line())
+    def __init__(self, max_lines: int = 10_000):
+        self._max_lines, self._lines = max_lines, deque[bytes]()
+        self._has_lines, self._is_idle = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self.dropped = 0
 
-    def _write(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody is reading standard error any more
-            sys.stderr.buffer.write(b"".join(self._lines))
-            sys.stderr.buffer.flush()
-        self._lines.clear()
+    def write(self, line: bytes) -> None:
+        """Add a line, or drop it if too many wait."""
+        if len(self._lines) >= self._max_lines:
+            self.dropped += 1
+            return
+        self._is_idle.clear()
+        self._lines.append(line)
+        if not self._has_lines.is_set():
+            self._has_lines.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="lenet-log", daemon=True)
+            self._thread.start()
+            atexit.register(self.flush)
+
+    def take_dropped(self) -> int:
+        """Return the number of dropped lines, and start again at 0; the log reports them, too."""
+        dropped, self.dropped = self.dropped, 0
+        message = f"{dropped} log lines were dropped, because nobody read standard error. Read it faster."
+        self.write(_event_line("warning", message, time.time()))
+        return dropped
+
+    def flush(self, seconds: float = 1.0) -> None:
+        """Wait until all lines are written, for at most some seconds."""
+        if self._thread is not None:
+            self._is_idle.wait(seconds)
+
+    def _run(self) -> None:
+        while True:
+            self._has_lines.wait()
+            time.sleep(_INTERVAL)
+            self._has_lines.clear()
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # standard error is closed, or there is none
+                sys.stderr.buffer.write(b"".join(lines))
+                sys.stderr.buffer.flush()
+            if not self._lines:
+                self._is_idle.set()
+
+
+WRITER = LogWriter()
+
+
+def write_request(context: RequestContext) -> None:
+    """Log a request with the writer of this process."""
+    WRITER.write(context.log_line())
+
+
+class WriterHandler(logging.Handler):
+    """Passes log records to the writer of this process."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add a line."""
+        WRITER.write(self.format(record).encode() + b"\n")
 
 
 class JsonFormatter(logging.Formatter):
@@ -44,14 +100,16 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        entry = {
-            "time": iso_time(int(record.created)),
-            "level": record.levelname.lower(),
-            "message": record.getMessage().strip(),
-        }
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry)
+        traceback = self.formatException(record.exc_info) if record.exc_info else None
+        message = record.getMessage().strip()
+        return _event_line(record.levelname.lower(), message, record.created, traceback).decode().rstrip()
+
+
+def _event_line(level: str, message: str, seconds: float, traceback: str | None = None) -> bytes:
+    entry = {"time": iso_time(seconds), "level": level, "pid": os.getpid(), "message": message}
+    if traceback is not None:
+        entry["traceback"] = traceback
+    return json.dumps(entry).encode() + b"\n"
 
 
 def log_config(level: str) -> dict[str, Any]:
@@ -60,7 +118,11 @@ def log_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "handlers": {"stderr": {"()": WriterHandler, "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {"lenet.serving": {"level": level.upper()}, "uvicorn": {"level": "ERROR"}},
+        "loggers": {
+            "lenet.serving": {"level": level.upper()},
+            "uvicorn": {"level": "ERROR"},
+            "python_multipart": {"level": "ERROR"},  # warns of forms, without the request's id
+        },
     }

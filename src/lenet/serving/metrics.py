@@ -85,6 +85,10 @@ class Metrics:
         self.rejected = prometheus_client.Counter(
             "lenet_rejected", "Requests rejected to protect the server.", ["reason"], registry=registry
         )
+        self.log_lines_dropped = prometheus_client.Counter(
+            "lenet_log_lines_dropped", "Log lines that were dropped, because standard error was not read.",
+            registry=registry,
+        )  # fmt: skip
         self._reloads = prometheus_client.Counter(
             "lenet_model_reloads", "Attempts to reload a model.", ["model", "outcome"], registry=registry
         )

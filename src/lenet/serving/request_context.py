@@ -17,6 +17,7 @@ from starlette.types import Message, Send
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
+_TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 _process, _numbers = secrets.token_hex(4), itertools.count(1)
 
@@ -58,6 +59,12 @@ class RequestContext:
         The whole body, decompressed.
     buffered : int
         Number of bytes of the body in memory, compressed and decompressed.
+    received : int
+        Number of bytes of the body as it was sent.
+    peer : str or None
+        The address of the client, or of a proxy.
+    traceparent : str or None
+        The client's W3C trace context, if it is valid; the response repeats it.
     operation : str
         Name of the handler.
     model : str or None
@@ -78,6 +85,9 @@ class RequestContext:
     request: str = ""
     body: bytes = b""
     buffered: int = 0
+    received: int = 0
+    peer: str | None = None
+    traceparent: str | None = None
     operation: str = "none"
     model: str | None = None
     batch: int | None = None
@@ -89,6 +99,9 @@ class RequestContext:
     def __post_init__(self) -> None:
         given = self.headers.get(b"x-request-id", b"")
         self.request = given.decode() if _REQUEST_ID.fullmatch(given) else f"{_process}-{next(_numbers)}"
+        trace = self.headers.get(b"traceparent")
+        if trace is not None and _TRACEPARENT.fullmatch(trace):
+            self.traceparent = trace.decode()
 
     @property
     def seconds(self) -> float:
@@ -97,13 +110,18 @@ class RequestContext:
 
     def log_line(self) -> bytes:
         """Return the request as a line of JSON."""
+        level = "info" if self.status < 500 else "error" if self.status == 500 else "warning"
         entry: dict[str, Any] = {
-            "time": iso_time(int(time.time())), "request": self.request, "method": self.method, "path": self.path
+            "time": iso_time(time.time()), "level": level, "pid": os.getpid(), "request": self.request,
+            "peer": self.peer, "method": self.method, "path": self.path,
         }  # fmt: skip
+        if self.traceparent is not None:
+            entry["traceparent"] = self.traceparent
         if self.model is not None:
             entry["model"] = self.model
         if self.batch is not None:
             entry["batch"] = self.batch
+        entry["bytes"] = self.received
         entry["ms"] = round(1000 * self.seconds, 3)
         entry["status"] = self.status
         if self.error is not None:
@@ -117,6 +135,8 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
                 message["headers"] += NO_SNIFFING, (b"x-request-id", self.request.encode())
+                if self.traceparent is not None:
+                    message["headers"].append((b"traceparent", self.traceparent.encode()))
                 if self.server.is_draining:
                     message["headers"].append((b"connection", b"close"))
                 if self.method == "GET":  # responses to POST are not cached anyway
@@ -143,7 +163,17 @@ class BytesResponse(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
 
 
+def iso_time(seconds: float) -> str:
+    """Return seconds since 1970 as an ISO 8601 time in UTC, with milliseconds.
+
+    Examples
+    --------
+    >>> iso_time(1.5)
+    '1970-01-01T00:00:01.500Z'
+    """
+    return f"{_iso_seconds(int(seconds))}.{int(seconds * 1000) % 1000:03d}Z"
+
+
 @functools.lru_cache(1)
-def iso_time(seconds: int) -> str:
-    """Return seconds since 1970 as an ISO 8601 time in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+def _iso_seconds(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -26,7 +26,7 @@ from lenet.serving.application import create_app
 from lenet.serving.connections import TimedProtocol, middleware_of
 from lenet.serving.limits.middleware import LimitsMiddleware
 from lenet.serving.limits.settings import Limits
-from lenet.serving.logs import LEVELS, LOG, RequestLog, log_config, log_request
+from lenet.serving.logs import LEVELS, LOG, WRITER, log_config, log_request, write_request
 from lenet.serving.models import Loader, Models, Source
 from lenet.serving.request_context import OnRequest
 
@@ -85,7 +85,7 @@ def serve(
     backlog = max(16, min(2048, files // 16))  # accepted per iteration of the event loop, and closed some later
     limits = limits or Limits()
     limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 4 * backlog - 64)))
-    on_request: OnRequest = RequestLog() if log_level == "info" else log_request  # which then logs nothing
+    on_request: OnRequest = write_request if log_level == "info" else log_request  # which then logs nothing
     served = Models(models, loader)  # also with workers, so that errors are raised before listening
     options: dict[str, Any] = {
         "limits": limits,
@@ -185,6 +185,7 @@ class _DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
         if self.force_exit:
             await self.lifespan.shutdown()
+        WRITER.flush()
 
 
 class _Server(_DrainingServer):

@@ -44,6 +44,7 @@ class RequestBodies:
             if message["type"] == "http.disconnect":
                 raise HTTPException(408, "The client disconnected or timed out before the request was complete.")
             parts.append(message.get("body", b""))
+            context.received += len(parts[-1])
             self._count(context, len(parts[-1]))
             if context.buffered > self._limits.body:
                 raise self._too_large()

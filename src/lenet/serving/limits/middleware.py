@@ -14,7 +14,7 @@ from lenet.errors import LenetError, MissingExtraError, NotServedError
 from lenet.serving.limits.bodies import RequestBodies
 from lenet.serving.limits.capacity import BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
-from lenet.serving.logs import LOG
+from lenet.serving.logs import LOG, WRITER
 from lenet.serving.metrics import Metrics
 from lenet.serving.request_context import OnRequest, RequestContext, ServerState
 
@@ -78,6 +78,7 @@ class LimitsMiddleware:
             return
         context = scope["lenet.request"] = RequestContext(scope["method"], _raw_path(scope), dict(scope["headers"]))
         context.server = self.state
+        context.peer = scope["client"][0] if scope.get("client") else None
         scope.setdefault("app", self)  # otherwise, Starlette itself answers 404 and 405 as text
         send = context.sender(send)
         self._metrics.in_flight.inc()
@@ -103,6 +104,8 @@ class LimitsMiddleware:
         if context.status in _REJECTED:
             self._metrics.rejected.labels(_REJECTED[context.status]).inc()
         self._on_request(context)
+        if WRITER.dropped:
+            self._metrics.log_lines_dropped.inc(WRITER.take_dropped())
 
     def _check_token(self, scope: Scope, context: RequestContext) -> None:
         if self._token is None or scope["path"].removeprefix(scope.get("root_path", "")) in self._public_paths:
