@@ -1,7 +1,9 @@
 """The server as a process: pictures, invalid requests, the token, metrics, and reloaded models."""
 
 import asyncio
+import contextlib
 import gzip
+import http.client
 import io
 import json
 import os
@@ -10,9 +12,11 @@ import shutil
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 import uuid
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +31,8 @@ for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", 
     pytest.importorskip(needed)
 image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("cv2")
+from lenet.serving import Models  # noqa: E402
+
 INFER = "/v2/models/mnist/infer"
 TOKEN = "open sesame"  # noqa: S105
 
@@ -331,6 +337,28 @@ def test_compressed_bodies(server, body, encoding, status, says):
     assert server.memory() - before < 40e6
 
 
+def test_compressed_bodies_of_several_members(server):
+    parts = [gzip.compress(part.encode(), mtime=0) for part in (request_of()[:50], request_of()[50:])]
+    headers = {"Content-Encoding": "gzip"}
+    assert server.ask("POST", INFER, b"".join(parts), headers)[0] == 200
+    for body, says in (
+        (b"".join(parts) + b"rest", "not valid gzip"), (parts[0] + parts[1][:-1], "truncated"),
+        (gzip.compress(b"") * 16 + parts[0] + parts[1], "more than 16 members"),
+    ):  # fmt: skip
+        status, _, answer = server.ask("POST", INFER, body, headers)
+        assert (status, says in answer["error"]) == (400, True), answer
+    body = zlib.compress(request_of().encode())
+    assert server.ask("POST", INFER, body, {"Content-Encoding": "deflate"})[0] == 200
+    assert server.ask("POST", INFER, body + b"rest", {"Content-Encoding": "deflate"})[0] == 400
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("POST", "/nothing", 404), ("POST", "/v2", 405)])
+def test_a_body_for_no_operation_is_not_read(server, method, path, status):
+    with contextlib.closing(socket.create_connection((server.host, server.port), timeout=10)) as connection:
+        connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 %d " % status)
+
+
 def test_one_bad_request_among_concurrent_good_ones(server, digits):
     """Each request gets its own response or error."""
     images, _ = digits
@@ -394,9 +422,39 @@ def test_headers_of_security(server):
     for path in ("/", "/v2", "/nothing", "/model.json"):
         _, headers, _ = server.ask("GET", path, headers={"Origin": "https://evil.example"})
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["cache-control"] == "no-store"
+        assert headers["cache-control"] == ("no-store" if path in ("/v2", "/nothing") else "private, no-cache")
         assert "access-control-allow-origin" not in headers
         assert "server" not in headers
+
+
+@pytest.mark.parametrize("path", ["/", "/model.json", "/model.json?model=mnist"])
+def test_cached_content(server, path):
+    _, plain, content = server.ask("GET", path)
+    connection = http.client.HTTPConnection(server.host, server.port)
+    with contextlib.closing(connection):
+        for encoding, is_gzipped in (("gzip", True), ("br, gzip;q=0.5", True), ("gzip;q=0, br", False), ("br", False)):
+            connection.request("GET", path, headers={"Accept-Encoding": encoding})
+            answer = connection.getresponse()
+            body = answer.read()
+            assert (answer.headers["content-encoding"] == "gzip") == is_gzipped, encoding
+            body = gzip.decompress(body) if is_gzipped else body
+            assert (json.loads(body) if path != "/" else body) == content
+            assert answer.headers["vary"] == "Accept-Encoding"
+    for known, status in ((plain["etag"], 304), (f'"other", {plain["etag"]}', 304), ("*", 304), ('W/"other"', 200)):
+        answered, headers, body = server.ask("GET", path, headers={"If-None-Match": known})
+        assert (answered, headers["etag"]) == (status, plain["etag"])
+        assert (body == b"") == (status == 304)
+
+
+def test_the_document_of_a_model_follows_its_file(tmp_path):
+    path = tmp_path / "own.safetensors"
+    lenet.LeNet5(seed=0).save(path)
+    with serving("--model", path) as server:
+        before = server.ask("GET", "/model.json")[1]["etag"]
+        lenet.LeNet5(seed=1).save(path)
+        wait_for(lambda: server.ask("GET", "/model.json", headers={"If-None-Match": before})[0] == 200)
+        _, _, document = server.ask("GET", "/model.json")
+        assert document["version"] == server.ask("GET", "/v2/models/own")[2]["versions"][0]
 
 
 def test_the_token():
@@ -431,7 +489,12 @@ def test_the_token_from_a_file(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_without_a_token_that_other_machines_reach_warns(host, token, warns, workers):
     with serving("--host", host, "--workers", workers, **token) as server:
-        found = [each for each in server.log() if "token" in each.get("message", "")]
+
+        def found_lines():
+            return [each for each in server.log() if "token" in each.get("message", "")]
+
+        wait_for(lambda: len(found_lines()) == warns)
+        found = found_lines()
     assert [each["level"] for each in found] == ["warning"] * warns
     assert all(f"port {server.port} without a token" in each["message"] for each in found)
 
@@ -527,8 +590,47 @@ def test_a_damaged_file_replaces_nothing(tmp_path, digits):
         assert b'lenet_model_reloads_total{model="kept",outcome="failed"} 1.0' in server.ask("GET", "/metrics")[2]
         lenet.LeNet5(seed=1).save(path)
         wait_for(lambda: server.ask("GET", "/v2/models/kept")[2] != before)
-        replaced = f'lenet_model_info{{model="kept",version="{before["versions"][0]}"}} 0.0'
-        wait_for(lambda: replaced in server.ask("GET", "/metrics")[2].decode())
+        wait_for(lambda: versions_in_metrics(server) == server.ask("GET", "/v2/models/kept")[2]["versions"])
+
+
+def versions_in_metrics(server):
+    return re.findall(
+        r'^lenet_model_info{.*version="(.*)"} 1.0$', server.ask("GET", "/metrics")[2].decode(), re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
+def test_earlier_versions_are_not_in_the_metrics(tmp_path, workers):
+    path = tmp_path / "own.safetensors"
+    lenet.LeNet5(seed=0).save(path)
+    with serving("--model", path, "--workers", workers) as server:
+        assert len(versions_in_metrics(server)) == 1
+        for seed in (1, 2):
+            lenet.LeNet5(seed=seed).save(path)
+            version = Models({"own": path}).get().version
+            wait_for(lambda version=version: versions_in_metrics(server) == [version])
+        assert server.ask("GET", "/metrics")[2].count(b"lenet_model_info{") == 1
+
+
+def test_a_file_that_vanishes_is_logged_once(tmp_path):
+    path = tmp_path / "own.safetensors"
+    lenet.LeNet5(seed=0).save(path)
+    with serving("--model", path) as server:
+        path.unlink()
+        said = "The file of model own has vanished"
+        wait_for(lambda: any(said in each.get("message", "") for each in server.log()))
+        assert server.ask("POST", "/v2/models/own/infer", request_of())[0] == 200
+        lenet.LeNet5(seed=1).save(path)
+        wait_for(lambda: any("was reloaded" in each.get("message", "") for each in server.log()))
+        assert sum(said in each.get("message", "") for each in server.log()) == 1
+
+
+@pytest.mark.skipif(shutil.which("nohup") is None, reason="there is no nohup")
+def test_a_hangup_under_nohup_reloads_the_models():
+    command = ["nohup", sys.executable, "-m", "lenet", "serve", "--port", "0", "--drain", "0"]
+    with serving(command=command) as server:
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: any("mnist was reloaded" in line for line in server._log.read_text().splitlines()))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")

@@ -5,15 +5,18 @@ import os
 import struct
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import prometheus_client
-from prometheus_client import multiprocess
+from prometheus_client import Metric, multiprocess
+from prometheus_client.registry import Collector
 
 from lenet.serving.models import Models
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+_MODEL_INFO = "lenet_model_info"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -59,6 +62,22 @@ class Statistics:
         }
 
 
+def _is_shared() -> bool:
+    """Return whether several processes share their metrics."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
+class _SharedMetrics(Collector):
+    """The metrics of all processes, without the models' earlier versions."""
+
+    def collect(self) -> Iterator[Metric]:
+        registry = prometheus_client.CollectorRegistry()
+        for metric in multiprocess.MultiProcessCollector(registry).collect():  # type: ignore[no-untyped-call]
+            if metric.name == _MODEL_INFO:
+                metric.samples = [sample for sample in metric.samples if sample.value]
+            yield metric
+
+
 class Metrics:
     """The metrics of one application.
 
@@ -93,7 +112,7 @@ class Metrics:
             "lenet_model_reloads", "Attempts to reload a model.", ["model", "outcome"], registry=registry
         )
         self._model = prometheus_client.Gauge(
-            "lenet_model_info", "1 for the current version of a model, 0 for earlier ones.",
+            _MODEL_INFO, "1 for the current version of a model.",
             ["model", "version"], registry=registry, multiprocess_mode="livemax",
         )  # fmt: skip
         self._models = models
@@ -127,17 +146,22 @@ class Metrics:
     def update_models(self) -> None:
         """Update the current versions of the models."""
         current = {(served.name, served.version) for served in self._models.ready()}
-        for labels in self._versions | current:
-            self._model.labels(*labels).set(labels in current)
-        self._versions |= current
+        for labels in self._versions - current:
+            if _is_shared():
+                self._model.labels(*labels).set(0)  # the package cannot remove it; `_SharedMetrics` leaves it out
+            else:
+                self._model.remove(*labels)
+        for labels in current:
+            self._model.labels(*labels).set(1)
+        self._versions = current
 
     def text(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if not _is_shared():
             return prometheus_client.generate_latest(self._registry)
         for _ in range(10):
             registry = prometheus_client.CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            registry.register(_SharedMetrics())
             with contextlib.suppress(struct.error):  # another process has just created its file
                 return prometheus_client.generate_latest(registry)
         raise OSError("The metrics of the worker processes cannot be read. Retry after 1 s.")

@@ -224,6 +224,15 @@ class Models:
         """
         return [name for name in self._served if _stamp(self._sources[name]) not in (None, self._seen[name])]
 
+    def vanished(self) -> list[str]:
+        """Return the names of the ready models whose files no longer exist.
+
+        Returns
+        -------
+        list of str
+        """
+        return [name for name in self._served if self._seen[name] is not None and _stamp(self._sources[name]) is None]
+
 
 def _kept_file(folder: str | os.PathLike[str], name: str) -> Path:
     return Path(folder, f"{name}.safetensors")

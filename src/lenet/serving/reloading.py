@@ -11,6 +11,7 @@ from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models
 
 INTERVAL = 1.0  # seconds
+_UNHANDLED = (signal.SIG_DFL, signal.SIG_IGN)  # the latter under nohup
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +55,7 @@ async def watching(models: Models, metrics: Metrics | None = None) -> AsyncItera
 
 def _handle_hangup(loop: asyncio.AbstractEventLoop, hangup: asyncio.Event) -> bool:
     """Set the event on SIGHUP; return False if the signal is missing or handled, or this is not the main thread."""
-    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) not in _UNHANDLED:
         return False
     try:
         loop.add_signal_handler(signal.SIGHUP, hangup.set)
@@ -64,6 +65,7 @@ def _handle_hangup(loop: asyncio.AbstractEventLoop, hangup: asyncio.Event) -> bo
 
 
 async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event) -> None:
+    vanished: set[str] = set()
     while True:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hangup.wait(), INTERVAL)
@@ -72,6 +74,9 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
             names = [served.name for served in models.ready()]
         else:
             names = await asyncio.to_thread(models.changed)
+            previous, vanished = vanished, set(await asyncio.to_thread(models.vanished))
+            for name in vanished - previous:
+                LOG.warning("The file of model %s has vanished; the model stays in use.", name)
         for name in names:
             outcome = await asyncio.to_thread(_reload, models, name)
             if metrics is not None:

@@ -139,7 +139,8 @@ class RequestContext:
                     message["headers"].append((b"traceparent", self.traceparent.encode()))
                 if self.server.is_draining:
                     message["headers"].append((b"connection", b"close"))
-                if self.method == "GET":  # responses to POST are not cached anyway
+                is_cached = any(name == b"cache-control" for name, _ in message["headers"])
+                if self.method == "GET" and not is_cached:  # responses to POST are not cached anyway
                     message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 

@@ -10,6 +10,8 @@ from lenet.serving.limits.capacity import BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import RequestContext
 
+_MAX_MEMBERS = 16  # of a gzip body; each takes time, even if it is empty
+
 
 class RequestBodies:
     """The bodies in memory; the pool decompresses them."""
@@ -64,13 +66,23 @@ class RequestBodies:
 def _decompressed(body: bytes, encoding: bytes, max_size: int) -> bytes:
     if encoding not in (b"gzip", b"deflate"):
         raise HTTPException(415, "The Content-Encoding is not supported; expected gzip, deflate or identity.")
-    decompressor = zlib.decompressobj(wbits=31 if encoding == b"gzip" else 15)
-    try:
-        content = decompressor.decompress(body, max_size + 1)
-    except zlib.error as error:
-        raise HTTPException(400, f"The body is not valid {encoding.decode()} ({error}).") from None
-    if len(content) > max_size:
-        raise HTTPException(413, f"The decompressed body is too large; expected at most {max_size:,} bytes.")
-    if not decompressor.eof:
-        raise HTTPException(400, f"The body is truncated {encoding.decode()} data. Send all of it.")
-    return content
+    wbits, max_members = (31, _MAX_MEMBERS) if encoding == b"gzip" else (15, 1)
+    parts: list[bytes] = []
+    size, rest = 0, body
+    while rest or not parts:
+        decompressor = zlib.decompressobj(wbits)
+        try:
+            parts.append(decompressor.decompress(rest, max_size + 1 - size))
+        except zlib.error as error:
+            raise HTTPException(400, f"The body is not valid {encoding.decode()} ({error}).") from None
+        size += len(parts[-1])
+        if size > max_size:
+            raise HTTPException(413, f"The decompressed body is too large; expected at most {max_size:,} bytes.")
+        if not decompressor.eof:
+            raise HTTPException(400, f"The body is truncated {encoding.decode()} data. Send all of it.")
+        rest = decompressor.unused_data
+        if rest and len(parts) == max_members:
+            raise HTTPException(
+                400, f"The body has more than {max_members} members of {encoding.decode()}. Compress it as one."
+            )
+    return b"".join(parts)

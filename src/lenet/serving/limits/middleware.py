@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Match, Router
+from starlette.types import Receive, Scope, Send
 
 from lenet.errors import LenetError, MissingExtraError, NotServedError
 from lenet.serving.limits.bodies import RequestBodies
@@ -37,7 +38,7 @@ class LimitsMiddleware:
 
     Parameters
     ----------
-    app : ASGI application
+    app : Router
         Gets the body from `context_of(request)`.
     limits : Limits
     metrics : Metrics
@@ -58,7 +59,7 @@ class LimitsMiddleware:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Router,
         limits: Limits,
         metrics: Metrics,
         pool: ThreadPool,
@@ -85,7 +86,8 @@ class LimitsMiddleware:
         try:
             _check_unique(scope, context)
             self._check_token(scope, context)
-            await self._bodies.receive(context, receive)
+            if self._is_answered_by_body(scope, context):
+                await self._bodies.receive(context, receive)
             await self._app(scope, receive, send)
         except asyncio.CancelledError:  # by the server, which shuts down
             self.state.is_draining = True
@@ -97,6 +99,12 @@ class LimitsMiddleware:
             self._bodies.release(context)
             self._metrics.in_flight.dec()
             self.record(context)
+
+    def _is_answered_by_body(self, scope: Scope, context: RequestContext) -> bool:
+        """Return whether the response depends on the body: it does not if the path or method is unknown."""
+        length = context.headers.get(b"content-length", b"0")
+        is_small = b"transfer-encoding" not in context.headers and length.isdigit() and int(length[:20]) < 2**16
+        return is_small or any(route.matches(scope)[0] is Match.FULL for route in self._app.routes)
 
     def record(self, context: RequestContext) -> None:
         """Count and log a request after its response."""
