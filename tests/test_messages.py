@@ -86,7 +86,7 @@ def test_the_collector_finds_every_kind():
         "about": "The token is missing or wrong.",
         "output": "{name}: no digits",
         "page": "Draw a digit and watch LeNet-5 read it.",
-        "part": "The server is at capacity. Retry after 1 s.",
+        "part": "The server is at capacity. Retry after {retry_after} s.",
     }.items():
         assert known in texts[kind]
     assert len(texts["error"]) > 300

@@ -343,7 +343,7 @@ def test_compressed_bodies_of_several_members(server):
     assert server.ask("POST", INFER, b"".join(parts), headers)[0] == 200
     for body, says in (
         (b"".join(parts) + b"rest", "not valid gzip"), (parts[0] + parts[1][:-1], "truncated"),
-        (gzip.compress(b"") * 16 + parts[0] + parts[1], "more than 16 members"),
+        (gzip.compress(b"") * 16 + parts[0] + parts[1], "expected at most 16"),
     ):  # fmt: skip
         status, _, answer = server.ask("POST", INFER, body, headers)
         assert (status, says in answer["error"]) == (400, True), answer

@@ -397,6 +397,50 @@ def test_bombs_do_not_stop_the_others():
         assert server.memory() < 400e6
 
 
+@pytest.mark.landing
+@pytest.mark.uninstrumented
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"[" + b"[]," * 1_390_000 + b"[]]", {}),
+        (gzip.compress(b"[" * 4 * 2**20), {"Content-Encoding": "gzip"}),
+        (b"{" + b",".join(b'"%x":0' % k for k in range(390_000)) + b"}", {}),
+        ((b"0" for _ in range(600_000)), {"Transfer-Encoding": "chunked"}),
+        (b"", {f"a{k}": "b" for k in range(3000)}),
+    ],
+    ids=["lists", "brackets in gzip", "keys", "chunks", "headers"],
+)
+def test_attacks_do_not_stop_the_others(body, headers):
+    with serving("--log-level", "warning") as server:
+        content = b"POST %b HTTP/1.1\r\nHost: x\r\n" % INFER.encode()
+        content += b"".join(f"{name}: {value}\r\n".encode() for name, value in headers.items())
+        if isinstance(body, bytes):
+            content += b"Content-Length: %d\r\n\r\n" % len(body) + body
+        else:
+            content += b"\r\n" + b"".join(b"1\r\n%b\r\n" % part for part in body) + b"0\r\n\r\n"
+
+        def attack():
+            while not stop.is_set():
+                with contextlib.suppress(OSError), connected(server) as connection:
+                    connection.sendall(content)
+                    connection.recv(1000)
+
+        stop, took = threading.Event(), []
+        threads = [threading.Thread(target=attack) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(40):
+                start = time.perf_counter()
+                assert server.ask("GET", "/v2/health/live")[0] == 200
+                took.append(time.perf_counter() - start)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert sorted(took)[35] < 0.5  # with the clients on the same cores; it was 8 s
+
+
 def times_while(server, clients, *request):
     """The seconds, in order, that 50 small requests take while other clients send one kind of request on and on."""
     stop, took = threading.Event(), []

@@ -83,6 +83,7 @@ def _decompressed(body: bytes, encoding: bytes, max_size: int) -> bytes:
         rest = decompressor.unused_data
         if rest and len(parts) == max_members:
             raise HTTPException(
-                400, f"The body has more than {max_members} members of {encoding.decode()}. Compress it as one."
+                400,
+                f"The body has too many members of {encoding.decode()}; expected at most {max_members}. Compress it as one.",
             )
     return b"".join(parts)
