@@ -540,6 +540,27 @@ def test_metrics():
         assert line in lines
 
 
+def test_metrics_of_labels_connections_and_the_process(digits):
+    images, _ = digits
+    noise = np.random.default_rng(0).integers(0, 256, (3, 784), np.uint8)
+    x, model = np.concatenate([images[:5].reshape(5, 784), noise]), lenet.load_pretrained("mnist")
+    rule = lenet.rejection.RejectionRule.from_metadata(model.metadata)
+    predicted = rule.answers(model.predict_proba(x)).labels.tolist()
+    with serving() as server:
+        server.ask("POST", INFER, request_of(an_input(shape=[8, 784], data=x.ravel().tolist())))
+        reading = server.ask("POST", "/predict", encoded(page_of(images[183:187])))[2]
+        predicted += [digit["label"] for digit in reading["lines"][0]["digits"]]
+        lines = server.ask("GET", "/metrics")[2].decode().splitlines()
+    assert predicted.count(-1) >= 3
+    for label in set(predicted):
+        name = "rejected" if label < 0 else label
+        assert f'lenet_predictions_total{{label="{name}",model="mnist"}} {predicted.count(label)}.0' in lines
+    assert {"lenet_connections 1.0", 'lenet_pending{kind="pictures"} 0.0', "lenet_log_lines_dropped_total 0.0"} <= {
+        *lines
+    }
+    assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
+
+
 # ---- models that change --------------------------------------------------------------------------------
 
 
@@ -833,6 +854,35 @@ def test_mistakes_on_the_command_line(capsys, monkeypatch, arguments, code, says
     except SystemExit as error:
         ended = error.code
     assert ended == code
+    assert says in capsys.readouterr().err
+
+
+def test_options_in_the_environment(tmp_path):
+    lenet.LeNet5(seed=0).save(tmp_path / "a.safetensors")
+    models = f"mnist,own={tmp_path / 'a.safetensors'}"
+    settings = {"LENET_MODEL": models, "LENET_MAX_BATCH": "3", "LENET_PORT": "tcp://10.0.0.1:80", "LENET_TIMEOUT": "7"}
+    with serving("--timeout", "0.2", **settings) as server:
+        assert server.ask("GET", "/v2/models/own/ready")[0] == 200
+        answer = server.ask("POST", INFER, request_of(an_input(shape=[4, 784], data=[0] * 3136)))[2]
+        assert "expected at most 3" in answer["error"]
+        with contextlib.closing(socket.create_connection((server.host, server.port), timeout=10)) as connection:
+            connection.sendall(b"GET ")
+            assert b"longer than 0.2 s" in connection.recv(1000)  # the option on the command line has priority
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [("PORT", "many", "--port: invalid int value: 'many'"), ("MAX_BODY", "-1", "above 0"),
+     ("DRAIN", "-1", "drain_seconds"),
+     ("LOG_LEVEL", "loud", "LENET_LOG_LEVEL is loud; expected one of info"), ("WORKERS", "0", "--workers is 0"),
+     ("ALLOW_CONTROL", "1", "LENET_TOKEN")],
+)  # fmt: skip
+def test_mistakes_in_the_environment(capsys, monkeypatch, name, text, says):
+    monkeypatch.delenv("LENET_TOKEN", raising=False)
+    monkeypatch.setenv(f"LENET_{name}", text)
+    with pytest.raises(SystemExit) as ended:
+        lenet.cli.main(["serve"])
+    assert ended.value.code == 2
     assert says in capsys.readouterr().err
 
 

@@ -70,7 +70,7 @@ def _infer_cheaply(body, length):
     """Return the answer and its length of JSON, made by the functions that the endpoint calls; None for a refusal."""
     try:
         wanted, images = inference.read_request(body, length, _LIMITS)
-        return inference.write_response(_SERVED, wanted, _MODEL.predict_proba(images, n_jobs=1))
+        return inference.write_response(_SERVED, wanted, _MODEL.predict_proba(images, n_jobs=1))[:2]
     except InputError:
         return None
 

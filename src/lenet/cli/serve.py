@@ -1,8 +1,9 @@
 """Serve models over HTTP: the Open Inference Protocol, pictures, and a page that shows the network at work.
 
 If the environment variable LENET_TOKEN is set, or LENET_TOKEN_FILE names a file with a token, clients must send it as
-"Authorization: Bearer TOKEN". The server reloads a model when its file changes, and all models on SIGHUP. On SIGTERM or
-Ctrl-C, it finishes running requests and exits.
+"Authorization: Bearer TOKEN". A variable can replace each option: LENET_PORT=8080 is --port 8080, and
+LENET_MODEL=a=x.safetensors,b=y.safetensors is --model twice. The server reloads a model when its file changes, and all
+models on SIGHUP. On SIGTERM or Ctrl-C, it finishes running requests and exits.
 """
 
 import argparse
@@ -14,6 +15,10 @@ from pathlib import Path
 from lenet.cli.options import load_model
 
 TOKEN = "LENET_TOKEN"  # noqa: S105 # nosec B105 # a name
+_SETTINGS = (
+    "host", "port", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout", "deadline", "drain",
+    "log_level",
+)  # fmt: skip
 MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
 
@@ -78,12 +83,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="lowest level to log; info includes every request (default: info)",
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="omit the address, and log warnings and errors only")
+    parser.set_defaults(**_settings(os.environ))
+
+
+def _settings(environment: Mapping[str, str]) -> dict[str, str | bool]:
+    """Return the options that environment variables set; the parser converts the texts.
+
+    Examples
+    --------
+    >>> _settings({"LENET_PORT": "8080", "LENET_MODEL": "mnist,receipts=runs/train-3", "LENET_ALLOW_CONTROL": "0"})
+    {'port': '8080'}
+    """
+    given = {name: environment.get(f"LENET_{name.upper()}") for name in (*_SETTINGS, "allow_control")}
+    if (given["port"] or "").startswith("tcp://"):  # Kubernetes sets it for a service whose name is lenet
+        del given["port"]
+    settings: dict[str, str | bool] = {name: text for name, text in given.items() if text}
+    if settings.pop("allow_control", "0") in ("1", "true"):
+        settings["allow_control"] = True
+    return settings
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet serve`."""
     from lenet.errors import InputError
     from lenet.serving import Limits, serve
+    from lenet.serving.logs import LEVELS
 
     token = token_of(os.environ)
     if arguments.allow_control and token is None:
@@ -108,7 +132,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(f"--port is {arguments.port}; expected 0 to 65535.")
     if arguments.workers > 1 and arguments.allow_control:
         parser.error("--allow-control requires --workers 1: a request to load or unload reaches one worker only.")
-    models = named(arguments.model or ["mnist"], parser)
+    models = named(arguments.model or os.environ.get("LENET_MODEL", "mnist").split(","), parser)
+    if arguments.log_level not in LEVELS:
+        parser.error(f"LENET_LOG_LEVEL is {arguments.log_level}; expected one of {', '.join(LEVELS)}.")
 
     def on_ready(url: str) -> None:
         if not arguments.quiet:

@@ -89,10 +89,13 @@ def create_app(
     limits = limits or Limits()
     metrics = Metrics(models)
     # Two pools, so that pictures, which may take seconds each, do not delay large tensors.
-    tensor_pool, picture_pool = (ThreadPool(limits.in_flight, limits.request_seconds) for _ in range(2))
+    tensor_pool, picture_pool = (
+        ThreadPool(limits.in_flight, limits.request_seconds, metrics.pending.labels(kind).inc)
+        for kind in ("tensors", "pictures")
+    )
     operations = [
         *InferenceProtocol(models, limits, metrics, tensor_pool, allow_control).operations(),
-        *Pictures(models, limits, picture_pool).operations(),
+        *Pictures(models, limits, metrics, picture_pool).operations(),
         *page_operations(models),
         _metrics_operation(metrics),
     ]

@@ -49,6 +49,8 @@ class TimedProtocol(H11Protocol):
         """Start the timer, and close another connection if there are too many."""
         super().connection_made(_BufferedTransport(transport, self.loop))  # type: ignore[arg-type]
         self._set_receiving(_HEADER)
+        if self._middleware is not None:
+            self._middleware.metrics.connections.inc()
         if len(self.connections) > self._limits.connections:
             self._close_longest_waiting()
 
@@ -168,6 +170,8 @@ class TimedProtocol(H11Protocol):
         self._set_receiving(None)
         self._waiting.pop(self, None)
         self._stop_send_timer()
+        if self._middleware is not None:
+            self._middleware.metrics.connections.dec()
         self.transport.lost()  # type: ignore[attr-defined]
 
 

@@ -4,12 +4,14 @@ import contextlib
 import os
 import struct
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import prometheus_client
+from numpy.typing import NDArray
 from prometheus_client import Metric, multiprocess
 from prometheus_client.registry import Collector
 
@@ -115,6 +117,20 @@ class Metrics:
             _MODEL_INFO, "1 for the current version of a model.",
             ["model", "version"], registry=registry, multiprocess_mode="livemax",
         )  # fmt: skip
+        self._predictions = prometheus_client.Counter(
+            "lenet_predictions", "Predicted labels of images and of digits in pictures, or \"rejected\".",
+            ["model", "label"], registry=registry,
+        )  # fmt: skip
+        self.connections = prometheus_client.Gauge(
+            "lenet_connections", "Open connections.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.pending = prometheus_client.Gauge(
+            "lenet_pending", "Pictures, and large inference requests, that run or wait.", ["kind"], registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+        if not _is_shared():
+            prometheus_client.ProcessCollector(registry=registry)
+        self._labels: dict[tuple[str, int], Any] = {}
         self._models = models
         self._batches: dict[str, Any] = {}
         self._children: dict[tuple[str, int], tuple[Any, Any]] = {}
@@ -132,11 +148,20 @@ class Metrics:
         requests.inc()
         durations.observe(seconds)
 
-    def count_batch(self, model: str, images: int) -> None:
-        """Count an inference request."""
+    def count_batch(self, model: str, labels: NDArray[np.int64]) -> None:
+        """Count an inference request and its labels."""
         if model not in self._batches:
             self._batches[model] = self._images.labels(model)
-        self._batches[model].observe(images)
+        self._batches[model].observe(len(labels))
+        self.count_labels(model, labels.tolist())
+
+    def count_labels(self, model: str, labels: list[int]) -> None:
+        """Count the labels of images or of digits in a picture; -1 if the model rejected them."""
+        for label, number in Counter(labels).items():
+            if (model, label) not in self._labels:
+                name = "rejected" if label < 0 else str(label)
+                self._labels[model, label] = self._predictions.labels(model, name)
+            self._labels[model, label].inc(number)
 
     def count_reload(self, model: str, outcome: str) -> None:
         """Count an attempt to reload a model, and update the current versions."""

@@ -16,6 +16,7 @@ from lenet.reading import read
 from lenet.reading.pictures import read_picture
 from lenet.serving.limits.capacity import ThreadPool
 from lenet.serving.limits.settings import Limits
+from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
 from lenet.serving.protocol.fields import short_repr
 from lenet.serving.request_context import context_of
@@ -28,8 +29,8 @@ T = TypeVar("T")
 class Pictures:
     """The operation and its handler."""
 
-    def __init__(self, models: Models, limits: Limits, pool: ThreadPool):
-        self._models, self._limits, self._pool = models, limits, pool
+    def __init__(self, models: Models, limits: Limits, metrics: Metrics, pool: ThreadPool):
+        self._models, self._limits, self._metrics, self._pool = models, limits, metrics, pool
 
     def operations(self) -> list[Operation]:
         """Return the operation."""
@@ -56,7 +57,10 @@ class Pictures:
         context.model = served.name
         only_digits = _boolean(options.get("only_digits", "false"))
         reading = self._pool.run(functools.partial(_read, content, self._limits.pixels, served, only_digits))
-        return JSONResponse(await _unless_disconnected(request, reading))
+        answer = await _unless_disconnected(request, reading)
+        labels = [digit["label"] for line in answer["lines"] for digit in line["digits"]]
+        self._metrics.count_labels(served.name, [-1 if label is None else label for label in labels])
+        return JSONResponse(answer)
 
     async def _uploaded_file(self, request: Request, options: dict[str, str]) -> bytes:
         """Return the file in a form, and add the form's other fields to the options."""

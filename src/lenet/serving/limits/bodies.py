@@ -84,6 +84,7 @@ def _decompressed(body: bytes, encoding: bytes, max_size: int) -> bytes:
         if rest and len(parts) == max_members:
             raise HTTPException(
                 400,
-                f"The body has too many members of {encoding.decode()}; expected at most {max_members}. Compress it as one.",
+                f"The body has too many members of {encoding.decode()}; expected at most {max_members}. "
+                "Compress it as one.",
             )
     return b"".join(parts)

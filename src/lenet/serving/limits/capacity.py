@@ -38,11 +38,14 @@ class ThreadPool:
         Number of functions that run or wait. A function counts until it ends, even if its caller no longer waits.
     timeout : float
         How long a caller waits, in seconds.
+    on_change : callable, optional
+        Called with 1 or -1 when a function is added or ends.
     """
 
-    def __init__(self, max_pending: int, timeout: float):
+    def __init__(self, max_pending: int, timeout: float, on_change: Callable[[int], None] = lambda change: None):
+        self._on_change = on_change
         self._max_pending, self._timeout = max_pending, timeout
-        self.pending = 0  # functions that run or wait
+        self._pending = 0  # functions that run or wait
         self._num_threads, self._num_started = resolve_n_jobs(None), 0
         self._tasks: _Tasks = queue.SimpleQueue()
         self._seconds = deque[float](maxlen=16)  # of the last functions
@@ -58,7 +61,7 @@ class ThreadPool:
             does not end in time. In the last case it is cancelled if it has not started, and otherwise runs to its end.
         """
         expected = self._expected_seconds()
-        if self.pending >= self._max_pending or expected > self._timeout:
+        if self._pending >= self._max_pending or expected > self._timeout:
             raise BusyError(retry_after=max(1, math.ceil(min(expected, self._timeout))))
         future = self._submit(function)
         awaitable = asyncio.wrap_future(future)
@@ -77,17 +80,17 @@ class ThreadPool:
 
     def _expected_seconds(self) -> float:
         """Return how long another function would probably wait and run; 0 if a thread is free."""
-        if self.pending < self._num_threads or not self._seconds:
+        if self._pending < self._num_threads or not self._seconds:
             return 0.0
         durations = list(self._seconds)  # at once: the threads append to it
-        return (self.pending / self._num_threads + 1) * sum(durations) / len(durations)
+        return (self._pending / self._num_threads + 1) * sum(durations) / len(durations)
 
     def _submit(self, function: Callable[[], T]) -> Future[T]:
-        self.pending += 1
+        self._change(1)
         future: Future[T] = Future()
         future.add_done_callback(functools.partial(self._on_done, asyncio.get_running_loop()))
         self._tasks.put((future, function))
-        if self._num_started < min(self.pending, self._num_threads):
+        if self._num_started < min(self._pending, self._num_threads):
             self._num_started += 1
             threading.Thread(
                 target=_work, args=(self._tasks, self._seconds), name="lenet-serve", daemon=True
@@ -95,11 +98,12 @@ class ThreadPool:
         return future
 
     def _on_done(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
-        def decrement() -> None:
-            self.pending -= 1
-
         with contextlib.suppress(RuntimeError):  # the loop was closed before the function ended
-            loop.call_soon_threadsafe(decrement)
+            loop.call_soon_threadsafe(self._change, -1)
+
+    def _change(self, change: int) -> None:
+        self._pending += change
+        self._on_change(change)
 
 
 def _work(tasks: _Tasks, seconds: deque[float]) -> None:

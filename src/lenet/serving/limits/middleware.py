@@ -54,6 +54,7 @@ class LimitsMiddleware:
     Attributes
     ----------
     limits : Limits
+    metrics : Metrics
     state : ServerState
     """
 
@@ -67,8 +68,8 @@ class LimitsMiddleware:
         token: str | None = None,
         public_paths: Collection[str] = (),
     ):
-        self.limits, self.state = limits, ServerState()
-        self._app, self._metrics, self._on_request = app, metrics, on_request
+        self.limits, self.metrics, self.state = limits, metrics, ServerState()
+        self._app, self._on_request = app, on_request
         self._bodies = RequestBodies(limits, pool)
         self._token, self._public_paths = None if token is None else token.encode(), public_paths
 
@@ -82,7 +83,7 @@ class LimitsMiddleware:
         context.peer = scope["client"][0] if scope.get("client") else None
         scope.setdefault("app", self)  # otherwise, Starlette itself answers 404 and 405 as text
         send = context.sender(send)
-        self._metrics.in_flight.inc()
+        self.metrics.in_flight.inc()
         try:
             _check_unique(scope, context)
             self._check_token(scope, context)
@@ -97,7 +98,7 @@ class LimitsMiddleware:
             await self._send_error(error, context, scope, receive, send)
         finally:
             self._bodies.release(context)
-            self._metrics.in_flight.dec()
+            self.metrics.in_flight.dec()
             self.record(context)
 
     def _is_answered_by_body(self, scope: Scope, context: RequestContext) -> bool:
@@ -108,12 +109,12 @@ class LimitsMiddleware:
 
     def record(self, context: RequestContext) -> None:
         """Count and log a request after its response."""
-        self._metrics.count_request(context.operation, context.status, context.seconds)
+        self.metrics.count_request(context.operation, context.status, context.seconds)
         if context.status in _REJECTED:
-            self._metrics.rejected.labels(_REJECTED[context.status]).inc()
+            self.metrics.rejected.labels(_REJECTED[context.status]).inc()
         self._on_request(context)
         if WRITER.dropped:
-            self._metrics.log_lines_dropped.inc(WRITER.take_dropped())
+            self.metrics.log_lines_dropped.inc(WRITER.take_dropped())
 
     def _check_token(self, scope: Scope, context: RequestContext) -> None:
         if self._token is None or scope["path"].removeprefix(scope.get("root_path", "")) in self._public_paths:
@@ -134,7 +135,7 @@ class LimitsMiddleware:
 
     def _http_error(self, error: Exception, context: RequestContext) -> HTTPException:
         if isinstance(error, BusyError):
-            self._metrics.rejected.labels(error.reason).inc()
+            self.metrics.rejected.labels(error.reason).inc()
             return HTTPException(503, str(error), {"retry-after": str(error.retry_after)})
         if isinstance(error, LenetError):
             return HTTPException({NotServedError: 404, MissingExtraError: 501}.get(type(error), 400), str(error))

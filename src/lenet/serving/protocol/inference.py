@@ -3,12 +3,12 @@
 import functools
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet.errors import InputError
-from lenet.model import LeNet5
 from lenet.rejection import RejectionRule
 from lenet.serving.limits.settings import Limits
 from lenet.serving.models import Served
@@ -84,8 +84,12 @@ def read_request(body: bytes, json_length: int | None, limits: Limits) -> tuple[
     return request, request.tensor.images(memoryview(body)[len(text) :])
 
 
-def write_response(served: Served, request: InferenceRequest, probabilities: NDArray[Any]) -> tuple[bytes, int | None]:
-    """Return the body of the response, and its number of bytes of JSON if binary tensors follow.
+def write_response(
+    served: Served, request: InferenceRequest, probabilities: NDArray[Any]
+) -> tuple[bytes, int | None, NDArray[np.int64]]:
+    """Return the body of the response, its number of bytes of JSON if binary tensors follow, and the accepted labels.
+
+    The labels are -1 for images that the model rejects, whatever the response has.
 
     Raises
     ------
@@ -94,7 +98,7 @@ def write_response(served: Served, request: InferenceRequest, probabilities: NDA
 
     Examples
     --------
-    >>> import numpy as np
+    >>> from lenet.model import LeNet5
     >>> tensor = '{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": []}'
     >>> text = f'{{"inputs": [{tensor}], "outputs": [{{"name": "label"}}]}}'
     >>> request = parse_request(text.encode(), batch=1)
@@ -102,7 +106,10 @@ def write_response(served: Served, request: InferenceRequest, probabilities: NDA
     >>> write_response(served, request, np.array([[0.25, 0.75]]))[0][-71:]
     b'"outputs":[{"name":"label","datatype":"INT64","shape":[1],"data":[1]}]}'
     """
-    results = _results(served.model, request, probabilities)
+    answers = RejectionRule.from_metadata(served.model.metadata, request.reject_at).answers(probabilities)
+    labels = answers.likeliest if request.reject_at is None else answers.labels
+    # Even if no label is requested, a rate without a threshold is an error.
+    results = {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
     outputs, parts = [], []
     for output in request.outputs:
         tensor, data = encode_output(output, results[output.name], served.class_names)
@@ -113,15 +120,8 @@ def write_response(served: Served, request: InferenceRequest, probabilities: NDA
         response["id"] = request.id
     text = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
     if not any(output.binary for output in request.outputs):
-        return text, None
-    return b"".join([text, *parts]), len(text)
-
-
-def _results(model: LeNet5, request: InferenceRequest, probabilities: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    # Even if no label is requested, a rate without a threshold is an error.
-    answers = RejectionRule.from_metadata(model.metadata, request.reject_at).answers(probabilities)
-    labels = answers.likeliest if request.reject_at is None else answers.labels
-    return {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
+        return text, None, answers.labels
+    return b"".join([text, *parts]), len(text), answers.labels
 
 
 def parse_request(text: bytes, batch: int) -> InferenceRequest:

@@ -4,6 +4,7 @@ import functools
 from time import perf_counter_ns
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,6 +25,7 @@ from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER,
 
 JSON_LENGTH = b"inference-header-content-length"
 SMALL = 2**16  # bytes: a request above this takes more than a millisecond and runs in a thread
+_BLANK = np.zeros((1, SIDE, SIDE), np.uint8)
 MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loop: about 20 ms of work
 
 
@@ -66,6 +68,8 @@ class InferenceProtocol:
         unloaded = set(self._models) - {served.name for served in self._models.ready()}
         if unloaded:
             raise NotServedError(f"Not all models are ready. Load these: {', '.join(sorted(unloaded))}.")
+        for served in self._models.ready():
+            served.model.predict_proba(_BLANK, n_jobs=1)  # raises if the kernels do not run
         return JSONResponse({"ready": True})
 
     async def server(self, request: Request) -> Response:
@@ -100,13 +104,13 @@ class InferenceProtocol:
                     functools.partial(_read_and_predict, body, json_length, self._limits, served)
                 )
             computed = perf_counter_ns()
-            content, content_json_length = write_response(served, inference, probabilities)
+            content, content_json_length, labels = write_response(served, inference, probabilities)
         except LenetError:
             statistics.failures += 1
             raise
         context.batch = len(probabilities)
         statistics.add(context.batch, started, read, computed)
-        self._metrics.count_batch(served.name, context.batch)
+        self._metrics.count_batch(served.name, labels)
         if content_json_length is None:
             return BytesResponse(content, (b"content-type", b"application/json"))
         length_header = (JSON_LENGTH, b"%d" % content_json_length)
