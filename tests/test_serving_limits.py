@@ -876,6 +876,34 @@ def test_the_threads_of_a_pool_end_with_it():
     wait_for(lambda: threading.active_count() == before)
 
 
+@pytest.mark.parametrize("library", ["python", "opencv"])
+def test_too_little_memory_is_no_internal_error(monkeypatch, library):
+    cv2 = pytest.importorskip("cv2")
+
+    def fails(*args, **named):
+        if library == "python":
+            raise MemoryError
+        cv2.copyMakeBorder(np.zeros((2**15, 1), np.uint8), 0, 0, 0, 2**30, cv2.BORDER_REPLICATE)  # 32 TiB
+
+    monkeypatch.setattr("lenet.serving.pictures.read", fails)
+    app, sent = create_app({"mnist": lenet.load_pretrained()}), []
+
+    async def receive():
+        if sent or received:
+            await asyncio.sleep(60)
+        received.append(True)
+        return {"type": "http.request", "body": encoded(np.zeros((9, 9), np.uint8))}
+
+    async def send(message):
+        sent.append(message)
+
+    received = []
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "query_string": b""}
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 503
+    assert b"too little memory" in sent[1]["body"]
+
+
 # ---- the log -------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from lenet._extras import cv2
 from lenet.errors import InputError
 from lenet.reading import read
 from lenet.reading.pictures import read_picture
@@ -102,8 +103,13 @@ async def _stream(content: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def _read(content: bytes, max_pixels: int, served: Served, only_digits: bool) -> dict[str, Any]:
-    picture = read_picture(content, largest=max_pixels)
-    reading = read(picture, served.model, only_digits=only_digits, n_jobs=1)
+    try:
+        picture = read_picture(content, largest=max_pixels)
+        reading = read(picture, served.model, only_digits=only_digits, n_jobs=1)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from None
+        raise
     return {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
 
 

@@ -134,6 +134,8 @@ class LimitsMiddleware:
             await JSONResponse({"error": context.error}, http_error.status_code, headers)(scope, receive, send)
 
     def _http_error(self, error: Exception, context: RequestContext) -> HTTPException:
+        if isinstance(error, MemoryError):
+            error = BusyError("The server has too little memory for this request. Retry after 1 s.", "memory")
         if isinstance(error, BusyError):
             self.metrics.rejected.labels(error.reason).inc()
             return HTTPException(503, str(error), {"retry-after": str(error.retry_after)})
