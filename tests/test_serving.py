@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -816,6 +817,30 @@ def test_workers_add_up_their_metrics():
             assert server.ask("POST", INFER, request_of())[0] == 200
         expected = b'lenet_requests_total{operation="infer",status="200"} 30.0'
         wait_for(lambda: expected in server.ask("GET", "/metrics")[2])
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
+def test_a_unix_socket(tmp_path, workers, capsys):
+    path = tmp_path / "lenet.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))  # what a server that was killed leaves
+    command = [sys.executable, "-m", "lenet", "serve", "--uds", path, "--drain", "0", "--workers", str(workers)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == f"lenet serves mnist at unix:{path} (stop it with Ctrl-C)\n"
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(str(path))
+            connection.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: connection.recv(2**16), b""))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert lenet.cli.main(["serve", "--uds", str(path)]) == 1
+        assert capsys.readouterr().err == f"lenet: error: Another server listens on {path}. Choose another path.\n"
+        process.terminate()
+        (line,) = process.communicate(timeout=20)[1].splitlines()[:1]
+    assert json.loads(line)["peer"] is None
+    assert process.returncode == 0
+    assert not path.exists()
 
 
 def test_an_address_in_use(capsys):

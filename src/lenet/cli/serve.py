@@ -16,8 +16,8 @@ from lenet.cli.options import load_model
 
 TOKEN = "LENET_TOKEN"  # noqa: S105 # nosec B105 # a name
 _SETTINGS = (
-    "host", "port", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout", "deadline", "drain",
-    "log_level",
+    "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout", "deadline",
+    "drain", "log_level",
 )  # fmt: skip
 MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=int, default=8000, metavar="N", help="port to listen on; 0 chooses a free one (default: 8000)"
     )
+    parser.add_argument("--uds", metavar="PATH", help="Unix socket to listen on, instead of --host and --port")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
     parser.add_argument(
         "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16 MiB)"
@@ -142,8 +143,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     log_level = "warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level
     serve(
-        models, load_model, host=arguments.host, port=arguments.port, workers=arguments.workers, limits=limits,
-        token=token, allow_control=arguments.allow_control, log_level=log_level, on_ready=on_ready,
+        models, load_model, host=arguments.host, port=arguments.port, uds=arguments.uds, workers=arguments.workers,
+        limits=limits, token=token, allow_control=arguments.allow_control, log_level=log_level, on_ready=on_ready,
     )  # fmt: skip
     return 0
 

@@ -12,6 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -37,6 +38,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
+    uds: str | os.PathLike[str] | None = None,
     workers: int = 1,
     limits: Limits | None = None,
     token: str | None = None,
@@ -54,6 +56,8 @@ def serve(
         The address to listen on. By default, only this machine can connect.
     port : int, default 8000
         From 0 to 65,535; 0 chooses a free port.
+    uds : path-like, optional
+        The path of a Unix socket to listen on, instead of `host` and `port`.
     workers : int, default 1
         Number of processes that share the port, at least 1. Each has its own models.
     limits, token, allow_control : Limits, str and bool
@@ -61,7 +65,7 @@ def serve(
     log_level : {"info", "warning", "error"}, default "info"
         The lowest level that is logged to standard error, as lines of JSON. Requests have the level "info".
     on_ready : callable, optional
-        Called with the URL, such as "http://127.0.0.1:8000/", when the server listens.
+        Called with the URL, such as "http://127.0.0.1:8000/" or "unix:/run/lenet.sock", when the server listens.
 
     Raises
     ------
@@ -94,7 +98,7 @@ def serve(
         "on_request": on_request,
     }
     app = create_app(served, **options)
-    listening = _listen(host, port, backlog)
+    listening = _listen(host, port, backlog) if uds is None else _listen_on_path(os.fspath(uds), backlog)
     config = uvicorn.Config(
         app if workers == 1 else functools.partial(_worker_app, models, loader, options),
         factory=workers > 1,
@@ -109,7 +113,9 @@ def serve(
         proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(limits.receive_seconds + limits.request_seconds),
     )
-    with listening:
+    with listening, contextlib.ExitStack() as on_exit:
+        if uds is not None:
+            on_exit.callback(Path(uds).unlink, missing_ok=True)
         if token is None:
             _warn_if_open(listening)
         if workers == 1:
@@ -138,8 +144,30 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
         raise ConfigurationError(f"Cannot listen on {host} port {port} ({reason}). Choose another port.") from None
 
 
+def _listen_on_path(path: str, backlog: int) -> socket.socket:
+    """Return a listening Unix socket, which replaces one on which nobody listens."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise ConfigurationError("This system has no Unix sockets; expected a host and a port.")
+    try:
+        with contextlib.ExitStack() as on_error:
+            if Path(path).is_socket():
+                with socket.socket(socket.AF_UNIX) as other, contextlib.suppress(ConnectionRefusedError):
+                    other.connect(path)
+                    raise ConfigurationError(f"Another server listens on {path}. Choose another path.")
+                Path(path).unlink()
+            listening = on_error.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            listening.bind(path)
+            listening.listen(backlog)
+            on_error.pop_all()
+        return listening
+    except OSError as error:
+        raise ConfigurationError(f"Cannot listen on {path} ({error.strerror or error}). Choose another path.") from None
+
+
 def _warn_if_open(listening: socket.socket) -> None:
     """Log a warning unless only this machine can connect."""
+    if listening.family not in (socket.AF_INET, socket.AF_INET6):
+        return
     host, port = listening.getsockname()[:2]
     if not ipaddress.ip_address(host).is_loopback:
         LOG.warning(
@@ -151,6 +179,8 @@ def _warn_if_open(listening: socket.socket) -> None:
 
 
 def _url(listening: socket.socket) -> str:
+    if listening.family not in (socket.AF_INET, socket.AF_INET6):
+        return f"unix:{listening.getsockname()}"
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
