@@ -475,6 +475,18 @@ def test_the_token():
         assert TOKEN not in json.dumps(server.log())
 
 
+@pytest.mark.parametrize("token", [{}, {"LENET_TOKEN": TOKEN}])
+def test_the_token_for_control(token):
+    with serving("--allow-control", LENET_CONTROL_TOKEN="control", **token) as server:  # noqa: S106
+        load, control = "/v2/repository/models/mnist/load", {"Authorization": "Bearer control"}
+        assert server.ask("POST", load)[0] == (401 if token else 403)
+        status, _, answer = server.ask("POST", load, headers={"Authorization": f"Bearer {TOKEN}"})
+        assert (status, "Only the control token" in answer["error"]) == (403, True)
+        assert server.ask("POST", load, headers=control)[0] == 200
+        assert server.ask("GET", "/v2", headers=control)[0] == 200
+        assert server.ask("GET", "/v2")[0] == (401 if token else 200)
+
+
 def test_the_token_from_a_file(tmp_path):
     path = tmp_path / "token"
     path.write_text(f"{TOKEN}\n")

@@ -19,6 +19,7 @@ _SETTINGS = (
     "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout", "deadline",
     "drain", "log_level",
 )  # fmt: skip
+CONTROL_TOKEN = "LENET_CONTROL_TOKEN"  # noqa: S105 # nosec B105 # a name
 MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
 
@@ -111,7 +112,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.serving.logs import LEVELS
 
     token = token_of(os.environ)
-    if arguments.allow_control and token is None:
+    control_token = os.environ.get(CONTROL_TOKEN)
+    if arguments.allow_control and token is None and control_token is None:
         parser.error(
             f"--allow-control requires a token; without one, anybody could load and unload models. Set {TOKEN}."
         )
@@ -144,7 +146,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     log_level = "warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level
     serve(
         models, load_model, host=arguments.host, port=arguments.port, uds=arguments.uds, workers=arguments.workers,
-        limits=limits, token=token, allow_control=arguments.allow_control, log_level=log_level, on_ready=on_ready,
+        limits=limits, token=token, allow_control=arguments.allow_control, control_token=control_token,
+        log_level=log_level, on_ready=on_ready,
     )  # fmt: skip
     return 0
 

@@ -32,6 +32,7 @@ def create_app(
     limits: Limits | None = None,
     token: str | None = None,
     allow_control: bool = False,
+    control_token: str | None = None,
     on_request: OnRequest = log_request,
 ) -> LimitsMiddleware:
     """Return the ASGI application that serves models.
@@ -53,6 +54,9 @@ def create_app(
         By default, requests need none.
     allow_control : bool, default False
         Whether clients may load and unload models.
+    control_token : str, optional
+        The token that requests to load and unload models must send; it is valid for the other requests, too. By
+        default, `token`.
     on_request : callable, optional
         Called with the ``RequestContext`` of each request after the response. By default, the logger
         "lenet.serving.requests" logs each request as a line of JSON.
@@ -80,10 +84,8 @@ def create_app(
     if not (limits is None or isinstance(limits, Limits)):
         raise InputTypeError(f"limits is {_checks.short_repr(limits)}; expected Limits or None.")
     allow_control = _checks.boolean(allow_control, "allow_control")
-    if not (token is None or isinstance(token, str)):
-        raise InputTypeError(f"token is of type {type(token).__name__}; expected a string or None.")
-    if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
-        raise InputError("The token is empty or not printable ASCII. Use letters and digits.")
+    _check_token(token, "token")
+    _check_token(control_token, "control_token")
     if not isinstance(models, Models):
         models = Models(models, loader)
     limits = limits or Limits()
@@ -94,7 +96,7 @@ def create_app(
         for kind in ("tensors", "pictures")
     )
     operations = [
-        *InferenceProtocol(models, limits, metrics, tensor_pool, allow_control).operations(),
+        *InferenceProtocol(models, limits, metrics, tensor_pool, allow_control, control_token).operations(),
         *Pictures(models, limits, metrics, picture_pool).operations(),
         *page_operations(models),
         _metrics_operation(metrics),
@@ -106,7 +108,15 @@ def create_app(
         lifespan=lambda app: watching(models, metrics),
     )
     public_paths = {operation.path for operation in operations if operation.public}
-    return LimitsMiddleware(router, limits, metrics, tensor_pool, on_request, token, public_paths)
+    tokens = [] if token is None else [token, *([] if control_token is None else [control_token])]
+    return LimitsMiddleware(router, limits, metrics, tensor_pool, on_request, tokens, public_paths)
+
+
+def _check_token(token: str | None, name: str) -> None:
+    if not (token is None or isinstance(token, str)):
+        raise InputTypeError(f"{name} is of type {type(token).__name__}; expected a string or None.")
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
+        raise InputError("The token is empty or not printable ASCII. Use letters and digits.")
 
 
 def _metrics_operation(metrics: Metrics) -> Operation:

@@ -1,6 +1,7 @@
 """The state of one request while it is answered, shared by the middleware, the handlers and the log."""
 
 import functools
+import hmac
 import itertools
 import os
 import re
@@ -102,6 +103,11 @@ class RequestContext:
         trace = self.headers.get(b"traceparent")
         if trace is not None and _TRACEPARENT.fullmatch(trace):
             self.traceparent = trace.decode()
+
+    def has_token(self, token: bytes) -> bool:
+        """Return whether the request has a token as `Authorization: Bearer`."""
+        scheme, _, given = self.headers.get(b"authorization", b"").partition(b" ")
+        return hmac.compare_digest(given.strip(), token) and scheme.lower() == b"bearer"
 
     @property
     def seconds(self) -> float:

@@ -43,6 +43,7 @@ def serve(
     limits: Limits | None = None,
     token: str | None = None,
     allow_control: bool = False,
+    control_token: str | None = None,
     log_level: str = "info",
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -60,7 +61,7 @@ def serve(
         The path of a Unix socket to listen on, instead of `host` and `port`.
     workers : int, default 1
         Number of processes that share the port, at least 1. Each has its own models.
-    limits, token, allow_control : Limits, str and bool
+    limits, token, allow_control, control_token : Limits, str, bool and str
         As for `create_app`. `allow_control` requires one worker.
     log_level : {"info", "warning", "error"}, default "info"
         The lowest level that is logged to standard error, as lines of JSON. Requests have the level "info".
@@ -95,6 +96,7 @@ def serve(
         "limits": limits,
         "token": token,
         "allow_control": allow_control,
+        "control_token": control_token,
         "on_request": on_request,
     }
     app = create_app(served, **options)

@@ -1,7 +1,6 @@
 """The middleware around all routes: it checks the token, receives the body, answers errors, counts and logs."""
 
 import asyncio
-import hmac
 from collections import Counter
 from collections.abc import Collection
 from urllib.parse import quote
@@ -46,8 +45,8 @@ class LimitsMiddleware:
         Decompresses bodies.
     on_request : callable
         Called with the `RequestContext` of each request after the response.
-    token : str, optional
-        Required as `Authorization: Bearer`. By default, no token is required.
+    tokens : collection of str
+        One of them is required as `Authorization: Bearer`, unless there are none.
     public_paths : collection of str
         Paths that require no token.
 
@@ -65,13 +64,13 @@ class LimitsMiddleware:
         metrics: Metrics,
         pool: ThreadPool,
         on_request: OnRequest,
-        token: str | None = None,
+        tokens: Collection[str] = (),
         public_paths: Collection[str] = (),
     ):
         self.limits, self.metrics, self.state = limits, metrics, ServerState()
         self._app, self._on_request = app, on_request
         self._bodies = RequestBodies(limits, pool)
-        self._token, self._public_paths = None if token is None else token.encode(), public_paths
+        self._tokens, self._public_paths = [token.encode() for token in tokens], public_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -117,10 +116,9 @@ class LimitsMiddleware:
             self.metrics.log_lines_dropped.inc(WRITER.take_dropped())
 
     def _check_token(self, scope: Scope, context: RequestContext) -> None:
-        if self._token is None or scope["path"].removeprefix(scope.get("root_path", "")) in self._public_paths:
+        if not self._tokens or scope["path"].removeprefix(scope.get("root_path", "")) in self._public_paths:
             return
-        scheme, _, given = context.headers.get(b"authorization", b"").partition(b" ")
-        if not (hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"):
+        if not any(map(context.has_token, self._tokens)):
             raise HTTPException(401, "The token is missing or wrong. Send it as Authorization: Bearer TOKEN.",
                                 {"www-authenticate": "Bearer"})  # fmt: skip
 

@@ -32,7 +32,16 @@ MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loo
 class InferenceProtocol:
     """The operations of the protocol; each handler takes a request and returns a response."""
 
-    def __init__(self, models: Models, limits: Limits, metrics: Metrics, pool: ThreadPool, allow_control: bool):
+    def __init__(
+        self,
+        models: Models,
+        limits: Limits,
+        metrics: Metrics,
+        pool: ThreadPool,
+        allow_control: bool,
+        control_token: str | None = None,
+    ):
+        self._control_token = control_token
         self._models, self._limits, self._metrics, self._pool = models, limits, metrics, pool
         self._budget, self._allow_control = EventLoopBudget(MAX_IMAGES_AT_ONCE), allow_control
 
@@ -166,6 +175,8 @@ class InferenceProtocol:
         name: str = request.path_params["model"]
         if not self._allow_control:
             raise HTTPException(403, "Clients may not load or unload models. Start lenet serve with --allow-control.")
+        if self._control_token is not None and not context_of(request).has_token(self._control_token.encode()):
+            raise HTTPException(403, "Only the control token may load or unload models. Send it as the token.")
         return name
 
     def _json_length(self, context: RequestContext) -> int | None:
