@@ -157,7 +157,8 @@ class Metrics:
 
     def count_labels(self, model: str, labels: list[int]) -> None:
         """Count the labels of images or of digits in a picture; -1 if the model rejected them."""
-        for label, number in Counter(labels).items():
+        # A Counter of a single label takes longer than the network.
+        for label, number in Counter(labels).items() if len(labels) > 1 else [(label, 1) for label in labels]:
             if (model, label) not in self._labels:
                 name = "rejected" if label < 0 else str(label)
                 self._labels[model, label] = self._predictions.labels(model, name)

@@ -145,8 +145,7 @@ class RequestContext:
                     message["headers"].append((b"traceparent", self.traceparent.encode()))
                 if self.server.is_draining:
                     message["headers"].append((b"connection", b"close"))
-                is_cached = any(name == b"cache-control" for name, _ in message["headers"])
-                if self.method == "GET" and not is_cached:  # responses to POST are not cached anyway
+                if self.method == "GET" and b"cache-control" not in dict(message["headers"]):  # POST never is cached
                     message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 

@@ -97,7 +97,8 @@ class InputTensor(NamedTuple):
                                  f"{list(self.shape)} of {self.datatype}.")  # fmt: skip
             return np.frombuffer(binary, dtype).reshape(self.shape)
         flat, rows = _flat(self.data)
-        _check_rows(rows, self.shape)
+        if rows:
+            _check_rows(rows, self.shape)
         try:
             with np.errstate(over="ignore"):  # infinity is above 1, which the model rejects
                 values = np.frombuffer(reader(flat), dtype)
