@@ -1,6 +1,7 @@
 """The routes of the Open Inference Protocol, and of Triton's extensions in `metadata.EXTENSIONS`."""
 
 import functools
+import threading
 from time import perf_counter_ns
 from typing import Any
 
@@ -25,6 +26,7 @@ from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER,
 
 JSON_LENGTH = b"inference-header-content-length"
 SMALL = 2**16  # bytes: a request above this takes more than a millisecond and runs in a thread
+_PARSING = threading.Lock()  # parsing holds the GIL: the event loop waits for one thread at a time, not for all
 _BLANK = np.zeros((1, SIDE, SIDE), np.uint8)
 MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loop: about 20 ms of work
 
@@ -199,7 +201,8 @@ def _read_and_predict(
     body: bytes, json_length: int | None, limits: Limits, served: Served
 ) -> tuple[InferenceRequest, NDArray[Any], int]:
     """Return a request, its probabilities, and the `perf_counter_ns` in between; for a thread."""
-    inference, images = read_request(body, json_length, limits)
+    with _PARSING:
+        inference, images = read_request(body, json_length, limits)
     read = perf_counter_ns()
     return inference, served.model.predict_proba(images, n_jobs=1), read
 
