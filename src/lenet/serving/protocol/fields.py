@@ -9,6 +9,7 @@ from lenet.errors import InputError
 
 _MAX_MARKS, _BYTES_PER_MARK = 4000, 50  # an image of 28 lists has one bracket in 55 bytes or more
 
+
 def json_object(text: bytes, max_values: int = 1000) -> dict[str, Any]:
     """Return the JSON object in a text of at most about `max_values` values, few of which are lists or strings."""
     _check_cost(text, max_values)
