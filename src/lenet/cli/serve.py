@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=int, default=8000, metavar="N", help="port to listen on; 0 chooses a free one (default: 8000)"
     )
-    parser.add_argument("--uds", metavar="PATH", help="Unix socket to listen on, instead of --host and --port")
+    parser.add_argument(
+        "--uds", metavar="PATH", help="path of a Unix socket to listen on, instead of --host and --port"
+    )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
     parser.add_argument(
         "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16 MiB)"
