@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 import lenet
 from benchmarks.rows import OTHER, Row, plain, varied
 from lenet.reading.graph import LEARNED, Coefficients, Graph, graph_of
-from lenet.reading.lines import find_lines
+from lenet.reading.lines import find_lines, page_of
 from lenet.reading.paths import log_sums
 from lenet.reading.pieces import pieces_of
 from lenet.reading.segments import Segments, segments_of
@@ -39,7 +39,7 @@ class Example:
 
 def example(model: lenet.LeNet5, of: Row) -> Example | None:
     """Return a row's segments; None where no way to join its pieces is right."""
-    lines = find_lines(255 - of.ink)
+    lines = find_lines(page_of(255 - of.ink))
     if len(lines) != 1 or not np.array_equal(lines[0].page.to_picture, np.eye(2, 3)):
         return None
     pieces, (left, top) = pieces_of(lines[0]), lines[0].corner

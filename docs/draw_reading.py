@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from lenet.reading import prepare, read
 from lenet.reading.drawing import drawn
 from lenet.reading.ink import find_ink
-from lenet.reading.lines import find_lines
+from lenet.reading.lines import find_lines, page_of
 from lenet.reading.pieces import pieces_of
 
 Pixels = NDArray[np.uint8]  # (H, W) or (H, W, 3)
@@ -237,7 +237,7 @@ def draw_preparing(picture: Pixels) -> None:
 
 def draw_a_line(picture: Pixels) -> None:
     """Draw the steps of reading a line, one below the other."""
-    line = find_lines(grey_of(picture))[0]
+    line = find_lines(page_of(grey_of(picture)))[0]
     page, ink, pieces, (left, top) = line.page, line.ink, pieces_of(line), line.corner
     colours = np.array([(0, 0, 0), *(COLOURS[n % len(COLOURS)] for n in range(len(pieces.boxes)))])
     coloured = np.zeros((*page.ink.shape, 3), np.uint8)
@@ -253,7 +253,7 @@ def draw_a_line(picture: Pixels) -> None:
 
 def draw_a_page(name: str, picture: Pixels) -> None:
     """Draw a picture, its ink below, and what was read beside both."""
-    ink, result = find_lines(grey_of(picture))[0].page.ink, result_of(picture)
+    ink, result = find_lines(page_of(grey_of(picture)))[0].page.ink, result_of(picture)
     tall = (result.shape[0] - CAPTION - MARGIN) // 2
     small = round(tall * picture.shape[1] / picture.shape[0]), tall
     low, right = MARGIN + result.shape[0] - tall, 2 * MARGIN + small[0]

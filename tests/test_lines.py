@@ -9,6 +9,7 @@ from lenet.reading import read
 from lenet.reading.frames import without_frames
 from lenet.reading.ink import find_ink
 from lenet.reading.lines import InkLine, find_lines
+from lenet.reading.lines import page_of as page_of_picture
 from lenet.reading.page import Page
 from lenet.reading.pieces import pieces_of
 from lenet.reading.rules import without_printed_rules, without_rules
@@ -218,7 +219,7 @@ def test_a_page_without_rules_and_frames_is_labelled_once(monkeypatch):
         "lenet._extras.cv2.connectedComponentsWithStats",
         lambda *args, **kwargs: calls.append(0) or label(*args, **kwargs),
     )
-    assert len(find_lines(paper(numbers(["2741", "605"])))) == 2
+    assert len(find_lines(page_of_picture(paper(numbers(["2741", "605"]))))) == 2
     assert len(calls) == 1
 
 
@@ -355,7 +356,7 @@ def test_strokes_apart_are_not_cut_between():
 
 
 def test_an_empty_picture_has_no_lines():
-    assert find_lines(np.full((300, 200), 77, np.uint8)) == []
+    assert find_lines(page_of_picture(np.full((300, 200), 77, np.uint8))) == []
 
 
 def test_slivers_at_the_border_are_no_writing_but_thin_and_cropped_digits_are():

@@ -6,6 +6,7 @@ held out.
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,8 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     from lenet.training.runs import shown_name
 
     source = arguments.data
-    is_training_set = source not in DATA_NAMES and model.metadata.get("data") == shown_name(Path(source).resolve())
+    name = shown_name(Path(os.path.realpath(source)))  # which ignores links that lead to themselves
+    is_training_set = source not in DATA_NAMES and model.metadata.get("data") == name
     data = load_data(
         source, raw=arguments.raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet
     )

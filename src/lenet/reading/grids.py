@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 from lenet.reading.page import Page
 from lenet.reading.rules import Mask, erased, straight_lines, thickness_of
+from lenet.reading.strokes import INK
 
 Outline = NDArray[np.int32]
 
@@ -23,6 +25,7 @@ _MIN_RECTANGULAR = 0.85  # of the smallest rectangle around a cell, its area
 _MAX_ASPECT = 4.0  # of the cells; those between the rules of paper are longer
 _LINE_LENGTH = 0.8  # sides of a cell
 _SLOPES = np.linspace(-0.09, 0.09, 7)  # around those of the grid's sides, in perspective
+_MAX_CUT = 0.3  # of the writing in a table, that touches lines
 _MANY_CELLS, _LARGE = 16, 0.2  # of a grid that is all that matters on the page; a fraction of the page
 _MAX_GRIDS = 50
 
@@ -46,13 +49,15 @@ def without_grids(page: Page) -> tuple[Page, tuple[Place, ...]]:
     places: list[list[Place]] = []
     for window, lines, cells in _grids_on(page):
         grid = _grid_of(ink[window], lines, cells)
+        writing = grid.writing(ink[window])
+        if grid.cuts(writing):  # it is squared paper
+            continue
         rows, columns = grid.rows_and_columns()
         boxes = [_box_of(cell, window) for cell in grid.cells]
         found = [
             Place(len(places), int(row), int(column), page.box_in_picture(box))
             for row, column, box in zip(rows, columns, boxes, strict=True)
         ]
-        writing = grid.writing(ink[window])
         if len(found) >= _MANY_CELLS and grid.region.sum() >= _LARGE * ink.size:
             alone = np.zeros_like(ink)
             alone[window] = writing * grid.region
@@ -122,16 +127,28 @@ class Grid:
     lines: Mask
     region: Mask  # of the cells and the lines around them
 
+    @cached_property
+    def inside(self) -> Mask:
+        """The pixels of the cells that are well away from the lines."""
+        filled = np.zeros_like(self.lines)
+        for cell in self.cells:
+            cv2.fillConvexPoly(filled, cv2.convexHull(cell), 1)
+        return np.asarray(cv2.erode(filled, _kernel(_margin(self.lines))), np.uint8)
+
     def writing(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the ink without the lines of the grid."""
         without = erased(ink, self.across, thickness_of(self.across))
         down = np.ascontiguousarray(self.down.T)
         without = erased(np.ascontiguousarray(without.T), down, thickness_of(down)).T
-        inside = np.zeros_like(self.lines)
-        for cell in self.cells:
-            cv2.fillConvexPoly(inside, cv2.convexHull(cell), 1)
-        inside = cv2.erode(inside, _kernel(_margin(self.lines)))
-        return np.where(self.region, np.where(inside, without, 0), ink).astype(np.uint8)
+        return np.where(self.region, np.where(self.inside, without, 0), ink).astype(np.uint8)
+
+    def cuts(self, writing: NDArray[np.uint8]) -> bool:
+        """Return whether much of the writing goes beyond its cell."""
+        _, strokes, stats, _ = cv2.connectedComponentsWithStats((writing >= INK) & self.inside)
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        rim = self.inside & (1 - cv2.erode(self.inside, _kernel(3)))
+        cut = np.unique(strokes[rim > 0])
+        return bool(areas[cut[cut > 0] - 1].sum() > _MAX_CUT * areas.sum())
 
     def rows_and_columns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the row and the column of each cell, from 0."""

@@ -113,7 +113,7 @@ def _threshold(counts: NDArray[np.float32]) -> float:
     between = (mean * count - mass) ** 2 / np.maximum(count * (total - count), 1)
     threshold = int(between.argmax())
     variance = float((counts * (levels - mean) ** 2).sum()) / total
-    is_distinct = between[threshold] >= _DISTINCT * variance and count[threshold] <= _MAX_PAPER * total
+    is_distinct = between[threshold] > _DISTINCT * variance and count[threshold] <= _MAX_PAPER * total
     return threshold if is_distinct else np.inf
 
 

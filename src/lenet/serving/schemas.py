@@ -88,6 +88,7 @@ def named_schemas(limits: Limits) -> Schema:
         "second_probability": NUMBER,
     }
     line = {"text": TEXT, "confidence": NUMBER, "box": box, "digits": array_of(object_of(digit))}
+    cell = {"grid": INTEGER, "row": INTEGER, "column": INTEGER, "box": box, "text": TEXT}
     tensor = {"name": TEXT, "datatype": TEXT, "shape": array_of(INTEGER)}
     tensors = array_of(object_of(tensor))
     statistics = {"name": TEXT, "version": TEXT, "inference_count": INTEGER, "inference_stats": OBJECT}
@@ -95,7 +96,14 @@ def named_schemas(limits: Limits) -> Schema:
     outputs = array_of(object_of(tensor, {"data": array_of({})}))
     return {
         "Error": object_of({"error": TEXT | {"description": "The error message."}}),
-        "Reading": object_of({"model": TEXT, "version": TEXT, "text": TEXT, "lines": array_of(object_of(line))}),
+        "Reading": object_of({
+            "model": TEXT,
+            "version": TEXT,
+            "text": TEXT,
+            "lines": array_of(object_of(line)),
+            "rotation": INTEGER | {"description": "Degrees by which the picture was turned counter-clockwise."},
+            "cells": array_of(object_of(cell)),
+        }),
         "Server": object_of({"name": TEXT, "version": TEXT, "extensions": array_of(TEXT)}),
         "Model": object_of({
             "name": TEXT, "versions": array_of(TEXT), "platform": TEXT, "classes": array_of(TEXT),
