@@ -367,6 +367,9 @@ def cases(folder: Path) -> dict[str, Case]:
         "plots.learning_curves": Case(plots.learning_curves, {"history": [{"epoch": 1, "loss": 1.0}]}, {
             "history": HISTORY | {"shape": [[]], "value": [[{}]], "huge": [[{"epoch": HUGE}]]},
             "title": {"type": [3, []]}}),
+        "plots.comparison": Case(plots.comparison, {"runs": {"a": [{"epoch": 1, "loss": 1.0}]}}, {
+            "runs": {"type": [None, 3, "x", [], {"a": 3}], "shape": [{"a": []}], "value": [{}, {"a": [{}]}],
+                     "huge": [{"a": [{"epoch": HUGE}]}]}}),
         "plots.confusion_matrix": Case(plots.confusion_matrix, {"matrix": [[9, 1], [0, 10]]}, {
             "matrix": {"type": [None, "x", {}, [[1.0, 2.0]] * 2, [[1, 2], [3]]], "shape": [3, [1, 2], [[1]], [[1, 2]]],
                        "value": [[[1, -1], [0, 0]]], "not finite": [[[math.nan, 0], [0, 0]]],
@@ -411,7 +414,7 @@ def cases(folder: Path) -> dict[str, Case]:
             "sources": {"type": [None, 3, "x", [], {"a": 3}], "value": [{}, {"a b": model}]},
             "loader": {"type": [None, 3]}}),
         "serving.Limits": Case(lenet.serving.Limits, {}, {
-            name: numbers(0, -1) if name.endswith("seconds") else wholes(0, -1)
+            name: numbers(-1) if name == "drain_seconds" else POSITIVE if name.endswith("seconds") else wholes(0, -1)
             for name in vars(lenet.serving.Limits())}),
         "serving.serve": Case(lenet.serving.serve, {"models": {"a": model}, "port": 0}, {
             "models": {"type": [None, 3, "x", []], "value": [{}]}, "host": {"type": [None, 3], "value": ["no host"]},
@@ -450,6 +453,7 @@ NOT_CALLED = {  # why they have no case
     "evaluation.Report": "a record that lenet makes",
     "reading.Reading": "a record that lenet makes",
     "reading.Line": "a record that lenet makes",
+    "reading.Cell": "a record that lenet makes",
     "reading.Digit": "a record that lenet makes",
     "rejection.Answers": "a record that lenet makes",
     "training.Epoch": "a record that lenet makes; State.check checks it",

@@ -5,11 +5,12 @@ Exit codes: 0 for success, 1 for a failure (reported in one line), 2 for a usage
 
 import _thread
 import argparse
+import functools
 import importlib
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import lenet
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     os.environ.pop("MPLBACKEND", None)  # of a notebook, for example; it may be missing here, and no window is opened
-    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_interrupt_again, hook)
     try:
         return _run(argv)
     except KeyboardInterrupt:
@@ -57,14 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.unraisablehook = hook
 
 
-def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
+def _interrupt_again(hook: "Callable[[sys.UnraisableHookArgs], object]", unraisable: "sys.UnraisableHookArgs") -> None:
     """Repeat a Ctrl-C that arrived in a finalizer, where Python prints and then ignores it."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         later = threading.Timer(0.01, _thread.interrupt_main)  # at once, it would arrive here and be ignored again
         later.daemon = True
         later.start()
     else:
-        sys.__unraisablehook__(unraisable)
+        hook(unraisable)
 
 
 def _run(argv: Sequence[str] | None) -> int:

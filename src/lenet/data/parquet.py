@@ -127,7 +127,7 @@ def _classes(
     names = next(filter(None, (_class_label(file) for _, file in files)), found)
     if names is not None and y.max() >= len(names):
         raise DataError(
-            f"{source} has the label {y.max()}, but names for {len(names)} classes only. Write the file again."
+            f"{source} has the label {y.max()}, but names for only {len(names)} classes. Write the file again."
         )
     return y, names
 

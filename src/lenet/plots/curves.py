@@ -54,8 +54,6 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
     >>> learning_curves([first, second])[1:4]
     b'PNG'
     """
-    if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
-        raise InputTypeError(f"history is {short_repr(history)}; expected a sequence of mappings, one per epoch.")
     if not isinstance(title, str):
         raise InputTypeError(f"title is {short_repr(title)}; expected a string.")
     return png(_learning_curves_figure(history, title))
@@ -125,20 +123,23 @@ def _learning_curves_figure(history: Sequence[Mapping[str, float | None]], title
 
 
 def _comparison_figure(runs: Mapping[str, Sequence[Mapping[str, float | None]]]) -> "Figure":
+    if not isinstance(runs, Mapping):
+        raise InputTypeError(f"runs is {short_repr(runs)}; expected a mapping of names to histories.")
     if not 1 <= len(runs) <= len(DISTINCT):
         raise InputError(f"{len(runs)} runs were given; expected 1 to {len(DISTINCT)}, one for each colour.")
     figure = new_figure(10, 4.6)
     left, right = figure.subplots(1, 2)
-    lines, labels, longest = [], [], max(map(len, runs.values()))
-    for name, colour, history in zip(drawable(list(runs)), DISTINCT, runs.values(), strict=False):
-        epochs, val_loss = _epochs(history), _column(history, "val_loss")
+    histories = list(map(_epochs, runs.values()))
+    lines, labels, longest = [], [], max(map(len, histories))
+    for name, colour, history, epochs in zip(drawable(list(runs)), DISTINCT, runs.values(), histories, strict=False):
+        val_loss = _column(history, "val_loss")
         error, val_error = (100 - 100 * _column(history, key) for key in ("accuracy", "val_accuracy"))
         _draw_curves(left, epochs, _column(history, "loss"), val_loss, (colour, colour), longest)
         lines.append(_draw_curves(right, epochs, error, val_error, (colour, colour), longest))
         best = None if np.isnan(val_loss).all() else int(np.nanargmin(val_loss))
         labels.append(name if best is None else f"{name}: {val_error[best]:.2f}% at epoch {epochs[best]:.0f}")
     for ax, title, linear_below in ((left, "loss", 0), (right, "error, %", 1)):  # an error may be 0
-        _finish(ax, np.array([each for history in runs.values() for each in _epochs(history)]))
+        _finish(ax, np.concatenate(histories))
         _logarithmic_if_wide(ax, linear_below)
         ax.set_title(title, color=INK)
     legend = figure.legend(
@@ -153,6 +154,8 @@ def _comparison_figure(runs: Mapping[str, Sequence[Mapping[str, float | None]]])
 
 def _epochs(history: Sequence[Mapping[str, float | None]]) -> npt.NDArray[np.float64]:
     """Return the numbers of the epochs."""
+    if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
+        raise InputTypeError(f"history is {short_repr(history)}; expected a sequence of mappings, one per epoch.")
     epochs = _column(history, "epoch")
     if not len(epochs) or np.isnan(epochs).any():
         raise InputError("The history is empty or lacks epochs; expected at least one row, each with its epoch.")
