@@ -18,7 +18,7 @@ def log_softmax(logits: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (n, num_classes)
-        float32 for float32 logits, otherwise float64.
+        In float32 for float32 logits, otherwise in float64.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (n, num_classes)
-        float32 for float32 logits, otherwise float64.
+        In float32 for float32 logits, otherwise in float64.
 
     Raises
     ------

@@ -131,6 +131,11 @@ class Reading:
     ----------
     lines : tuple of Line, default ()
         In reading order; empty if the picture has no digits.
+    rotation : int, default 0
+        The degrees by which the picture was turned counter-clockwise before it was read: 0, 90, 180 or 270. Boxes
+        refer to the picture as it was given.
+    cells : tuple of Cell, default ()
+        The cells of all grids, by grid, row and column. Their digits are in the lines, too.
 
     Examples
     --------
@@ -155,8 +160,8 @@ class Reading:
         -------
         dict
             "lines" is a list with a dict for each line: "text", "confidence", "box", and "digits", a list with the
-            dict of each digit. "rotation" is a number of degrees, and "cells" a
-            list with a dict for each cell: "grid", "row", "column", "box" and "text".
+            dict of each digit. "rotation" is a number of degrees. "cells" is a list with a dict for each cell: "grid",
+            "row", "column", "box" and "text".
         """
         return {
             "lines": [

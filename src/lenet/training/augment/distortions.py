@@ -149,8 +149,7 @@ class AffineMaps:
 
         Parameters
         ----------
-        images : ndarray of shape (n, H, W)
-            uint8, float32 or float64.
+        images : ndarray of uint8, float32 or float64, shape (n, H, W)
 
         Returns
         -------
