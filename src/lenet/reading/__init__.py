@@ -4,15 +4,15 @@
 these steps, each of which takes the result of the previous one:
 
 1. `pictures`: from a file or an array to grey levels.
-2. `lines`: from grey levels to a `page` of ink without `frames` and `rules`, levelled (`skew`), with its `strokes` in
-   lines (`grouping`).
-3. `pieces`: from a line to pieces, cut along `seams`.
-4. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
-5. `graph`: from segments to a graph with learned weights.
-6. `paths`: from a graph to its best path.
+2. `grids` and `frames`: from grey levels to a `page` of ink without them.
+3. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
+4. `pieces`: from a line to pieces, cut along `seams`.
+5. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
+6. `graph`: from segments to a graph with learned weights.
+7. `paths`: from a graph to its best path.
 
-`reader` runs the steps and returns the `results`, which `drawing` draws. If few digits are legible, it also runs them
-on the page after quarter turns (`orientation`).
+`reader` runs the steps and returns the `results`, which `drawing` draws. If few digits are legible, it also runs the
+last five on the page after quarter turns (`orientation`).
 """
 
 from lenet.reading.pictures import read_picture

@@ -9,7 +9,7 @@ from lenet.reading.rules import Mask, erased, straight_lines, thickness_of
 
 _MAX_FILLED = 0.35  # of its box that a frame's ink fills
 _MIN_ENCLOSED = 0.1  # ink inside a frame, as a fraction of the frame's own
-_MAX_FRAMES = 300
+_MAX_WORK = 3  # pages: the sum of the boxes of all frames, which may enclose each other
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
 
@@ -19,7 +19,9 @@ def without_frames(page: Page) -> Page:
     hollow = strokes.areas < _MAX_FILLED * strokes.widths * strokes.heights
     hollow &= np.minimum(strokes.widths, strokes.heights) > 12
     largest = np.argsort(-strokes.areas)
-    for n in largest[hollow[largest]][:_MAX_FRAMES]:
+    largest = largest[hollow[largest]]
+    work = (strokes.widths * strokes.heights)[largest].cumsum()
+    for n in largest[work <= _MAX_WORK * page.ink.size]:
         left, top, right, bottom = strokes.boxes[n]
         inside = (strokes.boxes[:, :2] > [left, top]).all(axis=1) & (strokes.boxes[:, 2:] < [right, bottom]).all(axis=1)
         inside &= strokes.heights > 0.15 * (bottom - top)

@@ -1,7 +1,7 @@
 """Find grids, such as tables and Sudokus, and take the writing out of their cells."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from lenet.reading.strokes import INK
 Outline = NDArray[np.int32]
 
 _LINE, _FAINT_LINE = 48, 24  # of 255: the least levels of a grid's lines, and of thin lines between its cells
-_MIN_CELLS = 4
+_MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
 _MAX_FILLED = 0.35  # of its box that the lines of a grid fill
 _SIMILAR = 12.0  # ratio between the areas of cells
@@ -27,7 +27,7 @@ _LINE_LENGTH = 0.8  # sides of a cell
 _SLOPES = np.linspace(-0.09, 0.09, 7)  # around those of the grid's sides, in perspective
 _MAX_CUT = 0.3  # of the writing in a table, that touches lines
 _MANY_CELLS, _LARGE = 16, 0.2  # of a grid that is all that matters on the page; a fraction of the page
-_MAX_GRIDS = 50
+_MAX_WORK = 3  # pages: the sum of the areas in which grids are searched
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,16 @@ class Place:
     box: tuple[int, int, int, int]
 
 
+def turned(places: Sequence[Place], turns: int) -> tuple[Place, ...]:
+    """Return the places with the rows and columns of the page after some quarter turns, counter-clockwise."""
+    for _ in range(turns):
+        last = {place.grid: 0 for place in places}
+        for place in places:
+            last[place.grid] = max(last[place.grid], place.column)
+        places = [replace(each, row=last[each.grid] - each.column, column=each.row) for each in places]
+    return tuple(places)
+
+
 def without_grids(page: Page) -> tuple[Page, tuple[Place, ...]]:
     """Return a page without the lines of its grids, and the places of their cells; writing in the cells stays.
 
@@ -50,7 +60,7 @@ def without_grids(page: Page) -> tuple[Page, tuple[Place, ...]]:
     for window, lines, cells in _grids_on(page):
         grid = _grid_of(ink[window], lines, cells)
         writing = grid.writing(ink[window])
-        if grid.cuts(writing):  # it is squared paper
+        if grid.cuts(writing) or len(grid.cells) > _MAX_CELLS:  # it is squared paper
             continue
         rows, columns = grid.rows_and_columns()
         boxes = [_box_of(cell, window) for cell in grid.cells]
@@ -75,7 +85,9 @@ def _grids_on(page: Page) -> Iterator[tuple[tuple[slice, slice], Mask, list[Outl
     widths, heights, areas = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
     candidates = (areas < _MAX_FILLED * widths * heights) & (np.minimum(widths, heights) > 2 * _MIN_SIDE)
     largest = np.argsort(-areas)
-    for n in largest[candidates[largest]][:_MAX_GRIDS]:
+    largest = largest[candidates[largest]]
+    work = (widths[largest] * heights[largest]).cumsum()
+    for n in largest[work <= _MAX_WORK * page.ink.size]:
         left, top, width, height, _ = stats[n]
         window = slice(top, top + height), slice(left, left + width)
         lines = np.asarray(labels[window] == n, np.uint8)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from lenet._mnist_form import resized
 from lenet.errors import InputError
-from lenet.reading.frames import without_frames
 from lenet.reading.grouping import grouped
 from lenet.reading.ink import find_ink
 from lenet.reading.page import Page
@@ -65,7 +64,7 @@ def page_of(grey: NDArray[np.uint8]) -> Page:
 
 def find_lines(page: Page) -> list[InkLine]:
     """Return the lines of writing on a page, in reading order."""
-    page = without_printed_rules(without_frames(page))
+    page = without_printed_rules(page)
     height = page.strokes.writing_height
     if not height:
         return []

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.features import LEAST, Features, features_of
+from lenet.reading.lines import reject_texture
 from lenet.reading.pieces import Pieces
 from lenet.reading.strokes import Boxes
 from lenet.training.augment.distortions import distort
 
 _MAX_PIECES = 14  # of a segment
+_MAX_SEGMENTS = 20_000  # of a line; one of 100 digits has some 2,000
 _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
 # The network sees each segment as it is, slanted either way, smaller and larger. Maps for `distort`.
 _VIEWS = np.array(
@@ -34,6 +36,7 @@ class Segments:
 def segments_of(model: LeNet5, pieces: Pieces, n_jobs: int | None = None) -> Segments:
     """Return all segments that the pieces of a line may form."""
     starts, stops, boxes = _joined(pieces.boxes, _MAX_WIDTH * pieces.line.height)
+    reject_texture(len(starts), _MAX_SEGMENTS, "segments in a line")
     images = np.stack([_image(pieces, *segment) for segment in zip(starts, stops, boxes, strict=True)])
     probabilities = _mean_probabilities(model, images, n_jobs)
     features = features_of(pieces, starts, stops, boxes, probabilities)
