@@ -389,9 +389,20 @@ def test_what_is_no_grey_picture_is_refused(picture, error, said):
         prepare(picture)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 2)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 100), (100, 1), (2, 2)])
 def test_tiny_and_narrow_pictures_are_no_crash(shape):
     assert prepare(np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)).shape == (28, 28)
+
+
+@pytest.mark.parametrize("take", [prepare, reading.read])
+@pytest.mark.parametrize("shape", [(1, 101), (3_000_000, 1)])
+def test_pictures_much_longer_than_wide_are_refused(take, shape):
+    pixels = np.zeros(shape, np.uint8)
+    with pytest.raises(InputError, match="expected sides of a ratio of at most 100"):
+        take(pixels)
+    if max(shape) < 10**6:
+        with pytest.raises(InputError, match=f"The image has {shape[1]}x{shape[0]} pixels"):
+            take(Image.fromarray(pixels))
 
 
 @pytest.mark.landing

@@ -1,4 +1,4 @@
-"""Find grids, such as tables and Sudokus, and take the writing out of their cells."""
+"""Find grids, such as tables and Sudokus, and extract the writing from their cells."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ _MIN_RECTANGULAR = 0.85  # of the smallest rectangle around a cell, its area
 _MAX_ASPECT = 4.0  # of the cells; those between the rules of paper are longer
 _LINE_LENGTH = 0.8  # sides of a cell
 _SLOPES = np.linspace(-0.09, 0.09, 7)  # around those of the grid's sides, in perspective
-_MAX_CUT = 0.3  # of the writing in a table, that touches lines
+_MAX_CUT = 0.3  # fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # of a grid that is all that matters on the page; a fraction of the page
 _MAX_WORK = 3  # pages: the sum of the areas in which grids are searched
 
@@ -60,7 +60,7 @@ def without_grids(page: Page) -> tuple[Page, tuple[Place, ...]]:
     for window, lines, cells in _grids_on(page):
         grid = _grid_of(ink[window], lines, cells)
         writing = grid.writing(ink[window])
-        if grid.cuts(writing) or len(grid.cells) > _MAX_CELLS:  # it is squared paper
+        if len(grid.cells) > _MAX_CELLS or grid.cuts(writing):  # it is squared paper
             continue
         rows, columns = grid.rows_and_columns()
         boxes = [_box_of(cell, window) for cell in grid.cells]
@@ -71,14 +71,14 @@ def without_grids(page: Page) -> tuple[Page, tuple[Place, ...]]:
         if len(found) >= _MANY_CELLS and grid.region.sum() >= _LARGE * ink.size:
             alone = np.zeros_like(ink)
             alone[window] = writing * grid.region
-            return page.with_ink(alone), tuple(found)
+            return page.with_ink(alone), tuple(replace(place, grid=0) for place in found)
         ink[window] = writing
         places.append(found)
     return page.with_ink(ink), tuple(place for found in places for place in found)
 
 
 def _grids_on(page: Page) -> Iterator[tuple[tuple[slice, slice], Mask, list[Outline]]]:
-    """Return the window, the lines and the cells of each grid, the largest first."""
+    """Yield the window, the lines and the cells of each grid, the largest first."""
     binary = np.asarray(page.ink >= _LINE, np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3)))
     stats[0] = 0
@@ -104,7 +104,7 @@ def _box_of(cell: Outline, window: tuple[slice, slice]) -> NDArray[np.int64]:
 
 
 def cells_of(lines: Mask) -> list[Outline]:
-    """Return the outlines of the cells that the lines of a grid enclose; none if the lines are no grid."""
+    """Return the outlines of the cells that lines enclose; an empty list if the lines do not form a grid."""
     outlines, levels = cv2.findContours(lines, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     if levels is None:
         return []

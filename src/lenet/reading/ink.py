@@ -13,8 +13,8 @@ _MIN_SIDE_WITH_SHEET = 100  # pixels of the coarse picture
 _MIN_CONTRAST = 24  # of 255
 # Of the variance of the darkness: the part between ink and paper, if they are distinct (0.64 for noise alone).
 _DISTINCT = 0.68
-_MAX_PAPER = 0.9  # of the pixels: if there is more paper, its own level suffices
-_ABOVE_PAPER = 0.75  # of Otsu's threshold, from which on pixels are ink
+_MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is not needed
+_ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; light pixels in the middle of a picture of one level
 _FEW_LEVELS = 16
 _NOISE = 5.0  # standard deviations from the paper's level that are not yet ink
@@ -95,7 +95,7 @@ def _normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _noise(counts: NDArray[np.float32]) -> float:
     """Return the darkest level of paper from a histogram: the median plus some standard deviations.
 
-    If the ink is so much that it shifts the median, Otsu's threshold is lower.
+    If there is so much ink that it shifts the median, Otsu's threshold is lower.
     """
     half = float(counts.sum()) / 2
     median = int(np.searchsorted(counts.cumsum(), half))

@@ -8,10 +8,10 @@ from lenet.reading.page import Page
 from lenet.reading.results import Reading
 
 _LEGIBLE = 0.9  # the mean probability of the segments of a page that needs no turn
-_MIN_LEGIBLE = 0.7  # the same of a page after its turn
-_MAX_STROKES = 1500  # of a page; reading a larger one four times would take seconds
-_LOOK_LIKE_DIGITS = set("0125689? ")  # upside down; 3, 4 and 7 do not
-_LINE = 0.3  # in digits: what each digit counts that follows another one on its line
+_MIN_LEGIBLE = 0.7  # the minimum of the same after a turn
+_MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
+_READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
+_ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
 _RATIO, _LEAD = 1.3, 1.0  # between the evidence for a turn and that for none; the lead is in digits
 
 
@@ -33,7 +33,7 @@ def read_upright(read_page: Callable[[Page], Reading], page: Page) -> Reading:
 
 def _is_clear(turned: Reading, reading: Reading) -> bool:
     """Return whether a page is clearly more legible after a turn, and not merely in digits read upside down."""
-    if turned.rotation == 180 and set("".join(line.text for line in turned.lines)) <= _LOOK_LIKE_DIGITS:
+    if turned.rotation == 180 and set("".join(line.text for line in turned.lines)) <= _READABLE_UPSIDE_DOWN:
         return False
     needed = _RATIO * max(_evidence(reading), 0) + _LEAD
     return _legibility(turned) >= _MIN_LEGIBLE and _evidence(turned) >= needed
@@ -47,7 +47,7 @@ def _legibility(reading: Reading) -> float:
 def _evidence(reading: Reading) -> float:
     """Return the number of probable digits minus that of improbable ones, with a reward for digits in a row."""
     count = sum(len(line.digits) for line in reading.lines)
-    return 2 * _sum_of_probabilities(reading) - count + _LINE * (count - len(reading.lines))
+    return 2 * _sum_of_probabilities(reading) - count + _ROW_BONUS * (count - len(reading.lines))
 
 
 def _sum_of_probabilities(reading: Reading) -> float:

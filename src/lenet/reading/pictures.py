@@ -121,7 +121,8 @@ def as_grey(image: PictureLike) -> NDArray[np.uint8]:
     Raises
     ------
     InputError, InputTypeError
-        If an array has another shape or type, or pixels out of range.
+        If an array has another shape or type, or pixels out of range; if one side is more than 100 times as long as
+        the other.
     DataError, OSError
         As for `read_picture`.
     """
@@ -132,11 +133,22 @@ def as_grey(image: PictureLike) -> NDArray[np.uint8]:
     if callable(getattr(image, "read", None)):
         return read_picture(cast("BinaryIO", image))
     if callable(getattr(image, "getbands", None)):  # of Pillow
-        return _grey_of(image, "L")
+        return _of_usual_shape(_grey_of(image, "L"))
     if image is None or isinstance(image, int | float | complex):
         expected = "a path, bytes, a file, or an array of pixels"
         raise InputTypeError(f"The image is of type {type(image).__name__}; expected {expected}.")
-    return _grey_of_pixels(_checks.array(cast("ArrayLike", image), "image", "expected (H, W) or (H, W, 3)"))
+    pixels = _checks.array(cast("ArrayLike", image), "image", "expected (H, W) or (H, W, 3)")
+    return _of_usual_shape(_grey_of_pixels(pixels))
+
+
+def _of_usual_shape(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture after checking the ratio of its sides."""
+    height, width = grey.shape
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise InputError(
+            f"The image has {width}x{height} pixels; expected sides of a ratio of at most {MAX_ASPECT}. Crop it."
+        )
+    return grey
 
 
 def _grey_of_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:

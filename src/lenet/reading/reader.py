@@ -53,7 +53,8 @@ def read(
         Whether the lines contain only digits, as on a form. If so, only points and dashes are read as non-digits.
         Probabilities and confidences do not change.
     rotate : bool, default True
-        Whether to read a page on its side or upside down as if it were upright, if that is clearly more legible.
+        Whether to read a page on its side or upside down as if it were upright, if its digits are then clearly more
+        legible.
     n_jobs : int, optional
         Number of threads, as for `lenet.LeNet5.predict`.
 
