@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -840,6 +841,7 @@ def test_a_unix_socket(tmp_path, workers, capsys):
     command = [sys.executable, "-m", "lenet", "serve", "--uds", path, "--drain", "0", "--workers", str(workers)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == f"lenet serves mnist at unix:{path} (stop it with Ctrl-C)\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666  # of clients as other users, such as a proxy
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(20)
             connection.connect(str(path))

@@ -904,6 +904,21 @@ def test_too_little_memory_is_no_internal_error(monkeypatch, library):
     assert b"too little memory" in sent[1]["body"]
 
 
+def test_a_cancelled_request_does_not_end_the_readiness():
+    app = create_app({"mnist": lenet.load_pretrained()})
+
+    async def receive():
+        await asyncio.sleep(60)
+
+    async def ask():
+        scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "query_string": b""}
+        await asyncio.wait_for(app(scope, receive, receive), 0.1)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(ask())
+    assert not app.state.is_draining
+
+
 # ---- the log -------------------------------------------------------------------------------------------
 
 
@@ -950,5 +965,5 @@ def test_dropped_log_lines_are_counted(monkeypatch, capfdbinary):
     writer.flush()
     written = capfdbinary.readouterr().err.splitlines()
     assert written[:3] == [b"0", b"1", b"2"]
-    assert json.loads(written[3])["message"].startswith("2 log lines were dropped")
+    assert json.loads(written[3])["message"].startswith("Dropped log lines: 2.")
     assert writer.dropped == 0

@@ -80,8 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time to accept connections after SIGTERM while not ready, for load balancers; 0 for none (default: 1 s)",
     )
     parser.add_argument(
-        "--allow-control", action="store_true", help=f"allow clients to load and unload models; requires {TOKEN}"
-    )
+        "--allow-control", action="store_true",
+        help=f"allow clients to load and unload models; requires {TOKEN} or {CONTROL_TOKEN}",
+    )  # fmt: skip
     parser.add_argument(
         "--log-level", choices=("info", "warning", "error"), default="info",
         help="lowest level to log; info includes every request (default: info)",
@@ -117,7 +118,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     control_token = os.environ.get(CONTROL_TOKEN)
     if arguments.allow_control and token is None and control_token is None:
         parser.error(
-            f"--allow-control requires a token; without one, anybody could load and unload models. Set {TOKEN}."
+            "--allow-control requires a token; without one, anyone could load and unload models. "
+            f"Set {TOKEN} or {CONTROL_TOKEN}."
         )
     try:
         limits = Limits(

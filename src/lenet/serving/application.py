@@ -116,7 +116,7 @@ def _check_token(token: str | None, name: str) -> None:
     if not (token is None or isinstance(token, str)):
         raise InputTypeError(f"{name} is of type {type(token).__name__}; expected a string or None.")
     if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
-        raise InputError("The token is empty or not printable ASCII. Use letters and digits.")
+        raise InputError(f"{name} is empty or not printable ASCII. Use letters and digits.")
 
 
 def _metrics_operation(metrics: Metrics) -> Operation:

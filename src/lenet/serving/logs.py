@@ -55,10 +55,11 @@ class LogWriter:
             atexit.register(self.flush)
 
     def take_dropped(self) -> int:
-        """Return the number of dropped lines, and start again at 0; the log reports them, too."""
+        """Return the number of dropped lines, reset it, and log it if there is room."""
         dropped, self.dropped = self.dropped, 0
-        message = f"{dropped} log lines were dropped, because nobody read standard error. Read it faster."
-        self.write(_event_line("warning", message, time.time()))
+        if len(self._lines) < self._max_lines:
+            message = f"Dropped log lines: {dropped}. Standard error was not read fast enough."
+            self.write(_event_line("warning", message, time.time()))
         return dropped
 
     def flush(self, seconds: float = 1.0) -> None:

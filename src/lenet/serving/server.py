@@ -84,6 +84,10 @@ def serve(
         raise InputTypeError(f"limits is {_checks.short_repr(limits)}; expected Limits or None.")
     if not isinstance(log_level, str) or log_level not in LEVELS:
         raise InputError(f"log_level is {_checks.short_repr(log_level)}; expected one of {', '.join(LEVELS)}.")
+    if not (uds is None or isinstance(uds, str | os.PathLike)):
+        raise InputTypeError(f"uds is of type {type(uds).__name__}; expected a path or None.")
+    if not (on_ready is None or callable(on_ready)):
+        raise InputTypeError(f"on_ready is {_checks.short_repr(on_ready)}; expected a function or None.")
     if workers > 1 and allow_control:
         raise InputError("allow_control requires workers=1: a request to load or unload reaches one worker only.")
     files = _allow_many_files()
@@ -159,6 +163,7 @@ def _listen_on_path(path: str, backlog: int) -> socket.socket:
                 Path(path).unlink()
             listening = on_error.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             listening.bind(path)
+            Path(path).chmod(0o666)  # its folder decides who can connect
             listening.listen(backlog)
             on_error.pop_all()
         return listening

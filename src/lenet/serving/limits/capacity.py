@@ -28,7 +28,7 @@ class BusyError(Exception):
 
 
 class ThreadPool:
-    """Runs functions in one thread per core, and rejects those that it could not complete in time.
+    """Runs functions in one thread per core, and rejects those that it probably could not complete in time.
 
     Its threads are daemons: a program can exit while a function runs.
 

@@ -89,8 +89,9 @@ class LimitsMiddleware:
             if self._is_answered_by_body(scope, context):
                 await self._bodies.receive(context, receive)
             await self._app(scope, receive, send)
-        except asyncio.CancelledError:  # by the server, which shuts down
-            self.state.is_draining = True
+        except asyncio.CancelledError:
+            if not self.state.is_draining:  # cancelled by an application around this one, not by the shutdown
+                raise
             error = BusyError("The server is shutting down. Retry after 1 s.", "shutdown")
             await self._send_error(error, context, scope, receive, send)
         except Exception as error:
@@ -151,7 +152,7 @@ class LimitsMiddleware:
 
 
 def _check_unique(scope: Scope, context: RequestContext) -> None:
-    """Reject a header that is there twice, of which two servers could take different ones."""
+    """Reject a repeated header that two servers could interpret differently."""
     if len(context.headers) < len(scope["headers"]):
         names = Counter(name for name, _ in scope["headers"])
         for name in _UNIQUE:

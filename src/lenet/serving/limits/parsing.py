@@ -1,4 +1,4 @@
-"""A parser of HTTP/1.1 that rejects ambiguous requests, and requests that take long to parse for their size."""
+"""Parse HTTP/1.1, and reject requests that are ambiguous or disproportionately slow to parse."""
 
 import re
 
@@ -15,7 +15,7 @@ _LAST_CHUNK = re.compile(rb"(\r\n)?0+[;\r]")  # after the end of the one before
 
 
 class StrictConnection(h11.Connection):
-    """The server's side of a connection: h11's, which accepts less.
+    """A server-side h11 connection that is stricter than h11.
 
     Attributes
     ----------
