@@ -605,6 +605,15 @@ def test_too_few_images_are_trained_on_without_validation_unless_asked_for(capsy
     assert "The smallest class has fewer than 10 images, too few to hold out 10% for validation." in captured.err
 
 
+def test_a_digit_that_the_data_lack_does_not_switch_validation_off(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digits = lenet.data.load_digits()
+    some = np.flatnonzero(digits.y_train != 4)[:300]
+    np.savez("mine.npz", X=digits.X_train[some], y=digits.y_train[some])
+    said = succeeds("train", "mine.npz", "--epochs", 1)
+    assert re.search(r"[1-9]\d* for validation", said)
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

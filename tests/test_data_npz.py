@@ -92,6 +92,12 @@ def test_x_and_y_may_be_for_testing_only(save, tmp_path):
         np.testing.assert_array_equal(data.y_test, y)
 
 
+def test_pixels_of_0_and_1_are_rejected_for_testing_too(save):
+    X, y = small()
+    with pytest.raises(DataError, match="0 and 1"):
+        load_npz(save(X=(X > 0).astype(np.uint8), y=y), hold_out=False)
+
+
 def test_small_x_is_taken_and_the_four_go_before_the_two(save):
     X, y = small()
     path = save(x_train=X[:5], y_train=y[:5], x_test=X[5:7], y_test=y[5:7], X=X, y=y)

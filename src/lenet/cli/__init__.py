@@ -1,6 +1,7 @@
 """The command `lenet`.
 
-Exit codes: 0 for success, 1 for a failure (reported in one line), 2 for a usage error, 130 for Ctrl-C.
+Exit codes: 0 for success, 1 for a failure (reported in one line), 2 for a usage error, 130 for Ctrl-C, 143 for
+SIGTERM.
 """
 
 import _thread

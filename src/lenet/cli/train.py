@@ -159,7 +159,8 @@ def with_possible_validation(recipe: "Recipe", data: "Dataset", *, quiet: bool) 
     import numpy as np
 
     needed = math.ceil(1 / recipe.validation)
-    if min(np.bincount(data.y_train).tolist()) >= needed:
+    counts = np.bincount(data.y_train)
+    if counts[counts > 0].min() >= needed:
         return recipe
     note(
         f"The smallest class has fewer than {needed} images, too few to hold out {recipe.validation:.0%} for "

@@ -195,6 +195,7 @@ def stratified_split(
     if len(X) != len(y):
         raise DataError(f"{source} has {len(X)} images and {len(y)} labels; expected one label per image.")
     if not hold_out:
+        check_levels(X, source)
         return Dataset(X[:0], y[:0], X, y)
     # NumPy guarantees that the raw output of a bit generator never changes; Generator.permutation may.
     order = np.argsort(np.random.PCG64(1998).random_raw(len(y)), kind="stable")
