@@ -296,7 +296,7 @@ def test_a_texture_is_refused_by_one_clear_error():
 def test_a_texture_of_one_stroke_is_refused_too():
     """Squares that touch at their corners are one stroke, which is cut into many pieces."""
     squares = 255 * (np.indices((72, 72)).sum(axis=0) % 2).astype(np.uint8)
-    with pytest.raises(InputError, match="pieces of strokes; expected at most 12,000"):
+    with pytest.raises(InputError, match="pieces of strokes; expected at most 5,000"):
         read(squares.repeat(14, axis=0).repeat(14, axis=1)[:1000, :1000])
 
 
