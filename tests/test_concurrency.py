@@ -182,7 +182,7 @@ def test_two_trainings_of_a_model_at_once_both_notice(digits):
         first_began.wait(SECONDS)
         second = threads.submit(train, model, digits, on_step=let_first_end)
         for training in (first, second):
-            with pytest.raises(InputError, match="Another call of train changed this model during training"):
+            with pytest.raises(InputError, match="Another call to train changed this model during training"):
                 training.result(SECONDS)
     assert steps == [1]
     alone = lenet.LeNet5(seed=0)
@@ -199,7 +199,7 @@ def test_a_training_within_a_training_is_noticed(digits, call):
     def train_too(_):
         train(model, digits)
 
-    with pytest.raises(InputError, match="Another call of train changed this model"):
+    with pytest.raises(InputError, match="Another call to train changed this model"):
         train(model, digits, **{call: train_too})
 
 

@@ -277,7 +277,7 @@ class _Loop:
         if self.model._training is not self.token:
             self.model._training = None
             raise InputError(
-                "Another call of train changed this model during training, so its weights are invalid. Train copies "
+                "Another call to train changed this model during training, so its weights are invalid. Train copies "
                 "made with copy.deepcopy, or make one call after the other."
             )
 
