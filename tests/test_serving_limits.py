@@ -717,7 +717,7 @@ def test_the_end_does_not_wait_for_pictures_that_are_read(signals, seconds):
     arguments = ("--timeout", "0.5", "--deadline", "1.5" if signals == 1 else "60")
     with serving(*arguments, LENET_NUM_THREADS="1") as server:
         threads = [
-            threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", noise)[0])) for _ in range(4)
+            threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", noise)[0])) for _ in range(12)
         ]
         for thread in threads:
             thread.start()

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from lenet._fused.threads import resolve_n_jobs
 
 T = TypeVar("T")
+_working: set[int] = set()  # the threads that run a function
 _Tasks = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
 
@@ -112,12 +113,19 @@ def _work(tasks: _Tasks, seconds: deque[float]) -> None:
         future, function = task
         if future.set_running_or_notify_cancel():
             started = time.perf_counter()
+            _working.add(threading.get_ident())
             try:
                 future.set_result(function())
             except BaseException as error:  # for the caller
                 future.set_exception(error)
+            _working.discard(threading.get_ident())
             seconds.append(time.perf_counter() - started)
         del task, future, function  # which hold a body
+
+
+def is_working() -> bool:
+    """Return whether a thread of any pool runs a function, which cannot be stopped."""
+    return bool(_working)
 
 
 def _stop(tasks: _Tasks, num_threads: int) -> None:
