@@ -1,4 +1,4 @@
-"""What users expect of every command: help, a version, completion, exit codes, quietness and plain text."""
+"""Conventions of every command: help, version, completion, exit codes, quietness and plain text."""
 
 import argparse
 import io

@@ -833,7 +833,7 @@ def test_limits_of_time(name):
 
 
 def outcomes(pool, durations):
-    """What becomes of functions that sleep, all submitted at once: None, or the BusyError."""
+    """Submit functions that sleep, all at once; return the outcome of each: None, or its BusyError."""
 
     async def run():
         tasks = [asyncio.create_task(pool.run(functools.partial(time.sleep, each))) for each in durations]
