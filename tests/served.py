@@ -53,11 +53,12 @@ class Served:
 
 
 JSON_LENGTH = "Inference-Header-Content-Length"
+SERVE = (sys.executable, "-m", "lenet", "serve", "--port", "0", "--drain", "0")
 
 
 @contextlib.contextmanager
-def serving(*arguments, command=(sys.executable, "-m", "lenet", "serve", "--port", "0", "--drain", "0"), **environment):
-    """Run `lenet serve` on a free port until the block ends; it has to end well then."""
+def serving(*arguments, command=SERVE, exit_code=0, **environment):
+    """Run `lenet serve` on a free port until the block ends, and check its exit code."""
     command = [*command, *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
@@ -73,7 +74,7 @@ def serving(*arguments, command=(sys.executable, "-m", "lenet", "serve", "--port
             finally:
                 process.terminate()
                 process.wait(30)
-        assert process.returncode == 0
+        assert process.returncode == exit_code
 
 
 def wait_until_ready(server):

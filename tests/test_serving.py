@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import http.client
 import io
@@ -19,6 +20,7 @@ import threading
 import time
 import uuid
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -830,6 +832,34 @@ def test_workers_add_up_their_metrics():
             assert server.ask("POST", INFER, request_of())[0] == 200
         expected = b'lenet_requests_total{operation="infer",status="200"} 30.0'
         wait_for(lambda: expected in server.ask("GET", "/metrics")[2])
+
+
+def refuses_connections(server):
+    """Return whether nobody listens on the server's port."""
+    with socket.socket() as connection:
+        return connection.connect_ex((server.host, server.port)) == errno.ECONNREFUSED
+
+
+@pytest.mark.landing
+def test_workers_end_if_their_parent_is_killed():
+    """Otherwise, they would keep the port, and a new server could not start."""
+    with serving("--workers", "2", exit_code=-signal.SIGKILL) as server:
+        server.process.kill()
+        server.process.wait(10)
+        wait_for(lambda: refuses_connections(server), seconds=10)
+
+
+@pytest.mark.landing
+def test_stopped_workers_refuse_connections():
+    """The parent still waits for the request in progress; a connection accepted now would be reset."""
+    picture = encoded(np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8))
+    with serving("--workers", "2", LENET_NUM_THREADS="1") as server, ThreadPoolExecutor() as pool:
+        answer = pool.submit(server.ask, "POST", "/predict", picture)
+        time.sleep(0.3)
+        server.process.terminate()
+        wait_for(lambda: refuses_connections(server), seconds=10)
+        assert server.process.poll() is None
+        assert answer.result()[0] in (200, 400)
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import gzip
+import http.client
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -732,6 +734,30 @@ def test_the_end_does_not_wait_for_pictures_that_are_read(signals, seconds):
             thread.join()
         assert set(answers) <= {503, 400}
         assert not [each for each in server.log() if "traceback" in each]
+
+
+@pytest.mark.landing
+def test_workers_that_read_pictures_end_without_abort():
+    """A terminal sends Ctrl-C to every process; OpenCV's threads would abort Python's own exit."""
+    noise = encoded(np.random.default_rng(0).integers(0, 256, (2500, 2500), np.uint8))
+
+    def ask():
+        with contextlib.suppress(OSError, http.client.HTTPException):  # requests in progress may be cut off
+            server.ask("POST", "/predict", noise)
+
+    with serving("--workers", "2", LENET_NUM_THREADS="1") as server, ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(ask) for _ in range(4)]
+        time.sleep(1)
+        parent = server.process.pid
+        processes = [parent, *map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())]
+        for _ in range(2):
+            for pid in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGINT)
+            time.sleep(0.3)
+        assert server.process.wait(10) == 0
+        wait(answers)
+        assert not [each for each in server.log() if "traceback" in each]  # and all lines are JSON, unlike an abort
 
 
 MANY = """

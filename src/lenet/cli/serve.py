@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet serve`."""
     from lenet.errors import InputError
     from lenet.serving import Limits, serve
-    from lenet.serving.limits.capacity import is_working
+    from lenet.serving.limits.capacity import exit_if_working
     from lenet.serving.logs import LEVELS
 
     token = token_of(os.environ)
@@ -154,8 +154,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         limits=limits, token=token, allow_control=arguments.allow_control, control_token=control_token,
         log_level=log_level, on_ready=on_ready,
     )  # fmt: skip
-    if is_working():  # Python would abort if it ended the thread within OpenCV
-        os._exit(0)
+    exit_if_working()
     return 0
 
 

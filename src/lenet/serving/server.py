@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import ipaddress
 import math
+import multiprocessing
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from lenet.errors import ConfigurationError, InputError, InputTypeError
 from lenet.loading import load
 from lenet.serving.application import create_app
 from lenet.serving.connections import TimedProtocol, middleware_of
+from lenet.serving.limits.capacity import exit_if_working
 from lenet.serving.limits.middleware import LimitsMiddleware
 from lenet.serving.limits.settings import Limits
 from lenet.serving.logs import LEVELS, LOG, WRITER, log_config, log_request, write_request
@@ -281,6 +283,14 @@ def _worker_app(models: Mapping[str, Source], loader: Loader, options: dict[str,
     return create_app(Models(models, loader, kept=os.environ["PROMETHEUS_MULTIPROC_DIR"]), **options)
 
 
+class _WorkerServer(_DrainingServer):
+    """The server of a worker process, which stops if its parent has died."""
+
+    async def on_tick(self, counter: int) -> bool:
+        parent = multiprocessing.parent_process()
+        return await super().on_tick(counter) or not (parent and parent.is_alive())
+
+
 class _Worker(Process):
     """A worker process of uvicorn with a draining server."""
 
@@ -291,8 +301,14 @@ class _Worker(Process):
     @property
     def server(self) -> uvicorn.Server:
         if self._server is None:
-            self._server = _DrainingServer(self.config, self._drain_seconds)
+            self._server = _WorkerServer(self.config, self._drain_seconds)
         return self._server
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().target(sockets)
+        finally:
+            exit_if_working()
 
 
 class _Workers(Multiprocess):
@@ -313,6 +329,10 @@ class _Workers(Multiprocess):
             if process.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGHUP)
+
+    def terminate_all(self) -> None:
+        super().terminate_all()
+        self._listening.close()  # connections are refused as soon as the workers stop accepting them
 
     def keep_subprocess_alive(self) -> None:
         for name in self._models.changed():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import math
+import os
 import queue
 import threading
 import time
@@ -123,9 +124,10 @@ def _work(tasks: _Tasks, seconds: deque[float]) -> None:
         del task, future, function  # which hold a body
 
 
-def is_working() -> bool:
-    """Return whether a thread of any pool runs a function, which cannot be stopped."""
-    return bool(_working)
+def exit_if_working() -> None:
+    """End the process at once if a thread of any pool is within OpenCV, where Python's own exit would abort."""
+    if _working:
+        os._exit(0)
 
 
 def _stop(tasks: _Tasks, num_threads: int) -> None:
