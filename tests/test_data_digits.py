@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lenet.data import load_digits
-from lenet.data.digits import enlarge
+from lenet.data.box import fit_into_box
 from lenet.errors import MissingExtraError
 
 sklearn_datasets = pytest.importorskip("sklearn.datasets")
@@ -46,8 +46,8 @@ def test_the_split_is_the_same_in_another_process(digits):
 def test_each_image_keeps_its_label():
     """Every enlarged image, made small again, is nearest to its own original."""
     original = sklearn_datasets.load_digits()
-    large = enlarge(original.images[:200]).astype(float).reshape(200, -1)
-    again = enlarge(original.images).astype(float).reshape(1797, -1)
+    large = fit_into_box(original.images[:200] * (255 / 16)).astype(float).reshape(200, -1)
+    again = fit_into_box(original.images * (255 / 16)).astype(float).reshape(1797, -1)
     nearest = ((large[:, np.newaxis] - again[np.newaxis, :200]) ** 2).sum(axis=2).argmin(axis=1)
     assert nearest.tolist() == list(range(200))
 
@@ -64,41 +64,6 @@ def test_the_ink_is_centred_and_keeps_to_mnists_box(digits):
     assert heights.max() <= 22
     assert images[:, [0, -1]].max() < 64  # a digit that is heavy at one end just touches the edge, with its soft rim
     assert images[:, :, [0, -1]].max() == 0
-
-
-def test_one_small_pixel_becomes_a_smooth_pyramid():
-    """A bilinear pyramid, worked out by hand: 2.5 large pixels to a small one, at 0.2 and 0.6 from the middle."""
-    small = np.zeros((1, 8, 8))
-    small[0, 2, 6] = 16
-    large = enlarge(small)[0]
-    profile = np.array([0.0, 0.4, 0.8, 0.8, 0.4, 0.0])
-    # Its middle lies between two large pixels, so the peak is 0.8 x 0.8.
-    np.testing.assert_array_equal(large[11:17, 11:17], np.round(np.outer(profile, profile) * 255))
-    assert large.sum() == large[11:17, 11:17].sum()
-
-
-def test_nothing_is_mirrored_or_turned():
-    small = np.zeros((1, 8, 8))
-    small[0, 1, 2], small[0, 5, 6], small[0, 1, 6] = 16, 8, 4
-    large = enlarge(small)[0]
-    top, left = np.argwhere(large == large.max())[0]
-    step = 10  # four small pixels
-    assert large[top, left + step] == pytest.approx(large[top, left] / 4, abs=1)
-    assert large[top + step, left + step] == pytest.approx(large[top, left] / 2, abs=1)
-    assert large[top + step, left] == 0
-
-
-def test_no_ink_is_lost():
-    small = sklearn_datasets.load_digits().images
-    ratio = enlarge(small).sum(axis=(1, 2)) / small.sum(axis=(1, 2))
-    np.testing.assert_allclose(
-        ratio, 2.5**2 * 255 / 16, rtol=0.02
-    )  # bilinear weights of the 20 rows do not add up to 2.5 exactly
-
-
-def test_full_ink_is_255_and_half_ink_half_of_it():
-    for value, wanted in ((16, 255), (8, 128), (1, 16), (0.5, 8)):
-        assert enlarge(np.full((1, 8, 8), float(value)))[0, 14, 14] == wanted
 
 
 def test_a_missing_scikit_learn_is_named_with_the_pip_command(monkeypatch):

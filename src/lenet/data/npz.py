@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._checks import SIDE
+from lenet.data.box import fit_into_box
 from lenet.data.dataset import MAX_BYTES, Dataset, checked, stratified_split
 from lenet.errors import DataError
 
 # In lower case: Keras writes x_train, scikit-learn users write X_train.
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
+_MIN_SIDE = 4
 _TWO = ("x", "y")
 _T = TypeVar("_T")
 MAX_DIRECTORY_BYTES = 2**16  # of the zip directory, about 60 bytes per member
@@ -33,9 +35,10 @@ def load_npz(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     Parameters
     ----------
     path : str or path-like
-        The images have shape (n, 28, 28), (n, 784) or (n, 1, 28, 28): integers from 0 to 255, or floats in [0, 1],
-        which are rounded to 256 levels. The labels are integers of shape (n,). The names of the arrays may be in lower
-        case.
+        The images have shape (n, height, width), (n, 1, height, width) or (n, 784): integers from 0 (background) to
+        255 (ink), or floats in [0, 1], which are rounded to 256 levels. Images of other sizes than 28x28 are scaled
+        into MNIST's box of 20 pixels and centred by mass. The labels are integers of shape (n,). The names of the
+        arrays may be in lower case.
     hold_out : bool, default True
         If False, all images of `X` are for testing, and none for training.
 
@@ -225,8 +228,12 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
 
 
 def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
-    if X.shape[1:] not in ((SIDE, SIDE), (SIDE * SIDE,), (1, SIDE, SIDE)):
-        raise DataError(f"{source} has images of shape {X.shape}; expected (n, 28, 28), (n, 784) or (n, 1, 28, 28).")
+    shape = (SIDE, SIDE) if X.shape[1:] == (SIDE * SIDE,) else X.shape[2:] if X.shape[1:2] == (1,) else X.shape[1:]
+    if len(shape) != 2 or min(shape) < _MIN_SIDE:
+        raise DataError(
+            f"{source} has images of shape {X.shape}; expected (n, height, width), (n, 1, height, width) or (n, 784), "
+            f"with sides of at least {_MIN_SIDE} pixels."
+        )
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
             raise DataError(
@@ -235,7 +242,8 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
         X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round twice
     elif X.min() < 0 or X.max() > 255:
         raise DataError(f"{source} has pixels from {X.min()} to {X.max()}; expected 0 (background) to 255 (ink).")
-    return X.reshape(-1, SIDE, SIDE).astype(np.uint8, order="C")
+    images = X.reshape(-1, *shape).astype(np.uint8, order="C")
+    return images if shape == (SIDE, SIDE) else fit_into_box(images)
 
 
 def _as_labels(y: NDArray[Any], source: str) -> NDArray[np.int64]:

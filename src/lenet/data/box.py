@@ -1,0 +1,60 @@
+"""Scale images of any size to MNIST's form: 20 pixels in 28x28, centred by mass."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._checks import SIDE
+from lenet._mnist_form import BOX
+
+_PIXELS_AT_ONCE = 2**20  # per block, which is copied in double precision
+
+
+def fit_into_box(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale images so that their longer side has 20 pixels, and centre each by mass in 28x28.
+
+    Enlarged images are interpolated linearly; reduced ones are averaged over the area of each new pixel. As the whole
+    image becomes 20 pixels, crop digits to their ink first.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width)
+        0 background to 255 ink.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, 28, 28)
+
+    References
+    ----------
+    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document recognition",
+    Proceedings of the IEEE, 1998, section III.A.
+
+    Examples
+    --------
+    >>> fit_into_box(np.full((1, 8, 8), 255))[0, 14, ::3]
+    array([  0,  76, 255, 255, 255, 255, 255, 255,  76,   0], dtype=uint8)
+    """
+    fitted = np.empty((len(images), SIDE, SIDE), np.uint8)
+    height, width = images.shape[1:]
+    scale, size = BOX / max(height, width), max(1, _PIXELS_AT_ONCE // (height * width))
+    for start in range(0, len(images), size):
+        part = slice(start, start + size)
+        block = images[part].astype(np.float64)
+        rows, columns = _weights(block.sum(axis=2), scale), _weights(block.sum(axis=1), scale)
+        np.rint(rows @ block @ columns.transpose(0, 2, 1), out=fitted[part], casting="unsafe")
+    return fitted
+
+
+def _weights(ink: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """Return the weights (n, 28, length) that map rows with this ink (n, length) to 28 rows."""
+    rows = np.arange(ink.shape[1])
+    total = ink.sum(axis=1)
+    middle = np.divide(ink @ rows, total, out=np.full(len(ink), rows.mean()), where=total > 0)
+    at = middle[:, np.newaxis] + (np.arange(SIDE) - (SIDE - 1) / 2) / scale  # of each new row among the old ones
+    distance = np.abs(at[:, :, np.newaxis] - rows)
+    if scale >= 1:
+        return np.maximum(0, 1 - distance)
+    overlap = np.clip((1 / scale + 1) / 2 - distance, 0, 1)  # of a new row, 1/scale old ones high, with each old row
+    return overlap * scale
