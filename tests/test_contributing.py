@@ -16,7 +16,7 @@ HELPERS = ["_flat.py", "_lazy.py", "_mnist_form.py", "_pyinstaller"]
 
 def test_the_map_names_every_module_and_folder():
     package = ROOT / "src" / "lenet"
-    shown = GUIDE.partition("## Where things are")[2]
+    shown = GUIDE.partition("## Code layout")[2]
     names = re.findall(r"`([\w*./]+)`", shown)
     paths = [
         path for path in package.iterdir() if path.suffix in {".py", ".pyx", ""} and not path.name.startswith("__")
