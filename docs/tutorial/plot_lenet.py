@@ -10,9 +10,9 @@ small digits that come with scikit-learn. You do not need the notebook, and :doc
 # %%
 # 1. The data
 # -----------
-# The notebook downloads MNIST, divides the pixels by 255 and cuts off the last 10,000 images for testing. Here, a
-# loader returns four arrays of uint8. The network reads bytes, and training standardises the pixels with the mean and
-# standard deviation of the training set. ``lenet.data.load_mnist()`` loads MNIST itself.
+# The notebook downloads MNIST, divides the pixels by 255 and keeps the last 10,000 images for testing. Here, a loader
+# returns the images as uint8, with their labels. Training standardises the pixels with the mean and standard deviation
+# of the training set. ``lenet.data.load_mnist()`` loads MNIST itself.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -48,7 +48,7 @@ ax.legend()
 # 3. Convolution
 # --------------
 # The notebook convolves in five nested loops. The layer multiplies two matrices: the kernels, and the windows of the
-# image as columns (im2col). Here, two kernels of ones and minus ones detect edges.
+# image as columns (im2col). Here, two kernels of 1, 0 and -1 detect edges.
 edges = lenet.layers.Conv2d(1, 2, kernel_size=5, padding=2)
 edges.parameters["weight"][0] = np.sign(np.arange(-2, 3))[:, None]
 edges.parameters["weight"][1] = np.sign(np.arange(-2, 3))[None, :]
@@ -108,9 +108,8 @@ for name, values in model.activations(X_train).items():
 # %%
 # 7. The loss
 # -----------
-# The cross-entropy is computed from the logarithm of the softmax. So nothing is clipped, and a confident wrong answer
-# costs its full loss. Before training, all classes are about equally probable, and the loss is close to ln 10 =
-# 2.303.
+# The cross-entropy is computed from the logarithm of the softmax, so no clipping is needed. Before training, all
+# classes are about equally probable, and the loss is close to ln 10 = 2.303.
 losses, dlogits = lenet.losses.cross_entropy(model.logits(X_train), y_train)
 print(losses.mean().round(2), np.log(10).round(3))
 print(lenet.losses.cross_entropy([[0.0, 1000.0]], [0])[0])
@@ -166,7 +165,7 @@ ax.legend(loc="lower left")
 # %%
 # 10. The test
 # ------------
-# The notebook never looks at its test images. Here, nothing before this line has used them.
+# Unlike the notebook, the package tests the network, on images that nothing before this line has used.
 loss, accuracy = lenet.evaluation.evaluate(model, X_test, y_test)
 print(f"{accuracy:.1%} of {len(X_test)} test images")
 
@@ -180,8 +179,8 @@ for index, ax in zip(wrong, axes[0], strict=True):
 
 # %%
 # ``model.save("mine.safetensors")`` saves the model; ``lenet predict`` and ``lenet serve`` load it with ``--model``.
-# The package also contains weights trained on MNIST, whose digits are from other writers. Their accuracy on these
-# test images:
+# The package also contains weights trained on MNIST, whose digits are from other writers. Here is their accuracy on
+# these test images:
 print(f"{lenet.evaluation.evaluate(lenet.load_pretrained('mnist'), X_test, y_test)[1]:.1%}")
 
 # %%
