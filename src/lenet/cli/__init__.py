@@ -118,9 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help_text, description=module.__doc__)
         command.set_defaults(parser=command)  # for usage errors that `run` finds
         module.add_arguments(command)
-    command = commands.add_parser(
-        "help", help="print the help of a command", description="Print the help of a command."
-    )
+    command = commands.add_parser("help", help="show the help of a command", description="Show the help of a command.")
     command.add_argument(
         "topic", nargs="?", choices=list(COMMANDS), metavar="COMMAND", help="a command; all if omitted"
     )

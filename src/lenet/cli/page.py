@@ -1,4 +1,4 @@
-"""Write the drawing page, with a model in it, as one HTML file that needs no server."""
+"""Write the drawing page, including a model, as one HTML file that needs no server."""
 
 import argparse
 from pathlib import Path

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only-digits", action="store_true", help="read every character as a digit, never as a non-digit (?)"
     )
     parser.add_argument(
-        "--no-rotate", action="store_true", help="read pictures on their side or upside down as they are"
+        "--no-rotate", action="store_true", help="do not rotate pictures that are on their side or upside down"
     )
     parser.add_argument(
         "--show", metavar="PNG", help="write the picture with boxes, digits and probabilities to a PNG file"

@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate, rejects non-digits, 24 "
         "times as long); small (many epochs); transfer, adapt (small, with --from); or seed (the original notebook's)."
-        f" If omitted: with fewer than {SMALL:,} images, small (with --from: adapt for the same classes, transfer for "
-        "others); otherwise default",
+        f" Without this option, small is used for fewer than {SMALL:,} images (with --from: adapt for the same "
+        "classes, transfer for others), otherwise default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--momentum", type=float, metavar="X", help="momentum of SGD, at least 0 and below 1")
     parser.add_argument("--weight-decay", type=float, metavar="X", help="weight decay of SGD, at least 0")
     parser.add_argument("--schedule", metavar="NAME", help="learning-rate schedule: constant, one_cycle or paper_steps")
-    parser.add_argument(
-        "--distort", action=argparse.BooleanOptionalAction, help="distort the training images at random"
-    )
+    parser.add_argument("--distort", action=argparse.BooleanOptionalAction, help="randomly distort the training images")
     parser.add_argument(
         "--validation", type=float, metavar="X", help="fraction of the training set held out to choose the best epoch"
     )
