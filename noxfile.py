@@ -135,13 +135,15 @@ def wheel(session: nox.Session) -> None:
 
 
 def build_wheel(session: nox.Session, dist: Path) -> Path:
-    """Build an sdist from the last commit and a wheel from the sdist; return the path of the wheel."""
+    """Build an sdist from the last commit, and from it a wheel, compressed well; return the path of the wheel."""
     epoch = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True).strip()
     env = {"LDFLAGS": "-Wl,--strip-all", "SOURCE_DATE_EPOCH": epoch}
     with tempfile.TemporaryDirectory() as source:
         session.run("git", "clone", "-q", ".", source, external=True)
         session.run("python", "-m", "build", "-o", str(dist), source, env=env, silent=True)
-    return next(dist.glob("*.whl"))
+    built = next(dist.glob("*.whl"))
+    session.run("python", ".ci/recompress", str(built))
+    return built
 
 
 @nox.session(venv_backend="none")
