@@ -57,21 +57,24 @@ def test_the_picture_shows_the_imports():
     assert draw_imports.OUT.read_text("utf-8") == draw_imports.svg(), "run python -m docs.draw_imports"
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_only_numpy_is_imported_at_the_top(module):
+ALLOWED = {
+    "lenet.estimator": {"sklearn", "joblib"},  # scikit-learn's users import it
+    "lenet.serving": {"starlette", "uvicorn", "h11", "prometheus_client", "orjson"},  # imported on first use
+    "lenet._pyinstaller": {"PyInstaller"},  # which imports it
+}
+
+
+def test_only_numpy_is_imported_at_the_top():
     """Other packages cost time or belong to an extra, so the function that needs one imports it."""
-    tops = set()
-    for node in ast.parse(FILES[module].read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import):
-            tops |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            tops.add(node.module.partition(".")[0])
-    allowed = {"sklearn", "joblib"} if module.startswith("lenet.estimator") else set()  # scikit-learn's users import it
-    if module.startswith("lenet.serving"):  # imported on first use, by `lenet.serving.__getattr__`
-        allowed = {"starlette", "uvicorn", "h11", "prometheus_client", "orjson"}
-    if module.startswith("lenet._pyinstaller"):  # imported by PyInstaller
-        allowed = {"PyInstaller"}
-    assert tops - sys.stdlib_module_names <= {"numpy", "lenet", *allowed}
+    for module, path in FILES.items():
+        tops = set()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                tops |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                tops.add(node.module.partition(".")[0])
+        allowed = ALLOWED.get(".".join(module.split(".")[:2]), set())
+        assert tops - sys.stdlib_module_names <= {"numpy", "lenet", *allowed}, module
 
 
 # ---- the check itself ----------------------------------------------------------------------------------

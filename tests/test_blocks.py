@@ -14,6 +14,7 @@ from commands import succeeds
 from served import serving
 
 import lenet
+from lenet.training import RECIPES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -77,9 +78,11 @@ MARKS = {
     "hosting.md sh": [pytest.mark.landing],
     "interop.md python": [pytest.mark.landing],
     "own_data.md sh": [pytest.mark.landing],  # trains four times
+    "reading.md sh": [pytest.mark.landing],  # trains once
     "scaling.md python": [pytest.mark.landing],
     "scaling.md sh": [pytest.mark.landing],
     "serving.md python": [pytest.mark.landing],
+    "serving.md sh": [pytest.mark.landing],
     "usage.md sh": [pytest.mark.release],  # trains four times
     "watching.md sh": [pytest.mark.landing],  # trains three times
 }
@@ -126,8 +129,11 @@ SERVERS = sorted({line.partition("  #")[0].strip() for page in PAGES for _, text
 
 @pytest.fixture
 def user(tmp_path, monkeypatch):
-    """A folder with the files that the pages name, and few images for MNIST's."""
+    """A folder with the files that the pages name, few images for MNIST's, and recipes of few epochs in Python."""
     pytest.importorskip("sklearn")
+    for name in ("small", "transfer"):
+        monkeypatch.setitem(RECIPES, name, RECIPES[name].with_changes(epochs=2))
+    monkeypatch.setattr("lenet.estimator.classifier._MIN_STEPS", 1)
     data = lenet.data.load_digits()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "mnist"))

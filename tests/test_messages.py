@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.messages import KINDS, PythonFile, collect, cython_messages, page_messages
 
 MESSAGES = collect()
@@ -33,8 +31,11 @@ ADVICE = re.compile(
 )
 
 
-def of_kind(*kinds):
-    return [pytest.param(each.text, id=f"{each.module}:{each.line}") for each in MESSAGES if each.kind in kinds]
+def refused(is_right, *kinds):
+    """List the messages of these kinds that a check refuses, with their places."""
+    found = [each for each in MESSAGES if each.kind in kinds]
+    assert found
+    return [f"{each.module}:{each.line}: {each.text}" for each in found if not is_right(each.text)]
 
 
 def sentences(text):
@@ -43,36 +44,33 @@ def sentences(text):
     return re.split(r"(?<=[.!?]) (?=[A-Z`'-])", plain)
 
 
-@pytest.mark.parametrize("text", of_kind(*SENTENCES))
-def test_a_message_is_made_of_sentences(text):
+def starts_with_a_capital_or_a_name(text):
     first = re.match(r"[\w.-]+", text)
-    is_name = first is None or text[0] == "{" or re.fullmatch(r"-?-?[a-z][\w.]*(-\w+)*", first[0])
-    assert text[0].isupper() or is_name, "begins with a capital letter or a name"
-    assert text.endswith((".", ":", "}", "%s")), "ends with a full stop, a colon before code, or another message"
-    assert "!" not in text
+    return text[0].isupper() or first is None or text[0] == "{" or re.fullmatch(r"-?-?[a-z][\w.]*(-\w+)*", first[0])
 
 
-@pytest.mark.parametrize("text", of_kind(*KINDS))
-def test_a_message_has_short_sentences_in_plain_words(text):
-    assert not BANNED.search(text)
-    longest = max(sentences(text), key=lambda sentence: len(sentence.split()))
-    assert len(longest.split()) <= MAX_WORDS, longest
+def test_a_message_is_made_of_sentences():
+    assert refused(starts_with_a_capital_or_a_name, *SENTENCES) == []
+    # a full stop, a colon before code, or another message
+    assert refused(lambda text: text.endswith((".", ":", "}", "%s")) and "!" not in text, *SENTENCES) == []
 
 
-@pytest.mark.parametrize("text", of_kind("error", "usage"))
-def test_an_error_says_what_was_expected_or_what_to_do(text):
-    assert ADVICE.search(text) or WITHOUT_ADVICE.search(text)
+def test_a_message_has_short_sentences_in_plain_words():
+    assert refused(lambda text: not BANNED.search(text), *KINDS) == []
+    assert refused(lambda text: max(len(each.split()) for each in sentences(text)) <= MAX_WORDS, *KINDS) == []
 
 
-@pytest.mark.parametrize("text", of_kind("help"))
-def test_a_help_text_is_a_phrase_in_lower_case(text):
-    assert not text.endswith(".")
-    assert text[0].islower() or not text[0].isalpha()
+def test_an_error_says_what_was_expected_or_what_to_do():
+    assert refused(lambda text: ADVICE.search(text) or WITHOUT_ADVICE.search(text), "error", "usage") == []
 
 
-@pytest.mark.parametrize("text", of_kind("about"))
-def test_a_description_is_made_of_sentences(text):
-    assert text.endswith(".")
+def test_a_help_text_is_a_phrase_in_lower_case():
+    assert refused(lambda text: text[0].islower() or not text[0].isalpha(), "help") == []
+    assert refused(lambda text: not text.endswith("."), "help") == []
+
+
+def test_a_description_is_made_of_sentences():
+    assert refused(lambda text: text.endswith("."), "about") == []
 
 
 def test_the_collector_finds_every_kind():
@@ -123,9 +121,9 @@ def quotes():
     return re.findall(r"^- (?:\d+: )?(`+) ?(.+?) ?\1$", REFUSALS.read_text("utf-8"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("quote", [quote for _, quote in quotes()])
-def test_the_guide_quotes_a_message_as_it_is(quote):
-    assert any(matches(each.text, quote) for each in MESSAGES if each.kind != "about"), quote
+def test_the_guide_quotes_messages_as_they_are():
+    texts = [each.text for each in MESSAGES if each.kind != "about"]
+    assert [quote for _, quote in quotes() if not any(matches(text, quote) for text in texts)] == []
 
 
 def matches(text, quote):
