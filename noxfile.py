@@ -154,7 +154,7 @@ def sanitizers(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def fuzz(session: nox.Session) -> None:
-    """Fuzz the parsers and the kernels: `-- --all --seconds 1200 --jobs 2`; by default for 15 s each."""
+    """Fuzz the parsers and the kernels: `-- --all --seconds 300 --jobs 2`; by default for 15 s each."""
     targets = ["idx", "weights", "http", "kernels", "--seconds", "15", "--jobs", "2"]
     run(session, "python", "-m", "tests.fuzz", *(session.posargs or targets))
 

@@ -41,13 +41,13 @@ def test_a_module_of_the_core_has_a_file_and_a_fast_test_file():
 
 
 def test_the_table_counts_each_module():
-    results = """
-        lenet.layers.sigmoid.xǁSigmoidǁforward__mutmut_1: killed
-        lenet.layers.sigmoid.x__rows__mutmut_2: segfault
-        lenet.layers.sigmoid.x__rows__mutmut_3: survived
-        lenet.data.idx.x_read_idx__mutmut_1: timeout
-    """
-    rows = {line.split()[0]: line.split()[1:] for line in core.table(results).splitlines()}
+    found = {
+        "lenet.layers.sigmoid.xǁSigmoidǁforward__mutmut_1": "killed",
+        "lenet.layers.sigmoid.x__rows__mutmut_2": "segfault",
+        "lenet.layers.sigmoid.x__rows__mutmut_3": "survived",
+        "lenet.data.idx.x_read_idx__mutmut_1": "timeout",
+    }
+    rows = {line.split()[0]: line.split()[1:] for line in core.table(found).splitlines()}
     assert rows["layers.sigmoid"][:3] == ["3", "2", "66.7%"]
     assert rows["data.idx"] == ["1", "1", "100.0%", "1", "timeout"]
     assert rows["training.optim"] == ["0", "0", "0.0%"]

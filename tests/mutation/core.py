@@ -1,12 +1,16 @@
 """Mutate the pure-Python core with mutmut, test each mutant, and print what was killed.
 
-    python -m tests.mutation.core                       # all of it
+    python -m tests.mutation.core                       # 200 mutants, drawn by the seed 0
+    python -m tests.mutation.core --count 50 --seed 1
     python -m tests.mutation.core 'lenet.losses.*'      # some mutants, by their names
+    python -m tests.mutation.core 'lenet.*'             # all of them
 
 The work is done in a copy of the tree, build/mutation/core; there `mutmut show NAME` tells what a survivor changed.
 Constants of modules, and functions with decorators of their own, are left out by mutmut.
 """
 
+import argparse
+import random
 import re
 import shutil
 import subprocess
@@ -69,11 +73,23 @@ def mutmut(*arguments: str, **options) -> subprocess.CompletedProcess:
 KILLED = {"killed", "timeout", "segfault", "suspicious"}  # the last is any other end of the process, such as abort
 
 
-def table(results: str) -> str:
-    """From mutmut's lines, `name: status`, the numbers of each module."""
+def statuses() -> dict[str, str]:
+    """Return the status of each mutant by its name."""
+    lines = mutmut("results", "--all", "true", capture_output=True).stdout
+    return dict(re.findall(r"^ *(lenet\.\S+): (.+)$", lines, re.MULTILINE))
+
+
+def draw(count: int, seed: int) -> list[str]:
+    """Draw so many mutants from all of them; mutmut makes them all when it runs some."""
+    mutmut("run", "--max-children", "1", "lenet.layers.flatten.*").check_returncode()
+    return sorted(random.Random(seed).sample(sorted(statuses()), count))  # noqa: S311
+
+
+def table(found: dict[str, str]) -> str:
+    """From the status of each mutant, the numbers of each module."""
     counted = {module: Counter() for module in MODULES}
-    for name, status in re.findall(r"^ *lenet\.(\S+)\.x\S+: (.+)$", results, re.MULTILINE):
-        counted[name][status] += 1
+    for name, status in found.items():
+        counted[re.fullmatch(r"lenet\.(\S+)\.x\S+", name)[1]][status] += 1
     lines = [f"{'module':18}{'mutants':>8}{'killed':>8}{'part':>8}  others"]
     for module, statuses in [*counted.items(), ("total", sum(counted.values(), Counter()))]:
         killed = sum(statuses[status] for status in KILLED)
@@ -83,16 +99,23 @@ def table(results: str) -> str:
     return "\n".join(lines)
 
 
-def main(names: list[str]) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation.core", description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="mutants to test (default: a random sample)")
+    parser.add_argument("--count", type=int, default=200, help="size of the sample; 200 by default")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample; 0 by default")
+    options = parser.parse_args()
     prepare()
-    run = mutmut("run", "--max-children", "1", *names)
-    results = mutmut("results", "--all", "true", capture_output=True).stdout
-    for line in results.splitlines():
-        if not line.endswith((": killed", ": not checked")):
-            print(line)
-    print(table(results))
+    drawn = [] if options.names else draw(options.count, options.seed)
+    run = mutmut("run", "--max-children", "1", *(options.names or drawn))
+    found = {name: status for name, status in statuses().items() if status != "not checked"}
+    if drawn:
+        found = {name: found[name] for name in drawn}
+        print(f"{len(drawn)} mutants, drawn by the seed {options.seed}")
+    print("\n".join(f"{name}: {status}" for name, status in found.items() if status != "killed"))
+    print(table(found))
     return run.returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

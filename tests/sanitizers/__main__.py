@@ -25,7 +25,8 @@ OUT_OF_BOUNDS = Change(
     "training/augment/_distort.pyx", "                for x in range(W):\n", "                for x in range(W + 1):\n"
 )
 OVERFLOW = Change("training/augment/_distort.pyx", "image[y * W + x] if", "image[y * W + x + (y << 63)] if")
-SUITE = ("-n", str(os.cpu_count()), "-p", "no:cacheprovider", "-m", "not uninstrumented and not release")
+TIMEOUT = "--timeout=1800"  # seconds for one test, which is several times slower
+SUITE = ("-n", str(os.cpu_count()), TIMEOUT, "-p", "no:cacheprovider", "-m", "not uninstrumented and not release")
 TESTS_OF_KERNELS = [*SUITE, *(f"tests/test_{name}.py" for name in
                               ("conv", "network", "distortions", "model", "threads_and_cpu"))]  # fmt: skip
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
@@ -78,7 +79,7 @@ WATCHES = {
         running={"PYTHONMALLOC": "malloc"},
         under=["valgrind", "--quiet", "--error-exitcode=99", "--log-file=reports/memcheck.%p",
                "--suppressions=tests/sanitizers/memcheck.supp", sys.executable],
-        tests=["-p", "no:cacheprovider", "-m", "not release",
+        tests=[TIMEOUT, "-p", "no:cacheprovider", "-m", "not release",
                "tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"],
     ),
 }  # fmt: skip
