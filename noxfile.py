@@ -43,8 +43,11 @@ def install(session: nox.Session, *packages: str, extras: str = "", groups: str 
 
 @functools.cache
 def everything() -> Path:
-    """Install all optional packages and tools into one environment; return the folder of its commands."""
+    """Install all optional packages and tools into one environment, once per commit; return the folder of commands."""
     folder = Path(".nox/everything").resolve()
+    installed = folder / "commit"
+    if installed.exists() and installed.read_text() == COMMIT and not COMMIT.endswith("-dirty"):
+        return folder / "bin"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [folder / "bin" / "python", "-m", "pip"]
     subprocess.run([*pip, "install", "-q", "-U", "pip"], check=True)
@@ -53,6 +56,7 @@ def everything() -> Path:
     groups = [f"--group={name}" for name in ("test", "docs", "fuzz", "ecosystem", "serving", "embedding")]
     tools = ["setuptools>=77", "Cython>=3.2", "mpich", "onnxruntime"]
     subprocess.run([*pip, "install", "-q", lenet, *groups, *tools], check=True)
+    installed.write_text(COMMIT)
     return folder / "bin"
 
 

@@ -26,6 +26,12 @@ def pytest_addoption(parser):
     parser.addoption("--exhaustive", action="store_true", help="1,000 kills, every number of bytes: for a release")
 
 
+def pytest_configure(config):
+    """With -n, leave most tests of a file to one worker, because they share servers and trained models."""
+    if getattr(config.option, "dist", None) == "load":
+        config.option.dist = "worksteal"
+
+
 def pytest_ignore_collect(collection_path, config):
     """In the quick tier, skip files that belong to another tier as a whole: their packages may be missing."""
     if config.option.markexpr != QUICK or not collection_path.name.startswith("test_"):

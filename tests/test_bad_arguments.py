@@ -83,14 +83,14 @@ def test_bad_arguments_are_refused_and_change_nothing(name, made, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     case = made[name]
     watched = [case.valid, getattr(case.call, "__self__", None)]
-    problems = {}
+    problems, before = {}, (fingerprint(watched), surroundings())
     for argument, bad in case.bad.items():
         for kind, values in bad.items():
             for value in values:
-                before = fingerprint(watched), surroundings()
                 problem = fault(case.call, {**case.valid, argument: value})
-                if (fingerprint(watched), surroundings()) != before:
-                    problem = f"{problem}; something changed"
+                after = fingerprint(watched), surroundings()
+                if after != before:
+                    problem, before = f"{problem}; something changed", after
                 if problem is not None:
                     problems[argument, kind, repr(value)[:60]] = problem
     assert problems == {}

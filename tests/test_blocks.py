@@ -77,14 +77,14 @@ MARKS = {
     "embedding.md python": [pytest.mark.landing],
     "hosting.md sh": [pytest.mark.landing],
     "interop.md python": [pytest.mark.landing],
-    "own_data.md sh": [pytest.mark.landing],  # trains four times
+    "own_data.md sh": [pytest.mark.release],  # trains four times
     "reading.md sh": [pytest.mark.landing],  # trains once
     "scaling.md python": [pytest.mark.landing],
     "scaling.md sh": [pytest.mark.landing],
     "serving.md python": [pytest.mark.landing],
     "serving.md sh": [pytest.mark.landing],
     "usage.md sh": [pytest.mark.release],  # trains four times
-    "watching.md sh": [pytest.mark.landing],  # trains three times
+    "watching.md sh": [pytest.mark.release],  # trains three times
 }
 
 

@@ -86,6 +86,7 @@ def test_transfer_to_the_same_classes_copies_everything():
     np.testing.assert_array_equal(model.logits(x), shipped.logits(x))
 
 
+@pytest.mark.landing
 def test_transfer_learns_new_symbols_from_five_drawings_each():
     """From scratch, the same images and recipe stay on the plateau."""
     digits = lenet.data.load_digits()

@@ -330,6 +330,7 @@ def test_a_terminal_gets_the_live_table(work, tmp_path):
     assert report in "\n".join(lines)
 
 
+@pytest.mark.landing
 def test_the_same_seed_trains_the_same_weights_and_another_others(work, tmp_path, monkeypatch):
     folder, _, _ = work
     monkeypatch.chdir(tmp_path)

@@ -73,13 +73,14 @@ def pass_check(estimator, check):
 TWO_EPOCHS = EXPECTED | {"check_classifiers_train": "needs more epochs"}
 
 
+@pytest.mark.landing
 @pytest.mark.uninstrumented
 @parametrize_with_checks([LeNetClassifier(max_iter=2)], expected_failed_checks=lambda estimator: TWO_EPOCHS)
 def test_of_scikit_learn(estimator, check):
     pass_check(estimator, check)
 
 
-@pytest.mark.landing
+@pytest.mark.release
 @pytest.mark.uninstrumented
 @parametrize_with_checks([LeNetClassifier(max_iter=100)], expected_failed_checks=lambda estimator: EXPECTED)
 def test_of_scikit_learn_with_100_epochs(estimator, check):
@@ -123,7 +124,7 @@ def test_labels_of_any_type_come_back_in_order():
 
 
 @pytest.mark.parametrize(
-    "labels", [[False, True], ["no", "yes"], *(pytest.param(each, marks=pytest.mark.landing) for each in NUMBERS)]
+    "labels", [["no", "yes"], *(pytest.param(each, marks=pytest.mark.landing) for each in ([False, True], *NUMBERS))]
 )
 def test_two_classes(labels):
     labels = np.array(labels)
@@ -218,6 +219,7 @@ def test_heavy_images_are_learned_first():
 # ---- parts, and going on -------------------------------------------------------------------------------
 
 
+@pytest.mark.landing
 def test_partial_fit_learns_in_parts():
     classifier = LeNetClassifier(random_state=0, learning_rate_init=0.05)
     for epoch in range(60):
@@ -274,6 +276,7 @@ def test_partial_fit_asks_for_classes_once():
         classifier.partial_fit(X[:2], [3, 77])
 
 
+@pytest.mark.landing
 def test_warm_start_goes_on():
     two = Y < 2
     classifier = quick(max_iter=100, warm_start=True).fit(X[two], Y[two])
@@ -368,6 +371,7 @@ def test_the_plateau_is_that_of_the_weights():
     assert classifier.fit(X[two], Y[two], sample_weight=weights).score(X[two], Y[two]) > 0.95
 
 
+@pytest.mark.landing
 def test_early_stopping_keeps_the_best_and_stops(fitted):
     assert len(fitted.validation_scores_) == len(fitted.loss_curve_) == fitted.n_iter_
     assert fitted.best_validation_score_ in fitted.validation_scores_
@@ -381,6 +385,7 @@ def test_early_stopping_keeps_the_best_and_stops(fitted):
     assert without.best_validation_score_ is None
 
 
+@pytest.mark.landing
 def test_the_plateau_does_not_count_as_standing_still():
     """For its first hundreds of steps the network of sigmoids is at chance, far longer than it has patience."""
     classifier = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=2).fit(X, Y)
@@ -685,22 +690,20 @@ def test_other_images_than_fitted_are_refused(fitted):
         clone(fitted).predict(X)
 
 
-@pytest.mark.parametrize(
-    ("module", "says"),
-    [
-        ("sklearn", "scikit-learn, which is not installed. "),
-        ("sklearn.frozen", "scikit-learn, which is too old or incomplete (it lacks sklearn.frozen). "),
-    ],
-)
-def test_without_scikit_learn_the_error_names_the_extra(module, says):
+def test_without_scikit_learn_the_error_names_the_extra():
     program = (
-        f"import sys; sys.modules['{module}'] = None\n"
-        "import lenet\n"
-        "try: lenet.LeNetClassifier\n"
-        "except lenet.errors.MissingExtraError as error: print(error)"
+        "import sys, lenet\n"
+        "for module in ('sklearn', 'sklearn.frozen'):\n"
+        "    sys.modules[module] = None\n"
+        "    try: lenet.LeNetClassifier\n"
+        "    except lenet.errors.MissingExtraError as error: print(error)\n"
+        "    del sys.modules[module]"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == f"This requires {says}Run python -m pip install 'lenet[train]'.\n"
+    assert done.stdout.splitlines() == [
+        f"This requires scikit-learn, which is {says}. Run python -m pip install 'lenet[train]'."
+        for says in ("not installed", "too old or incomplete (it lacks sklearn.frozen)")
+    ]
 
 
 # Files

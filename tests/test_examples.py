@@ -44,7 +44,7 @@ def test_each_example_is_run_and_listed():
     assert {each.partition("/")[0] for each in listed if not each.startswith("..")} == files
 
 
-TIERS = {"dask_search.py": pytest.mark.release, "grid_search.py": pytest.mark.release, "fine_tune.py": ()}
+TIERS = {"dask_search.py": pytest.mark.release, "grid_search.py": pytest.mark.release}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=TIERS.get(name, pytest.mark.landing)) for name in PYTHON])

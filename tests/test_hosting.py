@@ -104,7 +104,8 @@ app.mount("/digits", digits)
 """
 
 
-@pytest.mark.parametrize("framework", ["starlette", pytest.param("fastapi", marks=pytest.mark.landing)])
+@pytest.mark.landing
+@pytest.mark.parametrize("framework", ["starlette", "fastapi"])
 def test_mounted(framework, tmp_path, images, labels):
     pytest.importorskip(framework)
     (tmp_path / "fastapi_app.py").write_text(FASTAPI)
@@ -162,6 +163,7 @@ def workers(request, tmp_path):
     assert list(tmp_path.glob("lenet-metrics-*")) == []
 
 
+@pytest.mark.landing
 def test_workers(workers, tmp_path, images, labels):
     address, log = workers
     path, token = "/v2/models/digits/infer", {"Authorization": "Bearer wise"}
@@ -209,6 +211,7 @@ def test_the_health_check_of_the_image(tmp_path):
     assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 1
 
 
+@pytest.mark.landing
 def test_the_commands_that_start_it(tmp_path):
     unit = re.search(r"^ExecStart=\S+ serve (.*)$", text_of("lenet.service"), re.MULTILINE)[1].split()
     image = json.loads(re.search(r"^ENTRYPOINT (.*)$", text_of("Dockerfile"), re.MULTILINE)[1])[2:]

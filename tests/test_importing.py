@@ -47,6 +47,7 @@ print((with_lenet - with_numpy) / (with_numpy - began), (ready - with_numpy) / (
 """
 
 
+@pytest.mark.landing
 @pytest.mark.uninstrumented
 def test_importing_takes_a_part_of_what_numpy_takes():
     """The least of some runs, as parts of numpy's time in the same run: 0.5 and 20 to 30 percent are measured."""

@@ -102,7 +102,7 @@ def labels(images):
 # ---- an exception at each statement in turn ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("n_jobs", [3, pytest.param(1, marks=pytest.mark.landing)])
 def test_predictions_after_an_interruption_are_right(model, images, n_jobs):
     expected, out = model.logits(images, n_jobs=1), np.empty((257, 10), np.float32)
     ended = 0
@@ -112,7 +112,7 @@ def test_predictions_after_an_interruption_are_right(model, images, n_jobs):
     assert ended > 30
 
 
-@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("n_jobs", [3, pytest.param(1, marks=pytest.mark.landing)])
 def test_gradients_after_an_interruption_are_right(model, images, labels, n_jobs):
     _, expected = model.loss_and_gradients(images[:60], labels[:60], n_jobs=1)
     ended = 0

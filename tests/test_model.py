@@ -349,7 +349,7 @@ def batch(n, kind):
     return draw_images(n, kind), np.random.default_rng(n + 10).integers(0, 10, n)
 
 
-BATCHES = pytest.mark.parametrize("n", [3, *(pytest.param(n, marks=pytest.mark.landing) for n in (1, 4))])
+BATCHES = pytest.mark.parametrize("n", [3, *(pytest.param(n, marks=pytest.mark.release) for n in (1, 4))])
 KINDS = pytest.mark.parametrize("kind", ["dense", "zero borders"])
 LARGE = ("c5.weight", "f6.weight")
 

@@ -247,6 +247,7 @@ def test_the_network_moves_with_the_image(model, rng):
     np.testing.assert_allclose(found, expected, rtol=0, atol=close * np.abs(expected).max())
 
 
+@pytest.mark.landing
 @given(models(st.just(np.float64)), st.integers(1, 40), st.booleans(), RNG)
 @few
 def test_gradients_of_the_network_are_the_slopes_of_the_loss(model, n, weighted, rng):

@@ -697,6 +697,7 @@ def test_text_around_a_large_grid_is_left_out():
     assert reading.read(page).text == str(labels[183])
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_page_on_its_side_or_upside_down_is_read(turns):
     page, _ = ruled_page(lenet.data.load_digits(), np.random.default_rng(1))

@@ -12,6 +12,8 @@ import pytest
 
 import lenet
 
+pytestmark = pytest.mark.landing
+
 EPOCHS = 20
 ARGUMENTS = ["--batch-size", "16", "--lr", "0.1", "--epochs", str(EPOCHS), "--distort", "--validation", "0.2", "--json"]
 
@@ -63,7 +65,6 @@ def test_signals_save_and_say_how_to_go_on(reference, tmp_path):
     assert weights(tmp_path / "runs" / "train-1") == weights(reference / "runs" / "train-1")
 
 
-@pytest.mark.landing
 def test_a_finished_run_resumed_only_reports_again(reference):
     before = weights(reference / "runs" / "train-1")
     events = finish(start("--resume", "runs/train-1", "--json", cwd=reference))

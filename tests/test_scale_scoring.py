@@ -120,8 +120,9 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("out", ["out.npy", "out.parquet", "out.zarr"])
+@pytest.mark.parametrize(
+    ("name", "out"), [*((name, "out.parquet") for name in FILES), ("a.npy", "out.npy"), ("floats.parquet", "out.zarr")]
+)
 def test_a_file_of_any_kind_into_any_kind(client, name, out):
     FILES[name]()
     assert score(name, out, client=client) == N

@@ -502,7 +502,7 @@ def test_the_token_from_a_file(tmp_path):
     ("host", "token", "warns"),
     [("0.0.0.0", {}, True), ("0.0.0.0", {"LENET_TOKEN": TOKEN}, False), ("localhost", {}, False)],  # noqa: S104
 )
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
 def test_a_server_without_a_token_that_other_machines_reach_warns(host, token, warns, workers):
     with serving("--host", host, "--workers", workers, **token) as server:
 
@@ -826,6 +826,7 @@ def test_several_models_from_files_and_run_folders(tmp_path):
 # ---- the command ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.landing
 def test_workers_add_up_their_metrics():
     with serving("--workers", "2") as server:
         for _ in range(30):

@@ -151,7 +151,7 @@ def test_a_thousand_slow_clients_do_not_stop_the_others():
                 each.close()
 
 
-@pytest.mark.landing
+@pytest.mark.release
 def test_400_clients_that_trickle_their_headers_or_their_bodies():
     """Each sends a byte every 0.2 s, and each is refused by the deadline; others are answered all the while."""
     with serving("--timeout", "3", "--log-level", "error") as server:
@@ -354,6 +354,7 @@ def test_a_body_that_is_too_large(declared):
         assert b"524,288 bytes" in answer
 
 
+@pytest.mark.landing
 @pytest.mark.uninstrumented
 def test_a_flood_of_oversized_bodies_leaves_memory_flat():
     count = 1000
@@ -376,6 +377,7 @@ def test_a_flood_of_oversized_bodies_leaves_memory_flat():
         assert server.ask("POST", INFER, BODY)[0] == 200
 
 
+@pytest.mark.landing
 @pytest.mark.uninstrumented
 def test_what_was_refused_is_not_kept_in_memory():
     large = b'{"inputs": [[' + b" " * 3_900_000 + b"]]}"
@@ -390,6 +392,7 @@ def test_what_was_refused_is_not_kept_in_memory():
         assert server.memory() - before < 40e6
 
 
+@pytest.mark.landing
 @pytest.mark.uninstrumented
 def test_bombs_do_not_stop_the_others():
     bomb = gzip.compress(bytes(15 * 2**20))
@@ -404,9 +407,9 @@ def test_bombs_do_not_stop_the_others():
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
-        (b"[" + b"[]," * 1_390_000 + b"[]]", {}),
+        pytest.param(b"[" + b"[]," * 1_390_000 + b"[]]", {}, marks=pytest.mark.release),
         (gzip.compress(b"[" * 4 * 2**20), {"Content-Encoding": "gzip"}),
-        (b"{" + b",".join(b'"%x":0' % k for k in range(390_000)) + b"}", {}),
+        pytest.param(b"{" + b",".join(b'"%x":0' % k for k in range(390_000)) + b"}", {}, marks=pytest.mark.release),
         ((b"0" for _ in range(600_000)), {"Transfer-Encoding": "chunked"}),
         (b"", {f"a{k}": "b" for k in range(3000)}),
     ],
@@ -529,7 +532,7 @@ def test_the_worst_pictures_fit_into_a_gigabyte():
 
 
 def test_too_much_in_flight_is_refused_and_never_queued():
-    page, outcomes = a_page(), []
+    page, outcomes = a_page(3), []
 
     def ask():
         status, headers, answer = server.ask("POST", "/predict", page)
@@ -584,6 +587,7 @@ def test_an_answer_that_takes_too_long():
         assert server.ask("POST", INFER, BODY)[0] == 200
 
 
+@pytest.mark.landing
 def test_small_requests_are_answered_while_pictures_are_read(server):
     assert times_while(server, 2, "POST", "/predict", a_page(10))[45] < 0.5
 
@@ -595,9 +599,9 @@ def test_small_requests_are_answered_while_pictures_are_read(server):
     ("number", "workers"),
     [
         (signal.SIGTERM, 1),
-        (signal.SIGINT, 2),
-        pytest.param(signal.SIGINT, 1, marks=pytest.mark.landing),
-        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.landing),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.landing),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.release),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.release),
     ],
 )
 def test_what_has_begun_is_answered_before_the_end(number, workers):
@@ -620,8 +624,8 @@ def test_what_has_begun_is_answered_before_the_end(number, workers):
             server.ask("GET", "/v2/health/live")
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.landing)])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.release)])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
 def test_a_signal_as_soon_as_it_listens(tmp_path, workers, times):
     command = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--workers", str(workers)]
     for _ in range(times):
@@ -634,6 +638,7 @@ def test_a_signal_as_soon_as_it_listens(tmp_path, workers, times):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.landing
 def test_a_worker_that_dies_is_replaced():
     def workers_of(server):
         command = ["pgrep", "-P", str(server.process.pid), "-f", "spawn_main"]
@@ -648,6 +653,7 @@ def test_a_worker_that_dies_is_replaced():
             assert server.ask("POST", INFER, BODY)[0] == 200
 
 
+@pytest.mark.landing
 def test_a_worker_starts_with_the_last_good_model(tmp_path):
     path, x = (
         tmp_path / "kept.safetensors",
@@ -675,7 +681,7 @@ def test_a_worker_starts_with_the_last_good_model(tmp_path):
 LIVE, READY = (b"GET /v2/health/%s HTTP/1.1\r\nHost: x\r\n\r\n" % name for name in (b"live", b"ready"))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
 def test_a_server_that_ends_is_not_ready_and_closes_connections_after_its_answers(workers):
     with (
         serving("--drain", "0.7", "--workers", workers) as server,
@@ -711,7 +717,7 @@ def test_a_client_that_still_sends_gets_its_answer(server):
                 pass
 
 
-@pytest.mark.parametrize(("signals", "seconds"), [(1, 4), (2, 2)])
+@pytest.mark.parametrize(("signals", "seconds"), [(1, 4), pytest.param(2, 2, marks=pytest.mark.landing)])
 def test_the_end_does_not_wait_for_pictures_that_are_read(signals, seconds):
     """After the promised time, and after a second Ctrl-C, those who wait get an answer, and there is no traceback."""
     noise = encoded(np.random.default_rng(0).integers(0, 256, (2500, 2500), np.uint8))
@@ -768,6 +774,7 @@ serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(connections=20),
 """
 
 
+@pytest.mark.landing
 def test_more_connections_than_may_be():
     """The one that has waited longest for its client is closed; those that come are answered."""
     with serving(command=[sys.executable, "-c", MANY]) as server:
@@ -802,6 +809,7 @@ def closed(connection):
         return True
 
 
+@pytest.mark.landing
 def test_no_more_connections_than_files():
     command = ["bash", "-c", f"ulimit -n 256; exec {sys.executable} -m lenet serve --port 0"]
     with serving(command=command) as server:

@@ -16,7 +16,7 @@ TOKEN = "sesame"  # noqa: S105
 
 @pytest.mark.parametrize("control", [pytest.param(False, marks=pytest.mark.release), True])
 def test_no_answer_but_those_of_the_document(tmp_path, control):
-    command = [sys.executable, "-m", "schemathesis.cli", "run", "--checks", CHECKS, "-n", "40", "--seed", "1"]
+    command = [sys.executable, "-m", "schemathesis.cli", "run", "--checks", CHECKS, "-n", "15", "--seed", "1"]
     options, environment = (["--allow-control"], {"LENET_TOKEN": TOKEN}) if control else ([], {})
     if control:
         command += ["-H", f"Authorization: Bearer {TOKEN}"]

@@ -53,14 +53,20 @@ def test_a_build_counts_its_multiply_adds(build):
     assert build.multiply_adds(100) == 100 * 12 * build.build()["lanes"]
 
 
-@pytest.mark.parametrize("name", ["x86-64-v5", "avx2", "X86-64-V3", " "])
 @pytest.mark.parametrize("code", [SHOW, "import lenet; lenet.LeNet5()"])
-def test_an_unknown_build_is_an_error_that_names_the_choices(name, code):
-    done = run(code, LENET_CPU=name)
-    last = done.stderr.splitlines()[-1]
+def test_an_unknown_build_is_an_error(code):
+    done = run(code, LENET_CPU="avx2")
     assert done.returncode == 1
-    assert last.startswith("lenet.errors.ConfigurationError: ")
-    assert f"LENET_CPU is '{name}', which is not a build of lenet; expected one of {', '.join(BUILDS)}." in last
+    assert done.stderr.splitlines()[-1].startswith("lenet.errors.ConfigurationError: LENET_CPU is 'avx2'")
+
+
+@pytest.mark.parametrize("name", ["x86-64-v5", "avx2", "X86-64-V3", " "])
+def test_an_unknown_build_is_refused_with_the_choices(monkeypatch, name):
+    monkeypatch.setenv("LENET_CPU", name)
+    with pytest.raises(ConfigurationError) as error:
+        dispatch.chosen()
+    choices = ", ".join(BUILDS)
+    assert f"LENET_CPU is '{name}', which is not a build of lenet; expected one of {choices}." in str(error.value)
 
 
 @pytest.fixture
@@ -395,6 +401,7 @@ def test_importing_lenet_does_not_import_numpy():
     assert output("import sys, lenet; lenet.__version__; print('numpy' in sys.modules)") == "False\n"
 
 
+@pytest.mark.landing
 def test_all_public_names_resolve():
     names = output("import lenet; print(all(hasattr(lenet, name) for name in lenet.__all__), 'LeNet5' in dir(lenet))")
     assert names == "True True\n"

@@ -75,6 +75,7 @@ def test_names_of_what_is_missing_or_written(folder, capsys, name):
     assert succeeds(capsys, "page", f"{name}.html") == f"Open {printable(name)}.html in a browser.\n"
 
 
+@pytest.mark.landing
 @posix
 def test_names_of_data_and_of_runs(folder, capsys):
     name = os.fsdecode(b"".join(NAMES.values()))

@@ -144,6 +144,7 @@ def test_without_the_extra_no_run_is_started(capsys, folder, monkeypatch):
 # ---- lenet plot ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.landing
 def test_plot_draws_the_histories_by_the_names_of_the_folders(capsys, monkeypatch):
     train_run(capsys)
     train_run(capsys, "--seed", 1)
@@ -266,6 +267,7 @@ def test_mlflow_stores_the_program_s_metrics(folder, monkeypatch):
     assert [file.path for file in client.list_artifacts(stored.info.run_id)] == ["model.safetensors"]
 
 
+@pytest.mark.landing
 def test_the_program_for_wandb_calls_it_as_it_expects(monkeypatch):
     calls = []
     stand_in = types.ModuleType("wandb")

@@ -29,7 +29,7 @@ def check_told(child, folder):
     check_whole(folder)
 
 
-@pytest.mark.parametrize("share", [20, pytest.param(3, marks=pytest.mark.release)])
+@pytest.mark.parametrize("share", [40, pytest.param(3, marks=pytest.mark.release)])
 @pytest.mark.timeout(7200)
 def test_each_call_fails_in_turn(forks, data, whole, tmp_path, share, request):
     """In a training, and then one call in its resumption; each, and not one in three, with --exhaustive."""

@@ -95,7 +95,7 @@ def kill_trainings(forks, data, whole, task, kills, folder):
     return tally
 
 
-@pytest.fixture(params=[4, pytest.param(40, marks=pytest.mark.release)])
+@pytest.fixture(params=[2, pytest.param(40, marks=pytest.mark.release)])
 def kills(request):
     """How many; 1,000 instead of 40 with --exhaustive."""
     return 1000 if request.param == 40 and request.config.getoption("--exhaustive") else request.param
