@@ -241,8 +241,17 @@ def export(model, path, dynamo, **options):
         torch.onnx.export(model.eval(), example, path, dynamo=dynamo, input_names=["x"], **options)
 
 
-@pytest.mark.parametrize("dynamo", [False, True])
-@pytest.mark.parametrize("kind", ["dense", "convolution", "module"])
+@pytest.mark.parametrize(
+    ("kind", "dynamo"),
+    [
+        ("dense", False),
+        ("dense", True),
+        ("convolution", False),
+        pytest.param("convolution", True, marks=pytest.mark.release),
+        pytest.param("module", False, marks=pytest.mark.release),
+        pytest.param("module", True, marks=pytest.mark.release),
+    ],
+)
 def test_a_model_from_pytorchs_exporter(kind, dynamo, tmp_path):
     twin = torch_model(kind)
     import torch

@@ -409,7 +409,7 @@ def test_pictures_much_longer_than_wide_are_refused(take, shape):
 def test_photographs_of_mnist_are_read_as_well_as_the_originals(mnist, tmp_path):
     """Enlarged 4x, inverted, shifted on a larger page, and through a JPEG file."""
     model = lenet.load_pretrained("mnist")
-    X, y = mnist.X_test[:1000], mnist.y_test[:1000]
+    X, y = mnist.X_test[:300], mnist.y_test[:300]
     rng = np.random.default_rng(0)
     found = []
     for image in X:
@@ -698,7 +698,7 @@ def test_text_around_a_large_grid_is_left_out():
 
 
 @pytest.mark.landing
-@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("turns", [1, 2, pytest.param(3, marks=pytest.mark.release)])
 def test_a_page_on_its_side_or_upside_down_is_read(turns):
     page, _ = ruled_page(lenet.data.load_digits(), np.random.default_rng(1))
     upright, turned = reading.read(page), reading.read(np.rot90(page, turns))
