@@ -532,7 +532,7 @@ def test_the_worst_pictures_fit_into_a_gigabyte():
 
 
 def test_too_much_in_flight_is_refused_and_never_queued():
-    page, outcomes = a_page(3), []
+    page, outcomes = a_page(), []
 
     def ask():
         status, headers, answer = server.ask("POST", "/predict", page)
