@@ -23,7 +23,7 @@ MODULES = [
 
 
 LANDING = {  # modules whose examples train for seconds, or need packages beyond .[train,serve]
-    "lenet.estimator",
+    "lenet.estimator.classifier",
     "lenet.interop.onnx_graph",
     "lenet.interop.onnx_reader",
     "lenet.interop.onnx_writer",
