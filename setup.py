@@ -28,6 +28,7 @@ STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
 # Disable inlining, cloning and automatic vectors, except where the source requests them: each copy enlarges the wheel.
 # Padding and a second scheduling of instructions enlarge it too, and do not make the kernels faster.
 SMALL = ["-Os", "-g0", "-fno-plt", "-fno-inline", "-fno-asynchronous-unwind-tables", "-fno-schedule-insns2"]
+SMALL += ["-fno-math-errno"]  # a root is one instruction, and needs no libm
 FAST = [*SMALL, "-O3", "-fno-ipa-cp", "-fno-tree-vectorize", "-falign-functions=1", "-falign-loops=1"]
 FAST += ["-falign-jumps=1", "-Wno-ignored-optimization-argument"]  # clang ignores some of these
 # gcc would split loops, repeat them for special cases, and replace them by calls of memset.

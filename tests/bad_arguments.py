@@ -126,7 +126,7 @@ RECIPE = {
     "momentum": numbers(-0.1, 1.0),
     "weight_decay": numbers(-0.1),
     "schedule": TEXT | {"type": [3, [], {}, np.zeros(3)]},
-    "standardise": SWITCH,
+    "standardise": TEXT | {"type": [3, [], {}, np.zeros(3)]},
     "distort": SWITCH,
     "vary": SWITCH,
     "non_digits": numbers(-0.1, 101),

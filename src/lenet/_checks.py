@@ -124,6 +124,32 @@ def labels(y: ArrayLike, length: int, num_classes: int, at_least: int = 0) -> ND
     return values.astype(np.int64)
 
 
+def targets(y: ArrayLike, length: int, num_classes: int, dtype: DTypeLike, at_least: int = 0) -> NDArray[Any]:
+    """Return labels as `labels` does, or probabilities as a table of `dtype` whose rows sum to 1."""
+    values = array(y, "y", f"expected labels of shape ({length},)")
+    if values.ndim != 2:
+        return labels(values, length, num_classes, at_least)
+    expected = f"expected probabilities of shape {(length, num_classes)}, or labels of shape {(length,)}"
+    if values.shape != (length, num_classes):
+        raise InputError(f"y has shape {values.shape}; {expected}.")
+    if values.dtype.kind not in "fiu":
+        raise InputTypeError(f"y has dtype {values.dtype}; {expected}.")
+    table = values.astype(np.float64, order="C")
+    sums = table.sum(axis=1, keepdims=True)
+    if not ((table >= 0) & (table <= 1)).all() or not (np.abs(sums - 1) <= 1e-3).all():  # NaN fails the first
+        raise InputError(
+            f"y has probabilities from {short(table.min())} to {short(table.max())} and rows that sum to "
+            f"{short(sums.min())} to {short(sums.max())}; expected probabilities from 0 to 1, and rows that sum to 1."
+        )
+    table /= sums
+    return table.astype(dtype, copy=False)
+
+
+def labels_of(targets: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the labels of checked targets: the most probable classes of probabilities."""
+    return targets if targets.ndim == 1 else targets.argmax(axis=1)
+
+
 def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64] | None:
     """Return sample weights as float64 of shape (length,), scaled to a mean of 1; None stays None."""
     if sample_weight is None:

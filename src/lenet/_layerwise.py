@@ -14,11 +14,19 @@ from lenet.losses import cross_entropy, softmax
 Array = NDArray[Any]
 
 
-def standardised(x: Array, mean: float, std: float, dtype: DTypeLike) -> Array:
+EPSILON = 1e-5  # added to the variance of an image; stages.pxi has it too
+
+
+def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLike) -> Array:
     """Return checked images as a new array of shape (n, 1, 28, 28), standardised."""
     y = _checks.pixels(x, dtype)
-    y -= mean
-    y *= 1 / std
+    if mean is None or std is None:
+        axes = (1, 2, 3)
+        y -= y.mean(axis=axes, keepdims=True)
+        y /= np.sqrt(np.square(y).mean(axis=axes, keepdims=True) + y.dtype.type(EPSILON))
+    else:
+        y -= mean
+        y *= 1 / std
     return y
 
 
@@ -61,7 +69,7 @@ class LayerwiseKernels:
     def softmax(self, x: Array) -> None:
         x[...] = softmax(x)
 
-    def logits(self, parameters: Array, x: Array, mean: float, std: float, out: Array) -> None:
+    def logits(self, parameters: Array, x: Array, mean: float | None, std: float | None, out: Array) -> None:
         with np.errstate(over="ignore", invalid="ignore"):  # as the kernels do
             out[...] = self.forward(self._standardised(x, mean, std))[0]
 
@@ -69,12 +77,12 @@ class LayerwiseKernels:
         return 0
 
     def learn(
-        self, parameters: Array, x: Array, mean: float, std: float, labels: Array, shares: Array, logits: Array,
-        totals: Array, margins: Array, gradient: Array, work: Array,
+        self, parameters: Array, x: Array, mean: float | None, std: float | None, y: Array, shares: Array,
+        logits: Array, totals: Array, margins: Array, gradient: Array, work: Array,
     ) -> None:  # fmt: skip
         with np.errstate(over="ignore", invalid="ignore"):
             logits[...], gradients_of = self.forward(self._standardised(x, mean, std))
-            losses, dlogits = cross_entropy(logits, labels)
+            losses, dlogits = cross_entropy(logits, y)
             totals[...], margins[...] = 1, -losses  # the loss is log(totals) - margins
             sums = FlatDict(self._shapes, self._dtype, gradient)
             for name, value in gradients_of(dlogits * shares[:, None]).items():
@@ -88,5 +96,5 @@ class LayerwiseKernels:
             velocity += gradient + weight_decay * parameters
             parameters -= lr * velocity
 
-    def _standardised(self, x: Array, mean: float, std: float) -> Array:
+    def _standardised(self, x: Array, mean: float | None, std: float | None) -> Array:
         return standardised(x if x.shape[2] == _checks.SIDE else x.view(self._dtype), mean, std, self._dtype)

@@ -69,14 +69,14 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
 def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the cross-entropy of each row, and the gradient of the sum of these losses.
 
-    With p = softmax(logits) and target t, the loss is -sum(t log p) and its gradient is p - t. The target is one-hot;
-    for the label -1, a non-digit, it is uniform over the classes.
+    With p = softmax(logits) and target t, the loss is -sum(t log p) and its gradient is p - t. The target of a label is
+    one-hot; for the label -1, a non-digit, it is uniform over the classes.
 
     Parameters
     ----------
     logits : array_like of shape (n, num_classes)
-    y : array_like of int, shape (n,)
-        Labels from -1 to num_classes - 1.
+    y : array_like of int, shape (n,), or floating, shape (n, num_classes)
+        Labels from -1 to num_classes - 1; or targets, each row of which sums to 1 within 0.001.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of numbers with at least one column, or y does not contain one label per row.
+        If logits is not a table of numbers with at least one column, or y does not contain one label or target per row.
 
     Examples
     --------
@@ -98,9 +98,14 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     """
     log_probabilities = log_softmax(logits)
     n, num_classes = log_probabilities.shape
-    labels = _checks.labels(y, n, num_classes, at_least=-1)
-    rows, non_digit = np.arange(n), labels < 0
-    losses, dlogits = -log_probabilities[rows, labels], np.exp(log_probabilities)
+    targets = _checks.targets(y, n, num_classes, log_probabilities.dtype, at_least=-1)
+    dlogits = np.exp(log_probabilities)
+    if targets.ndim == 2:
+        terms = np.multiply(targets, log_probabilities, out=np.zeros_like(dlogits), where=targets > 0)
+        return -terms.sum(axis=1), dlogits - targets
+    labels, rows = targets, np.arange(n)
+    non_digit = labels < 0
+    losses = -log_probabilities[rows, labels]
     losses[non_digit] = -log_probabilities[non_digit].mean(axis=1)
     dlogits[rows[~non_digit], labels[~non_digit]] -= 1
     dlogits[non_digit] -= 1 / num_classes

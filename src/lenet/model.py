@@ -56,9 +56,10 @@ class LeNet5:
     ----------
     parameters : dict of str to ndarray
         The parameters themselves, by name.
-    mean, std : float
+    mean, std : float or None
         Pixels in [0, 1] enter the network as (x - mean) / std. Initially 0 and 1; training sets them. Both are finite,
-        and std is above 0.
+        and std is above 0. If both are None, the network standardises each image by its own pixels, with
+        std = sqrt(variance + 1e-5), so that neither brightness nor contrast matters.
     metadata : dict of str to str
         Text that is saved with the model.
     classes : tuple of str
@@ -89,7 +90,8 @@ class LeNet5:
 
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
         dtype = _checks.floating(dtype)
-        self.mean, self.std = 0.0, 1.0
+        self._mean: float | None = 0.0
+        self._std: float | None = 1.0
         self.metadata: dict[str, str] = {}
         num_classes = _checks.size(num_classes, "num_classes", at_least=2)
         if seed is not None:
@@ -146,28 +148,34 @@ class LeNet5:
         self.metadata[class_names.KEY] = class_names.stored(class_names.checked(names, self.num_classes))
 
     @property
-    def mean(self) -> float:
-        """The value subtracted from pixels in [0, 1]; finite."""
+    def mean(self) -> float | None:
+        """The value subtracted from pixels in [0, 1]: finite, or None for the mean of each image.
+
+        Assigning None to `mean` or `std` sets both. A number assigned to one of them sets the other to 0 or 1 if that
+        was None.
+        """
         return self._mean
 
     @mean.setter
-    def mean(self, value: float) -> None:
-        number = _checks.number(value, "mean")
-        if not math.isfinite(number):
-            raise InputError(f"mean is {number}; expected a finite number.")
-        self._mean = number
+    def mean(self, value: float | None) -> None:
+        if value is not None:
+            value = _checks.number(value, "mean")
+            if not math.isfinite(value):
+                raise InputError(f"mean is {value}; expected a finite number, or None for the mean of each image.")
+        self._mean, self._std = value, None if value is None else self._std or 1.0
 
     @property
-    def std(self) -> float:
-        """The divisor of the pixels after `mean` is subtracted; finite and above 0."""
+    def std(self) -> float | None:
+        """The divisor of the pixels after `mean` is subtracted: finite and above 0, or None for that of each image."""
         return self._std
 
     @std.setter
-    def std(self, value: float) -> None:
-        number = _checks.number(value, "std")
-        if not 0 < number < math.inf:
-            raise InputError(f"std is {number}; expected a finite number above 0.")
-        self._std = number
+    def std(self, value: float | None) -> None:
+        if value is not None:
+            value = _checks.number(value, "std")
+            if not 0 < value < math.inf:
+                raise InputError(f"std is {value}; expected a finite number above 0, or None for that of each image.")
+        self._mean, self._std = None if value is None else self._mean or 0.0, value
 
     def __repr__(self) -> str:
         return f"LeNet5(dtype={self.dtype.name}, num_classes={self.num_classes})"
@@ -358,8 +366,9 @@ class LeNet5:
         ----------
         x : array_like
             As for `logits`.
-        y : array_like of int, shape (n,)
-            Labels from 0 to num_classes - 1.
+        y : array_like of int, shape (n,), or floating, shape (n, num_classes)
+            Labels from 0 to num_classes - 1; or the target probabilities of each image, which sum to 1 within 0.001
+            and are scaled to sum to exactly 1.
         sample_weight : array_like of shape (n,), optional
             Weight of each image in the mean: finite, at least 0, and not all 0; equal by default.
         n_jobs : int, optional
@@ -384,13 +393,13 @@ class LeNet5:
         >>> gradients["c1.weight"].shape
         (6, 1, 5, 5)
         """
-        x, labels = self._batch(x, y)
+        x, targets = self._batch(x, y)
         weights = _checks.weights(sample_weight, len(x))
         try:  # concurrent calls, and calls from signal handlers, each need a learner of their own
             learner = self._learners.pop()
         except IndexError:
             learner = Learner(self.parameters, self._kernels)
-        losses, _, gradients = learner(x, labels, self.mean, self.std, weights=weights, n_jobs=n_jobs)
+        losses, _, gradients = learner(x, targets, self.mean, self.std, weights=weights, n_jobs=n_jobs)
         gradients = FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
         if len(self._learners) < MAX_IDLE_LEARNERS:
             self._learners.append(learner)
@@ -421,18 +430,18 @@ class LeNet5:
         >>> gradients["c1.weight"].shape
         (6, 1, 5, 5)
         """
-        images, labels = self._batch(x, y)
+        images, targets = self._batch(x, y)
         logits, gradients_of = self._layerwise.forward(standardised(images, self.mean, self.std, self.dtype))
-        losses, dlogits = cross_entropy(logits, labels)
+        losses, dlogits = cross_entropy(logits, targets)
         return float(losses.mean()), gradients_of(dlogits / len(images))  # the loss is a mean over the batch
 
-    def _batch(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
-        """Return the images and labels of a batch after checking them."""
+    def _batch(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+        """Return the images and targets of a batch after checking them."""
         images = _checks.images(x)
-        labels = _checks.labels(y, len(images), self.num_classes)
+        targets = _checks.targets(y, len(images), self.num_classes, self.dtype)
         if len(images) == 0:
             raise InputError("There are no images; expected at least one.")
-        return images, labels
+        return images, targets
 
     # ---- weights ---------------------------------------------------------------------------------------
 

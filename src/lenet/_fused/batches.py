@@ -54,7 +54,8 @@ def kernels_for(parameters: FlatDict) -> ModuleType:
 class Predictor:
     """Compute logits, probabilities or classes of validated images.
 
-    `x` has shape (n, 28, 28); `out` has shape (n, num_classes), or (n,) for classes.
+    `x` has shape (n, 28, 28); `out` has shape (n, num_classes), or (n,) for classes. `mean` and `std` are those of the
+    model.
 
     Parameters
     ----------
@@ -72,17 +73,17 @@ class Predictor:
         """Return an uninitialised array for the logits of n images."""
         return np.empty((n, self._num_classes), self._dtype)
 
-    def logits(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
+    def logits(self, x: Array, mean: float | None, std: float | None, out: Array, n_jobs: int | None) -> Array:
         """Fill out with the logits, and return it."""
         self._in_chunks(lambda x, out: self._run(x, mean, std, out), x, out, n_jobs)
         return out
 
-    def probabilities(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
+    def probabilities(self, x: Array, mean: float | None, std: float | None, out: Array, n_jobs: int | None) -> Array:
         """Fill out with the probabilities, and return it."""
         self._softmax(self.logits(x, mean, std, out, n_jobs))
         return out
 
-    def classes(self, x: Array, mean: float, std: float, out: Array, n_jobs: int | None) -> Array:
+    def classes(self, x: Array, mean: float | None, std: float | None, out: Array, n_jobs: int | None) -> Array:
         """Fill out with the most probable classes, and return it."""
 
         def run(x: Array, out: Array) -> None:
@@ -93,7 +94,7 @@ class Predictor:
         self._in_chunks(run, x, out, n_jobs)
         return out
 
-    def _run(self, x: Array, mean: float, std: float, out: Array) -> None:
+    def _run(self, x: Array, mean: float | None, std: float | None, out: Array) -> None:
         self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, out)
 
     @staticmethod
@@ -126,9 +127,9 @@ class Learner:
     def __call__(
         self,
         x: Array,
-        y: NDArray[np.int64],
-        mean: float,
-        std: float,
+        y: Array,
+        mean: float | None,
+        std: float | None,
         *,
         weights: Array | None = None,
         of: int | None = None,
@@ -140,8 +141,9 @@ class Learner:
         Parameters
         ----------
         x : ndarray of shape (n, 28, 28)
-        y : ndarray of int64, shape (n,)
-        mean, std : float
+        y : ndarray of int64, shape (n,), or of the parameters' dtype, shape (n, num_classes)
+            Labels, or -1 for non-digits, whose target is uniform; or the probabilities of the classes.
+        mean, std : float or None
             The standardisation of pixels.
         weights : ndarray of shape (n,), optional
             The weight of each image's loss and gradient; 1 by default.

@@ -11,6 +11,7 @@ setup.py compiles this file once for each CPU level, and `lenet._fused.dispatch`
 N is the number of images. A `d` before a name is the gradient of the loss with respect to it. The order of every sum
 is independent of N and of an image's place in the batch, so results do not depend on how a batch is cut.
 """
+from libc.math cimport sqrtf
 from libc.string cimport memset
 
 cdef extern from "simd.h" nogil:

@@ -63,9 +63,9 @@ cdef struct Scratch:
     real spare[LANES]               # aligned() moves everything by up to a vector
 
 
-cdef void forward(const real* parameters, const unsigned char* x, Py_ssize_t row_bytes, Py_ssize_t N, real mean,
-                  real std, Py_ssize_t classes, real* out) noexcept nogil:
-    """out[N, classes] = the logits; x is as for read_image."""
+cdef void forward(const real* parameters, const Images* x, Py_ssize_t N, Py_ssize_t classes,
+                  real* out) noexcept nogil:
+    """out[N, classes] = the logits."""
     cdef Scratch memory
     cdef Scratch* w = <Scratch*> aligned(memory.image)
     cdef Py_ssize_t group, start, n, count
@@ -75,17 +75,19 @@ cdef void forward(const real* parameters, const unsigned char* x, Py_ssize_t row
         start = group * GROUP
         count = min(<Py_ssize_t> GROUP, N - start)
         for n in range(count):
-            read_image(x, row_bytes, start + n, mean, std, w.image)
+            read_image(x, start + n, w.image)
             c1_stage(False, w.image, parameters + C1_WEIGHT, parameters + C1_BIAS, w.pair, w.s2)
             c3_stage(False, w.s2, w.c3_weight, parameters + C3_BIAS, w.pair, w.s4 + n * C5_INPUTS)
         dense_layers(parameters, count, classes, w.s4, w.c5, w.f6, out + start * classes)
 
 
-def logits(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std, real[:, ::1] out, /):
-    """out[N, classes] = the logits of N images; x is as for read_image."""
+def logits(const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, real[:, ::1] out, /):
+    """out[N, classes] = the logits of N images; x, mean and std are as for images_of."""
+    cdef Images images
     if x.shape[0]:
+        images = images_of(x, mean, std)
         with nogil:
-            forward(&parameters[0], &x[0, 0, 0], x.shape[2], x.shape[0], mean, std, out.shape[1], &out[0, 0])
+            forward(&parameters[0], &images, x.shape[0], out.shape[1], &out[0, 0])
 
 
 # ---- softmax and cross-entropy -------------------------------------------------------------------------
@@ -124,25 +126,25 @@ def softmax(real[:, ::1] x, /):
                 row[k] /= total
 
 
-cdef void cross_entropy_gradient(Py_ssize_t classes, const real* logits, Py_ssize_t label, real share,
-                                 real* dlogits, real* total, real* margin) noexcept nogil:
-    """dlogits = share * (softmax - target); the loss is log(total) - margin.
+cdef void target_of(Py_ssize_t classes, long long label, real* target) noexcept nogil:
+    """target = the probabilities of a label: one-hot or, below 0 (an image of none of the classes), uniform."""
+    cdef Py_ssize_t k
+    for k in range(classes):
+        target[k] = 0 if label >= 0 else 1 / <real> classes
+    if label >= 0:
+        target[label] = 1
 
-    The target is one-hot or, for a label below 0 (an image of none of the classes), uniform.
-    """
+
+cdef void cross_entropy_gradient(Py_ssize_t classes, const real* logits, const real* target, real share,
+                                 real* dlogits, real* total, real* margin) noexcept nogil:
+    """dlogits = share * (softmax - target); the loss is log(total) - margin."""
     cdef Py_ssize_t k
     cdef real highest = maximum(classes, logits), sum_ = 0
     total[0] = exponentials(classes, logits, highest, dlogits)
     for k in range(classes):
-        dlogits[k] *= share / total[0]
-    if label >= 0:
-        margin[0] = logits[label] - highest
-        dlogits[label] -= share
-        return
-    for k in range(classes):
-        sum_ += logits[k]
-        dlogits[k] -= share / classes
-    margin[0] = sum_ / classes - highest
+        dlogits[k] = dlogits[k] * (share / total[0]) - share * target[k]
+        sum_ += target[k] * (logits[k] - highest)
+    margin[0] = sum_
 
 
 # ---- gradients -----------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ cdef struct Sums:
 
 
 cdef struct Workspace:
-    # The scratch memory of forward_backward; dlogits and the work of products follow it.
+    # The scratch memory of forward_backward; dlogits, a target and the work of products follow it.
     Saved saved[TRAIN_GROUP]
     real s4[TRAIN_GROUP * C5_INPUTS]
     real c5[TRAIN_GROUP * C5_UNITS]
@@ -182,7 +184,7 @@ cdef struct Workspace:
 
 def learn_work(Py_ssize_t classes, /) -> int:
     """Return the length of the scratch memory of learn, which must be zero at first and not be written by others."""
-    return (sizeof(Workspace) // sizeof(real) + TRAIN_GROUP * classes
+    return (sizeof(Workspace) // sizeof(real) + (TRAIN_GROUP + 1) * classes
             + matmul_work(max(<Py_ssize_t> C5_UNITS, classes), TRAIN_GROUP))
 
 
@@ -226,11 +228,13 @@ cdef void add_sums(Workspace* w, real* gradient) noexcept nogil:
         gradient[C3_BIAS + k] += w.sums.c3_bias[k]
 
 
-cdef void forward_backward(const real* parameters, const unsigned char* x, Py_ssize_t row_bytes, Py_ssize_t N,
-                           real mean, real std, const long long* labels, const real* shares, Py_ssize_t classes,
-                           real* logits, real* totals, real* margins, real* gradient, real* work) noexcept nogil:
+cdef void forward_backward(const real* parameters, const Images* x, Py_ssize_t N, const long long* labels,
+                           const real* targets, const real* shares, Py_ssize_t classes, real* logits, real* totals,
+                           real* margins, real* gradient, real* work) noexcept nogil:
     cdef Workspace* w = <Workspace*> aligned(work)
     cdef real* dlogits = <real*> (w + 1)
+    cdef real* own = dlogits + TRAIN_GROUP * classes
+    cdef const real* target
     cdef Py_ssize_t group, start, n, count
     memset(&w.sums, 0, sizeof(Sums))
     transpose(True, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, w.c3_weight, C3_MAPS)
@@ -238,29 +242,47 @@ cdef void forward_backward(const real* parameters, const unsigned char* x, Py_ss
         start = group * TRAIN_GROUP
         count = min(<Py_ssize_t> TRAIN_GROUP, N - start)
         for n in range(count):
-            read_image(x, row_bytes, start + n, mean, std, w.saved[n].image)
+            read_image(x, start + n, w.saved[n].image)
             convolutions_forward(parameters, w.c3_weight, &w.saved[n], w.s4 + n * C5_INPUTS)
         dense_layers(parameters, count, classes, w.s4, w.c5, w.f6, logits + start * classes)
         for n in range(count):
-            cross_entropy_gradient(classes, logits + (start + n) * classes, labels[start + n], shares[start + n],
+            if labels:
+                target_of(classes, labels[start + n], own)
+                target = own
+            else:
+                target = targets + (start + n) * classes
+            cross_entropy_gradient(classes, logits + (start + n) * classes, target, shares[start + n],
                                    dlogits + n * classes, totals + start + n, margins + start + n)
-        dense_layers_backward(parameters, count, classes, dlogits, w, dlogits + TRAIN_GROUP * classes, gradient)
+        dense_layers_backward(parameters, count, classes, dlogits, w, own + classes, gradient)
         for n in range(count):
             convolutions_backward(parameters, &w.saved[n], w.ds4 + n * C5_INPUTS, w)
     add_sums(w, gradient)
 
 
-def learn(const real[::1] parameters, const unsigned char[:, :, ::1] x, double mean, double std,
-          const long long[::1] labels, const real[::1] shares, real[:, ::1] logits, real[::1] totals,
-          real[::1] margins, real[::1] gradient, real[::1] work, /):
-    """Add to `gradient` that of the sum of shares[N] times the cross-entropies of N images; x is as for read_image.
+def learn(const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, y, const real[::1] shares,
+          real[:, ::1] logits, real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work, /):
+    """Add to `gradient` that of the sum of shares[N] times the cross-entropies of N images.
 
-    logits[N, classes] is filled; the loss of image n is log(totals[n]) - margins[n].
+    x, mean and std are as for images_of; y is labels[N] or probabilities[N, classes]. logits[N, classes] is filled; the
+    loss of image n is log(totals[n]) - margins[n].
     """
-    if x.shape[0]:
-        with nogil:
-            forward_backward(&parameters[0], &x[0, 0, 0], x.shape[2], x.shape[0], mean, std, &labels[0], &shares[0],
-                             logits.shape[1], &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
+    cdef const long long[::1] labels
+    cdef const real[:, ::1] targets
+    cdef const long long* label = NULL
+    cdef const real* target = NULL
+    cdef Images images
+    if x.shape[0] == 0:
+        return
+    images = images_of(x, mean, std)
+    if y.ndim == 1:
+        labels = y
+        label = &labels[0]
+    else:
+        targets = y
+        target = &targets[0, 0]
+    with nogil:
+        forward_backward(&parameters[0], &images, x.shape[0], label, target, &shares[0], logits.shape[1],
+                         &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
 
 
 def sgd_step(real[::1] parameters, const real[::1] gradient, real[::1] velocity, double lr, double momentum,

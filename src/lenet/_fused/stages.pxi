@@ -20,6 +20,9 @@ cdef enum:
     C1_SIZE = S2_SIDE * C1_PAIR
     C3_PAIR = POOL * C3_SIDE * C3_MAPS                  # (row, column, map)
     C3_SIZE = S4_SIDE * C3_PAIR
+    SUMS = 7                # of an image's pixels, each over every seventh vector: additions that do not wait
+
+cdef real EPSILON = 1e-5    # added to the variance of an image; lenet._layerwise has it too
 
 
 # The distance from the pixel under tap (0, 0) to the one under tap (i, j). A loop over a table, since gcc
@@ -52,21 +55,65 @@ cdef void spread_pixels(const real* pixels, real* image) noexcept nogil:
             vstore(even + PART + 1 + column, vodd(left, right))
 
 
-cdef void read_image(const unsigned char* x, Py_ssize_t row_bytes, Py_ssize_t n, real mean, real std,
-                     real* image) noexcept nogil:
-    """image = image n of x[N, SIDE, row_bytes], standardised.
+cdef struct Images:
+    # A row is SIDE bytes from 0 to 255, or SIDE numbers of type `real` in [0, 1], seen as bytes.
+    const unsigned char* pixels     # [N, SIDE, row_bytes]
+    Py_ssize_t row_bytes
+    bint each                       # whether each image is standardised by its own mean and deviation
+    real mean, std                  # otherwise
 
-    A row is SIDE bytes from 0 to 255, or SIDE numbers of type `real` in [0, 1], seen as bytes.
-    """
+
+cdef Images images_of(const unsigned char[:, :, ::1] x, mean, std):
+    """Return images of Python's; a mean of None stands for that of each image."""
+    cdef Images x_
+    x_.pixels, x_.row_bytes, x_.each = &x[0, 0, 0], x.shape[2], mean is None
+    x_.mean, x_.std = (0, 1) if mean is None else (mean, std)
+    return x_
+
+
+cdef inline vreal total(const vreal* parts) noexcept nogil:
+    return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + parts[6])
+
+
+cdef void standardise(real* pixels, real epsilon) noexcept nogil:
+    """pixels[SIDE * SIDE] = (pixels - mean) / sqrt(variance + epsilon)."""
+    cdef vreal parts[SUMS]
+    cdef vreal shift, values
+    cdef real scale
+    cdef Py_ssize_t v
+    cdef int k
+    for k in range(SUMS):
+        parts[k] = vset(0)
+    for v in range(SIDE * SIDE // (SUMS * LANES)):
+        for k in range(SUMS):
+            parts[k] += vload(pixels + (v * SUMS + k) * LANES)
+    shift = vset(vsum(total(parts)) / (SIDE * SIDE))
+    for k in range(SUMS):
+        parts[k] = vset(0)
+    for v in range(SIDE * SIDE // (SUMS * LANES)):
+        for k in range(SUMS):
+            values = vload(pixels + (v * SUMS + k) * LANES) - shift
+            parts[k] = vmuladd(values, values, parts[k])
+    scale = 1 / sqrtf(vsum(total(parts)) / (SIDE * SIDE) + epsilon)
+    for v in range(SIDE * SIDE // LANES):
+        vstore(pixels + v * LANES, (vload(pixels + v * LANES) - shift) * vset(scale))
+
+
+cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
+    """image = image n, standardised."""
     cdef real pixels[SIDE * SIDE]
-    cdef bint bytes_ = row_bytes == SIDE
-    cdef real scale = 1 / (255 * std) if bytes_ else 1 / std, shift = -mean / std
+    cdef bint bytes_ = x.row_bytes == SIDE
+    cdef real unit = 255 if bytes_ else 1, scale = 1 / (unit * x.std), shift = -x.mean / x.std
+    cdef const unsigned char* source = x.pixels + n * SIDE * x.row_bytes
     cdef vreal values
     cdef Py_ssize_t v
-    x += n * SIDE * row_bytes
+    if x.each:
+        scale, shift = 1, 0
     for v in range(SIDE * SIDE // LANES):
-        values = vload_bytes(x + v * LANES) if bytes_ else vload(<const real*> x + v * LANES)
+        values = vload_bytes(source + v * LANES) if bytes_ else vload(<const real*> source + v * LANES)
         vstore(pixels + v * LANES, vmuladd(values, vset(scale), vset(shift)))
+    if x.each:
+        standardise(pixels, EPSILON * unit * unit)
     spread_pixels(pixels, image)
 
 

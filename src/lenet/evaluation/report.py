@@ -117,7 +117,7 @@ def evaluate(
     loss : float
         In nats.
     accuracy : float
-        In [0, 1].
+        In [0, 1]. If y is a table of probabilities, the most probable class of each row counts as correct.
 
     Raises
     ------
@@ -135,13 +135,13 @@ def evaluate(
     """
     _checks.model(model)
     images = _checks.images(X)
-    labels = _checks.labels(y, len(images), model.num_classes)
+    targets = _checks.targets(y, len(images), model.num_classes, model.dtype)
     if not len(images):
         raise InputError("There are no images; expected at least one.")
     logits = model.logits(images, n_jobs=n_jobs)
-    losses, _ = cross_entropy(logits, labels)
+    losses, _ = cross_entropy(logits, targets)
     weights = _checks.weights(sample_weight, len(images))
-    right = logits.argmax(axis=1) == labels
+    right = logits.argmax(axis=1) == _checks.labels_of(targets)
     return float(np.average(losses.astype(np.float64), weights=weights)), float(np.average(right, weights=weights))
 
 

@@ -23,7 +23,7 @@ from lenet.model import LeNet5
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
 from lenet.training.optim import SCHEDULES, SGD
-from lenet.training.recipes import Recipe, recipe_named
+from lenet.training.recipes import IMAGE, Recipe, recipe_named
 from lenet.training.splits import standardisation
 from lenet.training.state import Epoch, State
 from lenet.training.training_set import TrainingSet
@@ -133,8 +133,7 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
     """Return the first process's state, after checking that all processes have the same task."""
     flat, recipe = model.parameters.flat, settings.recipe
     if state is None:
-        mean, std = standardisation(data.X, data.parts.train) if recipe.standardise else (0.0, 1.0)
-        state = State(flat, np.zeros_like(flat), flat.copy(), mean, std)
+        state = State(flat, np.zeros_like(flat), flat.copy(), *_standardisation(model, data, recipe))
     else:
         try:
             state.check(flat, recipe, len(data.members))
@@ -147,6 +146,13 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
             "the kernels. Start all processes with the same arguments, and set LENET_CPU if their CPUs differ."
         )
     return settings.comm.broadcast(state)
+
+
+def _standardisation(model: LeNet5, data: TrainingSet, recipe: Recipe) -> tuple[float | None, float | None]:
+    """Return the mean and std to train with."""
+    if recipe.standardise == IMAGE or (recipe.standardise and model.mean is None):
+        return None, None
+    return standardisation(data.X, data.parts.train) if recipe.standardise else (0.0, 1.0)
 
 
 class _Loop:
@@ -213,10 +219,10 @@ class _Loop:
         """Learn from a batch; return whether any process asked to stop after the previous step."""
         state, comm = self.state, self.settings.comm
         mine = comm.share(len(members))
-        X, y, weights = self.data.batch(members[mine])
+        X, targets, labels, weights = self.data.batch(members[mine])
         losses, logits, gradients = self.learner(
             X,
-            y,
+            targets,
             self.model.mean,
             self.model.std,
             weights=weights,
@@ -225,7 +231,7 @@ class _Loop:
             distortions=distortions and distortions[mine],
         )
         loss_sum = float(losses.sum() if weights is None else losses @ weights)
-        right = int((logits.argmax(axis=1) == y).sum())
+        right = int((logits.argmax(axis=1) == labels).sum())
         loss_sum, correct, stops = comm.all_reduce(gradients.flat, loss_sum, right, self.stop_requested)
         if not math.isfinite(loss_sum):
             raise self._diverged()
@@ -264,8 +270,8 @@ class _Loop:
         """Return the validation loss and accuracy, which the first process computes."""
         found: Any = None
         if self.settings.comm.rank == 0:
-            X, y, weights = self.data.batch(self.data.parts.validation)
-            found = evaluate(self.model, X, y, sample_weight=weights, n_jobs=self.settings.n_jobs)
+            X, targets, _, weights = self.data.batch(self.data.parts.validation)
+            found = evaluate(self.model, X, targets, sample_weight=weights, n_jobs=self.settings.n_jobs)
         loss, accuracy = self.settings.comm.broadcast(found)
         return loss, accuracy
 

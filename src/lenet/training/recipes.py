@@ -5,13 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from lenet import _checks
 from lenet.errors import InputError, InputTypeError
 from lenet.training.optim import SCHEDULES
 
+IMAGE = "image"
 MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
 _COUNTS = ("epochs", "batch_size", "patience")
-_SWITCHES = ("standardise", "distort", "vary")
+_SWITCHES = ("distort", "vary")
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
     "momentum": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
@@ -19,7 +22,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "non_digits": (lambda x: 0 <= x <= 100, "a number from 0 to 100"),
     "validation": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
 }
-CHECKED = (*_COUNTS, *_RANGES, *_SWITCHES, "schedule")
+CHECKED = (*_COUNTS, *_RANGES, *_SWITCHES, "schedule", "standardise")
 
 
 def check_field(field: str, value: object, name: str | None = None) -> None:
@@ -43,6 +46,9 @@ def check_field(field: str, value: object, name: str | None = None) -> None:
         _checks.whole(value, name, at_most=MAX_COUNT)
     elif field in _SWITCHES:
         _checks.boolean(value, name)
+    elif field == "standardise":
+        if not (isinstance(value, bool | np.bool_) or (isinstance(value, str) and value == IMAGE)):
+            raise InputError(f'{name} is {_checks.short_repr(value)}; expected True, False or "{IMAGE}".')
     elif field == "schedule":
         if not (isinstance(value, str) and value in SCHEDULES):
             raise InputError(f"{name} is {_checks.short_repr(value)}; expected one of {', '.join(SCHEDULES)}.")
@@ -70,8 +76,9 @@ class Recipe:
         As for `lenet.SGD`.
     schedule : {"constant", "one_cycle", "paper_steps"}, default "constant"
         The learning rate schedule; see `lenet.training.optim`.
-    standardise : bool, default True
-        Whether to standardise pixels with the mean and standard deviation of the training set.
+    standardise : bool or "image", default True
+        Whether to standardise pixels with the mean and standard deviation of the training set; "image" for those of
+        each image (see `LeNet5`). Training with True keeps a model that standardises each image by its own.
     distort : bool, default False
         Whether to apply a new random affine map to each image in each epoch.
     vary : bool, default False
@@ -99,7 +106,7 @@ class Recipe:
     momentum: float = 0.0
     weight_decay: float = 0.0
     schedule: str = "constant"
-    standardise: bool = True
+    standardise: bool | str = True
     distort: bool = False
     vary: bool = False
     non_digits: float = 0.0

@@ -81,7 +81,7 @@ class State:
         All p parameters of the model, and the velocity of SGD. During training, each step updates them in place.
     best_parameters : ndarray of the same dtype and shape
         A copy of the parameters after the best epoch.
-    mean, std : float
+    mean, std : float or None
         The model's `mean` and `std`.
     step, images : int, default 0
         Numbers of steps and of images in the current epoch so far.
@@ -111,8 +111,8 @@ class State:
     parameters: NDArray[Any]
     velocity: NDArray[Any]
     best_parameters: NDArray[Any]
-    mean: float
-    std: float
+    mean: float | None
+    std: float | None
     step: int = 0
     images: int = 0
     loss_sum: float = 0.0
@@ -170,8 +170,9 @@ class State:
         epochs = len(self.history)
         if epochs > recipe.epochs or [row.epoch for row in self.history] != [*range(1, epochs + 1)]:
             raise ValueError(f"its history is not that of the first of {recipe.epochs} epochs")
-        if not (self.std > 0 and self.step >= 0 and min(1, epochs) <= self.best_epoch <= epochs):
-            raise ValueError("its step, std or best_epoch is out of range")
+        scaled = self.mean is None if self.std is None else self.mean is not None and self.std > 0
+        if not (scaled and self.step >= 0 and min(1, epochs) <= self.best_epoch <= epochs):
+            raise ValueError("its step, mean, std or best_epoch is out of range")
         missing = self.step * recipe.batch_size - self.images  # from the last batch of an epoch
         if not 0 <= missing < recipe.batch_size or (images is not None and missing and self.images != images):
             raise ValueError("its step does not match its number of images")

@@ -13,7 +13,7 @@ from lenet.training.augment.non_digits import non_digits
 from lenet.training.recipes import Recipe
 from lenet.training.splits import Split, split
 
-Batch = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any] | None]
+Batch = tuple[NDArray[Any], NDArray[Any], NDArray[np.int64], NDArray[Any] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,8 @@ class TrainingSet:
         Separate from X, so that X need not be copied.
     y : ndarray of int64, shape (n + m,)
         The labels of X, then -1 for each non-digit.
+    targets : ndarray of shape (n + m,) or (n + m, num_classes)
+        y or, if X has target probabilities, these and then uniform ones for the non-digits.
     weights : ndarray of float64, shape (n + m,), or None
         With a mean of 1 in the training and in the validation split; 1 for non-digits.
     parts : Split
@@ -38,6 +40,7 @@ class TrainingSet:
     X: NDArray[Any]
     non_digits: NDArray[Any]
     y: NDArray[np.int64]
+    targets: NDArray[Any]
     weights: NDArray[np.float64] | None
     parts: Split
     members: NDArray[np.int64]
@@ -56,7 +59,8 @@ class TrainingSet:
         images = _checks.images(X)
         if images.dtype != np.uint8:
             images = np.ascontiguousarray(images, model.dtype)
-        labels = _checks.labels(y, len(images), model.num_classes)
+        targets = _checks.targets(y, len(images), model.num_classes, model.dtype)
+        labels = _checks.labels_of(targets)
         if not len(images):
             raise InputError("The training set is empty; expected at least one image.")
         if images.dtype == np.uint8 and images.max() == 1:
@@ -68,25 +72,32 @@ class TrainingSet:
                 weights[part] = _checks.weights(weights[part], len(part))
         count = round(recipe.non_digits * len(parts.train))
         if not count:
-            return cls(images, images[:0], labels, weights, parts, parts.train)
+            return cls(images, images[:0], labels, targets, weights, parts, parts.train)
         if images.dtype != np.uint8:
             raise InputError(
                 f"X has dtype {images.dtype}; expected uint8, as the recipe adds non-digits. Pass uint8, or "
                 "non_digits=0."
             )
         others = non_digits(count, images[parts.train], np.random.default_rng([seed, 0, 1]))
+        labels = np.concatenate([labels, np.full(count, -1)])
+        if targets.ndim == 2:
+            uniform = np.full((count, model.num_classes), 1 / model.num_classes, model.dtype)
+            targets = np.concatenate([targets, uniform])
         return cls(
             images,
             others,
-            np.concatenate([labels, np.full(count, -1)]),
+            labels,
+            targets if targets.ndim == 2 else labels,
             None if weights is None else np.concatenate([weights, np.ones(count)]),
             parts,
             np.concatenate([parts.train, len(images) + np.arange(count)]),
         )
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
-        """Return the images, labels and weights at some indices; from n on, these are non-digits."""
-        return self._images(indices), self.y[indices], None if self.weights is None else self.weights[indices]
+        """Return the images, targets, labels and weights at some indices; from n on, these are non-digits."""
+        labels = self.y[indices]
+        targets = labels if self.targets is self.y else self.targets[indices]
+        return self._images(indices), targets, labels, None if self.weights is None else self.weights[indices]
 
     def _images(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         is_digit = indices < len(self.X)

@@ -1,27 +1,30 @@
 """Reject weights with which a sum within the network could overflow."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._checks import SIDE
 from lenet.errors import WeightsError
 
 STAGES = ("c1", "c3", "c5", "f6", "output")
 
 
-def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float, std: float) -> None:
+def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float | None, std: float | None) -> None:
     """Raise WeightsError if some image could make the network compute infinity or NaN.
 
     A sum of products is at most the largest input times the sum of the absolute weights. Pixels are in [0, 1] before
-    they are standardised, and the outputs of sigmoids, and their averages, are too.
+    they are standardised, and the outputs of sigmoids, and their averages, are too. Of n numbers that are standardised
+    by their own mean and deviation, the largest is at most sqrt(n - 1).
 
     Parameters
     ----------
     parameters : mapping of str to ndarray
         The parameters of a LeNet5, finite.
-    mean, std : float
+    mean, std : float or None
         The standardisation of pixels.
 
     Examples
@@ -33,7 +36,9 @@ def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float, std: float
     lenet.errors.WeightsError: The weights of c1 are too large: sums may overflow. Train with a lower learning rate.
     """
     with np.errstate(over="ignore"):
-        largest = float(np.divide(max(abs(mean), abs(1 - mean)), std))
+        largest = math.sqrt(SIDE * SIDE - 1)
+        if mean is not None and std is not None:
+            largest = float(np.divide(max(abs(mean), abs(1 - mean)), std))
         for stage in STAGES:
             weight, bias = parameters[f"{stage}.weight"], parameters[f"{stage}.bias"]
             sums = np.abs(weight.reshape(len(weight), -1)).sum(axis=1, dtype=np.float64) * largest

@@ -16,6 +16,7 @@ from lenet.errors import InputError, WeightsError
 from lenet.weights.container import CHECKSUM, MAX_FILE_BYTES, MAX_HEADER_BYTES, read_tensors, to_bytes
 
 FORMAT = "lenet-1"
+IMAGE = "image"  # the mean and std of models that use those of each image; older versions reject it
 PRETRAINED = ("mnist",)
 MAX_CLASSES = 100_000
 _FLOATS = {np.dtype(each) for each in (np.float16, np.float32, np.float64)}
@@ -30,8 +31,8 @@ class ModelFile:
     ----------
     tensors : mapping of str to ndarray
         The parameters by name, all of the same dtype: float16, float32 or float64.
-    mean, std : float
-        Pixels in [0, 1] enter the network as (x - mean) / std.
+    mean, std : float or None
+        Pixels in [0, 1] enter the network as (x - mean) / std; None for those of each image.
     metadata : mapping of str to str
         Text about the model, without the entries that the file reserves.
 
@@ -43,8 +44,8 @@ class ModelFile:
     """
 
     tensors: Mapping[str, NDArray[Any]]
-    mean: float
-    std: float
+    mean: float | None
+    std: float | None
     metadata: Mapping[str, str]
 
     @property
@@ -86,8 +87,8 @@ class ModelFile:
         metadata |= {
             "format": FORMAT,
             "num_classes": str(self.num_classes),
-            "mean": repr(float(self.mean)),
-            "std": repr(float(self.std)),
+            "mean": IMAGE if self.mean is None else repr(float(self.mean)),
+            "std": IMAGE if self.std is None else repr(float(self.std)),
         }
         content = to_bytes(self.tensors, metadata)
         header = len(content) - sum(tensor.nbytes for tensor in self.tensors.values())
@@ -125,12 +126,15 @@ class ModelFile:
                 f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}, a file that lenet saved."
             )
         try:
-            num_classes, mean, std = int(metadata["num_classes"]), float(metadata["mean"]), float(metadata["std"])
+            num_classes, mean, std = int(metadata["num_classes"]), None, None
+            if (metadata["mean"], metadata["std"]) != (IMAGE, IMAGE):
+                mean, std = float(metadata["mean"]), float(metadata["std"])
         except (KeyError, ValueError) as error:
             raise WeightsError(
                 f"{path} lacks a valid num_classes, mean or std in its metadata ({error}). Save it again."
             ) from None
-        if not (2 <= num_classes <= MAX_CLASSES and math.isfinite(mean) and 0 < std < math.inf):
+        scaled = mean is None or std is None or (math.isfinite(mean) and 0 < std < math.inf)
+        if not (2 <= num_classes <= MAX_CLASSES and scaled):
             raise WeightsError(
                 f"{path} has num_classes {num_classes}, mean {mean} and std {std}; expected 2 to {MAX_CLASSES:,}, "
                 "a finite number, and one above 0. Save it again."
