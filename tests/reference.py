@@ -127,11 +127,20 @@ def log_softmax(logits):
 
 
 def cross_entropy(logits, y):
-    """Each image's loss -log p[y], and the gradient of their sum, p - onehot(y); y = -1 wants all classes alike."""
+    """Each image's loss -log p[y], and the gradient of their sum, p - onehot(y); y = -1 wants all classes alike.
+
+    y may also have the target probabilities themselves, one row per image.
+    """
     log_p = log_softmax(logits)
     classes = logits.shape[1]
-    target = np.where(np.array(y)[:, None] < 0, 1 / classes, np.eye(classes)[y])
+    y = np.array(y)
+    target = y if y.ndim == 2 else np.where(y[:, None] < 0, 1 / classes, np.eye(classes)[y])
     return -(log_p * target).sum(axis=1), np.exp(log_p) - target
+
+
+def standardised(x):
+    """Images x[N, 28, 28] in [0, 1], each by its own mean and deviation, as [N, 1, 28, 28]."""
+    return ((x - x.mean((1, 2), keepdims=True)) / np.sqrt(x.var((1, 2), keepdims=True) + 1e-5))[:, None]
 
 
 def lenet(parameters, x):

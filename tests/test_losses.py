@@ -15,8 +15,10 @@ def logits():
     return np.random.default_rng(0).normal(scale=3, size=(7, 10))
 
 
-@pytest.fixture
-def labels():
+@pytest.fixture(params=["labels", "probabilities"])
+def labels(request):
+    if request.param == "probabilities":
+        return np.random.default_rng(1).dirichlet(np.ones(10), 7)
     return np.array([0, 1, 2, 9, 9, 5, 0])
 
 

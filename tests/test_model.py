@@ -407,6 +407,65 @@ def test_loss_and_gradients_are_the_reference(dtype, tolerance, n, kind):
         assert relative_error(gradient, expected[name]) <= tolerance, name
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-10)])
+@pytest.mark.parametrize("n", [1, 40])
+def test_probabilities_and_images_standardised_one_by_one(dtype, tolerance, n):
+    """Both ways to compute are the reference; rows of targets are scaled to sum to 1."""
+    model, x = make_model(dtype), draw_images(n)
+    model.mean = None
+    targets = np.random.default_rng(1).dirichlet(np.full(10, 0.3), n)
+    assert relative_error(model.activations(x)["input"], reference.standardised(x)) <= tolerance
+    expected_loss, expected = reference.lenet_loss_and_gradients(model.parameters, reference.standardised(x), targets)
+    for method in (model.loss_and_gradients, model.layerwise_loss_and_gradients):
+        loss, gradients = method(x, targets * 1.0009)
+        assert loss == pytest.approx(expected_loss, rel=tolerance)
+        for name, gradient in gradients.items():
+            assert relative_error(gradient, expected[name]) <= tolerance, name
+
+
+@pytest.mark.parametrize("name", ["c1.weight", "c3.bias", "output.weight"])
+def test_gradients_of_probabilities_against_central_differences(name):
+    model, x = make_model(np.float64), draw_images(3)
+    model.mean, targets = None, np.random.default_rng(1).dirichlet(np.ones(10), 3)
+    gradient = model.loss_and_gradients(x, targets)[1][name]
+    assert relative_error(gradient.ravel(), Loss(model, x, targets, name).differences(range(gradient.size))) <= 1e-6
+
+
+@pytest.mark.landing
+def test_the_loss_of_probabilities_is_pytorchs():
+    torch = pytest.importorskip("torch")
+    model, x = make_model(np.float64), draw_images(5)
+    model.mean, targets = None, np.random.default_rng(1).dirichlet(np.ones(10), 5)
+    layer_norm = torch.nn.LayerNorm((1, 28, 28), elementwise_affine=False, dtype=torch.float64)
+    standard = layer_norm(torch.tensor(x[:, None])).numpy()
+    np.testing.assert_allclose(model.activations(x)["input"], standard, rtol=0, atol=1e-12)
+    logits = torch.tensor(model.logits(x), requires_grad=True)
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(targets))
+    loss.backward()
+    found, gradients = model.loss_and_gradients(x, targets)
+    assert found == pytest.approx(loss.item(), rel=1e-12)
+    np.testing.assert_allclose(gradients["output.bias"], logits.grad.sum(0), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_brightness_and_contrast_do_not_matter_to_a_model_that_standardises_each_image(dtype):
+    model, x = make_model(dtype), draw_images(3)
+    model.mean = None
+    dim = 0.5 * x + 0.4
+    np.testing.assert_allclose(model.activations(dim)["input"], model.activations(x)["input"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(model.logits(dim), model.logits(x), rtol=0, atol=1e-5)
+
+
+def test_mean_and_std_are_both_numbers_or_both_none(model):
+    model.std = None
+    assert (model.mean, model.std) == (None, None)
+    model.mean = 0.2
+    assert (model.mean, model.std) == (0.2, 1.0)
+    model.mean = None
+    model.std = 0.5
+    assert (model.mean, model.std) == (0.0, 0.5)
+
+
 def test_gradients_of_thousands_of_images_are_as_exact():
     """Sums of single precision stay short: a chain over all of them would lose two digits."""
     model, (x, y) = make_model(np.float32), batch(3000, "dense")
@@ -650,7 +709,11 @@ BAD_LABELS = {
     "too many": ([1, 2, 3, 4], InputError, r"y has shape \(4,\); expected \(3,\)"),
     "none": (np.zeros(0, int), InputError, r"y has shape \(0,\); expected \(3,\)"),
     "one number": (5, InputError, r"y has shape \(\); expected \(3,\)"),
-    "one-hot": (np.eye(10, dtype=int)[:3], InputError, r"y has shape \(3, 10\); expected \(3,\)"),
+    "one column": ([[1], [2], [3]], InputError, r"shape \(3, 1\); expected probabilities of shape \(3, 10\), or lab"),
+    "text in rows": ([["0"] * 10] * 3, InputTypeError, "y has dtype <U1; expected probabilities of shape"),
+    "a sum of 1.002": (np.full((3, 10), 0.1002), InputError, "rows that sum to 1.002 to 1.002; expected"),
+    "below 0": ([[-0.5, 1.5, *[0] * 8]] * 3, InputError, "y has probabilities from -0.5 to 1.5 and rows"),
+    "NaN": (np.full((3, 10), np.nan), InputError, "y has probabilities from nan to nan"),
     "negative": ([0, -1, 2], InputError, "labels from -1 to 2; expected 0 to 9 for 10 classes"),
     "10": ([0, 10, 2], InputError, "labels from 0 to 10; expected 0 to 9 for 10 classes"),
     "huge": (np.array([0, 2**64 - 1, 2], np.uint64), InputError, "to 18446744073709551615; expected 0 to 9"),

@@ -43,6 +43,13 @@ def standardised(pixels):
     return (values[:, None] - MEAN) / STD
 
 
+def of_any_contrast(n):
+    """Images in 256 steps: blank, of two neighbouring greys, bright and dark, and of full contrast."""
+    x = images(n)
+    low, contrast = np.resize([200, 90, 3, 0], n)[:, None, None], np.resize([1, 2, 40, 256], n)[:, None, None]
+    return (low + x * contrast // 256).astype(np.uint8)
+
+
 def in_build(arrays, parameters):
     """The parameters as the build's numbers, guarded, and the same numbers for the reference."""
     flat = arrays.holding(parameters.flat.astype(arrays.dtype))
@@ -152,6 +159,16 @@ def test_logits(build, arrays, n, kind):
     arrays.assert_close(out, reference.lenet(parameters, standardised(pixels))["output"])
 
 
+@pytest.mark.parametrize("kind", ["bytes", "reals"])
+def test_logits_of_images_that_are_standardised_one_by_one(build, arrays, kind):
+    flat, parameters = in_build(arrays, weights())
+    pixels = of_any_contrast(13) if kind == "bytes" else (images(13) / 255).astype(arrays.dtype)
+    values = pixels / 255 if kind == "bytes" else np.float64(pixels)
+    out = arrays.output(13, 10)
+    build.logits(flat, arrays.holding(pixels).view(np.uint8), None, None, out)
+    arrays.assert_close(out, reference.lenet(parameters, reference.standardised(values))["output"])
+
+
 @pytest.mark.parametrize("num_classes", CLASSES)
 def test_logits_of_other_numbers_of_classes(build, arrays, num_classes):
     flat, parameters = in_build(arrays, weights(num_classes))
@@ -176,13 +193,14 @@ def test_no_image_is_no_work(build, arrays):
     build.logits(flat, images(0), MEAN, STD, arrays.output(0, 10))
 
 
-def test_logits_do_not_depend_on_the_place_in_the_batch(build, arrays):
+@pytest.mark.parametrize("scaling", [(MEAN, STD), (None, None)])
+def test_logits_do_not_depend_on_the_place_in_the_batch(build, arrays, scaling):
     flat, _ = in_build(arrays, weights())
-    x, together = images(29), arrays.output(29, 10)
-    build.logits(flat, x, MEAN, STD, together)
+    x, together = of_any_contrast(29), arrays.output(29, 10)
+    build.logits(flat, x, *scaling, together)
     for n in range(29):
         alone = arrays.output(1, 10)
-        build.logits(flat, x[n : n + 1], MEAN, STD, alone)
+        build.logits(flat, x[n : n + 1], *scaling, alone)
         np.testing.assert_array_equal(alone[0], together[n])
 
 
@@ -211,6 +229,8 @@ class Learning:
     def __init__(self, build, arrays, pixels, labels, num_classes=10, start=0.0, shares=None):
         self.arrays, n = arrays, len(pixels)
         shares = arrays.holding((np.full(n, 1 / n) if shares is None else shares).astype(arrays.dtype))
+        if labels.ndim == 2:
+            labels = arrays.holding(labels.astype(arrays.dtype))
         flat, self.parameters = in_build(arrays, weights(num_classes))
         self.logits = arrays.output(n, num_classes)
         self.totals, self.margins = arrays.output(n), arrays.output(n)
@@ -252,6 +272,11 @@ def test_learn_from_images_of_none_of_the_classes(build, arrays):
     pixels, labels = images(12), labels_of(12)
     labels[[0, 3, 11]] = -1
     Learning(build, arrays, pixels, labels).check(pixels, labels)
+
+
+def test_learn_from_probabilities(build, arrays):
+    pixels, targets = images(13), np.random.default_rng(0).dirichlet(np.full(10, 0.3), 13)
+    Learning(build, arrays, pixels, targets).check(pixels, targets)
 
 
 def test_learn_adds_to_the_gradient(build, arrays):

@@ -122,7 +122,8 @@ INF = np.full(1, np.inf, np.float32)
         ({"n_jobs": 0}, "n_jobs"), ({"seed": 1.5}, "seed"), ({"seed": None}, "seed"), ({"seed": -1}, "seed"),
         ({"recipe": "none"}, "recipe is 'none'"), ({"recipe": RECIPES["wild"]}, "expected uint8"),
         ({"sample_weight": -np.ones(300)}, "sample_weight"), ({"state": State(ONE, ONE, ONE, 0.5, 0.5)}, "state"),
-        ({"state": State(ONE, ONE, ONE, np.nan, 0.5)}, "its mean is"), ({"recipe": {"epochs": 1}}, "recipe is "),
+        ({"state": State(ONE, ONE, ONE, np.nan, 0.5)}, "its mean is"),
+        ({"state": State(ONE, ONE, ONE, None, 0.5)}, "mean, std"), ({"state": State(ONE, ONE, ONE, 0.5, None)}, "mean, std"), ({"recipe": {"epochs": 1}}, "recipe is "),
         ({"state": State(ONE, ONE, INF, 0.5, 0.5)}, "not finite"), ({"on_epoch": 5}, "on_epoch is 5"),
     ],
 )  # fmt: skip
@@ -145,6 +146,38 @@ def test_training_empties_the_facts_about_the_weights_before(digits):
     model = lenet.load_pretrained("mnist")
     train(model, *digits, replace(SHORT, epochs=1))
     assert model.metadata == {}
+
+
+def test_probabilities_of_0_and_1_train_as_labels_do(digits):
+    recipe = replace(SHORT, non_digits=0.2)
+    model, state = run(digits, recipe)
+    other, soft = run((digits[0], np.eye(10)[digits[1]]), recipe)
+    np.testing.assert_array_equal(other.parameters.flat, model.parameters.flat)
+    assert [row.accuracy for row in soft.history] == [row.accuracy for row in state.history]
+    assert soft.history[-1].val_loss == pytest.approx(state.history[-1].val_loss, rel=1e-6)
+
+
+def test_smoothed_labels_are_learned(digits):
+    """The validation loss is that of the targets, and cannot fall below their entropy."""
+    recipe = replace(SHORT, epochs=1, validation=0.5)
+    model, state = run((digits[0], 0.2 * np.eye(10)[digits[1]] + 0.08), recipe)
+    held_out = split(digits[1], 0.5, 0).validation
+    log_p = reference.log_softmax(model.logits(digits[0][held_out]).astype(float))
+    expected = -(log_p * (0.2 * np.eye(10)[digits[1][held_out]] + 0.08)).sum(axis=1).mean()
+    assert state.history[0].val_loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_model_that_standardises_each_image_continues_to(digits):
+    recipe = replace(SHORT, standardise="image")
+    whole, _ = run(digits, recipe)
+    model, state = run(digits, recipe, on_step=lambda now: now.step == 3)
+    assert (model.mean, model.std, state.mean, state.std) == (None,) * 4
+    train(model, *digits, recipe, seed=0, state=state)
+    np.testing.assert_array_equal(model.parameters.flat, whole.parameters.flat)
+    train(model, *digits, replace(SHORT, epochs=1))
+    assert model.mean is None
+    train(model, *digits, replace(SHORT, epochs=1, standardise=False))
+    assert (model.mean, model.std) == (0, 1)
 
 
 def test_another_seed_gives_other_weights(digits):

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import pickle
 import stat
 import struct
 import subprocess
@@ -81,6 +82,16 @@ def test_any_number_as_mean_and_std(path, number, mean):
     model.save(path)
     loaded = lenet.load(path)
     assert (loaded.mean, loaded.std) == (mean, 2)
+
+
+def test_a_model_that_standardises_each_image(path):
+    model = make_model()
+    model.mean = None
+    model.save(path)
+    _, metadata = read_tensors(path)
+    assert (metadata["mean"], metadata["std"]) == ("image", "image")
+    assert (lenet.load(path).mean, lenet.load(path).std) == (None, None)
+    assert pickle.loads(pickle.dumps(model)).std is None
 
 
 def test_a_string_names_the_file_too(path):
@@ -292,6 +303,7 @@ def test_a_file_larger_than_weights_are_is_refused_unread(path):
         ({"std": "-1"}, "std -1.0"),
         ({"std": "inf"}, "std inf"),
         ({"std": "wide"}, "lacks a valid"),
+        ({"std": "image"}, "lacks a valid"),
     ],
 )
 def test_wrong_facts_are_refused(saved, facts, message):

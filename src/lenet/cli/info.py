@@ -60,5 +60,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.model:
         print()
         for name, value in metadata.items():
-            say(f"{name:<18} {', '.join(value) if name == 'classes' else value}")
+            text = ", ".join(value) if name == "classes" else "of each image" if value is None else value
+            say(f"{name:<18} {text}")
     return 0

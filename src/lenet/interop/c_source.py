@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lenet import __version__
 from lenet._checks import SIDE, short_repr
+from lenet._layerwise import EPSILON
 from lenet.errors import InputError
 from lenet.interop.parameters import exportable
 from lenet.layers import Conv2d
@@ -34,7 +35,8 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     -------
     source : str
         About 1 MB of text with the weights as hexadecimal literals, which compilers read without rounding. Compiled,
-        the weights take 247 KB. The code allocates no memory, and calls only `expf` from the C library.
+        the weights take 247 KB. The code allocates no memory, and calls only `expf` from the C library, and `sqrtf`
+        if the model standardises each image.
     header : str
         The declarations of three functions and of the class names, in UTF-8.
 
@@ -78,9 +80,12 @@ def _card(model: LeNet5, name: str) -> str:
 def _constants(model: LeNet5, numbers: Mapping[str, NDArray[np.float32]]) -> str:
     """Return the sizes and the parameters of the network as C."""
     sizes = "".join(f"#define {name} {size}\n" for name, size in _sizes(model).items())
-    scaling = f"static const float MEAN = {_literal(numbers['mean'])}, SCALE = {_literal(numbers['scale'])};"
+    scaling = f"/* Added to the variance of an image. */\n#define EPSILON {EPSILON}f"
+    if "mean" in numbers:
+        scaling = "/* A pixel in [0, 1] enters the network as (pixel - MEAN) * SCALE. */\n"
+        scaling += f"static const float MEAN = {_literal(numbers['mean'])}, SCALE = {_literal(numbers['scale'])};"
     arrays = "\n".join(_array(name, numbers[name]) for name in model.parameters)
-    return f"{sizes}\n/* A pixel in [0, 1] enters the network as (pixel - MEAN) * SCALE. */\n{scaling}\n\n{arrays}"
+    return f"{sizes}\n{scaling}\n\n{arrays}"
 
 
 def _class_names(model: LeNet5, name: str) -> str:

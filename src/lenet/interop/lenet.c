@@ -1,4 +1,4 @@
-/* LeNet-5 in C99. lenet.h documents the functions. Of the C library, they use expf only. */
+/* LeNet-5 in C99. lenet.h documents the functions. Of the C library, they use expf and sqrtf only. */
 #include "lenet.h"
 
 #include <math.h>
@@ -58,14 +58,35 @@ static void sigmoids(float *values, int count)
         values[i] = sigmoid(values[i]);
 }
 
+/* A pixel from 0 to 255 enters the network as (pixel - mean) * scale. */
+static void standardisation(const unsigned char *image, float *mean, float *scale)
+{
+#ifdef EPSILON
+    const int count = INPUT_SIDE * INPUT_SIDE;
+    long sum = 0;
+    float squares = 0.0f;
+    for (int i = 0; i < count; i++)
+        sum += image[i];
+    *mean = (float)sum / (float)count;
+    for (int i = 0; i < count; i++)
+        squares += ((float)image[i] - *mean) * ((float)image[i] - *mean);
+    *scale = 1.0f / sqrtf(squares / (float)count + 255.0f * 255.0f * EPSILON);
+#else
+    (void)image;
+    *mean = 255.0f * MEAN;
+    *scale = SCALE / 255.0f;
+#endif
+}
+
 void lenet_logits(const unsigned char image[784], float logits[lenet_CLASSES])
 {
     float padded[PADDED_SIDE * PADDED_SIDE] = {0.0f};
     float s2[S2_MAPS * S2_SIDE * S2_SIDE], s4[S4_MAPS * S4_SIDE * S4_SIDE], c5[C5_UNITS], f6[F6_UNITS];
+    float mean, scale;
+    standardisation(image, &mean, &scale);
     for (int y = 0; y < INPUT_SIDE; y++)
         for (int x = 0; x < INPUT_SIDE; x++)
-            padded[(y + PADDING) * PADDED_SIDE + x + PADDING] =
-                ((float)image[y * INPUT_SIDE + x] * (1.0f / 255.0f) - MEAN) * SCALE;
+            padded[(y + PADDING) * PADDED_SIDE + x + PADDING] = ((float)image[y * INPUT_SIDE + x] - mean) * scale;
     convolve_and_pool(padded, 1, PADDED_SIDE, C1_WEIGHT, C1_BIAS, C1_MAPS, s2);
     convolve_and_pool(s2, C1_MAPS, S2_SIDE, C3_WEIGHT, C3_BIAS, C3_MAPS, s4);
     dense(s4, S4_MAPS * S4_SIDE * S4_SIDE, C5_WEIGHT, C5_BIAS, C5_UNITS, c5); /* the kernel of C5 covers all of S4 */

@@ -18,6 +18,8 @@ Shape = tuple[int, ...]
 def exportable(model: LeNet5) -> dict[str, NDArray[np.float32]]:
     """Return a model's parameters in float32, and "mean" and "scale": pixels enter as (x - mean) * scale.
 
+    A model that standardises each image has neither of the two.
+
     Raises
     ------
     InputTypeError
@@ -29,7 +31,9 @@ def exportable(model: LeNet5) -> dict[str, NDArray[np.float32]]:
         advice = " Pass its attribute model_, which does not scale X." if hasattr(model, "model_") else ""
         raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5.{advice}")
     _checks.text_by_name(model.metadata, "metadata")
-    numbers = {**model.parameters, "mean": np.array(model.mean), "scale": np.array(1 / model.std)}
+    numbers: dict[str, NDArray[Any]] = {**model.parameters}
+    if model.mean is not None and model.std is not None:
+        numbers |= {"mean": np.array(model.mean), "scale": np.array(1 / model.std)}
     with np.errstate(over="ignore"):
         rounded = {name: np.asarray(value, np.float32) for name, value in numbers.items()}
     for name, value in rounded.items():
