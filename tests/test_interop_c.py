@@ -79,6 +79,17 @@ def test_other_models(compiler, dtype, num_classes, tmp_path):
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_model_that_standardises_each_image(compiler, tmp_path):
+    model = lenet.load_pretrained("mnist")
+    model.std = None
+    noise = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    images = np.concatenate([noise, 100 + noise // 8, 200 + noise // 128, noise[:1] * 0])
+    _, logits, probabilities = outcome(compiled(compiler, model, tmp_path), images, 10)
+    np.testing.assert_allclose(logits, model.logits(images), atol=1e-4)
+    np.testing.assert_allclose(probabilities, model.predict_proba(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
 def test_large_logits_do_not_overflow(compiler, tmp_path):
     model = lenet.LeNet5(seed=0, num_classes=3)
     model.parameters["output.weight"] = 0

@@ -107,6 +107,78 @@ def test_other_models_too(dtype, num_classes):
     np.testing.assert_allclose(probabilities, model.predict_proba(RANDOM), atol=1e-5)
 
 
+def standardising():
+    model = copy.deepcopy(MODEL)
+    model.mean = None
+    return model
+
+
+@pytest.mark.parametrize("pixels", ["float32", "uint8"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_model_that_standardises_each_image(pixels, runtime, tmp_path):
+    """Also brighter images of half the contrast."""
+    library, model = pytest.importorskip(runtime), standardising()
+    images = np.concatenate([RANDOM, 100 + RANDOM // 2])
+    proto, x = to_onnx(model, pixels=pixels), as_input(images, pixels)
+    if runtime == "onnxruntime":
+        label, probabilities = library.InferenceSession(proto.SerializeToString()).run(None, {"images": x})
+    else:
+        onnx.save(proto, tmp_path / "model.onnx")
+        outcome = library.compile_model(tmp_path / "model.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(x)
+        label, probabilities = outcome["label"], outcome["probabilities"]
+    np.testing.assert_array_equal(label, model.predict(images))
+    np.testing.assert_allclose(probabilities, model.predict_proba(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", ["float32", "uint8"])
+def test_a_model_that_standardises_each_image_goes_there_and_back(pixels):
+    assert same(from_onnx(to_onnx(standardising(), pixels=pixels)), standardising())
+
+
+def with_layer_norm(**attributes):
+    """The node that PyTorch writes for nn.LayerNorm((1, 28, 28), elementwise_affine=False)."""
+    proto = to_onnx(standardising())
+    (node,) = (each for each in proto.graph.node if each.op_type == "InstanceNormalization")
+    one = numpy_helper.from_array(np.ones((1, 28, 28), np.float32), "one")
+    proto.graph.initializer.append(one)
+    node.CopyFrom(helper.make_node("LayerNormalization", [node.input[0], "one"], node.output, **attributes))
+    proto.opset_import[0].version = 17
+    return proto
+
+
+def test_a_layer_norm_standardises_each_image():
+    assert same(from_onnx(with_layer_norm(axis=1, epsilon=1e-5)), standardising())
+
+
+def with_scale(value):
+    proto = to_onnx(standardising())
+    (scale,) = (each for each in proto.graph.initializer if each.name == "scale")
+    scale.CopyFrom(numpy_helper.from_array(np.array([value], np.float32), "scale"))
+    return proto
+
+
+def scaled_twice():
+    proto = to_onnx(standardising())
+    (conv,) = (n for n, each in enumerate(proto.graph.node) if each.op_type == "Conv" and each.input[0] == "input")
+    proto.graph.node[conv].input[0] = "twice"
+    proto.graph.node.insert(conv, helper.make_node("Mul", ["input", "scale"], ["twice"]))
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda: with_layer_norm(axis=-1), "standardises its images differently"),  # of each row
+        (lambda: with_layer_norm(axis=1, epsilon=1e-3), "standardises its images differently"),
+        (lambda: with_scale(2), "standardises its images differently"),
+        (scaled_twice, "scales its pixels after it has standardised each image"),
+    ],
+)
+def test_another_standardisation_is_refused(change, message):
+    with pytest.raises(WeightsError, match=message):
+        from_onnx(change())
+
+
 def test_numbers_that_are_none_in_float32_are_refused():
     model = lenet.LeNet5(seed=0, dtype="float64")
     model.parameters["f6.bias"][3] = 1e39

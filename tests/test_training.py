@@ -123,7 +123,9 @@ INF = np.full(1, np.inf, np.float32)
         ({"recipe": "none"}, "recipe is 'none'"), ({"recipe": RECIPES["wild"]}, "expected uint8"),
         ({"sample_weight": -np.ones(300)}, "sample_weight"), ({"state": State(ONE, ONE, ONE, 0.5, 0.5)}, "state"),
         ({"state": State(ONE, ONE, ONE, np.nan, 0.5)}, "its mean is"),
-        ({"state": State(ONE, ONE, ONE, None, 0.5)}, "mean, std"), ({"state": State(ONE, ONE, ONE, 0.5, None)}, "mean, std"), ({"recipe": {"epochs": 1}}, "recipe is "),
+        ({"state": State(ONE, ONE, ONE, None, 0.5)}, "mean, std"),
+        ({"state": State(ONE, ONE, ONE, 0.5, None)}, "mean, std"),
+        ({"recipe": {"epochs": 1}}, "recipe is "),
         ({"state": State(ONE, ONE, INF, 0.5, 0.5)}, "not finite"), ({"on_epoch": 5}, "on_epoch is 5"),
     ],
 )  # fmt: skip

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._checks import SIDE
+from lenet._layerwise import EPSILON
 from lenet.errors import WeightsError
 
 Array = NDArray[Any]
+NORMALISATIONS = ("InstanceNormalization", "LayerNormalization")  # of an image with one channel, the same
 
 _ENDINGS: tuple[list[str], ...] = (
     [],
@@ -88,6 +90,7 @@ class Graph:
         self._start = inputs[0].name
         self._of_bytes = self._check_input(inputs[0])
         self._factor, self._offset = 255.0 if self._of_bytes else 1.0, 0.0  # of pixels in [0, 1]
+        self._of_each_image = False
 
     def _check_input(self, value: Any) -> bool:
         """Validate the input; return whether its pixels are bytes."""
@@ -184,6 +187,10 @@ class Graph:
 
     def scale(self, step: Step) -> None:
         """Record an operator that scales the pixels before C1."""
+        if self._of_each_image:
+            raise self._refusal("it scales its pixels after it has standardised each image")
+        if step.kind in NORMALISATIONS:
+            return self._standardise_each(step)
         value = self._floats(step.others[0], "the scale of its pixels")
         if value.size != 1 or value.ndim > 4 or not (step.path_first or step.kind in ("Add", "Mul")):
             raise WeightsError(f"{self._source} does not scale its pixels by one number; expected (x - mean) / std.")
@@ -196,8 +203,20 @@ class Graph:
         else:
             raise WeightsError(f"{self._source} scales its pixels by {number}; expected a positive number.")
 
-    def standardisation(self, mean: str, std: str) -> tuple[float, float]:
+    def _standardise_each(self, step: Step) -> None:
+        """Record a standardisation of each image."""
+        attributes = {"axis": -1, "epsilon": EPSILON} | step.attributes
+        scale, *shift = (self._floats(name, "the scale of its pixels") for name in step.others)
+        plain = (scale == 1).all() and not any(each.any() for each in shift) and np.isclose(self._factor, 1)
+        whole = step.kind == "InstanceNormalization" or attributes["axis"] in (1, 2, -3, -2)
+        if not (plain and whole and step.path_first and np.isclose(attributes["epsilon"], EPSILON, atol=0)):
+            raise self._refusal(f"it standardises its images differently; expected pixels in [0, 1] and {EPSILON:g}")
+        self._of_each_image = True
+
+    def standardisation(self, mean: str, std: str) -> tuple[float, float] | tuple[None, None]:
         """Return the mean and std of the scaling, or those in the text, which have more digits, if they agree."""
+        if self._of_each_image:
+            return None, None
         with np.errstate(all="ignore"):
             found = np.array([0.0 - self._offset, 1.0]) / np.float64(self._factor)
         if not (np.isfinite(found).all() and found[1] > 0):

@@ -13,7 +13,7 @@ from typing import Any
 
 from lenet._extras import require
 from lenet.errors import WeightsError
-from lenet.interop.onnx_graph import Array, Graph, Step, check_attributes, first_line
+from lenet.interop.onnx_graph import NORMALISATIONS, Array, Graph, Step, check_attributes, first_line
 from lenet.interop.operators import Node, Operators
 from lenet.interop.parameters import model_from
 from lenet.model import LeNet5
@@ -32,7 +32,8 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     ----------
     source : path or onnx.ModelProto
         A model, or a file of at most 64 MiB, from `to_onnx` or PyTorch's exporters. It must contain its weights. C5 may
-        be a convolution or a dense layer. The graph may scale the pixels before C1, and end with a softmax or argmax.
+        be a convolution or a dense layer. The graph may scale the pixels before C1, or standardise each image with
+        InstanceNormalization or LayerNormalization, and end with a softmax or argmax.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     _refuse_foreign(proto, onnx, name)
     graph = Graph(proto, onnx, name)
     steps = graph.path()
-    scaling = list(itertools.takewhile(lambda step: step.kind in _SCALING, steps))
+    scaling = list(itertools.takewhile(lambda step: step.kind in (*_SCALING, *NORMALISATIONS), steps))
     for step in scaling:
         graph.scale(step)
     model = _model(graph, _match(steps[len(scaling) :], name), name)

@@ -8,6 +8,7 @@ from lenet._extras import require
 from lenet.errors import InputError
 from lenet.interop.operators import Operators
 from lenet.model import LeNet5
+from lenet.weights.files import IMAGE
 
 OPSET, IR = 13, 8
 PIXELS = ("float32", "uint8")
@@ -90,6 +91,6 @@ def _metadata(model: LeNet5, pixels: str) -> dict[str, str]:
         "architecture": "LeNet-5 with sigmoids and average pooling",
         "input": f"{SIDE}x{SIDE} pixels, {pixels} {span}",
         "num_classes": str(model.num_classes),
-        "mean": repr(float(model.mean)),
-        "std": repr(float(model.std)),
+        "mean": IMAGE if model.mean is None else repr(float(model.mean)),
+        "std": IMAGE if model.std is None else repr(float(model.std)),
     }

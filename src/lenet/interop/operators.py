@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._layerwise import EPSILON
 from lenet.interop.parameters import exportable
 from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, Sigmoid
 from lenet.model import LeNet5
@@ -44,8 +45,12 @@ class Operators:
     def network(self, model: LeNet5, images: str) -> str:
         """Append LeNet-5 in float32, from images (n, 1, 28, 28) in [0, 1] to logits, and return their name."""
         numbers = exportable(model)
-        y = self.add("Sub", [images, self.constant("mean", numbers["mean"])], "centred")
-        y = self.add("Mul", [y, self.constant("scale", numbers["scale"])], "input")
+        if "mean" in numbers:
+            y = self.add("Sub", [images, self.constant("mean", numbers["mean"])], "centred")
+            y = self.add("Mul", [y, self.constant("scale", numbers["scale"])], "input")
+        else:  # of one channel, the same as LayerNormalization, which needs opset 17
+            ends = [self.constant("scale", np.ones(1, np.float32)), self.constant("shift", np.zeros(1, np.float32))]
+            y = self.add("InstanceNormalization", [images, *ends], "input", epsilon=EPSILON)
         for stage, layers in model.stages:
             for layer in layers:
                 names = [f"{stage}.{key}" for key in layer.parameters]

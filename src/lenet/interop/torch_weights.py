@@ -35,7 +35,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     -------
     LeNet5
         The dtype is float64 if all weights are float64, otherwise float32. `mean` is 0 and `std` is 1. If the PyTorch
-        model expects ``transforms.Normalize((m,), (s,))``, set them to m and s.
+        model expects ``transforms.Normalize((m,), (s,))``, set them to m and s. If it begins with
+        ``torch.nn.LayerNorm((1, 28, 28), elementwise_affine=False)``, set them to None.
 
     Raises
     ------
@@ -77,7 +78,8 @@ def to_torch_state_dict(model: LeNet5, like: Mapping[str, Any] | Any | None = No
     """Return a model's weights as tensors for `torch.nn.Module.load_state_dict`.
 
     The module needs the same standardised pixels as the model. Apply
-    ``transforms.Normalize((model.mean,), (model.std,))`` to its input, or compute ``(x - model.mean) / model.std``.
+    ``transforms.Normalize((model.mean,), (model.std,))`` to its input, or compute ``(x - model.mean) / model.std``. If
+    they are None, its first layer must be ``torch.nn.LayerNorm((1, 28, 28), elementwise_affine=False)``.
 
     Parameters
     ----------
