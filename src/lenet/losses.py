@@ -99,14 +99,9 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     log_probabilities = log_softmax(logits)
     n, num_classes = log_probabilities.shape
     targets = _checks.targets(y, n, num_classes, log_probabilities.dtype, at_least=-1)
-    dlogits = np.exp(log_probabilities)
-    if targets.ndim == 2:
-        terms = np.multiply(targets, log_probabilities, out=np.zeros_like(dlogits), where=targets > 0)
-        return -terms.sum(axis=1), dlogits - targets
-    labels, rows = targets, np.arange(n)
-    non_digit = labels < 0
-    losses = -log_probabilities[rows, labels]
-    losses[non_digit] = -log_probabilities[non_digit].mean(axis=1)
-    dlogits[rows[~non_digit], labels[~non_digit]] -= 1
-    dlogits[non_digit] -= 1 / num_classes
-    return losses, dlogits
+    if targets.ndim == 1:
+        labels, targets = targets, np.zeros_like(log_probabilities)
+        targets[np.arange(n), labels] = 1
+        targets[labels < 0] = 1 / num_classes
+    terms = np.multiply(targets, log_probabilities, out=np.zeros_like(targets), where=targets > 0)
+    return -terms.sum(axis=1), np.exp(log_probabilities) - targets
