@@ -1,10 +1,11 @@
-"""Build the extensions: the loops of the layers, and the fused network once for each CPU level.
+"""Build the extensions, the loops of the layers and the fused network once for each CPU level, and the page.
 
 Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 builds with bounds checks.
 """
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +15,7 @@ from Cython.Build import cythonize
 from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 CHECKED = os.environ.get("LENET_BOUNDSCHECK") == "1"
 MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
@@ -137,9 +139,21 @@ class BuildExt(build_ext):
             )
 
 
+class BuildPy(build_py):
+    """Put the page into the wheel as one file, which is half as large as its parts, compressed one by one."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            page = Path("src/lenet/serving/page")
+            assembled = runpy.run_path(str(page / "assembly.py"))["assembled"]
+            built = Path(self.build_lib, "lenet", "serving", "page", "page.html")
+            built.write_text(assembled(page / "parts"), "utf-8")
+
+
 setup(
     ext_modules=compiled_to_c(),
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
     options={
         "bdist_wheel": {"py_limited_api": "cp311"} if STABLE_ABI else {},
         "build_ext": {"parallel": os.cpu_count()},

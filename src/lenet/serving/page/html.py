@@ -4,13 +4,14 @@ import base64
 import hashlib
 import json
 import re
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from lenet.errors import InputError
+from lenet.serving.page.assembly import assembled
 
 MARK = b"<title>lenet: LeNet-5 at work</title>"  # near the beginning of each page
-_PLACEHOLDER = b"<!-- model -->"  # in page.html, replaced by an embedded model
+_PLACEHOLDER = "<!-- model -->"  # in the page, replaced by an embedded model
 _SCRIPT, _STYLE = rb'<script type="module">(.*?)</script>', rb"<style>(.*?)</style>"
 
 
@@ -33,12 +34,19 @@ def page_html(document: dict[str, Any] | None = None) -> bytes:
     >>> len(page_html()) < len(page_html({"name": "fresh"}))
     True
     """
-    file = resources.files("lenet.serving.page").joinpath("page.html")
-    page = file.read_bytes()  # of the package itself # nosemgrep: no-reading-without-end
-    if document is None:
-        return page.replace(_PLACEHOLDER, b"", 1)
-    text = json.dumps(document).replace("<", "\\u003c")  # so that no text ends the element
-    return page.replace(_PLACEHOLDER, f'<script type="application/json" id="model">{text}</script>'.encode(), 1)
+    element = ""
+    if document is not None:
+        text = json.dumps(document).replace("<", "\\u003c")  # so that no text ends the element
+        element = f'<script type="application/json" id="model">{text}</script>'
+    return _template().replace(_PLACEHOLDER, element, 1).encode()
+
+
+def _template() -> str:
+    """Return the page that the wheel contains, which is half as large as its parts; in a clone, assemble it."""
+    folder = Path(__file__).parent
+    built = folder / "page.html"
+    # Files of the package itself # nosemgrep: no-reading-without-end
+    return built.read_text("utf-8") if built.exists() else assembled(folder / "parts")
 
 
 def content_security_policy(page: bytes) -> str:

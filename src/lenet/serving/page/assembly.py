@@ -1,0 +1,24 @@
+"""The page put together from its parts: markup, style and script modules. setup.py runs this file, too."""
+
+import re
+from pathlib import Path
+
+_IMPORT = re.compile(r'^import .* from "\./(.*)";\n', re.MULTILINE)
+_COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)  # a tenth of the page, which has to be small in the wheel
+
+
+def assembled(parts: Path) -> str:
+    """Return the markup of the page with its style and its script."""
+    page = (parts / "page.html").read_text("utf-8")
+    style = (parts / "style.css").read_text("utf-8")
+    return page.replace("/* style */\n", style).replace("// script\n", _script(parts / "main.mjs", set()))
+
+
+def _script(module: Path, done: set[Path]) -> str:
+    """Return a module after the modules that it imports, as one script. No two modules may define the same name."""
+    if module in done:
+        return ""
+    done.add(module)
+    text = module.read_text("utf-8")
+    imported = "".join(_script(module.with_name(name), done) for name in _IMPORT.findall(text))
+    return imported + re.sub(r"^export ", "", _COMMENT.sub("", _IMPORT.sub("", text)), flags=re.MULTILINE)

@@ -1,0 +1,121 @@
+// The selected unit: patch x kernel = products, their sum, the bias and the squashing function, with numbers.
+
+import { STAGES } from "./network.mjs";
+import { $, afterEachPass, isMotionUnwanted, number, speaker, state } from "./state.mjs";
+import { colour, crisp, outline, raster, tone, write } from "./paint.mjs";
+import { allTermsOf, arithmeticOf, factsOf, indexOf, nameOf, receptiveField, title } from "./units.mjs";
+import { afterPointing, figure, slide } from "./figure.mjs";
+
+const CELL = 30; // CSS pixels, the width of a cell with a number
+const SMALL = 11; // and of one without
+const SIGN = 26; // the room for a sign between two grids
+const CAPTION = 20; // the height of a caption
+
+const sayUnit = speaker($("unit-spoken"));
+
+function showUnit() {
+  const { unit } = state;
+  $("unit").hidden = !unit;
+  if (!unit) {
+    delete figure.dataset.field;
+    sayUnit("");
+    return;
+  }
+  const { top, left, bottom, right } = receptiveField(unit);
+  figure.dataset.field = [top, left, bottom, right].join();
+  $("unit-name").textContent = nameOf(unit);
+  $("arithmetic").textContent = arithmeticOf(unit);
+  $("unit-facts").textContent = factsOf(unit);
+  $("slide").hidden = unit.stage === "input" || state.outputs[unit.stage].side === 1 || isMotionUnwanted();
+  if (state.slide === Infinity) sayUnit(`${nameOf(unit)}: ${arithmeticOf(unit)}`);
+  drawUnit();
+}
+
+export function drawUnit() {
+  const { unit } = state;
+  const all = unit && unit.stage !== "input" ? allTermsOf(unit) : [];
+  const chosen = all.toSorted((a, b) => Math.abs(b.sum) - Math.abs(a.sum))[0];
+  drawEquation(chosen, unit);
+  drawKernels(all, chosen, unit);
+}
+
+// Return a canvas of a size that fits, or hide it.
+function sized(canvas, width, height) {
+  canvas.hidden = !width;
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  const context = crisp(canvas, width, height);
+  context.imageSmoothingEnabled = false;
+  return context;
+}
+
+function drawEquation(chosen, unit) {
+  const canvas = $("equation");
+  if (!chosen) return sized(canvas, 0, 0);
+  const { inputs, weights, products, width, map } = chosen;
+  const isSmall = width > 5;
+  const isKernel = !STAGES[indexOf(unit.stage)].pool;
+  const room = canvas.parentElement.clientWidth - 4;
+  const isOneRow = room >= 3 * width * (isSmall ? SMALL : 26) + 2 * SIGN;
+  const fitting = Math.floor(isOneRow ? (room - 2 * SIGN) / (3 * width) : (room - SIGN) / (2 * width));
+  const cell = isSmall ? Math.min(SMALL, fitting) : Math.min(CELL, fitting);
+  const [w, h] = [width * cell, (inputs.length / width) * cell];
+  const before = title(STAGES[indexOf(unit.stage) - 1].name);
+  const from = isSmall || before === "Input" ? before : `${before}, map ${map}`;
+  const grids = [["", from, inputs], ["×", isSmall || !isKernel ? "weights" : "kernel", weights], ["=", "products", products]];
+  const context = sized(canvas, (isOneRow ? 3 : 2) * (w + SIGN) - SIGN + 2, (isOneRow ? 1 : 2) * (h + CAPTION + 6));
+  grids.forEach(([sign, caption, values], k) => {
+    const [column, row] = isOneRow ? [k, 0] : [k === 2 ? 1 : k, k === 2 ? 1 : 0];
+    const box = { x: 1 + column * (w + SIGN), y: CAPTION + row * (h + CAPTION + 6), w, h };
+    write(context, sign, box.x - SIGN / 2, box.y + h / 2 + 6, { size: 18 });
+    write(context, caption, box.x + w / 2, box.y - 6, { size: 13, style: "--soft" });
+    drawGrid(context, values, width, box, !isSmall);
+  });
+}
+
+// Draw values as cells, in tones relative to the largest, with their numbers if there is room.
+function drawGrid(context, values, width, box, hasNumbers) {
+  const largest = Math.max(...values.map(Math.abs)) || 1;
+  const cell = box.w / width;
+  context.drawImage(raster(values.map((value) => value / largest), width), box.x, box.y, box.w, box.h);
+  outline(context, box, colour("--soft"), 1);
+  if (!hasNumbers) return;
+  values.forEach((value, i) => {
+    const [red, green, blue] = tone(value / largest);
+    const isDark = 0.299 * red + 0.587 * green + 0.114 * blue < 140;
+    const [x, y] = [box.x + ((i % width) + 0.5) * cell, box.y + (Math.floor(i / width) + 0.64) * cell];
+    write(context, brief(value), x, y, { size: 0.38 * cell, style: isDark ? "#fff" : "#000" });
+  });
+}
+
+// Return a number in at most four characters.
+const brief = (value) => (Math.abs(value) < 0.995 ? number(value).replace("0.", ".") : number(value, 1));
+
+// Draw the kernels for all previous maps, with the sum that each contributes.
+function drawKernels(all, chosen, unit) {
+  const canvas = $("kernels");
+  const isMany = all.length > 1;
+  $("kernel-title").textContent = isMany
+    ? `Its ${all.length} kernels, one for each map of ${title(STAGES[indexOf(unit.stage) - 1].name)}, with the sum of its products`
+    : "";
+  if (!isMany) return sized(canvas, 0, 0);
+  const largest = Math.max(...all.flatMap(({ weights }) => weights.map(Math.abs))) || 1;
+  const room = canvas.parentElement.clientWidth;
+  const [size, gap, label] = [40, 8, 18];
+  const rows = Math.ceil(all.length / Math.max(1, Math.floor((room + gap - 4) / (size + gap))));
+  const perRow = Math.ceil(all.length / rows);
+  const context = sized(canvas, perRow * (size + gap) - gap + 4, rows * (size + label + 6) + 2);
+  all.forEach(({ weights, width, sum, map }, k) => {
+    const box = { x: 2 + (k % perRow) * (size + gap), y: 2 + Math.floor(k / perRow) * (size + label + 6), w: size, h: size };
+    context.drawImage(raster(weights.map((value) => value / largest), width), box.x, box.y, size, size);
+    const isChosen = map === chosen.map;
+    outline(context, box, colour(isChosen ? "--mark" : "--soft"), isChosen ? 2 : 1);
+    write(context, number(sum), box.x + size / 2, box.y + size + 15, { size: 13, style: "--soft" });
+  });
+}
+
+export function prepareUnit() {
+  afterEachPass(showUnit);
+  afterPointing(showUnit);
+  $("slide").addEventListener("click", slide);
+}

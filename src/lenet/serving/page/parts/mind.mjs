@@ -1,0 +1,149 @@
+// What would change the answer: the pixels that matter, steps along the gradient, and the nearest written.
+
+import { SIDE, forward } from "./network.mjs";
+import { nudged, towards } from "./learning.mjs";
+import { $, add, afterEachPass, animated, isBlank, isMotionUnwanted, look, number, percent, state, thing } from "./state.mjs";
+import { GLYPHS, handwritten, pixelsOfStrokes } from "./strokes.mjs";
+import { colour, crisp, outline, raster } from "./paint.mjs";
+
+const RESTING = 250; // milliseconds without a change, after which gradients are computed
+const EACH = 6; // written of each digit, to find the nearest
+const NEAREST = 4;
+
+let path = []; // the drawing, and then after each step along the gradient
+let isStep = false; // whether the pixels that the network sees are a step
+let restTimer = 0;
+let stopSteps = () => {};
+let written = null; // {digit, pixels, values}, made when they are first needed
+
+const labelOf = ({ output: { values } }) => values.indexOf(Math.max(...values));
+const className = (label) => state.model.classes[label];
+const target = () => Number($("target").value);
+
+function restart() {
+  if (isStep) return;
+  stopSteps();
+  clearTimeout(restTimer);
+  restTimer = setTimeout(() => {
+    path = [Float64Array.from(state.pixels)];
+    $("steps").value = 0;
+    chooseTarget();
+    showMind();
+  }, RESTING);
+}
+
+// Choose the second most probable class, unless another one is chosen that is not the answer.
+function chooseTarget() {
+  const { values } = state.outputs.output;
+  const ranked = [...values.keys()].sort((a, b) => values[b] - values[a]);
+  if (!$("target").dataset.chosen || target() === ranked[0]) $("target").value = ranked[1];
+}
+
+const gradientAt = (pixels) => towards(state.model, pixels, forward(state.model, pixels), target());
+
+function showStep() {
+  const count = Number($("steps").value);
+  while (path.length <= count) path.push(nudged(path.at(-1), gradientAt(path.at(-1))));
+  isStep = true;
+  look(Uint8Array.from(path[count], Math.round));
+  isStep = false;
+  showMind();
+}
+
+function showMind() {
+  const blank = isBlank();
+  for (const id of ["target", "steps", "change"]) $(id).disabled = blank;
+  $("mind-text").textContent = blank ? `Draw a ${thing()} first.` : sentence();
+  drawPixels($("changed"), raster(Array.from(state.pixels, (pixel) => pixel / 255), SIDE));
+  const gradient = blank ? path[0] : gradientAt(path[0]);
+  const largest = gradient.reduce((most, d) => Math.max(most, Math.abs(d)), 0) || 1;
+  const context = drawPixels($("matter"), raster(Array.from(gradient, (d) => d / largest), SIDE));
+  const cell = $("matter").clientWidth / SIDE;
+  path[0].forEach((pixel, i) => {
+    const [x, y] = [(i % SIDE) * cell + 1, Math.floor(i / SIDE) * cell + 1];
+    if (pixel > 127) outline(context, { x, y, w: cell - 2, h: cell - 2 }, colour("--text"), 0.5);
+  });
+  drawNearest();
+}
+
+function sentence() {
+  const count = Number($("steps").value);
+  const label = labelOf(state.outputs);
+  const reads = `${className(label)} with ${percent(state.outputs.output.values[label])}`;
+  if (!count) return `The network reads ${reads}, and ${className(target())} with ${percent(state.outputs.output.values[target()])}.`;
+  const difference = path[count].reduce((sum, pixel, i) => sum + Math.abs(pixel - path[0][i]), 0) / path[0].length;
+  return `After ${count} ${count > 1 ? "steps" : "step"}, the pixels differ by ${number(difference, 1)} of 255 grey levels on`
+    + ` average, and the network reads ${reads}.`;
+}
+
+function drawPixels(canvas, image) {
+  const width = canvas.clientWidth;
+  const context = crisp(canvas, width, width);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(image, 0, 0, width, width);
+  return context;
+}
+
+// Step until the answer is the target.
+function changeMind() {
+  stopSteps();
+  const most = Number($("steps").max);
+  const step = () => {
+    $("steps").value = Number($("steps").value) + 1;
+    showStep();
+    return labelOf(state.outputs) !== target() && Number($("steps").value) < most;
+  };
+  $("steps").value = 0;
+  if (isMotionUnwanted()) while (step());
+  else {
+    let last = 0;
+    const stop = animated(60 * most, (progress) => {
+      if (Math.floor(progress * most) <= last) return;
+      last = Math.floor(progress * most);
+      if (!step()) stop();
+    });
+    stopSteps = stop;
+  }
+}
+
+function distance(a, b) {
+  return Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0));
+}
+
+// Draw the written written whose values in F6 are the most similar to those of the drawing.
+function drawNearest() {
+  if (state.model.isNamed) return;
+  written ??= GLYPHS.flatMap((_, digit) => Array.from({ length: EACH }, () => {
+    const pixels = pixelsOfStrokes(handwritten(digit));
+    return { digit, pixels, values: forward(state.model, pixels).f6.values };
+  }));
+  const own = state.outputs.f6.values;
+  const near = written.map((each) => ({ ...each, far: distance(each.values, own) })).sort((a, b) => a.far - b.far);
+  $("nearest").replaceChildren();
+  for (const { digit, pixels, far } of isBlank() ? [] : near.slice(0, NEAREST)) {
+    const item = add($("nearest"), "li");
+    drawPixels(add(item, "canvas"), raster(Array.from(pixels, (pixel) => pixel / 255), SIDE));
+    add(item, "span", { textContent: `${digit}, at ${number(far)}` });
+  }
+}
+
+export function repaintMind() {
+  if (path.length) showMind();
+}
+
+export function prepareMind({ classes, isNamed }) {
+  classes.forEach((name, k) => add($("target"), "option", { value: k, textContent: name }));
+  $("target").addEventListener("change", () => {
+    $("target").dataset.chosen = "yes";
+    path.length = 1;
+    $("steps").value = 0;
+    showStep();
+  });
+  $("steps").addEventListener("input", () => {
+    stopSteps();
+    showStep();
+  });
+  $("change").addEventListener("click", changeMind);
+  $("nearest-box").hidden = isNamed;
+  afterEachPass(restart);
+}

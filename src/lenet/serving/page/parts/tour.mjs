@@ -1,0 +1,95 @@
+// A short tour: a sentence for each stage of the network.
+
+import { STAGES } from "./network.mjs";
+import { $, isBlank, isMotionUnwanted, percent, remember, remembered, state, thing } from "./state.mjs";
+import { figure, layout, pointAt, slide } from "./figure.mjs";
+import { strongestUnit, title } from "./units.mjs";
+
+const sizesOf = (name) => {
+  const { maps, side } = state.outputs[name];
+  const weight = state.model.parameters[`${name}.weight`];
+  return { maps, side, kernel: weight?.shape[2], before: state.outputs[STAGES[STAGES.findIndex((each) => each.name === name) - 1]?.name] };
+};
+
+const SENTENCES = {
+  input: ({ side }) => `The drawing becomes ${side} × ${side} pixels, centred as in MNIST. These ${side * side} numbers are all that the`
+    + " network gets.",
+  c1: ({ maps, kernel }) => `Convolution: a kernel of ${kernel} × ${kernel} weights slides over the image. At each place, its products with the`
+    + ` pixels are summed. Each of the ${maps} maps has its own kernel, so each responds to a different pattern.`,
+  s2: ({ side }) => `Pooling: each unit is the mean of 2 × 2 units. A map shrinks to ${side} × ${side}, so a small shift of a stroke matters`
+    + " less.",
+  c3: ({ maps, before }) => `Convolution again: each of the ${maps} maps combines patches of all ${before.maps} maps before it, so it can respond to`
+    + " larger parts of the drawing.",
+  s4: ({ side }) => `Pooling again: each map shrinks to ${side} × ${side}. What was found stays, but where it was is known only roughly.`,
+  c5: ({ maps, before }) => `Each of these ${maps} units sees all ${before.maps} maps at once, and so the whole drawing.`,
+  f6: ({ maps, before }) => `Each of these ${maps} units weighs all ${before.maps} values before it. Together they are a short description of the drawing.`,
+  output: ({ maps, before }) => `Each of the ${maps} classes weighs these ${before.maps} values. Softmax turns the sums into probabilities${ending()}.`,
+};
+
+function ending() {
+  const { map } = strongestUnit("output");
+  return isBlank() ? "" : `: here ${state.model.classes[map]}, with ${percent(state.outputs.output.values[map])}`;
+}
+
+let stageIndex = -1; // the index of the stage; -1 before the first
+
+function showStage() {
+  const name = STAGES[stageIndex]?.name;
+  $("tour-name").textContent = name ? `${title(name)} (${stageIndex + 1} of ${STAGES.length})` : "Watch";
+  $("tour-text").textContent = name ? SENTENCES[name](sizesOf(name))
+    : `${state.model.isNamed ? `Draw a ${thing()}` : "A digit writes itself"}, and the whole network follows each stroke.`;
+  $("tour-back").hidden = stageIndex < 0;
+  $("tour-next").textContent = stageIndex < 0 ? "Take the tour" : stageIndex < STAGES.length - 1 ? "Next" : "Finish";
+  if (!name) return pointAt(null);
+  pointAt(strongestUnit(name));
+  scrollToStage(name);
+  if (name === "c1" && !isMotionUnwanted()) slide();
+}
+
+function scrollToStage(name) {
+  const y = layout.isWide ? 0 : layout.stages[name].y - 40;
+  const top = figure.getBoundingClientRect().top + scrollY + y - $("tour").offsetHeight - 24;
+  scrollTo({ top, behavior: isMotionUnwanted() ? "instant" : "smooth" });
+}
+
+function goBy(by) {
+  stageIndex += by;
+  if (stageIndex >= STAGES.length) closeTour();
+  else showStage();
+}
+
+function closeTour() {
+  $("tour").hidden = true;
+  remember("lenet-tour", "closed");
+  $("tour-open").focus({ preventScroll: true });
+}
+
+function openTour() {
+  $("tour").hidden = false;
+  stageIndex = 0;
+  showStage();
+  $("tour-next").focus({ preventScroll: true });
+}
+
+function tourKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "ArrowRight") goBy(1);
+  else if (event.key === "ArrowLeft") stageIndex >= 0 && goBy(-1);
+  else if (event.key === "Escape") closeTour();
+  else return;
+  event.preventDefault();
+}
+
+export function prepareTour() {
+  $("tour-open").addEventListener("click", openTour);
+  $("tour-next").addEventListener("click", () => goBy(1));
+  $("tour-back").addEventListener("click", () => goBy(-1));
+  $("tour-close").addEventListener("click", closeTour);
+  $("tour").addEventListener("keydown", tourKey);
+}
+
+// Offer the tour, unless the reader has closed it before.
+export function offerTour() {
+  $("tour").hidden = remembered("lenet-tour") !== null;
+  showStage();
+}

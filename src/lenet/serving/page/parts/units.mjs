@@ -1,0 +1,145 @@
+// Units of the network: their receptive fields, their arithmetic and the words for them.
+
+import { SIDE, STAGES, standardisation } from "./network.mjs";
+import { number, percent, state } from "./state.mjs";
+
+export const title = (name) => (name === "output" ? "Output" : name === "input" ? "Input" : name.toUpperCase());
+
+export function sizeText({ maps, side }) {
+  if (side === 1) return `${maps}`;
+  return `${maps > 1 ? `${maps} @ ` : ""}${side}×${side}`;
+}
+
+// Return the words that name the operation of a stage.
+export function operationText({ name, pool, operation }) {
+  const size = pool ?? state.model.parameters[`${name}.weight`].shape[2];
+  return [...(size ? [`${size}×${size}`] : []), ...operation.split(" ")];
+}
+
+export const indexOf = (name) => STAGES.findIndex((stage) => stage.name === name);
+
+// Return the rows of the previous stage from which the rows [first, end) of a stage are computed.
+function reach({ name, pool, padding }, first, end) {
+  if (pool) return [first * pool, end * pool];
+  const size = state.model.parameters[`${name}.weight`].shape[2] ?? 1;
+  return [first - padding, end - 1 - padding + size];
+}
+
+// Return the patch of an earlier stage, `until`, that a unit depends on, clipped to the borders.
+function fieldIn(until, { stage, row, column }) {
+  let [top, bottom, left, right] = [row, row + 1, column, column + 1];
+  for (let k = indexOf(stage); k > indexOf(until); k--) {
+    [top, bottom] = reach(STAGES[k], top, bottom);
+    [left, right] = reach(STAGES[k], left, right);
+  }
+  const { side } = state.outputs[until];
+  const within = (value) => Math.min(side, Math.max(0, value));
+  return { top: within(top), left: within(left), bottom: within(bottom), right: within(right) };
+}
+
+export const receptiveField = (unit) => fieldIn("input", unit);
+
+// Return the patches that a unit is computed from: one in each previous map, or for pooling only in its own.
+export function sourcesOf(unit) {
+  const k = indexOf(unit.stage);
+  if (k === 0) return [];
+  const stage = STAGES[k - 1].name;
+  const field = fieldIn(stage, unit);
+  const maps = STAGES[k].pool ? [unit.map] : [...Array(state.outputs[stage].maps).keys()];
+  return maps.map((map) => ({ stage, map, field }));
+}
+
+function valueOf({ stage, map, row, column }, kind = "values") {
+  const output = state.outputs[stage];
+  return output[kind][(map * output.side + row) * output.side + column];
+}
+
+export function nameOf({ stage, map, row, column }) {
+  const { maps, side } = state.outputs[stage];
+  const name = stage === "output" && state.model.isNamed ? ` (${state.model.classes[map]})` : "";
+  if (side === 1) return `${title(stage)}, unit ${map}${name}`;
+  return `${title(stage)}${maps > 1 ? `, map ${map}` : ""}, row ${row}, column ${column}`;
+}
+
+// Return how a unit's value is computed, in one line.
+export function arithmeticOf(unit) {
+  const { name, pool } = STAGES[indexOf(unit.stage)];
+  const value = number(valueOf(unit));
+  if (name === "input") {
+    const pixel = state.pixels[unit.row * SIDE + unit.column];
+    const { mean, std } = standardisation(state.model, Float64Array.from(state.pixels, (each) => each / 255));
+    return `(${pixel}/255 − ${number(mean)}) / ${number(std)} = ${value}`.replace("− −", "+ ");
+  }
+  if (pool) return `mean(${termsOf(unit, unit.map).inputs.map((each) => number(each)).join(", ")}) = ${value}`;
+  const bias = biasOf(unit);
+  const sum = valueOf(unit, "sums");
+  const result = name === "output" ? `softmax(${number(sum)}) = ${percent(valueOf(unit))}` : `sigmoid(${number(sum)}) = ${value}`;
+  return `products ${number(sum - bias)} + bias ${number(bias)} = ${number(sum)}\n${result}`;
+}
+
+const biasOf = ({ stage, map }) => state.model.parameters[`${stage}.bias`].values[map];
+
+export function factsOf(unit) {
+  const { top, left, bottom, right } = receptiveField(unit);
+  const sees = bottom - top === SIDE && right - left === SIDE ? "Its receptive field is the whole input."
+    : `Its receptive field is rows ${top} to ${bottom - 1} and columns ${left} to ${right - 1} of the input.`;
+  if (unit.stage === "input") {
+    const of = state.model.mean === null ? "this image" : "the training set";
+    return `A pixel, standardised by the mean and standard deviation of ${of}.`;
+  }
+  const weight = state.model.parameters[`${unit.stage}.weight`];
+  if (!weight) return `The mean of ${termsOf(unit, unit.map).inputs.length} units; it has no weights. ${sees}`;
+  const count = weight.values.length / weight.shape[0];
+  const squash = unit.stage === "output" ? "Softmax converts the sums of all classes to probabilities."
+    : "The sigmoid maps the sum to a value from 0 to 1.";
+  return `The sum of ${count} products of an input and a weight, plus the bias. ${squash} ${sees}`;
+}
+
+// Return the inputs of a unit in one of the previous maps, its weights for them, and their products; zeros lie outside
+// the border. A unit of F6 or of the output has a single source, the whole previous stage.
+function termsOf(unit, source) {
+  const k = indexOf(unit.stage);
+  const { pool, padding } = STAGES[k];
+  const before = state.outputs[STAGES[k - 1].name];
+  const weight = state.model.parameters[`${unit.stage}.weight`];
+  if (weight && !weight.shape[2]) {
+    const weights = weight.values.subarray(unit.map * before.maps, (unit.map + 1) * before.maps);
+    return terms(before.values, weights, nearSquare(before.maps));
+  }
+  const size = pool ?? weight.shape[2];
+  const [top, left] = [unit.row, unit.column].map((place) => (pool ? place * pool : place - padding));
+  const inputs = Array.from({ length: size * size }, (_, i) => {
+    const [row, column] = [top + Math.floor(i / size), left + (i % size)];
+    const isInside = Math.min(row, column) >= 0 && Math.max(row, column) < before.side;
+    return isInside ? before.values[(source * before.side + row) * before.side + column] : 0;
+  });
+  if (pool) return terms(inputs, inputs.map(() => 1 / (size * size)), size);
+  const first = (unit.map * before.maps + source) * size * size;
+  return terms(inputs, weight.values.subarray(first, first + size * size), size);
+}
+
+function terms(inputs, weights, width) {
+  const products = Array.from(inputs, (input, i) => input * weights[i]);
+  return { inputs: Array.from(inputs), weights: Array.from(weights), products, width, sum: products.reduce((a, b) => a + b) };
+}
+
+// Return the terms of all previous maps that a unit is computed from.
+export function allTermsOf(unit) {
+  const sources = sourcesOf(unit).map(({ map }) => map);
+  const isDense = state.model.parameters[`${unit.stage}.weight`]?.shape.length === 2;
+  return (isDense ? [0] : sources).map((map) => ({ map, ...termsOf(unit, map) }));
+}
+
+// Return the unit with the largest value of a stage.
+export function strongestUnit(stage) {
+  const { side, values } = state.outputs[stage];
+  const i = values.indexOf(values.reduce((a, b) => Math.max(a, b)));
+  return { stage, map: Math.floor(i / (side * side)), row: Math.floor(i / side) % side, column: i % side };
+}
+
+// Return the width of the full grid of `count` cells that is closest to a square.
+function nearSquare(count) {
+  let height = Math.floor(Math.sqrt(count));
+  while (count % height) height--;
+  return count / height;
+}
