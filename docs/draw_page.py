@@ -37,6 +37,7 @@ def main() -> None:
         page.add_init_script(SEEDED.format(seed=48271 * (DIGIT + 1)))
         page.goto(saved.as_uri())
         page.wait_for_function("window.lenet?.state.outputs")
+        page.locator("#tour-close").click()
         page.keyboard.press(f"{DIGIT}")
         page.wait_for_timeout(300)
         page.evaluate("unit => lenet.pointAt(unit)", UNIT)
