@@ -69,6 +69,37 @@ def test_digits_on_a_sheet_are_read_and_the_table_is_not():
     assert read(on_a_table(shaded.astype(np.uint8))).text == "2741\n605"
 
 
+def test_a_sheet_on_a_table_with_a_coarse_grain_is_found():
+    """The grain is as dark, relative to the wood around it, as ink on paper."""
+    page = paper(numbers(["2741", "605"]))
+    grain = np.random.default_rng(0).choice([30, 60, 90], 45).repeat(20)[:, np.newaxis]
+    is_table = on_a_table(np.full_like(page, 255)) < 255
+    picture = np.where(is_table, grain, on_a_table(page)).astype(np.uint8)
+    sheet = find_sheet(cv2.resize(picture, (256, 192), interpolation=cv2.INTER_AREA))
+    assert sheet is not None
+    assert not (sheet & (cv2.resize(is_table.astype(np.uint8), (256, 192)) > 0)).any()
+    assert read(picture).text == "2741\n605"
+
+
+def test_a_strip_of_table_beside_a_sheet_is_no_ink():
+    """The sheet reaches the upper border of the picture, and little of the table is visible."""
+    page = np.full((192, 256), 200, np.uint8)
+    page[:, :11] = page[:, 245:] = page[181:] = 40
+    cv2.putText(page, "27 605", (60, 100), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 60, 1)
+    sheet = find_sheet(page)
+    assert sheet is not None
+    assert sheet[20:150, 30:220].all()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_frames_are_erased_whatever_their_direction(turned):
+    ink = numbers(["2741"], place=(120, 140))
+    cv2.rectangle(ink, (100, 80), (700, 160), 255, 3)
+    ink = np.ascontiguousarray(ink.T) if turned else ink
+    left = without_frames(page_of(ink)).ink
+    assert not (left.T if turned else left)[100:140, 95:105].any()
+
+
 @pytest.mark.parametrize(
     "picture",
     [

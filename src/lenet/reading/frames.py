@@ -24,7 +24,7 @@ def without_frames(page: Page) -> Page:
     for n in largest[work <= _MAX_WORK * page.ink.size]:
         left, top, right, bottom = strokes.boxes[n]
         inside = (strokes.boxes[:, :2] > [left, top]).all(axis=1) & (strokes.boxes[:, 2:] < [right, bottom]).all(axis=1)
-        inside &= strokes.heights > 0.15 * (bottom - top)
+        inside &= strokes.lengths > 0.15 * min(bottom - top, right - left)
         if strokes.areas[inside].sum() < _MIN_ENCLOSED * strokes.areas[n]:
             continue
         window = slice(top, bottom), slice(left, right)

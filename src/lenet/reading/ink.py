@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import resized
-from lenet.reading.sheet import find_sheet
+from lenet.reading.sheet import find_sheet, without_ink
 
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
@@ -163,12 +163,9 @@ def _continued(rows: NDArray[np.int16], margin: int) -> NDArray[np.int16]:
 
 def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return a picture in which the nearest bare part of the sheet replaces everything outside the sheet."""
-    kernel = np.ones((max(3, min(coarse.shape) // 8),) * 2, np.uint8)
-    grown = cv2.dilate(np.where(sheet, coarse, 0).astype(np.uint8), kernel)
-    bare = cv2.erode(np.where(sheet, grown, 255).astype(np.uint8), kernel)
     _, nearest = cv2.distanceTransformWithLabels(
         1 - sheet.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     levels = np.zeros(int(nearest.max()) + 1, np.uint8)
-    levels[nearest[sheet]] = bare[sheet]
+    levels[nearest[sheet]] = without_ink(coarse, sheet)[sheet]
     return np.where(sheet, coarse, cv2.blur(levels[nearest], (5, 5))).astype(np.uint8)

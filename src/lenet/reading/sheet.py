@@ -16,7 +16,9 @@ _MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's level
 _MIN_STEP = 0.6  # of the difference in level, within a few pixels of the edge: shadows have softer edges
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
-_MAX_INK_OUTSIDE = 0.5  # of the ink on the sheet: otherwise the "sheet" is the lit half of a page
+# Of the ink on the sheet, and its outline: with more of both, the "sheet" may be the lit part of a page. The grain of a
+# table looks like ink, too.
+_MAX_INK_OUTSIDE, _MIN_AT_BORDER = 0.5, 0.05
 _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
 
 
@@ -36,10 +38,49 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     inside, outside = cv2.erode(sheet, kernel, borderValue=1) == 1, cv2.dilate(sheet, kernel) == 0
     if not _stands_out(coarse, sheet == 1, inside, outside):
         return None
-    ink = _ink(coarse)
-    written, elsewhere = int(ink[inside].sum()), int(ink[outside].sum())
-    is_written = _MIN_INK <= written <= _MAX_INK * inside.sum() and elsewhere <= _MAX_INK_OUTSIDE * written
-    return np.asarray(inside) if is_written else None
+    written, elsewhere = _ink(coarse, inside), _ink(coarse, outside)
+    if not _MIN_INK <= written <= _MAX_INK * inside.sum():
+        return None
+    is_lit_part = _at_border(outline, sheet.shape) >= _MIN_AT_BORDER and elsewhere > _MAX_INK_OUTSIDE * written
+    return None if is_lit_part else np.asarray(inside)
+
+
+def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the corners of a sheet, shape (4, 2): x and y, clockwise from the upper left.
+
+    Examples
+    --------
+    >>> sheet = np.zeros((90, 90), bool)
+    >>> sheet[20:61, 10:71] = True  # with the rim of 4 pixels that `find_sheet` leaves out, from (6, 16) to (74, 64)
+    >>> corners_of(sheet).round().tolist()
+    [[6.0, 16.0], [74.0, 16.0], [74.0, 64.0], [6.0, 64.0]]
+    """
+    whole = cv2.dilate(sheet.astype(np.uint8), np.ones((2 * _EDGE + 1,) * 2, np.uint8))
+    outlines, _ = cv2.findContours(whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max(outlines, key=cv2.contourArea)
+    hull = cv2.convexHull(outline)
+    corners = cv2.approxPolyDP(hull, _CORNER * cv2.arcLength(hull, True), True)[:, 0].astype(np.float64)
+    if len(corners) != 4:
+        corners = cv2.boxPoints(cv2.minAreaRect(hull)).astype(np.float64)
+    angles = np.arctan2(*(corners - corners.mean(axis=0)).T[::-1])
+    corners = corners[np.argsort(angles)]  # clockwise, as y points down
+    corners = np.roll(corners, -int(corners.sum(axis=1).argmin()), axis=0)
+    sides = [_side(outline[:, 0], *ends) for ends in zip(corners, np.roll(corners, -1, axis=0), strict=True)]
+    crossings = np.array([np.cross(sides[n - 1], sides[n]) for n in range(4)])
+    return crossings[:, :2] / crossings[:, 2:]
+
+
+def _side(outline: NDArray[np.int32], start: NDArray[np.float64], stop: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the line through the middle of a side as (a, b, c), with a * x + b * y + c = 0."""
+    length = np.linalg.norm(stop - start)
+    direction = (stop - start) / length
+    along, across = ((outline - start) @ np.array([direction, [-direction[1], direction[0]]]).T).T
+    middle = outline[(along > length / 8) & (along < 7 * length / 8) & (np.abs(across) < _EDGE)]
+    if len(middle) >= _EDGE:
+        dx, dy, x, y = cv2.fitLine(middle, cv2.DIST_HUBER, 0, 0.01, 0.01)[:, 0]
+        start, direction = np.array([x, y]), np.array([dx, dy])
+    normal = np.array([-direction[1], direction[0]])
+    return np.array([*normal, -normal @ start])
 
 
 def _outline_of_light(coarse: NDArray[np.uint8]) -> NDArray[np.int32] | None:
@@ -55,12 +96,10 @@ def _outline_of_light(coarse: NDArray[np.uint8]) -> NDArray[np.int32] | None:
 
 def _has_shape_of_sheet(outline: NDArray[np.int32], sheet: NDArray[np.uint8]) -> bool:
     """Return whether a region is convex, has few corners, and is mostly inside the picture."""
-    x, y = outline[:, 0].T
-    at_border = (x < 2) | (y < 2) | (x >= sheet.shape[1] - 2) | (y >= sheet.shape[0] - 2)
     hull = cv2.convexHull(outline)
     corners = cv2.approxPolyDP(hull, _CORNER * cv2.arcLength(hull, True), True)
     is_convex = sheet.sum() >= _MIN_CONVEXITY * cv2.contourArea(hull)
-    return bool(at_border.mean() <= _MAX_AT_BORDER and len(corners) <= _MAX_CORNERS and is_convex)
+    return bool(_at_border(outline, sheet.shape) <= _MAX_AT_BORDER and len(corners) <= _MAX_CORNERS and is_convex)
 
 
 def _stands_out(
@@ -73,7 +112,19 @@ def _stands_out(
     return around <= _MAX_AROUND * within and step >= _MIN_STEP * (within - around)
 
 
-def _ink(coarse: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return the pixels that are much darker than those around them."""
+def _at_border(outline: NDArray[np.int32], shape: tuple[int, ...]) -> float:
+    """Return the fraction of an outline that runs along the picture's border."""
+    x, y = outline[:, 0].T
+    return float(((x < 2) | (y < 2) | (x >= shape[1] - 2) | (y >= shape[0] - 2)).mean())
+
+
+def _ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> int:
+    """Return the number of pixels in a region that are much darker than those around them in the region."""
+    return int((coarse < _INK * without_ink(coarse, region))[region].sum())
+
+
+def without_ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return a region in which anything dark and narrow takes the level around it, whatever is outside the region."""
     kernel = np.ones((max(3, min(coarse.shape) // 8),) * 2, np.uint8)
-    return np.asarray(coarse < _INK * cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, kernel))
+    grown = cv2.dilate(np.where(region, coarse, 0).astype(np.uint8), kernel)
+    return np.asarray(cv2.erode(np.where(region, grown, 255).astype(np.uint8), kernel), np.uint8)
