@@ -6,6 +6,7 @@ it. All random numbers are seeded, so each run draws the same pictures.
 """
 
 import io
+import json
 import re
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from lenet.reading import prepare, read
+from lenet.reading import Field, prepare, read, read_form
 from lenet.reading.drawing import drawn
+from lenet.reading.forms import straightened
 from lenet.reading.ink import find_ink
 from lenet.reading.lines import find_lines, page_of
 from lenet.reading.pieces import pieces_of
@@ -33,6 +35,17 @@ PEN, SLANT = 0.095, 0.13  # in heights of the writing
 BLUE, BLACK, GREEN = (38, 58, 140), (44, 42, 46), (30, 92, 74)  # pens
 # Okabe and Ito's palette, which colour-blind readers can distinguish.
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+
+# Left, top, width and height of the fields of a form of 900x760 pixels, and of the first of five cells in a table.
+FORM = {
+    "card": (200, 120, 620, 64),
+    "book": (200, 240, 520, 64),
+    "staff": (200, 360, 220, 64),
+    "total": (560, 360, 260, 64),
+}
+POINTS = (200, 520, 90, 80)
+PRINT = (70, 84, 96)
+FORM_VIEW, FORM_CORNERS = (1160, 980), ((110, 100), (1050, 80), (1070, 880), (90, 900))
 
 # The strokes of each digit: x from the left and y from the top, in hundredths of its height. A stroke ends at a corner.
 GLYPHS = {
@@ -149,6 +162,21 @@ def photograph_of_a_page() -> Pixels:
     return photographed(np.asarray(cv2.warpAffine(page, turn, VIEW, flags=cv2.INTER_CUBIC)), 0.3, 140)
 
 
+def on_a_table(
+    sheet: Floats, corners: tuple[tuple[int, int], ...], rng: np.random.Generator, view: tuple[int, int] = VIEW
+) -> Pixels:
+    """Photograph a sheet on a dark table; `corners` are its corners in the view, clockwise from the upper left."""
+    height, width = sheet.shape[:2]
+    grain = cv2.resize(rng.normal(0, 1, (60, 3)), view, interpolation=cv2.INTER_CUBIC)
+    table = np.array([74, 52, 38.0]) + 7 * grain[..., np.newaxis] * np.array([1, 0.8, 0.6])
+    flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    lens = cv2.getPerspectiveTransform(flat, np.array(corners, np.float32))
+    covered = cv2.warpPerspective(np.ones((height, width)), lens, view)[..., np.newaxis]
+    below = cv2.GaussianBlur(np.roll(covered, (7, 6), (0, 1)), (0, 0), 6)[..., np.newaxis]
+    seen = cv2.warpPerspective(sheet, lens, view, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return photographed(table * (1 - 0.6 * below) * (1 - covered) + seen * covered, 0.2, 60)
+
+
 def photograph_of_a_sheet() -> Pixels:
     """Return a sheet on a dark table, seen at an angle."""
     rng = np.random.default_rng(0)
@@ -157,14 +185,7 @@ def photograph_of_a_sheet() -> Pixels:
     for line, text in enumerate(("3014 92", "58670", "2195 38")):
         place = 60 + rng.normal(0, 5), 98 + 92 * line
         sheet = inked(sheet, write(shape, text, place, 42, rng), GREEN)
-    grain = cv2.resize(rng.normal(0, 1, (60, 3)), VIEW, interpolation=cv2.INTER_CUBIC)
-    table = np.array([74, 52, 38.0]) + 7 * grain[..., np.newaxis] * np.array([1, 0.8, 0.6])
-    flat = np.array([[0, 0], [400, 0], [400, 340], [0, 340]], np.float32)
-    lens = cv2.getPerspectiveTransform(flat, np.array([[74, 74], [470, 42], [486, 388], [50, 404]], np.float32))
-    covered = cv2.warpPerspective(np.ones(shape), lens, VIEW)[..., np.newaxis]
-    below = cv2.GaussianBlur(np.roll(covered, (7, 6), (0, 1)), (0, 0), 6)[..., np.newaxis]
-    seen = cv2.warpPerspective(sheet, lens, VIEW, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return photographed(table * (1 - 0.6 * below) * (1 - covered) + seen * covered, 0.2, 60)
+    return on_a_table(sheet, ((74, 74), (470, 42), (486, 388), (50, 404)), rng)
 
 
 def photograph_of_boxes() -> Pixels:
@@ -176,6 +197,30 @@ def photograph_of_boxes() -> Pixels:
         cv2.rectangle(page, (60, top), (60 + width, top + 94), (70, 84, 96), 2, cv2.LINE_AA)
         page = inked(page, write(VIEW[::-1], text, (86 + rng.normal(0, 4), top + 69), 44, rng), BLUE)
     return photographed(page, 0.25, 200)
+
+
+def filled_form(values: dict[str, str], rng: np.random.Generator) -> Floats:
+    """Return a form whose fields are filled with these values; `FORM` has their boxes, `POINTS` that of a table."""
+    page = blank((760, 900), (240, 241, 238)).astype(np.uint8)  # for `putText`
+    for name, (left, top, width, height) in FORM.items():
+        cv2.putText(page, name, (left - 100, top + 40), cv2.FONT_HERSHEY_SIMPLEX, 0.9, PRINT, 2, cv2.LINE_AA)
+        cv2.rectangle(page, (left, top), (left + width, top + height), PRINT, 2, cv2.LINE_AA)
+    left, top, width, height = POINTS
+    for n in range(5):
+        cv2.rectangle(page, (left + n * width, top), (left + (n + 1) * width, top + height), PRINT, 2, cv2.LINE_AA)
+    ink = np.zeros(page.shape[:2])
+    for n, (name, text) in enumerate(values.items()):
+        left, top, width, height = FORM.get(name, (POINTS[0] + (n - len(FORM)) * POINTS[2], *POINTS[1:]))
+        start = (18 if name in FORM else 0.3 * width) + rng.normal(0, 3)
+        inside = write((height, width), text, (start, 0.75 * height), 0.5 * height, rng)
+        ink[top : top + height, left : left + width] = inside
+    return inked(page.astype(np.float64), ink, BLUE)
+
+
+def photograph_of_a_form(values: dict[str, str], rng: np.random.Generator) -> Pixels:
+    """Return a filled form on a dark table."""
+    corners = [(x + int(rng.integers(-40, 40)), y + int(rng.integers(-30, 30))) for x, y in FORM_CORNERS]
+    return on_a_table(filled_form(values, rng), tuple(corners), rng, FORM_VIEW)
 
 
 def fitted(image: Pixels, size: tuple[int, int]) -> Pixels:
@@ -262,6 +307,31 @@ def draw_a_page(name: str, picture: Pixels) -> None:
     save(name, [above, below, (result, (right, MARGIN), "3. the reading")])
 
 
+def draw_a_form() -> None:
+    """Draw a form on a table, and its sheet, straightened, with the fields of the guide and their values."""
+    values = {"card": "5457316390772033", "book": "9780306406157", "staff": "731645", "total": "9817"}
+    picture = photograph_of_a_form(values | dict(zip("abcde", "38257", strict=True)), np.random.default_rng(0))
+    sheet = cv2.cvtColor(straightened(grey_of(picture)), cv2.COLOR_GRAY2RGB)
+    page = Image.fromarray(sheet)
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(26)
+    fields = [Field(**each) for each in json.loads(fields_of_the_guide())]
+    for field, read_value in zip(fields, read_form(picture, fields), strict=True):
+        if field.box is not None:
+            left, top, width, height = np.array(field.box) * np.tile(page.size, 2)
+            draw.rectangle((left, top, left + width, top + height), outline=COLOURS[4], width=3)
+            draw.text((left + width, top - 4), read_value.value, COLOURS[4], font, "rs")
+    small = fitted(picture, (500, 440)), fitted(np.asarray(page), (500, 440))
+    save(
+        "form.png",
+        [(small[0], (MARGIN, MARGIN), "1. the picture"), (small[1], (532, MARGIN), "2. its sheet and fields")],
+    )
+
+
+def fields_of_the_guide() -> str:
+    """Return the fields in docs/reading.md."""
+    return re.findall(r"```json\n(.*?)```", (Path(__file__).parent / "reading.md").read_text("utf-8"), re.DOTALL)[0]
+
+
 def draw_what_is_wrong() -> None:
     """Draw pictures of one digit that are hard to read, each above its 28x28 pixels."""
     rng, shape, side = np.random.default_rng(6), (252, 252), 126
@@ -292,6 +362,7 @@ def main() -> None:
     draw_a_page("page.png", photograph_of_a_page())
     draw_a_page("sheet.png", photograph_of_a_sheet())
     draw_a_page("boxes.png", photograph_of_boxes())
+    draw_a_form()
     draw_what_is_wrong()
 
 

@@ -391,6 +391,16 @@ def cases(folder: Path) -> dict[str, Case]:
             "image": READ, "dark_on_light": {"type": ["no", 1, []]}}),
         "reading.read": Case(reading.read, {"image": A_PICTURE}, {
             "image": READ, "model": MODEL, "only_digits": SWITCH, "n_jobs": N_JOBS}),
+        "reading.load_fields": Case(reading.load_fields, {"file": folder / "fields.json"}, {
+            "file": PATH | {"value": ["", ".", "missing", "picture.png"]}}),
+        "reading.Field": Case(reading.Field, {"name": "a", "cell": (0, 0)}, {
+            "name": {"type": [None, 3, b"a"], "value": ["", "1", "=a", "a" * 65]}, "box": {"value": [(0, 0, 1, 1)]},
+            "cell": {"type": ["x", 3], "shape": [(1,), (1, 2, 3)], "value": [(0, -1), None]}, "grid": wholes(-1),
+            "digits": wholes(0, 65), "checksum": {"type": [3, []], "value": ["", "crc"]}}),
+        "reading.read_form": Case(reading.read_form, {"image": A_PICTURE, "fields": [FIELD]}, {
+            "image": READ, "fields": {"type": [None, 3, "x", {}, [3]], "value": [[], [FIELD, FIELD]]}, "model": MODEL,
+            "check_below": {"type": ["x", None, []], "value": [-1, 2, math.nan]}, "rotate": SWITCH,
+            "n_jobs": N_JOBS}),
         "interop.to_onnx": Case(interop.to_onnx, {"model": model}, {"model": A_MODEL, "pixels": TEXT}),
         "interop.from_onnx": Case(interop.from_onnx, {"source": folder / "model.onnx"}, {"source": PATH}),
         "interop.to_torch_state_dict": Case(interop.to_torch_state_dict, {"model": model}, {
@@ -455,6 +465,7 @@ NOT_CALLED = {  # why they have no case
     "reading.Line": "a record that lenet makes",
     "reading.Cell": "a record that lenet makes",
     "reading.Digit": "a record that lenet makes",
+    "reading.FieldValue": "a record that lenet makes",
     "rejection.Answers": "a record that lenet makes",
     "training.Epoch": "a record that lenet makes; State.check checks it",
     "training.State": "a record that lenet makes; State.check checks it",
@@ -467,6 +478,7 @@ NOT_CALLED = {  # why they have no case
     "serving.page.page_html": "takes what model_document returns",
     "serving.page.content_security_policy": "takes what page_html returns",
 }
+FIELD = reading.Field("a", cell=(0, 0))
 NO_CLIENT = object()  # refused after all other arguments, before any cluster starts
 ARGS = {"lenet": "0.1.0", "data": "digits", "data_sha256": "", "num_classes": 10, "seed": 0, "recipe": {}}
 LOADERS = {

@@ -139,6 +139,7 @@ def write_files(folder: Path) -> None:
             Image.fromarray(A_PICTURE).save(place / f"{number}.png")
     picture = folder / "pictures" / "train" / "a" / "0.png"
     (folder / "picture.png").write_bytes(picture.read_bytes())
+    (folder / "fields.json").write_text('[{"name": "a", "cell": [0, 0]}]')
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     table = {"image": [picture.read_bytes()] * 60, "label": labels.tolist()}
     parquet.write_table(arrow.table(table), folder / "data.parquet")

@@ -180,7 +180,17 @@ def pictures(data):
             for n, image in enumerate(data.X_test[data.y_test == label][:5]):
                 Image.fromarray(255 - image).save(f"glyphs/{label}/{n}.jpg")
         from benchmarks.drawings import write_symbols
+        from docs.draw_reading import fields_of_the_guide, photograph_of_a_form
 
+        values = {
+            "card": "5457316390772033",
+            "book": "9780306406157",
+            "staff": "731645",
+            "total": "9817",
+            "points": "3",
+        }
+        Image.fromarray(photograph_of_a_form(values, np.random.default_rng(0))).save("form.jpg")
+        Path("fields.json").write_text(fields_of_the_guide())
         write_symbols(Path("symbols"), 15, 0)
         write_symbols(Path("drawn"), 5, 1)
         shutil.copytree("drawn/star", "scans")

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from lenet.reading.features import Features
-from lenet.reading.graph import LEARNED, Graph, coefficients_of, graph_of
+from lenet.reading.fields import Field
+from lenet.reading.graph import LEARNED, Graph, coefficients_of, graph_of, joined
 from lenet.reading.paths import best_path, log_sums
 from lenet.reading.segments import Segments
+from lenet.reading.valid import most_probable
 
 CLASSES = 3
 
@@ -52,6 +54,42 @@ def test_the_best_path_and_all_probabilities_are_those_of_counting_all_readings(
         for column, label in enumerate([*range(CLASSES), None]):
             passing = sum(w for arcs, labels, w in readings if (arc, label) in zip(arcs, labels, strict=True))
             assert path.probabilities[place, column] == pytest.approx(passing / whole)
+
+
+def luhn(text):
+    """The sum of the digits of all numbers, every second of them doubled from the right, by its published rule."""
+    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(text))]
+    return sum(int(digit) for number in doubled for digit in str(number)) % 10 == 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_valid"),
+    [
+        ({"digits": 3}, lambda text: len(text) == 3),
+        ({"checksum": "luhn"}, lambda text: text != "" and luhn(text)),
+        ({"digits": 4, "checksum": "luhn"}, lambda text: len(text) == 4 and luhn(text)),
+        ({"digits": 6}, lambda text: False),  # there are five pieces
+    ],
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_most_probable_value_of_a_field_is_that_of_counting_all_readings(seed, rule, is_valid):
+    """A reading whose value is invalid has a hundredth of its weight."""
+    graph = random_graph(np.random.default_rng(seed))
+    weighed = []
+    for arcs, labels, weight in all_readings(graph):
+        text = "".join(str(label) for label in labels if label is not None)
+        weighed.append((weight * (1 if is_valid(text) else 0.01), text, arcs, labels))
+    best = max(weighed)
+    arcs, labels, confidence = most_probable(graph, Field("a", cell=(0, 0), **rule))
+    assert (arcs, labels) == best[2:]
+    same = sum(weight for weight, text, *_ in weighed if text == best[1])
+    assert confidence == pytest.approx(same / sum(weight for weight, *_ in weighed))
+
+
+def test_the_paths_of_joined_graphs_go_through_one_after_the_other():
+    graphs = [random_graph(np.random.default_rng(seed)) for seed in (0, 1)]
+    apart = [best_path(graph).labels for graph in graphs]
+    assert best_path(joined(graphs)).labels == apart[0] + apart[1]
 
 
 @pytest.mark.parametrize("seed", range(3))

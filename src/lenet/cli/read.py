@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lenet.cli.forms import run_forms
 from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, rewound, write_csv
 from lenet.cli.options import add_common, add_model, error_line
 from lenet.cli.output import say
@@ -31,7 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show", metavar="PNG", help="write the picture with boxes, digits and probabilities to a PNG file"
     )
-    add_csv(parser, f"{', '.join(COLUMNS)}; line is 0 for a picture without digits")
+    parser.add_argument(
+        "--fields", metavar="JSON", help="read only the fields of a form, whose places are in a JSON file"
+    )
+    parser.add_argument(
+        "--check-below",
+        type=float,
+        default=0.9,
+        metavar="X",
+        help="with --fields, report fields whose confidence is below X for a check (default: 0.9)",
+    )
+    add_csv(
+        parser,
+        f"{', '.join(COLUMNS)}; line is 0 for a picture without digits; with --fields, one row for each form",
+    )
     add_model(parser)
     add_common(parser)
 
@@ -47,9 +61,12 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.reading.reader import characters_of
     from lenet.scale.bar import Bar
 
-    if not 0 <= arguments.least <= 1:
-        parser.error(f"--least is {arguments.least:g}; expected a confidence from 0 to 1.")
+    for option, value in (("--least", arguments.least), ("--check-below", arguments.check_below)):
+        if not 0 <= value <= 1:
+            parser.error(f"{option} is {value:g}; expected a confidence from 0 to 1.")
     names = expanded(arguments.images)
+    if arguments.fields is not None:
+        return run_forms(arguments, parser, names, load_model(arguments.model))
     if arguments.csv is not None:
         check_csv(parser, arguments, COLUMNS)
     model = load_model(arguments.model)

@@ -13,11 +13,28 @@ these steps, each of which takes the result of the previous one:
 
 `reader` runs the steps and returns the `results`, which `drawing` draws. If few digits are legible, it also runs the
 last five on the page after quarter turns (`orientation`).
+
+`read_form` reads the strokes in each of a form's `fields` in the same way (`forms`), and chooses the most probable of
+the `valid` values.
 """
 
+from lenet.reading.fields import Field, FieldValue, load_fields
+from lenet.reading.forms import read_form
 from lenet.reading.pictures import read_picture
 from lenet.reading.reader import read
 from lenet.reading.results import Cell, Digit, Line, Reading
 from lenet.reading.single_digit import prepare
 
-__all__ = ["Cell", "Digit", "Line", "Reading", "prepare", "read", "read_picture"]
+__all__ = [
+    "Cell",
+    "Digit",
+    "Field",
+    "FieldValue",
+    "Line",
+    "Reading",
+    "load_fields",
+    "prepare",
+    "read",
+    "read_form",
+    "read_picture",
+]

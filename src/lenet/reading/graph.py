@@ -75,3 +75,14 @@ def graph_of(segments: Segments, coefficients: Coefficients = LEARNED) -> Graph:
     )
     digits = coefficients.label * segments.log_probabilities + coefficients.by_label + as_digit[:, np.newaxis]
     return Graph(segments.starts, segments.stops, digits, as_other)
+
+
+def joined(graphs: Sequence[Graph]) -> Graph:
+    """Return the graph whose paths go through several graphs one after another."""
+    offsets = np.cumsum([0, *(graph.end for graph in graphs[:-1])])
+    return Graph(
+        np.concatenate([graph.starts + offset for graph, offset in zip(graphs, offsets, strict=True)]),
+        np.concatenate([graph.stops + offset for graph, offset in zip(graphs, offsets, strict=True)]),
+        np.concatenate([graph.digits for graph in graphs]),
+        np.concatenate([graph.other for graph in graphs]),
+    )

@@ -50,10 +50,10 @@ def turned(places: Sequence[Place], turns: int) -> tuple[Place, ...]:
     return tuple(places)
 
 
-def without_grids(page: Page) -> tuple[Page, tuple[Place, ...]]:
+def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Place, ...]]:
     """Return a page without the lines of its grids, and the places of their cells; writing in the cells stays.
 
-    If a grid of many cells fills much of the page, everything around it is erased, too.
+    If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false.
     """
     ink = page.ink.copy()
     places: list[list[Place]] = []
@@ -68,7 +68,7 @@ def without_grids(page: Page) -> tuple[Page, tuple[Place, ...]]:
             Place(len(places), int(row), int(column), page.box_in_picture(box))
             for row, column, box in zip(rows, columns, boxes, strict=True)
         ]
-        if len(found) >= _MANY_CELLS and grid.region.sum() >= _LARGE * ink.size:
+        if isolate and len(found) >= _MANY_CELLS and grid.region.sum() >= _LARGE * ink.size:
             alone = np.zeros_like(ink)
             alone[window] = writing * grid.region
             return page.with_ink(alone), tuple(replace(place, grid=0) for place in found)

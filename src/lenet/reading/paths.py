@@ -46,7 +46,7 @@ def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> P
     forward, backward = log_sums(graph, graph.total)
     around = forward[graph.starts[path]] + backward[graph.stops[path]] - forward[-1]
     own = np.column_stack([graph.digits[path], graph.other[path]])
-    confidence = float(np.exp(_log_sum_of(text, graph) - forward[-1]))
+    confidence = float(np.exp(log_sum_of(text, graph) - forward[-1]))
     return Path(path, labels, np.exp(own + around[:, np.newaxis]), confidence)
 
 
@@ -84,7 +84,7 @@ def _best_arcs(graph: Graph, weights: NDArray[np.float64]) -> list[int]:
     return path[::-1]
 
 
-def _log_sum_of(text: list[int], graph: Graph) -> float:
+def log_sum_of(text: list[int], graph: Graph) -> float:
     """Return the logarithm of the sum of the weights of all paths that read as a text."""
     sums = np.full((graph.end + 1, len(text) + 1), -np.inf)  # by node, and by the number of digits before it
     sums[0, 0] = 0.0

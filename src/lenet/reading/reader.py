@@ -21,7 +21,7 @@ from lenet.reading.paths import best_path
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.pieces import Pieces, pieces_of
 from lenet.reading.results import Cell, Digit, Line, Reading
-from lenet.reading.segments import segments_of
+from lenet.reading.segments import Segments, segments_of
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
@@ -110,6 +110,11 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
     return names
 
 
+def is_low(segments: Segments, height: float) -> NDArray[np.bool_]:
+    """Return whether each segment is a point or a dash, given the height of the writing."""
+    return np.asarray(segments.boxes[:, 3] - segments.boxes[:, 1] < _MIN_HEIGHT * height)
+
+
 def _read_page(model: LeNet5, characters: Sequence[str], only_digits: bool, n_jobs: int | None, page: Page) -> Reading:
     """Read a page as it stands."""
     cut_lines = [pieces_of(line) for line in find_lines(page)]
@@ -139,14 +144,14 @@ def _read_line(
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
     line, segments = pieces.line, segments_of(model, pieces, n_jobs)
-    is_low = segments.boxes[:, 3] - segments.boxes[:, 1] < _MIN_HEIGHT * line.height
-    path = best_path(graph_of(segments, coefficients_of(characters)), ~is_low if only_digits else None)
+    low = is_low(segments, line.height)
+    path = best_path(graph_of(segments, coefficients_of(characters)), ~low if only_digits else None)
     if all(label is None for label in path.labels):
         return None
     digits, text, end = [], "", None
     for arc, label, probabilities in zip(path.arcs, path.labels, path.probabilities, strict=True):
         box = segments.boxes[arc]
-        if label is None and is_low[arc]:
+        if label is None and low[arc]:
             continue
         if end is not None and box[0] - end > _SPACE * line.height:
             text += " "

@@ -1,0 +1,224 @@
+"""The fields of a form: where they are, which values are valid, and what was read."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from lenet import _checks
+from lenet._files import read_at_most
+from lenet.errors import DataError, InputError, InputTypeError
+
+MAX_FIELDS, MAX_DIGITS = 1000, 64
+_MAX_BYTES = 1_000_000  # of a file of fields
+_NAME = re.compile(r"[^\W\d_][\w -]{0,63}")
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """A sum of terms, one for each digit, that the modulus divides if a number is valid."""
+
+    modulus: int
+    term: Callable[[int, int], int]  # of a digit and its place from the right, from 0
+
+
+CHECKSUMS = {
+    "luhn": Checksum(10, lambda digit, place: digit if place % 2 == 0 else 2 * digit - 9 * (digit > 4)),
+    "ean": Checksum(10, lambda digit, place: digit * (1 + 2 * (place % 2))),
+    "mod11": Checksum(11, lambda digit, place: digit * (place + 1)),
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a form: its name, its place, and the values that it may have.
+
+    Parameters
+    ----------
+    name : str
+        A letter and up to 63 letters, digits, spaces, hyphens and underscores.
+    box : tuple of four float, optional
+        Left, top, width and height, as fractions of the width and the height of the sheet of paper.
+    cell : tuple of two int, optional
+        Row and column in a grid, from 0. A field has either a box or a cell.
+    grid : int, default 0
+        The number of the grid, as in `Cell`.
+    digits : int, optional
+        The number of digits, at most 64.
+    checksum : str, optional
+        "luhn" (payment cards), "ean" (EAN, ISBN-13) or "mod11" (weights 1, 2, 3 and so on from the right: ISBN-10
+        without X, NHS numbers).
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If an argument is out of range or of another type.
+
+    Examples
+    --------
+    >>> card = Field("card", box=(0.1, 0.2, 0.6, 0.05), checksum="luhn")
+    >>> card.problems("79927398713"), card.problems("79927398731")
+    ((), ('checksum',))
+    """
+
+    name: str
+    box: tuple[float, float, float, float] | None = None
+    cell: tuple[int, int] | None = None
+    grid: int = 0
+    digits: int | None = None
+    checksum: str | None = None
+
+    def __post_init__(self) -> None:
+        """Validate the field."""
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise InputError(
+                f"A field has the name {_checks.short_repr(self.name)}; expected a letter and up to 63 letters, "
+                "digits, spaces, hyphens and underscores."
+            )
+        if (self.box is None) == (self.cell is None):
+            raise InputError(f"The field {self.name} has both a box and a cell, or neither; expected one of them.")
+        what = f"of the field {self.name}"
+        if self.box is not None:
+            left, top, width, height = (
+                _checks.number(each, f"box {what}") for each in _values(self.box, 4, f"box {what}")
+            )
+            if not (0 <= left < left + width <= 1.001 and 0 <= top < top + height <= 1.001):
+                raise InputError(
+                    f"box {what} is {_checks.short_repr(self.box)}; expected left, top, width and height of a box "
+                    "inside the sheet, as fractions from 0 to 1."
+                )
+            object.__setattr__(self, "box", (left, top, width, height))
+        else:
+            row, column = (_checks.whole(each, f"cell {what}", 0) for each in _values(self.cell, 2, f"cell {what}"))
+            object.__setattr__(self, "cell", (row, column))
+        _checks.whole(self.grid, f"grid {what}", 0)
+        if self.digits is not None:
+            _checks.whole(self.digits, f"digits {what}", 1, MAX_DIGITS)
+        if self.checksum is not None and not (isinstance(self.checksum, str) and self.checksum in CHECKSUMS):
+            raise InputError(
+                f"checksum {what} is {_checks.short_repr(self.checksum)}; expected {', '.join(CHECKSUMS)}."
+            )
+
+    def problems(self, value: str) -> tuple[str, ...]:
+        """Return why a value is invalid: "empty", "non-digit", "digits" (their number) and "checksum"."""
+        if not value:
+            return ("empty",)
+        found = ["non-digit"] if "?" in value else []
+        if self.digits not in (None, len(value)):
+            found.append("digits")
+        if self.checksum is not None and "?" not in value:
+            checksum = CHECKSUMS[self.checksum]
+            terms = (checksum.term(int(digit), place) for place, digit in enumerate(reversed(value)))
+            found += ["checksum"] * (sum(terms) % checksum.modulus > 0)
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class FieldValue:
+    """The value of a field on one form.
+
+    Parameters
+    ----------
+    name : str
+        The name of the field.
+    value : str
+        The digits, with "?" for each non-digit; empty if there are none.
+    confidence : float
+        The probability of these digits, in [0, 1].
+    problems : tuple of str
+        Why a person should check the value: "confidence" (it is low), "empty", "non-digit", "digits" (their number is
+        wrong), "checksum" (it fails) or "no cell" (the grid or the cell was not found); empty if there is no reason.
+
+    Examples
+    --------
+    >>> FieldValue("total", "512", 0.42, ("confidence",)).as_dict()["problems"]
+    ['confidence']
+    """
+
+    name: str
+    value: str
+    confidence: float
+    problems: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the value as lists, numbers and strings, for JSON."""
+        return {**asdict(self), "problems": list(self.problems)}
+
+
+def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
+    """Load the fields of a form from a JSON file: a list of objects with the parameters of `Field`.
+
+    Parameters
+    ----------
+    file : path-like
+
+    Returns
+    -------
+    tuple of Field
+
+    Raises
+    ------
+    DataError
+        If the file is larger than 1 MB, is not such a list, or has an invalid field, an unknown key or two fields of
+        one name.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp(), "fields.json")
+    >>> _ = path.write_text('[{"name": "total", "box": [0.6, 0.8, 0.3, 0.1], "digits": 4}]')
+    >>> load_fields(path)[0].digits
+    4
+    """
+    content = read_at_most(file, _MAX_BYTES)
+    if content is None:
+        raise DataError(f"{file} has more than {_MAX_BYTES:,} bytes; expected a JSON list of fields.")
+    try:
+        entries = json.loads(content, object_pairs_hook=_object)
+        if not isinstance(entries, list):
+            raise InputTypeError("The content is not a list; expected a list of fields.")
+        return checked_fields([_field(entry) for entry in entries])
+    except RecursionError:
+        raise DataError(f"{file} has too many nested lists; expected a JSON list of fields.") from None
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{file} is invalid; expected a JSON list of fields. {error}") from None
+
+
+def checked_fields(values: Any) -> tuple[Field, ...]:
+    """Return fields as a tuple after checking their types, names and number."""
+    if not isinstance(values, list | tuple) or not all(isinstance(each, Field) for each in values):
+        raise InputTypeError(f"fields is {_checks.short_repr(values)}; expected a list of Field, as from load_fields.")
+    if not 1 <= len(values) <= MAX_FIELDS:
+        raise InputError(f"There are {len(values):,} fields; expected 1 to {MAX_FIELDS:,}.")
+    names = [each.name for each in values]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"Several fields have the name {name}; expected a different name for each field.")
+    return tuple(values)
+
+
+def _values(value: object, count: int, name: str) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise InputTypeError(f"{name} is {_checks.short_repr(value)}; expected a list of {count} numbers.")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    """Return a JSON object as a dict; reject duplicate keys."""
+    if len(dict(pairs)) < len(pairs):
+        raise InputError(f"An object has the keys {_checks.short_repr([key for key, _ in pairs])}; expected each once.")
+    return dict(pairs)
+
+
+def _field(entry: Any) -> Field:
+    known = {each.name for each in fields(Field)}
+    if not isinstance(entry, dict) or "name" not in entry:
+        raise InputTypeError(f"A field is {_checks.short_repr(entry)}; expected an object with a name.")
+    for key in entry.keys() - known:
+        raise InputError(f"A field has the key {_checks.short_repr(key)}; expected {', '.join(sorted(known))}.")
+    return Field(**entry)

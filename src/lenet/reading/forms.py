@@ -1,0 +1,198 @@
+"""Read the fields of a form."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet import _checks
+from lenet._extras import cv2
+from lenet._fused.threads import resolve_n_jobs
+from lenet.errors import InputError
+from lenet.model import LeNet5
+from lenet.reading.fields import Field, FieldValue, checked_fields
+from lenet.reading.frames import without_frames
+from lenet.reading.graph import coefficients_of, graph_of, joined
+from lenet.reading.grids import Place, turned, without_grids
+from lenet.reading.ink import coarsened
+from lenet.reading.lines import find_lines, page_of
+from lenet.reading.page import Page
+from lenet.reading.pictures import PictureLike, as_grey
+from lenet.reading.pieces import pieces_of
+from lenet.reading.reader import characters_of, is_low
+from lenet.reading.rules import without_printed_rules
+from lenet.reading.segments import segments_of
+from lenet.reading.sheet import corners_of, find_sheet
+from lenet.reading.valid import most_probable
+
+_MARGIN = 2  # pixels around the strokes of a field
+_LEGIBLE, _LEAD = (
+    0.5,
+    1.0,
+)  # mean confidence of the fields of a form that needs no turn; the least gain of one, in fields
+
+
+def read_form(
+    image: PictureLike,
+    fields: Sequence[Field],
+    model: LeNet5 | None = None,
+    *,
+    check_below: float = 0.9,
+    rotate: bool = True,
+    n_jobs: int | None = None,
+) -> tuple[FieldValue, ...]:
+    """Read the fields of a form.
+
+    If the picture shows a sheet of paper on a darker table, the sheet is straightened first; otherwise, the sheet is
+    the whole picture, as in a scan. The number of digits and the checksum of a field help to choose among its possible
+    values. At most one in a hundred values is expected to break them.
+
+    Parameters
+    ----------
+    image : path-like, bytes, binary file, PIL.Image.Image or array_like
+        As for `prepare`.
+    fields : sequence of Field
+        At most 1,000, with different names.
+    model : LeNet5, optional
+        As for `read`.
+    check_below : float, default 0.9
+        A value with a lower confidence gets the problem "confidence".
+    rotate : bool, default True
+        Whether to turn a form that is on its side or upside down, if its fields are then clearly more legible.
+    n_jobs : int, optional
+        As for `read`.
+
+    Returns
+    -------
+    tuple of FieldValue
+        In the order of the fields.
+
+    Raises
+    ------
+    DataError, InputError, InputTypeError, MissingExtraError, OSError
+        As for `read`; if an argument is out of range or of another type; if a field has a checksum and the model has
+        classes other than the ten digits.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> digits = lenet.data.load_digits()
+    >>> page = np.full((60, 160), 255, np.uint8)
+    >>> for place, image in enumerate(digits.X_test[183:187]):
+    ...     page[16:44, 20 + 30 * place : 48 + 30 * place] = 255 - image
+    >>> fields = [Field("left", box=(0, 0, 0.5, 1), digits=2), Field("right", box=(0.5, 0, 0.5, 1), digits=2)]
+    >>> "".join(each.value for each in read_form(page, fields)) == "".join(map(str, digits.y_test[183:187]))
+    True
+    """
+    if model is None:
+        from lenet.loading import load_pretrained
+
+        model = load_pretrained("mnist")
+    _checks.model(model)
+    fields = checked_fields(fields)
+    if any(field.checksum for field in fields) and "".join(characters_of(model)) != "0123456789":
+        raise InputError("A field has a checksum; expected a model whose classes are the digits from 0 to 9.")
+    check_below = _checks.number(check_below, "check_below")
+    if not 0 <= check_below <= 1:
+        raise InputError(f"check_below is {check_below:g}; expected a confidence from 0 to 1.")
+    rotate = _checks.boolean(rotate, "rotate")
+    resolve_n_jobs(n_jobs)
+    page, places = without_grids(page_of(straightened(as_grey(image))), isolate=False)
+    page = without_frames(page)
+    best: list[FieldValue] = []
+    for turns in range(4 if rotate else 1):
+        values = _values(page.turned(turns), turned(places, turns), fields, model, check_below, n_jobs)
+        if not turns or _legibility(values) > _legibility(best) + _LEAD:
+            best = values
+        if _legibility(best) >= _LEGIBLE * len(fields):
+            break
+    return tuple(best)
+
+
+def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the sheet of paper in a picture, seen from above; the picture if there is no sheet."""
+    coarse = coarsened(grey)
+    sheet = find_sheet(coarse)
+    if sheet is None:
+        return grey
+    corners = corners_of(sheet) * np.array(grey.shape[::-1]) / coarse.shape[::-1]
+    sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)  # top, right, bottom, left
+    width, height = round((sides[0] + sides[2]) / 2), round((sides[1] + sides[3]) / 2)
+    target = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+    view = cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32))
+    return np.asarray(cv2.warpPerspective(grey, view, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _legibility(values: Sequence[FieldValue]) -> float:
+    return sum(value.confidence for value in values)
+
+
+def _values(
+    page: Page, places: Sequence[Place], fields: Sequence[Field], model: LeNet5, check_below: float, n_jobs: int | None
+) -> list[FieldValue]:
+    """Return the values of the fields on a page in one orientation."""
+    cells = {(place.grid, place.row, place.column): np.array(place.box) for place in places}
+    level = without_printed_rules(page)
+    values = []
+    for field in fields:
+        if field.box is not None:
+            left, top, width, height = field.box
+            box = np.array([left, top, left + width, top + height]) * np.tile(page.ink.shape[::-1], 2)
+            corners = _corners(box) @ page.to_picture.T
+        elif (field.grid, *field.cell) in cells:
+            corners = _corners(cells[field.grid, *field.cell])[:, :2]
+        else:
+            values.append(FieldValue(field.name, "", 0.0, ("no cell",)))
+            continue
+        value, confidence = _read_field(_part(level, corners), field, model, n_jobs)
+        problems = field.problems(value)
+        if value and confidence < check_below:
+            problems = ("confidence", *problems)
+        values.append(FieldValue(field.name, value, confidence, problems))
+    return values
+
+
+def _corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    left, top, right, bottom = box
+    return np.array([[left, top, 1.0], [right, top, 1.0], [right, bottom, 1.0], [left, bottom, 1.0]])
+
+
+def _part(page: Page, corners: NDArray[np.float64]) -> Page:
+    """Return the strokes whose centres are inside a region, given by its corners in the picture.
+
+    Strokes that are larger than the region, such as lines through several fields, are cut at its border.
+    """
+    strokes = page.strokes
+    outline = cv2.transform(corners[np.newaxis], cv2.invertAffineTransform(page.to_picture))[0].round().astype(np.int32)
+    region = cv2.fillConvexPoly(np.zeros(page.ink.shape, np.uint8), outline, 1)
+    x, y = (strokes.boxes[:, :2] + strokes.boxes[:, 2:]).T // 2
+    width, height = np.ptp(outline, axis=0)
+    is_large = (strokes.widths > width) | (strokes.heights > height)
+    inside = (region[y, x] > 0) & ~is_large
+    starts = np.vstack([strokes.boxes[inside, :2], outline.min(axis=0)]).min(axis=0) - _MARGIN
+    left, top = np.maximum(starts, 0)
+    right, bottom = np.vstack([strokes.boxes[inside, 2:], outline.max(axis=0)]).max(axis=0) + _MARGIN
+    window = slice(top, bottom), slice(left, right)
+    labels = strokes.labels[window]
+    is_own = np.concatenate([[False], inside])[labels]
+    is_cut = np.concatenate([[True], is_large])[labels] & (region[window] > 0)
+    return Page(np.where(is_own | is_cut, page.ink[window], 0), page.picture_shape)
+
+
+def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> tuple[str, float]:
+    """Return the value of a field, and its probability; an empty text if there are no digits."""
+    coefficients = coefficients_of(characters_of(model))
+    lines = [pieces_of(line) for line in find_lines(page)]
+    segments = [segments_of(model, pieces, n_jobs) for pieces in lines]
+    if not segments:
+        return "", 0.0
+    low = np.concatenate([is_low(each, pieces.line.height) for each, pieces in zip(segments, lines, strict=True)])
+    arcs, labels, confidence = most_probable(joined([graph_of(each, coefficients) for each in segments]), field)
+    if all(label is None for label in labels):
+        return "", 0.0
+    characters = [*model.classes, "?"]
+    return "".join(
+        characters[-1 if label is None else label]
+        for arc, label in zip(arcs, labels, strict=True)
+        if label is not None or not low[arc]
+    ), confidence

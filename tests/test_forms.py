@@ -1,0 +1,200 @@
+"""The fields of forms are found, read and checked."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from commands import fails, misused, run, succeeds
+
+import lenet
+from lenet.errors import DataError, InputError, InputTypeError
+
+cv2 = pytest.importorskip("cv2")
+drawing = pytest.importorskip("docs.draw_reading")
+reading = pytest.importorskip("lenet.reading")
+Field, load_fields, read_form = reading.Field, reading.load_fields, reading.read_form
+
+HEIGHT, WIDTH = 760, 900  # of the form
+RULES = {"card": (16, "luhn"), "book": (13, "ean"), "staff": (6, "mod11"), "total": (4, None)}
+FIELDS = [
+    Field(name, box=(x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT), digits=RULES[name][0], checksum=RULES[name][1])
+    for name, (x, y, w, h) in drawing.FORM.items()
+]
+FIELDS += [Field(f"q{n}", cell=(0, n), digits=1) for n in range(5)]
+FILE = json.dumps([{key: value for key, value in vars(field).items() if value is not None} for field in FIELDS])
+
+
+def value_of(field, rng):
+    """A random value with the right checksum."""
+    while True:
+        value = "".join(map(str, rng.integers(0, 10, field.digits)))
+        if not field.problems(value):
+            return value
+
+
+def form(seed):
+    rng = np.random.default_rng(seed)
+    values = {field.name: value_of(field, rng) for field in FIELDS}
+    return drawing.photograph_of_a_form(values, rng), values
+
+
+@pytest.fixture(scope="module")
+def first():
+    return form(0)
+
+
+def test_19_of_20_fields_of_photographed_forms_are_read(first):
+    right = []
+    for picture, values in (first, form(1), form(2)):
+        right += [each.value == values[each.name] for each in read_form(picture, FIELDS)]
+    assert np.mean(right) >= 0.95
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_form_on_its_side_or_upside_down_is_turned(first, turns):
+    picture, values = first
+    found = read_form(np.rot90(picture, turns), FIELDS)
+    assert {each.name: each.value for each in found} == values
+
+
+def test_places_refer_to_the_sheet_and_not_to_the_table(first):
+    """A scan of the same form has the same fields."""
+    _, values = first
+    scan = drawing.filled_form(values, np.random.default_rng(5)).astype(np.uint8)
+    assert {each.name: each.value for each in read_form(scan, FIELDS)} == values
+
+
+def test_each_kind_of_problem_is_reported(first):
+    picture, values = first
+    card, book, *_ = FIELDS
+    asked = [
+        Field("long", box=card.box, digits=17),
+        Field("sum", box=book.box, digits=13, checksum="luhn"),
+        Field("none", box=(0, 0, 0.1, 0.1)),
+        Field("cell", cell=(7, 0)),
+        Field("grid", cell=(0, 0), grid=3),
+    ]
+    long, checked, *missing = read_form(picture, asked, check_below=0)
+    assert (long.value, long.problems) == (values["card"], ("digits",))
+    assert (checked.value, checked.problems) == (values["book"], ("checksum",))
+    assert [(each.value, each.confidence, *each.problems) for each in missing] == [
+        ("", 0.0, "empty"), ("", 0.0, "no cell"), ("", 0.0, "no cell")]  # fmt: skip
+    assert read_form(picture, asked[:1], check_below=1)[0].problems == ("confidence", "digits")
+
+
+@pytest.mark.parametrize(
+    ("checksum", "number"),
+    [
+        ("luhn", "79927398713"), ("luhn", "4111111111111111"),
+        ("ean", "4006381333931"), ("ean", "9780306406157"), ("ean", "73513537"),
+        ("mod11", "0306406152"), ("mod11", "9434765919"),
+    ],
+)  # fmt: skip
+def test_published_numbers_pass_their_checksum_and_no_other_last_digit_does(checksum, number):
+    field = Field("a", cell=(0, 0), checksum=checksum)
+    passes = [last for last in "0123456789" if not field.problems(number[:-1] + last)]
+    assert passes == [number[-1]]
+    assert field.problems(number[:-1] + "?") == ("non-digit",)
+
+
+A = '"name": "a", '
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "The content is not a list; expected a list of fields."),
+        ("[]", "There are 0 fields; expected 1 to 1,000."),
+        ("[", "Expecting value"),
+        ("\xff", "decode"),
+        ("[3]", "A field is 3; expected an object with a name."),
+        ("[" * 100_000, "has too many nested lists"),
+        ('[{"box": [0, 0, 1, 1]}]', "expected an object with a name"),
+        ('[{"name": "=1", "cell": [0, 0]}]', "A field has the name '=1'; expected a letter"),
+        ('[{"name": 3, "cell": [0, 0]}]', "A field has the name 3; expected a letter"),
+        ("[{" + A + '"where": 1}]', "A field has the key 'where'; expected box, cell"),
+        ("[{" + A + '"name": "b"}]', "has the keys ['name', 'name']; expected each once"),
+        ("[{" + A + '"digits": 3}]', "has both a box and a cell, or neither"),
+        ("[{" + A + '"cell": [0, 0], "box": [0, 0, 1, 1]}]', "has both a box and a cell, or neither"),
+        ("[{" + A + '"box": [0, 0, 1]}]', "box of the field a is [0, 0, 1]; expected a list of 4 numbers."),
+        ("[{" + A + '"box": [0, 0, 1, "1"]}]', "box of the field a is '1'; expected a number."),
+        ("[{" + A + '"box": [0, 0, 1, NaN]}]', "expected left, top, width and height"),
+        ("[{" + A + '"box": [0.5, 0, 0.6, 1]}]', "expected left, top, width and height"),
+        ("[{" + A + '"cell": [0, -1]}]', "cell of the field a is -1; expected at least 0."),
+        ("[{" + A + '"cell": [0, 0], "digits": 65}]', "digits of the field a is too large; expected at most 64."),
+        ("[{" + A + '"cell": [0, 0], "digits": true}]', "digits of the field a is True; expected an integer."),
+        ("[{" + A + '"cell": [0, 0], "checksum": []}]', "checksum of the field a is []; expected luhn, ean, mod11."),
+        ('[{"name": "a", "cell": [0, 0]}, {"name": "a", "cell": [0, 1]}]', "Several fields have the name a"),
+        ("[" + " " * 1_000_000 + "]", "has more than 1,000,000 bytes"),
+    ],
+)
+def test_a_file_without_valid_fields_is_rejected(tmp_path, text, message):
+    path = tmp_path / "fields.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=str(path)) as raised:
+        load_fields(path)
+    assert message in str(raised.value)
+
+
+def test_a_checksum_requires_a_model_of_digits():
+    letters = lenet.LeNet5(seed=0, num_classes=3)
+    letters.classes = ["a", "b", "c"]
+    with pytest.raises(InputError, match="expected a model whose classes"):
+        read_form(np.full((60, 60), 255, np.uint8), FIELDS, letters)
+
+
+@pytest.mark.parametrize("fields", [None, "fields.json", [3], {}])
+def test_fields_of_another_type_are_rejected(fields):
+    with pytest.raises(InputTypeError, match="expected a list of Field"):
+        read_form(np.full((60, 60), 255, np.uint8), fields)
+
+
+# ---- the command ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forms(first, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "forms").mkdir()
+    cv2.imwrite("forms/a.png", cv2.cvtColor(first[0], cv2.COLOR_RGB2BGR))
+    cv2.imwrite("forms/b.png", np.full((90, 90), 255, np.uint8))
+    (tmp_path / "fields.json").write_text(FILE)
+    return tmp_path
+
+
+def test_a_folder_of_forms_becomes_a_table(first, forms, capsys):
+    assert succeeds(capsys, "read", "forms", "--fields", "fields.json", "--csv", "out.csv", "-q") == ""
+    with (forms / "out.csv").open(newline="") as file:
+        filled, blank = csv.DictReader(file)
+    assert {name: filled[name] for name in first[1]} == first[1]
+    assert (filled["image"], filled["check"]) == ("forms/a.png", "")
+    assert all(0.9 <= float(filled[f"{name}_confidence"]) <= 1 for name in first[1])
+    assert blank["check"] == "; ".join(first[1])
+    assert {blank[name] for name in first[1]} == {""}
+
+
+def test_fields_are_printed_as_text_and_as_json(first, forms, capsys):
+    text = succeeds(capsys, "read", "forms/a.png", "--fields", "fields.json", "--check-below", "1")
+    assert text.startswith(f"forms/a.png: card: {first[1]['card']} (1.00) check: confidence\n")
+    found = json.loads(succeeds(capsys, "read", "forms/a.png", "--fields", "fields.json", "--json"))
+    assert [(each["name"], each["value"]) for each in found["fields"]] == list(first[1].items())
+    assert found["fields"][0]["problems"] == []
+
+
+def test_wrong_arguments_are_rejected(forms, capsys):
+    command = "read", "forms/b.png", "--fields", "fields.json"
+    assert "--fields and --show were both given" in misused(capsys, *command, "--show", "out.png")
+    assert "--fields and --only-digits were both given" in misused(capsys, *command, "--only-digits")
+    assert "--check-below is 2; expected a confidence" in misused(capsys, *command, "--check-below", "2")
+    assert "missing.json" in fails(capsys, "read", "forms/b.png", "--fields", "missing.json")
+    clash = '[{"name": "a", "cell": [0, 0]}, {"name": "a_confidence", "cell": [0, 0]}]'
+    (forms / "fields.json").write_text(clash)
+    assert "Rename the fields." in misused(capsys, *command)
+
+
+def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_read(forms, capsys):
+    code, out, err = run(capsys, "read", "fields.json", "forms/b.png", "--fields", "fields.json")
+    assert code == 1
+    assert "fields.json is not a picture" in err
+    assert out.count("check: empty") == 4
