@@ -98,9 +98,9 @@ ax.legend(title="weights")
 # %%
 # 6. The forward pass
 # -------------------
-# One call to compiled code replaces the notebook's twelve lines. ``activations`` returns the output of every stage,
-# under the names of the 1998 paper. The loop prints each stage's spread: the standard deviation of a unit across
-# images, averaged over the units.
+# One call replaces the notebook's twelve lines. ``activations`` returns the output of every stage, under the names of
+# the 1998 paper. The loop prints each stage's spread: the standard deviation of a unit across images, averaged over the
+# units.
 model.mean, model.std = float(X_train.mean() / 255), float(X_train.std() / 255)
 for name, values in model.activations(X_train).items():
     print(f"{name:7} {values.shape!s:18} spread {values.std(axis=0).mean():.4f}")
