@@ -193,6 +193,23 @@ def plain(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     return np.require(values, dtype, ("C", "A"))
 
 
+def byte_images(images: ArrayLike) -> NDArray[np.uint8]:
+    """Return images as a C-contiguous array, or raise an error if they are not uint8 of shape (n, 28, 28)."""
+    pixels = array(images, "images", "expected uint8 of shape (n, 28, 28)")
+    if pixels.dtype != np.uint8:
+        raise InputTypeError(f"images has dtype {pixels.dtype}; expected uint8.")
+    if pixels.shape[1:] != (SIDE, SIDE):
+        raise InputError(f"images has shape {pixels.shape}; expected (n, {SIDE}, {SIDE}).")
+    return np.ascontiguousarray(pixels)
+
+
+def fraction(value: float, name: str) -> float:
+    """Return a number, or raise an error if it is not in [0, 1]."""
+    if not 0 <= (result := number(value, name)) <= 1:
+        raise InputError(f"{name} is {short_repr(value)}; expected a number from 0 to 1.")
+    return result
+
+
 def rows(x: ArrayLike, name: str) -> NDArray[Any]:
     """Return a table of shape (n, classes): float32 stays float32, other numbers become float64."""
     table: Any = x

@@ -1,9 +1,10 @@
 """Evaluate a model on a test set, and calibrate it."""
 
 from lenet.evaluation.calibration import calibrate, expected_calibration_error, rejection_rate, temperature, threshold
+from lenet.evaluation.corruptions import corrupt
 from lenet.evaluation.report import Report, classification_report, evaluate
 
 __all__ = [
-    "Report", "calibrate", "classification_report", "evaluate", "expected_calibration_error", "rejection_rate",
-    "temperature", "threshold",
+    "Report", "calibrate", "classification_report", "corrupt", "evaluate",
+    "expected_calibration_error", "rejection_rate", "temperature", "threshold",
 ]  # fmt: skip
