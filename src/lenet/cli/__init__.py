@@ -120,6 +120,6 @@ def build_parser() -> argparse.ArgumentParser:
         module.add_arguments(command)
     command = commands.add_parser("help", help="show the help of a command", description="Show the help of a command.")
     command.add_argument(
-        "topic", nargs="?", choices=list(COMMANDS), metavar="COMMAND", help="a command; all if omitted"
+        "topic", nargs="?", choices=list(COMMANDS), metavar="COMMAND", help="a command (default: list all)"
     )
     return parser

@@ -1,7 +1,7 @@
 """Report the accuracy, the precision and recall of each class, and the confusion matrix on the test set.
 
-If DATA has no test set of its own, all its images are tested. If the model was trained on DATA, only the images that
-training held out are tested.
+If DATA has no test set of its own, all its images are used. If the model was trained on DATA, only the images that
+training held out are used.
 """
 
 import argparse

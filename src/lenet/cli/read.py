@@ -32,15 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show", metavar="PNG", help="write the picture with boxes, digits and probabilities to a PNG file"
     )
-    parser.add_argument(
-        "--fields", metavar="JSON", help="read only the fields of a form, whose places are in a JSON file"
-    )
+    parser.add_argument("--fields", metavar="JSON", help="read only the fields of a form, as described in a JSON file")
     parser.add_argument(
         "--check-below",
         type=float,
         default=0.9,
         metavar="X",
-        help="with --fields, report fields whose confidence is below X for a check (default: 0.9)",
+        help="with --fields, flag fields whose confidence is below X (default: 0.9)",
     )
     add_csv(
         parser,
