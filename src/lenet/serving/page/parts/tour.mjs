@@ -20,7 +20,7 @@ const SENTENCES = {
     + " less.",
   c3: ({ maps, before }) => `Convolution again: each of the ${maps} maps combines patches of all ${before.maps} maps before it, so it can respond to`
     + " larger parts of the drawing.",
-  s4: ({ side }) => `Pooling again: each map shrinks to ${side} × ${side}. What was found stays, but where it was is known only roughly.`,
+  s4: ({ side }) => `Pooling again: each map shrinks to ${side} × ${side}. The patterns remain, but their positions are known only roughly.`,
   c5: ({ maps, before }) => `Each of these ${maps} units sees all ${before.maps} maps at once, and so the whole drawing.`,
   f6: ({ maps, before }) => `Each of these ${maps} units weighs all ${before.maps} values before it. Together they are a short description of the drawing.`,
   output: ({ maps, before }) => `Each of the ${maps} classes weighs these ${before.maps} values. Softmax turns the sums into probabilities${ending()}.`,
