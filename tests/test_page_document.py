@@ -1,12 +1,16 @@
 """The page and the model document inside it, without a browser; tests/test_page.py drives them in Chromium."""
 
 import base64
+import graphlib
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lenet
+from lenet.serving import page as package
 from lenet.serving.page import MARK, content_security_policy, model_document, page_html
 
 
@@ -52,3 +56,20 @@ def test_the_page_carries_nothing_that_its_policy_forbids():
     for forbidden in (' style="', " onclick=", '<link rel="stylesheet', 'src="http', "import "):
         assert forbidden not in page
     assert page.count("<script") == page.count("<style>") == 1
+
+
+def test_the_script_consists_of_all_modules_each_after_its_imports():
+    parts = Path(package.__file__).parent / "parts"
+    if not parts.exists():
+        pytest.skip("needs the sources of the page")
+    modules = {path.name: path.read_text("utf-8") for path in parts.glob("*.mjs")}
+    imports = {name: re.findall(r'from "\./(.*)";', text) for name, text in modules.items()}
+    assert set(graphlib.TopologicalSorter(imports).static_order()) == set(modules)  # raises CycleError
+    page = page_html().decode()
+    definition = re.compile(r"^(?:export )?((?:async )?(?:function|class|const|let) \w+\b)", re.MULTILINE)
+    definitions = {name: definition.findall(text) for name, text in modules.items()}
+    for name, lines in definitions.items():
+        for line in lines:
+            assert len(re.findall(rf"^{line}\b", page, re.MULTILINE)) == 1  # names are unique in all modules
+        for imported in imports[name]:
+            assert page.index(f"\n{definitions[imported][-1]}") < page.index(f"\n{lines[0]}")

@@ -30,7 +30,7 @@ function showAnswer() {
   $("reading").dataset.kind = blank ? "blank" : kind;
   $("reading").replaceChildren();
   add($("reading"), "strong", { textContent: answer });
-  $("pad-answer").textContent = blank ? "" : answer;
+  $("pad-answer").textContent = blank ? "" : kind === "unsure" ? `${state.model.classes[label]}?` : text;
   if (!blank && kind !== "none") add($("reading"), "span", { textContent: percent(probabilities[label]) });
   $("hint").textContent = !blank && kind === "none" ? hint() : "";
   sayAnswer(answer);

@@ -83,10 +83,12 @@ async function share() {
   if (!state.strokes.length) throw new Error("The pad is empty. Draw something first.");
   stopWriting();
   history.replaceState(null, "", LINK + encoded(state.strokes));
-  await navigator.clipboard?.writeText(location.href).then(
-    () => ($("pen").textContent = "Link copied"),
-    () => ($("pen").textContent = "Copy the address"),
-  );
+  try {
+    await navigator.clipboard.writeText(location.href);
+    $("pen").textContent = "Link copied";
+  } catch { // browsers restrict the clipboard
+    $("pen").textContent = "Copy the address";
+  }
 }
 
 // Show the drawing of the page's link; return whether there is one.
