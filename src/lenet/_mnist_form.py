@@ -64,13 +64,13 @@ def pen_width(ink: NDArray[np.uint8]) -> float:
     down = cv2.norm(padded[1:], padded[:-1], cv2.NORM_L1)
     # Both sums count a slanted edge: together 4/pi times its length, averaged over all directions.
     edges = float(across + down) * np.pi / 4
-    return 2 * float(ink.sum()) / max(edges, 1.0)
+    return 2 * float(cv2.norm(ink, cv2.NORM_L1)) / max(edges, 1.0)
 
 
 def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     """Bring the stroke width of ink into the usual range, at `scale` pixels for each of MNIST's."""
     width = pen_width(ink) / scale
-    change = np.clip(width, *_PENS) - width if width < _BLOT else 0.0
+    change = min(max(width, _PENS[0]), _PENS[1]) - width if width < _BLOT else 0.0
     size = round(abs(change) * scale)
     if not size:
         return ink

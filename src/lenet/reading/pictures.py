@@ -89,7 +89,7 @@ def read_picture(
             warnings.simplefilter("ignore")  # Pillow warns about harmless defects, and sizes that are rejected below
             if not isinstance(file, str | os.PathLike):
                 return _decoded(file, name, mode, largest)
-            with Path(file).open("rb") as opened:  # Pillow leaves files open that it cannot read, such as a pipe
+            with Path(file).open("rb", 2**16) as opened:  # Pillow leaves files open that it cannot read, such as a pipe
                 return _decoded(opened, name, mode, largest)
     except DataError:
         raise

@@ -71,6 +71,9 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     strokes = strokes_of(ink)
     if not len(strokes.boxes):
         return None
+    if len(strokes.boxes) == 1:
+        left, top, right, bottom = strokes.boxes[0]
+        return ink[top:bottom, left:right]
     areas = strokes.areas
     is_frame = np.array([_is_frame(strokes, n) for n in range(len(areas))])
     if is_frame.any() and (areas[~is_frame] > 16).any():

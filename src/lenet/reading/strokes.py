@@ -21,7 +21,7 @@ Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are 
 class Strokes:
     """The connected strokes of a page."""
 
-    labels: NDArray[np.int32]  # (H, W): the stroke that each pixel belongs to; 0 for paper, n + 1 for stroke n
+    labels: NDArray[np.uint16] | NDArray[np.int32]  # (H, W): 0 for paper, n + 1 for the pixels of stroke n
     boxes: Boxes
     areas: NDArray[np.int64]  # (n,), in pixels
 
@@ -86,8 +86,8 @@ def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
     """Return the connected strokes of ink."""
     # With labels of 16 bits, OpenCV starts no threads, which take longer than the work in a small picture.
     label_type = cv2.CV_16U if ink.size <= _FEW_PIXELS else cv2.CV_32S
-    is_ink = np.asarray(ink >= INK, np.uint8)
+    is_ink = (ink >= INK).view(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(is_ink, connectivity=8, ltype=label_type)
     boxes = stats[1:, :4].astype(np.int64)  # left, top, width and height
     boxes[:, 2:] += boxes[:, :2]
-    return Strokes(labels.astype(np.int32, copy=False), boxes, stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
+    return Strokes(labels, boxes, stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
