@@ -67,7 +67,9 @@ cdef Images images_of(const unsigned char[:, :, ::1] x, mean, std):
     """Return images of Python's; a mean of None stands for that of each image."""
     cdef Images x_
     x_.pixels, x_.row_bytes, x_.each = &x[0, 0, 0], x.shape[2], mean is None
-    x_.mean, x_.std = (0, 1) if mean is None else (mean, std)
+    x_.mean, x_.std = 0, 1
+    if not x_.each:
+        x_.mean, x_.std = mean, std
     return x_
 
 
