@@ -42,7 +42,10 @@ def main() -> None:
         page.wait_for_timeout(300)
         page.evaluate("unit => lenet.pointAt(unit)", UNIT)
         page.wait_for_timeout(300)
-        Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB").save(OUT, optimize=True)
+        page.evaluate("document.activeElement.blur()")
+        end = page.evaluate("document.getElementById('pair').offsetTop")  # what follows the network is left out
+        shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+        shot.crop((0, 0, shot.width, end)).save(OUT, optimize=True)
         browser.close()
 
 

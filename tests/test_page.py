@@ -274,7 +274,7 @@ def test_each_move_is_read_and_seen(page):
     np.testing.assert_array_equal(shown(page, "#figure"), before)
 
 
-def test_a_finger_draws_on_a_phone_and_the_pad_stays(browser, saved):
+def test_a_finger_draws_and_points_on_a_phone_and_the_pad_stays(browser, saved):
     with opened(browser, saved, viewport={"width": 412, "height": 740}, has_touch=True, is_mobile=True) as page:
         touch = page.context.new_cdp_session(page)
 
@@ -302,6 +302,8 @@ def test_a_finger_draws_on_a_phone_and_the_pad_stays(browser, saved):
             answer(page, "3")
             assert strokes(page) == 1
         assert {"3", "not a digit"} <= seen
+        page.touchscreen.tap(*place_of_unit(page, "c1", 4, 7, 9, 28))
+        page.wait_for_function("() => document.getElementById('unit-name').textContent.startsWith('C1, map 4, row 7')")
 
 
 def test_the_keyboard_alone_draws_a_7_and_takes_it_back(page):
@@ -373,9 +375,14 @@ def test_the_page_opens_with_a_digit_that_writes_itself(browser, saved):
                 assert strokes(page) == 1
 
 
-def test_with_reduced_motion_the_digit_and_the_answer_are_there_at_once(browser, saved):
-    with opened(browser, saved) as page:
+def test_reduced_motion_and_forced_colours_are_respected(browser, saved):
+    with opened(browser, saved, forced_colors="active") as page:
         answer(page, "5")
+        fill, track = page.evaluate("""() => {
+            const elements = [".best .fill", ".best .track"].map((each) => document.querySelector(each));
+            return elements.map((each) => getComputedStyle(each).backgroundColor);
+        }""")
+        assert fill != track
         before = page.evaluate("lenet.state.strokes")
         page.wait_for_timeout(100)
         assert page.evaluate("lenet.state.strokes") == before
@@ -557,12 +564,6 @@ def test_the_keyboard_goes_through_the_network(page):
     ]
     page.keyboard.press("Escape")
     assert not page.locator("#unit").is_visible()
-
-
-def test_a_tap_points_on_a_phone(browser, saved):
-    with opened(browser, saved, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as page:
-        page.touchscreen.tap(*place_of_unit(page, "c1", 4, 7, 9, 28))
-        page.wait_for_function("() => document.getElementById('unit-name').textContent.startsWith('C1, map 4, row 7')")
 
 
 # ---- changing its mind, and training -----------------------------------------------------------------------
@@ -840,19 +841,21 @@ def test_long_names_keep_their_places(named):
         assert named.locator(".best .track").bounding_box()["width"] > 60
 
 
-@pytest.mark.parametrize(("classes", "by_server"), [(tuple("ABCDEFGHIJ"), True), (WORDS, False)])
-def test_the_server_reads_lines_of_letters_and_the_browser_words(browser, tmp_path, classes, by_server):
+def test_the_server_reads_lines_of_letters_and_the_browser_words(browser, tmp_path):
     model = lenet.load_pretrained("mnist")
-    model.classes = classes
-    model.save(tmp_path / "named.safetensors")
-    with serving("--model", tmp_path / "named.safetensors") as server, opened(browser, server.url) as page:
+    for name, classes in {"letters": "ABCDEFGHIJ", "words": WORDS}.items():
+        model.classes = tuple(classes)
+        model.save(tmp_path / f"{name}.safetensors")
+    models = [f"--model={name}={tmp_path / name}.safetensors" for name in ("letters", "words")]
+    with serving(*models) as server, opened(browser, server.url + "?model=words") as page:
         drop(page, picture_of("44"), "image/png")
-        if by_server:
-            page.wait_for_function("() => document.getElementById('lines').textContent === 'EE'")
-            assert page.locator("#boxes span").all_text_contents() == ["E", "E"]
-        else:
-            page.wait_for_function("() => document.querySelectorAll('#boxes button').length === 1")
-        assert ("/predict" in str(server.log())) == by_server
+        page.wait_for_function("() => document.querySelectorAll('#boxes button').length === 1")
+        assert "/predict" not in str(server.log())
+        page.goto(server.url + "?model=letters")
+        page.wait_for_function(READY)
+        drop(page, picture_of("44"), "image/png")
+        page.wait_for_function("() => document.getElementById('lines').textContent === 'EE'")
+        assert page.locator("#boxes span").all_text_contents() == ["E", "E"]
 
 
 # ---- looks -------------------------------------------------------------------------------------------------
@@ -934,17 +937,6 @@ def test_the_theme_is_chosen_and_remembered(browser, served):
         page.wait_for_function(READY)
         page.locator("#theme").click()
         assert page.locator("#theme").text_content() == "Light"
-
-
-def test_forced_colours_leave_the_bars_to_be_seen(browser, saved):
-    with opened(browser, saved, forced_colors="active") as page:
-        answer(page, "5")
-        colours = """() => {
-            const [fill, track] = [".best .fill", ".best .track"].map((each) => document.querySelector(each));
-            return [fill, track].map((each) => getComputedStyle(each).backgroundColor);
-        }"""
-        fill, track = page.evaluate(colours)
-        assert fill != track
 
 
 def test_without_javascript_it_is_said_what_is_missing(browser, saved):

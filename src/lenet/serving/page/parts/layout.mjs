@@ -5,9 +5,9 @@ import { state } from "./state.mjs";
 
 const WIDE = 1450; // CSS pixels, the width of the figure for these sizes
 const STACKS = {
-  // side of a unit, steps right and down from map to map, the gap to the previous stage relative to all gaps, and the
-  // maps in a row if they lie side by side
-  input: [5, 0, 0, 6], c1: [4, 17, 50, 30], s2: [6, 11, 40, 30], c3: [5, 57, 57, 34, 4], s4: [8, 47, 47, 30, 4],
+  // side of a unit, steps right and down from map to map, and the gap to the previous stage relative to all gaps; if the
+  // maps lie side by side, the gaps between them instead of the steps, and how many are in a row
+  input: [5, 0, 0, 6], c1: [4, 17, 50, 30], s2: [6, 11, 40, 30], c3: [5.4, 6, 6, 34, 4], s4: [8, 6, 6, 30, 4],
   c5: [3.3, 0, 3.3, 106], f6: [3.3, 0, 3.3, 150], output: [28, 0, 28, 138],
 };
 const [HEAD, FOOT, COLUMN] = [56, 76, 26]; // above and below the stages, and the width of a column
@@ -44,7 +44,8 @@ function stackOf(name, scale, { maps, side }) {
   const [unit, right, down, , columns] = STACKS[name];
   const high = snap(name === "output" ? Math.min(unit, 340 / maps) : unit);
   const size = side > 1 ? { w: side * high, h: side * high } : { w: snap(COLUMN), h: high };
-  const step = side > 1 ? { x: snap(right), y: snap(down) } : { x: 0, y: high };
+  const tile = columns ? size.w : 0;
+  const step = side > 1 ? { x: tile + snap(right), y: tile + snap(down) } : { x: 0, y: high };
   const place = (k) => (columns ? [k % columns, Math.floor(k / columns)] : [k, k]);
   const places = Array.from({ length: maps }, (_, k) => ({ x: place(k)[0] * step.x, y: place(k)[1] * step.y }));
   const reach = (axis) => Math.max(...places.map((each) => each[axis]));
