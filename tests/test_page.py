@@ -359,6 +359,8 @@ def test_the_page_opens_with_a_digit_that_writes_itself(browser, saved):
         page.wait_for_function(f"early => {points} > early + 8", arg=early)
         page.evaluate(FRAMES)
         assert page.locator("#bars").inner_html() != bars
+        page.evaluate("passTime(5000)")
+        answer(page, "5")
         draw(page, THREE)  # which replaces the digit
         answer(page, "3")
         assert strokes(page) == 1
