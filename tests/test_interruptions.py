@@ -134,7 +134,7 @@ def test_weights_are_loaded_whole_or_not_at_all():
     np.testing.assert_array_equal(model.parameters.flat, new.parameters.flat)
 
 
-@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.landing)])
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.release)])
 def test_a_training_that_was_interrupted_can_begin_anew(images, labels, step):
     recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=1, batch_size=20, validation=0.0)
     state = lenet.LeNet5(seed=0).state_dict()
