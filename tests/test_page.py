@@ -597,7 +597,7 @@ def triangle(rng):
 
 def spiral(rng):
     turn, size = rng.uniform(-0.5, 0.5), rng.uniform(0.8, 1.2)
-    angles = np.linspace(0, 11, 26)
+    angles = np.linspace(0, 11, 14)
     return [0.5 + 0.032 * size * angle * np.array([np.cos(angle + turn), np.sin(angle + turn)]) for angle in angles]
 
 
@@ -614,12 +614,12 @@ def test_the_page_learns_two_symbols(page):
     assert first == pytest.approx(np.log(2), abs=1e-3)
     assert last < 0.05
     right = 0
-    for name in "ABABABABABAB":
+    for name in "ABABABABAB":
         draw(page, symbols[name](rng), "#lesson-pad", steps=1)
         page.evaluate(FRAMES)
         right += f" reads {name} with " in page.locator("#lesson-text").text_content()
         page.locator("#lesson-clear").click()
-    assert right >= 11
+    assert right >= 9
     page.get_by_label("Remove example 2 of A").click()
     assert page.locator("#examples-A button").count() == 3
     assert page.locator("#lesson-text").text_content().startswith("Ready to train.")
