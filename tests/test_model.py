@@ -710,7 +710,7 @@ BAD_LABELS = {
     "none": (np.zeros(0, int), InputError, r"y has shape \(0,\); expected \(3,\)"),
     "one number": (5, InputError, r"y has shape \(\); expected \(3,\)"),
     "one column": ([[1], [2], [3]], InputError, r"shape \(3, 1\); expected probabilities of shape \(3, 10\), or lab"),
-    "text in rows": ([["0"] * 10] * 3, InputTypeError, "y has dtype <U1; expected probabilities of shape"),
+    "text in rows": ([["0"] * 10] * 3, InputTypeError, "y has dtype <U1; expected probabilities or labels"),
     "a sum of 1.002": (np.full((3, 10), 0.1002), InputError, "rows that sum to 1.002 to 1.002; expected"),
     "below 0": ([[-0.5, 1.5, *[0] * 8]] * 3, InputError, "y has probabilities from -0.5 to 1.5 and rows"),
     "NaN": (np.full((3, 10), np.nan), InputError, "y has probabilities from nan to nan"),

@@ -129,11 +129,13 @@ def targets(y: ArrayLike, length: int, num_classes: int, dtype: DTypeLike, at_le
     values = array(y, "y", f"expected labels of shape ({length},)")
     if values.ndim != 2:
         return labels(values, length, num_classes, at_least)
-    expected = f"expected probabilities of shape {(length, num_classes)}, or labels of shape {(length,)}"
     if values.shape != (length, num_classes):
-        raise InputError(f"y has shape {values.shape}; {expected}.")
+        raise InputError(
+            f"y has shape {values.shape}; expected probabilities of shape {(length, num_classes)}, or labels of shape "
+            f"{(length,)}."
+        )
     if values.dtype.kind not in "fiu":
-        raise InputTypeError(f"y has dtype {values.dtype}; {expected}.")
+        raise InputTypeError(f"y has dtype {values.dtype}; expected probabilities or labels.")
     table = values.astype(np.float64, order="C")
     sums = table.sum(axis=1, keepdims=True)
     if not ((table >= 0) & (table <= 1)).all() or not (np.abs(sums - 1) <= 1e-3).all():  # NaN fails the first

@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate, rejects non-digits, 24 "
-        "times as long); small (few images); transfer, adapt (few images, with --from); or seed (the notebook's "
-        f"settings). Without this option, small is used for fewer than {SMALL:,} images (with --from: adapt for the "
-        "same classes, transfer for others), otherwise default",
+        "times as long); small (few images); transfer, adapt (few images, with --from); seed (as the notebook). "
+        f"If omitted: default, or small for fewer than {SMALL:,} images. With --from: adapt for the same "
+        "classes, or transfer",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
