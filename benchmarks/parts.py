@@ -85,6 +85,24 @@ def shipped(output: str, _: float) -> Values:
     }
 
 
+def corruptions(output: str, seconds: float) -> Values:
+    """Return the figures of `lenet evaluate --corruptions --json`, and how long it took."""
+    report = json.loads(output)
+    values = {
+        "clean, accuracy (%)": report["clean_accuracy"],
+        "clean, calibration error (%)": report["clean_calibration_error"],
+    }
+    for name in ("mean", "published"):
+        summary = report[name]
+        values |= {
+            f"{name}, accuracy (%)": summary["accuracy"],
+            f"{name}, worst (%)": summary["worst_accuracy"],
+            f"{name}, calibration error (%)": summary["calibration_error"],
+            **{f"{name}, {each} (%)": accuracy for each, accuracy in summary["accuracies"].items()},
+        }
+    return {name: round(100 * value, 2) for name, value in values.items()} | {"time (s)": round(seconds, 1)}
+
+
 def speed(output: str, _: float) -> Values:
     """Return the figures of `python -m benchmarks --json`."""
     run, values = json.loads(output), {}
@@ -184,6 +202,7 @@ PARTS = {
     "wild": Part("lenet train mnist --recipe wild", training, everyday=False),
     "seeds": Part("for seed in 0 1 2 3 4; do lenet train mnist --seed $seed; done", seeds, everyday=False),
     "shipped": Part("lenet evaluate mnist; lenet info mnist; lenet evaluate digits", shipped),
+    "corruptions": Part("lenet evaluate mnist --corruptions --json", corruptions),
     "speed": Part("python -m benchmarks --json", speed),
     "growth": Part(
         "python -m benchmarks.growth",

@@ -208,6 +208,18 @@ MNIST's test digits: 99.43% before, 99.10% after
     }
 
 
+def test_the_report_on_corrupted_images_becomes_values():
+    summary = {
+        "accuracy": 0.75, "worst_corruption": "fog", "worst_accuracy": 0.5, "calibration_error": 0.125,
+        "accuracies": {"fog": 0.5, "shear": 1.0},
+    }  # fmt: skip
+    report = {"clean_accuracy": 0.99431, "clean_calibration_error": 0.0032, "mean": summary, "published": summary}
+    found = parts.PARTS["corruptions"].read(json.dumps(report), 61.27)
+    shared = {"accuracy": 75, "worst": 50, "calibration error": 12.5, "fog": 50, "shear": 100}
+    expected = {"clean, accuracy (%)": 99.43, "clean, calibration error (%)": 0.32, "time (s)": 61.3}
+    assert found == expected | {f"{of}, {name} (%)": x for of in ("mean", "published") for name, x in shared.items()}
+
+
 def test_pictures_are_loaded_and_counted():
     count, seconds, cpu, memory, images = loading.measure(200)
     assert count == 200
