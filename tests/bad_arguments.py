@@ -317,6 +317,12 @@ def cases(folder: Path) -> dict[str, Case]:
             distortions.vary, {"images": BYTES, "variations": distortions.random_variations(N, rng())},
             {"images": {"type": [None, "x", {}, REALS], "shape": [BYTES[0], BYTES[1:], 3]},
              "variations": {"type": [None, 3, "x"]}}),
+        "evaluation.corrupt": Case(evaluation.corrupt, {"images": BYTES, "name": "scale", "severity": 1}, {
+            "images": {"type": [None, "x", {}, REALS], "shape": [BYTES[0], 3]}, "name": TEXT,
+            "severity": wholes(0, 6), "seed": wholes(-1)}),
+        "evaluation.robustness_report": Case(
+            evaluation.robustness_report, {"model": model, "X": BYTES, "y": LABELS},
+            X_AND_Y | {"model": A_MODEL, "seed": SEED, "n_jobs": N_JOBS, "progress": CALLBACK}),
         "training.augment.non_digits.non_digits": Case(non_digits, {"n": 2, "digits": BYTES, "rng": rng()}, {
             "n": wholes(-1, huge=(HUGE,)), "rng": RNG,
             "digits": {"type": [None, "x", REALS], "shape": [BYTES[0], BYTES[:0]]}}),
@@ -461,6 +467,7 @@ NOT_CALLED = {  # why they have no case
     "layers.Layer": "abstract; its subclasses have cases",
     "data.Dataset": "a record; the functions that take it check it",
     "evaluation.Report": "a record that lenet makes",
+    "evaluation.RobustnessReport": "a record that lenet makes",
     "reading.Reading": "a record that lenet makes",
     "reading.Line": "a record that lenet makes",
     "reading.Cell": "a record that lenet makes",

@@ -464,7 +464,7 @@ def test_help_names_every_command_and_option(capsys):
     for arguments, words in (
         ([], cli.COMMANDS),
         (["train"], ["--resume", "--recipe", "--epochs", "--runs", "--seed", "--json", "digits", ".npz"]),
-        (["evaluate"], ["--model", "--json"]),
+        (["evaluate"], ["--model", "--corruptions", "--images", "--json"]),
         (["predict"], ["IMAGE", "--model", "--json"]),
         (["info"], ["--network", "--figure", "--json"]),
     ):
@@ -533,6 +533,7 @@ def test_predicting_imports_neither_scikit_learn_nor_matplotlib(pictures, reader
         (["train", "--resume", "runs/train-1", "--no-distort"], "Omit --distort"),
         (["evaluate"], "DATA"),
         (["evaluate", "digits", "--n-jobs", "0"], "--n-jobs"),
+        (["evaluate", "digits", "--images", "0"], "--images is 0; expected at least 1"),
         (["predict"], "IMAGE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

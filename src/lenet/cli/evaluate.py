@@ -1,7 +1,9 @@
 """Report the accuracy, the precision and recall of each class, and the confusion matrix on the test set.
 
 If DATA has no test set of its own, all its images are used. If the model was trained on DATA, only the images that
-training held out are used.
+training held out are used. With --corruptions, the command reports the accuracy and the calibration error under the 15
+corruptions of MNIST-C at five severities instead. That takes about 2 minutes for 10,000 images on one core, and
+requires OpenCV: pip install 'lenet[vision]'.
 """
 
 import argparse
@@ -15,7 +17,11 @@ from lenet.cli.options import add_common, add_model
 from lenet.cli.output import note
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lenet.data import Dataset
+    from lenet.evaluation import Report, RobustnessReport
     from lenet.model import LeNet5
 
 
@@ -23,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet evaluate`."""
     add_data(parser)
     add_model(parser)
+    parser.add_argument(
+        "--corruptions",
+        action="store_true",
+        help="report the accuracy under noise, blur, fog and other corruptions",
+    )
+    parser.add_argument("--images", type=int, metavar="N", help="evaluate at most N images, chosen at random")
     add_common(parser)
 
 
@@ -30,14 +42,50 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet evaluate`."""
     from lenet import _checks
     from lenet.cli.options import load_model
-    from lenet.evaluation.report import classification_report
 
+    if arguments.images is not None and arguments.images < 1:
+        parser.error(f"--images is {arguments.images}; expected at least 1.")
     model = load_model(arguments.model)
     data = load_test_set(model, arguments)
     labels = _checks.labels(data.y_test, len(data.X_test), model.num_classes)
-    outcome = classification_report(model.logits(data.X_test, n_jobs=arguments.n_jobs), labels, model.classes)
+    chosen = chosen_images(len(labels), arguments)
+    report = corruptions_report if arguments.corruptions else clean_report
+    outcome = report(model, data.X_test[chosen], labels[chosen], arguments)
     print(json.dumps(outcome.as_dict()) if arguments.json else outcome, end="\n" if arguments.json else "")
     return 0
+
+
+def chosen_images(count: int, arguments: argparse.Namespace) -> "slice | NDArray[np.int64]":
+    """Return an index of at most --images of the images, and print a note if it is not all."""
+    import numpy as np
+
+    if arguments.images is None or arguments.images >= count:
+        return slice(None)
+    note(f"{arguments.images:,} of the {count:,} test images, chosen at random, are used.", quiet=arguments.quiet)
+    return np.random.default_rng(0).permutation(count)[: arguments.images]
+
+
+def clean_report(
+    model: "LeNet5", images: "NDArray[np.uint8]", labels: "NDArray[np.int64]", arguments: argparse.Namespace
+) -> "Report":
+    """Return the report on the images."""
+    from lenet.evaluation import classification_report
+
+    return classification_report(model.logits(images, n_jobs=arguments.n_jobs), labels, model.classes)
+
+
+def corruptions_report(
+    model: "LeNet5", images: "NDArray[np.uint8]", labels: "NDArray[np.int64]", arguments: argparse.Namespace
+) -> "RobustnessReport":
+    """Return the report on the corrupted images, and show a progress bar."""
+    from lenet.evaluation import robustness_report
+    from lenet.evaluation.robustness import CASES
+    from lenet.scale.bar import Bar
+
+    with Bar(len(CASES) * len(images), shown=not arguments.quiet) as bar:
+        return robustness_report(
+            model, images, labels, n_jobs=arguments.n_jobs, progress=lambda done, _: bar.update(done)
+        )
 
 
 def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
