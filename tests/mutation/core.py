@@ -24,13 +24,13 @@ COPY = ROOT / "build" / "mutation" / "core"
 MODULES = [
     "layers.avg_pool2d", "layers.base", "layers.conv2d", "layers.flatten", "layers.linear", "layers.sigmoid",
     "losses", "training.optim", "weights.container", "weights.files", "loading",
-    "data.csv", "data.dataset", "data.digits", "data.idx", "data.image_folder", "data.npz", "data.openml",
+    "data.box", "data.csv", "data.dataset", "data.digits", "data.idx", "data.image_folder", "data.npz", "data.openml",
     "data.parquet", "data.pictures", "data.sources",
     "training.augment.distortions", "training.augment.non_digits", "training.splits",
 ]  # fmt: skip
 TESTS = [
     "layers", "losses", "optim", "weights",
-    "data_csv", "data_digits", "data_idx", "data_image_folder", "data_npz", "data_openml", "data_parquet",
+    "data_box", "data_csv", "data_digits", "data_idx", "data_image_folder", "data_npz", "data_openml", "data_parquet",
     "data_sources", "splits",
     "distortions", "non_digits", "non_digits_drawn", "non_digits_of_digits", "misread", "threats_files",
 ]  # fmt: skip

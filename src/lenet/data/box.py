@@ -54,7 +54,8 @@ def _weights(ink: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     middle = np.divide(ink @ rows, total, out=np.full(len(ink), rows.mean()), where=total > 0)
     at = middle[:, np.newaxis] + (np.arange(SIDE) - (SIDE - 1) / 2) / scale  # of each new row among the old ones
     distance = np.abs(at[:, :, np.newaxis] - rows)
-    if scale >= 1:
-        return np.maximum(0, 1 - distance)
-    overlap = np.clip((1 / scale + 1) / 2 - distance, 0, 1)  # of a new row, 1/scale old ones high, with each old row
-    return overlap * scale
+    # If reduced, the overlap of a new row, 1/scale old ones high, with each old row; otherwise, linear weights.
+    weights: NDArray[np.float64] = (
+        np.maximum(0, 1 - distance) if scale >= 1 else scale * np.clip((1 / scale + 1) / 2 - distance, 0, 1)
+    )
+    return weights

@@ -139,7 +139,7 @@ def _values(
             left, top, width, height = field.box
             box = np.array([left, top, left + width, top + height]) * np.tile(page.ink.shape[::-1], 2)
             corners = _corners(box) @ page.to_picture.T
-        elif (field.grid, *field.cell) in cells:
+        elif field.cell is not None and (field.grid, *field.cell) in cells:
             corners = _corners(cells[field.grid, *field.cell])[:, :2]
         else:
             values.append(FieldValue(field.name, "", 0.0, ("no cell",)))

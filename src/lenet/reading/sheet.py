@@ -67,7 +67,8 @@ def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
     corners = np.roll(corners, -int(corners.sum(axis=1).argmin()), axis=0)
     sides = [_side(outline[:, 0], *ends) for ends in zip(corners, np.roll(corners, -1, axis=0), strict=True)]
     crossings = np.array([np.cross(sides[n - 1], sides[n]) for n in range(4)])
-    return crossings[:, :2] / crossings[:, 2:]
+    points: NDArray[np.float64] = crossings[:, :2] / crossings[:, 2:]
+    return points
 
 
 def _side(outline: NDArray[np.int32], start: NDArray[np.float64], stop: NDArray[np.float64]) -> NDArray[np.float64]:

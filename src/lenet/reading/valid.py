@@ -100,7 +100,7 @@ class _States:
         while node < graph.end:
             leaving = np.flatnonzero(graph.starts == node)
             weights = np.array(
-                [self.before(graph, arc, best[graph.stops[arc]])[:, count, remainder] for arc in leaving]
+                [self.before(graph, arc, best[graph.stops[arc]])[:, count, remainder] for arc in leaving.tolist()]
             )
             which, label = np.unravel_index(weights.argmax(), weights.shape)
             arcs.append(int(leaving[which]))
