@@ -133,7 +133,6 @@ def user(tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     for name in ("small", "transfer"):
         monkeypatch.setitem(RECIPES, name, RECIPES[name].with_changes(epochs=2))
-    monkeypatch.setattr("lenet.estimator.classifier._MIN_STEPS", 1)
     data = lenet.data.load_digits()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "mnist"))

@@ -116,10 +116,12 @@ def robustness_report(
     Parameters
     ----------
     model : LeNet5
-    X, y, n_jobs : array_like, array_like and int
+    X, y : array_like
         As for `lenet.LeNet5.loss_and_gradients`; y has labels. 10,000 images take about 2 minutes on one core.
     seed : int, default 0
         As for `corrupt`.
+    n_jobs : int, optional
+        As for `lenet.LeNet5.loss_and_gradients`.
     progress : callable, optional
         Called as ``progress(done, total)`` with the numbers of corrupted images.
 

@@ -102,7 +102,17 @@ class Field:
             )
 
     def problems(self, value: str) -> tuple[str, ...]:
-        """Return why a value is invalid: "empty", "non-digit", "digits" (their number) and "checksum"."""
+        """Return why a value is invalid.
+
+        Parameters
+        ----------
+        value : str
+
+        Returns
+        -------
+        tuple of str
+            "empty", "non-digit", "digits" (a wrong number of them) and "checksum"; empty for a valid value.
+        """
         if not value:
             return ("empty",)
         found = ["non-digit"] if "?" in value else []
@@ -143,7 +153,12 @@ class FieldValue:
     problems: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the value as lists, numbers and strings, for JSON."""
+        """Return the value as lists, numbers and strings, for JSON.
+
+        Returns
+        -------
+        dict
+        """
         return {**asdict(self), "problems": list(self.problems)}
 
 
