@@ -36,6 +36,7 @@ def run(copy: Path, tests: str, *options: str) -> tuple[int, str]:
             # pytest would keep the report to itself; and the accesses of a whole kernel are to be remembered
             TSAN_OPTIONS=f"log_path={folder}/report exitcode={REPORTED} halt_on_error=1 history_size=7",
             LENET_TEST_PREDICTIONS="50000",
+            OPENBLAS_NUM_THREADS="1",  # numpy's products order their threads in ways that are not seen here
         )
         options = ("-q", "-p", "no:cacheprovider", "-k", tests, *options)
         command = [sys.executable, "-m", "pytest", *TESTS, *options]
