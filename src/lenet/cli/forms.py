@@ -2,12 +2,10 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lenet.cli.inputs import check_csv, picture, write_csv
-from lenet.cli.options import error_line
+from lenet.cli.inputs import check_csv, picture, read_each, write_csv
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
@@ -19,9 +17,7 @@ def run_forms(
     arguments: argparse.Namespace, parser: argparse.ArgumentParser, names: Sequence[str], model: "LeNet5"
 ) -> int:
     """Read forms; pictures that cannot be read are reported, and the others are read."""
-    from lenet.errors import DataError, InputError
     from lenet.reading import load_fields, read_form
-    from lenet.scale.bar import Bar
 
     for option in ("show", "only_digits", "least"):
         if getattr(arguments, option):
@@ -34,31 +30,17 @@ def run_forms(
         parser.error(f"The columns of the table are {', '.join(header)}; expected different names. Rename the fields.")
     if arguments.csv is not None:
         check_csv(parser, arguments, header)
+    options = {"check_below": arguments.check_below, "rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
     rows: list[list[object]] = []
-    failed = False
-    with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar:
-        for done, name in enumerate(names, 1):
-            try:
-                values = read_form(
-                    picture(name),
-                    fields,
-                    model,
-                    check_below=arguments.check_below,
-                    rotate=not arguments.no_rotate,
-                    n_jobs=arguments.n_jobs,
-                )
-            except (DataError, InputError, OSError) as error:
-                print(error_line(error), file=sys.stderr)
-                failed = True
-                continue
-            if arguments.csv is None:
-                _show(name, values, arguments.json)
-            columns = (part for value in values for part in (value.value, value.confidence))
-            rows.append([name, "; ".join(value.name for value in values if value.problems), *columns])
-            bar.update(done)
+    shown = arguments.csv is not None and not arguments.quiet
+    for name, values in read_each(names, lambda name: read_form(picture(name), fields, model, **options), shown=shown):
+        if arguments.csv is None:
+            _show(name, values, arguments.json)
+        columns = (part for value in values for part in (value.value, value.confidence))
+        rows.append([name, "; ".join(value.name for value in values if value.problems), *columns])
     if arguments.csv is not None:
         write_csv(arguments.csv, header, rows)
-    return int(failed)
+    return int(len(rows) < len(names))
 
 
 def _show(name: str, values: "Sequence[FieldValue]", as_json: bool) -> None:

@@ -5,15 +5,18 @@ import csv
 import glob
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+from lenet.cli.options import error_line
 
 PICTURES_HELP = (
     "a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file, a folder of them, a quoted pattern such as 'scans/*.png', or - for "
     "standard input"
 )
 STANDARD_INPUT = "-"
+_T = TypeVar("_T")
 MAX_BYTES = 200_000_000  # of a picture from standard input
 
 
@@ -77,6 +80,31 @@ def rewound(file: str | BinaryIO) -> str | BinaryIO:
     if not isinstance(file, str):
         file.seek(0)
     return file
+
+
+def read_each(names: Sequence[str], read: Callable[[str], _T], *, shown: bool) -> Iterator[tuple[str, _T]]:
+    """Yield the name of each picture and what a function returns for it; report pictures that cannot be read.
+
+    Parameters
+    ----------
+    names : sequence of str
+    read : callable
+        Takes a name; raises DataError, InputError or OSError if the picture cannot be read.
+    shown : bool
+        Whether to show a progress bar.
+    """
+    from lenet.errors import DataError, InputError
+    from lenet.scale.bar import Bar
+
+    with Bar(len(names), shown=shown) as bar:
+        for done, name in enumerate(names, 1):
+            try:
+                found = read(name)
+            except (DataError, InputError, OSError) as error:
+                print(error_line(error), file=sys.stderr)
+            else:
+                yield name, found
+            bar.update(done)
 
 
 def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: Sequence[str]) -> None:

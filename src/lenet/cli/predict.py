@@ -2,15 +2,15 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, write_csv
-from lenet.cli.options import add_common, add_model, error_line
+from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, read_each, write_csv
+from lenet.cli.options import add_common, add_model
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from lenet.model import LeNet5
@@ -66,32 +66,30 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:
     """Print the answers for all pictures, or write them to a table; return the exit code."""
     from lenet._files import atomic_write
-    from lenet.errors import DataError, InputError
-    from lenet.reading import prepare, read_picture
     from lenet.reading.drawing import enlarged
-    from lenet.scale.bar import Bar
 
-    classes, rows, failed = model.classes, [], False
-    with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar:
-        for done, name in enumerate(names, 1):
-            try:
-                image = prepare(read_picture(picture(name)))
-                if not image.any():
-                    raise DataError(f"{name} shows no ink; expected a digit, dark on light or light on dark.")
-            except (DataError, InputError, OSError) as error:
-                print(error_line(error), file=sys.stderr)
-                failed = True
-                continue
-            if arguments.show is not None:
-                atomic_write(arguments.show, enlarged(image))
-            [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
-            if arguments.csv is None:
-                say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
-            rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"]))
-            bar.update(done)
+    classes, rows = model.classes, []
+    for name, image in read_each(names, prepared, shown=arguments.csv is not None and not arguments.quiet):
+        if arguments.show is not None:
+            atomic_write(arguments.show, enlarged(image))
+        [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
+        if arguments.csv is None:
+            say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
+        rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"]))
     if arguments.csv is not None:
         write_csv(arguments.csv, OF_PICTURES, rows)
-    return int(failed)
+    return int(len(rows) < len(names))
+
+
+def prepared(name: str) -> "NDArray[np.uint8]":
+    """Return the digit in a picture as the network's input."""
+    from lenet.errors import DataError
+    from lenet.reading import prepare, read_picture
+
+    image = prepare(read_picture(picture(name)))
+    if not image.any():
+        raise DataError(f"{name} shows no ink; expected a digit, dark on light or light on dark.")
+    return image
 
 
 def predict_rows(table: str, model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:

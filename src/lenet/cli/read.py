@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from lenet.cli.forms import run_forms
-from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, rewound, write_csv
-from lenet.cli.options import add_common, add_model, error_line
+from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, read_each, rewound, write_csv
+from lenet.cli.options import add_common, add_model
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
@@ -53,11 +52,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet._files import atomic_write
     from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
-    from lenet.errors import DataError, InputError
     from lenet.reading import read, read_picture
     from lenet.reading.drawing import drawn
     from lenet.reading.reader import characters_of
-    from lenet.scale.bar import Bar
 
     for option, value in (("--least", arguments.least), ("--check-below", arguments.check_below)):
         if not 0 <= value <= 1:
@@ -71,36 +68,28 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     characters_of(model)  # fails once rather than for each picture
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)
+    options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
+
+    def read_one(name: str) -> "tuple[str | BinaryIO, Reading]":
+        file = picture(name)
+        found = read(file, model, only_digits=arguments.only_digits, **options)
+        return file, replace(found, lines=tuple(line for line in found.lines if line.confidence >= arguments.least))
+
     rows: list[tuple[object, ...]] = []
-    failed = False
-    with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar:
-        for done, name in enumerate(names, 1):
-            try:
-                file = picture(name)
-                found = read(
-                    file,
-                    model,
-                    only_digits=arguments.only_digits,
-                    rotate=not arguments.no_rotate,
-                    n_jobs=arguments.n_jobs,
-                )
-            except (DataError, InputError, OSError) as error:
-                print(error_line(error), file=sys.stderr)
-                failed = True
-                continue
-            confident = tuple(line for line in found.lines if line.confidence >= arguments.least)
-            reading = replace(found, lines=confident)
-            if arguments.show is not None:
-                atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
-            if arguments.csv is None:
-                show(name, reading, arguments.json)
-            rows += [(name, number, line.text, line.confidence) for number, line in enumerate(reading.lines, 1)]
-            if not reading.lines:
-                rows.append((name, 0, "", ""))
-            bar.update(done)
+    num_read = 0
+    shown = arguments.csv is not None and not arguments.quiet
+    for name, (file, reading) in read_each(names, read_one, shown=shown):
+        num_read += 1
+        if arguments.show is not None:
+            atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
+        if arguments.csv is None:
+            show(name, reading, arguments.json)
+        rows += [(name, number, line.text, line.confidence) for number, line in enumerate(reading.lines, 1)]
+        if not reading.lines:
+            rows.append((name, 0, "", ""))
     if arguments.csv is not None:
         write_csv(arguments.csv, COLUMNS, rows)
-    return int(failed)
+    return int(num_read < len(names))
 
 
 def show(name: str, reading: "Reading", as_json: bool) -> None:

@@ -26,10 +26,8 @@ from lenet.reading.sheet import corners_of, find_sheet
 from lenet.reading.valid import most_probable
 
 _MARGIN = 2  # pixels around the strokes of a field
-_LEGIBLE, _LEAD = (
-    0.5,
-    1.0,
-)  # mean confidence of the fields of a form that needs no turn; the least gain of one, in fields
+_LEGIBLE = 0.5  # mean confidence of the fields of a form that needs no turn
+_LEAD = 1.0  # the least gain of a turn, in the sum of the confidences
 
 
 def read_form(
@@ -190,9 +188,5 @@ def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> 
     arcs, labels, confidence = most_probable(joined([graph_of(each, coefficients) for each in segments]), field)
     if all(label is None for label in labels):
         return "", 0.0
-    characters = [*model.classes, "?"]
-    return "".join(
-        characters[-1 if label is None else label]
-        for arc, label in zip(arcs, labels, strict=True)
-        if label is not None or not low[arc]
-    ), confidence
+    read = [(arc, label) for arc, label in zip(arcs, labels, strict=True) if label is not None or not low[arc]]
+    return "".join("?" if label is None else model.classes[label] for _, label in read), confidence

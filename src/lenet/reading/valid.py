@@ -24,7 +24,7 @@ def most_probable(graph: Graph, field: Field) -> tuple[list[int], list[int | Non
 
     Examples
     --------
-    Two strokes are probably 8 and 2, but only 8 and 3 pass the check of mod 11: 2 * 8 + 1 * 3 - 8 = 11.
+    Two strokes are probably 8 and 2, but the check of mod 11 fails. It passes for 8 and 6: 2 * 8 + 6 is 22.
 
     >>> digits = np.log(np.full((2, 10), 0.01))
     >>> digits[0, 8], digits[1, 2], digits[1, 6] = np.log([0.9, 0.6, 0.3])
