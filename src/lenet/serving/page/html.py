@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lenet.errors import InputError
-from lenet.serving.page.assembly import assembled
+from lenet.serving.page.assembly import assembled, text_of
 
 MARK = b"<title>lenet: LeNet-5 at work</title>"  # near the beginning of each page
 _PLACEHOLDER = "<!-- model -->"  # in the page, replaced by an embedded model
@@ -45,8 +45,7 @@ def _template() -> str:
     """Return the page that the wheel contains, which is half as large as its parts; in a clone, assemble it."""
     folder = Path(__file__).parent
     built = folder / "page.html"
-    # Files of the package itself # nosemgrep: no-reading-without-end
-    return built.read_text("utf-8") if built.exists() else assembled(folder / "parts")
+    return text_of(built) if built.exists() else assembled(folder / "parts")
 
 
 def content_security_policy(page: bytes) -> str:
