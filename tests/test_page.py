@@ -904,7 +904,11 @@ def test_most_of_the_network_is_seen_while_drawing(page, served_page):
 def test_captions_do_not_overlap(page):
     page.evaluate("""() => {
         window.written = [];
-        const fillText = CanvasRenderingContext2D.prototype.fillText;
+        const { fillText, clearRect } = CanvasRenderingContext2D.prototype;
+        CanvasRenderingContext2D.prototype.clearRect = function (...box) {  // each drawing begins with it
+          if (this.canvas.id === "figure") window.written = [];
+          clearRect.call(this, ...box);
+        };
         CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
           const wide = this.measureText(text).width;
           const left = { left: x, center: x - wide / 2, right: x - wide }[this.textAlign];
