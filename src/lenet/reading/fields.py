@@ -198,10 +198,12 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
         if not isinstance(entries, list):
             raise InputTypeError("The content is not a list; expected a list of fields.")
         return checked_fields([_field(entry) for entry in entries])
+    except (InputError, InputTypeError) as error:
+        raise DataError(f"{file}: {error}") from None
     except RecursionError:
         raise DataError(f"{file} has too many nested lists; expected a JSON list of fields.") from None
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{file} is invalid; expected a JSON list of fields. {error}") from None
+    except ValueError as error:
+        raise DataError(f"{file} is not JSON ({error}); expected a JSON list of fields.") from None
 
 
 def checked_fields(values: Any) -> tuple[Field, ...]:
