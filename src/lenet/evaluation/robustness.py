@@ -149,6 +149,7 @@ def robustness_report(
     labels = _checks.labels(y, len(images), model.num_classes)
     if not len(images):
         raise InputError("There are no images; expected at least one.")
+    seed = _checks.whole(seed, "seed", at_least=0)
     if not (progress is None or callable(progress)):
         raise InputTypeError(f"progress is {_checks.short_repr(progress)}; expected a function or None.")
     require("cv2", "vision")  # before the corruptions that do without
