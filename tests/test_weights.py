@@ -535,11 +535,13 @@ FULL_DISK = """
 import resource, sys
 import lenet
 model = lenet.LeNet5(seed=2)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited[1]))
 try:
     model.save(sys.argv[1])
 except lenet.errors.SaveError as error:
     print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)  # for the coverage data, which would be damaged
 """
 
 
