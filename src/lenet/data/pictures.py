@@ -14,7 +14,8 @@ from lenet import _checks
 from lenet._checks import SIDE
 from lenet.errors import DataError, InputTypeError
 
-SAMPLE = 200  # pictures that decide whether the ink is dark
+SAMPLE = 200  # pictures that decide whether the ink is dark, and whether threads help
+_LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time on waiting for the GIL than they save
 _LISTED = 5  # unreadable pictures named in a message
 _AT_ONCE = 256  # pictures between two calls of `progress`
 _TASK = 8  # pictures that a thread takes at a time: each task costs some 7 microseconds
@@ -77,12 +78,12 @@ def images_of(
     DataError
         With `strict`, if a picture is damaged or blank.
     """
-    dark = _is_dark_on_light(pictures)
+    dark, workers = _survey(pictures)
     logger.info("%s: the ink is %s", source, "dark on light" if dark else "light on dark")
     images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
     kept: list[Picture] = []
     refused: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(pictures), _AT_ONCE):
             chunk = pictures[start : start + _AT_ONCE]
             tasks = (chunk[first : first + _TASK] for first in range(0, len(chunk), _TASK))
@@ -104,13 +105,17 @@ def images_of(
     return images[: len(kept)], kept
 
 
-def _is_dark_on_light(pictures: Sequence[Picture]) -> bool:
-    """Return whether the ink is dark in most pictures of a sample."""
+def _survey(pictures: Sequence[Picture]) -> tuple[bool, int]:
+    """Return whether the ink is dark in most pictures of a sample, and the number of threads that suits their sizes."""
     from lenet.reading.ink import coarsened, is_dark_on_light
 
-    sample = map(grey_of, pictures[:: max(1, len(pictures) // SAMPLE)])  # one after the other: they may be large
-    votes = [is_dark_on_light(coarsened(grey)) for grey in sample if not isinstance(grey, DataError)]
-    return 2 * sum(votes) >= len(votes)
+    votes, sizes = [], []
+    for grey in map(grey_of, pictures[:: max(1, len(pictures) // SAMPLE)]):  # one after the other: they may be large
+        if not isinstance(grey, DataError):
+            votes.append(is_dark_on_light(coarsened(grey)))
+            sizes.append(grey.size)
+    large = bool(sizes) and float(np.mean(sizes)) >= _LARGE
+    return 2 * sum(votes) >= len(votes), (os.cpu_count() or 1) if large else 1
 
 
 def _image(picture: Picture, dark: bool, raw: bool) -> Image | DataError:

@@ -23,7 +23,9 @@ _LEVELS = np.arange(256)
 _NOISE = 5.0  # standard deviations from the paper's level that are not yet ink
 
 
-def find_ink(grey: NDArray[np.uint8], dark_on_light: bool | None = None) -> NDArray[np.uint8]:
+def find_ink(
+    grey: NDArray[np.uint8], dark_on_light: bool | None = None, *, paper_side: int = _COARSE_LONGER
+) -> NDArray[np.uint8]:
     """Return the amount of ink in each pixel of a picture.
 
     Ink may be dark on light paper or light on dark paper. It is measured relative to the paper around it, which removes
@@ -34,6 +36,9 @@ def find_ink(grey: NDArray[np.uint8], dark_on_light: bool | None = None) -> NDAr
     grey : ndarray of uint8, shape (H, W)
     dark_on_light : bool, optional
         Whether the ink is dark; by default, detected in the picture.
+    paper_side : int, default 256
+        Maximum shorter side, in pixels, of the picture in which the paper is estimated. A small side saves time if the
+        writing is large.
 
     Returns
     -------
@@ -55,7 +60,8 @@ def find_ink(grey: NDArray[np.uint8], dark_on_light: bool | None = None) -> NDAr
         coarse = _extended_sheet(coarse, sheet)
         on_sheet = cv2.resize(sheet.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
         grey = np.where(on_sheet, grey, cv2.resize(coarse, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
-    elif not (is_dark_on_light(coarse) if dark_on_light is None else dark_on_light):
+    coarse = resized(coarse, min(1.0, paper_side / min(coarse.shape)))
+    if sheet is None and not (is_dark_on_light(coarse) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
     paper = cv2.resize(_paper(coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return _normalised(255 - cv2.divide(grey, paper, scale=255))

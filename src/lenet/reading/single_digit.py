@@ -11,6 +11,7 @@ from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.strokes import Strokes, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
+_PAPER_SIDE = 48  # pixels, which suffice for the paper around it
 _SPECK = 0.04  # of the largest stroke's area
 _SPECK_AT_BORDER = 0.3  # the same at the border, where the picture may cut a neighbour
 _FRAME = 0.9  # of the picture's sides
@@ -62,7 +63,8 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
         border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         if 2 * np.count_nonzero(border < 64) > border.size:  # the median is dark
             return grey.copy()
-    digit = _without_specks(find_ink(resized(grey, min(1.0, _MAX_SIDE / max(grey.shape))), dark_on_light))
+    grey = resized(grey, min(1.0, _MAX_SIDE / max(grey.shape)))
+    digit = _without_specks(find_ink(grey, dark_on_light, paper_side=_PAPER_SIDE))
     return mnist_form(digit) if digit is not None else np.zeros((SIDE, SIDE), np.uint8)
 
 
