@@ -3,13 +3,14 @@
 import logging
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
 
 import lenet
-from lenet.data import Dataset, image_folder, load, load_image_folder
+from lenet.data import Dataset, image_folder, load, load_image_folder, pictures
 from lenet.errors import DataError
 from lenet.reading import prepare
 
@@ -40,6 +41,24 @@ def test_each_picture_is_prepared_and_has_its_folder_as_class(tmp_path):
     expected = {prepare(picture(name, 40 + 8 * n)).tobytes(): k for k, name in enumerate(SHAPES) for n in range(5)}
     for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
         assert [expected[image.tobytes()] for image in X] == y.tolist()
+
+
+@pytest.mark.parametrize(("size", "threads"), [(127, 1), (128, 3)])
+def test_only_large_pictures_are_prepared_by_several_threads(tmp_path, monkeypatch, size, threads):
+    used = []
+    monkeypatch.setattr(pictures.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(pictures, "ThreadPoolExecutor", lambda n: used.append(n) or ThreadPoolExecutor(n))
+    data = load_image_folder(write(tmp_path, size=size))
+    assert used == [threads]
+    assert len(data.X_train) == 8
+
+
+def test_large_pictures_wait_at_the_size_that_suffices(tmp_path):
+    page = picture("line", 2000)
+    cv2.imwrite(str(tmp_path / "line.png"), page)
+    each = pictures.Picture(str(tmp_path / "line.png"), 0, "all")
+    assert pictures._decoded(each, raw=False).shape == (640, 640)
+    assert pictures._images([each], dark=True, raw=False)[0].tobytes() == prepare(page).tobytes()
 
 
 def test_a_folder_is_loaded_by_its_name(tmp_path):

@@ -18,7 +18,7 @@ SAMPLE = 200  # pictures that decide whether the ink is dark, and whether thread
 _LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time on waiting for the GIL than they save
 _LISTED = 5  # unreadable pictures named in a message
 _AT_ONCE = 256  # pictures between two calls of `progress`
-_TASK = 8  # pictures that a thread takes at a time: each task costs some 7 microseconds
+_TASK = 16  # pictures that a thread takes at a time
 
 logger = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
@@ -87,7 +87,7 @@ def images_of(
         for start in range(0, len(pictures), _AT_ONCE):
             chunk = pictures[start : start + _AT_ONCE]
             tasks = (chunk[first : first + _TASK] for first in range(0, len(chunk), _TASK))
-            results = pool.map(lambda task: [_image(each, dark, raw) for each in task], tasks)
+            results = pool.map(lambda task: _images(task, dark, raw), tasks)
             for each, image in zip(chunk, chain.from_iterable(results), strict=True):
                 if not isinstance(image, DataError):
                     images[len(kept)] = image
@@ -118,17 +118,37 @@ def _survey(pictures: Sequence[Picture]) -> tuple[bool, int]:
     return 2 * sum(votes) >= len(votes), (os.cpu_count() or 1) if large else 1
 
 
-def _image(picture: Picture, dark: bool, raw: bool) -> Image | DataError:
-    """Return the input of the network for a picture, or an error."""
-    from lenet.reading.single_digit import prepare
+def _images(task: Sequence[Picture], dark: bool, raw: bool) -> list[Image | DataError]:
+    """Return the input of the network, or an error, for each picture.
+
+    All are decoded before the first is prepared: a CPU's cache does not hold the code of both, so that taking turns
+    lasts a sixth longer.
+    """
+    decoded = [_decoded(each, raw) for each in task]
+    return [_image(each, grey, dark, raw) for each, grey in zip(task, decoded, strict=True)]
+
+
+def _decoded(picture: Picture, raw: bool) -> Image | DataError:
+    """Return the grey levels of a picture, shrunk to what one digit needs, or an error."""
+    from lenet.reading.single_digit import shrunk
 
     grey = grey_of(picture)
     if isinstance(grey, DataError):
         return grey
+    if not raw:
+        return shrunk(grey)
+    if grey.shape != (SIDE, SIDE):
+        size = f"{grey.shape[1]}x{grey.shape[0]}"
+        return DataError(f"{picture.name} has {size} pixels; expected {SIDE}x{SIDE} for a raw picture.")
+    return grey
+
+
+def _image(picture: Picture, grey: Image | DataError, dark: bool, raw: bool) -> Image | DataError:
+    from lenet.reading.single_digit import prepare
+
+    if isinstance(grey, DataError):
+        return grey
     if raw:
-        if grey.shape != (SIDE, SIDE):
-            size = f"{grey.shape[1]}x{grey.shape[0]}"
-            return DataError(f"{picture.name} has {size} pixels; expected {SIDE}x{SIDE} for a raw picture.")
         return 255 - grey if dark else grey
     image = prepare(grey, dark_on_light=dark)
     return (

@@ -63,9 +63,13 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
         border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         if 2 * np.count_nonzero(border < 64) > border.size:  # the median is dark
             return grey.copy()
-    grey = resized(grey, min(1.0, _MAX_SIDE / max(grey.shape)))
-    digit = _without_specks(find_ink(grey, dark_on_light, paper_side=_PAPER_SIDE))
+    digit = _without_specks(find_ink(shrunk(grey), dark_on_light, paper_side=_PAPER_SIDE))
     return mnist_form(digit) if digit is not None else np.zeros((SIDE, SIDE), np.uint8)
+
+
+def shrunk(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink a large picture to the size that suffices for one digit."""
+    return resized(grey, min(1.0, _MAX_SIDE / max(grey.shape)))
 
 
 def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
