@@ -7,6 +7,7 @@ it passes between slanted digits.
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 
 Ints = NDArray[np.int64]
@@ -48,15 +49,14 @@ def seams(ink: NDArray[np.uint8], height: float) -> tuple[Ints, Floats]:
     """
     pen = pen_width(ink)
     crossed = ink / (255 * pen)
-    down, from_above = _cheapest(crossed + _ROW_COST)
-    up, from_below = _cheapest(crossed[::-1] + _ROW_COST)
+    both_ways = np.stack([crossed, crossed[::-1]], axis=1) + _ROW_COST
+    (down, up), (from_above, from_below) = (each.swapaxes(0, 1) for each in _cheapest(both_ways))
     up, from_below = up[::-1], from_below[::-1]
     near, edge = max(1, round(_NEAR * height)), _EDGE * height
     found = []
     for row in sorted({int(fraction * len(ink)) for fraction in _ROWS}):
         through = down[row] + up[row] - crossed[row]
-        padded = np.pad(through, near, constant_values=np.inf)
-        around = np.lib.stride_tricks.sliding_window_view(padded, 2 * near + 1).min(axis=1)
+        around = cv2.erode(through[np.newaxis], np.ones((1, 2 * near + 1), np.uint8))[0]
         inner = (np.arange(len(through)) > edge) & (np.arange(len(through)) < len(through) - edge)
         starts = np.flatnonzero(inner & (through <= around + 1e-9))
         found.append(_traced(starts, row, from_above, from_below))
@@ -66,18 +66,29 @@ def seams(ink: NDArray[np.uint8], height: float) -> tuple[Ints, Floats]:
 
 
 def _cheapest(cost: Floats) -> tuple[Floats, Ints]:
-    """Return the lowest cost of a path from the top to each pixel, and the column where it passes the row above."""
-    columns = np.arange(cost.shape[1])
-    total = np.full((len(cost), cost.shape[1] + 2), np.inf)
-    total[0, 1:-1] = cost[0]
+    """Return the lowest cost of a path from the first row to each pixel, and where it passes the row before.
+
+    Parameters
+    ----------
+    cost : ndarray of float64, shape (H, n, W)
+        The costs of the pixels of n pictures.
+
+    Returns
+    -------
+    total : ndarray of float64, shape (H, n, W)
+    origin : ndarray of int64, shape (H, n, W)
+        Columns; 0 in the first row.
+    """
+    steps, step_costs = np.array([0, -1, 1]), np.array([[[0.0]], [[_STEP_COST]], [[_STEP_COST]]])
+    columns = np.arange(cost.shape[2])
+    near = 1 + columns + steps[:, np.newaxis]  # (3, W), in the row before, which has a margin
+    total = np.pad(cost, ((0, 0), (0, 0), (1, 1)), constant_values=np.inf)
     origin = np.zeros(cost.shape, np.int64)
     for row in range(1, len(cost)):
-        above = total[row - 1]
-        paths = np.stack([above[1:-1], above[:-2] + _STEP_COST, above[2:] + _STEP_COST])
-        best = paths.argmin(axis=0)
-        total[row, 1:-1] = paths[best, columns] + cost[row]
-        origin[row] = columns + np.array([0, -1, 1])[best]
-    return total[:, 1:-1], origin
+        paths = total[row - 1][:, near].swapaxes(0, 1) + step_costs  # (3, n, W)
+        total[row, :, 1:-1] += paths.min(axis=0)
+        origin[row] = columns + steps[paths.argmin(axis=0)]
+    return total[:, :, 1:-1], origin
 
 
 def _traced(starts: Ints, row: int, from_above: Ints, from_below: Ints) -> Ints:
@@ -93,7 +104,8 @@ def _traced(starts: Ints, row: int, from_above: Ints, from_below: Ints) -> Ints:
 
 def _apart(columns: Ints, costs: Floats, ink: Floats, min_ink: float) -> tuple[Ints, Floats]:
     """Return the cheapest seams that do not cross and have enough ink between them, from left to right."""
-    before = np.pad(ink.cumsum(axis=1), ((0, 0), (1, 0)))
+    before = np.zeros((len(ink), ink.shape[1] + 1))  # the ink left of each column
+    ink.cumsum(axis=1, out=before[:, 1:])
     passed = np.take_along_axis(before, columns.T, axis=1)  # the ink left of each seam, by rows
     kept: list[int] = []
     for n in np.argsort(costs, kind="stable"):

@@ -17,9 +17,7 @@ _MAX_PIECES = 14  # of a segment
 _MAX_SEGMENTS = 20_000  # of a line; one of 100 digits has some 2,000
 _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
 # The network sees each segment as it is, slanted either way, smaller and larger. Maps for `distort`.
-_VIEWS = np.array(
-    [[[1, 0], [0, 1]], [[1, 0.15], [0, 1]], [[1, -0.15], [0, 1]], [[1.12, 0], [0, 1.12]], [[0.92, 0], [0, 0.92]]]
-)
+_VIEWS = np.array([[[1, 0.15], [0, 1]], [[1, -0.15], [0, 1]], [[1.12, 0], [0, 1.12]], [[0.92, 0], [0, 0.92]]])
 
 
 @dataclass(frozen=True)
@@ -66,9 +64,9 @@ def _image(pieces: Pieces, start: int, stop: int, box: NDArray[np.int64]) -> NDA
 
 
 def _mean_probabilities(model: LeNet5, images: NDArray[np.uint8], n_jobs: int | None) -> NDArray[np.float64]:
-    """Return the mean of the network's probabilities over all views of the images."""
-    total = np.zeros((len(images), model.num_classes))
+    """Return the mean of the network's probabilities over the images and their views."""
+    total = model.predict_proba(images, n_jobs=n_jobs).astype(np.float64)
     for view in _VIEWS:
         maps = np.broadcast_to(np.column_stack([view, [0, 0]]), (len(images), 2, 3))
         total += model.predict_proba(distort(images, maps), n_jobs=n_jobs)
-    return total / len(_VIEWS)
+    return total / (1 + len(_VIEWS))

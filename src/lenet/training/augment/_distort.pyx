@@ -24,15 +24,20 @@ cdef inline double value(const pixel* image, Py_ssize_t H, Py_ssize_t W, Py_ssiz
 cdef inline double between(const pixel* image, Py_ssize_t H, Py_ssize_t W, double v, double u) noexcept nogil:
     """The image at row v and column u, with bilinear interpolation."""
     cdef Py_ssize_t left, top
-    cdef double right_part, low_part, result
+    cdef double right_part, low_part, high, low
+    cdef const pixel* corner
     if not (-1 < u < W and -1 < v < H):     # NaN too
         return 0
     left, top = <Py_ssize_t> (u + 1) - 1, <Py_ssize_t> (v + 1) - 1
     right_part, low_part = u - left, v - top
-    result = (1 - low_part) * ((1 - right_part) * value(image, H, W, top, left)
-                               + right_part * value(image, H, W, top, left + 1))
-    return result + low_part * ((1 - right_part) * value(image, H, W, top + 1, left)
-                                + right_part * value(image, H, W, top + 1, left + 1))
+    if 0 <= left < W - 1 and 0 <= top < H - 1:
+        corner = image + top * W + left
+        high = (1 - right_part) * corner[0] + right_part * corner[1]
+        low = (1 - right_part) * corner[W] + right_part * corner[W + 1]
+    else:
+        high = (1 - right_part) * value(image, H, W, top, left) + right_part * value(image, H, W, top, left + 1)
+        low = (1 - right_part) * value(image, H, W, top + 1, left) + right_part * value(image, H, W, top + 1, left + 1)
+    return (1 - low_part) * high + low_part * low
 
 
 def affine(const level[:, :, ::1] images, const double[:, :, ::1] maps, level[:, :, ::1] out, /):
