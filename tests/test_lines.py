@@ -323,6 +323,19 @@ def test_a_texture_is_refused_by_one_clear_error():
         read(noise)
 
 
+def test_rings_among_specks_are_refused_before_all_their_shapes_are_classified(monkeypatch):
+    """This picture took 6 s; a page of 2,000 digits has some 17,000 shapes."""
+    page = np.full((400, 400), 255, np.uint8)
+    for radius in range(3, 860, 8):
+        cv2.circle(page, (200, 200), radius, 0, 5)
+    rng = np.random.default_rng(100)
+    for row, column in rng.integers(0, 400, (4000, 2)).tolist():
+        page[row : row + 4, column : column + 5] = 0
+    monkeypatch.setattr(lenet.LeNet5, "predict_proba", None)
+    with pytest.raises(InputError, match="shapes that may be digits; expected at most 20,000"):
+        read(page)
+
+
 @pytest.mark.landing
 def test_a_texture_of_one_stroke_is_refused_too():
     """Squares that touch at their corners are one stroke, which is cut into many pieces."""

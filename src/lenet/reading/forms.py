@@ -181,7 +181,7 @@ def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> 
     """Return the value of a field, and its probability; an empty text if there are no digits."""
     coefficients = coefficients_of(characters_of(model))
     lines = [pieces_of(line) for line in find_lines(page)]
-    segments = [segments_of(model, pieces, n_jobs) for pieces in lines]
+    segments = segments_of(model, lines, n_jobs)
     if not segments:
         return "", 0.0
     low = np.concatenate([is_low(each, pieces.line.height) for each, pieces in zip(segments, lines, strict=True)])

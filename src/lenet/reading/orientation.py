@@ -1,7 +1,7 @@
 """Find the quarter turn in which the digits of a page are upright, by how well they can be read."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from lenet.errors import InputError
 from lenet.reading.page import Page
@@ -10,12 +10,20 @@ from lenet.reading.results import Reading
 _LEGIBLE = 0.9  # the mean probability of the segments of a page that needs no turn
 _MIN_LEGIBLE = 0.7  # the minimum of the same after a turn
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
+_MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason
 _READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
 _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
 _RATIO, _LEAD = 1.3, 1.0  # between the evidence for a turn and that for none; the lead is in digits
 
 
-def read_upright(read_page: Callable[[Page], Reading], page: Page) -> Reading:
+class PageReader(Protocol):
+    """Reads a page as it stands; raises InputError if it has more than `max_segments` segments."""
+
+    def __call__(self, page: Page, max_segments: int = ...) -> Reading:
+        """Return the digits of a page."""
+
+
+def read_upright(read_page: PageReader, page: Page) -> Reading:
     """Read a page in the orientation that is clearly the most legible, otherwise as it is."""
     reading = read_page(page)
     if _legibility(reading) >= _LEGIBLE or len(page.strokes.boxes) > _MAX_STROKES:
@@ -23,8 +31,8 @@ def read_upright(read_page: Callable[[Page], Reading], page: Page) -> Reading:
     best: Reading | None = None
     for turns in (1, 2, 3):
         try:
-            turned = replace(read_page(page.turned(turns)), rotation=90 * turns)
-        except InputError:  # so many pieces that this is not its orientation
+            turned = replace(read_page(page.turned(turns), _MAX_SEGMENTS), rotation=90 * turns)
+        except InputError:  # so many pieces or segments that this is not its orientation
             continue
         if best is None or _evidence(turned) > _evidence(best):
             best = turned

@@ -21,7 +21,7 @@ from lenet.reading.paths import best_path
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.pieces import Pieces, pieces_of
 from lenet.reading.results import Cell, Digit, Line, Reading
-from lenet.reading.segments import Segments, segments_of
+from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
@@ -115,13 +115,20 @@ def is_low(segments: Segments, height: float) -> NDArray[np.bool_]:
     return np.asarray(segments.boxes[:, 3] - segments.boxes[:, 1] < _MIN_HEIGHT * height)
 
 
-def _read_page(model: LeNet5, characters: Sequence[str], only_digits: bool, n_jobs: int | None, page: Page) -> Reading:
+def _read_page(
+    model: LeNet5,
+    characters: Sequence[str],
+    only_digits: bool,
+    n_jobs: int | None,
+    page: Page,
+    max_segments: int = MAX_SEGMENTS,
+) -> Reading:
     """Read a page as it stands."""
     cut_lines = [pieces_of(line) for line in find_lines(page)]
     reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
-    found = (_read_line(model, characters, pieces, only_digits, n_jobs) for pieces in cut_lines)
-    lines = tuple(line for line in found if line is not None)
-    return Reading(lines)
+    segments = segments_of(model, cut_lines, n_jobs, max_segments)
+    found = (_read_line(characters, *each, only_digits) for each in zip(cut_lines, segments, strict=True))
+    return Reading(tuple(line for line in found if line is not None))
 
 
 def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:
@@ -139,12 +146,9 @@ def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:
     return tuple(sorted(cells, key=lambda cell: (cell.grid, cell.row, cell.column)))
 
 
-def _read_line(
-    model: LeNet5, characters: Sequence[str], pieces: Pieces, only_digits: bool, n_jobs: int | None
-) -> Line | None:
+def _read_line(characters: Sequence[str], pieces: Pieces, segments: Segments, only_digits: bool) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, segments = pieces.line, segments_of(model, pieces, n_jobs)
-    low = is_low(segments, line.height)
+    line, low = pieces.line, is_low(segments, pieces.line.height)
     path = best_path(graph_of(segments, coefficients_of(characters)), ~low if only_digits else None)
     if all(label is None for label in path.labels):
         return None

@@ -1,5 +1,6 @@
 """Join neighbouring pieces of a line into segments, each of which may be a digit, and classify them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,8 @@ from lenet.reading.pieces import Pieces
 from lenet.reading.strokes import Boxes
 from lenet.training.augment.distortions import distort
 
+MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits has some 17,000
 _MAX_PIECES = 14  # of a segment
-_MAX_SEGMENTS = 20_000  # of a line; one of 100 digits has some 2,000
 _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
 # The network sees each segment as it is, slanted either way, smaller and larger. Maps for `distort`.
 _VIEWS = np.array([[[1, 0.15], [0, 1]], [[1, -0.15], [0, 1]], [[1.12, 0], [0, 1.12]], [[0.92, 0], [0, 0.92]]])
@@ -31,18 +32,32 @@ class Segments:
     features: Features
 
 
-def segments_of(model: LeNet5, pieces: Pieces, n_jobs: int | None = None) -> Segments:
-    """Return all segments that the pieces of a line may form."""
-    starts, stops, boxes = _joined(pieces.boxes, _MAX_WIDTH * pieces.line.height)
-    reject_texture(len(starts), _MAX_SEGMENTS, "segments in a line")
+def segments_of(
+    model: LeNet5, lines: Sequence[Pieces], n_jobs: int | None = None, max_segments: int = MAX_SEGMENTS
+) -> list[Segments]:
+    """Return all segments that the pieces of each line may form; raise InputError if they are more than the limit."""
+    joined = [_joined(pieces) for pieces in lines]
+    reject_texture(sum(len(starts) for starts, _, _ in joined), max_segments, "shapes that may be digits")
+    return [_classified(model, pieces, *each, n_jobs) for pieces, each in zip(lines, joined, strict=True)]
+
+
+def _classified(
+    model: LeNet5,
+    pieces: Pieces,
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    boxes: Boxes,
+    n_jobs: int | None,
+) -> Segments:
     images = np.stack([_image(pieces, *segment) for segment in zip(starts, stops, boxes, strict=True)])
     probabilities = _mean_probabilities(model, images, n_jobs)
     features = features_of(pieces, starts, stops, boxes, probabilities)
     return Segments(starts, stops, boxes, np.log(np.maximum(probabilities, LEAST)), features)
 
 
-def _joined(boxes: Boxes, max_width: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Boxes]:
+def _joined(pieces: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64], Boxes]:
     """Return the first piece of each segment, the piece after its last, and its box."""
+    boxes, max_width = pieces.boxes, _MAX_WIDTH * pieces.line.height
     starts, stops, joined = [], [], []
     for start in range(len(boxes)):
         next_boxes = boxes[start : start + _MAX_PIECES]
