@@ -1,9 +1,11 @@
 """Build the extensions, the loops of the layers and the fused network once for each CPU level, and the page.
 
-Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 builds with bounds checks.
+Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 builds with bounds checks. On Windows,
+CC=gcc (mingw-w64) or CC=clang builds with vector instructions; MSVC, which has no vector types, builds plain loops.
 """
 
 import os
+import platform
 import re
 import runpy
 import subprocess
@@ -18,14 +20,20 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 CHECKED = os.environ.get("LENET_BOUNDSCHECK") == "1"
+if sysconfig.get_platform().endswith("universal2"):  # python.org's Python for macOS; LANES depends on the CPU
+    os.environ["ARCHFLAGS"] = f"-arch {platform.machine()}"
+    os.environ["_PYTHON_HOST_PLATFORM"] = sysconfig.get_platform().replace("universal2", platform.machine())
 MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
 SOURCES = [str(path) for path in Path("src/lenet").rglob("*") if path.suffix in {".pyx", ".pxi", ".h"}]
 SHARED = "_cython"  # Cython's memoryviews and helpers, which every extension would otherwise contain
 WRITTEN_IN_C = {SHARED, "_fused.cpu"}  # the first by Cython, the second by hand
 UNHURRIED = {*WRITTEN_IN_C, "_conv"}  # compiled for size: the layers are there to be read
 X86_64 = MACHINE in ("x86_64", "amd64")
-# The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones.
-STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
+# The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones and PyPy.
+STABLE_ABI = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
+BUILD_EXT = {"parallel": os.cpu_count()}
+if sys.platform == "win32" and "CC" in os.environ:
+    BUILD_EXT["compiler"] = "mingw32"  # setuptools' name for gcc and clang; otherwise it ignores CC on Windows
 
 # Disable inlining, cloning and automatic vectors, except where the source requests them: each copy enlarges the wheel.
 # Padding and a second scheduling of instructions enlarge it too, and do not make the kernels faster.
@@ -70,9 +78,7 @@ def extension(name: str, macros=(), flags=()) -> Extension:
 
 
 def extensions() -> list[Extension]:
-    if sys.platform == "win32":  # MSVC has no vector extensions, and cpu.h detects the baseline only
-        builds = [kernels("lenet5", "x86-64-v2" if X86_64 else MACHINE, 1)]
-    elif not X86_64:
+    if not X86_64:
         builds = [kernels("lenet5", MACHINE, 4)]
     else:
         # Enable only what cpu.h checks: a missing instruction may silently do something else (lzcnt runs as bsr).
@@ -116,14 +122,22 @@ class BuildExt(build_ext):
 
     def build_extensions(self) -> None:
         if self.compiler.compiler_type == "msvc":
-            for each in self.extensions:
+            self.extensions = [each for each in self.extensions if not each.name.endswith(("_v3", "_v4"))]
+            for each in self.extensions:  # simd.h sets LANES to 1
                 each.extra_compile_args = ["/O2"]
         else:
+            if sys.platform == "win32":
+                self.compiler.define_macro("MS_WIN64")  # which Python's headers define for MSVC only
             fast = FAST + GCC_FAST if self.is_gcc() else FAST
             for each in self.extensions:
                 each.extra_compile_args[:0] = SMALL if each.name.removeprefix("lenet.") in UNHURRIED else fast
         self.check_headers()
         super().build_extensions()
+
+    def get_libraries(self, ext: Extension) -> list[str]:
+        """Link Windows' library of the stable ABI; setuptools names that of one version, except for MSVC."""
+        version = f"python{sys.version_info.major}{sys.version_info.minor}"
+        return ["python3" if STABLE_ABI and each == version else each for each in super().get_libraries(ext)]
 
     def is_gcc(self) -> bool:
         command = [*self.compiler.compiler_so, "--version"]
@@ -157,6 +171,6 @@ setup(
     cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
     options={
         "bdist_wheel": {"py_limited_api": "cp311"} if STABLE_ABI else {},
-        "build_ext": {"parallel": os.cpu_count()},
+        "build_ext": BUILD_EXT,
     },
 )

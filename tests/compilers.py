@@ -21,6 +21,7 @@ TO_THE_LETTER = [*PLAIN, "-pedantic-errors", "-Wall", "-Werror", "-Wno-unused-fu
 BASELINE = ["_cython", "_conv", "training.augment._distort", "_fused.cpu", "_fused.lenet5"]
 EXTENSION = Change("_fused/cpu.h", "    return 2;\n#else", "    return ({ 2; });\n#else")
 AS_MSVC = [
+    "-U__clang__",  # our headers give clang for Windows vectors
     "--target=x86_64-pc-windows-msvc",
     "-ffreestanding",
     "-fsyntax-only",

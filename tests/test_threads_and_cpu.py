@@ -49,6 +49,13 @@ def test_the_build_says_what_it_was_built_for(build):
     assert facts["lanes"] == {"x86-64-v4": 16, "x86-64-v3": 8}.get(facts["cpu"], 4)
 
 
+def test_a_build_without_vectors_says_so(monkeypatch, capsys):
+    facts = {"cpu": "x86-64-v2", "lanes": 1, "compiler": "MSVC"}
+    monkeypatch.setattr(dispatch, "kernels", lambda: types.SimpleNamespace(build=lambda: facts))
+    dispatch.show_config()
+    assert 'built without vector instructions; see "Windows" in docs/environments.md\n' in capsys.readouterr().out
+
+
 def test_a_build_counts_its_multiply_adds(build):
     assert build.multiply_adds(100) == 100 * 12 * build.build()["lanes"]
 

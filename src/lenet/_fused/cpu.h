@@ -5,7 +5,7 @@
 #ifndef LENET_CPU_H
 #define LENET_CPU_H
 
-#if defined(__GNUC__) && defined(__x86_64__) && !defined(LENET_PLAIN)
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(LENET_PLAIN)
 #include <cpuid.h>
 
 #define BIT(n) (1u << (n))

@@ -82,5 +82,7 @@ def show_config() -> None:
     print(f"lenet    {__version__}, Python {platform.python_version()}, numpy {np.__version__}, {sys.platform}")
     print(f"kernels  {name}{forced}: float32, {build['lanes']} lanes; float64: layer by layer")
     print(f"compiler {build['compiler']}")
+    if build["lanes"] == 1:
+        print('         built without vector instructions; see "Windows" in docs/environments.md')
     print(f"choice   {', '.join(available())}")
     print(f"threads  {resolve_n_jobs(None)}")

@@ -18,7 +18,7 @@ cdef extern from "simd.h" nogil:
     ctypedef float real
     ctypedef float vreal
     const char* BUILD       # the name of its CPU, as in LENET_CPU
-    const char* COMPILER
+    const char* COMPILED_BY
     enum:
         LANES
         # the sizes of tiles
@@ -54,7 +54,7 @@ include "network.pxi"
 
 def build() -> dict:
     """Return the CPU, the lanes of a vector and the compiler of this build."""
-    return {"cpu": BUILD.decode(), "lanes": LANES, "compiler": COMPILER.decode()}
+    return {"cpu": BUILD.decode(), "lanes": LANES, "compiler": COMPILED_BY.decode()}
 
 
 def multiply_adds(Py_ssize_t rounds, /) -> int:

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__GNUC__) && !defined(LENET_PLAIN)
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(LENET_PLAIN)   /* clang for Windows lacks __GNUC__ */
 #define GNU_C 1
 #else
 #define GNU_C 0
@@ -35,11 +35,11 @@
 #endif
 
 #if defined(__clang__)
-#define COMPILER "clang " __clang_version__
+#define COMPILED_BY "clang " __clang_version__
 #elif defined(__GNUC__)
-#define COMPILER "gcc " __VERSION__
+#define COMPILED_BY "gcc " __VERSION__
 #else
-#define COMPILER "MSVC"
+#define COMPILED_BY "MSVC"
 #endif
 
 typedef float real;

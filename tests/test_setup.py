@@ -1,0 +1,122 @@
+"""setup.py chooses the extensions, the compiler and the ABI of each platform; nothing is compiled here."""
+
+import os
+import platform
+import runpy
+import sys
+import sysconfig
+import types
+from pathlib import Path
+
+import pytest
+
+SETUP = Path(__file__).parents[1] / "setup.py"
+if not SETUP.exists():
+    pytest.skip("needs the source tree", allow_module_level=True)
+setuptools = pytest.importorskip("setuptools")
+build = pytest.importorskip("Cython.Build")
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Run setup.py as if on another platform; return its names and the arguments of `setup`."""
+
+    def read(machine, system="linux", implementation="cpython", **environment):
+        given = {}
+        for name in ("_PYTHON_HOST_PLATFORM", "ARCHFLAGS", "CC"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        for name in ("_PYTHON_HOST_PLATFORM", "ARCHFLAGS"):  # so that what setup.py sets is undone
+            monkeypatch.setenv(name, "")
+        monkeypatch.setattr(build, "cythonize", lambda *_, **__: [])
+        monkeypatch.setattr(setuptools, "setup", lambda **arguments: given.update(arguments))
+        monkeypatch.setattr(sysconfig, "get_platform", lambda: os.environ["_PYTHON_HOST_PLATFORM"] or machine)
+        monkeypatch.setattr(sysconfig, "get_config_var", lambda _: None)
+        monkeypatch.setattr(sys, "platform", system)
+        monkeypatch.setattr(
+            sys, "implementation", types.SimpleNamespace(**vars(sys.implementation) | {"name": implementation})
+        )
+        monkeypatch.chdir(SETUP.parent)
+        return types.SimpleNamespace(**runpy.run_path(str(SETUP))), given
+
+    return read
+
+
+def lanes(setup):
+    """The lanes of each build of the network."""
+    macros = {each.name: dict(each.define_macros) for each in setup.extensions()}
+    return {name.rpartition(".")[2]: found["LANES"] for name, found in macros.items() if "LANES" in found}
+
+
+@pytest.mark.parametrize("machine", ["linux-x86_64", "win-amd64", "macosx-10.15-x86_64"])
+def test_x86_64_has_three_builds_everywhere(read, machine):
+    assert lanes(read(machine)[0]) == {"lenet5": "4", "lenet5_v3": "8", "lenet5_v4": "16"}
+
+
+@pytest.mark.parametrize("machine", ["linux-aarch64", "win-arm64", "macosx-11.0-arm64"])
+def test_aarch64_has_one_build_everywhere(read, machine):
+    setup = read(machine)[0]
+    assert lanes(setup) == {"lenet5": "4"}
+    assert '"aarch64"' in [dict(each.define_macros).get("BUILD") for each in setup.extensions()]
+
+
+@pytest.mark.parametrize(("cpu", "builds"), [("x86_64", 3), ("arm64", 1)])
+def test_a_universal_python_builds_for_this_cpu_only(read, monkeypatch, cpu, builds):
+    monkeypatch.setattr(platform, "machine", lambda: cpu)
+    assert len(lanes(read("macosx-10.15-universal2", "darwin")[0])) == builds
+    assert os.environ["ARCHFLAGS"] == f"-arch {cpu}"
+    assert os.environ["_PYTHON_HOST_PLATFORM"] == f"macosx-10.15-{cpu}"
+
+
+@pytest.mark.parametrize(
+    ("system", "environment", "compiler"),
+    [("win32", {"CC": "gcc"}, "mingw32"), ("win32", {}, None), ("linux", {"CC": "clang"}, None)],
+)
+def test_on_windows_cc_chooses_gcc_or_clang(read, system, environment, compiler):
+    _, given = read("win-amd64", system, **environment)
+    assert given["options"]["build_ext"].get("compiler") == compiler
+
+
+@pytest.mark.parametrize(("implementation", "stable"), [("cpython", True), ("pypy", False)])
+def test_pypy_has_no_stable_abi(read, implementation, stable):
+    setup, given = read("linux-x86_64", implementation=implementation)
+    assert {each.py_limited_api for each in setup.extensions()} == {stable}
+    assert ("py_limited_api" in given["options"]["bdist_wheel"]) == stable
+
+
+def command(setup, compiler):
+    """A build_ext whose compiler is of that kind, and which compiles nothing."""
+    made = setup.BuildExt(setuptools.Distribution())
+    made.extensions = setup.extensions()
+    macros = {}
+    made.compiler = types.SimpleNamespace(
+        compiler_type=compiler, compiler_so=[sys.executable], define_macro=macros.__setitem__, include_dirs=[]
+    )
+    made.check_headers = lambda: None
+    return made, macros
+
+
+def test_msvc_builds_the_baseline_only(read, monkeypatch):
+    monkeypatch.setattr(build_ext := setuptools.command.build_ext.build_ext, "build_extensions", lambda _: None)
+    made, _ = command(read("win-amd64", "win32")[0], "msvc")
+    made.build_extensions()
+    assert issubclass(type(made), build_ext)
+    assert [each.name for each in made.extensions if "lenet5" in each.name] == ["lenet._fused.lenet5"]
+    assert {tuple(each.extra_compile_args) for each in made.extensions} == {("/O2",)}
+
+
+@pytest.mark.parametrize(
+    ("named", "stable", "linked"),
+    [
+        (["python311"], True, ["python3"]),
+        (["python311"], False, ["python311"]),
+        (["python314t"], True, ["python314t"]),
+        ([], True, []),
+    ],
+)
+def test_the_library_of_the_stable_abi_is_linked(read, monkeypatch, named, stable, linked):
+    setup = read("win-amd64", "win32", implementation="cpython" if stable else "pypy")[0]
+    monkeypatch.setattr(setuptools.command.build_ext.build_ext, "get_libraries", lambda *_: named)
+    monkeypatch.setattr(sys, "version_info", types.SimpleNamespace(major=3, minor=11))
+    assert command(setup, "mingw32")[0].get_libraries(setup.extensions()[0]) == linked
