@@ -22,6 +22,7 @@ from benchmarks import measure
 from benchmarks.peers import installed
 from lenet import LeNet5, load_pretrained
 from lenet._fused.dispatch import available, chosen, kernels
+from lenet._fused.peak import MULTIPLY_ADDS, gflops, peak_work
 
 BATCHES, TRAIN_BATCHES = (1, 4, 64, 1024, 10_000), (4, 64, 256)
 LIBRARIES = ("onnxruntime", "openvino", "torch")
@@ -54,7 +55,7 @@ def predict_row(peers: list[Any], pixels: Any, threads: int, repetitions: int) -
     for peer in peers:
         predict, images = peer.predictor(len(pixels), threads), peer.images(pixels)
         functions[peer.name] = lambda predict=predict, images=images: predict(images)
-    return _row(functions, len(pixels), threads, repetitions, measure.MULTIPLY_ADDS)
+    return _row(functions, len(pixels), threads, repetitions, MULTIPLY_ADDS)
 
 
 def train_row(peers: list[Any], pixels: Any, threads: int, repetitions: int) -> dict[str, Any]:
@@ -67,8 +68,8 @@ def train_row(peers: list[Any], pixels: Any, threads: int, repetitions: int) -> 
 def _row(functions: dict[str, Any], batch: int, threads: int, repetitions: int, multiply_adds: int) -> dict[str, Any]:
     """Time the functions and, in the same turns, the peak: clocks change."""
     build = kernels()
-    turns = measure.interleaved(functions | {"peak": measure.peak_work(build, threads)}, repetitions)
-    peak = measure.gflops(build, threads, median(turns.pop("peak")))
+    turns = measure.interleaved(functions | {"peak": peak_work(build, threads)}, repetitions)
+    peak = gflops(build, threads, median(turns.pop("peak")))
     microseconds = {name: 1e6 * median(each) / batch for name, each in turns.items()}
     share = 2e-3 * multiply_adds / microseconds["lenet"] / peak
     spread = measure.spread(turns["lenet"])
@@ -96,12 +97,12 @@ def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, A
     functions = {}
     for name, module in modules.items():
         functions[name] = lambda module=module: module.logits(model.parameters.flat, pixels, model.mean, model.std, out)
-        functions[f"{name} peak"] = measure.peak_work(module)
+        functions[f"{name} peak"] = peak_work(module)
     seconds = {name: median(turns) for name, turns in measure.interleaved(functions, repetitions).items()}
     rows = []
     for name, module in modules.items():
-        peak, microseconds = measure.gflops(module, 1, seconds[f"{name} peak"]), 1e6 * seconds[name] / len(pixels)
-        share = 2e-3 * measure.MULTIPLY_ADDS / microseconds / peak
+        peak, microseconds = gflops(module, 1, seconds[f"{name} peak"]), 1e6 * seconds[name] / len(pixels)
+        share = 2e-3 * MULTIPLY_ADDS / microseconds / peak
         rows.append({"build": name, "microseconds": microseconds, "peak_gflops": peak, "share": share})
     return rows
 

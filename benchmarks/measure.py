@@ -1,4 +1,4 @@
-"""Times of several functions in one run, the peak of this CPU, and what it is."""
+"""Times of several functions in one run, and the CPU that they ran on."""
 
 import platform
 import time
@@ -6,15 +6,13 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
 
 import numpy as np
 
-from lenet._fused.threads import run_chunks
+from lenet._fused.peak import MULTIPLY_ADDS
 
 Function = Callable[[], object]
 
-MULTIPLY_ADDS = 416_520  # of a forward pass of LeNet-5
 TRAIN_MULTIPLY_ADDS = 3 * MULTIPLY_ADDS - 117_600  # the gradient of the image is not needed
 
 
@@ -49,19 +47,6 @@ def _once(function: Function) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
-
-
-ROUNDS = 5_000_000  # of the multiply-adds that measure the peak: long, beside the time that a thread takes to wake
-
-
-def peak_work(kernels: Any, threads: int = 1) -> Function:
-    """Return a function that does nothing but multiply-adds, on that many threads."""
-    return lambda: run_chunks(lambda _: kernels.multiply_adds(ROUNDS), range(threads), 1, threads)
-
-
-def gflops(kernels: Any, threads: int, seconds: float) -> float:
-    """Return the floating-point operations a second, in 1e9, of a call of `peak_work` that took so long."""
-    return 2e-9 * threads * kernels.multiply_adds(ROUNDS) / seconds
 
 
 def cpu() -> str:

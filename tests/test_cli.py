@@ -16,6 +16,7 @@ import pytest
 
 import lenet
 from lenet import cli, plots
+from lenet._fused.dispatch import chosen
 from lenet.cli.data import DATA_NAMES
 from lenet.data.sources import _BY_NAME
 from lenet.training.runs import Run
@@ -407,6 +408,27 @@ def test_predict_goes_on_after_a_file_that_is_no_picture(pictures, reader, tmp_p
     assert said[2] == f"lenet: error: {missing}: No such file or directory"
 
 
+@pytest.mark.uninstrumented
+def test_info_measures_the_speed_of_the_build(capsys, monkeypatch):
+    from lenet.cli import bench
+
+    monkeypatch.setattr(bench, "SECONDS", 0.0)
+    assert cli.main(["info", "--bench", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)["bench"]
+    assert measured["build"] == chosen()
+    assert measured["share"] == pytest.approx(2 * 416_520e-3 / measured["microseconds"] / measured["peak_gflops"])
+    assert 0.01 < measured["share"] < 1.1  # a core cannot do more than its peak
+    assert cli.main(["info", "--bench"]) == 0
+    *_, speed, share = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"bench    {chosen()}: [\d.]+ microseconds per image, 64 at a time on one thread", speed)
+    assert re.fullmatch(r" {9}\d+% of this core's peak of \d+ GFLOP/s", share)
+
+
+@pytest.mark.parametrize("also", [["mnist"], ["--network"], ["--figure", "network.png"]])
+def test_info_measures_this_installation_only(capsys, also):
+    assert "--bench was given with" in misused(capsys, "info", "--bench", *also)
+
+
 def test_info_tells_about_the_installation_and_the_network():
     text = succeeds("info")
     assert lenet.__version__ in text
@@ -466,7 +488,7 @@ def test_help_names_every_command_and_option(capsys):
         (["train"], ["--resume", "--recipe", "--epochs", "--runs", "--seed", "--json", "digits", ".npz"]),
         (["evaluate"], ["--model", "--corruptions", "--images", "--json"]),
         (["predict"], ["IMAGE", "--model", "--json"]),
-        (["info"], ["--network", "--figure", "--json"]),
+        (["info"], ["--network", "--figure", "--bench", "--json"]),
     ):
         with pytest.raises(SystemExit) as ended:
             cli.main([*arguments, "--help"])

@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--figure", metavar="FILE", help="write a diagram of the network to a PNG file, and print nothing"
     )
+    parser.add_argument(
+        "--bench", action="store_true", help="measure the speed of this installation, in about five seconds"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -27,6 +30,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.cli.options import load_model
     from lenet.model import LeNet5
 
+    if arguments.bench and (arguments.model or arguments.network or arguments.figure):
+        parser.error("--bench was given with FILE, --network or --figure; expected it alone or with --json. Run both.")
     model = load_model(arguments.model) if arguments.model else LeNet5(seed=0)
     if arguments.figure:
         from lenet import plots
@@ -50,11 +55,18 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             "available": list(available()),
             "threads": resolve_n_jobs(None),
         }
+    if arguments.bench:
+        from lenet.cli import bench
+
+        metadata["bench"] = bench.measure()
     if arguments.json:
         print(json.dumps(metadata))
         return 0
     if not arguments.model and not arguments.network:
         show_config()
+        if arguments.bench:
+            print(bench.report(metadata["bench"]))
+            return 0
         print()
     model.summary()
     if arguments.model:

@@ -1,0 +1,45 @@
+"""Measure the speed of this installation in a few seconds, for `lenet info --bench` and bug reports."""
+
+import time
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from lenet._fused.dispatch import chosen, kernels
+from lenet._fused.peak import MULTIPLY_ADDS, gflops, peak_work
+from lenet.model import LeNet5
+
+SECONDS = 5.0
+IMAGES, CALLS = 64, 15  # together about as long as `peak_work`
+
+
+def measure() -> dict[str, Any]:
+    """Time predictions and the peak of this build in turns, on one thread; return the medians."""
+    build, model = kernels(), LeNet5(seed=0)
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, 28, 28), np.uint8)
+    model.logits(images, n_jobs=1)
+    peaks, times, end = [], [], time.perf_counter() + SECONDS
+    while not times or time.perf_counter() < end:
+        began = time.perf_counter()
+        peak_work(build)()
+        middle = time.perf_counter()
+        for _ in range(CALLS):
+            model.logits(images, n_jobs=1)
+        times.append((time.perf_counter() - middle) / (CALLS * IMAGES))
+        peaks.append(gflops(build, 1, middle - began))
+    shares = [2e-9 * MULTIPLY_ADDS / seconds / peak for seconds, peak in zip(times, peaks, strict=True)]
+    return {
+        "build": chosen(),
+        "microseconds": 1e6 * median(times),
+        "peak_gflops": median(peaks),
+        "share": median(shares),
+    }
+
+
+def report(measured: dict[str, Any]) -> str:
+    """Return the result of `measure` as two lines below those of `show_config`."""
+    return (
+        f"bench    {measured['build']}: {measured['microseconds']:.1f} microseconds per image, {IMAGES} at a time on "
+        f"one thread\n         {measured['share']:.0%} of this core's peak of {measured['peak_gflops']:.0f} GFLOP/s"
+    )
