@@ -1,7 +1,6 @@
 """Run `lenet` in this process, for the tests of untrusted input."""
 
 import contextlib
-import resource
 from pathlib import Path
 
 import pytest
@@ -51,6 +50,8 @@ def little_memory(spare=2**29):
     """Within it, this process gets no more than so many bytes of memory beside what it has."""
     if not Path("/proc/self/statm").exists():
         pytest.skip("needs Linux")
+    import resource  # which Windows lacks
+
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (size + spare, before[1]))

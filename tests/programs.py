@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+SENDS_SIGNALS = pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to another process")
+
 
 def run(code, timeout=60, **environment):
     """Run a program in a new process, which may import what is in this folder, with these environment variables."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import SENDS_SIGNALS
 
 import lenet
 
@@ -46,6 +47,7 @@ def reference(tmp_path_factory):
     return folder
 
 
+@SENDS_SIGNALS
 def test_signals_save_and_say_how_to_go_on(reference, tmp_path):
     arguments = [reference / "some.npz", *ARGUMENTS]
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):

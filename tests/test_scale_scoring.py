@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import SENDS_SIGNALS
 
 import lenet
 from lenet._fused.threads import n_jobs_beside_others
@@ -553,6 +554,7 @@ def test_the_command_asks_a_scheduler(processes):
     assert leftovers() == []
 
 
+@SENDS_SIGNALS
 def test_ctrl_c_ends_the_command_and_leaves_nothing():
     np.lib.format.open_memmap("many.npy", "w+", np.uint8, (400_000, 28, 28)).flush()  # a sparse file
     arguments = ["many.npy", "many.npy", "--out", "out.npy", "--workers", "2"]

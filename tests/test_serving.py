@@ -521,6 +521,7 @@ def test_no_redirect_to_where_a_client_says(server):
     assert "location" not in headers
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix forks")
 def test_ids_differ_in_forked_workers():
     from lenet.serving.request_context import RequestContext
 
