@@ -4,12 +4,14 @@ An accumulator that found no register is written to the stack and read back in e
 long. It happens without a word when a tile is a little too large, or the compiler moves something into the loop.
 """
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import defaultdict
 from importlib import util
+from pathlib import Path
 
 import pytest
 
@@ -34,15 +36,21 @@ TILES = {
         "c1_stage": 12, "c3_stage": 10, "c5_sums": 12, "f6_sums": 12, "matmul": 12,
         "s2_gradient": 12, "c3_weight_gradient": 10, "c1_weight_gradient": 10,
     },
+    "aarch64": {
+        "c1_stage": 12, "c3_stage": 20, "c5_sums": 16, "f6_sums": 16, "matmul": 24,
+        "s2_gradient": 24, "c3_weight_gradient": 20, "c1_weight_gradient": 15,
+    },
 }  # fmt: skip
-MULTIPLY = re.compile(r"v?f?n?m(?:add\d+|ul)ps")
-STORE = re.compile(r"v?mov[au]ps +%[xyz]mm\d+,[^%]*\(")
+MULTIPLY = re.compile(r"v?f?n?m(?:add\d+|ul)ps|fmla\s")
+STORE = re.compile(r"v?mov[au]ps +%[xyz]mm\d+,[^%]*\(|st[rpu]\w*\s+q")
+JUMP = re.compile(r"(?:j\w+|b\.\w+|cbn?z\s+\w+,)\s+([0-9a-f]+)\b")
+CROSS = "aarch64-linux-gnu-"  # Debian's names for the compiler and the binutils
 
 
-def functions(path):
+def functions(path, prefix=""):
     """Each function's instructions, (address, text), by the name that the kernel has in our source."""
     text = subprocess.run(
-        [shutil.which("objdump"), "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True
+        [shutil.which(f"{prefix}objdump"), "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True
     )
     found = defaultdict(list)
     for block in text.stdout.split("\n\n"):
@@ -59,7 +67,7 @@ def innermost_loops(instructions):
     place = {address: number for number, (address, _) in enumerate(instructions)}
     jumps = []
     for number, (address, text) in enumerate(instructions):
-        match = re.match(r"j\w+ +([0-9a-f]+)", text)
+        match = JUMP.match(text)
         if match and int(match[1], 16) <= address and int(match[1], 16) in place:
             jumps.append((place[int(match[1], 16)], number))
     for start, end in jumps:
@@ -80,12 +88,17 @@ def compiled(request):
     return request.param, found
 
 
+def keeps_its_accumulators(found, build, kernel):
+    """Whether each copy of the kernel has a loop of multiply-adds without a store."""
+    tile = TILES[build][kernel]
+    clean = [any(is_clean_tile(loop, tile) for loop in innermost_loops(copy)) for copy in found[kernel]]
+    return clean and all(clean)
+
+
 @pytest.mark.parametrize("kernel", TILES["x86-64-v4"])
 def test_the_inner_loop_keeps_its_accumulators_in_registers(compiled, kernel):
     build, found = compiled
-    clean = [any(is_clean_tile(loop, TILES[build][kernel]) for loop in innermost_loops(copy)) for copy in found[kernel]]
-    assert clean
-    assert all(clean)
+    assert keeps_its_accumulators(found, build, kernel)
 
 
 def test_every_kernel_is_there(compiled):
@@ -99,3 +112,47 @@ def test_a_spill_is_seen():
     assert not is_clean_tile(loop, 1)
     assert is_clean_tile(["mulps  %xmm1,%xmm2", "addps  %xmm2,%xmm3"], 1)
     assert not is_clean_tile(["mulps  %xmm1,%xmm2", "movaps %xmm2,-0x18(%rsp)"], 1)
+    assert is_clean_tile(["fmla\tv1.4s, v2.4s, v3.s[0]", "ldr\tq2, [x1]"], 1)
+    assert not is_clean_tile(["fmla\tv1.4s, v2.4s, v3.s[0]", "str\tq1, [sp, #16]"], 1)
+
+
+# ---- aarch64, whose code any machine can compile -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def neon(tmp_path_factory):
+    """The functions of the kernels for aarch64."""
+    if not shutil.which(f"{CROSS}gcc"):
+        pytest.skip("needs gcc for aarch64 (Debian: gcc-aarch64-linux-gnu)")
+    from tests.mutation.building import build, copy_tree
+
+    folder = tmp_path_factory.mktemp("neon")
+    root = copy_tree(folder / "copy")
+    debian = Path("/usr/include", os.uname().machine + "-linux-gnu", "python{}.{}".format(*sys.version_info))
+    if debian.exists():  # Python's headers include that of the architecture by its path
+        shutil.copytree(debian, folder / "include" / "aarch64-linux-gnu" / debian.name)
+    environment = {
+        "CC": f"{CROSS}gcc", "LDSHARED": f"{CROSS}gcc -shared", "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+        "CFLAGS": f"-isystem {folder / 'include'}",
+    }  # fmt: skip
+    build(root, "_fused.lenet5", env=environment)
+    return functions(next(root.glob("src/lenet/_fused/lenet5.*so")), CROSS)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("kernel", TILES["aarch64"])
+def test_the_inner_loop_keeps_its_accumulators_in_registers_on_aarch64(neon, kernel):
+    assert keeps_its_accumulators(neon, "aarch64", kernel)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("kernel", ["c1_stage", "c3_stage", "sigmoids"])
+def test_the_sigmoids_of_aarch64_keep_their_constants_in_registers(neon, kernel):
+    """The loop with a division loads its sums, clips each by a minimum and a maximum, and loads nothing else."""
+    loops = [loop for loop in innermost_loops(neon[kernel][0]) if any(re.match(r"fdiv\s+v", text) for text in loop)]
+    (loop,) = loops
+    count = {
+        name: sum(bool(re.match(name, text)) for text in loop) for name in ("fdiv", "fmin", "fmax", r"ldr\s+q", "adrp")
+    }
+    number = 1 if kernel == "sigmoids" else 4
+    assert count == {"fdiv": number, "fmin": number, "fmax": number, r"ldr\s+q": number, "adrp": 0}

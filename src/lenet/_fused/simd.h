@@ -161,6 +161,16 @@ INLINE vreal vset(real x)
     return x - zero;   /* and not zero + x, which would turn -0 into 0 and so cost an addition */
 }
 
+/* The same for a constant. gcc for aarch64 would load it from memory each time, although 32 registers hold them all. */
+INLINE vreal vconstant(real x)
+{
+    vreal v = vset(x);
+#if defined(__aarch64__) && VECTORS_IN_C
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
+
 /* a * b + c, rounded once if the CPU can. The compiler must not fuse other operations (-ffp-contract=off): it would
  * fuse them in one copy of a loop and not in another, and an image's result would depend on its place in the batch.
  */
@@ -218,10 +228,13 @@ INLINE vreal vload_bytes(const unsigned char *p)
 #endif
 }
 
-/* The minimum and the maximum of each pair of lanes; b if either is NaN. */
+/* The minimum and the maximum of each pair of lanes; NaN if b is NaN. */
 #ifdef X86
 INLINE vreal vmin(vreal a, vreal b) { return X86(min, a, b); }
 INLINE vreal vmax(vreal a, vreal b) { return X86(max, a, b); }
+#elif defined(__aarch64__) && VECTORS_IN_C
+INLINE vreal vmin(vreal a, vreal b) { return (vreal)vminq_f32((float32x4_t)a, (float32x4_t)b); }
+INLINE vreal vmax(vreal a, vreal b) { return (vreal)vmaxq_f32((float32x4_t)a, (float32x4_t)b); }
 #else
 INLINE vreal vmin(vreal a, vreal b)
 {
@@ -314,12 +327,12 @@ INLINE vreal vexp_negative(vreal x)
     static const real coefficients[] = {
         1, -0.999999706313f, 0.499991478411f, -0.166676381272f, 0.0418981596185f, -0.00829027211208f};
     const int degree = (int)(sizeof coefficients / sizeof *coefficients) - 1;
-    vreal shifted = vmuladd(x, vset((real)-1.44269504088896340736), vset(ROUNDER));
-    vreal k = shifted - vset(ROUNDER);
-    vreal r = vmuladd(k, vset(LN2_LOW), vmuladd(k, vset(LN2_HIGH), x));
-    vreal sum = vset(coefficients[degree]);
+    vreal shifted = vmuladd(x, vconstant((real)-1.44269504088896340736), vconstant(ROUNDER));
+    vreal k = shifted - vconstant(ROUNDER);
+    vreal r = vmuladd(k, vconstant(LN2_LOW), vmuladd(k, vconstant(LN2_HIGH), x));
+    vreal sum = vconstant(coefficients[degree]);
     vbits exponent, power;
-    UNROLL for (int term = degree - 1; term >= 0; term--) sum = vmuladd(sum, r, vset(coefficients[term]));
+    UNROLL for (int term = degree - 1; term >= 0; term--) sum = vmuladd(sum, r, vconstant(coefficients[term]));
     memcpy(&exponent, &shifted, sizeof exponent);   /* k, in its low bits */
     memcpy(&power, &sum, sizeof power);
     power += exponent << MANTISSA_BITS;
@@ -331,7 +344,7 @@ INLINE vreal vexp_negative(vreal x)
  * number of 0. NaN stays NaN. */
 INLINE vreal vsigmoid(vreal x)
 {
-    return vset(1) / (vset(1) + vexp_negative(vmax(vset(-EXP_RANGE), vmin(vset(EXP_RANGE), x))));
+    return vconstant(1) / (vconstant(1) + vexp_negative(vmax(vconstant(-EXP_RANGE), vmin(vconstant(EXP_RANGE), x))));
 }
 
 #endif
