@@ -104,7 +104,7 @@ def test_the_shipped_weights_tell_other_rubbish():
 
 
 def test_floating_images_and_rubbish_are_refused():
-    with pytest.raises(lenet.errors.InputError, match="expected uint8, as the recipe adds non-digits"):
+    with pytest.raises(lenet.errors.InputError, match="expected uint8, as the recipe has non_digits"):
         lenet.train(lenet.LeNet5(seed=0), DIGITS.X_train[:100] / 255, DIGITS.y_train[:100], "wild")
 
 

@@ -65,7 +65,8 @@ def train(
         Training starts from its weights, and clears its metadata, which describes the old weights, except for the
         names of the classes. During training, only the callbacks may use the model, and only to read it.
     X, y : array_like
-        Images and labels, as for `LeNet5.loss_and_gradients`. A recipe with non-digits requires uint8 images.
+        Images and labels, as for `LeNet5.loss_and_gradients`. A recipe with defects or non-digits requires uint8
+        images.
     recipe : Recipe or str, default "default"
         A recipe, or the name of one in `lenet.training.RECIPES`.
     seed : int, default 0
@@ -201,7 +202,9 @@ class _Loop:
         state, recipe = self.state, self.settings.recipe
         rng = np.random.default_rng([self.settings.seed, state.epoch])
         order = rng.permutation(self.data.members)
-        distortions = random_distortions(len(order), rng, distort=recipe.distort, vary=recipe.vary)
+        distortions = random_distortions(
+            len(order), rng, distort=recipe.distort, vary=recipe.vary, defects=recipe.defects
+        )
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + recipe.batch_size)

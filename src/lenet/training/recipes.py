@@ -19,6 +19,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
     "momentum": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
     "weight_decay": (lambda x: 0 <= x < math.inf, "a number of at least 0"),
+    "defects": (lambda x: 0 <= x <= 1, "a number from 0 to 1"),
     "non_digits": (lambda x: 0 <= x <= 100, "a number from 0 to 100"),
     "validation": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
 }
@@ -84,6 +85,9 @@ class Recipe:
     vary : bool, default False
         Whether to also bend, thicken, thin, blur and fade images, and to add uneven and noisy backgrounds. It implies
         `distort`.
+    defects : float, default 0
+        The fraction of the images to spoil in each epoch, after any distortion, in [0, 1]: with lines, noise, spots,
+        low contrast and others; see `lenet.training.augment.defects`.
     non_digits : float, default 0
         Images of non-digits to add, as a fraction of the training set: strokes, letters, pieces of digits and noise;
         at least 0. The network learns uniform class probabilities for them.
@@ -109,6 +113,7 @@ class Recipe:
     standardise: bool | str = True
     distort: bool = False
     vary: bool = False
+    defects: float = 0.0
     non_digits: float = 0.0
     validation: float = 0.0
     patience: int | None = None
@@ -169,13 +174,15 @@ RECIPES = {
         ),
         Recipe(
             "wild",
-            epochs=120,
+            epochs=200,
             batch_size=32,
             lr=0.08,
             momentum=0.9,
             schedule="one_cycle",
+            standardise="image",
             distort=True,
             vary=True,
+            defects=0.15,
             non_digits=0.3,
             validation=1 / 12,
         ),

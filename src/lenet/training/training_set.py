@@ -70,14 +70,16 @@ class TrainingSet:
         if weights is not None:
             for part in filter(len, parts):
                 weights[part] = _checks.weights(weights[part], len(part))
+        if images.dtype != np.uint8:
+            for field in ("defects", "non_digits"):
+                if getattr(recipe, field):
+                    raise InputError(
+                        f"X has dtype {images.dtype}; expected uint8, as the recipe has {field}. Pass uint8, or "
+                        f"{field}=0."
+                    )
         count = round(recipe.non_digits * len(parts.train))
         if not count:
             return cls(images, images[:0], labels, targets, weights, parts, parts.train)
-        if images.dtype != np.uint8:
-            raise InputError(
-                f"X has dtype {images.dtype}; expected uint8, as the recipe adds non-digits. Pass uint8, or "
-                "non_digits=0."
-            )
         others = non_digits(count, images[parts.train], np.random.default_rng([seed, 0, 1]))
         labels = np.concatenate([labels, np.full(count, -1)])
         if targets.ndim == 2:

@@ -1,1 +1,1 @@
-"""Augmentation: distorted copies of the training images, and images of non-digits."""
+"""Augmentation: distorted and spoiled copies of the training images, and images of non-digits."""

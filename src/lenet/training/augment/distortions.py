@@ -1,4 +1,4 @@
-"""Random distortions of images: affine maps, as in the paper (section III.B), strokes and backgrounds."""
+"""Random distortions of images: affine maps, as in the paper (section III.B), strokes, backgrounds and defects."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from lenet._checks import SIDE
 from lenet._fused.batches import Distortions
 from lenet.errors import InputError, InputTypeError
 from lenet.training.augment import _distort
+from lenet.training.augment.defects import random_defects, spoil
 
 # Within these limits, a digit keeps its class: degrees, factors, horizontal shear, pixels.
 ROTATION, SCALE, SHEAR, SHIFT = 10.0, (0.9, 1.1), 0.15, 2.0
@@ -94,8 +95,10 @@ def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
     return out.astype(dtype, copy=False)
 
 
-def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary: bool) -> Distortions | None:
-    """Draw the distortions of a recipe: variations, affine maps, or none.
+def random_distortions(
+    n: int, rng: np.random.Generator, *, distort: bool, vary: bool, defects: float = 0.0
+) -> Distortions | None:
+    """Draw the distortions of a recipe: variations or affine maps, then defects, or none.
 
     Parameters
     ----------
@@ -104,11 +107,19 @@ def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary:
     rng : numpy.random.Generator
     distort, vary : bool
         As for `lenet.training.Recipe`.
+    defects : float, default 0
+        As for `lenet.training.Recipe`.
 
     Returns
     -------
-    Variations, AffineMaps or None
-        Variations if `vary` is true; otherwise, affine maps if `distort` is true.
+    Defects, Variations, AffineMaps or None
+        Variations if `vary` is true; otherwise, affine maps if `distort` is true. Defects, which follow these, if
+        `defects` is above 0.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If an argument is invalid. The generator is then unchanged.
 
     Examples
     --------
@@ -118,10 +129,10 @@ def random_distortions(n: int, rng: np.random.Generator, *, distort: bool, vary:
     (2, 28, 28)
     """
     distort, vary = _checks.boolean(distort, "distort"), _checks.boolean(vary, "vary")
+    defects = _checks.fraction(defects, "defects")
     n, rng = _checks.size(n, "n", at_least=0), _checks.generator(rng)
-    if vary:
-        return random_variations(n, rng)
-    return AffineMaps(random_affine(n, rng)) if distort else None
+    before = random_variations(n, rng) if vary else AffineMaps(random_affine(n, rng)) if distort else None
+    return Defects(before, random_defects(n, rng, defects)) if defects else before
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +167,42 @@ class AffineMaps:
         ndarray of the same shape and dtype
         """
         return distort(images, self.maps)
+
+
+@dataclass(frozen=True, eq=False)
+class Defects:
+    """The defects of n images, and other distortions that come before them.
+
+    Parameters
+    ----------
+    before : Distortions or None
+    seeds : ndarray of uint64, shape (n,)
+        As `random_defects` draws them.
+
+    Examples
+    --------
+    >>> Defects(None, random_defects(4, np.random.default_rng(0), 0.5))[:2].seeds.shape
+    (2,)
+    """
+
+    before: Distortions | None
+    seeds: NDArray[np.uint64]
+
+    def __getitem__(self, part: Any) -> "Defects":
+        return Defects(self.before and self.before[part], self.seeds[part])
+
+    def apply(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Distort the images, then spoil some, as `spoil` does.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, 28, 28)
+
+        Returns
+        -------
+        ndarray of uint8, shape (n, 28, 28)
+        """
+        return spoil(self.before.apply(images) if self.before else images, self.seeds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,8 +61,8 @@ def non_digits(n: int, digits: Image, rng: Random) -> Image:
         )
     cv2: Any = require("cv2", "vision")
     kinds: list[Callable[[Any, Image, Random], Image]] = [
-        _strokes, _strokes, _letter, _letter, _half, _window, _window, _window, _pair, _pair, _pair, _shuffled,
-        _negative, _blot, _blot, _garment, _garment, _noise, _blank,
+        _strokes, _strokes, _strokes, _strokes, _strokes, _letter, _letter, _half, _window, _window, _window, _pair,
+        _pair, _pair, _shuffled, _negative, _blot, _blot, _garment, _garment, _noise, _blank,
     ]  # fmt: skip
     return np.stack([kinds[k](cv2, digits, rng) for k in rng.integers(0, len(kinds), n)])
 
