@@ -101,7 +101,7 @@ def main() -> None:
         "26 letters": (
             lambda name, rng: drawings.letter(name, drawings.TRAINING, rng),
             lambda name, rng: drawings.letter(name, drawings.TESTING, rng),
-            ascii_uppercase,
+            list(ascii_uppercase),
         ),
         "8 symbols": (drawings.symbol, drawings.symbol, list(drawings.STROKES)),
     }

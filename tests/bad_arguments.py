@@ -17,7 +17,7 @@ import lenet
 from lenet import LeNet5, LeNetClassifier, evaluation, interop, layers, losses, plots, reading, rejection, training
 from lenet.data import Dataset
 from lenet.training import Recipe, optim, runs, splits
-from lenet.training.augment import distortions
+from lenet.training.augment import defects, distortions
 from lenet.training.augment.non_digits import non_digits
 
 N, CLASSES = 6, 3
@@ -129,6 +129,7 @@ RECIPE = {
     "standardise": TEXT | {"type": [3, [], {}, np.zeros(3)]},
     "distort": SWITCH,
     "vary": SWITCH,
+    "defects": numbers(-0.1, 1.1),
     "non_digits": numbers(-0.1, 101),
     "validation": numbers(-0.1, 1.0),
     "patience": wholes(0, -1),
@@ -309,7 +310,15 @@ def cases(folder: Path) -> dict[str, Case]:
                                                                {"n": wholes(-1, huge=(HUGE,)), "rng": RNG}),
         "training.augment.distortions.random_distortions": Case(
             distortions.random_distortions, {"n": 2, "rng": rng(), "distort": True, "vary": True},
-            {"n": wholes(-1, huge=(HUGE,)), "rng": RNG, "distort": SWITCH, "vary": SWITCH}),
+            {"n": wholes(-1, huge=(HUGE,)), "rng": RNG, "distort": SWITCH, "vary": SWITCH,
+             "defects": numbers(-0.1, 1.1)}),
+        "training.augment.defects.random_defects": Case(
+            defects.random_defects, {"n": 2, "rng": rng(), "fraction": 0.5},
+            {"n": wholes(-1, huge=(HUGE,)), "rng": RNG, "fraction": numbers(-0.1, 1.1)}),
+        "training.augment.defects.spoil": Case(
+            defects.spoil, {"images": BYTES, "seeds": np.arange(N, dtype=np.uint64)},
+            {"images": {"type": [None, "x", {}, REALS], "shape": [BYTES[0], BYTES[1:], 3]},
+             "seeds": {"type": [None, "x", {}, np.zeros(N)], "shape": [np.zeros(N + 1, np.uint64), np.uint64(3)]}}),
         "training.augment.distortions.distort": Case(distortions.distort, {"images": BYTES, "maps": REAL_MAPS}, {
             "images": {"type": [None, "x", {}, BYTES.astype(complex)], "shape": [BYTES[0], 3.0]},
             "maps": TENSOR}),
@@ -478,6 +487,7 @@ NOT_CALLED = {  # why they have no case
     "training.State": "a record that lenet makes; State.check checks it",
     "training.splits.Split": "a record that lenet makes",
     "training.augment.distortions.AffineMaps": "a record; distort checks it",
+    "training.augment.distortions.Defects": "a record; spoil checks it",
     "training.augment.distortions.Variations": "a record; vary checks it",
     "weights.ModelFile": "a record; write checks it",
     "training.mpi.Ranks": "needs MPI; see tests/test_mpi.py",

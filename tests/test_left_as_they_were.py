@@ -81,6 +81,12 @@ def test_switches_of_a_recipe_are_true_or_false(name):
         QUICK.with_changes(**{name: "no"})
 
 
+@pytest.mark.parametrize("value", [1.1, -0.1, float("nan")])
+def test_defects_are_a_fraction(value):
+    with pytest.raises(InputError, match=r"defects is .*; expected a number from 0 to 1\."):
+        QUICK.with_changes(defects=value)
+
+
 @pytest.mark.parametrize("value", [1e308, 101, -1, float("nan")])
 def test_non_digits_have_a_limit(value):
     with pytest.raises(InputError, match=r"non_digits is .*; expected a number from 0 to 100\."):

@@ -26,7 +26,7 @@ MODULES = [
     "losses", "training.optim", "weights.container", "weights.files", "loading",
     "data.box", "data.csv", "data.dataset", "data.digits", "data.idx", "data.image_folder", "data.npz", "data.openml",
     "data.parquet", "data.pictures", "data.sources",
-    "training.augment.distortions", "training.augment.non_digits", "training.splits",
+    "training.augment.defects", "training.augment.distortions", "training.augment.non_digits", "training.splits",
 ]  # fmt: skip
 TESTS = [
     "layers", "losses", "optim", "weights",
