@@ -36,11 +36,14 @@ def changed_by(name, *values):
 # ---- each defect -----------------------------------------------------------------------------------------
 
 
-def test_a_band_covers_the_pixels_near_its_line():
-    # One vertical band 5 pixels to the right of the middle, 2 pixels to either side, half opaque, white.
-    found = changed_by("bands", 1, 5.0, 0.0, 2.0, 0.5, 1.0, 1)
+def test_bands_have_other_paper_and_ink():
+    # Vertical, 5 pixels to the right of the middle, 2 pixels to either side: white, with half the contrast, inverted.
+    band = changed_by("bands", 0, 0.0, 0.0, 1.0, 1, 5.0, 2.0, 1.0, 1, -0.5)
     inside = (X >= 17) & (X <= 20)
-    np.testing.assert_allclose(found, np.where(inside, IMAGE / 2 + 0.5, IMAGE), atol=1e-6)
+    np.testing.assert_allclose(band, np.where(inside, 1 - IMAGE / 2, IMAGE), atol=1e-6)
+    # Above and below, more than 8 pixels from a line half a pixel below the middle: grey, without ink.
+    sides = changed_by("bands", 1, 0.0, 0.0, 0.0, -0.5, 8.0, 0.0, 0.3, 0.0)
+    np.testing.assert_allclose(sides, np.where(abs(Y - 14) > 8, 0.3, IMAGE), atol=1e-6)
 
 
 @pytest.mark.parametrize(

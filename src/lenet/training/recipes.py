@@ -174,7 +174,7 @@ RECIPES = {
         ),
         Recipe(
             "wild",
-            epochs=200,
+            epochs=120,
             batch_size=32,
             lr=0.08,
             momentum=0.9,

@@ -93,11 +93,15 @@ def spoil(images: ArrayLike, seeds: ArrayLike) -> NDArray[np.uint8]:
 
 
 def _bands(image: Image, rng: Random) -> NDArray[Any]:
-    """Cover one to three bands across the image, more or less opaquely."""
-    for _ in range(rng.integers(1, 4)):
-        inside = np.abs(_across(rng, rng.uniform(-14, 14))) < rng.uniform(1, 4)
-        image = _covered(image, inside * rng.uniform(0.3, 1), rng)
-    return image
+    """Lay parallel bands across the image, or one on either side: paper of another level, and ink of any contrast."""
+    angle = rng.integers(2) * np.pi / 2 + rng.normal(0, 0.1 if rng.random() < 0.7 else 1)
+    if rng.random() < 0.5:
+        inside = np.abs(_across(rng, rng.uniform(-2, 2), angle)) > rng.uniform(6, 13)
+    else:
+        inside = np.zeros(image.shape, bool)
+        for _ in range(rng.integers(1, 4)):
+            inside |= np.abs(_across(rng, rng.uniform(-15, 15), angle)) < rng.uniform(1, 4)
+    return np.where(inside, _grey(rng) + np.float32(rng.uniform(-0.9, 0.9)) * image, image)
 
 
 def _lines(image: Image, rng: Random) -> NDArray[Any]:
@@ -238,8 +242,12 @@ def _pen(distance: NDArray[Any], rng: Random) -> NDArray[Any]:
 
 def _covered(image: Image, opacity: NDArray[Any], rng: Random) -> NDArray[Any]:
     """Cover the image with a grey, often black or white."""
-    level = np.float32(rng.random() if rng.random() < 0.6 else rng.integers(2))
-    return image + opacity.astype(np.float32) * (level - image)
+    return image + opacity.astype(np.float32) * (_grey(rng) - image)
+
+
+def _grey(rng: Random) -> np.float32:
+    """Return a level, often black or white."""
+    return np.float32(rng.random() if rng.random() < 0.6 else rng.integers(2))
 
 
 def _field(rng: Random, points: int) -> Image:
@@ -252,6 +260,7 @@ def _field(rng: Random, points: int) -> Image:
 
 
 DEFECTS: tuple[Callable[[Any, Random], NDArray[Any]], ...] = (
+    _bands,
     _bands,
     _lines,
     _lines,
