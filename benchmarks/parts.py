@@ -203,6 +203,11 @@ PARTS = {
     "seeds": Part("for seed in 0 1 2 3 4; do lenet train mnist --seed $seed; done", seeds, everyday=False),
     "shipped": Part("lenet evaluate mnist; lenet info mnist; lenet evaluate digits", shipped),
     "corruptions": Part("lenet evaluate mnist --corruptions --json", corruptions),
+    "ablation": Part(
+        "python -m benchmarks.ablation",
+        rows(r"^\| ([\w -]+ \| the [\w ]+) \| #% \| #% \| #% ", "clean (%)", "corrupted (%)", "worst (%)"),
+        everyday=False,
+    ),
     "speed": Part("python -m benchmarks --json", speed),
     "growth": Part(
         "python -m benchmarks.growth",

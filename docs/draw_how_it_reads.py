@@ -124,7 +124,8 @@ def main() -> None:
     """Write the figures."""
     OUT.mkdir(parents=True, exist_ok=True)
     model, digits = lenet.load_pretrained("mnist"), lenet.data.load_digits()
-    x = (digits.X_test[DIGIT][np.newaxis, np.newaxis] / 255 - model.mean) / model.std
+    x = digits.X_test[DIGIT][np.newaxis, np.newaxis] / 255
+    x = (x - x.mean()) / x.std()
     weights = model.state_dict()
     out = reference.lenet(weights, x)
     draw_kernel(x, weights, out["c1"])

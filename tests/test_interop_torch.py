@@ -81,6 +81,13 @@ def test_other_precisions(dtype, ours):
     np.testing.assert_array_equal(model.parameters["f6.bias"], state["9.bias"].double().numpy())
 
 
+def standardised(images):
+    """Each image as torch.nn.LayerNorm standardises it."""
+    pixels = images / 255
+    axes = {"axis": (1, 2), "keepdims": True}
+    return ((pixels - pixels.mean(**axes)) / np.sqrt(pixels.var(**axes) + 1e-5)).astype(np.float32)
+
+
 @pytest.mark.parametrize("dense", [False, True])
 def test_there_and_back(dense):
     model = lenet.load_pretrained("mnist")
@@ -90,7 +97,7 @@ def test_there_and_back(dense):
     assert list(state) == names
     module.load_state_dict(state)
     images = np.random.default_rng(1).integers(0, 256, (20, 28, 28), dtype=np.uint8)
-    scaled = ((images / 255 - model.mean) / model.std).astype(np.float32)
+    scaled = standardised(images)
     np.testing.assert_allclose(probabilities(module, scaled), model.predict_proba(images), atol=1e-5)
     again = from_torch(module.state_dict())
     np.testing.assert_array_equal(again.parameters.flat, model.parameters.flat)
@@ -127,8 +134,7 @@ def test_the_same_10_000_predictions(mnist):
     model = lenet.load_pretrained("mnist")
     module = sequential()
     module.load_state_dict(to_torch_state_dict(model, like=module.state_dict()))
-    scaled = ((mnist.X_test / 255 - model.mean) / model.std).astype(np.float32)
-    twin = probabilities(module, scaled)
+    twin = probabilities(module, standardised(mnist.X_test))
     np.testing.assert_array_equal(twin.argmax(axis=1), model.predict(mnist.X_test))
     np.testing.assert_allclose(twin, model.predict_proba(mnist.X_test), atol=1e-5)
 

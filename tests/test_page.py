@@ -527,7 +527,7 @@ def test_the_equation_shows_the_patch_and_the_weights(page, model):
     page.evaluate("lenet.pointAt({stage: 'c1', map: 2, row: 9, column: 13})")
     image = shown(page, "#equation")[..., :3].astype(int)
     palette = page.evaluate("lenet.tones()")
-    standardised = (pixels(page) / 255 - model.mean) / model.std
+    standardised = (pixels(page) - pixels(page).mean()) / pixels(page).std()
     patch, kernel = standardised[7:12, 11:16], model.parameters["c1.weight"][2, 0]
     for place, values in enumerate((patch, kernel, patch * kernel)):
         for row, column in np.ndindex(5, 5):
