@@ -166,7 +166,7 @@ def test_the_weights_are_there_to_the_bit():
 
 def test_the_facts_of_the_card_are_in_the_header_and_cannot_leave_their_comment():
     model = lenet.load_pretrained("mnist")
-    assert "test_accuracy: 0.9943" in to_c(model)[1]
+    assert "test_accuracy: 0.9955" in to_c(model)[1]
     model.metadata = {"note": "*/ int evil; /* \n#error é"}
     _, header = to_c(model)
     assert "int evil" in header
