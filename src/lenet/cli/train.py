@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate and robust, "
-        "40 times as long); small (few images); transfer, adapt (few images, with --from); seed (as the notebook). "
+        "60 times as long); small (few images); transfer, adapt (few images, with --from); seed (as the notebook). "
         f"If omitted: default, or small for fewer than {SMALL:,} images. With --from: adapt for the same "
         "classes, or transfer",
     )
