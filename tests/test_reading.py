@@ -253,7 +253,7 @@ def test_another_format_is_refused_though_pillow_reads_it(tmp_path):
 def test_a_missing_file_and_a_folder_are_errors_of_the_system(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_picture(tmp_path / "none.png")
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises((IsADirectoryError, PermissionError)):  # the second on Windows
         read_picture(tmp_path)
 
 
