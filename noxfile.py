@@ -77,6 +77,13 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2"]))
 
 
+@nox.session
+def core(session: nox.Session) -> None:
+    """Run the tests of the kernels and the model without optional packages, which some platforms lack."""
+    install(session, ".", groups="test")
+    session.run("python", "-m", "pytest", "-q", "-n", "2", *KERNEL_TESTS, "tests/test_model.py", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def landing(session: nox.Session) -> None:
     """Run the tests that take longer or need optional packages."""
@@ -255,6 +262,24 @@ def mutation(session: nox.Session) -> None:
 def compilers(session: nox.Session) -> None:
     """Test the kernels built by clang, and built from plain C11, as for MSVC."""
     run(session, "python", "-m", "tests.compilers")
+
+
+@nox.session
+def aarch64(session: nox.Session) -> None:
+    """Cross-build for Linux on aarch64, and run the kernel tests, predictions and trainings under qemu."""
+    platform(session, "aarch64")
+
+
+@nox.session
+def windows(session: nox.Session) -> None:
+    """Build for Windows with gcc, and run the kernel tests, predictions and trainings by its Python under wine."""
+    platform(session, "windows")
+
+
+def platform(session: nox.Session, name: str) -> None:
+    """Build for another platform, and test there; arguments are other test files."""
+    install(session, "setuptools>=77", "Cython>=3.2", "wheel", extras="train")
+    session.run("python", "-m", f"tests.platforms.{name}", *session.posargs)
 
 
 @nox.session
