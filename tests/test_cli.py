@@ -377,7 +377,7 @@ def test_predict_reads_photographs_of_digits(pictures, reader):
         assert match, line
         assert 0 <= float(match[2]) <= 1
         right += match[1] == str(label)
-    assert right >= 0.85 * len(pictures)
+    assert right >= 0.8 * len(pictures)
 
 
 def test_predict_tells_programs_every_probability(pictures, reader):

@@ -797,7 +797,7 @@ def test_digits_in_a_picture_have_the_names_of_their_classes(named, digits):
 @pytest.mark.parametrize("binary", [False, True])
 def test_the_most_probable_classes_have_names(named, digits, binary):
     images, _ = digits
-    nine = images[lenet.load_pretrained("mnist").predict(images).tolist().index(9)]
+    nine = images[lenet.load_pretrained("mnist").predict_proba(images)[:, 9].argmax()]
     wanted = [{"name": "probabilities", "parameters": {"classification": 2, "binary_data": binary}}]
     body = request_of(an_input(data=nine.tolist()), outputs=wanted)
     _, headers, answer = named.ask("POST", "/v2/models/words/infer", body)
