@@ -16,7 +16,7 @@ from tests import reference
 
 OUT = Path(__file__).parent / "images" / "how_it_reads"
 DIGIT = 9  # of the test images
-MAP, ROW, COLUMN = 5, 22, 8  # the pixel of C1 that the first figure computes
+MAP, ROW, COLUMN = 5, 6, 14  # the pixel of C1 that the first figure computes
 # The first row and column, and the size, of the field of a unit near the middle, in the padded image.
 FIELDS = {"C1": (13, 5), "S2": (12, 6), "C3": (8, 14), "S4": (8, 16), "C5": (0, 32)}
 COLOURS = {"C1": "#c1272d", "S2": "#e08214", "C3": "#1a7f37", "S4": "#2166ac", "C5": "#762a83"}
@@ -50,7 +50,7 @@ def draw_kernel(x: Array, weights: dict[str, Array], c1: Array) -> None:
     axes[0, 1].axis("off")
     text = (
         f"sum of the products\n{products.sum():.1f}\n\n"
-        f"plus the bias\n{products.sum():.1f} {bias:+.1f} = {total:.1f}\n\n"
+        f"plus the bias\n{products.sum():.1f} {'-' if bias < 0 else '+'} {abs(bias):.1f} = {total:.1f}\n\n"
         f"sigmoid\n{reference.sigmoid(total):.2f}"
     )
     axes[0, 1].text(0.5, 0.5, text, ha="center", va="center", fontsize=10, linespacing=1.4)
