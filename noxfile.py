@@ -276,6 +276,13 @@ def windows(session: nox.Session) -> None:
     platform(session, "windows")
 
 
+@nox.session
+def cross(session: nox.Session) -> None:
+    """Build the wheels for other platforms into dist/cross, and check their symbols and libraries."""
+    install(session, "setuptools>=77", "Cython>=3.2", "wheel", "ziglang", groups="wheels")
+    session.run("python", "-m", "tests.platforms.wheels", "dist/cross", *session.posargs)
+
+
 def platform(session: nox.Session, name: str) -> None:
     """Build for another platform, and test there; arguments are other test files."""
     install(session, "setuptools>=77", "Cython>=3.2", "wheel", extras="train")

@@ -1,0 +1,70 @@
+"""Commands, packages of another platform, and a copy of the tree: what the scripts of this folder share."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.mutation.building import ROOT, copy_tree
+
+HERE = Path(__file__).parent
+KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py", "tests/test_model.py"]
+PACKAGES = ["safetensors", "scikit-learn", "pandas", "matplotlib", "rich", "pillow", "opencv-python-headless"]
+PACKAGES += ["pytest", "pytest-timeout", "hypothesis"]
+
+
+def require(*commands: str, packages: str) -> None:
+    """End the program with advice if a command is missing."""
+    if missing := [each for each in commands if not shutil.which(each)]:
+        raise SystemExit(f"{', '.join(missing)} is missing. Run `sudo apt install {packages}`.")
+
+
+def run(*command: str | Path, **options) -> None:
+    """Run a command, and end the program with its output if it fails; print its name and its time."""
+    began = time.monotonic()
+    name = " ".join(Path(str(each)).name for each in command[:4])
+    done = subprocess.run(
+        [str(each) for each in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options
+    )
+    output = done.stdout.decode(errors="replace")
+    if done.returncode:
+        raise SystemExit(f"{output}\n{name} failed with exit code {done.returncode}.")
+    last = output.strip().rpartition("\n")[2]
+    print(f"{time.monotonic() - began:5.0f} s  {name}: {last[:100]}", flush=True)
+
+
+def install(target: Path, python: str, platforms: Iterable[str], packages: Iterable[str]) -> None:
+    """Install wheels for another platform into a folder."""
+    tags = [f"--platform={each}" for each in platforms]
+    options = ["--only-binary=:all:", f"--python-version={python}", "--upgrade", f"--target={target}"]
+    run(sys.executable, "-m", "pip", "install", "-q", *options, *tags, *packages)
+
+
+def copy(folder: Path) -> Path:
+    """Copy the tree to build in."""
+    return copy_tree(folder / "tree")
+
+
+def expected(folder: Path) -> Path:
+    """Have this machine's Python predict and train; return the file of its results."""
+    path = folder / "expected.json"
+    done = subprocess.run([sys.executable, HERE / "check.py"], cwd=ROOT, check=True, capture_output=True, text=True)
+    json.loads(done.stdout)
+    path.write_text(done.stdout, "utf-8")
+    return path
+
+
+def unpack(wheel: Path, target: Path) -> None:
+    """Unpack a wheel into a folder of packages."""
+    for old in target.glob("lenet*"):
+        shutil.rmtree(old)
+    shutil.unpack_archive(wheel, target, "zip")
+
+
+def without(*names: str) -> dict[str, str]:
+    """Return this process's environment without these variables."""
+    return {name: value for name, value in os.environ.items() if name not in names}
