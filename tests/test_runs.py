@@ -65,6 +65,8 @@ def test_the_next_number_follows_the_highest_and_gaps_are_not_filled(tmp_path):
 
 def test_a_link_to_nowhere_is_not_followed_and_not_replaced(tmp_path):
     (tmp_path / "train-1").symlink_to(tmp_path / "gone")
+    if not (tmp_path / "train-1").is_symlink():
+        pytest.skip("wine makes no symbolic links")
     assert Run.create(tmp_path, ARGS).folder.name == "train-2"
     assert (tmp_path / "train-1").is_symlink()
 

@@ -51,7 +51,7 @@ def main() -> None:
         tools.unpack(build(folder, root / "usr/include"), site)
         environment = {"PYTHONPATH": site, "PYTHONDONTWRITEBYTECODE": 1, "OPENBLAS_CORETYPE": "ARMV8"}
         python = ["qemu-aarch64-static", "-cpu", "max,sve=off", "-L", root]
-        python += [f"-E{name}={value}" for name, value in environment.items()]
+        python += [part for name, value in environment.items() for part in ("-E", f"{name}={value}")]
         python += [root / f"usr/bin/python{PYTHON}"]
         tree = folder / "tree"
         tools.run(*python, tools.HERE / "check.py", tools.expected(folder), cwd=folder)
