@@ -19,7 +19,9 @@ def measure() -> dict[str, Any]:
     build, model = kernels(), LeNet5(seed=0)
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 28, 28), np.uint8)
     model.logits(images, n_jobs=1)
-    peaks, times, end = [], [], time.perf_counter() + SECONDS
+    peaks: list[float] = []
+    times: list[float] = []
+    end = time.perf_counter() + SECONDS
     while not times or time.perf_counter() < end:
         began = time.perf_counter()
         peak_work(build)()
