@@ -18,6 +18,7 @@ _DISTINCT = 0.68
 _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is not needed
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; light pixels in the middle of a picture of one level
+_EVEN = 16  # levels between the border's darkest and lightest pixels: without a shadow there, it has none elsewhere
 _FEW_LEVELS = 16
 _LEVELS = np.arange(256)
 _NOISE = 5.0  # standard deviations from the paper's level that are not yet ink
@@ -85,8 +86,11 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     local -= local.mean()
     squares = local * local
     skewness = float((squares * local).mean()) / (float(squares.mean()) ** 1.5 + 1e-6)
-    border = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    return bool(skewness < (border - midrange) / 128)
+    return bool(skewness < (float(np.median(_border(grey))) - midrange) / 128)
+
+
+def _border(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
 
 
 def _normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -129,21 +133,23 @@ def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture without dark ink: anything narrower than a third of it takes the level around it."""
     size = max(3, min(coarse.shape) // 3, min(max(coarse.shape) // 2, 21)) | 1
     kernel = np.ones((size, size), np.uint8)
-    if min(coarse.shape) <= 64:
+    if np.ptp(_border(coarse)) <= _EVEN:
         closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, kernel)
     else:
         margin = size // 2
         closed = cv2.morphologyEx(_extrapolated(cv2.medianBlur(coarse, 3), margin), cv2.MORPH_CLOSE, kernel)
-        closed = closed[margin:-margin, margin:-margin]
-        closed = _median_blurred(np.ascontiguousarray(closed), size // 4 | 1)  # keeps the edge of a hard shadow
+        closed = np.ascontiguousarray(closed[margin:-margin, margin:-margin])
+        closed = _median_blurred(closed, size // 4 | 1)  # keeps the edge of a hard shadow
     return np.asarray(cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1), np.uint8)
 
 
 def _median_blurred(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return what `cv2.medianBlur` returns, in less time if there are few levels, as in closed paper.
 
-    The median exceeds a level if more than half of the pixels around do.
+    `cv2.medianBlur` is fast up to 5 pixels. The median exceeds a level if more than half of the pixels around do.
     """
+    if size <= 5:
+        return np.asarray(cv2.medianBlur(image, size), np.uint8)
     levels = np.flatnonzero(cv2.calcHist([image], [0], None, [256], [0, 256])).astype(np.uint8)
     if len(levels) == 1:
         return image

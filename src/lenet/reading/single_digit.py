@@ -11,7 +11,7 @@ from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.strokes import Strokes, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
-_PAPER_SIDE = 48  # pixels, which suffice for the paper around it
+_PAPER_SIDE = 64  # pixels, which suffice for the paper around it
 _SPECK = 0.04  # of the largest stroke's area
 _SPECK_AT_BORDER = 0.3  # the same at the border, where the picture may cut a neighbour
 _FRAME = 0.9  # of the picture's sides
