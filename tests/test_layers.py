@@ -8,7 +8,21 @@ import pytest
 import reference
 
 from lenet.errors import InputError, InputTypeError
-from lenet.layers import AvgPool2d, Conv2d, Flatten, Linear, Sigmoid, col2im, im2col
+from lenet.layers import (
+    RBF,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Linear,
+    ScaledTanh,
+    Sigmoid,
+    SparseConv2d,
+    Subsample2d,
+    col2im,
+    im2col,
+)  # fmt: skip
+from lenet.layers.rbf import DIGIT_CODES
+from lenet.layers.sparse_conv2d import TABLE_I
 
 
 def conv(*arguments):
@@ -39,6 +53,40 @@ def flatten():
     return Flatten(np.float64), lambda x: x.reshape(len(x), int(np.prod(x.shape[1:])))
 
 
+def scaled_tanh():
+    return ScaledTanh(np.float64), lambda x: 1.7159 * np.tanh(2 * x / 3)
+
+
+def subsample(*arguments):
+    layer = Subsample2d(*arguments, dtype=np.float64, rng=np.random.default_rng(1))
+    weight, bias = (parameter[:, None, None] for parameter in layer.parameters.values())
+    bias[...] = np.linspace(-1, 1, len(bias))[:, None, None]
+    side = layer.kernel_size[0]
+    return layer, lambda x: weight * side**2 * reference.avg_pool2d(x, side, side, side, side) + bias
+
+
+def sparse(table, side):
+    """A sparse convolution, and one convolution for each map of the maps that it sees."""
+    layer = SparseConv2d(table, side, dtype=np.float64, rng=np.random.default_rng(1))
+    bias = layer.parameters["bias"]
+    bias[...] = np.linspace(-1, 1, len(bias))
+
+    def expected(x):
+        kernels, maps = iter(layer.parameters["weight"]), []
+        for row, b in zip(table, bias, strict=True):
+            seen = np.flatnonzero(row)
+            kernel = np.stack([next(kernels) for _ in seen])[None]
+            maps.append(reference.conv2d(x[:, seen], kernel, np.array([b]), 0))
+        return np.concatenate(maps, axis=1)
+
+    return layer, expected
+
+
+def rbf(codes):
+    return RBF(codes, np.float64), lambda x: -np.array([[((row - code) ** 2).sum() for code in codes] for row in x]
+                                                       ).reshape(-1, len(codes))  # fmt: skip
+
+
 # The layer, the shape of an input without the batch, that of its output, and an input that it must refuse
 # (None: it takes any).
 LAYERS = {
@@ -52,6 +100,11 @@ LAYERS = {
     "pool ragged": (pool, (2, None), (1, 5, 7), (1, 2, 3), (1, 1, 1, 7)),
     "pool overlapping": (pool, ((3, 2), (1, 2)), (2, 5, 5), (2, 3, 2), (1, 2, 2, 5)),
     "sigmoid": (sigmoid, (), (3, 2, 5), (3, 2, 5), None),
+    "scaled tanh": (scaled_tanh, (), (3, 2, 5), (3, 2, 5), None),
+    "subsample 2x2": (subsample, (3, 2), (3, 6, 4), (3, 3, 2), (1, 2, 6, 4)),
+    "subsample 3x3 ragged": (subsample, (2, 3), (2, 7, 6), (2, 2, 2), (1, 2, 2, 7)),
+    "sparse conv": (sparse, (np.array([[1, 0, 1], [0, 1, 0]]) > 0, 3), (3, 5, 4), (2, 3, 2), (1, 2, 5, 4)),
+    "rbf": (rbf, (np.array([[1.0, -1, 1], [-1, -1, 2]]),), (3,), (2,), (1, 4)),
     "flatten": (flatten, (), (3, 2, 5), (30,), None),
 }
 
@@ -380,3 +433,43 @@ def test_a_number_is_an_array_of_no_dimensions():
 def test_bad_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+# ---- the layers of 1998 --------------------------------------------------------------------------------
+
+
+def test_the_scaled_tanh_maps_targets_to_themselves():
+    np.testing.assert_allclose(ScaledTanh(np.float64)([[-1.0, 1.0, 100.0]]), [[-1, 1, 1.7159]], atol=1e-5)
+
+
+def test_the_table_of_the_paper():
+    """Six maps see three maps in a row, six see four in a row, three see four others, and the last sees all."""
+
+    def ring(first, length):
+        return {(first + k) % 6 for k in range(length)}
+
+    expected = [*(ring(k, 3) for k in range(6)), *(ring(k, 4) for k in range(6))]
+    expected += [{0, 1, 3, 4}, {1, 2, 4, 5}, {0, 2, 3, 5}, set(range(6))]
+    assert [set(np.flatnonzero(row)) for row in TABLE_I] == expected
+
+
+def test_each_output_map_of_a_sparse_convolution_has_its_own_limit():
+    layer = SparseConv2d(TABLE_I, 5, rng=np.random.default_rng(0))
+    limits = [abs(layer.kernels()[o]).max() for o in range(16)]
+    fan_in = 25 * TABLE_I.sum(axis=1)
+    assert (limits <= 2.4 / fan_in).all()
+    assert (limits >= 0.9 * 2.4 / fan_in).all()
+
+
+@pytest.mark.parametrize("table", [[[1, 0]], [True, False], [[True, False], [False, False]], np.zeros((0, 3), bool)])
+def test_sparse_convolution_refuses_a_table(table):
+    with pytest.raises(InputError, match="table has dtype"):
+        SparseConv2d(table, 5)
+
+
+def test_the_codes_are_bitmaps_that_differ():
+    assert DIGIT_CODES.shape == (10, 84)
+    assert set(DIGIT_CODES.flat) == {-1, 1}
+    distances = (DIGIT_CODES[:, None] != DIGIT_CODES).sum(axis=2)
+    assert distances[~np.eye(10, dtype=bool)].min() >= 8
+    assert DIGIT_CODES[1].reshape(12, 7)[0].tolist() == [-1, -1, -1, 1, -1, -1, -1]

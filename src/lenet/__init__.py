@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "LeNetClassifier": "estimator",
     "LeNet5": "model",
+    "LeNet1998": "model_1998",
     "SGD": "training.optim",
     "load": "loading",
     "load_pretrained": "loading",
@@ -24,9 +25,9 @@ _MODULES = {
 }  # fmt: skip
 
 __all__ = [
-    "SGD", "LeNet5", "LeNetClassifier", "__version__", "data", "errors", "estimator", "evaluation", "init", "interop",
-    "layers", "load", "load_pretrained", "losses", "plots", "reading", "rejection", "scale", "serving", "show_config",
-    "train", "training", "weights",
+    "SGD", "LeNet5", "LeNet1998", "LeNetClassifier", "__version__", "data", "errors", "estimator", "evaluation", "init",
+    "interop", "layers", "load", "load_pretrained", "losses", "plots", "reading", "rejection", "scale", "serving",
+    "show_config", "train", "training", "weights",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from lenet.estimator import LeNetClassifier
     from lenet.loading import load, load_pretrained
     from lenet.model import LeNet5
+    from lenet.model_1998 import LeNet1998
     from lenet.training import SGD, train
 else:  # hidden from type checkers, which would accept any name
     __getattr__, __dir__ = lazy_attributes("lenet", _HOMES, _MODULES)

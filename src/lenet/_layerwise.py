@@ -1,4 +1,4 @@
-"""LeNet-5 layer by layer, with the interface of the fused kernels: LeNet5 computes with it in float64."""
+"""A network layer by layer, with the interface of the fused kernels, for LeNet5 in float64 and for LeNet1998."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,9 +17,11 @@ Array = NDArray[Any]
 EPSILON = 1e-5  # added to the variance of an image; stages.pxi has it too
 
 
-def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLike) -> Array:
-    """Return checked images as a new array of shape (n, 1, 28, 28), standardised."""
+def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLike, padding: int = 0) -> Array:
+    """Return checked images as a new array (n, 1, 28, 28), with `padding` pixels of background, standardised."""
     y = _checks.pixels(x, dtype)
+    if padding:
+        y = np.pad(y, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     if mean is None or std is None:
         axes = (1, 2, 3)
         y -= y.mean(axis=axes, keepdims=True)
@@ -31,10 +33,11 @@ def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLi
 
 
 class LayerwiseKernels:
-    """The layers of a LeNet5 in place of a build of the fused kernels, whose functions lenet5.pyi lists.
+    """The layers of a network in place of a build of the fused kernels, whose functions lenet5.pyi lists.
 
-    They serve float64, which is for checking gradients. The layers share their parameters with the flat vector, so the
-    methods ignore `parameters`. They ignore `work` as well, and add in the order of NumPy's matrix product.
+    They serve LeNet5 in float64, which is for checking gradients, and LeNet1998. The layers share their
+    parameters with the flat vector, so the methods ignore `parameters`. They ignore `work` as well, and add in the
+    order of NumPy's matrix product.
 
     Parameters
     ----------
@@ -42,10 +45,21 @@ class LayerwiseKernels:
         The name of each layer's stage, and the layer.
     parameters : FlatDict
         The parameters of the layers.
+    loss : callable, default cross_entropy
+        Takes logits and targets, like `cross_entropy`.
+    padding : int, default 0
+        Background pixels added on each side of an image.
     """
 
-    def __init__(self, layers: Sequence[tuple[str, Layer]], parameters: FlatDict):
+    def __init__(
+        self,
+        layers: Sequence[tuple[str, Layer]],
+        parameters: FlatDict,
+        loss: Callable[[Array, Array], tuple[Array, Array]] = cross_entropy,
+        padding: int = 0,
+    ):
         self._layers, self._shapes, self._dtype = layers, parameters.shapes, parameters.flat.dtype
+        self._loss, self._padding = loss, padding
 
     def forward(self, x: Array) -> tuple[Array, Callable[[Array], dict[str, Array]]]:
         """Return the logits of standardised images, and the backward pass: from dlogits to all gradients."""
@@ -82,7 +96,7 @@ class LayerwiseKernels:
     ) -> None:  # fmt: skip
         with np.errstate(over="ignore", invalid="ignore"):
             logits[...], gradients_of = self.forward(self._standardised(x, mean, std))
-            losses, dlogits = cross_entropy(logits, y)
+            losses, dlogits = self._loss(logits, y)
             totals[...], margins[...] = 1, -losses  # the loss is log(totals) - margins
             sums = FlatDict(self._shapes, self._dtype, gradient)
             for name, value in gradients_of(dlogits * shares[:, None]).items():
@@ -97,4 +111,5 @@ class LayerwiseKernels:
             parameters -= lr * velocity
 
     def _standardised(self, x: Array, mean: float | None, std: float | None) -> Array:
-        return standardised(x if x.shape[2] == _checks.SIDE else x.view(self._dtype), mean, std, self._dtype)
+        x = x if x.shape[2] == _checks.SIDE else x.view(self._dtype)
+        return standardised(x, mean, std, self._dtype, self._padding)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
 from lenet.errors import InputError
@@ -14,7 +14,7 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
 
     If the activation function has a slope of 1 at 0, like tanh, the variances of activations and gradients stay roughly
     constant across layers. The logistic sigmoid has a slope of 1/4, so both variances shrink from layer to layer, and
-    training starts on a plateau. The limit of the 1998 paper is 2.4 / fan_in.
+    training starts on a plateau.
 
     Parameters
     ----------
@@ -49,3 +49,36 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
     field: Any = np.prod(shape[2:], dtype=int)
     limit = np.sqrt(6 / (shape[1] * field + shape[0] * field))
     return rng.uniform(-limit, limit, shape)
+
+
+def fan_in_uniform(shape: tuple[int, ...], fan_in: ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw weights uniformly from [-limit, limit], where limit = 2.4 / fan_in, as the 1998 paper does.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    fan_in : array_like of int
+        The number of inputs of the units with these weights, at least 1: one number, or an array that broadcasts to
+        the shape.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of float64, of the given shape
+
+    Raises
+    ------
+    InputTypeError
+        If rng is not a generator.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998, appendix A.
+
+    Examples
+    --------
+    >>> weight = fan_in_uniform((84, 120), 120, np.random.default_rng(0))
+    >>> bool(abs(weight).max() <= 0.02)
+    True
+    """
+    return _checks.generator(rng).uniform(-2.4, 2.4, shape) / fan_in

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet.errors import WeightsError
+from lenet import _checks
+from lenet.errors import InputError, WeightsError
 from lenet.model import LeNet5
+from lenet.model_1998 import LeNet1998
 from lenet.weights.bounds import check_bounds
 from lenet.weights.files import ModelFile
 
@@ -23,7 +25,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
 
     Returns
     -------
-    LeNet5
+    LeNet5 or LeNet1998
         With the dtype of the file, float32 or float64; float16 weights become float32.
 
     Raises
@@ -81,9 +83,20 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
     return _model_of(ModelFile.read_pretrained(name))
 
 
+def network_class(network: str | None) -> type[LeNet5]:
+    """Return LeNet5, or LeNet1998 for its name in files, "1998"."""
+    if network not in (None, LeNet1998.network):
+        raise InputError(f'network is {_checks.short_repr(network)}; expected "{LeNet1998.network}" or None.')
+    return LeNet5 if network is None else LeNet1998
+
+
 def _model_of(file: ModelFile) -> LeNet5:
-    model = LeNet5(seed=0, dtype=np.result_type(file.dtype, np.float32), num_classes=file.num_classes)
-    model.load_state_dict(file.tensors)
+    network, tensors = network_class(file.network), dict(file.tensors)
+    for name, value in network._constants.items():
+        if not np.array_equal(tensors.pop(name), value):
+            raise WeightsError(f"{name} differs from that of this version of lenet. Update lenet, or train again.")
+    model = network(seed=0, dtype=np.result_type(file.dtype, np.float32), num_classes=file.num_classes)
+    model.load_state_dict(tensors)
     model.mean, model.std, model.metadata = file.mean, file.std, dict(file.metadata)
     check_bounds(model.parameters, model.mean, model.std)
     return model

@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy."""
+"""Softmax and cross-entropy, and the losses of the 1998 paper."""
 
 from typing import Any
 
@@ -97,11 +97,76 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     (array([0.6931]), array([[ 0.5, -0.5]]))
     """
     log_probabilities = log_softmax(logits)
-    n, num_classes = log_probabilities.shape
-    targets = _checks.targets(y, n, num_classes, log_probabilities.dtype, at_least=-1)
-    if targets.ndim == 1:
-        labels, targets = targets, np.zeros_like(log_probabilities)
-        targets[np.arange(n), labels] = 1
-        targets[labels < 0] = 1 / num_classes
+    targets = _target_table(y, log_probabilities)
     terms = np.multiply(targets, log_probabilities, out=np.zeros_like(targets), where=targets > 0)
     return -terms.sum(axis=1), np.exp(log_probabilities) - targets
+
+
+def squared_distance(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return minus the logit of the class of each row, and the gradient of the sum of these losses.
+
+    The logits are minus the squared distances between the outputs of F6 and the codes of the classes (see
+    `lenet.layers.RBF`). The loss is equation 8 of the 1998 paper: the squared distance to the code of the right class.
+
+    Parameters
+    ----------
+    logits, y : array_like
+        As for `cross_entropy`, with the same errors.
+
+    Returns
+    -------
+    losses : ndarray of shape (n,)
+    dlogits : ndarray of shape (n, num_classes)
+
+    Examples
+    --------
+    >>> losses, dlogits = squared_distance([[-8.0, -1.0]], [1])
+    >>> float(losses[0]), dlogits.tolist()
+    (1.0, [[0.0, -1.0]])
+    """
+    values = _checks.rows(logits, "logits")
+    targets = _target_table(y, values)
+    return -(targets * values).sum(axis=1), -targets
+
+
+def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 1.0) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the loss of each row with the competitive term, and the gradient of the sum of these losses.
+
+    It is equation 9 of the 1998 paper: with penalty d = -logit, d of the right class, plus log(exp(-j) + sum exp(-d)),
+    which pushes the wrong classes away. The term exp(-j) stops the push on classes whose penalty is far above j. In
+    other words, the loss is the cross-entropy with one more class, "rubbish", whose logit is always -j.
+
+    Parameters
+    ----------
+    logits, y : array_like
+        As for `cross_entropy`, with the same errors.
+    j : float, default 1
+        The penalty of the rubbish class.
+
+    Returns
+    -------
+    losses : ndarray of shape (n,)
+    dlogits : ndarray of shape (n, num_classes)
+
+    Examples
+    --------
+    >>> losses, dlogits = competitive_distance([[-30.0, 0.0]], [1], j=0.0)
+    >>> losses.round(4), dlogits.round(4)
+    (array([0.6931]), array([[ 0. , -0.5]]))
+    """
+    values = _checks.rows(logits, "logits")
+    rubbish = np.full((len(values), 1), -_checks.number(j, "j"), values.dtype)
+    log_probabilities = log_softmax(np.hstack([values, rubbish]))[:, :-1]
+    targets = _target_table(y, values)
+    return -(targets * log_probabilities).sum(axis=1), np.exp(log_probabilities) - targets
+
+
+def _target_table(y: ArrayLike, logits: NDArray[Any]) -> NDArray[Any]:
+    """Return the target of each row: one-hot for a label, uniform for the label -1, and a row of a table as it is."""
+    n, num_classes = logits.shape
+    targets = _checks.targets(y, n, num_classes, logits.dtype, at_least=-1)
+    if targets.ndim == 1:
+        labels, targets = targets, np.zeros_like(logits)
+        targets[np.arange(n), labels] = 1
+        targets[labels < 0] = 1 / num_classes
+    return targets

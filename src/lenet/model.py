@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -72,8 +72,9 @@ class LeNet5:
 
     Notes
     -----
-    The network of the paper has an input of 32x32 pixels, scaled tanh, trainable subsampling, a C3 that sees only some
-    maps of S2 (Table I), and radial basis functions as outputs.
+    This is the network as it is usually taught today. `lenet.LeNet1998` is the network of the paper, with an input of
+    32x32 pixels, scaled tanh, trainable subsampling, a C3 that sees only some maps of S2 (Table I), and radial basis
+    functions as outputs.
 
     References
     ----------
@@ -88,6 +89,10 @@ class LeNet5:
     (3,)
     """
 
+    network: ClassVar[str | None] = None  # the name in files of a network other than this
+    padding: ClassVar[int] = 0  # background pixels added on each side of an image
+    _constants: ClassVar[Mapping[str, Array]] = {}  # tensors in files that are not trained
+
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
         dtype = _checks.floating(dtype)
         self._mean: float | None = 0.0
@@ -96,17 +101,23 @@ class LeNet5:
         num_classes = _checks.size(num_classes, "num_classes", at_least=2)
         if seed is not None:
             _checks.whole(seed, "seed", at_least=0)
-        self._stages = architecture(num_classes, dtype, np.random.default_rng(seed))
+        self._stages = self._architecture(num_classes, dtype, np.random.default_rng(seed))
         initial = {f"{name}.{key}": value for name, layer in self._layers() for key, value in layer.parameters.items()}
         self._parameters = FlatDict({name: value.shape for name, value in initial.items()}, dtype)
         self._parameters.update(initial)
         for name, layer in self._layers():  # now the layers and the fused network share their parameters
             layer.parameters = _of_layer(self._parameters, name, layer)
-        self._layerwise = LayerwiseKernels([*self._layers()], self._parameters)
-        self._kernels: Any = kernels_for(self._parameters) if dtype == np.float32 else self._layerwise
-        self._predictor = Predictor(self._parameters, self._kernels)
+        self._layerwise = LayerwiseKernels([*self._layers()], self._parameters, self._loss, self.padding)
+        self._kernels: Any = self._fastest_kernels()
+        self._predictor = Predictor(self._parameters, self._kernels, self.num_classes)
         self._learners: list[Learner] = []  # idle; see loss_and_gradients
         self._training: object = None  # identifies the latest call of lenet.train, so that it notices another
+
+    _architecture = staticmethod(architecture)
+    _loss = staticmethod(cross_entropy)
+
+    def _fastest_kernels(self) -> Any:
+        return kernels_for(self._parameters) if self.dtype == np.float32 else self._layerwise
 
     @property
     def parameters(self) -> FlatDict:
@@ -178,7 +189,7 @@ class LeNet5:
         self._mean, self._std = None if value is None else self._mean or 0.0, value
 
     def __repr__(self) -> str:
-        return f"LeNet5(dtype={self.dtype.name}, num_classes={self.num_classes})"
+        return f"{type(self).__name__}(dtype={self.dtype.name}, num_classes={self.num_classes})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -193,7 +204,7 @@ class LeNet5:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         _checks.not_newer(state["lenet"], "LeNet5")
-        LeNet5.__init__(self, seed=0, dtype=state["dtype"], num_classes=state["num_classes"])
+        type(self).__init__(self, seed=0, dtype=state["dtype"], num_classes=state["num_classes"])
         parameters, flat = state["parameters"], self.parameters.flat
         if not isinstance(parameters, np.ndarray) or (parameters.shape, parameters.dtype) != (flat.shape, flat.dtype):
             raise WeightsError(
@@ -340,7 +351,7 @@ class LeNet5:
         >>> LeNet5(seed=0).activations(np.zeros((28, 28)))["s4"].shape
         (1, 16, 5, 5)
         """
-        y = standardised(_checks.images(x), self.mean, self.std, self.dtype)
+        y = standardised(_checks.images(x), self.mean, self.std, self.dtype, self.padding)
         outputs = {"input": y}
         for name, layers in self.stages:
             for layer in layers:
@@ -398,7 +409,7 @@ class LeNet5:
         try:  # concurrent calls, and calls from signal handlers, each need a learner of their own
             learner = self._learners.pop()
         except IndexError:
-            learner = Learner(self.parameters, self._kernels)
+            learner = Learner(self.parameters, self._kernels, self.num_classes)
         losses, _, gradients = learner(x, targets, self.mean, self.std, weights=weights, n_jobs=n_jobs)
         gradients = FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
         if len(self._learners) < MAX_IDLE_LEARNERS:
@@ -535,7 +546,8 @@ class LeNet5:
         tensors = FlatDict(self.parameters.shapes, np.float16 if _checks.boolean(half, "half") else self.dtype)
         with np.errstate(over="ignore"):  # write() rejects infinite weights
             tensors.flat[:] = self.parameters.flat
-        ModelFile(tensors, self.mean, self.std, self.metadata).write(path)
+        constants = {name: value.astype(tensors.flat.dtype) for name, value in self._constants.items()}
+        ModelFile({**tensors, **constants}, self.mean, self.std, self.metadata, self.network).write(path)
 
     def summary(self) -> None:
         """Print each stage with its layers, output shape and number of parameters.
@@ -545,15 +557,17 @@ class LeNet5:
         >>> LeNet5().summary()  # doctest: +ELLIPSIS
         Stage   Layers ...
         """
-        shape: tuple[int, ...] = (1, _checks.SIDE, _checks.SIDE)
-        row = "{:<7} {:<53} {:<12} {:>10}".format
+        side = _checks.SIDE + 2 * self.padding
+        shape: tuple[int, ...] = (1, side, side)
+        described = {name: ", ".join(map(repr, layers)) for name, layers in self.stages}
+        row = f"{{:<7}} {{:<{max(map(len, described.values()))}}} {{:<12}} {{:>10}}".format
         print(row("Stage", "Layers", "Output", "Parameters"))
         print(row("input", "", str(shape), ""))
         for name, layers in self.stages:
             for layer in layers:
                 shape = layer.output_shape(shape)
             count = sum(value.size for layer in layers for value in layer.parameters.values())
-            print(row(name, ", ".join(map(repr, layers)), str(shape), f"{count:,}" if count else ""))
+            print(row(name, described[name], str(shape), f"{count:,}" if count else ""))
         print(row("total", "", "", f"{self.parameters.flat.size:,}"))
 
 

@@ -62,11 +62,13 @@ class Predictor:
     parameters : FlatDict
         The parameters of a LeNet5, read on each call.
     kernels : module, or object with its functions
+    num_classes : int, optional
+        The number of outputs; by default, that of the biases of the output layer.
     """
 
-    def __init__(self, parameters: FlatDict, kernels: Any):
+    def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int | None = None):
         self._parameters, self._dtype = kernels.view(parameters.flat), parameters.flat.dtype
-        self._num_classes = len(parameters["output.bias"])
+        self._num_classes = num_classes or len(parameters["output.bias"])
         self._kernel, self._softmax = kernels.logits, kernels.softmax
 
     def empty(self, n: int) -> Array:
@@ -116,11 +118,13 @@ class Learner:
     parameters : FlatDict
         The parameters of a LeNet5, read on each call.
     kernels : module, or object with its functions
+    num_classes : int, optional
+        The number of outputs; by default, that of the biases of the output layer.
     """
 
-    def __init__(self, parameters: FlatDict, kernels: Any):
+    def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int | None = None):
         self._parameters, self._kernels = parameters, kernels
-        self._num_classes = len(parameters["output.bias"])
+        self._num_classes = num_classes or len(parameters["output.bias"])
         self._gradients: list[FlatDict] = []
         self._work: list[Array] = []
 

@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import Any
 
+from lenet.cli.options import add_network
 from lenet.cli.output import say
 
 
@@ -12,7 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", nargs="?", metavar="FILE", help="a .safetensors, .onnx or .pt file, a run folder, or mnist"
     )
-    parser.add_argument("--network", action="store_true", help="print only the layers of the network")
+    text = "print only the layers of the network; with 1998, those of the network of the paper"
+    add_network(parser, text, nargs="?", const=True)
     parser.add_argument(
         "--figure", metavar="FILE", help="write a diagram of the network to a PNG file, and print nothing"
     )
@@ -28,18 +30,21 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet._fused.dispatch import available, chosen, show_config
     from lenet._fused.threads import resolve_n_jobs
     from lenet.cli.options import load_model
-    from lenet.model import LeNet5
+    from lenet.loading import network_class
 
+    network = None if arguments.network is True else arguments.network
+    if arguments.model and network:
+        parser.error(f"FILE and --network {network} were both given; expected one of them.")
     if arguments.bench and (arguments.model or arguments.network or arguments.figure):
         parser.error("--bench was given with FILE, --network or --figure; expected it alone or with --json. Run both.")
-    model = load_model(arguments.model) if arguments.model else LeNet5(seed=0)
+    model = load_model(arguments.model) if arguments.model else network_class(network)(seed=0)
     if arguments.figure:
         from lenet import plots
         from lenet._files import atomic_write, check_replaceable
         from lenet.plots.style import MARK
 
         check_replaceable(arguments.figure, MARK)
-        atomic_write(arguments.figure, plots.architecture(model.num_classes))
+        atomic_write(arguments.figure, plots.architecture(model.num_classes, model.network))
         return 0
     metadata: dict[str, Any] = {
         "num_classes": model.num_classes,
@@ -47,6 +52,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         "parameters": model.parameters.flat.size,
     }
     if arguments.model:
+        metadata |= {} if model.network is None else {"network": model.network}
         metadata |= {"mean": model.mean, "std": model.std, **model.metadata, "classes": list(model.classes)}
     elif arguments.json:
         metadata |= {
@@ -62,7 +68,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.json:
         print(json.dumps(metadata))
         return 0
-    if not arguments.model and not arguments.network:
+    if not arguments.model and arguments.network is None:
         show_config()
         if arguments.bench:
             print(bench.report(metadata["bench"]))

@@ -3,7 +3,7 @@
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lenet.cli.output import printable
 
@@ -20,6 +20,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help="weights: a .safetensors, .onnx or .pt file, a run folder (its best epoch), or mnist, the pre-trained "
         "weights (default)",
     )
+
+
+def add_network(parser: argparse.ArgumentParser, text: str, **options: Any) -> None:
+    """Add --network."""
+    parser.add_argument("--network", choices=("1998",), help=text, **options)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

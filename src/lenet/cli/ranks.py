@@ -28,6 +28,7 @@ class Job:
     X: "NDArray[Any]"
     y: "NDArray[Any]"
     num_classes: int
+    network: str | None
     recipe: "Recipe"
     seed: int
 
@@ -47,12 +48,12 @@ def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]"
 def follow(ranks: "Ranks", n_jobs: int | None) -> int:
     """Train on the data of rank 0; write and print nothing."""
     from lenet.cli.signals import StopSignals
-    from lenet.model import LeNet5
+    from lenet.loading import network_class
     from lenet.training.loop import train
 
     received: Any = ranks.broadcast(None)
     job: Job = received
-    model = LeNet5(seed=0, num_classes=job.num_classes)
+    model = network_class(job.network)(seed=0, num_classes=job.num_classes)
     with StopSignals() as signals:
         state = train(
             model, job.X, job.y, job.recipe, seed=job.seed, n_jobs=n_jobs, comm=ranks,

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.data import DATA_NAMES, add_data, load_data
-from lenet.cli.options import add_common, load_model
+from lenet.cli.options import add_common, add_network, load_model
 from lenet.cli.output import note, say
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lenet.training.runs import Run
 
 SMALL = 10_000
+NUM_DIGITS = 10
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -30,13 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet train`."""
     add_data(parser, nargs="?")
     parser.add_argument("--resume", metavar="RUN", help="resume a run from its folder, such as runs/train-1")
+    add_network(parser, "train the network of the paper, LeNet-5 of 1998, by the recipe paper")
     parser.add_argument(
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate and robust, "
-        "60 times as long); small (few images); transfer, adapt (few images, with --from); seed (as the notebook). "
-        f"If omitted: default, or small for fewer than {SMALL:,} images. With --from: adapt for the same "
-        "classes, or transfer",
+        "60 times as long); small (few images); transfer, adapt (few images, with --from); seed (as the notebook); "
+        f"paper (with --network 1998). If omitted: default, or small for fewer than {SMALL:,} images. With "
+        "--from: adapt for the same classes, or transfer",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
@@ -70,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 RECIPE_OPTIONS = (
     "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "distort", "validation", "patience",
 )  # fmt: skip
-OF_A_NEW_RUN = ("recipe", "seed", "start", "raw", "strict", *RECIPE_OPTIONS)
+OF_A_NEW_RUN = ("network", "recipe", "seed", "start", "raw", "strict", *RECIPE_OPTIONS)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -84,6 +86,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         if options:
             option = "from" if options[0] == "start" else options[0].replace("_", "-")
             parser.error(f"--resume keeps the options of the run. Omit --{option}.")
+    if arguments.network is not None and arguments.start is not None:
+        parser.error("--network and --from were both given; expected one of them.")
     from lenet._files import remove_leftovers
     from lenet.training.communication import SingleProcess
 
@@ -113,7 +117,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from lenet.training.runs import Run, fingerprint
 
     try:
-        recipe = recipe_named(arguments.recipe or "default")
+        recipe = recipe_named(arguments.recipe or ("default" if arguments.network is None else "paper"))
         changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
         recipe.with_changes(**changes)
         if arguments.seed is not None and arguments.seed < 0:
@@ -130,7 +134,9 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     classes = data.classes or tuple(map(str, range(num_classes)))
     old = None if arguments.start is None else load_model(arguments.start)
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
-    if arguments.recipe is None and len(data.X_train) < SMALL:
+    if arguments.network is not None and num_classes != NUM_DIGITS:
+        raise DataError(f"{arguments.data} has {num_classes} classes; expected 10, the digits. Omit --network.")
+    if arguments.recipe is None and arguments.network is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small" if old is None else "adapt" if old.classes == classes else "transfer")
         if arguments.validation is None:
             recipe = with_possible_validation(recipe, data, quiet=arguments.quiet)
@@ -145,6 +151,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         "seed": arguments.seed or 0,
         "recipe": asdict(recipe),
     }
+    if arguments.network is not None:
+        args["network"] = arguments.network
     if data.classes is not None:
         args |= {"classes": data.classes, "raw": bool(arguments.raw)}
     if start is None:
@@ -238,7 +246,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
         "train": len(parts.train), "validation": len(parts.validation), "test": len(data.X_test),
     }  # fmt: skip
     progress.start(metadata)
-    comm.broadcast(Job(data.X_train, data.y_train, model.num_classes, recipe, seed))
+    comm.broadcast(Job(data.X_train, data.y_train, model.num_classes, model.network, recipe, seed))
     events = EventFile(folder.folder, state.history if state else ()) if arguments.tensorboard else Progress()
     saver = Saver(folder, model, progress, events)
     with StopSignals() as signals:

@@ -29,9 +29,10 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     """Calibrate a model on images that it was not trained on.
 
     The weights and the bias of the output layer are divided by the temperature that maximises the likelihood of the
-    labels, which changes no prediction. The metadata receives three entries: "temperature", the product of all such
-    divisors; "thresholds", the probability thresholds for `lenet.LeNet5.predict`; and "least_digit_score", which 99.9%
-    of the images reach. During the call, no other thread may use the model.
+    labels, which changes no prediction; a `LeNet1998` has no such weights, and keeps its probabilities. The metadata
+    receives three entries: "temperature", the product of all such divisors; "thresholds", the probability thresholds
+    for `lenet.LeNet5.predict`; and "least_digit_score", which 99.9% of the images reach. During the call, no other
+    thread may use the model.
 
     Parameters
     ----------
@@ -69,9 +70,11 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     logits = model.logits(images, n_jobs=n_jobs)
     if not np.isfinite(logits).all():
         raise InputError("The model's logits are not finite: its weights are too large. Train it again.")
-    divisor = temperature(logits, labels)
-    for name in ("output.weight", "output.bias"):
-        model.parameters[name] /= divisor
+    divisor = 1.0
+    if "output.weight" in model.parameters:  # the outputs of LeNet1998 are fixed
+        divisor = temperature(logits, labels)
+        for name in ("output.weight", "output.bias"):
+            model.parameters[name] /= divisor
     probabilities = softmax(model.logits(images, n_jobs=n_jobs).astype(np.float64))
     rates = [rate for rate in RATES if rate * len(labels) >= 1]  # fewer images cannot show such a low rate
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}

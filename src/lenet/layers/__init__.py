@@ -1,10 +1,17 @@
-"""The layers of LeNet-5, each with its forward and backward pass."""
+"""The layers of LeNet-5, of today and of 1998, each with its forward and backward pass."""
 
 from lenet.layers.avg_pool2d import AvgPool2d
 from lenet.layers.base import Layer
 from lenet.layers.conv2d import Conv2d, col2im, im2col
 from lenet.layers.flatten import Flatten
 from lenet.layers.linear import Linear
+from lenet.layers.rbf import RBF
+from lenet.layers.scaled_tanh import ScaledTanh
 from lenet.layers.sigmoid import Sigmoid
+from lenet.layers.sparse_conv2d import SparseConv2d
+from lenet.layers.subsample2d import Subsample2d
 
-__all__ = ["AvgPool2d", "Conv2d", "Flatten", "Layer", "Linear", "Sigmoid", "col2im", "im2col"]
+__all__ = [
+    "RBF", "AvgPool2d", "Conv2d", "Flatten", "Layer", "Linear", "ScaledTanh", "Sigmoid", "SparseConv2d", "Subsample2d",
+    "col2im", "im2col",
+]  # fmt: skip

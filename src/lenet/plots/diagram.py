@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lenet._checks import SIDE
 from lenet._extras import require
-from lenet.model import LeNet5
+from lenet.loading import network_class
 from lenet.plots.style import BLUE, GREEN, GREY, INK, PALE, VERMILLION, png
 
 if TYPE_CHECKING:
@@ -37,21 +37,39 @@ class _Stage(NamedTuple):
     parameters: int = 0
 
 
-def _stages(num_classes: int) -> list[_Stage]:
+def _operations(network: str | None) -> tuple[str, ...]:
+    """Return the operation of each stage in words."""
+    convolution, squash = f"5{_TIMES}5\nconvolution\n", "sigmoid" if network is None else "tanh"
+    pooling = f"2{_TIMES}2\naverage\npooling" if network is None else f"2{_TIMES}2\nsubsampling\ntanh"
+    full = "full\nconnection\n"
+    return (
+        convolution + ("padding 2\n" if network is None else "") + squash,
+        pooling,
+        convolution + ("" if network is None else "by Table I\n") + squash,
+        pooling,
+        convolution + squash,
+        full + squash,
+        f"{full}softmax" if network is None else "radial\nbasis\nfunctions",
+    )
+
+
+def _stages(num_classes: int, network: str | None) -> list[_Stage]:
     """Return the stages, with sizes from the layers of the model."""
-    convolution, pooling = f"5{_TIMES}5\nconvolution\n", f"2{_TIMES}2\naverage\npooling"
+    c1, s2, c3, s4, c5, f6, output = _operations(network)
     drawn = [
-        _Stage("C1", 9, BLUE, 105, 5, f"{convolution}padding 2\nsigmoid"),
-        _Stage("S2", 9, GREEN, 85, 2, pooling),
-        _Stage("C3", 6, BLUE, 100, 5, f"{convolution}sigmoid"),
-        _Stage("S4", 6, GREEN, 85, 2, pooling),
-        _Stage("C5", 0, BLUE, 120, 5, f"{convolution}sigmoid"),
-        _Stage("F6", 0, VERMILLION, 142, 0, "full\nconnection\nsigmoid"),
-        _Stage("Output", 0, VERMILLION, 142, 0, "full\nconnection\nsoftmax"),
+        _Stage("C1", 9, BLUE, 105, 5, c1),
+        _Stage("S2", 9, GREEN, 85, 2, s2),
+        _Stage("C3", 6, BLUE, 100, 5, c3),
+        _Stage("S4", 6, GREEN, 85, 2, s4),
+        _Stage("C5", 0, BLUE, 120, 5, c5),
+        _Stage("F6", 0, VERMILLION, 142, 0, f6),
+        _Stage("Output", 0, VERMILLION, 142, 0, output),
     ]
-    stages = [_Stage("Input", 0, INK, 0, 0, "")]
-    shape: tuple[int, ...] = (1, SIDE, SIDE)
-    for stage, (_, layers) in zip(drawn, LeNet5(seed=0, num_classes=num_classes).stages, strict=True):
+    model = network_class(network)(seed=0, num_classes=num_classes)
+    side = SIDE + 2 * model.padding
+    stages = [_Stage("Input", 0, INK, 0, 0, "", side=side)]
+    shape: tuple[int, ...] = (1, side, side)
+    for stage, (_, layers) in zip(drawn, model.stages, strict=True):
         for layer in layers:
             shape = layer.output_shape(shape)
         count = sum(value.size for layer in layers for value in layer.parameters.values())
@@ -59,13 +77,15 @@ def _stages(num_classes: int) -> list[_Stage]:
     return stages
 
 
-def architecture(num_classes: int = 10) -> bytes:
-    """Draw the architecture of LeNet-5: feature maps, receptive fields and numbers of parameters.
+def architecture(num_classes: int = 10, network: str | None = None) -> bytes:
+    """Draw the architecture of a network: feature maps, receptive fields and numbers of parameters.
 
     Parameters
     ----------
     num_classes : int, default 10
         Number of outputs, at least 2.
+    network : {"1998"}, optional
+        "1998" for `lenet.LeNet1998`; by default, `lenet.LeNet5`.
 
     Returns
     -------
@@ -75,24 +95,24 @@ def architecture(num_classes: int = 10) -> bytes:
     Raises
     ------
     InputError, InputTypeError
-        If `num_classes` is not an integer of at least 2.
+        If `num_classes` is not an integer of at least 2, or not 10 for the network of 1998; if there is no such
+        network.
     MissingExtraError
         If matplotlib is not installed.
 
     Notes
     -----
-    The diagram follows Figure 2 of LeCun et al. (1998). In the paper, S2 and S4 have trainable weights, and each map of
-    C3 is connected to only some maps of S2.
+    The diagram follows Figure 2 of LeCun et al. (1998).
 
     Examples
     --------
     >>> architecture()[1:4]
     b'PNG'
     """
-    return png(_architecture_figure(num_classes))
+    return png(_architecture_figure(num_classes, network))
 
 
-def _architecture_figure(num_classes: int) -> "Figure":
+def _architecture_figure(num_classes: int, network: str | None) -> "Figure":
     figure: Figure = require("matplotlib.figure", "train").Figure(
         (_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI, facecolor="none"
     )
@@ -101,7 +121,7 @@ def _architecture_figure(num_classes: int) -> "Figure":
     patches = require("matplotlib.patches", "train")
     round_corners = patches.BoxStyle("round", pad=0, rounding_size=24)
     ax.add_patch(patches.FancyBboxPatch((2, 2), _WIDTH - 4, _HEIGHT - 4, round_corners, fc="white", ec=PALE))
-    stages = _stages(num_classes)
+    stages = _stages(num_classes, network)
     x = float(_MARGIN)
     previous: tuple[_Stage, float] | None = None
     for stage in stages:

@@ -24,8 +24,8 @@ def transfer(model: LeNet5, classes: Sequence[str], *, seed: int | None = None) 
     Returns
     -------
     LeNet5
-        A model of the same dtype. Its metadata has only the names of the classes. Train it before use, with the recipe
-        `transfer`, or `adapt` if the classes are those of `model`.
+        A model of the same class and dtype. Its metadata has only the names of the classes. Train it before use, with
+        the recipe `transfer`, or `adapt` if the classes are those of `model`.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def transfer(model: LeNet5, classes: Sequence[str], *, seed: int | None = None) 
     """
     _checks.model(model)
     names = class_names.checked(classes)
-    new = LeNet5(seed, model.dtype, len(names))
+    new = type(model)(seed, model.dtype, len(names))
     new.classes = names
     same = new.classes == model.classes
     for name, value in model.parameters.items():

@@ -20,10 +20,12 @@ from lenet.class_names import KEY
 from lenet.errors import DivergedError, InputError, InputTypeError
 from lenet.evaluation.report import evaluate
 from lenet.model import LeNet5
+from lenet.model_1998 import MEAN, STD
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
+from lenet.training.curvature import SAMPLE, DiagonalLevenbergMarquardt
 from lenet.training.optim import SCHEDULES, SGD
-from lenet.training.recipes import IMAGE, Recipe, recipe_named
+from lenet.training.recipes import IMAGE, LEVENBERG_MARQUARDT, PAPER, Recipe, recipe_named
 from lenet.training.splits import standardisation
 from lenet.training.state import Epoch, State
 from lenet.training.training_set import TrainingSet
@@ -153,6 +155,8 @@ def _standardisation(model: LeNet5, data: TrainingSet, recipe: Recipe) -> tuple[
     """Return the mean and std to train with."""
     if recipe.standardise == IMAGE or (recipe.standardise and model.mean is None):
         return None, None
+    if recipe.standardise == PAPER:
+        return MEAN, STD
     return standardisation(data.X, data.parts.train) if recipe.standardise else (0.0, 1.0)
 
 
@@ -165,8 +169,10 @@ class _Loop:
         self.steps_per_epoch = math.ceil(len(data.members) / recipe.batch_size)
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
-        self.learner = Learner(model.parameters, model._kernels)
-        self.sgd = SGD(model, recipe.lr, recipe.momentum, recipe.weight_decay)
+        self.learner = Learner(model.parameters, model._kernels, model.num_classes)
+        self.optimizer = SGD(model, recipe.lr, recipe.momentum, recipe.weight_decay)
+        if recipe.optimizer == LEVENBERG_MARQUARDT:
+            self.optimizer = DiagonalLevenbergMarquardt(model, recipe.lr)
         self.token, self.stop_requested = object(), False
 
     def take_model(self) -> None:
@@ -177,8 +183,8 @@ class _Loop:
         model._training = self.token
         model.mean, model.std = state.mean, state.std
         model.parameters.flat[...] = state.parameters
-        self.sgd.velocity[...] = state.velocity
-        state.parameters, state.velocity = model.parameters.flat, self.sgd.velocity
+        self.optimizer.velocity[...] = state.velocity
+        state.parameters, state.velocity = model.parameters.flat, self.optimizer.velocity
 
     def run(self, on_step: Callback | None, on_epoch: Callback | None) -> State:
         """Train to the end, or until a callback stops the training."""
@@ -205,6 +211,8 @@ class _Loop:
         distortions = random_distortions(
             len(order), rng, distort=recipe.distort, vary=recipe.vary, defects=recipe.defects
         )
+        if isinstance(self.optimizer, DiagonalLevenbergMarquardt) and not state.step:
+            self._estimate_curvature(self.optimizer, order)
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + recipe.batch_size)
@@ -217,6 +225,12 @@ class _Loop:
                 return False  # several processes agree with the next step's all-reduce
         self._close_epoch()
         return True
+
+    def _estimate_curvature(self, optimizer: DiagonalLevenbergMarquardt, order: NDArray[np.int64]) -> None:
+        """Let the first process estimate the curvature from the first images of an epoch."""
+        if self.settings.comm.rank == 0:
+            optimizer.estimate(self.data.batch(order[:SAMPLE])[0])
+        optimizer.velocity[...] = self.settings.comm.broadcast(optimizer.velocity)
 
     def _step(self, members: NDArray[np.int64], distortions: Distortions | None) -> bool:
         """Learn from a batch; return whether any process asked to stop after the previous step."""
@@ -239,8 +253,8 @@ class _Loop:
         if not math.isfinite(loss_sum):
             raise self._diverged()
         self._check_alone()
-        self.sgd.lr = self._learning_rate(state.step)
-        self.sgd.step(gradients)
+        self.optimizer.lr = self._learning_rate(state.step)
+        self.optimizer.step(gradients)
         state.loss_sum += loss_sum
         state.correct += int(correct)
         state.images += len(members)

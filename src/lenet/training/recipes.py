@@ -1,7 +1,7 @@
 """Recipes: the settings of training runs, and the predefined ones."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,12 @@ from lenet import _checks
 from lenet.errors import InputError, InputTypeError
 from lenet.training.optim import SCHEDULES
 
-IMAGE = "image"
+IMAGE, PAPER = "image", "paper"  # besides True and False
+SGD, LEVENBERG_MARQUARDT = OPTIMIZERS = ("sgd", "levenberg_marquardt")
 MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
 _COUNTS = ("epochs", "batch_size", "patience")
 _SWITCHES = ("distort", "vary")
+_NAMES: dict[str, Iterable[str]] = {"schedule": SCHEDULES, "optimizer": OPTIMIZERS}
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
     "momentum": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
@@ -23,7 +25,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "non_digits": (lambda x: 0 <= x <= 100, "a number from 0 to 100"),
     "validation": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
 }
-CHECKED = (*_COUNTS, *_RANGES, *_SWITCHES, "schedule", "standardise")
+CHECKED = (*_COUNTS, *_RANGES, *_SWITCHES, "schedule", "standardise", "optimizer")
 
 
 def check_field(field: str, value: object, name: str | None = None) -> None:
@@ -48,11 +50,11 @@ def check_field(field: str, value: object, name: str | None = None) -> None:
     elif field in _SWITCHES:
         _checks.boolean(value, name)
     elif field == "standardise":
-        if not (isinstance(value, bool | np.bool_) or (isinstance(value, str) and value == IMAGE)):
-            raise InputError(f'{name} is {_checks.short_repr(value)}; expected True, False or "{IMAGE}".')
-    elif field == "schedule":
-        if not (isinstance(value, str) and value in SCHEDULES):
-            raise InputError(f"{name} is {_checks.short_repr(value)}; expected one of {', '.join(SCHEDULES)}.")
+        if not (isinstance(value, bool | np.bool_) or (isinstance(value, str) and value in (IMAGE, PAPER))):
+            raise InputError(f'{name} is {_checks.short_repr(value)}; expected True, False, "{IMAGE}" or "{PAPER}".')
+    elif field in _NAMES:
+        if not (isinstance(value, str) and value in _NAMES[field]):
+            raise InputError(f"{name} is {_checks.short_repr(value)}; expected one of {', '.join(_NAMES[field])}.")
     else:
         fits, expected = _RANGES[field]
         if not fits(_checks.number(value, name)):
@@ -77,9 +79,10 @@ class Recipe:
         As for `lenet.SGD`.
     schedule : {"constant", "one_cycle", "paper_steps"}, default "constant"
         The learning rate schedule; see `lenet.training.optim`.
-    standardise : bool or "image", default True
+    standardise : bool, "image" or "paper", default True
         Whether to standardise pixels with the mean and standard deviation of the training set; "image" for those of
-        each image (see `LeNet5`). Training with True keeps a model that standardises each image by its own.
+        each image (see `LeNet5`); "paper" for -0.1 (background) to 1.175 (ink), as in 1998. Training with True keeps a
+        model that standardises each image by its own.
     distort : bool, default False
         Whether to apply a new random affine map to each image in each epoch.
     vary : bool, default False
@@ -96,11 +99,15 @@ class Recipe:
     patience : int, optional
         Number of epochs without an improvement of the validation loss after which training stops; by default, it does
         not stop early. It requires a validation split.
+    optimizer : {"sgd", "levenberg_marquardt"}, default "sgd"
+        The second is that of the 1998 paper, `lenet.training.curvature.DiagonalLevenbergMarquardt`. It requires a
+        `LeNet1998`, and has neither momentum nor weight decay.
 
     Raises
     ------
     InputError, InputTypeError
-        If a value is out of range or of the wrong type, or `patience` is given without a validation split.
+        If a value is out of range or of the wrong type, `patience` is given without a validation split, or momentum
+        or weight_decay with another optimizer than SGD.
     """
 
     name: str
@@ -117,6 +124,7 @@ class Recipe:
     non_digits: float = 0.0
     validation: float = 0.0
     patience: int | None = None
+    optimizer: str = SGD
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -126,6 +134,8 @@ class Recipe:
                 check_field(name, getattr(self, name))
         if self.patience is not None and not self.validation:
             raise InputError("patience requires a validation split. Set validation, for example to 0.1.")
+        if self.optimizer == LEVENBERG_MARQUARDT and (self.momentum or self.weight_decay):
+            raise InputError(f"momentum and weight_decay require the optimizer {SGD}. Leave them at 0.")
 
     def with_changes(self, **changes: Any) -> "Recipe":
         """Return a copy with some fields replaced.
@@ -185,6 +195,15 @@ RECIPES = {
             defects=0.15,
             non_digits=0.3,
             validation=1 / 12,
+        ),
+        Recipe(  # the paper updates after every image, with a learning rate of 0.0005
+            "paper",
+            epochs=20,
+            batch_size=16,
+            lr=16 * 0.0005,
+            schedule="paper_steps",
+            standardise=PAPER,
+            optimizer=LEVENBERG_MARQUARDT,
         ),
         _SMALL,
         replace(_SMALL, name="transfer", lr=0.1),  # `python -m benchmarks.transfer` compares the rates

@@ -25,12 +25,12 @@ from lenet import _checks, class_names
 from lenet._files import atomic_write, read_at_most, sync_folder
 from lenet.data import Dataset
 from lenet.errors import InputError, InputTypeError, SaveError
-from lenet.loading import BEST, load
+from lenet.loading import BEST, load, network_class
 from lenet.model import LeNet5
 from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
 from lenet.training.recipes import Recipe
 from lenet.training.state import Epoch, State, check_numbers
-from lenet.weights.files import MAX_CLASSES
+from lenet.weights.files import MAX_CLASSES, NETWORKS
 
 try:
     import fcntl
@@ -95,7 +95,8 @@ class Run:
             If the folder is missing, it is created.
         args : dict of str to Any
             JSON values by name: "lenet", "data" and "data_sha256" (str), "num_classes" and "seed" (int), and "recipe",
-            the fields of a `Recipe`; with `start`, also "from". Optionally, "classes" is a list of class names.
+            the fields of a `Recipe`; with `start`, also "from". Optionally, "classes" is a list of class names, and
+            "network" is "1998" for a `LeNet1998`.
         start : LeNet5, optional
             The model whose weights training starts from; by default, the weights are random.
 
@@ -195,7 +196,8 @@ class Run:
         """
         if "from" in self.args:
             return load(self.folder / START)
-        model = LeNet5(seed=self.args["seed"], num_classes=self.args["num_classes"])
+        network = network_class(self.args.get("network"))
+        model = network(seed=self.args["seed"], num_classes=self.args["num_classes"])
         if "classes" in self.args:
             model.classes = self.args["classes"]
         return model
@@ -426,6 +428,8 @@ def _checked_args(args: Any) -> dict[str, Any]:
             raise ValueError(f"its {name} is of type {type(args[name]).__name__}; expected {kind.__name__}")
     if "classes" in args:
         class_names.checked(args["classes"], args["num_classes"])
+    if args.get("network") not in (None, *NETWORKS):
+        raise ValueError(f"its network is {_checks.short_repr(args['network'])}; expected {', '.join(NETWORKS)}")
     if args["seed"] < 0 or not 2 <= args["num_classes"] <= MAX_CLASSES:
         raise ValueError(
             f"its seed is {args['seed']} and its num_classes is {args['num_classes']}; expected at least 0, and 2 to "

@@ -78,7 +78,8 @@ class State:
     Parameters
     ----------
     parameters, velocity : ndarray of the model's dtype, shape (p,)
-        All p parameters of the model, and the velocity of SGD. During training, each step updates them in place.
+        All p parameters of the model, and the velocity of SGD, or the curvature of Levenberg-Marquardt. During
+        training, each step updates the parameters and the velocity in place.
     best_parameters : ndarray of the same dtype and shape
         A copy of the parameters after the best epoch.
     mean, std : float or None

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet.errors import WeightsError
+from lenet.layers.scaled_tanh import AMPLITUDE
 
-STAGES = ("c1", "c3", "c5", "f6", "output")
+OF_1998 = 6 * AMPLITUDE  # S2 and S4 add 4 outputs of up to 1.7159 with each weight, and C3 adds up to 6 kernels
 
 
 def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float | None, std: float | None) -> None:
@@ -23,7 +24,7 @@ def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float | None, std
     Parameters
     ----------
     parameters : mapping of str to ndarray
-        The parameters of a LeNet5, finite.
+        The parameters of a LeNet5 or LeNet1998, finite.
     mean, std : float or None
         The standardisation of pixels.
 
@@ -39,11 +40,11 @@ def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float | None, std
         largest = math.sqrt(SIDE * SIDE - 1)
         if mean is not None and std is not None:
             largest = float(np.divide(max(abs(mean), abs(1 - mean)), std))
-        for stage in STAGES:
+        for stage in [name.removesuffix(".bias") for name in parameters if name.endswith(".bias")]:
             weight, bias = parameters[f"{stage}.weight"], parameters[f"{stage}.bias"]
             sums = np.abs(weight.reshape(len(weight), -1)).sum(axis=1, dtype=np.float64) * largest
-            if not (sums + np.abs(bias)).max() < np.finfo(weight.dtype).max / 2:
+            if not (sums.max() + np.abs(bias).max()) < np.finfo(weight.dtype).max / 2:
                 raise WeightsError(
                     f"The weights of {stage} are too large: sums may overflow. Train with a lower learning rate."
                 )
-            largest = 1.0
+            largest = OF_1998 if "s2.weight" in parameters else 1.0

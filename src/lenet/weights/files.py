@@ -20,7 +20,8 @@ IMAGE = "image"  # the mean and std of models that use those of each image; olde
 PRETRAINED = ("mnist",)
 MAX_CLASSES = 100_000
 _FLOATS = {np.dtype(each) for each in (np.float16, np.float32, np.float64)}
-_OWN_METADATA = {"format", "num_classes", "mean", "std", CHECKSUM}
+NETWORKS = ("1998",)  # besides LeNet5
+_OWN_METADATA = {"format", "network", "num_classes", "mean", "std", CHECKSUM}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,8 @@ class ModelFile:
         Pixels in [0, 1] enter the network as (x - mean) / std; None for those of each image.
     metadata : mapping of str to str
         Text about the model, without the entries that the file reserves.
+    network : str, optional
+        "1998" for a `LeNet1998`; by default, a `LeNet5`.
 
     Examples
     --------
@@ -47,16 +50,17 @@ class ModelFile:
     mean: float | None
     std: float | None
     metadata: Mapping[str, str]
+    network: str | None = None
 
     @property
     def num_classes(self) -> int:
         """The number of outputs."""
-        return len(self.tensors["output.bias"])
+        return len(self.tensors["output.weight"])
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the tensors: float16, float32 or float64."""
-        return self.tensors["output.bias"].dtype
+        return self.tensors["output.weight"].dtype
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the file, replacing an existing one atomically.
@@ -90,6 +94,7 @@ class ModelFile:
             "mean": IMAGE if self.mean is None else repr(float(self.mean)),
             "std": IMAGE if self.std is None else repr(float(self.std)),
         }
+        metadata |= {} if self.network is None else {"network": self.network}
         content = to_bytes(self.tensors, metadata)
         header = len(content) - sum(tensor.nbytes for tensor in self.tensors.values())
         if header > MAX_HEADER_BYTES or len(content) > MAX_FILE_BYTES or self.num_classes > MAX_CLASSES:
@@ -125,6 +130,9 @@ class ModelFile:
             raise WeightsError(
                 f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}, a file that lenet saved."
             )
+        network = metadata.get("network")
+        if network not in (None, *NETWORKS):
+            raise WeightsError(f"{path} has the network {network!r}; expected {', '.join(NETWORKS)}. Update lenet.")
         try:
             num_classes, mean, std = int(metadata["num_classes"]), None, None
             if (metadata["mean"], metadata["std"]) != (IMAGE, IMAGE):
@@ -139,7 +147,8 @@ class ModelFile:
                 f"{path} has num_classes {num_classes}, mean {mean} and std {std}; expected 2 to {MAX_CLASSES:,}, "
                 "a finite number, and one above 0. Save it again."
             )
-        for name in ("output.weight", "output.bias"):  # before a model with so many classes is built
+        names = ("output.weight", "output.bias") if network is None else ("output.weight",)
+        for name in names:  # before a model with so many classes is built
             shape = tensors[name].shape if name in tensors else None
             if shape is None or shape[:1] != (num_classes,):
                 found = f"no {name}" if shape is None else f"{name} of shape {shape}"
@@ -150,7 +159,7 @@ class ModelFile:
                 "float16, float32 or float64."
             )
         rest = {key: value for key, value in metadata.items() if key not in _OWN_METADATA}
-        return cls(tensors, mean, std, rest)
+        return cls(tensors, mean, std, rest, network)
 
     @classmethod
     def read_pretrained(cls, name: str) -> "ModelFile":

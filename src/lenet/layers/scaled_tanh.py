@@ -1,0 +1,51 @@
+"""The squashing function of the 1998 paper."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._checks import floats, tensor
+from lenet.layers.base import Backward, Layer
+
+Array = NDArray[Any]
+AMPLITUDE, SLOPE = 1.7159, 2 / 3
+
+
+class ScaledTanh(Layer):
+    """The scaled hyperbolic tangent of each element: y = 1.7159 tanh(2 x / 3).
+
+    It maps -1 to -1 and 1 to 1, where its second derivative is largest in magnitude, so that units with these targets
+    do not saturate.
+
+    Parameters
+    ----------
+    dtype : float32 or float64, default float32
+        Type of all results.
+
+    Raises
+    ------
+    InputTypeError
+        If dtype is neither float32 nor float64.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998, appendix A.
+
+    Examples
+    --------
+    >>> ScaledTanh()(np.array([[-1.0, 0.0, 1.0]])).round(4)
+    array([[-1.,  0.,  1.]], dtype=float32)
+    """
+
+    def __repr__(self) -> str:
+        return "ScaledTanh()"
+
+    def forward(self, x: Array) -> tuple[Array, Backward]:
+        y = AMPLITUDE * np.tanh(SLOPE * floats(x, self.dtype, "x"))
+
+        def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
+            slopes = SLOPE / AMPLITUDE * (AMPLITUDE - y) * (AMPLITUDE + y)
+            return tensor(dy, self.dtype, y.shape, "dy") * slopes, {}
+
+        return y, backward

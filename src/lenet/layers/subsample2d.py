@@ -1,0 +1,74 @@
+"""The trainable subsampling of the 1998 paper."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lenet._checks import size, tensor
+from lenet.init import fan_in_uniform
+from lenet.layers.avg_pool2d import AvgPool2d
+from lenet.layers.base import Backward
+
+Array = NDArray[Any]
+
+
+class Subsample2d(AvgPool2d):
+    """Subsampling: the sum of each window, times a weight, plus a bias; each map has one weight and one bias.
+
+    The paper then applies the squashing function, which is a layer of its own here.
+
+    Parameters
+    ----------
+    channels : int
+        Number of maps.
+    kernel_size : int, default 2
+        The height and width of the windows, which do not overlap.
+    dtype : float32 or float64, default float32
+        Type of the parameters and of all results.
+    rng : numpy.random.Generator, optional
+        Draws the weights (`lenet.init.fan_in_uniform`); by default, from fresh entropy. Biases are 0.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If a size is not a positive integer, or dtype is neither float32 nor float64.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998, section II.B.
+
+    Examples
+    --------
+    >>> s2 = Subsample2d(1)
+    >>> s2.parameters = {"weight": np.array([0.5], np.float32), "bias": np.array([1], np.float32)}
+    >>> s2(np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2))
+    array([[[[4.]]]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int = 2,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ):
+        super().__init__(kernel_size, dtype=dtype)
+        self.channels, self.window = size(channels, "channels"), kernel_size**2
+        weight = fan_in_uniform((self.channels,), self.window, np.random.default_rng() if rng is None else rng)
+        self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(channels, self.dtype)}
+
+    def __repr__(self) -> str:
+        return f"Subsample2d({self.channels}, kernel_size={self.kernel_size[0]})"
+
+    def forward(self, x: Array) -> tuple[Array, Backward]:
+        means, backward_of_means = super().forward(tensor(x, self.dtype, (None, self.channels, None, None)))
+        sums = means * self.window
+        weight, bias = (self.parameters[name][:, None, None] for name in ("weight", "bias"))
+
+        def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
+            dy = tensor(dy, self.dtype, sums.shape, "dy")
+            dx, _ = backward_of_means(dy * weight * self.window)
+            return dx, {"weight": (dy * sums).sum(axis=(0, 2, 3)), "bias": dy.sum(axis=(0, 2, 3))}
+
+        return weight * sums + bias, backward

@@ -1,0 +1,161 @@
+"""The optimiser of the 1998 paper: stochastic diagonal Levenberg-Marquardt."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet import _checks
+from lenet._flat import FlatDict
+from lenet._layerwise import standardised
+from lenet.errors import InputError
+from lenet.layers import RBF, Layer
+from lenet.model import LeNet5
+from lenet.training.optim import SGD
+
+Array = NDArray[Any]
+MU = 0.02
+SAMPLE = 500  # images from which the curvature is estimated before each epoch
+
+
+class DiagonalLevenbergMarquardt(SGD):
+    """Gradient descent in which each parameter has its own learning rate, lr / (mu + curvature).
+
+    The curvature of a parameter is the second derivative of the loss, which `curvature` estimates. A parameter with a
+    low curvature takes large steps, up to lr / mu times its gradient.
+
+    Parameters
+    ----------
+    model : LeNet1998
+        The model whose parameters change in place.
+    lr : float
+        The numerator of the learning rates, at least 0.
+    mu : float, default 0.02
+        Limits the learning rate of parameters with a low curvature; above 0.
+
+    Attributes
+    ----------
+    velocity : ndarray of the dtype and shape of the model's flat vector of parameters
+        The curvature, initially 0. It has the name of the vector that `SGD` keeps between steps.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the last layer of the model is not an RBF layer, or lr or mu is out of range or not a number.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998, appendix C.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> model = lenet.LeNet1998(seed=0)
+    >>> optimiser, x = DiagonalLevenbergMarquardt(model, lr=0.0005), np.zeros((1, 28, 28))
+    >>> optimiser.estimate(x)
+    >>> before, gradients = model.loss_and_gradients(x, [3])
+    >>> optimiser.step(gradients)
+    >>> model.loss_and_gradients(x, [3])[0] < before
+    True
+    """
+
+    def __init__(self, model: LeNet5, lr: float, mu: float = MU):
+        super().__init__(model, lr)
+        if not isinstance(model.stages[-1][1][-1], RBF):
+            raise InputError(f"model is {model!r}; expected a network with RBF outputs, such as LeNet1998. Use SGD.")
+        if not _checks.number(mu, "mu") > 0:
+            raise InputError(f"mu is {mu}; expected a number above 0.")
+        self.mu = mu
+
+    def estimate(self, x: ArrayLike) -> None:
+        """Estimate the curvature anew.
+
+        Parameters
+        ----------
+        x : array_like
+            Images, as for `LeNet5.logits`; the paper takes 500 from the training set before each epoch.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As for `LeNet5.logits`.
+        """
+        self.velocity[...] = curvature(self.model, x).flat
+
+    def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
+        """Update the parameters once, as `SGD.step` does, but each with its own learning rate."""
+        self._check_settings()
+        self.model.parameters.flat[...] -= self.lr / (self.mu + self.velocity) * self._flat(gradients)
+
+
+def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
+    """Estimate the second derivative of the loss by each parameter.
+
+    The loss is the squared distance to the right code (equation 8), whose second derivative by each output of F6 is 2.
+    From there, the second derivatives are propagated backwards like gradients, but with every factor squared: the
+    Gauss-Newton approximation, which leaves out the second derivatives of the squashing function.
+
+    Parameters
+    ----------
+    model : LeNet1998
+    x : array_like
+        Images, as for `LeNet5.logits`, with the same errors.
+
+    Returns
+    -------
+    FlatDict
+        Means over the images, at least 0, with the names and shapes of the parameters.
+
+    Examples
+    --------
+    >>> import lenet
+    >>> float(curvature(lenet.LeNet1998(seed=0), np.zeros((1, 28, 28)))["f6.bias"].max().round(3))
+    2.0
+    """
+    y = standardised(_checks.images(x), model.mean, model.std, model.dtype, model.padding)
+    inputs = []
+    *hidden, _ = [(name, layer) for name, layers in model.stages for layer in layers]
+    for name, layer in hidden:
+        inputs.append((name, layer, y))
+        y = layer.forward(y)[0]
+    found = FlatDict(model.parameters.shapes, model.dtype)
+    ddy = np.full_like(y, 2 / max(1, len(y)))  # a second derivative, as dy is a first one
+    for name, layer, given in reversed(inputs):
+        ddy, second = second_derivatives(layer, given, ddy)
+        found.update({f"{name}.{key}": value for key, value in second.items()})
+    return found
+
+
+def second_derivatives(layer: Layer, x: Array, ddy: Array) -> tuple[Array, dict[str, Array]]:
+    """Return the second derivatives of the loss by the input and the parameters of a layer, from those by its output.
+
+    A layer with parameters is linear in both, so the derivatives of its outputs are its weights and its inputs: squared
+    weights and inputs give the sums of squares. In the other layers, each input reaches one output.
+
+    Parameters
+    ----------
+    layer : Layer
+    x : ndarray of shape (n, ...)
+        The input of the layer.
+    ddy : ndarray of the shape of its output
+
+    Returns
+    -------
+    ddx : ndarray of the shape of x
+    second : dict of str to ndarray
+        With the names and shapes of the parameters, summed over the images.
+
+    Examples
+    --------
+    >>> from lenet.layers import ScaledTanh
+    >>> second_derivatives(ScaledTanh(), np.zeros((1, 1)), np.ones((1, 1)))[0].round(3)  # (1.7159 * 2 / 3) ** 2
+    array([[1.309]], dtype=float32)
+    """
+    if not layer.parameters:
+        y, backward = layer.forward(x)
+        return backward(np.ones_like(y))[0] * backward(ddy)[0], {}
+    squared = copy.copy(layer)
+    squared.parameters = {name: np.square(value) for name, value in layer.parameters.items()}
+    return squared.forward(np.square(x))[1](ddy)
