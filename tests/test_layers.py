@@ -455,10 +455,10 @@ def test_the_table_of_the_paper():
 
 def test_each_output_map_of_a_sparse_convolution_has_its_own_limit():
     layer = SparseConv2d(TABLE_I, 5, rng=np.random.default_rng(0))
-    limits = [abs(layer.kernels()[o]).max() for o in range(16)]
-    fan_in = 25 * TABLE_I.sum(axis=1)
-    assert (limits <= 2.4 / fan_in).all()
-    assert (limits >= 0.9 * 2.4 / fan_in).all()
+    largest = np.array([abs(layer.kernels()[o]).max() for o in range(16)])
+    limits = np.sqrt(3 / (25 * TABLE_I.sum(axis=1)))
+    assert (largest <= limits).all()
+    assert (largest >= 0.9 * limits).all()
 
 
 @pytest.mark.parametrize("table", [[[1, 0]], [True, False], [[True, False], [False, False]], np.zeros((0, 3), bool)])

@@ -52,7 +52,10 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
 
 
 def fan_in_uniform(shape: tuple[int, ...], fan_in: ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw weights uniformly from [-limit, limit], where limit = 2.4 / fan_in, as the 1998 paper does.
+    """Draw weights uniformly from [-limit, limit], where limit = sqrt(3 / fan_in); their variance is 1 / fan_in.
+
+    If the inputs of a unit have a variance of 1 and are uncorrelated, so has its sum. The limit of the 1998 paper is
+    2.4 / fan_in. With 400 inputs, it is 14 times smaller, and a signal fades from layer to layer.
 
     Parameters
     ----------
@@ -73,12 +76,12 @@ def fan_in_uniform(shape: tuple[int, ...], fan_in: ArrayLike, rng: np.random.Gen
 
     References
     ----------
-    LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998, appendix A.
+    LeCun, Bottou, Orr, Müller, "Efficient backprop", 1998, section 4.6.
 
     Examples
     --------
     >>> weight = fan_in_uniform((84, 120), 120, np.random.default_rng(0))
-    >>> bool(abs(weight).max() <= 0.02)
-    True
+    >>> float(weight.var().round(4)), round(1 / 120, 4)
+    (0.0083, 0.0083)
     """
-    return _checks.generator(rng).uniform(-2.4, 2.4, shape) / fan_in
+    return _checks.generator(rng).uniform(-1, 1, shape) * np.sqrt(3 / np.asarray(fan_in))

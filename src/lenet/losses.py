@@ -129,7 +129,7 @@ def squared_distance(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDA
     return -(targets * values).sum(axis=1), -targets
 
 
-def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 1.0) -> tuple[NDArray[Any], NDArray[Any]]:
+def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 10.0) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the loss of each row with the competitive term, and the gradient of the sum of these losses.
 
     It is equation 9 of the 1998 paper: with penalty d = -logit, d of the right class, plus log(exp(-j) + sum exp(-d)),
@@ -140,7 +140,7 @@ def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 1.0) -> tup
     ----------
     logits, y : array_like
         As for `cross_entropy`, with the same errors.
-    j : float, default 1
+    j : float, default 10
         The penalty of the rubbish class.
 
     Returns

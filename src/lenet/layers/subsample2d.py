@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lenet._checks import size, tensor
-from lenet.init import fan_in_uniform
 from lenet.layers.avg_pool2d import AvgPool2d
 from lenet.layers.base import Backward
 
@@ -27,7 +26,8 @@ class Subsample2d(AvgPool2d):
     dtype : float32 or float64, default float32
         Type of the parameters and of all results.
     rng : numpy.random.Generator, optional
-        Draws the weights (`lenet.init.fan_in_uniform`); by default, from fresh entropy. Biases are 0.
+        Draws the weights, uniformly from -2.4 / 4 to 2.4 / 4 for windows of 4 pixels, as in the paper; by default, from
+        fresh entropy. Biases are 0.
 
     Raises
     ------
@@ -55,7 +55,8 @@ class Subsample2d(AvgPool2d):
     ):
         super().__init__(kernel_size, dtype=dtype)
         self.channels, self.window = size(channels, "channels"), kernel_size**2
-        weight = fan_in_uniform((self.channels,), self.window, np.random.default_rng() if rng is None else rng)
+        rng = np.random.default_rng() if rng is None else rng
+        weight = rng.uniform(-2.4, 2.4, self.channels) / self.window
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(channels, self.dtype)}
 
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ from lenet.model import LeNet5
 from lenet.training.optim import SGD
 
 Array = NDArray[Any]
-MU = 0.02
+MU = 0.2  # 0.02 in the paper; with that, the units with a low curvature saturate
 SAMPLE = 500  # images from which the curvature is estimated before each epoch
 
 
@@ -32,7 +32,7 @@ class DiagonalLevenbergMarquardt(SGD):
         The model whose parameters change in place.
     lr : float
         The numerator of the learning rates, at least 0.
-    mu : float, default 0.02
+    mu : float, default 0.2
         Limits the learning rate of parameters with a low curvature; above 0.
 
     Attributes
