@@ -77,20 +77,10 @@ class Conv2d(Layer):
             raise InputError(f"{self!r} got an input of shape {shape}; expected at least the size of its kernel.")
         return self.out_channels, height, width
 
-    def kernels(self) -> Array:
-        """Return the kernels of all pairs of maps.
-
-        Returns
-        -------
-        ndarray of shape (O, C, K, K)
-        """
-        return self.parameters["weight"]
-
     def forward(self, x: Array) -> tuple[Array, Backward]:
         x = tensor(x, self.dtype, (None, self.in_channels, None, None))
         shape = (len(x), *self.output_shape(x.shape[1:]))
-        kernels = self.kernels()
-        weight = kernels.reshape(self.out_channels, -1)
+        weight = self.parameters["weight"].reshape(self.out_channels, -1)
         columns = _columns(x, self.kernel_size, self.padding)  # (n, d, p): d weights of a kernel, p output pixels
         y = weight @ columns + self.parameters["bias"][:, None]  # (n, o, p): o output channels
 
@@ -98,7 +88,7 @@ class Conv2d(Layer):
             dy = tensor(dy, self.dtype, shape, "dy").reshape(y.shape)
             dweight = np.einsum("nop,ndp->od", dy, columns, optimize=True)  # dy times columns^T, summed over images
             dx = _pixels(weight.T @ dy, x.shape, self.kernel_size, self.padding)
-            return dx, {"weight": dweight.reshape(kernels.shape), "bias": dy.sum(axis=(0, 2))}
+            return dx, {"weight": dweight.reshape(self.parameters["weight"].shape), "bias": dy.sum(axis=(0, 2))}
 
         return y.reshape(shape), backward
 

@@ -1,5 +1,6 @@
 """Convolution in which each output map sees only some input maps, as C3 of the 1998 paper."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -85,12 +86,20 @@ class SparseConv2d(Conv2d):
         return f"SparseConv2d({connected}, kernel_size={self.kernel_size})"
 
     def kernels(self) -> Array:
+        """Return the kernels of all pairs of maps, which are 0 for pairs that are not connected.
+
+        Returns
+        -------
+        ndarray of shape (O, C, K, K)
+        """
         kernels = np.zeros((*self.table.shape, self.kernel_size, self.kernel_size), self.dtype)
         kernels[self.table] = self.parameters["weight"]
         return kernels
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
-        y, backward_of_all = super().forward(x)
+        dense = copy.copy(self)
+        dense.parameters = self.parameters | {"weight": self.kernels()}
+        y, backward_of_all = Conv2d.forward(dense, x)
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
             dx, gradients = backward_of_all(dy)
