@@ -18,10 +18,8 @@ EPSILON = 1e-5  # added to the variance of an image; stages.pxi has it too
 
 
 def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLike, padding: int = 0) -> Array:
-    """Return checked images as a new array (n, 1, 28, 28), with `padding` pixels of background, standardised."""
-    y = _checks.pixels(x, dtype)
-    if padding:
-        y = np.pad(y, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    """Return checked images as a new array of shape (n, 1, 28, 28), or larger with padding, standardised."""
+    y = _checks.pixels(x, dtype, padding)
     if mean is None or std is None:
         axes = (1, 2, 3)
         y -= y.mean(axis=axes, keepdims=True)

@@ -126,7 +126,7 @@ def squared_distance(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDA
     """
     values = _checks.rows(logits, "logits")
     targets = _target_table(y, values)
-    return -(targets * values).sum(axis=1), -targets
+    return -(targets * values).sum(axis=1), 0 - targets
 
 
 def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 10.0) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -22,7 +22,8 @@ from tests.mutation.building import ROOT, build, copy_tree, environment
 
 COPY = ROOT / "build" / "mutation" / "core"
 MODULES = [
-    "layers.avg_pool2d", "layers.base", "layers.conv2d", "layers.flatten", "layers.linear", "layers.sigmoid",
+    "layers.avg_pool2d", "layers.base", "layers.conv2d", "layers.flatten", "layers.linear", "layers.rbf",
+    "layers.scaled_tanh", "layers.sigmoid", "layers.sparse_conv2d", "layers.subsample2d",
     "losses", "training.optim", "weights.container", "weights.files", "loading",
     "data.box", "data.csv", "data.dataset", "data.digits", "data.idx", "data.image_folder", "data.npz", "data.openml",
     "data.parquet", "data.pictures", "data.sources",

@@ -111,8 +111,9 @@ def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
     Examples
     --------
     >>> import lenet
-    >>> float(curvature(lenet.LeNet1998(seed=0), np.zeros((1, 28, 28)))["f6.bias"].max().round(3))
-    2.0
+    >>> found = curvature(lenet.LeNet1998(seed=0), np.zeros((1, 28, 28)))["f6.bias"]
+    >>> bool((found <= 2.62).all())  # 2 (1.7159 * 2 / 3)**2, for a unit near 0
+    True
     """
     y = standardised(_checks.images(x), model.mean, model.std, model.dtype, model.padding)
     inputs = []
