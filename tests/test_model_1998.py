@@ -172,7 +172,7 @@ def test_copies_and_pickles(model, copied):
     "export", [lenet.interop.to_c, lenet.interop.to_onnx, lenet.interop.to_torch_state_dict], ids=lambda f: f.__name__
 )
 def test_exports_are_refused(model, export):
-    with pytest.raises(InputTypeError, match=r"model is a LeNet1998; expected a LeNet5\. Save it with model\.save"):
+    with pytest.raises(InputTypeError, match="model is of type LeNet1998; expected a LeNet5"):
         export(model)
 
 
@@ -209,7 +209,7 @@ def test_the_optimiser_refuses_other_networks_and_settings(model):
         DiagonalLevenbergMarquardt(lenet.LeNet5(seed=0), 0.1)
     with pytest.raises(InputError, match="mu is 0; expected a number above 0"):
         DiagonalLevenbergMarquardt(model, 0.1, mu=0)
-    with pytest.raises(InputError, match="momentum and weight_decay require the optimizer sgd"):
+    with pytest.raises(InputError, match=r"momentum is 0\.9 and weight_decay is 0\.0; expected 0"):
         SHORT.with_changes(momentum=0.9)
 
 

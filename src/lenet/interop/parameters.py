@@ -27,11 +27,9 @@ def exportable(model: LeNet5) -> dict[str, NDArray[np.float32]]:
     InputError
         If a number is not finite in float32.
     """
-    if not isinstance(model, LeNet5):
+    if not isinstance(model, LeNet5) or model.network is not None:
         advice = " Pass its attribute model_, which does not scale X." if hasattr(model, "model_") else ""
         raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5.{advice}")
-    if model.network is not None:
-        raise InputTypeError(f"model is a {type(model).__name__}; expected a LeNet5. Save it with model.save instead.")
     _checks.text_by_name(model.metadata, "metadata")
     numbers: dict[str, NDArray[Any]] = {**model.parameters}
     if model.mean is not None and model.std is not None:

@@ -135,7 +135,10 @@ class Recipe:
         if self.patience is not None and not self.validation:
             raise InputError("patience requires a validation split. Set validation, for example to 0.1.")
         if self.optimizer == LEVENBERG_MARQUARDT and (self.momentum or self.weight_decay):
-            raise InputError(f"momentum and weight_decay require the optimizer {SGD}. Leave them at 0.")
+            raise InputError(
+                f"momentum is {self.momentum} and weight_decay is {self.weight_decay}; expected 0 with the optimizer "
+                f"{LEVENBERG_MARQUARDT}."
+            )
 
     def with_changes(self, **changes: Any) -> "Recipe":
         """Return a copy with some fields replaced.
