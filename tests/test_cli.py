@@ -441,6 +441,32 @@ def test_info_tells_about_the_installation_and_the_network():
     ]  # fmt: skip
 
 
+def test_info_shows_the_network_of_1998(capsys, tmp_path):
+    assert "60,000" in succeeds("info", "--network", "1998")
+    assert cli.main(["info", "--network", "1998", "--figure", str(tmp_path / "old.png")]) == 0
+    assert (tmp_path / "old.png").read_bytes() == plots.architecture(10, "1998") != plots.architecture()
+    capsys.readouterr()
+    assert "invalid choice: 'mnist'" in misused(capsys, "info", "--network", "mnist")
+    assert "FILE and --network 1998 were both given" in misused(capsys, "info", "mnist", "--network", "1998")
+
+
+def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, capsys):
+    text = succeeds("train", "digits", "--network", "1998", "--epochs", "3", "--validation", "0.1", cwd=tmp_path)
+    assert "accuracy" in text
+    model = lenet.load(tmp_path / "runs/train-1")
+    assert type(model) is lenet.LeNet1998
+    assert model.metadata["recipe"] == "paper"
+    evaluated = json.loads(succeeds("evaluate", "digits", "--model", "runs/train-1", "--json", cwd=tmp_path))
+    assert evaluated["accuracy"] == float(model.metadata["test_accuracy"]) > 0.8
+    described = json.loads(succeeds("info", "runs/train-1", "--json", cwd=tmp_path))
+    assert (described["network"], described["parameters"]) == ("1998", 60_000)
+    said = misused(capsys, "train", "digits", "--network", "1998", "--from", "mnist")
+    assert "--network and --from were both given" in said
+    assert "expected 0 with the optimizer" in misused(
+        capsys, "train", "digits", "--network", "1998", "--momentum", "0.9"
+    )
+
+
 def test_info_tells_where_a_model_comes_from(work):
     folder, told, _ = work
     text = succeeds("info", "runs/train-1", cwd=folder)

@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate and robust, "
-        "60 times as long); small (few images); transfer, adapt (few images, with --from); seed (as the notebook); "
-        f"paper (with --network 1998). If omitted: default, or small for fewer than {SMALL:,} images. With "
-        "--from: adapt for the same classes, or transfer",
+        "60 times as long); small (few images); transfer, adapt (few images, with --from); seed (as the notebook). If "
+        f"omitted: default; paper with --network 1998; small for fewer than {SMALL:,} images. With --from: adapt for "
+        "the same classes, or transfer",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
