@@ -53,7 +53,7 @@ def _operations(network: str | None) -> tuple[str, ...]:
     )
 
 
-def _stages(num_classes: int, network: str | None) -> list[_Stage]:
+def _stages(num_classes: int, network: str | None = None) -> list[_Stage]:
     """Return the stages, with sizes from the layers of the model."""
     c1, s2, c3, s4, c5, f6, output = _operations(network)
     drawn = [
@@ -112,7 +112,7 @@ def architecture(num_classes: int = 10, network: str | None = None) -> bytes:
     return png(_architecture_figure(num_classes, network))
 
 
-def _architecture_figure(num_classes: int, network: str | None) -> "Figure":
+def _architecture_figure(num_classes: int, network: str | None = None) -> "Figure":
     figure: Figure = require("matplotlib.figure", "train").Figure(
         (_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI, facecolor="none"
     )
