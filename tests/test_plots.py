@@ -582,9 +582,9 @@ def assert_a_unit_of(front, dot, unit):
         assert (front.y1 - y) / front.height == pytest.approx(0.27, abs=0.03)
 
 
-@pytest.mark.parametrize("num_classes", [2, 10, 26, 1000])
-def test_no_text_of_the_architecture_overlaps_or_leaves_the_card(num_classes):
-    figure = diagram._architecture_figure(num_classes)
+@pytest.mark.parametrize("arguments", [(2,), (10,), (26,), (1000,), (10, "1998")])
+def test_no_text_of_the_architecture_overlaps_or_leaves_the_card(arguments):
+    figure = diagram._architecture_figure(*arguments)
     renderer = draw(figure)
     boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts]
     assert_apart(boxes)

@@ -82,6 +82,10 @@ OTHERS = {
     "docs/kernels.md": "12 KB, 1.5 KB, 5 KB, 1.6 KB, 9.6 KB, 30 KB, 32 KB, 48 KB, 192 KB, 46 KB, 1 MB, 50 s, 5%",
     "docs/mathematics.md": "0.95%, 60,000, 61,706",
     "docs/notebook.md": "439 MB, 55 MB",
+    "docs/paper.md": (
+        "0.5%, 0.95%, 0.8%, 156, 122,304, 12, 5,880, 1,516, 151,600, 32, 2,000, 120, 48,120, 84, 10,164, 10, 840, "
+        "60,000, 340,908, 0.02, 0.2"
+    ),
     "docs/reading.md": "90%, 0.5%, 1%, 82%, 98%, 0.2 points, four times",
     "docs/refusals.md": "250 KB",
     "docs/scaling.md": "247 KB, 784 GB, USD 0.05, USD 0.02",
