@@ -165,6 +165,13 @@ TRANSFER = {
     "MNIST, before (%)": "MNIST's test digits: #%",
     "MNIST, after (%)": r"MNIST's test digits: [\d.]+% before, #%",
 }
+PAPER = {
+    "1998, without distortions (%)": r"\| without distortions \| [\d.]+ \| #",
+    "1998, after 5 epochs (%)": r"\| after epoch 5 \|  \| # ",
+    "1998, after 12 epochs (%)": r"\| after epoch 12 \|  \| # ",
+    "1998, 15,000 images (%)": r"\| 15,000 images \|  \| # ",
+    "1998, rejected (%)": r"LeNet-4\) \| # ",
+}
 SOAK = {
     "growth over predictions (MB)": "predictions: [^\n]* then # MB",
     "growth over requests (MB)": "requests, [^\n]* then # MB",
@@ -241,6 +248,7 @@ PARTS = {
             numbers(SERVING),
         ),
     ),
+    "paper": Part("python -m benchmarks.paper 1998-0 1998-15000", numbers(PAPER), everyday=False),
     "soak": Part("python -m benchmarks.soak", numbers(SOAK)),
     "dask": Part("python -m benchmarks.scale --only dask", numbers(DASK)),
     "mpi": Part("python -m benchmarks.scale --only mpi", numbers(MPI)),

@@ -51,6 +51,7 @@ SHOWN = {
         "transfer/26*", "transfer/8*", "transfer/files*", "loading/20,000, a picture (us)",
         "loading/20,000, memory (MB)", "derived/distorted*",
     ],
+    "docs/paper.md": ["paper/*"],
     "docs/reading.md": [
         "transfer/scikit-learn's*", "transfer/MNIST*",
         "reading/* accepted (%)", "reading/strings*", "reading/digits*", "reading/12 megapixels*",
