@@ -115,12 +115,12 @@ def pictures(tmp_path_factory):
     found = []
     for number in range(30):
         page = np.full((200, 300), 235, np.uint8)
-        large = np.asarray(image_module.fromarray(data.X_test[number]).resize((140, 140)))
+        large = np.asarray(image_module.fromarray(data.X_test[5 * number]).resize((140, 140)))
         top, left = 5 + number, 150 - 4 * number
         page[top : top + 140, left : left + 140] -= (large * 0.85).astype(np.uint8)
         path = folder / f"{number}.png"
         image_module.fromarray(page).save(path)
-        found.append((path, int(data.y_test[number])))
+        found.append((path, int(data.y_test[5 * number])))
     return found
 
 
@@ -377,7 +377,7 @@ def test_predict_reads_photographs_of_digits(pictures, reader):
         assert match, line
         assert 0 <= float(match[2]) <= 1
         right += match[1] == str(label)
-    assert right >= 0.8 * len(pictures)
+    assert right >= 0.85 * len(pictures)
 
 
 def test_predict_tells_programs_every_probability(pictures, reader):

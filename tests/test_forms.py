@@ -51,9 +51,9 @@ def test_19_of_20_fields_of_photographed_forms_are_read(first):
     assert np.mean(right) >= 0.95
 
 
-@pytest.mark.parametrize("turns", [1, 2])
-def test_a_form_on_its_side_or_upside_down_is_turned(first, turns):
-    picture, values = first
+@pytest.mark.parametrize(("seed", "turns"), [(0, 1), (0, 2), (1, 2), (2, 2)])
+def test_a_form_on_its_side_or_upside_down_is_turned(seed, turns):
+    picture, values = form(seed)
     found = read_form(np.rot90(picture, turns), FIELDS)
     assert {each.name: each.value for each in found} == values
 

@@ -26,7 +26,7 @@ from lenet.reading.sheet import corners_of, find_sheet
 from lenet.reading.valid import most_probable
 
 _MARGIN = 2  # pixels around the strokes of a field
-_LEGIBLE = 0.5  # mean confidence of the fields of a form that needs no turn
+_LEGIBLE = 0.8  # mean confidence of the fields of a form that needs no turn; 0 for a field that breaks its rules
 _LEAD = 1.0  # the least gain of a turn, in the sum of the confidences
 
 
@@ -122,7 +122,8 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _legibility(values: Sequence[FieldValue]) -> float:
-    return sum(value.confidence for value in values)
+    """Return the sum of the confidences of the values that have the right number of digits and the right checksum."""
+    return sum(value.confidence for value in values if set(value.problems) <= {"confidence"})
 
 
 def _values(
