@@ -5,8 +5,8 @@
     python -m benchmarks.paper --table                # print the table of what is trained
     python -m benchmarks.paper --folder DIR           # keep the trainings in DIR; default: runs/paper
 
-It needs MNIST. Each training writes its state after every epoch, and resumes there after an interruption. Nothing is
-chosen by the test set: all images train, and the weights after the last epoch count.
+It needs MNIST. Each training writes its state after every epoch, and resumes there after an interruption. All images
+train, and the weights after the last epoch count.
 """
 
 import argparse

@@ -443,6 +443,20 @@ def test_a_shadow_is_levelled():
     assert np.abs(prepare(page).astype(int) - prepare(flat)).mean() < 3
 
 
+def test_blurred_digits_beside_a_shadow_keep_their_shape():
+    """Where a broad shadow ends at the border, the paper must not be taken for as dark as the shadow's end."""
+    digits, rng, rows = lenet.data.load_digits(), np.random.default_rng(0), np.mgrid[:180, :180] / 180
+    images = []
+    for image in digits.X_test[:100]:
+        ink = np.pad(cv2.GaussianBlur(cv2.resize(image, (120, 120)), (0, 0), 5), 30) / 255
+        angle = rng.uniform(0, 2 * np.pi)
+        inside = np.cos(angle) * rows[0] + np.sin(angle) * rows[1] - rng.uniform(0, 0.6)
+        light = 230 * (1 - 0.45 / (1 + np.exp(-12 * inside)))
+        images.append(prepare((light * (1 - 0.4 * ink)).round().astype(np.uint8)))
+    read = lenet.load_pretrained("mnist").predict(np.stack(images))
+    assert (read == digits.y_test[:100]).mean() >= 0.8
+
+
 def test_specks_and_a_frame_are_left_out():
     page = np.full((140, 140), 255, np.uint8)
     page[25:115, 10:130][drawn_seven() > 0] = 0
