@@ -113,7 +113,8 @@ def row(*cells: str) -> str:
 def error(records: dict[str, Any], network: str, suffixes: Sequence[str], epoch: int) -> str:
     """Return the test error after an epoch, a mean over seeds; the last epoch counts only if training was complete."""
     found = [records[network + each]["errors"] for each in suffixes if network + each in records]
-    values = [errors[epoch] for errors in found if len(errors) > max(epoch, 0 if epoch >= 0 else COMPLETE - 1)]
+    needed = COMPLETE if epoch < 0 else epoch + 1
+    values = [errors[epoch] for errors in found if len(errors) >= needed]
     if not values:
         return ""
     each = f" ({', '.join(f'{value:.2f}' for value in values)})" if len(values) > 1 else ""

@@ -313,7 +313,6 @@ def derived(of: Of) -> Values:
         "one core (images/s)": 1e6 / of("speed/predict, 1,024 images, 1 thread, lenet (us)"),
         "distorted, relative to default (times)": of("distorted/time (s)") / of("default/time (s)"),
         "the notebook's five epochs (h)": 75_000 * of("gradients/a batch of 4 (s)") / 3600,
-        "wild, relative to default (times)": of("wild/time (s)") / of("default/time (s)"),
         "shipped weights' error rate (%)": 100 - of("shipped/accuracy (%)"),
         "server's growth (MB)": of("serving/memory at the end (MB)")
         - of("serving/memory after a fifth of the requests (MB)"),

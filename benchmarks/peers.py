@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet import LeNet5
+from lenet import _layerwise as layerwise
 from lenet._fused.batches import Learner
 from lenet.training.optim import SGD
 
@@ -24,7 +25,7 @@ LR, MOMENTUM = 0.01, 0.9
 
 def standardised(pixels: Array, model: LeNet5) -> Array:
     """Return pixels as the network's input, float32 (n, 1, 28, 28)."""
-    return ((pixels[:, None] / 255 - model.mean) / model.std).astype(np.float32)
+    return layerwise.standardised(pixels, model.mean, model.std, np.float32)
 
 
 class Lenet:

@@ -166,6 +166,10 @@ LAYERS = {
     "layers.Sigmoid": (layers.Sigmoid(), (N, 5)),
     "layers.AvgPool2d": (layers.AvgPool2d(2), (N, 2, 5, 4)),
     "layers.Flatten": (layers.Flatten(), (N, 2, 5)),
+    "layers.ScaledTanh": (layers.ScaledTanh(), (N, 5)),
+    "layers.Subsample2d": (layers.Subsample2d(2), (N, 2, 5, 4)),
+    "layers.SparseConv2d": (layers.SparseConv2d(np.ones((3, 2), bool), 3), (N, 2, 5, 4)),
+    "layers.RBF": (layers.RBF(np.ones((3, 5))), (N, 5)),
 }
 REAL_MAPS = distortions.random_affine(N, np.random.default_rng(0))
 READ = {"type": [3.0, {}, object(), BYTES.astype(complex)], "shape": [np.zeros(3), BYTES],
@@ -278,6 +282,14 @@ def cases(folder: Path) -> dict[str, Case]:
         "losses.softmax": Case(losses.softmax, {"logits": LOGITS}, {"logits": LOGIT}),
         "losses.cross_entropy": Case(losses.cross_entropy, {"logits": LOGITS, "y": LABELS},
                                      {"logits": LOGIT, "y": LABEL}),
+        "losses.squared_distance": Case(losses.squared_distance, {"logits": LOGITS, "y": LABELS},
+                                        {"logits": LOGIT, "y": LABEL}),
+        "losses.competitive_distance": Case(losses.competitive_distance, {"logits": LOGITS, "y": LABELS},
+                                            {"logits": LOGIT, "y": LABEL, "j": numbers()}),
+        "LeNet1998": Case(lenet.LeNet1998, {"seed": 0},
+                          {"seed": SEED, "dtype": DTYPE, "num_classes": wholes(1, 0, huge=(HUGE,))}),
+        "init.fan_in_uniform": Case(lenet.init.fan_in_uniform, {"shape": (3, 2), "fan_in": 2, "rng": rng()},
+                                    {"shape": SHAPE, "rng": RNG, "fan_in": {"type": ["x", {}], "value": [0, -1]}}),
         "init.xavier_uniform": Case(lenet.init.xavier_uniform, {"shape": (3, 2), "rng": rng()},
                                     {"shape": SHAPE, "rng": RNG}),
         "training.transfer": Case(training.transfer, {"model": model, "classes": ["a", "b", "c"]},
@@ -449,7 +461,9 @@ def cases(folder: Path) -> dict[str, Case]:
                                             {"model": model, "name": "a", "version": "1"}, {"model": A_MODEL}),
     }  # fmt: skip
     for name, (layer, shape) in LAYERS.items():
-        tensor = TENSOR if name not in ("layers.Sigmoid", "layers.Flatten") else TENSOR | {"shape": []}
+        tensor = (
+            TENSOR if name not in ("layers.Sigmoid", "layers.ScaledTanh", "layers.Flatten") else TENSOR | {"shape": []}
+        )
         found[f"{name}.forward"] = Case(layer.forward, {"x": np.zeros(shape)},
                                         {"x": tensor | {"huge": [np.full(shape, 1e300)]}})  # fmt: skip
         y = layer.forward(np.zeros(shape))[0]
@@ -464,7 +478,13 @@ def cases(folder: Path) -> dict[str, Case]:
     pairs = {"type": ["x", 1.5, None], "shape": [(1,), (1, 2, 3)], "value": [0, (1, -1)]}
     found["layers.AvgPool2d"] = Case(layers.AvgPool2d, {"kernel_size": 2}, {
         "kernel_size": pairs, "stride": {**pairs, "type": ["x", 1.5]}, "dtype": DTYPE})  # fmt: skip
-    for name in ("Sigmoid", "Flatten"):
+    found["layers.Subsample2d"] = Case(layers.Subsample2d, {"channels": 1}, {
+        "channels": sizes, "kernel_size": sizes, "dtype": DTYPE, "rng": {"type": [3, "x"]}})  # fmt: skip
+    found["layers.SparseConv2d"] = Case(layers.SparseConv2d, {"table": np.ones((3, 2), bool), "kernel_size": 2}, {
+        "table": {"type": ["x", {}], "shape": [True]}, "kernel_size": sizes, "dtype": DTYPE,
+        "rng": {"type": [3, "x"]}})  # fmt: skip
+    found["layers.RBF"] = Case(layers.RBF, {"codes": np.ones((3, 5))}, {"codes": TENSOR, "dtype": DTYPE})
+    for name in ("Sigmoid", "Flatten", "ScaledTanh"):
         found[f"layers.{name}"] = Case(getattr(layers, name), {}, {"dtype": DTYPE})
     return found
 

@@ -104,8 +104,9 @@ def test_the_shipped_weights_tell_other_rubbish():
 
 
 def test_floating_images_and_rubbish_are_refused():
-    with pytest.raises(lenet.errors.InputError, match="expected uint8, as the recipe has defects"):
-        lenet.train(lenet.LeNet5(seed=0), DIGITS.X_train[:100] / 255, DIGITS.y_train[:100], "wild")
+    recipe = lenet.training.RECIPES["wild"].with_changes(defects=0.0)
+    with pytest.raises(lenet.errors.InputError, match="expected uint8, as the recipe has non_digits"):
+        lenet.train(lenet.LeNet5(seed=0), DIGITS.X_train[:100] / 255, DIGITS.y_train[:100], recipe)
 
 
 def test_weights_of_samples_and_rubbish_go_together():

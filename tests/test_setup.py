@@ -98,10 +98,9 @@ def command(setup, compiler):
 
 
 def test_msvc_builds_the_baseline_only(read, monkeypatch):
-    monkeypatch.setattr(build_ext := setuptools.command.build_ext.build_ext, "build_extensions", lambda _: None)
+    monkeypatch.setattr(setuptools.command.build_ext.build_ext, "build_extensions", lambda _: None)
     made, _ = command(read("win-amd64", "win32")[0], "msvc")
     made.build_extensions()
-    assert issubclass(type(made), build_ext)
     assert [each.name for each in made.extensions if "lenet5" in each.name] == ["lenet._fused.lenet5"]
     assert {tuple(each.extra_compile_args) for each in made.extensions} == {("/O2",)}
 

@@ -43,9 +43,7 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
     >>> bool(abs(weight).max() <= limit)
     True
     """
-    if not isinstance(shape, tuple) or len(shape) < 2:
-        raise InputError(f"shape is {_checks.short_repr(shape)}; expected a tuple of at least two lengths.")
-    shape, rng = tuple(_checks.size(length, "shape") for length in shape), _checks.generator(rng)
+    shape, rng = _shape(shape), _checks.generator(rng)
     field: Any = np.prod(shape[2:], dtype=int)
     limit = np.sqrt(6 / (shape[1] * field + shape[0] * field))
     return rng.uniform(-limit, limit, shape)
@@ -54,8 +52,9 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
 def fan_in_uniform(shape: tuple[int, ...], fan_in: ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw weights uniformly from [-limit, limit], where limit = sqrt(3 / fan_in); their variance is 1 / fan_in.
 
-    If the inputs of a unit have a variance of 1 and are uncorrelated, so has its sum. The limit of the 1998 paper is
-    2.4 / fan_in. With 400 inputs, it is 14 times smaller, and a signal fades from layer to layer.
+    If the inputs of a unit are uncorrelated and have a variance of 1, its weighted sum has a variance of 1, too. The
+    limit of the 1998 paper is 2.4 / fan_in. With 400 inputs, it is 14 times smaller, and a signal fades from layer to
+    layer.
 
     Parameters
     ----------
@@ -71,8 +70,8 @@ def fan_in_uniform(shape: tuple[int, ...], fan_in: ArrayLike, rng: np.random.Gen
 
     Raises
     ------
-    InputTypeError
-        If rng is not a generator.
+    InputError, InputTypeError
+        If shape is not a tuple of at least two positive integers, fan_in is below 1, or rng is not a generator.
 
     References
     ----------
@@ -84,4 +83,15 @@ def fan_in_uniform(shape: tuple[int, ...], fan_in: ArrayLike, rng: np.random.Gen
     >>> float(weight.var().round(4)), round(1 / 120, 4)
     (0.0083, 0.0083)
     """
-    return _checks.generator(rng).uniform(-1, 1, shape) * np.sqrt(3 / np.asarray(fan_in))
+    shape, rng = _shape(shape), _checks.generator(rng)
+    inputs = _checks.floats(fan_in, np.float64, "fan_in")
+    if not (inputs >= 1).all():
+        raise InputError(f"fan_in is {_checks.short_repr(fan_in)}; expected at least 1.")
+    return rng.uniform(-1, 1, shape) * np.sqrt(3 / inputs)
+
+
+def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of weights after checking it."""
+    if not isinstance(shape, tuple) or len(shape) < 2:
+        raise InputError(f"shape is {_checks.short_repr(shape)}; expected a tuple of at least two lengths.")
+    return tuple(_checks.size(length, "shape") for length in shape)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
+from lenet.errors import InputError
 
 
 def log_softmax(logits: ArrayLike) -> NDArray[Any]:
@@ -126,22 +127,22 @@ def squared_distance(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDA
     """
     values = _checks.rows(logits, "logits")
     targets = _target_table(y, values)
-    return -(targets * values).sum(axis=1), 0 - targets
+    return -(targets * values).sum(axis=1), 0 - targets  # not -targets, whose zeros would be -0.0
 
 
 def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 10.0) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the loss of each row with the competitive term, and the gradient of the sum of these losses.
 
-    It is equation 9 of the 1998 paper: with penalty d = -logit, d of the right class, plus log(exp(-j) + sum exp(-d)),
-    which pushes the wrong classes away. The term exp(-j) stops the push on classes whose penalty is far above j. In
-    other words, the loss is the cross-entropy with one more class, "rubbish", whose logit is always -j.
+    This is equation 9 of the 1998 paper. With the penalties d = -logit, the loss is the penalty of the right class plus
+    log(exp(-j) + sum(exp(-d))). The second term pushes the wrong classes away, except those whose penalty is far above
+    j. The loss equals the cross-entropy with an additional class, "rubbish", whose logit is always -j.
 
     Parameters
     ----------
     logits, y : array_like
         As for `cross_entropy`, with the same errors.
     j : float, default 10
-        The penalty of the rubbish class.
+        The penalty of the rubbish class, a finite number.
 
     Returns
     -------
@@ -155,7 +156,9 @@ def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 10.0) -> tu
     (array([0.6931]), array([[ 0. , -0.5]]))
     """
     values = _checks.rows(logits, "logits")
-    rubbish = np.full((len(values), 1), -_checks.number(j, "j"), values.dtype)
+    if not np.isfinite(_checks.number(j, "j")):
+        raise InputError(f"j is {j}; expected a finite number.")
+    rubbish = np.full((len(values), 1), -j, values.dtype)
     log_probabilities = log_softmax(np.hstack([values, rubbish]))[:, :-1]
     targets = _target_table(y, values)
     return -(targets * log_probabilities).sum(axis=1), np.exp(log_probabilities) - targets

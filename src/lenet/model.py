@@ -64,6 +64,10 @@ class LeNet5:
         Text that is saved with the model.
     classes : tuple of str
         Names of the classes, saved in the metadata; initially "0", "1", ...
+    network : str or None
+        The name of the network in model files; None for LeNet5.
+    padding : int
+        Number of background pixels that the network adds on each side of an image.
 
     Raises
     ------
@@ -89,8 +93,8 @@ class LeNet5:
     (3,)
     """
 
-    network: ClassVar[str | None] = None  # the name in files of a network other than this
-    padding: ClassVar[int] = 0  # background pixels added on each side of an image
+    network: ClassVar[str | None] = None
+    padding: ClassVar[int] = 0
     _constants: ClassVar[Mapping[str, Array]] = {}  # tensors in files that are not trained
 
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
@@ -442,8 +446,9 @@ class LeNet5:
         (6, 1, 5, 5)
         """
         images, targets = self._batch(x, y)
-        logits, gradients_of = self._layerwise.forward(standardised(images, self.mean, self.std, self.dtype))
-        losses, dlogits = cross_entropy(logits, targets)
+        pixels = standardised(images, self.mean, self.std, self.dtype, self.padding)
+        logits, gradients_of = self._layerwise.forward(pixels)
+        losses, dlogits = self._loss(logits, targets)
         return float(losses.mean()), gradients_of(dlogits / len(images))  # the loss is a mean over the batch
 
     def _batch(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:

@@ -1,10 +1,10 @@
-"""LeNet-5 as it is in the paper of 1998, built from the same layers as the network of today."""
+"""LeNet-5 as the paper of 1998 describes it."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from lenet.errors import InputError
 from lenet.init import fan_in_uniform
@@ -46,7 +46,7 @@ def architecture_1998(num_classes: int, dtype: DTypeLike, rng: np.random.Generat
 class LeNet1998(LeNet5):
     """LeNet-5 of 1998: the network of the paper, with 60,000 trainable parameters and 340,908 connections.
 
-    It has the interface of `lenet.LeNet5`, but runs layer by layer, which takes about ten times as long. Train it with
+    It has the interface of `lenet.LeNet5`, but runs layer by layer, which takes many times as long. Train it with
     the recipe `paper`.
 
     Parameters
@@ -96,10 +96,6 @@ class LeNet1998(LeNet5):
     def num_classes(self) -> int:
         """The number of outputs."""
         return len(DIGIT_CODES)
-
-    def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
-        """Return `loss_and_gradients`, which runs layer by layer."""
-        return self.loss_and_gradients(x, y)
 
     def _fastest_kernels(self) -> Any:
         return self._layerwise

@@ -32,10 +32,12 @@ def run(data):
         model = lenet.load(path)
     except WeightsError:
         return
-    assert model.num_classes == len(tensors["output.bias"])
-    assert (model.mean, model.std) == (float(facts["mean"]), float(facts["std"]))
-    assert model.parameters.keys() == tensors.keys()
-    for name, tensor in tensors.items():
+    assert model.num_classes == len(tensors["output.weight"])
+    by_image = facts["mean"] == facts["std"] == "image"
+    assert (model.mean, model.std) == ((None, None) if by_image else (float(facts["mean"]), float(facts["std"])))
+    assert {*model.parameters, *model._constants} == tensors.keys()
+    for name in model.parameters:
+        tensor = tensors[name]
         wanted = tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor
         assert model.parameters[name].tobytes() == wanted.tobytes(), f"{name} is another one in the model"
 
@@ -85,7 +87,26 @@ def mutate(data, most, seed, mutate_bytes):
 
 
 _NUMBERS = (0, 1, -1, 2, 4, 5, 84, 2**31, 2**32, 2**63, 2**64, 1e400, 0.5, True, None, "1", [], {})
-_TEXTS = ("", "lenet-1", "10", "2", "100000", "1e308", "nan", "inf", "-0", "1_0", "\0", "é", 1, None, {}, [])
+_TEXTS = (
+    "",
+    "lenet-1",
+    "image",
+    "1998",
+    "10",
+    "2",
+    "100000",
+    "1e308",
+    "nan",
+    "inf",
+    "-0",
+    "1_0",
+    "\0",
+    "é",
+    1,
+    None,
+    {},
+    [],
+)
 
 
 def _change(header, random):
@@ -95,7 +116,7 @@ def _change(header, random):
     if random.random() < 0.1:
         header[random.choice([*header, "__metadata__", "c1.bias", "", "x"])] = header.pop(name)
     elif name == "__metadata__":
-        entry[random.choice(["format", "num_classes", "mean", "std", "x"])] = random.choice(_TEXTS)
+        entry[random.choice(["format", "network", "num_classes", "mean", "std", "x"])] = random.choice(_TEXTS)
     elif random.random() < 0.3:
         entry["dtype"] = random.choice([*_TYPES, "BF16", "F8_E4M3", "F4", "f32", None, 1])
     else:

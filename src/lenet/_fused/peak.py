@@ -16,4 +16,4 @@ def peak_work(kernels: Any, threads: int = 1) -> Callable[[], object]:
 
 def gflops(kernels: Any, threads: int, seconds: float) -> float:
     """Return the floating-point operations per second, in 1e9, of a call of `peak_work` that took so long."""
-    return 2e-9 * threads * int(kernels.multiply_adds(ROUNDS)) / seconds
+    return 2e-9 * threads * ROUNDS * int(kernels.multiply_adds(1)) / seconds

@@ -34,9 +34,11 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     network = None if arguments.network is True else arguments.network
     if arguments.model and network:
-        parser.error(f"FILE and --network {network} were both given; expected one of them.")
+        parser.error(f"FILE and --network {network} were both given; expected one of them. Omit one.")
     if arguments.bench and (arguments.model or arguments.network or arguments.figure):
-        parser.error("--bench was given with FILE, --network or --figure; expected it alone or with --json. Run both.")
+        parser.error(
+            "--bench was given with FILE, --network or --figure; expected it alone or with --json. Run them separately."
+        )
     model = load_model(arguments.model) if arguments.model else network_class(network)(seed=0)
     if arguments.figure:
         from lenet import plots

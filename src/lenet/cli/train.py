@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="default; distorted (more accurate, four times as long); wild (most accurate and robust, "
-        "60 times as long); small (few images); transfer, adapt (few images, with --from); seed (as the notebook). If "
+        help="default; distorted (more accurate, four times as long); wild (most accurate and robust; "
+        "takes longest); small (few images); transfer, adapt (few images, with --from); seed (as the notebook). If "
         f"omitted: default; paper with --network 1998; small for fewer than {SMALL:,} images. With --from: adapt for "
         "the same classes, or transfer",
     )

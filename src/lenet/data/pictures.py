@@ -15,7 +15,7 @@ from lenet._checks import SIDE
 from lenet.errors import DataError, InputTypeError
 
 SAMPLE = 200  # pictures that decide whether the ink is dark, and whether threads help
-_LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time on waiting for the GIL than they save
+_LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time waiting for the GIL than they save
 _LISTED = 5  # unreadable pictures named in a message
 _AT_ONCE = 256  # pictures between two calls of `progress`
 _TASK = 16  # pictures that a thread takes at a time
@@ -121,8 +121,8 @@ def _survey(pictures: Sequence[Picture]) -> tuple[bool, int]:
 def _images(task: Sequence[Picture], dark: bool, raw: bool) -> list[Image | DataError]:
     """Return the input of the network, or an error, for each picture.
 
-    All are decoded before the first is prepared: a CPU's cache does not hold the code of both, so that taking turns
-    lasts a sixth longer.
+    All are decoded before the first is prepared: a CPU's cache does not hold the code of both, so alternating takes a
+    sixth longer.
     """
     decoded = [_decoded(each, raw) for each in task]
     return [_image(each, grey, dark, raw) for each, grey in zip(task, decoded, strict=True)]

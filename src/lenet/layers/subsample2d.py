@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet._checks import size, tensor
+from lenet._checks import generator, size, tensor
 from lenet.layers.avg_pool2d import AvgPool2d
 from lenet.layers.base import Backward
 
@@ -53,9 +53,10 @@ class Subsample2d(AvgPool2d):
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ):
+        kernel_size = size(kernel_size, "kernel_size")
         super().__init__(kernel_size, dtype=dtype)
         self.channels, self.window = size(channels, "channels"), kernel_size**2
-        rng = np.random.default_rng() if rng is None else rng
+        rng = np.random.default_rng() if rng is None else generator(rng)
         weight = rng.uniform(-2.4, 2.4, self.channels) / self.window
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(channels, self.dtype)}
 

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 from lenet import _checks
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.model import LeNet5
 from lenet.rejection import RejectionRule, learned_thresholds
 
@@ -28,6 +28,8 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
 
     Raises
     ------
+    InputTypeError
+        If the model is not a LeNet5, such as a LeNet1998.
     InputError
         If the metadata's least_digit_score is not a number from 0 to 1, or its names of the classes are damaged.
 
@@ -38,6 +40,8 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
     ([6, 1, 5, 5], {})
     """
     _checks.model(model)
+    if model.network is not None:
+        raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5, as the page draws no other.")
     little_endian = model.dtype.newbyteorder("<")
     return {
         "name": name,

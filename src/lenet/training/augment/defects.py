@@ -1,4 +1,4 @@
-"""Defects of images to train on: what pens, paper, cameras and transmission do to digits.
+"""Defects for training images, like those that pens, paper, cameras and transmission cause.
 
 They belong to the same families as the corruptions of `lenet.evaluation.corruptions`, such as noise, blur and lines,
 but are drawn in other ways, so that those measure robustness to corruptions that training has not shown.
@@ -18,7 +18,7 @@ from lenet.training.augment import _distort
 Image = NDArray[np.float32]  # (28, 28), in [0, 1]
 Random = np.random.Generator
 
-SECOND = 0.3  # the fraction of the spoiled images that have two defects
+SECOND_DEFECT = 0.3  # the fraction of the spoiled images that have two defects
 _ROWS, _COLUMNS = np.mgrid[:SIDE, :SIDE].astype(np.float32)
 
 
@@ -86,7 +86,7 @@ def spoil(images: ArrayLike, seeds: ArrayLike) -> NDArray[np.uint8]:
     for i in np.flatnonzero(seeds):
         rng = np.random.default_rng(int(seeds[i]))
         image = np.divide(out[i], 255, dtype=np.float32)
-        for _ in range(1 + (rng.random() < SECOND)):
+        for _ in range(1 + (rng.random() < SECOND_DEFECT)):
             image = DEFECTS[rng.integers(len(DEFECTS))](image, rng).clip(0, 1)
         out[i] = 255 * image + 0.5
     return out
@@ -130,7 +130,7 @@ def _ruling(image: Image, rng: Random) -> NDArray[Any]:
 
 
 def _patches(image: Image, rng: Random) -> NDArray[Any]:
-    """Cover one to three rectangles or ellipses."""
+    """Cover one to three rectangles or ellipses of the image with a grey level."""
     for _ in range(rng.integers(1, 4)):
         y, x = (np.abs(grid - rng.uniform(0, SIDE)) / rng.uniform(1, 5) for grid in (_ROWS, _COLUMNS))
         image = _covered(image, (np.maximum(y, x) if rng.random() < 0.5 else y * y + x * x) < 1, rng)
@@ -138,7 +138,7 @@ def _patches(image: Image, rng: Random) -> NDArray[Any]:
 
 
 def _blots(image: Image, rng: Random) -> NDArray[Any]:
-    """Cover irregular spots."""
+    """Cover irregular spots of the image with a grey level."""
     field = _field(rng, int(rng.integers(6, 15)))
     return _covered(image, ((field - rng.uniform(0.65, 0.85)) * rng.uniform(5, 40)).clip(0, 1), rng)
 
@@ -218,7 +218,7 @@ def _outline(image: Image, rng: Random) -> NDArray[Any]:
 
 
 def _misplacement(image: Image, rng: Random) -> NDArray[Any]:
-    """Turn, shrink, slant and shift the digit further than other images."""
+    """Turn, shrink, slant and shift the digit further than `random_affine` does."""
     angle, slant, scale = rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0.95, 1.5)
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
     shift = rng.uniform(-4, 4, 2)
@@ -241,7 +241,7 @@ def _pen(distance: NDArray[Any], rng: Random) -> NDArray[Any]:
 
 
 def _covered(image: Image, opacity: NDArray[Any], rng: Random) -> NDArray[Any]:
-    """Cover the image with a grey, often black or white."""
+    """Blend the image with a grey level, by the opacity of each pixel."""
     return image + opacity.astype(np.float32) * (_grey(rng) - image)
 
 
@@ -259,6 +259,7 @@ def _field(rng: Random, points: int) -> Image:
     return np.asarray(field / field.max())
 
 
+# A defect that occurs twice is drawn twice as often.
 DEFECTS: tuple[Callable[[Any, Random], NDArray[Any]], ...] = (
     _bands,
     _bands,

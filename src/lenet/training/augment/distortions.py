@@ -189,7 +189,7 @@ class Defects:
     seeds: NDArray[np.uint64]
 
     def __getitem__(self, part: Any) -> "Defects":
-        return Defects(self.before and self.before[part], self.seeds[part])
+        return Defects(None if self.before is None else self.before[part], self.seeds[part])
 
     def apply(self, images: NDArray[Any]) -> NDArray[Any]:
         """Distort the images, then spoil some, as `spoil` does.
@@ -202,7 +202,7 @@ class Defects:
         -------
         ndarray of uint8, shape (n, 28, 28)
         """
-        return spoil(self.before.apply(images) if self.before else images, self.seeds)
+        return spoil(images if self.before is None else self.before.apply(images), self.seeds)
 
 
 @dataclass(frozen=True, eq=False)
