@@ -743,8 +743,9 @@ def test_the_end_does_not_wait_for_pictures_that_are_read(signals, seconds):
 
 
 @pytest.mark.landing
-def test_workers_that_read_pictures_end_without_abort():
+def test_workers_that_read_pictures_end_without_abort(monkeypatch):
     """A terminal sends Ctrl-C to every process; OpenCV's threads would abort Python's own exit."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # the second Ctrl-C would interrupt its writing
     noise = encoded(np.random.default_rng(0).integers(0, 256, (2500, 2500), np.uint8))
 
     def ask():
