@@ -167,6 +167,10 @@ TRANSFER = {
 }
 PAPER = {
     "1998, without distortions (%)": r"\| without distortions \| [\d.]+ \| #",
+    "1998, seed 0 (%)": r"\| without distortions \| [\d.]+ \| [\d.]+ \(#",
+    "1998, seed 1 (%)": r"\| without distortions \| [\d.]+ \| [\d.]+ \([\d.]+, #",
+    "1998, seed 2 (%)": r"\| without distortions \| [\d.]+ \| [\d.]+ \([\d.]+, [\d.]+, #",
+    "1998, with distortions (%)": r"\| with distortions \| [\d.]+ \| # ",
     "1998, after 5 epochs (%)": r"\| after epoch 5 \|  \| # ",
     "1998, after 12 epochs (%)": r"\| after epoch 12 \|  \| # ",
     "1998, 15,000 images (%)": r"\| 15,000 images \|  \| # ",
@@ -248,7 +252,9 @@ PARTS = {
             numbers(SERVING),
         ),
     ),
-    "paper": Part("python -m benchmarks.paper 1998-0 1998-15000", numbers(PAPER), everyday=False),
+    "paper": Part(
+        "python -m benchmarks.paper 1998-0 1998-1 1998-2 1998-distorted 1998-15000", numbers(PAPER), everyday=False
+    ),
     "soak": Part("python -m benchmarks.soak", numbers(SOAK)),
     "dask": Part("python -m benchmarks.scale --only dask", numbers(DASK)),
     "mpi": Part("python -m benchmarks.scale --only mpi", numbers(MPI)),
