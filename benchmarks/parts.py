@@ -170,6 +170,10 @@ PAPER = {
     "1998, seed 0 (%)": r"\| without distortions \| [\d.]+ \| [\d.]+ \(#",
     "1998, seed 1 (%)": r"\| without distortions \| [\d.]+ \| [\d.]+ \([\d.]+, #",
     "1998, seed 2 (%)": r"\| without distortions \| [\d.]+ \| [\d.]+ \([\d.]+, [\d.]+, #",
+    "today, without distortions (%)": r"\| without distortions \|[^|]*\|[^|]*\| #",
+    "today, seed 0 (%)": r"\| without distortions \|[^|]*\|[^|]*\| [\d.]+ \(#",
+    "today, seed 1 (%)": r"\| without distortions \|[^|]*\|[^|]*\| [\d.]+ \([\d.]+, #",
+    "today, seed 2 (%)": r"\| without distortions \|[^|]*\|[^|]*\| [\d.]+ \([\d.]+, [\d.]+, #",
     "1998, with distortions (%)": r"\| with distortions \| [\d.]+ \| # ",
     "1998, after 5 epochs (%)": r"\| after epoch 5 \|  \| # ",
     "1998, after 12 epochs (%)": r"\| after epoch 12 \|  \| # ",
@@ -253,7 +257,9 @@ PARTS = {
         ),
     ),
     "paper": Part(
-        "python -m benchmarks.paper 1998-0 1998-1 1998-2 1998-distorted 1998-15000", numbers(PAPER), everyday=False
+        "python -m benchmarks.paper 1998-0 1998-1 1998-2 1998-distorted 1998-15000 today-0 today-1 today-2",
+        numbers(PAPER),
+        everyday=False,
     ),
     "soak": Part("python -m benchmarks.soak", numbers(SOAK)),
     "dask": Part("python -m benchmarks.scale --only dask", numbers(DASK)),
