@@ -12,7 +12,8 @@ from lenet.errors import InputError, InputTypeError
 from lenet.training.optim import SCHEDULES
 
 IMAGE, PAPER = "image", "paper"  # besides True and False
-SGD, LEVENBERG_MARQUARDT = OPTIMIZERS = ("sgd", "levenberg_marquardt")
+LEVENBERG_MARQUARDT = "levenberg_marquardt"
+OPTIMIZERS = ("sgd", LEVENBERG_MARQUARDT)
 MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
 _COUNTS = ("epochs", "batch_size", "patience")
 _SWITCHES = ("distort", "vary")
@@ -107,7 +108,7 @@ class Recipe:
     ------
     InputError, InputTypeError
         If a value is out of range or of the wrong type, `patience` is given without a validation split, or momentum
-        or weight_decay with another optimizer than SGD.
+        or weight_decay is not 0 with an optimizer other than SGD.
     """
 
     name: str
@@ -124,7 +125,7 @@ class Recipe:
     non_digits: float = 0.0
     validation: float = 0.0
     patience: int | None = None
-    optimizer: str = SGD
+    optimizer: str = "sgd"
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):

@@ -94,7 +94,8 @@ class ModelFile:
             "mean": IMAGE if self.mean is None else repr(float(self.mean)),
             "std": IMAGE if self.std is None else repr(float(self.std)),
         }
-        metadata |= {} if self.network is None else {"network": self.network}
+        if self.network is not None:
+            metadata["network"] = self.network
         content = to_bytes(self.tensors, metadata)
         header = len(content) - sum(tensor.nbytes for tensor in self.tensors.values())
         if header > MAX_HEADER_BYTES or len(content) > MAX_FILE_BYTES or self.num_classes > MAX_CLASSES:
