@@ -762,7 +762,7 @@ def test_workers_that_read_pictures_end_without_abort(monkeypatch):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGINT)
             time.sleep(0.3)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(10) in (0, -signal.SIGINT)  # the latter if the second came while Python ended
         wait(answers)
         assert not [each for each in server.log() if "traceback" in each]  # and all lines are JSON, unlike an abort
 
