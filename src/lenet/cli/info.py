@@ -2,10 +2,13 @@
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lenet.cli.options import add_network
 from lenet.cli.output import say
+
+if TYPE_CHECKING:
+    from lenet.model import LeNet5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet info`."""
-    from lenet import __version__
-    from lenet._fused.dispatch import available, chosen, show_config
-    from lenet._fused.threads import resolve_n_jobs
+    from lenet._fused.dispatch import show_config
+    from lenet.cli import bench
     from lenet.cli.options import load_model
     from lenet.loading import network_class
 
@@ -41,45 +43,55 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         )
     model = load_model(arguments.model) if arguments.model else network_class(network)(seed=0)
     if arguments.figure:
-        from lenet import plots
-        from lenet._files import atomic_write, check_replaceable
-        from lenet.plots.style import MARK
-
-        check_replaceable(arguments.figure, MARK)
-        atomic_write(arguments.figure, plots.architecture(model.num_classes, model.network))
+        write_figure(model, arguments.figure)
         return 0
-    metadata: dict[str, Any] = {
-        "num_classes": model.num_classes,
-        "dtype": model.dtype.name,
-        "parameters": model.parameters.flat.size,
-    }
-    if arguments.model:
-        metadata |= {} if model.network is None else {"network": model.network}
-        metadata |= {"mean": model.mean, "std": model.std, **model.metadata, "classes": list(model.classes)}
-    elif arguments.json:
-        metadata |= {
-            "lenet": __version__,
-            "cpu": chosen(),
-            "available": list(available()),
-            "threads": resolve_n_jobs(None),
-        }
-    if arguments.bench:
-        from lenet.cli import bench
-
-        metadata["bench"] = bench.measure()
+    facts = facts_of(model, arguments)
     if arguments.json:
-        print(json.dumps(metadata))
+        print(json.dumps(facts))
         return 0
-    if not arguments.model and arguments.network is None:
+    if arguments.model is None and arguments.network is None:
         show_config()
         if arguments.bench:
-            print(bench.report(metadata["bench"]))
+            print(bench.report(facts["bench"]))
             return 0
         print()
     model.summary()
     if arguments.model:
         print()
-        for name, value in metadata.items():
+        for name, value in facts.items():
             text = ", ".join(value) if name == "classes" else "of each image" if value is None else value
             say(f"{name:<18} {text}")
     return 0
+
+
+def write_figure(model: "LeNet5", path: str) -> None:
+    """Write a diagram of the network, unless the file there was not written by lenet."""
+    from lenet import plots
+    from lenet._files import atomic_write, check_replaceable
+    from lenet.plots.style import MARK
+
+    check_replaceable(path, MARK)
+    atomic_write(path, plots.architecture(model.num_classes, model.network))
+
+
+def facts_of(model: "LeNet5", arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `--json` prints: the facts about a model, or about this installation."""
+    from lenet import __version__
+    from lenet._fused.dispatch import available, chosen
+    from lenet._fused.threads import resolve_n_jobs
+    from lenet.cli import bench
+
+    facts: dict[str, Any] = {
+        "num_classes": model.num_classes,
+        "dtype": model.dtype.name,
+        "parameters": model.parameters.flat.size,
+    }
+    if arguments.model:
+        facts |= {} if model.network is None else {"network": model.network}
+        return facts | {"mean": model.mean, "std": model.std, **model.metadata, "classes": list(model.classes)}
+    if arguments.json:
+        facts |= {"lenet": __version__, "cpu": chosen(), "available": list(available())}
+        facts["threads"] = resolve_n_jobs(None)
+    if arguments.bench:
+        facts["bench"] = bench.measure()
+    return facts

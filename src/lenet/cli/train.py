@@ -110,8 +110,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
     from lenet import __version__
     from lenet._fused.dispatch import chosen
-    from lenet.errors import DataError, InputError
-    from lenet.evaluation.report import MAX_CLASSES
+    from lenet.errors import InputError
     from lenet.training.fine_tuning import transfer
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run, fingerprint
@@ -126,16 +125,9 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         parser.error(str(error))
     require_extras(tensorboard=arguments.tensorboard)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
-    if (data.y_train == data.y_train[0]).all():
-        raise DataError(f"{arguments.data} has one class; expected at least two. Add images of another class.")
-    num_classes = len(data.classes or ()) or int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
-    if num_classes > MAX_CLASSES:
-        raise DataError(f"{arguments.data} has {num_classes:,} classes; expected at most {MAX_CLASSES:,}.")
-    classes = data.classes or tuple(map(str, range(num_classes)))
+    classes = classes_of(data, arguments)
     old = None if arguments.start is None else load_model(arguments.start)
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
-    if arguments.network is not None and num_classes != NUM_DIGITS:
-        raise DataError(f"{arguments.data} has {num_classes} classes; expected 10, the digits. Omit --network.")
     if arguments.recipe is None and arguments.network is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small" if old is None else "adapt" if old.classes == classes else "transfer")
         if arguments.validation is None:
@@ -147,7 +139,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         "cpu": chosen(),
         "data": arguments.data if arguments.data in DATA_NAMES else str(Path(arguments.data).resolve()),
         "data_sha256": fingerprint(data),
-        "num_classes": num_classes,
+        "num_classes": len(classes),
         "seed": arguments.seed or 0,
         "recipe": asdict(recipe),
     }
@@ -158,6 +150,21 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     if start is None:
         return Run.create(arguments.runs, args), data
     return Run.create(arguments.runs, args | {"from": arguments.start}, start), data
+
+
+def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names of the classes, after checking their number."""
+    from lenet.errors import DataError
+    from lenet.evaluation.report import MAX_CLASSES
+
+    if (data.y_train == data.y_train[0]).all():
+        raise DataError(f"{arguments.data} has one class; expected at least two. Add images of another class.")
+    num_classes = len(data.classes or ()) or int(max(data.y_train.max(), data.y_test.max(initial=0))) + 1
+    if num_classes > MAX_CLASSES:
+        raise DataError(f"{arguments.data} has {num_classes:,} classes; expected at most {MAX_CLASSES:,}.")
+    if arguments.network is not None and num_classes != NUM_DIGITS:
+        raise DataError(f"{arguments.data} has {num_classes} classes; expected 10, the digits. Omit --network.")
+    return data.classes or tuple(map(str, range(num_classes)))
 
 
 def with_possible_validation(recipe: "Recipe", data: "Dataset", *, quiet: bool) -> "Recipe":
