@@ -886,6 +886,7 @@ def test_a_closed_output_is_no_traceback(work, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.timing
 @POSIX
 def test_ctrl_c_outside_of_training_is_130_and_one_line(tmp_path):
     """Within it, it is in test_resume.py."""

@@ -241,6 +241,7 @@ def test_too_many_classes_are_refused(tmp_path, monkeypatch):
         load_image_folder(tmp_path)
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 def test_ten_thousand_folders_are_refused_at_once(tmp_path):
     for number in range(10_000):

@@ -21,6 +21,7 @@ import lenet
 for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
     pytest.importorskip(package)
 
+pytestmark = pytest.mark.timing
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "serving"
 LENET = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--model", "digits=mnist"]

@@ -323,6 +323,7 @@ def test_a_texture_is_refused_by_one_clear_error():
         read(noise)
 
 
+@pytest.mark.timing
 def test_rings_among_specks_are_refused_before_all_their_shapes_are_classified(monkeypatch):
     """This picture took 6 s; a page of 2,000 digits has some 17,000 shapes."""
     page = np.full((400, 400), 255, np.uint8)

@@ -106,6 +106,7 @@ def ranks_of(process):
     return found
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs Linux")
 def test_a_rank_that_is_killed_ends_all(monkeypatch):
     monkeypatch.setitem(ENVIRONMENT, "TEST_FOLDER", str(Path.cwd()))

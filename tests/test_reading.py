@@ -608,6 +608,7 @@ def test_what_is_no_digit_is_told_apart(mnist):
         assert (digit_score(model.predict_proba(images)) >= least).mean() <= 0.05
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 @pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak in /proc")

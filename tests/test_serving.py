@@ -970,6 +970,7 @@ def test_an_empty_token_is_no_token(capsys, monkeypatch):
     assert "token is empty" in capsys.readouterr().err
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 @pytest.mark.uninstrumented
 def test_it_starts_in_a_second():

@@ -37,6 +37,7 @@ from lenet.serving import Limits, Models, create_app  # noqa: E402
 from lenet.serving.limits.capacity import BusyError, ThreadPool  # noqa: E402
 from lenet.serving.logs import LogWriter  # noqa: E402
 
+pytestmark = pytest.mark.timing
 INFER = "/v2/models/mnist/infer"
 BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
 HEAD = f"POST {INFER} HTTP/1.1\r\nHost: x\r\n".encode()

@@ -54,6 +54,7 @@ def start(forks, folder):
     return child, int(found[0])
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.release)])
 def test_a_server_that_is_killed_gives_whole_answers_or_none(forks, tmp_path, kills):
     models = [lenet.LeNet5(seed=seed) for seed in (1, 2)]

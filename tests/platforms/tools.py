@@ -14,7 +14,7 @@ from tests.mutation.building import ROOT, copy_tree
 HERE = Path(__file__).parent
 KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py", "tests/test_model.py"]
 PACKAGES = ["safetensors", "scikit-learn", "pandas", "matplotlib", "rich", "pillow", "opencv-python-headless"]
-PACKAGES += ["pytest", "pytest-timeout", "hypothesis"]
+PACKAGES += ["pytest", "pytest-timeout", "pytest-rerunfailures", "hypothesis"]
 
 
 def require(*commands: str, packages: str) -> None:
