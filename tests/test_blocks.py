@@ -71,6 +71,7 @@ WANTED = {
     "usage.md sh": ("PIL", "cv2", "matplotlib", "onnx", "shtab"),
     "watching.md sh": ("matplotlib", "tensorboardX"),
 }
+LINK = shutil.copytree if sys.platform == "win32" else os.symlink  # there, links are for administrators
 MARKS = {
     "README.md sh": [pytest.mark.landing],
     "README.md python": [pytest.mark.landing, pytest.mark.uninstrumented],
@@ -138,7 +139,7 @@ def user(tmp_path, monkeypatch):
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "mnist"))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     for name in ("docs", "examples"):
-        (tmp_path / name).symlink_to(ROOT / name)
+        LINK(ROOT / name, tmp_path / name)
     for name in ("mnist", "in", "glyphs"):
         (tmp_path / name).mkdir()
     for part, X, y in (("train", data.X_train[:200], data.y_train[:200]), ("t10k", data.X_test, data.y_test)):
@@ -260,7 +261,7 @@ def test_shell(page, user):
             shutil.rmtree("runs", ignore_errors=True)  # the first run of each block is train-1
             if not re.search(r"lenet train (?!--resume)", text):
                 runs(*set(re.findall(r"runs/(train-\d)", text)))
-            for command in re.findall(r"(?:^|\$\()(curl|lenet|openssl)\b", text, re.MULTILINE):
+            for command in ["bash", *re.findall(r"(?:^|\$\()(curl|lenet|openssl)\b", text, re.MULTILINE)]:
                 if shutil.which(command) is None:
                     pytest.skip(f"needs {command}")
             done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True, check=False)
