@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -43,7 +44,7 @@ def rows(path):
 
 
 def answers(found):
-    return {line.partition(": ")[0].rpartition("/")[2]: line.partition(": ")[2][0] for line in found}
+    return {Path(line.partition(": ")[0]).name: line.partition(": ")[2][0] for line in found}
 
 
 EXPECTED = {f"{number}.png": str(label) for number, label in enumerate(Y)}
@@ -105,7 +106,7 @@ def test_predictions_are_written_as_a_table(scans, capsys):
     assert lines(capsys, "predict", "scans", "--csv", "out.csv") == []
     header, *found = rows(scans / "out.csv")
     assert header == ["image", "class", "probability", "is_digit"]
-    assert {row[0].rpartition("/")[2]: row[1] for row in found} == EXPECTED
+    assert {Path(row[0]).name: row[1] for row in found} == EXPECTED
     assert all(0.5 < float(row[2]) <= 1 and row[3] == "True" for row in found)
     lines(capsys, "predict", "scans/0.png", "--csv", "out.csv")  # its own table is replaced
     assert len(rows(scans / "out.csv")) == 2
