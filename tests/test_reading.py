@@ -76,11 +76,20 @@ def test_grey_levels_are_kept_by_every_format_without_loss(tmp_path, suffix):
     assert found.dtype == np.uint8
 
 
-@pytest.mark.parametrize("shape", [(65, 90), (256, 70), (100, 100)])
-def test_a_slope_goes_on_beyond_the_border_as_numpy_extends_it(shape):
-    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    even, odd = (np.pad(image.astype(int), 13, mode="reflect", reflect_type=kind) for kind in ("even", "odd"))
-    np.testing.assert_array_equal(reading.ink._extrapolated(image, 13), np.minimum(even, odd).clip(0, 255))
+@pytest.mark.parametrize("shape", [(65, 90), (65, 3), (3, 65), (65, 2)])
+def test_a_shadow_darkens_further_beyond_the_border(shape):
+    height, width = shape
+    slope = 60 + np.add.outer(np.arange(-13, height), np.arange(-13, width))
+    found = reading.ink._extrapolated(slope[13:, 13:].astype(np.uint8), 13)
+    np.testing.assert_array_equal(found[: height + 13, : width + 13], slope)  # above and to the left
+
+
+@pytest.mark.parametrize("shape", [(100, 1), (1, 60), (60, 5), (5, 300), (4000, 60)])
+def test_narrow_pictures_with_a_shadow_are_read(shape):
+    page = 220 - np.add.outer(*(np.arange(side) * 100 // side for side in shape)).astype(np.uint8)
+    page[tuple(slice(side // 3, 2 * side // 3 + 1) for side in shape)] = 10
+    assert prepare(page).shape == (28, 28)
+    assert isinstance(reading.read(page), reading.Reading)
 
 
 def test_jpeg_is_read_within_its_loss(tmp_path):

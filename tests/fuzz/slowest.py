@@ -152,6 +152,7 @@ def search(seconds, out, seed):
         file = picture_of(settings)
         if len(file) > MAX_BYTES:
             continue
+        (out / "latest.png").write_bytes(file)  # which remains if it fails with another error
         taken, count = seconds_of(file, model), count + 1
         slowest = max((each[0] for each in kept), default=0.0)
         kept = sorted([*kept, [taken, settings]], key=lambda each: -each[0])[:KEPT]

@@ -181,14 +181,8 @@ def _window_sums(values: NDArray[Any], count: int, step: int) -> NDArray[Any]:
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
     """Return an image with a margin, in which a shadow at the border darkens further."""
     mirrored: NDArray[np.uint8] = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REFLECT_101)
-    continued = _continued(_continued(image.astype(np.int16), margin).T, margin).T
+    continued = np.pad(image.astype(np.int16), margin, mode="reflect", reflect_type="odd")
     return np.minimum(mirrored, continued).clip(0, 255).astype(np.uint8)
-
-
-def _continued(rows: NDArray[np.int16], margin: int) -> NDArray[np.int16]:
-    """Return rows with a margin above and below: the nearest rows, point-reflected, so that a slope continues."""
-    above, below = rows[margin:0:-1], rows[-2 : -margin - 2 : -1]
-    return np.concatenate([2 * rows[:1] - above, rows, 2 * rows[-1:] - below])
 
 
 def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:
