@@ -93,7 +93,7 @@ def read(
     page, places = without_grids(page_of(as_grey(image)))
     page = without_frames(page)
     read_page = functools.partial(_read_page, model, characters, only_digits, n_jobs)
-    reading = read_upright(read_page, page) if rotate else read_page(page)
+    reading = read_upright(read_page, page) if rotate else read_page(page)[0]
     places = turned(places, reading.rotation // 90)
     return replace(reading, cells=_filled(places, reading.lines))
 
@@ -122,13 +122,13 @@ def _read_page(
     n_jobs: int | None,
     page: Page,
     max_segments: int = MAX_SEGMENTS,
-) -> Reading:
-    """Read a page as it stands."""
+) -> tuple[Reading, int]:
+    """Read a page as it stands; return the number of its segments, too."""
     cut_lines = [pieces_of(line) for line in find_lines(page)]
     reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
     segments = segments_of(model, cut_lines, n_jobs, max_segments)
     found = (_read_line(characters, *each, only_digits) for each in zip(cut_lines, segments, strict=True))
-    return Reading(tuple(line for line in found if line is not None))
+    return Reading(tuple(line for line in found if line is not None)), sum(len(each.starts) for each in segments)
 
 
 def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:
