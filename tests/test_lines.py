@@ -14,7 +14,8 @@ from lenet.reading.page import Page
 from lenet.reading.pieces import pieces_of
 from lenet.reading.rules import without_printed_rules, without_rules
 from lenet.reading.seams import seams
-from lenet.reading.sheet import find_sheet
+from lenet.reading.sheet import corners_of, find_sheet
+from lenet.reading.skew import skew_of_lines
 
 cv2 = pytest.importorskip("cv2")
 
@@ -120,6 +121,13 @@ def test_no_sheet_where_hardly_anything_is_light(light):
     picture = np.zeros((212, 131), np.uint8)
     picture[light] = 200
     assert find_sheet(picture) is None
+
+
+def test_the_corners_of_a_sheet_seen_in_perspective():
+    corners = np.array([[90, 30], [150, 30], [220, 170], [30, 170]])
+    sheet = cv2.fillConvexPoly(np.zeros((192, 256), np.uint8), corners.astype(np.int32), 1)
+    inside = cv2.erode(sheet, np.ones((9, 9), np.uint8)) == 1  # as `find_sheet` returns it
+    np.testing.assert_allclose(corners_of(inside), corners, atol=3)
 
 
 def test_a_light_digit_is_no_sheet():
@@ -294,6 +302,27 @@ def test_gaps_of_nine_tenths_of_the_height_are_spaces(words, height):
     assert read(paper(apart(words, height, 0.8))).text == "".join(words)
     assert read(paper(apart(words, height, 1.0))).text == " ".join(words)
     assert read(paper(apart(words, height, 2.0))).text == " ".join(words)  # one, however wide the gap is
+
+
+def row_that_falls(heights, offsets, angle=5.0):
+    """Ink of bars 30 pixels apart whose centres lie on a line, but for some offsets."""
+    ink = np.zeros((300, 600), np.uint8)
+    for n, (height, offset) in enumerate(zip(heights, offsets, strict=True)):
+        x = 40 + 30 * n
+        top = round(100 + x * np.tan(np.radians(angle)) + offset - height / 2)
+        ink[top : top + height, x - 4 : x + 4] = 255
+    return ink
+
+
+def test_low_digits_tell_how_a_line_falls_as_high_ones_do():
+    """All are 0.6 times as high as the other writing on the page."""
+    assert skew_of_lines(page_of(row_that_falls([24] * 16, [0] * 16)), 40.0) == pytest.approx(5, abs=0.2)
+
+
+def test_commas_and_points_do_not_tell_how_a_line_falls():
+    """Those of the first half hang lower, those of the second half higher."""
+    ink = row_that_falls([40, 16] * 8, [0, 12] * 4 + [0, -12] * 4)
+    assert skew_of_lines(page_of(ink), 40.0) == pytest.approx(5, abs=0.2)
 
 
 def test_large_writing_is_read_as_well_as_small():
