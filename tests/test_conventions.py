@@ -249,3 +249,17 @@ def test_the_guide_lists_the_exit_codes_that_tests_check():
     """0 and 2 are checked by commands.py, 1 and 130 by test_cli.py, 143 by test_resume.py."""
     section = (ROOT / "docs" / "usage.md").read_text("utf-8").split("## Exit codes\n")[1].split("\n## ")[0]
     assert re.findall(r"^\| (\d+) \|", section, re.MULTILINE) == ["0", "1", "2", "130", "143"]
+
+
+def test_the_default_of_an_option_is_the_one_that_its_help_names():
+    (commands,) = [each for each in cli.build_parser()._actions if isinstance(each, argparse._SubParsersAction)]
+    compared = 0
+    for name, parser in commands.choices.items():
+        if name in cli.COMMANDS:
+            parser.format_help()  # adds the command's arguments
+            for action in parser._actions:
+                named = re.search(r"\(default: ([\d.]*\d)", action.help or "")
+                if named and action.default is not None:
+                    assert str(action.default).startswith(named[1]), f"{name} {action.option_strings}"
+                    compared += 1
+    assert compared >= 10

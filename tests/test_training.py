@@ -263,6 +263,20 @@ def test_the_seed_recipe_is_the_notebooks():
     assert (recipe.standardise, recipe.distort, recipe.validation, recipe.schedule) == (False, False, 0, "constant")
 
 
+@pytest.mark.parametrize(
+    ("name", "epochs", "batch_size", "lr"),
+    [
+        ("seed", 5, 4, 0.01),  # docs/seed.md: the notebook
+        ("paper", 20, 16, 16 * 0.0005),  # section III.B of the paper, whose batches have one image
+        ("small", 200, 32, 0.05),  # docs/how_it_reads.md
+        ("wild", 120, 32, 0.08),  # the model card of the shipped weights
+    ],
+)
+def test_the_recipes_are_those_of_the_published_results(name, epochs, batch_size, lr):
+    recipe = lenet.training.RECIPES[name]
+    assert (recipe.epochs, recipe.batch_size, recipe.lr) == (epochs, batch_size, lr)
+
+
 def accuracy(data, recipe, seed):
     model = lenet.LeNet5(seed=seed)
     train(model, data.X_train, data.y_train, recipe, seed=seed)
