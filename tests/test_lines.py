@@ -5,7 +5,7 @@ import pytest
 
 import lenet
 from lenet.errors import InputError
-from lenet.reading import read
+from lenet.reading import read, reader
 from lenet.reading.frames import without_frames
 from lenet.reading.ink import find_ink
 from lenet.reading.lines import InkLine, find_lines
@@ -363,6 +363,17 @@ def test_rings_among_specks_are_refused_before_all_their_shapes_are_classified(m
         page[row : row + 4, column : column + 5] = 0
     monkeypatch.setattr(lenet.LeNet5, "predict_proba", None)
     with pytest.raises(InputError, match="shapes that may be digits; expected at most 20,000"):
+        read(page)
+
+
+def test_zigzags_one_below_the_other_are_refused_before_they_are_cut(monkeypatch):
+    """Each box is wide, and overlaps five others. A larger picture of this kind took 30 s."""
+    page = np.full((600, 640), 255, np.uint8)
+    for top in range(5, 535, 12):
+        points = [(x, top + 60 * (n % 2)) for n, x in enumerate(range(5, 605, 30))]
+        cv2.polylines(page, [np.array(points, np.int32)], False, 0, 2)
+    monkeypatch.setattr(reader, "pieces_of", None)
+    with pytest.raises(InputError, match="pixels in wide strokes; expected at most 10,000,000"):
         read(page)
 
 

@@ -740,7 +740,7 @@ def test_a_page_on_its_side_or_upside_down_is_read(turns):
     assert reading.read(np.rot90(page, turns), rotate=False).rotation == 0
 
 
-@pytest.mark.parametrize(("segments", "readings"), [(5_000, 4), (5_001, 1)])
+@pytest.mark.parametrize(("segments", "readings"), [(3_000, 4), (3_001, 1)])
 def test_only_a_page_of_few_segments_is_turned_to_find_its_orientation(segments, readings):
     page, pages = reading.page.Page(np.zeros((30, 40), np.uint8), (30, 40)), []
     reading.orientation.read_upright(lambda page, *_: (pages.append(page), (reading.Reading(()), segments))[1], page)

@@ -10,7 +10,7 @@ from lenet.reading.results import Reading
 _LEGIBLE = 0.9  # the mean probability of the segments of a page that needs no turn
 _MIN_LEGIBLE = 0.7  # the minimum of the same after a turn
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
-_MAX_SEGMENTS = 5_000  # of a page in any orientation, for the same reason
+_MAX_SEGMENTS = 3_000  # of a page in any orientation, for the same reason
 _READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
 _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
 _RATIO, _LEAD = 1.3, 1.0  # between the evidence for a turn and that for none; the lead is in digits
@@ -20,7 +20,7 @@ class PageReader(Protocol):
     """Reads a page as it stands; raises InputError if it has more than `max_segments` segments."""
 
     def __call__(self, page: Page, max_segments: int = ...) -> tuple[Reading, int]:
-        """Return the digits of a page, and the number of its segments."""
+        """Return the digits of a page, and the number of its segments or the equivalent work."""
 
 
 def read_upright(read_page: PageReader, page: Page) -> Reading:

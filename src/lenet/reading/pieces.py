@@ -26,6 +26,17 @@ class Pieces:
     cuts: NDArray[np.float64]
 
 
+def work_of(line: InkLine) -> int:
+    """Return the work of cutting a line: the pixels in the boxes of its wide strokes, more for very wide ones.
+
+    The boxes of strokes may overlap, and a wide stroke has more seams, each of which is compared with the others.
+    """
+    strokes, height = line.page.strokes, line.height
+    widths, heights = strokes.widths[line.members], strokes.heights[line.members]
+    wide = widths > _MIN_WIDTH * height
+    return int((heights * widths * np.maximum(1, widths / height))[wide].sum())
+
+
 def pieces_of(line: InkLine) -> Pieces:
     """Cut the strokes of a line into pieces."""
     ink, strokes = line.ink, line.page.strokes

@@ -19,13 +19,14 @@ from lenet.reading.orientation import read_upright
 from lenet.reading.page import Page
 from lenet.reading.paths import best_path
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.pieces import Pieces, pieces_of
+from lenet.reading.pieces import Pieces, pieces_of, work_of
 from lenet.reading.results import Cell, Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
 _MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
+_WORK = 500  # to cut strokes, for each segment that may be classified: they take as long
 
 
 def read(
@@ -123,12 +124,16 @@ def _read_page(
     page: Page,
     max_segments: int = MAX_SEGMENTS,
 ) -> tuple[Reading, int]:
-    """Read a page as it stands; return the number of its segments, too."""
-    cut_lines = [pieces_of(line) for line in find_lines(page)]
+    """Read a page as it stands; return the number of its segments, too, or of as many as took as long to cut."""
+    lines = find_lines(page)
+    work = sum(work_of(line) for line in lines)
+    reject_texture(work, _WORK * max_segments, "pixels in wide strokes")
+    cut_lines = [pieces_of(line) for line in lines]
     reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
     segments = segments_of(model, cut_lines, n_jobs, max_segments)
     found = (_read_line(characters, *each, only_digits) for each in zip(cut_lines, segments, strict=True))
-    return Reading(tuple(line for line in found if line is not None)), sum(len(each.starts) for each in segments)
+    count = max(work // _WORK, sum(len(each.starts) for each in segments))
+    return Reading(tuple(line for line in found if line is not None)), count
 
 
 def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:

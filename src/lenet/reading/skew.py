@@ -21,10 +21,10 @@ def skew_of_lines(page: Page, height: float) -> float:
     members = strokes.writing(height)
     lines = grouped(strokes, members[strokes.heights[members] > 0.5 * height], height)
     fits = np.array([_fitted(strokes.boxes[line], height) for line in lines if len(line) >= _MIN_STROKES])
-    if not len(fits):
+    total = sum(fits[:, 1]) if len(fits) else 0.0
+    if not total:
         return 0.0
     slopes, precisions = fits[np.argsort(fits[:, 0])].T
-    total = sum(fits[:, 1])
     slope = slopes[np.searchsorted(np.cumsum(precisions), total / 2)]
     if abs(slope) < _SIGNIFICANT / np.sqrt(total):
         return 0.0
@@ -34,6 +34,8 @@ def skew_of_lines(page: Page, height: float) -> float:
 def _fitted(boxes: NDArray[np.int64], height: float) -> tuple[float, float]:
     """Return the slope of a line through the centres of boxes, and the precision of the slope."""
     x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    if not np.ptp(x):  # one above the other
+        return 0.0, 0.0
     slope, start = np.polyfit(x, y, 1)
     scatter = float(((y - slope * x - start) ** 2).sum()) / (len(boxes) - 2) + (_MIN_SCATTER * height) ** 2
     return float(slope), float(((x - x.mean()) ** 2).sum()) / scatter
