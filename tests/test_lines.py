@@ -7,7 +7,8 @@ import lenet
 from lenet.errors import InputError
 from lenet.reading import read, reader
 from lenet.reading.frames import without_frames
-from lenet.reading.ink import find_ink
+from lenet.reading.grids import _chains, cells_of
+from lenet.reading.ink import find_ink, is_dark_on_light
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.lines import page_of as page_of_picture
 from lenet.reading.page import Page
@@ -140,6 +141,19 @@ def test_a_shadow_at_the_border_is_no_ink():
     shadow = 1 - 0.6 / (1 + np.exp((x + y - 500) / 60.0))
     ink = find_ink((paper(numbers(["2741"], place=(400, 450))) * shadow).astype(np.uint8))
     assert (ink[:380, :380] < 96).mean() > 0.999
+
+
+def test_a_bar_cropped_to_its_ink_is_dark_though_hardly_any_paper_is_left():
+    bar = np.full((50, 20), 40, np.uint8)
+    bar[10:20, :3] = 200
+    assert is_dark_on_light(bar)
+    assert not is_dark_on_light(bar[:-1])  # less than 2.5 times as high as wide
+
+
+def test_ink_that_fills_much_of_a_small_picture():
+    page = np.full((20, 40), 220, np.uint8)
+    page[2:18, 12:28] = 60
+    np.testing.assert_array_equal(find_ink(page, True) > 0, page == 60)
 
 
 def test_noise_of_the_paper_is_no_ink():
@@ -279,6 +293,19 @@ def test_a_long_line_is_erased_across_and_down():
     left = without_rules(page_of(ink), 60.0).ink
     assert (left[300:] >= 96).sum() < 3  # of the ends
     assert (left[:150, :500] == ink[:150, :500]).all()
+
+
+@pytest.mark.parametrize(("width", "count"), [(80, 6), (81, 0)])
+def test_cells_are_at_most_four_times_as_wide_as_high(width, count):
+    lines = np.zeros((61, 2 * width + 1), np.uint8)
+    lines[::20] = lines[:, ::width] = 1
+    assert len(cells_of(lines)) == count
+
+
+def test_cells_that_follow_each_other_are_in_one_chain():
+    follows = np.zeros((5, 5), bool)
+    follows[1, 3] = follows[4, 3] = True
+    assert _chains(follows).tolist() == [0, 1, 2, 1, 1]
 
 
 # Lines
