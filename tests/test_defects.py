@@ -64,6 +64,19 @@ def test_rules_grids_and_dots_repeat_at_their_pitch(kind):
     np.testing.assert_allclose(found, np.maximum(IMAGE, 0.9 * ink), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [0, 2])
+def test_rules_and_dots_turn_by_a_right_angle(kind):
+    found = changed_by("ruling", 0.0, 1, kind, 4.0, np.array([0.5, 0.5]), 0.9, 1.0, 0.9, 1.0)
+    ink = (Y % 4 == 0, (Y % 4 == 0) & (X % 4 == 0))[kind // 2]  # x becomes y, and y becomes 27 - x
+    np.testing.assert_allclose(found, np.maximum(IMAGE, 0.9 * ink), atol=1e-5)
+
+
+def test_grains_replace_2_to_25_percent_of_the_pixels():
+    grey = np.full((28, 28), 0.5, np.float32)
+    replaced = [(defects._grains(grey, np.random.default_rng(seed)) != 0.5).mean() for seed in range(200)]
+    assert np.mean(replaced) == pytest.approx((0.02 + 0.25) / 2, abs=0.015)
+
+
 @pytest.mark.parametrize(("shape", "inside"), [(0.0, np.maximum(abs(X - 9) / 3, abs(Y - 14) / 4) < 1),
                                                (1.0, ((X - 9) / 3) ** 2 + ((Y - 14) / 4) ** 2 < 1)])  # fmt: skip
 def test_a_patch_is_a_rectangle_or_an_ellipse(shape, inside):
