@@ -9,7 +9,9 @@ from scipy.optimize import minimize_scalar
 import lenet
 from lenet.errors import InputError, InputTypeError
 from lenet.evaluation import calibration
+from lenet.evaluation.calibration import RATES
 from lenet.losses import cross_entropy
+from lenet.rejection import learned_thresholds
 
 
 @pytest.fixture
@@ -188,3 +190,7 @@ def test_the_shipped_thresholds_hold_on_the_test_set(mnist):
         wrong = (answers != mnist.y_test)[accepted].sum()
         assert wrong <= rate * accepted.sum() + 3 * np.sqrt(rate * accepted.sum())  # three standard deviations
         assert accepted.mean() > 0.95
+
+
+def test_the_shipped_weights_have_a_threshold_for_each_error_rate():
+    assert tuple(learned_thresholds(lenet.load_pretrained("mnist").metadata)) == RATES

@@ -149,3 +149,18 @@ def test_other_names_and_images_are_refused():
         corrupt(IMAGES, "rain")
     with pytest.raises(lenet.errors.InputTypeError, match="images has dtype float64; expected uint8"):
         corrupt(IMAGES / 255, "fog")
+
+
+# The parameters that Hendrycks and Dietterich (ICLR 2019) publish for ImageNet-C, which MNIST-C uses.
+PUBLISHED = {
+    "shot_noise": (60, 25, 12, 5, 3),
+    "impulse_noise": (0.03, 0.06, 0.09, 0.17, 0.27),
+    "glass_blur": ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
+    "motion_blur": ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
+    "fog": ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_strengths_are_the_published_ones(name):
+    assert CORRUPTIONS[name].levels == PUBLISHED[name]
