@@ -43,6 +43,18 @@ def test_only_unsure_digits_have_a_percentage(labels):
     assert {drawing._SURE_COLOUR, drawing._UNSURE_COLOUR} <= colours
 
 
+@pytest.mark.parametrize(
+    ("label", "probability", "colour"),
+    [(1, 0.99, (0, 114, 178)), (1, 0.5, (213, 94, 0)), (None, 0.99, (130, 130, 130))],  # Okabe and Ito's; grey
+)
+def test_the_colour_of_a_box_tells_sure_unsure_and_non_digits_apart(label, probability, colour):
+    digit = Digit((60, 40, 90, 90), label, probability, 7, 1 - probability)
+    content = drawing.drawn(PAPER, Reading((Line((digit,), 0.99, digit.text),)))
+    with Image.open(io.BytesIO(content)) as image:
+        middle = image.crop((0, image.height // 2, image.width // 2, image.height // 2 + 1))
+        assert colour in {found for _, found in middle.getcolors()}
+
+
 @pytest.mark.parametrize("width", [3, 14, 40])
 def test_percentages_of_neighbours_do_not_overlap(labels, width):
     drawing.drawn(PAPER, reading_of(0.5, 0.6, 0.7, 0.8, width=width))

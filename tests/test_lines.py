@@ -13,7 +13,7 @@ from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.lines import page_of as page_of_picture
 from lenet.reading.page import Page
 from lenet.reading.pieces import pieces_of
-from lenet.reading.rules import without_printed_rules, without_rules
+from lenet.reading.rules import straight_lines, without_printed_rules, without_rules
 from lenet.reading.seams import seams
 from lenet.reading.sheet import corners_of, find_sheet
 from lenet.reading.skew import skew_of_lines
@@ -220,6 +220,13 @@ def test_lines_between_two_slopes_are_erased_as_well(slope):
     ink = np.zeros((600, 800), np.uint8)
     cv2.line(ink, (20, 250), (780, 250 + round(760 * slope)), 255, 2)
     assert (without_rules(page_of(ink), 60.0).ink >= 96).sum() < 5  # of the ends
+
+
+@pytest.mark.parametrize("slope", [-0.0525, -0.025, 0.0, 0.025, 0.0525])
+def test_long_lines_are_found_whether_they_rise_or_fall(slope):
+    binary = np.zeros((140, 600), np.uint8)
+    cv2.line(binary, (10, round(70 - 290 * slope)), (590, round(70 + 290 * slope)), 1, 2)
+    assert straight_lines(binary, 180)[binary > 0].mean() > 0.95
 
 
 @pytest.mark.parametrize("angle", [-2, 2])
