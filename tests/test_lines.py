@@ -265,6 +265,15 @@ def test_frames_are_erased_with_digits_in_them_kept(angle):
     assert read(paper(page)).text == "2741\n605"
 
 
+@pytest.mark.parametrize(("share", "erased"), [(0.08, 0.0), (0.12, 1.0)])
+def test_a_frame_encloses_a_tenth_of_its_own_ink_or_more(share, erased):
+    ink = np.zeros((200, 400), np.uint8)
+    cv2.rectangle(ink, (50, 50), (350, 150), 255, 3)
+    frame = ink > 0
+    ink[76 : 76 + round(share * frame.sum() / 12), 200:212] = 255
+    assert (without_frames(page_of(ink)).ink[frame] == 0).mean() == pytest.approx(erased, abs=0.1)
+
+
 def test_a_0_around_a_speck_is_no_frame():
     ink = numbers(["0"], (200, 200), (50, 160), 120)
     ink[98:102, 92:96] = 255
