@@ -59,6 +59,17 @@ def test_maps_stay_within_their_ranges_and_fill_them():
     np.testing.assert_allclose(maps.mean(axis=0), np.eye(2, 3), atol=0.03)
 
 
+def test_angles_scales_and_shears_are_those_of_the_model_card():
+    """Each map is the product of a scaling of x and y, a rotation and a shear, into which this takes it apart."""
+    (a, b), (c, d) = random_affine(20_000, np.random.default_rng(3))[:, :, :2].transpose(1, 2, 0)
+    difference = d / c - b / a  # tangent + 1 / tangent
+    tangent = (difference - np.sign(difference) * np.sqrt(difference**2 - 4)) / 2
+    found = {"angle": np.degrees(np.arctan(tangent)), "shear": b / a + tangent, "scale": a * np.sqrt(1 + tangent**2)}
+    for name, low, high in (("angle", -10, 10), ("shear", -0.15, 0.15), ("scale", 0.9, 1.1)):
+        assert low <= found[name].min() < low + 0.01 * (high - low), name
+        assert high - 0.01 * (high - low) < found[name].max() <= high, name
+
+
 class Drawn(np.random.Generator):
     """A generator that draws what it is told to."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.training.splits import split, standardisation
 
 
@@ -42,3 +42,11 @@ def test_standardisation_of_floats_and_bytes_agrees():
     x = np.random.default_rng(0).integers(0, 256, (5, 28, 28)).astype(np.uint8)
     assert standardisation(x) == pytest.approx(standardisation(x / 255))
     assert standardisation(np.full((2, 28, 28), 7, np.uint8)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("X", "error"), [(np.full((1, 28, 28), 1.5), InputError), (np.ones((1, 28, 28), int), InputTypeError)]
+)
+def test_standardisation_requires_bytes_or_floats_up_to_1(X, error):
+    with pytest.raises(error, match=r"^x has "):
+        standardisation(X)

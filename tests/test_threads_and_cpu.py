@@ -18,7 +18,7 @@ from served import wait_for
 from lenet import LeNet5
 from lenet._fused import dispatch, threads
 from lenet._fused.batches import PREDICT_CHUNK
-from lenet.errors import ConfigurationError
+from lenet.errors import ConfigurationError, InputTypeError
 
 BUILDS = dispatch.available()
 
@@ -170,6 +170,12 @@ def test_threads_are_the_cores_that_the_process_may_use(monkeypatch):
 
 
 # ---- chunks --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_jobs", [True, "2", 2.0, [2]])
+def test_a_number_of_threads_is_an_integer(n_jobs):
+    with pytest.raises(InputTypeError, match=r"^n_jobs is .*; expected an integer"):
+        threads.resolve_n_jobs(n_jobs)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])
