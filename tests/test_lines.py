@@ -416,7 +416,7 @@ def test_zigzags_one_below_the_other_are_refused_before_they_are_cut(monkeypatch
         points = [(x, top + 60 * (n % 2)) for n, x in enumerate(range(5, 605, 30))]
         cv2.polylines(page, [np.array(points, np.int32)], False, 0, 2)
     monkeypatch.setattr(reader, "pieces_of", None)
-    with pytest.raises(InputError, match="pixels in wide strokes; expected at most 10,000,000"):
+    with pytest.raises(InputError, match="pixels in wide strokes; expected at most 4,000,000"):
         read(page)
 
 

@@ -26,7 +26,7 @@ from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
 _MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
-_WORK = 500  # to cut strokes, for each segment that may be classified: they take as long
+_WORK = 200  # to cut strokes, for each segment that may be classified: they take about as long
 
 
 def read(
