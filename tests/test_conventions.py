@@ -242,6 +242,21 @@ def test_the_table_of_a_training_has_colours_unless_no_color_is_set(monkeypatch,
     assert bool(re.search(r"\x1b\[(\d+;)*[349]\d[;m]", text)) is coloured
 
 
+@pytest.mark.parametrize(("best_epoch", "green"), [(2, True), (1, False)])
+def test_the_row_of_the_best_epoch_so_far_is_green(monkeypatch, best_epoch, green):
+    rich = pytest.importorskip("rich")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(rich, "_console", None)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    progress = progress_for(2, 10, as_json=False)
+    zeros = np.zeros(1)
+    state = lenet.training.State(zeros, zeros, zeros, 0.0, 1.0, images=1, best_epoch=best_epoch)
+    state.history += [Epoch(n, 0.1, 1.0, 0.5, None, None, 1.0, 1.0) for n in (1, 2)]
+    progress.epoch(state)
+    assert bool(re.search(r"\x1b\[32m.*\b2/2\b", sys.stdout.getvalue())) is green
+
+
 # ---- exit codes ----------------------------------------------------------------------------------------
 
 
