@@ -368,6 +368,13 @@ def test_commas_and_points_do_not_tell_how_a_line_falls():
     assert skew_of_lines(page_of(ink), 40.0) == pytest.approx(5, abs=0.2)
 
 
+def test_a_line_counts_by_how_closely_it_is_followed():
+    """One long line falls by 5 degrees; the digits of two short ones lie above and below level lines."""
+    short = row_that_falls([40] * 6, [11, -11] * 3, angle=0)
+    page = page_of(np.vstack([short, row_that_falls([40] * 16, [0] * 16), short]))
+    assert skew_of_lines(page, 40.0) == pytest.approx(5, abs=0.2)
+
+
 def test_large_writing_is_read_as_well_as_small():
     for height in (16, 40, 200):
         page = numbers(["274"], (height * 2, height * 6), (height, height * 3 // 2), height)
