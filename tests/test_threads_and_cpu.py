@@ -423,3 +423,9 @@ def test_all_public_names_resolve():
 def test_an_unknown_name_is_an_attribute_error():
     done = run("import lenet; lenet.LeNet6")
     assert "AttributeError: module 'lenet' has no attribute 'LeNet6'" in done.stderr
+
+
+def test_the_configuration_lists_the_number_of_threads(monkeypatch, capsys):
+    monkeypatch.setenv("LENET_NUM_THREADS", "3")
+    dispatch.show_config()
+    assert "threads  3" in capsys.readouterr().out.splitlines()
