@@ -20,7 +20,7 @@ from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
 from lenet.serving.protocol.fields import short_repr
-from lenet.serving.request_context import context_of
+from lenet.serving.request_context import RequestContext, context_of
 from lenet.serving.routing import Operation
 from lenet.serving.schemas import MODEL_QUERY, ONLY_DIGITS_QUERY, json_content, picture_body
 
@@ -44,11 +44,17 @@ class Pictures:
 
     async def predict(self, request: Request) -> Response:
         """Read the digits in a picture."""
-        context, options = context_of(request), dict(request.query_params)
+        reading = self._pool.run(functools.partial(self._read, request, context_of(request)))
+        answer = await _unless_disconnected(request, reading)
+        labels = [digit["label"] for line in answer["lines"] for digit in line["digits"]]
+        self._metrics.count_labels(answer["model"], [-1 if label is None else label for label in labels])
+        return JSONResponse(answer)
+
+    def _read(self, request: Request, context: RequestContext) -> dict[str, Any]:
+        """Return the answer to a request, in a thread: even parsing a large form takes a while."""
+        content, options = context.body(), dict(request.query_params)
         if context.headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
-            content = await self._uploaded_file(request, options)
-        else:
-            content = context.body
+            content = asyncio.run(self._uploaded_file(request, content, options))
         if not content:
             raise InputError("The request has no picture. Send a PNG or JPEG as the body or as a file in a form.")
         unknown = options.keys() - {"model", "only_digits"}
@@ -56,16 +62,11 @@ class Pictures:
             raise InputError(f"Unknown option {short_repr(min(unknown))}; expected model or only_digits.")
         served = self._models.get(options.get("model"))
         context.model = served.name
-        only_digits = _boolean(options.get("only_digits", "false"))
-        reading = self._pool.run(functools.partial(_read, content, self._limits.pixels, served, only_digits))
-        answer = await _unless_disconnected(request, reading)
-        labels = [digit["label"] for line in answer["lines"] for digit in line["digits"]]
-        self._metrics.count_labels(served.name, [-1 if label is None else label for label in labels])
-        return JSONResponse(answer)
+        return _read(content, self._limits.pixels, served, _boolean(options.get("only_digits", "false")))
 
-    async def _uploaded_file(self, request: Request, options: dict[str, str]) -> bytes:
+    async def _uploaded_file(self, request: Request, body: bytes, options: dict[str, str]) -> bytes:
         """Return the file in a form, and add the form's other fields to the options."""
-        parser = MultiPartParser(request.headers, _stream(context_of(request).body), max_files=1, max_fields=10)
+        parser = MultiPartParser(request.headers, _stream(body), max_files=1, max_fields=10)
         parser.spool_max_size = self._limits.body  # never a temporary file: the disk may be read-only
         try:
             form = await parser.parse()

@@ -56,8 +56,8 @@ class RequestContext:
         Names in lower case.
     request : str
         The request id: that of X-Request-Id if it is valid, otherwise a generated one.
-    body : bytes
-        The whole body, decompressed.
+    parts : list of bytes
+        The body, decompressed, in the parts in which it arrived.
     buffered : int
         Number of bytes of the body in memory, compressed and decompressed.
     received : int
@@ -84,7 +84,7 @@ class RequestContext:
     path: str
     headers: dict[bytes, bytes]
     request: str = ""
-    body: bytes = b""
+    parts: list[bytes] = field(default_factory=list)
     buffered: int = 0
     received: int = 0
     peer: str | None = None
@@ -108,6 +108,16 @@ class RequestContext:
         """Return whether the request has a token as `Authorization: Bearer`."""
         scheme, _, given = self.headers.get(b"authorization", b"").partition(b" ")
         return hmac.compare_digest(given.strip(), token) and scheme.lower() == b"bearer"
+
+    @property
+    def size(self) -> int:
+        """Number of bytes of the body."""
+        return sum(map(len, self.parts))
+
+    def body(self) -> bytes:
+        """Return the whole body; for a large one, this takes milliseconds and is called in a thread."""
+        self.parts = [b"".join(self.parts)]
+        return self.parts[0]
 
     @property
     def seconds(self) -> float:

@@ -21,37 +21,35 @@ class RequestBodies:
         self._buffered = 0  # bytes
 
     async def receive(self, context: RequestContext, receive: Receive) -> None:
-        """Receive a body into `context.body`, and decompress it; `release` must follow, even after an error."""
+        """Receive a body into `context.parts`, and decompress it; `release` must follow, even after an error."""
         declared = context.headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:20]) > self._limits.body:
             raise self._too_large()
-        context.body = await self._receive_all(context, receive)
+        await self._receive_all(context, receive)
         encoding = context.headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
-            context.body = await self._pool.run(
-                functools.partial(_decompressed, context.body, encoding, self._limits.body)
-            )
-            self._count(context, len(context.body))
+            context.parts = [
+                await self._pool.run(functools.partial(_decompressed, context, encoding, self._limits.body))
+            ]
+            self._count(context, context.size)
 
     def release(self, context: RequestContext) -> None:
         """Free a body."""
         self._buffered -= context.buffered
-        context.body = b""
+        context.parts = []
 
-    async def _receive_all(self, context: RequestContext, receive: Receive) -> bytes:
-        parts: list[bytes] = []
+    async def _receive_all(self, context: RequestContext, receive: Receive) -> None:
         more = True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise HTTPException(408, "The client disconnected or timed out before the request was complete.")
-            parts.append(message.get("body", b""))
-            context.received += len(parts[-1])
-            self._count(context, len(parts[-1]))
+            context.parts.append(message.get("body", b""))
+            context.received += len(context.parts[-1])
+            self._count(context, len(context.parts[-1]))
             if context.buffered > self._limits.body:
                 raise self._too_large()
             more = message.get("more_body", False)
-        return b"".join(parts)
 
     def _count(self, context: RequestContext, size: int) -> None:
         context.buffered += size
@@ -63,12 +61,12 @@ class RequestBodies:
         return HTTPException(413, f"The body is too large; expected at most {self._limits.body:,} bytes.")
 
 
-def _decompressed(body: bytes, encoding: bytes, max_size: int) -> bytes:
+def _decompressed(context: RequestContext, encoding: bytes, max_size: int) -> bytes:
     if encoding not in (b"gzip", b"deflate"):
         raise HTTPException(415, "The Content-Encoding is not supported; expected gzip, deflate or identity.")
     wbits, max_members = (31, _MAX_MEMBERS) if encoding == b"gzip" else (15, 1)
     parts: list[bytes] = []
-    size, rest = 0, body
+    size, rest = 0, context.body()
     while rest or not parts:
         decompressor = zlib.decompressobj(wbits)
         try:
