@@ -13,6 +13,7 @@ from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
 
 _LINGER = 1.0  # seconds for a client to read the rest of a response and close, before its connection is aborted
+_READ_BYTES = 2**16  # at once from each connection: with asyncio's 256 KiB, the other connections wait for longer
 _HEADER = object()  # what is being received before the header of a request is complete
 
 
@@ -47,6 +48,8 @@ class TimedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer, and close another connection if there are too many."""
+        if hasattr(transport, "max_size"):  # of asyncio's own event loops
+            transport.max_size = _READ_BYTES
         super().connection_made(_BufferedTransport(transport, self.loop))  # type: ignore[arg-type]
         self._set_receiving(_HEADER)
         if self._middleware is not None:

@@ -135,6 +135,31 @@ def _stop(tasks: _Tasks, num_threads: int) -> None:
         tasks.put(None)
 
 
+class GilTurns:
+    """Takes turns between threads that hold the GIL for milliseconds and the event loop.
+
+    The event loop needs the GIL again after each system call, and a request takes ten of them: if other threads held
+    the GIL all the time, it would wait ten times. One thread at a time has a turn, as a context manager, and the next
+    turn begins after a pause of the same duration.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._began, self._next = threading.Lock(), 0.0, 0.0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        time.sleep(max(0.0, self._next - time.perf_counter()))
+        self._began = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        now = time.perf_counter()
+        self._next = now + (now - self._began)
+        self._lock.release()
+
+
+GIL_TURNS = GilTurns()  # of this process
+
+
 class EventLoopBudget:
     """Bounds the number of images per iteration of the event loop, so that no other request waits for long."""
 

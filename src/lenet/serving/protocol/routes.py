@@ -1,7 +1,6 @@
 """The routes of the Open Inference Protocol, and of Triton's extensions in `metadata.EXTENSIONS`."""
 
 import functools
-import threading
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from lenet._checks import SIDE
 from lenet.errors import InputError, LenetError, NotServedError, WeightsError
-from lenet.serving.limits.capacity import BusyError, EventLoopBudget, ThreadPool
+from lenet.serving.limits.capacity import GIL_TURNS, BusyError, EventLoopBudget, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
@@ -26,7 +25,6 @@ from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER,
 
 JSON_LENGTH = b"inference-header-content-length"
 SMALL = 2**16  # bytes: a request above this takes more than a millisecond and runs in a thread
-_PARSING = threading.Lock()  # parsing holds the GIL: the event loop waits for one thread at a time, not for all
 _BLANK = np.zeros((1, SIDE, SIDE), np.uint8)
 MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loop: about 20 ms of work
 
@@ -214,7 +212,7 @@ def _predict(served: Served, inference: InferenceRequest, images: NDArray[Any]) 
 def _read_and_predict(context: RequestContext, json_length: int | None, limits: Limits, served: Served) -> _Answer:
     """Answer a large request, in a thread: even freeing its numbers takes milliseconds."""
     body = context.body()
-    with _PARSING:
+    with GIL_TURNS:
         inference, images = read_request(body, json_length, limits)
     return _predict(served, inference, images)
 
