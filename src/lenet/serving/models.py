@@ -39,6 +39,11 @@ class Served:
         return digest.hexdigest()[:12]
 
     @cached_property
+    def rule(self) -> RejectionRule:
+        """The rule for requests without `reject_at`; validating the metadata takes longer than the network."""
+        return RejectionRule.from_metadata(self.model.metadata)
+
+    @cached_property
     def class_names(self) -> tuple[str, ...] | None:
         """The names of the classes; None if they have only numbers."""
         return self.model.classes if KEY in self.model.metadata else None
@@ -176,8 +181,7 @@ class Models:
             self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
             loaded = Served(name, model)
-            RejectionRule.from_metadata(model.metadata)  # damaged metadata is an error now, not in a response
-            _ = loaded.class_names
+            _ = loaded.rule, loaded.class_names  # damaged metadata is an error now, not in a response
             with self._changing:
                 previous, self._served = self._served.get(name), {**self._served, name: loaded}
         return previous is None or previous.version != loaded.version

@@ -106,9 +106,12 @@ def write_response(
     >>> write_response(served, request, np.array([[0.25, 0.75]]))[0][-71:]
     b'"outputs":[{"name":"label","datatype":"INT64","shape":[1],"data":[1]}]}'
     """
-    answers = RejectionRule.from_metadata(served.model.metadata, request.reject_at).answers(probabilities)
-    labels = answers.likeliest if request.reject_at is None else answers.labels
-    # Even if no label is requested, a rate without a threshold is an error.
+    if request.reject_at is None:
+        answers = served.rule.answers(probabilities)
+        labels = answers.likeliest
+    else:  # even if no label is requested, a rate without a threshold is an error
+        answers = RejectionRule.from_metadata(served.model.metadata, request.reject_at).answers(probabilities)
+        labels = answers.labels
     results = {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
     outputs, parts = [], []
     for output in request.outputs:
