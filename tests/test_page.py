@@ -457,8 +457,9 @@ def test_a_link_carries_the_drawing(browser, saved, page):
 # ---- the tour ----------------------------------------------------------------------------------------------
 
 
-def test_the_keyboard_takes_the_tour(browser, saved):
-    with opened(browser, saved, viewport={"width": 360, "height": 740}) as page:
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (768, 1024)])
+def test_the_keyboard_takes_the_tour(browser, saved, width, height):
+    with opened(browser, saved, viewport={"width": width, "height": height}) as page:
         assert page.locator("#tour-next").text_content() == "Take the tour"
         page.locator("#tour-next").focus()
         names = []
@@ -472,6 +473,8 @@ def test_the_keyboard_takes_the_tour(browser, saved):
             assert (
                 page.locator("#tour").bounding_box()["height"] < y < 500
             )  # the stage is on the screen, and not hidden
+            name = page.locator("#unit-name").bounding_box()
+            assert y < name["y"] < height - name["height"]  # and so is the computation of its unit
         assert names == STAGES
         assert "here 5, with " in page.locator("#tour-text").text_content()
         page.keyboard.press("ArrowLeft")
@@ -481,6 +484,16 @@ def test_the_keyboard_takes_the_tour(browser, saved):
         assert page.evaluate("document.activeElement.id") == "tour-open"
         page.keyboard.press("Enter")
         assert page.locator("#tour-name").text_content() == "Input (1 of 8)"
+
+
+def test_the_captions_of_a_small_equation_are_whole(browser, saved):
+    """The caption of a patch of 2 x 2 is wider than the patch."""
+    with opened(browser, saved) as page:
+        for _ in range(3):
+            page.click("#tour-next")
+        assert page.locator("#tour-name").text_content() == "S2 (3 of 8)"
+        first = "[...document.getElementById('equation').getContext('2d').getImageData(0, 0, 2, 20).data]"
+        assert set(page.evaluate(first)) == {0}
 
 
 # ---- pointing ----------------------------------------------------------------------------------------------

@@ -198,6 +198,22 @@ def units(model, digits):
     return dict(zip(places, run(body, document=document, image=digits[0].ravel().tolist(), places=places), strict=True))
 
 
+@pytest.mark.parametrize(("stage", "before"), [("s2", "c1"), ("s4", "c3")])
+def test_the_example_of_pooling_has_inputs_that_differ(model, digits, stage, before):
+    body = """
+        state.model = modelOf(document);
+        state.outputs = forward(state.model, image);
+        return exampleUnit(stage);
+    """
+    document = model_document(model, "m", "1")
+    unit = run(body, document=document, image=digits[0].ravel().tolist(), stage=stage)
+    maps = model.activations(digits[0])[before][0]
+    side = maps.shape[1] // 2
+    spread = np.ptp(maps.reshape(-1, side, 2, side, 2), axis=(2, 4))
+    assert spread[unit["map"], unit["row"], unit["column"]] == pytest.approx(spread.max(), abs=1e-5)
+    assert spread.max() > 0.5
+
+
 def test_pixels_within_a_receptive_field_matter_and_no_others(model, units):
     model, rng = copy.deepcopy(model), np.random.default_rng(0)
     model.mean = 0.1  # standardised by itself, an image would change as a whole

@@ -10,6 +10,7 @@ const CELL = 30; // CSS pixels, the width of a cell with a number
 const SMALL = 11; // and of one without
 const SIGN = 26; // the room for a sign between two grids
 const CAPTION = 20; // the height of a caption
+const CAPTION_WIDTH = 80; // of a long one, which is wider than a grid of two columns
 
 const sayUnit = speaker($("unit-spoken"));
 
@@ -63,10 +64,11 @@ function drawEquation(chosen, unit) {
   const before = title(STAGES[indexOf(unit.stage) - 1].name);
   const from = isSmall || before === "Input" ? before : `${before}, map ${map}`;
   const grids = [["", from, inputs], ["×", isSmall || !isKernel ? "weights" : "kernel", weights], ["=", "products", products]];
-  const context = sized(canvas, (isOneRow ? 3 : 2) * (w + SIGN) - SIGN + 2, (isOneRow ? 1 : 2) * (h + CAPTION + 6));
+  const edge = 1 + Math.max(0, (CAPTION_WIDTH - w) / 2);
+  const context = sized(canvas, (isOneRow ? 3 : 2) * (w + SIGN) - SIGN + 2 * edge, (isOneRow ? 1 : 2) * (h + CAPTION + 6));
   grids.forEach(([sign, caption, values], k) => {
     const [column, row] = isOneRow ? [k, 0] : [k === 2 ? 1 : k, k === 2 ? 1 : 0];
-    const box = { x: 1 + column * (w + SIGN), y: CAPTION + row * (h + CAPTION + 6), w, h };
+    const box = { x: edge + column * (w + SIGN), y: CAPTION + row * (h + CAPTION + 6), w, h };
     write(context, sign, box.x - SIGN / 2, box.y + h / 2 + 6, { size: 18 });
     write(context, caption, box.x + w / 2, box.y - 6, { size: 13, style: "--soft" });
     drawGrid(context, values, width, box, !isSmall);

@@ -3,7 +3,7 @@
 import { STAGES } from "./network.mjs";
 import { $, isBlank, isMotionUnwanted, percent, remember, remembered, state, thing } from "./state.mjs";
 import { figure, layout, pointAt, slide } from "./figure.mjs";
-import { strongestUnit, title } from "./units.mjs";
+import { exampleUnit, strongestUnit, title } from "./units.mjs";
 
 const sizesOf = (name) => {
   const { maps, side } = state.outputs[name];
@@ -23,7 +23,8 @@ const SENTENCES = {
   s4: ({ side }) => `Pooling again: each map shrinks to ${side} × ${side}. The patterns remain, but their positions are known only roughly.`,
   c5: ({ maps, before }) => `Each of these ${maps} units sees all ${before.maps} maps at once, and so the whole drawing.`,
   f6: ({ maps, before }) => `Each of these ${maps} units weighs all ${before.maps} values before it. Together they are a short description of the drawing.`,
-  output: ({ maps, before }) => `Each of the ${maps} classes weighs these ${before.maps} values. Softmax turns the sums into probabilities${ending()}.`,
+  output: ({ maps, before }) => `Each of the ${maps} classes weighs these ${before.maps} values. Softmax turns the sums into probabilities, and the`
+    + ` largest is the answer${ending()}.`,
 };
 
 function ending() {
@@ -41,14 +42,14 @@ function showStage() {
   $("tour-back").hidden = stageIndex < 0;
   $("tour-next").textContent = stageIndex < 0 ? "Take the tour" : stageIndex < STAGES.length - 1 ? "Next" : "Finish";
   if (!name) return pointAt(null);
-  pointAt(strongestUnit(name));
+  pointAt(exampleUnit(name));
   scrollToStage(name);
   if (name === "c1" && !isMotionUnwanted()) slide();
 }
 
 function scrollToStage(name) {
   const y = layout.isWide ? 0 : layout.stages[name].y - 40;
-  const top = figure.getBoundingClientRect().top + scrollY + y - $("tour").offsetHeight - 24;
+  const top = figure.getBoundingClientRect().top + scrollY + y - $("tour").offsetHeight - 8;
   scrollTo({ top, behavior: isMotionUnwanted() ? "instant" : "smooth" });
 }
 

@@ -81,8 +81,8 @@ const biasOf = ({ stage, map }) => state.model.parameters[`${stage}.bias`].value
 
 export function factsOf(unit) {
   const { top, left, bottom, right } = receptiveField(unit);
-  const sees = bottom - top === SIDE && right - left === SIDE ? "Its receptive field is the whole input."
-    : `Its receptive field is rows ${top} to ${bottom - 1} and columns ${left} to ${right - 1} of the input.`;
+  const sees = bottom - top === SIDE && right - left === SIDE ? "It sees the whole input: its receptive field."
+    : `It sees rows ${top} to ${bottom - 1} and columns ${left} to ${right - 1} of the input: its receptive field.`;
   if (unit.stage === "input") {
     const of = state.model.mean === null ? "this image" : "the training set";
     return `A pixel, standardised by the mean and standard deviation of ${of}.`;
@@ -132,9 +132,24 @@ export function allTermsOf(unit) {
 
 // Return the unit with the largest value of a stage.
 export function strongestUnit(stage) {
-  const { side, values } = state.outputs[stage];
-  const i = values.indexOf(values.reduce((a, b) => Math.max(a, b)));
+  const { values } = state.outputs[stage];
+  return unitNumber(stage, values.indexOf(values.reduce((a, b) => Math.max(a, b))));
+}
+
+function unitNumber(stage, i) {
+  const { side } = state.outputs[stage];
   return { stage, map: Math.floor(i / (side * side)), row: Math.floor(i / side) % side, column: i % side };
+}
+
+// Return the unit that best shows what a stage computes: the strongest, or for pooling, the one whose inputs differ most.
+export function exampleUnit(stage) {
+  if (!STAGES[indexOf(stage)].pool) return strongestUnit(stage);
+  const spread = (unit) => {
+    const { inputs } = termsOf(unit, unit.map);
+    return Math.max(...inputs) - Math.min(...inputs);
+  };
+  const units = Array.from(state.outputs[stage].values, (_, i) => unitNumber(stage, i));
+  return units.reduce((best, unit) => (spread(unit) > spread(best) ? unit : best));
 }
 
 // Return the width of the full grid of `count` cells that is closest to a square.
