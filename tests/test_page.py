@@ -603,6 +603,26 @@ def test_steps_along_the_gradient_change_the_answer(page):
     np.testing.assert_array_equal(pixels(page), before)
 
 
+def test_steps_begin_at_the_drawing_even_right_after_a_stroke(page):
+    """The timer that waits for the reader to rest must not take a step for the drawing."""
+    page.keyboard.press("4")
+    answer(page, "4")
+    page.wait_for_function("() => document.getElementById('nearest').textContent.startsWith('4, at ')")
+    page.evaluate(
+        """async (frames) => {
+        document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "7", bubbles: true }));
+        await eval(frames);
+        window.drawn = [...lenet.state.pixels];
+        document.getElementById("change").click();
+    }""",
+        FRAMES,
+    )
+    page.wait_for_timeout(400)  # the timer takes 250 ms
+    assert page.locator("#mind-text").text_content().startswith("After ")
+    changed = page.evaluate("[...lenet.state.pixels].map((pixel, i) => Math.abs(pixel - drawn[i]))")
+    assert 0 < np.mean(changed) < 40
+
+
 def triangle(rng):
     corners = [np.array(each) + rng.uniform(-0.08, 0.08, 2) for each in ((0.5, 0.15), (0.85, 0.8), (0.15, 0.8))]
     return [*corners, corners[0]]

@@ -4,7 +4,7 @@ import { STAGES, SIDE } from "./network.mjs";
 import { hasWords, layoutFor, oneUnit, percentagesWidth, rectangle } from "./layout.mjs";
 import { $, ARROWS, afterEachPass, animated, percent, state, throttled } from "./state.mjs";
 import { colour, crisp, outline, raster, write } from "./paint.mjs";
-import { indexOf, operationText, receptiveField, sizeText, sourcesOf, title } from "./units.mjs";
+import { indexOf, operationText, receptiveField, sizeText, sourcesOf, strongestUnit, title } from "./units.mjs";
 
 export const figure = $("figure");
 export let layout = null;
@@ -48,7 +48,7 @@ function connectionsOf(unit) {
   }
   return STAGES.slice(1).map(({ name }) => {
     const { maps, side } = state.outputs[name];
-    const map = side > 1 ? maps - 1 : Math.floor(maps / 4);
+    const map = name === "output" ? strongestUnit(name).map : side > 1 ? maps - 1 : Math.floor(maps / 4);
     const [row, column] = [Math.floor(side * 0.3), Math.floor(side * 0.3)];
     const from = patchesOf({ stage: name, map, row, column }).at(-1);
     return { from, to: rectangle(layout, name, map, oneUnit({ row, column })) };

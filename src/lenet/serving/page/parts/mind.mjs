@@ -24,12 +24,16 @@ function restart() {
   if (isStep) return;
   stopSteps();
   clearTimeout(restTimer);
-  restTimer = setTimeout(() => {
-    path = [Float64Array.from(state.pixels)];
-    $("steps").value = 0;
-    chooseTarget();
-    showMind();
-  }, RESTING);
+  restTimer = setTimeout(beginPath, RESTING);
+}
+
+function beginPath() {
+  clearTimeout(restTimer);
+  restTimer = 0;
+  path = [Float64Array.from(state.pixels)];
+  $("steps").value = 0;
+  chooseTarget();
+  showMind();
 }
 
 // Choose the second most probable class, unless another one is chosen that is not the answer.
@@ -43,6 +47,8 @@ const gradientAt = (pixels) => towards(state.model, pixels, forward(state.model,
 
 function showStep() {
   const count = Number($("steps").value);
+  if (restTimer) beginPath(); // or else the steps would start from the drawing before, and the timer would restart them
+  $("steps").value = count;
   while (path.length <= count) path.push(nudged(path.at(-1), gradientAt(path.at(-1))));
   isStep = true;
   look(Uint8Array.from(path[count], Math.round));
