@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,7 +134,7 @@ A = '"name": "a", '
 def test_a_file_without_valid_fields_is_rejected(tmp_path, text, message):
     path = tmp_path / "fields.json"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(DataError, match=str(path)) as raised:
+    with pytest.raises(DataError, match=re.escape(str(path))) as raised:
         load_fields(path)
     assert message in str(raised.value)
 
@@ -168,7 +170,7 @@ def test_a_folder_of_forms_becomes_a_table(first, forms, capsys):
     with (forms / "out.csv").open(newline="") as file:
         filled, blank = csv.DictReader(file)
     assert {name: filled[name] for name in first[1]} == first[1]
-    assert (filled["image"], filled["check"]) == ("forms/a.png", "")
+    assert (Path(filled["image"]), filled["check"]) == (Path("forms/a.png"), "")
     assert all(0.9 <= float(filled[f"{name}_confidence"]) <= 1 for name in first[1])
     assert blank["check"] == "; ".join(first[1])
     assert {blank[name] for name in first[1]} == {""}
