@@ -537,7 +537,7 @@ def test_the_median_equals_that_of_opencv(shape, levels):
         np.testing.assert_array_equal(_median_blurred(image, size), cv2.medianBlur(image, size))
 
 
-@pytest.mark.parametrize("shape", [(1, 2**16), (256, 256), (300, 300)])
+@pytest.mark.parametrize("shape", [(1, 2**16), (256, 256), (300, 300), (600, 600)])
 def test_strokes_are_numbered_in_the_order_of_opencv(shape):
     from lenet.reading.strokes import strokes_of
 

@@ -11,7 +11,7 @@ from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 from lenet.reading.page import Page
 from lenet.reading.rules import Mask, erased, straight_lines, thickness_of
-from lenet.reading.strokes import INK
+from lenet.reading.strokes import INK, components_of
 
 Outline = NDArray[np.int32]
 
@@ -80,7 +80,7 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
 def _grids_on(page: Page) -> Iterator[tuple[tuple[slice, slice], Mask, list[Outline]]]:
     """Yield the window, the lines and the cells of each grid, the largest first."""
     binary = np.asarray(page.ink >= _LINE, np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3)))
+    labels, stats = components_of(cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3)))
     stats[0] = 0
     widths, heights, areas = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
     candidates = (areas < _MAX_FILLED * widths * heights) & (np.minimum(widths, heights) > 2 * _MIN_SIDE)
@@ -156,7 +156,7 @@ class Grid:
 
     def cuts(self, writing: NDArray[np.uint8]) -> bool:
         """Return whether much of the writing goes beyond its cell."""
-        _, strokes, stats, _ = cv2.connectedComponentsWithStats((writing >= INK) & self.inside)
+        strokes, stats = components_of((writing >= INK) & self.inside)
         areas = stats[1:, cv2.CC_STAT_AREA]
         rim = self.inside & (1 - cv2.erode(self.inside, _kernel(3)))
         cut = np.unique(strokes[rim > 0])

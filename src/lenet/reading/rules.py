@@ -9,7 +9,7 @@ from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 from lenet.reading.page import Page
 from lenet.reading.skew import skew_of_rules
-from lenet.reading.strokes import INK, MAX_LENGTH, Strokes
+from lenet.reading.strokes import INK, MAX_LENGTH, Strokes, components_of
 
 Mask = NDArray[np.uint8]
 
@@ -60,7 +60,7 @@ def straight_lines(binary: Mask, length: int, slopes: Any = _SLOPES) -> Mask:
 
 def thickness_of(lines: Mask) -> float:
     """Return the median thickness of horizontal lines, in pixels."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
+    _, stats = components_of(lines)
     return float(np.median(stats[1:, cv2.CC_STAT_AREA] / stats[1:, cv2.CC_STAT_WIDTH])) if len(stats) > 1 else 0.0
 
 
@@ -91,7 +91,7 @@ def _printed(binary: Mask, span: int) -> tuple[Mask, float]:
     piece = max(_MIN_PIECE, span // 20)
     pieces = straight_lines(binary, piece)
     linked = cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, piece), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(linked)
+    labels, stats = components_of(linked)
     width, area = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_AREA]
     rules = 1 + np.flatnonzero(
         (width[1:] >= _SPANNING * span) & (area[1:] * _MIN_ASPECT < width[1:].astype(float) ** 2)

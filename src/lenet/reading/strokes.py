@@ -11,9 +11,10 @@ from lenet._extras import cv2
 INK = 96  # of 255: the minimum level of a stroke's pixels
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
 _SPECK = 0.22  # heights of the writing
-_FEW_PIXELS = 2**16  # have at most half as many strokes, which 16 bits can number
+_MAX_LABEL = 2**16 - 1  # of 16 bits
 _MIN_AREA = 12  # pixels: smaller strokes say nothing about the size of the writing
 
+Labels = NDArray[np.uint16] | NDArray[np.int32]
 Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are exclusive
 
 
@@ -21,7 +22,7 @@ Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are 
 class Strokes:
     """The connected strokes of a page."""
 
-    labels: NDArray[np.uint16] | NDArray[np.int32]  # (H, W): 0 for paper, n + 1 for the pixels of stroke n
+    labels: Labels  # (H, W): 0 for paper, n + 1 for the pixels of stroke n
     boxes: Boxes
     areas: NDArray[np.int64]  # (n,), in pixels
 
@@ -82,12 +83,22 @@ class Strokes:
         return np.flatnonzero(~specks & ~rules & ~slivers & (self.heights < MAX_LENGTH * height))
 
 
+def components_of(mask: NDArray[np.uint8]) -> tuple[Labels, NDArray[np.int32]]:
+    """Return the labels and statistics of `cv2.connectedComponentsWithStats`; diagonal neighbours are connected.
+
+    With labels of 16 bits, OpenCV takes less time and starts no threads. It needs at most one label for each run of
+    pixels in a row.
+    """
+    is_small = mask.size <= _MAX_LABEL  # or has few runs
+    is_small = is_small or np.count_nonzero(mask[:, 1:] > mask[:, :-1]) + np.count_nonzero(mask[:, 0]) < _MAX_LABEL
+    label_type = cv2.CV_16U if is_small else cv2.CV_32S
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=label_type)
+    return labels, stats
+
+
 def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
     """Return the connected strokes of ink."""
-    # With labels of 16 bits, OpenCV starts no threads, which take longer than the work in a small picture.
-    label_type = cv2.CV_16U if ink.size <= _FEW_PIXELS else cv2.CV_32S
-    is_ink = (ink >= INK).view(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(is_ink, connectivity=8, ltype=label_type)
+    labels, stats = components_of((ink >= INK).view(np.uint8))
     boxes = stats[1:, :4].astype(np.int64)  # left, top, width and height
     boxes[:, 2:] += boxes[:, :2]
     return Strokes(labels, boxes, stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
