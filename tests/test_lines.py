@@ -448,7 +448,7 @@ def test_touching_digits_are_cut_between_them():
     cv2.ellipse(ink, (20, 20), (10, 15), 0, 0, 360, 255, 3)
     cv2.ellipse(ink, (46, 20), (10, 15), 0, 0, 360, 255, 3)
     ink[19:22, 31:35] = 255  # they touch here
-    columns, costs = seams(ink, 33.0)
+    [(columns, costs)] = seams([ink], 33.0)
     touching = (columns[:, 20] >= 31) & (columns[:, 20] <= 36)
     assert touching.any()
     assert costs[touching].min() < 1.5
@@ -459,7 +459,7 @@ def test_seams_follow_a_slant():
     for x in (15, 27, 39):
         cv2.line(ink, (x + 25, 5), (x, 55), 255, 4)
     ink[30:33, 25:50] = 255  # what makes one stroke of three bars
-    columns, costs = seams(ink, 50.0)
+    [(columns, costs)] = seams([ink], 50.0)
     between = (columns[:, 10] - columns[:, 50] >= 10) & (costs < 1.2)  # a straight seam crosses a bar at least
     assert between.sum() == 2
 
@@ -472,7 +472,7 @@ def test_seams_do_not_cross_and_pieces_share_all_ink():
         part = digits[n][4:24, 6:22]
         left = 10 + 15 * n + int(place) // 6
         ink[20:40, left : left + 16] = np.maximum(ink[20:40, left : left + 16], part)
-    columns, costs = seams(ink, 20.0)
+    [(columns, costs)] = seams([ink], 20.0)
     assert len(columns) == len(costs) > 5
     assert (np.diff(columns, axis=0) >= 0).all()
     pieces = pieces_from(ink)

@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet.reading.lines import InkLine
-from lenet.reading.seams import seams
+from lenet.reading.seams import Floats, Ints, seams
 from lenet.reading.strokes import Boxes
 
-_MIN_WIDTH = 0.65  # heights of the writing: narrower strokes are not cut
 _MIN_AREA = 0.02  # squares of the height: smaller pieces join the next one
 
 
@@ -40,12 +39,13 @@ def work_of(line: InkLine) -> int:
 def pieces_of(line: InkLine) -> Pieces:
     """Cut the strokes of a line into pieces."""
     ink, strokes = line.ink, line.page.strokes
+    masks, inks, places = [], [], (strokes.boxes[line.members] - np.tile(line.corner, 2)).tolist()
+    for member, (left, top, right, bottom) in zip(line.members, strokes.boxes[line.members].tolist(), strict=True):
+        masks.append(strokes.labels[top:bottom, left:right] == member + 1)
+        inks.append(line.page.ink[top:bottom, left:right] * masks[-1])
     parts: list[tuple[float, float, int, int, NDArray[np.bool_]]] = []  # centre, cut, left, top, mask
-    for stroke in line.members:
-        left, top, right, bottom = strokes.boxes[stroke]
-        mask = strokes.labels[top:bottom, left:right] == stroke + 1
-        left, top = int(left) - line.corner[0], int(top) - line.corner[1]
-        for cut, part in _cut(ink[top : top + len(mask), left : left + mask.shape[1]], mask, line.height):
+    for mask, cuts, (left, top, _, _) in zip(masks, seams(inks, line.height), places, strict=True):
+        for cut, part in _cut(mask, *cuts, _MIN_AREA * line.height**2):
             columns = np.flatnonzero(part.any(axis=0))
             parts.append((left + (columns[0] + columns[-1] + 1) / 2, cut, left, top, part))
     parts.sort(key=lambda part: part[0])
@@ -64,18 +64,17 @@ def _with_edges(ink: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np
     return np.where((labels == 0) & (ink > 0), grown, labels).astype(np.int32)
 
 
-def _cut(ink: NDArray[np.uint8], mask: NDArray[np.bool_], height: float) -> list[tuple[float, NDArray[np.bool_]]]:
+def _cut(
+    mask: NDArray[np.bool_], columns: Ints, costs: Floats, min_area: float
+) -> list[tuple[float, NDArray[np.bool_]]]:
     """Return the masks of a stroke's pieces from left to right, each after the cost of the seam before it."""
-    if mask.shape[1] <= _MIN_WIDTH * height:
-        return [(0.0, mask)]
-    columns, costs = seams(np.where(mask, ink, 0), height)
     seams_left = (np.arange(mask.shape[1]) >= columns[:, :, np.newaxis]).sum(axis=0)  # of each pixel
     parts: list[tuple[float, NDArray[np.bool_]]] = []
     first, cut = 0, 0.0
     for n in range(len(costs) + 1):
-        part = mask & (seams_left >= first) & (seams_left <= n)
+        part = mask & (seams_left >= first) & (seams_left <= n) if len(costs) else mask
         cut = max(cut, costs[n - 1] if n and parts else 0.0)
-        if part.sum() >= _MIN_AREA * height**2 or n == len(costs):
+        if part.sum() >= min_area or n == len(costs):
             if part.any():
                 parts.append((cut, part))
             first, cut = n + 1, 0.0

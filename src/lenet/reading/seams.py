@@ -1,8 +1,12 @@
-"""Find the seams along which a stroke may be cut, by dynamic programming.
+"""Find the seams along which strokes may be cut, by dynamic programming.
 
 A seam runs from the top of a stroke to its bottom and crosses little ink. It may step one pixel aside in each row, so
 it passes between slanted digits.
 """
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,57 +16,91 @@ from lenet._mnist_form import pen_width
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Seams = tuple[Ints, Floats]
 
+_MIN_WIDTH = 0.65  # heights of the writing: narrower strokes have no seams
 _ROWS = (0.25, 0.5, 0.75)  # of a stroke's height, where seams are searched
 _NEAR = 0.06  # heights of the writing: a seam this close to a cheaper one is dropped
 _EDGE = 0.1  # heights of the writing: a seam this close to an edge of the stroke is dropped
 _MIN_INK = 0.15  # between two seams, in stroke widths times the height
 _STEP_COST = 0.02  # in stroke widths of ink
 _ROW_COST = 0.001  # so that seams run straight where there is no ink
+_WALL = 1e6  # the cost of a column between strokes
 
 
-def seams(ink: NDArray[np.uint8], height: float) -> tuple[Ints, Floats]:
-    """Return the seams along which a stroke may be cut.
+def seams(strokes: Sequence[NDArray[np.uint8]], height: float) -> list[Seams]:
+    """Return the seams along which each of some strokes may be cut.
 
     Parameters
     ----------
-    ink : ndarray of uint8, shape (H, W)
-        The ink of one stroke.
+    strokes : sequence of n ndarray of uint8, shape (H, W)
+        The ink of each stroke.
     height : float
         The height of the writing, in pixels.
 
     Returns
     -------
-    columns : ndarray of int64, shape (n, H)
-        The column before which each seam passes each row. Seams are sorted from left to right and do not cross.
-    costs : ndarray of float64, shape (n,)
-        The ink that each seam crosses, in stroke widths.
+    list of n tuples
+        columns : ndarray of int64, shape (m, H)
+            The column before which each seam passes each row. Seams are sorted from left to right and do not cross.
+        costs : ndarray of float64, shape (m,)
+            The ink that each seam crosses, in stroke widths.
 
     Examples
     --------
     >>> ink = np.zeros((20, 24), np.uint8)
     >>> ink[:, [0, 1, 22, 23]] = 255
     >>> ink[9:11] = 255  # an H
-    >>> columns, costs = seams(ink, 20.0)
+    >>> [(columns, costs)] = seams([ink], 20.0)
     >>> bool(((columns > 1) & (columns < 23)).all()), round(float(costs.min()), 1)
     (True, 0.8)
     """
-    pen = pen_width(ink)
-    crossed = ink / (255 * pen)
-    both_ways = np.stack([crossed, crossed[::-1]], axis=1) + _ROW_COST
-    (down, up), (from_above, from_below) = (each.swapaxes(0, 1) for each in _cheapest(both_ways))
-    up, from_below = up[::-1], from_below[::-1]
-    near, edge = max(1, round(_NEAR * height)), _EDGE * height
-    found = []
-    for row in sorted({int(fraction * len(ink)) for fraction in _ROWS}):
-        through = down[row] + up[row] - crossed[row]
-        around = cv2.erode(through[np.newaxis], np.ones((1, 2 * near + 1), np.uint8))[0]
-        inner = (np.arange(len(through)) > edge) & (np.arange(len(through)) < len(through) - edge)
-        starts = np.flatnonzero(inner & (through <= around + 1e-9))
-        found.append(_traced(starts, row, from_above, from_below))
-    columns = np.concatenate(found)
-    costs = np.take_along_axis(crossed, columns.T, axis=1).sum(axis=0)
-    return _apart(columns, costs, ink / 255, _MIN_INK * height * pen)
+    if not strokes:
+        return []
+    row = _Row.of([ink / (255 * pen_width(ink)) for ink in strokes])
+    columns = row.seams(height)
+    costs = np.take_along_axis(row.crossed[:, 0], columns, axis=1).sum(axis=0)
+    kept = _apart(columns, costs, row.crossed[:, 0], _MIN_INK * height)
+    found, ends = [], np.searchsorted(columns[0, kept], row.lefts[1:])
+    for left, ink, own in zip(row.lefts, strokes, np.split(kept, ends), strict=True):
+        found.append((columns[: len(ink), own].T - left, costs[own]))
+    return found
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Strokes side by side, each after a column that no seam enters."""
+
+    lefts: Ints  # (n,): the first column of each stroke
+    rights: Ints  # (n,): the column after its last
+    heights: Ints  # (n,)
+    crossed: Floats  # (H, 2, W): the ink of each pixel, in stroke widths, of the strokes and upside down
+
+    @classmethod
+    def of(cls, strokes: Sequence[Floats]) -> "_Row":
+        heights, widths = np.array([ink.shape for ink in strokes]).T
+        rights = np.cumsum(widths + 1)
+        lefts = rights - widths
+        crossed = np.zeros((heights.max(), 2, rights[-1]))
+        crossed[:, :, lefts - 1] = _WALL
+        for ink, left, right in zip(strokes, lefts.tolist(), rights.tolist(), strict=True):
+            crossed[: len(ink), :, left:right] = np.stack([ink, ink[::-1]], axis=1)
+        return cls(lefts, rights, heights, crossed)
+
+    def seams(self, height: float) -> Ints:
+        """Return the columns of the seams, shape (H, m), that are cheaper than all seams near them in some row."""
+        near, edge = max(1, round(_NEAR * height)), _EDGE * height
+        total, origin = _cheapest(self.crossed + _ROW_COST)
+        lefts, rights, heights = np.repeat(
+            [self.lefts, self.rights, self.heights], self.rights - self.lefts + 1, axis=1
+        )
+        places = np.arange(len(lefts))
+        rows = (np.array(_ROWS)[:, np.newaxis] * heights).astype(np.int64)
+        through = total[rows, 0, places] + total[heights - 1 - rows, 1, places] - self.crossed[rows, 0, places]
+        around = cv2.erode(through, np.ones((1, 2 * near + 1), np.uint8))
+        inner = (places - lefts > edge) & (places < rights - edge) & (rights - lefts > _MIN_WIDTH * height)
+        which, starts = np.nonzero(inner & (through <= around + 1e-9))
+        return _traced(starts, rows[which, starts], heights[starts], origin)
 
 
 def _cheapest(cost: Floats) -> tuple[Floats, Ints]:
@@ -77,41 +115,45 @@ def _cheapest(cost: Floats) -> tuple[Floats, Ints]:
     -------
     total : ndarray of float64, shape (H, n, W)
     origin : ndarray of int64, shape (H, n, W)
-        Columns; 0 in the first row.
+        Columns; in the first row, those of the pixels.
     """
-    steps, step_costs = np.array([0, -1, 1]), np.array([[[0.0]], [[_STEP_COST]], [[_STEP_COST]]])
     columns = np.arange(cost.shape[2])
-    near = 1 + columns + steps[:, np.newaxis]  # (3, W), in the row before, which has a margin
-    total = np.pad(cost, ((0, 0), (0, 0), (1, 1)), constant_values=np.inf)
-    origin = np.zeros(cost.shape, np.int64)
+    total, origin = cost.copy(), np.broadcast_to(columns, cost.shape).copy()
+    from_left, from_right = np.full((2, *cost.shape[1:]), np.inf)
     for row in range(1, len(cost)):
-        paths = total[row - 1][:, near].swapaxes(0, 1) + step_costs  # (3, n, W)
-        total[row, :, 1:-1] += paths.min(axis=0)
-        origin[row] = columns + steps[paths.argmin(axis=0)]
-    return total[:, :, 1:-1], origin
+        before = total[row - 1]
+        np.add(before[:, :-1], _STEP_COST, out=from_left[:, 1:])
+        np.add(before[:, 1:], _STEP_COST, out=from_right[:, :-1])
+        cheapest = np.minimum(before, from_left)
+        total[row] += np.minimum(cheapest, from_right)
+        origin[row] += from_right < cheapest
+        origin[row] -= (from_left < before) & (from_left <= from_right)
+    return total, origin
 
 
-def _traced(starts: Ints, row: int, from_above: Ints, from_below: Ints) -> Ints:
-    """Return the cheapest seams through the given columns of a row."""
-    columns = np.zeros((len(starts), len(from_above)), np.int64)
-    columns[:, row] = starts
-    for y in range(row, 0, -1):
-        columns[:, y - 1] = from_above[y, columns[:, y]]
-    for y in range(row, len(from_above) - 1):
-        columns[:, y + 1] = from_below[y, columns[:, y]]
+def _traced(starts: Ints, rows: Ints, heights: Ints, origin: Ints) -> Ints:
+    """Return the columns of the cheapest seams through the given pixels of strokes, shape (H, m)."""
+    columns = np.repeat(starts[np.newaxis], len(origin), axis=0)
+    for y in range(len(origin) - 1, 0, -1):
+        columns[y - 1] = np.where(y <= rows, origin[y, 0, columns[y]], starts)
+    for y in range(len(origin) - 1):
+        below = origin[np.maximum(heights - 1 - y, 0), 1, columns[y]]
+        columns[y + 1] = np.where(y >= rows, below, columns[y + 1])
     return columns
 
 
-def _apart(columns: Ints, costs: Floats, ink: Floats, min_ink: float) -> tuple[Ints, Floats]:
-    """Return the cheapest seams that do not cross and have enough ink between them, from left to right."""
-    before = np.zeros((len(ink), ink.shape[1] + 1))  # the ink left of each column
-    ink.cumsum(axis=1, out=before[:, 1:])
-    passed = np.take_along_axis(before, columns.T, axis=1)  # the ink left of each seam, by rows
+def _apart(columns: Ints, costs: Floats, crossed: Floats, min_ink: float) -> Ints:
+    """Return the numbers of the cheapest seams that do not cross and have enough ink between them, in order."""
+    ink_left = np.take_along_axis(crossed.cumsum(axis=1), columns - 1, axis=1).sum(axis=0)  # of each seam
     kept: list[int] = []
-    for n in np.argsort(costs, kind="stable"):
-        offsets = columns[kept] - columns[n]
-        crosses = (offsets.min(axis=1, initial=0) < 0) & (offsets.max(axis=1, initial=0) > 0)
-        if not crosses.any() and (np.abs(passed[:, kept] - passed[:, [n]]).sum(axis=0) > min_ink).all():
-            kept.append(int(n))
-    kept.sort(key=lambda n: float(columns[n].mean()))
-    return columns[kept], costs[kept]
+    for n in np.argsort(costs, kind="stable").tolist():
+        place = bisect.bisect(kept, ink_left[n], key=ink_left.__getitem__)
+        left, right = kept[max(place - 1, 0) : place], kept[place : place + 1]
+        if all(ink_left[n] - ink_left[other] > min_ink for other in left) and all(
+            ink_left[other] - ink_left[n] > min_ink for other in right
+        ):
+            is_between = [(columns[:, other] <= columns[:, n]).all() for other in left]
+            is_between += [(columns[:, other] >= columns[:, n]).all() for other in right]
+            if all(is_between):
+                kept.insert(place, n)
+    return np.array(kept, np.int64)
