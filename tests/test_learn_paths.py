@@ -74,7 +74,8 @@ def test_the_loss_is_the_logarithm_of_a_probability(examples):
     """With one segment wanted out of one, all that is left is its label and that it is a digit."""
     one = examples[0].segments
     features = Features(*(value[:1] for value in vars(one.features).values()))
-    first = Segments(one.starts[:1], one.stops[:1], one.boxes[:1], one.log_probabilities[:1], features)
+    others = ("starts", "stops", "boxes", "images", "probabilities")
+    first = Segments(*(getattr(one, name)[:1] for name in others), features)
     first.starts[:], first.stops[:] = 0, 1
     coefficients = unflattened(flattened(LEARNED) * 0)  # nothing counts: 10 digits and none are alike
     loss, _ = loss_and_gradient(flattened(coefficients), [learning.Example(first, np.array([3]))])

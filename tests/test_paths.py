@@ -8,7 +8,7 @@ import pytest
 from lenet.reading.features import Features
 from lenet.reading.fields import Field
 from lenet.reading.graph import LEARNED, Graph, coefficients_of, graph_of, joined
-from lenet.reading.paths import best_path, log_sums
+from lenet.reading.paths import best_path, log_sums, shares
 from lenet.reading.segments import Segments
 from lenet.reading.valid import most_probable
 
@@ -101,6 +101,15 @@ def test_sums_of_all_paths(seed):
     assert forward[0] == backward[-1] == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_share_of_an_arc_is_that_of_the_readings_that_pass_it(seed):
+    graph = random_graph(np.random.default_rng(seed))
+    readings = list(all_readings(graph))
+    whole = sum(weight for *_, weight in readings)
+    passing = [sum(weight for arcs, _, weight in readings if arc in arcs) for arc in range(len(graph.starts))]
+    assert shares(graph) == pytest.approx(np.array(passing) / whole)
+
+
 def test_a_long_line_neither_overflows_nor_underflows():
     n = 2000
     graph = Graph(np.arange(n), np.arange(1, n + 1), np.tile([-50.0, -60, -70], (n, 1)), np.full(n, -80.0))
@@ -112,8 +121,9 @@ def test_a_long_line_neither_overflows_nor_underflows():
 def weighed(**features):
     """The graph of one segment with these features; the others are 0."""
     values = {name: np.full(1, features.get(name, 0.0)) for name in Features.__dataclass_fields__}
-    one, box = np.array([0]), np.zeros((1, 4), int)
-    return graph_of(Segments(one, one + 1, box, np.log([[0.7, 0.3]]), Features(**values)), coefficients_of("ab"))
+    one, box, image = np.array([0]), np.zeros((1, 4), int), np.zeros((1, 28, 28), np.uint8)
+    segments = Segments(one, one + 1, box, image, np.array([[0.7, 0.3]]), Features(**values))
+    return graph_of(segments, coefficients_of("ab"))
 
 
 def test_without_features_only_the_label_counts():

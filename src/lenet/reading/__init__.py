@@ -8,11 +8,12 @@ these steps, each of which takes the result of the previous one:
 3. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
 4. `pieces`: from a line to pieces, cut along `seams`.
 5. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
-6. `graph`: from segments to a graph with learned weights.
-7. `paths`: from a graph to its best path.
+6. `views`: from segments to segments with better probabilities, if they are likely.
+7. `graph`: from segments to a graph with learned weights.
+8. `paths`: from a graph to its best path.
 
 `reader` runs the steps and returns the `results`, which `drawing` draws. If few digits are legible, it also runs the
-last five on the page after quarter turns (`orientation`).
+last six on the page after quarter turns (`orientation`).
 
 `read_form` reads the strokes in each of a form's `fields` in the same way (`forms`), and chooses the most probable of
 the `valid` values.

@@ -1,7 +1,7 @@
 """The features of a segment that distinguish digits from non-digits."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,36 +45,49 @@ class Features:
         """Return the named features side by side, shape (n, number of names)."""
         return np.stack([getattr(self, name) for name in names], axis=1)
 
+    def with_probabilities(self, probabilities: Floats) -> "Features":
+        """Return the features with those that depend on the network's probabilities."""
+        best = np.sort(np.log(np.maximum(probabilities, LEAST)), axis=1)[:, -2:]
+        score = digit_score(probabilities)
+        return replace(
+            self,
+            margin=np.minimum(best[:, 1] - best[:, 0], _MAX_MARGIN),
+            log_score=np.log(np.maximum(score, LEAST)),
+            log_other_score=np.log(np.maximum(1 - score, _LEAST_OTHER)),
+        )
+
 
 def features_of(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes, probabilities: Floats) -> Features:
     """Return the features of the segments that join the pieces from `starts` up to `stops`."""
     height = pieces.line.height
     left, _, right, _ = (pieces.boxes / height).T
-    widths, heights = boxes[:, 2] / height - boxes[:, 0] / height, boxes[:, 3] / height - boxes[:, 1] / height
-    x, y = (boxes[:, 0] + boxes[:, 2]) / (2 * height), (boxes[:, 1] + boxes[:, 3]) / (2 * height)
+    widths, heights = (boxes[:, 2:] / height - boxes[:, :2] / height).T
+    x, y = ((boxes[:, :2] + boxes[:, 2:]) / (2 * height)).T
     next_left = np.append(np.minimum.accumulate(left[::-1])[::-1], np.inf)[1:]
-    middle = _middle_of_line(pieces)
-    best = np.sort(np.log(np.maximum(probabilities, LEAST)), axis=1)[:, -2:]
-    score = digit_score(probabilities)
-    return Features(
+    unknown = np.zeros(len(starts))
+    geometric = Features(
         bias=np.ones(len(starts)),
         lack_of_size=np.maximum(0, _MIN_SIDE - np.maximum(heights, widths)),
         excess_height=np.maximum(0, heights - _MAX_HEIGHT),
         excess_width=np.maximum(0, widths - _MAX_WIDTH),
         area=np.minimum(heights, _MAX_SIDE) * np.minimum(widths, _MAX_SIDE),
-        gap=np.array([_widest_gap(left[a:b], right[a:b]) for a, b in zip(starts, stops, strict=True)]),
+        gap=_widest_gaps(left, right, starts, stops),
         overlap=np.maximum(0, np.maximum.accumulate(right) - next_left)[stops - 1],
         cut=pieces.cuts[stops],
         is_cut=pieces.cuts[stops] > 0,
-        off_line=np.abs(y - middle(x)),
-        margin=np.minimum(best[:, 1] - best[:, 0], _MAX_MARGIN),
-        log_score=np.log(np.maximum(score, LEAST)),
-        log_other_score=np.log(np.maximum(1 - score, _LEAST_OTHER)),
+        off_line=np.abs(y - _middle_of_line(pieces)(x)),
+        margin=unknown,
+        log_score=unknown,
+        log_other_score=unknown,
     )
+    return geometric.with_probabilities(probabilities)
 
 
-def _widest_gap(left: Floats, right: Floats) -> float:
-    return float((left[1:] - np.maximum.accumulate(right)[:-1]).max(initial=0))
+def _widest_gaps(left: Floats, right: Floats, starts: Ints, stops: Ints) -> Floats:
+    """Return the widest gap between the pieces of each segment; 0 for one piece."""
+    members = np.minimum(np.arange(len(left))[:, np.newaxis] + np.arange((stops - starts).max()), len(left) - 1)
+    gaps = left[members] - np.maximum.accumulate(right[members], axis=1)[:, [0, *range(members.shape[1] - 1)]]
+    return np.asarray(np.maximum.accumulate(np.maximum(gaps, 0), axis=1)[starts, stops - starts - 1])
 
 
 def _middle_of_line(pieces: Pieces) -> np.poly1d:

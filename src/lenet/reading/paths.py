@@ -4,6 +4,7 @@ The weight of a path is the product of the weights of its arcs. The probability 
 of all paths with all labels, which the paper calls forward scoring (section VI.C).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,15 +57,26 @@ def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.flo
     return forward, _log_sums_to(graph.end - graph.stops, graph.end - graph.starts, weights, graph.end)[::-1]
 
 
+def shares(graph: Graph) -> NDArray[np.float64]:
+    """Return the share of the weight of all paths that passes each arc, shape (n,)."""
+    total = graph.total
+    forward, backward = log_sums(graph, total)
+    return np.asarray(np.exp(forward[graph.starts] + total + backward[graph.stops] - forward[-1]))
+
+
 def _log_sums_to(
     starts: NDArray[np.int64], stops: NDArray[np.int64], weights: NDArray[np.float64], end: int
 ) -> NDArray[np.float64]:
-    sums = np.full(end + 1, -np.inf)
-    sums[0] = 0.0
-    for node, arcs in enumerate(_by_stop(stops, end)):
-        if len(arcs):
-            sums[node] = np.logaddexp.reduce(sums[starts[arcs]] + weights[arcs])
-    return sums
+    sums = [0.0] + [-math.inf] * end  # Python's numbers: NumPy takes longer for a few arcs
+    arriving: list[list[tuple[int, float]]] = [[] for _ in sums]
+    for start, stop, weight in zip(starts.tolist(), stops.tolist(), weights.tolist(), strict=True):
+        arriving[stop].append((start, weight))
+    for node, arcs in enumerate(arriving):
+        terms = [sums[start] + weight for start, weight in arcs]
+        highest = max(terms, default=-math.inf)
+        if highest > -math.inf:
+            sums[node] = highest + math.log(sum(math.exp(term - highest) for term in terms))
+    return np.array(sums)
 
 
 def _best_arcs(graph: Graph, weights: NDArray[np.float64]) -> list[int]:

@@ -22,6 +22,7 @@ from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.pieces import Pieces, pieces_of, work_of
 from lenet.reading.results import Cell, Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
+from lenet.reading.views import viewed
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
@@ -131,6 +132,7 @@ def _read_page(
     cut_lines = [pieces_of(line) for line in lines]
     reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
     segments = segments_of(model, cut_lines, n_jobs, max_segments)
+    segments = viewed(model, segments, coefficients_of(characters), n_jobs)
     found = (_read_line(characters, *each, only_digits) for each in zip(cut_lines, segments, strict=True))
     count = max(work // _WORK, sum(len(each.starts) for each in segments))
     return Reading(tuple(line for line in found if line is not None)), count

@@ -1,0 +1,71 @@
+"""Likely segments are classified from several views, and the others from one."""
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.reading.graph import LEARNED, graph_of
+from lenet.reading.lines import find_lines, page_of
+from lenet.reading.paths import best_path, shares
+from lenet.reading.pieces import pieces_of
+from lenet.reading.segments import segments_of
+from lenet.reading.views import viewed
+
+pytest.importorskip("cv2")
+ndimage = pytest.importorskip("scipy.ndimage")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return lenet.load_pretrained("mnist")
+
+
+@pytest.fixture(scope="module")
+def segments(model):
+    """The segments of two lines of four digits."""
+    page = np.full((130, 160), 255, np.uint8)
+    for place, image in enumerate(lenet.data.load_digits().X_test[183:191]):
+        top, left = 16 + 60 * (place // 4), 20 + 30 * (place % 4)
+        page[top : top + 28, left : left + 28] = 255 - image
+    return segments_of(model, [pieces_of(line) for line in find_lines(page_of(page))])
+
+
+def mean_over_views(model, image):
+    """By SciPy: slanted either way, smaller and larger, around the middle of the image."""
+    seen = [image]
+    for across, along in (((1, 0.15), (0, 1)), ((1, -0.15), (0, 1)), ((1.12, 0), (0, 1.12)), ((0.92, 0), (0, 0.92))):
+        matrix = np.array([along, across])[:, ::-1]  # of rows and columns
+        middle = np.full(2, 13.5)
+        moved = ndimage.affine_transform(image.astype(float), matrix, middle - matrix @ middle, order=1)
+        seen.append(moved.round().astype(np.uint8))
+    return model.predict_proba(np.stack(seen)).mean(axis=0)
+
+
+def test_the_probabilities_of_likely_segments_are_means_over_views(model, segments):
+    assert len(segments) == 2
+    for before, after in zip(segments, viewed(model, segments, LEARNED), strict=True):
+        likely = shares(graph_of(before)) > 0.0025
+        assert 4 <= likely.sum() < len(likely) / 2
+        np.testing.assert_array_equal(after.probabilities[~likely], before.probabilities[~likely])
+        expected = [mean_over_views(model, image) for image in before.images[likely]]
+        np.testing.assert_allclose(after.probabilities[likely], expected, atol=0.01)
+        assert not np.allclose(after.probabilities[likely], before.probabilities[likely], atol=0.01)
+
+
+def test_the_features_of_the_network_follow_its_probabilities(model, segments):
+    for each in viewed(model, segments, LEARNED):
+        best = np.sort(each.probabilities, axis=1)[:, -2:]
+        np.testing.assert_allclose(each.features.margin, np.minimum(np.log(best[:, 1] / best[:, 0].clip(1e-6)), 5))
+
+
+def test_views_of_unlikely_segments_change_no_reading(model, segments, monkeypatch):
+    found = [best_path(graph_of(each)) for each in viewed(model, segments, LEARNED)]
+    monkeypatch.setattr("lenet.reading.views._LIKELY", -1.0)
+    complete = [best_path(graph_of(each)) for each in viewed(model, segments, LEARNED)]
+    for one, other in zip(found, complete, strict=True):
+        assert one.labels == other.labels
+        assert one.confidence == pytest.approx(other.confidence, abs=0.01)
+
+
+def test_no_lines_have_no_views(model):
+    assert viewed(model, segments_of(model, []), LEARNED) == []
