@@ -628,6 +628,22 @@ def test_a_photograph_of_12_megapixels_takes_little_time_and_memory(mnist):
     assert megabytes < 300
 
 
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 1)])
+def test_a_jpeg_decoded_at_half_its_size_has_boxes_of_the_whole_picture(orientation, turns):
+    page = np.full((3003, 4205), 235, np.uint8)
+    for line, text in enumerate(["2741", "605"]):
+        cv2.putText(page, text, (600, 900 + 1000 * line), cv2.FONT_HERSHEY_SIMPLEX, 8, 40, 40, cv2.LINE_AA)
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x112] = orientation
+    Image.fromarray(np.rot90(page, turns)).save(buffer, "JPEG", quality=95, exif=exif)  # Exif turns it back
+    grey, shape = reading.pictures.reduced_grey(buffer.getvalue(), 3_100_000)
+    assert (grey.shape, shape) == ((1502, 2103), page.shape)
+    found = reading.read(buffer.getvalue())
+    assert found.text == "2741\n605"
+    boxes, whole = (np.array([d.box for each in r.lines for d in each.digits]) for r in (found, reading.read(page)))
+    np.testing.assert_allclose(boxes, whole, atol=8)
+
+
 def test_only_digits_leaves_no_question_marks():
     page = np.full((120, 300), 255, np.uint8)
     cv2.putText(page, "7K", (30, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 5, cv2.LINE_AA)

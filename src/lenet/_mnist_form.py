@@ -31,7 +31,7 @@ def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]
         ink = resized(ink, min(1.0, _FINE * BOX / max(ink.shape)))
         ink = _with_usual_pen(ink, max(ink.shape) / BOX)
     digit = resized(ink, BOX / max(ink.shape))
-    return _centred(np.asarray(cv2.convertScaleAbs(digit, alpha=255 / max(1, int(digit.max()))), np.uint8))
+    return _centred(cv2.convertScaleAbs(digit, alpha=255 / max(1.0, cv2.norm(digit, cv2.NORM_INF))))
 
 
 def cropped(ink: NDArray[np.uint8], min_ink: int = 1) -> NDArray[np.uint8]:
@@ -44,7 +44,8 @@ def resized(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     """Scale both sides of an image by a factor; return the image itself for a factor of 1."""
     if factor == 1:
         return image
-    size = tuple(max(1, round(length * factor)) for length in reversed(image.shape))
+    height, width = image.shape
+    size = max(1, round(width * factor)), max(1, round(height * factor))
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR  # INTER_AREA averages, which keeps thin strokes
     return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
 
@@ -85,11 +86,9 @@ def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
 def _centred(digit: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Place a digit in 28x28 pixels, with its centre of mass as close to the middle as possible."""
     moments = cv2.moments(digit)
-    mass = moments["m00"] or 1.0
-    place = []
-    for moment, length in (("m01", digit.shape[0]), ("m10", digit.shape[1])):
-        place.append(min(max(round(MIDDLE - moments[moment] / mass), 0), SIDE - length))
+    mass, (height, width) = moments["m00"] or 1.0, digit.shape
+    top = min(max(round(MIDDLE - moments["m01"] / mass), 0), SIDE - height)
+    left = min(max(round(MIDDLE - moments["m10"] / mass), 0), SIDE - width)
     out = np.zeros((SIDE, SIDE), np.uint8)
-    top, left = place
-    out[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    out[top : top + height, left : left + width] = digit
     return out

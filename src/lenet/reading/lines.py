@@ -14,7 +14,7 @@ from lenet.reading.page import Page
 from lenet.reading.rules import without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
 
-_MAX_PIXELS = 3_000_000  # larger pictures are shrunk
+MAX_PIXELS = 3_100_000  # larger pictures are shrunk; half the sides of a 12-megapixel photograph are within the limit
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_STROKES = 6000  # a page of writing has fewer
 _MIN_STROKE = 6  # pixels of a stroke that counts
@@ -48,16 +48,23 @@ class InkLine:
         return self.page.ink[top:bottom, left:right]
 
 
-def page_of(grey: NDArray[np.uint8]) -> Page:
-    """Return the ink of a picture, at a scale of at most 3 million pixels.
+def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = None) -> Page:
+    """Return the ink of a picture, at a scale of at most 3.1 million pixels.
+
+    Parameters
+    ----------
+    grey : ndarray of uint8, shape (H, W)
+    picture_shape : tuple of int, optional
+        The height and width of the picture, if the grey levels are already reduced.
 
     Raises
     ------
     InputError
         If there are more strokes than on any page of writing.
     """
-    scale = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
-    page = Page(find_ink(resized(grey, scale)), grey.shape, scale)
+    picture_shape = picture_shape or grey.shape
+    factor = min(1.0, (MAX_PIXELS / grey.size) ** 0.5)
+    page = Page(find_ink(resized(grey, factor)), picture_shape, factor / round(picture_shape[0] / len(grey)))
     reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), _MAX_STROKES, "strokes")
     return page
 

@@ -1,6 +1,7 @@
 """Decode pictures, from files and arrays, to grey levels."""
 
 import io
+import math
 import os
 import struct
 import warnings
@@ -16,6 +17,7 @@ from lenet._extras import require
 from lenet.errors import DataError, InputError, InputTypeError
 
 PictureLike = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | ArrayLike  # or of Pillow
+Sized = tuple[NDArray[np.uint8], tuple[int, ...]]  # pixels, and the height and width of the picture that they show
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_SCANS = 100
@@ -25,6 +27,7 @@ MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is c
 _MAX_COSTLY = {"WEBP": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
 _STRIP = 2**20  # pixels: larger pictures are converted in strips, which saves memory
 _ORIENTATION = 0x112  # Exif's tag
+_ON_ITS_SIDE = (5, 6, 7, 8)  # values of the tag
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
 
 
@@ -73,12 +76,17 @@ def read_picture(
     array([[  0, 255]], dtype=uint8)
     """
     colour, largest = _checks.boolean(colour, "colour"), _checks.whole(largest, "largest")
+    return _read(file, "RGB" if colour else "L", largest)[0]
+
+
+def _read(file: Any, mode: str, largest: int = MAX_PIXELS, enough: int = MAX_PIXELS) -> Sized:
+    """Return the pixels of a file, as `read_picture`; a JPEG of more than `enough` pixels is reduced."""
     if not isinstance(file, str | os.PathLike | bytes | bytearray | memoryview) and not hasattr(file, "seekable"):
         raise InputTypeError(f"file is of type {type(file).__name__}; expected a path, bytes or a binary file.")
     image_module = require("PIL.Image", "vision")
     if isinstance(file, bytes | bytearray | memoryview):
         file = io.BytesIO(file)
-    name, mode = os.fspath(file) if isinstance(file, str | os.PathLike) else "The file", "RGB" if colour else "L"
+    name = os.fspath(file) if isinstance(file, str | os.PathLike) else "The file"
     if "\0" in name or len(name) > _MAX_PATH:
         raise InputError(
             f"The path starts with {name[:20]!r} and has {len(name):,} characters; expected that of a file. Pass the "
@@ -88,9 +96,9 @@ def read_picture(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about harmless defects, and sizes that are rejected below
             if not isinstance(file, str | os.PathLike):
-                return _decoded(file, name, mode, largest)
+                return _decoded(file, name, mode, largest, enough)
             with Path(file).open("rb", 2**16) as opened:  # Pillow leaves files open that it cannot read, such as a pipe
-                return _decoded(opened, name, mode, largest)
+                return _decoded(opened, name, mode, largest, enough)
     except DataError:
         raise
     except image_module.DecompressionBombError:
@@ -126,19 +134,28 @@ def as_grey(image: PictureLike) -> NDArray[np.uint8]:
     DataError, OSError
         As for `read_picture`.
     """
-    if isinstance(image, str | os.PathLike | bytes | bytearray):
-        return read_picture(image)
+    return reduced_grey(image, MAX_PIXELS)[0]
+
+
+def reduced_grey(image: PictureLike, enough: int) -> Sized:
+    """Return the grey levels of a picture, as `as_grey`, and the height and width of the picture.
+
+    A JPEG of more than `enough` pixels is decoded to half its size, or less, if at least `enough` remain. This takes
+    much less time and memory.
+    """
+    if isinstance(image, str | os.PathLike | bytes | bytearray) or callable(getattr(image, "read", None)):
+        return _read(image, "L", enough=enough)
     if isinstance(image, memoryview) and image.ndim == 1:  # others are arrays of pixels
-        return read_picture(image)
-    if callable(getattr(image, "read", None)):
-        return read_picture(cast("BinaryIO", image))
+        return _read(image, "L", enough=enough)
     if callable(getattr(image, "getbands", None)):  # of Pillow
-        return _of_usual_shape(_grey_of(image, "L"))
+        grey = _of_usual_shape(_grey_of(image, "L"))
+        return grey, grey.shape
     if image is None or isinstance(image, int | float | complex):
         expected = "a path, bytes, a file, or an array of pixels"
         raise InputTypeError(f"The image is of type {type(image).__name__}; expected {expected}.")
     pixels = _checks.array(cast("ArrayLike", image), "image", "expected (H, W) or (H, W, 3)")
-    return _of_usual_shape(_grey_of_pixels(pixels))
+    grey = _of_usual_shape(_grey_of_pixels(pixels))
+    return grey, grey.shape
 
 
 def _of_usual_shape(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -187,7 +204,7 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.uint8]:
+def _decoded(file: BinaryIO, name: str, mode: str, largest: int, enough: int) -> Sized:
     image_module = require("PIL.Image", "vision")
     if not file.seekable():  # Pillow would first read it to its end
         raise DataError(f"{name} is a stream; expected a file. Pass its bytes, or save it to a file.")
@@ -211,13 +228,20 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int) -> NDArray[np.u
             raise DataError(
                 f"{name} is a JPEG with more than {MAX_SCANS} scans; expected at most {MAX_SCANS}. Save it again."
             )
-        return _grey_of(picture, mode)
+        if mode == "L":  # a JPEG has grey levels, too, and they can be decoded alone
+            factor = min(1.0, (enough / (width * height)) ** 0.5)
+            picture.draft(mode, (math.ceil(width * factor), math.ceil(height * factor)))
+        shape = (width, height) if _orientation(picture) in _ON_ITS_SIDE else (height, width)
+        return _grey_of(picture, mode), shape
+
+
+def _orientation(picture: Any) -> int:
+    return picture.getexif().get(_ORIENTATION, 1)
 
 
 def _grey_of(picture: Any, mode: str) -> NDArray[np.uint8]:
     """Return the upright pixels of a picture of Pillow, in the mode "L" or "RGB"."""
     picture.load()
-    orientation = picture.getexif().get(_ORIENTATION, 1)
     if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
         white = 65535 if picture.getextrema()[1] > 255 else 255
         pixels = _in_strips(picture, lambda strip: np.round(np.asarray(strip).clip(0, white) * (255 / white)))
@@ -228,8 +252,12 @@ def _grey_of(picture: Any, mode: str) -> NDArray[np.uint8]:
     elif picture.mode == mode:
         pixels = np.asarray(picture)
     else:
-        pixels = _in_strips(picture, lambda strip: strip.convert("RGB").convert(mode))
-    return _upright(pixels, orientation)
+        pixels = _in_strips(picture, lambda strip: _rgb(strip).convert(mode))
+    return _upright(pixels, _orientation(picture))
+
+
+def _rgb(picture: Any) -> Any:
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _in_strips(picture: Any, convert: Callable[[Any], Any]) -> NDArray[np.uint8]:
@@ -255,7 +283,7 @@ def _on_page(picture: Any, mode: str, colour: str) -> Any:
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Return pixels turned and mirrored as an orientation of Exif says."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in _ON_ITS_SIDE:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._checks import SIDE
+from lenet._extras import cv2
 from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.features import LEAST, Features, features_of
@@ -70,9 +71,9 @@ def _joined(pieces: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64], Boxes
 
 def _images(pieces: Pieces, starts: NDArray[np.int64], stops: NDArray[np.int64], boxes: Boxes) -> NDArray[np.uint8]:
     """Return the images of segments in MNIST's format."""
-    images = np.empty((len(starts), SIDE, SIDE), np.uint8)
+    images, line_ink = np.empty((len(starts), SIDE, SIDE), np.uint8), pieces.line.ink
     each_segment = zip(starts.tolist(), stops.tolist(), boxes.tolist(), strict=True)
     for n, (start, stop, (left, top, right, bottom)) in enumerate(each_segment):
-        labels, ink = pieces.labels[top:bottom, left:right], pieces.line.ink[top:bottom, left:right]
-        images[n] = mnist_form(ink * ((labels > start) & (labels <= stop)))
+        labels, ink = pieces.labels[top:bottom, left:right], line_ink[top:bottom, left:right]
+        images[n] = mnist_form(cv2.bitwise_and(ink, cv2.inRange(labels, start + 1, stop)))
     return images

@@ -89,11 +89,15 @@ def components_of(mask: NDArray[np.uint8]) -> tuple[Labels, NDArray[np.int32]]:
     With labels of 16 bits, OpenCV takes less time and starts no threads. It needs at most one label for each run of
     pixels in a row.
     """
-    is_small = mask.size <= _MAX_LABEL  # or has few runs
-    is_small = is_small or np.count_nonzero(mask[:, 1:] > mask[:, :-1]) + np.count_nonzero(mask[:, 0]) < _MAX_LABEL
-    label_type = cv2.CV_16U if is_small else cv2.CV_32S
+    label_type = cv2.CV_16U if mask.size <= _MAX_LABEL or _count_runs(mask) < _MAX_LABEL else cv2.CV_32S
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=label_type)
     return labels, stats
+
+
+def _count_runs(mask: NDArray[np.uint8]) -> int:
+    """Return an upper bound of the number of runs of pixels in the rows of a mask."""
+    pixels = mask.ravel()
+    return int(np.count_nonzero(pixels[1:] > pixels[:-1]) + np.count_nonzero(mask[:, 0]))
 
 
 def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
