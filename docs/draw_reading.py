@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from lenet import load_pretrained
 from lenet.reading import Field, prepare, read, read_form
 from lenet.reading.drawing import drawn
 from lenet.reading.forms import straightened
 from lenet.reading.ink import find_ink
+from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import find_lines, page_of
 from lenet.reading.pieces import pieces_of
 
@@ -283,7 +285,8 @@ def draw_preparing(picture: Pixels) -> None:
 def draw_a_line(picture: Pixels) -> None:
     """Draw the steps of reading a line, one below the other."""
     line = find_lines(page_of(grey_of(picture)))[0]
-    page, ink, pieces, (left, top) = line.page, line.ink, pieces_of(line), line.corner
+    [whole] = legible_strokes(load_pretrained("mnist"), [line])
+    page, ink, pieces, (left, top) = line.page, line.ink, pieces_of(line, whole), line.corner
     colours = np.array([(0, 0, 0), *(COLOURS[n % len(COLOURS)] for n in range(len(pieces.boxes)))])
     coloured = np.zeros((*page.ink.shape, 3), np.uint8)
     there = slice(top, top + ink.shape[0]), slice(left, left + ink.shape[1])

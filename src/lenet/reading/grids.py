@@ -63,9 +63,9 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
         if len(grid.cells) > _MAX_CELLS or grid.cuts(writing):  # it is squared paper
             continue
         rows, columns = grid.rows_and_columns()
-        boxes = [_box_of(cell, window) for cell in grid.cells]
+        boxes = page.boxes_in_picture(np.array([_box_of(cell, window) for cell in grid.cells]))
         found = [
-            Place(len(places), int(row), int(column), page.box_in_picture(box))
+            Place(len(places), int(row), int(column), box)
             for row, column, box in zip(rows, columns, boxes, strict=True)
         ]
         if isolate and len(found) >= _MANY_CELLS and grid.region.sum() >= _LARGE * ink.size:

@@ -10,6 +10,8 @@ from lenet._extras import cv2
 from lenet._mnist_form import resized
 from lenet.reading.strokes import Strokes, strokes_of
 
+Box = tuple[int, int, int, int]  # left, top, right and bottom
+
 _LEVEL = 0.75  # degrees: smaller rotations are not worth the blur
 
 
@@ -36,12 +38,12 @@ class Page:
         """The affine map from the page to the picture, shape (2, 3)."""
         return self.rotation[:2] / self.scale
 
-    def box_in_picture(self, box: NDArray[np.int64]) -> tuple[int, int, int, int]:
-        """Return the left, top, right and bottom of the smallest box in the picture that contains a box of the page."""
-        corners = np.array([[x, y, 1] for x in box[[0, 2]] for y in box[[1, 3]]]) @ self.to_picture.T
-        (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
-        height, width = self.picture_shape
-        return max(0, int(left)), max(0, int(top)), min(width, int(right)), min(height, int(bottom))
+    def boxes_in_picture(self, boxes: NDArray[np.int64]) -> list[Box]:
+        """Return the smallest boxes in the picture that contain boxes of the page, shape (n, 4)."""
+        corners = boxes[:, [[0, 1], [0, 3], [2, 1], [2, 3]]] @ self.to_picture[:, :2].T + self.to_picture[:, 2]
+        starts, stops = np.floor(corners.min(axis=1)), np.ceil(corners.max(axis=1))
+        found = np.hstack([np.maximum(starts, 0), np.minimum(stops, self.picture_shape[::-1])]).astype(np.int64)
+        return [(left, top, right, bottom) for left, top, right, bottom in found.tolist()]
 
     def with_ink(self, ink: NDArray[np.uint8]) -> "Page":
         """Return the page with other ink of the same shape."""

@@ -18,7 +18,7 @@ class Pieces:
     """The pieces of a line, from left to right."""
 
     line: InkLine
-    labels: NDArray[np.int32]  # (H, W): the piece that each pixel belongs to; 0 for paper, n + 1 for piece n
+    labels: NDArray[np.uint16]  # (H, W): the piece that each pixel belongs to; 0 for paper, n + 1 for piece n
     boxes: Boxes
     # (n + 1,): the ink crossed by the seam before each piece and after the last one, in stroke widths; 0 between
     # strokes. If small pieces have joined a piece, the most ink of all their seams.
@@ -36,32 +36,35 @@ def work_of(line: InkLine) -> int:
     return int((heights * widths * np.maximum(1, widths / height))[wide].sum())
 
 
-def pieces_of(line: InkLine) -> Pieces:
-    """Cut the strokes of a line into pieces."""
-    ink, strokes = line.ink, line.page.strokes
-    masks, inks, places = [], [], (strokes.boxes[line.members] - np.tile(line.corner, 2)).tolist()
-    for member, (left, top, right, bottom) in zip(line.members, strokes.boxes[line.members].tolist(), strict=True):
+def pieces_of(line: InkLine, whole: NDArray[np.bool_] | None = None) -> Pieces:
+    """Cut the strokes of a line into pieces, except those that stay whole."""
+    ink, strokes, is_whole = line.ink, line.page.strokes, [False] * len(line.members) if whole is None else whole
+    masks, cut_inks = [], []
+    for member, stays, (left, top, right, bottom) in zip(
+        line.members, is_whole, strokes.boxes[line.members].tolist(), strict=True
+    ):
         masks.append(strokes.labels[top:bottom, left:right] == member + 1)
-        inks.append(line.page.ink[top:bottom, left:right] * masks[-1])
+        if not stays:
+            cut_inks.append(line.page.ink[top:bottom, left:right] * masks[-1])
+    cuts = iter(seams(cut_inks, line.height))
     parts: list[tuple[float, float, int, int, NDArray[np.bool_]]] = []  # centre, cut, left, top, mask
-    for mask, cuts, (left, top, _, _) in zip(masks, seams(inks, line.height), places, strict=True):
-        for cut, part in _cut(mask, *cuts, _MIN_AREA * line.height**2):
-            columns = np.flatnonzero(part.any(axis=0))
-            parts.append((left + (columns[0] + columns[-1] + 1) / 2, cut, left, top, part))
+    for mask, stays, (left, top) in zip(masks, is_whole, strokes.boxes[line.members, :2] - line.corner, strict=True):
+        for cut, part in [(0.0, mask)] if stays else _cut(mask, *next(cuts), _MIN_AREA * line.height**2):
+            x, y, width, height = cv2.boundingRect(part.view(np.uint8))
+            parts.append((left + x + width / 2, cut, left + x, top + y, part[y : y + height, x : x + width]))
     parts.sort(key=lambda part: part[0])
-    labels = np.zeros(ink.shape, np.int32)
+    labels = np.zeros(ink.shape, np.uint16)  # a picture of more pieces is rejected
     boxes = np.zeros((len(parts), 4), np.int64)
     for n, (_, _, left, top, part) in enumerate(parts):
-        labels[top : top + len(part), left : left + part.shape[1]][part] = n + 1
-        rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-        boxes[n] = left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1
+        boxes[n] = left, top, left + part.shape[1], top + part.shape[0]
+        labels[top : boxes[n, 3], left : boxes[n, 2]][part] = n + 1
     return Pieces(line, _with_edges(ink, labels), boxes, np.array([0.0, *(part[1] for part in parts[1:]), 0.0]))
 
 
-def _with_edges(ink: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.int32]:
+def _with_edges(ink: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Return the labels of the pieces extended to the edges of strokes, which are too faint for the threshold."""
-    grown = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
-    return np.where((labels == 0) & (ink > 0), grown, labels).astype(np.int32)
+    grown = cv2.dilate(labels, np.ones((3, 3), np.uint8))
+    return np.where((labels == 0) & (ink > 0), grown, labels)
 
 
 def _cut(

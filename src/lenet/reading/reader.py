@@ -14,6 +14,7 @@ from lenet.model import LeNet5
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import coefficients_of, graph_of
 from lenet.reading.grids import Place, turned, without_grids
+from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import MAX_PIXELS, find_lines, page_of, reject_texture
 from lenet.reading.orientation import read_upright
 from lenet.reading.page import Page
@@ -129,7 +130,8 @@ def _read_page(
     lines = find_lines(page)
     work = sum(work_of(line) for line in lines)
     reject_texture(work, _WORK * max_segments, "pixels in wide strokes")
-    cut_lines = [pieces_of(line) for line in lines]
+    whole = legible_strokes(model, lines, n_jobs)
+    cut_lines = [pieces_of(*each) for each in zip(lines, whole, strict=True)]
     reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
     segments = segments_of(model, cut_lines, n_jobs, max_segments)
     segments = viewed(model, segments, coefficients_of(characters), n_jobs)
@@ -160,13 +162,14 @@ def _read_line(characters: Sequence[str], pieces: Pieces, segments: Segments, on
     if all(label is None for label in path.labels):
         return None
     digits, text, end = [], "", None
-    for arc, label, probabilities in zip(path.arcs, path.labels, path.probabilities, strict=True):
-        box = segments.boxes[arc]
+    boxes = segments.boxes[path.arcs]
+    places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
+    each_arc = zip(path.arcs, path.labels, path.probabilities, boxes.tolist(), places, strict=True)
+    for arc, label, probabilities, box, place in each_arc:
         if label is None and low[arc]:
             continue
         if end is not None and box[0] - end > _SPACE * line.height:
             text += " "
-        place = line.page.box_in_picture(box + np.array([*line.corner, *line.corner]))
         digits.append(_digit(place, label, probabilities, characters))
         text += digits[-1].text
         end = box[2]

@@ -1,0 +1,73 @@
+"""Strokes that are legible digits are not cut; touching digits and other strokes are."""
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.reading.legible import legible_strokes
+from lenet.reading.lines import find_lines, page_of
+from lenet.reading.pieces import pieces_of
+
+cv2 = pytest.importorskip("cv2")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return lenet.load_pretrained("mnist")
+
+
+def line_of(joined=False):
+    """The line of the number 2758, whose last two digits may touch."""
+    page = np.full((100, 300), 255, np.uint8)
+    for place, digit in enumerate("2758"):
+        cv2.putText(page, digit, (20 + 60 * place, 80), cv2.FONT_HERSHEY_SIMPLEX, 2, 0, 4, cv2.LINE_AA)
+    if joined:
+        cv2.line(page, (172, 60), (206, 60), 0, 4)
+    [line] = find_lines(page_of(page))
+    return line
+
+
+def test_digits_apart_are_legible_and_not_cut(model):
+    line = line_of()
+    [whole] = legible_strokes(model, [line])
+    assert whole.tolist() == [True] * 4
+    pieces = pieces_of(line, whole)
+    np.testing.assert_array_equal(pieces.boxes + np.tile(line.corner, 2), line.page.strokes.boxes[line.members])
+    assert not pieces.cuts.any()
+    assert len(pieces_of(line).boxes) > 4  # some would have been cut
+
+
+def test_touching_digits_are_not_legible_and_cut(model):
+    line = line_of(joined=True)
+    [whole] = legible_strokes(model, [line])
+    assert whole.tolist() == [True, True, False]
+    pieces = pieces_of(line, whole)
+    assert len(pieces.boxes) >= 4
+    np.testing.assert_array_equal(pieces.cuts[:3], [0, 0, 0])
+    assert (pieces.cuts[3:-1] > 0).all()
+
+
+def test_each_line_has_its_own_strokes(model):
+    found = legible_strokes(model, [line_of(joined=True), line_of(), line_of(joined=True)])
+    assert [whole.tolist() for whole in found] == [[True, True, False], [True] * 4, [True, True, False]]
+
+
+def test_strokes_of_an_unusual_size_are_not_classified(model, monkeypatch):
+    """The bar is wider than high, and the dot is low."""
+    page = np.full((100, 300), 255, np.uint8)
+    cv2.putText(page, "27", (30, 80), cv2.FONT_HERSHEY_SIMPLEX, 2, 0, 4)
+    page[70:80, 150:160] = page[40:76, 180:230] = 0
+    [line] = find_lines(page_of(page))
+    counts = []
+    classify = lenet.LeNet5.predict_proba
+    monkeypatch.setattr(
+        lenet.LeNet5, "predict_proba", lambda *x, **more: counts.append(len(x[1])) or classify(*x, **more)
+    )
+    [whole] = legible_strokes(model, [line])
+    assert len(whole) == 4
+    assert counts == [2]
+    assert not whole[2:].any()
+
+
+def test_no_lines_have_no_legible_strokes(model):
+    assert legible_strokes(model, []) == []
