@@ -92,6 +92,15 @@ def test_narrow_pictures_with_a_shadow_are_read(shape):
     assert isinstance(reading.read(page), reading.Reading)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_narrow_picture_on_uneven_paper_is_prepared(turned):
+    """The estimate of the paper looks further beyond the border than the picture is wide."""
+    page = np.full((49, 9), 230.0) * np.linspace(1, 0.5, 49)[:, np.newaxis]
+    page[8:40, 3:6] = 30
+    image = prepare((page.T if turned else page).astype(np.uint8))
+    assert extent(image) == ((2, 20) if turned else (20, 2))
+
+
 def test_jpeg_is_read_within_its_loss(tmp_path):
     smooth = np.tile(np.linspace(0, 255, 32).astype(np.uint8), (16, 1))
     found = read_picture(written(tmp_path, Image.fromarray(smooth), "a.jpg", quality=95))
