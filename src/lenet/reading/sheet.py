@@ -28,6 +28,8 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     A sheet is a light region with four corners and something dark on it. A light digit on a dark ground is not a sheet.
     The picture is coarse: a few hundred pixels a side.
     """
+    if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark ground
+        return None
     outline = _outline_of_light(coarse)
     if outline is None:
         return None
@@ -43,6 +45,11 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
         return None
     is_lit_part = _at_border(outline, sheet.shape) >= _MIN_AT_BORDER and elsewhere > _MAX_INK_OUTSIDE * written
     return None if is_lit_part else np.asarray(inside)
+
+
+def border_of(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the pixels along the border of a picture."""
+    return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
 
 
 def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from lenet._extras import cv2
 from lenet._mnist_form import mnist_form, resized
 from lenet.reading.ink import find_ink
 from lenet.reading.pictures import PictureLike, as_grey
+from lenet.reading.sheet import border_of
 from lenet.reading.strokes import Strokes, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
@@ -60,7 +61,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
     dark_on_light = None if dark_on_light is None else boolean(dark_on_light, "dark_on_light")
     grey = as_grey(image)
     if grey.shape == (SIDE, SIDE) and not dark_on_light:
-        border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+        border = border_of(grey)
         if 2 * np.count_nonzero(border < 64) > border.size:  # the median is dark
             return grey.copy()
     digit = _without_specks(find_ink(shrunk(grey), dark_on_light, paper_side=_PAPER_SIDE))
