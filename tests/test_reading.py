@@ -633,8 +633,8 @@ def test_what_is_no_digit_is_told_apart(mnist):
 def test_a_photograph_of_12_megapixels_takes_little_time_and_memory(mnist):
     seconds, megabytes, lines = from_benchmarks.read_photograph(mnist)
     assert lines >= 29
-    assert seconds < 2.5  # of CPU time; 1.2 on a quiet core
-    assert megabytes < 300
+    assert seconds < 1.2  # of CPU time; 0.4 on a quiet core
+    assert megabytes < 200
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 1)])

@@ -235,7 +235,7 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, enough: int) ->
         return _grey_of(picture, mode), shape
 
 
-def _orientation(picture: Any) -> int:
+def _orientation(picture: Any) -> Any:
     return picture.getexif().get(_ORIENTATION, 1)
 
 
