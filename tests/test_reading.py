@@ -645,12 +645,22 @@ def test_a_jpeg_decoded_at_half_its_size_has_boxes_of_the_whole_picture(orientat
     exif, buffer = Image.Exif(), io.BytesIO()
     exif[0x112] = orientation
     Image.fromarray(np.rot90(page, turns)).save(buffer, "JPEG", quality=95, exif=exif)  # Exif turns it back
-    grey, shape = reading.pictures.reduced_grey(buffer.getvalue(), 3_100_000)
+    grey, shape = reading.pictures.reduced_grey(buffer.getvalue(), 2_900_000)
     assert (grey.shape, shape) == ((1502, 2103), page.shape)
     found = reading.read(buffer.getvalue())
     assert found.text == "2741\n605"
     boxes, whole = (np.array([d.box for each in r.lines for d in each.digits]) for r in (found, reading.read(page)))
     np.testing.assert_allclose(boxes, whole, atol=8)
+
+
+@pytest.mark.parametrize("shape", [(3000, 4000), (3024, 4032), (4608, 2592)])
+def test_photographs_of_common_cameras_are_halved_once(shape):
+    buffer = io.BytesIO()
+    Image.new("RGB", shape[::-1], (235, 230, 225)).save(buffer, "JPEG")
+    grey, picture_shape = reading.pictures.reduced_grey(buffer.getvalue(), reading.lines.ENOUGH_PIXELS)
+    page = reading.lines.page_of(grey, picture_shape)
+    assert page.ink.shape == (shape[0] // 2, shape[1] // 2)
+    assert (page.picture_shape, page.scale) == (shape, 0.5)
 
 
 def test_only_digits_leaves_no_question_marks():

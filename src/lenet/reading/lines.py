@@ -14,7 +14,9 @@ from lenet.reading.page import Page
 from lenet.reading.rules import without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
 
-MAX_PIXELS = 3_100_000  # larger pictures are shrunk; half the sides of a 12-megapixel photograph are within the limit
+# Larger pictures are shrunk, and while a JPEG is decoded, to no less than enough pixels. A photograph of 12 million
+# pixels, or a few more or less, is decoded to half its sides and not shrunk again.
+_MAX_PIXELS, ENOUGH_PIXELS = 3_100_000, 2_900_000
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_STROKES = 6000  # a page of writing has fewer
 _MIN_STROKE = 6  # pixels of a stroke that counts
@@ -63,7 +65,7 @@ def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = Non
         If there are more strokes than on any page of writing.
     """
     picture_shape = picture_shape or grey.shape
-    factor = min(1.0, (MAX_PIXELS / grey.size) ** 0.5)
+    factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
     page = Page(find_ink(resized(grey, factor)), picture_shape, factor / round(picture_shape[0] / len(grey)))
     reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), _MAX_STROKES, "strokes")
     return page

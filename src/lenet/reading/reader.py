@@ -15,7 +15,7 @@ from lenet.reading.frames import without_frames
 from lenet.reading.graph import coefficients_of, graph_of
 from lenet.reading.grids import Place, turned, without_grids
 from lenet.reading.legible import legible_strokes
-from lenet.reading.lines import MAX_PIXELS, find_lines, page_of, reject_texture
+from lenet.reading.lines import ENOUGH_PIXELS, find_lines, page_of, reject_texture
 from lenet.reading.orientation import read_upright
 from lenet.reading.page import Page
 from lenet.reading.paths import best_path
@@ -93,7 +93,7 @@ def read(
     only_digits = _checks.boolean(only_digits, "only_digits")
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
-    page, places = without_grids(page_of(*reduced_grey(image, MAX_PIXELS)))
+    page, places = without_grids(page_of(*reduced_grey(image, ENOUGH_PIXELS)))
     page = without_frames(page)
     read_page = functools.partial(_read_page, model, characters, only_digits, n_jobs)
     reading = read_upright(read_page, page) if rotate else read_page(page)[0]
