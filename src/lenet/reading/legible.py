@@ -11,9 +11,9 @@ from lenet.model import LeNet5
 from lenet.reading.lines import InkLine
 from lenet.rejection import digit_score
 
-# Of 2,000 such strokes in pages, cheques and photographs that would have been cut, the cuts are likely in two.
+# Of 1,900 such strokes in pages, strings, cheques and photographs that would be cut, the cuts are probable in two.
 _LEGIBLE = 0.95  # the minimum digit score
-_HEIGHT, _WIDTH = (0.7, 1.15), (0.0, 1.0)  # in heights of the writing
+_MIN_HEIGHT, _MAX_HEIGHT, _MAX_WIDTH = 0.7, 1.15, 1.0  # in heights of the writing
 
 
 def legible_strokes(model: LeNet5, lines: Sequence[InkLine], n_jobs: int | None = None) -> list[NDArray[np.bool_]]:
@@ -33,8 +33,7 @@ def legible_strokes(model: LeNet5, lines: Sequence[InkLine], n_jobs: int | None 
 def _have_usual_size(line: InkLine) -> NDArray[np.bool_]:
     strokes = line.page.strokes
     heights, widths = strokes.heights[line.members] / line.height, strokes.widths[line.members] / line.height
-    is_usual = (heights >= _HEIGHT[0]) & (heights <= _HEIGHT[1]) & (widths >= _WIDTH[0]) & (widths <= _WIDTH[1])
-    return np.asarray(is_usual)
+    return np.asarray((heights >= _MIN_HEIGHT) & (heights <= _MAX_HEIGHT) & (widths <= _MAX_WIDTH))
 
 
 def _image(line: InkLine, stroke: int) -> NDArray[np.uint8]:
