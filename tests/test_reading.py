@@ -775,11 +775,13 @@ def test_a_page_on_its_side_or_upside_down_is_read(turns):
     assert reading.read(np.rot90(page, turns), rotate=False).rotation == 0
 
 
-@pytest.mark.parametrize(("segments", "readings"), [(3_000, 4), (3_001, 1)])
-def test_only_a_page_of_few_segments_is_turned_to_find_its_orientation(segments, readings):
-    page, pages = reading.page.Page(np.zeros((30, 40), np.uint8), (30, 40)), []
-    reading.orientation.read_upright(lambda page, *_: (pages.append(page), (reading.Reading(()), segments))[1], page)
-    assert len(pages) == readings
+@pytest.mark.landing
+def test_a_whole_page_of_400_digits_on_its_side_is_turned():
+    """On its side, it has 8,000 shapes that may be digits, and upright 1,400."""
+    data = lenet.data.load_digits()
+    page, texts = from_benchmarks.page(data.X_train, data.y_train, np.random.default_rng(0), pen=0)
+    assert sum(map(len, texts)) > 400
+    assert reading.read(np.rot90(page)).rotation == 270
 
 
 def test_a_line_is_made_of_the_names_of_the_classes():

@@ -10,7 +10,7 @@ from lenet.reading.results import Reading
 _LEGIBLE = 0.9  # the mean probability of the segments of a page that needs no turn
 _MIN_LEGIBLE = 0.7  # the minimum of the same after a turn
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
-_MAX_SEGMENTS = 3_000  # of a page in any orientation, for the same reason
+_MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
 _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
 _RATIO, _LEAD = 1.3, 1.0  # between the evidence for a turn and that for none; the lead is in digits
@@ -19,19 +19,19 @@ _RATIO, _LEAD = 1.3, 1.0  # between the evidence for a turn and that for none; t
 class PageReader(Protocol):
     """Reads a page as it stands; raises InputError if it has more than `max_segments` segments."""
 
-    def __call__(self, page: Page, max_segments: int = ...) -> tuple[Reading, int]:
-        """Return the digits of a page, and the number of its segments or the equivalent work."""
+    def __call__(self, page: Page, max_segments: int = ...) -> Reading:
+        """Return the digits of a page."""
 
 
 def read_upright(read_page: PageReader, page: Page) -> Reading:
     """Read a page in the orientation that is clearly the most legible, otherwise as it is."""
-    reading, count = read_page(page)
-    if _legibility(reading) >= _LEGIBLE or len(page.strokes.boxes) > _MAX_STROKES or count > _MAX_SEGMENTS:
+    reading = read_page(page)
+    if _legibility(reading) >= _LEGIBLE or len(page.strokes.boxes) > _MAX_STROKES:
         return reading
     best: Reading | None = None
     for turns in (1, 2, 3):
         try:
-            turned = replace(read_page(page.turned(turns), _MAX_SEGMENTS)[0], rotation=90 * turns)
+            turned = replace(read_page(page.turned(turns), _MAX_SEGMENTS), rotation=90 * turns)
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
         if best is None or _evidence(turned) > _evidence(best):

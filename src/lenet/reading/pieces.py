@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet.reading.lines import InkLine
-from lenet.reading.seams import Floats, Ints, seams
+from lenet.reading.seams import MIN_WIDTH, Floats, Ints, seams
 from lenet.reading.strokes import Boxes
 
 _MIN_AREA = 0.02  # squares of the height: smaller pieces join the next one
@@ -32,7 +32,7 @@ def work_of(line: InkLine) -> int:
     """
     strokes, height = line.page.strokes, line.height
     widths, heights = strokes.widths[line.members], strokes.heights[line.members]
-    wide = widths > _MIN_WIDTH * height
+    wide = widths > MIN_WIDTH * height
     return int((heights * widths * np.maximum(1, widths / height))[wide].sum())
 
 

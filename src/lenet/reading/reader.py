@@ -96,7 +96,7 @@ def read(
     page, places = without_grids(page_of(*reduced_grey(image, ENOUGH_PIXELS)))
     page = without_frames(page)
     read_page = functools.partial(_read_page, model, characters, only_digits, n_jobs)
-    reading = read_upright(read_page, page) if rotate else read_page(page)[0]
+    reading = read_upright(read_page, page) if rotate else read_page(page)
     places = turned(places, reading.rotation // 90)
     return replace(reading, cells=_filled(places, reading.lines))
 
@@ -125,19 +125,17 @@ def _read_page(
     n_jobs: int | None,
     page: Page,
     max_segments: int = MAX_SEGMENTS,
-) -> tuple[Reading, int]:
-    """Read a page as it stands; return the number of its segments, too, or of as many as took as long to cut."""
+) -> Reading:
+    """Read a page as it stands."""
     lines = find_lines(page)
-    work = sum(work_of(line) for line in lines)
-    reject_texture(work, _WORK * max_segments, "pixels in wide strokes")
+    reject_texture(sum(map(work_of, lines)), _WORK * max_segments, "pixels in wide strokes")
     whole = legible_strokes(model, lines, n_jobs)
     cut_lines = [pieces_of(*each) for each in zip(lines, whole, strict=True)]
     reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
     segments = segments_of(model, cut_lines, n_jobs, max_segments)
     segments = viewed(model, segments, coefficients_of(characters), n_jobs)
     found = (_read_line(characters, *each, only_digits) for each in zip(cut_lines, segments, strict=True))
-    count = max(work // _WORK, sum(len(each.starts) for each in segments))
-    return Reading(tuple(line for line in found if line is not None)), count
+    return Reading(tuple(line for line in found if line is not None))
 
 
 def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:

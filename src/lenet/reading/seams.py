@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Seams = tuple[Ints, Floats]
 
-_MIN_WIDTH = 0.65  # heights of the writing: narrower strokes have no seams
+MIN_WIDTH = 0.65  # heights of the writing: narrower strokes have no seams
 _ROWS = (0.25, 0.5, 0.75)  # of a stroke's height, where seams are searched
 _NEAR = 0.06  # heights of the writing: a seam this close to a cheaper one is dropped
 _EDGE = 0.1  # heights of the writing: a seam this close to an edge of the stroke is dropped
@@ -98,7 +98,7 @@ class _Row:
         rows = (np.array(_ROWS)[:, np.newaxis] * heights).astype(np.int64)
         through = total[rows, 0, places] + total[heights - 1 - rows, 1, places] - self.crossed[rows, 0, places]
         around = cv2.erode(through, np.ones((1, 2 * near + 1), np.uint8))
-        inner = (places - lefts > edge) & (places < rights - edge) & (rights - lefts > _MIN_WIDTH * height)
+        inner = (places - lefts > edge) & (places < rights - edge) & (rights - lefts > MIN_WIDTH * height)
         which, starts = np.nonzero(inner & (through <= around + 1e-9))
         return _traced(starts, rows[which, starts], heights[starts], origin)
 
