@@ -78,7 +78,10 @@ MARKS = {
     "embedding.md python": [pytest.mark.landing],
     "hosting.md sh": [pytest.mark.landing],
     "interop.md python": [pytest.mark.landing],
+    "own_data.md python": [pytest.mark.landing],
     "own_data.md sh": [pytest.mark.release],  # trains four times
+    "paper.md python": [pytest.mark.landing],
+    "paper.md sh": [pytest.mark.landing],  # trains once
     "reading.md sh": [pytest.mark.landing],  # trains once
     "scaling.md python": [pytest.mark.landing],
     "scaling.md sh": [pytest.mark.landing],

@@ -451,6 +451,7 @@ def test_info_shows_the_network_of_1998(capsys, tmp_path):
     assert "FILE and --network 1998 were both given" in misused(capsys, "info", "mnist", "--network", "1998")
 
 
+@pytest.mark.landing
 def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, capsys):
     text = succeeds("train", "digits", "--network", "1998", "--epochs", "3", "--validation", "0.1", cwd=tmp_path)
     assert "accuracy" in text

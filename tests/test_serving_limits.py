@@ -537,6 +537,7 @@ def test_the_worst_pictures_fit_into_a_gigabyte():
             assert peak - before < 300e6, name
 
 
+@pytest.mark.landing
 def test_too_much_in_flight_is_refused_and_never_queued():
     page, outcomes = a_page(), []
 
