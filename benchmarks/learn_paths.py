@@ -1,8 +1,9 @@
 """Learn the coefficients that weigh the segments of a line: `python -m benchmarks.learn_paths`.
 
-Rows of MNIST's validation digits, which the shipped weights were not trained on, are cut and joined in all ways. The
-coefficients maximise the probability of the correct path and labels, with a small L2 penalty, by L-BFGS. The command
-prints those of `lenet.reading.graph.LEARNED`.
+Rows of MNIST's validation digits, which the shipped weights were not trained on, are cut and joined in all ways. Unlike
+in `lenet.reading.read`, legible digits are cut, too, for more wrong segments to learn from. The coefficients maximise
+the probability of the correct path and labels, with a small L2 penalty, by L-BFGS. The command prints those of
+`lenet.reading.graph.LEARNED`.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from lenet.reading.lines import find_lines, page_of
 from lenet.reading.paths import log_sums
 from lenet.reading.pieces import pieces_of
 from lenet.reading.segments import Segments, segments_of
-from lenet.reading.views import viewed
+from lenet.reading.views import with_views
 from lenet.training.splits import split
 
 SHRINK = 1e-4
@@ -50,7 +51,7 @@ def example(model: lenet.LeNet5, of: Row) -> Example | None:
         np.add.at(shares[:, n], pieces.labels, np.where(of.owner[place] == n, of.ink[place], 0))
     whole = np.where(of.owner == np.arange(len(of.labels))[:, None, None], of.ink, 0).sum(axis=(1, 2), dtype=float)
     owners = shares[1:].argmax(axis=1)
-    [segments] = viewed(model, segments_of(model, [pieces], n_jobs=1), LEARNED, n_jobs=1)
+    [segments] = with_views(model, segments_of(model, [pieces], n_jobs=1), LEARNED, n_jobs=1)
     wanted = np.full(len(segments.starts), NOT_THIS)
     for n, label in enumerate(of.labels):
         own = np.flatnonzero(owners == n)

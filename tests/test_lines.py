@@ -1,11 +1,13 @@
 """Sheets are found, rules and frames erased, strokes grouped into lines, and touching digits cut."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 import lenet
 from lenet.errors import InputError
-from lenet.reading import read, reader
+from lenet.reading import Field, read, read_form, reader
 from lenet.reading.frames import without_frames
 from lenet.reading.grids import _chains, cells_of
 from lenet.reading.ink import find_ink, is_dark_on_light
@@ -432,6 +434,8 @@ def test_zigzags_one_below_the_other_are_refused_before_they_are_cut(monkeypatch
     monkeypatch.setattr(reader, "pieces_of", None)
     with pytest.raises(InputError, match="pixels in wide strokes; expected at most 4,000,000"):
         read(page)
+    with pytest.raises(InputError, match="pixels in wide strokes; expected at most 4,000,000"):
+        read_form(page, [Field("all", box=(0, 0, 1, 1), digits=1)], rotate=False)
 
 
 @pytest.mark.landing
@@ -489,6 +493,38 @@ def test_seams_do_not_cross_and_pieces_share_all_ink():
         assert (pieces.labels[top:bottom, left:right] == n + 1).any()
     centres = pieces.boxes[:, 0] + pieces.boxes[:, 2]
     assert (np.diff(centres) >= 0).all()
+
+
+def test_strokes_beside_others_have_the_seams_that_they_have_alone(monkeypatch):
+    strokes = []
+    for height, width in ((40, 50), (60, 30), (25, 80), (60, 44)):
+        strokes.append(np.zeros((height, width), np.uint8))
+        strokes[-1][:, np.arange(width) % 12 < 4] = 255
+        strokes[-1][height // 3] = 200
+    alone = [found for ink in strokes for found in seams([ink], 30.0)]
+    assert [len(costs) for _, costs in alone] == [4, 2, 7, 4]  # the gaps between bars, and after the last one
+    for pixels in (2**18, 5000):  # at once, or some at a time
+        monkeypatch.setattr("lenet.reading.seams._MAX_PIXELS", pixels)
+        for (columns, costs), (other_columns, other_costs) in zip(seams(strokes, 30.0), alone, strict=True):
+            np.testing.assert_array_equal(columns, other_columns)
+            np.testing.assert_allclose(costs, other_costs)
+
+
+def test_high_strokes_among_many_narrow_ones_take_little_memory():
+    """Side by side, and each as high as the highest, the strokes of this line took 500 MB."""
+    ink = np.zeros((176, 17600), np.uint8)
+    ink[80:96, 4::4] = 255
+    ink[:, 3500::4000] = 255
+    for left in range(1500, 17000, 4000):
+        ink[4:172, left : left + 60] = 255
+    page = page_of(ink)
+    line = InkLine(page, np.argsort(page.strokes.boxes[:, 0]))
+    assert len(line.members) > 4000
+    tracemalloc.start()
+    pieces_of(line)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60e6
 
 
 def test_strokes_apart_are_not_cut_between():

@@ -8,7 +8,7 @@ import pytest
 from lenet.reading.features import Features
 from lenet.reading.fields import Field
 from lenet.reading.graph import LEARNED, Graph, coefficients_of, graph_of, joined
-from lenet.reading.paths import best_path, log_sums, shares
+from lenet.reading.paths import arc_posteriors, best_path, log_sums
 from lenet.reading.segments import Segments
 from lenet.reading.valid import most_probable
 
@@ -107,7 +107,7 @@ def test_the_share_of_an_arc_is_that_of_the_readings_that_pass_it(seed):
     readings = list(all_readings(graph))
     whole = sum(weight for *_, weight in readings)
     passing = [sum(weight for arcs, _, weight in readings if arc in arcs) for arc in range(len(graph.starts))]
-    assert shares(graph) == pytest.approx(np.array(passing) / whole)
+    assert arc_posteriors(graph) == pytest.approx(np.array(passing) / whole)
 
 
 def test_a_long_line_neither_overflows_nor_underflows():

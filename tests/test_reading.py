@@ -657,7 +657,7 @@ def test_a_jpeg_decoded_at_half_its_size_has_boxes_of_the_whole_picture(orientat
 def test_photographs_of_common_cameras_are_halved_once(shape):
     buffer = io.BytesIO()
     Image.new("RGB", shape[::-1], (235, 230, 225)).save(buffer, "JPEG")
-    grey, picture_shape = reading.pictures.reduced_grey(buffer.getvalue(), reading.lines.ENOUGH_PIXELS)
+    grey, picture_shape = reading.pictures.reduced_grey(buffer.getvalue(), reading.lines.MIN_DECODED_PIXELS)
     page = reading.lines.page_of(grey, picture_shape)
     assert page.ink.shape == (shape[0] // 2, shape[1] // 2)
     assert (page.picture_shape, page.scale) == (shape, 0.5)
@@ -781,6 +781,17 @@ def test_a_whole_page_of_400_digits_on_its_side_is_turned():
     data = lenet.data.load_digits()
     page, texts = from_benchmarks.page(data.X_train, data.y_train, np.random.default_rng(0), pen=0)
     assert sum(map(len, texts)) > 400
+    assert reading.read(np.rot90(page)).rotation == 270
+
+
+@pytest.mark.landing
+def test_a_whole_page_of_large_digits_on_its_side_is_turned():
+    """Digits that are legible are not cut, and do not count as work."""
+    data, page = lenet.data.load_digits(), np.full((2200, 1650), 255, np.uint8)
+    for n in range(20 * 16):
+        top, left = 60 + 105 * (n // 16), 60 + 95 * (n % 16)
+        digit = cv2.resize(data.X_train[n][4:24, 4:24], (76, 76), interpolation=cv2.INTER_CUBIC)
+        page[top : top + 76, left : left + 76] = 255 - digit
     assert reading.read(np.rot90(page)).rotation == 270
 
 

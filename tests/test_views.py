@@ -1,4 +1,4 @@
-"""Segments in doubt are classified from several views, and the others from one."""
+"""Uncertain segments are classified from several views, and the others from one."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ import pytest
 import lenet
 from lenet.reading.graph import LEARNED, graph_of
 from lenet.reading.lines import find_lines, page_of
-from lenet.reading.paths import best_path, shares
+from lenet.reading.paths import arc_posteriors, best_path
 from lenet.reading.pieces import pieces_of
 from lenet.reading.segments import segments_of
-from lenet.reading.views import viewed
+from lenet.reading.views import with_views
 
 pytest.importorskip("cv2")
 ndimage = pytest.importorskip("scipy.ndimage")
@@ -43,9 +43,9 @@ def mean_over_views(model, image):
 
 def test_the_probabilities_of_segments_in_doubt_are_means_over_views(model, segments):
     assert len(segments) == 2
-    for before, after in zip(segments, viewed(model, segments, LEARNED), strict=True):
-        share = shares(graph_of(before))
-        doubtful = (share > 0.0025) & (share * before.probabilities.max(axis=1) < 0.995)
+    for before, after in zip(segments, with_views(model, segments, LEARNED), strict=True):
+        posteriors = arc_posteriors(graph_of(before))
+        doubtful = (posteriors > 0.0025) & (posteriors * before.probabilities.max(axis=1) < 0.995)
         assert 1 <= doubtful.sum() < len(doubtful) / 2
         np.testing.assert_array_equal(after.probabilities[~doubtful], before.probabilities[~doubtful])
         expected = [mean_over_views(model, image) for image in before.images[doubtful]]
@@ -54,20 +54,20 @@ def test_the_probabilities_of_segments_in_doubt_are_means_over_views(model, segm
 
 
 def test_the_features_of_the_network_follow_its_probabilities(model, segments):
-    for each in viewed(model, segments, LEARNED):
+    for each in with_views(model, segments, LEARNED):
         best = np.sort(each.probabilities, axis=1)[:, -2:]
         np.testing.assert_allclose(each.features.margin, np.minimum(np.log(best[:, 1] / best[:, 0].clip(1e-6)), 5))
 
 
 def test_views_of_segments_without_doubt_change_no_reading(model, segments, monkeypatch):
-    found = [best_path(graph_of(each)) for each in viewed(model, segments, LEARNED)]
-    monkeypatch.setattr("lenet.reading.views._LIKELY", -1.0)
-    monkeypatch.setattr("lenet.reading.views._CERTAIN", 2.0)
-    complete = [best_path(graph_of(each)) for each in viewed(model, segments, LEARNED)]
+    found = [best_path(graph_of(each)) for each in with_views(model, segments, LEARNED)]
+    monkeypatch.setattr("lenet.reading.views._MIN_POSTERIOR", -1.0)
+    monkeypatch.setattr("lenet.reading.views._MAX_PROBABILITY", 2.0)
+    complete = [best_path(graph_of(each)) for each in with_views(model, segments, LEARNED)]
     for one, other in zip(found, complete, strict=True):
         assert one.labels == other.labels
         assert one.confidence == pytest.approx(other.confidence, abs=0.01)
 
 
 def test_no_lines_have_no_views(model):
-    assert viewed(model, segments_of(model, []), LEARNED) == []
+    assert with_views(model, segments_of(model, []), LEARNED) == []

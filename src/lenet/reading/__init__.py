@@ -6,9 +6,9 @@ these steps, each of which takes the result of the previous one:
 1. `pictures`: from a file or an array to grey levels.
 2. `grids` and `frames`: from grey levels to a `page` of ink without them.
 3. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
-4. `pieces`: from a line to pieces, cut along `seams`, unless they are `legible` digits.
+4. `pieces`: from a line to pieces: wide strokes that are not `legible` digits are cut along `seams`.
 5. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
-6. `views`: from segments to segments with better probabilities of those in doubt.
+6. `views`: from segments to segments with better probabilities of uncertain ones.
 7. `graph`: from segments to a graph with learned weights.
 8. `paths`: from a graph to its best path.
 

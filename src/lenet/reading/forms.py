@@ -15,16 +15,13 @@ from lenet.reading.frames import without_frames
 from lenet.reading.graph import coefficients_of, graph_of, joined
 from lenet.reading.grids import Place, turned, without_grids
 from lenet.reading.ink import coarsened
-from lenet.reading.lines import find_lines, page_of
+from lenet.reading.lines import page_of
 from lenet.reading.page import Page
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.pieces import pieces_of
-from lenet.reading.reader import characters_of, is_low
+from lenet.reading.reader import characters_of, is_low, segments_in
 from lenet.reading.rules import without_printed_rules
-from lenet.reading.segments import segments_of
 from lenet.reading.sheet import corners_of, find_sheet
 from lenet.reading.valid import most_probable
-from lenet.reading.views import viewed
 
 _MARGIN = 2  # pixels around the strokes of a field
 _LEGIBLE = 0.8  # mean confidence of the fields of a form that needs no turn; 0 for a field that breaks its rules
@@ -182,8 +179,7 @@ def _part(page: Page, corners: NDArray[np.float64]) -> Page:
 def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> tuple[str, float]:
     """Return the value of a field, and its probability; an empty text if there are no digits."""
     coefficients = coefficients_of(characters_of(model))
-    lines = [pieces_of(line) for line in find_lines(page)]
-    segments = viewed(model, segments_of(model, lines, n_jobs), coefficients, n_jobs)
+    lines, segments = segments_in(model, page, coefficients, n_jobs)
     if not segments:
         return "", 0.0
     low = np.concatenate([is_low(each, pieces.line.height) for each, pieces in zip(segments, lines, strict=True)])

@@ -14,9 +14,9 @@ from lenet.reading.page import Page
 from lenet.reading.rules import without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
 
-# Larger pictures are shrunk, and while a JPEG is decoded, to no less than enough pixels. A photograph of 12 million
-# pixels, or a few more or less, is decoded to half its sides and not shrunk again.
-_MAX_PIXELS, ENOUGH_PIXELS = 3_100_000, 2_900_000
+# Pictures above the first number are shrunk. A JPEG is decoded at a reduced size of at least the second, so that the
+# sides of a photograph of 12 million pixels are halved once, and it is not shrunk again.
+_MAX_PIXELS, MIN_DECODED_PIXELS = 3_100_000, 2_900_000
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_STROKES = 6000  # a page of writing has fewer
 _MIN_STROKE = 6  # pixels of a stroke that counts

@@ -57,8 +57,8 @@ def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.flo
     return forward, _log_sums_to(graph.end - graph.stops, graph.end - graph.starts, weights, graph.end)[::-1]
 
 
-def shares(graph: Graph) -> NDArray[np.float64]:
-    """Return the share of the weight of all paths that passes each arc, shape (n,)."""
+def arc_posteriors(graph: Graph) -> NDArray[np.float64]:
+    """Return the probability that the right path passes each arc, shape (n,), from the weights of all paths."""
     total = graph.total
     forward, backward = log_sums(graph, total)
     return np.asarray(np.exp(forward[graph.starts] + total + backward[graph.stops] - forward[-1]))

@@ -17,7 +17,7 @@ from lenet._extras import require
 from lenet.errors import DataError, InputError, InputTypeError
 
 PictureLike = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | ArrayLike  # or of Pillow
-Sized = tuple[NDArray[np.uint8], tuple[int, ...]]  # pixels, and the height and width of the picture that they show
+PixelsAndShape = tuple[NDArray[np.uint8], tuple[int, ...]]  # the shape is that of the whole picture
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_SCANS = 100
@@ -79,8 +79,8 @@ def read_picture(
     return _read(file, "RGB" if colour else "L", largest)[0]
 
 
-def _read(file: Any, mode: str, largest: int = MAX_PIXELS, enough: int = MAX_PIXELS) -> Sized:
-    """Return the pixels of a file, as `read_picture`; a JPEG of more than `enough` pixels is reduced."""
+def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX_PIXELS) -> PixelsAndShape:
+    """Return the pixels of a file, as `read_picture`; a JPEG of more than `min_pixels` pixels is reduced."""
     if not isinstance(file, str | os.PathLike | bytes | bytearray | memoryview) and not hasattr(file, "seekable"):
         raise InputTypeError(f"file is of type {type(file).__name__}; expected a path, bytes or a binary file.")
     image_module = require("PIL.Image", "vision")
@@ -96,9 +96,9 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, enough: int = MAX_PIX
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about harmless defects, and sizes that are rejected below
             if not isinstance(file, str | os.PathLike):
-                return _decoded(file, name, mode, largest, enough)
+                return _decoded(file, name, mode, largest, min_pixels)
             with Path(file).open("rb", 2**16) as opened:  # Pillow leaves files open that it cannot read, such as a pipe
-                return _decoded(opened, name, mode, largest, enough)
+                return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
         raise
     except image_module.DecompressionBombError:
@@ -137,16 +137,15 @@ def as_grey(image: PictureLike) -> NDArray[np.uint8]:
     return reduced_grey(image, MAX_PIXELS)[0]
 
 
-def reduced_grey(image: PictureLike, enough: int) -> Sized:
+def reduced_grey(image: PictureLike, min_pixels: int) -> PixelsAndShape:
     """Return the grey levels of a picture, as `as_grey`, and the height and width of the picture.
 
-    A JPEG of more than `enough` pixels is decoded to half its size, or less, if at least `enough` remain. This takes
-    much less time and memory.
+    A JPEG is decoded to half its size, or less, if at least `min_pixels` remain. This takes much less time and memory.
     """
     if isinstance(image, str | os.PathLike | bytes | bytearray) or callable(getattr(image, "read", None)):
-        return _read(image, "L", enough=enough)
+        return _read(image, "L", min_pixels=min_pixels)
     if isinstance(image, memoryview) and image.ndim == 1:  # others are arrays of pixels
-        return _read(image, "L", enough=enough)
+        return _read(image, "L", min_pixels=min_pixels)
     if callable(getattr(image, "getbands", None)):  # of Pillow
         grey = _of_usual_shape(_grey_of(image, "L"))
         return grey, grey.shape
@@ -204,7 +203,7 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def _decoded(file: BinaryIO, name: str, mode: str, largest: int, enough: int) -> Sized:
+def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int) -> PixelsAndShape:
     image_module = require("PIL.Image", "vision")
     if not file.seekable():  # Pillow would first read it to its end
         raise DataError(f"{name} is a stream; expected a file. Pass its bytes, or save it to a file.")
@@ -229,7 +228,7 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, enough: int) ->
                 f"{name} is a JPEG with more than {MAX_SCANS} scans; expected at most {MAX_SCANS}. Save it again."
             )
         if mode == "L":  # a JPEG has grey levels, too, and they can be decoded alone
-            factor = min(1.0, (enough / (width * height)) ** 0.5)
+            factor = min(1.0, (min_pixels / (width * height)) ** 0.5)
             picture.draft(mode, (math.ceil(width * factor), math.ceil(height * factor)))
         shape = (width, height) if _orientation(picture) in _ON_ITS_SIDE else (height, width)
         return _grey_of(picture, mode), shape

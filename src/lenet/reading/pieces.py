@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet.reading.lines import InkLine
-from lenet.reading.seams import MIN_WIDTH, Floats, Ints, seams
+from lenet.reading.lines import InkLine, reject_texture
+from lenet.reading.seams import Floats, Ints, seams
 from lenet.reading.strokes import Boxes
 
+MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
+MIN_WIDTH = 0.65  # heights of the writing: narrower strokes are not cut
 _MIN_AREA = 0.02  # squares of the height: smaller pieces join the next one
 
 
@@ -25,20 +27,20 @@ class Pieces:
     cuts: NDArray[np.float64]
 
 
-def work_of(line: InkLine) -> int:
-    """Return the work of cutting a line: the pixels in the boxes of its wide strokes, more for very wide ones.
+def cutting_cost(line: InkLine, whole: NDArray[np.bool_]) -> int:
+    """Return the cost of cutting a line: the pixels in the boxes of the strokes to cut, more for very wide strokes.
 
     The boxes of strokes may overlap, and a wide stroke has more seams, each of which is compared with the others.
     """
     strokes, height = line.page.strokes, line.height
-    widths, heights = strokes.widths[line.members], strokes.heights[line.members]
-    wide = widths > MIN_WIDTH * height
-    return int((heights * widths * np.maximum(1, widths / height))[wide].sum())
+    cut = line.members[~_stay_whole(line, whole)]
+    return int((strokes.heights[cut] * strokes.widths[cut] * np.maximum(1, strokes.widths[cut] / height)).sum())
 
 
 def pieces_of(line: InkLine, whole: NDArray[np.bool_] | None = None) -> Pieces:
-    """Cut the strokes of a line into pieces, except those that stay whole."""
-    ink, strokes, is_whole = line.ink, line.page.strokes, [False] * len(line.members) if whole is None else whole
+    """Cut the strokes of a line into pieces, except narrow ones and those that stay whole."""
+    ink, strokes = line.ink, line.page.strokes
+    is_whole = _stay_whole(line, np.zeros(len(line.members), bool) if whole is None else whole).tolist()
     masks, cut_inks = [], []
     for member, stays, (left, top, right, bottom) in zip(
         line.members, is_whole, strokes.boxes[line.members].tolist(), strict=True
@@ -52,13 +54,18 @@ def pieces_of(line: InkLine, whole: NDArray[np.bool_] | None = None) -> Pieces:
         for cut, part in [(0.0, mask)] if stays else _cut(mask, *next(cuts), _MIN_AREA * line.height**2):
             x, y, width, height = cv2.boundingRect(part.view(np.uint8))
             parts.append((left + x + width / 2, cut, left + x, top + y, part[y : y + height, x : x + width]))
+    reject_texture(len(parts), MAX_PIECES, "pieces of strokes")
     parts.sort(key=lambda part: part[0])
-    labels = np.zeros(ink.shape, np.uint16)  # a picture of more pieces is rejected
+    labels = np.zeros(ink.shape, np.uint16)
     boxes = np.zeros((len(parts), 4), np.int64)
     for n, (_, _, left, top, part) in enumerate(parts):
         boxes[n] = left, top, left + part.shape[1], top + part.shape[0]
         labels[top : boxes[n, 3], left : boxes[n, 2]][part] = n + 1
     return Pieces(line, _with_edges(ink, labels), boxes, np.array([0.0, *(part[1] for part in parts[1:]), 0.0]))
+
+
+def _stay_whole(line: InkLine, whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(whole | (line.page.strokes.widths[line.members] <= MIN_WIDTH * line.height))
 
 
 def _with_edges(ink: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -71,11 +78,13 @@ def _cut(
     mask: NDArray[np.bool_], columns: Ints, costs: Floats, min_area: float
 ) -> list[tuple[float, NDArray[np.bool_]]]:
     """Return the masks of a stroke's pieces from left to right, each after the cost of the seam before it."""
+    if not len(costs):
+        return [(0.0, mask)]
     seams_left = (np.arange(mask.shape[1]) >= columns[:, :, np.newaxis]).sum(axis=0)  # of each pixel
     parts: list[tuple[float, NDArray[np.bool_]]] = []
     first, cut = 0, 0.0
     for n in range(len(costs) + 1):
-        part = mask & (seams_left >= first) & (seams_left <= n) if len(costs) else mask
+        part = mask & (seams_left >= first) & (seams_left <= n)
         cut = max(cut, costs[n - 1] if n and parts else 0.0)
         if part.sum() >= min_area or n == len(costs):
             if part.any():

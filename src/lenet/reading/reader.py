@@ -12,23 +12,22 @@ from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.reading.frames import without_frames
-from lenet.reading.graph import coefficients_of, graph_of
+from lenet.reading.graph import Coefficients, coefficients_of, graph_of
 from lenet.reading.grids import Place, turned, without_grids
 from lenet.reading.legible import legible_strokes
-from lenet.reading.lines import ENOUGH_PIXELS, find_lines, page_of, reject_texture
+from lenet.reading.lines import MIN_DECODED_PIXELS, find_lines, page_of, reject_texture
 from lenet.reading.orientation import read_upright
 from lenet.reading.page import Page
 from lenet.reading.paths import best_path
 from lenet.reading.pictures import PictureLike, reduced_grey
-from lenet.reading.pieces import Pieces, pieces_of, work_of
+from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, pieces_of
 from lenet.reading.results import Cell, Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
-from lenet.reading.views import viewed
+from lenet.reading.views import with_views
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
-_MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
-_WORK = 200  # to cut strokes, for each segment that may be classified: they take about as long
+_CUTTING_COST = 200  # that takes as long as the classification of a segment
 
 
 def read(
@@ -41,8 +40,8 @@ def read(
 ) -> Reading:
     """Read the digits in a picture, line by line.
 
-    Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Each line is cut
-    into more pieces than it has digits. The result is the most probable way to join these pieces (section V of the
+    Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Strokes that are
+    not clearly one digit are cut into pieces. The result is the most probable way to join the pieces (section V of the
     paper).
 
     Parameters
@@ -93,7 +92,7 @@ def read(
     only_digits = _checks.boolean(only_digits, "only_digits")
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
-    page, places = without_grids(page_of(*reduced_grey(image, ENOUGH_PIXELS)))
+    page, places = without_grids(page_of(*reduced_grey(image, MIN_DECODED_PIXELS)))
     page = without_frames(page)
     read_page = functools.partial(_read_page, model, characters, only_digits, n_jobs)
     reading = read_upright(read_page, page) if rotate else read_page(page)
@@ -113,6 +112,23 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
     return names
 
 
+def segments_in(
+    model: LeNet5, page: Page, coefficients: Coefficients, n_jobs: int | None, max_segments: int = MAX_SEGMENTS
+) -> tuple[list[Pieces], list[Segments]]:
+    """Return the lines of a page, cut into pieces, and their classified segments.
+
+    Each step raises InputError for a page that would take too long, before it starts.
+    """
+    lines = find_lines(page)
+    whole = legible_strokes(model, lines, n_jobs)
+    cost = sum(cutting_cost(*each) for each in zip(lines, whole, strict=True))
+    reject_texture(cost, _CUTTING_COST * max_segments, "pixels in wide strokes")
+    cut_lines = [pieces_of(*each) for each in zip(lines, whole, strict=True)]
+    reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), MAX_PIECES, "pieces of strokes")
+    segments = segments_of(model, cut_lines, n_jobs, max_segments)
+    return cut_lines, with_views(model, segments, coefficients, n_jobs)
+
+
 def is_low(segments: Segments, height: float) -> NDArray[np.bool_]:
     """Return whether each segment is a point or a dash, given the height of the writing."""
     return np.asarray(segments.boxes[:, 3] - segments.boxes[:, 1] < _MIN_HEIGHT * height)
@@ -127,14 +143,8 @@ def _read_page(
     max_segments: int = MAX_SEGMENTS,
 ) -> Reading:
     """Read a page as it stands."""
-    lines = find_lines(page)
-    reject_texture(sum(map(work_of, lines)), _WORK * max_segments, "pixels in wide strokes")
-    whole = legible_strokes(model, lines, n_jobs)
-    cut_lines = [pieces_of(*each) for each in zip(lines, whole, strict=True)]
-    reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), _MAX_PIECES, "pieces of strokes")
-    segments = segments_of(model, cut_lines, n_jobs, max_segments)
-    segments = viewed(model, segments, coefficients_of(characters), n_jobs)
-    found = (_read_line(characters, *each, only_digits) for each in zip(cut_lines, segments, strict=True))
+    lines, segments = segments_in(model, page, coefficients_of(characters), n_jobs, max_segments)
+    found = (_read_line(characters, *each, only_digits) for each in zip(lines, segments, strict=True))
     return Reading(tuple(line for line in found if line is not None))
 
 

@@ -18,13 +18,13 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Seams = tuple[Ints, Floats]
 
-MIN_WIDTH = 0.65  # heights of the writing: narrower strokes have no seams
 _ROWS = (0.25, 0.5, 0.75)  # of a stroke's height, where seams are searched
 _NEAR = 0.06  # heights of the writing: a seam this close to a cheaper one is dropped
 _EDGE = 0.1  # heights of the writing: a seam this close to an edge of the stroke is dropped
 _MIN_INK = 0.15  # between two seams, in stroke widths times the height
 _STEP_COST = 0.02  # in stroke widths of ink
 _ROW_COST = 0.001  # so that seams run straight where there is no ink
+_MAX_PIXELS = 2**18  # of strokes side by side, each as high as the highest: 50 bytes each
 _WALL = 1e6  # the cost of a column between strokes
 
 
@@ -57,6 +57,10 @@ def seams(strokes: Sequence[NDArray[np.uint8]], height: float) -> list[Seams]:
     """
     if not strokes:
         return []
+    heights, widths = np.array([ink.shape for ink in strokes]).T
+    if len(strokes) > 1 and heights.max() * widths.sum() > _MAX_PIXELS:
+        middle = len(strokes) // 2
+        return seams(strokes[:middle], height) + seams(strokes[middle:], height)
     row = _Row.of([ink / (255 * pen_width(ink)) for ink in strokes])
     columns = row.seams(height)
     costs = np.take_along_axis(row.crossed[:, 0], columns, axis=1).sum(axis=0)
@@ -88,9 +92,13 @@ class _Row:
         return cls(lefts, rights, heights, crossed)
 
     def seams(self, height: float) -> Ints:
-        """Return the columns of the seams, shape (H, m), that are cheaper than all seams near them in some row."""
+        """Return the columns of the seams, shape (H, m), that are cheaper than all seams near them in some row.
+
+        As seams keep further from the edges of strokes (`_EDGE`) than from each other (`_NEAR`), none is compared
+        with the seams of another stroke.
+        """
         near, edge = max(1, round(_NEAR * height)), _EDGE * height
-        total, origin = _cheapest(self.crossed + _ROW_COST)
+        total, steps = _cheapest(self.crossed + _ROW_COST)
         lefts, rights, heights = np.repeat(
             [self.lefts, self.rights, self.heights], self.rights - self.lefts + 1, axis=1
         )
@@ -98,12 +106,12 @@ class _Row:
         rows = (np.array(_ROWS)[:, np.newaxis] * heights).astype(np.int64)
         through = total[rows, 0, places] + total[heights - 1 - rows, 1, places] - self.crossed[rows, 0, places]
         around = cv2.erode(through, np.ones((1, 2 * near + 1), np.uint8))
-        inner = (places - lefts > edge) & (places < rights - edge) & (rights - lefts > MIN_WIDTH * height)
+        inner = (places - lefts > edge) & (places < rights - edge)
         which, starts = np.nonzero(inner & (through <= around + 1e-9))
-        return _traced(starts, rows[which, starts], heights[starts], origin)
+        return _traced(starts, rows[which, starts], heights[starts], steps)
 
 
-def _cheapest(cost: Floats) -> tuple[Floats, Ints]:
+def _cheapest(cost: Floats) -> tuple[Floats, NDArray[np.int8]]:
     """Return the lowest cost of a path from the first row to each pixel, and where it passes the row before.
 
     Parameters
@@ -114,11 +122,10 @@ def _cheapest(cost: Floats) -> tuple[Floats, Ints]:
     Returns
     -------
     total : ndarray of float64, shape (H, n, W)
-    origin : ndarray of int64, shape (H, n, W)
-        Columns; in the first row, those of the pixels.
+    steps : ndarray of int8, shape (H, n, W)
+        -1, 0 or 1: the column in the row before, minus that of the pixel.
     """
-    columns = np.arange(cost.shape[2])
-    total, origin = cost.copy(), np.broadcast_to(columns, cost.shape).copy()
+    total, steps = cost.copy(), np.zeros(cost.shape, np.int8)
     from_left, from_right = np.full((2, *cost.shape[1:]), np.inf)
     for row in range(1, len(cost)):
         before = total[row - 1]
@@ -126,18 +133,18 @@ def _cheapest(cost: Floats) -> tuple[Floats, Ints]:
         np.add(before[:, 1:], _STEP_COST, out=from_right[:, :-1])
         cheapest = np.minimum(before, from_left)
         total[row] += np.minimum(cheapest, from_right)
-        origin[row] += from_right < cheapest
-        origin[row] -= (from_left < before) & (from_left <= from_right)
-    return total, origin
+        steps[row] += from_right < cheapest
+        steps[row] -= (from_left < before) & (from_left <= from_right)
+    return total, steps
 
 
-def _traced(starts: Ints, rows: Ints, heights: Ints, origin: Ints) -> Ints:
+def _traced(starts: Ints, rows: Ints, heights: Ints, steps: NDArray[np.int8]) -> Ints:
     """Return the columns of the cheapest seams through the given pixels of strokes, shape (H, m)."""
-    columns = np.repeat(starts[np.newaxis], len(origin), axis=0)
-    for y in range(len(origin) - 1, 0, -1):
-        columns[y - 1] = np.where(y <= rows, origin[y, 0, columns[y]], starts)
-    for y in range(len(origin) - 1):
-        below = origin[np.maximum(heights - 1 - y, 0), 1, columns[y]]
+    columns = np.repeat(starts[np.newaxis], len(steps), axis=0)
+    for y in range(len(steps) - 1, 0, -1):
+        columns[y - 1] = np.where(y <= rows, columns[y] + steps[y, 0, columns[y]], starts)
+    for y in range(len(steps) - 1):
+        below = columns[y] + steps[np.maximum(heights - 1 - y, 0), 1, columns[y]]
         columns[y + 1] = np.where(y >= rows, below, columns[y + 1])
     return columns
 
