@@ -406,7 +406,7 @@ def test_a_texture_is_refused_by_one_clear_error():
 
 @pytest.mark.timing
 def test_rings_among_specks_are_refused_before_all_their_shapes_are_classified(monkeypatch):
-    """This picture took 6 s; a page of 2,000 digits has some 17,000 shapes."""
+    """This picture took 6 s; a page of 2,000 digits has some 4,000 shapes."""
     page = np.full((400, 400), 255, np.uint8)
     for radius in range(3, 860, 8):
         cv2.circle(page, (200, 200), radius, 0, 5)

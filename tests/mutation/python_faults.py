@@ -159,8 +159,8 @@ CLASSIFIER_AND_DATA = {
 READING = {
     **_of(
         "_mnist_form.py", ("reading", "lines"), "centre-of-mass-transposed",
-        '(("m01", digit.shape[0]), ("m10", digit.shape[1]))',
-        '(("m10", digit.shape[0]), ("m01", digit.shape[1]))',
+        'round(MIDDLE - moments["m01"] / mass)',
+        'round(MIDDLE - moments["m10"] / mass)',
     ),
     **_of(
         "reading/ink.py", ("lines",), "deviation-of-noise-too-small",
@@ -169,8 +169,8 @@ READING = {
     ),
     **_of(
         "reading/pieces.py", ("reading", "lines"), "boxes-of-pieces-one-pixel-short",
-        "left + columns[-1] + 1, top + rows[-1] + 1",
-        "left + columns[-1], top + rows[-1]",
+        "boxes[n] = left, top, left + part.shape[1], top + part.shape[0]",
+        "boxes[n] = left, top, left + part.shape[1] - 1, top + part.shape[0] - 1",
     ),
     **_of(
         "reading/paths.py", ("paths", "reading"), "confidence-without-non-digits",
@@ -179,7 +179,7 @@ READING = {
     ),
     **_of(
         "reading/pictures.py", ("reading",), "rotation-of-the-camera-ignored",
-        "    return _upright(pixels, orientation)\n",
+        "    return _upright(pixels, _orientation(picture))\n",
         "    return pixels\n",
     ),
 }  # fmt: skip
