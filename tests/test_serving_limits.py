@@ -523,8 +523,8 @@ def worst_pictures():
 @pytest.mark.release
 @pytest.mark.uninstrumented
 def test_the_worst_pictures_fit_into_a_gigabyte():
-    """The address space of a server that reads one picture at a time; hosting.md promises the growth of its memory."""
-    command = ["bash", "-c", f"ulimit -v {2**20}; exec {sys.executable} -m lenet serve --port 0 --deadline 60"]
+    """The data of a server that reads one picture at a time; hosting.md promises the growth of its memory."""
+    command = ["bash", "-c", f"ulimit -d {2**20}; exec {sys.executable} -m lenet serve --port 0 --deadline 60"]
     with serving(command=command, LENET_NUM_THREADS="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1") as server:
         process = Path(f"/proc/{server.process.pid}")
         for name, content in worst_pictures().items():
