@@ -1,6 +1,7 @@
 """Slow clients, floods and shutdown: what one client can do to a server, and how it affects others."""
 
 import asyncio
+import collections
 import contextlib
 import functools
 import gzip
@@ -847,6 +848,19 @@ def test_buffered_bytes_are_released_after_each_request():
 
     asyncio.run(ask())
     assert statuses == [200, None] * 5  # the start and the body of each answer
+
+
+def test_a_body_that_is_released_while_it_is_joined_is_not_kept():
+    class Released(collections.UserList):
+        def __iter__(self):
+            context.parts = []
+            return iter(self.data)
+
+    context = RequestContext("POST", INFER, {})
+    context.parts = Released([b"a", b"b"])
+    assert (context.body(), context.parts) == (b"ab", [])
+    context.parts = [b"a", b"b"]
+    assert (context.body(), context.body(), context.parts) == (b"ab", b"ab", [b"ab"])
 
 
 # ---- the limits themselves -----------------------------------------------------------------------------

@@ -115,9 +115,11 @@ class RequestContext:
         return sum(map(len, self.parts))
 
     def body(self) -> bytes:
-        """Return the whole body; for a large one, this takes milliseconds and is called in a thread."""
-        self.parts = [b"".join(self.parts)]
-        return self.parts[0]
+        """Return the body, and keep it as one part; a large one takes milliseconds to join."""
+        parts = self.parts  # in a thread, as the event loop may release the body at any time
+        body = b"".join(parts)
+        parts[:] = [body]
+        return body
 
     @property
     def seconds(self) -> float:
