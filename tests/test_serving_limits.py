@@ -36,11 +36,13 @@ image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("cv2")
 
 import uvicorn  # noqa: E402
+from starlette.requests import Request  # noqa: E402
 
 from lenet.serving import Limits, Models, create_app  # noqa: E402
 from lenet.serving.connections import TimedProtocol  # noqa: E402
-from lenet.serving.limits.capacity import BusyError, GilTurns, ThreadPool  # noqa: E402
+from lenet.serving.limits.capacity import GIL_TURNS, BusyError, GilTurns, ThreadPool  # noqa: E402
 from lenet.serving.logs import LogWriter  # noqa: E402
+from lenet.serving.pictures import Pictures  # noqa: E402
 from lenet.serving.request_context import RequestContext  # noqa: E402
 
 pytestmark = pytest.mark.timing
@@ -947,6 +949,17 @@ def test_turns_with_the_gil_are_exclusive_and_pause_for_as_long():
     times.sort()
     for (start, end), (next_start, _) in itertools.pairwise(times):
         assert next_start - end >= 0.99 * (end - start)
+
+
+def test_a_malformed_form_ends_its_turn_with_the_gil():
+    request = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]})
+
+    async def parse():
+        with pytest.raises(InputError, match="form is malformed"):  # whose traceback keeps the suspended generator
+            await Pictures(None, Limits(), None, None)._uploaded_file(request, bytes(2**20), {})
+        return GIL_TURNS._lock.locked()
+
+    assert not asyncio.run(parse())
 
 
 @pytest.mark.parametrize(("path", "kind"), [(INFER, "json"), ("/predict", "image/png"), ("/predict", "multipart")])

@@ -1,6 +1,7 @@
 """The route `POST /predict`, which reads the digits in a picture."""
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
@@ -67,10 +68,11 @@ class Pictures:
 
     async def _uploaded_file(self, request: Request, body: bytes, options: dict[str, str]) -> bytes:
         """Return the file in a form, and add the form's other fields to the options."""
-        parser = MultiPartParser(request.headers, _parts(body), max_files=1, max_fields=10)
-        parser.spool_max_size = self._limits.body  # never a temporary file: the disk may be read-only
         try:
-            form = await parser.parse()
+            async with contextlib.aclosing(_parts(body)) as parts:  # which ends its turn after an error, too
+                parser = MultiPartParser(request.headers, parts, max_files=1, max_fields=10)
+                parser.spool_max_size = self._limits.body  # never a temporary file: the disk may be read-only
+                form = await parser.parse()
         except MultiPartException as error:
             raise InputError(
                 f"The form is malformed ({error.message.rstrip('.')}). Send a picture as multipart/form-data."
