@@ -589,6 +589,26 @@ def test_too_many_images_in_one_iteration_of_the_event_loop_are_refused():
     assert statuses == [200] * 51 + [503] * 9 + [200] * 51
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "status"),
+    [(b"", b"", 400), (b"other=1", b"x", 400), (b"only_digits=2", b"x", 400), (b"model=other", b"x", 404)],
+)
+def test_a_request_without_a_valid_picture_needs_no_thread(monkeypatch, query, body, status):
+    """At capacity, it would otherwise be refused with 503, which tells clients to send it again."""
+    monkeypatch.setattr(ThreadPool, "run", None)
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "query_string": query}
+    asyncio.run(create_app({"mnist": lenet.load_pretrained()})(scope, receive, send))
+    assert sent[0]["status"] == status
+
+
 def test_an_answer_that_takes_too_long():
     with serving("--deadline", "0.05") as server:
         status, headers, answer = server.ask("POST", "/predict", a_page(12))

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.datastructures import UploadFile
@@ -46,25 +46,42 @@ class Pictures:
 
     async def predict(self, request: Request) -> Response:
         """Read the digits in a picture."""
-        reading = self._pool.run(functools.partial(self._read, request, context_of(request)))
-        answer = await _unless_disconnected(request, reading)
+        context, options = context_of(request), dict(request.query_params)
+        if context.headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
+            work = functools.partial(self._read_form, request, context, options)
+        else:
+            work = functools.partial(self._read, context.body, *self._validated(context, context.size, options))
+        answer = await _unless_disconnected(request, self._pool.run(work))
         labels = [digit["label"] for line in answer["lines"] for digit in line["digits"]]
         self._metrics.count_labels(answer["model"], [-1 if label is None else label for label in labels])
         return JSONResponse(answer)
 
-    def _read(self, request: Request, context: RequestContext) -> dict[str, Any]:
-        """Return the answer to a request, in a thread: even parsing a large form takes a while."""
-        content, options = context.body(), dict(request.query_params)
-        if context.headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
-            content = asyncio.run(self._uploaded_file(request, content, options))
-        if not content:
+    def _read_form(self, request: Request, context: RequestContext, options: dict[str, str]) -> dict[str, Any]:
+        """Return the answer to a form, in a thread: even parsing a large form takes a while."""
+        content = asyncio.run(self._uploaded_file(request, context.body(), options))
+        return self._read(lambda: content, *self._validated(context, len(content), options))
+
+    def _validated(self, context: RequestContext, size: int, options: dict[str, str]) -> tuple[Served, bool]:
+        """Return the model for a picture of a number of bytes, and whether to read only digits."""
+        if not size:
             raise InputError("The request has no picture. Send a PNG or JPEG as the body or as a file in a form.")
         unknown = options.keys() - {"model", "only_digits"}
         if unknown:
             raise InputError(f"Unknown option {short_repr(min(unknown))}; expected model or only_digits.")
         served = self._models.get(options.get("model"))
         context.model = served.name
-        return _read(content, self._limits.pixels, served, _boolean(options.get("only_digits", "false")))
+        return served, _boolean(options.get("only_digits", "false"))
+
+    def _read(self, content: Callable[[], bytes], served: Served, only_digits: bool) -> dict[str, Any]:
+        """Return the answer for a picture, in a thread."""
+        try:
+            picture = read_picture(content(), largest=self._limits.pixels)
+            reading = read(picture, served.model, only_digits=only_digits, n_jobs=1)
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError from None
+            raise
+        return {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
 
     async def _uploaded_file(self, request: Request, body: bytes, options: dict[str, str]) -> bytes:
         """Return the file in a form, and add the form's other fields to the options."""
@@ -106,17 +123,6 @@ async def _parts(content: bytes) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(content), _FORM_PART):
         with GIL_TURNS:  # while the caller parses the part
             yield content[start : start + _FORM_PART]
-
-
-def _read(content: bytes, max_pixels: int, served: Served, only_digits: bool) -> dict[str, Any]:
-    try:
-        picture = read_picture(content, largest=max_pixels)
-        reading = read(picture, served.model, only_digits=only_digits, n_jobs=1)
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise MemoryError from None
-        raise
-    return {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
 
 
 def _boolean(text: str) -> bool:
