@@ -22,6 +22,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -43,6 +44,7 @@ from lenet.serving.connections import TimedProtocol  # noqa: E402
 from lenet.serving.limits.capacity import GIL_TURNS, BusyError, GilTurns, ThreadPool  # noqa: E402
 from lenet.serving.logs import LogWriter  # noqa: E402
 from lenet.serving.pictures import Pictures  # noqa: E402
+from lenet.serving.protocol import routes  # noqa: E402
 from lenet.serving.request_context import RequestContext  # noqa: E402
 
 pytestmark = pytest.mark.timing
@@ -969,6 +971,20 @@ def test_turns_with_the_gil_are_exclusive_and_pause_for_as_long():
     times.sort()
     for (start, end), (next_start, _) in itertools.pairwise(times):
         assert next_start - end >= 0.99 * (end - start)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_only_large_json_waits_for_a_turn_with_the_gil(monkeypatch, binary):
+    tensor = {"name": "images", "datatype": "UINT8", "shape": [100, 784]}
+    tensor |= {"parameters": {"binary_data_size": 78400}} if binary else {"data": [0] * 78400}
+    content, turns = json.dumps({"inputs": [tensor]}).encode(), MagicMock()
+    context = RequestContext("POST", INFER, {}, parts=[content, bytes(78400 * binary)])
+    monkeypatch.setattr(routes, "GIL_TURNS", turns)
+    answer = routes._read_and_predict(
+        context, len(content) if binary else None, Limits(), Models({"mnist": lenet.load_pretrained()}).get()
+    )
+    assert len(answer.labels) == 100
+    assert turns.__enter__.called != binary
 
 
 def test_a_malformed_form_ends_its_turn_with_the_gil():

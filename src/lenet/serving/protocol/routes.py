@@ -1,5 +1,6 @@
 """The routes of the Open Inference Protocol, and of Triton's extensions in `metadata.EXTENSIONS`."""
 
+import contextlib
 import functools
 from time import perf_counter_ns
 from typing import Any, NamedTuple
@@ -212,7 +213,8 @@ def _predict(served: Served, inference: InferenceRequest, images: NDArray[Any]) 
 def _read_and_predict(context: RequestContext, json_length: int | None, limits: Limits, served: Served) -> _Answer:
     """Answer a large request, in a thread: even freeing its numbers takes milliseconds."""
     body = context.body()
-    with GIL_TURNS:
+    is_large = (len(body) if json_length is None else json_length) > SMALL
+    with GIL_TURNS if is_large else contextlib.nullcontext():
         inference, images = read_request(body, json_length, limits)
     return _predict(served, inference, images)
 
