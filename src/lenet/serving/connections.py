@@ -48,7 +48,7 @@ class TimedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer, and close another connection if there are too many."""
-        if hasattr(transport, "max_size"):  # of asyncio's own event loops
+        if hasattr(transport, "max_size"):  # asyncio's plain TCP transports only; TLS and uvloop keep their own size
             transport.max_size = _READ_BYTES
         super().connection_made(_BufferedTransport(transport, self.loop))  # type: ignore[arg-type]
         self._set_receiving(_HEADER)
