@@ -45,20 +45,20 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.figure:
         write_figure(model, arguments.figure)
         return 0
-    facts = facts_of(model, arguments)
+    metadata = metadata_of(model, arguments)
     if arguments.json:
-        print(json.dumps(facts))
+        print(json.dumps(metadata))
         return 0
     if arguments.model is None and arguments.network is None:
         show_config()
         if arguments.bench:
-            print(bench.report(facts["bench"]))
+            print(bench.report(metadata["bench"]))
             return 0
         print()
     model.summary()
     if arguments.model:
         print()
-        for name, value in facts.items():
+        for name, value in metadata.items():
             text = ", ".join(value) if name == "classes" else "of each image" if value is None else value
             say(f"{name:<18} {text}")
     return 0
@@ -74,24 +74,24 @@ def write_figure(model: "LeNet5", path: str) -> None:
     atomic_write(path, plots.architecture(model.num_classes, model.network))
 
 
-def facts_of(model: "LeNet5", arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what `--json` prints: the facts about a model, or about this installation."""
+def metadata_of(model: "LeNet5", arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the metadata that `--json` prints, of a model or of this installation."""
     from lenet import __version__
     from lenet._fused.dispatch import available, chosen
     from lenet._fused.threads import resolve_n_jobs
     from lenet.cli import bench
 
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "num_classes": model.num_classes,
         "dtype": model.dtype.name,
         "parameters": model.parameters.flat.size,
     }
     if arguments.model:
-        facts |= {} if model.network is None else {"network": model.network}
-        return facts | {"mean": model.mean, "std": model.std, **model.metadata, "classes": list(model.classes)}
+        metadata |= {} if model.network is None else {"network": model.network}
+        return metadata | {"mean": model.mean, "std": model.std, **model.metadata, "classes": list(model.classes)}
     if arguments.json:
-        facts |= {"lenet": __version__, "cpu": chosen(), "available": list(available())}
-        facts["threads"] = resolve_n_jobs(None)
+        metadata |= {"lenet": __version__, "cpu": chosen(), "available": list(available())}
+        metadata["threads"] = resolve_n_jobs(None)
     if arguments.bench:
-        facts["bench"] = bench.measure()
-    return facts
+        metadata["bench"] = bench.measure()
+    return metadata
