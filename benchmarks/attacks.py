@@ -21,7 +21,7 @@ import threading
 import time
 import urllib.parse
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -36,27 +36,36 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure the attacks, and print a row for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("attacks", nargs="*", choices=[[], *ATTACKS], metavar="NAME", help=", ".join(ATTACKS))
     parser.add_argument("--seconds", type=float, default=20, help="of each attack (default: 20)")
     arguments = parser.parse_args()
     print("ms".ljust(20), *(f"{name:>11}" for name in COLUMNS), flush=True)
     for name in arguments.attacks or ATTACKS:
-        with started("serve") as attacked, started("serve") as other:
-            begun = SPAWN.Event()
-            attack = SPAWN.Process(target=run_attack, args=(name, attacked.url, begun))
-            attack.start()
-            begun.wait()
-            time.sleep(1)
+        with started("serve") as attacked, started("serve") as other, attacking(name, attacked.url):
             took = measured(attacked, other, arguments.seconds)
-            attack.terminate()
-            attack.join()
         print(name.ljust(20), *(f"{1000 * each:11.1f}" for each in percentiles(*took)), flush=True)
 
 
+@contextlib.contextmanager
+def attacking(name: str, url: str) -> Iterator[None]:
+    """Attack a server from another process during the `with` block."""
+    begun = SPAWN.Event()
+    attack = SPAWN.Process(target=run_attack, args=(name, url, begun), daemon=True)
+    attack.start()
+    try:
+        if not begun.wait(60):
+            raise SystemExit(f"The attack {name!r} did not start.")
+        time.sleep(1)
+        yield
+    finally:
+        attack.terminate()
+        attack.join()
+
+
 def measured(attacked: Server, other: Server, seconds: float) -> tuple[list[tuple[float, float]], ...]:
-    """Return the duration of each health check of two servers, which take turns, and its part that is their own."""
+    """Check the health of two servers in turn; return the duration of each check, in total and of the server itself."""
     end, took = time.monotonic() + seconds, ([], [])
     while time.monotonic() < end:
         for server, times in zip((attacked, other), took, strict=True):
@@ -68,12 +77,12 @@ def measured(attacked: Server, other: Server, seconds: float) -> tuple[list[tupl
 
 
 def seconds_without_processor(server: Server) -> float:
-    """Return how long the event loop of a server, which is its main thread, has waited for a processor so far."""
+    """Return how long the main thread of a server, which runs its event loop, has waited for a processor so far."""
     return int(Path(f"/proc/{server.pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def health_seconds(server: Server) -> float:
-    """Return how long a health check takes, with its connection."""
+    """Return how long a health check takes, including its connection."""
     start = time.perf_counter()
     with connected(server.url) as connection:
         connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -83,7 +92,7 @@ def health_seconds(server: Server) -> float:
 
 
 def percentiles(attacked: list[tuple[float, float]], other: list[tuple[float, float]]) -> list[float]:
-    """Return what `COLUMNS` names."""
+    """Return the values of `COLUMNS`, in seconds."""
     (durations, own), (durations_of_other, _) = np.transpose(attacked), np.transpose(other)
     return [
         *np.percentile(durations, (50, 99, 100)), *np.percentile(own, (50, 99, 100)),
@@ -101,7 +110,7 @@ def connected(url: str) -> socket.socket:
 
 
 def run_attack(name: str, url: str, begun: Event) -> None:
-    """Attack a server until this process is ended."""
+    """Attack a server until this process is terminated."""
     if hasattr(os, "nice"):
         os.nice(10)
     make, clients = ATTACKS[name]
@@ -117,7 +126,7 @@ def run_attack(name: str, url: str, begun: Event) -> None:
 
 
 def send_repeatedly(url: str, request: bytes) -> None:
-    """Send a request over one new connection after the other."""
+    """Send a request again and again, each time over a new connection."""
     while True:
         with contextlib.suppress(OSError), connected(url) as connection:
             connection.sendall(request)
@@ -125,7 +134,7 @@ def send_repeatedly(url: str, request: bytes) -> None:
 
 
 def send_slowly(url: str) -> None:
-    """Send the headers of some requests, and the bodies of others, a byte every 0.1 s."""
+    """Send the headers of half of the requests, and the bodies of the others, at one byte every 0.1 s."""
     beginnings = [
         f"POST {INFER} HTTP/1.1\r\nHost: x\r\n{rest}".encode() for rest in ("X: ", "Content-Length: 9999\r\n\r\n")
     ]
@@ -150,7 +159,7 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
 
 
 def png_of_one_column() -> bytes:
-    """Return a PNG of 1 x 25,000,000 black pixels."""
+    """Return a request with a PNG of 1 x 25,000,000 black pixels."""
     content = zlib.compress(bytes(2 * 25_000_000))  # a byte for the filter of each row, and one for its pixel
     header = struct.pack(">IIBBBBB", 1, 25_000_000, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", content), (b"IEND", b"")]
@@ -180,7 +189,7 @@ def noise(kind: str, side: int) -> bytes:
 
 
 def numbers(datatype: str, number: str, nested: bool = False) -> bytes:
-    """Return a request with as many images in JSON as 4 MiB hold."""
+    """Return a request with as many images in JSON as fit into 4 MiB, at most 1024."""
     images = min(1024, 4_190_000 // (784 * (len(number) + 1) + 2))
     row = [json.loads(number)] * 784
     data = [row] * images if nested else row * images
@@ -195,7 +204,7 @@ def form() -> bytes:
     return post(PREDICT, content, "Content-Type: multipart/form-data; boundary=xxxxxxxx")
 
 
-# By name, what makes the request, and the number of clients that send it.
+# The function that returns the request, and the number of clients that send it.
 ATTACKS: dict[str, tuple[Callable[[], bytes], int]] = {
     "nothing": (bytes, 0),
     "PNG of one column": (png_of_one_column, 16),
