@@ -21,7 +21,6 @@ import lenet
 for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
     pytest.importorskip(package)
 
-pytestmark = pytest.mark.timing
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "serving"
 LENET = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--model", "digits=mnist"]
@@ -105,6 +104,7 @@ app.mount("/digits", digits)
 """
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 @pytest.mark.parametrize("framework", ["starlette", "fastapi"])
 def test_mounted(framework, tmp_path, images, labels):
@@ -164,6 +164,7 @@ def workers(request, tmp_path):
     assert list(tmp_path.glob("lenet-metrics-*")) == []
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 def test_workers(workers, tmp_path, images, labels):
     address, log = workers

@@ -48,7 +48,6 @@ from lenet.serving.pictures import Pictures  # noqa: E402
 from lenet.serving.protocol import routes  # noqa: E402
 from lenet.serving.request_context import RequestContext  # noqa: E402
 
-pytestmark = pytest.mark.timing
 INFER = "/v2/models/mnist/infer"
 BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
 HEAD = f"POST {INFER} HTTP/1.1\r\nHost: x\r\n".encode()
@@ -96,6 +95,7 @@ def a_page(rows=6):
 # ---- slow clients --------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "beginning",
     [
@@ -123,6 +123,7 @@ def test_a_request_that_does_not_arrive_in_time(impatient, beginning):
         wait_for(lambda: any(each.get("status") in (408, 499) for each in impatient.log()[logged:]))
 
 
+@pytest.mark.timing
 def test_trickling_does_not_extend_the_time(impatient):
     with connected(impatient) as connection:
         start = time.monotonic()
@@ -139,6 +140,7 @@ def test_trickling_does_not_extend_the_time(impatient):
         assert 0.3 < time.monotonic() - start < 2.5
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 def test_a_thousand_slow_clients_do_not_stop_the_others():
     with serving("--timeout", "4") as server:
@@ -163,6 +165,7 @@ def test_a_thousand_slow_clients_do_not_stop_the_others():
                 each.close()
 
 
+@pytest.mark.timing
 @pytest.mark.release
 def test_400_clients_that_trickle_their_headers_or_their_bodies():
     """Each sends a byte every 0.2 s, and each is refused by the deadline; others are answered all the while."""
@@ -195,6 +198,7 @@ def has_come(connection):
     return bool(select.select([connection], [], [], 0)[0])
 
 
+@pytest.mark.timing
 def test_a_client_that_does_not_take_its_answer(impatient):
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -218,6 +222,7 @@ def is_open(server, connection):
     return any(row[1].endswith(local) and row[2].endswith(remote) and row[3] == "01" for row in rows)
 
 
+@pytest.mark.timing
 def test_a_kept_connection_and_pipelined_requests():
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
     with serving("--timeout", "0.8") as server, connected(server) as connection:
@@ -297,6 +302,7 @@ def answered_with(server):
     return {status: float(number) for status, number in counted}
 
 
+@pytest.mark.timing
 def test_a_request_behind_another_has_its_own_time():
     """One that begins in the same packet, and one after an answer that came before the body."""
     live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -326,7 +332,7 @@ def test_clients_that_never_take_a_last_answer(impatient):
         client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         clients.append(client)
     try:
-        wait_for(lambda: open_files(impatient) <= before + 1, 8)
+        wait_for(lambda: open_files(impatient) <= before + 1)
     finally:
         for client in clients:
             client.close()
@@ -404,6 +410,7 @@ def test_what_was_refused_is_not_kept_in_memory():
         assert server.memory() - before < 40e6
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 @pytest.mark.uninstrumented
 def test_bombs_do_not_stop_the_others():
@@ -414,6 +421,7 @@ def test_bombs_do_not_stop_the_others():
         assert server.memory() < 400e6
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 @pytest.mark.uninstrumented
 @pytest.mark.parametrize(
@@ -543,6 +551,7 @@ def test_the_worst_pictures_fit_into_a_gigabyte():
             assert peak - before < 300e6, name
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 def test_too_much_in_flight_is_refused_and_never_queued():
     page, outcomes = a_page(), []
@@ -612,6 +621,7 @@ def test_a_request_without_a_valid_picture_needs_no_thread(monkeypatch, query, b
     assert sent[0]["status"] == status
 
 
+@pytest.mark.timing
 def test_an_answer_that_takes_too_long():
     with serving("--deadline", "0.05") as server:
         status, headers, answer = server.ask("POST", "/predict", a_page(12))
@@ -620,6 +630,7 @@ def test_an_answer_that_takes_too_long():
         assert server.ask("POST", INFER, BODY)[0] == 200
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 def test_small_requests_are_answered_while_pictures_are_read(server):
     assert times_while(server, 2, "POST", "/predict", a_page(10))[45] < 0.5
@@ -628,6 +639,7 @@ def test_small_requests_are_answered_while_pictures_are_read(server):
 # ---- the end -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("number", "workers"),
     [
@@ -671,6 +683,7 @@ def test_a_signal_as_soon_as_it_listens(tmp_path, workers, times):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 def test_a_worker_that_dies_is_replaced():
     def workers_of(server):
@@ -686,6 +699,7 @@ def test_a_worker_that_dies_is_replaced():
             assert server.ask("POST", INFER, BODY)[0] == 200
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 def test_a_worker_starts_with_the_last_good_model(tmp_path):
     path, x = (
@@ -714,6 +728,7 @@ def test_a_worker_starts_with_the_last_good_model(tmp_path):
 LIVE, READY = (b"GET /v2/health/%s HTTP/1.1\r\nHost: x\r\n\r\n" % name for name in (b"live", b"ready"))
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("workers", "drain"), [(1, 1), pytest.param(2, 3, marks=pytest.mark.landing)])
 def test_a_server_that_ends_is_not_ready_and_closes_connections_after_its_answers(workers, drain):
     def is_closed_after(connection, request, status):
@@ -752,6 +767,7 @@ def test_a_client_that_still_sends_gets_its_answer(server):
                 pass
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 4), pytest.param(2, 2, marks=pytest.mark.landing)])
 def test_the_end_does_not_wait_for_pictures_that_are_read(signals, seconds):
     """After the promised time, and after a second Ctrl-C, those who wait get an answer, and there is no traceback."""
@@ -777,6 +793,7 @@ def test_the_end_does_not_wait_for_pictures_that_are_read(signals, seconds):
         assert not [each for each in server.log() if "traceback" in each]
 
 
+@pytest.mark.timing
 @pytest.mark.landing
 def test_workers_that_read_pictures_end_without_abort(monkeypatch):
     """A terminal sends Ctrl-C to every process; OpenCV's threads would abort Python's own exit."""
@@ -925,6 +942,7 @@ def outcomes(pool, durations):
     return asyncio.run(run())
 
 
+@pytest.mark.timing
 def test_functions_that_would_not_end_in_time_are_refused_at_once(monkeypatch):
     monkeypatch.setenv("LENET_NUM_THREADS", "2")
     pool = ThreadPool(max_pending=100, timeout=1)
@@ -938,6 +956,7 @@ def test_functions_that_would_not_end_in_time_are_refused_at_once(monkeypatch):
     assert ended.index(refused[0]) == 8  # (8 / 2 + 1) * 0.2 s, measured as a little more, is over 1 s
 
 
+@pytest.mark.timing
 def test_a_free_thread_takes_a_function_though_the_last_ones_were_slow(monkeypatch):
     monkeypatch.setenv("LENET_NUM_THREADS", "1")
 
@@ -960,6 +979,7 @@ def test_the_threads_of_a_pool_end_with_it():
     wait_for(lambda: not set(threading.enumerate()) - before)
 
 
+@pytest.mark.timing
 def test_turns_with_the_gil_are_exclusive_and_pause_for_as_long():
     turns, times = GilTurns(), []
 
@@ -1127,6 +1147,7 @@ def unread_log(*arguments):
             os.close(read)
 
 
+@pytest.mark.timing
 def test_a_log_that_nobody_reads_stops_nothing():
     with unread_log() as (server, _):
         for _ in range(3):
