@@ -716,38 +716,69 @@ def test_boxes_are_where_the_digits_are(tmp_path):
     assert reading.read(page).as_dict()["lines"][0]["text"] == line.text
 
 
-def sudoku(filled, faint=False):
-    """A photographed grid of 9x9 cells of 50 pixels, thick around blocks, with digits in some cells."""
+def sudoku(filled, level=60, fading=0.0):
+    """A photographed grid of 9x9 cells of 50 pixels, thick around blocks, with digits in some cells.
+
+    `level` is that of the lines within blocks. Fading digits are fainter on the left.
+    """
     digits = lenet.data.load_digits()
     page = np.full((700, 600), 235, np.uint8)
     for n in range(10):
-        level, width = (40, 4) if n % 3 == 0 else (170 if faint else 60, 1)
-        cv2.line(page, (60, 110 + 50 * n), (510, 110 + 50 * n), level, width)
-        cv2.line(page, (60 + 50 * n, 110), (60 + 50 * n, 560), level, width)
+        drawn, width = (40, 4) if n % 3 == 0 else (level, 1)
+        cv2.line(page, (60, 110 + 50 * n), (510, 110 + 50 * n), drawn, width)
+        cv2.line(page, (60 + 50 * n, 110), (60 + 50 * n, 560), drawn, width)
     for (row, column), n in filled.items():
         part = page[121 + 50 * row : 149 + 50 * row, 71 + 50 * column : 99 + 50 * column]
-        np.minimum(part, 235 - (digits.X_test[n] * 0.8).astype(np.uint8), out=part)
+        strength = 0.8 * (1 - fading * (8 - column) / 8)
+        np.minimum(part, 235 - (digits.X_test[n] * strength).astype(np.uint8), out=part)
     corners = np.array([[0, 0], [600, 0], [600, 700], [0, 700]], np.float32)
     seen = np.array([[30, 10], [590, 30], [560, 690], [0, 650]], np.float32)
     view = cv2.getPerspectiveTransform(corners, seen)
     return cv2.warpPerspective(page, view, (600, 700), borderValue=235), digits.y_test
 
 
-@pytest.mark.parametrize("faint", [False, True])
-def test_a_grid_becomes_a_table(faint):
-    places = [(0, 0), (0, 8), (2, 3), (4, 4), (5, 7), (8, 1), (8, 8)]
-    filled = dict(zip(places, range(183, 190), strict=True))
-    page, labels = sudoku(filled, faint)
-    found = reading.read(page)
+FILLED = dict(zip([(0, 0), (0, 8), (2, 3), (4, 4), (5, 7), (8, 1), (8, 8)], range(183, 190), strict=True))
+
+
+def assert_cells_of_sudoku(found, labels):
     assert len(found.cells) == 81
-    assert sorted(found.text.replace("\n", "").replace(" ", "")) == sorted(str(labels[n]) for n in filled.values())
     for cell in found.cells:
-        n = filled.get((cell.row, cell.column))
+        n = FILLED.get((cell.row, cell.column))
         assert cell.text == ("" if n is None else str(labels[n])), cell
+    assert sorted(found.text.replace("\n", "").replace(" ", "")) == sorted(str(labels[n]) for n in FILLED.values())
+
+
+@pytest.mark.parametrize("look", [{}, {"level": 170}, {"level": 215}, {"fading": 0.6}])
+def test_a_grid_becomes_a_table(look):
+    page, labels = sudoku(FILLED, **look)
+    found = reading.read(page)
+    assert_cells_of_sudoku(found, labels)
     assert found.as_dict()["cells"][8]["column"] == 8
     box = found.cells[8 * 9 + 8].box  # the last one; warped, its middle, (485, 535), is at (457, 527)
     assert box[0] < 457 < box[2]
     assert box[1] < 527 < box[3]
+
+
+def test_a_dark_blurred_grid_beside_the_edge_of_a_table_is_read():
+    page, labels = sudoku(FILLED)
+    light = np.linspace(0.75, 0.45, 700)[:, np.newaxis]
+    page = cv2.GaussianBlur((page * light).astype(np.uint8), (0, 0), 1.2)
+    page[:, -20:] = 8
+    assert_cells_of_sudoku(reading.read(page), labels)
+
+
+def test_two_grids_have_numbers_of_their_own():
+    """The cells of a crossword near a Sudoku are not cells of the Sudoku."""
+    page, labels = sudoku({(4, 4): 183})
+    page = np.hstack([page, np.full((700, 200), 235, np.uint8)])
+    for n in range(5):
+        cv2.rectangle(page, (640, 100 + 60 * n), (740, 160 + 60 * n), 40, 2)
+    cv2.rectangle(page, (500, 20), (740, 40), 40, 2)  # joins the lines of both
+    cv2.line(page, (520, 40), (520, 120), 40, 2)
+    cv2.line(page, (690, 40), (690, 100), 40, 2)
+    found = reading.read(page)
+    assert found.text == str(labels[183])
+    assert len(found.cells) == 81
 
 
 def test_text_around_a_large_grid_is_left_out():

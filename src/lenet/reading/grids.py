@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import pen_width
+from lenet.reading.ink import sharpened, strengthened
 from lenet.reading.page import Page
-from lenet.reading.rules import Mask, erased, straight_lines, thickness_of
+from lenet.reading.rules import Mask, sheared
 from lenet.reading.strokes import INK, components_of
 
 Outline = NDArray[np.int32]
+Window = tuple[slice, slice]
 
-_LINE, _FAINT_LINE = 48, 24  # of 255: the least levels of a grid's lines, and of thin lines between its cells
+_WINDOW, _LINE = 16, 12  # lines are this much darker, of 255, than a window of a 16th of the page around them
 _MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
 _MAX_FILLED = 0.35  # of its box that the lines of a grid fill
@@ -24,6 +26,11 @@ _MIN_CELL_SHARE = 0.5  # of the area that a grid encloses, in cells of similar a
 _MIN_RECTANGULAR = 0.85  # of the smallest rectangle around a cell, its area
 _MAX_ASPECT = 4.0  # of the cells; those between the rules of paper are longer
 _LINE_LENGTH = 0.8  # sides of a cell
+_FAINT, _STRONG = 3, 24  # of 255: how much darker than the noise a faint line is; what is clearly more than noise
+_UNBROKEN = 0.75  # of a faint line, the fraction of its pixels that are dark
+# Sides of a cell: the radius of the blur that sharpening removes, and the rim that contains only ends of lines.
+_RADIUS, _RIM = 0.06, 0.18
+_FRINGE = 3  # pixels: the side of the kernel that removes the fringe of lines from cells
 _SLOPES = np.linspace(-0.09, 0.09, 7)  # around those of the grid's sides, in perspective
 _MAX_CUT = 0.3  # fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # of a grid that is all that matters on the page; a fraction of the page
@@ -57,11 +64,11 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
     """
     ink = page.ink.copy()
     places: list[list[Place]] = []
-    for window, lines, cells in _grids_on(page):
-        grid = _grid_of(ink[window], lines, cells)
+    for window, grid in _grids_on(page):
         writing = grid.writing(ink[window])
         if len(grid.cells) > _MAX_CELLS or grid.cuts(writing):  # it is squared paper
             continue
+        writing = _cleared(writing, _darkness(page, window), grid)
         rows, columns = grid.rows_and_columns()
         boxes = page.boxes_in_picture(np.array([_box_of(cell, window) for cell in grid.cells]))
         found = [
@@ -70,16 +77,32 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
         ]
         if isolate and len(found) >= _MANY_CELLS and grid.region.sum() >= _LARGE * ink.size:
             alone = np.zeros_like(ink)
-            alone[window] = writing * grid.region
+            alone[window] = writing
             return page.with_ink(alone), tuple(replace(place, grid=0) for place in found)
-        ink[window] = writing
+        ink[window] = np.where(grid.region, writing, ink[window])
         places.append(found)
     return page.with_ink(ink), tuple(place for found in places for place in found)
 
 
-def _grids_on(page: Page) -> Iterator[tuple[tuple[slice, slice], Mask, list[Outline]]]:
-    """Yield the window, the lines and the cells of each grid, the largest first."""
-    binary = np.asarray(page.ink >= _LINE, np.uint8)
+def _cleared(writing: NDArray[np.uint8], darkness: NDArray[np.uint8], grid: "Grid") -> NDArray[np.uint8]:
+    """Return the writing in a grid sharper, and as strong in each cell: the printed lines may be darker or fainter."""
+    sharp, cleared = sharpened(darkness, _RADIUS * grid.side), writing.copy()
+    for cell in grid.cells:
+        left, top, width, height = cv2.boundingRect(cell)
+        part = slice(top, top + height), slice(left, left + width)
+        cleared[part] = strengthened(writing[part], sharp[part])
+    return cleared
+
+
+def _darkness(page: Page, window: Window) -> NDArray[np.uint8]:
+    return (page.ink if page.darkness is None else page.darkness)[window]
+
+
+def _grids_on(page: Page) -> Iterator[tuple[Window, "Grid"]]:
+    """Yield the grids with their windows, the largest first."""
+    dark = _darkness(page, np.s_[:, :])
+    block = max(3, min(dark.shape) // _WINDOW | 1)
+    binary = cv2.adaptiveThreshold(dark, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, -_LINE)
     labels, stats = components_of(cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3)))
     stats[0] = 0
     widths, heights, areas = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
@@ -93,10 +116,11 @@ def _grids_on(page: Page) -> Iterator[tuple[tuple[slice, slice], Mask, list[Outl
         lines = np.asarray(labels[window] == n, np.uint8)
         cells = cells_of(lines)
         if cells:
-            yield window, lines, cells
+            for grid in _grids_of(_darkness(page, window), lines, cells):
+                yield window, grid
 
 
-def _box_of(cell: Outline, window: tuple[slice, slice]) -> NDArray[np.int64]:
+def _box_of(cell: Outline, window: Window) -> NDArray[np.int64]:
     """Return the left, top, right and bottom of a cell on the page."""
     left, top, width, height = cv2.boundingRect(cell)
     left, top = left + window[1].start, top + window[0].start
@@ -134,29 +158,33 @@ class Grid:
     """A grid in a part of a page."""
 
     cells: list[Outline]
-    across: Mask  # thin lines, which may not enclose cells
-    down: Mask
     lines: Mask
     region: Mask  # of the cells and the lines around them
 
+    @property
+    def side(self) -> int:
+        """The typical shorter side of a cell, in pixels."""
+        return _side(self.cells)
+
     @cached_property
     def inside(self) -> Mask:
-        """The pixels of the cells that are well away from the lines."""
+        """The pixels of the cells."""
         filled = np.zeros_like(self.lines)
         for cell in self.cells:
             cv2.fillConvexPoly(filled, cv2.convexHull(cell), 1)
-        return np.asarray(cv2.erode(filled, _kernel(_margin(self.lines))), np.uint8)
+        return np.asarray(cv2.erode(filled, _kernel(_FRINGE)), np.uint8)
 
     def writing(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the ink without the lines of the grid."""
-        without = erased(ink, self.across, thickness_of(self.across))
-        down = np.ascontiguousarray(self.down.T)
-        without = erased(np.ascontiguousarray(without.T), down, thickness_of(down)).T
-        return np.where(self.region, np.where(self.inside, without, 0), ink).astype(np.uint8)
+        """Return the ink in the cells, without the lines around them or their ends."""
+        writing = np.where(self.inside, ink, 0).astype(np.uint8)
+        labels, _ = components_of((writing >= INK).view(np.uint8))
+        core = cv2.erode(self.inside, _kernel(2 * round(_RIM * self.side) + 1))
+        ends = (labels > 0) & ~np.isin(labels, np.unique(labels[core > 0]))
+        return np.where(cv2.dilate(ends.view(np.uint8), _kernel(3)) & (labels == 0) | ends, 0, writing).astype(np.uint8)
 
     def cuts(self, writing: NDArray[np.uint8]) -> bool:
         """Return whether much of the writing goes beyond its cell."""
-        strokes, stats = components_of((writing >= INK) & self.inside)
+        strokes, stats = components_of((writing >= INK).view(np.uint8))
         areas = stats[1:, cv2.CC_STAT_AREA]
         rim = self.inside & (1 - cv2.erode(self.inside, _kernel(3)))
         cut = np.unique(strokes[rim > 0])
@@ -206,18 +234,24 @@ def _chains(follows: NDArray[np.bool_]) -> NDArray[np.int64]:
     return chains
 
 
-def _grid_of(ink: NDArray[np.uint8], lines: Mask, cells: list[Outline]) -> Grid:
-    """Return the grid of some lines with the thin lines between its cells."""
-    for _ in range(2):  # the lines between the cells of a block may be found only with the block's
-        across, down = _thin_lines(ink, cells)
-        lines = lines | across | down
-        cells = cells_of(lines) or cells
+def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline]) -> Iterator["Grid"]:
+    """Yield the grids of some cells with the faint lines between them; one grid for all cells that are neighbours."""
+    lines = lines | _faint_lines_between(darkness, cells)
+    cells = cells_of(lines) or cells
     filled = cv2.drawContours(np.zeros_like(lines), cells, -1, 1, cv2.FILLED)
-    side = int(np.median([min(cv2.boundingRect(cell)[2:]) for cell in cells]))
+    side = _side(cells) // 2
     padded = cv2.copyMakeBorder(filled, *[side] * 4, cv2.BORDER_CONSTANT)
     region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _kernel(side))[side:-side, side:-side]
-    region = cv2.dilate(np.ascontiguousarray(region), _kernel(2 * _margin(lines) + 1))
-    return Grid(cells, across, down, lines, np.asarray(region, np.uint8))
+    labels, stats = components_of(cv2.dilate(np.ascontiguousarray(region), _kernel(2 * _margin(lines) + 1)))
+    numbers = np.array([labels[cell[0, 0, 1], cell[0, 0, 0]] for cell in cells])
+    for number in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA]):
+        own = [cell for cell, each in zip(cells, numbers, strict=True) if each == number]
+        if len(own) >= _MIN_CELLS:
+            yield Grid(own, lines, np.asarray(labels == number, np.uint8))
+
+
+def _side(cells: list[Outline]) -> int:
+    return int(np.median([min(cv2.boundingRect(cell)[2:]) for cell in cells]))
 
 
 def _margin(lines: Mask) -> int:
@@ -228,13 +262,25 @@ def _kernel(side: int) -> Mask:
     return np.ones((side, side), np.uint8)
 
 
-def _thin_lines(ink: NDArray[np.uint8], cells: list[Outline]) -> tuple[Mask, Mask]:
+def _faint_lines_between(darkness: NDArray[np.uint8], cells: list[Outline]) -> Mask:
     """Return the lines across and down between cells, which may be too faint or too broken to enclose them."""
     sides = np.array([cv2.boundingRect(cell)[2:] for cell in cells])
     width, height = np.median(sides, axis=0)
     _, _, angle = cv2.minAreaRect(np.concatenate(cells))
     slopes = np.tan(np.radians((angle + 45) % 90 - 45)) + _SLOPES
-    faint = np.asarray(ink >= _FAINT_LINE, np.uint8)
-    across = straight_lines(faint, round(_LINE_LENGTH * width), slopes)
-    down = straight_lines(np.ascontiguousarray(faint.T), round(_LINE_LENGTH * height), -slopes).T
-    return across, np.ascontiguousarray(down)
+    across = _faint_lines(darkness, width, height, slopes)
+    return across | _faint_lines(np.ascontiguousarray(darkness.T), height, width, -slopes).T
+
+
+def _faint_lines(darkness: NDArray[np.uint8], width: float, height: float, slopes: NDArray[np.float64]) -> Mask:
+    """Return the pixels of horizontal lines, most of whose pixels are a little darker than those above and below."""
+    length = round(_LINE_LENGTH * width)
+    ridges = cv2.morphologyEx(darkness, cv2.MORPH_TOPHAT, np.ones((round(height / 4) | 1, 1), np.uint8))
+    noise = cv2.blur(cv2.min(ridges, _STRONG), (round(width), round(height)))
+    above = (cv2.subtract(ridges, 2 * noise) > _FAINT).view(np.uint8)
+    lines = np.zeros_like(darkness)
+    for slope in slopes:
+        level = cv2.dilate(sheared(above, slope), np.ones((3, 1), np.uint8))
+        middles = (cv2.blur(255 * level, (length, 1)) >= 255 * _UNBROKEN).view(np.uint8)
+        lines |= sheared(cv2.dilate(middles, np.ones((1, length // 2 | 1), np.uint8)), -slope)
+    return lines

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._mnist_form import resized
 from lenet.reading.sheet import border_of, find_sheet, without_ink
+from lenet.reading.strokes import INK
 
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
@@ -21,6 +22,8 @@ _NARROW, _MIXED = 2.5, 0.02  # height over width; light pixels in the middle of 
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
 _FEW_LEVELS = 16
 _LEVELS = np.arange(256)
+_SHARPENING = 2.0  # how much is added of the difference from the blurred picture
+_PALE, _CORE = 0.15, 0.65  # of a stroke's core, the darkness of its edges; of its pixels, those less dark than the core
 _NOISE = 5.0  # standard deviations from the paper's level that are not yet ink
 
 
@@ -54,6 +57,16 @@ def find_ink(
     >>> int(ink[30, 30]), int(ink[5, 5])
     (255, 0)
     """
+    return normalised(find_darkness(grey, dark_on_light, paper_side=paper_side))
+
+
+def find_darkness(
+    grey: NDArray[np.uint8], dark_on_light: bool | None = None, *, paper_side: int = _COARSE_LONGER
+) -> NDArray[np.uint8]:
+    """Return how much darker each pixel is than the paper, or lighter than dark paper; arguments as for `find_ink`.
+
+    From 0 (as light as the paper) to 255 (black).
+    """
     coarse = coarsened(grey)
     may_have_sheet = dark_on_light is not False and min(coarse.shape) >= _MIN_SIDE_WITH_SHEET
     sheet = find_sheet(coarse) if may_have_sheet else None
@@ -65,7 +78,7 @@ def find_ink(
     if sheet is None and not (is_dark_on_light(coarse) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
     paper = cv2.resize(_paper(coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return _normalised(255 - cv2.divide(grey, paper, scale=255))
+    return np.asarray(255 - cv2.divide(grey, paper, scale=255), np.uint8)
 
 
 def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -91,15 +104,37 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     return bool(skewness < (typical - midrange) / 128)
 
 
-def _normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return ink from 0 (paper) to 255 (the dark core of strokes)."""
-    counts = cv2.calcHist([darkness], [0], None, [256], [0, 256]).ravel()
+    counts = _counts(darkness)
     noise = _noise(counts)
     counts[: int(max(noise, _MIN_CONTRAST)) + 1] = 0
     if counts.sum() < 4:
         return np.zeros_like(darkness)
     full = int(counts.cumsum().searchsorted(0.8 * counts.sum()))  # most of a stroke is darker than its edges
-    low = min(noise, 0.5 * full)
+    return _scaled(darkness, min(noise, 0.5 * full), full)
+
+
+def sharpened(darkness: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
+    """Return a sharper picture: a blurred one fills the loops of small digits."""
+    blurred = cv2.GaussianBlur(darkness, (0, 0), radius)
+    return np.asarray(cv2.addWeighted(darkness, 1 + _SHARPENING, blurred, -_SHARPENING, 0), np.uint8)
+
+
+def strengthened(ink: NDArray[np.uint8], darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ink as strong as its own strokes allow, if those elsewhere are darker or lighter."""
+    counts = _counts(darkness, (ink >= INK).view(np.uint8))
+    if not counts.any():
+        return ink
+    full = max(2, int(counts.cumsum().searchsorted(_CORE * counts.sum())))
+    return np.where(ink > 0, _scaled(darkness, _PALE * full, full), 0).astype(np.uint8)
+
+
+def _counts(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
+    return np.asarray(cv2.calcHist([image], [0], mask, [256], [0, 256]).ravel(), np.float32)
+
+
+def _scaled(darkness: NDArray[np.uint8], low: float, full: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.convertScaleAbs(cv2.subtract(darkness, low), alpha=255 / (full - low)), np.uint8)
 
 

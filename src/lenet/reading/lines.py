@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lenet._mnist_form import resized
 from lenet.errors import InputError
 from lenet.reading.grouping import grouped
-from lenet.reading.ink import find_ink
+from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.page import Page
 from lenet.reading.rules import without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
@@ -66,7 +66,9 @@ def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = Non
     """
     picture_shape = picture_shape or grey.shape
     factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
-    page = Page(find_ink(resized(grey, factor)), picture_shape, factor / round(picture_shape[0] / len(grey)))
+    darkness = find_darkness(resized(grey, factor))
+    scale = factor / round(picture_shape[0] / len(grey))
+    page = Page(normalised(darkness), picture_shape, scale, darkness=darkness)
     reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), _MAX_STROKES, "strokes")
     return page
 

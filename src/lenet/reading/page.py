@@ -27,6 +27,7 @@ class Page:
     scale: float = 1.0  # pixels of the page for each pixel of the picture
     # (3, 3): the affine map from the page to the picture as it would be at the page's scale.
     rotation: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+    darkness: NDArray[np.uint8] | None = None  # (H, W): of the whole picture, not only of ink; None once transformed
 
     @cached_property
     def strokes(self) -> Strokes:

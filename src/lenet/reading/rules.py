@@ -52,9 +52,9 @@ def straight_lines(binary: Mask, length: int, slopes: Any = _SLOPES) -> Mask:
     """Return the pixels of horizontal lines of at least this length, with about one of the slopes."""
     lines = np.zeros_like(binary)
     for slope in slopes:
-        level = _sheared(binary, slope)
+        level = sheared(binary, slope)
         thick = cv2.dilate(level, np.ones((3, 1), np.uint8))  # bridges the steps of lines between two slopes
-        lines |= _sheared(_opened(thick, (1, length)), -slope)
+        lines |= sheared(_opened(thick, (1, length)), -slope)
     return lines & binary
 
 
@@ -112,7 +112,7 @@ def _opened(binary: Mask, shape: tuple[int, int]) -> Mask:
     return np.asarray(opened, np.uint8)
 
 
-def _sheared(binary: Mask, slope: float) -> Mask:
+def sheared(binary: Mask, slope: float) -> Mask:
     """Return an image with each column shifted up by the slope times its distance from the middle."""
     if not slope:
         return binary
