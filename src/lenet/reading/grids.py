@@ -268,19 +268,22 @@ def _faint_lines_between(darkness: NDArray[np.uint8], cells: list[Outline]) -> M
     width, height = np.median(sides, axis=0)
     _, _, angle = cv2.minAreaRect(np.concatenate(cells))
     slopes = np.tan(np.radians((angle + 45) % 90 - 45)) + _SLOPES
-    across = _faint_lines(darkness, width, height, slopes)
-    return across | _faint_lines(np.ascontiguousarray(darkness.T), height, width, -slopes).T
+    across = _faint_lines(np.ascontiguousarray(darkness.T), width, height, slopes).T
+    return across | _faint_lines(darkness, height, width, -slopes)
 
 
-def _faint_lines(darkness: NDArray[np.uint8], width: float, height: float, slopes: NDArray[np.float64]) -> Mask:
-    """Return the pixels of horizontal lines, most of whose pixels are a little darker than those above and below."""
+def _faint_lines(columns: NDArray[np.uint8], width: float, height: float, slopes: NDArray[np.float64]) -> Mask:
+    """Return the pixels of lines across an image, most of which are a little darker than those above and below.
+
+    The image and the pixels are given as columns, in which it takes less time to shear.
+    """
     length = round(_LINE_LENGTH * width)
-    ridges = cv2.morphologyEx(darkness, cv2.MORPH_TOPHAT, np.ones((round(height / 4) | 1, 1), np.uint8))
-    noise = cv2.blur(cv2.min(ridges, _STRONG), (round(width), round(height)))
+    ridges = cv2.morphologyEx(columns, cv2.MORPH_TOPHAT, np.ones((1, round(height / 4) | 1), np.uint8))
+    noise = cv2.blur(cv2.min(ridges, _STRONG), (round(height), round(width)))
     above = (cv2.subtract(ridges, 2 * noise) > _FAINT).view(np.uint8)
-    lines = np.zeros_like(darkness)
+    lines = np.zeros_like(columns)
     for slope in slopes:
-        level = cv2.dilate(sheared(above, slope), np.ones((3, 1), np.uint8))
-        middles = (cv2.blur(255 * level, (length, 1)) >= 255 * _UNBROKEN).view(np.uint8)
-        lines |= sheared(cv2.dilate(middles, np.ones((1, length // 2 | 1), np.uint8)), -slope)
+        level = cv2.dilate(sheared(above, slope), np.ones((1, 3), np.uint8))
+        middles = (cv2.blur(255 * level, (1, length)) >= 255 * _UNBROKEN).view(np.uint8)
+        lines |= sheared(cv2.dilate(middles, np.ones((length // 2 | 1, 1), np.uint8)), -slope)
     return lines

@@ -50,12 +50,13 @@ def without_rules(page: Page, height: float) -> Page:
 
 def straight_lines(binary: Mask, length: int, slopes: Any = _SLOPES) -> Mask:
     """Return the pixels of horizontal lines of at least this length, with about one of the slopes."""
-    lines = np.zeros_like(binary)
+    columns = cv2.transpose(binary)  # shears and openings take a third of the time down the image
+    lines = np.zeros_like(columns)
     for slope in slopes:
-        level = sheared(binary, slope)
-        thick = cv2.dilate(level, np.ones((3, 1), np.uint8))  # bridges the steps of lines between two slopes
-        lines |= sheared(_opened(thick, (1, length)), -slope)
-    return lines & binary
+        level = sheared(columns, slope)
+        thick = cv2.dilate(level, np.ones((1, 3), np.uint8))  # bridges the steps of lines between two slopes
+        lines |= sheared(_opened(thick, (length, 1)), -slope)
+    return np.asarray(cv2.transpose(lines & columns), np.uint8)
 
 
 def thickness_of(lines: Mask) -> float:
@@ -112,9 +113,13 @@ def _opened(binary: Mask, shape: tuple[int, int]) -> Mask:
     return np.asarray(opened, np.uint8)
 
 
-def sheared(binary: Mask, slope: float) -> Mask:
-    """Return an image with each column shifted up by the slope times its distance from the middle."""
-    if not slope:
-        return binary
-    shift = np.array([[1, 0, 0], [-slope, 1, slope * binary.shape[1] / 2]])
-    return np.asarray(cv2.warpAffine(binary, shift, binary.shape[::-1], flags=cv2.INTER_NEAREST), np.uint8)
+def sheared(columns: Mask, slope: float) -> Mask:
+    """Return the columns of an image, each shifted up by the slope times its distance from the middle."""
+    count, height = columns.shape
+    shifts = np.rint(slope * (np.arange(count) - count / 2)).clip(-height, height).astype(np.int64)
+    starts = [0, *(1 + np.flatnonzero(np.diff(shifts))).tolist()]  # of neighbours with the same shift
+    sheared = np.zeros_like(columns)
+    for start, stop, shift in zip(starts, [*starts[1:], count], shifts[starts].tolist(), strict=True):
+        up, down = max(0, shift), max(0, -shift)
+        sheared[start:stop, down : height - up] = columns[start:stop, up : height - down]
+    return sheared
