@@ -8,6 +8,7 @@ import pytest
 import lenet
 from lenet.errors import InputError
 from lenet.reading import Field, read, read_form, reader
+from lenet.reading import lines as lines_module
 from lenet.reading.frames import without_frames
 from lenet.reading.grids import _chains, cells_of
 from lenet.reading.ink import find_ink, is_dark_on_light
@@ -231,6 +232,18 @@ def test_long_lines_are_found_whether_they_rise_or_fall(slope):
     assert straight_lines(binary, 180)[binary > 0].mean() > 0.95
 
 
+@pytest.mark.parametrize("slope", [-0.07, -0.035, 0.0, 0.035, 0.07])
+def test_the_pixels_of_lines_at_the_usual_slopes_are_exact(slope):
+    """A bar of columns, each a pixel's step from the next, is a line; half as much of it is none."""
+    bar, short = np.zeros((2, 150, 400), np.uint8)
+    for column in range(30, 371):
+        row = 75 + round(slope * (column - 200))
+        bar[row : row + 2, column] = 1
+        short[row : row + 2, column] = column < 200
+    assert np.array_equal(straight_lines(bar, 181, [slope]), bar)
+    assert not straight_lines(short, 181, [slope]).any()
+
+
 @pytest.mark.parametrize("angle", [-2, 2])
 def test_slanted_strokes_keep_their_ink_where_they_cross_slanted_rules(angle):
     strokes = np.zeros((600, 800), np.uint8)
@@ -436,6 +449,34 @@ def test_zigzags_one_below_the_other_are_refused_before_they_are_cut(monkeypatch
         read(page)
     with pytest.raises(InputError, match="pixels in wide strokes; expected at most 4,000,000"):
         read_form(page, [Field("all", box=(0, 0, 1, 1), digits=1)], rotate=False)
+
+
+def test_strokes_that_an_erased_rule_leaves_are_counted_again(monkeypatch):
+    """Rings in a grid were one stroke, and 25,125 without its lines; grouping them took 4 s."""
+    ink = np.zeros((300, 900), np.uint8)
+    ink[20:60, 440:444] = ink[200:202, 20:880] = 255
+    for left in range(30, 870, 20):
+        ink[180:220, left : left + 4] = 255
+    monkeypatch.setattr(lines_module, "_MAX_STROKES", 42)
+    with pytest.raises(InputError, match="The picture has 43 strokes; expected at most 42"):
+        find_lines(page_of(ink))
+
+
+def test_a_page_of_many_lines_is_refused_before_they_are_read(monkeypatch):
+    """A page of 4,500 marks that are far from each other took 4 s."""
+    monkeypatch.setattr(lines_module, "_MAX_LINES", 3)
+    assert len(find_lines(page_of(numbers(["7", "1", "7"])))) == 3
+    with pytest.raises(InputError, match="The picture has 4 lines; expected at most 3"):
+        find_lines(page_of(numbers(["7", "1", "7", "1"])))
+
+
+def test_cutting_ends_as_soon_as_there_are_too_many_pieces(monkeypatch):
+    cut = []
+    monkeypatch.setattr(reader, "pieces_of", lambda *line: cut.append(pieces_of(*line)) or cut[-1])
+    monkeypatch.setattr(reader, "MAX_PIECES", 1)
+    with pytest.raises(InputError, match="The picture has 2 pieces of strokes; expected at most 1"):
+        read(paper(numbers(["7", "1", "7", "1"])))
+    assert len(cut) == 2  # of four lines
 
 
 @pytest.mark.landing

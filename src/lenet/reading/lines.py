@@ -19,6 +19,7 @@ from lenet.reading.skew import skew_of_lines
 _MAX_PIXELS, MIN_DECODED_PIXELS = 3_100_000, 2_900_000
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_STROKES = 6000  # a page of writing has fewer
+_MAX_LINES = 3000  # a digit far from all others is a line of its own
 _MIN_STROKE = 6  # pixels of a stroke that counts
 _MIN_HEIGHT = 0.4  # of a line, as a fraction of the height of all writing
 _MARGIN = 2  # pixels around a line
@@ -74,7 +75,7 @@ def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = Non
 
 
 def find_lines(page: Page) -> list[InkLine]:
-    """Return the lines of writing on a page, in reading order."""
+    """Return the lines of writing on a page, in reading order; raise InputError if it has more than any page."""
     page = without_printed_rules(page)
     height = page.strokes.writing_height
     if not height:
@@ -86,7 +87,10 @@ def find_lines(page: Page) -> list[InkLine]:
     page = without_rules(without_rules(page, height).levelled(angle), height)
     strokes = page.strokes
     height = strokes.writing_height or height
-    lines = [InkLine(page, members) for members in grouped(strokes, strokes.writing(height), height)]
+    writing = strokes.writing(height)
+    reject_texture(len(writing), _MAX_STROKES, "strokes")  # erased rules may leave many
+    lines = [InkLine(page, members) for members in grouped(strokes, writing, height)]
+    reject_texture(len(lines), _MAX_LINES, "lines")
     return [line for line in lines if line.height >= _MIN_HEIGHT * height]
 
 

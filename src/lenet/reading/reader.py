@@ -123,8 +123,12 @@ def segments_in(
     whole = legible_strokes(model, lines, n_jobs)
     cost = sum(cutting_cost(*each) for each in zip(lines, whole, strict=True))
     reject_texture(cost, _CUTTING_COST * max_segments, "pixels in wide strokes")
-    cut_lines = [pieces_of(*each) for each in zip(lines, whole, strict=True)]
-    reject_texture(sum(len(pieces.boxes) for pieces in cut_lines), MAX_PIECES, "pieces of strokes")
+    cut_lines: list[Pieces] = []
+    count = 0
+    for each in zip(lines, whole, strict=True):
+        cut_lines.append(pieces_of(*each))
+        count += len(cut_lines[-1].boxes)
+        reject_texture(count, MAX_PIECES, "pieces of strokes")
     segments = segments_of(model, cut_lines, n_jobs, max_segments)
     return cut_lines, with_views(model, segments, coefficients, n_jobs)
 
