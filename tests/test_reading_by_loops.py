@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from lenet.reading import features, grouping, pieces, seams, segments
+from lenet.reading import features, grouping, segments
 from lenet.reading.graph import LEARNED
 from lenet.reading.strokes import Strokes
 from lenet.rejection import digit_score
@@ -144,7 +144,7 @@ def lines_by_loops(boxes, height):
     order = sorted(range(len(boxes)), key=lambda n: boxes[n][0] + boxes[n][2])
     group = {n: {n} for n in order}
     for place, n in enumerate(order):
-        left, top, right, bottom = boxes[n]
+        _, top, right, bottom = boxes[n]
         beside = []
         for m in order[place + 1 :]:
             other_left, other_top, other_right, other_bottom = boxes[m]

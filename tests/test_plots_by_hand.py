@@ -1,0 +1,400 @@
+"""Positions, sizes, limits and colours of what the figures contain, computed by hand."""
+
+import io
+
+import numpy as np
+import pytest
+
+from lenet import plots
+from lenet.plots import confusion, curves, diagram, kernels, mistakes, style
+
+matplotlib = pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib.colors")
+pytest.importorskip("matplotlib.image")
+
+# Okabe and Ito's palette, and three greys.
+BLUE, VERMILLION, GREEN, PALE_BLUE = "#0072b2", "#d55e00", "#009e73", "#cfe3f1"
+INK, GREY, PALE = "#222222", "#666666", "#dddddd"
+
+
+def rgb(colour):
+    return pytest.approx(matplotlib.colors.to_rgb(colour))
+
+
+def tinted(colour):
+    return rgb([0.85 + 0.15 * part for part in matplotlib.colors.to_rgb(colour)])
+
+
+def pixels(figure):
+    return tuple(round(150 * side) for side in figure.get_size_inches())
+
+
+# The architecture: 1600 x 640 pixels; the middle of all stages is 355 from below, and a pixel of a map is 4.3 wide.
+
+TABLE = [  # name, x, planes, side, step, field in the previous stage, parameters, lines of the operation
+    ("Input", 42.0, 1, 28, 0, 0, None, ()),
+    ("C1", 267.4, 6, 28, 9, 5, "156", ("5×5", "convolution", "padding 2", "sigmoid")),  # noqa: RUF001
+    ("S2", 517.8, 6, 14, 9, 2, "none", ("2×2", "average", "pooling")),  # noqa: RUF001
+    ("C3", 723.0, 16, 10, 6, 5, "2,416", ("5×5", "convolution", "sigmoid")),  # noqa: RUF001
+    ("S4", 941.0, 16, 5, 6, 2, "none", ("2×2", "average", "pooling")),  # noqa: RUF001
+    ("C5", 1172.5, 120, 1, 0, 5, "48,120", ("5×5", "convolution", "sigmoid")),  # noqa: RUF001
+    ("F6", 1338.5, 84, 1, 0, 0, "10,164", ("full", "connection", "sigmoid")),
+    ("Output", 1504.5, 10, 1, 0, 0, "850", ("full", "connection", "softmax")),
+]
+COLUMNS = {"C5": 300.0, "F6": 210.0, "Output": 200.0}  # heights; all are 24 wide
+SPREADS = {"Input": 120.4, "C1": 165.4, "S2": 105.2, "C3": 133.0, "S4": 111.5}
+COLOURS = dict(
+    zip([row[0] for row in TABLE], [INK, BLUE, GREEN, BLUE, GREEN, BLUE, VERMILLION, VERMILLION], strict=True)
+)
+GAPS = {"C1": 105, "S2": 85, "C3": 100, "S4": 85, "C5": 120, "F6": 142, "Output": 142}
+
+
+@pytest.fixture(scope="module")
+def card():
+    return diagram._architecture_figure(10).axes[0]
+
+
+def front(name):
+    """Left, bottom and side of the front plane."""
+    x, side = next((row[1], 4.3 * row[3]) for row in TABLE if row[0] == name)
+    return x + SPREADS[name] - side, 355 - SPREADS[name] / 2, side
+
+
+def test_planes_and_columns_are_where_they_belong(card):
+    expected = []
+    for (name, x, planes, side, step, field, *_), before in zip(TABLE, [None, *TABLE], strict=False):
+        if name in COLUMNS:
+            height = COLUMNS[name]
+            expected.append((x, 355 - height / 2, 24, height, tinted(COLOURS[name]), COLOURS[name]))
+            for unit in range(10) if name == "Output" else ():
+                expected.append((x, 355 + 100 - 20 * (unit + 1), 24, 20, None, COLOURS[name]))
+        else:
+            left, bottom, side = front(name)
+            for k in reversed(range(planes)):
+                place = (left - k * step, bottom + k * step)
+                expected.append((*place, side, side, tinted(COLOURS[name]), COLOURS[name]))
+        if before and before[0] not in COLUMNS:
+            left, bottom, side = front(before[0])
+            field *= 4.3
+            place = (left + 0.55 * (side - field), bottom + 0.4 * (side - field))
+            expected.append((*place, field, field, None, INK))
+    found = [patch for patch in card.patches if isinstance(patch, matplotlib.patches.Rectangle)]
+    assert len(found) == len(expected) == 6 * 2 + 16 * 2 + 1 + 3 + 10 + 5
+    for patch, (*box, face, edge) in zip(found, expected, strict=True):
+        assert [*patch.get_xy(), patch.get_width(), patch.get_height()] == pytest.approx(box)
+        assert patch.get_facecolor()[3] == (face is not None)
+        assert face is None or patch.get_facecolor()[:3] == face
+        assert patch.get_edgecolor()[:3] == rgb(edge)
+        assert patch.get_linewidth() == 1.2
+
+
+def test_lines_lead_from_each_receptive_field_to_its_unit(card):
+    drawn = iter(card.get_lines())
+    for (name, x, planes, *_), before in zip(TABLE[1:], TABLE[:-1], strict=True):
+        if before[0] in COLUMNS:
+            right, bottom, field = before[1] + 24, 355 - COLUMNS[before[0]] / 2, COLUMNS[before[0]]
+        else:
+            left, bottom, side = front(before[0])
+            field = 4.3 * next(row[5] for row in TABLE if row[0] == name)
+            right, bottom = left + 0.55 * (side - field) + field, bottom + 0.4 * (side - field)
+        if name in COLUMNS:  # the unit at a quarter of the column
+            unit = x, 355 + COLUMNS[name] / 2 - (planes // 4 + 0.5) * COLUMNS[name] / planes
+        else:
+            left, lowest, side = front(name)
+            unit = left + 0.2 * side, lowest + 0.75 * side
+        for start in (bottom + field, bottom):
+            line = next(drawn)
+            assert line.get_xydata().ravel() == pytest.approx([right, start, *unit])
+            assert (line.get_linewidth(), line.get_color()) == (0.8, INK)
+        marker = next(drawn)
+        assert marker.get_xydata().ravel() == pytest.approx(unit)
+        assert (marker.get_marker(), marker.get_markersize()) == ("s", 3.5)
+    assert next(drawn, None) is None
+
+
+def test_texts_stand_above_and_below_their_stages(card):
+    expected = set()
+    for name, x, planes, side, _, _, parameters, operation in TABLE:
+        middle = x + (12 if name in COLUMNS else SPREADS[name] / 2)
+        expected.add((name, middle, 594, 17, "bold", COLOURS[name], "center"))
+        size = f"{planes}" if name in COLUMNS else f"{planes} @ " * (planes > 1) + f"{side}×{side}"  # noqa: RUF001
+        expected.add((size, middle, 562, 15, "normal", INK, "center"))
+        for k, line in enumerate(operation):
+            expected.add((line, x - GAPS[name] / 2, 168 - 25 * k, 15, "normal", INK, "center"))
+        if parameters:
+            expected.add((parameters, x - GAPS[name] / 2, 56, 15, "normal", GREY, "center"))
+    expected |= {(str(k), 1504.5 + 12, 445 - 20 * k, 10, "normal", INK, "center") for k in range(10)}
+    expected |= {(text, 42, y, 15, "normal", GREY, "left") for text, y in (("parameters", 56), ("61,706 in all", 31))}
+    found = {
+        (t.get_text(), round(t.get_position()[0], 6), round(t.get_position()[1], 6), t.get_fontsize(), t.get_weight(),
+         t.get_color(), t.get_ha())
+        for t in card.texts
+    }  # fmt: skip
+    assert found == {(text, round(x, 6), round(y, 6), *rest) for text, x, y, *rest in expected}
+
+
+def test_the_card_is_white_with_a_digit_on_its_input(card):
+    assert card.get_xlim() == (0, 1600)
+    assert card.get_ylim() == (0, 640)
+    assert card.get_position().bounds == (0, 0, 1, 1)
+    assert not card.axison
+    corners = card.patches[0]
+    assert (corners.get_x(), corners.get_y(), corners.get_width(), corners.get_height()) == (2, 2, 1596, 636)
+    assert (corners.get_facecolor()[:3], corners.get_edgecolor()[:3]) == (rgb("white"), rgb(PALE))
+    assert (corners.get_boxstyle().rounding_size, corners.get_boxstyle().pad) == (24, 0)
+    [two] = [patch for patch in card.patches if isinstance(patch, matplotlib.patches.PathPatch)]
+    vertices = (two.get_path().vertices - [42, 355 - 60.2]) / 120.4
+    assert vertices.min() > 0.15
+    assert vertices.max() < 0.96
+    assert vertices[0] == pytest.approx([0.28, 0.68])
+    assert vertices[-2:] == pytest.approx(np.array([[0.26, 0.19], [0.76, 0.22]]))
+    assert (two.get_linewidth(), two.get_fill(), two.get_edgecolor()[:3]) == (7, False, rgb(INK))
+
+
+def test_corners_of_the_architecture_are_transparent_and_other_figures_are_white():
+    card = matplotlib.image.imread(io.BytesIO(plots.architecture()))
+    assert card[0, 0, 3] == 0
+    assert card[625, 1200].tolist() == [1, 1, 1, 1]
+    content = plots.confusion_matrix([[5, 1], [0, 6]])
+    assert matplotlib.image.imread(io.BytesIO(content))[0, 0].tolist() == [1, 1, 1, 1]
+    assert style.MARK in content[:200]
+
+
+@pytest.mark.parametrize(("classes", "height", "cell"), [(2, 40, 20), (15, 210, 14), (18, 210, None), (200, 310, None)])
+def test_columns_of_other_numbers_of_classes(classes, height, cell):
+    ax = diagram._architecture_figure(classes).axes[0]
+    boxes = [patch for patch in ax.patches if patch.get_window_extent().width and hasattr(patch, "get_xy")]
+    column = next(box for box in boxes if box.get_xy()[0] == pytest.approx(1504.5) and box.get_facecolor()[3])
+    assert column.get_height() == pytest.approx(height)
+    numbers = [
+        text for text in ax.texts if text.get_position()[0] == pytest.approx(1516.5) and text.get_va() == "center"
+    ]
+    assert len(numbers) == (classes if cell else 0)
+    assert all(text.get_fontsize() == min(11, cell / 2) for text in numbers)
+
+
+def test_the_network_of_1998_has_its_own_operations():
+    ax = diagram._architecture_figure(10, "1998").axes[0]
+    words = [text.get_text() for text in ax.texts]
+    assert words.count("tanh") == 6
+    assert words.count("subsampling") == 2
+    assert "padding 2" not in words
+    assert {"by Table I", "radial", "basis", "functions", "156", "12", "1,516", "32", "48,120", "10,164"} <= set(words)
+
+
+# The other figures: 150 pixels per inch
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "names", "size", "font"),
+    [
+        (10, None, (1050, 930), 10),  # half an inch for each class; 2 and 1.2 inches around
+        (2, None, (810, 690), 10),  # 3.4 inches for all
+        (3, None, (810, 690), 10),
+        (3, ("abcde", "b", "c"), (846, 726), 10),  # and 0.08 inches for each character above two
+    ],
+)
+def test_sizes_of_confusion_matrices(num_classes, names, size, font):
+    figure = confusion._confusion_matrix_figure(np.full((num_classes, num_classes), 7), names)
+    assert pixels(figure) == size
+    ax = figure.axes[0]
+    written = len(ax.texts)
+    assert written == num_classes**2 * (num_classes <= 70)
+    if font and written:
+        assert {text.get_fontsize() for text in ax.texts} == {font}
+        assert {(text.get_ha(), text.get_va(), text.get_color()) for text in ax.texts} == {("center", "center", INK)}
+
+
+@pytest.mark.parametrize(("largest", "font"), [(99, 10), (999_999, 8), (9_999_999, 72 * 0.5 / (0.75 * 7))])
+def test_fonts_of_counts_fit_their_cells(largest, font):
+    ax = confusion._confusion_matrix_figure(np.full((10, 10), largest)).axes[0]
+    assert [text.get_fontsize() for text in ax.texts] == pytest.approx([font] * 100)
+
+
+def test_a_confusion_matrix_with_more_numbers_than_can_be_drawn_has_none(monkeypatch):
+    assert confusion.MAX_NUMBERS == 5000
+    monkeypatch.setattr(confusion, "MAX_NUMBERS", 5)
+    assert len(confusion._confusion_matrix_figure(np.array([[1, 1, 1], [1, 1, 0], [0, 0, 0]])).axes[0].texts) == 5
+    ax = confusion._confusion_matrix_figure(np.array([[1, 1, 1], [1, 1, 1], [0, 0, 0]])).axes[0]
+    assert not ax.texts
+    assert len(ax.get_xticks()) == 3
+
+
+def test_the_grid_of_a_confusion_matrix_runs_between_its_cells():
+    figure = confusion._confusion_matrix_figure(np.array([[3, 1, 0], [0, 4, 0], [2, 0, 2]]), ("aa", "bb", "cc"))
+    ax, bar = figure.axes
+    assert ax.get_xticks(minor=True).tolist() == ax.get_yticks(minor=True).tolist() == [-0.5, 0.5, 1.5, 2.5]
+    assert ax.get_xticks().tolist() == ax.get_yticks().tolist() == [0, 1, 2]
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {0}
+    lines = [tick.gridline for tick in ax.xaxis.get_minor_ticks()]
+    assert {(line.get_color(), line.get_linewidth(), line.get_visible()) for line in lines} == {(PALE, 0.5, True)}
+    assert ax.xaxis.get_minor_ticks()[0].tick1line.get_markersize() == 0
+    image = ax.images[0]
+    assert image.get_clim() == (0, 50)
+    assert image.cmap(0.0)[:3] == rgb("white")
+    assert image.cmap(1.0)[:3] == rgb(VERMILLION)
+    assert image.cmap.get_bad()[:3] == rgb(PALE_BLUE)
+    assert bar.get_ylabel() == "mistakes, % of the true class"
+    assert {label.get_rotation() for label in confusion_of_long_names().get_xticklabels()} == {90}
+
+
+def confusion_of_long_names():
+    return confusion._confusion_matrix_figure(np.eye(3, dtype=int), ("aaaa", "b", "c")).axes[0]
+
+
+def mistaken(n, classes=10):
+    labels, predictions = np.zeros(n, int), np.ones(n, int)
+    return np.zeros((n, 28, 28), np.uint8), labels, predictions, np.tile(np.linspace(0, 0.9, classes), (n, 1))
+
+
+@pytest.mark.parametrize(
+    ("n", "names", "size"),
+    [
+        (1, None, (1350, 352)),  # 0.7 inches and 1.65 for each row of six
+        (6, None, (1350, 352)),
+        (7, None, (1350, 600)),
+        (7, ["abc", *"bcdefghij"], (1350, 645)),  # 1.8 for names in a line of their own
+        (7, ["ab", *"bcdefghij"], (1350, 600)),
+        (0, None, (1350, 180)),
+    ],
+)
+def test_sizes_of_mistakes(n, names, size):
+    figure = mistakes._worst_figure(*mistaken(n), names)
+    assert pixels(figure) == size
+    for place, ax in enumerate(figure.axes):
+        assert ax.get_subplotspec().rowspan.start == place // 6
+        assert ax.get_subplotspec().colspan.start == place % 6
+        assert ax.images[0].get_clim() == (0, 255)
+        assert ax.images[0].get_cmap().name == "gray_r"
+        assert len(ax.get_xticks()) == len(ax.get_yticks()) == 0
+    if not n:
+        assert (figure._suptitle.get_fontsize(), figure._suptitle.get_position()[1]) == (14, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("names", "fonts", "places"),
+    [
+        (None, [10, 10], [(0, 1.04), (1, 0)]),
+        (["ab", *"bcdefghij"], [8, 8], [(0, 1.04), (1, 0)]),
+        (["abc", *"bcdefghij"], [8, 8], [(0, 1.17), (0, 1.04)]),
+    ],
+)
+def test_texts_of_mistakes(names, fonts, places):
+    [ax] = mistakes._worst_figure(*mistaken(1), names).axes
+    assert [text.get_fontsize() for text in ax.texts] == fonts
+    assert [text.xy for text in ax.texts] == places
+    assert [text.get_weight() for text in ax.texts] == ["bold", "normal"]
+    assert [text.get_color() for text in ax.texts] == [VERMILLION, INK]
+    assert {text.get_va() for text in ax.texts} == {"bottom"}
+
+
+def test_long_texts_of_mistakes_are_85_points_wide():
+    [ax] = mistakes._worst_figure(*mistaken(1), ["W" * 20, *"bcdefghij"]).axes
+    sizes = [text.get_fontsize() for text in ax.texts]
+    assert sizes[0] == 8
+    assert style.text_width(ax.texts[1].get_text(), sizes[1], "normal") == pytest.approx(85, rel=0.01)
+
+
+@pytest.mark.parametrize(("kernels_", "size"), [(6, (1500, 338)), (7, (1500, 600)), (1, (1500, 338))])
+def test_sizes_of_filters(kernels_, size):
+    weight = np.zeros((kernels_, 5, 5))
+    weight[0, 2, 2], weight[0, 0, 0] = -3, 2
+    figure = kernels._filters_figure(weight)
+    assert pixels(figure) == size
+    *axes, bar = figure.axes
+    assert [ax.get_title() for ax in axes] == [str(k) for k in range(kernels_)]
+    assert {ax.title.get_fontsize() for ax in axes} == {10}
+    assert {ax.images[0].get_clim() for ax in axes} == {(-3, 3)}
+    assert [ax.get_subplotspec().rowspan.start for ax in axes] == [k // 6 for k in range(kernels_)]
+    assert [ax.get_subplotspec().colspan.start for ax in axes] == [k % 6 for k in range(kernels_)]
+    assert all(len(ax.get_xticks()) == len(ax.get_yticks()) == 0 for ax in axes)
+    assert [axes[0].images[0].cmap(place)[:3] for place in (0.0, 1.0)] == [rgb(BLUE), rgb(VERMILLION)]
+    assert bar.get_ylabel() == "weight"
+    assert kernels._filters_figure(np.zeros((1, 5, 5))).axes[0].images[0].get_clim() == (-1, 1)
+
+
+def rows(losses):
+    return [{"epoch": n, "loss": loss, "accuracy": 1 - loss, "val_loss": loss} for n, loss in enumerate(losses, 1)]
+
+
+def test_curves_have_their_style():
+    figure = curves._learning_curves_figure(rows([0.5, 0.25, 0.75]), "")
+    assert pixels(figure) == (1500, 690)
+    assert figure.get_suptitle() == ""
+    for ax in figure.axes:
+        training, *_ = ax.get_lines()
+        assert (training.get_linestyle(), training.get_color(), training.get_linewidth()) == ("--", BLUE, 1.5)
+        assert (training.get_marker(), training.get_markersize()) == ("o", 4)
+        assert ax.get_axisbelow() is True
+        assert ax.get_xlabel() == "epoch"
+        assert ax.get_xlim() != (0, 2)
+        legend = ax.get_legend()
+        assert (legend._ncols, legend._loc, legend.get_frame_on()) == (3, 9, False)
+        anchor = legend.get_bbox_to_anchor().transformed(ax.transAxes.inverted())
+        assert (anchor.x0, anchor.y0) == pytest.approx((0.5, -0.16))
+        assert {text.get_fontsize() for text in legend.get_texts()} == {9}
+    loss, accuracy = figure.axes
+    validation = loss.get_lines()[1]
+    assert (validation.get_linestyle(), validation.get_color(), validation.get_linewidth()) == ("-", VERMILLION, 1.5)
+    *_, upright, ring = accuracy.get_lines()
+    assert upright.get_xdata() == [2, 2]
+    assert (upright.get_linestyle(), upright.get_color(), upright.get_linewidth()) == (":", GREY, 0.8)
+    assert (ring.get_marker(), ring.get_markersize(), ring.get_markeredgewidth(), ring.get_zorder()) == (
+        "o",
+        10,
+        1.5,
+        3,
+    )
+    assert (ring.get_markerfacecolor(), ring.get_markeredgecolor()) == ("none", INK)
+
+
+@pytest.mark.parametrize(("count", "marker"), [(40, "o"), (41, "")])
+def test_more_than_40_epochs_have_no_markers(count, marker):
+    history = rows(np.linspace(0.9, 0.5, count))
+    assert {line.get_marker() for line in curves._learning_curves_figure(history, "").axes[0].get_lines()} <= {
+        marker or "None", marker
+    }  # fmt: skip
+    both = curves._comparison_figure({"one": rows([0.5, 0.4]), "two": history}).axes[0]
+    assert both.get_lines()[0].get_marker() in (marker, marker or "None")
+
+
+@pytest.mark.parametrize(
+    ("losses", "ticks"),
+    [([1, 0.02], [0.02, 0.05, 0.1, 0.2, 0.5, 1]), ([1, 0.001], [0.001, 0.01, 0.1, 1]), ([1, 0.0011], [0.5])],
+)
+def test_a_logarithmic_axis_has_ticks_at_1_2_and_5_below_three_decades(losses, ticks):
+    ax = curves._learning_curves_figure(rows(losses), "").axes[0]
+    low, high = ax.get_ylim()
+    found = [tick for tick in ax.get_yticks() if low <= tick <= high]
+    assert found == pytest.approx(ticks) if len(ticks) > 1 else 0.5 in np.round(found, 9)
+    assert ax.yaxis.get_major_formatter()(0.05, None) == "0.05"
+    assert ax.yaxis.get_minor_formatter()(0.05, None) == ""
+
+
+def test_one_epoch_is_in_the_middle_of_its_axis():
+    for ax in curves._learning_curves_figure(rows([0.5]), "").axes:
+        assert ax.get_xlim() == (0, 2)
+        low, high = ax.get_ylim()
+        assert low < ax.get_lines()[0].get_ydata()[0] < high
+
+
+def test_the_comparison_has_its_title_in_the_legend():
+    figure = curves._comparison_figure({"one": rows([0.5]), "two": rows([0.25, 0.125])})
+    assert pixels(figure) == (1500, 690)
+    [legend] = figure.legends
+    assert legend.get_title().get_text().startswith("Solid lines: validation")
+    assert (legend._ncols, legend.get_title().get_fontsize(), legend.get_frame_on()) == (2, 9, False)
+    assert [ax.get_title() for ax in figure.axes] == ["loss", "error, %"]
+    assert [line.get_color() for line in figure.axes[0].get_lines()] == [BLUE, BLUE, VERMILLION, VERMILLION]
+
+
+@pytest.mark.parametrize(("name", "shown"), [("x" * 20, "x" * 20), ("a" * 10 + "b" * 11, "aaaaaaaaa…bbbbbbbbb")])
+def test_names_above_20_characters_lose_their_middle(name, shown):
+    assert style.drawable([name]) == [shown]
+
+
+def test_axes_have_pale_frames():
+    ax = curves._learning_curves_figure(rows([0.5]), "").axes[0]
+    assert {spine.get_edgecolor()[:3] for spine in ax.spines.values()} == {matplotlib.colors.to_rgb(PALE)}
+    assert ax.get_facecolor()[:3] == (1, 1, 1)
+    assert style.DISTINCT == (BLUE, VERMILLION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", INK)
