@@ -6,13 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-pytest.importorskip("cv2")
-
 from lenet.reading import features, grouping, segments
 from lenet.reading.graph import LEARNED
 from lenet.reading.strokes import Strokes
 from lenet.rejection import digit_score
 
+pytest.importorskip("cv2")
 HEIGHT = 20.0
 LINE_HEIGHT = 20.5  # so that no ratio is exactly a limit
 
