@@ -63,3 +63,102 @@ def test_percentages_of_neighbours_do_not_overlap(labels, width):
     for n, (left, top, right, bottom) in enumerate(boxes):
         for other in boxes[:n]:
             assert left >= other[2] or other[0] >= right or top >= other[3] or other[1] >= bottom
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """Return the texts of a drawing (text, x, y, colour, size, anchor) and its rectangles (box, colour, width)."""
+    texts, boxes = [], []
+    image_draw = pytest.importorskip("PIL.ImageDraw")
+    rectangle = image_draw.ImageDraw.rectangle
+
+    def write(draw, place, text, colour, font, anchor):
+        texts.append((text, *place, colour, round(font.size, 6), anchor))
+
+    def outline(draw, box, outline, width):
+        boxes.append((tuple(box), outline, width))
+        rectangle(draw, box, outline=outline, width=width)
+
+    monkeypatch.setattr(drawing, "_write", write)
+    monkeypatch.setattr(image_draw.ImageDraw, "rectangle", outline)
+    return texts, boxes
+
+
+BLUE, ORANGE, GREY = (0, 114, 178), (213, 94, 0), (130, 130, 130)
+
+
+@pytest.mark.parametrize(
+    ("shape", "unit", "scale", "margin", "pen", "sizes"),
+    [
+        ((120, 200, 3), 1, 1, 42, 2, (30, 18)),  # 0.7 heights of 60 around; pens of a 24th
+        ((24, 40), 1 / 5, 4, 34, 2, (24, 14.4)),  # writing 12 high becomes 48 high
+        ((2400, 4000), 20, 0.5, 420, 25, (300, 180)),  # 2000 pixels at most
+        ((120, 200), 1 / 2, 1.6, 34, 2, (24, 14.4)),
+    ],
+)
+def test_positions_in_a_drawing_are_those_computed_by_hand(recorded, shape, unit, scale, margin, pen, sizes):
+    boxes = [
+        [round(unit * side) for side in box] for box in ((20, 40, 60, 100), (80, 40, 120, 100), (130, 40, 170, 100))
+    ]
+    digits = [
+        Digit(tuple(box), *rest)
+        for box, rest in zip(boxes, ((1, 0.95, 7, 0), (2, 0.504, 7, 0), (None, 0.3, 7, 0)), strict=True)
+    ]
+    content = drawing.drawn(np.full(shape, 255, np.uint8), Reading((Line(tuple(digits), 0.899, "12?"),)))
+    left, top, right, bottom = (scale * np.array(boxes) + margin).T
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (round(shape[1] * scale) + 4 * margin, round(shape[0] * scale) + 2 * margin)
+        assert image.info["Software"] == "lenet"
+        assert image.getpixel((0, 0)) == (255, 255, 255)
+    texts, outlines = recorded
+    colours = BLUE, ORANGE, GREY
+    for n, (box, colour, width) in enumerate(outlines):
+        assert box == pytest.approx((left[n] - pen, top[n] - pen, right[n] + pen, bottom[n] + pen))
+        assert (colour, width) == (colours[n], pen)
+    middle = (left + right) / 2
+    expected = [
+        ("1", middle[0], top[0] - 2 * pen, BLUE, sizes[0], "ms"),
+        ("2", middle[1], top[1] - 2 * pen, ORANGE, sizes[0], "ms"),
+        ("50", middle[1], bottom[1] + 2 * pen, ORANGE, sizes[1], "ma"),
+        ("?", middle[2], top[2] - 2 * pen, GREY, sizes[0], "ms"),
+        ("90%", right[2] + 4 * pen + 4, (top[1] + bottom[0]) / 2, ORANGE, sizes[0], "lm"),
+    ]
+    assert [(text, *rest) for text, _, _, *rest in texts] == [(text, *rest) for text, _, _, *rest in expected]
+    for found, place in zip(texts, expected, strict=True):
+        assert found[1:3] == pytest.approx(place[1:3])
+
+
+def test_texts_of_a_drawing_have_at_least_12_points_and_margins_24_pixels(recorded):
+    content = drawing.drawn(
+        np.zeros((2000, 200), np.uint8), Reading((Line((Digit((5, 5, 9, 15), 1, 0.9, 7, 0),), 0.9, "1"),))
+    )
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (200 + 96, 2000 + 48)
+        assert image.getpixel((24, 24)) == (0, 0, 0)
+        assert image.getpixel((23, 24)) == (255, 255, 255)
+    assert [(text, colour, size) for text, _, _, colour, size, _ in recorded[0]] == [("1", BLUE, 12), ("90%", BLUE, 12)]
+    assert recorded[1] == [((28, 28, 34, 40), BLUE, 1)]
+    with Image.open(io.BytesIO(drawing.drawn(PAPER, Reading()))) as image:
+        assert image.size == (200 + 96, 120 + 48)
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([], 0), ([(0, 0, 10, 10)], 0), ([(5, 5, 15, 15)], 5), ([(11, 5, 19, 25)], 15), ([(20, 5, 30, 15)], 0),
+        ([(5, 20, 15, 30)], 0), ([(5, 19, 15, 29)], 19), ([(5, 16, 15, 26), (5, 5, 15, 16)], 16),
+        ([(5, 26, 15, 40), (5, 5, 15, 16)], 6),
+    ],
+)  # fmt: skip
+def test_a_label_moves_below_those_that_it_overlaps(others, expected):
+    assert drawing._clearance((10, 10, 20, 20), others) == expected
+
+
+def test_an_enlarged_image_has_ten_pixels_for_each():
+    image = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    with Image.open(io.BytesIO(drawing.enlarged(image))) as opened:
+        np.testing.assert_array_equal(np.asarray(opened), image.repeat(10, axis=0).repeat(10, axis=1))
+    content = drawing.enlarged(image, 3)
+    assert drawing.MARK in content[:100]
+    with Image.open(io.BytesIO(content)) as opened:
+        assert opened.size == (9, 6)
