@@ -1,0 +1,383 @@
+"""The limits of reading, and the lines, fields and cells made of given segments, by construction."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import InputError
+from lenet.reading import Field, FieldValue, forms, prepare, read, read_form, reader, single_digit
+from lenet.reading.grids import Place, turned
+from lenet.reading.lines import InkLine, find_lines
+from lenet.reading.page import Page
+from lenet.reading.results import Digit, Line
+
+pytest.importorskip("cv2")
+
+# One digit
+
+
+def with_digit(side=100):
+    """Ink with a stroke of 40x25 pixels in the middle."""
+    ink = np.zeros((side, side), np.uint8)
+    ink[30:70, 40:65] = 200
+    return ink
+
+
+@pytest.mark.parametrize(
+    ("speck", "expected"),
+    [
+        ((10, 80, 4, 10), (60, 50)),  # 40 of 1,000 pixels
+        ((10, 80, 3, 13), (40, 25)),  # 39
+        ((0, 80, 15, 20), (70, 60)),  # 300 at the border
+        ((0, 80, 13, 20), (40, 25)),  # 260
+    ],
+)
+def test_specks_below_4_percent_and_below_30_percent_at_the_border_are_erased(speck, expected):
+    ink = with_digit()
+    top, left, height, width = speck
+    ink[top : top + height, left : left + width] = 200
+    assert single_digit._without_specks(ink).shape == expected
+
+
+def test_the_soft_edges_of_a_digit_stay_for_two_pixels_and_the_box_ends_with_its_ink():
+    ink = with_digit()
+    ink[10:12, 80:82] = 200  # a speck
+    ink[40:60, 50:55] = 0  # a hole, in which edges show
+    ink[41:45, 51] = 50
+    ink[49, 52] = 60
+    found = single_digit._without_specks(ink)
+    assert found.shape == (40, 25)
+    np.testing.assert_array_equal(found[:, :10], 200)
+    assert found[11:15, 11].tolist() == [50] * 4  # two pixels from the edge at most
+    assert found[19, 12] == 0  # three
+
+
+@pytest.mark.parametrize(
+    ("margin", "thick", "gap", "kept"),
+    [
+        (0, 2, 0, False), (5, 2, 0, False), (6, 2, 0, True),  # 90 of 100 pixels wide
+        (0, 2, 25, False), (0, 2, 26, True),  # along three quarters of each side
+        (0, 6, 0, False), (0, 7, 0, True),  # a quarter of its box is ink
+    ],
+)  # fmt: skip
+def test_a_frame_runs_along_all_four_sides(margin, thick, gap, kept):
+    ink = with_digit()
+    outer, inner = slice(margin, 100 - margin), slice(margin + thick, 100 - margin - thick)
+    frame = np.zeros_like(ink)
+    frame[outer, outer] = 200
+    frame[inner, inner] = 0
+    frame[: 100 // 2, 50 : 50 + gap] = 0  # a gap in the upper side
+    found = single_digit._without_specks(np.maximum(ink, frame))
+    assert (found.shape == (40, 25)) is not kept
+
+
+def test_a_frame_around_16_pixels_is_a_digit():
+    for side, expected in ((4, (100, 100)), (5, (5, 5))):
+        ink = np.zeros((100, 100), np.uint8)
+        ink[[0, 1, -2, -1]] = ink[:, [0, 1, -2, -1]] = 200
+        ink[50 : 50 + side, 50 : 50 + side] = 200
+        assert single_digit._without_specks(ink).shape == expected
+
+
+@pytest.mark.parametrize(("dark", "unchanged"), [(55, True), (57, True), (56, False), (50, False)])
+def test_an_image_of_28_pixels_with_a_dark_border_is_mnists(dark, unchanged):
+    """The border has 112 pixels, as corners count twice."""
+    image = np.full((28, 28), 63, np.uint8)
+    image[5:20, 10:14] = 255
+    border = [(0, x) for x in range(1, 27)] + [(27, x) for x in range(1, 27)] + [(y, 0) for y in range(1, 27)]
+    for place in border[: 112 - dark]:
+        image[place] = 64
+    if dark == 55:  # then a border of 63 is light, if the picture is said to be
+        assert not np.array_equal(prepare(np.where(image == 64, 63, image), dark_on_light=True), image)
+        image[image == 64] = 63
+    assert np.array_equal(prepare(image), image) is unchanged
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((640, 300), (640, 300)), ((641, 300), (640, 300)), ((300, 1280), (150, 640))]
+)
+def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
+    assert single_digit.shrunk(np.zeros(shape, np.uint8)).shape == expected
+
+
+# Lines of given segments
+
+
+def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None):
+    """The line that `read` makes of segments in boxes, of writing 20 pixels high, at (100, 50) on the page."""
+    segments = SimpleNamespace(boxes=np.array(boxes, np.int64))
+    page = Page(np.zeros((200, 600), np.uint8), (200, 600))
+    pieces = SimpleNamespace(line=SimpleNamespace(page=page, height=20.0, corner=(100, 50)))
+    seen = []
+    if probabilities is None:
+        probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (len(boxes), 1))
+    path = SimpleNamespace(arcs=list(range(len(boxes))), labels=labels, probabilities=probabilities, confidence=0.75)
+    monkeypatch.setattr(reader, "graph_of", lambda *_: "graph")
+    monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
+    line = reader._read_line(tuple("abcdefghij"), pieces, segments, only_digits)
+    return line, seen[0]
+
+
+def test_digits_of_a_line_have_their_places_and_probabilities(monkeypatch):
+    boxes = [(0, 0, 10, 20), (28, 1, 40, 20), (59, 2, 70, 9), (71, 2, 80, 10)]
+    line, must = read_line(monkeypatch, boxes, [3, 9, None, None])
+    assert must is None
+    assert line.text == "dj ?"  # gaps of 18 and 31 pixels; a low non-digit is a point
+    assert line.confidence == 0.75
+    assert [digit.box for digit in line.digits] == [(100, 50, 110, 70), (128, 51, 140, 70), (171, 52, 180, 60)]
+    assert [digit.label for digit in line.digits] == [3, 9, None]
+    assert [digit.probability for digit in line.digits] == [0.03, 0.09, 0.5]
+    assert [(digit.second, digit.second_probability) for digit in line.digits] == [(9, 0.09), (8, 0.08), (9, 0.09)]
+    assert [digit.name for digit in line.digits] == ["d", "j", None]
+
+
+@pytest.mark.parametrize(("gap", "text"), [(18, "bc"), (19, "b c")])
+def test_a_gap_wider_than_0_9_heights_is_a_space(monkeypatch, gap, text):
+    assert read_line(monkeypatch, [(0, 0, 10, 20), (10 + gap, 0, 50, 20)], [1, 2])[0].text == text
+    boxes = [(0, 0, 10, 20), (12, 0, 14, 3), (10 + gap, 0, 50, 20)]  # a point between
+    assert read_line(monkeypatch, boxes, [1, None, 2])[0].text == text
+
+
+def test_only_points_and_dashes_may_be_non_digits_on_request(monkeypatch):
+    _, must = read_line(monkeypatch, [(0, 0, 10, 8), (12, 0, 22, 7), (24, 4, 34, 24)], [1, 2, 3], only_digits=True)
+    assert must.tolist() == [True, False, True]
+    assert read_line(monkeypatch, [(0, 0, 10, 20), (12, 0, 14, 3)], [None, None])[0] is None
+
+
+def digit_at(box, label=1, name=None):
+    return Digit(box, label, 0.9, 7, 0.1, name)
+
+
+def test_cells_hold_the_digits_whose_middles_they_contain():
+    """Of the cells (0, 0, 40, 20), (36, 0, 80, 20) and (0, 20, 40, 40), two overlap, and a digit is in the nearest."""
+    places = [Place(0, 1, 0, (0, 20, 40, 40)), Place(0, 0, 1, (36, 0, 80, 20)), Place(0, 0, 0, (0, 0, 40, 20))]
+    middles = [(5, 10), (30, 10), (38, 10), (40, 10), (40, 40), (95, 10), (2, 30)]  # (38, 10) is 18 and 20 away
+    digits = [digit_at((x - 5, y - 5, x + 5, y + 5), label=n) for n, (x, y) in enumerate(middles)]
+    cells = reader._filled(places, [Line(tuple(digits), 0.9, "")])
+    assert [(cell.grid, cell.row, cell.column) for cell in cells] == [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
+    assert [cell.text for cell in cells] == ["012", "3", "46"]
+    assert reader._filled([], [Line(tuple(digits), 0.9, "")]) == ()
+
+
+def test_places_turn_with_the_page():
+    places = [Place(0, row, column, (row, column, 9, 9)) for row in range(2) for column in range(3)]
+    for turns in range(5):
+        grid = np.empty((2, 3) if turns % 2 == 0 else (3, 2), object)
+        for place in turned(places, turns):
+            grid[place.row, place.column] = place.box[:2]
+        expected = np.empty((2, 3), object)
+        for row, column in np.ndindex(2, 3):
+            expected[row, column] = (row, column)
+        assert (grid == np.rot90(expected, turns)).all()
+
+
+# Pages of glyphs at known places
+
+
+def glyph(index):
+    image = lenet.data.load_digits().X_test[index]
+    rows, columns = np.flatnonzero(image.max(axis=1) > 100), np.flatnonzero(image.max(axis=0) > 100)
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+@pytest.fixture(scope="module")
+def page():
+    """Three lines of digits as dark ink, and the box and label of each digit."""
+    data = lenet.data.load_digits()
+    paper, lines = np.full((240, 420), 230, np.uint8), []
+    for row, start, count in ((30, 20, 8), (100, 140, 5), (170, 30, 9)):
+        lines.append([])
+        for n in range(count):
+            index = 183 + len(lines) * 10 + n
+            ink = glyph(index).astype(float)
+            top, left = row + 20 - len(ink), start + 40 * n + (24 if n >= 4 else 0)
+            region = paper[top : top + ink.shape[0], left : left + ink.shape[1]]
+            region[:] = 230 - ink * (190 / 255)
+            lines[-1].append(((left, top, left + ink.shape[1], top + ink.shape[0]), int(data.y_test[index])))
+    return paper, lines
+
+
+@pytest.mark.parametrize("change", ["as it is", "light on dark", "twice as large", "on its side", "shifted"])
+def test_each_digit_of_a_page_is_read_where_it_is(page, change):
+    paper, lines = page
+    paper, scale, offset = paper.copy(), 1, 0
+    if change == "light on dark":
+        paper = 255 - paper
+    elif change == "twice as large":
+        paper, scale = paper.repeat(2, axis=0).repeat(2, axis=1), 2
+    elif change == "shifted":
+        paper, offset = np.pad(paper, 37, constant_values=230), 37
+    elif change == "on its side":
+        paper = np.rot90(paper, 3).copy()
+    reading = read(paper)
+    assert reading.rotation == (90 if change == "on its side" else 0)
+    assert len(reading.lines) == len(lines)
+    for found, expected in zip(reading.lines, lines, strict=True):
+        labels = "".join(str(label) for _, label in expected)
+        assert found.text.replace(" ", "") == labels
+        assert 0.2 < found.confidence <= 1
+        for digit, (box, label) in zip(found.digits, expected, strict=True):
+            left, top, right, bottom = (scale * side + offset for side in box)
+            if change == "on its side":
+                left, top, right, bottom = 240 - bottom, left, 240 - top, right
+            assert np.abs(np.subtract(digit.box, (left, top, right, bottom))).max() <= 3 * scale
+            assert (digit.label, digit.text) == (label, str(label))
+            assert 0.3 < digit.probability <= 1
+            assert digit.probability + digit.second_probability <= 1 + 1e-9
+            assert digit.second != label
+
+
+# Lines and pages
+
+
+def test_lines_lower_than_0_4_heights_are_left_out():
+    ink = np.zeros((200, 400), np.uint8)
+    for n in range(8):
+        ink[20:60, 20 + 40 * n : 26 + 40 * n] = 255
+    for row, height in ((100, 15), (150, 16)):
+        ink[row : row + height, 100:108] = 255
+    lines = find_lines(Page(ink, ink.shape))
+    assert [line.height for line in lines] == [40, 16]
+
+
+@pytest.mark.parametrize(("height", "expected"), [(80, 80), (100, 80)])
+def test_writing_above_80_pixels_is_shrunk(height, expected):
+    ink = np.zeros((300, 500), np.uint8)
+    for n in range(5):
+        ink[60 : 60 + height, 40 + 80 * n : 56 + 80 * n] = 255
+    [line] = find_lines(Page(ink, ink.shape))
+    assert line.height == expected
+    assert line.page.scale == expected / height
+    boxes = line.page.boxes_in_picture(line.page.strokes.boxes[line.members])
+    for n, box in enumerate(boxes):
+        assert np.abs(np.subtract(box, (40 + 80 * n, 60, 56 + 80 * n, 60 + height))).max() <= 1
+
+
+def test_a_line_of_ink_has_a_margin_of_two_pixels_on_the_page():
+    ink = np.zeros((50, 80), np.uint8)
+    ink[1:20, 1:6] = ink[3:30, 40:44] = 255
+    page = Page(ink, ink.shape)
+    line = InkLine(page, np.arange(2))
+    assert line.corner == (0, 0)
+    np.testing.assert_array_equal(line.ink, ink[0:32, 0:46])
+    assert InkLine(page, np.array([1])).corner == (38, 1)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_boxes_of_turned_pages_are_those_of_the_picture(turns):
+    ink = np.zeros((60, 90), np.uint8)
+    ink[10:25, 30:70] = 255
+    page = Page(ink, (120, 180), scale=0.5).turned(turns)
+    assert page.boxes_in_picture(page.strokes.boxes) == [(60, 20, 140, 50)]
+    smaller = Page(ink, (60, 90)).shrunk(0.5).turned(turns)
+    assert smaller.scale == 0.5
+    assert smaller.boxes_in_picture(smaller.strokes.boxes) == [(30, 10, 70, 26)]
+
+
+@pytest.mark.parametrize("angle", [0.7, 0.8, -5.0, 12.0])
+def test_levelled_pages_know_where_they_come_from(angle):
+    ink = np.zeros((200, 300), np.uint8)
+    ink[100:103, 150:153] = 255
+    page = Page(ink, ink.shape)
+    level = page.levelled(angle)
+    assert (level is page) == (abs(angle) < 0.75)
+    turn = np.radians(abs(angle))
+    if level is not page:
+        height, width = (int(np.cos(turn) * a + np.sin(turn) * b) for a, b in ((200, 300), (300, 200)))
+        assert level.ink.shape == (height, width)
+    [box] = level.boxes_in_picture(level.strokes.boxes)
+    assert np.abs(np.subtract(box, (150, 100, 153, 103))).max() <= 2
+    assert page.with_ink(ink.copy()) is page
+    assert page.with_ink(ink // 2) is not page
+
+
+# Forms
+
+
+def form(monkeypatch, *turned_values):
+    """The index of the orientation that `read_form` chooses; values are (confidence, problems) for each field."""
+    calls = []
+
+    def values(page, places, fields, model, check_below, n_jobs):
+        calls.append(page.ink.shape)
+        given = turned_values[min(len(calls), len(turned_values)) - 1]
+        return [FieldValue(str(len(calls) - 1), "1", *each) for each in given]
+
+    monkeypatch.setattr(forms, "_values", values)
+    fields = [Field(f"f{n}", box=(0, 0, 1, 1)) for n in range(len(turned_values[0]))]
+    found = read_form(np.full((60, 90), 255, np.uint8), fields)
+    return int(found[0].name), len(calls)
+
+
+SURE, UNSURE, WRONG = (0.8, ()), (0.3, ("confidence",)), (0.9, ("checksum",))
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ([[SURE, SURE]], (0, 1)),
+        ([[SURE, (0.79, ())], [SURE, SURE]], (0, 4)),
+        ([[UNSURE, UNSURE], [SURE, SURE]], (0, 4)),  # a gain of 1.0
+        ([[UNSURE, UNSURE], [SURE, (0.81, ())]], (1, 2)),
+        ([[WRONG, WRONG], [(0.6, ()), (0.6, ())], [SURE, SURE]], (1, 4)),  # a wrong value counts as 0
+        ([[WRONG, WRONG], [UNSURE, UNSURE], [UNSURE, (0.71, ("confidence",))]], (2, 4)),
+        ([[WRONG, WRONG], [UNSURE, UNSURE], [SURE, SURE]], (2, 3)),
+    ],
+)
+def test_a_form_is_turned_if_its_fields_gain_more_than_one(monkeypatch, turns, expected):
+    assert form(monkeypatch, *turns) == expected
+
+
+def test_strokes_belong_to_the_region_with_their_centre_and_large_ones_are_cut():
+    ink = np.zeros((100, 200), np.uint8)
+    ink[40:60, 50:70] = 255  # inside
+    ink[40:60, 90:108] = 254  # its centre is inside
+    ink[42:58, 122:130] = 253  # outside
+    ink[70, 5:195] = 252  # wider than the region
+    corners = np.array([[40.0, 30], [100, 30], [100, 80], [40, 80]])
+    part = forms._part(Page(ink, (100, 200)), corners)
+    assert part.picture_shape == (100, 200)
+    expected = np.where((ink >= 254), ink, 0)
+    expected[70, 40:101] = 252
+    np.testing.assert_array_equal(part.ink, expected[28:82, 38:110])
+
+
+@pytest.mark.parametrize(
+    ("options", "valid"),
+    [
+        ({"box": (0, 0, 1, 1)}, True), ({"box": (0.5, 0, 0.501, 1)}, True), ({"box": (0.5, 0, 0.502, 1)}, False),
+        ({"box": (0, 0.5, 1, 0.502)}, False), ({"box": (0, 0, 0, 1)}, False), ({"box": (0, 0, 1, 0)}, False),
+        ({"box": (-0.01, 0, 1, 1)}, False), ({"box": (0, -0.01, 1, 1)}, False), ({"cell": (0, 0)}, True),
+        ({"cell": (-1, 0)}, False), ({"cell": (0, 0), "grid": -1}, False), ({"cell": (0, 0), "digits": 64}, True),
+        ({"cell": (0, 0), "digits": 65}, False), ({"cell": (0, 0), "digits": 1}, True),
+        ({"cell": (0, 0), "digits": 0}, False), ({"cell": (0, 0), "box": (0, 0, 1, 1)}, False), ({}, False),
+        ({"cell": (0, 0), "name": "a" * 64}, True), ({"cell": (0, 0), "name": "a" * 65}, False),
+        ({"cell": (0, 0), "name": "1a"}, False), ({"cell": (0, 0), "name": "a 1-_"}, True),
+        ({"cell": (0, 0), "checksum": "mod11"}, True), ({"cell": (0, 0), "checksum": "mod9"}, False),
+    ],
+)  # fmt: skip
+def test_limits_of_fields(options, valid):
+    if valid:
+        field = Field(**{"name": "a", **options})
+        assert field.box == options.get("box")
+    else:
+        with pytest.raises(InputError):
+            Field(**{"name": "a", **options})
+
+
+@pytest.mark.parametrize(
+    ("checksum", "digits", "value", "expected"),
+    [
+        (None, None, "", ("empty",)), (None, 3, "1?", ("non-digit", "digits")), (None, 2, "1?", ("non-digit",)),
+        (None, 2, "12", ()), (None, 3, "12", ("digits",)), ("luhn", None, "18", ()), ("luhn", None, "26", ()),
+        ("luhn", None, "59", ()), ("luhn", None, "42", ()), ("luhn", None, "43", ("checksum",)),
+        ("luhn", None, "4?", ("non-digit",)), ("ean", None, "31", ()), ("ean", None, "13", ("checksum",)),
+        ("ean", None, "109", ()), ("mod11", None, "19", ()), ("mod11", 2, "191", ("digits",)),
+        ("mod11", None, "108", ()),
+    ],
+)  # fmt: skip
+def test_problems_of_values(checksum, digits, value, expected):
+    """Luhn doubles every second digit, EAN weighs them 1 and 3, and mod 11 1, 2, 3 and so on, from the right."""
+    assert Field("a", cell=(0, 0), checksum=checksum, digits=digits).problems(value) == expected
