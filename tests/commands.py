@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet import cli
+from lenet import cli, plots
 
 
 def run(capsys, *arguments):
@@ -43,6 +43,15 @@ def misused(capsys, *arguments):
     assert (code, out) == (2, "")
     assert err.startswith("usage: lenet")
     return err.splitlines()[-1]
+
+
+@contextlib.contextmanager
+def without_figures():
+    """Within it, trainings write empty figures: drawing the four of a run takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("learning_curves", "filters", "confusion_matrix", "worst"):
+            patch.setattr(plots, name, lambda *_: b"")
+        yield
 
 
 @contextlib.contextmanager

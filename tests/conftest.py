@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+from commands import without_figures
 from guarded import Arrays
 
 from lenet._fused import dispatch
@@ -61,6 +62,13 @@ def arrays():
     made = Arrays(np.float32)
     yield made
     made.check_guards()
+
+
+@pytest.fixture
+def no_figures():
+    """Trainings in this process write empty figures."""
+    with without_figures():
+        yield
 
 
 @pytest.fixture(scope="session")

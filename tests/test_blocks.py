@@ -132,23 +132,37 @@ SERVERS = sorted({line.partition("  #")[0].strip() for page in PAGES for _, text
 
 
 @pytest.fixture
-def user(tmp_path, monkeypatch):
-    """A folder with the files that the pages name, few images for MNIST's, and recipes of few epochs in Python."""
-    pytest.importorskip("sklearn")
+def user(files, tmp_path, monkeypatch):
+    """A folder with the files that the pages name, and recipes of few epochs in Python."""
     for name in ("small", "transfer"):
         monkeypatch.setitem(RECIPES, name, RECIPES[name].with_changes(epochs=2))
-    data = lenet.data.load_digits()
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "mnist"))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     for name in ("docs", "examples"):
         LINK(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with the files that the pages name, but few images for MNIST's."""
+    pytest.importorskip("sklearn")
+    folder = tmp_path_factory.mktemp("files")
+    with contextlib.chdir(folder):
+        write_files(lenet.data.load_digits())
+    return folder
+
+
+def write_files(data):
+    """Write arrays, tables and pictures into the current folder."""
     for name in ("mnist", "in", "glyphs"):
-        (tmp_path / name).mkdir()
+        Path(name).mkdir()
     for part, X, y in (("train", data.X_train[:200], data.y_train[:200]), ("t10k", data.X_test, data.y_test)):
         for kind, array in (("images-idx3", X), ("labels-idx1", y.astype(np.uint8))):
             head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-            (tmp_path / "mnist" / f"{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
+            Path(f"mnist/{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
     np.save("in/few.npy", data.X_test[:20])
     np.savez("mine.npz", X=data.X_test, y=data.y_test)
     tables(data)
@@ -157,7 +171,6 @@ def user(tmp_path, monkeypatch):
 
         parquet.write_table(table({"pixels": [image.tobytes() for image in data.X_test[:20]]}), "scans.parquet")
     pictures(data)
-    return tmp_path
 
 
 def tables(data):

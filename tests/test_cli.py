@@ -1,6 +1,8 @@
 """The command `lenet` as users see it: output, files and errors."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import re
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import without_figures
 
 import lenet
 from lenet import cli, plots
@@ -82,6 +85,15 @@ def tree(folder):
     return {str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
+def succeeds_here(capsys, *arguments):
+    """Run the command in this process, and return its output."""
+    capsys.readouterr()
+    assert cli.main([str(each) for each in arguments]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
 def events(text):
     return [json.loads(line) for line in text.splitlines()]
 
@@ -93,10 +105,15 @@ def work(tmp_path_factory):
     data = lenet.data.load_digits()
     np.savez(folder / "some.npz", X_train=data.X_train[:400], y_train=data.y_train[:400], X_test=data.X_test[:150],
              y_test=data.y_test[:150])  # fmt: skip
-    options = ["--no-distort", "--seed", 3, "--epochs", EPOCHS, "--lr", 0.07, "--json"]
-    as_json = succeeds("train", "digits", *options, cwd=folder)
-    as_lines = succeeds("train", "some.npz", *QUICK, "--epochs", 3, "--seed", 7, cwd=folder)
-    return folder, events(as_json), as_lines
+    as_json, as_lines = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LENET_NUM_THREADS", "1")
+        with contextlib.redirect_stdout(as_json):
+            options = ["--no-distort", "--seed", "3", "--epochs", str(EPOCHS), "--lr", "0.07", "--json"]
+            assert cli.main(["train", "digits", *options]) == 0
+        with contextlib.redirect_stdout(as_lines), without_figures():
+            assert cli.main(["train", "some.npz", *QUICK, "--epochs", "3", "--seed", "7"]) == 0
+    return folder, events(as_json.getvalue()), as_lines.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +217,7 @@ def test_evaluate_reproduces_the_report(work, capsys):
     for model in ("runs/train-1", "runs/train-1/best.safetensors"):
         assert cli.main(["evaluate", "digits", "--model", str(folder / model)]) == 0
         assert capsys.readouterr().out == (folder / "runs/train-1/report.txt").read_text()
-    found = json.loads(succeeds("evaluate", "digits", "--model", "runs/train-1", "--json", cwd=folder))
+    found = json.loads(succeeds_here(capsys, "evaluate", "digits", "--model", folder / "runs/train-1", "--json"))
     assert found == {key: value for key, value in told[-1].items() if key not in {"event", "run", "best_epoch"}}
 
 
@@ -332,6 +349,7 @@ def test_a_terminal_gets_the_live_table(work, tmp_path):
 
 
 @pytest.mark.landing
+@pytest.mark.usefixtures("no_figures")
 def test_the_same_seed_trains_the_same_weights_and_another_others(work, tmp_path, monkeypatch):
     folder, _, _ = work
     monkeypatch.chdir(tmp_path)
@@ -345,15 +363,17 @@ def test_the_same_seed_trains_the_same_weights_and_another_others(work, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
 
 
-def test_without_a_validation_split_the_last_epoch_counts(work, tmp_path):
-    text = succeeds("train", work[0] / "some.npz", "--epochs", 2, "--validation", 0, "--json", cwd=tmp_path)
-    told = events(text)
+@pytest.mark.usefixtures("no_figures")
+def test_without_a_validation_split_the_last_epoch_counts(work, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    told = events(succeeds_here(capsys, "train", work[0] / "some.npz", "--epochs", 2, "--validation", 0, "--json"))
     assert [event["val_loss"] for event in told[1:-1]] == [None, None]
     assert told[-1]["best_epoch"] == 2
     rows = (tmp_path / "runs/train-1/results.csv").read_text().splitlines()
     assert [row.split(",")[4:6] for row in rows[1:]] == [["", ""], ["", ""]]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_folder_called_like_a_set_is_not_taken_for_it(tmp_path, monkeypatch, capsys):
     """`lenet train digits` beside a folder ./digits trains on the embedded ones, and goes on with them."""
     assert set(DATA_NAMES) == set(_BY_NAME)
@@ -370,8 +390,8 @@ def test_a_folder_called_like_a_set_is_not_taken_for_it(tmp_path, monkeypatch, c
 # Predicting, evaluating, telling
 
 
-def test_predict_reads_photographs_of_digits(pictures, reader):
-    lines = succeeds("predict", *reader, *[path for path, _ in pictures]).splitlines()
+def test_predict_reads_photographs_of_digits(pictures, reader, capsys):
+    lines = succeeds_here(capsys, "predict", *reader, *[path for path, _ in pictures]).splitlines()
     right = 0
     for line, (path, label) in zip(lines, pictures, strict=True):
         match = re.fullmatch(re.escape(str(path)) + r": (\d|not a digit) \((\d\.\d{2,3})\)", line)
@@ -381,9 +401,9 @@ def test_predict_reads_photographs_of_digits(pictures, reader):
     assert right >= 0.85 * len(pictures)
 
 
-def test_predict_tells_programs_every_probability(pictures, reader):
+def test_predict_tells_programs_every_probability(pictures, reader, capsys):
     paths = [str(path) for path, _ in pictures]
-    found = events(succeeds("predict", "--json", *reader, *paths))
+    found = events(succeeds_here(capsys, "predict", "--json", *reader, *paths))
     assert [each["image"] for each in found] == paths
     for each in found:
         assert len(each["probabilities"]) == 10
@@ -392,15 +412,15 @@ def test_predict_tells_programs_every_probability(pictures, reader):
         assert each["label"] == (each["likeliest"] if each["is_digit"] else None)
 
 
-def test_predict_goes_on_after_a_file_that_is_no_picture(pictures, reader, tmp_path):
+def test_predict_goes_on_after_a_file_that_is_no_picture(pictures, reader, tmp_path, capsys):
     (tmp_path / "note.png").write_text("seven")
     (tmp_path / "cut.png").write_bytes(pictures[0][0].read_bytes()[:-400])
     missing = tmp_path / "missing.png"
     given = [tmp_path / "note.png", pictures[0][0], tmp_path / "cut.png", missing, pictures[1][0]]
-    done = command("predict", *reader, *given)
-    assert done.returncode == 1
-    assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [str(pictures[0][0]), str(pictures[1][0])]
-    said = done.stderr.splitlines()
+    assert cli.main(["predict", *reader, *map(str, given)]) == 1
+    out, err = capsys.readouterr()
+    assert [line.partition(": ")[0] for line in out.splitlines()] == [str(pictures[0][0]), str(pictures[1][0])]
+    said = err.splitlines()
     assert len(said) == 3
     for line, path in zip(said, [tmp_path / "note.png", tmp_path / "cut.png", missing], strict=True):
         assert line.startswith(f"lenet: error: {path}")
@@ -430,12 +450,12 @@ def test_info_measures_this_installation_only(capsys, also):
     assert "--bench was given with" in misused(capsys, "info", "--bench", *also)
 
 
-def test_info_tells_about_the_installation_and_the_network():
-    text = succeeds("info")
+def test_info_tells_about_the_installation_and_the_network(capsys):
+    text = succeeds_here(capsys, "info")
     assert lenet.__version__ in text
     assert "kernels" in text
     assert "61,706" in text
-    network = succeeds("info", "--network")
+    network = succeeds_here(capsys, "info", "--network")
     assert network in text
     assert [line.split()[0] for line in network.splitlines()] == [
         "Stage", "input", "c1", "s2", "c3", "s4", "c5", "f6", "output", "total",
@@ -443,7 +463,7 @@ def test_info_tells_about_the_installation_and_the_network():
 
 
 def test_info_shows_the_network_of_1998(capsys, tmp_path):
-    assert "60,000" in succeeds("info", "--network", "1998")
+    assert "60,000" in succeeds_here(capsys, "info", "--network", "1998")
     assert cli.main(["info", "--network", "1998", "--figure", str(tmp_path / "old.png")]) == 0
     assert (tmp_path / "old.png").read_bytes() == plots.architecture(10, "1998") != plots.architecture()
     capsys.readouterr()
@@ -452,15 +472,17 @@ def test_info_shows_the_network_of_1998(capsys, tmp_path):
 
 
 @pytest.mark.landing
-def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, capsys):
-    text = succeeds("train", "digits", "--network", "1998", "--epochs", "3", "--validation", "0.1", cwd=tmp_path)
+@pytest.mark.usefixtures("no_figures")
+def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = succeeds_here(capsys, "train", "digits", "--network", "1998", "--epochs", "3", "--validation", "0.1")
     assert "accuracy" in text
-    model = lenet.load(tmp_path / "runs/train-1")
+    model = lenet.load("runs/train-1")
     assert type(model) is lenet.LeNet1998
     assert model.metadata["recipe"] == "paper"
-    evaluated = json.loads(succeeds("evaluate", "digits", "--model", "runs/train-1", "--json", cwd=tmp_path))
+    evaluated = json.loads(succeeds_here(capsys, "evaluate", "digits", "--model", "runs/train-1", "--json"))
     assert evaluated["accuracy"] == float(model.metadata["test_accuracy"]) > 0.8
-    described = json.loads(succeeds("info", "runs/train-1", "--json", cwd=tmp_path))
+    described = json.loads(succeeds_here(capsys, "info", "runs/train-1", "--json"))
     assert (described["network"], described["parameters"]) == ("1998", 60_000)
     said = misused(capsys, "train", "digits", "--network", "1998", "--from", "mnist")
     assert "--network and --from were both given" in said
@@ -469,16 +491,16 @@ def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, capsys):
     )
 
 
-def test_info_tells_where_a_model_comes_from(work):
+def test_info_tells_where_a_model_comes_from(work, capsys):
     folder, told, _ = work
-    text = succeeds("info", "runs/train-1", cwd=folder)
+    text = succeeds_here(capsys, "info", folder / "runs/train-1")
     facts = dict(line.split(maxsplit=1) for line in text.rpartition("\n\n")[2].splitlines())
     assert facts["recipe"] == "small"
     assert facts["data"] == "digits"
     assert facts["parameters"] == "61706"
     assert facts["epoch"] == str(told[-1]["best_epoch"])
     assert float(facts["test_accuracy"]) == told[-1]["accuracy"]
-    as_json = json.loads(succeeds("info", "runs/train-1/best.safetensors", "--json", cwd=folder))
+    as_json = json.loads(succeeds_here(capsys, "info", folder / "runs/train-1/best.safetensors", "--json"))
     assert facts.pop("classes") == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     assert as_json.pop("classes") == list("0123456789")
     assert {name: str(value) for name, value in as_json.items()} == facts
@@ -647,6 +669,7 @@ def test_damaged_data_are_one_line_and_no_run_is_begun(capsys, tmp_path, monkeyp
     assert tree(tmp_path) == before
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_too_few_images_are_trained_on_without_validation_unless_asked_for(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     damaged_npz("too few to split", tmp_path / "mine.npz")
@@ -659,12 +682,13 @@ def test_too_few_images_are_trained_on_without_validation_unless_asked_for(capsy
     assert "The smallest class has fewer than 10 images, too few to hold out 10% for validation." in captured.err
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_digit_that_the_data_lack_does_not_switch_validation_off(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     digits = lenet.data.load_digits()
     some = np.flatnonzero(digits.y_train != 4)[:300]
     np.savez("mine.npz", X=digits.X_train[some], y=digits.y_train[some])
-    said = succeeds("train", "mine.npz", "--epochs", 1)
+    said = succeeds_here(capsys, "train", "mine.npz", "--epochs", 1)
     assert re.search(r"[1-9]\d* for validation", said)
 
 
@@ -816,8 +840,10 @@ def test_a_run_with_a_damaged_checkpoint_or_recipe_is_not_gone_on_with(capsys, t
         fails(capsys, "train", "--resume", tmp_path)
 
 
-def test_a_training_that_diverges_is_one_line_with_advice(work, tmp_path):
-    said = one_error(command("train", work[0] / "some.npz", "--lr", "3e38", "--schedule", "constant", cwd=tmp_path))
+def test_a_training_that_diverges_is_one_line_with_advice(work, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = cli.main(["train", str(work[0] / "some.npz"), "--lr", "3e38", "--schedule", "constant"])
+    said = one_error(subprocess.CompletedProcess([], code, *capsys.readouterr()))
     assert "The learning rate (3e+38)" in said
 
 
@@ -855,7 +881,7 @@ def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(work, tmp_path, mon
 
 @POSIX
 def test_a_reader_that_leaves_is_no_traceback(work, tmp_path):
-    for arguments in (["info"], ["--help"], ["evaluate", "digits", "--model", work[0] / "runs/train-1"]):
+    for arguments in (["info", work[0] / "runs/train-1"], ["--help"]):
         read, write = os.pipe()
         os.close(read)
         done = command(*arguments, stdout=write, cwd=tmp_path)

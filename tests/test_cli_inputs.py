@@ -13,6 +13,8 @@ import pytest
 import lenet
 from lenet import cli
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 DIGITS = lenet.data.load_digits()
 X, Y = DIGITS.X_test[:6], DIGITS.y_test[:6]
 

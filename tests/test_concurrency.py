@@ -53,7 +53,7 @@ def test_each_size_of_batch(n_jobs, model, images, expected):
     assert different == []
 
 
-@pytest.mark.parametrize("predictions", [100_000, pytest.param(1_000_000, marks=pytest.mark.release)])
+@pytest.mark.parametrize("predictions", [40_000, pytest.param(1_000_000, marks=pytest.mark.release)])
 def test_threads_share_a_model_while_another_loads_weights_into_its_own_copy(model, images, expected, predictions):
     predictions = min(predictions, MOST_PREDICTIONS)
     passes = predictions // (THREADS * 2 * len(images)) + 1  # a fingerprint predicts each image twice

@@ -131,6 +131,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_quiet_training_prints_the_report_only(capsys, folder):
     pytest.importorskip("matplotlib")
     arguments = ["train", "pictures", "--epochs", 2]
@@ -145,6 +146,7 @@ def test_a_quiet_training_prints_the_report_only(capsys, folder):
     assert [json.loads(line)["event"] for line in as_json] == ["test"]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_is_resumed_without_notes(capsys, folder):
     pytest.importorskip("matplotlib")
     Path("pictures/3/damaged.png").unlink()

@@ -53,7 +53,12 @@ def test_19_of_20_fields_of_photographed_forms_are_read(first):
     assert np.mean(right) >= 0.95
 
 
-@pytest.mark.parametrize(("seed", "turns"), [(0, 1), (0, 2), (1, 2), (2, 2)])
+LANDING = pytest.mark.landing
+
+
+@pytest.mark.parametrize(
+    ("seed", "turns"), [(0, 1), (1, 2), *(pytest.param(seed, 2, marks=LANDING) for seed in (0, 2))]
+)
 def test_a_form_on_its_side_or_upside_down_is_turned(seed, turns):
     picture, values = form(seed)
     found = read_form(np.rot90(picture, turns), FIELDS)

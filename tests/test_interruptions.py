@@ -134,7 +134,7 @@ def test_weights_are_loaded_whole_or_not_at_all():
     np.testing.assert_array_equal(model.parameters.flat, new.parameters.flat)
 
 
-@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.release)])
+@pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.release)])
 def test_a_training_that_was_interrupted_can_begin_anew(images, labels, step):
     recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=1, batch_size=20, validation=0.0)
     state = lenet.LeNet5(seed=0).state_dict()
@@ -192,10 +192,10 @@ def test_a_signal_handler_may_use_the_model_whose_work_it_interrupts(model, imag
         handled.append(np.array_equal(compute(120), expected[120]))
 
     rng = random.Random(0)  # noqa: S311
-    with signals(handler, [rng.uniform(0, 0.004) for _ in range(200)]) as sender:
+    with signals(handler, [rng.uniform(0, 0.004) for _ in range(100)]) as sender:
         while sender.is_alive():
             assert np.array_equal(compute(257), expected[257])
-    assert len(handled) > 100
+    assert len(handled) > 50
     assert all(handled)
 
 

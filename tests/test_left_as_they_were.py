@@ -415,7 +415,7 @@ def test_an_interrupt_in_a_finalizer_ends_the_command(monkeypatch, capsys):
 
 
 @pytest.fixture
-def run_folder(tmp_path, monkeypatch, capsys):
+def run_folder(tmp_path, monkeypatch, capsys, no_figures):
     """The folder of a finished run, in the current folder."""
     monkeypatch.chdir(tmp_path)
     np.savez("some.npz", X_train=X, y_train=Y, X_test=X[:10], y_test=Y[:10])

@@ -521,11 +521,10 @@ def test_predictions_do_not_depend_on_the_number_of_threads(model, method, n_job
 
 
 @EXACT
-@pytest.mark.parametrize("n_jobs", [2, 3, 8, -1, None])
-def test_gradients_do_not_depend_on_the_number_of_threads(dtype, tolerance, n_jobs, bytes_200):
+def test_gradients_do_not_depend_on_the_number_of_threads(dtype, tolerance, bytes_200):
     model, y = make_model(dtype), np.arange(200) % 10
     expected_loss, expected = model.loss_and_gradients(bytes_200, y, n_jobs=1)
-    for _ in range(3):
+    for n_jobs in (2, 3, 8, -1, None) * (3 if dtype == np.float32 else 1):  # threads may differ from time to time
         loss, gradients = model.loss_and_gradients(bytes_200, y, n_jobs=n_jobs)
         assert loss == pytest.approx(expected_loss, rel=tolerance, abs=0)
         assert gradients.keys() == expected.keys()

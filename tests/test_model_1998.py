@@ -217,7 +217,7 @@ def test_the_optimiser_refuses_other_networks_and_settings(model):
 
 def test_training_learns_digits(model):
     X, y, X_test, y_test = DIGITS
-    state = train(model, X, y, SHORT.with_changes(epochs=4))
+    state = train(model, X, y, SHORT)
     assert state.history[-1].loss < state.history[0].loss
     assert (model.predict(X_test) == y_test).mean() > 0.85
     assert (model.mean, model.std) == pytest.approx((0.1 / 1.275, 1 / 1.275))
@@ -225,7 +225,7 @@ def test_training_learns_digits(model):
 
 def test_training_resumes_with_the_curvature_of_the_epoch():
     X, y, *_ = DIGITS
-    X, y, models = X[:200], y[:200], [lenet.LeNet1998(seed=0) for _ in range(2)]
+    X, y, models = X[:120], y[:120], [lenet.LeNet1998(seed=0) for _ in range(2)]
     train(models[0], X, y, SHORT)
     state = train(models[1], X, y, SHORT, on_step=lambda state: state.epoch == 2 and state.step == 5)
     assert state.step == 5

@@ -344,13 +344,21 @@ def test_every_build_gives_the_logits_and_digits_of_the_reference(build, monkeyp
     np.testing.assert_array_equal(logits.argmax(axis=1), digits)
 
 
-def test_every_build_reads_mnist_as_the_layers_in_float64_do(build, mnist, monkeypatch):
+@pytest.fixture(scope="module")
+def exact_logits(mnist):
+    """The logits of the shipped model for the test set, by the layers in float64."""
     pretrained = lenet.load_pretrained("mnist")
     exact = LeNet5(seed=0, dtype=np.float64)
     exact.load_state_dict(pretrained.state_dict())
+    exact.mean, exact.std = pretrained.mean, pretrained.std
+    return exact.logits(mnist[2])
+
+
+def test_every_build_reads_mnist_as_the_layers_in_float64_do(build, mnist, exact_logits, monkeypatch):
+    pretrained, expected = lenet.load_pretrained("mnist"), exact_logits
     model = model_of(build, monkeypatch, pretrained.state_dict())
-    model.mean, model.std = exact.mean, exact.std = pretrained.mean, pretrained.std
-    logits, expected = model.logits(mnist[2]), exact.logits(mnist[2])
+    model.mean, model.std = pretrained.mean, pretrained.std
+    logits = model.logits(mnist[2])
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     np.testing.assert_array_equal(logits.argmax(axis=1), expected.argmax(axis=1))
 

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from commands import fails, run
+from commands import fails, run, without_figures
 
 import lenet
 from lenet.weights import read_tensors, to_bytes
@@ -26,7 +26,8 @@ def begun(tmp_path_factory):
     folder = tmp_path_factory.mktemp("begun")
     np.savez(folder / "small.npz", X=lenet.data.load_digits().X_train[:60], y=np.arange(60) % 3)
     arguments = ["--epochs", "1", "--validation", "0.2", "--batch-size", "8", "--runs", str(folder / "runs")]
-    assert lenet.cli.main(["train", str(folder / "small.npz"), *arguments]) == 0
+    with without_figures():
+        assert lenet.cli.main(["train", str(folder / "small.npz"), *arguments]) == 0
     return folder
 
 

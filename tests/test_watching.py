@@ -25,7 +25,7 @@ SCALARS = ["learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, no_figures):
     """The current folder, with a small data set."""
     monkeypatch.chdir(tmp_path)
     np.savez("small.npz", X=lenet.data.load_digits().X_train[:60], y=np.arange(60) % 3)
