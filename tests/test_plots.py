@@ -348,10 +348,11 @@ def test_worst_shows_mistakes_only_and_the_surest_first():
     images, labels, predictions, probabilities = mistaken(20)
     figure = mistakes._worst_figure(images, labels, predictions, probabilities)
     expected = [19, 17, 15, 13, 11, 9, 7, 5, 3, 1]
-    assert [int(ax.images[0].get_array()[0, 0]) for ax in figure.axes] == expected
-    assert "".join(texts(figure.axes[0])) == "0, not 9 · 90.0%"
-    assert "".join(texts(figure.axes[1])) == "8, not 7 · 83.7%"
-    assert figure.axes[0].texts[0].get_color() != figure.axes[0].texts[1].get_color()
+    (ax,) = figure.axes
+    assert [int(image.get_array()[0, 0]) for image in ax.images] == expected
+    assert "".join(texts(ax)[:2]) == "0, not 9 · 90.0%"
+    assert "".join(texts(ax)[2:4]) == "8, not 7 · 83.7%"
+    assert ax.texts[0].get_color() != ax.texts[1].get_color()
     assert figure.get_suptitle().startswith("10 mistakes among 20 images")
     assert "predicted class, not true class" in figure.get_suptitle()
 
@@ -360,15 +361,26 @@ def test_worst_shows_mistakes_only_and_the_surest_first():
 def test_worst_names_the_classes_within_their_columns(classes):
     figure = mistakes._worst_figure(*mistaken(40, 3), classes)
     renderer = draw(figure)
-    assert texts(figure.axes[0])[0] == classes[1]  # the 40th image is of class 0
-    assert texts(figure.axes[0])[1] == f"not {classes[0]} \u00b7 90.0%"
-    assert_apart([text.get_window_extent(renderer) for ax in figure.axes for text in ax.texts], slack=1)
-    assert figure.axes[0].get_window_extent().width > 100
+    (ax,) = figure.axes
+    assert texts(ax)[0] == classes[1]  # the 40th image is of class 0
+    assert texts(ax)[1] == f"not {classes[0]} \u00b7 90.0%"
+    assert_mistakes_are_apart(figure, renderer)
+
+
+def assert_mistakes_are_apart(figure, renderer):
+    """Images are square, within the figure and wider than 100 pixels; neither they nor texts touch each other."""
+    (ax,) = figure.axes
+    images = [image.get_window_extent(renderer) for image in ax.images]
+    assert_apart([*images, *(text.get_window_extent(renderer) for text in [*ax.texts, figure._suptitle])], slack=1)
+    for box in images:
+        assert box.width == pytest.approx(box.height)
+        assert box.width > 100
+        assert min(box.x0, box.y0, figure.bbox.width - box.x1) > 5
 
 
 def test_worst_names_classes_of_one_letter_in_one_line():
     figure = mistakes._worst_figure(*mistaken(4, 3), ("A", "B", "C"))
-    assert "".join(texts(figure.axes[0])) == "B, not A \u00b7 90.0%"
+    assert "".join(texts(figure.axes[0])[:2]) == "B, not A \u00b7 90.0%"
 
 
 def test_worst_refuses_other_classes():
@@ -378,7 +390,7 @@ def test_worst_refuses_other_classes():
 
 def test_worst_shows_36_at_most_and_says_of_how_many():
     figure = mistakes._worst_figure(*mistaken(100))
-    assert len(figure.axes) == 36
+    assert len(figure.axes[0].images) == 36
     assert figure.get_suptitle().startswith("The 36 most confident of 50 mistakes among 100 images")
 
 
@@ -404,8 +416,7 @@ def test_rounding_makes_no_certainty(confidence, shown):
 def test_titles_of_neighbours_do_not_touch(num_classes):
     images, labels, predictions, _ = mistaken(120, num_classes)
     figure = mistakes._worst_figure(images, labels, predictions, np.full((120, num_classes), 0.9999))
-    renderer = draw(figure)
-    assert_apart([text.get_window_extent(renderer) for ax in figure.axes for text in ax.texts], slack=1)
+    assert_mistakes_are_apart(figure, draw(figure))
 
 
 @pytest.mark.parametrize(

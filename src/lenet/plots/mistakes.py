@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from lenet._checks import SIDE, array
 from lenet._checks import probabilities as checked_probabilities
+from lenet._extras import require
 from lenet.class_names import checked
 from lenet.errors import InputError, InputTypeError
-from lenet.plots.style import INK, VERMILLION, drawable, dress, new_figure, png, text_width
+from lenet.plots.style import INK, PALE, VERMILLION, drawable, new_figure, png, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,8 @@ __all__ = ["worst"]
 
 _MAX_MISTAKES = 36
 _COLUMNS = 6
-_MAX_TEXT = 85  # points: narrower than a column
+_WIDTH, _SIDE, _TITLE = 9.0, 1.2, 0.65  # inches: of the figure and of an image; the height of the title
+_MAX_TEXT = 85  # points: narrower than an image
 
 
 def worst(
@@ -103,39 +105,55 @@ def _worst_figure(
     names = drawable(classes or [str(number) for number in range(probabilities.shape[1])])
     in_two_lines = max(map(len, names)) > 2
     rows = math.ceil(len(order) / _COLUMNS)
-    figure = new_figure(9, (1.8 if in_two_lines else 1.65) * rows + 0.7)
+    pitch = _WIDTH / _COLUMNS + (0.2 if in_two_lines else 0.05)
+    height = _TITLE + pitch * rows + 0.1
+    figure = new_figure(_WIDTH, height)
+    figure.set_layout_engine("none")
+    # One pair of axes in inches, from the upper left: a pair for each image would take five times as long to draw.
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH), ylim=(height, 0))
+    ax.set_axis_off()
     total = f"{len(mistakes):,} mistake{'s' * (len(mistakes) > 1)} among {len(labels):,} images"
     all_shown = len(mistakes) == len(order)
     title = f"{total}, the most confident first" if all_shown else f"The {len(order)} most confident of {total}"
-    figure.suptitle(f"{title}\npredicted class, not true class · probability of the prediction", color=INK)
-    for place, k in enumerate(order, start=1):
-        i = mistakes[k]
-        ax = figure.add_subplot(rows, _COLUMNS, place, xticks=[], yticks=[])
-        dress(ax)
-        ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)  # ink on paper
-        write = _in_two_lines if in_two_lines else _in_one_line
-        write(ax, names[predictions[i]], names[labels[i]], _rounded(float(confidence[k])))
+    explained = f"{title}\npredicted class, not true class · probability of the prediction"
+    figure.suptitle(explained, color=INK, y=1 - 0.1 / height, va="top")
+    write = _in_two_lines if in_two_lines else _in_one_line
+    for place, k in enumerate(order):
+        i, (row, column) = mistakes[k], divmod(place, _COLUMNS)
+        corner = (0.15 + column * _WIDTH / _COLUMNS, _TITLE + (row + 1) * pitch - _SIDE)
+        _draw_image(ax, corner, images[i])
+        write(ax, corner, names[predictions[i]], names[labels[i]], _rounded(float(confidence[k])))
     return figure
 
 
-def _in_one_line(ax: "Axes", predicted: str, true: str, confidence: str) -> None:
+def _draw_image(ax: "Axes", corner: tuple[float, float], image: npt.NDArray[np.uint8]) -> None:
+    """Draw an image as ink on paper, in a frame, below and to the right of a corner."""
+    left, top = corner
+    extent = (left, left + _SIDE, top + _SIDE, top)
+    ax.imshow(image, cmap="gray_r", vmin=0, vmax=255, extent=extent, aspect="auto")
+    frame = require("matplotlib.patches", "train").Rectangle
+    ax.add_patch(frame(corner, _SIDE, _SIDE, fill=False, edgecolor=PALE, linewidth=0.8))
+
+
+def _in_one_line(ax: "Axes", corner: tuple[float, float], predicted: str, true: str, confidence: str) -> None:
     """Write "7, not 2 · 99.8%" above an image, with the prediction in the colour of mistakes."""
     # Each text has one colour, so the second begins where the first ends.
     size = 10 if max(len(predicted), len(true)) == 1 else 8
-    style: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": size, "va": "bottom", "parse_math": False}
-    mistaken = ax.annotate(predicted, (0, 1.04), color=VERMILLION, fontweight="bold", **style)
-    ax.annotate(f", not {true} · {confidence}", (1, 0), color=INK, **style | {"xycoords": mistaken})
+    style: dict[str, Any] = {"fontsize": size, "va": "bottom", "parse_math": False}
+    left, top = corner
+    mistaken = ax.annotate(predicted, (left, top - 0.05), color=VERMILLION, fontweight="bold", **style)
+    ax.annotate(f", not {true} · {confidence}", (1, 0), color=INK, xycoords=mistaken, **style)
 
 
-def _in_two_lines(ax: "Axes", predicted: str, true: str, confidence: str) -> None:
+def _in_two_lines(ax: "Axes", corner: tuple[float, float], predicted: str, true: str, confidence: str) -> None:
     """Write "rectangle" and below it "not triangle · 99.8%" above an image."""
-    style: dict[str, Any] = {"xycoords": "axes fraction", "va": "bottom", "parse_math": False}
-    for text, height, colour, weight in (
-        (predicted, 1.17, VERMILLION, "bold"),
-        (f"not {true} · {confidence}", 1.04, INK, "normal"),
+    left, top = corner
+    for text, space, colour, weight in (
+        (predicted, 0.2, VERMILLION, "bold"),
+        (f"not {true} · {confidence}", 0.05, INK, "normal"),
     ):
         size = min(8.0, 8.0 * _MAX_TEXT / text_width(text, 8.0, weight))
-        ax.annotate(text, (0, height), color=colour, fontweight=weight, fontsize=size, **style)
+        ax.text(left, top - space, text, color=colour, weight=weight, size=size, va="bottom", parse_math=False)
 
 
 def _rounded(confidence: float) -> str:
