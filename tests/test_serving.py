@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served import JSON_LENGTH, serving, wait_for
+from served import JSON_LENGTH, SERVE, serving, wait_for
 
 import lenet
 import lenet.cli
@@ -450,15 +450,26 @@ def test_cached_content(server, path):
         assert (body == b"") == (status == 304)
 
 
-def test_the_document_of_a_model_follows_its_file(tmp_path):
-    path = tmp_path / "own.safetensors"
+IMPATIENT = "from lenet.serving import reloading; reloading.INTERVAL = 0.1; from lenet.cli import main; main()"
+IMPATIENT_SERVE = (sys.executable, "-c", IMPATIENT, *SERVE[SERVE.index("serve") :])
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A server that looks at the file of its model every 0.1 s, and the file; each test saves other models there."""
+    path = tmp_path_factory.mktemp("watched") / "own.safetensors"
     lenet.LeNet5(seed=0).save(path)
-    with serving("--model", path) as server:
-        before = server.ask("GET", "/model.json")[1]["etag"]
-        lenet.LeNet5(seed=1).save(path)
-        wait_for(lambda: server.ask("GET", "/model.json", headers={"If-None-Match": before})[0] == 200)
-        _, _, document = server.ask("GET", "/model.json")
-        assert document["version"] == server.ask("GET", "/v2/models/own")[2]["versions"][0]
+    with serving("--model", path, command=IMPATIENT_SERVE) as running:
+        yield running, path
+
+
+def test_the_document_of_a_model_follows_its_file(watched):
+    server, path = watched
+    before = server.ask("GET", "/model.json")[1]["etag"]
+    lenet.LeNet5(seed=1).save(path)
+    wait_for(lambda: server.ask("GET", "/model.json", headers={"If-None-Match": before})[0] == 200)
+    _, _, document = server.ask("GET", "/model.json")
+    assert document["version"] == server.ask("GET", "/v2/models/own")[2]["versions"][0]
 
 
 def test_the_token():
@@ -599,7 +610,7 @@ def test_a_model_is_replaced_while_requests_run(tmp_path, digits, workers, hangu
             distances = [np.abs(np.array(answer["outputs"][0]["data"]) - each).max() for each in expected]
             seen.append((status, int(np.argmin(distances)), min(distances)))
 
-    with serving("--model", path, "--workers", workers) as server:
+    with serving("--model", path, "--workers", workers, command=SERVE if hangup else IMPATIENT_SERVE) as server:
         threads = [threading.Thread(target=ask_on, args=(server,)) for _ in range(3)]
         for thread in threads:
             thread.start()
@@ -617,18 +628,16 @@ def test_a_model_is_replaced_while_requests_run(tmp_path, digits, workers, hangu
     assert max(distance for _, _, distance in seen) < 1e-6
 
 
-def test_a_damaged_file_replaces_nothing(tmp_path, digits):
-    path = tmp_path / "kept.safetensors"
-    lenet.LeNet5(seed=0).save(path)
-    with serving("--model", path) as server:
-        before = server.ask("GET", "/v2/models/kept")[2]
-        path.write_bytes(path.read_bytes()[:1000])
-        wait_for(lambda: any("was not reloaded" in each.get("message", "") for each in server.log()))
-        assert server.ask("GET", "/v2/models/kept")[2] == before
-        assert b'lenet_model_reloads_total{model="kept",outcome="failed"} 1.0' in server.ask("GET", "/metrics")[2]
-        lenet.LeNet5(seed=1).save(path)
-        wait_for(lambda: server.ask("GET", "/v2/models/kept")[2] != before)
-        wait_for(lambda: versions_in_metrics(server) == server.ask("GET", "/v2/models/kept")[2]["versions"])
+def test_a_damaged_file_replaces_nothing(watched):
+    server, path = watched
+    before = server.ask("GET", "/v2/models/own")[2]
+    path.write_bytes(path.read_bytes()[:1000])
+    wait_for(lambda: any("was not reloaded" in each.get("message", "") for each in server.log()))
+    assert server.ask("GET", "/v2/models/own")[2] == before
+    assert b'lenet_model_reloads_total{model="own",outcome="failed"} 1.0' in server.ask("GET", "/metrics")[2]
+    lenet.LeNet5(seed=2).save(path)
+    wait_for(lambda: server.ask("GET", "/v2/models/own")[2] != before)
+    wait_for(lambda: versions_in_metrics(server) == server.ask("GET", "/v2/models/own")[2]["versions"])
 
 
 def versions_in_metrics(server):
@@ -637,30 +646,35 @@ def versions_in_metrics(server):
     )
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
-def test_earlier_versions_are_not_in_the_metrics(tmp_path, workers):
-    path = tmp_path / "own.safetensors"
-    lenet.LeNet5(seed=0).save(path)
-    with serving("--model", path, "--workers", workers) as server:
-        assert len(versions_in_metrics(server)) == 1
-        for seed in (1, 2):
-            lenet.LeNet5(seed=seed).save(path)
-            version = Models({"own": path}).get().version
-            wait_for(lambda version=version: versions_in_metrics(server) == [version])
-        assert server.ask("GET", "/metrics")[2].count(b"lenet_model_info{") == 1
+def check_versions_in_metrics(server, path, seeds):
+    """See that the metrics have the version of the file's model only."""
+    for seed in seeds:
+        lenet.LeNet5(seed=seed).save(path)
+        version = Models({"own": path}).get().version
+        wait_for(lambda version=version: versions_in_metrics(server) == [version])
+    assert server.ask("GET", "/metrics")[2].count(b"lenet_model_info{") == 1
 
 
-def test_a_file_that_vanishes_is_logged_once(tmp_path):
-    path = tmp_path / "own.safetensors"
-    lenet.LeNet5(seed=0).save(path)
-    with serving("--model", path) as server:
-        path.unlink()
-        said = "The file of model own has vanished"
-        wait_for(lambda: any(said in each.get("message", "") for each in server.log()))
-        assert server.ask("POST", "/v2/models/own/infer", request_of())[0] == 200
-        lenet.LeNet5(seed=1).save(path)
-        wait_for(lambda: any("was reloaded" in each.get("message", "") for each in server.log()))
-        assert sum(said in each.get("message", "") for each in server.log()) == 1
+def test_earlier_versions_are_not_in_the_metrics(watched):
+    check_versions_in_metrics(*watched, (3, 4))
+
+
+@pytest.mark.landing
+def test_earlier_versions_are_not_in_the_metrics_of_workers(tmp_path):
+    lenet.LeNet5(seed=0).save(tmp_path / "own.safetensors")
+    with serving("--model", tmp_path / "own.safetensors", "--workers", "2") as server:
+        check_versions_in_metrics(server, tmp_path / "own.safetensors", (1, 2))
+
+
+def test_a_file_that_vanishes_is_logged_once(watched):
+    server, path = watched
+    path.unlink()
+    said, logged = "The file of model own has vanished", len(server.log())
+    wait_for(lambda: any(said in each.get("message", "") for each in server.log()))
+    assert server.ask("POST", "/v2/models/own/infer", request_of())[0] == 200
+    lenet.LeNet5(seed=5).save(path)
+    wait_for(lambda: any("was reloaded" in each.get("message", "") for each in server.log()[logged:]))
+    assert sum(said in each.get("message", "") for each in server.log()) == 1
 
 
 @pytest.mark.skipif(shutil.which("nohup") is None, reason="there is no nohup")

@@ -67,6 +67,13 @@ def impatient():
         yield running
 
 
+@pytest.fixture(scope="module")
+def strict():
+    """A server that gives each request 0.8 s to arrive, and takes bodies of at most half a megabyte."""
+    with serving("--timeout", "0.8", "--max-body", "0.5") as running:
+        yield running
+
+
 def connected(server):
     return contextlib.closing(socket.create_connection((server.host, server.port), timeout=30))
 
@@ -223,9 +230,9 @@ def is_open(server, connection):
 
 
 @pytest.mark.timing
-def test_a_kept_connection_and_pipelined_requests():
+def test_a_kept_connection_and_pipelined_requests(strict):
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
-    with serving("--timeout", "0.8") as server, connected(server) as connection:
+    with connected(strict) as connection:
         for _ in range(2):
             connection.sendall(request)
             assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
@@ -303,23 +310,22 @@ def answered_with(server):
 
 
 @pytest.mark.timing
-def test_a_request_behind_another_has_its_own_time():
+def test_a_request_behind_another_has_its_own_time(strict):
     """One that begins in the same packet, and one after an answer that came before the body."""
     live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-    with serving("--timeout", "0.8", "--max-body", "0.1") as server:
-        with connected(server) as connection:
-            connection.sendall(live + HEAD + b"Content-Length: 30000\r\n\r\n" + bytes(20_000))
-            start = time.monotonic()
-            assert b" 408 " in all_of(connection)
-            assert 0.6 < time.monotonic() - start < 3
-        with connected(server) as connection:
-            connection.sendall(HEAD + b"Content-Length: 200000\r\n\r\n")
-            assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
-            time.sleep(0.5)
-            connection.sendall(bytes(200_000) + live[:-2])
-            time.sleep(0.5)
-            connection.sendall(live[-2:])
-            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+    with connected(strict) as connection:
+        connection.sendall(live + HEAD + b"Content-Length: 30000\r\n\r\n" + bytes(20_000))
+        start = time.monotonic()
+        assert b" 408 " in all_of(connection)
+        assert 0.6 < time.monotonic() - start < 3
+    with connected(strict) as connection:
+        connection.sendall(HEAD + b"Content-Length: 600000\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+        time.sleep(0.5)
+        connection.sendall(bytes(600_000) + live[:-2])
+        time.sleep(0.5)
+        connection.sendall(live[-2:])
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
 def test_clients_that_never_take_a_last_answer(impatient):
@@ -360,8 +366,8 @@ def test_a_body_in_small_chunks_is_refused(server):
 
 
 @pytest.mark.parametrize("declared", [False, True])
-def test_a_body_that_is_too_large(declared):
-    with serving("--max-body", "0.5") as server, connected(server) as connection:
+def test_a_body_that_is_too_large(strict, declared):
+    with connected(strict) as connection:
         framing = b"Content-Length: 2000000" if declared else b"Transfer-Encoding: chunked"
         connection.sendall(HEAD + framing + b"\r\n\r\n")
         with contextlib.suppress(ConnectionError):
