@@ -475,7 +475,7 @@ def test_info_shows_the_network_of_1998(capsys, tmp_path):
 @pytest.mark.usefixtures("no_figures")
 def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    text = succeeds_here(capsys, "train", "digits", "--network", "1998", "--epochs", "3", "--validation", "0.1")
+    text = succeeds_here(capsys, "train", "digits", "--network", "1998", "--epochs", "2", "--validation", "0.1")
     assert "accuracy" in text
     model = lenet.load("runs/train-1")
     assert type(model) is lenet.LeNet1998

@@ -37,26 +37,37 @@ def learner():
     return lenet.LeNetClassifier(random_state=0)
 
 
+def pipeline():
+    return make_pipeline(StandardScaler(), learner())
+
+
 @pytest.fixture(scope="module")
 def fitted():
-    """A classifier of names."""
-    return learner().fit(X[:300], NAMES[Y[:300]])
+    """A pipeline that ends in a classifier of names."""
+    return pipeline().fit(X[:300], NAMES[Y[:300]])
 
 
-def test_names_as_labels(fitted):
-    label, probabilities = run(fitted, X)
-    np.testing.assert_array_equal(label, fitted.predict(X))
-    np.testing.assert_allclose(probabilities, fitted.predict_proba(X), atol=1e-5)
-    assert len(np.unique(label)) > 1
-
-
-@pytest.mark.parametrize("labels", [Y, pytest.param(Y == 0, marks=pytest.mark.release)], ids=["int", "bool"])
-def test_a_pipeline(labels):
-    estimator = make_pipeline(StandardScaler(), learner()).fit(X[:300], labels[:300])
+def check(estimator, X):
+    """See that a converted estimator gives several labels, and the same as the original."""
     label, probabilities = run(estimator, X)
     np.testing.assert_array_equal(label, estimator.predict(X))
     np.testing.assert_allclose(probabilities, estimator.predict_proba(X), atol=1e-5)
     assert len(np.unique(label)) > 1
+
+
+def test_names_as_labels(fitted):
+    scaler, classifier = fitted
+    check(classifier, scaler.transform(X))
+
+
+def test_a_pipeline(fitted):
+    check(fitted, X)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("labels", [Y, Y == 0], ids=["int", "bool"])
+def test_a_pipeline_of_other_labels(labels):
+    check(pipeline().fit(X[:300], labels[:300]), X)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (24, 21), (8, 4), (5,), (783,), (730,)])
