@@ -1,7 +1,7 @@
 """scikit-learn's digits: the split, and how similar their framing is to MNIST's."""
 
-import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -36,10 +36,8 @@ def test_a_fifth_of_each_class_is_set_aside_and_nothing_is_lost(digits):
     assert len(np.unique(images, axis=0)) == len(np.unique(sklearn_datasets.load_digits().data, axis=0)) == 1797
 
 
-def test_the_split_is_the_same_in_another_process(digits):
-    code = "from lenet.data import load_digits; print(load_digits().y_test.tolist())"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == str(digits.y_test.tolist())
+def test_the_split_is_the_same_in_every_process(digits):
+    assert zlib.crc32(digits.y_test.astype(np.uint8).tobytes()) == 1_341_826_747  # of another process
     assert digits.y_test[:20].tolist() == [1, 4, 7, 0, 2, 8, 1, 9, 5, 5, 0, 7, 6, 3, 3, 6, 0, 8, 7, 6]
 
 

@@ -374,7 +374,9 @@ def test_a_replaced_file_loses_its_set_user_id_bit(tmp_path, through_a_link):
 # ---- the command line ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline.backend_inline", pytest.param("nonsense", marks=pytest.mark.landing)]
+)
 def test_a_backend_of_matplotlib_that_is_missing_does_not_matter(tmp_path, backend):
     command = [sys.executable, "-m", "lenet", "info", "--figure", "a.png"]
     environment = os.environ | {"MPLBACKEND": backend}

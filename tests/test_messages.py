@@ -1,11 +1,11 @@
 """Every message of lenet follows one form, and docs/refusals.md quotes the messages as they are."""
 
+import functools
 import re
 from pathlib import Path
 
 from tests.messages import KINDS, PythonFile, collect, cython_messages, page_messages
 
-MESSAGES = collect()
 REFUSALS = Path(__file__).parents[1] / "docs" / "refusals.md"
 SENTENCES = ("error", "usage", "warning", "log")  # kinds whose messages are whole sentences
 MAX_WORDS = 30
@@ -31,9 +31,12 @@ ADVICE = re.compile(
 )
 
 
+messages = functools.cache(collect)
+
+
 def refused(is_right, *kinds):
     """List the messages of these kinds that a check refuses, with their places."""
-    found = [each for each in MESSAGES if each.kind in kinds]
+    found = [each for each in messages() if each.kind in kinds]
     assert found
     return [f"{each.module}:{each.line}: {each.text}" for each in found if not is_right(each.text)]
 
@@ -74,7 +77,7 @@ def test_a_description_is_made_of_sentences():
 
 
 def test_the_collector_finds_every_kind():
-    texts = {kind: [each.text for each in MESSAGES if each.kind == kind] for kind in KINDS}
+    texts = {kind: [each.text for each in messages() if each.kind == kind] for kind in KINDS}
     for kind, known in {
         "error": "{name} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats in [0, 1].",
         "usage": "--port is {arguments.port}; expected 0 to 65535.",
@@ -88,7 +91,7 @@ def test_the_collector_finds_every_kind():
     }.items():
         assert known in texts[kind]
     assert len(texts["error"]) > 300
-    assert len({each.module for each in MESSAGES}) > 60
+    assert len({each.module for each in messages()}) > 60
 
 
 def test_the_collector_reads_every_form_of_a_literal():
@@ -122,7 +125,7 @@ def quotes():
 
 
 def test_the_guide_quotes_messages_as_they_are():
-    texts = [each.text for each in MESSAGES if each.kind != "about"]
+    texts = [each.text for each in messages() if each.kind != "about"]
     assert [quote for _, quote in quotes() if not any(matches(text, quote) for text in texts)] == []
 
 
@@ -135,4 +138,4 @@ def matches(text, quote):
 
 def test_a_quote_that_is_no_message_is_found():
     assert len(quotes()) > 40
-    assert not any(matches(each.text, "x has 783 columns; this is wrong.") for each in MESSAGES)
+    assert not any(matches(each.text, "x has 783 columns; this is wrong.") for each in messages())

@@ -13,6 +13,7 @@ import pytest
 SETUP = Path(__file__).parents[1] / "setup.py"
 if not SETUP.exists():
     pytest.skip("needs the source tree", allow_module_level=True)
+pytestmark = pytest.mark.landing
 setuptools = pytest.importorskip("setuptools")
 build = pytest.importorskip("Cython.Build")
 
