@@ -98,13 +98,17 @@ def events(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
+def write_some(path):
+    data = lenet.data.load_digits()
+    np.savez(path, X_train=data.X_train[:400], y_train=data.y_train[:400], X_test=data.X_test[:150],
+             y_test=data.y_test[:150])  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A folder with a small data set and two runs: one that learns, told in JSON, and a short one told in lines."""
     folder = tmp_path_factory.mktemp("work")
-    data = lenet.data.load_digits()
-    np.savez(folder / "some.npz", X_train=data.X_train[:400], y_train=data.y_train[:400], X_test=data.X_test[:150],
-             y_test=data.y_test[:150])  # fmt: skip
+    write_some(folder / "some.npz")
     as_json, as_lines = io.StringIO(), io.StringIO()
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setenv("LENET_NUM_THREADS", "1")
@@ -348,7 +352,6 @@ def test_a_terminal_gets_the_live_table(work, tmp_path):
     assert report in "\n".join(lines)
 
 
-@pytest.mark.landing
 @pytest.mark.usefixtures("no_figures")
 def test_the_same_seed_trains_the_same_weights_and_another_others(work, tmp_path, monkeypatch):
     folder, _, _ = work
@@ -849,21 +852,24 @@ def test_a_training_that_diverges_is_one_line_with_advice(work, tmp_path, monkey
 
 @pytest.mark.landing
 @POSIX
-def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(work, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("no_figures")
+def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     import resource
 
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # its data would be damaged
 
     # The checkpoint is the largest file, and grows with each epoch's row: a limit just above the first one's size
     # lets the first epochs be saved and a later one not.
-    small = work[0] / "runs/train-2/checkpoint.safetensors"  # of 3 epochs
-    limit = small.stat().st_size + 1500
+    write_some(tmp_path / "some.npz")
+    start = ["train", str(tmp_path / "some.npz"), *QUICK]
+    assert cli.main([*start, "--epochs", "3", "--runs", str(tmp_path / "short")]) == 0
+    limit = (tmp_path / "short/train-1/checkpoint.safetensors").stat().st_size + 1500
 
     def fill_the_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-    arguments = [work[0] / "some.npz", *QUICK, "--epochs", 15]
-    done = command("train", *arguments, "--json", cwd=tmp_path, preexec_fn=fill_the_disk)
+    arguments = [*start, "--epochs", 15]
+    done = command(*arguments, "--json", cwd=tmp_path, preexec_fn=fill_the_disk)
     said = one_error(done)
     assert "checkpoint.safetensors could not be written (File too large)" in said
     told = sum(event["event"] == "epoch" for event in events(done.stdout))
@@ -872,8 +878,9 @@ def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(work, tmp_path, mon
     assert len(run.load_checkpoint(lenet.LeNet5()).history) == told
     assert [path.name for path in run.folder.iterdir() if path.name.startswith(".")] == []
 
-    succeeds("train", "--resume", "runs/train-1", cwd=tmp_path)
-    succeeds("train", *arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--resume", "runs/train-1"]) == 0
+    assert cli.main([*map(str, arguments)]) == 0
     for name in ("best.safetensors", "last.safetensors"):
         resumed, whole = ((tmp_path / "runs" / run / name).read_bytes() for run in ("train-1", "train-2"))
         assert resumed == whole
