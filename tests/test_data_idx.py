@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import io
 import os
 import tracemalloc
 from pathlib import Path
@@ -89,14 +88,6 @@ def test_a_broken_file_is_one_clear_error_that_names_it(tmp_path, content, wante
 def test_a_million_labels_are_not_too_many(tmp_path):
     labels = read_idx(file(tmp_path, bytes.fromhex("00000801 000f4240") + bytes(1_000_000)))
     assert labels.shape == (1_000_000,)
-
-
-def test_no_more_is_taken_from_a_stream_than_asked_for():
-    """Even if it gives less at a time than it is asked for."""
-    stream = io.BytesIO(b"abcdef")
-    read, stream.read = stream.read, lambda n: read(min(n, 2))
-    assert idx._read_at_most(stream, 3) == b"abc"
-    assert idx._read_at_most(stream, 9) == b"def"
 
 
 @pytest.mark.parametrize("content", [IMAGES, gzip.compress(ONE_IMAGE)], ids=["plain", "gzip"])

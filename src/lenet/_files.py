@@ -2,12 +2,15 @@
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from lenet.errors import InputError, SaveError
+
+_CHUNK = 1 << 20
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
@@ -55,8 +58,19 @@ def read_at_most(path: str | os.PathLike[str], max_bytes: int) -> bytes | None:
     The size that the system reports is ignored: a device has no end, and a file may grow.
     """
     with Path(path).open("rb") as file:
-        content = file.read(max_bytes + 1)
-    return None if len(content) > max_bytes else content
+        content = read_stream(file, max_bytes + 1)
+    return None if len(content) > max_bytes else bytes(content)
+
+
+def read_stream(stream: io.BufferedIOBase, max_bytes: int) -> bytearray:
+    """Return the next bytes of a stream, at most `max_bytes` of them.
+
+    Memory is allocated for the bytes read only: `stream.read(max_bytes)` would allocate `max_bytes` first.
+    """
+    data = bytearray()
+    while len(data) < max_bytes and (chunk := stream.read(min(_CHUNK, max_bytes - len(data)))):
+        data += chunk
+    return data
 
 
 def begins_with(path: Path, mark: bytes, within: int = 1000) -> bool:

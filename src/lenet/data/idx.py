@@ -5,21 +5,21 @@ as a big-endian 32-bit integer, then the numbers.
 """
 
 import gzip
+import io
 import math
 import os
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._files import read_stream
 from lenet.data.dataset import MAX_BYTES, MAX_IMAGES, Dataset, checked
 from lenet.errors import DataError
 
 _UINT8 = 0x08
-_CHUNK = 1 << 20
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -121,7 +121,7 @@ def _read_as(kind: str, folder: Path, name: str) -> NDArray[np.uint8]:
     return array
 
 
-def _read_either(plain: IO[bytes], path: Path) -> NDArray[np.uint8]:
+def _read_either(plain: io.BufferedIOBase, path: Path) -> NDArray[np.uint8]:
     """Read a file, gzipped or not."""
     gzipped = plain.read(2) == b"\x1f\x8b"
     plain.seek(0)
@@ -134,11 +134,11 @@ def _read_either(plain: IO[bytes], path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path} is truncated or damaged ({error}). Download the gzip file again.") from error
 
 
-def _read(stream: IO[bytes] | gzip.GzipFile, path: Path) -> NDArray[np.uint8]:
+def _read(stream: io.BufferedIOBase, path: Path) -> NDArray[np.uint8]:
     shape = _read_shape(stream, path)
     size = math.prod(shape)
     # One extra byte shows whether data is left over and makes gzip verify its checksum, without unpacking a bomb.
-    data = _read_at_most(stream, size + 1)
+    data = read_stream(stream, size + 1)
     if len(data) != size:
         held = f"only {len(data):,}" if len(data) < size else "more"
         raise DataError(
@@ -148,8 +148,8 @@ def _read(stream: IO[bytes] | gzip.GzipFile, path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
 
-def _read_shape(stream: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[int, ...]:
-    magic = _read_at_most(stream, 4)
+def _read_shape(stream: io.BufferedIOBase, path: Path) -> tuple[int, ...]:
+    magic = read_stream(stream, 4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise DataError(
             f"{path} is not an IDX file: it begins with {magic.hex(' ') or 'nothing'}; expected 00 00 08, as in the "
@@ -159,7 +159,7 @@ def _read_shape(stream: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[int, ...
         raise DataError(f"{path} contains numbers of IDX type 0x{magic[2]:02x}; expected bytes, type 0x08.")
     if magic[3] not in (1, 3):
         raise DataError(f"{path} has {magic[3]} dimensions; expected 1 (labels) or 3 (images).")
-    sizes = _read_at_most(stream, 4 * magic[3])
+    sizes = read_stream(stream, 4 * magic[3])
     if len(sizes) < 4 * magic[3]:
         raise DataError(f"{path} ends within its header. It is truncated: download it again.")
     shape: tuple[int, ...] = struct.unpack(f">{magic[3]}I", sizes)
@@ -170,10 +170,3 @@ def _read_shape(stream: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[int, ...
             f"at most {MAX_BYTES:,} bytes. It is damaged or too large."
         )
     return shape
-
-
-def _read_at_most(stream: IO[bytes] | gzip.GzipFile, size: int) -> bytearray:
-    data = bytearray()  # grows with the data read, so a false claim costs no memory
-    while len(data) < size and (chunk := stream.read(min(_CHUNK, size - len(data)))):
-        data += chunk
-    return data
