@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,8 +14,15 @@ from tests.mutation.building import ROOT, copy_tree
 
 HERE = Path(__file__).parent
 KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py", "tests/test_model.py"]
-PACKAGES = ["safetensors", "scikit-learn", "pandas", "matplotlib", "rich", "pillow", "opencv-python-headless"]
-PACKAGES += ["pytest", "pytest-timeout", "pytest-rerunfailures", "hypothesis"]
+
+
+def packages() -> list[str]:
+    """Return what the quick tests need, from pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    found = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
+    found += [each for name in ("train", "vision", "serve") for each in extras[name]]
+    return [each for each in found if not each.startswith("lenet[")]
 
 
 def require(*commands: str, packages: str) -> None:
@@ -49,6 +57,12 @@ def copy(folder: Path) -> Path:
     return copy_tree(folder / "tree")
 
 
+def keep(wheel: Path, dist: Path = ROOT / "dist" / "cross") -> Path:
+    """Copy a wheel into the folder of those for other platforms."""
+    dist.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(wheel, dist))
+
+
 def expected(folder: Path) -> Path:
     """Have this machine's Python predict and train; return the file of its results."""
     path = folder / "expected.json"
@@ -56,13 +70,6 @@ def expected(folder: Path) -> Path:
     json.loads(done.stdout)
     path.write_text(done.stdout, "utf-8")
     return path
-
-
-def unpack(wheel: Path, target: Path) -> None:
-    """Unpack a wheel into a folder of packages."""
-    for old in target.glob("lenet*"):
-        shutil.rmtree(old)
-    shutil.unpack_archive(wheel, target, "zip")
 
 
 def without(*names: str) -> dict[str, str]:

@@ -5,7 +5,7 @@
 
 Each wheel is opened: every extension has to export its initialisation only, to need no library but those named here,
 and to use only the stable ABI of Python 3.11 (abi3audit). On Linux, the C library has to be as old as manylinux2014's.
-Windows' wheel comes from `python -m tests.platforms.windows`.
+Windows' wheel comes from `python -m tests.platforms.windows`, which leaves it in dist/cross.
 """
 
 import os
@@ -57,7 +57,7 @@ def headers(folder: Path) -> Path:
 
 
 def build(name: str, folder: Path, include: Path, dist: Path) -> Path:
-    """Build a wheel by setup.py; return its path."""
+    """Build a wheel by setup.py into `dist`; return its path."""
     target = TARGETS[name]
     environment = os.environ | {
         "CC": target.compiler, "LDSHARED": f"{target.compiler} {target.link}", "_PYTHON_HOST_PLATFORM": name,
@@ -65,11 +65,10 @@ def build(name: str, folder: Path, include: Path, dist: Path) -> Path:
     }  # fmt: skip
     if name.startswith("mac"):
         environment["LDFLAGS"] = "-s"
-    before = set(dist.glob("*.whl"))
     tree = tools.copy(folder / name)
-    tools.run(sys.executable, "setup.py", "-q", "bdist_wheel", "-d", dist, cwd=tree, env=environment)
-    (built,) = set(dist.glob("*.whl")) - before
-    return built
+    tools.run(sys.executable, "setup.py", "-q", "bdist_wheel", "-d", "dist", cwd=tree, env=environment)
+    (built,) = tree.glob("dist/*.whl")
+    return tools.keep(built, dist)
 
 
 def output(*command: str | Path) -> str:
@@ -118,7 +117,6 @@ def exports(path: Path) -> set[str]:
 def main() -> None:
     """Build and check all wheels but Windows', and check that if it is in the folder."""
     dist = Path(sys.argv[1]).resolve()
-    dist.mkdir(parents=True, exist_ok=True)
     tools.require("musl-gcc", "aarch64-linux-gnu-gcc", "llvm-readobj", packages="musl-tools gcc-aarch64-linux-gnu llvm")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

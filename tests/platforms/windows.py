@@ -103,14 +103,16 @@ def main() -> None:
         add_headers(python)
         site = python / "Lib" / "site-packages"
         build_tools = ["setuptools", "Cython", "wheel", "colorama", "tzdata"]
-        tools.install(site, PYTHON, ["win_amd64"], [NUMPY, *tools.PACKAGES, *build_tools])
+        tools.install(site, PYTHON, ["win_amd64"], [NUMPY, *tools.packages(), *build_tools])
         tree = tools.copy(folder)
         wine = {"WINEPREFIX": str(folder / "wine"), "WINEDEBUG": "-all", "PYTHONDONTWRITEBYTECODE": "1"}
         command, environment = [WINE, python / "python.exe"], tools.without("PYTHONPATH") | wine
         with compiler(python) as cc:
             build = ["setup.py", "-q", "bdist_wheel", "-d", "dist"]
             tools.run(*command, *build, cwd=tree, env=environment | {"CC": cc})
-        tools.unpack(next(tree.glob("dist/*.whl")), site)
+        (wheel,) = tree.glob("dist/*.whl")
+        tools.keep(wheel)
+        shutil.unpack_archive(wheel, site, "zip")
         tools.run(*command, f"Z:{tools.HERE}/check.py", f"Z:{tools.expected(folder)}", cwd=folder, env=environment)
         for file in sys.argv[1:] or tools.KERNEL_TESTS:
             options = ["-q", "-p", "no:cacheprovider", "--timeout=300"]
