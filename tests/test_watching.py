@@ -182,7 +182,10 @@ def refusals(folder):
         (["done", "missing"], "missing is not a folder; expected a run folder, such as runs/train-1."),
         (["photo.png"], "photo.png is not a folder; expected a run folder, such as runs/train-1."),
         (["none"], "none has no args.json; expected a run folder, such as runs/train-1."),
-        (["begun"], "begun/results.csv is missing; expected a run with at least one epoch. Train it first."),
+        (
+            ["begun"],
+            f"{Path('begun/results.csv')} is missing; expected a run with at least one epoch. Train it first.",
+        ),
         (
             ["done", "-o", "photo.png"],
             "photo.png exists and was not written by lenet. Choose another name, or remove it first.",
