@@ -274,7 +274,7 @@ def aarch64(session: nox.Session) -> None:
 
 @nox.session
 def windows(session: nox.Session) -> None:
-    """Build for Windows with gcc, and run the kernel tests, predictions and trainings by its Python under wine."""
+    """Build for Windows with gcc, and run predictions, trainings and the quick tests by its Python under wine."""
     platform(session, "windows")
 
 

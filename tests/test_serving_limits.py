@@ -27,6 +27,7 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+from programs import SENDS_SIGNALS
 from served import Served, serving, wait_for
 
 import lenet
@@ -224,6 +225,7 @@ def test_a_client_that_does_not_take_its_answer(impatient):
 
 def is_open(server, connection):
     """Whether the server has not closed its end of an established connection."""
+    needs_proc()
     local, remote = f":{server.port:04X}", f":{connection.getsockname()[1]:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return any(row[1].endswith(local) and row[2].endswith(remote) and row[3] == "01" for row in rows)
@@ -344,7 +346,13 @@ def test_clients_that_never_take_a_last_answer(impatient):
             client.close()
 
 
+def needs_proc():
+    if sys.platform != "linux":
+        pytest.skip("Linux tells it in /proc")
+
+
 def open_files(server):
+    needs_proc()
     return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
@@ -645,6 +653,7 @@ def test_small_requests_are_answered_while_pictures_are_read(server):
 # ---- the end -------------------------------------------------------------------------------------------
 
 
+@SENDS_SIGNALS
 @pytest.mark.timing
 @pytest.mark.parametrize(
     ("number", "workers"),
@@ -675,6 +684,7 @@ def test_what_has_begun_is_answered_before_the_end(number, workers):
             server.ask("GET", "/v2/health/live")
 
 
+@SENDS_SIGNALS
 @pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.release)])
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
 def test_a_signal_as_soon_as_it_listens(tmp_path, workers, times):
@@ -734,6 +744,7 @@ def test_a_worker_starts_with_the_last_good_model(tmp_path):
 LIVE, READY = (b"GET /v2/health/%s HTTP/1.1\r\nHost: x\r\n\r\n" % name for name in (b"live", b"ready"))
 
 
+@SENDS_SIGNALS
 @pytest.mark.timing
 @pytest.mark.parametrize(("workers", "drain"), [(1, 1), pytest.param(2, 3, marks=pytest.mark.landing)])
 def test_a_server_that_ends_is_not_ready_and_closes_connections_after_its_answers(workers, drain):
@@ -773,6 +784,7 @@ def test_a_client_that_still_sends_gets_its_answer(server):
                 pass
 
 
+@SENDS_SIGNALS
 @pytest.mark.timing
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 4), pytest.param(2, 2, marks=pytest.mark.landing)])
 def test_the_end_does_not_wait_for_pictures_that_are_read(signals, seconds):
@@ -1139,6 +1151,8 @@ def test_a_cancelled_request_does_not_end_the_readiness():
 @contextlib.contextmanager
 def unread_log(*arguments):
     """A server whose standard error is a full pipe, and the end of the pipe to read."""
+    if sys.platform == "win32":
+        pytest.skip("pipes of Windows do not fill like those of POSIX")
     read, write = os.pipe()
     os.set_blocking(write, False)
     with contextlib.suppress(BlockingIOError):

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,7 @@ def test_metadata_that_no_answer_could_hold_are_refused(tmp_path, texts):
         lenet.load(path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs devices, links and /proc")
 @pytest.mark.uninstrumented
 def test_files_that_become_something_else_replace_no_model(tmp_path):
     (tmp_path / "folder").mkdir()

@@ -65,7 +65,7 @@ def main() -> None:
         environment = tools.without("PYTHONPATH") | {"PYTHONDONTWRITEBYTECODE": "1"}
         tools.run(python, tools.HERE / "check.py", tools.expected(folder), cwd=folder, env=environment)
         # NumPy's products under qemu set the flags of floating-point errors that did not happen.
-        options = ["-q", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning", "--timeout=1200"]
+        options = ["-q", "-n", "2", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning", "--timeout=1200"]
         files = sys.argv[1:] or tools.KERNEL_TESTS
         tools.run(python, "-m", "pytest", *options, *files, cwd=folder / "tree", env=environment)
 

@@ -1,7 +1,7 @@
 """Build lenet for Windows with gcc, and test it, by Windows' own CPython under wine.
 
-    python -m tests.platforms.windows               # the kernels, the model, predictions and trainings
-    python -m tests.platforms.windows tests/test_cli.py   # other test files
+    python -m tests.platforms.windows                     # predictions, trainings and the quick tests
+    python -m tests.platforms.windows tests/test_cli.py   # predictions, trainings and this file
 
 Requires Debian's wine64, mingw-w64-tools and gcc-mingw-w64-x86-64-posix. setup.py runs under wine as it would on
 Windows; only the compiler, which Windows' programs cannot start, runs on Linux (cc.py). CPython comes from a source
@@ -114,9 +114,8 @@ def main() -> None:
         tools.keep(wheel)
         shutil.unpack_archive(wheel, site, "zip")
         tools.run(*command, f"Z:{tools.HERE}/check.py", f"Z:{tools.expected(folder)}", cwd=folder, env=environment)
-        for file in sys.argv[1:] or tools.KERNEL_TESTS:
-            options = ["-q", "-p", "no:cacheprovider", "--timeout=300"]
-            tools.run(*command, "-m", "pytest", *options, file, cwd=tree, env=environment)
+        options = ["-q", "-n", "2", "-p", "no:cacheprovider", "--timeout=600"]
+        tools.run(*command, "-m", "pytest", *options, *sys.argv[1:], cwd=tree, env=environment)
 
 
 if __name__ == "__main__":
