@@ -17,7 +17,7 @@ from benchmarks import chart, parts, results
 
 ROOT = Path(__file__).parents[1]
 CARD = "src/lenet/weights/pretrained/mnist.md"
-PAGES = ["README.md", CARD, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+PAGES = ["README.md", CARD, *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
 RESULTS = results.load()
 VALUES = results.flat(RESULTS)
 CPUS = {  # as the pages call them

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -102,6 +103,7 @@ def test_recipes_that_are_none(capsys, folder, name):
         refused(capsys, folder)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such names")
 def test_a_run_whose_name_and_arguments_command_terminals_and_drawings(capsys, folder):
     """matplotlib would read what stands between two dollars as a formula."""
     strange = folder.rename(folder.with_name("a$\\frac$ <script>"))
