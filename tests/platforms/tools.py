@@ -13,7 +13,6 @@ from pathlib import Path
 from tests.mutation.building import ROOT, copy_tree
 
 HERE = Path(__file__).parent
-KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py", "tests/test_model.py"]
 
 
 def packages() -> list[str]:
