@@ -58,7 +58,7 @@ def test_the_picture_shows_the_imports():
 
 ALLOWED = {
     "lenet.estimator": {"sklearn", "joblib"},  # scikit-learn's users import it
-    "lenet.serving": {"starlette", "uvicorn", "h11", "prometheus_client", "orjson"},  # imported on first use
+    "lenet.serving": {"starlette", "uvicorn", "httptools", "prometheus_client", "orjson"},  # imported on first use
     "lenet._pyinstaller": {"PyInstaller"},  # which imports it
 }
 

@@ -304,7 +304,7 @@ def test_the_readme_shows_what_is_printed(user, capsys):
 @pytest.mark.landing
 @pytest.mark.parametrize("line", SERVERS)
 def test_a_server(line, user):
-    for package in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
+    for package in ("httptools", "starlette", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
         pytest.importorskip(package)
     for command in ("lenet", "openssl"):
         if shutil.which(command) is None:

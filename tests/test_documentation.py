@@ -119,7 +119,16 @@ WITHOUT_EXAMPLE = {  # which the doctests of their modules could not run everywh
 
 
 def test_the_reference_has_all_that_is_public_with_examples():
-    for package in ("sklearn", "starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
+    for package in (
+        "sklearn",
+        "starlette",
+        "httptools",
+        "prometheus_client",
+        "python_multipart",
+        "orjson",
+        "PIL",
+        "cv2",
+    ):
         pytest.importorskip(package)
     listed = set(re.findall(r"^   ([\w.]+)$", (DOCS / "reference.rst").read_text("utf-8"), re.MULTILINE))
     listed_as_lenets_own = {"estimator.LeNetClassifier", "training.SGD", "training.train"}

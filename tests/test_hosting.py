@@ -18,7 +18,7 @@ import pytest
 
 import lenet
 
-for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "PIL", "cv2"):
+for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "httptools", "PIL", "cv2"):
     pytest.importorskip(package)
 
 ROOT = Path(__file__).parents[1]

@@ -31,7 +31,7 @@ import lenet
 import lenet.cli
 from lenet.errors import InputError
 
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson"):
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
     pytest.importorskip(needed)
 image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("cv2")

@@ -33,7 +33,7 @@ from served import Served, serving, wait_for
 import lenet
 from lenet.errors import InputError, InputTypeError
 
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson"):
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
     pytest.importorskip(needed)
 image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("cv2")
@@ -309,6 +309,76 @@ def answered_with(server):
     text = server.ask("GET", "/metrics")[2].decode()
     counted = re.findall(r'^lenet_requests_total\{operation="none",status="(\d+)"\} (\S+)$', text, re.MULTILINE)
     return {status: float(number) for status, number in counted}
+
+
+def test_a_request_that_is_not_valid_is_refused_after_the_answers_to_those_before_it(server):
+    """The requests arrive in one packet; the first takes a while."""
+    page, live = a_page(2), b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    picture = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(page) + page
+    broken = HEAD + b"Transfer-Encoding: chunked\r\n\r\nbroken"
+    for requests, statuses in (
+        (picture + b"nonsense" + live, [200, 400]),
+        (picture + live + b"nonsense", [200, 200, 400]),
+        (picture + broken + live, [200, 400]),
+        (broken + live, [400]),
+        (live + live.replace(b"Host: x\r\n", b"") + live, [200, 400]),
+    ):
+        with connected(server) as connection:
+            connection.sendall(requests)
+            answer = all_of(connection)
+        assert [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answer)] == statuses
+
+
+def test_an_upgrade_is_ignored(server):
+    """Java's client offers HTTP/2 with its requests; the body follows."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n"
+    sized = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    chunked = HEAD + offer + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    last = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with connected(server) as connection:
+        connection.sendall(sized + chunked + sized)
+        time.sleep(0.1)
+        for k in range(0, len(sized), 100):
+            connection.sendall(sized[k : k + 100])
+        connection.sendall(last)
+        answer = all_of(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * 5
+    assert answer.count(b'"outputs":[{"name":"label"') == 4
+    assert answer.endswith(b'{"live":true}')
+
+
+def test_a_request_in_packets_of_one_byte(server):
+    request = HEAD.replace(b" HTTP", b"?" + 200 * b"x" + b" HTTP") + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with connected(server) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in request[:500]:
+            connection.sendall(bytes([byte]))
+        connection.sendall(request[500:])
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("beginning", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nA: ",
+                                       HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n0\r\n0\r\nA: "])  # fmt: skip
+def test_a_line_without_an_end_is_refused(server, beginning):
+    """httptools would collect it in memory until the request times out."""
+    with connected(server) as connection:
+        connection.sendall(beginning)
+        for _ in range(20):
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"x" * 1000)
+            time.sleep(0.001)
+        assert b"expected at most 100 lines and 16384 bytes" in all_of(connection)
+
+
+@pytest.mark.timing
+def test_empty_lines_do_not_keep_a_connection_open(impatient):
+    with connected(impatient) as connection:
+        start = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while not has_come(connection):
+                assert time.monotonic() - start < 3
+                connection.sendall(b"\r\n")
+                time.sleep(0.02)
 
 
 @pytest.mark.timing

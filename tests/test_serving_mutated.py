@@ -12,7 +12,7 @@ from served import JSON_LENGTH, serving
 
 import lenet
 
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson"):
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
     pytest.importorskip(needed)
 image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("cv2")

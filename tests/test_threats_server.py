@@ -17,7 +17,7 @@ import lenet
 from lenet import cli
 from lenet.errors import WeightsError
 
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "cv2"):
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools", "cv2"):
     pytest.importorskip(needed)
 
 SCRIPT = "</script><script>alert(1)</script><!-- \u2028 \x1b]0;owned\x07 \x9b31m"
@@ -122,16 +122,32 @@ CHUNKED = b"%x\r\n%b\r\n0\r\n" % (len(VALID), VALID)
 SIZED = b"Content-Length: %d\r\n" % len(VALID)
 JSON_SIZED = b"Inference-Header-Content-Length: %d\r\n" % len(VALID)
 AMBIGUOUS = {
-    "length and chunks": (SIZED + b"Transfer-Encoding: chunked\r\n", CHUNKED + b"\r\n", b"both Content-Length and"),
+    "length and chunks": (
+        SIZED + b"Transfer-Encoding: chunked\r\n",
+        CHUNKED + b"\r\n",
+        b"Encoding can't be present with Content-Length",
+    ),
     "lengths of JSON": (SIZED + 2 * JSON_SIZED, VALID, b"2 headers inference-header-content-length"),
     "content types": (SIZED + 2 * b"Content-Type: a\r\n", VALID, b"2 headers content-type"),
-    "a bare LF": (SIZED.replace(b"\r", b""), VALID, b"a line that ends with LF only"),
+    "a bare LF": (SIZED.replace(b"\r", b""), VALID, b"Missing expected CR after header value"),
     "a bare LF in a trailer": (
         b"Transfer-Encoding: chunked\r\n",
         CHUNKED + b"A: b\n\n",
-        b"a line that ends with LF only",
+        b"Missing expected CR after header value",
     ),
-    "101 headers": (SIZED + b"A: b\r\n" * 99, VALID, b"103 lines"),
+    "a bare LF in a chunk": (
+        b"Transfer-Encoding: chunked\r\n",
+        CHUNKED.replace(b"\r", b"") + b"\n",
+        b"Missing expected CR after chunk size",
+    ),
+    "a folded header": (SIZED + b"A: b\r\n c\r\n", VALID, b"Unexpected whitespace after header value"),
+    "two hosts": (SIZED + b"Host: y\r\n", VALID, b"2 headers Host"),
+    "two encodings of the body": (
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        CHUNKED + b"\r\n",
+        b"a Transfer-Encoding other than chunked",
+    ),
+    "101 headers": (SIZED + b"A: b\r\n" * 99, VALID, b"102 lines"),
     "101 lines of a trailer": (b"Transfer-Encoding: chunked\r\n", CHUNKED + b"A: b\r\n" * 101 + b"\r\n", b"lines and"),
     "20 KB of headers": (
         SIZED + b"A: " + b"b" * 20_000 + b"\r\n",
@@ -147,6 +163,21 @@ def test_valid_requests_that_are_ambiguous_or_large_are_refused(server, name):
     start = b"POST /v2/models/evil/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     assert answer_to(server, start + SIZED + b"\r\n" + VALID)[0] == 200
     status, error = answer_to(server, start + headers + b"\r\n" + body)
+    assert (status, says in error) == (400, True), error
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "says"),
+    [
+        (b"POST / HTTP/1.1", b"", b"0 headers Host"),
+        (b"POST / HTTP/1.0", b"Transfer-Encoding: chunked\r\n", b"a Transfer-Encoding other than chunked in HTTP/1.1"),
+        (b"POST / HTTP/1.1", b"Host: x\r\nTransfer-Encoding:\r\n", b"Transfer-Encoding"),
+        (b"CONNECT x:80 HTTP/1.1", b"Host: x\r\n", b"The method is CONNECT"),
+        (b"GET /v2 HTTP/2.0", b"Host: x\r\n", b"version HTTP/2.0"),
+    ],
+)
+def test_requests_that_other_servers_read_differently_are_refused(server, line, headers, says):
+    status, error = answer_to(server, line + b"\r\n" + headers + b"\r\n0\r\n\r\n")
     assert (status, says in error) == (400, True), error
 
 

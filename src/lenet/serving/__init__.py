@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:  # hidden from type checkers, which would accept any name
 
     def _require_extra() -> None:
-        for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson"):
+        for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "httptools"):
             require(package, "serve")
 
     __getattr__, __dir__ = lazy_attributes(

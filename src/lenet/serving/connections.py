@@ -2,13 +2,12 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
+from lenet.errors import InputError
 from lenet.serving.limits.middleware import LimitsMiddleware
-from lenet.serving.limits.parsing import MAX_HEAD_BYTES, StrictConnection
+from lenet.serving.limits.parsing import Part, StrictProtocol
 from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
 
@@ -24,7 +23,7 @@ def middleware_of(app: Any) -> LimitsMiddleware | None:
     return app if isinstance(app, LimitsMiddleware) else None
 
 
-class TimedProtocol(H11Protocol):
+class TimedProtocol(StrictProtocol):
     """One connection.
 
     One timer runs from the start of the connection, or the first byte of a request, until the request is complete;
@@ -37,12 +36,12 @@ class TimedProtocol(H11Protocol):
 
     def __init__(self, *args: Any, **named: Any):
         super().__init__(*args, **named)
-        self.conn: StrictConnection = StrictConnection()
         self._middleware = middleware_of(self.app)
         self._limits = Limits() if self._middleware is None else self._middleware.limits
         # The connections that wait for their clients, the longest first.
         self._waiting: dict[TimedProtocol, None] = vars(self.server_state).setdefault("lenet_waiting", {})
         self._receiving: object = None  # None, _HEADER, or the cycle whose body is incomplete
+        self._refusal: str | None = None  # of the request behind the one that is being answered
         self._receive_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
 
@@ -65,24 +64,46 @@ class TimedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Receive data, and start or stop the timer."""
-        while data and not self.transport.is_closing():
-            # h11 checks the size of a header only before it is complete.
-            size = len(data) if self.conn.is_receiving_sized_body else MAX_HEAD_BYTES
-            super().data_received(data[:size])
-            data = data[size:]
+        if self._refusal is not None or self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self.feed(data)
+        except InputError as error:
+            self._refuse(str(error))
         if not self.transport.is_closing():
             self._set_receiving(self._incomplete())
 
+    def _refuse(self, message: str) -> None:
+        """Reject a request that is not valid, after the answers to those before it."""
+        if self.part is Part.BODY and self.pipeline:
+            self.pipeline.popleft()  # this request
+        elif self.part is Part.BODY or not self._is_answering():
+            self._reject(400, message)
+            return
+        self._refusal, self.part = message, Part.BEGINNING
+        self.flow.pause_reading()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def on_response_complete(self) -> None:
         """Continue with the next request, which may have arrived in part."""
+        is_last = not self.pipeline
         super().on_response_complete()
-        self._set_receiving(self._incomplete())
+        if is_last and self._refusal is not None:
+            self._reject(400, self._refusal)
+        elif not self.transport.is_closing():
+            self._set_receiving(self._incomplete())
 
     def _incomplete(self) -> object:
         """Return the cycle of an incomplete body, `_HEADER` for an incomplete header, or None."""
-        if self.conn.their_state is h11.SEND_BODY:
+        if self.pipeline:
+            return None
+        if self.part is Part.BODY:
             return self.cycle
-        return _HEADER if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0] else None
+        is_expected = self.part is Part.HEAD or self.timeout_keep_alive_task is None
+        return _HEADER if is_expected and not self._is_answering() else None
 
     def _set_receiving(self, receiving: object) -> None:
         """Set what is being received; its timer runs from the first byte of the header to the end of the body."""
@@ -94,6 +115,7 @@ class TimedProtocol(H11Protocol):
             self._receive_timer.cancel()
             self._receive_timer = None
         if receiving is not None:
+            self._unset_keepalive_if_required()
             self._receive_timer = self.loop.call_later(self._limits.receive_seconds, self._on_receive_timeout)
 
     def _set_waiting(self, is_waiting: bool, has_progressed: bool) -> None:
@@ -105,7 +127,7 @@ class TimedProtocol(H11Protocol):
 
     def _on_receive_timeout(self) -> None:
         self._receive_timer = None
-        if self._receiving is _HEADER and not self.conn.trailing_data[0]:
+        if self._receiving is _HEADER and self.part is Part.BEGINNING:
             # A browser may have connected in advance, and would take a response for that of its first request.
             self.transport.close()
         else:
@@ -113,43 +135,38 @@ class TimedProtocol(H11Protocol):
                 408, f"The request took longer than {self._limits.receive_seconds:g} s to arrive. Send it faster."
             )
 
-    def send_400_response(self, msg: str) -> None:
-        """Reject data that is not HTTP."""
-        self._reject(400, self.conn.refusal or "The request is not valid HTTP/1.1. Use an HTTP client.")
-
     def _reject(self, status: int, message: str) -> None:
         """Answer an incomplete request, and close the connection."""
         context = RequestContext("", "", {}, status=status, error=message, peer=self.client[0] if self.client else None)
-        if self.cycle is not None and not self.cycle.response_complete:
+        is_answered = self.part is Part.BODY and self.cycle.response_started
+        if self.part is Part.BODY and not self.cycle.response_complete:
             scope: Any = self.cycle.scope
             context = scope.get("lenet.request", context)
             self.cycle.disconnected = True  # the application, which waits for the body, ends and records the request
             self.cycle.message_event.set()
         elif self._middleware is not None:
             self._middleware.record(context)
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
+        if not is_answered and not self.transport.is_closing():
             self._send_error(status, message, context)
         self.transport.close()
 
     def _send_error(self, status: int, message: str, context: RequestContext) -> None:
         body = json.dumps({"error": message}).encode()
         headers = [
-            (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close"),
+            *self.server_state.default_headers, (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)), (b"connection", b"close"),
             (b"x-request-id", context.request.encode()), NO_SNIFFING,
         ]  # fmt: skip
-        for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+        lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode()), *map(b": ".join, headers)]
+        self.transport.write(b"\r\n".join([*lines, b"", body]))
 
     def shutdown(self) -> None:
         """Close the connection when the request that has begun is answered, or at once if there is none."""
         if self._middleware is not None:
             self._middleware.state.is_draining = True
-            if self._receiving is _HEADER and self.conn.trailing_data[0]:
+            if self._receiving is _HEADER and self.part is Part.HEAD:
                 return  # the response closes the connection
         super().shutdown()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Log nothing: uvicorn would recommend a package that does not help."""
 
     def pause_writing(self) -> None:
         """Start the timer for the client to read."""

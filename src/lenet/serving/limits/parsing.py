@@ -1,97 +1,139 @@
 """Parse HTTP/1.1, and reject requests that are ambiguous or disproportionately slow to parse."""
 
-import re
+import enum
 
-import h11
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lenet.errors import InputError
 
 MAX_HEAD_BYTES = 16 * 2**10
 MAX_HEADERS = 100
-# Each chunk of a body takes about 10 µs, however small it is.
+# Each chunk of a body takes time, however small it is.
 MAX_SMALL_CHUNKS = 64
 BYTES_PER_CHUNK = 512  # on average, beyond the small ones
-_LAST_CHUNK = re.compile(rb"(\r\n)?0+[;\r]")  # after the end of the one before
 
 
-class StrictConnection(h11.Connection):
-    """A server-side h11 connection that is stricter than h11.
+class Part(enum.Enum):
+    """The part of a request that arrives next."""
+
+    BEGINNING = enum.auto()  # no byte of it has arrived
+    HEAD = enum.auto()
+    BODY = enum.auto()
+
+
+class StrictProtocol(HttpToolsProtocol):
+    """A connection of uvicorn that is stricter than uvicorn and httptools.
+
+    httptools already rejects lines that do not end with CR LF, and requests with Content-Length and Transfer-Encoding.
 
     Attributes
     ----------
-    refusal : str or None
-        The reason for the last RemoteProtocolError, for the client; None if h11 raised it.
+    part : Part
+        What arrives next.
     """
 
-    def __init__(self) -> None:
-        super().__init__(h11.SERVER, MAX_HEAD_BYTES)
-        self.refusal: str | None = None
-        self._chunked = self._in_chunk = self._in_trailer = False
-        self._chunks = self._bytes = 0  # of the current body
+    part = Part.BEGINNING
+    _lines = _head_bytes = 0  # of the header and the trailer
+    _unparsed = 0  # bytes since httptools last reported anything
+    _chunks = _body_bytes = 0
+    _is_chunked = False
 
-    @property
-    def is_receiving_sized_body(self) -> bool:
-        """Whether a body with a Content-Length is incomplete: it takes no time to parse."""
-        return self.their_state is h11.SEND_BODY and not self._chunked
+    def feed(self, data: bytes) -> None:
+        """Parse data, and answer the requests in it; raise InputError if it is not valid HTTP/1.1, or too large."""
+        while data:
+            # httptools reports a header only when it is complete, so that is checked after each piece.
+            size = len(data) if self.part is Part.BODY and not self._is_chunked else MAX_HEAD_BYTES
+            piece, data = data[:size], data[size:]
+            self._unparsed += len(piece)
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._head_without_upgrade() + piece[upgrade.args[0] :] + data
+                self.parser = httptools.HttpRequestParser(self)  # the previous one may accept no further request
+            except httptools.HttpParserError as error:
+                if isinstance(error.__context__, InputError):  # from the methods below
+                    raise error.__context__ from None
+                raise InputError(f"The request is not valid HTTP/1.1: {error}. Use an HTTP client.") from None
+            if self._unparsed > MAX_HEAD_BYTES and self.part is not Part.BEGINNING:
+                self._count(self._unparsed)
 
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """Return the next event, as h11 does."""
-        try:
-            self._check_next()
-            event = super().next_event()
-            if isinstance(event, h11.Request):
-                self._chunked, self._in_chunk, self._in_trailer = _is_chunked(event), False, False
-                self._chunks = self._bytes = 0
-            elif isinstance(event, h11.Data):
-                self._count(event)
-        except InputError as error:
-            self.refusal = str(error)
-            raise h11.RemoteProtocolError(self.refusal) from None
-        return event
+    def _head_without_upgrade(self) -> bytes:
+        """Return the header without Upgrade, which no route supports; httptools would not parse the body."""
+        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        version = self.parser.get_http_version().encode()
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(headers))
 
-    def _check_next(self) -> None:
-        """Check a header, or the trailer of a chunked body, before h11 parses it."""
-        if self.their_state is h11.IDLE:
-            _check_lines(self.trailing_data[0])
-        elif self.their_state is h11.SEND_BODY and self._chunked and not self._in_chunk:
-            received = self.trailing_data[0]
-            self._in_trailer = self._in_trailer or _LAST_CHUNK.match(received) is not None
-            if self._in_trailer:
-                _check_lines(received)
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.part = Part.HEAD
+        self._lines, self._head_bytes, self._unparsed, self._chunks, self._body_bytes = 1, 0, 0, 0, 0
+        self._is_chunked = False
 
-    def _count(self, data: h11.Data) -> None:
-        self._in_chunk = not data.chunk_end
-        self._chunks += data.chunk_start
-        self._bytes += len(data.data)
-        if self._chunks > MAX_SMALL_CHUNKS + self._bytes // BYTES_PER_CHUNK:
+    def on_url(self, url: bytes) -> None:
+        """Receive the target of a request, or a part of it."""
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Receive a header, or a line of a trailer, which is ignored."""
+        self._lines += 1
+        self._count(len(name) + len(value) + 4)
+        if self.part is Part.HEAD:
+            super().on_header(name, value.rstrip(b" \t"))
+
+    def _count(self, size: int) -> None:
+        """Count bytes of the header or the trailer."""
+        self._unparsed = 0
+        self._head_bytes += size
+        if self._lines > MAX_HEADERS + 1 or self._head_bytes > MAX_HEAD_BYTES:
             raise InputError(
-                f"The body has {self._chunks} chunks in its first {self._bytes} bytes; expected at least "
+                f"The header of the request has {self._lines} lines and {self._head_bytes} bytes; expected at most "
+                f"{MAX_HEADERS} lines and {MAX_HEAD_BYTES} bytes. Send fewer headers."
+            )
+
+    def on_headers_complete(self) -> None:
+        """Check the header, and begin to answer the request."""
+        if self.parser.get_method() == b"CONNECT":
+            raise InputError("The method is CONNECT; expected another one, as this is not a proxy.")
+        if self.parser.should_upgrade():
+            return
+        self._check_headers(self.parser.get_http_version())
+        self.part = Part.BODY
+        super().on_headers_complete()
+
+    def _check_headers(self, version: str) -> None:
+        """Reject a request that two servers could read differently."""
+        if version not in ("1.0", "1.1"):
+            raise InputError(f"The request has version HTTP/{version}; expected HTTP/1.1.")
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") != 1 and (version == "1.1" or b"host" in names):
+            raise InputError(f"The request has {names.count(b'host')} headers Host; expected one.")
+        if b"transfer-encoding" in names:
+            self._is_chunked = True
+            encoding = dict(self.headers)[b"transfer-encoding"].lower()
+            if encoding != b"chunked" or version != "1.1":
+                raise InputError("The body has a Transfer-Encoding other than chunked in HTTP/1.1; expected chunked.")
+
+    def on_chunk_header(self) -> None:
+        """Count a chunk, and reject a body that has too many."""
+        self._unparsed = 0
+        self._chunks += 1
+        if self._chunks > MAX_SMALL_CHUNKS + 1 + self._body_bytes // BYTES_PER_CHUNK:
+            raise InputError(
+                f"The body has {self._chunks} chunks in its first {self._body_bytes} bytes; expected at least "
                 f"{BYTES_PER_CHUNK} bytes per chunk after {MAX_SMALL_CHUNKS} chunks. Send larger chunks."
             )
 
+    def on_body(self, body: bytes) -> None:
+        """Receive a part of a body."""
+        self._unparsed = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
 
-def _check_lines(received: bytes) -> None:
-    """Reject a header that is too large, or has lines that do not end with CR LF."""
-    end = received.find(b"\r\n\r\n")
-    head = received if end < 0 else received[:end]
-    lines = head.count(b"\n")
-    if lines > MAX_HEADERS or len(head) > MAX_HEAD_BYTES:
-        raise InputError(
-            f"The header of the request has {lines + 1} lines and {len(head)} bytes; expected at most {MAX_HEADERS} "
-            f"lines and {MAX_HEAD_BYTES} bytes. Send fewer headers."
-        )
-    if lines != head.count(b"\r\n"):
-        raise InputError("The header has a line that ends with LF only; expected CR LF. Use an HTTP client.")
-
-
-def _is_chunked(request: h11.Request) -> bool:
-    """Return whether the body is chunked; reject a request that two servers could read differently."""
-    if request.http_version not in (b"1.0", b"1.1"):
-        version = request.http_version.decode("ascii", "replace")
-        raise InputError(f"The request has version HTTP/{version}; expected HTTP/1.1.")
-    names = {name for name, _ in request.headers}
-    if b"transfer-encoding" not in names:
-        return False
-    if b"content-length" in names:
-        raise InputError("The request has both Content-Length and Transfer-Encoding; expected one of them.")
-    return True
+    def on_message_complete(self) -> None:
+        """End a request."""
+        if not self.parser.should_upgrade():
+            self.part = Part.BEGINNING
+            super().on_message_complete()
