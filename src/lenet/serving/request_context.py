@@ -20,12 +20,12 @@ NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
 _TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
-_process, _numbers = secrets.token_hex(4), itertools.count(1)
+_pid, _process, _numbers = os.getpid(), secrets.token_hex(4), itertools.count(1)
 
 
 def _name_process() -> None:
-    global _process
-    _process = secrets.token_hex(4)
+    global _pid, _process
+    _pid, _process = os.getpid(), secrets.token_hex(4)
 
 
 if hasattr(os, "register_at_fork"):
@@ -130,7 +130,7 @@ class RequestContext:
         """Return the request as a line of JSON."""
         level = "info" if self.status < 500 else "error" if self.status == 500 else "warning"
         entry: dict[str, Any] = {
-            "time": iso_time(time.time()), "level": level, "pid": os.getpid(), "request": self.request,
+            "time": iso_time(time.time()), "level": level, "pid": _pid, "request": self.request,
             "peer": self.peer, "method": self.method, "path": self.path,
         }  # fmt: skip
         if self.traceparent is not None:

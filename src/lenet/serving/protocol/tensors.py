@@ -19,9 +19,9 @@ INPUT = "images"
 # The input's datatypes. Each reader converts the numbers of JSON, and raises if one is not a number or out of range.
 _READERS: dict[str, tuple[np.dtype[Any], Callable[[list[Any]], Any]]] = {
     "UINT8": (np.dtype("u1"), bytes),
-    "FP16": (np.dtype("<f2"), lambda data: np.array(array.array("d", data), "<f2")),
-    "FP32": (np.dtype("<f4"), lambda data: np.array(array.array("d", data), "<f4")),
-    "FP64": (np.dtype("<f8"), lambda data: np.array(array.array("d", data), "<f8")),
+    "FP16": (np.dtype("<f2"), lambda data: _floats(data, "<f2")),
+    "FP32": (np.dtype("<f4"), lambda data: _floats(data, "<f4")),
+    "FP64": (np.dtype("<f8"), lambda data: _floats(data, "<f8")),
 }
 DATATYPES = tuple(_READERS)
 _DATATYPE_NAMES = {"u1": "UINT8", "i8": "INT64", "f4": "FP32", "f8": "FP64"}
@@ -100,8 +100,7 @@ class InputTensor(NamedTuple):
         if rows:
             _check_rows(rows, self.shape)
         try:
-            with np.errstate(over="ignore"):  # infinity is above 1, which the model rejects
-                values = np.frombuffer(reader(flat), dtype)
+            values = np.frombuffer(reader(flat), dtype)
         except (TypeError, ValueError, OverflowError) as error:
             numbers = "integers from 0 to 255" if self.datatype == "UINT8" else "numbers"
             raise InputError(f"The data of {INPUT} is invalid ({error}); expected {numbers}.") from None
@@ -140,6 +139,11 @@ def check_numbers(data: list[Any]) -> None:
     """Raise InputError if nested lists contain true or false, which Python treats as 1 and 0."""
     if bool in set(map(type, _flat(data)[0])):
         raise InputError(f"The data of {INPUT} contains true or false; expected numbers.")
+
+
+def _floats(data: list[Any], dtype: str) -> NDArray[Any]:
+    with np.errstate(over="ignore"):  # infinity is above 1, which the model rejects
+        return np.array(array.array("d", data), dtype)
 
 
 def _flat(data: list[Any]) -> tuple[list[Any], list[int]]:
