@@ -167,7 +167,7 @@ def _digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
         raise InputError(f"probabilities has shape {p.shape}; expected at least two classes.")
     entropy = -np.add.reduce(p * np.log(np.maximum(p, 1e-30)), axis=1)
     # np.clip and the methods of arrays take longer than the network does for one image.
-    return np.minimum(np.maximum(1 - entropy / _log(p.shape[1]), 0), 1)
+    return np.asarray(np.minimum(np.maximum(1 - entropy / _log(p.shape[1]), 0), 1))
 
 
 _log = functools.lru_cache(16)(np.log)

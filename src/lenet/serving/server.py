@@ -112,6 +112,7 @@ def serve(
         factory=workers > 1,
         workers=workers,
         http=TimedProtocol,
+        loop="asyncio",  # uvloop is hardly faster here, and reads megabytes from one connection at once
         ws="none",
         lifespan="on",
         log_config=log_config(log_level),
