@@ -767,8 +767,7 @@ def test_a_dark_blurred_grid_beside_the_edge_of_a_table_is_read():
     assert_cells_of_sudoku(reading.read(page), labels)
 
 
-def test_two_grids_have_numbers_of_their_own():
-    """The cells of a crossword near a Sudoku are not cells of the Sudoku."""
+def test_a_crossword_beside_a_sudoku_is_left_out():
     page, labels = sudoku({(4, 4): 183})
     page = np.hstack([page, np.full((700, 200), 235, np.uint8)])
     for n in range(5):
@@ -779,6 +778,27 @@ def test_two_grids_have_numbers_of_their_own():
     found = reading.read(page)
     assert found.text == str(labels[183])
     assert len(found.cells) == 81
+
+
+def test_two_tables_with_headings_are_numbered_from_the_top():
+    """Each has a heading over all columns, with a word, and 2 rows of 8 cells of 50 pixels; digits in the second row."""
+    digits, page = lenet.data.load_digits(), np.full((600, 500), 235, np.uint8)
+    texts = {}
+    for grid, top in enumerate((80, 350)):
+        cv2.rectangle(page, (50, top), (450, top + 150), 60, 2)
+        cv2.putText(page, "MARKS", (200, top + 40), cv2.FONT_HERSHEY_SIMPLEX, 1, 60, 2)
+        for row in (1, 2):
+            cv2.line(page, (50, top + 50 * row), (450, top + 50 * row), 60, 2)
+        for column in range(8):
+            n, left = 183 + 8 * grid + column, 50 + 50 * column
+            cv2.line(page, (left, top + 50), (left, top + 150), 60, 2)
+            part = page[top + 111 : top + 139, left + 11 : left + 39]
+            np.minimum(part, 235 - (digits.X_test[n] * 0.8).astype(np.uint8), out=part)
+            texts[grid, 2, column] = str(digits.y_test[n])
+    found = reading.read(page)
+    assert len(found.cells) == 2 * (1 + 8 + 8)
+    assert {(each.grid, each.row, each.column): each.text for each in found.cells if each.row == 2} == texts
+    assert not any(each.text for each in found.cells if each.row == 1)
 
 
 def test_text_around_a_large_grid_is_left_out():

@@ -21,7 +21,7 @@ _WINDOW, _LINE = 16, 12  # lines are this much darker, of 255, than a window of 
 _MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
 _MAX_FILLED = 0.35  # of its box that the lines of a grid fill
-_SIMILAR = 12.0  # ratio between the areas of cells
+_SIMILAR, _MERGED = 12.0, 100.0  # ratio of the usual area to those of cells, and of a cell over many columns to it
 _MIN_CELL_SHARE = 0.5  # of the area that a grid encloses, in cells of similar areas
 _MIN_RECTANGULAR = 0.85  # of the smallest rectangle around a cell, its area
 _MAX_ASPECT = 4.0  # of the cells; those between the rules of paper are longer
@@ -34,6 +34,7 @@ _FRINGE = 3  # pixels: the side of the kernel that removes the fringe of lines f
 _SLOPES = np.linspace(-0.09, 0.09, 7)  # around those of the grid's sides, in perspective
 _MAX_CUT = 0.3  # fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # of a grid that is all that matters on the page; a fraction of the page
+_AS_LARGE = 0.5  # of the area of that grid: others that matter
 _MAX_WORK = 3  # pages: the sum of the areas in which grids are searched
 
 
@@ -60,36 +61,29 @@ def turned(places: Sequence[Place], turns: int) -> tuple[Place, ...]:
 def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Place, ...]]:
     """Return a page without the lines of its grids, and the places of their cells; writing in the cells stays.
 
-    If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false.
+    If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false;
+    other grids stay if they are half as large.
     """
-    ink = page.ink.copy()
-    places: list[list[Place]] = []
-    for window, grid in _grids_on(page):
-        writing = grid.writing(ink[window])
-        if len(grid.cells) > _MAX_CELLS or grid.cuts(writing):  # it is squared paper
-            continue
-        writing = _cleared(writing, _darkness(page, window), grid)
-        rows, columns = grid.rows_and_columns()
-        boxes = page.boxes_in_picture(np.array([_box_of(cell, window) for cell in grid.cells]))
-        found = [
-            Place(len(places), int(row), int(column), box)
-            for row, column, box in zip(rows, columns, boxes, strict=True)
-        ]
-        if isolate and len(found) >= _MANY_CELLS and grid.region.sum() >= _LARGE * ink.size:
-            alone = np.zeros_like(ink)
-            alone[window] = writing
-            return page.with_ink(alone), tuple(replace(place, grid=0) for place in found)
+    grids = [each for each in _grids_on(page) if not each[1].is_squared_paper(page.ink[each[0]])]
+    largest = max((grid for _, grid in grids), key=lambda grid: grid.area, default=None)
+    is_all = isolate and largest and len(largest.cells) >= _MANY_CELLS and largest.area >= _LARGE * page.ink.size
+    if is_all and largest:
+        grids = [each for each in grids if each[1].area >= _AS_LARGE * largest.area]
+    ink, places = np.zeros_like(page.ink) if is_all else page.ink.copy(), []
+    for number, (window, grid) in enumerate(grids):
+        writing = _cleared(grid.writing(page.ink[window]), _darkness(page, window), grid)
         ink[window] = np.where(grid.region, writing, ink[window])
-        places.append(found)
-    return page.with_ink(ink), tuple(place for found in places for place in found)
+        boxes = page.boxes_in_picture(np.array([_box_of(cell, window) for cell in grid.cells]))
+        each_cell = zip(*grid.rows_and_columns(), boxes, strict=True)
+        places += [Place(number, int(row), int(column), box) for row, column, box in each_cell]
+    return page.with_ink(ink), tuple(places)
 
 
 def _cleared(writing: NDArray[np.uint8], darkness: NDArray[np.uint8], grid: "Grid") -> NDArray[np.uint8]:
     """Return the writing in a grid sharper, and as strong in each cell: the printed lines may be darker or fainter."""
     sharp, cleared = sharpened(darkness, _RADIUS * grid.side), writing.copy()
     for cell in grid.cells:
-        left, top, width, height = cv2.boundingRect(cell)
-        part = slice(top, top + height), slice(left, left + width)
+        part = _window(*cv2.boundingRect(cell))
         cleared[part] = strengthened(writing[part], sharp[part])
     return cleared
 
@@ -98,8 +92,8 @@ def _darkness(page: Page, window: Window) -> NDArray[np.uint8]:
     return (page.ink if page.darkness is None else page.darkness)[window]
 
 
-def _grids_on(page: Page) -> Iterator[tuple[Window, "Grid"]]:
-    """Yield the grids with their windows, the largest first."""
+def _grids_on(page: Page) -> list[tuple[Window, "Grid"]]:
+    """Return the grids with their windows, from top to bottom."""
     dark = _darkness(page, np.s_[:, :])
     block = max(3, min(dark.shape) // _WINDOW | 1)
     binary = cv2.adaptiveThreshold(dark, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, -_LINE)
@@ -110,14 +104,18 @@ def _grids_on(page: Page) -> Iterator[tuple[Window, "Grid"]]:
     largest = np.argsort(-areas)
     largest = largest[candidates[largest]]
     work = (widths[largest] * heights[largest]).cumsum()
+    grids: list[tuple[Window, Grid]] = []
     for n in largest[work <= _MAX_WORK * page.ink.size]:
-        left, top, width, height, _ = stats[n]
-        window = slice(top, top + height), slice(left, left + width)
+        window = _window(*stats[n, :4].tolist())
         lines = np.asarray(labels[window] == n, np.uint8)
         cells = cells_of(lines)
         if cells:
-            for grid in _grids_of(_darkness(page, window), lines, cells):
-                yield window, grid
+            grids += _grids_of(dark[window], lines, cells, window)
+    return sorted(grids, key=lambda each: (each[0][0].start, each[0][1].start))
+
+
+def _window(left: int, top: int, width: int, height: int) -> Window:
+    return slice(top, top + height), slice(left, left + width)
 
 
 def _box_of(cell: Outline, window: Window) -> NDArray[np.int64]:
@@ -137,9 +135,8 @@ def cells_of(lines: Mask) -> list[Outline]:
     if len(holes) < _MIN_CELLS:
         return []
     areas = np.array([cv2.contourArea(hole) for hole in holes])
-    order = np.argsort(areas)
-    typical = areas[order[np.searchsorted(areas[order].cumsum(), areas.sum() / 2)]]
-    similar = (areas > typical / _SIMILAR) & (areas < typical * _SIMILAR)
+    typical = np.median(areas)
+    similar = (areas > typical / _SIMILAR) & (areas < typical * _MERGED)
     widths, heights = np.array([cv2.minAreaRect(hole)[1] for hole in holes]).T
     aspect = np.median(np.maximum(widths, heights) / np.minimum(widths, heights))
     is_grid = (
@@ -167,6 +164,11 @@ class Grid:
         return _side(self.cells)
 
     @cached_property
+    def area(self) -> int:
+        """The number of pixels of the region."""
+        return int(self.region.sum())
+
+    @cached_property
     def inside(self) -> Mask:
         """The pixels of the cells."""
         filled = np.zeros_like(self.lines)
@@ -182,9 +184,11 @@ class Grid:
         ends = (labels > 0) & ~np.isin(labels, np.unique(labels[core > 0]))
         return np.where(cv2.dilate(ends.view(np.uint8), _kernel(3)) & (labels == 0) | ends, 0, writing).astype(np.uint8)
 
-    def cuts(self, writing: NDArray[np.uint8]) -> bool:
-        """Return whether much of the writing goes beyond its cell."""
-        strokes, stats = components_of((writing >= INK).view(np.uint8))
+    def is_squared_paper(self, ink: NDArray[np.uint8]) -> bool:
+        """Return whether there are too many cells for a table, or much of the writing goes beyond its cell."""
+        if len(self.cells) > _MAX_CELLS:
+            return True
+        strokes, stats = components_of((self.writing(ink) >= INK).view(np.uint8))
         areas = stats[1:, cv2.CC_STAT_AREA]
         rim = self.inside & (1 - cv2.erode(self.inside, _kernel(3)))
         cut = np.unique(strokes[rim > 0])
@@ -234,8 +238,10 @@ def _chains(follows: NDArray[np.bool_]) -> NDArray[np.int64]:
     return chains
 
 
-def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline]) -> Iterator["Grid"]:
-    """Yield the grids of some cells with the faint lines between them; one grid for all cells that are neighbours."""
+def _grids_of(
+    darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], window: Window
+) -> Iterator[tuple[Window, "Grid"]]:
+    """Yield the grids in a window with the faint lines between their cells; cells that are neighbours are in one."""
     lines = lines | _faint_lines_between(darkness, cells)
     cells = cells_of(lines) or cells
     filled = cv2.drawContours(np.zeros_like(lines), cells, -1, 1, cv2.FILLED)
@@ -244,10 +250,15 @@ def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline]) ->
     region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _kernel(side))[side:-side, side:-side]
     labels, stats = components_of(cv2.dilate(np.ascontiguousarray(region), _kernel(2 * _margin(lines) + 1)))
     numbers = np.array([labels[cell[0, 0, 1], cell[0, 0, 0]] for cell in cells])
-    for number in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA]):
-        own = [cell for cell, each in zip(cells, numbers, strict=True) if each == number]
-        if len(own) >= _MIN_CELLS:
-            yield Grid(own, lines, np.asarray(labels == number, np.uint8))
+    for number in np.flatnonzero(np.bincount(numbers) >= _MIN_CELLS):
+        left, top, width, height = stats[number, :4].tolist()
+        own = [cell - [left, top] for cell, each in zip(cells, numbers, strict=True) if each == number]
+        part = _window(left, top, width, height)
+        place = _window(left + window[1].start, top + window[0].start, width, height)
+        yield (
+            place,
+            Grid([cell.astype(np.int32) for cell in own], lines[part], np.asarray(labels[part] == number, np.uint8)),
+        )
 
 
 def _side(cells: list[Outline]) -> int:
