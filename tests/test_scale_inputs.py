@@ -405,8 +405,8 @@ def web(request):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_on_a_web_server(client, web, name):
-    check(scores(client, f"{web}/{name}"), expected_of(name))
-    check(scores(client, f"{web}/{name}?signature=1"), expected_of(name))  # as of a presigned address
+    query = "" if name == next(iter(FILES)) else "?signature=1"  # as of a presigned address
+    check(scores(client, f"{web}/{name}{query}"), expected_of(name))
 
 
 def test_a_pattern_on_a_web_server(client, web):
