@@ -50,6 +50,14 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if not item.get_closest_marker("release")]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk():
+    """Files of tests need not survive a power failure; to sync one takes 30 ms, and a training syncs dozens."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(params=BUILDS)
 def build(request):
     """The module of each build of the fused network that this CPU runs."""
