@@ -9,6 +9,7 @@ import lenet
 from lenet.errors import InputError
 from lenet.reading import Field, FieldValue, forms, prepare, read, read_form, reader, single_digit
 from lenet.reading.grids import Place, turned
+from lenet.reading.ink import is_dark_on_light
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.page import Page
 from lenet.reading.results import Digit, Line
@@ -381,3 +382,18 @@ def test_limits_of_fields(options, valid):
 def test_problems_of_values(checksum, digits, value, expected):
     """Luhn doubles every second digit, EAN weighs them 1 and 3, and mod 11 1, 2, 3 and so on, from the right."""
     assert Field("a", cell=(0, 0), checksum=checksum, digits=digits).problems(value) == expected
+
+
+# Ink and paper
+
+
+@pytest.mark.parametrize("width", [8, 9, 10, 11, 12])
+def test_a_narrow_picture_of_ink_is_judged_by_its_middle_third(width):
+    """Light in the middle third alone is light ink, although there are dark strokes beside it; and dark is dark ink."""
+    third = width // 3
+    picture = np.full((3 * width, width), 200, np.uint8)
+    picture[:, [third - 1, width - third]] = 50
+    assert not is_dark_on_light(picture)
+    assert is_dark_on_light(255 - picture)
+    picture[:, third : width - third] = 50  # all of the middle is dark
+    assert is_dark_on_light(picture)
