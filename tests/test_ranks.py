@@ -1,5 +1,8 @@
 """How `lenet train --mpi` ends when a rank fails, without MPI; test_mpi.py has the tests with MPI."""
 
+import contextlib
+from types import SimpleNamespace
+
 import pytest
 
 from lenet.cli import ranks
@@ -65,3 +68,20 @@ def test_a_rank_alone_has_nobody_to_end():
 def test_without_an_error_nothing_ends():
     with ranks.all_or_none(Ranks(1, 2)):
         pass
+
+
+@pytest.mark.parametrize(("step", "received", "code"), [(0, 0, 0), (3, 0, 130), (3, 15, 143)])
+def test_a_rank_that_follows_ends_with_the_code_of_its_signal(monkeypatch, step, received, code):
+    """128 and the number of the signal, or SIGINT if another rank received it; 0 if the training is complete."""
+    job = ranks.Job(X=None, y=None, num_classes=4, network=None, recipe=None, seed=7)
+    comm = SimpleNamespace(broadcast=lambda value: job)
+
+    def train(model, X, y, recipe, *, seed, n_jobs, comm, on_step):
+        assert (model.num_classes, seed, n_jobs) == (4, 7, 2)
+        assert on_step(None) is bool(received)
+        return SimpleNamespace(step=step)
+
+    signals = contextlib.nullcontext(SimpleNamespace(received=received))
+    monkeypatch.setattr("lenet.training.loop.train", train)
+    monkeypatch.setattr("lenet.cli.signals.StopSignals", lambda: signals)
+    assert ranks.follow(comm, 2) == code
