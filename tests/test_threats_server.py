@@ -174,6 +174,9 @@ def test_valid_requests_that_are_ambiguous_or_large_are_refused(server, name):
         (b"POST / HTTP/1.1", b"Host: x\r\nTransfer-Encoding:\r\n", b"Transfer-Encoding"),
         (b"CONNECT x:80 HTTP/1.1", b"Host: x\r\n", b"The method is CONNECT"),
         (b"GET /v2 HTTP/2.0", b"Host: x\r\n", b"version HTTP/2.0"),
+        (b"GET http://x HTTP/1.1", b"Host: x\r\n", b"The target of the request has no path"),
+        (b"GET x:80 HTTP/1.1", b"Host: x\r\n", b"HTTP/1.1: "),
+        (b"GET /\xff HTTP/1.1", b"Host: x\r\n", b"HTTP/1.1: "),
     ],
 )
 def test_requests_that_other_servers_read_differently_are_refused(server, line, headers, says):

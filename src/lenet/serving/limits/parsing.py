@@ -100,8 +100,10 @@ class StrictProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._check_headers(self.parser.get_http_version())
-        self.part = Part.BODY
+        if not self.url.startswith(b"/") and httptools.parse_url(self.url).path is None:
+            raise InputError("The target of the request has no path; expected one, such as /v2.")
         super().on_headers_complete()
+        self.part = Part.BODY
 
     def _check_headers(self, version: str) -> None:
         """Reject a request that two servers could read differently."""
