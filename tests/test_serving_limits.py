@@ -1179,7 +1179,7 @@ def test_too_little_memory_is_no_internal_error(monkeypatch, library):
     def fails(*args, **named):
         if library == "python":
             raise MemoryError
-        cv2.copyMakeBorder(np.zeros((2**15, 1), np.uint8), 0, 0, 0, 2**30, cv2.BORDER_REPLICATE)  # 32 TiB
+        cv2.copyMakeBorder(np.zeros((2**18, 1), np.uint8), 0, 0, 0, 2**30, cv2.BORDER_REPLICATE)  # 256 TiB
 
     monkeypatch.setattr("lenet.serving.pictures.read", fails)
     app, sent = create_app({"mnist": lenet.load_pretrained()}), []
