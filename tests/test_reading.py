@@ -781,7 +781,7 @@ def test_a_crossword_beside_a_sudoku_is_left_out():
 
 
 def test_two_tables_with_headings_are_numbered_from_the_top():
-    """Each has a heading over all columns, with a word, and 2 rows of 8 cells of 50 pixels; digits in the second row."""
+    """Each has a heading over all columns, with a word, and two rows of 8 cells; digits in the second row."""
     digits, page = lenet.data.load_digits(), np.full((600, 500), 235, np.uint8)
     texts = {}
     for grid, top in enumerate((80, 350)):

@@ -147,6 +147,11 @@ AMBIGUOUS = {
         CHUNKED + b"\r\n",
         b"a Transfer-Encoding other than chunked",
     ),
+    "two headers of encodings": (
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        CHUNKED + b"\r\n",
+        b"a Transfer-Encoding other than chunked",
+    ),
     "101 headers": (SIZED + b"A: b\r\n" * 99, VALID, b"102 lines"),
     "101 lines of a trailer": (b"Transfer-Encoding: chunked\r\n", CHUNKED + b"A: b\r\n" * 101 + b"\r\n", b"lines and"),
     "20 KB of headers": (

@@ -112,11 +112,10 @@ class StrictProtocol(HttpToolsProtocol):
         names = [name for name, _ in self.headers]
         if names.count(b"host") != 1 and (version == "1.1" or b"host" in names):
             raise InputError(f"The request has {names.count(b'host')} headers Host; expected one.")
-        if b"transfer-encoding" in names:
-            self._is_chunked = True
-            encoding = dict(self.headers)[b"transfer-encoding"].lower()
-            if encoding != b"chunked" or version != "1.1":
-                raise InputError("The body has a Transfer-Encoding other than chunked in HTTP/1.1; expected chunked.")
+        encodings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        self._is_chunked = bool(encodings)
+        if encodings and (encodings != [b"chunked"] or version != "1.1"):
+            raise InputError("The body has a Transfer-Encoding other than chunked in HTTP/1.1; expected chunked.")
 
     def on_chunk_header(self) -> None:
         """Count a chunk, and reject a body that has too many."""
