@@ -1,5 +1,7 @@
 """Table rows as images, against values computed by hand."""
 
+import statistics
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,14 @@ def test_shape_that_is_refused(n_features, image_shape, given, says):
 def test_range_of_the_pixels(values, low, high):
     framing = frame(values, (1, 2))
     assert (framing.low, framing.high) == (low, high)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e200])  # whose square is infinite
+def test_the_range_of_values_with_an_outlier_is_three_standard_deviations(unit):
+    values = [-1.0] * 50 + [1.0] * 49 + [100.0]
+    framing = frame(unit * np.array([values]), (10, 10))
+    high = statistics.fmean(values) + 3 * statistics.pstdev(values)
+    assert (framing.low, framing.high) == (-unit, pytest.approx(unit * high))
 
 
 def test_bytes_of_full_size_are_taken_as_they_are():
