@@ -180,5 +180,6 @@ UNDECIDED = {  # these may be taken for what they are to others, or refused
     *((name, kind) for name in CLASSIFIERS_X for kind in ("matrix", "bool", "objects of text")),
     *((name, kind) for name in CLASSIFIERS_Y for kind in ("broadcast", "matrix")),  # one class; a column
     *(("fit bytes", kind) for kind in ("matrix", "lists", "objects of text", *TYPES)),  # bytes run from 0 to 255
+    *([("distort images", "longdouble")] if np.dtype("longdouble") == float else []),  # as on Windows
 }
 ANY_LABELS = {"datetime64", "timedelta64", "text", "bytes", "objects of text", "structured", "void"}
