@@ -248,41 +248,47 @@ def mistaken(n, classes=10):
 
 
 @pytest.mark.parametrize(
-    ("n", "names", "size"),
+    ("n", "names", "size", "bottoms"),
     [
-        (1, None, (1350, 352)),  # 0.7 inches and 1.65 for each row of six
-        (6, None, (1350, 352)),
-        (7, None, (1350, 600)),
-        (7, ["abc", *"bcdefghij"], (1350, 645)),  # 1.8 for names in a line of their own
-        (7, ["ab", *"bcdefghij"], (1350, 600)),
-        (0, None, (1350, 180)),
+        (1, None, (1350, 345), [2.2]),  # 0.75 inches and 1.55 for each row of six
+        (6, None, (1350, 345), [2.2]),
+        (7, None, (1350, 578), [2.2, 3.75]),
+        (7, ["abc", *"bcdefghij"], (1350, 622), [2.35, 4.05]),  # 1.7 for names in a line of their own
+        (7, ["ab", *"bcdefghij"], (1350, 578), [2.2, 3.75]),
     ],
 )
-def test_sizes_of_mistakes(n, names, size):
+def test_places_of_mistakes(n, names, size, bottoms):
     figure = mistakes._worst_figure(*mistaken(n), names)
     assert pixels(figure) == size
-    for place, ax in enumerate(figure.axes):
-        assert ax.get_subplotspec().rowspan.start == place // 6
-        assert ax.get_subplotspec().colspan.start == place % 6
-        assert ax.images[0].get_clim() == (0, 255)
-        assert ax.images[0].get_cmap().name == "gray_r"
-        assert len(ax.get_xticks()) == len(ax.get_yticks()) == 0
-    if not n:
-        assert (figure._suptitle.get_fontsize(), figure._suptitle.get_position()[1]) == (14, 0.6)
+    [ax] = figure.axes
+    lefts = [0.15, 1.65, 3.15, 4.65, 6.15, 7.65]
+    places = [(left, left + 1.2, bottom, bottom - 1.2) for bottom in bottoms for left in lefts][:n]
+    np.testing.assert_allclose([image.get_extent() for image in ax.images], places)
+    np.testing.assert_allclose([frame.get_bbox().extents[[0, 2, 3, 1]] for frame in ax.patches], places)
+    np.testing.assert_allclose([*ax.get_xlim(), *ax.get_ylim()], [0, 9, size[1] / 150, 0], atol=0.005)
+    for image in ax.images:
+        assert image.get_clim() == (0, 255)
+        assert image.get_cmap().name == "gray_r"
+
+
+def test_no_mistakes_have_a_title_only():
+    figure = mistakes._worst_figure(*mistaken(0), None)
+    assert pixels(figure) == (1350, 180)
+    assert (figure._suptitle.get_fontsize(), figure._suptitle.get_position()[1]) == (14, 0.6)
 
 
 @pytest.mark.parametrize(
     ("names", "fonts", "places"),
     [
-        (None, [10, 10], [(0, 1.04), (1, 0)]),
-        (["ab", *"bcdefghij"], [8, 8], [(0, 1.04), (1, 0)]),
-        (["abc", *"bcdefghij"], [8, 8], [(0, 1.17), (0, 1.04)]),
+        (None, [10, 10], [(0.15, 0.95), (1, 0)]),  # 0.05 inches above an image; at the end of the first text
+        (["ab", *"bcdefghij"], [8, 8], [(0.15, 0.95), (1, 0)]),
+        (["abc", *"bcdefghij"], [8, 8], [(0.15, 0.95), (0.15, 1.1)]),
     ],
 )
 def test_texts_of_mistakes(names, fonts, places):
     [ax] = mistakes._worst_figure(*mistaken(1), names).axes
     assert [text.get_fontsize() for text in ax.texts] == fonts
-    assert [text.xy for text in ax.texts] == places
+    np.testing.assert_allclose([getattr(text, "xy", text.get_position()) for text in ax.texts], places)
     assert [text.get_weight() for text in ax.texts] == ["bold", "normal"]
     assert [text.get_color() for text in ax.texts] == [VERMILLION, INK]
     assert {text.get_va() for text in ax.texts} == {"bottom"}
