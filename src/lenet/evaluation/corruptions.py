@@ -73,7 +73,7 @@ def corrupt(images: ArrayLike, name: str, severity: int | None = None, *, seed: 
 
 
 def _shot_noise(x: Images, rng: Random, photons: float) -> NDArray[Any]:
-    return rng.poisson(x * photons) / photons
+    return np.asarray(rng.poisson(x * photons) / photons)
 
 
 def _impulse_noise(x: Images, rng: Random, share: float) -> NDArray[Any]:

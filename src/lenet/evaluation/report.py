@@ -186,8 +186,8 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
     losses, _ = cross_entropy(logits, y)
     probabilities = softmax(logits.astype(np.float64))
     # Counted here, as importing scikit-learn's metrics takes a second and 100 MB.
-    confusion = np.bincount(y * num_classes + logits.argmax(axis=1), minlength=num_classes**2)
-    confusion = confusion.reshape(num_classes, num_classes)
+    counts = np.bincount(y * num_classes + logits.argmax(axis=1), minlength=num_classes**2)
+    confusion = counts.reshape(num_classes, num_classes)
     right, support, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     return Report(
         images=len(y),
