@@ -17,6 +17,7 @@ from lenet.errors import DataError, InputError, InputTypeError
 from lenet.rejection import digit_score
 
 Image = pytest.importorskip("PIL.Image")
+ImageDraw, ImageFont = pytest.importorskip("PIL.ImageDraw"), pytest.importorskip("PIL.ImageFont")
 cv2 = pytest.importorskip("cv2")
 reading = pytest.importorskip("lenet.reading")
 from_benchmarks = pytest.importorskip("benchmarks.reading")
@@ -799,6 +800,53 @@ def test_two_tables_with_headings_are_numbered_from_the_top():
     assert len(found.cells) == 2 * (1 + 8 + 8)
     assert {(each.grid, each.row, each.column): each.text for each in found.cells if each.row == 2} == texts
     assert not any(each.text for each in found.cells if each.row == 1)
+
+
+def table_of(text, shape, size, place, thickness):
+    """A table of 8 rows and 4 columns of cells of this shape with a printed text, at a place from their lower left."""
+    font = ImageFont.load_default(size)
+    (height, width), (right, up) = shape, place
+    image = Image.new("L", (4 * width + 120, 8 * height + 120), 235)
+    draw = ImageDraw.Draw(image)
+    for n in range(9):
+        draw.line((60, 60 + n * height, 60 + 4 * width, 60 + n * height), 60, thickness)
+    for n in range(5):
+        draw.line((60 + n * width, 60, 60 + n * width, 60 + 8 * height), 60, thickness)
+    left, _, _, bottom = draw.textbbox((0, 0), text, font)
+    for row, column in np.ndindex(8, 4):
+        draw.text((60 + column * width + right - left, 60 + (row + 1) * height - up - bottom), text, 30, font)
+    return np.array(image)
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "size", "place", "thickness"),
+    [
+        ("723", (110, 60), 24, (6, 5), 2),  # at the lower left
+        ("77777", (110, 90), 22, (6, 4), 2),
+        ("7777777", (36, 72), 10, (5, 12), 2),  # bars of digits are no lines
+        ("2222222", (36, 72), 14, (5, 12), 2),
+        ("2357325", (40, 84), 18, (4, 12), 2),
+        ("3555723", (36, 72), 16, (3, 10), 1),
+    ],
+)
+def test_print_in_the_cells_of_a_table(text, shape, size, place, thickness):
+    found = reading.read(table_of(text, shape, size, place, thickness))
+    assert [cell.text for cell in found.cells] == [text] * 32
+
+
+def test_text_outside_is_left_out_even_if_the_largest_table_has_few_cells():
+    page = np.full((900, 1000), 235, np.uint8)
+    for top, rows, columns in ((40, 3, 3), (500, 4, 8)):
+        for row in range(rows + 1):
+            at = top + (400 if rows == 3 else 320) * row // rows
+            cv2.line(page, (60, at), (860, at), 60, 2)
+        for column in range(columns + 1):
+            at = 60 + 800 * column // columns
+            cv2.line(page, (at, top), (at, top + (400 if rows == 3 else 320)), 60, 2)
+    cv2.putText(page, "12345", (300, 880), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 40, 3)
+    found = reading.read(page)
+    assert len(found.cells) == 9 + 32
+    assert not found.lines
 
 
 def test_text_around_a_large_grid_is_left_out():

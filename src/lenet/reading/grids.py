@@ -12,25 +12,26 @@ from lenet._mnist_form import pen_width
 from lenet.reading.ink import sharpened, strengthened
 from lenet.reading.page import Page
 from lenet.reading.rules import Mask, sheared
-from lenet.reading.strokes import INK, components_of
+from lenet.reading.strokes import INK, components_of, strokes_of
 
 Outline = NDArray[np.int32]
 Window = tuple[slice, slice]
 
-_WINDOW, _LINE = 16, 12  # lines are this much darker, of 255, than a window of a 16th of the page around them
+_WINDOW, _LINE = 16, 12  # lines are darker by 12 of 255 than a window around them, of a 16th of the page's side
 _MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
 _MAX_FILLED = 0.35  # of its box that the lines of a grid fill
-_SIMILAR, _MERGED = 12.0, 100.0  # ratio of the usual area to those of cells, and of a cell over many columns to it
+_SIMILAR, _MERGED = 12.0, 100.0  # a cell is at most this much smaller than the usual one, or larger if merged
 _MIN_CELL_SHARE = 0.5  # of the area that a grid encloses, in cells of similar areas
 _MIN_RECTANGULAR = 0.85  # of the smallest rectangle around a cell, its area
 _MAX_ASPECT = 4.0  # of the cells; those between the rules of paper are longer
 _LINE_LENGTH = 0.8  # sides of a cell
+_MIN_SPLIT = 1.6  # of the usual area of cells: smaller ones are not divided by faint lines
 _FAINT, _STRONG = 3, 24  # of 255: how much darker than the noise a faint line is; what is clearly more than noise
 _UNBROKEN = 0.75  # of a faint line, the fraction of its pixels that are dark
-# Sides of a cell: the radius of the blur that sharpening removes, and the rim that contains only ends of lines.
-_RADIUS, _RIM = 0.06, 0.18
-_FRINGE = 3  # pixels: the side of the kernel that removes the fringe of lines from cells
+_RADIUS = 0.08  # heights of the writing: the radius of the blur that sharpening removes
+_RIM = 0.1  # sides of a cell: what touches its lines and reaches no further is their end
+_FRINGE = 3  # pixels: the width of the lines along the outlines of cells
 _SLOPES = np.linspace(-0.09, 0.09, 7)  # around those of the grid's sides, in perspective
 _MAX_CUT = 0.3  # fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # of a grid that is all that matters on the page; a fraction of the page
@@ -65,11 +66,15 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
     other grids stay if they are half as large.
     """
     grids = [each for each in _grids_on(page) if not each[1].is_squared_paper(page.ink[each[0]])]
-    largest = max((grid for _, grid in grids), key=lambda grid: grid.area, default=None)
-    is_all = isolate and largest and len(largest.cells) >= _MANY_CELLS and largest.area >= _LARGE * page.ink.size
-    if is_all and largest:
-        grids = [each for each in grids if each[1].area >= _AS_LARGE * largest.area]
-    ink, places = np.zeros_like(page.ink) if is_all else page.ink.copy(), []
+    large = [
+        grid.area
+        for _, grid in grids
+        if isolate and len(grid.cells) >= _MANY_CELLS and grid.area >= _LARGE * page.ink.size
+    ]
+    if large:
+        grids = [each for each in grids if each[1].area >= _AS_LARGE * max(large)]
+    ink = np.zeros_like(page.ink) if large else page.ink.copy()
+    places: list[Place] = []
     for number, (window, grid) in enumerate(grids):
         writing = _cleared(grid.writing(page.ink[window]), _darkness(page, window), grid)
         ink[window] = np.where(grid.region, writing, ink[window])
@@ -80,11 +85,14 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
 
 
 def _cleared(writing: NDArray[np.uint8], darkness: NDArray[np.uint8], grid: "Grid") -> NDArray[np.uint8]:
-    """Return the writing in a grid sharper, and as strong in each cell: the printed lines may be darker or fainter."""
-    sharp, cleared = sharpened(darkness, _RADIUS * grid.side), writing.copy()
+    """Sharpen the writing in a grid and normalise its strength in each cell: printed lines may be darker or fainter."""
+    height = strokes_of(writing).writing_height or grid.side
+    sharp, cleared = sharpened(darkness, _RADIUS * height), np.zeros_like(writing)
     for cell in grid.cells:
         part = _window(*cv2.boundingRect(cell))
-        cleared[part] = strengthened(writing[part], sharp[part])
+        own = _filled([cell - cell.min(axis=0)], writing[part].shape)
+        strong = strengthened(np.where(own, writing[part], 0).astype(np.uint8), sharp[part])
+        cleared[part] = np.maximum(cleared[part], strong)  # the boxes of slanted cells overlap
     return cleared
 
 
@@ -155,7 +163,6 @@ class Grid:
     """A grid in a part of a page."""
 
     cells: list[Outline]
-    lines: Mask
     region: Mask  # of the cells and the lines around them
 
     @property
@@ -171,17 +178,17 @@ class Grid:
     @cached_property
     def inside(self) -> Mask:
         """The pixels of the cells."""
-        filled = np.zeros_like(self.lines)
-        for cell in self.cells:
-            cv2.fillConvexPoly(filled, cv2.convexHull(cell), 1)
-        return np.asarray(cv2.erode(filled, _kernel(_FRINGE)), np.uint8)
+        hulls = [cv2.convexHull(cell) for cell in self.cells]
+        filled = _filled(self.cells, self.region.shape)
+        return np.asarray(cv2.polylines(filled, hulls, True, 0, _FRINGE), np.uint8)  # outlines run along the lines
 
     def writing(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the ink in the cells, without the lines around them or their ends."""
         writing = np.where(self.inside, ink, 0).astype(np.uint8)
         labels, _ = components_of((writing >= INK).view(np.uint8))
+        rim = self.inside & (1 - cv2.erode(self.inside, _kernel(3)))
         core = cv2.erode(self.inside, _kernel(2 * round(_RIM * self.side) + 1))
-        ends = (labels > 0) & ~np.isin(labels, np.unique(labels[core > 0]))
+        ends = (labels > 0) & np.isin(labels, np.setdiff1d(labels[rim > 0], labels[core > 0]))
         return np.where(cv2.dilate(ends.view(np.uint8), _kernel(3)) & (labels == 0) | ends, 0, writing).astype(np.uint8)
 
     def is_squared_paper(self, ink: NDArray[np.uint8]) -> bool:
@@ -242,8 +249,7 @@ def _grids_of(
     darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], window: Window
 ) -> Iterator[tuple[Window, "Grid"]]:
     """Yield the grids in a window with the faint lines between their cells; cells that are neighbours are in one."""
-    lines = lines | _faint_lines_between(darkness, cells)
-    cells = cells_of(lines) or cells
+    cells = _split(cells, cells_of(lines | _faint_lines_between(darkness, cells)), lines.shape)
     filled = cv2.drawContours(np.zeros_like(lines), cells, -1, 1, cv2.FILLED)
     side = _side(cells) // 2
     padded = cv2.copyMakeBorder(filled, *[side] * 4, cv2.BORDER_CONSTANT)
@@ -255,10 +261,30 @@ def _grids_of(
         own = [cell - [left, top] for cell, each in zip(cells, numbers, strict=True) if each == number]
         part = _window(left, top, width, height)
         place = _window(left + window[1].start, top + window[0].start, width, height)
-        yield (
-            place,
-            Grid([cell.astype(np.int32) for cell in own], lines[part], np.asarray(labels[part] == number, np.uint8)),
-        )
+        yield place, Grid([cell.astype(np.int32) for cell in own], np.asarray(labels[part] == number, np.uint8))
+
+
+def _split(cells: list[Outline], parts: list[Outline], shape: tuple[int, ...]) -> list[Outline]:
+    """Return the parts of cells that faint lines divide, and the cells that are already as small as most parts.
+
+    Tight print in a cell looks like a faint line.
+    """
+    if not parts:
+        return cells
+    areas = np.sort([cv2.contourArea(part) for part in parts])
+    usual = areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)]  # small parts of few cells count little
+    whole = [cell for cell in cells if cv2.contourArea(cell) < _MIN_SPLIT * usual]
+    within = _filled(whole, shape)
+    middles = np.array([part.mean(axis=(0, 1)) for part in parts]).astype(int)
+    return whole + [part for part, (x, y) in zip(parts, middles, strict=True) if not within[y, x]]
+
+
+def _filled(cells: list[Outline], shape: tuple[int, ...]) -> Mask:
+    """Return the pixels of cells, including strokes that touch their lines."""
+    filled = np.zeros(shape, np.uint8)
+    for cell in cells:
+        cv2.fillConvexPoly(filled, cv2.convexHull(cell), 1)
+    return filled
 
 
 def _side(cells: list[Outline]) -> int:

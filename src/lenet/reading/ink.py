@@ -116,13 +116,13 @@ def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def sharpened(darkness: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
-    """Return a sharper picture: a blurred one fills the loops of small digits."""
+    """Return a sharpened picture. Blur closes the loops of small digits."""
     blurred = cv2.GaussianBlur(darkness, (0, 0), radius)
     return np.asarray(cv2.addWeighted(darkness, 1 + _SHARPENING, blurred, -_SHARPENING, 0), np.uint8)
 
 
 def strengthened(ink: NDArray[np.uint8], darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return ink as strong as its own strokes allow, if those elsewhere are darker or lighter."""
+    """Rescale ink to the darkness of its own strokes, since others on the page may be darker or lighter."""
     counts = _counts(darkness, (ink >= INK).view(np.uint8))
     if not counts.any():
         return ink

@@ -75,7 +75,10 @@ def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = Non
 
 
 def find_lines(page: Page) -> list[InkLine]:
-    """Return the lines of writing on a page, in reading order; raise InputError if it has more than any page."""
+    """Return the lines of writing on a page, in reading order.
+
+    Raises InputError if there are more lines or strokes than on a page of writing.
+    """
     page = without_printed_rules(page)
     height = page.strokes.writing_height
     if not height:

@@ -54,14 +54,15 @@ class Page:
         """Return the page at a smaller scale."""
         rotation = self.rotation.copy()
         rotation[:2, 2] *= factor
-        return replace(self, ink=resized(self.ink, factor), scale=self.scale * factor, rotation=rotation)
+        return replace(self, ink=resized(self.ink, factor), scale=self.scale * factor, rotation=rotation, darkness=None)
 
     def turned(self, turns: int) -> "Page":
         """Return the page after some quarter turns, counter-clockwise."""
         page = self
         for _ in range(turns):
             back = np.array([[0.0, -1.0, page.ink.shape[1]], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-            page = replace(page, ink=np.ascontiguousarray(np.rot90(page.ink)), rotation=page.rotation @ back)
+            ink = np.ascontiguousarray(np.rot90(page.ink))
+            page = replace(page, ink=ink, rotation=page.rotation @ back, darkness=None)
         return page
 
     def levelled(self, angle: float) -> "Page":
@@ -75,4 +76,4 @@ class Page:
         rotation[:, 2] += (width - columns) / 2, (height - rows) / 2
         ink = np.asarray(cv2.warpAffine(self.ink, rotation, (width, height)), np.uint8)
         inverse = np.vstack([cv2.invertAffineTransform(rotation), [0, 0, 1]])
-        return replace(self, ink=ink, rotation=self.rotation @ inverse)
+        return replace(self, ink=ink, rotation=self.rotation @ inverse, darkness=None)

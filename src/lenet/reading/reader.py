@@ -117,7 +117,7 @@ def segments_in(
 ) -> tuple[list[Pieces], list[Segments]]:
     """Return the lines of a page, cut into pieces, and their classified segments.
 
-    Each step raises InputError for a page that would take too long, before it starts.
+    Raises InputError as soon as the page is known to take too long.
     """
     lines = find_lines(page)
     whole = legible_strokes(model, lines, n_jobs)
