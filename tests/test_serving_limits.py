@@ -247,6 +247,61 @@ def test_a_kept_connection_and_pipelined_requests(strict):
             answer += connection.recv(10_000)
 
 
+def pipelined(server, requests):
+    """The answers to requests that are sent without waiting for any."""
+    with connected(server) as connection, ThreadPoolExecutor(1) as threads:
+        sent = threads.submit(connection.sendall, requests)
+        answer = all_of(connection)
+        with contextlib.suppress(ConnectionError):
+            sent.result()
+    return answer
+
+
+@pytest.mark.uninstrumented
+def test_many_requests_at_once_on_one_connection_are_refused():
+    """One read holds more than a thousand of them."""
+    live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving("--log-level", "warning") as server:
+        before = server.memory()
+        answer = pipelined(server, live * (2_000_000 // len(live)))
+        assert server.memory() - before < 10e6
+        assert server.ask("GET", "/v2/health/live")[0] == 200
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * 17 + [b"400"]
+    assert b"more than 16 requests waiting" in answer
+
+
+def test_requests_that_arrive_while_others_wait_are_all_answered(server):
+    """One read holds at most 13 of them; the next read is after the answers to these."""
+    request = HEAD + b"Content-Length: 5000\r\n%b\r\n" + BODY.ljust(5000)
+    count = 400
+    answer = pipelined(server, request % b"" * (count - 1) + request % b"Connection: close\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * count
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2])
+def test_a_request_learns_that_the_client_has_left_though_others_wait_behind_it(behind):
+    received = []
+
+    async def application(scope, receive, send):
+        for _ in range(2):
+            received.append((await receive())["type"])
+
+    async def leave():
+        config = uvicorn.Config(application)
+        config.load()
+        protocol = TimedProtocol(config, uvicorn.server.ServerState(), {})
+        transport = MagicMock(asyncio.Transport)
+        transport.is_closing.return_value = False
+        protocol.connection_made(transport)
+        protocol.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * (1 + behind))
+        await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        await asyncio.wait_for(asyncio.gather(*protocol.tasks), 5)
+
+    asyncio.run(leave())
+    assert received == ["http.request", "http.disconnect"]
+
+
 def test_large_bodies_in_many_parts_and_in_chunks(server):
     x = np.random.default_rng(0).integers(0, 256, (300, 784), np.uint8)
     shape = {"name": "images", "datatype": "UINT8", "shape": [300, 784], "parameters": {"binary_data_size": x.size}}
@@ -418,7 +473,7 @@ def test_clients_that_never_take_a_last_answer(impatient):
 
 def needs_proc():
     if sys.platform != "linux":
-        pytest.skip("Linux tells it in /proc")
+        pytest.skip("requires /proc")
 
 
 def open_files(server):

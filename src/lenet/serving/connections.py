@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+from collections.abc import Sized
 from http import HTTPStatus
 from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lenet.errors import InputError
 from lenet.serving.limits.middleware import LimitsMiddleware
@@ -40,6 +44,7 @@ class TimedProtocol(StrictProtocol):
         self._limits = Limits() if self._middleware is None else self._middleware.limits
         # The connections that wait for their clients, the longest first.
         self._waiting: dict[TimedProtocol, None] = vars(self.server_state).setdefault("lenet_waiting", {})
+        self._answering: RequestResponseCycle | None = None  # the last request whose answer has begun
         self._receiving: object = None  # None, _HEADER, or the cycle whose body is incomplete
         self._refusal: str | None = None  # of the request behind the one that is being answered
         self._receive_timer: asyncio.TimerHandle | None = None
@@ -50,6 +55,7 @@ class TimedProtocol(StrictProtocol):
         if hasattr(transport, "max_size"):  # asyncio's plain TCP transports only; TLS and uvloop keep their own size
             transport.max_size = _READ_BYTES
         super().connection_made(_BufferedTransport(transport, self.loop))  # type: ignore[arg-type]
+        self.flow = _PipelineFlowControl(self.transport, self.pipeline)
         self._set_receiving(_HEADER)
         if self._middleware is not None:
             self._middleware.metrics.connections.inc()
@@ -84,6 +90,10 @@ class TimedProtocol(StrictProtocol):
         self._refusal, self.part = message, Part.BEGINNING
         self.flow.pause_reading()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
@@ -94,6 +104,7 @@ class TimedProtocol(StrictProtocol):
         if is_last and self._refusal is not None:
             self._reject(400, self._refusal)
         elif not self.transport.is_closing():
+            self.flow.resume_reading()  # when uvicorn did, this request was still waiting
             self._set_receiving(self._incomplete())
 
     def _incomplete(self) -> object:
@@ -184,8 +195,12 @@ class TimedProtocol(StrictProtocol):
             self._send_timer = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timers, which would keep the connection in memory."""
+        """Stop the timers, which would keep the connection in memory, and the request that is being answered."""
         super().connection_lost(exc)
+        self.pipeline.clear()
+        if self._answering is not None:  # uvicorn notifies only the last request that arrived
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         self._unset_keepalive_if_required()
         self._set_receiving(None)
         self._waiting.pop(self, None)
@@ -193,6 +208,18 @@ class TimedProtocol(StrictProtocol):
         if self._middleware is not None:
             self._middleware.metrics.connections.dec()
         self.transport.lost()  # type: ignore[attr-defined]
+
+
+class _PipelineFlowControl(FlowControl):
+    """Flow control that resumes reading only when no request waits for the answer to another, or memory would grow."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized):
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline:
+            super().resume_reading()
 
 
 class _BufferedTransport:

@@ -9,6 +9,7 @@ from lenet.errors import InputError
 
 MAX_HEAD_BYTES = 16 * 2**10
 MAX_HEADERS = 100
+MAX_PIPELINED = 16  # requests of a connection that wait for the answer to another
 # Each chunk of a body takes time, however small it is.
 MAX_SMALL_CHUNKS = 64
 BYTES_PER_CHUNK = 512  # on average, beyond the small ones
@@ -102,6 +103,11 @@ class StrictProtocol(HttpToolsProtocol):
         self._check_headers(self.parser.get_http_version())
         if not self.url.startswith(b"/") and httptools.parse_url(self.url).path is None:
             raise InputError("The target of the request has no path; expected one, such as /v2.")
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise InputError(
+                f"The connection has more than {MAX_PIPELINED} requests waiting; expected at most {MAX_PIPELINED}. "
+                "Wait for the answers."
+            )
         super().on_headers_complete()
         self.part = Part.BODY
 
