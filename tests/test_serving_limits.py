@@ -302,6 +302,18 @@ def test_a_request_learns_that_the_client_has_left_though_others_wait_behind_it(
     assert received == ["http.request", "http.disconnect"]
 
 
+def test_chunk_extensions_are_counted_over_the_whole_body(server):
+    chunk = b"1000;" + b"x" * 3000 + b"\r\n" + b" " * 4096 + b"\r\n"
+    for count, is_refused in ((2, False), (40, True)):
+        with connected(server) as connection:
+            with contextlib.suppress(ConnectionError):
+                start = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+                connection.sendall(start + chunk * count + b"0\r\n\r\n")
+            answer = all_of(connection)
+        assert (b"chunk extensions of the request" in answer) == is_refused
+        assert (b"not valid JSON" in answer) != is_refused
+
+
 def test_large_bodies_in_many_parts_and_in_chunks(server):
     x = np.random.default_rng(0).integers(0, 256, (300, 784), np.uint8)
     shape = {"name": "images", "datatype": "UINT8", "shape": [300, 784], "parameters": {"binary_data_size": x.size}}

@@ -1,6 +1,7 @@
 """Parse HTTP/1.1, and reject requests that are ambiguous or disproportionately slow to parse."""
 
 import enum
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,6 +14,9 @@ MAX_PIPELINED = 16  # requests of a connection that wait for the answer to anoth
 # Each chunk of a body takes time, however small it is.
 MAX_SMALL_CHUNKS = 64
 BYTES_PER_CHUNK = 512  # on average, beyond the small ones
+_CHUNK_FRAMING = 16  # bytes of a chunk's size and line ends
+# A trailer with one of these could change what other servers, or the parser, make of the request or the next one.
+_HEADER_ONLY = (b"connection", b"content-length", b"host", b"transfer-encoding", b"upgrade")
 
 
 class Part(enum.Enum):
@@ -36,9 +40,20 @@ class StrictProtocol(HttpToolsProtocol):
 
     part = Part.BEGINNING
     _lines = _head_bytes = 0  # of the header and the trailer
-    _unparsed = 0  # bytes since httptools last reported anything
+    _unparsed = 0  # bytes of the header since httptools last reported anything
     _chunks = _body_bytes = 0
+    _framing = 0  # bytes of a chunked body that are not its data, without those that arrived with the header
     _is_chunked = False
+
+    def __init__(self, *args: Any, **named: Any):
+        super().__init__(*args, **named)
+        self.parser = self._new_parser()
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # As uvicorn does: ignore what follows a request that closes the connection, rather than reject that request.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def feed(self, data: bytes) -> None:
         """Parse data, and answer the requests in it; raise InputError if it is not valid HTTP/1.1, or too large."""
@@ -47,17 +62,20 @@ class StrictProtocol(HttpToolsProtocol):
             size = len(data) if self.part is Part.BODY and not self._is_chunked else MAX_HEAD_BYTES
             piece, data = data[:size], data[size:]
             self._unparsed += len(piece)
+            self._framing += len(piece)
             try:
                 self.parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
                 data = self._head_without_upgrade() + piece[upgrade.args[0] :] + data
-                self.parser = httptools.HttpRequestParser(self)  # the previous one may accept no further request
+                self.parser = self._new_parser()  # the previous one may accept no further request
             except httptools.HttpParserError as error:
                 if isinstance(error.__context__, InputError):  # from the methods below
                     raise error.__context__ from None
                 raise InputError(f"The request is not valid HTTP/1.1: {error}. Use an HTTP client.") from None
-            if self._unparsed > MAX_HEAD_BYTES and self.part is not Part.BEGINNING:
+            if self._unparsed > MAX_HEAD_BYTES and self.part is Part.HEAD:
                 self._count(self._unparsed)
+            if self._framing > MAX_HEAD_BYTES + _CHUNK_FRAMING * self._chunks and self.part is Part.BODY:
+                self._count(self._framing)
 
     def _head_without_upgrade(self) -> bytes:
         """Return the header without Upgrade, which no route supports; httptools would not parse the body."""
@@ -69,8 +87,8 @@ class StrictProtocol(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self.part = Part.HEAD
-        self._lines, self._head_bytes, self._unparsed, self._chunks, self._body_bytes = 1, 0, 0, 0, 0
-        self._is_chunked = False
+        self._lines, self._head_bytes, self._unparsed = 1, 0, 0
+        self._chunks, self._body_bytes, self._is_chunked = 0, 0, False
 
     def on_url(self, url: bytes) -> None:
         """Receive the target of a request, or a part of it."""
@@ -83,33 +101,48 @@ class StrictProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value) + 4)
         if self.part is Part.HEAD:
             super().on_header(name, value.rstrip(b" \t"))
+        elif name.lower() in _HEADER_ONLY:
+            raise InputError(f"The trailer has the field {name.decode()}; expected none that belongs in the header.")
 
     def _count(self, size: int) -> None:
-        """Count bytes of the header or the trailer."""
+        """Count bytes of the header, the trailer or the lines of chunks."""
         self._unparsed = 0
         self._head_bytes += size
         if self._lines > MAX_HEADERS + 1 or self._head_bytes > MAX_HEAD_BYTES:
             raise InputError(
-                f"The header of the request has {self._lines} lines and {self._head_bytes} bytes; expected at most "
-                f"{MAX_HEADERS} lines and {MAX_HEAD_BYTES} bytes. Send fewer headers."
+                f"The header, trailer and chunk extensions of the request have {self._lines} lines and "
+                f"{self._head_bytes} bytes; expected at most {MAX_HEADERS} lines and {MAX_HEAD_BYTES} bytes. "
+                "Send fewer or shorter ones."
             )
 
     def on_headers_complete(self) -> None:
         """Check the header, and begin to answer the request."""
         if self.parser.get_method() == b"CONNECT":
-            raise InputError("The method is CONNECT; expected another one, as this is not a proxy.")
+            raise InputError("The method is CONNECT; expected GET or POST. This server is not a proxy.")
         if self.parser.should_upgrade():
             return
         self._check_headers(self.parser.get_http_version())
-        if not self.url.startswith(b"/") and httptools.parse_url(self.url).path is None:
-            raise InputError("The target of the request has no path; expected one, such as /v2.")
+        self._check_target()
         if len(self.pipeline) >= MAX_PIPELINED:
             raise InputError(
                 f"The connection has more than {MAX_PIPELINED} requests waiting; expected at most {MAX_PIPELINED}. "
                 "Wait for the answers."
             )
         super().on_headers_complete()
-        self.part = Part.BODY
+        self.part, self._framing = Part.BODY, 0
+
+    def _check_target(self) -> None:
+        """Reject a target that is not a path, or that a proxy could take for another one."""
+        if b"#" in self.url:
+            raise InputError(
+                "The target of the request has a fragment (#...); expected a path. Send the part before it."
+            )
+        try:
+            path = httptools.parse_url(self.url).path
+        except httptools.HttpParserInvalidURLError:
+            raise InputError("The target of the request is not a valid URL; expected a path, such as /v2.") from None
+        if path is None:
+            raise InputError("The target of the request has no path; expected one, such as /v2.")
 
     def _check_headers(self, version: str) -> None:
         """Reject a request that two servers could read differently."""
@@ -117,15 +150,16 @@ class StrictProtocol(HttpToolsProtocol):
             raise InputError(f"The request has version HTTP/{version}; expected HTTP/1.1.")
         names = [name for name, _ in self.headers]
         if names.count(b"host") != 1 and (version == "1.1" or b"host" in names):
-            raise InputError(f"The request has {names.count(b'host')} headers Host; expected one.")
+            raise InputError(f"The request has {names.count(b'host')} Host headers; expected exactly one.")
         encodings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         self._is_chunked = bool(encodings)
         if encodings and (encodings != [b"chunked"] or version != "1.1"):
-            raise InputError("The body has a Transfer-Encoding other than chunked in HTTP/1.1; expected chunked.")
+            raise InputError(
+                "The Transfer-Encoding is not chunked, or the request is HTTP/1.0; expected chunked in HTTP/1.1."
+            )
 
     def on_chunk_header(self) -> None:
         """Count a chunk, and reject a body that has too many."""
-        self._unparsed = 0
         self._chunks += 1
         if self._chunks > MAX_SMALL_CHUNKS + 1 + self._body_bytes // BYTES_PER_CHUNK:
             raise InputError(
@@ -135,8 +169,8 @@ class StrictProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Receive a part of a body."""
-        self._unparsed = 0
         self._body_bytes += len(body)
+        self._framing -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
