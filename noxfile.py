@@ -123,7 +123,7 @@ def docs(session: nox.Session) -> None:
     """Build the documentation into build/docs, with warnings as errors, and check its links."""
     for folder in ("build/docs", "docs/generated"):
         shutil.rmtree(folder, ignore_errors=True)
-    one_thread = {"LENET_NUM_THREADS": "1"}  # two would wait for each other while the tests run
+    one_thread = {"LENET_NUM_THREADS": "1"}  # two threads would compete with the tests for the cores
     sphinx = ["-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "build/docs"]
     run(session, "python", *sphinx, env=one_thread)
     run(session, "python", "docs/check_links.py", "build/docs")

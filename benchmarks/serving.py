@@ -2,8 +2,8 @@
 
     python -m benchmarks.serving [--seconds 60]
 
-Both run under uvicorn's h11, one process each, and take turns; the client shares the machine's cores with them. The
-benchmark requires Linux, and wrk and hey, which are Debian packages.
+Both run under uvicorn with httptools, one process each, and take turns; the client shares the machine's cores with
+them. The benchmark requires Linux, and wrk and hey, which are Debian packages.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def run_server(kind: str) -> None:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
         print(f"http://127.0.0.1:{listening.getsockname()[1]}/", flush=True)
-        config = uvicorn.Config(constant_application(), http="h11", access_log=False, log_level="warning")
+        config = uvicorn.Config(constant_application(), http="httptools", access_log=False, log_level="warning")
         uvicorn.Server(config).run(sockets=[listening])
         return
     serve({"mnist": lenet.load_pretrained()}, port=0, on_ready=lambda url: print(url, flush=True))

@@ -56,7 +56,9 @@ def object_field(content: dict[str, Any], name: str) -> dict[str, Any]:
 def known_parameters(content: dict[str, Any], *names: str) -> dict[str, Any]:
     """Return the field "parameters", which may have these names only: a misspelt one would have no effect."""
     parameters = object_field(content, "parameters")
-    unknown = parameters and parameters.keys() - set(names)
+    if not parameters:
+        return parameters
+    unknown = parameters.keys() - set(names)
     if unknown:
         raise InputError(f"Unknown parameter {short_repr(min(unknown))}; expected {' or '.join(names)}.")
     return parameters
