@@ -659,6 +659,14 @@ def test_earlier_versions_are_not_in_the_metrics(watched):
     check_versions_in_metrics(*watched, (3, 4))
 
 
+def test_the_empty_file_of_a_worker_that_starts_is_no_error(tmp_path, monkeypatch):
+    from lenet.serving.metrics import _SharedMetrics
+
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    (tmp_path / "counter_1.db").touch()
+    assert list(_SharedMetrics().collect()) == []
+
+
 @pytest.mark.landing
 def test_earlier_versions_are_not_in_the_metrics_of_workers(tmp_path):
     lenet.LeNet5(seed=0).save(tmp_path / "own.safetensors")

@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import struct
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,12 +69,23 @@ def _is_shared() -> bool:
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 
+def _written_files() -> list[str]:
+    """Return the files of all processes but those that a process has just created and not yet filled."""
+    files = []
+    for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
+        with contextlib.suppress(FileNotFoundError):  # of a process that has ended
+            if path.stat().st_size:
+                files.append(str(path))
+    return files
+
+
 class _SharedMetrics(Collector):
     """The metrics of all processes, without the models' earlier versions."""
 
     def collect(self) -> Iterator[Metric]:
         registry = prometheus_client.CollectorRegistry()
-        for metric in multiprocess.MultiProcessCollector(registry).collect():  # type: ignore[no-untyped-call]
+        collector = multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        for metric in collector.merge(_written_files(), accumulate=True):  # type: ignore[no-untyped-call]
             if metric.name == _MODEL_INFO:
                 metric.samples = [sample for sample in metric.samples if sample.value]
             yield metric
@@ -185,9 +196,6 @@ class Metrics:
         """Return the metrics in Prometheus' text format."""
         if not _is_shared():
             return prometheus_client.generate_latest(self._registry)
-        for _ in range(10):
-            registry = prometheus_client.CollectorRegistry()
-            registry.register(_SharedMetrics())
-            with contextlib.suppress(struct.error):  # another process has just created its file
-                return prometheus_client.generate_latest(registry)
-        raise OSError("The metrics of the worker processes cannot be read. Retry after 1 s.")
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(_SharedMetrics())
+        return prometheus_client.generate_latest(registry)
