@@ -17,11 +17,11 @@ from lenet.reading.strokes import INK, components_of, strokes_of
 Outline = NDArray[np.int32]
 Window = tuple[slice, slice]
 
-_WINDOW, _LINE = 16, 12  # lines are darker by 12 of 255 than a window around them, of a 16th of the page's side
+_WINDOW, _LINE = 16, 12  # lines are 12 of 255 darker than the window around them, a 16th of the page's side
 _MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
 _MAX_FILLED = 0.35  # of its box that the lines of a grid fill
-_SIMILAR, _MERGED = 12.0, 100.0  # a cell is at most this much smaller than the usual one, or larger if merged
+_SIMILAR, _MERGED = 12.0, 100.0  # a cell has at least a 12th of the usual area, and at most 100 times, if merged
 _MIN_CELL_SHARE = 0.5  # of the area that a grid encloses, in cells of similar areas
 _MIN_RECTANGULAR = 0.85  # of the smallest rectangle around a cell, its area
 _MAX_ASPECT = 4.0  # of the cells; those between the rules of paper are longer
@@ -31,7 +31,7 @@ _FAINT, _STRONG = 3, 24  # of 255: how much darker than the noise a faint line i
 _UNBROKEN = 0.75  # of a faint line, the fraction of its pixels that are dark
 _RADIUS = 0.08  # heights of the writing: the radius of the blur that sharpening removes
 _RIM = 0.1  # sides of a cell: what touches its lines and reaches no further is their end
-_FRINGE = 3  # pixels: the width of the lines along the outlines of cells
+_FRINGE = 3  # pixels that are erased along the outlines of cells
 _SLOPES = np.linspace(-0.09, 0.09, 7)  # around those of the grid's sides, in perspective
 _MAX_CUT = 0.3  # fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # of a grid that is all that matters on the page; a fraction of the page
@@ -65,19 +65,20 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
     If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false;
     other grids stay if they are half as large.
     """
-    grids = [each for each in _grids_on(page) if not each[1].is_squared_paper(page.ink[each[0]])]
+    grids = [(window, grid, grid.writing(page.ink[window])) for window, grid in _grids_on(page)]
+    grids = [(window, grid, writing) for window, grid, writing in grids if not grid.is_squared_paper(writing)]
     large = [
         grid.area
-        for _, grid in grids
+        for _, grid, _ in grids
         if isolate and len(grid.cells) >= _MANY_CELLS and grid.area >= _LARGE * page.ink.size
     ]
     if large:
         grids = [each for each in grids if each[1].area >= _AS_LARGE * max(large)]
     ink = np.zeros_like(page.ink) if large else page.ink.copy()
     places: list[Place] = []
-    for number, (window, grid) in enumerate(grids):
-        writing = _cleared(grid.writing(page.ink[window]), _darkness(page, window), grid)
-        ink[window] = np.where(grid.region, writing, ink[window])
+    for number, (window, grid, writing) in enumerate(grids):
+        cleared = _cleared(writing, _darkness(page, window), grid)
+        ink[window] = np.where(grid.region, cleared, ink[window])
         boxes = page.boxes_in_picture(np.array([_box_of(cell, window) for cell in grid.cells]))
         each_cell = zip(*grid.rows_and_columns(), boxes, strict=True)
         places += [Place(number, int(row), int(column), box) for row, column, box in each_cell]
@@ -182,23 +183,26 @@ class Grid:
         filled = _filled(self.cells, self.region.shape)
         return np.asarray(cv2.polylines(filled, hulls, True, 0, _FRINGE), np.uint8)  # outlines run along the lines
 
+    @cached_property
+    def rim(self) -> NDArray[np.bool_]:
+        """The outermost pixels of the cells."""
+        return np.asarray(self.inside & (1 - cv2.erode(self.inside, _kernel(3))), bool)
+
     def writing(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the ink in the cells, without the lines around them or their ends."""
         writing = np.where(self.inside, ink, 0).astype(np.uint8)
         labels, _ = components_of((writing >= INK).view(np.uint8))
-        rim = self.inside & (1 - cv2.erode(self.inside, _kernel(3)))
         core = cv2.erode(self.inside, _kernel(2 * round(_RIM * self.side) + 1))
-        ends = (labels > 0) & np.isin(labels, np.setdiff1d(labels[rim > 0], labels[core > 0]))
+        ends = (labels > 0) & np.isin(labels, np.setdiff1d(labels[self.rim], labels[core > 0]))
         return np.where(cv2.dilate(ends.view(np.uint8), _kernel(3)) & (labels == 0) | ends, 0, writing).astype(np.uint8)
 
-    def is_squared_paper(self, ink: NDArray[np.uint8]) -> bool:
+    def is_squared_paper(self, writing: NDArray[np.uint8]) -> bool:
         """Return whether there are too many cells for a table, or much of the writing goes beyond its cell."""
         if len(self.cells) > _MAX_CELLS:
             return True
-        strokes, stats = components_of((self.writing(ink) >= INK).view(np.uint8))
+        strokes, stats = components_of((writing >= INK).view(np.uint8))
         areas = stats[1:, cv2.CC_STAT_AREA]
-        rim = self.inside & (1 - cv2.erode(self.inside, _kernel(3)))
-        cut = np.unique(strokes[rim > 0])
+        cut = np.unique(np.asarray(strokes)[self.rim])
         return bool(areas[cut[cut > 0] - 1].sum() > _MAX_CUT * areas.sum())
 
     def rows_and_columns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
