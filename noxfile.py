@@ -54,7 +54,7 @@ def everything() -> Path:
     subprocess.run([*pip, "uninstall", "-q", "-y", "lenet"], check=True)
     lenet = f"{wheel_of_commit() or '.'}[train,serve,onnx,skl2onnx,torch,dask,mpi,tensorboard,completion]"
     groups = [f"--group={name}" for name in ("test", "docs", "fuzz", "ecosystem", "serving", "embedding")]
-    tools = ["setuptools>=77", "Cython>=3.2", "mpich", "onnxruntime"]
+    tools = ["setuptools>=77", "Cython>=3.3", "mpich", "onnxruntime"]
     subprocess.run([*pip, "install", "-q", lenet, *groups, *tools], check=True)
     installed.write_text(COMMIT)
     return folder / "bin"
@@ -287,7 +287,7 @@ def cross(session: nox.Session) -> None:
 
 def platform(session: nox.Session, name: str) -> None:
     """Build for another platform, and test there; arguments are other test files."""
-    install(session, "setuptools>=77", "Cython>=3.2", "wheel", extras="train")
+    install(session, "setuptools>=77", "Cython>=3.3", "wheel", extras="train")
     session.run("python", "-m", f"tests.platforms.{name}", *session.posargs)
 
 

@@ -109,6 +109,7 @@ def compiled_to_c() -> list[Extension]:
         compiler_directives=DIRECTIVES,
         force=True,
         shared_utility_qualified_name=f"lenet.{SHARED}",
+        shared_utility_features_enabled=["DEFAULTS", "MemoryView"],  # the others are for Python classes
     )
     for path in (Path(each.sources[0]) for each in found if each.name != "lenet._fused.cpu"):
         code = path.read_text("utf-8")

@@ -13,7 +13,7 @@ ctypedef fused real:
     double
 
 
-def im2col(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, real[:, :, ::1] out, /):
+cdef int _im2col(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, real[:, :, ::1] out) except -1:
     """out[N, C KH KW, OH OW]: row d = (c, i, j) holds the pixel under weight (c, i, j) for every output pixel."""
     cdef Py_ssize_t N = x.shape[0], C = x.shape[1], H = x.shape[2], W = x.shape[3]
     cdef Py_ssize_t OH = H - KH + 1, OW = W - KW + 1
@@ -29,7 +29,7 @@ def im2col(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, real[:, :, 
                                 out[n, d, r * OW + s] = x[n, c, r + i, s + j]
 
 
-def col2im(const real[:, :, ::1] columns, Py_ssize_t KH, Py_ssize_t KW, real[:, :, :, ::1] out, /):
+cdef int _col2im(const real[:, :, ::1] columns, Py_ssize_t KH, Py_ssize_t KW, real[:, :, :, ::1] out) except -1:
     """The transpose of im2col: add each element of `columns` to the pixel of out[N, C, H, W] it came from."""
     cdef Py_ssize_t N = out.shape[0], C = out.shape[1], H = out.shape[2], W = out.shape[3]
     cdef Py_ssize_t OH = H - KH + 1, OW = W - KW + 1
@@ -45,8 +45,8 @@ def col2im(const real[:, :, ::1] columns, Py_ssize_t KH, Py_ssize_t KW, real[:, 
                                 out[n, c, r + i, s + j] += columns[n, d, r * OW + s]
 
 
-def avg_pool2d_forward(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW,
-                       real[:, :, :, ::1] out, /):
+cdef int _avg_pool2d_forward(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW,
+                             real[:, :, :, ::1] out) except -1:
     """out[N, C, OH, OW]: the mean of each window of x[N, C, H, W]."""
     cdef Py_ssize_t N = out.shape[0], C = out.shape[1], OH = out.shape[2], OW = out.shape[3]
     cdef Py_ssize_t n, c, i, j, r, s
@@ -63,8 +63,8 @@ def avg_pool2d_forward(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW,
                         out[n, c, r, s] = total / (KH * KW)
 
 
-def avg_pool2d_backward(const real[:, :, :, ::1] dy, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW,
-                        real[:, :, :, ::1] dx, /):
+cdef int _avg_pool2d_backward(const real[:, :, :, ::1] dy, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW,
+                              real[:, :, :, ::1] dx) except -1:
     """Add to every pixel of a window of dx[N, C, H, W] its equal share of dy[N, C, OH, OW]."""
     cdef Py_ssize_t N = dy.shape[0], C = dy.shape[1], OH = dy.shape[2], OW = dy.shape[3]
     cdef Py_ssize_t n, c, i, j, r, s
@@ -76,3 +76,33 @@ def avg_pool2d_backward(const real[:, :, :, ::1] dy, Py_ssize_t KH, Py_ssize_t K
                         for i in range(KH):
                             for j in range(KW):
                                 dx[n, c, r * SH + i, s * SW + j] += dy[n, c, r, s] / (KH * KW)
+
+
+# ---- for Python: the kernel for the type of the output. Fused `def` functions would enlarge the wheel by 8 KB. ----
+
+def im2col(x, Py_ssize_t KH, Py_ssize_t KW, out, /):
+    if out.itemsize == sizeof(float):
+        _im2col[float](x, KH, KW, out)
+    else:
+        _im2col[double](x, KH, KW, out)
+
+
+def col2im(columns, Py_ssize_t KH, Py_ssize_t KW, out, /):
+    if out.itemsize == sizeof(float):
+        _col2im[float](columns, KH, KW, out)
+    else:
+        _col2im[double](columns, KH, KW, out)
+
+
+def avg_pool2d_forward(x, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW, out, /):
+    if out.itemsize == sizeof(float):
+        _avg_pool2d_forward[float](x, KH, KW, SH, SW, out)
+    else:
+        _avg_pool2d_forward[double](x, KH, KW, SH, SW, out)
+
+
+def avg_pool2d_backward(dy, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW, dx, /):
+    if dx.itemsize == sizeof(float):
+        _avg_pool2d_backward[float](dy, KH, KW, SH, SW, dx)
+    else:
+        _avg_pool2d_backward[double](dy, KH, KW, SH, SW, dx)

@@ -40,7 +40,7 @@ cdef inline double between(const pixel* image, Py_ssize_t H, Py_ssize_t W, doubl
     return (1 - low_part) * high + low_part * low
 
 
-def affine(const level[:, :, ::1] images, const double[:, :, ::1] maps, level[:, :, ::1] out, /):
+cdef int _affine(const level[:, :, ::1] images, const double[:, :, ::1] maps, level[:, :, ::1] out) except -1:
     """out[n, y, x] = images[n] at maps[n] (2, 3) times (x, y, 1), for images of shape (N, H, W).
 
     Coordinates are in pixels from the centre of the image.
@@ -55,6 +55,13 @@ def affine(const level[:, :, ::1] images, const double[:, :, ::1] maps, level[:,
                     u = maps[n, 0, 0] * (x - middle_x) + maps[n, 0, 1] * (y - middle_y) + maps[n, 0, 2] + middle_x
                     v = maps[n, 1, 0] * (x - middle_x) + maps[n, 1, 1] * (y - middle_y) + maps[n, 1, 2] + middle_y
                     out[n, y, x] = <level> (between(&images[n, 0, 0], H, W, v, u) + half)
+
+
+def affine(images, const double[:, :, ::1] maps, out, /):
+    if out.itemsize == sizeof(uint8):
+        _affine[uint8](images, maps, out)
+    else:
+        _affine[double](images, maps, out)
 
 
 cdef void warp(const uint8* image, const double* map_, const float* bend, float* out) noexcept nogil:
