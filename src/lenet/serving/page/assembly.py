@@ -4,13 +4,15 @@ import re
 from pathlib import Path
 
 _IMPORT = re.compile(r'^import .* from "\./(.*)";\n', re.MULTILINE)
-_COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)  # a tenth of the page, which has to be small in the wheel
+# Comments are a seventh of the page, which has to be small in the wheel.
+_COMMENT = re.compile(r"^ *(?://.*|/\*.*\*/)\n| +(?://.*|/\*.*\*/)$", re.MULTILINE)
 
 
 def assembled(parts: Path) -> str:
-    """Return the markup of the page with its style and its script."""
+    """Return the markup of the page with its style and its script, without comments."""
     page, style = text_of(parts / "page.html"), text_of(parts / "style.css")
-    return page.replace("/* style */\n", style).replace("// script\n", _script(parts / "main.mjs", set()))
+    page = page.replace("/* style */\n", style).replace("// script\n", _script(parts / "main.mjs", set()))
+    return _COMMENT.sub("", page)
 
 
 def text_of(file: Path) -> str:
@@ -25,4 +27,4 @@ def _script(module: Path, done: set[Path]) -> str:
     done.add(module)
     text = text_of(module)
     imported = "".join(_script(module.with_name(name), done) for name in _IMPORT.findall(text))
-    return imported + re.sub(r"^export ", "", _COMMENT.sub("", _IMPORT.sub("", text)), flags=re.MULTILINE)
+    return imported + re.sub(r"^export ", "", _IMPORT.sub("", text), flags=re.MULTILINE)
