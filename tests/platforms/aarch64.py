@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.platforms import tools
+from tests.platforms import suite, tools
 
 PYTHON = "3.13"  # of Debian 13
 CC = "aarch64-linux-gnu-gcc"
@@ -66,9 +66,9 @@ def main() -> None:
         environment = tools.without("PYTHONPATH") | {"PYTHONDONTWRITEBYTECODE": "1"}
         tools.run(python, tools.HERE / "check.py", tools.expected(folder), cwd=folder, env=environment)
         # NumPy's products under qemu set the flags of floating-point errors that did not happen.
-        options = ["-q", "-n", "2", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning", "--timeout=1200"]
+        options = ["-W", "ignore::RuntimeWarning", "--timeout=1200"]
         files = sys.argv[1:] or [f"tests/test_{name}.py" for name in CORE]
-        tools.run(python, "-m", "pytest", *options, *files, cwd=folder / "tree", env=environment)
+        suite.run(python, "-m", "pytest", *options, *files, folder=folder / "tree", environment=environment)
 
 
 if __name__ == "__main__":

