@@ -430,7 +430,6 @@ def hashes(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks of this kind")
 def test_a_run_is_trained_by_one_process_at_a_time(run_folder, capsys):
     before = hashes(run_folder.folder)
     code = "import lenet, sys\nwith lenet.training.Run('runs/train-1').locked(): print('locked', flush=True), input()"

@@ -5,12 +5,16 @@ import errno
 import io
 import os
 import secrets
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from lenet.errors import InputError, SaveError
 
 _CHUNK = 1 << 20
+_LOCKED_BYTE = 2**31 - 2  # beyond the contents, since Windows lets no other process read a locked byte
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
@@ -39,7 +43,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             temporaries[target] = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
             _write_beside(target, temporaries[target], content)
         for target, temporary in temporaries.items():
-            temporary.replace(target)
+            _replace(temporary, target)
             replaced.append(str(target))
     except OSError as error:
         now = f"already written: {', '.join(replaced)}" if replaced else "no file was changed"
@@ -105,6 +109,32 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def lock(file: BinaryIO) -> None:
+    """Lock a file for this process until it is closed.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process has locked it.
+    OSError
+        If the file system has no locks.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(_LOCKED_BYTE)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            if error.errno in (errno.EACCES, 0):  # 0 under wine
+                raise BlockingIOError(*error.args) from None
+            raise
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def sync_folder(folder: Path) -> None:
     """Sync a folder, where the system can, so that renamed files survive a power cut.
 
@@ -143,3 +173,16 @@ def _write_beside(target: Path, temporary: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     if mode is not None:
         temporary.chmod(mode)
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    """Rename a file; on Windows, wait up to a second while another program, such as a virus scanner, reads `target`."""
+    end = time.monotonic() + 1
+    while True:
+        try:
+            temporary.replace(target)
+            return
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > end:
+                raise
+            time.sleep(0.01)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from lenet import _checks, class_names
-from lenet._files import atomic_write, read_at_most, sync_folder
+from lenet._files import atomic_write, lock, read_at_most, sync_folder
 from lenet.data import Dataset
 from lenet.errors import InputError, InputTypeError, SaveError
 from lenet.loading import BEST, load, network_class
@@ -31,11 +31,6 @@ from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
 from lenet.training.recipes import Recipe
 from lenet.training.state import Epoch, State, check_numbers
 from lenet.weights.files import MAX_CLASSES, NETWORKS
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 ARGS = {"lenet": str, "data": str, "data_sha256": str, "num_classes": int, "seed": int, "recipe": object}
 START = "start.safetensors"
@@ -206,7 +201,7 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Return a context in which no other process can lock the run; the end of the process also releases it.
 
-        Windows, and file systems without locks, are not protected.
+        File systems without locks are not protected.
 
         Yields
         ------
@@ -219,8 +214,7 @@ class Run:
         """
         with (self.folder / "args.json").open("rb") as file:
             try:
-                if fcntl is not None:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file)
             except BlockingIOError:
                 raise InputError(
                     f"{self.folder} is being trained by another process. Wait for its end, or start a new run."
