@@ -1,5 +1,6 @@
 """Each corruption is that of loops over images and pixels, at the published strengths, from the same random numbers."""
 
+import cmath
 import itertools
 import math
 
@@ -182,7 +183,7 @@ def zigzag(x, rng, count):
     for _ in range(count):
         begins, rises = rng.integers(0, 27, len(x)), rng.integers(-5, 5, len(x))
         for image, begin, rise in zip(x, begins, rises, strict=True):
-            turn = np.exp(1j * math.atan2(rise, 23))
+            turn = cmath.rect(1, math.atan2(rise, 23))
             corners = [0, *(turn * complex(4 * leg + 2, 2 * (-1) ** leg) for leg in range(6))]
             for start, stop in itertools.pairwise(corners):
                 drawn_line(image, 2 + start.real, begin + start.imag, 2 + stop.real, begin + stop.imag)
