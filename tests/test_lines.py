@@ -10,10 +10,11 @@ from lenet.errors import InputError
 from lenet.reading import Field, read, read_form, reader
 from lenet.reading import lines as lines_module
 from lenet.reading.frames import without_frames
-from lenet.reading.grids import _chains, cells_of
+from lenet.reading.grids import cells_of
 from lenet.reading.ink import find_ink, is_dark_on_light
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.lines import page_of as page_of_picture
+from lenet.reading.numbering import chains_of
 from lenet.reading.page import Page
 from lenet.reading.pieces import pieces_of
 from lenet.reading.rules import straight_lines, without_printed_rules, without_rules
@@ -336,7 +337,7 @@ def test_cells_are_at_most_four_times_as_wide_as_high(width, count):
 def test_cells_that_follow_each_other_are_in_one_chain():
     follows = np.zeros((5, 5), bool)
     follows[1, 3] = follows[4, 3] = True
-    assert _chains(follows).tolist() == [0, 1, 2, 1, 1]
+    assert chains_of(follows).tolist() == [0, 1, 2, 1, 1]
 
 
 # Lines

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import pen_width
+from lenet.reading.faint_lines import faint_lines_between
 from lenet.reading.ink import sharpened, strengthened
+from lenet.reading.numbering import rows_and_columns
 from lenet.reading.page import Page
-from lenet.reading.rules import Mask, sheared
+from lenet.reading.rules import Mask
 from lenet.reading.strokes import INK, components_of, strokes_of
 
 Outline = NDArray[np.int32]
@@ -25,14 +27,10 @@ _SIMILAR, _MERGED = 12.0, 100.0  # a cell has at least a 12th of the usual area,
 _MIN_CELL_SHARE = 0.5  # of the area that a grid encloses, in cells of similar areas
 _MIN_RECTANGULAR = 0.85  # of the smallest rectangle around a cell, its area
 _MAX_ASPECT = 4.0  # of the cells; those between the rules of paper are longer
-_LINE_LENGTH = 0.8  # sides of a cell
 _MIN_SPLIT = 1.6  # of the usual area of cells: smaller ones are not divided by faint lines
-_FAINT, _STRONG = 3, 24  # of 255: how much darker than the noise a faint line is; what is clearly more than noise
-_UNBROKEN = 0.75  # of a faint line, the fraction of its pixels that are dark
 _RADIUS = 0.08  # heights of the writing: the radius of the blur that sharpening removes
 _RIM = 0.1  # sides of a cell: what touches its lines and reaches no further is their end
 _FRINGE = 3  # pixels that are erased along the outlines of cells
-_SLOPES = np.linspace(-0.09, 0.09, 7)  # around those of the grid's sides, in perspective
 _MAX_CUT = 0.3  # fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # of a grid that is all that matters on the page; a fraction of the page
 _AS_LARGE = 0.5  # of the area of that grid: others that matter
@@ -80,7 +78,7 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
         cleared = _cleared(writing, _darkness(page, window), grid)
         ink[window] = np.where(grid.region, cleared, ink[window])
         boxes = page.boxes_in_picture(np.array([_box_of(cell, window) for cell in grid.cells]))
-        each_cell = zip(*grid.rows_and_columns(), boxes, strict=True)
+        each_cell = zip(*rows_and_columns(grid.cells), boxes, strict=True)
         places += [Place(number, int(row), int(column), box) for row, column, box in each_cell]
     return page.with_ink(ink), tuple(places)
 
@@ -205,55 +203,12 @@ class Grid:
         cut = np.unique(np.asarray(strokes)[self.rim])
         return bool(areas[cut[cut > 0] - 1].sum() > _MAX_CUT * areas.sum())
 
-    def rows_and_columns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the row and the column of each cell, from 0."""
-        _, _, angle = cv2.minAreaRect(np.concatenate(self.cells))
-        turn = cv2.getRotationMatrix2D((0, 0), (angle + 45) % 90 - 45, 1.0)
-        level = [cv2.transform(cell.astype(np.float32), turn)[:, 0] for cell in self.cells]
-        starts, stops = (np.array([extreme(cell, axis=0) for cell in level]) for extreme in (np.min, np.max))
-        (left, top), (right, bottom) = starts.T, stops.T
-        return _tracks(top, bottom, left, right), _tracks(left, right, top, bottom)
-
-
-def _tracks(
-    start: NDArray[np.float32], stop: NDArray[np.float32], before: NDArray[np.float32], after: NDArray[np.float32]
-) -> NDArray[np.int64]:
-    """Return the number of each cell's row, or column, from 0.
-
-    Cells that follow each other along the row and begin at about the same height are in one row, even if the grid is
-    curved. `start` and `stop` are the extents of cells across the row, `before` and `after` those along it.
-    """
-    size, length = np.median(stop - start), np.median(after - before)
-    follows = np.abs(after[:, np.newaxis] - before) < length / 2
-    follows &= np.abs(start[:, np.newaxis] - start) < size / 3
-    chains = _chains(follows)
-    means = np.array([start[chains == chain].mean() for chain in range(chains.max() + 1)])
-    order = np.argsort(means)
-    numbers = np.empty(len(means), np.int64)
-    numbers[order] = np.concatenate([[0], np.cumsum(np.diff(means[order]) > size / 3)])
-    return numbers[chains]
-
-
-def _chains(follows: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the number of each cell's chain: cells that follow each other are in one."""
-    chains = np.full(len(follows), -1)
-    linked = follows | follows.T
-    for first in range(len(follows)):
-        if chains[first] < 0:
-            reached = np.zeros(len(follows), bool)
-            front = np.arange(len(follows)) == first
-            while front.any():
-                reached |= front
-                front = linked[front].any(axis=0) & ~reached
-            chains[reached] = chains.max() + 1
-    return chains
-
 
 def _grids_of(
     darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], window: Window
 ) -> Iterator[tuple[Window, "Grid"]]:
     """Yield the grids in a window with the faint lines between their cells; cells that are neighbours are in one."""
-    cells = _split(cells, cells_of(lines | _faint_lines_between(darkness, cells)), lines.shape)
+    cells = _split(cells, cells_of(lines | faint_lines_between(darkness, cells)), lines.shape)
     filled = cv2.drawContours(np.zeros_like(lines), cells, -1, 1, cv2.FILLED)
     side = _side(cells) // 2
     padded = cv2.copyMakeBorder(filled, *[side] * 4, cv2.BORDER_CONSTANT)
@@ -301,30 +256,3 @@ def _margin(lines: Mask) -> int:
 
 def _kernel(side: int) -> Mask:
     return np.ones((side, side), np.uint8)
-
-
-def _faint_lines_between(darkness: NDArray[np.uint8], cells: list[Outline]) -> Mask:
-    """Return the lines across and down between cells, which may be too faint or too broken to enclose them."""
-    sides = np.array([cv2.boundingRect(cell)[2:] for cell in cells])
-    width, height = np.median(sides, axis=0)
-    _, _, angle = cv2.minAreaRect(np.concatenate(cells))
-    slopes = np.tan(np.radians((angle + 45) % 90 - 45)) + _SLOPES
-    across = _faint_lines(np.ascontiguousarray(darkness.T), width, height, slopes).T
-    return across | _faint_lines(darkness, height, width, -slopes)
-
-
-def _faint_lines(columns: NDArray[np.uint8], width: float, height: float, slopes: NDArray[np.float64]) -> Mask:
-    """Return the pixels of lines across an image, most of which are a little darker than those above and below.
-
-    The image and the pixels are given as columns, in which it takes less time to shear.
-    """
-    length = round(_LINE_LENGTH * width)
-    ridges = cv2.morphologyEx(columns, cv2.MORPH_TOPHAT, np.ones((1, round(height / 4) | 1), np.uint8))
-    noise = cv2.blur(cv2.min(ridges, _STRONG), (round(height), round(width)))
-    above = (cv2.subtract(ridges, 2 * noise) > _FAINT).view(np.uint8)
-    lines = np.zeros_like(columns)
-    for slope in slopes:
-        level = cv2.dilate(sheared(above, slope), np.ones((1, 3), np.uint8))
-        middles = (cv2.blur(255 * level, (1, length)) >= 255 * _UNBROKEN).view(np.uint8)
-        lines |= sheared(cv2.dilate(middles, np.ones((length // 2 | 1, 1), np.uint8)), -slope)
-    return lines
