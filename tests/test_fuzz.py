@@ -1,7 +1,6 @@
 """Inputs that fuzzing found; and, in the tier `release`, tests of the fuzz targets and their drivers."""
 
 import dataclasses
-import os
 import subprocess
 import sys
 import time
@@ -11,8 +10,6 @@ import pytest
 
 from tests import fuzz
 from tests.fuzz import driving
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="has files in memory as Linux has them")
 
 NEEDED = {"http": "starlette", "pictures": "PIL", "reading": "cv2", "onnx": "onnx", "torch": "torch"}
 LANDING = {"onnx", "torch"}  # targets that need packages beyond .[train,serve]

@@ -24,6 +24,8 @@ from lenet.layers import (
 from lenet.layers.rbf import DIGIT_CODES
 from lenet.layers.sparse_conv2d import TABLE_I
 
+LONG_IS_DOUBLE = pytest.mark.skipif(np.dtype("longdouble") != float, reason="long doubles have more bits than doubles")
+
 
 def conv(*arguments):
     """A convolution in float64 and the reference's, of the same weights."""
@@ -357,6 +359,16 @@ def test_im2col_and_col2im_refuse_other_types(dtype):
         im2col(np.zeros((1, 1, 3, 3)), 2, dtype=dtype)
     with pytest.raises(InputTypeError, match=r"dtype is .*; expected float32 or float64"):
         col2im(np.zeros((1, 4, 4)), (1, 1, 3, 3), 2, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, pytest.param("longdouble", marks=LONG_IS_DOUBLE)])
+def test_long_doubles_are_taken_for_doubles(dtype):
+    """On Windows, they are equal to NumPy, but not to Cython."""
+    x = np.random.default_rng(0).normal(size=(2, 1, 6, 6))
+    for layer in (Conv2d(1, 2, 3, dtype=dtype, rng=np.random.default_rng(1)), AvgPool2d(2, dtype=dtype)):
+        y = layer(x.astype(np.longdouble))
+        assert y.dtype.char == "d"
+        np.testing.assert_array_equal(y, layer(x))
 
 
 def test_images_without_channels_are_refused():

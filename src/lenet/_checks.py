@@ -193,8 +193,11 @@ def floats(x: ArrayLike, dtype: DTypeLike, name: str) -> NDArray[Any]:
 
 
 def plain(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    """Return a C-contiguous, aligned array in native byte order, copied only if necessary."""
-    return np.require(values, dtype, ("C", "A"))
+    """Return a C-contiguous, aligned array in native byte order, copied only if necessary.
+
+    On Windows, NumPy takes long double for double, of which it has all the bits; Cython does not.
+    """
+    return np.require(values, dtype, ("C", "A")).view(dtype)
 
 
 def byte_images(images: ArrayLike) -> NDArray[np.uint8]:
@@ -259,7 +262,7 @@ def floating(dtype: Any) -> np.dtype[Any]:
         raise InputTypeError(f"dtype is {short_repr(dtype)}; expected float32 or float64.") from None
     if found not in _FLOATS:
         raise InputTypeError(f"dtype is {found}; expected float32 or float64.")
-    return found
+    return _FLOATS[_FLOATS.index(found)]  # for long double, which equals float64 on Windows
 
 
 def generator(rng: object) -> np.random.Generator:

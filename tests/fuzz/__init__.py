@@ -14,6 +14,7 @@ docs/security/fuzzing.md tells the rest.
 import importlib
 import os
 import random
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,16 +29,18 @@ class SlowError(Exception):
 
 
 class MemoryFile:
-    """A file in memory, which has a path like any other; on Linux."""
+    """A file that each input replaces; in memory, where the system is Linux."""
 
     def __init__(self):
-        self._descriptor = os.memfd_create("fuzz")
-        self._path = Path(f"/proc/self/fd/{self._descriptor}")
+        if hasattr(os, "memfd_create"):
+            self._path = Path(f"/proc/self/fd/{os.memfd_create('fuzz')}")
+        else:
+            self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            self._path = Path(self._folder.name, "fuzz")
 
     def holding(self, content):
         """Return its path, under which there is this content now, and no other."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, content, 0)
+        self._path.write_bytes(content)
         return self._path
 
 
