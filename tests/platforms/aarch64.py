@@ -63,7 +63,7 @@ def main() -> None:
         tools.install(site, PYTHON, MANYLINUX, tools.packages())
         shutil.unpack_archive(build(folder, root / "usr/include"), site, "zip")
         python = interpreter(root, site)
-        environment = tools.without("PYTHONPATH")
+        environment = tools.environment()
         tools.run(python, tools.HERE / "check.py", tools.expected(folder), cwd=folder, env=environment)
         # NumPy's products under qemu set the flags of floating-point errors that did not happen.
         options = ["-W", "ignore::RuntimeWarning", "--timeout=1200"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.mutation.building import ROOT, copy_tree
 
 HERE = Path(__file__).parent
+LEFT_OUT = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 
 
 def packages() -> list[str]:
@@ -71,6 +72,6 @@ def expected(folder: Path) -> Path:
     return path
 
 
-def without(*names: str) -> dict[str, str]:
-    """Return this process's environment without these variables."""
-    return {name: value for name, value in os.environ.items() if name not in names}
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of another Python, which finds its own packages and keeps their bytecode."""
+    return {name: value for name, value in os.environ.items() if name not in LEFT_OUT} | more

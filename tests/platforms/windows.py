@@ -105,8 +105,8 @@ def main() -> None:
         build_tools = ["setuptools", "Cython", "wheel", "colorama", "tzdata"]
         tools.install(site, PYTHON, ["win_amd64"], [NUMPY, *tools.packages(), *build_tools])
         tree = tools.copy(folder)
-        wine = {"WINEPREFIX": str(folder / "wine"), "WINEDEBUG": "-all"}
-        command, environment = [WINE, python / "python.exe"], tools.without("PYTHONPATH") | wine
+        command = [WINE, python / "python.exe"]
+        environment = tools.environment(WINEPREFIX=str(folder / "wine"), WINEDEBUG="-all")
         with compiler(python) as cc:
             build = ["setup.py", "-q", "bdist_wheel", "-d", "dist"]
             tools.run(*command, *build, cwd=tree, env=environment | {"CC": cc})
