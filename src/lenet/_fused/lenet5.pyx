@@ -33,6 +33,7 @@ cdef extern from "simd.h" nogil:
     real vsum(vreal vector)
     vreal vexp_negative(vreal x)
     vreal vsigmoid(vreal x)
+    void vsigmoids(const int n, vreal* x)
     vreal vload_bytes(const unsigned char* source)
     vreal vmin(vreal a, vreal b)
     vreal veven(vreal a, vreal b)

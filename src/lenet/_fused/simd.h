@@ -45,6 +45,7 @@
 typedef float real;
 typedef uint32_t bits;
 #define MANTISSA_BITS 23
+#define EXPONENT_BIAS 127
 #define ROUNDER 12582912.0f          /* 1.5 * 2^23: adding it rounds to an integer, kept in the low bits */
 #define EXP_RANGE 87.0f              /* exp of it is still a normal number, and so is exp of its negative */
 #define LN2_HIGH 6.93359375e-01f
@@ -143,6 +144,8 @@ typedef real vmemory;
 #define S2_VECTORS 2
 #define C1_WEIGHT_MAPS 2
 #endif
+
+#define MAX_SIGMOIDS 4      /* vectors of sigmoids computed at once */
 
 /* Forget all numbers loaded from memory. Otherwise gcc keeps pixels that the next weights also need, runs out of
  * registers, and spills the accumulators. */
@@ -318,33 +321,55 @@ INLINE void copy_row(real *to, const real *from, ptrdiff_t n)
 #undef MOVE
 }
 
-/* exp(-x) for |x| <= EXP_RANGE: with -x = k ln2 - r and |r| <= ln2/2 it is 2^k exp(-r).
- * exp(-r) is the polynomial of degree 5 with the least relative error, 9.2e-8, of those that are 1 at 0.
+/* exp(-x) = power * rest for n vectors, with |x| <= EXP_RANGE: with -x = k ln2 - r and |r| <= ln2/2, power is 2^k and
+ * rest is exp(-r). exp(-r) is the polynomial of degree 5 with the least relative error, 9.2e-8, of those that are 1 at 0.
  * ln2 is added in two parts (Cody and Waite), since k times its high part is exact.
+ *
+ * Each step is done for all vectors before the next: a step waits for the one before, and a CPU looks only so far ahead.
  */
-INLINE vreal vexp_negative(vreal x)
+INLINE void vexps_negative(const int n, const vreal *x, vreal *power, vreal *rest)
 {
     static const real coefficients[] = {
         1, -0.999999706313f, 0.499991478411f, -0.166676381272f, 0.0418981596185f, -0.00829027211208f};
     const int degree = (int)(sizeof coefficients / sizeof *coefficients) - 1;
-    vreal shifted = vmuladd(x, vconstant((real)-1.44269504088896340736), vconstant(ROUNDER));
-    vreal k = shifted - vconstant(ROUNDER);
-    vreal r = vmuladd(k, vconstant(LN2_LOW), vmuladd(k, vconstant(LN2_HIGH), x));
-    vreal sum = vconstant(coefficients[degree]);
-    vbits exponent, power;
-    UNROLL for (int term = degree - 1; term >= 0; term--) sum = vmuladd(sum, r, vconstant(coefficients[term]));
-    memcpy(&exponent, &shifted, sizeof exponent);   /* k, in its low bits */
-    memcpy(&power, &sum, sizeof power);
-    power += exponent << MANTISSA_BITS;
-    memcpy(&sum, &power, sizeof sum);
-    return sum;
+    vreal r[MAX_SIGMOIDS];
+    vbits biased[MAX_SIGMOIDS];   /* k + EXPONENT_BIAS, in the low bits */
+#define EACH UNROLL for (int i = 0; i < n; i++)
+    EACH power[i] = vmuladd(x[i], vconstant((real)-1.44269504088896340736), vconstant(ROUNDER + EXPONENT_BIAS));
+    EACH memcpy(&biased[i], &power[i], sizeof biased[i]);
+    EACH power[i] -= vconstant(ROUNDER + EXPONENT_BIAS);
+    EACH r[i] = vmuladd(power[i], vconstant(LN2_HIGH), x[i]);
+    EACH r[i] = vmuladd(power[i], vconstant(LN2_LOW), r[i]);
+    EACH rest[i] = vconstant(coefficients[degree]);
+    UNROLL for (int term = degree - 1; term >= 0; term--)
+        EACH rest[i] = vmuladd(rest[i], r[i], vconstant(coefficients[term]));
+    EACH biased[i] <<= MANTISSA_BITS;
+    EACH memcpy(&power[i], &biased[i], sizeof power[i]);
+#undef EACH
 }
 
-/* 1 / (1 + exp(-x)). Beyond EXP_RANGE x counts as EXP_RANGE: the result is 1, or within twice the smallest normal
- * number of 0. NaN stays NaN. */
+/* exp(-x) for |x| <= EXP_RANGE. */
+INLINE vreal vexp_negative(vreal x)
+{
+    vreal power, rest;
+    vexps_negative(1, &x, &power, &rest);
+    return power * rest;
+}
+
+/* x = 1 / (1 + exp(-x)) for n vectors. Beyond EXP_RANGE x counts as EXP_RANGE: the result is 1, or within twice the
+ * smallest normal number of 0. NaN stays NaN. */
+INLINE void vsigmoids(const int n, vreal *x)
+{
+    vreal power[MAX_SIGMOIDS], rest[MAX_SIGMOIDS];
+    UNROLL for (int i = 0; i < n; i++) x[i] = vmax(vconstant(-EXP_RANGE), vmin(vconstant(EXP_RANGE), x[i]));
+    vexps_negative(n, x, power, rest);
+    UNROLL for (int i = 0; i < n; i++) x[i] = vconstant(1) / vmuladd(rest[i], power[i], vconstant(1));
+}
+
 INLINE vreal vsigmoid(vreal x)
 {
-    return vconstant(1) / (vconstant(1) + vexp_negative(vmax(vconstant(-EXP_RANGE), vmin(vconstant(EXP_RANGE), x))));
+    vsigmoids(1, &x);
+    return x;
 }
 
 #endif

@@ -121,14 +121,16 @@ cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
 
 cdef inline vreal avg_pool(const bint keep, real* sums, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
     """The mean of the sigmoids of a window, four vectors; to `keep` them, they replace their sums."""
-    cdef vreal a = vsigmoid(vload(sums)), b = vsigmoid(vload(sums + right))
-    cdef vreal c = vsigmoid(vload(sums + down)), d = vsigmoid(vload(sums + down + right))
+    cdef vreal window[4]
+    window[0], window[1] = vload(sums), vload(sums + right)
+    window[2], window[3] = vload(sums + down), vload(sums + down + right)
+    vsigmoids(4, window)
     if keep:
-        vstore(sums, a)
-        vstore(sums + right, b)
-        vstore(sums + down, c)
-        vstore(sums + down + right, d)
-    return ((a + b) + (c + d)) * vset(0.25)
+        vstore(sums, window[0])
+        vstore(sums + right, window[1])
+        vstore(sums + down, window[2])
+        vstore(sums + down + right, window[3])
+    return ((window[0] + window[1]) + (window[2] + window[3])) * vset(0.25)
 
 
 # ---- C1 and S2 -----------------------------------------------------------------------------------------
