@@ -142,6 +142,7 @@ VECTORS = {
         ("sigmoid-of-nan", "vmin(vconstant(EXP_RANGE), x[i])", "vmin(x[i], vconstant(EXP_RANGE))"),
         ("sigmoid-unclipped", "vmax(vconstant(-EXP_RANGE), vmin(vconstant(EXP_RANGE), x[i]))",
          "vmin(vconstant(EXP_RANGE), x[i])"),
+        ("mask-of-eight-lanes-one-less", "LANES - (n > 0 ? n : 0)", "LANES - (n > 0 ? n - 1 : 0)"),
         ("bytes-with-a-sign", "_mm256_cvtepu8_epi32", "_mm256_cvtepi8_epi32"),
         ("odd-lanes-swapped", "ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15\n", "ODD_LANES 3, 1, 5, 7, 9, 11, 13, 15\n"),
     ),

@@ -202,10 +202,16 @@ INLINE void vstore_part(real *p, vreal v, ptrdiff_t n) { _mm512_mask_storeu_ps(p
 #else
 INLINE vreal vload_part(const real *p, ptrdiff_t n)
 {
-    real lanes[LANES] = {0};
     if (n >= LANES) return vload(p);
+#if defined(__AVX2__) && VECTORS_IN_C
+    static const int32_t ones_then_zeros[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    const int32_t *mask = ones_then_zeros + LANES - (n > 0 ? n : 0);
+    return (vreal)_mm256_maskload_ps(p, _mm256_loadu_si256((const __m256i *)mask));
+#else
+    real lanes[LANES] = {0};
     for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
     return vload(lanes);
+#endif
 }
 
 INLINE void vstore_part(real *p, vreal v, ptrdiff_t n)
