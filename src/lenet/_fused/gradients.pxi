@@ -4,6 +4,7 @@ cdef enum:
     # A second copy of the gradient of C3's sums, one plane per map: each row has zeros before and after it, and the
     # plane begins and ends with a row of zeros. A tap of any pixel of S2 then reads a gradient or a zero.
     MARGIN = KERNEL - 1
+    S2_ROW = (S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES     # in whole vectors
     PLANE_ROW = MARGIN + S2_ROW + MARGIN
     PLANE = (1 + C3_SIDE + 1) * PLANE_ROW
     PLANES_SIZE = C3_MAPS * PLANE
@@ -54,7 +55,7 @@ cdef inline void c3_weight_row(const int i, const real* s2, const vreal* d, vrea
     cdef vreal pixel
     cdef int j, v, k
     for j in range(KERNEL):
-        pixel = vset(s2[i * S2_ROW + j])
+        pixel = vset(s2[i * S2_SIDE + j])
         for v in range(C3_VECTORS):
             k = (i * KERNEL + j) * C3_VECTORS + v
             acc[k] = vmuladd(pixel, d[v], acc[k])
@@ -85,7 +86,7 @@ cdef inline void c3_weight_tile(const real* dz, const real* s2, real* dweight) n
                 c3_weight_row(3, s2 + column, d, acc)
                 c3_weight_row(4, s2 + column, d, acc)
             dz += C3_MAPS
-        s2 += S2_ROW
+        s2 += S2_SIDE
     for i in range(C3_WEIGHT_ROWS):
         for j in range(KERNEL):
             for v in range(C3_VECTORS):
@@ -99,7 +100,7 @@ cdef void c3_weight_gradient(const real* dz, const real* s2, real* dweight, real
     for c in range(C1_MAPS):
         for i in range(KERNEL // C3_WEIGHT_ROWS):
             for v in range(C3_MAPS // (C3_VECTORS * LANES)):
-                c3_weight_tile(dz + v * C3_VECTORS * LANES, s2 + (c * S2_SIDE + i * C3_WEIGHT_ROWS) * S2_ROW,
+                c3_weight_tile(dz + v * C3_VECTORS * LANES, s2 + c * WINDOWS + i * C3_WEIGHT_ROWS * S2_SIDE,
                                dweight + (c * TAPS + i * C3_WEIGHT_ROWS * KERNEL) * C3_MAPS + v * C3_VECTORS * LANES)
     for v in range(C3_MAPS // LANES):
         total = vload(dbias + v * LANES)
@@ -139,11 +140,15 @@ cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row,
         weight += C3_TAPS
     for c in range(C1_MAPS):
         for v in range(S2_VECTORS):
-            vstore(ds2 + (c * S2_SIDE + row) * S2_ROW + start + v * LANES, acc[c * S2_VECTORS + v])
+            lane = start + v * LANES
+            vstore(ds2 + c * WINDOWS + (row + lane // S2_ROW) * S2_SIDE + lane % S2_ROW, acc[c * S2_VECTORS + v])
 
 
 cdef void s2_gradient(const real* planes, const real* weight, real* ds2) noexcept nogil:
-    """ds2[map, row, column]; a tile spans one row or, where its vectors hold more than S2_ROW numbers, several."""
+    """ds2[map, row, column]; a tile spans one row or, where its vectors hold more than S2_ROW numbers, several.
+
+    Each row ends with zeros, which the next overwrites. After the last, they cover windows that are none.
+    """
     cdef Py_ssize_t rows = max(1, S2_VECTORS * LANES // S2_ROW), block, band, row
     for band in range(S2_SIDE // rows):
         row = band * rows
@@ -156,45 +161,47 @@ cdef void s2_gradient(const real* planes, const real* weight, real* ds2) noexcep
 
 cdef void c1_sums_gradient(const real* ds2, real* y, real* dbias) noexcept nogil:
     """Replace the sigmoids of C1 by the gradients of its sums, and add those up in dbias[map, LANES]."""
-    cdef Py_ssize_t row, c, v, place
+    cdef Py_ssize_t band, c, place
     cdef real* window
     cdef vreal total
     for c in range(C1_MAPS):
         total = vload(dbias + c * LANES)
-        for row in range(S2_SIDE):
-            for v in range(S2_ROW // LANES):
-                window = y + row * C1_PAIR + c * PLACES * S2_ROW + v * LANES
-                avg_pool_backward(vload(ds2 + (c * S2_SIDE + row) * S2_ROW + v * LANES), window, S2_ROW, 2 * S2_ROW)
-                for place in range(PLACES):
-                    total += vload(window + place * S2_ROW)
+        for band in range(ceil_div(S2_SIDE * S2_SIDE, LANES)):
+            window = y + (band * C1_MAPS + c) * PLACES * LANES
+            avg_pool_backward(vload(ds2 + c * WINDOWS + band * LANES), window, LANES, 2 * LANES)
+            for place in range(PLACES):
+                total += vload(window + place * LANES)
         vstore(dbias + c * LANES, total)
 
 
-cdef inline void c1_weight_tile(const real* dz, const real* image, real* dweight) noexcept nogil:
+cdef inline void c1_weight_tile(const real* dz, const real* image, const Py_ssize_t* taps, real* dweight) noexcept nogil:
     """Row i of C1_WEIGHT_MAPS kernels of dweight[map, i, j, LANES], whose lanes are added up after the last image.
 
     for c, j: dweight[c, i, j] += sum over y, x of dz[c, y, x] * image[y + i, x + j]
     """
     cdef vreal acc[C1_WEIGHT_MAPS * KERNEL]
-    cdef vreal d[C1_WEIGHT_MAPS]
+    cdef vreal d[C1_WEIGHT_MAPS * POOL]
     cdef vreal pixel
-    cdef Py_ssize_t row, block, lane
-    cdef const real* pixels
-    cdef int c, j
+    cdef Py_ssize_t band, row
+    cdef int c, j, shift
     for c in range(C1_WEIGHT_MAPS):
         for j in range(KERNEL):
             acc[c * KERNEL + j] = vload(dweight + (c * TAPS + j) * LANES)
-    for row in range(S2_SIDE):
-        for block in range(PLACES * S2_ROW // LANES):
-            lane = block * LANES
-            pixels = image + (2 * row + lane // (2 * S2_ROW)) * IMAGE_ROW + lane // S2_ROW % 2 * PART + lane % S2_ROW
+    for band in range(ceil_div(S2_SIDE * S2_SIDE, LANES)):
+        for row in range(POOL):
             for c in range(C1_WEIGHT_MAPS):
-                d[c] = vload(dz + c * PLACES * S2_ROW + lane)
-            for j in range(KERNEL):
-                pixel = vload(pixels + j % 2 * PART + j // 2)
+                for j in range(POOL):
+                    d[c * POOL + j] = vload(dz + (c * PLACES + row * POOL + j) * LANES)
+            for shift in range(SHIFTS):     # pixels under a tap of the left place, and the one before of the right place
+                pixel = vload(image + taps[row * TAPS] + shift * PART)
                 for c in range(C1_WEIGHT_MAPS):
-                    acc[c * KERNEL + j] = vmuladd(d[c], pixel, acc[c * KERNEL + j])
-        dz += C1_PAIR
+                    if shift < KERNEL:
+                        acc[c * KERNEL + shift] = vmuladd(d[c * POOL], pixel, acc[c * KERNEL + shift])
+                    if shift > 0:
+                        acc[c * KERNEL + shift - 1] = vmuladd(d[c * POOL + 1], pixel, acc[c * KERNEL + shift - 1])
+                FORGET_LOADS()
+        image += LANES
+        dz += C1_MAPS * PLACES * LANES
     for c in range(C1_WEIGHT_MAPS):
         for j in range(KERNEL):
             vstore(dweight + (c * TAPS + j) * LANES, acc[c * KERNEL + j])
@@ -205,5 +212,5 @@ cdef void c1_weight_gradient(const real* dz, const real* image, real* dweight) n
     cdef Py_ssize_t c, i
     for c in range(C1_MAPS // C1_WEIGHT_MAPS):
         for i in range(KERNEL):
-            c1_weight_tile(dz + c * C1_WEIGHT_MAPS * PLACES * S2_ROW, image + i * IMAGE_ROW,
+            c1_weight_tile(dz + c * C1_WEIGHT_MAPS * PLACES * LANES, image, image_taps + i * KERNEL,
                            dweight + (c * C1_WEIGHT_MAPS * TAPS + i * KERNEL) * LANES)

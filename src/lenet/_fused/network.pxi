@@ -55,7 +55,7 @@ cdef struct Scratch:
     # The scratch memory of forward: 58 KB of stack.
     real image[IMAGE_SIZE]
     real c3_weight[C3_WEIGHTS]      # (tap, map)
-    real pair[C1_PAIR]              # of rows of C1, and then of C3
+    real sums[C1_MAPS * PLACES * MAX_LANES]     # of a band of C1, and then of a pair of rows of C3
     real s2[S2_SIZE]
     real s4[GROUP * C5_INPUTS]
     real c5[GROUP * C5_UNITS]
@@ -76,8 +76,8 @@ cdef void forward(const real* parameters, const Images* x, Py_ssize_t N, Py_ssiz
         count = min(<Py_ssize_t> GROUP, N - start)
         for n in range(count):
             read_image(x, start + n, w.image)
-            c1_stage(False, w.image, parameters + C1_WEIGHT, parameters + C1_BIAS, w.pair, w.s2)
-            c3_stage(False, w.s2, w.c3_weight, parameters + C3_BIAS, w.pair, w.s4 + n * C5_INPUTS)
+            c1_stage(False, w.image, parameters + C1_WEIGHT, parameters + C1_BIAS, w.sums, w.s2)
+            c3_stage(False, w.s2, w.c3_weight, parameters + C3_BIAS, w.sums, w.s4 + n * C5_INPUTS)
         dense_layers(parameters, count, classes, w.s4, w.c5, w.f6, out + start * classes)
 
 

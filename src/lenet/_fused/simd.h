@@ -142,7 +142,11 @@ typedef real vmemory;
 #define C3_VECTORS 2
 #define C3_WEIGHT_ROWS 1
 #define S2_VECTORS 2
+#if defined(__FMA__)
 #define C1_WEIGHT_MAPS 2
+#else                       /* a product needs a register before it is added */
+#define C1_WEIGHT_MAPS 1
+#endif
 #endif
 
 #define MAX_SIGMOIDS 4      /* vectors of sigmoids computed at once */

@@ -1,58 +1,65 @@
 # The forward pass of the convolutions, one image at a time: C1 with S2, and C3 with S4, each within the L1 cache.
 #
-# The axis along which vectors lie differs. In C1, the lanes of a vector are pixels: the even columns of a row, or the
-# odd ones, so that the four pixels of a pooling window lie in the same lane of four vectors. In C3, they are maps.
+# The axis along which vectors lie differs. In C1, the lanes of a vector are pooling windows, row after row, so that the
+# four pixels of a window lie in the same lane of four vectors. In C3, they are maps.
 # No patch is copied (no im2col): a tile reads the pixels under a tap in place.
 
 cdef enum:
     MAX_LANES = 16          # of all builds
-    # A row of S2, or of one parity of C1's columns, in whole vectors; nothing depends on the last two numbers.
-    S2_ROW = (S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
-    S2_SIZE = C1_MAPS * S2_SIDE * S2_ROW                # (map, row, column)
-    # The padded image stores each row three times: its even columns, its odd ones, and the even ones except the first.
-    # A tap moves a vector by up to KERNEL // 2 numbers, so a part has room for more than S2_ROW.
-    PART = 2 * S2_ROW
-    IMAGE_ROW = 3 * PART
-    IMAGE_SIZE = (SIDE + 2 * PADDING) * IMAGE_ROW       # (row, part, column)
-    # C1, as pairs of rows that are pooled together. A place is that of a pixel in its pooling window.
-    PLACES = POOL * POOL
-    C1_PAIR = C1_MAPS * PLACES * S2_ROW                 # (map, place, column)
-    C1_SIZE = S2_SIDE * C1_PAIR
+    PLACES = POOL * POOL    # of a pixel in its pooling window
+    # The windows of a map of C1, or the pixels of one of S2, in whole vectors; nothing depends on the last numbers.
+    WINDOWS = (S2_SIDE * S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
+    S2_SIZE = C1_MAPS * WINDOWS                         # (map, row, column)
+    # A part of the padded image has the pixels that a tap reads for one place of all windows, row after row. Taps of
+    # the same column share it: a tap two rows below reads from S2_SIDE numbers after, so a part is longer than WINDOWS.
+    SHIFTS = KERNEL + POOL - 1
+    PART = WINDOWS + 2 * MAX_LANES
+    IMAGE_SIZE = POOL * SHIFTS * PART                   # (parity of the row, first column, row, every other column)
+    # C1, in bands of LANES windows: (map, place, window).
+    C1_SIZE = C1_MAPS * PLACES * WINDOWS                # (band, map, place, window)
     C3_PAIR = POOL * C3_SIDE * C3_MAPS                  # (row, column, map)
     C3_SIZE = S4_SIDE * C3_PAIR
+    SPLIT_ROW = 2 * MAX_LANES   # every other column of a row
     SUMS = 7                # of an image's pixels, each over every seventh vector: additions that do not wait
 
 cdef real EPSILON = 1e-5    # added to the variance of an image; lenet._layerwise has it too
 
 
-# The distance from the pixel under tap (0, 0) to the one under tap (i, j). A loop over a table, since gcc
-# unrolls loops over i and j, and runs out of registers.
-cdef Py_ssize_t _tap
-cdef Py_ssize_t[TAPS] image_taps
+# Where the pixel under tap (i, j) is: in the image, for the upper and for the lower row of the windows; and in S2, from
+# the one under tap (0, 0) on. A loop over a table, since gcc unrolls loops over i and j, and runs out of registers.
+cdef Py_ssize_t _tap, _row
+cdef Py_ssize_t[POOL * TAPS] image_taps
 cdef Py_ssize_t[TAPS] s2_taps
 for _tap in range(TAPS):
-    image_taps[_tap] = _tap // KERNEL * IMAGE_ROW + _tap % KERNEL % 2 * PART + _tap % KERNEL // 2
-    s2_taps[_tap] = _tap // KERNEL * S2_ROW + _tap % KERNEL
+    for _row in range(_tap // KERNEL, _tap // KERNEL + POOL):
+        image_taps[(_row - _tap // KERNEL) * TAPS + _tap] = (
+            (_row % 2 * SHIFTS + _tap % KERNEL) * PART + _row // 2 * S2_SIDE)
+    s2_taps[_tap] = _tap // KERNEL * S2_SIDE + _tap % KERNEL
 
 
 # ---- the image -----------------------------------------------------------------------------------------
 
 cdef void spread_pixels(const real* pixels, real* image) noexcept nogil:
-    """Write the three parts of each row of pixels[SIDE, SIDE] into `image`, whose padding is zero already."""
-    cdef Py_ssize_t y, column, v
+    """Write pixels[SIDE, SIDE] into the parts of `image`, whose rows of padding are zero already."""
+    cdef real[SIDE * 2 * SPLIT_ROW] split       # (row, parity of the column, column), a zero on either side included
+    cdef Py_ssize_t y, column, v, shift
     cdef const real* row
     cdef real* even
     cdef vreal left, right
     for y in range(SIDE):
         row = pixels + y * SIDE
-        even = image + (y + PADDING) * IMAGE_ROW
-        for v in range(S2_ROW // LANES):
+        even = split + y * 2 * SPLIT_ROW
+        even[0], even[SPLIT_ROW] = 0, 0
+        for v in range(ceil_div(SIDE // 2 + PADDING // 2, LANES)):
             column = v * LANES
             left = vload_part(row + 2 * column, SIDE - 2 * column)
             right = vload_part(row + 2 * column + LANES, SIDE - 2 * column - LANES)
-            vstore(even + 1 + column, veven(left, right))
-            vstore(even + 2 * PART + column, veven(left, right))
-            vstore(even + PART + 1 + column, vodd(left, right))
+            vstore(even + PADDING // 2 + column, veven(left, right))
+            vstore(even + SPLIT_ROW + PADDING // 2 + column, vodd(left, right))
+    for y in range(SIDE):
+        for shift in range(SHIFTS):
+            copy_row(image + (y % 2 * SHIFTS + shift) * PART + (y + PADDING) // 2 * S2_SIDE,
+                     split + (2 * y + shift % 2) * SPLIT_ROW + shift // 2, S2_SIDE)
 
 
 cdef struct Images:
@@ -135,28 +142,23 @@ cdef inline vreal avg_pool(const bint keep, real* sums, Py_ssize_t right, Py_ssi
 
 # ---- C1 and S2 -----------------------------------------------------------------------------------------
 
-cdef inline void c1_tile(const real* image, Py_ssize_t start, const real* weight, const real* bias,
+cdef inline void c1_tile(const real* image, const Py_ssize_t* taps, const real* weight, const real* bias,
                          real* sums) noexcept nogil:
-    """C1_VECTORS vectors of two rows of sums (map, place, column), from number `start` of each map on.
+    """C1_VECTORS places of the sums of a band of LANES windows (map, place, window), in one row or in both.
 
     for c, y, x: sums[c, y, x] = bias[c] + sum over i, j of weight[c, i, j] * image[y + i, x + j]
     """
     cdef vreal acc[C1_MAPS * C1_VECTORS]
     cdef vreal pixel[C1_VECTORS]
     cdef vreal w
-    cdef const real* pixels[C1_VECTORS]
-    cdef Py_ssize_t lane, place, tap
+    cdef Py_ssize_t tap
     cdef int c, v
-    for v in range(C1_VECTORS):
-        lane = start + v * LANES
-        place = lane // S2_ROW
-        pixels[v] = image + place // 2 * IMAGE_ROW + place % 2 * PART + lane % S2_ROW
     for c in range(C1_MAPS):
         for v in range(C1_VECTORS):
             acc[c * C1_VECTORS + v] = vset(bias[c])
     for tap in range(TAPS):
         for v in range(C1_VECTORS):
-            pixel[v] = vload(pixels[v] + image_taps[tap])
+            pixel[v] = vload(image + taps[v // POOL * TAPS + tap] + v % POOL * PART)
         for c in range(C1_MAPS):
             w = vset(weight[c * TAPS + tap])
             for v in range(C1_VECTORS):
@@ -164,26 +166,24 @@ cdef inline void c1_tile(const real* image, Py_ssize_t start, const real* weight
         FORGET_LOADS()
     for c in range(C1_MAPS):
         for v in range(C1_VECTORS):
-            vstore(sums + c * PLACES * S2_ROW + start + v * LANES, acc[c * C1_VECTORS + v])
+            vstore(sums + (c * PLACES + v) * LANES, acc[c * C1_VECTORS + v])
 
 
 cdef void c1_stage(const bint keep, const real* image, const real* weight, const real* bias, real* y,
                    real* s2) noexcept nogil:
     """s2[map, row, column] = the pooled sigmoids of C1.
 
-    y holds one pair of rows at a time or, to `keep` the sigmoids for the way back, C1_SIZE numbers.
+    y holds one band at a time or, to `keep` the sigmoids for the way back, C1_SIZE numbers.
     """
-    cdef Py_ssize_t row, block, c, v
-    cdef real* pair = y
-    for row in range(S2_SIDE):
-        for block in range(PLACES * S2_ROW // (C1_VECTORS * LANES)):
-            c1_tile(image + 2 * row * IMAGE_ROW, block * C1_VECTORS * LANES, weight, bias, pair)
+    cdef Py_ssize_t band, half, c
+    cdef real* sums = y
+    for band in range(ceil_div(S2_SIDE * S2_SIDE, LANES)):
+        for half in range(PLACES // C1_VECTORS):
+            c1_tile(image + band * LANES, image_taps + half * TAPS, weight, bias, sums + half * C1_VECTORS * LANES)
         for c in range(C1_MAPS):
-            for v in range(S2_ROW // LANES):
-                vstore(s2 + (c * S2_SIDE + row) * S2_ROW + v * LANES,
-                       avg_pool(keep, pair + c * PLACES * S2_ROW + v * LANES, S2_ROW, 2 * S2_ROW))
+            vstore(s2 + c * WINDOWS + band * LANES, avg_pool(keep, sums + c * PLACES * LANES, LANES, 2 * LANES))
         if keep:
-            pair += C1_PAIR
+            sums += C1_MAPS * PLACES * LANES
 
 
 # ---- C3 and S4 -----------------------------------------------------------------------------------------
@@ -210,13 +210,13 @@ cdef inline void c3_tile(const real* s2, const real* weight, const real* bias, r
                 w[v] = vload(weight + v * LANES)
             for row in range(C3_ROWS):
                 for column in range(C3_COLUMNS):
-                    pixel = vset(pixels[row * S2_ROW + column])
+                    pixel = vset(pixels[row * S2_SIDE + column])
                     for v in range(C3_VECTORS):
                         k = (row * C3_COLUMNS + column) * C3_VECTORS + v
                         acc[k] = vmuladd(pixel, w[v], acc[k])
             weight += C3_MAPS
             FORGET_LOADS()
-        s2 += S2_SIDE * S2_ROW
+        s2 += WINDOWS
     for row in range(C3_ROWS):
         for column in range(C3_COLUMNS):
             for v in range(C3_VECTORS):
@@ -238,7 +238,7 @@ cdef void c3_stage(const bint keep, const real* s2, const real* weight, const re
             for column in range(C3_SIDE // C3_COLUMNS):
                 for v in range(C3_MAPS // (C3_VECTORS * LANES)):
                     o = v * C3_VECTORS * LANES
-                    c3_tile(s2 + (2 * row + down * C3_ROWS) * S2_ROW + column * C3_COLUMNS, weight + o, bias + o,
+                    c3_tile(s2 + (2 * row + down * C3_ROWS) * S2_SIDE + column * C3_COLUMNS, weight + o, bias + o,
                             pair + (down * C3_ROWS * C3_SIDE + column * C3_COLUMNS) * C3_MAPS + o)
         for column in range(S4_SIDE):
             for v in range(C3_MAPS // LANES):
