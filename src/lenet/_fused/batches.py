@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from lenet._flat import FlatDict
 from lenet._fused.dispatch import kernels
-from lenet._fused.threads import check_n_jobs, run_chunks
+from lenet._fused.threads import check_n_jobs, resolve_n_jobs, run_chunks
 from lenet.errors import InputError
 
 Array = NDArray[Any]
 
-# Images per chunk. Chunks do not depend on the number of threads, so neither do results: gradients are added chunk by
-# chunk, in order.
-PREDICT_CHUNK = 48
+# Images per chunk of a prediction, whose results do not depend on the chunks. A thread takes a few chunks, since the
+# others wake late and their cores may be busy, but none that would be done before another thread has woken.
+PREDICT_CHUNK, MIN_PREDICT_CHUNK, CHUNKS_PER_THREAD = 48, 12, 4
+# Chunks of training do not depend on the number of threads, so neither do results: gradients are added chunk by chunk,
+# in order.
 TRAIN_CHUNK = 16
 MAX_TRAIN_CHUNKS = 8  # per batch; each has its own gradient and scratch memory, 0.7 MB
 # Images per kernel call. A call takes a millisecond, so that Ctrl-C takes effect at once; few images are copied at a
@@ -101,13 +103,15 @@ class Predictor:
 
     @staticmethod
     def _in_chunks(run: Callable[[Array, Array], None], x: Array, out: Array, n_jobs: int | None) -> None:
-        check_n_jobs(n_jobs)
         n = len(x)
-        if n <= PREDICT_CHUNK:
+        if n < 2 * MIN_PREDICT_CHUNK:
+            check_n_jobs(n_jobs)
             run(x, out)
-        else:
-            size = -(-n // -(-n // PREDICT_CHUNK))  # of equal size, as far as possible
-            run_chunks(lambda chunk: run(x[chunk], out[chunk]), range(n), size, n_jobs)
+            return
+        jobs = resolve_n_jobs(n_jobs)
+        size = -(-n // (CHUNKS_PER_THREAD * jobs)) if jobs > 1 else n
+        chunks = -(-n // min(max(size, MIN_PREDICT_CHUNK), PREDICT_CHUNK))
+        run_chunks(lambda chunk: run(x[chunk], out[chunk]), range(n), -(-n // chunks), jobs)  # of nearly equal size
 
 
 class Learner:
