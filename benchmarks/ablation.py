@@ -15,12 +15,14 @@ from lenet.evaluation import robustness_report
 from lenet.training import RECIPES
 
 WILD = RECIPES["wild"]
+NO_IMAGES = {"drawn_digits": 0.0, "non_digits": 0.0}
 ROWS = {  # how each differs from the recipe `wild`
-    "neither distortions nor non-digits": {"distort": False, "vary": False, "defects": 0.0, "non_digits": 0.0},
-    "variations": {"defects": 0.0, "non_digits": 0.0},
-    "variations and non-digits": {"defects": 0.0},
-    "variations and defects": {"non_digits": 0.0},
-    "all three": {},
+    "neither distortions nor added images": {"distort": False, "vary": False, "defects": 0.0, **NO_IMAGES},
+    "variations": {"defects": 0.0, **NO_IMAGES},
+    "variations and non-digits": {"defects": 0.0, "drawn_digits": 0.0},
+    "variations and drawn digits": {"defects": 0.0, "non_digits": 0.0},
+    "variations and defects": NO_IMAGES,
+    "all": {},
 }
 STANDARDISATION = {"training set": True, "image": "image"}
 

@@ -18,6 +18,7 @@ from lenet import LeNet5, LeNetClassifier, evaluation, interop, layers, losses, 
 from lenet.data import Dataset
 from lenet.training import Recipe, optim, runs, splits
 from lenet.training.augment import defects, distortions
+from lenet.training.augment.drawn_digits import drawn_digits
 from lenet.training.augment.non_digits import non_digits
 
 N, CLASSES = 6, 3
@@ -344,6 +345,8 @@ def cases(folder: Path) -> dict[str, Case]:
         "evaluation.robustness_report": Case(
             evaluation.robustness_report, {"model": model, "X": BYTES, "y": LABELS},
             X_AND_Y | {"model": A_MODEL, "seed": SEED, "n_jobs": N_JOBS, "progress": CALLBACK}),
+        "training.augment.drawn_digits.drawn_digits": Case(
+            drawn_digits, {"n": 2, "rng": rng()}, {"n": wholes(-1, huge=(HUGE,)), "rng": RNG}),
         "training.augment.non_digits.non_digits": Case(non_digits, {"n": 2, "digits": BYTES, "rng": rng()}, {
             "n": wholes(-1, huge=(HUGE,)), "rng": RNG,
             "digits": {"type": [None, "x", REALS], "shape": [BYTES[0], BYTES[:0]]}}),

@@ -40,6 +40,7 @@ def test_examples_of_the_docstrings(name):
     for room, package in (
         ("lenet.reading", "PIL"),
         ("lenet.reading", "cv2"),
+        ("lenet.training.augment.drawn_digits", "cv2"),
         ("lenet.training.augment.non_digits", "cv2"),
         ("lenet.interop.onnx", "onnx"),
         ("lenet.scale.scoring", "distributed"),

@@ -87,10 +87,11 @@ def test_defects_are_a_fraction(value):
         QUICK.with_changes(defects=value)
 
 
+@pytest.mark.parametrize("name", ["drawn_digits", "non_digits"])
 @pytest.mark.parametrize("value", [1e308, 101, -1, float("nan")])
-def test_non_digits_have_a_limit(value):
-    with pytest.raises(InputError, match=r"non_digits is .*; expected a number from 0 to 100\."):
-        QUICK.with_changes(non_digits=value)
+def test_added_images_have_a_limit(name, value):
+    with pytest.raises(InputError, match=rf"{name} is .*; expected a number from 0 to 100\."):
+        QUICK.with_changes(**{name: value})
 
 
 @pytest.mark.parametrize(("name", "value"), [("lr", np.nan), ("lr", -1.0), ("momentum", 1.0), ("weight_decay", np.inf)])

@@ -27,13 +27,14 @@ MODULES = [
     "losses", "training.optim", "weights.container", "weights.files", "loading",
     "data.box", "data.csv", "data.dataset", "data.digits", "data.idx", "data.image_folder", "data.npz", "data.openml",
     "data.parquet", "data.pictures", "data.sources",
-    "training.augment.defects", "training.augment.distortions", "training.augment.non_digits", "training.splits",
+    "training.augment.defects", "training.augment.distortions", "training.augment.drawn_digits",
+    "training.augment.non_digits", "training.splits",
 ]  # fmt: skip
 TESTS = [
     "layers", "losses", "optim", "weights",
     "data_box", "data_csv", "data_digits", "data_idx", "data_image_folder", "data_npz", "data_openml", "data_parquet",
     "data_sources", "splits",
-    "distortions", "non_digits", "non_digits_drawn", "non_digits_of_digits", "misread", "threats_files",
+    "distortions", "drawn_digits", "non_digits", "non_digits_drawn", "non_digits_of_digits", "misread", "threats_files",
 ]  # fmt: skip
 SLOW = ["tests/test_non_digits.py::test_a_network_that_has_learned_from_rubbish_knows_it"]
 

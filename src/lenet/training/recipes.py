@@ -23,6 +23,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "momentum": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
     "weight_decay": (lambda x: 0 <= x < math.inf, "a number of at least 0"),
     "defects": (lambda x: 0 <= x <= 1, "a number from 0 to 1"),
+    "drawn_digits": (lambda x: 0 <= x <= 100, "a number from 0 to 100"),
     "non_digits": (lambda x: 0 <= x <= 100, "a number from 0 to 100"),
     "validation": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
 }
@@ -92,6 +93,9 @@ class Recipe:
     defects : float, default 0
         The fraction of the images to spoil in each epoch, after any distortion, in [0, 1]: with lines, noise, spots,
         low contrast and others; see `lenet.training.augment.defects`.
+    drawn_digits : float, default 0
+        Images of drawn digits to add, as a fraction of the training set, from 0 to 100: in forms of other countries
+        than MNIST's, and of print; see `lenet.training.augment.drawn_digits`. The classes must be the ten digits.
     non_digits : float, default 0
         Images of non-digits to add, as a fraction of the training set: strokes, letters, pieces of digits and noise;
         at least 0. The network learns uniform class probabilities for them.
@@ -122,6 +126,7 @@ class Recipe:
     distort: bool = False
     vary: bool = False
     defects: float = 0.0
+    drawn_digits: float = 0.0
     non_digits: float = 0.0
     validation: float = 0.0
     patience: int | None = None
@@ -171,6 +176,20 @@ class Recipe:
 _SMALL = Recipe(
     "small", epochs=200, batch_size=32, lr=0.05, momentum=0.9, schedule="one_cycle", distort=True, validation=0.1
 )
+_WILD = Recipe(
+    "wild",
+    epochs=120,
+    batch_size=32,
+    lr=0.08,
+    momentum=0.9,
+    schedule="one_cycle",
+    standardise="image",
+    distort=True,
+    vary=True,
+    defects=0.15,
+    non_digits=0.3,
+    validation=1 / 12,
+)
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -186,20 +205,8 @@ RECIPES = {
             distort=True,
             validation=1 / 12,
         ),
-        Recipe(
-            "wild",
-            epochs=120,
-            batch_size=32,
-            lr=0.08,
-            momentum=0.9,
-            schedule="one_cycle",
-            standardise="image",
-            distort=True,
-            vary=True,
-            defects=0.15,
-            non_digits=0.3,
-            validation=1 / 12,
-        ),
+        _WILD,
+        replace(_WILD, name="forms", epochs=30, lr=0.04, drawn_digits=0.2),  # continues from `wild`
         Recipe(  # the paper updates after every image, with a learning rate of 0.0005
             "paper",
             epochs=20,

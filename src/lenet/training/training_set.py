@@ -1,4 +1,4 @@
-"""The images, labels and weights of a training run, split for validation, and its non-digits."""
+"""The images, labels and weights of a training run, split for validation, and the images that its recipe adds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
+from lenet.class_names import class_names
 from lenet.errors import InputError
 from lenet.model import LeNet5
+from lenet.training.augment.drawn_digits import DIGITS, drawn_digits
 from lenet.training.augment.non_digits import non_digits
 from lenet.training.recipes import Recipe
 from lenet.training.splits import Split, split
@@ -23,22 +25,22 @@ class TrainingSet:
     Parameters
     ----------
     X : ndarray of uint8 or the model's dtype, shape (n, 28, 28)
-    non_digits : ndarray of the same dtype, shape (m, 28, 28)
-        Separate from X, so that X need not be copied.
+    added : ndarray of the same dtype, shape (m, 28, 28)
+        Drawn digits, then non-digits. Separate from X, so that X need not be copied.
     y : ndarray of int64, shape (n + m,)
-        The labels of X, then -1 for each non-digit.
+        The labels of X and of the added images; -1 for each non-digit.
     targets : ndarray of shape (n + m,) or (n + m, num_classes)
-        y or, if X has target probabilities, these and then uniform ones for the non-digits.
+        y or, if X has target probabilities, these and those of the added images, uniform for non-digits.
     weights : ndarray of float64, shape (n + m,), or None
-        With a mean of 1 in the training and in the validation split; 1 for non-digits.
+        With a mean of 1 in the training and in the validation split; 1 for added images.
     parts : Split
         The indices of the training digits and of the validation digits.
     members : ndarray of int64
-        The images of an epoch: the indices of the training digits, then n, n + 1, ... for the non-digits.
+        The images of an epoch: the indices of the training digits, then n, n + 1, ... for the added images.
     """
 
     X: NDArray[Any]
-    non_digits: NDArray[Any]
+    added: NDArray[Any]
     y: NDArray[np.int64]
     targets: NDArray[Any]
     weights: NDArray[np.float64] | None
@@ -49,7 +51,7 @@ class TrainingSet:
     def prepare(
         cls, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, model: LeNet5, recipe: Recipe, seed: int
     ) -> "TrainingSet":
-        """Validate and split images, labels and weights, and draw the non-digits of a recipe.
+        """Validate and split images, labels and weights, and draw the images that a recipe adds.
 
         Raises
         ------
@@ -71,41 +73,55 @@ class TrainingSet:
             for part in filter(len, parts):
                 weights[part] = _checks.weights(weights[part], len(part))
         if images.dtype != np.uint8:
-            for field in ("defects", "non_digits"):
+            for field in ("defects", "drawn_digits", "non_digits"):
                 if getattr(recipe, field):
                     raise InputError(
                         f"X has dtype {images.dtype}; expected uint8, as the recipe has {field}. Pass uint8, or "
                         f"{field}=0."
                     )
-        count = round(recipe.non_digits * len(parts.train))
-        if not count:
-            return cls(images, images[:0], labels, targets, weights, parts, parts.train)
-        others = non_digits(count, images[parts.train], np.random.default_rng([seed, 0, 1]))
-        labels = np.concatenate([labels, np.full(count, -1)])
-        if targets.ndim == 2:
-            uniform = np.full((count, model.num_classes), 1 / model.num_classes, model.dtype)
-            targets = np.concatenate([targets, uniform])
-        return cls(
-            images,
-            others,
-            labels,
-            targets if targets.ndim == 2 else labels,
-            None if weights is None else np.concatenate([weights, np.ones(count)]),
-            parts,
-            np.concatenate([parts.train, len(images) + np.arange(count)]),
-        )
+        if recipe.drawn_digits and class_names(model.metadata, model.num_classes) != DIGITS:
+            raise InputError(
+                f"The model has {model.num_classes} classes, {_checks.short_repr(model.classes)}; expected the ten "
+                "digits, as the recipe has drawn_digits. Pass drawn_digits=0."
+            )
+        added, y_added = _added(recipe, images[parts.train], seed)
+        if len(added):
+            labels = np.concatenate([labels, y_added])
+            if targets.ndim == 2:
+                targets = np.concatenate([targets, _probabilities(y_added, model.num_classes, model.dtype)])
+            if weights is not None:
+                weights = np.concatenate([weights, np.ones(len(added))])
+        members = np.concatenate([parts.train, len(images) + np.arange(len(added))])
+        return cls(images, added, labels, targets if targets.ndim == 2 else labels, weights, parts, members)
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
-        """Return the images, targets, labels and weights at some indices; from n on, these are non-digits."""
+        """Return the images, targets, labels and weights at some indices; from n on, these are added images."""
         labels = self.y[indices]
         targets = labels if self.targets is self.y else self.targets[indices]
         return self._images(indices), targets, labels, None if self.weights is None else self.weights[indices]
 
     def _images(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        is_digit = indices < len(self.X)
-        if is_digit.all():
+        is_given = indices < len(self.X)
+        if is_given.all():
             return self.X[indices]
         images = np.empty((len(indices), *self.X.shape[1:]), self.X.dtype)
-        images[is_digit] = self.X[indices[is_digit]]
-        images[~is_digit] = self.non_digits[indices[~is_digit] - len(self.X)]
+        images[is_given] = self.X[indices[is_given]]
+        images[~is_given] = self.added[indices[~is_given] - len(self.X)]
         return images
+
+
+def _added(recipe: Recipe, digits: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the images that a recipe adds to these training digits, and their labels; -1 for non-digits."""
+    num_drawn, num_others = round(recipe.drawn_digits * len(digits)), round(recipe.non_digits * len(digits))
+    images, labels = digits[:0], np.empty(0, np.int64)
+    if num_drawn:
+        images, labels = drawn_digits(num_drawn, np.random.default_rng([seed, 0, 2]))
+    if num_others:
+        others = non_digits(num_others, digits, np.random.default_rng([seed, 0, 1]))
+        images, labels = np.concatenate([images, others]), np.concatenate([labels, np.full(num_others, -1)])
+    return images, labels
+
+
+def _probabilities(labels: NDArray[np.int64], num_classes: int, dtype: Any) -> NDArray[Any]:
+    """Return target probabilities: 1 for the class of a label, uniform ones for -1."""
+    return np.where(labels[:, np.newaxis] < 0, 1 / num_classes, np.eye(num_classes)[labels]).astype(dtype)

@@ -19,8 +19,8 @@ Image = NDArray[np.uint8]
 Random = np.random.Generator
 
 _CANVAS = 112  # pixels; four times the side of the image
-# Without characters that can be read as a digit: b, g, I, l, O, o, q, S, s, Z, z.
-_LETTERS = "ABCDEFGHJKLMNPQRTUVWXYacdefhijkmnprtuvwxy#$%&*+=<>?@!(){}[]^~"
+# Without characters that can be read as a digit, such as O, l, h (a 4), C (an open 0), P (a 9) or ? (a 2).
+_LETTERS = "ABDEFGHJKLMNQRTVWXYadefijkmrtvwxy#$%&*+=<>@!(){}[]^~"
 _FACES = 8  # Hershey fonts of OpenCV
 
 

@@ -1,0 +1,208 @@
+"""Drawn digits: their forms, curves, sizes and shares, and training on them."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import chain
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import InputError
+from lenet.training import RECIPES
+from lenet.training.augment import drawn_digits as module
+from lenet.training.augment.drawn_digits import FORMS, drawn_digits, smooth
+from lenet.training.training_set import TrainingSet
+
+cv2 = pytest.importorskip("cv2")
+
+
+SHORT = replace(RECIPES["small"], epochs=1, validation=0.1, distort=False)
+DIGITS = lenet.data.load_digits()
+
+
+def test_images_and_labels_repeat_by_their_seed():
+    (one, y), (two, y_two) = (drawn_digits(300, np.random.default_rng(4)) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(y, y_two)
+    assert (one.shape, one.dtype, y.shape, y.dtype) == ((300, 28, 28), np.uint8, (300,), np.int64)
+    assert len({image.tobytes() for image in one}) == 300
+    assert Counter(y.tolist()).keys() == set(range(10))
+
+
+def test_labels_are_those_that_the_network_reads():
+    images, labels = drawn_digits(1000, np.random.default_rng(1))
+    read = lenet.load_pretrained("mnist").predict(images)
+    assert (read == labels).mean() > 0.95
+    for digit in range(10):
+        assert (read == labels)[labels == digit].mean() > 0.85
+
+
+def test_a_third_is_printed(monkeypatch):
+    monkeypatch.setattr(module, "_printed", lambda *_: np.uint8(1))
+    monkeypatch.setattr(module, "_written", lambda *_: np.uint8(0))
+    images, labels = drawn_digits(10_000, np.random.default_rng(0))
+    assert images.mean() == pytest.approx(0.3, abs=0.015)
+    np.testing.assert_allclose(np.bincount(labels) / 10_000, 0.1, atol=0.01)
+
+
+def test_forms_have_strokes_within_the_grid():
+    assert len(FORMS) == 10
+    assert min(map(len, FORMS)) >= 5
+    for form in chain.from_iterable(FORMS):
+        for stroke in form.split("|"):
+            points = stroke.split()
+            assert len(points) >= 2
+            assert all(len(point) == 2 and point.isdecimal() for point in points)
+            assert all(points[k] != points[k + 2] for k in range(len(points) - 2))  # twice is a corner, thrice a slip
+
+
+class Fixed:
+    """A generator that draws the first choice, no shifts, and one value for all else."""
+
+    def __init__(self, slant=0.0, width=10.0, pen=7):
+        self.slant, self.width, self.pen, self.tremors, self.pens = slant, width, pen, [], []
+
+    def integers(self, low, high=None):
+        if high is None:
+            return 0
+        self.pens.append((low, high))
+        return self.pen
+
+    def normal(self, mean, deviation, size=None):
+        return self.slant if size is None else np.zeros(size)
+
+    def uniform(self, low, high):
+        self.tremors.append((low, high))
+        return self.width
+
+
+def test_a_form_is_drawn_where_its_points_are(monkeypatch):
+    """The first 1 is a line from row 0 to 9 in column 4; a column has 10 pixels here, and so has a row."""
+    monkeypatch.setattr(module, "FORMS", (("40 49",),))
+    calls = []
+    opencv = SimpleNamespace(polylines=lambda *arguments, **options: calls.append((arguments, options)), LINE_AA=16)
+    for slant in (0.0, 2.0):
+        rng = Fixed(slant)
+        assert module._written(opencv, 0, rng).shape == (28, 28)
+        (canvas, (points,), closed, ink, pen, kind), options = calls.pop()
+        assert (canvas.shape, closed, ink, pen, kind, options) == ((160, 160), False, 255, 7, 16, {"shift": 3})
+        top, bottom = points[0] / 8, points[-1] / 8
+        # Relative to the middle, 4.5: the top is half a column to the left and 4.5 rows up, and leans to the right.
+        np.testing.assert_allclose(top, [80 - 5 + 4.5 * slant, 80 - 45])
+        np.testing.assert_allclose(bottom, [80 - 5 - 4.5 * slant, 80 + 45])
+        assert rng.pens == [(5, 17)]
+        assert rng.tremors == [(0.2, 0.6), (4, 10)]
+
+
+def test_equal_points_are_shifted_alike(monkeypatch):
+    monkeypatch.setattr(module, "FORMS", (("40 04 | 04 49",),))
+    ends = []
+    opencv = SimpleNamespace(
+        polylines=lambda canvas, points, *_, **__: ends.append((points[0][0], points[0][-1])), LINE_AA=16
+    )
+    module._written(opencv, 0, np.random.default_rng(0))
+    np.testing.assert_array_equal(ends[0][1], ends[1][0])
+
+
+def test_print_has_the_faces_sizes_and_pens_of_its_ranges():
+    calls = []
+
+    def put_text(canvas, text, *arguments):
+        calls.append((text, *arguments))
+        return cv2.putText(canvas, text, *arguments)
+
+    opencv = SimpleNamespace(putText=put_text, resize=cv2.resize, LINE_AA=cv2.LINE_AA, INTER_AREA=cv2.INTER_AREA)
+    rng = np.random.default_rng(0)
+    images = [module._printed(opencv, 7, rng) for _ in range(400)]
+    assert {image.shape for image in images} == {(28, 28)}
+    texts, places, faces, sizes, inks, pens, kinds = zip(*calls, strict=True)
+    assert (set(texts), set(places), set(inks), set(kinds)) == ({"7"}, {(30, 120)}, {255}, {cv2.LINE_AA})
+    assert set(faces) == set(range(8))
+    assert (min(sizes), max(sizes)) == pytest.approx((2.5, 4), abs=0.02)
+    assert set(pens) == set(range(4, 19))
+
+
+def test_the_largest_print_is_not_cut():
+    for digit in "0123456789":
+        for face in range(8):
+            canvas = np.zeros((module._CANVAS, module._CANVAS), np.uint8)
+            cv2.putText(canvas, digit, (30, 120), face, 4, 255, 18, cv2.LINE_AA)
+            assert not canvas[[0, -1]].any()
+            assert not canvas[:, [0, -1]].any()
+
+
+def test_curves_are_cubic_hermite_splines_with_the_tangents_of_catmull_and_rom():
+    interpolate = pytest.importorskip("scipy.interpolate")
+    points = np.random.default_rng(0).uniform(0, 9, (6, 2))
+    tangents = np.concatenate([points[1:2] - points[:1], points[2:] - points[:-2], points[-1:] - points[-2:-1]])
+    tangents[1:-1] /= 2
+    tangents[[0, -1]] /= 2  # as if the ends were given twice
+    expected = interpolate.CubicHermiteSpline(np.arange(6), points, tangents)
+    t = np.concatenate([k + np.linspace(0, 1, 5) for k in range(5)])
+    curve = smooth(points, 5)
+    inner = (t >= 1) & (t <= 4)
+    np.testing.assert_allclose(curve[inner], expected(t)[inner], atol=1e-12)
+    np.testing.assert_allclose(curve[[0, -1]], points[[0, -1]])
+
+
+def test_curves_have_corners_at_repeated_points():
+    corner = smooth(np.array([[0.0, 0], [7, 0], [7, 0], [3, 9]]), 4)
+    np.testing.assert_allclose(corner[:4], [[0, 0], [7 / 3, 0], [14 / 3, 0], [7, 0]], atol=1e-12)
+    np.testing.assert_allclose(corner[4:], [[7, 0], [17 / 3, 3], [13 / 3, 6], [3, 9]], atol=1e-12)
+
+
+def prepared(model, recipe, X=DIGITS.X_train[:200], y=DIGITS.y_train[:200], sample_weight=None):
+    return TrainingSet.prepare(X, y, sample_weight, model, recipe, 3)
+
+
+def test_drawn_digits_are_learned_and_never_validate():
+    data = prepared(lenet.LeNet5(seed=0), replace(SHORT, drawn_digits=0.5, non_digits=0.25))
+    drawn, others = len(data.parts.train) // 2, round(0.25 * len(data.parts.train))
+    assert len(data.added) == drawn + others
+    assert (data.y[200 : 200 + drawn] >= 0).all()
+    assert (data.y[200 + drawn :] == -1).all()
+    assert sorted(data.members[len(data.parts.train) :]) == list(range(200, 200 + drawn + others))
+    assert data.parts.validation.max() < 200
+    images, targets, labels, weights = data.batch(np.array([3, 200, 199 + drawn + others]))
+    np.testing.assert_array_equal(images, [DIGITS.X_train[3], data.added[0], data.added[-1]])
+    assert labels.tolist() == targets.tolist() == [DIGITS.y_train[3], data.y[200], -1]
+    assert weights is None
+
+
+def test_drawn_digits_have_probabilities_and_weights():
+    recipe = replace(SHORT, drawn_digits=0.5, non_digits=0.25)
+    y = 0.9 * np.eye(10)[DIGITS.y_train[:200]] + 0.01
+    data = prepared(lenet.LeNet5(seed=0), recipe, y=y, sample_weight=np.arange(1.0, 201))
+    _, targets, labels, weights = data.batch(np.array([200, len(data.y) - 1]))
+    np.testing.assert_allclose(targets, [np.eye(10)[labels[0]], np.full(10, 0.1)], rtol=1e-6)
+    assert weights.tolist() == [1, 1]
+
+
+def test_accuracy_counts_given_and_drawn_digits():
+    """A network of zeros answers 0 to all, and a learning rate that vanishes in single precision keeps it so."""
+    model = lenet.LeNet5(seed=0)
+    model.parameters.flat[...] = 0
+    recipe = replace(SHORT, drawn_digits=1.0, non_digits=1.0, lr=1e-60, momentum=0.0)
+    state = lenet.train(model, DIGITS.X_train[:200], DIGITS.y_train[:200], recipe, seed=3)
+    data = prepared(lenet.LeNet5(seed=0), recipe)
+    learned = data.y[data.members]
+    assert state.history[0].accuracy == pytest.approx((learned == 0).sum() / (learned >= 0).sum())
+    assert (learned >= 0).sum() == 2 * len(data.parts.train)
+
+
+@pytest.mark.parametrize("names", [None, tuple("abcdefghij")])
+def test_other_classes_than_the_digits_are_refused(names):
+    model = lenet.LeNet5(num_classes=26 if names is None else 10, seed=0)
+    if names:
+        model.classes = names
+    before = model.parameters.flat.copy()
+    with pytest.raises(InputError, match=r"expected the ten digits, as the recipe has drawn_digits\. Pass"):
+        lenet.train(model, DIGITS.X_train[:50], DIGITS.y_train[:50], replace(SHORT, drawn_digits=0.2))
+    np.testing.assert_array_equal(model.parameters.flat, before)
+
+
+def test_floating_images_are_refused():
+    with pytest.raises(InputError, match="expected uint8, as the recipe has drawn_digits"):
+        prepared(lenet.LeNet5(seed=0), replace(SHORT, drawn_digits=0.2), X=DIGITS.X_train[:200] / 255)
