@@ -242,9 +242,11 @@ def oriented(as_given, *turned, strokes=1):
         (Reading(), [reading_of(0.7, 0.7, lines=2)], (0, 4)),  # 0.8
         (Reading(), [reading_of(0.69, 0.69, 0.69, 0.69)], (0, 4)),  # 2.42, but illegible
         (Reading(), [reading_of(0.7, 0.7, 0.7, 0.7)], (90, 4)),
-        (reading_of(0.6, 0.6), [reading_of(0.8, 0.8)], (0, 4)),  # 1.5 is below 1.3 * 0.7 + 1
-        (reading_of(0.6, 0.6), [reading_of(0.9, 0.9)], (0, 4)),  # 1.9 as well
-        (reading_of(0.6, 0.6), [reading_of(0.91, 0.91)], (90, 4)),  # 1.94 is not
+        (reading_of(0.6, 0.6), [reading_of(0.8, 0.8)], (0, 4)),  # 1.5 is below 0.7 and 1.3 times its root
+        (reading_of(0.6, 0.6), [reading_of(0.87, 0.87)], (0, 4)),  # 1.78 as well
+        (reading_of(0.6, 0.6), [reading_of(0.88, 0.88)], (90, 4)),  # 1.82 is not
+        (reading_of(*[0.6] * 16), [reading_of(*[0.712] * 16)], (0, 4)),  # 11.28 is below 7.7 and 1.3 times its root
+        (reading_of(*[0.6] * 16), [reading_of(*[0.713] * 16)], (90, 4)),  # 11.32 is not
         (reading_of(0.1, 0.1), [reading_of(0.7, 0.7)], (90, 4)),  # evidence below 0 counts as 0
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4), reading_of(*[0.8] * 3)], (180, 4)),
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4, text="0125689? ")], (0, 4)),

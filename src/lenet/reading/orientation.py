@@ -1,5 +1,6 @@
 """Find the quarter turn in which the digits of a page are upright, by how well they can be read."""
 
+import math
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,7 +14,7 @@ _MAX_STROKES = 1000  # of a page; reading a larger one four times would take sec
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
 _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
-_RATIO, _LEAD = 1.3, 1.0  # between the evidence for a turn and that for none; the lead is in digits
+_LEAD, _CHANCE = 1.0, 1.3  # digits of evidence for a turn over none; the second for each square root of a digit
 
 
 class PageReader(Protocol):
@@ -43,8 +44,8 @@ def _is_clear(turned: Reading, reading: Reading) -> bool:
     """Return whether a page is clearly more legible after a turn, and not merely in digits read upside down."""
     if turned.rotation == 180 and set("".join(line.text for line in turned.lines)) <= _READABLE_UPSIDE_DOWN:
         return False
-    needed = _RATIO * max(_evidence(reading), 0) + _LEAD
-    return _legibility(turned) >= _MIN_LEGIBLE and _evidence(turned) >= needed
+    lead = max(_LEAD, _CHANCE * math.sqrt(max(_evidence(reading), 0)))
+    return _legibility(turned) >= _MIN_LEGIBLE and _evidence(turned) >= max(_evidence(reading), 0) + lead
 
 
 def _legibility(reading: Reading) -> float:
