@@ -268,7 +268,7 @@ def compilers(session: nox.Session) -> None:
 
 @nox.session
 def aarch64(session: nox.Session) -> None:
-    """Cross-build for Linux on aarch64, and run the kernel tests, predictions and trainings under qemu."""
+    """Cross-build for Linux on aarch64, and run predictions, trainings and the tests of the core under qemu."""
     platform(session, "aarch64")
 
 

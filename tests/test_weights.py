@@ -549,7 +549,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)  # for the coverage data, w
 def test_a_full_disk_leaves_the_old_file(saved):
     before = saved.read_bytes()
     command = [sys.executable, "-c", FULL_DISK, str(saved)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=True)
     assert "could not be written (File too large)" in done.stdout
     assert saved.read_bytes() == before
     assert folder_holds(saved) == [saved.name]

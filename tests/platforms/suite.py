@@ -30,7 +30,8 @@ def summary(results: Path) -> list[str]:
         kinds = {each.tag: each for each in case if each.tag in {"skipped", "failure", "error"}}
         counts[name].update([*kinds] or ["passed"])
         if "skipped" in kinds:
-            reasons[name].add(kinds["skipped"].get("message", ""))
+            whole_file = re.search(r"Skipped: (.*)['\"]\)$", kinds["skipped"].text or "", re.DOTALL)
+            reasons[name].add(whole_file[1] if whole_file else kinds["skipped"].get("message", ""))
     lines = []
     for name, found in sorted(counts.items()):
         numbers = ", ".join(f"{number} {kind}" for kind, number in sorted(found.items()))
