@@ -234,6 +234,10 @@ INLINE vreal vload_bytes(const unsigned char *p)
     return (vreal)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
 #elif defined(__AVX2__) && VECTORS_IN_C
     return (vreal)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+#elif defined(__SSE4_1__) && VECTORS_IN_C
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return (vreal)_mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four)));
 #else
     real lanes[LANES];
     for (int i = 0; i < LANES; i++) lanes[i] = p[i];
