@@ -173,7 +173,7 @@ def _written(cv2: Any, digit: int, rng: Random) -> Image:
     shape = np.array([[width, 0], [-slant, 10]])  # pixels for a column and for a row
     canvas, pen = np.zeros((_CANVAS, _CANVAS), np.uint8), int(rng.integers(5, 17))
     for stroke in form.split("|"):
-        points = np.array([(int(x), int(y)) for x, y in stroke.split()])
+        points = np.array([[int(place) for place in point] for point in stroke.split()])
         path = smooth((points + shifts[tuple(points.T)] - 4.5) @ shape + _CANVAS / 2)
         cv2.polylines(canvas, [np.round(path * 8).astype(np.int32)], False, 255, pen, cv2.LINE_AA, shift=3)
     return mnist_form(cropped(canvas))
@@ -214,4 +214,5 @@ def smooth(points: NDArray[np.float64], steps: int = 8) -> NDArray[np.float64]:
     t = np.linspace(0, 1, steps)[:, np.newaxis]
     from_start = (1 - t) ** 2 * ((1 + 2 * t) * start + t * leaving)
     to_end = t**2 * ((3 - 2 * t) * end - (1 - t) * arriving)
-    return (from_start + to_end).reshape(-1, 2)
+    curve: NDArray[np.float64] = from_start + to_end
+    return curve.reshape(-1, 2)
