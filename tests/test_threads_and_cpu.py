@@ -17,7 +17,7 @@ from served import wait_for
 
 from lenet import LeNet5
 from lenet._fused import dispatch, threads
-from lenet._fused.batches import PREDICT_CHUNK
+from lenet._fused.batches import PREDICT_CHUNK, Predictor
 from lenet.errors import ConfigurationError, InputTypeError
 
 BUILDS = dispatch.available()
@@ -330,6 +330,23 @@ def test_the_pool_keeps_nothing_of_what_it_has_run(pool):
     threads.run_chunks(work, range(3), 1, 3)
     del work
     wait_for(lambda: gone() is None)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_jobs", "chunks"), [(0, 2, 1), (35, 2, 1), (36, 2, 3), (64, 1, 2), (64, 2, 6), (128, 2, 8), (1000, 2, 21)]
+)
+def test_a_batch_is_cut_into_chunks_for_its_threads(n, n_jobs, chunks):
+    x, sizes = np.arange(n), []
+
+    def run(x, out):
+        sizes.append(len(x))
+        out[:] = x
+
+    out = np.full(n, -1)
+    Predictor._in_chunks(run, x, out, n_jobs)
+    assert out.tolist() == x.tolist()
+    assert len(sizes) == chunks
+    assert max(sizes) <= PREDICT_CHUNK
 
 
 # ---- processes -----------------------------------------------------------------------------------------

@@ -231,8 +231,9 @@ class LeNet5:
             Pixels: uint8 from 0 (background) to 255 (ink), or floating in [0, 1], with any strides and byte order.
             C-contiguous uint8 is read in place; other arrays are copied in small blocks.
         n_jobs : int, optional
-            Number of threads, at most one per 12 images; -1 for all cores. By default, LENET_NUM_THREADS,
-            OMP_NUM_THREADS, or all cores. In float32, the result depends neither on `n_jobs` nor on the batch size.
+            Number of threads, at most one per 12 images, and one for fewer than 36; -1 for all cores. By default,
+            LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores. In float32, the result depends neither on `n_jobs` nor
+            on the batch size.
         out : ndarray of shape (n, num_classes), optional
             C-contiguous array of the model's dtype to fill and return; it must not overlap x.
 

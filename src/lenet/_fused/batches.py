@@ -16,8 +16,8 @@ from lenet.errors import InputError
 Array = NDArray[Any]
 
 # Images per chunk of a prediction, whose results do not depend on the chunks. A thread takes a few chunks, since the
-# others wake late and their cores may be busy, but none that would be done before another thread has woken.
-PREDICT_CHUNK, MIN_PREDICT_CHUNK, CHUNKS_PER_THREAD = 48, 12, 4
+# others wake late and their cores may be busy. One thread often ends a batch below MIN_SPLIT before another has woken.
+PREDICT_CHUNK, MIN_PREDICT_CHUNK, CHUNKS_PER_THREAD, MIN_SPLIT = 48, 12, 4, 36
 # Chunks of training do not depend on the number of threads, so neither do results: gradients are added chunk by chunk,
 # in order.
 TRAIN_CHUNK = 16
@@ -104,7 +104,7 @@ class Predictor:
     @staticmethod
     def _in_chunks(run: Callable[[Array, Array], None], x: Array, out: Array, n_jobs: int | None) -> None:
         n = len(x)
-        if n < 2 * MIN_PREDICT_CHUNK:
+        if n < MIN_SPLIT:
             check_n_jobs(n_jobs)
             run(x, out)
             return

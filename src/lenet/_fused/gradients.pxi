@@ -174,7 +174,8 @@ cdef void c1_sums_gradient(const real* ds2, real* y, real* dbias) noexcept nogil
         vstore(dbias + c * LANES, total)
 
 
-cdef inline void c1_weight_tile(const real* dz, const real* image, const Py_ssize_t* taps, real* dweight) noexcept nogil:
+cdef inline void c1_weight_tile(const real* dz, const real* image, const Py_ssize_t* taps,
+                                real* dweight) noexcept nogil:
     """Row i of C1_WEIGHT_MAPS kernels of dweight[map, i, j, LANES], whose lanes are added up after the last image.
 
     for c, j: dweight[c, i, j] += sum over y, x of dz[c, y, x] * image[y + i, x + j]
@@ -192,7 +193,7 @@ cdef inline void c1_weight_tile(const real* dz, const real* image, const Py_ssiz
             for c in range(C1_WEIGHT_MAPS):
                 for j in range(POOL):
                     d[c * POOL + j] = vload(dz + (c * PLACES + row * POOL + j) * LANES)
-            for shift in range(SHIFTS):     # pixels under a tap of the left place, and the one before of the right place
+            for shift in range(SHIFTS):     # under tap `shift` of the left place, and the tap before it of the right
                 pixel = vload(image + taps[row * TAPS] + shift * PART)
                 for c in range(C1_WEIGHT_MAPS):
                     if shift < KERNEL:
