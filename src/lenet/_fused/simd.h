@@ -339,7 +339,7 @@ INLINE void copy_row(real *to, const real *from, ptrdiff_t n)
  * rest is exp(-r), the polynomial of degree 5 with the least relative error, 9.2e-8, of those that are 1 at 0.
  * ln2 is added in two parts (Cody and Waite), since k times its high part is exact.
  *
- * Each step is done for all vectors before the next: a step waits for the one before, and a CPU does not look far ahead.
+ * Each step is done for all vectors before the next: a step waits for the one before, and a CPU looks only so far.
  */
 INLINE void vexps_negative(const int n, const vreal *x, vreal *power, vreal *rest)
 {
