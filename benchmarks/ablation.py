@@ -14,7 +14,7 @@ import lenet
 from lenet.evaluation import robustness_report
 from lenet.training import RECIPES
 
-WILD = RECIPES["wild"]
+WILD = RECIPES["wild"].with_changes(drawn_digits=RECIPES["forms"].drawn_digits)
 NO_IMAGES = {"drawn_digits": 0.0, "non_digits": 0.0}
 ROWS = {  # how each differs from the recipe `wild`
     "neither distortions nor added images": {"distort": False, "vary": False, "defects": 0.0, **NO_IMAGES},

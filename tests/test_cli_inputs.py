@@ -312,6 +312,23 @@ def test_the_recipe_follows_from_the_model_to_start_from(tmp_path, monkeypatch, 
     assert settings["lr"] == {"small": 0.05, "transfer": 0.1, "adapt": 0.01}[recipe]
 
 
+def test_a_recipe_for_digits_refuses_other_classes_before_it_creates_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    digits_of("mine.npz", 3, 5)
+    error = lines(capsys, "train", "mine.npz", "--recipe", "forms", status=1)
+    assert "The model's classes are ('0', '1'); expected the ten digits" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+
+
+@pytest.mark.parametrize("recipe", ["wild", "forms"])
+def test_a_recipe_that_draws_requires_opencv_before_it_creates_a_run(tmp_path, monkeypatch, capsys, recipe):
+    monkeypatch.chdir(tmp_path)
+    digits_of("mine.npz", *range(10))
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert "pip install 'lenet[vision]'" in lines(capsys, "train", "mine.npz", "--recipe", recipe, status=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+
+
 ADVICE = "This is hardly better than guessing. Sigmoid networks start on a plateau: {}."
 
 

@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate and robust; "
-        "takes longest); small (few images); transfer, adapt (few images, with --from); seed (as the notebook). If "
+        "takes longest); forms (print and foreign handwriting, after wild: with --from); small (few "
+        "images); transfer, adapt (few images, with --from); seed (as the notebook). If "
         f"omitted: default; paper with --network 1998; small for fewer than {SMALL:,} images. With --from: adapt for "
         "the same classes, or transfer",
     )
@@ -133,7 +134,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         if arguments.validation is None:
             recipe = with_possible_validation(recipe, data, quiet=arguments.quiet)
     recipe = recipe.with_changes(**changes)
-    check_early(data, recipe, arguments)
+    check_early(data, classes, recipe, arguments)
     args = {
         "lenet": __version__,
         "cpu": chosen(),
@@ -192,12 +193,17 @@ def require_extras(*, tensorboard: bool) -> None:
         require("tensorboardX", "tensorboard")
 
 
-def check_early(data: "Dataset", recipe: "Recipe", arguments: argparse.Namespace) -> None:
+def check_early(data: "Dataset", classes: tuple[str, ...], recipe: "Recipe", arguments: argparse.Namespace) -> None:
     """Raise the errors of training before the run folder is created."""
+    from lenet._extras import require
     from lenet._fused.threads import resolve_n_jobs
     from lenet.training.splits import split
+    from lenet.training.training_set import check_classes
 
     resolve_n_jobs(arguments.n_jobs)
+    check_classes(classes, recipe)
+    if recipe.drawn_digits or recipe.non_digits:
+        require("cv2", "vision")
     split(data.y_train, recipe.validation, arguments.seed or 0)
 
 

@@ -14,7 +14,9 @@ _MAX_STROKES = 1000  # of a page; reading a larger one four times would take sec
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
 _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
-_LEAD, _CHANCE = 1.0, 1.3  # digits of evidence for a turn over none; the second for each square root of a digit
+# The minimum lead of a turn, in digits of evidence: at least _LEAD, and _CHANCE times the square root of the evidence
+# without a turn.
+_LEAD, _CHANCE = 1.0, 1.3
 
 
 class PageReader(Protocol):

@@ -267,12 +267,11 @@ class _Loop:
         val_loss, val_accuracy = self._validate() if len(data.parts.validation) else (None, None)
         if not (np.isfinite(state.parameters).all() and math.isfinite(val_loss or 0.0)):
             raise self._diverged()
-        num_digits = int((data.y[data.members] >= 0).sum())
         row = Epoch(
             epoch=state.epoch,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),
             loss=state.loss_sum / len(data.members),
-            accuracy=state.correct / num_digits,
+            accuracy=state.correct / data.num_digits,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             images_per_second=state.images_per_second,

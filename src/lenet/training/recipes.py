@@ -94,11 +94,11 @@ class Recipe:
         The fraction of the images to spoil in each epoch, after any distortion, in [0, 1]: with lines, noise, spots,
         low contrast and others; see `lenet.training.augment.defects`.
     drawn_digits : float, default 0
-        Images of drawn digits to add, as a fraction of the training set, from 0 to 100: in forms of other countries
-        than MNIST's, and of print; see `lenet.training.augment.drawn_digits`. The classes must be the ten digits.
+        Images of drawn digits to add, as a fraction of the training set, from 0 to 100: printed, or in handwritten
+        forms that MNIST lacks; see `lenet.training.augment.drawn_digits`. The classes must be the ten digits.
     non_digits : float, default 0
         Images of non-digits to add, as a fraction of the training set: strokes, letters, pieces of digits and noise;
-        at least 0. The network learns uniform class probabilities for them.
+        from 0 to 100. The network learns uniform class probabilities for them.
     validation : float, default 0
         Fraction of each class to hold out for choosing the best epoch, in [0, 1); 0 for none.
     patience : int, optional

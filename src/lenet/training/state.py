@@ -23,8 +23,8 @@ class Epoch:
     learning_rate : float
         The learning rate of the last step.
     loss, accuracy : float
-        Mean cross-entropy in nats, and fraction of the digits classified correctly, over the training images. Each
-        image is evaluated with the weights before its own step.
+        Mean cross-entropy in nats, and fraction of the digits classified correctly, over the training images and
+        those that the recipe adds. Each image is evaluated with the weights before its own step.
     val_loss, val_accuracy : float or None
         The same on the validation split, with the weights after the epoch; None without a validation split.
     images_per_second : float

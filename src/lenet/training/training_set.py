@@ -1,13 +1,13 @@
 """The images, labels and weights of a training run, split for validation, and the images that its recipe adds."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
-from lenet.class_names import class_names
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.training.augment.drawn_digits import DIGITS, drawn_digits
@@ -79,12 +79,8 @@ class TrainingSet:
                         f"X has dtype {images.dtype}; expected uint8, as the recipe has {field}. Pass uint8, or "
                         f"{field}=0."
                     )
-        if recipe.drawn_digits and class_names(model.metadata, model.num_classes) != DIGITS:
-            raise InputError(
-                f"The model has {model.num_classes} classes, {_checks.short_repr(model.classes)}; expected the ten "
-                "digits, as the recipe has drawn_digits. Pass drawn_digits=0."
-            )
-        added, y_added = _added(recipe, images[parts.train], seed)
+        check_classes(model.classes, recipe)
+        added, y_added = _added(recipe, images, parts.train, seed)
         if len(added):
             labels = np.concatenate([labels, y_added])
             if targets.ndim == 2:
@@ -93,6 +89,11 @@ class TrainingSet:
                 weights = np.concatenate([weights, np.ones(len(added))])
         members = np.concatenate([parts.train, len(images) + np.arange(len(added))])
         return cls(images, added, labels, targets if targets.ndim == 2 else labels, weights, parts, members)
+
+    @cached_property
+    def num_digits(self) -> int:
+        """The number of digits in an epoch, given and drawn."""
+        return int((self.y[self.members] >= 0).sum())
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the images, targets, labels and weights at some indices; from n on, these are added images."""
@@ -110,16 +111,27 @@ class TrainingSet:
         return images
 
 
-def _added(recipe: Recipe, digits: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the images that a recipe adds to these training digits, and their labels; -1 for non-digits."""
-    num_drawn, num_others = round(recipe.drawn_digits * len(digits)), round(recipe.non_digits * len(digits))
-    images, labels = digits[:0], np.empty(0, np.int64)
+def check_classes(classes: tuple[str, ...], recipe: Recipe) -> None:
+    """Raise InputError if a recipe adds drawn digits to classes other than the ten digits."""
+    if recipe.drawn_digits and classes != DIGITS:
+        raise InputError(
+            f"The model's classes are {_checks.short_repr(classes)}; expected the ten digits, because the recipe has "
+            "drawn_digits. Choose another recipe, or pass drawn_digits=0."
+        )
+
+
+def _added(
+    recipe: Recipe, images: NDArray[Any], train: NDArray[np.int64], seed: int
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the images that a recipe adds to the training split, and their labels; -1 for non-digits."""
+    num_drawn, num_others = round(recipe.drawn_digits * len(train)), round(recipe.non_digits * len(train))
+    added, labels = images[:0], np.empty(0, np.int64)
     if num_drawn:
-        images, labels = drawn_digits(num_drawn, np.random.default_rng([seed, 0, 2]))
+        added, labels = drawn_digits(num_drawn, np.random.default_rng([seed, 0, 2]))
     if num_others:
-        others = non_digits(num_others, digits, np.random.default_rng([seed, 0, 1]))
-        images, labels = np.concatenate([images, others]), np.concatenate([labels, np.full(num_others, -1)])
-    return images, labels
+        others = non_digits(num_others, images[train], np.random.default_rng([seed, 0, 1]))
+        added, labels = np.concatenate([added, others]), np.concatenate([labels, np.full(num_others, -1)])
+    return added, labels
 
 
 def _probabilities(labels: NDArray[np.int64], num_classes: int, dtype: Any) -> NDArray[Any]:

@@ -124,8 +124,8 @@ FORMS: tuple[tuple[str, ...], ...] = (
 def drawn_digits(n: int, rng: Random) -> tuple[Image, NDArray[np.int64]]:
     """Draw images of digits in MNIST's format.
 
-    Most follow one of several forms of each digit, with points that are shifted at random, a random slant, width and
-    pen. Others are printed with the Hershey fonts of OpenCV.
+    About 70% are handwritten: each follows one of several forms of its digit, with randomly shifted points and a random
+    slant, width and pen. The others are printed in OpenCV's Hershey fonts.
 
     Parameters
     ----------
