@@ -5,7 +5,7 @@ import pytest
 import reference
 
 import lenet
-from lenet import SGD, LeNet5
+from lenet import SGD, LeNet5, LeNet1998
 from lenet._fused.batches import Learner
 from lenet.errors import DivergedError
 from lenet.training import Recipe, train
@@ -48,6 +48,15 @@ def test_logits_and_probabilities(model, n, n_jobs):
         probabilities = model.predict_proba(x, n_jobs=n_jobs)
         np.testing.assert_allclose(probabilities, np.exp(reference.log_softmax(expected)), rtol=1e-12)
         assert model.predict(x, n_jobs=n_jobs).tolist() == expected.argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize("n", [35, 36, 49, 60, 97, 125, 200])
+@pytest.mark.parametrize(("network", "dtype"), [(LeNet5, np.float64), (LeNet1998, np.float32)])
+def test_logits_keep_their_bits_for_any_number_of_threads(network, dtype, n):
+    model, (X, _) = network(seed=0, dtype=dtype), batch(n)
+    expected = model.logits(X, n_jobs=1)
+    for n_jobs in (2, 3, 8):
+        assert np.array_equal(model.logits(X, n_jobs=n_jobs), expected), n_jobs
 
 
 def test_losses_and_gradients_with_non_digits(model):

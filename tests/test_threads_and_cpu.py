@@ -17,7 +17,7 @@ from served import wait_for
 
 from lenet import LeNet5
 from lenet._fused import dispatch, threads
-from lenet._fused.batches import PREDICT_CHUNK, Predictor
+from lenet._fused.batches import PREDICT_CHUNK
 from lenet.errors import ConfigurationError, InputTypeError
 
 BUILDS = dispatch.available()
@@ -332,21 +332,33 @@ def test_the_pool_keeps_nothing_of_what_it_has_run(pool):
     wait_for(lambda: gone() is None)
 
 
-@pytest.mark.parametrize(
-    ("n", "n_jobs", "chunks"), [(0, 2, 1), (35, 2, 1), (36, 2, 3), (64, 1, 2), (64, 2, 6), (128, 2, 8), (1000, 2, 21)]
-)
-def test_a_batch_is_cut_into_chunks_for_its_threads(n, n_jobs, chunks):
-    x, sizes = np.arange(n), []
+def chunk_sizes(n, n_jobs, dtype=np.float32):
+    x, out, sizes = np.arange(n), np.full(n, -1), []
 
     def run(x, out):
         sizes.append(len(x))
         out[:] = x
 
-    out = np.full(n, -1)
-    Predictor._in_chunks(run, x, out, n_jobs)
+    LeNet5(seed=0, dtype=dtype)._predictor._in_chunks(run, x, out, n_jobs)
     assert out.tolist() == x.tolist()
+    return sorted(sizes)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_jobs", "chunks"), [(0, 2, 1), (35, 2, 1), (36, 2, 3), (64, 1, 2), (64, 2, 6), (128, 2, 8), (1000, 2, 21)]
+)
+def test_a_batch_is_cut_into_chunks_for_its_threads(n, n_jobs, chunks):
+    sizes = chunk_sizes(n, n_jobs)
     assert len(sizes) == chunks
     assert max(sizes) <= PREDICT_CHUNK
+
+
+@pytest.mark.parametrize(("n", "chunks"), [(48, 1), (49, 2), (1000, 21)])
+def test_chunks_of_matrix_products_do_not_depend_on_the_number_of_threads(n, chunks):
+    """In float64, the layers compute matrix products, whose rounding depends on their size."""
+    alone = chunk_sizes(n, 1, np.float64)
+    assert len(alone) == chunks
+    assert chunk_sizes(n, 2, np.float64) == chunk_sizes(n, 8, np.float64) == alone
 
 
 # ---- processes -----------------------------------------------------------------------------------------

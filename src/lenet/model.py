@@ -113,7 +113,8 @@ class LeNet5:
             layer.parameters = _of_layer(self._parameters, name, layer)
         self._layerwise = LayerwiseKernels([*self._layers()], self._parameters, self._loss, self.padding)
         self._kernels: Any = self._fastest_kernels()
-        self._predictor = Predictor(self._parameters, self._kernels, self.num_classes)
+        fused = self._kernels is not self._layerwise  # the rounding of a matrix product depends on its size
+        self._predictor = Predictor(self._parameters, self._kernels, self.num_classes, batch_independent=fused)
         self._learners: list[Learner] = []  # idle; see loss_and_gradients
         self._training: object = None  # identifies the latest call of lenet.train, so that it notices another
 
@@ -232,8 +233,8 @@ class LeNet5:
             C-contiguous uint8 is read in place; other arrays are copied in small blocks.
         n_jobs : int, optional
             Number of threads, at most one per 12 images, and one for fewer than 36; -1 for all cores. By default,
-            LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores. In float32, the result depends neither on `n_jobs` nor
-            on the batch size.
+            LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores. The result does not depend on `n_jobs` and, for a LeNet5
+            in float32, not on the batch size.
         out : ndarray of shape (n, num_classes), optional
             C-contiguous array of the model's dtype to fill and return; it must not overlap x.
 

@@ -15,8 +15,8 @@ from lenet.errors import InputError
 
 Array = NDArray[Any]
 
-# Images per chunk of a prediction, whose results do not depend on the chunks. A thread takes a few chunks, since the
-# others wake late and their cores may be busy. One thread often ends a batch below MIN_SPLIT before another has woken.
+# Images per chunk of a prediction. Each thread takes several chunks, because helpers wake late and their cores may be
+# busy. One thread often finishes a batch smaller than MIN_SPLIT before a helper wakes.
 PREDICT_CHUNK, MIN_PREDICT_CHUNK, CHUNKS_PER_THREAD, MIN_SPLIT = 48, 12, 4, 36
 # Chunks of training do not depend on the number of threads, so neither do results: gradients are added chunk by chunk,
 # in order.
@@ -66,12 +66,18 @@ class Predictor:
     kernels : module, or object with its functions
     num_classes : int, optional
         The number of outputs; by default, that of the biases of the output layer.
+    batch_independent : bool, default True
+        Whether the logits of an image do not depend on the other images of a call. Otherwise, the chunks do not depend
+        on the number of threads, so that the results do not either.
     """
 
-    def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int | None = None):
+    def __init__(
+        self, parameters: FlatDict, kernels: Any, num_classes: int | None = None, batch_independent: bool = True
+    ):
         self._parameters, self._dtype = kernels.view(parameters.flat), parameters.flat.dtype
         self._num_classes = num_classes or len(parameters["output.bias"])
         self._kernel, self._softmax = kernels.logits, kernels.softmax
+        self._batch_independent = batch_independent
 
     def empty(self, n: int) -> Array:
         """Return an uninitialised array for the logits of n images."""
@@ -101,15 +107,14 @@ class Predictor:
     def _run(self, x: Array, mean: float | None, std: float | None, out: Array) -> None:
         self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, out)
 
-    @staticmethod
-    def _in_chunks(run: Callable[[Array, Array], None], x: Array, out: Array, n_jobs: int | None) -> None:
+    def _in_chunks(self, run: Callable[[Array, Array], None], x: Array, out: Array, n_jobs: int | None) -> None:
         n = len(x)
         if n < MIN_SPLIT:
             check_n_jobs(n_jobs)
             run(x, out)
             return
         jobs = resolve_n_jobs(n_jobs)
-        size = -(-n // (CHUNKS_PER_THREAD * jobs)) if jobs > 1 else n
+        size = -(-n // (CHUNKS_PER_THREAD * jobs)) if jobs > 1 and self._batch_independent else n
         chunks = -(-n // min(max(size, MIN_PREDICT_CHUNK), PREDICT_CHUNK))
         run_chunks(lambda chunk: run(x[chunk], out[chunk]), range(n), -(-n // chunks), jobs)  # of nearly equal size
 
