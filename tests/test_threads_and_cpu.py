@@ -345,12 +345,22 @@ def chunk_sizes(n, n_jobs, dtype=np.float32):
 
 
 @pytest.mark.parametrize(
-    ("n", "n_jobs", "chunks"), [(0, 2, 1), (35, 2, 1), (36, 2, 3), (64, 1, 2), (64, 2, 6), (128, 2, 8), (1000, 2, 21)]
+    ("n", "n_jobs", "sizes"),
+    [
+        (0, 2, [0]),
+        (35, 2, [35]),
+        (36, 2, [12, 12, 12]),
+        (37, 2, [12, 12, 13]),
+        (48, 1, [48]),
+        (49, 1, [24, 25]),
+        (64, 2, [12, 13, 13, 13, 13]),
+        (125, 4, 5 * [12] + 5 * [13]),
+        (128, 2, 8 * [16]),
+        (1000, 2, 8 * [47] + 13 * [48]),
+    ],
 )
-def test_a_batch_is_cut_into_chunks_for_its_threads(n, n_jobs, chunks):
-    sizes = chunk_sizes(n, n_jobs)
-    assert len(sizes) == chunks
-    assert max(sizes) <= PREDICT_CHUNK
+def test_chunks_have_12_to_48_images_and_differ_by_at_most_one(n, n_jobs, sizes):
+    assert chunk_sizes(n, n_jobs) == sizes
 
 
 @pytest.mark.parametrize(("n", "chunks"), [(48, 1), (49, 2), (1000, 21)])

@@ -114,9 +114,14 @@ class Predictor:
             run(x, out)
             return
         jobs = resolve_n_jobs(n_jobs)
-        size = -(-n // (CHUNKS_PER_THREAD * jobs)) if jobs > 1 and self._batch_independent else n
-        chunks = -(-n // min(max(size, MIN_PREDICT_CHUNK), PREDICT_CHUNK))
-        run_chunks(lambda chunk: run(x[chunk], out[chunk]), range(n), -(-n // chunks), jobs)  # of nearly equal size
+        wanted = CHUNKS_PER_THREAD * jobs if jobs > 1 and self._batch_independent else 1
+        chunks = max(-(-n // PREDICT_CHUNK), min(wanted, n // MIN_PREDICT_CHUNK))
+
+        def run_chunk(number: slice) -> None:
+            part = slice(number.start * n // chunks, number.stop * n // chunks)
+            run(x[part], out[part])
+
+        run_chunks(run_chunk, range(chunks), 1, jobs)
 
 
 class Learner:
