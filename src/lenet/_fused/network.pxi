@@ -52,7 +52,7 @@ cdef void dense_layers(const real* parameters, Py_ssize_t N, Py_ssize_t classes,
 # ---- logits --------------------------------------------------------------------------------------------
 
 cdef struct Scratch:
-    # The scratch memory of forward: 58 KB of stack.
+    # The scratch memory of forward: 57 KB of stack.
     real image[IMAGE_SIZE]
     real c3_weight[C3_WEIGHTS]      # (tap, map)
     real sums[C1_MAPS * PLACES * MAX_LANES]     # of a band of C1, and then of a pair of rows of C3
