@@ -147,7 +147,8 @@ cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row,
 cdef void s2_gradient(const real* planes, const real* weight, real* ds2) noexcept nogil:
     """ds2[map, row, column]; a tile spans one row or, where its vectors hold more than S2_ROW numbers, several.
 
-    Each row ends with zeros, which the next overwrites. After the last, they cover windows that are none.
+    Each row ends with zeros, which the next row overwrites; after the last row, they fall into the padding. The rest of
+    the padding is never written, but c1_sums_gradient reads it: it must be zero already (see learn_work).
     """
     cdef Py_ssize_t rows = max(1, S2_VECTORS * LANES // S2_ROW), block, band, row
     for band in range(S2_SIDE // rows):
