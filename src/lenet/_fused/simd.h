@@ -144,7 +144,7 @@ typedef real vmemory;
 #define S2_VECTORS 2
 #if defined(__FMA__)
 #define C1_WEIGHT_MAPS 2
-#else                       /* a product needs a register before it is added */
+#else                       /* without FMA, each product occupies a register */
 #define C1_WEIGHT_MAPS 1
 #endif
 #endif
@@ -339,7 +339,8 @@ INLINE void copy_row(real *to, const real *from, ptrdiff_t n)
  * rest is exp(-r), the polynomial of degree 5 with the least relative error, 9.2e-8, of those that are 1 at 0.
  * ln2 is added in two parts (Cody and Waite), since k times its high part is exact.
  *
- * Each step is done for all vectors before the next: a step waits for the one before, and a CPU looks only so far.
+ * Each step is done for all vectors before the next: a step waits for the one before, and a CPU reorders only a limited
+ * number of instructions.
  */
 INLINE void vexps_negative(const int n, const vreal *x, vreal *power, vreal *rest)
 {

@@ -7,7 +7,8 @@
 cdef enum:
     MAX_LANES = 16          # of all builds
     PLACES = POOL * POOL    # of a pixel in its pooling window
-    # The windows of a map of C1, or the pixels of one of S2, in whole vectors; nothing depends on the last numbers.
+    # The windows of a map of C1, or the pixels of one of S2, in whole vectors. The padding is never used; in gradients,
+    # it is zero.
     WINDOWS = (S2_SIDE * S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
     S2_SIZE = C1_MAPS * WINDOWS                         # (map, row, column)
     # A part of the padded image has the pixels that a tap reads for one place of all windows, row after row. Taps of
@@ -173,7 +174,7 @@ cdef void c1_stage(const bint keep, const real* image, const real* weight, const
                    real* s2) noexcept nogil:
     """s2[map, row, column] = the pooled sigmoids of C1.
 
-    y holds one band at a time or, to `keep` the sigmoids for the way back, C1_SIZE numbers.
+    y holds one band at a time or, to `keep` the sigmoids for the backward pass, C1_SIZE numbers.
     """
     cdef Py_ssize_t band, half, c
     cdef real* sums = y
@@ -228,7 +229,7 @@ cdef void c3_stage(const bint keep, const real* s2, const real* weight, const re
                    real* s4) noexcept nogil:
     """s4[map, S4_PIXELS] = the pooled sigmoids of C3, whose weights come as (tap, map).
 
-    y holds one pair of rows at a time or, to `keep` the sigmoids for the way back, C3_SIZE numbers.
+    y holds one pair of rows at a time or, to `keep` the sigmoids for the backward pass, C3_SIZE numbers.
     """
     cdef real by_pixel[S4_PIXELS * C3_MAPS]
     cdef Py_ssize_t row, column, down, o, v
