@@ -40,7 +40,7 @@ cdef inline double between(const pixel* image, Py_ssize_t H, Py_ssize_t W, doubl
     return (1 - low_part) * high + low_part * low
 
 
-cdef int _affine(const level[:, :, ::1] images, const double[:, :, ::1] maps, level[:, :, ::1] out) except -1:
+cdef void _affine(const level[:, :, ::1] images, const double[:, :, ::1] maps, level[:, :, ::1] out):
     """out[n, y, x] = images[n] at maps[n] (2, 3) times (x, y, 1), for images of shape (N, H, W).
 
     Coordinates are in pixels from the centre of the image.
