@@ -12,6 +12,7 @@ import pytest
 import lenet
 from lenet.serving import page as package
 from lenet.serving.page import MARK, content_security_policy, model_document, page_html
+from lenet.serving.page.assembly import assembled
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,23 @@ def test_the_script_consists_of_all_modules_each_after_its_imports():
             assert len(re.findall(rf"^{line}\b", page, re.MULTILINE)) == 1  # names are unique in all modules
         for imported in imports[name]:
             assert page.index(f"\n{definitions[imported][-1]}") < page.index(f"\n{lines[0]}")
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "left"),
+    [
+        ("style.css", "/* a */\nb {}  /* c */\n", "b {}\n"),
+        ("style.css", "/* a */ b {} /* c */\n", "/* a */ b {}\n"),
+        ("style.css", "b { c: url( // d\n", "b { c: url( // d\n"),
+        ("main.mjs", "// a\n  // b\nc(); // the page's d\n", "c();\n"),
+        ("main.mjs", 'a("b // c");\na(`b // c`);\na("b /* c */");\n', 'a("b // c");\na(`b // c`);\na("b /* c */");\n'),
+        ("page.html", "<p>a // b\n/* c */\n", "<p>a // b\n/* c */\n"),
+    ],
+)
+def test_the_assembled_page_lacks_comments_of_style_and_script_only(tmp_path, part, text, left):
+    for name in ("style.css", "main.mjs"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "page.html").write_text("/* style */\n// script\n")
+    with (tmp_path / part).open("a") as file:
+        file.write(text)
+    assert assembled(tmp_path) == left
