@@ -1,12 +1,16 @@
 """Files are read up to a limit, with memory for what they contain; they are replaced and locked."""
 
+import errno
 import io
 import threading
 import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lenet._files import atomic_write, lock, read_at_most, read_stream
+from lenet.errors import SaveError
 
 
 def test_no_more_is_taken_from_a_stream_than_asked_for():
@@ -43,6 +47,74 @@ def test_a_file_that_another_program_reads_for_a_moment_is_replaced(tmp_path):
         threading.Timer(0.2, reader.close).start()
         atomic_write(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of `_files` on Windows, which only sleeping advances."""
+    clock = SimpleNamespace(now=0.0, sleeps=0)
+
+    def sleep(seconds):
+        clock.now += seconds
+        clock.sleeps += 1
+
+    clock.monotonic, clock.sleep = lambda: clock.now, sleep
+    monkeypatch.setattr("lenet._files.time", clock)
+    monkeypatch.setattr("sys.platform", "win32")
+    return clock
+
+
+def deny(monkeypatch, times):
+    """Let the first calls of Path.replace raise PermissionError, as while another program has the target open."""
+    replace, left = Path.replace, iter(range(times))
+
+    def denied(self, target):
+        if next(left, None) is not None:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", denied)
+
+
+def test_replacing_is_tried_until_the_file_is_free(tmp_path, monkeypatch, clock):
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    deny(monkeypatch, 2)
+    atomic_write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert clock.sleeps == 2
+
+
+def test_replacing_is_given_up_after_a_second(tmp_path, monkeypatch, clock):
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    deny(monkeypatch, 10_000)
+    with pytest.raises(SaveError, match=r"model could not be written \(Access is denied\); no file was changed"):
+        atomic_write(path, b"new")
+    assert 1 <= clock.now < 1.1
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_windows_tries_again(tmp_path, monkeypatch, clock):
+    monkeypatch.setattr("sys.platform", "linux")
+    deny(monkeypatch, 1)
+    with pytest.raises(SaveError, match="Access is denied"):
+        atomic_write(tmp_path / "model", b"new")
+    assert clock.sleeps == 0
+
+
+def test_a_read_only_file_is_refused_at_once_on_windows(tmp_path, monkeypatch, clock):
+    """Windows neither replaces read-only files nor removes them, such as a temporary file with the same attribute."""
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    path.chmod(0o444)
+    deny(monkeypatch, 10_000)
+    with pytest.raises(SaveError, match=r"model could not be written \(it is read-only\); no file was changed"):
+        atomic_write(path, b"new")
+    assert clock.sleeps == 0
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_lock_is_released_with_its_file(tmp_path):

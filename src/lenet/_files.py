@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -166,6 +167,8 @@ def _write_beside(target: Path, temporary: Path, content: bytes) -> None:
     mode = target.stat().st_mode & 0o777 if target.exists() else None
     if mode is not None and not target.is_file():
         raise OSError(errno.EEXIST, "a folder or a device has that name")
+    if mode is not None and not mode & stat.S_IWUSR and sys.platform == "win32":
+        raise PermissionError(errno.EACCES, "it is read-only")  # Windows could not replace it
     initial_mode = 0o666 if mode is None else 0o600
     with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, initial_mode)) as file:
         file.write(content)
