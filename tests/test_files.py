@@ -2,6 +2,8 @@
 
 import errno
 import io
+import os
+import sys
 import threading
 import tracemalloc
 from pathlib import Path
@@ -9,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lenet._files import atomic_write, lock, read_at_most, read_stream
+from lenet._files import atomic_write, lock, read_at_most, read_stream, unlock
 from lenet.errors import SaveError
 
 
@@ -117,7 +119,8 @@ def test_a_read_only_file_is_refused_at_once_on_windows(tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_lock_is_released_with_its_file(tmp_path):
+def test_an_unlocked_file_can_be_locked_again_at_once(tmp_path):
+    """Closing the file would be too late on Windows, which then releases the lock with a delay."""
     path = tmp_path / "locked"
     path.write_bytes(b"abc")
     with path.open("rb") as first, path.open("rb") as second:
@@ -125,5 +128,21 @@ def test_a_lock_is_released_with_its_file(tmp_path):
         with pytest.raises(BlockingIOError):
             lock(second)
         assert path.read_bytes() == b"abc"  # by another process, too
-        first.close()
+        first.seek(0)
+        unlock(first)
         lock(second)
+
+
+def test_windows_unlocks_the_byte_that_was_locked(tmp_path, monkeypatch):
+    calls = []
+    msvcrt = SimpleNamespace(LK_NBLCK=2, LK_UNLCK=0)
+    msvcrt.locking = lambda file, mode, size: calls.append((mode, os.lseek(file, 0, os.SEEK_CUR), size))
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    monkeypatch.setattr("sys.platform", "win32")
+    path = tmp_path / "locked"
+    path.write_bytes(b"abc")
+    with path.open("rb") as file:
+        lock(file)
+        file.seek(0)
+        unlock(file)
+    assert calls == [(2, 2**31 - 2, 1), (0, 2**31 - 2, 1)]

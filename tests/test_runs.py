@@ -1,6 +1,7 @@
 """Run folders: their numbers, their files, and what resuming requires."""
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -121,6 +122,25 @@ def test_an_empty_folder_of_that_name_is_not_replaced_either(tmp_path):
     assert names(tmp_path / "train-1") == []
     assert runs._take_name(tmp_path / "mine", tmp_path / "train-2")
     assert names(tmp_path) == ["train-1", "train-2"]
+
+
+def test_a_run_is_unlocked_before_its_file_is_closed(tmp_path, monkeypatch):
+    """Windows releases a lock some time after its file is closed; here, a copy of the descriptor keeps it."""
+    run = Run.create(tmp_path, ARGS)
+    copies = []
+    lock = runs.lock
+
+    def copy_and_lock(file):
+        copies.append(os.dup(file.fileno()))
+        lock(file)
+
+    monkeypatch.setattr(runs, "lock", copy_and_lock)
+    with pytest.raises(KeyboardInterrupt), run.locked():
+        raise KeyboardInterrupt
+    with run.locked(), pytest.raises(InputError, match="another process"), Run(run.folder).locked():
+        pass
+    for copy in copies:
+        os.close(copy)
 
 
 @pytest.mark.parametrize("below", ["file", "file/below"])

@@ -111,7 +111,9 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def lock(file: BinaryIO) -> None:
-    """Lock a file for this process until it is closed.
+    """Lock a file for this process, until `unlock` or until the file is closed.
+
+    On Windows, this moves the position of the file, and closing it releases the lock with a delay.
 
     Raises
     ------
@@ -134,6 +136,25 @@ def lock(file: BinaryIO) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def unlock(file: BinaryIO) -> None:
+    """Release the lock of a file at once. On Windows, this moves the position of the file.
+
+    Raises
+    ------
+    OSError
+        If the file system has no locks, or, on Windows, the file is not locked.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(_LOCKED_BYTE)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def sync_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from lenet import _checks, class_names
-from lenet._files import atomic_write, lock, read_at_most, sync_folder
+from lenet._files import atomic_write, lock, read_at_most, sync_folder, unlock
 from lenet.data import Dataset
 from lenet.errors import InputError, InputTypeError, SaveError
 from lenet.loading import BEST, load, network_class
@@ -217,11 +217,15 @@ class Run:
                 lock(file)
             except BlockingIOError:
                 raise InputError(
-                    f"{self.folder} is being trained by another process. Wait for its end, or start a new run."
+                    f"{self.folder} is being trained by another process. Wait until it finishes, or start a new run."
                 ) from None
             except OSError:  # there is no lock on this file system
                 pass
-            yield
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # as above
+                    unlock(file)
 
     def check_writable(self) -> None:
         """Check that files can be created in the folder.
