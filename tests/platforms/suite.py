@@ -1,4 +1,4 @@
-"""Run test files by another platform's Python, and summarise the results of each file."""
+"""Run test files with another platform's Python, and summarise the results of each file."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ OPTIONS = ("-n", "2", "-p", "no:cacheprovider")
 
 
 def run(*command: str | Path, folder: Path, environment: dict[str, str]) -> None:
-    """Run pytest's command in a tree, and print a line for each file; end the program if a test fails."""
+    """Run pytest's command in a tree, and print a line for each file; exit if a test fails."""
     results = folder / "results.xml"
     whole = [str(each) for each in (*command, *OPTIONS, f"--junitxml={results.name}")]
     code = subprocess.run(whole, cwd=folder, env=environment, check=False).returncode
