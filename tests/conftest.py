@@ -5,7 +5,8 @@ import os
 import re
 import signal
 
-# Read when NumPy is loaded: its second thread waits actively, which is a third of the processor time of some files.
+# Set before NumPy is imported: OpenBLAS's second thread busy-waits, which took up to a third of the CPU time of some
+# test files.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np

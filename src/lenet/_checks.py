@@ -195,7 +195,7 @@ def floats(x: ArrayLike, dtype: DTypeLike, name: str) -> NDArray[Any]:
 def plain(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Return a C-contiguous, aligned array in native byte order, copied only if necessary.
 
-    On Windows, NumPy takes long double for double, of which it has all the bits; Cython does not.
+    On Windows, NumPy treats long double and double as the same type, but Cython does not; hence the view.
     """
     return np.require(values, dtype, ("C", "A")).view(dtype)
 

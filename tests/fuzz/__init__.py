@@ -29,7 +29,7 @@ class SlowError(Exception):
 
 
 class MemoryFile:
-    """A file that each input replaces; in memory, where the system is Linux."""
+    """A file whose content each input replaces; on Linux, it is in memory."""
 
     def __init__(self):
         if hasattr(os, "memfd_create"):
@@ -39,7 +39,7 @@ class MemoryFile:
             self._path = Path(self._folder.name, "fuzz")
 
     def holding(self, content):
-        """Return its path, under which there is this content now, and no other."""
+        """Replace the content and return the path."""
         self._path.write_bytes(content)
         return self._path
 
