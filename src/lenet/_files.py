@@ -189,7 +189,7 @@ def _write_beside(target: Path, temporary: Path, content: bytes) -> None:
     if mode is not None and not target.is_file():
         raise OSError(errno.EEXIST, "a folder or a device has that name")
     if mode is not None and not mode & stat.S_IWUSR and sys.platform == "win32":
-        raise PermissionError(errno.EACCES, "it is read-only")  # Windows could not replace it
+        raise OSError(errno.EACCES, "it is read-only")  # Windows could not replace it
     initial_mode = 0o666 if mode is None else 0o600
     with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, initial_mode)) as file:
         file.write(content)
