@@ -1,0 +1,87 @@
+"""Calls of the command `lenet`, in this process or in one of its own, which check how it ends."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet import cli
+
+EPOCHS = 40
+QUICK = ["--batch-size", "16", "--lr", "0.1", "--validation", "0.2", "--no-distort"]
+COLUMNS = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "images_per_second", "seconds"]
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+
+
+def environment():
+    known = {**os.environ, "LENET_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+    return {name: value for name, value in known.items() if name not in {"PYTHONUNBUFFERED", "COLUMNS", "NO_COLOR"}}
+
+
+def command(*arguments, cwd=None, **options):
+    """Run the command in a process of its own."""
+    whole = [sys.executable, "-m", "lenet", *map(str, arguments)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), **options}
+    return subprocess.run(whole, cwd=cwd, text=True, timeout=120, check=False, **options)
+
+
+def succeeds(*arguments, **options):
+    done = command(*arguments, **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def one_error(done, code=1):
+    """The message of a command that failed as it should: in one line."""
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("lenet: error: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def fails(capsys, *arguments):
+    """Run the command in this process, and return its one line."""
+    code = cli.main([str(each) for each in arguments])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return one_error(subprocess.CompletedProcess(arguments, code, captured.out, captured.err))
+
+
+def misused(capsys, *arguments):
+    """Run the command in this process, and return the last line of a usage error."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(each) for each in arguments])
+    assert ended.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: lenet")
+    return captured.err.splitlines()[-1]
+
+
+def tree(folder):
+    """Every path below a folder, with the content of the files."""
+    return {str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def succeeds_here(capsys, *arguments):
+    """Run the command in this process, and return its output."""
+    capsys.readouterr()
+    assert cli.main([str(each) for each in arguments]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def events(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def write_some(path):
+    data = lenet.data.load_digits()
+    np.savez(path, X_train=data.X_train[:400], y_train=data.y_train[:400], X_test=data.X_test[:150],
+             y_test=data.y_test[:150])  # fmt: skip

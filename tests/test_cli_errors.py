@@ -1,0 +1,440 @@
+"""Errors of the command `lenet`: exit codes 1, 2 and 130, and a message of one line."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_calls import (
+    POSIX,
+    QUICK,
+    command,
+    environment,
+    events,
+    fails,
+    misused,
+    one_error,
+    succeeds_here,
+    tree,
+    write_some,
+)
+
+import lenet
+from lenet import cli, plots
+from lenet.training.runs import Run
+from lenet.weights import to_bytes
+
+for needed in ("sklearn", "matplotlib"):
+    pytest.importorskip(needed)
+
+pytest_plugins = ["cli_fixture"]
+
+
+# Mistakes: exit 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "COMMAND"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["train"], "DATA is missing; expected a data set, or --resume RUN"),
+        (["train", "digits", "--resume", "runs/train-1"], "DATA and --resume were both given; expected one of them"),
+        (["train", "digits", "--recipe", "fast"], "recipe is 'fast'; expected one of seed, default"),
+        (["train", "digits", "--epochs", "0"], "epochs is 0"),
+        (["train", "digits", "--epochs", "two"], "--epochs"),
+        (["train", "digits", "--batch-size", "0"], "batch_size is 0"),
+        (["train", "digits", "--lr", "0"], "lr is 0"),
+        (["train", "digits", "--lr", "-1"], "lr is -1"),
+        (["train", "digits", "--lr", "nan"], "lr is nan"),
+        (["train", "digits", "--lr", "inf"], "lr is inf"),
+        (["train", "digits", "--momentum", "1"], "momentum is 1"),
+        (["train", "digits", "--weight-decay", "-0.1"], "weight_decay is -0.1"),
+        (["train", "digits", "--schedule", "cosine"], "schedule is 'cosine'"),
+        (["train", "digits", "--validation", "1"], "validation is 1"),
+        (["train", "digits", "--patience", "0"], "patience is 0"),
+        (["train", "digits", "--patience", "3", "--validation", "0"], "patience requires a validation split"),
+        (["train", "digits", "--seed", "-1"], "seed is -1"),
+        (["train", "digits", "--n-jobs", "0"], "--n-jobs: 0 is out of range; expected at least 1"),
+        (["train", "digits", "--n-jobs", "-2"], "--n-jobs"),
+        (["train", "digits", "--n-jobs", "all"], "invalid int value: 'all'"),
+        (["train", "--resume", "runs/train-1", "--lr", "0.1"], "Omit --lr"),
+        (["train", "--resume", "runs/train-1", "--batch-size", "8"], "Omit --batch-size"),
+        (["train", "--resume", "runs/train-1", "--seed", "0"], "Omit --seed"),
+        (["train", "--resume", "runs/train-1", "--recipe", "small"], "Omit --recipe"),
+        (["train", "--resume", "runs/train-1", "--no-distort"], "Omit --distort"),
+        (["evaluate"], "DATA"),
+        (["evaluate", "digits", "--n-jobs", "0"], "--n-jobs"),
+        (["evaluate", "digits", "--images", "0"], "--images is 0; expected at least 1"),
+        (["predict"], "IMAGE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_usage_error_says_which_option_and_writes_nothing(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    last = misused(capsys, *arguments)
+    assert re.match(r"lenet( \w+)?: error: ", last)
+    assert said in last
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["train", "--frob"], ["serve", "--port", "-1"], ["predict"], ["info", "a", "b"]])
+def test_a_usage_error_prints_the_usage_of_its_subcommand(capsys, arguments):
+    if arguments[0] == "serve":
+        pytest.importorskip("uvicorn")
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: lenet {arguments[0]} [-h]")
+    assert f"\nlenet {arguments[0]}: error: " in said
+
+
+# Mistakes: exit 1
+
+
+def damaged_npz(kind, path):
+    X, y = np.zeros((30, 28, 28), np.uint8), np.arange(30) % 10
+    arrays = {
+        "missing": {},
+        "text": {},
+        "cut": {"X": X, "y": y},
+        "other names": {"images": X, "labels": y},
+        "wrong shape": {"X": X[:, 1:], "y": y},
+        "fewer labels": {"X": X, "y": y[1:]},
+        "one class": {"X": X, "y": y * 0},
+        "no image": {"X": X[:0], "y": y[:0]},
+        "pixels": {"X": X.astype(float) + 2, "y": y},
+        "objects": {"X": X, "y": np.array([None] * 30)},
+        "too few to split": {"X_train": X[:2], "y_train": y[:2], "X_test": X[:2], "y_test": y[:2]},
+    }[kind]
+    if kind == "text":
+        path.write_text("no zip file")
+    elif arrays:
+        np.savez(path, **arrays)
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:-50])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "missing",
+        "text",
+        "cut",
+        "other names",
+        "wrong shape",
+        "fewer labels",
+        "one class",
+        "no image",
+        "pixels",
+        "objects",
+    ],
+)
+def test_damaged_data_are_one_line_and_no_run_is_begun(capsys, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    damaged_npz(kind, tmp_path / "mine.npz")
+    before = tree(tmp_path)
+    said = fails(capsys, "train", "mine.npz")
+    assert "mine.npz" in said
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_too_few_images_are_trained_on_without_validation_unless_asked_for(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    damaged_npz("too few to split", tmp_path / "mine.npz")
+    before = tree(tmp_path)
+    assert "2 labels are too few to hold out 0.1" in fails(capsys, "train", "mine.npz", "--validation", "0.1")
+    assert tree(tmp_path) == before
+    assert cli.main(["train", "mine.npz", "--epochs", "1"]) == 0
+    captured = capsys.readouterr()
+    assert "2 images for training, 0 for validation" in captured.out
+    assert "The smallest class has fewer than 10 images, too few to hold out 10% for validation." in captured.err
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_digit_that_the_data_lack_does_not_switch_validation_off(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digits = lenet.data.load_digits()
+    some = np.flatnonzero(digits.y_train != 4)[:300]
+    np.savez("mine.npz", X=digits.X_train[some], y=digits.y_train[some])
+    said = succeeds_here(capsys, "train", "mine.npz", "--epochs", 1)
+    assert re.search(r"[1-9]\d* for validation", said)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("digitz", "expected digits, mnist"),
+        ("", "expected digits, mnist"),
+        ("none/some.npz", "No such file"),
+        (".", "has no data set"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_unknown_data_are_one_line(capsys, tmp_path, monkeypatch, verb, data, said, work):
+    monkeypatch.chdir(tmp_path)
+    model = ["--model", work[0] / "runs/train-1"] if verb == "evaluate" else []
+    assert said in fails(capsys, verb, data, *model)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_setting_of_the_environment_begins_no_run(capsys, tmp_path, monkeypatch, work):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LENET_NUM_THREADS", "many")
+    assert "LENET_NUM_THREADS is 'many'" in fails(capsys, "train", work[0] / "some.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def wrong_weights(kind, path):
+    model = lenet.LeNet5(seed=0)
+    model.save(path)
+    whole = path.read_bytes()
+    facts = {"format": "lenet-1", "num_classes": "10", "mean": "0.0", "std": "1.0"}
+    tensors = model.state_dict()
+    if kind == "not finite":
+        tensors["c3.weight"][0, 0, 0, 0] = np.nan
+    if kind == "other shapes":
+        tensors["f6.weight"] = np.zeros((84, 119), np.float32)
+    if kind == "other names":
+        tensors = {f"model.{name}": value for name, value in tensors.items()}
+    content = {
+        "truncated": whole[:-1000],
+        "header cut": whole[:20],
+        "empty": b"",
+        "a picture": b"\x89PNG\r\n\x1a\n" + bytes(1000),
+        "no format": to_bytes(tensors, {}),
+    }
+    path.write_bytes(content.get(kind) if kind in content else to_bytes(tensors, facts))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["truncated", "header cut", "empty", "a picture", "no format", "not finite", "other shapes", "other names"],
+)
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "info"])
+def test_wrong_weights_are_one_line_that_names_the_file(capsys, tmp_path, kind, verb):
+    path = tmp_path / "mine.safetensors"
+    wrong_weights(kind, path)
+    arguments = {
+        "evaluate": ["evaluate", "digits", "--model", path],
+        "predict": ["predict", "a.png", "--model", path],
+        "info": ["info", path],
+    }[verb]
+    said = fails(capsys, *arguments)
+    assert str(path) in said
+    if kind in ("not finite", "other shapes"):
+        assert {"not finite": "c3.weight", "other shapes": "(84, 119)"}[kind] in said
+
+
+def test_a_model_that_is_not_there_is_one_line(capsys, tmp_path):
+    expected = "expected a model file, a run folder or mnist"
+    assert f"{tmp_path / 'none'} does not exist; {expected}" in fails(capsys, "info", tmp_path / "none")
+    assert f"{tmp_path} has no best.safetensors; expected a model file" in fails(capsys, "info", tmp_path)
+
+
+@pytest.mark.landing
+@pytest.mark.parametrize("form", ["onnx", "pt"])
+def test_a_model_may_be_of_another_form(capsys, tmp_path, form):
+    path = tmp_path / f"model.{form}"
+    if form == "onnx":
+        onnx = pytest.importorskip("onnx")
+        onnx.save(lenet.interop.to_onnx(lenet.load_pretrained("mnist")), path)
+    else:
+        torch = pytest.importorskip("torch")
+        torch.save(lenet.interop.to_torch_state_dict(lenet.load_pretrained("mnist")), path)
+    assert cli.main(["info", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == 61706
+    (tmp_path / "broken").with_suffix(path.suffix).write_bytes(b"PK none")
+    assert "broken" in fails(capsys, "evaluate", "digits", "--model", tmp_path / f"broken.{form}")
+
+
+def test_a_model_of_fewer_classes_than_the_data_is_one_line(capsys, tmp_path):
+    lenet.LeNet5(seed=0, num_classes=5).save(tmp_path / "five.safetensors")
+    said = fails(capsys, "evaluate", "digits", "--model", tmp_path / "five.safetensors")
+    assert "0 to 4" in said or "5" in said
+
+
+def test_an_unwritable_run_folder_is_found_before_the_training(capsys, tmp_path, monkeypatch, work):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    before = tree(tmp_path)
+    for place in (Path("file"), Path("file", "below")):
+        said = fails(capsys, "train", work[0] / "some.npz", "--runs", place)
+        assert str(place) in said
+        assert "--runs" in said
+    assert tree(tmp_path) == before
+
+
+@POSIX
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everywhere")
+def test_a_run_that_may_not_be_written_is_found_before_it_goes_on(capsys, tmp_path, work):
+    run = tmp_path / "train-1"
+    run.mkdir()
+    (run / "args.json").write_bytes((work[0] / "runs/train-1/args.json").read_bytes())
+    run.chmod(0o555)
+    try:
+        assert "train-1 cannot be written (Permission denied)" in fails(capsys, "train", "--resume", run)
+    finally:
+        run.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "has no args.json; expected a run folder"),
+        ("{", "cannot be read"),
+        ('{"lr": 1}', "cannot be read"),
+        ("[]", "cannot be read"),
+    ],
+)
+def test_what_is_no_run_cannot_be_resumed(capsys, tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "args.json").write_text(content)
+    before = tree(tmp_path)
+    assert said in fails(capsys, "train", "--resume", tmp_path)
+    assert "none is not a folder; expected a run folder" in fails(capsys, "train", "--resume", tmp_path / "none")
+    assert tree(tmp_path) == before
+
+
+def test_a_run_with_a_damaged_checkpoint_or_recipe_is_not_gone_on_with(capsys, tmp_path, work):
+    args = json.loads((work[0] / "runs/train-1/args.json").read_text())
+    (tmp_path / "args.json").write_text(json.dumps(args))
+    whole = (work[0] / "runs/train-1/checkpoint.safetensors").read_bytes()
+    (tmp_path / "checkpoint.safetensors").write_bytes(whole[:-1])
+    before = tree(tmp_path)
+    assert "checkpoint.safetensors" in fails(capsys, "train", "--resume", tmp_path)
+    assert tree(tmp_path) == before
+    for recipe in ({**args["recipe"], "dropout": 0.5}, {**args["recipe"], "epochs": 0}):
+        (tmp_path / "args.json").write_text(json.dumps({**args, "recipe": recipe}))
+        fails(capsys, "train", "--resume", tmp_path)
+
+
+def test_a_training_that_diverges_is_one_line_with_advice(work, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = cli.main(["train", str(work[0] / "some.npz"), "--lr", "3e38", "--schedule", "constant"])
+    said = one_error(subprocess.CompletedProcess([], code, *capsys.readouterr()))
+    assert "The learning rate (3e+38)" in said
+
+
+@pytest.mark.landing
+@POSIX
+@pytest.mark.usefixtures("no_figures")
+def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    import resource
+
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # its data would be damaged
+
+    # The checkpoint is the largest file, and grows with each epoch's row: a limit just above the first one's size
+    # lets the first epochs be saved and a later one not.
+    write_some(tmp_path / "some.npz")
+    start = ["train", str(tmp_path / "some.npz"), *QUICK]
+    assert cli.main([*start, "--epochs", "3", "--runs", str(tmp_path / "short")]) == 0
+    limit = (tmp_path / "short/train-1/checkpoint.safetensors").stat().st_size + 1500
+
+    def fill_the_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    arguments = [*start, "--epochs", 15]
+    done = command(*arguments, "--json", cwd=tmp_path, preexec_fn=fill_the_disk)
+    said = one_error(done)
+    assert "checkpoint.safetensors could not be written (File too large)" in said
+    told = sum(event["event"] == "epoch" for event in events(done.stdout))
+    assert 3 <= told < 15
+    run = Run(tmp_path / "runs/train-1")
+    assert len(run.load_checkpoint(lenet.LeNet5()).history) == told
+    assert [path.name for path in run.folder.iterdir() if path.name.startswith(".")] == []
+
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--resume", "runs/train-1"]) == 0
+    assert cli.main([*map(str, arguments)]) == 0
+    for name in ("best.safetensors", "last.safetensors"):
+        resumed, whole = ((tmp_path / "runs" / run / name).read_bytes() for run in ("train-1", "train-2"))
+        assert resumed == whole
+
+
+@POSIX
+def test_a_reader_that_leaves_is_no_traceback(work, tmp_path):
+    for arguments in (["info", work[0] / "runs/train-1"], ["--help"]):
+        read, write = os.pipe()
+        os.close(read)
+        done = command(*arguments, stdout=write, cwd=tmp_path)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (1, "")
+
+
+@POSIX
+def test_training_into_head_stops_without_a_traceback_and_can_go_on(work, tmp_path):
+    whole = f"{sys.executable} -m lenet train {work[0] / 'some.npz'} --epochs 30 --json | head -1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", whole], cwd=tmp_path, capture_output=True, text=True, env=environment(), check=True
+    )
+    assert done.stderr == ""
+    assert [event["event"] for event in events(done.stdout)] == ["start"]
+    state = Run(tmp_path / "runs/train-1").load_checkpoint(lenet.LeNet5())
+    assert 1 <= len(state.history) < 30
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_the_output_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        assert "No space left on device" in one_error(command("info", stdout=full))
+
+
+@POSIX
+def test_a_closed_output_is_no_traceback(work, tmp_path):
+    whole = f"{sys.executable} -m lenet train {work[0] / 'some.npz'} --epochs 1 >&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", whole], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment(), check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.timing
+@POSIX
+def test_ctrl_c_outside_of_training_is_130_and_one_line(tmp_path):
+    """Within it, it is in test_resume.py."""
+    fifo = tmp_path / "slow.safetensors"
+    os.mkfifo(fifo)  # the weights never come
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lenet", "info", fifo], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**environment(), "PYTHONWARNINGS": "ignore"},  # the file is not closed at once
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    wanted = None
+    while time.monotonic() < deadline and wanted is None:  # a writer can open it once there is a reader
+        try:
+            wanted = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            time.sleep(0.05)
+    assert wanted is not None
+    time.sleep(0.5)  # it has opened the file, and goes to wait for content
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    os.close(wanted)
+    assert (process.returncode, out, err) == (130, "", "lenet: interrupted\n")
+
+
+def test_an_error_is_one_line_whatever_it_says(capsys, tmp_path):
+    said = fails(capsys, "info", tmp_path / "two\nlines.safetensors")
+    assert "two lines.safetensors does not exist" in said
+
+
+def test_a_picture_without_ink_is_no_digit(capsys, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.new("L", (99, 99), 255).save(tmp_path / "blank.png")
+    assert "shows no ink" in fails(capsys, "predict", tmp_path / "blank.png")
+
+
+def test_the_figure_is_of_the_model_that_is_named(capsys, tmp_path):
+    lenet.LeNet5(num_classes=26).save(tmp_path / "letters.safetensors")
+    for name, arguments in (("own.png", [str(tmp_path / "letters.safetensors")]), ("stock.png", [])):
+        assert cli.main(["info", *arguments, "--figure", str(tmp_path / name)]) == 0
+    assert (tmp_path / "own.png").read_bytes() == plots.architecture(26)
+    assert (tmp_path / "stock.png").read_bytes() == plots.architecture(10)
