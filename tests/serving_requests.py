@@ -1,0 +1,51 @@
+"""Parts of requests to a server, and what its tests find out about connections."""
+
+import contextlib
+import io
+import json
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lenet
+
+image_module = pytest.importorskip("PIL.Image")
+
+INFER = "/v2/models/mnist/infer"
+BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
+HEAD = f"POST {INFER} HTTP/1.1\r\nHost: x\r\n".encode()
+
+
+def connected(server):
+    return contextlib.closing(socket.create_connection((server.host, server.port), timeout=30))
+
+
+def a_page(rows=6):
+    """A page whose reading takes a while."""
+    digits = lenet.data.load_digits().X_test
+    page = np.full((60 * rows, 1240), 255, np.uint8)
+    for k in range(40 * rows):
+        top, left = 16 + 60 * (k // 40), 20 + 30 * (k % 40)
+        page[top : top + 28, left : left + 28] = 255 - digits[k % len(digits)]
+    buffer = io.BytesIO()
+    image_module.fromarray(page).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def needs_proc():
+    if sys.platform != "linux":
+        pytest.skip("requires /proc")
+
+
+def open_files(server):
+    needs_proc()
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
+def encoded(pixels, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image_module.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()

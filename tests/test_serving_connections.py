@@ -1,0 +1,440 @@
+"""Connections to the server: slow clients, pipelined requests, and bytes that are not HTTP."""
+
+import asyncio
+import contextlib
+import json
+import re
+import select
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+from served import serving, wait_for
+from serving_requests import BODY, HEAD, INFER, a_page, connected, needs_proc, open_files
+
+import lenet
+
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
+    pytest.importorskip(needed)
+pytest.importorskip("PIL.Image")
+pytest.importorskip("cv2")
+
+import uvicorn  # noqa: E402
+
+from lenet.serving.connections import TimedProtocol  # noqa: E402
+
+pytest_plugins = ["serving_fixture"]
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    """A server that gives each request half a second to arrive."""
+    with serving("--timeout", "0.5") as running:
+        yield running
+
+
+def all_of(connection):
+    """What the server sends until it closes."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(2**16):
+            parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",  # nothing at all
+        b"POST ",
+        HEAD,
+        HEAD + b"Content-Length: 100\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n",
+    ],
+)
+def test_a_request_that_does_not_arrive_in_time(impatient, beginning):
+    logged = len(impatient.log())
+    with connected(impatient) as connection:
+        connection.sendall(beginning)
+        start = time.monotonic()
+        answer = all_of(connection)
+        assert 0.3 < time.monotonic() - start < 3
+        if not beginning:
+            assert answer == b""
+            return
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'{"error": "The request took longer than 0.5 s to arrive. Send it faster."}' in answer
+        assert b"nosniff" in answer
+        assert re.search(rb"x-request-id: (\S+)\r\n", answer, re.IGNORECASE)
+        wait_for(lambda: any(each.get("status") in (408, 499) for each in impatient.log()[logged:]))
+
+
+@pytest.mark.timing
+def test_trickling_does_not_extend_the_time(impatient):
+    with connected(impatient) as connection:
+        start = time.monotonic()
+        connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+        connection.settimeout(0.05)
+        while True:
+            assert time.monotonic() - start < 3
+            try:
+                connection.sendall(b"x")
+                if connection.recv(100):
+                    break
+            except TimeoutError:
+                continue
+        assert 0.3 < time.monotonic() - start < 2.5
+
+
+@pytest.mark.timing
+@pytest.mark.landing
+def test_a_thousand_slow_clients_do_not_stop_the_others():
+    with serving("--timeout", "4") as server:
+        slow = [socket.create_connection((server.host, server.port)) for _ in range(1000)]
+        try:
+            for k, each in enumerate(slow):
+                each.sendall(HEAD + (b"" if k % 2 else b"Content-Length: 1000\r\n\r\n"))
+            took = []
+            for _ in range(100):
+                start = time.perf_counter()
+                assert server.ask("POST", INFER, BODY)[0] == 200
+                took.append(time.perf_counter() - start)
+                for each in slow[:: len(slow) // 10]:
+                    each.sendall(b"x")
+            assert sorted(took)[90] < 0.1
+            end = time.monotonic() + 10
+            for each in slow:  # all are closed by the deadline
+                each.settimeout(max(0.1, end - time.monotonic()))
+                assert each.recv(100).startswith(b"HTTP/1.1 408 ")
+        finally:
+            for each in slow:
+                each.close()
+
+
+@pytest.mark.timing
+@pytest.mark.release
+def test_400_clients_that_trickle_their_headers_or_their_bodies():
+    """Each sends a byte every 0.2 s, and each is refused by the deadline; others are answered all the while."""
+    with serving("--timeout", "3", "--log-level", "error") as server:
+        start = time.monotonic()
+        open_ones = [socket.create_connection((server.host, server.port)) for _ in range(400)]
+        for k, each in enumerate(open_ones):
+            each.sendall(HEAD + (b"X-Trickle: " if k % 2 else b"Content-Length: 1000\r\n\r\n"))
+        took = []
+        while open_ones:
+            assert time.monotonic() - start < 6
+            for each in open_ones:
+                with contextlib.suppress(ConnectionError):
+                    each.sendall(b"x")
+            asked = time.monotonic()
+            assert server.ask("GET", "/v2/health/live")[0] == 200
+            took.append(time.monotonic() - asked)
+            ended = [each for each in open_ones if has_come(each)]
+            for each in ended:
+                assert each.recv(100).startswith(b"HTTP/1.1 408 ")
+                each.close()
+            open_ones = [each for each in open_ones if each not in ended]
+            time.sleep(0.2)
+        assert time.monotonic() - start > 2.5  # it was the deadline that ended them
+        assert len(took) >= 5
+        assert max(took) < 1
+
+
+def has_come(connection):
+    return bool(select.select([connection], [], [], 0)[0])
+
+
+@pytest.mark.timing
+def test_a_client_that_does_not_take_its_answer(impatient):
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((impatient.host, impatient.port))
+        wait_for(lambda: is_open(impatient, connection))
+        connection.sendall(b"GET /model.json HTTP/1.1\r\nHost: x\r\n\r\n" * 40)
+        wait_for(lambda: not is_open(impatient, connection))
+        connection.setblocking(False)
+        taken = 0
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            while part := connection.recv(2**20):
+                taken += len(part)
+    assert taken < 20 * 330_000  # the server closed the connection half way
+    assert impatient.ask("POST", INFER, BODY)[0] == 200
+
+
+def is_open(server, connection):
+    """Whether the server has not closed its end of an established connection."""
+    needs_proc()
+    local, remote = f":{server.port:04X}", f":{connection.getsockname()[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(local) and row[2].endswith(remote) and row[3] == "01" for row in rows)
+
+
+@pytest.mark.timing
+def test_a_kept_connection_and_pipelined_requests(strict):
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with connected(strict) as connection:
+        for _ in range(2):
+            connection.sendall(request)
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.5)  # both sleeps exceed the time of one request
+        connection.sendall(request * 5 + request[:-1])
+        time.sleep(0.3)
+        connection.sendall(request[-1:])
+        answer = b""
+        while answer.count(b"HTTP/1.1 200 ") < 6 or not answer.endswith(b"}"):
+            answer += connection.recv(10_000)
+
+
+def pipelined(server, requests):
+    """The answers to requests that are sent without waiting for any."""
+    with connected(server) as connection, ThreadPoolExecutor(1) as threads:
+        sent = threads.submit(connection.sendall, requests)
+        answer = all_of(connection)
+        with contextlib.suppress(ConnectionError):
+            sent.result()
+    return answer
+
+
+@pytest.mark.uninstrumented
+def test_many_requests_at_once_on_one_connection_are_refused():
+    """One read holds more than a thousand of them."""
+    live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving("--log-level", "warning") as server:
+        before = server.memory()
+        answer = pipelined(server, live * (2_000_000 // len(live)))
+        assert server.memory() - before < 10e6
+        assert server.ask("GET", "/v2/health/live")[0] == 200
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * 17 + [b"400"]
+    assert b"more than 16 requests waiting" in answer
+
+
+def test_requests_that_arrive_while_others_wait_are_all_answered(server):
+    """One read holds at most 13 of them; the next read is after the answers to these."""
+    request = HEAD + b"Content-Length: 5000\r\n%b\r\n" + BODY.ljust(5000)
+    count = 400
+    answer = pipelined(server, request % b"" * (count - 1) + request % b"Connection: close\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * count
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2])
+def test_a_request_learns_that_the_client_has_left_though_others_wait_behind_it(behind):
+    received = []
+
+    async def application(scope, receive, send):
+        for _ in range(2):
+            received.append((await receive())["type"])
+
+    async def leave():
+        config = uvicorn.Config(application)
+        config.load()
+        protocol = TimedProtocol(config, uvicorn.server.ServerState(), {})
+        transport = MagicMock(asyncio.Transport)
+        transport.is_closing.return_value = False
+        protocol.connection_made(transport)
+        protocol.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * (1 + behind))
+        await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        await asyncio.wait_for(asyncio.gather(*protocol.tasks), 5)
+
+    asyncio.run(leave())
+    assert received == ["http.request", "http.disconnect"]
+
+
+def test_chunk_extensions_are_counted_over_the_whole_body(server):
+    chunk = b"1000;" + b"x" * 3000 + b"\r\n" + b" " * 4096 + b"\r\n"
+    for count, is_refused in ((2, False), (40, True)):
+        with connected(server) as connection:
+            with contextlib.suppress(ConnectionError):
+                start = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+                connection.sendall(start + chunk * count + b"0\r\n\r\n")
+            answer = all_of(connection)
+        assert (b"chunk extensions of the request" in answer) == is_refused
+        assert (b"not valid JSON" in answer) != is_refused
+
+
+def test_large_bodies_in_many_parts_and_in_chunks(server):
+    x = np.random.default_rng(0).integers(0, 256, (300, 784), np.uint8)
+    shape = {"name": "images", "datatype": "UINT8", "shape": [300, 784], "parameters": {"binary_data_size": x.size}}
+    head = json.dumps({"inputs": [shape], "outputs": [{"name": "label"}]}).encode()
+    body = head + x.tobytes()
+    with connected(server) as connection:
+        start = HEAD + b"Inference-Header-Content-Length: %d\r\nConnection: close\r\n" % len(head)
+        connection.sendall(start + b"Transfer-Encoding: chunked\r\n\r\n")
+        for k in range(0, len(body), 10_000):
+            part = body[k : k + 10_000]
+            connection.sendall(b"%x\r\n" % len(part) + part + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        answer = all_of(connection)
+    labels = json.loads(answer.partition(b"\r\n\r\n")[2])["outputs"][0]["data"]
+    assert labels == lenet.load_pretrained("mnist").predict(x).tolist()
+
+
+def test_expect_100_continue(server):
+    with connected(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(BODY))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(BODY)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_that_stops_half_way(server):
+    with connected(server) as connection:
+        connection.sendall(HEAD + b"X-Request-Id: half\r\nContent-Length: 1000\r\n\r\n" + bytes(100))
+    assert server.logged("half")["error"] == "The client disconnected or timed out before the request was complete."
+    assert server.ask("POST", INFER, BODY)[0] == 200
+    assert b"lenet_in_flight 1.0" in server.ask("GET", "/metrics")[2]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 2_000_000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),  # TLS
+        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http(server, nonsense):
+    logged, before = len(server.log()), answered_with(server)
+    with connected(server) as connection:
+        connection.sendall(nonsense)
+        answer = all_of(connection)
+    status = answer.split()[1].decode()
+    assert status.startswith("4")
+    assert "error" in json.loads(answer.partition(b"\r\n\r\n")[2])
+    wait_for(lambda: any(each.get("status") == int(status) for each in server.log()[logged:]))
+    assert answered_with(server) == {**before, status: before.get(status, 0) + 1}
+    assert server.ask("GET", "/v2/health/live")[0] == 200
+
+
+def answered_with(server):
+    """How many requests for no operation were answered with each status."""
+    text = server.ask("GET", "/metrics")[2].decode()
+    counted = re.findall(r'^lenet_requests_total\{operation="none",status="(\d+)"\} (\S+)$', text, re.MULTILINE)
+    return {status: float(number) for status, number in counted}
+
+
+def test_a_request_that_is_not_valid_is_refused_after_the_answers_to_those_before_it(server):
+    """The requests arrive in one packet; the first takes a while."""
+    page, live = a_page(2), b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    picture = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(page) + page
+    broken = HEAD + b"Transfer-Encoding: chunked\r\n\r\nbroken"
+    for requests, statuses in (
+        (picture + b"nonsense" + live, [200, 400]),
+        (picture + live + b"nonsense", [200, 200, 400]),
+        (picture + broken + live, [200, 400]),
+        (broken + live, [400]),
+        (live + live.replace(b"Host: x\r\n", b"") + live, [200, 400]),
+    ):
+        with connected(server) as connection:
+            connection.sendall(requests)
+            answer = all_of(connection)
+        assert [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answer)] == statuses
+
+
+def test_an_upgrade_is_ignored(server):
+    """Java's client offers HTTP/2 with its requests; the body follows."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n"
+    sized = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    chunked = HEAD + offer + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    last = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with connected(server) as connection:
+        connection.sendall(sized + chunked + sized)
+        time.sleep(0.1)
+        for k in range(0, len(sized), 100):
+            connection.sendall(sized[k : k + 100])
+        connection.sendall(last)
+        answer = all_of(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * 5
+    assert answer.count(b'"outputs":[{"name":"label"') == 4
+    assert answer.endswith(b'{"live":true}')
+
+
+def test_a_request_in_packets_of_one_byte(server):
+    request = HEAD.replace(b" HTTP", b"?" + 200 * b"x" + b" HTTP") + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with connected(server) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in request[:500]:
+            connection.sendall(bytes([byte]))
+        connection.sendall(request[500:])
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("beginning", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nA: ",
+                                       HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n0\r\n0\r\nA: "])  # fmt: skip
+def test_a_line_without_an_end_is_refused(server, beginning):
+    """httptools would collect it in memory until the request times out."""
+    with connected(server) as connection:
+        connection.sendall(beginning)
+        for _ in range(20):
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"x" * 1000)
+            time.sleep(0.001)
+        assert b"expected at most 100 lines and 16384 bytes" in all_of(connection)
+
+
+@pytest.mark.timing
+def test_empty_lines_do_not_keep_a_connection_open(impatient):
+    with connected(impatient) as connection:
+        start = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while not has_come(connection):
+                assert time.monotonic() - start < 3
+                connection.sendall(b"\r\n")
+                time.sleep(0.02)
+
+
+@pytest.mark.timing
+def test_a_request_behind_another_has_its_own_time(strict):
+    """One that begins in the same packet, and one after an answer that came before the body."""
+    live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connected(strict) as connection:
+        connection.sendall(live + HEAD + b"Content-Length: 30000\r\n\r\n" + bytes(20_000))
+        start = time.monotonic()
+        assert b" 408 " in all_of(connection)
+        assert 0.6 < time.monotonic() - start < 3
+    with connected(strict) as connection:
+        connection.sendall(HEAD + b"Content-Length: 600000\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+        time.sleep(0.5)
+        connection.sendall(bytes(600_000) + live[:-2])
+        time.sleep(0.5)
+        connection.sendall(live[-2:])
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_clients_that_never_take_a_last_answer(impatient):
+    before = open_files(impatient)
+    clients = []
+    for _ in range(100):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((impatient.host, impatient.port))
+        client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        clients.append(client)
+    try:
+        wait_for(lambda: open_files(impatient) <= before + 1)
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_body_in_small_chunks_is_refused(server):
+    for size, count, status in ((1, 64, 400), (1, 65, 400), (512, 200, 400), (511, 33_000, 400)):
+        small = b"%x\r\n%b\r\n" % (size, b" " * size)
+        with connected(server) as connection:
+            connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(small * count + b"0\r\n\r\n")
+            answer = all_of(connection)
+        is_refused = (size, count) in ((1, 65), (511, 33_000))
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert (b"Send larger chunks." in answer) == is_refused
+        assert (b"not valid JSON" in answer) != is_refused

@@ -1,0 +1,212 @@
+"""Shutdown of the server: draining, signals, and workers that die."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+import numpy as np
+import pytest
+from programs import SENDS_SIGNALS
+from served import serving, wait_for
+from serving_requests import BODY, HEAD, INFER, a_page, connected, encoded
+
+import lenet
+
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
+    pytest.importorskip(needed)
+pytest.importorskip("PIL.Image")
+pytest.importorskip("cv2")
+
+from lenet.serving import Models  # noqa: E402
+
+pytest_plugins = ["serving_fixture"]
+
+
+@SENDS_SIGNALS
+@pytest.mark.timing
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [
+        (signal.SIGTERM, 1),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.landing),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.release),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.release),
+    ],
+)
+def test_what_has_begun_is_answered_before_the_end(number, workers):
+    answers, page = [], a_page(20)
+    with serving("--workers", workers) as server:
+        thread = threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", page)))
+        thread.start()
+        with connected(server) as connection:  # a request that is still arriving
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:50])
+            time.sleep(0.3)
+            server.process.send_signal(number)
+            time.sleep(0.3)
+            connection.sendall(BODY[50:])
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        thread.join()
+        assert answers[0][0] == 200
+        assert len(answers[0][2]["lines"]) == 20
+        assert server.process.wait(20) == 0
+        with pytest.raises(ConnectionRefusedError):
+            server.ask("GET", "/v2/health/live")
+
+
+@SENDS_SIGNALS
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.release)])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
+def test_a_signal_as_soon_as_it_listens(tmp_path, workers, times):
+    command = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--workers", str(workers)]
+    for _ in range(times):
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"TMPDIR": str(tmp_path)}
+        ) as process:
+            process.stdout.readline()
+            process.terminate()
+            assert process.wait(20) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timing
+@pytest.mark.landing
+def test_a_worker_that_dies_is_replaced():
+    def workers_of(server):
+        command = ["pgrep", "-P", str(server.process.pid), "-f", "spawn_main"]
+        return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+
+    with serving("--workers", "2") as server:
+        before = workers_of(server)
+        killed = max(before)
+        os.kill(int(killed), signal.SIGKILL)
+        wait_for(lambda: len(workers_of(server) - {killed}) == len(before))
+        for _ in range(20):
+            assert server.ask("POST", INFER, BODY)[0] == 200
+
+
+@pytest.mark.timing
+@pytest.mark.landing
+def test_a_worker_starts_with_the_last_good_model(tmp_path):
+    path, x = (
+        tmp_path / "kept.safetensors",
+        [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}],
+    )
+    lenet.LeNet5(seed=0).save(path)
+    with serving("--workers", "2", "--model", path) as server:
+        lenet.LeNet5(seed=1).save(path)
+        version = Models({"kept": path}).get().version
+        wait_for(lambda: all(server.ask("GET", "/v2/models/kept")[2]["versions"] == [version] for _ in range(20)))
+        time.sleep(1)  # the parent looks every half second
+        path.write_bytes(b"damaged")
+        children = ["pgrep", "-P", str(server.process.pid), "-f", "spawn_main"]
+        for pid in subprocess.run(children, check=True, capture_output=True, text=True).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+        said = "Model kept was not loaded from its file; the last good one is used."
+        wait_for(lambda: sum(each.get("message", "").startswith(said) for each in server.log()) == 2)
+        assert server.ask("GET", "/v2/models/kept")[2]["versions"] == [version]
+        assert server.ask("POST", "/v2/models/kept/infer", json.dumps({"inputs": x}))[0] == 200
+        assert not [each for each in server.log() if "traceback" in each]
+
+
+LIVE, READY = (b"GET /v2/health/%s HTTP/1.1\r\nHost: x\r\n\r\n" % name for name in (b"live", b"ready"))
+
+
+@SENDS_SIGNALS
+@pytest.mark.timing
+@pytest.mark.parametrize(("workers", "drain"), [(1, 1), pytest.param(2, 3, marks=pytest.mark.landing)])
+def test_a_server_that_ends_is_not_ready_and_closes_connections_after_its_answers(workers, drain):
+    def is_closed_after(connection, request, status):
+        connection.sendall(request)
+        answer = connection.recv(1000)
+        return answer.startswith(b"HTTP/1.1 %d " % status) and b"connection: close" in answer
+
+    def is_unready():
+        with connected(server) as new:
+            return is_closed_after(new, READY, 503)
+
+    with (
+        serving("--drain", drain, "--workers", workers) as server,
+        connected(server) as kept,
+        connected(server) as idle,
+    ):
+        kept.sendall(LIVE)
+        assert b"connection: close" not in kept.recv(1000)
+        server.process.send_signal(signal.SIGTERM)
+        wait_for(is_unready, drain)  # the parent passes the signal on within half a second
+        wait_for(lambda: is_closed_after(kept, LIVE, 200), drain)
+        assert kept.recv(100) == b""
+        idle.settimeout(drain + 5)
+        assert idle.recv(100) == b""
+        assert server.process.wait(5) == 0
+
+
+def test_a_client_that_still_sends_gets_its_answer(server):
+    """Data that is left when a connection is closed would reset it, and the answer could be lost."""
+    for _ in range(20):
+        with connected(server) as connection:
+            connection.sendall(b"nonsense\r\n\r\n" + bytes(300_000))
+            time.sleep(0.01)
+            assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+            while connection.recv(2**16):  # no ConnectionResetError
+                pass
+
+
+@SENDS_SIGNALS
+@pytest.mark.timing
+@pytest.mark.parametrize(("signals", "seconds"), [(1, 4), pytest.param(2, 2, marks=pytest.mark.landing)])
+def test_the_end_does_not_wait_for_pictures_that_are_read(signals, seconds):
+    """After the promised time, and after a second Ctrl-C, those who wait get an answer, and there is no traceback."""
+    noise = encoded(np.random.default_rng(0).integers(0, 256, (2500, 2500), np.uint8))
+    answers = []
+    arguments = ("--timeout", "0.5", "--deadline", "1.5" if signals == 1 else "60")
+    with serving(*arguments, LENET_NUM_THREADS="1") as server:
+        threads = [
+            threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", noise)[0])) for _ in range(12)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        start = time.monotonic()
+        for _ in range(signals):
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - start < seconds
+        for thread in threads:
+            thread.join()
+        assert set(answers) <= {400, 408, 503}  # 408: on a busy machine, a picture does not arrive in half a second
+        assert not [each for each in server.log() if "traceback" in each]
+
+
+@pytest.mark.timing
+@pytest.mark.landing
+def test_workers_that_read_pictures_end_without_abort(monkeypatch):
+    """A terminal sends Ctrl-C to every process; OpenCV's threads would abort Python's own exit."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # the second Ctrl-C would interrupt its writing
+    noise = encoded(np.random.default_rng(0).integers(0, 256, (2500, 2500), np.uint8))
+
+    def ask():
+        with contextlib.suppress(OSError, http.client.HTTPException):  # requests in progress may be cut off
+            server.ask("POST", "/predict", noise)
+
+    with serving("--workers", "2", LENET_NUM_THREADS="1") as server, ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(ask) for _ in range(4)]
+        time.sleep(1)
+        parent = server.process.pid
+        processes = [parent, *map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())]
+        for _ in range(2):
+            for pid in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGINT)
+            time.sleep(0.3)
+        assert server.process.wait(10) in (0, -signal.SIGINT)  # the latter if the second came while Python ended
+        wait(answers)
+        assert not [each for each in server.log() if "traceback" in each]  # and all lines are JSON, unlike an abort

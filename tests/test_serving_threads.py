@@ -1,0 +1,284 @@
+"""Threads of the server: the pool, turns with the GIL, and the log."""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+from served import Served, wait_for
+from serving_requests import BODY, HEAD, INFER, encoded
+
+import lenet
+from lenet.errors import InputError
+
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
+    pytest.importorskip(needed)
+pytest.importorskip("PIL.Image")
+pytest.importorskip("cv2")
+
+import uvicorn  # noqa: E402
+from starlette.requests import Request  # noqa: E402
+
+from lenet.serving import Limits, Models, create_app  # noqa: E402
+from lenet.serving.connections import TimedProtocol  # noqa: E402
+from lenet.serving.limits.capacity import GIL_TURNS, BusyError, GilTurns, ThreadPool  # noqa: E402
+from lenet.serving.logs import LogWriter  # noqa: E402
+from lenet.serving.pictures import Pictures  # noqa: E402
+from lenet.serving.protocol import routes  # noqa: E402
+from lenet.serving.request_context import RequestContext  # noqa: E402
+
+
+def outcomes(pool, durations):
+    """Submit functions that sleep, all at once; return the outcome of each: None, or its BusyError."""
+
+    async def run():
+        tasks = [asyncio.create_task(pool.run(functools.partial(time.sleep, each))) for each in durations]
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.timing
+def test_functions_that_would_not_end_in_time_are_refused_at_once(monkeypatch):
+    monkeypatch.setenv("LENET_NUM_THREADS", "2")
+    pool = ThreadPool(max_pending=100, timeout=1)
+    assert outcomes(pool, [0.2, 0.2]) == [None] * 2
+    start = time.perf_counter()
+    ended = outcomes(pool, [0.2] * 20)
+    assert time.perf_counter() - start < 1.2
+    refused = [each for each in ended if each is not None]
+    assert 8 <= ended.count(None) <= 10  # each thread has time for five
+    assert {(type(each), each.reason, each.retry_after) for each in refused} == {(BusyError, "busy", 1)}
+    assert ended.index(refused[0]) == 8  # (8 / 2 + 1) * 0.2 s, measured as a little more, is over 1 s
+
+
+@pytest.mark.timing
+def test_a_free_thread_takes_a_function_though_the_last_ones_were_slow(monkeypatch):
+    monkeypatch.setenv("LENET_NUM_THREADS", "1")
+
+    async def run():
+        pool = ThreadPool(max_pending=100, timeout=0.05)
+        with pytest.raises(BusyError, match=r"longer than 0\.05 s"):
+            await pool.run(functools.partial(time.sleep, 0.2))
+        await asyncio.sleep(0.3)
+        return await pool.run(int)
+
+    assert asyncio.run(run()) == 0
+
+
+def test_the_threads_of_a_pool_end_with_it():
+    before = set(threading.enumerate())  # of other tests; they may end meanwhile
+    pool = ThreadPool(max_pending=8, timeout=1)
+    outcomes(pool, [0.01] * 4)
+    assert set(threading.enumerate()) - before
+    del pool
+    wait_for(lambda: not set(threading.enumerate()) - before)
+
+
+@pytest.mark.timing
+def test_turns_with_the_gil_are_exclusive_and_pause_for_as_long():
+    turns, times = GilTurns(), []
+
+    def take():
+        with turns:
+            start = time.perf_counter()
+            time.sleep(0.05)
+            times.append((start, time.perf_counter()))
+
+    with ThreadPoolExecutor(3) as pool:
+        wait([pool.submit(take) for _ in range(3)])
+    times.sort()
+    for (start, end), (next_start, _) in itertools.pairwise(times):
+        assert next_start - end >= 0.99 * (end - start)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_only_large_json_waits_for_a_turn_with_the_gil(monkeypatch, binary):
+    tensor = {"name": "images", "datatype": "UINT8", "shape": [100, 784]}
+    tensor |= {"parameters": {"binary_data_size": 78400}} if binary else {"data": [0] * 78400}
+    content, turns = json.dumps({"inputs": [tensor]}).encode(), MagicMock()
+    context = RequestContext("POST", INFER, {}, parts=[content, bytes(78400 * binary)])
+    monkeypatch.setattr(routes, "GIL_TURNS", turns)
+    answer = routes._read_and_predict(
+        context, len(content) if binary else None, Limits(), Models({"mnist": lenet.load_pretrained()}).get()
+    )
+    assert len(answer.labels) == 100
+    assert turns.__enter__.called != binary
+
+
+def test_a_malformed_form_ends_its_turn_with_the_gil():
+    request = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]})
+
+    async def parse():
+        with pytest.raises(InputError, match="form is malformed"):  # whose traceback keeps the suspended generator
+            await Pictures(None, Limits(), None, None)._uploaded_file(request, bytes(2**20), {})
+        return GIL_TURNS._lock.locked()
+
+    assert not asyncio.run(parse())
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "parser"),
+    [
+        (INFER, b"application/json", "lenet.serving.protocol.routes.read_request"),
+        ("/predict", b"image/png", "lenet.serving.pictures.read_picture"),
+        ("/predict", b"multipart/form-data; boundary=x", "starlette.formparsers.MultiPartParser.parse"),
+    ],
+)
+def test_large_bodies_are_joined_and_parsed_outside_the_event_loop(monkeypatch, path, content_type, parser):
+    """In the event loop, joining 15 MB takes 12 ms, and parsing 4 MiB of JSON 30 ms, for each request."""
+    app, threads, parts = create_app({"mnist": lenet.load_pretrained()}), [], iter([True, True, False])
+
+    def record_thread_of(name):
+        function = pkgutil.resolve_name(name)
+
+        def recording(*args, **named):
+            threads.append(threading.current_thread().name)
+            return function(*args, **named)
+
+        monkeypatch.setattr(name, recording)
+
+    async def receive():
+        more = next(parts, None)
+        if more is None:  # the client stays connected
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": bytes(2**17), "more_body": more}
+
+    async def send(message):
+        pass
+
+    record_thread_of("lenet.serving.request_context.RequestContext.body")
+    record_thread_of(parser)
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b""}
+    asyncio.run(app({**scope, "headers": [(b"content-type", content_type)]}, receive, send))
+    assert threads == ["lenet-serve"] * 2
+
+
+def test_one_read_of_a_connection_is_small(monkeypatch):
+    """A read of 256 KiB, as asyncio's, takes a millisecond to parse, for each of the other clients that upload."""
+
+    async def connect():
+        app, loop = create_app({"mnist": lenet.load_pretrained()}), asyncio.get_running_loop()
+        config = uvicorn.Config(app, lifespan="off")
+        config.load()
+        made, state = [], uvicorn.server.ServerState()
+        server = await loop.create_server(
+            lambda: made.append(TimedProtocol(config, state, {})) or made[0], "127.0.0.1", 0
+        )
+        sizes, receive = [], TimedProtocol.data_received
+        monkeypatch.setattr(
+            TimedProtocol, "data_received", lambda self, data: (sizes.append(len(data)), receive(self, data))
+        )
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(HEAD + b"Content-Length: 8000000\r\n\r\n" + bytes(8_000_000))
+        while sum(sizes) < 8_000_000:
+            await asyncio.sleep(0.001)
+        writer.close()
+        server.close()
+        return sizes
+
+    assert max(asyncio.run(connect())) == 2**16
+
+
+@pytest.mark.parametrize("library", ["python", "opencv"])
+def test_too_little_memory_is_no_internal_error(monkeypatch, library):
+    cv2 = pytest.importorskip("cv2")
+
+    def fails(*args, **named):
+        if library == "python":
+            raise MemoryError
+        cv2.copyMakeBorder(np.zeros((2**18, 1), np.uint8), 0, 0, 0, 2**30, cv2.BORDER_REPLICATE)  # 256 TiB
+
+    monkeypatch.setattr("lenet.serving.pictures.read", fails)
+    app, sent = create_app({"mnist": lenet.load_pretrained()}), []
+
+    async def receive():
+        if sent or received:
+            await asyncio.sleep(60)
+        received.append(True)
+        return {"type": "http.request", "body": encoded(np.zeros((9, 9), np.uint8))}
+
+    async def send(message):
+        sent.append(message)
+
+    received = []
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "query_string": b""}
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 503
+    assert b"too little memory" in sent[1]["body"]
+
+
+def test_a_cancelled_request_does_not_end_the_readiness():
+    app = create_app({"mnist": lenet.load_pretrained()})
+
+    async def receive():
+        await asyncio.sleep(60)
+
+    async def ask():
+        scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "query_string": b""}
+        await asyncio.wait_for(app(scope, receive, receive), 0.1)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(ask())
+    assert not app.state.is_draining
+
+
+@contextlib.contextmanager
+def unread_log(*arguments):
+    """A server whose standard error is a full pipe, and the end of the pipe to read."""
+    if sys.platform == "win32":
+        pytest.skip("pipes of Windows do not fill like those of POSIX")
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 4096)
+    os.set_blocking(write, True)
+    command = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--drain", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=write, text=True) as process:
+        os.close(write)
+        try:
+            url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+            yield Served(url, process, None), read
+        finally:
+            process.kill()
+            os.close(read)
+
+
+@pytest.mark.timing
+def test_a_log_that_nobody_reads_stops_nothing():
+    with unread_log() as (server, _):
+        for _ in range(3):
+            assert server.ask("POST", INFER, BODY)[0] == 200
+        start = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - start < 4
+
+
+def test_dropped_log_lines_are_counted(monkeypatch, capfdbinary):
+    writer = LogWriter(max_lines=3)
+    blocked = threading.Event()
+    monkeypatch.setattr("lenet.serving.logs.time.sleep", lambda seconds: blocked.wait(5))
+    for k in range(5):
+        writer.write(b"%d\n" % k)
+    assert writer.dropped == 2
+    blocked.set()
+    writer.flush()
+    assert writer.take_dropped() == 2
+    writer.flush()
+    written = capfdbinary.readouterr().err.splitlines()
+    assert written[:3] == [b"0", b"1", b"2"]
+    assert json.loads(written[3])["message"].startswith("Dropped log lines: 2.")
+    assert writer.dropped == 0
