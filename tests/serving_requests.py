@@ -1,4 +1,4 @@
-"""Parts of requests to a server, and what its tests find out about connections."""
+"""Requests, connections and pictures for tests of the server."""
 
 import contextlib
 import io
