@@ -191,7 +191,7 @@ def page():
     for row, start, count in ((30, 20, 8), (100, 140, 5), (170, 30, 9)):
         lines.append([])
         for n in range(count):
-            index = 183 + len(lines) * 10 + n
+            index = 90 + len(lines) * 10 + n
             ink = glyph(index).astype(float)
             top, left = row + 20 - len(ink), start + 40 * n + (24 if n >= 4 else 0)
             region = paper[top : top + ink.shape[0], left : left + ink.shape[1]]

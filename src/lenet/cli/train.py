@@ -36,8 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate and robust; "
-        "takes longest); forms (print and foreign handwriting, after wild: with --from); small (few "
-        "images); transfer, adapt (few images, with --from); seed (as the notebook). If "
+        "takes longest); small (few images); forms, transfer, adapt (with --from); seed (as the notebook). If "
         f"omitted: default; paper with --network 1998; small for fewer than {SMALL:,} images. With --from: adapt for "
         "the same classes, or transfer",
     )
