@@ -1,8 +1,8 @@
-"""Which parts of the recipe of the shipped weights make them accurate and robust.
+"""Which parts of the recipes of the shipped weights make them accurate and robust.
 
     python -m benchmarks.ablation
 
-Each row trains on the first images of MNIST's training set with some parts of the recipe, and prints the accuracy on
+Each row trains on the first images of MNIST's training set with some parts of the recipes, and prints the accuracy on
 MNIST's first test images: as they are, and under the corruptions of `lenet.evaluation.corruptions`. The trainings are
 short, so the figures are below those of the shipped weights.
 """
@@ -14,9 +14,9 @@ import lenet
 from lenet.evaluation import robustness_report
 from lenet.training import RECIPES
 
-WILD = RECIPES["wild"].with_changes(drawn_digits=RECIPES["forms"].drawn_digits)
+BASE = RECIPES["wild"].with_changes(drawn_digits=RECIPES["drawn"].drawn_digits)
 NO_IMAGES = {"drawn_digits": 0.0, "non_digits": 0.0}
-ROWS = {  # how each differs from the recipe `wild`
+ROWS = {  # changes to `wild` with the drawn digits of `drawn`
     "neither distortions nor added images": {"distort": False, "vary": False, "defects": 0.0, **NO_IMAGES},
     "variations": {"defects": 0.0, **NO_IMAGES},
     "variations and non-digits": {"defects": 0.0, "drawn_digits": 0.0},
@@ -41,7 +41,7 @@ def main() -> None:
     print("| trained with | mean and standard deviation of | clean | corrupted, mean | worst |\n|---|---|---|---|---|")
     for (name, changes), (of, standardise) in product(ROWS.items(), STANDARDISATION.items()):
         model = lenet.LeNet5(seed=0)
-        lenet.train(model, X, y, WILD.with_changes(epochs=options.epochs, standardise=standardise, **changes))
+        lenet.train(model, X, y, BASE.with_changes(epochs=options.epochs, standardise=standardise, **changes))
         report = robustness_report(model, X_test, y_test)
         found = report.summary(published=True)
         accuracies = (report.clean_accuracy, found["accuracy"], found["worst_accuracy"])

@@ -315,12 +315,12 @@ def test_the_recipe_follows_from_the_model_to_start_from(tmp_path, monkeypatch, 
 def test_a_recipe_for_digits_refuses_other_classes_before_it_creates_a_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     digits_of("mine.npz", 3, 5)
-    error = lines(capsys, "train", "mine.npz", "--recipe", "forms", status=1)
-    assert "The model's classes are ('0', '1'); expected the ten digits" in error
+    error = lines(capsys, "train", "mine.npz", "--recipe", "drawn", status=1)
+    assert "The classes are ('0', '1'); expected the ten digits" in error
     assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
 
 
-@pytest.mark.parametrize("recipe", ["wild", "forms"])
+@pytest.mark.parametrize("recipe", ["wild", "drawn"])
 def test_a_recipe_that_draws_requires_opencv_before_it_creates_a_run(tmp_path, monkeypatch, capsys, recipe):
     monkeypatch.chdir(tmp_path)
     digits_of("mine.npz", *range(10))

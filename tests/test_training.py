@@ -270,7 +270,7 @@ def test_the_seed_recipe_is_the_notebooks():
         ("paper", 20, 16, 16 * 0.0005),  # section III.B of the paper, whose batches have one image
         ("small", 200, 32, 0.05),  # docs/how_it_reads.md
         ("wild", 120, 32, 0.08),
-        ("forms", 30, 32, 0.04),  # the model card of the shipped weights
+        ("drawn", 30, 32, 0.04),  # the model card of the shipped weights
     ],
 )
 def test_the_recipes_are_those_of_the_published_results(name, epochs, batch_size, lr):

@@ -32,8 +32,8 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     Raises
     ------
     SaveError
-        If the disk is full, a folder is not writable, or a path is a folder or a device. The message says which files
-        have been replaced.
+        If the disk is full, a folder is not writable, or a path is a folder or a device or, on Windows, a read-only
+        file. The message says which files have been replaced.
     """
     temporaries: dict[Path, Path] = {}
     replaced: list[str] = []
@@ -113,7 +113,7 @@ def remove_leftovers(folder: Path) -> None:
 def lock(file: BinaryIO) -> None:
     """Lock a file for this process, until `unlock` or until the file is closed.
 
-    On Windows, this moves the position of the file, and closing it releases the lock with a delay.
+    On Windows, locking moves the file position, and closing the file may release the lock late.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def _write_beside(target: Path, temporary: Path, content: bytes) -> None:
     if mode is not None and not target.is_file():
         raise OSError(errno.EEXIST, "a folder or a device has that name")
     if mode is not None and not mode & stat.S_IWUSR and sys.platform == "win32":
-        raise OSError(errno.EACCES, "it is read-only")  # Windows could not replace it
+        raise OSError(errno.EACCES, "it is read-only")  # Path.replace would wait a second, and then fail
     initial_mode = 0o666 if mode is None else 0o600
     with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, initial_mode)) as file:
         file.write(content)

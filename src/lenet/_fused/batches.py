@@ -67,8 +67,8 @@ class Predictor:
     num_classes : int, optional
         The number of outputs; by default, that of the biases of the output layer.
     batch_independent : bool, default True
-        Whether the logits of an image do not depend on the other images of a call. Otherwise, the chunks do not depend
-        on the number of threads, so that the results do not either.
+        Whether the logits of an image are independent of the other images in a call. If not, the chunks, and therefore
+        the results, are the same for every number of threads.
     """
 
     def __init__(

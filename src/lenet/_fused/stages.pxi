@@ -7,8 +7,8 @@
 cdef enum:
     MAX_LANES = 16          # of all builds
     PLACES = POOL * POOL    # of a pixel in its pooling window
-    # The windows of a map of C1, or the pixels of one of S2, in whole vectors. The padding is never used; in gradients,
-    # it is zero.
+    # The windows of a map of C1, or the pixels of one of S2, in whole vectors. Predictions ignore the padding;
+    # in gradients, it must be zero.
     WINDOWS = (S2_SIDE * S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
     S2_SIZE = C1_MAPS * WINDOWS                         # (map, row, column)
     # A part of the padded image has the pixels that a tap reads for one place of all windows, row after row. Taps of

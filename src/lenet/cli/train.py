@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate and robust; "
-        "takes longest); small (few images); forms, transfer, adapt (with --from); seed (as the notebook). If "
+        "takes longest); small (few images); seed (as the notebook). With "
+        "--from also: drawn (printed and foreign digits); transfer, adapt (few images). If "
         f"omitted: default; paper with --network 1998; small for fewer than {SMALL:,} images. With --from: adapt for "
         "the same classes, or transfer",
     )
@@ -123,7 +124,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
             raise InputError(f"seed is {arguments.seed}; expected at least 0.")
     except InputError as error:
         parser.error(str(error))
-    require_extras(tensorboard=arguments.tensorboard)
+    require_extras(recipe, tensorboard=arguments.tensorboard)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
     classes = classes_of(data, arguments)
     old = None if arguments.start is None else load_model(arguments.start)
@@ -183,26 +184,25 @@ def with_possible_validation(recipe: "Recipe", data: "Dataset", *, quiet: bool) 
     return recipe.with_changes(validation=0.0)
 
 
-def require_extras(*, tensorboard: bool) -> None:
+def require_extras(recipe: "Recipe", *, tensorboard: bool) -> None:
     """Report a missing package before the training, not after it."""
     from lenet._extras import require
 
     require("matplotlib", "train")
+    if recipe.drawn_digits or recipe.non_digits:
+        require("cv2", "vision")
     if tensorboard:
         require("tensorboardX", "tensorboard")
 
 
 def check_early(data: "Dataset", classes: tuple[str, ...], recipe: "Recipe", arguments: argparse.Namespace) -> None:
     """Raise the errors of training before the run folder is created."""
-    from lenet._extras import require
     from lenet._fused.threads import resolve_n_jobs
     from lenet.training.splits import split
     from lenet.training.training_set import check_classes
 
     resolve_n_jobs(arguments.n_jobs)
     check_classes(classes, recipe)
-    if recipe.drawn_digits or recipe.non_digits:
-        require("cv2", "vision")
     split(data.y_train, recipe.validation, arguments.seed or 0)
 
 
@@ -217,9 +217,8 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     folder = arguments.resume
     opened = Run(folder)
     arguments.tensorboard |= has_events(opened.folder)
-    require_extras(tensorboard=arguments.tensorboard)
+    require_extras(opened.recipe, tensorboard=arguments.tensorboard)
     opened.check_writable()
-    _ = opened.recipe  # report a damaged one before loading the data
     data = load_data(opened.args["data"], raw=opened.args.get("raw") is True, quiet=arguments.quiet)
     if fingerprint(data) != opened.args["data_sha256"]:
         raise InputError(

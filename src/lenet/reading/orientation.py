@@ -14,8 +14,7 @@ _MAX_STROKES = 1000  # of a page; reading a larger one four times would take sec
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
 _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
-# The minimum lead of a turn, in digits of evidence: at least _LEAD, and _CHANCE times the square root of the evidence
-# without a turn.
+# A turn must lead by _LEAD digits of evidence, and by _CHANCE times the square root of the evidence without a turn.
 _LEAD, _CHANCE = 1.0, 1.3
 
 

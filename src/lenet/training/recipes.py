@@ -206,7 +206,7 @@ RECIPES = {
             validation=1 / 12,
         ),
         _WILD,
-        replace(_WILD, name="forms", epochs=30, lr=0.04, drawn_digits=0.2),  # continues from `wild`
+        replace(_WILD, name="drawn", epochs=30, lr=0.04, drawn_digits=0.2),  # fine-tunes a network of `wild`
         Recipe(  # the paper updates after every image, with a learning rate of 0.0005
             "paper",
             epochs=20,

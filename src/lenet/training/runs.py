@@ -199,7 +199,7 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Return a context in which no other process can lock the run; the end of the process also releases it.
+        """Lock the run against other processes while the context is open. The lock also ends with the process.
 
         File systems without locks are not protected.
 

@@ -1,7 +1,6 @@
 """The images, labels and weights of a training run, split for validation, and the images that its recipe adds."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,8 +75,8 @@ class TrainingSet:
             for field in ("defects", "drawn_digits", "non_digits"):
                 if getattr(recipe, field):
                     raise InputError(
-                        f"X has dtype {images.dtype}; expected uint8, as the recipe has {field}. Pass uint8, or "
-                        f"{field}=0."
+                        f"X has dtype {images.dtype}; expected uint8, as the recipe has {field}. Pass uint8, or a "
+                        f"recipe with {field}=0."
                     )
         check_classes(model.classes, recipe)
         added, y_added = _added(recipe, images, parts.train, seed)
@@ -90,7 +89,7 @@ class TrainingSet:
         members = np.concatenate([parts.train, len(images) + np.arange(len(added))])
         return cls(images, added, labels, targets if targets.ndim == 2 else labels, weights, parts, members)
 
-    @cached_property
+    @property
     def num_digits(self) -> int:
         """The number of digits in an epoch, given and drawn."""
         return int((self.y[self.members] >= 0).sum())
@@ -115,8 +114,8 @@ def check_classes(classes: tuple[str, ...], recipe: Recipe) -> None:
     """Raise InputError if a recipe adds drawn digits to classes other than the ten digits."""
     if recipe.drawn_digits and classes != DIGITS:
         raise InputError(
-            f"The model's classes are {_checks.short_repr(classes)}; expected the ten digits, because the recipe has "
-            "drawn_digits. Choose another recipe, or pass drawn_digits=0."
+            f"The classes are {_checks.short_repr(classes)}; expected the ten digits, because the recipe has "
+            "drawn_digits. Choose another recipe, or one with drawn_digits=0."
         )
 
 

@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 
 _IMPORT = re.compile(r'^import .* from "\./(.*)";\n', re.MULTILINE)
-# Comments are a seventh of the page, which has to be small in the wheel. `//` before a quote may be part of a string.
+# Comments are a seventh of the page, which should stay small in the wheel. `//` before a quote may be part of a string.
 _BLOCK = r"/\*(?:(?!\*/).)*\*/"
 _STYLE_COMMENT = re.compile(rf"^ *{_BLOCK}\n| +{_BLOCK}$", re.MULTILINE)
 _SCRIPT_COMMENT = re.compile(rf'^ *(?://.*|{_BLOCK})\n| +(?://[^"`\n]*|{_BLOCK})$', re.MULTILINE)
 
 
 def assembled(parts: Path) -> str:
-    """Return the markup of the page with its style and its script, both without comments."""
+    """Return the markup of the page with its style and its script, both without comments that end a line."""
     style = _STYLE_COMMENT.sub("", text_of(parts / "style.css"))
     script = _SCRIPT_COMMENT.sub("", _script(parts / "main.mjs", set()))
     return text_of(parts / "page.html").replace("/* style */\n", style).replace("// script\n", script)

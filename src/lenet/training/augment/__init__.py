@@ -1,1 +1,1 @@
-"""Augmentation: distorted and spoiled copies of the training images, and images of non-digits."""
+"""Augmentation: distorted and spoiled training images, drawn digits and non-digits."""
