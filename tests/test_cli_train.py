@@ -158,7 +158,7 @@ def test_the_table_lines_up_whatever_the_learning_rate():
 
 
 def screen(text):
-    """What is left on a terminal that got this text: its lines, without colours."""
+    """Return the lines that a terminal shows after this text, without colours."""
     lines, row, column = [""], 0, 0
     for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[^\x1b]", text):
         if part == "\n":
@@ -255,7 +255,7 @@ def test_without_a_validation_split_the_last_epoch_counts(work, tmp_path, monkey
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_folder_called_like_a_set_is_not_taken_for_it(tmp_path, monkeypatch, capsys):
-    """`lenet train digits` beside a folder ./digits trains on the embedded ones, and goes on with them."""
+    """Beside a folder ./digits, `lenet train digits` trains on the embedded data set, and resumes with it."""
     assert set(DATA_NAMES) == set(_BY_NAME)
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -59,7 +59,7 @@ def test_forms_have_strokes_within_the_grid():
 
 
 class Fixed:
-    """A generator that draws the first choice, no shifts, and one value for all else."""
+    """A generator that draws the first form, no shifts, and given values for the rest."""
 
     def __init__(self, slant=0.0, width=10.0, pen=7):
         self.slant, self.width, self.pen, self.ranges, self.pens = slant, width, pen, [], []
@@ -202,9 +202,8 @@ def test_other_classes_than_the_digits_are_refused(names):
 @pytest.mark.parametrize("changes", [{}, {"drawn_digits": 0.2}, {"non_digits": 0.2}])
 def test_the_training_set_is_not_copied(changes):
     data = prepared(lenet.LeNet5(seed=0), replace(SHORT, **changes))
-    assert data.X.base is not None or data.X is DIGITS.X_train
+    assert np.shares_memory(data.X, DIGITS.X_train)
     assert data.added.base is None or np.shares_memory(data.added.base, DIGITS.X_train)
-    assert data.added.nbytes == 784 * len(data.added)
 
 
 def test_floating_images_are_refused():

@@ -27,7 +27,7 @@ def bits(result):
 
 @functools.cache
 def bits_of_plain(name):
-    """What a function makes of its plain array, which most kinds mean."""
+    """Return the result of a function for its plain array, which most kinds of arrays stand for."""
     function, plain = FUNCTIONS[name]
     return bits(function(plain))
 

@@ -38,7 +38,7 @@ def impatient():
 
 
 def all_of(connection):
-    """What the server sends until it closes."""
+    """Return all bytes that the server sends before it closes the connection."""
     parts = []
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(2**16):

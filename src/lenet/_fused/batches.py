@@ -117,8 +117,8 @@ class Predictor:
         wanted = CHUNKS_PER_THREAD * jobs if jobs > 1 and self._batch_independent else 1
         chunks = max(-(-n // PREDICT_CHUNK), min(wanted, n // MIN_PREDICT_CHUNK))
 
-        def run_chunk(number: slice) -> None:
-            part = slice(number.start * n // chunks, number.stop * n // chunks)
+        def run_chunk(numbers: slice) -> None:
+            part = slice(numbers.start * n // chunks, numbers.stop * n // chunks)
             run(x[part], out[part])
 
         run_chunks(run_chunk, range(chunks), 1, jobs)

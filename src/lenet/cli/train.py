@@ -36,10 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME",
         help="default; distorted (more accurate, four times as long); wild (most accurate and robust; "
-        "takes longest); small (few images); seed (as the notebook). With "
-        "--from also: drawn (printed and foreign digits); transfer, adapt (few images). If "
-        f"omitted: default; paper with --network 1998; small for fewer than {SMALL:,} images. With --from: adapt for "
-        "the same classes, or transfer",
+        "takes longest); small (few images); seed (as the notebook). With --from also: drawn (printed and foreign "
+        "digits); transfer, adapt (few images). If omitted: default; paper with --network 1998; small for fewer than "
+        f"{SMALL:,} images. With --from: adapt for the same classes, or transfer",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
