@@ -74,6 +74,44 @@ def test_half_the_size_and_back_to_float32(path, dtype):
         np.testing.assert_allclose(tensor, model.parameters[name], rtol=2**-11, atol=2**-25)  # rounded to the nearest
 
 
+def test_weights_of_few_levels_take_a_byte_each_and_keep_their_values(path):
+    from safetensors.numpy import load_file
+
+    model = make_model()
+    model.save(path, half=True)
+    half = path.stat().st_size
+    levels = np.random.default_rng(0).integers(-127, 128, (120, 16, 5, 5))
+    levels[0, 0, 0, 0] = 127
+    model.parameters["c5.weight"] = levels / 64
+    model.parameters["f6.weight"] = np.linspace(-1, 1, 84 * 120).reshape(84, 120)  # more than 255 levels
+    model.save(path, half=True)
+    assert half - path.stat().st_size == pytest.approx(48_000, abs=64)
+    assert {name for name, tensor in load_file(path).items() if tensor.dtype == np.int8} == {"c5.weight"}
+    np.testing.assert_array_equal(load_file(path)["c5.weight"], levels)
+    loaded = lenet.load(path)
+    np.testing.assert_array_equal(loaded.parameters["c5.weight"], levels / 64)
+    assert loaded.metadata == model.metadata
+    loaded.save(path)
+    assert load_file(path)["c5.weight"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "steps",
+    ["{", "[0.5]", '{"c5.bias": 0.5}', '{"c6.weight": 0.5}', '{"c5.weight": 0}', '{"c5.weight": NaN}', "[" * 100_000,
+     '{"c5.weight": 512}', '{"c5.weight": "0.5"}', '{"c5.weight": null}', "{}"],
+)  # fmt: skip
+def test_wrong_steps_are_refused(path, steps):
+    model = make_model()
+    tensors = {name: np.float16(value) for name, value in model.parameters.items()}
+    tensors["c5.weight"] = np.ones((120, 16, 5, 5), np.int8)
+    facts = {"format": "lenet-1", "num_classes": "10", "mean": "0", "std": "1", "steps": steps}
+    path.write_bytes(to_bytes(tensors, facts))
+    with pytest.raises(WeightsError, match="steps in its metadata|has weights of dtype float16, int8; expected one"):
+        lenet.load(path)
+    path.write_bytes(to_bytes(tensors, facts | {"steps": '{"c5.weight": 0.5}'}))
+    assert (lenet.load(path).parameters["c5.weight"] == 0.5).all()
+
+
 @pytest.mark.parametrize("number", [float, int, np.float32, np.float64])
 @pytest.mark.parametrize("mean", [0, 1])
 def test_any_number_as_mean_and_std(path, number, mean):
@@ -298,7 +336,7 @@ def test_a_file_larger_than_weights_are_is_refused_unread(path):
         ({"num_classes": "100001"}, "num_classes 100001, mean .* and std .*; expected 2 to "),
         ({"num_classes": "1000000000000"}, "num_classes 1000000000000"),
         ({"mean": "nan"}, "mean nan"),
-        ({"mean": None}, "lacks a valid num_classes, mean or std"),
+        ({"mean": None}, "lacks a valid num_classes, mean, std or steps"),
         ({"std": "0.0"}, "std 0.0"),
         ({"std": "-1"}, "std -1.0"),
         ({"std": "inf"}, "std inf"),

@@ -530,7 +530,7 @@ class LeNet5:
         path : path-like
         half : bool, default False
             Whether to round the weights to float16. A float32 model then takes half the space; `lenet.load` returns a
-            float32 model.
+            float32 model. Layers whose weights are multiples of a power of two, at most 127 of them, take a quarter.
 
         Raises
         ------

@@ -1,5 +1,6 @@
 """The contents of a model file: tensors, input standardisation and metadata."""
 
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from lenet import _checks
 from lenet._files import atomic_write
 from lenet.errors import InputError, WeightsError
 from lenet.weights.container import CHECKSUM, MAX_FILE_BYTES, MAX_HEADER_BYTES, read_tensors, to_bytes
+from lenet.weights.integers import STEPS, from_integers, to_integers
 
 FORMAT = "lenet-1"
 IMAGE = "image"  # the mean and std of models that use those of each image; older versions reject it
@@ -21,7 +23,7 @@ PRETRAINED = ("mnist",)
 MAX_CLASSES = 100_000
 _FLOATS = {np.dtype(each) for each in (np.float16, np.float32, np.float64)}
 NETWORKS = ("1998",)  # besides LeNet5
-_OWN_METADATA = {"format", "network", "num_classes", "mean", "std", CHECKSUM}
+_OWN_METADATA = {"format", "network", "num_classes", "mean", "std", STEPS, CHECKSUM}
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +98,12 @@ class ModelFile:
         }
         if self.network is not None:
             metadata["network"] = self.network
-        content = to_bytes(self.tensors, metadata)
-        header = len(content) - sum(tensor.nbytes for tensor in self.tensors.values())
+        tensors = self.tensors
+        if self.dtype == np.float16:
+            tensors, steps = to_integers(tensors)
+            metadata |= {STEPS: json.dumps(steps)} if steps else {}
+        content = to_bytes(tensors, metadata)
+        header = len(content) - sum(tensor.nbytes for tensor in tensors.values())
         if header > MAX_HEADER_BYTES or len(content) > MAX_FILE_BYTES or self.num_classes > MAX_CLASSES:
             raise InputError(
                 f"The file would have {len(content):,} bytes with {header:,} of metadata, and {self.num_classes:,} "
@@ -135,12 +141,13 @@ class ModelFile:
         if network not in (None, *NETWORKS):
             raise WeightsError(f"{path} has the network {network!r}; expected {', '.join(NETWORKS)}. Update lenet.")
         try:
+            tensors = from_integers(tensors, metadata)
             num_classes, mean, std = int(metadata["num_classes"]), None, None
             if (metadata["mean"], metadata["std"]) != (IMAGE, IMAGE):
                 mean, std = float(metadata["mean"]), float(metadata["std"])
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, RecursionError) as error:
             raise WeightsError(
-                f"{path} lacks a valid num_classes, mean or std in its metadata ({error}). Save it again."
+                f"{path} lacks a valid num_classes, mean, std or steps in its metadata ({error}). Save it again."
             ) from None
         scaled = mean is None or std is None or (math.isfinite(mean) and 0 < std < math.inf)
         if not (2 <= num_classes <= MAX_CLASSES and scaled):

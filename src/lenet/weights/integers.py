@@ -1,0 +1,87 @@
+"""Tensors of few levels as small integers, without loss: half the size of float16.
+
+Weights that were rounded to multiples of a step, a power of two, are stored as int8, and the step in the metadata.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors = Mapping[str, NDArray[Any]]
+
+STEPS = "steps"  # the name in the metadata
+_LARGEST = 127  # of int8, without -128
+_WORTH_IT = 1000  # numbers in a tensor; smaller ones stay as they are
+
+
+def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+    """Return the tensors, those that lose nothing as int8, and the step of each of these.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+        Finite numbers.
+
+    Returns
+    -------
+    tensors : dict of str to ndarray
+    steps : dict of str to float
+        Powers of two by which `from_integers` multiplies the tensors of these names.
+
+    Examples
+    --------
+    >>> tensors, steps = to_integers({"a": np.full((50, 50), 0.75, np.float16), "b": np.ones(2, np.float16)})
+    >>> tensors["a"][0, 0], steps, tensors["b"].dtype
+    (np.int8(96), {'a': 0.0078125}, dtype('float16'))
+    """
+    stored, steps = dict(tensors), {}
+    for name, tensor in tensors.items():
+        peak = float(np.abs(tensor).max(initial=0))
+        if tensor.size < _WORTH_IT or peak == 0:
+            continue
+        step = 2.0 ** math.ceil(math.log2(peak / _LARGEST))
+        levels = tensor.astype(np.float64) / step
+        if np.array_equal(levels, np.rint(levels)):
+            stored[name], steps[name] = levels.astype(np.int8), step
+    return stored, steps
+
+
+def from_integers(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a file, those with a step multiplied by it, as float16.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+    metadata : mapping of str to str
+        "steps" is a JSON object of numbers by name; without it, the tensors stay as they are.
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        If "steps" is not an object of numbers from 2**-24 to 2**8, names a tensor that is missing, or one that is not
+        of int8.
+
+    Examples
+    --------
+    >>> from_integers({"a": np.array([-1, 2], np.int8)}, {"steps": '{"a": 0.25}'})
+    {'a': array([-0.25,  0.5 ], dtype=float16)}
+    """
+    steps = json.loads(metadata.get(STEPS, "{}"))
+    if not isinstance(steps, dict):
+        raise ValueError(f"{STEPS} is not an object")
+    found = dict(tensors)
+    for name, step in steps.items():
+        if not (isinstance(step, float | int) and 2**-24 <= step <= 2**8):
+            raise ValueError(f"the step of {name} is {step!r}")
+        if name not in tensors or tensors[name].dtype != np.int8:
+            raise ValueError(f"{name}, which has a step, is no tensor of int8")
+        found[name] = tensors[name] * np.float16(step)
+    return found
