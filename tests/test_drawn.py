@@ -1,10 +1,11 @@
 """Faults that are drawn at random change one place each of code that runs."""
 
 import ast
+import shutil
 
 import pytest
 
-from tests.mutation import drawn
+from tests.mutation import covering, drawn
 
 SOURCE = '''
 """A text of 3 words, or more."""
@@ -39,10 +40,38 @@ def test_100_faults_are_the_same_ones_for_a_seed_and_change_the_code():
         text = (drawn.SOURCE / fault.change.file).read_text("utf-8")
         changed = fault.change.apply(text)
         assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(text))
-        assert all((drawn.ROOT / file).is_file() for file in fault.tests)
+        assert text.splitlines()[fault.line - 1] in fault.change.old
 
 
-def test_a_fault_runs_the_tests_of_its_module_first():
-    assert drawn.tests_of("reading/rules.py")[0] == "tests/test_reading.py"
-    assert "tests/test_lines.py" in drawn.tests_of("reading/rules.py")
-    assert drawn.tests_of("training/optim.py")[0] == "tests/test_optim.py"
+def test_the_statement_of_a_line_is_the_innermost_without_its_body():
+    lines = {line: covering.statement(SOURCE, line) for line in (2, 4, 6, 7, 10)}
+    assert lines == {
+        2: (range(2, 3), True),
+        4: (range(4, 5), True),  # defaults are computed on import
+        6: (range(6, 7), False),
+        7: (range(7, 8), False),
+        10: (range(10, 11), False),
+    }
+    assert covering.statement("@cache\ndef f():\n    a = [\n        1,\n    ]\n", 4) == (range(3, 6), False)
+    assert covering.statement("@cache\ndef f():\n    return 1\n", 1) == (range(1, 2), True)
+
+
+@pytest.mark.release
+def test_the_tests_that_run_a_line_are_known_also_those_of_a_child_process(tmp_path):
+    package, tests = tmp_path / "src" / "lenet", tmp_path / "tests"
+    package.mkdir(parents=True)
+    shutil.copytree(drawn.ROOT / "tests" / "mutation", tests / "mutation")
+    (package / "__init__.py").write_text("LIMIT = 3\n\ndef f():\n    return LIMIT\n\ndef g():\n    return f()\n")
+    (tests / "test_some.py").write_text(
+        "import subprocess, sys, lenet\n"
+        "def test_f(): assert lenet.f() == 3\n"
+        "def test_g(): subprocess.run([sys.executable, '-c', 'import lenet; lenet.g()'], check=True)\n"
+        "def test_wrong(): assert lenet.f() == 4\n"
+        "def test_nothing(): pass\n"
+    )
+    found = covering.Covering(tmp_path)
+    f, g = "tests/test_some.py::test_f", "tests/test_some.py::test_g"
+    assert found.failing == {"tests/test_some.py::test_wrong"}
+    assert found.of("__init__.py", 4) == [f, g]
+    assert found.of("__init__.py", 7) == [g]
+    assert found.of("__init__.py", 1) == [f, g]

@@ -5,26 +5,29 @@
     python -m tests.mutation.drawn --list                   # print the faults, and run no test
 
 The faults are drawn from the syntax trees, without regard to the tests: each changes an operator, a number, a condition
-or a statement. The tests of the changed module run first, and then all others. A fault that changes no result, such as
-`<=` for `<` where equality cannot occur, survives too; only a reader can tell. The exit code is 1 if fewer than 97% of
-the faults are caught.
+or a statement. The tests that run the changed statement, as covering.py finds out, have to notice it. A fault that
+changes no result, such as `<=` for `<` where equality cannot occur, survives too; only a reader can tell. The exit code
+is 1 if fewer than 97% of the faults are caught.
 """
 
 import argparse
 import ast
 import random
-import re
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.mutation import running, seeded
-from tests.mutation.building import ROOT, Change
-from tests.mutation.python_faults import Fault
+from tests.mutation import running
+from tests.mutation.building import ROOT, Change, build, changed, copy_tree
+from tests.mutation.covering import MARKS, Covering
+from tests.mutation.running import noticed_by
 
 SOURCE = ROOT / "src" / "lenet"
 SEED, COUNT, TARGET = 21, 100, 0.97
+OPTIONS = ("-n", "2", *MARKS)
+MAX_SECONDS = 1800  # all tests take 9 minutes on two cores
 OPERATORS = {
     ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"),
     ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="), ast.Is: ("is", "is not"), ast.IsNot: ("is not", "is"),
@@ -138,21 +141,14 @@ def all_sites() -> Iterator[tuple[str, str, Site]]:
                 yield file, text, site
 
 
-def tests_of(file: str) -> tuple[str, ...]:
-    """Return the test files that name a module or its package, those with its name first."""
-    module = ["lenet", *file.removesuffix(".py").removesuffix("/__init__").split("/")]
-    stem = module[-1]
-    mention = re.compile(rf"\b{stem}\b")
-    ranked = []
-    for path in sorted((ROOT / "tests").glob("test_*.py")):
-        text = path.read_text("utf-8")
-        named = sum(word.strip("_") in path.stem for word in module[1:])
-        if named or (mention.search(text) and f"{'.'.join(module[:-1])}" in text):
-            ranked.append((-named, path.relative_to(ROOT).as_posix()))
-    return tuple(path for _, path in sorted(ranked)[:8])
+class Drawn(NamedTuple):
+    """A change, and its line in the file."""
+
+    change: Change
+    line: int
 
 
-def draw(seed: int, count: int) -> dict[str, Fault]:
+def draw(seed: int, count: int) -> dict[str, Drawn]:
     """Draw faults: the same ones for the same seed and sources."""
     sites = list(all_sites())
     faults = {}
@@ -160,8 +156,26 @@ def draw(seed: int, count: int) -> dict[str, Fault]:
         line = text.count("\n", 0, site.start) + 1
         old = " ".join(text[site.start : site.end].split())
         name = f"{file}:{line} {old[:40]} -> {' '.join(site.new.split())[:48]}"
-        faults[name] = Fault(change_of(file, text, site), tests_of(file))
+        faults[name] = Drawn(change_of(file, text, site), line)
     return faults
+
+
+def verdicts_of(faults: Mapping[str, Drawn]) -> dict[str, str]:
+    """Plant the faults one after the other in a copy, and return the test that notices each."""
+    verdicts = {}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copy_tree(Path(folder, "lenet"))
+        build(copy)
+        covering = Covering(copy)
+        for test in sorted(covering.failing):
+            print(f"left out, as it fails without a fault: {test}")
+        names = Path(folder, "tests")
+        for name, (change, line) in faults.items():
+            names.write_text("\n".join(covering.of(change.file, line)), "utf-8")
+            with changed(copy, change):
+                verdicts[name] = names.read_text("utf-8") and noticed_by(copy, [*OPTIONS, f"@{names}"], MAX_SECONDS)
+            running.report(name, verdicts[name])
+    return verdicts
 
 
 def main(arguments: list[str]) -> int:
@@ -175,7 +189,7 @@ def main(arguments: list[str]) -> int:
     if options.list:
         print("\n".join(faults))
         return 0
-    verdicts = seeded.verdicts_of(faults)
+    verdicts = verdicts_of(faults)
     caught = sum(map(bool, verdicts.values()))
     print(running.table(("package", "planted", "caught"), {name: package_of(name) for name in faults}, verdicts))
     print(f"{caught / len(verdicts):.1%} of the faults of seed {options.seed} were caught.")

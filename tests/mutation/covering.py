@@ -1,0 +1,73 @@
+"""Find the tests that run given lines: all tests run once under coverage.py, which records the lines of each test."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from coverage import CoverageData
+
+from tests.mutation.building import environment
+
+# Tests that measure time may fail by accident, and would then seem to notice a fault.
+MARKS = ("-m", "not release and not timing")
+SETTINGS = """
+[run]
+source_pkgs = lenet
+data_file = {folder}/.coverage
+parallel = true
+sigterm = true
+patch = subprocess
+plugins = tests.mutation.contexts
+"""
+
+
+class Covering:
+    """The tests of a copy of the tree that run each line of its sources.
+
+    A test that fails although nothing is changed is left out; `failing` holds the names of these tests.
+    """
+
+    def __init__(self, copy: Path):
+        self.source = copy / "src" / "lenet"
+        settings = copy / "contexts.ini"
+        settings.write_text(SETTINGS.format(folder=copy), "utf-8")
+        pytest = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-n", "2", "-p", "no:cacheprovider", *MARKS]
+        done = subprocess.run(
+            [*pytest, "--cov", f"--cov-config={settings}", "--cov-report="], cwd=copy, text=True, check=False,
+            env=environment(copy, PYTHONPATH=f"{copy / 'src'}:{copy}", PYTEST_CURRENT_TEST=""), capture_output=True,
+        )  # fmt: skip
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"pytest did not run: {done.stdout}{done.stderr}")
+        self.failing = set(re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE))
+        self._data = CoverageData(str(copy / ".coverage"))
+        self._data.read()
+
+    def of(self, file: str, line: int) -> list[str]:
+        """Return the tests that run the statement of a line; those that run the file, if it runs on import.
+
+        The tests of the test file with the most of them are first.
+        """
+        path = self.source / file
+        lines, on_import = statement(path.read_text("utf-8"), line)
+        found = self._data.contexts_by_lineno(str(path))
+        tests = {test for each in (found if on_import else lines) for test in found.get(each, [])}
+        tests -= self.failing | {""}
+        number = Counter(test.partition("::")[0] for test in tests)
+        return sorted(tests, key=lambda test: (-number[test.partition("::")[0]], test))
+
+
+def statement(text: str, line: int) -> tuple[range, bool]:
+    """Return the lines of the innermost statement at a line, without its body, and whether it runs on import."""
+    nodes = [each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.stmt)]
+    around = [each for each in nodes if each.lineno <= line <= (each.end_lineno or 0)]
+    functions = [each for each in around if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    on_import = all(line < each.body[0].lineno for each in functions)
+    if not around:  # a decorator
+        return range(line, line + 1), on_import
+    innermost = max(around, key=lambda each: each.lineno)
+    body = getattr(innermost, "body", [])
+    end = body[0].lineno if body else (innermost.end_lineno or line) + 1
+    return range(innermost.lineno, max(end, line + 1)), on_import
