@@ -36,8 +36,9 @@ def run(data):
     by_image = facts["mean"] == facts["std"] == "image"
     assert (model.mean, model.std) == ((None, None) if by_image else (float(facts["mean"]), float(facts["std"])))
     assert {*model.parameters, *model._constants} == tensors.keys()
+    steps = json.loads(facts.get("steps", "{}"))
     for name in model.parameters:
-        tensor = tensors[name]
+        tensor = tensors[name] * np.float16(steps[name]) if name in steps else tensors[name]
         wanted = tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor
         assert model.parameters[name].tobytes() == wanted.tobytes(), f"{name} is another one in the model"
 
@@ -102,6 +103,8 @@ _TEXTS = (
     "1_0",
     "\0",
     "é",
+    '{"c5.weight": 0.25}',
+    '{"c5.weight": 1e-30, "output.weight": 1}',
     1,
     None,
     {},
@@ -116,7 +119,7 @@ def _change(header, random):
     if random.random() < 0.1:
         header[random.choice([*header, "__metadata__", "c1.bias", "", "x"])] = header.pop(name)
     elif name == "__metadata__":
-        entry[random.choice(["format", "network", "num_classes", "mean", "std", "x"])] = random.choice(_TEXTS)
+        entry[random.choice(["format", "network", "num_classes", "mean", "std", "steps", "x"])] = random.choice(_TEXTS)
     elif random.random() < 0.3:
         entry["dtype"] = random.choice([*_TYPES, "BF16", "F8_E4M3", "F4", "f32", None, 1])
     else:
@@ -147,6 +150,9 @@ def seeds():
         model = lenet.LeNet5(seed=0, dtype=dtype, num_classes=classes)
         facts = {"format": "lenet-1", "num_classes": str(classes), "mean": "0.13", "std": "0.3"}
         files[f"model-{dtype}-{classes}"] = b"h" + _header(weights.to_bytes(model.parameters, facts))
+    half = {name: np.float16(value) for name, value in model.parameters.items()}
+    whole = half | {"c5.weight": np.ones((120, 16, 5, 5), np.int8)}
+    files["model-i1"] = b"h" + _header(weights.to_bytes(whole, facts | {"steps": '{"c5.weight": 0.5}'}))
     return files
 
 
