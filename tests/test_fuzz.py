@@ -32,6 +32,11 @@ def test_the_corpus(name, path):
     fuzz.timed(target(name).run)(path.read_bytes())
 
 
+@pytest.mark.parametrize("name", [each for each in fuzz.TARGETS if each not in LANDING | set(driving.SEEDED)])
+def test_the_first_inputs_are_in_the_corpus(name):
+    assert target(name).seeds().keys() <= {path.name for path in (fuzz.CORPUS / name).iterdir()}
+
+
 def test_the_corpus_is_small():
     assert {name for name, _ in FILES} == set(fuzz.TARGETS)
     assert sum(path.stat().st_size for _, path in FILES) < 250_000
