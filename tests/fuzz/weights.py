@@ -84,7 +84,7 @@ def mutate(data, most, seed, mutate_bytes):
     random = random_of(seed)
     if data.startswith(b"h") and random.random() < 0.5:
         header = json.loads(data[1:])
-        with contextlib.suppress(KeyError, TypeError):  # what an earlier change has spoiled
+        with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):  # what an earlier change has spoiled
             for _ in range(random.randint(1, 3)):
                 _change(header, random)
         return b"h" + json.dumps(header).encode()
