@@ -252,7 +252,7 @@ def test_all_pictures_of_a_folder_without_halves_are_tested(tmp_path, monkeypatc
     captured = capsys.readouterr()
     outcome = json.loads(captured.out)
     assert (outcome["images"], outcome["support"]) == (4, [0, 0, 0, 2, 0, 0, 0, 2, 0, 0])
-    assert "drawn has no test set of its own: all of its 4 images are tested." in captured.err
+    assert "drawn has no test set of its own: all of its 4 images are used." in captured.err
 
 
 def test_a_model_is_tested_on_what_its_training_held_out(tmp_path, monkeypatch, capsys):
@@ -263,8 +263,8 @@ def test_a_model_is_tested_on_what_its_training_held_out(tmp_path, monkeypatch, 
     model.metadata["data"] = "0.npz"
     model.save("digits.safetensors")
     for name, count, note in (
-        ("0", 30, "The model was trained on 0.npz: only its test set of 30 images is tested."),
-        ("210", 70, "210.npz has no test set of its own: all of its 70 images are tested."),
+        ("0", 30, "The model was trained on 0.npz: only its test set of 30 images is used."),
+        ("210", 70, "210.npz has no test set of its own: all of its 70 images are used."),
     ):
         assert cli.main(["evaluate", f"{name}.npz", "--model", "digits.safetensors", "--json"]) == 0
         captured = capsys.readouterr()

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def chosen_images(count: int, arguments: argparse.Namespace) -> "slice | NDArray[np.int64]":
-    """Return an index of at most --images of the images, and print a note if it is not all."""
+    """Return the index of at most --images images, and print a note if it omits some."""
     import numpy as np
 
     if arguments.images is None or arguments.images >= count:
@@ -93,15 +93,15 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     from lenet.training.runs import shown_name
 
     source = arguments.data
-    name = shown_name(Path(os.path.realpath(source)))  # which ignores links that lead to themselves
+    name = shown_name(Path(os.path.realpath(source)))  # realpath does not raise for circular links
     is_training_set = source not in DATA_NAMES and model.metadata.get("data") == name
     data = load_data(
         source, raw=arguments.raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet
     )
     if is_training_set:
-        text = f"The model was trained on {source}: only its test set of {len(data.X_test):,} images is tested."
+        text = f"The model was trained on {source}: only its test set of {len(data.X_test):,} images is used."
         note(text, quiet=arguments.quiet)
     elif not len(data.X_train):
-        text = f"{source} has no test set of its own: all of its {len(data.X_test):,} images are tested."
+        text = f"{source} has no test set of its own: all of its {len(data.X_test):,} images are used."
         note(text, quiet=arguments.quiet)
     return data.numbered_as(model.classes, source)

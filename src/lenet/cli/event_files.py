@@ -22,7 +22,7 @@ class EventFile(Progress):
     def __init__(self, folder: Path, history: Sequence[Epoch]):
         writer = require("tensorboardX.event_file_writer", "tensorboard").EventsWriter
         self._folder = folder
-        earlier = () if has_events(folder) else history  # of a run that was started without event files
+        earlier = () if has_events(folder) else history  # if the run was started without event files
         self._writer = writer(str(folder.resolve() / "events"), f".{len(history)}")
         for epoch in earlier:
             self._write(epoch)
@@ -33,7 +33,7 @@ class EventFile(Progress):
 
     def stop(self) -> None:
         """Close the file."""
-        with contextlib.suppress(OSError):  # which writing the last epoch has raised
+        with contextlib.suppress(OSError):  # already raised when the last epoch was written
             self._writer.close()
 
     def _write(self, epoch: Epoch) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def run_forms(
     arguments: argparse.Namespace, parser: argparse.ArgumentParser, names: Sequence[str], model: "LeNet5"
 ) -> int:
-    """Read forms; pictures that cannot be read are reported, and the others are read."""
+    """Read forms; report pictures that cannot be read, and continue with the others."""
     from lenet.reading import load_fields, read_form
 
     for option in ("show", "only_digits", "least"):

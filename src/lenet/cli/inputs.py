@@ -1,4 +1,4 @@
-"""The pictures that `predict` and `read` take: files, folders, patterns and standard input."""
+"""The pictures that `predict` and `read` accept: files, folders, patterns and standard input."""
 
 import argparse
 import csv
@@ -51,7 +51,7 @@ def expanded(names: Sequence[str]) -> list[str]:
                 raise InputError(f"{name} matches no file; expected the path of a picture, or a pattern.")
             found += files
         else:
-            found.append(name)  # the error comes when it is read
+            found.append(name)  # reading it raises the error
     return found
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lenet.rejection import RejectionRule
 
 OF_PICTURES = ("image", "class", "probability", "is_digit")
-OF_ROWS = ("ImageId", "Label")  # as Kaggle's Digit Recognizer expects it
+OF_ROWS = ("ImageId", "Label")  # as Kaggle's Digit Recognizer expects
 ROWS_AT_ONCE = 10_000
 
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Run `lenet predict`; pictures that cannot be read are reported, and the others are read."""
+    """Run `lenet predict`; report pictures that cannot be read, and continue with the others."""
     from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
     from lenet.data.csv import SUFFIXES
@@ -101,7 +101,7 @@ def predict_rows(table: str, model: "LeNet5", rule: "RejectionRule", arguments: 
             name = {"image": table, "row": number}
             say(json.dumps(name | answer) if arguments.json else f"{table}, row {number}: {in_words(answer, classes)}")
         return 0
-    # Without --reject-at, each row gets a class: the table is a submission, in which none may be missing.
+    # Without --reject-at, each row gets a class: a submission must have an answer for every row.
     any_class = arguments.reject_at is None
     chosen = (classes[answer["likeliest"]] if any_class else answer["class"] for answer in answers)
     write_csv(arguments.csv, OF_ROWS, enumerate(chosen, 1))

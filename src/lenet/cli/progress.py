@@ -12,7 +12,7 @@ HEADER = "  epoch       lr    loss accuracy val_loss val_accuracy images/s time 
 
 
 class Progress:
-    """Interface of progress output; by default, it shows nothing."""
+    """Interface for progress output; by default, it shows nothing."""
 
     def start(self, metadata: dict[str, Any]) -> None:
         """Show the metadata of the run."""

@@ -64,7 +64,7 @@ def follow(ranks: "Ranks", n_jobs: int | None) -> int:
 
 @contextlib.contextmanager
 def all_or_none(ranks: "Ranks") -> Iterator[None]:
-    """End all ranks if this one fails, since the others would wait for it; report an error that all share once."""
+    """End all ranks if this one fails, since the others would wait for it; report an error common to all only once."""
     try:
         yield
     except BaseException as error:

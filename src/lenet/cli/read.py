@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Run `lenet read`; pictures that cannot be read are reported, and the others are read."""
+    """Run `lenet read`; report pictures that cannot be read, and continue with the others."""
     from lenet._files import atomic_write
     from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.csv is not None:
         check_csv(parser, arguments, COLUMNS)
     model = load_model(arguments.model)
-    characters_of(model)  # fails once rather than for each picture
+    characters_of(model)  # raises its error once rather than for each picture
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)
     options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}

@@ -192,7 +192,7 @@ def token_of(environment: Mapping[str, str]) -> str | None:
 
 
 def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:
-    """Return the file of each model by its name, which defaults to that of the file.
+    """Return the file of each model by the model's name, which defaults to the name of the file without its suffix.
 
     Examples
     --------

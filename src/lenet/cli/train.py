@@ -31,14 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet train`."""
     add_data(parser, nargs="?")
     parser.add_argument("--resume", metavar="RUN", help="resume a run from its folder, such as runs/train-1")
-    add_network(parser, "train the network of the paper, LeNet-5 of 1998, by the recipe paper")
+    add_network(parser, "train the network of the 1998 paper, with the recipe paper")
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="default; distorted (more accurate, four times as long); wild (most accurate and robust; "
-        "takes longest); small (few images); seed (as the notebook). With --from also: drawn (printed and foreign "
-        "digits); transfer, adapt (few images). If omitted: default; paper with --network 1998; small for fewer than "
-        f"{SMALL:,} images. With --from: adapt for the same classes, or transfer",
+        help="default; distorted (more accurate, takes four times as long); wild (most accurate and robust, takes "
+        "longest); small (few images); seed (the notebook's settings). With --from, also: drawn (printed digits, and "
+        "handwriting from other countries); transfer, adapt (few images). If omitted: paper with --network 1998, "
+        f"otherwise default. For fewer than {SMALL:,} images: small or, with --from, adapt (same classes) or transfer "
+        "(other classes)",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="start", metavar="MODEL",
         help="fine-tune the weights of a file, a run folder or mnist, with a new output layer if the classes differ; "
-        "useful for few images per class",
+        "useful if there are few images per class",
     )  # fmt: skip
     parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
     parser.add_argument(
@@ -168,7 +169,7 @@ def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...
 
 
 def with_possible_validation(recipe: "Recipe", data: "Dataset", *, quiet: bool) -> "Recipe":
-    """Return the recipe, without validation if a class is too small to hold out one image; print a note then."""
+    """Return the recipe; if a class is too small to hold out one image, disable validation and print a note."""
     import numpy as np
 
     needed = math.ceil(1 / recipe.validation)
@@ -184,7 +185,7 @@ def with_possible_validation(recipe: "Recipe", data: "Dataset", *, quiet: bool) 
 
 
 def require_extras(recipe: "Recipe", *, tensorboard: bool) -> None:
-    """Report a missing package before the training, not after it."""
+    """Report a missing package before training rather than after it."""
     from lenet._extras import require
 
     require("matplotlib", "train")
@@ -195,7 +196,7 @@ def require_extras(recipe: "Recipe", *, tensorboard: bool) -> None:
 
 
 def check_early(data: "Dataset", classes: tuple[str, ...], recipe: "Recipe", arguments: argparse.Namespace) -> None:
-    """Raise the errors of training before the run folder is created."""
+    """Raise the errors that training would raise, before the run folder is created."""
     from lenet._fused.threads import resolve_n_jobs
     from lenet.training.splits import split
     from lenet.training.training_set import check_classes
