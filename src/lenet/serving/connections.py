@@ -16,7 +16,7 @@ from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
 
 _LINGER = 1.0  # seconds for a client to read the rest of a response and close, before its connection is aborted
-_READ_BYTES = 2**16  # at once from each connection: with asyncio's 256 KiB, the other connections wait for longer
+_READ_BYTES = 2**16  # at once from each connection: with asyncio's 256 KiB, the other connections would wait longer
 _HEADER = object()  # what is being received before the header of a request is complete
 
 
@@ -104,7 +104,7 @@ class TimedProtocol(StrictProtocol):
         if is_last and self._refusal is not None:
             self._reject(400, self._refusal)
         elif not self.transport.is_closing():
-            self.flow.resume_reading()  # when uvicorn did, this request was still waiting
+            self.flow.resume_reading()  # uvicorn did so while this request was still waiting
             self._set_receiving(self._incomplete())
 
     def _incomplete(self) -> object:
@@ -139,7 +139,7 @@ class TimedProtocol(StrictProtocol):
     def _on_receive_timeout(self) -> None:
         self._receive_timer = None
         if self._receiving is _HEADER and self.part is Part.BEGINNING:
-            # A browser may have connected in advance, and would take a response for that of its first request.
+            # A browser may have connected in advance, and would mistake a response for the answer to its first request.
             self.transport.close()
         else:
             self._reject(

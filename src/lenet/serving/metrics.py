@@ -70,7 +70,7 @@ def _is_shared() -> bool:
 
 
 def _written_files() -> list[str]:
-    """Return the files of all processes but those that a process has just created and not yet filled."""
+    """Return the files of all processes, except files that a process has just created and not yet filled."""
     files = []
     for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
         with contextlib.suppress(FileNotFoundError):  # of a process that has ended
@@ -94,7 +94,7 @@ class _SharedMetrics(Collector):
 class Metrics:
     """The metrics of one application.
 
-    If several processes share a port, they add up their metrics in the folder that the environment variable
+    If several processes share a port, their metrics are summed in the folder that the environment variable
     PROMETHEUS_MULTIPROC_DIR names.
     """
 

@@ -33,8 +33,8 @@ def openapi_document(operations: Iterable[Operation], limits: Limits, models: li
         "info": {
             "title": "lenet",
             "version": __version__,
-            "description": "LeNet-5 reads handwritten digits: from tensors by the Open Inference Protocol, version 2, "
-            "and from pictures by /predict.",
+            "description": "LeNet-5 reads handwritten digits from tensors (Open Inference Protocol, version 2) "
+            "and from pictures (/predict).",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "./"}],

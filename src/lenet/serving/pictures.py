@@ -57,7 +57,7 @@ class Pictures:
         return JSONResponse(answer)
 
     def _read_form(self, request: Request, context: RequestContext, options: dict[str, str]) -> dict[str, Any]:
-        """Return the answer to a form, in a thread: even parsing a large form takes a while."""
+        """Return the answer to a form. This runs in a thread, since even parsing a large form takes a while."""
         content = asyncio.run(self._uploaded_file(request, context.body(), options))
         return self._read(lambda: content, *self._validated(context, len(content), options))
 
@@ -86,7 +86,7 @@ class Pictures:
     async def _uploaded_file(self, request: Request, body: bytes, options: dict[str, str]) -> bytes:
         """Return the file in a form, and add the form's other fields to the options."""
         try:
-            async with contextlib.aclosing(_parts(body)) as parts:  # which ends its turn after an error, too
+            async with contextlib.aclosing(_parts(body)) as parts:  # closing it ends its turn after an error, too
                 parser = MultiPartParser(request.headers, parts, max_files=1, max_fields=10)
                 parser.spool_max_size = self._limits.body  # never a temporary file: the disk may be read-only
                 form = await parser.parse()

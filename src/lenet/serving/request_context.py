@@ -39,7 +39,7 @@ class ServerState:
     Attributes
     ----------
     is_draining : bool
-        Whether the server shuts down: it is not ready, and each response closes its connection.
+        Whether the server is shutting down: it is not ready, and each response closes its connection.
     """
 
     is_draining: bool = False
@@ -157,7 +157,7 @@ class RequestContext:
                     message["headers"].append((b"traceparent", self.traceparent.encode()))
                 if self.server.is_draining:
                     message["headers"].append((b"connection", b"close"))
-                if self.method == "GET" and b"cache-control" not in dict(message["headers"]):  # POST never is cached
+                if self.method == "GET" and b"cache-control" not in dict(message["headers"]):  # POST is never cached
                     message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 

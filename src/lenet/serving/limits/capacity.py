@@ -22,7 +22,7 @@ _Tasks = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
 
 class BusyError(Exception):
-    """The server has too much to do for a request; `reason` is the label of the metric "lenet_rejected"."""
+    """The server is too busy to handle a request; `reason` is the label of the metric "lenet_rejected"."""
 
     def __init__(self, message: str | None = None, reason: str = "busy", retry_after: int = 1):
         super().__init__(message or f"The server is at capacity. Retry after {retry_after} s.")
@@ -60,14 +60,15 @@ class ThreadPool:
         ------
         BusyError
             If `max_pending` functions are pending, or so many that this one would probably not end in time, or if it
-            does not end in time. In the last case it is cancelled if it has not started, and otherwise runs to its end.
+            does not end in time. In the last case, it is cancelled if it has not started; otherwise, it runs to its
+            end.
         """
         expected = self._expected_seconds()
         if self._pending >= self._max_pending or expected > self._timeout:
             raise BusyError(retry_after=max(1, math.ceil(min(expected, self._timeout))))
         future = self._submit(function)
         awaitable = asyncio.wrap_future(future)
-        del future, function  # the traceback of an error would keep them, and all that they hold, in memory
+        del future, function  # the traceback of an error would keep them, and everything they refer to, in memory
         try:
             async with asyncio.timeout(self._timeout) as timeout:
                 return await awaitable
@@ -136,11 +137,11 @@ def _stop(tasks: _Tasks, num_threads: int) -> None:
 
 
 class GilTurns:
-    """Takes turns between threads that hold the GIL for milliseconds and the event loop.
+    """Alternates between the event loop and threads that hold the GIL for milliseconds.
 
-    The event loop needs the GIL again after each system call, and a request takes ten of them: if other threads held
-    the GIL all the time, it would wait ten times. One thread at a time has a turn, as a context manager, and the next
-    turn begins after a pause of the same duration.
+    The event loop must reacquire the GIL after each of the ten or so system calls of a request. If other threads held
+    the GIL all the time, it would wait each time. So one thread at a time has a turn, as a context manager, and the
+    next turn begins after a pause of the same duration.
     """
 
     def __init__(self) -> None:

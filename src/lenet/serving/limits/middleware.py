@@ -32,8 +32,8 @@ _UNIQUE = (
 class LimitsMiddleware:
     """ASGI middleware that protects an application from untrusted clients.
 
-    It receives each body as a whole before it calls the application, so that a slow client occupies nothing but the
-    bytes that it has sent.
+    It receives each body as a whole before it calls the application, so that a slow client occupies only the memory of
+    the bytes that it has sent.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class LimitsMiddleware:
                 await self._bodies.receive(context, receive)
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
-            if not self.state.is_draining:  # cancelled by an application around this one, not by the shutdown
+            if not self.state.is_draining:  # cancelled by an outer application, not by the shutdown
                 raise
             error = BusyError("The server is shutting down. Retry after 1 s.", "shutdown")
             await self._send_error(error, context, scope, receive, send)

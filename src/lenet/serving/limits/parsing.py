@@ -10,7 +10,7 @@ from lenet.errors import InputError
 
 MAX_HEAD_BYTES = 16 * 2**10
 MAX_HEADERS = 100
-MAX_PIPELINED = 16  # requests of a connection that wait for the answer to another
+MAX_PIPELINED = 16  # requests that wait on a connection for the response to an earlier one
 # Each chunk of a body takes time, however small it is.
 MAX_SMALL_CHUNKS = 64
 BYTES_PER_CHUNK = 512  # on average, beyond the small ones
@@ -51,7 +51,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
-        # As uvicorn does: ignore what follows a request that closes the connection, rather than reject that request.
+        # Like uvicorn, ignore data after a request that closes the connection, rather than reject that request.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 

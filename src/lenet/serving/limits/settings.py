@@ -14,28 +14,28 @@ class Limits:
     Parameters
     ----------
     body : int, default 16 MiB
-        Size of a request body in bytes, before and after decompression. The answer to a larger one is 413.
+        Size of a request body in bytes, before and after decompression. A larger one gets the status 413.
     json : int, default 4 MiB
-        Size of the JSON in a body in bytes, without binary tensors. The answer to a larger one is 413.
+        Size of the JSON in a body in bytes, without binary tensors. Larger JSON gets the status 413.
     batch : int, default 1024
-        Number of images in an inference request. The answer to more is 400.
+        Number of images in an inference request. A request with more gets the status 400.
     pixels : int, default 25,000,000
-        Number of pixels in a picture; reading takes about 15 bytes per pixel. The answer to a larger one is 400.
+        Number of pixels in a picture; reading takes about 15 bytes per pixel. A larger one gets the status 400.
     in_flight : int, default 256
-        Number of pictures, and of inference requests above 64 KiB, that run or wait. The answer to one more is 503, as
-        it is if a request would probably have to wait for longer than `request_seconds`.
+        Number of pictures, and of inference requests above 64 KiB, that run or wait. One more gets the status 503, as
+        does a request that would probably have to wait for longer than `request_seconds`.
     buffered : int, default 256 MiB
-        Total size of the bodies in memory, in bytes. The answer to a request beyond it is 503.
+        Total size of the bodies in memory, in bytes. A request that would exceed it gets the status 503.
     connections : int, default 4096
         Number of open connections. One more closes the connection that has waited longest for its client.
     receive_seconds : float, default 10
-        Time from the first byte of a request to its last. The answer to a slower request is 408. Also the time for a
+        Time from the first byte of a request to its last. A slower request gets the status 408. Also the time for a
         client to read when 64 KiB or more wait to be sent to it. The connection of a slower client is aborted.
     request_seconds : float, default 30
-        Time to compute a response. If it takes longer, the answer is 503.
+        Time to compute a response. A request that takes longer gets the status 503.
     drain_seconds : float, default 1
         Time after SIGTERM during which the server still accepts connections, but is not ready, so that load balancers
-        can choose another one.
+        can choose another server.
 
     Raises
     ------

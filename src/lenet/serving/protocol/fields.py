@@ -24,7 +24,7 @@ def json_object(text: bytes, max_values: int = 1000) -> dict[str, Any]:
 
 
 def _check_cost(text: bytes, max_values: int) -> None:
-    """Reject a text that takes long to parse: a list, an object or a key costs as much as dozens of numbers."""
+    """Reject a text that takes a long time to parse: a list, an object or a key costs as much as dozens of numbers."""
     if len(text) <= _MAX_MARKS:
         return
     max_marks, marks, values = _MAX_MARKS + len(text) // _BYTES_PER_MARK, 0, 1
@@ -54,7 +54,7 @@ def object_field(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def known_parameters(content: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the field "parameters", which may have these names only: a misspelt one would have no effect."""
+    """Return the field "parameters", which may have only these names: a misspelt one would have no effect."""
     parameters = object_field(content, "parameters")
     if not parameters:
         return parameters

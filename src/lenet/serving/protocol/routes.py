@@ -72,7 +72,7 @@ class InferenceProtocol:
         return JSONResponse({"live": True})
 
     async def ready(self, request: Request) -> Response:
-        """Report whether all models are ready, and the server does not shut down."""
+        """Report whether all models are ready and the server is not shutting down."""
         if context_of(request).server.is_draining:
             raise BusyError("The server is shutting down. Retry after 1 s.", "shutdown")
         unloaded = set(self._models) - {served.name for served in self._models.ready()}
