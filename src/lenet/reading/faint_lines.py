@@ -7,13 +7,13 @@ from lenet._extras import cv2
 from lenet.reading.rules import Mask, sheared
 
 _LINE_LENGTH = 0.8  # sides of a cell
-_FAINT, _STRONG = 3, 24  # of 255: how much darker than the noise a faint line is; what is clearly more than noise
-_UNBROKEN = 0.75  # of a faint line, the fraction of its pixels that are dark
-_SLOPES = np.linspace(-0.09, 0.09, 7)  # around those of the grid's sides, in perspective
+_FAINT, _STRONG = 3, 24  # levels: the minimum excess of a faint line over the noise; the limit of ridges in the noise
+_UNBROKEN = 0.75  # the fraction of a faint line's pixels that are dark
+_SLOPES = np.linspace(-0.09, 0.09, 7)  # relative to the sides of the grid, which may be seen in perspective
 
 
 def faint_lines_between(darkness: NDArray[np.uint8], cells: list[NDArray[np.int32]]) -> Mask:
-    """Return the lines across and down between cells, which may be too faint or too broken to enclose them."""
+    """Return the horizontal and vertical lines between cells, even if too faint or broken to enclose the cells."""
     sides = np.array([cv2.boundingRect(cell)[2:] for cell in cells])
     width, height = np.median(sides, axis=0)
     _, _, angle = cv2.minAreaRect(np.concatenate(cells))
@@ -23,9 +23,9 @@ def faint_lines_between(darkness: NDArray[np.uint8], cells: list[NDArray[np.int3
 
 
 def _faint_lines(columns: NDArray[np.uint8], width: float, height: float, slopes: NDArray[np.float64]) -> Mask:
-    """Return the pixels of lines across an image, most of which are a little darker than those above and below.
+    """Return the pixels of horizontal lines in an image, most of which are a little darker than those around the line.
 
-    The image and the pixels are given as columns, in which it takes less time to shear.
+    The image and the result are transposed, because shearing along columns takes less time.
     """
     length = round(_LINE_LENGTH * width)
     ridges = cv2.morphologyEx(columns, cv2.MORPH_TOPHAT, np.ones((1, round(height / 4) | 1), np.uint8))

@@ -13,11 +13,11 @@ from lenet.rejection import digit_score
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LEAST = 1e-6  # lower probabilities are raised to this before their logarithm is taken
+LEAST = 1e-6  # lower probabilities are clipped to this before their logarithm is computed
 _LEAST_OTHER = 1e-4  # the same for one minus the digit score
 _MAX_MARGIN = 5.0
 _MIN_SIDE, _MAX_HEIGHT, _MAX_WIDTH = 0.8, 1.15, 1.0  # of a digit, in heights of the writing
-_MAX_SIDE = 1.5  # that counts in the area, in heights of the writing
+_MAX_SIDE = 1.5  # heights of the writing: longer sides are clipped to this in the area
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Features:
     excess_height: Floats  # how far the height is above the maximum of a digit
     excess_width: Floats
     area: Floats  # of the box
-    gap: Floats  # the widest one between the pieces
+    gap: Floats  # the widest gap between the pieces
     overlap: Floats  # with the next piece
     cut: Floats  # the ink that the seam after the segment crosses
     is_cut: NDArray[np.bool_]  # whether there is such a seam

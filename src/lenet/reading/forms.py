@@ -24,8 +24,8 @@ from lenet.reading.sheet import corners_of, find_sheet
 from lenet.reading.valid import most_probable
 
 _MARGIN = 2  # pixels around the strokes of a field
-_LEGIBLE = 0.8  # mean confidence of the fields of a form that needs no turn; 0 for a field that breaks its rules
-_LEAD = 1.0  # the least gain of a turn, in the sum of the confidences
+_LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
+_LEAD = 1.0  # the minimum increase of the summed confidences for a turn
 
 
 def read_form(
@@ -41,7 +41,7 @@ def read_form(
 
     If the picture shows a sheet of paper on a darker table, the sheet is straightened first; otherwise, the sheet is
     the whole picture, as in a scan. The number of digits and the checksum of a field help to choose among its possible
-    values. At most one in a hundred values is expected to break them.
+    values. At most one in a hundred values is expected to violate them.
 
     Parameters
     ----------

@@ -7,9 +7,9 @@ from lenet._extras import cv2
 from lenet.reading.page import Page
 from lenet.reading.rules import Mask, erased, straight_lines, thickness_of
 
-_MAX_FILLED = 0.35  # of its box that a frame's ink fills
-_MIN_ENCLOSED = 0.1  # ink inside a frame, as a fraction of the frame's own
-_MAX_WORK = 3  # pages: the sum of the boxes of all frames, which may enclose each other
+_MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame covers
+_MIN_ENCLOSED = 0.1  # the ink inside a frame, as a fraction of the frame's own ink
+_MAX_WORK = 3  # page areas: the total area of the boxes of all frames, which may enclose each other
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
 

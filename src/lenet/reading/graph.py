@@ -2,7 +2,7 @@
 
 The gaps between pieces are the nodes, as in the paper's heuristic over-segmentation (section V). An arc has a weight
 for each digit that its segment may be, and one for a non-digit. `python -m benchmarks.learn_paths` learns the
-coefficients: they maximise the probability of the correct readings of MNIST's validation digits, set side by side.
+coefficients: they maximise the probability of the correct readings of MNIST's validation digits, arranged in rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class Coefficients:
     as_other: Mapping[str, float]  # the same in the weight of a non-digit
 
 
-LEARNED = Coefficients(  # with earlier weights; learned again with the shipped ones, they read no more pictures
+LEARNED = Coefficients(  # with earlier weights; relearning them with the shipped weights was no more accurate
     label=1.25,
     by_label=np.array([0.18, -0.99, -0.77, -1.06, -1.02, 0.37, -0.91, -1.08, -0.02, -0.05]),
     as_digit={

@@ -19,22 +19,22 @@ from lenet.reading.strokes import INK, components_of, strokes_of
 Outline = NDArray[np.int32]
 Window = tuple[slice, slice]
 
-_WINDOW, _LINE = 16, 12  # lines are 12 of 255 darker than the window around them, a 16th of the page's side
+_WINDOW, _LINE = 16, 12  # lines are 12 levels darker than the window around them, a 16th of the page's side
 _MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
-_MAX_FILLED = 0.35  # of its box that the lines of a grid fill
-_SIMILAR, _MERGED = 12.0, 100.0  # a cell has at least a 12th of the usual area, and at most 100 times, if merged
-_MIN_CELL_SHARE = 0.5  # of the area that a grid encloses, in cells of similar areas
-_MIN_RECTANGULAR = 0.85  # of the smallest rectangle around a cell, its area
-_MAX_ASPECT = 4.0  # of the cells; those between the rules of paper are longer
-_MIN_SPLIT = 1.6  # of the usual area of cells: smaller ones are not divided by faint lines
+_MAX_FILLED = 0.35  # the fraction of its box that the lines of a grid cover
+_SIMILAR, _MERGED = 12.0, 100.0  # a cell, which may be merged, has 1/12 to 100 times the usual area
+_MIN_CELL_SHARE = 0.5  # the fraction of the enclosed area that belongs to cells of similar areas
+_MIN_RECTANGULAR = 0.85  # the area of a cell, as a fraction of the smallest rectangle around it
+_MAX_ASPECT = 4.0  # of the cells; the spaces between the rules of paper are longer
+_MIN_SPLIT = 1.6  # times the usual area of a cell: smaller cells are not divided by faint lines
 _RADIUS = 0.08  # heights of the writing: the radius of the blur that sharpening removes
-_RIM = 0.1  # sides of a cell: what touches its lines and reaches no further is their end
+_RIM = 0.1  # sides of a cell: ink that touches the lines and extends no further is part of a line
 _FRINGE = 3  # pixels that are erased along the outlines of cells
-_MAX_CUT = 0.3  # fraction of the writing in a table that may touch its lines
-_MANY_CELLS, _LARGE = 16, 0.2  # of a grid that is all that matters on the page; a fraction of the page
-_AS_LARGE = 0.5  # of the area of that grid: others that matter
-_MAX_WORK = 3  # pages: the sum of the areas in which grids are searched
+_MAX_CUT = 0.3  # the fraction of the writing in a table that may touch its lines
+_MANY_CELLS, _LARGE = 16, 0.2  # a grid with this many cells on this fraction of the page is the only content
+_AS_LARGE = 0.5  # other grids are kept if they have this fraction of its area
+_MAX_WORK = 3  # page areas: the total area searched for grids
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def turned(places: Sequence[Place], turns: int) -> tuple[Place, ...]:
 
 
 def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Place, ...]]:
-    """Return a page without the lines of its grids, and the places of their cells; writing in the cells stays.
+    """Return a page without the lines of its grids, and the places of their cells; the writing in the cells is kept.
 
-    If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false;
-    other grids stay if they are half as large.
+    If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false.
+    Other grids are kept if they are at least half as large.
     """
     grids = [(window, grid, grid.writing(page.ink[window])) for window, grid in _grids_on(page)]
     grids = [(window, grid, writing) for window, grid, writing in grids if not grid.is_squared_paper(writing)]
@@ -207,7 +207,7 @@ class Grid:
 def _grids_of(
     darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], window: Window
 ) -> Iterator[tuple[Window, "Grid"]]:
-    """Yield the grids in a window with the faint lines between their cells; cells that are neighbours are in one."""
+    """Yield the grids in a window, divided by the faint lines between their cells; neighbouring cells share a grid."""
     cells = _split(cells, cells_of(lines | faint_lines_between(darkness, cells)), lines.shape)
     filled = cv2.drawContours(np.zeros_like(lines), cells, -1, 1, cv2.FILLED)
     side = _side(cells) // 2
@@ -231,7 +231,7 @@ def _split(cells: list[Outline], parts: list[Outline], shape: tuple[int, ...]) -
     if not parts:
         return cells
     areas = np.sort([cv2.contourArea(part) for part in parts])
-    usual = areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)]  # small parts of few cells count little
+    usual = areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)]  # weighted by area: a few cells may have many parts
     whole = [cell for cell in cells if cv2.contourArea(cell) < _MIN_SPLIT * usual]
     within = _filled(whole, shape)
     middles = np.array([part.mean(axis=(0, 1)) for part in parts]).astype(int)

@@ -13,18 +13,18 @@ from lenet.reading.strokes import INK
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
 _MIN_SIDE_WITH_SHEET = 100  # pixels of the coarse picture
-_MIN_CONTRAST = 24  # of 255
-# Of the variance of the darkness: the part between ink and paper, if they are distinct (0.64 for noise alone).
+_MIN_CONTRAST = 24  # levels
+# Ink and paper are distinct if the between-class variance exceeds this fraction of the total (0.64 for pure noise).
 _DISTINCT = 0.68
 _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is not needed
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
-_NARROW, _MIXED = 2.5, 0.02  # height over width; light pixels in the middle of a picture of one level
+_NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
 _FEW_LEVELS = 16
 _LEVELS = np.arange(256)
-_SHARPENING = 2.0  # how much is added of the difference from the blurred picture
-_PALE, _CORE = 0.15, 0.65  # of a stroke's core, the darkness of its edges; of its pixels, those less dark than the core
-_NOISE = 5.0  # standard deviations from the paper's level that are not yet ink
+_SHARPENING = 2.0  # the factor of the added difference from the blurred picture
+_PALE, _CORE = 0.15, 0.65  # darkness of a stroke's edges relative to its core; the core's quantile of its darkness
+_NOISE = 5.0  # standard deviations from the paper's level that still count as paper
 
 
 def find_ink(
@@ -82,7 +82,7 @@ def find_darkness(
 
 
 def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink a picture to the size that suffices to judge the paper."""
+    """Shrink a picture to a size that is sufficient for estimating the paper."""
     return resized(grey, min(1.0, max(_COARSE_LONGER / max(grey.shape), _COARSE_SHORTER / min(grey.shape))))
 
 
@@ -163,7 +163,7 @@ def _threshold(counts: NDArray[np.float32]) -> float:
 
 
 def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the picture without dark ink: anything narrower than a third of it takes the level around it."""
+    """Return the picture without dark ink: replace anything narrower than a third of it by the level around it."""
     size = max(3, min(coarse.shape) // 3, min(max(coarse.shape) // 2, 21)) | 1
     kernel = np.ones((size, size), np.uint8)
     if np.ptp(border_of(coarse)) <= _EVEN:

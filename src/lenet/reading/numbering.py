@@ -38,7 +38,7 @@ def _tracks(
 
 
 def chains_of(follows: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the number of each cell's chain: cells that follow each other are in one."""
+    """Return the number of each cell's chain: cells that follow each other are in the same chain."""
     chains = np.full(len(follows), -1)
     linked = follows | follows.T
     for first in range(len(follows)):

@@ -8,13 +8,13 @@ from lenet.errors import InputError
 from lenet.reading.page import Page
 from lenet.reading.results import Reading
 
-_LEGIBLE = 0.9  # the mean probability of the segments of a page that needs no turn
-_MIN_LEGIBLE = 0.7  # the minimum of the same after a turn
+_LEGIBLE = 0.9  # a page whose segments have this mean probability is not turned
+_MIN_LEGIBLE = 0.7  # the minimum mean probability after a turn
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
 _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
-# A turn must lead by _LEAD digits of evidence, and by _CHANCE times the square root of the evidence without a turn.
+# A turn must gain _LEAD digits of evidence, and _CHANCE times the square root of the evidence without a turn.
 _LEAD, _CHANCE = 1.0, 1.3
 
 

@@ -27,7 +27,7 @@ class Path:
 def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> Path:
     """Return the path with the greatest weight.
 
-    Arcs that must be digits are not taken as non-digits on this path; the probabilities do not depend on that.
+    On this path, arcs that must be digits are not read as non-digits; the probabilities do not depend on this.
 
     Examples
     --------

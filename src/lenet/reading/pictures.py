@@ -16,7 +16,7 @@ from lenet import _checks
 from lenet._extras import require
 from lenet.errors import DataError, InputError, InputTypeError
 
-PictureLike = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | ArrayLike  # or of Pillow
+PictureLike = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | ArrayLike  # or a Pillow image
 PixelsAndShape = tuple[NDArray[np.uint8], tuple[int, ...]]  # the shape is that of the whole picture
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
@@ -260,7 +260,7 @@ def _rgb(picture: Any) -> Any:
 
 
 def _in_strips(picture: Any, convert: Callable[[Any], Any]) -> NDArray[np.uint8]:
-    """Return what a function makes of a picture, some rows at a time."""
+    """Convert a picture some rows at a time."""
     parts = [np.asarray(convert(strip)).astype(np.uint8, copy=False) for strip in _strips(picture)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -273,7 +273,7 @@ def _strips(picture: Any) -> Iterator[Any]:
 
 
 def _on_page(picture: Any, mode: str, colour: str) -> Any:
-    """Return a transparent picture on a page of a colour."""
+    """Return a transparent picture on a background of the given colour."""
     with_alpha = picture.convert("RGBA")
     page = require("PIL.Image", "vision").new(mode, picture.size, colour)
     page.paste(with_alpha.convert("RGB").convert(mode), mask=with_alpha.getchannel("A"))
@@ -281,7 +281,7 @@ def _on_page(picture: Any, mode: str, colour: str) -> Any:
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return pixels turned and mirrored as an orientation of Exif says."""
+    """Apply an Exif orientation to pixels."""
     if orientation in _ON_ITS_SIDE:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -295,7 +295,7 @@ def _scans(file: BinaryIO) -> int:
     """Return the number of scans in a JPEG, each of which takes time to decode; a progressive JPEG has about ten."""
     place, count, last = file.tell(), 0, b""
     file.seek(0)
-    while count <= MAX_SCANS and (chunk := file.read(1 << 20)):  # of a file of any size
+    while count <= MAX_SCANS and (chunk := file.read(1 << 20)):  # in blocks, as the file may have any size
         count += (last + chunk).count(b"\xff\xda")
         last = chunk[-1:]
     file.seek(place)

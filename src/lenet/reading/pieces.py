@@ -28,7 +28,7 @@ class Pieces:
 
 
 def cutting_cost(line: InkLine, whole: NDArray[np.bool_]) -> int:
-    """Return the cost of cutting a line: the pixels in the boxes of the strokes to cut, more for very wide strokes.
+    """Return the cost of cutting a line: the pixels in the boxes of the strokes to cut, and more for very wide strokes.
 
     The boxes of strokes may overlap, and a wide stroke has more seams, each of which is compared with the others.
     """
@@ -38,7 +38,7 @@ def cutting_cost(line: InkLine, whole: NDArray[np.bool_]) -> int:
 
 
 def pieces_of(line: InkLine, whole: NDArray[np.bool_] | None = None) -> Pieces:
-    """Cut the strokes of a line into pieces, except narrow ones and those that stay whole."""
+    """Cut the strokes of a line into pieces, except narrow strokes and those to keep whole."""
     ink, strokes = line.ink, line.page.strokes
     is_whole = _stay_whole(line, np.zeros(len(line.members), bool) if whole is None else whole).tolist()
     masks, cut_inks = [], []

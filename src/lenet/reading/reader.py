@@ -27,7 +27,7 @@ from lenet.reading.views import with_views
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
-_CUTTING_COST = 200  # that takes as long as the classification of a segment
+_CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 
 
 def read(

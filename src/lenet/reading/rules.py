@@ -14,7 +14,7 @@ from lenet.reading.strokes import INK, MAX_LENGTH, Strokes, components_of
 Mask = NDArray[np.uint8]
 
 _SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules seen in perspective
-_SPANNING = 0.5  # of the extent of all ink: the minimum length of a printed rule
+_SPANNING = 0.5  # the minimum length of a printed rule, as a fraction of the extent of all ink
 _MIN_LENGTH = 200  # pixels
 _MIN_LENGTH_IN_PENS = 80  # stroke widths
 _MIN_ASPECT = 25  # length over thickness

@@ -94,7 +94,7 @@ class _Row:
     def seams(self, height: float) -> Ints:
         """Return the columns of the seams, shape (H, m), that are cheaper than all seams near them in some row.
 
-        As seams keep further from the edges of strokes (`_EDGE`) than from each other (`_NEAR`), none is compared
+        Since seams are further from the edges of strokes (`_EDGE`) than from each other (`_NEAR`), none is compared
         with the seams of another stroke.
         """
         near, edge = max(1, round(_NEAR * height)), _EDGE * height

@@ -7,17 +7,17 @@ from lenet._extras import cv2
 
 # Fractions of the picture's area.
 _MIN_AREA, _MAX_AREA = 0.12, 0.95
-# Fractions of the sheet's outline. A shadow's outline runs along the picture's border; a sheet's does so less.
+# Fractions of the sheet's outline. The outline of a shadow runs along the picture's border more than that of a sheet.
 _MAX_AT_BORDER = 0.4
 _CORNER = 0.035
 _MAX_CORNERS = 5  # one of the four may be cut off by the picture's border
 _MIN_CONVEXITY = 0.93  # area over that of the convex hull
 _MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's level
-_MIN_STEP = 0.6  # of the difference in level, within a few pixels of the edge: shadows have softer edges
+_MIN_STEP = 0.6  # fraction of the difference in level that occurs near the edge: shadows have softer edges
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
-# Of the ink on the sheet, and its outline: with more of both, the "sheet" may be the lit part of a page. The grain of a
-# table looks like ink, too.
+# Fractions of the ink and of the outline: if both are exceeded, the "sheet" may be the lit part of a page. The grain of
+# a table looks like ink, too.
 _MAX_INK_OUTSIDE, _MIN_AT_BORDER = 0.5, 0.05
 _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
 
@@ -132,7 +132,7 @@ def _ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> int:
 
 
 def without_ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a region in which anything dark and narrow takes the level around it, whatever is outside the region."""
+    """Replace anything dark and narrow in a region by the level around it, whatever is outside the region."""
     kernel = np.ones((max(3, min(coarse.shape) // 8),) * 2, np.uint8)
     grown = cv2.dilate(np.where(region, coarse, 0).astype(np.uint8), kernel)
     return np.asarray(cv2.erode(np.where(region, grown, 255).astype(np.uint8), kernel), np.uint8)

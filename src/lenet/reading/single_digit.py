@@ -13,10 +13,10 @@ from lenet.reading.strokes import Strokes, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
 _PAPER_SIDE = 64  # pixels, which suffice for the paper around it
-_SPECK = 0.04  # of the largest stroke's area
+_SPECK = 0.04  # fraction of the largest stroke's area
 _SPECK_AT_BORDER = 0.3  # the same at the border, where the picture may cut a neighbour
-_FRAME = 0.9  # of the picture's sides
-_SIDE_OF_FRAME = 0.75  # of each side, along which a frame runs; digits cropped to their ink run along less
+_FRAME = 0.9  # fraction of the picture's sides
+_SIDE_OF_FRAME = 0.75  # the fraction of each side along which a frame runs; it is lower for digits cropped to their ink
 
 
 def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray[np.uint8]:
@@ -69,7 +69,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
 
 
 def shrunk(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink a large picture to the size that suffices for one digit."""
+    """Shrink a large picture to a size that is sufficient for one digit."""
     return resized(grey, min(1.0, _MAX_SIDE / max(grey.shape)))
 
 

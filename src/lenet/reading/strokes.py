@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 
-INK = 96  # of 255: the minimum level of a stroke's pixels
+INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
 _SPECK = 0.22  # heights of the writing
 _MAX_LABEL = 2**16 - 1  # of 16 bits
-_MIN_AREA = 12  # pixels: smaller strokes say nothing about the size of the writing
+_MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
 Labels = NDArray[np.uint16] | NDArray[np.int32]
 Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are exclusive

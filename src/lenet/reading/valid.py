@@ -1,7 +1,7 @@
 """Find the most probable value of a field, given its number of digits and its checksum.
 
-One of a hundred writers' values is assumed to be invalid. The best valid value is found by dynamic programming over the
-nodes of the graph, from right to left. Its states are the number of digits so far and the remainder of their checksum.
+One in a hundred written values is assumed to be invalid. The best valid value is found by dynamic programming over the
+nodes of the graph, from right to left. The states are the number of digits so far and the remainder of their checksum.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def most_probable(graph: Graph, field: Field) -> tuple[list[int], list[int | Non
 
     Examples
     --------
-    Two strokes are probably 8 and 2, but the check of mod 11 fails. It passes for 8 and 6: 2 * 8 + 6 is 22.
+    Two strokes are most probably 8 and 2, but fail the mod 11 check. 8 and 6 pass it: 2 * 8 + 6 is 22.
 
     >>> digits = np.log(np.full((2, 10), 0.01))
     >>> digits[0, 8], digits[1, 2], digits[1, 6] = np.log([0.9, 0.6, 0.3])

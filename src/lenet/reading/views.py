@@ -11,9 +11,9 @@ from lenet.reading.paths import arc_posteriors
 from lenet.reading.segments import Segments
 from lenet.training.augment.distortions import distort
 
-# A segment is uncertain if its posterior is above the first, and the product of its posterior and its highest
-# probability below the second. In cheques, photographs and pages, views would raise the posterior of others to at most
-# 0.02, and lower the probabilities of others by 0.001 on average.
+# A segment is uncertain if its posterior is above the first value, and the product of its posterior and its highest
+# probability is below the second. In cheques, photographs and pages, views of the other segments would raise their
+# posteriors to at most 0.02, and lower their probabilities by 0.001 on average.
 _MIN_POSTERIOR, _MAX_PROBABILITY = 0.0025, 0.995
 # The network sees an uncertain segment as it is, slanted either way, smaller and larger. Maps for `distort`.
 _VIEWS = np.array([[[1, 0.15], [0, 1]], [[1, -0.15], [0, 1]], [[1.12, 0], [0, 1.12]], [[0.92, 0], [0, 0.92]]])
