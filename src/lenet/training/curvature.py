@@ -70,7 +70,7 @@ class DiagonalLevenbergMarquardt(SGD):
         self.mu = mu
 
     def estimate(self, x: ArrayLike) -> None:
-        """Estimate the curvature anew.
+        """Estimate the curvature from images.
 
         Parameters
         ----------
@@ -91,11 +91,11 @@ class DiagonalLevenbergMarquardt(SGD):
 
 
 def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
-    """Estimate the second derivative of the loss by each parameter.
+    """Estimate the second derivative of the loss with respect to each parameter.
 
-    The loss is the squared distance to the right code (equation 8), whose second derivative by each output of F6 is 2.
-    From there, the second derivatives are propagated backwards like gradients, but with every factor squared: the
-    Gauss-Newton approximation, which leaves out the second derivatives of the squashing function.
+    The loss is the squared distance to the right code (equation 8). Its second derivative with respect to each output
+    of F6 is 2. From there, the second derivatives are propagated backwards like gradients, but with every factor
+    squared. This is the Gauss-Newton approximation, which omits the second derivatives of the squashing function.
 
     Parameters
     ----------
@@ -130,10 +130,10 @@ def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
 
 
 def second_derivatives(layer: Layer, x: Array, ddy: Array) -> tuple[Array, dict[str, Array]]:
-    """Return the second derivatives of the loss by the input and the parameters of a layer, from those by its output.
+    """Propagate the second derivatives of the loss from the output of a layer to its input and its parameters.
 
     A layer with parameters is linear in both, so the derivatives of its outputs are its weights and its inputs: squared
-    weights and inputs give the sums of squares. In the other layers, each input reaches one output.
+    weights and inputs give the sums of squares. In the other layers, each input affects one output.
 
     Parameters
     ----------
