@@ -10,7 +10,7 @@ MIDDLE = 14.0  # row and column of the centre of mass of MNIST's images, to with
 BOX = 20  # pixels: MNIST fits each digit into a square of this side, keeping its aspect
 _FINE = 4  # stroke widths are measured and changed on a grid that is finer by this factor
 _PENS = (1.8, 3.5)  # pixels of MNIST: the widths of nearly all its strokes
-_BLOT = 7.0  # pixels of MNIST: anything this wide is not a stroke and stays as it is
+_BLOT = 7.0  # pixels of MNIST: anything this wide is not a stroke and is left unchanged
 
 
 def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from lenet.weights.files import ModelFile
 
 Array = NDArray[Any]
 Stage = tuple[str, tuple[Layer, ...]]
-MAX_IDLE_LEARNERS = 4  # of a model; each holds up to 7 MB
+MAX_IDLE_LEARNERS = 4  # per model; each occupies up to 7 MB
 
 
 def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> tuple[Stage, ...]:
@@ -95,7 +95,7 @@ class LeNet5:
 
     network: ClassVar[str | None] = None
     padding: ClassVar[int] = 0
-    _constants: ClassVar[Mapping[str, Array]] = {}  # tensors in files that are not trained
+    _constants: ClassVar[Mapping[str, Array]] = {}  # untrained tensors in model files
 
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
         dtype = _checks.floating(dtype)
@@ -116,7 +116,7 @@ class LeNet5:
         fused = self._kernels is not self._layerwise  # the rounding of a matrix product depends on its size
         self._predictor = Predictor(self._parameters, self._kernels, self.num_classes, batch_independent=fused)
         self._learners: list[Learner] = []  # idle; see loss_and_gradients
-        self._training: object = None  # identifies the latest call of lenet.train, so that it notices another
+        self._training: object = None  # identifies the latest call to lenet.train, which thus detects another one
 
     _architecture = staticmethod(architecture)
     _loss = staticmethod(cross_entropy)
@@ -167,8 +167,8 @@ class LeNet5:
     def mean(self) -> float | None:
         """The value subtracted from pixels in [0, 1]: finite, or None for the mean of each image.
 
-        Assigning None to `mean` or `std` sets both. A number assigned to one of them sets the other to 0 or 1 if that
-        was None.
+        Assigning None to `mean` or `std` sets both to None. If both are None, assigning a number to one of them sets
+        the other, `mean` to 0 or `std` to 1.
         """
         return self._mean
 
@@ -412,7 +412,7 @@ class LeNet5:
         """
         x, targets = self._batch(x, y)
         weights = _checks.weights(sample_weight, len(x))
-        try:  # concurrent calls, and calls from signal handlers, each need a learner of their own
+        try:  # each concurrent call, including one from a signal handler, needs its own learner
             learner = self._learners.pop()
         except IndexError:
             learner = Learner(self.parameters, self._kernels, self.num_classes)
@@ -423,7 +423,7 @@ class LeNet5:
         return float(np.average(losses, weights=weights)), gradients
 
     def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
-        """Compute `loss_and_gradients` layer by layer, with the chain rule.
+        """Compute the results of `loss_and_gradients` layer by layer, with the chain rule.
 
         The results agree with those of `loss_and_gradients` within rounding. In float32, computing them takes several
         times as long.

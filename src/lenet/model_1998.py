@@ -1,4 +1,4 @@
-"""LeNet-5 as the paper of 1998 describes it."""
+"""LeNet-5 as described in the 1998 paper."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -53,7 +53,7 @@ def load_parquet(
     -------
     Dataset
         Its `classes` are the names of the labels. If the labels are numbers, they are these numbers, and None for
-        tables of pixels. Classes without pictures are left out.
+        tables of pixels. Classes without pictures are omitted.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def _labels_of(batch: Any, column: str) -> list[str]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a file; errors of pyarrow become errors of the data."""
+    """Open a file; convert pyarrow's errors to DataError."""
     arrow = require("pyarrow", "parquet")
     try:
         with require("pyarrow.parquet", "parquet").ParquetFile(path, page_checksum_verification=True) as file:

@@ -18,7 +18,7 @@ SAMPLE = 200  # pictures that decide whether the ink is dark, and whether thread
 _LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time waiting for the GIL than they save
 _LISTED = 5  # unreadable pictures named in a message
 _AT_ONCE = 256  # pictures between two calls of `progress`
-_TASK = 16  # pictures that a thread takes at a time
+_TASK = 16  # pictures per task of a thread
 
 logger = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
@@ -121,7 +121,7 @@ def _survey(pictures: Sequence[Picture]) -> tuple[bool, int]:
 def _images(task: Sequence[Picture], dark: bool, raw: bool) -> list[Image | DataError]:
     """Return the input of the network, or an error, for each picture.
 
-    All are decoded before the first is prepared: a CPU's cache does not hold the code of both, so alternating takes a
+    All are decoded before the first is prepared: the code of both does not fit in a CPU's cache, so alternating takes a
     sixth longer.
     """
     decoded = [_decoded(each, raw) for each in task]
@@ -129,7 +129,7 @@ def _images(task: Sequence[Picture], dark: bool, raw: bool) -> list[Image | Data
 
 
 def _decoded(picture: Picture, raw: bool) -> Image | DataError:
-    """Return the grey levels of a picture, shrunk to what one digit needs, or an error."""
+    """Return the grey levels of a picture, shrunk to the size that one digit requires, or an error."""
     from lenet.reading.single_digit import shrunk
 
     grey = grey_of(picture)

@@ -32,14 +32,14 @@ from lenet.training.recipes import Recipe, check_field
 from lenet.training.state import State
 from lenet.weights import PRETRAINED
 
-# scikit-learn's names of the fields of a recipe.
+# scikit-learn's names for the fields of a recipe.
 _RECIPE_FIELDS = {
     "learning_rate_init": "lr", "batch_size": "batch_size", "max_iter": "epochs", "momentum": "momentum",
     "alpha": "weight_decay", "learning_rate": "schedule", "validation_fraction": "validation",
     "n_iter_no_change": "patience",
 }  # fmt: skip
 _READ_AT_ONCE = 4096  # rows converted to images at a time
-_MIN_EPOCHS, _MIN_STEPS = 20, 6000  # of max_iter="auto"
+_MIN_EPOCHS, _MIN_STEPS = 20, 6000  # for max_iter="auto"
 
 
 class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -295,7 +295,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         model.save(path)
 
     def _with_model(self, model: LeNet5, record: Record | None) -> "LeNetClassifier":
-        """Make this classifier a fitted one, with a model from a file."""
+        """Turn this classifier into a fitted one with a model from a file."""
         if record is None:
             framing = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)
             record = Record(sort_classes(model), framing, _checks.SIDE**2, None, {})
@@ -644,7 +644,7 @@ def _record_in(model: LeNet5, path: str) -> Record | None:
 
 @contextlib.contextmanager
 def _scikit_learns_checks() -> Iterator[None]:
-    """Silence the sums of extreme numbers, and name the argument with numbers that no float holds."""
+    """Silence overflow warnings from scikit-learn's checks; name X if a number in it does not fit in a float."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             yield

@@ -113,7 +113,7 @@ def _are_whole(X: NDArray[Any]) -> bool:
 def _interpolation_weights(length: int, scale: float) -> NDArray[np.float32]:
     at = (length - 1) / 2 + (np.arange(SIDE) - (SIDE - 1) / 2) / scale  # position of each of 28 in the original
     if scale == 1:
-        at = np.floor(at)  # so that pixels that only move stay sharp
+        at = np.floor(at)  # whole pixels, so that images that are only shifted stay sharp
     weights: NDArray[np.float32] = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(length))).astype(np.float32)
     return weights
 
@@ -121,7 +121,7 @@ def _interpolation_weights(length: int, scale: float) -> NDArray[np.float32]:
 def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
     """Return the framing of a table of images of this shape, with the range described in `LeNetClassifier`.
 
-    Negative values are taken as standardised; the limit of 3 standard deviations excludes outliers.
+    A table with negative values is assumed to be standardised; the limit of 3 standard deviations excludes outliers.
     """
     if X.dtype == np.uint8:
         return Framing(*shape, 0.0, 255.0, whole=True)

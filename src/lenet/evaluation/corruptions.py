@@ -2,8 +2,8 @@
 
 References
 ----------
-Mu and Gilmer, "MNIST-C: A Robustness Benchmark for Computer Vision", 2019. Where the paper has one strength only
-(stripe, lines and edges), the severities are ours, and the paper's strength is the published one.
+Mu and Gilmer, "MNIST-C: A Robustness Benchmark for Computer Vision", 2019. Where the paper has only one strength
+(stripe, lines and edges), the other severities are lenet's own, and the paper's strength is the published severity.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def _shot_noise(x: Images, rng: Random, photons: float) -> NDArray[Any]:
 
 
 def _impulse_noise(x: Images, rng: Random, share: float) -> NDArray[Any]:
-    """Turn a share of the pixels black or white."""
+    """Turn a fraction of the pixels black or white."""
     drawn = rng.random(x.shape)
     return np.where(drawn < share, drawn < share / 2, x)
 

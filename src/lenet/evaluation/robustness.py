@@ -152,7 +152,7 @@ def robustness_report(
     seed = _checks.whole(seed, "seed", at_least=0)
     if not (progress is None or callable(progress)):
         raise InputTypeError(f"progress is {_checks.short_repr(progress)}; expected a function or None.")
-    require("cv2", "vision")  # before the corruptions that do without
+    require("cv2", "vision")  # before the corruptions that do not require it
     if images.dtype != np.uint8:
         images = np.round(255 * images).astype(np.uint8)
 

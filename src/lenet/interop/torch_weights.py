@@ -26,7 +26,7 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     Parameters
     ----------
     source : mapping, torch.nn.Module or path
-        A ``state_dict()`` of tensors or arrays, a module, a ``.safetensors`` file of a state dict, or a file by
+        A ``state_dict()`` of tensors or arrays, a module, a ``.safetensors`` file of a state dict, or a file written by
         ``torch.save``. Files may have at most 64 MiB. torch loads its files with ``weights_only=True``, so it runs no
         code from them. Names do not matter: a weight is recognised by its shape. Its bias has the same name, or else is
         the next tensor of its length. C5 may be a convolution, (120, 16, 5, 5), or a dense layer, (120, 400).
@@ -46,7 +46,7 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     InputTypeError
         If source is none of these.
     MissingExtraError
-        If source is a file by ``torch.save`` and torch is not installed.
+        If source is a file written by ``torch.save`` and torch is not installed.
     OSError
         If the file cannot be read.
 

@@ -26,7 +26,7 @@ TABLE_I = np.array([[mark == "X" for mark in row] for row in _ROWS.split()]).T
 
 
 class SparseConv2d(Conv2d):
-    """Convolution without padding, in which a table says which input maps each output map sees.
+    """Convolution without padding, in which a table determines which input maps each output map sees.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 class Subsample2d(AvgPool2d):
     """Subsampling: the sum of each window, times a weight, plus a bias; each map has one weight and one bias.
 
-    The paper then applies the squashing function, which is a layer of its own here.
+    The paper then applies the squashing function, which is a separate layer here.
 
     Parameters
     ----------

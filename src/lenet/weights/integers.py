@@ -1,4 +1,4 @@
-"""Tensors of few levels as small integers, without loss: half the size of float16.
+"""Store tensors with few distinct values as small integers, without loss, in half the size of float16.
 
 Weights that were rounded to multiples of a step, a power of two, are stored as int8, and the step in the metadata.
 """
@@ -15,11 +15,11 @@ Tensors = Mapping[str, NDArray[Any]]
 
 STEPS = "steps"  # the name in the metadata
 _LARGEST = 127  # of int8, without -128
-_WORTH_IT = 1000  # numbers in a tensor; smaller ones stay as they are
+_WORTH_IT = 1000  # numbers in a tensor; smaller tensors are not converted
 
 
 def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-    """Return the tensors, those that lose nothing as int8, and the step of each of these.
+    """Convert the large tensors that int8 can represent exactly; return all tensors, and the steps of the converted.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, fl
 
 
 def from_integers(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a file, those with a step multiplied by it, as float16.
+    """Convert the tensors that have a step back to float16, and return all tensors.
 
     Parameters
     ----------
     tensors : mapping of str to ndarray
     metadata : mapping of str to str
-        "steps" is a JSON object of numbers by name; without it, the tensors stay as they are.
+        "steps" is a JSON object of numbers by name; without it, the tensors are returned unchanged.
 
     Returns
     -------
@@ -66,8 +66,7 @@ def from_integers(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, ND
     Raises
     ------
     ValueError
-        If "steps" is not an object of numbers from 2**-24 to 2**8, names a tensor that is missing, or one that is not
-        of int8.
+        If "steps" is not an object of numbers from 2**-24 to 2**8, or names a tensor that is missing or not int8.
 
     Examples
     --------
@@ -82,6 +81,6 @@ def from_integers(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, ND
         if not (isinstance(step, float | int) and 2**-24 <= step <= 2**8):
             raise ValueError(f"the step of {name} is {step!r}")
         if name not in tensors or tensors[name].dtype != np.int8:
-            raise ValueError(f"{name}, which has a step, is no tensor of int8")
+            raise ValueError(f"{name} has a step, but is not an int8 tensor")
         found[name] = tensors[name] * np.float16(step)
     return found
