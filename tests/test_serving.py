@@ -677,7 +677,7 @@ def test_earlier_versions_are_not_in_the_metrics_of_workers(tmp_path):
 def test_a_file_that_vanishes_is_logged_once(watched):
     server, path = watched
     path.unlink()
-    said, logged = "The file of model own has vanished", len(server.log())
+    said, logged = "The file of model own was removed", len(server.log())
     wait_for(lambda: any(said in each.get("message", "") for each in server.log()))
     assert server.ask("POST", "/v2/models/own/infer", request_of())[0] == 200
     lenet.LeNet5(seed=5).save(path)

@@ -165,7 +165,7 @@ def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 10.0) -> tu
 
 
 def _target_table(y: ArrayLike, logits: NDArray[Any]) -> NDArray[Any]:
-    """Return the target of each row: one-hot for a label, uniform for the label -1, and a row of a table as it is."""
+    """Return the target of each row: one-hot for a label, uniform for the label -1; rows of a table are unchanged."""
     n, num_classes = logits.shape
     targets = _checks.targets(y, n, num_classes, logits.dtype, at_least=-1)
     if targets.ndim == 1:

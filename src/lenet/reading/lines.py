@@ -19,7 +19,7 @@ from lenet.reading.skew import skew_of_lines
 _MAX_PIXELS, MIN_DECODED_PIXELS = 3_100_000, 2_900_000
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_STROKES = 6000  # a page of writing has fewer
-_MAX_LINES = 3000  # a digit far from all others is a line of its own
+_MAX_LINES = 3000  # a digit far from all others forms its own line
 _MIN_STROKE = 6  # pixels of a stroke that counts
 _MIN_HEIGHT = 0.4  # of a line, as a fraction of the height of all writing
 _MARGIN = 2  # pixels around a line

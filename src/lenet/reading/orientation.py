@@ -26,7 +26,7 @@ class PageReader(Protocol):
 
 
 def read_upright(read_page: PageReader, page: Page) -> Reading:
-    """Read a page in the orientation that is clearly the most legible, otherwise as it is."""
+    """Read a page in the orientation that is clearly the most legible; if there is none, do not turn it."""
     reading = read_page(page)
     if _legibility(reading) >= _LEGIBLE or len(page.strokes.boxes) > _MAX_STROKES:
         return reading

@@ -26,7 +26,7 @@ def log_request(context: RequestContext) -> None:
 
 
 class LogWriter:
-    """Writes lines to standard error from a thread of its own, so that a reader that stalls stops nothing else.
+    """Writes lines to standard error from its own thread, so that a stalled reader does not block anything else.
 
     Attributes
     ----------

@@ -76,7 +76,7 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
             names = await asyncio.to_thread(models.changed)
             previous, vanished = vanished, set(await asyncio.to_thread(models.vanished))
             for name in vanished - previous:
-                LOG.warning("The file of model %s has vanished; the model stays in use.", name)
+                LOG.warning("The file of model %s was removed; the model stays in use.", name)
         for name in names:
             outcome = await asyncio.to_thread(_reload, models, name)
             if metrics is not None:

@@ -149,7 +149,7 @@ class State:
         }
 
     def check(self, parameters: NDArray[Any], recipe: Recipe, images: int | None = None) -> None:
-        """Check that a training run of a network by this recipe can produce the state.
+        """Check that a training run with this network and recipe can produce the state.
 
         Parameters
         ----------
