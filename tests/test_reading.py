@@ -549,7 +549,7 @@ def test_the_median_equals_that_of_opencv(shape, levels):
 
 @pytest.mark.parametrize("shape", [(1, 2**16), (256, 256), (300, 300), (600, 600)])
 def test_strokes_are_numbered_in_the_order_of_opencv(shape):
-    from lenet.reading.strokes import strokes_of
+    from lenet.reading.strokes import is_connected, mask_of, strokes_of
 
     ink = np.zeros(shape, np.uint8)
     ink[::2, ::2] = 255  # as many strokes as possible
@@ -559,6 +559,16 @@ def test_strokes_are_numbered_in_the_order_of_opencv(shape):
     np.testing.assert_array_equal(strokes.labels, labels)
     np.testing.assert_array_equal(strokes.areas, stats[1:, cv2.CC_STAT_AREA])
     assert strokes.labels.max() == count - 1
+    assert not is_connected(mask_of(ink))
+
+
+@pytest.mark.parametrize(("pixels", "expected"), [([], True), ([(1, 1), (2, 2)], True), ([(1, 1), (1, 3)], False)])
+def test_diagonal_neighbours_are_connected(pixels, expected):
+    from lenet.reading.strokes import is_connected
+
+    mask = np.zeros((4, 5), np.uint8)
+    mask[tuple(np.array(pixels, int).reshape(-1, 2).T)] = 1
+    assert is_connected(mask) is expected
 
 
 def test_colours_and_fractions_are_the_same_picture():

@@ -14,7 +14,7 @@ from lenet.reading.ink import sharpened, strengthened
 from lenet.reading.numbering import rows_and_columns
 from lenet.reading.page import Page
 from lenet.reading.rules import Mask
-from lenet.reading.strokes import INK, components_of, strokes_of
+from lenet.reading.strokes import components_of, mask_of, strokes_of
 
 Outline = NDArray[np.int32]
 Window = tuple[slice, slice]
@@ -189,7 +189,7 @@ class Grid:
     def writing(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the ink in the cells, without the lines around them or their ends."""
         writing = np.where(self.inside, ink, 0).astype(np.uint8)
-        labels, _ = components_of((writing >= INK).view(np.uint8))
+        labels, _ = components_of(mask_of(writing))
         core = cv2.erode(self.inside, _kernel(2 * round(_RIM * self.side) + 1))
         ends = (labels > 0) & np.isin(labels, np.setdiff1d(labels[self.rim], labels[core > 0]))
         return np.where(cv2.dilate(ends.view(np.uint8), _kernel(3)) & (labels == 0) | ends, 0, writing).astype(np.uint8)
@@ -198,7 +198,7 @@ class Grid:
         """Return whether there are too many cells for a table, or much of the writing goes beyond its cell."""
         if len(self.cells) > _MAX_CELLS:
             return True
-        strokes, stats = components_of((writing >= INK).view(np.uint8))
+        strokes, stats = components_of(mask_of(writing))
         areas = stats[1:, cv2.CC_STAT_AREA]
         cut = np.unique(np.asarray(strokes)[self.rim])
         return bool(areas[cut[cut > 0] - 1].sum() > _MAX_CUT * areas.sum())

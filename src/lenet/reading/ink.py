@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._mnist_form import resized
 from lenet.reading.sheet import border_of, find_sheet, without_ink
-from lenet.reading.strokes import INK
+from lenet.reading.strokes import mask_of
 
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
@@ -19,6 +19,7 @@ _DISTINCT = 0.68
 _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is not needed
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
+_MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
 _FEW_LEVELS = 16
 _LEVELS = np.arange(256)
@@ -77,8 +78,7 @@ def find_darkness(
     coarse = resized(coarse, min(1.0, paper_side / min(coarse.shape)))
     if sheet is None and not (is_dark_on_light(coarse) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
-    paper = cv2.resize(_paper(coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(255 - cv2.divide(grey, paper, scale=255), np.uint8)
+    return np.asarray(255 - cv2.divide(grey, _paper(coarse, grey.shape), scale=255), np.uint8)
 
 
 def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -89,11 +89,17 @@ def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink."""
     height, width = grey.shape
-    midrange = (int(grey.max()) + int(grey.min())) / 2
+    midrange = sum(cv2.minMaxLoc(grey)[:2]) / 2
+    is_light = grey > midrange
     if height >= _NARROW * width:
-        light = float((grey[:, width // 3 : width - width // 3] > midrange).mean())
+        light = float(is_light[:, width // 3 : width - width // 3].mean())
         if not _MIXED < light < 1 - _MIXED:
             return light < 0.5  # a 1 that was cropped to its ink
+    light, border = np.count_nonzero(is_light) / grey.size, border_of(is_light)
+    if light > _MOSTLY and border.all():
+        return True
+    if light < 1 - _MOSTLY and not border.any():
+        return False
     size = max(3, min(grey.shape) // 2) | 1
     local = (grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)).ravel()
     local -= local.mean()
@@ -109,9 +115,10 @@ def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     counts = _counts(darkness)
     noise = _noise(counts)
     counts[: int(max(noise, _MIN_CONTRAST)) + 1] = 0
-    if counts.sum() < 4:
+    below = counts.cumsum()
+    if below[-1] < 4:
         return np.zeros_like(darkness)
-    full = int(counts.cumsum().searchsorted(0.8 * counts.sum()))  # most of a stroke is darker than its edges
+    full = int(below.searchsorted(0.8 * below[-1]))  # most of a stroke is darker than its edges
     return _scaled(darkness, min(noise, 0.5 * full), full)
 
 
@@ -123,7 +130,7 @@ def sharpened(darkness: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
 
 def strengthened(ink: NDArray[np.uint8], darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Rescale ink to the darkness of its own strokes, since others on the page may be darker or lighter."""
-    counts = _counts(darkness, (ink >= INK).view(np.uint8))
+    counts = _counts(darkness, mask_of(ink))
     if not counts.any():
         return ink
     full = max(2, int(counts.cumsum().searchsorted(_CORE * counts.sum())))
@@ -143,12 +150,13 @@ def _noise(counts: NDArray[np.float32]) -> float:
 
     If there is so much ink that it shifts the median, Otsu's threshold is lower.
     """
-    half = float(counts.sum()) / 2
-    median = int(counts.cumsum().searchsorted(half))
+    below = counts.cumsum()
+    half = below[-1] / 2
+    median = int(below.searchsorted(half))
     deviations = np.bincount(np.abs(_LEVELS - median), counts)
     # The standard deviation is about 1.5 times the median absolute deviation.
     noise = median + _NOISE * 1.5 * int(deviations.cumsum().searchsorted(half))
-    return min(noise, _ABOVE_PAPER * _threshold(counts))
+    return min(noise, _ABOVE_PAPER * _threshold(counts)) if noise else 0.0
 
 
 def _threshold(counts: NDArray[np.float32]) -> float:
@@ -162,8 +170,8 @@ def _threshold(counts: NDArray[np.float32]) -> float:
     return threshold if is_distinct else np.inf
 
 
-def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the picture without dark ink: replace anything narrower than a third of it by the level around it."""
+def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the picture without dark ink, enlarged: replace anything narrower than a third by the level around it."""
     size = max(3, min(coarse.shape) // 3, min(max(coarse.shape) // 2, 21)) | 1
     kernel = np.ones((size, size), np.uint8)
     if np.ptp(border_of(coarse)) <= _EVEN:
@@ -173,7 +181,11 @@ def _paper(coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
         closed = cv2.morphologyEx(_extrapolated(cv2.medianBlur(coarse, 3), margin), cv2.MORPH_CLOSE, kernel)
         closed = np.ascontiguousarray(closed[margin:-margin, margin:-margin])
         closed = _median_blurred(closed, size // 4 | 1)  # keeps the edge of a hard shadow
-    return np.asarray(cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1), np.uint8)
+    darkest, lightest, *_ = cv2.minMaxLoc(closed)
+    if darkest == lightest:
+        return np.full(shape, max(darkest, 1), np.uint8)
+    paper = cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1)
+    return np.asarray(cv2.resize(paper, shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _median_blurred(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 from lenet.reading.page import Page
 from lenet.reading.skew import skew_of_rules
-from lenet.reading.strokes import INK, MAX_LENGTH, Strokes, components_of
+from lenet.reading.strokes import MAX_LENGTH, Strokes, components_of, mask_of
 
 Mask = NDArray[np.uint8]
 
@@ -103,7 +103,7 @@ def _printed(binary: Mask, span: int) -> tuple[Mask, float]:
 
 
 def _binary(ink: NDArray[np.uint8]) -> Mask:
-    return np.ascontiguousarray(ink >= INK, np.uint8)
+    return np.ascontiguousarray(mask_of(ink))
 
 
 def _opened(binary: Mask, shape: tuple[int, int]) -> Mask:

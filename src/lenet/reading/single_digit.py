@@ -9,7 +9,7 @@ from lenet._mnist_form import mnist_form, resized
 from lenet.reading.ink import find_ink
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.sheet import border_of
-from lenet.reading.strokes import Strokes, strokes_of
+from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
 _PAPER_SIDE = 64  # pixels, which suffice for the paper around it
@@ -75,12 +75,14 @@ def shrunk(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Return ink cropped to the digit, without specks or a frame, or None if there is no digit."""
-    strokes = strokes_of(ink)
-    if not len(strokes.boxes):
+    mask = mask_of(ink)
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
         return None
-    if len(strokes.boxes) == 1:
-        left, top, right, bottom = strokes.boxes[0]
-        return ink[top:bottom, left:right]
+    window = np.s_[top : top + height, left : left + width]
+    if is_connected(mask[window]):
+        return ink[window]
+    strokes = strokes_of(ink)
     areas = strokes.areas
     is_frame = np.array([_is_frame(strokes, n) for n in range(len(areas))])
     if is_frame.any() and (areas[~is_frame] > 16).any():
