@@ -322,6 +322,18 @@ def test_pictures_are_resized_by_averages_or_linearly(factor, size):
     assert factor != 1 or found is image
 
 
+@pytest.mark.parametrize("factor", [0.8, 0.5, 0.4, 0.21])
+def test_pictures_are_reduced_in_steps(factor):
+    """A ramp stays a ramp: each pixel has the level at its centre."""
+    ramp = np.tile(np.arange(0, 200, 2, dtype=np.uint8), (60, 1))
+    found = _mnist_form.reduced(ramp, factor)
+    height, width = round(60 * factor), round(100 * factor)
+    assert found.shape == (height, width)
+    centres = (np.arange(width) + 0.5) * 100 / width - 0.5
+    np.testing.assert_allclose(found, np.tile(2 * centres, (height, 1)), atol=2.5)
+    assert _mnist_form.reduced(ramp, 1.5) is ramp
+
+
 @pytest.mark.parametrize("least", [1, 50])
 def test_pictures_are_cropped_to_their_ink(least):
     image = np.zeros((20, 30), np.uint8)

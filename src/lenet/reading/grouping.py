@@ -12,6 +12,7 @@ _REACH = 6  # the centre of the next stroke lies at most this far right of its l
 _SAME_LINE = 0.5  # between the middles of two groups
 
 _OVERLAP = 0.4  # of the height of the shorter of two strokes
+_BLOCK = 64  # strokes that are compared with others at once
 
 
 def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list[NDArray[np.int64]]:
@@ -38,9 +39,7 @@ def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list
 
 def _linked(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
     """Return the group of each box, by union-find; boxes are sorted by their centres."""
-    left, top, right, bottom = boxes.T
-    furthest = np.searchsorted(left + right, 2 * right + 2 * (_MAX_GAP + _REACH) * height)
-    parent = np.arange(len(boxes))
+    parent = list(range(len(boxes)))
 
     def root(k: int) -> int:
         while parent[k] != k:
@@ -48,12 +47,21 @@ def _linked(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
             k = parent[k]
         return k
 
-    for k in range(len(boxes) - 1):
-        near = slice(k + 1, furthest[k])
-        shared = np.minimum(bottom[k], bottom[near]) - np.maximum(top[k], top[near])
-        lower = np.minimum(bottom[k] - top[k], bottom[near] - top[near])
-        beside = np.flatnonzero((shared > _OVERLAP * lower) & (left[near] - right[k] < _MAX_GAP * height))
-        # The parts of a broken digit may lie above each other, so linking only the nearest stroke is not enough.
-        for n in beside[(np.arange(len(beside)) == 0) | (left[near][beside] - right[k] < _NEAR * height)]:
-            parent[root(k + 1 + int(n))] = root(k)
+    for first in range(0, len(boxes), _BLOCK):
+        for k, n in _links(boxes[first:], height).tolist():
+            parent[root(first + n)] = root(first + k)
     return np.array([root(k) for k in range(len(boxes))])
+
+
+def _links(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
+    """Return the links from the first boxes to later ones, shape (n, 2)."""
+    left, top, right, bottom = boxes[:_BLOCK, :, np.newaxis].swapaxes(0, 1)
+    furthest = np.searchsorted(boxes[:, 0] + boxes[:, 2], 2 * right + 2 * (_MAX_GAP + _REACH) * height)
+    others = np.arange(furthest.max())
+    next_left, next_top, _, next_bottom = boxes[: len(others)].T
+    shared = np.minimum(bottom, next_bottom) - np.maximum(top, next_top)
+    beside = shared > _OVERLAP * np.minimum(bottom - top, next_bottom - next_top)
+    gaps = next_left - right
+    beside &= (gaps < _MAX_GAP * height) & (others < furthest) & (others > np.arange(len(left))[:, np.newaxis])
+    # The parts of a broken digit may lie above each other, so linking only the nearest stroke is not enough.
+    return np.argwhere(beside & ((gaps < _NEAR * height) | (beside.cumsum(axis=1) == 1)))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet._mnist_form import resized
+from lenet._mnist_form import reduced, resized
 from lenet.reading.sheet import border_of, find_sheet, without_ink
 from lenet.reading.strokes import mask_of
 
@@ -83,7 +83,7 @@ def find_darkness(
 
 def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Shrink a picture to a size that is sufficient for estimating the paper."""
-    return resized(grey, min(1.0, max(_COARSE_LONGER / max(grey.shape), _COARSE_SHORTER / min(grey.shape))))
+    return reduced(grey, max(_COARSE_LONGER / max(grey.shape), _COARSE_SHORTER / min(grey.shape)))
 
 
 def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:

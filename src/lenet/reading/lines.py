@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._mnist_form import resized
+from lenet._mnist_form import reduced
 from lenet.errors import InputError
 from lenet.reading.grouping import grouped
 from lenet.reading.ink import find_darkness, normalised
@@ -67,7 +67,7 @@ def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = Non
     """
     picture_shape = picture_shape or grey.shape
     factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
-    darkness = find_darkness(resized(grey, factor))
+    darkness = find_darkness(reduced(grey, factor))
     scale = factor / round(picture_shape[0] / len(grey))
     page = Page(normalised(darkness), picture_shape, scale, darkness=darkness)
     reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), _MAX_STROKES, "strokes")

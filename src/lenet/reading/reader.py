@@ -154,6 +154,8 @@ def _read_page(
 
 def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:
     """Return the cells of grids with the texts in them."""
+    if not places:
+        return ()
     boxes = np.array([place.box for place in places]).reshape(-1, 2, 2)
     middles = boxes.mean(axis=1)
     texts = [""] * len(places)
