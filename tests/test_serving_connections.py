@@ -304,7 +304,8 @@ def test_a_body_that_stops_half_way(server):
 def test_what_is_no_http(server, nonsense):
     logged, before = len(server.log()), answered_with(server)
     with connected(server) as connection:
-        connection.sendall(nonsense)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(nonsense)
         answer = all_of(connection)
     status = answer.split()[1].decode()
     assert status.startswith("4")
@@ -424,6 +425,22 @@ def test_clients_that_never_take_a_last_answer(impatient):
     finally:
         for client in clients:
             client.close()
+
+
+def test_a_client_that_sends_on_and_on_after_its_last_answer_is_disconnected():
+    """To read all that it sends would take longer than to answer others."""
+
+    async def received():
+        transport = MagicMock(**{"get_extra_info.return_value": ("127.0.0.1", 1), "is_closing.return_value": False})
+        connection = TimedProtocol(uvicorn.Config(MagicMock(), ws="none"), uvicorn.server.ServerState(), {})
+        connection.connection_made(transport)
+        connection.data_received(b"nonsense\r\n\r\n")
+        for number in range(1000):
+            if transport.abort.called:
+                return number * 2**16
+            connection.data_received(bytes(2**16))
+
+    assert asyncio.run(received()) == 2**20 + 2**16
 
 
 def test_a_body_in_small_chunks_is_refused(server):

@@ -159,6 +159,27 @@ def test_a_client_that_still_sends_gets_its_answer(server):
                 pass
 
 
+FROZEN = """
+import gc, os, signal
+import lenet
+from lenet.serving import Limits, serve
+
+def ready(url):
+    print(gc.get_freeze_count() > 10_000)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(drain_seconds=0), on_ready=ready)
+print(gc.get_freeze_count())
+"""
+
+
+@SENDS_SIGNALS
+def test_no_garbage_is_looked_for_in_modules_while_the_server_runs():
+    """A full collection of all objects would stop the event loop for up to 50 ms."""
+    ran = subprocess.run([sys.executable, "-c", FROZEN], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.split() == ["True", "0"]
+
+
 @SENDS_SIGNALS
 @pytest.mark.timing
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 4), pytest.param(2, 2, marks=pytest.mark.landing)])

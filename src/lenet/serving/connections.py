@@ -16,6 +16,7 @@ from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
 
 _LINGER = 1.0  # seconds for a client to read the rest of a response and close, before its connection is aborted
+_MAX_DRAINED = 2**20  # bytes from a client after the end of its last response, before its connection is aborted
 _READ_BYTES = 2**16  # at once from each connection: with asyncio's 256 KiB, the other connections would wait longer
 _HEADER = object()  # what is being received before the header of a request is complete
 
@@ -47,6 +48,7 @@ class TimedProtocol(StrictProtocol):
         self._answering: RequestResponseCycle | None = None  # the last request whose answer has begun
         self._receiving: object = None  # None, _HEADER, or the cycle whose body is incomplete
         self._refusal: str | None = None  # of the request behind the one that is being answered
+        self._drained = 0  # bytes that arrived after the connection was closed
         self._receive_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
 
@@ -70,7 +72,12 @@ class TimedProtocol(StrictProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Receive data, and start or stop the timer."""
-        if self._refusal is not None or self.transport.is_closing():
+        if self.transport.is_closing():
+            self._drained += len(data)
+            if self._drained > _MAX_DRAINED:  # it could send megabytes, which take longer to read than to discard
+                self.transport.abort()
+            return
+        if self._refusal is not None:
             return
         self._unset_keepalive_if_required()
         try:

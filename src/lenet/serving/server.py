@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import gc
 import ipaddress
 import math
 import multiprocessing
@@ -215,6 +216,11 @@ class _DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._drain_seconds = drain_seconds
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # modules and models: to look for garbage in them again would delay requests by 50 ms
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         middleware = middleware_of(self.config.loaded_app)
         if middleware is not None:
@@ -226,6 +232,7 @@ class _DrainingServer(uvicorn.Server):
         if self.force_exit:
             await self.lifespan.shutdown()
         WRITER.flush()
+        gc.unfreeze()
 
 
 class _Server(_DrainingServer):
