@@ -430,9 +430,13 @@ def test_clients_that_never_take_a_last_answer(impatient):
 def test_a_client_that_sends_on_and_on_after_its_last_answer_is_disconnected():
     """To read all that it sends would take longer than to answer others."""
 
+    async def application(scope, receive, send):
+        pass
+
     async def received():
-        transport = MagicMock(**{"get_extra_info.return_value": ("127.0.0.1", 1), "is_closing.return_value": False})
-        connection = TimedProtocol(uvicorn.Config(MagicMock(), ws="none"), uvicorn.server.ServerState(), {})
+        transport = MagicMock(asyncio.Transport)
+        transport.is_closing.return_value = False
+        connection = TimedProtocol(uvicorn.Config(application), uvicorn.server.ServerState(), {})
         connection.connection_made(transport)
         connection.data_received(b"nonsense\r\n\r\n")
         for number in range(1000):
