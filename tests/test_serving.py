@@ -1030,3 +1030,13 @@ def shape_of(value):
     if isinstance(value, dict):
         return {name: shape_of(each) for name, each in value.items()}
     return [shape_of(each) for each in value] if isinstance(value, list) else type(value)
+
+
+def test_the_label_of_one_image_is_that_of_the_rule():
+    model = lenet.load_pretrained()
+    model.metadata["least_digit_score"] = "0.6"
+    served, rng = lenet.serving.models.Served("mnist", model), np.random.default_rng(0)
+    probabilities = np.concatenate([rng.dirichlet(np.full(10, 0.1), 500), np.eye(10)[[3]]]).astype(np.float32)
+    labels = [served.accepted_label(row) for row in probabilities.tolist()]
+    assert labels == served.rule.answers(probabilities).labels.tolist()
+    assert 100 < labels.count(-1) < 400

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import prometheus_client
-from numpy.typing import NDArray
 from prometheus_client import Metric, multiprocess
 from prometheus_client.registry import Collector
 
@@ -159,12 +157,12 @@ class Metrics:
         requests.inc()
         durations.observe(seconds)
 
-    def count_batch(self, model: str, labels: NDArray[np.int64]) -> None:
+    def count_batch(self, model: str, labels: list[int]) -> None:
         """Count an inference request and its labels."""
         if model not in self._batches:
             self._batches[model] = self._images.labels(model)
         self._batches[model].observe(len(labels))
-        self.count_labels(model, labels.tolist())
+        self.count_labels(model, labels)
 
     def count_labels(self, model: str, labels: list[int]) -> None:
         """Count the labels of images or of digits in a picture; -1 if the model rejected them."""

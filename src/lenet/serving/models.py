@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import threading
@@ -47,6 +48,12 @@ class Served:
     def class_names(self) -> tuple[str, ...] | None:
         """The names of the classes; None if they have only numbers."""
         return self.model.classes if KEY in self.model.metadata else None
+
+    def accepted_label(self, probabilities: list[float]) -> int:
+        """Return the label of one image, or -1 if `rule` rejects it; NumPy takes ten times as long for one image."""
+        entropy = -sum(each * math.log(each) for each in probabilities if each)
+        is_digit = 1 - entropy / math.log(len(probabilities)) >= self.rule.min_digit_score
+        return probabilities.index(max(probabilities)) if is_digit else -1
 
 
 class Models:

@@ -3,7 +3,6 @@
 import functools
 from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 from numpy.typing import NDArray
 
@@ -86,7 +85,7 @@ def read_request(body: bytes, json_length: int | None, limits: Limits) -> tuple[
 
 def write_response(
     served: Served, request: InferenceRequest, probabilities: NDArray[Any]
-) -> tuple[bytes, int | None, NDArray[np.int64]]:
+) -> tuple[bytes, int | None, list[int]]:
     """Return the body of the response, its number of bytes of JSON if binary tensors follow, and the accepted labels.
 
     The labels are -1 for images that the model rejects, whatever the response has.
@@ -98,6 +97,7 @@ def write_response(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from lenet.model import LeNet5
     >>> tensor = '{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": []}'
     >>> text = f'{{"inputs": [{tensor}], "outputs": [{{"name": "label"}}]}}'
@@ -106,13 +106,7 @@ def write_response(
     >>> write_response(served, request, np.array([[0.25, 0.75]]))[0][-71:]
     b'"outputs":[{"name":"label","datatype":"INT64","shape":[1],"data":[1]}]}'
     """
-    if request.reject_at is None:
-        answers = served.rule.answers(probabilities)
-        labels = answers.likeliest
-    else:  # even if no label is requested, a rate without a threshold is an error
-        answers = RejectionRule.from_metadata(served.model.metadata, request.reject_at).answers(probabilities)
-        labels = answers.labels
-    results = {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
+    results, accepted_labels = _results(served, request, probabilities)
     outputs, parts = [], []
     for output in request.outputs:
         tensor, data = encode_output(output, results[output.name], served.class_names)
@@ -123,8 +117,25 @@ def write_response(
         response["id"] = request.id
     text = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
     if not any(output.binary for output in request.outputs):
-        return text, None, answers.labels
-    return b"".join([text, *parts]), len(text), answers.labels
+        return text, None, accepted_labels
+    return b"".join([text, *parts]), len(text), accepted_labels
+
+
+def _results(
+    served: Served, request: InferenceRequest, probabilities: NDArray[Any]
+) -> tuple[dict[str, NDArray[Any]], list[int]]:
+    """Return the arrays that a request may ask for, and the accepted labels."""
+    is_plain = request.reject_at is None and all(output.name != "digit_score" for output in request.outputs)
+    if is_plain and len(probabilities) == 1:
+        results = {"label": probabilities.argmax(axis=1), "probabilities": probabilities}
+        return results, [served.accepted_label(probabilities[0].tolist())]
+    rule = served.rule
+    if request.reject_at is not None:  # even if no label is requested, a rate without a threshold is an error
+        rule = RejectionRule.from_metadata(served.model.metadata, request.reject_at)
+    answers = rule.answers(probabilities)
+    labels = answers.likeliest if request.reject_at is None else answers.labels
+    results = {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
+    return results, answers.labels.tolist()
 
 
 def parse_request(text: bytes, batch: int) -> InferenceRequest:

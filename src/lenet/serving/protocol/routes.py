@@ -198,7 +198,7 @@ class _Answer(NamedTuple):
 
     content: bytes
     json_length: int | None
-    labels: NDArray[np.int64]
+    labels: list[int]
     read: int
     computed: int
 
