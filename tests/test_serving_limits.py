@@ -253,8 +253,8 @@ def test_too_much_in_flight_is_refused_and_never_queued():
 
 
 def test_too_many_images_in_one_iteration_of_the_event_loop_are_refused():
-    app, tensor = create_app({"mnist": lenet.load_pretrained()}), np.zeros((80, 784), np.uint8)
-    entry = {"name": "images", "datatype": "UINT8", "shape": [80, 784], "parameters": {"binary_data_size": tensor.size}}
+    app, tensor = create_app({"mnist": lenet.load_pretrained()}), np.zeros((20, 784), np.uint8)
+    entry = {"name": "images", "datatype": "UINT8", "shape": [20, 784], "parameters": {"binary_data_size": tensor.size}}
     head = json.dumps({"inputs": [entry]}).encode()
     headers = [(b"inference-header-content-length", b"%d" % len(head))]
     statuses = []
@@ -271,11 +271,11 @@ def test_too_many_images_in_one_iteration_of_the_event_loop_are_refused():
         await asyncio.gather(*(app(dict(scope), receive, send) for _ in range(count)))
 
     async def ask_twice():
-        await ask(60)
-        await ask(51)
+        await ask(210)
+        await ask(204)
 
     asyncio.run(ask_twice())
-    assert statuses == [200] * 51 + [503] * 9 + [200] * 51
+    assert statuses == [200] * 204 + [503] * 6 + [200] * 204
 
 
 @pytest.mark.parametrize(

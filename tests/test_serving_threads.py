@@ -165,6 +165,35 @@ def test_large_bodies_are_joined_and_parsed_outside_the_event_loop(monkeypatch, 
     assert threads == ["lenet-serve"] * 2
 
 
+@pytest.mark.parametrize(("images", "expected"), [(5, {"MainThread"}), (64, {"MainThread", "lenet-serve"})])
+def test_threads_compute_medium_requests_that_arrive_together(monkeypatch, images, expected):
+    app, threads, respond = create_app({"mnist": lenet.load_pretrained()}), [], routes.write_response
+    entry = {"name": "images", "datatype": "UINT8", "shape": [images, 784]}
+    head = json.dumps({"inputs": [{**entry, "parameters": {"binary_data_size": images * 784}}]}).encode()
+    headers = [(b"inference-header-content-length", b"%d" % len(head))]
+
+    def recording(*args):
+        threads.append(threading.current_thread().name)
+        return respond(*args)
+
+    async def receive():
+        return {"type": "http.request", "body": head + bytes(images * 784)}
+
+    async def send(message):
+        pass
+
+    async def ask(count):
+        scope = {"type": "http", "method": "POST", "path": INFER, "headers": headers}
+        await asyncio.gather(*(app(dict(scope), receive, send) for _ in range(count)))
+
+    monkeypatch.setattr(routes, "write_response", recording)
+    asyncio.run(ask(4))
+    assert (len(threads), set(threads)) == (4, expected)
+    threads.clear()
+    asyncio.run(ask(1))
+    assert threads == ["MainThread"]
+
+
 def test_one_read_of_a_connection_is_small(monkeypatch):
     """A read of 256 KiB, as asyncio's, takes a millisecond to parse, for each of the other clients that upload."""
 

@@ -42,12 +42,17 @@ class ThreadPool:
         How long a caller waits, in seconds.
     on_change : callable, optional
         Called with 1 or -1 when a function is added or ends.
+
+    Attributes
+    ----------
+    pending : int
+        Number of functions that run or wait.
     """
 
     def __init__(self, max_pending: int, timeout: float, on_change: Callable[[int], None] = lambda change: None):
         self._on_change = on_change
         self._max_pending, self._timeout = max_pending, timeout
-        self._pending = 0  # functions that run or wait
+        self.pending = 0
         self._num_threads, self._num_started = resolve_n_jobs(None), 0
         self._tasks: _Tasks = queue.SimpleQueue()
         self._seconds = deque[float](maxlen=16)  # of the last functions
@@ -64,7 +69,7 @@ class ThreadPool:
             end.
         """
         expected = self._expected_seconds()
-        if self._pending >= self._max_pending or expected > self._timeout:
+        if self.pending >= self._max_pending or expected > self._timeout:
             raise BusyError(retry_after=max(1, math.ceil(min(expected, self._timeout))))
         future = self._submit(function)
         awaitable = asyncio.wrap_future(future)
@@ -83,17 +88,17 @@ class ThreadPool:
 
     def _expected_seconds(self) -> float:
         """Return how long another function would probably wait and run; 0 if a thread is free."""
-        if self._pending < self._num_threads or not self._seconds:
+        if self.pending < self._num_threads or not self._seconds:
             return 0.0
         durations = list(self._seconds)  # at once: the threads append to it
-        return (self._pending / self._num_threads + 1) * sum(durations) / len(durations)
+        return (self.pending / self._num_threads + 1) * sum(durations) / len(durations)
 
     def _submit(self, function: Callable[[], T]) -> Future[T]:
         self._change(1)
         future: Future[T] = Future()
         future.add_done_callback(functools.partial(self._on_done, asyncio.get_running_loop()))
         self._tasks.put((future, function))
-        if self._num_started < min(self._pending, self._num_threads):
+        if self._num_started < min(self.pending, self._num_threads):
             self._num_started += 1
             threading.Thread(
                 target=_work, args=(self._tasks, self._seconds), name="lenet-serve", daemon=True
@@ -105,7 +110,7 @@ class ThreadPool:
             loop.call_soon_threadsafe(self._change, -1)
 
     def _change(self, change: int) -> None:
-        self._pending += change
+        self.pending += change
         self._on_change(change)
 
 
@@ -162,18 +167,24 @@ GIL_TURNS = GilTurns()  # of this process
 
 
 class EventLoopBudget:
-    """Bounds the number of images per iteration of the event loop, so that no other request waits for long."""
+    """Bounds the number of images per iteration of the event loop, so that no other request waits for long.
+
+    Attributes
+    ----------
+    spent : int
+        Number of images in this iteration.
+    """
 
     def __init__(self, max_images: int):
-        self._max_images, self._spent = max_images, 0
+        self._max_images, self.spent = max_images, 0
 
     def spend(self, images: int) -> None:
         """Count images before they are computed; raise BusyError if there are too many in this iteration."""
-        if self._spent + images > self._max_images:
+        if self.spent + images > self._max_images:
             raise BusyError
-        if self._spent == 0:
+        if self.spent == 0:
             asyncio.get_running_loop().call_soon(self._reset)
-        self._spent += images
+        self.spent += images
 
     def _reset(self) -> None:
-        self._spent = 0
+        self.spent = 0

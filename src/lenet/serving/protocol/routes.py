@@ -25,7 +25,9 @@ from lenet.serving.routing import Operation
 from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER, infer_body, json_content
 
 JSON_LENGTH = b"inference-header-content-length"
-SMALL = 2**16  # bytes: a request above this takes more than a millisecond and runs in a thread
+# Bytes of a request. The event loop computes small ones, for which a thread would cost as much again, and medium ones,
+# which take up to a millisecond, if it is idle. Threads compute the others.
+SMALL, MEDIUM = 2**14, 2**16
 _BLANK = np.zeros((1, SIDE, SIDE), np.uint8)
 MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loop: about 20 ms of work
 
@@ -104,7 +106,7 @@ class InferenceProtocol:
         json_length = self._json_length(context)
         statistics, started = self._metrics.statistics[served.name, served.version], perf_counter_ns()
         try:
-            if context.size <= SMALL:
+            if self._is_for_event_loop(context.size):
                 inference, images = read_request(context.body(), json_length, self._limits)
                 self._budget.spend(images.size // SIDE**2)
                 answer = _predict(served, inference, images)
@@ -122,6 +124,10 @@ class InferenceProtocol:
             return BytesResponse(answer.content, (b"content-type", b"application/json"))
         length_header = (JSON_LENGTH, b"%d" % answer.json_length)
         return BytesResponse(answer.content, (b"content-type", b"application/octet-stream"), length_header)
+
+    def _is_for_event_loop(self, size: int) -> bool:
+        is_idle = self._budget.spent == 0 and self._pool.pending == 0
+        return size <= SMALL or (size <= MEDIUM and is_idle)
 
     async def statistics(self, request: Request) -> Response:
         """Return the number and duration of inference requests in this process, for one model or all."""
@@ -213,7 +219,7 @@ def _predict(served: Served, inference: InferenceRequest, images: NDArray[Any]) 
 def _read_and_predict(context: RequestContext, json_length: int | None, limits: Limits, served: Served) -> _Answer:
     """Answer a large request, in a thread: even freeing its numbers takes milliseconds."""
     body = context.body()
-    is_large = (len(body) if json_length is None else json_length) > SMALL
+    is_large = (len(body) if json_length is None else json_length) > MEDIUM
     with GIL_TURNS if is_large else contextlib.nullcontext():
         inference, images = read_request(body, json_length, limits)
     return _predict(served, inference, images)
