@@ -97,5 +97,5 @@ def test_each_rule_has_an_example():
     assert rules == {rule for rule, _, _ in PLANTED}
 
 
-def test_what_is_harmless_is_not_found(findings):
+def test_harmless_code_is_not_found(findings):
     assert {found for found in findings if found[1] in HARMLESS} == set()

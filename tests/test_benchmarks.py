@@ -65,7 +65,7 @@ def test_a_kernel_of_more_than_5_percent_more_instructions_fails(monkeypatch, tm
     assert f"{count:,}" in capsys.readouterr().out
 
 
-def test_functions_take_turns(monkeypatch):
+def test_functions_alternate(monkeypatch):
     now, durations, order = [0.0], itertools.chain([1.0] * 4, [1, 5, 9, 2, 2, 1], itertools.repeat(1.0)), []
 
     def function(name):
@@ -189,7 +189,7 @@ def test_numbers_and_rows_are_found_in_an_output():
         parts.number("loss #", output)
 
 
-def test_the_rows_of_a_table_of_trainings_become_values():
+def test_the_rows_of_a_table_of_runs_become_values():
     output = """\
 | 26 letters, 5 of each | 3.8% | 4.0% | 83.4% |
 `lenet train symbols --from mnist`, 320 files: 98.8% of 800 others right, 6.5 s
@@ -268,7 +268,7 @@ def kept(tmp_path, monkeypatch):
     return lambda: results.flat(json.loads(results.RESULTS.read_text()))
 
 
-def test_parts_are_measured_and_the_others_stay(kept, monkeypatch, capsys):
+def test_selected_parts_are_measured_and_the_others_kept(kept, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["results"])
     assert results.main() == 1
     assert kept() == {"slow/time (s)": 3, "quick/time (s)": 1.5, "derived/twice (s)": 6}
@@ -329,7 +329,7 @@ def as_ipynb(cells):
 
 
 @pytest.mark.parametrize(("name", "form"), [("notebook.txt", as_text), ("notebook.ipynb", as_ipynb)])
-def test_a_notebooks_gradients_are_held_against_its_loss(name, form, tmp_path, monkeypatch, capsys):
+def test_a_notebooks_gradients_are_compared_with_its_loss(name, form, tmp_path, monkeypatch, capsys):
     """The loss is half of the sum of squares, so that each parameter is its own gradient."""
     pytest.importorskip("sklearn")
     (tmp_path / name).write_text(form(CELLS))
@@ -350,7 +350,7 @@ def test_a_notebooks_gradients_are_held_against_its_loss(name, form, tmp_path, m
     ]  # fmt: skip
 
 
-def test_a_notebook_without_a_training_is_refused(tmp_path, monkeypatch):
+def test_a_notebook_without_training_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     (tmp_path / "notebook.txt").write_text(as_text(CELLS[:-1]))
     monkeypatch.setattr("sys.argv", ["seed", str(tmp_path / "notebook.txt")])

@@ -288,7 +288,7 @@ def test_shell(page, user):
             assert '"error"' not in done.stdout  # which is no failure for curl
 
 
-def test_the_readme_shows_what_is_printed(user, capsys):
+def test_the_readme_shows_the_actual_output(user, capsys):
     """The photograph is read as docs/draw_sample.py wrote it, by the shell's line and by Python's."""
     import_all(ROOT / "README.md", "python")
     languages, texts = zip(*blocks(ROOT / "README.md"), strict=True)

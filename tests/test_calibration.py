@@ -42,14 +42,14 @@ def test_calibrating_changes_no_answer_and_lowers_the_loss(digits, calibrated):
     assert cross_entropy(calibrated.logits(X), y)[0].mean() < cross_entropy(before.logits(X), y)[0].mean()
 
 
-def test_logits_are_divided_by_the_temperature_that_the_file_tells(digits, calibrated):
+def test_logits_are_divided_by_the_temperature_in_the_file(digits, calibrated):
     before = lenet.load_pretrained("mnist")
     ratio = float(calibrated.metadata["temperature"]) / float(before.metadata.get("temperature", 1))
     expected = before.logits(digits.X_test) / ratio
     np.testing.assert_allclose(calibrated.logits(digits.X_test), expected, atol=1e-4)
 
 
-def test_calibrating_twice_is_calibrating_once(digits, calibrated):
+def test_calibrating_twice_equals_calibrating_once(digits, calibrated):
     once = calibrated.metadata["temperature"]
     calibration.calibrate(calibrated, digits.X_train, digits.y_train)
     assert float(calibrated.metadata["temperature"]) == pytest.approx(float(once), rel=1e-4)
@@ -89,7 +89,7 @@ def test_expected_calibration_error_by_hand():
     assert error == pytest.approx((2 * abs(0.63 - 0.5) + abs(0.98 - 1)) / 3)
 
 
-def test_what_is_no_digit_is_rejected_at_any_rate(calibrated):
+def test_non_digits_are_rejected_at_any_rate(calibrated):
     blank = np.zeros((50, 28, 28), np.uint8)
     noise = np.random.default_rng(0).integers(0, 256, blank.shape).astype(np.uint8)
     shipped = lenet.load_pretrained("mnist")
@@ -108,7 +108,7 @@ def test_thresholds_travel_with_the_file(tmp_path, digits, calibrated):
     np.testing.assert_array_equal(again.predict(digits.X_test, reject_at=0.005), expected)
 
 
-def test_a_model_without_thresholds_says_what_to_do(digits):
+def test_a_model_without_thresholds_gives_advice(digits):
     with pytest.raises(InputError, match=r"has no rejection thresholds. Call lenet\.evaluation\.calibrate"):
         lenet.LeNet5(seed=0).predict(digits.X_test, reject_at=0.005)
 
@@ -146,7 +146,7 @@ def test_few_images_are_refused_and_change_nothing(digits, count):
     np.testing.assert_array_equal(model.parameters.flat, lenet.load_pretrained("mnist").parameters.flat)
 
 
-def test_a_model_is_wanted_and_not_its_name(digits):
+def test_a_model_is_required_rather_than_its_name(digits):
     with pytest.raises(InputTypeError, match="model is 'mnist'; expected a LeNet5"):
         calibration.calibrate("mnist", digits.X_train, digits.y_train)
 
@@ -165,7 +165,7 @@ def test_a_float32_rate_is_the_same_rate(digits, calibrated):
     np.testing.assert_array_equal(calibrated.predict(digits.X_test, reject_at=np.float32(0.02)), expected)
 
 
-def test_a_rate_that_no_threshold_reaches_is_left_out():
+def test_a_rate_that_no_threshold_reaches_is_omitted():
     model = lenet.LeNet5(seed=0)
     X = np.random.default_rng(0).integers(0, 256, (200, 28, 28)).astype(np.uint8)
     calibration.calibrate(model, X, (model.predict(X) + 1) % 10)  # all wrong

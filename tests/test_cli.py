@@ -34,7 +34,7 @@ def test_predict_reads_photographs_of_digits(pictures, reader, capsys):
     assert right >= 0.85 * len(pictures)
 
 
-def test_predict_tells_programs_every_probability(pictures, reader, capsys):
+def test_predict_prints_every_probability_as_json(pictures, reader, capsys):
     paths = [str(path) for path, _ in pictures]
     found = events(succeeds_here(capsys, "predict", "--json", *reader, *paths))
     assert [each["image"] for each in found] == paths
@@ -45,7 +45,7 @@ def test_predict_tells_programs_every_probability(pictures, reader, capsys):
         assert each["label"] == (each["likeliest"] if each["is_digit"] else None)
 
 
-def test_predict_goes_on_after_a_file_that_is_no_picture(pictures, reader, tmp_path, capsys):
+def test_predict_continues_after_a_file_that_is_not_a_picture(pictures, reader, tmp_path, capsys):
     (tmp_path / "note.png").write_text("seven")
     (tmp_path / "cut.png").write_bytes(pictures[0][0].read_bytes()[:-400])
     missing = tmp_path / "missing.png"
@@ -83,7 +83,7 @@ def test_info_measures_this_installation_only(capsys, also):
     assert "--bench was given with" in misused(capsys, "info", "--bench", *also)
 
 
-def test_info_tells_about_the_installation_and_the_network(capsys):
+def test_info_describes_the_installation_and_the_network(capsys):
     text = succeeds_here(capsys, "info")
     assert lenet.__version__ in text
     assert "kernels" in text
@@ -124,7 +124,7 @@ def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, monkeypat
     )
 
 
-def test_info_tells_where_a_model_comes_from(work, capsys):
+def test_info_shows_the_origin_of_a_model(work, capsys):
     folder, told, _ = work
     text = succeeds_here(capsys, "info", folder / "runs/train-1")
     facts = dict(line.split(maxsplit=1) for line in text.rpartition("\n\n")[2].splitlines())
@@ -156,7 +156,7 @@ def test_info_draws_the_network(tmp_path, capsys):
     assert "is not a folder. Create it first." in said
 
 
-def test_version_by_every_entrance():
+def test_version_from_every_entry_point():
     wanted = f"lenet {lenet.__version__}\n"
     assert succeeds("--version") == wanted
     script = Path(sys.executable).parent / "lenet"
@@ -255,7 +255,7 @@ def test_wrong_arguments_of_export(capsys, tmp_path, monkeypatch, arguments, say
     assert list(tmp_path.iterdir()) == []
 
 
-def test_export_that_fails_is_one_line_and_writes_nothing(capsys, tmp_path):
+def test_a_failed_export_is_a_one_line_error_and_writes_nothing(capsys, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     assert "damaged" in fails(capsys, "export", tmp_path / "bad.safetensors", tmp_path / "out.c")
     assert "does not exist; expected" in fails(capsys, "export", tmp_path / "none.safetensors", tmp_path / "out.c")
@@ -314,7 +314,7 @@ def test_read_prints_lines(capsys, tmp_path):
     assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: no digits\n"
 
 
-def test_read_turns_pictures_unless_told_not_to(capsys, tmp_path):
+def test_read_turns_pictures_by_default(capsys, tmp_path):
     text = number_on_paper(tmp_path / "a.png")
     image = pytest.importorskip("PIL.Image")
     image.open(tmp_path / "a.png").rotate(90, expand=True).save(tmp_path / "side.png")
@@ -327,7 +327,7 @@ def test_read_turns_pictures_unless_told_not_to(capsys, tmp_path):
     assert all(line["text"] != text for line in outcomes[1]["lines"])
 
 
-def test_read_goes_on_after_a_file_that_is_no_picture(capsys, tmp_path):
+def test_read_continues_after_a_file_that_is_not_a_picture(capsys, tmp_path):
     text = number_on_paper(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
     assert cli.main(["read", str(tmp_path / "b.png"), str(tmp_path / "a.png")]) == 1
@@ -348,7 +348,7 @@ def test_read_refuses_a_model_of_long_names_once(capsys, tmp_path):
     assert "The model has a class 'digit 0'; expected names of one character" in err
 
 
-def test_read_refuses_a_confidence_that_is_none(capsys):
+def test_read_refuses_an_invalid_confidence(capsys):
     with pytest.raises(SystemExit):
         cli.main(["read", "a.png", "--least", "2"])
     assert "--least is 2; expected a confidence from 0 to 1" in capsys.readouterr().err
@@ -367,7 +367,7 @@ def test_read_shows_boxes_over_the_picture(capsys, tmp_path):
     assert (0, 114, 178) in colours  # of what is sure
 
 
-def test_show_writes_over_nobody_elses_picture(capsys, tmp_path):
+def test_show_never_overwrites_another_picture(capsys, tmp_path):
     number_on_paper(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
     for command in ("read", "predict"):
@@ -383,7 +383,7 @@ def test_show_writes_over_nobody_elses_picture(capsys, tmp_path):
         (["a.png", "b.png", "--show", "c.png"], "--show was given with 2 pictures; expected one"),
     ],
 )
-def test_show_says_what_it_cannot_do(capsys, arguments, said):
+def test_show_explains_what_it_cannot_do(capsys, arguments, said):
     for command in ("read", "predict"):
         with pytest.raises(SystemExit):
             cli.main([command, *arguments])
@@ -413,7 +413,7 @@ def test_predict_shows_what_the_network_saw(capsys, tmp_path):
     np.testing.assert_array_equal(seen, np.kron(prepared, np.ones((10, 10), np.uint8)))
 
 
-def test_predict_tells_what_is_no_digit(capsys, tmp_path):
+def test_predict_reports_non_digits(capsys, tmp_path):
     image = pytest.importorskip("PIL.Image")
     cv2 = pytest.importorskip("cv2")
     page = np.full((200, 200), 255, np.uint8)
@@ -427,7 +427,7 @@ def test_predict_tells_what_is_no_digit(capsys, tmp_path):
     assert answer["digit_score"] < 0.3
 
 
-def test_predict_says_that_it_is_unsure(capsys, tmp_path):
+def test_predict_reports_unsure_answers(capsys, tmp_path):
     label = one_digit(tmp_path / "a.png")
     model = lenet.load_pretrained("mnist")
     assert cli.main(["predict", str(tmp_path / "a.png"), "--reject-at", "0.02"]) == 0

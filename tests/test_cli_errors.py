@@ -136,7 +136,7 @@ def damaged_npz(kind, path):
         "objects",
     ],
 )
-def test_damaged_data_are_one_line_and_no_run_is_begun(capsys, tmp_path, monkeypatch, kind):
+def test_damaged_data_is_a_one_line_error_and_starts_no_run(capsys, tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     damaged_npz(kind, tmp_path / "mine.npz")
     before = tree(tmp_path)
@@ -146,7 +146,7 @@ def test_damaged_data_are_one_line_and_no_run_is_begun(capsys, tmp_path, monkeyp
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_too_few_images_are_trained_on_without_validation_unless_asked_for(capsys, tmp_path, monkeypatch):
+def test_too_few_images_disable_validation_by_default(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     damaged_npz("too few to split", tmp_path / "mine.npz")
     before = tree(tmp_path)
@@ -159,7 +159,7 @@ def test_too_few_images_are_trained_on_without_validation_unless_asked_for(capsy
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_digit_that_the_data_lack_does_not_switch_validation_off(capsys, tmp_path, monkeypatch):
+def test_a_missing_digit_does_not_disable_validation(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     digits = lenet.data.load_digits()
     some = np.flatnonzero(digits.y_train != 4)[:300]
@@ -178,14 +178,14 @@ def test_a_digit_that_the_data_lack_does_not_switch_validation_off(capsys, tmp_p
     ],
 )
 @pytest.mark.parametrize("verb", ["train", "evaluate"])
-def test_unknown_data_are_one_line(capsys, tmp_path, monkeypatch, verb, data, said, work):
+def test_unknown_data_is_a_one_line_error(capsys, tmp_path, monkeypatch, verb, data, said, work):
     monkeypatch.chdir(tmp_path)
     model = ["--model", work[0] / "runs/train-1"] if verb == "evaluate" else []
     assert said in fails(capsys, verb, data, *model)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bad_setting_of_the_environment_begins_no_run(capsys, tmp_path, monkeypatch, work):
+def test_an_invalid_environment_variable_starts_no_run(capsys, tmp_path, monkeypatch, work):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LENET_NUM_THREADS", "many")
     assert "LENET_NUM_THREADS is 'many'" in fails(capsys, "train", work[0] / "some.npz")
@@ -219,7 +219,7 @@ def wrong_weights(kind, path):
     ["truncated", "header cut", "empty", "a picture", "no format", "not finite", "other shapes", "other names"],
 )
 @pytest.mark.parametrize("verb", ["evaluate", "predict", "info"])
-def test_wrong_weights_are_one_line_that_names_the_file(capsys, tmp_path, kind, verb):
+def test_wrong_weights_are_a_one_line_error_that_names_the_file(capsys, tmp_path, kind, verb):
     path = tmp_path / "mine.safetensors"
     wrong_weights(kind, path)
     arguments = {
@@ -233,7 +233,7 @@ def test_wrong_weights_are_one_line_that_names_the_file(capsys, tmp_path, kind, 
         assert {"not finite": "c3.weight", "other shapes": "(84, 119)"}[kind] in said
 
 
-def test_a_model_that_is_not_there_is_one_line(capsys, tmp_path):
+def test_a_missing_model_is_a_one_line_error(capsys, tmp_path):
     expected = "expected a model file, a run folder or mnist"
     assert f"{tmp_path / 'none'} does not exist; {expected}" in fails(capsys, "info", tmp_path / "none")
     assert f"{tmp_path} has no best.safetensors; expected a model file" in fails(capsys, "info", tmp_path)
@@ -241,7 +241,7 @@ def test_a_model_that_is_not_there_is_one_line(capsys, tmp_path):
 
 @pytest.mark.landing
 @pytest.mark.parametrize("form", ["onnx", "pt"])
-def test_a_model_may_be_of_another_form(capsys, tmp_path, form):
+def test_a_model_may_be_in_another_format(capsys, tmp_path, form):
     path = tmp_path / f"model.{form}"
     if form == "onnx":
         onnx = pytest.importorskip("onnx")
@@ -255,7 +255,7 @@ def test_a_model_may_be_of_another_form(capsys, tmp_path, form):
     assert "broken" in fails(capsys, "evaluate", "digits", "--model", tmp_path / f"broken.{form}")
 
 
-def test_a_model_of_fewer_classes_than_the_data_is_one_line(capsys, tmp_path):
+def test_a_model_with_too_few_classes_is_a_one_line_error(capsys, tmp_path):
     lenet.LeNet5(seed=0, num_classes=5).save(tmp_path / "five.safetensors")
     said = fails(capsys, "evaluate", "digits", "--model", tmp_path / "five.safetensors")
     assert "0 to 4" in said or "5" in said
@@ -274,7 +274,7 @@ def test_an_unwritable_run_folder_is_found_before_the_training(capsys, tmp_path,
 
 @POSIX
 @pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everywhere")
-def test_a_run_that_may_not_be_written_is_found_before_it_goes_on(capsys, tmp_path, work):
+def test_a_read_only_run_is_detected_before_it_resumes(capsys, tmp_path, work):
     run = tmp_path / "train-1"
     run.mkdir()
     (run / "args.json").write_bytes((work[0] / "runs/train-1/args.json").read_bytes())
@@ -294,7 +294,7 @@ def test_a_run_that_may_not_be_written_is_found_before_it_goes_on(capsys, tmp_pa
         ("[]", "cannot be read"),
     ],
 )
-def test_what_is_no_run_cannot_be_resumed(capsys, tmp_path, content, said):
+def test_a_folder_that_is_not_a_run_cannot_be_resumed(capsys, tmp_path, content, said):
     if content is not None:
         (tmp_path / "args.json").write_text(content)
     before = tree(tmp_path)
@@ -303,7 +303,7 @@ def test_what_is_no_run_cannot_be_resumed(capsys, tmp_path, content, said):
     assert tree(tmp_path) == before
 
 
-def test_a_run_with_a_damaged_checkpoint_or_recipe_is_not_gone_on_with(capsys, tmp_path, work):
+def test_a_run_with_a_damaged_checkpoint_or_recipe_is_not_resumed(capsys, tmp_path, work):
     args = json.loads((work[0] / "runs/train-1/args.json").read_text())
     (tmp_path / "args.json").write_text(json.dumps(args))
     whole = (work[0] / "runs/train-1/checkpoint.safetensors").read_bytes()
@@ -316,7 +316,7 @@ def test_a_run_with_a_damaged_checkpoint_or_recipe_is_not_gone_on_with(capsys, t
         fails(capsys, "train", "--resume", tmp_path)
 
 
-def test_a_training_that_diverges_is_one_line_with_advice(work, tmp_path, monkeypatch, capsys):
+def test_a_diverged_run_is_a_one_line_error_with_advice(work, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code = cli.main(["train", str(work[0] / "some.npz"), "--lr", "3e38", "--schedule", "constant"])
     said = one_error(subprocess.CompletedProcess([], code, *capsys.readouterr()))
@@ -360,7 +360,7 @@ def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(tmp_path, monkeypat
 
 
 @POSIX
-def test_a_reader_that_leaves_is_no_traceback(work, tmp_path):
+def test_a_closed_pipe_causes_no_traceback(work, tmp_path):
     for arguments in (["info", work[0] / "runs/train-1"], ["--help"]):
         read, write = os.pipe()
         os.close(read)
@@ -370,7 +370,7 @@ def test_a_reader_that_leaves_is_no_traceback(work, tmp_path):
 
 
 @POSIX
-def test_training_into_head_stops_without_a_traceback_and_can_go_on(work, tmp_path):
+def test_training_piped_to_head_stops_without_a_traceback_and_can_resume(work, tmp_path):
     whole = f"{sys.executable} -m lenet train {work[0] / 'some.npz'} --epochs 30 --json | head -1"
     done = subprocess.run(
         ["/bin/sh", "-c", whole], cwd=tmp_path, capture_output=True, text=True, env=environment(), check=True
@@ -388,7 +388,7 @@ def test_a_full_disk_behind_the_output_is_one_line():
 
 
 @POSIX
-def test_a_closed_output_is_no_traceback(work, tmp_path):
+def test_a_closed_output_causes_no_traceback(work, tmp_path):
     whole = f"{sys.executable} -m lenet train {work[0] / 'some.npz'} --epochs 1 >&-"
     done = subprocess.run(
         ["/bin/sh", "-c", whole], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment(), check=False
@@ -426,7 +426,7 @@ def test_an_error_is_one_line_whatever_it_says(capsys, tmp_path):
     assert "two lines.safetensors does not exist" in said
 
 
-def test_a_picture_without_ink_is_no_digit(capsys, tmp_path):
+def test_a_picture_without_ink_is_not_a_digit(capsys, tmp_path):
     image = pytest.importorskip("PIL.Image")
     image.new("L", (99, 99), 255).save(tmp_path / "blank.png")
     assert "shows no ink" in fails(capsys, "predict", tmp_path / "blank.png")

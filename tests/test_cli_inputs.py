@@ -52,11 +52,11 @@ def answers(found):
 EXPECTED = {f"{number}.png": str(label) for number, label in enumerate(Y)}
 
 
-def test_a_folder_stands_for_all_its_pictures(scans, capsys):
+def test_a_folder_expands_to_all_its_pictures(scans, capsys):
     assert answers(lines(capsys, "predict", "scans")) == EXPECTED
 
 
-def test_a_pattern_stands_for_the_files_that_match(scans, capsys):
+def test_a_pattern_expands_to_the_matching_files(scans, capsys):
     found = answers(lines(capsys, "predict", "scans/*.png"))
     assert found == {name: EXPECTED[name] for name in ("0.png", "1.png", "2.png", "3.png")}
     assert answers(lines(capsys, "predict", "scans/**/*.png")) == EXPECTED
@@ -78,7 +78,7 @@ def test_a_name_with_brackets_is_a_file_first(scans, capsys):
         ("https://example.com/a?id=1", "https://example.com/a?id=1 is a URL; expected a file. Download it first."),
     ],
 )
-def test_what_stands_for_no_picture_is_an_error(scans, capsys, command, name, message):
+def test_a_name_that_matches_no_picture_is_an_error(scans, capsys, command, name, message):
     (scans / "empty").mkdir()
     assert message in lines(capsys, command, name, status=1)
 
@@ -88,18 +88,18 @@ def standard_input(monkeypatch, content):
 
 
 @pytest.mark.parametrize("command", ["predict", "read"])
-def test_a_dash_is_the_standard_input(scans, capsys, monkeypatch, command):
+def test_a_dash_is_standard_input(scans, capsys, monkeypatch, command):
     standard_input(monkeypatch, (scans / "scans" / "0.png").read_bytes())
     assert lines(capsys, command, "-")[0].startswith(f"-: {Y[0]} (")
 
 
-def test_a_picture_from_the_standard_input_is_drawn(scans, capsys, monkeypatch):
+def test_a_picture_from_standard_input_is_drawn(scans, capsys, monkeypatch):
     standard_input(monkeypatch, (scans / "scans" / "0.png").read_bytes())
     lines(capsys, "read", "-", "--show", "out.png")
     assert cv2.imread("out.png").shape[0] > 100
 
 
-def test_nothing_on_the_standard_input_is_an_error(scans, capsys, monkeypatch):
+def test_empty_standard_input_is_an_error(scans, capsys, monkeypatch):
     standard_input(monkeypatch, b"")
     assert "is not a picture" in lines(capsys, "predict", "-", status=1)
 
@@ -136,7 +136,7 @@ def test_a_table_and_json_are_not_written_together(scans, capsys, command):
 
 
 @pytest.mark.parametrize("command", ["predict", "read"])
-def test_a_table_that_is_not_ours_is_never_replaced(scans, capsys, command):
+def test_a_table_that_lenet_did_not_write_is_never_replaced(scans, capsys, command):
     (scans / "mine.csv").write_text("image,text\n1,2\n")
     assert "mine.csv exists and was not written by lenet" in lines(
         capsys, command, "scans", "--csv", "mine.csv", status=1
@@ -190,7 +190,7 @@ def test_rows_of_a_table_are_printed(scans, capsys):
     assert [each["row"] for each in found] == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_a_table_stands_alone(scans, capsys):
+def test_a_table_must_be_the_only_input(scans, capsys):
     kaggle("test.csv")
     with pytest.raises(SystemExit):
         cli.main(["predict", "test.csv", "scans/0.png"])
@@ -255,7 +255,7 @@ def test_all_pictures_of_a_folder_without_halves_are_tested(tmp_path, monkeypatc
     assert "drawn has no test set of its own: all of its 4 images are used." in captured.err
 
 
-def test_a_model_is_tested_on_what_its_training_held_out(tmp_path, monkeypatch, capsys):
+def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for part in (slice(0, 210), slice(210, 280)):
         np.savez(tmp_path / f"{part.start}.npz", X=DIGITS.X_train[part], y=DIGITS.y_train[part])

@@ -25,7 +25,7 @@ for needed in ("sklearn", "matplotlib"):
 pytest_plugins = ["cli_fixture"]
 
 
-def test_json_tells_the_start_every_epoch_and_the_test(work):
+def test_json_reports_the_start_every_epoch_and_the_test(work):
     _, told, _ = work
     start, *epochs, test = told
     assert [event["event"] for event in told] == ["start", *["epoch"] * EPOCHS, "test"]
@@ -50,7 +50,7 @@ def test_a_run_leaves_every_file_and_no_other(work):
     assert sorted(path.name for path in (folder / "runs").iterdir()) == ["train-1", "train-2"]
 
 
-def test_args_hold_what_was_asked_for(work):
+def test_args_contain_the_requested_options(work):
     folder, _, _ = work
     args = json.loads((folder / "runs/train-1/args.json").read_text())
     assert (args["data"], args["lenet"], args["seed"], args["num_classes"]) == ("digits", lenet.__version__, 3, 10)
@@ -61,7 +61,7 @@ def test_args_hold_what_was_asked_for(work):
     assert second["recipe"].items() >= recipe.items()
 
 
-def test_results_csv_has_the_rows_that_json_told(work):
+def test_results_csv_has_the_rows_that_json_reported(work):
     folder, told, _ = work
     with (folder / "runs/train-1/results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -79,7 +79,7 @@ def test_figures_are_whole_pngs(work, name):
         assert len(set(picture.convert("L").tobytes())) > 10
 
 
-def test_the_report_is_the_one_that_json_told(work):
+def test_the_report_agrees_with_the_json_output(work):
     folder, told, _ = work
     text = (folder / "runs/train-1/report.txt").read_text()
     errors = round((1 - told[-1]["accuracy"]) * 359)
@@ -118,7 +118,7 @@ def test_the_last_weights_are_those_of_the_checkpoint_and_not_the_best_ones(work
     assert (best.mean, best.std) == (last.mean, last.std) != (0.0, 1.0)
 
 
-def test_in_a_file_there_is_a_head_a_line_an_epoch_and_the_report(work):
+def test_output_to_a_file_has_a_header_a_line_per_epoch_and_the_report(work):
     folder, _, text = work
     lines = text.splitlines()
     assert re.fullmatch(
@@ -254,7 +254,7 @@ def test_without_a_validation_split_the_last_epoch_counts(work, tmp_path, monkey
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_folder_called_like_a_set_is_not_taken_for_it(tmp_path, monkeypatch, capsys):
+def test_a_folder_named_like_a_data_set_is_not_mistaken_for_it(tmp_path, monkeypatch, capsys):
     """Beside a folder ./digits, `lenet train digits` trains on the embedded data set, and resumes with it."""
     assert set(DATA_NAMES) == set(_BY_NAME)
     (tmp_path / "digits").mkdir()
@@ -282,7 +282,7 @@ print("peak", int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) // 1024)
 @pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak in /proc")
 @pytest.mark.usefixtures("mnist")
-def test_training_on_mnist_takes_less_than_300_mb_in_all(tmp_path):
+def test_training_on_mnist_takes_less_than_300_mb_in_total(tmp_path):
     known = {**environment(), "LENET_NUM_THREADS": "2"}
     whole = [sys.executable, "-c", MEMORY, str(tmp_path)]
     done = subprocess.run(whole, capture_output=True, text=True, check=True, env=known)

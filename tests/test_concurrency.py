@@ -39,7 +39,7 @@ def expected(model, images):
 # ---- the same SHA-256 ----------------------------------------------------------------------------------
 
 
-def test_what_is_compared_is_right_and_tells_images_and_models_apart(model, images, expected):
+def test_compared_outputs_are_right_and_differ_between_images_and_models(model, images, expected):
     logits = reference.lenet(model.parameters, images[:, None] / 255)["output"]
     np.testing.assert_allclose(model.logits(images), logits, rtol=0, atol=1e-5 * np.abs(logits).max())
     np.testing.assert_array_equal(model.predict(images), logits.argmax(axis=1))
@@ -164,7 +164,7 @@ def train(model, digits, **arguments):
     return lenet.train(model, *digits, recipe, **arguments)
 
 
-def test_two_trainings_of_a_model_at_once_both_notice(digits):
+def test_two_concurrent_training_runs_of_a_model_both_raise(digits):
     model, first_began, second_began = lenet.LeNet5(seed=0), threading.Event(), threading.Event()
     steps = []
 
@@ -193,7 +193,7 @@ def test_two_trainings_of_a_model_at_once_both_notice(digits):
 
 
 @pytest.mark.parametrize("call", ["on_step", "on_epoch"])
-def test_a_training_within_a_training_is_noticed(digits, call):
+def test_nested_training_of_a_model_is_detected(digits, call):
     model = lenet.LeNet5(seed=0)
 
     def train_too(_):

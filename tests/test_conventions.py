@@ -132,7 +132,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_quiet_training_prints_the_report_only(capsys, folder):
+def test_a_quiet_training_run_prints_only_the_report(capsys, folder):
     pytest.importorskip("matplotlib")
     arguments = ["train", "pictures", "--epochs", 2]
     code, loud, notes = run(capsys, *arguments)
@@ -157,7 +157,7 @@ def test_a_run_is_resumed_without_notes(capsys, folder):
     succeeds(capsys, "train", "--resume", "runs/train-1", "-q")
 
 
-def test_a_quiet_evaluation_prints_the_report_only(capsys, folder):
+def test_a_quiet_evaluation_prints_only_the_report(capsys, folder):
     code, loud, notes = run(capsys, "evaluate", "pictures")
     assert code == 0
     assert "damaged.png" in notes
@@ -225,7 +225,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(("value", "coloured"), [("", True), ("1", False)])
-def test_the_table_of_a_training_has_colours_unless_no_color_is_set(monkeypatch, value, coloured):
+def test_the_table_of_a_run_has_colours_unless_no_color_is_set(monkeypatch, value, coloured):
     rich = pytest.importorskip("rich")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", value)

@@ -262,7 +262,7 @@ def test_the_orientation_with_clearly_the_most_evidence_is_chosen(as_given, turn
 
 
 @pytest.mark.parametrize(("strokes", "expected"), [(1000, (90, 4)), (1001, (0, 1))])
-def test_pages_of_many_strokes_are_read_as_they_are(strokes, expected):
+def test_pages_of_many_strokes_are_not_turned(strokes, expected):
     assert oriented(Reading(), reading_of(*[0.9] * 5), strokes=strokes) == expected
 
 

@@ -65,7 +65,7 @@ def test_large_sets_are_scaled_in_blocks(monkeypatch):
     np.testing.assert_array_equal(fit_into_box(images), expected)
 
 
-def test_the_faintest_pixel_is_centred_as_any_other():
+def test_the_faintest_pixel_is_centred_like_any_other():
     small = np.zeros((2, 8, 8))
     small[:, 2, 6] = 1, 255
     faint, dark = fit_into_box(small)

@@ -115,7 +115,7 @@ def replaced(value, row=3, column=9):
         ("1," * 40_000, "has a line of more than 65,536 bytes"),
     ],
 )
-def test_what_is_no_table_of_images_is_an_error_of_one_sentence(write, text, message):
+def test_an_invalid_table_of_images_is_a_one_sentence_error(write, text, message):
     with pytest.raises(DataError) as caught:
         read_csv(write(text))
     assert message in str(caught.value)

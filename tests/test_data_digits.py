@@ -27,7 +27,7 @@ def test_shapes_types_and_ranges(digits):
     assert digits.X_train.min() == 0
 
 
-def test_a_fifth_of_each_class_is_set_aside_and_nothing_is_lost(digits):
+def test_a_fifth_of_each_class_is_held_out_and_nothing_is_lost(digits):
     all_counts = np.array([178, 182, 177, 183, 181, 182, 181, 179, 174, 180])  # as scikit-learn documents the set
     test_counts = np.bincount(digits.y_test)
     assert (test_counts + np.bincount(digits.y_train)).tolist() == all_counts.tolist()

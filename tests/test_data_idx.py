@@ -162,7 +162,7 @@ def test_a_folder_with_a_wrong_file_is_one_clear_error(tmp_path, changed, wanted
     assert str(tmp_path) in str(caught.value)
 
 
-def test_more_than_ten_classes_are_fine_when_none_is_left_out(tmp_path):
+def test_more_than_ten_classes_are_accepted_without_gaps(tmp_path):
     labels = bytes.fromhex("00000801 0000000c") + bytes(range(12))
     images = bytes.fromhex("00000803 0000000c 0000001c 0000001c") + bytes(12 * 784)
     fill(tmp_path, train_images=images, train_labels=labels, t10k_labels=bytes.fromhex("00000801 00000001 0b"))
@@ -171,14 +171,14 @@ def test_more_than_ten_classes_are_fine_when_none_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("name", ["train-images-idx3", "train-labels.idx1", "t10k-images-idx3", "t10k-labels-idx1"])
 @pytest.mark.parametrize("suffix", ["-ubyte", "-ubyte.gz"])
-def test_a_folder_with_any_of_the_four_holds_idx_files(tmp_path, name, suffix):
+def test_a_folder_with_any_of_the_four_has_idx_files(tmp_path, name, suffix):
     file(tmp_path, LABELS, f"{name}.txt")
     assert not idx.holds_idx_files(tmp_path)
     file(tmp_path, LABELS, name + suffix)
     assert idx.holds_idx_files(tmp_path)
 
 
-def test_what_is_no_folder_is_said_so(tmp_path):
+def test_a_path_that_is_not_a_folder_is_reported(tmp_path):
     with pytest.raises(DataError, match="missing is not a folder; expected one with the four IDX files"):
         load_idx_folder(tmp_path / "missing")
 

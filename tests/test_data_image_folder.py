@@ -69,7 +69,7 @@ def test_a_folder_is_loaded_by_its_name(tmp_path):
     assert data.classes == ("circle", "line")
 
 
-def test_halves_stay_apart(tmp_path):
+def test_train_and_test_remain_separate(tmp_path):
     write(tmp_path / "Train", 4)
     write(tmp_path / "test", 2)
     data = load_image_folder(tmp_path)
@@ -90,7 +90,7 @@ def test_the_half_for_testing_may_be_alone(tmp_path):
     assert (len(data.X_train), data.y_test.tolist()) == (0, [0] * 5 + [1] * 5)
 
 
-def test_own_halves_stay_if_all_is_for_testing(tmp_path):
+def test_existing_halves_are_kept_if_all_is_for_testing(tmp_path):
     write(tmp_path / "train", count=3)
     write(tmp_path / "test", count=2)
     data = load_image_folder(tmp_path, hold_out=False)
@@ -228,7 +228,7 @@ def all_blank(folder):
         (all_blank, "has no training pictures of class 'line'"),
     ],
 )
-def test_what_is_no_data_set_is_an_error_of_one_sentence(tmp_path, make, message):
+def test_an_invalid_data_set_is_a_one_sentence_error(tmp_path, make, message):
     make(tmp_path)
     with pytest.raises(DataError) as caught:
         load_image_folder(tmp_path)

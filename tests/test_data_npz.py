@@ -69,7 +69,7 @@ def test_floats_are_rounded_not_cut(save):
     assert load_npz(save(X=X, y=small()[1])).X_train[0, 0, :4].tolist() == [255, 255, 128, 0]
 
 
-def test_x_and_y_alone_are_split_one_in_seven_of_each_class_and_always_alike(save):
+def test_x_and_y_alone_are_split_one_in_seven_of_each_class_always_the_same(save):
     X, y = small(210)
     first, second = (load_npz(save(X=X, y=y)) for _ in range(2))
     assert np.bincount(first.y_test).tolist() == [3] * 10
@@ -98,7 +98,7 @@ def test_pixels_of_0_and_1_are_rejected_for_testing_too(save):
         load_npz(save(X=(X > 0).astype(np.uint8), y=y), hold_out=False)
 
 
-def test_small_x_is_taken_and_the_four_go_before_the_two(save):
+def test_lower_case_x_is_accepted_and_four_arrays_take_precedence(save):
     X, y = small()
     path = save(x_train=X[:5], y_train=y[:5], x_test=X[5:7], y_test=y[5:7], X=X, y=y)
     assert load_npz(path).X_test[:, 5, 5].tolist() == [5, 6]
@@ -144,7 +144,7 @@ X70, Y70 = small()
         ),
     ],
 )
-def test_what_is_no_set_is_one_clear_error_that_names_the_file(save, arrays, wanted):
+def test_an_invalid_data_set_is_one_error_that_names_the_file(save, arrays, wanted):
     path = save(**arrays)
     with pytest.raises(DataError, match=wanted) as caught:
         load_npz(path)

@@ -43,7 +43,7 @@ def write_idx_set(folder, first_pixel):
 
 @pytest.mark.parametrize("quote", ["", "'"])
 @pytest.mark.parametrize(("name", "at_openml"), [("mnist", "mnist_784"), ("fashion-mnist", "fashion-mnist")])
-def test_the_set_is_read_from_scikit_learns_cache_in_order(home, name, at_openml, quote):
+def test_the_data_set_is_read_from_scikit_learns_cache_in_order(home, name, at_openml, quote):
     images, labels = small_set(30)
     fill_cache(home, answers(at_openml, arff(at_openml, images, labels, quote)))
     X_train, y_train, X_test, y_test = openml._from_openml(name, n_train=20)
@@ -63,7 +63,7 @@ def test_the_public_function_splits_after_60_000(home):
     assert openml._N_TRAIN == 60_000
 
 
-def test_it_is_downloaded_once_and_then_read_from_our_copy(home, monkeypatch):
+def test_it_is_downloaded_once_and_then_read_from_the_cache(home, monkeypatch):
     images, labels = small_set(30)
     table = arff("mnist_784", images, labels)
     files: dict[str, bytes] = {}
@@ -78,7 +78,7 @@ def test_it_is_downloaded_once_and_then_read_from_our_copy(home, monkeypatch):
     np.testing.assert_array_equal(second.X_test, images[20:])
 
 
-def test_our_copy_alone_is_enough_and_a_damaged_one_is_made_again(home):
+def test_the_cache_alone_is_enough_and_a_damaged_one_is_rebuilt(home):
     images, labels = small_set(30)
     fill_cache(home, answers("mnist_784", arff("mnist_784", images, labels)))
     openml._from_openml("mnist", n_train=20)
@@ -95,7 +95,7 @@ def test_our_copy_alone_is_enough_and_a_damaged_one_is_made_again(home):
     np.testing.assert_array_equal(openml._from_openml("mnist", n_train=20).X_train, images[:20])
 
 
-def test_without_room_for_our_copy_the_set_is_loaded_all_the_same(home):
+def test_without_space_for_the_cache_the_data_set_is_still_loaded(home):
     images, labels = small_set(30)
     fill_cache(home, answers("mnist_784", arff("mnist_784", images, labels)))
     (home / "lenet").write_text("a file where the folder would be")
@@ -122,7 +122,7 @@ def check_download_error(message):
     assert message.endswith("or use digits, which works offline.")
 
 
-def test_no_network_is_one_error_that_names_the_ways_out(home):
+def test_without_a_network_one_error_names_the_alternatives(home):
     with pytest.raises(DownloadError) as caught:
         data.load_mnist()
     check_download_error(str(caught.value))
@@ -159,7 +159,7 @@ def test_the_reason_is_the_first_sentence_of_the_first_line(home, monkeypatch, e
 
 
 @pytest.mark.parametrize("page", [b"<html>Log in</html>", b"{}", b"[]", b"\xff", b""])
-def test_a_page_in_place_of_the_answer_is_a_download_error(home, monkeypatch, page):
+def test_an_html_page_instead_of_data_is_a_download_error(home, monkeypatch, page):
     """As the login page of a hotel's network is."""
     first = next(iter(answers("mnist_784", b"")))
     with served({first: page}) as (address, asked):
@@ -201,7 +201,7 @@ def test_a_damaged_cache_without_network_is_a_download_error(home):
 
 
 @pytest.mark.parametrize("pixel", [256, -1])
-def test_a_pixel_that_is_no_byte_is_never_wrapped(home, pixel):
+def test_an_out_of_range_pixel_is_never_wrapped(home, pixel):
     images, labels = small_set(30)
     images = images.astype(np.int64)
     images[3, 5, 5] = pixel
@@ -225,7 +225,7 @@ def test_a_missing_package_is_named_with_the_pip_command(home, monkeypatch, modu
         data.load_mnist()
 
 
-def test_no_more_warnings_are_hidden_than_those_that_an_error_tells():
+def test_only_warnings_that_an_error_repeats_are_hidden():
     def fetch_openml(*_, **__):
         warnings.warn("A network error occurred while downloading it. Retrying...", stacklevel=1)
         warnings.warn("Invalid cache, redownloading file", stacklevel=1)
@@ -247,7 +247,7 @@ def test_a_folder_comes_before_the_environment(tmp_path, monkeypatch):
     assert data.load_mnist().X_train[0, 0, 0] == 3
 
 
-def test_fashion_mnist_is_never_read_from_mnists_place(home, tmp_path, monkeypatch):
+def test_fashion_mnist_is_never_read_from_mnists_folder(home, tmp_path, monkeypatch):
     write_idx_set(tmp_path / "set", 2)
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "set"))
     with pytest.raises(DownloadError):
@@ -256,7 +256,7 @@ def test_fashion_mnist_is_never_read_from_mnists_place(home, tmp_path, monkeypat
     assert data.load_fashion_mnist().X_train[0, 0, 0] == 4
 
 
-def test_lenet_data_is_passed_over_only_where_it_has_the_other_set(home, tmp_path, monkeypatch):
+def test_lenet_data_is_ignored_only_if_it_has_the_other_set(home, tmp_path, monkeypatch):
     folder = tmp_path / "set"
     folder.mkdir()
     monkeypatch.setenv("LENET_DATA", str(folder))

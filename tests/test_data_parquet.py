@@ -45,7 +45,7 @@ def write(path, images=None, labels=None, struct=True, names=None, columns=("ima
 
 
 @pytest.mark.parametrize("struct", [True, False])
-def test_pictures_of_28x28_come_back_as_they_are(tmp_path, struct):
+def test_pictures_of_28x28_are_returned_unchanged(tmp_path, struct):
     data = load(write(tmp_path / "mnist.parquet", struct=struct))
     assert data.classes == ("0", "1")
     expected = {image.tobytes(): n % 2 for n, image in enumerate(digits())}
@@ -88,7 +88,7 @@ def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
         ({"names": ["zero"]}, "has the label 1, but names for only 1 classes"),
     ],
 )
-def test_what_is_no_set_of_pictures_is_an_error(tmp_path, options, message):
+def test_an_invalid_set_of_pictures_is_an_error(tmp_path, options, message):
     with pytest.raises(DataError) as caught:
         load_parquet(write(tmp_path / "a.parquet", **options))
     assert message in str(caught.value)
@@ -155,7 +155,7 @@ def test_tables_of_pixels_may_be_two_parts(tmp_path):
         ({"label": [None] + [0] * 41}, "has no label in row 0"),
     ],
 )
-def test_what_is_no_table_of_pixels_is_an_error(tmp_path, columns, message):
+def test_an_invalid_table_of_pixels_is_an_error(tmp_path, columns, message):
     with pytest.raises(DataError, match=message):
         load(write_pixels(tmp_path / "a.parquet", **columns))
 
@@ -183,7 +183,7 @@ def test_a_file_may_be_for_testing_only(tmp_path, write_rows, count):
     assert (len(data.X_train), len(data.X_test)) == (0, count)
 
 
-def test_a_torn_file_is_an_error(tmp_path):
+def test_a_truncated_parquet_file_is_an_error(tmp_path):
     path = write(tmp_path / "a.parquet")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="is not a complete Parquet file"):

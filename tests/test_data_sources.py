@@ -22,7 +22,7 @@ def idx_folder(tmp_path):
     return folder
 
 
-def test_a_folder_and_a_file_are_told_apart(idx_folder):
+def test_a_folder_and_a_file_are_distinguished(idx_folder):
     assert data.load(idx_folder).y_test.tolist() == [3]
     assert data.load(str(idx_folder)).y_train.tolist() == [7]
     path = idx_folder / "mine.NPZ"
@@ -54,7 +54,7 @@ def test_the_same_images_are_equal_as_idx_files_tables_and_arrays(tmp_path):
     assert fingerprint(data.load(tmp_path / "train.csv")) == fingerprint(data.load(tmp_path / "train.npz"))
 
 
-def test_the_names_lead_to_their_sets(idx_folder, monkeypatch):
+def test_the_names_load_their_data_sets(idx_folder, monkeypatch):
     sets = idx_folder.parent
     (sets / "fashion-mnist").mkdir()
     for path in idx_folder.iterdir():
@@ -65,7 +65,7 @@ def test_the_names_lead_to_their_sets(idx_folder, monkeypatch):
     assert data.load("fashion-mnist").y_train.tolist() == [9]
 
 
-def test_a_name_goes_before_a_folder_of_that_name(idx_folder, monkeypatch):
+def test_a_name_takes_precedence_over_a_folder(idx_folder, monkeypatch):
     pytest.importorskip("sklearn")
     monkeypatch.chdir(idx_folder.parent)
     idx_folder.rename("digits")
@@ -75,7 +75,7 @@ def test_a_name_goes_before_a_folder_of_that_name(idx_folder, monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["MNIST", "no/such/folder", "picture.png", ""])
-def test_anything_else_is_an_error_that_lists_what_can_be_given(source, tmp_path, monkeypatch):
+def test_an_unknown_source_is_an_error_that_lists_the_choices(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as caught:
         data.load(source)
@@ -89,7 +89,7 @@ def test_a_missing_npz_file_is_named():
         data.load("no-such-file.npz")
 
 
-def test_what_is_no_path_is_a_type_error():
+def test_anything_but_a_path_is_a_type_error():
     with pytest.raises(TypeError):
         data.load(5)
 

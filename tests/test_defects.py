@@ -181,7 +181,7 @@ def test_a_defect_changes_most_images_and_leaves_most_of_the_digit(defect):
 # ---- which images, and their seeds -------------------------------------------------------------------------
 
 
-def test_images_are_spoiled_in_their_fraction():
+def test_the_given_fraction_of_images_is_spoiled():
     seeds = random_defects(20_000, np.random.default_rng(0), 0.15)
     assert seeds.dtype == np.uint64
     assert (seeds > 0).mean() == pytest.approx(0.15, abs=0.01)
@@ -200,7 +200,7 @@ def test_defects_depend_on_the_image_and_its_seed_alone():
     np.testing.assert_array_equal(spoil(DIGITS, seeds.astype(">u8")), found)
 
 
-def test_kinds_and_second_defects_have_their_shares(monkeypatch):
+def test_kinds_and_second_defects_have_their_frequencies(monkeypatch):
     def mark(value):
         return lambda image, rng: image + np.float32(value / 255)
 
@@ -258,7 +258,7 @@ def test_training_with_defects_repeats_for_any_number_of_threads():
     np.testing.assert_array_equal(*trained)
 
 
-def test_defects_need_bytes_and_change_nothing_otherwise():
+def test_defects_require_bytes_and_an_error_changes_nothing():
     model = lenet.LeNet5(seed=0)
     before = model.parameters.flat.copy()
     recipe = lenet.training.Recipe("short", epochs=1, batch_size=32, lr=0.1, defects=0.5)

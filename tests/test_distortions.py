@@ -130,7 +130,7 @@ def test_masked_images_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_a_map_that_is_no_number_shows_background(dtype):
+def test_a_map_of_nan_gives_background(dtype):
     assert not distort(np.ones((1, 4, 4), dtype), np.full((1, 2, 3), np.nan)).any()
 
 
@@ -238,7 +238,7 @@ def test_ink_ground_and_noise():
     assert dark.std() == pytest.approx(25.5 / np.sqrt(3), rel=0.1)
 
 
-def test_variations_are_drawn_in_their_shares():
+def test_variations_are_drawn_with_their_frequencies():
     pens = random_variations(20_000, np.random.default_rng(0)).pens
     shares = (pens[:, [0, 1, 3, 6]] != 0).mean(axis=0)
     np.testing.assert_allclose(shares, [1 / 2, 1 / 3, 1 / 6, 1 / 6], atol=0.015)
@@ -282,7 +282,7 @@ def test_variations_of_another_number_or_type_are_refused():
         )
 
 
-def test_what_is_no_array_is_named_with_what_is_wanted():
+def test_the_error_for_a_non_array_states_what_was_expected():
     ragged = [[1, 2], [3]]
     variations = plain(20)
     with pytest.raises(lenet.errors.InputError, match=r"^images is not .*; expected shape \(n, H, W\)\.$"):
@@ -294,7 +294,7 @@ def test_what_is_no_array_is_named_with_what_is_wanted():
         vary(IMAGES, seeds)
 
 
-def test_pens_and_seeds_that_mean_nothing_are_refused():
+def test_invalid_pens_and_seeds_are_refused():
     variations = plain(20)
     floats = Variations(variations.maps, variations.bends, variations.pens, np.zeros(20))
     with pytest.raises(lenet.errors.InputTypeError, match="seeds has dtype float64; expected unsigned integers"):

@@ -119,7 +119,7 @@ WITHOUT_EXAMPLE = {  # which the doctests of their modules could not run everywh
 }
 
 
-def test_the_reference_has_all_that_is_public_with_examples():
+def test_the_reference_lists_every_public_name_with_an_example():
     for package in (
         "sklearn",
         "starlette",

@@ -182,7 +182,7 @@ def test_threads_and_repetitions_give_the_same_bits():
     np.testing.assert_array_equal(a.model_.parameters.flat, b.model_.parameters.flat)
 
 
-def test_one_thread_unless_told_otherwise(monkeypatch):
+def test_one_thread_by_default(monkeypatch):
     used = []
     monkeypatch.setattr(
         "lenet.estimator.classifier.train", lambda *a, n_jobs, **k: used.append(n_jobs) or lenet.train(*a, **k)
@@ -198,7 +198,7 @@ def test_one_thread_unless_told_otherwise(monkeypatch):
 # ---- weights -------------------------------------------------------------------------------------------
 
 
-def test_images_without_weight_are_left_out():
+def test_images_of_weight_0_are_left_out():
     weights = (np.arange(600) % 3 > 0).astype(float)
     part = weights > 0
     np.testing.assert_array_equal(
@@ -231,7 +231,7 @@ def test_partial_fit_learns_in_parts():
     assert classifier.loss_curve_[-1] < classifier.loss_curve_[0] / 5
 
 
-def test_partial_fit_keeps_its_speed():
+def test_partial_fit_keeps_its_velocity():
     """Two calls with momentum are not two calls without."""
     slow, fast = (quick(momentum=momentum, batch_size=600) for momentum in (0.0, 0.9))
     for classifier in (slow, fast):
@@ -277,7 +277,7 @@ def test_partial_fit_asks_for_classes_once():
 
 
 @pytest.mark.landing
-def test_warm_start_goes_on():
+def test_warm_start_continues():
     two = Y < 2
     classifier = quick(max_iter=100, warm_start=True).fit(X[two], Y[two])
     before = classifier.loss_curve_
@@ -289,7 +289,7 @@ def test_warm_start_goes_on():
     assert quick(warm_start=True).fit(X[two], Y[two]).loss_curve_ == before
 
 
-def test_a_pretrained_one_reads_and_learns_on():
+def test_a_pretrained_classifier_predicts_and_continues_to_learn():
     digits = lenet.data.load_digits()
     classifier = LeNetClassifier.from_pretrained("mnist", max_iter=3, learning_rate_init=0.02, warm_start=True)
     before = classifier.score(digits.X_test, digits.y_test)
@@ -303,7 +303,7 @@ def test_a_pretrained_one_reads_and_learns_on():
         classifier.fit(digits.X_train, np.char.add("digit ", digits.y_train.astype(str)))
 
 
-def test_a_pretrained_one_from_a_file(tmp_path):
+def test_a_pretrained_classifier_from_a_file(tmp_path):
     model = lenet.LeNet5(seed=0, num_classes=5)
     model.save(tmp_path / "own.safetensors")
     classifier = LeNetClassifier.from_pretrained(tmp_path / "own.safetensors")
@@ -316,7 +316,7 @@ def test_a_pretrained_one_from_a_file(tmp_path):
         LeNetClassifier.from_pretrained(model)
 
 
-def test_a_pretrained_one_goes_on_when_it_is_fitted_unless_told_otherwise():
+def test_fitting_a_pretrained_classifier_continues_by_default():
     digits = lenet.data.load_digits()
     images, labels = digits.X_train[:100], digits.y_train[:100]
     tuned = LeNetClassifier.from_pretrained("mnist", max_iter=1, learning_rate_init=1e-4).fit(images, labels)
@@ -330,7 +330,7 @@ def state_of(classifier):
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_an_error_leaves_a_classifier_as_it_was(method):
+def test_an_error_leaves_a_classifier_unchanged(method):
     classifier = quick(warm_start=True).fit(X[:100], Y[:100])
     classifier.set_params(alpha=1e9)
     before = state_of(classifier)
@@ -349,7 +349,7 @@ def test_an_error_leaves_a_classifier_as_it_was(method):
     assert state_of(classifier) == before
 
 
-def test_a_network_that_has_not_begun_to_learn_is_told_of():
+def test_a_network_on_the_plateau_is_reported():
     with pytest.warns(ConvergenceWarning, match=r"after 2 epochs of 10 steps, its loss is 2\..*guessing: 2.29"):
         quick().fit(X[:100], Y[:100])
 
@@ -386,14 +386,14 @@ def test_early_stopping_keeps_the_best_and_stops(fitted):
 
 
 @pytest.mark.landing
-def test_the_plateau_does_not_count_as_standing_still():
+def test_the_plateau_does_not_count_as_no_improvement():
     """For its first hundreds of steps the network of sigmoids is at chance, far longer than it has patience."""
     classifier = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=2).fit(X, Y)
     assert np.allclose(classifier.validation_scores_[:4], classifier.validation_scores_[0], atol=0.05)
     assert classifier.best_validation_score_ > 0.5
 
 
-def test_ctrl_c_keeps_what_was_learned():
+def test_ctrl_c_keeps_the_current_weights():
     class Screen(io.StringIO):
         """Where the user presses Ctrl-C at the end of the second epoch."""
 
@@ -506,7 +506,7 @@ def test_a_callback_may_end_the_fit():
     assert quick(max_iter=9).set_callbacks(Enough()).fit(X, Y).n_iter_ == 3
 
 
-def test_verbose_tells_of_each_epoch():
+def test_verbose_reports_each_epoch():
     out = io.StringIO()
     with redirect_stdout(out):
         classifier = quick(verbose=True, early_stopping=True).fit(X, Y)
@@ -553,7 +553,7 @@ AGAIN = {
         for name, copied in AGAIN.items()
     ],
 )
-def test_a_classifier_and_a_model_survive_to_the_bit(fitted, again, tmp_path):
+def test_a_classifier_and_a_model_survive_bit_for_bit(fitted, again, tmp_path):
     classifier, model = again(fitted, tmp_path), again(fitted.model_, tmp_path)
     np.testing.assert_array_equal(classifier.predict_proba(X_TEST), fitted.predict_proba(X_TEST))
     assert classifier.get_params() == fitted.get_params()
@@ -567,7 +567,7 @@ def test_a_classifier_and_a_model_survive_to_the_bit(fitted, again, tmp_path):
 
 
 @pytest.mark.landing
-def test_skops_trusts_no_more_than_it_must(fitted):
+def test_skops_trusts_only_the_required_types(fitted):
     skops = pytest.importorskip("skops.io")
     assert skops.get_untrusted_types(data=skops.dumps(fitted)) == sorted(lenet.interop.SKOPS_TRUSTED)
 
@@ -664,7 +664,7 @@ def test_data_that_are_refused(X, y, says):
 
 
 @pytest.mark.parametrize("weight", [1e308, 1e-308, True, 3])
-def test_weights_that_are_alike_count_for_nothing(weight):
+def test_equal_weights_have_no_effect(weight):
     weighted = quick().fit(X, Y, sample_weight=np.full(600, weight))
     np.testing.assert_array_equal(weighted.predict_proba(X), quick().fit(X, Y).predict_proba(X))
 
@@ -675,7 +675,7 @@ def test_weights_that_are_refused(weights):
         quick().fit(X, Y, sample_weight=weights)
 
 
-def test_a_column_of_labels_is_taken_with_a_warning():
+def test_a_column_of_labels_is_accepted_with_a_warning():
     with pytest.warns(DataConversionWarning):
         quick().fit(X, Y[:, np.newaxis])
 
@@ -815,7 +815,7 @@ def test_a_damaged_record_is_an_error_of_one_line(change, message, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{}", "[" * 100_000, '{"labels": 3}'])
-def test_a_record_that_is_none_is_an_error(text, tmp_path):
+def test_an_invalid_record_is_an_error(text, tmp_path):
     model = lenet.LeNet5(seed=0)
     model.metadata["classifier"] = text
     model.save(tmp_path / "model.safetensors")
@@ -823,7 +823,7 @@ def test_a_record_that_is_none_is_an_error(text, tmp_path):
         LeNetClassifier.load(tmp_path / "model.safetensors")
 
 
-def test_what_a_file_cannot_hold_is_refused_and_leaves_no_file(tmp_path):
+def test_content_that_does_not_fit_in_a_file_is_refused_and_leaves_no_file(tmp_path):
     path, two = tmp_path / "classifier.safetensors", Y < 2
     with pytest.raises(NotFittedError):
         quick().save(path)

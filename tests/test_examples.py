@@ -114,7 +114,7 @@ def answered(connection):
 
 
 @on_unix
-def test_the_service_answers_whoever_else_there_is_and_ends_by_a_signal():
+def test_the_service_answers_concurrent_clients_and_ends_on_a_signal():
     images = np.random.default_rng(0).integers(0, 256, (3000, 28, 28), np.uint8)
     digits = lenet.load_pretrained("mnist").predict(images)
     expected = {size: " ".join(map(str, digits[:size])).encode() + b"\n" for size in (1, 64, 65, 3000)}
@@ -145,7 +145,7 @@ def test_the_service_answers_whoever_else_there_is_and_ends_by_a_signal():
 
 
 @on_unix
-def test_clients_that_fall_silent_keep_nobody_out():
+def test_idle_clients_do_not_block_others():
     names = runpy.run_path(str(FOLDER / "asyncio_service.py"))
     names["receive"].__globals__["TIMEOUT"] = 0.2
 
@@ -167,7 +167,7 @@ def test_clients_that_fall_silent_keep_nobody_out():
 
 @on_unix
 @pytest.mark.parametrize("arguments", [[], ["x"], ["1", "2"], ["99999"], ["taken"]])
-def test_the_service_says_in_one_line_why_it_does_not_start(arguments):
+def test_the_service_reports_in_one_line_why_it_does_not_start(arguments):
     with socket.create_server(("127.0.0.1", 0)) as other:
         arguments = [str(other.getsockname()[1]) if each == "taken" else each for each in arguments]
         command = [sys.executable, FOLDER / "asyncio_service.py", *arguments]
@@ -294,7 +294,7 @@ def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
 
 @pytest.mark.release
 @pytest.mark.uninstrumented
-def test_the_frozen_program_says_what_is_wrong(frozen, tmp_path):
+def test_the_frozen_program_reports_errors(frozen, tmp_path):
     path = tmp_path / "text.pgm"
     missing = f"read_pgm: {path} cannot be read (No such file or directory).\n"
     assert run_frozen(frozen, path) == (1, "", missing)

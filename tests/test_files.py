@@ -15,7 +15,7 @@ from lenet._files import atomic_write, lock, read_at_most, read_stream, unlock
 from lenet.errors import SaveError
 
 
-def test_no_more_is_taken_from_a_stream_than_asked_for():
+def test_a_stream_is_read_only_as_far_as_requested():
     """Even if it gives less at a time than it is asked for."""
     stream = io.BytesIO(b"abcdef")
     read, stream.read = stream.read, lambda n: read(min(n, 2))
@@ -78,7 +78,7 @@ def deny(monkeypatch, times):
     monkeypatch.setattr(Path, "replace", denied)
 
 
-def test_replacing_is_tried_until_the_file_is_free(tmp_path, monkeypatch, clock):
+def test_replacing_is_retried_until_the_file_is_free(tmp_path, monkeypatch, clock):
     path = tmp_path / "model"
     path.write_bytes(b"old")
     deny(monkeypatch, 2)
@@ -87,7 +87,7 @@ def test_replacing_is_tried_until_the_file_is_free(tmp_path, monkeypatch, clock)
     assert clock.sleeps == 2
 
 
-def test_replacing_is_given_up_after_a_second(tmp_path, monkeypatch, clock):
+def test_replacing_stops_after_a_second(tmp_path, monkeypatch, clock):
     path = tmp_path / "model"
     path.write_bytes(b"old")
     deny(monkeypatch, 10_000)

@@ -81,7 +81,7 @@ def test_the_range_of_values_with_an_outlier_is_three_standard_deviations(unit):
     assert (framing.low, framing.high) == (-unit, pytest.approx(unit * high))
 
 
-def test_bytes_of_full_size_are_taken_as_they_are():
+def test_bytes_of_full_size_are_not_copied():
     X = np.arange(2 * 784).astype(np.uint8).reshape(2, 784)
     images = Framing(28, 28, 0, 255).images(X)
     assert np.shares_memory(images, X)
@@ -159,11 +159,11 @@ def test_another_scale_is_refused(framing, X, advice):
         (Framing(8, 8, -2.8, 2.8), np.full((1, 64), 138.0)),  # rare values of what has been standardised
     ],
 )
-def test_what_may_be_of_that_scale_is_not_refused(framing, X):
+def test_pixels_that_may_have_the_fitted_scale_are_accepted(framing, X):
     framing.check_scale(X)
 
 
-def test_what_has_been_standardised_counts_to_three_deviations():
+def test_standardised_values_are_limited_to_three_deviations():
     X = np.random.default_rng(0).normal(size=(1000, 64))
     X[0, 0] = 40
     framing = frame(X, (8, 8))

@@ -95,7 +95,7 @@ def run_corpus(name):
 
 @pytest.mark.release
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_target_sees_what_is_misread(monkeypatch, name):
+def test_a_target_detects_misread_input(monkeypatch, name):
     target(name)
     plant(monkeypatch, name, FAULTS[name][2])
     with pytest.raises(AssertionError):
@@ -104,7 +104,7 @@ def test_a_target_sees_what_is_misread(monkeypatch, name):
 
 @pytest.mark.release
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_target_sees_an_error_that_is_not_ours(monkeypatch, name):
+def test_a_target_detects_an_unexpected_error(monkeypatch, name):
     def fail(result):
         raise KeyError("what a reader has forgotten")
 
@@ -115,7 +115,7 @@ def test_a_target_sees_an_error_that_is_not_ours(monkeypatch, name):
 
 
 @pytest.mark.release
-def test_what_takes_long_is_seen(monkeypatch):
+def test_slow_cases_are_detected(monkeypatch):
     def tarry(data):
         end = time.process_time() + 0.02
         while time.process_time() < end:
@@ -157,7 +157,7 @@ def test_libfuzzer_finds_a_fault_that_no_file_of_the_corpus_shows(tmp_path):
 
 
 @pytest.mark.release
-def test_the_runner_tells_runs_and_findings(tmp_path):
+def test_the_runner_reports_runs_and_findings(tmp_path):
     command = [sys.executable, "-m", "tests.fuzz", "kernels", "--runs", "2000", "--findings", str(tmp_path)]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert process.returncode == 0
@@ -168,7 +168,7 @@ def test_the_runner_tells_runs_and_findings(tmp_path):
 # ---- the kernels ---------------------------------------------------------------------------------------
 
 
-def test_kernels_take_any_layout_as_hypothesis_draws_it():
+def test_kernels_accept_any_layout_that_hypothesis_draws():
     hypothesis = pytest.importorskip("hypothesis")
     kernels = fuzz.target("kernels")
 

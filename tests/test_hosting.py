@@ -311,7 +311,7 @@ def test_mlflow(tmp_path, labels):
     assert not kept & {".pkl", ".pickle", ".joblib"}
 
 
-def test_what_the_page_names_is_there():
+def test_everything_that_the_page_names_exists():
     page = PAGE.read_text("utf-8")
     linked = {name for name in re.findall(r"\]\(\.\./examples/serving/([^)#]*)\)", page) if name}
     files = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()}

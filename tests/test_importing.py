@@ -49,7 +49,7 @@ print((with_lenet - with_numpy) / (with_numpy - began), (ready - with_numpy) / (
 
 @pytest.mark.landing
 @pytest.mark.uninstrumented
-def test_importing_takes_a_part_of_what_numpy_takes():
+def test_importing_takes_a_fraction_of_the_time_of_numpy():
     """The least of some runs, as parts of numpy's time in the same run: 0.5 and 20 to 30 percent are measured."""
     output(TIMED)  # what is compiled is written
     alone, ready = zip(*(map(float, output(TIMED).split()) for _ in range(7)), strict=True)

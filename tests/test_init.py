@@ -47,11 +47,11 @@ def test_a_seed_gives_the_same_weights_again():
     assert (first.parameters["c5.weight"] != other.parameters["c5.weight"]).mean() > 0.99
 
 
-def test_without_a_seed_no_two_models_are_alike():
+def test_without_a_seed_no_two_models_are_equal():
     assert (LeNet5().parameters["c5.weight"] != LeNet5().parameters["c5.weight"]).mean() > 0.99
 
 
-def test_the_global_random_state_is_left_alone():
+def test_the_global_random_state_is_unchanged():
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     LeNet5(seed=5)
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002

@@ -100,7 +100,7 @@ def test_large_logits_do_not_overflow(compiler, tmp_path):
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_nothing_is_wanted_of_the_library_but_expf(compiler, tmp_path):
+def test_expf_is_the_only_library_function_used(compiler, tmp_path):
     compiled(compiler, lenet.LeNet5(seed=0), tmp_path)
     subprocess.run([compiler, *STRICT, "-c", "digits.c"], cwd=tmp_path, check=True)
     undefined = subprocess.run(
@@ -154,7 +154,7 @@ def test_two_models_in_one_program(tmp_path):
         assert said.split() == [str(lenet.LeNet5(seed=seed).predict(image)[0]) for seed in range(2)]
 
 
-def test_the_weights_are_there_to_the_bit():
+def test_the_weights_are_bit_identical():
     model = lenet.load_pretrained("mnist")
     source, _ = to_c(model)
     for name, value in model.parameters.items():
@@ -164,7 +164,7 @@ def test_the_weights_are_there_to_the_bit():
         np.testing.assert_array_equal(np.array(literals, np.float32), value.ravel())
 
 
-def test_the_facts_of_the_card_are_in_the_header_and_cannot_leave_their_comment():
+def test_the_metadata_is_in_the_header_and_cannot_leave_its_comment():
     model = lenet.load_pretrained("mnist")
     assert "test_accuracy: 0.9955" in to_c(model)[1]
     model.metadata = {"note": "*/ int evil; /* \n#error é"}
@@ -175,14 +175,14 @@ def test_the_facts_of_the_card_are_in_the_header_and_cannot_leave_their_comment(
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_no_fact_makes_the_compiler_speak(compiler, tmp_path):
+def test_no_metadata_causes_a_compiler_warning(compiler, tmp_path):
     model = lenet.LeNet5(seed=0)
     model.metadata = {"a": "https://日本/", "b": "??/", "c": "back\\", "d": "/* //"}
     compiled(compiler, model, tmp_path)
 
 
 @pytest.mark.parametrize("change", ["weight", "std"])
-def test_numbers_that_are_none_in_float32_are_refused(change):
+def test_numbers_that_overflow_float32_are_refused(change):
     model = lenet.LeNet5(seed=0, dtype="float64")
     if change == "weight":
         model.parameters["f6.bias"][3] = 1e39
@@ -202,7 +202,7 @@ def test_only_a_model_is_written():
 
 
 @pytest.mark.parametrize("name", ["generated", "lenet_lenet", "h"])
-def test_the_prefix_is_all_that_the_name_changes(name):
+def test_the_name_changes_only_the_prefix(name):
     model = lenet.load_pretrained("mnist")
     texts = to_c(model, name)
     assert texts == tuple(text.replace("placeholder", name) for text in to_c(model, "placeholder"))

@@ -57,7 +57,7 @@ def test_the_metadata_are_those_of_the_model():
     assert "28x28 pixels, float32 from 0, background, to 1, ink" in known["input"]
 
 
-def test_the_names_of_classes_go_there_and_back(tmp_path):
+def test_the_class_names_round_trip(tmp_path):
     model = lenet.LeNet5(seed=0, num_classes=3)
     model.classes = names = ("circle", 'a "quoted" name', "Dreieck \u25b3")
     onnx.save(to_onnx(model), tmp_path / "model.onnx")
@@ -133,7 +133,7 @@ def test_a_model_that_standardises_each_image(pixels, runtime, tmp_path):
 
 
 @pytest.mark.parametrize("pixels", ["float32", "uint8"])
-def test_a_model_that_standardises_each_image_goes_there_and_back(pixels):
+def test_a_model_that_standardises_each_image_round_trips(pixels):
     assert same(from_onnx(to_onnx(standardising(), pixels=pixels)), standardising())
 
 
@@ -181,7 +181,7 @@ def test_another_standardisation_is_refused(change, message):
         from_onnx(change())
 
 
-def test_numbers_that_are_none_in_float32_are_refused():
+def test_numbers_that_overflow_float32_are_refused():
     model = lenet.LeNet5(seed=0, dtype="float64")
     model.parameters["f6.bias"][3] = 1e39
     with pytest.raises(InputError, match=r"f6\.bias contains numbers that are not finite in float32"):
@@ -215,7 +215,7 @@ def test_pixels_of_an_unknown_kind_are_refused():
 
 
 @pytest.mark.parametrize("pixels", ["float32", "uint8"])
-def test_there_and_back_to_the_bit(pixels, tmp_path):
+def test_a_round_trip_is_bit_identical(pixels, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(to_onnx(MODEL, pixels=pixels).SerializeToString())
     assert same(from_onnx(path), MODEL)
@@ -339,7 +339,7 @@ def test_a_model_from_pytorchs_exporter(kind, dynamo, tmp_path):
     np.testing.assert_allclose(model.predict_proba(x), expected.numpy(), atol=1e-6)
 
 
-def test_weights_beside_the_file_are_refused(tmp_path):
+def test_external_weights_are_refused(tmp_path):
     export(torch_model("dense"), tmp_path / "twin.onnx", True, external_data=True)
     model = onnx.load(tmp_path / "twin.onnx")
     onnx.save(model, tmp_path / "outside.onnx", save_as_external_data=True, size_threshold=0, location="weights.bin")
@@ -617,7 +617,7 @@ def test_a_truncated_file_is_refused(keep, tmp_path):
 
 
 @pytest.mark.parametrize("name", [b"images", b"c3.weight", b"Sigmoid", b"LeNet-5", b"temperature"])
-def test_texts_that_are_none_are_refused(name, tmp_path):
+def test_invalid_texts_are_refused(name, tmp_path):
     content = to_onnx(MODEL).SerializeToString()
     assert name in content
     (tmp_path / "model.onnx").write_bytes(content.replace(name, b"\xff" * len(name)))

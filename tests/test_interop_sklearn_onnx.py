@@ -103,7 +103,7 @@ def test_labels_that_are_whole_floats_become_numbers():
     assert label.dtype == np.int64
 
 
-def test_the_pretrained_one_and_the_option_zipmap():
+def test_the_pretrained_classifier_and_the_option_zipmap():
     digits = lenet.data.load_digits()
     estimator = lenet.LeNetClassifier.from_pretrained("mnist")
     images = digits.X_test.reshape(-1, 784).astype(np.float32)

@@ -66,7 +66,7 @@ def test_a_safetensors_file(tmp_path):
     assert_twins(module, from_torch(tmp_path / "weights.safetensors"))
 
 
-def test_arrays_do_as_well_as_tensors():
+def test_arrays_work_like_tensors():
     module = sequential()
     assert_twins(module, from_torch({name: value.numpy() for name, value in module.state_dict().items()}))
 
@@ -89,7 +89,7 @@ def standardised(images):
 
 
 @pytest.mark.parametrize("dense", [False, True])
-def test_there_and_back(dense):
+def test_a_round_trip(dense):
     model = lenet.load_pretrained("mnist")
     module = sequential(dense)
     names = list(module.state_dict())
@@ -112,7 +112,7 @@ def test_a_module_itself_and_nested_state_dicts():
 
 
 @pytest.mark.parametrize("biases_first", [False, True])
-def test_names_that_pair_nothing_are_matched_by_order(biases_first):
+def test_names_without_pairs_are_matched_by_order(biases_first):
     """With 84 classes two biases have the same shape: what follows its weight is its own."""
     state = sequential(num_classes=84).state_dict()
     named = {f"{'wb'[n % 2]}{n // 2}": value for n, value in enumerate(state.values())}
@@ -122,7 +122,7 @@ def test_names_that_pair_nothing_are_matched_by_order(biases_first):
     np.testing.assert_array_equal(from_torch(named).parameters.flat, expected)
 
 
-def test_without_a_module_the_names_are_ours():
+def test_without_a_module_lenets_names_are_used():
     model = lenet.LeNet5(seed=0)
     state = to_torch_state_dict(model)
     assert {name: tuple(value.shape) for name, value in state.items()} == model.parameters.shapes
@@ -230,7 +230,7 @@ def test_files_of_more_than_weights_are_refused_and_not_run(kind, tmp_path):
 
 
 @pytest.mark.parametrize("source", [3, None, [torch.zeros(2)]])
-def test_what_is_no_state_dict(source):
+def test_objects_that_are_not_state_dicts(source):
     with pytest.raises(lenet.errors.InputTypeError, match=r"is of type .*; expected a state dict"):
         from_torch(source)
 
@@ -248,7 +248,7 @@ def test_a_small_file_of_a_large_tensor_takes_no_memory(tmp_path):
         from_torch(tmp_path / "bomb.pt")
 
 
-def test_a_safetensors_file_of_bfloat16_is_told_of(tmp_path):
+def test_a_safetensors_file_of_bfloat16_is_reported(tmp_path):
     from safetensors.torch import save_file
 
     state = {name: value.to(torch.bfloat16) for name, value in sequential().state_dict().items()}
@@ -257,7 +257,7 @@ def test_a_safetensors_file_of_bfloat16_is_told_of(tmp_path):
         from_torch(tmp_path / "a.safetensors")
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_not_a_file(tmp_path):
     with pytest.raises(IsADirectoryError):
         from_torch(tmp_path)
 
@@ -272,7 +272,7 @@ def test_files_too_large_or_absent(tmp_path):
             from_torch(tmp_path / name)
 
 
-def test_a_module_of_other_classes_cannot_take_them():
+def test_a_module_with_other_classes_cannot_load_them():
     with pytest.raises(WeightsError, match="like has 7 classes; expected 10"):
         to_torch_state_dict(lenet.LeNet5(seed=0), like=sequential(num_classes=7).state_dict())
     with pytest.raises(WeightsError, match="like is not LeNet-5: it lacks"):

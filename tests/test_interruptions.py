@@ -135,7 +135,7 @@ def test_weights_are_loaded_whole_or_not_at_all():
 
 
 @pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.release)])
-def test_a_training_that_was_interrupted_can_begin_anew(images, labels, step):
+def test_an_interrupted_training_run_can_start_again(images, labels, step):
     recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=1, batch_size=20, validation=0.0)
     state = lenet.LeNet5(seed=0).state_dict()
 
@@ -153,7 +153,7 @@ def test_a_training_that_was_interrupted_can_begin_anew(images, labels, step):
 
 
 @unix
-def test_an_interruption_while_another_thread_is_waited_for_waits_for_it_all_the_same():
+def test_an_interrupted_wait_for_another_thread_continues():
     """What the caller reuses after the exception, no thread may still write to."""
     caller, begun, ended = threading.get_ident(), threading.Event(), []
 

@@ -189,7 +189,7 @@ def test_empty_batch(case):
     assert all((gradients[name] == np.zeros_like(value)).all() for name, value in layer.parameters.items())
 
 
-def test_neither_pass_changes_what_it_was_given(case):
+def test_neither_pass_changes_its_arguments(case):
     layer, _, shape, out_shape, _ = case
     x, dy = draw(2, *shape), draw(2, *out_shape)
     before = {name: parameter.copy() for name, parameter in layer.parameters.items()}
@@ -259,7 +259,7 @@ def test_a_layer_can_be_copied_and_pickled(case, duplicate):
         assert not np.shares_memory(twin.parameters[name], parameter)
 
 
-def test_what_is_no_array_is_named(case):
+def test_the_error_names_an_argument_that_is_not_an_array(case):
     layer = case[0]
     for forward in (layer, layer.forward):
         with pytest.raises(
@@ -269,7 +269,7 @@ def test_what_is_no_array_is_named(case):
             forward([[1, 2], [3]])
 
 
-def test_whole_numbers_become_the_layers_own_type(case):
+def test_integers_become_the_layers_dtype(case):
     layer, _, shape, *_ = case
     assert layer.forward(np.ones((2, *shape), int))[0].dtype == np.float64
 
@@ -362,7 +362,7 @@ def test_im2col_and_col2im_refuse_other_types(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, pytest.param("longdouble", marks=LONG_IS_DOUBLE)])
-def test_long_doubles_are_taken_for_doubles(dtype):
+def test_long_doubles_are_treated_as_doubles(dtype):
     """On Windows, they are equal to NumPy, but not to Cython."""
     x = np.random.default_rng(0).normal(size=(2, 1, 6, 6))
     for layer in (Conv2d(1, 2, 3, dtype=dtype, rng=np.random.default_rng(1)), AvgPool2d(2, dtype=dtype)):

@@ -123,7 +123,7 @@ def test_training_follows_that_in_float32(vary):
     assert np.abs(double - single).max() < 1e-4 * np.abs(double - before).max()
 
 
-def test_a_diverged_training_ends_without_a_warning(model):
+def test_a_diverged_training_run_ends_without_a_warning(model):
     X, y = batch(20)
     with pytest.raises(DivergedError, match="The loss is not finite"):
         train(model, X, y, Recipe("wrong", epochs=60, batch_size=10, lr=1e300, weight_decay=1e200), seed=0)

@@ -27,7 +27,7 @@ def examples(digits):
     return examples_of(lenet.load_pretrained("mnist"), varied, 12, 0, *digits)
 
 
-def test_a_row_knows_the_owner_of_each_pixel(digits):
+def test_a_row_records_the_owner_of_each_pixel(digits):
     images, labels = digits
     made = row([images[0], images[1]], [int(labels[0]), rows.OTHER], np.array([0, 3]), np.array([0, 2]))
     for n in (0, 1):

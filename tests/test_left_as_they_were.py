@@ -28,7 +28,7 @@ def snapshot(model):
     return model.parameters.flat.tobytes(), model.mean, model.std, dict(model.metadata)
 
 
-def test_a_training_that_diverges_at_once_changes_nothing():
+def test_a_run_that_diverges_immediately_changes_nothing():
     model = lenet.LeNet5(seed=0)
     model.metadata["origin"] = "mine"
     model.mean = 0.5
@@ -38,7 +38,7 @@ def test_a_training_that_diverges_at_once_changes_nothing():
     assert snapshot(model) == before
 
 
-def test_a_training_that_diverges_later_keeps_the_best_epoch():
+def test_a_run_that_diverges_later_keeps_the_best_epoch():
     model = lenet.LeNet5(seed=0)
     best = []
 
@@ -67,7 +67,7 @@ def test_a_training_that_diverges_later_keeps_the_best_epoch():
         {"X": X[:20]},
     ],
 )
-def test_a_training_that_is_refused_changes_nothing(arguments):
+def test_a_refused_training_run_changes_nothing(arguments):
     model = copy.deepcopy(lenet.load_pretrained("mnist"))
     before = snapshot(model)
     with pytest.raises((InputError, InputTypeError)):
@@ -123,7 +123,7 @@ def test_a_seed_is_at_least_0():
         lenet.LeNet5(seed=-1)
 
 
-def test_evaluate_takes_models_only():
+def test_evaluate_accepts_only_models():
     with pytest.raises(InputTypeError, match="model is"):
         lenet.evaluation.evaluate(None, X, Y)
 
@@ -136,7 +136,7 @@ def test_extreme_logits_give_no_warning():
 
 
 @pytest.mark.parametrize("name", ["", "."])
-def test_a_folder_is_no_name_of_a_file(tmp_path, monkeypatch, name):
+def test_a_folder_is_not_a_file_name(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SaveError, match="expected a file name, not a folder"):
         lenet.LeNet5(seed=0).save(name)
@@ -180,7 +180,7 @@ def test_a_file_that_lenet_did_not_write_is_never_replaced(tmp_path, monkeypatch
     assert cli.main(arguments) == 0  # its own file is replaced
 
 
-def test_a_header_that_lenet_did_not_write_keeps_the_source_from_being_written(tmp_path, monkeypatch, capsys):
+def test_an_unknown_header_prevents_writing_the_source(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.h").write_text("mine")
     assert "notes.h exists and was not written by lenet" in fails(capsys, "export", "mnist", "notes.c")
@@ -285,17 +285,17 @@ def test_a_score_needs_two_classes():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_report_takes_finite_logits_only(value):
+def test_a_report_requires_finite_logits(value):
     with pytest.raises(InputError, match="expected finite numbers"):
         lenet.evaluation.classification_report([[value, 0.0]], [1])
 
 
-def test_a_report_of_too_many_classes_is_refused_at_once():
+def test_a_report_with_too_many_classes_is_refused_immediately():
     with pytest.raises(InputError, match="100,000 columns; expected at most 5,000 classes"):
         lenet.evaluation.classification_report(np.zeros((2, 100_000), np.float32), [0, 1])
 
 
-def test_too_many_classes_are_refused_before_the_training(tmp_path, monkeypatch, capsys):
+def test_too_many_classes_are_refused_before_training(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     y = np.arange(5001)
     images = np.zeros((len(y), 28, 28), np.uint8)
@@ -452,7 +452,7 @@ def test_resuming_a_run_of_another_version_says_so(run_folder, capsys):
 
 
 @pytest.mark.parametrize("name", ["batch_size", "patience", "momentum", "distort"])
-def test_a_value_of_another_type_in_a_run_is_no_unknown_recipe(run_folder, capsys, name):
+def test_a_value_of_the_wrong_type_is_not_an_unknown_recipe(run_folder, capsys, name):
     path = run_folder.folder / "args.json"
     args = json.loads(path.read_text())
     args["recipe"][name] = "x"
@@ -476,7 +476,7 @@ def stopped_state():
         ({"recipe": QUICK.with_changes(epochs=1)}, None),
     ],
 )
-def test_a_state_that_this_training_cannot_produce_is_refused(changes, why):
+def test_a_state_that_the_run_cannot_produce_is_refused(changes, why):
     state = stopped_state()
     recipe = changes.pop("recipe", QUICK)
     state.history[0].epoch = changes.pop("epoch", 1)

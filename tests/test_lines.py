@@ -87,7 +87,7 @@ def test_a_sheet_on_a_table_with_a_coarse_grain_is_found():
     assert read(picture).text == "2741\n605"
 
 
-def test_a_strip_of_table_beside_a_sheet_is_no_ink():
+def test_a_strip_of_table_beside_a_sheet_is_not_ink():
     """The sheet reaches the upper border of the picture, and little of the table is visible."""
     page = np.full((192, 256), 200, np.uint8)
     page[:, :11] = page[:, 245:] = page[181:] = 40
@@ -117,7 +117,7 @@ def test_frames_are_erased_whatever_their_direction(turned):
     ],
     ids=["paper", "board", "blank", "bar", "shadow"],
 )
-def test_what_is_no_sheet_is_none(picture):
+def test_a_picture_without_a_sheet_gives_none(picture):
     assert find_sheet(cv2.resize(picture, (256, 192), interpolation=cv2.INTER_AREA)) is None
 
 
@@ -135,12 +135,12 @@ def test_the_corners_of_a_sheet_seen_in_perspective():
     np.testing.assert_allclose(corners_of(inside), corners, atol=3)
 
 
-def test_a_light_digit_is_no_sheet():
+def test_a_light_digit_is_not_a_sheet():
     for image in lenet.data.load_digits().X_test[:200]:
         assert find_sheet(cv2.resize(image, (224, 224), interpolation=cv2.INTER_CUBIC)) is None
 
 
-def test_a_shadow_at_the_border_is_no_ink():
+def test_a_shadow_at_the_border_is_not_ink():
     y, x = np.mgrid[:600, :800]
     shadow = 1 - 0.6 / (1 + np.exp((x + y - 500) / 60.0))
     ink = find_ink((paper(numbers(["2741"], place=(400, 450))) * shadow).astype(np.uint8))
@@ -160,7 +160,7 @@ def test_ink_that_fills_much_of_a_small_picture():
     np.testing.assert_array_equal(find_ink(page, True) > 0, page == 60)
 
 
-def test_noise_of_the_paper_is_no_ink():
+def test_paper_noise_is_not_ink():
     """Of 60,000 pixels without a stroke, 0.02 are 5 standard deviations darker than the others."""
     page = np.full((400, 400), 200.0)
     page[150:250, 190:202] = 40
@@ -203,7 +203,7 @@ def test_strokes_that_cross_printed_rules_stay_whole(thick, turned):
 
 
 @pytest.mark.parametrize("thick", [2, 4])
-def test_strokes_of_the_thickness_of_a_rule_go_with_it(thick):
+def test_strokes_as_thick_as_a_rule_are_erased_with_it(thick):
     """A stroke that protrudes by 1 pixel is a part of the rule; one that protrudes by 4 crosses it."""
     page, expected = ruled(np.zeros((600, 800), np.uint8), thick), np.zeros((600, 800), np.uint8)
     page[139 : 141 + thick, 60:67] = 255
@@ -266,7 +266,7 @@ def test_numbers_on_ruled_paper_are_read(angle, down):
     assert read(paper(cv2.warpAffine(page, turn, (800, 600)))).text == "2741\n605\n98"
 
 
-def test_the_bar_of_a_large_7_is_no_rule():
+def test_the_bar_of_a_large_7_is_not_a_rule():
     page = np.zeros((800, 800), np.uint8)
     cv2.polylines(page, [np.array([[150, 120], [650, 130], [330, 700]])], False, 255, 16, cv2.LINE_AA)
     assert read(255 - page).text == "7"
@@ -290,7 +290,7 @@ def test_a_frame_encloses_a_tenth_of_its_own_ink_or_more(share, erased):
     assert (without_frames(page_of(ink)).ink[frame] == 0).mean() == pytest.approx(erased, abs=0.1)
 
 
-def test_a_0_around_a_speck_is_no_frame():
+def test_a_0_around_a_speck_is_not_a_frame():
     ink = numbers(["0"], (200, 200), (50, 160), 120)
     ink[98:102, 92:96] = 255
     page = page_of(ink)
@@ -308,7 +308,7 @@ def test_a_page_without_rules_and_frames_is_labelled_once(monkeypatch):
     assert len(calls) == 1
 
 
-def test_boxes_of_a_shrunk_and_levelled_page_lie_in_the_picture():
+def test_boxes_of_a_shrunk_and_levelled_page_are_inside_the_picture():
     page = page_of(numbers(["2741"])).levelled(5.0).shrunk(0.5)
     assert page.scale == 0.5
     assert page.ink.shape == tuple(round(length / 2) for length in page_of(numbers(["2741"])).levelled(5.0).ink.shape)
@@ -373,12 +373,12 @@ def row_that_falls(heights, offsets, angle=5.0):
     return ink
 
 
-def test_low_digits_tell_how_a_line_falls_as_high_ones_do():
+def test_low_digits_determine_the_skew_like_high_ones():
     """All are 0.6 times as high as the other writing on the page."""
     assert skew_of_lines(page_of(row_that_falls([24] * 16, [0] * 16)), 40.0) == pytest.approx(5, abs=0.2)
 
 
-def test_commas_and_points_do_not_tell_how_a_line_falls():
+def test_commas_and_points_do_not_affect_the_skew():
     """Those of the first half hang lower, those of the second half higher."""
     ink = row_that_falls([40, 16] * 8, [0, 12] * 4 + [0, -12] * 4)
     assert skew_of_lines(page_of(ink), 40.0) == pytest.approx(5, abs=0.2)
@@ -439,7 +439,7 @@ def test_rings_among_specks_are_refused_before_all_their_shapes_are_classified(m
     assert sum(counts) < 1000  # the strokes that may be legible
 
 
-def test_zigzags_one_below_the_other_are_refused_before_they_are_cut(monkeypatch):
+def test_stacked_zigzags_are_refused_before_they_are_cut(monkeypatch):
     """Each box is wide, and overlaps five others. A larger picture of this kind took 30 s."""
     page = np.full((600, 640), 255, np.uint8)
     for top in range(5, 535, 12):
@@ -579,7 +579,7 @@ def test_an_empty_picture_has_no_lines():
     assert find_lines(page_of_picture(np.full((300, 200), 77, np.uint8))) == []
 
 
-def test_slivers_at_the_border_are_no_writing_but_thin_and_cropped_digits_are():
+def test_slivers_at_the_border_are_not_writing_but_thin_and_cropped_digits_are():
     ink = numbers(["274"], (140, 300), (40, 100), 60)
     columns = np.flatnonzero(ink.any(axis=0))
     assert read(paper(ink[:, columns[0] : columns[-1] + 1])).text == "274"

@@ -58,7 +58,7 @@ def test_a_common_shift_changes_nothing(logits, labels):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("distance", [39.1, 1e4])
-def test_a_sure_mistake_costs_what_it_should(dtype, distance):
+def test_a_confident_mistake_has_the_expected_loss(dtype, distance):
     """A clipped probability would report 34.5; a softmax that underflowed, infinity."""
     losses, dlogits = cross_entropy(np.array([[0, distance]], dtype), np.array([0]))
     np.testing.assert_allclose(losses, distance, rtol=1e-6)
@@ -87,18 +87,18 @@ def test_huge_logits_neither_overflow_nor_warn(function, dtype):
     assert np.isfinite(out).all()
 
 
-def test_logits_too_far_apart_for_the_type_are_told_by_the_result_alone():
+def test_logits_that_overflow_give_no_warning():
     """Without a warning: an infinite logit has no softmax, and a difference of 6e38 is infinite in single precision."""
     assert np.isnan(log_softmax(np.array([[np.inf, 0.0]]))).all()
     np.testing.assert_array_equal(log_softmax(np.array([[3e38, -3e38]], np.float32)), [[0, -np.inf]])
 
 
-def test_the_type_stays(logits, labels):
+def test_the_dtype_is_kept(logits, labels):
     losses, dlogits = cross_entropy(logits.astype(np.float32), labels)
     assert losses.dtype == dlogits.dtype == np.float32
 
 
-def test_arguments_are_left_alone(logits, labels):
+def test_arguments_are_not_changed(logits, labels):
     before = logits.copy()
     cross_entropy(logits, labels)
     np.testing.assert_array_equal(logits, before)
@@ -111,7 +111,7 @@ def test_an_empty_batch_has_no_losses():
 
 
 @pytest.mark.parametrize("function", [softmax, log_softmax])
-def test_logits_that_are_no_table_are_named(function):
+def test_logits_that_are_not_a_table_are_named(function):
     with pytest.raises(InputError, match=r"^logits is not a rectangular array"):
         function([[1.0, 2.0], [3.0]])
 

@@ -63,7 +63,7 @@ def test_a_message_has_short_sentences_in_plain_words():
     assert refused(lambda text: max(len(each.split()) for each in sentences(text)) <= MAX_WORDS, *KINDS) == []
 
 
-def test_an_error_says_what_was_expected_or_what_to_do():
+def test_an_error_states_what_was_expected_or_what_to_do():
     assert refused(lambda text: ADVICE.search(text) or WITHOUT_ADVICE.search(text), "error", "usage") == []
 
 
@@ -136,6 +136,6 @@ def matches(text, quote):
     return sum(map(len, literals)) >= len(quote) / 3 and re.fullmatch(pattern, quote) is not None
 
 
-def test_a_quote_that_is_no_message_is_found():
+def test_a_quote_that_is_not_a_message_is_found():
     assert len(quotes()) > 40
     assert not any(matches(each.text, "x has 783 columns; this is wrong.") for each in messages())

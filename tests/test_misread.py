@@ -57,7 +57,7 @@ def fault(name, kind):
 @pytest.mark.filterwarnings("ignore:The network has hardly begun", "ignore:X has feature names")
 @pytest.mark.filterwarnings("ignore:Support for labels represented as bytes")  # by scikit-learn 1.6
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_an_array_of_any_kind_is_taken_for_what_it_is_or_refused(name):
+def test_an_array_of_any_kind_is_interpreted_exactly_or_refused(name):
     kinds = [kind for kind in KINDS if (name, kind) not in UNDECIDED]
     assert {kind: found for kind in kinds if (found := fault(name, kind)) is not None} == {}
 
@@ -75,7 +75,7 @@ TINY = np.nextafter(0, 1)
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -TINY, np.nextafter(1, 2), 255, NEXT_LONG])
 @pytest.mark.parametrize("name", REALS_OF)
-def test_one_pixel_that_is_not_within_0_and_1_is_refused(name, value):
+def test_one_pixel_outside_0_to_1_is_refused(name, value):
     function, plain = FUNCTIONS[name]
     x = plain.astype(np.longdouble)
     x[-1, -1] = value
@@ -95,14 +95,14 @@ def test_zeros_of_either_sign_and_the_least_number_are_background(name, value):
 
 @pytest.mark.uninstrumented
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if not name.startswith(SKLEARN)])
-def test_more_than_there_can_be_is_refused_at_once(name):
+def test_impossible_sizes_are_refused_immediately(name):
     """2**48 rows of the same numbers, as np.broadcast_to makes them of one: more bytes than there are addresses."""
     function, plain = FUNCTIONS[name]
     with pytest.raises((MemoryError, LenetError)):
         function(np.broadcast_to(plain[:1], (2**48, *plain.shape[1:])))
 
 
-def test_numbers_too_great_for_the_layer_are_refused_and_infinite_ones_are_not():
+def test_numbers_that_overflow_the_layer_are_refused_and_infinite_ones_are_not():
     layer = Linear(1, 1)
     for x in ([[1e39]], np.array([[1e39]], np.longdouble)):
         with pytest.raises(InputError, match="too large for float32"):
@@ -142,7 +142,7 @@ def test_npz_files_of_any_layout(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["bool", "object", "complex", "datetime64", "timedelta64", "text", "structured"])
-def test_npz_files_of_no_numbers(tmp_path, kind):
+def test_npz_files_without_numbers(tmp_path, kind):
     for images, labels in ((KINDS[kind](TABLE)[0], LABELS), (TABLE, KINDS[kind](LABELS)[0])):
         with pytest.raises(DataError):
             loaded(tmp_path / "a.npz", images, labels)

@@ -186,7 +186,7 @@ def test_probabilities_are_the_softmax_of_the_logits(model):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
 
 
-def test_predictions_are_the_likeliest_classes(model):
+def test_predictions_are_the_most_probable_classes(model):
     model.parameters.flat[...] = 0
     model.parameters["output.bias"][7] = 1
     predicted = model.predict(draw_images(3))
@@ -211,7 +211,7 @@ def test_out_is_filled_and_returned(model, method, shape, dtype):
 
 @OUTPUTS
 @pytest.mark.parametrize("fault", ["shape", "dtype", "strides", "read-only", "byte order", "unaligned"])
-def test_an_out_that_does_not_fit_is_refused(model, method, shape, dtype, fault):
+def test_an_out_array_that_does_not_fit_is_refused(model, method, shape, dtype, fault):
     out = np.full(shape, 77, dtype)
     if fault == "shape":
         out = out[:-1]
@@ -232,7 +232,7 @@ def test_an_out_that_does_not_fit_is_refused(model, method, shape, dtype, fault)
 
 
 @OUTPUTS
-def test_an_out_that_is_no_array_is_refused(model, method, shape, dtype):
+def test_an_out_that_is_not_an_array_is_refused(model, method, shape, dtype):
     with pytest.raises(InputTypeError, match="out is of type list; expected an ndarray"):
         getattr(model, method)(draw_images(70), out=[0] * 70)
 
@@ -243,13 +243,13 @@ def test_an_out_that_shares_memory_with_x_is_refused(model):
         model.logits(memory.reshape(70, 784), out=memory[:2800].view(np.float32).reshape(70, 10))
 
 
-def test_a_masked_out_is_refused(model):
+def test_a_masked_out_array_is_refused(model):
     with pytest.raises(InputTypeError, match="out is of type MaskedArray"):
         model.logits(draw_images(2), out=np.ma.zeros((2, 10), np.float32))
 
 
 @pytest.mark.parametrize("name", ["num_classes", "dtype", "parameters"])
-def test_what_the_kernels_rely_on_cannot_be_assigned(model, name):
+def test_attributes_that_the_kernels_rely_on_cannot_be_assigned(model, name):
     with pytest.raises(AttributeError):
         setattr(model, name, getattr(model, name))
 
@@ -264,7 +264,7 @@ def test_no_parameter_can_be_taken_out(model):
     assert list(model.parameters) == list(SHAPES)
 
 
-def test_predicting_bytes_takes_no_memory_to_speak_of():
+def test_predicting_bytes_takes_hardly_any_memory():
     model, x = make_model(np.float32), np.zeros((10_000, 28, 28), np.uint8)
     model.predict(x[:100])
     tracemalloc.start()
@@ -476,7 +476,7 @@ def test_gradients_of_thousands_of_images_are_as_exact():
         assert relative_error(gradient, expected[name]) <= 6e-7, name
 
 
-def test_a_large_batch_leaves_nothing_for_a_small_one(model):
+def test_a_large_batch_leaves_no_gradients_for_a_small_one(model):
     x, y = batch(200, "dense")
     alone = make_model().loss_and_gradients(x[:3], y[:3])[1]
     model.loss_and_gradients(x, y)
@@ -555,7 +555,7 @@ def test_a_number_of_threads_out_of_range_is_refused(model, n_jobs, message):
 
 
 @pytest.mark.parametrize("n_jobs", ["2", 1.5, True, np.array([2]), np.array(2.5)])
-def test_a_number_of_threads_that_is_no_whole_number_is_refused(model, n_jobs):
+def test_a_fractional_number_of_threads_is_refused(model, n_jobs):
     with pytest.raises(InputTypeError, match="n_jobs is"):
         model.predict(draw_images(1), n_jobs=n_jobs)
 
@@ -774,7 +774,7 @@ def test_load_state_dict_copies(model):
 
 
 @pytest.mark.parametrize("kind", ["lists", "float64", "big-endian", "fortran", "other order"])
-def test_load_state_dict_takes_any_numbers(model, kind):
+def test_load_state_dict_accepts_any_numbers(model, kind):
     state = LeNet5(seed=9).state_dict()
     given = {
         "lists": {name: value.tolist() for name, value in state.items()},
@@ -840,14 +840,14 @@ def test_load_state_dict_loads_all_or_nothing(model, name):
         pytest.param([[1.0], [1.0, 2.0]], id="ragged"),
     ],
 )
-def test_load_state_dict_says_what_is_wrong_itself(model, value):
+def test_load_state_dict_explains_what_is_wrong(model, value):
     state = model.state_dict()
     state["output.bias"] = value
     with pytest.raises(WeightsError, match=r"output\.bias"):
         model.load_state_dict(state)
 
 
-def test_load_state_dict_wants_a_mapping(model):
+def test_load_state_dict_requires_a_mapping(model):
     with pytest.raises(InputTypeError, match="state is of type list"):
         model.load_state_dict([1, 2, 3])
 
@@ -914,7 +914,7 @@ def test_copies_of_the_parameters_stay_views_of_a_flat_vector(duplicate, model):
         ("mean", np.inf, InputError, "mean is inf; expected a finite number"),
     ],
 )
-def test_a_standardisation_that_none_is(name, value, error, says):
+def test_an_invalid_standardisation(name, value, error, says):
     model = LeNet5(seed=0)
     with pytest.raises(error, match=says):
         setattr(model, name, value)
@@ -938,7 +938,7 @@ def test_a_damaged_pickle_is_refused(change):
         LeNet5.__new__(LeNet5).__setstate__(state)
 
 
-def test_metadata_that_are_no_text_are_not_saved(tmp_path):
+def test_metadata_that_is_not_text_is_not_saved(tmp_path):
     model = LeNet5(seed=0)
     model.metadata = {"epochs": 3}
     with pytest.raises(InputTypeError, match=r"metadata is \{'epochs': 3\}; expected a mapping of str"):

@@ -111,7 +111,7 @@ def test_loss_and_gradients_against_pytorch():
         np.testing.assert_allclose(gradients[name], value.grad.numpy(), rtol=1e-5, atol=1e-12)
 
 
-def test_both_ways_to_the_gradient_are_one(model):
+def test_both_ways_to_compute_the_gradient_agree(model):
     (loss, gradients), (other, others) = (
         compute(images(3), [1, 2, 3]) for compute in (model.loss_and_gradients, model.layerwise_loss_and_gradients)
     )

@@ -56,7 +56,7 @@ def weights(run, name="last"):
 
 
 @pytest.mark.parametrize("ranks", [3, pytest.param(2, marks=pytest.mark.release)])
-def test_ranks_learn_what_one_process_does_but_for_rounding(ranks):
+def test_ranks_and_one_process_agree_within_rounding(ranks):
     alone, together = finish(start(0, "some.npz", *OPTIONS)), finish(start(ranks, "some.npz", *OPTIONS))
     assert [event["event"] for event in together] == ["start", "epoch", "epoch", "epoch", "test"]
     for one, other in zip(alone[1:4], together[1:4], strict=True):
@@ -194,7 +194,7 @@ def test_the_mpiexec_of_another_mpi_is_refused(variable):
         (["some.npz", "--recipe", "none"], 2, "recipe is 'none'"),
     ],
 )
-def test_an_error_of_all_is_told_once(arguments, code, why):
+def test_an_error_common_to_all_is_reported_once(arguments, code, why):
     process = start(2, *arguments)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err

@@ -114,7 +114,7 @@ def test_sigmoid_of_the_smallest_numbers_is_a_half(build):
     np.testing.assert_array_equal(sigmoid_of(build, tiny), 0.5)
 
 
-def test_sigmoid_stays_in_0_to_1_and_never_falls_by_more_than_rounding(build):
+def test_sigmoid_is_in_0_to_1_and_never_falls_by_more_than_rounding(build):
     x = np.linspace(-1e2, 1e2, 400_001)
     y = sigmoid_of(build, x).astype(np.float64)
     assert y.min() >= 0
@@ -188,7 +188,7 @@ def test_one_pixel_anywhere(build, arrays, place):
     arrays.assert_close(out, reference.lenet(parameters, x[:, None] / 255 / 0.01)["output"])
 
 
-def test_no_image_is_no_work(build, arrays):
+def test_no_images_require_no_work(build, arrays):
     flat, _ = in_build(arrays, weights())
     build.logits(flat, images(0), MEAN, STD, arrays.output(0, 10))
 
@@ -354,7 +354,7 @@ def exact_logits(mnist):
     return exact.logits(mnist[2])
 
 
-def test_every_build_reads_mnist_as_the_layers_in_float64_do(build, mnist, exact_logits, monkeypatch):
+def test_every_build_agrees_with_the_float64_layers_on_mnist(build, mnist, exact_logits, monkeypatch):
     pretrained, expected = lenet.load_pretrained("mnist"), exact_logits
     model = model_of(build, monkeypatch, pretrained.state_dict())
     model.mean, model.std = pretrained.mean, pretrained.std

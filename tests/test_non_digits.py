@@ -16,7 +16,7 @@ from lenet.training.augment.non_digits import non_digits
 DIGITS = lenet.data.load_digits()
 
 
-def test_rubbish_is_of_many_kinds_and_repeats_by_its_seed():
+def test_non_digits_are_of_many_kinds_and_repeat_with_the_seed():
     one, two = (non_digits(300, DIGITS.X_train, np.random.default_rng(0)) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert one.shape == (300, 28, 28)
@@ -25,7 +25,7 @@ def test_rubbish_is_of_many_kinds_and_repeats_by_its_seed():
     assert not (one[:, np.newaxis] == DIGITS.X_train[np.newaxis, :200]).all(axis=(2, 3)).any()  # none is a digit
 
 
-def test_kinds_have_their_shares(monkeypatch):
+def test_kinds_have_their_frequencies(monkeypatch):
     shares = {"strokes": 5, "letter": 2, "half": 1, "window": 3, "pair": 3, "shuffled": 1, "negative": 1, "blot": 2,
               "garment": 2, "noise": 1, "blank": 1}  # fmt: skip
     for number, name in enumerate(shares):
@@ -82,7 +82,7 @@ def _learned(model, x, y):
 
 @pytest.mark.release
 @pytest.mark.uninstrumented
-def test_a_network_that_has_learned_from_rubbish_knows_it():
+def test_a_network_trained_on_non_digits_recognises_them():
     recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=120, vary=True, non_digits=0.3)
     model = lenet.LeNet5(seed=0)
     state = lenet.train(model, DIGITS.X_train, DIGITS.y_train, recipe)
@@ -94,7 +94,7 @@ def test_a_network_that_has_learned_from_rubbish_knows_it():
     assert np.median(model.predict_proba(DIGITS.X_test).max(axis=1)) > 0.8
 
 
-def test_the_shipped_weights_tell_other_rubbish():
+def test_the_shipped_weights_recognise_other_non_digits():
     model = lenet.load_pretrained("mnist")
     sure = model.predict_proba(DIGITS.X_test).max(axis=1)
     rng = np.random.default_rng(0)
@@ -103,13 +103,13 @@ def test_the_shipped_weights_tell_other_rubbish():
         assert (model.predict_proba(images).max(axis=1) > np.quantile(sure, 0.1)).mean() < 0.05
 
 
-def test_floating_images_and_rubbish_are_refused():
+def test_floating_images_with_non_digits_are_refused():
     recipe = lenet.training.RECIPES["wild"].with_changes(defects=0.0)
     with pytest.raises(lenet.errors.InputError, match="expected uint8, as the recipe has non_digits"):
         lenet.train(lenet.LeNet5(seed=0), DIGITS.X_train[:100] / 255, DIGITS.y_train[:100], recipe)
 
 
-def test_weights_of_samples_and_rubbish_go_together():
+def test_sample_weights_and_non_digits_can_be_combined():
     recipe = lenet.training.recipes.RECIPES["wild"].with_changes(epochs=1, validation=0.0)
     results = []
     for weight in (None, np.full(200, 3.0)):

@@ -52,7 +52,7 @@ def test_strokes_are_curves_and_polylines_of_any_pen():
     assert min(np.bincount(degrees)[1:]) > 0.2 * len(degrees)
 
 
-def test_letters_are_none_that_may_be_a_digit():
+def test_letters_exclude_those_that_look_like_digits():
     _, recorded = draw(non_digits._letter, 2000)
     assert {len(calls["putText"]) for calls in recorded} == {1}
     written = [call for calls in recorded for call in calls["putText"]]
@@ -171,7 +171,7 @@ def test_noise_has_any_grain():
     assert np.mean(whites) == about(expected)
 
 
-def test_blanks_are_nothing_a_grey_a_slope_or_dots():
+def test_blanks_are_empty_grey_gradients_or_dots():
     images, _ = draw(non_digits._blank, 2000)
     black = [image for image in images if not image.any()]
     grey = [image for image in images if image.any() and len(np.unique(image)) == 1]

@@ -81,7 +81,7 @@ def test_pairs_are_two_digits_or_three(monkeypatch):
     assert set(narrowed) == {None, 0, 1}
 
 
-def test_a_row_holds_four_digits_a_little_apart_or_touching():
+def test_a_row_has_four_digits_slightly_apart_or_touching():
     digits = np.concatenate([np.minimum(block(height, 10)[0], 1) * value for height, value in ((8, 50), (20, 250))])
     rng = np.random.default_rng(0)
     gaps, tops = [], []
@@ -102,7 +102,7 @@ def test_a_row_holds_four_digits_a_little_apart_or_touching():
     assert set(tops) == set(range(5))
 
 
-def test_a_row_keeps_what_overlaps():
+def test_a_row_keeps_overlapping_ink():
     digits, whole = block(10, 20)
     rng = np.random.default_rng(0)
     for _ in range(50):

@@ -168,7 +168,7 @@ def test_numbers_out_of_range_are_refused(model, arguments, message):
         SGD(model, **arguments)
 
 
-def test_a_rate_that_is_no_number_is_refused(model):
+def test_a_rate_that_is_not_a_number_is_refused(model):
     with pytest.raises(InputTypeError, match=r"lr is '0\.1'"):
         SGD(model, lr="0.1")
 
@@ -193,7 +193,7 @@ BAD_GRADIENTS = [
 
 
 @pytest.mark.parametrize(("damage", "message"), BAD_GRADIENTS)
-def test_wrong_gradients_leave_the_model_as_it_was(model, damage, message):
+def test_wrong_gradients_leave_the_model_unchanged(model, damage, message):
     sgd = SGD(model, lr=0.1, momentum=0.9)
     sgd.step(gradients_of(model))
     before, gradients = model.parameters.flat.copy(), gradients_of(model)
@@ -211,7 +211,7 @@ def test_wrong_names_are_listed_beside_the_right_ones(model):
 
 
 @pytest.mark.parametrize("damage", [missing, unknown, misshapen])
-def test_wrong_gradients_leave_the_velocity_as_it_was(model, damage):
+def test_wrong_gradients_leave_the_velocity_unchanged(model, damage):
     sgd = SGD(model, lr=0.1, momentum=0.9)
     sgd.step(gradients_of(model))
     before, gradients = sgd.velocity.copy(), gradients_of(model)
@@ -259,7 +259,7 @@ def test_one_cycle_stays_between_zero_and_its_peak(total):
 
 
 @pytest.mark.parametrize("total", [2, 3, 7, 100])
-def test_one_cycle_ends_at_zero_and_stays_there(total):
+def test_one_cycle_ends_at_zero(total):
     assert values(one_cycle(0.5, total, 1), [total - 1, total, 2 * total]) == pytest.approx([0, 0, 0], abs=1e-15)
 
 

@@ -395,7 +395,7 @@ def test_reduced_motion_and_forced_colours_are_respected(browser, saved):
         assert f" reads {page.locator('#target').input_value()} with " in page.locator("#mind-text").text_content()
 
 
-def test_a_scribble_is_no_digit(page, model):
+def test_a_scribble_is_a_non_digit(page, model):
     before = page.locator("#try").bounding_box()
     draw(page, ZIGZAG, steps=1)
     answer(page, "not a digit")
@@ -404,7 +404,7 @@ def test_a_scribble_is_no_digit(page, model):
     assert page.locator("#try").bounding_box() == before
 
 
-def test_undo_brings_back_what_was_replaced(page):
+def test_undo_restores_a_replaced_drawing(page):
     draw(page, THREE)
     answer(page, "3")
     replacements = {
@@ -421,7 +421,7 @@ def test_undo_brings_back_what_was_replaced(page):
     answer(page, "Draw a digit")
 
 
-def test_what_replaces_a_drawing_ends_the_stroke_in_hand(page):
+def test_replacing_a_drawing_ends_the_current_stroke(page):
     first, *rest = on_pad(page, THREE)
     page.mouse.move(*first)
     page.mouse.down()
@@ -458,7 +458,7 @@ def test_a_link_carries_the_drawing(browser, saved, page):
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (768, 1024)])
-def test_the_keyboard_takes_the_tour(browser, saved, width, height):
+def test_the_keyboard_controls_the_tour(browser, saved, width, height):
     with opened(browser, saved, viewport={"width": width, "height": height}) as page:
         assert page.locator("#tour-next").text_content() == "Take the tour"
         page.locator("#tour-next").focus()
@@ -499,7 +499,7 @@ def test_the_captions_of_a_small_equation_are_whole(browser, saved):
 # ---- pointing ----------------------------------------------------------------------------------------------
 
 
-def test_pointing_tells_a_units_name_and_value(page, model):
+def test_pointing_shows_a_units_name_and_value(page, model):
     page.keyboard.press("5")
     answer(page, "5")
     page.mouse.move(*place_of_unit(page, "c3", 5, 3, 7, 10))
@@ -716,7 +716,7 @@ def test_the_saved_page_reads_one_digit_by_itself(page):
 
 
 @pytest.mark.parametrize("where", ["page", "served_page"])
-def test_a_picture_that_failed_leaves_nothing_of_an_earlier_one(request, where):
+def test_a_picture_that_failed_clears_the_earlier_result(request, where):
     page = request.getfixturevalue(where)
     drop(page, picture_of("4"), "image/png")
     answer(page, "4")
@@ -736,7 +736,7 @@ def test_a_picture_that_failed_leaves_nothing_of_an_earlier_one(request, where):
 
 
 @pytest.mark.parametrize(("where", "grey"), [("page", 255), ("served_page", 0)])
-def test_ink_on_nothing_is_put_on_a_paper_of_the_other_kind(request, where, grey):
+def test_transparent_pictures_get_a_contrasting_background(request, where, grey):
     from PIL import Image
 
     page = request.getfixturevalue(where)
@@ -780,7 +780,7 @@ def test_the_server_computes_the_same(served_page):
     assert re.fullmatch(r"The server now has version \S+\. Reload the page\.", text)
 
 
-def test_a_token_is_asked_for_and_a_server_that_is_gone_is_reported(browser):
+def test_a_token_is_requested_and_a_stopped_server_is_reported(browser):
     with serving(LENET_TOKEN=TOKEN) as server:
         context = browser.new_context(reduced_motion="reduce")
         page = context.new_page()
@@ -837,7 +837,7 @@ def named(browser, tmp_path_factory):
         yield page
 
 
-def test_names_stand_for_numbers(named):
+def test_class_names_replace_numbers(named):
     page = named
     answer(page, "Draw a symbol")
     assert "10 classes (zero, one " in page.locator("#model-facts").text_content()
@@ -859,7 +859,7 @@ def test_names_stand_for_numbers(named):
     answer(page, "not any of the classes")
 
 
-def test_long_names_keep_their_places(named):
+def test_long_names_stay_in_place(named):
     for width, height in ((1600, 1000), (1280, 900), (360, 740)):
         resize(named, width, height)
         named.locator("#clear").click()
@@ -979,7 +979,7 @@ def test_the_theme_is_chosen_and_remembered(browser, served):
         assert page.locator("#theme").text_content() == "Light"
 
 
-def test_without_javascript_it_is_said_what_is_missing(browser, saved):
+def test_without_javascript_the_page_says_what_is_missing(browser, saved):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(saved)

@@ -62,7 +62,7 @@ def passes(model, images):
 
 
 @pytest.mark.parametrize("kind", ["shipped", "float64 with 26 classes", "standardised per image"])
-def test_the_page_computes_what_lenet_does(model, digits, kind):
+def test_the_page_computes_the_same_as_lenet(model, digits, kind):
     if kind != "shipped":
         model = lenet.LeNet5(seed=1, dtype="float64", num_classes=26)
         model.mean, model.std = (0.1, 0.3) if kind.startswith("float64") else (None, None)

@@ -20,7 +20,7 @@ def model():
     return lenet.load_pretrained("mnist")
 
 
-def test_the_document_holds_the_parameters(model):
+def test_the_document_contains_the_parameters(model):
     document = json.loads(json.dumps(model_document(model, "mnist", "7")))
     assert (document["name"], document["version"], document["num_classes"]) == ("mnist", "7", 10)
     for name, value in model.parameters.items():
@@ -36,7 +36,7 @@ def test_a_model_that_was_not_calibrated_rejects_nothing():
     assert (document["dtype"], document["thresholds"], document["least_digit_score"]) == ("float64", {}, 0)
 
 
-def test_the_document_holds_the_names_of_the_classes(model):
+def test_the_document_contains_the_class_names(model):
     assert model_document(model, "mnist", "1")["classes"] == list("0123456789")
     named = lenet.LeNet5(seed=0, num_classes=2)
     named.classes = ("</script>", "Dreieck \u25b3")
@@ -51,7 +51,7 @@ def test_no_text_of_a_model_ends_its_element():
     assert MARK in page[:1000]
 
 
-def test_the_page_carries_nothing_that_its_policy_forbids():
+def test_the_page_contains_nothing_that_its_policy_forbids():
     page = page_html().decode()
     assert content_security_policy(page.encode()).count("'sha256-") == 2
     for forbidden in (' style="', " onclick=", '<link rel="stylesheet', 'src="http', "import "):

@@ -120,7 +120,7 @@ def test_matplotlib_is_imported_only_to_draw_and_pyplot_never():
 # Learning curves
 
 
-def test_curves_hold_the_history():
+def test_curves_show_the_history():
     rows = history(5)
     loss, accuracy = curves._learning_curves_figure(rows, "run 7").axes
     for ax, key, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
@@ -148,13 +148,13 @@ def test_best_epoch_is_the_one_that_training_keeps(losses, epoch):
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])
-def test_without_validation_the_training_curve_stands_alone_and_no_epoch_is_best(missing):
+def test_without_validation_only_the_training_curve_is_drawn_and_no_epoch_is_best(missing):
     rows = [row | {"val_loss": missing, "val_accuracy": missing} for row in history(3, validation=False)]
     loss, accuracy = curves._learning_curves_figure(rows, "").axes
     assert list(lines(loss)) == list(lines(accuracy)) == ["training"]
 
 
-def test_a_loss_that_diverged_leaves_a_hole():
+def test_a_diverged_loss_leaves_a_gap():
     rows = history(3)
     rows[1]["loss"] = float("inf")
     loss = curves._learning_curves_figure(rows, "").axes[0]
@@ -269,7 +269,7 @@ def test_matrix_shows_each_count_in_its_cell(num_classes):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
 
 
-def test_colour_is_the_share_of_the_row_and_the_diagonal_has_none():
+def test_colour_shows_the_fraction_of_the_row_except_on_the_diagonal():
     ax = confusion._confusion_matrix_figure(np.array([[90, 10, 0], [0, 0, 0], [5, 0, 195]])).axes[0]
     shares = ax.images[0].get_array()
     np.testing.assert_array_equal(np.ma.getmaskarray(shares), np.eye(3, dtype=bool))
@@ -289,7 +289,7 @@ def test_matrix_without_mistakes_or_images():
 @pytest.mark.parametrize(
     ("num_classes", "count"), [(2, 10**6), (10, 10**7), pytest.param(26, 99_999, marks=pytest.mark.landing)]
 )
-def test_counts_stay_inside_their_cells(num_classes, count):
+def test_counts_fit_into_their_cells(num_classes, count):
     figure = confusion._confusion_matrix_figure(np.full((num_classes, num_classes), count))
     renderer = draw(figure)
     ax = figure.axes[0]
@@ -304,7 +304,7 @@ def test_500_classes_are_an_image_of_bounded_size_without_text():
 
 
 @pytest.mark.parametrize("classes", [("triangle", "rectangle", "star"), ("$x", "$\\undefined$", "x" * 100)])
-def test_names_of_classes_stand_at_both_axes_and_leave_the_cells_their_size(classes):
+def test_class_names_label_both_axes_and_do_not_shrink_the_cells(classes):
     counts = np.full((3, 3), 10**5)
     figure = confusion._confusion_matrix_figure(counts, classes)
     draw(figure)
@@ -335,7 +335,7 @@ def test_a_name_that_the_font_cannot_show_becomes_a_number(recwarn):
         ([[True, False], [False, True]], "bool"),
     ],
 )
-def test_what_is_no_confusion_matrix_is_refused(matrix, message):
+def test_invalid_confusion_matrices_are_refused(matrix, message):
     with pytest.raises(InputError, match=message):
         plots.confusion_matrix(matrix)
 
@@ -343,7 +343,7 @@ def test_what_is_no_confusion_matrix_is_refused(matrix, message):
 # The worst mistakes
 
 
-def test_worst_shows_mistakes_only_and_the_surest_first():
+def test_worst_shows_only_mistakes_the_most_confident_first():
     images, labels, predictions, probabilities = mistaken(20)
     figure = mistakes._worst_figure(images, labels, predictions, probabilities)
     expected = [19, 17, 15, 13, 11, 9, 7, 5, 3, 1]
@@ -387,13 +387,13 @@ def test_worst_refuses_other_classes():
         plots.worst(*mistaken(5), ["a", "b"])
 
 
-def test_worst_shows_36_at_most_and_says_of_how_many():
+def test_worst_shows_at_most_36_and_states_the_total():
     figure = mistakes._worst_figure(*mistaken(100))
     assert len(figure.axes[0].images) == 36
     assert figure.get_suptitle().startswith("The 36 most confident of 50 mistakes among 100 images")
 
 
-def test_worst_of_one_mistake_and_of_none():
+def test_worst_with_one_mistake_and_with_none():
     assert mistakes._worst_figure(*mistaken(2)).get_suptitle().startswith("1 mistake among 2 images")
     nothing = mistakes._worst_figure(*mistaken(1))
     assert not nothing.axes
@@ -405,7 +405,7 @@ def test_worst_of_one_mistake_and_of_none():
 @pytest.mark.parametrize(
     ("confidence", "shown"), [(0.99949, "99.9%"), (0.9996, ">99.9%"), (1.0, "100.0%"), (0.5, "50.0%")]
 )
-def test_rounding_makes_no_certainty(confidence, shown):
+def test_rounding_does_not_create_certainty(confidence, shown):
     images, labels, predictions, _ = mistaken(2)
     figure = mistakes._worst_figure(images, labels, predictions, np.full((2, 10), confidence))
     assert texts(figure.axes[0])[1].endswith(f" · {shown}")
@@ -429,7 +429,7 @@ def test_worst_refuses_arrays_that_do_not_fit(place, array):
 
 
 @pytest.mark.parametrize("prediction", [-1, 10])
-def test_worst_refuses_predictions_that_are_no_class(prediction):
+def test_worst_refuses_predictions_that_are_not_classes(prediction):
     images, labels, _, probabilities = mistaken(3)
     with pytest.raises(InputError, match=f"predictions.*{prediction}.*expected 0 to 9"):
         plots.worst(images, labels, np.full(3, prediction), probabilities)
@@ -465,7 +465,7 @@ def test_filters_refuse_other_shapes(shape):
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
-def test_filters_refuse_what_has_no_colour(value):
+def test_filters_refuse_values_without_a_colour(value):
     with pytest.raises(InputError, match="NaN or infinite"):
         plots.filters(np.full((6, 1, 5, 5), value))
 
@@ -532,7 +532,7 @@ def edges(stage):
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 1000])
-def test_the_stages_of_the_architecture_stand_in_a_row(num_classes):
+def test_the_stages_of_the_architecture_are_in_a_row(num_classes):
     stages, _, ax = parts_of(num_classes)
     middles = [(min(box.y0 for box in stage) + max(box.y1 for box in stage)) / 2 for stage in stages]
     np.testing.assert_allclose(middles, middles[0])
@@ -544,7 +544,7 @@ def test_the_stages_of_the_architecture_stand_in_a_row(num_classes):
     np.testing.assert_allclose([text.get_position()[0] for text in named], [sum(edges(stage)) / 2 for stage in stages])
 
 
-def test_the_planes_of_the_architecture_lie_behind_each_other():
+def test_the_planes_of_the_architecture_are_behind_each_other():
     for stage in parts_of(10)[0][1:5]:  # drawn from the back, which is the upper left, to the front
         shifts = np.diff([[box.x0, box.y0] for box in stage], axis=0)
         np.testing.assert_allclose(shifts[:, 0], -shifts[:, 1])

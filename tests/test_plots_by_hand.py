@@ -112,7 +112,7 @@ def test_lines_lead_from_each_receptive_field_to_its_unit(card):
     assert next(drawn, None) is None
 
 
-def test_texts_stand_above_and_below_their_stages(card):
+def test_texts_are_above_and_below_their_stages(card):
     expected = set()
     for name, x, planes, side, _, _, parameters, operation in TABLE:
         middle = x + (12 if name in COLUMNS else SPREADS[name] / 2)

@@ -47,20 +47,20 @@ def end(error, rank=0, size=2):
         (AssertionError("a bug"), 1, "AssertionError: a bug\n"),
     ],
 )
-def test_a_rank_that_fails_tells_why_and_ends_all(capsys, error, code, says):
+def test_a_rank_that_fails_reports_why_and_ends_all(capsys, error, code, says):
     assert end(error) == code
     err = capsys.readouterr().err
     assert says in err if says else err == ""
     assert ("Traceback" in err) == isinstance(error, AssertionError)
 
 
-def test_others_than_rank_0_name_themselves_and_let_it_speak_first(capsys, slept):
+def test_errors_of_other_ranks_name_them_and_follow_rank_0(capsys, slept):
     assert end(InputError("No images."), rank=1) == 1
     assert capsys.readouterr().err == "lenet: error: No images. (rank 1)\n"
     assert slept[0] >= 1
 
 
-def test_a_rank_alone_has_nobody_to_end():
+def test_a_single_rank_ends_no_others():
     with pytest.raises(InputError), ranks.all_or_none(Ranks(0, 1)):
         raise InputError("No images.")
 

@@ -126,7 +126,7 @@ def test_bilevel_is_black_and_white(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_what_is_transparent_is_white_paper(tmp_path, mode):
+def test_transparent_pixels_become_white_paper(tmp_path, mode):
     colours = len(mode) - 1
     pixels = [(0,) * colours + (alpha,) for alpha in (0, 255, 102)]  # black of no, full and 40% opacity
     image = Image.new(mode, (3, 1))
@@ -155,7 +155,7 @@ def test_cmyk_is_converted(tmp_path):
     np.testing.assert_array_equal(found, np.repeat([[255] * 8 + [0] * 8], 16, axis=0))
 
 
-def test_of_an_animation_the_first_frame_is_read(tmp_path):
+def test_the_first_frame_of_an_animation_is_read(tmp_path):
     first, second = Image.new("L", (5, 4), 30), Image.new("L", (5, 4), 200)
     path = written(tmp_path, first, "a.gif", save_all=True, append_images=[second])
     with Image.open(path) as animation:
@@ -194,7 +194,7 @@ def test_the_name_of_a_file_does_not_matter(tmp_path):
     ],
     ids=["text", "empty", "pdf", "short", "header only", "64 megapixels", "120 megapixels", "900 megapixels"],
 )
-def test_what_is_no_picture_is_told_of_by_name(tmp_path, content, said):
+def test_the_error_names_a_file_that_is_not_a_picture(tmp_path, content, said):
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(DataError, match=said) as caught:
@@ -222,7 +222,7 @@ def test_a_picture_of_extreme_sides_is_refused(size):
 
 
 @pytest.mark.parametrize("header", [b"P2 1001 1000 255 ", b"P6 1001 1000 254 ", b"P3 1001 1000 65535 "])
-def test_pnm_that_a_loop_in_python_decodes_is_small(header):
+def test_pnm_decoded_by_a_python_loop_is_limited(header):
     with pytest.raises(DataError, match="has 1001x1000 pixels; expected at most 1 million in this format"):
         read_picture(header)
     assert read_picture(b"P5 1001 1000 255 " + bytes(1001_000)).shape == (1000, 1001)
@@ -251,7 +251,7 @@ def test_exactly_64_megapixels_are_decoded(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 9000 * "\0", "P5 100 100 255 " + 10_000 * "a"])
-def test_a_picture_in_a_string_is_no_path(content):
+def test_a_picture_in_a_string_is_not_a_path(content):
     with pytest.raises(InputError, match="Pass the content of a file as bytes") as caught:
         read_picture(content)
     assert len(str(caught.value)) < 200
@@ -306,7 +306,7 @@ def test_whatever_pillow_raises_while_it_decodes_is_a_damaged_picture(tmp_path, 
         read_picture(path)
 
 
-def test_pillows_warnings_stay_inside(tmp_path):
+def test_pillows_warnings_are_not_shown(tmp_path):
     (tmp_path / "a.png").write_bytes(header_of_png(12000, 10000))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
@@ -337,7 +337,7 @@ def test_the_longest_side_is_20_and_the_centre_of_mass_in_the_middle(picture):
     assert centre_of_mass(image) == pytest.approx([14, 14], abs=0.5)  # as of MNIST's images
 
 
-def test_where_the_centre_of_mass_cannot_be_in_the_middle_nothing_is_cut_off():
+def test_a_digit_whose_centre_of_mass_cannot_be_in_the_middle_is_not_cut_off():
     page = np.zeros((200, 200), np.uint8)
     page[20:180, 40:48] = 255  # a long thin stroke
     page[160:180, 40:160] = 255  # and a heavy foot
@@ -403,13 +403,13 @@ def test_faint_ink_on_grey_paper_is_stretched():
         (np.zeros(784, np.uint8), InputError, r"\(784,\)"),
     ],
 )
-def test_what_is_no_grey_picture_is_refused(picture, error, said):
+def test_invalid_grey_pictures_are_refused(picture, error, said):
     with pytest.raises(error, match=said):
         prepare(picture)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (100, 1), (2, 2)])
-def test_tiny_and_narrow_pictures_are_no_crash(shape):
+def test_tiny_and_narrow_pictures_do_not_crash(shape):
     assert prepare(np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)).shape == (28, 28)
 
 
@@ -447,7 +447,7 @@ def test_photographs_of_mnist_are_read_as_well_as_the_originals(mnist, tmp_path)
 
 @pytest.mark.parametrize("side", [28, 40, 200])
 @pytest.mark.parametrize("inverted", [False, True])
-def test_which_of_dark_and_light_is_ink(side, inverted):
+def test_detecting_dark_or_light_ink(side, inverted):
     from lenet.reading.ink import is_dark_on_light
 
     for image in lenet.data.load_digits().X_test[:50]:
@@ -476,7 +476,7 @@ def test_blurred_digits_beside_a_shadow_keep_their_shape():
     assert (read == digits.y_test[:100]).mean() >= 0.8
 
 
-def test_specks_and_a_frame_are_left_out():
+def test_specks_and_a_frame_are_removed():
     page = np.full((140, 140), 255, np.uint8)
     page[25:115, 10:130][drawn_seven() > 0] = 0
     alone = prepare(page)
@@ -501,7 +501,7 @@ def test_digits_cropped_to_their_ink_are_prepared(paper):
     assert (read == digits.y_test[:200]).mean() >= 0.9
 
 
-def test_a_thin_digit_that_touches_all_borders_is_no_frame():
+def test_a_thin_digit_that_touches_all_borders_is_not_a_frame():
     page = np.full((120, 80), 255, np.uint8)
     cv2.polylines(page, [np.array([[2, 2], [77, 30], [2, 117], [77, 117]], np.int32)], False, 0, 5)
     alone = prepare(page)
@@ -509,7 +509,7 @@ def test_a_thin_digit_that_touches_all_borders_is_no_frame():
     assert np.abs(prepare(page).astype(int) - alone)[:, :12].mean() < 20
 
 
-def test_a_stroke_cut_by_the_border_is_left_out():
+def test_a_stroke_cut_by_the_border_is_omitted():
     page = np.full((120, 100), 255, np.uint8)
     page[15:105, 10:100][drawn_seven()[:, :90] > 0] = 0
     alone = prepare(page)
@@ -627,7 +627,7 @@ def test_pages_as_photographed(mnist):
     assert wrong / total <= 0.03
 
 
-def test_what_is_no_digit_is_told_apart(mnist):
+def test_non_digits_are_distinguished(mnist):
     """Where 98% of the test digits are accepted, at most 5% of what is none are: strokes, noise and blanks."""
     model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(3)
     least = np.quantile(digit_score(model.predict_proba(mnist.X_test)), 0.02)
@@ -778,7 +778,7 @@ def test_a_dark_blurred_grid_beside_the_edge_of_a_table_is_read():
     assert_cells_of_sudoku(reading.read(page), labels)
 
 
-def test_a_crossword_beside_a_sudoku_is_left_out():
+def test_a_crossword_beside_a_sudoku_is_ignored():
     page, labels = sudoku({(4, 4): 183})
     page = np.hstack([page, np.full((700, 200), 235, np.uint8)])
     for n in range(5):
@@ -844,7 +844,7 @@ def test_print_in_the_cells_of_a_table(text, shape, size, place, thickness):
     assert [cell.text for cell in found.cells] == [text] * 32
 
 
-def test_text_outside_is_left_out_even_if_the_largest_table_has_few_cells():
+def test_text_outside_is_ignored_even_if_the_largest_table_has_few_cells():
     page = np.full((900, 1000), 235, np.uint8)
     for top, rows, columns in ((40, 3, 3), (500, 4, 8)):
         for row in range(rows + 1):
@@ -859,7 +859,7 @@ def test_text_outside_is_left_out_even_if_the_largest_table_has_few_cells():
     assert not found.lines
 
 
-def test_text_around_a_large_grid_is_left_out():
+def test_text_around_a_large_grid_is_ignored():
     page, labels = sudoku({(4, 4): 183})
     cv2.putText(page, "35 and 17", (120, 80), cv2.FONT_HERSHEY_SIMPLEX, 1, 40, 3)
     assert reading.read(page).text == str(labels[183])
@@ -928,7 +928,7 @@ def test_an_empty_page_has_no_lines(level):
     assert reading.read(np.full((300, 200), level, np.uint8)).text == ""
 
 
-def test_a_blot_is_no_digit():
+def test_a_blot_is_a_non_digit():
     page = np.full((100, 200), 255, np.uint8)
     cv2.fillPoly(page, [np.array([[30, 20], [75, 12], [92, 60], [60, 70], [66, 90], [35, 80]], np.int32)], 0)
     assert not any(digit.label is not None for line in reading.read(page).lines for digit in line.digits)

@@ -65,7 +65,7 @@ def is_writing(box, height, shape):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_writing_is_what_is_neither_speck_nor_rule_nor_sliver(seed):
+def test_writing_excludes_specks_rules_and_slivers(seed):
     rng, shape = np.random.default_rng(seed), (120, 160)
     boxes = random_boxes(rng, 300, shape)
     boxes[:40, 0] = 0
@@ -117,7 +117,7 @@ def test_the_typical_height_is_the_median_by_area(seed):
         ([((1, 100, 90, 301), 5000)], 201),
     ],
 )
-def test_the_height_of_the_writing_leaves_out_what_is_none(others, expected):
+def test_the_height_of_the_writing_ignores_non_writing(others, expected):
     boxes, areas = zip(((300, 200, 320, 230), 100), *others, strict=True)
     assert strokes_of(boxes, areas).writing_height == expected
 

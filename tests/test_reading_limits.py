@@ -42,7 +42,7 @@ def test_specks_below_4_percent_and_below_30_percent_at_the_border_are_erased(sp
     assert single_digit._without_specks(ink).shape == expected
 
 
-def test_the_soft_edges_of_a_digit_stay_for_two_pixels_and_the_box_ends_with_its_ink():
+def test_the_soft_edges_of_a_digit_are_kept_for_two_pixels_and_the_box_ends_with_its_ink():
     ink = with_digit()
     ink[10:12, 80:82] = 200  # a speck
     ink[40:60, 50:55] = 0  # a hole, in which edges show
@@ -151,7 +151,7 @@ def digit_at(box, label=1, name=None):
     return Digit(box, label, 0.9, 7, 0.1, name)
 
 
-def test_cells_hold_the_digits_whose_middles_they_contain():
+def test_a_cell_contains_the_digits_centred_in_it():
     """Of the cells (0, 0, 40, 20), (36, 0, 80, 20) and (0, 20, 40, 40), two overlap, and a digit is in the nearest."""
     places = [Place(0, 1, 0, (0, 20, 40, 40)), Place(0, 0, 1, (36, 0, 80, 20)), Place(0, 0, 0, (0, 0, 40, 20))]
     middles = [(5, 10), (30, 10), (38, 10), (40, 10), (40, 40), (95, 10), (2, 30)]  # (38, 10) is 18 and 20 away
@@ -233,7 +233,7 @@ def test_each_digit_of_a_page_is_read_where_it_is(page, change):
 # Lines and pages
 
 
-def test_lines_lower_than_0_4_heights_are_left_out():
+def test_lines_lower_than_0_4_heights_are_ignored():
     ink = np.zeros((200, 400), np.uint8)
     for n in range(8):
         ink[20:60, 20 + 40 * n : 26 + 40 * n] = 255

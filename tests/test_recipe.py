@@ -18,12 +18,12 @@ def requirements(section):
     return {each.replace(" ", "") for each in RECIPE["requirements"][section]}
 
 
-def test_the_package_runs_with_what_the_project_depends_on():
+def test_the_package_has_the_projects_dependencies():
     assert requirements("run") == {*PROJECT["dependencies"], f"python{PROJECT['requires-python']}"}
     assert RECIPE["build"]["skip"] == f'match(python, "<{PROJECT["requires-python"].removeprefix(">=")}")'
 
 
-def test_the_package_is_built_with_what_the_project_requires():
+def test_the_package_is_built_with_the_projects_build_requirements():
     assert requirements("host") == {*map(str.lower, PYPROJECT["build-system"]["requires"]), "python", "pip"}
 
 

@@ -22,14 +22,14 @@ def test_digit_score_is_high_for_one_class_and_low_for_all_alike():
     ("reject_at", "labels"),
     [(None, [0, 1, 1, -1]), (0.01, [0, 1, -1, -1]), (0.005, [0, 1, -1, -1]), (0.001, [0, 1, -1, -1])],
 )
-def test_an_answer_stands_if_it_reaches_both_thresholds(reject_at, labels):
+def test_an_answer_is_accepted_if_it_reaches_both_thresholds(reject_at, labels):
     answers = RejectionRule.from_metadata(METADATA, reject_at).answers(PROBABILITIES)
     assert answers.labels.tolist() == labels
     assert answers.likeliest.tolist() == [0, 1, 1, 0]
     assert answers.is_digit.tolist() == [True, True, True, False]
 
 
-def test_an_answer_at_the_thresholds_stands():
+def test_an_answer_at_the_thresholds_is_accepted():
     assert RejectionRule(1.0, 1.0).answers(np.array([[0.0, 1.0]])).labels.tolist() == [1]
 
 

@@ -19,7 +19,7 @@ def logits_for(predicted, num_classes, height=3.0):
     return height * np.eye(num_classes)[predicted.astype(int)]
 
 
-def test_the_confusion_matrix_has_a_row_a_true_class():
+def test_the_confusion_matrix_has_a_row_per_true_class():
     outcome = classification_report(logits_for(PREDICTED, 3), TRUE)
     assert outcome.confusion_matrix.tolist() == [[2, 0, 1], [1, 1, 1], [0, 0, 4]]
     assert outcome.confusion_matrix.dtype == np.int64
@@ -80,7 +80,7 @@ def test_the_text_has_the_numbers():
 
 
 @pytest.mark.parametrize("count", [1, 10_000, 123_456])
-def test_columns_of_the_text_stay_apart_and_line_up(count):
+def test_columns_of_the_text_are_separate_and_aligned(count):
     predicted = np.repeat([0, 1, 1], [count, count, 1])
     text = str(classification_report(logits_for(predicted, 2), np.repeat([0, 1, 0], [count, count, 1])))
     matrix = text.splitlines()[-3:]

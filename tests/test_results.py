@@ -226,7 +226,7 @@ def tables(text):
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_table_of_trainings_has_the_results_of_its_commands():
+def test_the_table_of_runs_has_the_results_of_its_commands():
     (table,) = [rows for rows in tables(README) if rows[0][0] == "command"]
     by_command = {result["command"]: name for name, result in RESULTS.items()}
     assert table[0][1:] == ["training images", "test accuracy", "time"]
@@ -267,7 +267,7 @@ def test_the_chart_shows_the_results_of_one_run():
 # ---- the file ----------------------------------------------------------------------------------------------
 
 
-def test_what_follows_from_the_results_is_up_to_date():
+def test_derived_results_are_up_to_date():
     assert RESULTS["derived"]["values"] == parts.derived(VALUES.__getitem__)
 
 

@@ -48,7 +48,7 @@ def reference(tmp_path_factory):
 
 
 @SENDS_SIGNALS
-def test_signals_save_and_say_how_to_go_on(reference, tmp_path):
+def test_signals_save_and_print_how_to_resume(reference, tmp_path):
     arguments = [reference / "some.npz", *ARGUMENTS]
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         process = start(*arguments, cwd=tmp_path)

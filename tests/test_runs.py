@@ -47,7 +47,7 @@ def stopped(images):
 # The folder
 
 
-def test_the_first_run_makes_the_parents_and_holds_its_arguments(tmp_path):
+def test_the_first_run_creates_the_parents_and_stores_its_arguments(tmp_path):
     run = Run.create(tmp_path / "some" / "runs", ARGS)
     assert run.folder == tmp_path / "some" / "runs" / "train-1"
     assert json.loads((run.folder / "args.json").read_text()) == ARGS
@@ -72,7 +72,7 @@ def test_a_link_to_nowhere_is_not_followed_and_not_replaced(tmp_path):
     assert (tmp_path / "train-1").is_symlink()
 
 
-def test_runs_begun_at_once_in_threads_all_get_their_own_folder(tmp_path):
+def test_runs_started_at_once_in_threads_each_get_a_folder(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda number: Run.create(tmp_path, {**ARGS, "seed": number}), range(40)))
     assert sorted(run.args["seed"] for run in map(Run, tmp_path.iterdir())) == list(range(40))
@@ -80,7 +80,7 @@ def test_runs_begun_at_once_in_threads_all_get_their_own_folder(tmp_path):
     assert [json.loads((run.folder / "args.json").read_text())["seed"] for run in made] == list(range(40))
 
 
-def test_runs_begun_at_once_in_two_processes_all_get_their_own_folder(tmp_path):
+def test_runs_started_at_once_in_two_processes_each_get_a_folder(tmp_path):
     program = (
         "import json, sys; from lenet.training import Run; args = json.loads(sys.argv[2]); print('ready', flush=True);"
         "input(); [Run.create(sys.argv[1], args) for _ in range(25)]"
@@ -99,7 +99,7 @@ def test_runs_begun_at_once_in_two_processes_all_get_their_own_folder(tmp_path):
     assert names(tmp_path) == sorted(f"train-{n}" for n in range(1, 51))
 
 
-def test_a_name_that_is_taken_in_the_last_moment_is_left_alone(tmp_path, monkeypatch):
+def test_a_name_taken_at_the_last_moment_is_left_alone(tmp_path, monkeypatch):
     rename = Path.rename
 
     def rival_first(self, target):
@@ -144,7 +144,7 @@ def test_a_run_is_unlocked_before_its_file_is_closed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("below", ["file", "file/below"])
-def test_where_no_folder_can_be_made_the_error_names_it(tmp_path, below):
+def test_the_error_names_a_folder_that_cannot_be_created(tmp_path, below):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SaveError, match="--runs") as caught:
         Run.create(tmp_path / below, ARGS)
@@ -175,7 +175,7 @@ def test_a_failure_leaves_no_temporary_folder(tmp_path, monkeypatch, error):
         (json.dumps({key: value for key, value in ARGS.items() if key != "seed"}).encode(), "seed"),
     ],
 )
-def test_a_folder_of_something_else_is_no_run(tmp_path, content, said):
+def test_a_folder_of_something_else_is_not_a_run(tmp_path, content, said):
     if content is not None:
         (tmp_path / "args.json").write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
@@ -184,19 +184,19 @@ def test_a_folder_of_something_else_is_no_run(tmp_path, content, said):
 
 
 @pytest.mark.parametrize("recipe", ["default", {"name": "mine"}, {**ARGS["recipe"], "dropout": 0.5}, None])
-def test_a_recipe_of_another_version_is_told_of(tmp_path, recipe):
+def test_a_recipe_of_another_version_is_reported(tmp_path, recipe):
     run = Run.create(tmp_path, {**ARGS, "recipe": recipe})
     with pytest.raises(InputError, match=r"args\.json"):
         _ = run.recipe
 
 
-def test_the_recipe_comes_back(tmp_path):
+def test_the_recipe_round_trips(tmp_path):
     assert Run.create(tmp_path, ARGS).recipe == Recipe("mine", epochs=2, batch_size=8, lr=0.1)
     earlier = {**ARGS, "recipe": {**ARGS["recipe"], "rubbish": 0.3}}
     assert Run.create(tmp_path, earlier).recipe.non_digits == 0.3
 
 
-def test_a_folder_that_is_gone_is_not_writable(tmp_path):
+def test_a_removed_folder_is_not_writable(tmp_path):
     run = Run.create(tmp_path, ARGS)
     run.check_writable()
     assert names(run.folder) == ["args.json"]
@@ -208,7 +208,7 @@ def test_a_folder_that_is_gone_is_not_writable(tmp_path):
 # The results
 
 
-def test_the_history_comes_back(tmp_path):
+def test_the_history_round_trips(tmp_path):
     rows = [Epoch(1, 0.5, 2.25, 0.125, None, None, 1e5, 0.5), Epoch(2, 0.25, 1 / 3, 0.5, 1e-9, 1.0, 2.0, 0.75)]
     run = Run.create(tmp_path, ARGS)
     run.write("results.csv", results_csv(rows))
@@ -253,7 +253,7 @@ def test_damaged_results_are_an_error_that_names_the_file(tmp_path, content):
 # The checkpoint
 
 
-def test_a_checkpoint_comes_back_to_the_bit(tmp_path, stopped):
+def test_a_checkpoint_round_trip_is_bit_identical(tmp_path, stopped):
     model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
     run.save_checkpoint(state)
@@ -268,7 +268,7 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path, stopped):
     assert (found.mean, found.std) == (model.mean, model.std) != (0.0, 1.0)
 
 
-def test_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, stopped, images):
+def test_training_resumed_from_a_checkpoint_is_bit_identical(tmp_path, stopped, images):
     _model, state, recipe = stopped
     run = Run.create(tmp_path, ARGS)
     run.save_checkpoint(state)
@@ -279,7 +279,7 @@ def test_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, stopped, 
     assert other.parameters.flat.tobytes() == whole.parameters.flat.tobytes()
 
 
-def test_before_the_first_checkpoint_there_is_no_state(tmp_path):
+def test_a_run_without_a_checkpoint_has_no_state(tmp_path):
     assert Run.create(tmp_path, ARGS).load_checkpoint(lenet.LeNet5()) is None
 
 
@@ -331,7 +331,7 @@ def damaged(kind, whole, arrays, facts):
      "best to come", "no best", "not finite", "unknown fact", "bad history", "no velocity", "one array more",
      "shorter array", "float64"],
 )  # fmt: skip
-def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_it(tmp_path, stopped, kind):
+def test_a_damaged_or_unknown_checkpoint_is_an_error_that_names_it(tmp_path, stopped, kind):
     _model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
     run.save_checkpoint(state)
@@ -362,7 +362,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path, stopped):
         ({"data": "elsewhere/digits.npz", "lenet": "0.2.0"}, True),
     ],
 )
-def test_a_checkpoint_goes_on_with_the_arguments_that_it_was_written_with(tmp_path, stopped, change, kept):
+def test_a_checkpoint_resumes_with_its_own_arguments(tmp_path, stopped, change, kept):
     model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
     run.save_checkpoint(state)
@@ -376,7 +376,7 @@ def test_a_checkpoint_goes_on_with_the_arguments_that_it_was_written_with(tmp_pa
         Run(run.folder).load_checkpoint(model)
 
 
-def test_a_checkpoint_of_before_there_were_arguments_in_it_loads(tmp_path, stopped):
+def test_an_old_checkpoint_without_arguments_loads(tmp_path, stopped):
     model, state, _ = stopped
     run = Run.create(tmp_path, ARGS)
     arrays, facts = checkpoint_parts(state)
@@ -422,7 +422,7 @@ def test_no_checkpoint_is_ahead_of_the_weights(tmp_path, stopped, monkeypatch):
 # The rest
 
 
-def test_csv_has_a_line_an_epoch_and_what_there_is_none_of_is_empty():
+def test_csv_has_a_line_per_epoch_and_missing_values_are_empty():
     history = [Epoch(1, 0.1, 2.25, 0.5, None, None, 1000.0, 3.5), Epoch(2, 0.05, 1 / 3, 0.75, 1.5, 0.625, 1e6, 7.0)]
     assert results_csv(history) == (
         "epoch,learning_rate,loss,accuracy,val_loss,val_accuracy,images_per_second,seconds\n"

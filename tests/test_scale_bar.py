@@ -31,7 +31,7 @@ def _terminal(monkeypatch):
 
 
 @pytest.mark.parametrize("total", [2000, None])
-def test_a_terminal_gets_a_bar_that_is_taken_away(monkeypatch, total):
+def test_a_terminal_gets_a_temporary_progress_bar(monkeypatch, total):
     pytest.importorskip("rich")
     text = shown(monkeypatch, Terminal(), total)
     assert "1,500 images" in text
@@ -54,6 +54,6 @@ def test_it_has_colours_unless_no_color_is_set(monkeypatch, value, coloured):
     assert bool(re.search(r"\x1b\[(\d+;)*[349]\d[;m]", shown(monkeypatch, Terminal()))) is coloured
 
 
-def test_without_rich_there_is_none(monkeypatch):
+def test_without_rich_there_is_no_bar(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.console", None)
     assert shown(monkeypatch, Terminal()) == ""

@@ -152,7 +152,7 @@ def changed(row, column, value, kind=None):
     ],
     ids=["missing", "range", "huge", "floats", "783", "text"],
 )
-def test_a_wide_table_that_is_wrong_is_told_of_by_row_or_column(client, table, why):
+def test_the_error_for_a_wide_table_names_the_row_or_column(client, table, why):
     pq.write_table(table, "bad.parquet", row_group_size=100)
     with pytest.raises((InputError, DataError), match=why):
         score("bad.parquet", "out.npy", client=client)
@@ -197,7 +197,7 @@ def test_other_pictures_are_prepared_as_for_predict(client):
         (b"P5 9000 9000 255 ", r"^bad\.parquet, row 11 has 9000x9000 pixels; expected at most 64 million"),
     ],
 )
-def test_a_damaged_picture_is_told_of_by_its_row(client, encoded, why):
+def test_the_error_for_a_damaged_picture_names_its_row(client, encoded, why):
     each = [png(image) for image in X[:20]]
     each[11] = encoded
     pq.write_table(pictures(each), "bad.parquet", row_group_size=8)

@@ -7,7 +7,7 @@ from lenet.errors import InputError
 from lenet.scale.outputs import score_dtype, written
 
 
-def test_a_file_created_meanwhile_is_left_alone(tmp_path):
+def test_a_file_created_in_the_meantime_is_left_unchanged(tmp_path):
     out, dtype = tmp_path / "scores.npy", score_dtype(10, np.float32, probabilities=False)
 
     def score():

@@ -184,7 +184,7 @@ def poisoned(row, value):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1.5, -0.01])
-def test_a_poisoned_pixel_is_told_of_by_file_and_row(client, value):
+def test_the_error_for_an_invalid_pixel_names_file_and_row(client, value):
     np.save("good.npy", FLOATS)
     np.save("bad.npy", poisoned(201, value))
     with pytest.raises(InputError, match=r"^bad\.npy, row 201: x has floating-point pixels from .* Divide by 255"):
@@ -215,7 +215,7 @@ def test_a_poisoned_pixel_is_told_of_by_file_and_row(client, value):
     ],
     ids=["short", "none", "list", "pixel", "range", "text", "texts"],
 )
-def test_rows_of_parquet_that_hold_no_image(client, column, why):
+def test_rows_of_parquet_without_an_image(client, column, why):
     save_parquet("bad.parquet", column, row_group_size=100)
     with pytest.raises((InputError, DataError)) as caught:
         score("bad.parquet", "out.npy", client=client)
@@ -254,7 +254,7 @@ def test_a_slice_of_a_column():
         ("none.zarr", DataError, "contains digits; expected an array named images"),
     ],
 )  # fmt: skip
-def test_what_is_no_image_is_told_of_at_once(client, images, error, why):
+def test_invalid_images_are_reported_immediately(client, images, error, why):
     match str(images):
         case "empty.npy":
             np.save("empty.npy", X[:0])
@@ -281,7 +281,7 @@ def test_what_is_no_image_is_told_of_at_once(client, images, error, why):
     ("out", "why"),
     [("out.csv", "expected .parquet"), ("no/out.npy", "is not a folder"), ("out_there.npy", "already exists")],
 )
-def test_where_nothing_can_be_written(client, out, why):
+def test_an_unwritable_folder(client, out, why):
     Path("out_there.npy").write_text("mine")
     with pytest.raises(InputError, match=why):
         score("missing.npy", out, client=client)  # before anything is read
@@ -317,7 +317,7 @@ def test_a_full_disk_leaves_nothing(client, out, monkeypatch):
         ({"client": None, "workers": 0}, InputError, "n_jobs is 0"),
     ],
 )
-def test_options_that_are_none(client, options, error, why):
+def test_invalid_options(client, options, error, why):
     with pytest.raises(error, match=why):
         score(X, "out.npy", **{"client": client, **options})
     assert leftovers() == []
@@ -339,7 +339,7 @@ def fail_at_first(monkeypatch, times):
     return readings
 
 
-def test_a_part_that_fails_is_tried_again(client, monkeypatch):
+def test_a_part_that_fails_is_retried(client, monkeypatch):
     readings = fail_at_first(monkeypatch, 2)
     np.save("a.npy", X)
     score("a.npy", "out.npy", client=client)
@@ -347,7 +347,7 @@ def test_a_part_that_fails_is_tried_again(client, monkeypatch):
     assert readings.stat().st_size == 3
 
 
-def test_a_part_that_fails_always_is_an_error(client, monkeypatch):
+def test_a_part_that_always_fails_is_an_error(client, monkeypatch):
     readings = fail_at_first(monkeypatch, 99)
     np.save("a.npy", X)
     with pytest.raises(WorkerError, match=r"a\.npy, rows 64 to 127 could not be scored .OSError: .*disk"):
@@ -356,7 +356,7 @@ def test_a_part_that_fails_always_is_an_error(client, monkeypatch):
     assert leftovers() == []
 
 
-def test_a_file_that_shrinks_meanwhile_is_an_error(client, monkeypatch):
+def test_a_file_that_shrinks_in_the_meantime_is_an_error(client, monkeypatch):
     monkeypatch.setattr(npy, "mapped_rows", lambda file, start, stop: [np.load(file.path)[start : stop - 1]])
     np.save("a.npy", X)
     with pytest.raises(DataError, match=r"changed while it was being read; .* now has 63 rows"):
@@ -380,7 +380,7 @@ def test_a_damaged_page_is_a_data_error(client, damage, options):
 
 
 @pytest.mark.parametrize("gone", ["nthreads", "submit"])
-def test_a_cluster_that_goes_is_an_error(client, monkeypatch, gone):
+def test_a_lost_cluster_is_an_error(client, monkeypatch, gone):
     asked = []
 
     def lost(*arguments, **options):
@@ -407,7 +407,7 @@ def test_an_error_cancels_all_blocks_of_a_dask_array(client, monkeypatch):
 
 
 @pytest.mark.release
-def test_a_worker_that_is_killed_half_way_loses_nothing(processes, monkeypatch):
+def test_a_worker_killed_halfway_loses_nothing(processes, monkeypatch):
     monkeypatch.setattr(sources, "ROWS", 512)
     many = np.random.default_rng(1).integers(0, 256, (20_000, 28, 28), dtype=np.uint8)
     np.save("many.npy", many)
@@ -470,7 +470,7 @@ def test_the_weights_are_not_sent_with_each_part(processes, monkeypatch):
     check(read("out.npy"), EXPECTED)
 
 
-def test_threads_are_one_or_what_the_environment_says(monkeypatch):
+def test_threads_are_one_or_set_by_the_environment(monkeypatch):
     monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert n_jobs_beside_others() == 1
@@ -497,7 +497,7 @@ def fits_that_came():
 
 
 @pytest.mark.filterwarnings("ignore:The network has hardly begun")
-def test_a_search_by_joblib_on_the_cluster_finds_what_it_finds_here(processes):
+def test_a_joblib_search_gives_the_same_result_on_a_cluster(processes):
     joblib, selection = pytest.importorskip("joblib"), pytest.importorskip("sklearn.model_selection")
     digits = lenet.data.load_digits()
     classifier = lenet.LeNetClassifier(random_state=0, max_iter=1)
@@ -515,7 +515,7 @@ def test_a_search_by_joblib_on_the_cluster_finds_what_it_finds_here(processes):
     assert sum(fits.values()) == 4  # on the workers
 
 
-def test_a_program_that_its_workers_cannot_import_is_told_how_to_begin():
+def test_a_program_that_its_workers_cannot_import_gets_advice():
     np.save("a.npy", X)
     Path("program.py").write_text("from lenet.scale import score\nscore('a.npy', 'out.npy', workers=1)\n")
     done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=120)
@@ -526,7 +526,7 @@ def test_a_program_that_its_workers_cannot_import_is_told_how_to_begin():
     assert leftovers() == []
 
 
-def test_errors_are_ours():
+def test_errors_are_lenets():
     assert issubclass(WorkerError, LenetError)
     assert issubclass(WorkerError, RuntimeError)
 
@@ -537,7 +537,7 @@ def command(*arguments):
     )
 
 
-def test_the_command_starts_a_cluster_of_its_own():
+def test_the_command_starts_its_own_cluster():
     np.save("a.npy", X)
     done = command("a.npy", "a.npy", "--out", "out.parquet", "--workers", "2", "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -580,7 +580,7 @@ def test_ctrl_c_ends_the_command_and_leaves_nothing():
         (["--out", "out.csv"], 1, "error: out.csv has an unknown suffix"),
     ],
 )
-def test_the_command_misused(capsys, monkeypatch, arguments, code, why):
+def test_misuse_of_the_command(capsys, monkeypatch, arguments, code, why):
     import commands
 
     np.save("a.npy", X)

@@ -126,7 +126,7 @@ def test_a_blank_picture_has_no_lines(server):
         (b"x", {"Content-Type": "multipart/form-data; boundary=é".encode("latin-1")}, "form is malformed|no picture"),
     ],
 )  # fmt: skip
-def test_what_is_no_picture(server, body, headers, says):
+def test_files_that_are_not_pictures(server, body, headers, says):
     status, _, answer = server.ask("POST", "/predict", body, headers)
     assert status == 400
     assert any(each in answer["error"] for each in says.split("|")), answer
@@ -284,7 +284,7 @@ def test_a_malformed_request(server, name):
         (784, "less", "not valid JSON"),
     ],
 )
-def test_a_binary_header_that_lies(server, claim, length, says):
+def test_a_binary_header_with_a_false_size(server, claim, length, says):
     head = request_of(an_input(data=None, parameters={"binary_data_size": claim})).encode()
     length = {None: str(len(head)), "less": str(len(head) - 5)}.get(length, length)
     status, _, answer = server.ask("POST", INFER, head + bytes(784), {JSON_LENGTH: length.encode()})
@@ -292,7 +292,7 @@ def test_a_binary_header_that_lies(server, claim, length, says):
     assert says in answer["error"]
 
 
-def test_bytes_that_nobody_claims(server):
+def test_unclaimed_bytes(server):
     head = request_of().encode()
     status, _, answer = server.ask("POST", INFER, head + bytes(9), {JSON_LENGTH: str(len(head))})
     assert (status, "expected 9, the number of bytes after" in answer["error"]) == (400, True)
@@ -313,13 +313,13 @@ def test_bytes_that_nobody_claims(server):
         ("DELETE", "/predict", 405),
     ],
 )
-def test_what_is_not_there(server, method, path, status):
+def test_missing_models_and_paths(server, method, path, status):
     answered, _, answer = server.ask(method, path, request_of() if method == "POST" else None)
     assert answered == status
     assert answer["error"]
 
 
-def test_more_json_than_is_taken(server):
+def test_more_json_than_allowed(server):
     status, _, answer = server.ask("POST", INFER, b" " * (4 * 2**20 + 1))
     assert (status, "binary" in answer["error"]) == (413, True)
 
@@ -390,7 +390,7 @@ def test_one_bad_request_among_concurrent_good_ones(server, digits):
 # ---- the log, the headers and the token ----------------------------------------------------------------
 
 
-def test_a_line_a_request(server):
+def test_a_line_for_each_request(server):
     _, headers, _ = server.ask("POST", INFER, request_of(), {"X-Request-Id": "mine-1"})
     assert headers["x-request-id"] == "mine-1"
     line = server.logged("mine-1")
@@ -410,13 +410,13 @@ def test_a_trace_is_passed_on(server):
         assert server.logged(headers["x-request-id"]).get("traceparent") == passed_on
 
 
-def test_nothing_can_be_slipped_into_the_log(server):
+def test_nothing_can_be_injected_into_the_log(server):
     _, headers, _ = server.ask("GET", "/%0a%7b%22status%22:%20200%7d", headers={"X-Request-Id": 'a"b c'})
     assert headers["x-request-id"] != 'a"b c'
     assert server.logged(headers["x-request-id"])["path"] == "/%0a%7b%22status%22:%20200%7d"
 
 
-def test_headers_of_security(server):
+def test_security_headers(server):
     _, page, content = server.ask("GET", "/")
     assert b"<!doctype html>" in content.lower()
     policy = page["content-security-policy"]
@@ -526,7 +526,7 @@ def test_a_server_without_a_token_that_other_machines_reach_warns(host, token, w
     assert all(f"port {server.port} without a token" in each["message"] for each in found)
 
 
-def test_no_redirect_to_where_a_client_says(server):
+def test_no_redirect_to_a_target_chosen_by_the_client(server):
     status, headers, _ = server.ask("POST", INFER + "/", request_of(), {"Host": "evil.example"})
     assert status == 404
     assert "location" not in headers
@@ -659,7 +659,7 @@ def test_earlier_versions_are_not_in_the_metrics(watched):
     check_versions_in_metrics(*watched, (3, 4))
 
 
-def test_the_empty_file_of_a_worker_that_starts_is_no_error(tmp_path, monkeypatch):
+def test_the_empty_file_of_a_starting_worker_is_not_an_error(tmp_path, monkeypatch):
     from lenet.serving.metrics import _SharedMetrics
 
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
@@ -674,7 +674,7 @@ def test_earlier_versions_are_not_in_the_metrics_of_workers(tmp_path):
         check_versions_in_metrics(server, tmp_path / "own.safetensors", (1, 2))
 
 
-def test_a_file_that_vanishes_is_logged_once(watched):
+def test_a_removed_file_is_logged_once(watched):
     server, path = watched
     path.unlink()
     said, logged = "The file of model own was removed", len(server.log())
@@ -720,7 +720,7 @@ def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
     assert reloaded.is_set()
 
 
-def test_a_loader_that_fails_in_its_own_way_stops_nothing(tmp_path, monkeypatch):
+def test_an_unexpected_error_of_a_loader_stops_nothing(tmp_path, monkeypatch):
     from lenet.serving import Models, watching
 
     monkeypatch.setattr("lenet.serving.reloading.INTERVAL", 0.1)
@@ -986,7 +986,7 @@ def test_control_is_for_one_worker(capsys, monkeypatch):
     assert "one worker" in capsys.readouterr().err
 
 
-def test_an_empty_token_is_no_token(capsys, monkeypatch):
+def test_an_empty_token_is_not_a_token(capsys, monkeypatch):
     monkeypatch.setenv("LENET_TOKEN", "")
     assert lenet.cli.main(["serve"]) == 1
     assert "token is empty" in capsys.readouterr().err

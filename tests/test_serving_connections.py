@@ -150,7 +150,7 @@ def has_come(connection):
 
 
 @pytest.mark.timing
-def test_a_client_that_does_not_take_its_answer(impatient):
+def test_a_client_that_does_not_read_its_response(impatient):
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect((impatient.host, impatient.port))
@@ -222,7 +222,7 @@ def test_requests_that_arrive_while_others_wait_are_all_answered(server):
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2])
-def test_a_request_learns_that_the_client_has_left_though_others_wait_behind_it(behind):
+def test_a_request_notices_that_its_client_has_left_although_others_wait(behind):
     received = []
 
     async def application(scope, receive, send):
@@ -282,7 +282,7 @@ def test_expect_100_continue(server):
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_body_that_stops_half_way(server):
+def test_a_body_that_stops_halfway(server):
     with connected(server) as connection:
         connection.sendall(HEAD + b"X-Request-Id: half\r\nContent-Length: 1000\r\n\r\n" + bytes(100))
     assert server.logged("half")["error"] == "The client disconnected or timed out before the request was complete."
@@ -301,7 +301,7 @@ def test_a_body_that_stops_half_way(server):
         b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
-def test_what_is_no_http(server, nonsense):
+def test_requests_that_are_not_http(server, nonsense):
     logged, before = len(server.log()), answered_with(server)
     with connected(server) as connection:
         with contextlib.suppress(ConnectionError):
@@ -411,7 +411,7 @@ def test_a_request_behind_another_has_its_own_time(strict):
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
-def test_clients_that_never_take_a_last_answer(impatient):
+def test_clients_that_never_read_a_last_response(impatient):
     before = open_files(impatient)
     clients = []
     for _ in range(100):

@@ -80,7 +80,7 @@ def test_a_flood_of_oversized_bodies_leaves_memory_flat():
 
 @pytest.mark.landing
 @pytest.mark.uninstrumented
-def test_what_was_refused_is_not_kept_in_memory():
+def test_rejected_requests_are_not_kept_in_memory():
     large = b'{"inputs": [[' + b" " * 3_900_000 + b"]]}"
     bomb = gzip.compress(bytes(17 * 2**20))
     with serving("--log-level", "warning") as server:
@@ -322,7 +322,7 @@ serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(connections=20),
 
 
 @pytest.mark.landing
-def test_more_connections_than_may_be():
+def test_more_connections_than_allowed():
     """The one that has waited longest for its client is closed; those that come are answered."""
     with serving(command=[sys.executable, "-c", MANY]) as server:
         before = open_files(server)
@@ -402,7 +402,7 @@ def test_a_body_that_is_released_while_it_is_joined_is_not_kept():
 
 
 @pytest.mark.parametrize("name", ["body", "json", "batch", "pixels", "in_flight", "buffered", "connections"])
-def test_limits_are_whole_numbers(name):
+def test_limits_are_integers(name):
     assert getattr(Limits(**{name: 5}), name) == 5
     for value in (0, -1):
         with pytest.raises(InputError, match=name):

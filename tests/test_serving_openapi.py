@@ -17,7 +17,7 @@ TOKEN = "sesame"  # noqa: S105
 @pytest.mark.parametrize(
     ("control", "count"), [(True, 6), *(pytest.param(each, 15, marks=pytest.mark.release) for each in (False, True))]
 )
-def test_no_answer_but_those_of_the_document(tmp_path, control, count):
+def test_only_the_documented_responses_occur(tmp_path, control, count):
     command = [sys.executable, "-m", "schemathesis.cli", "run", "--checks", CHECKS, "-n", str(count), "--seed", "1"]
     options, environment = (["--allow-control"], {"LENET_TOKEN": TOKEN}) if control else ([], {})
     if control:

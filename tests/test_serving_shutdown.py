@@ -41,7 +41,7 @@ pytest_plugins = ["serving_fixture"]
         pytest.param(signal.SIGTERM, 2, marks=pytest.mark.release),
     ],
 )
-def test_what_has_begun_is_answered_before_the_end(number, workers):
+def test_running_requests_are_answered_before_the_server_ends(number, workers):
     answers, page = [], a_page(20)
     with serving("--workers", workers) as server:
         thread = threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", page)))
@@ -183,7 +183,7 @@ def test_no_garbage_is_looked_for_in_modules_while_the_server_runs():
 @SENDS_SIGNALS
 @pytest.mark.timing
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 4), pytest.param(2, 2, marks=pytest.mark.landing)])
-def test_the_end_does_not_wait_for_pictures_that_are_read(signals, seconds):
+def test_shutdown_does_not_wait_for_pictures_in_progress(signals, seconds):
     """After the promised time, and after a second Ctrl-C, those who wait get an answer, and there is no traceback."""
     noise = encoded(np.random.default_rng(0).integers(0, 256, (2500, 2500), np.uint8))
     answers = []

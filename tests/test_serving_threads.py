@@ -64,7 +64,7 @@ def test_functions_that_would_not_end_in_time_are_refused_at_once(monkeypatch):
 
 
 @pytest.mark.timing
-def test_a_free_thread_takes_a_function_though_the_last_ones_were_slow(monkeypatch):
+def test_a_free_thread_accepts_a_function_after_slow_ones(monkeypatch):
     monkeypatch.setenv("LENET_NUM_THREADS", "1")
 
     async def run():
@@ -221,7 +221,7 @@ def test_one_read_of_a_connection_is_small(monkeypatch):
 
 
 @pytest.mark.parametrize("library", ["python", "opencv"])
-def test_too_little_memory_is_no_internal_error(monkeypatch, library):
+def test_too_little_memory_is_not_an_internal_error(monkeypatch, library):
     cv2 = pytest.importorskip("cv2")
 
     def fails(*args, **named):

@@ -179,7 +179,7 @@ def test_bodies_made_and_parsed_apart_from_the_client(server, model, digits):
     np.testing.assert_array_equal(answer.as_numpy("label"), model.predict(digits))
 
 
-def test_more_than_is_computed_at_once(client, model):
+def test_more_images_than_are_computed_at_once(client, model):
     x = np.random.default_rng(1).integers(0, 256, (1024, 28, 28), np.uint8)
     answer = client.infer("mnist", [an_input(x, "UINT8")])
     np.testing.assert_array_equal(answer.as_numpy("probabilities"), model.predict_proba(x))
@@ -207,7 +207,7 @@ def test_statistics(client, digits):
     assert len(client.get_inference_statistics()["model_stats"]) == 2
 
 
-def test_what_is_not_offered_is_told(client):
+def test_unsupported_options_are_reported(client):
     """Shared memory, tracing and the settings of the log are extensions that the server does not name."""
     for call in (
         lambda: client.register_system_shared_memory("region", "/key", 784),

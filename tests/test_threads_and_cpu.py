@@ -39,11 +39,11 @@ def test_each_build_can_be_forced(name):
     assert f"kernels  {name} (LENET_CPU): float32" in output(SHOW, LENET_CPU=name)
 
 
-def test_an_empty_setting_is_none():
+def test_an_empty_setting_is_ignored():
     assert f"kernels  {next(iter(BUILDS))}: float32" in output(SHOW, LENET_CPU="", LENET_NUM_THREADS="")
 
 
-def test_the_build_says_what_it_was_built_for(build):
+def test_the_build_reports_its_target(build):
     facts = build.build()
     assert BUILDS[facts["cpu"]] == build.__name__.removeprefix("lenet._fused.")
     assert facts["lanes"] == {"x86-64-v4": 16, "x86-64-v3": 8}.get(facts["cpu"], 4)
@@ -112,7 +112,7 @@ LEVELS = {  # /proc/cpuinfo's names of what the x86-64 psABI adds at each level,
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="reads Linux's /proc/cpuinfo")
-def test_the_level_of_this_cpu_is_what_the_kernel_says():
+def test_the_level_of_this_cpu_is_the_one_that_the_kernel_reports():
     flags = set(re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].split())
     level = 1
     while level < 4 and LEVELS[level + 1] <= flags:
@@ -120,7 +120,7 @@ def test_the_level_of_this_cpu_is_what_the_kernel_says():
     assert dispatch.cpu.x86_64_level() == level
 
 
-def test_a_cpu_below_the_least_is_an_error(level):
+def test_a_cpu_below_the_minimum_is_an_error(level):
     level(1)
     with pytest.raises(ConfigurationError, match="lacks x86-64-v2"):
         dispatch.available()
@@ -144,7 +144,7 @@ def test_the_environment_sets_the_number_of_threads(monkeypatch):
 
 @pytest.mark.parametrize("images", [1, PREDICT_CHUNK + 1])
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1e3", " 2"])
-def test_a_setting_that_is_no_number_of_threads_is_an_error_for_any_batch(monkeypatch, value, images):
+def test_an_invalid_number_of_threads_is_an_error_for_any_batch(monkeypatch, value, images):
     monkeypatch.setenv("LENET_NUM_THREADS", value)
     with pytest.raises(ConfigurationError, match=f"LENET_NUM_THREADS is {value!r}; expected an integer"):
         LeNet5(seed=0).predict(np.zeros((images, 28, 28)))
@@ -153,7 +153,7 @@ def test_a_setting_that_is_no_number_of_threads_is_an_error_for_any_batch(monkey
 @pytest.mark.parametrize(
     ("setting", "number"), [("3", 3), ("3,2", 3), (" 5 ", 5), ("", None), ("0", None), ("many", None), ("-1", None)]
 )
-def test_a_worker_among_others_takes_its_share(monkeypatch, setting, number):
+def test_omp_num_threads_is_the_default_unless_lenet_num_threads_is_set(monkeypatch, setting, number):
     monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", setting)
     assert threads.resolve_n_jobs(None) == (number or threads.resolve_n_jobs(-1))
@@ -180,13 +180,13 @@ def test_a_number_of_threads_is_an_integer(n_jobs):
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])
 @pytest.mark.parametrize(("length", "sizes"), [(0, []), (1, [1]), (4, [4]), (5, [4, 1]), (11, [4, 4, 3])])
-def test_chunks_come_back_in_order(n_jobs, length, sizes):
+def test_chunks_are_returned_in_order(n_jobs, length, sizes):
     chunks = threads.run_chunks(lambda chunk: chunk, range(length), 4, n_jobs)
     assert [chunk.stop - chunk.start for chunk in chunks] == sizes
     assert [n for chunk in chunks for n in range(length)[chunk]] == list(range(length))
 
 
-def test_chunks_come_back_in_order_whichever_ends_first():
+def test_chunks_are_returned_in_order_whichever_ends_first():
     second_is_done = threading.Event()
 
     def work(chunk):
@@ -211,7 +211,7 @@ def test_chunks_run_side_by_side(jobs):
 @pytest.mark.parametrize("n_jobs", [1, 2, 4])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ValueError])
 @pytest.mark.parametrize("place", [0, 3, 9])
-def test_an_exception_in_a_chunk_reaches_the_caller_and_the_pool_works_on(n_jobs, error, place):
+def test_an_exception_in_a_chunk_reaches_the_caller_and_the_pool_keeps_working(n_jobs, error, place):
     def fail(chunk):
         if chunk.start == place:
             raise error("here")
@@ -303,14 +303,14 @@ def test_threads_that_work_are_not_counted_on(pool):
     first.join()
 
 
-def test_no_more_threads_are_made_than_there_may_be(pool):
+def test_the_number_of_threads_is_limited(pool):
     pool.MAX_THREADS = 2
     chunks = threads.run_chunks(lambda chunk: (threading.get_ident(), chunk.start), range(500), 1, 8)
     assert [start for _, start in chunks] == list(range(500))
     assert len(pool._threads) == 2
 
 
-def test_where_no_thread_can_be_had_the_caller_does_the_work(pool, monkeypatch):
+def test_without_helper_threads_the_caller_does_the_work(pool, monkeypatch):
     def refuse(_):
         raise RuntimeError("can't start new thread")
 
@@ -320,7 +320,7 @@ def test_where_no_thread_can_be_had_the_caller_does_the_work(pool, monkeypatch):
     assert len(idents(3)) == 3
 
 
-def test_the_pool_keeps_nothing_of_what_it_has_run(pool):
+def test_the_pool_keeps_no_reference_to_finished_functions(pool):
     class Work:
         def __call__(self, _):
             together.wait()
@@ -415,7 +415,7 @@ assert len(model.predict(x[:300], n_jobs=2)) == 300
 """
 
 
-def test_ctrl_c_is_answered_at_once():
+def test_ctrl_c_takes_effect_immediately():
     assert float(output(INTERRUPTED)) < 1
 
 

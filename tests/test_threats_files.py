@@ -83,7 +83,7 @@ def test_data_without_end(folder, capsys, source):
 
 @pytest.mark.parametrize("source", [*ENDLESS, "/dev/null", "/dev/full", "/proc/self/mem", "."])
 @pytest.mark.parametrize("command", ["predict", "read"])
-def test_what_is_no_picture_but_a_device_or_a_folder(folder, capsys, command, source):
+def test_devices_and_folders_instead_of_pictures(folder, capsys, command, source):
     with little_memory():
         assert fails(capsys, command, source).startswith(f"lenet: error: {source}")
 
@@ -114,7 +114,7 @@ def test_a_pipe_without_end(folder, capsys, arguments, name, message):
 
 @pytest.mark.parametrize("target", ["here", "nowhere"])
 @pytest.mark.parametrize("arguments", [["info"], ["predict"], ["read"], ["evaluate"], ["train", "--resume"]])
-def test_links_that_lead_to_themselves_or_nowhere(folder, capsys, arguments, target):
+def test_circular_and_broken_links(folder, capsys, arguments, target):
     Path("here").symlink_to(target)
     assert fails(capsys, *arguments, "here").startswith("lenet: error: ")
 
@@ -134,7 +134,7 @@ def test_nothing_is_written_over_a_device_or_read_from_it(folder, capsys, argume
     assert {path.name for path in folder.iterdir()} == {"a.png", "pipe", "out.html", "out.c", "out.h", "out.png"}
 
 
-def test_a_link_is_replaced_and_what_it_leads_to_is_left(folder, capsys):
+def test_a_link_is_replaced_and_its_target_is_unchanged(folder, capsys):
     Path("victim").write_text("/* LeNet-5 in C99, and precious */")
     Path("digits.c").symlink_to("victim")
     succeeds(capsys, "export", "mnist", "digits.c")
@@ -142,7 +142,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_is_left(folder, capsys):
     assert not Path("digits.c").is_symlink()
 
 
-def test_a_link_to_a_file_that_lenet_did_not_write_is_left(folder, capsys):
+def test_a_link_to_a_file_that_lenet_did_not_write_is_unchanged(folder, capsys):
     Path("victim").write_text("precious")
     Path("digits.c").symlink_to("victim")
     assert "digits.c exists and was not written by lenet" in fails(capsys, "export", "mnist", "digits.c")
@@ -177,7 +177,7 @@ def test_an_archive_of_a_million_members_is_not_listed(folder, capsys):
     ],
     ids=["comment", "zip64", "cut", "empty"],
 )
-def test_an_archive_that_could_tell_otherwise_of_its_members(folder, capsys, content, message):
+def test_an_archive_with_ambiguous_members(folder, capsys, content, message):
     Path("a.npz").write_bytes(content)
     assert message in fails(capsys, "evaluate", "a.npz")
 
@@ -188,7 +188,7 @@ def test_an_archive_of_some_more_members_is_read(folder):
     assert len(load_npz("a.npz").y_train) == 18
 
 
-def test_a_large_file_behind_a_small_picture_is_not_taken_into_memory(folder, capsys):
+def test_a_large_file_behind_a_small_picture_is_not_read_into_memory(folder, capsys):
     image_module.fromarray(DIGIT).convert("RGB").save("a.jpg")
     os.truncate("a.jpg", 3 * 2**27)
     with little_memory(2**28):
@@ -203,14 +203,14 @@ def test_scans_are_counted_across_the_parts_that_a_jpeg_is_read_in(folder, capsy
     assert "a.jpg is a JPEG with more than 100 scans" in fails(capsys, "predict", "a.jpg")
 
 
-def test_a_script_in_a_picture_is_no_picture(folder, capsys):
+def test_a_script_in_an_svg_is_not_a_picture(folder, capsys):
     Path("a.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
     Path("a.png").write_text(Path("a.svg").read_text())
     for name in ("a.svg", "a.png"):
         assert f"{name} is not a picture" in fails(capsys, "predict", name)
 
 
-def test_several_pictures_of_which_some_are_none(folder, capsys):
+def test_several_files_some_of_which_are_not_pictures(folder, capsys):
     image_module.fromarray(DIGIT).save("a.png")
     code, out, err = run(capsys, "predict", "/dev/zero", "a.png", "/dev/null")
     assert code == 1
@@ -219,5 +219,5 @@ def test_several_pictures_of_which_some_are_none(folder, capsys):
     assert len(err.splitlines()) == 2
 
 
-def test_no_file_is_named_by_mistake(folder, capsys):
+def test_an_output_with_an_unknown_suffix_is_refused(folder, capsys):
     assert "has an unknown suffix; expected .onnx or .c" in misused(capsys, "export", "mnist", "/dev/null")

@@ -63,7 +63,7 @@ def change(folder, **changes):
 
 
 @pytest.mark.parametrize("text", ["", "{", DEEP, "[]", "null", '"args"', "{}", "\xff", "9" * 5000, "NaN", " " * 2**21])
-def test_arguments_that_are_none(capsys, folder, text):
+def test_invalid_arguments(capsys, folder, text):
     (folder / "args.json").write_bytes(text.encode("latin-1"))
     assert "args.json cannot be read" in refused(capsys, folder)
 
@@ -92,7 +92,7 @@ RECIPE = ("epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", 
 
 
 @pytest.mark.parametrize("name", RECIPE)
-def test_recipes_that_are_none(capsys, folder, name):
+def test_invalid_recipes(capsys, folder, name):
     (folder / "checkpoint.safetensors").unlink()  # which would refuse each other recipe
     recipe = json.loads((folder / "args.json").read_bytes())["recipe"]
     for value in ("1", ["one_cycle"], {}, True, HUGE, math.nan, math.inf, -1, FORMULA):
@@ -132,7 +132,7 @@ VALUES = [FORMULA, "1", True, [], {}, math.nan, math.inf, HUGE]
 
 
 @pytest.mark.parametrize("name", STATE)
-def test_states_that_are_none(capsys, folder, name):
+def test_invalid_states(capsys, folder, name):
     before = content(folder)
     for value in [*VALUES, None]:
         rewrite(folder, lambda state, value=value: state.update({name: value}))
@@ -142,7 +142,7 @@ def test_states_that_are_none(capsys, folder, name):
 
 
 @pytest.mark.parametrize("name", EPOCH)
-def test_histories_that_are_none(capsys, folder, name):
+def test_invalid_histories(capsys, folder, name):
     """So results.csv, which is written of the history, holds numbers only, and no formula."""
     before = content(folder)
     for value in VALUES:

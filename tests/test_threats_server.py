@@ -85,7 +85,7 @@ def test_paths_that_lead_nowhere(server, path):
     assert "set-cookie" not in headers
 
 
-def test_an_absolute_target_is_answered_as_its_path(server):
+def test_an_absolute_target_is_treated_as_its_path(server):
     """RFC 9112, section 3.2.2: a server accepts one, although only proxies receive it."""
     for target in ("http://evil.example/v2/models/evil", "https://evil.example:1/v2/models/evil?a=b"):
         assert server.ask("GET", target)[::2] == server.ask("GET", "/v2/models/evil")[::2]
@@ -222,14 +222,14 @@ def test_nothing_is_read_after_an_ambiguous_request(server):
      b"CONNECT evil.example:25 HTTP/1.1", b"PRI * HTTP/2.0", b"GET /v2 HTTP/2.0",
      b"GET /v2 HTTP/0.9", b"BREW / HTTP/1.1", b"\x16\x03\x01\x02\x00\x01"],
 )  # fmt: skip
-def test_lines_that_are_no_request_here(server, line):
+def test_lines_that_are_not_valid_requests(server, line):
     assert is_refused(*answer_to(server, line + b"\r\nHost: x\r\nConnection: close\r\n\r\n"))
 
 
 # ---- models of strangers -------------------------------------------------------------------------------
 
 
-def test_metadata_of_strangers_stay_text(server):
+def test_untrusted_metadata_stays_text(server):
     _, headers, config = server.ask("GET", "/v2/models/evil/config")
     assert config["parameters"][SCRIPT]["string_value"] == SCRIPT
     assert headers["content-type"] == "application/json"
@@ -253,7 +253,7 @@ class Scripts(html.parser.HTMLParser):
             self.found.append(dict(attributes).get("type"))
 
 
-def test_a_page_with_a_strangers_model_runs_its_own_script_only(tmp_path, monkeypatch):
+def test_a_page_with_an_untrusted_model_runs_only_its_own_script(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = lenet.LeNet5(seed=0)
     model.metadata = {SCRIPT: SCRIPT}
@@ -263,7 +263,7 @@ def test_a_page_with_a_strangers_model_runs_its_own_script_only(tmp_path, monkey
 
 
 @pytest.mark.parametrize("texts", [{"a": "\ud800"}, {"\udfff": "a"}], ids=ascii)
-def test_metadata_that_no_answer_could_hold_are_refused(tmp_path, texts):
+def test_metadata_that_no_response_could_contain_is_refused(tmp_path, texts):
     """Half of a pair of UTF-16, which JSON can name and UTF-8 cannot hold."""
     path = tmp_path / "a.safetensors"
     lenet.LeNet5(seed=0).save(path)

@@ -48,7 +48,7 @@ def folder(tmp_path, monkeypatch):
 # ---- what is printed -----------------------------------------------------------------------------------
 
 
-def test_printable_text_stays_as_it_is_and_all_else_is_in_escapes():
+def test_printable_text_is_unchanged_and_everything_else_is_escaped():
     assert printable("naïve 数字 ~/a b.png") == "naïve 数字 ~/a b.png"
     assert printable("\x1b[1m\n\u202e\udcff\x7f") == r"\x1b[1m\n\u202e\udcff\x7f"
 
@@ -65,7 +65,7 @@ def test_names_of_pictures(folder, capsys, command, name):
 
 
 @posix
-def test_names_of_what_is_missing_or_written(folder, capsys, name):
+def test_names_of_missing_and_written_files(folder, capsys, name):
     for arguments in (["info"], ["evaluate"], ["train", "--resume"], ["predict"], ["evaluate", "digits", "--model"]):
         fails(capsys, *arguments, f"{name}.no")
     for arguments in (["export", "mnist"], ["page"], ["predict", "a.png", "--show"]):
@@ -106,7 +106,7 @@ def test_metadata_of_weights(folder, capsys):
     assert "\x1b" not in Path("digits.c").read_text()
 
 
-def test_metadata_that_no_file_can_hold(folder):
+def test_metadata_that_no_file_can_contain(folder):
     model = lenet.LeNet5(seed=0)
     model.metadata = {"name": "\udcff"}
     with pytest.raises(InputError, match=r"metadata contains '\\udcff'; expected text that UTF-8"):
@@ -114,7 +114,7 @@ def test_metadata_that_no_file_can_hold(folder):
     assert not list(folder.iterdir())
 
 
-def test_an_output_that_knows_ascii_only(folder, capsys, monkeypatch):
+def test_an_output_limited_to_ascii(folder, capsys, monkeypatch):
     image_module.fromarray(DIGIT).save("naïve 数字.png")
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii", write_through=True))
@@ -126,7 +126,7 @@ def test_an_output_that_knows_ascii_only(folder, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("value", [MANY, "0", "-1", "1e3", " 2", "²", "two", "\x1b[31m", "1\n2"])
-def test_numbers_of_threads_that_are_none(capsys, monkeypatch, value):
+def test_invalid_numbers_of_threads(capsys, monkeypatch, value):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(5), raising=False)  # no value is the number of cores
     monkeypatch.setenv("LENET_NUM_THREADS", value)
     assert "expected an integer" in fails(capsys, "info", "--json")
@@ -136,7 +136,7 @@ def test_numbers_of_threads_that_are_none(capsys, monkeypatch, value):
 
 
 @pytest.mark.parametrize("value", ["\x1b[31m", "x86-64-v9", "a\nb"])
-def test_builds_that_are_none(capsys, monkeypatch, value):
+def test_builds_that_do_not_exist(capsys, monkeypatch, value):
     monkeypatch.setenv("LENET_CPU", value)
     assert "is not a build of lenet" in fails(capsys, "info")
 
@@ -145,7 +145,7 @@ def test_builds_that_are_none(capsys, monkeypatch, value):
     ("content", "message"),
     [(b"\xff\xfe", "expected a file"), (b"x" * 4097, "expected a file"), (b"", "is empty"), (b"a\x1b", "is empty")],
 )
-def test_tokens_that_are_none(folder, capsys, monkeypatch, content, message):
+def test_invalid_tokens(folder, capsys, monkeypatch, content, message):
     pytest.importorskip("uvicorn")
     Path("token").write_bytes(content)
     monkeypatch.setenv("LENET_TOKEN_FILE", "token")
@@ -154,7 +154,7 @@ def test_tokens_that_are_none(folder, capsys, monkeypatch, content, message):
 
 @pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--patience", "--lr", "--momentum", "--weight-decay"])
 @pytest.mark.parametrize("value", [MANY, MANY[:400], "1e400", "nan", "-inf", "\x1b[31m"])
-def test_numbers_that_no_training_can_have(folder, capsys, option, value):
+def test_numbers_out_of_range_for_training(folder, capsys, option, value):
     misused(capsys, "train", "digits", option, value)
     assert not list(folder.iterdir())
 
@@ -171,28 +171,28 @@ def test_numbers_that_no_training_can_have(folder, capsys, option, value):
         ["--model", "a="],
     ],
 )
-def test_numbers_that_no_server_can_have(capsys, arguments):
+def test_numbers_out_of_range_for_a_server(capsys, arguments):
     pytest.importorskip("uvicorn")
     misused(capsys, "serve", "--port", "0", *arguments)
 
 
 @pytest.mark.parametrize("host", ["a" * 64, "\x1b[1m", "\udcff", "a..b", " "])
-def test_hosts_that_are_none(capsys, host):
+def test_invalid_hosts(capsys, host):
     pytest.importorskip("uvicorn")
     assert "Cannot listen on" in fails(capsys, "serve", "--host", host, "--port", "0")
 
 
 @pytest.mark.parametrize("name", ["../mnist", "a/b", "..", "\x1b[1m", "a b", "a\nb", "x" * 101, "stats", "é"])
-def test_names_of_models_that_are_none(capsys, name):
+def test_invalid_model_names(capsys, name):
     pytest.importorskip("uvicorn")
     assert "is not a valid model name" in fails(capsys, "serve", "--port", "0", "--model", f"{name}=mnist")
 
 
-def test_digits_of_other_scripts_are_the_numbers_that_they_are(capsys, monkeypatch):
+def test_digits_of_other_scripts_are_parsed_as_numbers(capsys, monkeypatch):
     monkeypatch.setenv("LENET_NUM_THREADS", "٣")
     assert '"threads": 3' in succeeds(capsys, "info", "--json")
 
 
-def test_an_error_that_tells_of_its_own_lines_is_one_line(capsys):
+def test_an_error_with_line_breaks_is_one_line(capsys):
     code, _, err = run(capsys, "info", "no\nsuch\nfile")
     assert (code, err.count("\n")) == (1, 1)

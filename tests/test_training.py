@@ -31,7 +31,7 @@ def run(digits, recipe=SHORT, seed=0, **options):
     return model, train(model, *digits, recipe, seed=seed, **options)
 
 
-def test_history_has_a_row_an_epoch_with_means_over_images(digits):
+def test_history_has_a_row_per_epoch_with_means_over_images(digits):
     seen = []
     _, state = run(digits, on_step=lambda now: bool(seen.append(now.images)))
     assert [row.epoch for row in state.history] == [1, 2, 3]
@@ -103,7 +103,7 @@ def test_floats_of_any_kind_are_distorted_and_learned(digits, dtype):
     np.testing.assert_array_equal(model.parameters.flat, other.parameters.flat)
 
 
-def test_a_state_goes_on_in_a_fresh_model(digits):
+def test_a_state_resumes_in_a_new_model(digits):
     whole, _ = run(digits)
     _, state = run(digits, on_step=lambda now: now.step == 3)
     fresh = lenet.LeNet5(seed=9)
@@ -138,13 +138,13 @@ def test_a_refused_call_changes_nothing(digits, bad, says):
     assert (model.mean, model.std, model.metadata) == (PRETRAINED.mean, PRETRAINED.std, PRETRAINED.metadata)
 
 
-def test_weights_that_overflow_in_the_last_step_are_no_success(digits):
+def test_weights_that_overflow_in_the_last_step_are_an_error(digits):
     recipe = replace(SHORT, epochs=1, batch_size=1000, lr=3e38, momentum=0.0)
     with pytest.raises(DivergedError):
         run(digits, recipe)
 
 
-def test_training_empties_the_facts_about_the_weights_before(digits):
+def test_training_clears_the_metadata_of_earlier_weights(digits):
     model = lenet.load_pretrained("mnist")
     train(model, *digits, replace(SHORT, epochs=1))
     assert model.metadata == {}
@@ -187,7 +187,7 @@ def test_another_seed_gives_other_weights(digits):
 
 
 @pytest.mark.parametrize("stop_at", [1, 5, 8, 9, 16, 23])
-def test_stopped_after_any_step_it_goes_on_to_the_same_bits(digits, stop_at):
+def test_resuming_after_any_step_gives_the_same_bits(digits, stop_at):
     whole, expected = run(digits)
     calls = []
     model = lenet.LeNet5(seed=0)
@@ -226,7 +226,7 @@ def test_evaluate_by_hand():
         (np.zeros((3, 28, 28)), np.zeros(3, int), InputError, "too few to hold out"),
     ],
 )
-def test_bad_data_are_refused_and_the_model_left_alone(X, y, error, says):
+def test_bad_data_is_refused_and_the_model_is_unchanged(X, y, error, says):
     model = lenet.LeNet5(seed=0)
     before = copy.deepcopy(model)
     with pytest.raises(error, match=says):
@@ -235,7 +235,7 @@ def test_bad_data_are_refused_and_the_model_left_alone(X, y, error, says):
     assert (model.mean, model.std) == (before.mean, before.std)
 
 
-def test_a_loss_that_is_not_finite_ends_the_training(digits):
+def test_a_loss_that_is_not_finite_stops_training(digits):
     with pytest.raises(DivergedError, match=r"learning rate \(1e\+38\) or the weight decay \(0\) is too high"):
         run(digits, replace(SHORT, lr=1e38, momentum=0.99))
 
@@ -247,7 +247,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(digits):
         {"weight_decay": -1.0}, {"schedule": "cosine"}, {"patience": 0}, {"patience": 3, "validation": 0.0},
     ],
 )  # fmt: skip
-def test_a_recipe_refuses_what_makes_no_sense(change):
+def test_a_recipe_refuses_invalid_settings(change):
     with pytest.raises(InputError, match=next(iter(change))):
         RECIPES["default"].with_changes(**change)
 

@@ -194,7 +194,7 @@ def refusals(folder):
     ],
 )
 @pytest.mark.usefixtures("refusals")
-def test_plot_refuses_in_one_sentence(capsys, folder, arguments, message):
+def test_plot_reports_errors_in_one_sentence(capsys, folder, arguments, message):
     before = sorted(folder.rglob("*"))
     assert fails(capsys, "plot", *arguments) == f"lenet: error: {message}\n"
     assert sorted(folder.rglob("*")) == before

@@ -45,7 +45,7 @@ def saved(path):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("num_classes", [2, 10, 26, 3000])
-def test_round_trip_to_the_bit(path, dtype, num_classes):
+def test_a_round_trip_is_bit_identical(path, dtype, num_classes):
     model = make_model(dtype, num_classes)
     model.save(path)
     loaded = lenet.load(path)
@@ -137,7 +137,7 @@ def test_a_string_names_the_file_too(path):
     assert lenet.load(str(path)).metadata["recipe"] == "default"
 
 
-def test_the_folder_of_a_run_stands_for_its_best_weights(tmp_path):
+def test_the_folder_of_a_run_gives_its_best_weights(tmp_path):
     with pytest.raises(WeightsError, match=r"has no best\.safetensors; expected a model file, or the folder of a"):
         lenet.load(tmp_path)
     model = lenet.LeNet5(seed=3)
@@ -157,7 +157,7 @@ def test_the_safetensors_library_reads_it(saved):
         assert file.metadata()["format"] == "lenet-1"
 
 
-def test_the_file_holds_little_more_than_the_numbers(saved):
+def test_the_file_contains_little_more_than_the_numbers(saved):
     assert 61_706 * 4 < saved.stat().st_size < 61_706 * 4 + 2048
 
 
@@ -168,7 +168,7 @@ def test_the_tensors_start_at_a_multiple_of_8_bytes():
         assert struct.unpack("<Q", content[:8])[0] % 8 == 0
 
 
-def test_the_checksum_is_of_all_that_the_file_tells(saved):
+def test_the_checksum_covers_the_whole_content(saved):
     header, data = contents(saved)
     facts = header.pop("__metadata__")
     told = facts.pop(CHECKSUM)
@@ -180,7 +180,7 @@ def test_the_checksum_is_of_all_that_the_file_tells(saved):
     assert CHECKSUM not in lenet.load(saved).metadata
 
 
-def test_a_file_that_the_library_has_written_anew_loads(saved):
+def test_a_file_rewritten_by_the_library_loads(saved):
     """In another order, and with the checksum that it had."""
     from safetensors import safe_open
     from safetensors.numpy import save_file
@@ -208,7 +208,7 @@ def test_the_pretrained_model_reads_mnist(mnist):
     assert (model.predict(X_test) == y_test).mean() >= 0.99
 
 
-def test_the_pretrained_model_is_mnists_unless_another_is_wanted():
+def test_the_pretrained_model_is_mnists_by_default():
     np.testing.assert_array_equal(
         lenet.load_pretrained().parameters.flat, lenet.load_pretrained("mnist").parameters.flat
     )
@@ -252,7 +252,7 @@ def test_a_truncated_file_is_refused(saved, lengths, why):
             lenet.load(saved)
 
 
-def test_bytes_behind_the_end_are_refused(saved):
+def test_trailing_bytes_are_refused(saved):
     saved.write_bytes(saved.read_bytes() + b"\0\0\0\0")
     with pytest.raises(WeightsError, match="is damaged"):
         lenet.load(saved)
@@ -280,7 +280,7 @@ def test_bytes_behind_the_end_are_refused(saved):
         ),
     ],
 )
-def test_foreign_content_is_refused(path, content, why):
+def test_unknown_content_is_refused(path, content, why):
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=rf"model\.safetensors .*{why}"):
         lenet.load(path)
@@ -344,7 +344,7 @@ def test_a_file_larger_than_weights_are_is_refused_unread(path):
         ({"std": "image"}, "lacks a valid"),
     ],
 )
-def test_wrong_facts_are_refused(saved, facts, message):
+def test_invalid_metadata_is_refused(saved, facts, message):
     header, data = contents(saved)
     for name, value in facts.items():
         if value is None:
@@ -364,7 +364,7 @@ def test_a_file_without_metadata_is_refused(saved):
         lenet.load(saved)
 
 
-def test_a_name_that_is_twice_in_the_header_is_refused(saved):
+def test_a_duplicate_name_in_the_header_is_refused(saved):
     content = saved.read_bytes()
     for name in (b'"mean":"1"', b'"c1.bias":{"dtype":"F32","shape":[6],"data_offsets":[0,24]}'):
         start = 8 + struct.unpack("<Q", content[:8])[0]
@@ -474,12 +474,12 @@ def test_saving_replaces_the_file_and_leaves_no_other(saved):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_the_file_has_the_permissions_of_any_other(saved, tmp_path):
+def test_the_file_has_the_usual_permissions(saved, tmp_path):
     (tmp_path / "other").write_bytes(b"")
     assert saved.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-def test_metadata_that_are_not_texts_are_refused_and_the_old_file_stays(saved):
+def test_metadata_that_is_not_text_is_refused_and_the_old_file_is_kept(saved):
     model, before = make_model(), saved.read_bytes()
     model.metadata = {"epochs": 5}
     with pytest.raises(InputTypeError, match=r"^metadata is \{'epochs': 5\}; expected a mapping of str to str"):
@@ -506,7 +506,7 @@ def test_metadata_that_are_not_texts_are_refused_and_the_old_file_stays(saved):
     ],
     ids=["names of the file's own", "long metadata", "NaN", "many classes", "a large file"],
 )
-def test_what_could_not_be_loaded_again_replaces_no_file(saved, size, change, message):
+def test_a_model_that_could_not_be_loaded_again_replaces_no_file(saved, size, change, message):
     before, model = saved.read_bytes(), make_model(**size)
     model.metadata |= change.get("metadata", {})
     model.parameters.flat[:1] = change.get("parameters.flat", 0)
@@ -515,7 +515,7 @@ def test_what_could_not_be_loaded_again_replaces_no_file(saved, size, change, me
     assert saved.read_bytes() == before
 
 
-def test_what_float16_does_not_hold_replaces_no_file(saved):
+def test_weights_that_overflow_float16_replace_no_file(saved):
     before, model = saved.read_bytes(), make_model()
     model.parameters.flat[7] = -65_520  # the first that float16 rounds to infinity
     with pytest.raises(InputError, match=r"not finite in float16; .* Save them with half=False, or train"):
@@ -527,7 +527,7 @@ def test_what_float16_does_not_hold_replaces_no_file(saved):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_a_secret_file_is_secret_while_it_is_written_anew(saved, monkeypatch):
+def test_a_private_file_stays_private_while_it_is_rewritten(saved, monkeypatch):
     saved.chmod(0o600)
     seen, sync = [], os.fsync
 
@@ -607,7 +607,7 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path, kind):
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_folder_that_cannot_be_synced_is_no_reason_to_claim_the_old_file_is_there(saved, monkeypatch):
+def test_a_folder_that_cannot_be_synced_does_not_hide_that_files_were_written(saved, monkeypatch):
     before, calls, fsync = saved.read_bytes(), [], os.fsync
 
     def fail_for_the_folder(descriptor):
@@ -626,7 +626,7 @@ def test_a_folder_that_cannot_be_synced_is_no_reason_to_claim_the_old_file_is_th
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
-def test_what_is_no_file_is_not_replaced(path):
+def test_anything_but_a_file_is_not_replaced(path):
     """As root, /dev/null would be."""
     os.mkfifo(path)
     with pytest.raises(SaveError, match="a folder or a device has that name"):

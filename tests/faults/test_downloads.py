@@ -60,7 +60,7 @@ def copy(home, monkeypatch):
 
 
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.landing)])
-def test_our_copy_with_any_byte_changed(copy, step):
+def test_the_cache_with_any_byte_changed(copy, step):
     for place in range(0, copy.stat().st_size, step):
         for other in (None, copy.read_bytes()[place] ^ 32):  # which makes a capital a small letter
             with changed(copy, place, other):
@@ -68,7 +68,7 @@ def test_our_copy_with_any_byte_changed(copy, step):
 
 
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.landing)])
-def test_our_copy_cut_anywhere(copy, monkeypatch, step):
+def test_the_cache_truncated_anywhere(copy, monkeypatch, step):
     size, fetched, fetch = copy.stat().st_size, [], openml._fetch
     monkeypatch.setattr(openml, "_fetch", lambda *_: fetched.append(1) or fetch())
     lengths = range(0, size, step)
@@ -80,7 +80,7 @@ def test_our_copy_cut_anywhere(copy, monkeypatch, step):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="scikit-learn deletes a damaged copy while it is open")
 @pytest.mark.parametrize("share", [997, pytest.param(199, marks=pytest.mark.release)])
-def test_scikit_learns_copies_with_a_byte_changed(home, files, monkeypatch, share):
+def test_scikit_learns_cache_with_a_byte_changed(home, files, monkeypatch, share):
     monkeypatch.setattr(openml, "_keep", lambda *_: None)
     fill_cache(home, files)
     copies = sorted((home / "openml").rglob("*.gz"))
@@ -94,7 +94,7 @@ def test_scikit_learns_copies_with_a_byte_changed(home, files, monkeypatch, shar
 
 
 @pytest.mark.parametrize("share", [997, pytest.param(199, marks=pytest.mark.release)])
-def test_scikit_learns_copies_cut_where_there_is_no_network(home, monkeypatch, share):
+def test_scikit_learns_cache_truncated_without_a_network(home, monkeypatch, share):
     monkeypatch.setattr("time.sleep", lambda _: None)  # scikit-learn waits a second before it asks again
     with served({}, status_of_others=404) as (address, _):
         point_at(monkeypatch, address)

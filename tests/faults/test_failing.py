@@ -43,7 +43,7 @@ def given(command, classes):
 
 
 @pytest.mark.parametrize("replaces", [False, True], ids=["first", "again"])
-def test_what_fails_changes_nothing_or_says_what(forks, tmp_path, command, replaces):
+def test_a_failed_write_changes_nothing_or_reports_the_changes(forks, tmp_path, command, replaces):
     if replaces:
         assert forks.run(*given(command, CLASSES[0]), cwd=tmp_path).code == 0
     before = files(tmp_path)
@@ -59,7 +59,7 @@ def test_what_fails_changes_nothing_or_says_what(forks, tmp_path, command, repla
         assert child.code == 1 or is_harmless(log, **faults), faults
 
 
-def test_a_copy_that_cannot_be_kept_is_done_without(forks, tmp_path):
+def test_a_cache_that_cannot_be_written_is_skipped(forks, tmp_path):
     assert forks.run("keep", 3, cwd=tmp_path).code == 0
     before = files(tmp_path)
     log = forks.run("keep", 4, cwd=tmp_path).disk["log"]

@@ -102,14 +102,14 @@ def kills(request):
 
 
 @pytest.mark.timeout(7200)
-def test_trainings_that_are_killed_end_in_the_same_bits(forks, data, whole, kills, tmp_path):
+def test_killed_training_runs_resume_to_the_same_bits(forks, data, whole, kills, tmp_path):
     tally = kill_trainings(forks, data, whole, "command", kills, tmp_path)
     assert (tally.same_bits, tally.lost) == (kills, {})
     assert tally.in_mid_write >= 0.3 * kills or kills < 40
 
 
 @pytest.mark.release
-def test_trainings_that_write_in_place_are_lost(forks, data, whole, tmp_path):
+def test_training_runs_that_write_in_place_are_lost(forks, data, whole, tmp_path):
     """The same harness sees what it is to see."""
     tally = kill_trainings(forks, data, whole, "command_in_place", 20, tmp_path)
     assert tally.lost.total() >= 4

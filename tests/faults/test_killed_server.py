@@ -56,7 +56,7 @@ def start(forks, folder):
 
 @pytest.mark.timing
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.release)])
-def test_a_server_that_is_killed_gives_whole_answers_or_none(forks, tmp_path, kills):
+def test_a_killed_server_sends_complete_responses_or_none(forks, tmp_path, kills):
     models = [lenet.LeNet5(seed=seed) for seed in (1, 2)]
     expected = [model.predict_proba(IMAGE)[0].tolist() for model in models]
     moments, answers, broken, reloads = random.Random(0), [], 0, 0  # noqa: S311

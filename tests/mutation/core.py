@@ -36,7 +36,7 @@ TESTS = [
     "data_sources", "splits",
     "distortions", "drawn_digits", "non_digits", "non_digits_drawn", "non_digits_of_digits", "misread", "threats_files",
 ]  # fmt: skip
-SLOW = ["tests/test_non_digits.py::test_a_network_that_has_learned_from_rubbish_knows_it"]
+SLOW = ["tests/test_non_digits.py::test_a_network_trained_on_non_digits_recognises_them"]
 
 
 def settings() -> str:
