@@ -10,11 +10,11 @@ import numpy as np
 
 
 class Subclass(np.ndarray):
-    """An array as they come from other libraries."""
+    """An array like those of other libraries."""
 
 
 class Lying(np.ndarray):
-    """An array whose methods do not tell of its numbers."""
+    """An array whose methods give false information about its numbers."""
 
     def min(self, *_, **__):
         return 0
@@ -74,7 +74,7 @@ def polars(a):
 
 
 def endless():
-    """A list that holds itself."""
+    """A list that contains itself."""
     made = []
     made.append(made)
     return made

@@ -55,7 +55,7 @@ def calibrated(x=MANY_BYTES, y=MANY_LABELS):
 
 
 def with_weight(make):
-    """A function that puts an array in the place of C1's weights, and returns all of them."""
+    """A function that replaces C1's weights by an array, and returns all weights."""
 
     def call(weight):
         model = LeNet5(seed=0, num_classes=3)

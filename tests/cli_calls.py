@@ -23,7 +23,7 @@ def environment():
 
 
 def command(*arguments, cwd=None, **options):
-    """Run the command in a process of its own."""
+    """Run the command in its own process."""
     whole = [sys.executable, "-m", "lenet", *map(str, arguments)]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), **options}
     return subprocess.run(whole, cwd=cwd, text=True, timeout=120, check=False, **options)
@@ -36,7 +36,7 @@ def succeeds(*arguments, **options):
 
 
 def one_error(done, code=1):
-    """The message of a command that failed as it should: in one line."""
+    """The one-line message of a command that failed as expected."""
     assert done.returncode == code, done.stderr
     assert done.stderr.startswith("lenet: error: ")
     assert done.stderr.count("\n") == 1

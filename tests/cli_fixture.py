@@ -15,7 +15,7 @@ from lenet import cli
 
 @pytest.fixture(scope="session")
 def work(tmp_path_factory):
-    """A folder with a small data set and two runs: one that learns, told in JSON, and a short one told in lines."""
+    """A folder with a small data set and two runs: one that learns, with output in JSON, and a short one with lines."""
     folder = tmp_path_factory.mktemp("work")
     write_some(folder / "some.npz")
     as_json, as_lines = io.StringIO(), io.StringIO()
@@ -39,7 +39,7 @@ def reader(work):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """Photographs of digits, as a person would take them: large, dark on white paper, off the middle."""
+    """Photographs of digits as a person would take them: large, dark on white paper, not centred."""
     image_module = pytest.importorskip("PIL.Image")
     folder, data = tmp_path_factory.mktemp("pictures"), lenet.data.load_digits()
     found = []

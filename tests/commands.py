@@ -10,7 +10,7 @@ from lenet import cli, plots
 
 
 def run(capsys, *arguments):
-    """Run the command; return its exit code, its output and its errors, which hold nothing that no reader sees."""
+    """Run the command; return its exit code, output and errors, which contain no invisible characters."""
     capsys.readouterr()
     try:
         code = cli.main([str(each) for each in arguments])
@@ -23,14 +23,14 @@ def run(capsys, *arguments):
 
 
 def succeeds(capsys, *arguments):
-    """Run a command that works; return its output."""
+    """Run a command that succeeds; return its output."""
     code, out, err = run(capsys, *arguments)
     assert (code, err) == (0, "")
     return out
 
 
 def fails(capsys, *arguments):
-    """Run a command that fails as it should; return its one line."""
+    """Run a command that fails as expected; return its one-line message."""
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (1, "")
     assert err.startswith("lenet: error: ")
@@ -48,7 +48,7 @@ def misused(capsys, *arguments):
 
 @contextlib.contextmanager
 def without_figures():
-    """Within it, trainings write empty figures: drawing the four of a run takes a second."""
+    """A context in which training runs write empty figures: drawing the four of a run takes a second."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("learning_curves", "filters", "confusion_matrix", "worst"):
             patch.setattr(plots, name, lambda *_: b"")
@@ -57,7 +57,7 @@ def without_figures():
 
 @contextlib.contextmanager
 def little_memory(spare=2**29):
-    """Within it, this process gets no more than so many bytes of memory beside what it has."""
+    """A context in which this process can allocate at most so many more bytes."""
     if sys.platform != "linux":
         pytest.skip("needs Linux")
     import resource  # which Windows lacks

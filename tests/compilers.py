@@ -34,7 +34,7 @@ STRING_H = "void *memcpy(void *, const void *, size_t);\n"  # of all of the C li
 
 
 def test(root: Path, compiler: str) -> None:
-    """Test the extensions in the copy, and that they are of that compiler: its name and its lanes."""
+    """Test the extensions in the copy, and that this compiler built them: its name and its lanes."""
     show = "from lenet._fused.lenet5 import build; print(build()['compiler'].split()[0], build()['lanes'], end='')"
     found = subprocess.run(
         [sys.executable, "-c", show], cwd=root, env=environment(root), check=True, capture_output=True, text=True
@@ -47,7 +47,7 @@ def test(root: Path, compiler: str) -> None:
 
 
 def read(root: Path, command: list[str], more: str = "") -> str:
-    """Have a compiler read our headers, and more; return what it says against them."""
+    """Let a compiler read lenet's headers, and more; return its complaints."""
     file = root / "headers.c"
     file.write_text(HEADERS + more)
     command = [*command, "-DLANES=4", "-Isrc/lenet/_fused", str(file)]
@@ -56,7 +56,7 @@ def read(root: Path, command: list[str], more: str = "") -> str:
 
 
 def read_headers(root: Path) -> None:
-    """See that our headers are C11 for gcc and for clang, and MSVC's C; and that what is not is refused."""
+    """Check that the headers are C11 for gcc and clang, and MSVC's C, and that other code is rejected."""
     (root / "string.h").write_text("#include <stddef.h>\n" + STRING_H)
     gnu = "#ifdef __GNUC__\n#error GNU\n#endif\n"
     for command, more in (
@@ -73,7 +73,7 @@ def read_headers(root: Path) -> None:
 
 
 def main() -> None:
-    """Run all; the copies are of their own, so that nothing of one build is in the other."""
+    """Run all; each build has its own copy, so that none contains parts of another."""
     with tempfile.TemporaryDirectory() as folder:
         root = copy_tree(Path(folder, "plain"))
         read_headers(root)

@@ -46,7 +46,7 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Try tests of timing again; with `-m landing`, drop the release tests of a landing file."""
+    """Retry timing tests; with `-m landing`, drop the release tests of a landing file."""
     for item in items:
         if item.get_closest_marker("timing"):
             item.add_marker(pytest.mark.flaky(reruns=2))
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session", autouse=True)
 def no_wait_for_the_disk():
-    """Files of tests need not survive a power failure; to sync one takes 30 ms, and a training syncs dozens."""
+    """Test files need not survive a power failure; a sync takes 30 ms, and a training run makes dozens."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
@@ -78,7 +78,7 @@ def arrays():
 
 @pytest.fixture
 def no_figures():
-    """Trainings in this process write empty figures."""
+    """Training runs in this process write empty figures."""
     with without_figures():
         yield
 

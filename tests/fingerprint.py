@@ -14,7 +14,7 @@ def draw_images(n=257):
 
 
 def make_model(seed=0):
-    """A model that nobody trained, but that finds each of its classes among such images."""
+    """An untrained model that predicts each of its classes for some of these images."""
     model = LeNet5(seed=0)
     model.parameters.flat[...] = np.random.default_rng(seed).normal(scale=0.3, size=model.parameters.flat.shape)
     model.parameters["output.bias"] -= model.logits(draw_images(), n_jobs=1).mean(axis=0)

@@ -1,6 +1,6 @@
 """The order of lenet's packages, and the imports of each file.
 
-Imports inside functions count. Imports for type checkers do not, except that they say where a package gets a name that
+Imports inside functions count. Imports for type checkers do not, except that they show where a package gets a name that
 it imports on first use.
 """
 

@@ -35,7 +35,7 @@ def arff(name: str, images: np.ndarray, labels: np.ndarray, quote: str = "") -> 
 
 
 def answers(name: str, table: bytes, n_pixels: int = 784, address: str = "https://api.openml.org") -> dict[str, bytes]:
-    """What OpenML answers for set `name`, by path."""
+    """OpenML's responses for the data set `name`, by path."""
     number, url = IDS[name], f"data/v1/download/1/{name}.arff"
     entry = {"name": name, "version": 1, "status": "active", "format": "ARFF"}
     description = {
@@ -72,7 +72,7 @@ def fill_cache(home: Path, files: dict[str, bytes]) -> None:
 
 
 def point_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """Have scikit-learn take an address for OpenML's."""
+    """Make scikit-learn use an address as OpenML's."""
     from sklearn.datasets import _openml as sklearn_openml
 
     if hasattr(sklearn_openml, "_OPENML_PREFIX"):  # scikit-learn 1.6
@@ -85,7 +85,7 @@ def point_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
 
 @contextlib.contextmanager
 def served(files: dict[str, bytes], status_of_others: int = 404) -> Iterator[tuple[str, list[str]]]:
-    """Serve `files`, to which one may add meanwhile, on loopback; gives the address and the paths asked for."""
+    """Serve `files`, which may grow in the meantime, on loopback; yield the address and the requested paths."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -11,7 +11,7 @@ SENDS_SIGNALS = pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIG
 
 
 def run(code, timeout=60, **environment):
-    """Run a program in a new process, which may import what is in this folder, with these environment variables."""
+    """Run a program, which can import the modules of this folder, in a new process with these environment variables."""
     env = {key: value for key, value in os.environ.items() if key not in {"LENET_CPU", "LENET_NUM_THREADS"}}
     env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), env.get("PYTHONPATH", "")])
     return subprocess.run(
@@ -20,7 +20,7 @@ def run(code, timeout=60, **environment):
 
 
 def output(code, timeout=60, **environment):
-    """What a program prints that ends well."""
+    """Return the output of a program that must succeed."""
     done = run(code, timeout, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,10 +1,10 @@
 """The arithmetic of LeNet-5 in plain NumPy and float64, directly from the mathematics.
 
-It shares nothing with the package, and is written to be read, not to be fast: the tests hold the kernels, the layers
-and the model against it.
+It shares nothing with the package, and is written for readability, not speed: the tests compare the kernels, the layers
+and the model with it.
 
 Axes: N images, C input channels, H x W the input, O output channels, K = KH x KW the kernel or window.
-A `d` before a name is the gradient of the loss by it.
+A `d` before a name denotes the gradient of the loss with respect to it.
 """
 
 import numpy as np
@@ -127,7 +127,7 @@ def log_softmax(logits):
 
 
 def cross_entropy(logits, y):
-    """Each image's loss -log p[y], and the gradient of their sum, p - onehot(y); y = -1 wants all classes alike.
+    """Each image's loss -log p[y], and the gradient of their sum, p - onehot(y); y = -1 is uniform over the classes.
 
     y may also have the target probabilities themselves, one row per image.
     """
@@ -158,7 +158,7 @@ def lenet(parameters, x):
 
 
 def lenet_loss_and_gradients(parameters, x, y):
-    """The mean cross-entropy of LeNet-5 over a batch, and its gradient by every parameter."""
+    """The mean cross-entropy of LeNet-5 over a batch, and its gradient with respect to every parameter."""
     weight = {name: np.float64(parameters[f"{name}.weight"]) for name in LAYERS}
     out = lenet(parameters, x)
     losses, dlogits = cross_entropy(out["output"], y)

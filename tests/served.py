@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class Served:
-    """A server that runs.
+    """A running server.
 
     Attributes
     ----------
@@ -39,16 +39,16 @@ class Served:
         return answer.status, answer.headers, json.loads(content) if is_json and content else content
 
     def log(self):
-        """Return what the server has logged, a dict a line."""
+        """Return what the server has logged, one dict per line."""
         return [json.loads(line) for line in self._log.read_bytes().split(b"\n")[:-1]]
 
     def logged(self, request):
-        """Return the line about a request, which may come a little after its answer."""
+        """Return the line about a request, which may come shortly after the response."""
         wait_for(lambda: any(each.get("request") == request for each in self.log()))
         return next(each for each in self.log() if each.get("request") == request)
 
     def memory(self):
-        """Return the bytes that the process holds in memory; 0 where no /proc tells them."""
+        """Return the memory of the process in bytes; 0 without /proc."""
         if sys.platform != "linux":
             return 0
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -13,6 +13,6 @@ def server():
 
 @pytest.fixture(scope="module")
 def strict():
-    """A server that gives each request 0.8 s to arrive, and takes bodies of at most half a megabyte."""
+    """A server that gives each request 0.8 s to arrive, and accepts bodies of at most half a megabyte."""
     with serving("--timeout", "0.8", "--max-body", "0.5") as running:
         yield running

@@ -24,7 +24,7 @@ def connected(server):
 
 
 def a_page(rows=6):
-    """A page whose reading takes a while."""
+    """A page that takes a while to read."""
     digits = lenet.data.load_digits().X_test
     page = np.full((60 * rows, 1240), 255, np.uint8)
     for k in range(40 * rows):

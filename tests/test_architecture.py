@@ -81,7 +81,7 @@ def test_only_numpy_is_imported_at_the_top():
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Build a package of the given sources, to be analysed instead of lenet."""
+    """Build a package from the given sources, to analyse instead of lenet."""
 
     def build(sources):
         for name, source in sources.items():

@@ -1,4 +1,4 @@
-"""Every public callable refuses every class of bad argument with our error, without a warning or a change."""
+"""Every public callable rejects every class of bad argument with an error of lenet, without a warning or a change."""
 
 import contextlib
 import dataclasses
@@ -33,7 +33,7 @@ NAMES = list(cases(Path()))
 
 
 def fingerprint(value: Any) -> Any:
-    """Return what changes whenever the value does."""
+    """Return a value that changes whenever the given one does."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value)).hexdigest()
     if isinstance(value, lenet.LeNet5):
@@ -52,7 +52,7 @@ def fingerprint(value: Any) -> Any:
 
 
 def surroundings() -> Any:
-    """Return what no refused call may change: files, NumPy's global state and the environment."""
+    """Return the state that no rejected call may change: files, NumPy's global state and the environment."""
     files = sorted((str(path), path.is_file() and path.read_bytes()) for path in Path().rglob("*"))
     legacy = fingerprint(np.random.get_state())  # noqa: NPY002
     return files, legacy, np.geterr(), np.get_printoptions(), dict(os.environ), Path.cwd()
@@ -70,7 +70,7 @@ def is_ours(error: Exception) -> bool:
 
 
 def fault(call: Any, arguments: dict[str, Any]) -> str | None:
-    """Return what is wrong with how a call refuses its arguments, or None."""
+    """Return what is wrong with the way a call rejects its arguments, or None."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -44,7 +44,7 @@ fn=(6) __pyx_pf_5lenet_6_fused_9lenet5_v3_16sgd_step.isra.0
 
 
 def test_a_profile_gives_each_kernel_its_own_instructions():
-    """Those of the functions that it calls are not its own; copies for constant arguments are added up."""
+    """Instructions of called functions do not count; those of copies for constant arguments are added up."""
     assert instructions.parse(PROFILE) == {"c1_stage": 130, "c5_sums": 1000, "sgd_step": 11}
 
 
@@ -250,7 +250,7 @@ def test_symbols_are_written_by_class_and_differ(tmp_path):
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-    """A file of results, and parts of which one works, one fails and one is not for every day."""
+    """A file of results, and three parts: one succeeds, one fails, and one is not run by default."""
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(results, "derived", lambda of: {"twice (s)": 2 * of("slow/time (s)")})
     monkeypatch.setattr(results, "here", lambda: {"cpu": "a CPU", "cores": 2, "commit": "abc"})

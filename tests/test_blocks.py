@@ -110,7 +110,7 @@ def serves(line):
 
 
 def to_run(page, language):
-    """What of a page's blocks in a language is run, in order; servers are apart."""
+    """The blocks of a page in a language that are run, in order, without those that start servers."""
     if language == "python":
         return [text for kind, text in blocks(page) if kind == language and not any(map(is_left_out, text.split("\n")))]
     lines = [[line for line in text.splitlines() if line] for kind, text in blocks(page) if kind == language]
@@ -133,7 +133,7 @@ SERVERS = sorted({line.partition("  #")[0].strip() for page in PAGES for _, text
 
 @pytest.fixture
 def user(files, tmp_path, monkeypatch):
-    """A folder with the files that the pages name, and trainings of few steps in Python."""
+    """A folder with the files that the pages name; training in Python has few steps."""
     for name in ("small", "transfer"):
         monkeypatch.setitem(RECIPES, name, RECIPES[name].with_changes(epochs=2))
     monkeypatch.setattr("lenet.estimator.classifier._MIN_STEPS", 100)
@@ -175,7 +175,7 @@ def write_files(data):
 
 
 def tables(data):
-    """Write tables as Kaggle's."""
+    """Write tables like Kaggle's."""
     pixels = data.X_test.reshape(-1, 784)
     columns = [f"pixel{n}" for n in range(784)]
     np.savetxt("test.csv", pixels, "%d", ",", header=",".join(columns), comments="")
@@ -184,7 +184,7 @@ def tables(data):
 
 
 def pictures(data):
-    """Draw dark digits on white, and symbols, if that can be done here."""
+    """Draw dark digits on white, and symbols, if the required packages are installed."""
     with contextlib.suppress(ImportError):
         from PIL import Image
 
@@ -223,7 +223,7 @@ def pictures(data):
 
 
 def runs(*names):
-    """Runs that have been trained before."""
+    """Finished training runs."""
     for name in names:
         Path("runs", name).mkdir(parents=True)
         lenet.load_pretrained().save(Path("runs", name, "best.safetensors"))
@@ -231,7 +231,7 @@ def runs(*names):
 
 @contextlib.contextmanager
 def addressed(texts):
-    """The texts, with the address of a server of this test in the place of the pages'."""
+    """The texts, with the address of this test's server instead of the pages'."""
     if not any("127.0.0.1:8000" in text for text in texts):
         yield texts
         return
@@ -255,7 +255,7 @@ def test_all_blocks_are_known():
 @pytest.mark.filterwarnings("ignore:The network has hardly begun")
 @pytest.mark.parametrize("page", having("python"))
 def test_python(page, user, capsys):
-    """The blocks of a page go on from one another; those of a program are one."""
+    """Each block of a page continues from the one before; the blocks of a program are joined."""
     import_all(page, "python")
     with addressed(to_run(page, "python")) as texts:
         if "__main__" in "".join(texts):

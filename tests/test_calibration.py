@@ -21,7 +21,7 @@ def digits():
 
 @pytest.fixture
 def calibrated(digits):
-    """A model calibrated by people that it did not learn from."""
+    """A model calibrated on digits by writers that it was not trained on."""
     model = lenet.load_pretrained("mnist")
     calibration.calibrate(model, digits.X_train, digits.y_train)
     return model

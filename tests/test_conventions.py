@@ -117,7 +117,7 @@ def test_every_command_but_info_can_be_quiet():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The current folder, with pictures of two classes, of which one is damaged."""
+    """The current folder, with pictures of two classes, one of which is damaged."""
     pytest.importorskip("sklearn")
     image_module = pytest.importorskip("PIL.Image")
     pytest.importorskip("cv2")

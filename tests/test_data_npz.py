@@ -25,7 +25,7 @@ def save(tmp_path):
 
 
 def small(n=70):
-    """Images of which each has a value of its own, and labels in turn."""
+    """Images that each have their own value, and cyclic labels."""
     images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, np.newaxis, np.newaxis], (n, 28, 28)).copy()
     images[:, 0, 1], images[:, 1, 0] = 200, 100  # so that a transposition shows
     return images, np.arange(n) % 10

@@ -23,7 +23,7 @@ pytest.importorskip("pandas")
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty home for scikit-learn's data, with OpenML out of reach."""
+    """An empty scikit-learn data folder, with OpenML unreachable."""
     monkeypatch.delenv("LENET_DATA", raising=False)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "home"))
     monkeypatch.setattr("sklearn.datasets._openml.time", SimpleNamespace(sleep=lambda _: None))  # before a second try
@@ -160,7 +160,7 @@ def test_the_reason_is_the_first_sentence_of_the_first_line(home, monkeypatch, e
 
 @pytest.mark.parametrize("page", [b"<html>Log in</html>", b"{}", b"[]", b"\xff", b""])
 def test_an_html_page_instead_of_data_is_a_download_error(home, monkeypatch, page):
-    """As the login page of a hotel's network is."""
+    """Such as the login page of a hotel's network."""
     first = next(iter(answers("mnist_784", b"")))
     with served({first: page}) as (address, asked):
         point_at(monkeypatch, address)

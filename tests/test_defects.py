@@ -1,4 +1,4 @@
-"""Defects agree with SciPy, repeat by their seeds, and spoil the fraction of the images that was asked for."""
+"""Defects agree with SciPy, depend only on their seeds, and spoil the requested fraction of the images."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ Y, X = np.mgrid[:28, :28]
 
 
 class Scripted:
-    """A generator that returns given values in turn, whatever is asked of it."""
+    """A generator that returns given values in turn, whatever is requested."""
 
     def __init__(self, *values):
         self.values = list(values)

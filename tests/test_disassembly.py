@@ -1,7 +1,7 @@
 """The compiled inner loops of the kernels consist of multiply-adds and write no memory in between.
 
 An accumulator that found no register is written to the stack and read back in each turn, which takes several times as
-long. It happens without a word when a tile is a little too large, or the compiler moves something into the loop.
+long. This happens without a warning if a tile is slightly too large, or the compiler moves something into the loop.
 """
 
 import os

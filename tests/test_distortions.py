@@ -71,7 +71,7 @@ def test_angles_scales_and_shears_are_those_of_the_model_card():
 
 
 class Drawn(np.random.Generator):
-    """A generator that draws what it is told to."""
+    """A generator that draws given values."""
 
     def __init__(self, *values):
         super().__init__(np.random.PCG64(0))
@@ -167,7 +167,7 @@ def noise(seed, n):
 
 
 def varied(image, affine, bend, pen, seed):
-    """The same by SciPy, in float64, step by step. The rim of an image has no neighbours, and stays as it is there."""
+    """The same by SciPy, in float64, step by step. The rim of an image has no neighbours there, and is not changed."""
     thick, soft, ink, level, slope_x, slope_y, amplitude = pen.astype(float)
     y, x = np.mgrid[:28, :28]
     places = np.tensordot(affine, np.stack([x - 13.5, y - 13.5, np.ones((28, 28))]), 1) + 13.5

@@ -74,7 +74,7 @@ def test_the_tutorial_learns(monkeypatch):
 
 @pytest.mark.parametrize("name", ["mathematics.md", "notebook.md"])
 def test_quoted_code_is_that_of_the_source(name):
-    """Each block is part of the file that is linked last before it."""
+    """Each block is part of the last file that is linked before it."""
     page = (DOCS / name).read_text("utf-8")
     blocks = list(re.finditer(r"^```(?:py|cython)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE))
     assert len(blocks) > 10
@@ -88,7 +88,7 @@ def test_quoted_code_is_that_of_the_source(name):
 
 
 def public_names():
-    """What the public modules define, or, where they say so, list."""
+    """The names that the public modules define or, if they have __all__, list."""
     for name in lenet.__all__:
         value = getattr(lenet, name)
         if not inspect.ismodule(value):
@@ -105,7 +105,7 @@ def public_names():
 
 
 def test_backticks_keep_a_leading_dot_or_tilde():
-    """Sphinx takes a single `.npz` for the name of an object, and shows npz; two backticks show it as it is."""
+    """Sphinx interprets a single `.npz` as the name of an object, and shows npz; two backticks show it unchanged."""
     for file in Path(lenet.__file__).parent.rglob("*.py"):
         docstrings = re.findall(r'"""(.*?)"""', file.read_text("utf-8"), re.DOTALL)
         quoted = [text for each in docstrings for text in re.findall(r"``.*?``|`[^`]*`", each, re.DOTALL)]

@@ -1,4 +1,4 @@
-"""Faults that are drawn at random change one place each of code that runs."""
+"""Each random fault changes one place in code that runs."""
 
 import ast
 import shutil

@@ -177,7 +177,7 @@ def test_drawn_digits_have_probabilities_and_weights():
 
 
 def test_accuracy_counts_given_and_drawn_digits():
-    """A network of zeros answers 0 to all, and a learning rate that vanishes in single precision keeps it so."""
+    """A network of zeros predicts 0 for every image, and does not change if the learning rate underflows."""
     model = lenet.LeNet5(seed=0)
     model.parameters.flat[...] = 0
     recipe = replace(SHORT, drawn_digits=1.0, non_digits=1.0, lr=1e-60, momentum=0.0)

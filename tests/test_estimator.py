@@ -42,7 +42,7 @@ FEW = Y < 3  # what three classes show as well as ten
 
 
 def quick(**parameters):
-    """A classifier that trains in a moment, and badly."""
+    """A classifier that trains very quickly, and badly."""
     return LeNetClassifier(**{"max_iter": 2, "random_state": 0, **parameters})
 
 
@@ -109,7 +109,7 @@ def test_it_learns_digits_with_early_stopping(fitted):
 
 @pytest.mark.landing
 def test_it_learns_from_a_hundred_images():
-    """Where a fixed number of epochs would end before the sigmoids begin to learn."""
+    """With a fixed number of epochs, training would end before the sigmoids begin to learn."""
     assert LeNetClassifier(random_state=0).fit(X[:100], Y[:100]).score(X_TEST, Y_TEST) > 0.75
 
 
@@ -150,7 +150,7 @@ def test_images_may_come_as_images(shape):
 
 
 def test_the_scale_of_the_pixels_is_that_of_the_fit():
-    """Three times brighter images, of the same training, are the same images."""
+    """Images that are three times as bright, also in training, give the same results."""
     bright = 3 * X
     np.testing.assert_allclose(
         quick().fit(bright, Y).predict_proba(3 * X_TEST), quick().fit(X, Y).predict_proba(X_TEST)
@@ -208,7 +208,7 @@ def test_images_of_weight_0_are_left_out():
 
 
 def test_heavy_images_are_learned_first():
-    """Two images alike, with two labels: the heavier one says which."""
+    """Of two equal images with different labels, the heavier one determines the prediction."""
     pair = np.tile(np.eye(8).reshape(1, 64), (40, 1)), np.arange(40) % 2
     for heavy in (0, 1):
         weights = np.where(pair[1] == heavy, 3.0, 1.0)
@@ -232,7 +232,7 @@ def test_partial_fit_learns_in_parts():
 
 
 def test_partial_fit_keeps_its_velocity():
-    """Two calls with momentum are not two calls without."""
+    """Two calls with momentum differ from two calls without."""
     slow, fast = (quick(momentum=momentum, batch_size=600) for momentum in (0.0, 0.9))
     for classifier in (slow, fast):
         for _ in range(2):
@@ -358,13 +358,13 @@ def test_a_network_on_the_plateau_is_reported():
 @pytest.mark.uninstrumented
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_usual_pipeline_learns(seed):
-    """Standardised columns have values far out, where a border pixel is seldom ink."""
+    """Standardised columns have extreme values if a border pixel is seldom ink."""
     pipeline = make_pipeline(StandardScaler(), LeNetClassifier(random_state=seed)).fit(X, Y)
     assert pipeline.score(X_TEST, Y_TEST) > 0.8
 
 
 def test_the_plateau_is_that_of_the_weights():
-    """Nine to one, guessing loses 0.33 and not 0.69: the patience waits for less than that."""
+    """At nine to one, guessing has a loss of 0.33 rather than 0.69: early stopping waits for a lower loss."""
     two = Y < 2
     weights = np.where(Y[two] == 0, 9, 1)
     classifier = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=5)
@@ -387,7 +387,7 @@ def test_early_stopping_keeps_the_best_and_stops(fitted):
 
 @pytest.mark.landing
 def test_the_plateau_does_not_count_as_no_improvement():
-    """For its first hundreds of steps the network of sigmoids is at chance, far longer than it has patience."""
+    """The sigmoid network stays at chance for hundreds of steps, far longer than its patience."""
     classifier = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=2).fit(X, Y)
     assert np.allclose(classifier.validation_scores_[:4], classifier.validation_scores_[0], atol=0.05)
     assert classifier.best_validation_score_ > 0.5
@@ -395,7 +395,7 @@ def test_the_plateau_does_not_count_as_no_improvement():
 
 def test_ctrl_c_keeps_the_current_weights():
     class Screen(io.StringIO):
-        """Where the user presses Ctrl-C at the end of the second epoch."""
+        """The user presses Ctrl-C at the end of the second epoch."""
 
         def write(self, text):
             if text.startswith("Iteration 2"):
@@ -424,14 +424,14 @@ def test_in_a_pipeline_a_search_and_a_cross_validation():
 
 
 def threads_of_ours(estimator, X, y):
-    """A score: how many threads the classifier has made in this process."""
+    """A score: the number of threads that the classifier has started in this process."""
     estimator.predict(np.tile(X, (5, 1)))
     return float(sum(thread.name.startswith("lenet") for thread in threading.enumerate()))
 
 
 @pytest.mark.landing
 def test_a_search_in_two_processes_uses_two_threads():
-    """One in each; where more are asked for, the score sees them."""
+    """Each process has one thread; if more are requested, the score shows them."""
     get_reusable_executor().shutdown()  # as its processes keep the threads of the tests before
     for n_jobs, more in ((None, False), (3, True)):
         search = GridSearchCV(

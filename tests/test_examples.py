@@ -94,7 +94,7 @@ on_unix = pytest.mark.skipif(sys.platform == "win32", reason="asyncio handles si
 
 @contextlib.contextmanager
 def service():
-    """Run it; give the function that connects to it, and the process."""
+    """Run the service; yield a function that connects to it, and the process."""
     command = [sys.executable, FOLDER / "asyncio_service.py", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -177,7 +177,7 @@ def test_the_service_reports_in_one_line_why_it_does_not_start(arguments):
 
 
 class Slow:
-    """A model that waits to be allowed, and counts who computes at the same time."""
+    """A model that waits for permission, and counts concurrent computations."""
 
     def __init__(self):
         self.allowed, self.now, self.most = threading.Event(), 0, 0
@@ -254,7 +254,7 @@ LARGEST = 60_000_000
 
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory):
-    """The program, as PyInstaller makes it of the command in its docstring."""
+    """The program that PyInstaller builds with the command in its docstring."""
     pytest.importorskip("PyInstaller")
     folder = tmp_path_factory.mktemp("frozen")
     shutil.copy(FOLDER / "read_pgm.py", folder)
@@ -268,7 +268,7 @@ def frozen(tmp_path_factory):
 
 
 def run_frozen(program, *arguments):
-    """Run it where there is neither a Python nor anything else on the path."""
+    """Run it with an empty PATH, without Python."""
     nothing = program.parent.parent / "nothing"
     nothing.mkdir(exist_ok=True)
     env = {"PATH": str(nothing)} | {name: os.environ[name] for name in ("SYSTEMROOT", "TEMP") if name in os.environ}

@@ -16,7 +16,7 @@ from lenet.errors import SaveError
 
 
 def test_a_stream_is_read_only_as_far_as_requested():
-    """Even if it gives less at a time than it is asked for."""
+    """Even if a stream returns fewer bytes than requested."""
     stream = io.BytesIO(b"abcdef")
     read, stream.read = stream.read, lambda n: read(min(n, 2))
     assert read_stream(stream, 3) == b"abc"

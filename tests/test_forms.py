@@ -66,7 +66,7 @@ def test_a_form_on_its_side_or_upside_down_is_turned(seed, turns):
 
 
 def test_places_refer_to_the_sheet_and_not_to_the_table(first):
-    """A scan of the same form has the same fields."""
+    """The fields of a scan of the same form are read, too."""
     _, values = first
     scan = drawing.filled_form(values, np.random.default_rng(5)).astype(np.uint8)
     assert {each.name: each.value for each in read_form(scan, FIELDS)} == values

@@ -104,7 +104,7 @@ def test_images_above_20_pixels_keep_their_size():
 
 
 def test_small_images_are_enlarged_to_20_pixels():
-    """A bright row among 10 becomes two, with edges that fade over as many."""
+    """A bright row among 10 becomes two rows, with edges that fade over two rows each."""
     X = np.zeros((1, 10, 5))
     X[0, 4] = 1
     image = Framing(10, 5, 0, 1).images(X.reshape(1, 50))[0]

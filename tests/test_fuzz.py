@@ -55,13 +55,13 @@ def backwards(read):
 
 
 def changed(model):
-    """A model one of whose weights is another."""
+    """A model with one changed weight."""
     model.parameters["f6.weight"][3, 5] += 1
     return model
 
 
 def moved(reading):
-    """A reading whose boxes lie outside of the picture."""
+    """A reading whose boxes are outside the picture."""
     lines = tuple(
         dataclasses.replace(line, digits=tuple(dataclasses.replace(each, box=(0, 0, 999, 9)) for each in line.digits))
         for line in reading.lines

@@ -46,7 +46,7 @@ def text_of(name):
 
 
 def wait_for(condition):
-    """What the condition says when it is true."""
+    """Wait for the condition, and return its value."""
     end = time.monotonic() + SECONDS
     while not (found := condition()):
         assert time.monotonic() < end
@@ -56,7 +56,7 @@ def wait_for(condition):
 
 @contextlib.contextmanager
 def running(command, folder, **environment):
-    """The address of a server, and what it prints; it has to end by SIGTERM as it should."""
+    """The address and the output of a server, which must end correctly on SIGTERM."""
     log = folder / "log.txt"
     path = os.pathsep.join([str(folder), str(FOLDER), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **environment}
@@ -251,7 +251,7 @@ def test_times_and_sizes_are_those_of_the_limits():
 
 @pytest.fixture
 def repository(tmp_path):
-    """A model repository of Triton's."""
+    """A Triton model repository."""
     pytest.importorskip("onnx")
     subprocess.run([sys.executable, FOLDER / "triton" / "export.py", tmp_path], check=True)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["1", "config.pbtxt", "digits", "model.onnx"]
@@ -260,7 +260,7 @@ def repository(tmp_path):
 
 @pytest.mark.landing
 def test_the_configuration_fits_the_graph(repository, images, labels):
-    """By Triton's rules: behind the batch come the dims, or the reshape's shape where there is one."""
+    """By Triton's rules, the batch is followed by the dims, or by the shape of the reshape if there is one."""
     model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2")
     onnxruntime = pytest.importorskip("onnxruntime")
     from google.protobuf import text_format

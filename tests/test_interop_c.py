@@ -59,7 +59,7 @@ def test_the_same_10_000_predictions(compiler, mnist, tmp_path):
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_a_source_beside_the_header_of_other_classes_does_not_compile(compiler, tmp_path):
-    """As a crash between the two files would leave them; it would compute but a part of the classes."""
+    """A crash between the two files could leave them so; the program would compute only some of the classes."""
     compiled(compiler, lenet.LeNet5(seed=0, num_classes=3), tmp_path)
     (tmp_path / "digits.c").write_text(to_c(lenet.LeNet5(seed=0), "digits")[0])
     done = subprocess.run([compiler, "-c", "digits.c"], cwd=tmp_path, capture_output=True, text=True, check=False)

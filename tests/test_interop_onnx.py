@@ -28,7 +28,7 @@ def as_input(images, pixels):
 
 
 def same(a, b):
-    """Whether two models are the same in all that a file holds."""
+    """Whether two models agree in everything that a file stores."""
     facts = [(each.mean, each.std, each.metadata, each.num_classes) for each in (a, b)]
     return facts[0] == facts[1] and np.array_equal(a.parameters.flat, b.parameters.flat)
 
@@ -241,7 +241,7 @@ def test_scaling_by_other_operators():
 
 
 def test_harmless_additions():
-    """What exporters write, and what computes nothing else."""
+    """Additions that exporters write and that do not change the result."""
     model = to_onnx(MODEL)
     nodes = {node.name: node for node in model.graph.node}
     matrix_product(model, nodes, "f6.bias")

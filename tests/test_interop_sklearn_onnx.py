@@ -43,12 +43,12 @@ def pipeline():
 
 @pytest.fixture(scope="module")
 def fitted():
-    """A pipeline that ends in a classifier of names."""
+    """A pipeline that ends in a classifier with string labels."""
     return pipeline().fit(X[:300], NAMES[Y[:300]])
 
 
 def check(estimator, X):
-    """See that a converted estimator gives several labels, and the same as the original."""
+    """Check that a converted estimator predicts several labels, the same as the original."""
     label, probabilities = run(estimator, X)
     np.testing.assert_array_equal(label, estimator.predict(X))
     np.testing.assert_allclose(probabilities, estimator.predict_proba(X), atol=1e-5)

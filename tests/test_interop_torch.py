@@ -113,7 +113,7 @@ def test_a_module_itself_and_nested_state_dicts():
 
 @pytest.mark.parametrize("biases_first", [False, True])
 def test_names_without_pairs_are_matched_by_order(biases_first):
-    """With 84 classes two biases have the same shape: what follows its weight is its own."""
+    """With 84 classes, two biases have the same shape: the one that follows a weight belongs to it."""
     state = sequential(num_classes=84).state_dict()
     named = {f"{'wb'[n % 2]}{n // 2}": value for n, value in enumerate(state.values())}
     if biases_first:
@@ -196,7 +196,7 @@ def test_other_weights_are_refused(state, says):
 
 
 class Malicious:
-    """What a pickle may do when it is loaded."""
+    """An object whose pickle runs code when it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -241,7 +241,7 @@ def test_only_a_model_is_written():
 
 
 def test_a_small_file_of_a_large_tensor_takes_no_memory(tmp_path):
-    """12 GB of a number that is stored once: what has no place in a LeNet-5 is not read."""
+    """12 GB of a number that is stored once: tensors that do not belong to a LeNet-5 are not read."""
     large = torch.zeros(1, dtype=torch.bfloat16).expand(3 * 10**9)
     torch.save({**sequential().state_dict(), "x": large}, tmp_path / "bomb.pt")
     with pytest.raises(WeightsError, match=r"it also has 'x' \(3000000000,\)"):

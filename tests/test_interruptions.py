@@ -24,12 +24,12 @@ pytestmark = pytest.mark.timeout(120)
 
 
 class Interrupted(BaseException):
-    """What a signal handler raises, as that of Ctrl-C does KeyboardInterrupt."""
+    """The exception of a signal handler, like KeyboardInterrupt for Ctrl-C."""
 
 
 @contextlib.contextmanager
 def ended_at(number):
-    """Within it, the statement of that number, of all that lenet runs in this thread, raises Interrupted."""
+    """A context in which the n-th statement that lenet runs in this thread raises Interrupted."""
     statements, before = itertools.count(), sys.gettrace()
 
     def trace(frame, event, _):
@@ -47,7 +47,7 @@ def ended_at(number):
 
 
 def interruptions(work, step=1):
-    """Do some work again and again, ended at every `step`-th of its statements in turn; go on after each."""
+    """Repeat some work, interrupted at every `step`-th of its statements in turn; continue after each."""
     for number in itertools.count(step=step):
         with contextlib.suppress(Interrupted), ended_at(number):
             work()
@@ -57,7 +57,7 @@ def interruptions(work, step=1):
 
 @contextlib.contextmanager
 def signals(handler, waits):
-    """Within it, the main thread gets one signal after the other, each when so many seconds have gone by."""
+    """A context in which the main thread gets signals at intervals of so many seconds."""
     main, ended, handled = threading.main_thread().ident, threading.Event(), threading.Semaphore(0)
 
     def send():
@@ -154,7 +154,7 @@ def test_an_interrupted_training_run_can_start_again(images, labels, step):
 
 @unix
 def test_an_interrupted_wait_for_another_thread_continues():
-    """What the caller reuses after the exception, no thread may still write to."""
+    """After the exception, no thread may write to memory that the caller reuses."""
     caller, begun, ended = threading.get_ident(), threading.Event(), []
 
     def work(_):
@@ -249,7 +249,7 @@ ENDS = {
 @unix
 @pytest.mark.parametrize("name", ENDS)
 def test_the_end_of_a_process(name):
-    """It comes at once, with the exit code and the words that it should have, and none of ours."""
+    """The process ends immediately, with the expected exit code and output, and no message of lenet."""
     end, code, said, complained = ENDS[name]
     done = run(BEGINNING + end, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (code, said, complained)

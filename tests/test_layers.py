@@ -389,7 +389,7 @@ def test_col2im_refuses_columns_that_do_not_fit():
 
 
 def unaligned(array):
-    """The same numbers, an odd number of bytes behind where they should begin."""
+    """The same numbers at an odd offset."""
     place = np.ndarray(array.shape, array.dtype, bytearray(array.nbytes + 1), 1)
     place[...] = array
     return place
@@ -397,7 +397,7 @@ def unaligned(array):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sigmoid_of_any_number(dtype):
-    """It neither overflows nor warns, and keeps its relative precision far out."""
+    """It neither overflows nor warns, and keeps its relative precision for large inputs."""
     bound = 87 if dtype == np.float32 else 708
     x = np.linspace(-bound, bound, 10_001).astype(dtype)
     exact = reference.sigmoid(x.astype(np.float64))

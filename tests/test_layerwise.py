@@ -60,7 +60,7 @@ def test_logits_keep_their_bits_for_any_number_of_threads(network, dtype, n):
 
 
 def test_losses_and_gradients_with_non_digits(model):
-    """70 images are several pieces of work, whose gradients are added."""
+    """70 images are several chunks, whose gradients are added."""
     X, y = batch(70)
     y[[0, 20, 69]] = -1
     losses, logits, gradients = learn(model, X, y, n_jobs=2)

@@ -71,7 +71,7 @@ def test_the_gradient_is_that_of_the_loss(examples):
 
 
 def test_the_loss_is_the_logarithm_of_a_probability(examples):
-    """With one segment wanted out of one, all that is left is its label and that it is a digit."""
+    """With a single segment, only its label and that it is a digit matter."""
     one = examples[0].segments
     features = Features(*(value[:1] for value in vars(one.features).values()))
     others = ("starts", "stops", "boxes", "images", "probabilities")

@@ -1,4 +1,4 @@
-"""Every refusal leaves things as they were."""
+"""Rejected input leaves files and objects unchanged."""
 
 import copy
 import io

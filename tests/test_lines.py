@@ -161,7 +161,7 @@ def test_ink_that_fills_much_of_a_small_picture():
 
 
 def test_paper_noise_is_not_ink():
-    """Of 60,000 pixels without a stroke, 0.02 are 5 standard deviations darker than the others."""
+    """Of 60,000 normally distributed pixels, 0.02 are expected to be 5 standard deviations darker than the mean."""
     page = np.full((400, 400), 200.0)
     page[150:250, 190:202] = 40
     page += np.random.default_rng(0).normal(0, 6, page.shape)
@@ -235,7 +235,7 @@ def test_long_lines_are_found_whether_they_rise_or_fall(slope):
 
 @pytest.mark.parametrize("slope", [-0.07, -0.035, 0.0, 0.035, 0.07])
 def test_the_pixels_of_lines_at_the_usual_slopes_are_exact(slope):
-    """A bar of columns, each a pixel's step from the next, is a line; half as much of it is none."""
+    """A bar whose columns step by one pixel is a line; half of it is not."""
     bar, short = np.zeros((2, 150, 400), np.uint8)
     for column in range(30, 371):
         row = 75 + round(slope * (column - 200))

@@ -88,7 +88,7 @@ def test_huge_logits_neither_overflow_nor_warn(function, dtype):
 
 
 def test_logits_that_overflow_give_no_warning():
-    """Without a warning: an infinite logit has no softmax, and a difference of 6e38 is infinite in single precision."""
+    """There is no warning, although an infinite logit has no softmax, and 6e38 is infinite in single precision."""
     assert np.isnan(log_softmax(np.array([[np.inf, 0.0]]))).all()
     np.testing.assert_array_equal(log_softmax(np.array([[3e38, -3e38]], np.float32)), [[0, -np.inf]])
 

@@ -35,7 +35,7 @@ messages = functools.cache(collect)
 
 
 def refused(is_right, *kinds):
-    """List the messages of these kinds that a check refuses, with their places."""
+    """List the messages of these kinds that fail a check, with their places."""
     found = [each for each in messages() if each.kind in kinds]
     assert found
     return [f"{each.module}:{each.line}: {each.text}" for each in found if not is_right(each.text)]

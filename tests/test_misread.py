@@ -33,7 +33,7 @@ def bits_of_plain(name):
 
 
 def fault(name, kind):
-    """What is wrong with what a function makes of an array of that kind; None if it is all right."""
+    """What is wrong with a function's result for an array of that kind, or None."""
     function, plain = FUNCTIONS[name]
     errors = (ValueError, TypeError) if name.startswith(SKLEARN) else LenetError
     given, meaning = KINDS[kind](plain)

@@ -29,7 +29,7 @@ MEAN, STD = 0.1307, 0.3081
 
 
 def make_model(dtype=np.float32, **arguments):
-    """A model with biases and a standardisation, so that leaving either out is seen."""
+    """A model with biases and a standardisation, so that omitting either is detected."""
     model = LeNet5(seed=0, dtype=dtype, **arguments)
     rng = np.random.default_rng(1)
     for name in reference.LAYERS:
@@ -39,7 +39,7 @@ def make_model(dtype=np.float32, **arguments):
 
 
 def draw_images(n, kind="dense"):
-    """Images in [0, 1]: noise all over, or noise in the middle and zeros around it."""
+    """Images in [0, 1]: noise everywhere, or noise in the middle and zeros around it."""
     x = np.random.default_rng(n).random((n, 28, 28))
     if kind == "zero borders":
         x[:, :4] = x[:, -4:] = x[:, :, :4] = x[:, :, -4:] = 0
@@ -155,7 +155,7 @@ def test_logits_are_the_reference(dtype, tolerance):
 
 
 def test_bytes_are_known_by_any_dtype_that_equals_uint8(model):
-    """NumPy makes such a dtype anew where a byte order is set."""
+    """NumPy creates a new dtype if a byte order is set."""
     x = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
     other = x.astype(x.dtype.newbyteorder("="))
     assert other.dtype == np.uint8
@@ -173,7 +173,7 @@ def test_unaligned_images_are_copied(model, monkeypatch):
 
 
 def test_logits_are_the_last_activation(model):
-    """One is computed by the compiled stages and the other layer by layer, whose sums run in other orders."""
+    """One is computed by the compiled stages and the other layer by layer, with sums in another order."""
     x = draw_images(70)
     layer_by_layer = model.activations(x)["output"]
     np.testing.assert_allclose(model.logits(x), layer_by_layer, rtol=0, atol=2e-6 * np.abs(layer_by_layer).max())
@@ -396,7 +396,7 @@ def test_all_61706_gradients_against_central_differences(n, kind):
 @KINDS
 @pytest.mark.parametrize("n", [1, 3, 4, 40])
 def test_loss_and_gradients_are_the_reference(dtype, tolerance, n, kind):
-    """40 images are more than one piece of work."""
+    """40 images are more than one chunk."""
     model, (x, y) = make_model(dtype), batch(n, kind)
     loss, gradients = model.loss_and_gradients(x, y)
     expected_loss, expected = reference.lenet_loss_and_gradients(model.parameters, standardised(x), y)
@@ -410,7 +410,7 @@ def test_loss_and_gradients_are_the_reference(dtype, tolerance, n, kind):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-10)])
 @pytest.mark.parametrize("n", [1, 40])
 def test_probabilities_and_images_standardised_one_by_one(dtype, tolerance, n):
-    """Both ways to compute are the reference; rows of targets are scaled to sum to 1."""
+    """Both ways to compute agree with the reference; rows of targets are scaled to sum to 1."""
     model, x = make_model(dtype), draw_images(n)
     model.mean = None
     targets = np.random.default_rng(1).dirichlet(np.full(10, 0.3), n)

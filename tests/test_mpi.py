@@ -96,7 +96,7 @@ def test_ctrl_c_saves_and_the_run_is_resumed_to_the_same_bits():
 
 
 def ranks_of(process):
-    """The processes that mpiexec has started, the deepest ones first in age."""
+    """The descendants of mpiexec, the deepest first."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -25,7 +25,7 @@ if os.environ.get("LENET_TEST_PAGES") == "few":  # one of each remainder of the 
 
 
 def weights(num_classes=10, seed=3):
-    """Parameters large enough, and sums centred enough, that images are told apart; in float64."""
+    """Parameters in float64 that are large enough, and sums that are centred enough, to distinguish images."""
     model = LeNet5(seed=seed, dtype=np.float64, num_classes=num_classes)
     model.parameters.flat *= 4
     for name in reference.LAYERS:
@@ -138,7 +138,7 @@ def test_sigmoid_of_any_length(build, arrays, length):
 
 
 def test_sigmoid_does_not_depend_on_the_place_in_the_array(build, arrays):
-    """To the bit: whole vectors and the rest behind them must round alike."""
+    """Bit-identical: full vectors and the remainder must round alike."""
     x = arrays.input(83)
     together, alone = arrays.output(83, value=x), arrays.output(83, value=x)
     build.sigmoid(together)
@@ -285,7 +285,7 @@ def test_learn_adds_to_the_gradient(build, arrays):
 
 
 def test_learn_weighs_each_image(build, arrays):
-    """As the same images one by one, each gradient by its share."""
+    """The same as the images one by one, each gradient weighted by its share."""
     pixels, labels, shares = images(18), labels_of(18), np.linspace(0, 2, 18)  # two groups, and one image without
     learning = Learning(build, arrays, pixels, labels, shares=shares)
     gradients = [
@@ -299,7 +299,7 @@ def test_learn_weighs_each_image(build, arrays):
 
 
 def test_scratch_memory_serves_again(build, arrays):
-    """What one batch leaves in it does not reach the next, to the bit."""
+    """The remains of one batch do not affect the next; results are bit-identical."""
     learning = Learning(build, arrays, images(13), labels_of(13))
     first = learning.gradient.copy()
     learning.gradient[...] = 0

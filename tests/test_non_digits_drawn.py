@@ -209,7 +209,7 @@ def test_dots_are_few_small_and_bright():
 
 
 class Ends:
-    """A generator that draws the kind it is told to, and else the lowest (0) or the highest (1) that it may."""
+    """A generator that draws a given kind, and otherwise the lowest (0) or the highest (1) possible value."""
 
     def __init__(self, kind, end):
         self.kinds, self.end = [kind], end

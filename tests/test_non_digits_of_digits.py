@@ -8,7 +8,7 @@ from lenet.training.augment import non_digits
 
 
 def block(height, width):
-    """A digit of one image: a block of unlike numbers."""
+    """A digit in one image: a block of distinct numbers."""
     image = np.zeros((1, 28, 28), np.uint8)
     image[0, 3 : 3 + height, 2 : 2 + width] = np.random.default_rng(height).integers(1, 256, (height, width))
     return image, image[0, 3 : 3 + height, 2 : 2 + width]
@@ -47,7 +47,7 @@ narrowed = []  # what numbered_row was asked for
 
 
 def numbered_row(digits, rng, narrow=None):
-    """Four digits whose columns are numbered from 1 on, so that a part tells where it was cut."""
+    """Four digits whose columns are numbered from 1, so that a part shows where it was cut."""
     row = np.tile(np.arange(1, 47, dtype=np.uint8), (20, 1))
     row[:, [10, 30, 31]] = 0
     narrowed.append(narrow)

@@ -69,7 +69,7 @@ def saved(model, tmp_path_factory):
 
 @contextlib.contextmanager
 def opened(browser, url, script="", **options):
-    """Open a page in a context of its own; what goes wrong in it fails the test."""
+    """Open a page in its own context; any error in it fails the test."""
     context = browser.new_context(**{"viewport": WIDE, "reduced_motion": "reduce"} | options)
     page, faults = context.new_page(), []
     page.on("pageerror", lambda error: faults.append(str(error)))

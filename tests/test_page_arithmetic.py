@@ -23,7 +23,7 @@ MODULES = ["network.mjs", "learning.mjs", "pixels.mjs", "strokes.mjs", "state.mj
 
 
 def run(body, **values):
-    """Return what JavaScript returns that uses the names of MODULES and the given values."""
+    """Run JavaScript that uses the names of MODULES and the given values, and return its result."""
     program = f"""
         import {{ readFileSync, writeFileSync }} from "node:fs";
         const uris = {json.dumps([(PARTS / name).as_uri() for name in MODULES])};
@@ -49,7 +49,7 @@ def digits():
 
 
 def passes(model, images):
-    """Return what the page computes of images: a list of values for each stage, and the logits."""
+    """Return what the page computes from images: a list of values for each stage, and the logits."""
     body = """
         const model = modelOf(document);
         return images.map((image) => {

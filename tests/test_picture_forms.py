@@ -1,4 +1,4 @@
-"""Every form in which people have a picture gives the same reading."""
+"""Every common form of a picture gives the same reading."""
 
 import io
 

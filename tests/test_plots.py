@@ -27,7 +27,7 @@ def history(epochs, validation=True):
 
 
 def mistaken(n=50, num_classes=10):
-    """Images that say which they are by their pixels; the odd ones are mistaken, the later the surer."""
+    """Images numbered by their pixels; odd ones are misclassified, later ones with more confidence."""
     labels = np.arange(n) % num_classes
     predictions = (labels + np.arange(n) % 2) % num_classes
     probabilities = np.full((n, num_classes), 1e-3)

@@ -62,7 +62,7 @@ def test_convolution_is_linear(case):
 
 
 def check_adjoint(layer, x, rng):
-    """The layer backwards is its transpose: by its input and, where it learns, by its weight and bias."""
+    """The backward pass is the transpose: with respect to the input and, if there are any, the weight and bias."""
     y, backward = layer.forward(x)
     dy = whole(rng, y.shape, layer.dtype)
     dx, gradients = backward(dy)
@@ -168,7 +168,7 @@ def forwards(layers, x):
 
 
 def gradients_of(layers, x, y):
-    """The gradient of the summed cross-entropy by the input, and by the parameters of each layer."""
+    """The gradient of the summed cross-entropy with respect to the input and the parameters of each layer."""
     backwards, parameters = [], []
     for layer in layers:
         x, backward = layer.forward(x)
@@ -181,7 +181,7 @@ def gradients_of(layers, x, y):
 
 
 def slope(loss, array, direction, step=1e-5):
-    """The central difference of a loss along a direction of an array, which is left as it was."""
+    """The central difference of a loss along a direction of an array, which is restored."""
     before, ends = array.copy(), []
     for sign in (1, -1):
         array[...] = before + sign * step * direction
@@ -210,7 +210,7 @@ def test_gradients_of_random_networks_are_the_slopes_of_the_loss(network, n):
 
 @st.composite
 def models(draw, dtypes=DTYPES):
-    """A model that tells images apart, of any number of classes and standardisation."""
+    """A model that distinguishes images, with any number of classes and standardisation."""
     model = LeNet5(seed=draw(st.integers(0, 99)), dtype=draw(dtypes), num_classes=draw(st.integers(2, 30)))
     model.parameters.flat *= 3
     model.mean, model.std = draw(st.floats(0, 0.5)), draw(st.floats(0.2, 1))

@@ -10,7 +10,7 @@ from lenet.errors import InputError
 
 
 class AbortedError(BaseException):
-    """What ends all processes, in place of MPI's Abort."""
+    """The exception that replaces MPI's Abort."""
 
 
 class Ranks:

@@ -244,7 +244,7 @@ def test_large_pictures_are_decoded_in_strips(monkeypatch, mode, orientation):
 
 
 def test_exactly_64_megapixels_are_decoded(tmp_path):
-    """So that it is the header's size that is refused: this one is tried, and found cut."""
+    """Shows that the size in the header was rejected: this one is decoded, and found truncated."""
     (tmp_path / "a.png").write_bytes(header_of_png(8000, 8000))
     with pytest.raises(DataError, match="damaged"):
         read_picture(tmp_path / "a.png")
@@ -295,7 +295,7 @@ def test_files_with_wrong_bytes_give_a_picture_or_our_error(tmp_path, suffix):
 
 @pytest.mark.parametrize("error", [struct.error("x"), TypeError("x"), IndexError("x"), KeyError("x"), OSError("x")])
 def test_whatever_pillow_raises_while_it_decodes_is_a_damaged_picture(tmp_path, monkeypatch, error):
-    """Each of these has come out of Pillow from a damaged file; most need minutes of trying to be met."""
+    """Pillow has raised each of these for a damaged file; most take minutes of fuzzing to occur."""
 
     def fails(*_, **__):
         raise error
@@ -463,7 +463,7 @@ def test_a_shadow_is_levelled():
 
 
 def test_blurred_digits_beside_a_shadow_keep_their_shape():
-    """Where a broad shadow ends at the border, the paper must not be taken for as dark as the shadow's end."""
+    """If a broad shadow ends at the border, the paper must not be estimated as dark as the shadow's end."""
     digits, rng, rows = lenet.data.load_digits(), np.random.default_rng(0), np.mgrid[:180, :180] / 180
     images = []
     for image in digits.X_test[:100]:
@@ -628,7 +628,7 @@ def test_pages_as_photographed(mnist):
 
 
 def test_non_digits_are_distinguished(mnist):
-    """Where 98% of the test digits are accepted, at most 5% of what is none are: strokes, noise and blanks."""
+    """If 98% of the test digits are accepted, at most 5% of non-digits are: strokes, noise and blanks."""
     model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(3)
     least = np.quantile(digit_score(model.predict_proba(mnist.X_test)), 0.02)
     blanks = np.tile(np.arange(256, dtype=np.uint8)[:, np.newaxis, np.newaxis], (1, 28, 28))
@@ -684,7 +684,7 @@ def test_only_digits_leaves_no_question_marks():
 
 
 def ruled_page(digits, rng, lines=8):
-    """A page of digits at twice their size on ruled paper, aslant and with a shadow, and what it says."""
+    """A page of digits at twice their size on ruled paper, slanted and with a shadow, and its text."""
     page, texts = np.full((lines * 90 + 60, 1000), 235.0), []
     for line in range(lines):
         members = rng.integers(0, len(digits.X_test), 12)

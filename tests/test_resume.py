@@ -38,7 +38,7 @@ def weights(folder):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """The folder of a data set and of an uninterrupted run over it."""
+    """The folder of a data set and of an uninterrupted run on it."""
     folder = tmp_path_factory.mktemp("whole")
     data = lenet.data.load_digits()
     np.savez(folder / "some.npz", X_train=data.X_train[:400], y_train=data.y_train[:400], X_test=data.X_test[:50],

@@ -20,7 +20,7 @@ REPORT = RobustnessReport(
 
 
 class DarkOrLight:
-    """A model of two classes that takes images with a mean of at most 64 for the first, with a probability of 80%."""
+    """A model with two classes that gives the first a probability of 80% for images with a mean of at most 64."""
 
     num_classes = 2
 

@@ -114,7 +114,7 @@ def test_a_name_taken_at_the_last_moment_is_left_alone(tmp_path, monkeypatch):
 
 
 def test_an_empty_folder_of_that_name_is_not_replaced_either(tmp_path):
-    """Run.create would not choose it; renaming would replace it, were it made in the last moment."""
+    """Run.create would not choose it; renaming would replace it if it were created at the last moment."""
     for name in ("mine", "train-1"):
         (tmp_path / name).mkdir()
     (tmp_path / "mine" / "args.json").write_text("{}")

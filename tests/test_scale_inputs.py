@@ -39,7 +39,7 @@ NAMES = [f"pixel{k}" for k in range(784)]
 
 @pytest.fixture(scope="module")
 def client():
-    """Of two workers that are threads of this process, and thus share the files of memory://."""
+    """A client of two workers that are threads of this process, and thus share the files of memory://."""
     with distributed.Client(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=50
     ) as client:

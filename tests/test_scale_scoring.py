@@ -37,7 +37,7 @@ OF_FLOATS = MODEL.predict_proba(FLOATS, n_jobs=1)
 
 @pytest.fixture(scope="module")
 def client():
-    """Of two workers that are threads of this process."""
+    """A client of two workers that are threads of this process."""
     with distributed.Client(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=50
     ) as client:
@@ -324,7 +324,7 @@ def test_invalid_options(client, options, error, why):
 
 
 def fail_at_first(monkeypatch, times):
-    """Have the part from row 64 on fail so often to be read; return the file that has a byte for each reading."""
+    """Make reading the part from row 64 fail this often; return the file that gets a byte for each attempt."""
     readings = Path("readings").absolute()  # since a worker has a copy of the function
 
     def reading(file, start, stop):
@@ -438,7 +438,7 @@ def test_images_that_kill_each_worker_are_an_error(processes, monkeypatch):
 
 
 def count_models():
-    """On a worker: count the models that come to it."""
+    """On a worker: count the models that it receives."""
     import lenet.model
 
     def counted(self, state):

@@ -20,7 +20,7 @@ DIGITS = lenet.load_pretrained("mnist").predict(X).tolist()
 
 
 def run(line, result):
-    """Run the block of the page that has a line; return the value of an expression after it."""
+    """Run the block of the page that contains a line; return the value of an expression evaluated after it."""
     (block,) = [text for language, text in blocks(PAGE) if language == "python" and line in text.split("\n")]
     program = f"{block}\nimport json\nprint(json.dumps({result}))\n"
     done = subprocess.run(

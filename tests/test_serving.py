@@ -647,7 +647,7 @@ def versions_in_metrics(server):
 
 
 def check_versions_in_metrics(server, path, seeds):
-    """See that the metrics have the version of the file's model only."""
+    """Check that the metrics have only the version of the file's model."""
     for seed in seeds:
         lenet.LeNet5(seed=seed).save(path)
         version = Models({"own": path}).get().version
@@ -866,7 +866,7 @@ def refuses_connections(server):
 
 @pytest.mark.landing
 def test_workers_end_if_their_parent_is_killed():
-    """Otherwise, they would keep the port, and a new server could not start."""
+    """Otherwise, they would occupy the port, and a new server could not start."""
     with serving("--workers", "2", exit_code=-signal.SIGKILL) as server:
         server.process.kill()
         server.process.wait(10)

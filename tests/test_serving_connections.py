@@ -119,7 +119,7 @@ def test_a_thousand_slow_clients_do_not_stop_the_others():
 @pytest.mark.timing
 @pytest.mark.release
 def test_400_clients_that_trickle_their_headers_or_their_bodies():
-    """Each sends a byte every 0.2 s, and each is refused by the deadline; others are answered all the while."""
+    """Each sends a byte every 0.2 s, and each is rejected by the deadline; others are answered in the meantime."""
     with serving("--timeout", "3", "--log-level", "error") as server:
         start = time.monotonic()
         open_ones = [socket.create_connection((server.host, server.port)) for _ in range(400)]

@@ -150,7 +150,7 @@ def test_attacks_do_not_stop_the_others(body, headers):
 
 
 def times_while(server, clients, *request):
-    """The seconds, in order, that 50 small requests take while other clients send one kind of request on and on."""
+    """The sorted durations of 50 small requests, in seconds, while other clients keep sending one kind of request."""
     stop, took = threading.Event(), []
 
     def ask_on():
@@ -283,7 +283,7 @@ def test_too_many_images_in_one_iteration_of_the_event_loop_are_refused():
     [(b"", b"", 400), (b"other=1", b"x", 400), (b"only_digits=2", b"x", 400), (b"model=other", b"x", 404)],
 )
 def test_a_request_without_a_valid_picture_needs_no_thread(monkeypatch, query, body, status):
-    """At capacity, it would otherwise be refused with 503, which tells clients to send it again."""
+    """At capacity, it would otherwise be rejected with 503, which tells clients to retry."""
     monkeypatch.setattr(ThreadPool, "run", None)
     sent = []
 
@@ -323,7 +323,7 @@ serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(connections=20),
 
 @pytest.mark.landing
 def test_more_connections_than_allowed():
-    """The one that has waited longest for its client is closed; those that come are answered."""
+    """The connection that has waited longest for its client is closed; new ones are answered."""
     with serving(command=[sys.executable, "-c", MANY]) as server:
         before = open_files(server)
         server.process.send_signal(signal.SIGSTOP)  # that all of them come at once

@@ -149,7 +149,7 @@ def test_a_server_that_ends_is_not_ready_and_closes_connections_after_its_answer
 
 
 def test_a_client_that_still_sends_gets_its_answer(server):
-    """Data that is left when a connection is closed would reset it, and the answer could be lost."""
+    """Unread data at the close would reset the connection, and the response could be lost."""
     for _ in range(20):
         with connected(server) as connection:
             connection.sendall(b"nonsense\r\n\r\n" + bytes(300_000))
@@ -184,7 +184,7 @@ def test_no_garbage_is_looked_for_in_modules_while_the_server_runs():
 @pytest.mark.timing
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 4), pytest.param(2, 2, marks=pytest.mark.landing)])
 def test_shutdown_does_not_wait_for_pictures_in_progress(signals, seconds):
-    """After the promised time, and after a second Ctrl-C, those who wait get an answer, and there is no traceback."""
+    """After the promised time, or a second Ctrl-C, waiting clients get a response, and there is no traceback."""
     noise = encoded(np.random.default_rng(0).integers(0, 256, (2500, 2500), np.uint8))
     answers = []
     arguments = ("--timeout", "0.5", "--deadline", "1.5" if signals == 1 else "60")

@@ -201,7 +201,7 @@ def test_chunks_are_returned_in_order_whichever_ends_first():
 
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_chunks_run_side_by_side(jobs):
-    """Each waits for the others: fewer threads would never meet."""
+    """Each chunk waits for the others, so fewer threads would deadlock."""
     barrier = threading.Barrier(jobs, timeout=30)
     identities = threads.run_chunks(lambda _: (barrier.wait(), threading.get_ident())[1], range(jobs), 1, jobs)
     assert len(set(identities)) == jobs
@@ -248,7 +248,7 @@ def test_no_chunk_is_begun_after_an_exception_in_another_thread():
 
 @pytest.mark.parametrize("caller_fails", [True, False])
 def test_no_thread_works_on_after_run_chunks_has_raised(caller_fails):
-    """What the caller frees or reuses after the exception, no thread may still write to."""
+    """After the exception, no thread may write to memory that the caller frees or reuses."""
     caller, helpers, running = threading.get_ident(), [], []
     together = threading.Barrier(9, timeout=30)
 
@@ -294,7 +294,7 @@ def test_idle_threads_are_used_again(pool):
 
 
 def test_threads_that_work_are_not_counted_on(pool):
-    """A second call has a thread of its own."""
+    """A second call has its own thread."""
     together = threading.Barrier(4, timeout=30)
     first = threading.Thread(target=threads.run_chunks, args=(lambda _: together.wait(), range(2), 1, 2))
     first.start()

@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 
 @contextlib.contextmanager
 def endless_pipe(path):
-    """A named pipe into which zeros are written for as long as somebody reads them."""
+    """A named pipe that yields zeros for as long as it is read."""
     os.mkfifo(path)
     pipe_itself = Path(path).absolute()
 

@@ -23,7 +23,7 @@ DEEP = "[" * 100_000
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """A folder with a small set, and a run of two epochs that has come to the middle of the second."""
+    """A folder with a small data set, and a two-epoch run that was stopped in the middle of the second epoch."""
     folder = tmp_path_factory.mktemp("begun")
     np.savez(folder / "small.npz", X=lenet.data.load_digits().X_train[:60], y=np.arange(60) % 3)
     arguments = ["--epochs", "1", "--validation", "0.2", "--batch-size", "8", "--runs", str(folder / "runs")]
@@ -45,7 +45,7 @@ def content(folder):
 
 
 def refused(capsys, folder):
-    """The one line by which a run is not gone on with; nothing in its folder has changed."""
+    """The one-line error of a run that cannot be resumed; nothing in its folder has changed."""
     before = content(folder)
     message = fails(capsys, "train", "--resume", folder)
     assert content(folder) == before
@@ -56,7 +56,7 @@ def refused(capsys, folder):
 
 
 def change(folder, **changes):
-    """Change arguments; ... takes one out."""
+    """Change arguments; ... removes one."""
     path = folder / "args.json"
     args = {**json.loads(path.read_bytes()), **changes}
     path.write_text(json.dumps({name: value for name, value in args.items() if value is not ...}))
@@ -105,7 +105,7 @@ def test_invalid_recipes(capsys, folder, name):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such names")
 def test_a_run_whose_name_and_arguments_command_terminals_and_drawings(capsys, folder):
-    """matplotlib would read what stands between two dollars as a formula."""
+    """matplotlib would interpret text between two dollar signs as a formula."""
     strange = folder.rename(folder.with_name("a$\\frac$ <script>"))
     change(strange, cpu="\x1b[31m\nlenet: note: all is well", lenet="\x1b[31m")
     (strange / ".stray.tmp").mkdir()
@@ -119,7 +119,7 @@ def test_a_run_whose_name_and_arguments_command_terminals_and_drawings(capsys, f
 
 
 def rewrite(folder, change):
-    """Change what a checkpoint says of the state of its training, as nobody who wrote it by accident would."""
+    """Change the state in a checkpoint in ways that do not happen by accident."""
     tensors, facts = read_tensors(folder / "checkpoint.safetensors")
     state = json.loads(facts["state"])
     change(state)
@@ -143,7 +143,7 @@ def test_invalid_states(capsys, folder, name):
 
 @pytest.mark.parametrize("name", EPOCH)
 def test_invalid_histories(capsys, folder, name):
-    """So results.csv, which is written of the history, holds numbers only, and no formula."""
+    """So results.csv, which is written from the history, contains only numbers and no formula."""
     before = content(folder)
     for value in VALUES:
         rewrite(folder, lambda state, value=value: state["history"][0].update({name: value}))

@@ -25,7 +25,7 @@ SCRIPT = "</script><script>alert(1)</script><!-- \u2028 \x1b]0;owned\x07 \x9b31m
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A server of a model whose metadata are a stranger's; nothing that it logs controls a terminal."""
+    """A server of a model with untrusted metadata; nothing that it logs controls a terminal."""
     path = tmp_path_factory.mktemp("models") / "evil.safetensors"
     model = lenet.LeNet5(seed=0)
     model.metadata = {SCRIPT: SCRIPT, "thresholds": SCRIPT}
@@ -38,7 +38,7 @@ def server(tmp_path_factory):
 
 
 def answer_to(server, request):
-    """What the server sends for the bytes of a request, up to the end of the connection: status and body."""
+    """The status and body that the server sends for the bytes of a request, up to the end of the connection."""
     with socket.create_connection((server.host, server.port), timeout=20) as connection:
         connection.sendall(request)
         parts = []
@@ -241,7 +241,7 @@ def test_untrusted_metadata_stays_text(server):
 
 
 class Scripts(html.parser.HTMLParser):
-    """The elements of a page that run, or that hold a model."""
+    """The elements of a page that run, or that contain a model."""
 
     def __init__(self, page):
         super().__init__()
@@ -264,7 +264,7 @@ def test_a_page_with_an_untrusted_model_runs_only_its_own_script(tmp_path, monke
 
 @pytest.mark.parametrize("texts", [{"a": "\ud800"}, {"\udfff": "a"}], ids=ascii)
 def test_metadata_that_no_response_could_contain_is_refused(tmp_path, texts):
-    """Half of a pair of UTF-16, which JSON can name and UTF-8 cannot hold."""
+    """An unpaired UTF-16 surrogate, which JSON can express and UTF-8 cannot encode."""
     path = tmp_path / "a.safetensors"
     lenet.LeNet5(seed=0).save(path)
     content = path.read_bytes()

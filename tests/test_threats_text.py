@@ -56,7 +56,7 @@ def test_printable_text_is_unchanged_and_everything_else_is_escaped():
 @posix
 @pytest.mark.parametrize("command", ["predict", "read"])
 def test_names_of_pictures(folder, capsys, command, name):
-    """`run` refuses an output that holds what controls a terminal."""
+    """`run` rejects output that can control a terminal."""
     image_module.fromarray(DIGIT).save(f"{name}.png")
     assert re.fullmatch(re.escape(printable(name)) + r"\.png: 1 \(0\.\d+\)\n", succeeds(capsys, command, f"{name}.png"))
     assert '"image": ' in succeeds(capsys, command, "--json", f"{name}.png")

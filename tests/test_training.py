@@ -97,7 +97,7 @@ def test_distorted_bytes_are_learned_from_as_they_look(digits):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4", np.longdouble])
 def test_floats_of_any_kind_are_distorted_and_learned(digits, dtype):
-    """Every kind holds these pixels exactly, so all end alike."""
+    """Every dtype represents these pixels exactly, so all results agree."""
     X = (digits[0] > 127).astype(dtype)
     model, other = run((X, digits[1]))[0], run((X.astype(np.float32), digits[1]))[0]
     np.testing.assert_array_equal(model.parameters.flat, other.parameters.flat)
@@ -130,7 +130,7 @@ INF = np.full(1, np.inf, np.float32)
     ],
 )  # fmt: skip
 def test_a_refused_call_changes_nothing(digits, bad, says):
-    """The metadata hold the thresholds: without them, non-digits would be taken for digits."""
+    """The metadata contains the thresholds; without them, non-digits would be accepted as digits."""
     model = lenet.load_pretrained("mnist")
     with pytest.raises((InputError, InputTypeError), match=says):
         train(model, digits[0] / np.float32(255), digits[1], **{"recipe": SHORT, **bad})

@@ -1,4 +1,4 @@
-"""Watch trainings: event files for TensorBoard, figures that compare runs, and the programs of docs/watching.md."""
+"""Monitor training: event files for TensorBoard, figures that compare runs, and the programs of docs/watching.md."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ def train_run(capsys, *arguments):
 
 
 def results(folder):
-    """The rows of results.csv as the arguments of a reader that is not lenet's."""
+    """The rows of results.csv, read by a program other than lenet."""
     with Path(folder, "results.csv").open(newline="") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
@@ -48,7 +48,7 @@ def results(folder):
 
 @pytest.fixture
 def tensorboardx():
-    """Tests that request it need the extra."""
+    """Tests that use this fixture require the extra."""
     pytest.importorskip("tensorboardX")
 
 
@@ -82,7 +82,7 @@ def assert_events_of_the_results(folder):
 
 @pytest.fixture
 def stopping(monkeypatch):
-    """Trainings stop in the third epoch, once."""
+    """Training stops in the third epoch, once."""
     steps = []
 
     def on_step(self, state, signals):
@@ -103,7 +103,7 @@ def test_event_files_have_the_results_of_each_epoch(capsys):
 @pytest.mark.usefixtures("tensorboardx", "stopping")
 @pytest.mark.parametrize(("first", "second"), [(["--tensorboard"], []), ([], ["--tensorboard"])])
 def test_a_resumed_run_continues_its_curves(capsys, first, second):
-    """It needs no --tensorboard if it has an event file; if it has none, the epochs before are written, too."""
+    """A run with an event file needs no --tensorboard; otherwise, its earlier epochs are written, too."""
     code, _, _ = run(capsys, "train", "small.npz", "--epochs", 4, "--batch-size", 8, "--validation", 0.2, *first)
     assert code == 130
     assert [step for step, _ in events("runs/train-1")] == ([1, 2] if first else [])
@@ -164,7 +164,7 @@ def test_plot_draws_the_histories_by_the_names_of_the_folders(capsys, monkeypatc
 
 @pytest.fixture
 def refusals(folder):
-    """A run, one without an epoch, a folder that is no run, and a file that is not lenet's."""
+    """A run, a run without an epoch, another folder, and a file that lenet did not write."""
     recipe = {"name": "mine", "epochs": 1, "batch_size": 8, "lr": 0.1}
     args = {"lenet": "0.1.0", "data": "digits", "data_sha256": "", "num_classes": 3, "seed": 0, "recipe": recipe}
     for name in ("done", "begun"):

@@ -294,7 +294,7 @@ def test_a_file_without_tensors_is_refused(saved):
 
 
 def test_a_header_of_more_than_a_mebibyte_is_refused(saved):
-    """Even one that is only long: a file that is right but for blanks."""
+    """Even one that is only long: a file that is valid except for blanks."""
     content = saved.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = content[8 : 8 + length].ljust(2**20)
@@ -388,7 +388,7 @@ def transpose(header):
 
 
 def halve(header):
-    """The same bytes, said to be twice as many numbers of half the size."""
+    """The same bytes, declared as twice as many numbers of half the size."""
     for name, entry in header.items():
         if name != "__metadata__":
             entry.update(dtype="BF16", shape=[*entry["shape"][:-1], 2 * entry["shape"][-1]])
@@ -627,7 +627,7 @@ def test_a_folder_that_cannot_be_synced_does_not_hide_that_files_were_written(sa
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
 def test_anything_but_a_file_is_not_replaced(path):
-    """As root, /dev/null would be."""
+    """Root could replace /dev/null."""
     os.mkfifo(path)
     with pytest.raises(SaveError, match="a folder or a device has that name"):
         make_model().save(path)

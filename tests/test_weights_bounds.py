@@ -1,4 +1,4 @@
-"""Weights with which the network could overflow are refused when they are loaded."""
+"""Weights that could make the network overflow are rejected when they are loaded."""
 
 import numpy as np
 import pytest

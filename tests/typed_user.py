@@ -63,7 +63,7 @@ def train(digits: Dataset) -> float:
 
 
 def mistakes(digits: Dataset) -> None:
-    """Make mistakes that a checker has to find."""
+    """Make mistakes that a type checker must find."""
     model = lenet.load_pretrained("mnist")
     lenet.LeNet6()  # wrong
     lenet.load_pretrained(5)  # wrong

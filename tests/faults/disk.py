@@ -42,7 +42,7 @@ class Disk(ctypes.Structure):
 
 @contextlib.contextmanager
 def failing(**faults: int) -> Iterator[Disk]:
-    """Within it, what is written below the current folder meets with faults: any of Disk's fields."""
+    """A context in which writes below the current folder fail as any of Disk's fields specify."""
     disk = Disk.in_dll(ctypes.CDLL(None), "disk")
     none = dict.fromkeys(("at", "lasting", "pause", "written", "calls"), 0) | {"room": -1}
     for name, value in {**none, **faults}.items():
@@ -56,7 +56,7 @@ def failing(**faults: int) -> Iterator[Disk]:
 
 
 def is_harmless(log: str, at: int, fault: int, error: int, **_: int) -> bool:
-    """Whether it may be passed over: a write of half is gone on with, and some file systems do not force folders."""
+    """Whether the fault may be ignored: a short write is continued, and some file systems cannot sync folders."""
     return fault == SHORT or (log[at - 1], error) == ("s", errno.EINVAL) or log[at - 1] == "u"
 
 

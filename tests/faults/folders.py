@@ -16,12 +16,12 @@ def files(folder: Path) -> dict[str, bytes | bool]:
 
 
 def hidden(folder: Path) -> list[Path]:
-    """Return the temporary files and folders of writes that are under way or were cut short."""
+    """Return the temporary files and folders of unfinished writes."""
     return list(folder.rglob(".*"))
 
 
 def put(folder: Path, contents: dict[str, bytes | bool]) -> None:
-    """Have a folder hold what `files` has found, and nothing else."""
+    """Restore a folder to what `files` found, and nothing else."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -37,7 +37,7 @@ def put(folder: Path, contents: dict[str, bytes | bool]) -> None:
 
 @contextlib.contextmanager
 def changed(path: Path, place: int, other: int | None = None) -> Iterator[None]:
-    """Within it, a byte of a file is another one, by default any other."""
+    """A context in which a byte of a file is changed, by default to any other."""
     with path.open("r+b") as file:  # in place, which is a hundred times faster than writing the file anew
         file.seek(place)
         before = file.read(1)
@@ -56,7 +56,7 @@ UNCHANGED, NEW = ("no file was changed", "No run folder can be created"), "alrea
 
 
 def check_outcome(code: int, said: str, before: dict, after: dict, new: dict) -> None:
-    """See that a command did it all, or told in one line what of it: a file is the old one or the new one."""
+    """Check that a command did everything, or reported in one line what it did: each file is the old or the new one."""
     if code == 0:
         assert (after, said) == (new, "")
         return

@@ -40,12 +40,12 @@ class Forks:
         assert self.heard() == "ready"
 
     def say(self, line: str) -> None:
-        """Tell the server."""
+        """Send an order to the server."""
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
     def heard(self) -> str:
-        """Return what the server says next."""
+        """Return the next message of the server."""
         return self.process.stdout.readline().strip()
 
     def start(self, task: str, *arguments: Any, cwd: Path, **faults: int) -> "Child":
@@ -61,7 +61,7 @@ class Forks:
         return child
 
     def stop(self) -> None:
-        """End the server, and a child that a failed test has left."""
+        """Stop the server, and a child left by a failed test."""
         self.process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
@@ -72,12 +72,12 @@ class Forks:
 
 
 class Child:
-    """A process of a task.
+    """A process that does a task.
 
     Attributes
     ----------
     code : int or None
-        What it ended with; below 0 the signal that killed it.
+        The exit code; if negative, the signal that killed it.
     """
 
     def __init__(self, forks: Forks, pid: int):
@@ -92,7 +92,7 @@ class Child:
         return self.code
 
     def kill(self) -> bool:
-        """Send SIGKILL; return whether it came before the end."""
+        """Send SIGKILL; return whether it arrived before the end."""
         os.kill(self.pid, signal.SIGKILL)
         return self.wait() == -signal.SIGKILL
 

@@ -28,7 +28,7 @@ ARGUMENTS = {"lenet": "0", "data": "mine", "data_sha256": "0", "num_classes": 10
 
 
 def prepare() -> None:
-    """Import all that tasks need, and do beforehand what takes long and writes nothing: figures and the text of C."""
+    """Import everything that tasks need, and do slow work that writes nothing in advance: figures and the C source."""
     for name in IMPORTED:
         try:
             importlib.import_module(name)
@@ -47,36 +47,36 @@ def command(*argv: str) -> int:
 
 
 def command_in_place(*argv: str) -> int:
-    """Run `lenet` with files that are written as everybody writes them."""
+    """Run `lenet` with files written in place."""
     weights.files.atomic_write = runs.atomic_write = lambda path, content: Path(path).write_bytes(content)
     return cli.main(argv)
 
 
 def alternately(*argv: str) -> None:
-    """Run a command of `lenet` without end, with two models of different classes in turn in place of MODEL."""
+    """Run a command of `lenet` repeatedly, with two models of different classes in turn as MODEL."""
     while True:
         for classes in CLASSES:
             cli.main([each.replace("MODEL", f"{classes}.safetensors") for each in argv])
 
 
 def save(model: str, path: str) -> int:
-    """Save a model anew."""
+    """Save a new model."""
     return _told(lambda: _load(model).save(path))
 
 
 def keep(classes: str) -> None:
-    """Keep a copy of a set of so many classes, as if it had been downloaded."""
+    """Cache a data set of so many classes, as if it had been downloaded."""
     images, labels = np.zeros((int(classes), 28, 28), np.uint8), np.arange(int(classes))
     openml._keep(Dataset(images, labels, images, labels), Path("lenet/set.npz"))
 
 
 def create(parent: str) -> int:
-    """Make the folder of a run."""
+    """Create the folder of a run."""
     return _told(lambda: Run.create(parent, ARGUMENTS))
 
 
 def fill(ends: str, step: str, task: str, *argv: str) -> None:
-    """Do a task on disks of many sizes, and see after each what lies in the folder."""
+    """Do a task on disks of many sizes, and check the folder after each."""
     here, before = Path(), files(Path())
     with failing() as disk:
         globals()[task](*argv)
@@ -98,7 +98,7 @@ _load = functools.cache(lenet.load)
 
 
 def _told(work: Callable[[], object]) -> int:
-    """Do some work; an error is told as the command tells it."""
+    """Do some work; report an error as the command does."""
     try:
         work()
     except SaveError as error:

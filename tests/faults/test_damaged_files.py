@@ -74,7 +74,7 @@ def run(tmp_path):
 
 
 def standing(run):
-    """All that a run goes on from."""
+    """All files that a run resumes from."""
     state = run.load_checkpoint(lenet.LeNet5())
     arrays = state.parameters.tobytes(), state.velocity.tobytes(), state.best_parameters.tobytes()
     return arrays, json.dumps(state.as_dict()), run.recipe, run.args["seed"], run.args["data_sha256"]

@@ -1,4 +1,4 @@
-"""Truncated downloads and damaged cached copies are noticed, and never give other images."""
+"""Truncated downloads and damaged cached copies are detected, and never give wrong images."""
 
 import gzip
 import os
@@ -22,7 +22,7 @@ TABLE_AT = "data/v1/download/1/mnist_784.arff"
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty home for scikit-learn's data."""
+    """An empty scikit-learn data folder."""
     monkeypatch.delenv("LENET_DATA", raising=False)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
     return tmp_path
@@ -39,7 +39,7 @@ def files(monkeypatch):
 
 
 def check(dataset):
-    """See that these are the images that were asked for."""
+    """Check that these are the requested images."""
     for found, wanted in zip(dataset, (IMAGES[:20], LABELS[:20], IMAGES[20:], LABELS[20:]), strict=True):
         np.testing.assert_array_equal(found, wanted)
 
@@ -50,7 +50,7 @@ def load():
 
 @pytest.fixture
 def copy(home, monkeypatch):
-    """Our copy; what is fetched in its stead comes at once, and is not kept."""
+    """The cached copy; its replacement is fetched immediately, and not cached."""
     fill_cache(home, answers("mnist_784", TABLE))
     check(load())
     table = openml._fetch(openml.require("sklearn.datasets", "train"), "mnist")

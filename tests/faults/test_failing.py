@@ -1,4 +1,4 @@
-"""If any call to the disk fails, files stay complete, nothing is left behind, and the message is true."""
+"""If any call to the disk fails, files stay complete, nothing is left behind, and the message is correct."""
 
 from pathlib import Path
 

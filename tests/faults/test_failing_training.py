@@ -11,7 +11,7 @@ TRAIN = command(epochs=2, batch_size=32)  # a step an epoch
 
 @pytest.fixture(scope="module")
 def whole(forks, data, tmp_path_factory):
-    """The weights of a training that nothing happened to, and what its disk has seen."""
+    """The weights of an undisturbed training run, and the log of its disk."""
     folder = begin(tmp_path_factory.mktemp("whole"), data)
     child = forks.run("command", *TRAIN, cwd=folder)
     assert (child.code, child.err) == (0, "")
@@ -20,7 +20,7 @@ def whole(forks, data, tmp_path_factory):
 
 
 def check_told(child, folder):
-    """See that a process did its work or told of one error; no file is torn and none left over."""
+    """Check that a process did its work or reported one error; no file is torn and none left over."""
     said = re.sub("^lenet: note: .*\n", "", child.err, flags=re.MULTILINE)  # that the run is complete
     if child.code:
         assert child.code == 1
@@ -32,7 +32,7 @@ def check_told(child, folder):
 @pytest.mark.parametrize("share", [40, pytest.param(3, marks=pytest.mark.release)])
 @pytest.mark.timeout(7200)
 def test_each_call_fails_in_turn(forks, data, whole, tmp_path, share, request):
-    """In a training, and then one call in its resumption; each, and not one in three, with --exhaustive."""
+    """One call in three fails in a run, and then in the resumed run; every call with --exhaustive."""
     expected, disk = whole
     share = 1 if share == 3 and request.config.getoption("--exhaustive") else share
     for at in range(1, len(disk["log"]) + 1, share):

@@ -1,7 +1,7 @@
 """After SIGKILL at random moments, training resumes bit-identically and every file is complete.
 
 The disk takes 0.2 ms for each 64 KiB, so that writing takes a while, and checkpoints are written after each step.
-`pytest -s -m release --exhaustive tests/faults/test_killed.py` kills 1,000 trainings and prints what came of them.
+`pytest -s -m release --exhaustive tests/faults/test_killed.py` kills 1,000 training runs and prints the outcome.
 """
 
 import collections
@@ -25,7 +25,7 @@ PAUSE = 200
 
 @pytest.fixture(scope="module")
 def whole(forks, data, tmp_path_factory):
-    """The weights of a training that nothing happened to, and the seconds that it took."""
+    """The weights of an undisturbed training run, and its duration in seconds."""
     folder = begin(tmp_path_factory.mktemp("whole"), data)
     began = time.monotonic()
     child = forks.run("command", *TRAIN, cwd=folder, pause=PAUSE)
@@ -34,7 +34,7 @@ def whole(forks, data, tmp_path_factory):
 
 
 class Tally:
-    """What came of the kills."""
+    """The outcomes of the kills."""
 
     def __init__(self):
         self.kills = self.in_mid_write = self.same_bits = 0
@@ -48,7 +48,7 @@ class Tally:
 
 
 def kill_and_resume(forks, folder, task, moment, whole, tally):
-    """Kill one training after so many seconds, and go on with it."""
+    """Kill one training run after so many seconds, and resume it."""
     child = forks.start(task, *TRAIN, cwd=folder, pause=PAUSE)
     time.sleep(moment)
     if not child.kill():
@@ -110,7 +110,7 @@ def test_killed_training_runs_resume_to_the_same_bits(forks, data, whole, kills,
 
 @pytest.mark.release
 def test_training_runs_that_write_in_place_are_lost(forks, data, whole, tmp_path):
-    """The same harness sees what it is to see."""
+    """The same harness detects lost runs."""
     tally = kill_trainings(forks, data, whole, "command_in_place", 20, tmp_path)
     assert tally.lost.total() >= 4
 

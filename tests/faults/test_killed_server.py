@@ -26,7 +26,7 @@ RELOADED = "was reloaded; its weights are new"
 
 
 class Client(threading.Thread):
-    """Asks a server again and again until its end, and keeps what it said."""
+    """Sends requests to a server until it ends, and keeps the responses."""
 
     def __init__(self, port):
         super().__init__(daemon=True)
@@ -83,7 +83,7 @@ def test_a_killed_server_sends_complete_responses_or_none(forks, tmp_path, kills
 
 
 def reload_until(child, models, path, end):
-    """Save one model and the other in turn, and have the server load each at once; it has to load one at least."""
+    """Save two models in turn, and let the server load each immediately; it must load at least one."""
     while time.monotonic() < end or RELOADED not in child.err:
         models.reverse()
         models[0].save(path)

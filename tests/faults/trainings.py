@@ -24,25 +24,25 @@ def command(epochs: int, batch_size: int) -> list[str]:
 
 
 def begin(folder: Path, data: Path) -> Path:
-    """Make a folder with the data in it."""
+    """Create a folder with the data."""
     folder.mkdir(exist_ok=True)
     (folder / "some.npz").hardlink_to(data)
     return folder
 
 
 def weights(folder: Path) -> dict[str, bytes]:
-    """Return what a training in a folder has ended in."""
+    """Return the result of a training run in a folder."""
     return {name: Path(folder, "runs/train-1", name).read_bytes() for name in ("best.safetensors", "last.safetensors")}
 
 
 def resumed(forks, folder: Path, task: str, arguments: list[str], **faults: int):
-    """Go on with a training, or begin anew where there is nothing to go on with; return the process."""
+    """Resume a training run, or start a new one if there is none; return the process."""
     run = folder / "runs/train-1"
     return forks.run(task, *(["train", "--resume", run, "--json"] if run.exists() else arguments), cwd=folder, **faults)
 
 
 def check_whole(folder: Path) -> None:
-    """See that no file is torn, and none left over."""
+    """Check that no file is torn, and none left over."""
     assert not hidden(folder)
     for path in folder.rglob("*.safetensors"):
         read_tensors(path)  # which compares the checksum

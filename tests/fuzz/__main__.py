@@ -38,7 +38,7 @@ def parse():
 
 
 def fuzz(name, options):
-    """Fuzz one target; print what became of it, and return whether there was a finding."""
+    """Fuzz one target; print the outcome, and return whether there was a finding."""
     options.findings.mkdir(parents=True, exist_ok=True)
     before, began, runs, status = set(options.findings.iterdir()), time.monotonic(), 0, GOES_ON
     with tempfile.TemporaryDirectory() as temporary:
@@ -63,7 +63,7 @@ def fuzz(name, options):
 
 
 def drive(name, findings, kept, runs, seconds):
-    """Run a process that fuzzes; return its exit status, its runs, and what it said."""
+    """Run a process that fuzzes; return its exit status, its runs, and its output."""
     command = [sys.executable, "-m", "tests.fuzz.driving", name, str(findings), str(kept), str(CORPUS / name)]
     command += [f"-runs={runs}", f"-max_total_time={seconds}"]
     log = findings / f"{name}.log"

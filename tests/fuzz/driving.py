@@ -22,7 +22,7 @@ HANG = 120  # seconds, after which there is no more waiting for the end of what 
 
 
 def under_atheris(name, folder, options):
-    """Run a target on what libFuzzer makes up; it ends the process."""
+    """Run a target on libFuzzer's inputs; libFuzzer ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED, enable_loader_override=False):
@@ -51,7 +51,7 @@ def under_atheris(name, folder, options):
 
 
 def _tell(runs):
-    """Say how many inputs there were, as libFuzzer does."""
+    """Print the number of inputs, as libFuzzer does."""
     print(f"stat::number_of_executed_units: {runs}", file=sys.stderr, flush=True)
 
 
@@ -61,7 +61,7 @@ def _memory():
 
 
 def over_seeds(name, folder, options):
-    """Run a target on random seeds, until the time is over or there were enough inputs."""
+    """Run a target on random seeds until the time is up or there were enough inputs."""
     given = dict(option.lstrip("-").split("=") for option in options if option.startswith("-"))
     most, seconds = int(given.get("runs", -1)), float(given.get("max_total_time", 0))
     module, runs, began = target(name), 0, time.monotonic()

@@ -121,7 +121,7 @@ async def _answers(scope, body):
 
 
 def _check_inference(text, tensor, answer, length):
-    """Compare an answer with what the model says of the images that are meant."""
+    """Compare a response with the model's answer for the intended images."""
     request = json.loads(text)
     images = _meant(request["inputs"], tensor)
     probabilities = _MODEL.predict_proba(images)
@@ -143,7 +143,7 @@ def _check_inference(text, tensor, answer, length):
 
 
 def _meant(entries, tensor):
-    """The images that the one input stands for, read in the plainest way."""
+    """The images that the input represents, read in the simplest way."""
     (entry,) = entries
     dtype, data = np.dtype(_DTYPES[entry["datatype"]]), entry.get("data")
     if data is None:

@@ -28,7 +28,7 @@ def run(data):
 
 
 def _read(data):
-    """From a file, now and then; from memory otherwise, which is seven times as fast."""
+    """From a file occasionally; otherwise from memory, which is seven times as fast."""
     if len(data) % 16:
         return idx._read_either(io.BytesIO(data), "memory")
     return idx.read_idx(_FILE.holding(data))
@@ -53,7 +53,7 @@ def _meant(data):
 
 
 def mutate(data, most, seed, mutate_bytes):
-    """Change what is within gzip, too, whose checksum would give every change away."""
+    """Also change the content of gzip files, whose checksum would reveal every other change."""
     if seed % 8 == 0 and data[:2] == b"\x1f\x8b":
         return gzip.compress(mutate_bytes(gzip.decompress(data)[:most], most), 1, mtime=0)
     return mutate_bytes(data, most)

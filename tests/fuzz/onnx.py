@@ -39,7 +39,7 @@ def run(data):
 
 
 def _fill(proto):
-    """Give the weights their numbers."""
+    """Fill in the weights."""
     constants = [attribute.t for node in proto.graph.node for attribute in node.attribute]
     for tensor in [*proto.graph.initializer, *constants]:
         dtype = {onnx.TensorProto.FLOAT: "<f4", onnx.TensorProto.DOUBLE: "<f8"}.get(tensor.data_type)

@@ -45,7 +45,7 @@ def _decoded(data):
 
 
 def _check_pixels(data, grey, colour):
-    """Compare with what a file of a simple kind says."""
+    """Compare with an independent reader of simple files."""
     right = _netpbm(data) if data[:2] in (b"P5", b"P6") else _png(data) if data.startswith(_PNG) else None
     if right is not None:
         assert colour.shape[:2] == right.shape[:2], f"{colour.shape}, and {right.shape} is right"
@@ -120,7 +120,7 @@ def _chunks(data):
 
 
 def mutate(data, most, seed, mutate_bytes):
-    """Change what is in a PNG's chunks, whose checksums would give every change away."""
+    """Change the content of a PNG's chunks, whose checksums would reveal every other change."""
     random = random_of(seed)
     if data.startswith(_PNG) and random.random() < 0.7:
         chunks = list(_chunks(data))

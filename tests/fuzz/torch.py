@@ -63,7 +63,7 @@ def _of_protocol_2(content):
 
 
 class _UnknownError(Exception):
-    """What torch knows, and the reader below does not."""
+    """Types that torch knows and the reader below does not."""
 
 
 class _Plain(pickle.Unpickler):

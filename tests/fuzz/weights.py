@@ -80,7 +80,7 @@ def _unique(pairs):
 
 
 def mutate(data, most, seed, mutate_bytes):
-    """Change a header as JSON, half the time: most bytes that change in it by chance make it none."""
+    """Change a header as JSON half of the time: most random byte changes make it invalid."""
     random = random_of(seed)
     if data.startswith(b"h") and random.random() < 0.5:
         header = json.loads(data[1:])
@@ -138,7 +138,7 @@ def _change(header, random):
 
 
 def _lay_out(header):
-    """Give every tensor its place behind the one before."""
+    """Place every tensor after the previous one."""
     end = 0
     for name, entry in header.items():
         if name != "__metadata__":

@@ -52,7 +52,7 @@ def copy_tree(target: Path) -> Path:
 
 @contextmanager
 def changed(root: Path, change: Change) -> Iterator[None]:
-    """Have the change in the copy for a while; the extensions stay as they are until `build`."""
+    """Make the change in the copy for a while; the extensions do not change until `build`."""
     path = root / "src" / "lenet" / change.file
     text = path.read_text("utf-8")
     path.write_text(change.apply(text), "utf-8")

@@ -82,7 +82,7 @@ def statuses() -> dict[str, str]:
 
 
 def draw(count: int, seed: int) -> list[str]:
-    """Draw so many mutants from all of them; mutmut makes them all when it runs some."""
+    """Draw so many mutants; mutmut generates all of them when it runs some."""
     mutmut("run", "--max-children", "1", "lenet.layers.flatten.*").check_returncode()
     return sorted(random.Random(seed).sample(sorted(statuses()), count))  # noqa: S311
 
