@@ -96,7 +96,8 @@ def lint(session: nox.Session) -> None:
     install(session, groups="lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-    session.run("cython-lint", *(str(path) for kind in ("pyx", "pxi") for path in Path("src").rglob(f"*.{kind}")))
+    sources = (str(path) for kind in ("pyx", "pxd", "pxi") for path in Path("src").rglob(f"*.{kind}"))
+    session.run("cython-lint", *sources)
     session.run("zizmor", "--offline", "--quiet", ".github/workflows")
 
 

@@ -4,6 +4,7 @@ Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 buil
 CC=gcc (mingw-w64) or CC=clang builds with vector instructions; MSVC, which has no vector types, builds plain loops.
 """
 
+import functools
 import os
 import platform
 import re
@@ -11,7 +12,9 @@ import runpy
 import subprocess
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from Cython.Build import cythonize
 from Cython.Compiler import Options
@@ -24,10 +27,10 @@ if sysconfig.get_platform().endswith("universal2"):  # python.org's Python for m
     os.environ["ARCHFLAGS"] = f"-arch {platform.machine()}"
     os.environ["_PYTHON_HOST_PLATFORM"] = sysconfig.get_platform().replace("universal2", platform.machine())
 MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
-SOURCES = [str(path) for path in Path("src/lenet").rglob("*") if path.suffix in {".pyx", ".pxi", ".h"}]
+SOURCES = [str(path) for path in Path("src/lenet").rglob("*") if path.suffix in {".pyx", ".pxd", ".pxi", ".h"}]
 SHARED = "_cython"  # Cython's memoryviews and helpers, which every extension would otherwise contain
-WRITTEN_IN_C = {SHARED, "_fused.cpu"}  # the first by Cython, the second by hand
-UNHURRIED = {*WRITTEN_IN_C, "_conv"}  # compiled for size: the layers are there to be read
+FUSED, KERNELS = "_fused.lenet5", "_fused.kernels"  # the first contains the second, compiled once for each CPU
+UNHURRIED = {SHARED, "_conv", FUSED}  # compiled for size: the layers are there to be read
 X86_64 = MACHINE in ("x86_64", "amd64")
 # The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones and PyPy.
 STABLE_ABI = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -53,48 +56,59 @@ DIRECTIVES = {
     "initializedcheck": CHECKED,
     "cdivision": True,
     "freethreading_compatible": True,
+    "auto_pickle": False,
     "binding": False,  # the functions need no signatures of their own, which would be an eighth of the extensions
 }
 
 
-def kernels(name: str, cpu: str, lanes: int, *flags: str) -> Extension:
-    """One build of the fused network; a vector register of that CPU holds `lanes` numbers."""
-    macros = [("BUILD", f'"{cpu}"'), ("LANES", str(lanes))]
-    return extension(f"_fused.{name}", macros, [*flags, "-ffp-contract=off", "-Wno-psabi"])
+class Build(NamedTuple):
+    """The kernels of the fused network for a CPU, a vector register of which holds `lanes` numbers."""
+
+    cpu: str
+    lanes: int
+    flags: tuple[str, ...] = ()
+
+    @property
+    def function(self) -> str:
+        """The name of the only function that other files see: kernels.pyx defines it."""
+        return f"lenet_{self.cpu.replace('-', '_')}"
 
 
-def extension(name: str, macros=(), flags=()) -> Extension:
+def builds() -> list[Build]:
+    """List the builds, the oldest CPU first."""
+    flags = ("-ffp-contract=off", "-fvisibility=hidden", "-Wno-psabi", "-Wno-unused-function")
+    if not X86_64:
+        return [Build(MACHINE, 4, flags)]
+    # Enable only what cpu.h checks: a missing instruction may silently do something else (lzcnt runs as bsr).
+    v3 = (*flags, "-march=x86-64-v2", "-mavx2", "-mfma")
+    v4 = (*v3, "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512")
+    return [
+        Build("x86-64-v2", 4, (*flags, "-march=x86-64-v2")),
+        Build("x86-64-v3", 8, v3),
+        Build("x86-64-v4", 16, v4),
+    ]
+
+
+def extension(name: str) -> Extension:
     stable = [("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []
     plain = [("CYTHON_COMPRESS_STRINGS", "0")]  # the wheel as a whole is compressed, and better
     return Extension(
         f"lenet.{name}",
-        [f"src/lenet/{name.replace('.', '/')}{'.c' if name in WRITTEN_IN_C else '.pyx'}"],
+        [f"src/lenet/{name.replace('.', '/')}{'.c' if name == SHARED else '.pyx'}"],
         include_dirs=["src/lenet/_fused"],
         depends=SOURCES,
-        define_macros=[*macros, *stable, *plain],
-        extra_compile_args=list(flags),
+        define_macros=[*stable, *plain],
         py_limited_api=STABLE_ABI,
     )
 
 
 def extensions() -> list[Extension]:
-    if not X86_64:
-        builds = [kernels("lenet5", MACHINE, 4)]
-    else:
-        # Enable only what cpu.h checks: a missing instruction may silently do something else (lzcnt runs as bsr).
-        v3 = ["-march=x86-64-v2", "-mavx2", "-mfma"]
-        v4 = [*v3, "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
-        builds = [
-            kernels("lenet5", "x86-64-v2", 4, "-march=x86-64-v2"),
-            kernels("lenet5_v3", "x86-64-v3", 8, *v3),
-            kernels("lenet5_v4", "x86-64-v4", 16, *v4),
-        ]
     return [
         extension(SHARED),
-        extension("_fused.cpu"),
         extension("_conv"),
         extension("training.augment._distort"),
-        *builds,
+        extension(FUSED),
+        extension(KERNELS),
     ]
 
 
@@ -111,8 +125,9 @@ def compiled_to_c() -> list[Extension]:
         shared_utility_qualified_name=f"lenet.{SHARED}",
         shared_utility_features_enabled=["DEFAULTS", "MemoryView"],  # the others are for Python classes
     )
-    for path in (Path(each.sources[0]) for each in found if each.name != "lenet._fused.cpu"):
+    for path in (Path(each.sources[0]) for each in found):
         code = path.read_text("utf-8")
+        code = re.sub("^(extern )?int (?=__pyx_module_is_main)", "static int ", code, flags=re.MULTILINE)
         code = re.sub("^static CYTHON_INLINE (?!.*__pyx_f_)", "static CYTHON_UNUSED ", code, flags=re.MULTILINE)
         path.write_text(code, "utf-8")
     return found
@@ -122,8 +137,9 @@ class BuildExt(build_ext):
     """Add the compiler's flags, and explain what to install if Python's headers are missing."""
 
     def build_extensions(self) -> None:
+        self.builds = builds()
         if self.compiler.compiler_type == "msvc":
-            self.extensions = [each for each in self.extensions if not each.name.endswith(("_v3", "_v4"))]
+            self.builds = [Build(self.builds[0].cpu, 1)]
             for each in self.extensions:  # simd.h sets LANES to 1
                 each.extra_compile_args = ["/O2"]
         else:
@@ -133,7 +149,27 @@ class BuildExt(build_ext):
             for each in self.extensions:
                 each.extra_compile_args[:0] = SMALL if each.name.removeprefix("lenet.") in UNHURRIED else fast
         self.check_headers()
+        extensions = {each.name.removeprefix("lenet."): each for each in self.extensions}
+        if KERNELS in extensions:
+            kernels = extensions.pop(KERNELS)
+            with ThreadPoolExecutor() as pool:
+                objects = pool.map(functools.partial(self.compile, kernels), self.builds)
+            extensions[FUSED].extra_objects.extend(objects)
+            extensions[FUSED].define_macros.append(("FILL_KERNELS", ",".join(each.function for each in self.builds)))
+        self.extensions = list(extensions.values())
         super().build_extensions()
+
+    def compile(self, kernels: Extension, build: Build) -> str:
+        """Compile the kernels for a CPU, without the Python module that Cython adds, and return the object."""
+        macros = [("BUILD", f'"{build.cpu}"'), ("LANES", str(build.lanes)), ("FILL_KERNELS", build.function)]
+        (compiled,) = self.compiler.compile(
+            kernels.sources,
+            output_dir=str(Path(self.build_temp, build.cpu)),
+            macros=[*kernels.define_macros, *macros, ("PyMODINIT_FUNC", "static PyObject *")],
+            include_dirs=kernels.include_dirs,
+            extra_postargs=[*kernels.extra_compile_args, *build.flags],
+        )
+        return compiled
 
     def get_libraries(self, ext: Extension) -> list[str]:
         """Link Windows' library of the stable ABI; setuptools names that of one version, except for MSVC."""

@@ -9,7 +9,6 @@ what the kernels execute; and test_kernels.py, the kernels one by one.
 """
 
 import argparse
-import importlib
 import json
 import os
 import sys
@@ -93,15 +92,14 @@ def float_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, A
 def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, Any]]:
     """Time each build of the kernels that this CPU runs, on one thread, and its peak."""
     out = np.empty((len(pixels), model.num_classes), np.float32)
-    modules = {name: importlib.import_module(f"lenet._fused.{module}") for name, module in available().items()}
     functions = {}
-    for name, module in modules.items():
-        functions[name] = lambda module=module: module.logits(model.parameters.flat, pixels, model.mean, model.std, out)
-        functions[f"{name} peak"] = peak_work(module)
+    for name, build in available().items():
+        functions[name] = lambda build=build: build.logits(model.parameters.flat, pixels, model.mean, model.std, out)
+        functions[f"{name} peak"] = peak_work(build)
     seconds = {name: median(turns) for name, turns in measure.interleaved(functions, repetitions).items()}
     rows = []
-    for name, module in modules.items():
-        peak, microseconds = gflops(module, 1, seconds[f"{name} peak"]), 1e6 * seconds[name] / len(pixels)
+    for name, build in available().items():
+        peak, microseconds = gflops(build, 1, seconds[f"{name} peak"]), 1e6 * seconds[name] / len(pixels)
         share = 2e-3 * MULTIPLY_ADDS / microseconds / peak
         rows.append({"build": name, "microseconds": microseconds, "peak_gflops": peak, "share": share})
     return rows

@@ -84,7 +84,7 @@ def parse(profile: str) -> dict[str, int]:
 
 def _kernel(name: str) -> str | None:
     """Return the kernel that a compiled function is, or is a copy of."""
-    match = re.search(r"lenet5_v3_\d*(\w+?)(?:\.\w+)*$", name)
+    match = re.search(r"__pyx_f_5lenet_6_fused_7kernels_(\w+?)(?:\.\w+)*$", name)
     return match[1] if match and match[1] in KERNELS else None
 
 

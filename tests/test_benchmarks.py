@@ -22,23 +22,23 @@ version: 1
 events: Ir
 
 fl=(1) conv.c
-fn=(1) __pyx_f_5lenet_6_fused_9lenet5_v3_c1_stage.constprop.0
+fn=(1) __pyx_f_5lenet_6_fused_7kernels_c1_stage.constprop.0
 10 100
 +1 20
-cfn=(2) __pyx_f_5lenet_6_fused_9lenet5_v3_c5_sums
+cfn=(2) __pyx_f_5lenet_6_fused_7kernels_c5_sums
 calls=3 50
 * 4000
 -2 3
 
 fn=(2)
 7 1000
-fn=(3) __pyx_f_5lenet_6_fused_9lenet5_v3_c1_stage.constprop.1
+fn=(3) __pyx_f_5lenet_6_fused_7kernels_c1_stage.constprop.1
 9 7
-fn=(4) __pyx_f_5lenet_6_fused_9lenet5_v3_c1_stage_of_another
+fn=(4) __pyx_f_5lenet_6_fused_7kernels_c1_stage_of_another
 9 9
 fn=(5) PyObject_Call
 9 9
-fn=(6) __pyx_pf_5lenet_6_fused_9lenet5_v3_16sgd_step.isra.0
+fn=(6) __pyx_f_5lenet_6_fused_7kernels_sgd_step.isra.0
 9 11
 """
 

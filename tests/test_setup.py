@@ -46,20 +46,17 @@ def read(monkeypatch):
 
 def lanes(setup):
     """The lanes of each build of the network."""
-    macros = {each.name: dict(each.define_macros) for each in setup.extensions()}
-    return {name.rpartition(".")[2]: found["LANES"] for name, found in macros.items() if "LANES" in found}
+    return {build.cpu: build.lanes for build in setup.builds()}
 
 
 @pytest.mark.parametrize("machine", ["linux-x86_64", "win-amd64", "macosx-10.15-x86_64"])
 def test_x86_64_has_three_builds_everywhere(read, machine):
-    assert lanes(read(machine)[0]) == {"lenet5": "4", "lenet5_v3": "8", "lenet5_v4": "16"}
+    assert lanes(read(machine)[0]) == {"x86-64-v2": 4, "x86-64-v3": 8, "x86-64-v4": 16}
 
 
 @pytest.mark.parametrize("machine", ["linux-aarch64", "win-arm64", "macosx-11.0-arm64"])
 def test_aarch64_has_one_build_everywhere(read, machine):
-    setup = read(machine)[0]
-    assert lanes(setup) == {"lenet5": "4"}
-    assert '"aarch64"' in [dict(each.define_macros).get("BUILD") for each in setup.extensions()]
+    assert lanes(read(machine)[0]) == {"aarch64": 4}
 
 
 @pytest.mark.parametrize(("cpu", "builds"), [("x86_64", 3), ("arm64", 1)])
@@ -89,20 +86,43 @@ def test_pypy_has_no_stable_abi(read, implementation, stable):
 def command(setup, compiler):
     """A build_ext whose compiler is of that kind, and which compiles nothing."""
     made = setup.BuildExt(setuptools.Distribution())
-    made.extensions = setup.extensions()
+    made.extensions, made.build_temp = setup.extensions(), "build"
     macros = {}
     made.compiler = types.SimpleNamespace(
-        compiler_type=compiler, compiler_so=[sys.executable], define_macro=macros.__setitem__, include_dirs=[]
+        compiler_type=compiler,
+        compiler_so=[sys.executable],
+        define_macro=macros.__setitem__,
+        include_dirs=[],
+        compile=lambda _, output_dir, macros, **__: [(output_dir, dict(macros)["LANES"], dict(macros)["FILL_KERNELS"])],
     )
     made.check_headers = lambda: None
     return made, macros
+
+
+def fused(made):
+    """What is compiled and linked for the network: the objects of the kernels, and the functions that are called."""
+    (found,) = (each for each in made.extensions if each.name.startswith("lenet._fused."))
+    return found.extra_objects, dict(found.define_macros)["FILL_KERNELS"]
+
+
+def test_one_extension_contains_the_kernels_of_all_builds(read, monkeypatch):
+    monkeypatch.setattr(setuptools.command.build_ext.build_ext, "build_extensions", lambda _: None)
+    made, _ = command(read("linux-x86_64")[0], "unix")
+    made.build_extensions()
+    objects, functions = fused(made)
+    assert objects == [
+        (str(Path("build", "x86-64-v2")), "4", "lenet_x86_64_v2"),
+        (str(Path("build", "x86-64-v3")), "8", "lenet_x86_64_v3"),
+        (str(Path("build", "x86-64-v4")), "16", "lenet_x86_64_v4"),
+    ]
+    assert functions == "lenet_x86_64_v2,lenet_x86_64_v3,lenet_x86_64_v4"
 
 
 def test_msvc_builds_the_baseline_only(read, monkeypatch):
     monkeypatch.setattr(setuptools.command.build_ext.build_ext, "build_extensions", lambda _: None)
     made, _ = command(read("win-amd64", "win32")[0], "msvc")
     made.build_extensions()
-    assert [each.name for each in made.extensions if "lenet5" in each.name] == ["lenet._fused.lenet5"]
+    assert fused(made) == ([(str(Path("build", "x86-64-v2")), "1", "lenet_x86_64_v2")], "lenet_x86_64_v2")
     assert {tuple(each.extra_compile_args) for each in made.extensions} == {("/O2",)}
 
 

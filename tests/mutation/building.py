@@ -4,8 +4,8 @@ Mutants are made so, and the faults that prove that a sanitizer sees them:
 
     copy = copy_tree(tmp_path / "copy")
     build(copy)                                              # each extension, as setup.py builds it
-    with changed(copy, Change("_fused/network.pxi", "= share / classes", "= share")):
-        build(copy, "_fused.lenet5_v3", flags=["-O1"])               # that one anew
+    with changed(copy, Change("_conv.pyx", "total / (KH * KW)", "total")):
+        build(copy, "_conv", flags=["-O1"])                      # that one anew
     subprocess.run([...], cwd=copy, env=environment(copy))   # imports lenet from the copy
 """
 
@@ -22,8 +22,8 @@ from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".nox", ".*_cache", ".hypothesis", ".coverage*", "__pycache__", "*.so", "_*.c", "lenet5*.c",
-    "*.egg-info", "build", "dist", "runs", "findings",
+    ".git", ".venv", ".nox", ".*_cache", ".hypothesis", ".coverage*", "__pycache__", "*.so", "_*.c", "lenet5.c",
+    "kernels.c", "*.egg-info", "build", "dist", "runs", "findings",
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def environment(root: Path, **more: str) -> dict[str, str]:
 
 
 def build(root: Path, *names: str, flags: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:
-    """Build the named extensions (`_fused.lenet5_v3`; by default all of them) in place.
+    """Build the named extensions (`_conv`; by default all of them) in place. `_fused.lenet5` contains `_fused.kernels`.
 
     The compiler and the linker get the flags after those of setup.py, so that `-O1` replaces its `-O3`; setup.py
     itself gets the variables of `env`, such as LENET_BOUNDSCHECK or CC. Raises BuildError.

@@ -10,14 +10,19 @@ from tests.mutation.building import Change
 
 
 class Mutant(NamedTuple):
-    """A change, and the extension that is built with it."""
+    """A change, and what is tested with it: the fused network on a CPU, or another extension."""
 
     change: Change
-    extension: str
+    tested: str
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The extensions that are built with the change."""
+        return ("_fused.kernels", "_fused.lenet5") if self.tested.startswith("x86-64") else (self.tested,)
 
 
-def _of(file: str, *mutants: tuple[str, str, str], extension: str = "_fused.lenet5_v3") -> dict[str, Mutant]:
-    return {name: Mutant(Change(file, old, new), extension) for name, old, new in mutants}
+def _of(file: str, *mutants: tuple[str, str, str], tested: str = "x86-64-v3") -> dict[str, Mutant]:
+    return {name: Mutant(Change(file, old, new), tested) for name, old, new in mutants}
 
 
 LAYERS = _of(
@@ -35,7 +40,7 @@ LAYERS = _of(
      "total += x[n, c, r * SW + i, s * SH + j]"),
     ("pool-dx-without-share", "dy[n, c, r, s] / (KH * KW)", "dy[n, c, r, s]"),
     ("pool-dx-assigned", "dx[n, c, r * SH + i, s * SW + j] += dy", "dx[n, c, r * SH + i, s * SW + j] = dy"),
-    extension="_conv",
+    tested="_conv",
 )  # fmt: skip
 PRODUCTS = _of(
     "_fused/products.pxi",
@@ -65,8 +70,8 @@ SHAPE = _of(
 )
 STAGES = _of(
     "_fused/stages.pxi",
-    ("tap-in-the-wrong-parity", "(_row % 2 * SHIFTS + _tap % KERNEL) * PART",
-     "(_row // 2 * SHIFTS + _tap % KERNEL) * PART"),
+    ("tap-in-the-wrong-parity", "((row + i) % 2 * SHIFTS + j) * PART",
+     "((row + i) // 2 * SHIFTS + j) * PART"),
     ("padding-of-one-row", "(y + PADDING) // 2 * S2_SIDE,", "(y + PADDING - 1) // 2 * S2_SIDE,"),
     ("row-reads-into-the-next", "vload_part(row + 2 * column + LANES, SIDE - 2 * column - LANES)",
      "vload(row + 2 * column + LANES)"),
@@ -75,7 +80,7 @@ STAGES = _of(
     ("every-image-the-first", "x.pixels + n * SIDE * x.row_bytes", "x.pixels + 0 * SIDE * x.row_bytes"),
     ("image-without-its-mean", "shift = vset(vsum(total(parts)) / (SIDE * SIDE))", "shift = vset(0)"),
     ("image-without-its-last-sum", "((parts[4] + parts[5]) + parts[6])", "(parts[4] + parts[5])"),
-    ("epsilon-of-bytes", "EPSILON * unit * unit", "EPSILON"),
+    ("epsilon-of-bytes", "epsilon * unit * unit", "epsilon"),
     ("c1-places-swapped", "image_taps + half * TAPS", "image_taps + (1 - half) * TAPS"),
     ("c1-without-bias", "acc[c * C1_VECTORS + v] = vset(bias[c])", "acc[c * C1_VECTORS + v] = vset(0)"),
     ("pooled-as-a-maximum-of-two", "(window[2] + window[3])) * vset", "(window[2] + window[2])) * vset"),
@@ -112,7 +117,7 @@ NETWORK = _of(
     ("softmax-unclipped", "vmin(vset(EXP_RANGE), below)", "below"),
     ("softmax-by-the-least", "highest = max(highest, x[k])", "highest = min(highest, x[k])"),
     ("softmax-maximum-without-the-last", "for k in range(1, n):", "for k in range(1, n - 1):"),
-    ("softmax-not-divided", "row[k] /= total", "row[k] *= 1"),
+    ("softmax-not-divided", "x[k] /= total", "x[k] *= 1"),
     ("target-added", "- share * target[k]", "+ share * target[k]"),
     ("target-of-none-not-shared", "1 / <real> classes", "1"),
     ("margin-without-the-highest", "target[k] * (logits[k] - highest)", "target[k] * logits[k]"),
@@ -124,10 +129,12 @@ NETWORK = _of(
     ("share-of-the-first-group", "target, shares[start + n]", "target, shares[n]"),
     ("label-of-the-first-group", "labels[start + n], own", "labels[n], own"),
     ("learn-work-too-short", "max(<Py_ssize_t> C5_UNITS, classes), TRAIN_GROUP))", "C5_UNITS, TRAIN_GROUP))"),
-    ("decay-of-the-velocity", "vmuladd(vset(decay), vload(p + i)", "vmuladd(vset(decay), vload(u + i)"),
-    ("decay-of-the-tail", "u[i] = keep * u[i] + (decay * p[i] + g[i])", "u[i] = keep * u[i] + g[i]"),
+    ("decay-of-the-velocity", "vmuladd(vset(weight_decay), vload(w + i)",
+     "vmuladd(vset(weight_decay), vload(v + i)"),
+    ("decay-of-the-tail", "v[i] = momentum * v[i] + (weight_decay * w[i] + g[i])",
+     "v[i] = momentum * v[i] + g[i]"),
     ("step-without-its-last", "for i in range(n - n % LANES, n):", "for i in range(n - n % LANES, n - 1):"),
-    ("tail-climbs", "p[i] -= rate * u[i]", "p[i] += rate * u[i]"),
+    ("tail-climbs", "w[i] -= lr * v[i]", "w[i] += lr * v[i]"),
 )  # fmt: skip
 VECTORS = {
     **_of(
@@ -151,12 +158,12 @@ VECTORS = {
         ("part-reads-one-less", "i < n; i++) lanes[i] = p[i];", "i < n - 1; i++) lanes[i] = p[i];"),
         ("part-writes-on", "i < n; i++) p[i] = lanes[i];", "i < LANES; i++) p[i] = lanes[i];"),
         ("sum-of-half-the-lanes", "lanes[i] += lanes[i + half];", "lanes[i] += lanes[i + half / 2];"),
-        extension="_fused.lenet5",
+        tested="x86-64-v2",
     ),
     **_of(
         "_fused/simd.h",
         ("mask-one-less", "(1u << n) - 1", "(1u << n) / 2 - 1"),
-        extension="_fused.lenet5_v4",
+        tested="x86-64-v4",
     ),
 }  # fmt: skip
 DISTORTIONS = _of(
@@ -178,6 +185,6 @@ DISTORTIONS = _of(
     ("ground-slopes-the-other-way", "+ pens[n, 5] * (y - 13.5)", "- pens[n, 5] * (y - 13.5)"),
     ("ink-on-top-of-the-ground", "(pens[n, 2] - ground / 255)", "pens[n, 2]"),
     ("black-turns-white", "min(max(level, <float> 0), <float> 255)", "min(level, <float> 255)"),
-    extension="training.augment._distort",
+    tested="training.augment._distort",
 )  # fmt: skip
 MUTANTS = LAYERS | SHAPE | PRODUCTS | STAGES | GRADIENTS | NETWORK | VECTORS | DISTORTIONS

@@ -19,45 +19,45 @@ FLAGS = ["-O1"]  # is compiled in half the time, and computes the same
 KERNELS = ["tests/test_network.py", "-k"]
 TESTS = {
     "_conv": ["tests/test_conv.py"],
-    "_fused.lenet5": [*KERNELS, "x86-64-v2 and not mnist"],
-    "_fused.lenet5_v3": [*KERNELS, "x86-64-v3 and not mnist"],
-    "_fused.lenet5_v4": [*KERNELS, "x86-64-v4 and not mnist"],
+    "x86-64-v2": [*KERNELS, "x86-64-v2 and not mnist"],
+    "x86-64-v3": [*KERNELS, "x86-64-v3 and not mnist"],
+    "x86-64-v4": [*KERNELS, "x86-64-v4 and not mnist"],
     "training.augment._distort": ["tests/test_distortions.py"],
 }
 
 
-def verdict(copy: Path, extension: str) -> str:
+def verdict(copy: Path, tested: str) -> str:
     """Return the test that notices the copy's kernels, or "".
 
     The second run ends each array at the end of a page, where a read beyond the array is a crash.
     """
-    tests = TESTS[extension]
+    tests = TESTS[tested]
     return running.noticed_by(copy, tests) or running.noticed_by(copy, tests, LENET_TEST_PAGES="1")
 
 
-def verdicts_of(extension: str, mutants: dict[str, Mutant]) -> dict[str, str]:
-    """Build and test the mutants of an extension one after the other, and return what noticed each."""
+def verdicts_of(tested: str, mutants: dict[str, Mutant]) -> dict[str, str]:
+    """Build and test the mutants of one kind one after the other, and return what noticed each."""
     verdicts = {}
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_tree(Path(folder, "lenet"))
         build(copy, flags=FLAGS)
-        if by := verdict(copy, extension):
-            sys.exit(f"The tests fail for {extension} as it is: {by}")
+        if by := verdict(copy, tested):
+            sys.exit(f"The tests fail for {tested} as it is: {by}")
         for name, mutant in mutants.items():
             with changed(copy, mutant.change):
-                build(copy, extension, flags=FLAGS)
-            verdicts[name] = verdict(copy, extension)
+                build(copy, *mutant.extensions, flags=FLAGS)
+            verdicts[name] = verdict(copy, tested)
             running.report(name, verdicts[name])
     return verdicts
 
 
 def verdicts_of_all(names: Collection[str]) -> dict[str, str]:
-    """Build and test the mutants of these names, each extension in a copy of its own."""
+    """Build and test the mutants of these names, each kind in a copy of its own."""
     verdicts: dict[str, str] = {}
-    for extension in TESTS:
-        mutants = {name: MUTANTS[name] for name in names if MUTANTS[name].extension == extension}
+    for tested in TESTS:
+        mutants = {name: MUTANTS[name] for name in names if MUTANTS[name].tested == tested}
         if mutants:
-            verdicts |= verdicts_of(extension, mutants)
+            verdicts |= verdicts_of(tested, mutants)
     return verdicts
 
 

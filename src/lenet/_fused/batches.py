@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import accumulate, zip_longest
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from lenet._flat import FlatDict
 from lenet._fused.dispatch import kernels
+from lenet._fused.lenet5 import Build
 from lenet._fused.threads import check_n_jobs, resolve_n_jobs, run_chunks
 from lenet.errors import InputError
 
@@ -39,7 +39,7 @@ class Distortions(Protocol):
         """Return the distorted images."""
 
 
-def kernels_for(parameters: FlatDict) -> ModuleType:
+def kernels_for(parameters: FlatDict) -> Build:
     """Return the kernels for a LeNet5's parameters, and check that they agree on the layout of the flat vector."""
     build = kernels()
     begins = accumulate((value.size for value in parameters.values()), initial=0)
@@ -63,7 +63,7 @@ class Predictor:
     ----------
     parameters : FlatDict
         The parameters of a LeNet5, read on each call.
-    kernels : module, or object with its functions
+    kernels : Build, or object with its methods
     num_classes : int, optional
         The number of outputs; by default, that of the biases of the output layer.
     batch_independent : bool, default True
@@ -131,7 +131,7 @@ class Learner:
     ----------
     parameters : FlatDict
         The parameters of a LeNet5, read on each call.
-    kernels : module, or object with its functions
+    kernels : Build, or object with its methods
     num_classes : int, optional
         The number of outputs; by default, that of the biases of the output layer.
     """

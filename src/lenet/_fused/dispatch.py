@@ -1,32 +1,19 @@
 """Choose the build of the kernels for this CPU, and report it."""
 
 import functools
-import importlib
-import importlib.util
 import os
 import platform
 import sys
-from types import ModuleType
 
 import numpy as np
 
-from lenet._fused import cpu
+from lenet._fused import lenet5
 from lenet.errors import ConfigurationError
 
-# Best first. Every supported CPU of an architecture runs `lenet5`.
-_X86_64_BUILDS = {"x86-64-v4": "lenet5_v4", "x86-64-v3": "lenet5_v3", "x86-64-v2": "lenet5"}
 
-
-def available() -> dict[str, str]:
-    """Return the builds that this CPU runs, best first: {name for LENET_CPU: module}."""
-    level = cpu.x86_64_level()
-    if level == 0:
-        return {importlib.import_module("lenet._fused.lenet5").build()["cpu"]: "lenet5"}
-    builds = {
-        name: module
-        for name, module in _X86_64_BUILDS.items()
-        if int(name[-1]) <= level and importlib.util.find_spec(f"lenet._fused.{module}")
-    }
+def available() -> dict[str, lenet5.Build]:
+    """Return the builds that this CPU runs, best first: {name for LENET_CPU: build}."""
+    builds = dict(reversed(lenet5.BUILDS.items()))
     if not builds:
         raise ConfigurationError(
             "This CPU lacks x86-64-v2 (SSE4.2, since 2009), which lenet and NumPy require. Use a newer CPU."
@@ -42,7 +29,7 @@ def chosen() -> str:
         return next(iter(builds))
     if wanted in builds:
         return wanted
-    known = cpu.x86_64_level() > 0 and wanted in _X86_64_BUILDS
+    known = "x86-64-v2" in builds and wanted in ("x86-64-v3", "x86-64-v4")
     problem = "does not run on this CPU" if known else "is not a build of lenet"
     raise ConfigurationError(
         f"LENET_CPU is {wanted!r}, which {problem}; expected one of {', '.join(builds)}. Unset it to use the best."
@@ -50,9 +37,9 @@ def chosen() -> str:
 
 
 @functools.cache
-def kernels() -> ModuleType:
-    """Return the module of kernels for this CPU, which compute in float32."""
-    return importlib.import_module(f"lenet._fused.{available()[chosen()]}")
+def kernels() -> lenet5.Build:
+    """Return the kernels for this CPU, which compute in float32."""
+    return available()[chosen()]
 
 
 def show_config() -> None:

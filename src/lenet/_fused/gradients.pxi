@@ -10,8 +10,12 @@ cdef enum:
     PLANES_SIZE = C3_MAPS * PLANE
 
 cdef Py_ssize_t[TAPS] plane_taps     # like s2_taps, but tap (i, j) reads the gradient i rows up and j columns left
-for _tap in range(TAPS):
-    plane_taps[_tap] = -(_tap // KERNEL * PLANE_ROW + _tap % KERNEL)
+
+
+cdef void fill_plane_taps() noexcept nogil:
+    cdef Py_ssize_t tap
+    for tap in range(TAPS):
+        plane_taps[tap] = -(tap // KERNEL * PLANE_ROW + tap % KERNEL)
 
 
 cdef inline vreal sigmoid_backward(vreal dy, vreal y) noexcept nogil:

@@ -2,79 +2,134 @@
 
 `lenet.layers` computes the same numbers layer by layer and is easier to read; one test holds the two together.
 
-Every kernel takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates:
+Every method takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates:
 `lenet._fused.batches` does both, and passes `work`, scratch memory of the length that `learn_work` returns.
 
-setup.py compiles this file once for each CPU level, and `lenet._fused.dispatch` chooses a build. `real` is float, and
-`vreal` a vector of LANES of them (see simd.h). In float64, `lenet._layerwise` takes the place of a build.
-
-N is the number of images. A `d` before a name is the gradient of the loss with respect to it. The order of every sum
-is independent of N and of an image's place in the batch, so results do not depend on how a batch is cut.
+The computation is in kernels.pyx, which setup.py compiles once for each CPU level and links to this module.
+`lenet._fused.dispatch` chooses a build. In float64, `lenet._layerwise` takes the place of a build.
 """
-from libc.math cimport sqrtf
-from libc.string cimport memset
-
-cdef extern from "simd.h" nogil:
-    ctypedef float real
-    ctypedef float vreal
-    const char* BUILD       # the name of its CPU, as in LENET_CPU
-    const char* COMPILED_BY
-    enum:
-        LANES
-        # the sizes of tiles
-        VECTORS, C1_VECTORS, DOT_ROWS, C3_ROWS, C3_COLUMNS, C3_VECTORS, C3_WEIGHT_ROWS, S2_VECTORS, C1_WEIGHT_MAPS
-    const real EXP_RANGE
-    vreal vload(const real* source)
-    void vstore(real* target, vreal vector)
-    vreal vload_part(const real* source, Py_ssize_t count)
-    void vstore_part(real* target, vreal vector, Py_ssize_t count)
-    vreal vset(real x)
-    vreal vmuladd(vreal a, vreal b, vreal c)    # a b + c
-    real vsum(vreal vector)
-    vreal vexp_negative(vreal x)
-    vreal vsigmoid(vreal x)
-    void vsigmoids(const int n, vreal* x)
-    vreal vload_bytes(const unsigned char* source)
-    vreal vmin(vreal a, vreal b)
-    vreal veven(vreal a, vreal b)
-    vreal vodd(vreal a, vreal b)
-    void vtranspose(vreal* rows)
-    vreal vsums(vreal* vectors)
-    void FORGET_LOADS()
-    void copy_row(real* target, const real* source, Py_ssize_t count)
-
-cdef enum:
-    PEAK_VECTORS = 12       # at least 8: a multiply-add takes 4 cycles, and two start in each
+from lenet._fused.kernels cimport Images, Kernels, real
 
 include "shape.pxi"
-include "products.pxi"
-include "stages.pxi"
-include "gradients.pxi"
-include "network.pxi"
+
+cdef extern from "cpu.h":
+    int lenet_x86_64_level()
+
+cdef extern from *:
+    """
+    struct lenet_kernels;
+    typedef void Fill(struct lenet_kernels *);
+    extern Fill FILL_KERNELS;   /* the functions of this name in all builds, the oldest CPU first */
+    static Fill *const fill_kernels[] = {FILL_KERNELS};
+    """
+    void (*fill_kernels[])(Kernels*) noexcept nogil
 
 
-def build() -> dict:
-    """Return the CPU, the lanes of a vector and the compiler of this build."""
-    return {"cpu": BUILD.decode(), "lanes": LANES, "compiler": COMPILED_BY.decode()}
+cdef Images images_of(const unsigned char[:, :, ::1] x, mean, std):
+    """Return images of Python's; a mean of None stands for that of each image."""
+    cdef Images x_
+    x_.pixels, x_.row_bytes, x_.each = &x[0, 0, 0], x.shape[2], mean is None
+    x_.mean, x_.std = 0, 1
+    if not x_.each:
+        x_.mean, x_.std = mean, std
+    return x_
 
 
-def multiply_adds(Py_ssize_t rounds, /) -> int:
-    """Run multiply-adds in registers only, to measure the peak of this build, and return their number."""
-    cdef vreal acc[PEAK_VECTORS]
-    cdef Py_ssize_t _
-    cdef vreal total = vset(0)
-    cdef int v
-    with nogil:
-        for v in range(PEAK_VECTORS):
-            acc[v] = vset(v)
-        for _ in range(rounds):
-            for v in range(PEAK_VECTORS):
-                acc[v] = vmuladd(acc[v], vset(0.5), vset(1))
-        for v in range(PEAK_VECTORS):
-            total += acc[v]
-    return rounds * PEAK_VECTORS * LANES if vsum(total) else 0
+cdef class Build:
+    """The kernels, compiled for a CPU."""
+
+    cdef Kernels kernels
+
+    def __cinit__(self, int number, /):
+        fill_kernels[number](&self.kernels)
+
+    def build(self) -> dict:
+        """Return the CPU, the lanes of a vector and the compiler of this build."""
+        return {"cpu": self.kernels.cpu.decode(), "lanes": self.kernels.lanes,
+                "compiler": self.kernels.compiler.decode()}
+
+    def multiply_adds(self, Py_ssize_t rounds, /) -> int:
+        """Run multiply-adds in registers only, to measure the peak of this build, and return their number."""
+        with nogil:
+            rounds = self.kernels.multiply_adds(rounds)
+        return rounds
+
+    def offsets(self, Py_ssize_t classes, /) -> list:
+        """Return where each parameter begins in the flat vector, in the vector's order, and the vector's length."""
+        cdef Py_ssize_t[11] begin = [
+            C1_WEIGHT, C1_BIAS, C3_WEIGHT, C3_BIAS, C5_WEIGHT, C5_BIAS, F6_WEIGHT, F6_BIAS,
+            OUTPUT_WEIGHT, output_bias(classes), output_bias(classes) + classes,
+        ]
+        return begin
+
+    def view(self, real[::1] vector, /):
+        """Return the vector as a Cython memoryview, which the kernels accept faster than an array."""
+        return vector
+
+    def sigmoid(self, real[::1] x, /):
+        """x = its sigmoids."""
+        if x.shape[0]:
+            with nogil:
+                self.kernels.sigmoids(&x[0], x.shape[0])
+
+    def logits(self, const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, real[:, ::1] out, /):
+        """out[N, classes] = the logits of N images; x, mean and std are as for images_of."""
+        cdef Images images
+        if x.shape[0]:
+            images = images_of(x, mean, std)
+            with nogil:
+                self.kernels.forward(&parameters[0], &images, x.shape[0], out.shape[1], &out[0, 0])
+
+    def softmax(self, real[:, ::1] x, /):
+        """x[N, classes] = the softmax of each row."""
+        if x.shape[0]:
+            with nogil:
+                self.kernels.softmax(x.shape[0], x.shape[1], &x[0, 0])
+
+    def learn_work(self, Py_ssize_t classes, /) -> int:
+        """Return the length of the scratch memory of learn, which must be zero at first; only learn may write it."""
+        return self.kernels.learn_work(classes)
+
+    def learn(self, const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, y,
+              const real[::1] shares, real[:, ::1] logits, real[::1] totals, real[::1] margins, real[::1] gradient,
+              real[::1] work, /):
+        """Add to `gradient` that of the sum of shares[N] times the cross-entropies of N images.
+
+        x, mean and std are as for images_of; y is labels[N] or probabilities[N, classes]. logits[N, classes] is
+        filled; the loss of image n is log(totals[n]) - margins[n].
+        """
+        cdef const long long[::1] labels
+        cdef const real[:, ::1] targets
+        cdef const long long* label = NULL
+        cdef const real* target = NULL
+        cdef Images images
+        if x.shape[0] == 0:
+            return
+        images = images_of(x, mean, std)
+        if y.ndim == 1:
+            labels = y
+            label = &labels[0]
+        else:
+            targets = y
+            target = &targets[0, 0]
+        with nogil:
+            self.kernels.forward_backward(
+                &parameters[0], &images, x.shape[0], label, target, &shares[0], logits.shape[1], &logits[0, 0],
+                &totals[0], &margins[0], &gradient[0], &work[0])
+
+    def sgd_step(self, real[::1] parameters, const real[::1] gradient, real[::1] velocity, double lr, double momentum,
+                 double weight_decay, /):
+        """velocity = momentum velocity + gradient + weight_decay parameters; parameters -= lr velocity."""
+        if parameters.shape[0]:
+            with nogil:
+                self.kernels.sgd_step(parameters.shape[0], &parameters[0], &gradient[0], &velocity[0], lr, momentum,
+                                      weight_decay)
 
 
-def view(real[::1] vector, /):
-    """Return the vector as a Cython memoryview, which the kernels accept faster than an array."""
-    return vector
+cdef list runnable():
+    """Return the builds that this CPU runs, the best last: the only one, or those from x86-64-v2 on."""
+    cdef int level = lenet_x86_64_level(), number
+    return [Build(number) for number in range(level - 1 if level else 1)]
+
+
+BUILDS = {build.build()["cpu"]: build for build in runnable()}      # by their names for LENET_CPU

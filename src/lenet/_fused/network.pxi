@@ -17,13 +17,6 @@ cdef void sigmoids(real* x, Py_ssize_t n) noexcept nogil:
         vstore_part(x + n - n % LANES, vsigmoid(vload_part(x + n - n % LANES, n % LANES)), n % LANES)
 
 
-def sigmoid(real[::1] x, /):
-    """x = its sigmoids."""
-    if x.shape[0]:
-        with nogil:
-            sigmoids(&x[0], x.shape[0])
-
-
 # ---- the dense layers ----------------------------------------------------------------------------------
 # Each has a function of its own, so that the compiler knows its sizes, which saves 5% of a prediction's time.
 
@@ -81,15 +74,6 @@ cdef void forward(const real* parameters, const Images* x, Py_ssize_t N, Py_ssiz
         dense_layers(parameters, count, classes, w.s4, w.c5, w.f6, out + start * classes)
 
 
-def logits(const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, real[:, ::1] out, /):
-    """out[N, classes] = the logits of N images; x, mean and std are as for images_of."""
-    cdef Images images
-    if x.shape[0]:
-        images = images_of(x, mean, std)
-        with nogil:
-            forward(&parameters[0], &images, x.shape[0], out.shape[1], &out[0, 0])
-
-
 # ---- softmax and cross-entropy -------------------------------------------------------------------------
 
 cdef inline real maximum(Py_ssize_t n, const real* x) noexcept nogil:
@@ -113,17 +97,15 @@ cdef inline real exponentials(Py_ssize_t classes, const real* logits, real highe
     return total
 
 
-def softmax(real[:, ::1] x, /):
+cdef void softmax(Py_ssize_t N, Py_ssize_t classes, real* x) noexcept nogil:
     """x[N, classes] = the softmax of each row."""
-    cdef Py_ssize_t classes = x.shape[1], n, k
+    cdef Py_ssize_t _, k
     cdef real total
-    cdef real* row
-    with nogil:
-        for n in range(x.shape[0]):
-            row = &x[n, 0]
-            total = exponentials(classes, row, maximum(classes, row), row)
-            for k in range(classes):
-                row[k] /= total
+    for _ in range(N):
+        total = exponentials(classes, x, maximum(classes, x), x)
+        for k in range(classes):
+            x[k] /= total
+        x += classes
 
 
 cdef void target_of(Py_ssize_t classes, long long label, real* target) noexcept nogil:
@@ -182,8 +164,8 @@ cdef struct Workspace:
     real spare[LANES]                           # aligned() moves everything by up to a vector
 
 
-def learn_work(Py_ssize_t classes, /) -> int:
-    """Return the length of the scratch memory of learn, which must be zero at first and not be written by others."""
+cdef Py_ssize_t learn_work(Py_ssize_t classes) noexcept nogil:
+    """The length of the scratch memory of forward_backward, which must be zero at first."""
     return (sizeof(Workspace) // sizeof(real) + (TRAIN_GROUP + 1) * classes
             + matmul_work(max(<Py_ssize_t> C5_UNITS, classes), TRAIN_GROUP))
 
@@ -259,47 +241,14 @@ cdef void forward_backward(const real* parameters, const Images* x, Py_ssize_t N
     add_sums(w, gradient)
 
 
-def learn(const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, y, const real[::1] shares,
-          real[:, ::1] logits, real[::1] totals, real[::1] margins, real[::1] gradient, real[::1] work, /):
-    """Add to `gradient` that of the sum of shares[N] times the cross-entropies of N images.
-
-    x, mean and std are as for images_of; y is labels[N] or probabilities[N, classes]. logits[N, classes] is filled; the
-    loss of image n is log(totals[n]) - margins[n].
-    """
-    cdef const long long[::1] labels
-    cdef const real[:, ::1] targets
-    cdef const long long* label = NULL
-    cdef const real* target = NULL
-    cdef Images images
-    if x.shape[0] == 0:
-        return
-    images = images_of(x, mean, std)
-    if y.ndim == 1:
-        labels = y
-        label = &labels[0]
-    else:
-        targets = y
-        target = &targets[0, 0]
-    with nogil:
-        forward_backward(&parameters[0], &images, x.shape[0], label, target, &shares[0], logits.shape[1],
-                         &logits[0, 0], &totals[0], &margins[0], &gradient[0], &work[0])
-
-
-def sgd_step(real[::1] parameters, const real[::1] gradient, real[::1] velocity, double lr, double momentum,
-             double weight_decay, /):
-    """velocity = momentum velocity + gradient + weight_decay parameters; parameters -= lr velocity."""
-    cdef Py_ssize_t n = parameters.shape[0], v, i
-    cdef real rate = lr, keep = momentum, decay = weight_decay
-    if n == 0:
-        return
-    cdef real* p = &parameters[0]
-    cdef real* u = &velocity[0]
-    cdef const real* g = &gradient[0]
-    with nogil:
-        for v in range(n // LANES):
-            i = v * LANES
-            vstore(u + i, vmuladd(vset(keep), vload(u + i), vmuladd(vset(decay), vload(p + i), vload(g + i))))
-            vstore(p + i, vmuladd(vset(-rate), vload(u + i), vload(p + i)))
-        for i in range(n - n % LANES, n):
-            u[i] = keep * u[i] + (decay * p[i] + g[i])
-            p[i] -= rate * u[i]
+cdef void sgd_step(Py_ssize_t n, real* w, const real* g, real* v, real lr, real momentum,
+                   real weight_decay) noexcept nogil:
+    """From the gradient g of the parameters w: v = momentum v + g + weight_decay w; w -= lr v."""
+    cdef Py_ssize_t k, i
+    for k in range(n // LANES):
+        i = k * LANES
+        vstore(v + i, vmuladd(vset(momentum), vload(v + i), vmuladd(vset(weight_decay), vload(w + i), vload(g + i))))
+        vstore(w + i, vmuladd(vset(-lr), vload(v + i), vload(w + i)))
+    for i in range(n - n % LANES, n):
+        v[i] = momentum * v[i] + (weight_decay * w[i] + g[i])
+        w[i] -= lr * v[i]

@@ -44,12 +44,3 @@ cdef enum:
 
 cdef inline Py_ssize_t output_bias(Py_ssize_t classes) noexcept nogil:
     return OUTPUT_WEIGHT + classes * F6_UNITS
-
-
-def offsets(Py_ssize_t classes, /) -> list:
-    """Return where each parameter begins in the flat vector, in the vector's order, and the length of the vector."""
-    cdef Py_ssize_t[11] begin = [
-        C1_WEIGHT, C1_BIAS, C3_WEIGHT, C3_BIAS, C5_WEIGHT, C5_BIAS, F6_WEIGHT, F6_BIAS,
-        OUTPUT_WEIGHT, output_bias(classes), output_bias(classes) + classes,
-    ]
-    return begin

@@ -23,19 +23,20 @@ cdef enum:
     SPLIT_ROW = 2 * MAX_LANES   # every other column of a row
     SUMS = 7                # of an image's pixels, each over every seventh vector: additions that do not wait
 
-cdef real EPSILON = 1e-5    # added to the variance of an image; lenet._layerwise has it too
-
 
 # Where the pixel under tap (i, j) is: in the image, for the upper and for the lower row of the windows; and in S2, from
 # the one under tap (0, 0) on. A loop over a table, since gcc unrolls loops over i and j, and runs out of registers.
-cdef Py_ssize_t _tap, _row
 cdef Py_ssize_t[POOL * TAPS] image_taps
 cdef Py_ssize_t[TAPS] s2_taps
-for _tap in range(TAPS):
-    for _row in range(_tap // KERNEL, _tap // KERNEL + POOL):
-        image_taps[(_row - _tap // KERNEL) * TAPS + _tap] = (
-            (_row % 2 * SHIFTS + _tap % KERNEL) * PART + _row // 2 * S2_SIDE)
-    s2_taps[_tap] = _tap // KERNEL * S2_SIDE + _tap % KERNEL
+
+
+cdef void fill_taps() noexcept nogil:
+    cdef Py_ssize_t tap, i, j, row
+    for tap in range(TAPS):
+        i, j = tap // KERNEL, tap % KERNEL
+        for row in range(POOL):
+            image_taps[row * TAPS + tap] = ((row + i) % 2 * SHIFTS + j) * PART + (row + i) // 2 * S2_SIDE
+        s2_taps[tap] = i * S2_SIDE + j
 
 
 # ---- the image -----------------------------------------------------------------------------------------
@@ -61,24 +62,6 @@ cdef void spread_pixels(const real* pixels, real* image) noexcept nogil:
         for shift in range(SHIFTS):
             copy_row(image + (y % 2 * SHIFTS + shift) * PART + (y + PADDING) // 2 * S2_SIDE,
                      split + (2 * y + shift % 2) * SPLIT_ROW + shift // 2, S2_SIDE)
-
-
-cdef struct Images:
-    # A row is SIDE bytes from 0 to 255, or SIDE numbers of type `real` in [0, 1], seen as bytes.
-    const unsigned char* pixels     # [N, SIDE, row_bytes]
-    Py_ssize_t row_bytes
-    bint each                       # whether each image is standardised by its own mean and deviation
-    real mean, std                  # otherwise
-
-
-cdef Images images_of(const unsigned char[:, :, ::1] x, mean, std):
-    """Return images of Python's; a mean of None stands for that of each image."""
-    cdef Images x_
-    x_.pixels, x_.row_bytes, x_.each = &x[0, 0, 0], x.shape[2], mean is None
-    x_.mean, x_.std = 0, 1
-    if not x_.each:
-        x_.mean, x_.std = mean, std
-    return x_
 
 
 cdef inline vreal total(const vreal* parts) noexcept nogil:
@@ -111,6 +94,7 @@ cdef void standardise(real* pixels, real epsilon) noexcept nogil:
 
 cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
     """image = image n, standardised."""
+    cdef real epsilon = 1e-5    # added to the variance of an image; lenet._layerwise has it too
     cdef real pixels[SIDE * SIDE]
     cdef bint bytes_ = x.row_bytes == SIDE
     cdef real unit = 255 if bytes_ else 1, scale = 1 / (unit * x.std), shift = -x.mean / x.std
@@ -123,7 +107,7 @@ cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
         values = vload_bytes(source + v * LANES) if bytes_ else vload(<const real*> source + v * LANES)
         vstore(pixels + v * LANES, vmuladd(values, vset(scale), vset(shift)))
     if x.each:
-        standardise(pixels, EPSILON * unit * unit)
+        standardise(pixels, epsilon * unit * unit)
     spread_pixels(pixels, image)
 
 

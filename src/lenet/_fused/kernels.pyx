@@ -1,0 +1,79 @@
+"""LeNet-5 in one pass, without Python: loops over vectors that setup.py compiles once for each CPU level.
+
+`real` is float, and `vreal` a vector of LANES of them (see simd.h). The arrays are C-contiguous.
+
+N is the number of images. A `d` before a name is the gradient of the loss with respect to it. The order of every sum
+is independent of N and of an image's place in the batch, so results do not depend on how a batch is cut.
+"""
+from libc.math cimport sqrtf
+from libc.string cimport memset
+
+cdef extern from "simd.h" nogil:
+    ctypedef float vreal
+    const char* BUILD       # the name of its CPU, as in LENET_CPU
+    const char* COMPILED_BY
+    enum:
+        LANES
+        # the sizes of tiles
+        VECTORS, C1_VECTORS, DOT_ROWS, C3_ROWS, C3_COLUMNS, C3_VECTORS, C3_WEIGHT_ROWS, S2_VECTORS, C1_WEIGHT_MAPS
+    const real EXP_RANGE
+    vreal vload(const real* source)
+    void vstore(real* target, vreal vector)
+    vreal vload_part(const real* source, Py_ssize_t count)
+    void vstore_part(real* target, vreal vector, Py_ssize_t count)
+    vreal vset(real x)
+    vreal vmuladd(vreal a, vreal b, vreal c)    # a b + c
+    real vsum(vreal vector)
+    vreal vexp_negative(vreal x)
+    vreal vsigmoid(vreal x)
+    void vsigmoids(const int n, vreal* x)
+    vreal vload_bytes(const unsigned char* source)
+    vreal vmin(vreal a, vreal b)
+    vreal veven(vreal a, vreal b)
+    vreal vodd(vreal a, vreal b)
+    void vtranspose(vreal* rows)
+    vreal vsums(vreal* vectors)
+    void FORGET_LOADS()
+    void copy_row(real* target, const real* source, Py_ssize_t count)
+
+cdef enum:
+    PEAK_VECTORS = 12       # at least 8: a multiply-add takes 4 cycles, and two start in each
+
+include "shape.pxi"
+include "products.pxi"
+include "stages.pxi"
+include "gradients.pxi"
+include "network.pxi"
+
+
+cdef Py_ssize_t multiply_adds(Py_ssize_t rounds) noexcept nogil:
+    """Run multiply-adds in registers only, to measure the peak of this build, and return their number."""
+    cdef vreal acc[PEAK_VECTORS]
+    cdef Py_ssize_t _
+    cdef vreal total = vset(0)
+    cdef int v
+    for v in range(PEAK_VECTORS):
+        acc[v] = vset(v)
+    for _ in range(rounds):
+        for v in range(PEAK_VECTORS):
+            acc[v] = vmuladd(acc[v], vset(0.5), vset(1))
+    for v in range(PEAK_VECTORS):
+        total += acc[v]
+    return rounds * PEAK_VECTORS * LANES if vsum(total) else 0
+
+
+cdef extern void FILL_KERNELS(Kernels* kernels) noexcept nogil      # setup.py gives it a name in each build
+
+
+cdef void FILL_KERNELS(Kernels* kernels) noexcept nogil:
+    """Fill in the functions of this build."""
+    fill_taps()
+    fill_plane_taps()
+    kernels.cpu, kernels.lanes, kernels.compiler = BUILD, LANES, COMPILED_BY
+    kernels.multiply_adds = multiply_adds
+    kernels.sigmoids = sigmoids
+    kernels.forward = forward
+    kernels.softmax = softmax
+    kernels.learn_work = learn_work
+    kernels.forward_backward = forward_backward
+    kernels.sgd_step = sgd_step
