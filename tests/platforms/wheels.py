@@ -24,7 +24,7 @@ from tests.platforms import tools
 PYTHON = "python{}.{}".format(*sys.version_info)
 ZIG = f"{sys.executable} -m ziglang cc"
 # What Cython, musl and Apple's linker export too.
-BUILD = rb"\0(x86-64-v\d|aarch64)\0"
+BUILD = rb"(?<=\0)(?:x86-64-v\d|aarch64)(?=\0)"
 OTHERS = r"__Pyx_\w+|_init|_fini|_mh_dylib_header|__dso_handle"
 
 
