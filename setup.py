@@ -116,7 +116,8 @@ def compiled_to_c() -> list[Extension]:
     """Have Cython write the C code of all extensions, every time, so that no checked build leaks into the next.
 
     simd.h forces inline functions to be inlined. Cython declares its helpers inline too; they become plain functions
-    here, as their copies would be a sixth of the extensions.
+    here, as their copies would be a sixth of the extensions. The kernels export no module either: the compiler drops
+    the one that Cython adds, since nothing uses it.
     """
     found = cythonize(
         extensions(),
@@ -128,6 +129,8 @@ def compiled_to_c() -> list[Extension]:
     for path in (Path(each.sources[0]) for each in found):
         code = path.read_text("utf-8")
         code = re.sub("^(extern )?int (?=__pyx_module_is_main)", "static int ", code, flags=re.MULTILINE)
+        if path.stem == "kernels":
+            code = code.replace("__Pyx_PyMODINIT_FUNC PyInit_", "static PyObject *PyInit_")
         code = re.sub("^static CYTHON_INLINE (?!.*__pyx_f_)", "static CYTHON_UNUSED ", code, flags=re.MULTILINE)
         path.write_text(code, "utf-8")
     return found
@@ -160,12 +163,12 @@ class BuildExt(build_ext):
         super().build_extensions()
 
     def compile(self, kernels: Extension, build: Build) -> str:
-        """Compile the kernels for a CPU, without the Python module that Cython adds, and return the object."""
+        """Compile the kernels for a CPU, and return the object."""
         macros = [("BUILD", f'"{build.cpu}"'), ("LANES", str(build.lanes)), ("FILL_KERNELS", build.function)]
         (compiled,) = self.compiler.compile(
             kernels.sources,
             output_dir=str(Path(self.build_temp, build.cpu)),
-            macros=[*kernels.define_macros, *macros, ("PyMODINIT_FUNC", "static PyObject *")],
+            macros=[*kernels.define_macros, *macros],
             include_dirs=kernels.include_dirs,
             extra_postargs=[*kernels.extra_compile_args, *build.flags],
         )
