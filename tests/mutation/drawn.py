@@ -153,9 +153,9 @@ def draw(seed: int, count: int) -> dict[str, Drawn]:
     sites = list(all_sites())
     faults = {}
     for file, text, site in random.Random(seed).sample(sites, count):  # noqa: S311
-        line = text.count("\n", 0, site.start) + 1
+        line, column = text.count("\n", 0, site.start) + 1, site.start - text.rfind("\n", 0, site.start)
         old = " ".join(text[site.start : site.end].split())
-        name = f"{file}:{line} {old[:40]} -> {' '.join(site.new.split())[:48]}"
+        name = f"{file}:{line}:{column} {old[:40]} -> {' '.join(site.new.split())[:48]}"
         faults[name] = Drawn(change_of(file, text, site), line)
     return faults
 
