@@ -239,7 +239,7 @@ def clusters(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def builds(session: nox.Session) -> None:
-    """Run the tests of the network, without long trainings, on every build of this CPU except the best one."""
+    """Run the tests of the network, without long training runs, on every build of this CPU except the best one."""
     show = "from lenet._fused.dispatch import available; print(*list(available())[1:])"
     for cpu in run(session, "python", "-c", show, silent=True).split():
         files = ["tests/test_model.py", "tests/test_training.py"]
@@ -269,13 +269,13 @@ def compilers(session: nox.Session) -> None:
 
 @nox.session
 def aarch64(session: nox.Session) -> None:
-    """Cross-build for Linux on aarch64, and run predictions, trainings and the tests of the core under qemu."""
+    """Cross-build for Linux on aarch64, and run predictions, training and the tests of the core under qemu."""
     platform(session, "aarch64")
 
 
 @nox.session
 def windows(session: nox.Session) -> None:
-    """Build for Windows with gcc, and run predictions, trainings and the quick tests by its Python under wine."""
+    """Build for Windows with gcc, and run predictions, training and the quick tests with its Python under wine."""
     platform(session, "windows")
 
 
@@ -294,7 +294,7 @@ def platform(session: nox.Session, name: str) -> None:
 
 @nox.session
 def vulnerabilities(session: nox.Session) -> None:
-    """Look up known vulnerabilities of the dependencies; requires network access."""
+    """Look up known vulnerabilities in the dependencies; requires network access."""
     install(session, "pip-audit>=2.7", extras="train,serve,onnx")
     session.run("pip-audit", "--skip-editable", *session.posargs)
 

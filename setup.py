@@ -113,7 +113,7 @@ def extensions() -> list[Extension]:
 
 
 def compiled_to_c() -> list[Extension]:
-    """Have Cython write the C code of all extensions, every time, so that no checked build leaks into the next.
+    """Let Cython write the C code of all extensions every time, so that no checked build leaks into the next.
 
     simd.h forces inline functions to be inlined. Cython declares its helpers inline too; they become plain functions
     here, as their copies would be a sixth of the extensions. The kernels export no module either: the compiler drops

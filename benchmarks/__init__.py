@@ -1,1 +1,1 @@
-"""How fast lenet is, beside the libraries that its users would take otherwise. Run `python -m benchmarks --help`."""
+"""Compare the speed of lenet with that of alternative libraries. Run `python -m benchmarks --help`."""

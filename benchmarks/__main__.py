@@ -1,9 +1,9 @@
-"""Compare lenet with onnxruntime, OpenVINO and PyTorch, those of them that are installed, on this machine.
+"""Compare lenet with onnxruntime, OpenVINO and PyTorch on this machine, as far as they are installed.
 
     pip install '.[bench]'
     python -m benchmarks
 
-Prints a table, or JSON for benchmarks.results, which keeps the published figures. See also benchmarks.growth, which
+Prints a table, or JSON for benchmarks.results, which stores the published figures. See also benchmarks.growth, which
 shows that time grows in proportion to the number of images and memory does not; benchmarks.instructions, which counts
 what the kernels execute; and test_kernels.py, the kernels one by one.
 """
@@ -39,7 +39,7 @@ def parse() -> argparse.Namespace:
 
 
 def check(peers: list[Any], pixels: Any) -> float:
-    """Return how far apart the libraries' logits are; too far is an error."""
+    """Return the largest difference between the libraries' logits; a large one is an error."""
     logits = {peer.name: peer.predictor(len(pixels), 1)(peer.images(pixels)) for peer in peers}
     ours, *others = logits.values()
     worst = max((float(np.abs(ours - other).max()) for other in others), default=0.0)
@@ -65,7 +65,7 @@ def train_row(peers: list[Any], pixels: Any, threads: int, repetitions: int) -> 
 
 
 def _row(functions: dict[str, Any], batch: int, threads: int, repetitions: int, multiply_adds: int) -> dict[str, Any]:
-    """Time the functions and, in the same turns, the peak: clocks change."""
+    """Time the functions and, in the same turns, the peak, because clock rates change."""
     build = kernels()
     turns = measure.interleaved(functions | {"peak": peak_work(build, threads)}, repetitions)
     peak = gflops(build, threads, median(turns.pop("peak")))
@@ -106,7 +106,7 @@ def build_rows(model: LeNet5, pixels: Any, repetitions: int) -> list[dict[str, A
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return the results as Markdown: microseconds an image, the ratio to the best peer, the share of the peak."""
+    """Return the results as Markdown: microseconds per image, ratio to the best peer, fraction of the peak."""
     lines = [f"CPU: {results['cpu']}, {results['cores']} cores; kernels: {results['build']}, {results['compiler']}"]
     lines += [", ".join(f"{name} {version}" for name, version in results["versions"].items())]
     lines += [f"A call of lenet without an image, in microseconds: {results['call_microseconds']:.1f}"]

@@ -1,9 +1,9 @@
-"""Which parts of the recipes of the shipped weights make them accurate and robust.
+"""Show which parts of the recipes make the shipped weights accurate and robust.
 
     python -m benchmarks.ablation
 
 Each row trains on the first images of MNIST's training set with some parts of the recipes, and prints the accuracy on
-MNIST's first test images: as they are, and under the corruptions of `lenet.evaluation.corruptions`. The trainings are
+MNIST's first test images: clean, and under the corruptions of `lenet.evaluation.corruptions`. The training runs are
 short, so the figures are below those of the shipped weights.
 """
 

@@ -77,7 +77,7 @@ def measured(attacked: Server, other: Server, seconds: float) -> tuple[list[tupl
 
 
 def seconds_without_processor(server: Server) -> float:
-    """Return how long the main thread of a server, which runs its event loop, has waited for a processor so far."""
+    """Return how long the main thread of a server, which runs its event loop, has waited for a CPU so far."""
     return int(Path(f"/proc/{server.pid}/schedstat").read_text().split()[1]) / 1e9
 
 

@@ -10,9 +10,9 @@ KEY = re.compile(r"(predict|training step), ([\d,]+) images?, (\d) threads?, (.+
 
 
 def draw(values: dict[str, float], path: Path) -> None:
-    """Draw microseconds an image over the batch size: a line for each library, a panel for each kind of work.
+    """Draw microseconds per image by batch size: a line for each library, a panel for each kind of work.
 
-    The file holds the values as text, too, so that a test can compare them.
+    The file also contains the values as text, so that a test can compare them.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter

@@ -57,7 +57,7 @@ STROKES: dict[str, list[NDArray[np.float64]]] = {  # x to the right and y down, 
 
 
 def symbol(name: str, rng: np.random.Generator) -> Image:
-    """Return a picture of a symbol, drawn with a hand that trembles."""
+    """Return a picture of a symbol, drawn by an unsteady hand."""
     page = np.zeros((SIDE, SIDE), np.uint8)
     for stroke in STROKES[name]:
         points = SIDE / 2 + 0.3 * SIDE * (stroke + rng.normal(0, 0.06, stroke.shape))

@@ -2,8 +2,8 @@
 
     python -m benchmarks.growth
 
-Each row is a process of its own, whose highest use of memory is read before and after. The images are uint8, 784 bytes
-each; of five processes the quickest is shown.
+Each row is a separate process, whose peak memory is read before and after. The images are uint8, 784 bytes each; the
+fastest of five processes is shown.
 """
 
 import argparse
@@ -30,7 +30,7 @@ print(time.perf_counter() - began, images.nbytes, highest() - before)
 
 
 def row(n: int) -> tuple[float, int, int]:
-    """Return seconds, the bytes of n images, and how much higher memory went while they were read."""
+    """Return the seconds, the bytes of n images, and the increase of peak memory while they were read."""
     command = [sys.executable, "-c", PROGRAM, str(n)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 # nosec B603 # our own list
     seconds, images, more = done.stdout.split()

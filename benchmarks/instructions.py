@@ -1,10 +1,10 @@
 """Count the instructions that each kernel executes, which hardly varies, and compare them with the stored figures.
 
-    python -m benchmarks.instructions            # fails where a kernel takes 5% more than stored
-    python -m benchmarks.instructions --store    # after a change that is meant to
+    python -m benchmarks.instructions            # fails if a kernel takes 5% more than stored
+    python -m benchmarks.instructions --store    # after an intended change
 
-It runs the AVX2 build under valgrind's callgrind, which does not know AVX-512. The counts are of the work below. They
-depend on the compiler, so that a figure is compared only with one of the same compiler.
+It runs the AVX2 build under valgrind's callgrind, which does not know AVX-512. The counts are those of the work below.
+They depend on the compiler, so a figure is compared only with that of the same compiler.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def compiler() -> str:
 
 
 def count() -> dict[str, int]:
-    """Return the instructions of each kernel, those of the functions that it calls not among them."""
+    """Return the instructions of each kernel, without those of the functions that it calls."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "callgrind.out")
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable, "-c", WORK]
@@ -63,7 +63,7 @@ def count() -> dict[str, int]:
 
 
 def parse(profile: str) -> dict[str, int]:
-    """Return the kernels' own costs from a profile of callgrind's, whose names are numbered and given once."""
+    """Return the kernels' own costs from a callgrind profile, in which names are numbered and given once."""
     names: dict[str, str] = {}
     counts: Counter[str] = Counter()
     kernel, skip = None, False
@@ -83,7 +83,7 @@ def parse(profile: str) -> dict[str, int]:
 
 
 def _kernel(name: str) -> str | None:
-    """Return the kernel that a compiled function is, or is a copy of."""
+    """Return the kernel that a compiled function implements, perhaps as a copy."""
     match = re.search(r"__pyx_f_5lenet_6_fused_7kernels_(\w+?)(?:\.\w+)*$", name)
     return match[1] if match and match[1] in KERNELS else None
 

@@ -40,7 +40,7 @@ class Example:
 
 
 def example(model: lenet.LeNet5, of: Row) -> Example | None:
-    """Return a row's segments; None where no way to join its pieces is right."""
+    """Return a row's segments, or None if no way to join its pieces is right."""
     lines = find_lines(page_of(255 - of.ink))
     if len(lines) != 1 or not np.array_equal(lines[0].page.to_picture, np.eye(2, 3)):
         return None
@@ -116,7 +116,7 @@ def _named(names: Mapping[str, float], values: Array) -> dict[str, float]:
 
 
 def examples_of(model: lenet.LeNet5, make: Callable[..., Row], count: int, seed: int, *digits: Any) -> list[Example]:
-    """Return the examples of so many rows, but for those that no way to join is right for."""
+    """Return the examples of so many rows, except rows that cannot be joined correctly."""
     rng = np.random.default_rng(seed)
     found = (example(model, make(*digits, rng)) for _ in range(count))
     return [each for each in found if each is not None]

@@ -1,4 +1,4 @@
-"""How fast a folder of small pictures is loaded, and with how much memory: `python -m benchmarks.loading`.
+"""Measure the time and memory to load a folder of small pictures: `python -m benchmarks.loading`.
 
 The pictures are synthetic: letters (`benchmarks.drawings`), as PNG files of 96x96 pixels.
 """

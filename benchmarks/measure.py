@@ -1,4 +1,4 @@
-"""Times of several functions in one run, and the CPU that they ran on."""
+"""Measure the times of several functions in one run, and identify the CPU."""
 
 import platform
 import time
@@ -17,9 +17,9 @@ TRAIN_MULTIPLY_ADDS = 3 * MULTIPLY_ADDS - 117_600  # the gradient of the image i
 
 
 def interleaved(functions: dict[str, Function], repetitions: int, seconds: float = 0.05) -> dict[str, list[float]]:
-    """Return the seconds of a call of each function, turn by turn; in turns, so that a busy moment hits all.
+    """Return the seconds per call of each function in each turn; a busy moment thus affects all functions.
 
-    Each is called for `seconds` a turn, after a pause in which other libraries' threads fall asleep, and after three
+    Each is called for `seconds` per turn, after a pause in which other libraries' threads fall asleep, and after three
     calls that bring its data back into the caches.
     """
     turns: dict[str, list[float]] = {name: [] for name in functions}
@@ -37,7 +37,7 @@ def interleaved(functions: dict[str, Function], repetitions: int, seconds: float
 
 
 def spread(turns: list[float]) -> float:
-    """Return how far apart the middle half of the turns is, as a part of their median."""
+    """Return the interquartile range of the turns, as a fraction of their median."""
     low, middle, high = quantiles(turns, n=4, method="inclusive")
     return (high - low) / middle
 
@@ -61,7 +61,7 @@ def cpu() -> str:
 
 
 def versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Return the versions of those of the distributions that are installed."""
+    """Return the versions of the installed distributions among these."""
     found = {each.metadata["Name"].lower(): each.version for each in metadata.distributions()}
     return {"python": platform.python_version(), "numpy": np.__version__} | {
         name: found[name] for name in names if name in found

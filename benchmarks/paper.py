@@ -1,12 +1,12 @@
-"""LeNet-5 of 1998 and of today beside the paper: errors, Figures 5 and 6, and rejection.
+"""Compare LeNet-5 of 1998 and of today with the paper: errors, Figures 5 and 6, and rejection.
 
-    python -m benchmarks.paper                        # train what is missing, then print the table
-    python -m benchmarks.paper 1998-0 1998-distorted  # train some of it
-    python -m benchmarks.paper --table                # print the table of what is trained
-    python -m benchmarks.paper --folder DIR           # keep the trainings in DIR; default: runs/paper
+    python -m benchmarks.paper                        # train missing runs, then print the table
+    python -m benchmarks.paper 1998-0 1998-distorted  # train only these
+    python -m benchmarks.paper --table                # print the table of finished runs
+    python -m benchmarks.paper --folder DIR           # store the runs in DIR; default: runs/paper
 
-It needs MNIST. Each training writes its state after every epoch, and resumes there after an interruption. All images
-train, and the weights after the last epoch count.
+It requires MNIST. Each run writes its state after every epoch, and resumes there after an interruption. All images are
+used for training, and the weights after the last epoch are tested.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
 EPOCHS = (1, 2, 3, 5, 8, 12, 16, 20)
 REJECTED_FOR = 0.005  # error rate on the accepted digits, for which the paper gives the rejected part
 ALL = 60_000
-ROWS = {  # the suffixes of the trainings' names, and the paper's test error in percent, where its text gives one
+ROWS = {  # the suffixes of the runs' names, and the paper's test error in percent, where its text gives one
     "without distortions": (("-0", "-1", "-2"), "0.95"),
     "with distortions": (("-distorted",), "0.8"),
     "15,000 images": (("-15000",), ""),
@@ -39,7 +39,7 @@ NETWORKS = ("1998", "today")
 
 @dataclass(frozen=True)
 class Training:
-    """A network, its recipe, and the number of images that it learns from."""
+    """A network, its recipe, and the number of training images."""
 
     network: str | None
     recipe: Recipe
@@ -67,7 +67,7 @@ TRAININGS = {
 
 
 def run(name: str, folder: Path, data: Any, n_jobs: int | None) -> None:
-    """Run a training, or the rest of it; write its weights, its state, and the test error after each epoch."""
+    """Run or resume training; write the weights, the state, and the test error after each epoch."""
     training = TRAININGS[name]
     model = network_class(training.network)(seed=training.seed)
     checkpoint, record = folder / f"{name}.checkpoint", folder / f"{name}.json"
@@ -90,7 +90,7 @@ def run(name: str, folder: Path, data: Any, n_jobs: int | None) -> None:
 
 
 def table(folder: Path, data: Any) -> str:
-    """Return the table of what is trained."""
+    """Return the table of finished runs."""
     records = {
         name: json.loads(path.read_text("utf-8")) for name in TRAININGS if (path := folder / f"{name}.json").exists()
     }
@@ -122,7 +122,7 @@ def error(records: dict[str, Any], network: str, suffixes: Sequence[str], epoch:
 
 
 def rejection(path: Path, data: Any) -> str:
-    """Return the part of the test set to reject, from the least difference of the two highest logits on."""
+    """Return the fraction of the test set to reject, in order of the difference between the two highest logits."""
     if not path.exists():
         return ""
     logits = lenet.load(path).logits(data.X_test)

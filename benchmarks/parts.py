@@ -1,4 +1,4 @@
-"""The commands that measure the published figures, how to read their outputs, and what follows from the figures."""
+"""The commands that measure the published figures, the parsers of their output, and the derived figures."""
 
 import json
 import re
@@ -12,7 +12,7 @@ Reader = Callable[[str, float], Values]
 
 
 class Part(NamedTuple):
-    """A shell command, and a function that takes the values from its output and the seconds that it took."""
+    """A shell command, and a function that extracts the values from its output and its duration in seconds."""
 
     command: str
     read: Reader
@@ -51,7 +51,7 @@ def rows(pattern: str, *names: str) -> Reader:
 
 
 def both(first: Reader, second: Reader) -> Reader:
-    """Return a function that finds the values of two."""
+    """Return a function that finds the values of two functions."""
     return lambda output, seconds: first(output, seconds) | second(output, seconds)
 
 
@@ -67,7 +67,7 @@ def training(output: str, seconds: float) -> Values:
 
 
 def seeds(output: str, _: float) -> Values:
-    """Return the errors of the trainings, and their mean error rate on 10,000 images."""
+    """Return the errors of the training runs, and their mean error rate on 10,000 images."""
     errors = [as_number(each) for each in re.findall(r"\(([\d,]+) errors", output)]
     values = {f"seed {seed} (errors)": count for seed, count in enumerate(errors)}
     return values | {"mean error (%)": round(mean(errors) / 100, 3)}
@@ -318,7 +318,7 @@ def at_64_ranks(of: Of, batch: int) -> tuple[float, float]:
 
 
 def derived(of: Of) -> Values:
-    """Return what follows from the figures by arithmetic."""
+    """Return the figures that are derived from others."""
     one_core, two_cores = (of(f"dask/{name} (s)") / 1e6 for name in ("one process", "two workers"))
     one, ranks = at_64_ranks(of, 4096)
     values = {

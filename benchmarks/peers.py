@@ -1,9 +1,9 @@
 """LeNet-5 in each library, behind one interface, with the same weights.
 
-A peer's `images(pixels)` are uint8 pixels as it takes them: prepared beforehand, except for lenet, which reads the
-pixels themselves. `predictor(batch, threads)` returns a function from those to logits, `trainer(images, y, threads)`
-one that does a step of SGD; None where it cannot. Each library is set up as its documentation advises for this use:
-graphs for one batch size, threads given, nothing recorded for gradients.
+A peer's `images(pixels)` converts uint8 pixels to its input beforehand, except for lenet, which reads the
+pixels themselves. `predictor(batch, threads)` returns a function from these to logits, `trainer(images, y, threads)`
+one that performs a step of SGD, or None if it cannot. Each library is set up as its documentation recommends:
+graphs for one batch size, a given number of threads, and no recording for gradients.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def standardised(pixels: Array, model: LeNet5) -> Array:
 
 
 class Lenet:
-    """lenet itself. It reads the uint8 pixels that the others' images are made of, and trains as `lenet.train` does."""
+    """lenet itself. It reads uint8 pixels, from which the others' images are made, and trains as `lenet.train` does."""
 
     name = "lenet"
 

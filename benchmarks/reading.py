@@ -1,6 +1,6 @@
-"""How well digits, numbers and pages are read: `python -m benchmarks.reading`.
+"""Measure how accurately digits, numbers and pages are read: `python -m benchmarks.reading`.
 
-Strings and pages are synthetic: made of MNIST's test digits, drawn from a seed. Nothing of them was trained on.
+Strings and pages are synthetic: composed of MNIST's test digits, with a fixed seed. No network was trained on them.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def _drawn(digit: Image, pen: int) -> Image:
 
 
 def _photographed(grey: NDArray[np.float32], rng: np.random.Generator) -> Image:
-    """Return a page seen from up to 10 degrees askance, with a shadow, noise and the traces of JPEG."""
+    """Return a page tilted by up to 10 degrees, with a shadow, noise and JPEG artefacts."""
     rows, columns = grey.shape
     a, b, c = np.radians(rng.uniform(-10, 10, 3)) * [1, 1, 0.6]
     about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
@@ -80,7 +80,7 @@ def _photographed(grey: NDArray[np.float32], rng: np.random.Generator) -> Image:
 
 
 def edits(a: str, b: str) -> int:
-    """Return how many digits have to be put in, left out or changed to make b of a.
+    """Return the edit distance: how many digits must be inserted, deleted or changed to turn a into b.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def edits(a: str, b: str) -> int:
 
 
 def read_strings(data: Any, count: int) -> None:
-    """Print how many strings are read right, and how many where 1% may be wrong."""
+    """Print how many strings are read correctly, and how many at an error rate of 1%."""
     rng, outcome, right_with_any = np.random.default_rng(1), [], 0
     for _ in range(count):
         row = plain(data.X_test, data.y_test, rng)
@@ -113,7 +113,7 @@ def read_strings(data: Any, count: int) -> None:
 
 
 def read_pages(data: Any, count: int) -> None:
-    """Print how many digits of pages are read right."""
+    """Print how many digits of pages are read correctly."""
     wrong = total = 0
     for number in range(count):
         picture, texts = page(data.X_test, data.y_test, np.random.default_rng(number), PENS[number % len(PENS)])
@@ -154,13 +154,13 @@ def read_photograph(data: Any) -> tuple[float, float, int]:
 
 
 def enlarged(digits: Image) -> Image:
-    """Return digits as pictures of them are read: enlarged four times, dark on a larger page, and prepared."""
+    """Return digits after a round trip: enlarged four times, dark on a larger page, and prepared again."""
     pages = (np.pad(cv2.resize(digit, (112, 112), interpolation=cv2.INTER_CUBIC), 40) for digit in digits)
     return np.stack([prepare(255 - page) for page in pages])
 
 
 def read_digits(data: Any) -> None:
-    """Print how many enlarged digits are read right, and the error rates among the answers that are accepted."""
+    """Print how many enlarged digits are read correctly, and the error rates among the accepted answers."""
     model = lenet.load_pretrained("mnist")
     for name, images in (("as they are", data.X_test), ("as pictures", enlarged(data.X_test))):
         print(f"MNIST's test digits {name}: {(model.predict(images) == data.y_test).mean():.2%} right", flush=True)
@@ -177,7 +177,7 @@ def read_digits(data: Any) -> None:
 
 
 def tell_digits(data: Any, fashion: bool) -> None:
-    """Print how digits are told from non-digits, by the digit score that 98% of the test digits reach."""
+    """Print how many non-digits reach the digit score that 98% of the test digits reach."""
     model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(2)
     kinds = {
         "random walks": walks(4000, rng),

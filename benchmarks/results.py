@@ -1,4 +1,4 @@
-"""Measure the figures of the README and the pages, and keep them in docs/results.json.
+"""Measure the figures of the README and the pages, and store them in docs/results.json.
 
     pip install '.[train,vision,serve,onnx,bench,dask,mpi]' mpich    # and the Debian packages wrk and hey
     python -m benchmarks.results                  # the everyday parts: half an hour on two cores
@@ -52,26 +52,26 @@ def measured(part: Part) -> dict[str, Any]:
 
 
 def here() -> dict[str, Any]:
-    """Return what the results depend on."""
+    """Return the conditions that the results depend on."""
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 # nosec B603
     return {"cpu": measure.cpu(), "cores": os.cpu_count(), "commit": commit.stdout.strip()}
 
 
 def load() -> Results:
-    """Return the results that are kept."""
+    """Return the stored results."""
     results: Results = json.loads(RESULTS.read_text("utf-8"))
     return results
 
 
 def keep(results: Results) -> None:
-    """Write the results, with those that follow from them."""
+    """Write the results, with those derived from them."""
     results["derived"] = {"command": "python -m benchmarks.results", "values": derived(flat(results).__getitem__)}
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> int:
-    """Measure the parts, and keep what they find."""
+    """Measure the parts, and store their results."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.results", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -27,7 +27,7 @@ class Row:
 
 
 def row(images: list[Image], labels: list[int], gaps: NDArray[np.int64], drops: NDArray[np.int64]) -> Row:
-    """Put images side by side, with gaps of so many pixels before each, and so far down."""
+    """Put images side by side, each with a gap before it and an offset from the top, in pixels."""
     parts = [
         image[:, image.any(axis=0).argmax() : image.shape[1] - image[:, ::-1].any(axis=0).argmax()] for image in images
     ]
@@ -67,7 +67,7 @@ def varied(digits: Image, labels: NDArray[np.int64], rng: np.random.Generator) -
 
 
 def _other(digits: Image, rng: np.random.Generator) -> Image:
-    """Draw a dot, a dash, or an image that is no digit."""
+    """Draw a dot, a dash, or a non-digit."""
     kind = rng.integers(3)
     while kind == 0:
         image = non_digits(1, digits, rng)[0]

@@ -1,11 +1,11 @@
-"""Show how much faster two workers of Dask score, and two ranks of MPI train, than one process with one thread.
+"""Show how much faster two Dask workers score, and two MPI ranks train, than one process with one thread.
 
     pip install '.[dask,mpi]' mpich
     python -m benchmarks.scale [--images 1000000] [--repetitions 5]
 
-One and two take turns, so that a busy moment hits both, and the median of the turns' ratios is shown. Each run's scores
-are compared with those of the one process, row by row: the images are noise, and no two are alike. In the end a worker
-is killed half way, and all rows have to be there all the same.
+One and two take turns, so that a busy moment affects both, and the median ratio is shown. Each run's scores
+are compared with those of one process, row by row: the images are noise, and no two are equal. At the end, a worker
+is killed halfway, and all rows must still be present.
 """
 
 import argparse
@@ -49,7 +49,7 @@ if ranks.rank == 0:
 
 
 def main() -> None:
-    """Run both, and print what came of it."""
+    """Run both, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1_000_000, help="to score (default: 1,000,000)")
     parser.add_argument("--repetitions", type=int, default=5, help="turns (default: 5)")
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def workers(folder: Path, n: int, repetitions: int) -> None:
-    """Score n images by one process and by two workers, in turns; then kill one of these half way."""
+    """Score n images with one process and with two workers, in turns; then kill one worker halfway."""
     from distributed import Client, LocalCluster
 
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (n, 28, 28))
@@ -108,7 +108,7 @@ def kill_one(client: Any) -> None:
 
 
 def by_one_process(images: NDArray[np.uint8]) -> NDArray[Any]:
-    """Return what `score` writes, by this process and one thread."""
+    """Return what `score` writes, computed by this process with one thread."""
     model = lenet.load_pretrained("mnist")
     rows = np.empty(len(images), [("digit", np.uint8), ("probability", np.float32)])
     for start in range(0, len(images), ROWS):
@@ -133,7 +133,7 @@ def told(name: str, turns: list[float], n: int) -> None:
 
 
 def ranks(repetitions: int, epochs: int) -> None:
-    """Time steps of 256 images by one rank and by two, of one thread each, in turns."""
+    """Time steps of 256 images on one rank and on two, with one thread each, in turns."""
     turns = [(step(1, epochs), step(2, epochs)) for _ in range(repetitions)]
     one, two = (median(turn[k][0] for turn in turns) for k in (0, 1))
     ratio = median(turn[0][0] / turn[1][0] for turn in turns)

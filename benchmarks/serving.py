@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def run_server(kind: str) -> None:
-    """Be one of the servers; its address is the first line of its output."""
+    """Run one of the servers; the first line of the output is its address."""
     from lenet.serving import serve
 
     if kind == "constant":
@@ -86,24 +86,24 @@ def constant_application() -> object:
 
 
 class Server:
-    """A server that runs, and what it uses."""
+    """A running server, and its resource usage."""
 
     def __init__(self, url: str, pid: int):
         self.url, self.pid = url, pid
 
     def processor_seconds(self) -> float:
-        """Return the time of the processor that it has used."""
+        """Return the CPU time used so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> float:
-        """Return the megabytes that it holds."""
+        """Return the memory in use, in megabytes."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @contextlib.contextmanager
 def started(kind: str) -> Iterator[Server]:
-    """Run a server; its log goes to a file, as it would."""
+    """Run a server whose log goes to a file, as in production."""
     command = [sys.executable, "-m", "benchmarks.serving", "--run", kind]
     with (
         tempfile.TemporaryFile() as log,
@@ -147,7 +147,7 @@ def print_memory(serve: Server) -> None:
 
 
 def compare(constant: Server, serve: Server, bodies: dict[str, tuple[Path, Path, int]], seconds: float) -> None:
-    """Let the servers take turns, and print what they did."""
+    """Measure the servers in turns, and print the results."""
     cases = {
         "constant, GET": (constant, "", None),
         "constant, the JSON sent": (constant, "", "JSON"),
@@ -178,7 +178,7 @@ def compare(constant: Server, serve: Server, bodies: dict[str, tuple[Path, Path,
 
 
 def load(server: Server, path: str, script: Path | None, seconds: float) -> tuple[float, float]:
-    """Return the requests a second that wrk gets answered, and microseconds of the processor for each."""
+    """Return the requests per second that wrk measures, and the CPU time per request in microseconds."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}", server.url + path]
     before = server.processor_seconds()
     output = subprocess.run(  # noqa: S603 # nosec B603 # our own list
@@ -191,7 +191,7 @@ def load(server: Server, path: str, script: Path | None, seconds: float) -> tupl
 
 
 def at_rate(server: Server, body: tuple[Path, Path, int], rate: float, name: str, seconds: float) -> None:
-    """Print how soon requests are answered that come at a rate."""
+    """Print the latency of requests that arrive at a given rate."""
     path, _, length = body
     headers = ["-H", f"Inference-Header-Content-Length: {length}"] if length else []
     command = ["hey", "-z", f"{seconds:.0f}s", "-c", str(CONNECTIONS), "-q", f"{rate / CONNECTIONS:.0f}", "-m", "POST",

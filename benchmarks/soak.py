@@ -1,11 +1,11 @@
-"""Ask a model and a server again and again: every answer is to be right, and memory to stay where it is.
+"""Use a model and a server for a long time: every answer must be right, and memory must not grow.
 
     python -m benchmarks.soak [--predictions 100000] [--requests 1000000]
 
-The server is a process of its own. Its clients send images of digits as JSON and as binary tensors, each over a
-connection of its own that is kept, the next request after the answer to the last one, and compare every answer, byte
-for byte, with the first one to that request, which was compared with the model's own. It ends with an error if an
-answer is wrong, or if memory has grown by a megabyte. It needs Linux, as it reads /proc.
+The server is a separate process. Its clients send images of digits as JSON and as binary tensors, each over its own
+persistent connection, each request after the response to the previous one. They compare every response, byte for byte,
+with the first one to the same request, which was compared with the model's answer. The program ends with an error if
+a response is wrong, or if memory has grown by a megabyte. It requires Linux, because it reads /proc.
 """
 
 import argparse
@@ -27,7 +27,7 @@ MOST_GROWTH = 1.0  # megabytes
 
 
 def main() -> None:
-    """Run both, and print what came of it."""
+    """Run both, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--predictions", type=int, default=100_000, help="in this process (default: 100,000)")
     parser.add_argument("--requests", type=int, default=1_000_000, help="to a server (default: 1,000,000)")
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def soak_model(images: NDArray[np.uint8], predictions: int) -> float:
-    """Predict batches of 1 to 9 images; return by how many megabytes memory has grown."""
+    """Predict batches of 1 to 9 images; return the memory growth in megabytes."""
     model = lenet.load_pretrained("mnist")
     right = model.predict(images)
     this = Server("", os.getpid())
@@ -61,7 +61,7 @@ def soak_model(images: NDArray[np.uint8], predictions: int) -> float:
 
 
 async def soak_server(server: Server, images: NDArray[np.uint8], requests: int) -> float:
-    """Send the requests, and check every answer; return by how many megabytes the server's memory has grown."""
+    """Send the requests, and check every answer; return the growth of the server's memory in megabytes."""
     bodies = list(inference_bodies(images[:200]))
     clients = [await Client.connected(server) for _ in range(CONNECTIONS)]
     expected = [await clients[0].ask(body) for body in bodies]
@@ -95,7 +95,7 @@ async def soak_server(server: Server, images: NDArray[np.uint8], requests: int) 
 
 
 def inference_bodies(images: NDArray[np.uint8]) -> Iterator[bytes]:
-    """Yield whole requests: for each image one in JSON and one in binary."""
+    """Yield complete requests: for each image, one in JSON and one in binary."""
     tensor = {"name": "images", "shape": [1, 28, 28], "datatype": "UINT8"}
     for image in images:
         as_json = {"inputs": [tensor | {"data": image.ravel().tolist()}]}
@@ -111,7 +111,7 @@ def request(body: bytes, header: str) -> bytes:
 
 
 def check_by_model(images: NDArray[np.uint8], answers: list[bytes]) -> None:
-    """End with an error unless the answers, two to each image, hold the model's probabilities."""
+    """End with an error unless the answers, two for each image, contain the model's probabilities."""
     right = lenet.load_pretrained("mnist").predict_proba(images)
     for k, answer in enumerate(answers):
         outputs = {each["name"]: each["data"] for each in json.loads(answer)["outputs"]}
@@ -120,7 +120,7 @@ def check_by_model(images: NDArray[np.uint8], answers: list[bytes]) -> None:
 
 
 class Client:
-    """One connection that is kept."""
+    """A persistent connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         self._reader, self._writer = reader, writer
@@ -132,7 +132,7 @@ class Client:
         return cls(*await asyncio.open_connection(host, int(port)))
 
     async def ask(self, request: bytes) -> bytes:
-        """Send a request; return the body of its answer, which has to be a 200."""
+        """Send a request; return the body of the response, whose status must be 200."""
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])

@@ -1,4 +1,4 @@
-"""How accurate few pictures per class make a network, from random and from shipped weights.
+"""Measure the accuracy with few pictures per class, from random and from the shipped weights.
 
     python -m benchmarks.transfer
 
@@ -74,7 +74,7 @@ def train_on_a_folder() -> None:
 
 
 def adapt(count: int, seeds: int) -> None:
-    """Print how a few digits of other hands change the accuracy on their hands and on MNIST."""
+    """Print how a few digits by other writers change the accuracy on these writers and on MNIST."""
     mnist, others, shipped = lenet.data.load("mnist"), lenet.data.load_digits(), lenet.load_pretrained("mnist")
     outcome = []
     for seed in range(seeds):

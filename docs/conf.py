@@ -88,7 +88,7 @@ _SHOWN_BY = {
 
 
 def link_to_files(app: Any, doctree: Any) -> None:
-    """Make links work that leave docs/, and those of included files, which are relative to the included file."""
+    """Resolve links that leave docs/, and links of included files, which are relative to the included file."""
     docs, root = Path(app.srcdir), Path(app.srcdir).parent
     for link in [*doctree.findall(addnodes.pending_xref), *doctree.findall(addnodes.download_reference)]:
         source = Path(get_source_line(link)[0] or docs)

@@ -92,7 +92,7 @@ def untangled(rows: list[list[Node]], links: list[Link]) -> list[list[Node]]:
 
 
 def pull(node: Node, links: Iterable[Link], sides: list[int], stiffness: tuple[int, ...] = (1, 1, 1)) -> Pull:
-    """Return where the neighbours on these sides pull a node, and how hard."""
+    """Return the mean place of the neighbours on these sides, and their weight."""
     found = [
         (link[side].x, stiffness[bool(node.label) + bool(link[side].label)])
         for side in sides
