@@ -147,7 +147,7 @@ RESULTS = {
 def test_the_table_has_ratios_and_shares():
     lines = command.table(RESULTS).splitlines()
     assert "| 64 | 1 | 5.00 | 20.00 | 0.25 | 100 | 66% |" in lines
-    assert "| 4 | 1 | 20.00 |  | 90 | 50% |" in lines  # nobody to compare with
+    assert "| 4 | 1 | 20.00 |  | 90 | 50% |" in lines  # there is no peer to compare with
     assert "| x86-64-v2 | 20.00 | 50 | 40% | 2.50 |" in lines
     assert any("within 25% of the median" in line for line in lines)
 

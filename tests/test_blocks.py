@@ -52,9 +52,9 @@ NOT_RUN = {
     "python -m benchmarks.soak": "minutes; .ci/release makes fewer requests",
 }
 
-PRINTING = {"how_it_reads.md", "mathematics.md", "notebook.md", "seed.md"}  # pages that show all that they print
+PRINTING = {"how_it_reads.md", "mathematics.md", "notebook.md", "seed.md"}  # pages that show their complete output
 
-# What a page's blocks of a language want besides scikit-learn.
+# Packages that the blocks of a page in a language require besides scikit-learn.
 WANTED = {
     "README.md python": ("PIL", "cv2"),
     "README.md sh": ("PIL", "cv2", "matplotlib"),
@@ -285,7 +285,7 @@ def test_shell(page, user):
                     pytest.skip(f"needs {command}")
             done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
-            assert '"error"' not in done.stdout  # which is no failure for curl
+            assert '"error"' not in done.stdout  # curl does not fail for an error status
 
 
 def test_the_readme_shows_the_actual_output(user, capsys):

@@ -358,13 +358,13 @@ def test_read_shows_boxes_over_the_picture(capsys, tmp_path):
     image = pytest.importorskip("PIL.Image")
     number_on_paper(tmp_path / "a.png")
     shown = tmp_path / "shown.png"
-    for _ in range(2):  # a drawing of its own is replaced
+    for _ in range(2):  # lenet replaces its own drawing
         assert cli.main(["read", str(tmp_path / "a.png"), "--show", str(shown)]) == 0
     with image.open(shown) as drawing, image.open(tmp_path / "a.png") as picture:
         assert drawing.mode == "RGB"
         assert drawing.width > picture.width
         colours = {colour for _, colour in drawing.getcolors(2**24)}
-    assert (0, 114, 178) in colours  # of what is sure
+    assert (0, 114, 178) in colours  # of confident digits
 
 
 def test_show_never_overwrites_another_picture(capsys, tmp_path):

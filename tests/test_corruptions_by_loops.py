@@ -13,7 +13,7 @@ from lenet.evaluation.corruptions import CORRUPTIONS, corrupt
 ndimage = pytest.importorskip("scipy.ndimage")
 cv2 = pytest.importorskip("cv2")
 
-# Of MNIST-C's source; ours for stripe, dotted_line, zigzag and canny_edges, which have one strength there.
+# From MNIST-C's source, except for stripe, dotted_line, zigzag and canny_edges, which have one strength there.
 LEVELS = {
     "shot_noise": (60, 25, 12, 5, 3),
     "impulse_noise": (0.03, 0.06, 0.09, 0.17, 0.27),

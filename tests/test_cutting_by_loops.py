@@ -236,7 +236,7 @@ def oriented(as_given, *turned, strokes=1):
         (reading_of(0.9, 0.9), [reading_of(*[0.99] * 9)], (0, 1)),  # legible
         (reading_of(0.89, 0.9), [reading_of(*[0.99] * 9)], (90, 4)),
         (reading_of(0.99, None), [reading_of(*[0.99] * 9)], (90, 4)),  # a non-digit counts as 0
-        (Reading(), [reading_of(0.99)], (0, 4)),  # evidence of 0.98 is no lead of 1
+        (Reading(), [reading_of(0.99)], (0, 4)),  # evidence of 0.98 is less than the lead of 1
         (Reading(), [reading_of(0.9, 0.9)], (90, 4)),  # 2 * 1.8 - 2 and 0.3 for a digit after another
         (Reading(), [reading_of(0.7, 0.7)], (90, 4)),  # 1.1
         (Reading(), [reading_of(0.7, 0.7, lines=2)], (0, 4)),  # 0.8

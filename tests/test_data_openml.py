@@ -27,7 +27,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("LENET_DATA", raising=False)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "home"))
     monkeypatch.setattr("sklearn.datasets._openml.time", SimpleNamespace(sleep=lambda _: None))  # before a second try
-    with socket.socket() as closed:  # bound and not listening: whoever connects is refused
+    with socket.socket() as closed:  # bound, but not listening: connections are refused
         closed.bind(("127.0.0.1", 0))
         point_at(monkeypatch, f"http://127.0.0.1:{closed.getsockname()[1]}")
         yield tmp_path / "home"

@@ -47,7 +47,7 @@ def test_only_unsure_digits_have_a_percentage(labels):
     ("label", "probability", "colour"),
     [(1, 0.99, (0, 114, 178)), (1, 0.5, (213, 94, 0)), (None, 0.99, (130, 130, 130))],  # Okabe and Ito's; grey
 )
-def test_the_colour_of_a_box_tells_sure_unsure_and_non_digits_apart(label, probability, colour):
+def test_the_colour_of_a_box_distinguishes_sure_unsure_and_non_digits(label, probability, colour):
     digit = Digit((60, 40, 90, 90), label, probability, 7, 1 - probability)
     content = drawing.drawn(PAPER, Reading((Line((digit,), 0.99, digit.text),)))
     with Image.open(io.BytesIO(content)) as image:

@@ -32,13 +32,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
 from lenet import LeNetClassifier  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of what trains in a moment
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # runs are short
 
 SMALL = datasets.load_digits()  # 1,797 of 8x8, 0 to 16
 X, Y = SMALL.data[:600], SMALL.target[:600]
 X_TEST, Y_TEST = SMALL.data[600:], SMALL.target[600:]
 NUMBERS = [[3.0, 7.0], [-1, 5]]  # labels of two classes
-FEW = Y < 3  # what three classes show as well as ten
+FEW = Y < 3  # three classes are enough for some tests
 
 
 def quick(**parameters):
@@ -245,7 +245,7 @@ def test_partial_fit_keeps_its_velocity():
     )
 
 
-def test_each_partial_fit_shuffles_anew(monkeypatch):
+def test_each_partial_fit_reshuffles(monkeypatch):
     seeds, train = [], lenet.train
 
     def spy(*arguments, seed, **options):

@@ -156,7 +156,7 @@ def test_another_scale_is_refused(framing, X, advice):
         (BYTES, np.zeros((0, 784))),
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 2)),
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 0.5)),
-        (Framing(8, 8, -2.8, 2.8), np.full((1, 64), 138.0)),  # rare values of what has been standardised
+        (Framing(8, 8, -2.8, 2.8), np.full((1, 64), 138.0)),  # rare values of standardised data
     ],
 )
 def test_pixels_that_may_have_the_fitted_scale_are_accepted(framing, X):

@@ -69,7 +69,7 @@ def moved(reading):
     return dataclasses.replace(reading, lines=lines)
 
 
-# The module and the function of it that a target relies on, and what a fault makes of its result.
+# The module and the function that a target relies on, and the faulty result.
 FAULTS = {
     "idx": ("lenet.data.idx", "_read_shape", lambda shape: shape[::-1]),
     "weights": ("lenet.weights", "read_tensors", backwards),

@@ -177,7 +177,7 @@ def test_workers(workers, tmp_path, images, labels):
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     assert [line["status"] for line in lines if line["path"] == path] == [401, *[200] * 20]
     connection = http.client.HTTPConnection(address, timeout=SECONDS)
-    with contextlib.closing(connection):  # the deadlines' protocol has words of its own for this
+    with contextlib.closing(connection):  # the protocol with deadlines has its own message for this
         connection.connect()
         connection.sock.sendall(b"nonsense\r\n\r\n")
         assert b"not valid HTTP/1.1" in connection.sock.recv(1000)

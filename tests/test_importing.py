@@ -7,7 +7,7 @@ import sys
 import pytest
 from programs import output
 
-# ---- what it touches -----------------------------------------------------------------------------------
+# ---- side effects --------------------------------------------------------------------------------------
 
 WATCHED = """
 import json, sys, threading
@@ -51,7 +51,7 @@ print((with_lenet - with_numpy) / (with_numpy - began), (ready - with_numpy) / (
 @pytest.mark.uninstrumented
 def test_importing_takes_a_fraction_of_the_time_of_numpy():
     """The least of some runs, as parts of numpy's time in the same run: 0.5 and 20 to 30 percent are measured."""
-    output(TIMED)  # what is compiled is written
+    output(TIMED)  # writes the compiled modules
     alone, ready = zip(*(map(float, output(TIMED).split()) for _ in range(7)), strict=True)
     assert min(alone) < 0.05
     assert min(ready) < 0.6
@@ -75,7 +75,7 @@ REFUSAL = (
 
 @pytest.mark.skipif(importlib.util.find_spec(INTERPRETERS) is None, reason="this Python has no sub-interpreters")
 @pytest.mark.parametrize("before", ["", "import lenet; lenet.LeNet5(seed=0)"], ids=["alone", "beside the main one"])
-@pytest.mark.parametrize("kind", ["isolated", "legacy"])  # with a GIL of its own, since Python 3.12, and without
+@pytest.mark.parametrize("kind", ["isolated", "legacy"])  # with its own GIL, since Python 3.12, and with a shared one
 def test_a_sub_interpreter_is_refused(kind, before):
     how = repr(kind) if SINCE_313 else f"isolated={kind == 'isolated'}"
     run_in = "exec" if SINCE_313 else "run_string"

@@ -347,7 +347,7 @@ def test_external_weights_are_refused(tmp_path):
         from_onnx(tmp_path / "outside.onnx")
 
 
-# ---- what is no LeNet-5 --------------------------------------------------------------------------------
+# ---- other networks ------------------------------------------------------------------------------------
 
 
 def changed(change):

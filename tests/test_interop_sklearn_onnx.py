@@ -75,7 +75,7 @@ def test_a_pipeline_of_other_labels(labels):
 def test_images_of_any_shape_and_type(shape, dtype):
     images = (255 * np.random.default_rng(0).random((40, int(np.prod(shape))))).astype(dtype)
     estimator = lenet.LeNetClassifier(random_state=0, max_iter=1).fit(images, np.arange(40) % 3)
-    label, probabilities = run(estimator, images - 20)  # some are beyond what was fitted
+    label, probabilities = run(estimator, images - 20)  # some are outside the fitted range
     np.testing.assert_array_equal(label, estimator.predict(images - 20))
     np.testing.assert_allclose(probabilities, estimator.predict_proba(images - 20), atol=1e-5)
 

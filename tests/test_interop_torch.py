@@ -139,7 +139,7 @@ def test_the_same_10_000_predictions(mnist):
     np.testing.assert_allclose(twin, model.predict_proba(mnist.X_test), atol=1e-5)
 
 
-# ---- what is refused -----------------------------------------------------------------------------------
+# ---- rejected files ------------------------------------------------------------------------------------
 
 
 def without(*names):

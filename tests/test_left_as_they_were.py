@@ -340,7 +340,7 @@ def test_extreme_numbers_fit_a_classifier_without_a_warning():
     assert (classifier.framing_.low, classifier.framing_.high) == (-1e200, 1e200)
 
 
-# ---- what is kept --------------------------------------------------------------------------------------
+# ---- files that are kept -------------------------------------------------------------------------------
 
 
 def test_many_threads_leave_little_memory_in_a_model():

@@ -511,7 +511,7 @@ def test_seams_follow_a_slant():
     ink = np.zeros((60, 90), np.uint8)
     for x in (15, 27, 39):
         cv2.line(ink, (x + 25, 5), (x, 55), 255, 4)
-    ink[30:33, 25:50] = 255  # what makes one stroke of three bars
+    ink[30:33, 25:50] = 255  # joins three bars into one stroke
     [(columns, costs)] = seams([ink], 50.0)
     between = (columns[:, 10] - columns[:, 50] >= 10) & (costs < 1.2)  # a straight seam crosses a bar at least
     assert between.sum() == 2

@@ -40,7 +40,7 @@ def fault(name, kind):
     if name in CLASSIFIERS_Y and kind in ANY_LABELS:
         meaning = plain
     if given is None and (name.endswith(" w") or kind != "nothing"):
-        return None  # there is no such thing of this array; or there are no weights, which is all right
+        return None  # this kind of the array does not exist; or there are no weights, which is valid
     try:
         found = bits(function(given))
     except errors as error:

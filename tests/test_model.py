@@ -560,7 +560,7 @@ def test_a_fractional_number_of_threads_is_refused(model, n_jobs):
         model.predict(draw_images(1), n_jobs=n_jobs)
 
 
-# ---- what it takes -------------------------------------------------------------------------------------
+# ---- accepted input ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(6, 1, 28, 28), (6, 28, 28), (6, 784)])
@@ -649,7 +649,7 @@ def test_labels_of_any_integer_type(model, kind):
     assert model.loss_and_gradients(x, given)[0] == model.loss_and_gradients(x, y)[0]
 
 
-# ---- what it refuses -----------------------------------------------------------------------------------
+# ---- rejected input ------------------------------------------------------------------------------------
 
 
 def spoilt(value):

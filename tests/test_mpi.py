@@ -122,7 +122,7 @@ def test_a_rank_that_is_killed_ends_all(monkeypatch):
     assert process.returncode != 0
     assert time.monotonic() - began < 20
     assert ranks_of(process) == []
-    assert lenet.load("runs/train-1/last.safetensors").num_classes == 10  # what was saved is whole
+    assert lenet.load("runs/train-1/last.safetensors").num_classes == 10  # the saved file is complete
 
 
 def run_program(text):

@@ -43,7 +43,7 @@ def test_a_half_of_two_rows_is_one():
 
 
 EXTENTS = np.array([[0, 10], [11, 23], [22, 30], [32, 46]])
-narrowed = []  # what numbered_row was asked for
+narrowed = []  # the arguments of numbered_row
 
 
 def numbered_row(digits, rng, narrow=None):

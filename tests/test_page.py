@@ -234,7 +234,7 @@ def test_the_mouse_draws_a_3_as_pictures_of_digits_are_prepared(page, model):
 
     draw(page, THREE)
     answer(page, "3")
-    page.wait_for_function("() => document.getElementById('answer').textContent === '3'")  # what screen readers say
+    page.wait_for_function("() => document.getElementById('answer').textContent === '3'")  # the text for screen readers
     image = pixels(page)
     assert image.max() == 255
     rows, columns = np.indices(image.shape)

@@ -277,7 +277,7 @@ def test_a_missing_file_and_a_folder_are_errors_of_the_system(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "ppm", "tif"])
-def test_files_with_wrong_bytes_give_a_picture_or_our_error(tmp_path, suffix):
+def test_files_with_wrong_bytes_give_a_picture_or_a_documented_error(tmp_path, suffix):
     whole = written(tmp_path, Image.fromarray(np.kron(GREY, np.ones((5, 5), np.uint8))), f"a.{suffix}").read_bytes()
     rng = random.Random(0)  # noqa: S311
     path, refused = tmp_path / "b", 0
@@ -351,7 +351,7 @@ def test_a_digit_whose_centre_of_mass_cannot_be_in_the_middle_is_not_cut_off():
 @pytest.mark.parametrize("level", [0, 9, 128, 255])
 def test_a_blank_page_is_all_background(level):
     page = np.full((50, 40), level, np.uint8)
-    page[10, 10] = abs(level - 20)  # a stain that is no ink
+    page[10, 10] = abs(level - 20)  # a stain that is not ink
     np.testing.assert_array_equal(prepare(page), np.zeros((28, 28)))
 
 
@@ -680,7 +680,7 @@ def test_only_digits_leaves_no_question_marks():
     assert reading.read(page).text == "7?"
     (line,) = reading.read(page, only_digits=True).lines
     assert re.fullmatch("7[0-9]+", line.text)
-    assert line.confidence < 0.3  # it is no surer for being told so
+    assert line.confidence < 0.3  # the option does not raise the confidence
 
 
 def ruled_page(digits, rng, lines=8):

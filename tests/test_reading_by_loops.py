@@ -186,7 +186,7 @@ def test_lines_are_those_of_loops(seed, n):
 @pytest.mark.parametrize(("seed", "n"), [(0, 40), (1, 12), (2, 1)])
 def test_segments_are_all_short_runs_of_pieces(seed, n):
     boxes = row_of_pieces(np.random.default_rng(seed), n)
-    boxes[n // 2 : n // 2 + 20, [0, 2]] = boxes[n // 2, [0, 2]]  # so many above each other that their number counts
+    boxes[n // 2 : n // 2 + 20, [0, 2]] = boxes[n // 2, [0, 2]]  # so many above each other that their number matters
     starts, stops, unions = segments._joined(pieces_with(boxes))
     found = {pair: union.tolist() for pair, union in zip(zip(starts, stops, strict=True), unions, strict=True)}
     expected = {}

@@ -90,7 +90,7 @@ def test_an_image_of_28_pixels_with_a_dark_border_is_mnists(dark, unchanged):
     border = [(0, x) for x in range(1, 27)] + [(27, x) for x in range(1, 27)] + [(y, 0) for y in range(1, 27)]
     for place in border[: 112 - dark]:
         image[place] = 64
-    if dark == 55:  # then a border of 63 is light, if the picture is said to be
+    if dark == 55:  # then a border of 63 is light, if the argument says so
         assert not np.array_equal(prepare(np.where(image == 64, 63, image), dark_on_light=True), image)
         image[image == 64] = 63
     assert np.array_equal(prepare(image), image) is unchanged

@@ -445,7 +445,7 @@ def test_a_fingerprint_is_stable_and_of_the_values_not_of_the_memory():
     apart = np.zeros((6, 28, 28), np.uint8)
     apart[::2] = data.X_train
     assert known == fingerprint(data._replace(X_train=apart[::2]))
-    # Written down once: another value would refuse to go on with every run that there is.
+    # A fixed value: with another one, no existing run could be resumed.
     assert known == "7fd25fa96b9641dc2fb629fce703ba620928146da063c365d70284c70a58f648"
 
 

@@ -891,7 +891,7 @@ def test_stopped_workers_refuse_connections():
 def test_a_unix_socket(tmp_path, workers, capsys):
     path = tmp_path / "lenet.sock"
     with socket.socket(socket.AF_UNIX) as stale:
-        stale.bind(str(path))  # what a server that was killed leaves
+        stale.bind(str(path))  # left by a killed server
     command = [sys.executable, "-m", "lenet", "serve", "--uds", path, "--drain", "0", "--workers", str(workers)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == f"lenet serves mnist at unix:{path} (stop it with Ctrl-C)\n"

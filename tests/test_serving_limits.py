@@ -173,7 +173,7 @@ def times_while(server, clients, *request):
 
 
 def test_a_picture_one_pixel_wide_costs_nothing(server):
-    server.ask("POST", "/predict", encoded(np.zeros((9, 9), np.uint8)))  # imports what reads pictures
+    server.ask("POST", "/predict", encoded(np.zeros((9, 9), np.uint8)))  # imports the modules that read pictures
     before = server.memory()
     content = zlib.compress(bytes(2 * 25_000_000))  # a byte for the filter of each row, and one for its pixel
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", 1, 25_000_000, 8, 0, 0, 0, 0)), (b"IDAT", content), (b"IEND", b"")]

@@ -32,7 +32,7 @@ def png():
 PICTURE = png()
 
 
-# ---- what is sent: functions of a random generator that return a path, headers and a body that is wrong ----
+# ---- mutations: functions of a random generator that return a path, headers and an invalid body ------------
 
 
 def as_json(tensor, **rest):

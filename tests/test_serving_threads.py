@@ -78,7 +78,7 @@ def test_a_free_thread_accepts_a_function_after_slow_ones(monkeypatch):
 
 
 def test_the_threads_of_a_pool_end_with_it():
-    before = set(threading.enumerate())  # of other tests; they may end meanwhile
+    before = set(threading.enumerate())  # of other tests; they may end in the meantime
     pool = ThreadPool(max_pending=8, timeout=1)
     outcomes(pool, [0.01] * 4)
     assert set(threading.enumerate()) - before
@@ -286,7 +286,7 @@ def unread_log(*arguments):
 
 
 @pytest.mark.timing
-def test_a_log_that_nobody_reads_stops_nothing():
+def test_an_unread_log_blocks_nothing():
     with unread_log() as (server, _):
         for _ in range(3):
             assert server.ask("POST", INFER, BODY)[0] == 200

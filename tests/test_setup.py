@@ -28,7 +28,7 @@ def read(monkeypatch):
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        for name in ("_PYTHON_HOST_PLATFORM", "ARCHFLAGS"):  # so that what setup.py sets is undone
+        for name in ("_PYTHON_HOST_PLATFORM", "ARCHFLAGS"):  # so that the changes of setup.py are undone
             monkeypatch.setenv(name, "")
         monkeypatch.setattr(build, "cythonize", lambda *_, **__: [])
         monkeypatch.setattr(setuptools, "setup", lambda **arguments: given.update(arguments))

@@ -104,7 +104,7 @@ def test_a_build_that_this_cpu_does_not_run_is_an_error(level, monkeypatch):
         dispatch.chosen()
 
 
-LEVELS = {  # /proc/cpuinfo's names of what the x86-64 psABI adds at each level, as far as the builds use it
+LEVELS = {  # /proc/cpuinfo's names of the features that the x86-64 psABI adds at each level, if the builds use them
     2: {"pni", "ssse3", "sse4_1", "sse4_2", "popcnt"},
     3: {"avx", "avx2", "fma"},
     4: {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
@@ -240,11 +240,11 @@ def begun_after_an_exception(n_jobs, fails_here):
     return len(begun)
 
 
-def test_no_chunk_is_begun_after_an_exception_in_the_calling_thread():
+def test_no_chunk_starts_after_an_exception_in_the_calling_thread():
     assert begun_after_an_exception(2, fails_here=True) <= 2
 
 
-def test_no_chunk_is_begun_after_an_exception_in_another_thread():
+def test_no_chunk_starts_after_an_exception_in_another_thread():
     assert begun_after_an_exception(2, fails_here=False) <= 2
 
 

@@ -21,7 +21,7 @@ def limits():
     return [[cell.strip() for cell in row] for row in rows[1:]]
 
 
-INPUTS = {}  # for each untrusted input, what the page says under "Promised", "Not promised" and "Tests"
+INPUTS = {}  # the texts under "Promised", "Not promised" and "Tests" for each untrusted input
 for part in section("Untrusted input").split("\n### ")[1:]:
     name, _, text = part.partition("\n")
     INPUTS[name] = dict(re.findall(r"^- \*\*(.+?)\*\*: (.+?)(?=\n- |\Z)", text.strip(), re.DOTALL | re.MULTILINE))

@@ -103,7 +103,7 @@ def test_a_token_without_end(folder, capsys, monkeypatch, source):
         (["predict"], "pipe.png", "pipe.png is a stream; expected a file"),
         (["read"], "pipe.png", "pipe.png is a stream; expected a file"),
         (["evaluate"], "pipe.npz", "cannot be read"),
-        (["evaluate"], "train-images-idx3-ubyte", "has no data set"),  # as it is no file
+        (["evaluate"], "train-images-idx3-ubyte", "has no data set"),  # because it is not a file
         (["train", "--resume"], "args.json", "is larger than 1,048,576 bytes"),
     ],
 )

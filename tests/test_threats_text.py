@@ -45,7 +45,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-# ---- what is printed -----------------------------------------------------------------------------------
+# ---- printed text --------------------------------------------------------------------------------------
 
 
 def test_printable_text_is_unchanged_and_everything_else_is_escaped():
@@ -122,7 +122,7 @@ def test_an_output_limited_to_ascii(folder, capsys, monkeypatch):
     assert written.getvalue().startswith(rb"na\xefve \u6570\u5b57.png: 1 (0.")
 
 
-# ---- what is read as a number or a setting -------------------------------------------------------------
+# ---- text that is parsed as a number or a setting ------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [MANY, "0", "-1", "1e3", " 2", "²", "two", "\x1b[31m", "1\n2"])
@@ -131,7 +131,7 @@ def test_invalid_numbers_of_threads(capsys, monkeypatch, value):
     monkeypatch.setenv("LENET_NUM_THREADS", value)
     assert "expected an integer" in fails(capsys, "info", "--json")
     monkeypatch.delenv("LENET_NUM_THREADS")
-    monkeypatch.setenv("OMP_NUM_THREADS", value)  # others set it, so what is no number, spaces aside, is ignored
+    monkeypatch.setenv("OMP_NUM_THREADS", value)  # other programs set it, so invalid numbers are ignored
     assert f'"threads": {2 if value == " 2" else 5}' in succeeds(capsys, "info", "--json")
 
 

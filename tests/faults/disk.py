@@ -10,7 +10,7 @@ from pathlib import Path
 
 FAIL, TORN, SHORT, KILL = 1, 2, 3, 4  # as in disk.c: it fails; half is written, and it fails; half is written; SIGKILL
 
-FAULTS = {  # what can happen to a call, by its letter in disk.c
+FAULTS = {  # the faults of a call, by their letters in disk.c
     "o": [(FAIL, errno.ENOSPC), (FAIL, errno.EROFS)],
     "w": [(FAIL, errno.ENOSPC), (TORN, errno.EIO), (SHORT, 0)],
     "s": [(FAIL, errno.EIO), (FAIL, errno.EINVAL)],

@@ -38,7 +38,7 @@ def put(folder: Path, contents: dict[str, bytes | bool]) -> None:
 @contextlib.contextmanager
 def changed(path: Path, place: int, other: int | None = None) -> Iterator[None]:
     """A context in which a byte of a file is changed, by default to any other."""
-    with path.open("r+b") as file:  # in place, which is a hundred times faster than writing the file anew
+    with path.open("r+b") as file:  # in place, which is a hundred times faster than rewriting the file
         file.seek(place)
         before = file.read(1)
         _put_byte(file, place, bytes([before[0] ^ RANDOM.randrange(1, 256) if other is None else other]))

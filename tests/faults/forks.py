@@ -118,14 +118,14 @@ def serve(folder: Path) -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         for name in ("out", "err", "disk"):
-            Path(folder, name).write_bytes(b"")  # now, or one that is killed at once seems to say what the last one did
+            Path(folder, name).write_bytes(b"")  # now, or a killed process would seem to have the last output
         child = os.fork()
         if child == 0:
             os._exit(obey(json.loads(line), folder))
         print(child, flush=True)
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         print("ended", flush=True)
-        sys.stdin.readline()  # until then the number is nobody else's, and may be sent a signal
+        sys.stdin.readline()  # until then, the number is not reused, and may be sent a signal
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
