@@ -134,7 +134,7 @@ def n_jobs_beside_others() -> int | None:
 
 
 class _Job(Generic[T]):
-    """Chunks that the calling thread and its helpers take one by one until none is left."""
+    """Chunks that the calling thread and its helpers process one by one until none is left."""
 
     def __init__(self, function: Callable[[slice], T], chunks: list[slice]):
         self._function = function

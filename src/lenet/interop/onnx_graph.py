@@ -41,7 +41,7 @@ def first_line(error: Exception) -> str:
 class Step:
     """An operator on the path from the images to an output.
 
-    `others` are its inputs other than the one on the path; `path_first` is true if that one comes first.
+    `others` are its inputs except the one on the path; `path_first` is true if that one comes first.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""A converter of LeNetClassifier for skl2onnx, so that pipelines with one can be exported to ONNX."""
+"""A skl2onnx converter for LeNetClassifier, so that pipelines that contain one can be exported to ONNX."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from lenet.interop.operators import Operators
 
 
 def register_skl2onnx() -> None:
-    """Register a converter of LeNetClassifier with skl2onnx.
+    """Register a converter for LeNetClassifier with skl2onnx.
 
     After one call, ``skl2onnx.to_onnx(pipeline, X[:1])`` works as for scikit-learn's own classifiers, with the options
     ``zipmap`` and ``nocl``.

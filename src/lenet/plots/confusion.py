@@ -70,7 +70,7 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[
     ax = figure.subplots()
     dress(ax)
     colours = colormap("white", VERMILLION).with_extremes(bad=PALE_BLUE)  # the masked diagonal
-    # Without mistakes, any scale will do, as long as it is not empty.
+    # Without mistakes, any scale that is not empty will do.
     image = ax.imshow(mistakes, cmap=colours, vmin=0, vmax=float(mistakes.max()) or 1.0)
     color_bar(image, [ax], "mistakes, % of the true class")
     right = f"{100 * np.trace(counts) / total:.2f}% of {total:,} correct" if total else "no images"

@@ -62,7 +62,7 @@ def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Calla
 
 
 def check_free(out: str | os.PathLike[str]) -> None:
-    """Raise InputError if `written` would."""
+    """Raise the InputError that `written` would raise."""
     _writer_for(Path(out).absolute())
 
 

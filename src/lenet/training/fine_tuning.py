@@ -17,7 +17,7 @@ def transfer(model: LeNet5, classes: Sequence[str], *, seed: int | None = None) 
     model : LeNet5
         The trained model; it is not changed.
     classes : sequence of str
-        The names of the new classes. If they are those of `model`, in the same order, the output layer is copied too.
+        The names of the new classes. If they equal those of `model`, in the same order, the output layer is copied too.
     seed : int, optional
         Seed of the new output layer, at least 0; by default, fresh entropy.
 

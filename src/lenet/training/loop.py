@@ -296,7 +296,7 @@ class _Loop:
         return self.schedule((self.state.epoch - 1) * self.steps_per_epoch + step)
 
     def _check_alone(self) -> None:
-        """Raise an error if another training run of the model has begun, and make that run raise one, too."""
+        """Raise an error if another training run of the model has started, and make that run raise one, too."""
         if self.model._training is not self.token:
             self.model._training = None
             raise InputError(

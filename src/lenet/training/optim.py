@@ -113,7 +113,7 @@ def _check_schedule(lr: float, total_steps: int, steps_per_epoch: int) -> None:
 
 
 def constant(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
-    """Return a schedule that stays at `lr`.
+    """Return a schedule with the constant learning rate `lr`.
 
     Parameters
     ----------

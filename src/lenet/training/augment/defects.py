@@ -1,7 +1,7 @@
 """Defects for training images, like those that pens, paper, cameras and transmission cause.
 
 They belong to the same families as the corruptions of `lenet.evaluation.corruptions`, such as noise, blur and lines,
-but are drawn in other ways, so that those measure robustness to corruptions that training has not shown.
+but are drawn in other ways, so that the corruptions measure robustness to defects that were not used in training.
 """
 
 from collections.abc import Callable
@@ -188,7 +188,7 @@ def _smear(image: Image, rng: Random) -> NDArray[Any]:
 
 
 def _scatter(image: Image, rng: Random) -> NDArray[Any]:
-    """Take each pixel from a random place nearby."""
+    """Replace each pixel by a random one nearby."""
     moved = np.stack([_ROWS, _COLUMNS]) + rng.normal(0, rng.uniform(0.4, 1.1), (2, SIDE, SIDE))
     rows, columns = moved.round().astype(int).clip(0, SIDE - 1)
     return np.asarray(image[rows, columns])
@@ -218,7 +218,7 @@ def _outline(image: Image, rng: Random) -> NDArray[Any]:
 
 
 def _misplacement(image: Image, rng: Random) -> NDArray[Any]:
-    """Turn, shrink, slant and shift the digit further than `random_affine` does."""
+    """Rotate, shrink, slant and shift the digit further than `random_affine` does."""
     angle, slant, scale = rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0.95, 1.5)
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
     shift = rng.uniform(-4, 4, 2)

@@ -171,7 +171,7 @@ class AffineMaps:
 
 @dataclass(frozen=True, eq=False)
 class Defects:
-    """The defects of n images, and other distortions that come before them.
+    """The defects of n images, and the distortions applied before them.
 
     Parameters
     ----------
