@@ -180,7 +180,7 @@ def test_a_picture_one_pixel_wide_costs_nothing(server):
     parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
              for kind, data in chunks]  # fmt: skip
     status, _, answer = server.ask("POST", "/predict", b"\x89PNG\r\n\x1a\n" + b"".join(parts))
-    assert (status, "1x25000000 pixels; expected sides of a ratio" in answer["error"]) == (400, True)
+    assert (status, "1x25000000 pixels; expected sides with a ratio" in answer["error"]) == (400, True)
     assert server.memory() - before < 20e6
 
 

@@ -162,7 +162,7 @@ def _of_usual_shape(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = grey.shape
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise InputError(
-            f"The image has {width}x{height} pixels; expected sides of a ratio of at most {MAX_ASPECT}. Crop it."
+            f"The image has {width}x{height} pixels; expected sides with a ratio of at most {MAX_ASPECT}. Crop it."
         )
     return grey
 
@@ -221,7 +221,7 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int
             )
         if max(width, height) > MAX_ASPECT * min(width, height):
             raise DataError(
-                f"{name} has {width}x{height} pixels; expected sides of a ratio of at most {MAX_ASPECT}. Crop it."
+                f"{name} has {width}x{height} pixels; expected sides with a ratio of at most {MAX_ASPECT}. Crop it."
             )
         if picture.format == "JPEG" and _scans(picture.fp) > MAX_SCANS:
             raise DataError(

@@ -126,7 +126,7 @@ class StrictProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             raise InputError(
                 f"The connection has more than {MAX_PIPELINED} requests waiting; expected at most {MAX_PIPELINED}. "
-                "Wait for the answers."
+                "Wait for the responses."
             )
         super().on_headers_complete()
         self.part, self._framing = Part.BODY, 0

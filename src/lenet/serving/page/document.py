@@ -41,7 +41,7 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
     """
     _checks.model(model)
     if model.network is not None:
-        raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5, as the page draws no other.")
+        raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5, the only network drawn.")
     little_endian = model.dtype.newbyteorder("<")
     return {
         "name": name,
