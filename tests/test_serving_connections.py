@@ -444,7 +444,7 @@ def test_a_client_that_sends_on_and_on_after_its_last_answer_is_disconnected():
                 return number * 2**16
             connection.data_received(bytes(2**16))
 
-    assert asyncio.run(received()) == 2**20 + 2**16
+    assert asyncio.run(received()) == 2**19 + 2**16
 
 
 def test_a_body_in_small_chunks_is_refused(server):

@@ -16,7 +16,7 @@ from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
 
 _LINGER = 1.0  # seconds for a client to read the rest of a response and close, before its connection is aborted
-_MAX_DRAINED = 2**20  # bytes from a client after the end of its last response, before its connection is aborted
+_MAX_DRAINED = 2**19  # bytes from a client after the end of its last response, before its connection is aborted
 _READ_BYTES = 2**16  # at once from each connection: with asyncio's 256 KiB, the other connections would wait longer
 _HEADER = object()  # what is being received before the header of a request is complete
 
