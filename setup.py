@@ -56,7 +56,7 @@ DIRECTIVES = {
     "initializedcheck": CHECKED,
     "cdivision": True,
     "freethreading_compatible": True,
-    "auto_pickle": False,
+    "auto_pickle": False,  # a build cannot be pickled, and Cython would add methods that say so
     "binding": False,  # the functions need no signatures of their own, which would be an eighth of the extensions
 }
 
@@ -70,7 +70,7 @@ class Build(NamedTuple):
 
     @property
     def function(self) -> str:
-        """The name of the only function that other files see: kernels.pyx defines it."""
+        """The name of the only function that lenet5.pyx sees: FILL_KERNELS of kernels.pyx."""
         return f"lenet_{self.cpu.replace('-', '_')}"
 
 
@@ -153,14 +153,16 @@ class BuildExt(build_ext):
                 each.extra_compile_args[:0] = SMALL if each.name.removeprefix("lenet.") in UNHURRIED else fast
         self.check_headers()
         extensions = {each.name.removeprefix("lenet."): each for each in self.extensions}
-        if KERNELS in extensions:
-            kernels = extensions.pop(KERNELS)
-            with ThreadPoolExecutor() as pool:
-                objects = pool.map(functools.partial(self.compile, kernels), self.builds)
-            extensions[FUSED].extra_objects.extend(objects)
-            extensions[FUSED].define_macros.append(("FILL_KERNELS", ",".join(each.function for each in self.builds)))
+        if kernels := extensions.pop(KERNELS, None):
+            self.add_kernels(kernels, extensions[FUSED])
         self.extensions = list(extensions.values())
         super().build_extensions()
+
+    def add_kernels(self, kernels: Extension, fused: Extension) -> None:
+        """Compile the builds of the kernels in parallel, and have `fused` contain all of them."""
+        with ThreadPoolExecutor() as pool:
+            fused.extra_objects += pool.map(functools.partial(self.compile, kernels), self.builds)
+        fused.define_macros.append(("FILL_KERNELS", ",".join(each.function for each in self.builds)))
 
     def compile(self, kernels: Extension, build: Build) -> str:
         """Compile the kernels for a CPU, and return the object."""
