@@ -1,5 +1,6 @@
 """Separate ink from paper: decide whether the ink is dark, estimate the paper under it, and normalise it."""
 
+import bisect
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,13 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import reduced, resized
-from lenet.reading.sheet import border_of, find_sheet, without_ink
+from lenet.reading.sheet import border_of, find_sheet, levels_of, without_ink
 from lenet.reading.strokes import mask_of
 
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
 _MIN_SIDE_WITH_SHEET = 100  # pixels of the coarse picture
+_LIGHT = 153  # levels, 0.6 of white: an entirely lighter ground is too light for a sheet to stand out
 _MIN_CONTRAST = 24  # levels
 # Ink and paper are distinct if the between-class variance exceeds this fraction of the total (0.64 for pure noise).
 _DISTINCT = 0.68
@@ -69,13 +71,16 @@ def find_darkness(
     From 0 (as light as the paper) to 255 (black).
     """
     coarse = coarsened(grey)
+    darkest, lightest = levels_of(border_of(coarse))
     may_have_sheet = dark_on_light is not False and min(coarse.shape) >= _MIN_SIDE_WITH_SHEET
-    sheet = find_sheet(coarse) if may_have_sheet else None
+    sheet = find_sheet(coarse) if may_have_sheet and darkest <= _LIGHT else None
     if sheet is not None:
         coarse = _extended_sheet(coarse, sheet)
         on_sheet = cv2.resize(sheet.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
         grey = np.where(on_sheet, grey, cv2.resize(coarse, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
-    coarse = resized(coarse, min(1.0, paper_side / min(coarse.shape)))
+    factor = min(1.0, paper_side / min(coarse.shape))
+    needs_averages = factor < 0.5 or darkest != lightest  # because of noise
+    coarse = resized(coarse, factor) if needs_averages else reduced(coarse, factor)
     if sheet is None and not (is_dark_on_light(coarse) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
     return np.asarray(255 - cv2.divide(grey, _paper(coarse, grey.shape), scale=255), np.uint8)
@@ -89,7 +94,7 @@ def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink."""
     height, width = grey.shape
-    midrange = sum(cv2.minMaxLoc(grey)[:2]) / 2
+    midrange = sum(levels_of(grey)) / 2
     is_light = grey > midrange
     if height >= _NARROW * width:
         light = float(is_light[:, width // 3 : width - width // 3].mean())
@@ -150,12 +155,12 @@ def _noise(counts: NDArray[np.float32]) -> float:
 
     If there is so much ink that it shifts the median, Otsu's threshold is lower.
     """
-    below = counts.cumsum()
-    half = below[-1] / 2
-    median = int(below.searchsorted(half))
-    deviations = np.bincount(np.abs(_LEVELS - median), counts)
-    # The standard deviation is about 1.5 times the median absolute deviation.
-    noise = median + _NOISE * 1.5 * int(deviations.cumsum().searchsorted(half))
+    below = [*counts.cumsum().tolist(), 0.0]  # the last is for the level -1
+    half = below[255] / 2
+    median, deviation = bisect.bisect_left(below, half, 0, 256), 0
+    while below[min(median + deviation, 255)] - below[max(median - deviation - 1, -1)] < half:
+        deviation += 1
+    noise = median + _NOISE * 1.5 * deviation  # the standard deviation is about 1.5 times that from the median
     return min(noise, _ABOVE_PAPER * _threshold(counts)) if noise else 0.0
 
 
@@ -174,14 +179,15 @@ def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
     """Return the picture without dark ink, enlarged: replace anything narrower than a third by the level around it."""
     size = max(3, min(coarse.shape) // 3, min(max(coarse.shape) // 2, 21)) | 1
     kernel = np.ones((size, size), np.uint8)
-    if np.ptp(border_of(coarse)) <= _EVEN:
+    darkest, lightest = levels_of(border_of(coarse))
+    if lightest - darkest <= _EVEN:
         closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, kernel)
     else:
         margin = size // 2
         closed = cv2.morphologyEx(_extrapolated(cv2.medianBlur(coarse, 3), margin), cv2.MORPH_CLOSE, kernel)
         closed = np.ascontiguousarray(closed[margin:-margin, margin:-margin])
         closed = _median_blurred(closed, size // 4 | 1)  # keeps the edge of a hard shadow
-    darkest, lightest, *_ = cv2.minMaxLoc(closed)
+    darkest, lightest = levels_of(closed)
     if darkest == lightest:
         return np.full(shape, max(darkest, 1), np.uint8)
     paper = cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1)

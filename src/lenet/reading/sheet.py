@@ -33,9 +33,10 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     outline = _outline_of_light(coarse)
     if outline is None:
         return None
-    sheet = cv2.drawContours(np.zeros_like(coarse), [outline], 0, 1, cv2.FILLED)
-    if not _MIN_AREA <= sheet.mean() <= _MAX_AREA or not _has_shape_of_sheet(outline, sheet):
+    area = cv2.contourArea(outline) + len(outline) / 2 + 1  # in pixels, by Pick's theorem
+    if not (_MIN_AREA <= area / coarse.size <= _MAX_AREA and _has_shape_of_sheet(outline, area, coarse.shape)):
         return None
+    sheet = cv2.drawContours(np.zeros_like(coarse), [outline], 0, 1, cv2.FILLED)
     kernel = np.ones((2 * _EDGE + 1,) * 2, np.uint8)
     inside, outside = cv2.erode(sheet, kernel, borderValue=1) == 1, cv2.dilate(sheet, kernel) == 0
     if not _stands_out(coarse, sheet == 1, inside, outside):
@@ -50,6 +51,12 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
 def border_of(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the pixels along the border of a picture."""
     return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+
+
+def levels_of(grey: NDArray[np.uint8]) -> tuple[int, int]:
+    """Return the darkest and the lightest level of a picture."""
+    darkest, lightest, *_ = cv2.minMaxLoc(grey)
+    return int(darkest), int(lightest)
 
 
 def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -102,12 +109,12 @@ def _outline_of_light(coarse: NDArray[np.uint8]) -> NDArray[np.int32] | None:
     return np.asarray(max(outlines, key=cv2.contourArea)) if outlines else None
 
 
-def _has_shape_of_sheet(outline: NDArray[np.int32], sheet: NDArray[np.uint8]) -> bool:
+def _has_shape_of_sheet(outline: NDArray[np.int32], area: float, shape: tuple[int, ...]) -> bool:
     """Return whether a region is convex, has few corners, and is mostly inside the picture."""
     hull = cv2.convexHull(outline)
     corners = cv2.approxPolyDP(hull, _CORNER * cv2.arcLength(hull, True), True)
-    is_convex = sheet.sum() >= _MIN_CONVEXITY * cv2.contourArea(hull)
-    return bool(_at_border(outline, sheet.shape) <= _MAX_AT_BORDER and len(corners) <= _MAX_CORNERS and is_convex)
+    is_convex = area >= _MIN_CONVEXITY * cv2.contourArea(hull)
+    return bool(_at_border(outline, shape) <= _MAX_AT_BORDER and len(corners) <= _MAX_CORNERS and is_convex)
 
 
 def _stands_out(
