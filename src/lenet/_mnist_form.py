@@ -1,5 +1,7 @@
 """Convert ink to MNIST's format: 20x20 pixels, strokes of the usual width, centred by mass in 28x28."""
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,12 +92,17 @@ def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     size = round(abs(change) * scale)
     if not size:
         return ink
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size + 1, size + 1))
+    kernel = _disc(size + 1)
     if change < 0:
         return np.asarray(cv2.erode(ink, kernel), np.uint8)
     return np.asarray(
         cv2.dilate(cv2.copyMakeBorder(ink, *[(size + 1) // 2] * 4, cv2.BORDER_CONSTANT), kernel), np.uint8
     )
+
+
+@functools.cache
+def _disc(side: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def _centred(digit: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -21,9 +21,10 @@ def without_frames(page: Page) -> Page:
     largest = np.argsort(-strokes.areas)
     largest = largest[hollow[largest]]
     work = (strokes.widths * strokes.heights)[largest].cumsum()
+    lefts, tops, rights, bottoms = np.ascontiguousarray(strokes.boxes.T)
     for n in largest[work <= _MAX_WORK * page.ink.size]:
-        left, top, right, bottom = strokes.boxes[n]
-        inside = (strokes.boxes[:, :2] > [left, top]).all(axis=1) & (strokes.boxes[:, 2:] < [right, bottom]).all(axis=1)
+        left, top, right, bottom = strokes.boxes[n].tolist()
+        inside = (lefts > left) & (tops > top) & (rights < right) & (bottoms < bottom)
         inside &= strokes.lengths > 0.15 * min(bottom - top, right - left)
         if strokes.areas[inside].sum() < _MIN_ENCLOSED * strokes.areas[n]:
             continue

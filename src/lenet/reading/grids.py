@@ -104,7 +104,10 @@ def _grids_on(page: Page) -> list[tuple[Window, "Grid"]]:
     dark = _darkness(page, np.s_[:, :])
     block = max(3, min(dark.shape) // _WINDOW | 1)
     binary = cv2.adaptiveThreshold(dark, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, -_LINE)
-    labels, stats = components_of(cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3)))
+    closed = cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3))
+    if not _may_have_cells(closed):
+        return []
+    labels, stats = components_of(closed)
     stats[0] = 0
     widths, heights, areas = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
     candidates = (areas < _MAX_FILLED * widths * heights) & (np.minimum(widths, heights) > 2 * _MIN_SIDE)
@@ -119,6 +122,13 @@ def _grids_on(page: Page) -> list[tuple[Window, "Grid"]]:
         if cells:
             grids += _grids_of(dark[window], lines, cells, window)
     return sorted(grids, key=lambda each: (each[0][0].start, each[0][1].start))
+
+
+def _may_have_cells(lines: Mask) -> bool:
+    """Return whether any component has enough holes for a grid."""
+    _, levels = cv2.findContours(lines, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    parents = np.empty(0, int) if levels is None else levels[0, :, 3]
+    return bool(np.bincount(parents[parents >= 0], minlength=1).max() >= _MIN_CELLS)
 
 
 def _window(left: int, top: int, width: int, height: int) -> Window:

@@ -1,6 +1,7 @@
 """Separate ink from paper: decide whether the ink is dark, estimate the paper under it, and normalise it."""
 
 import bisect
+import functools
 from typing import Any
 
 import numpy as np
@@ -232,8 +233,14 @@ def _window_sums(values: NDArray[Any], count: int, step: int) -> NDArray[Any]:
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
     """Return an image with a margin, in which a shadow at the border darkens further."""
     mirrored: NDArray[np.uint8] = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REFLECT_101)
-    continued = np.pad(image.astype(np.int16), margin, mode="reflect", reflect_type="odd")
-    return np.minimum(mirrored, continued).clip(0, 255).astype(np.uint8)
+    down, across = (_continuation(length, margin) for length in image.shape)
+    return np.minimum(mirrored, down @ image.astype(np.float32) @ across.T).clip(0, 255).astype(np.uint8)
+
+
+@functools.lru_cache(16)
+def _continuation(length: int, margin: int) -> NDArray[np.float32]:
+    """Return the matrix that continues `length` values on both sides, by a reflection in the first and last value."""
+    return np.pad(np.eye(length, dtype=np.float32), [(margin, margin), (0, 0)], mode="reflect", reflect_type="odd")
 
 
 def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:
