@@ -96,7 +96,7 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink."""
     height, width = grey.shape
     midrange = sum(levels_of(grey)) / 2
-    is_light = grey > midrange
+    is_light = np.greater(grey, midrange).view(np.uint8)
     if height >= _NARROW * width:
         light = float(is_light[:, width // 3 : width - width // 3].mean())
         if not _MIXED < light < 1 - _MIXED:
@@ -234,7 +234,8 @@ def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
     """Return an image with a margin, in which a shadow at the border darkens further."""
     mirrored: NDArray[np.uint8] = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REFLECT_101)
     down, across = (_continuation(length, margin) for length in image.shape)
-    return np.minimum(mirrored, down @ image.astype(np.float32) @ across.T).clip(0, 255).astype(np.uint8)
+    continued = down @ image.astype(np.float32) @ across.T
+    return np.asarray(np.minimum(mirrored, continued).clip(0, 255), np.uint8)
 
 
 @functools.lru_cache(16)
