@@ -1032,7 +1032,7 @@ def shape_of(value):
     return [shape_of(each) for each in value] if isinstance(value, list) else type(value)
 
 
-def test_the_label_of_one_image_is_that_of_the_rule():
+def test_a_single_image_gets_the_label_of_the_rejection_rule():
     model = lenet.load_pretrained()
     model.metadata["least_digit_score"] = "0.6"
     served, rng = lenet.serving.models.Served("mnist", model), np.random.default_rng(0)

@@ -427,7 +427,7 @@ def test_clients_that_never_read_a_last_response(impatient):
             client.close()
 
 
-def test_a_client_that_sends_on_and_on_after_its_last_answer_is_disconnected():
+def test_a_client_that_keeps_sending_after_its_last_response_is_disconnected():
     """To read all that it sends would take longer than to answer others."""
 
     async def application(scope, receive, send):
