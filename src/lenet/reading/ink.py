@@ -25,6 +25,7 @@ _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
 _FEW_LEVELS = 16
+_MANY = 2**20  # pixels
 _LEVELS = np.arange(256)
 _SHARPENING = 2.0  # the factor of the added difference from the blurred picture
 _PALE, _CORE = 0.15, 0.65  # darkness of a stroke's edges relative to its core; the core's quantile of its darkness
@@ -118,7 +119,7 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
 
 def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return ink from 0 (paper) to 255 (the dark core of strokes)."""
-    counts = _counts(darkness)
+    counts = _counts(darkness[:: 1 + darkness.size // _MANY])  # some rows suffice
     noise = _noise(counts)
     counts[: int(max(noise, _MIN_CONTRAST)) + 1] = 0
     below = counts.cumsum()
