@@ -386,6 +386,17 @@ def test_the_threshold_is_that_of_otsu_if_ink_and_paper_are_distinct(ink, paper,
     assert ink_module._threshold(counts) == (level if is_distinct else np.inf)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_is_the_median_plus_five_deviations(seed):
+    """The median absolute deviation times 1.5 is the standard deviation; paper of one level has no noise."""
+    rng = np.random.default_rng(seed)
+    levels = np.abs(rng.normal(2 * seed, 3 * seed, 999)).round().clip(0, 255).astype(int)
+    counts = np.bincount(levels, minlength=256).astype(np.float32)
+    median = np.median(levels)
+    expected = median + 7.5 * np.median(np.abs(levels - median))
+    assert ink_module._noise(counts) == min(expected, 0.75 * ink_module._threshold(counts) if expected else 0)
+
+
 @pytest.mark.parametrize(("share", "expected"), [(0.02, 52), (0.4, None)])
 def test_noise_ends_five_standard_deviations_above_the_median(share, expected):
     """Levels 30 and 34 in equal parts: the median is 30 and their deviations 0 and 4."""

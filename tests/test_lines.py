@@ -10,7 +10,7 @@ from lenet.errors import InputError
 from lenet.reading import Field, read, read_form, reader
 from lenet.reading import lines as lines_module
 from lenet.reading.frames import without_frames
-from lenet.reading.grids import cells_of
+from lenet.reading.grids import _may_have_cells, cells_of
 from lenet.reading.ink import find_ink, is_dark_on_light
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.lines import page_of as page_of_picture
@@ -332,6 +332,15 @@ def test_cells_are_at_most_four_times_as_wide_as_high(width, count):
     lines = np.zeros((61, 2 * width + 1), np.uint8)
     lines[::20] = lines[:, ::width] = 1
     assert len(cells_of(lines)) == count
+
+
+@pytest.mark.parametrize(("holes", "expected"), [([3, 3], False), ([4], True), ([1, 4], True), ([], False)])
+def test_a_component_of_four_holes_may_be_a_grid(holes, expected):
+    lines = np.zeros((60, 200), np.uint8)
+    for component, count in enumerate(holes):
+        row = lines[2 + 30 * component : 22 + 30 * component, 2 : 3 + 20 * count]
+        row[[0, -1]] = row[:, ::20] = 1
+    assert _may_have_cells(lines) is expected
 
 
 def test_cells_that_follow_each_other_are_in_one_chain():
