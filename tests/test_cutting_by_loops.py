@@ -346,16 +346,6 @@ def test_pictures_are_cropped_to_their_ink(least):
 # Ink
 
 
-@pytest.mark.parametrize("size", [3, 5, 7, 9, 13, 17])
-@pytest.mark.parametrize("levels", [1, 2, 5, 16, 17, 200])
-def test_medians_are_those_of_scipy(size, levels):
-    rng = np.random.default_rng(size)
-    image = (rng.integers(0, levels, (40, 55)) * (255 // levels)).astype(np.uint8)
-    np.testing.assert_array_equal(
-        ink_module._median_blurred(image, size), ndimage.median_filter(image, size, mode="nearest")
-    )
-
-
 def otsu_by_loops(counts):
     """The level with the largest variance between the classes, and that variance over the whole."""
     levels, best = np.arange(256), (-1.0, 0)

@@ -536,17 +536,6 @@ def test_the_width_of_a_pen_follows_from_area_and_edges():
     assert pen_width(ink) == pytest.approx(2 * ink.sum() / edges, rel=1e-12)
 
 
-@pytest.mark.parametrize("levels", [1, 2, 9, 16, 17, 256])
-@pytest.mark.parametrize("shape", [(5, 96), (70, 65), (256, 100)])
-def test_the_median_equals_that_of_opencv(shape, levels):
-    from lenet.reading.ink import _median_blurred
-
-    rng = np.random.default_rng(levels)
-    image = rng.choice(np.sort(rng.choice(256, levels, replace=False)), shape).astype(np.uint8)
-    for size in (7, 9, 21):
-        np.testing.assert_array_equal(_median_blurred(image, size), cv2.medianBlur(image, size))
-
-
 @pytest.mark.parametrize("shape", [(1, 2**16), (256, 256), (300, 300), (600, 600)])
 def test_strokes_are_numbered_in_the_order_of_opencv(shape):
     from lenet.reading.strokes import is_connected, mask_of, strokes_of

@@ -2,7 +2,6 @@
 
 import bisect
 import functools
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,6 @@ _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
-_FEW_LEVELS = 16
 _MANY = 2**20  # pixels
 _LEVELS = np.arange(256)
 _SHARPENING = 2.0  # the factor of the added difference from the blurred picture
@@ -188,47 +186,12 @@ def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
         margin = size // 2
         closed = cv2.morphologyEx(_extrapolated(cv2.medianBlur(coarse, 3), margin), cv2.MORPH_CLOSE, kernel)
         closed = np.ascontiguousarray(closed[margin:-margin, margin:-margin])
-        closed = _median_blurred(closed, size // 4 | 1)  # keeps the edge of a hard shadow
+        closed = cv2.medianBlur(closed, size // 4 | 1)  # keeps the edge of a hard shadow
     darkest, lightest = levels_of(closed)
     if darkest == lightest:
         return np.full(shape, max(darkest, 1), np.uint8)
     paper = cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1)
     return np.asarray(cv2.resize(paper, shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def _median_blurred(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return what `cv2.medianBlur` returns, in less time if there are few levels, as in closed paper.
-
-    `cv2.medianBlur` is fast up to 5 pixels. The median exceeds a level if more than half of the pixels around do.
-    """
-    if size <= 5:
-        return np.asarray(cv2.medianBlur(image, size), np.uint8)
-    levels = np.flatnonzero(cv2.calcHist([image], [0], None, [256], [0, 256])).astype(np.uint8)
-    if len(levels) == 1:
-        return image
-    if len(levels) > _FEW_LEVELS:
-        return np.asarray(cv2.medianBlur(image, size), np.uint8)
-    (height, width), margin = image.shape, size // 2
-    padded = cv2.copyMakeBorder(image, margin, margin + 1, margin, margin, cv2.BORDER_REPLICATE)
-    above = np.greater(padded.ravel(), levels[:-1, np.newaxis]).view(np.uint8)
-    in_rows = _window_sums(above, size, 1).astype(np.uint8 if size * size < 256 else np.uint16, copy=False)
-    exceeds = _window_sums(in_rows, size, padded.shape[1])[:, : height * padded.shape[1]] > size * size // 2
-    ranks: NDArray[np.uint8] = np.add.reduce(exceeds, axis=0, dtype=np.uint8)
-    table = np.zeros(256, np.uint8)
-    table[: len(levels)] = levels
-    return np.asarray(cv2.LUT(ranks.reshape(height, -1)[:, :width], table), np.uint8)
-
-
-def _window_sums(values: NDArray[Any], count: int, step: int) -> NDArray[Any]:
-    """Return, for each place of the last axis, the sum of `count` values that are `step` apart, by doubling."""
-    if count == 1:
-        return values
-    half = count // 2 * step
-    part = _window_sums(values, count // 2, step)
-    sums: NDArray[Any] = part[:, :-half] + part[:, half:]
-    if count % 2:
-        sums = sums[:, :-step] + values[:, (count - 1) * step :]
-    return sums
 
 
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
