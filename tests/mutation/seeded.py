@@ -5,7 +5,7 @@
 
 30 faults are in the Python code (python_faults.py), and 30 in the kernels (KERNEL_FAULTS, from kernel_mutants.py).
 For each one the command prints the first test that fails, or SURVIVED. A table of the results follows. The exit code
-is 1 if more than 2 faults survive. The kernels need an x86-64 CPU with AVX-512.
+is 1 if more than 2 faults survive. The kernels need an x86-64 CPU with AVX2.
 """
 
 import sys
