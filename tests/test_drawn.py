@@ -67,11 +67,12 @@ def test_the_tests_that_run_a_line_are_known_also_those_of_a_child_process(tmp_p
         "def test_f(): assert lenet.f() == 3\n"
         "def test_g(): subprocess.run([sys.executable, '-c', 'import lenet; lenet.g()'], check=True)\n"
         "def test_wrong(): assert lenet.f() == 4\n"
+        "def test_limit(): lenet.g(); assert lenet.LIMIT == 3\n"
         "def test_nothing(): pass\n"
     )
     found = covering.Covering(tmp_path)
-    f, g = "tests/test_some.py::test_f", "tests/test_some.py::test_g"
+    f, g, limit = (f"tests/test_some.py::test_{name}" for name in ("f", "g", "limit"))
     assert found.failing == {"tests/test_some.py::test_wrong"}
-    assert found.of("__init__.py", 4) == [f, g]
-    assert found.of("__init__.py", 7) == [g]
-    assert found.of("__init__.py", 1) == [f, g]
+    assert found.of("__init__.py", 4) == [f, g, limit]
+    assert found.of("__init__.py", 7) == [g, limit]
+    assert found.of("__init__.py", 1) == [f, g, limit]

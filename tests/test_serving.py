@@ -566,6 +566,9 @@ def test_metrics():
         f'lenet_model_info{{model="mnist",version="{version}"}} 1.0',
     ):
         assert line in lines
+    bounds = re.findall(r'^lenet_request_seconds_bucket{le="(.*?)",operation="infer"}', "\n".join(lines), re.MULTILINE)
+    powers = [digit * 10.0**power for power in range(-4, 1) for digit in (1, 2.5, 5)]
+    np.testing.assert_allclose([float(bound) for bound in bounds], [*powers[2:], 10, 30, np.inf])
 
 
 def test_metrics_of_labels_connections_and_the_process(digits):

@@ -46,14 +46,17 @@ class Covering:
         self._data.read()
 
     def of(self, file: str, line: int) -> list[str]:
-        """Return the tests that run the statement of a line; those that run the file, if it runs on import.
+        """Return the tests that run the statement of a line, those of the test file with the most of them first.
 
-        The tests of the test file with the most of them are first.
+        If the statement runs on import, return all tests of the test files that run any part of its file.
         """
         path = self.source / file
         lines, on_import = statement(path.read_text("utf-8"), line)
         found = self._data.contexts_by_lineno(str(path))
         tests = {test for each in (found if on_import else lines) for test in found.get(each, [])}
+        if on_import:
+            files = {test.partition("::")[0] for test in tests}
+            tests = {test for test in self._data.measured_contexts() if test.partition("::")[0] in files}
         tests -= self.failing | {""}
         number = Counter(test.partition("::")[0] for test in tests)
         return sorted(tests, key=lambda test: (-number[test.partition("::")[0]], test))
