@@ -101,7 +101,7 @@ def test_a_picture_from_standard_input_is_drawn(scans, capsys, monkeypatch):
 
 def test_empty_standard_input_is_an_error(scans, capsys, monkeypatch):
     standard_input(monkeypatch, b"")
-    assert "is not a picture" in lines(capsys, "predict", "-", status=1)
+    assert "The file is empty; expected a picture." in lines(capsys, "predict", "-", status=1)
 
 
 def test_predictions_are_written_as_a_table(scans, capsys):

@@ -603,6 +603,24 @@ def test_steps_along_the_gradient_change_the_answer(page):
     np.testing.assert_array_equal(pixels(page), before)
 
 
+def test_a_step_that_is_rejected_as_a_non_digit_is_said_to_be(page):
+    page.keyboard.press("0")
+    answer(page, "0")
+    page.wait_for_function("() => document.getElementById('nearest').textContent.startsWith('0, at ')")
+    steps = page.evaluate("""() => {
+        lenet.state.model.least_digit_score = 0.8;
+        const steps = document.getElementById("steps");
+        return Array.from({ length: Number(steps.max) + 1 }, (_, count) => {
+            steps.value = count;
+            steps.dispatchEvent(new Event("input"));
+            return ["reading", "mind-text"].map((id) => document.getElementById(id).textContent);
+        });
+    }""")
+    rejected = [" The answer is “not a digit”." in text for _, text in steps]
+    assert rejected == ["not a digit" in reading for reading, _ in steps]
+    assert 0 < sum(rejected) < len(rejected)
+
+
 def test_steps_begin_at_the_drawing_even_right_after_a_stroke(page):
     """The timer that waits for the reader to rest must not take a step for the drawing."""
     page.keyboard.press("4")

@@ -184,7 +184,7 @@ def test_the_name_of_a_file_does_not_matter(tmp_path):
     ("content", "said"),
     [
         (b"a seven, in words", "is not a picture"),
-        (b"", "is not a picture"),
+        (b"", "is empty; expected a picture"),
         (b"%PDF-1.4\n", "is not a picture"),
         (b"P5\n4 4\n255\n123", "damaged picture"),
         (header_of_png(28, 28), "damaged picture"),
@@ -394,7 +394,7 @@ def test_faint_ink_on_grey_paper_is_stretched():
         (np.zeros((5, 5), bool), InputTypeError, "bool"),
         (np.zeros((5, 5, 5), np.uint8), InputError, r"\(5, 5, 5\)"),
         (np.zeros((2, 5, 5), np.uint8), InputError, r"\(2, 5, 5\)"),
-        (b"", DataError, "is not a picture"),
+        (b"", DataError, "is empty; expected a picture"),
         (b"no picture", DataError, "is not a picture; expected a PNG"),
         (None, InputTypeError, "of type NoneType; expected a path, bytes, a file, or an array"),
         (np.zeros((0, 5), np.uint8), InputError, r"\(0, 5\)"),

@@ -106,6 +106,8 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             f"{name} has too many pixels; expected at most {largest / 1e6:g} million. Scale it down."
         ) from None
     except image_module.UnidentifiedImageError:
+        if _is_empty(file):
+            raise DataError(f"{name} is empty; expected a picture. Save it again.") from None
         raise DataError(
             f"{name} is not a picture; expected a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file. Convert other formats, "
             "such as HEIC, to one of these."
@@ -115,7 +117,12 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             if "://" in name:
                 raise DataError(f"{name} is a URL; expected a file. Download it first.") from None
             raise
-        raise DataError(f"{name} is a damaged picture ({error}). Save it again.") from None
+        raise DataError(f"{name} is a damaged picture ({error}). Copy or download it again.") from None
+
+
+def _is_empty(file: str | os.PathLike[str] | BinaryIO) -> bool:
+    size = Path(file).stat().st_size if isinstance(file, str | os.PathLike) else file.seek(0, os.SEEK_END)
+    return size == 0
 
 
 def as_grey(image: PictureLike) -> NDArray[np.uint8]:

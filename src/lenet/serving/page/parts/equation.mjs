@@ -63,7 +63,7 @@ function drawEquation(chosen, unit) {
   const [w, h] = [width * cell, (inputs.length / width) * cell];
   const before = title(STAGES[indexOf(unit.stage) - 1].name);
   const from = isSmall || before === "Input" ? before : `${before}, map ${map}`;
-  const grids = [["", from, inputs], ["×", isSmall || !isKernel ? "weights" : "kernel", weights], ["=", "products", products]];
+  const grids = [["", from, inputs], ["×", isKernel ? (isSmall ? "weights" : "kernel") : `1/${inputs.length} each`, weights], ["=", "products", products]];
   const edge = 1 + Math.max(0, (CAPTION_WIDTH - w) / 2);
   const context = sized(canvas, (isOneRow ? 3 : 2) * (w + SIGN) - SIGN + 2 * edge, (isOneRow ? 1 : 2) * (h + CAPTION + 6));
   grids.forEach(([sign, caption, values], k) => {

@@ -1,13 +1,13 @@
-// What would change the answer: the pixels that matter, steps along the gradient, and the nearest written.
+// What would change the answer: the pixels that matter, steps along the gradient, and the nearest written digits.
 
-import { SIDE, forward } from "./network.mjs";
+import { SIDE, forward, judged } from "./network.mjs";
 import { nudged, towards } from "./learning.mjs";
 import { $, add, afterEachPass, animated, isBlank, isMotionUnwanted, look, number, percent, state, thing } from "./state.mjs";
 import { GLYPHS, handwritten, pixelsOfStrokes } from "./strokes.mjs";
 import { colour, crisp, outline, raster } from "./paint.mjs";
 
 const RESTING = 250; // milliseconds without a change, after which gradients are computed
-const EACH = 6; // written of each digit, to find the nearest
+const EACH = 6; // written examples of each digit, to find the nearest
 const NEAREST = 4;
 
 let path = []; // the drawing, and then after each step along the gradient
@@ -17,6 +17,7 @@ let stopSteps = () => {};
 let written = null; // {digit, pixels, values}, made when they are first needed
 
 const labelOf = ({ output: { values } }) => values.indexOf(Math.max(...values));
+const judgement = () => judged(state.model, Array.from(state.outputs.output.values));
 const className = (label) => state.model.classes[label];
 const target = () => Number($("target").value);
 
@@ -76,10 +77,13 @@ function sentence() {
   const count = Number($("steps").value);
   const label = labelOf(state.outputs);
   const reads = `${className(label)} with ${percent(state.outputs.output.values[label])}`;
-  if (!count) return `The network reads ${reads}, and ${className(target())} with ${percent(state.outputs.output.values[target()])}.`;
+  const { kind, text } = judgement();
+  const rejected = kind === "none" ? ` The answer is “${text}”.` : "";
+  const other = `${className(target())} with ${percent(state.outputs.output.values[target()])}`;
+  if (!count) return `The network reads ${reads}, and ${other}.${rejected}`;
   const difference = path[count].reduce((sum, pixel, i) => sum + Math.abs(pixel - path[0][i]), 0) / path[0].length;
   return `After ${count} ${count > 1 ? "steps" : "step"}, the pixels differ by ${number(difference, 1)} of 255 grey levels on`
-    + ` average, and the network reads ${reads}.`;
+    + ` average, and the network reads ${reads}.${rejected}`;
 }
 
 function drawPixels(canvas, image) {
@@ -90,14 +94,15 @@ function drawPixels(canvas, image) {
   return context;
 }
 
-// Step until the answer is the target.
+// Step until the answer is the target, and is accepted.
 function changeMind() {
   stopSteps();
   const most = Number($("steps").max);
   const step = () => {
     $("steps").value = Number($("steps").value) + 1;
     showStep();
-    return labelOf(state.outputs) !== target() && Number($("steps").value) < most;
+    const { label, kind } = judgement();
+    return (label !== target() || kind === "none") && Number($("steps").value) < most;
   };
   $("steps").value = 0;
   if (isMotionUnwanted()) while (step());
@@ -116,7 +121,7 @@ function distance(a, b) {
   return Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0));
 }
 
-// Draw the written written whose values in F6 are the most similar to those of the drawing.
+// Draw the written digits whose values in F6 are the most similar to those of the drawing.
 function drawNearest() {
   if (state.model.isNamed) return;
   written ??= GLYPHS.flatMap((_, digit) => Array.from({ length: EACH }, () => {

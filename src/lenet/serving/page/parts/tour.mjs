@@ -1,7 +1,7 @@
 // A short tour: a sentence for each stage of the network.
 
 import { STAGES } from "./network.mjs";
-import { $, isBlank, isMotionUnwanted, percent, remember, remembered, state, thing } from "./state.mjs";
+import { $, afterEachPass, isBlank, isMotionUnwanted, percent, remember, remembered, state, thing } from "./state.mjs";
 import { figure, layout, pointAt, slide } from "./figure.mjs";
 import { exampleUnit, strongestUnit, title } from "./units.mjs";
 
@@ -15,11 +15,11 @@ const SENTENCES = {
   input: ({ side }) => `The drawing becomes ${side} × ${side} pixels, centred as in MNIST. These ${side * side} numbers are all that the`
     + " network gets.",
   c1: ({ maps, kernel }) => `Convolution: a kernel of ${kernel} × ${kernel} weights slides over the image. At each place, its products with the`
-    + ` pixels are summed. Each of the ${maps} maps has its own kernel, so each responds to a different pattern.`,
+    + ` pixels are summed. Training has given each of the ${maps} maps its own kernel, so each responds to a different pattern.`,
   s2: ({ side }) => `Pooling: each unit is the mean of 2 × 2 units. A map shrinks to ${side} × ${side}, so a small shift of a stroke matters`
     + " less.",
-  c3: ({ maps, before }) => `Convolution again: each of the ${maps} maps combines patches of all ${before.maps} maps before it, so it can respond to`
-    + " larger parts of the drawing.",
+  c3: ({ maps, before }) => `Convolution again: each of the ${maps} maps combines patches of all ${before.maps} maps before it. Pooling has made these`
+    + " smaller, so a patch covers a larger part of the drawing.",
   s4: ({ side }) => `Pooling again: each map shrinks to ${side} × ${side}. The patterns remain, but their positions are known only roughly.`,
   c5: ({ maps, before }) => `Each of these ${maps} units sees all ${before.maps} maps at once, and so the whole drawing.`,
   f6: ({ maps, before }) => `Each of these ${maps} units weighs all ${before.maps} values before it. Together they are a short description of the drawing.`,
@@ -81,7 +81,13 @@ function tourKey(event) {
   event.preventDefault();
 }
 
+// Show the unit that is the best example of the stage now that the drawing has changed.
+function followDrawing() {
+  if (!$("tour").hidden && stageIndex >= 0) pointAt(exampleUnit(STAGES[stageIndex].name));
+}
+
 export function prepareTour() {
+  afterEachPass(followDrawing);
   $("tour-open").addEventListener("click", openTour);
   $("tour-next").addEventListener("click", () => goBy(1));
   $("tour-back").addEventListener("click", () => goBy(-1));

@@ -74,15 +74,15 @@ export function arithmeticOf(unit) {
   const bias = biasOf(unit);
   const sum = valueOf(unit, "sums");
   const result = name === "output" ? `softmax(${number(sum)}) = ${percent(valueOf(unit))}` : `sigmoid(${number(sum)}) = ${value}`;
-  return `products ${number(sum - bias)} + bias ${number(bias)} = ${number(sum)}\n${result}`;
+  return `sum of products ${number(sum - bias)} + bias ${number(bias)} = ${number(sum)}\n${result}`;
 }
 
 const biasOf = ({ stage, map }) => state.model.parameters[`${stage}.bias`].values[map];
 
 export function factsOf(unit) {
   const { top, left, bottom, right } = receptiveField(unit);
-  const sees = bottom - top === SIDE && right - left === SIDE ? "It sees the whole input: its receptive field."
-    : `It sees rows ${top} to ${bottom - 1} and columns ${left} to ${right - 1} of the input: its receptive field.`;
+  const sees = bottom - top === SIDE && right - left === SIDE ? "The unit sees the whole input: its receptive field."
+    : `The unit sees rows ${top} to ${bottom - 1} and columns ${left} to ${right - 1} of the input: its receptive field.`;
   if (unit.stage === "input") {
     const of = state.model.mean === null ? "this image" : "the training set";
     return `A pixel, standardised by the mean and standard deviation of ${of}.`;
