@@ -27,7 +27,7 @@ def test_predict_reads_photographs_of_digits(pictures, reader, capsys):
     lines = succeeds_here(capsys, "predict", *reader, *[path for path, _ in pictures]).splitlines()
     right = 0
     for line, (path, label) in zip(lines, pictures, strict=True):
-        match = re.fullmatch(re.escape(str(path)) + r": (\d|not a digit) \((\d\.\d{2,3})\)", line)
+        match = re.fullmatch(re.escape(str(path)) + r": (\d|not a digit) \((?:digit score )?(\d\.\d{3})\)", line)
         assert match, line
         assert 0 <= float(match[2]) <= 1
         right += match[1] == str(label)
@@ -420,7 +420,7 @@ def test_predict_reports_non_digits(capsys, tmp_path):
     cv2.putText(page, "K", (40, 150), cv2.FONT_HERSHEY_SIMPLEX, 4, 0, 8, cv2.LINE_AA)
     image.fromarray(page).save(tmp_path / "a.png")
     assert cli.main(["predict", str(tmp_path / "a.png")]) == 0
-    assert re.fullmatch(r".*a\.png: not a digit \(0\.\d\d\)\n", capsys.readouterr().out)
+    assert re.fullmatch(r".*a\.png: not a digit \(digit score 0\.\d{3}\)\n", capsys.readouterr().out)
     assert cli.main(["predict", str(tmp_path / "a.png"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["label"], answer["is_digit"]) == (None, False)

@@ -139,6 +139,6 @@ def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:
     """Return an answer in words."""
     if not answer["is_digit"]:
         kind = "a digit" if "".join(classes).isdecimal() else "one of the classes"
-        return f"not {kind} ({answer['digit_score']:.2f})"
+        return f"not {kind} (digit score {answer['digit_score']:.3f})"
     name, probability = classes[answer["likeliest"]], answer["probabilities"][answer["likeliest"]]
     return f"{'' if answer['label'] is not None else 'unsure; most likely '}{name} ({probability:.3f})"

@@ -30,6 +30,7 @@ async function readPicture(file) {
 
 // Return the file and its bitmap, scaled down if they are large; the bitmap is null if the browser cannot read the file.
 async function fitting(file) {
+  if (!file.size) throw new Error("The file is empty. Choose another one.");
   const bitmap = await createImageBitmap(file).catch(() => null);
   if (!bitmap) {
     if (file.size > UNREADABLE) throw new Error("The browser cannot read this large file. Choose a PNG or JPEG.");
