@@ -107,13 +107,17 @@ def test_equal_points_are_shifted_alike(monkeypatch):
 
 
 def test_print_has_the_faces_sizes_and_pens_of_its_ranges():
-    calls = []
+    calls, stretched = [], []
+
+    def resize(ink, size, **options):
+        stretched.append(size[0] / ink.shape[1])
+        return cv2.resize(ink, size, **options)
 
     def put_text(canvas, text, *arguments):
         calls.append((text, *arguments))
         return cv2.putText(canvas, text, *arguments)
 
-    opencv = SimpleNamespace(putText=put_text, resize=cv2.resize, LINE_AA=cv2.LINE_AA, INTER_AREA=cv2.INTER_AREA)
+    opencv = SimpleNamespace(putText=put_text, resize=resize, LINE_AA=cv2.LINE_AA, INTER_AREA=cv2.INTER_AREA)
     rng = np.random.default_rng(0)
     images = [module._printed(opencv, 7, rng) for _ in range(400)]
     assert {image.shape for image in images} == {(28, 28)}
@@ -122,6 +126,7 @@ def test_print_has_the_faces_sizes_and_pens_of_its_ranges():
     assert set(faces) == set(range(8))
     assert (min(sizes), max(sizes)) == pytest.approx((2.5, 4), abs=0.02)
     assert set(pens) == set(range(4, 19))
+    assert (min(stretched), max(stretched)) == pytest.approx((0.6, 1.1), abs=0.02)
 
 
 def test_the_largest_print_is_not_cut():
