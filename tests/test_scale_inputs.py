@@ -191,8 +191,8 @@ def test_other_pictures_are_prepared_as_for_predict(client):
     ("encoded", "why"),
     [
         (b"GIF87a", r"^bad\.parquet, row 11 is (not|a damaged) "),
-        (b"", r"^bad\.parquet, row 11 is not a picture"),
-        (None, r"^bad\.parquet, row 11 is not a picture"),
+        (b"", r"^bad\.parquet, row 11 is empty; expected a picture"),
+        (None, r"^bad\.parquet, row 11 is empty; expected a picture"),
         (png(X[0])[:60], r"^bad\.parquet, row 11 is a damaged picture"),
         (b"P5 9000 9000 255 ", r"^bad\.parquet, row 11 has 9000x9000 pixels; expected at most 64 million"),
     ],
@@ -209,10 +209,10 @@ def test_a_row_without_a_picture_never_opens_its_path(client):
     Path("x.png").write_bytes(png(X[0]))
     table = pa.table({"image": pa.array([None, {"bytes": None, "path": "x.png"}], pictures([b""])["image"].type)})
     pq.write_table(table, "bad.parquet")
-    with pytest.raises(DataError, match="row 0 is not a picture"):
+    with pytest.raises(DataError, match="row 0 is empty; expected a picture"):
         score("bad.parquet", "out.npy", client=client)
     pq.write_table(table[1:], "bad.parquet")
-    with pytest.raises(DataError, match="row 0 is not a picture"):
+    with pytest.raises(DataError, match="row 0 is empty; expected a picture"):
         score("bad.parquet", "out.npy", client=client)
 
 
