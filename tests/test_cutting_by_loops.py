@@ -251,6 +251,7 @@ def oriented(as_given, *turned, strokes=1):
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4), reading_of(*[0.8] * 3)], (180, 4)),
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4, text="0125689? ")], (0, 4)),
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 2, text="0")], (90, 4)),
+        (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.69] * 9)], (90, 4)),  # illegible, with more evidence
         (Reading(), [reading_of(*[0.8] * 3), reading_of(0.1), reading_of(*[0.8] * 4)], (270, 4)),
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 3), reading_of(*[0.8] * 3)], (90, 4)),
         (Reading(), [InputError("x"), InputError("x"), reading_of(*[0.8] * 3)], (270, 4)),

@@ -77,7 +77,7 @@ def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
     images = [*digits(), damage]
     data = load_parquet(write(tmp_path / "a.parquet", images))
     assert len(data.X_train) + len(data.X_test) == N
-    assert "a.parquet, row 20 is empty; expected a picture" in caplog.text
+    assert f"a.parquet, row 20 is {'not a picture' if damage else 'empty; expected a picture'}" in caplog.text
 
 
 @pytest.mark.parametrize(

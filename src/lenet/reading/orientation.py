@@ -36,17 +36,17 @@ def read_upright(read_page: PageReader, page: Page) -> Reading:
             turned = replace(read_page(page.turned(turns), _MAX_SEGMENTS), rotation=90 * turns)
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
-        if best is None or _evidence(turned) > _evidence(best):
+        if _legibility(turned) >= _MIN_LEGIBLE and (best is None or _evidence(turned) > _evidence(best)):
             best = turned
     return best if best is not None and _is_clear(best, reading) else reading
 
 
 def _is_clear(turned: Reading, reading: Reading) -> bool:
-    """Return whether a page is clearly more legible after a turn, and not merely in digits read upside down."""
+    """Return whether a turn has clearly more evidence, and not merely from digits that are legible upside down."""
     if turned.rotation == 180 and set("".join(line.text for line in turned.lines)) <= _READABLE_UPSIDE_DOWN:
         return False
     lead = max(_LEAD, _CHANCE * math.sqrt(max(_evidence(reading), 0)))
-    return _legibility(turned) >= _MIN_LEGIBLE and _evidence(turned) >= max(_evidence(reading), 0) + lead
+    return _evidence(turned) >= max(_evidence(reading), 0) + lead
 
 
 def _legibility(reading: Reading) -> float:
