@@ -48,14 +48,15 @@ class Covering:
     def of(self, file: str, line: int) -> list[str]:
         """Return the tests that run the statement of a line, those of the test file with the most of them first.
 
-        If the statement runs on import, return all tests of the test files that run any part of its file.
+        If the statement runs on import, or no test is known to run it (coverage.py may forget the test when an
+        exception passes), return all tests of the test files that run any part of its file.
         """
         path = self.source / file
         lines, on_import = statement(path.read_text("utf-8"), line)
         found = self._data.contexts_by_lineno(str(path))
-        tests = {test for each in (found if on_import else lines) for test in found.get(each, [])}
-        if on_import:
-            files = {test.partition("::")[0] for test in tests}
+        tests = {test for each in lines for test in found.get(each, [])} - {""}
+        if on_import or not tests:
+            files = {test.partition("::")[0] for each in found.values() for test in each}
             tests = {test for test in self._data.measured_contexts() if test.partition("::")[0] in files}
         tests -= self.failing | {""}
         number = Counter(test.partition("::")[0] for test in tests)

@@ -164,8 +164,8 @@ READING = {
     ),
     **_of(
         "reading/ink.py", ("lines",), "deviation-of-noise-too-small",
-        "median + _NOISE * 1.5 * int(",
-        "median + _NOISE * int(",
+        "median + _NOISE * 1.5 * deviation",
+        "median + _NOISE * deviation",
     ),
     **_of(
         "reading/pieces.py", ("reading", "lines"), "boxes-of-pieces-one-pixel-short",
