@@ -113,11 +113,11 @@ def extensions() -> list[Extension]:
 
 
 def compiled_to_c() -> list[Extension]:
-    """Let Cython write the C code of all extensions every time, so that no checked build leaks into the next.
+    """Write the C code of all extensions with Cython every time, so that no checked build leaks into the next.
 
     simd.h forces inline functions to be inlined. Cython declares its helpers inline too; they become plain functions
-    here, as their copies would be a sixth of the extensions. The kernels export no module either: the compiler drops
-    the one that Cython adds, since nothing uses it.
+    here, as their copies would be a sixth of the extensions. The kernels need no Python module: the compiler drops the
+    one that Cython adds, since nothing uses it.
     """
     found = cythonize(
         extensions(),
@@ -159,7 +159,7 @@ class BuildExt(build_ext):
         super().build_extensions()
 
     def add_kernels(self, kernels: Extension, fused: Extension) -> None:
-        """Compile the builds of the kernels in parallel, and have `fused` contain all of them."""
+        """Compile the builds of the kernels in parallel, and link them into `fused`."""
         with ThreadPoolExecutor() as pool:
             fused.extra_objects += pool.map(functools.partial(self.compile, kernels), self.builds)
         fused.define_macros.append(("FILL_KERNELS", ",".join(each.function for each in self.builds)))

@@ -33,7 +33,7 @@ def bits_of_plain(name):
 
 
 def fault(name, kind):
-    """What is wrong with a function's result for an array of that kind, or None."""
+    """Return how a function's result for an array of that kind is wrong, or None if it is right."""
     function, plain = FUNCTIONS[name]
     errors = (ValueError, TypeError) if name.startswith(SKLEARN) else LenetError
     given, meaning = KINDS[kind](plain)

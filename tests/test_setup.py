@@ -100,7 +100,7 @@ def command(setup, compiler):
 
 
 def fused(made):
-    """What is compiled and linked for the network: the objects of the kernels, and the functions that are called."""
+    """Return the objects that are linked into the network's extension, and the functions that fill in its tables."""
     (found,) = (each for each in made.extensions if each.name.startswith("lenet._fused."))
     return found.extra_objects, dict(found.define_macros)["FILL_KERNELS"]
 
