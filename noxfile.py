@@ -98,6 +98,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     sources = (str(path) for kind in ("pyx", "pxd", "pxi") for path in Path("src").rglob(f"*.{kind}"))
     session.run("cython-lint", *sources)
+    workflows = map(str, Path(".github/workflows").iterdir())
+    session.run("check-jsonschema", "-q", "--builtin-schema=vendor.github-workflows", *workflows)
     session.run("zizmor", "--offline", "--quiet", ".github/workflows")
 
 
