@@ -256,10 +256,8 @@ def threads(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def mutation(session: nox.Session) -> None:
-    """Plant faults and count those that the tests catch: `-- seeded`, `kernels` or `core`."""
+    """Plant faults and count those that the tests catch: `-- seeded`, `drawn` or `kernels`."""
     subject, *rest = session.posargs or ["seeded"]
-    if subject == "core":
-        run(session, "python", "-m", "pip", "install", "-q", "mutmut>=3.8")
     run(session, "python", "-m", f"tests.mutation.{subject}", *rest)
 
 

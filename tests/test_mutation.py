@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.mutation import core, kernels
+from tests.mutation import kernels
 from tests.mutation.building import ROOT, Change
 from tests.mutation.kernel_mutants import MUTANTS
 
@@ -31,27 +31,6 @@ def test_every_source_of_the_kernels_has_mutants_and_every_extension_its_tests()
 def test_a_change_of_a_text_that_is_not_there_once_is_an_error(text):
     with pytest.raises(ValueError, match=r"file\.pyx has \d times, and not once: once"):
         Change("file.pyx", "once", "twice").apply(text)
-
-
-def test_a_module_of_the_core_has_a_file_and_a_fast_test_file():
-    assert all((SOURCES / f"{module.replace('.', '/')}.py").is_file() for module in core.MODULES)
-    assert all((ROOT / "tests" / f"test_{name}.py").is_file() for name in core.TESTS)
-    inside = {path.stem for path in (SOURCES / "data").glob("*.py")} - {"__init__"}
-    assert {f"data.{name}" for name in inside} <= set(core.MODULES)
-
-
-def test_the_table_counts_each_module():
-    found = {
-        "lenet.layers.sigmoid.xǁSigmoidǁforward__mutmut_1": "killed",
-        "lenet.layers.sigmoid.x__rows__mutmut_2": "segfault",
-        "lenet.layers.sigmoid.x__rows__mutmut_3": "survived",
-        "lenet.data.idx.x_read_idx__mutmut_1": "timeout",
-    }
-    rows = {line.split()[0]: line.split()[1:] for line in core.table(found).splitlines()}
-    assert rows["layers.sigmoid"][:3] == ["3", "2", "66.7%"]
-    assert rows["data.idx"] == ["1", "1", "100.0%", "1", "timeout"]
-    assert rows["training.optim"] == ["0", "0", "0.0%"]
-    assert rows["total"][:3] == ["4", "3", "75.0%"]
 
 
 def test_the_table_of_kernels_counts_each_file():

@@ -1,6 +1,7 @@
 """Find the tests that run given lines: all tests run once under coverage.py, which records the lines of each test."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -27,11 +28,22 @@ plugins = tests.mutation.contexts
 class Covering:
     """The tests of a copy of the tree that run each line of its sources.
 
-    A test that fails although nothing is changed is left out; `failing` holds the names of these tests.
+    A test that fails although nothing is changed is left out; `failing` holds the names of these tests. The tests run
+    once; later, the results are read from the copy.
     """
 
     def __init__(self, copy: Path):
         self.source = copy / "src" / "lenet"
+        failing = copy / "failing.json"
+        if not failing.exists():
+            failing.write_text(json.dumps(self._run(copy)), "utf-8")
+        self.failing = set(json.loads(failing.read_text("utf-8")))
+        self._data = CoverageData(str(copy / ".coverage"))
+        self._data.read()
+
+    @staticmethod
+    def _run(copy: Path) -> list[str]:
+        """Run all tests under coverage.py; return the names of those that fail."""
         settings = copy / "contexts.ini"
         settings.write_text(SETTINGS.format(folder=copy), "utf-8")
         pytest = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-n", "2", "-p", "no:cacheprovider", *MARKS]
@@ -41,9 +53,7 @@ class Covering:
         )  # fmt: skip
         if done.returncode not in (0, 1):
             raise RuntimeError(f"pytest did not run: {done.stdout}{done.stderr}")
-        self.failing = set(re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE))
-        self._data = CoverageData(str(copy / ".coverage"))
-        self._data.read()
+        return re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
 
     def of(self, file: str, line: int) -> list[str]:
         """Return the tests that run the statement of a line, those of the test file with the most of them first.

@@ -4,6 +4,8 @@
     python -m tests.mutation.drawn --seed 5 --count 20
     python -m tests.mutation.drawn --list                   # print the faults, and run no test
 
+Started again after an interruption, on the same sources, it continues where it was (build/mutation has its results).
+
 The faults are drawn from the syntax trees, without regard to the tests: each changes an operator, a number, a condition
 or a statement. The tests that run the changed statement, as covering.py finds out, have to notice it. A fault that
 changes no result, such as `<=` for `<` where equality cannot occur, survives too; only a reader can tell. The exit code
@@ -12,19 +14,22 @@ is 1 if fewer than 97% of the faults are caught.
 
 import argparse
 import ast
+import hashlib
+import json
 import random
+import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.mutation import running
-from tests.mutation.building import ROOT, Change, build, changed, copy_tree
+from tests.mutation.building import LEFT_OUT, ROOT, Change, build, changed, copy_tree
 from tests.mutation.covering import MARKS, Covering
 from tests.mutation.running import noticed_by
 
 SOURCE = ROOT / "src" / "lenet"
+WORK = ROOT / "build" / "mutation"
 SEED, COUNT, TARGET = 21, 100, 0.97
 OPTIONS = ("-n", "2", *MARKS)
 MAX_SECONDS = 1800  # all tests take 9 minutes on two cores
@@ -160,22 +165,43 @@ def draw(seed: int, count: int) -> dict[str, Drawn]:
     return faults
 
 
+def sources() -> str:
+    """Return a digest of the sources and the tests."""
+    files = (path for name in ("src", "tests") for path in (ROOT / name).rglob("*.[ph]*") if path.suffix != ".pyc")
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def prepared() -> Path:
+    """Return the copy of the tree in WORK: a new one, with kernels, unless it was made from the same sources."""
+    copy, stamp = WORK / "lenet", WORK / "sources"
+    if stamp.exists() and stamp.read_text("utf-8") == sources():
+        shutil.copytree(SOURCE, copy / "src" / "lenet", dirs_exist_ok=True, ignore=LEFT_OUT)  # removes a planted fault
+        return copy
+    shutil.rmtree(WORK, ignore_errors=True)
+    build(copy_tree(copy))
+    stamp.write_text(sources(), "utf-8")
+    return copy
+
+
 def verdicts_of(faults: Mapping[str, Drawn]) -> dict[str, str]:
     """Plant the faults one after the other in a copy, and return the test that notices each."""
-    verdicts = {}
-    with tempfile.TemporaryDirectory() as folder:
-        copy = copy_tree(Path(folder, "lenet"))
-        build(copy)
-        covering = Covering(copy)
-        for test in sorted(covering.failing):
-            print(f"left out, as it fails without a fault: {test}")
-        names = Path(folder, "tests")
-        for name, (change, line) in faults.items():
+    copy = prepared()
+    covering = Covering(copy)
+    for test in sorted(covering.failing):
+        print(f"left out, as it fails without a fault: {test}")
+    names, known = WORK / "tests", WORK / "verdicts.json"
+    verdicts = json.loads(known.read_text("utf-8")) if known.exists() else {}
+    for name, (change, line) in faults.items():
+        if name not in verdicts:
             names.write_text("\n".join(covering.of(change.file, line)), "utf-8")
             with changed(copy, change):
                 verdicts[name] = names.read_text("utf-8") and noticed_by(copy, [*OPTIONS, f"@{names}"], MAX_SECONDS)
-            running.report(name, verdicts[name])
-    return verdicts
+            known.write_text(json.dumps(verdicts, indent=1), "utf-8")
+        running.report(name, verdicts[name])
+    return {name: verdicts[name] for name in faults}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Run the tests in a copy of the tree and report which one catches a fault; used by `kernels` and `seeded`."""
+"""Run the tests in a copy of the tree and report which one catches a fault."""
 
 import re
 import subprocess
@@ -32,6 +32,7 @@ def noticed_by(
     if done.returncode < 0:
         return f"signal {-done.returncode}"
     failed = re.search(r"^(?:FAILED|ERROR) (?:\S+?::)?(.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    failed = failed or re.search(r"^(ImportError while loading conftest)", done.stderr, re.MULTILINE)
     if not (failed or done.returncode == 0 or (may_skip and done.returncode == ALL_SKIPPED)):
         raise RuntimeError(f"pytest did not run: {done.stdout}{done.stderr}")
     return failed[1] if failed else ""
