@@ -35,7 +35,7 @@ for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", 
     pytest.importorskip(needed)
 image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("cv2")
-from lenet.serving import Models  # noqa: E402
+from lenet.serving import Models, create_app  # noqa: E402
 
 INFER = "/v2/models/mnist/infer"
 TOKEN = "open sesame"  # noqa: S105
@@ -499,6 +499,21 @@ def test_the_token_for_control(token):
         assert server.ask("POST", load, headers=control)[0] == 200
         assert server.ask("GET", "/v2", headers=control)[0] == 200
         assert server.ask("GET", "/v2")[0] == (401 if token else 200)
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, 403), ({"allow_control": True}, 200)])
+def test_clients_of_an_application_may_load_models_only_if_it_allows_them_to(options, expected):
+    app, statuses = create_app({"mnist": lenet.load_pretrained()}, **options), []
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    async def send(message):
+        statuses.append(message.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/v2/repository/models/mnist/load", "headers": []}
+    asyncio.run(app(scope, receive, send))
+    assert statuses[0] == expected
 
 
 def test_the_token_from_a_file(tmp_path):
