@@ -7,6 +7,7 @@ import pytest
 
 import lenet
 from lenet.losses import cross_entropy
+from lenet.rejection import digit_score
 
 pytest.importorskip("cv2")
 
@@ -101,6 +102,17 @@ def test_the_shipped_weights_recognise_other_non_digits():
     noise = rng.integers(0, 256, (200, 28, 28), dtype=np.uint8)
     for images in (noise, 255 - DIGITS.X_test, np.zeros((1, 28, 28), np.uint8)):
         assert (model.predict_proba(images).max(axis=1) > np.quantile(sure, 0.1)).mean() < 0.05
+
+
+def test_non_digits_are_distinguished(mnist):
+    """If 98% of the test digits are accepted, at most 5% of non-digits are: strokes, noise and blanks."""
+    walks = pytest.importorskip("benchmarks.reading").walks
+    model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(3)
+    least = np.quantile(digit_score(model.predict_proba(mnist.X_test)), 0.02)
+    blanks = np.tile(np.arange(256, dtype=np.uint8)[:, np.newaxis, np.newaxis], (1, 28, 28))
+    noise = rng.integers(0, 256, (1000, 28, 28)).astype(np.uint8)
+    for images in (walks(1000, rng), walks(1000, rng, turning=0.0), noise, blanks):
+        assert (digit_score(model.predict_proba(images)) >= least).mean() <= 0.05
 
 
 def test_floating_images_with_non_digits_are_refused():

@@ -158,7 +158,7 @@ CLASSIFIER_AND_DATA = {
 }  # fmt: skip
 READING = {
     **_of(
-        "_mnist_form.py", ("reading", "lines"), "centre-of-mass-transposed",
+        "_mnist_form.py", ("prepare", "lines"), "centre-of-mass-transposed",
         'round(MIDDLE - moments["m01"] / mass)',
         'round(MIDDLE - moments["m10"] / mass)',
     ),
@@ -178,7 +178,7 @@ READING = {
         "sums[node, 1:] = read",
     ),
     **_of(
-        "reading/pictures.py", ("reading",), "rotation-of-the-camera-ignored",
+        "reading/pictures.py", ("pictures",), "rotation-of-the-camera-ignored",
         "    return _upright(pixels, _orientation(picture))\n",
         "    return pixels\n",
     ),

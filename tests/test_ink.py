@@ -1,0 +1,61 @@
+"""Ink is separated from paper, and its connected strokes are numbered."""
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.reading import prepare
+from lenet.reading.ink import _extrapolated, is_dark_on_light
+from lenet.reading.strokes import is_connected, mask_of, strokes_of
+
+cv2 = pytest.importorskip("cv2")
+
+
+@pytest.mark.parametrize("side", [28, 40, 200])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_detecting_dark_or_light_ink(side, inverted):
+    for image in lenet.data.load_digits().X_test[:50]:
+        page = np.pad(cv2.resize(image, (side, side)), side // 6)
+        assert is_dark_on_light(255 - page if inverted else page) == inverted
+
+
+@pytest.mark.parametrize("shape", [(65, 90), (65, 3), (3, 65), (65, 2)])
+def test_a_shadow_darkens_further_beyond_the_border(shape):
+    height, width = shape
+    slope = 60 + np.add.outer(np.arange(-13, height), np.arange(-13, width))
+    found = _extrapolated(slope[13:, 13:].astype(np.uint8), 13)
+    np.testing.assert_array_equal(found[: height + 13, : width + 13], slope)  # above and to the left
+
+
+def test_blurred_digits_beside_a_shadow_keep_their_shape():
+    """If a broad shadow ends at the border, the paper must not be estimated as dark as the shadow's end."""
+    digits, rng, rows = lenet.data.load_digits(), np.random.default_rng(0), np.mgrid[:180, :180] / 180
+    images = []
+    for image in digits.X_test[:100]:
+        ink = np.pad(cv2.GaussianBlur(cv2.resize(image, (120, 120)), (0, 0), 5), 30) / 255
+        angle = rng.uniform(0, 2 * np.pi)
+        inside = np.cos(angle) * rows[0] + np.sin(angle) * rows[1] - rng.uniform(0, 0.6)
+        light = 230 * (1 - 0.45 / (1 + np.exp(-12 * inside)))
+        images.append(prepare((light * (1 - 0.4 * ink)).round().astype(np.uint8)))
+    read = lenet.load_pretrained("mnist").predict(np.stack(images))
+    assert (read == digits.y_test[:100]).mean() >= 0.8
+
+
+@pytest.mark.parametrize("shape", [(1, 2**16), (256, 256), (300, 300), (600, 600)])
+def test_strokes_are_numbered_in_the_order_of_opencv(shape):
+    ink = np.zeros(shape, np.uint8)
+    ink[::2, ::2] = 255  # as many strokes as possible
+    ink[:9, :40] = np.random.default_rng(0).integers(0, 256, ink[:9, :40].shape)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((ink >= 96).view(np.uint8), ltype=cv2.CV_32S)
+    strokes = strokes_of(ink)
+    np.testing.assert_array_equal(strokes.labels, labels)
+    np.testing.assert_array_equal(strokes.areas, stats[1:, cv2.CC_STAT_AREA])
+    assert strokes.labels.max() == count - 1
+    assert not is_connected(mask_of(ink))
+
+
+@pytest.mark.parametrize(("pixels", "expected"), [([], True), ([(1, 1), (2, 2)], True), ([(1, 1), (1, 3)], False)])
+def test_diagonal_neighbours_are_connected(pixels, expected):
+    mask = np.zeros((4, 5), np.uint8)
+    mask[tuple(np.array(pixels, int).reshape(-1, 2).T)] = 1
+    assert is_connected(mask) is expected

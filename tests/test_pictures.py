@@ -1,0 +1,286 @@
+"""Pictures in every format are decoded to grey levels, and other files are rejected."""
+
+import io
+import random
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+
+from lenet import reading
+from lenet.errors import DataError, InputError
+from lenet.reading import read_picture
+
+Image = pytest.importorskip("PIL.Image")
+cv2 = pytest.importorskip("cv2")
+GREY = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+
+
+def written(tmp_path, image, name, **options):
+    image.save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def header_of_png(width, height):
+    """A PNG that claims a size and ends where its pixels would begin."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    header = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + header + struct.pack(">I", 1000) + b"IDAT"
+
+
+# Formats and modes
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "gif", "tif", "webp", "pgm"])
+def test_grey_levels_are_kept_by_every_format_without_loss(tmp_path, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    found = read_picture(written(tmp_path, Image.fromarray(GREY), f"a.{suffix}", **options))
+    np.testing.assert_array_equal(found, GREY)
+    assert found.dtype == np.uint8
+
+
+def test_jpeg_is_read_within_its_loss(tmp_path):
+    smooth = np.tile(np.linspace(0, 255, 32).astype(np.uint8), (16, 1))
+    found = read_picture(written(tmp_path, Image.fromarray(smooth), "a.jpg", quality=95))
+    np.testing.assert_allclose(found.astype(int), smooth, atol=4)
+
+
+def test_colours_become_the_luminance_of_itu_601(tmp_path):
+    pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30]]], np.uint8)
+    found = read_picture(written(tmp_path, Image.fromarray(pixels), "a.png"))
+    np.testing.assert_allclose(found[0], pixels[0] @ [0.299, 0.587, 0.114], atol=1)
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "L").convert("P")
+    image.putpalette([200, 200, 200, 7, 7, 7, 90, 90, 90])
+    np.testing.assert_array_equal(read_picture(written(tmp_path, image, "a.png")), [[200, 7, 90]])
+
+
+def test_bilevel_is_black_and_white(tmp_path):
+    image = Image.fromarray(np.array([[0, 255, 0]], np.uint8)).convert("1")
+    np.testing.assert_array_equal(read_picture(written(tmp_path, image, "a.png")), [[0, 255, 0]])
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparent_pixels_become_white_paper(tmp_path, mode):
+    colours = len(mode) - 1
+    pixels = [(0,) * colours + (alpha,) for alpha in (0, 255, 102)]  # black of no, full and 40% opacity
+    image = Image.new(mode, (3, 1))
+    for x, pixel in enumerate(pixels):
+        image.putpixel((x, 0), pixel)
+    np.testing.assert_allclose(read_picture(written(tmp_path, image, "a.png"))[0], [255, 0, 153], atol=1)
+
+
+def test_a_transparent_colour_of_a_palette_is_white_paper(tmp_path):
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
+    image.putpalette([0, 0, 0, 40, 40, 40])
+    path = written(tmp_path, image, "a.png", transparency=0)
+    np.testing.assert_array_equal(read_picture(path), [[255, 40]])
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_are_scaled_not_clipped(tmp_path, suffix):
+    deep = GREY.astype(np.uint16) * 257
+    np.testing.assert_array_equal(read_picture(written(tmp_path, Image.fromarray(deep), f"a.{suffix}")), GREY)
+
+
+def test_cmyk_is_converted(tmp_path):
+    image = Image.new("CMYK", (16, 16), (0, 0, 0, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 8, 16))
+    found = read_picture(written(tmp_path, image, "a.tif"))
+    np.testing.assert_array_equal(found, np.repeat([[255] * 8 + [0] * 8], 16, axis=0))
+
+
+def test_the_first_frame_of_an_animation_is_read(tmp_path):
+    first, second = Image.new("L", (5, 4), 30), Image.new("L", (5, 4), 200)
+    path = written(tmp_path, first, "a.gif", save_all=True, append_images=[second])
+    with Image.open(path) as animation:
+        assert animation.n_frames == 2
+    np.testing.assert_array_equal(read_picture(path), np.full((4, 5), 30))
+
+
+# The EXIF orientations as the standard names the place of row 0 and column 0.
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [(1, lambda a: a), (3, lambda a: np.rot90(a, 2)), (6, lambda a: np.rot90(a, -1)), (8, lambda a: np.rot90(a, 1))],
+)
+def test_the_rotation_of_the_camera_is_applied(tmp_path, orientation, upright):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = written(tmp_path, Image.fromarray(GREY), "a.png", exif=exif)
+    np.testing.assert_array_equal(read_picture(path), upright(GREY))
+
+
+def test_the_name_of_a_file_does_not_matter(tmp_path):
+    path = written(tmp_path, Image.fromarray(GREY), "a.png").rename(tmp_path / "a.txt")
+    np.testing.assert_array_equal(read_picture(str(path)), GREY)
+
+
+# Large pictures
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "I;16"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_large_pictures_are_decoded_in_strips(monkeypatch, mode, orientation):
+    levels = np.random.default_rng(0).integers(0, 256, (30, 20, 4), np.uint8)
+    colours = Image.fromarray(levels[..., :3]) if mode == "CMYK" else Image.fromarray(levels)
+    picture = Image.fromarray(levels[..., 0] * np.uint16(257)) if mode == "I;16" else colours.convert(mode)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x112] = orientation
+    picture.save(file, "TIFF", exif=exif)
+    whole = read_picture(file)
+    assert whole.shape == ((30, 20) if orientation < 5 else (20, 30))
+    monkeypatch.setattr("lenet.reading.pictures._STRIP", 70)  # three rows
+    np.testing.assert_array_equal(read_picture(file), whole)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 1)])
+def test_a_jpeg_decoded_at_half_its_size_has_boxes_of_the_whole_picture(orientation, turns):
+    page = np.full((3003, 4205), 235, np.uint8)
+    for line, text in enumerate(["2741", "605"]):
+        cv2.putText(page, text, (600, 900 + 1000 * line), cv2.FONT_HERSHEY_SIMPLEX, 8, 40, 40, cv2.LINE_AA)
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x112] = orientation
+    Image.fromarray(np.rot90(page, turns)).save(buffer, "JPEG", quality=95, exif=exif)  # Exif turns it back
+    grey, shape = reading.pictures.reduced_grey(buffer.getvalue(), 2_900_000)
+    assert (grey.shape, shape) == ((1502, 2103), page.shape)
+    found = reading.read(buffer.getvalue())
+    assert found.text == "2741\n605"
+    boxes, whole = (np.array([d.box for each in r.lines for d in each.digits]) for r in (found, reading.read(page)))
+    np.testing.assert_allclose(boxes, whole, atol=8)
+
+
+@pytest.mark.parametrize("shape", [(3000, 4000), (3024, 4032), (4608, 2592)])
+def test_photographs_of_common_cameras_are_halved_once(shape):
+    buffer = io.BytesIO()
+    Image.new("RGB", shape[::-1], (235, 230, 225)).save(buffer, "JPEG")
+    grey, picture_shape = reading.pictures.reduced_grey(buffer.getvalue(), reading.lines.MIN_DECODED_PIXELS)
+    page = reading.lines.page_of(grey, picture_shape)
+    assert page.ink.shape == (shape[0] // 2, shape[1] // 2)
+    assert (page.picture_shape, page.scale) == (shape, 0.5)
+
+
+# Invalid files
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a seven, in words", "is not a picture"),
+        (b"", "is empty; expected a picture"),
+        (b"%PDF-1.4\n", "is not a picture"),
+        (b"P5\n4 4\n255\n123", "damaged picture"),
+        (header_of_png(28, 28), "damaged picture"),
+        (header_of_png(8001, 8000), "8001x8000 pixels; expected at most 64 million"),
+        (header_of_png(12000, 10000), "at most 64 million"),  # Pillow warns from 89 megapixels on
+        (header_of_png(30000, 30000), "at most 64 million"),  # and refuses from 179 on
+    ],
+    ids=["text", "empty", "pdf", "short", "header only", "64 megapixels", "120 megapixels", "900 megapixels"],
+)
+def test_the_error_names_a_file_that_is_not_a_picture(tmp_path, content, said):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        read_picture(path)
+    assert str(caught.value).startswith(str(path))
+    assert str(caught.value).count(str(path)) == 1
+
+
+def test_a_jpeg_that_goes_over_its_pixels_without_end_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64)).save(buffer, "JPEG", progressive=True)
+    path = tmp_path / "slow.jpg"
+    path.write_bytes(buffer.getvalue())
+    assert read_picture(path).shape == (64, 64)
+    path.write_bytes(buffer.getvalue() + b"\xff\xda" * 101)
+    with pytest.raises(DataError, match="100 scans"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("size", [(1, 101), (101, 1), (1, 25_000_000)])
+def test_a_picture_of_extreme_sides_is_refused(size):
+    with pytest.raises(DataError, match=f"has {size[0]}x{size[1]} pixels; expected sides with a ratio of at most 100"):
+        read_picture(header_of_png(*size))
+    assert read_picture(b"P5 1 100 255 " + bytes(100)).shape == (100, 1)
+
+
+@pytest.mark.parametrize("header", [b"P2 1001 1000 255 ", b"P6 1001 1000 254 ", b"P3 1001 1000 65535 "])
+def test_pnm_decoded_by_a_python_loop_is_limited(header):
+    with pytest.raises(DataError, match="has 1001x1000 pixels; expected at most 1 million in this format"):
+        read_picture(header)
+    assert read_picture(b"P5 1001 1000 255 " + bytes(1001_000)).shape == (1000, 1001)
+
+
+def test_exactly_64_megapixels_are_decoded(tmp_path):
+    """Shows that the size in the header was rejected: this one is decoded, and found truncated."""
+    (tmp_path / "a.png").write_bytes(header_of_png(8000, 8000))
+    with pytest.raises(DataError, match="damaged"):
+        read_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("content", ["\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 9000 * "\0", "P5 100 100 255 " + 10_000 * "a"])
+def test_a_picture_in_a_string_is_not_a_path(content):
+    with pytest.raises(InputError, match="Pass the content of a file as bytes") as caught:
+        read_picture(content)
+    assert len(str(caught.value)) < 200
+
+
+def test_heic_is_refused_with_advice(tmp_path):
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    with pytest.raises(DataError, match=r"photo\.heic is not a picture; .* Convert other formats, such as HEIC"):
+        read_picture(tmp_path / "photo.heic")
+
+
+def test_another_format_is_refused_though_pillow_reads_it(tmp_path):
+    path = written(tmp_path, Image.fromarray(GREY), "a.pcx")
+    with pytest.raises(DataError, match="is not a picture; expected a PNG"):
+        read_picture(path)
+
+
+def test_a_missing_file_and_a_folder_are_errors_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_picture(tmp_path / "none.png")
+    with pytest.raises((IsADirectoryError, PermissionError)):  # the second on Windows
+        read_picture(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "ppm", "tif"])
+def test_files_with_wrong_bytes_give_a_picture_or_a_documented_error(tmp_path, suffix):
+    whole = written(tmp_path, Image.fromarray(np.kron(GREY, np.ones((5, 5), np.uint8))), f"a.{suffix}").read_bytes()
+    rng = random.Random(0)  # noqa: S311
+    path, refused = tmp_path / "b", 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(rng.choice([1, 2, 8])):
+            damaged[rng.randrange(min(len(damaged), 300))] = rng.choice([0, 1, 127, 128, 255])
+        path.write_bytes(damaged if rng.random() < 0.8 else damaged[: rng.randrange(len(damaged))])
+        try:
+            read_picture(path)
+        except DataError:
+            refused += 1
+    assert refused > 5
+
+
+@pytest.mark.parametrize("error", [struct.error("x"), TypeError("x"), IndexError("x"), KeyError("x"), OSError("x")])
+def test_whatever_pillow_raises_while_it_decodes_is_a_damaged_picture(tmp_path, monkeypatch, error):
+    """Pillow has raised each of these for a damaged file; most take minutes of fuzzing to occur."""
+
+    def fails(*_, **__):
+        raise error
+
+    path = written(tmp_path, Image.fromarray(GREY), "a.png")
+    monkeypatch.setattr("PIL.Image.Image.getexif", fails)
+    with pytest.raises(DataError, match="damaged"):
+        read_picture(path)
+
+
+def test_pillows_warnings_are_not_shown(tmp_path):
+    (tmp_path / "a.png").write_bytes(header_of_png(12000, 10000))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with pytest.raises(DataError):
+            read_picture(tmp_path / "a.png")
+    assert seen == []
