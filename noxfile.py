@@ -26,6 +26,7 @@ GIT = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
 COMMIT = subprocess.run(GIT, capture_output=True, text=True, check=False).stdout.strip()
 MAX_WHEEL_BYTES = 620_000
 KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"]
+MODEL_TESTS = [f"tests/test_{name}.py" for name in ("model", "gradients", "model_input", "model_state")]
 
 
 def wheel_of_commit() -> Path | None:
@@ -81,7 +82,7 @@ def tests(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """Run the tests of the kernels and the model without optional packages, which some platforms lack."""
     install(session, ".", groups="test")
-    session.run("python", "-m", "pytest", "-q", "-n", "2", *KERNEL_TESTS, "tests/test_model.py", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-n", "2", *KERNEL_TESTS, *MODEL_TESTS, *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -244,7 +245,7 @@ def builds(session: nox.Session) -> None:
     """Run the tests of the network, without long training runs, on every build of this CPU except the best one."""
     show = "from lenet._fused.dispatch import available; print(*list(available())[1:])"
     for cpu in run(session, "python", "-c", show, silent=True).split():
-        files = ["tests/test_model.py", "tests/test_training.py"]
+        files = [*MODEL_TESTS, "tests/test_training.py"]
         run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "not release", *files, env={"LENET_CPU": cpu})
 
 

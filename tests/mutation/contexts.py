@@ -7,7 +7,7 @@ from coverage import CoveragePlugin
 
 class RunningTest(CoveragePlugin):
     def dynamic_context(self, frame):
-        # pytest's variable: "tests/test_model.py::test_shapes (call)"
+        # pytest's variable: "tests/test_model_input.py::test_shapes (call)"
         return os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0] or None
 
 

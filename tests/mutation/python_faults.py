@@ -22,7 +22,7 @@ def _of(file: str, tests: tuple[str, ...], name: str, old: str, new: str) -> dic
 
 NETWORK = {
     **_of(
-        "model.py", ("model",), "gradients-not-copied",
+        "model.py", ("gradients",), "gradients-not-copied",
         "FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())",
         "FlatDict(gradients.shapes, self.dtype, gradients.flat)",
     ),
@@ -57,7 +57,7 @@ NETWORK = {
         "shape[1] * field + shape[0]",
     ),
     **_of(
-        "_fused/batches.py", ("model",), "gradients-of-an-earlier-batch-added",
+        "_fused/batches.py", ("gradients",), "gradients-of-an-earlier-batch-added",
         "self._gradients[1 : len(chunks)]",
         "self._gradients[1:]",
     ),

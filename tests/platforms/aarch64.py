@@ -18,8 +18,9 @@ PYTHON = "3.13"  # of Debian 13
 CC = "aarch64-linux-gnu-gcc"
 MANYLINUX = ["manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64", "manylinux_2_17_aarch64"]
 CORE = (
-    "conv", "network", "distortions", "model", "layers", "losses", "optim", "init", "files", "class_names", "data_box",
-    "layerwise", "paths", "ranks", "splits", "threat_model", "weights", "weights_bounds",
+    "conv", "network", "distortions", "model", "gradients", "model_input", "model_state", "layers", "losses", "optim",
+    "init", "files", "class_names", "data_box", "layerwise", "paths", "ranks", "splits", "threat_model", "weights",
+    "weights_bounds",
 )  # fmt: skip
 SYSTEM = ["python3", "python3-dev", f"libpython{PYTHON}", "ca-certificates"]
 

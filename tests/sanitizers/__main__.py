@@ -28,7 +28,8 @@ OVERFLOW = Change("training/augment/_distort.pyx", "image[y * W + x] if", "image
 TIMEOUT = "--timeout=1800"  # seconds for one test, which is several times slower
 SUITE = ("-n", str(os.cpu_count()), TIMEOUT, "-p", "no:cacheprovider", "-m", "not uninstrumented and not release")
 TESTS_OF_KERNELS = [*SUITE, *(f"tests/test_{name}.py" for name in
-                              ("conv", "network", "distortions", "model", "threads_and_cpu"))]  # fmt: skip
+                              ("conv", "network", "distortions", "model", "gradients", "model_input", "model_state",
+                               "threads_and_cpu"))]  # fmt: skip
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
 # could be no registers, and the kernels would take sixteen times as long instead of four.
 INSTRUMENTED = ["-fno-omit-frame-pointer", "-fno-wrapv", "--param=asan-stack=0", "-fsanitize=address,undefined",

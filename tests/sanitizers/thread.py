@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.mutation.building import Change, build, changed, copy_tree, environment
 
 FLAGS = ["-O1", "-g", "-fsanitize=thread"]
-TESTS = ["tests/test_concurrency.py", "tests/test_model.py", "tests/test_training.py"]
+TESTS = [f"tests/test_{name}.py" for name in ("concurrency", "model", "gradients", "training")]
 REPORTED = 66
 PLANTED = {  # by the test that runs into it
     "share_a_model_for_gradients": Change("_fused/batches.py", "self._work[chunk.start // size]", "self._work[0]"),

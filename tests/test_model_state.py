@@ -1,0 +1,186 @@
+"""The state of LeNet5 in state dicts, copies and pickles."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from models import MEAN, STD, batch, draw_images, make_model
+
+from lenet import SGD, LeNet5
+from lenet.errors import InputTypeError, WeightsError
+
+pytest_plugins = ["model_fixture"]
+
+
+# ---- state dicts ---------------------------------------------------------------------------------------
+
+
+def test_state_dict_is_a_copy(model):
+    state = model.state_dict()
+    before = model.parameters.flat.copy()
+    for value in state.values():
+        value[...] = 77
+    np.testing.assert_array_equal(model.parameters.flat, before)
+
+
+def test_load_state_dict_copies(model):
+    other = LeNet5(seed=9)
+    state = other.state_dict()
+    model.load_state_dict(state)
+    state["c1.weight"][...] = 77
+    np.testing.assert_array_equal(model.parameters.flat, other.parameters.flat)
+    assert all(np.shares_memory(parameter, model.parameters.flat) for parameter in model.parameters.values())
+
+
+@pytest.mark.parametrize("kind", ["lists", "float64", "big-endian", "fortran", "other order"])
+def test_load_state_dict_accepts_any_numbers(model, kind):
+    state = LeNet5(seed=9).state_dict()
+    given = {
+        "lists": {name: value.tolist() for name, value in state.items()},
+        "float64": {name: value.astype(np.float64) for name, value in state.items()},
+        "big-endian": {name: value.astype(">f4") for name, value in state.items()},
+        "fortran": {name: np.asfortranarray(value) for name, value in state.items()},
+        "other order": dict(reversed(state.items())),
+    }[kind]
+    model.load_state_dict(given)
+    for name, value in state.items():
+        np.testing.assert_array_equal(model.parameters[name], value)
+
+
+def set_to(name, value):
+    def damage(state):
+        state[name] = value
+
+    return damage
+
+
+def spoil(name, value):
+    def damage(state):
+        state[name].flat[-1] = value
+
+    return damage
+
+
+BAD_STATES = {
+    "missing": (
+        lambda state: state.pop("output.bias"),
+        "Missing weights: output.bias; unknown weights: none; expected c1",
+    ),
+    "unknown": (set_to("c2.weight", np.zeros(3)), "Missing weights: none; unknown weights: c2.weight"),
+    "shape": (
+        set_to("output.bias", np.zeros(9)),
+        r"output.bias has dtype float64 and shape \(9,\); expected .* \(10,\)",
+    ),
+    "transposed": (set_to("f6.weight", np.zeros((120, 84))), r"f6.weight has .* \(120, 84\); expected .* \(84, 120\)"),
+    "broadcastable": (set_to("output.bias", 0.0), r"output.bias has dtype float64 and shape \(\); expected"),
+    "NaN": (spoil("output.weight", np.nan), "output.weight contains values that are not finite"),
+    "infinite": (spoil("output.bias", -np.inf), "output.bias contains values that are not finite"),
+    "strings": (set_to("output.bias", np.full(10, "1")), "output.bias has dtype <U1"),
+    "objects": (set_to("output.bias", np.full(10, None)), "output.bias has dtype object"),
+    "complex": (set_to("output.bias", np.zeros(10, complex)), "output.bias has dtype complex128"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_STATES)
+def test_load_state_dict_loads_all_or_nothing(model, name):
+    """The damage is in the last parameters; the first ones would have been fine."""
+    damage, message = BAD_STATES[name]
+    before, state = model.parameters.flat.copy(), LeNet5(seed=9).state_dict()
+    damage(state)
+    with pytest.raises(WeightsError, match=message):
+        model.load_state_dict(state)
+    np.testing.assert_array_equal(model.parameters.flat, before)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(np.full(10, 1e300), id="too large for float32"),
+        pytest.param([[1.0], [1.0, 2.0]], id="ragged"),
+    ],
+)
+def test_load_state_dict_explains_what_is_wrong(model, value):
+    state = model.state_dict()
+    state["output.bias"] = value
+    with pytest.raises(WeightsError, match=r"output\.bias"):
+        model.load_state_dict(state)
+
+
+def test_load_state_dict_requires_a_mapping(model):
+    with pytest.raises(InputTypeError, match="state is of type list"):
+        model.load_state_dict([1, 2, 3])
+
+
+# ---- copies and files ----------------------------------------------------------------------------------
+
+
+COPIES = {
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),  # noqa: S301
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.fixture(params=COPIES)
+def duplicate(request):
+    return COPIES[request.param]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_copy_gives_the_same_bits(duplicate, dtype):
+    model = make_model(dtype, num_classes=7)
+    model.metadata = {"recipe": "default"}
+    twin, x = duplicate(model), draw_images(3)
+    np.testing.assert_array_equal(twin.logits(x), model.logits(x))
+    np.testing.assert_array_equal(twin.parameters.flat, model.parameters.flat)
+    assert (twin.dtype, twin.num_classes, twin.mean, twin.std) == (model.dtype, 7, MEAN, STD)
+    assert twin.metadata == {"recipe": "default"}
+    assert repr(twin) == repr(model)
+
+
+def test_a_copy_is_independent(duplicate, model):
+    twin, before = duplicate(model), model.parameters.flat.copy()
+    twin.parameters.flat[...] = 0
+    twin.metadata["changed"] = "yes"
+    twin.mean = 0.5
+    np.testing.assert_array_equal(model.parameters.flat, before)
+    assert (model.metadata, model.mean) == ({}, MEAN)
+
+
+def test_a_copy_learns(duplicate, model):
+    """Its parameters are views of its own flat vector, and its layers compute with them."""
+    twin, (x, y) = duplicate(model), batch(4, "dense")
+    for each in (model, twin):
+        SGD(each, lr=0.1).step(each.loss_and_gradients(x, y)[1])
+    assert all(np.shares_memory(parameter, twin.parameters.flat) for parameter in twin.parameters.values())
+    np.testing.assert_array_equal(twin.logits(x), model.logits(x))
+
+
+def test_copies_of_the_parameters_stay_views_of_a_flat_vector(duplicate, model):
+    twin = duplicate(model.parameters)
+    twin.flat[...] = 3
+    assert all((parameter == 3).all() for parameter in twin.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": np.float32(1)},
+        {"parameters": np.zeros(3, np.float32)},
+        {"parameters": np.zeros(61706)},
+        {"std": 0},
+    ],
+)
+def test_a_damaged_pickle_is_refused(change):
+    state = {**LeNet5(seed=0).__getstate__(), **change}
+    with pytest.raises(ValueError, match=r"damaged|std is 0"):
+        LeNet5.__new__(LeNet5).__setstate__(state)
+
+
+def test_metadata_that_is_not_text_is_not_saved(tmp_path):
+    model = LeNet5(seed=0)
+    model.metadata = {"epochs": 3}
+    with pytest.raises(InputTypeError, match=r"metadata is \{'epochs': 3\}; expected a mapping of str"):
+        model.save(tmp_path / "a.safetensors")
+    assert list(tmp_path.iterdir()) == []
