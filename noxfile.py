@@ -201,7 +201,8 @@ def lowest(session: nox.Session) -> None:
 @nox.session
 def scikit_learn(session: nox.Session) -> None:
     """Run the tests of the estimator and the data with each release of scikit-learn before the newest."""
-    files = ["tests/test_estimator.py", "tests/test_framing.py", *map(str, Path("tests").glob("test_data_*.py"))]
+    names = ("estimator*", "framing", "data_*")
+    files = [str(path) for name in names for path in Path("tests").glob(f"test_{name}.py")]
     for version in ("1.6", "1.7", "1.8"):
         install(session, f"scikit-learn=={version}.*", extras="train,vision", groups="test")
         session.run("python", "-m", "pytest", "-q", *files, *session.posargs)

@@ -16,7 +16,6 @@ def relative_error(actual, expected):
 
 # ---- the reference -------------------------------------------------------------------------------------
 
-
 KINDS = pytest.mark.parametrize("kind", ["dense", "zero borders"])
 
 

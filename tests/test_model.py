@@ -187,7 +187,6 @@ def test_predicting_bytes_takes_hardly_any_memory():
 
 # ---- out= ----------------------------------------------------------------------------------------------
 
-
 OUTPUTS = pytest.mark.parametrize(
     ("method", "shape", "dtype"),
     [("logits", (70, 10), np.float32), ("predict_proba", (70, 10), np.float32), ("predict", (70,), np.int64)],

@@ -114,7 +114,6 @@ def test_load_state_dict_requires_a_mapping(model):
 
 # ---- copies and files ----------------------------------------------------------------------------------
 
-
 COPIES = {
     "pickle": lambda model: pickle.loads(pickle.dumps(model)),  # noqa: S301
     "copy": copy.copy,
