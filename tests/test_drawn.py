@@ -74,5 +74,5 @@ def test_the_tests_that_run_a_line_are_known_also_those_of_a_child_process(tmp_p
     f, g, limit = (f"tests/test_some.py::test_{name}" for name in ("f", "g", "limit"))
     assert found.failing == {"tests/test_some.py::test_wrong"}
     assert found.of("__init__.py", 4) == [f, g, limit]
-    assert found.of("__init__.py", 7) == [g, limit]
+    assert found.of("__init__.py", 7) == [g, limit, f]
     assert found.of("__init__.py", 1) == [f, g, limit]

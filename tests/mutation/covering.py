@@ -56,21 +56,24 @@ class Covering:
         return re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
 
     def of(self, file: str, line: int) -> list[str]:
-        """Return the tests that run the statement of a line, those of the test file with the most of them first.
+        """Return the tests that run the statement of a line, then the others of their test files.
 
-        If the statement runs on import, or no test is known to run it (coverage.py may forget the test when an
-        exception passes), return all tests of the test files that run any part of its file.
+        The others may run it in a server that an earlier test has started, or when an exception passes, which makes
+        coverage.py forget the test. If the statement runs on import, all tests that run any part of its file count.
         """
         path = self.source / file
         lines, on_import = statement(path.read_text("utf-8"), line)
         found = self._data.contexts_by_lineno(str(path))
-        tests = {test for each in lines for test in found.get(each, [])} - {""}
-        if on_import or not tests:
-            files = {test.partition("::")[0] for each in found.values() for test in each}
-            tests = {test for test in self._data.measured_contexts() if test.partition("::")[0] in files}
-        tests -= self.failing | {""}
-        number = Counter(test.partition("::")[0] for test in tests)
-        return sorted(tests, key=lambda test: (-number[test.partition("::")[0]], test))
+        ran = {test for each in lines for test in found.get(each, [])} - {""}
+        if on_import or not ran:
+            ran = {test for each in found.values() for test in each} - {""}
+        number = Counter(map(_file_of, ran))
+        tests = {test for test in self._data.measured_contexts() if number[_file_of(test)]} - self.failing
+        return sorted(tests, key=lambda test: (test not in ran, -number[_file_of(test)], test))
+
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
 
 
 def statement(text: str, line: int) -> tuple[range, bool]:
