@@ -194,6 +194,7 @@ def test_wrong_arguments_are_rejected(forms, capsys):
     assert "--fields and --show were both given" in misused(capsys, *command, "--show", "out.png")
     assert "--fields and --only-digits were both given" in misused(capsys, *command, "--only-digits")
     assert "--check-below is 2; expected a confidence" in misused(capsys, *command, "--check-below", "2")
+    assert "--check-below requires --fields." in misused(capsys, *command[:2], "--check-below", "0.5")
     assert "missing.json" in fails(capsys, "read", "forms/b.png", "--fields", "missing.json")
     clash = '[{"name": "a", "cell": [0, 0]}, {"name": "a_confidence", "cell": [0, 0]}]'
     (forms / "fields.json").write_text(clash)

@@ -30,7 +30,9 @@ def run_forms(
         parser.error(f"The columns of the table are {', '.join(header)}; expected different names. Rename the fields.")
     if arguments.csv is not None:
         check_csv(parser, arguments, header)
-    options = {"check_below": arguments.check_below, "rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
+    options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
+    if arguments.check_below is not None:
+        options["check_below"] = arguments.check_below
     rows: list[list[object]] = []
     shown = arguments.csv is not None and not arguments.quiet
     for name, values in read_each(names, lambda name: read_form(picture(name), fields, model, **options), shown=shown):

@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check-below",
         type=float,
-        default=0.9,
         metavar="X",
         help="with --fields, flag fields whose confidence is below X (default: 0.9)",
     )
@@ -57,8 +56,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.reading.reader import characters_of
 
     for option, value in (("--least", arguments.least), ("--check-below", arguments.check_below)):
-        if not 0 <= value <= 1:
+        if value is not None and not 0 <= value <= 1:
             parser.error(f"{option} is {value:g}; expected a confidence from 0 to 1.")
+    if arguments.check_below is not None and arguments.fields is None:
+        parser.error("--check-below requires --fields.")
     names = expanded(arguments.images)
     if arguments.fields is not None:
         return run_forms(arguments, parser, names, load_model(arguments.model))
