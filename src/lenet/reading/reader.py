@@ -107,7 +107,7 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
         if len(name) != 1:
             raise InputError(
                 f"The model has a class {name!r}; expected names of one character, as a line is read character by "
-                "character. To classify a picture of one symbol, use predict."
+                "character. To classify one symbol, run `lenet predict`, or send 28x28 pixels to /v2/models/NAME/infer."
             )
     return names
 
