@@ -206,3 +206,13 @@ def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_read(forms
     assert code == 1
     assert "fields.json is not a picture" in err
     assert out.count("check: empty") == 4
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"), [(["one", "two"], "names of one character"), (["a", "b"], "has a checksum")]
+)
+def test_a_model_that_cannot_read_the_fields_is_reported_once(forms, capsys, classes, message):
+    model = lenet.LeNet5(seed=0, num_classes=2)
+    model.classes = classes
+    model.save("model.safetensors")
+    assert message in fails(capsys, "read", "forms", "--fields", "fields.json", "--model", "model.safetensors")

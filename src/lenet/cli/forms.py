@@ -18,11 +18,13 @@ def run_forms(
 ) -> int:
     """Read forms; report pictures that cannot be read, and continue with the others."""
     from lenet.reading import load_fields, read_form
+    from lenet.reading.forms import check_checksums
 
     for option in ("show", "only_digits", "least"):
         if getattr(arguments, option):
             parser.error(f"--fields and --{option.replace('_', '-')} were both given; expected one of them.")
     fields = load_fields(arguments.fields)
+    check_checksums(fields, model)  # raises its error once rather than for each form
     header = ["image", "check"]
     for field in fields:
         header += [field.name, f"{field.name}_confidence"]

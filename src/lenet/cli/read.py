@@ -61,12 +61,12 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.check_below is not None and arguments.fields is None:
         parser.error("--check-below requires --fields.")
     names = expanded(arguments.images)
-    if arguments.fields is not None:
-        return run_forms(arguments, parser, names, load_model(arguments.model))
-    if arguments.csv is not None:
-        check_csv(parser, arguments, COLUMNS)
     model = load_model(arguments.model)
     characters_of(model)  # raises its error once rather than for each picture
+    if arguments.fields is not None:
+        return run_forms(arguments, parser, names, model)
+    if arguments.csv is not None:
+        check_csv(parser, arguments, COLUMNS)
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)
     options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}

@@ -86,8 +86,7 @@ def read_form(
         model = load_pretrained("mnist")
     _checks.model(model)
     fields = checked_fields(fields)
-    if any(field.checksum for field in fields) and "".join(characters_of(model)) != "0123456789":
-        raise InputError("A field has a checksum; expected a model whose classes are the digits from 0 to 9.")
+    check_checksums(fields, model)
     check_below = _checks.number(check_below, "check_below")
     if not 0 <= check_below <= 1:
         raise InputError(f"check_below is {check_below:g}; expected a confidence from 0 to 1.")
@@ -103,6 +102,12 @@ def read_form(
         if _legibility(best) >= _LEGIBLE * len(fields):
             break
     return tuple(best)
+
+
+def check_checksums(fields: Sequence[Field], model: LeNet5) -> None:
+    """Raise InputError if a field has a checksum and the classes of the model are not the ten digits."""
+    if any(field.checksum for field in fields) and "".join(characters_of(model)) != "0123456789":
+        raise InputError("A field has a checksum; expected a model whose classes are the digits from 0 to 9.")
 
 
 def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
