@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -96,7 +97,21 @@ def test_columns_of_the_text_are_separate_and_aligned(count):
     ],
 )
 def test_the_text_names_a_rejection_only_if_there_is_one(predicted, text):
-    assert str(classification_report(logits_for(predicted, 3), TRUE)).splitlines()[1].endswith(f"; {text}")
+    predicted, true = np.tile(predicted, 100), np.tile(TRUE, 100)
+    assert str(classification_report(logits_for(predicted, 3), true)).splitlines()[1].endswith(f"; {text}")
+
+
+def test_fewer_than_1000_images_cannot_show_an_error_rate_of_one_in_1000():
+    for count, told in ((999, False), (1000, True)):
+        true = np.arange(count) % 3
+        line = str(classification_report(logits_for(true, 3), true)).splitlines()[1]
+        assert (re.fullmatch(r"calibration error \d+\.\d\d%", line) is None) == told
+
+
+def test_one_error_and_one_image_are_singular():
+    one = np.zeros(1, int)
+    assert "(0 errors in 1 image)" in str(classification_report(logits_for(one, 2), one))
+    assert "(1 error in 1 image)" in str(classification_report(logits_for(one, 2), one + 1))
 
 
 def test_errors_are_counted_exactly_where_rounding_could_go_wrong():

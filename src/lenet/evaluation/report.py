@@ -15,6 +15,7 @@ from lenet.losses import cross_entropy, softmax
 from lenet.model import LeNet5
 
 MAX_CLASSES = 5_000  # of a report, whose confusion matrix then takes 200 MB
+_RATE = 0.001  # of errors among accepted answers
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,22 @@ class Report:
         return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist(), "classes": list(self.classes)}
 
     def _rejection(self) -> str:
+        if _RATE * self.images < 1:  # fewer images cannot show such a low rate
+            return ""
         if self.rejected == 0:
-            return "the error rate is at most 0.1% without rejecting any image"
+            return f"; the error rate is at most {_RATE:.1%} without rejecting any image"
         if self.rejected == 1:
-            return "no threshold reaches an error rate of 0.1%"
-        return f"rejecting the least confident {self.rejected:.2%} reduces the others' error rate to at most 0.1%"
+            return f"; no threshold reaches an error rate of {_RATE:.1%}"
+        return (
+            f"; rejecting the least confident {self.rejected:.2%} reduces the others' error rate to at most {_RATE:.1%}"
+        )
 
     def __str__(self) -> str:
         width = max(5, *map(len, self.classes))
-        errors = self.images - round(self.accuracy * self.images)
+        errors = _counted(self.images - round(self.accuracy * self.images), "error")
         lines = [
-            f"accuracy {self.accuracy:.2%} ({errors:,} errors in {self.images:,} images), loss {self.loss:.4f}",
-            f"calibration error {self.calibration_error:.2%}; {self._rejection()}",
+            f"accuracy {self.accuracy:.2%} ({errors} in {_counted(self.images, 'image')}), loss {self.loss:.4f}",
+            f"calibration error {self.calibration_error:.2%}{self._rejection()}",
             "",
             f"{'class':<{width}}  precision   recall       f1    images",
         ]
@@ -99,6 +104,10 @@ class Report:
         for name, counts in zip(self.classes, self.confusion_matrix, strict=True):
             lines.append(f"{name:>{width}} " + "".join(f"{count:>{column}}" for count in counts))
         return "\n".join(lines) + "\n"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def evaluate(
@@ -199,6 +208,6 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
         support=support.tolist(),
         confusion_matrix=confusion,
         calibration_error=expected_calibration_error(probabilities, y),
-        rejected=rejection_rate(probabilities, y, 0.001),
+        rejected=rejection_rate(probabilities, y, _RATE),
         classes=names,
     )
