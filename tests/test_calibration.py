@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 import lenet
 from lenet.errors import InputError, InputTypeError
 from lenet.evaluation import calibration
-from lenet.evaluation.calibration import RATES
+from lenet.evaluation.calibration import MIN_IMAGES, RATES
 from lenet.losses import cross_entropy
 from lenet.rejection import learned_thresholds
 
@@ -109,7 +109,7 @@ def test_thresholds_travel_with_the_file(tmp_path, digits, calibrated):
 
 
 def test_a_model_without_thresholds_gives_advice(digits):
-    with pytest.raises(InputError, match=r"has no rejection thresholds. Call lenet\.evaluation\.calibrate"):
+    with pytest.raises(InputError, match=f"Call .*calibrate.* with {MIN_IMAGES} or more images"):
         lenet.LeNet5(seed=0).predict(digits.X_test, reject_at=0.005)
 
 

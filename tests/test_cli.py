@@ -449,7 +449,10 @@ def test_predict_reports_unsure_answers(capsys, tmp_path):
 
 
 def test_predict_refuses_a_rate_before_it_reads_a_picture(capsys):
-    assert cli.main(["predict", "missing.png", "--reject-at", "7"]) == 1
+    assert cli.main(["predict", "missing.png", "--reject-at", "1e-9"]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert "reject_at is 7" in err
+    assert "reject_at is 1e-09; expected at least 0.0005" in err
+    for rate in ("5", "1", "-0.1", "nan"):
+        said = misused(capsys, "predict", "missing.png", "--reject-at", rate)
+        assert f"--reject-at is {float(rate):g}; expected an error rate from 0 to below 1, such as 0.005." in said

@@ -212,8 +212,8 @@ def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
         )
     if not thresholds:
         raise InputError(
-            "The model has no rejection thresholds. Call lenet.evaluation.calibrate(model, X, y) with images that "
-            "it was not trained on; `lenet train` does so if the recipe has a validation split."
+            "The model has no rejection thresholds. Call lenet.evaluation.calibrate(model, X, y) with 100 or more "
+            "images that it was not trained on; `lenet train` does so if its validation split has as many."
         )
     return thresholds
 

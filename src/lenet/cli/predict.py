@@ -48,6 +48,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.data.csv import SUFFIXES
     from lenet.rejection import RejectionRule
 
+    if arguments.reject_at is not None and not 0 <= arguments.reject_at < 1:
+        parser.error(
+            f"--reject-at is {arguments.reject_at:g}; expected an error rate from 0 to below 1, such as 0.005."
+        )
     names = expanded(arguments.images)
     if arguments.csv is not None:
         check_csv(parser, arguments, OF_PICTURES, OF_ROWS)
