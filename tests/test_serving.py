@@ -983,9 +983,11 @@ def test_options_in_the_environment(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text", "says"),
-    [("PORT", "many", "--port: invalid int value: 'many'"), ("MAX_BODY", "-1", "above 0"),
+    [("PORT", "many", "--port: invalid int value: 'many' (set in the environment: LENET_PORT=many)"),
+     ("MAX_BODY", "-1", "expected a number above 0 and at most 1e+09. (set in the environment: LENET_MAX_BODY=-1)"),
      ("DRAIN", "-1", "drain_seconds"),
-     ("LOG_LEVEL", "loud", "LENET_LOG_LEVEL is loud; expected one of info"), ("WORKERS", "0", "--workers is 0"),
+     ("LOG_LEVEL", "loud", "LENET_LOG_LEVEL is loud; expected one of info"),
+     ("WORKERS", "0", "--workers is 0; expected at least 1. (set in the environment: LENET_WORKERS=0)"),
      ("ALLOW_CONTROL", "1", "LENET_TOKEN")],
 )  # fmt: skip
 def test_mistakes_in_the_environment(capsys, monkeypatch, name, text, says):

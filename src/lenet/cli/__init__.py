@@ -103,8 +103,8 @@ class _Parser(argparse.ArgumentParser):
         return arguments, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the message, and exit."""
-        super().error(printable(message))
+        """Print the usage, the message and the source of the defaults, if a subcommand names one, and exit."""
+        super().error(printable(message + (self.get_default("source") or "")))
 
 
 def build_parser() -> argparse.ArgumentParser:

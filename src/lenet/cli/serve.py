@@ -89,7 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="lowest level to log; info includes every request (default: info)",
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="omit the address, and log warnings and errors only")
-    parser.set_defaults(**_settings(os.environ))
+    settings = _settings(os.environ)
+    variables = ", ".join(f"LENET_{name.upper()}={text}" for name, text in settings.items())
+    parser.set_defaults(**settings, source=f" (set in the environment: {variables})" if settings else "")
 
 
 def _settings(environment: Mapping[str, str]) -> dict[str, str | bool]:
@@ -185,9 +187,15 @@ def token_of(environment: Mapping[str, str]) -> str | None:
     path = environment.get(f"{TOKEN}_FILE")
     if path is None or TOKEN in environment:
         return environment.get(TOKEN)
-    content = read_at_most(path, MAX_TOKEN_BYTES)
+    content, reason = None, ""
+    try:
+        content = read_at_most(path, MAX_TOKEN_BYTES)
+    except OSError as error:
+        reason = f" ({error.strerror})"
     if content is None or not content.isascii():
-        raise InputError(f"{TOKEN}_FILE is {path}; expected a file with at most {MAX_TOKEN_BYTES} bytes of ASCII.")
+        raise InputError(
+            f"{TOKEN}_FILE is {path}{reason}; expected a file with at most {MAX_TOKEN_BYTES} bytes of ASCII."
+        )
     return content.decode().rstrip("\r\n")
 
 
