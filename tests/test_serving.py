@@ -955,7 +955,7 @@ def test_an_address_in_use(capsys):
         (["--allow-control"], 2, "LENET_TOKEN"),
         (["--model", "stats=mnist"], 1, "not stats"),
         (["--model", "a="], 2, "expected FILE or NAME=FILE"),
-        (["--host", "no.such.host.invalid"], 1, "Cannot listen on"),
+        (["--host", "no.such.host.invalid"], 1, "Choose another host or port."),
     ],
 )
 def test_mistakes_on_the_command_line(capsys, monkeypatch, arguments, code, says):

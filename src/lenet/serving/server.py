@@ -151,7 +151,9 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
         return listening
     except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: invalid host name
         reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"Cannot listen on {host} port {port} ({reason}). Choose another port.") from None
+        raise ConfigurationError(
+            f"Cannot listen on {host} port {port} ({reason}). Choose another host or port."
+        ) from None
 
 
 def _listen_on_path(path: str, backlog: int) -> socket.socket:
