@@ -40,17 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet evaluate`."""
-    from lenet import _checks
     from lenet.cli.options import load_model
 
     if arguments.images is not None and arguments.images < 1:
         parser.error(f"--images is {arguments.images}; expected at least 1.")
     model = load_model(arguments.model)
     data = load_test_set(model, arguments)
-    labels = _checks.labels(data.y_test, len(data.X_test), model.num_classes)
-    chosen = chosen_images(len(labels), arguments)
+    chosen = chosen_images(len(data.y_test), arguments)
     report = corruptions_report if arguments.corruptions else clean_report
-    outcome = report(model, data.X_test[chosen], labels[chosen], arguments)
+    outcome = report(model, data.X_test[chosen], data.y_test[chosen], arguments)
     print(json.dumps(outcome.as_dict()) if arguments.json else outcome, end="\n" if arguments.json else "")
     return 0
 

@@ -88,17 +88,21 @@ class Dataset(_Arrays):
         Raises
         ------
         DataError
-            If the data set has a class that is not in `classes`.
+            If the data set has a class that is not in `classes`, or a label that is not the number of one of them.
         """
         classes = class_names.checked(classes)
-        if self.classes is None or self.classes == classes:
-            return self
-        unknown = [name for name in self.classes if name not in classes]
+        if self.classes is None:
+            largest = max(self.y_train.max(initial=0), self.y_test.max(initial=0))
+            unknown = [str(largest)] if largest >= len(classes) else []
+        else:
+            unknown = [name for name in self.classes if name not in classes]
         if unknown:
             raise DataError(
                 f"{source} has the class {unknown[0]!r}; expected only classes of the model: {', '.join(classes[:20])}"
                 f"{', ...' if len(classes) > 20 else ''}."
             )
+        if self.classes is None or self.classes == classes:
+            return self
         numbers: NDArray[Any] = np.array([classes.index(name) for name in self.classes])
         return Dataset(self.X_train, numbers[self.y_train], self.X_test, numbers[self.y_test]).with_classes(classes)
 
