@@ -113,7 +113,8 @@ A = '"name": "a", '
     [
         ("{}", "The content is not a list; expected a list of fields."),
         ("[]", "There are 0 fields; expected 1 to 1,000."),
-        ("[", "Expecting value"),
+        ("", "fields.json is empty; expected a JSON list of fields."),
+        ("[", "fields.json is not JSON (Expecting value in line 1, column 2); expected a JSON list of fields."),
         ("\xff", "decode"),
         ("[3]", "A field is 3; expected an object with a name."),
         ("[" * 100_000, "has too many nested lists"),

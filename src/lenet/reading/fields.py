@@ -193,6 +193,8 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
     content = read_at_most(file, _MAX_BYTES)
     if content is None:
         raise DataError(f"{file} has more than {_MAX_BYTES:,} bytes; expected a JSON list of fields.")
+    if not content.strip():
+        raise DataError(f"{file} is empty; expected a JSON list of fields.")
     try:
         entries = json.loads(content, object_pairs_hook=_object)
         if not isinstance(entries, list):
@@ -203,7 +205,9 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
     except RecursionError:
         raise DataError(f"{file} has too many nested lists; expected a JSON list of fields.") from None
     except ValueError as error:
-        raise DataError(f"{file} is not JSON ({error}); expected a JSON list of fields.") from None
+        is_syntax = isinstance(error, json.JSONDecodeError)
+        reason = f"{error.msg} in line {error.lineno}, column {error.colno}" if is_syntax else error
+        raise DataError(f"{file} is not JSON ({reason}); expected a JSON list of fields.") from None
 
 
 def checked_fields(values: Any) -> tuple[Field, ...]:
