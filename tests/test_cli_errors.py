@@ -174,7 +174,7 @@ def test_a_missing_digit_does_not_disable_validation(capsys, tmp_path, monkeypat
         ("digitz", "expected digits, mnist"),
         ("", "expected digits, mnist"),
         ("none/some.npz", "No such file"),
-        (".", "has no data set"),
+        (".", "or Parquet files. If it contains the pictures of one class, pass the folder above it."),
     ],
 )
 @pytest.mark.parametrize("verb", ["train", "evaluate"])

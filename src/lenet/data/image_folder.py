@@ -154,7 +154,10 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
         raise DataError(f"{folder} has more than {MAX_CLASSES:,} subfolders; expected one per class.")
     found = {path.name: list(pictures_in(path)) for path in classes}
     if empty := next((name for name, paths in found.items() if not paths), None):
-        raise DataError(f"{folder / empty} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files.")
+        raise DataError(
+            f"{folder / empty} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Add some, or "
+            "remove the folder."
+        )
     return found
 
 

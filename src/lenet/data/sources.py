@@ -78,7 +78,8 @@ def load(
         if holds_classes(path):
             return load_image_folder(path, raw=raw, strict=strict, progress=progress, hold_out=hold_out)
         raise DataError(
-            f"{path} has no data set; expected a subfolder of pictures per class, or IDX, .npy or Parquet files."
+            f"{path} has no data set; expected a subfolder of pictures per class, or IDX, .npy or Parquet files. "
+            "If it contains the pictures of one class, pass the folder above it."
         )
     suffix = path.suffix.lower()
     if suffix == ".npz":
