@@ -123,8 +123,11 @@ A = '"name": "a", '
         ('[{"name": 3, "cell": [0, 0]}]', "A field has the name 3; expected a letter"),
         ("[{" + A + '"where": 1}]', "A field has the key 'where'; expected box, cell"),
         ("[{" + A + '"name": "b"}]', "has the keys ['name', 'name']; expected each once"),
-        ("[{" + A + '"digits": 3}]', "has both a box and a cell, or neither"),
-        ("[{" + A + '"cell": [0, 0], "box": [0, 0, 1, 1]}]', "has both a box and a cell, or neither"),
+        ("[{" + A + '"digits": 3}]', "The field a has neither a box nor a cell; expected one of them."),
+        (
+            "[{" + A + '"cell": [0, 0], "box": [0, 0, 1, 1]}]',
+            "The field a has both a box and a cell; expected one of them.",
+        ),
         ("[{" + A + '"box": [0, 0, 1]}]', "box of the field a is [0, 0, 1]; expected a list of 4 numbers."),
         ("[{" + A + '"box": [0, 0, 1, "1"]}]', "box of the field a is '1'; expected a number."),
         ("[{" + A + '"box": [0, 0, 1, NaN]}]', "expected left, top, width and height"),

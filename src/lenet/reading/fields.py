@@ -78,7 +78,8 @@ class Field:
                 "digits, spaces, hyphens and underscores."
             )
         if (self.box is None) == (self.cell is None):
-            raise InputError(f"The field {self.name} has both a box and a cell, or neither; expected one of them.")
+            found = "neither a box nor a cell" if self.box is None else "both a box and a cell"
+            raise InputError(f"The field {self.name} has {found}; expected one of them.")
         what = f"of the field {self.name}"
         if self.box is not None:
             left, top, width, height = (
