@@ -163,9 +163,10 @@ def test_unknown_options_of_pictures(server):
 # ---- malformed requests --------------------------------------------------------------------------------
 
 BAD = {
-    "no JSON": ("{", "not valid JSON"),
-    "NaN": (request_of(an_input(datatype="FP32", data=[float("nan")] * 784)), "not valid JSON"),
-    "deep": ("[" * 3000, "not valid JSON"),
+    "no JSON": ("{", "The request is not JSON (unexpected end of data"),
+    "a picture": (b"\x89PNG", "The request is not JSON (not UTF-8). Send JSON; send pictures to /predict."),
+    "NaN": (request_of(an_input(datatype="FP32", data=[float("nan")] * 784)), "not JSON"),
+    "deep": ("[" * 3000, "not JSON"),
     "brackets": ("[" * 100_000, "65,536 brackets and quotation marks in its first 65,536 bytes; expected at most 6"),
     "empty lists": (request_of(an_input(data=[[]] * 30_000)), "brackets and quotation marks"),
     "values": ("[" + "0," * 803_816 + "0]", "803,817 values; expected at most 803,816"),
@@ -173,7 +174,7 @@ BAD = {
     "a deep shape": ('{"inputs": [{"name": "images", "datatype": "UINT8", "shape": ' + "[" * 990 + "]" * 990 + "}]}",
                      "shape"),
     "a list": ("[]", "The request is []; expected a JSON object"),
-    "no inputs": ("{}", "0 times"),
+    "no inputs": ("{}", "inputs is missing or empty; expected the input 'images'."),
     "inputs no list": ('{"inputs": 3}', "inputs is 3"),
     "input no object": ('{"inputs": [3]}', "list of JSON objects"),
     "two inputs": (request_of(an_input(), an_input(name="mask"), an_input(name="other")), "'mask', 'other'"),
@@ -281,7 +282,7 @@ def test_a_malformed_request(server, name):
         (785, None, "expected 784, the number of bytes after"),
         (10**30, None, "bytes"),
         (-784, None, "number of bytes"),
-        (784, "less", "not valid JSON"),
+        (784, "less", "not JSON"),
     ],
 )
 def test_a_binary_header_with_a_false_size(server, claim, length, says):

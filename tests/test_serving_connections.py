@@ -254,7 +254,7 @@ def test_chunk_extensions_are_counted_over_the_whole_body(server):
                 connection.sendall(start + chunk * count + b"0\r\n\r\n")
             answer = all_of(connection)
         assert (b"chunk extensions of the request" in answer) == is_refused
-        assert (b"not valid JSON" in answer) != is_refused
+        assert (b"not JSON" in answer) != is_refused
 
 
 def test_large_bodies_in_many_parts_and_in_chunks(server):
@@ -458,4 +458,4 @@ def test_a_body_in_small_chunks_is_refused(server):
         is_refused = (size, count) in ((1, 65), (511, 33_000))
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         assert (b"Send larger chunks." in answer) == is_refused
-        assert (b"not valid JSON" in answer) != is_refused
+        assert (b"not JSON" in answer) != is_refused

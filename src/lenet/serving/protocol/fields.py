@@ -17,7 +17,8 @@ def json_object(text: bytes, max_values: int = 1000) -> dict[str, Any]:
     try:
         content = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise InputError(f"The request is not valid JSON ({error}).") from None
+        reason = "not UTF-8" if "UTF-8" in error.msg else error
+        raise InputError(f"The request is not JSON ({reason}). Send JSON; send pictures to /predict.") from None
     if not isinstance(content, dict):
         raise InputError(f"The request is {short_repr(content)}; expected a JSON object.")
     return content

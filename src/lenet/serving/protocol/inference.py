@@ -159,7 +159,9 @@ def _only_input(entries: list[dict[str, Any]]) -> dict[str, Any]:
     unknown = [entry.get("name") for entry in entries if entry.get("name") != INPUT]
     if unknown:
         raise InputError(f"Unknown input {', '.join(map(short_repr, unknown[:5]))}; expected {INPUT!r}.")
-    if len(entries) != 1:
+    if not entries:
+        raise InputError(f"inputs is missing or empty; expected the input {INPUT!r}.")
+    if len(entries) > 1:
         raise InputError(f"inputs has {INPUT!r} {len(entries)} times; expected exactly once.")
     return entries[0]
 
