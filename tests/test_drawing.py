@@ -5,7 +5,9 @@ import io
 import numpy as np
 import pytest
 
-from lenet.reading import drawing
+from lenet.cli.forms import _show
+from lenet.cli.read import show
+from lenet.reading import FieldValue, drawing, results
 from lenet.reading.results import Digit, Line, Reading
 
 Image = pytest.importorskip("PIL.Image")
@@ -65,6 +67,22 @@ def test_percentages_of_neighbours_do_not_overlap(labels, width):
             assert left >= other[2] or other[0] >= right or top >= other[3] or other[1] >= bottom
 
 
+@pytest.mark.parametrize(
+    ("probability", "percentage"),
+    [(0, 0), (0.29, 29), (0.57, 57), (0.899, 89), (0.9962, 99), (1 - 1e-16, 100), (1, 100)],
+)
+def test_a_percentage_is_rounded_down(probability, percentage):
+    """100 * 0.29 and 100 * 0.57 are slightly below 29 and 57."""
+    assert results.percentage(probability) == percentage
+
+
+def test_a_printed_confidence_is_rounded_down(capsys):
+    reading = reading_of(0.9962)
+    show("a.png", reading, as_json=False)
+    _show("a.png", [FieldValue("total", "1", 0.9962, ())], as_json=False)
+    assert capsys.readouterr().out == "a.png: 1 (0.99)\na.png: total: 1 (0.99)\n"
+
+
 @pytest.fixture
 def recorded(monkeypatch):
     """Return the texts of a drawing (text, x, y, colour, size, anchor) and its rectangles (box, colour, width)."""
@@ -121,7 +139,7 @@ def test_positions_in_a_drawing_are_those_computed_by_hand(recorded, shape, unit
         ("2", middle[1], top[1] - 2 * pen, ORANGE, sizes[0], "ms"),
         ("50", middle[1], bottom[1] + 2 * pen, ORANGE, sizes[1], "ma"),
         ("?", middle[2], top[2] - 2 * pen, GREY, sizes[0], "ms"),
-        ("90%", right[2] + 4 * pen + 4, (top[1] + bottom[0]) / 2, ORANGE, sizes[0], "lm"),
+        ("89%", right[2] + 4 * pen + 4, (top[1] + bottom[0]) / 2, ORANGE, sizes[0], "lm"),
     ]
     assert [(text, *rest) for text, _, _, *rest in texts] == [(text, *rest) for text, _, _, *rest in expected]
     for found, place in zip(texts, expected, strict=True):

@@ -187,7 +187,7 @@ def test_a_folder_of_forms_becomes_a_table(first, forms, capsys):
 
 def test_fields_are_printed_as_text_and_as_json(first, forms, capsys):
     text = succeeds(capsys, "read", "forms/a.png", "--fields", "fields.json", "--check-below", "1")
-    assert text.startswith(f"forms/a.png: card: {first[1]['card']} (1.00) check: confidence\n")
+    assert text.startswith(f"forms/a.png: card: {first[1]['card']} (0.99) check: confidence\n")
     found = json.loads(succeeds(capsys, "read", "forms/a.png", "--fields", "fields.json", "--json"))
     assert [(each["name"], each["value"]) for each in found["fields"]] == list(first[1].items())
     assert found["fields"][0]["problems"] == []

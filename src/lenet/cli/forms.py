@@ -48,9 +48,11 @@ def run_forms(
 
 
 def _show(name: str, values: "Sequence[FieldValue]", as_json: bool) -> None:
+    from lenet.reading.results import percentage
+
     if as_json:
         say(json.dumps({"image": name, "fields": [value.as_dict() for value in values]}))
         return
     for value in values:
         check = f" check: {', '.join(value.problems)}" if value.problems else ""
-        say(f"{name}: {value.name}: {value.value} ({value.confidence:.2f}){check}")
+        say(f"{name}: {value.name}: {value.value} ({percentage(value.confidence) / 100:.2f}){check}")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import require
-from lenet.reading.results import Line, Reading
+from lenet.reading.results import Line, Reading, percentage
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -71,14 +71,14 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
         middle = (left + right) / 2
         _write(draw, (middle, top - 2 * pen), digit.text, colour, large, "ms")
         if digit.label is not None and digit.probability < _SURE:
-            place, text = (middle, bottom + 2 * pen), f"{100 * digit.probability:.0f}"
+            place, text = (middle, bottom + 2 * pen), str(percentage(digit.probability))
             box = draw.textbbox(place, text, small, "ma", stroke_width=_OUTLINE)
             down = _clearance(box, percentages)
             _write(draw, (middle, place[1] + down), text, colour, small, "ma")
             percentages.append((box[0], box[1] + down, box[2], box[3] + down))
     _, top, right, bottom = (place * scale + margin for place in line.box)
     colour = _UNSURE_COLOUR if line.confidence < _SURE else _SURE_COLOUR
-    _write(draw, (right + 4 * pen + 4, (top + bottom) / 2), f"{100 * line.confidence:.0f}%", colour, large, "lm")
+    _write(draw, (right + 4 * pen + 4, (top + bottom) / 2), f"{percentage(line.confidence)}%", colour, large, "lm")
 
 
 def _clearance(box: Box, others: list[Box]) -> float:

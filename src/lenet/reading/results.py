@@ -1,9 +1,21 @@
 """The result of reading a picture: its lines, and the digits of each."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+
+def percentage(confidence: float) -> int:
+    """Return a confidence in percent, rounded down: 100 means certainty.
+
+    Examples
+    --------
+    >>> percentage(0.9962)
+    99
+    """
+    return math.floor(100 * confidence + 1e-9)  # the product with 0.29 is slightly below 29
 
 
 @dataclass(frozen=True)
