@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from lenet import load_pretrained
 from lenet.reading import Field, prepare, read, read_form
-from lenet.reading.drawing import drawn
+from lenet.reading.drawing import drawn, drawn_fields
 from lenet.reading.forms import straightened
 from lenet.reading.ink import find_ink
 from lenet.reading.legible import legible_strokes
@@ -238,7 +238,12 @@ def fitted(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 def result_of(picture: Pixels) -> Pixels:
     """Return the drawing of `lenet read --show`, without its margin."""
-    image = Image.open(io.BytesIO(drawn(picture, read(picture))))
+    return without_margin(drawn(picture, read(picture)))
+
+
+def without_margin(drawing: bytes) -> Pixels:
+    """Return a drawing without its margin."""
+    image = Image.open(io.BytesIO(drawing))
     return np.asarray(image.crop(ImageOps.invert(image).getbbox()))
 
 
@@ -314,16 +319,9 @@ def draw_a_form() -> None:
     """Draw a form on a table, and its sheet, straightened, with the fields of the guide and their values."""
     values = {"card": "5457316390772033", "book": "9780306406157", "staff": "731645", "total": "9817"}
     picture = photograph_of_a_form(values | dict(zip("abcde", "38257", strict=True)), np.random.default_rng(0))
-    sheet = cv2.cvtColor(straightened(grey_of(picture)), cv2.COLOR_GRAY2RGB)
-    page = Image.fromarray(sheet)
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(26)
     fields = [Field(**each) for each in json.loads(fields_of_the_guide())]
-    for field, read_value in zip(fields, read_form(picture, fields), strict=True):
-        if field.box is not None:
-            left, top, width, height = np.array(field.box) * np.tile(page.size, 2)
-            draw.rectangle((left, top, left + width, top + height), outline=COLOURS[4], width=3)
-            draw.text((left + width, top - 4), read_value.value, COLOURS[4], font, "rs")
-    small = fitted(picture, (500, 440)), fitted(np.asarray(page), (500, 440))
+    result = without_margin(drawn_fields(straightened(grey_of(picture)), read_form(picture, fields)))
+    small = fitted(picture, (500, 440)), fitted(result, (500, 440))
     save(
         "form.png",
         [(small[0], (MARGIN, MARGIN), "1. the picture"), (small[1], (532, MARGIN), "2. its sheet and fields")],

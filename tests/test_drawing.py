@@ -146,6 +146,25 @@ def test_positions_in_a_drawing_are_those_computed_by_hand(recorded, shape, unit
         assert found[1:3] == pytest.approx(place[1:3])
 
 
+def test_a_field_to_check_is_orange(recorded):
+    values = [
+        FieldValue("total", "512", 0.9962, (), (20, 30, 120, 54)),
+        FieldValue("card", "7", 0.95, ("checksum",), (20, 60, 120, 84)),
+        FieldValue("date", "", 0.0, ("empty",), (20, 90, 120, 114)),
+        FieldValue("mark", "", 0.0, ("no cell",)),
+    ]
+    content = drawing.drawn_fields(PAPER, values)
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (2 * 200 + 4 * 36, 2 * 120 + 2 * 36)  # 24 pixels high: enlarged twice
+    assert [(text, x, y, colour) for text, x, y, colour, _, _ in recorded[0]] == [
+        ("512 (99%)", 76, 92, BLUE), ("7 (95%)", 76, 152, ORANGE), ("date (0%)", 76, 212, ORANGE)]  # fmt: skip
+    assert recorded[1] == [
+        ((76, 96, 276, 144), BLUE, 3),
+        ((76, 156, 276, 204), ORANGE, 3),
+        ((76, 216, 276, 264), ORANGE, 3),
+    ]
+
+
 def test_texts_of_a_drawing_have_at_least_12_points_and_margins_24_pixels(recorded):
     content = drawing.drawn(
         np.zeros((2000, 200), np.uint8), Reading((Line((Digit((5, 5, 9, 15), 1, 0.9, 7, 0),), 0.9, "1"),))

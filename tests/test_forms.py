@@ -69,7 +69,25 @@ def test_places_refer_to_the_sheet_and_not_to_the_table(first):
     """The fields of a scan of the same form are read, too."""
     _, values = first
     scan = drawing.filled_form(values, np.random.default_rng(5)).astype(np.uint8)
-    assert {each.name: each.value for each in read_form(scan, FIELDS)} == values
+    found = read_form(scan, FIELDS)
+    assert {each.name: each.value for each in found} == values
+    left, top, width, height = drawing.POINTS
+    expected = [*drawing.FORM.values(), *((left + n * width, top, width, height) for n in range(5))]
+    for value, (left, top, width, height) in zip(found, expected, strict=True):
+        assert value.box == pytest.approx((left, top, left + width, top + height), abs=4)
+    assert found[0].as_dict()["box"] == list(found[0].box)
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_the_boxes_of_a_turned_form_are_in_the_picture(first, turns):
+    scan = drawing.filled_form(first[1], np.random.default_rng(5)).astype(np.uint8)
+    upright, found = (read_form(np.rot90(scan, n), FIELDS) for n in (0, turns))
+    assert {each.name: each.value for each in found} == first[1]
+    for value, turned in zip(upright, found, strict=True):
+        page = np.zeros(scan.shape[:2])
+        page[value.box[1] : value.box[3], value.box[0] : value.box[2]] = 1
+        y, x = np.rot90(page, turns).nonzero()
+        assert turned.box == pytest.approx((x.min(), y.min(), x.max() + 1, y.max() + 1), abs=4)
 
 
 def test_each_kind_of_problem_is_reported(first):
@@ -193,9 +211,21 @@ def test_fields_are_printed_as_text_and_as_json(first, forms, capsys):
     assert found["fields"][0]["problems"] == []
 
 
+def test_the_fields_are_drawn_on_the_sheet(first, forms, capsys):
+    succeeds(capsys, "read", "forms/a.png", "--fields", "fields.json", "--show", "out.png")
+    sheet = reading.forms.straightened(cv2.cvtColor(first[0], cv2.COLOR_RGB2GRAY))
+    drawn = cv2.imread("out.png")
+    assert drawn.shape[0] - sheet.shape[0] == 2 * 36
+    blue = (drawn == (178, 114, 0)).all(axis=2)
+    left, top, right, bottom = np.array(read_form(first[0], FIELDS)[0].box) + 36
+    assert blue[top, left:right].all()
+    assert blue[bottom, left:right].all()
+    assert blue[top:bottom, left].all()
+
+
 def test_wrong_arguments_are_rejected(forms, capsys):
     command = "read", "forms/b.png", "--fields", "fields.json"
-    assert "--fields and --show were both given" in misused(capsys, *command, "--show", "out.png")
+    assert "--show is out.jpg; expected a name that ends in .png" in misused(capsys, *command, "--show", "out.jpg")
     assert "--fields and --only-digits were both given" in misused(capsys, *command, "--only-digits")
     assert "--check-below is 2; expected a confidence" in misused(capsys, *command, "--check-below", "2")
     assert "--check-below requires --fields." in misused(capsys, *command[:2], "--check-below", "0.5")

@@ -3,9 +3,9 @@
 import argparse
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from lenet.cli.inputs import check_csv, picture, read_each, write_csv
+from lenet.cli.inputs import check_csv, picture, read_each, rewound, write_csv
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
@@ -17,10 +17,13 @@ def run_forms(
     arguments: argparse.Namespace, parser: argparse.ArgumentParser, names: Sequence[str], model: "LeNet5"
 ) -> int:
     """Read forms; report pictures that cannot be read, and continue with the others."""
+    from lenet._files import atomic_write
     from lenet.reading import load_fields, read_form
-    from lenet.reading.forms import check_checksums
+    from lenet.reading.drawing import drawn_fields
+    from lenet.reading.forms import check_checksums, straightened
+    from lenet.reading.pictures import as_grey
 
-    for option in ("show", "only_digits", "least"):
+    for option in ("only_digits", "least"):
         if getattr(arguments, option):
             parser.error(f"--fields and --{option.replace('_', '-')} were both given; expected one of them.")
     fields = load_fields(arguments.fields)
@@ -37,7 +40,14 @@ def run_forms(
         options["check_below"] = arguments.check_below
     rows: list[list[object]] = []
     shown = arguments.csv is not None and not arguments.quiet
-    for name, values in read_each(names, lambda name: read_form(picture(name), fields, model, **options), shown=shown):
+
+    def read_one(name: str) -> "tuple[str | BinaryIO, tuple[FieldValue, ...]]":
+        file = picture(name)
+        return file, read_form(file, fields, model, **options)
+
+    for name, (file, values) in read_each(names, read_one, shown=shown):
+        if arguments.show is not None:
+            atomic_write(arguments.show, drawn_fields(straightened(as_grey(rewound(file))), values))
         if arguments.csv is None:
             _show(name, values, arguments.json)
         columns = (part for value in values for part in (value.value, value.confidence))

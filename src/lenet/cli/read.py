@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-rotate", action="store_true", help="do not rotate pictures that are on their side or upside down"
     )
     parser.add_argument(
-        "--show", metavar="PNG", help="write the picture with boxes, digits and probabilities to a PNG file"
+        "--show",
+        metavar="PNG",
+        help="write the picture with boxes, digits and probabilities to a PNG file; with --fields, the sheet with its "
+        "fields",
     )
     parser.add_argument("--fields", metavar="JSON", help="read only the fields of a form, as described in a JSON file")
     parser.add_argument(
@@ -63,12 +66,12 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     names = expanded(arguments.images)
     model = load_model(arguments.model)
     characters_of(model)  # raises its error once rather than for each picture
+    if arguments.show is not None:
+        check_drawing(parser, arguments.show, names)
     if arguments.fields is not None:
         return run_forms(arguments, parser, names, model)
     if arguments.csv is not None:
         check_csv(parser, arguments, COLUMNS)
-    if arguments.show is not None:
-        check_drawing(parser, arguments.show, names)
     options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
 
     def read_one(name: str) -> "tuple[str | BinaryIO, Reading]":

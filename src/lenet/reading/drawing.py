@@ -1,12 +1,14 @@
 """Draw the 28x28 image that the network sees, and the results of reading over a picture."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import require
+from lenet.reading.fields import FieldValue
 from lenet.reading.results import Line, Reading, percentage
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -16,6 +18,7 @@ _MAX_SIDE = 2000  # pixels
 _MIN_HEIGHT = 48  # pixels: smaller writing is enlarged to make room for the labels
 _SURE = 0.9  # probability
 _OUTLINE = 2  # pixels, of texts
+_FIELD_MARGIN, _FIELD_FONT, _FIELD_PEN = 36, 24, 3  # pixels
 # Okabe and Ito's palette, which colour-blind readers can distinguish.
 _SURE_COLOUR, _UNSURE_COLOUR, _NON_DIGIT_COLOUR = (0, 114, 178), (213, 94, 0), (130, 130, 130)
 
@@ -43,18 +46,53 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
         The picture that `read` has read.
     reading : Reading
     """
-    image_module = require("PIL.Image", "vision")
-    page = image_module.fromarray(picture).convert("RGB")
-    height = min((line.box[3] - line.box[1] for line in reading.lines), default=_MIN_HEIGHT)
-    scale = min(max(1.0, _MIN_HEIGHT / max(1, height)), _MAX_SIDE / max(page.size))
-    page = page.resize([max(1, round(length * scale)) for length in page.size])
-    margin = max([24, *(round(0.7 * (line.box[3] - line.box[1]) * scale) for line in reading.lines)])
-    canvas = image_module.new("RGB", (page.width + 4 * margin, page.height + 2 * margin), "white")
-    canvas.paste(page, (margin, margin))
-    draw = require("PIL.ImageDraw", "vision").Draw(canvas)
+    heights = [line.box[3] - line.box[1] for line in reading.lines]
+    page, scale = _scaled(picture, heights)
+    margin = max([24, *(round(0.7 * height * scale) for height in heights)])
+    canvas, draw = _with_margin(page, margin)
     for line in reading.lines:
         _draw_line(draw, line, scale, margin)
     return _png(canvas)
+
+
+def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> bytes:
+    """Draw the box of each field over a form, with its value and confidence above; return a PNG, as for `drawn`.
+
+    Fields that a person should check are orange, and the others blue. An empty field has its name instead of a value.
+
+    Parameters
+    ----------
+    sheet : ndarray of uint8, shape (H, W) or (H, W, 3)
+        The straightened sheet of the form.
+    values : sequence of FieldValue
+        As `read_form` returns them.
+    """
+    found = [(value, value.box) for value in values if value.box is not None]
+    page, scale = _scaled(sheet, [bottom - top for _, (_, top, _, bottom) in found])
+    canvas, draw = _with_margin(page, _FIELD_MARGIN)
+    font = require("PIL.ImageFont", "vision").load_default(_FIELD_FONT)
+    for value, box in found:
+        left, top, right, bottom = (place * scale + _FIELD_MARGIN for place in box)
+        colour = _UNSURE_COLOUR if value.problems else _SURE_COLOUR
+        draw.rectangle((left, top, right, bottom), outline=colour, width=_FIELD_PEN)
+        text = f"{value.value or value.name} ({percentage(value.confidence)}%)"
+        _write(draw, (left, top - 4), text, colour, font, "ls")
+    return _png(canvas)
+
+
+def _scaled(picture: NDArray[np.uint8], heights: Sequence[int]) -> tuple[Any, float]:
+    """Return a picture as an image in which the heights are large enough for labels, and its scale."""
+    page = require("PIL.Image", "vision").fromarray(picture).convert("RGB")
+    height = max(1, min(heights, default=_MIN_HEIGHT))
+    scale = min(max(1.0, _MIN_HEIGHT / height), _MAX_SIDE / max(page.size))
+    return page.resize([max(1, round(length * scale)) for length in page.size]), scale
+
+
+def _with_margin(page: Any, margin: int) -> tuple[Any, Any]:
+    """Return a canvas with a page on it, and the object that draws on it."""
+    canvas = require("PIL.Image", "vision").new("RGB", (page.width + 4 * margin, page.height + 2 * margin), "white")
+    canvas.paste(page, (margin, margin))
+    return canvas, require("PIL.ImageDraw", "vision").Draw(canvas)
 
 
 def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:

@@ -141,6 +141,8 @@ class FieldValue:
     problems : tuple of str
         Why a person should check the value: "confidence" (it is low), "empty", "non-digit", "digits" (their number is
         wrong), "checksum" (it fails) or "no cell" (the grid or the cell was not found); empty if there is no reason.
+    box : tuple of four int, optional
+        Left, top, right and bottom of the field in pixels of the straightened sheet; None if the cell was not found.
 
     Examples
     --------
@@ -152,6 +154,7 @@ class FieldValue:
     value: str
     confidence: float
     problems: tuple[str, ...]
+    box: tuple[int, int, int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the value as lists, numbers and strings, for JSON.
@@ -160,7 +163,8 @@ class FieldValue:
         -------
         dict
         """
-        return {**asdict(self), "problems": list(self.problems)}
+        box = None if self.box is None else list(self.box)
+        return {**asdict(self), "problems": list(self.problems), "box": box}
 
 
 def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:

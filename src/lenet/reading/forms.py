@@ -150,7 +150,8 @@ def _values(
         problems = field.problems(value)
         if value and confidence < check_below:
             problems = ("confidence", *problems)
-        values.append(FieldValue(field.name, value, confidence, problems))
+        (left, top), (right, bottom) = np.rint([corners.min(axis=0), corners.max(axis=0)]).astype(int).tolist()
+        values.append(FieldValue(field.name, value, confidence, problems, (left, top, right, bottom)))
     return values
 
 
