@@ -199,7 +199,8 @@ def test_a_folder_of_forms_becomes_a_table(first, forms, capsys):
     assert {name: filled[name] for name in first[1]} == first[1]
     assert (Path(filled["image"]), filled["check"]) == (Path("forms/a.png"), "")
     assert all(0.9 <= float(filled[f"{name}_confidence"]) <= 1 for name in first[1])
-    assert blank["check"] == "; ".join(first[1])
+    reasons = [f"{name}: {'no cell' if name[0] == 'q' else 'empty'}" for name in first[1]]
+    assert blank["check"] == "; ".join(reasons)
     assert {blank[name] for name in first[1]} == {""}
 
 
@@ -250,3 +251,18 @@ def test_a_model_that_cannot_read_the_fields_is_reported_once(forms, capsys, cla
     model.classes = classes
     model.save("model.safetensors")
     assert message in fails(capsys, "read", "forms", "--fields", "fields.json", "--model", "model.safetensors")
+
+
+def test_a_form_that_cannot_be_read_has_a_row(forms, capsys):
+    (forms / "forms" / "aa.png").write_bytes(b"no picture")
+    (forms / "fields.json").write_text('[{"name": "a", "box": [0, 0, 1, 1]}, {"name": "b", "cell": [0, 0]}]')
+    code, _, err = run(capsys, "read", "forms", "none.png", "--fields", "fields.json", "--csv", "out.csv", "-q")
+    assert (code, err.count("\n")) == (1, 2)
+    with (forms / "out.csv").open(newline="") as file:
+        rows = {Path(row[0]).name: row[1:] for row in csv.reader(file)}
+    assert list(rows) == ["image", "a.png", "aa.png", "b.png", "none.png"]
+    assert rows["aa.png"][0].startswith("not read: ")
+    assert "aa.png is not a picture; expected" in rows["aa.png"][0]
+    assert rows["aa.png"][1:] == [""] * 4
+    assert rows["b.png"] == ["a: empty; b: no cell", "", "0.0", "", "0.0"]
+    assert rows["none.png"][0] == "not read: none.png: No such file or directory"

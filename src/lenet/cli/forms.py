@@ -10,7 +10,7 @@ from lenet.cli.output import say
 
 if TYPE_CHECKING:
     from lenet.model import LeNet5
-    from lenet.reading import FieldValue
+    from lenet.reading import Field, FieldValue
 
 
 def run_forms(
@@ -18,10 +18,46 @@ def run_forms(
 ) -> int:
     """Read forms; report pictures that cannot be read, and continue with the others."""
     from lenet._files import atomic_write
-    from lenet.reading import load_fields, read_form
+    from lenet.reading import read_form
     from lenet.reading.drawing import drawn_fields
-    from lenet.reading.forms import check_checksums, straightened
+    from lenet.reading.forms import straightened
     from lenet.reading.pictures import as_grey
+
+    fields, header = _fields(arguments, parser, model)
+    options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
+    if arguments.check_below is not None:
+        options["check_below"] = arguments.check_below
+    rows: list[list[object]] = []
+    shown = arguments.csv is not None and not arguments.quiet
+
+    def read_one(name: str) -> "tuple[str | BinaryIO, tuple[FieldValue, ...]]":
+        file = picture(name)
+        return file, read_form(file, fields, model, **options)
+
+    def add_unread(name: str, reason: str) -> None:
+        rows.append([name, f"not read: {reason}", *[""] * (len(header) - 2)])
+
+    num_read = 0
+    for name, (file, values) in read_each(names, read_one, shown=shown, on_error=add_unread):
+        num_read += 1
+        if arguments.show is not None:
+            atomic_write(arguments.show, drawn_fields(straightened(as_grey(rewound(file))), values))
+        if arguments.csv is None:
+            _show(name, values, arguments.json)
+        columns = (part for value in values for part in (value.value, value.confidence))
+        checks = (f"{value.name}: {', '.join(value.problems)}" for value in values if value.problems)
+        rows.append([name, "; ".join(checks), *columns])
+    if arguments.csv is not None:
+        write_csv(arguments.csv, header, rows)
+    return int(num_read < len(names))
+
+
+def _fields(
+    arguments: argparse.Namespace, parser: argparse.ArgumentParser, model: "LeNet5"
+) -> "tuple[tuple[Field, ...], list[str]]":
+    """Return the fields and the header of their table after checking the arguments."""
+    from lenet.reading import load_fields
+    from lenet.reading.forms import check_checksums
 
     for option in ("only_digits", "least"):
         if getattr(arguments, option):
@@ -35,26 +71,7 @@ def run_forms(
         parser.error(f"The columns of the table are {', '.join(header)}; expected different names. Rename the fields.")
     if arguments.csv is not None:
         check_csv(parser, arguments, header)
-    options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
-    if arguments.check_below is not None:
-        options["check_below"] = arguments.check_below
-    rows: list[list[object]] = []
-    shown = arguments.csv is not None and not arguments.quiet
-
-    def read_one(name: str) -> "tuple[str | BinaryIO, tuple[FieldValue, ...]]":
-        file = picture(name)
-        return file, read_form(file, fields, model, **options)
-
-    for name, (file, values) in read_each(names, read_one, shown=shown):
-        if arguments.show is not None:
-            atomic_write(arguments.show, drawn_fields(straightened(as_grey(rewound(file))), values))
-        if arguments.csv is None:
-            _show(name, values, arguments.json)
-        columns = (part for value in values for part in (value.value, value.confidence))
-        rows.append([name, "; ".join(value.name for value in values if value.problems), *columns])
-    if arguments.csv is not None:
-        write_csv(arguments.csv, header, rows)
-    return int(len(rows) < len(names))
+    return fields, header
 
 
 def _show(name: str, values: "Sequence[FieldValue]", as_json: bool) -> None:

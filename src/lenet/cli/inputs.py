@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from lenet.cli.options import error_line
+from lenet.cli.options import error_line, error_text
 
 PICTURES_HELP = (
     "a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file, a folder of them, a quoted pattern such as 'scans/*.png', or - for "
@@ -82,7 +82,13 @@ def rewound(file: str | BinaryIO) -> str | BinaryIO:
     return file
 
 
-def read_each(names: Sequence[str], read: Callable[[str], _T], *, shown: bool) -> Iterator[tuple[str, _T]]:
+def read_each(
+    names: Sequence[str],
+    read: Callable[[str], _T],
+    *,
+    shown: bool,
+    on_error: Callable[[str, str], object] = lambda name, reason: None,
+) -> Iterator[tuple[str, _T]]:
     """Yield the name of each picture and what a function returns for it; report pictures that cannot be read.
 
     Parameters
@@ -92,6 +98,8 @@ def read_each(names: Sequence[str], read: Callable[[str], _T], *, shown: bool) -
         Takes a name; raises DataError, InputError or OSError if the picture cannot be read.
     shown : bool
         Whether to show a progress bar.
+    on_error : callable, optional
+        Takes the name of a picture that cannot be read, and the reason.
     """
     from lenet.errors import DataError, InputError
     from lenet.scale.bar import Bar
@@ -102,6 +110,7 @@ def read_each(names: Sequence[str], read: Callable[[str], _T], *, shown: bool) -
                 found = read(name)
             except (DataError, InputError, OSError) as error:
                 print(error_line(error), file=sys.stderr)
+                on_error(name, error_text(error))
             else:
                 yield name, found
             bar.update(done)

@@ -45,11 +45,16 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
 
 
 def error_line(error: BaseException) -> str:
+    """Return the line that reports an error."""
+    return f"lenet: error: {error_text(error)}"
+
+
+def error_text(error: BaseException) -> str:
     """Return the message of an error as one line."""
     text = str(error) or "out of memory"
     if isinstance(error, OSError) and error.strerror:  # omit errno and quotes
         text = error.strerror if error.filename is None else f"{os.fspath(error.filename)}: {error.strerror}"
-    return "lenet: error: " + printable(text.replace("\n", " "))
+    return printable(text.replace("\n", " "))
 
 
 def _threads(text: str) -> int:

@@ -210,8 +210,9 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
     except RecursionError:
         raise DataError(f"{file} has too many nested lists; expected a JSON list of fields.") from None
     except ValueError as error:
-        is_syntax = isinstance(error, json.JSONDecodeError)
-        reason = f"{error.msg} in line {error.lineno}, column {error.colno}" if is_syntax else error
+        reason = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            reason = f"{error.msg} in line {error.lineno}, column {error.colno}"
         raise DataError(f"{file} is not JSON ({reason}); expected a JSON list of fields.") from None
 
 
