@@ -70,11 +70,11 @@ export function arithmeticOf(unit) {
     const { mean, std } = standardisation(state.model, Float64Array.from(state.pixels, (each) => each / 255));
     return `(${pixel}/255 − ${number(mean)}) / ${number(std)} = ${value}`.replace("− −", "+ ");
   }
-  if (pool) return `mean(${termsOf(unit, unit.map).inputs.map((each) => number(each)).join(", ")}) = ${value}`;
+  if (pool) return `mean(${termsOf(unit, unit.map).inputs.map((each) => number(each)).join(", ")}) =\u00a0${value}`;
   const bias = biasOf(unit);
   const sum = valueOf(unit, "sums");
   const result = name === "output" ? `softmax(${number(sum)}) = ${percent(valueOf(unit))}` : `sigmoid(${number(sum)}) = ${value}`;
-  return `sum of products ${number(sum - bias)} + bias ${number(bias)} = ${number(sum)}\n${result}`;
+  return `sum ${number(sum - bias)} + bias ${number(bias)} =\u00a0${number(sum)}\n${result}`;
 }
 
 const biasOf = ({ stage, map }) => state.model.parameters[`${stage}.bias`].values[map];
@@ -84,15 +84,16 @@ export function factsOf(unit) {
   const sees = bottom - top === SIDE && right - left === SIDE ? "The unit sees the whole input: its receptive field."
     : `The unit sees rows ${top} to ${bottom - 1} and columns ${left} to ${right - 1} of the input: its receptive field.`;
   if (unit.stage === "input") {
-    const of = state.model.mean === null ? "this image" : "the training set";
-    return `A pixel, standardised by the mean and standard deviation of ${of}.`;
+    const of = state.model.mean === null ? "this drawing's" : "the training set's";
+    return `A pixel from 0 (paper) to 255 (ink), divided by 255 and standardised: ${of} mean is subtracted, and the result is`
+      + " divided by its standard deviation. This puts paper below 0 and ink above it, on a similar scale in each drawing.";
   }
   const weight = state.model.parameters[`${unit.stage}.weight`];
   if (!weight) return `The mean of ${termsOf(unit, unit.map).inputs.length} units; it has no weights. ${sees}`;
   const count = weight.values.length / weight.shape[0];
   const squash = unit.stage === "output" ? "Softmax converts the sums of all classes to probabilities."
     : "The sigmoid maps the sum to a value from 0 to 1.";
-  return `The sum of ${count} products of an input and a weight, plus the bias. ${squash} ${sees}`;
+  return `The sum of ${count} products of an input and a learned weight, plus a learned bias. ${squash} ${sees}`;
 }
 
 // Return the inputs of a unit in one of the previous maps, its weights for them, and their products; zeros lie outside
