@@ -9,6 +9,8 @@ import { afterPointing, figure, slide } from "./figure.mjs";
 const CELL = 30; // CSS pixels, the width of a cell with a number
 const SMALL = 11; // and of one without
 const SIGN = 26; // the room for a sign between two grids
+const LEGIBLE = 24; // the least width of a cell with a number
+const PHONE = 760; // the width up to which style.css gives an equation little height
 const CAPTION = 20; // the height of a caption
 const CAPTION_WIDTH = 80; // of a long one, which is wider than a grid of two columns
 
@@ -57,13 +59,16 @@ function drawEquation(chosen, unit) {
   const isSmall = width > 5;
   const isKernel = !STAGES[indexOf(unit.stage)].pool;
   const room = canvas.parentElement.clientWidth - 4;
-  const isOneRow = room >= 3 * width * (isSmall ? SMALL : 26) + 2 * SIGN;
+  const isOneRow = innerWidth <= PHONE || room >= 3 * width * (isSmall ? SMALL : 26) + 2 * SIGN;
   const fitting = Math.floor(isOneRow ? (room - 2 * SIGN) / (3 * width) : (room - SIGN) / (2 * width));
   const cell = isSmall ? Math.min(SMALL, fitting) : Math.min(CELL, fitting);
   const [w, h] = [width * cell, (inputs.length / width) * cell];
   const before = title(STAGES[indexOf(unit.stage) - 1].name);
   const from = isSmall || before === "Input" ? before : `${before}, map ${map}`;
   const grids = [["", from, inputs], ["×", isKernel ? (isSmall ? "weights" : "kernel") : `1/${inputs.length} each`, weights], ["=", "products", products]];
+  // The inputs' colours are relative to their whole stage, so that paper stays pale while a kernel slides.
+  const [input, weight] = [state.outputs[STAGES[indexOf(unit.stage) - 1].name].values, weights].map(largestOf);
+  const largest = [input, weight, input * weight];
   const edge = 1 + Math.max(0, (CAPTION_WIDTH - w) / 2);
   const context = sized(canvas, (isOneRow ? 3 : 2) * (w + SIGN) - SIGN + 2 * edge, (isOneRow ? 1 : 2) * (h + CAPTION + 6));
   grids.forEach(([sign, caption, values], k) => {
@@ -71,13 +76,12 @@ function drawEquation(chosen, unit) {
     const box = { x: edge + column * (w + SIGN), y: CAPTION + row * (h + CAPTION + 6), w, h };
     write(context, sign, box.x - SIGN / 2, box.y + h / 2 + 6, { size: 18 });
     write(context, caption, box.x + w / 2, box.y - 6, { size: 13, style: "--soft" });
-    drawGrid(context, values, width, box, !isSmall);
+    drawGrid(context, values, width, box, largest[k], cell >= LEGIBLE);
   });
 }
 
-// Draw values as cells, in tones relative to the largest, with their numbers if there is room.
-function drawGrid(context, values, width, box, hasNumbers) {
-  const largest = Math.max(...values.map(Math.abs)) || 1;
+// Draw values as cells, in tones relative to `largest`, with their numbers if there is room.
+function drawGrid(context, values, width, box, largest, hasNumbers) {
   const cell = box.w / width;
   context.drawImage(raster(values.map((value) => value / largest), width), box.x, box.y, box.w, box.h);
   outline(context, box, colour("--soft"), 1);
@@ -93,6 +97,8 @@ function drawGrid(context, values, width, box, hasNumbers) {
 // Return a number in at most four characters.
 const brief = (value) => (Math.abs(value) < 0.995 ? number(value).replace("0.", ".") : number(value, 1));
 
+const largestOf = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+
 // Draw the kernels for all previous maps, with the sum that each contributes.
 function drawKernels(all, chosen, unit) {
   const canvas = $("kernels");
@@ -101,7 +107,7 @@ function drawKernels(all, chosen, unit) {
     ? `Its ${all.length} kernels, one for each map of ${title(STAGES[indexOf(unit.stage) - 1].name)}, each with the sum of its products`
     : "";
   if (!isMany) return sized(canvas, 0, 0);
-  const largest = Math.max(...all.flatMap(({ weights }) => weights.map(Math.abs))) || 1;
+  const largest = largestOf(all.flatMap(({ weights }) => weights));
   const room = canvas.parentElement.clientWidth;
   const [size, gap, label] = [40, 8, 18];
   const rows = Math.ceil(all.length / Math.max(1, Math.floor((room + gap - 4) / (size + gap))));
