@@ -99,9 +99,9 @@ function writeLabels(context, stage) {
     const lines = [...operation, ...squash];
     lines.forEach((line, k) => write(context, line, middle, layout.foot + 19 * k, { style: "--soft" }));
   } else {
-    const end = write(context, title(stage.name), 0, y - 10, { size: 16, weight: 700, align: "left" });
-    write(context, size, end + 9, y - 10, { align: "left" });
-    write(context, operation.join(" "), figure.clientWidth, y - 10, { style: "--soft", size: 13, align: "right" });
+    const end = write(context, title(stage.name), 0, y - 10, { size: 16, weight: 700, align: "left", hasHalo: true });
+    write(context, size, end + 9, y - 10, { align: "left", hasHalo: true });
+    write(context, operation.join(" "), figure.clientWidth, y - 10, { style: "--soft", size: 13, align: "right", hasHalo: true });
   }
   if (stage.name === "output") writeClasses(context);
 }
@@ -155,7 +155,7 @@ export function pointAt(unit) {
   drawNetwork();
 }
 
-const SLIDING = 4500; // milliseconds for a whole map
+const SLIDING = 9000; // milliseconds for a whole map
 let stopSliding = () => {};
 
 // Slide the kernel of the selected map over the stage before, unit by unit, and return to the selected unit.
@@ -164,7 +164,7 @@ export function slide() {
   const { side } = state.outputs[unit.stage];
   stopSliding();
   const stop = animated(SLIDING, (progress) => {
-    const at = Math.min(side * side - 1, Math.floor(progress * side * side));
+    const at = Math.min(side * side - 1, Math.floor(progress ** 2 * side * side)); // slow at first, so that the eye follows
     state.slide = progress < 1 ? at + 1 : Infinity;
     state.unit = progress < 1 ? { ...unit, row: Math.floor(at / side), column: at % side } : unit;
     listeners.forEach((work) => work());

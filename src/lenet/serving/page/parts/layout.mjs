@@ -60,7 +60,7 @@ function withPlanes(stages) {
 }
 
 // Maps per row if the figure is narrower than ROOMY CSS pixels, and if it is wider.
-const PER_ROW = { input: [1, 1], c1: [3, 6], s2: [6, 6], c3: [8, 8], s4: [8, 8], c5: [24, 40], f6: [21, 42] };
+const PER_ROW = { input: [1, 1], c1: [6, 6], s2: [8, 8], c3: [8, 8], s4: [8, 8], c5: [24, 40], f6: [21, 42] };
 const ROOMY = 560;
 const MAP = 130; // CSS pixels, the maximum width of a map
 
@@ -74,7 +74,7 @@ function narrow(width, outputs) {
   for (const { name } of STAGES) {
     const { maps, side } = outputs[name];
     const perRow = PER_ROW[name]?.[width < ROOMY ? 0 : 1] ?? classesPerRow(width, maps);
-    const least = side > 1 ? 6 : 0; // between maps
+    const least = side > 1 ? 4 : 0; // between maps
     const room = Math.min(MAP, (width - 2 - least * (perRow - 1)) / perRow);
     const w = side * Math.floor((room / side) * devicePixelRatio) / devicePixelRatio;
     const h = name === "output" ? Math.min(w, 26) : w;

@@ -9,7 +9,7 @@ const STOPS = ["--minus", "--half-minus", "--zero", "--half-plus", "--plus"];
 
 export function readTheme() {
   const style = getComputedStyle(document.body);
-  const names = [...STOPS, "--text", "--soft", "--line", "--mark", "font-family"];
+  const names = [...STOPS, "--text", "--soft", "--line", "--mark", "--card", "font-family"];
   theme = new Map(names.map((name) => [name, style.getPropertyValue(name)]));
   const colours = STOPS.map((name) => colour(name).match(/[\d.]+/g).map(Number));
   palette = Array.from({ length: 2 * LEVELS + 1 }, (_, i) => {
@@ -47,9 +47,9 @@ export function outline(context, { x, y, w, h }, style, width) {
   context.strokeRect(x - width / 2, y - width / 2, w + width, h + width);
 }
 
-// Write a text, cut off if it exceeds its room, and return where it ends if it starts at x.
+// Write a text, cut off if it exceeds its room, with a halo that keeps it legible on lines, and return where it ends if it starts at x.
 export function write(context, text, x, y, options = {}) {
-  const { style = "--text", size = 14, weight = 400, align = "center", room = Infinity } = options;
+  const { style = "--text", size = 14, weight = 400, align = "center", room = Infinity, hasHalo = false } = options;
   context.font = `${weight} ${size}px ${colour("font-family")}`;
   context.fillStyle = colour(style) ?? style;
   context.textAlign = align;
@@ -58,6 +58,10 @@ export function write(context, text, x, y, options = {}) {
     const characters = [...text];
     while (characters.length > 1 && isWide(`${characters.join("")}…`)) characters.pop();
     text = `${characters.join("")}…`;
+  }
+  if (hasHalo) {
+    [context.strokeStyle, context.lineWidth, context.lineJoin] = [colour("--card"), 5, "round"];
+    context.strokeText(text, x, y);
   }
   context.fillText(text, x, y);
   return x + context.measureText(text).width;

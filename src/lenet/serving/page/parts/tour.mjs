@@ -12,19 +12,20 @@ const sizesOf = (name) => {
 };
 
 const SENTENCES = {
-  input: ({ side }) => `The drawing becomes ${side} × ${side} pixels, centred as in MNIST. These ${side * side} numbers are all that the`
-    + " network gets.",
-  c1: ({ maps, kernel }) => `Convolution: a kernel of ${kernel} × ${kernel} weights slides over the image. At each place, its products with the`
-    + ` pixels are summed. Training has given each of the ${maps} maps its own kernel, so each responds to a different pattern.`,
-  s2: ({ side }) => `Pooling: each unit is the mean of 2 × 2 units. A map shrinks to ${side} × ${side}, so a small shift of a stroke matters`
-    + " less.",
-  c3: ({ maps, before }) => `Convolution again: each of the ${maps} maps combines patches of all ${before.maps} maps before it. Pooling has made these`
-    + " smaller, so a patch covers a larger part of the drawing.",
-  s4: ({ side }) => `Pooling again: each map shrinks to ${side} × ${side}. The patterns remain, but their positions are known only roughly.`,
-  c5: ({ maps, before }) => `Each of these ${maps} units sees all ${before.maps} maps at once, and so the whole drawing.`,
-  f6: ({ maps, before }) => `Each of these ${maps} units weighs all ${before.maps} values before it. Together they are a short description of the drawing.`,
-  output: ({ maps, before }) => `Each of the ${maps} classes weighs these ${before.maps} values. Softmax turns the sums into probabilities, and the`
-    + ` largest is the answer${ending()}.`,
+  input: ({ side }) => `The drawing becomes ${side}×${side} pixels, with its ink in the middle. These ${side * side} numbers are all that`
+    + " the network gets.",
+  c1: ({ maps, kernel }) => `C for convolution: a kernel of ${kernel}×${kernel} weights slides over the drawing. At each place, the sum of pixels times`
+    + ` weights shows how well they match. The sums form a map: ${maps} kernels make ${maps} maps.`,
+  s2: ({ side }) => `S for subsampling, 2 for the second layer. Now called pooling, it replaces each block of 2×2 units by its mean. A map`
+    + ` shrinks to ${side}×${side}, so a small shift of a stroke matters less.`,
+  c3: ({ maps, before }) => `A convolution again: each of the ${maps} maps looks for a pattern, found by training, in all ${before.maps} maps before it.`
+    + " Pooling has made these smaller, so a patch covers more of the drawing.",
+  s4: ({ side }) => `Pooling again: each map shrinks to ${side}×${side}. The patterns remain, but their positions are known only roughly.`,
+  c5: ({ maps, before }) => `The last convolution: each of these ${maps} units sees all ${before.maps} maps at once, and so the whole drawing.`,
+  f6: ({ maps, before }) => `F for fully connected: each of these ${maps} units is a weighted sum of all ${before.maps} values before it. Together they`
+    + " are a short description of the drawing.",
+  output: ({ maps, before }) => `Each of the ${maps} classes has its own weighted sum of these ${before.maps} values. Softmax turns the sums into`
+    + ` probabilities that add up to 100%. The largest is the answer${ending()}.`,
 };
 
 function ending() {
@@ -43,13 +44,14 @@ function showStage() {
   $("tour-next").textContent = stageIndex < 0 ? "Take the tour" : stageIndex < STAGES.length - 1 ? "Next" : "Finish";
   if (!name) return pointAt(null);
   pointAt(exampleUnit(name));
-  scrollToStage(name);
-  if (name === "c1" && !isMotionUnwanted()) slide();
+  scrollToStage();
+  if (["c1", "s2"].includes(name) && !isMotionUnwanted()) slide();
 }
 
-function scrollToStage(name) {
-  const y = layout.isWide ? 0 : layout.stages[name].y - 40;
-  const top = figure.getBoundingClientRect().top + scrollY + y - $("tour").offsetHeight - 8;
+// Scroll so that the stage and the one before it, over which its kernel slides, are below the tour.
+function scrollToStage() {
+  const y = layout.isWide ? 0 : layout.stages[STAGES[Math.max(0, stageIndex - 1)].name].y - 26;
+  const top = figure.getBoundingClientRect().top + scrollY + y - $("tour").offsetHeight - 4;
   scrollTo({ top, behavior: isMotionUnwanted() ? "instant" : "smooth" });
 }
 
