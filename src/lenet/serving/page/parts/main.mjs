@@ -49,7 +49,7 @@ function showModel({ name, version, metadata, classes, isNamed, parameters }) {
   const total = Object.values(parameters).reduce((sum, { values }) => sum + values.length, 0);
   const accuracy = Number(metadata.test_accuracy);
   const list = classes.length > 4 ? `${classes.slice(0, 2).join(", ")} … ${classes.at(-1)}` : classes.join(", ");
-  $("model-facts").textContent = `Model ${name}, version ${version}, a variant with sigmoids and average pooling: ${total.toLocaleString("en")} parameters, `
+  $("model-facts").textContent = `Model ${name} (sigmoids, average pooling), version ${version}: ${total.toLocaleString("en")} parameters, `
     + `${classes.length} classes (${list})${accuracy ? `, test accuracy ${(100 * accuracy).toFixed(2)}%` : ""}.`;
   for (const element of document.querySelectorAll(".thing")) element.textContent = thing();
   for (const element of document.querySelectorAll(".of-digits")) element.hidden = isNamed;
