@@ -475,12 +475,15 @@ def test_the_keyboard_controls_the_tour(browser, saved, width, height):
             assert tour["y"] + tour["height"] < box["y"] + before["y"]  # over which the kernel slides
             assert box["y"] + stage["y"] + stage["h"] <= unit["y"] < height - 100
         assert names == STAGES
+        anchor = "getComputedStyle(document.documentElement).overflowAnchor"
+        assert page.evaluate(anchor) == "none"  # else a text that is taller moves the end of a scroll that has begun
         assert "here 5, with " in page.locator("#tour-text").text_content()
         page.keyboard.press("ArrowLeft")
         assert page.locator("#tour-name").text_content() == "F6 (7 of 8)"
         page.keyboard.press("Escape")
         assert not page.locator("#tour").is_visible()
         assert page.evaluate("document.activeElement.id") == "tour-open"
+        assert page.evaluate(anchor) == "auto"
         page.keyboard.press("Enter")
         assert page.locator("#tour-name").text_content() == "Input (1 of 8)"
 
