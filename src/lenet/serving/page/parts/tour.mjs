@@ -13,7 +13,7 @@ const sizesOf = (name) => {
 
 const SENTENCES = {
   input: ({ side }) => `The drawing becomes ${side}×${side} pixels, with its ink in the middle. These ${side * side} numbers are all that`
-    + " the network gets.",
+    + " the network gets. Orange means positive, blue negative.",
   c1: ({ maps, kernel }) => `C for convolution: a kernel of ${kernel}×${kernel} weights slides over the drawing. At each place, the sum of pixels times`
     + ` weights shows how well they match. The sums form a map: ${maps} kernels make ${maps} maps.`,
   s2: ({ side }) => `S for subsampling, 2 for the second layer. Now called pooling, it replaces each block of 2×2 units by its mean. A map`
@@ -25,7 +25,7 @@ const SENTENCES = {
   f6: ({ maps, before }) => `F for fully connected: each of these ${maps} units is a weighted sum of all ${before.maps} values before it. Together they`
     + " are a short description of the drawing.",
   output: ({ maps, before }) => `Each of the ${maps} classes has its own weighted sum of these ${before.maps} values. Softmax turns the sums into`
-    + ` probabilities that add up to 100%. The largest is the answer${ending()}.`,
+    + ` probabilities that add up to 100%. The largest is the answer${ending()}. Even 100% can be wrong. Now draw your own.`,
 };
 
 function ending() {
@@ -57,8 +57,9 @@ function scrollToStage() {
 
 function goBy(by) {
   stageIndex += by;
-  if (stageIndex >= STAGES.length) closeTour();
-  else showStage();
+  if (stageIndex < STAGES.length) return showStage();
+  closeTour();
+  scrollTo({ top: 0, behavior: isMotionUnwanted() ? "instant" : "smooth" }); // to the pad
 }
 
 function closeTour() {
