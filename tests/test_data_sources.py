@@ -54,6 +54,59 @@ def test_the_same_images_are_equal_as_idx_files_tables_and_arrays(tmp_path):
     assert fingerprint(data.load(tmp_path / "train.csv")) == fingerprint(data.load(tmp_path / "train.npz"))
 
 
+def saved_as(kind, folder, images, labels):
+    """Save images, shape (n, height, width), as a data set of one kind, and return its path."""
+    if kind == "idx":
+        header = b"\0\0\x08\x03" + b"".join(length.to_bytes(4, "big") for length in images.shape)
+        for part in ("train", "t10k"):
+            (folder / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+            count = len(labels).to_bytes(4, "big")
+            (folder / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count + labels.astype("u1").tobytes())
+        return folder
+    if kind == "npy":
+        np.save(folder / "X.npy", images)
+        np.save(folder / "y.npy", labels)
+        return folder
+    path = folder / f"mine.{kind}"
+    if kind == "npz":
+        np.savez(path, X=images, y=labels)
+        return path
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(images.reshape(len(images), -1), columns=[f"pixel{k}" for k in range(784)])
+    table.insert(0, "label", labels)
+    if kind == "csv":
+        table.to_csv(path, index=False)
+    else:
+        pytest.importorskip("pyarrow")
+        table.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("idx", (28, 28)), ("csv", (28, 28)), ("parquet", (28, 28)), ("npy", (28, 28)), ("npz", (28, 28)), ("npz", (9, 6))],
+)
+@pytest.mark.parametrize("paper", [0, 127, 128, 255])
+def test_dark_ink_on_a_light_background_is_a_warning(kind, shape, paper, tmp_path, caplog):
+    images = np.full((280, *shape), paper, np.uint8)
+    images[:, 3:6, 2:4] = 255 - paper
+    images[:70] = 0  # a quarter
+    data.load(saved_as(kind, tmp_path, images, np.arange(280) % 10))
+    found = [each.getMessage() for each in caplog.records]
+    advice = "most images look dark on light; expected light ink on a dark background. Invert them: 255 - X."
+    assert len(found) == (0 if paper < 128 else 2 if kind == "idx" else 1)
+    assert all(str(tmp_path) in each and each.endswith(f": {advice}") for each in found)
+
+
+def test_a_digit_that_fills_its_image_is_light_on_dark(tmp_path, caplog):
+    ones = np.zeros((70, 9, 6), np.uint8)
+    ones[:, :, 1:5] = 255  # 8 of the 12 pixels of the rows, and none of those of the columns
+    images, labels = data.load_digits()[:2]
+    data.load(saved_as("npz", tmp_path, ones, np.arange(70) % 10))
+    data.load(saved_as("npz", tmp_path, images, labels))
+    assert caplog.records == []
+
+
 def test_the_names_load_their_data_sets(idx_folder, monkeypatch):
     sets = idx_folder.parent
     (sets / "fashion-mnist").mkdir()

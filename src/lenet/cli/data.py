@@ -46,8 +46,7 @@ def load_data(
     from lenet.scale.bar import Bar
 
     with contextlib.ExitStack() as stack:
-        if not quiet:
-            stack.enter_context(_printed_log())
+        stack.enter_context(printed_log(quiet=quiet))
         bars: list[Bar] = []
 
         def progress(done: int, total: int) -> None:
@@ -59,9 +58,10 @@ def load_data(
 
 
 @contextlib.contextmanager
-def _printed_log() -> Iterator[None]:
-    """Print the log messages of the loaders to standard error."""
-    logger, handler = logging.getLogger("lenet.data"), logging.StreamHandler(sys.stderr)
+def printed_log(*, quiet: bool) -> Iterator[None]:
+    """Print the log messages of the loaders to standard error, or none of them."""
+    logger = logging.getLogger("lenet.data")
+    handler: logging.Handler = logging.NullHandler() if quiet else logging.StreamHandler(sys.stderr)
     handler.format = lambda record: printable(f"lenet: note: {record.getMessage()}")  # type: ignore[method-assign]
     level = logger.level
     logger.addHandler(handler)

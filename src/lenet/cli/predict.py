@@ -99,7 +99,7 @@ def prepared(name: str) -> "NDArray[np.uint8]":
 def predict_rows(table: str, model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:
     """Print the answers for all rows, or write them to a table."""
     classes = model.classes
-    answers = rows_of(table, model, rule, arguments.n_jobs)
+    answers = rows_of(table, model, rule, arguments)
     if arguments.csv is None:
         for number, answer in enumerate(answers, 1):
             name = {"image": table, "row": number}
@@ -112,14 +112,18 @@ def predict_rows(table: str, model: "LeNet5", rule: "RejectionRule", arguments: 
     return 0
 
 
-def rows_of(table: str, model: "LeNet5", rule: "RejectionRule", n_jobs: int | None) -> Iterator[dict[str, Any]]:
+def rows_of(
+    table: str, model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
     """Yield the answer for each row of a table."""
+    from lenet.cli.data import printed_log
     from lenet.data.csv import read_csv
 
-    images, _, _ = read_csv(table)
-    classes = model.classes
+    with printed_log(quiet=arguments.quiet):
+        images, _, _ = read_csv(table)
     for start in range(0, len(images), ROWS_AT_ONCE):
-        yield from answers_for(rule, model.predict_proba(images[start : start + ROWS_AT_ONCE], n_jobs=n_jobs), classes)
+        probabilities = model.predict_proba(images[start : start + ROWS_AT_ONCE], n_jobs=arguments.n_jobs)
+        yield from answers_for(rule, probabilities, model.classes)
 
 
 def answers_for(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._extras import require
-from lenet.data.dataset import MAX_IMAGES, Dataset, check_levels, stratified_split
+from lenet.data.dataset import MAX_IMAGES, Dataset, check_levels, check_polarity, stratified_split
 from lenet.errors import DataError
 
 PIXELS = SIDE * SIDE
@@ -298,6 +298,7 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
                 image *= 255
     found = np.concatenate(images or [np.empty((0, SIDE, SIDE), np.uint8)])
     check_levels(found, name)
+    check_polarity(found, name)
     return found, labels
 
 

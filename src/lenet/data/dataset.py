@@ -1,5 +1,6 @@
 """The data set that every loader returns, its validation, and a stratified split."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,10 @@ from lenet.errors import DataError, InputError
 
 MAX_IMAGES = 1_000_000
 MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # of one array from an untrusted file
+SAMPLE = 200  # images, enough to decide whether the ink is dark
+_MOSTLY = 2 / 3  # a larger fraction of the border is paper
+
+logger = logging.getLogger(__name__)
 
 
 class _Arrays(NamedTuple):
@@ -148,6 +153,17 @@ def check_levels(X: NDArray[np.uint8], source: str) -> None:
     """Raise DataError if all pixels are 0 and 1, which would be black and nearly black."""
     if X.max(initial=0) == 1:
         raise DataError(f"{source} has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
+
+
+def check_polarity(X: NDArray[np.uint8], source: str) -> None:
+    """Log a warning if the border of most images, shape (n, height, width), is light, as that of ink on paper."""
+    sample = X[:: max(1, -(-len(X) // SAMPLE))]
+    border = np.concatenate([sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]], axis=1)
+    is_light = np.count_nonzero(border > 127, axis=1) > _MOSTLY * border.shape[1]
+    if 2 * np.count_nonzero(is_light) > len(sample):
+        logger.warning(
+            "%s: most images look dark on light; expected light ink on a dark background. Invert them: 255 - X.", source
+        )
 
 
 def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._files import read_stream
-from lenet.data.dataset import MAX_BYTES, MAX_IMAGES, Dataset, checked
+from lenet.data.dataset import MAX_BYTES, MAX_IMAGES, Dataset, check_polarity, checked
 from lenet.errors import DataError
 
 _UINT8 = 0x08
@@ -118,6 +118,8 @@ def _read_as(kind: str, folder: Path, name: str) -> NDArray[np.uint8]:
     found = "images" if array.ndim == 3 else "labels"
     if found != kind:
         raise DataError(f"{path} contains {found}; expected {kind}. Restore the original name of each IDX file.")
+    if kind == "images":
+        check_polarity(array, str(path))
     return array
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet.data.box import fit_into_box
-from lenet.data.dataset import MAX_BYTES, Dataset, checked, stratified_split
+from lenet.data.dataset import MAX_BYTES, Dataset, check_polarity, checked, stratified_split
 from lenet.errors import DataError
 
 # In lower case: Keras writes x_train, scikit-learn users write X_train.
@@ -136,10 +136,8 @@ def _as_dataset(arrays: list[NDArray[Any]], source: str, hold_out: bool) -> Data
         X, y = arrays
         return stratified_split(_as_images(X, source), _as_labels(y, source), 7, source, hold_out)
     X_train, y_train, X_test, y_test = arrays
-    dataset = Dataset(
-        _as_images(X_train, source), _as_labels(y_train, source), _as_images(X_test, source), _as_labels(y_test, source)
-    )
-    return checked(dataset, source)
+    X_train, X_test = _as_images(X_train, f"X_train in {source}"), _as_images(X_test, f"X_test in {source}")
+    return checked(Dataset(X_train, _as_labels(y_train, source), X_test, _as_labels(y_test, source)), source)
 
 
 def _read_arrays(path: Path) -> list[NDArray[Any]]:
@@ -243,6 +241,7 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
     elif X.min() < 0 or X.max() > 255:
         raise DataError(f"{source} has pixels from {X.min()} to {X.max()}; expected 0 (background) to 255 (ink).")
     images = X.reshape(-1, *shape).astype(np.uint8, order="C")
+    check_polarity(images, source)
     return images if shape == (SIDE, SIDE) else fit_into_box(images)
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._checks import SIDE
+from lenet.data.dataset import SAMPLE
 from lenet.errors import DataError, InputTypeError
 
-SAMPLE = 200  # pictures that decide whether the ink is dark, and whether threads help
 _LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time waiting for the GIL than they save
 _LISTED = 5  # unreadable pictures named in a message
 _AT_ONCE = 256  # pictures between two calls of `progress`

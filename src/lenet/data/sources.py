@@ -28,6 +28,8 @@ def load(
 ) -> Dataset:
     """Load a data set by name or path.
 
+    If most images of a file or folder of arrays or pixels look dark on light, a warning is logged.
+
     Parameters
     ----------
     source : str or path-like
