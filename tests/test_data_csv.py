@@ -65,6 +65,43 @@ def test_a_table_without_labels_has_images_only(write):
     assert read_csv(write(table(header=None, rows=PIXELS.tolist()), "test.csv")).y is None
 
 
+NUMBERS = [str(place) for place in range(784)]
+
+
+@pytest.mark.parametrize(
+    ("header", "place"), [(None, 0), (None, 784), (["numeral", *NUMBERS], 0), ([*NAMES, "numeral"], 784)]
+)
+def test_text_at_either_end_of_a_row_is_its_label(write, caplog, header, place):
+    rows = PIXELS.tolist()
+    for label, row in zip(LABELS, rows, strict=True):
+        row.insert(place, "abc"[label])
+    with caplog.at_level("INFO"):
+        X, y, classes = read_csv(write(table(header, rows)))
+    np.testing.assert_array_equal(X, PIXELS.reshape(-1, 28, 28))
+    np.testing.assert_array_equal(y, LABELS)
+    assert classes == ("a", "b", "c")
+    where = f"mine.csv: the labels are in column {place + 1} of 785; name the column 'label' if it is another"
+    assert [each.getMessage().endswith(where) for each in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("header", [None, [*NAMES, "numeral"]])
+def test_numbers_in_the_first_of_785_columns_are_labels_and_errors_say_so(write, header):
+    path = write(table(header, last))
+    np.testing.assert_array_equal(read_csv(path).y, PIXELS[:, 0])
+    with pytest.raises(DataError, match=r"mine\.csv \(labels: column 1 of 785\) has no test images"):
+        load_csv(path)
+    path.write_text(path.read_text().replace(f"\n{PIXELS[1, 0]},", "\n,"))
+    with pytest.raises(DataError, match=r"mine\.csv \(labels: column 1 of 785\) has no label in row 2; expected one"):
+        load_csv(path)
+
+
+def test_a_column_that_a_header_names_is_not_logged(write, caplog):
+    with caplog.at_level("INFO"):
+        read_csv(write(table()))
+        read_csv(write(table(header=NAMES, rows=PIXELS.tolist())))
+    assert caplog.records == []
+
+
 def test_names_become_classes(write):
     names = np.array(["cat", "bird", "dog"])
     rows = [(names[label], *row) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
@@ -98,20 +135,28 @@ def replaced(value, row=3, column=9):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has 1 columns; expected 784 pixels per row"),
+        ("", "mine.csv is empty; expected a CSV file. Save it again."),
+        ("\n", "has one column; expected 784 pixels per row"),
         ("a,b\n1,2\n", "has 2 columns; expected 784 pixels per row"),
         (table(rows=[]), "has no rows; expected at least one"),
-        (replaced(256), "has missing or out-of-range pixels"),
-        (replaced(-1), "has missing or out-of-range pixels"),
-        (replaced(""), "has missing or out-of-range pixels"),
-        (replaced("nan"), "has missing or out-of-range pixels"),
-        (replaced("inf"), "has missing or out-of-range pixels"),
+        (table(rows=[]).rstrip("\n"), "has no rows; expected at least one"),
+        (table(rows=[]) + "\n\n", "has no rows; expected at least one"),
+        (replaced(256), "mine.csv has the pixel 256 in row 4; expected 0 (background) to 255 (ink)."),
+        (replaced(-1, row=20), "has the pixel -1 in row 21; expected 0"),
+        (replaced(""), "has a missing pixel in row 4; expected 0"),
+        (replaced("nan", column=784), "has a missing pixel in row 4; expected 0"),
+        (replaced("inf"), "has the pixel inf in row 4; expected 0"),
+        (table() + "1,2,3\n", "has a missing pixel in row 22; expected 0"),
         (replaced("ink"), "is not a table of numbers"),
         (replaced(0.5), "mixes decimals and numbers above 1"),
-        (replaced("", column=0), "has no label in row 3"),
+        (replaced("", column=0), "has no label in row 4"),
         (replaced("1.5", column=0), "has the label 0; expected integers"),
         (replaced("-1", column=0), "has the label -1; expected integers"),
-        (table() + "1,2,3\n" + "1," * 900 + "\n", "has missing or out-of-range pixels"),
+        (replaced("7,7"), "Expected 785 fields in line 5, saw 786"),  # with the header, line 5 is row 4
+        (table() + "1," * 900 + "\n", "Expected 785 fields in line 23, saw 901"),
+        (replaced("7,7", row=0), "has more than 785 values in row 1; expected one for each column."),
+        (replaced(",".join(["7"] * 9), row=0), "has more than 785 values in row 1"),
+        (replaced("7,7", row=1).replace(f"\n{LABELS[0]},", "\n", 1), "Expected 785 fields in line 3, saw 786"),
         ("1," * 40_000, "has a line of more than 65,536 bytes"),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
     ("options", "message"),
     [
         ({"columns": ("image", "name")}, "has no column of labels; expected 'label' and 'image'"),
-        ({"labels": [None] + [0] * (N - 1)}, "has no label in row 0"),
+        ({"labels": [None] + [0] * (N - 1)}, "has no label in row 1"),
         ({"names": ["zero"]}, "has the label 1, but names for only 1 classes"),
     ],
 )
@@ -149,10 +149,10 @@ def test_tables_of_pixels_may_be_two_parts(tmp_path):
     ("columns", "message"),
     [
         ({"pixel0": ["x"] * 42}, "is not a table of numbers"),
-        ({"pixel0": [256] * 42}, "has missing or out-of-range pixels"),
-        ({"pixel0": [None] + [0] * 41}, "has missing or out-of-range pixels"),
+        ({"pixel0": [0] * 40 + [256, 300]}, r"has the pixel 256 in row 41; expected 0 \(background\) to 255 \(ink\)\."),
+        ({"pixel0": [None] + [0] * 41}, "has a missing pixel in row 1; expected 0"),
         ({"more": [0] * 42}, "has 786 columns; expected 784 pixels"),
-        ({"label": [None] + [0] * 41}, "has no label in row 0"),
+        ({"label": [None] + [0] * 41}, "has no label in row 1"),
     ],
 )
 def test_an_invalid_table_of_pixels_is_an_error(tmp_path, columns, message):

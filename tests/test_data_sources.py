@@ -84,7 +84,14 @@ def saved_as(kind, folder, images, labels):
 
 @pytest.mark.parametrize(
     ("kind", "shape"),
-    [("idx", (28, 28)), ("csv", (28, 28)), ("parquet", (28, 28)), ("npy", (28, 28)), ("npz", (28, 28)), ("npz", (9, 6))],
+    [
+        ("idx", (28, 28)),
+        ("csv", (28, 28)),
+        ("parquet", (28, 28)),
+        ("npy", (28, 28)),
+        ("npz", (28, 28)),
+        ("npz", (9, 6)),
+    ],
 )
 @pytest.mark.parametrize("paper", [0, 127, 128, 255])
 def test_dark_ink_on_a_light_background_is_a_warning(kind, shape, paper, tmp_path, caplog):

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import logging
 import os
 import re
 import zlib
@@ -23,6 +24,8 @@ LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of 
 IDS = ("id", "imageid", "image_id", "index", "")
 _MAX_LINE = 2**16  # bytes: 785 columns of up to 80 characters
 _ROWS = 10_000  # read at a time
+
+logger = logging.getLogger(__name__)
 
 
 class Table(NamedTuple):
@@ -77,10 +80,10 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     >>> load_csv(path).y_test
     array([1, 0])
     """
-    X, y, classes = read_csv(path)
+    (X, y, classes), source = _read_path(path)
     if y is None:
         raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
-    dataset = stratified_split(X, y, 7, str(path), hold_out)
+    dataset = stratified_split(X, y, 7, source, hold_out)
     return dataset if classes is None else dataset.with_classes(classes)
 
 
@@ -92,8 +95,9 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     path : str or path-like
         A file with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Pixels are integers from 0
         (background) to 255 (ink), or decimals in [0, 1]. The labels are in the column "label", "labels", "class",
-        "target", "digit" or "y" of the header. If there is no such column, the first of 785 columns contains the
-        labels. A column "id", "imageid", "image_id" or "index" is ignored.
+        "target", "digit" or "y" of the header. If there is no such column, they are in the first of 785 columns,
+        or in the last if it contains text; which one is logged. A column "id", "imageid", "image_id" or "index" is
+        ignored.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     Raises
     ------
     DataError
-        If the file cannot be read, or has another number of columns, no rows, or more than 1,000,000; if a label is
+        If the file cannot be read or is empty, or has another number of columns or values in a row, no rows, or more than 1,000,000; if a label is
         missing or a fraction; if a pixel is missing, not a number or out of range.
     MissingExtraError
         If pandas is not installed.
@@ -118,11 +122,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     >>> X.shape, y
     ((1, 28, 28), None)
     """
-    try:
-        with Path(path).open("rb") as file:
-            return read_table(file, str(path))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of a CSV file.") from error
+    return _read_path(path)[0]
 
 
 def read_table(file: BinaryIO, name: str) -> Table:
@@ -141,31 +141,45 @@ def read_table(file: BinaryIO, name: str) -> Table:
     OSError
         If reading fails.
     """
+    return _read(file, name)[0]
+
+
+def _read_path(path: str | os.PathLike[str]) -> tuple[Table, str]:
+    try:
+        with Path(path).open("rb") as file:
+            return _read(file, str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of a CSV file.") from error
+
+
+def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
+    """Return the table, and its name in messages about labels: with their column, unless a header names it."""
     pandas = require("pandas", "train")
     try:
         file = _decompressed(file)
-        first = _Lines(file, name).read(_MAX_LINE + 1).partition(b"\n")[0].decode("utf-8-sig", "replace")
+        layout = _layout(_Lines(file, name).read(2 * _MAX_LINE), name)
         file.seek(0)
         lines = cast("BinaryIO", _Lines(file, name))  # pandas reads it as a file
-        delimiter = max(",;\t", key=first.count)
-        fields = [field.strip().strip('"') for field in first.rstrip("\r\n").split(delimiter)]
-        has_header = not all(re.fullmatch(r"[-+.\deE]*", field) for field in fields)
-        label, pixels = pixel_columns(fields if has_header else [str(place) for place in range(len(fields))], name)
         with pandas.read_csv(
-            lines, sep=delimiter, header=None, skiprows=int(has_header), chunksize=_ROWS, encoding_errors="replace",
-            usecols=pixels if label is None else [label, *pixels], dtype=str if label is None else {label: str},
+            lines, sep=layout.delimiter, header=None, skiprows=int(layout.has_header), chunksize=_ROWS,
+            names=range(layout.width), encoding_errors="replace",
+            dtype=None if layout.label is None else {layout.label: str},
         ) as parts:  # fmt: skip
-            images, labels = images_of_rows((_rows_of(part, label, pixels) for part in parts), name)
-    except pandas.errors.EmptyDataError:
-        images = np.empty((0, SIDE, SIDE), np.uint8)
+            images, labels = images_of_rows((_rows_of(part, layout, name) for part in parts), name)
     except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{name} is not a table of numbers ({_first_sentence(error)}). Correct the file.") from None
     if not len(images):
         raise DataError(f"{name} has no rows; expected at least one.")
-    y, classes = (None, None) if label is None else numbered(labels, name)
-    return Table(images, y, classes)
+    if layout.label is None:
+        return Table(images, None, None), name
+    source = name
+    if not layout.is_named:
+        place = f"column {layout.label + 1} of {layout.width}"
+        logger.info("%s: the labels are in %s; name the column 'label' if it is another", name, place)
+        source += f" (labels: {place})"
+    return Table(images, *numbered(labels, source)), source
 
 
 def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
@@ -185,7 +199,7 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
     """
     names = sorted(set(labels))
     if empty := [row for row, label in enumerate(labels) if not label]:
-        raise DataError(f"{source} has no label in row {empty[0]:,}; expected one in each row.")
+        raise DataError(f"{source} has no label in row {empty[0] + 1:,}; expected one in each row.")
     if all(re.fullmatch(r"\d{1,9}(\.0+)?", name) for name in names):
         return np.array([int(label.partition(".")[0]) for label in labels], np.int64), None
     if all(re.fullmatch(r"-?[\d.]+(e-?\d+)?", name) for name in names):
@@ -219,7 +233,38 @@ class _Lines(io.BufferedIOBase):
     read1 = read
 
 
-def pixel_columns(names: Sequence[str], source: str) -> tuple[int | None, list[int]]:
+class _Layout(NamedTuple):
+    """What the first lines of a file say about its columns."""
+
+    delimiter: str
+    has_header: bool
+    width: int
+    label: int | None
+    pixels: list[int]
+    is_named: bool
+
+
+def _layout(start: bytes, name: str) -> _Layout:
+    """Find the delimiter, the header and the columns in the first two lines."""
+    if not start:
+        raise DataError(f"{name} is empty; expected a CSV file. Save it again.")
+    first, second, *_ = [*start.decode("utf-8-sig", "replace").split("\n"), ""]
+    delimiter = max(",;\t", key=first.count)
+    fields, below = ([field.strip().strip('"') for field in line.split(delimiter)] for line in (first, second))
+    texts = [_is_text(field) for field in fields]
+    # Text at either end of a row may be its label. Numbers of columns differ from each other; 784 pixels do not.
+    has_header = any(texts[1:-1]) or (any(texts) and len(set(fields)) == len(fields))
+    names, row = (fields, below) if has_header else ([str(place) for place in range(len(fields))], fields)
+    label, pixels = pixel_columns(names, name, row)
+    is_named = label is not None and names[label].lower() in LABELS
+    return _Layout(delimiter, has_header, len(fields), label, pixels, is_named)
+
+
+def _is_text(field: str) -> bool:
+    return not re.fullmatch(r"[-+.\deE]*", field)
+
+
+def pixel_columns(names: Sequence[str], source: str, row: Sequence[str] = ()) -> tuple[int | None, list[int]]:
     """Return the index of the label column, if there is one, and the indices of the 784 pixel columns.
 
     Parameters
@@ -228,6 +273,9 @@ def pixel_columns(names: Sequence[str], source: str) -> tuple[int | None, list[i
         Names of all columns; if they have none, any text.
     source : str
         Name of the table, for error messages.
+    row : sequence of str, optional
+        Values of a row. If no column has the name of labels, they are in the last of 785 columns if that is the only
+        one of text, and otherwise in the first.
 
     Raises
     ------
@@ -245,11 +293,13 @@ def pixel_columns(names: Sequence[str], source: str) -> tuple[int | None, list[i
     label = found[0] if found else None
     pixels = [place for place in range(len(names)) if place != label and place not in ignored]
     if label is None and len(pixels) == PIXELS + 1:
-        label, *pixels = pixels
+        is_last = len(row) == len(names) and _is_text(row[pixels[-1]]) and not _is_text(row[pixels[0]])
+        label = pixels.pop(-1 if is_last else 0)
     if len(pixels) != PIXELS:
+        columns = "one column" if len(names) == 1 else f"{len(names)} columns"
         raise DataError(
-            f"{source} has {len(names)} columns; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} "
-            "for training."
+            f"{source} has {columns}; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "
+            "training."
         )
     return label, pixels
 
@@ -260,9 +310,12 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", gzip.open(file)) if is_gzipped else file
 
 
-def _rows_of(part: Any, label: int | None, pixels: list[int]) -> tuple[NDArray[Any], list[str]]:
-    """Return the pixels and the labels of some rows of pandas."""
-    return part[pixels].to_numpy(np.float32), [] if label is None else part[label].fillna("").str.strip().tolist()
+def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[str]]:
+    """Return the pixels and the labels of some rows of pandas; if the first is too long, it begins with an index."""
+    if not isinstance(part.index, require("pandas", "train").RangeIndex):
+        raise DataError(f"{name} has more than {layout.width} values in row 1; expected one for each column.")
+    labels = [] if layout.label is None else part[layout.label].fillna("").str.strip().tolist()
+    return part[layout.pixels].to_numpy(np.float32), labels
 
 
 def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
@@ -284,7 +337,7 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
     labels: list[str] = []
     decimals: list[bool] = []
     for pixels, some in parts:
-        image, decimal = _as_bytes(pixels, name)
+        image, decimal = _as_bytes(pixels, name, sum(map(len, images)))
         images.append(image)
         decimals.append(decimal)
         labels += some
@@ -302,11 +355,14 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
     return found, labels
 
 
-def _as_bytes(values: NDArray[Any], name: str) -> tuple[NDArray[np.uint8], bool]:
-    """Return rows of pixels as bytes, and whether they are decimals in [0, 1]."""
+def _as_bytes(values: NDArray[Any], name: str, start: int) -> tuple[NDArray[np.uint8], bool]:
+    """Return rows of pixels, of which `start` precede them, as bytes, and whether they are decimals in [0, 1]."""
     numbers = values.astype(np.float32, copy=False)
-    if not (numbers >= 0).all() or numbers.max() > 255:  # NaN, which stands for a missing value, fails too
-        raise DataError(f"{name} has missing or out-of-range pixels; expected 0 (background) to 255 (ink).")
+    if not (numbers >= 0).all() or numbers.max(initial=0) > 255:  # NaN, which stands for a missing value, fails too
+        row, column = np.argwhere(~((numbers >= 0) & (numbers <= 255)))[0]
+        value = numbers[row, column]
+        pixel = "a missing pixel" if np.isnan(value) else f"the pixel {value:g}"
+        raise DataError(f"{name} has {pixel} in row {start + row + 1:,}; expected 0 (background) to 255 (ink).")
     decimal = bool((numbers % 1).any())
     if decimal:
         if numbers.max() > 1:
