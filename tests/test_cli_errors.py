@@ -229,6 +229,8 @@ def test_wrong_weights_are_a_one_line_error_that_names_the_file(capsys, tmp_path
     }[verb]
     said = fails(capsys, *arguments)
     assert str(path) in said
+    if kind == "empty":
+        assert f"{path} is empty; expected a weights file. Copy or save it again." in said
     if kind in ("not finite", "other shapes"):
         assert {"not finite": "c3.weight", "other shapes": "(84, 119)"}[kind] in said
 

@@ -133,14 +133,18 @@ X70, Y70 = small()
         ({"X": X70, "y": Y70.astype(float)}, r"labels of shape \(70,\) and dtype float64; expected integers"),
         ({"X": X70, "y": np.eye(10, dtype=int)[Y70]}, r"labels of shape \(70, 10\)"),
         ({"X": X70, "y": Y70[:-1]}, "70 images and 69 labels"),
-        ({"X": X70, "y": Y70 - 1}, "from -1 to 8; expected 0 to K-1"),
-        ({"X": X70, "y": Y70 * 3}, "from 0 to 27; expected 0 to K-1"),
-        ({"X": X70, "y": np.full(70, 2**64 - 1, dtype=np.uint64)}, "expected 0 to K-1"),
+        ({"X": X70, "y": Y70 - 1}, "10 different training labels, from -1 to 8; expected 0 to 9 without gaps"),
+        ({"X": X70, "y": Y70 * 3}, "from 0 to 27; expected 0 to 9"),
+        (
+            {"X": X70, "y": np.arange(70) // 4 + 1},
+            "from 1 to 18; expected 0 to 17 without gaps. Renumber them: np.unique",
+        ),
+        ({"X": X70, "y": np.full(70, 2**64 - 1, dtype=np.uint64)}, "expected 0 to 9"),
         ({"X": X70[:3], "y": Y70[:3]}, "has no test images"),
         ({"X": X70[:0], "y": Y70[:0]}, r"X in .* has shape \(0, 28, 28\).*no dimension of 0"),
         (
             {"X_train": X70, "y_train": Y70, "X_test": X70, "y_test": Y70 + 10},
-            r"test label 10, .*\. Number the classes of both parts from 0 to K-1\.$",
+            r"test label 10, .*\. Number the classes of both parts from 0\.$",
         ),
     ],
 )

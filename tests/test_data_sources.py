@@ -144,6 +144,14 @@ def test_an_unknown_source_is_an_error_that_lists_the_choices(source, tmp_path, 
         assert wanted in message
 
 
+@pytest.mark.parametrize("name", ["mine.csv", "mine.npz", "mine.parquet"])
+def test_an_empty_file_is_reported(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=rf"{name} is empty; expected a data set\. Save or download it again\.$"):
+        data.load(path)
+
+
 def test_a_missing_npz_file_is_named():
     with pytest.raises(DataError, match=r"no-such-file\.npz cannot be read"):
         data.load("no-such-file.npz")

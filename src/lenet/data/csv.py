@@ -108,8 +108,8 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     Raises
     ------
     DataError
-        If the file cannot be read or is empty, or has another number of columns or values in a row, no rows, or more than 1,000,000; if a label is
-        missing or a fraction; if a pixel is missing, not a number or out of range.
+        If the file cannot be read or is empty, or has another number of columns, no rows, or more than 1,000,000; if a
+        row has too many values, a label is missing or a fraction, or a pixel is missing, not a number or out of range.
     MissingExtraError
         If pandas is not installed.
 

@@ -125,7 +125,7 @@ def checked(dataset: Dataset, source: str) -> Dataset:
     ------
     DataError
         If a part is empty, its images are not 28x28, its numbers of images and labels differ, or the labels are neither
-        within 0 to 9 nor exactly 0 to K-1.
+        within 0 to 9 nor exactly 0 to K-1 for K classes.
 
     Examples
     --------
@@ -173,14 +173,14 @@ def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source:
     # label of a damaged file.
     if low < 0 or (high > 9 and len(found) != high + 1):
         raise DataError(
-            f"{source} has {len(found)} different training labels, from {low} to {high}; expected 0 to K-1 without "
-            "gaps."
+            f"{source} has {len(found)} different training labels, from {low} to {high}; expected 0 to "
+            f"{max(len(found), 10) - 1} without gaps. Renumber them: np.unique(y, return_inverse=True)[1]."
         )
     unknown = y_test[(y_test < 0) | (y_test > max(high, 9))]
     if len(unknown):
         raise DataError(
             f"{source} has the test label {unknown[0]}, but its training labels end at {high}. Number the classes of "
-            "both parts from 0 to K-1."
+            "both parts from 0."
         )
 
 

@@ -83,6 +83,8 @@ def load(
             f"{path} has no data set; expected a subfolder of pictures per class, or IDX, .npy or Parquet files. "
             "If it contains the pictures of one class, pass the folder above it."
         )
+    if path.is_file() and not path.stat().st_size:
+        raise DataError(f"{path} is empty; expected a data set. Save or download it again.")
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return load_npz(path, hold_out=hold_out)

@@ -135,7 +135,7 @@ def content_of(path: str | os.PathLike[str]) -> bytes:
     Raises
     ------
     WeightsError
-        If it is larger than 64 MiB.
+        If it is empty or larger than 64 MiB.
     OSError
         If it cannot be read.
 
@@ -149,6 +149,8 @@ def content_of(path: str | os.PathLike[str]) -> bytes:
     content = read_at_most(path, MAX_FILE_BYTES)
     if content is None:
         raise WeightsError(f"{path} is too large for a weights file; expected at most {MAX_FILE_BYTES:,} bytes.")
+    if not content:
+        raise WeightsError(f"{path} is empty; expected a weights file. Copy or save it again.")
     return content
 
 
