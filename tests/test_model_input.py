@@ -126,6 +126,7 @@ def spoilt(value):
 
 
 WANTED = r"expected \(n, 1, 28, 28\), \(n, 28, 28\), \(n, 784\), or \(28, 28\)"
+PREPARE = r" for one image\. Convert pictures with lenet\.reading\.prepare\.$"
 DIVIDE = r"expected \[0, 1\]\. Divide by 255 or pass uint8"
 UINT8 = "expected uint8 pixels from 0 to 255, or floats"
 BAD_IMAGES = {
@@ -133,6 +134,11 @@ BAD_IMAGES = {
     "rank 1": (np.zeros(784), InputError, r"shape \(784,\); " + WANTED),
     "rank 5": (np.zeros((1, 1, 1, 28, 28)), InputError, r"shape \(1, 1, 1, 28, 28\); " + WANTED),
     "three channels": (np.zeros((2, 3, 28, 28)), InputError, r"shape \(2, 3, 28, 28\); " + WANTED),
+    "a colour picture": (
+        np.zeros((20, 30, 3), np.uint8),
+        InputError,
+        r"x has shape \(20, 30, 3\); " + WANTED + PREPARE,
+    ),
     "32 x 32": (np.zeros((2, 32, 32)), InputError, r"shape \(2, 32, 32\); " + WANTED),
     "783 columns": (np.zeros((2, 783)), InputError, r"shape \(2, 783\); " + WANTED),
     "channels last": (np.zeros((2, 28, 28, 1)), InputError, r"shape \(2, 28, 28, 1\); " + WANTED),

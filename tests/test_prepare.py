@@ -125,6 +125,12 @@ def test_photographs_of_mnist_are_read_as_well_as_the_originals(mnist, tmp_path)
     assert photographed > as_drawn - 0.01
 
 
+@pytest.mark.parametrize("shape", [(2, 40, 30), (200, 28, 28), (5, 20, 20, 3)])
+def test_several_pictures_at_once_are_rejected(shape):
+    with pytest.raises(InputError, match=r"has shape .*; expected \(H, W\), .* Pass several pictures one at a time\.$"):
+        prepare(np.zeros(shape, np.uint8))
+
+
 @pytest.mark.release
 def test_mnist_enlarged_and_inverted_loses_little(mnist):
     enlarged = pytest.importorskip("benchmarks.reading").enlarged

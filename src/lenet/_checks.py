@@ -55,7 +55,7 @@ def images(x: ArrayLike) -> NDArray[Any]:
     if values.dtype != _UINT8:
         unit_floats(values)
     if not (shape[1:] in _SHAPES or shape == (SIDE, SIDE)):
-        raise InputError(f"x has shape {shape}; {_BATCH_OR_IMAGE}.")
+        raise InputError(f"x has shape {shape}; {_BATCH_OR_IMAGE}. Convert pictures with lenet.reading.prepare.")
     if len(shape) == 3:
         return values
     return values.reshape(-1 if values.size else shape[0], SIDE, SIDE)

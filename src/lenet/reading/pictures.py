@@ -181,7 +181,8 @@ def _grey_of_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
         values = values[..., 0]
     if not values.size or not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))):
         raise InputError(
-            f"The image has shape {values.shape}; expected (H, W), (H, W, 3) or (H, W, 4), with at least one pixel."
+            f"The image has shape {values.shape}; expected (H, W), (H, W, 3) or (H, W, 4), with at least one pixel. "
+            "Pass several pictures one at a time."
         )
     values = _as_bytes(values)
     if values.ndim == 3 and values.shape[2] == 4:
