@@ -96,6 +96,13 @@ def test_a_column_of_labels_is_accepted_with_a_warning():
         quick().fit(X, Y[:, np.newaxis])
 
 
+def test_columns_that_are_not_a_square_warn_where_fit_is_called():
+    with pytest.warns(UserWarning, match="X has 60 columns, which are read as images of 8x8 pixels") as warned:
+        quick().fit(X[:, :60], Y)
+    assert warned[0].filename == __file__
+    quick(image_shape=(10, 6)).fit(X[:, :60], Y)
+
+
 def test_other_images_than_fitted_are_refused():
     fitted = quick().fit(X, Y)
     with pytest.raises(InputError, match="images of 16x4 pixels; expected 8x8, as in fit"):
@@ -146,5 +153,5 @@ def test_an_error_leaves_a_classifier_unchanged(method):
     classifier.set_params(warm_start=False)
     before = pickle.dumps(classifier)
     with pytest.raises(InputError, match="has one class"):
-        classifier.fit(X[:100, :60], np.zeros(100))
+        classifier.fit(X[:100, :49], np.zeros(100))
     assert pickle.dumps(classifier) == before

@@ -23,8 +23,16 @@ from lenet.estimator.framing import Framing, frame, shape_of
         (96, [12, 8], (12, 8), (12, 8)),
     ],
 )
+@pytest.mark.filterwarnings("ignore:X has")
 def test_shape(n_features, image_shape, given, shape):
     assert shape_of(n_features, image_shape, given) == shape
+
+
+@pytest.mark.parametrize(("n_features", "side"), [(600, 25), (783, 28), (2, 2)])
+def test_columns_that_are_not_a_square_are_a_warning(n_features, side):
+    expected = rf"X has {n_features} columns, .* {side}x{side} pixels .*\. Set image_shape to the height and width if"
+    with pytest.warns(UserWarning, match=expected):
+        shape_of(n_features, "auto", None)
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Whether to apply a new random affine map to each image in each epoch, which suits handwriting.
     image_shape : "auto" or (int, int), default "auto"
         Height and width of the images, at most 28 x 28; `fit` rejects images of other shapes. With "auto", images keep
-        their shape, and rows of a table become the smallest square images that fit them. Images smaller than 20x20
-        are enlarged so that their longer side has 20 pixels. All are centred in 28x28.
+        their shape, and rows of a table become the smallest square images that fit them, with a warning if they leave
+        pixels over. Images smaller than 20x20 are enlarged so that their longer side has 20 pixels. All are centred
+        in 28x28.
 
     Attributes
     ----------

@@ -1,6 +1,7 @@
 """Convert tables with one image per row, the form that scikit-learn uses, to the input of the network."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -139,7 +140,7 @@ def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
 
 
 def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int, ...] | None) -> tuple[int, int]:
-    """Return the height and width of the images in a table.
+    """Return the height and width of the images in a table; warn if they must be guessed and are not square.
 
     Parameters
     ----------
@@ -156,14 +157,20 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
 
     Examples
     --------
-    >>> shape_of(64, "auto", None), shape_of(5, "auto", None)
-    ((8, 8), (3, 3))
+    >>> shape_of(64, "auto", None), shape_of(96, (12, 8), None)
+    ((8, 8), (12, 8))
     """
     if isinstance(image_shape, str):
         if image_shape != "auto":
             raise InputError(f"image_shape is {short_repr(image_shape)}; expected 'auto' or (height, width).")
         side = math.isqrt(n_features - 1) + 1  # of the smallest square that holds them
         height, width = given or (side, side)
+        if given is None and n_features < side**2 <= SIDE**2:
+            warnings.warn(
+                f"X has {n_features} columns, which are read as images of {side}x{side} pixels with background at the "
+                "end. Set image_shape to the height and width if they differ.",
+                stacklevel=5,
+            )
     else:
         height, width = _pair(image_shape)
         found = given or (n_features,)
