@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import lenet.data.csv
+import lenet.data.table
 from lenet.data import load, load_csv, read_csv
 from lenet.errors import DataError
 
@@ -193,7 +194,7 @@ def test_a_long_line_is_refused_before_it_is_read(tmp_path):
 
 
 def test_too_many_rows_are_refused(write, monkeypatch):
-    monkeypatch.setattr(lenet.data.csv, "MAX_IMAGES", 20)
+    monkeypatch.setattr(lenet.data.table, "MAX_IMAGES", 20)
     with pytest.raises(DataError, match="has more than 20 rows"):
         read_csv(write(table()))
 

@@ -4,45 +4,23 @@ import gzip
 import io
 import logging
 import os
-import re
 import zlib
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._checks import SIDE
 from lenet._extras import require
-from lenet.data.dataset import MAX_IMAGES, Dataset, check_levels, check_polarity, stratified_split
+from lenet.data.dataset import Dataset, stratified_split
+from lenet.data.table import LABELS, PIXELS, Table, images_of_rows, is_text, numbered, pixel_columns
 from lenet.errors import DataError
 
-PIXELS = SIDE * SIDE
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
-IDS = ("id", "imageid", "image_id", "index", "")
 _MAX_LINE = 2**16  # bytes: 785 columns of up to 80 characters
 _ROWS = 10_000  # read at a time
 
 logger = logging.getLogger(__name__)
-
-
-class Table(NamedTuple):
-    """The rows of a table.
-
-    Parameters
-    ----------
-    X : ndarray of uint8, shape (n, 28, 28)
-    y : ndarray of int64, shape (n,), or None
-        The labels; None if the table has none.
-    classes : tuple of str, or None
-        The names of the classes, if the labels are names.
-    """
-
-    X: NDArray[np.uint8]
-    y: NDArray[np.int64] | None
-    classes: tuple[str, ...] | None
 
 
 def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
@@ -182,32 +160,6 @@ def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
     return Table(images, *numbered(labels, source)), source
 
 
-def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
-    """Return labels as numbers, and the names of the classes unless the labels are already numbers.
-
-    Raises
-    ------
-    DataError
-        If a label is missing or a fraction.
-
-    Examples
-    --------
-    >>> numbered(["7", "2"], "table")
-    (array([7, 2]), None)
-    >>> numbered(["cat", "dog", "cat"], "table")
-    (array([0, 1, 0]), ('cat', 'dog'))
-    """
-    names = sorted(set(labels))
-    if empty := [row for row, label in enumerate(labels) if not label]:
-        raise DataError(f"{source} has no label in row {empty[0] + 1:,}; expected one in each row.")
-    if all(re.fullmatch(r"\d{1,9}(\.0+)?", name) for name in names):
-        return np.array([int(label.partition(".")[0]) for label in labels], np.int64), None
-    if all(re.fullmatch(r"-?[\d.]+(e-?\d+)?", name) for name in names):
-        raise DataError(f"{source} has the label {names[0]}; expected integers of at least 0, or names.")
-    numbers = {name: number for number, name in enumerate(names)}
-    return np.array([numbers[label] for label in labels], np.int64), tuple(names)
-
-
 class _Lines(io.BufferedIOBase):
     """A file whose lines have a limited length."""
 
@@ -251,57 +203,13 @@ def _layout(start: bytes, name: str) -> _Layout:
     first, second, *_ = [*start.decode("utf-8-sig", "replace").split("\n"), ""]
     delimiter = max(",;\t", key=first.count)
     fields, below = ([field.strip().strip('"') for field in line.split(delimiter)] for line in (first, second))
-    texts = [_is_text(field) for field in fields]
-    # Text at either end of a row may be its label. Numbers of columns differ from each other; 784 pixels do not.
+    texts = [is_text(field) for field in fields]
+    # Text at either end of a line may be a label instead of a name; but names differ, and 784 pixels do not.
     has_header = any(texts[1:-1]) or (any(texts) and len(set(fields)) == len(fields))
     names, row = (fields, below) if has_header else ([str(place) for place in range(len(fields))], fields)
     label, pixels = pixel_columns(names, name, row)
     is_named = label is not None and names[label].lower() in LABELS
     return _Layout(delimiter, has_header, len(fields), label, pixels, is_named)
-
-
-def _is_text(field: str) -> bool:
-    return not re.fullmatch(r"[-+.\deE]*", field)
-
-
-def pixel_columns(names: Sequence[str], source: str, row: Sequence[str] = ()) -> tuple[int | None, list[int]]:
-    """Return the index of the label column, if there is one, and the indices of the 784 pixel columns.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names of all columns; if they have none, any text.
-    source : str
-        Name of the table, for error messages.
-    row : sequence of str, optional
-        Values of a row. If no column has the name of labels, they are in the last of 785 columns if that is the only
-        one of text, and otherwise in the first.
-
-    Raises
-    ------
-    DataError
-        If there are not exactly 784 columns besides those of labels and row numbers.
-
-    Examples
-    --------
-    >>> label, pixels = pixel_columns(["label", *(f"pixel{k}" for k in range(784))], "table")
-    >>> label, pixels[0], pixels[-1]
-    (0, 1, 784)
-    """
-    found = [place for place, name in enumerate(names) if name.lower() in LABELS]
-    ignored = [place for place, name in enumerate(names) if name.lower() in IDS]
-    label = found[0] if found else None
-    pixels = [place for place in range(len(names)) if place != label and place not in ignored]
-    if label is None and len(pixels) == PIXELS + 1:
-        is_last = len(row) == len(names) and _is_text(row[pixels[-1]]) and not _is_text(row[pixels[0]])
-        label = pixels.pop(-1 if is_last else 0)
-    if len(pixels) != PIXELS:
-        columns = "one column" if len(names) == 1 else f"{len(names)} columns"
-        raise DataError(
-            f"{source} has {columns}; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "
-            "training."
-        )
-    return label, pixels
 
 
 def _decompressed(file: BinaryIO) -> BinaryIO:
@@ -316,65 +224,6 @@ def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[
         raise DataError(f"{name} has more than {layout.width} values in row 1; expected one for each column.")
     labels = [] if layout.label is None else part[layout.label].fillna("").str.strip().tolist()
     return part[layout.pixels].to_numpy(np.float32), labels
-
-
-def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return the images and labels of a table that is read in parts.
-
-    Parameters
-    ----------
-    parts : iterable of (ndarray of shape (n, 784), list of str)
-        Pixels, as for `read_csv`, and labels, if there are any.
-    name : str
-        Name of the table, for error messages.
-
-    Raises
-    ------
-    DataError
-        If a pixel is missing or out of range, or there are more than 1,000,000 rows.
-    """
-    images: list[NDArray[np.uint8]] = []
-    labels: list[str] = []
-    decimals: list[bool] = []
-    for pixels, some in parts:
-        image, decimal = _as_bytes(pixels, name, sum(map(len, images)))
-        images.append(image)
-        decimals.append(decimal)
-        labels += some
-        if sum(map(len, images)) > MAX_IMAGES:
-            raise DataError(f"{name} has more than {MAX_IMAGES:,} rows. Split it into several files.")
-    if any(decimals):
-        for image, decimal in zip(images, decimals, strict=True):
-            if not decimal:  # these rows happen to have only 0.0 and 1.0
-                if image.max() > 1:
-                    raise _mixed(name)
-                image *= 255
-    found = np.concatenate(images or [np.empty((0, SIDE, SIDE), np.uint8)])
-    check_levels(found, name)
-    check_polarity(found, name)
-    return found, labels
-
-
-def _as_bytes(values: NDArray[Any], name: str, start: int) -> tuple[NDArray[np.uint8], bool]:
-    """Return rows of pixels, of which `start` precede them, as bytes, and whether they are decimals in [0, 1]."""
-    numbers = values.astype(np.float32, copy=False)
-    if not (numbers >= 0).all() or numbers.max(initial=0) > 255:  # NaN, which stands for a missing value, fails too
-        row, column = np.argwhere(~((numbers >= 0) & (numbers <= 255)))[0]
-        value = numbers[row, column]
-        pixel = "a missing pixel" if np.isnan(value) else f"the pixel {value:g}"
-        raise DataError(f"{name} has {pixel} in row {start + row + 1:,}; expected 0 (background) to 255 (ink).")
-    decimal = bool((numbers % 1).any())
-    if decimal:
-        if numbers.max() > 1:
-            raise _mixed(name)
-        numbers = np.rint(numbers * 255)
-    return numbers.astype(np.uint8).reshape(-1, SIDE, SIDE), decimal
-
-
-def _mixed(name: str) -> DataError:
-    return DataError(
-        f"{name} mixes decimals and numbers above 1; expected integers from 0 to 255, or decimals in [0, 1]."
-    )
 
 
 def _first_sentence(error: Exception) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import require
-from lenet.data.csv import LABELS, PIXELS, images_of_rows, numbered, pixel_columns
 from lenet.data.dataset import MAX_IMAGES, Dataset, checked, stratified_split
 from lenet.data.image_folder import labelled_pictures
 from lenet.data.pictures import Picture, Progress, check_options
+from lenet.data.table import LABELS, PIXELS, images_of_rows, numbered, pixel_columns
 from lenet.errors import DataError
 
 SUFFIXES = (".parquet", ".pq")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._extras import require
-from lenet.data.csv import PIXELS, pixel_columns
 from lenet.data.pictures import Picture, grey_of
+from lenet.data.table import PIXELS, pixel_columns
 from lenet.errors import DataError, InputError
 from lenet.reading.single_digit import prepare
 

@@ -1,0 +1,163 @@
+"""Tables with a row per image: 784 columns of pixels, and one of labels."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._checks import SIDE
+from lenet.data.dataset import MAX_IMAGES, check_levels, check_polarity
+from lenet.errors import DataError
+
+PIXELS = SIDE * SIDE
+LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
+IDS = ("id", "imageid", "image_id", "index", "")
+
+
+class Table(NamedTuple):
+    """The rows of a table.
+
+    Parameters
+    ----------
+    X : ndarray of uint8, shape (n, 28, 28)
+    y : ndarray of int64, shape (n,), or None
+        The labels; None if the table has none.
+    classes : tuple of str, or None
+        The names of the classes, if the labels are names.
+    """
+
+    X: NDArray[np.uint8]
+    y: NDArray[np.int64] | None
+    classes: tuple[str, ...] | None
+
+
+def pixel_columns(names: Sequence[str], source: str, row: Sequence[str] = ()) -> tuple[int | None, list[int]]:
+    """Return the index of the label column, if there is one, and the indices of the 784 pixel columns.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of all columns; if they have none, any text.
+    source : str
+        Name of the table, for error messages.
+    row : sequence of str, optional
+        Values of a row. If no column has the name of labels, they are in the last of 785 columns if that is the only
+        one of text, and otherwise in the first.
+
+    Raises
+    ------
+    DataError
+        If there are not exactly 784 columns besides those of labels and row numbers.
+
+    Examples
+    --------
+    >>> label, pixels = pixel_columns(["label", *(f"pixel{k}" for k in range(784))], "table")
+    >>> label, pixels[0], pixels[-1]
+    (0, 1, 784)
+    """
+    found = [place for place, name in enumerate(names) if name.lower() in LABELS]
+    ignored = [place for place, name in enumerate(names) if name.lower() in IDS]
+    label = found[0] if found else None
+    pixels = [place for place in range(len(names)) if place != label and place not in ignored]
+    if label is None and len(pixels) == PIXELS + 1:
+        is_last = len(row) == len(names) and is_text(row[pixels[-1]]) and not is_text(row[pixels[0]])
+        label = pixels.pop(-1 if is_last else 0)
+    if len(pixels) != PIXELS:
+        columns = "one column" if len(names) == 1 else f"{len(names)} columns"
+        raise DataError(
+            f"{source} has {columns}; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "
+            "training."
+        )
+    return label, pixels
+
+
+def is_text(field: str) -> bool:
+    """Return whether a field of a CSV file is not a number and not empty."""
+    return not re.fullmatch(r"[-+.\deE]*", field)
+
+
+def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
+    """Return labels as numbers, and the names of the classes unless the labels are already numbers.
+
+    Raises
+    ------
+    DataError
+        If a label is missing or a fraction.
+
+    Examples
+    --------
+    >>> numbered(["7", "2"], "table")
+    (array([7, 2]), None)
+    >>> numbered(["cat", "dog", "cat"], "table")
+    (array([0, 1, 0]), ('cat', 'dog'))
+    """
+    names = sorted(set(labels))
+    if empty := [row for row, label in enumerate(labels) if not label]:
+        raise DataError(f"{source} has no label in row {empty[0] + 1:,}; expected one in each row.")
+    if all(re.fullmatch(r"\d{1,9}(\.0+)?", name) for name in names):
+        return np.array([int(label.partition(".")[0]) for label in labels], np.int64), None
+    if all(re.fullmatch(r"-?[\d.]+(e-?\d+)?", name) for name in names):
+        raise DataError(f"{source} has the label {names[0]}; expected integers of at least 0, or names.")
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[label] for label in labels], np.int64), tuple(names)
+
+
+def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the images and labels of a table that is read in parts.
+
+    Parameters
+    ----------
+    parts : iterable of (ndarray of shape (n, 784), list of str)
+        Pixels, as for `read_csv`, and labels, if there are any.
+    name : str
+        Name of the table, for error messages.
+
+    Raises
+    ------
+    DataError
+        If a pixel is missing or out of range, or there are more than 1,000,000 rows.
+    """
+    images: list[NDArray[np.uint8]] = []
+    labels: list[str] = []
+    decimals: list[bool] = []
+    for pixels, some in parts:
+        image, decimal = _as_bytes(pixels, name, sum(map(len, images)))
+        images.append(image)
+        decimals.append(decimal)
+        labels += some
+        if sum(map(len, images)) > MAX_IMAGES:
+            raise DataError(f"{name} has more than {MAX_IMAGES:,} rows. Split it into several files.")
+    if any(decimals):
+        for image, decimal in zip(images, decimals, strict=True):
+            if not decimal:  # these rows happen to have only 0.0 and 1.0
+                if image.max() > 1:
+                    raise _mixed(name)
+                image *= 255
+    found = np.concatenate(images or [np.empty((0, SIDE, SIDE), np.uint8)])
+    check_levels(found, name)
+    check_polarity(found, name)
+    return found, labels
+
+
+def _as_bytes(values: NDArray[Any], name: str, start: int) -> tuple[NDArray[np.uint8], bool]:
+    """Return rows of pixels, of which `start` precede them, as bytes, and whether they are decimals in [0, 1]."""
+    numbers = values.astype(np.float32, copy=False)
+    if not (numbers >= 0).all() or numbers.max(initial=0) > 255:  # NaN, which stands for a missing value, fails too
+        row, column = np.argwhere(~((numbers >= 0) & (numbers <= 255)))[0]
+        value = numbers[row, column]
+        pixel = "a missing pixel" if np.isnan(value) else f"the pixel {value:g}"
+        raise DataError(f"{name} has {pixel} in row {start + row + 1:,}; expected 0 (background) to 255 (ink).")
+    decimal = bool((numbers % 1).any())
+    if decimal:
+        if numbers.max() > 1:
+            raise _mixed(name)
+        numbers = np.rint(numbers * 255)
+    return numbers.astype(np.uint8).reshape(-1, SIDE, SIDE), decimal
+
+
+def _mixed(name: str) -> DataError:
+    return DataError(
+        f"{name} mixes decimals and numbers above 1; expected integers from 0 to 255, or decimals in [0, 1]."
+    )
