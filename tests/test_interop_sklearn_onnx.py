@@ -72,6 +72,7 @@ def test_a_pipeline_of_other_labels(labels):
 
 @pytest.mark.parametrize("shape", [(28, 28), (24, 21), (8, 4), (5,), (783,), (730,)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.filterwarnings("ignore:X has")
 def test_images_of_any_shape_and_type(shape, dtype):
     images = (255 * np.random.default_rng(0).random((40, int(np.prod(shape))))).astype(dtype)
     estimator = lenet.LeNetClassifier(random_state=0, max_iter=1).fit(images, np.arange(40) % 3)

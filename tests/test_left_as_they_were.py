@@ -331,7 +331,7 @@ def test_a_message_shows_the_beginning_of_a_long_value(call, value):
 
 
 def test_extreme_numbers_fit_a_classifier_without_a_warning():
-    classifier = lenet.LeNetClassifier(max_iter=1, random_state=0)
+    classifier = lenet.LeNetClassifier(max_iter=1, random_state=0, image_shape=(4, 5))
     table, y = np.array([[1e200, -1e200] * 10, [-1e200, 1e200] * 10] * 5), [0, 1] * 5
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)

@@ -75,7 +75,8 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
     ------
     DataError
         If a file is missing or cannot be read (see `read_idx`), or images and labels are swapped or differ in number.
-        Also if a part is empty, its images are not 28x28, or the labels are neither within 0 to 9 nor exactly 0 to K-1.
+        Also if a part is empty, its images are not 28x28, or the labels are neither within 0 to 9 nor exactly 0 to K-1
+        for K classes.
 
     Examples
     --------
