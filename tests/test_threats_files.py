@@ -173,7 +173,7 @@ def test_an_archive_of_a_million_members_is_not_listed(folder, capsys):
         (archive(1, end=b"\4\0more"), "not a complete .npz file"),
         (archive(1, before=b"PK\6\7" + bytes(16)), "too many members"),
         (b"PK\5\6", "not a complete .npz file"),
-        (b"", "not a complete .npz file"),
+        (b"", "is empty; expected a data set"),
     ],
     ids=["comment", "zip64", "cut", "empty"],
 )
