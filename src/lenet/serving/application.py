@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Router
 
 from lenet import _checks
 from lenet.errors import InputError, InputTypeError
@@ -21,7 +20,7 @@ from lenet.serving.pictures import Pictures
 from lenet.serving.protocol.routes import InferenceProtocol
 from lenet.serving.reloading import watching
 from lenet.serving.request_context import OnRequest
-from lenet.serving.routing import Operation
+from lenet.serving.routing import Operation, Router
 from lenet.serving.schemas import TEXT, json_content
 
 
@@ -102,14 +101,18 @@ def create_app(
         _metrics_operation(metrics),
     ]
     operations.append(_openapi_operation(operations, limits, models))
-    router = Router(
-        [operation.route() for operation in operations],
-        redirect_slashes=False,  # the client's Host header would choose the target
-        lifespan=lambda app: watching(models, metrics),
-    )
     public_paths = {operation.path for operation in operations if operation.public}
     tokens = [] if token is None else [token, *([] if control_token is None else [control_token])]
-    return LimitsMiddleware(router, limits, metrics, tensor_pool, on_request, tokens, public_paths)
+    return LimitsMiddleware(
+        Router(operations),
+        limits,
+        metrics,
+        tensor_pool,
+        on_request,
+        tokens,
+        public_paths,
+        lifespan=lambda app: watching(models, metrics),
+    )
 
 
 def _check_token(token: str | None, name: str) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Send
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
@@ -146,22 +145,16 @@ class RequestContext:
             entry["error"] = self.error
         return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
 
-    def sender(self, send: Send) -> Send:
-        """Return an ASGI `send` that records the status and adds the headers of every response."""
-
-        async def recording_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self.status = message["status"]
-                message["headers"] += NO_SNIFFING, (b"x-request-id", self.request.encode())
-                if self.traceparent is not None:
-                    message["headers"].append((b"traceparent", self.traceparent.encode()))
-                if self.server.is_draining:
-                    message["headers"].append((b"connection", b"close"))
-                if self.method == "GET" and b"cache-control" not in dict(message["headers"]):  # POST is never cached
-                    message["headers"].append((b"cache-control", b"no-store"))
-            await send(message)
-
-        return recording_send
+    def complete(self, response: Response) -> None:
+        """Record the status of a response, and add the headers of every response."""
+        self.status, headers = response.status_code, response.raw_headers
+        headers += NO_SNIFFING, (b"x-request-id", self.request.encode())
+        if self.traceparent is not None:
+            headers.append((b"traceparent", self.traceparent.encode()))
+        if self.server.is_draining:
+            headers.append((b"connection", b"close"))
+        if self.method == "GET" and b"cache-control" not in dict(headers):  # POST is never cached
+            headers.append((b"cache-control", b"no-store"))
 
 
 OnRequest = Callable[[RequestContext], None]

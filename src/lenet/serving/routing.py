@@ -1,22 +1,20 @@
 """One description of each route, from which both the router and the OpenAPI document are made."""
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
-
-from lenet.serving.request_context import context_of
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path: the ASGI application that answers it, and its description in the OpenAPI document.
+    """One method of one path: the handler that answers it, and its description in the OpenAPI document.
 
     Attributes
     ----------
@@ -43,16 +41,10 @@ class Operation:
     details: dict[str, Any] = field(default_factory=dict)
     public: bool = False
 
-    def route(self) -> Route:
-        """Return the route for Starlette's router."""
-        return Route(self.path, self, methods=[self.method], name=self.handler.__name__)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; the middleware answers the exceptions."""
-        request = Request(scope, receive)
-        context_of(request).operation = self.handler.__name__
-        response = await self.handler(request)
-        await response(scope, receive, send)
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods of requests that it answers."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
     @property
     def summary(self) -> str:
@@ -66,3 +58,36 @@ class Operation:
         with_model = (404,) if "{model}" in self.path else ()
         with_token = () if self.public else (401,)
         return sorted({*with_body, *with_model, *with_token, *self.errors})
+
+
+class Router:
+    """Finds the handler of a request among operations, of which the first that matches has precedence."""
+
+    def __init__(self, operations: Iterable[Operation]):
+        self._routes = [(_pattern(each.path), each.methods, each.handler) for each in operations]
+
+    def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
+        """Return the handler and the parameters in the path; raise HTTPException if there is none.
+
+        Examples
+        --------
+        >>> async def model(request): ...
+        >>> router = Router([Operation("GET", "/models/{model}", model, {})])
+        >>> router.find("GET", "/models/mnist")[1]
+        {'model': 'mnist'}
+        """
+        allowed: list[str] = []
+        for pattern, methods, handler in self._routes:
+            match = pattern.fullmatch(path)
+            if match is not None:
+                if method in methods:
+                    return handler, match.groupdict()
+                allowed += methods
+        if not allowed:
+            raise HTTPException(404, "No such path. GET /openapi.json lists all paths.")
+        names = ", ".join(allowed)
+        raise HTTPException(405, f"{method[:20]} is not allowed for this path. Use {names}.", {"allow": names})
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))

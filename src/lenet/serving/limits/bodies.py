@@ -25,7 +25,18 @@ class RequestBodies:
         declared = context.headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:20]) > self._limits.body:
             raise self._too_large()
-        await self._receive_all(context, receive)
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise HTTPException(408, "The client disconnected or timed out before the request was complete.")
+            part = message.get("body", b"")
+            context.parts.append(part)
+            context.received += len(part)
+            self._count(context, len(part))
+            if context.buffered > self._limits.body:
+                raise self._too_large()
+            more = message.get("more_body", False)
         encoding = context.headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
             context.parts = [
@@ -37,19 +48,6 @@ class RequestBodies:
         """Free a body."""
         self._buffered -= context.buffered
         context.parts = []
-
-    async def _receive_all(self, context: RequestContext, receive: Receive) -> None:
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise HTTPException(408, "The client disconnected or timed out before the request was complete.")
-            context.parts.append(message.get("body", b""))
-            context.received += len(context.parts[-1])
-            self._count(context, len(context.parts[-1]))
-            if context.buffered > self._limits.body:
-                raise self._too_large()
-            more = message.get("more_body", False)
 
     def _count(self, context: RequestContext, size: int) -> None:
         context.buffered += size

@@ -3,12 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Collection
+from typing import Any
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
-from starlette.routing import Match, Router
-from starlette.types import Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Router as Lifespans
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from lenet.errors import LenetError, MissingExtraError, NotServedError
 from lenet.serving.limits.bodies import RequestBodies
@@ -17,6 +19,7 @@ from lenet.serving.limits.settings import Limits
 from lenet.serving.logs import LOG, WRITER
 from lenet.serving.metrics import Metrics
 from lenet.serving.request_context import OnRequest, RequestContext, ServerState
+from lenet.serving.routing import Router
 
 _REJECTED = {401: "token", 408: "slow", 413: "size"}  # the metrics' reason by status; BusyError has its own
 
@@ -30,15 +33,15 @@ _UNIQUE = (
 
 
 class LimitsMiddleware:
-    """ASGI middleware that protects an application from untrusted clients.
+    """The ASGI application, which protects the handlers from untrusted clients.
 
-    It receives each body as a whole before it calls the application, so that a slow client occupies only the memory of
-    the bytes that it has sent.
+    It receives each body as a whole before it calls a handler, so that a slow client occupies only the memory of the
+    bytes that it has sent.
 
     Parameters
     ----------
-    app : Router
-        Gets the body from `context_of(request)`.
+    router : Router
+        Its handlers get the body from `context_of(request)`.
     limits : Limits
     metrics : Metrics
     pool : ThreadPool
@@ -49,6 +52,8 @@ class LimitsMiddleware:
         One of them is required as `Authorization: Bearer`, unless there are none.
     public_paths : collection of str
         Paths that require no token.
+    lifespan : callable, optional
+        Returns the asynchronous context manager that is open while the application is served.
 
     Attributes
     ----------
@@ -59,53 +64,53 @@ class LimitsMiddleware:
 
     def __init__(
         self,
-        app: Router,
+        router: Router,
         limits: Limits,
         metrics: Metrics,
         pool: ThreadPool,
         on_request: OnRequest,
         tokens: Collection[str] = (),
         public_paths: Collection[str] = (),
+        lifespan: Lifespan[Any] | None = None,
     ):
         self.limits, self.metrics, self.state = limits, metrics, ServerState()
-        self._app, self._on_request = app, on_request
+        self._router, self._on_request, self._lifespans = router, on_request, Lifespans(lifespan=lifespan)
         self._bodies = RequestBodies(limits, pool)
         self._tokens, self._public_paths = [token.encode() for token in tokens], public_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._lifespans(scope, receive, send)
             return
         context = scope["lenet.request"] = RequestContext(scope["method"], _raw_path(scope), dict(scope["headers"]))
         context.server = self.state
         context.peer = scope["client"][0] if scope.get("client") else None
-        scope.setdefault("app", self)  # otherwise, Starlette itself answers 404 and 405 as text
-        send = context.sender(send)
         self.metrics.in_flight.inc()
         try:
-            _check_unique(scope, context)
-            self._check_token(scope, context)
-            if self._is_answered_by_body(scope, context):
-                await self._bodies.receive(context, receive)
-            await self._app(scope, receive, send)
-        except asyncio.CancelledError:
-            if not self.state.is_draining:  # cancelled by an outer application, not by the shutdown
-                raise
-            error = BusyError("The server is shutting down. Retry after 1 s.", "shutdown")
-            await self._send_error(error, context, scope, receive, send)
-        except Exception as error:
-            await self._send_error(error, context, scope, receive, send)
+            response = await self._response(scope, receive, context)
+            context.complete(response)
+            await response(scope, receive, send)
         finally:
             self._bodies.release(context)
             self.metrics.in_flight.dec()
             self.record(context)
 
-    def _is_answered_by_body(self, scope: Scope, context: RequestContext) -> bool:
-        """Return whether the response depends on the body: it does not if the path or method is unknown."""
-        length = context.headers.get(b"content-length", b"0")
-        is_small = b"transfer-encoding" not in context.headers and length.isdigit() and int(length[:20]) < 2**16
-        return is_small or any(route.matches(scope)[0] is Match.FULL for route in self._app.routes)
+    async def _response(self, scope: Scope, receive: Receive, context: RequestContext) -> Response:
+        try:
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            _check_unique(scope, context)
+            self._check_token(path, context)
+            handler, scope["path_params"] = self._router.find(context.method, path)
+            await self._bodies.receive(context, receive)
+            context.operation = handler.__name__
+            return await handler(Request(scope, receive))
+        except asyncio.CancelledError:
+            if not self.state.is_draining:  # cancelled by an outer application, not by the shutdown
+                raise
+            return self._error_response(BusyError("The server is shutting down. Retry after 1 s.", "shutdown"), context)
+        except Exception as error:
+            return self._error_response(error, context)
 
     def record(self, context: RequestContext) -> None:
         """Count and log a request after its response."""
@@ -116,21 +121,15 @@ class LimitsMiddleware:
         if WRITER.dropped:
             self.metrics.log_lines_dropped.inc(WRITER.take_dropped())
 
-    def _check_token(self, scope: Scope, context: RequestContext) -> None:
-        if not self._tokens or scope["path"].removeprefix(scope.get("root_path", "")) in self._public_paths:
-            return
-        if not any(map(context.has_token, self._tokens)):
+    def _check_token(self, path: str, context: RequestContext) -> None:
+        if self._tokens and path not in self._public_paths and not any(map(context.has_token, self._tokens)):
             raise HTTPException(401, "The token is missing or wrong. Send it as Authorization: Bearer TOKEN.",
                                 {"www-authenticate": "Bearer"})  # fmt: skip
 
-    async def _send_error(
-        self, error: Exception, context: RequestContext, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    def _error_response(self, error: Exception, context: RequestContext) -> Response:
         http_error = self._http_error(error, context)
         context.error = http_error.detail
-        if context.status == 499:  # no response was started
-            headers = dict(http_error.headers or {})
-            await JSONResponse({"error": context.error}, http_error.status_code, headers)(scope, receive, send)
+        return JSONResponse({"error": context.error}, http_error.status_code, dict(http_error.headers or {}))
 
     def _http_error(self, error: Exception, context: RequestContext) -> HTTPException:
         if isinstance(error, MemoryError):
@@ -143,11 +142,6 @@ class LimitsMiddleware:
         if not isinstance(error, HTTPException):
             LOG.error("Request %s failed.", context.request, exc_info=error)
             return HTTPException(500, "Internal server error. The server's log has the details.")
-        if error.status_code == 404:
-            error.detail = "No such path. GET /openapi.json lists all paths."
-        elif error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "another method")
-            error.detail = f"{context.method[:20]} is not allowed for this path. Use {allowed}."
         return error
 
 
