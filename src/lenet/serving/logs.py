@@ -45,9 +45,9 @@ class LogWriter:
         if len(self._lines) >= self._max_lines:
             self.dropped += 1
             return
-        self._is_idle.clear()
         self._lines.append(line)
         if not self._has_lines.is_set():
+            self._is_idle.clear()
             self._has_lines.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="lenet-log", daemon=True)
