@@ -43,7 +43,7 @@ class Statistics:
         self.write_ns += time.perf_counter_ns() - computed
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields of the protocol's statistics extension; there is no queue."""
+        """Return the fields of the statistics extension; waiting for the rest of a batch counts as computing."""
         durations = {
             "success": self.read_ns + self.compute_ns + self.write_ns,
             "compute_input": self.read_ns,

@@ -1,4 +1,4 @@
-"""Bounds on the work in progress: in threads, and in the event loop."""
+"""Bounds on the work in threads."""
 
 import asyncio
 import contextlib
@@ -164,27 +164,3 @@ class GilTurns:
 
 
 GIL_TURNS = GilTurns()  # of this process
-
-
-class EventLoopBudget:
-    """Bounds the number of images per iteration of the event loop, so that no other request waits for long.
-
-    Attributes
-    ----------
-    spent : int
-        Number of images in this iteration.
-    """
-
-    def __init__(self, max_images: int):
-        self._max_images, self.spent = max_images, 0
-
-    def spend(self, images: int) -> None:
-        """Count images before they are computed; raise BusyError if there are too many in this iteration."""
-        if self.spent + images > self._max_images:
-            raise BusyError
-        if self.spent == 0:
-            asyncio.get_running_loop().call_soon(self._reset)
-        self.spent += images
-
-    def _reset(self) -> None:
-        self.spent = 0

@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse, Response
 
 from lenet._checks import SIDE
 from lenet.errors import InputError, LenetError, NotServedError, WeightsError
-from lenet.serving.limits.capacity import GIL_TURNS, BusyError, EventLoopBudget, ThreadPool
+from lenet.serving.limits.capacity import GIL_TURNS, BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
+from lenet.serving.protocol.batches import Batches
 from lenet.serving.protocol.fields import boolean_field, json_object, object_field, short_repr
 from lenet.serving.protocol.inference import InferenceRequest, read_request, write_response
 from lenet.serving.protocol.metadata import model_configuration, model_metadata, server_metadata
@@ -46,7 +47,7 @@ class InferenceProtocol:
     ):
         self._control_token = control_token
         self._models, self._limits, self._metrics, self._pool = models, limits, metrics, pool
-        self._budget, self._allow_control = EventLoopBudget(MAX_IMAGES_AT_ONCE), allow_control
+        self._batches, self._allow_control = Batches(MAX_IMAGES_AT_ONCE), allow_control
 
     def operations(self) -> list[Operation]:
         """Return the operations, in the order in which the router tries them."""
@@ -108,8 +109,9 @@ class InferenceProtocol:
         try:
             if self._is_for_event_loop(context.size):
                 inference, images = read_request(context.body(), json_length, self._limits)
-                self._budget.spend(images.size // SIDE**2)
-                answer = _predict(served, inference, images)
+                read = perf_counter_ns()
+                probabilities = await self._batches.predict_proba(served.model, images)
+                answer = _answer(served, inference, probabilities, read)
             else:
                 answer = await self._pool.run(
                     functools.partial(_read_and_predict, context, json_length, self._limits, served)
@@ -126,7 +128,7 @@ class InferenceProtocol:
         return BytesResponse(answer.content, (b"content-type", b"application/octet-stream"), length_header)
 
     def _is_for_event_loop(self, size: int) -> bool:
-        is_idle = self._budget.spent == 0 and self._pool.pending == 0
+        is_idle = self._batches.size == 0 and self._pool.pending == 0
         return size <= SMALL or (size <= MEDIUM and is_idle)
 
     async def statistics(self, request: Request) -> Response:
@@ -209,9 +211,7 @@ class _Answer(NamedTuple):
     computed: int
 
 
-def _predict(served: Served, inference: InferenceRequest, images: NDArray[Any]) -> _Answer:
-    read = perf_counter_ns()
-    probabilities = served.model.predict_proba(images, n_jobs=1)
+def _answer(served: Served, inference: InferenceRequest, probabilities: NDArray[Any], read: int) -> _Answer:
     computed = perf_counter_ns()
     return _Answer(*write_response(served, inference, probabilities), read, computed)
 
@@ -222,7 +222,8 @@ def _read_and_predict(context: RequestContext, json_length: int | None, limits: 
     is_large = (len(body) if json_length is None else json_length) > MEDIUM
     with GIL_TURNS if is_large else contextlib.nullcontext():
         inference, images = read_request(body, json_length, limits)
-    return _predict(served, inference, images)
+    read = perf_counter_ns()
+    return _answer(served, inference, served.model.predict_proba(images, n_jobs=1), read)
 
 
 def _body_object(request: Request) -> dict[str, Any]:
