@@ -15,7 +15,7 @@ from lenet.serving.request_context import RequestContext, iso_time
 
 LOG = logging.getLogger("lenet.serving")
 _REQUESTS = logging.getLogger("lenet.serving.requests")
-_INTERVAL = 0.02  # seconds between writes
+_INTERVAL = 0.1  # seconds between writes
 LEVELS = ("info", "warning", "error")
 
 
