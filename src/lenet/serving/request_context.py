@@ -53,6 +53,9 @@ class RequestContext:
     method, path : str
     headers : dict of bytes to bytes
         Names in lower case.
+    server : ServerState
+    peer : str or None
+        The address of the client, or of a proxy.
     request : str
         The request id: that of X-Request-Id if it is valid, otherwise a generated one.
     parts : list of bytes
@@ -61,8 +64,6 @@ class RequestContext:
         Number of bytes of the body in memory, compressed and decompressed.
     received : int
         Number of bytes of the body as it was sent.
-    peer : str or None
-        The address of the client, or of a proxy.
     traceparent : str or None
         The client's W3C trace context, if it is valid; the response repeats it.
     operation : str
@@ -74,7 +75,6 @@ class RequestContext:
         Status of the response; 499 if the client disconnects before it is sent.
     error : str or None
         The error message sent to the client.
-    server : ServerState
     started : float
         Value of `time.perf_counter`.
     """
@@ -82,23 +82,24 @@ class RequestContext:
     method: str
     path: str
     headers: dict[bytes, bytes]
+    server: ServerState = field(default_factory=ServerState)
+    peer: str | None = None
     request: str = ""
     parts: list[bytes] = field(default_factory=list)
     buffered: int = 0
     received: int = 0
-    peer: str | None = None
     traceparent: str | None = None
     operation: str = "none"
     model: str | None = None
     batch: int | None = None
     status: int = 499
     error: str | None = None
-    server: ServerState = field(default_factory=ServerState)
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        given = self.headers.get(b"x-request-id", b"")
-        self.request = given.decode() if _REQUEST_ID.fullmatch(given) else f"{_process}-{next(_numbers)}"
+        given = self.headers.get(b"x-request-id")
+        is_valid = given is not None and _REQUEST_ID.fullmatch(given)
+        self.request = given.decode() if is_valid else f"{_process}-{next(_numbers)}"
         trace = self.headers.get(b"traceparent")
         if trace is not None and _TRACEPARENT.fullmatch(trace):
             self.traceparent = trace.decode()

@@ -83,9 +83,9 @@ class LimitsMiddleware:
         if scope["type"] != "http":
             await self._lifespans(scope, receive, send)
             return
-        context = scope["lenet.request"] = RequestContext(scope["method"], _raw_path(scope), dict(scope["headers"]))
-        context.server = self.state
-        context.peer = scope["client"][0] if scope.get("client") else None
+        peer = scope["client"][0] if scope.get("client") else None
+        context = RequestContext(scope["method"], _raw_path(scope), dict(scope["headers"]), self.state, peer)
+        scope["lenet.request"] = context
         self.metrics.in_flight.inc()
         try:
             response = await self._response(scope, receive, context)

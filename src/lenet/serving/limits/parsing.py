@@ -100,7 +100,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._lines += 1
         self._count(len(name) + len(value) + 4)
         if self.part is Part.HEAD:
-            super().on_header(name, value.rstrip(b" \t"))
+            self.headers.append((name.lower(), value.rstrip(b" \t")))
         elif name.lower() in _HEADER_ONLY:
             raise InputError(f"The trailer has the field {name.decode()}; expected none that belongs in the header.")
 
@@ -117,9 +117,9 @@ class StrictProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Check the header, and begin to answer the request."""
-        if self.parser.get_method() == b"CONNECT":
-            raise InputError("The method is CONNECT; expected GET or POST. This server is not a proxy.")
         if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise InputError("The method is CONNECT; expected GET or POST. This server is not a proxy.")
             return
         self._check_headers(self.parser.get_http_version())
         self._check_target()
@@ -137,6 +137,8 @@ class StrictProtocol(HttpToolsProtocol):
             raise InputError(
                 "The target of the request has a fragment (#...); expected a path. Send the part before it."
             )
+        if self.url.startswith(b"/"):
+            return
         try:
             path = httptools.parse_url(self.url).path
         except httptools.HttpParserInvalidURLError:
@@ -148,10 +150,16 @@ class StrictProtocol(HttpToolsProtocol):
         """Reject a request that two servers could read differently."""
         if version not in ("1.0", "1.1"):
             raise InputError(f"The request has version HTTP/{version}; expected HTTP/1.1.")
-        names = [name for name, _ in self.headers]
-        if names.count(b"host") != 1 and (version == "1.1" or b"host" in names):
-            raise InputError(f"The request has {names.count(b'host')} Host headers; expected exactly one.")
-        encodings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        hosts, encodings = 0, []
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding":
+                encodings.append(value.lower())
+            elif name == b"expect":
+                self.expect_100_continue = value.lower() == b"100-continue"
+        if hosts != 1 and (version == "1.1" or hosts):
+            raise InputError(f"The request has {hosts} Host headers; expected exactly one.")
         self._is_chunked = bool(encodings)
         if encodings and (encodings != [b"chunked"] or version != "1.1"):
             raise InputError(

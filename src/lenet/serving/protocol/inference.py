@@ -125,7 +125,7 @@ def _results(
     served: Served, request: InferenceRequest, probabilities: NDArray[Any]
 ) -> tuple[dict[str, NDArray[Any]], list[int]]:
     """Return the arrays that a request may ask for, and the accepted labels."""
-    is_plain = request.reject_at is None and all(output.name != "digit_score" for output in request.outputs)
+    is_plain = request.reject_at is None and "digit_score" not in [output.name for output in request.outputs]
     if is_plain and len(probabilities) == 1:
         results = {"label": probabilities.argmax(axis=1), "probabilities": probabilities}
         return results, [served.accepted_label(probabilities[0].tolist())]
