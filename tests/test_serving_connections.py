@@ -447,6 +447,26 @@ def test_a_client_that_keeps_sending_after_its_last_response_is_disconnected():
     assert asyncio.run(received()) == 2**19 + 2**16
 
 
+def test_data_after_a_closed_connection_does_not_keep_others_from_their_responses():
+    async def written():
+        state, transports = uvicorn.server.ServerState(), [MagicMock(asyncio.Transport) for _ in range(3)]
+        connections = [TimedProtocol(uvicorn.Config(None), state, {}) for _ in transports]
+        for connection, transport in zip(connections, transports, strict=True):
+            transport.is_closing.return_value = False
+            connection.connection_made(transport)
+            connection.transport.write(b"head, ")
+        connections[1].transport.close()
+        transports[1].write.side_effect = RuntimeError("Cannot call write() after write_eof()")
+        for connection in connections:
+            connection.transport.write(b"body")
+        await asyncio.sleep(0)
+        connections[0].transport.write(b"more")
+        await asyncio.sleep(0)
+        return [[call.args[0] for call in transport.write.call_args_list] for transport in transports]
+
+    assert asyncio.run(written()) == [[b"head, body", b"more"], [b"head, "], [b"head, body"]]
+
+
 def test_a_body_in_small_chunks_is_refused(server):
     for size, count, status in ((1, 64, 400), (1, 65, 400), (512, 200, 400), (511, 33_000, 400)):
         small = b"%x\r\n%b\r\n" % (size, b" " * size)

@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Sized
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lenet.errors import InputError
@@ -14,8 +12,8 @@ from lenet.serving.limits.middleware import LimitsMiddleware
 from lenet.serving.limits.parsing import Part, StrictProtocol
 from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
+from lenet.serving.transport import BufferedTransport, LazyTimer, PipelineFlowControl
 
-_LINGER = 1.0  # seconds for a client to read the rest of a response and close, before its connection is aborted
 _MAX_DRAINED = 2**19  # bytes from a client after the end of its last response, before its connection is aborted
 _READ_BYTES = 2**16  # at once from each connection: with asyncio's 256 KiB, the other connections would wait longer
 _HEADER = object()  # what is being received before the header of a request is complete
@@ -49,6 +47,7 @@ class TimedProtocol(StrictProtocol):
         self._receiving: object = None  # None, _HEADER, or the cycle whose body is incomplete
         self._refusal: str | None = None  # of the request behind the one that is being answered
         self._drained = 0  # bytes that arrived after the connection was closed
+        self._idle_timer = LazyTimer(self.loop, self.timeout_keep_alive_handler)
         self._receive_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
 
@@ -56,8 +55,9 @@ class TimedProtocol(StrictProtocol):
         """Start the timer, and close another connection if there are too many."""
         if hasattr(transport, "max_size"):  # asyncio's plain TCP transports only; TLS and uvloop keep their own size
             transport.max_size = _READ_BYTES
-        super().connection_made(_BufferedTransport(transport, self.loop))  # type: ignore[arg-type]
-        self.flow = _PipelineFlowControl(self.transport, self.pipeline)
+        unsent: list[BufferedTransport] = vars(self.server_state).setdefault("lenet_unsent", [])
+        super().connection_made(BufferedTransport(transport, self.loop, unsent))  # type: ignore[arg-type]
+        self.flow = PipelineFlowControl(self.transport, self.pipeline)
         self._set_receiving(_HEADER)
         if self._middleware is not None:
             self._middleware.metrics.connections.inc()
@@ -106,12 +106,16 @@ class TimedProtocol(StrictProtocol):
 
     def on_response_complete(self) -> None:
         """Continue with the next request, which may have arrived in part."""
-        is_last = not self.pipeline
-        super().on_response_complete()
-        if is_last and self._refusal is not None:
+        self.server_state.total_requests += 1
+        if self._refusal is not None and not self.pipeline:
             self._reject(400, self._refusal)
         elif not self.transport.is_closing():
-            self.flow.resume_reading()  # uvicorn did so while this request was still waiting
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self._idle_timer.start(self.timeout_keep_alive)
+                self.timeout_keep_alive_task = self._idle_timer  # type: ignore[assignment]
+            self.flow.resume_reading()
             self._set_receiving(self._incomplete())
 
     def _incomplete(self) -> object:
@@ -126,7 +130,11 @@ class TimedProtocol(StrictProtocol):
     def _set_receiving(self, receiving: object) -> None:
         """Set what is being received; its timer runs from the first byte of the header to the end of the body."""
         previous, self._receiving = self._receiving, receiving
-        self._set_waiting(receiving is not None or self.timeout_keep_alive_task is not None, receiving is not previous)
+        is_waiting = receiving is not None or self.timeout_keep_alive_task is not None
+        if receiving is not previous or not is_waiting:  # progress moves it to the end of the order
+            self._waiting.pop(self, None)
+        if is_waiting:
+            self._waiting.setdefault(self)
         if receiving is previous or (previous is _HEADER and receiving is not None):
             return
         if self._receive_timer is not None:
@@ -135,13 +143,6 @@ class TimedProtocol(StrictProtocol):
         if receiving is not None:
             self._unset_keepalive_if_required()
             self._receive_timer = self.loop.call_later(self._limits.receive_seconds, self._on_receive_timeout)
-
-    def _set_waiting(self, is_waiting: bool, has_progressed: bool) -> None:
-        """Set whether the connection waits for its client; progress moves it to the end of the order."""
-        if has_progressed or not is_waiting:
-            self._waiting.pop(self, None)
-        if is_waiting:
-            self._waiting.setdefault(self)
 
     def _on_receive_timeout(self) -> None:
         self._receive_timer = None
@@ -209,72 +210,10 @@ class TimedProtocol(StrictProtocol):
             self._answering.disconnected = True
             self._answering.message_event.set()
         self._unset_keepalive_if_required()
+        self._idle_timer.stop()
         self._set_receiving(None)
         self._waiting.pop(self, None)
         self._stop_send_timer()
         if self._middleware is not None:
             self._middleware.metrics.connections.dec()
         self.transport.lost()  # type: ignore[attr-defined]
-
-
-class _PipelineFlowControl(FlowControl):
-    """Flow control that resumes reading only when no request waits for the answer to another, or memory would grow."""
-
-    def __init__(self, transport: asyncio.Transport, pipeline: Sized):
-        super().__init__(transport)
-        self._pipeline = pipeline
-
-    def resume_reading(self) -> None:
-        if not self._pipeline:
-            super().resume_reading()
-
-
-class _BufferedTransport:
-    """A transport that joins the writes of one iteration of the event loop, and has a deadline for closing.
-
-    A response's header and body are then sent by one system call. After `close`, it drops what the client still sends
-    until the client closes, too: otherwise, the operating system would reset the connection, and the client could lose
-    the response.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
-        self._transport, self._loop, self._parts = transport, loop, list[bytes]()
-        self._close_timer: asyncio.TimerHandle | None = None
-        self.abort = transport.abort
-        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._parts:
-            self._loop.call_soon(self._flush)
-        self._parts.append(data)
-
-    def _flush(self) -> None:
-        if self._parts:
-            self._transport.write(b"".join(self._parts))
-            self._parts.clear()
-
-    def is_closing(self) -> bool:
-        return self._close_timer is not None or self._transport.is_closing()
-
-    def close(self) -> None:
-        """Send the remaining data and close; abort after a moment if the client does not read it."""
-        if self._close_timer is not None:
-            return
-        self._close_timer = self._loop.call_later(_LINGER, self._transport.abort)
-        self._flush()
-        if not self._transport.can_write_eof():  # TLS
-            self._transport.close()
-            return
-        self._transport.resume_reading()
-        try:
-            self._transport.write_eof()
-        except OSError:  # the client has gone
-            self._transport.abort()
-
-    def lost(self) -> None:
-        """Stop the timer."""
-        if self._close_timer is not None:
-            self._close_timer.cancel()

@@ -1,0 +1,119 @@
+"""The transport and the timers of a connection."""
+
+import asyncio
+from collections.abc import Callable, Sized
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+
+_LINGER = 1.0  # seconds for a client to read the rest of a response and close, before its connection is aborted
+
+
+class PipelineFlowControl(FlowControl):
+    """Flow control that resumes reading only when no request waits for the answer to another, or memory would grow."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized):
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        """Resume unless requests wait."""
+        if not self._pipeline:
+            super().resume_reading()
+
+
+class BufferedTransport:
+    """A transport that joins the writes of one iteration of the event loop, and has a deadline for closing.
+
+    A response's header and body are then sent by one system call, and one callback sends all responses of an iteration,
+    those of the transports in `unsent`. After `close`, it drops what the client still sends
+    until the client closes, too: otherwise, the operating system would reset the connection, and the client could lose
+    the response.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, unsent: list["BufferedTransport"]
+    ):
+        self._transport, self._loop, self._unsent, self._parts = transport, loop, unsent, list[bytes]()
+        self._close_timer: asyncio.TimerHandle | None = None
+        self.abort = transport.abort
+        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send data at the end of this iteration of the event loop."""
+        if not self._parts:
+            if not self._unsent:
+                self._loop.call_soon(_flush_all, self._unsent)
+            self._unsent.append(self)
+        self._parts.append(data)
+
+    def _flush(self) -> None:
+        if self._parts and self._close_timer is None:
+            self._transport.write(b"".join(self._parts))
+        self._parts.clear()
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is closed, or is to be closed."""
+        return self._close_timer is not None or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Send the remaining data and close; abort after a moment if the client does not read it."""
+        if self._close_timer is not None:
+            return
+        self._flush()
+        self._close_timer = self._loop.call_later(_LINGER, self._transport.abort)
+        if not self._transport.can_write_eof():  # TLS
+            self._transport.close()
+            return
+        self._transport.resume_reading()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client has gone
+            self._transport.abort()
+
+    def lost(self) -> None:
+        """Stop the timer."""
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+
+
+def _flush_all(unsent: list[BufferedTransport]) -> None:
+    for transport in unsent:
+        transport._flush()
+    unsent.clear()
+
+
+class LazyTimer:
+    """A timer that is started for every request: it is not cancelled, but checked when it expires."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]):
+        self._loop, self._callback = loop, callback
+        self._expiry: float | None = None
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float) -> None:
+        """Call the callback in some seconds, which are the same each time."""
+        self._expiry = self._loop.time() + seconds
+        if self._handle is None:
+            self._handle = self._loop.call_at(self._expiry, self._check)
+
+    def cancel(self) -> None:
+        """Do not call the callback."""
+        self._expiry = None
+
+    def stop(self) -> None:
+        """Do not call the callback, and free this timer."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _check(self) -> None:
+        self._handle = None
+        if self._expiry is None:
+            return
+        if self._loop.time() < self._expiry:
+            self._handle = self._loop.call_at(self._expiry, self._check)
+        else:
+            self._callback()
