@@ -26,6 +26,7 @@ pytest.importorskip("cv2")
 import uvicorn  # noqa: E402
 
 from lenet.serving.connections import TimedProtocol  # noqa: E402
+from lenet.serving.transport import LazyTimer  # noqa: E402
 
 pytest_plugins = ["serving_fixture"]
 
@@ -465,6 +466,41 @@ def test_data_after_a_closed_connection_does_not_keep_others_from_their_response
         return [[call.args[0] for call in transport.write.call_args_list] for transport in transports]
 
     assert asyncio.run(written()) == [[b"head, body", b"more"], [b"head, "], [b"head, body"]]
+
+
+def test_an_idle_connection_is_closed_some_time_after_its_last_request():
+    now, timers = [0.0], []
+
+    def call_at(when, callback):
+        timers.append(MagicMock(when=when, callback=callback))
+        return timers[-1]
+
+    def advance(to):
+        """Advance to a time, and call the timers that expire before it."""
+        for timer in [each for each in timers if each.when <= to and not each.cancel.called]:
+            timers.remove(timer)
+            now[0] = timer.when
+            timer.callback()
+        now[0] = to
+
+    loop, close = MagicMock(time=lambda: now[0], call_at=call_at), MagicMock()
+    timer = LazyTimer(loop, close)
+    for start in range(3):
+        advance(start)
+        timer.start(5)
+    assert [each.when for each in timers] == [5]
+    advance(6)  # 4 s after the last request
+    assert not close.called
+    assert [each.when for each in timers] == [7]
+    timer.cancel()
+    advance(8)
+    assert (close.called, timers) == (False, [])
+    timer.start(5)
+    advance(13)
+    assert (close.call_count, timers) == (1, [])
+    timer.start(5)
+    timer.stop()
+    assert timers[0].cancel.called
 
 
 def test_a_body_in_small_chunks_is_refused(server):

@@ -98,8 +98,10 @@ class RequestContext:
 
     def __post_init__(self) -> None:
         given = self.headers.get(b"x-request-id")
-        is_valid = given is not None and _REQUEST_ID.fullmatch(given)
-        self.request = given.decode() if is_valid else f"{_process}-{next(_numbers)}"
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            self.request = given.decode()
+        else:
+            self.request = f"{_process}-{next(_numbers)}"
         trace = self.headers.get(b"traceparent")
         if trace is not None and _TRACEPARENT.fullmatch(trace):
             self.traceparent = trace.decode()

@@ -25,10 +25,9 @@ class PipelineFlowControl(FlowControl):
 class BufferedTransport:
     """A transport that joins the writes of one iteration of the event loop, and has a deadline for closing.
 
-    A response's header and body are then sent by one system call, and one callback sends all responses of an iteration,
-    those of the transports in `unsent`. After `close`, it drops what the client still sends
-    until the client closes, too: otherwise, the operating system would reset the connection, and the client could lose
-    the response.
+    A response's header and body are then sent by one system call. One callback sends all responses of an iteration,
+    those of the transports in `unsent`. After `close`, it drops what the client still sends until the client closes,
+    too: otherwise, the operating system would reset the connection, and the client could lose the response.
     """
 
     def __init__(
@@ -81,9 +80,10 @@ class BufferedTransport:
 
 
 def _flush_all(unsent: list[BufferedTransport]) -> None:
-    for transport in unsent:
-        transport._flush()
+    transports = unsent[:]
     unsent.clear()
+    for transport in transports:
+        transport._flush()
 
 
 class LazyTimer:
