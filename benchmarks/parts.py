@@ -300,11 +300,6 @@ PARTS = {
         rows(r"^(\w+): # runs, # a second, .*? # findings", "runs (runs)", "speed (runs/s)", "findings (findings)"),
         everyday=False,
     ),
-    "mutation": Part(
-        "python -m tests.mutation.core",
-        rows(r"^([a-z_.]+) +# +# +#%", "mutants (mutants)", "killed (mutants)", "killed (%)"),
-        everyday=False,
-    ),
 }
 
 PER_HOUR, PER_GB = 0.05, 0.02  # USD: an hour of a core, a month of a gigabyte
