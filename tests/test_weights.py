@@ -239,7 +239,7 @@ def write(path, header, data):
 @pytest.mark.parametrize(
     ("lengths", "why"),
     [
-        ([0, 1, 7], "it is shorter than a header"),
+        ([1, 7], "it is shorter than a header"),
         ([8, 9, 100, 700, 900], r"its header claims \d+ bytes"),
         ([2_000, 100_000, 247_000, -4, -1], ""),
     ],
@@ -250,6 +250,12 @@ def test_a_truncated_file_is_refused(saved, lengths, why):
         saved.write_bytes(content[:length])
         with pytest.raises(WeightsError, match=rf"model\.safetensors is damaged .*{why}"):
             lenet.load(saved)
+
+
+def test_an_empty_file_is_named_as_such(saved):
+    saved.write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"model\.safetensors is empty; expected a weights file\."):
+        lenet.load(saved)
 
 
 def test_trailing_bytes_are_refused(saved):

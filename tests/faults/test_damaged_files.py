@@ -45,7 +45,7 @@ def test_a_small_file_cut_anywhere(tmp_path):
     content = to_bytes({"a": np.array([1, -2.5, 3], np.float32)}, {"mean": "0.1307"})
     for length in range(len(content)):
         path.write_bytes(content[:length])
-        with pytest.raises(WeightsError, match=r"small\.safetensors is damaged"):
+        with pytest.raises(WeightsError, match=r"small\.safetensors is (damaged|empty)"):
             read_tensors(path)
 
 
@@ -103,5 +103,5 @@ def test_a_checkpoint_cut_anywhere(run):
     content = path.read_bytes()
     for length in [*range(0, 1500, 10), *range(1500, len(content), 9973), len(content) - 1]:
         path.write_bytes(content[:length])
-        with pytest.raises(LenetError, match=r"checkpoint\.safetensors is damaged"):
+        with pytest.raises(LenetError, match=r"checkpoint\.safetensors is (damaged|empty)"):
             run.load_checkpoint(lenet.LeNet5())
