@@ -56,6 +56,14 @@ def test_models_and_dtypes_are_computed_separately(sizes):
         np.testing.assert_array_equal(result, model.predict_proba(x))
 
 
+@pytest.mark.parametrize("model", [lenet.LeNet1998(seed=0), lenet.LeNet5(0, dtype=np.float64)])
+def test_a_model_whose_results_depend_on_the_batch_computes_each_request_by_itself(model, sizes):
+    results = together((model, X[:1]), (model, X[1:4]))
+    assert sizes == [1, 3]
+    np.testing.assert_array_equal(results[0], model.predict_proba(X[:1]))
+    np.testing.assert_array_equal(results[1], model.predict_proba(X[1:4]))
+
+
 def test_an_invalid_request_does_not_affect_the_others():
     floats = X[:3] / np.float64(255)
     first, invalid, last = together((MODEL, floats[:1]), (MODEL, floats[1:2] + 1), (MODEL, floats[2:]))

@@ -15,7 +15,8 @@ class Batches:
     """Computes the small requests of one iteration of the event loop together, and bounds their number of images.
 
     Switching between the network and the rest of the server takes longer than the network itself, because each
-    displaces the other from the processor's caches.
+    displaces the other from the processor's caches. A model whose results depend on the batch in their last digits, one
+    that computes layer by layer, computes each request by itself. One event loop may use an instance.
 
     Parameters
     ----------
@@ -47,7 +48,8 @@ class Batches:
             raise BusyError
         self.size += len(images)
         batches = self._open
-        batch = batches.setdefault((id(model), images.dtype), _Batch(model))
+        is_fused = model.network is None and model.dtype == np.float32
+        batch = batches.setdefault((id(model if is_fused else images), images.dtype), _Batch(model))
         start = batch.add(images)
         try:
             await asyncio.sleep(0)  # while the other requests of this iteration are read
