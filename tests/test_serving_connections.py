@@ -468,6 +468,22 @@ def test_data_after_a_closed_connection_does_not_keep_others_from_their_response
     assert asyncio.run(written()) == [[b"head, body", b"more"], [b"head, "], [b"head, body"]]
 
 
+def test_a_response_that_cannot_be_written_keeps_no_other_from_being_sent():
+    async def written():
+        state, transports = uvicorn.server.ServerState(), [MagicMock(asyncio.Transport) for _ in range(3)]
+        connections = [TimedProtocol(uvicorn.Config(None), state, {}) for _ in transports]
+        transports[0].write.side_effect = MemoryError
+        for connection, transport in zip(connections, transports, strict=True):
+            transport.is_closing.return_value = False
+            connection.connection_made(transport)
+            connection.transport.write(b"response")
+        await asyncio.sleep(0)
+        assert [transport.abort.called for transport in transports] == [True, False, False]
+        return [call.args[0] for transport in transports[1:] for call in transport.write.call_args_list]
+
+    assert asyncio.run(written()) == [b"response", b"response"]
+
+
 def test_an_idle_connection_is_closed_some_time_after_its_last_request():
     now, timers = [0.0], []
 

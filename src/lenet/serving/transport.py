@@ -50,9 +50,13 @@ class BufferedTransport:
         self._parts.append(data)
 
     def _flush(self) -> None:
-        if self._parts and self._close_timer is None:
-            self._transport.write(b"".join(self._parts))
-        self._parts.clear()
+        parts, self._parts = self._parts, []
+        if not parts or self._close_timer is not None:
+            return
+        try:
+            self._transport.write(b"".join(parts))
+        except Exception:  # part of a response is worse than none, and other connections wait for theirs
+            self._transport.abort()
 
     def is_closing(self) -> bool:
         """Return whether the connection is closed, or is to be closed."""
@@ -108,6 +112,7 @@ class LazyTimer:
         """Do not call the callback, and free this timer."""
         if self._handle is not None:
             self._handle.cancel()
+            self._handle = None
 
     def _check(self) -> None:
         self._handle = None
