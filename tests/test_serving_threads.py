@@ -296,6 +296,26 @@ def test_an_unread_log_blocks_nothing():
         assert time.monotonic() - start < 4
 
 
+def test_flushing_the_log_waits_for_lines_of_an_interval_that_has_begun(capfdbinary):
+    """The first line arrives in the instant between waking up and counting the lines."""
+    writer, sleep = LogWriter(), time.sleep
+
+    class Event(threading.Event):
+        def clear(self):
+            super().clear()
+            if not writer.late:
+                writer.late = True
+                writer.write(b"late\n")
+
+    writer.late, writer._has_lines = False, Event()
+    writer.write(b"first\n")
+    while not writer._is_idle.is_set():
+        sleep(0.01)
+    writer.write(b"last\n")  # the event is still set
+    writer.flush()
+    assert capfdbinary.readouterr().err.splitlines() == [b"first", b"late", b"last"]
+
+
 def test_dropped_log_lines_are_counted(monkeypatch, capfdbinary):
     writer = LogWriter(max_lines=3)
     blocked = threading.Event()

@@ -65,6 +65,8 @@ class LogWriter:
     def flush(self, seconds: float = 1.0) -> None:
         """Wait until all lines are written, for at most some seconds."""
         if self._thread is not None:
+            self._is_idle.clear()  # which `write` does for the first line of an interval only
+            self._has_lines.set()
             self._is_idle.wait(seconds)
 
     def _run(self) -> None:
