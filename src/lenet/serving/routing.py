@@ -85,7 +85,7 @@ class Router:
                 allowed += methods
         if not allowed:
             raise HTTPException(404, "No such path. GET /openapi.json lists all paths.")
-        names = ", ".join(allowed)
+        names = ", ".join(dict.fromkeys(allowed))
         raise HTTPException(405, f"{method[:20]} is not allowed for this path. Use {names}.", {"allow": names})
 
 

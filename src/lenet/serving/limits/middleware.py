@@ -91,6 +91,9 @@ class LimitsMiddleware:
             response = await self._response(scope, receive, context)
             context.complete(response)
             await response(scope, receive, send)
+        except Exception as error:
+            LOG.error("Request %s failed.", context.request, exc_info=error)
+            raise
         finally:
             self._bodies.release(context)
             self.metrics.in_flight.dec()

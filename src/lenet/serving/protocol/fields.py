@@ -18,7 +18,10 @@ def json_object(text: bytes, max_values: int = 1000) -> dict[str, Any]:
         content = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         reason = "not UTF-8" if "UTF-8" in error.msg else error
-        raise InputError(f"The request is not JSON ({reason}). Send JSON; send pictures to /predict.") from None
+        raise InputError(
+            f"The request is not JSON ({reason}). Send JSON, with the header Inference-Header-Content-Length if binary "
+            "tensors follow; send pictures to /predict."
+        ) from None
     if not isinstance(content, dict):
         raise InputError(f"The request is {short_repr(content)}; expected a JSON object.")
     return content
