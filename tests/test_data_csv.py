@@ -81,8 +81,15 @@ def test_text_at_either_end_of_a_row_is_its_label(write, caplog, header, place):
     np.testing.assert_array_equal(X, PIXELS.reshape(-1, 28, 28))
     np.testing.assert_array_equal(y, LABELS)
     assert classes == ("a", "b", "c")
-    where = f"mine.csv: the labels are in column {place + 1} of 785; name the column 'label' if it is another"
+    where = f"mine.csv: the labels are in column {place + 1} of 785; if they are in another column, name it 'label'"
     assert [each.getMessage().endswith(where) for each in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("names", ["E-+", "7ab"])
+def test_names_of_classes_that_look_like_parts_of_numbers_are_text(write, names):
+    rows = [[*row, names[label]] for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
+    _, y, classes = read_csv(write(table(None, rows)))
+    assert [classes[label] for label in y] == [names[label] for label in LABELS]
 
 
 @pytest.mark.parametrize("header", [None, [*NAMES, "numeral"]])

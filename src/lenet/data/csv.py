@@ -155,7 +155,7 @@ def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
     source = name
     if not layout.is_named:
         place = f"column {layout.label + 1} of {layout.width}"
-        logger.info("%s: the labels are in %s; name the column 'label' if it is another", name, place)
+        logger.info("%s: the labels are in %s; if they are in another column, name it 'label'", name, place)
         source += f" (labels: {place})"
     return Table(images, *numbered(labels, source)), source
 
@@ -197,17 +197,17 @@ class _Layout(NamedTuple):
 
 
 def _layout(start: bytes, name: str) -> _Layout:
-    """Find the delimiter, the header and the columns in the first two lines."""
+    """Find the delimiter, the header and the columns in the first lines."""
     if not start:
         raise DataError(f"{name} is empty; expected a CSV file. Save it again.")
-    first, second, *_ = [*start.decode("utf-8-sig", "replace").split("\n"), ""]
-    delimiter = max(",;\t", key=first.count)
-    fields, below = ([field.strip().strip('"') for field in line.split(delimiter)] for line in (first, second))
+    lines = start.decode("utf-8-sig", "replace").split("\n")
+    delimiter = max(",;\t", key=lines[0].count)
+    fields, *below = ([field.strip().strip('"') for field in line.split(delimiter)] for line in lines)
     texts = [is_text(field) for field in fields]
     # Text at either end of a line may be a label instead of a name; but names differ, and 784 pixels do not.
     has_header = any(texts[1:-1]) or (any(texts) and len(set(fields)) == len(fields))
-    names, row = (fields, below) if has_header else ([str(place) for place in range(len(fields))], fields)
-    label, pixels = pixel_columns(names, name, row)
+    names, rows = (fields, below) if has_header else ([str(place) for place in range(len(fields))], [fields, *below])
+    label, pixels = pixel_columns(names, name, rows)
     is_named = label is not None and names[label].lower() in LABELS
     return _Layout(delimiter, has_header, len(fields), label, pixels, is_named)
 
@@ -221,7 +221,10 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
 def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[str]]:
     """Return the pixels and the labels of some rows of pandas; if the first is too long, it begins with an index."""
     if not isinstance(part.index, require("pandas", "train").RangeIndex):
-        raise DataError(f"{name} has more than {layout.width} values in row 1; expected one for each column.")
+        raise DataError(
+            f"{name} has more than {layout.width} values in row 1; expected one for each column. Remove commas at the "
+            "ends of lines."
+        )
     labels = [] if layout.label is None else part[layout.label].fillna("").str.strip().tolist()
     return part[layout.pixels].to_numpy(np.float32), labels
 

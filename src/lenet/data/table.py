@@ -33,7 +33,9 @@ class Table(NamedTuple):
     classes: tuple[str, ...] | None
 
 
-def pixel_columns(names: Sequence[str], source: str, row: Sequence[str] = ()) -> tuple[int | None, list[int]]:
+def pixel_columns(
+    names: Sequence[str], source: str, rows: Sequence[Sequence[str]] = ()
+) -> tuple[int | None, list[int]]:
     """Return the index of the label column, if there is one, and the indices of the 784 pixel columns.
 
     Parameters
@@ -42,9 +44,9 @@ def pixel_columns(names: Sequence[str], source: str, row: Sequence[str] = ()) ->
         Names of all columns; if they have none, any text.
     source : str
         Name of the table, for error messages.
-    row : sequence of str, optional
-        Values of a row. If no column has the name of labels, they are in the last of 785 columns if that is the only
-        one of text, and otherwise in the first.
+    rows : sequence of sequences of str, optional
+        Values of some rows. If no column has the name of labels, they are in the last of 785 columns if these rows have
+        text there and none in the first; otherwise, they are in the first.
 
     Raises
     ------
@@ -62,8 +64,9 @@ def pixel_columns(names: Sequence[str], source: str, row: Sequence[str] = ()) ->
     label = found[0] if found else None
     pixels = [place for place in range(len(names)) if place != label and place not in ignored]
     if label is None and len(pixels) == PIXELS + 1:
-        is_last = len(row) == len(names) and is_text(row[pixels[-1]]) and not is_text(row[pixels[0]])
-        label = pixels.pop(-1 if is_last else 0)
+        whole = [row for row in rows if len(row) == len(names)]
+        first_is_text, last_is_text = (any(is_text(row[pixels[end]]) for row in whole) for end in (0, -1))
+        label = pixels.pop(-1 if last_is_text and not first_is_text else 0)
     if len(pixels) != PIXELS:
         columns = "one column" if len(names) == 1 else f"{len(names)} columns"
         raise DataError(
@@ -75,7 +78,7 @@ def pixel_columns(names: Sequence[str], source: str, row: Sequence[str] = ()) ->
 
 def is_text(field: str) -> bool:
     """Return whether a field of a CSV file is not a number and not empty."""
-    return not re.fullmatch(r"[-+.\deE]*", field)
+    return bool(field) and not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", field)
 
 
 def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:

@@ -180,9 +180,10 @@ def _grey_of_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if not values.size or not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))):
+        advice = " Pass several pictures one at a time." if values.ndim in (3, 4) else ""
         raise InputError(
-            f"The image has shape {values.shape}; expected (H, W), (H, W, 3) or (H, W, 4), with at least one pixel. "
-            "Pass several pictures one at a time."
+            f"The image has shape {values.shape}; expected (H, W), (H, W, 3) or (H, W, 4), with at least one pixel."
+            + advice
         )
     values = _as_bytes(values)
     if values.ndim == 3 and values.shape[2] == 4:
