@@ -191,7 +191,7 @@ def test_rows_of_a_table_are_printed(scans, capsys):
 
 
 @pytest.mark.parametrize("command", [("evaluate", "--model", "mnist"), ("train", "--epochs", "1"), ("predict",)])
-def test_data_that_are_dark_on_light_print_a_note(scans, capsys, command):
+def test_data_that_are_dark_on_light_print_a_warning(scans, capsys, command):
     images = 255 - DIGITS.X_test[:140]
     labels = np.arange(140) % 10
     header = ",".join(["label", *map(str, range(784))])
@@ -199,8 +199,8 @@ def test_data_that_are_dark_on_light_print_a_note(scans, capsys, command):
     name, *options = command
     for quiet in ([], ["--quiet"]):
         assert cli.main([name, "mine.csv", *options, *quiet]) == 0
-        found = "lenet: note: mine.csv: most images look dark on light; expected light ink on a dark background."
-        assert (found in capsys.readouterr().err) != bool(quiet)
+        found = "lenet: warning: mine.csv: most images look dark on light; expected light ink on a dark background."
+        assert found in capsys.readouterr().err
 
 
 def test_a_table_must_be_the_only_input(scans, capsys):

@@ -97,7 +97,9 @@ def test_a_column_of_labels_is_accepted_with_a_warning():
 
 
 def test_columns_that_are_not_a_square_warn_where_fit_is_called():
-    with pytest.warns(UserWarning, match="X has 60 columns, which are read as images of 8x8 pixels") as warned:
+    with pytest.warns(
+        UserWarning, match="X has 60 columns, which fill no square: they are read as images of 8x8 pixels"
+    ) as warned:
         quick().fit(X[:, :60], Y)
     assert warned[0].filename == __file__
     quick(image_shape=(10, 6)).fit(X[:, :60], Y)

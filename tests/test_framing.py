@@ -30,7 +30,9 @@ def test_shape(n_features, image_shape, given, shape):
 
 @pytest.mark.parametrize(("n_features", "side"), [(600, 25), (783, 28), (2, 2)])
 def test_columns_that_are_not_a_square_are_a_warning(n_features, side):
-    expected = rf"X has {n_features} columns, .* {side}x{side} pixels .*\. Set image_shape to the height and width if"
+    expected = (
+        rf"X has {n_features} columns, .* {side}x{side} pixels .*\. Set image_shape=\(height, width\) for images of"
+    )
     with pytest.warns(UserWarning, match=expected):
         shape_of(n_features, "auto", None)
 

@@ -57,12 +57,19 @@ def load_data(
         return load(source, raw=bool(raw), strict=bool(strict), progress=progress, hold_out=hold_out)
 
 
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        kind = "warning" if record.levelno >= logging.WARNING else "note"
+        return printable(f"lenet: {kind}: {record.getMessage()}")
+
+
 @contextlib.contextmanager
 def printed_log(*, quiet: bool) -> Iterator[None]:
-    """Print the log messages of the loaders to standard error, or none of them."""
+    """Print the log messages of the loaders to standard error, or warnings only."""
     logger = logging.getLogger("lenet.data")
-    handler: logging.Handler = logging.NullHandler() if quiet else logging.StreamHandler(sys.stderr)
-    handler.format = lambda record: printable(f"lenet: note: {record.getMessage()}")  # type: ignore[method-assign]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING if quiet else logging.INFO)
+    handler.setFormatter(_Printable())
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

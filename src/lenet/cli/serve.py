@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="omit the address, and log warnings and errors only")
     settings = _settings(os.environ)
-    variables = ", ".join(f"LENET_{name.upper()}={text}" for name, text in settings.items())
+    variables = ", ".join(f"LENET_{name.upper()}" for name in settings)
     parser.set_defaults(**settings, source=f" (set in the environment: {variables})" if settings else "")
 
 
@@ -191,7 +191,7 @@ def token_of(environment: Mapping[str, str]) -> str | None:
     try:
         content = read_at_most(path, MAX_TOKEN_BYTES)
     except OSError as error:
-        reason = f" ({error.strerror})"
+        reason = f" ({error.strerror or error})"
     if content is None or not content.isascii():
         raise InputError(
             f"{TOKEN}_FILE is {path}{reason}; expected a file with at most {MAX_TOKEN_BYTES} bytes of ASCII."

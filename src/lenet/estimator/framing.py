@@ -167,8 +167,8 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
         height, width = given or (side, side)
         if given is None and n_features < side**2 <= SIDE**2:
             warnings.warn(
-                f"X has {n_features} columns, which are read as images of {side}x{side} pixels with background at the "
-                "end. Set image_shape to the height and width if they differ.",
+                f"X has {n_features} columns, which fill no square: they are read as images of {side}x{side} pixels "
+                "with background at the end. Set image_shape=(height, width) for images of another shape.",
                 stacklevel=5,
             )
     else:
