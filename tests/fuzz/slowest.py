@@ -4,8 +4,8 @@
 
 A picture is drawn from a few layers, such as rings, grids, noise and digits, with random settings. The search keeps the
 slowest pictures and changes their settings. It saves the slowest one as a PNG file, with its settings, whenever it
-finds a slower one; started again, it measures those settings again and continues from there. All times are CPU times,
-which other programs change little, even that of the search itself. The exit code is 1 if a picture takes more than 5 s.
+finds a slower one; started again, it measures those settings again and continues from there. All times, with the
+limit of the search, are CPU times, which other programs change little. The exit code is 1 if a picture takes over 5 s.
 """
 
 import argparse

@@ -7,9 +7,9 @@
 Started again after an interruption, on the same sources, it continues where it was (build/mutation has its results).
 
 The faults are drawn from the syntax trees, without regard to the tests: each changes an operator, a number, a condition
-or a statement. The tests that run the changed statement, as covering.py finds out, have to notice it; if they are more
-than 500, the first 500, those of the file with the most of them first. A fault that changes no result, such as `<=` for
-`<` where equality cannot occur, survives too; only a reader can tell. The exit code is 1 if fewer than 97% are caught.
+or a statement. The tests that run the changed statement, as covering.py finds out, have to notice it. At most 500 of
+them run, starting with those of the file that has most. A fault that changes no result, such as `<=` for `<` where
+equality cannot occur, survives too; only a reader can tell. The exit code is 1 if fewer than 97% are caught.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import hashlib
 import json
 import random
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -168,9 +169,9 @@ def draw(seed: int, count: int) -> dict[str, Drawn]:
 
 def sources() -> str:
     """Return a digest of the sources and the tests."""
-    files = (path for name in ("src", "tests") for path in (ROOT / name).rglob("*.[ph]*") if path.suffix != ".pyc")
+    tracked = subprocess.run(["git", "ls-files", "src", "tests", "*.toml"], cwd=ROOT, capture_output=True, check=True)
     digest = hashlib.sha256()
-    for path in sorted(files):
+    for path in map(ROOT.joinpath, tracked.stdout.decode().splitlines()):
         digest.update(f"{path}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -200,7 +201,9 @@ def verdicts_of(faults: Mapping[str, Drawn]) -> dict[str, str]:
             names.write_text("\n".join(covering.of(change.file, line)[:MAX_TESTS]), "utf-8")
             with changed(copy, change):
                 verdicts[name] = names.read_text("utf-8") and noticed_by(copy, [*OPTIONS, f"@{names}"], MAX_SECONDS)
-            known.write_text(json.dumps(verdicts, indent=1), "utf-8")
+            part = known.with_suffix(".part")
+            part.write_text(json.dumps(verdicts, indent=1), "utf-8")
+            part.replace(known)
         running.report(name, verdicts[name])
     return {name: verdicts[name] for name in faults}
 
