@@ -612,7 +612,7 @@ def test_another_network_is_refused(change, tmp_path):
 @pytest.mark.parametrize("keep", [0, 1, 100, 5000, 200_000])
 def test_a_truncated_file_is_refused(keep, tmp_path):
     (tmp_path / "model.onnx").write_bytes(to_onnx(MODEL).SerializeToString()[:keep])
-    with pytest.raises(WeightsError, match="damaged or is not an ONNX model"):
+    with pytest.raises(WeightsError, match="damaged or is not an ONNX model" if keep else "is empty"):
         from_onnx(tmp_path / "model.onnx")
 
 

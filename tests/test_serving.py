@@ -164,7 +164,7 @@ def test_unknown_options_of_pictures(server):
 
 BAD = {
     "no JSON": ("{", "The request is not JSON (unexpected end of data"),
-    "a picture": (b"\x89PNG", "The request is not JSON (not UTF-8). Send JSON, with the header Inference-Header-Content-Length"),
+    "a picture": (b"\x89PNG", "The request is not JSON (not UTF-8). Send JSON, with the header Inference"),
     "NaN": (request_of(an_input(datatype="FP32", data=[float("nan")] * 784)), "not JSON"),
     "deep": ("[" * 3000, "not JSON"),
     "brackets": ("[" * 100_000, "65,536 brackets and quotation marks in its first 65,536 bytes; expected at most 6"),
