@@ -65,10 +65,9 @@ class _Printable(logging.Formatter):
 
 @contextlib.contextmanager
 def printed_log(*, quiet: bool) -> Iterator[None]:
-    """Print the log messages of the loaders to standard error, or warnings only."""
+    """Print the log messages of the loaders to standard error, or none of them."""
     logger = logging.getLogger("lenet.data")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setLevel(logging.WARNING if quiet else logging.INFO)
+    handler: logging.Handler = logging.NullHandler() if quiet else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable())
     level = logger.level
     logger.addHandler(handler)
