@@ -4,7 +4,7 @@
     python -m tests.mutation.drawn --seed 5 --count 20
     python -m tests.mutation.drawn --list                   # print the faults, and run no test
 
-Started again after an interruption, on the same sources, it continues where it was (build/mutation has its results).
+To continue after an interruption, run it again: build/mutation holds the results until the sources change.
 
 The faults are drawn from the syntax trees, without regard to the tests: each changes an operator, a number, a condition
 or a statement. The tests that run the changed statement, as covering.py finds out, have to notice it. At most 500 of

@@ -131,7 +131,7 @@ def _read_path(path: str | os.PathLike[str]) -> tuple[Table, str]:
 
 
 def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
-    """Return the table, and its name in messages about labels: with their column, unless a header names it."""
+    """Return the table, and its name for errors about labels, which includes their column if no header names it."""
     pandas = require("pandas", "train")
     try:
         file = _decompressed(file)
@@ -186,7 +186,7 @@ class _Lines(io.BufferedIOBase):
 
 
 class _Layout(NamedTuple):
-    """What the first lines of a file say about its columns."""
+    """The delimiter, header and columns of a file, inferred from its first lines."""
 
     delimiter: str
     has_header: bool

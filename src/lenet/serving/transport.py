@@ -99,17 +99,17 @@ class LazyTimer:
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float) -> None:
-        """Call the callback in some seconds, which are the same each time."""
+        """Call the callback after some seconds, the same number each time."""
         self._expiry = self._loop.time() + seconds
         if self._handle is None:
             self._handle = self._loop.call_at(self._expiry, self._check)
 
     def cancel(self) -> None:
-        """Do not call the callback."""
+        """Cancel the call."""
         self._expiry = None
 
     def stop(self) -> None:
-        """Do not call the callback, and free this timer."""
+        """Cancel the call, and release the event loop's timer."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
