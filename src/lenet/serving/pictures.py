@@ -58,7 +58,7 @@ class Pictures:
 
     def _read_form(self, request: Request, context: RequestContext, options: dict[str, str]) -> dict[str, Any]:
         """Return the answer to a form. This runs in a thread, since even parsing a large form takes a while."""
-        content = asyncio.run(self._uploaded_file(request, context.body(), options))
+        content = asyncio.run(self._uploaded_file(request, list(context.parts), options))
         return self._read(lambda: content, *self._validated(context, len(content), options))
 
     def _validated(self, context: RequestContext, size: int, options: dict[str, str]) -> tuple[Served, bool]:
@@ -83,8 +83,8 @@ class Pictures:
             raise
         return {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
 
-    async def _uploaded_file(self, request: Request, body: bytes, options: dict[str, str]) -> bytes:
-        """Return the file in a form, and add the form's other fields to the options."""
+    async def _uploaded_file(self, request: Request, body: list[bytes], options: dict[str, str]) -> bytes:
+        """Return the file in a form that came in parts, and add the form's other fields to the options."""
         try:
             async with contextlib.aclosing(_parts(body)) as parts:  # closing it ends its turn after an error, too
                 parser = MultiPartParser(request.headers, parts, max_files=1, max_fields=10)
@@ -99,7 +99,8 @@ class Pictures:
         content = b""
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                content = await value.read(self._limits.body)
+                # The BytesIO of a SpooledTemporaryFile; `read` would copy 16 MiB, and keep the GIL for 11 ms.
+                content = value.file._file.getvalue()  # type: ignore[attr-defined]
             else:
                 options[name] = value
         await form.close()
@@ -119,10 +120,11 @@ async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -
         disconnected.cancel()
 
 
-async def _parts(content: bytes) -> AsyncGenerator[bytes, None]:
-    for start in range(0, len(content), _FORM_PART):
-        with GIL_TURNS:  # while the caller parses the part
-            yield content[start : start + _FORM_PART]
+async def _parts(body: list[bytes]) -> AsyncGenerator[bytes, None]:
+    for received in body:
+        for start in range(0, len(received), _FORM_PART):
+            with GIL_TURNS:  # while the caller parses the part
+                yield received[start : start + _FORM_PART]
 
 
 def _boolean(text: str) -> bool:
