@@ -1,6 +1,7 @@
 """`lenet train`: its output and the files of its runs."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -16,8 +17,10 @@ from cli_calls import COLUMNS, EPOCHS, POSIX, QUICK, environment, events, succee
 import lenet
 from lenet import cli
 from lenet.cli.data import DATA_NAMES
+from lenet.cli.progress import HEADER, JsonProgress, LineProgress, row
 from lenet.data.sources import _BY_NAME
 from lenet.training.runs import Run
+from lenet.training.state import Epoch, State
 
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
@@ -146,15 +149,26 @@ def test_output_to_a_file_has_a_header_a_line_per_epoch_and_the_report(work):
 
 
 def test_the_table_lines_up_whatever_the_learning_rate():
-    from lenet.cli.progress import HEADER, row
-    from lenet.training.loop import Epoch
-
     for rate in (0.5, 0.00125, 0.0009386123, 4.819e-06, 1e-300, 0.0):
         line = row(Epoch(200, rate, 2.3026, 1.0, 12.5, 0.0975, 123456.7, 9.0), 200, "12:34")
         assert len(line) == len(HEADER) < 80
     without = row(Epoch(1, 0.1, 2.0, 0.1, None, None, 1000.0, 9.0), 10, "0:01")
     assert len(without) == len(HEADER)
     assert without.split()[4:6] == ["-", "-"]
+
+
+def test_a_file_gets_each_line_at_once(monkeypatch):
+    numbers = np.zeros(1)
+    history = [Epoch(1, 0.1, 2.0, 0.1, None, None, 1000.0, 9.0)]
+    state = State(numbers, numbers, numbers, mean=0.0, std=1.0, step=1, seconds=1.0, history=history)
+    metadata = {"run": "r", "data": "d", "train": 1, "validation": 1, "test": 1, "recipe": "default", "seed": 0}
+    for kind, lines in ((LineProgress, 2), (JsonProgress, 1)):
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))  # writes when 8 KiB have come, or on request
+        progress = kind(1, 1)
+        progress.start(metadata)
+        assert sys.stdout.buffer.getvalue().count(b"\n") == lines
+        progress.epoch(state)
+        assert sys.stdout.buffer.getvalue().count(b"\n") == lines + 1
 
 
 def screen(text):
