@@ -15,38 +15,13 @@ _ARRAYS = ("parameters", "velocity", "best_parameters")
 
 
 def checkpoint_bytes(state: State, args: dict[str, Any]) -> bytes:
-    """Return the content of a checkpoint.
-
-    Parameters
-    ----------
-    state : State
-    args : dict of str to Any
-        The arguments of the run that determine its results.
-
-    Returns
-    -------
-    bytes
-    """
+    """Return the content of a checkpoint; `args` are the arguments of the run that determine its results."""
     metadata = {"format": FORMAT, "state": json.dumps(state.as_dict()), "args": json.dumps(args)}
     return to_bytes({name: getattr(state, name) for name in _ARRAYS}, metadata)
 
 
 def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, Any]) -> State:
-    """Read and validate a checkpoint.
-
-    Parameters
-    ----------
-    path : Path
-    model : LeNet5
-        The network that the checkpoint must fit; it is not changed.
-    recipe : Recipe
-        The recipe of the run.
-    args : dict of str to Any
-        As for `checkpoint_bytes`; a checkpoint with other arguments is rejected.
-
-    Returns
-    -------
-    State
+    """Read a checkpoint of a run with this recipe and these arguments; the model, which it must fit, is not changed.
 
     Raises
     ------

@@ -14,47 +14,13 @@ class Communicator(Protocol):
     size: int
 
     def share(self, n: int) -> slice:
-        """Return this process's part of a batch of n images.
-
-        Parameters
-        ----------
-        n : int
-            Number of images in the batch.
-
-        Returns
-        -------
-        slice
-            The parts of the processes differ in size by at most one image.
-        """
+        """Return this process's part of a batch of n images; the parts differ in size by at most one image."""
 
     def all_reduce(self, gradient: NDArray[Any], *numbers: float) -> tuple[float, ...]:
-        """Sum the gradients of all processes in place, and return the sums of the numbers.
-
-        Parameters
-        ----------
-        gradient : ndarray of shape (p,)
-            Changed in place.
-        *numbers : float
-            Other numbers to sum.
-
-        Returns
-        -------
-        tuple of float
-            The sum of each number over the processes.
-        """
+        """Sum the gradients of all processes, shape (p,), in place, and return the sum of each of the numbers."""
 
     def broadcast(self, value: T) -> T:
-        """Return the value of the first process in all processes.
-
-        Parameters
-        ----------
-        value : Any
-            Ignored in the other processes.
-
-        Returns
-        -------
-        Any
-        """
+        """Return the value of the first process in all processes; those of the others are ignored."""
 
 
 class SingleProcess(Communicator):

@@ -70,17 +70,9 @@ class DiagonalLevenbergMarquardt(SGD):
         self.mu = mu
 
     def estimate(self, x: ArrayLike) -> None:
-        """Estimate the curvature from images.
+        """Estimate the curvature from images, as for `LeNet5.logits`, with the same errors.
 
-        Parameters
-        ----------
-        x : array_like
-            Images, as for `LeNet5.logits`; the paper takes 500 from the training set before each epoch.
-
-        Raises
-        ------
-        InputError, InputTypeError
-            As for `LeNet5.logits`.
+        The paper takes 500 images from the training set before each epoch.
         """
         self.velocity[...] = curvature(self.model, x).flat
 
@@ -91,22 +83,12 @@ class DiagonalLevenbergMarquardt(SGD):
 
 
 def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
-    """Estimate the second derivative of the loss with respect to each parameter.
+    """Estimate the second derivative of the loss with respect to each parameter: the mean over images, at least 0.
 
-    The loss is the squared distance to the right code (equation 8). Its second derivative with respect to each output
-    of F6 is 2. From there, the second derivatives are propagated backwards like gradients, but with every factor
-    squared. This is the Gauss-Newton approximation, which omits the second derivatives of the squashing function.
-
-    Parameters
-    ----------
-    model : LeNet1998
-    x : array_like
-        Images, as for `LeNet5.logits`, with the same errors.
-
-    Returns
-    -------
-    FlatDict
-        Means over the images, at least 0, with the names and shapes of the parameters.
+    The images are as for `LeNet5.logits`, with the same errors. The loss is the squared distance to the right code
+    (equation 8). Its second derivative with respect to each output of F6 is 2. From there, the second derivatives are
+    propagated backwards like gradients, but with every factor squared. This is the Gauss-Newton approximation, which
+    omits the second derivatives of the squashing function.
 
     Examples
     --------
@@ -133,20 +115,8 @@ def second_derivatives(layer: Layer, x: Array, ddy: Array) -> tuple[Array, dict[
     """Propagate the second derivatives of the loss from the output of a layer to its input and its parameters.
 
     A layer with parameters is linear in both, so the derivatives of its outputs are its weights and its inputs: squared
-    weights and inputs give the sums of squares. In the other layers, each input affects one output.
-
-    Parameters
-    ----------
-    layer : Layer
-    x : ndarray of shape (n, ...)
-        The input of the layer.
-    ddy : ndarray of the shape of its output
-
-    Returns
-    -------
-    ddx : ndarray of the shape of x
-    second : dict of str to ndarray
-        With the names and shapes of the parameters, summed over the images.
+    weights and inputs give the sums of squares. In the other layers, each input affects one output. The derivatives
+    with respect to the parameters, by name, are summed over the images.
 
     Examples
     --------

@@ -31,15 +31,7 @@ CHECKED = (*_COUNTS, *_RANGES, *_SWITCHES, "schedule", "standardise", "optimizer
 
 
 def check_field(field: str, value: object, name: str | None = None) -> None:
-    """Validate one field of a recipe.
-
-    Parameters
-    ----------
-    field : str
-        One of `CHECKED`.
-    value : object
-    name : str, optional
-        The caller's name for the field, for the error message.
+    """Validate one field of a recipe, of those in `CHECKED`; errors call it `name`, if given.
 
     Raises
     ------
@@ -177,50 +169,26 @@ _SMALL = Recipe(
     "small", epochs=200, batch_size=32, lr=0.05, momentum=0.9, schedule="one_cycle", distort=True, validation=0.1
 )
 _WILD = Recipe(
-    "wild",
-    epochs=120,
-    batch_size=32,
-    lr=0.08,
-    momentum=0.9,
-    schedule="one_cycle",
-    standardise="image",
-    distort=True,
-    vary=True,
-    defects=0.15,
-    non_digits=0.3,
-    validation=1 / 12,
-)
+    "wild", epochs=120, batch_size=32, lr=0.08, momentum=0.9, schedule="one_cycle", standardise="image", distort=True,
+    vary=True, defects=0.15, non_digits=0.3, validation=1 / 12,
+)  # fmt: skip
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("seed", epochs=5, batch_size=4, lr=0.01, standardise=False),
         Recipe("default", epochs=12, batch_size=64, lr=0.5, momentum=0.9, schedule="one_cycle", validation=1 / 30),
-        Recipe(
-            "distorted",
-            epochs=40,
-            batch_size=32,
-            lr=0.1,
-            momentum=0.9,
-            schedule="one_cycle",
-            distort=True,
-            validation=1 / 12,
-        ),
+        replace(_SMALL, name="distorted", epochs=40, lr=0.1, validation=1 / 12),
         _WILD,
         replace(_WILD, name="drawn", epochs=30, lr=0.04, drawn_digits=0.2),  # fine-tunes a network of `wild`
         Recipe(  # the paper updates after every image, with a learning rate of 0.0005
-            "paper",
-            epochs=20,
-            batch_size=16,
-            lr=16 * 0.0005,
-            schedule="paper_steps",
-            standardise=PAPER,
+            "paper", epochs=20, batch_size=16, lr=16 * 0.0005, schedule="paper_steps", standardise=PAPER,
             optimizer=LEVENBERG_MARQUARDT,
         ),
         _SMALL,
         replace(_SMALL, name="transfer", lr=0.1),  # `python -m benchmarks.transfer` compares the rates
         replace(_SMALL, name="adapt", lr=0.01),
     )
-}
+}  # fmt: skip
 
 
 def recipe_named(recipe: Recipe | str) -> Recipe:

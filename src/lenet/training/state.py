@@ -136,17 +136,9 @@ class State:
         dict of str to Any
             Fields by name; "history" is a list with a dict for each epoch.
         """
-        return {
-            "mean": self.mean,
-            "std": self.std,
-            "step": self.step,
-            "images": self.images,
-            "loss_sum": self.loss_sum,
-            "correct": self.correct,
-            "seconds": self.seconds,
-            "best_epoch": self.best_epoch,
-            "history": [asdict(row) for row in self.history],
-        }
+        names = ("mean", "std", "step", "images", "loss_sum", "correct", "seconds", "best_epoch")
+        values = {name: getattr(self, name) for name in names}
+        return {**values, "history": [asdict(row) for row in self.history]}
 
     def check(self, parameters: NDArray[Any], recipe: Recipe, images: int | None = None) -> None:
         """Check that a training run with this network and recipe can produce the state.

@@ -52,10 +52,7 @@ class TrainingSet:
     ) -> "TrainingSet":
         """Validate and split images, labels and weights, and draw the images that a recipe adds.
 
-        Raises
-        ------
-        InputError, InputTypeError
-            As for `lenet.train`.
+        Raises the errors of `lenet.train` for these arguments.
         """
         images = _checks.images(X)
         if images.dtype != np.uint8:

@@ -78,11 +78,7 @@ def spoil(images: ArrayLike, seeds: ArrayLike) -> NDArray[np.uint8]:
     array([False,  True])
     """
     out = _checks.byte_images(images).copy()
-    seeds = _checks.array(seeds, "seeds", f"expected shape ({len(out)},)")
-    if seeds.dtype.kind != "u":
-        raise InputTypeError(f"seeds has dtype {seeds.dtype}; expected unsigned integers.")
-    if seeds.shape != (len(out),):
-        raise InputError(f"seeds has shape {seeds.shape}; expected ({len(out)},).")
+    seeds = checked_seeds(seeds, len(out))
     for i in np.flatnonzero(seeds):
         rng = np.random.default_rng(int(seeds[i]))
         image = np.divide(out[i], 255, dtype=np.float32)
@@ -90,6 +86,16 @@ def spoil(images: ArrayLike, seeds: ArrayLike) -> NDArray[np.uint8]:
             image = DEFECTS[rng.integers(len(DEFECTS))](image, rng).clip(0, 1)
         out[i] = 255 * image + 0.5
     return out
+
+
+def checked_seeds(seeds: ArrayLike, n: int) -> NDArray[Any]:
+    """Return the seeds of n images, or raise an error if they are not unsigned integers of shape (n,)."""
+    seeds = _checks.array(seeds, "seeds", f"expected shape ({n},)")
+    if seeds.dtype.kind != "u":
+        raise InputTypeError(f"seeds has dtype {seeds.dtype}; expected unsigned integers.")
+    if seeds.shape != (n,):
+        raise InputError(f"seeds has shape {seeds.shape}; expected ({n},).")
+    return seeds
 
 
 def _bands(image: Image, rng: Random) -> NDArray[Any]:
@@ -261,22 +267,6 @@ def _field(rng: Random, points: int) -> Image:
 
 # A defect that occurs twice is drawn twice as often.
 DEFECTS: tuple[Callable[[Any, Random], NDArray[Any]], ...] = (
-    _bands,
-    _bands,
-    _lines,
-    _lines,
-    _ruling,
-    _patches,
-    _blots,
-    _levels,
-    _clouds,
-    _clouds,
-    _grains,
-    _noise,
-    _smear,
-    _scatter,
-    _blocks,
-    _outline,
-    _outline,
-    _misplacement,
-)
+    _bands, _bands, _lines, _lines, _ruling, _patches, _blots, _levels, _clouds, _clouds, _grains, _noise, _smear,
+    _scatter, _blocks, _outline, _outline, _misplacement,
+)  # fmt: skip

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
-from lenet._checks import SIDE
 from lenet._fused.batches import Distortions
 from lenet.errors import InputError, InputTypeError
 from lenet.training.augment import _distort
-from lenet.training.augment.defects import random_defects, spoil
+from lenet.training.augment.defects import checked_seeds, random_defects, spoil
 
 # Within these limits, a digit keeps its class: degrees, factors, horizontal shear, pixels.
 ROTATION, SCALE, SHEAR, SHIFT = 10.0, (0.9, 1.1), 0.15, 2.0
@@ -316,27 +315,14 @@ def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
     """
     if not isinstance(variations, Variations):
         raise InputTypeError(f"variations is of type {type(variations).__name__}; expected Variations.")
-    pixels = _checks.array(images, "images", "expected uint8 of shape (n, 28, 28)")
-    if pixels.dtype != np.uint8:
-        raise InputTypeError(f"images has dtype {pixels.dtype}; expected uint8.")
-    if pixels.shape[1:] != (SIDE, SIDE):
-        raise InputError(f"images has shape {pixels.shape}; expected (n, {SIDE}, {SIDE}).")
+    pixels = _checks.byte_images(images)
     n = len(pixels)
-    maps, bends, pens = (
-        _checks.tensor(getattr(variations, name), dtype, (n, *shape), name)
-        for name, dtype, shape in (
-            ("maps", np.float64, (2, 3)),
-            ("bends", np.float32, (2, 4, 4)),
-            ("pens", np.float32, (7,)),
-        )
-    )
+    maps = _checks.tensor(variations.maps, np.float64, (n, 2, 3), "maps")
+    bends = _checks.tensor(variations.bends, np.float32, (n, 2, 4, 4), "bends")
+    pens = _checks.tensor(variations.pens, np.float32, (n, 7), "pens")
     if not np.isfinite(pens).all():
         raise InputError("pens contains NaN or infinite values; expected finite numbers.")
-    seeds = _checks.array(variations.seeds, "seeds", f"expected shape ({n},)")
-    if seeds.dtype.kind != "u":
-        raise InputTypeError(f"seeds has dtype {seeds.dtype}; expected unsigned integers.")
-    if seeds.shape != (n,):
-        raise InputError(f"seeds has shape {seeds.shape}; expected ({n},).")
-    out = np.empty((n, SIDE, SIDE), np.uint8)
-    _distort.vary(np.ascontiguousarray(pixels), maps, bends, pens, seeds.astype(np.uint64), out)
+    seeds = checked_seeds(variations.seeds, n).astype(np.uint64)
+    out = np.empty_like(pixels)
+    _distort.vary(pixels, maps, bends, pens, seeds, out)
     return out
