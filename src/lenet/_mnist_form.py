@@ -16,19 +16,7 @@ _BLOT = 7.0  # pixels of MNIST: anything this wide is not a stroke and is left u
 
 
 def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]:
-    """Convert ink to MNIST's format.
-
-    Parameters
-    ----------
-    ink : ndarray of uint8, shape (H, W)
-        0 background to 255 ink, cropped to its extent.
-    pen : bool, default True
-        Whether to bring the width of strokes into the usual range.
-
-    Returns
-    -------
-    ndarray of uint8, shape (28, 28)
-    """
+    """Convert ink from 0 to 255, cropped to its extent, to MNIST's format; `pen` gives strokes the usual width."""
     if pen:
         ink = resized(ink, min(1.0, _FINE * BOX / max(ink.shape)))
         ink = _with_usual_pen(ink, max(ink.shape) / BOX)

@@ -104,21 +104,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
 
 
 def read_table(file: BinaryIO, name: str) -> Table:
-    """Read an open CSV file, as `read_csv` does.
-
-    Parameters
-    ----------
-    file : seekable binary file
-    name : str
-        For error messages.
-
-    Raises
-    ------
-    DataError, MissingExtraError
-        As for `read_csv`.
-    OSError
-        If reading fails.
-    """
+    """Read an open, seekable CSV file, as `read_csv` does, and with its errors; also OSError if reading fails."""
     return _read(file, name)[0]
 
 
@@ -147,7 +133,8 @@ def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
     except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{name} is not a table of numbers ({_first_sentence(error)}). Correct the file.") from None
+        reason = str(error).partition("\n")[0][:200]
+        raise DataError(f"{name} is not a table of numbers ({reason}). Correct the file.") from None
     if not len(images):
         raise DataError(f"{name} has no rows; expected at least one.")
     if layout.label is None:
@@ -227,7 +214,3 @@ def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[
         )
     labels = [] if layout.label is None else part[layout.label].fillna("").str.strip().tolist()
     return part[layout.pixels].to_numpy(np.float32), labels
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]

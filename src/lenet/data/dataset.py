@@ -113,13 +113,7 @@ class Dataset(_Arrays):
 
 
 def checked(dataset: Dataset, source: str) -> Dataset:
-    """Return `dataset` after validating it.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    source : str
-        The name of the data set, for the error message.
+    """Return `dataset` after validating it; errors name the source.
 
     Raises
     ------
@@ -189,16 +183,7 @@ def stratified_split(
 ) -> Dataset:
     """Hold out one in `one_in` images of each class for testing, always the same ones, in the original order.
 
-    Parameters
-    ----------
-    X : ndarray of uint8, shape (n, 28, 28)
-    y : ndarray of int64, shape (n,)
-    one_in : int
-        For example, 5 holds out a fifth.
-    source : str
-        The name of the data set, for the error message.
-    hold_out : bool, default True
-        If False, all images are for testing, and none for training.
+    X has shape (n, 28, 28), and y (n,). Without `hold_out`, all images are for testing, and none for training.
 
     Raises
     ------

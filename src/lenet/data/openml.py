@@ -131,7 +131,8 @@ def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
         # fetch_openml raises these if the network fails, a proxy answers, or a file is truncated.
         if isinstance(error, HTTPError):
             error.close()
-        reason = _first_sentence(str(error.reason if type(error) is URLError else error)) or type(error).__name__
+        text = str(error.reason if type(error) is URLError else error)
+        reason = text.partition("\n")[0].partition(". ")[0] or type(error).__name__
         raise DownloadError(
             f"{_NAMES_AT_OPENML[name]} could not be downloaded from OpenML ({reason}). Try again, pass a folder of its "
             "IDX files (as an argument, or in LENET_DATA), or use digits, which works offline."
@@ -159,10 +160,6 @@ def _fetch(datasets: Any, name: str) -> Any:
         return datasets.fetch_openml(
             _NAMES_AT_OPENML[name], version=1, as_frame=False, n_retries=1, read_csv_kwargs=parsing
         )
-
-
-def _first_sentence(text: str) -> str:
-    return text.partition("\n")[0].partition(". ")[0]
 
 
 def _keep(dataset: Dataset, path: Path) -> None:

@@ -26,23 +26,12 @@ Progress = Callable[[int, int], None]
 
 
 class Picture(NamedTuple):
-    """A picture with its class.
+    """A picture with its class."""
 
-    Parameters
-    ----------
-    name : str
-        The name in messages.
-    label : int
-    half : str
-        "train", "test" or "all".
-    encoded : bytes, optional
-        The content of the file; by default, that of the file `name`.
-    """
-
-    name: str
+    name: str  # in messages
     label: int
-    half: str
-    encoded: bytes | None = None
+    half: str  # "train", "test" or "all"
+    encoded: bytes | None = None  # the content of the file; by default, that of the file `name`
 
 
 def check_options(raw: bool, strict: bool, progress: Progress | None, hold_out: bool) -> None:
@@ -57,26 +46,10 @@ def check_options(raw: bool, strict: bool, progress: Progress | None, hold_out: 
 def images_of(
     pictures: Sequence[Picture], source: str, *, raw: bool, strict: bool, progress: Progress | None
 ) -> tuple[Image, list[Picture]]:
-    """Return images like MNIST's, and the pictures that they were made from.
+    """Return images like MNIST's, shape (n, 28, 28), and the n pictures that they were made from.
 
-    Parameters
-    ----------
-    pictures : sequence of Picture
-    source : str
-        Name of the whole set, for the log.
-    raw, strict, progress
-        As for `load_image_folder`.
-
-    Returns
-    -------
-    images : ndarray of uint8, shape (n, 28, 28)
-    kept : list of n Picture
-        Those that are neither damaged nor blank; a warning lists the others.
-
-    Raises
-    ------
-    DataError
-        With `strict`, if a picture is damaged or blank.
+    Pictures that are damaged or blank are left out, and listed in a warning; with `strict`, they raise DataError. The
+    options are those of `load_image_folder`; the log names the source.
     """
     dark, workers = _survey(pictures)
     logger.info("%s: the ink is %s", source, "dark on light" if dark else "light on dark")
@@ -151,11 +124,9 @@ def _image(picture: Picture, grey: Image | DataError, dark: bool, raw: bool) -> 
     if raw:
         return 255 - grey if dark else grey
     image = prepare(grey, dark_on_light=dark)
-    return (
-        image
-        if image.any()
-        else DataError(f"{picture.name} shows no ink; expected a digit, dark on light or light on dark.")
-    )
+    if not image.any():
+        return DataError(f"{picture.name} shows no ink; expected a digit, dark on light or light on dark.")
+    return image
 
 
 def grey_of(picture: Picture) -> Image | DataError:

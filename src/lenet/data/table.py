@@ -17,20 +17,11 @@ IDS = ("id", "imageid", "image_id", "index", "")
 
 
 class Table(NamedTuple):
-    """The rows of a table.
+    """The rows of a table."""
 
-    Parameters
-    ----------
-    X : ndarray of uint8, shape (n, 28, 28)
-    y : ndarray of int64, shape (n,), or None
-        The labels; None if the table has none.
-    classes : tuple of str, or None
-        The names of the classes, if the labels are names.
-    """
-
-    X: NDArray[np.uint8]
-    y: NDArray[np.int64] | None
-    classes: tuple[str, ...] | None
+    X: NDArray[np.uint8]  # (n, 28, 28)
+    y: NDArray[np.int64] | None  # (n,): the labels, if there are any
+    classes: tuple[str, ...] | None  # the names of the classes, if the labels are names
 
 
 def pixel_columns(
@@ -38,15 +29,8 @@ def pixel_columns(
 ) -> tuple[int | None, list[int]]:
     """Return the index of the label column, if there is one, and the indices of the 784 pixel columns.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names of all columns; if they have none, any text.
-    source : str
-        Name of the table, for error messages.
-    rows : sequence of sequences of str, optional
-        Values of some rows. If no column has the name of labels, they are in the last of 785 columns if these rows have
-        text there and none in the first; otherwise, they are in the first.
+    If no column has the name of labels, they are in the last of 785 columns if the given rows have text there and none
+    in the first; otherwise, they are in the first. Errors name the source.
 
     Raises
     ------
@@ -108,14 +92,7 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
 
 
 def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return the images and labels of a table that is read in parts.
-
-    Parameters
-    ----------
-    parts : iterable of (ndarray of shape (n, 784), list of str)
-        Pixels, as for `read_csv`, and labels, if there are any.
-    name : str
-        Name of the table, for error messages.
+    """Return the images and labels of a table that is read in parts: pixels as for `read_csv`, (n, 784), and labels.
 
     Raises
     ------

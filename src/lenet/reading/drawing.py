@@ -38,13 +38,7 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
     """Draw boxes, digits and probabilities over a picture; return a PNG of at most 2000 pixels a side, plus margins.
 
     Digits are blue. Those with a probability below 0.9 are orange, with the percentage below the box. Non-digits are
-    grey. Each line is followed by its confidence.
-
-    Parameters
-    ----------
-    picture : ndarray of uint8, shape (H, W) or (H, W, 3)
-        The picture that `read` has read.
-    reading : Reading
+    grey. Each line is followed by its confidence. The picture is grey, (H, W), or coloured, (H, W, 3).
     """
     heights = [line.box[3] - line.box[1] for line in reading.lines]
     page, scale = _scaled(picture, heights)
@@ -59,13 +53,7 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
     """Draw the box of each field over a form, with its value and confidence above; return a PNG, as for `drawn`.
 
     Fields that a person should check are orange, and the others blue. An empty field has its name instead of a value.
-
-    Parameters
-    ----------
-    sheet : ndarray of uint8, shape (H, W) or (H, W, 3)
-        The straightened sheet of the form.
-    values : sequence of FieldValue
-        As `read_form` returns them.
+    The sheet of the form is straightened.
     """
     found = [(value, value.box) for value in values if value.box is not None]
     page, scale = _scaled(sheet, [bottom - top for _, (_, top, _, bottom) in found])

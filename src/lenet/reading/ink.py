@@ -33,24 +33,12 @@ _NOISE = 5.0  # standard deviations from the paper's level that still count as p
 def find_ink(
     grey: NDArray[np.uint8], dark_on_light: bool | None = None, *, paper_side: int = _COARSE_LONGER
 ) -> NDArray[np.uint8]:
-    """Return the amount of ink in each pixel of a picture.
+    """Return the ink in each pixel of a picture, from 0 (paper) to 255 (ink); all 0 if nothing stands out.
 
-    Ink may be dark on light paper or light on dark paper. It is measured relative to the paper around it, which removes
-    shadows. If the paper is a light sheet on a darker ground, only the sheet counts.
-
-    Parameters
-    ----------
-    grey : ndarray of uint8, shape (H, W)
-    dark_on_light : bool, optional
-        Whether the ink is dark; by default, detected in the picture.
-    paper_side : int, default 256
-        Maximum shorter side, in pixels, of the picture in which the paper is estimated. A small side saves time if the
-        writing is large.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W)
-        From 0 (paper) to 255 (ink); all 0 if nothing stands out.
+    Ink may be dark on light paper or light on dark paper; by default, this is detected. Ink is measured relative to the
+    paper around it, which removes shadows. If the paper is a light sheet on a darker ground, only the sheet counts. The
+    paper is estimated in a picture with a shorter side of at most `paper_side` pixels: if the writing is large, a small
+    one saves time.
 
     Examples
     --------
@@ -66,10 +54,7 @@ def find_ink(
 def find_darkness(
     grey: NDArray[np.uint8], dark_on_light: bool | None = None, *, paper_side: int = _COARSE_LONGER
 ) -> NDArray[np.uint8]:
-    """Return how much darker each pixel is than the paper, or lighter than dark paper; arguments as for `find_ink`.
-
-    From 0 (as light as the paper) to 255 (black).
-    """
+    """Return how much each pixel differs from the paper, from 0 to 255 (black); arguments as for `find_ink`."""
     coarse = coarsened(grey)
     darkest, lightest = levels_of(border_of(coarse))
     may_have_sheet = dark_on_light is not False and min(coarse.shape) >= _MIN_SIDE_WITH_SHEET

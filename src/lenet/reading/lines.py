@@ -54,16 +54,8 @@ class InkLine:
 def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = None) -> Page:
     """Return the ink of a picture, at a scale of at most 3.1 million pixels.
 
-    Parameters
-    ----------
-    grey : ndarray of uint8, shape (H, W)
-    picture_shape : tuple of int, optional
-        The height and width of the picture, if the grey levels are already reduced.
-
-    Raises
-    ------
-    InputError
-        If there are more strokes than on any page of writing.
+    If the grey levels are already reduced, `picture_shape` is the height and width of the picture. Raises InputError if
+    there are more strokes than on any page of writing.
     """
     picture_shape = picture_shape or grey.shape
     factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)

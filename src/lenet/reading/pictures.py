@@ -126,12 +126,7 @@ def _is_empty(file: str | os.PathLike[str] | BinaryIO) -> bool:
 
 
 def as_grey(image: PictureLike) -> NDArray[np.uint8]:
-    """Return a picture in any form as uint8 grey levels of shape (H, W).
-
-    Parameters
-    ----------
-    image : path-like, bytes, binary file, PIL.Image.Image or array_like
-        An encoded picture, as for `read_picture`, or pixels, as for `prepare`.
+    """Return an encoded picture, as for `read_picture`, or pixels, as for `prepare`, as uint8 grey levels (H, W).
 
     Raises
     ------

@@ -29,22 +29,10 @@ _WALL = 1e6  # the cost of a column between strokes
 
 
 def seams(strokes: Sequence[NDArray[np.uint8]], height: float) -> list[Seams]:
-    """Return the seams along which each of some strokes may be cut.
+    """Return the seams along which each stroke of some ink may be cut, given the height of the writing, in pixels.
 
-    Parameters
-    ----------
-    strokes : sequence of n ndarray of uint8, shape (H, W)
-        The ink of each stroke.
-    height : float
-        The height of the writing, in pixels.
-
-    Returns
-    -------
-    list of n tuples
-        columns : ndarray of int64, shape (m, H)
-            The column before which each seam passes each row. Seams are sorted from left to right and do not cross.
-        costs : ndarray of float64, shape (m,)
-            The ink that each seam crosses, in stroke widths.
+    They are the columns, shape (m, H), before which each seam passes each row, and the ink that each seam crosses,
+    shape (m,), in stroke widths. Seams are sorted from left to right and do not cross.
 
     Examples
     --------
@@ -112,18 +100,9 @@ class _Row:
 
 
 def _cheapest(cost: Floats) -> tuple[Floats, NDArray[np.int8]]:
-    """Return the lowest cost of a path from the first row to each pixel, and where it passes the row before.
+    """Return the lowest cost of a path from the first row to each pixel of n pictures, shape (H, n, W), and its step.
 
-    Parameters
-    ----------
-    cost : ndarray of float64, shape (H, n, W)
-        The costs of the pixels of n pictures.
-
-    Returns
-    -------
-    total : ndarray of float64, shape (H, n, W)
-    steps : ndarray of int8, shape (H, n, W)
-        -1, 0 or 1: the column in the row before, minus that of the pixel.
+    The step is -1, 0 or 1: the column in the row before, minus that of the pixel.
     """
     total, steps = cost.copy(), np.zeros(cost.shape, np.int8)
     from_left, from_right = np.full((2, *cost.shape[1:]), np.inf)

@@ -6,14 +6,7 @@ from typing import Any
 
 
 class Bar:
-    """A context with a progress bar, which is shown if standard error is a terminal and rich is installed.
-
-    Parameters
-    ----------
-    total : int, optional
-        The number of images, if known.
-    shown : bool
-    """
+    """A context with a progress bar of images, if it is wanted, standard error is a terminal and rich is installed."""
 
     def __init__(self, total: int | None, shown: bool):
         self._bar: Any = None

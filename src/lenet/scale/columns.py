@@ -20,21 +20,9 @@ PICTURES_AT_ONCE = 64  # each may have megabytes
 
 
 def image_columns(names: Sequence[str], source: str, column: str | None) -> list[int]:
-    """Return the indices of the columns that contain the images.
+    """Return the indices of the columns that contain the images; raise DataError, which names the source, without them.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names of all columns.
-    source : str
-        Name of the table, for error messages.
-    column : str, optional
-        By default, the column `image` if there is one, or else 784 columns of pixels.
-
-    Raises
-    ------
-    DataError
-        If there are no such columns.
+    By default, these are the column `image` if there is one, or else 784 columns of pixels.
 
     Examples
     --------
@@ -69,15 +57,9 @@ def rows_at_once(schema: Any) -> int:
 
 
 def images_of(batch: Any, source: str, start: int) -> NDArray[Any]:
-    """Return the images of an Arrow batch as an array (n, 784) or (n, 28, 28) of uint8 or floats.
+    """Return the images of an Arrow batch of image columns as an array (n, 784) or (n, 28, 28) of uint8 or floats.
 
-    Parameters
-    ----------
-    batch : pyarrow.RecordBatch
-        The image columns only.
-    source : str
-    start : int
-        The number of the first row in the table.
+    The first row of the batch has the number `start` in the table.
 
     Raises
     ------

@@ -11,21 +11,11 @@ from lenet.errors import DataError, InputError, LenetError, MissingExtraError
 
 @dataclass(frozen=True)
 class File:
-    """A file, or the folder of a Zarr store.
+    """A file, or the folder of a Zarr store."""
 
-    Parameters
-    ----------
-    name : str
-        The name that the user gave, for error messages.
-    path : str
-        An absolute path, as workers may have another working directory, or a path in `system`.
-    system : fsspec.AbstractFileSystem, optional
-        By default, the file system of this machine.
-    """
-
-    name: str
-    path: str
-    system: Any = None
+    name: str  # that the user gave, for error messages
+    path: str  # absolute, as workers may have another working directory, or in `system`
+    system: Any = None  # an fsspec.AbstractFileSystem; None for that of this machine
 
     @property
     def suffix(self) -> str:

@@ -23,27 +23,13 @@ GROUP_MEMBER = "images"  # the array of a Zarr group
 
 @dataclass(frozen=True)
 class Part:
-    """The rows that one task scores.
+    """The rows that one task scores."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the source, for error messages.
-    start : int
-        Number of the first row in the source.
-    rows : int, optional
-        Number of rows; None if it is unknown before reading.
-    load : callable
-        Returns the images as an iterable of arrays; its argument is the block, if there is one.
-    block : delayed, optional
-        A block of a Dask array or data frame.
-    """
-
-    name: str
-    start: int
-    rows: int | None
-    load: Callable[..., Iterable[NDArray[Any]]]
-    block: Any = None
+    name: str  # of the source, for error messages
+    start: int  # number of the first row in the source
+    rows: int | None  # number of rows; None if it is unknown before reading
+    load: Callable[..., Iterable[NDArray[Any]]]  # returns the images in arrays; its argument is the block, if any
+    block: Any = None  # of a Dask array or data frame, delayed
 
     def __str__(self) -> str:
         rows = "" if self.rows is None else f", rows {self.start:,} to {self.start + self.rows - 1:,}"
@@ -59,9 +45,10 @@ def parts_of(images: Any, column: str | None) -> list[Part]:
         parts = _of_frame(images, column) if hasattr(images, "columns") and images.ndim == 2 else _of_dask(images)
     else:
         parts = list(_of_array(images))
-    if not any(part.rows != 0 for part in parts):
+    parts = [part for part in parts if part.rows != 0]
+    if not parts:
         raise InputError("There are no images; expected at least one.")
-    return [part for part in parts if part.rows != 0]
+    return parts
 
 
 def checked(images: NDArray[Any], name: str, start: int) -> NDArray[Any]:
@@ -110,11 +97,7 @@ def _of_array(images: Any) -> Iterator[Part]:
     array = _checks.array(images, "images", "expected an array of images, or paths")
     _checks.image_form(array.shape, array.dtype, "The array")
     for start, stop in _cut(len(array), ROWS):
-        yield Part("The array", start, stop - start, functools.partial(_held, array[start:stop]))
-
-
-def _held(array: NDArray[Any]) -> list[NDArray[Any]]:
-    return [array]
+        yield Part("The array", start, stop - start, functools.partial(list, [array[start:stop]]))
 
 
 def _of_parquet(file: File, column: str | None) -> Iterator[Part]:
