@@ -1,16 +1,12 @@
 """Average pooling."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from lenet import _conv
 from lenet._checks import size, tensor
 from lenet.errors import InputError
-from lenet.layers.base import Backward, Layer
-
-Array = NDArray[Any]
+from lenet.layers.base import Array, Backward, Layer
 
 
 class AvgPool2d(Layer):

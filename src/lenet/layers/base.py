@@ -48,6 +48,9 @@ class Layer(abc.ABC):
         self.dtype = floating(dtype)
         self.parameters: dict[str, Array] = {}
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the output for an input of `shape`, both without the batch axis.
 

@@ -1,17 +1,13 @@
 """Convolution as a matrix product over im2col."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from lenet import _conv
 from lenet._checks import floating, short_repr, size, tensor
 from lenet.errors import InputError
 from lenet.init import xavier_uniform
-from lenet.layers.base import Backward, Layer
-
-Array = NDArray[Any]
+from lenet.layers.base import Array, Backward, Layer
 
 
 class Conv2d(Layer):

@@ -1,14 +1,9 @@
 """Flatten feature maps into vectors."""
 
 import math
-from typing import Any
-
-from numpy.typing import NDArray
 
 from lenet._checks import array, tensor
-from lenet.layers.base import Backward, Layer
-
-Array = NDArray[Any]
+from lenet.layers.base import Array, Backward, Layer
 
 
 class Flatten(Layer):
@@ -30,9 +25,6 @@ class Flatten(Layer):
     >>> Flatten()(np.zeros((3, 16, 5, 5))).shape
     (3, 400)
     """
-
-    def __repr__(self) -> str:
-        return "Flatten()"
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (math.prod(shape),)

@@ -1,15 +1,11 @@
 """The fully connected layer."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from lenet._checks import size, tensor
 from lenet.init import xavier_uniform
-from lenet.layers.base import Backward, Layer
-
-Array = NDArray[Any]
+from lenet.layers.base import Array, Backward, Layer
 
 
 class Linear(Layer):

@@ -1,14 +1,10 @@
 """Radial basis functions as outputs, with a bitmap of each digit as its code."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from lenet._checks import tensor
-from lenet.layers.base import Backward, Layer
-
-Array = NDArray[Any]
+from lenet.layers.base import Array, Backward, Layer
 
 _BITMAPS = """
 .XXXXX.  ...X...  .XXXXX.  .XXXXX.  ....XX.  XXXXXXX  ..XXXX.  XXXXXXX  .XXXXX.  .XXXXX.

@@ -1,14 +1,10 @@
 """The squashing function of the 1998 paper."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet._checks import floats, tensor
-from lenet.layers.base import Backward, Layer
+from lenet.layers.base import Array, Backward, Layer
 
-Array = NDArray[Any]
 AMPLITUDE, SLOPE = 1.7159, 2 / 3
 
 
@@ -37,9 +33,6 @@ class ScaledTanh(Layer):
     >>> ScaledTanh()(np.array([[-1.0, 0.0, 1.0]])).round(4)
     array([[-1.,  0.,  1.]], dtype=float32)
     """
-
-    def __repr__(self) -> str:
-        return "ScaledTanh()"
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
         y = AMPLITUDE * np.tanh(SLOPE * floats(x, self.dtype, "x"))

@@ -1,14 +1,9 @@
 """The logistic sigmoid."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet._checks import floats, tensor
-from lenet.layers.base import Backward, Layer
-
-Array = NDArray[Any]
+from lenet.layers.base import Array, Backward, Layer
 
 
 class Sigmoid(Layer):
@@ -29,9 +24,6 @@ class Sigmoid(Layer):
     >>> Sigmoid()(np.zeros((1, 2), np.float32))
     array([[0.5, 0.5]], dtype=float32)
     """
-
-    def __repr__(self) -> str:
-        return "Sigmoid()"
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
         x = floats(x, self.dtype, "x")

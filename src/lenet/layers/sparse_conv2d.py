@@ -1,18 +1,15 @@
 """Convolution in which each output map sees only some input maps, as C3 of the 1998 paper."""
 
 import copy
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from lenet._checks import array, size
 from lenet.errors import InputError
 from lenet.init import fan_in_uniform
-from lenet.layers.base import Backward
+from lenet.layers.base import Array, Backward
 from lenet.layers.conv2d import Conv2d
-
-Array = NDArray[Any]
 
 _ROWS = """
 X...XXX..XXXX.XX

@@ -1,15 +1,11 @@
 """The trainable subsampling of the 1998 paper."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from lenet._checks import generator, size, tensor
 from lenet.layers.avg_pool2d import AvgPool2d
-from lenet.layers.base import Backward
-
-Array = NDArray[Any]
+from lenet.layers.base import Array, Backward
 
 
 class Subsample2d(AvgPool2d):
