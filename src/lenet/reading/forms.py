@@ -18,7 +18,7 @@ from lenet.reading.ink import coarsened
 from lenet.reading.lines import page_of
 from lenet.reading.page import Page
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.reader import characters_of, is_low, segments_in
+from lenet.reading.reader import characters_of, checked_model, is_low, segments_in
 from lenet.reading.rules import without_printed_rules
 from lenet.reading.sheet import corners_of, find_sheet
 from lenet.reading.valid import most_probable
@@ -80,11 +80,7 @@ def read_form(
     >>> "".join(each.value for each in read_form(page, fields)) == "".join(map(str, digits.y_test[183:187]))
     True
     """
-    if model is None:
-        from lenet.loading import load_pretrained
-
-        model = load_pretrained("mnist")
-    _checks.model(model)
+    model = checked_model(model)
     fields = checked_fields(fields)
     check_checksums(fields, model)
     check_below = _checks.number(check_below, "check_below")

@@ -1,5 +1,7 @@
 """Group strokes into lines of writing."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,8 @@ def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list
     order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
     boxes = boxes[order]
     left, top, _, bottom = boxes.T
-    roots = _linked(boxes, height)
+    starts = range(0, len(boxes), _BLOCK)
+    roots = linked(len(boxes), (link for start in starts for link in (start + _links(boxes[start:], height)).tolist()))
     lines = [np.flatnonzero(roots == root) for root in np.unique(roots)]
     places = {n: (float(np.median((top + bottom)[line])) / 2, int(left[line].min())) for n, line in enumerate(lines)}
     rows: list[list[int]] = []
@@ -37,9 +40,9 @@ def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list
     return [members[order[lines[n]]] for row in rows for n in sorted(row, key=lambda n: places[n][1])]
 
 
-def _linked(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
-    """Return the group of each box, by union-find; boxes are sorted by their centres."""
-    parent = list(range(len(boxes)))
+def linked(count: int, links: Iterable[Sequence[int]]) -> NDArray[np.int64]:
+    """Return the group of each of some items, given the pairs that are in one group, by union-find."""
+    parent = list(range(count))
 
     def root(k: int) -> int:
         while parent[k] != k:
@@ -47,14 +50,13 @@ def _linked(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
             k = parent[k]
         return k
 
-    for first in range(0, len(boxes), _BLOCK):
-        for k, n in _links(boxes[first:], height).tolist():
-            parent[root(first + n)] = root(first + k)
-    return np.array([root(k) for k in range(len(boxes))])
+    for k, n in links:
+        parent[root(n)] = root(k)
+    return np.array([root(k) for k in range(count)])
 
 
 def _links(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
-    """Return the links from the first boxes to later ones, shape (n, 2)."""
+    """Return the links from the first boxes to later ones, shape (n, 2); boxes are sorted by their centres."""
     left, top, right, bottom = boxes[:_BLOCK, :, np.newaxis].swapaxes(0, 1)
     furthest = np.searchsorted(boxes[:, 0] + boxes[:, 2], 2 * right + 2 * (_MAX_GAP + _REACH) * height)
     others = np.arange(furthest.max())

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet.reading.grouping import linked
 
 Outline = NDArray[np.int32]
 
@@ -39,14 +40,4 @@ def _tracks(
 
 def chains_of(follows: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the number of each cell's chain: cells that follow each other are in the same chain."""
-    chains = np.full(len(follows), -1)
-    linked = follows | follows.T
-    for first in range(len(follows)):
-        if chains[first] < 0:
-            reached = np.zeros(len(follows), bool)
-            front = np.arange(len(follows)) == first
-            while front.any():
-                reached |= front
-                front = linked[front].any(axis=0) & ~reached
-            chains[reached] = chains.max() + 1
-    return chains
+    return np.unique(linked(len(follows), np.argwhere(follows).tolist()), return_inverse=True)[1]

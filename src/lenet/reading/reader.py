@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lenet import _checks
 from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
+from lenet.loading import load_pretrained
 from lenet.model import LeNet5
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import Coefficients, coefficients_of, graph_of
@@ -84,11 +85,7 @@ def read(
     >>> read(page).text == "".join(map(str, digits.y_test[183:187]))
     True
     """
-    if model is None:
-        from lenet.loading import load_pretrained
-
-        model = load_pretrained("mnist")
-    _checks.model(model)
+    model = checked_model(model)
     only_digits = _checks.boolean(only_digits, "only_digits")
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
@@ -98,6 +95,13 @@ def read(
     reading = read_upright(read_page, page) if rotate else read_page(page)
     places = turned(places, reading.rotation // 90)
     return replace(reading, cells=_filled(places, reading.lines))
+
+
+def checked_model(model: LeNet5 | None) -> LeNet5:
+    """Return a model after checking it; by default, the pre-trained one."""
+    model = load_pretrained() if model is None else model
+    _checks.model(model)
+    return model
 
 
 def characters_of(model: LeNet5) -> tuple[str, ...]:
