@@ -4,7 +4,7 @@ A wrong type raises InputTypeError; a wrong shape or value raises InputError.
 """
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,12 @@ def images(x: ArrayLike) -> NDArray[Any]:
     if len(shape) == 3:
         return values
     return values.reshape(-1 if values.size else shape[0], SIDE, SIDE)
+
+
+def not_empty(images: Sized) -> None:
+    """Raise InputError if there are no images."""
+    if not len(images):
+        raise InputError("There are no images; expected at least one.")
 
 
 def image_form(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
@@ -213,7 +219,7 @@ def byte_images(images: ArrayLike) -> NDArray[np.uint8]:
 def fraction(value: float, name: str) -> float:
     """Return a number, or raise an error if it is not in [0, 1]."""
     if not 0 <= (result := number(value, name)) <= 1:
-        raise InputError(f"{name} is {short_repr(value)}; expected a number from 0 to 1.")
+        raise InputError(f"{name} is {value}; expected a number from 0 to 1.")
     return result
 
 
@@ -277,6 +283,12 @@ def boolean(value: object, name: str) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise InputTypeError(f"{name} is {short_repr(value)}; expected True or False.")
     return bool(value)
+
+
+def callback(value: object, name: str) -> None:
+    """Check that a value is a function or None."""
+    if not (value is None or callable(value)):
+        raise InputTypeError(f"{name} is {short_repr(value)}; expected a function or None.")
 
 
 def number(value: object, name: str) -> float:

@@ -54,12 +54,10 @@ class LeNet5:
 
     Attributes
     ----------
-    parameters : dict of str to ndarray
-        The parameters themselves, by name.
     mean, std : float or None
-        Pixels in [0, 1] enter the network as (x - mean) / std. Initially 0 and 1; training sets them. Both are finite,
-        and std is above 0. If both are None, the network standardises each image by its own pixels, with
-        std = sqrt(variance + 1e-5), so that neither brightness nor contrast matters.
+        Pixels in [0, 1] enter the network as (x - mean) / std. Initially 0 and 1; training sets them. If both are None,
+        the network standardises each image by its own pixels, with std = sqrt(variance + 1e-5), so that neither
+        brightness nor contrast matters.
     metadata : dict of str to str
         Text that is saved with the model.
     classes : tuple of str
@@ -110,7 +108,7 @@ class LeNet5:
         self._parameters = FlatDict({name: value.shape for name, value in initial.items()}, dtype)
         self._parameters.update(initial)
         for name, layer in self._layers():  # now the layers and the fused network share their parameters
-            layer.parameters = _of_layer(self._parameters, name, layer)
+            layer.parameters = {key: self._parameters[f"{name}.{key}"] for key in layer.parameters}
         self._layerwise = LayerwiseKernels([*self._layers()], self._parameters, self._loss, self.padding)
         self._kernels: Any = self._fastest_kernels()
         fused = self._kernels is not self._layerwise  # the rounding of a matrix product depends on its size
@@ -457,8 +455,7 @@ class LeNet5:
         """Return the images and targets of a batch after checking them."""
         images = _checks.images(x)
         targets = _checks.targets(y, len(images), self.num_classes, self.dtype)
-        if len(images) == 0:
-            raise InputError("There are no images; expected at least one.")
+        _checks.not_empty(images)
         return images, targets
 
     # ---- weights ---------------------------------------------------------------------------------------
@@ -576,11 +573,6 @@ class LeNet5:
             count = sum(value.size for layer in layers for value in layer.parameters.values())
             print(row(name, described[name], str(shape), f"{count:,}" if count else ""))
         print(row("total", "", "", f"{self.parameters.flat.size:,}"))
-
-
-def _of_layer(values: Mapping[str, Array], name: str, layer: Layer) -> dict[str, Array]:
-    """Select the arrays of one layer: "c1.weight" becomes "weight"."""
-    return {key: values[f"{name}.{key}"] for key in layer.parameters}
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -76,8 +76,7 @@ class RejectionRule:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 <= _checks.number(value, name) <= 1:
-                raise InputError(f"{name} is {value}; expected a number from 0 to 1.")
+            _checks.fraction(value, name)
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], reject_at: float | None = None) -> "RejectionRule":

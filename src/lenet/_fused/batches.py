@@ -64,18 +64,15 @@ class Predictor:
     parameters : FlatDict
         The parameters of a LeNet5, read on each call.
     kernels : Build, or object with its methods
-    num_classes : int, optional
-        The number of outputs; by default, that of the biases of the output layer.
-    batch_independent : bool, default True
+    num_classes : int
+    batch_independent : bool
         Whether the logits of an image are independent of the other images in a call. If not, the chunks, and therefore
         the results, are the same for every number of threads.
     """
 
-    def __init__(
-        self, parameters: FlatDict, kernels: Any, num_classes: int | None = None, batch_independent: bool = True
-    ):
+    def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int, batch_independent: bool):
         self._parameters, self._dtype = kernels.view(parameters.flat), parameters.flat.dtype
-        self._num_classes = num_classes or len(parameters["output.bias"])
+        self._num_classes = num_classes
         self._kernel, self._softmax = kernels.logits, kernels.softmax
         self._batch_independent = batch_independent
 

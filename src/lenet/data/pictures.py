@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lenet import _checks
 from lenet._checks import SIDE
 from lenet.data.dataset import SAMPLE
-from lenet.errors import DataError, InputTypeError
+from lenet.errors import DataError
 
 _LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time waiting for the GIL than they save
 _LISTED = 5  # unreadable pictures named in a message
@@ -39,8 +39,7 @@ def check_options(raw: bool, strict: bool, progress: Progress | None, hold_out: 
     _checks.boolean(hold_out, "hold_out")
     _checks.boolean(raw, "raw")
     _checks.boolean(strict, "strict")
-    if not (progress is None or callable(progress)):
-        raise InputTypeError(f"progress is {_checks.short_repr(progress)}; expected a function or None.")
+    _checks.callback(progress, "progress")
 
 
 def images_of(

@@ -157,8 +157,7 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     >>> threshold(probabilities, np.array([0, 1, 1, 0]), 0.01)
     0.8
     """
-    if not 0 <= (rate := _checks.number(rate, "rate")) <= 1:  # NaN fails too
-        raise InputError(f"rate is {rate}; expected a number from 0 to 1.")
+    rate = _checks.fraction(rate, "rate")
     confidences, right = _confidences(probabilities, y)
     order = np.argsort(-confidences, kind="stable")
     best, wrong = confidences[order], (~right)[order].cumsum()
@@ -236,8 +235,7 @@ def _confidences(probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], 
     """Return the highest probability of each image, and whether it is that of the label."""
     values = _checks.probabilities(probabilities)
     labels = _checks.labels(y, *values.shape)
-    if not len(labels):
-        raise InputError("There are no images; expected at least one.")
+    _checks.not_empty(labels)
     return values.max(axis=1), values.argmax(axis=1) == labels
 
 

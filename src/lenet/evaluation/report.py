@@ -145,8 +145,7 @@ def evaluate(
     _checks.model(model)
     images = _checks.images(X)
     targets = _checks.targets(y, len(images), model.num_classes, model.dtype)
-    if not len(images):
-        raise InputError("There are no images; expected at least one.")
+    _checks.not_empty(images)
     logits = model.logits(images, n_jobs=n_jobs)
     losses, _ = cross_entropy(logits, targets)
     weights = _checks.weights(sample_weight, len(images))
@@ -190,8 +189,7 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
         raise InputError("logits contains NaN or infinity; expected finite numbers.")
     y, num_classes = _checks.labels(y, *logits.shape), logits.shape[1]
     names = class_names({}, num_classes) if classes is None else checked(classes, num_classes)
-    if not len(y):
-        raise InputError("There are no images; expected at least one.")
+    _checks.not_empty(y)
     losses, _ = cross_entropy(logits, y)
     probabilities = softmax(logits.astype(np.float64))
     # Counted here, as importing scikit-learn's metrics takes a second and 100 MB.

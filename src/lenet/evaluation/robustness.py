@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from lenet import _checks
 from lenet._extras import require
-from lenet.errors import InputError, InputTypeError
 from lenet.evaluation.calibration import expected_calibration_error
 from lenet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lenet.model import LeNet5
@@ -147,11 +146,9 @@ def robustness_report(
     _checks.model(model)
     images = _checks.images(X)
     labels = _checks.labels(y, len(images), model.num_classes)
-    if not len(images):
-        raise InputError("There are no images; expected at least one.")
+    _checks.not_empty(images)
     seed = _checks.whole(seed, "seed", at_least=0)
-    if not (progress is None or callable(progress)):
-        raise InputTypeError(f"progress is {_checks.short_repr(progress)}; expected a function or None.")
+    _checks.callback(progress, "progress")
     require("cv2", "vision")  # before the corruptions that do not require it
     if images.dtype != np.uint8:
         images = np.round(255 * images).astype(np.uint8)

@@ -46,8 +46,7 @@ def parts_of(images: Any, column: str | None) -> list[Part]:
     else:
         parts = list(_of_array(images))
     parts = [part for part in parts if part.rows != 0]
-    if not parts:
-        raise InputError("There are no images; expected at least one.")
+    _checks.not_empty(parts)
     return parts
 
 

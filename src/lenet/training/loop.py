@@ -117,9 +117,8 @@ def train(
     >>> len(state.history)
     1
     """
-    for name, callback in (("on_step", on_step), ("on_epoch", on_epoch)):
-        if not (callback is None or callable(callback)):
-            raise InputTypeError(f"{name} is {_checks.short_repr(callback)}; expected a function or None.")
+    _checks.callback(on_step, "on_step")
+    _checks.callback(on_epoch, "on_epoch")
     _checks.model(model)
     if not (comm is None or callable(getattr(comm, "all_reduce", None))):
         raise InputTypeError(f"comm is {_checks.short_repr(comm)}; expected a Communicator or None.")

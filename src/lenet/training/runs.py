@@ -70,15 +70,17 @@ class Run:
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
+        path = self.folder / "args.json"
         try:
-            self.args = _read_args(self.folder / "args.json")
+            content = read_at_most(path, MAX_ARGS_BYTES)
+            if content is None:
+                raise ValueError(f"it is larger than {MAX_ARGS_BYTES:,} bytes")
+            self.args = _checked_args(json.loads(content))
         except (FileNotFoundError, NotADirectoryError):
             state = "has no args.json" if self.folder.is_dir() else "is not a folder"
             raise InputError(f"{self.folder} {state}; expected a run folder, such as runs/train-1.") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(
-                f"{self.folder / 'args.json'} cannot be read ({error}). Restore it, or start a new run."
-            ) from None
+            raise InputError(f"{path} cannot be read ({error}). Restore it, or start a new run.") from None
 
     @classmethod
     def create(cls, parent: str | os.PathLike[str], args: dict[str, Any], start: LeNet5 | None = None) -> "Run":
@@ -407,14 +409,6 @@ def results_csv(history: list[Epoch]) -> str:
     writer.writeheader()
     writer.writerows(asdict(row) for row in history)
     return text.getvalue()
-
-
-def _read_args(path: Path) -> dict[str, Any]:
-    """Read and validate the arguments of a run; raise ValueError, RecursionError or OSError."""
-    content = read_at_most(path, MAX_ARGS_BYTES)
-    if content is None:
-        raise ValueError(f"it is larger than {MAX_ARGS_BYTES:,} bytes")
-    return _checked_args(json.loads(content))
 
 
 def _checked_args(args: Any) -> dict[str, Any]:
