@@ -13,14 +13,7 @@ from lenet.errors import InputError, InputTypeError
 class FlatDict(dict[str, NDArray[Any]]):
     """Named arrays stored consecutively in the vector `flat`.
 
-    An operation on `flat` applies to all of them at once. Assigning to a name copies into its view.
-
-    Parameters
-    ----------
-    shapes : mapping of str to tuple of int
-    dtype : dtype
-    flat : ndarray of shape (sum of the sizes,), optional
-        The vector; zeros by default.
+    An operation on `flat`, by default zeros, applies to all of them at once. Assigning to a name copies into its view.
 
     Examples
     --------

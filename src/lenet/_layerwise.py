@@ -35,18 +35,7 @@ class LayerwiseKernels:
 
     They serve LeNet5 in float64, which is for checking gradients, and LeNet1998. The layers share their
     parameters with the flat vector, so the methods ignore `parameters`. They ignore `work` as well, and add in the
-    order of NumPy's matrix product.
-
-    Parameters
-    ----------
-    layers : sequence of (str, Layer)
-        The name of each layer's stage, and the layer.
-    parameters : FlatDict
-        The parameters of the layers.
-    loss : callable, default cross_entropy
-        Takes logits and targets, like `cross_entropy`.
-    padding : int, default 0
-        Background pixels added on each side of an image.
+    order of NumPy's matrix product. Each layer comes with the name of its stage.
     """
 
     def __init__(

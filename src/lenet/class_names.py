@@ -20,8 +20,6 @@ def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...
 
     Examples
     --------
-    >>> class_names({}, 3)
-    ('0', '1', '2')
     >>> class_names({"classes": '["cat", "dog"]'}, 2)
     ('cat', 'dog')
     """

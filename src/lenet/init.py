@@ -91,7 +91,6 @@ def fan_in_uniform(shape: tuple[int, ...], fan_in: ArrayLike, rng: np.random.Gen
 
 
 def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of weights after checking it."""
     if not isinstance(shape, tuple) or len(shape) < 2:
         raise InputError(f"shape is {_checks.short_repr(shape)}; expected a tuple of at least two lengths.")
     return tuple(_checks.size(length, "shape") for length in shape)

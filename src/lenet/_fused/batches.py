@@ -54,20 +54,11 @@ def kernels_for(parameters: FlatDict) -> Build:
 
 
 class Predictor:
-    """Compute logits, probabilities or classes of validated images.
+    """Compute logits, probabilities or classes of validated images with the parameters of a LeNet5, read on each call.
 
     `x` has shape (n, 28, 28); `out` has shape (n, num_classes), or (n,) for classes. `mean` and `std` are those of the
-    model.
-
-    Parameters
-    ----------
-    parameters : FlatDict
-        The parameters of a LeNet5, read on each call.
-    kernels : Build, or object with its methods
-    num_classes : int
-    batch_independent : bool
-        Whether the logits of an image are independent of the other images in a call. If not, the chunks, and therefore
-        the results, are the same for every number of threads.
+    model. If the kernels are not `batch_independent`, the logits of an image depend on the others in a call; the
+    chunks, and therefore the results, are then the same for every number of threads.
     """
 
     def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int, batch_independent: bool):
@@ -124,13 +115,7 @@ class Predictor:
 class Learner:
     """Compute the losses and gradients of batches, reusing scratch memory from batch to batch.
 
-    Parameters
-    ----------
-    parameters : FlatDict
-        The parameters of a LeNet5, read on each call.
-    kernels : Build, or object with its methods
-    num_classes : int, optional
-        The number of outputs; by default, that of the biases of the output layer.
+    The parameters are those of a LeNet5, read on each call. By default, there is a class for each bias of its output.
     """
 
     def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int | None = None):
@@ -151,22 +136,11 @@ class Learner:
         n_jobs: int | None = None,
         distortions: Distortions | None = None,
     ) -> tuple[NDArray[np.float64], Array, FlatDict]:
-        """Run a validated batch forwards and backwards.
+        """Run a validated batch of shape (n, 28, 28) forwards and backwards.
 
-        Parameters
-        ----------
-        x : ndarray of shape (n, 28, 28)
-        y : ndarray of int64, shape (n,), or of the parameters' dtype, shape (n, num_classes)
-            Labels, or -1 for non-digits, whose target is uniform; or the probabilities of the classes.
-        mean, std : float or None
-            The standardisation of pixels.
-        weights : ndarray of shape (n,), optional
-            The weight of each image's loss and gradient; 1 by default.
-        of : int, optional
-            The size of the whole batch, if x is a part of it, which may be empty; n by default.
-        n_jobs : int, optional
-        distortions : Distortions, optional
-            Applied to the n images before they enter the network.
+        y has shape (n,): labels, or -1 for non-digits, whose target is uniform; or the parameters' dtype and shape
+        (n, num_classes): the probabilities of the classes. If x is a part of a batch, which may be empty, `of` is the
+        size of the whole batch. `distortions` apply to the n images before they enter the network.
 
         Returns
         -------

@@ -184,7 +184,6 @@ class _Layout(NamedTuple):
 
 
 def _layout(start: bytes, name: str) -> _Layout:
-    """Find the delimiter, the header and the columns in the first lines."""
     if not start:
         raise DataError(f"{name} is empty; expected a CSV file. Save it again.")
     lines = start.decode("utf-8-sig", "replace").split("\n")

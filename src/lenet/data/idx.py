@@ -125,7 +125,6 @@ def _read_as(kind: str, folder: Path, name: str) -> NDArray[np.uint8]:
 
 
 def _read_either(plain: io.BufferedIOBase, path: Path) -> NDArray[np.uint8]:
-    """Read a file, gzipped or not."""
     gzipped = plain.read(2) == b"\x1f\x8b"
     plain.seek(0)
     if not gzipped:

@@ -177,7 +177,6 @@ def pictures_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
 
 
 def _class_names(folder: Path, by_class: dict[str, dict[str, list[str]]]) -> tuple[str, ...]:
-    """Return the names of the classes, numbers first."""
     names = {name for classes in by_class.values() for name in classes}
     if len(names) < 2:
         found = f"one class, {min(names)!r}" if names else "no subfolders"

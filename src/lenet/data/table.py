@@ -75,8 +75,6 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
 
     Examples
     --------
-    >>> numbered(["7", "2"], "table")
-    (array([7, 2]), None)
     >>> numbered(["cat", "dog", "cat"], "table")
     (array([0, 1, 0]), ('cat', 'dog'))
     """

@@ -71,7 +71,6 @@ class Field:
     checksum: str | None = None
 
     def __post_init__(self) -> None:
-        """Validate the field."""
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise InputError(
                 f"A field has the name {_checks.short_repr(self.name)}; expected a letter and up to 63 letters, "

@@ -150,7 +150,6 @@ def _read_page(
     page: Page,
     max_segments: int = MAX_SEGMENTS,
 ) -> Reading:
-    """Read a page as it stands."""
     lines, segments = segments_in(model, page, coefficients_of(characters), n_jobs, max_segments)
     found = (_read_line(characters, *each, only_digits) for each in zip(lines, segments, strict=True))
     return Reading(tuple(line for line in found if line is not None))

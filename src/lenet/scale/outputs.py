@@ -57,7 +57,11 @@ def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Calla
             _check_missing(target, out)  # another process may have created it in the meantime
             temporary.rename(target)
     finally:
-        _remove(temporary)
+        with contextlib.suppress(OSError):
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
     sync_folder(target.parent)
 
 
@@ -206,12 +210,3 @@ def _sync(path: Path) -> None:
         else:
             with each.open("r+b") as file:  # Windows syncs only writable files
                 os.fsync(file.fileno())
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or folder, ignoring errors."""
-    with contextlib.suppress(OSError):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)

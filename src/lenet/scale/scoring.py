@@ -176,25 +176,20 @@ def _scores(
     submitted: deque[Part] = deque()
     try:
         while waiting or futures:
-            with _cluster_errors():
+            try:
                 while waiting and len(futures) < window.width():
                     submitted.append(waiting.popleft())
                     futures.append(submit(submitted[-1]))
+            except (OSError, RuntimeError, CancelledError) as error:
+                raise WorkerError(
+                    f"The connection to the cluster was lost ({type(error).__name__}: {error}). Start the cluster "
+                    "again."
+                ) from error
             yield _result(submitted.popleft(), futures[0])
             futures.popleft()
     finally:
         with contextlib.suppress(Exception):  # the cluster may be gone
             client.cancel([*futures, *rest, sent])
-
-
-@contextlib.contextmanager
-def _cluster_errors() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError, CancelledError) as error:
-        raise WorkerError(
-            f"The connection to the cluster was lost ({type(error).__name__}: {error}). Start the cluster again."
-        ) from error
 
 
 def _submitter(

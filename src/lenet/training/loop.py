@@ -35,10 +35,8 @@ Callback = Callable[[State], bool | None]
 
 @dataclass(frozen=True)
 class _Settings:
-    """The recipe, the seed of all randomness, the number of threads, and the processes."""
-
     recipe: Recipe
-    seed: int
+    seed: int  # of all randomness
     n_jobs: int | None
     comm: Communicator
 
@@ -151,7 +149,6 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
 
 
 def _standardisation(model: LeNet5, data: TrainingSet, recipe: Recipe) -> tuple[float | None, float | None]:
-    """Return the mean and std to train with."""
     if recipe.standardise == IMAGE or (recipe.standardise and model.mean is None):
         return None, None
     if recipe.standardise == PAPER:

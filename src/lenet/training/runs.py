@@ -448,7 +448,6 @@ def _read_results(path: Path) -> list[Epoch]:
 
 
 def _args_content(args: dict[str, Any]) -> bytes:
-    """Return the arguments of a run as JSON after validating them."""
     try:
         text = json.dumps(args, indent=2)
         _checked_args(json.loads(text))

@@ -19,32 +19,16 @@ Batch = tuple[NDArray[Any], NDArray[Any], NDArray[np.int64], NDArray[Any] | None
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """The data of a training run, split for validation.
+    """The data of a training run, split for validation."""
 
-    Parameters
-    ----------
-    X : ndarray of uint8 or the model's dtype, shape (n, 28, 28)
-    added : ndarray of the same dtype, shape (m, 28, 28)
-        Drawn digits, then non-digits. Separate from X, so that X need not be copied.
-    y : ndarray of int64, shape (n + m,)
-        The labels of X and of the added images; -1 for each non-digit.
-    targets : ndarray of shape (n + m,) or (n + m, num_classes)
-        y or, if X has target probabilities, these and those of the added images, uniform for non-digits.
-    weights : ndarray of float64, shape (n + m,), or None
-        With a mean of 1 in the training and in the validation split; 1 for added images.
-    parts : Split
-        The indices of the training digits and of the validation digits.
-    members : ndarray of int64
-        The images of an epoch: the indices of the training digits, then n, n + 1, ... for the added images.
-    """
-
-    X: NDArray[Any]
-    added: NDArray[Any]
-    y: NDArray[np.int64]
+    X: NDArray[Any]  # (n, 28, 28): of uint8 or the model's dtype
+    added: NDArray[Any]  # (m, 28, 28): drawn digits, then non-digits. Separate from X, so that X need not be copied.
+    y: NDArray[np.int64]  # (n + m,): the labels of X and of the added images; -1 for each non-digit
+    # y or, if X has target probabilities, (n + m, num_classes): these and those of the added images.
     targets: NDArray[Any]
-    weights: NDArray[np.float64] | None
-    parts: Split
-    members: NDArray[np.int64]
+    weights: NDArray[np.float64] | None  # (n + m,): with a mean of 1 in both splits; 1 for added images
+    parts: Split  # the indices of the training digits and of the validation digits
+    members: NDArray[np.int64]  # of an epoch: the indices of the training digits, then n, n + 1, ... for added images
 
     @classmethod
     def prepare(
