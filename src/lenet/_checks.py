@@ -256,12 +256,10 @@ def whole(value: object, name: str, at_least: int = 1, at_most: int | None = Non
 
 
 def size(value: object, name: str, at_least: int = 1) -> int:
-    """Return the length of an axis."""
     return whole(value, name, at_least, MAX_SIZE)
 
 
 def floating(dtype: Any) -> np.dtype[Any]:
-    """Return float32 or float64."""
     try:
         found: np.dtype[Any] = np.dtype(dtype)
     except (TypeError, ValueError):
@@ -272,7 +270,6 @@ def floating(dtype: Any) -> np.dtype[Any]:
 
 
 def generator(rng: object) -> np.random.Generator:
-    """Return a generator of random numbers."""
     if not isinstance(rng, np.random.Generator):
         raise InputTypeError(f"rng is {short_repr(rng)}; expected a generator, for example numpy.random.default_rng().")
     return rng
@@ -292,7 +289,6 @@ def callback(value: object, name: str) -> None:
 
 
 def number(value: object, name: str) -> float:
-    """Return a number as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputTypeError(f"{name} is {short_repr(value)}; expected a number.")
     try:

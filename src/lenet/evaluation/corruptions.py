@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
 from lenet._checks import SIDE
-from lenet._extras import require
+from lenet._extras import cv2
 from lenet.errors import InputError
 
 Images = NDArray[np.float32]  # (n, 28, 28), in [0, 1]
@@ -179,7 +179,6 @@ def _zigzag(x: Images, rng: Random, count: int) -> NDArray[Any]:
 
 
 def _canny_edges(x: Images, rng: Random, sigma: float) -> NDArray[Any]:
-    cv2: Any = require("cv2", "vision")
     smooth = np.round(255 * _blurred(x, sigma)).astype(np.uint8)
     return np.stack([cv2.Canny(image, 25.5, 51, L2gradient=True) for image in smooth]) / 255
 
@@ -200,11 +199,10 @@ def _blurred(x: NDArray[Any], sigma: float) -> NDArray[Any]:
 
 def _warped(x: Images, maps: NDArray[np.float64]) -> NDArray[Any]:
     """Map images about their centre; each map (a, b, c, d) goes from output to input."""
-    cv2: Any = require("cv2", "vision")
     out = np.empty_like(x)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for image, place, map_ in zip(x, out, maps.reshape(-1, 2, 2), strict=True):
         shift = _MIDDLE - map_ @ [_MIDDLE, _MIDDLE]
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         cv2.warpAffine(image, np.c_[map_, shift], (SIDE, SIDE), dst=place, flags=flags)
     return out
 

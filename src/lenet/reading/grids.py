@@ -65,11 +65,8 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
     """
     grids = [(window, grid, grid.writing(page.ink[window])) for window, grid in _grids_on(page)]
     grids = [(window, grid, writing) for window, grid, writing in grids if not grid.is_squared_paper(writing)]
-    large = [
-        grid.area
-        for _, grid, _ in grids
-        if isolate and len(grid.cells) >= _MANY_CELLS and grid.area >= _LARGE * page.ink.size
-    ]
+    areas = [grid.area for _, grid, _ in grids if isolate and len(grid.cells) >= _MANY_CELLS]
+    large = [area for area in areas if area >= _LARGE * page.ink.size]
     if large:
         grids = [each for each in grids if each[1].area >= _AS_LARGE * max(large)]
     ink = np.zeros_like(page.ink) if large else page.ink.copy()
@@ -223,7 +220,8 @@ def _grids_of(
     side = _side(cells) // 2
     padded = cv2.copyMakeBorder(filled, *[side] * 4, cv2.BORDER_CONSTANT)
     region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _kernel(side))[side:-side, side:-side]
-    labels, stats = components_of(cv2.dilate(np.ascontiguousarray(region), _kernel(2 * _margin(lines) + 1)))
+    margin = 2 * round(pen_width(255 * lines)) + 1
+    labels, stats = components_of(cv2.dilate(np.ascontiguousarray(region), _kernel(2 * margin + 1)))
     numbers = np.array([labels[cell[0, 0, 1], cell[0, 0, 0]] for cell in cells])
     for number in np.flatnonzero(np.bincount(numbers) >= _MIN_CELLS):
         left, top, width, height = stats[number, :4].tolist()
@@ -258,10 +256,6 @@ def _filled(cells: list[Outline], shape: tuple[int, ...]) -> Mask:
 
 def _side(cells: list[Outline]) -> int:
     return int(np.median([min(cv2.boundingRect(cell)[2:]) for cell in cells]))
-
-
-def _margin(lines: Mask) -> int:
-    return 2 * round(pen_width(255 * lines)) + 1
 
 
 def _kernel(side: int) -> Mask:

@@ -1,8 +1,8 @@
 """Find the quarter turn in which the digits of a page are upright, by how well they can be read."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from lenet.errors import InputError
 from lenet.reading.page import Page
@@ -18,15 +18,11 @@ _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its lin
 _LEAD, _CHANCE = 1.0, 1.3
 
 
-class PageReader(Protocol):
-    """Reads a page as it stands; raises InputError if it has more than `max_segments` segments."""
+def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
+    """Read a page in the orientation that is clearly the most legible; if there is none, do not turn it.
 
-    def __call__(self, page: Page, max_segments: int = ...) -> Reading:
-        """Return the digits of a page."""
-
-
-def read_upright(read_page: PageReader, page: Page) -> Reading:
-    """Read a page in the orientation that is clearly the most legible; if there is none, do not turn it."""
+    `read_page` reads a page as it stands; it raises InputError if there are more segments than its second argument.
+    """
     reading = read_page(page)
     if _legibility(reading) >= _LEGIBLE or len(page.strokes.boxes) > _MAX_STROKES:
         return reading

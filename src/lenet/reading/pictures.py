@@ -106,7 +106,8 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             f"{name} has too many pixels; expected at most {largest / 1e6:g} million. Scale it down."
         ) from None
     except image_module.UnidentifiedImageError:
-        if _is_empty(file):
+        size = Path(file).stat().st_size if isinstance(file, str | os.PathLike) else file.seek(0, os.SEEK_END)
+        if not size:
             raise DataError(f"{name} is empty; expected a picture. Save it again.") from None
         raise DataError(
             f"{name} is not a picture; expected a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file. Convert other formats, "
@@ -118,11 +119,6 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
                 raise DataError(f"{name} is a URL; expected a file. Download it first.") from None
             raise
         raise DataError(f"{name} is a damaged picture ({error}). Copy or download it again.") from None
-
-
-def _is_empty(file: str | os.PathLike[str] | BinaryIO) -> bool:
-    size = Path(file).stat().st_size if isinstance(file, str | os.PathLike) else file.seek(0, os.SEEK_END)
-    return size == 0
 
 
 def as_grey(image: PictureLike) -> NDArray[np.uint8]:
@@ -144,29 +140,22 @@ def reduced_grey(image: PictureLike, min_pixels: int) -> PixelsAndShape:
 
     A JPEG is decoded to half its size, or less, if at least `min_pixels` remain. This takes much less time and memory.
     """
-    if isinstance(image, str | os.PathLike | bytes | bytearray) or callable(getattr(image, "read", None)):
-        return _read(image, "L", min_pixels=min_pixels)
-    if isinstance(image, memoryview) and image.ndim == 1:  # others are arrays of pixels
+    is_encoded = isinstance(image, str | os.PathLike | bytes | bytearray) or callable(getattr(image, "read", None))
+    if is_encoded or (isinstance(image, memoryview) and image.ndim == 1):  # others are arrays of pixels
         return _read(image, "L", min_pixels=min_pixels)
     if callable(getattr(image, "getbands", None)):  # of Pillow
-        grey = _of_usual_shape(_grey_of(image, "L"))
-        return grey, grey.shape
-    if image is None or isinstance(image, int | float | complex):
+        grey = _grey_of(image, "L")
+    elif image is None or isinstance(image, int | float | complex):
         expected = "a path, bytes, a file, or an array of pixels"
         raise InputTypeError(f"The image is of type {type(image).__name__}; expected {expected}.")
-    pixels = _checks.array(cast("ArrayLike", image), "image", "expected (H, W) or (H, W, 3)")
-    grey = _of_usual_shape(_grey_of_pixels(pixels))
-    return grey, grey.shape
-
-
-def _of_usual_shape(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a picture after checking the ratio of its sides."""
+    else:
+        grey = _grey_of_pixels(_checks.array(cast("ArrayLike", image), "image", "expected (H, W) or (H, W, 3)"))
     height, width = grey.shape
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise InputError(
             f"The image has {width}x{height} pixels; expected sides with a ratio of at most {MAX_ASPECT}. Crop it."
         )
-    return grey
+    return grey, grey.shape
 
 
 def _grey_of_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -104,9 +104,7 @@ def random_distortions(
     n : int
         Number of images.
     rng : numpy.random.Generator
-    distort, vary : bool
-        As for `lenet.training.Recipe`.
-    defects : float, default 0
+    distort, vary, defects : bool, bool and float
         As for `lenet.training.Recipe`.
 
     Returns

@@ -185,17 +185,8 @@ def smooth(points: NDArray[np.float64], steps: int = 8) -> NDArray[np.float64]:
     Between two points, the curve is the cubic with their positions and tangents (Hermite). The tangent at a point is
     half the step from the point before it to the one after it; at ends and corners, it is the step to the other point.
 
-    Parameters
-    ----------
-    points : ndarray of float64, shape (n, 2)
-        At least two.
-    steps : int, default 8
-        Points on the curve from each point to the next, both included.
-
-    Returns
-    -------
-    ndarray of float64, shape (m * steps, 2)
-        For m pairs of successive points that differ.
+    There are at least two points, shape (n, 2), and `steps` points on the curve from each to the next that differs,
+    both included.
 
     Examples
     --------
