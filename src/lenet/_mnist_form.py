@@ -24,10 +24,10 @@ def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]
     return _centred(cv2.convertScaleAbs(digit, alpha=255 / max(1.0, cv2.norm(digit, cv2.NORM_INF))))
 
 
-def cropped(ink: NDArray[np.uint8], min_ink: int = 1) -> NDArray[np.uint8]:
+def cropped(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Crop an image to its ink, or to one pixel if there is none."""
-    rows, columns = np.flatnonzero(ink.max(axis=1) >= min_ink), np.flatnonzero(ink.max(axis=0) >= min_ink)
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else ink[:1, :1]
+    left, top, width, height = cv2.boundingRect(ink)
+    return ink[top : top + max(1, height), left : left + max(1, width)]
 
 
 def resized(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
