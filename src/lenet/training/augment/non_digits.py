@@ -3,6 +3,7 @@
 They are drawn at random or cut out of the training digits.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -77,10 +78,8 @@ def _strokes(cv2: Any, digits: Image, rng: Random) -> Image:
     for _ in range(rng.integers(2, 7)):
         knots = rng.uniform(8, _CANVAS - 8, (rng.integers(2, 5), 2))
         if rng.random() < 0.6:  # a Bezier curve instead of a polyline
-            t = np.linspace(0, 1, 24)[:, np.newaxis]
-            powers = [t**k * (1 - t) ** (len(knots) - 1 - k) for k in range(len(knots))]
-            scale = [1, 3, 3, 1] if len(knots) == 4 else [1, 2, 1] if len(knots) == 3 else [1, 1]
-            knots = sum(s * p * knot for s, p, knot in zip(scale, powers, knots, strict=True))
+            n, t = len(knots) - 1, np.linspace(0, 1, 24)[:, np.newaxis]
+            knots = sum(math.comb(n, k) * (t**k * (1 - t) ** (n - k)) * knot for k, knot in enumerate(knots))
         points = np.round(knots).astype(np.int32)
         cv2.polylines(canvas, [points], bool(rng.random() < 0.1), 255, int(rng.integers(6, 16)), cv2.LINE_AA)
     return mnist_form(cropped(canvas))
