@@ -34,12 +34,7 @@ def add_data(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> No
 
 
 def load_data(
-    source: str,
-    *,
-    raw: bool | None = None,
-    strict: bool | None = None,
-    hold_out: bool = True,
-    quiet: bool = False,
+    source: str, *, raw: bool | None = None, strict: bool | None = None, hold_out: bool = True, quiet: bool = False
 ) -> "Dataset":
     """Load a data set. Unless quiet, show a progress bar if that takes long, and print what the loader logs."""
     from lenet.data import load

@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_model(parser)
     parser.add_argument(
-        "--corruptions",
-        action="store_true",
-        help="report the accuracy under noise, blur, fog and other corruptions",
+        "--corruptions", action="store_true", help="report the accuracy under noise, blur, fog and other corruptions"
     )
     parser.add_argument("--images", type=int, metavar="N", help="evaluate at most N images, chosen at random")
     add_common(parser)
@@ -41,14 +39,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet evaluate`."""
     from lenet.cli.options import load_model
+    from lenet.evaluation import classification_report, robustness_report
+    from lenet.evaluation.robustness import CASES
+    from lenet.scale.bar import Bar
 
     if arguments.images is not None and arguments.images < 1:
         parser.error(f"--images is {arguments.images}; expected at least 1.")
     model = load_model(arguments.model)
     data = load_test_set(model, arguments)
     chosen = chosen_images(len(data.y_test), arguments)
-    report = corruptions_report if arguments.corruptions else clean_report
-    outcome = report(model, data.X_test[chosen], data.y_test[chosen], arguments)
+    images, labels = data.X_test[chosen], data.y_test[chosen]
+    outcome: Report | RobustnessReport
+    if arguments.corruptions:
+        with Bar(len(CASES) * len(images), shown=not arguments.quiet) as bar:
+            outcome = robustness_report(
+                model, images, labels, n_jobs=arguments.n_jobs, progress=lambda done, _: bar.update(done)
+            )
+    else:
+        outcome = classification_report(model.logits(images, n_jobs=arguments.n_jobs), labels, model.classes)
     print(json.dumps(outcome.as_dict()) if arguments.json else outcome, end="\n" if arguments.json else "")
     return 0
 
@@ -61,29 +69,6 @@ def chosen_images(count: int, arguments: argparse.Namespace) -> "slice | NDArray
         return slice(None)
     note(f"{arguments.images:,} of the {count:,} test images, chosen at random, are used.", quiet=arguments.quiet)
     return np.random.default_rng(0).permutation(count)[: arguments.images]
-
-
-def clean_report(
-    model: "LeNet5", images: "NDArray[np.uint8]", labels: "NDArray[np.int64]", arguments: argparse.Namespace
-) -> "Report":
-    """Return the report on the images."""
-    from lenet.evaluation import classification_report
-
-    return classification_report(model.logits(images, n_jobs=arguments.n_jobs), labels, model.classes)
-
-
-def corruptions_report(
-    model: "LeNet5", images: "NDArray[np.uint8]", labels: "NDArray[np.int64]", arguments: argparse.Namespace
-) -> "RobustnessReport":
-    """Return the report on the corrupted images, and show a progress bar."""
-    from lenet.evaluation import robustness_report
-    from lenet.evaluation.robustness import CASES
-    from lenet.scale.bar import Bar
-
-    with Bar(len(CASES) * len(images), shown=not arguments.quiet) as bar:
-        return robustness_report(
-            model, images, labels, n_jobs=arguments.n_jobs, progress=lambda done, _: bar.update(done)
-        )
 
 
 def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":

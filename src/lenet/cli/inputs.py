@@ -128,6 +128,18 @@ def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *h
     check_replaceable(output, *map(_line, headers))
 
 
+def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str]) -> None:
+    """Reject a --show that does not end in .png, several pictures, and a file that lenet did not draw."""
+    from lenet._files import check_replaceable
+    from lenet.reading.drawing import MARK
+
+    if Path(output).suffix.lower() != ".png":
+        parser.error(f"--show is {output}; expected a name that ends in .png.")
+    if len(images) > 1:
+        parser.error(f"--show was given with {len(images)} pictures; expected one.")
+    check_replaceable(output, MARK)
+
+
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table, replacing an existing file atomically."""
     from lenet._files import atomic_write

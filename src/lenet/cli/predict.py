@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, read_each, write_csv
+from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, check_drawing, expanded, picture, read_each, write_csv
 from lenet.cli.options import add_common, add_model
 from lenet.cli.output import say
 
@@ -43,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet predict`; report pictures that cannot be read, and continue with the others."""
-    from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
     from lenet.data.csv import SUFFIXES
     from lenet.rejection import RejectionRule

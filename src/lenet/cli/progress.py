@@ -6,13 +6,16 @@ from dataclasses import asdict
 from typing import Any
 
 from lenet.cli.output import printable, say
-from lenet.training.state import Epoch, State
+from lenet.training.state import State
 
 HEADER = "  epoch       lr    loss accuracy val_loss val_accuracy images/s time left"
 
 
 class Progress:
-    """Interface for progress output; by default, it shows nothing."""
+    """Progress output of a training run; this one shows nothing."""
+
+    def __init__(self, epochs: int = 0, steps_per_epoch: int = 0):
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
 
     def start(self, metadata: dict[str, Any]) -> None:
         """Show the metadata of the run."""
@@ -25,6 +28,36 @@ class Progress:
 
     def stop(self) -> None:
         """End the output."""
+
+    def seconds_left(self, state: State) -> int:
+        """Estimate the remaining seconds from the average speed so far.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> zeros = np.zeros(1)
+        >>> state = State(zeros, zeros, zeros, mean=0.0, std=1.0, step=50, seconds=30.0)
+        >>> Progress(epochs=2, steps_per_epoch=100).seconds_left(state)
+        90
+        """
+        done = len(state.history) * self.steps_per_epoch + state.step
+        return round(state.seconds / max(1, done) * (self.epochs * self.steps_per_epoch - done))
+
+    def time_left(self, state: State) -> str:
+        """Return the remaining time as minutes and seconds."""
+        minutes, seconds = divmod(self.seconds_left(state), 60)
+        return f"{minutes}:{seconds:02}"
+
+    def row(self, state: State) -> str:
+        """Format the last epoch as a row of the table."""
+        epoch = state.history[-1]
+        val_loss = "-" if epoch.val_loss is None else f"{epoch.val_loss:.4f}"
+        val_accuracy = "-" if epoch.val_accuracy is None else f"{epoch.val_accuracy:.2%}"
+        number = f"{epoch.epoch}/{self.epochs}"
+        return (
+            f"{number:>7} {epoch.learning_rate:>8.2g} {epoch.loss:>7.4f} {epoch.accuracy:>8.2%} {val_loss:>8} "
+            f"{val_accuracy:>12} {epoch.images_per_second:>8,.0f} {self.time_left(state):>9}"
+        )
 
 
 def progress_for(epochs: int, steps_per_epoch: int, as_json: bool) -> Progress:
@@ -39,43 +72,8 @@ def progress_for(epochs: int, steps_per_epoch: int, as_json: bool) -> Progress:
     return LineProgress(epochs, steps_per_epoch)
 
 
-def seconds_left(state: State, epochs: int, steps_per_epoch: int) -> int:
-    """Estimate the remaining seconds from the average speed so far.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> zeros = np.zeros(1)
-    >>> state = State(zeros, zeros, zeros, mean=0.0, std=1.0, step=50, seconds=30.0)
-    >>> seconds_left(state, epochs=2, steps_per_epoch=100)
-    90
-    """
-    done = len(state.history) * steps_per_epoch + state.step
-    return round(state.seconds / max(1, done) * (epochs * steps_per_epoch - done))
-
-
-def time_left(state: State, epochs: int, steps_per_epoch: int) -> str:
-    """Return the remaining time as minutes and seconds."""
-    seconds = seconds_left(state, epochs, steps_per_epoch)
-    return f"{seconds // 60}:{seconds % 60:02}"
-
-
-def row(epoch: Epoch, epochs: int, left: str) -> str:
-    """Format an epoch as a row of the table."""
-    val_loss = "-" if epoch.val_loss is None else f"{epoch.val_loss:.4f}"
-    val_accuracy = "-" if epoch.val_accuracy is None else f"{epoch.val_accuracy:.2%}"
-    number = f"{epoch.epoch}/{epochs}"
-    return (
-        f"{number:>7} {epoch.learning_rate:>8.2g} {epoch.loss:>7.4f} {epoch.accuracy:>8.2%} {val_loss:>8} "
-        f"{val_accuracy:>12} {epoch.images_per_second:>8,.0f} {left:>9}"
-    )
-
-
 class JsonProgress(Progress):
     """Prints JSON, one object per line: the metadata of the run, then each epoch."""
-
-    def __init__(self, epochs: int, steps_per_epoch: int):
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
 
     def start(self, metadata: dict[str, Any]) -> None:
         """Print the metadata."""
@@ -83,15 +81,12 @@ class JsonProgress(Progress):
 
     def epoch(self, state: State) -> None:
         """Print the epoch."""
-        left = seconds_left(state, self.epochs, self.steps_per_epoch)
+        left = self.seconds_left(state)
         print(json.dumps({"event": "epoch", **asdict(state.history[-1]), "seconds_left": left}), flush=True)
 
 
 class LineProgress(Progress):
     """Prints one line per epoch."""
-
-    def __init__(self, epochs: int, steps_per_epoch: int):
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
 
     def start(self, metadata: dict[str, Any]) -> None:
         """Print the metadata and the header of the table."""
@@ -100,7 +95,7 @@ class LineProgress(Progress):
 
     def epoch(self, state: State) -> None:
         """Print the epoch."""
-        print(row(state.history[-1], self.epochs, time_left(state, self.epochs, self.steps_per_epoch)), flush=True)
+        print(self.row(state), flush=True)
 
 
 class LiveProgress(Progress):
@@ -109,7 +104,7 @@ class LiveProgress(Progress):
     def __init__(self, epochs: int, steps_per_epoch: int):
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        super().__init__(epochs, steps_per_epoch)
         columns = TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.percentage:>3.0f}%")
         self.bar = Progress(*columns, transient=True)
         self.task = self.bar.add_task("", total=epochs * steps_per_epoch)
@@ -125,16 +120,15 @@ class LiveProgress(Progress):
         number = f"{state.epoch}/{self.epochs}"
         text = (
             f"{number:>7} loss {state.loss_sum / state.images:.4f}  accuracy {state.correct / state.images:.2%}  "
-            f"{state.images_per_second:,.0f} images/s  {time_left(state, self.epochs, self.steps_per_epoch)} left"
+            f"{state.images_per_second:,.0f} images/s  {self.time_left(state)} left"
         )
         done = len(state.history) * self.steps_per_epoch + state.step
         self.bar.update(self.task, completed=done, description=text)
 
     def epoch(self, state: State) -> None:
         """Add a row to the table."""
-        left = time_left(state, self.epochs, self.steps_per_epoch)
         best = state.best_epoch == len(state.history)
-        self._print(row(state.history[-1], self.epochs, left), "green" if best else "")
+        self._print(self.row(state), "green" if best else "")
 
     def stop(self) -> None:
         """Remove the bar."""

@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from lenet.cli.forms import run_forms
-from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, expanded, picture, read_each, rewound, write_csv
+from lenet.cli.inputs import (
+    PICTURES_HELP,
+    add_csv,
+    check_csv,
+    check_drawing,
+    expanded,
+    picture,
+    read_each,
+    rewound,
+    write_csv,
+)
 from lenet.cli.options import add_common, add_model
 from lenet.cli.output import say
 
@@ -42,8 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --fields, flag fields whose confidence is below X (default: 0.9)",
     )
     add_csv(
-        parser,
-        f"{', '.join(COLUMNS)}; line is 0 for a picture without digits; with --fields, one row for each form",
+        parser, f"{', '.join(COLUMNS)}; line is 0 for a picture without digits; with --fields, one row for each form"
     )
     add_model(parser)
     add_common(parser)
@@ -52,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet read`; report pictures that cannot be read, and continue with the others."""
     from lenet._files import atomic_write
-    from lenet.cli.drawings import check_drawing
     from lenet.cli.options import load_model
     from lenet.reading import read, read_picture
     from lenet.reading.drawing import drawn

@@ -213,10 +213,7 @@ def _logarithmic_if_wide(ax: "Axes", linear_below: float = 0) -> None:
 
 
 def _mark_best(
-    ax: "Axes",
-    epochs: npt.NDArray[np.float64],
-    accuracy: npt.NDArray[np.float64],
-    loss: npt.NDArray[np.float64],
+    ax: "Axes", epochs: npt.NDArray[np.float64], accuracy: npt.NDArray[np.float64], loss: npt.NDArray[np.float64]
 ) -> None:
     if np.isnan(loss).all():
         return

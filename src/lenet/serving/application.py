@@ -10,18 +10,17 @@ from lenet.errors import InputError, InputTypeError
 from lenet.loading import load
 from lenet.serving.limits.capacity import ThreadPool
 from lenet.serving.limits.middleware import LimitsMiddleware
-from lenet.serving.limits.settings import Limits
+from lenet.serving.limits.settings import Limits, checked_limits
 from lenet.serving.logs import log_request
 from lenet.serving.metrics import CONTENT_TYPE, Metrics
 from lenet.serving.models import Loader, Models, Source
-from lenet.serving.openapi import openapi_document
+from lenet.serving.openapi import TEXT, json_content, openapi_document
 from lenet.serving.page.routes import page_operations
 from lenet.serving.pictures import Pictures
 from lenet.serving.protocol.routes import InferenceProtocol
 from lenet.serving.reloading import watching
 from lenet.serving.request_context import OnRequest
 from lenet.serving.routing import Operation, Router
-from lenet.serving.schemas import TEXT, json_content
 
 
 def create_app(
@@ -80,14 +79,12 @@ def create_app(
     """
     if not callable(on_request):
         raise InputTypeError(f"on_request is {_checks.short_repr(on_request)}; expected a function.")
-    if not (limits is None or isinstance(limits, Limits)):
-        raise InputTypeError(f"limits is {_checks.short_repr(limits)}; expected Limits or None.")
+    limits = checked_limits(limits)
     allow_control = _checks.boolean(allow_control, "allow_control")
     _check_token(token, "token")
     _check_token(control_token, "control_token")
     if not isinstance(models, Models):
         models = Models(models, loader)
-    limits = limits or Limits()
     metrics = Metrics(models)
     # Two pools, so that pictures, which may take seconds each, do not delay large tensors.
     tensor_pool, picture_pool = (

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from prometheus_client import multiprocess
@@ -29,7 +28,7 @@ from lenet.serving.application import create_app
 from lenet.serving.connections import TimedProtocol, middleware_of
 from lenet.serving.limits.capacity import exit_if_working
 from lenet.serving.limits.middleware import LimitsMiddleware
-from lenet.serving.limits.settings import Limits
+from lenet.serving.limits.settings import Limits, checked_limits
 from lenet.serving.logs import LEVELS, LOG, WRITER, log_config, log_request, write_request
 from lenet.serving.models import Loader, Models, Source
 from lenet.serving.request_context import OnRequest
@@ -83,8 +82,6 @@ def serve(
     _checks.whole(port, "port", at_least=0, at_most=65535)
     if not isinstance(host, str):
         raise InputTypeError(f"host is of type {type(host).__name__}; expected a string.")
-    if not (limits is None or isinstance(limits, Limits)):
-        raise InputTypeError(f"limits is {_checks.short_repr(limits)}; expected Limits or None.")
     if not isinstance(log_level, str) or log_level not in LEVELS:
         raise InputError(f"log_level is {_checks.short_repr(log_level)}; expected one of {', '.join(LEVELS)}.")
     if not (uds is None or isinstance(uds, str | os.PathLike)):
@@ -93,23 +90,20 @@ def serve(
         raise InputTypeError(f"on_ready is {_checks.short_repr(on_ready)}; expected a function or None.")
     if workers > 1 and allow_control:
         raise InputError("allow_control requires workers=1: a request to load or unload reaches one worker only.")
+    limits = checked_limits(limits)
     files = _allow_many_files()
     backlog = max(16, min(2048, files // 16))  # accepted per iteration of the event loop, and closed some later
-    limits = limits or Limits()
     limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 4 * backlog - 64)))
     on_request: OnRequest = write_request if log_level == "info" else log_request  # which then logs nothing
     served = Models(models, loader)  # also with workers, so that errors are raised before listening
-    options: dict[str, Any] = {
-        "limits": limits,
-        "token": token,
-        "allow_control": allow_control,
-        "control_token": control_token,
-        "on_request": on_request,
-    }
-    app = create_app(served, **options)
+    build = functools.partial(
+        create_app, limits=limits, token=token, allow_control=allow_control, control_token=control_token,
+        on_request=on_request,
+    )  # fmt: skip
+    app = build(served)
     listening = _listen(host, port, backlog) if uds is None else _listen_on_path(os.fspath(uds), backlog)
     config = uvicorn.Config(
-        app if workers == 1 else functools.partial(_worker_app, models, loader, options),
+        app if workers == 1 else functools.partial(_worker_app, models, loader, build),
         factory=workers > 1,
         workers=workers,
         http=TimedProtocol,
@@ -129,9 +123,9 @@ def serve(
         if token is None:
             _warn_if_open(listening)
         if workers == 1:
-            _Server(config, limits.drain_seconds, listening, on_ready).serve_until_signal()
+            _Server(config, listening, on_ready).serve_until_signal()
         else:
-            _run_workers(config, limits.drain_seconds, served, listening, on_ready)
+            _run_workers(config, served, listening, on_ready)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
@@ -214,10 +208,6 @@ def _allow_many_files() -> int:
 class _DrainingServer(uvicorn.Server):
     """uvicorn's server, which is not ready for some time before it stops, and stops without tracebacks."""
 
-    def __init__(self, config: uvicorn.Config, drain_seconds: float):
-        super().__init__(config)
-        self._drain_seconds = drain_seconds
-
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.collect()
@@ -227,9 +217,9 @@ class _DrainingServer(uvicorn.Server):
         middleware = middleware_of(self.config.loaded_app)
         if middleware is not None:
             middleware.state.is_draining = True
-        end = time.monotonic() + self._drain_seconds
-        while time.monotonic() < end and signal.SIGINT not in self._captured_signals:
-            await asyncio.sleep(0.05)
+            end = time.monotonic() + middleware.limits.drain_seconds
+            while time.monotonic() < end and signal.SIGINT not in self._captured_signals:
+                await asyncio.sleep(0.05)
         await super().shutdown(sockets)
         if self.force_exit:
             await self.lifespan.shutdown()
@@ -240,14 +230,8 @@ class _DrainingServer(uvicorn.Server):
 class _Server(_DrainingServer):
     """A server that reports when it listens, and returns after a signal."""
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        drain_seconds: float,
-        listening: socket.socket,
-        on_ready: Callable[[str], None] | None,
-    ):
-        super().__init__(config, drain_seconds)
+    def __init__(self, config: uvicorn.Config, listening: socket.socket, on_ready: Callable[[str], None] | None):
+        super().__init__(config)
         self._listening, self._on_ready = listening, on_ready
 
     def serve_until_signal(self) -> None:
@@ -270,17 +254,13 @@ class _Server(_DrainingServer):
 
 
 def _run_workers(
-    config: uvicorn.Config,
-    drain_seconds: float,
-    models: Models,
-    listening: socket.socket,
-    on_ready: Callable[[str], None] | None,
+    config: uvicorn.Config, models: Models, listening: socket.socket, on_ready: Callable[[str], None] | None
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the workers inherit it
         models.keep(folder)
         try:
-            workers = _Workers(config, drain_seconds, models, listening)
+            workers = _Workers(config, models, listening)
             if on_ready is not None:
                 on_ready(_url(listening))
             workers.run()
@@ -288,9 +268,11 @@ def _run_workers(
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
-def _worker_app(models: Mapping[str, Source], loader: Loader, options: dict[str, Any]) -> LimitsMiddleware:
+def _worker_app(
+    models: Mapping[str, Source], loader: Loader, build: Callable[[Models], LimitsMiddleware]
+) -> LimitsMiddleware:
     """Return the application of a worker process, which starts with the last good models if a file is damaged."""
-    return create_app(Models(models, loader, kept=os.environ["PROMETHEUS_MULTIPROC_DIR"]), **options)
+    return build(Models(models, loader, kept=os.environ["PROMETHEUS_MULTIPROC_DIR"]))
 
 
 class _WorkerServer(_DrainingServer):
@@ -304,14 +286,10 @@ class _WorkerServer(_DrainingServer):
 class _Worker(Process):
     """A worker process of uvicorn with a draining server."""
 
-    def __init__(self, config: uvicorn.Config, drain_seconds: float, listening: socket.socket):
-        self._drain_seconds = drain_seconds
-        super().__init__(config, [listening])
-
     @property
     def server(self) -> uvicorn.Server:
         if self._server is None:
-            self._server = _WorkerServer(self.config, self._drain_seconds)
+            self._server = _WorkerServer(self.config)
         return self._server
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
@@ -327,9 +305,9 @@ class _Workers(Multiprocess):
     A worker that replaces another one starts with the last models that could be loaded, even if a file is damaged.
     """
 
-    def __init__(self, config: uvicorn.Config, drain_seconds: float, models: Models, listening: socket.socket):
-        super().__init__(config, sockets=[listening])
-        self._drain_seconds, self._models, self._listening = drain_seconds, models, listening
+    def __init__(self, config: uvicorn.Config, models: Models, listening: socket.socket):
+        super().__init__(config, [listening])
+        self._models = models
 
     def init_processes(self) -> None:
         self.processes = [self._started() for _ in range(self.processes_num)]
@@ -342,7 +320,7 @@ class _Workers(Multiprocess):
 
     def terminate_all(self) -> None:
         super().terminate_all()
-        self._listening.close()  # connections are refused as soon as the workers stop accepting them
+        self.sockets[0].close()  # connections are refused as soon as the workers stop accepting them
 
     def keep_subprocess_alive(self) -> None:
         for name in self._models.changed():
@@ -363,6 +341,6 @@ class _Workers(Multiprocess):
             self.processes[k] = self._started()
 
     def _started(self) -> _Worker:
-        worker = _Worker(self.config, self._drain_seconds, self._listening)
+        worker = _Worker(self.config, self.sockets)
         worker.start()
         return worker

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields
 
 from lenet import _checks
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 
 
 @dataclass(frozen=True)
@@ -66,3 +66,10 @@ class Limits:
                 _checks.whole(value, each.name)
             elif not 0 < _checks.number(value, each.name) < math.inf and (value, each.name) != (0, "drain_seconds"):
                 raise InputError(f"{each.name} is {value}; expected a finite number of seconds above 0.")
+
+
+def checked_limits(limits: Limits | None) -> Limits:
+    """Return the limits, by default `Limits()`; raise InputTypeError if they are something else."""
+    if not (limits is None or isinstance(limits, Limits)):
+        raise InputTypeError(f"limits is {_checks.short_repr(limits)}; expected Limits or None.")
+    return limits or Limits()
