@@ -91,15 +91,8 @@ def read_each(
 ) -> Iterator[tuple[str, _T]]:
     """Yield the name of each picture and what a function returns for it; report pictures that cannot be read.
 
-    Parameters
-    ----------
-    names : sequence of str
-    read : callable
-        Takes a name; raises DataError, InputError or OSError if the picture cannot be read.
-    shown : bool
-        Whether to show a progress bar.
-    on_error : callable, optional
-        Takes the name of a picture that cannot be read, and the reason.
+    `read` raises DataError, InputError or OSError for these; `on_error` takes their name and the reason. If `shown`,
+    there is a progress bar.
     """
     from lenet.errors import DataError, InputError
     from lenet.scale.bar import Bar

@@ -6,16 +6,10 @@ from typing import Any
 
 
 class StopSignals:
-    """A context that records the first SIGINT or SIGTERM; a second one takes effect immediately.
-
-    Attributes
-    ----------
-    received : int
-        Number of the signal, or 0.
-    """
+    """A context that records the first SIGINT or SIGTERM; a second one takes effect immediately."""
 
     def __init__(self) -> None:
-        self.received = 0
+        self.received = 0  # number of the signal
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":

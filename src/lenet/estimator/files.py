@@ -19,26 +19,13 @@ _NUMBERS = {np.dtype(code).name for code in "?bhiqBHIQefd"}
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A classifier without its network.
+    """A classifier without its network."""
 
-    Parameters
-    ----------
-    labels : ndarray of bool, integers, floats or str
-        The classes, sorted.
-    framing : Framing
-    n_features : int
-        Pixels per image.
-    feature_names : list of str or None
-        Names of the columns.
-    parameters : dict of str to bool, int, float, str, list or None
-        The arguments of the constructor.
-    """
-
-    labels: NDArray[Any]
+    labels: NDArray[Any]  # bool, integers, floats or str, sorted
     framing: Framing
-    n_features: int
+    n_features: int  # pixels per image
     feature_names: list[str] | None
-    parameters: dict[str, Any]
+    parameters: dict[str, Any]  # the arguments of the constructor
 
     def to_text(self) -> str:
         """Return the record as JSON.

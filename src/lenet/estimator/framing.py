@@ -142,13 +142,7 @@ def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
 def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int, ...] | None) -> tuple[int, int]:
     """Return the height and width of the images in a table; warn if they must be guessed and are not square.
 
-    Parameters
-    ----------
-    n_features : int
-        Columns of the table.
-    image_shape : "auto" or (height, width)
-    given : tuple of int or None
-        Height and width if X was an array of images; None for a table.
+    The table has `n_features` columns; `given` is the height and width if X was an array of images.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Export a model as C99: the templates lenet.c and lenet.h with a model's name, sizes and parameters."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import resources
 
 import numpy as np
@@ -128,12 +128,9 @@ def _string(text: str) -> str:
 
 
 def _array(name: str, value: NDArray[np.float32]) -> str:
-    lines = "\n".join(f"    {', '.join(line)}," for line in _lines([_literal(number) for number in value.ravel()]))
-    return f"static const float {name.replace('.', '_').upper()}[{value.size}] = {{ /* {value.shape} */\n{lines}\n}};\n"
-
-
-def _lines(literals: list[str]) -> Iterator[list[str]]:
-    return (literals[start : start + 8] for start in range(0, len(literals), 8))
+    numbers = [_literal(number) for number in value.ravel()]
+    lines = "".join(f"    {', '.join(numbers[start : start + 8])},\n" for start in range(0, len(numbers), 8))
+    return f"static const float {name.replace('.', '_').upper()}[{value.size}] = {{ /* {value.shape} */\n{lines}}};\n"
 
 
 def _literal(number: np.float32 | NDArray[np.float32]) -> str:

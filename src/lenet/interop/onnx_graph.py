@@ -13,14 +13,7 @@ from lenet.errors import WeightsError
 Array = NDArray[Any]
 NORMALISATIONS = ("InstanceNormalization", "LayerNormalization")  # of an image with one channel, the same
 
-_ENDINGS: tuple[list[str], ...] = (
-    [],
-    ["Softmax"],
-    ["LogSoftmax"],
-    ["ArgMax"],
-    ["Softmax", "ArgMax"],
-    ["LogSoftmax", "ArgMax"],
-)
+_ENDINGS = [[*softmax, *argmax] for softmax in ([], ["Softmax"], ["LogSoftmax"]) for argmax in ([], ["ArgMax"])]
 _DEFAULTS: dict[str, dict[str, Any]] = {  # ONNX's values of absent attributes
     "Conv": {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1},
     "AveragePool": {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "ceil_mode": 0},

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import require
-from lenet.interop.operators import Operators
+from lenet.interop.onnx_writer import Operators
 
 
 def register_skl2onnx() -> None:
@@ -34,15 +34,7 @@ def register_skl2onnx() -> None:
 
 
 def operators_of(classifier: Any, X: str) -> tuple[Operators, str]:
-    """Return the operators from X to logits, and the name of the logits.
-
-    Parameters
-    ----------
-    classifier : LeNetClassifier
-        A fitted classifier.
-    X : str
-        The name of its input in float32, of shape (n, pixels) or (n, height, width).
-    """
+    """Return the operators from X, the name of a float32 input, to logits, and the name of the logits."""
     operators, framing = Operators(), classifier.framing_
     x = operators.add("Reshape", [X, operators.constant("row", np.array([-1, classifier.n_features_in_]))], "rows")
     x = operators.add("Sub", [x, operators.scalar("low", framing.low)], "above_low")

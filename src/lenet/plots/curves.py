@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+History = Sequence[Mapping[str, float | None]]
+Floats = npt.NDArray[np.float64]
 _MAX_MARKED_EPOCHS = 40  # more markers would hide their line
 
 
-def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = "") -> bytes:
+def learning_curves(history: History, title: str = "") -> bytes:
     """Draw loss and accuracy by epoch, and mark the best epoch.
 
     The best epoch is the earliest with the lowest validation loss; training keeps its weights. Losses that span a
@@ -59,7 +61,7 @@ def learning_curves(history: Sequence[Mapping[str, float | None]], title: str = 
     return png(_learning_curves_figure(history, title))
 
 
-def comparison(runs: Mapping[str, Sequence[Mapping[str, float | None]]]) -> bytes:
+def comparison(runs: Mapping[str, History]) -> bytes:
     """Draw loss and error rate of several runs by epoch, in one colour per run.
 
     The legend gives the validation error of each run in its best epoch, as `learning_curves` defines it. Axes are
@@ -92,7 +94,7 @@ def comparison(runs: Mapping[str, Sequence[Mapping[str, float | None]]]) -> byte
     return png(_comparison_figure(runs))
 
 
-def _column(history: Sequence[Mapping[str, float | None]], key: str) -> npt.NDArray[np.float64]:
+def _column(history: History, key: str) -> Floats:
     """Return one column as floats, with NaN for values that cannot be drawn."""
     numbers = [row.get(key) for row in history]
     values = np.array([math.nan if each is None else number(each, key) for each in numbers], dtype=np.float64)
@@ -100,29 +102,26 @@ def _column(history: Sequence[Mapping[str, float | None]], key: str) -> npt.NDAr
     return values
 
 
-def _learning_curves_figure(history: Sequence[Mapping[str, float | None]], title: str) -> "Figure":
+def _learning_curves_figure(history: History, title: str) -> "Figure":
     epochs = _epochs(history)
     figure = new_figure(10, 4.6)
     if title:
         figure.suptitle(title, color=INK, fontweight="bold", parse_math=False)  # the title may contain a $
     left, right = figure.subplots(1, 2)
-    val_loss = _column(history, "val_loss")
+    val_loss, val_accuracy = _column(history, "val_loss"), 100 * _column(history, "val_accuracy")
     _draw_curves(left, epochs, _column(history, "loss"), val_loss)
-    _finish(left, epochs)
+    _draw_curves(right, epochs, 100 * _column(history, "accuracy"), val_accuracy)
+    _finish(left, epochs, "loss")
+    _finish(right, epochs, "accuracy, %")
     _logarithmic_if_wide(left)
-    left.set_title("loss", color=INK)
-    accuracy, val_accuracy = 100 * _column(history, "accuracy"), 100 * _column(history, "val_accuracy")
-    _draw_curves(right, epochs, accuracy, val_accuracy)
-    _finish(right, epochs)
     _mark_best(right, epochs, val_accuracy, val_loss)
-    right.set_title("accuracy, %", color=INK)
     for ax in (left, right):
         # Below the panel, where it cannot hide a curve.
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, labelcolor=INK, fontsize=9)
     return figure
 
 
-def _comparison_figure(runs: Mapping[str, Sequence[Mapping[str, float | None]]]) -> "Figure":
+def _comparison_figure(runs: Mapping[str, History]) -> "Figure":
     if not isinstance(runs, Mapping):
         raise InputTypeError(f"runs is {short_repr(runs)}; expected a mapping of names to histories.")
     if not 1 <= len(runs) <= len(DISTINCT):
@@ -139,9 +138,8 @@ def _comparison_figure(runs: Mapping[str, Sequence[Mapping[str, float | None]]])
         best = None if np.isnan(val_loss).all() else int(np.nanargmin(val_loss))
         labels.append(name if best is None else f"{name}: {val_error[best]:.2f}% at epoch {epochs[best]:.0f}")
     for ax, title, linear_below in ((left, "loss", 0), (right, "error, %", 1)):  # an error may be 0
-        _finish(ax, np.concatenate(histories))
+        _finish(ax, np.concatenate(histories), title)
         _logarithmic_if_wide(ax, linear_below)
-        ax.set_title(title, color=INK)
     legend = figure.legend(
         lines, labels, loc="outside lower center", ncols=2, frameon=False, labelcolor=INK, fontsize=9
     )
@@ -152,7 +150,7 @@ def _comparison_figure(runs: Mapping[str, Sequence[Mapping[str, float | None]]])
     return figure
 
 
-def _epochs(history: Sequence[Mapping[str, float | None]]) -> npt.NDArray[np.float64]:
+def _epochs(history: History) -> Floats:
     """Return the numbers of the epochs."""
     if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
         raise InputTypeError(f"history is {short_repr(history)}; expected a sequence of mappings, one per epoch.")
@@ -164,9 +162,9 @@ def _epochs(history: Sequence[Mapping[str, float | None]]) -> npt.NDArray[np.flo
 
 def _draw_curves(
     ax: "Axes",
-    epochs: npt.NDArray[np.float64],
-    training: npt.NDArray[np.float64],
-    validation: npt.NDArray[np.float64],
+    epochs: Floats,
+    training: Floats,
+    validation: Floats,
     colours: tuple[str, str] = (BLUE, VERMILLION),
     longest: int = 0,
 ) -> "Line2D":
@@ -179,11 +177,12 @@ def _draw_curves(
     return line
 
 
-def _finish(ax: "Axes", epochs: npt.NDArray[np.float64]) -> None:
+def _finish(ax: "Axes", epochs: Floats, title: str) -> None:
     """Style the axes after the curves have been drawn."""
     dress(ax)
     ax.grid(color=PALE, linewidth=0.6)
     ax.set_axisbelow(True)
+    ax.set_title(title, color=INK)
     ax.set_xlabel("epoch", color=INK)
     ax.xaxis.set_major_locator(
         require("matplotlib.ticker", "train").MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
@@ -212,9 +211,7 @@ def _logarithmic_if_wide(ax: "Axes", linear_below: float = 0) -> None:
     ax.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _mark_best(
-    ax: "Axes", epochs: npt.NDArray[np.float64], accuracy: npt.NDArray[np.float64], loss: npt.NDArray[np.float64]
-) -> None:
+def _mark_best(ax: "Axes", epochs: Floats, accuracy: Floats, loss: Floats) -> None:
     if np.isnan(loss).all():
         return
     best = int(np.nanargmin(loss))

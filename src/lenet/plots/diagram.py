@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["architecture"]
-
 # All positions are in pixels of the image, from its lower left corner.
 _WIDTH, _HEIGHT, _DPI = 1600, 640, 100
 _MIDDLE = 355  # height of the centres of all stages
@@ -100,10 +98,6 @@ def architecture(num_classes: int = 10, network: str | None = None) -> bytes:
     MissingExtraError
         If matplotlib is not installed.
 
-    Notes
-    -----
-    The diagram follows Figure 2 of LeCun et al. (1998).
-
     Examples
     --------
     >>> architecture()[1:4]
@@ -129,7 +123,9 @@ def _architecture_figure(num_classes: int, network: str | None = None) -> "Figur
         _draw_stage(ax, stage, x)
         if previous:
             _draw_connection(ax, *previous, stage, x)
-            _write_operation(ax, stage, x - stage.gap / 2)
+            middle, count = x - stage.gap / 2, f"{stage.parameters:,}" if stage.parameters else "none"
+            _write(ax, middle, _OPERATIONS_Y, stage.operation)
+            _write(ax, middle, _COUNTS_Y, count, color=GREY)
         previous = stage, x
         x += _extent(stage)[0]
     total = sum(stage.parameters for stage in stages)
@@ -187,15 +183,8 @@ def _draw_digit(ax: "Axes", x: float, y: float, side: float) -> None:
     """Draw a handwritten 2 in a square."""
     path = require("matplotlib.path", "train").Path
     points = [
-        (0.28, 0.68),
-        (0.34, 0.95),
-        (0.76, 0.92),
-        (0.68, 0.62),
-        (0.62, 0.44),
-        (0.42, 0.34),
-        (0.26, 0.19),
-        (0.76, 0.22),
-    ]
+        (0.28, 0.68), (0.34, 0.95), (0.76, 0.92), (0.68, 0.62), (0.62, 0.44), (0.42, 0.34), (0.26, 0.19), (0.76, 0.22),
+    ]  # fmt: skip
     codes = [path.MOVETO] + 6 * [path.CURVE4] + [path.LINETO]
     stroke = path([(x + side * u, y + side * v) for u, v in points], codes)
     patch = require("matplotlib.patches", "train").PathPatch
@@ -240,11 +229,6 @@ def _unit(stage: _Stage, x: float) -> tuple[float, float]:
         left, top, side = _front(stage, x)
         return left + 0.2 * side, top - 0.25 * side
     return x, _MIDDLE + height / 2 - (stage.planes // 4 + 0.5) * height / stage.planes
-
-
-def _write_operation(ax: "Axes", stage: _Stage, x: float) -> None:
-    _write(ax, x, _OPERATIONS_Y, stage.operation)
-    _write(ax, x, _COUNTS_Y, f"{stage.parameters:,}" if stage.parameters else "none", color=GREY)
 
 
 def _tint(colour: str) -> tuple[float, float, float]:

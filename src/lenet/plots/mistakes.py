@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["worst"]
-
 _MAX_MISTAKES = 36
 _COLUMNS = 6
 _WIDTH, _SIDE, _TITLE = 9.0, 1.2, 0.65  # inches: of the figure and of an image; the height of the title

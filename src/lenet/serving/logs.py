@@ -26,19 +26,13 @@ def log_request(context: RequestContext) -> None:
 
 
 class LogWriter:
-    """Writes lines to standard error from its own thread, so that a stalled reader does not block anything else.
-
-    Attributes
-    ----------
-    dropped : int
-        Number of lines that were dropped since `take_dropped`, because too many waited to be written.
-    """
+    """Writes lines to standard error from its own thread, so that a stalled reader does not block anything else."""
 
     def __init__(self, max_lines: int = 10_000):
         self._max_lines, self._lines = max_lines, deque[bytes]()
         self._has_lines, self._is_idle = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        self.dropped = 0
+        self.dropped = 0  # lines since `take_dropped`, because too many waited to be written
 
     def write(self, line: bytes) -> None:
         """Add a line, or drop it if too many wait."""

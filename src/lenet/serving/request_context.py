@@ -33,15 +33,9 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(slots=True)
 class ServerState:
-    """The state of a server that its requests depend on.
+    """The state of a server that its requests depend on."""
 
-    Attributes
-    ----------
-    is_draining : bool
-        Whether the server is shutting down: it is not ready, and each response closes its connection.
-    """
-
-    is_draining: bool = False
+    is_draining: bool = False  # whether it is shutting down: it is not ready, and each response closes its connection
 
 
 @dataclass(slots=True)

@@ -14,32 +14,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path: the handler that answers it, and its description in the OpenAPI document.
+    """One method of one path: the handler that answers it, and its description in the OpenAPI document."""
 
-    Attributes
-    ----------
-    method : {"GET", "POST"}
-    path : str
-        Parameters are in braces.
-    handler : coroutine function
-        Its name is the metrics' label; the first line of its docstring is the summary.
-    content : dict
-        The media types of a successful response, each with its schema.
-    errors : tuple of int
-        Error statuses, besides those that follow from the method and the path.
-    details : dict
-        Further fields of the OpenAPI operation.
-    public : bool
-        Whether it needs no token.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    content: dict[str, Any]
-    errors: tuple[int, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
-    public: bool = False
+    method: str  # "GET" or "POST"
+    path: str  # with parameters in braces
+    handler: Handler  # its name is the metrics' label; the first line of its docstring is the summary
+    content: dict[str, Any]  # the media types of a successful response, each with its schema
+    errors: tuple[int, ...] = ()  # statuses besides those that follow from the method and the path
+    details: dict[str, Any] = field(default_factory=dict)  # further fields of the OpenAPI operation
+    public: bool = False  # whether it needs no token
 
     @property
     def methods(self) -> tuple[str, ...]:

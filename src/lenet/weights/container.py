@@ -124,14 +124,6 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
 def content_of(path: str | os.PathLike[str]) -> bytes:
     """Read a weights file in any format.
 
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    bytes
-
     Raises
     ------
     WeightsError

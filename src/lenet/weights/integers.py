@@ -59,10 +59,6 @@ def from_integers(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, ND
     metadata : mapping of str to str
         "steps" is a JSON object of numbers by name; without it, the tensors are returned unchanged.
 
-    Returns
-    -------
-    dict of str to ndarray
-
     Raises
     ------
     ValueError

@@ -37,7 +37,7 @@ class ThreadPool:
     Parameters
     ----------
     max_pending : int
-        Number of functions that run or wait. A function counts until it ends, even if its caller no longer waits.
+        The highest value of `pending`.
     timeout : float
         How long a caller waits, in seconds.
     on_change : callable, optional
@@ -46,7 +46,7 @@ class ThreadPool:
     Attributes
     ----------
     pending : int
-        Number of functions that run or wait.
+        Number of functions that run or wait. A function counts until it ends, even if its caller no longer waits.
     """
 
     def __init__(self, max_pending: int, timeout: float, on_change: Callable[[int], None] = lambda change: None):

@@ -24,12 +24,8 @@ from lenet.serving.routing import Router
 _REJECTED = {401: "token", 408: "slow", 413: "size"}  # the metrics' reason by status; BusyError has its own
 
 _UNIQUE = (
-    b"authorization",
-    b"content-encoding",
-    b"content-length",
-    b"content-type",
-    b"inference-header-content-length",
-)
+    b"authorization", b"content-encoding", b"content-length", b"content-type", b"inference-header-content-length",
+)  # fmt: skip
 
 
 class LimitsMiddleware:
@@ -40,26 +36,16 @@ class LimitsMiddleware:
 
     Parameters
     ----------
-    router : Router
-        Its handlers get the body from `context_of(request)`.
-    limits : Limits
-    metrics : Metrics
+    router, limits, metrics, on_request
+        The handlers get the body from `context_of(request)`; `on_request` gets each context after the response.
     pool : ThreadPool
         Decompresses bodies.
-    on_request : callable
-        Called with the `RequestContext` of each request after the response.
     tokens : collection of str
         One of them is required as `Authorization: Bearer`, unless there are none.
     public_paths : collection of str
         Paths that require no token.
-    lifespan : callable, optional
+    lifespan : callable
         Returns the asynchronous context manager that is open while the application is served.
-
-    Attributes
-    ----------
-    limits : Limits
-    metrics : Metrics
-    state : ServerState
     """
 
     def __init__(
@@ -69,9 +55,9 @@ class LimitsMiddleware:
         metrics: Metrics,
         pool: ThreadPool,
         on_request: OnRequest,
-        tokens: Collection[str] = (),
-        public_paths: Collection[str] = (),
-        lifespan: Lifespan[Any] | None = None,
+        tokens: Collection[str],
+        public_paths: Collection[str],
+        lifespan: Lifespan[Any],
     ):
         self.limits, self.metrics, self.state = limits, metrics, ServerState()
         self._router, self._on_request, self._lifespans = router, on_request, Lifespans(lifespan=lifespan)

@@ -31,11 +31,6 @@ class StrictProtocol(HttpToolsProtocol):
     """A connection of uvicorn that is stricter than uvicorn and httptools.
 
     httptools already rejects lines that do not end with CR LF, and requests with Content-Length and Transfer-Encoding.
-
-    Attributes
-    ----------
-    part : Part
-        What arrives next.
     """
 
     part = Part.BEGINNING

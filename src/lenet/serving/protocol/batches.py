@@ -16,17 +16,8 @@ class Batches:
 
     Switching between the network and the rest of the server takes longer than the network itself, because each
     displaces the other from the processor's caches. A model whose results depend on the batch in their last digits, one
-    that computes layer by layer, computes each request by itself. One event loop may use an instance.
-
-    Parameters
-    ----------
-    max_images : int
-        Number of images per iteration of the event loop.
-
-    Attributes
-    ----------
-    size : int
-        Number of images in this iteration.
+    that computes layer by layer, computes each request by itself. One event loop may use an instance. `size` is the
+    number of images in this iteration.
     """
 
     def __init__(self, max_images: int):

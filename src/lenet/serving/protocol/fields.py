@@ -60,10 +60,7 @@ def object_field(content: dict[str, Any], name: str) -> dict[str, Any]:
 def known_parameters(content: dict[str, Any], *names: str) -> dict[str, Any]:
     """Return the field "parameters", which may have only these names: a misspelt one would have no effect."""
     parameters = object_field(content, "parameters")
-    if not parameters:
-        return parameters
-    unknown = parameters.keys() - set(names)
-    if unknown:
+    if unknown := parameters.keys() - names:
         raise InputError(f"Unknown parameter {short_repr(min(unknown))}; expected {' or '.join(names)}.")
     return parameters
 

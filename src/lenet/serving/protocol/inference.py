@@ -26,39 +26,19 @@ OUTPUTS = ("label", "probabilities", "digit_score")
 
 
 class InferenceRequest(NamedTuple):
-    """A validated inference request without its images.
-
-    Attributes
-    ----------
-    tensor : InputTensor
-    outputs : tuple of OutputRequest
-    reject_at : float or None
-        The parameter of `LeNet5.predict`.
-    id : str or None
-        The client's id of the request.
-    """
+    """A validated inference request without its images."""
 
     tensor: InputTensor
     outputs: tuple[OutputRequest, ...]
-    reject_at: float | None
-    id: str | None
+    reject_at: float | None  # the parameter of `LeNet5.predict`
+    id: str | None  # as the client names the request
 
 
 def read_request(body: bytes, json_length: int | None, limits: Limits) -> tuple[InferenceRequest, NDArray[Any]]:
     """Return the request in a body, and its images.
 
-    Parameters
-    ----------
-    body : bytes
-    json_length : int, optional
-        Number of bytes of JSON, as the client declares it. By default, the whole body is JSON.
-    limits : Limits
-
-    Returns
-    -------
-    request : InferenceRequest
-    images : ndarray
-        An argument for `LeNet5.predict`, which validates the pixels.
+    The client may declare the number of bytes of JSON; by default, the whole body is JSON. The images are an argument
+    for `LeNet5.predict`, which validates the pixels.
 
     Raises
     ------

@@ -29,47 +29,23 @@ _SHAPES = ([1, SIDE, SIDE], [SIDE, SIDE], [SIDE * SIDE])
 
 
 class OutputRequest(NamedTuple):
-    """An output that a request asks for.
-
-    Attributes
-    ----------
-    name : str
-    binary : bool
-        Whether the response has it as bytes after the JSON.
-    num_classes : int
-        Number of best classes to return as text; 0 for all as numbers.
-    """
+    """An output that a request asks for."""
 
     name: str
-    binary: bool
-    num_classes: int = 0
+    binary: bool  # whether the response has it as bytes after the JSON
+    num_classes: int = 0  # of the best classes to return as text; 0 for all as numbers
 
 
 class InputTensor(NamedTuple):
-    """The input of a request, without its binary data.
-
-    Attributes
-    ----------
-    datatype : str
-    shape : tuple of int
-    binary_size : int or None
-        Number of bytes after the JSON, if the data is binary.
-    data : list or None
-        The numbers, flat or in nested lists, if the data is in the JSON.
-    """
+    """The input of a request, without its binary data."""
 
     datatype: str
     shape: tuple[int, ...]
-    binary_size: int | None
-    data: list[Any] | None
+    binary_size: int | None  # bytes after the JSON, if the data is binary
+    data: list[Any] | None  # the numbers, flat or in nested lists, if the data is in the JSON
 
     def images(self, binary: memoryview) -> NDArray[Any]:
-        """Return the tensor as an array, without validating its pixels.
-
-        Parameters
-        ----------
-        binary : memoryview
-            All bytes after the JSON.
+        """Return the tensor as an array, given all bytes after the JSON, without validating its pixels.
 
         Returns
         -------
