@@ -4,7 +4,6 @@ import contextlib
 import errno
 import io
 import os
-import secrets
 import stat
 import sys
 import time
@@ -41,7 +40,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         for target, content in contents.items():
             if not target.name:
                 raise OSError(errno.EISDIR, "expected a file name, not a folder")
-            temporaries[target] = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+            temporaries[target] = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
             _write_beside(target, temporaries[target], content)
         for target, temporary in temporaries.items():
             _replace(temporary, target)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet.cli.data import DATA_NAMES, add_data, load_data
-from lenet.cli.options import add_common, add_model
+from lenet.cli.options import add_common, add_model, load_model
 from lenet.cli.output import note
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet evaluate`."""
-    from lenet.cli.options import load_model
     from lenet.evaluation import classification_report, robustness_report
     from lenet.evaluation.robustness import CASES
     from lenet.scale.bar import Bar

@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from lenet.cli.options import add_quiet
+from lenet._files import check_replaceable, write_together
+from lenet.cli.options import add_quiet, load_model
 from lenet.cli.output import say
+from lenet.errors import InputError
 
 FORMATS = {".onnx": "onnx", ".c": "c"}
 MARKS = (b"/* LeNet-5 for ", b"/* LeNet-5 in C99", b"\x12\x05lenet")  # of headers, C files, and ONNX (the producer)
@@ -26,9 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet export`."""
-    from lenet._files import write_together
-    from lenet.cli.options import load_model
-    from lenet.errors import InputError
     from lenet.interop import to_c, to_onnx
 
     output = Path(arguments.output)
@@ -62,9 +61,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def check_overwrite(files: "dict[Path, bytes]", model: str) -> None:
     """Reject outputs that would replace the model itself, or a file that lenet did not write."""
-    from lenet._files import check_replaceable
-    from lenet.errors import InputError
-
     for path in files:
         if path.exists() and Path(model).exists() and path.samefile(model):
             raise InputError(f"{path} is the model itself. Choose another name for the output.")

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from lenet._files import atomic_write
 from lenet.cli.inputs import check_csv, picture, read_each, rewound, write_csv
 from lenet.cli.output import say
 
@@ -17,7 +18,6 @@ def run_forms(
     arguments: argparse.Namespace, parser: argparse.ArgumentParser, names: Sequence[str], model: "LeNet5"
 ) -> int:
     """Read forms; report pictures that cannot be read, and continue with the others."""
-    from lenet._files import atomic_write
     from lenet.reading import read_form
     from lenet.reading.drawing import drawn_fields
     from lenet.reading.forms import straightened

@@ -4,7 +4,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from lenet.cli.options import add_network
+from lenet._files import atomic_write, check_replaceable
+from lenet.cli.options import add_network, load_model
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet info`."""
     from lenet._fused.dispatch import show_config
     from lenet.cli import bench
-    from lenet.cli.options import load_model
     from lenet.loading import network_class
 
     network = None if arguments.network is True else arguments.network
@@ -67,7 +67,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 def write_figure(model: "LeNet5", path: str) -> None:
     """Write a diagram of the network, unless the file there was not written by lenet."""
     from lenet import plots
-    from lenet._files import atomic_write, check_replaceable
     from lenet.plots.style import MARK
 
     check_replaceable(path, MARK)

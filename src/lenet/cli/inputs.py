@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from lenet._files import atomic_write, check_replaceable
 from lenet.cli.options import error_line, error_text
+from lenet.errors import DataError, InputError
 
 PICTURES_HELP = (
     "a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file, a folder of them, a quoted pattern such as 'scans/*.png', or - for "
@@ -34,7 +36,6 @@ def expanded(names: Sequence[str]) -> list[str]:
         If a folder has no pictures, or a pattern matches nothing.
     """
     from lenet.data.image_folder import pictures_in
-    from lenet.errors import InputError
 
     found: list[str] = []
     for name in names:
@@ -65,7 +66,6 @@ def picture(name: str) -> str | BinaryIO:
     """
     if name != STANDARD_INPUT:
         return name
-    from lenet.errors import InputError
 
     content = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
@@ -94,7 +94,6 @@ def read_each(
     `read` raises DataError, InputError or OSError for these; `on_error` takes their name and the reason. If `shown`,
     there is a progress bar.
     """
-    from lenet.errors import DataError, InputError
     from lenet.scale.bar import Bar
 
     with Bar(len(names), shown=shown) as bar:
@@ -111,8 +110,6 @@ def read_each(
 
 def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: Sequence[str]) -> None:
     """Reject --csv with --json, a name that does not end in .csv, and a file that lenet did not write."""
-    from lenet._files import check_replaceable
-
     output = arguments.csv
     if arguments.json:
         parser.error("--csv and --json were both given; expected one of them.")
@@ -123,7 +120,6 @@ def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *h
 
 def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str]) -> None:
     """Reject a --show that does not end in .png, several pictures, and a file that lenet did not draw."""
-    from lenet._files import check_replaceable
     from lenet.reading.drawing import MARK
 
     if Path(output).suffix.lower() != ".png":
@@ -135,8 +131,6 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table, replacing an existing file atomically."""
-    from lenet._files import atomic_write
-
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     atomic_write(output, text.getvalue().encode("utf-8", "backslashreplace"))

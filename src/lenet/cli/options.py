@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.output import printable
+from lenet.errors import InputError
 
 if TYPE_CHECKING:
     from lenet.model import LeNet5
@@ -69,7 +70,6 @@ _threads.__name__ = "int"  # for argparse's message when int() fails
 
 def load_model(name: str) -> "LeNet5":
     """Return the model that --model names."""
-    from lenet.errors import InputError
     from lenet.interop import from_onnx, from_torch
     from lenet.loading import load, load_pretrained
     from lenet.weights import PRETRAINED

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from lenet._files import atomic_write, check_replaceable
 from lenet.cli.options import add_model, add_quiet, load_model
 from lenet.cli.output import say
 
@@ -16,7 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet page`."""
-    from lenet._files import atomic_write, check_replaceable
     from lenet.serving.models import Served
     from lenet.serving.page import MARK, model_document, page_html
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from lenet._files import atomic_write, check_replaceable
 from lenet.cli.options import add_quiet
 from lenet.cli.output import say
 
@@ -23,7 +24,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from dataclasses import asdict
 
     from lenet import plots
-    from lenet._files import atomic_write, check_replaceable
     from lenet.plots.style import MARK
     from lenet.training.runs import Run
 

@@ -5,9 +5,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lenet._files import atomic_write
 from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, check_drawing, expanded, picture, read_each, write_csv
-from lenet.cli.options import add_common, add_model
+from lenet.cli.options import add_common, add_model, load_model
 from lenet.cli.output import say
+from lenet.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet predict`; report pictures that cannot be read, and continue with the others."""
-    from lenet.cli.options import load_model
     from lenet.data.csv import SUFFIXES
     from lenet.rejection import RejectionRule
 
@@ -68,7 +69,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:
     """Print the answers for all pictures, or write them to a table; return the exit code."""
-    from lenet._files import atomic_write
     from lenet.reading.drawing import enlarged
 
     classes, rows = model.classes, []
@@ -86,7 +86,6 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
 
 def prepared(name: str) -> "NDArray[np.uint8]":
     """Return the digit in a picture as the network's input."""
-    from lenet.errors import DataError
     from lenet.reading import prepare, read_picture
 
     image = prepare(read_picture(picture(name)))

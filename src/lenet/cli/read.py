@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from lenet._files import atomic_write
 from lenet.cli.forms import run_forms
 from lenet.cli.inputs import (
     PICTURES_HELP,
@@ -17,7 +18,7 @@ from lenet.cli.inputs import (
     rewound,
     write_csv,
 )
-from lenet.cli.options import add_common, add_model
+from lenet.cli.options import add_common, add_model, load_model
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet read`; report pictures that cannot be read, and continue with the others."""
-    from lenet._files import atomic_write
-    from lenet.cli.options import load_model
     from lenet.reading import read, read_picture
     from lenet.reading.drawing import drawn
     from lenet.reading.reader import characters_of

@@ -10,8 +10,9 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from lenet.cli.options import add_model, add_quiet
+from lenet.cli.options import add_model, add_quiet, load_model
 from lenet.cli.output import say
+from lenet.errors import WorkerError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -43,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet score`."""
-    from lenet.cli.options import load_model
     from lenet.scale import score
     from lenet.scale.outputs import check_free
 
@@ -73,7 +73,6 @@ def cluster(address: str | None) -> "AbstractContextManager[Any]":
     import contextlib
 
     from lenet._extras import require
-    from lenet.errors import WorkerError
 
     if address is None:
         return contextlib.nullcontext()

@@ -12,7 +12,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from lenet._files import read_at_most
 from lenet.cli.options import load_model
+from lenet.errors import InputError
 
 TOKEN = "LENET_TOKEN"  # noqa: S105 # nosec B105 # a name
 _SETTINGS = (
@@ -113,7 +115,6 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str | bool]:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet serve`."""
-    from lenet.errors import InputError
     from lenet.serving import Limits, serve
     from lenet.serving.limits.capacity import exit_if_working
     from lenet.serving.logs import LEVELS
@@ -181,9 +182,6 @@ def token_of(environment: Mapping[str, str]) -> str | None:
     >>> token_of({"LENET_TOKEN": "sesame"})
     'sesame'
     """
-    from lenet._files import read_at_most
-    from lenet.errors import InputError
-
     path = environment.get(f"{TOKEN}_FILE")
     if path is None or TOKEN in environment:
         return environment.get(TOKEN)

@@ -9,9 +9,11 @@ import signal
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from lenet._files import remove_leftovers
 from lenet.cli.data import DATA_NAMES, add_data, load_data
 from lenet.cli.options import add_common, add_network, load_model
 from lenet.cli.output import note, say
+from lenet.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from lenet.cli.progress import Progress
@@ -89,7 +91,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             parser.error(f"--resume keeps the options of the run. Omit --{option}.")
     if arguments.network is not None and arguments.start is not None:
         parser.error("--network and --from were both given; expected one of them.")
-    from lenet._files import remove_leftovers
     from lenet.training.communication import SingleProcess
 
     def lead(comm: "Communicator") -> int:
@@ -111,7 +112,6 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
     from lenet import __version__
     from lenet._fused.dispatch import chosen
-    from lenet.errors import InputError
     from lenet.training.fine_tuning import transfer
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run, fingerprint
@@ -155,7 +155,6 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
 def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the names of the classes, after checking their number."""
-    from lenet.errors import DataError
     from lenet.evaluation.report import MAX_CLASSES
 
     if (data.y_train == data.y_train[0]).all():
@@ -211,7 +210,6 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     from lenet import __version__
     from lenet._fused.dispatch import chosen
     from lenet.cli.event_files import has_events
-    from lenet.errors import InputError
     from lenet.training.runs import Run, fingerprint
 
     folder = arguments.resume

@@ -90,12 +90,9 @@ class Pictures:
                 parser = MultiPartParser(request.headers, parts, max_files=1, max_fields=10)
                 parser.spool_max_size = self._limits.body  # never a temporary file: the disk may be read-only
                 form = await parser.parse()
-        except MultiPartException as error:
-            raise InputError(
-                f"The form is malformed ({error.message.rstrip('.')}). Send a picture as multipart/form-data."
-            ) from None
-        except (ValueError, LookupError) as error:
-            raise InputError(f"The form is malformed ({error}). Send a picture as multipart/form-data.") from None
+        except (MultiPartException, ValueError, LookupError) as error:
+            reason = str(error).rstrip(".")
+            raise InputError(f"The form is malformed ({reason}). Send a picture as multipart/form-data.") from None
         content = b""
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):

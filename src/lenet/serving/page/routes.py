@@ -11,8 +11,7 @@ from starlette.responses import Response
 
 from lenet.serving.models import Models, Served
 from lenet.serving.openapi import MODEL_QUERY, TEXT, json_content
-from lenet.serving.page.document import model_document
-from lenet.serving.page.html import content_security_policy, page_html
+from lenet.serving.page.html import content_security_policy, model_document, page_html
 from lenet.serving.routing import Operation
 
 _GZIP = re.compile(r"(^|,)\s*gzip\s*(;\s*q=(?!0(\.0*)?\s*(,|$)))?[^;,]*(,|$)")
