@@ -50,38 +50,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-batch", type=int, default=1024, metavar="N", help="maximum number of images per request (default: 1024)"
     )
     parser.add_argument(
-        "--max-pixels",
-        type=_positive,
-        default=25,
-        metavar="MILLIONS",
+        "--max-pixels", type=_positive, default=25, metavar="MILLIONS",
         help="maximum number of pixels per picture (default: 25 million)",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--max-in-flight", type=int, default=256, metavar="N",
         help="maximum number of pictures, and of large requests, that a worker accepts at a time (default: 256)",
     )  # fmt: skip
     parser.add_argument(
-        "--timeout",
-        type=_positive,
-        default=10,
-        metavar="SECONDS",
+        "--timeout", type=_positive, default=10, metavar="SECONDS",
         help="time limit for receiving a request (default: 10 s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--deadline",
-        type=_positive,
-        default=30,
-        metavar="SECONDS",
+        "--deadline", type=_positive, default=30, metavar="SECONDS",
         help="time limit for computing a response (default: 30 s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--drain",
-        type=float,
-        default=1,
-        metavar="SECONDS",
+        "--drain", type=float, default=1, metavar="SECONDS",
         help="time after SIGTERM during which the server is not ready but accepts connections, for load balancers "
         "(default: 1 s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--allow-control", action="store_true",
         help=f"allow clients to load and unload models; requires {TOKEN} or {CONTROL_TOKEN}",

@@ -53,7 +53,7 @@ class LogWriter:
         dropped, self.dropped = self.dropped, 0
         if len(self._lines) < self._max_lines:
             message = f"Dropped log lines: {dropped}. Standard error was not read fast enough."
-            self.write(_event_line("warning", message, time.time()))
+            self.write(_event_line("warning", message, time.time()).encode() + b"\n")
         return dropped
 
     def flush(self, seconds: float = 1.0) -> None:
@@ -98,15 +98,14 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         traceback = self.formatException(record.exc_info) if record.exc_info else None
-        message = record.getMessage().strip()
-        return _event_line(record.levelname.lower(), message, record.created, traceback).decode().rstrip()
+        return _event_line(record.levelname.lower(), record.getMessage().strip(), record.created, traceback)
 
 
-def _event_line(level: str, message: str, seconds: float, traceback: str | None = None) -> bytes:
+def _event_line(level: str, message: str, seconds: float, traceback: str | None = None) -> str:
     entry = {"time": iso_time(seconds), "level": level, "pid": os.getpid(), "message": message}
     if traceback is not None:
         entry["traceback"] = traceback
-    return json.dumps(entry).encode() + b"\n"
+    return json.dumps(entry)
 
 
 def log_config(level: str) -> dict[str, Any]:
