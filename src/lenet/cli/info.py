@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from lenet import __version__
 from lenet._files import atomic_write, check_replaceable
 from lenet.cli.options import add_network, load_model
 from lenet.cli.output import say
@@ -75,7 +76,6 @@ def write_figure(model: "LeNet5", path: str) -> None:
 
 def metadata_of(model: "LeNet5", arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the metadata that `--json` prints, of a model or of this installation."""
-    from lenet import __version__
     from lenet._fused.dispatch import available, chosen
     from lenet._fused.threads import resolve_n_jobs
     from lenet.cli import bench

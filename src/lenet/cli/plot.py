@@ -1,6 +1,7 @@
 """Compare training runs in one figure: loss and error rate by epoch, in one colour per run."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from lenet._files import atomic_write, check_replaceable
@@ -21,8 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet plot`."""
-    from dataclasses import asdict
-
     from lenet import plots
     from lenet.plots.style import MARK
     from lenet.training.runs import Run

@@ -6,6 +6,7 @@ contains the most probable digit of each image and its probability. This command
 """
 
 import argparse
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING
@@ -70,8 +71,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def cluster(address: str | None) -> "AbstractContextManager[Any]":
     """Return a client of the scheduler at an address; without an address, a context that yields None."""
-    import contextlib
-
     from lenet._extras import require
 
     if address is None:

@@ -4,11 +4,14 @@ After Ctrl-C, a crash or a power cut, --resume continues the run with bit-identi
 """
 
 import argparse
+import json
 import math
 import signal
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lenet import __version__
 from lenet._files import remove_leftovers
 from lenet.cli.data import DATA_NAMES, add_data, load_data
 from lenet.cli.options import add_common, add_network, load_model
@@ -108,9 +111,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "tuple[Run, Dataset]":
     """Load the data, choose the recipe, and create the run folder."""
-    from pathlib import Path
-
-    from lenet import __version__
     from lenet._fused.dispatch import chosen
     from lenet.training.fine_tuning import transfer
     from lenet.training.recipes import recipe_named
@@ -207,7 +207,6 @@ def check_early(data: "Dataset", classes: tuple[str, ...], recipe: "Recipe", arg
 
 def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     """Open a run folder, and load the data of the run."""
-    from lenet import __version__
     from lenet._fused.dispatch import chosen
     from lenet.cli.event_files import has_events
     from lenet.training.runs import Run, fingerprint
@@ -303,8 +302,6 @@ class Saver:
 
 def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
     """Print where the training stopped, and how to resume it."""
-    import json
-
     command = f"lenet train --resume {folder.folder}"
     if as_json:
         print(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
@@ -314,8 +311,6 @@ def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
 
 def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, arguments: argparse.Namespace) -> None:
     """Calibrate and test the best weights, write the figures and the report, and print a summary."""
-    import json
-
     import numpy as np
 
     from lenet import plots

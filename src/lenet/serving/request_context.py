@@ -40,54 +40,23 @@ class ServerState:
 
 @dataclass(slots=True)
 class RequestContext:
-    """A request that is being answered.
-
-    Attributes
-    ----------
-    method, path : str
-    headers : dict of bytes to bytes
-        Names in lower case.
-    server : ServerState
-    peer : str or None
-        The address of the client, or of a proxy.
-    request : str
-        The request id: that of X-Request-Id if it is valid, otherwise a generated one.
-    parts : list of bytes
-        The body, decompressed, in the parts in which it arrived.
-    buffered : int
-        Number of bytes of the body in memory, compressed and decompressed.
-    received : int
-        Number of bytes of the body as it was sent.
-    traceparent : str or None
-        The client's W3C trace context, if it is valid; the response repeats it.
-    operation : str
-        Name of the handler.
-    model : str or None
-    batch : int or None
-        Number of images.
-    status : int
-        Status of the response; 499 if the client disconnects before it is sent.
-    error : str or None
-        The error message sent to the client.
-    started : float
-        Value of `time.perf_counter`.
-    """
+    """A request that is being answered."""
 
     method: str
     path: str
-    headers: dict[bytes, bytes]
+    headers: dict[bytes, bytes]  # with names in lower case
     server: ServerState = field(default_factory=ServerState)
-    peer: str | None = None
-    request: str = ""
-    parts: list[bytes] = field(default_factory=list)
-    buffered: int = 0
-    received: int = 0
-    traceparent: str | None = None
-    operation: str = "none"
+    peer: str | None = None  # the address of the client, or of a proxy
+    request: str = ""  # the request id: that of X-Request-Id if it is valid, otherwise a generated one
+    parts: list[bytes] = field(default_factory=list)  # of the body, decompressed, as they arrived
+    buffered: int = 0  # bytes of the body in memory, compressed and decompressed
+    received: int = 0  # bytes of the body as it was sent
+    traceparent: str | None = None  # the client's W3C trace context, if it is valid; the response repeats it
+    operation: str = "none"  # the name of the handler
     model: str | None = None
-    batch: int | None = None
-    status: int = 499
-    error: str | None = None
+    batch: int | None = None  # the number of images
+    status: int = 499  # of the response; 499 if the client disconnects before it is sent
+    error: str | None = None  # the message sent to the client
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:

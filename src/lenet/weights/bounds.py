@@ -21,12 +21,7 @@ def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float | None, std
     they are standardised, and the outputs of sigmoids, and their averages, are too. Of n numbers that are standardised
     by their own mean and deviation, the largest is at most sqrt(n - 1).
 
-    Parameters
-    ----------
-    parameters : mapping of str to ndarray
-        The parameters of a LeNet5 or LeNet1998, finite.
-    mean, std : float or None
-        The standardisation of pixels.
+    The parameters are those of a LeNet5 or LeNet1998, and finite; the mean and std are those of pixels.
 
     Examples
     --------

@@ -21,16 +21,7 @@ _WORTH_IT = 1000  # numbers in a tensor; smaller tensors are not converted
 def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """Convert the large tensors that int8 can represent exactly; return all tensors, and the steps of the converted.
 
-    Parameters
-    ----------
-    tensors : mapping of str to ndarray
-        Finite numbers.
-
-    Returns
-    -------
-    tensors : dict of str to ndarray
-    steps : dict of str to float
-        Powers of two by which `from_integers` multiplies the tensors of these names.
+    The tensors are finite. The steps are powers of two by which `from_integers` multiplies the tensors of these names.
 
     Examples
     --------
@@ -53,11 +44,7 @@ def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, fl
 def from_integers(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Convert the tensors that have a step back to float16, and return all tensors.
 
-    Parameters
-    ----------
-    tensors : mapping of str to ndarray
-    metadata : mapping of str to str
-        "steps" is a JSON object of numbers by name; without it, the tensors are returned unchanged.
+    In the metadata, "steps" is a JSON object of numbers by name; without it, the tensors are returned unchanged.
 
     Raises
     ------
