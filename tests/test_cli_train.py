@@ -17,7 +17,7 @@ from cli_calls import COLUMNS, EPOCHS, POSIX, QUICK, environment, events, succee
 import lenet
 from lenet import cli
 from lenet.cli.data import DATA_NAMES
-from lenet.cli.progress import HEADER, JsonProgress, LineProgress, row
+from lenet.cli.progress import HEADER, JsonProgress, LineProgress, Progress
 from lenet.data.sources import _BY_NAME
 from lenet.training.runs import Run
 from lenet.training.state import Epoch, State
@@ -149,10 +149,16 @@ def test_output_to_a_file_has_a_header_a_line_per_epoch_and_the_report(work):
 
 
 def test_the_table_lines_up_whatever_the_learning_rate():
+    def row(epoch, epochs, left):
+        seconds = left / (epochs - 1)  # of one epoch
+        state = State(*3 * [np.zeros(1)], 0.0, 1.0, history=[epoch], seconds=seconds)
+        return Progress(epochs, steps_per_epoch=1).row(state)
+
     for rate in (0.5, 0.00125, 0.0009386123, 4.819e-06, 1e-300, 0.0):
-        line = row(Epoch(200, rate, 2.3026, 1.0, 12.5, 0.0975, 123456.7, 9.0), 200, "12:34")
+        line = row(Epoch(200, rate, 2.3026, 1.0, 12.5, 0.0975, 123456.7, 9.0), 200, left=12 * 60 + 34)
         assert len(line) == len(HEADER) < 80
-    without = row(Epoch(1, 0.1, 2.0, 0.1, None, None, 1000.0, 9.0), 10, "0:01")
+        assert line.endswith(" 12:34")
+    without = row(Epoch(1, 0.1, 2.0, 0.1, None, None, 1000.0, 9.0), 10, left=1)
     assert len(without) == len(HEADER)
     assert without.split()[4:6] == ["-", "-"]
 
