@@ -122,7 +122,7 @@ def test_a_malformed_form_ends_its_turn_with_the_gil():
 
     async def parse():
         with pytest.raises(InputError, match="form is malformed"):  # whose traceback keeps the suspended generator
-            await Pictures(None, Limits(), None, None)._uploaded_file(request, bytes(2**20), {})
+            await Pictures(None, Limits(), None, None)._uploaded_file(request, [bytes(2**20)], {})
         return GIL_TURNS._lock.locked()
 
     assert not asyncio.run(parse())
@@ -162,7 +162,7 @@ def test_large_bodies_are_joined_and_parsed_outside_the_event_loop(monkeypatch, 
     record_thread_of(parser)
     scope = {"type": "http", "method": "POST", "path": path, "query_string": b""}
     asyncio.run(app({**scope, "headers": [(b"content-type", content_type)]}, receive, send))
-    assert threads == ["lenet-serve"] * 2
+    assert set(threads) == {"lenet-serve"}
 
 
 @pytest.mark.parametrize(("images", "expected"), [(5, {"MainThread"}), (64, {"MainThread", "lenet-serve"})])
