@@ -1,6 +1,6 @@
 """After SIGKILL at random moments, training resumes bit-identically and every file is complete.
 
-The disk takes 0.2 ms for each 64 KiB, so that writing takes a while, and checkpoints are written after each step.
+The disk takes 0.5 ms for each 64 KiB, so that writing takes a while, and checkpoints are written after each step.
 `pytest -s -m release --exhaustive tests/faults/test_killed.py` kills 1,000 training runs and prints the outcome.
 """
 
@@ -20,7 +20,7 @@ from lenet.errors import WeightsError
 from lenet.training.runs import Run
 
 TRAIN = command(epochs=3, batch_size=8)
-PAUSE = 200
+PAUSE = 500
 
 
 @pytest.fixture(scope="module")
