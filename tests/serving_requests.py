@@ -5,6 +5,7 @@ import io
 import json
 import socket
 import sys
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import lenet
 image_module = pytest.importorskip("PIL.Image")
 
 INFER = "/v2/models/mnist/infer"
+TOKEN = "open sesame"  # noqa: S105
 BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
 HEAD = f"POST {INFER} HTTP/1.1\r\nHost: x\r\n".encode()
 
@@ -49,3 +51,27 @@ def encoded(pixels, kind="PNG", **options):
     buffer = io.BytesIO()
     image_module.fromarray(pixels).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def an_input(**changes):
+    return {"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784} | changes
+
+
+def request_of(*inputs, **rest):
+    return json.dumps({"inputs": list(inputs or [an_input()]), **rest})
+
+
+def page_of(images):
+    page = np.full((60, 30 * len(images) + 40), 255, np.uint8)
+    for place, image in enumerate(images):
+        page[16:44, 20 + 30 * place : 48 + 30 * place] = 255 - image
+    return page
+
+
+def form_of(content, name="picture", kind="image/png"):
+    boundary = uuid.uuid4().hex
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="a.png"\r\nContent-Type: {kind}\r\n'
+    )
+    body = head.encode() + b"\r\n" + content + f"\r\n--{boundary}--\r\n".encode()
+    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}

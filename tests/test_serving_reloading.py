@@ -1,0 +1,237 @@
+"""Models whose files change while they are served."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from served import SERVE, serving, wait_for
+
+import lenet
+import lenet.cli
+from lenet.errors import InputError
+
+for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
+    pytest.importorskip(needed)
+pytest.importorskip("cv2")
+from serving_requests import an_input, request_of  # noqa: E402
+
+from lenet.serving import Models  # noqa: E402
+
+pytest_plugins = ["serving_fixture"]
+
+
+IMPATIENT = "from lenet.serving import reloading; reloading.INTERVAL = 0.1; from lenet.cli import main; main()"
+IMPATIENT_SERVE = (sys.executable, "-c", IMPATIENT, *SERVE[SERVE.index("serve") :])
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A server that looks at the file of its model every 0.1 s, and the file; each test saves other models there."""
+    path = tmp_path_factory.mktemp("watched") / "own.safetensors"
+    lenet.LeNet5(seed=0).save(path)
+    with serving("--model", path, command=IMPATIENT_SERVE) as running:
+        yield running, path
+
+
+def test_the_document_of_a_model_follows_its_file(watched):
+    server, path = watched
+    before = server.ask("GET", "/model.json")[1]["etag"]
+    lenet.LeNet5(seed=1).save(path)
+    wait_for(lambda: server.ask("GET", "/model.json", headers={"If-None-Match": before})[0] == 200)
+    _, _, document = server.ask("GET", "/model.json")
+    assert document["version"] == server.ask("GET", "/v2/models/own")[2]["versions"][0]
+
+
+@pytest.mark.parametrize(
+    ("workers", "hangup"),
+    [(1, False), *(pytest.param(*case, marks=pytest.mark.landing) for case in ((1, True), (2, True), (2, False)))],
+)
+def test_a_model_is_replaced_while_requests_run(tmp_path, digits, workers, hangup):
+    path, x = tmp_path / "changing.safetensors", digits[0][0]
+    models = [lenet.LeNet5(seed=seed) for seed in range(3)]
+    expected = [model.predict_proba(x)[0] for model in models]
+    models[0].save(path)
+    body = request_of(an_input(data=x.ravel().tolist()), outputs=[{"name": "probabilities"}])
+    seen, stop = [], threading.Event()
+
+    def ask_on(server):
+        while not stop.is_set():
+            status, _, answer = server.ask("POST", "/v2/models/changing/infer", body)
+            distances = [np.abs(np.array(answer["outputs"][0]["data"]) - each).max() for each in expected]
+            seen.append((status, int(np.argmin(distances)), min(distances)))
+
+    with serving("--model", path, "--workers", workers, command=SERVE if hangup else IMPATIENT_SERVE) as server:
+        threads = [threading.Thread(target=ask_on, args=(server,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for k in range(1, len(models)):
+                models[k].save(path)
+                if hangup:
+                    server.process.send_signal(signal.SIGHUP)
+                wait_for(lambda k=k: len(seen) > 40 and {each for _, each, _ in seen[-40:]} == {k})
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    assert {status for status, _, _ in seen} == {200}
+    assert max(distance for _, _, distance in seen) < 1e-6
+
+
+def test_a_damaged_file_replaces_nothing(watched):
+    server, path = watched
+    before = server.ask("GET", "/v2/models/own")[2]
+    path.write_bytes(path.read_bytes()[:1000])
+    wait_for(lambda: any("was not reloaded" in each.get("message", "") for each in server.log()))
+    assert server.ask("GET", "/v2/models/own")[2] == before
+    assert b'lenet_model_reloads_total{model="own",outcome="failed"} 1.0' in server.ask("GET", "/metrics")[2]
+    lenet.LeNet5(seed=2).save(path)
+    wait_for(lambda: server.ask("GET", "/v2/models/own")[2] != before)
+    wait_for(lambda: versions_in_metrics(server) == server.ask("GET", "/v2/models/own")[2]["versions"])
+
+
+def versions_in_metrics(server):
+    return re.findall(
+        r'^lenet_model_info{.*version="(.*)"} 1.0$', server.ask("GET", "/metrics")[2].decode(), re.MULTILINE
+    )
+
+
+def check_versions_in_metrics(server, path, seeds):
+    """Check that the metrics have only the version of the file's model."""
+    for seed in seeds:
+        lenet.LeNet5(seed=seed).save(path)
+        version = Models({"own": path}).get().version
+        wait_for(lambda version=version: versions_in_metrics(server) == [version])
+    assert server.ask("GET", "/metrics")[2].count(b"lenet_model_info{") == 1
+
+
+def test_earlier_versions_are_not_in_the_metrics(watched):
+    check_versions_in_metrics(*watched, (3, 4))
+
+
+def test_the_empty_file_of_a_starting_worker_is_not_an_error(tmp_path, monkeypatch):
+    from lenet.serving.metrics import _SharedMetrics
+
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    (tmp_path / "counter_1.db").touch()
+    assert list(_SharedMetrics().collect()) == []
+
+
+@pytest.mark.landing
+def test_earlier_versions_are_not_in_the_metrics_of_workers(tmp_path):
+    lenet.LeNet5(seed=0).save(tmp_path / "own.safetensors")
+    with serving("--model", tmp_path / "own.safetensors", "--workers", "2") as server:
+        check_versions_in_metrics(server, tmp_path / "own.safetensors", (1, 2))
+
+
+def test_a_removed_file_is_logged_once(watched):
+    server, path = watched
+    path.unlink()
+    said, logged = "The file of model own was removed", len(server.log())
+    wait_for(lambda: any(said in each.get("message", "") for each in server.log()))
+    assert server.ask("POST", "/v2/models/own/infer", request_of())[0] == 200
+    lenet.LeNet5(seed=5).save(path)
+    wait_for(lambda: any("was reloaded" in each.get("message", "") for each in server.log()[logged:]))
+    assert sum(said in each.get("message", "") for each in server.log()) == 1
+
+
+@pytest.mark.skipif(shutil.which("nohup") is None, reason="there is no nohup")
+def test_a_hangup_under_nohup_reloads_the_models():
+    command = ["nohup", sys.executable, "-m", "lenet", "serve", "--port", "0", "--drain", "0"]
+    with serving(command=command) as server:
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: any("mnist was reloaded" in line for line in server._log.read_text().splitlines()))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
+    from lenet.serving import Models, watching
+
+    monkeypatch.setattr("lenet.serving.reloading.INTERVAL", 0.1)
+    models = Models({"own": lenet.LeNet5(seed=0)})
+    reloaded, looked = threading.Event(), []
+
+    def changed():
+        if not looked:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.2)  # until the loop has seen it
+        looked.append(True)
+        return []
+
+    monkeypatch.setattr(models, "changed", changed)
+    monkeypatch.setattr(models, "reload", lambda name: reloaded.set())
+
+    async def run():
+        async with watching(models):
+            await asyncio.to_thread(reloaded.wait, 10)
+
+    asyncio.run(run())
+    assert looked
+    assert reloaded.is_set()
+
+
+def test_an_unexpected_error_of_a_loader_stops_nothing(tmp_path, monkeypatch):
+    from lenet.serving import Models, watching
+
+    monkeypatch.setattr("lenet.serving.reloading.INTERVAL", 0.1)
+    path, fails = tmp_path / "model", []
+    lenet.LeNet5(seed=0).save(path)
+
+    def loader(name):
+        if fails:
+            raise KeyError(fails.pop())
+        return lenet.load(name)
+
+    models = Models({"own": path}, loader)
+
+    async def run():
+        async with watching(models):
+            fails.append("once")
+            lenet.LeNet5(seed=1).save(path)
+            while fails:
+                await asyncio.sleep(0.05)
+            lenet.LeNet5(seed=2).save(path)
+            while models.get("own").version != Models({"own": lenet.LeNet5(seed=2)}).get("own").version:
+                await asyncio.sleep(0.05)
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_file_replaced_while_it_is_loaded_counts_as_changed(tmp_path):
+    from lenet.serving import Models
+
+    path = tmp_path / "own.safetensors"
+    lenet.LeNet5(seed=0).save(path)
+
+    def load_and_replace(name):
+        model = lenet.load(name)
+        lenet.LeNet5(seed=1).save(path)
+        return model
+
+    assert Models({"own": path}, load_and_replace).changed() == ["own"]
+    assert Models({"own": path}).changed() == []
+
+
+def test_a_model_whose_metadata_are_damaged_is_refused():
+    from lenet.serving import Models
+
+    model = lenet.LeNet5(seed=0)
+    model.metadata["least_digit_score"] = "much"
+    with pytest.raises(InputError, match="least_digit_score"):
+        Models({"damaged": model})
+
+
+def test_a_model_whose_names_are_damaged_is_refused():
+    from lenet.serving import Models
+
+    model = lenet.LeNet5(seed=0)
+    model.metadata["classes"] = '["a", "b"]'
+    with pytest.raises(InputError, match="classes are damaged"):
+        Models({"damaged": model})
