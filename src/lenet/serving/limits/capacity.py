@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import math
 import os
 import queue
@@ -11,14 +10,15 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from lenet._fused.threads import resolve_n_jobs
 
 T = TypeVar("T")
 _working: set[int] = set()  # the threads that run a function
-_Tasks = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
+# What a thread computes, for which future, and what it then calls in the event loop, with a result or an error.
+_OnDone = Callable[[asyncio.Future[Any], Any, BaseException | None], None]
+_Tasks = queue.SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any], _OnDone] | None]
 
 
 class BusyError(Exception):
@@ -72,11 +72,10 @@ class ThreadPool:
         if self.pending >= self._max_pending or expected > self._timeout:
             raise BusyError(retry_after=max(1, math.ceil(min(expected, self._timeout))))
         future = self._submit(function)
-        awaitable = asyncio.wrap_future(future)
-        del future, function  # the traceback of an error would keep them, and everything they refer to, in memory
+        del function  # the traceback of an error would keep it, and everything it refers to, in memory
         try:
             async with asyncio.timeout(self._timeout) as timeout:
-                return await awaitable
+                return await future
         except TimeoutError:
             if not timeout.expired():  # the function's own
                 raise
@@ -84,7 +83,7 @@ class ThreadPool:
                 f"The response took longer than {self._timeout:g} s to compute. Send less, or retry later.", "deadline"
             ) from None
         finally:
-            del awaitable
+            del future
 
     def _expected_seconds(self) -> float:
         """Return how long another function would probably wait and run; 0 if a thread is free."""
@@ -93,11 +92,10 @@ class ThreadPool:
         durations = list(self._seconds)  # at once: the threads append to it
         return (self.pending / self._num_threads + 1) * sum(durations) / len(durations)
 
-    def _submit(self, function: Callable[[], T]) -> Future[T]:
+    def _submit(self, function: Callable[[], T]) -> asyncio.Future[T]:
         self._change(1)
-        future: Future[T] = Future()
-        future.add_done_callback(functools.partial(self._on_done, asyncio.get_running_loop()))
-        self._tasks.put((future, function))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._tasks.put((future, function, self._on_done))
         if self._num_started < min(self.pending, self._num_threads):
             self._num_started += 1
             threading.Thread(
@@ -105,9 +103,15 @@ class ThreadPool:
             ).start()  # fmt: skip
         return future
 
-    def _on_done(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed before the function ended
-            loop.call_soon_threadsafe(self._change, -1)
+    def _on_done(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        """Give the caller a result or an error, unless it no longer waits."""
+        self._change(-1)
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
 
     def _change(self, change: int) -> None:
         self.pending += change
@@ -117,17 +121,20 @@ class ThreadPool:
 def _work(tasks: _Tasks, seconds: deque[float]) -> None:
     """Run functions until None comes, and record how long each takes."""
     while (task := tasks.get()) is not None:
-        future, function = task
-        if future.set_running_or_notify_cancel():
+        future, function, on_done = task
+        result = error = None
+        if not future.done():
             started = time.perf_counter()
             _working.add(threading.get_ident())
             try:
-                future.set_result(function())
-            except BaseException as error:  # for the caller
-                future.set_exception(error)
+                result = function()
+            except BaseException as raised:  # for the caller
+                error = raised
             _working.discard(threading.get_ident())
             seconds.append(time.perf_counter() - started)
-        del task, future, function  # which hold a body
+        with contextlib.suppress(RuntimeError):  # the loop was closed before the function ended
+            future.get_loop().call_soon_threadsafe(on_done, future, result, error)
+        del task, future, function, on_done, result, error  # which hold a body
 
 
 def exit_if_working() -> None:
