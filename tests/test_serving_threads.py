@@ -30,7 +30,7 @@ pytest.importorskip("cv2")
 import uvicorn  # noqa: E402
 from starlette.requests import Request  # noqa: E402
 
-from lenet.serving import Limits, Models, create_app  # noqa: E402
+from lenet.serving import Limits, Models, create_app, pictures  # noqa: E402
 from lenet.serving.connections import TimedProtocol  # noqa: E402
 from lenet.serving.limits.capacity import GIL_TURNS, BusyError, GilTurns, ThreadPool  # noqa: E402
 from lenet.serving.logs import LogWriter  # noqa: E402
@@ -75,6 +75,29 @@ def test_a_free_thread_accepts_a_function_after_slow_ones(monkeypatch):
         return await pool.run(int)
 
     assert asyncio.run(run()) == 0
+
+
+def test_functions_whose_callers_left_before_they_began_do_not_count(monkeypatch):
+    monkeypatch.setenv("LENET_NUM_THREADS", "1")
+    release = threading.Event()
+
+    async def run():
+        pool = ThreadPool(max_pending=4, timeout=5)
+        first = asyncio.create_task(pool.run(release.wait))
+        others = [asyncio.create_task(pool.run(int)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        pending = [pool.pending]
+        for other in others:
+            other.cancel()
+        await asyncio.sleep(0.05)
+        pending.append(pool.pending)
+        last = asyncio.create_task(pool.run(int))  # not refused, although four others came before
+        await asyncio.sleep(0.05)
+        release.set()
+        assert (await first, await last) == (True, 0)
+        return [*pending, pool.pending]
+
+    assert asyncio.run(run()) == [4, 1, 0]
 
 
 def test_the_threads_of_a_pool_end_with_it():
@@ -126,6 +149,20 @@ def test_a_malformed_form_ends_its_turn_with_the_gil():
         return GIL_TURNS._lock.locked()
 
     assert not asyncio.run(parse())
+
+
+def test_a_form_of_tiny_parts_takes_as_few_turns_as_one_part(monkeypatch):
+    turns, body = MagicMock(), b"x" * (2**19 + 5)
+    monkeypatch.setattr(pictures, "GIL_TURNS", turns)
+
+    async def collect(parts):
+        return [part async for part in pictures._parts(parts)]
+
+    for size in (7, 1448, 2**18, 2**19 + 5):
+        turns.reset_mock()
+        parts = asyncio.run(collect([body[start : start + size] for start in range(0, len(body), size)]))
+        assert b"".join(parts) == body
+        assert turns.__enter__.call_count == len(parts) <= 5  # 512 KiB and 5 bytes in parts of 256 KiB
 
 
 @pytest.mark.parametrize(

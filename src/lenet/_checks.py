@@ -219,7 +219,7 @@ def byte_images(images: ArrayLike) -> NDArray[np.uint8]:
 def fraction(value: float, name: str) -> float:
     """Return a number, or raise an error if it is not in [0, 1]."""
     if not 0 <= (result := number(value, name)) <= 1:
-        raise InputError(f"{name} is {value}; expected a number from 0 to 1.")
+        raise InputError(f"{name} is {result:g}; expected a number from 0 to 1.")
     return result
 
 

@@ -98,6 +98,10 @@ def architecture(num_classes: int = 10, network: str | None = None) -> bytes:
     MissingExtraError
         If matplotlib is not installed.
 
+    Notes
+    -----
+    The diagram follows Figure 2 of LeCun et al. (1998).
+
     Examples
     --------
     >>> architecture()[1:4]

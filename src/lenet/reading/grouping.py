@@ -41,7 +41,7 @@ def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list
 
 
 def linked(count: int, links: Iterable[Sequence[int]]) -> NDArray[np.int64]:
-    """Return the group of each of some items, given the pairs that are in one group, by union-find."""
+    """Return the group of each of `count` items: linked items are in one group (union-find)."""
     parent = list(range(count))
 
     def root(k: int) -> int:

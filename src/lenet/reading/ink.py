@@ -54,7 +54,10 @@ def find_ink(
 def find_darkness(
     grey: NDArray[np.uint8], dark_on_light: bool | None = None, *, paper_side: int = _COARSE_LONGER
 ) -> NDArray[np.uint8]:
-    """Return how much each pixel differs from the paper, from 0 to 255 (black); arguments as for `find_ink`."""
+    """Return how much darker each pixel is than light paper, or lighter than dark paper, from 0 to 255.
+
+    The arguments are those of `find_ink`.
+    """
     coarse = coarsened(grey)
     darkest, lightest = levels_of(border_of(coarse))
     may_have_sheet = dark_on_light is not False and min(coarse.shape) >= _MIN_SIDE_WITH_SHEET

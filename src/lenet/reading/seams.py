@@ -29,10 +29,11 @@ _WALL = 1e6  # the cost of a column between strokes
 
 
 def seams(strokes: Sequence[NDArray[np.uint8]], height: float) -> list[Seams]:
-    """Return the seams along which each stroke of some ink may be cut, given the height of the writing, in pixels.
+    """Return the seams along which each stroke may be cut, given the height of the writing, in pixels.
 
-    They are the columns, shape (m, H), before which each seam passes each row, and the ink that each seam crosses,
-    shape (m,), in stroke widths. Seams are sorted from left to right and do not cross.
+    For each stroke, the result has the column before which each seam passes each row, int64 of shape (m, H), and the
+    ink that each seam crosses, float64 of shape (m,), in stroke widths. Seams are sorted from left to right and do not
+    cross.
 
     Examples
     --------

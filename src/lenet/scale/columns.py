@@ -20,9 +20,10 @@ PICTURES_AT_ONCE = 64  # each may have megabytes
 
 
 def image_columns(names: Sequence[str], source: str, column: str | None) -> list[int]:
-    """Return the indices of the columns that contain the images; raise DataError, which names the source, without them.
+    """Return the indices of the columns that contain the images.
 
-    By default, these are the column `image` if there is one, or else 784 columns of pixels.
+    By default, these are the column `image` if there is one, or else 784 columns of pixels. Raises DataError, which
+    names the source, if there are none.
 
     Examples
     --------

@@ -118,10 +118,17 @@ async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -
 
 
 async def _parts(body: list[bytes]) -> AsyncGenerator[bytes, None]:
-    for received in body:
-        for start in range(0, len(received), _FORM_PART):
-            with GIL_TURNS:  # while the caller parses the part
-                yield received[start : start + _FORM_PART]
+    """Yield a body in parts of about `_FORM_PART` bytes; those that arrived may be as small as a packet."""
+    arrived, size = list[bytes](), 0
+    for number, part in enumerate(body, 1):
+        arrived.append(part)
+        size += len(part)
+        if size >= _FORM_PART or number == len(body):
+            joined = b"".join(arrived)
+            for start in range(0, size, _FORM_PART):
+                with GIL_TURNS:  # while the caller parses the part
+                    yield joined[start : start + _FORM_PART]
+            arrived, size = [], 0
 
 
 def _boolean(text: str) -> bool:

@@ -77,7 +77,7 @@ def train(
         Weight of each image in the training and validation losses: finite, at least 0, and not all 0 in either split;
         equal by default.
     n_jobs : int, optional
-        As for `LeNet5.logits`.
+        Number of threads, or -1 for all cores; by default, LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores.
     state : State, optional
         The state to resume from. All other arguments must be those of the interrupted training run.
     on_step : callable, optional

@@ -16,9 +16,9 @@ from lenet._fused.threads import resolve_n_jobs
 
 T = TypeVar("T")
 _working: set[int] = set()  # the threads that run a function
-# What a thread computes, for which future, and what it then calls in the event loop, with a result or an error.
+# A future, its function until a thread takes it, and the callback for the result or the error, in the event loop.
 _OnDone = Callable[[asyncio.Future[Any], Any, BaseException | None], None]
-_Tasks = queue.SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any], _OnDone] | None]
+_Tasks = queue.SimpleQueue[tuple[asyncio.Future[Any], list[Callable[[], Any]], _OnDone] | None]
 
 
 class BusyError(Exception):
@@ -71,7 +71,8 @@ class ThreadPool:
         expected = self._expected_seconds()
         if self.pending >= self._max_pending or expected > self._timeout:
             raise BusyError(retry_after=max(1, math.ceil(min(expected, self._timeout))))
-        future = self._submit(function)
+        waiting = [function]  # until a thread takes it
+        future = self._submit(waiting)
         del function  # the traceback of an error would keep it, and everything it refers to, in memory
         try:
             async with asyncio.timeout(self._timeout) as timeout:
@@ -83,7 +84,10 @@ class ThreadPool:
                 f"The response took longer than {self._timeout:g} s to compute. Send less, or retry later.", "deadline"
             ) from None
         finally:
-            del future
+            with contextlib.suppress(IndexError):  # a thread has taken the function, and `_on_done` counts its end
+                waiting.pop()
+                self._change(-1)
+            del future  # an error in it refers to this frame
 
     def _expected_seconds(self) -> float:
         """Return how long another function would probably wait and run; 0 if a thread is free."""
@@ -92,10 +96,10 @@ class ThreadPool:
         durations = list(self._seconds)  # at once: the threads append to it
         return (self.pending / self._num_threads + 1) * sum(durations) / len(durations)
 
-    def _submit(self, function: Callable[[], T]) -> asyncio.Future[T]:
+    def _submit(self, waiting: list[Callable[[], T]]) -> asyncio.Future[T]:
         self._change(1)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._tasks.put((future, function, self._on_done))
+        self._tasks.put((future, waiting, self._on_done))
         if self._num_started < min(self.pending, self._num_threads):
             self._num_started += 1
             threading.Thread(
@@ -121,20 +125,29 @@ class ThreadPool:
 def _work(tasks: _Tasks, seconds: deque[float]) -> None:
     """Run functions until None comes, and record how long each takes."""
     while (task := tasks.get()) is not None:
-        future, function, on_done = task
-        result = error = None
-        if not future.done():
-            started = time.perf_counter()
-            _working.add(threading.get_ident())
-            try:
-                result = function()
-            except BaseException as raised:  # for the caller
-                error = raised
-            _working.discard(threading.get_ident())
-            seconds.append(time.perf_counter() - started)
-        with contextlib.suppress(RuntimeError):  # the loop was closed before the function ended
-            future.get_loop().call_soon_threadsafe(on_done, future, result, error)
-        del task, future, function, on_done, result, error  # which hold a body
+        _run(*task, seconds)
+        del task  # which holds a body
+
+
+def _run(
+    future: asyncio.Future[Any], waiting: list[Callable[[], Any]], on_done: _OnDone, seconds: deque[float]
+) -> None:
+    try:
+        function = waiting.pop()
+    except IndexError:  # its caller has taken it back
+        return
+    result = error = None
+    started = time.perf_counter()
+    _working.add(threading.get_ident())
+    try:
+        result = function()
+    except BaseException as raised:  # for the caller
+        error = raised
+    _working.discard(threading.get_ident())
+    seconds.append(time.perf_counter() - started)
+    with contextlib.suppress(RuntimeError):  # the loop was closed before the function ended
+        future.get_loop().call_soon_threadsafe(on_done, future, result, error)
+    del function, future, error  # the traceback of the error refers to this frame
 
 
 def exit_if_working() -> None:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 _IMPORT = re.compile(r'^import .* from "\./(.*)";\n', re.MULTILINE)
-# Comments and indentation are left out, nearly a fifth of the page. `//` before a quote may be part of a string.
+# Comments and indentation, about a seventh of the page, are left out. `//` before a quote may be part of a string.
 _BLOCK = r"/\*(?:(?!\*/).)*\*/"
 _STYLE_COMMENT = re.compile(rf"^ *{_BLOCK}\n| +{_BLOCK}$", re.MULTILINE)
 _SCRIPT_COMMENT = re.compile(rf'^ *(?://.*|{_BLOCK})\n| +(?://[^"`\n]*|{_BLOCK})$', re.MULTILINE)

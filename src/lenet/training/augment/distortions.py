@@ -104,7 +104,8 @@ def random_distortions(
     n : int
         Number of images.
     rng : numpy.random.Generator
-    distort, vary, defects : bool, bool and float
+    distort, vary : bool
+    defects : float, default 0
         As for `lenet.training.Recipe`.
 
     Returns

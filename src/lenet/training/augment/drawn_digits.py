@@ -185,8 +185,8 @@ def smooth(points: NDArray[np.float64], steps: int = 8) -> NDArray[np.float64]:
     Between two points, the curve is the cubic with their positions and tangents (Hermite). The tangent at a point is
     half the step from the point before it to the one after it; at ends and corners, it is the step to the other point.
 
-    There are at least two points, shape (n, 2), and `steps` points on the curve from each to the next that differs,
-    both included.
+    The n points, at least two, have shape (n, 2); the result has shape (m * steps, 2) for m pairs of successive points
+    that differ, each pair with `steps` points from one to the other.
 
     Examples
     --------
