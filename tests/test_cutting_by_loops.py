@@ -376,6 +376,14 @@ def test_the_threshold_is_that_of_otsu_if_ink_and_paper_are_distinct(ink, paper,
     assert ink_module._threshold(counts) == (level if is_distinct else np.inf)
 
 
+def test_the_threshold_considers_pixels_of_the_highest_level():
+    """Between levels of 30 to 50 and the level 255, Otsu's threshold is 50."""
+    counts = np.zeros(256, np.float32)
+    counts[30:51], counts[255] = 100, 900
+    assert otsu_by_loops(counts.astype(float))[0] == 50
+    assert ink_module._threshold(counts) == 50
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_noise_is_the_median_plus_five_deviations(seed):
     """The median absolute deviation times 1.5 is the standard deviation; paper of one level has no noise."""
