@@ -105,13 +105,17 @@ def test_the_first_frame_of_an_animation_is_read(tmp_path):
 # The EXIF orientations as the standard names the place of row 0 and column 0.
 @pytest.mark.parametrize(
     ("orientation", "upright"),
-    [(1, lambda a: a), (3, lambda a: np.rot90(a, 2)), (6, lambda a: np.rot90(a, -1)), (8, lambda a: np.rot90(a, 1))],
-)
+    [
+        (1, lambda a: a), (2, np.fliplr), (3, lambda a: np.rot90(a, 2)), (4, np.flipud), (5, np.transpose),
+        (6, lambda a: np.rot90(a, -1)), (7, lambda a: np.rot90(a, 2).T), (8, lambda a: np.rot90(a, 1)),
+    ],
+)  # fmt: skip
 def test_the_rotation_of_the_camera_is_applied(tmp_path, orientation, upright):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = written(tmp_path, Image.fromarray(GREY), "a.png", exif=exif)
     np.testing.assert_array_equal(read_picture(path), upright(GREY))
+    assert reading.pictures.reduced_grey(path, 100)[1] == upright(GREY).shape
 
 
 def test_the_name_of_a_file_does_not_matter(tmp_path):
