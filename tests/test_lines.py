@@ -19,7 +19,7 @@ from lenet.reading.page import Page
 from lenet.reading.pieces import pieces_of
 from lenet.reading.rules import straight_lines, without_printed_rules, without_rules
 from lenet.reading.seams import seams
-from lenet.reading.sheet import corners_of, find_sheet
+from lenet.reading.sheet import _at_border, corners_of, find_sheet
 from lenet.reading.skew import skew_of_lines
 
 cv2 = pytest.importorskip("cv2")
@@ -95,6 +95,23 @@ def test_a_strip_of_table_beside_a_sheet_is_not_ink():
     sheet = find_sheet(page)
     assert sheet is not None
     assert sheet[20:150, 30:220].all()
+
+
+@pytest.mark.parametrize(("pixels", "found"), [(2, False), (3, True)])
+def test_a_sheet_has_at_least_three_pixels_of_ink(pixels, found):
+    page = np.full((192, 256), 40, np.uint8)
+    page[30:160, 40:210] = 200
+    page[100, 100 : 100 + 2 * pixels : 2] = 60
+    assert (find_sheet(page) is not None) == found
+
+
+def test_an_outline_runs_along_the_border_in_the_two_outermost_pixels():
+    def at_border(distance):
+        """The fractions of four outlines of one pixel each, at a distance from one side of a picture of 40 by 60."""
+        points = [(distance, 20), (30, distance), (59 - distance, 20), (30, 39 - distance)]  # x, y
+        return [_at_border(np.array([[point]], np.int32), (40, 60)) for point in points]
+
+    assert (at_border(0), at_border(1), at_border(2)) == ([1] * 4, [1] * 4, [0] * 4)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -578,6 +595,17 @@ def test_high_strokes_among_many_narrow_ones_take_little_memory():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 60e6
+
+
+def test_many_strokes_are_cut_a_few_at_a_time():
+    """All 80 side by side would be 800,000 pixels, and take 40 MB."""
+    stroke = np.zeros((100, 100), np.uint8)
+    stroke[40:60] = 255
+    tracemalloc.start()
+    assert len(seams([stroke] * 80, 100.0)) == 80
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 25e6
 
 
 def test_strokes_apart_are_not_cut_between():
