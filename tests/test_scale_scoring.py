@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import lenet
 from lenet._fused.threads import n_jobs_beside_others
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, SaveError, WorkerError
 from lenet.scale import columns, npy, outputs, score, sources
-from lenet.scale.scoring import Bar
+from lenet.scale.scoring import AHEAD, Bar, _Window
 
 pytestmark = pytest.mark.landing
 dask = pytest.importorskip("dask")
@@ -337,6 +338,19 @@ def fail_at_first(monkeypatch, times):
 
     monkeypatch.setattr(npy, "mapped_rows", reading)
     return readings
+
+
+def test_the_size_of_a_cluster_is_asked_at_most_once_per_second(monkeypatch):
+    cluster, now = {"first": 2}, [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    window = _Window(SimpleNamespace(nthreads=lambda: cluster))
+    now[0] = 100.0
+    assert window.width() == 2 * AHEAD
+    cluster["second"] = 3
+    now[0] = 100.9
+    assert window.width() == 2 * AHEAD
+    now[0] = 101.1
+    assert window.width() == 5 * AHEAD
 
 
 def test_a_part_that_fails_is_retried(client, monkeypatch):
