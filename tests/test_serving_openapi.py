@@ -10,6 +10,10 @@ from served import serving
 pytestmark = pytest.mark.landing
 pytest.importorskip("schemathesis")
 pytest.importorskip("uvicorn")
+
+from lenet.serving import Limits  # noqa: E402
+from lenet.serving.openapi import named_schemas  # noqa: E402
+
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 TOKEN = "sesame"  # noqa: S105
 
@@ -30,6 +34,14 @@ def test_only_the_documented_responses_occur(tmp_path, control, count):
         statuses = {line["status"] for line in server.log() if "status" in line}
     assert statuses >= {200, 400, 404}
     assert not [status for status in statuses if status >= 500]
+
+
+def test_the_shape_of_a_request_is_described():
+    """The shapes are [n, 1, 28, 28], [n, 28, 28], [n, 784] and [28, 28], so they have two to four numbers."""
+    inputs = named_schemas(Limits(batch=7))["InferRequest"]["properties"]["inputs"]
+    shape = inputs["items"]["properties"]["shape"]
+    assert (shape["minItems"], shape["maxItems"]) == (2, 4)
+    assert "n is at most 7." in shape["description"]
 
 
 def test_every_route_is_described():
