@@ -14,6 +14,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", 
 image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("cv2")
 
-from lenet.serving import Limits, create_app  # noqa: E402
+from lenet.serving import Limits, create_app, serve  # noqa: E402
+from lenet.serving import server as server_module  # noqa: E402
 from lenet.serving.limits.capacity import ThreadPool  # noqa: E402
 from lenet.serving.request_context import RequestContext  # noqa: E402
 
@@ -355,6 +357,18 @@ def closed(connection):
         return False
     except ConnectionResetError:
         return True
+
+
+@pytest.mark.parametrize(
+    ("files", "connections", "allowed"), [(100, 4096, 1), (256, 4096, 128), (2**16, 4096, 4096), (2**16, 1, 1)]
+)
+def test_connections_leave_64_files_and_four_backlogs(monkeypatch, files, connections, allowed):
+    """With 256 files, the backlog is 16: 256 - 4 * 16 - 64 = 128."""
+    configs = []
+    monkeypatch.setattr(server_module, "_allow_many_files", lambda: files)
+    monkeypatch.setattr(server_module, "_Server", lambda config, *_: configs.append(config) or MagicMock())
+    serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(connections=connections))
+    assert configs[0].app.limits.connections == allowed
 
 
 @pytest.mark.landing
