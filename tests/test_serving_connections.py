@@ -75,6 +75,30 @@ def test_a_request_that_does_not_arrive_in_time(impatient, beginning):
         wait_for(lambda: any(each.get("status") in (408, 499) for each in impatient.log()[logged:]))
 
 
+def test_one_deadline_holds_from_the_start_of_a_connection_to_the_end_of_its_first_request():
+    async def application(scope, receive, send):
+        pass
+
+    async def deadlines():
+        connection = TimedProtocol(uvicorn.Config(application), uvicorn.server.ServerState(), {})
+        transport = MagicMock(asyncio.Transport)
+        transport.is_closing.return_value = False
+        connection.connection_made(transport)
+        timers = [connection._receive_timer]
+        left = timers[0].when() - asyncio.get_running_loop().time()
+        for part in (b"POST / HTTP/1.1\r\n", b"Host: x\r\nContent-Length: 2\r\n\r\n", b"a", b"b"):
+            connection.data_received(part)
+            timers.append(connection._receive_timer)
+        connection.connection_lost(None)
+        return left, timers
+
+    left, (first, *during, after) = asyncio.run(deadlines())
+    assert 9 < left <= 10  # the default of `Limits`
+    assert all(each is first for each in during)
+    assert after is None
+    assert first.cancelled()
+
+
 @pytest.mark.timing
 def test_trickling_does_not_extend_the_time(impatient):
     with connected(impatient) as connection:
