@@ -17,7 +17,7 @@ from cli_calls import COLUMNS, EPOCHS, POSIX, QUICK, environment, events, succee
 import lenet
 from lenet import cli
 from lenet.cli.data import DATA_NAMES
-from lenet.cli.progress import HEADER, JsonProgress, LineProgress, Progress
+from lenet.cli.progress import HEADER, JsonProgress, LineProgress, LiveProgress, Progress
 from lenet.data.sources import _BY_NAME
 from lenet.training.runs import Run
 from lenet.training.state import Epoch, State
@@ -161,6 +161,18 @@ def test_the_table_lines_up_whatever_the_learning_rate():
     without = row(Epoch(1, 0.1, 2.0, 0.1, None, None, 1000.0, 9.0), 10, left=1)
     assert len(without) == len(HEADER)
     assert without.split()[4:6] == ["-", "-"]
+
+
+def test_the_remaining_time_follows_from_the_speed_so_far():
+    """15 of 40 steps took 30 s, so the other 25 take 50 s."""
+    pytest.importorskip("rich")
+    numbers, history = np.zeros(1), [Epoch(1, 0.1, 2.0, 0.1, None, None, 1000.0, 9.0)]
+    state = State(numbers, numbers, numbers, mean=0.0, std=1.0, step=5, images=5, seconds=30.0, history=history)
+    assert Progress(4, 10).seconds_left(state) == 50
+    live = LiveProgress(4, 10)
+    live.step(state)
+    assert live.bar.tasks[0].percentage == 37.5
+    assert live.bar.tasks[0].description.endswith("  0:50 left")
 
 
 def test_a_file_gets_each_line_at_once(monkeypatch):
