@@ -102,6 +102,7 @@ def test_pretrained_from_a_file_of_a_classifier_keeps_its_labels_and_pixels(tmp_
         (lambda record: record["labels"].update(kind="object"), "labels has the kind"),
         (lambda record: record["framing"].update(height=29), "height is too large"),
         (lambda record: record["framing"].update(high=-1), "expected a finite range"),
+        (lambda record: record["framing"].update(low=5, high=3), "framing ranges from 5 to 3; expected a finite range"),
         (lambda record: record.update(n_features=65), "n_features is too large"),
         (lambda record: record.update(feature_names=["a"]), "feature_names is invalid"),
         (lambda record: record.update(parameters=[]), "parameters is invalid"),
