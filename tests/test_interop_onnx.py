@@ -259,6 +259,17 @@ def test_harmless_additions():
     assert same(from_onnx(model), MODEL)
 
 
+def test_a_convolution_without_pads_does_not_pad():
+    """As the specification of the operator says."""
+    model = to_onnx(MODEL)
+    c1, c3 = (next(node for node in model.graph.node if node.name == name) for name in ("c1.Conv2d", "c3.Conv2d"))
+    c3.attribute.remove(next(each for each in c3.attribute if each.name == "pads"))
+    assert same(from_onnx(model), MODEL)
+    c1.attribute.remove(next(each for each in c1.attribute if each.name == "pads"))
+    with pytest.raises(WeightsError, match=r"has pads \[0, 0, 0, 0\]; expected \[2, 2, 2, 2\]"):
+        from_onnx(model)
+
+
 def test_no_bias():
     model = to_onnx(MODEL)
     next(node for node in model.graph.node if node.name == "c1.Conv2d").input[2] = ""
