@@ -42,6 +42,13 @@ def test_a_state_dict(dense, num_classes):
     assert_twins(module, from_torch(module.state_dict()))
 
 
+def test_weights_whose_sums_overflow_are_refused():
+    state = sequential().state_dict()
+    state["3.weight"][...] = 3e38
+    with pytest.raises(WeightsError, match="The weights of c3 are too large"):
+        from_torch(state)
+
+
 @pytest.mark.parametrize("prefix", ["module.", "net.0."])
 def test_names_do_not_matter(prefix):
     module = sequential()
