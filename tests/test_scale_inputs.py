@@ -7,13 +7,14 @@ import re
 import threading
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import lenet
 from lenet.errors import DataError, InputError, InputTypeError, MissingExtraError
-from lenet.scale import columns, score, sources
+from lenet.scale import columns, npy, score, sources
 
 pytestmark = pytest.mark.landing
 pytest.importorskip("cv2")
@@ -259,6 +260,10 @@ def test_a_dask_data_frame_that_is_wrong(client):
     frame.loc[75, "pixel3"] = 999
     with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 4: a pixel is out of range"):
         score(in_partitions(frame), "out.npy", client=client)
+    numbers = frames()["wide"][NAMES] / 255
+    numbers.loc[75, "pixel3"] = 1.5
+    with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 4: x has floating-point pixels"):
+        score(in_partitions(numbers), "out.npy", client=client)
     with pytest.raises(InputError, match=r"^Partition 1 of the data frame is not a table of images"):
         score(in_partitions(pd.DataFrame({"image": list(X)})), "out.npy", client=client)
     with pytest.raises(InputTypeError, match="images is a Dask Series; expected a Dask array or data frame"):
@@ -296,6 +301,16 @@ def expected_of(name):
 def test_a_file_in_memory(client, memory, name):
     memory.pipe(f"/in/{name}", FILES[name])
     check(scores(client, f"memory://in/{name}"), expected_of(name))
+
+
+def test_only_the_start_of_an_array_in_memory_is_read_for_its_header(memory):
+    """NumPy allows headers of 10,000 bytes. The last byte is read to see whether the file is complete."""
+    content, lengths = io.BytesIO(FILES["a.npy"]), []
+    read = content.read
+    content.read = lambda length: lengths.append(length) or read(length)
+    shape, dtype, _ = npy.reader(SimpleNamespace(name="a.npy", system=memory, open=lambda: content))
+    assert (shape, dtype) == ((N, 28, 28), np.uint8)
+    assert 10_000 <= sum(lengths) < 20_000
 
 
 def test_a_zarr_store_in_memory(client, memory):
