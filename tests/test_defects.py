@@ -46,6 +46,26 @@ def test_bands_have_other_paper_and_ink():
     np.testing.assert_allclose(sides, np.where(abs(Y - 14) > 8, 0.3, IMAGE), atol=1e-6)
 
 
+class Extreme:
+    """A generator that returns one end of each range, and 0 for the other distributions."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def uniform(self, *limits):
+        return limits[self.end]
+
+    def __getattr__(self, _):
+        return lambda *_: 0
+
+
+@pytest.mark.parametrize(("end", "left", "right"), [(0, 6, 17), (1, 3, 27)])
+def test_bands_at_the_sides_leave_6_to_13_pixels_around_a_line_near_the_middle(end, left, right):
+    """The line is 2 pixels to the left or right of the middle, between the columns 13 and 14."""
+    found = defects._bands(np.ones((28, 28), np.float32), Extreme(end))
+    assert np.flatnonzero((found == 1).all(axis=0)).tolist() == [*range(left, right + 1)]
+
+
 @pytest.mark.parametrize(
     ("side", "expected"), [(0.0, np.maximum), (1.0, lambda image, ink: np.minimum(image, 1 - ink))]
 )
