@@ -46,6 +46,14 @@ def test_a_file_restores_labels_framing_and_parameters(kind, tmp_path):
     loaded.set_params(warm_start=True).fit(X[two], labels)  # continues
 
 
+def test_a_loaded_classifier_has_no_history_and_continues_with_partial_fit(tmp_path):
+    quick().fit(X[:60], Y[:60]).save(tmp_path / "classifier.safetensors")
+    loaded = LeNetClassifier.load(tmp_path / "classifier.safetensors")
+    assert (loaded.n_iter_, loaded.loss_curve_) == (0, [])
+    loaded.partial_fit(X[:60], Y[:60])
+    assert loaded.n_iter_ == len(loaded.loss_curve_) == 1
+
+
 def test_a_file_restores_the_names_of_columns(tmp_path):
     frames = pytest.importorskip("pandas")
     frame = frames.DataFrame(X, columns=[f"pixel {k}" for k in range(X.shape[1])])
