@@ -12,7 +12,8 @@ from cli_calls import environment, events, fails, misused, succeeds, succeeds_he
 
 import lenet
 from lenet import cli, plots
-from lenet._fused.dispatch import chosen
+from lenet._fused import peak
+from lenet._fused.dispatch import available, chosen
 
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
@@ -76,6 +77,15 @@ def test_info_measures_the_speed_of_the_build(capsys, monkeypatch):
     *_, speed, share = capsys.readouterr().out.splitlines()
     assert re.fullmatch(rf"bench    {chosen()}: [\d.]+ microseconds per image, 64 at a time on one thread", speed)
     assert re.fullmatch(r" {9}\d+% of this core's peak of \d+ GFLOP/s", share)
+
+
+def test_a_bench_takes_about_as_long_for_the_peak_as_for_predictions():
+    """Predictions reach 67% of the peak of a core with AVX2; see the README."""
+    from lenet.cli import bench
+
+    build = available().get("x86-64-v3") or pytest.skip("needs AVX2")
+    predictions = bench.CALLS * bench.IMAGES * peak.MULTIPLY_ADDS / 0.67
+    assert 2 / 3 < predictions / (peak.ROUNDS * build.multiply_adds(1)) < 3 / 2
 
 
 @pytest.mark.parametrize("also", [["mnist"], ["--network"], ["--figure", "network.png"]])
