@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,11 @@ from cli_calls import COLUMNS, EPOCHS, POSIX, QUICK, environment, events, succee
 import lenet
 from lenet import cli
 from lenet.cli.data import DATA_NAMES
-from lenet.cli.progress import HEADER, JsonProgress, LineProgress, LiveProgress, Progress
+from lenet.cli.progress import HEADER, JsonProgress, LineProgress, LiveProgress, Progress, progress_for
+from lenet.cli.train import require_extras
 from lenet.data.sources import _BY_NAME
+from lenet.errors import MissingExtraError
+from lenet.training import RECIPES
 from lenet.training.runs import Run
 from lenet.training.state import Epoch, State
 
@@ -173,6 +177,31 @@ def test_the_remaining_time_follows_from_the_speed_so_far():
     live.step(state)
     assert live.bar.tasks[0].percentage == 37.5
     assert live.bar.tasks[0].description.endswith("  0:50 left")
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "as_json", "kind"),
+    [
+        (None, False, LineProgress),
+        (False, False, LineProgress),
+        (True, False, LiveProgress),
+        (True, True, JsonProgress),
+    ],
+)
+def test_the_kind_of_progress_follows_from_standard_output(monkeypatch, is_terminal, as_json, kind):
+    """A program without a console has no standard output."""
+    pytest.importorskip("rich")
+    stdout = None if is_terminal is None else SimpleNamespace(isatty=lambda: is_terminal)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert type(progress_for(1, 1, as_json)) is kind
+
+
+@pytest.mark.parametrize("option", ["drawn_digits", "non_digits"])
+def test_a_recipe_that_draws_requires_opencv_before_training(monkeypatch, option):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    require_extras(RECIPES["default"], tensorboard=False)
+    with pytest.raises(MissingExtraError, match=r"requires OpenCV.*lenet\[vision\]"):
+        require_extras(RECIPES["default"].with_changes(**{option: 0.1}), tensorboard=False)
 
 
 def test_a_file_gets_each_line_at_once(monkeypatch):
