@@ -231,6 +231,15 @@ def test_a_pretrained_classifier_predicts_and_continues_to_learn():
         classifier.fit(digits.X_train, np.char.add("digit ", digits.y_train.astype(str)))
 
 
+def test_the_score_counts_the_weights_of_images():
+    """Of ten labels, the first two are wrong; the first has a weight of 3."""
+    classifier, images = LeNetClassifier.from_pretrained("mnist"), lenet.data.load_digits().X_test[:10]
+    labels = classifier.predict(images)
+    labels[:2] = (labels[:2] + 1) % 10
+    assert classifier.score(images, labels) == pytest.approx(8 / 10)
+    assert classifier.score(images, labels, [3] + 9 * [1]) == pytest.approx(8 / 12)
+
+
 def test_fitting_a_pretrained_classifier_continues_by_default():
     digits = lenet.data.load_digits()
     images, labels = digits.X_train[:100], digits.y_train[:100]
