@@ -219,6 +219,16 @@ def test_a_file_replaced_while_it_is_loaded_counts_as_changed(tmp_path):
     assert Models({"own": path}).changed() == []
 
 
+def test_the_version_depends_on_the_weights_and_the_metadata():
+    models = [lenet.LeNet5(seed=0) for _ in range(5)]
+    models[1].parameters["output.bias"][0] += 1
+    models[2].metadata["note"] = "b"
+    models[3].std = 0.5
+    one, *changed, same = [Models({"own": model}).get().version for model in models]
+    assert same == one
+    assert len({one, *changed}) == 4
+
+
 def test_a_model_whose_metadata_are_damaged_is_refused():
     from lenet.serving import Models
 
