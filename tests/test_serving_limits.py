@@ -416,6 +416,13 @@ def test_a_body_that_is_released_while_it_is_joined_is_not_kept():
     assert (context.body(), context.body(), context.parts) == (b"ab", b"ab", [b"ab"])
 
 
+def test_the_limits_are_the_documented_ones():
+    documented = re.findall(r"^ *(\w+) : \w+, default ([\d,]+)( MiB)?$", Limits.__doc__, re.MULTILINE)
+    assert vars(Limits()) == {
+        name: int(number.replace(",", "")) * (2**20 if unit else 1) for name, number, unit in documented
+    }
+
+
 @pytest.mark.parametrize("name", ["body", "json", "batch", "pixels", "in_flight", "buffered", "connections"])
 def test_limits_are_integers(name):
     assert getattr(Limits(**{name: 5}), name) == 5
