@@ -1,6 +1,7 @@
 """The epoch loop: random draws, results, and bit-identical resumption."""
 
 import copy
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -197,6 +198,14 @@ def test_resuming_after_any_step_gives_the_same_bits(digits, stop_at):
     np.testing.assert_array_equal(model.parameters.flat, whole.parameters.flat)
     for ours, theirs in zip(state.history, expected.history, strict=True):
         assert replace(ours, seconds=0, images_per_second=0) == replace(theirs, seconds=0, images_per_second=0)
+
+
+def test_the_seconds_of_training_continue_after_a_break(digits):
+    seconds, began = [], time.perf_counter()
+    model, state = run(digits, on_step=lambda now: bool(seconds.append(now.seconds)) or len(seconds) == 11)
+    train(model, *digits, SHORT, seed=0, state=state, on_step=lambda now: bool(seconds.append(now.seconds)))
+    assert len(seconds) == 24
+    assert (np.diff([0, *seconds, time.perf_counter() - began]) > 0).all()
 
 
 def test_patience_stops_after_epochs_that_were_no_better(digits):
