@@ -244,7 +244,10 @@ def test_a_terminal_gets_the_live_table(work, tmp_path):
     import pty
     import termios
 
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as error:  # an emulator may have no terminals
+        pytest.skip(f"there is no pseudo-terminal: {error}")
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     whole = [
         sys.executable,
