@@ -141,6 +141,12 @@ def test_noise_is_added_to_all_pixels_or_in_proportion(kind, factor):
     np.testing.assert_allclose(changed_by("noise", 0.1, noise, kind), IMAGE + factor * noise, atol=1e-5)
 
 
+def test_noise_has_a_deviation_of_0_05_to_0_35():
+    grey = np.full((28, 28), 0.5, np.float32)  # on which noise in proportion to twice the ink is the same as on paper
+    deviations = [defects._noise(grey, np.random.default_rng(seed)).std() for seed in range(200)]
+    assert (min(deviations), max(deviations)) == pytest.approx((0.05, 0.35), abs=0.02)
+
+
 def test_a_smear_is_a_mean_along_a_line_or_over_a_square():
     along = changed_by("smear", 5, 0.0, 1.0)
     np.testing.assert_allclose(along, ndimage.uniform_filter1d(IMAGE, 5, axis=1, mode="constant"), atol=1e-6)
