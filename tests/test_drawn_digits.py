@@ -88,10 +88,9 @@ def test_a_form_is_drawn_where_its_points_are(monkeypatch):
         assert module._written(opencv, 0, rng).shape == (28, 28)
         (canvas, (points,), closed, ink, pen, kind), options = calls.pop()
         assert (canvas.shape, closed, ink, pen, kind, options) == ((160, 160), False, 255, 7, 16, {"shift": 3})
-        top, bottom = points[0] / 8, points[-1] / 8
         # Relative to the middle, 4.5: the top is half a column to the left and 4.5 rows up, and leans to the right.
-        np.testing.assert_allclose(top, [80 - 5 + 4.5 * slant, 80 - 45])
-        np.testing.assert_allclose(bottom, [80 - 5 - 4.5 * slant, 80 + 45])
+        top, bottom = (80 - 5 + 4.5 * slant, 80 - 45), (80 - 5 - 4.5 * slant, 80 + 45)
+        np.testing.assert_allclose(points / 8, np.linspace(top, bottom, 8), atol=1 / 16)  # rounded to eighths
         assert rng.pens == [(5, 17)]
         assert rng.ranges == [(0.2, 0.6), (4, 10)]
 
