@@ -403,6 +403,34 @@ def test_buffered_bytes_are_released_after_each_request():
     assert statuses == [200, None] * 5  # the start and the body of each answer
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "statuses"),
+    [
+        (b"authorization", b"Bearer x", [200, 400]),
+        (b"content-encoding", b"identity", [200, 400]),
+        (b"content-length", b"%d" % len(BODY), [200, 400]),
+        (b"content-type", b"application/json", [200, 400]),
+        (b"inference-header-content-length", b"%d" % len(BODY), [200, 400]),
+        (b"accept", b"application/json", [200, 200]),
+    ],
+)
+def test_headers_that_servers_could_interpret_differently_occur_once(name, value, statuses):
+    app, found = create_app({"mnist": lenet.load_pretrained()}), []
+
+    async def receive():
+        return {"type": "http.request", "body": BODY}
+
+    async def send(message):
+        found.append(message.get("status"))
+
+    async def ask(count):
+        await app({"type": "http", "method": "POST", "path": INFER, "headers": count * [(name, value)]}, receive, send)
+
+    for count in (1, 2):
+        asyncio.run(ask(count))
+    assert found[::2] == statuses
+
+
 def test_a_body_that_is_released_while_it_is_joined_is_not_kept():
     class Released(collections.UserList):
         def __iter__(self):
