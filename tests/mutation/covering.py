@@ -34,26 +34,29 @@ class Covering:
 
     def __init__(self, copy: Path):
         self.source = copy / "src" / "lenet"
-        failing = copy / "failing.json"
-        if not failing.exists():
-            failing.write_text(json.dumps(self._run(copy)), "utf-8")
-        self.failing = set(json.loads(failing.read_text("utf-8")))
+        outcomes = copy / "outcomes.json"
+        if not outcomes.exists():
+            outcomes.write_text(json.dumps(self._run(copy)), "utf-8")
+        known = json.loads(outcomes.read_text("utf-8"))
+        self.failing = {test for test, outcome in known if outcome != "PASSED"}
+        self._passing = {test for test, _ in known} - self.failing
         self._data = CoverageData(str(copy / ".coverage"))
         self._data.read()
 
     @staticmethod
-    def _run(copy: Path) -> list[str]:
-        """Run all tests under coverage.py; return the names of those that fail."""
+    def _run(copy: Path) -> list[tuple[str, str]]:
+        """Run all tests under coverage.py; return the name and the outcome of each that passes or fails."""
         settings = copy / "contexts.ini"
         settings.write_text(SETTINGS.format(folder=copy), "utf-8")
-        pytest = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-n", "2", "-p", "no:cacheprovider", *MARKS]
+        pytest = [sys.executable, "-m", "pytest", "-q", "-rfEp", "--tb=no", "-n", "2", "-p", "no:cacheprovider", *MARKS]
         done = subprocess.run(
             [*pytest, "--cov", f"--cov-config={settings}", "--cov-report="], cwd=copy, text=True, check=False,
             env=environment(copy, PYTHONPATH=f"{copy / 'src'}:{copy}", PYTEST_CURRENT_TEST=""), capture_output=True,
         )  # fmt: skip
         if done.returncode not in (0, 1):
             raise RuntimeError(f"pytest did not run: {done.stdout}{done.stderr}")
-        return re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+        lines = re.findall(r"^(PASSED|FAILED|ERROR) (.+)$", done.stdout, re.MULTILINE)
+        return [(name if outcome == "PASSED" else name.partition(" - ")[0], outcome) for outcome, name in lines]
 
     def of(self, file: str, line: int) -> list[str]:
         """Return the tests that run the statement of a line, then the others of their test files.
@@ -68,7 +71,7 @@ class Covering:
         if on_import or not ran:
             ran = {test for each in found.values() for test in each} - {""}
         number = Counter(map(_file_of, ran))
-        tests = {test for test in self._data.measured_contexts() if number[_file_of(test)]} - self.failing
+        tests = {test for test in self._passing if number[_file_of(test)]}
         return sorted(tests, key=lambda test: (test not in ran, -number[_file_of(test)], test))
 
 
