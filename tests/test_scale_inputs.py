@@ -260,14 +260,17 @@ def test_a_dask_data_frame_that_is_wrong(client):
     frame.loc[75, "pixel3"] = 999
     with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 4: a pixel is out of range"):
         score(in_partitions(frame), "out.npy", client=client)
-    numbers = frames()["wide"][NAMES] / 255
-    numbers.loc[75, "pixel3"] = 1.5
-    with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 4: x has floating-point pixels"):
-        score(in_partitions(numbers), "out.npy", client=client)
     with pytest.raises(InputError, match=r"^Partition 1 of the data frame is not a table of images"):
         score(in_partitions(pd.DataFrame({"image": list(X)})), "out.npy", client=client)
     with pytest.raises(InputTypeError, match="images is a Dask Series; expected a Dask array or data frame"):
         score(in_partitions(frame)["pixel3"], "out.npy", client=client)
+
+
+def test_the_error_for_a_float_in_a_dask_data_frame_names_the_row_in_the_partition(client):
+    floats = FLOATS.copy()
+    floats[75, 3] = 1.5
+    with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 4: x has floating-point pixels"):
+        score(in_partitions(pd.DataFrame({"image": list(floats)})), "out.npy", client=client)
 
 
 # ---- addresses -----------------------------------------------------------------------------------------
