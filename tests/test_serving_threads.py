@@ -151,6 +151,21 @@ def test_a_malformed_form_ends_its_turn_with_the_gil():
     assert not asyncio.run(parse())
 
 
+@pytest.mark.parametrize("size", [0, 1, 2**20 + 1])
+def test_the_file_of_a_form_is_as_it_was_sent(size):
+    content = np.random.default_rng(0).bytes(size)
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nmnist\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="picture"; filename="a.png"\r\n\r\n' + content + b"\r\n"
+        b'--x\r\nContent-Disposition: form-data; name="only_digits"\r\n\r\ntrue\r\n--x--\r\n'
+    )
+    request = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]})
+    options = {}
+    found = asyncio.run(Pictures(None, Limits(), None, None)._uploaded_file(request, [body[:90], body[90:]], options))
+    assert found == content
+    assert options == {"model": "mnist", "only_digits": "true"}
+
+
 def test_a_form_of_tiny_parts_takes_as_few_turns_as_one_part(monkeypatch):
     turns, body = MagicMock(), b"x" * (2**19 + 5)
     monkeypatch.setattr(pictures, "GIL_TURNS", turns)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -87,21 +87,40 @@ class Pictures:
         """Return the file in a form that came in parts, and add the form's other fields to the options."""
         try:
             async with contextlib.aclosing(_parts(body)) as parts:  # closing it ends its turn after an error, too
-                parser = MultiPartParser(request.headers, parts, max_files=1, max_fields=10)
-                parser.spool_max_size = self._limits.body  # never a temporary file: the disk may be read-only
-                form = await parser.parse()
+                form = await _FormParser(request.headers, parts, sum(map(len, body))).parse()
         except (MultiPartException, ValueError, LookupError) as error:
             reason = str(error).rstrip(".")
             raise InputError(f"The form is malformed ({reason}). Send a picture as multipart/form-data.") from None
         content = b""
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                # The BytesIO of a SpooledTemporaryFile; `read` would copy 16 MiB, and keep the GIL for 11 ms.
-                content = value.file._file.getvalue()  # type: ignore[attr-defined]
+                value.file.truncate(value.size)
+                content = value.file._file.getvalue()  # type: ignore[attr-defined] # a BytesIO; `read` would copy it
             else:
                 options[name] = value
         await form.close()
         return content
+
+
+class _FormParser(MultiPartParser):
+    """A parser of forms with one file, which it keeps in memory: the disk may be read-only.
+
+    The file has room for the whole body from the start. One that grows is copied again and again, and copying 16 MiB
+    keeps the GIL for 14 ms.
+    """
+
+    def __init__(self, headers: Headers, parts: AsyncGenerator[bytes, None], size: int):
+        super().__init__(headers, parts, max_files=1, max_fields=10)
+        self.spool_max_size = size
+
+    def on_headers_finished(self) -> None:
+        """Begin a field or the file."""
+        super().on_headers_finished()
+        if self._current_part.file is not None:
+            file = self._current_part.file.file
+            file.seek(self.spool_max_size - 1)
+            file.write(b"\0")
+            file.seek(0)
 
 
 async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
