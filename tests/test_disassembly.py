@@ -13,13 +13,15 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from toolchain import makes_programs_for_this_machine
 
 from lenet._fused import lenet5
 from lenet._fused.dispatch import available, kernels
 
 COMPILER = kernels().build()["compiler"]
-if sys.platform != "linux" or not shutil.which("objdump") or not COMPILER.startswith("gcc"):
-    pytest.skip("is about gcc's code, and needs binutils to read it", allow_module_level=True)
+READS = sys.platform == "linux" and shutil.which("objdump") and makes_programs_for_this_machine("gcc")
+if not READS or not COMPILER.startswith("gcc"):
+    pytest.skip("is about gcc's code, and needs binutils for this machine to read it", allow_module_level=True)
 pytestmark = pytest.mark.uninstrumented
 
 # Multiply-adds of a tile in the loop that a kernel spends its time in, for each build; loops may be unrolled.

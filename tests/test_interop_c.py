@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from toolchain import makes_programs_for_this_machine
 
 import lenet
 from lenet.errors import InputError
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="for gcc and cla
 
 def compiled(compiler, model, folder, name="digits"):
     """The functions of the C file, as a shared library."""
-    if shutil.which(compiler) is None:
-        pytest.skip(f"{compiler} is not installed")
+    if not makes_programs_for_this_machine(compiler):
+        pytest.skip(f"there is no {compiler} for this machine")
     source, header = to_c(model, name)
     (folder / f"{name}.c").write_text(source)
     (folder / f"{name}.h").write_text(header)
@@ -117,8 +118,8 @@ NAMES = (
 
 @pytest.mark.parametrize("compiler", [*COMPILERS, "g++"])
 def test_a_program_prints_the_names_of_the_classes(compiler, tmp_path):
-    if shutil.which(compiler) is None:
-        pytest.skip(f"{compiler} is not installed")
+    if not makes_programs_for_this_machine(compiler):
+        pytest.skip(f"there is no {compiler} for this machine")
     model = lenet.LeNet5(seed=0, num_classes=len(NAMES))
     model.classes = NAMES
     compiled("gcc" if compiler == "g++" else compiler, model, tmp_path)
@@ -134,8 +135,8 @@ def test_a_program_prints_the_names_of_the_classes(compiler, tmp_path):
 
 
 def test_two_models_in_one_program(tmp_path):
-    if shutil.which("gcc") is None:
-        pytest.skip("gcc is not installed")
+    if not makes_programs_for_this_machine("gcc"):
+        pytest.skip("there is no gcc for this machine")
     for seed, name in enumerate(("one", "two")):
         source, header = to_c(lenet.LeNet5(seed=seed), name)
         (tmp_path / f"{name}.c").write_text(source)
