@@ -57,6 +57,25 @@ def test_the_colour_of_a_box_distinguishes_sure_unsure_and_non_digits(label, pro
         assert colour in {found for _, found in middle.getcolors()}
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_page_that_was_turned_is_drawn_upright(turns, labels):
+    page = PAPER.copy()
+    page[40:90, 20:34] = 0
+    upright = drawing.drawn(page, reading_of(0.6))
+    written = labels[:]
+    labels.clear()
+    height, width = page.shape[:2]
+    box = [
+        (20, 40, 34, 90), (height - 90, 20, height - 40, 34),
+        (width - 34, height - 90, width - 20, height - 40), (40, width - 34, 90, width - 20),
+    ][turns]  # fmt: skip
+    given = np.rot90(page, -turns)
+    assert (given[box[1] : box[3], box[0] : box[2]] == 0).all()
+    reading = Reading((Line((Digit(box, 1, 0.6, 7, 0.4),), 0.6, "1"),), rotation=90 * turns)
+    assert drawing.drawn(given, reading) == upright
+    assert labels == written
+
+
 @pytest.mark.parametrize("width", [3, 14, 40])
 def test_percentages_of_neighbours_do_not_overlap(labels, width):
     drawing.drawn(PAPER, reading_of(0.5, 0.6, 0.7, 0.8, width=width))

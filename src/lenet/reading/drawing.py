@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import require
 from lenet.reading.fields import FieldValue
-from lenet.reading.results import Line, Reading, percentage
+from lenet.reading.results import Digit, Line, Reading, percentage
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -38,8 +39,11 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
     """Draw boxes, digits and probabilities over a picture; return a PNG of at most 2000 pixels a side, plus margins.
 
     Digits are blue. Those with a probability below 0.9 are orange, with the percentage below the box. Non-digits are
-    grey. Each line is followed by its confidence. The picture is grey, (H, W), or coloured, (H, W, 3).
+    grey. Each line is followed by its confidence. The picture is grey, (H, W), or coloured, (H, W, 3). If it was read
+    after quarter turns, it is drawn as it was read.
     """
+    for _ in range(reading.rotation // 90):
+        picture, reading = _turned(picture, reading)
     heights = [line.box[3] - line.box[1] for line in reading.lines]
     page, scale = _scaled(picture, heights)
     margin = max([24, *(round(0.7 * height * scale) for height in heights)])
@@ -66,6 +70,18 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
         text = f"{value.value or value.name} ({percentage(value.confidence)}%)"
         _write(draw, (left, top - 4), text, colour, font, "ls")
     return _png(canvas)
+
+
+def _turned(picture: NDArray[np.uint8], reading: Reading) -> tuple[NDArray[np.uint8], Reading]:
+    """Return a picture and its reading after a quarter turn, counter-clockwise."""
+    width = picture.shape[1]
+
+    def turned(digit: Digit) -> Digit:
+        left, top, right, bottom = digit.box
+        return replace(digit, box=(top, width - right, bottom, width - left))
+
+    lines = tuple(replace(line, digits=tuple(map(turned, line.digits))) for line in reading.lines)
+    return np.ascontiguousarray(np.rot90(picture)), replace(reading, lines=lines)
 
 
 def _scaled(picture: NDArray[np.uint8], heights: Sequence[int]) -> tuple[Any, float]:
