@@ -154,7 +154,7 @@ def wheel(session: nox.Session) -> None:
 def build_wheel(session: nox.Session, dist: Path) -> Path:
     """Build an sdist from the last commit, and from it a wheel, compressed well; return the path of the wheel."""
     epoch = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True).strip()
-    env = {"LDFLAGS": "-Wl,--strip-all", "SOURCE_DATE_EPOCH": epoch}
+    env = {"LDFLAGS": "-Wl,--strip-all,--build-id=none", "SOURCE_DATE_EPOCH": epoch}
     with tempfile.TemporaryDirectory() as source:
         session.run("git", "clone", "-q", ".", source, external=True)
         session.run("python", "-m", "build", "--no-isolation", "-o", str(dist), source, env=env, silent=True)

@@ -104,7 +104,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
 
 
 def read_table(file: BinaryIO, name: str) -> Table:
-    """Read an open, seekable CSV file, as `read_csv` does, and with its errors; also OSError if reading fails."""
+    """Read an open, seekable CSV file; raise the errors of `read_csv`, or OSError if reading fails."""
     return _read(file, name)[0]
 
 

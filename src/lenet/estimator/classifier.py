@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError, WeightsError
-from lenet.estimator.epochs import CallbackSupportMixin, Epochs, with_callbacks
+from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
+from lenet.estimator.epochs import Epochs
 from lenet.estimator.files import KEY, Record, name_classes, names_of, sort_classes
 from lenet.estimator.framing import Framing, frame, shape_of
 from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode

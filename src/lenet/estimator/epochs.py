@@ -1,15 +1,9 @@
-"""The epochs of `LeNetClassifier.fit`: history, callbacks, early stopping and the convergence warning.
+"""The epochs of `LeNetClassifier.fit`: history, callbacks, early stopping and the convergence warning."""
 
-The callbacks are those of scikit-learn 1.9; for earlier versions, there are no-op substitutes.
-"""
-
-import contextlib
 import copy
-import functools
 import math
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,45 +15,8 @@ from lenet.training.state import State
 if TYPE_CHECKING:
     from lenet.estimator.classifier import LeNetClassifier
 
-__all__ = ["CallbackSupportMixin", "Epochs", "with_callbacks"]
-
 # On the initial plateau, the loss is the entropy of the labels. Early stopping waits for a loss below this fraction.
 _BEGUN = 0.9
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-class _NoCallbacks:
-    """The context of a fit without callbacks."""
-
-    def subcontext(self, **named: Any) -> "_NoCallbacks":
-        return self
-
-    def call_on_fit_task_begin(self, **named: Any) -> None: ...
-
-    def call_on_fit_task_end(self, **named: Any) -> bool:
-        return False
-
-
-class CallbackSupportMixin:
-    """Create contexts without callbacks."""
-
-    def _init_callback_context(self, **named: Any) -> _NoCallbacks:
-        return _NoCallbacks()
-
-
-def with_callbacks(method: _Method) -> _Method:
-    """Add a stack frame, as scikit-learn's decorator does, so that warnings in `fit` point to its caller."""
-
-    @functools.wraps(method)
-    def called(*args: Any, **named: Any) -> Any:
-        return method(*args, **named)
-
-    return called  # type: ignore[return-value]
-
-
-if not TYPE_CHECKING:  # scikit-learn has no types, so decorated methods would lose theirs
-    with contextlib.suppress(ModuleNotFoundError):
-        from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 
 class Epochs:

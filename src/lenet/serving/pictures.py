@@ -20,10 +20,10 @@ from lenet.serving.limits.capacity import GIL_TURNS, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
-from lenet.serving.openapi import MODEL_QUERY, ONLY_DIGITS_QUERY, json_content, picture_body
 from lenet.serving.protocol.fields import short_repr
 from lenet.serving.request_context import RequestContext, context_of
 from lenet.serving.routing import Operation
+from lenet.serving.schemas import MODEL_QUERY, ONLY_DIGITS_QUERY, json_content, picture_body
 
 T = TypeVar("T")
 _FORM_PART = 2**18  # bytes of a form that are parsed at once: about 1 ms

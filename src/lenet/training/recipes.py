@@ -31,7 +31,7 @@ CHECKED = (*_COUNTS, *_RANGES, *_SWITCHES, "schedule", "standardise", "optimizer
 
 
 def check_field(field: str, value: object, name: str | None = None) -> None:
-    """Validate one field of a recipe, of those in `CHECKED`; errors call it `name`, if given.
+    """Validate a field of a recipe that `CHECKED` lists; errors call it `name`, if that is given.
 
     Raises
     ------

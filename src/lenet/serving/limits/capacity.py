@@ -16,8 +16,8 @@ from lenet._fused.threads import resolve_n_jobs
 
 T = TypeVar("T")
 _working: set[int] = set()  # the threads that run a function
-# A future, its function until a thread takes it, and the callback for the result or the error, in the event loop.
 _OnDone = Callable[[asyncio.Future[Any], Any, BaseException | None], None]
+# A future, its function until a thread takes it, and the callback for the result or the error, in the event loop.
 _Tasks = queue.SimpleQueue[tuple[asyncio.Future[Any], list[Callable[[], Any]], _OnDone] | None]
 
 

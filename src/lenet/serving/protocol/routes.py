@@ -17,13 +17,13 @@ from lenet.serving.limits.capacity import GIL_TURNS, BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
-from lenet.serving.openapi import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER, infer_body, json_content
 from lenet.serving.protocol.batches import Batches
 from lenet.serving.protocol.fields import boolean_field, json_object, object_field, short_repr
 from lenet.serving.protocol.inference import InferenceRequest, read_request, write_response
 from lenet.serving.protocol.metadata import model_configuration, model_metadata, server_metadata
 from lenet.serving.request_context import BytesResponse, RequestContext, context_of
 from lenet.serving.routing import Operation
+from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER, infer_body, json_content
 
 JSON_LENGTH = b"inference-header-content-length"
 # Bytes of a request. The event loop computes small ones, for which a thread would cost as much again, and medium ones,
