@@ -14,7 +14,7 @@ import lenet
 from lenet.errors import InputError
 from lenet.interop import to_c
 
-COMPILERS = ["gcc", "clang"]
+COMPILERS = ["gcc", pytest.param("clang", marks=pytest.mark.landing)]
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O2"]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="for gcc and clang")
