@@ -42,20 +42,21 @@ pytest_plugins = ["serving_fixture"]
     ],
 )
 def test_running_requests_are_answered_before_the_server_ends(number, workers):
-    answers, page = [], a_page(20)
+    answers, page = [], a_page(10)
     with serving("--workers", workers) as server:
         thread = threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", page)))
-        thread.start()
         with connected(server) as connection:  # a request that is still arriving
             connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:50])
             time.sleep(0.3)
+            thread.start()
+            time.sleep(0.1)
             server.process.send_signal(number)
             time.sleep(0.3)
             connection.sendall(BODY[50:])
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
         thread.join()
         assert answers[0][0] == 200
-        assert len(answers[0][2]["lines"]) == 20
+        assert len(answers[0][2]["lines"]) == 10
         assert server.process.wait(20) == 0
         with pytest.raises(ConnectionRefusedError):
             server.ask("GET", "/v2/health/live")
