@@ -33,6 +33,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--repetitions", type=int, default=9, help="turns of each library, 9 by default")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="1 and 2 by default")
+    parser.add_argument(
+        "--variants", action="store_true", help="also torch.compile, and OpenVINO for throughput (minutes)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quick", action="store_true", help="small batches, two turns: a check that all of it works")
     return parser.parse_args()
@@ -151,7 +154,7 @@ def main() -> None:
     batches, train_batches = (BATCHES[:3], TRAIN_BATCHES[:2]) if options.quick else (BATCHES, TRAIN_BATCHES)
     model = load_pretrained("mnist")
     pixels = np.random.default_rng(0).integers(0, 256, (max(batches), 28, 28), dtype=np.uint8)
-    peers = installed(model)
+    peers = installed(model, options.variants)
     difference = check(peers, pixels[:64])
     if len(peers) == 1:
         print("No other library is installed: pip install '.[bench]' adds those to compare with.", file=sys.stderr)

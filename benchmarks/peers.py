@@ -64,9 +64,9 @@ class Torch:
         import torch
 
         self.torch, self.model = torch, model
-        self.name = f"PyTorch {torch.__version__.partition('+')[0]}"
+        self.name = f"{self.name} {torch.__version__.partition('+')[0]}"
 
-    def network(self) -> Any:
+    def network(self, training: bool) -> Any:
         nn = self.torch.nn
         network = nn.Sequential(
             nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2),
@@ -77,13 +77,13 @@ class Torch:
         with self.torch.no_grad():
             for target, source in zip(network.parameters(), self.model.parameters.values(), strict=True):
                 target.copy_(self.torch.from_numpy(source.copy()))
-        return network
+        return network.train(training)
 
     def images(self, pixels: Array) -> Array:
         return standardised(pixels, self.model)
 
     def predictor(self, batch: int, threads: int) -> Predictor:
-        network = self.network().eval()
+        network = self.network(training=False)
 
         def predict(x: Array) -> Array:
             self.torch.set_num_threads(threads)
@@ -94,7 +94,7 @@ class Torch:
         return predict
 
     def trainer(self, x: Array, y: Array, threads: int) -> Callable[[], None]:
-        network = self.network()
+        network = self.network(training=True)
         sgd = self.torch.optim.SGD(network.parameters(), LR, MOMENTUM)
         images, labels = self.torch.from_numpy(x), self.torch.from_numpy(y)
 
@@ -105,6 +105,15 @@ class Torch:
             sgd.step()
 
         return step
+
+
+class CompiledTorch(Torch):
+    """PyTorch, compiled to C++ for the size of the batch: half a minute for each. Predictions have constant weights."""
+
+    name = "torch.compile"
+
+    def network(self, training: bool) -> Any:
+        return self.torch.compile(super().network(training), dynamic=False, options={"freezing": not training})
 
 
 class OnnxRuntime:
@@ -124,6 +133,7 @@ class OnnxRuntime:
     def predictor(self, batch: int, threads: int) -> Predictor:
         options = self.onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.graph_optimization_level = self.onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         session = self.onnxruntime.InferenceSession(
             onnx_bytes(self.model, batch), options, providers=["CPUExecutionProvider"]
         )
@@ -133,15 +143,15 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """OpenVINO for latency, in float32."""
+    """OpenVINO in float32, with its settings for latency."""
 
-    name = "OpenVINO"
+    name, hint = "OpenVINO", "LATENCY"
 
     def __init__(self, model: LeNet5):
         import openvino
 
         self.openvino, self.model = openvino, model
-        self.name = f"OpenVINO {openvino.__version__.partition('-')[0]} float32"
+        self.name = f"{self.name} {openvino.__version__.partition('-')[0]} float32"
 
     def images(self, pixels: Array) -> Array:
         return standardised(pixels, self.model)
@@ -151,12 +161,18 @@ class OpenVino:
         compiled = core.compile_model(
             core.read_model(onnx_bytes(self.model, batch)),
             "CPU",
-            {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
+            {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": self.hint},
         )
         request, output = compiled.create_infer_request(), compiled.output(0)
         return lambda x: request.infer([x], share_inputs=True, share_outputs=True)[output]  # type: ignore[no-any-return]
 
     trainer = None
+
+
+class OpenVinoThroughput(OpenVino):
+    """OpenVINO in float32, with its settings for throughput."""
+
+    name, hint = "OpenVINO for throughput", "THROUGHPUT"
 
 
 def onnx_bytes(model: LeNet5, batch: int) -> bytes:
@@ -192,10 +208,11 @@ def onnx_bytes(model: LeNet5, batch: int) -> bytes:
     return data
 
 
-def installed(model: LeNet5) -> list[Any]:
-    """Return the peers whose libraries can be imported, this package first."""
+def installed(model: LeNet5, variants: bool) -> list[Any]:
+    """Return the peers whose libraries can be imported, this package first; with other settings too, if asked."""
     peers: list[Any] = [Lenet(model)]
-    for peer in (OnnxRuntime, OpenVino, Torch):
+    others = (OnnxRuntime, OpenVino, Torch)
+    for peer in (*others, OpenVinoThroughput, CompiledTorch) if variants else others:
         with contextlib.suppress(ImportError):
             peers.append(peer(model))
     return peers
