@@ -20,7 +20,7 @@ from lenet._fused import threads
 
 LENET = str(Path(lenet.__file__).parent)
 unix = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="only Unix sends signals to a thread")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 class Interrupted(BaseException):
