@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from page_actions import STAGES
 
 import lenet
 from lenet.serving import page
@@ -16,9 +17,6 @@ from lenet.serving.page import model_document
 NODE = shutil.which("node")
 PARTS = Path(page.__file__).parent / "parts"
 pytestmark = pytest.mark.skipif(not NODE or not PARTS.exists(), reason="needs node, and the sources of the page")
-STAGES = ["input", "c1", "s2", "c3", "s4", "c5", "f6", "output"]
-
-
 MODULES = ["network.mjs", "learning.mjs", "pixels.mjs", "strokes.mjs", "state.mjs", "units.mjs"]  # without a document
 
 

@@ -1,4 +1,4 @@
-"""The page and the model document inside it, without a browser; tests/test_page.py drives them in Chromium."""
+"""The page and the model document inside it, without a browser; other test files drive them in Chromium."""
 
 import base64
 import graphlib

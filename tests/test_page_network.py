@@ -1,0 +1,135 @@
+"""Take the tour of the page in Chromium, and point at its units."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+from page_actions import CLOCK, STAGES, answer, opened, pixels, place_of_unit, resize, shown
+
+pytest_plugins = ["page_fixture"]
+pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (360, 740), (768, 1024)])
+def test_the_keyboard_controls_the_tour(browser, saved, width, height):
+    with opened(browser, saved, viewport={"width": width, "height": height}) as page:
+        assert page.locator("#tour-next").text_content() == "Take the tour"
+        page.locator("#tour-next").focus()
+        names = []
+        for _ in STAGES:
+            page.keyboard.press("Enter")
+            names.append(page.locator("#tour-name").text_content().split()[0].lower())
+            assert page.evaluate("lenet.state.unit.stage") == names[-1]
+            page.wait_for_timeout(30)
+            box = page.locator("#figure").bounding_box()
+            places = page.evaluate("lenet.places().stages")
+            before, stage = places[STAGES[max(0, len(names) - 2)]], places[names[-1]]
+            tour, unit = (page.locator(each).bounding_box() for each in ("#tour", "#unit"))
+            assert tour["y"] + tour["height"] < box["y"] + before["y"]  # over which the kernel slides
+            assert box["y"] + stage["y"] + stage["h"] <= unit["y"] < height - 100
+        assert names == STAGES
+        anchor = "getComputedStyle(document.documentElement).overflowAnchor"
+        assert page.evaluate(anchor) == "none"  # else a text that is taller moves the end of a scroll that has begun
+        assert "here 5, with " in page.locator("#tour-text").text_content()
+        page.keyboard.press("ArrowLeft")
+        assert page.locator("#tour-name").text_content() == "F6 (7 of 8)"
+        page.keyboard.press("Escape")
+        assert not page.locator("#tour").is_visible()
+        assert page.evaluate("document.activeElement.id") == "tour-open"
+        assert page.evaluate(anchor) == "auto"
+        page.keyboard.press("Enter")
+        assert page.locator("#tour-name").text_content() == "Input (1 of 8)"
+
+
+def test_the_captions_of_a_small_equation_are_whole(browser, saved):
+    """The caption of a patch of 2 x 2 is wider than the patch."""
+    with opened(browser, saved) as page:
+        for _ in range(3):
+            page.click("#tour-next")
+        assert page.locator("#tour-name").text_content() == "S2 (3 of 8)"
+        first = "[...document.getElementById('equation').getContext('2d').getImageData(0, 0, 2, 20).data]"
+        assert set(page.evaluate(first)) == {0}
+
+
+def test_pointing_shows_a_units_name_and_value(page, shipped):
+    page.keyboard.press("5")
+    answer(page, "5")
+    page.mouse.move(*place_of_unit(page, "c3", 5, 3, 7, 10))
+    page.wait_for_function("() => document.getElementById('unit-name').textContent.startsWith('C3')")
+    assert page.locator("#unit-name").text_content() == "C3, map 5, row 3, column 7"
+    value = shipped.activations(pixels(page))["c3"][0, 5, 3, 7]
+    said = page.locator("#arithmetic").text_content()
+    _, shown_sum, shown_value = re.fullmatch(
+        r"(.*)\nsigmoid\((.*)\) = (.*)", said.replace("\N{MINUS SIGN}", "-")
+    ).groups()
+    assert float(shown_value) == pytest.approx(value, abs=0.0051)
+    assert float(shown_sum) == pytest.approx(np.log(value / (1 - value)), abs=0.0051)
+    assert page.locator("#figure").get_attribute("data-field") == "4,12,18,26"
+    page.wait_for_function("text => document.getElementById('unit-spoken').textContent.endsWith(text)", arg=said)
+    assert "6 kernels" in page.locator("#kernel-title").text_content()
+
+
+def test_all_maps_of_c3_and_s4_are_seen(page):
+    for width in (1440, 1280, 900, 360):
+        resize(page, width)
+        for stage in ("c3", "s4"):
+            planes = page.evaluate("stage => lenet.places().stages[stage].planes", stage)
+            assert len(planes) == 16
+            for a, b in itertools.combinations(planes, 2):
+                across, down = abs(a["x"] - b["x"]) > a["w"], abs(a["y"] - b["y"]) > a["h"]
+                assert across or down
+
+
+def test_the_map_pointed_at_comes_to_the_front(page):
+    page.evaluate("lenet.pointAt({stage: 'c1', map: 2, row: 20, column: 20})")
+    page.mouse.move(*place_of_unit(page, "c1", 2, 20, 20, 28))  # which map 3 would hide
+    assert page.locator("#unit-name").text_content() == "C1, map 2, row 20, column 20"
+
+
+def test_the_equation_shows_the_patch_and_the_weights(page, shipped):
+    page.keyboard.press("5")
+    answer(page, "5")
+    page.evaluate("lenet.pointAt({stage: 'c1', map: 2, row: 9, column: 13})")
+    image = shown(page, "#equation")[..., :3].astype(int)
+    palette = page.evaluate("lenet.tones()")
+    standardised = (pixels(page) - pixels(page).mean()) / pixels(page).std()
+    patch, kernel = standardised[7:12, 11:16], shipped.parameters["c1.weight"][2, 0]
+    most = standardised.max(), np.abs(kernel).max()
+    for place, values in enumerate((patch / most[0], kernel / most[1], patch * kernel / np.prod(most))):
+        for row, column in np.ndindex(5, 5):
+            tone = palette[round(255 * (1 + float(values[row, column])))]
+            x, y = 1 + place * (150 + 26) + 30 * column, 20 + 30 * row
+            np.testing.assert_allclose(image[y + 3, x + 15], tone, atol=6)
+
+
+def test_a_kernel_slides_over_its_map(browser, saved):
+    with opened(browser, saved, script=CLOCK, reduced_motion="no-preference") as page:
+        page.locator("#tour-close").click()
+        page.evaluate("lenet.pointAt({stage: 'c1', map: 4, row: 9, column: 9})")
+        page.locator("#slide").click()
+        page.evaluate("passTime(5000)")
+        page.wait_for_function("() => lenet.state.unit.row > 2 && lenet.state.slide < 784")
+        page.evaluate("passTime(5000)")
+        page.wait_for_function("() => document.getElementById('unit-name').textContent.endsWith('row 9, column 9')")
+
+
+def test_the_keyboard_goes_through_the_network(page):
+    page.locator("#network").focus()
+    keys = ("ArrowRight", "ArrowDown", "PageDown", "]", "End", "[", "Home", "PageUp")
+    names = []
+    for key in keys:
+        page.keyboard.press(key)
+        names.append(page.locator("#unit-name").text_content())
+    assert names == [
+        "C1, map 0, row 13, column 13",
+        "C1, map 0, row 14, column 13",
+        "C1, map 1, row 14, column 13",
+        "S2, map 1, row 7, column 6",
+        "C3, map 1, row 5, column 4",
+        "S2, map 1, row 7, column 6",
+        "C1, map 1, row 15, column 13",
+        "C1, map 0, row 15, column 13",
+    ]
+    page.keyboard.press("Escape")
+    assert not page.locator("#unit").is_visible()

@@ -1,0 +1,174 @@
+"""Drop pictures on the page in Chromium, with and without its server."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from page_actions import READY, THREE, answer, distance, draw, drop, error, picture_of, pixels, shown
+from served import serving
+
+pytest_plugins = ["page_fixture"]
+pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
+
+TOKEN = "open sesame"  # noqa: S105
+
+
+def test_the_server_reads_a_dropped_picture(served_page):
+    page = served_page
+    drop(page, picture_of("2019"), "image/png")
+    page.wait_for_function("() => document.getElementById('lines').textContent.trim() === '2019'")
+    boxes = page.locator("#boxes button")
+    assert [boxes.nth(k).text_content() for k in range(boxes.count())] == list("2019")
+    answer(page, "2")
+    assert boxes.nth(0).get_attribute("aria-pressed") == "true"
+    boxes.nth(3).focus()
+    page.keyboard.press("Enter")
+    answer(page, "9")
+    picture = page.locator("#picture").bounding_box()
+    box = boxes.nth(3).bounding_box()
+    assert 0.7 < (box["x"] - picture["x"]) / picture["width"] < 0.9
+
+
+def test_large_pictures_are_scaled_down_before_they_are_sent(served_page):
+    from PIL import Image
+
+    page = served_page
+    page.evaluate("""() => {
+        const own = window.fetch;
+        window.fetch = (url, options) => own(url, (window.sent = options));
+      }""")
+    file = io.BytesIO()
+    Image.open(io.BytesIO(picture_of("2019"))).resize((6500, 2340)).save(file, "PNG")  # more than the 8 megapixels sent
+    drop(page, file.getvalue(), "image/png")
+    page.wait_for_function("() => document.getElementById('lines').textContent.trim() === '2019'")
+    sent = page.evaluate("createImageBitmap(window.sent.body).then(({ width, height }) => width * height)")
+    assert sent == pytest.approx(8e6, rel=0.01)
+    x = page.locator("#boxes button").nth(3).bounding_box()["x"]
+    picture = page.locator("#picture").bounding_box()
+    assert 0.7 < (x - picture["x"]) / picture["width"] < 0.9
+
+
+def test_the_saved_page_reads_one_digit_by_itself(page):
+    from PIL import Image
+
+    from lenet.reading import prepare
+
+    content = picture_of("4")
+    page.locator("#file").set_input_files({"name": "4.png", "mimeType": "image/png", "buffer": content})
+    answer(page, "4")
+    assert page.locator("#boxes button").text_content() == "4"
+    wanted = prepare(np.asarray(Image.open(io.BytesIO(content))))
+    assert distance(wanted, pixels(page)) < 4
+    box = page.locator("#picture").bounding_box()
+    assert 0 <= box["y"] <= box["y"] + box["height"] <= 1000  # it comes into view
+    drop(page, picture_of("2019"), "image/png", times=2)
+    answer(page, "not a digit")
+    assert page.locator("#lines").text_content() == "not a digit. This page reads one digit at a time."
+    assert page.locator("#picture-note").text_content() == "Only the first of the 2 pictures is read."
+
+
+@pytest.mark.parametrize("where", ["page", "served_page"])
+def test_a_picture_that_failed_clears_the_earlier_result(request, where):
+    page = request.getfixturevalue(where)
+    drop(page, picture_of("4"), "image/png")
+    answer(page, "4")
+    drop(page, b"no picture at all", "text/plain")
+    assert error(page).endswith(".")
+    answer(page, "Draw a digit")
+    assert page.locator("#lines").text_content() == ""
+    assert not page.locator("#picture-box").is_visible()
+    banner, card = page.locator("#error").bounding_box(), page.locator("#try > .card").first.bounding_box()
+    assert card["y"] - banner["y"] - banner["height"] >= 10 or page.evaluate("scrollY") > 0
+    page.locator("#dismiss").click()
+    assert not page.locator("#error").is_visible()
+    draw(page, THREE)
+    drop(page, b"no picture at all", "text/plain")
+    assert error(page)
+    answer(page, "3")  # the drawing is not a picture
+
+
+@pytest.mark.parametrize(("where", "grey"), [("page", 255), ("served_page", 0)])
+def test_transparent_pictures_get_a_contrasting_background(request, where, grey):
+    from PIL import Image
+
+    page = request.getfixturevalue(where)
+    ink = Image.open(io.BytesIO(picture_of("2"))).convert("L").point(lambda level: 255 * (level < 128))
+    picture = Image.new("RGBA", ink.size, (grey, grey, grey, 0))
+    picture.putalpha(ink)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    drop(page, file.getvalue(), "image/png")
+    answer(page, "2")
+    assert shown(page, "#picture")[0, 0].tolist() == [255 - grey] * 3 + [255]
+
+
+def test_light_ink_is_read_and_blank_pictures_are_not(page):
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(255 - np.asarray(Image.open(io.BytesIO(picture_of("2"))))).save(file, "PNG")
+    drop(page, file.getvalue(), "image/png")
+    answer(page, "2")
+    file = io.BytesIO()
+    Image.new("L", (90, 90), 200).save(file, "PNG")
+    drop(page, file.getvalue(), "image/png")
+    assert error(page) == "The picture shows no ink. Choose one with a digit."
+
+
+def test_the_server_computes_the_same(served_page):
+    page = served_page
+    page.keyboard.press("8")
+    answer(page, "8")
+    before = page.evaluate("document.documentElement.scrollHeight")
+    page.locator("#compare").click()
+    page.wait_for_function("() => document.getElementById('comparison').textContent")
+    text = page.locator("#comparison").text_content()
+    assert float(text.split(" at most ")[1].rstrip(".")) < 1e-5
+    assert page.evaluate("document.documentElement.scrollHeight") == before
+    page.evaluate("() => (lenet.state.model.version = 'older')")
+    page.locator("#compare").click()
+    page.wait_for_function("() => document.getElementById('comparison').textContent.startsWith('The server now')")
+    text = page.locator("#comparison").text_content()
+    assert re.fullmatch(r"The server now has version \S+\. Reload the page\.", text)
+
+
+def test_a_token_is_requested_and_a_stopped_server_is_reported(browser):
+    with serving(LENET_TOKEN=TOKEN) as server:
+        context = browser.new_context(reduced_motion="reduce")
+        page = context.new_page()
+        page.goto(server.url)
+        for text in ("wrong", TOKEN):
+            page.get_by_label("Token").fill(text)
+            page.keyboard.press("Enter")
+        page.wait_for_function(READY)
+        page.locator("#compare").click()
+        page.wait_for_function("() => document.getElementById('comparison').textContent")
+        assert not page.locator("#error").is_visible()
+        server.process.terminate()
+        server.process.wait(20)
+        page.locator("#compare").click()
+        assert error(page) == "The server does not respond. Check that it is running."
+        page.locator("#dismiss").click()
+        drop(page, picture_of("4"), "image/png")
+        assert error(page) == "The server does not respond. Check that it is running."
+        context.close()
+
+
+@pytest.mark.parametrize("where", ["saved", "served"])
+def test_drawing_asks_the_network_for_nothing(browser, request, where):
+    url = request.getfixturevalue(where)
+    context = browser.new_context(reduced_motion="reduce")
+    page, asked = context.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(url)
+    page.wait_for_function(READY)
+    draw(page, THREE)
+    answer(page, "3")
+    page.evaluate("lenet.pointAt({stage: 'c3', map: 5, row: 3, column: 4})")
+    if where == "saved":
+        drop(page, picture_of("4"), "image/png")
+        answer(page, "4")
+    asked = [url for url in asked if not url.startswith(("data:", "blob:"))]
+    assert asked == ([url] if where == "saved" else [url, url + "model.json"])
+    context.close()
