@@ -1,4 +1,4 @@
-"""The ASGI application: all routes, behind the middleware."""
+"""Create the ASGI application with all its routes."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 from lenet import _checks
 from lenet.errors import InputError, InputTypeError
 from lenet.loading import load
+from lenet.serving.asgi import Application
 from lenet.serving.limits.capacity import ThreadPool
-from lenet.serving.limits.middleware import LimitsMiddleware
 from lenet.serving.limits.settings import Limits, checked_limits
 from lenet.serving.logs import log_request
 from lenet.serving.metrics import CONTENT_TYPE, Metrics
@@ -33,7 +33,7 @@ def create_app(
     allow_control: bool = False,
     control_token: str | None = None,
     on_request: OnRequest = log_request,
-) -> LimitsMiddleware:
+) -> Application:
     """Return the ASGI application that serves models.
 
     You can mount it in another Starlette or FastAPI application, under any path. Its lifespan reloads models whose
@@ -101,7 +101,7 @@ def create_app(
     operations.append(_openapi_operation(operations, limits, models))
     public_paths = {operation.path for operation in operations if operation.public}
     tokens = [] if token is None else [token, *([] if control_token is None else [control_token])]
-    return LimitsMiddleware(
+    return Application(
         Router(operations),
         limits,
         metrics,

@@ -8,7 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lenet.errors import InputError
-from lenet.serving.limits.middleware import LimitsMiddleware
+from lenet.serving.asgi import Application
 from lenet.serving.limits.parsing import Part, StrictProtocol
 from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
@@ -19,11 +19,11 @@ _READ_BYTES = 2**16  # at once from each connection: with asyncio's 256 KiB, the
 _HEADER = object()  # what is being received before the header of a request is complete
 
 
-def middleware_of(app: Any) -> LimitsMiddleware | None:
+def application_of(app: Any) -> Application | None:
     """Return the application of `create_app`, which uvicorn may have wrapped; None if it is another one."""
-    while not isinstance(app, LimitsMiddleware) and hasattr(app, "app"):
+    while not isinstance(app, Application) and hasattr(app, "app"):
         app = app.app
-    return app if isinstance(app, LimitsMiddleware) else None
+    return app if isinstance(app, Application) else None
 
 
 class TimedProtocol(StrictProtocol):
@@ -39,8 +39,8 @@ class TimedProtocol(StrictProtocol):
 
     def __init__(self, *args: Any, **named: Any):
         super().__init__(*args, **named)
-        self._middleware = middleware_of(self.app)
-        self._limits = Limits() if self._middleware is None else self._middleware.limits
+        self._application = application_of(self.app)
+        self._limits = Limits() if self._application is None else self._application.limits
         # The connections that wait for their clients, the longest first.
         self._waiting: dict[TimedProtocol, None] = vars(self.server_state).setdefault("lenet_waiting", {})
         self._answering: RequestResponseCycle | None = None  # the last request whose answer has begun
@@ -59,8 +59,8 @@ class TimedProtocol(StrictProtocol):
         super().connection_made(BufferedTransport(transport, self.loop, unsent))  # type: ignore[arg-type]
         self.flow = PipelineFlowControl(self.transport, self.pipeline)
         self._set_receiving(_HEADER)
-        if self._middleware is not None:
-            self._middleware.metrics.connections.inc()
+        if self._application is not None:
+            self._application.metrics.connections.inc()
         if len(self.connections) > self._limits.connections:
             self._close_longest_waiting()
 
@@ -163,8 +163,8 @@ class TimedProtocol(StrictProtocol):
             context = scope.get("lenet.request", context)
             self.cycle.disconnected = True  # the application, which waits for the body, ends and records the request
             self.cycle.message_event.set()
-        elif self._middleware is not None:
-            self._middleware.record(context)
+        elif self._application is not None:
+            self._application.record(context)
         if not is_answered and not self.transport.is_closing():
             self._send_error(status, message, context)
         self.transport.close()
@@ -181,8 +181,8 @@ class TimedProtocol(StrictProtocol):
 
     def shutdown(self) -> None:
         """Close the connection when the request that has begun is answered, or at once if there is none."""
-        if self._middleware is not None:
-            self._middleware.state.is_draining = True
+        if self._application is not None:
+            self._application.state.is_draining = True
             if self._receiving is _HEADER and self.part is Part.HEAD:
                 return  # the response closes the connection
         super().shutdown()
@@ -214,6 +214,6 @@ class TimedProtocol(StrictProtocol):
         self._set_receiving(None)
         self._waiting.pop(self, None)
         self._stop_send_timer()
-        if self._middleware is not None:
-            self._middleware.metrics.connections.dec()
+        if self._application is not None:
+            self._application.metrics.connections.dec()
         self.transport.lost()  # type: ignore[attr-defined]

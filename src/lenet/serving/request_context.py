@@ -1,4 +1,4 @@
-"""The state of one request while it is answered, shared by the middleware, the handlers and the log."""
+"""The state of one request while it is answered, shared by the application, the handlers and the log."""
 
 import functools
 import hmac

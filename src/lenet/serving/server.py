@@ -25,9 +25,9 @@ from lenet import _checks
 from lenet.errors import ConfigurationError, InputError, InputTypeError
 from lenet.loading import load
 from lenet.serving.application import create_app
-from lenet.serving.connections import TimedProtocol, middleware_of
+from lenet.serving.asgi import Application
+from lenet.serving.connections import TimedProtocol, application_of
 from lenet.serving.limits.capacity import exit_if_working
-from lenet.serving.limits.middleware import LimitsMiddleware
 from lenet.serving.limits.settings import Limits, checked_limits
 from lenet.serving.logs import LEVELS, LOG, WRITER, log_config, log_request, write_request
 from lenet.serving.models import Loader, Models, Source
@@ -214,10 +214,10 @@ class _DrainingServer(uvicorn.Server):
         gc.freeze()  # modules and models: to look for garbage in them again would delay requests by 50 ms
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        middleware = middleware_of(self.config.loaded_app)
-        if middleware is not None:
-            middleware.state.is_draining = True
-            end = time.monotonic() + middleware.limits.drain_seconds
+        application = application_of(self.config.loaded_app)
+        if application is not None:
+            application.state.is_draining = True
+            end = time.monotonic() + application.limits.drain_seconds
             while time.monotonic() < end and signal.SIGINT not in self._captured_signals:
                 await asyncio.sleep(0.05)
         await super().shutdown(sockets)
@@ -268,9 +268,7 @@ def _run_workers(
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
-def _worker_app(
-    models: Mapping[str, Source], loader: Loader, build: Callable[[Models], LimitsMiddleware]
-) -> LimitsMiddleware:
+def _worker_app(models: Mapping[str, Source], loader: Loader, build: Callable[[Models], Application]) -> Application:
     """Return the application of a worker process, which starts with the last good models if a file is damaged."""
     return build(Models(models, loader, kept=os.environ["PROMETHEUS_MULTIPROC_DIR"]))
 

@@ -1,1 +1,1 @@
-"""The limits of a server, and the middleware that enforces them."""
+"""The limits of a server, and the code that enforces them."""

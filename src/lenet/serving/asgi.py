@@ -1,4 +1,4 @@
-"""The middleware around all routes: it checks the token, receives the body, answers errors, counts and logs."""
+"""The ASGI application: it checks the token, receives the body, calls the handler, answers errors, counts and logs."""
 
 import asyncio
 from collections import Counter
@@ -28,7 +28,7 @@ _UNIQUE = (
 )  # fmt: skip
 
 
-class LimitsMiddleware:
+class Application:
     """The ASGI application, which protects the handlers from untrusted clients.
 
     It receives each body as a whole before it calls a handler, so that a slow client occupies only the memory of the
