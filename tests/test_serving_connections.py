@@ -393,6 +393,13 @@ def test_a_request_in_packets_of_one_byte(server):
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("beginning", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nA: "])
+def test_an_incomplete_header_of_more_than_16_kib_is_refused(server, beginning):
+    with connected(server) as connection:
+        connection.sendall(beginning + b"x" * (2**14 + 1 - len(beginning)))
+        assert b"expected at most 100 lines and 16384 bytes" in all_of(connection)
+
+
 @pytest.mark.parametrize("beginning", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nA: ",
                                        HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n0\r\n0\r\nA: "])  # fmt: skip
 def test_a_line_without_an_end_is_refused(server, beginning):

@@ -35,9 +35,9 @@ class StrictProtocol(HttpToolsProtocol):
 
     part = Part.BEGINNING
     _lines = _head_bytes = 0  # of the header and the trailer
-    _unparsed = 0  # bytes of the header since httptools last reported anything
     _chunks = _body_bytes = 0
-    _framing = 0  # bytes of a chunked body that are not its data, without those that arrived with the header
+    # Bytes of the header, or of the body except its data, without those in the piece in which the part before it ended.
+    _framing = 0
     _is_chunked = False
 
     def __init__(self, *args: Any, **named: Any):
@@ -56,7 +56,6 @@ class StrictProtocol(HttpToolsProtocol):
             # httptools reports a header only when it is complete, so that is checked after each piece.
             size = len(data) if self.part is Part.BODY and not self._is_chunked else MAX_HEAD_BYTES
             piece, data = data[:size], data[size:]
-            self._unparsed += len(piece)
             self._framing += len(piece)
             try:
                 self.parser.feed_data(piece)
@@ -67,10 +66,8 @@ class StrictProtocol(HttpToolsProtocol):
                 if isinstance(error.__context__, InputError):  # from the methods below
                     raise error.__context__ from None
                 raise InputError(f"The request is not valid HTTP/1.1: {error}. Use an HTTP client.") from None
-            if self._unparsed > MAX_HEAD_BYTES and self.part is Part.HEAD:
-                self._count(self._unparsed)
-            if self._framing > MAX_HEAD_BYTES + _CHUNK_FRAMING * self._chunks and self.part is Part.BODY:
-                self._count(self._framing)
+            if self._framing > MAX_HEAD_BYTES + _CHUNK_FRAMING * self._chunks and self.part is not Part.BEGINNING:
+                raise self._too_large(self._framing)
 
     def _head_without_upgrade(self) -> bytes:
         """Return the header without Upgrade, which no route supports; httptools would not parse the body."""
@@ -82,7 +79,7 @@ class StrictProtocol(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self.part = Part.HEAD
-        self._lines, self._head_bytes, self._unparsed = 1, 0, 0
+        self._lines, self._head_bytes = 1, 0
         self._chunks, self._body_bytes, self._is_chunked = 0, 0, False
 
     def on_url(self, url: bytes) -> None:
@@ -100,15 +97,16 @@ class StrictProtocol(HttpToolsProtocol):
             raise InputError(f"The trailer has the field {name.decode()}; expected none that belongs in the header.")
 
     def _count(self, size: int) -> None:
-        """Count bytes of the header, the trailer or the lines of chunks."""
-        self._unparsed = 0
+        """Count bytes of the header or the trailer."""
         self._head_bytes += size
         if self._lines > MAX_HEADERS + 1 or self._head_bytes > MAX_HEAD_BYTES:
-            raise InputError(
-                f"The header, trailer and chunk extensions of the request have {self._lines} lines and "
-                f"{self._head_bytes} bytes; expected at most {MAX_HEADERS} lines and {MAX_HEAD_BYTES} bytes. "
-                "Send fewer or shorter ones."
-            )
+            raise self._too_large(self._head_bytes)
+
+    def _too_large(self, size: int) -> InputError:
+        return InputError(
+            f"The header, trailer and chunk extensions of the request have {self._lines} lines and {size} bytes; "
+            f"expected at most {MAX_HEADERS} lines and {MAX_HEAD_BYTES} bytes. Send fewer or shorter ones."
+        )
 
     def on_headers_complete(self) -> None:
         """Check the header, and begin to answer the request."""
@@ -179,5 +177,5 @@ class StrictProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End a request."""
         if not self.parser.should_upgrade():
-            self.part = Part.BEGINNING
+            self.part, self._framing = Part.BEGINNING, 0
             super().on_message_complete()
