@@ -7,6 +7,7 @@ import pkgutil
 import re
 import runpy
 import textwrap
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,15 @@ def test_the_reference_lists_every_public_name_with_an_example():
         if not is_error and not any(each.examples for each in doctest.DocTestFinder().find(value)):
             without.add(name)
     assert without == set(WITHOUT_EXAMPLE)
+
+
+def test_the_table_of_versions_has_the_lowest_ones_that_the_project_allows():
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = {"": project["dependencies"], **project["optional-dependencies"]}
+    rows = re.findall(
+        r"^\| (\S+) \| (\S+) \| \S+ \| (?:`(\w+)` )?\|", (DOCS / "environments.md").read_text("utf-8"), re.MULTILINE
+    )
+    shown = {(extra, name.lower(), lowest) for name, lowest, extra in rows}
+    requirements = [(extra, each) for extra in ("", "train", "vision", "serve") for each in extras[extra]]
+    allowed = {(extra, *re.split("[>=,]+", each)[:2]) for extra, each in requirements if ">=" in each}
+    assert shown == allowed
