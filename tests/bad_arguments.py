@@ -448,8 +448,9 @@ def cases(folder: Path) -> dict[str, Case]:
                        "value": [[], "missing.npy"]}}),
         "serving.create_app": Case(lenet.serving.create_app, {"models": {"a": model}}, {
             "models": {"type": [None, 3, "x", [], {"a": 3}], "value": [{}, {"a b": model}]},
-            "loader": {"type": [None, 3]}, "limits": {"type": [3, "x"]}, "token": {"type": [3, []], "value": [""]},
-            "allow_control": SWITCH, "on_request": {"type": [None, 3]}}),
+            "loader": {"type": [None, 3]}, "limits": {"type": [3, "x"]},
+            "token": {"type": [3, []], "value": ["", "sesame "]}, "allow_control": SWITCH,
+            "on_request": {"type": [None, 3]}}),
         "serving.Models": Case(lenet.serving.Models, {"sources": {"a": model}}, {
             "sources": {"type": [None, 3, "x", [], {"a": 3}], "value": [{}, {"a b": model}]},
             "loader": {"type": [None, 3]}}),

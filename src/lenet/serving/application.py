@@ -68,7 +68,7 @@ def create_app(
     Raises
     ------
     InputError, InputTypeError, WeightsError, OSError
-        As for `Models`; also if the token is empty or not printable ASCII.
+        As for `Models`; also if a token is empty, not printable ASCII, or has spaces around it.
 
     Examples
     --------
@@ -116,8 +116,8 @@ def create_app(
 def _check_token(token: str | None, name: str) -> None:
     if not (token is None or isinstance(token, str)):
         raise InputTypeError(f"{name} is of type {type(token).__name__}; expected a string or None.")
-    if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
-        raise InputError(f"{name} is empty or not printable ASCII. Use letters and digits.")
+    if token is not None and not (token and token.isascii() and token.isprintable() and token == token.strip()):
+        raise InputError(f"{name} is empty, not printable ASCII, or has spaces around it. Use letters and digits.")
 
 
 def _metrics_operation(metrics: Metrics) -> Operation:
