@@ -1,6 +1,7 @@
 """The metrics for Prometheus, and the statistics of the Open Inference Protocol."""
 
 import contextlib
+import functools
 import os
 import time
 from collections import Counter, defaultdict
@@ -89,6 +90,17 @@ class _SharedMetrics(Collector):
             yield metric
 
 
+class _Children(dict[Any, Any]):
+    """The children of a metric by label or tuple of labels; looking one up in the metric takes longer than counting."""
+
+    def __init__(self, metric: Any):
+        self._metric = metric
+
+    def __missing__(self, labels: Any) -> Any:
+        child = self[labels] = self._metric.labels(*(labels if isinstance(labels, tuple) else [labels]))
+        return child
+
+
 class Metrics:
     """The metrics of one application.
 
@@ -98,80 +110,54 @@ class Metrics:
 
     def __init__(self, models: Models):
         registry = self._registry = prometheus_client.CollectorRegistry()
-        self._requests = prometheus_client.Counter(
-            "lenet_requests", "Requests answered.", ["operation", "status"], registry=registry
-        )
-        self._seconds = prometheus_client.Histogram(
+        counter = functools.partial(prometheus_client.Counter, registry=registry)
+        histogram = functools.partial(prometheus_client.Histogram, registry=registry)
+        gauge = functools.partial(prometheus_client.Gauge, registry=registry, multiprocess_mode="livesum")
+        self._requests = _Children(counter("lenet_requests", "Requests answered.", ["operation", "status"]))
+        self._seconds = _Children(histogram(
             "lenet_request_seconds", "Time from the header of a request to its response.", ["operation"],
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
-        self._images = prometheus_client.Histogram(
-            "lenet_batch_images", "Images per inference request.", ["model"], buckets=_IMAGES, registry=registry
+            buckets=_SECONDS,
+        ))  # fmt: skip
+        self._images = _Children(
+            histogram("lenet_batch_images", "Images per inference request.", ["model"], buckets=_IMAGES)
         )
-        self.in_flight = prometheus_client.Gauge(
-            "lenet_in_flight", "Requests that are being received or answered.", registry=registry,
-            multiprocess_mode="livesum",
-        )  # fmt: skip
-        self.rejected = prometheus_client.Counter(
-            "lenet_rejected", "Requests rejected to protect the server.", ["reason"], registry=registry
-        )
-        self.log_lines_dropped = prometheus_client.Counter(
-            "lenet_log_lines_dropped", "Log lines that were dropped, because standard error was not read.",
-            registry=registry,
-        )  # fmt: skip
-        self._reloads = prometheus_client.Counter(
-            "lenet_model_reloads", "Attempts to reload a model.", ["model", "outcome"], registry=registry
-        )
-        self._model = prometheus_client.Gauge(
-            _MODEL_INFO, "1 for the current version of a model.",
-            ["model", "version"], registry=registry, multiprocess_mode="livemax",
-        )  # fmt: skip
-        self._predictions = prometheus_client.Counter(
+        self._predictions = _Children(counter(
             "lenet_predictions", "Predicted labels of images and of digits in pictures, or \"rejected\".",
-            ["model", "label"], registry=registry,
-        )  # fmt: skip
-        self.connections = prometheus_client.Gauge(
-            "lenet_connections", "Open connections.", registry=registry, multiprocess_mode="livesum"
+            ["model", "label"],
+        ))  # fmt: skip
+        self.in_flight = gauge("lenet_in_flight", "Requests that are being received or answered.")
+        self.connections = gauge("lenet_connections", "Open connections.")
+        self.pending = gauge("lenet_pending", "Pictures, and large inference requests, that run or wait.", ["kind"])
+        self.rejected = counter("lenet_rejected", "Requests rejected to protect the server.", ["reason"])
+        self.log_lines_dropped = counter(
+            "lenet_log_lines_dropped", "Log lines that were dropped, because standard error was not read."
         )
-        self.pending = prometheus_client.Gauge(
-            "lenet_pending", "Pictures, and large inference requests, that run or wait.", ["kind"], registry=registry,
-            multiprocess_mode="livesum",
-        )  # fmt: skip
+        self._reloads = counter("lenet_model_reloads", "Attempts to reload a model.", ["model", "outcome"])
+        self._model = gauge(
+            _MODEL_INFO, "1 for the current version of a model.", ["model", "version"], multiprocess_mode="livemax"
+        )
         if not _is_shared():
             prometheus_client.ProcessCollector(registry=registry)
-        self._labels: dict[tuple[str, int], Any] = {}
+        self.statistics: dict[tuple[str, str], Statistics] = defaultdict(Statistics)
         self._models = models
-        self._batches: dict[str, Any] = {}
-        self._children: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._versions: set[tuple[str, str]] = set()
         self.update_models()
-        self.statistics: dict[tuple[str, str], Statistics] = defaultdict(Statistics)
 
     def count_request(self, operation: str, status: int, seconds: float) -> None:
         """Count a request after its response."""
-        if (operation, status) not in self._children:  # looking up labels takes longer than counting
-            self._children[operation, status] = (
-                self._requests.labels(operation, status), self._seconds.labels(operation)
-            )  # fmt: skip
-        requests, durations = self._children[operation, status]
-        requests.inc()
-        durations.observe(seconds)
+        self._requests[operation, status].inc()
+        self._seconds[operation].observe(seconds)
 
     def count_batch(self, model: str, labels: list[int]) -> None:
         """Count an inference request and its labels."""
-        if model not in self._batches:
-            self._batches[model] = self._images.labels(model)
-        self._batches[model].observe(len(labels))
+        self._images[model].observe(len(labels))
         self.count_labels(model, labels)
 
     def count_labels(self, model: str, labels: list[int]) -> None:
         """Count the labels of images or of digits in a picture; -1 if the model rejected them."""
         # A Counter of a single label takes longer than the network.
         for label, number in Counter(labels).items() if len(labels) > 1 else [(label, 1) for label in labels]:
-            if (model, label) not in self._labels:
-                name = "rejected" if label < 0 else str(label)
-                self._labels[model, label] = self._predictions.labels(model, name)
-            self._labels[model, label].inc(number)
+            self._predictions[model, "rejected" if label < 0 else label].inc(number)
 
     def count_reload(self, model: str, outcome: str) -> None:
         """Count an attempt to reload a model, and update the current versions."""
