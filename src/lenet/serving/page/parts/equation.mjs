@@ -1,6 +1,7 @@
 // The selected unit: patch x kernel = products, their sum, the bias and the squashing function, with numbers.
 
 import { STAGES } from "./network.mjs";
+import { largestOf } from "./numbers.mjs";
 import { $, afterEachPass, isMotionUnwanted, number, speaker, state } from "./state.mjs";
 import { colour, crisp, outline, raster, tone, write } from "./paint.mjs";
 import { allTermsOf, arithmeticOf, factsOf, indexOf, nameOf, receptiveField, title } from "./units.mjs";
@@ -96,8 +97,6 @@ function drawGrid(context, values, width, box, largest, hasNumbers) {
 
 // Return a number in at most four characters.
 const brief = (value) => (Math.abs(value) < 0.995 ? number(value).replace("0.", ".") : number(value, 1));
-
-const largestOf = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
 
 // Draw the kernels for all previous maps, with the sum that each contributes.
 function drawKernels(all, chosen, unit) {

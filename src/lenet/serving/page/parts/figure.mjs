@@ -1,9 +1,10 @@
 // The network as a figure: its stages, the connections of a unit, and pointing at units.
 
 import { STAGES, SIDE } from "./network.mjs";
+import { clamped, fractionsOf } from "./numbers.mjs";
 import { hasWords, layoutFor, oneUnit, percentagesWidth, rectangle } from "./layout.mjs";
 import { $, ARROWS, afterEachPass, animated, percent, state, throttled } from "./state.mjs";
-import { colour, crisp, outline, raster, write } from "./paint.mjs";
+import { colour, crisp, drawPixels, outline, raster, write } from "./paint.mjs";
 import { indexOf, operationText, receptiveField, sizeText, sourcesOf, strongestUnit, title } from "./units.mjs";
 
 export const figure = $("figure");
@@ -126,20 +127,17 @@ function writeClasses(context) {
 
 function drawSeen() {
   const canvas = $("sees");
-  const width = canvas.clientWidth;
-  const context = crisp(canvas, width, width);
-  context.imageSmoothingEnabled = false;
-  context.drawImage(raster(shades("input"), SIDE), 0, 0, width, width);
+  const context = drawPixels(canvas, fractionsOf(state.pixels));
   if (!state.unit) return;
   const { top, left, bottom, right } = receptiveField(state.unit);
-  const unit = width / SIDE;
+  const unit = canvas.clientWidth / SIDE;
   const [w, h] = [(right - left) * unit - 4, (bottom - top) * unit - 4];
   outline(context, { x: left * unit + 2, y: top * unit + 2, w, h }, colour("--mark"), 3);
 }
 
 // Return the values to show. The input is shown as pixels from 0 to 1, because standardised values exceed that range.
 function shades(name) {
-  return name === "input" ? Float64Array.from(state.pixels, (pixel) => pixel / 255) : state.outputs[name].values;
+  return name === "input" ? fractionsOf(state.pixels) : state.outputs[name].values;
 }
 
 const listeners = [];
@@ -199,9 +197,8 @@ function pointByPointer(event) {
 
 function moveInStage(unit, dx, dy) {
   const { maps, side } = state.outputs[unit.stage];
-  const within = (value, count) => Math.min(count - 1, Math.max(0, value));
-  if (side === 1) return { ...unit, map: within(unit.map + dx + dy, maps) };
-  return { ...unit, row: within(unit.row + dy, side), column: within(unit.column + dx, side) };
+  if (side === 1) return { ...unit, map: clamped(unit.map + dx + dy, 0, maps - 1) };
+  return { ...unit, row: clamped(unit.row + dy, 0, side - 1), column: clamped(unit.column + dx, 0, side - 1) };
 }
 
 function moveToMap(unit, step) {
@@ -211,7 +208,7 @@ function moveToMap(unit, step) {
 
 // Move to the same place in another stage.
 function moveToStage(unit, step) {
-  const stage = STAGES[Math.min(STAGES.length - 1, Math.max(0, indexOf(unit.stage) + step))].name;
+  const stage = STAGES[clamped(indexOf(unit.stage) + step, 0, STAGES.length - 1)].name;
   const { maps, side } = state.outputs[stage];
   const scale = side / state.outputs[unit.stage].side;
   const place = (value) => Math.min(side - 1, Math.floor((value + 0.5) * scale));

@@ -1,6 +1,7 @@
 // Gradients: which pixels would change the answer, and how a new last layer learns.
 
 import { STAGES, softmax, standardisation } from "./network.mjs";
+import { clamped, fractionsOf, largestOf } from "./numbers.mjs";
 
 // Return the gradient of a weighted sum of the logits with respect to the pixels from 0 to 1.
 function pixelGradient(model, bytes, outputs, logitWeights) {
@@ -46,7 +47,7 @@ function convolutionBackward({ maps, side }, after, weight, padding, gradient) {
 
 // The mean and standard deviation of an image depend on each of its pixels.
 function standardiseBackward(model, bytes, values, gradient) {
-  const { std } = standardisation(model, Float64Array.from(bytes, (byte) => byte / 255));
+  const { std } = standardisation(model, fractionsOf(bytes));
   if (model.mean !== null) return gradient.map((d) => d / std);
   const mean = gradient.reduce((a, b) => a + b) / gradient.length;
   const slope = gradient.reduce((sum, d, i) => sum + d * values[i], 0) / gradient.length;
@@ -64,9 +65,9 @@ const STRIDE = 20; // grey levels by which a step changes the pixel with the lar
 
 // Move pixels from 0 to 255 one step along a gradient; square roots let more pixels take part.
 export function nudged(bytes, gradient) {
-  const largest = gradient.reduce((most, d) => Math.max(most, Math.abs(d)), 0) || 1;
+  const largest = largestOf(gradient);
   const moved = (byte, d) => byte + STRIDE * Math.sign(d) * Math.sqrt(Math.abs(d) / largest);
-  return bytes.map((byte, i) => Math.min(255, Math.max(0, moved(byte, gradient[i]))));
+  return bytes.map((byte, i) => clamped(moved(byte, gradient[i]), 0, 255));
 }
 
 // ---- a last layer that learns: softmax regression on the outputs of F6 -----------------------------------------

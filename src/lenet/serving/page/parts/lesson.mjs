@@ -1,10 +1,11 @@
 // Two symbols of the reader's own, which a new last layer learns in the page.
 
-import { SIDE, forward } from "./network.mjs";
+import { forward } from "./network.mjs";
+import { fractionsOf } from "./numbers.mjs";
 import { learn, newLayer, read } from "./learning.mjs";
 import { $, add, animated, isMotionUnwanted, number, percent, state } from "./state.mjs";
 import { pixelsOfStrokes } from "./strokes.mjs";
-import { colour, crisp, raster, write } from "./paint.mjs";
+import { colour, crisp, drawPixels, write } from "./paint.mjs";
 import { Pad } from "./pad.mjs";
 
 const NAMES = ["A", "B"];
@@ -65,8 +66,7 @@ export function drawExamples() {
     lesson.examples.filter((each) => each.label === label).forEach((example, k) => {
       const button = add(list, "button", { type: "button", title: "Remove" });
       button.setAttribute("aria-label", `Remove example ${k + 1} of ${name}`);
-      const context = crisp(add(button, "canvas"), SIDE, SIDE);
-      context.drawImage(raster(Array.from(example.pixels, (pixel) => pixel / 255), SIDE), 0, 0, SIDE, SIDE);
+      drawPixels(add(button, "canvas"), fractionsOf(example.pixels));
       button.addEventListener("click", () => {
         lesson.examples = lesson.examples.filter((each) => each !== example);
         examplesChanged();

@@ -1,10 +1,11 @@
 // What would change the answer: the pixels that matter, steps along the gradient, and the nearest written digits.
 
 import { SIDE, forward, judged } from "./network.mjs";
+import { fractionsOf, largestOf } from "./numbers.mjs";
 import { nudged, towards } from "./learning.mjs";
 import { $, add, afterEachPass, animated, isBlank, isMotionUnwanted, look, number, percent, state, thing } from "./state.mjs";
 import { GLYPHS, handwritten, pixelsOfStrokes } from "./strokes.mjs";
-import { colour, crisp, outline, raster } from "./paint.mjs";
+import { colour, drawPixels, outline } from "./paint.mjs";
 
 const RESTING = 250; // milliseconds without a change, after which gradients are computed
 const EACH = 6; // written examples of each digit, to find the nearest
@@ -61,10 +62,10 @@ function showMind() {
   const blank = isBlank();
   for (const id of ["target", "steps", "change"]) $(id).disabled = blank;
   $("mind-text").textContent = blank ? `Draw a ${thing()} first.` : sentence();
-  drawPixels($("changed"), raster(Array.from(state.pixels, (pixel) => pixel / 255), SIDE));
+  drawPixels($("changed"), fractionsOf(state.pixels));
   const gradient = blank ? path[0] : gradientAt(path[0]);
-  const largest = gradient.reduce((most, d) => Math.max(most, Math.abs(d)), 0) || 1;
-  const context = drawPixels($("matter"), raster(Array.from(gradient, (d) => d / largest), SIDE));
+  const largest = largestOf(gradient);
+  const context = drawPixels($("matter"), gradient.map((d) => d / largest));
   const cell = $("matter").clientWidth / SIDE;
   path[0].forEach((pixel, i) => {
     const [x, y] = [(i % SIDE) * cell + 1, Math.floor(i / SIDE) * cell + 1];
@@ -84,14 +85,6 @@ function sentence() {
   const difference = path[count].reduce((sum, pixel, i) => sum + Math.abs(pixel - path[0][i]), 0) / path[0].length;
   return `After ${count} ${count > 1 ? "steps" : "step"}, the pixels differ by ${number(difference, 1)} of 255 grey levels on`
     + ` average, and the network reads ${reads}.${rejected}`;
-}
-
-function drawPixels(canvas, image) {
-  const width = canvas.clientWidth;
-  const context = crisp(canvas, width, width);
-  context.imageSmoothingEnabled = false;
-  context.drawImage(image, 0, 0, width, width);
-  return context;
 }
 
 // Step until the answer is the target, and is accepted.
@@ -133,7 +126,7 @@ function drawNearest() {
   $("nearest").replaceChildren();
   for (const { digit, pixels, far } of isBlank() ? [] : near.slice(0, NEAREST)) {
     const item = add($("nearest"), "li");
-    drawPixels(add(item, "canvas"), raster(Array.from(pixels, (pixel) => pixel / 255), SIDE));
+    drawPixels(add(item, "canvas"), fractionsOf(pixels));
     add(item, "span", { textContent: `${digit}, at ${number(far)}` });
   }
 }

@@ -1,5 +1,7 @@
 // The model and its forward pass. The stages have the paper's names: C1, S2, C3, S4, C5, F6, output.
 
+import { fractionsOf } from "./numbers.mjs";
+
 // Arrays are base64 of little-endian numbers; all machines that run browsers are little-endian.
 function decoded(base64, dtype) {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -102,7 +104,7 @@ export function standardise(model, pixels) {
 
 // Return the outputs of every stage for 28x28 pixels from 0 to 255. The sums of the last stage are the logits.
 export function forward(model, bytes) {
-  const values = standardise(model, Float64Array.from(bytes, (byte) => byte / 255));
+  const values = standardise(model, fractionsOf(bytes));
   const outputs = { input: { maps: 1, side: SIDE, values } };
   let before = outputs.input;
   for (const { name, padding, pool, squash } of STAGES.slice(1)) {

@@ -1,6 +1,7 @@
 // A canvas on which mouse, finger and keyboard draw strokes.
 
 import { ARROWS, throttled } from "./state.mjs";
+import { clamped } from "./numbers.mjs";
 import { colour, crisp } from "./paint.mjs";
 import { trace } from "./strokes.mjs";
 
@@ -55,8 +56,8 @@ export class Pad {
 
   place(event) {
     const box = this.canvas.getBoundingClientRect();
-    const within = (value) => Math.min(1, Math.max(0, value));
-    return { x: within((event.clientX - box.left) / box.width), y: within((event.clientY - box.top) / box.height) };
+    const part = (length, of) => clamped(length / of, 0, 1);
+    return { x: part(event.clientX - box.left, box.width), y: part(event.clientY - box.top, box.height) };
   }
 
   begin(event) {
@@ -88,9 +89,8 @@ export class Pad {
 
   movePen([right, down], step) {
     const { pen } = this;
-    const within = (value) => Math.min(0.96, Math.max(0.04, value));
-    pen.x = within(pen.x + step * right);
-    pen.y = within(pen.y + step * down);
+    pen.x = clamped(pen.x + step * right, 0.04, 0.96);
+    pen.y = clamped(pen.y + step * down, 0.04, 0.96);
     if (pen.isDown) this.holder.strokes.at(-1).push({ x: pen.x, y: pen.y });
   }
 

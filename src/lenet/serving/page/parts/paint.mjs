@@ -1,5 +1,8 @@
 // Colours of the theme, and drawing on canvases.
 
+import { SIDE } from "./network.mjs";
+import { clamped } from "./numbers.mjs";
+
 let theme = new Map(); // colours and the font of canvases
 export const colour = (name) => theme.get(name);
 const LEVELS = 255; // colours on each side of zero
@@ -19,7 +22,7 @@ export function readTheme() {
   });
 }
 
-export const tone = (value) => palette[Math.round(LEVELS * (1 + Math.max(-1, Math.min(1, value))))];
+export const tone = (value) => palette[Math.round(LEVELS * (1 + clamped(value, -1, 1)))];
 
 // Return a canvas with one pixel per value from -1 to 1.
 export function raster(values, width) {
@@ -38,6 +41,15 @@ export function crisp(canvas, width, height) {
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
+  return context;
+}
+
+// Draw 28x28 values over a square canvas.
+export function drawPixels(canvas, values) {
+  const width = canvas.clientWidth;
+  const context = crisp(canvas, width, width);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(raster(values, SIDE), 0, 0, width, width);
   return context;
 }
 

@@ -1,6 +1,7 @@
 // From ink, drawn or photographed, to MNIST's pixels.
 
 import { SIDE } from "./network.mjs";
+import { clamped } from "./numbers.mjs";
 
 export const BOX = 20; // digits are fitted into a box of 20x20
 const MIDDLE = 14; // where their centre of mass goes
@@ -56,7 +57,7 @@ export function centred({ width, height, values }) {
     down += value * Math.floor(i / width);
     across += value * (i % width);
   });
-  const place = (moment, length) => Math.min(Math.max(rounded(MIDDLE - moment / (mass || 1)), 0), SIDE - length);
+  const place = (moment, length) => clamped(rounded(MIDDLE - moment / (mass || 1)), 0, SIDE - length);
   const [top, left] = [place(down, height), place(across, width)];
   const pixels = new Uint8Array(SIDE * SIDE);
   ink.forEach((value, i) => (pixels[(top + Math.floor(i / width)) * SIDE + left + (i % width)] = value));
@@ -112,7 +113,7 @@ function inkOf(image) {
   if (!(above - below >= CONTRAST)) return null;
   const dark = depth.filter((value) => value > (below + above) / 2).sort();
   const full = dark[Math.floor(0.9 * dark.length)]; // a quantile, because dirt may be darker than the ink
-  const ink = depth.map((value) => Math.min(1, Math.max(0, (value - below) / (full - below))));
+  const ink = depth.map((value) => clamped((value - below) / (full - below), 0, 1));
   const places = [];
   ink.forEach((value, i) => value >= 0.5 && places.push({ x: i % width, y: Math.floor(i / width) }));
   return { width, height, values: ink.map((value) => (value < 0.2 ? 0 : value)), box: extent(places) };

@@ -1,6 +1,7 @@
 // Units of the network: their receptive fields, their arithmetic and the words for them.
 
 import { SIDE, STAGES, standardisation } from "./network.mjs";
+import { clamped, fractionsOf } from "./numbers.mjs";
 import { number, percent, state } from "./state.mjs";
 
 export const title = (name) => (name === "output" ? "Output" : name === "input" ? "Input" : name.toUpperCase());
@@ -33,7 +34,7 @@ function fieldIn(until, { stage, row, column }) {
     [left, right] = reach(STAGES[k], left, right);
   }
   const { side } = state.outputs[until];
-  const within = (value) => Math.min(side, Math.max(0, value));
+  const within = (value) => clamped(value, 0, side);
   return { top: within(top), left: within(left), bottom: within(bottom), right: within(right) };
 }
 
@@ -67,7 +68,7 @@ export function arithmeticOf(unit) {
   const value = number(valueOf(unit));
   if (name === "input") {
     const pixel = state.pixels[unit.row * SIDE + unit.column];
-    const { mean, std } = standardisation(state.model, Float64Array.from(state.pixels, (each) => each / 255));
+    const { mean, std } = standardisation(state.model, fractionsOf(state.pixels));
     return `(${pixel}/255 − ${number(mean)}) / ${number(std)} = ${value}`.replace("− −", "+ ");
   }
   if (pool) return `mean(${termsOf(unit, unit.map).inputs.map((each) => number(each)).join(", ")}) =\u00a0${value}`;
