@@ -78,18 +78,7 @@ def serve(
         As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
         workers.
     """
-    _checks.whole(workers, "workers")
-    _checks.whole(port, "port", at_least=0, at_most=65535)
-    if not isinstance(host, str):
-        raise InputTypeError(f"host is of type {type(host).__name__}; expected a string.")
-    if not isinstance(log_level, str) or log_level not in LEVELS:
-        raise InputError(f"log_level is {_checks.short_repr(log_level)}; expected one of {', '.join(LEVELS)}.")
-    if not (uds is None or isinstance(uds, str | os.PathLike)):
-        raise InputTypeError(f"uds is of type {type(uds).__name__}; expected a path or None.")
-    if not (on_ready is None or callable(on_ready)):
-        raise InputTypeError(f"on_ready is {_checks.short_repr(on_ready)}; expected a function or None.")
-    if workers > 1 and allow_control:
-        raise InputError("allow_control requires workers=1: a request to load or unload reaches one worker only.")
+    _check_arguments(host, port, uds, workers, allow_control, log_level, on_ready)
     limits = checked_limits(limits)
     files = _allow_many_files()
     backlog = max(16, min(2048, files // 16))  # accepted per iteration of the event loop, and closed some later
@@ -126,6 +115,24 @@ def serve(
             _Server(config, listening, on_ready).serve_until_signal()
         else:
             _run_workers(config, served, listening, on_ready)
+
+
+def _check_arguments(
+    host: object, port: int, uds: object, workers: int, allow_control: bool, log_level: object, on_ready: object
+) -> None:
+    """Check the arguments of `serve` that `create_app` does not."""
+    _checks.whole(workers, "workers")
+    _checks.whole(port, "port", at_least=0, at_most=65535)
+    if not isinstance(host, str):
+        raise InputTypeError(f"host is of type {type(host).__name__}; expected a string.")
+    if not isinstance(log_level, str) or log_level not in LEVELS:
+        raise InputError(f"log_level is {_checks.short_repr(log_level)}; expected one of {', '.join(LEVELS)}.")
+    if not (uds is None or isinstance(uds, str | os.PathLike)):
+        raise InputTypeError(f"uds is of type {type(uds).__name__}; expected a path or None.")
+    if not (on_ready is None or callable(on_ready)):
+        raise InputTypeError(f"on_ready is {_checks.short_repr(on_ready)}; expected a function or None.")
+    if workers > 1 and allow_control:
+        raise InputError("allow_control requires workers=1: a request to load or unload reaches one worker only.")
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
