@@ -12,6 +12,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from lenet._checks import short_repr
 from lenet._extras import cv2
 from lenet.errors import InputError
 from lenet.reading import read
@@ -20,7 +21,6 @@ from lenet.serving.limits.capacity import GIL_TURNS, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
-from lenet.serving.protocol.fields import short_repr
 from lenet.serving.request_context import RequestContext, context_of
 from lenet.serving.routing import Operation
 from lenet.serving.schemas import MODEL_QUERY, ONLY_DIGITS_QUERY, json_content, picture_body

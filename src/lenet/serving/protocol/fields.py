@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from lenet._checks import short_repr as short_repr
+from lenet._checks import short_repr
 from lenet.errors import InputError
 
 _MAX_MARKS, _BYTES_PER_MARK = 4000, 50  # an image of 28 lists has one bracket in 55 bytes or more

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 from numpy.typing import NDArray
 
-from lenet._checks import SIDE
+from lenet._checks import SIDE, short_repr
 from lenet.errors import InputError
 from lenet.rejection import RejectionRule
 from lenet.serving.limits.settings import Limits
@@ -17,7 +17,6 @@ from lenet.serving.protocol.fields import (
     known_parameters,
     object_field,
     object_list_field,
-    short_repr,
 )
 from lenet.serving.protocol.tensors import INPUT, InputTensor, OutputRequest, check_numbers, encode_output, parse_tensor
 

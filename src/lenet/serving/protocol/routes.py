@@ -11,14 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lenet._checks import SIDE
+from lenet._checks import SIDE, short_repr
 from lenet.errors import InputError, LenetError, NotServedError, WeightsError
 from lenet.serving.limits.capacity import GIL_TURNS, BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
 from lenet.serving.protocol.batches import Batches
-from lenet.serving.protocol.fields import boolean_field, json_object, object_field, short_repr
+from lenet.serving.protocol.fields import boolean_field, json_object, object_field
 from lenet.serving.protocol.inference import InferenceRequest, read_request, write_response
 from lenet.serving.protocol.metadata import model_configuration, model_metadata, server_metadata
 from lenet.serving.request_context import BytesResponse, RequestContext, context_of

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._checks import SIDE
+from lenet._checks import SIDE, short_repr
 from lenet.errors import InputError
-from lenet.serving.protocol.fields import object_field, short_repr
+from lenet.serving.protocol.fields import object_field
 
 INPUT = "images"
 # The input's datatypes. Each reader converts the numbers of JSON, and raises if one is not a number or out of range.
