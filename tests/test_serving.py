@@ -283,3 +283,11 @@ def test_a_single_image_gets_the_label_of_the_rejection_rule():
     labels = [served.accepted_label(row) for row in probabilities.tolist()]
     assert labels == served.rule.answers(probabilities).labels.tolist()
     assert 100 < labels.count(-1) < 400
+
+
+def test_the_guide_lists_every_status_of_the_openapi_document(server):
+    operations = [each for path in server.ask("GET", "/openapi.json")[2]["paths"].values() for each in path.values()]
+    documented = {status for each in operations if isinstance(each, dict) for status in each["responses"]} - {"200"}
+    guide = (Path(__file__).parents[1] / "docs" / "serving.md").read_text("utf-8")
+    others = {"405", "500"}  # for requests that the document does not describe, and for bugs
+    assert set(re.findall(r"^\| (\d{3}) \|", guide, re.MULTILINE)) == documented | others
