@@ -13,13 +13,11 @@ import sys
 import time
 from pathlib import Path
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 
 import lenet
-
-for package in ("starlette", "uvicorn", "prometheus_client", "python_multipart", "orjson", "httptools", "PIL", "cv2"):
-    pytest.importorskip(package)
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "serving"

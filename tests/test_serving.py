@@ -9,17 +9,14 @@ import threading
 import zlib
 from pathlib import Path
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import JSON_LENGTH, serving
+from serving_requests import INFER, an_input, encoded, page_of, request_of
 
 import lenet
 import lenet.cli
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-pytest.importorskip("cv2")
-from serving_requests import INFER, an_input, encoded, page_of, request_of  # noqa: E402
 
 pytest_plugins = ["serving_fixture"]
 

@@ -12,17 +12,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving, wait_for
+from serving_requests import INFER, TOKEN, an_input, encoded, request_of
 
 import lenet
 import lenet.cli
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-pytest.importorskip("cv2")
-from serving_requests import INFER, TOKEN, an_input, encoded, request_of  # noqa: E402
 
 
 def test_several_models_from_files_and_run_folders(tmp_path):

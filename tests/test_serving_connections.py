@@ -11,22 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
+import uvicorn
 from served import serving, wait_for
 from serving_requests import BODY, HEAD, INFER, a_page, connected, needs_proc, open_files
 
 import lenet
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-pytest.importorskip("PIL.Image")
-pytest.importorskip("cv2")
-
-import uvicorn  # noqa: E402
-
-from lenet.serving.connections import TimedProtocol  # noqa: E402
-from lenet.serving.transport import LazyTimer  # noqa: E402
+from lenet.serving.connections import TimedProtocol
+from lenet.serving.transport import LazyTimer
 
 pytest_plugins = ["serving_fixture"]
 

@@ -16,23 +16,18 @@ import zlib
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving, wait_for
-from serving_requests import BODY, HEAD, INFER, a_page, connected, encoded, open_files
+from serving_requests import BODY, HEAD, INFER, a_page, connected, encoded, image_module, open_files
 
 import lenet
 from lenet.errors import InputError, InputTypeError
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-image_module = pytest.importorskip("PIL.Image")
-pytest.importorskip("cv2")
-
-from lenet.serving import Limits, create_app, serve  # noqa: E402
-from lenet.serving import server as server_module  # noqa: E402
-from lenet.serving.limits.capacity import ThreadPool  # noqa: E402
-from lenet.serving.request_context import RequestContext  # noqa: E402
+from lenet.serving import Limits, create_app, serve
+from lenet.serving import server as server_module
+from lenet.serving.limits.capacity import ThreadPool
+from lenet.serving.request_context import RequestContext
 
 pytest_plugins = ["serving_fixture"]
 

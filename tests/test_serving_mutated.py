@@ -6,16 +6,13 @@ import io
 import json
 import random
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
+from PIL import Image
 from served import JSON_LENGTH, serving
 
 import lenet
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-image_module = pytest.importorskip("PIL.Image")
-pytest.importorskip("cv2")
 
 INFER = "/v2/models/mnist/infer"
 IMAGE = lenet.data.load_digits().X_test[0]
@@ -25,7 +22,7 @@ NUMBERS = IMAGE.ravel().tolist()
 
 def png():
     buffer = io.BytesIO()
-    image_module.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50), np.uint8)).save(buffer, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50), np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

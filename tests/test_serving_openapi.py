@@ -4,16 +4,15 @@ import json
 import subprocess
 import sys
 
+import needs_serve  # noqa: F401
 import pytest
 from served import serving
 
+from lenet.serving import Limits
+from lenet.serving.openapi import named_schemas
+
 pytestmark = pytest.mark.landing
 pytest.importorskip("schemathesis")
-pytest.importorskip("uvicorn")
-
-from lenet.serving import Limits  # noqa: E402
-from lenet.serving.openapi import named_schemas  # noqa: E402
-
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 TOKEN = "sesame"  # noqa: S105
 

@@ -8,19 +8,15 @@ import json
 import os
 import re
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving, wait_for
+from serving_requests import INFER, TOKEN, an_input, encoded, page_of, request_of
 
 import lenet
 import lenet.cli
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-pytest.importorskip("cv2")
-from serving_requests import INFER, TOKEN, an_input, encoded, page_of, request_of  # noqa: E402
-
-from lenet.serving import create_app  # noqa: E402
+from lenet.serving import create_app
 
 pytest_plugins = ["serving_fixture"]
 

@@ -3,17 +3,14 @@
 import io
 import struct
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving
+from serving_requests import an_input, encoded, form_of, image_module, page_of, request_of
 
 import lenet
 import lenet.cli
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-pytest.importorskip("cv2")
-from serving_requests import an_input, encoded, form_of, image_module, page_of, request_of  # noqa: E402
 
 pytest_plugins = ["serving_fixture"]
 

@@ -9,20 +9,16 @@ import sys
 import threading
 import time
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import SERVE, serving, wait_for
+from serving_requests import an_input, request_of
 
 import lenet
 import lenet.cli
 from lenet.errors import InputError
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-pytest.importorskip("cv2")
-from serving_requests import an_input, request_of  # noqa: E402
-
-from lenet.serving import Models  # noqa: E402
+from lenet.serving import Models
 
 pytest_plugins = ["serving_fixture"]
 

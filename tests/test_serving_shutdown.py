@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from programs import SENDS_SIGNALS
@@ -19,13 +20,7 @@ from served import serving, wait_for
 from serving_requests import BODY, HEAD, INFER, a_page, connected, encoded
 
 import lenet
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-pytest.importorskip("PIL.Image")
-pytest.importorskip("cv2")
-
-from lenet.serving import Models  # noqa: E402
+from lenet.serving import Models
 
 pytest_plugins = ["serving_fixture"]
 

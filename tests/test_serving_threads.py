@@ -14,29 +14,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from unittest.mock import MagicMock
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
+import uvicorn
 from served import Served, wait_for
 from serving_requests import BODY, HEAD, INFER, encoded
+from starlette.requests import Request
 
 import lenet
 from lenet.errors import InputError
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools"):
-    pytest.importorskip(needed)
-pytest.importorskip("PIL.Image")
-pytest.importorskip("cv2")
-
-import uvicorn  # noqa: E402
-from starlette.requests import Request  # noqa: E402
-
-from lenet.serving import Limits, Models, create_app, pictures  # noqa: E402
-from lenet.serving.connections import TimedProtocol  # noqa: E402
-from lenet.serving.limits.capacity import GIL_TURNS, BusyError, GilTurns, ThreadPool  # noqa: E402
-from lenet.serving.logs import LogWriter  # noqa: E402
-from lenet.serving.pictures import Pictures  # noqa: E402
-from lenet.serving.protocol import routes  # noqa: E402
-from lenet.serving.request_context import RequestContext  # noqa: E402
+from lenet.serving import Limits, Models, create_app, pictures
+from lenet.serving.connections import TimedProtocol
+from lenet.serving.limits.capacity import GIL_TURNS, BusyError, GilTurns, ThreadPool
+from lenet.serving.logs import LogWriter
+from lenet.serving.pictures import Pictures
+from lenet.serving.protocol import routes
+from lenet.serving.request_context import RequestContext
 
 
 def outcomes(pool, durations):

@@ -1,5 +1,6 @@
 """The Open Inference Protocol, tested with every call of tritonclient.http."""
 
+import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving
@@ -7,7 +8,6 @@ from served import serving
 import lenet
 
 triton = pytest.importorskip("tritonclient.http")
-pytest.importorskip("uvicorn")
 IGNORED = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # raised by the client
 pytestmark = [pytest.mark.landing, IGNORED]
 TOKEN = "open sesame"  # noqa: S105

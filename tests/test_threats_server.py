@@ -10,15 +10,13 @@ import struct
 import sys
 from pathlib import Path
 
+import needs_serve  # noqa: F401
 import pytest
 from served import serving, wait_for
 
 import lenet
 from lenet import cli
 from lenet.errors import WeightsError
-
-for needed in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "orjson", "httptools", "cv2"):
-    pytest.importorskip(needed)
 
 SCRIPT = "</script><script>alert(1)</script><!-- \u2028 \x1b]0;owned\x07 \x9b31m"
 
