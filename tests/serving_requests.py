@@ -25,6 +25,15 @@ def connected(server):
     return contextlib.closing(socket.create_connection((server.host, server.port), timeout=30))
 
 
+def all_of(connection):
+    """Return all bytes that the server sends before it closes the connection."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(2**16):
+            parts.append(part)
+    return b"".join(parts)
+
+
 def a_page(rows=6):
     """A page that takes a while to read."""
     digits = lenet.data.load_digits().X_test

@@ -1,0 +1,281 @@
+"""Clients that send or read slowly, or keep a connection idle: deadlines of the server."""
+
+import asyncio
+import contextlib
+import re
+import select
+import socket
+import time
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import needs_serve  # noqa: F401
+import pytest
+import uvicorn
+from served import serving, wait_for
+from serving_requests import BODY, HEAD, INFER, all_of, connected, needs_proc, open_files
+
+from lenet.serving.connections import TimedProtocol
+from lenet.serving.transport import LazyTimer
+
+pytest_plugins = ["serving_fixture"]
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    """A server that gives each request half a second to arrive."""
+    with serving("--timeout", "0.5") as running:
+        yield running
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",  # nothing at all
+        b"POST ",
+        HEAD,
+        HEAD + b"Content-Length: 100\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n",
+    ],
+)
+def test_a_request_that_does_not_arrive_in_time(impatient, beginning):
+    logged = len(impatient.log())
+    with connected(impatient) as connection:
+        connection.sendall(beginning)
+        start = time.monotonic()
+        answer = all_of(connection)
+        assert 0.3 < time.monotonic() - start < 3
+        if not beginning:
+            assert answer == b""
+            return
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'{"error": "The request took longer than 0.5 s to arrive. Send it faster."}' in answer
+        assert b"nosniff" in answer
+        assert re.search(rb"x-request-id: (\S+)\r\n", answer, re.IGNORECASE)
+        wait_for(lambda: any(each.get("status") in (408, 499) for each in impatient.log()[logged:]))
+
+
+def test_one_deadline_holds_from_the_start_of_a_connection_to_the_end_of_its_first_request():
+    async def application(scope, receive, send):
+        pass
+
+    async def deadlines():
+        connection = TimedProtocol(uvicorn.Config(application), uvicorn.server.ServerState(), {})
+        transport = MagicMock(asyncio.Transport)
+        transport.is_closing.return_value = False
+        connection.connection_made(transport)
+        timers = [connection._receive_timer]
+        left = timers[0].when() - asyncio.get_running_loop().time()
+        for part in (b"POST / HTTP/1.1\r\n", b"Host: x\r\nContent-Length: 2\r\n\r\n", b"a", b"b"):
+            connection.data_received(part)
+            timers.append(connection._receive_timer)
+        connection.connection_lost(None)
+        return left, timers
+
+    left, (first, *during, after) = asyncio.run(deadlines())
+    assert 9 < left <= 10  # the default of `Limits`
+    assert all(each is first for each in during)
+    assert after is None
+    assert first.cancelled()
+
+
+@pytest.mark.timing
+def test_trickling_does_not_extend_the_time(impatient):
+    with connected(impatient) as connection:
+        start = time.monotonic()
+        connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+        connection.settimeout(0.05)
+        while True:
+            assert time.monotonic() - start < 3
+            try:
+                connection.sendall(b"x")
+                if connection.recv(100):
+                    break
+            except TimeoutError:
+                continue
+        assert 0.3 < time.monotonic() - start < 2.5
+
+
+@pytest.mark.timing
+@pytest.mark.landing
+def test_a_thousand_slow_clients_do_not_stop_the_others():
+    with serving("--timeout", "4") as server:
+        slow = [socket.create_connection((server.host, server.port)) for _ in range(1000)]
+        try:
+            for k, each in enumerate(slow):
+                each.sendall(HEAD + (b"" if k % 2 else b"Content-Length: 1000\r\n\r\n"))
+            took = []
+            for _ in range(100):
+                start = time.perf_counter()
+                assert server.ask("POST", INFER, BODY)[0] == 200
+                took.append(time.perf_counter() - start)
+                for each in slow[:: len(slow) // 10]:
+                    each.sendall(b"x")
+            assert sorted(took)[90] < 0.1
+            end = time.monotonic() + 10
+            for each in slow:  # all are closed by the deadline
+                each.settimeout(max(0.1, end - time.monotonic()))
+                assert each.recv(100).startswith(b"HTTP/1.1 408 ")
+        finally:
+            for each in slow:
+                each.close()
+
+
+@pytest.mark.timing
+@pytest.mark.release
+def test_400_clients_that_trickle_their_headers_or_their_bodies():
+    """Each sends a byte every 0.2 s, and each is rejected by the deadline; others are answered in the meantime."""
+    with serving("--timeout", "3", "--log-level", "error") as server:
+        start = time.monotonic()
+        open_ones = [socket.create_connection((server.host, server.port)) for _ in range(400)]
+        for k, each in enumerate(open_ones):
+            each.sendall(HEAD + (b"X-Trickle: " if k % 2 else b"Content-Length: 1000\r\n\r\n"))
+        took = []
+        while open_ones:
+            assert time.monotonic() - start < 6
+            for each in open_ones:
+                with contextlib.suppress(ConnectionError):
+                    each.sendall(b"x")
+            asked = time.monotonic()
+            assert server.ask("GET", "/v2/health/live")[0] == 200
+            took.append(time.monotonic() - asked)
+            ended = [each for each in open_ones if has_come(each)]
+            for each in ended:
+                assert each.recv(100).startswith(b"HTTP/1.1 408 ")
+                each.close()
+            open_ones = [each for each in open_ones if each not in ended]
+            time.sleep(0.2)
+        assert time.monotonic() - start > 2.5  # it was the deadline that ended them
+        assert len(took) >= 5
+        assert max(took) < 1
+
+
+def has_come(connection):
+    return bool(select.select([connection], [], [], 0)[0])
+
+
+@pytest.mark.timing
+def test_a_client_that_does_not_read_its_response(impatient):
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((impatient.host, impatient.port))
+        wait_for(lambda: is_open(impatient, connection))
+        connection.sendall(b"GET /model.json HTTP/1.1\r\nHost: x\r\n\r\n" * 40)
+        wait_for(lambda: not is_open(impatient, connection))
+        connection.setblocking(False)
+        taken = 0
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            while part := connection.recv(2**20):
+                taken += len(part)
+    assert taken < 20 * 330_000  # the server closed the connection half way
+    assert impatient.ask("POST", INFER, BODY)[0] == 200
+
+
+def is_open(server, connection):
+    """Whether the server has not closed its end of an established connection."""
+    needs_proc()
+    local, remote = f":{server.port:04X}", f":{connection.getsockname()[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(local) and row[2].endswith(remote) and row[3] == "01" for row in rows)
+
+
+@pytest.mark.timing
+def test_empty_lines_do_not_keep_a_connection_open(impatient):
+    with connected(impatient) as connection:
+        start = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while not has_come(connection):
+                assert time.monotonic() - start < 3
+                connection.sendall(b"\r\n")
+                time.sleep(0.02)
+
+
+@pytest.mark.timing
+def test_a_request_behind_another_has_its_own_time(strict):
+    """One that begins in the same packet, and one after an answer that came before the body."""
+    live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connected(strict) as connection:
+        connection.sendall(live + HEAD + b"Content-Length: 30000\r\n\r\n" + bytes(20_000))
+        start = time.monotonic()
+        assert b" 408 " in all_of(connection)
+        assert 0.6 < time.monotonic() - start < 3
+    with connected(strict) as connection:
+        connection.sendall(HEAD + b"Content-Length: 600000\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+        time.sleep(0.5)
+        connection.sendall(bytes(600_000) + live[:-2])
+        time.sleep(0.5)
+        connection.sendall(live[-2:])
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_clients_that_never_read_a_last_response(impatient):
+    before = open_files(impatient)
+    clients = []
+    for _ in range(100):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((impatient.host, impatient.port))
+        client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        clients.append(client)
+    try:
+        wait_for(lambda: open_files(impatient) <= before + 1)
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_client_that_keeps_sending_after_its_last_response_is_disconnected():
+    """To read all that it sends would take longer than to answer others."""
+
+    async def application(scope, receive, send):
+        pass
+
+    async def received():
+        transport = MagicMock(asyncio.Transport)
+        transport.is_closing.return_value = False
+        connection = TimedProtocol(uvicorn.Config(application), uvicorn.server.ServerState(), {})
+        connection.connection_made(transport)
+        connection.data_received(b"nonsense\r\n\r\n")
+        for number in range(1000):
+            if transport.abort.called:
+                return number * 2**16
+            connection.data_received(bytes(2**16))
+
+    assert asyncio.run(received()) == 2**19 + 2**16
+
+
+def test_an_idle_connection_is_closed_some_time_after_its_last_request():
+    now, timers = [0.0], []
+
+    def call_at(when, callback):
+        timers.append(MagicMock(when=when, callback=callback))
+        return timers[-1]
+
+    def advance(to):
+        """Advance to a time, and call the timers that expire before it."""
+        for timer in [each for each in timers if each.when <= to and not each.cancel.called]:
+            timers.remove(timer)
+            now[0] = timer.when
+            timer.callback()
+        now[0] = to
+
+    loop, close = MagicMock(time=lambda: now[0], call_at=call_at), MagicMock()
+    timer = LazyTimer(loop, close)
+    for start in range(3):
+        advance(start)
+        timer.start(5)
+    assert [each.when for each in timers] == [5]
+    advance(6)  # 4 s after the last request
+    assert not close.called
+    assert [each.when for each in timers] == [7]
+    timer.cancel()
+    advance(8)
+    assert (close.called, timers) == (False, [])
+    timer.start(5)
+    advance(13)
+    assert (close.call_count, timers) == (1, [])
+    timer.start(5)
+    timer.stop()
+    assert timers[0].cancel.called
