@@ -104,10 +104,10 @@ FORMS = {
     "polars": polars,
 }
 
-# The same numbers as another type, where it holds them: taken as these numbers or refused.
+# The same numbers as another type, if it can represent them: accepted as these numbers, or rejected.
 TYPES = ["int8", "int64", "uint64", ">i2", "bool", "float16", "longdouble", "object"]
 
-# What means no numbers, or other ones than it holds.
+# Values that are not numbers, or not the numbers that they contain.
 NO_NUMBERS = {
     "masked": lambda a: np.ma.array(a),
     "list of masked": lambda a: [np.ma.array(row) for row in a],

@@ -1,9 +1,9 @@
 """Arrays between guard values or inaccessible pages, for the tests of the kernels.
 
-A number written outside of an output is seen, and one read outside of an input is NaN, and spoils the result.
+A write outside an output changes a guard value. A read outside an input returns NaN, which spoils the result.
 
-What is read outside and thrown away again does no harm, except at the end of a page of memory, behind which the
-program may have nothing. So those tests run a second time, in a process of its own, with arrays that end there.
+A read whose value is not used does no harm, except at the end of a page of memory: the next page may be inaccessible.
+So these tests run a second time, in a process of their own, with arrays that end at the end of a page.
 """
 
 import ctypes

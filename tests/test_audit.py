@@ -35,7 +35,7 @@ PLANTED = [
     ("no-secrets", "tests/a.py", "x = 'AKIA" + "IOSFODNN7EXAMPLE'"),
     ("no-secrets", "deploy.yaml", "api_key: 'Zk3" + "9vQx8TfLw2Rb7'\nx: ghp_" + "x" * 36 + f"\nkey: {KEY}"),
 ]
-# What no rule is against.
+# Code that no rule forbids.
 HARMLESS = {
     "src/lenet/fine.py": """
 import re, tempfile, asyncio_like
@@ -60,7 +60,7 @@ eval(x)  # nosemgrep: no-code-from-text
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory):
-    """What semgrep finds in the examples: the rule, the file and the line of each."""
+    """The findings of semgrep in the examples: the rule, the file and the line of each."""
     if shutil.which("semgrep") is None:
         pytest.skip("needs semgrep: pip install --group audit")
     folder = tmp_path_factory.mktemp("planted")

@@ -160,7 +160,7 @@ def test_the_reason_is_the_first_sentence_of_the_first_line(home, monkeypatch, e
 
 @pytest.mark.parametrize("page", [b"<html>Log in</html>", b"{}", b"[]", b"\xff", b""])
 def test_an_html_page_instead_of_data_is_a_download_error(home, monkeypatch, page):
-    """Such as the login page of a hotel's network."""
+    """For example, the login page of a hotel's network."""
     first = next(iter(answers("mnist_784", b"")))
     with served({first: page}) as (address, asked):
         point_at(monkeypatch, address)

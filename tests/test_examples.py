@@ -21,7 +21,7 @@ import lenet
 
 FOLDER = Path(__file__).parents[1] / "examples"
 
-# What each needs besides the core, and a line that it prints.
+# The packages that each needs besides the core, and the output that it prints.
 PYTHON = {
     "dask_search.py": (["sklearn", "distributed"], r"\A(9\d\.\d\d%  .*\n){2}best: "),
     "fine_tune.py": (["sklearn"], r"as shipped +9\d\.\d\d%\nafter fitting +9[5-9]\.\d\d%"),

@@ -407,7 +407,7 @@ def test_low_digits_determine_the_skew_like_high_ones():
 
 
 def test_commas_and_points_do_not_affect_the_skew():
-    """Those of the first half hang lower, those of the second half higher."""
+    """The commas of the first half hang lower, the points of the second half higher."""
     ink = row_that_falls([40, 16] * 8, [0, 12] * 4 + [0, -12] * 4)
     assert skew_of_lines(page_of(ink), 40.0) == pytest.approx(5, abs=0.2)
 

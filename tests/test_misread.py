@@ -17,7 +17,7 @@ from lenet.reading.pictures import as_grey
 
 
 def bits(result):
-    """What a function returned, in a form that is equal only to the same bits."""
+    """Return the result of a function in a form that is equal only to the same bits."""
     if isinstance(result, np.ndarray):
         return result.dtype.str, result.shape, result.tobytes()
     if isinstance(result, dict):

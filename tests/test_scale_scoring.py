@@ -64,7 +64,7 @@ def small(monkeypatch, tmp_path):
 
 
 def read(path):
-    """What was written, as a dict of arrays."""
+    """Return the written file as a dict of arrays."""
     if str(path).endswith(".npy"):
         rows = np.load(path)
         return {name: rows[name] for name in rows.dtype.names}
