@@ -91,8 +91,9 @@ def wait_until_ready(server):
 
 
 def wait_for(condition, seconds=45):
-    """Return when the condition holds."""
+    """Return the value of a condition as soon as it is true."""
     end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
+    while not (value := condition()):
+        assert time.monotonic() < end, "the condition is still false"
         time.sleep(0.05)
+    return value

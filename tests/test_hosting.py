@@ -10,12 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import needs_serve  # noqa: F401
 import numpy as np
 import pytest
+from served import wait_for
 
 import lenet
 
@@ -41,15 +41,6 @@ def labels(images):
 
 def text_of(name):
     return (FOLDER / name).read_text("utf-8")
-
-
-def wait_for(condition):
-    """Wait for the condition, and return its value."""
-    end = time.monotonic() + SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
 
 
 @contextlib.contextmanager
