@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from page_actions import READY, THREE, answer, distance, draw, drop, error, picture_of, pixels, shown
 from served import serving
+from serving_requests import TOKEN
 
 pytest_plugins = ["page_fixture"]
 pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
-
-TOKEN = "open sesame"  # noqa: S105
 
 
 def test_the_server_reads_a_dropped_picture(served_page):

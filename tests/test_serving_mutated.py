@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from served import JSON_LENGTH, serving
+from serving_requests import INFER
 
 import lenet
 
-INFER = "/v2/models/mnist/infer"
 IMAGE = lenet.data.load_digits().X_test[0]
 TENSOR = {"name": "images", "datatype": "UINT8", "shape": [1, 28, 28]}
 NUMBERS = IMAGE.ravel().tolist()

@@ -7,6 +7,7 @@ import sys
 import needs_serve  # noqa: F401
 import pytest
 from served import serving
+from serving_requests import INFER, TOKEN
 
 from lenet.serving import Limits
 from lenet.serving.openapi import named_schemas
@@ -14,7 +15,6 @@ from lenet.serving.openapi import named_schemas
 pytestmark = pytest.mark.landing
 pytest.importorskip("schemathesis")
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-TOKEN = "sesame"  # noqa: S105
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,5 @@ def test_every_route_is_described():
                 status = server.ask(method.upper(), place, "{}" if method == "post" else None)[0]
                 assert (status == 405) == (method not in methods), (method, place)
         example = published["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]["application/json"]
-        status, _, answer = server.ask("POST", "/v2/models/mnist/infer", json.dumps(example["example"]))
+        status, _, answer = server.ask("POST", INFER, json.dumps(example["example"]))
         assert (status, answer["outputs"][0]["data"]) == (200, [-1])

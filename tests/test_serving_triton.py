@@ -4,13 +4,13 @@ import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving
+from serving_requests import INFER, TOKEN
 
 import lenet
 
 triton = pytest.importorskip("tritonclient.http")
 IGNORED = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # raised by the client
 pytestmark = [pytest.mark.landing, IGNORED]
-TOKEN = "open sesame"  # noqa: S105
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 LETTERS = lenet.LeNet5(seed=3, dtype="float64", num_classes=26)
 LETTERS.classes = [f"Letter \u2018{chr(97 + k)}\u2019" for k in range(26)]
@@ -169,9 +169,7 @@ def test_compressed_both_ways(client, model, digits, algorithm):
 
 def test_bodies_made_and_parsed_apart_from_the_client(server, model, digits):
     body, length = triton.InferenceServerClient.generate_request_body([an_input(digits, "UINT8")])
-    status, headers, content = server.ask(
-        "POST", "/v2/models/mnist/infer", body, {"Inference-Header-Content-Length": str(length)}
-    )
+    status, headers, content = server.ask("POST", INFER, body, {"Inference-Header-Content-Length": str(length)})
     assert status == 200
     answer = triton.InferenceServerClient.parse_response_body(
         content, header_length=int(headers["Inference-Header-Content-Length"])
