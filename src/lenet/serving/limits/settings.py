@@ -40,7 +40,7 @@ class Limits:
     Raises
     ------
     InputError, InputTypeError
-        If a limit is not a finite number above 0, or a count or size is not an integer.
+        If a limit is not a finite number above 0 (`drain_seconds` may be 0), or a count or size is not an integer.
 
     Examples
     --------
