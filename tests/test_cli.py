@@ -14,6 +14,7 @@ import lenet
 from lenet import cli, plots
 from lenet._fused import peak
 from lenet._fused.dispatch import available, chosen
+from lenet.cli import predict
 
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
@@ -413,6 +414,15 @@ def one_digit(path, index=183):
     large = np.kron(255 - digits.X_test[index], np.ones((4, 4), np.uint8))
     image.fromarray(np.pad(large, 30, constant_values=255)).save(path)
     return int(digits.y_test[index])
+
+
+def test_predict_rounds_probabilities_and_scores_down():
+    """0.9996 is not certain, and the score 0.0299 is below 0.03."""
+    likely = {"label": 0, "likeliest": 0, "is_digit": True, "probabilities": [0.9996, 0.0004]}
+    assert predict.in_words(likely, ("7", "1")) == "7 (0.999)"
+    assert predict.in_words(likely | {"probabilities": [1.0, 0.0]}, ("7", "1")) == "7 (1.000)"
+    assert predict.in_words(likely | {"label": None}, ("7", "1")) == "unsure; most likely 7 (0.999)"
+    assert predict.in_words({"is_digit": False, "digit_score": 0.0299}, ("7", "1")) == "not a digit (digit score 0.029)"
 
 
 def test_predict_shows_what_the_network_saw(capsys, tmp_path):

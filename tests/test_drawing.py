@@ -92,7 +92,8 @@ def test_percentages_of_neighbours_do_not_overlap(labels, width):
 )
 def test_a_percentage_is_rounded_down(probability, percentage):
     """100 * 0.29 and 100 * 0.57 are slightly below 29 and 57."""
-    assert results.percentage(probability) == percentage
+    assert results.rounded_down(100 * probability, 0) == str(percentage)
+    assert results.rounded_down(probability, 2) == f"{percentage // 100}.{percentage % 100:02}"
 
 
 def test_a_printed_confidence_is_rounded_down(capsys):

@@ -75,11 +75,11 @@ def _fields(
 
 
 def _show(name: str, values: "Sequence[FieldValue]", as_json: bool) -> None:
-    from lenet.reading.results import percentage
+    from lenet.reading.results import rounded_down
 
     if as_json:
         say(json.dumps({"image": name, "fields": [value.as_dict() for value in values]}))
         return
     for value in values:
         check = f" check: {', '.join(value.problems)}" if value.problems else ""
-        say(f"{name}: {value.name}: {value.value} ({percentage(value.confidence) / 100:.2f}){check}")
+        say(f"{name}: {value.name}: {value.value} ({rounded_down(value.confidence, 2)}){check}")

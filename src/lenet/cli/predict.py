@@ -143,8 +143,10 @@ def answers_for(
 
 def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:
     """Return an answer in words."""
+    from lenet.reading.results import rounded_down
+
     if not answer["is_digit"]:
         kind = "a digit" if "".join(classes).isdecimal() else "one of the classes"
-        return f"not {kind} (digit score {answer['digit_score']:.3f})"
+        return f"not {kind} (digit score {rounded_down(answer['digit_score'], 3)})"
     name, probability = classes[answer["likeliest"]], answer["probabilities"][answer["likeliest"]]
-    return f"{'' if answer['label'] is not None else 'unsure; most likely '}{name} ({probability:.3f})"
+    return f"{'' if answer['label'] is not None else 'unsure; most likely '}{name} ({rounded_down(probability, 3)})"

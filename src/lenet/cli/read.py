@@ -105,12 +105,12 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def show(name: str, reading: "Reading", as_json: bool) -> None:
     """Print a reading."""
-    from lenet.reading.results import percentage
+    from lenet.reading.results import rounded_down
 
     if as_json:
         say(json.dumps({"image": name, **reading.as_dict()}))
         return
     for line in reading.lines:
-        say(f"{name}: {line.text} ({percentage(line.confidence) / 100:.2f})")
+        say(f"{name}: {line.text} ({rounded_down(line.confidence, 2)})")
     if not reading.lines:
         say(f"{name}: no digits")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import require
 from lenet.reading.fields import FieldValue
-from lenet.reading.results import Digit, Line, Reading, percentage
+from lenet.reading.results import Digit, Line, Reading, rounded_down
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -67,7 +67,7 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
         left, top, right, bottom = (place * scale + _FIELD_MARGIN for place in box)
         colour = _UNSURE_COLOUR if value.problems else _SURE_COLOUR
         draw.rectangle((left, top, right, bottom), outline=colour, width=_FIELD_PEN)
-        text = f"{value.value or value.name} ({percentage(value.confidence)}%)"
+        text = f"{value.value or value.name} ({rounded_down(100 * value.confidence, 0)}%)"
         _write(draw, (left, top - 4), text, colour, font, "ls")
     return _png(canvas)
 
@@ -113,14 +113,15 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
         middle = (left + right) / 2
         _write(draw, (middle, top - 2 * pen), digit.text, colour, large, "ms")
         if digit.label is not None and digit.probability < _SURE:
-            place, text = (middle, bottom + 2 * pen), str(percentage(digit.probability))
+            place, text = (middle, bottom + 2 * pen), rounded_down(100 * digit.probability, 0)
             box = draw.textbbox(place, text, small, "ma", stroke_width=_OUTLINE)
             down = _clearance(box, percentages)
             _write(draw, (middle, place[1] + down), text, colour, small, "ma")
             percentages.append((box[0], box[1] + down, box[2], box[3] + down))
     _, top, right, bottom = (place * scale + margin for place in line.box)
     colour = _UNSURE_COLOUR if line.confidence < _SURE else _SURE_COLOUR
-    _write(draw, (right + 4 * pen + 4, (top + bottom) / 2), f"{percentage(line.confidence)}%", colour, large, "lm")
+    text = f"{rounded_down(100 * line.confidence, 0)}%"
+    _write(draw, (right + 4 * pen + 4, (top + bottom) / 2), text, colour, large, "lm")
 
 
 def _clearance(box: Box, others: list[Box]) -> float:

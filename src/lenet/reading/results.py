@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 
-def percentage(confidence: float) -> int:
-    """Return a confidence in percent, rounded down: 100 means certainty.
+def rounded_down(number: float, decimals: int) -> str:
+    """Return a probability or percentage with some decimals, rounded down: only certainty is shown as 1 or 100%.
 
     Examples
     --------
-    >>> percentage(0.9962)
-    99
+    >>> rounded_down(0.9996, 3)
+    '0.999'
     """
-    return math.floor(100 * confidence + 1e-9)  # the product with 0.29 is slightly below 29
+    unit = 10**decimals
+    return f"{math.floor(unit * number + 1e-9) / unit:.{decimals}f}"  # 100 * 0.29 is slightly below 29
 
 
 @dataclass(frozen=True)
