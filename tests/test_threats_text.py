@@ -122,6 +122,18 @@ def test_an_output_limited_to_ascii(folder, capsys, monkeypatch):
     assert written.getvalue().startswith(rb"na\xefve \u6570\u5b57.png: 1 (0.")
 
 
+def test_a_report_limited_to_ascii(folder, monkeypatch):
+    rows = [f"{name}," + ",".join(["0"] * 784) for name in ("naïve", "数字")]
+    Path("a.csv").write_text("\n".join(rows), encoding="utf-8")
+    model = lenet.LeNet5(seed=0, num_classes=2)
+    model.classes = ("naïve", "数字")
+    model.save("a.safetensors")
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii", write_through=True))
+    assert cli.main(["evaluate", "a.csv", "--model", "a.safetensors", "--quiet"]) == 0
+    assert rb"\u6570\u5b57" in written.getvalue()
+
+
 # ---- text that is parsed as a number or a setting ------------------------------------------------------
 
 

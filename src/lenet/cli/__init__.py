@@ -8,6 +8,7 @@ import _thread
 import argparse
 import functools
 import importlib
+import io
 import os
 import sys
 import threading
@@ -71,6 +72,8 @@ def _interrupt_again(hook: "Callable[[sys.UnraisableHookArgs], object]", unraisa
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # its encoding may lack letters of a name
     try:
         parser = build_parser()
         arguments = parser.parse_args(argv)

@@ -21,6 +21,5 @@ def note(text: str, *, quiet: bool) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line, escaping characters that the encoding of standard output lacks."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(printable(text).encode(encoding, "backslashreplace").decode(encoding))
+    """Print untrusted text as one line."""
+    print(printable(text))
