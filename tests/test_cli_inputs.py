@@ -73,6 +73,7 @@ def test_a_name_with_brackets_is_a_file_first(scans, capsys):
     [
         ("empty", "empty has no pictures; expected PNG, JPEG"),
         ("none/*.png", "none/*.png matches no file;"),
+        ("", "The name of a picture is empty; expected a path or a pattern."),
         ("no.png", "no.png: No such file or directory"),
         ("https://example.com/a.png", "https://example.com/a.png is a URL; expected a file. Download it first."),
         ("https://example.com/a?id=1", "https://example.com/a?id=1 is a URL; expected a file. Download it first."),
@@ -102,6 +103,11 @@ def test_a_picture_from_standard_input_is_drawn(scans, capsys, monkeypatch):
 def test_empty_standard_input_is_an_error(scans, capsys, monkeypatch):
     standard_input(monkeypatch, b"")
     assert "The file is empty; expected a picture." in lines(capsys, "predict", "-", status=1)
+
+
+def test_closed_standard_input_is_an_error(scans, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # as Python sets it
+    assert "Standard input is closed; expected a picture." in lines(capsys, "read", "-", status=1)
 
 
 def test_predictions_are_written_as_a_table(scans, capsys):

@@ -33,12 +33,14 @@ def expanded(names: Sequence[str]) -> list[str]:
     Raises
     ------
     InputError
-        If a folder has no pictures, or a pattern matches nothing.
+        If a folder has no pictures, a pattern matches nothing, or a name is empty.
     """
     from lenet.data.image_folder import pictures_in
 
     found: list[str] = []
     for name in names:
+        if not name:  # Path("") would be the current folder
+            raise InputError("The name of a picture is empty; expected a path or a pattern.")
         if name == STANDARD_INPUT or Path(name).is_file():
             found.append(name)
         elif Path(name).is_dir():
@@ -62,11 +64,12 @@ def picture(name: str) -> str | BinaryIO:
     Raises
     ------
     InputError
-        If standard input is too long.
+        If standard input is closed or too long.
     """
     if name != STANDARD_INPUT:
         return name
-
+    if sys.stdin is None:
+        raise InputError("Standard input is closed; expected a picture. Pass the path of a file instead.")
     content = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InputError(
