@@ -166,6 +166,7 @@ def test_info_draws_the_network(tmp_path, capsys):
     assert (tmp_path / "network.png").read_bytes().startswith(b"\x89PNG")
     said = fails(capsys, "info", "--figure", tmp_path / "none" / "network.png")
     assert "is not a folder. Create it first." in said
+    assert "--figure is a.svg; expected a name that ends in .png." in misused(capsys, "info", "--figure", "a.svg")
 
 
 def test_version_from_every_entry_point():

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 
+from lenet._files import PNG_MARK
 from lenet.cli.forms import _show
 from lenet.cli.read import show
 from lenet.reading import FieldValue, drawing, results
@@ -216,6 +217,6 @@ def test_an_enlarged_image_has_ten_pixels_for_each():
     with Image.open(io.BytesIO(drawing.enlarged(image))) as opened:
         np.testing.assert_array_equal(np.asarray(opened), image.repeat(10, axis=0).repeat(10, axis=1))
     content = drawing.enlarged(image, 3)
-    assert drawing.MARK in content[:100]
+    assert PNG_MARK in content[:100]
     with Image.open(io.BytesIO(content)) as opened:
         assert opened.size == (9, 6)

@@ -205,7 +205,8 @@ def test_an_empty_name_of_a_run_is_an_error(tmp_path, monkeypatch, capsys):
 
 def test_a_figure_needs_the_name_of_a_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert ". is a folder; expected a file name." in fails(capsys, "info", "--figure", ".")
+    (tmp_path / "a.png").mkdir()
+    assert "a.png is a folder; expected a file name." in fails(capsys, "info", "--figure", "a.png")
 
 
 # ---- one of two things would be taken ------------------------------------------------------------------

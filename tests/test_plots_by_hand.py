@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lenet import plots
+from lenet._files import PNG_MARK
 from lenet.plots import confusion, curves, diagram, kernels, mistakes, style
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -157,7 +158,7 @@ def test_corners_of_the_architecture_are_transparent_and_other_figures_are_white
     assert card[625, 1200].tolist() == [1, 1, 1, 1]
     content = plots.confusion_matrix([[5, 1], [0, 6]])
     assert matplotlib.image.imread(io.BytesIO(content))[0, 0].tolist() == [1, 1, 1, 1]
-    assert style.MARK in content[:200]
+    assert PNG_MARK in content[:200]
 
 
 @pytest.mark.parametrize(("classes", "height", "cell"), [(2, 40, 20), (15, 210, 14), (18, 210, None), (200, 310, None)])

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from lenet.errors import InputError, SaveError
 
+PNG_MARK = b"Software\0lenet"  # near the beginning of each figure and drawing
 _CHUNK = 1 << 20
 _LOCKED_BYTE = 2**31 - 2  # beyond the contents, since Windows lets no other process read a locked byte
 

@@ -14,11 +14,11 @@ from faults.folders import check_outcome, files, put
 
 import lenet
 from lenet import cli, interop, plots, weights
+from lenet._files import PNG_MARK
 from lenet.cli import train
 from lenet.cli.options import error_line
 from lenet.data import Dataset, openml
 from lenet.errors import SaveError
-from lenet.plots.style import MARK
 from lenet.training import runs
 from lenet.training.runs import Run
 
@@ -36,7 +36,7 @@ def prepare() -> None:
             continue  # the test that needs it is skipped
     train.CHECKPOINT_SECONDS = 0.0  # after each step
     for name in ("learning_curves", "filters", "confusion_matrix", "worst", "architecture"):
-        setattr(plots, name, lambda *facts: MARK + f"a figure of {facts!s:.100}".encode() + bytes(20_000))
+        setattr(plots, name, lambda *facts: PNG_MARK + f"a figure of {facts!s:.100}".encode() + bytes(20_000))
     texts = {classes: interop.to_c(lenet.LeNet5(seed=classes, num_classes=classes), "digits") for classes in CLASSES}
     interop.to_c = lambda model, _: texts[model.num_classes]
 

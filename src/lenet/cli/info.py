@@ -5,8 +5,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lenet import __version__
-from lenet._files import atomic_write, check_replaceable
-from lenet.cli.options import add_network, load_model
+from lenet._files import atomic_write
+from lenet.cli.options import add_network, check_png, load_model
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet info`."""
+    from lenet import plots
     from lenet._fused.dispatch import show_config
     from lenet.cli import bench
     from lenet.loading import network_class
@@ -42,9 +43,11 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(
             "--bench was given with FILE, --network or --figure; expected it alone or with --json. Run them separately."
         )
+    if arguments.figure:
+        check_png(parser, "--figure", arguments.figure)
     model = load_model(arguments.model) if arguments.model else network_class(network)(seed=0)
     if arguments.figure:
-        write_figure(model, arguments.figure)
+        atomic_write(arguments.figure, plots.architecture(model.num_classes, model.network))
         return 0
     metadata = metadata_of(model, arguments)
     if arguments.json:
@@ -63,15 +66,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             text = ", ".join(value) if name == "classes" else "of each image" if value is None else value
             say(f"{name:<18} {text}")
     return 0
-
-
-def write_figure(model: "LeNet5", path: str) -> None:
-    """Write a diagram of the network, unless the file there was not written by lenet."""
-    from lenet import plots
-    from lenet.plots.style import MARK
-
-    check_replaceable(path, MARK)
-    atomic_write(path, plots.architecture(model.num_classes, model.network))
 
 
 def metadata_of(model: "LeNet5", arguments: argparse.Namespace) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from lenet._files import atomic_write, check_replaceable
-from lenet.cli.options import error_line, error_text
+from lenet.cli.options import check_png, error_line, error_text
 from lenet.errors import DataError, InputError
 
 PICTURES_HELP = (
@@ -122,14 +122,10 @@ def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *h
 
 
 def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str]) -> None:
-    """Reject a --show that does not end in .png, several pictures, and a file that lenet did not draw."""
-    from lenet.reading.drawing import MARK
-
-    if Path(output).suffix.lower() != ".png":
-        parser.error(f"--show is {output}; expected a name that ends in .png.")
+    """Reject --show with several pictures, and a file that it must not write."""
     if len(images) > 1:
         parser.error(f"--show was given with {len(images)} pictures; expected one.")
-    check_replaceable(output, MARK)
+    check_png(parser, "--show", output)
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

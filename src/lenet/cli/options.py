@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lenet._files import PNG_MARK, check_replaceable
 from lenet.cli.output import printable
 from lenet.errors import InputError
 
@@ -43,6 +44,13 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """Add --quiet."""
     parser.add_argument("-q", "--quiet", action="store_true", help="print only results and errors")
+
+
+def check_png(parser: argparse.ArgumentParser, option: str, output: str) -> None:
+    """Reject a name that does not end in .png, and a file that lenet did not write."""
+    if Path(output).suffix.lower() != ".png":
+        parser.error(f"{option} is {output}; expected a name that ends in .png.")
+    check_replaceable(output, PNG_MARK)
 
 
 def error_line(error: BaseException) -> str:

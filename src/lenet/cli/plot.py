@@ -4,8 +4,8 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from lenet._files import atomic_write, check_replaceable
-from lenet.cli.options import add_quiet
+from lenet._files import atomic_write
+from lenet.cli.options import add_quiet, check_png
 from lenet.cli.output import say
 
 
@@ -23,13 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet plot`."""
     from lenet import plots
-    from lenet.plots.style import MARK
     from lenet.training.runs import Run
 
-    if Path(arguments.out).suffix.lower() != ".png":
-        parser.error(f"--out is {arguments.out}; expected a name that ends in .png.")
+    check_png(parser, "--out", arguments.out)
     histories = {str(Path(name)): [asdict(row) for row in Run(name).history()] for name in arguments.runs}
-    check_replaceable(arguments.out, MARK)
     atomic_write(arguments.out, plots.comparison(histories))
     if not arguments.quiet:
         say(f"{arguments.out}: {', '.join(histories)}")

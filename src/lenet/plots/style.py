@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, GREEN, PALE_BLUE = "#0072b2", "#d55e00", "#009e73", "#cfe3f1"
 INK, GREY, PALE = "#222222", "#666666", "#dddddd"
 DISTINCT = (BLUE, VERMILLION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", INK)  # one for each thing that is compared
-MARK = b"Software\0lenet"  # near the beginning of each figure
 _MAX_NAME = 20  # characters
 
 

@@ -14,7 +14,6 @@ from lenet.reading.results import Digit, Line, Reading, rounded_down
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
-MARK = b"Software\0lenet"  # near the beginning of each drawing
 _MAX_SIDE = 2000  # pixels
 _MIN_HEIGHT = 48  # pixels: smaller writing is enlarged to make room for the labels
 _SURE = 0.9  # probability
