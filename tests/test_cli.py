@@ -15,6 +15,7 @@ from lenet import cli, plots
 from lenet._fused import peak
 from lenet._fused.dispatch import available, chosen
 from lenet.cli import predict
+from lenet.cli.options import load_model
 
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
@@ -243,6 +244,13 @@ def test_export_to_onnx(tmp_path):
         assert cli.main(["export", str(tmp_path / "own.safetensors"), str(path), *arguments]) == 0
         assert path.read_bytes() == to_onnx(model, pixels=pixels).SerializeToString(deterministic=True)
         np.testing.assert_array_equal(from_onnx(path).parameters.flat, model.parameters.flat)
+
+
+def test_the_suffix_of_a_model_may_be_in_capitals(tmp_path):
+    pytest.importorskip("onnx")
+    model = lenet.LeNet5(seed=0, num_classes=3)
+    (tmp_path / "OWN.ONNX").write_bytes(lenet.interop.to_onnx(model).SerializeToString())
+    np.testing.assert_array_equal(load_model(tmp_path / "OWN.ONNX").parameters.flat, model.parameters.flat)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,11 @@ def test_other_shells_get_a_script_with_all_commands(capsys, shell, start):
 
 
 def test_paths_are_completed_for_arguments_that_exist():
-    assert set(completion.PATHS) <= {action.metavar for action in completion._actions(cli.build_parser())}
+    actions = list(completion._actions(cli.build_parser()))
+    assert set(completion.PATHS) <= {action.metavar for action in actions}
+    completed = {action.dest for action in actions if action.metavar in completion.PATHS}
+    of_files = {action.dest for action in actions if re.search(r"\b(files?|folders?)\b", action.help or "")}
+    assert of_files - completed == {"column", "tensorboard"}  # which are not paths
 
 
 def test_completion_without_its_extra_names_it(capsys, monkeypatch):

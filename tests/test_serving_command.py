@@ -166,6 +166,15 @@ def test_mistakes_in_the_environment(capsys, monkeypatch, name, text, says):
     assert says in capsys.readouterr().err
 
 
+def test_empty_variables_are_ignored(capsys, monkeypatch):
+    """The log level is checked after the model."""
+    for name, text in (("PORT", ""), ("MODEL", ""), ("LOG_LEVEL", "loud")):
+        monkeypatch.setenv(f"LENET_{name}", text)
+    with pytest.raises(SystemExit):
+        lenet.cli.main(["serve"])
+    assert "LENET_LOG_LEVEL is loud" in capsys.readouterr().err
+
+
 def test_control_is_for_one_worker(capsys, monkeypatch):
     monkeypatch.setenv("LENET_TOKEN", TOKEN)
     with pytest.raises(SystemExit):

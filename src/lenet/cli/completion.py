@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 SHELLS = ("bash", "zsh", "tcsh")
-PATHS = ("DATA", "DIR", "FILE", "FILE.html", "IMAGE", "IMAGES", "MODEL", "PATH", "PNG", "RUN", "[NAME=]FILE")
+PATHS = ("DATA", "DIR", "FILE", "FILE.html", "IMAGE", "IMAGES", "JSON", "MODEL", "PATH", "PNG", "RUN", "[NAME=]FILE")
 
 
 class PrintCompletion(argparse.Action):

@@ -87,6 +87,7 @@ def load_model(name: str) -> "LeNet5":
         return load_pretrained(name)
     if not path.exists():
         raise InputError(f"{name} does not exist; expected a model file, a run folder or {', '.join(PRETRAINED)}.")
-    if path.suffix == ".onnx":
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
         return from_onnx(path)
-    return from_torch(path) if path.suffix in (".pt", ".pth") else load(path)
+    return from_torch(path) if suffix in (".pt", ".pth") else load(path)

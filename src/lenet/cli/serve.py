@@ -132,7 +132,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(f"--port is {arguments.port}; expected 0 to 65535.")
     if arguments.workers > 1 and arguments.allow_control:
         parser.error("--allow-control requires --workers 1: a request to load or unload reaches one worker only.")
-    models = named(arguments.model or os.environ.get("LENET_MODEL", "mnist").split(","), parser)
+    models = named(arguments.model or (os.environ.get("LENET_MODEL") or "mnist").split(","), parser)
     if arguments.log_level not in LEVELS:
         parser.error(f"LENET_LOG_LEVEL is {arguments.log_level}; expected one of {', '.join(LEVELS)}.")
 
