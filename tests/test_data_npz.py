@@ -104,6 +104,15 @@ def test_lower_case_x_is_accepted_and_four_arrays_take_precedence(save):
     assert load_npz(path).X_test[:, 5, 5].tolist() == [5, 6]
 
 
+def test_a_folder_without_readable_arrays(tmp_path):
+    with pytest.raises(DataError, match=r"has no arrays; expected X\.npy and y\.npy"):
+        load_npy_folder(tmp_path)
+    (tmp_path / "X.npy").mkdir()
+    np.save(tmp_path / "y.npy", np.arange(3))
+    with pytest.raises(DataError, match=r"X\.npy cannot be read"):
+        load_npy_folder(tmp_path)
+
+
 X70, Y70 = small()
 
 
@@ -206,8 +215,8 @@ def header(shape, dtype="|u1"):
         (npy(header("(70, 784)"), bytes(54880)).replace(b"Y", b"X"), "not a plain array"),
         (npy(header("(" + "1" * 60_000 + "x)")), "not a plain array"),
         (npy(header("(" + "1" * 60_000 + ")")), "not a plain array"),
-        (npy(header("(70 784)")), "not a complete"),
-        (npy(header("(70, 784)", "<f3")), "not a complete"),
+        (npy(header("(70 784)")), "not a plain array"),
+        (npy(header("(70, 784)", "<f3")), "not a plain array"),
         (npy("nonsense"), "not a plain array"),
         (npy("[" * 9000), "not a plain array"),
         (npy("-" * 9000 + "1"), "not a plain array"),
@@ -235,6 +244,10 @@ def test_a_false_header_is_refused_before_anything_is_allocated(tmp_path, member
     tracemalloc.stop()
     assert peak < 5_000_000
     assert "\n" not in str(caught.value)
+    np.save(tmp_path / "y.npy", Y70)
+    (tmp_path / "X.npy").write_bytes(member)
+    with pytest.raises(DataError, match=wanted):
+        load_npy_folder(tmp_path)
 
 
 def test_a_compressed_bomb_is_not_unpacked(tmp_path):

@@ -5,6 +5,7 @@ import os
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -98,16 +99,19 @@ def load_npy_folder(folder: str | os.PathLike[str], *, hold_out: bool = True) ->
     """
     folder = Path(folder)
     files = _npy_files(folder)
-    names = next((names for names in (_FOUR, _TWO) if files.keys() >= set(names)), None)
+    names = _complete(files)
     if names is None:
+        found = ", ".join(path.name for path in files.values()) or "no arrays"
         raise DataError(
-            f"{folder} has {', '.join(path.name for path in files.values())}; expected X.npy and y.npy, or "
-            "X_train.npy, y_train.npy, X_test.npy and y_test.npy."
+            f"{folder} has {found}; expected X.npy and y.npy, or X_train.npy, y_train.npy, X_test.npy and y_test.npy."
         )
     arrays = []
     for path in (files[name] for name in names):
-        with path.open("rb") as file:
-            arrays.append(_read_npy(file, path.stat().st_size, str(path)))
+        try:
+            with path.open("rb") as file:
+                arrays.append(_read_npy(file, path.stat().st_size, str(path)))
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror or error}). Save it with numpy.save.") from error
     return _as_dataset(arrays, str(folder), hold_out)
 
 
@@ -119,6 +123,11 @@ def holds_npy_files(folder: Path) -> bool:
 def _npy_files(folder: Path) -> dict[str, Path]:
     files = [path for path in sorted(folder.glob("*.npy")) if path.stem.lower() in (*_FOUR, *_TWO)]
     return _by_name([path.stem for path in files], files, str(folder))
+
+
+def _complete(found: Mapping[str, object]) -> tuple[str, ...] | None:
+    """Return the names of the arrays of a data set, or None if some of them are not among those found."""
+    return next((names for names in (_FOUR, _TWO) if found.keys() >= set(names)), None)
 
 
 def _by_name(names: list[str], values: list[_T], source: str) -> dict[str, _T]:
@@ -145,7 +154,7 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
         with path.open("rb") as file, _opened(file, path) as archive:
             infos = archive.infolist()
             members = _by_name([*map(_name, infos)], infos, str(path))
-            names = next((names for names in (_FOUR, _TWO) if members.keys() >= set(names)), None)
+            names = _complete(members)
             if names is None:
                 found = ", ".join(sorted(_name(info) for info in members.values())[:10]) or "nothing"
                 raise DataError(f"{path} contains {found}; expected X and y, or X_train, y_train, X_test and y_test.")
@@ -207,9 +216,12 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
     start = stream.read(10)
     header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1")
     match = _HEADER.fullmatch(header)
-    if start[:8] != b"\x93NUMPY\x01\x00" or match is None:
-        raise DataError(f"{source} is not a plain array of numbers. Save it again with NumPy.")
-    dtype, shape = np.dtype(match[1]), tuple(int(n) for n in match[3].split(",") if n.strip())
+    try:
+        if start[:8] != b"\x93NUMPY\x01\x00" or match is None:
+            raise ValueError("another version or header")
+        dtype, shape = np.dtype(match[1]), tuple(int(n) for n in match[3].split(",") if n.strip())
+    except (TypeError, ValueError):
+        raise DataError(f"{source} is not a plain array of numbers. Save it again with NumPy.") from None
     if dtype.hasobject:
         raise DataError(
             f"{source} contains Python objects, which lenet never unpickles. Save it as an array of numbers."
