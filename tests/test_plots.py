@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lenet import plots
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.plots import confusion, curves, diagram, kernels, mistakes, style
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -147,6 +147,15 @@ def test_best_epoch_is_the_one_that_training_keeps(losses, epoch):
     assert label in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def test_the_best_epoch_without_an_accuracy_is_marked_by_its_number():
+    rows = [row | {"val_accuracy": None} for row in history(3)]
+    best = 1 + int(np.argmin([row["val_loss"] for row in rows]))
+    ax = curves._learning_curves_figure(rows, "").axes[1]
+    assert ax.get_legend().get_texts()[-1].get_text() == f"best: epoch {best}"
+    (legend,) = curves._comparison_figure({"one": rows}).legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"one: epoch {best}"]
+
+
 @pytest.mark.parametrize("missing", [None, float("nan")])
 def test_without_validation_only_the_training_curve_is_drawn_and_no_epoch_is_best(missing):
     rows = [row | {"val_loss": missing, "val_accuracy": missing} for row in history(3, validation=False)]
@@ -254,6 +263,12 @@ def test_a_comparison_of_one_epoch_has_whole_numbers():
 def test_a_comparison_has_a_colour_for_each_run(number):
     with pytest.raises(InputError, match=f"{number} runs were given; expected 1 to 7"):
         plots.comparison({str(n): history(2) for n in range(number)})
+
+
+@pytest.mark.parametrize("runs", [[history(2)], {1: history(2)}], ids=["list", "number"])
+def test_a_comparison_needs_the_names_of_runs(runs):
+    with pytest.raises(InputTypeError, match="expected a mapping of names to histories"):
+        plots.comparison(runs)
 
 
 # Confusion matrix

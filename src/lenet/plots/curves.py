@@ -80,8 +80,9 @@ def comparison(runs: Mapping[str, History]) -> bytes:
 
     Raises
     ------
-    InputError
-        If the number of runs is not 1 to 7, a history is empty, or a mapping has no "epoch".
+    InputError, InputTypeError
+        If `runs` is not a mapping of names, their number is not 1 to 7, or a history is invalid as for
+        `learning_curves`.
     MissingExtraError
         If matplotlib is not installed.
 
@@ -122,7 +123,7 @@ def _learning_curves_figure(history: History, title: str) -> "Figure":
 
 
 def _comparison_figure(runs: Mapping[str, History]) -> "Figure":
-    if not isinstance(runs, Mapping):
+    if not isinstance(runs, Mapping) or not all(isinstance(name, str) for name in runs):
         raise InputTypeError(f"runs is {short_repr(runs)}; expected a mapping of names to histories.")
     if not 1 <= len(runs) <= len(DISTINCT):
         raise InputError(f"{len(runs)} runs were given; expected 1 to {len(DISTINCT)}, one for each colour.")
@@ -135,8 +136,8 @@ def _comparison_figure(runs: Mapping[str, History]) -> "Figure":
         error, val_error = (100 - 100 * _column(history, key) for key in ("accuracy", "val_accuracy"))
         _draw_curves(left, epochs, _column(history, "loss"), val_loss, (colour, colour), longest)
         lines.append(_draw_curves(right, epochs, error, val_error, (colour, colour), longest))
-        best = None if np.isnan(val_loss).all() else int(np.nanargmin(val_loss))
-        labels.append(name if best is None else f"{name}: {val_error[best]:.2f}% at epoch {epochs[best]:.0f}")
+        best = _best(val_loss)
+        labels.append(name if best is None else f"{name}: {_in_words(best, epochs, val_error)}")
     for ax, title, linear_below in ((left, "loss", 0), (right, "error, %", 1)):  # an error may be 0
         _finish(ax, np.concatenate(histories), title)
         _logarithmic_if_wide(ax, linear_below)
@@ -211,12 +212,22 @@ def _logarithmic_if_wide(ax: "Axes", linear_below: float = 0) -> None:
     ax.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
+def _best(loss: Floats) -> int | None:
+    """Return the place of the lowest loss, or None without any."""
+    return None if np.isnan(loss).all() else int(np.nanargmin(loss))
+
+
+def _in_words(place: int, epochs: Floats, percentages: Floats) -> str:
+    percentage = "" if np.isnan(percentages[place]) else f"{percentages[place]:.2f}% at "
+    return f"{percentage}epoch {epochs[place]:.0f}"
+
+
 def _mark_best(ax: "Axes", epochs: Floats, accuracy: Floats, loss: Floats) -> None:
-    if np.isnan(loss).all():
+    best = _best(loss)
+    if best is None:
         return
-    best = int(np.nanargmin(loss))
     ax.axvline(epochs[best], color=GREY, linewidth=0.8, linestyle=":")
-    label = f"best: {accuracy[best]:.2f}% at epoch {epochs[best]:.0f}"
+    label = f"best: {_in_words(best, epochs, accuracy)}"
     # A ring, so that the point stays visible.
     ring: dict[str, Any] = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.5}
     ax.plot(epochs[best], accuracy[best], "o", linestyle="none", label=label, zorder=3, **ring)

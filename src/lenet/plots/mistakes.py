@@ -54,7 +54,8 @@ def worst(
     Raises
     ------
     InputError, InputTypeError
-        If the shapes do not match, a label or prediction is not among the K classes, or a probability is not in [0, 1].
+        If the shapes do not match, a label or prediction is not among the K classes, or a probability is not in [0, 1];
+        if `classes` are not K distinct, printable strings of 1 to 100 characters.
     MissingExtraError
         If matplotlib is not installed.
 
