@@ -121,6 +121,12 @@ def test_names_become_classes(write):
         assert [expected[image.tobytes()] for image in X] == [data.classes[label] for label in y]
 
 
+def test_an_invalid_name_of_a_class_is_an_error_of_the_file(write):
+    rows = [("cat\a" if label else "dog", *row) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
+    with pytest.raises(DataError, match=r"mine\.csv: classes contains 'cat\\x07'; expected 1 to 100 printable"):
+        load_csv(write(table(rows=rows)))
+
+
 def test_decimals_are_rounded_to_256_levels(write, monkeypatch):
     monkeypatch.setattr(lenet.data.csv, "_ROWS", 1)  # the first part has only 0 and 1, and still counts as decimals
     rows = [(0, *[1, 0] * 392), (1, *[0.5] * 784)]

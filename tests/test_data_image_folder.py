@@ -235,6 +235,12 @@ def test_an_invalid_data_set_is_a_one_sentence_error(tmp_path, make, message):
     assert message in str(caught.value)
 
 
+def test_a_name_of_a_class_that_is_too_long_is_an_error_of_the_folder(tmp_path):
+    (write(tmp_path) / "line").rename(tmp_path / ("l" * 101))
+    with pytest.raises(DataError, match=r": classes contains 'lll.*; expected 1 to 100 printable characters"):
+        load_image_folder(tmp_path)
+
+
 def test_too_many_classes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(image_folder, "MAX_CLASSES", 3)
     write(tmp_path)

@@ -86,6 +86,7 @@ def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
         ({"columns": ("image", "name")}, "has no column of labels; expected 'label' and 'image'"),
         ({"labels": [None] + [0] * (N - 1)}, "has no label in row 1"),
         ({"names": ["zero"]}, "has the label 1, but names for only 1 classes"),
+        ({"names": ["zero", "zero"]}, "a.parquet: classes contains 'zero' twice"),
     ],
 )
 def test_an_invalid_set_of_pictures_is_an_error(tmp_path, options, message):
@@ -95,9 +96,10 @@ def test_an_invalid_set_of_pictures_is_an_error(tmp_path, options, message):
 
 
 def test_a_table_without_pictures_is_an_error(tmp_path):
-    pq.write_table(pa.table({"label": [0, 1], "size": [1, 2]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="has no column of encoded pictures"):
-        load_parquet(tmp_path / "a.parquet")
+    for other in ({"size": [1, 2]}, {"image": [{"bytes": 1}, {"bytes": 2}]}):
+        pq.write_table(pa.table({"label": [0, 1], **other}), tmp_path / "a.parquet")
+        with pytest.raises(DataError, match="has no column of encoded pictures"):
+            load_parquet(tmp_path / "a.parquet")
 
 
 def test_a_folder_without_parquet_files_is_an_error(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import require
-from lenet.data.dataset import Dataset, stratified_split
+from lenet.data.dataset import Dataset, named, stratified_split
 from lenet.data.table import LABELS, PIXELS, Table, images_of_rows, is_text, numbered, pixel_columns
 from lenet.errors import DataError
 
@@ -61,8 +61,7 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     (X, y, classes), source = _read_path(path)
     if y is None:
         raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
-    dataset = stratified_split(X, y, 7, source, hold_out)
-    return dataset if classes is None else dataset.with_classes(classes)
+    return named(stratified_split(X, y, 7, source, hold_out), classes, source)
 
 
 def read_csv(path: str | os.PathLike[str]) -> Table:

@@ -143,6 +143,14 @@ def checked(dataset: Dataset, source: str) -> Dataset:
     return dataset
 
 
+def named(dataset: Dataset, names: Sequence[str] | None, source: str) -> Dataset:
+    """Return `dataset` with names of its classes, if there are any; raise DataError, which names the source."""
+    try:
+        return dataset if names is None else dataset.with_classes(names)
+    except InputError as error:
+        raise DataError(f"{source}: {error}") from None
+
+
 def check_levels(X: NDArray[np.uint8], source: str) -> None:
     """Raise DataError if all pixels are 0 and 1, which would be black and nearly black."""
     if X.max(initial=0) == 1:

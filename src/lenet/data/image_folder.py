@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet.data.dataset import MAX_IMAGES, Dataset, checked, stratified_split
+from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_split
 from lenet.data.pictures import Picture, Progress, check_options, images_of
 from lenet.errors import DataError
 
@@ -120,7 +120,7 @@ def labelled_pictures(
         raise DataError(
             f"{source} has no training pictures of class {names[missing[0]]!r}; expected at least one. Add some."
         )
-    return dataset.with_classes(names)
+    return named(dataset, names, source)
 
 
 def holds_classes(folder: Path) -> bool:

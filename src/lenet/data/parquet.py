@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import require
-from lenet.data.dataset import MAX_IMAGES, Dataset, checked, stratified_split
+from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_split
 from lenet.data.image_folder import labelled_pictures
 from lenet.data.pictures import Picture, Progress, check_options
 from lenet.data.table import LABELS, PIXELS, images_of_rows, numbered, pixel_columns
@@ -114,7 +114,7 @@ def _load_pixels(files: list[tuple[str, Path]], source: str, hold_out: bool) -> 
         dataset = checked(Dataset(X[~is_test], y[~is_test], X[is_test], y[is_test]), source)
     else:
         dataset = stratified_split(X, y, 7, source, hold_out)
-    return dataset if names is None else dataset.with_classes(names)
+    return named(dataset, names, source)
 
 
 def _classes(
@@ -220,14 +220,18 @@ def _columns(schema: Any, path: Path) -> tuple[str, str]:
 
 
 def _picture_columns(schema: Any) -> list[str]:
+    return [field.name for field in schema if _is_bytes(field.type) or is_picture(field.type)]
+
+
+def is_picture(kind: Any) -> bool:
+    """Return whether a type is a struct with the bytes of a picture, as Hugging Face's `datasets` writes it."""
     types = require("pyarrow", "parquet").types
-    return [
-        field.name
-        for field in schema
-        if types.is_binary(field.type)
-        or types.is_large_binary(field.type)
-        or (types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
-    ]
+    return bool(types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _is_bytes(kind.field("bytes").type))
+
+
+def _is_bytes(kind: Any) -> bool:
+    types = require("pyarrow", "parquet").types
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
 def _class_label(path: Path) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._extras import require
+from lenet.data.parquet import is_picture
 from lenet.data.pictures import Picture, grey_of
 from lenet.data.table import PIXELS, pixel_columns
 from lenet.errors import DataError, InputError
@@ -46,7 +47,7 @@ def check_types(schema: Any, source: str) -> None:
         expected, wrong = "numbers", [field for field in schema if not _is_number(field.type)]
     else:
         expected = f"{PIXELS} bytes or numbers per row, or a struct with the bytes of a picture"
-        wrong = [field for field in schema if not any(fits(field.type) for fits in (_is_bytes, _is_list, _is_picture))]
+        wrong = [field for field in schema if not any(fits(field.type) for fits in (_is_bytes, _is_list, is_picture))]
     if wrong:
         kind = str(wrong[0].type)[:80]
         raise DataError(f"{source} has type {kind} in column {wrong[0].name}; expected {expected}.")
@@ -54,7 +55,7 @@ def check_types(schema: Any, source: str) -> None:
 
 def rows_at_once(schema: Any) -> int:
     """Return the number of rows of these columns to unpack at a time."""
-    return PICTURES_AT_ONCE if _is_picture(schema.field(0).type) else AT_ONCE
+    return PICTURES_AT_ONCE if is_picture(schema.field(0).type) else AT_ONCE
 
 
 def images_of(batch: Any, source: str, start: int) -> NDArray[Any]:
@@ -70,7 +71,7 @@ def images_of(batch: Any, source: str, start: int) -> NDArray[Any]:
     where = f"{source}, row "
     if batch.num_columns > 1:
         return _of_pixels(batch, where, start)
-    if _is_picture(batch.schema.field(0).type):
+    if is_picture(batch.schema.field(0).type):
         return _of_pictures(batch.column(0), where, start)
     return _of_images(batch.column(0), where, start)
 
@@ -99,12 +100,6 @@ def _is_list(kind: Any) -> bool:
     types = require("pyarrow.types", "dask")
     listed = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     return bool(listed and _is_number(kind.value_type))
-
-
-def _is_picture(kind: Any) -> bool:
-    """Return whether a type is a struct with the bytes of a picture, as Hugging Face's `datasets` writes it."""
-    types = require("pyarrow.types", "dask")
-    return bool(types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _is_bytes(kind.field("bytes").type))
 
 
 def _is_number(kind: Any) -> bool:
