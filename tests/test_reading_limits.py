@@ -376,7 +376,8 @@ def test_limits_of_fields(options, valid):
         ("luhn", None, "59", ()), ("luhn", None, "42", ()), ("luhn", None, "43", ("checksum",)),
         ("luhn", None, "4?", ("non-digit",)), ("ean", None, "31", ()), ("ean", None, "13", ("checksum",)),
         ("ean", None, "109", ()), ("mod11", None, "19", ()), ("mod11", 2, "191", ("digits",)),
-        ("mod11", None, "108", ()),
+        ("mod11", None, "108", ()), ("mod11", None, "19 ", ("non-digit",)), ("luhn", 2, "1X8", ("non-digit", "digits")),
+        (None, 2, "AB", ()),
     ],
 )  # fmt: skip
 def test_problems_of_values(checksum, digits, value, expected):

@@ -107,18 +107,21 @@ class Field:
         Parameters
         ----------
         value : str
+            Digits, or the names of other classes, with "?" for each non-digit.
 
         Returns
         -------
         tuple of str
-            "empty", "non-digit", "digits" (a wrong number of them) and "checksum"; empty for a valid value.
+            "empty", "non-digit" (a "?" or, if the field has a checksum, anything but digits), "digits" (a wrong number
+            of characters) and "checksum"; empty for a valid value.
         """
         if not value:
             return ("empty",)
-        found = ["non-digit"] if "?" in value else []
+        is_number = value.isdecimal()
+        found = ["non-digit"] if "?" in value or (self.checksum is not None and not is_number) else []
         if self.digits not in (None, len(value)):
             found.append("digits")
-        if self.checksum is not None and "?" not in value:
+        if self.checksum is not None and is_number:
             checksum = CHECKSUMS[self.checksum]
             terms = (checksum.term(int(digit), place) for place, digit in enumerate(reversed(value)))
             found += ["checksum"] * (sum(terms) % checksum.modulus > 0)
