@@ -382,7 +382,8 @@ def cases(folder: Path) -> dict[str, Case]:
         "data.Dataset.numbered_as": Case(DATA.with_classes(["a", "b", "c"]).numbered_as,
             {"classes": ["c", "b", "a"], "source": "it"}, {"classes": {"type": [None, 3], "value": [["a", "b"]]}}),
         **{f"data.{name}": Case(getattr(lenet.data, name), {key: folder / file}, {
-                key: NAMED if name in NAMED_SETS else PATH, **(OF_PICTURES if name in TAKE_PICTURES else {})})
+                key: NAMED if name in NAMED_SETS else PATH, **(OF_PICTURES if name in TAKE_PICTURES else {}),
+                **({"hold_out": SWITCH} if name in HOLD_OUT else {})})
            for name, (key, file) in LOADERS.items()},
         "weights.ModelFile.read": Case(lenet.weights.ModelFile.read, {"path": folder / "model.safetensors"},
                                        {"path": PATH}),
@@ -413,14 +414,15 @@ def cases(folder: Path) -> dict[str, Case]:
             "images": {"type": [None, "x", REALS.astype(complex)], "shape": [BYTES[1:], BYTES[0]]},
             "labels": LABEL | {"value": [LABELS - 1, LABELS + 1]}, "predictions": LABEL | {"value": [LABELS - 1]},
             "probabilities": PROBABILITY, "classes": NAMES}),
-        "plots.architecture": Case(plots.architecture, {}, {"num_classes": wholes(0, -1, huge=(HUGE,))}),
+        "plots.architecture": Case(plots.architecture, {}, {
+            "num_classes": wholes(0, -1, huge=(HUGE,)), "network": {"type": [1998, []], "value": ["", "1989"]}}),
         "reading.read_picture": Case(reading.read_picture, {"file": folder / "picture.png"}, {
             "file": PATH | {"value": ["", ".", "missing", b"", b"no picture"]},
             "colour": SWITCH, "largest": wholes(0, -1, 10)}),
         "reading.prepare": Case(reading.prepare, {"image": A_PICTURE}, {
             "image": READ, "dark_on_light": {"type": ["no", 1, []]}}),
         "reading.read": Case(reading.read, {"image": A_PICTURE}, {
-            "image": READ, "model": MODEL, "only_digits": SWITCH, "n_jobs": N_JOBS}),
+            "image": READ, "model": MODEL, "only_digits": SWITCH, "rotate": SWITCH, "n_jobs": N_JOBS}),
         "reading.load_fields": Case(reading.load_fields, {"file": folder / "fields.json"}, {
             "file": PATH | {"value": ["", ".", "missing", "picture.png"]}}),
         "reading.Field": Case(reading.Field, {"name": "a", "cell": (0, 0)}, {
@@ -539,3 +541,4 @@ NAMED_SETS = {"load_mnist", "load_fashion_mnist"}
 NAMED = PATH | {"type": [3, [], object()]}  # None means that the set is looked up or downloaded
 OF_PICTURES = {"raw": SWITCH, "strict": SWITCH, "progress": CALLBACK}
 TAKE_PICTURES = {"load", "load_image_folder", "load_parquet"}
+HOLD_OUT = TAKE_PICTURES | {"load_csv", "load_npz", "load_npy_folder"}

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import _checks
 from lenet._extras import require
 from lenet.data.dataset import Dataset, named, stratified_split
 from lenet.data.table import LABELS, PIXELS, Table, images_of_rows, is_text, numbered, pixel_columns
@@ -45,6 +46,8 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     DataError
         As for `read_csv`; also if the file has no labels, or the data set is invalid as described in
         `load_idx_folder`.
+    InputTypeError
+        If `hold_out` has another type.
     MissingExtraError
         If pandas is not installed.
 
@@ -58,6 +61,7 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     >>> load_csv(path).y_test
     array([1, 0])
     """
+    _checks.boolean(hold_out, "hold_out")
     (X, y, classes), source = _read_path(path)
     if y is None:
         raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")

@@ -12,6 +12,7 @@ from typing import IO, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import _checks
 from lenet._checks import SIDE
 from lenet.data.box import fit_into_box
 from lenet.data.dataset import MAX_BYTES, Dataset, check_polarity, checked, stratified_split
@@ -53,6 +54,8 @@ def load_npz(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
         If the file cannot be read or is damaged; if an array is missing, has another type or shape, or has more than
         784,000,000 bytes; if a pixel is out of range, or the data set is invalid as described in `load_idx_folder`.
         Object arrays are rejected, since reading them requires pickle, which can run code.
+    InputTypeError
+        If `hold_out` has another type.
 
     Examples
     --------
@@ -65,6 +68,7 @@ def load_npz(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     >>> dataset.X_train.shape, dataset.X_test.shape, dataset.X_train.dtype
     ((60, 28, 28), (10, 28, 28), dtype('uint8'))
     """
+    _checks.boolean(hold_out, "hold_out")
     path = Path(path)
     return _as_dataset(_read_arrays(path), str(path), hold_out)
 
@@ -85,7 +89,7 @@ def load_npy_folder(folder: str | os.PathLike[str], *, hold_out: bool = True) ->
 
     Raises
     ------
-    DataError
+    DataError, InputTypeError
         As for `load_npz`.
 
     Examples
@@ -97,6 +101,7 @@ def load_npy_folder(folder: str | os.PathLike[str], *, hold_out: bool = True) ->
     >>> load_npy_folder(folder).X_test.shape
     (10, 28, 28)
     """
+    _checks.boolean(hold_out, "hold_out")
     folder = Path(folder)
     files = _npy_files(folder)
     names = _complete(files)

@@ -86,7 +86,7 @@ def read(
     True
     """
     model = checked_model(model)
-    only_digits = _checks.boolean(only_digits, "only_digits")
+    only_digits, rotate = _checks.boolean(only_digits, "only_digits"), _checks.boolean(rotate, "rotate")
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
     page, places = without_grids(page_of(*reduced_grey(image, MIN_DECODED_PIXELS)))
