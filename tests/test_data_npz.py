@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import struct
+import time
 import tracemalloc
 import zipfile
 
@@ -90,6 +91,15 @@ def test_x_and_y_may_be_for_testing_only(save, tmp_path):
         assert len(data.X_train) == len(data.y_train) == 0
         np.testing.assert_array_equal(data.X_test, X)
         np.testing.assert_array_equal(data.y_test, y)
+
+
+@pytest.mark.timing
+def test_many_classes_are_rejected_at_once(save):
+    path = save(X=np.zeros((30_000, 28, 28), np.uint8), y=np.arange(30_000))
+    began = time.process_time()
+    with pytest.raises(DataError, match="has no test images"):
+        load_npz(path)
+    assert time.process_time() - began < 0.5
 
 
 def test_pixels_of_0_and_1_are_rejected_for_testing_too(save):

@@ -1,6 +1,7 @@
 """Parquet files of encoded pictures."""
 
 import json
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -190,6 +191,16 @@ def test_a_truncated_parquet_file_is_an_error(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="is not a complete Parquet file"):
         load_parquet(path)
+
+
+def test_a_large_label_takes_no_memory_for_the_labels_below_it(tmp_path):
+    path = write(tmp_path / "a.parquet", labels=[5, 3_000_000] * (N // 2))
+    load_parquet(path)  # imports packages
+    tracemalloc.start()
+    assert load_parquet(path).classes == ("5", "3000000")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_limits_hold(tmp_path, monkeypatch):

@@ -212,8 +212,9 @@ def stratified_split(
         return Dataset(X[:0], y[:0], X, y)
     # NumPy guarantees that the raw output of a bit generator never changes; Generator.permutation may.
     order = np.argsort(np.random.PCG64(1998).random_raw(len(y)), kind="stable")
+    by_class = order[np.argsort(y[order], kind="stable")]
+    _, starts, counts = np.unique(y[by_class], return_index=True, return_counts=True)
+    places = np.arange(len(y)) - np.repeat(starts, counts)  # in the class
     is_test = np.zeros(len(y), dtype=bool)
-    for label in np.unique(y):
-        members = order[y[order] == label]
-        is_test[members[: round(len(members) / one_in)]] = True
+    is_test[by_class[places < np.repeat(np.rint(counts / one_in), counts)]] = True
     return checked(Dataset(X[~is_test], y[~is_test], X[is_test], y[is_test]), source)

@@ -86,8 +86,9 @@ def load_image_folder(
     halves = _halves(folder, hold_out)
     by_class = {half: _pictures_by_class(path) for half, path in halves.items()}
     names = _class_names(folder, by_class)
+    numbers = {name: number for number, name in enumerate(names)}
     found = [
-        Picture(path, names.index(name), half)
+        Picture(path, numbers[name], half)
         for half, classes in by_class.items()
         for name in sorted(classes)
         for path in classes[name]

@@ -19,7 +19,7 @@ from lenet.errors import DataError
 
 SUFFIXES = (".parquet", ".pq")
 _MAX_BYTES = 4_000_000_000  # of all encoded pictures in a file
-_ROWS = 1_024  # of pixels read at once
+_ROWS = 1_024  # read at once
 _MAX_SCHEMA_BYTES = 2**20  # of the description that Hugging Face's library writes
 
 
@@ -86,14 +86,12 @@ def load_parquet(
             if len(pictures) > MAX_IMAGES:
                 raise DataError(f"{path} has more than {MAX_IMAGES:,} pictures. Use a subset of them.")
     y, names = _classes(labels, files, str(path))
-    names = names or tuple(map(str, range(int(y.max()) + 1)))
-    used = sorted(set(y.tolist()))  # a class without pictures has nothing to learn from
-    order = {label: number for number, label in enumerate(used)}
+    used, numbers = np.unique(y, return_inverse=True)  # a class without pictures has nothing to learn from
+    used_names = tuple(names[label] if names else str(label) for label in used.tolist())
     each = [
-        Picture(name, order[int(label)], half, encoded or b"")
-        for (name, half, encoded), label in zip(pictures, y, strict=True)
+        Picture(name, number, half, encoded or b"")
+        for (name, half, encoded), number in zip(pictures, numbers.tolist(), strict=True)
     ]
-    used_names = tuple(names[label] for label in used)
     return labelled_pictures(each, used_names, str(path), raw=raw, strict=strict, progress=progress, hold_out=hold_out)
 
 
@@ -156,7 +154,7 @@ def _rows(path: Path) -> Iterator[tuple[str, bytes | None]]:
     with _opened(path) as file:
         label, picture = _columns(file.schema_arrow, path)
         total = 0
-        for batch in file.iter_batches(1024, columns=[label, picture]):
+        for batch in file.iter_batches(_ROWS, columns=[label, picture]):
             column = batch.column(batch.schema.get_field_index(picture))
             if types.is_struct(column.type):
                 column = column.field("bytes")
