@@ -11,17 +11,21 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lenet._files import read_at_most
 from lenet.cli.options import load_model
 from lenet.errors import InputError
 
+if TYPE_CHECKING:
+    from lenet.serving import Limits
+
 TOKEN = "LENET_TOKEN"  # noqa: S105 # nosec B105 # a name
+CONTROL_TOKEN = "LENET_CONTROL_TOKEN"  # noqa: S105 # nosec B105 # a name
 _SETTINGS = (
     "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout", "deadline",
     "drain", "log_level",
 )  # fmt: skip
-CONTROL_TOKEN = "LENET_CONTROL_TOKEN"  # noqa: S105 # nosec B105 # a name
 MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
 
@@ -103,7 +107,7 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str | bool]:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet serve`."""
-    from lenet.serving import Limits, serve
+    from lenet.serving import serve
     from lenet.serving.limits.capacity import exit_if_working
     from lenet.serving.logs import LEVELS
 
@@ -114,18 +118,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             "--allow-control requires a token; without one, anyone could load and unload models. "
             f"Set {TOKEN} or {CONTROL_TOKEN}."
         )
-    try:
-        limits = Limits(
-            body=math.ceil(arguments.max_body * 2**20),
-            batch=arguments.max_batch,
-            pixels=math.ceil(arguments.max_pixels * 1e6),
-            in_flight=arguments.max_in_flight,
-            receive_seconds=arguments.timeout,
-            request_seconds=arguments.deadline,
-            drain_seconds=arguments.drain,
-        )
-    except InputError as error:
-        parser.error(str(error))
+    limits = limits_of(arguments, parser)
     if arguments.workers < 1:
         parser.error(f"--workers is {arguments.workers}; expected at least 1.")
     if not 0 <= arguments.port < 65536:
@@ -148,6 +141,24 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     )  # fmt: skip
     exit_if_working()
     return 0
+
+
+def limits_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "Limits":
+    """Return the limits that the options set."""
+    from lenet.serving import Limits
+
+    try:
+        return Limits(
+            body=math.ceil(arguments.max_body * 2**20),
+            batch=arguments.max_batch,
+            pixels=math.ceil(arguments.max_pixels * 1e6),
+            in_flight=arguments.max_in_flight,
+            receive_seconds=arguments.timeout,
+            request_seconds=arguments.deadline,
+            drain_seconds=arguments.drain,
+        )
+    except InputError as error:
+        parser.error(str(error))
 
 
 def _positive(text: str) -> float:
