@@ -160,11 +160,7 @@ def _of_dask(images: Any) -> list[Part]:
         images = images.rechunk(dict.fromkeys(range(1, images.ndim), -1))
     blocks, rows = images.to_delayed().ravel().tolist(), images.chunks[0]
     if any(math.isnan(n) for n in rows):
-        names = [f"Block {number} of the Dask array" for number in range(len(blocks))]
-        return [
-            Part(name, 0, None, functools.partial(_computed, name), block)
-            for name, block in zip(names, blocks, strict=True)
-        ]
+        return _of_blocks("Block {} of the Dask array", _computed, blocks)
     starts, load = np.cumsum([0, *rows]).tolist(), functools.partial(_computed, "The Dask array")
     return [
         Part("The Dask array", start, n, load, block)
@@ -180,8 +176,10 @@ def _of_frame(frame: Any, column: str | None) -> list[Part]:
     """Return a part for each partition, whose number of rows is unknown."""
     places = columns.image_columns([str(name) for name in frame.columns], "The data frame", column)
     blocks = frame[[frame.columns[place] for place in places]].to_delayed()
-    names = [f"Partition {number} of the data frame" for number in range(len(blocks))]
-    return [
-        Part(name, 0, None, functools.partial(columns.images_of_frame, name), block)
-        for name, block in zip(names, blocks, strict=True)
-    ]
+    return _of_blocks("Partition {} of the data frame", columns.images_of_frame, blocks)
+
+
+def _of_blocks(name: str, load: Callable[[str, Any], Iterable[NDArray[Any]]], blocks: Sequence[Any]) -> list[Part]:
+    """Return a part for each block, whose number of rows is unknown; the name has a place for the block's number."""
+    named = ((name.format(number), block) for number, block in enumerate(blocks))
+    return [Part(each, 0, None, functools.partial(load, each), block) for each, block in named]
