@@ -56,7 +56,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             )
     else:
         outcome = classification_report(model.logits(images, n_jobs=arguments.n_jobs), labels, model.classes)
-    print(json.dumps(outcome.as_dict()) if arguments.json else outcome, end="\n" if arguments.json else "")
+    if arguments.json:
+        print(json.dumps(outcome.as_dict()))
+    else:
+        print(outcome, end="")
     return 0
 
 

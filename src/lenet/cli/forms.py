@@ -28,7 +28,6 @@ def run_forms(
     if arguments.check_below is not None:
         options["check_below"] = arguments.check_below
     rows: list[list[object]] = []
-    shown = arguments.csv is not None and not arguments.quiet
 
     def read_one(name: str) -> "tuple[str | BinaryIO, tuple[FieldValue, ...]]":
         file = picture(name)
@@ -38,7 +37,7 @@ def run_forms(
         rows.append([name, f"not read: {reason}", *[""] * (len(header) - 2)])
 
     num_read = 0
-    for name, (file, values) in read_each(names, read_one, shown=shown, on_error=add_unread):
+    for name, (file, values) in read_each(arguments, names, read_one, add_unread):
         num_read += 1
         if arguments.show is not None:
             atomic_write(arguments.show, drawn_fields(straightened(as_grey(rewound(file))), values))

@@ -86,20 +86,19 @@ def rewound(file: str | BinaryIO) -> str | BinaryIO:
 
 
 def read_each(
+    arguments: argparse.Namespace,
     names: Sequence[str],
     read: Callable[[str], _T],
-    *,
-    shown: bool,
     on_error: Callable[[str, str], object] = lambda name, reason: None,
 ) -> Iterator[tuple[str, _T]]:
     """Yield the name of each picture and what a function returns for it; report pictures that cannot be read.
 
-    `read` raises DataError, InputError or OSError for these; `on_error` takes their name and the reason. If `shown`,
+    `read` raises DataError, InputError or OSError for these; `on_error` takes their name and the reason. With --csv,
     there is a progress bar.
     """
     from lenet.scale.bar import Bar
 
-    with Bar(len(names), shown=shown) as bar:
+    with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar:
         for done, name in enumerate(names, 1):
             try:
                 found = read(name)

@@ -72,7 +72,7 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
     from lenet.reading.drawing import enlarged
 
     classes, rows = model.classes, []
-    for name, image in read_each(names, prepared, shown=arguments.csv is not None and not arguments.quiet):
+    for name, image in read_each(arguments, names, prepared):
         if arguments.show is not None:
             atomic_write(arguments.show, enlarged(image))
         [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)

@@ -88,8 +88,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     rows: list[tuple[object, ...]] = []
     num_read = 0
-    shown = arguments.csv is not None and not arguments.quiet
-    for name, (file, reading) in read_each(names, read_one, shown=shown):
+    for name, (file, reading) in read_each(arguments, names, read_one):
         num_read += 1
         if arguments.show is not None:
             atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
