@@ -261,7 +261,7 @@ def test_own_symbols_are_learned_and_named(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("folder", ["drawn", "drawn/test", "drawn/Testing"])
-def test_all_pictures_of_a_folder_without_halves_are_tested(tmp_path, monkeypatch, capsys, folder):
+def test_all_pictures_of_a_folder_without_splits_are_tested(tmp_path, monkeypatch, capsys, folder):
     monkeypatch.chdir(tmp_path)
     for label in ("3", "7"):
         (tmp_path / folder / label).mkdir(parents=True)

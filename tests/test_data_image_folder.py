@@ -90,7 +90,7 @@ def test_the_half_for_testing_may_be_alone(tmp_path):
     assert (len(data.X_train), data.y_test.tolist()) == (0, [0] * 5 + [1] * 5)
 
 
-def test_existing_halves_are_kept_if_all_is_for_testing(tmp_path):
+def test_existing_splits_are_kept_if_all_is_for_testing(tmp_path):
     write(tmp_path / "train", count=3)
     write(tmp_path / "test", count=2)
     data = load_image_folder(tmp_path, hold_out=False)
@@ -203,7 +203,7 @@ def only_test(folder):
     write(folder / "test")
 
 
-def beside_halves(folder):
+def beside_splits(folder):
     write(folder / "train")
     write(folder / "test")
     (folder / "extra").mkdir()
@@ -224,7 +224,7 @@ def all_blank(folder):
         pytest.param(loop, "again links back to a folder that contains it", marks=NOT_ON_WINDOWS),
         (class_without_training, "has no training pictures of class 'line'"),
         (only_test, "has 'test' and no folder 'train'; expected"),
-        (beside_halves, "has 'test' and 'train' and 'extra' besides; expected"),
+        (beside_splits, "has 'test' and 'train' and 'extra' besides; expected"),
         (all_blank, "has no training pictures of class 'line'"),
     ],
 )

@@ -81,6 +81,13 @@ def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
     assert f"a.parquet, row 20 is {'not a picture' if damage else 'empty; expected a picture'}" in caplog.text
 
 
+def test_rows_are_numbered_in_their_file(tmp_path, caplog):
+    write(tmp_path / "train-0.parquet")
+    write(tmp_path / "train-1.parquet", [*digits()[:3], b"no picture"])
+    load(tmp_path)
+    assert "train-1.parquet, row 3 is not a picture" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

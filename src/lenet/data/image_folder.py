@@ -13,7 +13,7 @@ from lenet.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 MAX_CLASSES = 1_000
-_HALVES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _MAX_DEPTH = 16  # folders within a class
 
 
@@ -83,13 +83,13 @@ def load_image_folder(
     """
     check_options(raw, strict, progress, hold_out)
     folder = Path(folder)
-    halves = _halves(folder, hold_out)
-    by_class = {half: _pictures_by_class(path) for half, path in halves.items()}
+    splits = _splits(folder, hold_out)
+    by_class = {split: _pictures_by_class(path) for split, path in splits.items()}
     names = _class_names(folder, by_class)
     numbers = {name: number for number, name in enumerate(names)}
     found = [
-        Picture(path, numbers[name], half)
-        for half, classes in by_class.items()
+        Picture(path, numbers[name], split)
+        for split, classes in by_class.items()
         for name in sorted(classes)
         for path in classes[name]
     ]
@@ -111,7 +111,7 @@ def labelled_pictures(
     """Return pictures as a data set with class names; hold out a fifth for testing unless they are already split."""
     images, kept = images_of(pictures, source, raw=raw, strict=strict, progress=progress)
     y = np.array([each.label for each in kept], np.int64)
-    is_test = np.array([each.half == "test" for each in kept], bool)
+    is_test = np.array([each.split == "test" for each in kept], bool)
     if is_test.any() and (hold_out or not is_test.all()):
         dataset = checked(Dataset(images[~is_test], y[~is_test], images[is_test], y[is_test]), source)
     else:
@@ -129,12 +129,12 @@ def holds_classes(folder: Path) -> bool:
     return any(_subfolders(folder))
 
 
-def _halves(folder: Path, needs_train: bool) -> dict[str, Path]:
+def _splits(folder: Path, needs_train: bool) -> dict[str, Path]:
     """Return the folders of "train" and "test", or that of "all" if the pictures are not split."""
-    found = {_HALVES[path.name.lower()]: path for path in _subfolders(folder) if path.name.lower() in _HALVES}
+    found = {_SPLITS[path.name.lower()]: path for path in _subfolders(folder) if path.name.lower() in _SPLITS}
     if not found:
         return {"all": folder}
-    others = [path.name for path in _subfolders(folder) if path.name.lower() not in _HALVES]
+    others = [path.name for path in _subfolders(folder) if path.name.lower() not in _SPLITS]
     if others or (needs_train and "train" not in found):
         problem = f"{others[0]!r} besides" if "train" in found else "no folder 'train'"
         raise DataError(

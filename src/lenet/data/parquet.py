@@ -47,7 +47,7 @@ def load_parquet(
     raw, strict, progress : bool, bool and callable
         For encoded pictures, as for `load_image_folder`.
     hold_out : bool, default True
-        If False, all images are for testing, and none for training, unless there are two halves.
+        If False, all images are for testing, and none for training, unless the files are already split.
 
     Returns
     -------
@@ -79,24 +79,24 @@ def load_parquet(
         return _load_pixels(files, str(path), hold_out)
     labels: list[str] = []
     pictures: list[tuple[str, str, bytes | None]] = []
-    for half, file in files:
-        for label, encoded in _rows(file):
+    for split, file in files:
+        for row, (label, encoded) in enumerate(_rows(file)):
             labels.append(label)
-            pictures.append((f"{file}, row {len(pictures):,}", half, encoded))
+            pictures.append((f"{file}, row {row:,}", split, encoded))
             if len(pictures) > MAX_IMAGES:
                 raise DataError(f"{path} has more than {MAX_IMAGES:,} pictures. Use a subset of them.")
     y, names = _classes(labels, files, str(path))
     used, numbers = np.unique(y, return_inverse=True)  # a class without pictures has nothing to learn from
     used_names = tuple(names[label] if names else str(label) for label in used.tolist())
     each = [
-        Picture(name, number, half, encoded or b"")
-        for (name, half, encoded), number in zip(pictures, numbers.tolist(), strict=True)
+        Picture(name, number, split, encoded or b"")
+        for (name, split, encoded), number in zip(pictures, numbers.tolist(), strict=True)
     ]
     return labelled_pictures(each, used_names, str(path), raw=raw, strict=strict, progress=progress, hold_out=hold_out)
 
 
 def _load_pixels(files: list[tuple[str, Path]], source: str, hold_out: bool) -> Dataset:
-    """Return the rows of tables of pixels as a data set; hold out a seventh if they are not in two halves."""
+    """Return the rows of tables of pixels as a data set; hold out a seventh unless they are already split."""
     images: list[NDArray[np.uint8]] = []
     labels: list[str] = []
     for _, file in files:
@@ -107,7 +107,7 @@ def _load_pixels(files: list[tuple[str, Path]], source: str, hold_out: bool) -> 
             raise DataError(f"{source} has more than {MAX_IMAGES:,} rows. Use a subset of them.")
     y, names = _classes(labels, files, source)
     X = np.concatenate(images)
-    is_test = np.repeat([half == "test" for half, _ in files], list(map(len, images)))
+    is_test = np.repeat([split == "test" for split, _ in files], list(map(len, images)))
     if is_test.any():
         dataset = checked(Dataset(X[~is_test], y[~is_test], X[is_test], y[is_test]), source)
     else:
@@ -144,8 +144,8 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"{path} has no Parquet files; expected at least one.")
-    halves = [("test" if each.name.lower().startswith("test") else "train", each) for each in found]
-    return halves if {half for half, _ in halves} == {"train", "test"} else [("all", each) for each in found]
+    splits = [("test" if each.name.lower().startswith("test") else "train", each) for each in found]
+    return splits if {split for split, _ in splits} == {"train", "test"} else [("all", each) for each in found]
 
 
 def _rows(path: Path) -> Iterator[tuple[str, bytes | None]]:

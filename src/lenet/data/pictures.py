@@ -30,7 +30,7 @@ class Picture(NamedTuple):
 
     name: str  # in messages
     label: int
-    half: str  # "train", "test" or "all"
+    split: str  # "train", "test" or "all"
     encoded: bytes | None = None  # the content of the file; by default, that of the file `name`
 
 
