@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Stage ...
     0
     """
-    os.environ.pop("MPLBACKEND", None)  # of a notebook, for example; it may be missing here, and no window is opened
+    os.environ.pop("MPLBACKEND", None)  # a notebook's may be missing here, and no window is opened
     hook = sys.unraisablehook
     sys.unraisablehook = functools.partial(_interrupt_again, hook)
     try:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "print only the layers of the network; with 1998, those of the network of the paper"
     add_network(parser, text, nargs="?", const=True)
     parser.add_argument(
-        "--figure", metavar="FILE", help="write a diagram of the network to a PNG file, and print nothing"
+        "--figure", metavar="PNG", help="write a diagram of the network to a PNG file, and print nothing"
     )
     parser.add_argument(
         "--bench", action="store_true", help="measure the speed of this installation, in about five seconds"

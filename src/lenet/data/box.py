@@ -14,9 +14,9 @@ _PIXELS_AT_ONCE = 2**20  # per block, which is copied in double precision
 def fit_into_box(images: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale images, (n, height, width), so that their longer side has 20 pixels, and centre each by mass in 28x28.
 
-    LeCun et al. (1998), section III.A, do so. Enlarged images are interpolated linearly; reduced ones are averaged over
-    the area of each new pixel. As the whole image becomes 20 pixels, crop digits to their ink first. Pixels are from 0
-    (background) to 255 (ink).
+    The method is that of LeCun et al. (1998), section III.A. Enlarged images are interpolated linearly; reduced ones
+    are averaged over the area of each new pixel. The whole image is scaled, so crop it to the ink of the digit first.
+    Pixels are from 0 (background) to 255 (ink).
 
     Examples
     --------

@@ -77,8 +77,8 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         A file with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Pixels are integers from 0
         (background) to 255 (ink), or decimals in [0, 1]. The labels are in the column "label", "labels", "class",
         "target", "digit" or "y" of the header. If there is no such column, they are in the first of 785 columns,
-        or in the last if it contains text; which one is logged. A column "id", "imageid", "image_id" or "index" is
-        ignored.
+        or in the last if only that one contains text; the column is logged. A column "id", "imageid", "image_id" or
+        "index" is ignored.
 
     Returns
     -------

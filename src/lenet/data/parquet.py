@@ -52,8 +52,8 @@ def load_parquet(
     Returns
     -------
     Dataset
-        Its `classes` are the names of the labels. If the labels are numbers, they are these numbers, and None for
-        tables of pixels. Classes without pictures are omitted.
+        Its `classes` are the names of the labels. If the labels are numbers, the names are these numbers or, for
+        tables of pixels, `classes` is None. Classes without pictures are omitted.
 
     Raises
     ------

@@ -65,7 +65,7 @@ def comparison(runs: Mapping[str, History]) -> bytes:
     """Draw loss and error rate of several runs by epoch, in one colour per run.
 
     The legend gives the validation error of each run in its best epoch, as `learning_curves` defines it. Axes are
-    logarithmic for values that span a factor of 20 or more; that of the error rate is linear below 1%.
+    logarithmic for values that span a factor of 20 or more; the axis of the error rate is linear below 1%.
 
     Parameters
     ----------

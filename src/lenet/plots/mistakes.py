@@ -49,7 +49,7 @@ def worst(
     Returns
     -------
     bytes
-        A PNG 1350 pixels wide, with six mistakes per row. If there are no mistakes, it says so.
+        A PNG 1350 pixels wide, with six mistakes per row, or a text if there are no mistakes.
 
     Raises
     ------

@@ -21,8 +21,8 @@ _LEAD, _CHANCE = 1.0, 1.3
 def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
     """Read a page in the orientation that is clearly the most legible; if there is none, do not turn it.
 
-    `read_page` reads a page as it stands; its second argument is the maximum
-    number of segments, above which it raises InputError.
+    `read_page` reads a page as it stands. Its second argument is the maximum number of segments, above which it raises
+    InputError.
     """
     reading = read_page(page)
     if _legibility(reading) >= _LEGIBLE or len(page.strokes.boxes) > _MAX_STROKES:

@@ -13,8 +13,8 @@ from lenet.errors import DataError, InputError, LenetError, MissingExtraError
 class File:
     """A file, or the folder of a Zarr store."""
 
-    name: str  # that the user gave, for error messages
-    path: str  # absolute, as workers may have another working directory, or in `system`
+    name: str  # as the user gave it, for error messages
+    path: str  # in `system`, or absolute, as workers may have another working directory
     system: Any = None  # an fsspec.AbstractFileSystem; None for that of this machine
 
     @property
