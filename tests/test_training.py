@@ -181,6 +181,9 @@ def test_a_model_that_standardises_each_image_continues_to(digits):
     assert model.mean is None
     train(model, *digits, replace(SHORT, epochs=1, standardise=False))
     assert (model.mean, model.std) == (0, 1)
+    model.mean = None
+    train(model, *digits, replace(SHORT, epochs=1, standardise="paper"))
+    assert (model.mean, model.std) == pytest.approx((0.1 / 1.275, 1 / 1.275))
 
 
 def test_another_seed_gives_other_weights(digits):

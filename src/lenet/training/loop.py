@@ -149,11 +149,13 @@ def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state
 
 
 def _standardisation(model: LeNet5, data: TrainingSet, recipe: Recipe) -> tuple[float | None, float | None]:
-    if recipe.standardise == IMAGE or (recipe.standardise and model.mean is None):
-        return None, None
     if recipe.standardise == PAPER:
         return MEAN, STD
-    return standardisation(data.X, data.parts.train) if recipe.standardise else (0.0, 1.0)
+    if not recipe.standardise:
+        return 0.0, 1.0
+    if recipe.standardise == IMAGE or model.mean is None:
+        return None, None
+    return standardisation(data.X, data.parts.train)
 
 
 class _Loop:
