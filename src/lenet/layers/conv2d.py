@@ -68,10 +68,7 @@ class Conv2d(Layer):
         return f"Conv2d({self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{padding})"
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        height, width = (length + 2 * self.padding - self.kernel_size + 1 for length in shape[1:])
-        if height < 1 or width < 1:
-            raise InputError(f"{self!r} got an input of shape {shape}; expected at least the size of its kernel.")
-        return self.out_channels, height, width
+        return self.out_channels, *_output_size(repr(self), shape, self.kernel_size, self.padding)
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
         x = tensor(x, self.dtype, (None, self.in_channels, None, None))
@@ -123,7 +120,7 @@ def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = 
            [4., 5., 7., 8.]], dtype=float32)
     """
     x = tensor(x, floating(dtype), (None,) * 4)
-    Conv2d(x.shape[1], 1, kernel_size, padding, dtype).output_shape(x.shape[1:])
+    _output_size("im2col", x.shape[1:], kernel_size, padding)
     return _columns(x, kernel_size, padding)
 
 
@@ -165,9 +162,18 @@ def col2im(
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise InputError(f"shape is {short_repr(shape)}; expected four dimensions, (n, C, H, W).")
     shape = tuple(size(length, "shape", at_least=0) for length in shape)
-    _, height, width = Conv2d(shape[1], 1, kernel_size, padding, dtype).output_shape(shape[1:])
-    columns = tensor(columns, dtype, (shape[0], shape[1] * kernel_size**2, height * width), "columns")
+    height, width = _output_size("col2im", shape[1:], kernel_size, padding)
+    columns = tensor(columns, floating(dtype), (shape[0], shape[1] * kernel_size**2, height * width), "columns")
     return _pixels(columns, shape, kernel_size, padding)
+
+
+def _output_size(caller: str, shape: tuple[int, ...], kernel_size: int, padding: int) -> tuple[int, int]:
+    """Return OH and OW for images of shape (C, H, W); errors begin with the name of the caller."""
+    kernel_size, padding = size(kernel_size, "kernel_size"), size(padding, "padding", at_least=0)
+    height, width = (length + 2 * padding - kernel_size + 1 for length in shape[1:])
+    if height < 1 or width < 1:
+        raise InputError(f"{caller} got an input of shape {shape}; expected at least the size of its kernel.")
+    return height, width
 
 
 def _columns(x: Array, size: int, padding: int) -> Array:
