@@ -275,6 +275,11 @@ def generator(rng: object) -> np.random.Generator:
     return rng
 
 
+def generator_or_new(rng: object) -> np.random.Generator:
+    """Return a generator; for None, a new one from fresh entropy."""
+    return np.random.default_rng() if rng is None else generator(rng)
+
+
 def boolean(value: object, name: str) -> bool:
     """Return a bool; reject other objects, such as "no", which are usually mistakes."""
     if not isinstance(value, bool | np.bool_):

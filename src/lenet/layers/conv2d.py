@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from lenet import _conv
-from lenet._checks import floating, short_repr, size, tensor
+from lenet._checks import floating, generator_or_new, short_repr, size, tensor
 from lenet.errors import InputError
 from lenet.init import xavier_uniform
 from lenet.layers.base import Array, Backward, Layer
@@ -60,7 +60,7 @@ class Conv2d(Layer):
         self.kernel_size = size(kernel_size, "kernel_size")
         self.padding = size(padding, "padding", at_least=0)
         shape = (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
-        weight = xavier_uniform(shape, np.random.default_rng() if rng is None else rng)
+        weight = xavier_uniform(shape, generator_or_new(rng))
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(out_channels, self.dtype)}
 
     def __repr__(self) -> str:

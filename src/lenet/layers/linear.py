@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet._checks import size, tensor
+from lenet._checks import generator_or_new, size, tensor
 from lenet.init import xavier_uniform
 from lenet.layers.base import Array, Backward, Layer
 
@@ -42,7 +42,7 @@ class Linear(Layer):
         super().__init__(dtype)
         self.in_features = size(in_features, "in_features")
         self.out_features = size(out_features, "out_features")
-        weight = xavier_uniform((self.out_features, self.in_features), rng or np.random.default_rng())
+        weight = xavier_uniform((self.out_features, self.in_features), generator_or_new(rng))
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(out_features, self.dtype)}
 
     def __repr__(self) -> str:

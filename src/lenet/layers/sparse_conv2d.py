@@ -5,7 +5,7 @@ import copy
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from lenet._checks import array, size
+from lenet._checks import array, generator_or_new, size
 from lenet.errors import InputError
 from lenet.init import fan_in_uniform
 from lenet.layers.base import Array, Backward
@@ -71,7 +71,7 @@ class SparseConv2d(Conv2d):
                 f"table has dtype {self.table.dtype} and shape {self.table.shape}; expected bool of shape (O, C), with "
                 "a true entry in each row."
             )
-        rng = np.random.default_rng() if rng is None else rng
+        rng = generator_or_new(rng)
         super().__init__(self.table.shape[1], self.table.shape[0], size(kernel_size, "kernel_size"), 0, dtype, rng)
         seen = self.table.sum(axis=1)
         fan_in = np.repeat(seen, seen)[:, None, None] * kernel_size**2

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet._checks import generator, size, tensor
+from lenet._checks import generator_or_new, size, tensor
 from lenet.layers.avg_pool2d import AvgPool2d
 from lenet.layers.base import Array, Backward
 
@@ -52,8 +52,7 @@ class Subsample2d(AvgPool2d):
         kernel_size = size(kernel_size, "kernel_size")
         super().__init__(kernel_size, dtype=dtype)
         self.channels, self.window = size(channels, "channels"), kernel_size**2
-        rng = np.random.default_rng() if rng is None else generator(rng)
-        weight = rng.uniform(-2.4, 2.4, self.channels) / self.window
+        weight = generator_or_new(rng).uniform(-2.4, 2.4, self.channels) / self.window
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(channels, self.dtype)}
 
     def __repr__(self) -> str:
