@@ -7,7 +7,7 @@ import pytest
 import reference
 
 from lenet.errors import InputError
-from lenet.losses import cross_entropy, log_softmax, softmax
+from lenet.losses import competitive_distance, cross_entropy, log_softmax, softmax
 
 
 @pytest.fixture
@@ -91,6 +91,12 @@ def test_logits_that_overflow_give_no_warning():
     """There is no warning, although an infinite logit has no softmax, and 6e38 is infinite in single precision."""
     assert np.isnan(log_softmax(np.array([[np.inf, 0.0]]))).all()
     np.testing.assert_array_equal(log_softmax(np.array([[3e38, -3e38]], np.float32)), [[0, -np.inf]])
+
+
+def test_a_wrong_class_infinitely_far_away_costs_nothing():
+    losses, dlogits = competitive_distance(np.array([[-np.inf, 0.0]]), np.array([1]))
+    np.testing.assert_allclose(losses, math.log1p(math.exp(-10)), rtol=1e-12)
+    np.testing.assert_allclose(dlogits, [[0, -1 / (math.exp(10) + 1)]], rtol=1e-12)
 
 
 def test_the_dtype_is_kept(logits, labels):

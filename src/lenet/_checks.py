@@ -160,6 +160,14 @@ def labels_of(targets: NDArray[Any]) -> NDArray[np.int64]:
     return targets if targets.ndim == 1 else targets.argmax(axis=1)
 
 
+def probabilities_of(labels: NDArray[np.int64], num_classes: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Return the target probabilities of labels, (n, num_classes): one-hot, or uniform for the label -1."""
+    table = np.zeros((len(labels), num_classes), dtype)
+    table[np.arange(len(labels)), labels] = 1
+    table[labels < 0] = 1 / num_classes
+    return table
+
+
 def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64] | None:
     """Return sample weights as float64 of shape (length,), scaled to a mean of 1; None stays None."""
     if sample_weight is None:

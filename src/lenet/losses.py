@@ -159,17 +159,13 @@ def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 10.0) -> tu
     if not np.isfinite(_checks.number(j, "j")):
         raise InputError(f"j is {j}; expected a finite number.")
     rubbish = np.full((len(values), 1), -j, values.dtype)
-    log_probabilities = log_softmax(np.hstack([values, rubbish]))[:, :-1]
-    targets = _target_table(y, values)
-    return -(targets * log_probabilities).sum(axis=1), np.exp(log_probabilities) - targets
+    targets = np.pad(_target_table(y, values), ((0, 0), (0, 1)))  # no image is rubbish
+    losses, dlogits = cross_entropy(np.hstack([values, rubbish]), targets)
+    return losses, dlogits[:, :-1]
 
 
 def _target_table(y: ArrayLike, logits: NDArray[Any]) -> NDArray[Any]:
-    """Return the target of each row: one-hot for a label, uniform for the label -1; rows of a table are unchanged."""
+    """Return the target probabilities of each row, for labels or such a table."""
     n, num_classes = logits.shape
     targets = _checks.targets(y, n, num_classes, logits.dtype, at_least=-1)
-    if targets.ndim == 1:
-        labels, targets = targets, np.zeros_like(logits)
-        targets[np.arange(n), labels] = 1
-        targets[labels < 0] = 1 / num_classes
-    return targets
+    return targets if targets.ndim == 2 else _checks.probabilities_of(targets, num_classes, logits.dtype)

@@ -64,7 +64,7 @@ class TrainingSet:
         if len(added):
             labels = np.concatenate([labels, y_added])
             if targets.ndim == 2:
-                targets = np.concatenate([targets, _probabilities(y_added, model.num_classes, model.dtype)])
+                targets = np.concatenate([targets, _checks.probabilities_of(y_added, model.num_classes, model.dtype)])
             if weights is not None:
                 weights = np.concatenate([weights, np.ones(len(added))])
         members = np.concatenate([parts.train, len(images) + np.arange(len(added))])
@@ -112,8 +112,3 @@ def _added(
         others = non_digits(num_others, images[train], np.random.default_rng([seed, 0, 1]))
         added, labels = np.concatenate([added, others]), np.concatenate([labels, np.full(num_others, -1)])
     return added, labels
-
-
-def _probabilities(labels: NDArray[np.int64], num_classes: int, dtype: Any) -> NDArray[Any]:
-    """Return target probabilities: 1 for the class of a label, uniform ones for -1."""
-    return np.where(labels[:, np.newaxis] < 0, 1 / num_classes, np.eye(num_classes)[labels]).astype(dtype)
