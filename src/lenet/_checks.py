@@ -94,17 +94,20 @@ def unit_floats(values: NDArray[Any]) -> None:
             )
 
 
-def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any] | None = None) -> None:
-    """Check that `out` is a C-contiguous, aligned, writable array of this shape and dtype that does not overlap x."""
+def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any]) -> NDArray[Any]:
+    """Return `out`, a C-contiguous, aligned, writable array that does not overlap x, or a new one for None."""
+    if out is None:
+        return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise InputTypeError(f"out is of type {type(out).__name__}; expected an ndarray of dtype {dtype}.")
-    if x is not None and np.may_share_memory(out, x):
+    if np.may_share_memory(out, x):
         raise InputError("out shares memory with x, so the results would overwrite x. Pass a separate array.")
     if out.shape != shape or out.dtype != dtype or not out.flags.carray:
         raise InputError(
             f"out has dtype {out.dtype} and shape {out.shape}; expected {dtype} and {shape}, C-contiguous, aligned and "
             "writable."
         )
+    return out
 
 
 def pixels(chunk: NDArray[Any], dtype: DTypeLike, padding: int = 0) -> NDArray[Any]:

@@ -256,7 +256,8 @@ class LeNet5:
         (1, 10)
         """
         x = _checks.images(x)
-        return self._predictor.logits(x, self.mean, self.std, self._output(out, x), n_jobs)
+        out = _checks.output(out, (len(x), self.num_classes), self.dtype, x)
+        return self._predictor.logits(x, self.mean, self.std, out, n_jobs)
 
     def predict_proba(self, x: ArrayLike, *, n_jobs: int | None = None, out: Array | None = None) -> Array:
         """Return class probabilities: the softmax of the logits.
@@ -277,7 +278,8 @@ class LeNet5:
         1.0
         """
         x = _checks.images(x)
-        return self._predictor.probabilities(x, self.mean, self.std, self._output(out, x), n_jobs)
+        out = _checks.output(out, (len(x), self.num_classes), self.dtype, x)
+        return self._predictor.probabilities(x, self.mean, self.std, out, n_jobs)
 
     def predict(
         self,
@@ -324,10 +326,7 @@ class LeNet5:
         array([-1])
         """
         x = _checks.images(x)
-        if out is None:
-            out = np.empty(len(x), np.int64)
-        else:
-            _checks.output(out, (len(x),), np.dtype(np.int64), x)
+        out = _checks.output(out, (len(x),), np.dtype(np.int64), x)
         if reject_at is None:
             return self._predictor.classes(x, self.mean, self.std, out, n_jobs)
         rule = RejectionRule.from_metadata(self.metadata, reject_at)
@@ -362,13 +361,6 @@ class LeNet5:
                 y, _ = layer.forward(y)
             outputs[name] = y
         return outputs
-
-    def _output(self, out: Array | None, x: Array) -> Array:
-        """Return a validated `out` for the logits of x, or a new one."""
-        if out is None:
-            return self._predictor.empty(len(x))
-        _checks.output(out, (len(x), self.num_classes), self.dtype, x)
-        return out
 
     # ---- learning --------------------------------------------------------------------------------------
 
