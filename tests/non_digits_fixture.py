@@ -42,7 +42,8 @@ def draw(kind, n, digits=DIGITS, form=False):
             patched.setattr(non_digits, "mnist_form", lambda ink, *, pen=True: ink)
         for _ in range(n):
             opencv, generator = Recorder(cv2), Recorder(rng)
-            images.append(kind(opencv, digits, generator))
+            patched.setattr(non_digits, "cv2", opencv)
+            images.append(kind(digits, generator))
             recorded.append(opencv.calls | generator.calls)
     return images, recorded
 

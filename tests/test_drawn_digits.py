@@ -83,9 +83,10 @@ def test_a_form_is_drawn_where_its_points_are(monkeypatch):
     monkeypatch.setattr(module, "FORMS", (("40 49",),))
     calls = []
     opencv = SimpleNamespace(polylines=lambda *arguments, **options: calls.append((arguments, options)), LINE_AA=16)
+    monkeypatch.setattr(module, "cv2", opencv)
     for slant in (0.0, 2.0):
         rng = Fixed(slant)
-        assert module._written(opencv, 0, rng).shape == (28, 28)
+        assert module._written(0, rng).shape == (28, 28)
         (canvas, (points,), closed, ink, pen, kind), options = calls.pop()
         assert (canvas.shape, closed, ink, pen, kind, options) == ((160, 160), False, 255, 7, 16, {"shift": 3})
         # Relative to the middle, 4.5: the top is half a column to the left and 4.5 rows up, and leans to the right.
@@ -101,11 +102,12 @@ def test_equal_points_are_shifted_alike(monkeypatch):
     opencv = SimpleNamespace(
         polylines=lambda canvas, points, *_, **__: ends.append((points[0][0], points[0][-1])), LINE_AA=16
     )
-    module._written(opencv, 0, np.random.default_rng(0))
+    monkeypatch.setattr(module, "cv2", opencv)
+    module._written(0, np.random.default_rng(0))
     np.testing.assert_array_equal(ends[0][1], ends[1][0])
 
 
-def test_print_has_the_faces_sizes_and_pens_of_its_ranges():
+def test_print_has_the_faces_sizes_and_pens_of_its_ranges(monkeypatch):
     calls, stretched = [], []
 
     def resize(ink, size, **options):
@@ -117,8 +119,9 @@ def test_print_has_the_faces_sizes_and_pens_of_its_ranges():
         return cv2.putText(canvas, text, *arguments)
 
     opencv = SimpleNamespace(putText=put_text, resize=resize, LINE_AA=cv2.LINE_AA, INTER_AREA=cv2.INTER_AREA)
+    monkeypatch.setattr(module, "cv2", opencv)
     rng = np.random.default_rng(0)
-    images = [module._printed(opencv, 7, rng) for _ in range(400)]
+    images = [module._printed(7, rng) for _ in range(400)]
     assert {image.shape for image in images} == {(28, 28)}
     texts, places, faces, sizes, inks, pens, kinds = zip(*calls, strict=True)
     assert (set(texts), set(places), set(inks), set(kinds)) == ({"7"}, {(30, 120)}, {255}, {cv2.LINE_AA})

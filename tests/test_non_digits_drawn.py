@@ -97,7 +97,7 @@ def test_a_blot_keeps_its_width(monkeypatch):
     pens = []
     monkeypatch.setattr(non_digits, "mnist_form", lambda ink, *, pen=True: pens.append(pen))
     for seed in range(20):
-        non_digits._blot(cv2, DIGITS, np.random.default_rng(seed))
+        non_digits._blot(DIGITS, np.random.default_rng(seed))
     assert set(pens) == {False}
 
 
@@ -231,7 +231,7 @@ class Ends:
 
 
 def test_blanks_at_the_ends_of_their_ranges():
-    lowest, highest = ([non_digits._blank(cv2, DIGITS, Ends(kind, end)) for kind in range(4)] for end in (0, 1))
+    lowest, highest = ([non_digits._blank(DIGITS, Ends(kind, end)) for kind in range(4)] for end in (0, 1))
     nothing, dot, dots = np.zeros((3, 28, 28), int)
     dot[2, 2] = 80
     dots[24:27, 24:27] = 255

@@ -3,13 +3,11 @@
 MNIST's writers were American. Elsewhere, a 1 has a long upstroke, a 4 looks like a bolt of lightning, or a 7 has a bar.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
-from lenet._extras import require
+from lenet._extras import cv2
 from lenet._mnist_form import cropped, mnist_form
 
 Image = NDArray[np.uint8]
@@ -152,12 +150,11 @@ def drawn_digits(n: int, rng: Random) -> tuple[Image, NDArray[np.int64]]:
     ((5, 28, 28), (5,))
     """
     n, rng = _checks.size(n, "n"), _checks.generator(rng)
-    cv2: Any = require("cv2", "vision")
     labels = rng.integers(0, len(DIGITS), n)
-    return np.stack([(_printed if rng.random() < _PRINTED else _written)(cv2, k, rng) for k in labels]), labels
+    return np.stack([(_printed if rng.random() < _PRINTED else _written)(k, rng) for k in labels]), labels
 
 
-def _printed(cv2: Any, digit: int, rng: Random) -> Image:
+def _printed(digit: int, rng: Random) -> Image:
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     face, size, pen = int(rng.integers(_FACES)), float(rng.uniform(2.5, 4)), int(rng.integers(4, 19))
     cv2.putText(canvas, DIGITS[digit], (30, 120), face, size, 255, pen, cv2.LINE_AA)
@@ -166,7 +163,7 @@ def _printed(cv2: Any, digit: int, rng: Random) -> Image:
     return mnist_form(np.asarray(cv2.resize(ink, (width, len(ink)), interpolation=cv2.INTER_AREA), np.uint8))
 
 
-def _written(cv2: Any, digit: int, rng: Random) -> Image:
+def _written(digit: int, rng: Random) -> Image:
     form = FORMS[digit][rng.integers(len(FORMS[digit]))]
     shifts = rng.normal(0, rng.uniform(0.2, 0.6), (10, 10, 2))  # of a point at each column and row
     width, slant = rng.uniform(4, 10), rng.normal(0, 2.5)

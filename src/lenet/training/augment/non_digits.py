@@ -5,14 +5,13 @@ They are drawn at random or cut out of the training digits.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._checks import SIDE
-from lenet._extras import require
+from lenet._extras import cv2, require
 from lenet._mnist_form import cropped, mnist_form
 from lenet.errors import InputError
 
@@ -60,19 +59,19 @@ def non_digits(n: int, digits: Image, rng: Random) -> Image:
         raise InputError(
             f"digits has dtype {digits.dtype} and shape {digits.shape}; expected uint8 and (m, 28, 28), m at least 1."
         )
-    cv2: Any = require("cv2", "vision")
-    kinds: list[Callable[[Any, Image, Random], Image]] = [
+    require("cv2", "vision")  # before the kinds that do not require it
+    kinds: list[Callable[[Image, Random], Image]] = [
         _strokes, _strokes, _strokes, _strokes, _strokes, _letter, _letter, _half, _window, _window, _window, _pair,
         _pair, _pair, _shuffled, _negative, _blot, _blot, _garment, _garment, _noise, _blank,
     ]  # fmt: skip
-    return np.stack([kinds[k](cv2, digits, rng) for k in rng.integers(0, len(kinds), n)])
+    return np.stack([kinds[k](digits, rng) for k in rng.integers(0, len(kinds), n)])
 
 
 def _random_digit(digits: Image, rng: Random) -> Image:
     return cropped(digits[rng.integers(len(digits))])
 
 
-def _strokes(cv2: Any, digits: Image, rng: Random) -> Image:
+def _strokes(digits: Image, rng: Random) -> Image:
     """Draw two to six random curves or polylines."""
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     for _ in range(rng.integers(2, 7)):
@@ -85,7 +84,7 @@ def _strokes(cv2: Any, digits: Image, rng: Random) -> Image:
     return mnist_form(cropped(canvas))
 
 
-def _letter(cv2: Any, digits: Image, rng: Random) -> Image:
+def _letter(digits: Image, rng: Random) -> Image:
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     text = str(rng.choice(list(_LETTERS)))
     if rng.random() < 0.1:
@@ -95,7 +94,7 @@ def _letter(cv2: Any, digits: Image, rng: Random) -> Image:
     return mnist_form(cropped(canvas))
 
 
-def _half(cv2: Any, digits: Image, rng: Random) -> Image:
+def _half(digits: Image, rng: Random) -> Image:
     """Cut off part of a digit, as a cut through a touching pair in the wrong place does."""
     while True:
         digit = _random_digit(digits, rng)
@@ -108,7 +107,7 @@ def _half(cv2: Any, digits: Image, rng: Random) -> Image:
             return mnist_form(part)
 
 
-def _window(cv2: Any, digits: Image, rng: Random) -> Image:
+def _window(digits: Image, rng: Random) -> Image:
     """Cut a row of digits in two wrong places, so that the window contains two digits or parts of digits."""
     while True:
         row, extents = _row(digits, rng)
@@ -127,7 +126,7 @@ def _window(cv2: Any, digits: Image, rng: Random) -> Image:
             return mnist_form(part)
 
 
-def _pair(cv2: Any, digits: Image, rng: Random) -> Image:
+def _pair(digits: Image, rng: Random) -> Image:
     """Put two or three digits side by side, often with a narrow one, as narrow digits are easily overlooked."""
     row, extents = _row(digits, rng, narrow=int(rng.integers(2)) if rng.random() < 0.6 else None)
     return mnist_form(cropped(row[:, : extents[1 if rng.random() < 0.8 else 2, 1]]))
@@ -154,7 +153,7 @@ def _row(digits: Image, rng: Random, narrow: int | None = None) -> tuple[Image, 
     return row[:, : extents[-1][1]], np.array(extents)
 
 
-def _shuffled(cv2: Any, digits: Image, rng: Random) -> Image:
+def _shuffled(digits: Image, rng: Random) -> Image:
     image = digits[rng.integers(len(digits))]
     half = SIDE // 2
     quarters = [image[:half, :half], image[:half, half:], image[half:, :half], image[half:, half:]]
@@ -162,11 +161,11 @@ def _shuffled(cv2: Any, digits: Image, rng: Random) -> Image:
     return np.asarray(np.block([[a[::-1], b], [c, d[:, ::-1]]]), np.uint8)
 
 
-def _negative(cv2: Any, digits: Image, rng: Random) -> Image:
+def _negative(digits: Image, rng: Random) -> Image:
     return np.asarray(255 - digits[rng.integers(len(digits))], np.uint8)
 
 
-def _blot(cv2: Any, digits: Image, rng: Random) -> Image:
+def _blot(digits: Image, rng: Random) -> Image:
     """Draw filled polygons and ellipses."""
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     for _ in range(rng.integers(1, 4)):
@@ -178,10 +177,10 @@ def _blot(cv2: Any, digits: Image, rng: Random) -> Image:
         else:
             centre, axes = rng.integers(20, _CANVAS - 20, 2).tolist(), rng.integers(5, 50, 2).tolist()
             cv2.ellipse(canvas, centre, axes, float(rng.uniform(0, 180)), 0, 360, ink, -1, cv2.LINE_AA)
-    return mnist_form(cropped(canvas), pen=False) if rng.random() < 0.5 else _reduced(cv2, canvas)
+    return mnist_form(cropped(canvas), pen=False) if rng.random() < 0.5 else _reduced(canvas)
 
 
-def _garment(cv2: Any, digits: Image, rng: Random) -> Image:
+def _garment(digits: Image, rng: Random) -> Image:
     """Draw a large symmetric silhouette with a texture, like a piece of clothing."""
     height, width = rng.uniform(30, 54, 2)
     rows = np.linspace(-height, height, 7)
@@ -192,7 +191,7 @@ def _garment(cv2: Any, digits: Image, rng: Random) -> Image:
     if rng.random() < 0.4:  # a gap, as between trouser legs or under a handle
         middle = [56 + int(rng.integers(-10, 11)), 56 + int(rng.integers(-10, 50))]
         cv2.ellipse(canvas, middle, rng.integers(3, 25, 2).tolist(), 0, 0, 360, 0, -1, cv2.LINE_AA)
-    image = _reduced(cv2, canvas).astype(np.float32)
+    image = _reduced(canvas).astype(np.float32)
     texture = rng.uniform(0.3, 1) * np.ones((SIDE, SIDE))
     if rng.random() < 0.7:
         coarse = rng.uniform(0.2, 1, tuple(rng.integers(2, 15, 2))).astype(np.float32)
@@ -200,7 +199,7 @@ def _garment(cv2: Any, digits: Image, rng: Random) -> Image:
     return np.asarray(np.round(image * texture), np.uint8)
 
 
-def _noise(cv2: Any, digits: Image, rng: Random) -> Image:
+def _noise(digits: Image, rng: Random) -> Image:
     """Draw noise of random grain size, sometimes thresholded."""
     side = int(rng.integers(4, SIDE + 1))
     grains = rng.normal(rng.uniform(-0.5, 0.7), rng.uniform(0.1, 0.7), (side, side)).clip(0, 1).astype(np.float32)
@@ -210,7 +209,7 @@ def _noise(cv2: Any, digits: Image, rng: Random) -> Image:
     return np.asarray(np.round(255 * cv2.resize(grains, (SIDE, SIDE), interpolation=method)), np.uint8)
 
 
-def _blank(cv2: Any, digits: Image, rng: Random) -> Image:
+def _blank(digits: Image, rng: Random) -> Image:
     """Draw an empty image, a uniform grey, a gradient, or a few dots."""
     image = np.zeros((SIDE, SIDE), np.float64)
     kind = rng.integers(4)
@@ -225,5 +224,5 @@ def _blank(cv2: Any, digits: Image, rng: Random) -> Image:
     return image.round().astype(np.uint8)
 
 
-def _reduced(cv2: Any, canvas: Image) -> Image:
+def _reduced(canvas: Image) -> Image:
     return np.asarray(cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
