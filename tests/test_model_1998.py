@@ -209,7 +209,7 @@ def test_a_step_divides_by_the_curvature(model):
 def test_the_optimiser_refuses_other_networks_and_settings(model):
     with pytest.raises(InputError, match="expected a network with RBF outputs"):
         DiagonalLevenbergMarquardt(lenet.LeNet5(seed=0), 0.1)
-    with pytest.raises(InputError, match="mu is 0; expected a number above 0"):
+    with pytest.raises(InputError, match="mu is 0; expected a finite number above 0"):
         DiagonalLevenbergMarquardt(model, 0.1, mu=0)
     with pytest.raises(InputError, match=r"momentum is 0\.9 and weight_decay is 0\.0; expected 0"):
         SHORT.with_changes(momentum=0.9)

@@ -153,10 +153,10 @@ def test_steps_lower_the_loss():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"lr": -0.1}, r"^lr is -0.1; expected at least 0\.$"),
+        ({"lr": -0.1}, r"^lr is -0.1; expected a finite number of at least 0\.$"),
         ({"lr": math.nan}, "lr is nan"),
-        ({"lr": math.inf}, "lr is inf"),
-        ({"lr": 0.1, "momentum": 1}, r"^momentum is 1; expected at least 0 and below 1\.$"),
+        ({"lr": math.inf}, "lr is inf; expected a finite number"),
+        ({"lr": 0.1, "momentum": 1}, r"^momentum is 1; expected a number of at least 0 and below 1\.$"),
         ({"lr": 0.1, "momentum": -0.5}, "momentum is -0.5"),
         ({"lr": 0.1, "momentum": math.nan}, "momentum is nan"),
         ({"lr": 0.1, "weight_decay": -1}, "weight_decay is -1"),

@@ -3,6 +3,7 @@
 A wrong type raises InputTypeError; a wrong shape or value raises InputError.
 """
 
+import math
 import reprlib
 from collections.abc import Mapping, Sized
 from typing import Any
@@ -227,10 +228,25 @@ def byte_images(images: ArrayLike) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-def fraction(value: float, name: str) -> float:
-    """Return a number, or raise an error if it is not in [0, 1]."""
-    if not 0 <= (result := number(value, name)) <= 1:
-        raise InputError(f"{name} is {result:g}; expected a number from 0 to 1.")
+def fraction(value: object, name: str, at_most: float = 1.0) -> float:
+    """Return a number after checking that it is in [0, `at_most`]."""
+    if not 0 <= (result := number(value, name)) <= at_most:
+        raise InputError(f"{name} is {short_repr(value)}; expected a number from 0 to {at_most:g}.")
+    return result
+
+
+def non_negative(value: object, name: str, below: float = math.inf) -> float:
+    """Return a number after checking that it is in [0, `below`)."""
+    if not 0 <= (result := number(value, name)) < below:
+        expected = "finite number of at least 0" if below == math.inf else f"number of at least 0 and below {below:g}"
+        raise InputError(f"{name} is {short_repr(value)}; expected a {expected}.")
+    return result
+
+
+def positive(value: object, name: str) -> float:
+    """Return a number after checking that it is finite and above 0."""
+    if not 0 < (result := number(value, name)) < math.inf:
+        raise InputError(f"{name} is {short_repr(value)}; expected a finite number above 0.")
     return result
 
 

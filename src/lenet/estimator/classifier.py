@@ -426,8 +426,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             raise InputError(
                 f"validation_fraction is {_checks.short_repr(self.validation_fraction)}; expected a number above 0."
             )
-        if not 0 <= _checks.number(self.tol, "tol") < math.inf:
-            raise InputError(f"tol is {self.tol!r}; expected a number of at least 0.")
+        _checks.non_negative(self.tol, "tol")
         if self.n_jobs is not None:
             _checks.whole(self.n_jobs, "n_jobs", at_least=-(2**31))
         effective_n_jobs(self.n_jobs)

@@ -65,9 +65,7 @@ class DiagonalLevenbergMarquardt(SGD):
         super().__init__(model, lr)
         if not isinstance(model.stages[-1][1][-1], RBF):
             raise InputError(f"model is {model!r}; expected a network with RBF outputs, such as LeNet1998. Use SGD.")
-        if not _checks.number(mu, "mu") > 0:
-            raise InputError(f"mu is {mu}; expected a number above 0.")
-        self.mu = mu
+        self.mu = _checks.positive(mu, "mu")
 
     def estimate(self, x: ArrayLike) -> None:
         """Estimate the curvature from images, as for `LeNet5.logits`, with the same errors.

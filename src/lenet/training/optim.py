@@ -62,10 +62,9 @@ class SGD:
         self.velocity: NDArray[Any] = np.zeros_like(model.parameters.flat)
 
     def _check_settings(self) -> None:
-        for name, below in (("lr", math.inf), ("momentum", 1), ("weight_decay", math.inf)):
-            value = getattr(self, name)
-            if not 0 <= _checks.number(value, name) < below:
-                raise InputError(f"{name} is {value}; expected at least 0{' and below 1' if below == 1 else ''}.")
+        _checks.non_negative(self.lr, "lr")
+        _checks.non_negative(self.momentum, "momentum", below=1)
+        _checks.non_negative(self.weight_decay, "weight_decay")
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
         """Update the parameters once.
@@ -106,8 +105,7 @@ class SGD:
 
 
 def _check_schedule(lr: float, total_steps: int, steps_per_epoch: int) -> None:
-    if not 0 <= _checks.number(lr, "lr") < math.inf:
-        raise InputError(f"lr is {lr}; expected at least 0.")
+    _checks.non_negative(lr, "lr")
     _checks.whole(total_steps, "total_steps")
     _checks.whole(steps_per_epoch, "steps_per_epoch")
 

@@ -1,8 +1,8 @@
 """Recipes: the settings of training runs, and the predefined ones."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,44 +15,50 @@ IMAGE, PAPER = "image", "paper"  # besides True and False
 LEVENBERG_MARQUARDT = "levenberg_marquardt"
 OPTIMIZERS = ("sgd", LEVENBERG_MARQUARDT)
 MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
-_COUNTS = ("epochs", "batch_size", "patience")
-_SWITCHES = ("distort", "vary")
-_NAMES: dict[str, Iterable[str]] = {"schedule": SCHEDULES, "optimizer": OPTIMIZERS}
-_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
-    "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
-    "momentum": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
-    "weight_decay": (lambda x: 0 <= x < math.inf, "a number of at least 0"),
-    "defects": (lambda x: 0 <= x <= 1, "a number from 0 to 1"),
-    "drawn_digits": (lambda x: 0 <= x <= 100, "a number from 0 to 100"),
-    "non_digits": (lambda x: 0 <= x <= 100, "a number from 0 to 100"),
-    "validation": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
+
+
+def _one_of(names: Iterable[str]) -> Callable[[object, str], None]:
+    def check(value: object, name: str) -> None:
+        if not (isinstance(value, str) and value in names):
+            raise InputError(f"{name} is {_checks.short_repr(value)}; expected one of {', '.join(names)}.")
+
+    return check
+
+
+def _check_standardise(value: object, name: str) -> None:
+    if not (isinstance(value, bool | np.bool_) or (isinstance(value, str) and value in (IMAGE, PAPER))):
+        raise InputError(f'{name} is {_checks.short_repr(value)}; expected True, False, "{IMAGE}" or "{PAPER}".')
+
+
+_check_count = partial(_checks.whole, at_most=MAX_COUNT)
+_CHECKS: dict[str, Callable[[Any, str], object]] = {
+    "epochs": _check_count,
+    "batch_size": _check_count,
+    "patience": _check_count,
+    "lr": _checks.positive,
+    "momentum": partial(_checks.non_negative, below=1),
+    "weight_decay": _checks.non_negative,
+    "defects": _checks.fraction,
+    "drawn_digits": partial(_checks.fraction, at_most=100),
+    "non_digits": partial(_checks.fraction, at_most=100),
+    "validation": partial(_checks.non_negative, below=1),
+    "distort": _checks.boolean,
+    "vary": _checks.boolean,
+    "schedule": _one_of(SCHEDULES),
+    "standardise": _check_standardise,
+    "optimizer": _one_of(OPTIMIZERS),
 }
-CHECKED = (*_COUNTS, *_RANGES, *_SWITCHES, "schedule", "standardise", "optimizer")
 
 
-def check_field(field: str, value: object, name: str | None = None) -> None:
-    """Validate a field of a recipe that `CHECKED` lists; errors call it `name`, if that is given.
+def check_field(field: str, value: object, name: str) -> None:
+    """Validate a value for a field of a recipe, which errors call `name`.
 
     Raises
     ------
     InputError, InputTypeError
         If the value is out of range or of the wrong type.
     """
-    name = field if name is None else name
-    if field in _COUNTS:
-        _checks.whole(value, name, at_most=MAX_COUNT)
-    elif field in _SWITCHES:
-        _checks.boolean(value, name)
-    elif field == "standardise":
-        if not (isinstance(value, bool | np.bool_) or (isinstance(value, str) and value in (IMAGE, PAPER))):
-            raise InputError(f'{name} is {_checks.short_repr(value)}; expected True, False, "{IMAGE}" or "{PAPER}".')
-    elif field in _NAMES:
-        if not (isinstance(value, str) and value in _NAMES[field]):
-            raise InputError(f"{name} is {_checks.short_repr(value)}; expected one of {', '.join(_NAMES[field])}.")
-    else:
-        fits, expected = _RANGES[field]
-        if not fits(_checks.number(value, name)):
-            raise InputError(f"{name} is {_checks.short_repr(value)}; expected {expected}.")
+    _CHECKS[field](value, name)
 
 
 @dataclass(frozen=True)
@@ -127,9 +133,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise InputTypeError(f"name is {_checks.short_repr(self.name)}; expected a string.")
-        for name in CHECKED:
+        for name, check in _CHECKS.items():
             if name != "patience" or self.patience is not None:
-                check_field(name, getattr(self, name))
+                check(getattr(self, name), name)
         if self.patience is not None and not self.validation:
             raise InputError("patience requires a validation split. Set validation, for example to 0.1.")
         if self.optimizer == LEVENBERG_MARQUARDT and (self.momentum or self.weight_decay):

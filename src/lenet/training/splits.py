@@ -62,8 +62,7 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
     labels = _checks.array(y, "y", "expected labels")
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise InputTypeError(f"y has dtype {labels.dtype} and shape {labels.shape}; expected integers of shape (n,).")
-    if not 0 <= _checks.number(validation, "validation") < 1:
-        raise InputError(f"validation is {validation}; expected a number of at least 0 and below 1.")
+    validation = _checks.non_negative(validation, "validation", below=1)
     seed = _checks.whole(seed, "seed", at_least=0)
     held_out = np.zeros(len(y), bool)
     if validation:
