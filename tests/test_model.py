@@ -79,10 +79,10 @@ def test_attributes_that_the_kernels_rely_on_cannot_be_assigned(model, name):
         setattr(model, name, getattr(model, name))
 
 
-def test_no_parameter_can_be_taken_out(model):
+def test_no_parameter_can_be_added_or_taken_out(model):
     for take in (
         lambda: model.parameters.pop("c1.bias"), lambda: model.parameters.popitem(), lambda: model.parameters.clear(),
-        lambda: model.parameters.__delitem__("c1.bias"),
+        lambda: model.parameters.__delitem__("c1.bias"), lambda: model.parameters.setdefault("c7.bias", 1),
     ):  # fmt: skip
         with pytest.raises(InputTypeError, match="share one vector"):
             take()

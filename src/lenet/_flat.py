@@ -44,12 +44,12 @@ class FlatDict(dict[str, NDArray[Any]]):
         except ValueError:
             raise InputError(f"{name} was assigned an array of shape {values.shape}; expected {view.shape}.") from None
 
-    def _reject_removal(self, *_: Any) -> NoReturn:
+    def _reject_resizing(self, *_: Any) -> NoReturn:
         raise InputTypeError(
-            f"{', '.join(self)} cannot be removed, as they share one vector. Assign new values instead."
+            f"{', '.join(self)} share one vector; no name can be added or removed. Assign new values instead."
         )
 
-    __delitem__ = pop = popitem = clear = _reject_removal
+    __delitem__ = pop = popitem = clear = setdefault = _reject_resizing
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Copy the values of another mapping into the views with the same names; an error changes nothing."""
