@@ -47,12 +47,12 @@ class AvgPool2d(Layer):
         return f"AvgPool2d({self.kernel_size}, stride={self.stride})"
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        if any(length < size for length, size in zip(shape[1:], self.kernel_size, strict=True)):
-            raise InputError(f"{self!r} got an input of shape {shape}; expected at least the size of its window.")
         height, width = (
-            (length - size) // step + 1
-            for length, size, step in zip(shape[1:], self.kernel_size, self.stride, strict=True)
+            (length - window) // step + 1
+            for length, window, step in zip(shape[1:], self.kernel_size, self.stride, strict=True)
         )
+        if height < 1 or width < 1:
+            raise InputError(f"{self!r} got an input of shape {shape}; expected at least the size of its window.")
         return shape[0], height, width
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
