@@ -50,3 +50,9 @@ def test_standardisation_of_floats_and_bytes_agrees():
 def test_standardisation_requires_bytes_or_floats_up_to_1(X, error):
     with pytest.raises(error, match=r"^x has "):
         standardisation(X)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_standardisation_requires_images(dtype):
+    with pytest.raises(InputError, match=r"^There are no images; expected at least one\."):
+        standardisation(np.zeros((0, 28, 28), dtype))

@@ -59,16 +59,16 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
     >>> len(parts.train), np.bincount(y[parts.validation]).tolist()
     (16, [2, 2])
     """
-    labels = _checks.array(y, "y", "expected labels")
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise InputTypeError(f"y has dtype {labels.dtype} and shape {labels.shape}; expected integers of shape (n,).")
+    y = _checks.array(y, "y", "expected labels")
+    if y.dtype.kind not in "iu" or y.ndim != 1:
+        raise InputTypeError(f"y has dtype {y.dtype} and shape {y.shape}; expected integers of shape (n,).")
     validation = _checks.non_negative(validation, "validation", below=1)
     seed = _checks.whole(seed, "seed", at_least=0)
     held_out = np.zeros(len(y), bool)
     if validation:
         rng = np.random.default_rng([seed, 0])
-        for label in np.unique(labels):
-            members = rng.permutation(np.flatnonzero(labels == label))
+        for label in np.unique(y):
+            members = rng.permutation(np.flatnonzero(y == label))
             held_out[members[: round(validation * len(members))]] = True
         if held_out.all() or not held_out.any():
             raise InputError(
@@ -97,7 +97,7 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
     Raises
     ------
     InputError, InputTypeError
-        If X is neither uint8 nor floating in [0, 1], or `members` are not indices of images, at least one.
+        If X is empty or neither uint8 nor floating in [0, 1], or `members` are not indices of images, at least one.
 
     Examples
     --------
@@ -107,6 +107,7 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
     X = _checks.array(X, "X", "expected images")
     if X.dtype != np.uint8:
         _checks.unit_floats(X)
+    _checks.not_empty(X)
     indices = np.arange(len(X)) if members is None else _indices(members, len(X))
     if X.dtype == np.uint8:  # exact, from a histogram
         counts = np.zeros(256, np.int64)
