@@ -61,14 +61,15 @@ class TrainingSet:
                     )
         check_classes(model.classes, recipe)
         added, y_added = _added(recipe, images, parts.train, seed)
-        if len(added):
-            labels = np.concatenate([labels, y_added])
-            if targets.ndim == 2:
-                targets = np.concatenate([targets, _checks.probabilities_of(y_added, model.num_classes, model.dtype)])
-            if weights is not None:
-                weights = np.concatenate([weights, np.ones(len(added))])
+        labels = np.concatenate([labels, y_added])
+        if targets.ndim == 2:
+            targets = np.concatenate([targets, _checks.probabilities_of(y_added, model.num_classes, model.dtype)])
+        else:
+            targets = labels
+        if weights is not None:
+            weights = np.concatenate([weights, np.ones(len(added))])
         members = np.concatenate([parts.train, len(images) + np.arange(len(added))])
-        return cls(images, added, labels, targets if targets.ndim == 2 else labels, weights, parts, members)
+        return cls(images, added, labels, targets, weights, parts, members)
 
     @property
     def num_digits(self) -> int:
@@ -77,9 +78,8 @@ class TrainingSet:
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the images, targets, labels and weights at some indices; from n on, these are added images."""
-        labels = self.y[indices]
-        targets = labels if self.targets is self.y else self.targets[indices]
-        return self._images(indices), targets, labels, None if self.weights is None else self.weights[indices]
+        weights = None if self.weights is None else self.weights[indices]
+        return self._images(indices), self.targets[indices], self.y[indices], weights
 
     def _images(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         is_given = indices < len(self.X)
