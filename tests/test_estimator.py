@@ -253,7 +253,7 @@ def test_fitting_a_pretrained_classifier_continues_by_default():
 
 
 def test_a_network_on_the_plateau_is_reported():
-    with pytest.warns(ConvergenceWarning, match=r"after 2 epochs of 10 steps, its loss is 2\..*guessing: 2.29"):
+    with pytest.warns(ConvergenceWarning, match=r"after 20 steps, its loss is 2\..*guessing: 2.29"):
         quick().fit(X[:100], Y[:100])
 
 

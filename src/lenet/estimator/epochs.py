@@ -40,13 +40,13 @@ class Epochs:
         self.best_score, self.waited = -1.0, 0
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.task = {"estimator": classifier, "X": X, "y": y, "metadata": metadata}
-        self.whole = classifier._init_callback_context(max_subtasks=recipe.epochs)
-        self.whole.call_on_fit_task_begin(**self.task)
+        self.fit_context = classifier._init_callback_context(max_subtasks=recipe.epochs)
+        self.fit_context.call_on_fit_task_begin(**self.task)
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
-        self.part = self.whole.subcontext(task_name="epoch")
-        self.part.call_on_fit_task_begin(**self.task, reconstruction_attributes=self._fitted)
+        self.epoch_context = self.fit_context.subcontext(task_name="epoch")
+        self.epoch_context.call_on_fit_task_begin(**self.task, reconstruction_attributes=self._fitted)
 
     def _fitted(self) -> dict[str, Any]:
         """Return the attributes of the fitted classifier, with the current weights."""
@@ -67,7 +67,7 @@ class Epochs:
             out_of_patience = self._out_of_patience(row.val_loss, row.val_accuracy)
         if classifier.verbose:
             print(line, flush=True)
-        stop = self.part.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)
+        stop = self.epoch_context.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)
         if stop or out_of_patience:
             return True
         if classifier.n_iter_ < self.epochs:
@@ -83,16 +83,16 @@ class Epochs:
 
     def warn_of_plateau(self) -> None:
         """Warn if the loss is still near the entropy of the labels."""
-        loss = self.classifier.loss_curve_[-1]
+        loss, steps = self.classifier.loss_curve_[-1], self.classifier.n_iter_ * self.steps
         if loss >= _BEGUN * self.entropy:
             warnings.warn(
-                f"The network has hardly begun to learn: after {self.classifier.n_iter_} epochs of {self.steps} steps, "
-                f"its loss is {loss:.3g} (guessing: {self.entropy:.3g}). Sigmoid networks start on a plateau of "
-                "thousands of steps: increase max_iter, and keep alpha near 0 and learning_rate_init near 0.1.",
+                f"The network has hardly begun to learn: after {steps:,} steps, its loss is {loss:.3g} "
+                f"(guessing: {self.entropy:.3g}). Sigmoid networks start on a plateau of thousands of steps: "
+                "increase max_iter, and keep alpha near 0 and learning_rate_init near 0.1.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
 
     def close(self) -> None:
         """Notify the callbacks that the fit has ended."""
-        self.whole.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)
+        self.fit_context.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)
