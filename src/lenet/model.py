@@ -444,6 +444,7 @@ class LeNet5:
         return float(losses.mean()), gradients_of(dlogits / len(images))  # the loss is a mean over the batch
 
     def _batch(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+        """Return validated images and targets, at least one of each."""
         images = _checks.images(x)
         targets = _checks.targets(y, len(images), self.num_classes, self.dtype)
         _checks.not_empty(images)

@@ -143,9 +143,7 @@ def evaluate(
     True
     """
     _checks.model(model)
-    images = _checks.images(X)
-    targets = _checks.targets(y, len(images), model.num_classes, model.dtype)
-    _checks.not_empty(images)
+    images, targets = model._batch(X, y)
     logits = model.logits(images, n_jobs=n_jobs)
     losses, _ = cross_entropy(logits, targets)
     weights = _checks.weights(sample_weight, len(images))
