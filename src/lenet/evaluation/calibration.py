@@ -39,7 +39,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     model : LeNet5
         The model to change in place.
     X, y, n_jobs : array_like, array_like and int
-        As for `lenet.LeNet5.loss_and_gradients`; at least 100 images, preferably thousands.
+        As for `lenet.LeNet5.loss_and_gradients`; y has labels. At least 100 images, preferably thousands.
 
     Raises
     ------

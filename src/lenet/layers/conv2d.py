@@ -29,8 +29,8 @@ class Conv2d(Layer):
     Raises
     ------
     InputError, InputTypeError
-        If a size is not a positive integer, padding is negative or not an integer, or dtype is neither float32 nor
-        float64.
+        If a size is not a positive integer, padding is negative or not an integer, dtype is neither float32 nor
+        float64, or rng is not a generator.
 
     Notes
     -----

@@ -23,7 +23,7 @@ class Linear(Layer):
     Raises
     ------
     InputError, InputTypeError
-        If a size is not a positive integer, or dtype is neither float32 nor float64.
+        If a size is not a positive integer, dtype is neither float32 nor float64, or rng is not a generator.
 
     Examples
     --------

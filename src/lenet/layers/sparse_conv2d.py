@@ -44,8 +44,8 @@ class SparseConv2d(Conv2d):
     Raises
     ------
     InputError, InputTypeError
-        If the table is not one of bool or an output map sees no input map, kernel_size is not a positive integer, or
-        dtype is neither float32 nor float64.
+        If the table is not one of bool or an output map sees no input map, kernel_size is not a positive integer,
+        dtype is neither float32 nor float64, or rng is not a generator.
 
     References
     ----------

@@ -28,7 +28,7 @@ class Subsample2d(AvgPool2d):
     Raises
     ------
     InputError, InputTypeError
-        If a size is not a positive integer, or dtype is neither float32 nor float64.
+        If a size is not a positive integer, dtype is neither float32 nor float64, or rng is not a generator.
 
     References
     ----------

@@ -111,6 +111,12 @@ class Recipe:
     InputError, InputTypeError
         If a value is out of range or of the wrong type, `patience` is given without a validation split, or momentum
         or weight_decay is not 0 with an optimizer other than SGD.
+
+    Examples
+    --------
+    >>> recipe = Recipe("mine", epochs=3, batch_size=32, lr=0.1)
+    >>> recipe.schedule, recipe.momentum
+    ('constant', 0.0)
     """
 
     name: str

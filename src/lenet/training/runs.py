@@ -212,7 +212,7 @@ class Run:
         Raises
         ------
         InputError
-            If another process trains this run.
+            If another process is training this run.
         """
         with (self.folder / "args.json").open("rb") as file:
             try:
@@ -371,6 +371,11 @@ def fingerprint(data: Dataset) -> str:
     str
         64 hexadecimal digits.
 
+    Raises
+    ------
+    InputTypeError
+        If data is not a Dataset.
+
     Examples
     --------
     >>> import lenet
@@ -396,6 +401,11 @@ def results_csv(history: list[Epoch]) -> str:
     Returns
     -------
     str
+
+    Raises
+    ------
+    InputTypeError
+        If history is not a list of Epoch.
 
     Examples
     --------

@@ -34,6 +34,11 @@ def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     ndarray of float64, shape (n, 2, 3)
         Each maps an output pixel (x, y, 1) to its position in the input, both relative to the centre of the image.
 
+    Raises
+    ------
+    InputError, InputTypeError
+        If n is not an integer of at least 0, or rng is not a generator.
+
     Examples
     --------
     >>> random_affine(4, np.random.default_rng(0)).shape
@@ -262,6 +267,11 @@ def random_variations(n: int, rng: np.random.Generator) -> Variations:
     Returns
     -------
     Variations
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If n is not an integer of at least 0, or rng is not a generator.
 
     Examples
     --------
