@@ -76,7 +76,7 @@ def test_a_large_batch_has_the_gradients_of_its_parts(model):
     """Its pieces have more than 64 images, the most of one call, so that a piece adds the gradients of two calls."""
     X, y = batch(600)
     whole = learn(model, X, y)[2].flat.copy()
-    parts = [learn(model, X[part], y[part], of=600)[2].flat.copy() for part in np.s_[:300, 300:]]
+    parts = [learn(model, X[part], y[part], batch_size=600)[2].flat.copy() for part in np.s_[:300, 300:]]
     np.testing.assert_allclose(sum(parts), whole, rtol=0, atol=1e-12 * np.abs(whole).max())
 
 

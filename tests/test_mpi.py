@@ -206,6 +206,6 @@ def test_parts_of_a_batch_add_up_to_its_gradient():
     model, X, y = lenet.LeNet5(seed=0, dtype=np.float64), DATA.X_train[:50], DATA.y_train[:50]
     learner = Learner(model.parameters, model._kernels)
     whole = learner(X, y, 0.1, 0.3)[2].flat.copy()
-    parts = [learner(X[part], y[part], 0.1, 0.3, of=50)[2].flat.copy() for part in np.s_[:20, 20:20, 20:]]
+    parts = [learner(X[part], y[part], 0.1, 0.3, batch_size=50)[2].flat.copy() for part in np.s_[:20, 20:20, 20:]]
     np.testing.assert_allclose(sum(parts), whole, rtol=1e-9, atol=1e-12)
     assert not parts[1].any()

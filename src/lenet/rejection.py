@@ -125,10 +125,10 @@ class RejectionRule:
         p = _checks.probabilities(probabilities)
         likeliest, scores = p.argmax(axis=1), _digit_score(p)
         is_digit = scores >= self.min_digit_score
-        stands = is_digit
+        accepted = is_digit
         if self.min_probability:
-            stands = is_digit & (p.max(axis=1, initial=0) >= self.min_probability)
-        return Answers(likeliest, scores, is_digit, np.where(stands, likeliest, -1))
+            accepted = is_digit & (p.max(axis=1, initial=0) >= self.min_probability)
+        return Answers(likeliest, scores, is_digit, np.where(accepted, likeliest, -1))
 
 
 def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:

@@ -132,15 +132,15 @@ class Learner:
         std: float | None,
         *,
         weights: Array | None = None,
-        of: int | None = None,
+        batch_size: int | None = None,
         n_jobs: int | None = None,
         distortions: Distortions | None = None,
     ) -> tuple[NDArray[np.float64], Array, FlatDict]:
         """Run a validated batch of shape (n, 28, 28) forwards and backwards.
 
         y has shape (n,): labels, or -1 for non-digits, whose target is uniform; or the parameters' dtype and shape
-        (n, num_classes): the probabilities of the classes. If x is a part of a batch, which may be empty, `of` is the
-        size of the whole batch. `distortions` apply to the n images before they enter the network.
+        (n, num_classes): the probabilities of the classes. If x is a part of a batch, which may be empty,
+        `batch_size` is the size of the whole batch. `distortions` apply to the n images before they enter the network.
 
         Returns
         -------
@@ -150,8 +150,8 @@ class Learner:
             The gradient of the weighted mean loss, or of the part of x in it; the next call overwrites it.
         """
         n, dtype = len(x), self._parameters.flat.dtype
-        of = of or n
-        shares = np.full(n, 1 / of, dtype) if weights is None else (weights / of).astype(dtype)
+        batch_size = batch_size or n
+        shares = np.full(n, 1 / batch_size, dtype) if weights is None else (weights / batch_size).astype(dtype)
         logits, totals, margins = np.empty((n, self._num_classes), dtype), np.empty(n, dtype), np.empty(n, dtype)
         size = TRAIN_CHUNK * max(1, -(-n // (TRAIN_CHUNK * MAX_TRAIN_CHUNKS)))
         self._allocate(max(1, -(-n // size)))

@@ -241,7 +241,7 @@ class _Loop:
             self.model.mean,
             self.model.std,
             weights=weights,
-            of=len(members),
+            batch_size=len(members),
             n_jobs=self.settings.n_jobs,
             distortions=distortions and distortions[mine],
         )
