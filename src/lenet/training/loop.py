@@ -187,14 +187,15 @@ class _Loop:
     def run(self, on_step: Callback | None, on_epoch: Callback | None) -> State:
         """Train to the end, or until a callback stops the training."""
         state, recipe = self.state, self.settings.recipe
-        while state.epoch <= recipe.epochs and not self._out_of_patience():
-            if not self._run_epoch(on_step):
-                return state
-            if self.settings.comm.broadcast(on_epoch is not None and bool(on_epoch(state))):
+        finished = True
+        while finished and state.epoch <= recipe.epochs and not self._out_of_patience():
+            finished = self._run_epoch(on_step)
+            if finished and self.settings.comm.broadcast(on_epoch is not None and bool(on_epoch(state))):
                 break
         self._check_alone()
-        state.parameters = state.parameters.copy()  # of the last epoch, to resume from
-        self.model.parameters.flat[...] = state.best_parameters
+        state.parameters = state.parameters.copy()  # to resume from, even if the model changes
+        if finished:
+            self.model.parameters.flat[...] = state.best_parameters
         return state
 
     def _out_of_patience(self) -> bool:
