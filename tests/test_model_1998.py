@@ -211,6 +211,10 @@ def test_the_optimiser_refuses_other_networks_and_settings(model):
         DiagonalLevenbergMarquardt(lenet.LeNet5(seed=0), 0.1)
     with pytest.raises(InputError, match="mu is 0; expected a finite number above 0"):
         DiagonalLevenbergMarquardt(model, 0.1, mu=0)
+    optimiser = DiagonalLevenbergMarquardt(model, 0.1)
+    optimiser.velocity = np.zeros(3, np.float32)
+    with pytest.raises(InputError, match=r"velocity has dtype float32 and shape \(3,\); expected float32"):
+        optimiser.step(model.parameters)
     with pytest.raises(InputError, match=r"momentum is 0\.9 and weight_decay is 0\.0; expected 0"):
         SHORT.with_changes(momentum=0.9)
 

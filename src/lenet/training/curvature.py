@@ -76,7 +76,7 @@ class DiagonalLevenbergMarquardt(SGD):
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
         """Update the parameters once, as `SGD.step` does, but each with its own learning rate."""
-        self._check_settings()
+        self._check_attributes()
         self.model.parameters.flat[...] -= self.lr / (self.mu + self.velocity) * self._flat(gradients)
 
 

@@ -58,13 +58,19 @@ class SGD:
         _checks.model(model)
         self.model = model
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self._check_settings()
         self.velocity: NDArray[Any] = np.zeros_like(model.parameters.flat)
+        self._check_attributes()
 
-    def _check_settings(self) -> None:
+    def _check_attributes(self) -> None:
         _checks.non_negative(self.lr, "lr")
         _checks.non_negative(self.momentum, "momentum", below=1)
         _checks.non_negative(self.weight_decay, "weight_decay")
+        parameters, velocity = self.model.parameters.flat, self.velocity
+        if velocity.shape != parameters.shape or velocity.dtype != parameters.dtype:
+            raise InputError(
+                f"velocity has dtype {velocity.dtype} and shape {velocity.shape}; expected {parameters.dtype} and "
+                f"{parameters.shape}, like the parameters."
+            )
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
         """Update the parameters once.
@@ -80,14 +86,10 @@ class SGD:
             If the names or shapes of the gradients differ from those of the parameters, or the gradients are not
             numbers; if `velocity` has another shape or dtype; if `lr`, `momentum` or `weight_decay` is out of range.
         """
-        self._check_settings()
-        parameters, gradient, velocity = self.model.parameters.flat, self._flat(gradients), self.velocity
-        if velocity.shape != parameters.shape or velocity.dtype != parameters.dtype:
-            raise InputError(
-                f"velocity has dtype {velocity.dtype} and shape {velocity.shape}; expected {parameters.dtype} and "
-                f"{parameters.shape}, like the parameters."
-            )
-        self.model._kernels.sgd_step(parameters, gradient, velocity, self.lr, self.momentum, self.weight_decay)
+        self._check_attributes()
+        self.model._kernels.sgd_step(
+            self.model.parameters.flat, self._flat(gradients), self.velocity, self.lr, self.momentum, self.weight_decay
+        )
 
     def _flat(self, gradients: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         shapes, dtype = self.model.parameters.shapes, self.model.parameters.flat.dtype
