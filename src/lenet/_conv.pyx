@@ -3,8 +3,8 @@
 `lenet.layers` validates, allocates and pads; these kernels fill the output and release the GIL.
 They check neither shapes nor bounds, and write beyond an output that is too small: call them through `lenet.layers`.
 
-Axes: N images, C channels, H x W input pixels, OH x OW output pixels, KH x KW kernel or window, SH x SW stride. The
-output pixel (r, s) meets the input pixel (r + i, s + j) through weight (i, j).
+Axes: N images, C channels, H x W input pixels, OH x OW output pixels, KH x KW kernel or window, SH x SW stride. Weight
+(i, j) of a kernel multiplies the input pixel (r + i, s + j) for the output pixel (r, s).
 A `d` before a name is the gradient of the loss with respect to it.
 """
 

@@ -1,6 +1,6 @@
 """LeNet-5 in one pass: the logits of images, the gradients of a batch, and the SGD step.
 
-`lenet.layers` computes the same numbers layer by layer and is easier to read; one test holds the two together.
+`lenet.layers` computes the same numbers layer by layer and is easier to read; a test compares the two.
 
 Every method takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates:
 `lenet._fused.batches` does both, and passes `work`, scratch memory of the length that `learn_work` returns.
@@ -26,7 +26,7 @@ cdef extern from *:
 
 
 cdef Images images_of(const unsigned char[:, :, ::1] x, mean, std):
-    """Return images of Python's; a mean of None stands for that of each image."""
+    """Return images from Python as a struct; with a mean of None, each is standardised by its own."""
     cdef Images x_
     x_.pixels, x_.row_bytes, x_.each = &x[0, 0, 0], x.shape[2], mean is None
     x_.mean, x_.std = 0, 1
@@ -67,7 +67,7 @@ cdef class Build:
         return vector
 
     def sigmoid(self, real[::1] x, /):
-        """x = its sigmoids."""
+        """Replace the elements of x by their sigmoids."""
         if x.shape[0]:
             with nogil:
                 self.kernels.sigmoids(&x[0], x.shape[0])
