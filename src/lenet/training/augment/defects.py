@@ -19,6 +19,7 @@ Image = NDArray[np.float32]  # (28, 28), in [0, 1]
 Random = np.random.Generator
 
 SECOND_DEFECT = 0.3  # the fraction of the spoiled images that have two defects
+_MIDDLE = (SIDE - 1) / 2
 _ROWS, _COLUMNS = np.mgrid[:SIDE, :SIDE].astype(np.float32)
 
 
@@ -216,7 +217,7 @@ def _outline(image: Image, rng: Random) -> NDArray[Any]:
     """Keep the edges of the strokes only: the pixels with both ink and paper next to them."""
     ink = image > rng.uniform(0.2, 0.7) if rng.random() < 0.7 else image
     padded = np.pad(ink.astype(np.float32), 1)
-    neighbours = [padded[1 + y : 29 + y, 1 + x : 29 + x] for y, x in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))]
+    neighbours = [padded[y : y + SIDE, x : x + SIDE] for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))]
     low, high = np.minimum.reduce(neighbours), np.maximum.reduce(neighbours)
     centre, kind = neighbours[0], rng.integers(3)
     edges = centre - low if kind == 0 else high - centre if kind == 1 else high - low
@@ -237,7 +238,7 @@ def _misplacement(image: Image, rng: Random) -> NDArray[Any]:
 def _across(offset: float, angle: float) -> NDArray[Any]:
     """Return the distance of each pixel from a line at an angle and an offset from the middle."""
     return np.asarray(
-        (_COLUMNS - 13.5) * np.float32(np.cos(angle)) - (_ROWS - 13.5) * np.float32(np.sin(angle)) - offset
+        (_COLUMNS - _MIDDLE) * np.float32(np.cos(angle)) - (_ROWS - _MIDDLE) * np.float32(np.sin(angle)) - offset
     )
 
 

@@ -185,11 +185,12 @@ def _garment(digits: Image, rng: Random) -> Image:
     height, width = rng.uniform(30, 54, 2)
     rows = np.linspace(-height, height, 7)
     sides = width * rng.uniform(0.3, 1, 7)
-    outline = np.concatenate([np.stack([56 + sides, 56 + rows], 1), np.stack([56 - sides, 56 + rows], 1)[::-1]])
+    right, left = np.stack([sides, rows], axis=1), np.stack([-sides, rows], axis=1)
+    outline = _CANVAS / 2 + np.concatenate([right, left[::-1]])
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     cv2.fillPoly(canvas, [np.round(outline).astype(np.int32)], 255, cv2.LINE_AA)
     if rng.random() < 0.4:  # a gap, as between trouser legs or under a handle
-        middle = [56 + int(rng.integers(-10, 11)), 56 + int(rng.integers(-10, 50))]
+        middle = [_CANVAS // 2 + int(rng.integers(-10, 11)), _CANVAS // 2 + int(rng.integers(-10, 50))]
         cv2.ellipse(canvas, middle, rng.integers(3, 25, 2).tolist(), 0, 0, 360, 0, -1, cv2.LINE_AA)
     image = _reduced(canvas).astype(np.float32)
     texture = rng.uniform(0.3, 1) * np.ones((SIDE, SIDE))
