@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -112,10 +111,9 @@ class Run:
         content = _args_content(args)
         if not (start is None or isinstance(start, LeNet5)):
             raise InputTypeError(f"start is of type {type(start).__name__}; expected a LeNet5 or None.")
-        temporary = None
+        temporary = parent / f".train-{os.urandom(4).hex()}"
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            temporary = parent / f".train-{secrets.token_hex(4)}"
             temporary.mkdir()
             atomic_write(temporary / "args.json", content)
             if start is not None:
@@ -124,7 +122,6 @@ class Run:
             number = max(numbers, default=0) + 1
             while not _take_name(temporary, parent / f"train-{number}"):
                 number += 1
-            temporary = None
         except OSError as error:
             cause = error.__cause__ if isinstance(error, SaveError) else error
             reason = getattr(cause, "strerror", None) or error
@@ -132,8 +129,7 @@ class Run:
                 f"No run folder can be created in {parent} ({reason}). Choose another folder with --runs."
             ) from error
         finally:
-            if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)  # exists only after an error
         sync_folder(parent)
         return cls(parent / f"train-{number}")
 
