@@ -5,7 +5,7 @@ import copy
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from lenet._checks import array, generator_or_new, size
+from lenet._checks import array, generator_or_new
 from lenet.errors import InputError
 from lenet.init import fan_in_uniform
 from lenet.layers.base import Array, Backward
@@ -72,10 +72,10 @@ class SparseConv2d(Conv2d):
                 "a true entry in each row."
             )
         rng = generator_or_new(rng)
-        super().__init__(self.table.shape[1], self.table.shape[0], size(kernel_size, "kernel_size"), 0, dtype, rng)
+        super().__init__(self.table.shape[1], self.table.shape[0], kernel_size, 0, dtype, rng)
         seen = self.table.sum(axis=1)
-        fan_in = np.repeat(seen, seen)[:, None, None] * kernel_size**2
-        weight = fan_in_uniform((int(seen.sum()), kernel_size, kernel_size), fan_in, rng)
+        fan_in = np.repeat(seen, seen)[:, None, None] * kernel_size**2  # of each kernel
+        weight = fan_in_uniform((len(fan_in), kernel_size, kernel_size), fan_in, rng)
         self.parameters["weight"] = weight.astype(self.dtype)
 
     def __repr__(self) -> str:
