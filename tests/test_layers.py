@@ -480,6 +480,15 @@ def test_sparse_convolution_refuses_a_table(table):
         SparseConv2d(table, 5)
 
 
+def test_layers_do_not_change_with_the_table_or_the_codes_that_made_them():
+    table, codes = TABLE_I.copy(), DIGIT_CODES.astype(np.float32)
+    for layer, given in ((SparseConv2d(table, 5), table), (RBF(codes), codes)):
+        x = draw(2, 6, 5, 5) if given is table else draw(2, 84)
+        before = layer(x)
+        given[...] = 1
+        np.testing.assert_array_equal(layer(x), before)
+
+
 def test_the_codes_are_bitmaps_that_differ():
     assert DIGIT_CODES.shape == (10, 84)
     assert set(DIGIT_CODES.flat) == {-1, 1}

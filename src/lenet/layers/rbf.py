@@ -55,7 +55,7 @@ class RBF(Layer):
 
     def __init__(self, codes: ArrayLike, dtype: DTypeLike = np.float32):
         super().__init__(dtype)
-        self.codes = tensor(codes, self.dtype, (None, None), "codes")
+        self.codes = tensor(codes, self.dtype, (None, None), "codes").copy()
 
     def __repr__(self) -> str:
         return f"RBF({len(self.codes)} codes of {self.codes.shape[1]})"

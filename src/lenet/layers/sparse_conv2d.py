@@ -65,7 +65,7 @@ class SparseConv2d(Conv2d):
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ):
-        self.table = array(table, "table", "expected bool of shape (O, C)")
+        self.table = array(table, "table", "expected bool of shape (O, C)").copy()
         if self.table.dtype != bool or self.table.ndim != 2 or not self.table.size or not self.table.any(1).all():
             raise InputError(
                 f"table has dtype {self.table.dtype} and shape {self.table.shape}; expected bool of shape (O, C), with "
