@@ -104,7 +104,7 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
 
 
 def squared_distance(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return minus the logit of the class of each row, and the gradient of the sum of these losses.
+    """Return the negative logit of the right class of each row, and the gradient of the sum of these losses.
 
     The logits are minus the squared distances between the outputs of F6 and the codes of the classes (see
     `lenet.layers.RBF`). The loss is equation 8 of the 1998 paper: the squared distance to the code of the right class.

@@ -12,7 +12,7 @@ from lenet.errors import ConfigurationError
 
 
 def available() -> dict[str, lenet5.Build]:
-    """Return the builds that this CPU runs, best first: {name for LENET_CPU: build}."""
+    """Return the builds that this CPU can run, best first: {name for LENET_CPU: build}."""
     builds = dict(reversed(lenet5.BUILDS.items()))
     if not builds:
         raise ConfigurationError(

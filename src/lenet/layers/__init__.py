@@ -1,4 +1,4 @@
-"""The layers of LeNet-5, of today and of 1998, each with its forward and backward pass."""
+"""The layers of LeNet-5 as it is taught today and of the network of 1998, with forward and backward passes."""
 
 from lenet.layers.avg_pool2d import AvgPool2d
 from lenet.layers.base import Layer

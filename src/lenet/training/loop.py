@@ -62,8 +62,8 @@ def train(
     Parameters
     ----------
     model : LeNet5
-        Training starts from its weights, and clears its metadata, which describes the old weights, except for the
-        names of the classes. During training, only the callbacks may use the model, and only to read it.
+        Training starts from its weights. It clears the metadata, which describes the old weights, except for the names
+        of the classes. During training, only the callbacks may use the model, and only to read it.
     X, y : array_like
         Images and labels, as for `LeNet5.loss_and_gradients`. A recipe with defects or non-digits requires uint8
         images.
@@ -159,7 +159,7 @@ def _standardisation(model: LeNet5, data: TrainingSet, recipe: Recipe) -> tuple[
 
 
 class _Loop:
-    """Advances a model and its training state step by step."""
+    """Train a model step by step, and keep its training state."""
 
     def __init__(self, model: LeNet5, data: TrainingSet, settings: _Settings, state: State):
         self.model, self.data, self.settings, self.state = model, data, settings, state

@@ -81,8 +81,8 @@ class Recipe:
         The learning rate schedule; see `lenet.training.optim`.
     standardise : bool, "image" or "paper", default True
         Whether to standardise pixels with the mean and standard deviation of the training set; "image" for those of
-        each image (see `LeNet5`); "paper" for -0.1 (background) to 1.175 (ink), as in 1998. Training with True keeps a
-        model that standardises each image by its own.
+        each image (see `LeNet5`); "paper" for -0.1 (background) to 1.175 (ink), as in 1998. With True, a model that
+        standardises each image by its own pixels continues to do so.
     distort : bool, default False
         Whether to apply a new random affine map to each image in each epoch.
     vary : bool, default False
