@@ -33,7 +33,7 @@ class Epochs:
         sample_weight: ArrayLike | None,
     ):
         self.classifier, self.epochs = classifier, recipe.epochs
-        self.steps = math.ceil(len(labels) / recipe.batch_size)
+        self.steps = math.ceil(len(labels) * (1 - recipe.validation) / recipe.batch_size)
         frequencies = np.bincount(labels, weights)
         frequencies = frequencies[frequencies > 0] / frequencies.sum()
         self.entropy = -float(frequencies @ np.log(frequencies))
