@@ -230,7 +230,8 @@ def test_evaluate_by_hand():
 @pytest.mark.parametrize(
     ("X", "y", "error", "says"),
     [
-        (np.zeros((0, 28, 28)), np.zeros(0, int), InputError, "training set is empty"),
+        (np.zeros((0, 28, 28)), np.zeros(0, int), InputError, "There are no images; expected at least one"),
+        (np.zeros((0, 28, 28)), [], InputError, "There are no images; expected at least one"),
         (np.zeros((3, 28, 27)), np.zeros(3, int), InputError, r"shape \(3, 28, 27\)"),
         (np.full((3, 28, 28), 9.0), np.zeros(3, int), InputError, "Divide by 255"),
         (np.zeros((3, 28, 28)), np.zeros(4, int), InputError, r"y has shape \(4,\); expected \(3,\)"),

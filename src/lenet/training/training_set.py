@@ -43,8 +43,7 @@ class TrainingSet:
             images = np.ascontiguousarray(images, model.dtype)
         targets = _checks.targets(y, len(images), model.num_classes, model.dtype)
         labels = _checks.labels_of(targets)
-        if not len(images):
-            raise InputError("The training set is empty; expected at least one image.")
+        _checks.not_empty(images)
         if images.dtype == np.uint8 and images.max() == 1:
             raise InputError("X has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
         weights = _checks.weights(sample_weight, len(images))
