@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -113,7 +114,7 @@ class LeNet5:
         self._kernels: Any = self._fastest_kernels()
         fused = self._kernels is not self._layerwise  # the rounding of a matrix product depends on its size
         self._predictor = Predictor(self._parameters, self._kernels, self.num_classes, batch_independent=fused)
-        self._learners: list[Learner] = []  # idle; see loss_and_gradients
+        self._learners: deque[Learner] = deque(maxlen=MAX_IDLE_LEARNERS)  # see loss_and_gradients
         self._training: object = None  # identifies the latest call to lenet.train, which thus detects another one
 
     _architecture = staticmethod(architecture)
@@ -408,8 +409,7 @@ class LeNet5:
             learner = Learner(self.parameters, self._kernels, self.num_classes)
         losses, _, gradients = learner(x, targets, self.mean, self.std, weights=weights, n_jobs=n_jobs)
         gradients = FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
-        if len(self._learners) < MAX_IDLE_LEARNERS:
-            self._learners.append(learner)
+        self._learners.append(learner)
         return float(np.average(losses, weights=weights)), gradients
 
     def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
