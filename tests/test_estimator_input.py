@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         ({"learning_rate_init": 0}, InputError, "learning_rate_init is 0; expected a finite number above 0"),
         ({"learning_rate_init": "fast"}, InputTypeError, "learning_rate_init is 'fast'; expected a number"),
         ({"learning_rate_init": np.nan}, InputError, "learning_rate_init is nan"),
-        ({"momentum": 1.0}, InputError, "momentum is 1.0; expected a number of at least 0 and below 1"),
+        ({"momentum": 1.0}, InputError, "momentum is 1; expected a number of at least 0 and below 1"),
         ({"alpha": -1}, InputError, "alpha is -1; expected a finite number of at least 0"),
         ({"tol": -1e-9}, InputError, "tol is -1e-09"),
         (

@@ -94,7 +94,7 @@ def test_added_images_have_a_limit(name, value):
         QUICK.with_changes(**{name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [("lr", np.nan), ("lr", -1.0), ("momentum", 1.0), ("weight_decay", np.inf)])
+@pytest.mark.parametrize(("name", "value"), [("lr", np.nan), ("lr", -1), ("momentum", 1), ("weight_decay", np.inf)])
 def test_settings_of_sgd_are_checked_when_they_are_used(name, value):
     model = lenet.LeNet5(seed=0)
     sgd = lenet.training.SGD(model, 0.1)

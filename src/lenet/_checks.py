@@ -231,7 +231,7 @@ def byte_images(images: ArrayLike) -> NDArray[np.uint8]:
 def fraction(value: object, name: str, at_most: float = 1.0) -> float:
     """Return a number after checking that it is in [0, `at_most`]."""
     if not 0 <= (result := number(value, name)) <= at_most:
-        raise InputError(f"{name} is {short_repr(value)}; expected a number from 0 to {at_most:g}.")
+        raise InputError(f"{name} is {short(result)}; expected a number from 0 to {at_most:g}.")
     return result
 
 
@@ -239,14 +239,14 @@ def non_negative(value: object, name: str, below: float = math.inf) -> float:
     """Return a number after checking that it is in [0, `below`)."""
     if not 0 <= (result := number(value, name)) < below:
         expected = "finite number of at least 0" if below == math.inf else f"number of at least 0 and below {below:g}"
-        raise InputError(f"{name} is {short_repr(value)}; expected a {expected}.")
+        raise InputError(f"{name} is {short(result)}; expected a {expected}.")
     return result
 
 
 def positive(value: object, name: str) -> float:
     """Return a number after checking that it is finite and above 0."""
     if not 0 < (result := number(value, name)) < math.inf:
-        raise InputError(f"{name} is {short_repr(value)}; expected a finite number above 0.")
+        raise InputError(f"{name} is {short(result)}; expected a finite number above 0.")
     return result
 
 
