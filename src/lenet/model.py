@@ -25,7 +25,11 @@ MAX_IDLE_LEARNERS = 4  # per model; each occupies up to 7 MB
 
 
 def architecture(num_classes: int, dtype: DTypeLike, rng: np.random.Generator) -> tuple[Stage, ...]:
-    """Return the stages of LeNet-5: the paper's name of each, and its layers."""
+    """Return the stages of LeNet-5: the paper's name of each, and its layers.
+
+    The numbers are input and output channels, kernel size and padding of a Conv2d, window and stride of an AvgPool2d,
+    and the input and output lengths of a Linear layer.
+    """
     return (  # comments: the shape of each stage's output; the input is (1, 28, 28)
         ("c1", (Conv2d(1, 6, 5, 2, dtype, rng), Sigmoid(dtype))),  # (6, 28, 28)
         ("s2", (AvgPool2d(2, 2, dtype),)),  # (6, 14, 14)
