@@ -1,12 +1,14 @@
 """Initial weights are uniform within the seed notebook's limits, and depend only on the seed."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
 from lenet import LeNet5
-from lenet.init import xavier_uniform
+from lenet.errors import InputError
+from lenet.init import fan_in_uniform, xavier_uniform
 
 # sqrt(6 / (fan_in + fan_out)), by hand: 25 + 150, 150 + 400, 400 + 3000, 120 + 84, 84 + 10.
 LIMITS = {"c1": 6 / 175, "c3": 6 / 550, "c5": 6 / 3400, "f6": 6 / 204, "output": 6 / 94}
@@ -72,3 +74,9 @@ def test_layers_draw_different_numbers():
 def test_fans_of_dense_and_convolutional_weights(shape, limit):
     largest = max(np.abs(xavier_uniform(shape, np.random.default_rng(seed))).max() for seed in range(200))
     assert 0.99 * limit < largest <= limit
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 2, 3)])
+def test_a_fan_in_broadcasts_to_the_shape_of_the_weights(shape):
+    with pytest.raises(InputError, match=rf"^fan_in has shape {re.escape(str(shape))}; expected \(2, 3\)"):
+        fan_in_uniform((2, 3), np.ones(shape), np.random.default_rng(0))

@@ -210,6 +210,15 @@ def floats(x: ArrayLike, dtype: DTypeLike, name: str) -> NDArray[Any]:
     return result
 
 
+def broadcast(x: ArrayLike, dtype: DTypeLike, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """Return x as `floats` does, broadcast to a shape."""
+    values = floats(x, dtype, name)
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        raise InputError(f"{name} has shape {values.shape}; expected {shape}, or one that broadcasts to it.") from None
+
+
 def plain(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Return a C-contiguous, aligned array in native byte order, copied only if necessary.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lenet import _checks
-from lenet.errors import InputError, InputTypeError
+from lenet.errors import InputTypeError
 
 
 class FlatDict(dict[str, NDArray[Any]]):
@@ -37,12 +37,7 @@ class FlatDict(dict[str, NDArray[Any]]):
         self[name][...] = self._checked(name, value)
 
     def _checked(self, name: str, value: Any) -> NDArray[Any]:
-        view = self[name]
-        values = _checks.floats(value, view.dtype, name)
-        try:
-            return np.broadcast_to(values, view.shape)
-        except ValueError:
-            raise InputError(f"{name} was assigned an array of shape {values.shape}; expected {view.shape}.") from None
+        return _checks.broadcast(value, self[name].dtype, self[name].shape, name)
 
     def _reject_resizing(self, *_: Any) -> NoReturn:
         raise InputTypeError(

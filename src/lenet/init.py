@@ -71,7 +71,8 @@ def fan_in_uniform(shape: tuple[int, ...], fan_in: ArrayLike, rng: np.random.Gen
     Raises
     ------
     InputError, InputTypeError
-        If shape is not a tuple of at least two positive integers, fan_in is below 1, or rng is not a generator.
+        If shape is not a tuple of at least two positive integers, fan_in is below 1 or does not broadcast to the shape,
+        or rng is not a generator.
 
     References
     ----------
@@ -84,7 +85,7 @@ def fan_in_uniform(shape: tuple[int, ...], fan_in: ArrayLike, rng: np.random.Gen
     (0.0083, 0.0083)
     """
     shape, rng = _shape(shape), _checks.generator(rng)
-    inputs = _checks.floats(fan_in, np.float64, "fan_in")
+    inputs = _checks.broadcast(fan_in, np.float64, shape, "fan_in")
     if not (inputs >= 1).all():
         raise InputError(f"fan_in is {_checks.short_repr(fan_in)}; expected at least 1.")
     return rng.uniform(-1, 1, shape) * np.sqrt(3 / inputs)
