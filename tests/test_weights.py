@@ -168,6 +168,12 @@ def test_the_tensors_start_at_a_multiple_of_8_bytes():
         assert struct.unpack("<Q", content[:8])[0] % 8 == 0
 
 
+@pytest.mark.skipif(np.dtype("longdouble").itemsize == 8, reason="long doubles are doubles")
+def test_numbers_that_the_format_lacks_are_refused():
+    with pytest.raises(InputTypeError, match="expected a mapping of names to arrays of numbers of at most 64 bits"):
+        to_bytes({"a": np.zeros(2, np.longdouble)}, {})
+
+
 def test_the_checksum_covers_the_whole_content(saved):
     header, data = contents(saved)
     facts = header.pop("__metadata__")

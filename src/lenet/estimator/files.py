@@ -12,9 +12,9 @@ from lenet import _checks, class_names
 from lenet.errors import InputError
 from lenet.estimator.framing import Framing
 from lenet.model import LeNet5
+from lenet.weights.container import NUMBERS
 
 KEY = "classifier"
-_NUMBERS = {np.dtype(code).name for code in "?bhiqBHIQefd"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def sort_classes(model: LeNet5) -> NDArray[Any]:
 
 def _kind_of(labels: NDArray[Any]) -> str:
     """Return the name of the labels' dtype for a file; "str" or "object" for text."""
-    if labels.dtype.name in _NUMBERS:
+    if labels.dtype.name in NUMBERS:
         return labels.dtype.name
     if labels.dtype.kind == "U" or (labels.dtype == object and all(type(label) is str for label in labels)):
         return "str" if labels.dtype.kind == "U" else "object"
@@ -106,7 +106,7 @@ def _kind_of(labels: NDArray[Any]) -> str:
 
 def _labels(kind: str, values: list[Any]) -> NDArray[Any]:
     """Return the labels stored in a file, after validating them."""
-    if kind not in _NUMBERS and not (kind in ("str", "object") and all(isinstance(value, str) for value in values)):
+    if kind not in NUMBERS and not (kind in ("str", "object") and all(isinstance(value, str) for value in values)):
         raise InputError(f"labels has the kind {_checks.short_repr(kind)}; expected numbers or strings.")
     labels: NDArray[Any] = np.array(values, kind)
     if labels.tolist() != values or not np.array_equal(labels, np.unique(labels)):

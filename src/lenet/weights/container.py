@@ -21,6 +21,7 @@ from lenet.errors import InputTypeError, WeightsError
 CHECKSUM = "lenet_sha256"
 MAX_FILE_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 2**20
+NUMBERS = {np.dtype(code).name for code in "?bhiqBHIQefd"}  # that the format has
 
 
 def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
@@ -52,11 +53,12 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
 
     metadata = _checks.text_by_name(metadata, "metadata")
     if not isinstance(tensors, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+        isinstance(name, str) and isinstance(value, np.ndarray) and value.dtype.name in NUMBERS
         for name, value in tensors.items()
     ):
         raise InputTypeError(
-            f"tensors is {_checks.short_repr(tensors)}; expected a mapping of names to arrays of numbers."
+            f"tensors is {_checks.short_repr(tensors)}; expected a mapping of names to arrays of numbers of at most 64 "
+            "bits."
         )
     checked = {**metadata, CHECKSUM: _checksum(tensors, metadata)}
     content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()})
