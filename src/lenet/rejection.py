@@ -198,12 +198,10 @@ def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
     """
     metadata = _checks.text_by_name(metadata, "metadata")
     try:
-        learned = json.loads(metadata.get("thresholds", "{}"))
-        thresholds = {_fraction(rate, "thresholds"): _fraction(least, "thresholds") for rate, least in learned.items()}
-    except InputError:
-        raise
+        learned = json.loads(metadata.get("thresholds", "{}")).items()
     except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"The model's thresholds are damaged ({error}). Calibrate it again.") from None
+    thresholds = {_fraction(rate, "thresholds"): _fraction(least, "thresholds") for rate, least in learned}
     if not thresholds and "temperature" in metadata:
         raise InputError(
             "The model has no rejection thresholds: it misread too many of the calibration images, or there were "
