@@ -46,9 +46,8 @@ def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any],
         return classes, labels.astype(np.int64)
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
-        kinds = (
-            " (text and numbers are different labels)" if (y.dtype.kind in "US") != (classes.dtype.kind in "US") else ""
-        )
+        differ = (y.dtype.kind in "US") != (classes.dtype.kind in "US")
+        kinds = " (text and numbers are different labels)" if differ else ""
         raise InputError(
             f"y contains {_checks.short_repr(unknown.tolist())}, which are not among the classes "
             f"{_checks.short_repr(classes.tolist())}{kinds}. Fit with warm_start=False, or pass all classes to the "
