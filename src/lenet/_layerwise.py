@@ -1,18 +1,14 @@
 """A network layer by layer, with the interface of the fused kernels, for LeNet5 in float64 and for LeNet1998."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from lenet import _checks
 from lenet._flat import FlatDict
-from lenet.layers import Layer
+from lenet.layers.base import Array, Layer
 from lenet.losses import cross_entropy, softmax
-
-Array = NDArray[Any]
-
 
 EPSILON = 1e-5  # added to the variance of an image; stages.pxi has it too
 

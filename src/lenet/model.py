@@ -15,11 +15,11 @@ from lenet._fused.batches import Learner, Predictor, kernels_for
 from lenet._layerwise import LayerwiseKernels, standardised
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, Sigmoid
+from lenet.layers.base import Array
 from lenet.losses import cross_entropy
 from lenet.rejection import RejectionRule
 from lenet.weights.files import ModelFile
 
-Array = NDArray[Any]
 Stage = tuple[str, tuple[Layer, ...]]
 MAX_IDLE_LEARNERS = 4  # per model; each occupies up to 7 MB
 

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from lenet.errors import InputError
 from lenet.init import fan_in_uniform
 from lenet.layers import RBF, Conv2d, Flatten, Layer, Linear, ScaledTanh, SparseConv2d, Subsample2d
+from lenet.layers.base import Array
 from lenet.layers.rbf import DIGIT_CODES
 from lenet.layers.sparse_conv2d import TABLE_I
 from lenet.losses import competitive_distance
 from lenet.model import LeNet5, Stage
 
-Array = NDArray[Any]
 BACKGROUND, INK = -0.1, 1.175  # pixels as they enter the network: roughly of mean 0 and variance 1
 MEAN, STD = -BACKGROUND / (INK - BACKGROUND), 1 / (INK - BACKGROUND)
 

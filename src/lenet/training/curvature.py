@@ -2,20 +2,19 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lenet import _checks
 from lenet._flat import FlatDict
 from lenet._layerwise import standardised
 from lenet.errors import InputError
-from lenet.layers import RBF, Layer
+from lenet.layers import RBF
+from lenet.layers.base import Array, Layer
 from lenet.model import LeNet5
 from lenet.training.optim import SGD
 
-Array = NDArray[Any]
 MU = 0.2  # 0.02 in the paper; with that, the units with a low curvature saturate
 SAMPLE = 500  # images from which the curvature is estimated before each epoch
 
@@ -74,7 +73,7 @@ class DiagonalLevenbergMarquardt(SGD):
         """
         self.velocity[...] = curvature(self.model, x).flat
 
-    def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
+    def step(self, gradients: Mapping[str, Array]) -> None:
         """Update the parameters once, as `SGD.step` does, but each with its own learning rate."""
         self._check_attributes()
         self.model.parameters.flat[...] -= self.lr / (self.mu + self.velocity) * self._flat(gradients)
