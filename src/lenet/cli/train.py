@@ -148,9 +148,9 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         args["network"] = arguments.network
     if data.classes is not None:
         args |= {"classes": data.classes, "raw": bool(arguments.raw)}
-    if start is None:
-        return Run.create(arguments.runs, args), data
-    return Run.create(arguments.runs, args | {"from": arguments.start}, start), data
+    if start is not None:
+        args["from"] = arguments.start
+    return Run.create(arguments.runs, args, start), data
 
 
 def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Calla
         with _save_errors(out):
             rows = writer(temporary, dtype)
         with contextlib.closing(_Batches(rows, dtype)) as batches:
-            yield lambda block: _write(batches, block, out)
+            yield _save_errors(out)(batches.write)
             with _save_errors(out):
                 batches.flush()
                 rows.close()
@@ -79,22 +79,18 @@ def _writer_for(target: Path) -> Callable[[Path, np.dtype[Any]], _Rows]:
     writers: dict[str, Callable[[Path, np.dtype[Any]], _Rows]] = {
         ".parquet": _Parquet, ".pq": _Parquet, ".npy": _Npy, ".zarr": _Zarr,
     }  # fmt: skip
-    if target.suffix not in writers:
+    suffix = target.suffix.lower()
+    if suffix not in writers:
         raise InputError(f"{target.name} has an unknown suffix; expected .parquet, .zarr or .npy.")
     _check_missing(target, target)
     if not target.parent.is_dir():
         raise InputError(f"{target.parent} is not a folder. Create it first.")
-    return writers[target.suffix]
+    return writers[suffix]
 
 
 def _check_missing(target: Path, out: str | os.PathLike[str]) -> None:
     if target.exists() or target.is_symlink():
         raise InputError(f"{out} already exists. Choose another name, or remove it first.")
-
-
-def _write(batches: "_Batches", block: NDArray[Any], out: str | os.PathLike[str]) -> None:
-    with _save_errors(out):
-        batches.write(block)
 
 
 @contextlib.contextmanager
