@@ -1,6 +1,7 @@
 """Untrusted text that is printed or parsed: names, metadata, the environment, the command line."""
 
 import io
+import json
 import os
 import re
 import sys
@@ -104,6 +105,14 @@ def test_metadata_of_weights(folder, capsys):
     for arguments in (["export", "a.safetensors", "digits.c"], ["page", "--model", "a.safetensors", "digits.html"]):
         succeeds(capsys, *arguments)
     assert "\x1b" not in Path("digits.c").read_text()
+
+
+def test_metadata_replace_no_property_of_the_model(folder, capsys):
+    model = lenet.LeNet5(seed=0)
+    model.metadata = {"dtype": "int8", "parameters": "99", "date": "today"}
+    model.save("a.safetensors")
+    found = json.loads(succeeds(capsys, "info", "a.safetensors", "--json"))
+    assert (found["dtype"], found["parameters"], found["date"]) == ("float32", 61706, "today")
 
 
 def test_metadata_that_no_file_can_contain(folder):

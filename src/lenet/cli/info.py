@@ -81,7 +81,8 @@ def metadata_of(model: "LeNet5", arguments: argparse.Namespace) -> dict[str, Any
     }
     if arguments.model:
         metadata |= {} if model.network is None else {"network": model.network}
-        return metadata | {"mean": model.mean, "std": model.std, **model.metadata, "classes": list(model.classes)}
+        metadata |= {"mean": model.mean, "std": model.std}
+        return metadata | model.metadata | metadata | {"classes": list(model.classes)}  # a file replaces no value
     if arguments.json:
         metadata |= {"lenet": __version__, "cpu": chosen(), "available": list(available())}
         metadata["threads"] = resolve_n_jobs(None)
