@@ -121,6 +121,12 @@ def test_names_become_classes(write):
         assert [expected[image.tobytes()] for image in X] == [data.classes[label] for label in y]
 
 
+def test_two_columns_of_labels_are_an_error(write):
+    rows = [(label, label, *row[1:]) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
+    with pytest.raises(DataError, match=r"mine\.csv has the columns label and y; expected one column of labels"):
+        read_csv(write(table(["label", "y", *NAMES[1:]], rows)))
+
+
 def test_an_invalid_name_of_a_class_is_an_error_of_the_file(write):
     rows = [("cat\a" if label else "dog", *row) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
     with pytest.raises(DataError, match=r"mine\.csv: classes contains 'cat\\x07'; expected 1 to 100 printable"):

@@ -14,7 +14,7 @@ from lenet._extras import require
 from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_split
 from lenet.data.image_folder import labelled_pictures
 from lenet.data.pictures import Picture, Progress, check_options
-from lenet.data.table import LABELS, PIXELS, images_of_rows, numbered, pixel_columns
+from lenet.data.table import LABELS, PIXELS, images_of_rows, label_column, numbered, pixel_columns
 from lenet.errors import DataError
 
 SUFFIXES = (".parquet", ".pq")
@@ -204,17 +204,14 @@ def _has_pixels(path: Path) -> bool:
 
 def _columns(schema: Any, path: Path) -> tuple[str, str]:
     """Return the names of the columns of labels and of pictures."""
-    labels = [name for name in schema.names if name.lower() in LABELS]
-    pictures = _picture_columns(schema)
-    if len(labels) > 1:
-        raise DataError(f"{path} has the columns {' and '.join(labels[:2])}; expected one column of labels. Drop one.")
-    if not labels or not pictures:
-        lacks = "column of labels" if not labels else "column of encoded pictures"
+    label, pictures = label_column(schema.names, str(path)), _picture_columns(schema)
+    if label is None or not pictures:
+        lacks = "column of labels" if label is None else "column of encoded pictures"
         raise DataError(
             f"{path} has no {lacks}; expected 'label' and 'image', or 'label' and {PIXELS} pixels. Its columns are "
             f"{', '.join(schema.names[:10])}."
         )
-    return labels[0], pictures[0]
+    return schema.names[label], pictures[0]
 
 
 def _picture_columns(schema: Any) -> list[str]:
@@ -235,10 +232,13 @@ def _is_bytes(kind: Any) -> bool:
 def _class_label(path: Path) -> tuple[str, ...] | None:
     """Return the class names that Hugging Face's library stores in the schema."""
     with _opened(path) as file:
-        text = (file.schema_arrow.metadata or {}).get(b"huggingface", b"")
-        label = next((name for name in file.schema_arrow.names if name.lower() in LABELS), None)
+        columns, metadata = file.schema_arrow.names, file.schema_arrow.metadata or {}
+    label = label_column(columns, str(path))
+    if label is None:
+        return None
     try:
-        names = json.loads(text[:_MAX_SCHEMA_BYTES])["info"]["features"][label]["names"]
+        features = json.loads(metadata[b"huggingface"][:_MAX_SCHEMA_BYTES])["info"]["features"]
+        names = features[columns[label]]["names"]
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return tuple(map(str, names)) if isinstance(names, list) else None

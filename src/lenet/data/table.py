@@ -35,7 +35,8 @@ def pixel_columns(
     Raises
     ------
     DataError
-        If there are not exactly 784 columns besides those of labels and row numbers.
+        If several columns have the name of labels, or there are not exactly 784 columns besides those of labels and row
+        numbers.
 
     Examples
     --------
@@ -43,9 +44,8 @@ def pixel_columns(
     >>> label, pixels[0], pixels[-1]
     (0, 1, 784)
     """
-    found = [place for place, name in enumerate(names) if name.lower() in LABELS]
     ignored = [place for place, name in enumerate(names) if name.lower() in IDS]
-    label = found[0] if found else None
+    label = label_column(names, source)
     pixels = [place for place in range(len(names)) if place != label and place not in ignored]
     if label is None and len(pixels) == PIXELS + 1:
         whole = [row for row in rows if len(row) == len(names)]
@@ -58,6 +58,15 @@ def pixel_columns(
             "training."
         )
     return label, pixels
+
+
+def label_column(names: Sequence[str], source: str) -> int | None:
+    """Return the index of the column with the name of labels, or None; raise DataError if there are several."""
+    found = [place for place, name in enumerate(names) if name.lower() in LABELS]
+    if len(found) > 1:
+        first, second = names[found[0]], names[found[1]]
+        raise DataError(f"{source} has the columns {first} and {second}; expected one column of labels. Drop one.")
+    return found[0] if found else None
 
 
 def is_text(field: str) -> bool:
