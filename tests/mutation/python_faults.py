@@ -99,8 +99,8 @@ INFRASTRUCTURE = {
     ),
     **_of(
         "plots/curves.py", ("plots",), "best-epoch-by-accuracy",
-        "best = int(np.nanargmin(loss))",
-        "best = int(np.nanargmax(accuracy))",
+        "    best = _best(loss)\n",
+        "    best = _best(-accuracy)\n",
     ),
     **_of(
         "cli/predict.py", ("cli",), "exit-code-0-after-a-failure",

@@ -79,12 +79,12 @@ function sentence() {
   const label = labelOf(state.outputs);
   const reads = `${className(label)} with ${percent(state.outputs.output.values[label])}`;
   const { kind, text } = judgement();
-  const rejected = kind === "none" ? ` The answer is “${text}”.` : "";
+  const rejected = kind !== "digit" ? ` The answer is “${text}”.` : "";
   const other = `${className(target())} with ${percent(state.outputs.output.values[target()])}`;
   if (!count) return `The network reads ${reads}, and ${other}.${rejected}`;
   const difference = path[count].reduce((sum, pixel, i) => sum + Math.abs(pixel - path[0][i]), 0) / path[0].length;
   return `After ${count} ${count > 1 ? "steps" : "step"}, the pixels differ by ${number(difference, 1)} of 255 grey levels on`
-    + ` average, and the network reads ${reads}.${rejected}`;
+    + ` average, and the network reads ${reads}.${rejected} The whole page shows this drawing; with 0 steps, it shows yours.`;
 }
 
 // Step until the answer is the target, and is accepted.
