@@ -37,7 +37,7 @@ pytest_plugins = ["serving_fixture"]
     ],
 )
 def test_running_requests_are_answered_before_the_server_ends(number, workers):
-    answers, page = [], a_page(10)
+    answers, page = [], a_page(5)
     with serving("--workers", workers) as server:
         thread = threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", page)))
         with connected(server) as connection:  # a request that is still arriving
@@ -51,7 +51,7 @@ def test_running_requests_are_answered_before_the_server_ends(number, workers):
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
         thread.join()
         assert answers[0][0] == 200
-        assert len(answers[0][2]["lines"]) == 10
+        assert len(answers[0][2]["lines"]) == 5
         assert server.process.wait(20) == 0
         with pytest.raises(ConnectionRefusedError):
             server.ask("GET", "/v2/health/live")
