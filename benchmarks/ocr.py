@@ -1,10 +1,10 @@
-"""Compare reading with OCR packages, side by side, as far as they are installed: `python -m benchmarks.ocr`.
+"""Compare reading with those OCR packages that are installed, side by side: `python -m benchmarks.ocr`.
 
     pip install easyocr rapidocr onnxruntime pytesseract
 
 pytesseract needs the program tesseract, and easyocr downloads its networks.
-Strings and pages are those of benchmarks.reading, composed of MNIST's test digits. Every package is told that there are
-only digits, if it can be, and runs with its other settings on one thread.
+Strings and pages are those of benchmarks.reading, composed of MNIST's test digits. Each package is
+restricted to digits where it supports that, and otherwise runs with its defaults, on one thread.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from lenet.reading import read
 Picture = NDArray[np.uint8]
 Engine = Callable[[Picture, bool], str]  # the second argument tells whether the picture is one line
 DIGITS = "0123456789"
-ENLARGED = 3  # strings, since OCR packages expect larger writing than 20 pixels
+SCALE = 3  # strings, since OCR packages expect larger writing than 20 pixels
 
 
 def with_lenet() -> Engine:
@@ -73,7 +73,7 @@ def strings(data: Any, count: int) -> Iterable[tuple[Picture, str]]:
     rng = np.random.default_rng(1)
     for _ in range(count):
         row = plain(data.X_test, data.y_test, rng)
-        enlarged = cv2.resize(255 - row.ink, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
+        enlarged = cv2.resize(255 - row.ink, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
         yield np.asarray(enlarged, np.uint8), row.text
 
 
@@ -86,7 +86,7 @@ def pages(data: Any, count: int) -> Iterable[tuple[Picture, str]]:
 
 
 def measure(engine: Engine, pictures: Iterable[tuple[Picture, str]], line: bool) -> tuple[float, float, float]:
-    """Return the fraction of the pictures read without an error, that of the digits, and the seconds a picture."""
+    """Return the fractions of pictures and of digits read correctly, and the median of the seconds per picture."""
     exact, wrong, digits, seconds = [], 0, 0, []
     for picture, truth in pictures:
         began = time.perf_counter()

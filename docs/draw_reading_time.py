@@ -23,8 +23,8 @@ from lenet.reading import read
 OUT = Path(__file__).parent / "images" / "reading" / "time.png"
 READINGS = 20
 PERIOD = 0.001  # seconds from sample to sample
-LEAST = 0.004  # of the time: functions that take less are not drawn
-LETTER = 0.0075  # the width of a letter, as a fraction of the figure's
+MIN_SHARE = 0.004  # of the time: functions that take less are not drawn
+LETTER_WIDTH = 0.0075  # the width of a letter, as a fraction of the figure's
 Stack = tuple[str, ...]  # the names of functions, callers first
 
 
@@ -78,11 +78,11 @@ def draw(ax: Any, stacks: Counter[Stack], total: int, left: float = 0.0, depth: 
         callees.setdefault(name, Counter())[tuple(rest)] += count
     for name, above in sorted(callees.items()):
         width = above.total() / total
-        if width >= LEAST:
+        if width >= MIN_SHARE:
             module, _, function = name.rpartition(".")
             colour = mpl.colormaps["Pastel1"](sum(module.encode()) % 8)
             ax.add_patch(Rectangle((left, depth), width, 1, facecolor=colour, edgecolor="white", linewidth=1))
-            text = next((text for text in (name, function) if len(text) * LETTER < width - 0.004), "")
+            text = next((text for text in (name, function) if len(text) * LETTER_WIDTH < width - 0.004), "")
             ax.text(left + 0.004, depth + 0.5, text, va="center", fontsize=7, family="monospace")
             above.pop((), None)
             draw(ax, above, total, left, depth + 1)

@@ -31,12 +31,13 @@ def png(image):
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def write(path, images=None, labels=None, struct=True, names=None, columns=("image", "label")):
+def write(path, images=None, labels=None, struct=True, names=None, columns=("image", "label"), content=None):
     images = digits() if images is None else images
     labels = [n % 2 for n in range(len(images))] if labels is None else labels
     encoded = [png(image) if isinstance(image, np.ndarray) else image for image in images]
     pictures = [{"bytes": each, "path": None} for each in encoded] if struct else encoded
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())]) if struct else pa.binary()
+    content = content or pa.binary()
+    kind = pa.struct([("bytes", content), ("path", pa.string())]) if struct else content
     table = pa.table({columns[0]: pa.array(pictures, kind), columns[1]: labels})
     if names is not None:
         features = {columns[1]: {"names": names, "_type": "ClassLabel"}}
@@ -53,6 +54,11 @@ def test_pictures_of_28x28_are_returned_unchanged(tmp_path, struct):
     for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
         assert [expected[image.tobytes()] for image in X] == y.tolist()
     assert len(data.X_test) == 4  # one in five
+
+
+@pytest.mark.parametrize("content", [pa.large_binary(), pa.binary_view()])
+def test_other_types_of_bytes_are_read(tmp_path, content):
+    assert len(load(write(tmp_path / "mnist.parquet", content=content)).X_test) == 4
 
 
 def test_files_of_a_folder_are_the_two_parts(tmp_path):

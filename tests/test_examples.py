@@ -125,7 +125,6 @@ def test_the_service_answers_concurrent_clients_and_ends_on_a_signal():
     digits = lenet.load_pretrained("mnist").predict(images)
     expected = {size: " ".join(map(str, digits[:size])).encode() + b"\n" for size in (1, 64, 65, 3000)}
     with service() as (connect, process), contextlib.ExitStack() as clients:
-        connections = [clients.enter_context(connect()) for _ in expected]
         with connect() as gone:
             gone.sendall(asked(images)[:-1])
         with connect() as gone:
@@ -135,6 +134,7 @@ def test_the_service_answers_concurrent_clients_and_ends_on_a_signal():
                 connection.sendall(wrong)
                 error = b"error: The first line has no valid number of images; expected 1 to 10000.\n"
                 assert answered(connection) == error
+        connections = [clients.enter_context(connect()) for _ in expected]
         for _ in range(2):
             for connection, size in zip(connections, expected, strict=True):
                 connection.sendall(asked(images[:size]))

@@ -349,6 +349,17 @@ def test_im2col_and_col2im_are_the_reference(shape, size, padding):
     np.testing.assert_allclose(back, reference.col2im(columns, shape, size, size, padding), rtol=1e-14)
 
 
+def test_sizes_of_narrow_integers_do_not_overflow():
+    size = np.int8(12)  # its square is 144
+    x = draw(1, 2, 13, 12)
+    columns = im2col(x, size, dtype=np.float64)
+    np.testing.assert_array_equal(columns, reference.im2col(x, 12, 12, 0))
+    np.testing.assert_array_equal(
+        col2im(columns, x.shape, size, dtype=np.float64), col2im(columns, x.shape, 12, dtype=np.float64)
+    )
+    assert SparseConv2d(TABLE_I, size).kernels().shape == (16, 6, 12, 12)
+
+
 @pytest.mark.parametrize("size", [4, 10**6])
 def test_im2col_and_col2im_refuse_an_image_smaller_than_the_kernel(size):
     with pytest.raises(InputError, match=r"^im2col got an input of shape \(1, 3, 3\); expected at least the size"):

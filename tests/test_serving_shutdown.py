@@ -42,9 +42,9 @@ def test_running_requests_are_answered_before_the_server_ends(number, workers):
         thread = threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", page)))
         with connected(server) as connection:  # a request that is still arriving
             connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:50])
-            time.sleep(0.3)
             thread.start()
-            time.sleep(0.1)
+            both_and_this = b"lenet_in_flight 3.0"
+            wait_for(lambda: both_and_this in server.ask("GET", "/metrics")[2])
             server.process.send_signal(number)
             time.sleep(0.3)
             connection.sendall(BODY[50:])

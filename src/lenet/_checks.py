@@ -96,7 +96,7 @@ def unit_floats(values: NDArray[Any]) -> None:
 
 
 def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any]) -> NDArray[Any]:
-    """Return `out`, a C-contiguous, aligned, writable array that does not overlap x, or a new one for None."""
+    """Return `out` after checking its shape, dtype and layout, or a new array if it is None."""
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):

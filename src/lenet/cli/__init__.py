@@ -72,9 +72,9 @@ def _interrupt_again(hook: "Callable[[sys.UnraisableHookArgs], object]", unraisa
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # its encoding may lack letters of a name
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # its encoding may lack letters of a name
         parser = build_parser()
         arguments = parser.parse_args(argv)
         if arguments.command == "help":

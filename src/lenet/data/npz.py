@@ -221,12 +221,13 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
     start = stream.read(10)
     header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1")
     match = _HEADER.fullmatch(header)
+    invalid = DataError(f"{source} is not a plain array of numbers. Save it again with NumPy.")
+    if start[:8] != b"\x93NUMPY\x01\x00" or match is None:
+        raise invalid
     try:
-        if start[:8] != b"\x93NUMPY\x01\x00" or match is None:
-            raise ValueError("another version or header")
         dtype, shape = np.dtype(match[1]), tuple(int(n) for n in match[3].split(",") if n.strip())
     except (TypeError, ValueError):
-        raise DataError(f"{source} is not a plain array of numbers. Save it again with NumPy.") from None
+        raise invalid from None
     if dtype.hasobject:
         raise DataError(
             f"{source} contains Python objects, which lenet never unpickles. Save it as an array of numbers."

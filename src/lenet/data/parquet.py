@@ -226,7 +226,7 @@ def is_picture(kind: Any) -> bool:
 
 def _is_bytes(kind: Any) -> bool:
     types = require("pyarrow", "parquet").types
-    return bool(types.is_binary(kind) or types.is_large_binary(kind))
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
 
 def _class_label(path: Path) -> tuple[str, ...] | None:

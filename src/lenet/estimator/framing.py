@@ -154,7 +154,9 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
     >>> shape_of(64, "auto", None), shape_of(96, (12, 8), None)
     ((8, 8), (12, 8))
     """
-    if isinstance(image_shape, str) and image_shape == "auto":
+    if isinstance(image_shape, str):
+        if image_shape != "auto":
+            raise InputError(f"image_shape is {short_repr(image_shape)}; expected 'auto' or (height, width).")
         side = math.isqrt(n_features - 1) + 1  # of the smallest square that holds them
         height, width = given or (side, side)
         if given is None and n_features < side**2 <= SIDE**2:

@@ -119,6 +119,7 @@ def im2col(x: ArrayLike, kernel_size: int, padding: int = 0, dtype: DTypeLike = 
            [3., 4., 6., 7.],
            [4., 5., 7., 8.]], dtype=float32)
     """
+    kernel_size, padding = size(kernel_size, "kernel_size"), size(padding, "padding", at_least=0)
     x = tensor(x, floating(dtype), (None,) * 4)
     _output_size("im2col", x.shape[1:], kernel_size, padding)
     return _columns(x, kernel_size, padding)
@@ -162,6 +163,7 @@ def col2im(
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise InputError(f"shape is {short_repr(shape)}; expected four dimensions, (n, C, H, W).")
     shape = tuple(size(length, "shape", at_least=0) for length in shape)
+    kernel_size, padding = size(kernel_size, "kernel_size"), size(padding, "padding", at_least=0)
     height, width = _output_size("col2im", shape[1:], kernel_size, padding)
     columns = tensor(columns, floating(dtype), (shape[0], shape[1] * kernel_size**2, height * width), "columns")
     return _pixels(columns, shape, kernel_size, padding)
@@ -169,7 +171,6 @@ def col2im(
 
 def _output_size(caller: str, shape: tuple[int, ...], kernel_size: int, padding: int) -> tuple[int, int]:
     """Return OH and OW for images of shape (C, H, W); errors begin with the name of the caller."""
-    kernel_size, padding = size(kernel_size, "kernel_size"), size(padding, "padding", at_least=0)
     height, width = (length + 2 * padding - kernel_size + 1 for length in shape[1:])
     if height < 1 or width < 1:
         raise InputError(f"{caller} got an input of shape {shape}; expected at least the size of its kernel.")

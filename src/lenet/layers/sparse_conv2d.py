@@ -74,8 +74,8 @@ class SparseConv2d(Conv2d):
         rng = generator_or_new(rng)
         super().__init__(self.table.shape[1], self.table.shape[0], kernel_size, 0, dtype, rng)
         seen = self.table.sum(axis=1)
-        fan_in = np.repeat(seen, seen)[:, None, None] * kernel_size**2  # of each kernel
-        weight = fan_in_uniform((len(fan_in), kernel_size, kernel_size), fan_in, rng)
+        fan_in = np.repeat(seen, seen)[:, None, None] * self.kernel_size**2  # of each kernel
+        weight = fan_in_uniform((len(fan_in), self.kernel_size, self.kernel_size), fan_in, rng)
         self.parameters["weight"] = weight.astype(self.dtype)
 
     def __repr__(self) -> str:

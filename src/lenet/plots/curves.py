@@ -213,7 +213,7 @@ def _logarithmic_if_wide(ax: "Axes", linear_below: float = 0) -> None:
 
 
 def _best(loss: Floats) -> int | None:
-    """Return the place of the lowest loss, or None without any."""
+    """Return the index of the lowest loss, or None if there is none."""
     return None if np.isnan(loss).all() else int(np.nanargmin(loss))
 
 

@@ -19,7 +19,7 @@ _WORTH_IT = 1000  # numbers in a tensor; smaller tensors are not converted
 
 
 def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-    """Convert the large tensors that int8 can represent exactly; return all tensors, and the steps of those.
+    """Convert the large tensors that int8 represents exactly; return all tensors, and the steps of the converted ones.
 
     The tensors are finite. The steps are powers of two by which `from_integers` multiplies the tensors of these names.
 

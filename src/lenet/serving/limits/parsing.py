@@ -36,7 +36,7 @@ class StrictProtocol(HttpToolsProtocol):
     part = Part.BEGINNING
     _lines = _head_bytes = 0  # of the header and the trailer
     _chunks = _body_bytes = 0
-    # Bytes of the header, or of the body except its data, without those in the piece in which the part before it ended.
+    # Bytes of the current part, without body data and without the piece in which the previous part ended.
     _framing = 0
     _is_chunked = False
 

@@ -1,4 +1,4 @@
-// Small functions of numbers.
+// Small functions on numbers.
 
 export function clamped(value, low, high) {
   return Math.min(high, Math.max(low, value));
