@@ -38,7 +38,7 @@ pytest_plugins = ["serving_fixture"]
 )
 def test_running_requests_are_answered_before_the_server_ends(number, workers):
     answers, page = [], a_page(5)
-    with serving("--workers", workers) as server:
+    with serving("--workers", workers, "--deadline", 300) as server:
         thread = threading.Thread(target=lambda: answers.append(server.ask("POST", "/predict", page)))
         with connected(server) as connection:  # a request that is still arriving
             connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:50])
