@@ -1,4 +1,4 @@
-"""Add the lazy imports, the imports of compiled modules and the weights, which PyInstaller cannot detect."""
+"""Add the lazy imports, the imports of compiled modules and the data files, which PyInstaller cannot detect."""
 
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
@@ -11,6 +11,6 @@ def is_core(name: str) -> bool:
     return not name.startswith((*EXTRAS, "lenet.plots.style", "lenet._pyinstaller", "lenet.__main__"))
 
 
-datas = collect_data_files("lenet", subdir="weights/pretrained")
+datas = collect_data_files("lenet")  # the weights, the templates of the C export, the page of the server
 hiddenimports = collect_submodules("lenet", filter=is_core)
 excludedimports = EXTRAS
