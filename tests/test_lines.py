@@ -229,6 +229,15 @@ def test_strokes_as_thick_as_a_rule_are_erased_with_it(thick):
     np.testing.assert_array_equal(without_printed_rules(page_of(page)).ink, expected)
 
 
+def test_dark_strokes_along_faint_rules_keep_their_ink():
+    strokes = np.zeros((600, 800), np.uint8)
+    strokes[90:143, 60:63] = strokes[90:143, 110:113] = strokes[140:143, 60:113] = 255  # a U that stands on a rule
+    faint = ruled(np.zeros_like(strokes), 3) // 255 * 120
+    left = without_printed_rules(page_of(np.maximum(faint, strokes))).ink
+    assert (left[strokes > 0] == 255).all()
+    assert np.count_nonzero(left[strokes == 0]) < 10
+
+
 def test_the_soft_edges_of_printed_rules_are_erased():
     page = ruled(np.zeros((600, 800), np.uint8), 2)
     page = np.maximum(page, cv2.blur(page, (1, 3)) // 2)

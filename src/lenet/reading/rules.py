@@ -20,6 +20,7 @@ _MIN_LENGTH_IN_PENS = 80  # stroke widths
 _MIN_ASPECT = 25  # length over thickness
 _MIN_RULES = 4  # on ruled paper
 _MIN_PIECE = 25  # pixels of a rule that may be broken
+_DARKER = 1.25  # times the level of the core of rules: darker ink belongs to strokes
 
 
 def without_printed_rules(page: Page) -> Page:
@@ -66,11 +67,12 @@ def thickness_of(lines: Mask) -> float:
 
 
 def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.uint8]:
-    """Remove horizontal lines of this thickness; strokes that cross the lines stay whole."""
+    """Remove horizontal lines of this thickness; strokes that cross the lines, or are much darker, stay whole."""
     if not lines.any():
         return ink
-    crossing = _opened(_binary(ink), (round(1.5 * thickness) + 2, 1))
-    gone = cv2.dilate(lines & ~crossing, np.ones((3, 1), np.uint8)) & ~crossing
+    dark = ink > min(255, int(_DARKER * np.percentile(ink[lines > 0], 75)))
+    kept = _opened(_binary(ink), (round(1.5 * thickness) + 2, 1)) | dark.view(np.uint8)
+    gone = cv2.dilate(lines & ~kept, np.ones((3, 1), np.uint8)) & ~kept
     return np.where(gone, 0, ink).astype(np.uint8)
 
 
