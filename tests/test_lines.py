@@ -19,6 +19,7 @@ from lenet.reading.page import Page
 from lenet.reading.pieces import pieces_of
 from lenet.reading.rules import straight_lines, without_printed_rules, without_rules
 from lenet.reading.seams import seams
+from lenet.reading.valleys import valley_seams
 from lenet.reading.sheet import _at_border, corners_of, find_sheet
 from lenet.reading.skew import skew_of_lines
 
@@ -542,6 +543,24 @@ def test_touching_digits_are_cut_between_them():
     touching = (columns[:, 20] >= 31) & (columns[:, 20] <= 36)
     assert touching.any()
     assert costs[touching].min() < 1.5
+
+
+def test_digits_that_touch_along_their_sides_are_cut_from_valley_to_valley():
+    ink = np.zeros((60, 90), np.uint8)
+    for x in (24, 62):
+        cv2.ellipse(ink, (x, 30), (19, 25), 0, 30, 330, 255, 5, cv2.LINE_AA)
+        cv2.ellipse(ink, (x, 30), (19, 25), 0, -25, 25, 255, 5, cv2.LINE_AA)
+    assert (ink[22:39, 40:47] >= 96).all()  # their contact
+    [(columns, costs)] = seams([ink], 50.0)
+    between = (np.abs(columns - 43) <= 3).all(axis=1)
+    assert between.sum() == 1
+    assert costs[between] <= 1
+
+
+def test_a_notch_at_the_end_of_a_stroke_is_no_valley():
+    ink = np.zeros((40, 60), np.uint8)
+    ink[:, :40] = ink[15:25] = 255
+    assert not valley_seams(ink, 40.0).size
 
 
 def test_seams_follow_a_slant():

@@ -1,7 +1,7 @@
 """Find the seams along which strokes may be cut, by dynamic programming.
 
 A seam runs from the top of a stroke to its bottom and crosses little ink. It may step one pixel aside in each row, so
-it passes between slanted digits.
+it passes between slanted digits. Other seams join two valleys of the outline.
 """
 
 import bisect
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import pen_width
+from lenet.reading.valleys import valley_seams
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -22,6 +23,7 @@ _ROWS = (0.25, 0.5, 0.75)  # of a stroke's height, where seams are searched
 _NEAR = 0.06  # heights of the writing: a seam this close to a cheaper one is dropped
 _EDGE = 0.1  # heights of the writing: a seam this close to an edge of the stroke is dropped
 _MIN_INK = 0.15  # between two seams, in stroke widths times the height
+_MAX_VALLEY_COST = 1.0  # in stroke widths of ink: of a seam between two valleys, which may run through a long contact
 _STEP_COST = 0.02  # in stroke widths of ink
 _ROW_COST = 0.001  # so that seams run straight where there is no ink
 _MAX_PIXELS = 2**18  # of strokes side by side, each as high as the highest: 50 bytes each
@@ -51,8 +53,10 @@ def seams(strokes: Sequence[NDArray[np.uint8]], height: float) -> list[Seams]:
         middle = len(strokes) // 2
         return seams(strokes[:middle], height) + seams(strokes[middle:], height)
     row = _Row.of([ink / (255 * pen_width(ink)) for ink in strokes])
-    columns = row.seams(height)
+    valleys = row.padded([valley_seams(ink, height) for ink in strokes])
+    columns = np.hstack([valleys, row.seams(height)])
     costs = np.take_along_axis(row.crossed[:, 0], columns, axis=1).sum(axis=0)
+    costs[: valleys.shape[1]] = costs[: valleys.shape[1]].clip(max=_MAX_VALLEY_COST)
     kept = _apart(columns, costs, row.crossed[:, 0], _MIN_INK * height)
     found, ends = [], np.searchsorted(columns[0, kept], row.lefts[1:])
     for left, ink, own in zip(row.lefts, strokes, np.split(kept, ends), strict=True):
@@ -79,6 +83,12 @@ class _Row:
         for ink, left, right in zip(strokes, lefts.tolist(), rights.tolist(), strict=True):
             crossed[: len(ink), :, left:right] = np.stack([ink, ink[::-1]], axis=1)
         return cls(lefts, rights, heights, crossed)
+
+    def padded(self, columns: Sequence[Ints]) -> Ints:
+        """Return the seams of all strokes, shape (H, m), each continued to the height of the row."""
+        height = len(self.crossed)
+        each_stroke = zip(columns, self.lefts, strict=True)
+        return np.hstack([np.pad(own + left, ((0, height - len(own)), (0, 0)), "edge") for own, left in each_stroke])
 
     def seams(self, height: float) -> Ints:
         """Return the columns of the seams, shape (H, m), that are cheaper than all seams near them in some row.
