@@ -138,13 +138,22 @@ def test_the_extent_is_that_of_all_strokes_except_specks():
 # Lines
 
 
+def has_bar(upper, lower, height):
+    """Whether the upper of two boxes is a short bar just above the lower one."""
+    width, other_width = upper[2] - upper[0], lower[2] - lower[0]
+    across = min(upper[2], lower[2]) - max(upper[0], lower[0])
+    is_bar = width < 1.2 * height and upper[3] - upper[1] < 0.35 * height
+    gap = max(upper[1], lower[1]) - min(upper[3], lower[3])
+    return is_bar and across > min(width, other_width) / 2 and gap < 0.2 * height
+
+
 def lines_by_loops(boxes, height):
     """The lines of boxes: sets of linked boxes, in rows from the top, each row from the left."""
     order = sorted(range(len(boxes)), key=lambda n: boxes[n][0] + boxes[n][2])
     group = {n: {n} for n in order}
     for place, n in enumerate(order):
         _, top, right, bottom = boxes[n]
-        beside = []
+        beside, bars = [], []
         for m in order[place + 1 :]:
             other_left, other_top, other_right, other_bottom = boxes[m]
             if (other_left + other_right) / 2 >= right + 10 * height:
@@ -153,8 +162,10 @@ def lines_by_loops(boxes, height):
             lower = min(bottom - top, other_bottom - other_top)
             if shared > 0.4 * lower and other_left - right < 4 * height:
                 beside.append(m)
-        for m in beside:
-            if m == beside[0] or boxes[m][0] - right < 0.6 * height:
+            if has_bar(*sorted([boxes[n], boxes[m]], key=lambda box: box[1]), height):
+                bars.append(m)
+        for m in beside + bars:
+            if m in bars or m == beside[0] or boxes[m][0] - right < 0.6 * height:
                 joined = group[n] | group[m]
                 group |= dict.fromkeys(joined, joined)
     lines = {tuple(n for n in order if n in each) for each in group.values()}
@@ -178,6 +189,21 @@ def test_lines_are_those_of_loops(seed, n):
     everything[members] = boxes
     found = grouping.grouped(SimpleNamespace(boxes=everything), members, 15.0)
     assert [each.tolist() for each in found] == [members[each].tolist() for each in lines_by_loops(boxes.tolist(), 15)]
+
+
+@pytest.mark.parametrize(
+    ("bar", "belongs"),
+    [
+        ((108, 90, 130, 96), True),
+        ((108, 87, 130, 93), False),  # too far above
+        ((115, 90, 137, 96), False),  # too far aside
+        ((102, 90, 140, 96), False),  # too wide
+        ((108, 84, 130, 96), False),  # too high
+    ],
+)
+def test_the_bar_of_a_5_belongs_to_its_line(bar, belongs):
+    boxes = np.array([(100, 100, 120, 130), bar])
+    assert (len(grouping.grouped(SimpleNamespace(boxes=boxes), np.arange(2), 30.0)) == 1) is belongs
 
 
 # Segments

@@ -14,14 +14,15 @@ _REACH = 6  # the centre of the next stroke lies at most this far right of its l
 _SAME_LINE = 0.5  # between the middles of two groups
 
 _OVERLAP = 0.4  # of the height of the shorter of two strokes
+_MAX_BAR_HEIGHT, _MAX_BAR_WIDTH, _MAX_BAR_GAP = 0.35, 1.2, 0.2  # in heights of the writing: of the bar over a 5
 _BLOCK = 64  # strokes that are compared with others at once
 
 
 def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list[NDArray[np.int64]]:
     """Return the members of each line, from left to right; lines are in reading order.
 
-    Each stroke is linked to the nearest stroke to its right at the same level, and to all that are very close. Linked
-    strokes form a line. Lengths are relative to the height of the writing.
+    Each stroke is linked to the nearest stroke to its right at the same level, to all that are very close, and to bars
+    just above it. Linked strokes form a line. Lengths are relative to the height of the writing.
     """
     boxes = strokes.boxes[members]
     order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
@@ -64,6 +65,18 @@ def _links(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
     shared = np.minimum(bottom, next_bottom) - np.maximum(top, next_top)
     beside = shared > _OVERLAP * np.minimum(bottom - top, next_bottom - next_top)
     gaps = next_left - right
-    beside &= (gaps < _MAX_GAP * height) & (others < furthest) & (others > np.arange(len(left))[:, np.newaxis])
+    is_later = (others < furthest) & (others > np.arange(len(left))[:, np.newaxis])
+    beside &= (gaps < _MAX_GAP * height) & is_later
+    has_bar = _have_bars(boxes[:_BLOCK, np.newaxis], boxes[: len(others)], height) & is_later
     # The parts of a broken digit may lie above each other, so linking only the nearest stroke is not enough.
-    return np.argwhere(beside & ((gaps < _NEAR * height) | (beside.cumsum(axis=1) == 1)))
+    return np.argwhere(has_bar | (beside & ((gaps < _NEAR * height) | (beside.cumsum(axis=1) == 1))))
+
+
+def _have_bars(boxes: NDArray[np.int64], others: NDArray[np.int64], height: float) -> NDArray[np.bool_]:
+    """Return whether the upper of two strokes is a short bar just above the lower one, such as that of a 5."""
+    shared = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2])
+    sizes, other_sizes = boxes[..., 2:] - boxes[..., :2], others[..., 2:] - others[..., :2]
+    upper = np.where((boxes[..., 1] < others[..., 1])[..., np.newaxis], sizes, other_sizes)
+    is_bar = (upper < np.array([_MAX_BAR_WIDTH, _MAX_BAR_HEIGHT]) * height).all(axis=-1)
+    is_above = 2 * shared[..., 0] > np.minimum(sizes[..., 0], other_sizes[..., 0])
+    return np.asarray(is_bar & is_above & (-shared[..., 1] < _MAX_BAR_GAP * height))
