@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet._mnist_form import pen_width
+from lenet._mnist_form import cropped, mnist_form, pen_width
 from lenet.errors import DataError, InputError, InputTypeError
 from lenet.reading import Reading, prepare, read, read_picture
 
@@ -264,6 +264,17 @@ def test_pens_come_near_to_mnists(pen):
     cv2.polylines(page, [np.array([[60, 40], [140, 40], [90, 200]], np.int32)], False, 255, pen)
     image = prepare(255 - page)
     assert 1.5 < pen_width(image) < 4.2
+
+
+def test_grey_holes_of_bold_blurred_print_become_paper():
+    ink = np.zeros((120, 120), np.uint8)
+    for y in (40, 78):
+        cv2.circle(ink, (60, y), 17, 255, 17)
+    ink = cv2.GaussianBlur(ink, (0, 0), 5)
+    assert 0.3 < ink[40, 60] / ink.max() < 0.4
+    image = mnist_form(cropped(ink))
+    assert image[8:12, 13:15].min() < 48
+    assert image[16:20, 13:15].min() < 48
 
 
 def test_the_width_of_a_pen_follows_from_area_and_edges():

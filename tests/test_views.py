@@ -66,7 +66,7 @@ def test_views_of_segments_without_doubt_change_no_reading(model, segments, monk
     complete = [best_path(graph_of(each)) for each in with_views(model, segments, LEARNED)]
     for one, other in zip(found, complete, strict=True):
         assert one.labels == other.labels
-        assert one.confidence == pytest.approx(other.confidence, abs=0.01)
+        assert one.confidence == pytest.approx(other.confidence, abs=0.02)
 
 
 def test_no_lines_have_no_views(model):

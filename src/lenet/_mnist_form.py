@@ -12,6 +12,7 @@ MIDDLE = 14.0  # row and column of the centre of mass of MNIST's images, to with
 BOX = 20  # pixels: MNIST fits each digit into a square of this side, keeping its aspect
 _FINE = 4  # stroke widths are measured and changed on a grid that is finer by this factor
 _PENS = (1.8, 3.5)  # pixels of MNIST: the widths of nearly all its strokes
+_BLUR = 2.0  # pixels of MNIST: the radius of the blur that sharpening removes
 _BLOT = 7.0  # pixels of MNIST: anything this wide is not a stroke and is left unchanged
 
 
@@ -74,8 +75,15 @@ def pen_width(ink: NDArray[np.uint8]) -> float:
 
 
 def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Bring the stroke width of ink into the usual range, at `scale` pixels for each of MNIST's."""
+    """Bring the stroke width of ink into the usual range, at `scale` pixels for each of MNIST's.
+
+    Thick strokes are sharpened first, because their holes may be grey: the loops of small, blurred print.
+    """
     width = pen_width(ink) / scale
+    if _PENS[1] < width < _BLOT:
+        blurred = cv2.GaussianBlur(ink, (0, 0), _BLUR * scale, borderType=cv2.BORDER_CONSTANT)  # paper around it
+        ink = np.asarray(cv2.addWeighted(ink, 2, blurred, -1, 0), np.uint8)
+        width = pen_width(ink) / scale
     change = min(max(width, _PENS[0]), _PENS[1]) - width if width < _BLOT else 0.0
     size = round(abs(change) * scale)
     if not size:
