@@ -31,9 +31,10 @@ def segments(model):
 
 
 def mean_over_views(model, image):
-    """By SciPy: slanted either way, smaller and larger, around the middle of the image."""
+    """By SciPy: slanted either way, smaller, larger and narrower, around the middle of the image."""
     seen = [image]
-    for across, along in (((1, 0.15), (0, 1)), ((1, -0.15), (0, 1)), ((1.12, 0), (0, 1.12)), ((0.92, 0), (0, 0.92))):
+    slanted, scaled = [((1, 0.15), (0, 1)), ((1, -0.15), (0, 1))], [((1.12, 0), (0, 1.12)), ((0.92, 0), (0, 0.92))]
+    for across, along in (*slanted, *scaled, ((1.3, 0), (0, 1))):
         matrix = np.array([along, across])[:, ::-1]  # of rows and columns
         middle = np.full(2, 13.5)
         moved = ndimage.affine_transform(image.astype(float), matrix, middle - matrix @ middle, order=1)
