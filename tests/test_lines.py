@@ -18,10 +18,9 @@ from lenet.reading.numbering import chains_of
 from lenet.reading.page import Page
 from lenet.reading.pieces import pieces_of
 from lenet.reading.rules import straight_lines, without_printed_rules, without_rules
-from lenet.reading.seams import seams
+from lenet.reading.seams import seams, valley_seams
 from lenet.reading.sheet import _at_border, corners_of, find_sheet
 from lenet.reading.skew import skew_of_lines
-from lenet.reading.valleys import valley_seams
 
 cv2 = pytest.importorskip("cv2")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import pen_width
-from lenet.reading.valleys import valley_seams
+from lenet.reading.strokes import mask_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -28,6 +28,8 @@ _STEP_COST = 0.02  # in stroke widths of ink
 _ROW_COST = 0.001  # so that seams run straight where there is no ink
 _MAX_PIXELS = 2**18  # of strokes side by side, each as high as the highest: 50 bytes each
 _WALL = 1e6  # the cost of a column between strokes
+# In heights of the writing: the size of valleys, and the distances between those on one side and on both sides.
+_VALLEY_WIDTH, _MIN_DEPTH, _APART, _MAX_SHIFT = 0.7, 0.12, 0.12, 0.25
 
 
 def seams(strokes: Sequence[NDArray[np.uint8]], height: float) -> list[Seams]:
@@ -154,3 +156,31 @@ def _apart(columns: Ints, costs: Floats, crossed: Floats, min_ink: float) -> Int
             if all(is_between):
                 kept.insert(place, n)
     return np.array(kept, np.int64)
+
+
+def valley_seams(ink: NDArray[np.uint8], height: float) -> Ints:
+    """Return the columns of straight seams between opposite valleys in a stroke's outline, shape (H, m)."""
+    mask = mask_of(ink)
+    above, top = _valleys(mask, height)
+    below, bottom = _valleys(mask[::-1], height)
+    if not len(above) or not len(below):
+        return np.empty((len(ink), 0), np.int64)
+    nearest = np.abs(below - above[:, np.newaxis]).argmin(axis=1)
+    is_near = np.abs(below[nearest] - above) <= _MAX_SHIFT * height
+    above, top, below, bottom = above[is_near], top[is_near], below[nearest[is_near]], bottom[nearest[is_near]]
+    fraction = (np.arange(len(ink))[:, np.newaxis] - top) / np.maximum(len(ink) - 1 - bottom - top, 1)
+    return np.asarray(np.rint(above + fraction.clip(0, 1) * (below - above)), np.int64)
+
+
+def _valleys(mask: NDArray[np.uint8], height: float) -> tuple[Ints, Ints]:
+    """Return the columns and rows of the deepest points of the valleys in the upper outline of a stroke."""
+    outline = mask.argmax(axis=0)[np.newaxis].astype(np.float32)
+    margin, near = max(1, round(_VALLEY_WIDTH * height)), round(_APART * height)
+    padded = cv2.copyMakeBorder(outline, 0, 0, margin, margin, cv2.BORDER_REPLICATE)
+    depth = cv2.morphologyEx(padded, cv2.MORPH_TOPHAT, _row(margin))[:, margin:-margin]
+    columns = np.flatnonzero((depth >= cv2.dilate(depth, _row(2 * near))) & (depth > _MIN_DEPTH * height))
+    return columns, outline[0, columns].astype(np.int64)
+
+
+def _row(length: int) -> NDArray[np.uint8]:
+    return np.ones((1, length | 1), np.uint8)
