@@ -61,22 +61,16 @@ def _links(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
     left, top, right, bottom = boxes[:_BLOCK, :, np.newaxis].swapaxes(0, 1)
     furthest = np.searchsorted(boxes[:, 0] + boxes[:, 2], 2 * right + 2 * (_MAX_GAP + _REACH) * height)
     others = np.arange(furthest.max())
-    next_left, next_top, _, next_bottom = boxes[: len(others)].T
+    next_left, next_top, next_right, next_bottom = boxes[: len(others)].T
     shared = np.minimum(bottom, next_bottom) - np.maximum(top, next_top)
     beside = shared > _OVERLAP * np.minimum(bottom - top, next_bottom - next_top)
     gaps = next_left - right
     is_later = (others < furthest) & (others > np.arange(len(left))[:, np.newaxis])
     beside &= (gaps < _MAX_GAP * height) & is_later
-    has_bar = _have_bars(boxes[:_BLOCK, np.newaxis], boxes[: len(others)], height) & is_later
+    # The upper of two strokes may be a short bar just above the lower one, such as that of a 5.
+    is_bar = ((boxes[:, 2:] - boxes[:, :2]) < np.array([_MAX_BAR_WIDTH, _MAX_BAR_HEIGHT]) * height).all(axis=1)
+    has_bar = np.where(top < next_top, is_bar[: len(left), np.newaxis], is_bar[: len(others)])
+    across = np.minimum(right, next_right) - np.maximum(left, next_left)
+    has_bar &= (2 * across > np.minimum(right - left, next_right - next_left)) & (-shared < _MAX_BAR_GAP * height)
     # The parts of a broken digit may lie above each other, so linking only the nearest stroke is not enough.
-    return np.argwhere(has_bar | (beside & ((gaps < _NEAR * height) | (beside.cumsum(axis=1) == 1))))
-
-
-def _have_bars(boxes: NDArray[np.int64], others: NDArray[np.int64], height: float) -> NDArray[np.bool_]:
-    """Return whether the upper of two strokes is a short bar just above the lower one, such as that of a 5."""
-    shared = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2])
-    sizes, other_sizes = boxes[..., 2:] - boxes[..., :2], others[..., 2:] - others[..., :2]
-    upper = np.where((boxes[..., 1] < others[..., 1])[..., np.newaxis], sizes, other_sizes)
-    is_bar = (upper < np.array([_MAX_BAR_WIDTH, _MAX_BAR_HEIGHT]) * height).all(axis=-1)
-    is_above = 2 * shared[..., 0] > np.minimum(sizes[..., 0], other_sizes[..., 0])
-    return np.asarray(is_bar & is_above & (-shared[..., 1] < _MAX_BAR_GAP * height))
+    return np.argwhere((has_bar & is_later) | (beside & ((gaps < _NEAR * height) | (beside.cumsum(axis=1) == 1))))
