@@ -103,8 +103,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.ocr", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--strings", type=int, default=200, metavar="N", help="default: 200")
-    parser.add_argument("--pages", type=int, default=3, metavar="N", help="default: 3")
+    parser.add_argument("--strings", type=int, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--pages", type=int, default=2, metavar="N", help="default: 2")
     options = parser.parse_args()
     os.environ["OMP_THREAD_LIMIT"] = "1"  # of tesseract
     cv2.setNumThreads(1)

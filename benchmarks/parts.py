@@ -229,6 +229,14 @@ PARTS = {
         rows(r"^\| ([\d,]+) \| # \| # \| [\d.]+ \| #", "time (s)", "an image (us)", "more memory (MB)"),
     ),
     "reading": Part("python -m benchmarks.reading", numbers(READING)),
+    "ocr": Part(
+        "python -m benchmarks.ocr",
+        rows(
+            r"^\| (\w+) \| #% \| #% \| # \| #% \| #",
+            *("strings (%)", "digits of the strings (%)", "a string (s)", "digits of the pages (%)", "a page (s)"),
+        ),
+        everyday=False,
+    ),
     "fashion": Part(
         "python -m benchmarks.reading --fashion", numbers({"accepted (%)": "Fashion-MNIST: #%"}), everyday=False
     ),

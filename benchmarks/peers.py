@@ -113,6 +113,7 @@ class CompiledTorch(Torch):
     name = "torch.compile"
 
     def network(self, training: bool) -> Any:
+        self.torch.compiler.reset()  # it compiles at most eight sizes of the batch
         return self.torch.compile(super().network(training), dynamic=False, options={"freezing": not training})
 
 
