@@ -361,6 +361,7 @@ def test_connections_leave_64_files_and_four_backlogs(monkeypatch, files, connec
     """With 256 files, the backlog is 16: 256 - 4 * 16 - 64 = 128."""
     configs = []
     monkeypatch.setattr(server_module, "_allow_many_files", lambda: files)
+    monkeypatch.setattr(server_module, "log_config", lambda _: None)  # or else this process would log as a server
     monkeypatch.setattr(server_module, "_Server", lambda config, *_: configs.append(config) or MagicMock())
     serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(connections=connections))
     assert configs[0].app.limits.connections == allowed
