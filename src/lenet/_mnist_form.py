@@ -12,7 +12,7 @@ MIDDLE = 14.0  # row and column of the centre of mass of MNIST's images, to with
 BOX = 20  # pixels: MNIST fits each digit into a square of this side, keeping its aspect
 _FINE = 4  # stroke widths are measured and changed on a grid that is finer by this factor
 _PENS = (1.8, 3.5)  # pixels of MNIST: the widths of nearly all its strokes
-_BLUR = 2.0  # pixels of MNIST: the radius of the blur that sharpening removes
+_BLUR = 2.0  # pixels of MNIST: the standard deviation of the blur that sharpening removes
 _BLOT = 7.0  # pixels of MNIST: anything this wide is not a stroke and is left unchanged
 
 
