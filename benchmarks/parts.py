@@ -206,7 +206,6 @@ SANITIZERS = {
     "checked (tests)": "checked:.*?# passed",
     "memcheck (tests)": "memcheck:.*?# passed",
     "thread (tests)": "thread:.*?# passed",
-    "lines and branches in Python (%)": "TOTAL[^\n]* #%",
 }
 
 PARTS = {

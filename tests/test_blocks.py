@@ -74,7 +74,7 @@ WANTED = {
 LINK = shutil.copytree if sys.platform == "win32" else os.symlink  # there, links are for administrators
 MARKS = {
     "README.md sh": [pytest.mark.landing],
-    "README.md python": [pytest.mark.landing, pytest.mark.uninstrumented],
+    "README.md python": [pytest.mark.landing],
     "embedding.md python": [pytest.mark.landing],
     "hosting.md sh": [pytest.mark.landing],
     "interop.md python": [pytest.mark.landing],

@@ -66,7 +66,6 @@ def test_predict_continues_after_a_file_that_is_not_a_picture(pictures, reader, 
 
 
 @pytest.mark.timing
-@pytest.mark.uninstrumented
 def test_info_measures_the_speed_of_the_build(capsys, monkeypatch):
     from lenet.cli import bench
 

@@ -343,7 +343,6 @@ print("peak", int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) // 1024)
 
 
 @pytest.mark.landing
-@pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak in /proc")
 @pytest.mark.usefixtures("mnist")
 def test_training_on_mnist_takes_less_than_300_mb_in_total(tmp_path):

@@ -56,7 +56,6 @@ def test_examples_of_the_docstrings(name):
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 def test_the_tutorial_learns(monkeypatch):
     pytest.importorskip("sklearn")
     pyplot = pytest.importorskip("matplotlib.pyplot")

@@ -31,12 +31,10 @@ def fitted():
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 def test_it_learns_digits_with_its_defaults():
     assert LeNetClassifier(random_state=0).fit(X, Y).score(X_TEST, Y_TEST) > 0.9
 
 
-@pytest.mark.uninstrumented
 def test_it_learns_digits_with_early_stopping(fitted):
     assert fitted.score(X_TEST, Y_TEST) > 0.85
 

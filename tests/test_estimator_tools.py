@@ -43,14 +43,12 @@ def pass_check(estimator, check):
 
 
 @pytest.mark.landing
-@pytest.mark.uninstrumented
 @parametrize_with_checks([LeNetClassifier(max_iter=2)], expected_failed_checks=lambda estimator: TWO_EPOCHS)
 def test_of_scikit_learn(estimator, check):
     pass_check(estimator, check)
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 @parametrize_with_checks([LeNetClassifier(max_iter=100)], expected_failed_checks=lambda estimator: EXPECTED)
 def test_of_scikit_learn_with_100_epochs(estimator, check):
     pass_check(estimator, check)
@@ -66,7 +64,6 @@ def test_of_scikit_learn_with_the_defaults(estimator, check):
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_usual_pipeline_learns(seed):
     """Standardised columns have extreme values if a border pixel is seldom ink."""
@@ -75,7 +72,6 @@ def test_the_usual_pipeline_learns(seed):
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 def test_in_a_pipeline_a_search_and_a_cross_validation():
     pipeline = make_pipeline(MinMaxScaler(), quick(max_iter=150))
     assert cross_val_score(pipeline, X, Y, cv=2).shape == (2,)
@@ -103,7 +99,6 @@ def test_a_search_in_two_processes_uses_two_threads():
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 def test_calibrated_and_voting():
     tested = Y_TEST < 3
     calibrated = CalibratedClassifierCV(quick(max_iter="auto"), cv=2).fit(X[FEW], Y[FEW])

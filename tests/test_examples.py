@@ -285,7 +285,6 @@ def run_frozen(program, *arguments):
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
     assert frozen.stat().st_size <= LARGEST
     pytest.importorskip("sklearn")
@@ -299,7 +298,6 @@ def test_the_frozen_program_reads_digits_without_python(frozen, tmp_path):
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 def test_the_frozen_program_reports_errors(frozen, tmp_path):
     path = tmp_path / "text.pgm"
     missing = f"read_pgm: {path} cannot be read (No such file or directory).\n"

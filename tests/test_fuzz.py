@@ -142,7 +142,6 @@ def test_a_seed_that_shows_a_fault_is_written_to_a_file(monkeypatch, tmp_path, c
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented  # libFuzzer says how it ended where AddressSanitizer reports
 def test_libfuzzer_finds_a_fault_that_no_file_of_the_corpus_shows(tmp_path):
     pytest.importorskip("atheris")
     program = (

@@ -48,7 +48,6 @@ print((with_lenet - with_numpy) / (with_numpy - began), (ready - with_numpy) / (
 
 
 @pytest.mark.landing
-@pytest.mark.uninstrumented
 def test_importing_takes_a_fraction_of_the_time_of_numpy():
     """The least of some runs, as parts of numpy's time in the same run: 0.5 and 20 to 30 percent are measured."""
     output(TIMED)  # writes the compiled modules

@@ -93,7 +93,6 @@ def test_zeros_of_either_sign_and_the_least_number_are_background(name, value):
     np.testing.assert_equal(given, zeros)
 
 
-@pytest.mark.uninstrumented
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if not name.startswith(SKLEARN)])
 def test_impossible_sizes_are_refused_immediately(name):
     """2**48 rows of the same numbers, as np.broadcast_to makes them of one: more bytes than there are addresses."""

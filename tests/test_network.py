@@ -284,6 +284,11 @@ def test_learn_adds_to_the_gradient(build, arrays):
     Learning(build, arrays, pixels, labels, start=0.25).check(pixels, labels, start=0.25)
 
 
+def test_learn_from_no_images_adds_nothing(build, arrays):
+    learning = Learning(build, arrays, images(0), labels_of(0), start=0.25, shares=np.empty(0))
+    assert set(learning.gradient) == {0.25}
+
+
 def test_learn_weighs_each_image(build, arrays):
     """The same as the images one by one, each gradient weighted by its share."""
     pixels, labels, shares = images(18), labels_of(18), np.linspace(0, 2, 18)  # two groups, and one image without
@@ -366,7 +371,6 @@ def test_every_build_agrees_with_the_float64_layers_on_mnist(build, mnist, exact
 # ---- at the end of a page ------------------------------------------------------------------------------
 
 
-@pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux" or AT_THE_END_OF_A_PAGE, reason="only Linux, and only once")
 @pytest.mark.parametrize(
     ("files", "lengths"),

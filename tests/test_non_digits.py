@@ -82,7 +82,6 @@ def _learned(model, x, y):
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 def test_a_network_trained_on_non_digits_recognises_them():
     recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=120, vary=True, non_digits=0.3)
     model = lenet.LeNet5(seed=0)

@@ -8,7 +8,7 @@ import lenet
 from lenet.serving.page import model_document, page_html
 
 pytest_plugins = ["page_fixture"]
-pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
+pytestmark = pytest.mark.landing
 
 WORDS = ("zero", "one", "two", "three", "four of a kind", "five", "six", "seven", "eight", "a very long name " * 5)
 

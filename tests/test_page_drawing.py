@@ -25,7 +25,7 @@ from page_actions import (
 from lenet.rejection import RejectionRule
 
 pytest_plugins = ["page_fixture"]
-pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
+pytestmark = pytest.mark.landing
 
 
 def test_the_mouse_draws_a_3_as_pictures_of_digits_are_prepared(page, shipped):

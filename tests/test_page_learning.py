@@ -7,7 +7,7 @@ import pytest
 from page_actions import FRAMES, answer, draw, pixels
 
 pytest_plugins = ["page_fixture"]
-pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
+pytestmark = pytest.mark.landing
 
 
 def test_steps_along_the_gradient_change_the_answer(page):

@@ -6,7 +6,7 @@ import pytest
 from page_actions import FRAMES, READY, STAGES, THREE, answer, draw, drop, opened, picture_of, resize, shown
 
 pytest_plugins = ["page_fixture"]
-pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
+pytestmark = pytest.mark.landing
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (360, "dark")])

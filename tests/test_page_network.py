@@ -8,7 +8,7 @@ import pytest
 from page_actions import CLOCK, STAGES, answer, opened, pixels, place_of_unit, resize, shown
 
 pytest_plugins = ["page_fixture"]
-pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
+pytestmark = pytest.mark.landing
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (360, 740), (768, 1024)])

@@ -10,7 +10,7 @@ from served import serving
 from serving_requests import TOKEN
 
 pytest_plugins = ["page_fixture"]
-pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]  # a browser cannot load a sanitizer
+pytestmark = pytest.mark.landing
 
 
 def test_the_server_reads_a_dropped_picture(served_page):

@@ -149,7 +149,6 @@ def test_pages_as_photographed(mnist):
 
 @pytest.mark.timing
 @pytest.mark.landing
-@pytest.mark.uninstrumented
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak in /proc")
 def test_a_photograph_of_12_megapixels_takes_little_time_and_memory(mnist):
     seconds, megabytes, lines = from_benchmarks.read_photograph(mnist)

@@ -190,7 +190,6 @@ def test_an_empty_token_is_not_a_token(capsys, monkeypatch):
 
 @pytest.mark.timing
 @pytest.mark.landing
-@pytest.mark.uninstrumented
 def test_it_starts_in_a_second():
     times = []
     for _ in range(3):

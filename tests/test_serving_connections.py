@@ -48,7 +48,6 @@ def pipelined(server, requests):
     return answer
 
 
-@pytest.mark.uninstrumented
 def test_many_requests_at_once_on_one_connection_are_refused():
     """One read holds more than a thousand of them."""
     live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"

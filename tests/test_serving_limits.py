@@ -53,7 +53,6 @@ def test_a_body_that_is_too_large(strict, declared):
 
 
 @pytest.mark.landing
-@pytest.mark.uninstrumented
 def test_a_flood_of_oversized_bodies_leaves_memory_flat():
     count = 1000
 
@@ -76,7 +75,6 @@ def test_a_flood_of_oversized_bodies_leaves_memory_flat():
 
 
 @pytest.mark.landing
-@pytest.mark.uninstrumented
 def test_rejected_requests_are_not_kept_in_memory():
     large = b'{"inputs": [[' + b" " * 3_900_000 + b"]]}"
     bomb = gzip.compress(bytes(17 * 2**20))
@@ -92,7 +90,6 @@ def test_rejected_requests_are_not_kept_in_memory():
 
 @pytest.mark.timing
 @pytest.mark.landing
-@pytest.mark.uninstrumented
 def test_bombs_do_not_stop_the_others():
     bomb = gzip.compress(bytes(15 * 2**20))
     with serving("--log-level", "warning") as server:
@@ -103,7 +100,6 @@ def test_bombs_do_not_stop_the_others():
 
 @pytest.mark.timing
 @pytest.mark.landing
-@pytest.mark.uninstrumented
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
@@ -209,7 +205,6 @@ def worst_pictures():
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 def test_the_worst_pictures_fit_into_a_gigabyte():
     """The data of a server that reads one picture at a time; hosting.md promises the growth of its memory."""
     command = ["bash", "-c", f"ulimit -d {2**20}; exec {sys.executable} -m lenet serve --port 0 --deadline 60"]

@@ -276,7 +276,6 @@ def test_metadata_that_no_response_could_contain_is_refused(tmp_path, texts):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs devices, links and /proc")
-@pytest.mark.uninstrumented
 def test_files_that_become_something_else_replace_no_model(tmp_path):
     (tmp_path / "folder").mkdir()
     targets = {"zero": "/dev/zero", "null": "/dev/null", "a-folder": "folder", "nowhere": "gone", "itself": "itself"}

@@ -299,7 +299,6 @@ def accuracy(data, recipe, seed):
 
 
 @pytest.mark.release
-@pytest.mark.uninstrumented
 def test_the_small_recipe_reads_97_percent_of_the_digits():
     assert accuracy(lenet.data.load_digits(), "small", 0) >= 0.97
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.landing, pytest.mark.uninstrumented]
+pytestmark = pytest.mark.landing
 USER = Path(__file__).with_name("typed_user.py")
 CHECKERS = {
     "mypy": ["--strict", "--no-pretty", "--python-executable", sys.executable],

@@ -1,4 +1,4 @@
-"""Report which lines of the kernels have run; exit with an error if the coverage of them or of Python is too low.
+"""Report which lines of the kernels have run; exit with an error if any has not.
 
 gcc counts the lines of the C code that Cython generates; a comment above each statement names its line in the source.
 Unlike Cython's own tracing, this counts code that runs without the GIL, at full speed, and in vectors.
@@ -7,13 +7,8 @@ Unlike Cython's own tracing, this counts code that runs without the GIL, at full
 import json
 import re
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
-
-from tests.mutation.building import environment
-
-LEAST = 98  # percent of Python's lines and branches; of the kernels' lines, all
 
 
 def forget(root: Path) -> None:
@@ -23,14 +18,12 @@ def forget(root: Path) -> None:
 
 
 def check(root: Path) -> None:
-    """Print the coverage of a tree whose tests have run, and exit with an error if it is too low."""
+    """Print the coverage of a tree whose tests have run, and exit with an error if a line has not run."""
     counts = line_counts(root)
     missed = sorted(place for place, count in counts.items() if not count)
     print(f"kernels: {len(counts) - len(missed)} of {len(counts)} lines have run")
     for file, number in missed:
         print(f"    {file}:{number}: {(root / 'src/lenet' / file).read_text().splitlines()[number - 1]}")
-    for command in (["combine", "--quiet"], ["report", "--skip-covered", f"--fail-under={LEAST}"]):
-        subprocess.run([sys.executable, "-m", "coverage", *command], cwd=root, env=environment(root), check=True)
     if missed:
         raise SystemExit("Lines of the kernels have not run.")
 
