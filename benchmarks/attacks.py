@@ -175,8 +175,8 @@ def chunks_of_one_byte() -> bytes:
 
 
 def gzip_of_brackets() -> bytes:
-    """Return a request with 4 MiB of brackets, compressed."""
-    return post(INFER, gzip.compress(b"[" * 4 * 2**20), "Content-Encoding: gzip")
+    """Return a request with 2 MiB of brackets, compressed."""
+    return post(INFER, gzip.compress(b"[" * 2 * 2**20), "Content-Encoding: gzip")
 
 
 def noise(kind: str, side: int) -> bytes:
@@ -189,8 +189,8 @@ def noise(kind: str, side: int) -> bytes:
 
 
 def numbers(datatype: str, number: str, nested: bool = False) -> bytes:
-    """Return a request with as many images in JSON as fit into 4 MiB, at most 1024."""
-    images = min(1024, 4_190_000 // (784 * (len(number) + 1) + 2))
+    """Return a request with as many images in JSON as fit into 2 MiB, at most 1024."""
+    images = min(1024, 2_090_000 // (784 * (len(number) + 1) + 2))
     row = [json.loads(number)] * 784
     data = [row] * images if nested else row * images
     tensor = {"name": "images", "datatype": datatype, "shape": [images, 784], "data": data}
@@ -211,9 +211,9 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], int]] = {
     "one-byte chunks": (chunks_of_one_byte, 16),
     "gzip of brackets": (gzip_of_brackets, 16),
     "slow clients": (bytes, SLOW_CLIENTS),
-    "4 MiB of integers": (lambda: numbers("UINT8", "255"), 16),
-    "4 MiB of decimals": (lambda: numbers("FP32", "0.1234567"), 16),
-    "4 MiB of brackets": (lambda: post(INFER, b"[" * 4 * 2**20), 16),
+    "integers in JSON": (lambda: numbers("UINT8", "255"), 16),
+    "decimals in JSON": (lambda: numbers("FP32", "0.1234567"), 16),
+    "brackets in JSON": (lambda: post(INFER, b"[" * 2 * 2**20), 16),
     "forms": (form, 16),
     "noisy JPEGs": (lambda: noise("JPEG", 4000), 16),
     "30 noisy PNGs": (lambda: noise("PNG", 3900), 30),

@@ -180,7 +180,7 @@ def test_missing_models_and_paths(server, method, path, status):
 
 
 def test_more_json_than_allowed(server):
-    status, _, answer = server.ask("POST", INFER, b" " * (4 * 2**20 + 1))
+    status, _, answer = server.ask("POST", INFER, b" " * (2 * 2**20 + 1))
     assert (status, "binary" in answer["error"]) == (413, True)
 
 

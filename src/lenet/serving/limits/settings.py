@@ -15,7 +15,7 @@ class Limits:
     ----------
     body : int, default 16 MiB
         Size of a request body in bytes, before and after decompression. A larger one gets the status 413.
-    json : int, default 4 MiB
+    json : int, default 2 MiB
         Size of the JSON in a body in bytes, without binary tensors. Larger JSON gets the status 413.
     batch : int, default 1024
         Number of images in an inference request. A request with more gets the status 400.
@@ -49,7 +49,7 @@ class Limits:
     """
 
     body: int = 16 * 2**20
-    json: int = 4 * 2**20
+    json: int = 2 * 2**20
     batch: int = 1024
     pixels: int = 25_000_000
     in_flight: int = 256
