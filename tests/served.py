@@ -95,5 +95,5 @@ def wait_for(condition, seconds=45):
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "the condition is still false"
-        time.sleep(0.05)
+        time.sleep(0.01)
     return value

@@ -190,6 +190,7 @@ def test_the_unit(tmp_path):
     )
 
 
+@pytest.mark.landing
 @pytest.mark.skipif(sys.platform == "win32", reason="the image contains Linux; Windows has no SIGTERM")
 def test_the_health_check_of_the_image(tmp_path):
     text = re.search(r"CMD (\[.*\])\n", text_of("Dockerfile").replace("\\\n", ""))[1]

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.platforms.suite import summary
+
+pytestmark = pytest.mark.release
 
 MIXED = """
 import pytest

@@ -17,6 +17,7 @@ from serving_requests import INFER, an_input, encoded, page_of, request_of
 
 import lenet
 import lenet.cli
+from lenet.serving.models import Served
 
 pytest_plugins = ["serving_fixture"]
 
@@ -119,13 +120,17 @@ def test_one_output_in_json_and_one_in_binary(server):
 @pytest.mark.parametrize("name", BAD)
 def test_a_malformed_request(server, name):
     body, says = BAD[name]
-    status, headers, answer = server.ask("POST", INFER, body)
+    status, _, answer = server.ask("POST", INFER, body)
     assert status == 400
     assert says in answer["error"]
     assert list(answer) == ["error"]
     assert "Traceback" not in answer["error"]
-    assert server.logged(headers["x-request-id"])["error"] == answer["error"]
     assert server.ask("POST", INFER, request_of())[0] == 200  # the next one works
+
+
+def test_the_log_has_the_message_of_an_error(server):
+    _, headers, answer = server.ask("POST", INFER, b"{}")
+    assert server.logged(headers["x-request-id"])["error"] == answer["error"]
 
 
 @pytest.mark.parametrize(
@@ -275,7 +280,7 @@ def shape_of(value):
 def test_a_single_image_gets_the_label_of_the_rejection_rule():
     model = lenet.load_pretrained()
     model.metadata["least_digit_score"] = "0.6"
-    served, rng = lenet.serving.models.Served("mnist", model), np.random.default_rng(0)
+    served, rng = Served("mnist", model), np.random.default_rng(0)
     probabilities = np.concatenate([rng.dirichlet(np.full(10, 0.1), 500), np.eye(10)[[3]]]).astype(np.float32)
     labels = [served.accepted_label(row) for row in probabilities.tolist()]
     assert labels == served.rule.answers(probabilities).labels.tolist()

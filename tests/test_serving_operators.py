@@ -98,7 +98,7 @@ def test_the_token():
         assert TOKEN not in json.dumps(server.log())
 
 
-@pytest.mark.parametrize("token", [{}, {"LENET_TOKEN": TOKEN}])
+@pytest.mark.parametrize("token", [pytest.param({}, marks=pytest.mark.landing), {"LENET_TOKEN": TOKEN}])
 def test_the_token_for_control(token):
     with serving("--allow-control", LENET_CONTROL_TOKEN="control", **token) as server:  # noqa: S106
         load, control = "/v2/repository/models/mnist/load", {"Authorization": "Bearer control"}
@@ -135,7 +135,11 @@ def test_the_token_from_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("host", "token", "warns"),
-    [("0.0.0.0", {}, True), ("0.0.0.0", {"LENET_TOKEN": TOKEN}, False), ("localhost", {}, False)],  # noqa: S104
+    [
+        ("0.0.0.0", {}, True),  # noqa: S104
+        pytest.param("0.0.0.0", {"LENET_TOKEN": TOKEN}, False, marks=pytest.mark.landing),  # noqa: S104
+        pytest.param("localhost", {}, False, marks=pytest.mark.landing),
+    ],
 )
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
 def test_a_server_without_a_token_that_other_machines_reach_warns(host, token, warns, workers):

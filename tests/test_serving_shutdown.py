@@ -23,6 +23,7 @@ import lenet
 from lenet.serving import Models
 
 pytest_plugins = ["serving_fixture"]
+pytestmark = pytest.mark.landing
 
 
 @SENDS_SIGNALS
@@ -31,7 +32,7 @@ pytest_plugins = ["serving_fixture"]
     ("number", "workers"),
     [
         (signal.SIGTERM, 1),
-        pytest.param(signal.SIGINT, 2, marks=pytest.mark.landing),
+        (signal.SIGINT, 2),
         pytest.param(signal.SIGINT, 1, marks=pytest.mark.release),
         pytest.param(signal.SIGTERM, 2, marks=pytest.mark.release),
     ],
@@ -59,7 +60,7 @@ def test_running_requests_are_answered_before_the_server_ends(number, workers):
 
 @SENDS_SIGNALS
 @pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.release)])
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.landing)])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_signal_as_soon_as_it_listens(tmp_path, workers, times):
     command = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--workers", str(workers)]
     for _ in range(times):
@@ -73,7 +74,6 @@ def test_a_signal_as_soon_as_it_listens(tmp_path, workers, times):
 
 
 @pytest.mark.timing
-@pytest.mark.landing
 def test_a_worker_that_dies_is_replaced():
     def workers_of(server):
         command = ["pgrep", "-P", str(server.process.pid), "-f", "spawn_main"]
@@ -89,7 +89,6 @@ def test_a_worker_that_dies_is_replaced():
 
 
 @pytest.mark.timing
-@pytest.mark.landing
 def test_a_worker_starts_with_the_last_good_model(tmp_path):
     path, x = (
         tmp_path / "kept.safetensors",
@@ -117,7 +116,7 @@ LIVE, READY = (b"GET /v2/health/%s HTTP/1.1\r\nHost: x\r\n\r\n" % name for name 
 
 @SENDS_SIGNALS
 @pytest.mark.timing
-@pytest.mark.parametrize(("workers", "drain"), [(1, 1), pytest.param(2, 3, marks=pytest.mark.landing)])
+@pytest.mark.parametrize(("workers", "drain"), [(1, 1), (2, 3)])
 def test_a_server_that_ends_is_not_ready_and_closes_connections_after_its_answers(workers, drain):
     def is_closed_after(connection, request, status):
         connection.sendall(request)
@@ -178,7 +177,7 @@ def test_the_garbage_collector_skips_objects_that_exist_at_startup():
 
 @SENDS_SIGNALS
 @pytest.mark.timing
-@pytest.mark.parametrize(("signals", "seconds"), [(1, 4), pytest.param(2, 2, marks=pytest.mark.landing)])
+@pytest.mark.parametrize(("signals", "seconds"), [(1, 4), (2, 2)])
 def test_shutdown_does_not_wait_for_pictures_in_progress(signals, seconds):
     """After the promised time, or a second Ctrl-C, waiting clients get a response, and there is no traceback."""
     noise = encoded(np.random.default_rng(0).integers(0, 256, (2500, 2500), np.uint8))
@@ -204,7 +203,6 @@ def test_shutdown_does_not_wait_for_pictures_in_progress(signals, seconds):
 
 
 @pytest.mark.timing
-@pytest.mark.landing
 def test_workers_that_read_pictures_end_without_abort(monkeypatch):
     """A terminal sends Ctrl-C to every process; OpenCV's threads would abort Python's own exit."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # the second Ctrl-C would interrupt its writing

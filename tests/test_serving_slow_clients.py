@@ -19,6 +19,7 @@ from lenet.serving.connections import TimedProtocol
 from lenet.serving.transport import LazyTimer
 
 pytest_plugins = ["serving_fixture"]
+pytestmark = pytest.mark.landing
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,6 @@ def test_trickling_does_not_extend_the_time(impatient):
 
 
 @pytest.mark.timing
-@pytest.mark.landing
 def test_a_thousand_slow_clients_do_not_stop_the_others():
     with serving("--timeout", "4") as server:
         slow = [socket.create_connection((server.host, server.port)) for _ in range(1000)]

@@ -55,6 +55,7 @@ def start(forks, folder):
 
 
 @pytest.mark.timing
+@pytest.mark.landing
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.release)])
 def test_a_killed_server_sends_complete_responses_or_none(forks, tmp_path, kills):
     models = [lenet.LeNet5(seed=seed) for seed in (1, 2)]
