@@ -257,7 +257,7 @@ def test_a_page_with_an_untrusted_model_runs_only_its_own_script(tmp_path, monke
     model.metadata = {SCRIPT: SCRIPT}
     model.save("evil.safetensors")
     assert cli.main(["page", "a.html", "--model", "evil.safetensors"]) == 0
-    assert Scripts(Path("a.html").read_text()).found == ["application/json", "module"]
+    assert Scripts(Path("a.html").read_text("utf-8")).found == ["application/json", "module"]
 
 
 @pytest.mark.parametrize("texts", [{"a": "\ud800"}, {"\udfff": "a"}], ids=ascii)
