@@ -135,6 +135,7 @@ def predicting(model, images, expected):
         assert all(each.result(SECONDS) for each in asked)
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of threads; the point is here
 def test_processes(method, model, images, expected):
@@ -144,6 +145,7 @@ def test_processes(method, model, images, expected):
         assert [each.result(SECONDS) for each in asked] == [expected] * 4
 
 
+@pytest.mark.landing
 def test_the_processes_of_joblib(model, images, expected):
     joblib = pytest.importorskip("joblib")
     with predicting(model, images, expected), joblib.parallel_config("loky", n_jobs=2):

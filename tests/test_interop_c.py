@@ -116,7 +116,7 @@ NAMES = (
 )
 
 
-@pytest.mark.parametrize("compiler", [*COMPILERS, "g++"])
+@pytest.mark.parametrize("compiler", [*COMPILERS, pytest.param("g++", marks=pytest.mark.landing)])
 def test_a_program_prints_the_names_of_the_classes(compiler, tmp_path):
     if not makes_programs_for_this_machine(compiler):
         pytest.skip(f"there is no {compiler} for this machine")

@@ -125,6 +125,7 @@ def test_clients_of_an_application_may_load_models_only_if_it_allows_them_to(opt
     assert statuses[0] == expected
 
 
+@pytest.mark.landing
 def test_the_token_from_a_file(tmp_path):
     path = tmp_path / "token"
     path.write_text(f"{TOKEN}\n")

@@ -21,6 +21,7 @@ from lenet.errors import InputError
 from lenet.serving import Models
 
 pytest_plugins = ["serving_fixture"]
+pytestmark = pytest.mark.landing
 
 
 IMPATIENT = "from lenet.serving import reloading; reloading.INTERVAL = 0.1; from lenet.cli import main; main()"
@@ -47,7 +48,7 @@ def test_the_document_of_a_model_follows_its_file(watched):
 
 @pytest.mark.parametrize(
     ("workers", "hangup"),
-    [(1, False), *(pytest.param(*case, marks=pytest.mark.landing) for case in ((1, True), (2, True), (2, False)))],
+    [(1, False), (1, True), (2, True), (2, False)],
 )
 def test_a_model_is_replaced_while_requests_run(tmp_path, digits, workers, hangup):
     path, x = tmp_path / "changing.safetensors", digits[0][0]
@@ -120,7 +121,6 @@ def test_the_empty_file_of_a_starting_worker_is_not_an_error(tmp_path, monkeypat
     assert list(_SharedMetrics().collect()) == []
 
 
-@pytest.mark.landing
 def test_earlier_versions_are_not_in_the_metrics_of_workers(tmp_path):
     lenet.LeNet5(seed=0).save(tmp_path / "own.safetensors")
     with serving("--model", tmp_path / "own.safetensors", "--workers", "2") as server:

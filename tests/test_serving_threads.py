@@ -332,6 +332,7 @@ def unread_log(*arguments):
 
 
 @pytest.mark.timing
+@pytest.mark.landing
 def test_an_unread_log_blocks_nothing():
     with unread_log() as (server, _):
         for _ in range(3):
