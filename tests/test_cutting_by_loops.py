@@ -239,7 +239,8 @@ def oriented(as_given, *turned, strokes=1):
         (Reading(), [reading_of(0.99)], (0, 4)),  # evidence of 0.98 is less than the lead of 1
         (Reading(), [reading_of(0.9, 0.9)], (90, 4)),  # 2 * 1.8 - 2 and 0.3 for a digit after another
         (Reading(), [reading_of(0.7, 0.7)], (90, 4)),  # 1.1
-        (Reading(), [reading_of(0.7, 0.7, lines=2)], (0, 4)),  # 0.8
+        (Reading(), [reading_of(*[0.99] * 5, lines=5)], (0, 4)),  # 5 * 0.2 * 0.98, as each is alone on its line
+        (Reading(), [reading_of(*[0.99] * 6, lines=6)], (90, 4)),
         (Reading(), [reading_of(0.69, 0.69, 0.69, 0.69)], (0, 4)),  # 2.42, but illegible
         (Reading(), [reading_of(0.7, 0.7, 0.7, 0.7)], (90, 4)),
         (reading_of(0.6, 0.6), [reading_of(0.8, 0.8)], (0, 4)),  # 1.5 is below 0.7 and 1.3 times its root
@@ -247,6 +248,8 @@ def oriented(as_given, *turned, strokes=1):
         (reading_of(0.6, 0.6), [reading_of(0.88, 0.88)], (90, 4)),  # 1.82 is not
         (reading_of(*[0.6] * 16), [reading_of(*[0.712] * 16)], (0, 4)),  # 11.28 is below 7.7 and 1.3 times its root
         (reading_of(*[0.6] * 16), [reading_of(*[0.713] * 16)], (90, 4)),  # 11.32 is not
+        (reading_of(0.6, None, None), [reading_of(0.7, 0.7)], (90, 4)),  # -1.2, which counts as 0; 1.1
+        (reading_of(0.6, None, None, None), [reading_of(0.7, 0.7)], (0, 4)),  # a word: 0.2 + 0.9
         (reading_of(0.1, 0.1), [reading_of(0.7, 0.7)], (90, 4)),  # evidence below 0 counts as 0
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4), reading_of(*[0.8] * 3)], (180, 4)),
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4, text="0125689? ")], (0, 4)),

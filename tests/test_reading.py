@@ -10,6 +10,7 @@ import pytest
 import lenet
 from lenet import reading
 from lenet.errors import InputError
+from lenet.reading import reader
 
 Image = pytest.importorskip("PIL.Image")
 cv2 = pytest.importorskip("cv2")
@@ -54,6 +55,36 @@ def test_only_digits_leaves_no_question_marks():
     (line,) = reading.read(page, only_digits=True).lines
     assert re.fullmatch("7[0-9]+", line.text)
     assert line.confidence < 0.3  # the option does not raise the confidence
+
+
+def written(text):
+    """A picture of a text in a font of OpenCV."""
+    page = np.full((120, 60 * len(text) + 60, 1), 255, np.uint8)
+    cv2.putText(page, text, (30, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 5, cv2.LINE_AA)
+    return page[..., 0]
+
+
+def test_a_word_beside_a_number_has_no_digits():
+    (line,) = reading.read(written("water 12.50")).lines
+    assert re.fullmatch(r"\?+1250", line.text)
+
+
+@pytest.mark.parametrize(("others", "digits", "letters"), [(1, 1, False), (2, 4, False), (2, 3, True), (2, 0, True)])
+def test_with_two_fifths_of_non_digits_a_word_has_letters(others, digits, letters):
+    seven = reading.Digit((0, 0, 8, 9), 7, 0.75, 1, 0.125, "7")
+    other = reading.Digit((0, 0, 8, 9), None, 0.5, 1, 0.25)
+    expected = reading.Digit((0, 0, 8, 9), None, 0.25, 7, 0.75) if letters else seven
+    assert reader._unless_letters([other] * others + [seven] * digits) == [other] * others + [expected] * digits
+
+
+@pytest.mark.parametrize("word", ["animal", "paper", "BATH"])
+def test_a_word_of_letters_has_no_line(word):
+    assert reading.read(written(word)) == reading.Reading()
+
+
+def test_a_number_behind_a_word_is_not_turned():
+    reading_of_both = reading.read(written("Total 1280"))
+    assert (reading_of_both.rotation, reading_of_both.text[-4:]) == (0, "1280")
 
 
 def test_a_line_is_made_of_the_names_of_the_classes():

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import groupby
 
 from lenet.errors import InputError
 from lenet.reading.page import Page
-from lenet.reading.results import Reading
+from lenet.reading.results import Digit, Line, Reading
 
 _LEGIBLE = 0.9  # a page whose segments have this mean probability is not turned
 _MIN_LEGIBLE = 0.7  # the minimum mean probability after a turn
@@ -14,6 +15,8 @@ _MAX_STROKES = 1000  # of a page; reading a larger one four times would take sec
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
 _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
+_WORD = 3  # non-digits in a row that are probably letters, in whatever orientation
+_LONE = 0.2  # of a digit: what one that is alone on its line counts
 # A turn must gain _LEAD digits of evidence, and _CHANCE times the square root of the evidence without a turn.
 _LEAD, _CHANCE = 1.0, 1.3
 
@@ -48,14 +51,24 @@ def _is_clear(turned: Reading, reading: Reading) -> bool:
 
 def _legibility(reading: Reading) -> float:
     """Return the mean probability of the digits; each non-digit counts as 0."""
-    return _sum_of_probabilities(reading) / max(sum(len(line.digits) for line in reading.lines), 1)
+    probabilities = [_probability(digit) for line in reading.lines for digit in line.digits]
+    return sum(probabilities) / max(len(probabilities), 1)
 
 
 def _evidence(reading: Reading) -> float:
-    """Return the number of probable digits minus that of improbable ones, with a reward for digits in a row."""
-    count = sum(len(line.digits) for line in reading.lines)
-    return 2 * _sum_of_probabilities(reading) - count + _ROW_BONUS * (count - len(reading.lines))
+    """Return the number of probable digits minus that of improbable ones, with a reward for digits in a row.
+
+    A digit alone on its line counts little, as a letter on its side can be read as a digit. Words do not count.
+    """
+    return sum(_evidence_of_line(line) for line in reading.lines)
 
 
-def _sum_of_probabilities(reading: Reading) -> float:
-    return sum(digit.probability for line in reading.lines for digit in line.digits if digit.label is not None)
+def _evidence_of_line(line: Line) -> float:
+    runs = [list(run) for _, run in groupby(line.digits, lambda digit: digit.label is None)]
+    counted = [digit for run in runs if run[0].label is not None or len(run) < _WORD for digit in run]
+    surplus = sum(2 * _probability(digit) - 1 for digit in counted)
+    return _LONE * surplus if len(line.digits) == 1 else surplus + _ROW_BONUS * (len(line.digits) - 1)
+
+
+def _probability(digit: Digit) -> float:
+    return digit.probability if digit.label is not None else 0.0

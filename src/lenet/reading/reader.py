@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,10 @@ from lenet.reading.results import Cell, Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
 from lenet.reading.views import with_views
 
-_SPACE = 0.9  # heights of the writing: wider gaps become spaces
+# In heights of the writing: wider gaps become spaces; narrower ones may already separate a word from a number.
+_SPACE, _GAP = 0.9, 0.4
+# With at least so many non-digits, and this share of them, a word has letters.
+_MIN_LETTERS, _LETTERS = 2, 0.4
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 
@@ -176,21 +180,31 @@ def _read_line(characters: Sequence[str], pieces: Pieces, segments: Segments, on
     """Return the digits of a line, or None if there are none."""
     line, low = pieces.line, is_low(segments, pieces.line.height)
     path = best_path(graph_of(segments, coefficients_of(characters)), ~low if only_digits else None)
-    if all(label is None for label in path.labels):
-        return None
-    digits, text, end = [], "", None
-    boxes = segments.boxes[path.arcs]
+    shown = [k for k, arc in enumerate(path.arcs) if path.labels[k] is not None or not low[arc]]
+    boxes = segments.boxes[[path.arcs[k] for k in shown]]
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
-    each_arc = zip(path.arcs, path.labels, path.probabilities, boxes.tolist(), places, strict=True)
-    for arc, label, probabilities, box, place in each_arc:
-        if label is None and low[arc]:
-            continue
-        if end is not None and box[0] - end > _SPACE * line.height:
-            text += " "
-        digits.append(_digit(place, label, probabilities, characters))
-        text += digits[-1].text
-        end = box[2]
+    digits = [
+        _digit(place, path.labels[k], path.probabilities[k], characters) for k, place in zip(shown, places, strict=True)
+    ]
+    gaps = (boxes[1:, 0] - boxes[:-1, 2]) / line.height
+    starts = [0, *(np.flatnonzero(gaps > _GAP) + 1), len(digits)]
+    digits = [digit for start, end in pairwise(starts) for digit in _unless_letters(digits[start:end])]
+    if all(digit.label is None for digit in digits):
+        return None
+    spaces = ["", *np.where(gaps > _SPACE, " ", "")]
+    text = "".join(space + digit.text for space, digit in zip(spaces, digits, strict=True))
     return Line(tuple(digits), path.confidence, text)
+
+
+def _unless_letters(word: list[Digit]) -> list[Digit]:
+    """Return a word, with all its digits as non-digits if so many are non-digits that it probably has letters."""
+    if sum(digit.label is None for digit in word) < max(_MIN_LETTERS, _LETTERS * len(word)):
+        return word
+    return [digit if digit.label is None else _as_other(digit, digit.label) for digit in word]
+
+
+def _as_other(digit: Digit, label: int) -> Digit:
+    return Digit(digit.box, None, 1 - digit.probability, label, digit.probability)
 
 
 def _digit(
