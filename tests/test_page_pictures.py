@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from page_actions import READY, THREE, answer, distance, draw, drop, error, picture_of, pixels, shown
+from page_actions import READY, THREE, answer, distance, draw, drop, error, opened, picture_of, pixels, shown
 from served import serving
 from serving_requests import TOKEN
 
@@ -152,6 +152,36 @@ def test_a_token_is_requested_and_a_stopped_server_is_reported(browser):
         drop(page, picture_of("4"), "image/png")
         assert error(page) == "The server does not respond. Check that it is running."
         context.close()
+
+
+def test_requests_that_wait_for_a_token_share_it(browser, served):
+    with opened(browser, served) as page:
+        rejected = []
+
+        def check(route):
+            if route.request.headers.get("authorization") == f"Bearer {TOKEN}":
+                route.continue_()
+            else:
+                rejected.append(route.request.url)
+                route.fulfill(status=401)
+
+        for requests in ("**/infer", "**/predict*"):
+            page.route(requests, check)
+        page.locator("#compare").click()
+        drop(page, picture_of("2019"), "image/png")
+        for count, text in ((2, "wrong"), (4, TOKEN)):
+            page.wait_for_function("() => !document.getElementById('token-form').hidden")
+            for _ in range(250):
+                if len(rejected) < count:
+                    page.wait_for_timeout(20)
+            assert len(rejected) == count
+            page.get_by_label("Token").fill(text)
+            page.keyboard.press("Enter")
+        page.wait_for_function("() => document.getElementById('lines').textContent.trim() === '2019'")
+        page.wait_for_function("() => document.getElementById('comparison').textContent")
+        assert len(rejected) == 4
+        assert not page.locator("#token-form").is_visible()
+        assert not page.locator("#error").is_visible()
 
 
 @pytest.mark.parametrize("where", ["saved", "served"])

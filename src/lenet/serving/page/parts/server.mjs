@@ -10,6 +10,7 @@ let token = "";
 // Fetch, and ask the user for a token until the server accepts it. Error messages are sentences.
 export async function ask(url, options = {}) {
   for (;;) {
+    const sent = token;
     const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
     let response;
     try {
@@ -18,7 +19,7 @@ export async function ask(url, options = {}) {
       throw new Error("The server does not respond. Check that it is running.");
     }
     if (response.status !== 401) return response;
-    token = await tokenFromUser();
+    if (token === sent) await tokenFromUser(); // unless another request has asked for it
   }
 }
 
@@ -28,19 +29,20 @@ export async function answerOf(response) {
   throw new Error(json.error ?? `The server responded with status ${response.status}.`);
 }
 
+const form = $("token-form");
+
 function tokenFromUser() {
-  const form = $("token-form");
   form.hidden = false;
   if (token) $("token-hint").textContent = "The server rejected this token. Try another one.";
   $("token").focus();
-  return new Promise((resolve) => {
-    form.onsubmit = (event) => {
-      event.preventDefault();
-      form.hidden = true;
-      resolve($("token").value);
-      $("token").value = "";
-    };
-  });
+  return new Promise((resolve) => form.addEventListener("submit", resolve, { once: true }));
+}
+
+function keepToken(event) {
+  event.preventDefault();
+  form.hidden = true;
+  token = $("token").value;
+  $("token").value = "";
 }
 
 async function compare() {
@@ -64,5 +66,6 @@ async function compare() {
 }
 
 export function prepareServer() {
+  form.addEventListener("submit", keepToken); // before the requests that wait for it
   $("compare").addEventListener("click", guarded(compare));
 }
