@@ -242,10 +242,28 @@ def test_products_and_bias_add_up_to_the_sum_of_a_unit(model, digits, units):
             assert 1 / (1 + np.exp(-total)) == pytest.approx(value, abs=1e-5)
             assert unit["terms"] == counts[stage]
             shown = [float(part) for part in unit["text"].replace("\N{MINUS SIGN}", "-").split() if part[-1].isdigit()]
-            np.testing.assert_allclose(shown[:3], [unit["sum"], total - unit["sum"], total], atol=0.0051)
+            np.testing.assert_allclose(shown[1:3], [total - unit["sum"], total], atol=0.0051)
+            assert shown[0] == pytest.approx(unit["sum"], abs=0.0101)
             assert shown[-1] == pytest.approx(value, abs=0.0051)
         elif stage in ("s2", "s4"):
             assert unit["sum"] == pytest.approx(float(activations[stage][0, 0, row, column]), abs=1e-5)
+
+
+def test_printed_numbers_add_up(model, digits):
+    body = """
+        state.model = modelOf(document);
+        state.outputs = forward(state.model, image);
+        return [...state.outputs.f6.values.keys()].map((map) => arithmeticOf({ stage: "f6", map, row: 0, column: 0 }));
+    """
+    document = model_document(model, "m", "1")
+    for text in run(body, document=document, image=digits[0].ravel().tolist()):
+        line = text.splitlines()[0].replace("\N{MINUS SIGN}", "-").split()
+        assert float(line[1]) + float(line[4]) == pytest.approx(float(line[6]), abs=1e-9), text
+
+
+def test_only_certainty_is_shown_as_100_percent():
+    shown = run("return values.map(percent)", values=[0, 0.0009, 0.057, 0.57, 0.9996, 0.99999999, 1])
+    assert shown == ["0.0%", "0.0%", "5.7%", "57.0%", "99.9%", "99.9%", "100.0%"]
 
 
 def test_doubt_has_the_threshold_of_the_model(model):

@@ -61,7 +61,7 @@ def test_pointing_shows_a_units_name_and_value(page, shipped):
     value = shipped.activations(pixels(page))["c3"][0, 5, 3, 7]
     said = page.locator("#arithmetic").text_content()
     _, shown_sum, shown_value = re.fullmatch(
-        r"(.*)\nsigmoid\((.*)\) = (.*)", said.replace("\N{MINUS SIGN}", "-")
+        r"(.*)\nsigmoid\((.*)\) \N{ALMOST EQUAL TO} (.*)", said.replace("\N{MINUS SIGN}", "-")
     ).groups()
     assert float(shown_value) == pytest.approx(value, abs=0.0051)
     assert float(shown_sum) == pytest.approx(np.log(value / (1 - value)), abs=0.0051)

@@ -103,7 +103,7 @@ function drawKernels(all, chosen, unit) {
   const canvas = $("kernels");
   const isMany = all.length > 1;
   $("kernel-title").textContent = isMany
-    ? `Its ${all.length} kernels, one for each map of ${title(STAGES[indexOf(unit.stage) - 1].name)}, each with the sum of its products`
+    ? `Its ${all.length} kernels, one for each map of ${title(STAGES[indexOf(unit.stage) - 1].name)}, each with the rounded sum of its products`
     : "";
   if (!isMany) return sized(canvas, 0, 0);
   const largest = largestOf(all.flatMap(({ weights }) => weights));

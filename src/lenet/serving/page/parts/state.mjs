@@ -19,7 +19,7 @@ export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1]
 
 export const thing = () => (state.model?.isNamed ? "symbol" : "digit");
 export const isBlank = () => state.pixels.every((pixel) => pixel === 0);
-export const percent = (probability) => `${(100 * probability).toFixed(1)}%`;
+export const percent = (probability) => `${(Math.floor(1000 * probability) / 10).toFixed(1)}%`; // only certainty is 100%
 export const isMotionUnwanted = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export const number = (value, digits = 2) => {

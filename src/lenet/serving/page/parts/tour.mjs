@@ -25,7 +25,7 @@ const SENTENCES = {
   f6: ({ maps, before }) => `F for fully connected: each of these ${maps} units is a weighted sum of all ${before.maps} values before it. Together they`
     + " are a short description of the drawing.",
   output: ({ maps, before }) => `Each of the ${maps} classes has its own weighted sum of these ${before.maps} values. Softmax turns the sums into`
-    + ` probabilities that add up to 100%. The largest is the answer${ending()}. Even 100% can be wrong. Now draw your own.`,
+    + ` probabilities that add up to 100%. The largest is the answer${ending()}. Even 99.9% can be wrong. Now draw your own.`,
 };
 
 function ending() {

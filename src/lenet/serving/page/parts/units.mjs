@@ -69,13 +69,14 @@ export function arithmeticOf(unit) {
   if (name === "input") {
     const pixel = state.pixels[unit.row * SIDE + unit.column];
     const { mean, std } = standardisation(state.model, fractionsOf(state.pixels));
-    return `(${pixel}/255 − ${number(mean)}) / ${number(std)} = ${value}`.replace("− −", "+ ");
+    return `(${pixel}/255 − ${number(mean, 4)}) / ${number(std, 4)} ≈ ${value}`.replace("− −", "+ ");
   }
-  if (pool) return `mean(${termsOf(unit, unit.map).inputs.map((each) => number(each)).join(", ")}) =\u00a0${value}`;
+  if (pool) return `mean(${termsOf(unit, unit.map).inputs.map((each) => number(each)).join(", ")}) ≈\u00a0${value}`;
   const bias = biasOf(unit);
   const sum = valueOf(unit, "sums");
-  const result = name === "output" ? `softmax(${number(sum)}) = ${percent(valueOf(unit))}` : `sigmoid(${number(sum)}) = ${value}`;
-  return `sum ${number(sum - bias)} + bias ${number(bias)} =\u00a0${number(sum)}\n${result}`;
+  const result = name === "output" ? `softmax(${number(sum)}) ≈ ${percent(valueOf(unit))}` : `sigmoid(${number(sum)}) ≈ ${value}`;
+  const products = sum.toFixed(2) - bias.toFixed(2); // so that the printed numbers add up
+  return `sum ${number(products)} + bias ${number(bias)} =\u00a0${number(sum)}\n${result}`;
 }
 
 const biasOf = ({ stage, map }) => state.model.parameters[`${stage}.bias`].values[map];
