@@ -8,7 +8,7 @@ import { allTermsOf, arithmeticOf, factsOf, indexOf, nameOf, receptiveField, tit
 import { afterPointing, figure, slide } from "./figure.mjs";
 
 const CELL = 30; // CSS pixels, the width of a cell with a number
-const SMALL = 11; // and of one without
+const SMALL = 10; // and of one without
 const SIGN = 26; // the room for a sign between two grids
 const LEGIBLE = 24; // the least width of a cell with a number
 const PHONE = 760; // the width up to which style.css gives an equation little height
@@ -62,31 +62,35 @@ function drawEquation(chosen, unit) {
   const room = canvas.parentElement.clientWidth - 4;
   const isOneRow = innerWidth <= PHONE || room >= 3 * width * (isSmall ? SMALL : 26) + 2 * SIGN;
   const fitting = Math.floor(isOneRow ? (room - 2 * SIGN) / (3 * width) : (room - SIGN) / (2 * width));
-  const cell = isSmall ? Math.min(SMALL, fitting) : Math.min(CELL, fitting);
+  const cell = Math.min(isSmall || fitting < LEGIBLE ? SMALL : CELL, fitting);
   const [w, h] = [width * cell, (inputs.length / width) * cell];
+  const edge = 1 + Math.max(0, (CAPTION_WIDTH - w) / 2);
+  const last = edge + (isOneRow ? 2 : 1) * (w + SIGN); // where the products start
+  // On phones, there is room for the numbers of the products only.
+  const scale = !isSmall && cell < LEGIBLE ? Math.min(CELL, Math.floor((room - last) / width)) / cell : 1;
   const before = title(STAGES[indexOf(unit.stage) - 1].name);
   const from = isSmall || before === "Input" ? before : `${before}, map ${map}`;
   const grids = [["", from, inputs], ["×", isKernel ? (isSmall ? "weights" : "kernel") : `1/${inputs.length} each`, weights], ["=", "products", products]];
   // The inputs' colours are relative to their whole stage, so that paper stays pale while a kernel slides.
   const [input, weight] = [state.outputs[STAGES[indexOf(unit.stage) - 1].name].values, weights].map(largestOf);
   const largest = [input, weight, input * weight];
-  const edge = 1 + Math.max(0, (CAPTION_WIDTH - w) / 2);
-  const context = sized(canvas, (isOneRow ? 3 : 2) * (w + SIGN) - SIGN + 2 * edge, (isOneRow ? 1 : 2) * (h + CAPTION + 6));
+  const context = sized(canvas, last + scale * w + 1, (isOneRow ? 1 : 2) * (scale * h + CAPTION + 6));
   grids.forEach(([sign, caption, values], k) => {
-    const [column, row] = isOneRow ? [k, 0] : [k === 2 ? 1 : k, k === 2 ? 1 : 0];
-    const box = { x: edge + column * (w + SIGN), y: CAPTION + row * (h + CAPTION + 6), w, h };
-    write(context, sign, box.x - SIGN / 2, box.y + h / 2 + 6, { size: 18 });
-    write(context, caption, box.x + w / 2, box.y - 6, { size: 13, style: "--soft" });
-    drawGrid(context, values, width, box, largest[k], cell >= LEGIBLE);
+    const column = isOneRow ? k : Math.min(k, 1);
+    const [x, y, zoom] = [edge + column * (w + SIGN), CAPTION + (k - column) * (h + CAPTION + 6), k === 2 ? scale : 1];
+    const box = { x, y, w: zoom * w, h: zoom * h };
+    write(context, sign, x - SIGN / 2, y + h / 2 + 6, { size: 18 });
+    write(context, caption, x + box.w / 2, y - 6, { size: 13, style: "--soft" });
+    drawGrid(context, values, width, box, largest[k]);
   });
 }
 
 // Draw values as cells, in tones relative to `largest`, with their numbers if there is room.
-function drawGrid(context, values, width, box, largest, hasNumbers) {
+function drawGrid(context, values, width, box, largest) {
   const cell = box.w / width;
   context.drawImage(raster(values.map((value) => value / largest), width), box.x, box.y, box.w, box.h);
   outline(context, box, colour("--soft"), 1);
-  if (!hasNumbers) return;
+  if (cell < LEGIBLE) return;
   values.forEach((value, i) => {
     const [red, green, blue] = tone(value / largest);
     const isDark = 0.299 * red + 0.587 * green + 0.114 * blue < 140;
