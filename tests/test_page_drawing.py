@@ -101,6 +101,7 @@ def test_a_finger_draws_and_points_on_a_phone_and_the_pad_stays(browser, saved):
             answer(page, "3")
             assert strokes(page) == 1
         assert {"3", "not a digit"} <= seen
+        assert not page.locator("#tour").is_visible()
         page.touchscreen.tap(*place_of_unit(page, "c1", 4, 7, 9, 28))
         page.wait_for_function("() => document.getElementById('unit-name').textContent.startsWith('C1, map 4, row 7')")
 

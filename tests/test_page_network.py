@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from page_actions import CLOCK, STAGES, answer, opened, pixels, place_of_unit, resize, shown
+from page_actions import CLOCK, STAGES, THREE, answer, draw, opened, pixels, place_of_unit, resize, shown
 
 pytest_plugins = ["page_fixture"]
 pytestmark = pytest.mark.landing
@@ -40,6 +40,20 @@ def test_the_keyboard_controls_the_tour(browser, saved, width, height):
         assert page.evaluate(anchor) == "auto"
         page.keyboard.press("Enter")
         assert page.locator("#tour-name").text_content() == "Input (1 of 8)"
+
+
+def test_a_stroke_withdraws_the_offer_of_the_tour_but_not_the_tour(browser, saved):
+    with opened(browser, saved) as page:
+        answer(page, "5")
+        assert page.locator("#tour").is_visible()
+        before = page.locator("#pad").bounding_box()
+        draw(page, THREE)
+        answer(page, "3")
+        assert not page.locator("#tour").is_visible()
+        assert page.locator("#pad").bounding_box() == before
+        page.locator("#tour-open").click()
+        draw(page, THREE)
+        assert page.locator("#tour").is_visible()
 
 
 def test_the_captions_of_a_small_equation_are_whole(browser, saved):

@@ -8,7 +8,7 @@ const past = []; // earlier lists of strokes for Undo, the latest last
 let stopExample = null; // ends the animation of an example that is being drawn
 let isOpening = false; // whether the pad shows the digit with which the page opens; a stroke replaces it
 
-export const pad = new Pad($("pad"), state, (place) => replaceStrokes([...ownStrokes(), [place]]), () => {
+export const pad = new Pad($("pad"), state, startStroke, () => {
   $("invitation").hidden = (state.strokes.length > 0 && !isOpening) || pad.pen.isShown;
   $("invitation").classList.toggle("opening", isOpening);
   lookAtStrokes();
@@ -19,6 +19,12 @@ function stopWriting() {
   stopExample = null;
   isOpening = false;
   pad.lift();
+}
+
+// A stroke withdraws the offer of the tour but leaves its room, so that the pad does not move.
+function startStroke(place) {
+  replaceStrokes([...ownStrokes(), [place]]);
+  $("tour").inert = $("tour-back").hidden;
 }
 
 // A half-drawn example is discarded, and so is the digit with which the page opens.

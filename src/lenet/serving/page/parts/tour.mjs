@@ -69,7 +69,7 @@ function closeTour() {
 }
 
 function openTour() {
-  $("tour").hidden = false;
+  $("tour").hidden = $("tour").inert = false;
   stageIndex = 0;
   showStage();
   $("tour-next").focus({ preventScroll: true });
