@@ -71,21 +71,13 @@ function drawConnection(context, { from, to, unit }) {
   context.lineWidth = unit ? 0.8 : 1;
   context.strokeStyle = style;
   context.beginPath();
-  for (const [start, end] of edges(from, to)) {
-    context.moveTo(...start);
-    context.lineTo(...end);
-  }
+  const [start, tip] = layout.isWide ? [[from.x + from.w, from.y], [to.x, to.y + to.h / 2]]
+    : [[from.x, from.y + from.h], [to.x + to.w / 2, to.y]];
+  context.moveTo(...start);
+  context.lineTo(...tip);
+  context.lineTo(from.x + from.w, from.y + from.h);
   context.stroke();
   context.globalAlpha = 1;
-}
-
-function edges(from, to) {
-  if (layout.isWide) {
-    const end = [to.x, to.y + to.h / 2];
-    return [[[from.x + from.w, from.y], end], [[from.x + from.w, from.y + from.h], end]];
-  }
-  const end = [to.x + to.w / 2, to.y];
-  return [[[from.x, from.y + from.h], end], [[from.x + from.w, from.y + from.h], end]];
 }
 
 function writeLabels(context, stage) {

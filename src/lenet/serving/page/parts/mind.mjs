@@ -91,23 +91,15 @@ function sentence() {
 function changeMind() {
   stopSteps();
   const most = Number($("steps").max);
-  const step = () => {
-    $("steps").value = Number($("steps").value) + 1;
-    showStep();
-    const { label, kind } = judgement();
-    return (label !== target() || kind === "none") && Number($("steps").value) < most;
-  };
   $("steps").value = 0;
-  if (isMotionUnwanted()) while (step());
-  else {
-    let last = 0;
-    const stop = animated(60 * most, (progress) => {
-      if (Math.floor(progress * most) <= last) return;
-      last = Math.floor(progress * most);
-      if (!step()) stop();
-    });
-    stopSteps = stop;
-  }
+  stopSteps = animated(isMotionUnwanted() ? 0 : 60 * most, (progress) => {
+    while (Number($("steps").value) < Math.floor(progress * most)) {
+      $("steps").stepUp();
+      showStep();
+      const { label, kind } = judgement();
+      if (label === target() && kind !== "none") return stopSteps();
+    }
+  });
 }
 
 function distance(a, b) {

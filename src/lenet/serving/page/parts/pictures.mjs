@@ -2,7 +2,7 @@
 
 import { SIDE, forward, judged } from "./network.mjs";
 import { LARGEST, greyLevels, pixelsOfImage } from "./pixels.mjs";
-import { $, add, guarded, isMotionUnwanted, look, lookAtStrokes, percent, showError, state, thing } from "./state.mjs";
+import { $, add, guarded, look, lookAtStrokes, percent, showError, state, thing } from "./state.mjs";
 import { pad, replaceStrokes } from "./drawing.mjs";
 import { answerOf, ask } from "./server.mjs";
 import { hint, readsLines } from "./answer.mjs";
@@ -21,7 +21,7 @@ async function readPicture(file) {
     const reading = (state.model && readsLines() && (await readByServer(picture.file))) || readHere(picture.bitmap);
     if (own !== latest) return;
     showPicture(picture.bitmap, reading);
-    bringIntoView($("picture-card"));
+    $("picture-card").scrollIntoView({ block: "nearest" });
   } catch (error) {
     if (own === latest) forgetPicture();
     throw error;
@@ -38,13 +38,8 @@ async function fitting(file) {
   }
   if (file.size <= MANY_BYTES && bitmap.width * bitmap.height <= MANY_PIXELS) return { file, bitmap };
   const scale = Math.min(1, Math.sqrt(MANY_PIXELS / (bitmap.width * bitmap.height)));
-  const [width, height] = [bitmap.width, bitmap.height].map((length) => Math.max(1, Math.round(length * scale)));
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d");
-  context.fillStyle = paperOf(bitmap);
-  context.fillRect(0, 0, width, height);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, width, height);
+  const canvas = new OffscreenCanvas(1, 1);
+  drawScaled(canvas, bitmap, wholeOf(bitmap), scale, paperOf(bitmap));
   return { file: await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 }), bitmap: canvas.transferToImageBitmap() };
 }
 
@@ -66,8 +61,7 @@ async function readByServer(file) {
 function readHere(bitmap) {
   if (!state.model) throw new Error("The weights are still loading. Try again in a moment.");
   if (!bitmap) throw new Error("The browser cannot read this file. Choose a PNG or JPEG.");
-  const whole = { left: 0, top: 0, right: bitmap.width, bottom: bitmap.height };
-  const { image, scale } = imageOf(bitmap, whole, paperOf(bitmap));
+  const { image, scale } = imageOf(bitmap, wholeOf(bitmap), paperOf(bitmap));
   const found = pixelsOfImage(image);
   if (!found) throw new Error(`The picture shows no ink. Choose one with a ${thing()}.`);
   const probabilities = Array.from(forward(state.model, found.pixels).output.values);
@@ -81,7 +75,7 @@ function readHere(bitmap) {
 
 // Return the background for a picture: black for light ink on transparency, else white, as in reading/pictures.py.
 function paperOf(bitmap) {
-  const { image } = imageOf(bitmap, { left: 0, top: 0, right: bitmap.width, bottom: bitmap.height }, "transparent");
+  const { image } = imageOf(bitmap, wholeOf(bitmap), "transparent");
   let opaque = 0, light = 0;
   greyLevels(image).values.forEach((grey, i) => {
     const alpha = image.data[4 * i + 3];
@@ -92,16 +86,25 @@ function paperOf(bitmap) {
   return isMostlyNothing && light > 127 * opaque ? "black" : "white";
 }
 
-// Return a part of a picture, shrunk to at most LARGEST pixels on the longer side.
-function imageOf(bitmap, { left, top, right, bottom }, paper) {
+const wholeOf = ({ width, height }) => ({ left: 0, top: 0, right: width, bottom: height });
+
+// Draw a part of a picture on a background, and give the canvas the size that fits it.
+function drawScaled(canvas, bitmap, { left, top, right, bottom }, scale, paper) {
   const [width, height] = [right - left, bottom - top];
-  const scale = Math.min(1, LARGEST / Math.max(width, height));
-  const canvas = new OffscreenCanvas(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
+  [canvas.width, canvas.height] = [width, height].map((length) => Math.max(1, Math.round(length * scale)));
   const context = canvas.getContext("2d");
   context.fillStyle = paper;
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, left, top, width, height, 0, 0, canvas.width, canvas.height);
+  return context;
+}
+
+// Return a part of a picture, shrunk to at most LARGEST pixels on the longer side.
+function imageOf(bitmap, part, paper) {
+  const scale = Math.min(1, LARGEST / Math.max(part.right - part.left, part.bottom - part.top));
+  const canvas = new OffscreenCanvas(1, 1);
+  const context = drawScaled(canvas, bitmap, part, scale, paper);
   return { image: context.getImageData(0, 0, canvas.width, canvas.height), scale };
 }
 
@@ -111,19 +114,9 @@ function showPicture(bitmap, { text, lines }) {
   $("picture-box").hidden = !bitmap;
   if (!bitmap) return;
   const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
-  const canvas = $("picture");
-  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
-  const context = canvas.getContext("2d");
-  context.fillStyle = paperOf(bitmap);
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  drawScaled($("picture"), bitmap, wholeOf(bitmap), scale, paperOf(bitmap));
   const buttons = lines.flatMap((line) => line.digits).map((digit) => boxButton(bitmap, digit));
   buttons[0]?.click();
-}
-
-function bringIntoView(element) {
-  element.scrollIntoView({ block: "nearest", behavior: isMotionUnwanted() ? "instant" : "smooth" });
 }
 
 function boxButton(bitmap, { box: [left, top, right, bottom], class: name, probability }) {

@@ -25,8 +25,7 @@ export function pixelsOfStrokes(strokes) {
   const scale = (BOX - PEN) / Math.max(right - left, bottom - top, LEAST);
   const [width, height] = [right - left, bottom - top].map((length) => Math.min(BOX, Math.ceil(length * scale + PEN)));
   fine ??= new OffscreenCanvas(BOX * FINE, BOX * FINE).getContext("2d", { willReadFrequently: true });
-  fine.resetTransform();
-  fine.clearRect(0, 0, BOX * FINE, BOX * FINE);
+  fine.reset();
   fine.scale(FINE, FINE);
   fine.translate(PEN / 2 - left * scale, PEN / 2 - top * scale);
   fine.scale(scale, scale);

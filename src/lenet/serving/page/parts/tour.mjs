@@ -52,14 +52,14 @@ function showStage() {
 function scrollToStage() {
   const y = layout.isWide ? 0 : layout.stages[STAGES[Math.max(0, stageIndex - 1)].name].y - 26;
   const top = figure.getBoundingClientRect().top + scrollY + y - $("tour").offsetHeight - 4;
-  scrollTo({ top, behavior: isMotionUnwanted() ? "instant" : "smooth" });
+  scrollTo({ top });
 }
 
 function goBy(by) {
   stageIndex += by;
   if (stageIndex < STAGES.length) return showStage();
   closeTour();
-  scrollTo({ top: 0, behavior: isMotionUnwanted() ? "instant" : "smooth" }); // to the pad
+  scrollTo({ top: 0 }); // to the pad
 }
 
 function closeTour() {
