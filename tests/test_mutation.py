@@ -5,14 +5,18 @@ import pytest
 from tests.mutation import kernels
 from tests.mutation.building import ROOT, Change
 from tests.mutation.kernel_mutants import MUTANTS
+from tests.sanitizers.__main__ import OUT_OF_BOUNDS, OVERFLOW
+from tests.sanitizers.thread import PLANTED
 
-pytestmark = pytest.mark.release
+pytestmark = pytest.mark.landing
 SOURCES = ROOT / "src" / "lenet"
+CHANGES = {name: mutant.change for name, mutant in MUTANTS.items()} | PLANTED
+CHANGES |= {"out of bounds": OUT_OF_BOUNDS, "overflow": OVERFLOW}
 
 
-@pytest.mark.parametrize("name", MUTANTS)
-def test_the_text_that_a_mutant_changes_is_there_once(name):
-    change = MUTANTS[name].change
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_text_that_a_fault_changes_is_there_once(name):
+    change = CHANGES[name]
     text = (SOURCES / change.file).read_text("utf-8")
     before, after = text.split(change.old)
     assert change.apply(text) == before + change.new + after

@@ -6,7 +6,7 @@ from tests.mutation import running, seeded
 from tests.mutation.building import ROOT
 from tests.mutation.python_faults import FAULTS
 
-pytestmark = pytest.mark.release
+pytestmark = pytest.mark.landing
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -21,7 +21,7 @@ REPORTED = 66
 PLANTED = {  # by the test that runs into it
     "share_a_model_for_gradients": Change("_fused/batches.py", "self._work[chunk.start // size]", "self._work[0]"),
     "another_loads_weights": Change(
-        "_fused/batches.py", "out[chunk]), range(n)", "out[: chunk.stop - chunk.start]), range(n)"
+        "_fused/batches.py", "run(x[part], out[part])", "run(x[part], out[: len(x[part])])"
     ),
 }
 
