@@ -28,11 +28,15 @@ def test_the_map_names_every_module_and_folder():
 def test_every_session_of_nox_is_part_of_landing_or_release():
     pytest.importorskip("venv", reason="Python's embeddable build for Windows lacks it")
     sessions = set(re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text("utf-8"), re.MULTILINE))
-    steps = {step[0] for step in runpy.run_path(str(ROOT / ".ci" / "release"))["STEPS"].values()}
+    release = runpy.run_path(str(ROOT / ".ci" / "release"))["STEPS"]
+    steps = {step[0] for step in release.values()}
     landing = set(
         re.findall(r"\w+", " ".join(re.findall(r"/nox\".* -s (.+)", (ROOT / ".ci" / "run").read_text("utf-8"))))
     )
     assert landing | steps <= sessions
+    matrix = (ROOT / ".github/workflows/release-checks.yml").read_text("utf-8")
+    names = re.search(r"steps: \[(.+)\]", matrix)[1].split(", ")
+    assert [name for name in names if not any(step.startswith(name) for step in release)] == []
     assert sessions - landing - steps == {"tests"}, "the README's command, which .ci/run calls"
 
 

@@ -249,7 +249,8 @@ def oriented(as_given, *turned, strokes=1):
         (reading_of(*[0.6] * 16), [reading_of(*[0.712] * 16)], (0, 4)),  # 11.28 is below 7.7 and 1.3 times its root
         (reading_of(*[0.6] * 16), [reading_of(*[0.713] * 16)], (90, 4)),  # 11.32 is not
         (reading_of(0.6, None, None), [reading_of(0.7, 0.7)], (90, 4)),  # -1.2, which counts as 0; 1.1
-        (reading_of(0.6, None, None, None), [reading_of(0.7, 0.7)], (0, 4)),  # a word: 0.2 + 0.9
+        (reading_of(0.6, None, None, None), [reading_of(0.9, 0.9)], (90, 4)),  # a word counts nothing: 0.2; 1.9
+        (reading_of(0.9, 0.9, None, None, None), [reading_of(*[0.9] * 3)], (0, 4)),  # 1.9; 3.0 is no lead of 1.79
         (reading_of(0.1, 0.1), [reading_of(0.7, 0.7)], (90, 4)),  # evidence below 0 counts as 0
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4), reading_of(*[0.8] * 3)], (180, 4)),
         (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4, text="0125689? ")], (0, 4)),

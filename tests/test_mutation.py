@@ -1,16 +1,15 @@
-"""The parts of the mutation runs: changes to the sources, and the table."""
+"""Each planted fault fits the sources; and the table of the mutation runs."""
 
 import pytest
 
 from tests.mutation import kernels
 from tests.mutation.building import ROOT, Change
 from tests.mutation.kernel_mutants import MUTANTS
-from tests.sanitizers.__main__ import OUT_OF_BOUNDS, OVERFLOW
-from tests.sanitizers.thread import PLANTED
+from tests.sanitizers.planted import OUT_OF_BOUNDS, OVERFLOW, RACES
 
 pytestmark = pytest.mark.landing
 SOURCES = ROOT / "src" / "lenet"
-CHANGES = {name: mutant.change for name, mutant in MUTANTS.items()} | PLANTED
+CHANGES = {name: mutant.change for name, mutant in MUTANTS.items()} | RACES
 CHANGES |= {"out of bounds": OUT_OF_BOUNDS, "overflow": OVERFLOW}
 
 

@@ -64,27 +64,41 @@ def written(text):
     return page[..., 0]
 
 
-def test_a_word_beside_a_number_has_no_digits():
-    (line,) = reading.read(written("water 12.50")).lines
-    assert re.fullmatch(r"\?+1250", line.text)
+@pytest.mark.parametrize(
+    ("text", "expected"), [("Room 12", "????12"), ("Total 1280", "????1280"), ("10am", "10??"), ("7K", "7?")]
+)
+def test_the_letters_of_a_word_are_no_digits(text, expected):
+    found = reading.read(written(text))
+    assert (found.text, found.rotation) == (expected, 0)
 
 
-@pytest.mark.parametrize(("others", "digits", "letters"), [(1, 1, False), (2, 4, False), (2, 3, True), (2, 0, True)])
-def test_with_two_fifths_of_non_digits_a_word_has_letters(others, digits, letters):
-    seven = reading.Digit((0, 0, 8, 9), 7, 0.75, 1, 0.125, "7")
-    other = reading.Digit((0, 0, 8, 9), None, 0.5, 1, 0.25)
-    expected = reading.Digit((0, 0, 8, 9), None, 0.25, 7, 0.75) if letters else seven
-    assert reader._unless_letters([other] * others + [seven] * digits) == [other] * others + [expected] * digits
+def test_the_digit_that_a_letter_resembles_is_the_second_choice():
+    digit = reading.read(written("Room 12")).lines[0].digits[1]
+    assert (digit.label, digit.name, digit.second) == (None, None, 0)
+    assert digit.probability < 0.1
+    assert digit.second_probability > 0.9
+
+
+@pytest.mark.parametrize(
+    ("labels", "gaps", "expected"),
+    [
+        ([None, 3, 4, 5], [0, 0, 0], [None, 3, 4, 5]),  # one non-digit
+        ([3, None, 4, 5, None, 6], [0] * 5, [3, None, 4, 5, None, 6]),  # a third
+        ([3, None, 4, None, 5], [0] * 4, [None] * 5),
+        ([3, None, 4, None, 5], [0, 0, 0, 0.41], [None] * 4 + [5]),
+        ([3, None, 4, None, 5], [0, 0, 0.41, 0], [3, None, 4, None, 5]),
+        ([3, 4, None, None], [0] * 3, [3, 4, None, None]),  # 10am
+        ([3, None, None, 4, 5], [0] * 4, [None, None, None, 4, 5]),
+        ([None, 3, 4, None, 5], [0] * 4, [None] * 5),
+    ],
+)
+def test_a_word_has_two_non_digits_and_two_fifths_of_them(labels, gaps, expected):
+    assert reader._without_words(labels, np.array(gaps)) == expected
 
 
 @pytest.mark.parametrize("word", ["animal", "paper", "BATH"])
 def test_a_word_of_letters_has_no_line(word):
     assert reading.read(written(word)) == reading.Reading()
-
-
-def test_a_number_behind_a_word_is_not_turned():
-    reading_of_both = reading.read(written("Total 1280"))
-    assert (reading_of_both.rotation, reading_of_both.text[-4:]) == (0, "1280")
 
 
 def test_a_line_is_made_of_the_names_of_the_classes():

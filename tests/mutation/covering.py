@@ -11,9 +11,8 @@ from pathlib import Path
 from coverage import CoverageData
 
 from tests.mutation.building import environment
+from tests.mutation.running import MARKS
 
-# Tests that measure time may fail by accident, and would then seem to notice a fault.
-MARKS = ("-m", "not release and not timing")
 SETTINGS = """
 [run]
 source_pkgs = lenet

@@ -26,13 +26,13 @@ from typing import NamedTuple
 
 from tests.mutation import running
 from tests.mutation.building import LEFT_OUT, ROOT, Change, build, changed, copy_tree
-from tests.mutation.covering import MARKS, Covering
+from tests.mutation.covering import Covering
 from tests.mutation.running import noticed_by
 
 SOURCE = ROOT / "src" / "lenet"
 WORK = ROOT / "build" / "mutation"
 SEED, COUNT, TARGET = 21, 100, 0.97
-OPTIONS = ("-n", "2", *MARKS)
+OPTIONS = ("-n", "2")
 MAX_SECONDS = 1800
 MAX_TESTS = 500  # per fault, of the several thousand that run the busiest statements
 OPERATORS = {

@@ -10,7 +10,8 @@ from pathlib import Path
 from tests.mutation.building import environment
 
 MAX_SECONDS = 600  # for tests that take 10 s: a fault that causes an infinite loop is noticed this way
-MARKS = "not release and not timing"  # a busy machine could fail a test of time, and the fault would seem noticed
+# Tests that measure time may fail by accident, and would then seem to notice a fault.
+MARKS = ("-m", "not release and not timing")
 ALL_SKIPPED = 5  # pytest's exit code if the packages that the tests need are missing
 
 
@@ -22,7 +23,7 @@ def noticed_by(
     `tests` are arguments of pytest, `variables` are added to the environment. A crash and a timeout count as noticed.
     Raises RuntimeError if no test runs, unless all `may_skip`.
     """
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", MARKS]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *MARKS]
     try:
         done = subprocess.run(
             [*command, *tests], cwd=copy, env=environment(copy, **variables), capture_output=True, text=True,

@@ -13,17 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.mutation.building import Change, build, changed, copy_tree, environment
+from tests.mutation.building import build, changed, copy_tree, environment
+from tests.sanitizers.planted import RACES
 
 FLAGS = ["-O1", "-g", "-fsanitize=thread"]
 TESTS = [f"tests/test_{name}.py" for name in ("concurrency", "model", "gradients", "training")]
 REPORTED = 66
-PLANTED = {  # by the test that runs into it
-    "share_a_model_for_gradients": Change("_fused/batches.py", "self._work[chunk.start // size]", "self._work[0]"),
-    "another_loads_weights": Change(
-        "_fused/batches.py", "run(x[part], out[part])", "run(x[part], out[: len(x[part])])"
-    ),
-}
 
 
 def run(copy: Path, tests: str, *options: str) -> tuple[int, str]:
@@ -54,7 +49,7 @@ def main(times: int) -> int:
         print(said, flush=True)
         if code:
             return 1
-        for test, change in PLANTED.items():
+        for test, change in RACES.items():
             with changed(copy, change):
                 # Memory that nothing was written to, where the race has led elsewhere, may hold numbers of any size.
                 outcomes = [run(copy, test, "-W", "ignore::RuntimeWarning") for _ in range(times)]

@@ -1,9 +1,9 @@
 """Find the quarter turn in which the digits of a page are upright, by how well they can be read."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import groupby
 
 from lenet.errors import InputError
 from lenet.reading.page import Page
@@ -15,7 +15,7 @@ _MAX_STROKES = 1000  # of a page; reading a larger one four times would take sec
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _READABLE_UPSIDE_DOWN = set("0125689? ")  # 3, 4 and 7 are not
 _ROW_BONUS = 0.3  # digits: added for each digit that follows another on its line
-_WORD = 3  # non-digits in a row that are probably letters, in whatever orientation
+_LETTERS = re.compile(r"\?{3,}")  # non-digits in a row are probably a word, in whatever orientation
 _LONE = 0.2  # of a digit: what one that is alone on its line counts
 # A turn must gain _LEAD digits of evidence, and _CHANCE times the square root of the evidence without a turn.
 _LEAD, _CHANCE = 1.0, 1.3
@@ -58,16 +58,15 @@ def _legibility(reading: Reading) -> float:
 def _evidence(reading: Reading) -> float:
     """Return the number of probable digits minus that of improbable ones, with a reward for digits in a row.
 
-    A digit alone on its line counts little, as a letter on its side can be read as a digit. Words do not count.
+    A digit alone on its line counts little, as a letter on its side can be read as a digit. Letters do not count.
     """
     return sum(_evidence_of_line(line) for line in reading.lines)
 
 
 def _evidence_of_line(line: Line) -> float:
-    runs = [list(run) for _, run in groupby(line.digits, lambda digit: digit.label is None)]
-    counted = [digit for run in runs if run[0].label is not None or len(run) < _WORD for digit in run]
-    surplus = sum(2 * _probability(digit) - 1 for digit in counted)
-    return _LONE * surplus if len(line.digits) == 1 else surplus + _ROW_BONUS * (len(line.digits) - 1)
+    count = len(line.digits) - sum(map(len, _LETTERS.findall(line.text)))
+    surplus = 2 * sum(map(_probability, line.digits)) - count
+    return _LONE * surplus if len(line.digits) == 1 else surplus + _ROW_BONUS * max(count - 1, 0)
 
 
 def _probability(digit: Digit) -> float:

@@ -1,6 +1,7 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
 import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -29,8 +30,7 @@ from lenet.reading.views import with_views
 
 # In heights of the writing: wider gaps become spaces; narrower ones may already separate a word from a number.
 _SPACE, _GAP = 0.9, 0.4
-# With at least so many non-digits, and this share of them, a word has letters.
-_MIN_LETTERS, _LETTERS = 2, 0.4
+_MIN_OTHERS, _SHARE_OF_OTHERS = 2, 0.4  # with so many non-digits, and this share, a word has letters
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 
@@ -183,28 +183,25 @@ def _read_line(characters: Sequence[str], pieces: Pieces, segments: Segments, on
     shown = [k for k, arc in enumerate(path.arcs) if path.labels[k] is not None or not low[arc]]
     boxes = segments.boxes[[path.arcs[k] for k in shown]]
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
-    digits = [
-        _digit(place, path.labels[k], path.probabilities[k], characters) for k, place in zip(shown, places, strict=True)
-    ]
     gaps = (boxes[1:, 0] - boxes[:-1, 2]) / line.height
-    starts = [0, *(np.flatnonzero(gaps > _GAP) + 1), len(digits)]
-    digits = [digit for start, end in pairwise(starts) for digit in _unless_letters(digits[start:end])]
-    if all(digit.label is None for digit in digits):
+    labels = _without_words([path.labels[k] for k in shown], gaps)
+    if all(label is None for label in labels):
         return None
+    found = zip(places, labels, path.probabilities[shown], strict=True)
+    digits = tuple(_digit(place, label, probabilities, characters) for place, label, probabilities in found)
     spaces = ["", *np.where(gaps > _SPACE, " ", "")]
-    text = "".join(space + digit.text for space, digit in zip(spaces, digits, strict=True))
-    return Line(tuple(digits), path.confidence, text)
+    return Line(digits, path.confidence, "".join(map(operator.add, spaces, (digit.text for digit in digits))))
 
 
-def _unless_letters(word: list[Digit]) -> list[Digit]:
-    """Return a word, with all its digits as non-digits if so many are non-digits that it probably has letters."""
-    if sum(digit.label is None for digit in word) < max(_MIN_LETTERS, _LETTERS * len(word)):
-        return word
-    return [digit if digit.label is None else _as_other(digit, digit.label) for digit in word]
-
-
-def _as_other(digit: Digit, label: int) -> Digit:
-    return Digit(digit.box, None, 1 - digit.probability, label, digit.probability)
+def _without_words(labels: list[int | None], gaps: NDArray[np.float64]) -> list[int | None]:
+    """Return the labels of a line, without those in words; numbers beside the letters of a word remain, as in 10am."""
+    for start, end in pairwise([0, *(np.flatnonzero(gaps > _GAP) + 1), len(labels)]):
+        others = [k for k in range(start, end) if labels[k] is None]
+        if len(others) >= max(_MIN_OTHERS, _SHARE_OF_OTHERS * (end - start)):
+            first = start if others[0] < start + 2 else others[0]  # a single digit beside letters is one, too
+            last = end if others[-1] > end - 3 else others[-1] + 1
+            labels[first:last] = [None] * (last - first)
+    return labels
 
 
 def _digit(
