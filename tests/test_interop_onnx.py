@@ -646,3 +646,12 @@ def test_files_of_other_kinds(tmp_path):
         from_onnx(tmp_path / "large.onnx")
     with pytest.raises(FileNotFoundError):
         from_onnx(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("size", [4, 7, 9, 12])
+def test_unused_weights_of_another_size_than_their_shape_are_damage(size):
+    model = to_onnx(MODEL)
+    two = onnx.TensorProto(data_type=onnx.TensorProto.FLOAT, dims=[2], raw_data=bytes(size))
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["unused"], value=two))
+    with pytest.raises(WeightsError, match="damaged or is not an ONNX model"):
+        from_onnx(model)

@@ -143,6 +143,9 @@ def _check(proto: Any, onnx: Any, source: str, full: bool = False) -> None:
     """Reject what ONNX's checker rejects; with `full`, also types and shapes that do not match."""
     try:
         onnx.checker.check_model(proto, full_check=full)
+        constants = (each.t for node in proto.graph.node for each in node.attribute if each.HasField("t"))
+        for tensor in (*proto.graph.initializer, *constants):  # whose sizes it does not check
+            onnx.numpy_helper.to_array(tensor)
     except Exception as error:  # ValidationError, or others on malformed models
         raise WeightsError(
             f"{source} is damaged or is not an ONNX model ({first_line(error)}). Export it again."

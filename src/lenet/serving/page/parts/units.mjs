@@ -94,8 +94,8 @@ export function factsOf(unit) {
   if (!weight) return `The mean of ${termsOf(unit, unit.map).inputs.length} units; it has no weights. ${sees}`;
   const count = weight.values.length / weight.shape[0];
   const squash = unit.stage === "output" ? "Softmax converts the sums of all classes to probabilities."
-    : "The sigmoid maps the sum to a value from 0 to 1.";
-  return `The sum of ${count} products of an input and a learned weight, plus a learned bias. ${squash} ${sees}`;
+    : "The sigmoid maps the sum to 0 (off) to 1 (on); without it, all layers would be one weighted sum.";
+  return `The sum of ${count} products of an input and a learned weight, plus a learned bias: how easily the unit turns on. ${squash} ${sees}`;
 }
 
 // Return the inputs of a unit in one of the previous maps, its weights for them, and their products; zeros lie outside
