@@ -422,7 +422,8 @@ def cases(folder: Path) -> dict[str, Case]:
         "reading.prepare": Case(reading.prepare, {"image": A_PICTURE}, {
             "image": READ, "dark_on_light": {"type": ["no", 1, []]}}),
         "reading.read": Case(reading.read, {"image": A_PICTURE}, {
-            "image": READ, "model": MODEL, "only_digits": SWITCH, "rotate": SWITCH, "n_jobs": N_JOBS}),
+            "image": READ, "model": MODEL, "only_digits": SWITCH, "rotate": SWITCH, "marks": SWITCH,
+            "n_jobs": N_JOBS}),
         "reading.load_fields": Case(reading.load_fields, {"file": folder / "fields.json"}, {
             "file": PATH | {"value": ["", ".", "missing", "picture.png"]}}),
         "reading.Field": Case(reading.Field, {"name": "a", "cell": (0, 0)}, {

@@ -72,6 +72,12 @@ def test_the_letters_of_a_word_are_no_digits(text, expected):
     assert (found.text, found.rotation) == (expected, 0)
 
 
+@pytest.mark.parametrize("text", ["3.14", "7,5", "-5", "0.5", "1-2"])
+def test_marks_are_kept_on_request(text):
+    assert reading.read(written(text), marks=True).text == text
+    assert reading.read(written(text)).text == re.sub("[^0-9]", "", text)
+
+
 def test_the_digit_that_a_letter_resembles_is_the_second_choice():
     digit = reading.read(written("Room 12")).lines[0].digits[1]
     assert (digit.label, digit.name, digit.second) == (None, None, 0)

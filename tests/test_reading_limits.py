@@ -106,7 +106,7 @@ def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
 # Lines of given segments
 
 
-def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None):
+def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False):
     """The line that `read` makes of segments in boxes, of writing 20 pixels high, at (100, 50) on the page."""
     segments = SimpleNamespace(boxes=np.array(boxes, np.int64))
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
@@ -117,7 +117,7 @@ def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None)
     path = SimpleNamespace(arcs=list(range(len(boxes))), labels=labels, probabilities=probabilities, confidence=0.75)
     monkeypatch.setattr(reader, "graph_of", lambda *_: "graph")
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
-    line = reader._read_line(tuple("abcdefghij"), pieces, segments, only_digits)
+    line = reader._read_line(tuple("abcdefghij"), pieces, segments, only_digits, marks)
     return line, seen[0]
 
 
@@ -145,6 +145,37 @@ def test_only_points_and_dashes_may_be_non_digits_on_request(monkeypatch):
     _, must = read_line(monkeypatch, [(0, 0, 10, 8), (12, 0, 22, 7), (24, 4, 34, 24)], [1, 2, 3], only_digits=True)
     assert must.tolist() == [True, False, True]
     assert read_line(monkeypatch, [(0, 0, 10, 20), (12, 0, 14, 3)], [None, None])[0] is None
+
+
+@pytest.mark.parametrize(
+    ("mark", "text"),
+    [
+        ((32, 17, 35, 20), "bc.d"),
+        ((32, 17, 35, 23), "bc,d"),  # more than 2 pixels below the baseline
+        ((32, 17, 36, 22), "bc.d"),
+        ((30, 9, 36, 12), "bc-d"),
+        ((32, 14, 35, 19), "bc,d"),  # higher than wide
+        ((32, 11, 38, 24), "bc,d"),  # not low, but below the middle
+        ((32, 9, 35, 12), "bcd"),  # a speck
+        ((30, 0, 36, 3), "bcd"),  # above the middle
+        ((30, 14, 33, 16), "bc.d"),  # 5 pixels above the baseline
+        ((30, 12, 34, 16), "bcd"),  # 6, as high as wide
+        ((12, 17, 15, 20), "b.cd"),
+    ],
+)
+def test_marks_are_told_apart_by_their_place(monkeypatch, mark, text):
+    boxes = np.array([(0, 0, 10, 20), (18, 1, 28, 20), (38, 0, 48, 21), mark])
+    order = np.argsort(boxes[:, 0])
+    labels = [[1, 2, 3, None][k] for k in order]
+    line, _ = read_line(monkeypatch, boxes[order], labels, marks=True)
+    assert (line.text, len(line.digits)) == (text, 3)
+    assert read_line(monkeypatch, boxes[order], labels)[0].text.replace("?", "") == "bcd"
+
+
+def test_marks_before_and_after_a_number_and_in_a_wide_gap(monkeypatch):
+    boxes = [(0, 9, 6, 11), (10, 0, 20, 20), (30, 17, 33, 20), (45, 0, 55, 20), (60, 17, 63, 24), (65, 9, 72, 12)]
+    line, _ = read_line(monkeypatch, boxes, [None, 1, None, 2, None, None], marks=True)
+    assert line.text == "-b.c,-"
 
 
 def digit_at(box, label=1, name=None):

@@ -58,7 +58,7 @@ def _fields(
     from lenet.reading import load_fields
     from lenet.reading.forms import check_checksums
 
-    for option in ("only_digits", "least"):
+    for option in ("only_digits", "marks", "least"):
         if getattr(arguments, option):
             parser.error(f"--fields and --{option.replace('_', '-')} were both given; expected one of them.")
     fields = load_fields(arguments.fields)

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only-digits", action="store_true", help="read every character as a digit, never as a non-digit (?)"
     )
+    parser.add_argument("--marks", action="store_true", help="keep points, commas and dashes, as in 3.14")
     parser.add_argument(
         "--no-rotate", action="store_true", help="do not rotate pictures that are on their side or upside down"
     )
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         return run_forms(arguments, parser, names, model)
     if arguments.csv is not None:
         check_csv(parser, arguments, COLUMNS)
-    options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
+    options = {"rotate": not arguments.no_rotate, "marks": arguments.marks, "n_jobs": arguments.n_jobs}
 
     def read_one(name: str) -> "tuple[str | BinaryIO, Reading]":
         file = picture(name)

@@ -1,10 +1,10 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
 import functools
-import operator
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ def read(
     *,
     only_digits: bool = False,
     rotate: bool = True,
+    marks: bool = False,
     n_jobs: int | None = None,
 ) -> Reading:
     """Read the digits in a picture, line by line.
@@ -62,6 +63,8 @@ def read(
     rotate : bool, default True
         Whether to read a page on its side or upside down as if it were upright, if its digits are then clearly more
         legible.
+    marks : bool, default False
+        Whether points, commas and dashes are in the texts, as in 3.14. They have no `Digit`.
     n_jobs : int, optional
         Number of threads, as for `lenet.LeNet5.predict`.
 
@@ -91,11 +94,12 @@ def read(
     """
     model = checked_model(model)
     only_digits, rotate = _checks.boolean(only_digits, "only_digits"), _checks.boolean(rotate, "rotate")
+    marks = _checks.boolean(marks, "marks")
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
     page, places = without_grids(page_of(*reduced_grey(image, MIN_DECODED_PIXELS)))
     page = without_frames(page)
-    read_page = functools.partial(_read_page, model, characters, only_digits, n_jobs)
+    read_page = functools.partial(_read_page, model, characters, only_digits, marks, n_jobs)
     reading = read_upright(read_page, page) if rotate else read_page(page)
     places = turned(places, reading.rotation // 90)
     return replace(reading, cells=_filled(places, reading.lines))
@@ -150,12 +154,13 @@ def _read_page(
     model: LeNet5,
     characters: Sequence[str],
     only_digits: bool,
+    marks: bool,
     n_jobs: int | None,
     page: Page,
     max_segments: int = MAX_SEGMENTS,
 ) -> Reading:
     lines, segments = segments_in(model, page, coefficients_of(characters), n_jobs, max_segments)
-    found = (_read_line(characters, *each, only_digits) for each in zip(lines, segments, strict=True))
+    found = (_read_line(characters, *each, only_digits, marks) for each in zip(lines, segments, strict=True))
     return Reading(tuple(line for line in found if line is not None))
 
 
@@ -176,12 +181,21 @@ def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:
     return tuple(sorted(cells, key=lambda cell: (cell.grid, cell.row, cell.column)))
 
 
-def _read_line(characters: Sequence[str], pieces: Pieces, segments: Segments, only_digits: bool) -> Line | None:
+def _read_line(
+    characters: Sequence[str], pieces: Pieces, segments: Segments, only_digits: bool, marks: bool
+) -> Line | None:
     """Return the digits of a line, or None if there are none."""
     line, low = pieces.line, is_low(segments, pieces.line.height)
     path = best_path(graph_of(segments, coefficients_of(characters)), ~low if only_digits else None)
-    shown = [k for k, arc in enumerate(path.arcs) if path.labels[k] is not None or not low[arc]]
-    boxes = segments.boxes[[path.arcs[k] for k in shown]]
+    if all(label is None for label in path.labels):
+        return None
+    arcs = segments.boxes[path.arcs]
+    is_mark = low[path.arcs]
+    if marks:  # a comma may be as high as half a digit
+        baseline = np.median([box[3] for box, label in zip(arcs, path.labels, strict=True) if label is not None])
+        is_mark |= arcs[:, 1] > baseline - line.height / 2
+    shown = [k for k, label in enumerate(path.labels) if label is not None or not is_mark[k]]
+    boxes = arcs[shown]
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
     gaps = (boxes[1:, 0] - boxes[:-1, 2]) / line.height
     labels = _without_words([path.labels[k] for k in shown], gaps)
@@ -189,8 +203,20 @@ def _read_line(characters: Sequence[str], pieces: Pieces, segments: Segments, on
         return None
     found = zip(places, labels, path.probabilities[shown], strict=True)
     digits = tuple(_digit(place, label, probabilities, characters) for place, label, probabilities in found)
-    spaces = ["", *np.where(gaps > _SPACE, " ", "")]
-    return Line(digits, path.confidence, "".join(map(operator.add, spaces, (digit.text for digit in digits))))
+    separators = ["", *np.where(gaps > _SPACE, " ", ""), ""]
+    for k in sorted(set(range(len(arcs))).difference(shown)) if marks else ():
+        separators[bisect(shown, k)] = separators[bisect(shown, k)].strip() + _mark(arcs[k], baseline, line.height)
+    texts = [*(digit.text for digit in digits), ""]
+    return Line(digits, path.confidence, "".join(chain.from_iterable(zip(separators, texts, strict=True))))
+
+
+def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
+    """Return the point, comma or dash in a box of a line, or "" if it is none of them."""
+    left, top, right, bottom = box
+    middle = (baseline - (top + bottom) / 2) / height  # above the baseline
+    if middle < 0.3:
+        return "," if bottom > baseline + 0.1 * height or bottom - top > 1.5 * (right - left) else "."
+    return "-" if middle < 0.7 and right - left > bottom - top else ""
 
 
 def _without_words(labels: list[int | None], gaps: NDArray[np.float64]) -> list[int | None]:
