@@ -23,6 +23,7 @@ VALUES = results.flat(RESULTS)
 CPUS = {  # as the pages call them
     "AMD EPYC (family 25, model 17)": "AMD EPYC (Zen 4)",
     "AMD EPYC (family 26, model 2)": "AMD EPYC (Zen 5)",
+    "Intel(R) Xeon(R) Processor (family 6, model 207)": "Intel Xeon (Emerald Rapids)",
 }
 
 # The results that a page states, by part and name. Each is there.
@@ -47,6 +48,7 @@ SHOWN = {
     "docs/interop.md": ["export/*"],
     "docs/kernels.md": ["speed/predict, 1 image, 1 thread, lenet (us)"],
     "docs/mathematics.md": ["seeds/mean error (%)"],
+    "docs/model_card.md": ["ablation/*"],
     "docs/own_data.md": [
         "transfer/26*", "transfer/8*", "transfer/files*", "loading/20,000, a picture (us)",
         "loading/20,000, memory (MB)", "derived/distorted*",
