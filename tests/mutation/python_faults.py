@@ -195,7 +195,7 @@ SERVING = {
         "        context.buffered = 0\n",
     ),
     **_of(
-        "serving/models.py", ("serving",), "file-stamp-taken-after-loading",
+        "serving/models.py", ("serving_reloading",), "file-stamp-taken-after-loading",
         """\
             self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
