@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import misused, run, succeeds
+from versions import EMPTY_NO_COLOR
 
 import lenet
 from lenet import cli
@@ -228,7 +229,7 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("value", "coloured"), [("", True), ("1", False)])
+@pytest.mark.parametrize(("value", "coloured"), [pytest.param("", True, marks=EMPTY_NO_COLOR), ("1", False)])
 def test_the_table_of_a_run_has_colours_unless_no_color_is_set(monkeypatch, value, coloured):
     rich = pytest.importorskip("rich")
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from versions import FONTS_OF_OPENCV_5
 
 import lenet
 from lenet.reading.legible import legible_strokes
@@ -52,6 +53,7 @@ def test_each_line_has_its_own_strokes(model):
     assert [whole.tolist() for whole in found] == [[True, True, False], [True] * 4, [True, True, False]]
 
 
+@FONTS_OF_OPENCV_5
 def test_strokes_of_an_unusual_size_are_not_classified(model, monkeypatch):
     """The bar is wider than high, and the dot is low."""
     page = np.full((100, 300), 255, np.uint8)

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from versions import FONTS_OF_OPENCV_5
 
 import lenet
 from lenet.errors import InputError
@@ -114,6 +115,7 @@ def test_an_outline_runs_along_the_border_in_the_two_outermost_pixels():
     assert (at_border(0), at_border(1), at_border(2)) == ([1] * 4, [1] * 4, [0] * 4)
 
 
+@FONTS_OF_OPENCV_5
 @pytest.mark.parametrize("turned", [False, True])
 def test_frames_are_erased_whatever_their_direction(turned):
     ink = numbers(["2741"], place=(120, 140))
@@ -392,6 +394,7 @@ def apart(words, height, gap):
     return np.pad(np.hstack([np.pad(part, ((tall - len(part), 0), (0, 0))) for part in parts[:-1]]), height)
 
 
+@FONTS_OF_OPENCV_5
 @pytest.mark.parametrize("height", [24, 60, 120])
 @pytest.mark.parametrize("words", [("27", "41"), ("2", "7"), ("60", "58", "3")])
 def test_gaps_of_nine_tenths_of_the_height_are_spaces(words, height):
@@ -645,6 +648,7 @@ def test_an_empty_picture_has_no_lines():
     assert find_lines(page_of_picture(np.full((300, 200), 77, np.uint8))) == []
 
 
+@FONTS_OF_OPENCV_5
 def test_slivers_at_the_border_are_not_writing_but_thin_and_cropped_digits_are():
     ink = numbers(["274"], (140, 300), (40, 100), 60)
     columns = np.flatnonzero(ink.any(axis=0))

@@ -6,6 +6,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 import pytest
+from versions import FONTS_OF_OPENCV_5
 
 import lenet
 from lenet import reading
@@ -14,6 +15,7 @@ from lenet.reading import reader
 
 Image = pytest.importorskip("PIL.Image")
 cv2 = pytest.importorskip("cv2")
+
 from_benchmarks = pytest.importorskip("benchmarks.reading")
 plain = pytest.importorskip("benchmarks.rows").plain
 
@@ -102,6 +104,7 @@ def test_a_word_has_two_non_digits_and_two_fifths_of_them(labels, gaps, expected
     assert reader._without_words(labels, np.array(gaps)) == expected
 
 
+@FONTS_OF_OPENCV_5
 @pytest.mark.parametrize("word", ["animal", "paper", "BATH"])
 def test_a_word_of_letters_has_no_line(word):
     assert reading.read(written(word)) == reading.Reading()

@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+from versions import EMPTY_NO_COLOR
 
 from lenet.scale.bar import Bar
 
@@ -47,7 +48,7 @@ def test_nothing_else_gets_one(monkeypatch, stream, wanted):
     assert not shown(monkeypatch, stream, shown=wanted)
 
 
-@pytest.mark.parametrize(("value", "coloured"), [("", True), ("1", False)])
+@pytest.mark.parametrize(("value", "coloured"), [pytest.param("", True, marks=EMPTY_NO_COLOR), ("1", False)])
 def test_it_has_colours_unless_no_color_is_set(monkeypatch, value, coloured):
     pytest.importorskip("rich")
     monkeypatch.setenv("NO_COLOR", value)
