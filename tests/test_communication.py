@@ -102,6 +102,7 @@ def test_an_epoch_of_mnist_ends_at_the_same_weights(mnist, name, count):
 
 
 @pytest.mark.release
+@pytest.mark.timeout(1800)
 def test_the_seed_recipe_learns_as_in_pytorch(mnist):
     X, y = mnist.X_train, mnist.y_train
     model = lenet.LeNet5(seed=0)
