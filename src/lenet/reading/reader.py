@@ -224,7 +224,7 @@ def _without_words(labels: list[int | None], gaps: NDArray[np.float64]) -> list[
     for start, end in pairwise([0, *(np.flatnonzero(gaps > _GAP) + 1), len(labels)]):
         others = [k for k in range(start, end) if labels[k] is None]
         if len(others) >= max(_MIN_OTHERS, _SHARE_OF_OTHERS * (end - start)):
-            first = start if others[0] < start + 2 else others[0]  # a single digit beside letters is one, too
+            first = start if others[0] < start + 2 else others[0]  # a single digit beside letters is a letter, too
             last = end if others[-1] > end - 3 else others[-1] + 1
             labels[first:last] = [None] * (last - first)
     return labels
