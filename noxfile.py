@@ -19,10 +19,12 @@ import nox
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 GIT = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+REINSTALL = "--reinstall-package=lenet"  # uv would keep another build of the same version
 COMMIT = subprocess.run(GIT, capture_output=True, text=True, check=False).stdout.strip()
 MAX_WHEEL_BYTES = 620_000
 KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"]
@@ -36,10 +38,8 @@ def wheel_of_commit() -> Path | None:
 
 def install(session: nox.Session, *packages: str, extras: str = "", groups: str = "") -> None:
     """Install lenet with extras, if any are given, and packages and groups of pyproject.toml."""
-    session.install("-q", "-U", "pip")  # Debian's pip does not know dependency groups
-    session.run("python", "-m", "pip", "uninstall", "-q", "-y", "lenet")  # pip keeps another build of the same version
     lenet = [f"{wheel_of_commit() or '.'}[{extras}]"] if extras else []
-    session.install("-q", *lenet, *packages, *(part for group in groups.split() for part in ("--group", group)))
+    session.install("-q", REINSTALL, *lenet, *packages, *(f"--group={name}" for name in groups.split()))
 
 
 @functools.cache
@@ -49,14 +49,12 @@ def everything() -> Path:
     installed = folder / "commit"
     if installed.exists() and installed.read_text() == COMMIT and not COMMIT.endswith("-dirty"):
         return folder / "bin"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    pip = [folder / "bin" / "python", "-m", "pip"]
-    subprocess.run([*pip, "install", "-q", "-U", "pip"], check=True)
-    subprocess.run([*pip, "uninstall", "-q", "-y", "lenet"], check=True)
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "-q", "--allow-existing", "--python", sys.executable, folder], check=True)
     lenet = f"{wheel_of_commit() or '.'}[train,serve,onnx,skl2onnx,torch,dask,mpi,tensorboard,completion]"
     groups = [f"--group={name}" for name in ("test", "docs", "fuzz", "ecosystem", "serving", "embedding")]
     tools = ["setuptools>=77", "Cython>=3.3", "mpich", "onnxruntime"]
-    subprocess.run([*pip, "install", "-q", lenet, *groups, *tools], check=True)
+    subprocess.run([*uv, "pip", "install", "-q", "--python", folder, REINSTALL, lenet, *groups, *tools], check=True)
     installed.write_text(COMMIT)
     return folder / "bin"
 
@@ -189,12 +187,12 @@ def pythons(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def lowest(session: nox.Session) -> None:
     """Run the quick tests with the lowest version of each dependency that pyproject.toml allows."""
-    install(session, "uv", groups="test")
+    install(session, groups="test")
     direct = ["--extra=train", "--extra=serve", "-r", "pyproject.toml"]
     options = ["--upgrade", "--resolution=lowest-direct", "--only-binary=:all:"]
     pyparsing = "pyparsing==3.2.*"  # 3.3 deprecates names that matplotlib used before 3.11
-    session.run("uv", "pip", "install", "-q", *options, *direct, pyparsing)
-    session.install("-q", "--no-deps", str(wheel_of_commit() or "."))
+    session.install("-q", *options, *direct, pyparsing)
+    session.install("-q", "--no-deps", REINSTALL, str(wheel_of_commit() or "."))
     session.run("python", "-m", "pytest", "-q", "-n", "2", *session.posargs)
 
 
@@ -212,9 +210,7 @@ def scikit_learn(session: nox.Session) -> None:
 def installed(session: nox.Session) -> None:
     """Install the wheel of `nox -s wheel` without a compiler, and use it outside the source tree."""
     built = wheel_of_commit() or session.error("There is no wheel of this commit. Run `nox -s wheel` first.")
-    session.install("-q", "-U", "pip")
-    session.run("python", "-m", "pip", "uninstall", "-q", "-y", "lenet")
-    session.install("-q", "--only-binary", ":all:", f"{built}[train,vision]")
+    session.install("-q", REINSTALL, "--only-binary=:all:", f"{built}[train,vision]")
     session.run("python", "-I", "tests/installed.py")
 
 
@@ -290,7 +286,7 @@ def cross(session: nox.Session) -> None:
 
 def platform(session: nox.Session, name: str) -> None:
     """Build for another platform, and test there; arguments are other test files."""
-    install(session, "setuptools>=77", "Cython>=3.3", "wheel", extras="train")
+    install(session, "pip", "setuptools>=77", "Cython>=3.3", "wheel", extras="train")
     session.run("python", "-m", f"tests.platforms.{name}", *session.posargs)
 
 
