@@ -175,11 +175,13 @@ add_layers()
 SKLEARN = ("fit", "partial_fit", "classifier")  # it checks first, and its ValueError and TypeError say what is wanted
 CLASSIFIERS_X = {name for name in FUNCTIONS if name.startswith(SKLEARN) and FUNCTIONS[name][1] is TABLE}
 CLASSIFIERS_Y = {name for name in FUNCTIONS if name.startswith(SKLEARN) and name.endswith((" y", " classes"))}
+ANY_LABELS = {"datetime64", "timedelta64", "text", "bytes", "objects of text", "structured", "void"}
 UNDECIDED = {  # these may be taken for what they are to others, or refused
     *(("from_torch", kind) for kind in ("memory view", "converted", "described")),  # no tensors, no arrays
     *((name, kind) for name in CLASSIFIERS_X for kind in ("matrix", "bool", "objects of text")),
     *((name, kind) for name in CLASSIFIERS_Y for kind in ("broadcast", "matrix")),  # one class; a column
     *(("fit bytes", kind) for kind in ("matrix", "lists", "objects of text", *TYPES)),  # bytes run from 0 to 255
     *([("distort images", "longdouble")] if np.dtype("longdouble") == float else []),  # as on Windows
+    # With NumPy 1, scikit-learn's accuracy counts labels of another type as wrong, instead of refusing them.
+    *(("classifier.score y", kind) for kind in ANY_LABELS if np.__version__.startswith("1.")),
 }
-ANY_LABELS = {"datetime64", "timedelta64", "text", "bytes", "objects of text", "structured", "void"}
