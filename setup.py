@@ -49,6 +49,8 @@ GCC_FAST = ["-fno-split-loops", "-fno-unswitch-loops", "-fno-version-loops-for-s
 GCC_FAST += ["-fno-tree-loop-distribute-patterns"]
 
 Options.docstrings = False  # nobody reads those of the kernels, and every build would contain them
+# A default rather than a directive, because Cython's own memoryviews follow only the defaults.
+Options.get_directive_defaults()["auto_pickle"] = False
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": CHECKED,
@@ -56,7 +58,6 @@ DIRECTIVES = {
     "initializedcheck": CHECKED,
     "cdivision": True,
     "freethreading_compatible": True,
-    "auto_pickle": False,  # a build cannot be pickled, and Cython would add methods that say so
     "binding": False,  # the functions need no signatures of their own, which would be an eighth of the extensions
 }
 
