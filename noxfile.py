@@ -169,8 +169,8 @@ def sanitizers(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def fuzz(session: nox.Session) -> None:
-    """Fuzz the parsers and the kernels: `-- --all --seconds 300 --jobs 2`; by default for 15 s each."""
-    targets = ["idx", "weights", "http", "kernels", "--seconds", "15", "--jobs", "2"]
+    """Fuzz the parsers and the kernels: `-- --all --seconds 300 --jobs 2`; by default for 10 s each."""
+    targets = ["idx", "weights", "http", "kernels", "--seconds", "10", "--jobs", "2"]
     run(session, "python", "-m", "tests.fuzz", *(session.posargs or targets))
 
 
