@@ -84,6 +84,21 @@ def test_pointing_shows_a_units_name_and_value(page, shipped):
     assert "6 kernels" in page.locator("#kernel-title").text_content()
 
 
+@pytest.mark.parametrize("size", [(1440, 900), (768, 1024), (360, 740)])
+def test_a_click_scrolls_to_a_unit_and_its_arithmetic(browser, saved, size):
+    with opened(browser, saved, viewport=dict(zip(("width", "height"), size, strict=True))) as page:
+        page.locator("#tour-close").click()
+        _, y = place_of_unit(page, "c3", 2, 9, 1, 10)
+        page.evaluate("rows => scrollBy(0, rows)", y - size[1] + 20)  # to the end of the window
+        page.mouse.click(*place_of_unit(page, "c3", 2, 9, 1, 10))
+        assert page.locator("#unit-name").text_content() == "C3, map 2, row 9, column 1"
+        page.wait_for_function("""() => {
+            const [panel, figure] = ["unit", "figure"].map((id) => document.getElementById(id).getBoundingClientRect());
+            const { y, h } = lenet.places().stages.c3.planes[2];
+            return figure.y + y > 0 && figure.y + y + h <= panel.top && panel.bottom <= innerHeight;
+        }""")
+
+
 def test_all_maps_of_c3_and_s4_are_seen(page):
     for width in (1440, 1280, 900, 360):
         resize(page, width)

@@ -69,7 +69,7 @@ function drawEquation(chosen, unit) {
   // On phones, there is room for the numbers of the products only.
   const scale = !isSmall && cell < LEGIBLE ? Math.min(CELL, Math.floor((room - last) / width)) / cell : 1;
   const before = title(STAGES[indexOf(unit.stage) - 1].name);
-  const from = isSmall || before === "Input" ? before : `${before}, map ${map}`;
+  const from = before === "Input" ? "standardised" : isSmall ? before : `${before}, map ${map}`;
   const grids = [["", from, inputs], ["×", isKernel ? (isSmall ? "weights" : "kernel") : `1/${inputs.length} each`, weights], ["=", "products", products]];
   // The inputs' colours are relative to their whole stage, so that paper stays pale while a kernel slides.
   const [input, weight] = [state.outputs[STAGES[indexOf(unit.stage) - 1].name].values, weights].map(largestOf);

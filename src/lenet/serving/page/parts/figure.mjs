@@ -185,6 +185,16 @@ function pointByPointer(event) {
   const box = figure.getBoundingClientRect();
   const unit = unitAt(event.clientX - box.left, event.clientY - box.top);
   if (unit || event.type === "click") pointAt(unit);
+  if (unit) uncover(unit, event.type === "click");
+}
+
+// Scroll if the arithmetic of a unit hides it or, after a click, is below the window.
+function uncover(unit, isClicked) {
+  const { y, h } = rectangle(layout, unit.stage, unit.map, oneUnit(unit));
+  const { top, bottom } = $("unit").getBoundingClientRect();
+  const hidden = figure.getBoundingClientRect().top + y + h + 8 - top;
+  const below = isClicked ? bottom - innerHeight : 0;
+  if (hidden > 0 || below > 0) scrollBy({ top: Math.ceil(Math.max(hidden, below)) });
 }
 
 function moveInStage(unit, dx, dy) {

@@ -95,7 +95,9 @@ export function factsOf(unit) {
   const count = weight.values.length / weight.shape[0];
   const squash = unit.stage === "output" ? "Softmax converts the sums of all classes to probabilities."
     : "The sigmoid maps the sum to 0 (off) to 1 (on); without it, all layers would be one weighted sum.";
-  return `The sum of ${count} products of an input and a learned weight, plus a learned bias: how easily the unit turns on. ${squash} ${sees}`;
+  const { padding } = STAGES[indexOf(unit.stage)];
+  const zeros = padding ? `The input is padded with ${padding} zeros on each side. ` : "";
+  return `The sum of ${count} products of an input and a learned weight, plus a learned bias: how easily the unit turns on. ${squash} ${zeros}${sees}`;
 }
 
 // Return the inputs of a unit in one of the previous maps, its weights for them, and their products; zeros lie outside
