@@ -203,11 +203,18 @@ def _read_line(
         return None
     found = zip(places, labels, path.probabilities[shown], strict=True)
     digits = tuple(_digit(place, label, probabilities, characters) for place, label, probabilities in found)
+    hidden = sorted(set(range(len(arcs))).difference(shown)) if marks else ()
+    found_marks = [(bisect(shown, k), _mark(arcs[k], baseline, line.height)) for k in hidden]
+    return Line(digits, path.confidence, _text(digits, gaps, found_marks))
+
+
+def _text(digits: Sequence[Digit], gaps: NDArray[np.float64], marks: Sequence[tuple[int, str]]) -> str:
+    """Return the text of a line, given each mark and the number of digits before it."""
     separators = ["", *np.where(gaps > _SPACE, " ", ""), ""]
-    for k in sorted(set(range(len(arcs))).difference(shown)) if marks else ():
-        separators[bisect(shown, k)] = separators[bisect(shown, k)].strip() + _mark(arcs[k], baseline, line.height)
+    for place, mark in marks:
+        separators[place] = separators[place].strip() + mark
     texts = [*(digit.text for digit in digits), ""]
-    return Line(digits, path.confidence, "".join(chain.from_iterable(zip(separators, texts, strict=True))))
+    return "".join(chain.from_iterable(zip(separators, texts, strict=True)))
 
 
 def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
