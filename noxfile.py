@@ -1,7 +1,7 @@
 """The checks of the project, one session each: `nox -l` lists them, `nox -s NAME` runs one.
 
-.ci/run runs the sessions that main must pass; .ci/release also runs the long ones. Arguments after `--` go to the
-command. Sessions that need all optional packages share the environment .nox/everything.
+.ci/run runs the sessions that main must pass; .ci/release also runs the long ones. Most sessions pass arguments after
+`--` to their command. Sessions that need all optional packages share the environment .nox/everything.
 """
 
 import functools
@@ -22,18 +22,29 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 
-PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-GIT = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 REINSTALL = "--reinstall-package=lenet"  # uv would keep another build of the same version
-COMMIT = subprocess.run(GIT, capture_output=True, text=True, check=False).stdout.strip()
 MAX_WHEEL_BYTES = 600_000
 KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"]
 MODEL_TESTS = [f"tests/test_{name}.py" for name in ("model", "gradients", "model_input", "model_state")]
 
 
+def git(*arguments: str) -> str:
+    """Return what a git command prints; nothing outside a clone."""
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+
+
+COMMIT, IS_CLEAN = git("rev-parse", "HEAD"), not git("status", "--porcelain")
+
+
 def wheel_of_commit() -> Path | None:
     """Return the wheel that `nox -s wheel` built from this commit, if the working tree has no changes."""
-    return next(Path("dist", COMMIT).glob("*.whl"), None)
+    return next(Path("dist", COMMIT).glob("*.whl"), None) if IS_CLEAN else None
+
+
+def required_wheel(session: nox.Session) -> Path:
+    """Return the wheel of this commit, or end the session."""
+    return wheel_of_commit() or session.error("There is no wheel of this commit. Run `nox -s wheel` first.")
 
 
 def install(session: nox.Session, *packages: str, extras: str = "", groups: str = "") -> None:
@@ -47,7 +58,7 @@ def everything() -> Path:
     """Install all optional packages and tools into one environment, once per commit; return the folder of commands."""
     folder = Path(".nox/everything").resolve()
     installed = folder / "commit"
-    if installed.exists() and installed.read_text() == COMMIT and not COMMIT.endswith("-dirty"):
+    if installed.exists() and installed.read_text() == COMMIT and IS_CLEAN:
         return folder / "bin"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "-q", "--allow-existing", "--python", sys.executable, folder], check=True)
@@ -55,7 +66,7 @@ def everything() -> Path:
     groups = [f"--group={name}" for name in ("test", "docs", "fuzz", "ecosystem", "serving", "embedding")]
     tools = ["setuptools>=77", "Cython>=3.3", "mpich", "onnxruntime"]
     subprocess.run([*uv, "pip", "install", "-q", "--python", folder, REINSTALL, lenet, *groups, *tools], check=True)
-    installed.write_text(COMMIT)
+    installed.write_text(COMMIT if IS_CLEAN else "")
     return folder / "bin"
 
 
@@ -74,13 +85,6 @@ def tests(session: nox.Session) -> None:
     """Run the quick tests, as the README's command does."""
     install(session, extras="train,serve", groups="test")
     session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2"]))
-
-
-@nox.session
-def core(session: nox.Session) -> None:
-    """Run the tests of the kernels and the model without optional packages, which some platforms lack."""
-    install(session, ".", groups="test")
-    session.run("python", "-m", "pytest", "-q", "-n", "2", *KERNEL_TESTS, *MODEL_TESTS, *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -111,10 +115,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Check the source with the rules in .ci/semgrep.yml; `-- planted` tests the rules first."""
-    if session.posargs:
-        install(session, extras="train", groups="audit test")
-        session.run("python", "-m", "pytest", "-q", "-m", "release", "tests/test_audit.py")
+    """Check the source with the rules in .ci/semgrep.yml."""
     install(session, groups="audit")
     session.run("semgrep", "scan", "--config=.ci/semgrep.yml", "--metrics=off", "--disable-version-check", "--quiet",
                 "--error", ".")  # fmt: skip
@@ -169,12 +170,26 @@ def sanitizers(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def fuzz(session: nox.Session) -> None:
-    """Fuzz the parsers and the kernels: `-- --all --seconds 300 --jobs 2`; by default for 10 s each."""
+    """Fuzz the parsers and the kernels: `-- --all --seconds 300 --jobs 2`; by default four targets, for 10 s each."""
     targets = ["idx", "weights", "http", "kernels", "--seconds", "10", "--jobs", "2"]
     run(session, "python", "-m", "tests.fuzz", *(session.posargs or targets))
 
 
 # ---- run only by .ci/release ---------------------------------------------------------------------
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """Run the tests of the kernels and the model without optional packages, which some platforms lack."""
+    install(session, ".", "--only-binary=numpy", groups="test")  # which has no wheel for some Pythons
+    session.run("python", "-m", "pytest", "-q", "-n", "2", *KERNEL_TESTS, *MODEL_TESTS, *session.posargs)
+
+
+@nox.session
+def audit_rules(session: nox.Session) -> None:
+    """Plant what each rule in .ci/semgrep.yml must find."""
+    install(session, extras="train", groups="audit test")
+    session.run("python", "-m", "pytest", "-q", "-m", "release", "tests/test_audit.py")
 
 
 @nox.session(python=PYTHONS)
@@ -209,7 +224,7 @@ def scikit_learn(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def installed(session: nox.Session) -> None:
     """Install the wheel of `nox -s wheel` without a compiler, and use it outside the source tree."""
-    built = wheel_of_commit() or session.error("There is no wheel of this commit. Run `nox -s wheel` first.")
+    built = required_wheel(session)
     session.install("-q", REINSTALL, "--only-binary=:all:", f"{built}[train,vision]")
     session.run("python", "-I", "tests/installed.py")
 
@@ -217,7 +232,7 @@ def installed(session: nox.Session) -> None:
 @nox.session
 def reproducible(session: nox.Session) -> None:
     """Build the wheel of `nox -s wheel` again in another folder, and compare the files byte by byte."""
-    built = wheel_of_commit() or session.error("There is no wheel of this commit. Run `nox -s wheel` first.")
+    built = required_wheel(session)
     install(session, groups="wheels")
     again = build_wheel(session, Path(session.create_tmp(), "dist"))  # create_tmp also sets TMPDIR
     session.run("cmp", str(built), str(again), external=True)
@@ -239,10 +254,10 @@ def clusters(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def builds(session: nox.Session) -> None:
-    """Run the tests of the network, without long training runs, on every build of this CPU except the best one."""
+    """Run the tests of the network, without long training runs, on all builds for this CPU but the fastest."""
     show = "from lenet._fused.dispatch import available; print(*list(available())[1:])"
+    files = [*MODEL_TESTS, "tests/test_training.py"]
     for cpu in run(session, "python", "-c", show, silent=True).split():
-        files = [*MODEL_TESTS, "tests/test_training.py"]
         run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "not release", *files, env={"LENET_CPU": cpu})
 
 

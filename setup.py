@@ -48,6 +48,9 @@ FAST += ["-falign-jumps=1", "-Wno-ignored-optimization-argument"]  # clang ignor
 GCC_FAST = ["-fno-split-loops", "-fno-unswitch-loops", "-fno-version-loops-for-strides", "-fno-tree-loop-distribution"]
 GCC_FAST += ["-fno-tree-loop-distribute-patterns"]
 
+# Windows aligns the stack to 16 bytes, and gcc does not realign it for longer vectors (gcc bug 54412).
+UNALIGNED = "-Wa,-muse-unaligned-vector-move"
+
 Options.docstrings = False  # nobody reads those of the kernels, and every build would contain them
 # A default rather than a directive, because Cython's own memoryviews follow only the defaults.
 Options.get_directive_defaults()["auto_pickle"] = False
@@ -149,9 +152,12 @@ class BuildExt(build_ext):
         else:
             if sys.platform == "win32":
                 self.compiler.define_macro("MS_WIN64")  # which Python's headers define for MSVC only
-            fast = FAST + GCC_FAST if self.is_gcc() else FAST
+            is_gcc = self.is_gcc()
+            moves = [UNALIGNED] if is_gcc and X86_64 and sys.platform == "win32" else []
+            fast = FAST + GCC_FAST if is_gcc else FAST
             for each in self.extensions:
-                each.extra_compile_args[:0] = SMALL if each.name.removeprefix("lenet.") in UNHURRIED else fast
+                flags = SMALL if each.name.removeprefix("lenet.") in UNHURRIED else fast
+                each.extra_compile_args[:0] = flags + moves
         self.check_headers()
         extensions = {each.name.removeprefix("lenet."): each for each in self.extensions}
         if kernels := extensions.pop(KERNELS, None):

@@ -25,6 +25,7 @@ LANGUAGES = {"python", "sh", "c", "json", "py", "cython", "text"}
 # The lines that are not run here: what they begin with, and why. A block of Python with one is left out as a whole.
 NOT_RUN = {
     "pip ": "the network; nox installs all of it",
+    "nox ": "a minute to an hour; .ci/run and .ci/release",
     "python3 -m venv": "the network; .ci/run runs the README's",
     "install -": "root",
     "systemctl": "root",
@@ -48,7 +49,6 @@ NOT_RUN = {
     "pyinstaller": "half a minute: tests/test_examples.py",
     "du -b dist": "what PyInstaller makes",
     "pytest": "a minute to an hour; .ci/run and .ci/release",
-    "python -m tests.": "a minute to an hour; .ci/release",
     "python -m benchmarks.soak": "minutes; .ci/release makes fewer requests",
 }
 

@@ -76,9 +76,11 @@ def test_info_measures_the_speed_of_the_build(capsys, monkeypatch):
     assert measured["share"] == pytest.approx(2 * 416_520e-3 / measured["microseconds"] / measured["peak_gflops"])
     assert 0.01 < measured["share"] < 1.1  # a core cannot do more than its peak
     assert cli.main(["info", "--bench"]) == 0
-    *_, speed, share = capsys.readouterr().out.splitlines()
+    *_, speed, share, check = capsys.readouterr().out.splitlines()
     assert re.fullmatch(rf"bench    {chosen()}: [\d.]+ microseconds per image, 64 at a time on one thread", speed)
     assert re.fullmatch(r" {9}\d+% of this core's peak of \d+ GFLOP/s", share)
+    assert re.fullmatch(r" {9}logits within \de-\d\d of those in float64", check)
+    assert 0 < measured["difference"] < 1e-5
 
 
 def test_a_bench_takes_about_as_long_for_the_peak_as_for_predictions():

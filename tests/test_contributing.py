@@ -29,7 +29,7 @@ def test_every_session_of_nox_is_part_of_landing_or_release():
     pytest.importorskip("venv", reason="Python's embeddable build for Windows lacks it")
     sessions = set(re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text("utf-8"), re.MULTILINE))
     release = runpy.run_path(str(ROOT / ".ci" / "release"))["STEPS"]
-    steps = {step[0] for step in release.values()}
+    steps = {step.split()[0] for step in release.values()}
     landing = set(
         re.findall(r"\w+", " ".join(re.findall(r"/nox\".* -s (.+)", (ROOT / ".ci" / "run").read_text("utf-8"))))
     )

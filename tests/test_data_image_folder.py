@@ -15,7 +15,9 @@ from lenet.data import Dataset, image_folder, load, load_image_folder, pictures
 from lenet.errors import DataError
 from lenet.reading import prepare
 
-NOT_ON_WINDOWS = pytest.mark.skipif(sys.platform == "win32", reason="names differ by more than case; links need rights")
+NOT_ON_WINDOWS = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows ignores case in file names, and links need privileges"
+)
 
 SHAPES = {"circle": lambda page, s: cv2.circle(page, (s // 2, s // 2), s // 3, 0, 3),
           "line": lambda page, s: cv2.line(page, (s // 4, s // 5), (s // 2, 4 * s // 5), 0, 3)}  # fmt: skip

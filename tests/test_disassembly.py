@@ -21,7 +21,7 @@ from lenet._fused.dispatch import available, kernels
 COMPILER = kernels().build()["compiler"]
 READS = sys.platform == "linux" and shutil.which("objdump") and makes_programs_for_this_machine("gcc")
 if not READS or not COMPILER.startswith("gcc"):
-    pytest.skip("is about gcc's code, and needs binutils for this machine to read it", allow_module_level=True)
+    pytest.skip("requires lenet built by gcc, and gcc and objdump for this machine", allow_module_level=True)
 
 # Multiply-adds of a tile in the loop that a kernel spends its time in, for each build; loops may be unrolled.
 TILES = {

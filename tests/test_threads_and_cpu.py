@@ -73,7 +73,7 @@ def test_an_unknown_build_is_refused_with_the_choices(monkeypatch, name):
     with pytest.raises(ConfigurationError) as error:
         dispatch.chosen()
     choices = ", ".join(BUILDS)
-    assert f"LENET_CPU is '{name}', which is not a build of lenet; expected one of {choices}." in str(error.value)
+    assert f"LENET_CPU is '{name}'; expected one of {choices}, the builds" in str(error.value)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_builds_by_level(level, monkeypatch, given, builds):
 def test_a_build_that_this_cpu_does_not_run_is_an_error(level, monkeypatch):
     level(2)
     monkeypatch.setenv("LENET_CPU", "x86-64-v4")
-    with pytest.raises(ConfigurationError, match="v4', which does not run on this CPU; expected one of x86-64-v2"):
+    with pytest.raises(ConfigurationError, match="v4'; expected one of x86-64-v2"):
         dispatch.chosen()
 
 
@@ -131,7 +131,7 @@ def test_another_architecture_has_its_one_build(monkeypatch):
     monkeypatch.delenv("LENET_CPU", raising=False)
     assert dispatch.chosen() == "aarch64"
     monkeypatch.setenv("LENET_CPU", "x86-64-v3")
-    with pytest.raises(ConfigurationError, match="v3', which is not a build of lenet; expected one of aarch64"):
+    with pytest.raises(ConfigurationError, match="v3'; expected one of aarch64"):
         dispatch.chosen()
 
 

@@ -1,6 +1,5 @@
 """Commands, packages of another platform, and a copy of the tree: what the scripts of this folder share."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -67,7 +66,6 @@ def expected(folder: Path) -> Path:
     """Have this machine's Python predict and train; return the file of its results."""
     path = folder / "expected.json"
     done = subprocess.run([sys.executable, HERE / "check.py"], cwd=ROOT, check=True, capture_output=True, text=True)
-    json.loads(done.stdout)
     path.write_text(done.stdout, "utf-8")
     return path
 

@@ -1,4 +1,4 @@
-"""Run the thread tests under ThreadSanitizer, after it has reported two planted races.
+"""Run the thread tests under ThreadSanitizer, and check that it reports planted races.
 
     python -m tests.sanitizers.thread        # on Linux, with gcc and its libtsan; some two minutes
     python -m tests.sanitizers.thread 20     # with each race run into 20 times

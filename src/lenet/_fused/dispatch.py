@@ -29,10 +29,9 @@ def chosen() -> str:
         return next(iter(builds))
     if wanted in builds:
         return wanted
-    known = "x86-64-v2" in builds and wanted in ("x86-64-v3", "x86-64-v4")
-    problem = "does not run on this CPU" if known else "is not a build of lenet"
     raise ConfigurationError(
-        f"LENET_CPU is {wanted!r}, which {problem}; expected one of {', '.join(builds)}. Unset it to use the best."
+        f"LENET_CPU is {wanted!r}; expected one of {', '.join(builds)}, the builds that this CPU can run. "
+        "Unset it to use the best."
     )
 
 
@@ -67,7 +66,8 @@ def show_config() -> None:
     build = kernels().build()
     forced = " (LENET_CPU)" if os.environ.get("LENET_CPU") else ""
     print(f"lenet    {__version__}, Python {platform.python_version()}, numpy {np.__version__}, {sys.platform}")
-    print(f"kernels  {name}{forced}: float32, {build['lanes']} lanes; float64: layer by layer")
+    lanes = f"{build['lanes']} lane{'s' if build['lanes'] > 1 else ''}"
+    print(f"kernels  {name}{forced}: float32, {lanes}; float64: layer by layer")
     print(f"compiler {build['compiler']}")
     if build["lanes"] == 1:
         print('         built without vector instructions; see "Windows" in docs/environments.md')

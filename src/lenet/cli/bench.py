@@ -15,10 +15,14 @@ IMAGES, CALLS = 64, 15  # together about as long as `peak_work`
 
 
 def measure() -> dict[str, Any]:
-    """Time predictions and the peak of this build in turns, on one thread; return the medians."""
+    """Time predictions and the peak of this build in turns, on one thread; return the medians.
+
+    Also compare the logits with those in float64.
+    """
     build, model = kernels(), LeNet5(seed=0)
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 28, 28), np.uint8)
-    model.logits(images, n_jobs=1)
+    exact = LeNet5(seed=0, dtype=np.float64).logits(images)
+    difference = np.abs(model.logits(images, n_jobs=1) - exact).max()
     peaks: list[float] = []
     times: list[float] = []
     end = time.perf_counter() + SECONDS
@@ -36,12 +40,14 @@ def measure() -> dict[str, Any]:
         "microseconds": 1e6 * median(times),
         "peak_gflops": median(peaks),
         "share": median(shares),
+        "difference": float(difference),
     }
 
 
 def report(measured: dict[str, Any]) -> str:
-    """Return the result of `measure` as two lines below those of `show_config`."""
+    """Return the result of `measure` as three lines below those of `show_config`."""
     return (
         f"bench    {measured['build']}: {measured['microseconds']:.1f} microseconds per image, {IMAGES} at a time on "
-        f"one thread\n         {measured['share']:.0%} of this core's peak of {measured['peak_gflops']:.0f} GFLOP/s"
+        f"one thread\n         {measured['share']:.0%} of this core's peak of {measured['peak_gflops']:.0f} GFLOP/s\n"
+        f"         logits within {measured['difference']:.0e} of those in float64"
     )

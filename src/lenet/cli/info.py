@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def metadata_of(model: "LeNet5", arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the metadata that `--json` prints, of a model or of this installation."""
-    from lenet._fused.dispatch import available, chosen
+    from lenet._fused.dispatch import available, kernels
     from lenet._fused.threads import resolve_n_jobs
     from lenet.cli import bench
 
@@ -84,7 +84,7 @@ def metadata_of(model: "LeNet5", arguments: argparse.Namespace) -> dict[str, Any
         metadata |= {"mean": model.mean, "std": model.std}
         return metadata | model.metadata | metadata | {"classes": list(model.classes)}  # a file replaces no value
     if arguments.json:
-        metadata |= {"lenet": __version__, "cpu": chosen(), "available": list(available())}
+        metadata |= {"lenet": __version__} | kernels().build() | {"available": list(available())}
         metadata["threads"] = resolve_n_jobs(None)
     if arguments.bench:
         metadata["bench"] = bench.measure()
