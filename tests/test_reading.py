@@ -66,6 +66,7 @@ def written(text):
     return page[..., 0]
 
 
+@FONTS_OF_OPENCV_5
 @pytest.mark.parametrize(
     ("text", "expected"), [("Room 12", "????12"), ("Total 1280", "????1280"), ("10am", "10??"), ("7K", "7?")]
 )
@@ -74,12 +75,14 @@ def test_the_letters_of_a_word_are_no_digits(text, expected):
     assert (found.text, found.rotation) == (expected, 0)
 
 
+@FONTS_OF_OPENCV_5
 @pytest.mark.parametrize("text", ["3.14", "7,5", "-5", "0.5", "1-2"])
 def test_marks_are_kept_on_request(text):
     assert reading.read(written(text), marks=True).text == text
     assert reading.read(written(text)).text == re.sub("[^0-9]", "", text)
 
 
+@FONTS_OF_OPENCV_5
 def test_the_digit_that_a_letter_resembles_is_the_second_choice():
     digit = reading.read(written("Room 12")).lines[0].digits[1]
     assert (digit.label, digit.name, digit.second) == (None, None, 0)
