@@ -16,7 +16,7 @@ from typing import Any
 
 import nox
 
-nox.needs_version = ">=2025.2.9"
+nox.needs_version = ">=2025.10.14"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv"
@@ -34,7 +34,8 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
 
-COMMIT, IS_CLEAN = git("rev-parse", "HEAD"), not git("status", "--porcelain")
+COMMIT = git("rev-parse", "HEAD")
+IS_CLEAN = bool(COMMIT) and not git("status", "--porcelain")
 
 
 def wheel_of_commit() -> Path | None:
@@ -181,7 +182,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """Run the tests of the kernels and the model without optional packages, which some platforms lack."""
-    install(session, ".", "--only-binary=numpy", groups="test")  # which has no wheel for some Pythons
+    install(session, ".", "--only-binary=numpy", groups="test")  # some Pythons lack wheels of the newest NumPy
     session.run("python", "-m", "pytest", "-q", "-n", "2", *KERNEL_TESTS, *MODEL_TESTS, *session.posargs)
 
 

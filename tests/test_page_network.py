@@ -85,7 +85,7 @@ def test_pointing_shows_a_units_name_and_value(page, shipped):
 
 
 @pytest.mark.parametrize("size", [(1440, 900), (768, 1024), (360, 740)])
-def test_a_click_scrolls_to_a_unit_and_its_arithmetic(browser, saved, size):
+def test_a_click_or_a_key_scrolls_to_a_unit_and_its_arithmetic(browser, saved, size):
     with opened(browser, saved, viewport=dict(zip(("width", "height"), size, strict=True))) as page:
         page.locator("#tour-close").click()
         _, y = place_of_unit(page, "c3", 2, 9, 1, 10)
@@ -97,6 +97,28 @@ def test_a_click_scrolls_to_a_unit_and_its_arithmetic(browser, saved, size):
             const { y, h } = lenet.places().stages.c3.planes[2];
             return figure.y + y > 0 && figure.y + y + h <= panel.top && panel.bottom <= innerHeight;
         }""")
+        page.locator("#network").focus()
+        for _ in range(4):
+            page.keyboard.press("]")
+        page.wait_for_function("""() => {
+            const [panel, figure] = ["unit", "figure"].map((id) => document.getElementById(id).getBoundingClientRect());
+            const { y, h } = lenet.places().stages.output;
+            return lenet.state.unit.stage === "output" && figure.y + y + h <= panel.top && panel.bottom <= innerHeight;
+        }""")
+
+
+@pytest.mark.parametrize("size", [(1200, 900), (800, 400), (1440, 600)])
+def test_a_click_never_scrolls_its_unit_away(browser, saved, size):
+    """The tour is open, and these windows have no room for the first unit and the arithmetic."""
+    with opened(browser, saved, viewport=dict(zip(("width", "height"), size, strict=True))) as page:
+        _, y = place_of_unit(page, "c1", 0, 2, 2, 28)
+        page.evaluate("rows => scrollBy(0, rows)", y - size[1] + 20)
+        page.mouse.click(*place_of_unit(page, "c1", 0, 2, 2, 28))
+        assert page.locator("#unit-name").text_content() == "C1, map 0, row 2, column 2"
+        page.wait_for_timeout(100)
+        figure, tour = page.locator("#figure").bounding_box(), page.locator("#tour").bounding_box()
+        plane = page.evaluate("lenet.places().stages.c1.planes[0]")
+        assert figure["y"] + plane["y"] + 2 * plane["h"] / 28 >= tour["y"] + tour["height"]
 
 
 def test_all_maps_of_c3_and_s4_are_seen(page):

@@ -91,7 +91,7 @@ def command(setup, compiler):
     made.compiler = types.SimpleNamespace(
         compiler_type=compiler,
         compiler_so=[sys.executable],
-        define_macro=macros.__setitem__,
+        define_macro=lambda name, value=None: macros.__setitem__(name, value),
         include_dirs=[],
         compile=lambda _, output_dir, macros, **__: [(output_dir, dict(macros)["LANES"], dict(macros)["FILL_KERNELS"])],
     )
@@ -116,6 +116,19 @@ def test_one_extension_contains_the_kernels_of_all_builds(read, monkeypatch):
         (str(Path("build", "x86-64-v4")), "16", "lenet_x86_64_v4"),
     ]
     assert functions == "lenet_x86_64_v2,lenet_x86_64_v3,lenet_x86_64_v4"
+
+
+@pytest.mark.parametrize(
+    ("system", "is_gcc", "unaligned"),
+    [("win32", True, True), ("win32", False, False), ("linux", True, False)],
+)
+def test_gcc_for_windows_moves_vectors_unaligned(read, monkeypatch, system, is_gcc, unaligned):
+    monkeypatch.setattr(setuptools.command.build_ext.build_ext, "build_extensions", lambda _: None)
+    made, _ = command(read("win-amd64" if system == "win32" else "linux-x86_64", system)[0], "unix")
+    made.is_gcc = lambda: is_gcc
+    made.build_extensions()
+    for each in made.extensions:
+        assert ("-Wa,-muse-unaligned-vector-move" in each.extra_compile_args) == unaligned
 
 
 def test_msvc_builds_the_baseline_only(read, monkeypatch):

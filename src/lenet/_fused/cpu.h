@@ -1,7 +1,7 @@
 /* The x86-64 microarchitecture level of this CPU (x86-64 psABI, "Micro-Architecture Levels"), as far as the builds in
  * setup.py use it; 0 elsewhere.
- * A level counts only if the operating system saves its registers (XCR0). macOS saves those of AVX-512 for programs that
- * use them, and sets their bits later. Other compilers build the baseline only, level 2.
+ * A level counts only if the operating system saves its registers (XCR0). macOS shows only later that it saves those of
+ * AVX-512, so Macs have level 3 at most. Other compilers build the baseline only, level 2.
  */
 #ifndef LENET_CPU_H
 #define LENET_CPU_H
@@ -11,11 +11,6 @@
 
 #define BIT(n) (1u << (n))
 #define ALL(word, bits) (((word) & (bits)) == (bits))
-#ifdef __APPLE__
-#define AVX512_SAVED 0x06u
-#else
-#define AVX512_SAVED 0xe6u /* and the masks and ZMM */
-#endif
 
 static int lenet_x86_64_level(void)
 {
@@ -28,7 +23,7 @@ static int lenet_x86_64_level(void)
     if (!ALL(ecx1, v3_ecx1) || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return 2;
     __asm__("xgetbv" : "=a"(xcr0), "=d"(edx) : "c"(0));
     if (!ALL(ebx, v3_ebx7) || !ALL(xcr0, 0x06u)) return 2; /* XMM and YMM */
-    return ALL(ebx, v4_ebx7) && ALL(xcr0, AVX512_SAVED) ? 4 : 3;
+    return ALL(ebx, v4_ebx7) && ALL(xcr0, 0xe6u) ? 4 : 3;  /* and the masks and ZMM */
 }
 #else
 static int lenet_x86_64_level(void)

@@ -188,13 +188,16 @@ function pointByPointer(event) {
   if (unit) uncover(unit, event.type === "click");
 }
 
-// Scroll if the arithmetic of a unit hides it or, after a click, is below the window.
-function uncover(unit, isClicked) {
+// Scroll if the arithmetic of a unit hides it or, if it is wanted too, is below the window; the unit stays in view.
+function uncover(unit, isArithmeticWanted) {
   const { y, h } = rectangle(layout, unit.stage, unit.map, oneUnit(unit));
   const { top, bottom } = $("unit").getBoundingClientRect();
-  const hidden = figure.getBoundingClientRect().top + y + h + 8 - top;
-  const below = isClicked ? bottom - innerHeight : 0;
-  if (hidden > 0 || below > 0) scrollBy({ top: Math.ceil(Math.max(hidden, below)) });
+  const from = figure.getBoundingClientRect().top + y;
+  const hidden = from + h + 8 - top;
+  const below = isArithmeticWanted ? bottom - innerHeight : 0;
+  const room = from - 8 - Math.max(0, $("tour").getBoundingClientRect().bottom);
+  const distance = Math.min(room, Math.max(hidden, below));
+  if (distance > 0) scrollBy({ top: Math.ceil(distance) });
 }
 
 function moveInStage(unit, dx, dy) {
@@ -231,6 +234,7 @@ function networkKey(event) {
   event.preventDefault();
   if (arrow) pointAt(state.unit ? moveInStage(unit, ...arrow) : unit);
   else pointAt(moves[event.key]());
+  if (state.unit) uncover(state.unit, true);
 }
 
 export function preparePointing() {

@@ -96,7 +96,7 @@ export function factsOf(unit) {
   const squash = unit.stage === "output" ? "Softmax converts the sums of all classes to probabilities."
     : "The sigmoid maps the sum to 0 (off) to 1 (on); without it, all layers would be one weighted sum.";
   const { padding } = STAGES[indexOf(unit.stage)];
-  const zeros = padding ? `The input is padded with ${padding} zeros on each side. ` : "";
+  const zeros = padding ? `The input is padded with ${padding} rows and columns of zeros. ` : "";
   return `The sum of ${count} products of an input and a learned weight, plus a learned bias: how easily the unit turns on. ${squash} ${zeros}${sees}`;
 }
 
