@@ -78,7 +78,7 @@ def run(session: nox.Session, command: str, *arguments: str, env: dict[str, str]
     return session.run(str(commands / command), *arguments, env={"PATH": path} | (env or {}), external=True, **options)
 
 
-# ---- run by .ci/run ---------------------------------------------------------------------------------
+# ---- run by .ci/run ------------------------------------------------------------------------------
 
 
 @nox.session
@@ -176,7 +176,7 @@ def fuzz(session: nox.Session) -> None:
     run(session, "python", "-m", "tests.fuzz", *(session.posargs or targets))
 
 
-# ---- run only by .ci/release ---------------------------------------------------------------------
+# ---- not run by .ci/run --------------------------------------------------------------------------
 
 
 @nox.session
