@@ -323,6 +323,7 @@ def benchmarks(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def load(session: nox.Session) -> None:
     """Count instructions, and watch memory over many predictions, requests and Dask tasks."""
-    run(session, "python", "-m", "benchmarks.instructions")
+    run(session, "python", "setup.py", "-q", "build_ext", "--inplace")  # a wheel does not name the kernels
+    run(session, "python", "-m", "benchmarks.instructions", env={"PYTHONPATH": "src"})
     run(session, "python", "-m", "benchmarks.soak", "--predictions", "200000", "--requests", "200000")
     run(session, "python", "-m", "benchmarks.scale", "--images", "100000", "--repetitions", "1", "--epochs", "1")
