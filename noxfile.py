@@ -309,8 +309,8 @@ def platform(session: nox.Session, name: str) -> None:
 @nox.session
 def vulnerabilities(session: nox.Session) -> None:
     """Look up known vulnerabilities in the dependencies; requires network access."""
-    install(session, "pip-audit>=2.7", extras="train,serve,onnx")
-    session.run("pip-audit", "--skip-editable", *session.posargs)
+    session.install("-q", "pip-audit>=2.7", "--extra=train", "--extra=serve", "--extra=onnx", "-r", "pyproject.toml")
+    session.run("pip-audit", "--strict", *session.posargs)
 
 
 @nox.session
