@@ -8,6 +8,7 @@ Computations take 10 to 20 times as long as here, so by default only some files 
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -31,7 +32,7 @@ def system(folder: Path) -> Path:
     options = ["--arch=arm64", "--foreign", "--variant=minbase", f"--include={','.join(SYSTEM)}"]
     tools.run("debootstrap", *options, "trixie", root)
     for package in (root / "var/cache/apt/archives").glob("*.deb"):
-        tools.run("dpkg", "-x", package, root)
+        subprocess.run(["dpkg", "-x", package, root], check=True)
     return root
 
 
