@@ -69,11 +69,12 @@ function drawEquation(chosen, unit) {
   // On phones, there is room for the numbers of the products only.
   const scale = !isSmall && cell < LEGIBLE ? Math.min(CELL, Math.floor((room - last) / width)) / cell : 1;
   const before = title(STAGES[indexOf(unit.stage) - 1].name);
-  const from = before === "Input" ? "standardised" : isSmall ? before : `${before}, map ${map}`;
+  const input = w < CAPTION_WIDTH ? "Input" : "standardised"; // paper is below 0 here, unlike in the figure
+  const from = before === "Input" ? input : isSmall ? before : `${before}, map ${map}`;
   const grids = [["", from, inputs], ["×", isKernel ? (isSmall ? "weights" : "kernel") : `1/${inputs.length} each`, weights], ["=", "products", products]];
   // The inputs' colours are relative to their whole stage, so that paper stays pale while a kernel slides.
-  const [input, weight] = [state.outputs[STAGES[indexOf(unit.stage) - 1].name].values, weights].map(largestOf);
-  const largest = [input, weight, input * weight];
+  const [most, weight] = [state.outputs[STAGES[indexOf(unit.stage) - 1].name].values, weights].map(largestOf);
+  const largest = [most, weight, most * weight];
   const context = sized(canvas, last + scale * w + 1, (isOneRow ? 1 : 2) * (scale * h + CAPTION + 6));
   grids.forEach(([sign, caption, values], k) => {
     const column = isOneRow ? k : Math.min(k, 1);
