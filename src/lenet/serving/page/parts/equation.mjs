@@ -73,8 +73,8 @@ function drawEquation(chosen, unit) {
   const from = before === "Input" ? input : isSmall ? before : `${before}, map ${map}`;
   const grids = [["", from, inputs], ["×", isKernel ? (isSmall ? "weights" : "kernel") : `1/${inputs.length} each`, weights], ["=", "products", products]];
   // The inputs' colours are relative to their whole stage, so that paper stays pale while a kernel slides.
-  const [most, weight] = [state.outputs[STAGES[indexOf(unit.stage) - 1].name].values, weights].map(largestOf);
-  const largest = [most, weight, most * weight];
+  const [largestInput, largestWeight] = [state.outputs[STAGES[indexOf(unit.stage) - 1].name].values, weights].map(largestOf);
+  const largest = [largestInput, largestWeight, largestInput * largestWeight];
   const context = sized(canvas, last + scale * w + 1, (isOneRow ? 1 : 2) * (scale * h + CAPTION + 6));
   grids.forEach(([sign, caption, values], k) => {
     const column = isOneRow ? k : Math.min(k, 1);
