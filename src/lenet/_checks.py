@@ -59,7 +59,7 @@ def images(x: ArrayLike) -> NDArray[Any]:
         raise InputError(f"x has shape {shape}; {_BATCH_OR_IMAGE}. Convert pictures with lenet.reading.prepare.")
     if len(shape) == 3:
         return values
-    return values.reshape(-1 if values.size else shape[0], SIDE, SIDE)
+    return values.reshape(values.size // (SIDE * SIDE), SIDE, SIDE)
 
 
 def not_empty(images: Sized) -> None:
@@ -156,7 +156,7 @@ def targets(y: ArrayLike, length: int, num_classes: int, dtype: DTypeLike, at_le
             f"{short(sums.min())} to {short(sums.max())}; expected probabilities from 0 to 1, and rows that sum to 1."
         )
     table /= sums
-    return table.astype(dtype, copy=False)
+    return table.astype(dtype)
 
 
 def labels_of(targets: NDArray[Any]) -> NDArray[np.int64]:
