@@ -15,26 +15,26 @@ from lenet.estimator.framing import Framing, frame, shape_of
         (784, "auto", None, (28, 28)),
         (64, "auto", None, (8, 8)),
         (1, "auto", None, (1, 1)),
-        (2, "auto", None, (2, 2)),
-        (65, "auto", None, (9, 9)),
-        (783, "auto", None, (28, 28)),
         (96, "auto", (12, 8), (12, 8)),
+        (3, "auto", (1, 3), (1, 3)),
+        (28, "auto", (28, 1), (28, 1)),
         (96, (12, 8), None, (12, 8)),
         (96, [12, 8], (12, 8), (12, 8)),
+        (3, (1, 3), None, (1, 3)),
+        (784, (28, 28), (28, 28), (28, 28)),
     ],
 )
-@pytest.mark.filterwarnings("ignore:X has")
 def test_shape(n_features, image_shape, given, shape):
     assert shape_of(n_features, image_shape, given) == shape
 
 
-@pytest.mark.parametrize(("n_features", "side"), [(600, 25), (783, 28), (2, 2)])
+@pytest.mark.parametrize(("n_features", "side"), [(600, 25), (783, 28), (730, 28), (65, 9), (63, 8), (2, 2)])
 def test_columns_that_are_not_a_square_are_a_warning(n_features, side):
     expected = (
         rf"X has {n_features} columns, .* {side}x{side} pixels .*\. Set image_shape=\(height, width\) for images of"
     )
     with pytest.warns(UserWarning, match=expected):
-        shape_of(n_features, "auto", None)
+        assert shape_of(n_features, "auto", None) == (side, side)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,11 @@ def test_columns_that_are_not_a_square_are_a_warning(n_features, side):
             None,
             "785 columns; expected at most 784 (28x28 pixels). If one contains the labels, pass it as y",
         ),
+        (786, "auto", None, "786 columns; expected at most 784 (28x28 pixels). Resize the images"),
         (1000, "auto", None, "1000 columns; expected at most 784 (28x28 pixels). Resize the images"),
+        (841, "auto", None, "841 pixels per image, 29x29; expected at most 28x28. Resize the images"),
+        (29, "auto", (29, 1), "29 pixels per image, 29x1; expected at most 28x28"),
+        (29, (1, 29), None, "29 pixels per image, 1x29; expected at most 28x28"),
         (1024, "auto", None, "1024 pixels per image, 32x32; expected at most 28x28. Resize the images"),
         (1024, "auto", (32, 32), "1024 pixels per image, 32x32"),
         (64, (28, 28), None, "images of 64 pixels; expected 28x28, as in image_shape"),
@@ -54,7 +58,8 @@ def test_columns_that_are_not_a_square_are_a_warning(n_features, side):
         (64, "square", None, "image_shape is 'square'; expected 'auto' or (height, width)"),
         (64, 8, None, "image_shape is 8; expected"),
         (64, (8, 8, 1), None, "image_shape is (8, 8, 1); expected"),
-        (64, (0, 8), None, "expected at least 1"),
+        (64, (0, 8), None, "image_shape[0] is 0; expected at least 1"),
+        (64, (8, 0), None, "image_shape[1] is 0; expected at least 1"),
     ],
 )
 def test_shape_that_is_refused(n_features, image_shape, given, says):
@@ -71,6 +76,8 @@ def test_shape_that_is_refused(n_features, image_shape, given, says):
         (np.array([[0.2, 1.0]]), 0, 1),
         (np.array([[0.0, 0.7]]), 0, 1),
         (np.array([[0.0, 16.0]]), 0, 16),
+        (np.array([[0.5, 1.5]]), 0.5, 1.5),
+        (np.array([[0.0] * 99 + [16.0]]), 0, 16),  # which is 10 standard deviations above the mean
         (np.array([[-3.0, 2.0]]), -3, 2),
         (np.array([[5, 200]]), 5, 200),
         (np.array([[4.0, 4.0]]), 0, 4),
@@ -129,6 +136,55 @@ def test_missing_pixels_are_background():
     np.testing.assert_allclose(Framing(2, 2, 0, 1).images(np.array([[1.0, 1, 1, 0]]))[0], image)
 
 
+@pytest.mark.parametrize("shape", [(5, 9), (20, 3), (1, 1), (7, 19), (10, 10), (21, 4), (23, 28)])
+def test_images_are_interpolated_linearly_within_zeros(shape):
+    """As by np.interp, in both directions: up to a longer side of 20, or in whole pixels above."""
+    image = expected = np.random.default_rng(0).random(shape)
+    scale = max(1, 20 / max(shape))
+    for length in shape:
+        at = (length - 1) / 2 + (np.arange(28) - 13.5) / scale
+        at = np.floor(at) if scale == 1 else at
+        lines = [np.interp(at, np.arange(-1, length + 1), [0, *line, 0]) for line in expected.T]
+        expected = np.array(lines)  # transposed, so that the columns are next
+    np.testing.assert_allclose(Framing(*shape, 0, 1).images(image.reshape(1, -1))[0], expected, atol=1e-6)
+
+
+def test_ink_never_exceeds_1():
+    for height in range(1, 21):
+        for width in range(1, 21):
+            assert Framing(height, width, 0, 1).images(np.ones((1, height * width))).max() <= 1
+
+
+def test_each_of_many_rows_is_framed():
+    """They are framed in blocks of 1,024."""
+    X = np.arange(2500.0).reshape(-1, 1)
+    pixels = Framing(28, 28, 0, 2500).images(X)[:, 0, 0]
+    np.testing.assert_allclose(pixels, np.arange(2500) / 2500, rtol=1e-6)
+
+
+@pytest.mark.parametrize("at", [0, 1023, 1024, 2499])
+def test_one_fraction_in_many_rows_is_found(at):
+    X = np.full((2500, 1), 3.0)
+    assert frame(np.vstack([X, [[4]]]), (1, 1)).whole
+    X[at] = 4.5
+    assert not frame(X, (1, 1)).whole
+
+
+@pytest.mark.parametrize(
+    ("X", "whole"),
+    [
+        (np.array([[3, 200]], np.uint8), True),
+        (np.array([[3, -5]], np.int64), True),
+        (np.array([[False, True]]), True),
+        (np.array([[3.0, -5.0]]), True),
+        (np.array([[3.0, 2.5]]), False),
+        (np.array([[-0.5, 3.0]]), False),
+    ],
+)
+def test_a_framing_knows_whether_the_values_were_integers(X, whole):
+    assert frame(X, (1, 2)).whole is whole
+
+
 def test_rows_do_not_depend_on_their_neighbours():
     X = np.random.default_rng(0).normal(size=(9, 64))
     framing = frame(X, (8, 8))
@@ -154,6 +210,60 @@ BYTES, FRACTIONS = Framing(28, 28, 0, 255, whole=True), Framing(28, 28, 0, 1)
 def test_another_scale_is_refused(framing, X, advice):
     with pytest.raises(InputError, match=advice):
         framing.check_scale(X)
+
+
+def accepted(framing, values):
+    try:
+        framing.check_scale(np.array([values]))
+    except InputError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values", "is_accepted"),
+    [
+        (0, 250, [0, 1], True),
+        (0, 250, [0.0, 1.0], True),
+        (0, 250, [0.5, 1.0], False),
+        (0, 250, [0.5, 1.5], True),
+        (0, 250, [0.0, 100.5], True),
+        (0, 250, [False, True], False),
+        (-9, 250, [False, True], False),
+        (0, 250, [-25, 100], True),  # a tenth of the range
+        (0, 250, [-26, 100], False),
+        (0, 250, [-0.5, 100], False),
+        (1, 250, [-0.5, 100], False),
+        (-9, 250, [-0.5, 100], True),
+        (-9, 250, [-100, 100], True),
+        (-9, 250, [0.5, 0.5], False),
+        (0, 2, [0.5, 0.5], False),
+        (0, 1, [0.5, 0.5], True),
+        (0, 250, [0, 2500], True),
+        (0, 250, [0, 2501], False),
+        (5, 250, [0, 2501], False),
+        (-9, 250, [0, 9999], True),
+    ],
+)
+def test_the_scale_of_integers(low, high, values, is_accepted):
+    assert accepted(Framing(1, 2, low, high, whole=True), values) == is_accepted
+
+
+@pytest.mark.parametrize(
+    ("values", "is_accepted"),
+    [([0.5, 0.5], True), ([-100, 0], True), ([False, True], True), ([0, 2500], True), ([0, 2500.5], False)],
+)
+def test_the_scale_of_fractions(values, is_accepted):
+    assert accepted(Framing(1, 2, 0, 250), values) == is_accepted
+
+
+def test_the_shape_of_images_is_checked():
+    framing = Framing(3, 5, 0, 1)
+    framing.check(None)
+    framing.check((3, 5))
+    for shape in ((5, 3), (3, 4), (2, 5)):
+        with pytest.raises(InputError, match=f"images of {shape[0]}x{shape[1]} pixels; expected 3x5, as in fit"):
+            framing.check(shape)
 
 
 @pytest.mark.parametrize(
