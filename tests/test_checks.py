@@ -81,6 +81,10 @@ def test_images_of_each_shape_are_views(shape, cast):
     assert np.shares_memory(found, given)
 
 
+def test_images_may_be_lists():
+    np.testing.assert_array_equal(_checks.images([[0.25] * 784]), np.full((1, 28, 28), 0.25))
+
+
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [((28, 28), (1, 28, 28)), ((1, 784), (1, 28, 28)), ((0, 784), (0, 28, 28)), ((0, 1, 28, 28), (0, 28, 28)),

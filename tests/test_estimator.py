@@ -251,8 +251,9 @@ def test_fitting_a_pretrained_classifier_continues_by_default():
 
 
 def test_a_network_on_the_plateau_is_reported():
-    with pytest.warns(ConvergenceWarning, match=r"after 20 steps, its loss is 2\..*guessing: 2.29"):
+    with pytest.warns(ConvergenceWarning, match=r"after 20 steps, its loss is 2\..*guessing: 2.29") as warned:
         quick().fit(X[:100], Y[:100])
+    assert warned[0].filename == __file__
     with pytest.warns(ConvergenceWarning, match="after 18 steps"):  # without the images held out
         quick(early_stopping=True).fit(X[:100], Y[:100])
 

@@ -37,7 +37,7 @@ class Epochs:
         frequencies = np.bincount(labels, weights)
         frequencies = frequencies[frequencies > 0] / frequencies.sum()
         self.entropy = -float(frequencies @ np.log(frequencies))
-        self.best_score, self.waited = -1.0, 0
+        self.best_score, self.waited = -math.inf, 0
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.task = {"estimator": classifier, "X": X, "y": y, "metadata": metadata}
         self.fit_context = classifier._init_callback_context(max_subtasks=recipe.epochs)

@@ -1,0 +1,137 @@
+"""The record of a fit's epochs: losses, scores, patience, callbacks and the warning about the plateau."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.exceptions import ConvergenceWarning
+
+from lenet.estimator.epochs import Epochs
+from lenet.training.state import Epoch
+
+LABELS = np.array([0, 0, 0, 2])  # class 1 does not occur
+ENTROPY = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+
+
+class Context:
+    """A callback context that records its calls by task, and stops in one epoch."""
+
+    def __init__(self, calls, task="fit", stop_in=None):
+        self.calls, self.task, self.stop_in = calls, task, stop_in
+
+    def subcontext(self, task_name):
+        return Context(self.calls, task_name, self.stop_in)
+
+    def call_on_fit_task_begin(self, **named):
+        self.calls.append((self.task, "begins", named))
+
+    def call_on_fit_task_end(self, **named):
+        self.calls.append((self.task, "ends", named))
+        return named["estimator"].n_iter_ == self.stop_in
+
+
+def fit(losses, scores=None, *, epochs=9, stop_in=None, weights=None, sample_weight=None, **parameters):
+    """Report the epochs with these losses and, if given, these losses and scores of the validation split."""
+    calls = []
+    defaults = {"n_iter_": 0, "loss_curve_": [], "tol": 0.0, "n_iter_no_change": 2, "verbose": False}
+    classifier = SimpleNamespace(**defaults | parameters, validation_scores_=None if scores is None else [])
+    classifier._init_callback_context = lambda max_subtasks: (
+        calls.append(max_subtasks) or Context(calls, stop_in=stop_in)
+    )
+    recipe = SimpleNamespace(epochs=epochs, validation=0.25, batch_size=2)
+    watch = Epochs(classifier, recipe, LABELS, weights, "X", "y", sample_weight)
+    stops = []
+    for n, loss in enumerate(losses):
+        row = Epoch(n + 1, 0.1, loss, 0.5, *((None, None) if scores is None else scores[n]), 1.0, 1.0)
+        stops.append(watch.epoch(SimpleNamespace(history=[None, row])))
+    return SimpleNamespace(watch=watch, classifier=classifier, stops=stops, calls=calls)
+
+
+def test_losses_and_scores_are_recorded(capsys):
+    done = fit([1.0, 0.5], [(0.9, 0.25), (0.8, 0.5)], verbose=True)
+    assert (done.classifier.n_iter_, done.classifier.loss_curve_) == (2, [1.0, 0.5])
+    assert done.classifier.validation_scores_ == [0.25, 0.5]
+    assert capsys.readouterr().out.splitlines() == [
+        "Iteration 1, loss = 1.00000000, validation score = 0.250000",
+        "Iteration 2, loss = 0.50000000, validation score = 0.500000",
+    ]
+
+
+def test_without_a_validation_split_only_the_loss_is_printed(capsys):
+    assert fit([1.0], verbose=True).classifier.validation_scores_ is None
+    assert capsys.readouterr().out == "Iteration 1, loss = 1.00000000\n"
+    fit([1.0])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("weights", [None, np.array([2.0, 2.0, 2.0, 2.0]), np.array([0.0, 1.0, 2.0, 1.0])])
+def test_the_plateau_is_the_entropy_of_the_weighted_labels(weights):
+    assert fit([], weights=weights).watch.entropy == pytest.approx(ENTROPY)
+
+
+BEGUN = 0.89 * ENTROPY  # a loss below the plateau
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "tol", "stops"),
+    [
+        ([0.5, 0.5, 0.5], 0, [False, False, True]),
+        ([0.5, 0.6, 0.6, 0.6], 0, [False, False, False, True]),
+        ([0.5, 0.5, 0.6, 0.6, 0.6], 0, [False, False, False, False, True]),
+        ([0.5, 0.7, 0.6, 0.6], 0, [False, False, False, True]),
+        ([0.5, 0.75, 0.75], 0.25, [False, False, True]),  # an improvement of tol is none
+        ([0.5, 0.76, 1.0, 1.0], 0.25, [False, False, False, True]),
+        ([0.0, 0.0, 0.0], 0, [False, False, True]),
+    ],
+)
+def test_patience_counts_the_consecutive_epochs_without_an_improvement(accuracies, tol, stops):
+    assert fit([1.0] * len(stops), [(BEGUN, accuracy) for accuracy in accuracies], tol=tol).stops == stops
+
+
+@pytest.mark.parametrize(("fraction", "stops"), [(0.89, [False, False, True]), (0.91, [False] * 3)])
+def test_patience_begins_at_90_percent_of_the_entropy(fraction, stops):
+    assert fit([1.0] * 3, [(fraction * ENTROPY, 0.5)] * 3).stops == stops
+
+
+@pytest.mark.parametrize("loss", [0.91, 2, math.inf])
+def test_a_loss_on_the_plateau_is_a_warning(loss):
+    """Three of four images, in batches of 2, are two steps per epoch; the fourth is held out."""
+    with pytest.warns(ConvergenceWarning, match=r"after 4 steps, its loss is .* \(guessing: 0\.562\)"):
+        fit([0.0, loss * ENTROPY]).watch.warn_of_plateau()
+
+
+def test_a_loss_below_the_plateau_is_no_warning():
+    fit([9.0, BEGUN]).watch.warn_of_plateau()
+
+
+def test_callbacks_see_the_fit_and_each_epoch_begin_and_end():
+    done = fit([1.0, 1.0], epochs=2, sample_weight="weights")
+    done.watch.close()
+    assert done.calls[0] == 2
+    events = [f"{task} {event}" for task, event, _ in done.calls[1:]]
+    assert events == ["fit begins", *["epoch begins", "epoch ends"] * 2, "fit ends"]
+    task = {"estimator": done.classifier, "X": "X", "y": "y", "metadata": {"sample_weight": "weights"}}
+    for _, _, named in done.calls[1:]:
+        assert {key: value for key, value in named.items() if key != "reconstruction_attributes"} == task
+    assert fit([]).calls[1][2]["metadata"] is None
+
+
+def test_no_epoch_begins_after_a_callback_or_patience_stops_the_fit():
+    for done in (fit([1.0] * 2, stop_in=2), fit([1.0] * 3, [(BEGUN, 0.5)] * 3)):
+        assert done.stops == [False] * (len(done.stops) - 1) + [True]
+        events = [event for task, event, _ in done.calls[1:] if task == "epoch"]
+        assert events == ["begins", "ends"] * len(done.stops)
+
+
+def test_callbacks_can_rebuild_the_classifier_of_each_epoch():
+    """The attributes are copies, since training continues to change the originals."""
+    done = fit([1.0], classes_=np.array([1, 2]), model_=[0], n_features_in_=4)
+    for _, _, named in done.calls[2:]:
+        attributes = named["reconstruction_attributes"]()
+        assert attributes.keys() == {"classes_", "n_features_in_", "model_"}
+        assert attributes["model_"] == [0]
+        assert attributes["model_"] is not done.classifier.model_
