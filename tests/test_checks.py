@@ -141,7 +141,7 @@ def test_one_pixel_outside_the_unit_interval_is_rejected(value, at):
 def test_the_bounds_of_the_unit_interval_are_accepted():
     _checks.unit_floats(np.array([0.0, 1.0]))
     _checks.unit_floats(np.zeros((0, 784)))
-    _checks.unit_floats(np.broadcast_to(np.array([0.0, 1.0]), (2**30, 2)))  # checks two numbers
+    _checks.unit_floats(np.broadcast_to(np.array([0.0, 1.0]), (2**48, 2)))  # checks two numbers
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
