@@ -11,8 +11,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from lenet._files import atomic_write, lock, read_at_most, read_stream, unlock
-from lenet.errors import SaveError
+from lenet._files import (
+    PNG_MARK,
+    atomic_write,
+    begins_with,
+    check_replaceable,
+    lock,
+    read_at_most,
+    read_stream,
+    remove_leftovers,
+    sync_folder,
+    unlock,
+    write_together,
+)
+from lenet.errors import InputError, SaveError
 
 
 def test_a_stream_is_read_only_as_far_as_requested():
@@ -39,6 +51,128 @@ def test_a_file_above_the_limit_is_refused(tmp_path):
     path.write_bytes(b"abc")
     assert read_at_most(path, 3) == b"abc"
     assert read_at_most(path, 2) is None
+
+
+def test_several_files_are_replaced_or_none(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"old")
+    write_together({one: b"1", two: b"2"})
+    assert [path.read_bytes() for path in (one, two)] == [b"1", b"2"]
+    with pytest.raises(SaveError, match=r"missing.three could not be written \(No such .*\); no file was changed\.$"):
+        write_together({one: b"3", tmp_path / "missing" / "three": b"3"})
+    assert one.read_bytes() == b"1"
+    assert sorted(tmp_path.iterdir()) == [one, two]
+
+
+def test_an_error_names_the_files_that_are_already_replaced(tmp_path, monkeypatch):
+    one, two = tmp_path / "one", tmp_path / "two"
+    replace = Path.replace
+
+    def fail_for_two(self, target):
+        if target == two:
+            raise OSError(errno.EIO, "broken")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_for_two)
+    with pytest.raises(SaveError, match=r"two could not be written \(broken\); already written: .*one\.$"):
+        write_together({one: b"1", two: b"2"})
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_path_without_a_name_is_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SaveError, match=r"could not be written \(expected a file name, not a folder\)"):
+        atomic_write("", b"new")
+    with pytest.raises(SaveError, match=r"could not be written \(a folder or a device has that name\)"):
+        atomic_write(tmp_path, b"new")
+
+
+def test_the_whole_content_and_then_its_folder_are_synced(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor)))
+    (tmp_path / "folder").mkdir()
+    write_together({tmp_path / "one": b"12345", tmp_path / "folder" / "two": b"123"})
+    assert [each.st_size for each in synced[:2]] == [5, 3]
+    if os.name != "nt":  # which cannot open folders
+        folders = {each.st_ino for each in synced[2:]}
+        assert folders == {tmp_path.stat().st_ino, (tmp_path / "folder").stat().st_ino}
+
+
+@pytest.mark.parametrize(("code", "fails"), [(errno.EIO, True), (errno.EINVAL, False)])
+def test_a_folder_is_closed_after_it_is_synced(tmp_path, monkeypatch, code, fails):
+    """An input/output error means that the disk fails; other errors, that the system does not sync folders."""
+    opened, closed = [], []
+
+    def fail(descriptor):
+        opened.append(descriptor)
+        raise OSError(code, "no")
+
+    monkeypatch.setattr(os, "open", lambda *_: 77)
+    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "close", closed.append)
+    if fails:
+        with pytest.raises(SaveError, match=r"could not be synced \(no\)\. Its files are already written"):
+            sync_folder(tmp_path)
+    else:
+        sync_folder(tmp_path)
+    assert opened == closed == [77]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize(("before", "after"), [(0o600, 0o600), (0o755, 0o755), (0o4711, 0o711), (0o444, 0o444)])
+def test_a_replaced_file_keeps_its_permissions_to_read_write_and_execute(tmp_path, monkeypatch, before, after):
+    path, seen = tmp_path / "file", []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append(os.fstat(descriptor).st_mode & 0o7777))
+    path.write_bytes(b"old")
+    path.chmod(before)
+    atomic_write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o7777 == after
+    assert seen[0] == 0o600  # until it is complete
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_new_file_has_the_permissions_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        atomic_write(tmp_path / "file", b"new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o7777 == 0o640
+
+
+def test_a_mark_is_looked_for_in_the_first_1000_bytes_of_a_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"-" * 996 + b"mark")
+    assert begins_with(path, b"mark")
+    path.write_bytes(b"-" * 997 + b"mark")
+    assert not begins_with(path, b"mark")
+    assert begins_with(path, b"mark", 1001)
+    assert not begins_with(tmp_path, b"mark")
+    assert not begins_with(tmp_path / "missing", b"mark")
+
+
+def test_only_files_of_lenet_are_replaced(tmp_path):
+    path = tmp_path / "file"
+    check_replaceable(path, b"mark")
+    check_replaceable(str(path))
+    path.write_bytes(b"PNG " + PNG_MARK)
+    check_replaceable(path, b"mark", PNG_MARK)
+    for marks in ((b"mark",), ()):
+        with pytest.raises(InputError, match=r"file exists and was not written by lenet\. Choose another name"):
+            check_replaceable(path, *marks)
+    with pytest.raises(InputError, match=r" is a folder; expected a file name\.$"):
+        check_replaceable(tmp_path, b"")
+    with pytest.raises(InputError, match=r"missing is not a folder\. Create it first\.$"):
+        check_replaceable(tmp_path / "missing" / "file", b"mark")
+
+
+def test_leftovers_are_removed_and_other_files_are_kept(tmp_path):
+    for name in (".model.0a.tmp", "model.tmp", ".model", ".b.tmp"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / ".folder.tmp").mkdir()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".folder.tmp", ".model", "model.tmp"]
 
 
 def test_a_file_that_another_program_reads_for_a_moment_is_replaced(tmp_path):
@@ -146,3 +280,18 @@ def test_windows_unlocks_the_byte_that_was_locked(tmp_path, monkeypatch):
         file.seek(0)
         unlock(file)
     assert calls == [(2, 2**31 - 2, 1), (0, 2**31 - 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(errno.EACCES, BlockingIOError), (0, BlockingIOError), (errno.EDEADLK, OSError)]
+)
+def test_a_lock_of_another_process_is_a_blocking_error_on_windows(tmp_path, monkeypatch, code, error):
+    def locking(*_):
+        raise OSError(code, "no")
+
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=locking))
+    monkeypatch.setattr("sys.platform", "win32")
+    (tmp_path / "locked").write_bytes(b"abc")
+    with (tmp_path / "locked").open("rb") as file, pytest.raises(OSError, match="no") as caught:
+        lock(file)
+    assert type(caught.value) is type(error(code, "no"))

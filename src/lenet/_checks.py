@@ -113,7 +113,7 @@ def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray
 
 def pixels(chunk: NDArray[Any], dtype: DTypeLike, padding: int = 0) -> NDArray[Any]:
     """Return checked images of shape (n, 28, 28) as a new array (n, 1, 28, 28) of floats in [0, 1], padded with 0."""
-    floats = chunk.reshape(-1, 1, SIDE, SIDE).astype(dtype, order="C")
+    floats = chunk[:, np.newaxis].astype(dtype, order="C")
     if padding:
         floats = np.pad(floats, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     if chunk.dtype == np.uint8:

@@ -52,7 +52,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     finally:
         for temporary in temporaries.values():
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)  # exists only after an error
+                temporary.unlink()  # exists only after an error
     for folder in {target.parent for target in contents}:
         sync_folder(folder)
 
@@ -107,7 +107,7 @@ def remove_leftovers(folder: Path) -> None:
     """Remove temporary files that a crash left behind."""
     for path in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):  # a folder with such a name is not lenet's
-            path.unlink(missing_ok=True)
+            path.unlink()
 
 
 def lock(file: BinaryIO) -> None:

@@ -50,7 +50,7 @@ class Framing:
         """
         full_size = X.shape[1] == SIDE * SIDE and (self.height, self.width) == (SIDE, SIDE)
         if X.dtype == np.uint8 and full_size and (self.low, self.high) == (0, 255):
-            return X.reshape(-1, SIDE, SIDE)
+            return X.reshape(len(X), SIDE, SIDE)
         images = np.empty((len(X), SIDE, SIDE), np.float32)
         for start in range(0, len(X), _FRAMED_AT_ONCE):
             part = slice(start, start + _FRAMED_AT_ONCE)
@@ -61,7 +61,7 @@ class Framing:
         scaled = (X.astype(np.float64) - self.low) / (self.high - self.low)
         rows = np.zeros((len(X), self.height * self.width), np.float32)
         np.clip(scaled, 0, 1, out=rows[:, : X.shape[1]], casting="same_kind")
-        pixels = rows.reshape(-1, self.height, self.width)
+        pixels = rows.reshape(len(X), self.height, self.width)
         if (self.height, self.width) == (SIDE, SIDE):
             return pixels
         down, across = self.interpolation()
