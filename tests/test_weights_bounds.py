@@ -5,6 +5,7 @@ import pytest
 
 import lenet
 from lenet.errors import WeightsError
+from lenet.weights.bounds import check_bounds
 
 WHITE = np.full((1, 28, 28), 255, np.uint8)
 
@@ -51,3 +52,53 @@ def test_weights_that_are_loaded_give_finite_answers(tmp_path, stage):
     loaded = lenet.load(tmp_path / "large.safetensors")
     assert np.isfinite(loaded.logits(WHITE)).all()
     assert np.isfinite(loaded.predict_proba(WHITE)).all()
+
+
+HALF = {np.float32: 2.0**127, np.float64: 2.0**1023}  # half of the largest number, as good as
+
+
+def stages(dtype, largest, bias=0.0, of_1998=False):
+    """The parameters of two stages, c1 and c3, of which the row with the largest sum is not the first."""
+    parameters = {"c1.weight": np.array([[[1, 2]]], dtype), "c1.bias": np.zeros(1, dtype)}
+    if of_1998:
+        parameters |= {"s2.weight": np.ones((1, 1), dtype), "s2.bias": np.zeros(1, dtype)}
+    weight = np.array([[0, 0.5], [-0.75 * largest, 0.25 * largest]], dtype)
+    return parameters | {"c3.weight": weight, "c3.bias": np.array([0, -bias], dtype)}
+
+
+def is_accepted(parameters, mean=0.0, std=1.0):
+    try:
+        check_bounds(parameters, mean, std)
+    except WeightsError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize(("weight", "bias"), [(1, 0), (0.75, 0.25), (0.25, 0.75)])
+def test_the_sum_of_absolute_weights_and_the_bias_stay_below_half_of_the_largest_number(dtype, weight, bias):
+    for factor, expected in ((0.99, True), (1.01, False)):
+        half = factor * HALF[dtype]
+        assert is_accepted(stages(dtype, weight * half, bias * half)) == expected
+
+
+@pytest.mark.parametrize(("mean", "std", "largest"), [(0, 1, 1), (0.25, 2, 0.375), (0.75, 0.5, 1.5), (-3, 1, 4)])
+def test_pixels_are_standardised_before_the_first_stage(mean, std, largest):
+    """The largest is (1 - mean) / std or mean / std."""
+    for factor, expected in ((0.99, True), (1.01, False)):
+        parameters = stages(np.float32, 1)
+        parameters["c1.weight"] *= factor * HALF[np.float32] / largest / 3  # which add up to 3
+        assert is_accepted(parameters, mean, std) == expected
+
+
+def test_each_pixel_that_is_standardised_by_its_image_is_at_most_sqrt_783():
+    for factor, expected in ((0.999, True), (1.001, False)):
+        parameters = stages(np.float64, 1)
+        parameters["c1.weight"] *= factor * HALF[np.float64] / np.sqrt(783) / 3
+        assert is_accepted(parameters, None, None) == expected
+
+
+def test_a_scaled_tanh_and_six_kernels_reach_6_times_1_7159():
+    for factor, expected in ((0.999, True), (1.001, False)):
+        parameters = stages(np.float32, factor * HALF[np.float32] / (6 * 1.7159), of_1998=True)
+        assert is_accepted(parameters) == expected
