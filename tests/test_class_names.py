@@ -44,6 +44,7 @@ def test_training_keeps_the_names():
         (["a", "b"], InputError, "classes has 2 names; expected 3, one for each output."),
         (["a", "b", 3], InputTypeError, "classes contains 3; expected strings."),
         (["a", "b", "a"], InputError, "classes contains 'a' twice; expected distinct names."),
+        (["a", "b", "b"], InputError, "classes contains 'b' twice; expected distinct names."),
         (["a", "b", ""], InputError, "classes contains ''; expected 1 to 100 printable characters."),
         (["a", "b", "c\n"], InputError, "classes contains 'c\\n'; expected 1 to 100 printable characters."),
         (["a", "b", "c" * 101], InputError, "expected 1 to 100 printable characters."),
@@ -56,6 +57,13 @@ def test_bad_names_are_refused_and_change_nothing(names, error, message):
         model.classes = names
     assert message in str(caught.value)
     assert model.classes == NAMES
+
+
+def test_names_of_1_to_100_characters_are_stored_as_they_are():
+    model = named()
+    model.classes = names = ("a", "b" * 100, "\u732b")
+    assert model.classes == names
+    assert model.metadata["classes"] == f'["a", "{"b" * 100}", "\u732b"]'
 
 
 @pytest.mark.parametrize("text", ["[", '"abc"', '["a", "b"]', '["a", "b", 3]', "[" * 100_000, "null"])

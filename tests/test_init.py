@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lenet import LeNet5
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.init import fan_in_uniform, xavier_uniform
 
 # sqrt(6 / (fan_in + fan_out)), by hand: 25 + 150, 150 + 400, 400 + 3000, 120 + 84, 84 + 10.
@@ -80,3 +80,28 @@ def test_fans_of_dense_and_convolutional_weights(shape, limit):
 def test_a_fan_in_broadcasts_to_the_shape_of_the_weights(shape):
     with pytest.raises(InputError, match=rf"^fan_in has shape {re.escape(str(shape))}; expected \(2, 3\)"):
         fan_in_uniform((2, 3), np.ones(shape), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("shape", "fans"), [((3, 5), 8), ((2, 4, 3, 7), 6 * 21), ((2, 4, 1, 1), 6)])
+def test_weights_are_the_numbers_of_the_generator_within_the_limit(shape, fans):
+    expected = np.random.default_rng(7).uniform(-1, 1, shape)
+    found = xavier_uniform(shape, np.random.default_rng(7))
+    np.testing.assert_allclose(found, expected * math.sqrt(6 / fans), rtol=1e-13, atol=1e-15)
+    for fan_in in (1, 9, np.arange(1, 3 * shape[-1], 3)):
+        found = fan_in_uniform(shape, fan_in, np.random.default_rng(7))
+        np.testing.assert_allclose(found, expected * np.sqrt(3 / np.asarray(fan_in)), rtol=1e-13)
+
+
+def test_invalid_shapes_and_fans_are_rejected():
+    rng = np.random.default_rng(0)
+    for draw in (xavier_uniform, lambda shape, rng: fan_in_uniform(shape, 2, rng)):
+        for shape in ((3,), (), [3, 5], 3):
+            with pytest.raises(InputError, match=r"^shape is .*; expected a tuple of at least two lengths\.$"):
+                draw(shape, rng)
+        with pytest.raises(InputError, match="shape is 0; expected at least 1"):
+            draw((3, 0), rng)
+        with pytest.raises(InputTypeError, match="rng is 0; expected a generator"):
+            draw((3, 5), 0)
+    for fan_in in (0.9, 0, -1, [1, 0.5, 1, 1, 1], math.nan):
+        with pytest.raises(InputError, match=r"^fan_in is .*; expected at least 1\.$"):
+            fan_in_uniform((3, 5), fan_in, rng)

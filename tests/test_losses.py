@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import reference
 
-from lenet.errors import InputError
-from lenet.losses import competitive_distance, cross_entropy, log_softmax, softmax
+from lenet.errors import InputError, InputTypeError
+from lenet.losses import competitive_distance, cross_entropy, log_softmax, softmax, squared_distance
 
 
 @pytest.fixture
@@ -126,3 +126,54 @@ def test_logits_that_are_not_a_table_are_named(function):
 def test_a_label_below_that_of_no_class_is_refused(logits):
     with pytest.raises(InputError, match="labels from -2 to 0"):
         cross_entropy(logits, np.array([-2, -1, 0, 0, 0, 0, 0]))
+
+
+# The penalties of three classes, and the targets: class 2, no class, and two classes.
+PENALTIES = np.array([[8.0, 1.0, 3.0], [2.0, 5.0, 0.5], [4.0, 4.5, 1.0]])
+TARGETS = np.array([[0, 0, 1], [1 / 3, 1 / 3, 1 / 3], [0.25, 0, 0.75]])
+
+
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(0, 1), slice(1, 3)])
+def test_the_squared_distance_is_the_penalty_of_the_targets(rows):
+    losses, dlogits = squared_distance(-PENALTIES[rows], TARGETS[rows])
+    np.testing.assert_allclose(losses, np.array([3, 2.5, 1.75])[rows])
+    np.testing.assert_allclose(dlogits, -TARGETS[rows], rtol=1e-15)
+    assert not np.signbit(dlogits[dlogits == 0]).any()
+
+
+@pytest.mark.parametrize("function", [cross_entropy, squared_distance, competitive_distance])
+def test_a_label_is_a_target_of_one_class_and_minus_1_of_all(function):
+    for by_label, by_target in zip(
+        function(-PENALTIES[:2], [2, -1]), function(-PENALTIES[:2], TARGETS[:2]), strict=True
+    ):
+        np.testing.assert_allclose(by_label, by_target, rtol=1e-15)
+
+
+@pytest.mark.parametrize("options", [{}, {"j": 0.5}, {"j": -2}])
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(1, 3)])
+def test_the_competitive_distance_is_equation_9(options, rows):
+    """The penalty of the right class plus log(exp(-j) + sum(exp(-d)))."""
+    losses, dlogits = competitive_distance(-PENALTIES[rows], TARGETS[rows], **options)
+    j = options.get("j", 10)
+    for loss, gradient, d, target in zip(losses, dlogits, PENALTIES[rows], TARGETS[rows], strict=True):
+        total = math.exp(-j) + sum(math.exp(-each) for each in d)
+        assert loss == pytest.approx(sum(d * target) + math.log(total), rel=1e-12)
+        np.testing.assert_allclose(gradient, np.exp(-d) / total - target, rtol=1e-12)
+
+
+@pytest.mark.parametrize("j", [math.nan, math.inf, -math.inf])
+def test_the_penalty_of_rubbish_is_finite(j):
+    with pytest.raises(InputError, match=r"^j is -?(nan|inf); expected a finite number\.$"):
+        competitive_distance(-PENALTIES, TARGETS, j)
+    with pytest.raises(InputTypeError, match=r"^j is '1'; expected a number"):
+        competitive_distance(-PENALTIES, TARGETS, "1")
+
+
+@pytest.mark.parametrize("function", [cross_entropy, squared_distance, competitive_distance])
+def test_single_precision_is_kept(function):
+    for result in function(-PENALTIES.astype(np.float32), TARGETS):
+        assert result.dtype == np.float32
+
+
+def test_integer_logits_become_double_precision():
+    assert softmax([[1, 2]]).dtype == log_softmax([[1, 2]]).dtype == np.float64

@@ -1,10 +1,12 @@
 """The rejection rule, against numbers computed by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
 import lenet
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.rejection import RejectionRule, digit_score, learned_thresholds
 
 METADATA = {"least_digit_score": "0.02", "thresholds": '{"0.001": 0.9, "0.01": 0.7}', "temperature": "1"}
@@ -59,3 +61,80 @@ def test_predict_follows_the_rule():
     np.testing.assert_array_equal(model.predict(images, reject_at=0.002), expected)
     assert (expected[-9:] == -1).all()
     assert 0 < (expected[:-9] == -1).mean() < 0.5
+
+
+def test_a_rule_accepts_everything_by_default():
+    assert RejectionRule().answers(PROBABILITIES).labels.tolist() == [0, 1, 1, 0]
+    assert RejectionRule(min_digit_score=0.5).answers(PROBABILITIES).labels.tolist() == [0, 1, -1, -1]
+    assert RejectionRule(min_probability=0.6).answers(PROBABILITIES).labels.tolist() == [0, 1, 1, -1]
+
+
+@pytest.mark.parametrize("name", ["min_digit_score", "min_probability"])
+def test_thresholds_are_fractions(name):
+    for value in (0, 1):
+        RejectionRule(**{name: value})
+    for value in (-0.01, 1.01, math.nan):
+        with pytest.raises(InputError, match=rf"^{name} is .*; expected a number from 0 to 1"):
+            RejectionRule(**{name: value})
+    with pytest.raises(InputTypeError, match=rf"^{name} is '1'; expected a number"):
+        RejectionRule(**{name: "1"})
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7, 10, 26])
+def test_digit_scores_stay_from_0_to_1_despite_rounding(classes):
+    """Probabilities may exceed 1 by 1e-6, and the entropy of equal ones its maximum by rounding."""
+    equal = np.full((1, classes), 1 / classes, np.float32)
+    assert 0 <= digit_score(equal)[0] < 1e-6
+    certain = np.zeros((1, classes))
+    certain[0, -1] = 1 + 9e-7
+    assert digit_score(certain).tolist() == [1.0]
+
+
+def test_a_digit_score_requires_two_classes():
+    with pytest.raises(InputError, match=r"^probabilities has shape \(3, 1\); expected at least two classes"):
+        digit_score(np.ones((3, 1)))
+
+
+@pytest.mark.parametrize("rate", [0.0009, 0.001 * (1 - 1.4e-6), 1, 1.5, -1])
+def test_a_rate_below_the_lowest_or_not_below_1_is_rejected(rate):
+    with pytest.raises(InputError, match=rf"^reject_at is {rate:g}; expected at least 0\.001, .* and below 1\.$"):
+        RejectionRule.from_metadata(METADATA, rate)
+
+
+def test_a_rate_in_single_precision_is_the_rate():
+    for rate, least in ((0.001, 0.9), (0.01, 0.7)):
+        for given in (np.float32(rate), rate * (1 - 0.9e-6)):
+            assert RejectionRule.from_metadata(METADATA, given).min_probability == least
+    assert RejectionRule.from_metadata(METADATA, 0.01 * (1 - 1.4e-6)).min_probability == 0.9
+
+
+def test_learned_thresholds_are_those_in_the_metadata():
+    assert learned_thresholds(METADATA) == {0.001: 0.9, 0.01: 0.7}
+    assert learned_thresholds({"thresholds": '{"0": 1, "1": 0}'}) == {0: 1, 1: 0}
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "says"),
+    [
+        ("{", "The model's thresholds are damaged"),
+        ("[]", "The model's thresholds are damaged"),
+        ("[" * 100_000, "The model's thresholds are damaged"),
+        ('{"0.1": 1.01}', "The model's thresholds is 1.01; expected a number from 0 to 1"),
+        ('{"-0.1": 0.5}', "The model's thresholds is '-0.1'; expected a number from 0 to 1"),
+        ('{"0.1": NaN}', "The model's thresholds is nan; expected a number from 0 to 1"),
+        ('{"0.1": null}', "The model's thresholds is None; expected a number from 0 to 1"),
+        ('{"low": 0.5}', "The model's thresholds is 'low'; expected a number from 0 to 1"),
+    ],
+)
+def test_damaged_thresholds_are_an_error(thresholds, says):
+    with pytest.raises(InputError, match=f"^{says}"):
+        learned_thresholds({"thresholds": thresholds})
+    with pytest.raises(InputError, match=r"^The model's least_digit_score is '2'; expected a number from 0 to 1"):
+        RejectionRule.from_metadata({"least_digit_score": "2"})
+
+
+def test_a_calibration_without_thresholds_is_told_from_no_calibration():
+    with pytest.raises(InputError, match="it misread too many of the calibration images"):
+        learned_thresholds({"thresholds": "{}", "temperature": "1"})
+    with pytest.raises(InputError, match=r"Call lenet\.evaluation\.calibrate"):
+        learned_thresholds({"thresholds": "{}"})
