@@ -288,7 +288,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             self.framing_,
             self.n_features_in_,
             None if names is None else names.tolist(),
-            self.get_params(deep=False),
+            self.get_params(),
         )
         model = copy.deepcopy(self.model_)
         name_classes(model, self.classes_)
