@@ -7,6 +7,7 @@ import reference
 import lenet
 from lenet import SGD, LeNet5, LeNet1998
 from lenet._fused.batches import Learner
+from lenet._layerwise import standardised
 from lenet.errors import DivergedError
 from lenet.training import Recipe, train
 from lenet.training.augment.distortions import AffineMaps, distort, random_affine
@@ -35,6 +36,23 @@ def of_reference(model, X, y):
 def assert_close(gradients, expected):
     for name, value in expected.items():
         np.testing.assert_allclose(gradients[name], value, rtol=0, atol=1e-12 * np.abs(value).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+def test_images_are_standardised_by_given_numbers_or_their_own(padding):
+    """The variance of an image is increased by 1e-5, so that an even one is not divided by 0."""
+    x = np.stack([np.full((28, 28), 0.5), np.random.default_rng(0).random((28, 28))])
+    x[0, ::2] += 2 * 1e-5**0.5  # a variance of 1e-5
+    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))[:, np.newaxis]
+    for mean, std in ((None, None), (0.25, 0.5)):
+        expected = [(each - mean) / std for each in padded] if mean else [
+            (each - each.mean()) / np.sqrt(each.var() + 1e-5) for each in padded
+        ]  # fmt: skip
+        found = standardised(x, mean, std, np.float64, padding)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+        assert found.shape == (2, 1, 28 + 2 * padding, 28 + 2 * padding)
+    if not padding:
+        np.testing.assert_allclose(np.abs(standardised(x, None, None, np.float64)[0]), 0.5**0.5)
 
 
 @pytest.mark.parametrize("n", [0, 1, 70])

@@ -53,6 +53,9 @@ def test_summary_prints_the_table(model, capsys):
     }
     for name, parts in wanted.items():
         assert all(part in rows[name] for part in parts), rows[name]
+    assert rows["input"].rstrip().endswith(" (1, 28, 28)")
+    for name in ("s2", "s4"):
+        assert rows[name].rstrip().endswith(")")  # without parameters
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,8 @@ def test_summary_prints_the_table(model, capsys):
         ({"dtype": np.float16}, InputTypeError, "dtype is float16.* float32 or float64"),
         ({"dtype": np.int32}, InputTypeError, "dtype is int32"),
         ({"dtype": ">f4"}, InputTypeError, "dtype is >f4"),
+        ({"seed": -1}, InputError, "seed is -1; expected at least 0"),
+        ({"seed": 0.5}, InputTypeError, "seed is 0.5; expected an integer"),
     ],
 )
 def test_bad_arguments(arguments, error, message):

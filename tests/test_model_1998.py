@@ -36,6 +36,28 @@ def test_parameters_of_each_stage_as_in_the_paper(model):
     assert model.parameters.flat.size == 60_000
 
 
+def test_initial_weights_are_within_the_limit_of_their_fan_in(model):
+    """The limit is sqrt(3 / fan_in), with a uniform distribution; a trainable subsampling has other weights."""
+    for name, fan_in in {"c1": 25, "c5": 400, "f6": 120}.items():
+        weight = model.parameters[f"{name}.weight"]
+        assert np.abs(weight).max() <= (3 / fan_in) ** 0.5
+        assert np.abs(weight).max() == pytest.approx((3 / fan_in) ** 0.5, rel=0.03)
+        assert not model.parameters[f"{name}.bias"].any()
+
+
+def test_the_summary_lists_each_stage(model, capsys):
+    model.summary()
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert list(rows) == ["Stage", "input", "c1", "s2", "c3", "s4", "c5", "f6", "output", "total"]
+    ends = {
+        "input": "(1, 32, 32)", "c1": "(6, 28, 28)         156", "s2": "(6, 14, 14)          12",
+        "c3": "(16, 10, 10)      1,516", "s4": "(16, 5, 5)           32", "c5": "(120,)           48,120",
+        "f6": "(84,)            10,164", "output": "(10,)", "total": "60,000",
+    }  # fmt: skip
+    for name, end in ends.items():
+        assert rows[name].rstrip().endswith(end), rows[name]
+
+
 def test_connections_as_in_the_paper(model):
     """Each output of a stage is connected to its inputs and its bias; those of the output have no bias."""
     sizes = {name: value[0].size for name, value in model.activations(images(1)).items()}

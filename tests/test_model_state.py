@@ -107,6 +107,16 @@ def test_load_state_dict_explains_what_is_wrong(model, value):
         model.load_state_dict(state)
 
 
+def test_load_state_dict_accepts_the_largest_numbers(model):
+    state, largest = model.state_dict(), float(np.finfo(np.float32).max)
+    state["output.bias"] = np.array([-largest, *8 * [0], largest])
+    model.load_state_dict(state)
+    assert model.parameters["output.bias"][[0, -1]].tolist() == [-largest, largest]
+    state["output.bias"][-1] = np.nextafter(largest, np.inf)
+    with pytest.raises(WeightsError, match=r"output\.bias contains values that are not finite in float32"):
+        model.load_state_dict(state)
+
+
 def test_load_state_dict_requires_a_mapping(model):
     with pytest.raises(InputTypeError, match="state is of type list"):
         model.load_state_dict([1, 2, 3])
