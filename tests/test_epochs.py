@@ -1,6 +1,8 @@
 """The record of a fit's epochs: losses, scores, patience, callbacks and the warning about the plateau."""
 
+import importlib.util
 import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +12,7 @@ pytest.importorskip("sklearn")
 
 from sklearn.exceptions import ConvergenceWarning
 
+from lenet.estimator import callbacks
 from lenet.estimator.epochs import Epochs
 from lenet.training.state import Epoch
 
@@ -135,3 +138,22 @@ def test_callbacks_can_rebuild_the_classifier_of_each_epoch():
         assert attributes.keys() == {"classes_", "n_features_in_", "model_"}
         assert attributes["model_"] == [0]
         assert attributes["model_"] is not done.classifier.model_
+
+
+def test_without_the_callbacks_of_scikit_learn_no_epoch_ends_the_fit(monkeypatch):
+    """As before scikit-learn 1.9."""
+    monkeypatch.setitem(sys.modules, "sklearn.callback", None)
+    spec = importlib.util.spec_from_file_location("callbacks_of_older_versions", callbacks.__file__)
+    older = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(older)
+    context = older.CallbackSupportMixin()._init_callback_context(max_subtasks=3).subcontext(task_name="epoch")
+    assert context.call_on_fit_task_begin(estimator=None) is None
+    assert context.call_on_fit_task_end(estimator=None) is False
+
+    @older.with_callbacks
+    def fit(x, *, y):
+        """Add."""
+        return x + y, sys._getframe(1).f_code.co_filename
+
+    assert fit(1, y=2) == (3, callbacks.__file__)
+    assert (fit.__name__, fit.__doc__) == ("fit", "Add.")

@@ -95,7 +95,7 @@ def _model_of(file: ModelFile) -> LeNet5:
     for name, value in network._constants.items():
         if not np.array_equal(tensors.pop(name), value):
             raise WeightsError(f"{name} differs from that of this version of lenet. Update lenet, or train again.")
-    model = network(seed=0, dtype=np.result_type(file.dtype, np.float32), num_classes=file.num_classes)
+    model = network(dtype=np.result_type(file.dtype, np.float32), num_classes=file.num_classes)
     model.load_state_dict(tensors)
     model.mean, model.std, model.metadata = file.mean, file.std, dict(file.metadata)
     check_bounds(model.parameters, model.mean, model.std)

@@ -212,7 +212,7 @@ class LeNet5:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         _checks.not_newer(state["lenet"], "LeNet5")
-        type(self).__init__(self, seed=0, dtype=state["dtype"], num_classes=state["num_classes"])
+        type(self).__init__(self, dtype=state["dtype"], num_classes=state["num_classes"])
         parameters, flat = state["parameters"], self.parameters.flat
         if not isinstance(parameters, np.ndarray) or (parameters.shape, parameters.dtype) != (flat.shape, flat.dtype):
             raise WeightsError(
