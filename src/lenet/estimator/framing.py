@@ -65,7 +65,7 @@ class Framing:
         if (self.height, self.width) == (SIDE, SIDE):
             return pixels
         down, across = self.interpolation()
-        return down @ pixels @ across.T  # at most 1: a row has at most two weights above 0
+        return np.matmul(down @ pixels, across.T)  # at most 1: a row has at most two weights above 0
 
     def check(self, shape: tuple[int, int] | None) -> None:
         """Check the shape of images; None means a table, whose length is checked elsewhere."""
