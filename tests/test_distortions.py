@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.training.augment.distortions import Variations, distort, random_affine, random_variations, vary
+from lenet.training.augment.defects import random_defects
+from lenet.training.augment.distortions import (
+    Variations,
+    distort,
+    random_affine,
+    random_distortions,
+    random_variations,
+    vary,
+)
 
 ndimage = pytest.importorskip("scipy.ndimage")
 
@@ -90,6 +98,19 @@ def test_a_map_shears_then_turns_then_scales_then_shifts():
     expected = np.diag([0.95, 1.05]) @ turned @ [[1, shear], [0, 1]]
     (affine,) = random_affine(1, Drawn([8.0], [[0.95], [1.05]], [shear], [[1.5], [-0.5]]))
     np.testing.assert_allclose(affine, np.column_stack([expected, [1.5, -0.5]]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("draw", [
+    random_affine,
+    lambda n, rng: random_variations(n, rng).seeds,
+    lambda n, rng: random_defects(n, rng, 0.5),
+    lambda n, rng: random_distortions(n, rng, distort=True, vary=False).maps,
+])  # fmt: skip
+def test_nothing_is_drawn_for_no_images_and_negative_numbers_are_refused(draw):
+    rng = np.random.default_rng(0)
+    assert len(draw(0, rng)) == 0
+    with pytest.raises(lenet.errors.InputError, match="n is -1; expected at least 0"):
+        draw(-1, rng)
 
 
 def test_the_same_seed_draws_the_same_maps():
@@ -259,6 +280,27 @@ def test_variations_fill_their_ranges():
     assert drawn.bends.std() == pytest.approx(0.8, abs=0.01)
     assert len(np.unique(drawn.seeds)) == 20_000
     assert drawn.seeds.max() > 2**63
+
+
+def test_each_parameter_is_drawn_for_all_images_even_for_those_that_do_not_have_it():
+    ours, rng, n = random_variations(40, np.random.default_rng(7)), np.random.default_rng(7), 40
+    pens = np.zeros((n, 7))
+
+    def fill(place, fraction, low, high, otherwise=0.0):
+        for image, drawn, value in zip(range(n), rng.random(n), rng.uniform(low, high, n), strict=True):
+            pens[image, place] = value if drawn < fraction else otherwise
+
+    has_ground = [drawn < 1 / 6 for drawn in rng.random(n)]
+    fill(0, 1 / 2, -0.6, 0.8)
+    fill(1, 1 / 3, 0, 1)
+    fill(2, 1 / 4, 0.6, 1, otherwise=1)
+    for place, low in ((3, 0), (4, -0.12), (5, -0.12)):
+        pens[:, place] = [value if has else 0 for has, value in zip(has_ground, rng.uniform(low, 0.12, n), strict=True)]
+    fill(6, 1 / 6, 0, 0.12)
+    np.testing.assert_allclose(ours.pens, pens, rtol=1e-6)
+    np.testing.assert_array_equal(ours.maps, random_affine(n, rng))
+    np.testing.assert_allclose(ours.bends, 0.8 * rng.standard_normal((n, 2, 4, 4)), rtol=1e-6)
+    np.testing.assert_array_equal(ours.seeds, rng.integers(0, 2**64, n, np.uint64))
 
 
 def test_variations_in_other_types_are_the_same_variations():
