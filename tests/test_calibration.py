@@ -11,7 +11,7 @@ from lenet.errors import InputError, InputTypeError
 from lenet.evaluation import calibration
 from lenet.evaluation.calibration import MIN_IMAGES, RATES
 from lenet.losses import cross_entropy
-from lenet.rejection import learned_thresholds
+from lenet.rejection import digit_score, learned_thresholds
 
 
 @pytest.fixture
@@ -33,6 +33,41 @@ def test_the_temperature_minimises_the_cross_entropy():
     logits[np.arange(300), y] += 4
     best = minimize_scalar(lambda t: cross_entropy(logits / t, y)[0].mean(), bounds=(0.1, 10), method="bounded")
     assert calibration.temperature(logits, y) == pytest.approx(best.x, rel=1e-3)
+
+
+def test_the_temperature_is_from_1_20_to_20():
+    logits = np.random.default_rng(0).normal(size=(30, 4))
+    assert calibration.temperature(logits, logits.argmax(axis=1)) == pytest.approx(1 / 20, rel=1e-9)
+    assert calibration.temperature(logits, logits.argmin(axis=1)) == pytest.approx(20, rel=1e-9)
+
+
+@pytest.mark.parametrize("logits", [np.zeros((0, 3)), np.array([[0.0, 1, 2], [3, np.inf, 4]])])
+def test_a_temperature_requires_finite_logits_of_at_least_one_image(logits):
+    with pytest.raises(InputError, match="logits is empty or not finite"):
+        calibration.temperature(logits, np.zeros(len(logits), int))
+
+
+def test_100_images_that_are_all_right_are_calibrated_as_computed_by_hand():
+    """The probabilities get as certain as possible, and the two rates of at least 1 in 100 have a threshold."""
+    model, before = lenet.LeNet5(seed=0), lenet.LeNet5(seed=0)
+    model.metadata["temperature"] = "3"
+    X = np.random.default_rng(0).integers(0, 256, (MIN_IMAGES, 28, 28)).astype(np.uint8)
+    calibration.calibrate(model, X, before.predict(X))
+    for name, values in model.parameters.items():
+        factor = 20 if name in ("output.weight", "output.bias") else 1
+        np.testing.assert_allclose(values, factor * before.parameters[name], rtol=1e-6)
+    assert float(model.metadata["temperature"]) == pytest.approx(3 / 20)
+    assert json.loads(model.metadata["thresholds"]) == {"0.01": 0, "0.02": 0}
+    lowest, second = np.sort(digit_score(model.predict_proba(X)))[:2]
+    expected = lowest + 0.001 * 99 * (second - lowest)  # linear interpolation between the places 0 and 99
+    assert float(model.metadata["least_digit_score"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_weights_without_finite_logits_are_refused():
+    model = lenet.LeNet5(seed=0)
+    model.parameters["output.bias"][3] = np.inf
+    with pytest.raises(InputError, match="logits are not finite"):
+        calibration.calibrate(model, np.zeros((100, 28, 28), np.uint8), np.zeros(100, int))
 
 
 def test_calibrating_changes_no_answer_and_lowers_the_loss(digits, calibrated):
@@ -71,6 +106,9 @@ def test_threshold_counts_by_hand():
     y = np.array([0, 1, 1, 0, 0])  # the third is wrong
     assert calibration.threshold(probabilities, y, 0.0) == 0.8
     assert calibration.threshold(probabilities, y, 0.25) == 0.0  # 1 in 5 is less than that
+    assert calibration.threshold(probabilities, y, 0.2) == 0.0
+    assert calibration.threshold(probabilities, y, 0.199) == 0.8
+    assert calibration.threshold(probabilities[:4], y[:4], 0.249) == 0.8
     assert calibration.threshold(probabilities, 1 - y, 0.0) is None  # the most probable one is wrong
     assert calibration.rejection_rate(probabilities, y, 0.0) == 0.6
     assert calibration.rejection_rate(probabilities, 1 - y, 0.0) == 1.0
@@ -87,6 +125,25 @@ def test_expected_calibration_error_by_hand():
     probabilities = np.array([[0.62, 0.38], [0.64, 0.36], [0.98, 0.02]])
     error = calibration.expected_calibration_error(probabilities, np.array([0, 1, 0]))
     assert error == pytest.approx((2 * abs(0.63 - 0.5) + abs(0.98 - 1)) / 3)
+
+
+def test_the_15_bins_of_the_calibration_error_are_of_equal_width():
+    """An overconfident and an underconfident image cancel only in the same bin."""
+    for confidence in np.arange(8.5, 15) / 15:
+        alike = [[confidence, 1 - confidence]] * 4
+        error = calibration.expected_calibration_error(alike, [0, 0, 0, 1])
+        assert error == pytest.approx(abs(confidence - 0.75))
+        apart = [[confidence - 0.4 / 15, 1 - confidence + 0.4 / 15], [confidence + 0.4 / 15, 1 - confidence - 0.4 / 15]]
+        assert calibration.expected_calibration_error(apart, [0, 1]) == pytest.approx(abs(confidence - 0.5))
+        if confidence < 14 / 15:
+            above = confidence + 1 / 15
+            error = calibration.expected_calibration_error([alike[0], [above, 1 - above]], [0, 1])
+            assert error == pytest.approx((1 - confidence + above) / 2)
+
+
+def test_a_certain_answer_is_in_the_last_bin():
+    error = calibration.expected_calibration_error([[1.0, 0.0], [0.94, 0.06]], [1, 0])
+    assert error == pytest.approx((1 - 0.06) / 2)
 
 
 def test_non_digits_are_rejected_at_any_rate(calibrated):

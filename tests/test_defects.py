@@ -216,6 +216,24 @@ def test_the_given_fraction_of_images_is_spoiled():
     assert random_defects(100, np.random.default_rng(0), 1).all()
 
 
+class Lowest(np.random.Generator):
+    """A generator that draws the lowest numbers of each range."""
+
+    def __init__(self):
+        super().__init__(np.random.PCG64(0))
+
+    def random(self, n):
+        return np.zeros(n)
+
+    def integers(self, low, high, n, dtype):
+        return np.full(n, low, dtype)
+
+
+def test_the_lowest_seed_is_1_and_a_fraction_of_0_spoils_nothing():
+    assert random_defects(3, Lowest(), 1).tolist() == [1, 1, 1]
+    assert random_defects(3, Lowest(), 0).tolist() == [0, 0, 0]
+
+
 def test_defects_depend_on_the_image_and_its_seed_alone():
     seeds = random_defects(40, np.random.default_rng(0), 0.5)
     found = spoil(DIGITS, seeds)
@@ -236,6 +254,14 @@ def test_kinds_and_second_defects_have_their_frequencies(monkeypatch):
     values, counts = np.unique(found, return_counts=True)
     assert values.tolist() == [1, 2, 16, 17, 32]
     np.testing.assert_allclose(counts / 4000, [0.35, 0.075, 0.35, 0.15, 0.075], atol=0.025)
+
+
+def test_defects_get_and_return_fractions_of_255(monkeypatch):
+    levels = []
+    monkeypatch.setattr(defects, "DEFECTS", (lambda image, rng: levels.append(image) or image,))
+    image = np.arange(784, dtype=np.uint8).reshape(1, 28, 28)
+    np.testing.assert_array_equal(spoil(image, np.array([5], np.uint64)), image)
+    np.testing.assert_allclose(levels[0], image[0] / 255, rtol=1e-6)
 
 
 def test_levels_are_rounded_and_cut(monkeypatch):

@@ -9,7 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from lenet.evaluation.report import classification_report
+import lenet
+from lenet.errors import InputError
+from lenet.evaluation import report
+from lenet.evaluation.report import classification_report, evaluate
 
 # true 0: three, one taken for 2; true 1: three, one taken for 0 and one for 2; true 2: four, all right
 TRUE = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
@@ -80,6 +83,41 @@ def test_the_text_has_the_numbers():
     ]
 
 
+def test_the_text_line_by_line():
+    logits = math.log(3) * np.eye(2)[[0, 1, 1]]  # probabilities of 75% and 25%
+    text = str(classification_report(logits, np.array([0, 1, 0])))
+    assert (
+        text
+        == """\
+accuracy 66.67% (1 error in 3 images), loss 0.6539
+calibration error 8.33%
+
+class  precision   recall       f1    images
+    0    100.00%   50.00%   66.67%         2
+    1     50.00%  100.00%   66.67%         1
+
+confusion matrix (rows: true classes, columns: predicted classes)
+          0    1
+    0     1    1
+    1     0    1
+"""
+    )
+
+
+def test_columns_are_as_wide_as_the_names_of_the_classes():
+    text = str(classification_report(np.eye(2), np.array([0, 1]), ["six", "seventy"]))
+    assert text.splitlines()[3:] == [
+        "class    precision   recall       f1    images",
+        "    six    100.00%  100.00%  100.00%         1",
+        "seventy    100.00%  100.00%  100.00%         1",
+        "",
+        "confusion matrix (rows: true classes, columns: predicted classes)",
+        "             six seventy",
+        "    six        1       0",
+        "seventy        0       1",
+    ]
+
+
 @pytest.mark.parametrize("count", [1, 10_000, 123_456])
 def test_columns_of_the_text_are_separate_and_aligned(count):
     predicted = np.repeat([0, 1, 1], [count, count, 1])
@@ -99,6 +137,15 @@ def test_columns_of_the_text_are_separate_and_aligned(count):
 def test_the_text_names_a_rejection_only_if_there_is_one(predicted, text):
     predicted, true = np.tile(predicted, 100), np.tile(TRUE, 100)
     assert str(classification_report(logits_for(predicted, 3), true)).splitlines()[1].endswith(f"; {text}")
+
+
+def test_the_text_tells_how_many_images_to_reject():
+    """The least confident tenth has all errors."""
+    predicted, true = np.zeros(1000, int), np.repeat([0, 1], [900, 100])
+    heights = np.where(true, 1.0, 3.0)[:, np.newaxis]
+    text = str(classification_report(heights * np.eye(2)[predicted], true))
+    line = "; rejecting the least confident 10.00% reduces the others' error rate to at most 0.1%"
+    assert text.splitlines()[1].endswith(line)
 
 
 def test_fewer_than_1000_images_cannot_show_an_error_rate_of_one_in_1000():
@@ -130,6 +177,29 @@ def test_as_dict_goes_through_json_unchanged():
         "images", "loss", "accuracy", "precision", "recall", "f1", "support", "confusion_matrix", "calibration_error",
         "rejected", "classes",
     }  # fmt: skip
+
+
+def test_more_classes_than_a_report_can_hold_are_refused(monkeypatch):
+    with pytest.raises(InputError, match="logits has 5,001 columns; expected at most 5,000 classes"):
+        classification_report(np.zeros((1, 5001)), np.zeros(1, int))
+    monkeypatch.setattr(report, "MAX_CLASSES", 3)
+    assert classification_report(np.zeros((1, 3)), np.zeros(1, int)).confusion_matrix.shape == (3, 3)
+
+
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 2, 3, 0, 5])])
+@pytest.mark.parametrize("table", [False, True])
+def test_evaluate_returns_the_weighted_loss_and_accuracy(weights, table):
+    model, rng = lenet.LeNet5(seed=0), np.random.default_rng(0)
+    X = rng.integers(0, 256, (5, 28, 28)).astype(np.uint8)
+    y = model.predict(X)
+    y[3:] = (y[3:] + 1) % 10
+    targets = 0.8 * np.eye(10)[y] + 0.02 if table else y
+    logits = model.logits(X).astype(float)
+    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    losses = -(log_p * (0.8 * np.eye(10)[y] + 0.02 if table else np.eye(10)[y])).sum(axis=1)
+    loss, accuracy = evaluate(model, X, targets, sample_weight=weights)
+    assert loss == pytest.approx(np.average(losses, weights=weights), rel=1e-5)
+    assert accuracy == pytest.approx(3 / 5 if weights is None else 6 / 11)
 
 
 def test_scikit_learn_is_not_imported():
