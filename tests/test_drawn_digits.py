@@ -62,7 +62,8 @@ class Fixed:
     """A generator that draws the first form, no shifts, and given values for the rest."""
 
     def __init__(self, slant=0.0, width=10.0, pen=7):
-        self.slant, self.width, self.pen, self.ranges, self.pens = slant, width, pen, [], []
+        self.slant, self.width, self.pen = slant, width, pen
+        self.ranges, self.pens, self.normals = [], [], []
 
     def integers(self, low, high=None):
         if high is None:
@@ -71,6 +72,7 @@ class Fixed:
         return self.pen
 
     def normal(self, mean, deviation, size=None):
+        self.normals.append((mean, deviation, size))
         return self.slant if size is None else np.zeros(size)
 
     def uniform(self, low, high):
@@ -94,6 +96,7 @@ def test_a_form_is_drawn_where_its_points_are(monkeypatch):
         np.testing.assert_allclose(points / 8, np.linspace(top, bottom, 8), atol=1 / 16)  # rounded to eighths
         assert rng.pens == [(5, 17)]
         assert rng.ranges == [(0.2, 0.6), (4, 10)]
+        assert rng.normals == [(0, 10.0, (10, 10, 2)), (0, 2.5, None)]  # the former by the number drawn before it
 
 
 def test_equal_points_are_shifted_alike(monkeypatch):
@@ -129,6 +132,25 @@ def test_print_has_the_faces_sizes_and_pens_of_its_ranges(monkeypatch):
     assert (min(sizes), max(sizes)) == pytest.approx((2.5, 4), abs=0.02)
     assert set(pens) == set(range(4, 19))
     assert (min(stretched), max(stretched)) == pytest.approx((0.6, 1.1), abs=0.02)
+
+
+def test_print_keeps_its_height(monkeypatch):
+    sizes = []
+    opencv = SimpleNamespace(
+        putText=cv2.putText, LINE_AA=cv2.LINE_AA, INTER_AREA=cv2.INTER_AREA,
+        resize=lambda ink, size, interpolation: sizes.append((len(ink), size[1], interpolation)) or ink,
+    )  # fmt: skip
+    monkeypatch.setattr(module, "cv2", opencv)
+    for digit in range(10):
+        module._printed(digit, np.random.default_rng(digit))
+    assert len({height for height, *_ in sizes}) > 3
+    assert all(before == after and method == cv2.INTER_AREA for before, after, method in sizes)
+
+
+def test_one_digit_is_drawn_and_none_is_refused():
+    assert drawn_digits(1, np.random.default_rng(0))[0].shape == (1, 28, 28)
+    with pytest.raises(InputError, match="n is 0; expected at least 1"):
+        drawn_digits(0, np.random.default_rng(0))
 
 
 def test_the_largest_print_is_not_cut():

@@ -159,7 +159,7 @@ def _printed(digit: int, rng: Random) -> Image:
     face, size, pen = int(rng.integers(_FACES)), float(rng.uniform(2.5, 4)), int(rng.integers(4, 19))
     cv2.putText(canvas, DIGITS[digit], (30, 120), face, size, 255, pen, cv2.LINE_AA)
     ink = cropped(canvas)
-    width = max(8, round(ink.shape[1] * rng.uniform(0.6, 1.1)))
+    width = round(ink.shape[1] * rng.uniform(0.6, 1.1))
     return mnist_form(np.asarray(cv2.resize(ink, (width, len(ink)), interpolation=cv2.INTER_AREA), np.uint8))
 
 
