@@ -144,6 +144,28 @@ def test_edges_are_those_of_the_strokes():
     assert 35 < (edges > 0).sum() < 60
 
 
+def test_any_number_of_images_is_corrupted():
+    images = np.zeros((1001, 28, 28), np.uint8)
+    images[:, 3, 4] = np.arange(1001) % 200
+    expected = images + 25.5  # 10% of 255
+    assert np.abs(corrupt(images, "brightness", 1) - expected).max() <= 0.5
+    assert corrupt(images[:0], "brightness").shape == (0, 28, 28)
+
+
+def test_the_seed_is_0_by_default_and_not_negative():
+    np.testing.assert_array_equal(corrupt(IMAGES, "shot_noise"), corrupt(IMAGES, "shot_noise", seed=0))
+    assert (corrupt(IMAGES, "shot_noise", seed=1) != corrupt(IMAGES, "shot_noise")).any()
+    with pytest.raises(lenet.errors.InputError, match="seed is -1; expected at least 0"):
+        corrupt(IMAGES, "shot_noise", seed=-1)
+
+
+@pytest.mark.parametrize(("severity", "told"), [(0, "severity is 0; expected at least 1"),
+                                                (6, "severity is too large; expected at most 5")])  # fmt: skip
+def test_other_severities_than_1_to_5_are_refused(severity, told):
+    with pytest.raises(lenet.errors.InputError, match=told):
+        corrupt(IMAGES, "fog", severity)
+
+
 def test_other_names_and_images_are_refused():
     with pytest.raises(lenet.errors.InputError, match=r"name is 'rain'; expected one of shot_noise, .*, canny_edges"):
         corrupt(IMAGES, "rain")

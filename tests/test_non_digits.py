@@ -35,6 +35,21 @@ def test_kinds_have_their_frequencies(monkeypatch):
     np.testing.assert_allclose(drawn, np.array([*shares.values()]) / 22, atol=0.015)
 
 
+@pytest.mark.parametrize(("shape", "dtype"), [
+    ((2, 28, 28), float), ((2, 28, 27), np.uint8), ((28, 28), np.uint8), ((0, 28, 28), np.uint8),
+])  # fmt: skip
+def test_other_digits_are_refused(shape, dtype):
+    message = r"digits has dtype .* expected uint8 and \(m, 28, 28\), m at least 1"
+    with pytest.raises(lenet.errors.InputError, match=message):
+        non_digits(1, np.zeros(shape, dtype), np.random.default_rng(0))
+
+
+def test_one_image_is_made_of_one_digit_and_none_is_refused():
+    assert non_digits(1, DIGITS.X_train[:1], np.random.default_rng(0)).shape == (1, 28, 28)
+    with pytest.raises(lenet.errors.InputError, match="n is 0; expected at least 1"):
+        non_digits(0, DIGITS.X_train, np.random.default_rng(0))
+
+
 def test_a_missing_opencv_is_named_with_the_pip_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(lenet.errors.MissingExtraError, match=r"OpenCV.*pip install 'lenet\[vision\]'"):
