@@ -49,10 +49,9 @@ def reduced(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     if factor >= 1:
         return image
     height, width = image.shape
-    size, block = (max(1, round(width * factor)), max(1, round(height * factor))), int(1 / factor)
-    if block > 1:
-        across, down = width // block, height // block
-        image = cv2.resize(image[: down * block, : across * block], (across, down), interpolation=cv2.INTER_AREA)
+    size, block = (round(width * factor), round(height * factor)), int(1 / factor)
+    across, down = width // block, height // block
+    image = cv2.resize(image[: down * block, : across * block], (across, down), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
