@@ -151,6 +151,7 @@ def test_thick_strokes_are_sharpened():
     expected = (2.0 * ink - blurred(ink, 2 * scale)).clip(0, 255)
     assert 1.8 < pen_width(found) / scale < 3.5  # no pixel needs to be eroded
     np.testing.assert_allclose(found, expected, atol=2)
+    assert (found - expected)[(expected > 0) & (expected < 255)].mean() == pytest.approx(0, abs=0.3)
 
 
 @pytest.mark.parametrize(("width", "sharp"), [(3.49, False), (3.5, False), (3.51, True), (6.99, True), (7.0, False)])

@@ -14,7 +14,6 @@ from lenet.reading.strokes import mask_of
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
 _MIN_SIDE_WITH_SHEET = 100  # pixels of the coarse picture
-_LIGHT = 153  # levels, 0.6 of white: an entirely lighter ground is too light for a sheet to stand out
 _MIN_CONTRAST = 24  # levels
 # Ink and paper are distinct if the between-class variance exceeds this fraction of the total (0.64 for pure noise).
 _DISTINCT = 0.68
@@ -61,7 +60,7 @@ def find_darkness(
     coarse = coarsened(grey)
     darkest, lightest = levels_of(border_of(coarse))
     may_have_sheet = dark_on_light is not False and min(coarse.shape) >= _MIN_SIDE_WITH_SHEET
-    sheet = find_sheet(coarse) if may_have_sheet and darkest <= _LIGHT else None
+    sheet = find_sheet(coarse) if may_have_sheet else None
     if sheet is not None:
         coarse = _extended_sheet(coarse, sheet)
         on_sheet = cv2.resize(sheet.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)

@@ -1,0 +1,434 @@
+"""Ink and paper agree with sorted pixels, windows and loops, written from the descriptions of the functions."""
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+
+from lenet._mnist_form import reduced, resized
+from lenet.reading import ink as module
+from lenet.reading.ink import coarsened, find_darkness, find_ink, is_dark_on_light, normalised, sharpened, strengthened
+
+pytest.importorskip("cv2")
+
+
+def windowed(reduce, image, size, mode="edge", **options):
+    """A function of the square windows around each pixel; windows of even size reach further up and to the left."""
+    before, after = size // 2, (size - 1) // 2
+    padded = np.pad(image, ((before, after), (before, after)), mode, **options)
+    return reduce(sliding_window_view(padded, (size, size)), axis=(2, 3))
+
+
+def closed(image, size):
+    dilated = windowed(np.max, image, size, "constant", constant_values=0)
+    return windowed(np.min, dilated, size, "constant", constant_values=255)
+
+
+def random_picture(seed, shape, low=0, high=256):
+    return np.random.default_rng(seed).integers(low, high, shape, np.uint8)
+
+
+# The size of the picture of the paper
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((1024, 512), (256, 128)),  # the longer side becomes 256
+        ((300, 257), (256, 219)),
+        ((600, 100), (384, 64)),  # the shorter side stays at least 64
+        ((100, 900), (64, 576)),
+        ((256, 90), (256, 90)),
+        ((900, 63), (900, 63)),
+    ],
+)
+def test_the_coarse_picture_has_sides_of_256_and_at_least_64_pixels(shape, expected):
+    assert coarsened(np.zeros(shape, np.uint8)).shape == expected
+
+
+# Dark or light ink
+
+
+def is_dark_by_definition(grey):
+    """The decision for a picture that is neither narrow nor mostly of one level; None if it is close."""
+    height, width = grey.shape
+    size = max(3, min(height, width) // 2) | 1
+    local = grey - windowed(np.mean, grey.astype(float), size)
+    local -= local.mean()
+    skewness = (local**3).mean() / (local**2).mean() ** 1.5
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    midrange = (int(grey.min()) + int(grey.max())) / 2
+    difference = (np.median(border) - midrange) / 128 - skewness
+    return None if abs(difference) < 1e-3 else bool(difference > 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("shape", [(9, 14), (16, 11), (5, 5)])
+def test_ink_is_dark_if_the_local_contrast_is_skewed_towards_dark_relative_to_the_border(seed, shape):
+    rng = np.random.default_rng(seed)
+    results = []
+    for _ in range(20):
+        picture = (255 * rng.beta(*rng.uniform(0.3, 3, 2), shape)).astype(np.uint8)
+        picture[0], picture[0, 0], picture[-1, -1] = rng.integers(0, 256), 0, 255  # the border affects the decision
+        picture[2, :3] = 0, 255, 0
+        expected = is_dark_by_definition(picture)
+        if expected is not None and 1 / 3 <= (picture > 127.5).mean() <= 2 / 3:
+            results.append((is_dark_on_light(picture), expected))
+    assert len(results) > 3
+    assert all(found == expected for found, expected in results)
+
+
+@pytest.mark.parametrize(("spots", "all_ink"), [(2, True), (3, False)])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_narrow_picture_is_ink_if_98_percent_of_its_middle_third_are_alike(spots, all_ink, inverted):
+    """There are 100 pixels in the middle third; with more light spots, the border is paper, and they are ink."""
+    picture = np.full((50, 6), 50, np.uint8)
+    picture[10 : 10 + spots, 2] = 200
+    assert is_dark_on_light(255 - picture if inverted else picture) is (all_ink is not inverted)
+
+
+@pytest.mark.parametrize(("dark", "at_border", "is_measured"), [(99, 0, False), (101, 0, True), (99, 1, True)])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_border_without_ink_decides_if_the_ink_covers_less_than_a_third(dark, at_border, is_measured, inverted):
+    """The local contrast, which spots lighter than the paper dominate, says the opposite."""
+    picture, inside = np.full((15, 20), 127, np.uint8), np.full((13, 18), 127, np.uint8)
+    inside.flat[: dark - at_border] = 50
+    inside[-3::2, ::3] = 200
+    picture[1:-1, 1:-1] = inside
+    picture[-1, 3 : 3 + at_border] = 50
+    picture = 255 - picture if inverted else picture
+    assert is_dark_by_definition(picture) is inverted
+    assert is_dark_on_light(picture) is (is_measured is inverted)
+
+
+def test_ink_that_covers_exactly_a_third_is_measured():
+    picture = np.full((15, 20), 127, np.uint8)
+    picture[1:11, 1:11] = 50
+    picture[-3:-1:2, 1:-1:3] = picture[12, ::2] = 200
+    assert is_dark_by_definition(picture) is is_dark_on_light(picture) is False
+
+
+# The levels of ink
+
+
+def noise_by_sorting(levels):
+    """The median and five standard deviations, each 1.5 times the distance within which half of the pixels lie."""
+    ordered = sorted(levels)
+    median = ordered[(len(ordered) + 1) // 2 - 1]
+    distance = next(d for d in range(256) if 2 * sum(abs(x - median) <= d for x in ordered) >= len(ordered))
+    return median + 5 * 1.5 * distance
+
+
+def otsu_by_loops(levels):
+    """The threshold with the greatest variance between the classes, or infinity if they are not distinct."""
+    levels = np.asarray(levels, float)
+    best, threshold, paper = 0.0, np.inf, 1.0
+    for level in range(255):
+        low, high = levels[levels <= level], levels[levels > level]
+        between = low.size * high.size * (low.mean() - high.mean()) ** 2 if low.size and high.size else 0.0
+        if between > best:
+            best, threshold, paper = between, level, low.size / levels.size
+    return threshold if best > 0.68 * levels.var() * levels.size**2 and paper <= 0.9 else np.inf
+
+
+def histogram(levels):
+    return np.bincount(levels, minlength=256).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        [0, 0, 0, 0, 9],
+        [7, 7, 8, 8, 9, 12],  # an even number: the lower of the middle levels
+        [0, 1, 2, 3, 4, 5, 6],
+        [3, 3, 3, 5, 5, 5],
+        [10, 20, 30, 31, 33, 200],
+        [0, 0, 0, 3, 3],
+        list(range(0, 40, 2)),
+        [254, 255, 255],
+        [255, 255, 251, 250, 252],
+    ],
+)
+def test_the_noise_of_paper_is_its_median_and_five_deviations_or_three_quarters_of_otsus_threshold(levels):
+    assert module._noise(histogram(levels)) == min(noise_by_sorting(levels), 0.75 * otsu_by_loops(levels))
+
+
+@pytest.mark.parametrize("dark", [1, 40, 99, 100, 101, 400])
+def test_otsus_threshold_is_that_of_two_distinct_classes_with_at_most_nine_tenths_of_paper(dark):
+    rng = np.random.default_rng(0)
+    levels = np.concatenate([rng.integers(20, 31, 900), rng.integers(180, 250, dark)])
+    threshold = otsu_by_loops(levels)
+    assert (threshold < np.inf) is (dark >= 100)
+    assert module._threshold(histogram(levels)) == threshold
+
+
+@pytest.mark.parametrize(("half", "fraction"), [(13, 0.703), (14, 0.671)])
+def test_two_classes_are_distinct_if_they_explain_more_than_0_68_of_the_variance(half, fraction):
+    levels = [100 - half, 100 + half, 140 - half, 140 + half]
+    assert np.var([100, 140]) / np.var(levels) == pytest.approx(fraction, abs=1e-3)
+    assert module._threshold(histogram(levels)) == (100 + half if fraction > 0.68 else np.inf)
+
+
+@pytest.mark.parametrize("levels", [[7], [0, 0], [3, 3, 3]])
+def test_one_level_has_no_threshold(levels):
+    assert module._threshold(histogram(levels)) == np.inf
+
+
+def stretched(darkness, low, full):
+    """Ink that grows from 0 at the level `low` to 255 at `full`."""
+    return np.rint(np.rint((darkness - float(low)).clip(0)) * 255 / (full - low)).clip(0, 255)
+
+
+def page_with(levels):
+    darkness = np.zeros((10, 20), np.uint8)
+    darkness.flat[3 : 3 + len(levels)] = levels
+    return darkness
+
+
+@pytest.mark.parametrize(
+    ("levels", "full"),
+    [
+        ([25, 25, 25, 25], 25),
+        ([24, 200, 200, 200, 200], 200),  # paper up to the level 24
+        ([30, 40, 50, 60, 90], 60),  # four fifths of the ink are at most this dark
+        ([30, 40, 50, 60, 90, 91], 90),
+        ([255] * 4, 255),
+    ],
+)
+def test_the_darkest_fifth_of_the_ink_becomes_255(levels, full):
+    darkness = page_with(levels)
+    np.testing.assert_array_equal(normalised(darkness), stretched(darkness, 0, full))
+
+
+@pytest.mark.parametrize("levels", [[24] * 9, [200] * 3, [], [24] * 9 + [200] * 3])
+def test_fewer_than_4_pixels_darker_than_24_are_no_ink(levels):
+    darkness = page_with(levels)
+    found = normalised(darkness)
+    assert found.shape == darkness.shape
+    assert not found.any()
+
+
+@pytest.mark.parametrize(
+    ("paper", "dark", "low", "full"),
+    [
+        ([6, 8, 10, 12], [200] * 5, 8 + 15, 200),  # half of the paper is within two levels of its median
+        ([6, 8, 10, 12], [40] * 5, 20, 40),  # at most half of the darkness of ink
+        ([0, 10, 20, 29], [200] * 5, 10 + 75, 200),
+        ([0, 10, 20, 29], [85, 85, 86, 86, 86, 86, 90], 43, 86),
+    ],
+)
+def test_the_noise_of_paper_is_not_ink(paper, dark, low, full):
+    darkness = np.array([paper * 5] * 10 + [dark + [paper[1]] * (20 - len(dark))], np.uint8)
+    assert low in (noise_by_sorting(darkness.ravel().tolist()), full / 2)
+    np.testing.assert_array_equal(normalised(darkness), stretched(darkness, low, full))
+
+
+@pytest.mark.parametrize(("height", "counts_every_row"), [(1023, True), (1024, False)])
+def test_every_second_row_of_a_million_pixels_is_counted(height, counts_every_row):
+    darkness = np.zeros((height, 1024), np.uint8)
+    darkness[1:9:2, 3] = 200
+    assert normalised(darkness).any() == counts_every_row
+
+
+def test_a_sharpened_picture_has_three_times_its_levels_less_twice_those_of_the_blurred_one():
+    darkness = random_picture(0, (20, 30), 90, 150)
+    offsets = np.arange(-9, 10)
+    weights = np.exp(-(offsets**2) / (2 * 1.5**2))
+    window = np.outer(weights, weights) / weights.sum() ** 2
+    views = sliding_window_view(np.pad(darkness.astype(float), 9, "reflect"), (19, 19))
+    expected = 3.0 * darkness - 2 * (views * window).sum(axis=(2, 3))
+    found = sharpened(darkness, 1.5)
+    np.testing.assert_allclose(found, expected, atol=2.5)
+    assert (found - expected).mean() == pytest.approx(0, abs=0.3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_strengthened_ink_is_stretched_to_the_darkness_of_its_core(seed):
+    darkness, ink = random_picture(seed, (9, 14)), random_picture(seed + 10, (9, 14))
+    ink[:3], ink[3, :4] = 0, 1
+    core = np.sort(darkness[ink >= 96])
+    full = core[int(np.ceil(0.65 * len(core))) - 1]
+    expected = np.where(ink > 0, stretched(darkness, 0.15 * full, full), 0)
+    np.testing.assert_array_equal(strengthened(ink, darkness), expected)
+
+
+def test_ink_without_strokes_is_not_strengthened_and_levels_of_0_and_1_are_paper():
+    darkness = random_picture(0, (4, 5))
+    ink = np.full((4, 5), 95, np.uint8)
+    assert strengthened(ink, darkness) is ink
+    found = strengthened(np.full((1, 4), 96, np.uint8), np.array([[0, 0, 1, 0]], np.uint8))
+    np.testing.assert_array_equal(found, stretched(np.array([[0, 0, 1, 0]]), 0.3, 2))
+
+
+# The paper
+
+
+def paper_by_definition(coarse):
+    """Dark parts narrower than a third become the level around them; a shadow continues beyond the border."""
+    height, width = coarse.shape
+    size = max(3, min(height, width) // 3, min(max(height, width) // 2, 21)) | 1
+    border = np.concatenate([coarse[0], coarse[-1], coarse[:, 0], coarse[:, -1]])
+    if int(border.max()) - int(border.min()) <= 16:
+        levels = closed(coarse, size)
+    else:
+        margin = size // 2
+        smooth = windowed(np.median, coarse, 3).astype(int)
+        continued = np.pad(smooth, margin, "reflect", reflect_type="odd")
+        around = np.minimum(np.pad(smooth, margin, "reflect"), continued).clip(0, 255)
+        levels = closed(around, size)[margin:-margin, margin:-margin]
+        levels = windowed(np.median, levels, size // 4 | 1)
+    means = windowed(np.mean, levels, max(1, size // 16), "reflect")
+    return np.maximum(np.rint(means), 1)
+
+
+@pytest.mark.parametrize(("shape", "seed"), [((24, 17), 0), ((8, 40), 1), ((50, 30), 2), ((101, 100), 3), ((9, 9), 4)])
+@pytest.mark.parametrize("border", ["even", "uneven"])
+def test_the_paper_is_that_of_the_definition(shape, seed, border):
+    rng = np.random.default_rng(seed)
+    light = 150 + 60 * np.sin(np.add.outer(np.arange(shape[0]) / 9, np.arange(shape[1]) / 7))
+    coarse = (light + rng.integers(-20, 21, shape)).astype(np.uint8)
+    coarse[shape[0] // 4 : shape[0] // 2, 2:-2] = 30
+    if border == "even":
+        coarse[[0, -1]] = coarse[:, [0, -1]] = 140
+        coarse[0, 3], coarse[-1, 2] = 150, 134
+    np.testing.assert_allclose(module._paper(coarse, shape), paper_by_definition(coarse), atol=1)
+
+
+@pytest.mark.parametrize("steps", [16, 17])
+def test_the_border_of_even_paper_has_levels_that_differ_by_16_at_most(steps):
+    coarse = random_picture(0, (20, 30), 20, 220)
+    coarse[[0, -1]] = coarse[:, [0, -1]] = 120
+    coarse[0, 5] += steps
+    np.testing.assert_allclose(module._paper(coarse, (20, 30)), paper_by_definition(coarse), atol=0.51)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((60, 90), 21),  # as the shorter side is small
+        ((90, 120), 31),  # a third of it, made odd
+        ((8, 6), 5),  # half of the longer side at most
+        ((3, 4), 3),
+        ((30, 30), 15),
+        ((41, 40), 21),
+    ],
+)
+def test_dark_parts_narrower_than_the_window_become_paper(shape, size):
+    for length, removed in ((size - 1, True), (size, False)):
+        coarse = np.full(np.add(shape, 2 * size), 200, np.uint8)
+        picture = coarse[: shape[0], : shape[1]].copy()
+        start = (shape[1] - length) // 2
+        if start <= 0:
+            continue
+        picture[1:-1, start : start + length] = 90
+        found = module._paper(picture, shape)
+        assert (found == 200).all() == removed
+
+
+def test_black_paper_has_the_level_1():
+    np.testing.assert_array_equal(module._paper(np.zeros((8, 9), np.uint8), (16, 20)), np.ones((16, 20)))
+    coarse = np.zeros((30, 30), np.uint8)
+    coarse[:, 20:] = 9
+    assert np.unique(module._paper(coarse, (30, 30))).tolist() == [1, 9]
+
+
+def test_the_paper_is_enlarged_by_interpolation():
+    coarse = np.tile(np.arange(100, 160, 2, np.uint8), (20, 1))
+    found = module._paper(coarse, (40, 60))
+    assert found.shape == (40, 60)
+    places = ((np.arange(60) + 0.5) / 2 - 0.5).clip(0, 29)
+    row = paper_by_definition(coarse)[10]
+    np.testing.assert_allclose(found[20], np.interp(places, np.arange(30), row), atol=1)
+
+
+# The darkness of a picture
+
+
+def divided(grey, paper):
+    return 255 - np.rint(255.0 * grey / paper).clip(0, 255)
+
+
+def test_darkness_is_relative_to_the_paper():
+    grey = np.full((40, 50), 150, np.uint8)
+    grey[10:20, 20:25], grey[12, 22] = 60, 0
+    np.testing.assert_array_equal(find_darkness(grey), divided(grey, 150))
+    np.testing.assert_array_equal(find_darkness(255 - grey), divided(grey, 150))
+    np.testing.assert_array_equal(find_ink(grey), normalised(find_darkness(grey)))
+
+
+@pytest.mark.parametrize("resolve", [find_darkness, find_ink])
+def test_whether_the_ink_is_dark_may_be_given(resolve):
+    grey = np.full((80, 90), 150, np.uint8)
+    grey[36:44, 40:50] = 60
+    found = resolve(grey, True)
+    assert found[40, 45] > 150
+    np.testing.assert_array_equal(found, resolve(grey))
+    np.testing.assert_array_equal(found, resolve(255 - grey, False))
+    assert not resolve(grey, False).any()
+    assert not resolve(255 - grey, True).any()
+
+
+@pytest.mark.parametrize(
+    ("paper_side", "noise", "averages"),
+    [(32, 0, True), (48, 0, False), (48, 1, True), (79, 1, True), (79, 0, False), (256, 1, None)],
+)
+def test_the_paper_is_estimated_in_a_picture_of_the_given_side_averaged_if_much_smaller_or_noisy(
+    paper_side, noise, averages
+):
+    grey = random_picture(0, (80, 100), 60, 250)
+    grey[[0, -1]] = grey[:, [0, -1]] = 200
+    grey[0, 7] += noise
+    factor = paper_side / 80
+    candidates = [module._paper(resize(grey, factor), grey.shape) for resize in (reduced, resized)]
+    assert not np.array_equal(*candidates)
+    paper = module._paper(grey, grey.shape) if averages is None else candidates[averages]
+    np.testing.assert_allclose(find_darkness(grey, True, paper_side=paper_side), divided(grey, paper), atol=1)
+
+
+def sheet_on_a_table(shape=(200, 256), ground=40):
+    """A light sheet with a step in its levels and a bar of ink, on dark ground."""
+    height, width = shape
+    picture, is_sheet = np.full(shape, ground, np.uint8), np.zeros(shape, bool)
+    is_sheet[height // 5 : -height // 5, width // 5 : -width // 5] = True
+    picture[is_sheet] = 220
+    picture[:, width // 2 :][is_sheet[:, width // 2 :]] = 200
+    picture[height // 2 - 4 : height // 2, width // 3 : width // 2] = 80
+    return picture, is_sheet
+
+
+@pytest.mark.parametrize(("height", "found"), [(99, False), (100, True)])
+def test_sheets_are_found_in_pictures_of_at_least_100_pixels(height, found):
+    picture, _ = sheet_on_a_table((height, 200))
+    picture[5:9, 5:9] = 0  # on the table
+    for dark_on_light in (None, True) if found else (True,):
+        darkness = find_darkness(picture, dark_on_light)
+        assert (darkness[7, 7] == 0) == found
+        assert darkness[height // 2 - 2, 80] > 150
+    assert find_darkness(picture, False)[height // 2 + 10, 80] > 80  # the sheet would be light ink
+
+
+def test_ink_outside_the_sheet_does_not_count():
+    coarse, _ = sheet_on_a_table()
+    grey = np.kron(coarse, np.ones((2, 2), np.uint8))
+    grey[100:110, 30:60], grey[20:30, 200:240] = 0, 150
+    coarse = coarsened(grey)
+    sheet = module.find_sheet(coarse)
+    extended = module._extended_sheet(coarse, sheet)
+    enlarged = module.cv2.resize(extended, grey.shape[::-1], interpolation=module.cv2.INTER_LINEAR)
+    on_sheet = np.kron(sheet, np.ones((2, 2), bool))
+    expected = divided(np.where(on_sheet, grey, enlarged), module._paper(extended, grey.shape))
+    assert expected[~on_sheet].max() < 20
+    np.testing.assert_allclose(find_darkness(grey), expected, atol=1)
+
+
+def test_the_levels_along_the_edges_of_a_sheet_continue_beyond_it():
+    coarse, sheet = np.full((120, 160), 40, np.uint8), np.zeros((120, 160), bool)
+    sheet[30:90, 50:110] = True
+    levels = np.full((60, 60), 220)
+    levels[25:] -= 30
+    levels[:, 35:] -= 20
+    coarse[sheet] = levels.ravel()
+    continued = np.pad(levels, ((30, 30), (50, 50)), "edge")
+    coarse[40:43, 50:54] = 90  # ink at the edge of the sheet
+    coarse[20:25, 10:20] = 255
+    expected = np.where(sheet, coarse, windowed(np.mean, continued.astype(float), 5, "reflect"))
+    np.testing.assert_allclose(module._extended_sheet(coarse, sheet), expected, atol=0.51)
