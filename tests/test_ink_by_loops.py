@@ -86,6 +86,14 @@ def test_a_narrow_picture_is_ink_if_98_percent_of_its_middle_third_are_alike(spo
     assert is_dark_on_light(255 - picture if inverted else picture) is (all_ink is not inverted)
 
 
+@pytest.mark.parametrize(("height", "is_narrow"), [(15, True), (14, False)])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_narrow_pictures_are_at_least_two_and_a_half_times_as_high_as_wide(height, is_narrow, inverted):
+    picture = np.full((height, 6), 50, np.uint8)
+    picture[9, 1] = 200  # beside the middle third
+    assert is_dark_on_light(255 - picture if inverted else picture) is (is_narrow is not inverted)
+
+
 @pytest.mark.parametrize(("dark", "at_border", "is_measured"), [(99, 0, False), (101, 0, True), (99, 1, True)])
 @pytest.mark.parametrize("inverted", [False, True])
 def test_a_border_without_ink_decides_if_the_ink_covers_less_than_a_third(dark, at_border, is_measured, inverted):
@@ -134,22 +142,21 @@ def histogram(levels):
     return np.bincount(levels, minlength=256).astype(np.float32)
 
 
+@pytest.mark.parametrize("count", [4, 5, 10, 11, 40])
+@pytest.mark.parametrize("middle", [0, 2, 100, 253])
+def test_the_noise_of_paper_of_one_class_is_its_median_and_five_deviations(monkeypatch, middle, count):
+    monkeypatch.setattr(module, "_threshold", lambda counts: np.inf)
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        levels = rng.laplace(middle, 4, count).round().clip(0, 255).astype(int).tolist()
+        assert module._noise(histogram(levels)) == noise_by_sorting(levels)
+
+
 @pytest.mark.parametrize(
-    "levels",
-    [
-        [0, 0, 0, 0, 9],
-        [7, 7, 8, 8, 9, 12],  # an even number: the lower of the middle levels
-        [0, 1, 2, 3, 4, 5, 6],
-        [3, 3, 3, 5, 5, 5],
-        [10, 20, 30, 31, 33, 200],
-        [0, 0, 0, 3, 3],
-        list(range(0, 40, 2)),
-        [254, 255, 255],
-        [255, 255, 251, 250, 252],
-    ],
+    "levels", [[0, 0, 0, 0, 9], [7, 7, 8, 8, 9, 12], [10, 20, 30, 31, 33, 200], [0, 0, 0, 3, 3], [254, 255, 255]]
 )
-def test_the_noise_of_paper_is_its_median_and_five_deviations_or_three_quarters_of_otsus_threshold(levels):
-    assert module._noise(histogram(levels)) == min(noise_by_sorting(levels), 0.75 * otsu_by_loops(levels))
+def test_three_quarters_of_otsus_threshold_limit_the_noise(levels):
+    assert module._noise(histogram(levels)) == min(0.75 * otsu_by_loops(levels), noise_by_sorting(levels))
 
 
 @pytest.mark.parametrize("dark", [1, 40, 99, 100, 101, 400])
@@ -169,8 +176,9 @@ def test_two_classes_are_distinct_if_they_explain_more_than_0_68_of_the_variance
 
 
 @pytest.mark.parametrize("levels", [[7], [0, 0], [3, 3, 3]])
-def test_one_level_has_no_threshold(levels):
+def test_one_level_has_no_threshold_and_two_pixels_may_have_one(levels):
     assert module._threshold(histogram(levels)) == np.inf
+    assert module._threshold(histogram([10, 20])) == 10
 
 
 def stretched(darkness, low, full):
@@ -211,7 +219,7 @@ def test_fewer_than_4_pixels_darker_than_24_are_no_ink(levels):
     ("paper", "dark", "low", "full"),
     [
         ([6, 8, 10, 12], [200] * 5, 8 + 15, 200),  # half of the paper is within two levels of its median
-        ([6, 8, 10, 12], [40] * 5, 20, 40),  # at most half of the darkness of ink
+        ([6, 8, 10, 12], [40] * 5 + [22, 30], 20, 40),  # at most half of the darkness of ink
         ([0, 10, 20, 29], [200] * 5, 10 + 75, 200),
         ([0, 10, 20, 29], [85, 85, 86, 86, 86, 86, 90], 43, 86),
     ],
@@ -307,7 +315,7 @@ def test_the_border_of_even_paper_has_levels_that_differ_by_16_at_most(steps):
         ((60, 90), 21),  # as the shorter side is small
         ((90, 120), 31),  # a third of it, made odd
         ((8, 6), 5),  # half of the longer side at most
-        ((3, 4), 3),
+        ((5, 7), 3),
         ((30, 30), 15),
         ((41, 40), 21),
     ],
@@ -329,6 +337,11 @@ def test_black_paper_has_the_level_1():
     coarse = np.zeros((30, 30), np.uint8)
     coarse[:, 20:] = 9
     assert np.unique(module._paper(coarse, (30, 30))).tolist() == [1, 9]
+
+
+def test_a_shadow_beyond_the_border_is_not_darker_than_black():
+    found = module._extrapolated(np.tile(np.array([0, 30, 60, 90], np.uint8), (4, 1)), 2)
+    np.testing.assert_array_equal(found, np.tile([0, 0, 0, 30, 60, 90, 60, 30], (8, 1)))
 
 
 def test_the_paper_is_enlarged_by_interpolation():
@@ -369,12 +382,12 @@ def test_whether_the_ink_is_dark_may_be_given(resolve):
 
 @pytest.mark.parametrize(
     ("paper_side", "noise", "averages"),
-    [(32, 0, True), (48, 0, False), (48, 1, True), (79, 1, True), (79, 0, False), (256, 1, None)],
+    [(32, 0, True), (40, 0, False), (48, 0, False), (48, 1, True), (79, 1, True), (79, 0, False), (256, 1, None)],
 )
 def test_the_paper_is_estimated_in_a_picture_of_the_given_side_averaged_if_much_smaller_or_noisy(
     paper_side, noise, averages
 ):
-    grey = random_picture(0, (80, 100), 60, 250)
+    grey = random_picture(0, (80, 101), 60, 250)
     grey[[0, -1]] = grey[:, [0, -1]] = 200
     grey[0, 7] += noise
     factor = paper_side / 80

@@ -98,7 +98,8 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     squares = local * local
     skewness = float(squares @ local) / local.size / (float(squares.mean()) ** 1.5 + 1e-6)
     border = np.sort(border_of(grey))  # NumPy's median takes longer
-    typical = (int(border[(border.size - 1) // 2]) + int(border[border.size // 2])) / 2
+    middle = border.size // 2  # the size is even
+    typical = (int(border[middle - 1]) + int(border[middle])) / 2
     return bool(skewness < (typical - midrange) / 128)
 
 
@@ -186,7 +187,7 @@ def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
     mirrored: NDArray[np.uint8] = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REFLECT_101)
     down, across = (_continuation(length, margin) for length in image.shape)
     continued = down @ image.astype(np.float32) @ across.T
-    return np.asarray(np.minimum(mirrored, continued).clip(0, 255), np.uint8)
+    return np.asarray(np.minimum(mirrored, continued).clip(0), np.uint8)
 
 
 @functools.lru_cache(16)
@@ -198,7 +199,7 @@ def _continuation(length: int, margin: int) -> NDArray[np.float32]:
 def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return a picture in which the nearest bare part of the sheet replaces everything outside the sheet."""
     _, nearest = cv2.distanceTransformWithLabels(
-        1 - sheet.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        1 - sheet.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     levels = np.zeros(int(nearest.max()) + 1, np.uint8)
     levels[nearest[sheet]] = without_ink(coarse, sheet)[sheet]
