@@ -123,7 +123,7 @@ def _stands_out(
     """Return whether a sheet is lighter than the picture around it, with a sharp edge."""
     within, around = float(np.median(coarse[sheet])), float(np.median(coarse[~sheet]))
     rim, beyond = coarse[sheet & ~inside], coarse[~sheet & ~outside]
-    step = float(np.median(rim)) - float(np.median(beyond)) if rim.size and beyond.size else 0.0
+    step = float(np.median(rim)) - float(np.median(beyond))
     return around <= _MAX_AROUND * within and step >= _MIN_STEP * (within - around)
 
 

@@ -1,0 +1,238 @@
+"""Sheets of paper at the limits of their size, shape, ink and contrast, and the geometry of their sides."""
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+
+from lenet.reading import sheet as module
+from lenet.reading.sheet import corners_of, find_sheet, without_ink
+
+cv2 = pytest.importorskip("cv2")
+LIGHT, GROUND = 200, 40
+
+
+def rectangle(shape, top, left, height, width, rounded=True):
+    """The pixels of a rectangle; the median of 5x5 pixels removes three at each corner."""
+    mask = np.zeros(shape, bool)
+    box = np.ones((height, width), bool)
+    if rounded:
+        for corner in (box, box[::-1], box[:, ::-1], box[::-1, ::-1]):
+            corner[0, 0] = corner[0, 1] = corner[1, 0] = False
+    mask[top : top + height, left : left + width] = box
+    return mask
+
+
+def picture_of(shape, top, left, height, width, ground=GROUND, ink=8):
+    """A sheet at a place, with some pixels of ink in a row, on a ground."""
+    picture = np.full(shape, ground, np.uint8)
+    picture[rectangle(shape, top, left, height, width, rounded=False)] = LIGHT
+    picture[top + height // 2, left + 8 : left + 8 + 2 * ink : 2] = 60
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("shape", "place"), [((110, 140), (20, 30, 50, 70)), ((140, 90), (20, 15, 80, 60)), ((200, 134), (40, 40, 100, 70))]
+)
+def test_the_sheet_is_returned_without_a_rim_of_4_pixels(shape, place):
+    top, left, height, width = place
+    expected = rectangle(shape, top + 4, left + 4, height - 8, width - 8)
+    np.testing.assert_array_equal(find_sheet(picture_of(shape, *place)), expected)
+
+
+def test_a_sheet_that_the_border_cuts_has_no_rim_there():
+    found = find_sheet(picture_of((110, 140), 0, 30, 60, 70))
+    np.testing.assert_array_equal(found[2:50, 34:96], True)
+    np.testing.assert_array_equal(found[:2, 36:94], True)
+    np.testing.assert_array_equal(found[56:], False)
+    np.testing.assert_array_equal(found[:, :34], False)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "found"),
+    [
+        ((99, 100), (30, 40), True),  # 1,188 pixels without the corners, which are 0.12 of the picture
+        ((99, 100), (30, 39), False),
+        ((200, 200), (194, 194), True),  # 0.941
+        ((200, 200), (196, 196), False),  # 0.960
+        ((198, 200), (192, 196), True),  # 0.950 exactly
+    ],
+)
+def test_a_sheet_covers_0_12_to_0_95_of_the_picture(shape, size, found):
+    top, left = (np.subtract(shape, size) // 2).tolist()
+    assert (find_sheet(picture_of(shape, top, left, *size, ink=3)) is not None) == found
+
+
+@pytest.mark.parametrize(("ground", "found"), [(120, True), (121, False)])
+def test_the_ground_has_at_most_0_6_of_the_level_of_a_sheet(ground, found):
+    assert (find_sheet(picture_of((100, 140), 20, 30, 50, 70, ground)) is not None) == found
+
+
+@pytest.mark.parametrize(("extra", "found"), [(0, True), (1, False)])
+def test_ink_covers_at_most_a_quarter_of_a_sheet(extra, found):
+    picture = np.full((110, 140), GROUND, np.uint8)
+    picture[rectangle(picture.shape, 20, 30, 48, 72, rounded=False)] = LIGHT
+    inside = rectangle(picture.shape, 24, 34, 40, 64)
+    y, x = np.nonzero(inside & (np.arange(140) % 4 == 0))
+    count = int(inside.sum()) // 4
+    picture[y[:count], x[:count]] = 60
+    picture[50, 43 : 43 + extra] = 60
+    assert 4 * count == inside.sum()
+    assert (picture[inside] == 60).sum() == count + extra
+    assert (find_sheet(picture) is not None) == found
+
+
+@pytest.mark.parametrize(("level", "found"), [(139, True), (140, False)])
+def test_ink_has_less_than_0_7_of_the_level_around_it(level, found):
+    picture = picture_of((100, 140), 20, 30, 50, 70, ink=2)
+    picture[60, 50] = level  # the third pixel
+    assert (find_sheet(picture) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("at_border", "outside", "found"),
+    [(0.05, 4, True), (0.05, 5, False), (0.049, 50, True), (0.4, 4, True), (0.41, 0, False)],
+)
+def test_a_lit_part_has_a_border_and_ink_around_it(monkeypatch, at_border, outside, found):
+    """At most 0.4 of the outline runs along the picture's border; from 0.05 on, half of the ink may be outside."""
+    monkeypatch.setattr(module, "_at_border", lambda *_: at_border)
+    picture = picture_of((100, 140), 30, 30, 50, 70, ink=8)
+    spots = [(y, x) for y in (8, 12, 16) for x in range(10, 130, 4)]
+    for y, x in spots[:outside]:
+        picture[y, x] = 20
+    assert (find_sheet(picture) is not None) == found
+
+
+def test_a_picture_without_light_has_no_outline():
+    assert module._outline_of_light(np.zeros((100, 120), np.uint8)) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts", "gap", "joined"),
+    [
+        ((120, 160), (40, 60), 9, True),
+        ((120, 160), (40, 60), 10, False),
+        ((30, 40), (10, 15), 2, True),
+        ((30, 40), (10, 15), 3, False),
+        ((60, 48), (18, 12), 3, True),
+        ((60, 48), (18, 12), 4, False),
+    ],
+)
+def test_light_parts_are_joined_across_gaps_of_less_than_a_twelfth(shape, parts, gap, joined):
+    """If they are apart, the outline is that of the larger one."""
+    picture = np.full(shape, GROUND, np.uint8)
+    picture[8:-8, 5 : 5 + parts[0]] = picture[8:-8, 5 + parts[0] + gap : 5 + sum(parts) + gap] = LIGHT
+    outline = module._outline_of_light(picture)
+    width = sum(parts) + gap if joined else max(parts)
+    assert np.ptp(outline[:, 0], axis=0).tolist() == [width - 1, shape[0] - 17]
+
+
+# Shape
+
+
+def polygon(*points):
+    return np.array(points, np.int32)[:, np.newaxis]
+
+
+SQUARE = polygon((10, 10), (110, 10), (110, 110), (10, 110))
+
+
+def bulging(by):
+    return polygon((10, 50), (60, 50 - by), (110, 50), (110, 150), (60, 150 + by), (10, 150))
+
+
+@pytest.mark.parametrize(
+    ("outline", "expected"),
+    [
+        (polygon((10, 10), (110, 10), (60, 110)), True),
+        (SQUARE, True),
+        (polygon((10, 10), (110, 10), (110, 110), (60, 170), (10, 110)), True),
+        (polygon((10, 60), (60, 10), (120, 10), (170, 60), (120, 110), (60, 110)), False),
+        (bulging(13), True),  # 0.032 of the circumference of 406.6
+        (bulging(15), False),  # 0.0367 of 408.8
+    ],
+    ids=["3", "4", "5", "6", "slightly bulging", "bulging"],
+)  # fmt: skip
+def test_a_sheet_has_at_most_five_corners(outline, expected):
+    assert module._has_shape_of_sheet(outline, 1e6, (200, 200)) is expected
+
+
+@pytest.mark.parametrize(("area", "expected"), [(9300, True), (9299, False)])
+def test_a_sheet_fills_0_93_of_its_hull(area, expected):
+    assert module._has_shape_of_sheet(SQUARE, area, (200, 200)) is expected
+
+
+@pytest.mark.parametrize(
+    ("within", "around", "rim", "beyond", "expected"),
+    [
+        (200, 120, 200, 120, True),
+        (200, 121, 200, 121, False),
+        (200, 100, 160, 100, True),  # 0.6 of the difference in levels
+        (200, 100, 159, 100, False),
+        (200, 100, 190, 130, True),
+        (200, 100, 190, 131, False),
+    ],
+)
+def test_0_6_of_the_difference_in_level_occurs_at_the_edge(within, around, rim, beyond, expected):
+    levels = [within] * 7 + [rim] * 4 + [beyond] * 4 + [around] * 9
+    inside, sheet, outside = (np.arange(24)[np.newaxis] < stop for stop in (7, 11, 15))
+    coarse = np.array([levels], np.uint8)
+    assert module._stands_out(coarse, sheet, inside, ~outside) is expected
+
+
+@pytest.mark.parametrize(("shape", "size"), [((15, 18), 3), ((33, 35), 4), ((40, 47), 5)])
+def test_ink_on_a_region_is_closed_without_the_rest_of_the_picture(shape, size):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, shape, np.uint8)
+    region = np.zeros(shape, bool)
+    region[4:-3, 3:-5] = True
+    reach = (size // 2, (size - 1) // 2)
+
+    def windows(image, fill):
+        return sliding_window_view(np.pad(image, (reach, reach), constant_values=fill), (size, size))
+
+    grown = windows(np.where(region, coarse, 0), 0).max(axis=(2, 3))
+    expected = windows(np.where(region, grown, 255), 255).min(axis=(2, 3))
+    np.testing.assert_array_equal(without_ink(coarse, region), expected)
+
+
+# Corners
+
+
+def distances(line, points):
+    a, b, c = line
+    assert a * a + b * b == pytest.approx(1)
+    return [abs(a * x + b * y + c) for x, y in points]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_side_is_fitted_to_the_outline_between_an_eighth_and_seven_eighths(turned):
+    """The corners, and points 4 pixels away, are left out."""
+    outline = np.array([(x, 3 if x <= 10 or x >= 70 else 1) for x in range(81)] + [(x, 4) for x in range(11, 70)])
+    ends = np.array([(0.0, 0.0), (80.0, 0.0)])
+    if turned:
+        outline, ends = outline[:, ::-1], ends[:, ::-1]
+    line = module._side(outline.astype(np.int32), *ends)
+    points = [(0, 1), (80, 1)]
+    assert distances(line, [point[::-1] for point in points] if turned else points) == pytest.approx([0, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize(("count", "offset"), [(4, 2), (3, 0)])
+def test_a_side_of_fewer_than_4_points_connects_the_corners(count, offset):
+    outline = np.array([(20 + 10 * n, 2) for n in range(count)], np.int32)
+    line = module._side(outline, np.array([0.0, 0]), np.array([80.0, 0]))
+    assert distances(line, [(0, offset), (80, offset)]) == pytest.approx([0, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize("angle", [-30, -8, 0, 20, 40])
+@pytest.mark.parametrize("cut", [0, 34])
+def test_the_corners_of_a_turned_sheet_are_clockwise_from_the_upper_left(angle, cut):
+    """A corner that is cut off is where the sides meet."""
+    turn = np.radians(angle)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    corners = np.array([(-70, -40), (70, -40), (70, 40), (-70, 40)]) @ rotation.T + (128, 100)
+    outline = np.array([(-70, -40), (70 - cut, -40), (70, -40 + cut), (70, 40), (-70, 40)]) @ rotation.T + (128, 100)
+    sheet = np.zeros((200, 256), np.uint8)
+    cv2.fillConvexPoly(sheet, (outline * 256).round().astype(np.int32), 1, shift=8)
+    inside = cv2.erode(sheet, np.ones((9, 9), np.uint8)) == 1
+    expected = np.roll(corners, -int(corners.sum(axis=1).argmin()), axis=0)
+    np.testing.assert_allclose(corners_of(inside), expected, atol=2.5)
