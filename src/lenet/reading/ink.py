@@ -86,7 +86,7 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     if height >= _NARROW * width:
         light = float(is_light[:, width // 3 : width - width // 3].mean())
         if not _MIXED < light < 1 - _MIXED:
-            return light < 0.5  # a 1 that was cropped to its ink
+            return light <= _MIXED  # a 1 that was cropped to its ink
     light, border = np.count_nonzero(is_light) / grey.size, border_of(is_light)
     if light > _MOSTLY and border.all():
         return True

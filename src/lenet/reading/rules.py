@@ -70,7 +70,7 @@ def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.
     """Remove horizontal lines of this thickness; strokes that cross the lines, or are much darker, stay whole."""
     if not lines.any():
         return ink
-    dark = ink > min(255, int(_DARKER * np.percentile(ink[lines > 0], 75)))
+    dark = ink > int(_DARKER * np.percentile(ink[lines > 0], 75))
     kept = _opened(_binary(ink), (round(1.5 * thickness) + 2, 1)) | dark.view(np.uint8)
     gone = cv2.dilate(lines & ~kept, np.ones((3, 1), np.uint8)) & ~kept
     return np.where(gone, 0, ink).astype(np.uint8)

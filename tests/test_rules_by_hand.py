@@ -1,0 +1,227 @@
+"""Straight lines are found and erased at the limits of their length, thickness, number and darkness."""
+
+import numpy as np
+import pytest
+
+from lenet.reading import rules as module
+from lenet.reading.page import Page
+from lenet.reading.rules import erased, sheared, straight_lines, thickness_of, without_printed_rules, without_rules
+
+pytest.importorskip("cv2")
+
+
+def bars(shape, *places):
+    """A mask of bars, each at top, left, height and width."""
+    mask = np.zeros(shape, np.uint8)
+    for top, left, height, width in places:
+        mask[top : top + height, left : left + width] = 1
+    return mask
+
+
+def page_of(mask, level=255):
+    return Page(mask * np.uint8(level), mask.shape)
+
+
+# Lines
+
+
+@pytest.mark.parametrize("slope", [-0.3, -0.07, 0.0, 0.05, 0.25, 2.0, -7.0])
+@pytest.mark.parametrize("shape", [(12, 9), (31, 8), (40, 6)])
+def test_shearing_shifts_each_column_by_the_slope_times_its_distance_from_the_middle(slope, shape):
+    columns = np.random.default_rng(0).integers(0, 2, shape, np.uint8)
+    expected = np.zeros_like(columns)
+    for place in range(shape[0]):
+        for level in range(shape[1]):
+            source = level + round(slope * (place - shape[0] / 2))
+            if 0 <= source < shape[1]:
+                expected[place, level] = columns[place, source]
+    np.testing.assert_array_equal(sheared(columns, slope), expected)
+
+
+@pytest.mark.parametrize(("width", "found"), [(60, False), (61, True), (62, True)])
+@pytest.mark.parametrize("thick", [1, 2, 5])
+def test_lines_have_at_least_the_given_length(width, found, thick):
+    mask = bars((40, 100), (20, 30, thick, width))
+    np.testing.assert_array_equal(straight_lines(mask, 61), mask * found)
+
+
+@pytest.mark.parametrize("slope", [-0.07, -0.035, 0.0, 0.035, 0.07])
+def test_lines_at_each_of_the_usual_slopes_are_found_whole(slope):
+    mask = np.zeros((150, 400), np.uint8)
+    for column in range(30, 371):
+        mask[75 + round(slope * (column - 200)), column] = 1
+    np.testing.assert_array_equal(straight_lines(mask, 341), mask)
+
+
+@pytest.mark.parametrize("slope", [-0.105, 0.105])
+def test_steeper_lines_are_not_found(slope):
+    mask = np.zeros((150, 400), np.uint8)
+    for column in range(30, 371):
+        mask[75 + round(slope * (column - 200)), column] = 1
+    assert not straight_lines(mask, 341).any()
+
+
+@pytest.mark.parametrize(("step", "found"), [(1, True), (2, False)])
+def test_steps_of_one_pixel_do_not_break_a_line(step, found):
+    mask = bars((30, 100), (10, 10, 1, 41), (10 + step, 51, 1, 40))
+    np.testing.assert_array_equal(straight_lines(mask, 81, [0.0]), mask * found)
+
+
+def test_the_thickness_of_lines_is_the_median_of_area_over_width():
+    assert thickness_of(bars((40, 50), (1, 5, 1, 10), (10, 5, 2, 20), (20, 5, 7, 40))) == 2
+    assert thickness_of(bars((40, 50), (1, 5, 3, 10))) == 3
+    assert thickness_of(bars((40, 50), (1, 5, 1, 10), (2, 15, 2, 10))) == 1.5
+    assert thickness_of(np.zeros((40, 50), np.uint8)) == 0
+
+
+# Erasing
+
+
+def erased_by_loops(ink, lines, thickness):
+    """Keep pixels in vertical runs of 1.5 times the thickness and two pixels, and those much darker than the lines."""
+    height, width = ink.shape
+    limit = 1.25 * np.percentile(ink[lines > 0], 75)
+    kept = ink > limit
+    for x in range(width):
+        start = 0
+        for y in range(height + 1):
+            if y == height or ink[y, x] < 96:
+                if y - start >= round(1.5 * thickness) + 2:
+                    kept[start:y, x] = True
+                start = y + 1
+    expected = ink.copy()
+    for y, x in np.argwhere((lines > 0) & ~kept):
+        for near in range(max(0, y - 1), min(height, y + 2)):
+            if not kept[near, x]:
+                expected[near, x] = 0
+    return expected
+
+
+@pytest.mark.parametrize("thickness", [0.4, 0.9, 2.0, 2.3, 3.3])
+@pytest.mark.parametrize("highest", [140, 256])
+def test_erasing_keeps_long_vertical_runs_and_darker_pixels(thickness, highest):
+    rng = np.random.default_rng(0)
+    ink = rng.integers(60, highest, (30, 40), np.uint8)
+    ink[rng.random(ink.shape) < 0.05] = 255
+    ink[::7, ::3] = 20
+    lines = ((ink >= 96) & (rng.random(ink.shape) < 0.3)).astype(np.uint8)
+    found = erased(ink, lines, thickness)
+    np.testing.assert_array_equal(found, erased_by_loops(ink, lines, thickness))
+    assert not np.array_equal(found, ink)
+
+
+def test_ink_without_lines_is_returned_itself():
+    ink = np.full((4, 5), 200, np.uint8)
+    assert erased(ink, np.zeros_like(ink), 1.0) is ink
+
+
+# Lines that are long compared with the writing
+
+
+@pytest.mark.parametrize(("length", "erased"), [(32, False), (33, True)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_lines_of_2_2_heights_are_erased(length, erased, turned):
+    mask = bars((60, 80), (30, 20, 1, length))
+    page = page_of(mask.T.copy() if turned else mask)
+    assert without_rules(page, 15.0).ink.any() != erased
+    assert (without_rules(page, 15.0) is page) != erased
+
+
+@pytest.mark.parametrize(("thick", "erased"), [(9, True), (10, False)])
+def test_lines_count_as_at_most_a_ninth_of_the_height_thick(thick, erased):
+    """The height is 45, and runs of 1.5 times 5 pixels and two, rounded up, are strokes."""
+    assert without_rules(page_of(bars((200, 300), (90, 50, thick, 150))), 45.0).ink.any() != erased
+
+
+def test_a_page_without_strokes_has_no_rules():
+    page = page_of(np.zeros((30, 40), np.uint8))
+    assert without_rules(page, 15.0) is page
+    assert without_printed_rules(page) is page
+
+
+# Printed rules
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([(50, 20, 1, 200)], True),
+        ([(50, 20, 1, 199)], False),  # pixels
+        ([(50, 20, 2, 202)], True),  # 80 pens: 2 * 2 * 202 / (2 * 204 * pi / 4) is 2.52 pixels
+        ([(50, 20, 2, 201)], False),
+        ([(50, 20, 1, 300), (90, 608, 4, 12)], True),  # half of the extent of 600 pixels
+        ([(50, 20, 1, 300), (90, 608, 4, 13)], False),
+        ([(50, 20, 1, 300), (90, 608, 1, 11)], True),  # beside a speck
+        ([(90, 30, 1, 50), (50, 20, 30, 300), (90, 40, 1, 50)], False),
+        ([], False),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_page_may_have_rules_if_its_longest_stroke_is_long_and_thin(places, expected, turned):
+    mask = bars((120, 640), *places)
+    strokes = page_of(mask.T.copy() if turned else mask).strokes
+    assert module._may_have_rules(strokes) is expected
+
+
+def printed(*places, span=400, shape=(200, 420)):
+    mask = bars(shape, *places)
+    found, thickness = module._printed(mask, span)
+    assert found.shape == mask.shape
+    assert not (found & ~mask).any()
+    return found.sum() / mask.sum(), thickness
+
+
+@pytest.mark.parametrize(
+    ("places", "found", "thickness"),
+    [
+        ([(20 + 40 * n, 60, 2, 300) for n in range(4)], 1, 2),
+        ([(20 + 40 * n, 60, 2, 300) for n in range(3)], 0, 0),
+        ([(20 + 40 * n, 60, 2, 200) for n in range(4)], 1, 2),  # half of the span
+        ([(20 + 40 * n, 60, 2, 199) for n in range(4)], 0, 0),
+        ([(20 + 40 * n, 60, 10, 251) for n in range(4)], 1, 10),  # more than 25 times as long as thick
+        ([(20 + 40 * n, 60, 10, 250) for n in range(4)], 0, 0),
+        ([(10, 10, 1, 300), (50, 10, 2, 300), (90, 10, 5, 300), (130, 10, 8, 300)], 1, 3.5),
+    ],
+)
+def test_printed_rules_are_four_long_thin_lines(places, found, thickness):
+    assert printed(*places) == (found, thickness)
+
+
+def test_only_the_pixels_of_rules_are_returned():
+    places = [(20 + 40 * n, 60, 2, 300) for n in range(4)]
+    mask = bars((200, 420), *places, (40, 60, 2, 190), (65, 80, 30, 2))
+    found, thickness = module._printed(mask, 400)
+    np.testing.assert_array_equal(found, bars((200, 420), *places))
+    assert thickness == 2
+
+
+@pytest.mark.parametrize(
+    ("span", "length", "gap", "found"),
+    [
+        (400, 25, 1, True),  # pieces of at least 25 pixels
+        (400, 24, 1, False),
+        (400, 40, 24, True),
+        (400, 40, 25, False),  # and gaps of less
+        (820, 41, 1, True),  # of a twentieth of the extent, if that is longer
+        (820, 40, 1, False),
+        (820, 41, 40, True),
+        (820, 60, 41, False),
+    ],
+)
+def test_rules_may_be_broken(span, length, gap, found):
+    pieces = [(20 + 40 * n, left, 2, length) for n in range(4) for left in range(10, span - length, length + gap)]
+    assert printed(*pieces, span=span, shape=(200, span + 20))[0] == found
+
+
+@pytest.mark.parametrize(("step", "found"), [(3, True), (4, False)])
+def test_the_overlapping_pieces_of_a_rule_are_at_most_two_rows_apart(step, found):
+    pieces = [(20 + 40 * n + step * k, 60 + 56 * k, 1, 59) for n in range(4) for k in range(2)]
+    assert printed(*pieces, span=230)[0] == found
+
+
+def test_a_page_of_rules_is_levelled_and_the_writing_kept():
+    mask = bars((300, 500), *[(40 + 50 * n, 10, 1, 480) for n in range(5)])
+    writing = bars((300, 500), (55, 100, 20, 4), (130, 200, 40, 4))
+    left = without_printed_rules(page_of(mask | writing))
+    np.testing.assert_array_equal(left.ink > 0, writing > 0)
+    np.testing.assert_array_equal(without_printed_rules(page_of((mask | writing).T.copy())).ink.T > 0, writing > 0)
