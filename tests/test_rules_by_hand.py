@@ -102,7 +102,7 @@ def erased_by_loops(ink, lines, thickness):
 def test_erasing_keeps_long_vertical_runs_and_darker_pixels(thickness, highest):
     rng = np.random.default_rng(0)
     ink = rng.integers(60, highest, (30, 40), np.uint8)
-    ink[rng.random(ink.shape) < 0.05] = 255
+    ink[rng.random(ink.shape) < 0.05], ink[rng.random(ink.shape) < 0.05] = 255, 190
     ink[::7, ::3] = 20
     lines = ((ink >= 96) & (rng.random(ink.shape) < 0.3)).astype(np.uint8)
     found = erased(ink, lines, thickness)
@@ -125,6 +125,12 @@ def test_lines_of_2_2_heights_are_erased(length, erased, turned):
     page = page_of(mask.T.copy() if turned else mask)
     assert without_rules(page, 15.0).ink.any() != erased
     assert (without_rules(page, 15.0) is page) != erased
+
+
+def test_shorter_lines_beside_a_long_one_are_kept():
+    short = bars((60, 80), (10, 20, 1, 31))
+    page = page_of(short | bars((60, 80), (30, 20, 1, 50)))
+    np.testing.assert_array_equal(without_rules(page, 15.0).ink, 255 * short)
 
 
 @pytest.mark.parametrize(("thick", "erased"), [(9, True), (10, False)])

@@ -52,8 +52,8 @@ def test_a_sheet_that_the_border_cuts_has_no_rim_there():
     [
         ((99, 100), (30, 40), True),  # 1,188 pixels without the corners, which are 0.12 of the picture
         ((99, 100), (30, 39), False),
-        ((200, 200), (194, 194), True),  # 0.941
-        ((200, 200), (196, 196), False),  # 0.960
+        ((300, 300), (292, 292), True),  # 0.947
+        ((300, 300), (294, 294), False),  # 0.960
         ((198, 200), (192, 196), True),  # 0.950 exactly
     ],
 )
@@ -195,6 +195,12 @@ def test_ink_on_a_region_is_closed_without_the_rest_of_the_picture(shape, size):
     np.testing.assert_array_equal(without_ink(coarse, region), expected)
 
 
+def test_the_border_and_the_extreme_levels_of_a_picture():
+    grey = np.array([[5, 6, 7], [8, 1, 9], [10, 99, 11], [12, 13, 14]], np.uint8)
+    assert sorted(module.border_of(grey).tolist()) == sorted([5, 6, 7, 12, 13, 14, 5, 8, 10, 12, 7, 9, 11, 14])
+    assert module.levels_of(grey) == (1, 99)
+
+
 # Corners
 
 
@@ -236,3 +242,17 @@ def test_the_corners_of_a_turned_sheet_are_clockwise_from_the_upper_left(angle, 
     inside = cv2.erode(sheet, np.ones((9, 9), np.uint8)) == 1
     expected = np.roll(corners, -int(corners.sum(axis=1).argmin()), axis=0)
     np.testing.assert_allclose(corners_of(inside), expected, atol=2.5)
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [(60, 30), (180, 50), (210, 160), (40, 150)],
+        [(90, 30), (150, 30), (220, 170), (30, 170)],
+        [(30, 60), (190, 20), (170, 130), (60, 170)],
+    ],
+)
+def test_the_corners_of_a_sheet_seen_in_perspective_are_where_the_sides_meet(corners):
+    sheet = cv2.fillConvexPoly(np.zeros((192, 256), np.uint8), np.array(corners, np.int32), 1)
+    inside = cv2.erode(sheet, np.ones((9, 9), np.uint8)) == 1
+    np.testing.assert_allclose(corners_of(inside), corners, atol=1.5)

@@ -1,0 +1,154 @@
+"""Frames are erased at the limits of their size and of the ink that they enclose."""
+
+import numpy as np
+import pytest
+
+from lenet.reading import frames as module
+from lenet.reading.frames import without_frames
+from lenet.reading.page import Page
+
+pytest.importorskip("cv2")
+
+
+def frame(shape, top, left, height, width, thick=2):
+    ink = np.zeros(shape, np.uint8)
+    ink[top : top + height, left : left + width] = 255
+    ink[top + thick : top + height - thick, left + thick : left + width - thick] = 0
+    return ink
+
+
+def block(shape, top, left, height, width, count=None):
+    """A solid rectangle, or the first pixels of one, row by row."""
+    ink, inside = np.zeros(shape, np.uint8), np.zeros((height, width), np.uint8)
+    inside.flat[:count] = 200
+    ink[top : top + height, left : left + width] = inside
+    return ink
+
+
+def erases(ink, content):
+    """Whether the frame around the content is erased, except for a few pixels; otherwise the page is the same."""
+    page = Page(np.maximum(ink, content), ink.shape)
+    found = without_frames(page)
+    if found is page:
+        return False
+    np.testing.assert_array_equal(found.ink[content > 0], content[content > 0])
+    assert (found.ink[ink > 0] > 0).mean() < 0.1
+    return True
+
+
+SHAPE = (120, 160)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("thick", [1, 2, 3, 4])
+def test_a_frame_is_erased_and_its_content_kept(thick, turned):
+    ink, content = frame(SHAPE, 10, 20, 81, 111, thick), block(SHAPE, 30, 50, 30, 12)
+    content[100:118, 5:15] = 130  # outside the frame
+    ink, content = (ink.T.copy(), content.T.copy()) if turned else (ink, content)
+    np.testing.assert_array_equal(without_frames(Page(np.maximum(ink, content), ink.shape)).ink, content)
+
+
+@pytest.mark.parametrize(("count", "erased"), [(61, False), (62, True)])
+def test_a_frame_encloses_a_tenth_of_its_own_ink(count, erased):
+    ink = frame(SHAPE, 10, 20, 59, 100)
+    assert np.count_nonzero(ink) == 620
+    assert erases(ink, block(SHAPE, 30, 50, 10, 7, count)) is erased
+
+
+@pytest.mark.parametrize(("side", "erased"), [(9, False), (10, True)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_enclosed_strokes_are_longer_than_0_15_of_the_shorter_side(side, erased, turned):
+    """The frame has sides of 60 and 100 pixels."""
+    ink, content = frame(SHAPE, 10, 20, 60, 100), np.zeros(SHAPE, np.uint8)
+    for left in (30, 45, 60):
+        content = np.maximum(content, block(SHAPE, 30, left, side, side))
+    assert erases(ink.T.copy(), content.T.copy()) is erased if turned else erases(ink, content) is erased
+
+
+@pytest.mark.parametrize(("side", "erased"), [(12, False), (13, True)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_frame_is_more_than_12_pixels_high_and_wide(side, erased, turned):
+    ink, content = frame(SHAPE, 10, 20, side, 40, 1), block(SHAPE, 14, 30, 4, 5)
+    assert erases(ink.T.copy(), content.T.copy()) is erased if turned else erases(ink, content) is erased
+
+
+@pytest.mark.parametrize(("area", "erased"), [(560, False), (559, True)])
+def test_the_ink_of_a_frame_covers_less_than_0_35_of_its_box(area, erased):
+    ink, content = frame(SHAPE, 10, 20, 40, 40, 4), block(SHAPE, 25, 35, 8, 8)
+    ink[13, 25 : 25 + 576 - area] = 0  # of the inner pixels of a side
+    assert np.count_nonzero(ink) == area
+    page = Page(np.maximum(ink, content), ink.shape)
+    assert (without_frames(page) is not page) == erased
+
+
+def test_strokes_beside_an_open_frame_are_not_enclosed():
+    ink, content = frame(SHAPE, 10, 20, 80, 110), block(SHAPE, 30, 50, 30, 12)
+    ink[40:60, 20:22] = 0
+    assert not erases(ink, content)
+
+
+def test_enclosed_ink_is_that_of_long_strokes():
+    """Many specks and one stroke with less than a tenth of the frame's ink are not enough."""
+    ink, content = frame(SHAPE, 10, 20, 59, 100), block(SHAPE, 20, 30, 12, 4)
+    content[40:60:3, 30:100:3] = 200
+    assert not erases(ink, content)
+
+
+@pytest.mark.parametrize(("height", "erased"), [(129, 4), (128, 3)])
+def test_frames_in_frames_are_erased_while_their_boxes_cover_at_most_three_pages(height, erased):
+    shape, lengths = (height, 112), (110, 106, 102, 98)
+    assert sum(length**2 for length in lengths) == 3 * 129 * 112
+    frames = [frame(shape, 1 + 2 * n, 1 + 2 * n, length, length, 1) for n, length in enumerate(lengths)]
+    ink = np.max([*frames, block(shape, 40, 40, 30, 20)], axis=0)
+    left = without_frames(Page(ink, shape)).ink
+    assert [bool((left[each > 0] > 0).mean() < 0.1) for each in frames] == [n < erased for n in range(4)]
+
+
+def sides(shape, *bars):
+    mask = np.zeros(shape, np.uint8)
+    for top, left, height, width in bars:
+        mask[top : top + height, left : left + width] = 1
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("shape", "bar", "erased"),
+    [
+        ((40, 63), (20, 20, 1, 21), 1),  # a third of the width
+        ((40, 63), (20, 20, 1, 20), 0),
+        ((40, 17), (20, 5, 1, 7), 6 / 7),  # of small frames, for 6 pixels, but for one at an end
+        ((40, 17), (20, 5, 1, 6), 5 / 6),
+        ((40, 17), (20, 5, 1, 5), 0),
+        ((63, 40), (20, 20, 21, 1), 1),
+        ((63, 40), (20, 20, 20, 1), 0),
+        ((40, 64), (18, 20, 5, 31), 1),
+    ],
+)
+def test_sides_are_straight_for_a_third_of_a_frame(shape, bar, erased):
+    mask = sides(shape, bar)
+    ink = mask * np.uint8(200)
+    ink[2:5, 2:5] = 150  # another stroke
+    left = module._without_sides(ink, mask)
+    assert (left[mask > 0] == 0).mean() == pytest.approx(erased)
+    np.testing.assert_array_equal(left[mask == 0], ink[mask == 0])
+
+
+@pytest.mark.parametrize(("slope", "erased"), [(0.25, 1), (-0.25, 1), (0.1, 1), (0.3, 0), (-0.3, 0)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_frames_may_be_turned_by_a_quarter_of_their_length(slope, erased, turned):
+    mask = np.zeros((150, 303), np.uint8)
+    for column in range(303):
+        mask[75 + round(slope * (column - 151.5)), column] = 1
+    mask = mask.T.copy() if turned else mask
+    assert (module._without_sides(mask * np.uint8(200), mask)[mask > 0] == 0).mean() == pytest.approx(erased, abs=0.02)
+
+
+@pytest.mark.parametrize("gap", [0, 1])
+def test_holes_are_the_pixels_that_a_frame_encloses(gap):
+    """Paper is connected along its sides, and not diagonally."""
+    mask = sides((12, 15), (1, 3, 9, 10))
+    mask[3:8, 5:11] = 0
+    mask[1, 3] = mask[1 : 1 + 2 * gap, 6 : 6 + gap] = 0
+    expected = np.zeros((12, 15), bool)
+    expected[3:8, 5:11] = not gap
+    np.testing.assert_array_equal(module._holes(mask), expected)
