@@ -110,6 +110,14 @@ def test_erasing_keeps_long_vertical_runs_and_darker_pixels(thickness, highest):
     assert not np.array_equal(found, ink)
 
 
+def test_pixels_more_than_a_quarter_darker_than_a_line_are_kept():
+    lines = bars((9, 40), (4, 0, 1, 40))
+    ink = lines * np.uint8(100)
+    ink[4, 10:12] = 125, 126
+    left = erased(ink, lines, 1.0)
+    assert (left[4, 11], np.count_nonzero(left)) == (126, 1)
+
+
 def test_ink_without_lines_is_returned_itself():
     ink = np.full((4, 5), 200, np.uint8)
     assert erased(ink, np.zeros_like(ink), 1.0) is ink
@@ -153,6 +161,7 @@ def test_a_page_without_strokes_has_no_rules():
     [
         ([(50, 20, 1, 200)], True),
         ([(50, 20, 1, 199)], False),  # pixels
+        ([(50, 20, 1, 300), (46, 60, 4, 1)], True),  # with a mark on it
         ([(50, 20, 2, 202)], True),  # 80 pens: 2 * 2 * 202 / (2 * 204 * pi / 4) is 2.52 pixels
         ([(50, 20, 2, 201)], False),
         ([(50, 20, 1, 300), (90, 608, 4, 12)], True),  # half of the extent of 600 pixels

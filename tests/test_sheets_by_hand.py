@@ -136,6 +136,11 @@ def polygon(*points):
 SQUARE = polygon((10, 10), (110, 10), (110, 110), (10, 110))
 
 
+TURNS = np.arange(10) * np.pi / 5
+RADII = 80 * np.where(np.arange(10) % 2, 0.84, 1)  # of corners and the middles of sides, which bulge by 0.03
+PENTAGON = polygon(*np.stack([100 + RADII * np.cos(TURNS), 100 + RADII * np.sin(TURNS)], 1).round().tolist())
+
+
 def bulging(by):
     return polygon((10, 50), (60, 50 - by), (110, 50), (110, 150), (60, 150 + by), (10, 150))
 
@@ -146,11 +151,12 @@ def bulging(by):
         (polygon((10, 10), (110, 10), (60, 110)), True),
         (SQUARE, True),
         (polygon((10, 10), (110, 10), (110, 110), (60, 170), (10, 110)), True),
+        (PENTAGON, True),
         (polygon((10, 60), (60, 10), (120, 10), (170, 60), (120, 110), (60, 110)), False),
         (bulging(13), True),  # 0.032 of the circumference of 406.6
         (bulging(15), False),  # 0.0367 of 408.8
     ],
-    ids=["3", "4", "5", "6", "slightly bulging", "bulging"],
+    ids=["3", "4", "5", "5 with slightly bulging sides", "6", "slightly bulging", "bulging"],
 )  # fmt: skip
 def test_a_sheet_has_at_most_five_corners(outline, expected):
     assert module._has_shape_of_sheet(outline, 1e6, (200, 200)) is expected
@@ -185,6 +191,7 @@ def test_ink_on_a_region_is_closed_without_the_rest_of_the_picture(shape, size):
     coarse = rng.integers(0, 256, shape, np.uint8)
     region = np.zeros(shape, bool)
     region[4:-3, 3:-5] = True
+    coarse[4:9, 3:9] = 0
     reach = (size // 2, (size - 1) // 2)
 
     def windows(image, fill):
@@ -212,14 +219,15 @@ def distances(line, points):
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_side_is_fitted_to_the_outline_between_an_eighth_and_seven_eighths(turned):
-    """The corners, and points 4 pixels away, are left out."""
-    outline = np.array([(x, 3 if x <= 10 or x >= 70 else 1) for x in range(81)] + [(x, 4) for x in range(11, 70)])
+    """Points of the corners, and those 4 pixels away, do not count, however many there are."""
+    middle = [(20, 1), (31, 1), (40, 1), (50, 1), (60, 1)]
+    outline = np.array(middle + 20 * [(9, 3), (10, 3), (70, -3), (71, -3), (75, 3), (40, 4), (40, -4)], np.int32)
     ends = np.array([(0.0, 0.0), (80.0, 0.0)])
     if turned:
-        outline, ends = outline[:, ::-1], ends[:, ::-1]
-    line = module._side(outline.astype(np.int32), *ends)
-    points = [(0, 1), (80, 1)]
-    assert distances(line, [point[::-1] for point in points] if turned else points) == pytest.approx([0, 0], abs=1e-4)
+        outline, ends = np.ascontiguousarray(outline[:, ::-1]), ends[:, ::-1]
+    line = module._side(outline, *ends)
+    points = [(1, 0), (1, 80)] if turned else [(0, 1), (80, 1)]
+    assert distances(line, points) == pytest.approx([0, 0], abs=1e-4)
 
 
 @pytest.mark.parametrize(("count", "offset"), [(4, 2), (3, 0)])
