@@ -93,6 +93,12 @@ def test_a_line_exceeds_twice_the_mean_of_what_is_around_it(level, found):
     assert bool(across(rows(level, *range(0, 120, 4)))) is found
 
 
+@pytest.mark.parametrize(("level", "found"), [(27, False), (28, True)])
+def test_lines_of_more_than_24_levels_do_not_raise_the_mean_further(level, found):
+    """Every second row is a line, so that twice the mean is 24."""
+    assert bool(across(rows(level, *range(0, 120, 2)))) is found
+
+
 @pytest.mark.parametrize(("thick", "found"), [(10, True), (11, False)])
 def test_a_line_is_thinner_than_a_quarter_of_a_cell(thick, found):
     assert bool(across(rows(12, *range(50, 50 + thick)))) is found
@@ -148,3 +154,10 @@ def test_lines_in_perspective_differ_by_0_09_from_the_direction_of_the_grid(slop
         line[round(100 + slope * (x - 100)), x] = 9
     line = line.T.copy() if turned else line
     assert faint_lines_between(line, [cell])[line > 0].mean() == pytest.approx(found, abs=0.05)
+
+
+def test_long_lines_in_the_direction_of_the_grid_are_found():
+    cell = np.array([(10, 10), (609, 10), (609, 70), (10, 70)], np.int32)[:, np.newaxis]
+    line = np.zeros((80, 620), np.uint8)
+    line[40] = 9
+    assert faint_lines_between(line, [cell])[40].all()
