@@ -94,6 +94,14 @@ def test_enclosed_ink_is_that_of_long_strokes():
     assert not erases(ink, content)
 
 
+def test_ink_beside_a_frame_but_in_its_box_is_not_enclosed():
+    ink = frame(SHAPE, 10, 10, 60, 80)
+    ink[10:12, 90:150] = ink[12:110, 148:150] = 255  # a line from its corner, and down
+    content = np.maximum(block(SHAPE, 80, 110, 20, 20), block(SHAPE, 20, 30, 16, 1))
+    assert not erases(ink, content)
+    assert erases(ink, np.maximum(content, block(SHAPE, 20, 40, 16, 8)))
+
+
 @pytest.mark.parametrize(("height", "erased"), [(129, 4), (128, 3)])
 def test_frames_in_frames_are_erased_while_their_boxes_cover_at_most_three_pages(height, erased):
     shape, lengths = (height, 112), (110, 106, 102, 98)

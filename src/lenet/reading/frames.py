@@ -21,17 +21,14 @@ def without_frames(page: Page) -> Page:
     largest = np.argsort(-strokes.areas)
     largest = largest[hollow[largest]]
     work = (strokes.widths * strokes.heights)[largest].cumsum()
-    lefts, tops, rights, bottoms = np.ascontiguousarray(strokes.boxes.T)
     for n in largest[work <= _MAX_WORK * page.ink.size]:
         left, top, right, bottom = strokes.boxes[n].tolist()
-        inside = (lefts > left) & (tops > top) & (rights < right) & (bottoms < bottom)
-        inside &= strokes.lengths > 0.15 * min(bottom - top, right - left)
-        if strokes.areas[inside].sum() < _MIN_ENCLOSED * strokes.areas[n]:
-            continue
         window = slice(top, bottom), slice(left, right)
-        frame = np.asarray(strokes.labels[window] == n + 1, np.uint8)
-        enclosed = _holes(frame) & np.isin(strokes.labels[window], 1 + np.flatnonzero(inside))
-        if enclosed.sum() >= _MIN_ENCLOSED * strokes.areas[n]:
+        labels = strokes.labels[window]
+        frame = np.asarray(labels == n + 1, np.uint8)
+        enclosed = labels[_holes(frame) & (labels > 0)] - 1
+        is_long = strokes.lengths[enclosed] > 0.15 * min(bottom - top, right - left)
+        if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n]:
             ink[window] = _without_sides(ink[window], frame)
     return page.with_ink(ink)
 
