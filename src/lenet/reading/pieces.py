@@ -78,8 +78,6 @@ def _cut(
     mask: NDArray[np.bool_], columns: Ints, costs: Floats, min_area: float
 ) -> list[tuple[float, NDArray[np.bool_]]]:
     """Return the masks of a stroke's pieces from left to right, each after the cost of the seam before it."""
-    if not len(costs):
-        return [(0.0, mask)]
     seams_left = (np.arange(mask.shape[1]) >= columns[:, :, np.newaxis]).sum(axis=0)  # of each pixel
     parts: list[tuple[float, NDArray[np.bool_]]] = []
     first, cut = 0, 0.0

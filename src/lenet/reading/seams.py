@@ -147,7 +147,7 @@ def _apart(columns: Ints, costs: Floats, crossed: Floats, min_ink: float) -> Int
     kept: list[int] = []
     for n in np.argsort(costs, kind="stable").tolist():
         place = bisect.bisect(kept, ink_left[n], key=ink_left.__getitem__)
-        left, right = kept[max(place - 1, 0) : place], kept[place : place + 1]
+        left, right = kept[:place][-1:], kept[place:][:1]
         if all(ink_left[n] - ink_left[other] > min_ink for other in left) and all(
             ink_left[other] - ink_left[n] > min_ink for other in right
         ):
@@ -175,7 +175,7 @@ def valley_seams(ink: NDArray[np.uint8], height: float) -> Ints:
 def _valleys(mask: NDArray[np.uint8], height: float) -> tuple[Ints, Ints]:
     """Return the columns and rows of the deepest points of the valleys in the upper outline of a stroke."""
     outline = mask.argmax(axis=0)[np.newaxis].astype(np.float32)
-    margin, near = max(1, round(_VALLEY_WIDTH * height)), round(_APART * height)
+    margin, near = round(_VALLEY_WIDTH * height), round(_APART * height)
     padded = cv2.copyMakeBorder(outline, 0, 0, margin, margin, cv2.BORDER_REPLICATE)
     depth = cv2.morphologyEx(padded, cv2.MORPH_TOPHAT, _row(margin))[:, margin:-margin]
     columns = np.flatnonzero((depth >= cv2.dilate(depth, _row(2 * near))) & (depth > _MIN_DEPTH * height))
