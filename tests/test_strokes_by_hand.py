@@ -1,0 +1,209 @@
+"""Strokes, and the lines that they form, against limits and places computed by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lenet.errors import InputError
+from lenet.reading import grouping, lines, strokes
+from lenet.reading.lines import InkLine, find_lines, page_of
+from lenet.reading.page import Page
+
+cv2 = pytest.importorskip("cv2")
+
+# Strokes
+
+
+def test_ink_of_level_96_is_a_stroke():
+    assert strokes.mask_of(np.array([[0, 95, 96, 255]], np.uint8)).tolist() == [[0, 0, 1, 1]]
+
+
+def test_strokes_have_boxes_and_areas_and_diagonal_neighbours_are_connected():
+    ink = np.zeros((9, 12), np.uint8)
+    ink[1, 2:7] = ink[2, 7] = ink[5:8, 10] = 96
+    found = strokes.strokes_of(ink)
+    assert found.boxes.tolist() == [[2, 1, 8, 3], [10, 5, 11, 8]]
+    assert found.boxes.dtype == found.areas.dtype == np.int64
+    assert found.areas.tolist() == [6, 3]
+    assert found.widths.tolist() == [6, 1]
+    assert found.heights.tolist() == [2, 3]
+    assert found.lengths.tolist() == [6, 3]
+    expected = np.zeros((9, 12))
+    expected[1, 2:7] = expected[2, 7] = 1
+    expected[5:8, 10] = 2
+    np.testing.assert_array_equal(found.labels, expected)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((0, 1, 2, 3), True), ((1, 0, 2, 3), True), ((1, 1, 12, 3), True), ((1, 1, 2, 9), True),
+        ((1, 1, 11, 8), False), ((1, 1, 9, 3), False),
+    ],
+)  # fmt: skip
+def test_strokes_at_the_border(box, expected):
+    found = strokes.Strokes(np.zeros((9, 12), np.uint16), np.array([box]), np.array([9]))
+    assert found.at_border.tolist() == [expected]
+
+
+def test_the_extent_begins_at_the_leftmost_and_at_the_topmost_stroke():
+    boxes = np.array([(30, 70, 50, 90), (200, 45, 240, 60)])
+    assert strokes.Strokes(np.zeros((100, 300), np.uint16), boxes, np.array([12, 12])).extent == (210, 45)
+
+
+@pytest.mark.parametrize(("area", "expected"), [(59_999, 30), (60_000, 398)])
+def test_a_frame_covers_less_than_a_quarter_of_the_page(area, expected):
+    boxes = np.array([(300, 200, 320, 230), (1, 1, 599, 399)])
+    found = strokes.Strokes(np.zeros((400, 600), np.uint16), boxes, np.array([100, area]))
+    assert found.writing_height == expected
+
+
+@pytest.mark.parametrize(("runs", "dtype"), [(65_534, np.uint16), (65_535, np.int32)])
+def test_labels_have_16_bits_if_they_suffice_for_all_runs(runs, dtype):
+    mask = np.zeros((130, 1400), np.uint8)
+    mask[::2, ::2] = 1
+    mask[1::2, 1::2] = 1
+    row, column = np.nonzero(mask)
+    mask[row[runs:], column[runs:]] = 0
+    assert strokes._count_runs(mask) == runs
+    assert strokes.components_of(mask)[0].dtype == dtype
+
+
+def test_runs_are_counted_in_each_row():
+    mask = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1], [0, 0, 0, 0, 0], [1, 0, 1, 0, 1]], np.uint8)
+    assert strokes._count_runs(mask) == 2 + 1 + 0 + 3
+
+
+@pytest.mark.parametrize(("pixels", "expected"), [([], True), ([(0, 0), (1, 1)], True), ([(0, 0), (2, 2)], False)])
+def test_a_mask_without_gaps_is_connected(pixels, expected):
+    mask = np.zeros((4, 5), np.uint8)
+    for pixel in pixels:
+        mask[pixel] = 1
+    assert strokes.is_connected(mask) is expected
+
+
+# Lines
+
+
+def groups_of(*boxes, height=10.0):
+    """The boxes of each line, as their numbers."""
+    members = np.arange(len(boxes))
+    return [line.tolist() for line in grouping.grouped(SimpleNamespace(boxes=np.array(boxes)), members, height)]
+
+
+@pytest.mark.parametrize(
+    ("box", "is_linked"),
+    [
+        ((49, 0, 59, 20), True), ((50, 0, 60, 20), False),  # a gap of four heights
+        ((49, 0, 170, 20), True), ((49, 0, 171, 20), False),  # a middle ten heights to the right
+        ((12, 11, 22, 31), True), ((12, 12, 22, 32), False),  # 0.4 of the height in common
+        ((12, 15, 22, 25), True), ((12, 16, 22, 26), False),  # 0.4 of the height of the lower one
+        ((12, -11, 22, 9), True), ((12, -12, 22, 8), False),
+    ],
+)  # fmt: skip
+def test_a_stroke_is_linked_to_the_next_one_at_its_level(box, is_linked):
+    assert len(groups_of((0, 0, 10, 20), box)) == 2 - is_linked
+
+
+@pytest.mark.parametrize(("gap", "is_linked"), [(5, True), (6, False)])
+def test_a_stroke_is_linked_to_all_that_are_within_06_heights(gap, is_linked):
+    """A stroke of five pixels is nearer than the last one, and above it."""
+    boxes = (0, 0, 10, 20), (11, 0, 13, 5), (10 + gap, 10, 30, 30)
+    assert groups_of(*boxes) == ([[0, 1, 2]] if is_linked else [[0, 1], [2]])
+
+
+@pytest.mark.parametrize(
+    ("bar", "is_linked"),
+    [
+        ((2, 6, 13, 9), True), ((2, 6, 14, 9), False),  # a width of 1.2 heights
+        ((2, 5, 12, 8), False), ((2, 6, 12, 10), False),  # a gap of 0.2, and a height of 0.35 heights
+        ((-4, 6, 6, 9), True), ((-5, 6, 5, 9), False),  # half of it above the digit
+        ((14, 6, 24, 9), True), ((15, 6, 25, 9), False),
+    ],
+)  # fmt: skip
+def test_a_bar_just_above_a_digit_is_linked_to_it(bar, is_linked):
+    """The digit has 20 by 30 pixels, and a bar below it is not linked."""
+    assert len(groups_of((0, 10, 20, 40), bar)) == 2 - is_linked
+    left, top, right, bottom = bar
+    assert len(groups_of((0, 10, 20, 40), (left, 50 - bottom, right, 50 - top))) == 2
+
+
+@pytest.mark.parametrize(("lower", "order"), [(4, [1, 0]), (5, [0, 1])])
+def test_lines_whose_middles_are_within_half_a_height_are_sorted_from_the_left(lower, order):
+    boxes = (500, 0, 510, 20), (0, lower, 10, 20 + lower)
+    assert [line for [line] in groups_of(*boxes)] == order
+    assert [line for [line] in groups_of(*boxes, (900, lower + 4, 910, 24 + lower))] == [*order, 2]
+
+
+def test_linked_items_are_in_one_group():
+    links = [(0, 1), (2, 3), (5, 4), (1, 3)]
+    roots = grouping.linked(7, links)
+    assert [[n for n in range(7) if roots[n] == root] for root in dict.fromkeys(roots.tolist())] == [
+        [0, 1, 2, 3],
+        [4, 5],
+        [6],
+    ]
+
+
+# Pages
+
+
+def test_pictures_above_3_100_000_pixels_are_shrunk():
+    grey = np.full((1250, 2500), 200, np.uint8)
+    grey[600:640, 1000:1010] = 0
+    page = page_of(grey)
+    assert page.ink.shape == (1245, 2490)
+    assert page.scale == pytest.approx((3_100_000 / 3_125_000) ** 0.5)
+    assert page.picture_shape == (1250, 2500)
+    assert page.boxes_in_picture(page.strokes.boxes)[0][::2] == pytest.approx((1000, 1010), abs=3)
+
+
+def test_a_picture_that_was_decoded_at_half_its_size_keeps_its_shape():
+    grey = np.full((100, 161), 200, np.uint8)
+    grey[30:60, 40:50] = 0
+    page = page_of(grey, (199, 321))
+    assert (page.scale, page.picture_shape, page.ink.shape) == (0.5, (199, 321), (100, 161))
+    assert page.darkness.shape == (100, 161)
+    assert page.strokes.boxes.tolist() == [[40, 30, 50, 60]]
+    assert page_of(grey).scale == 1
+
+
+def picture_of_dots(count, shape, pitch=6):
+    """Dots on paper: black blocks that are `pitch` pixels apart."""
+    side = int(np.ceil(count**0.5))
+    grey = np.full((pitch * side + pitch, pitch * side + pitch), 255, np.uint8)
+    for n in range(count):
+        top, left = 4 + pitch * (n // side), 4 + pitch * (n % side)
+        grey[top : top + shape[0], left : left + shape[1]] = 0
+    return grey
+
+
+def test_at_most_6000_strokes_of_six_pixels_are_read():
+    with pytest.raises(InputError, match=r"The picture has 6,001 strokes; expected at most 6,000"):
+        page_of(picture_of_dots(6001, (2, 3)))
+    assert len(page_of(picture_of_dots(6000, (2, 3))).strokes.areas) == 6000
+    assert len(page_of(picture_of_dots(6001, (1, 5), 8)).strokes.areas) == 6001
+
+
+@pytest.mark.parametrize(("count", "valid"), [(3000, True), (3001, False)])
+def test_at_most_3000_lines_are_read(monkeypatch, count, valid):
+    ink = np.zeros((100, 100), np.uint8)
+    ink[10:30, 10:20] = 255
+    monkeypatch.setattr(lines, "grouped", lambda *_: [np.array([0])] * count)
+    page = Page(ink, ink.shape)
+    if valid:
+        assert len(find_lines(page)) == count
+    else:
+        with pytest.raises(InputError, match=r"The picture has 3,001 lines; expected at most 3,000"):
+            find_lines(page)
+
+
+def test_the_height_of_a_line_is_that_of_its_strokes():
+    ink = np.zeros((100, 200), np.uint8)
+    ink[10:30, 10:20] = ink[8:48, 40:43] = ink[60:90, 100:130] = 255
+    page = Page(ink, ink.shape)
+    members = np.flatnonzero(page.strokes.boxes[:, 1] < 50)
+    assert InkLine(page, members).height == 20
+    assert InkLine(page, members).corner == (8, 6)
+    assert InkLine(page, members).ink.shape == (44, 37)
