@@ -212,18 +212,18 @@ def dots(page, *places):
 
 
 @pytest.mark.parametrize(
-    ("shape", "rows", "isolate", "is_alone"),
+    ("shape", "columns", "rows", "isolate", "is_alone"),
     [
-        ((130, 165), 4, True, True),  # 65 by 66 pixels of 21450, which is a fifth
-        ((130, 166), 4, True, False),
-        ((130, 165), 4, False, False),
-        ((100, 130), 3, True, False),  # 15 cells
+        ((130, 165), 5, 4, True, True),  # 66 by 65 pixels of 21450, which is a fifth
+        ((130, 166), 5, 4, True, False),
+        ((130, 165), 5, 4, False, False),
+        ((100, 130), 4, 4, True, True),
+        ((100, 130), 5, 3, True, False),  # 15 cells
     ],
 )
-def test_everything_around_a_grid_of_16_cells_on_a_fifth_of_the_page_is_erased(shape, rows, isolate, is_alone):
-    """The grid has 65 by 66 pixels, and five columns."""
+def test_everything_around_a_grid_of_16_cells_on_a_fifth_of_the_page_is_erased(shape, columns, rows, isolate, is_alone):
     page = np.zeros(shape, np.uint8)
-    draw_table(page, 6, 5, 5, rows, pitch=(13, 16))
+    draw_table(page, 6, 5, columns, rows, pitch=(13, 16))
     dots(page, (11, 10), (90, 12), (100, 12))
     expected = np.zeros_like(page)
     dots(expected, (11, 10), *([] if is_alone else [(90, 12), (100, 12)]))

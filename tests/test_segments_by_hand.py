@@ -1,0 +1,286 @@
+"""Segments, their features and the weights of their graph, against values computed by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lenet import _mnist_form
+from lenet.errors import InputError
+from lenet.reading import features, legible, segments
+from lenet.reading.features import Features
+from lenet.reading.graph import LEARNED, Graph, coefficients_of, joined
+from lenet.reading.legible import legible_strokes
+from lenet.reading.lines import InkLine
+from lenet.reading.page import Page
+from lenet.reading.paths import best_path, log_sum_of
+from lenet.reading.pieces import pieces_of
+from lenet.reading.strokes import Strokes
+
+pytest.importorskip("cv2")
+
+
+class Known:
+    """A model that returns given probabilities, and keeps the images."""
+
+    def __init__(self, probabilities):
+        self.probabilities, self.images, self.jobs = np.array(probabilities, np.float32), [], []
+
+    def predict_proba(self, images, *, n_jobs=None):
+        self.images.append(images)
+        self.jobs.append(n_jobs)
+        done = sum(map(len, self.images))
+        return self.probabilities[done - len(images) : done]
+
+
+def line_of(*boxes, shape=(60, 200)):
+    """A line of filled boxes (left, top, right, bottom), each a little fainter than the one before."""
+    ink = np.zeros(shape, np.uint8)
+    for n, (left, top, right, bottom) in enumerate(boxes):
+        ink[top:bottom, left:right] = 255 - 10 * n
+    page = Page(ink, shape)
+    return InkLine(page, np.argsort(page.strokes.boxes[:, 0]))
+
+
+def pieces_in(boxes, height=10.0, cuts=None):
+    boxes = np.array(boxes, np.int64)
+    cuts = np.zeros(len(boxes) + 1) if cuts is None else np.array(cuts)
+    return SimpleNamespace(line=SimpleNamespace(height=height), boxes=boxes, cuts=cuts)
+
+
+# Legible strokes
+
+
+@pytest.mark.parametrize(
+    ("size", "is_usual"),
+    [
+        ((80, 70), True), ((80, 69), False), ((80, 115), True), ((80, 116), False),
+        ((66, 80), True), ((65, 80), False), ((100, 80), True), ((101, 80), False),
+    ],
+)  # fmt: skip
+def test_the_usual_size_of_a_digit(size, is_usual):
+    """Heights of 0.7 to 1.15, and widths of more than 0.65, to 1, of a line 100 pixels high."""
+    boxes = np.array([(0, 0, 80, 80), (10, 20, 10 + size[0], 20 + size[1])])
+    strokes = Strokes(np.zeros((200, 200), np.uint16), boxes, np.array([99, 99]))
+    line = SimpleNamespace(page=SimpleNamespace(strokes=strokes), members=np.array([1, 0]), height=100.0)
+    assert legible._have_usual_size(line).tolist() == [is_usual, True]
+
+
+def test_strokes_with_a_digit_score_of_095_are_legible(monkeypatch):
+    lines = [line_of((10, 10, 40, 50), (60, 10, 65, 50), (90, 10, 120, 50)), line_of((30, 10, 60, 48))]
+    model = Known(np.zeros((3, 10)))
+    monkeypatch.setattr(legible, "digit_score", lambda _: np.array([0.95, 0.94, 0.96]))
+    assert [found.tolist() for found in legible_strokes(model, lines, n_jobs=1)] == [[True, False, False], [True]]
+    assert (len(model.images), model.images[0].shape, model.jobs) == (1, (3, 28, 28), [1])
+
+
+def test_the_image_of_a_stroke_has_its_faint_edges_and_no_other_strokes():
+    ink = np.zeros((60, 80), np.uint8)
+    ink[10:50, 10:14] = ink[46:50, 10:40] = 255
+    ink[20:45, 14] = 40  # an edge
+    ink[20:40, 18:30] = 255  # another stroke, in the box of the first one
+    line = InkLine(Page(ink, ink.shape), np.arange(2))
+    expected = ink[10:50, 10:40].copy()
+    expected[10:30, 8:20] = 0
+    np.testing.assert_array_equal(legible._image(line, 0), _mnist_form.mnist_form(expected))
+    np.testing.assert_array_equal(legible._image(line, 1), _mnist_form.mnist_form(ink[20:40, 18:30].copy()))
+
+
+# Segments
+
+
+@pytest.mark.parametrize(("last", "is_joined"), [(15, True), (16, False)])
+def test_segments_of_several_pieces_are_at_most_15_heights_wide(last, is_joined):
+    """Two pieces, 10 pixels high, are a segment of 15 pixels at most, but one may be wider."""
+    starts, stops, boxes = segments._joined(pieces_in([(0, 2, 2, 9), (last - 2, 0, last, 5)]))
+    found = list(zip(starts.tolist(), stops.tolist(), boxes.tolist(), strict=True))
+    expected = [(0, 1, [0, 2, 2, 9]), (0, 2, [0, 0, last, 9]), (1, 2, [last - 2, 0, last, 5])]
+    assert found == [each for each in expected if is_joined or each[:2] != (0, 2)]
+    [start], [stop], [box] = segments._joined(pieces_in([(3, 4, 90, 8)]))
+    assert (start, stop, box.tolist()) == (0, 1, [3, 4, 90, 8])
+
+
+def test_segments_have_at_most_14_pieces():
+    starts, stops, _ = segments._joined(pieces_in([(0, 0, 9, 9)] * 16))
+    assert (stops - starts).max() == 14
+    assert len(starts) == 14 * 3 + sum(range(14))
+
+
+def test_segments_of_lines_are_classified_at_once():
+    lines = [pieces_of(line_of((10, 10, 20, 50), (30, 12, 42, 50))), pieces_of(line_of((40, 5, 50, 45)))]
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(10), 4)
+    model = Known(probabilities)
+    first, second = segments.segments_of(model, lines, n_jobs=3)
+    assert model.jobs == [3]
+    assert (first.starts.tolist(), first.stops.tolist()) == ([0, 0, 1], [1, 2, 2])
+    assert first.boxes.tolist() == [[2, 2, 12, 42], [2, 2, 34, 42], [22, 4, 34, 42]]
+    np.testing.assert_allclose(first.probabilities, probabilities[:3], rtol=1e-6)
+    np.testing.assert_allclose(second.probabilities, probabilities[3:], rtol=1e-6)
+    assert first.probabilities.dtype == np.float64
+    ink = lines[0].line.ink
+    assert ink.shape == (44, 36)
+    for image, (left, top, right, bottom) in zip(first.images, first.boxes.tolist(), strict=True):
+        np.testing.assert_array_equal(image, _mnist_form.mnist_form(ink[top:bottom, left:right].copy()))
+    np.testing.assert_array_equal(second.images, model.images[0][3:])
+    assert segments.segments_of(model, []) == []
+
+
+def test_the_image_of_a_segment_has_the_ink_of_its_pieces_alone():
+    """A stroke lies in the box of the other one."""
+    ink = np.zeros((60, 80), np.uint8)
+    ink[10:50, 10:14] = ink[46:50, 10:40] = 255
+    ink[20:40, 22:30] = 200
+    pieces = pieces_of(InkLine(Page(ink, ink.shape), np.arange(2)), np.ones(2, bool))
+    model = Known(np.full((3, 10), 0.1))
+    [found] = segments.segments_of(model, [pieces])
+    outer = ink[10:50, 10:40].copy()
+    expected = [outer, np.where(outer == 255, outer, 0), ink[20:40, 22:30]]
+    assert found.boxes.tolist() == [[2, 2, 32, 42], [2, 2, 32, 42], [14, 12, 22, 32]]
+    order = [1, 0, 2]
+    for image, alone in zip(found.images, [expected[n] for n in order], strict=True):
+        np.testing.assert_array_equal(image, _mnist_form.mnist_form(np.ascontiguousarray(alone)))
+
+
+@pytest.mark.parametrize(("limit", "valid"), [(3, True), (2, False)])
+def test_more_segments_than_the_limit_are_refused(limit, valid):
+    pieces = pieces_of(line_of((10, 10, 20, 50), (30, 12, 42, 50)))
+    model = Known(np.full((3, 10), 0.1))
+    if valid:
+        assert len(segments.segments_of(model, [pieces], max_segments=limit)[0].starts) == 3
+    else:
+        with pytest.raises(InputError, match="3 shapes that may be digits; expected at most 2"):
+            segments.segments_of(model, [pieces], max_segments=limit)
+
+
+def test_at_most_20_000_segments_are_classified():
+    """Of 1,435 pieces above each other, 19,999 segments have 1 to 14."""
+    lines = [pieces_in([(0, 0, 9, 9)] * count) for count in (1435, 1, 1)]
+    with pytest.raises(InputError, match="20,001 shapes that may be digits; expected at most 20,000"):
+        segments.segments_of(Known([]), lines)
+
+
+# Features
+
+
+def features_in(boxes, probabilities=(0.7, 0.3), cuts=None, height=10.0):
+    """The features of all segments of one piece."""
+    pieces = pieces_in(boxes, height, cuts)
+    starts = np.arange(len(boxes))
+    probabilities = np.tile(np.array(probabilities), (len(boxes), 1))
+    return features.features_of(pieces, starts, starts + 1, pieces.boxes, probabilities)
+
+
+def test_the_sizes_of_segments_in_heights():
+    found = features_in([(0, 0, 6, 7), (20, 0, 31, 12), (40, 0, 60, 20), (70, 0, 72, 9)])
+    np.testing.assert_allclose(found.lack_of_size, [0.1, 0, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(found.excess_height, [0, 0.05, 0.85, 0], atol=1e-12)
+    np.testing.assert_allclose(found.excess_width, [0, 0.1, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(found.area, [0.42, 1.32, 2.25, 0.18])
+    np.testing.assert_allclose(found.off_line, [0.175, 0.075, 0.475, 0.075])  # the middles are 3.5, 6, 10 and 4.5
+    assert found.bias.tolist() == [1] * 4
+
+
+def test_impossible_labels_and_scores_have_the_lowest_logarithms():
+    found = features_in([(0, 0, 5, 9)], probabilities=(0.5, 0.5))
+    assert found.log_score[0] == pytest.approx(np.log(1e-6))
+    assert (found.margin[0], found.log_other_score[0]) == (0, 0)
+    found = features_in([(0, 0, 5, 9)], probabilities=(0.0, 1.0))
+    assert (found.margin[0], found.log_score[0]) == (5, 0)
+    assert found.log_other_score[0] == pytest.approx(np.log(1e-4))
+
+
+def test_the_logarithms_of_probabilities_are_at_least_that_of_a_millionth():
+    names = Features.__dataclass_fields__
+    empty = Features(**dict.fromkeys(names, np.zeros(1)))
+    found = segments.Segments(*[np.zeros(1)] * 3, np.zeros(1), np.array([[0.0, 1e-7, 0.25, 1.0]]), empty)
+    np.testing.assert_allclose(found.log_probabilities, [[np.log(1e-6), np.log(1e-6), np.log(0.25), 0]])
+    other = found.with_probabilities(np.array([[0.0, 0.25, 0.5, 0.25]]))
+    assert other.probabilities.tolist() == [[0.0, 0.25, 0.5, 0.25]]
+    assert other.features.margin[0] == pytest.approx(np.log(2))
+    assert other.starts is found.starts
+
+
+def test_features_are_columns():
+    found = features_in([(0, 0, 20, 15), (30, 0, 35, 5)], cuts=[0, 0.25, 0])
+    np.testing.assert_array_equal(found.columns(["cut", "bias", "excess_width"]), [[0.25, 1, 1], [0, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "height", "is_sloping"),
+    [
+        (6, 80, 62, True),  # over four heights
+        (5, 100, 62, False),
+        (6, 75, 62, False),  # over 3.75
+        (6, 80, 59, False),  # lower than 0.6
+    ],
+)
+def test_a_line_slopes_if_six_high_pieces_extend_over_four_heights(count, step, height, is_sloping):
+    boxes = [(n * step, n * step // 5, n * step + 10, n * step // 5 + height) for n in range(count)]
+    middle = features._middle_of_line(pieces_in(boxes, 100.0))
+    places = np.array([0.0, 2.0])
+    first = (height / 2) / 100 - 0.01  # 0.05 heights before the middle of the first piece
+    expected = (
+        first + places / 5 if is_sloping else [np.median([n * step // 5 + height / 2 for n in range(count)]) / 100] * 2
+    )
+    np.testing.assert_allclose(middle(places), expected)
+
+
+def test_low_pieces_do_not_change_the_middle_of_a_line():
+    boxes = [(0, 0, 10, 70), (50, 10, 60, 90), (100, 0, 110, 60), (150, 80, 160, 110), (160, 80, 170, 100)]
+    assert features._middle_of_line(pieces_in(boxes, 100.0))(0) == pytest.approx((0.35 + 0.5) / 2)
+    assert features._middle_of_line(pieces_in(boxes[2:], 100.0))(0) == pytest.approx(0.9)
+
+
+# Graphs
+
+
+def test_classes_other_than_the_ten_digits_have_the_mean_bias():
+    assert coefficients_of("0123456789") is LEARNED
+    for classes in ("012345678", "0123456798", "abcdefghij"):
+        found = coefficients_of(classes)
+        np.testing.assert_allclose(found.by_label, [sum(LEARNED.by_label) / 10] * len(classes))
+        assert (found.label, found.as_digit, found.as_other) == (LEARNED.label, LEARNED.as_digit, LEARNED.as_other)
+
+
+def graph_of_arcs(*arcs):
+    """A graph of arcs (start, stop, weights of two digits, weight of a non-digit)."""
+    starts, stops, digits, other = zip(*arcs, strict=True)
+    with np.errstate(divide="ignore"):
+        return Graph(np.array(starts), np.array(stops), np.log(digits), np.log(other))
+
+
+def test_graphs_are_joined_at_their_ends():
+    first = graph_of_arcs((0, 1, (0.5, 0.1), 0.2), (1, 2, (0.3, 0.4), 0.1), (0, 2, (0.2, 0.1), 0.3))
+    second = graph_of_arcs((0, 1, (0.6, 0.2), 0.1))
+    found = joined([first, second, first])
+    assert found.starts.tolist() == [0, 1, 0, 2, 3, 4, 3]
+    assert found.stops.tolist() == [1, 2, 2, 3, 4, 5, 5]
+    assert found.end == 5
+    np.testing.assert_allclose(np.exp(found.digits[3:5]), [[0.6, 0.2], [0.5, 0.1]])
+    np.testing.assert_allclose(np.exp(found.other), [0.2, 0.1, 0.3, 0.1, 0.2, 0.1, 0.3])
+    np.testing.assert_allclose(np.exp(found.total), [0.8, 0.8, 0.6, 0.9, 0.8, 0.8, 0.6])
+
+
+def test_an_arc_that_must_be_a_digit_is_one_on_the_path_and_its_probabilities_stay():
+    graph = graph_of_arcs((0, 1, (0.2, 0.1), 0.7), (1, 2, (0.1, 0.5), 0.4))
+    free, forced = best_path(graph), best_path(graph, np.array([True, False]))
+    assert (free.labels, forced.labels) == ([None, 1], [0, 1])
+    np.testing.assert_allclose(free.probabilities, [[0.2, 0.1, 0.7], [0.1, 0.5, 0.4]])
+    np.testing.assert_array_equal(forced.probabilities, free.probabilities)
+    assert free.confidence == pytest.approx(0.7 * 0.5 + 0.1 * 0.4)  # a non-digit may be either of two
+    assert forced.confidence == pytest.approx(0.2 * 0.5)
+
+
+def test_a_non_digit_is_preferred_to_a_digit_of_equal_weight():
+    graph = graph_of_arcs((0, 1, (0.25, 0.5), 0.5))
+    assert best_path(graph).labels == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [([], 0.2 * 0.1 + 0.3), ([0], 0.5 * 0.1 + 0.2 * 0.3 + 0.2), ([1], 0.1 * 0.1 + 0.2 * 0.4 + 0.1), ([0, 1], 0.2)],
+)
+def test_the_weight_of_a_text_is_the_sum_of_all_its_readings(text, expected):
+    graph = graph_of_arcs((0, 1, (0.5, 0.1), 0.2), (1, 2, (0.3, 0.4), 0.1), (0, 2, (0.2, 0.1), 0.3))
+    assert np.exp(log_sum_of(text, graph)) == pytest.approx(expected)
+    assert log_sum_of([0, 0, 0], graph) == -np.inf
