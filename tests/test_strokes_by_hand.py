@@ -207,3 +207,31 @@ def test_the_height_of_a_line_is_that_of_its_strokes():
     assert InkLine(page, members).height == 20
     assert InkLine(page, members).corner == (8, 6)
     assert InkLine(page, members).ink.shape == (44, 37)
+
+
+def test_the_skew_of_large_writing_is_measured_after_it_was_shrunk(monkeypatch):
+    ink = np.zeros((300, 200), np.uint8)
+    ink[60:160, 40:56] = 255
+    seen = []
+    monkeypatch.setattr(lines, "skew_of_lines", lambda page, height: seen.append((page.ink.shape, height)) or 0.0)
+    find_lines(Page(ink, ink.shape))
+    assert seen == [((240, 160), 80)]
+
+
+def test_the_height_of_the_writing_is_measured_again_without_its_rules(monkeypatch):
+    """A line of 20 pixels is lower than 0.4 heights of the strokes that are erased with the rules."""
+    ink = np.zeros((200, 300), np.uint8)
+    ink[100:160, 20:260:10] = 255
+    ink[20:40, 20:60:10] = 255
+    monkeypatch.setattr(
+        lines, "without_rules", lambda page, _: page.with_ink(np.where(np.arange(200) < 90, page.ink.T, 0).T)
+    )
+    [line] = find_lines(Page(ink, ink.shape))
+    assert line.height == 20
+
+
+def test_a_page_whose_rules_are_all_of_its_ink_has_no_lines(monkeypatch):
+    ink = np.zeros((200, 300), np.uint8)
+    ink[100:130, 20:60] = 255
+    monkeypatch.setattr(lines, "without_rules", lambda page, _: page.with_ink(np.zeros_like(page.ink)))
+    assert find_lines(Page(ink, ink.shape)) == []
