@@ -193,13 +193,23 @@ def test_a_page_smaller_than_a_window_has_no_grid():
     assert without_grids(page) == (page, ())
 
 
-@pytest.mark.parametrize(("thick", "count"), [(6, 4), (7, 0)])
-def test_the_lines_of_a_grid_cover_at_most_035_of_its_box(thick, count):
-    """Three lines take 18 or 21 of 100 pixels, so that they cover 0.328 or 0.376 of the box."""
+@pytest.mark.parametrize(("thick", "count"), [(5, 4), (6, 0)])
+def test_the_lines_of_a_grid_cover_less_than_035_of_its_box(thick, count):
+    """A box of 100 by 96 pixels has lines of 7, 7 and 6, and of 6, 6 and 6: cells have 80 by 78 pixels, or 0.65."""
     page = np.zeros((500, 500), np.uint8)
-    for place in (200, 200 + (100 - thick) // 2, 300 - thick):
-        page[place : place + thick, 200:300] = page[200:300, place : place + thick] = 255
+    for left, width in ((200, 7), (247, thick), (293, 7)):
+        page[200:296, left : left + width] = 255
+    page[[*range(200, 206), *range(245, 251), *range(290, 296)], 200:300] = 255
     assert len(places_on(page)) == count
+
+
+def test_the_lines_of_a_grid_may_be_too_faint_for_ink():
+    darkness = table((70, 120), 11, 7, 3, 2, pitch=(31, 24), level=40)
+    ink = np.zeros_like(darkness)
+    ink[14:22, 20:24], darkness[14:22, 20:24] = 255, 120
+    cleared, places = without_grids(Page(ink, ink.shape, darkness=darkness))
+    assert len(places) == 6
+    np.testing.assert_array_equal(cleared.ink > 0, ink > 0)
 
 
 # Several grids
@@ -362,6 +372,13 @@ def test_ink_at_the_lines_of_a_cell_is_erased_unless_it_extends_by_more_than_a_t
     np.testing.assert_array_equal(grid.writing(ink), expected)
 
 
+def test_faint_pixels_around_writing_that_fills_a_cell_are_kept():
+    grid = Grid([outline(0, 0, 40, 40)], np.ones((41, 41), np.uint8))
+    ink = np.full((41, 41), 50, np.uint8)
+    ink[6:35, 6:35] = 255
+    np.testing.assert_array_equal(grid.writing(ink), np.where(grid.inside, ink, 0))
+
+
 @pytest.mark.parametrize(("cut", "expected"), [(30, False), (31, True)])
 def test_a_grid_whose_lines_cut_more_than_03_of_its_writing_is_squared_paper(cut, expected):
     grid = Grid([outline(*box) for box in BOXES], np.ones((64, 85), np.uint8))
@@ -396,6 +413,16 @@ def test_cells_that_faint_lines_divide_become_their_parts():
     assert grids._split(cells, [], (100, 400)) is cells
 
 
+def test_faint_lines_between_cells_divide_them():
+    lines = np.zeros((160, 200), np.uint8)
+    draw_table(lines, 8, 8, 2, 2, pitch=(80, 60), level=1)
+    darkness = 200 * lines
+    darkness[8:129, [48, 128]] = 20
+    [(_, grid)] = grids._grids_of(darkness, lines, cells_of(lines), np.s_[0:160, 0:200])
+    rows, columns = numbering.rows_and_columns(grid.cells)
+    assert sorted(zip(rows, columns, strict=True)) == [(row, column) for row in range(2) for column in range(4)]
+
+
 def test_the_writing_of_each_cell_is_sharpened_and_scaled_to_its_own_darkness():
     """The blur has 0.08 heights, 44 pixels; levels range from 0.15 of the strokes' dark core up to that core."""
     boxes = [(0, 0, 60, 60), (60, 0, 70, 60)]
@@ -411,3 +438,25 @@ def test_the_writing_of_each_cell_is_sharpened_and_scaled_to_its_own_darkness():
         full = np.sort(sharp[own][ink[own] > 0])[int(0.65 * (ink[own] > 0).sum())]
         expected = np.clip((sharp[own] - 0.15 * full) * 255 / (0.85 * full), 0, 255) * (ink[own] > 0)
         np.testing.assert_allclose(grids._cleared(ink, page.astype(np.uint8), grid)[own], expected, atol=6)
+
+
+def test_the_writing_of_a_slanted_cell_does_not_affect_that_of_others_in_its_box():
+    """The strokes of one cell are dark, and those of the other, which lie in the box of the first one, are faint."""
+    cells = [outline(100, 0, 60, 60, 20), outline(160, 0, 60, 60, 20)]
+    corner = np.min(cells, axis=(0, 1, 2))
+    cells = [cell - corner for cell in cells]
+    width, height = np.max(cells, axis=(0, 1, 2)) + 1
+    page = np.zeros((height, width), np.uint8)
+    for cell, level in zip(cells, (200, 80), strict=True):
+        x, y = cell.mean(axis=(0, 1)).astype(int)
+        page[y - 15 : y + 15, x - 3 : x + 3] = level
+    x, y = cells[1][3, 0] + [14, -8]
+    page[y - 6 : y, x - 6 : x] = 80
+    assert x < cells[0][:, 0, 0].max()
+    ink = np.where(page > 0, 255, 0).astype(np.uint8)
+    together = grids._cleared(ink, page, Grid(cells, np.ones_like(page)))
+    for cell in cells:
+        alone = np.where(grids._filled([cell], page.shape), ink, 0).astype(np.uint8)
+        found = grids._cleared(alone, page, Grid([cell], np.ones_like(page)))
+        assert found.any()
+        np.testing.assert_array_equal(together[alone > 0], found[alone > 0])

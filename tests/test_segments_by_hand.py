@@ -9,7 +9,7 @@ from lenet import _mnist_form
 from lenet.errors import InputError
 from lenet.reading import features, legible, segments
 from lenet.reading.features import Features
-from lenet.reading.graph import LEARNED, Graph, coefficients_of, joined
+from lenet.reading.graph import LEARNED, Coefficients, Graph, coefficients_of, graph_of, joined
 from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import InkLine
 from lenet.reading.page import Page
@@ -240,6 +240,24 @@ def test_classes_other_than_the_ten_digits_have_the_mean_bias():
         found = coefficients_of(classes)
         np.testing.assert_allclose(found.by_label, [sum(LEARNED.by_label) / 10] * len(classes))
         assert (found.label, found.as_digit, found.as_other) == (LEARNED.label, LEARNED.as_digit, LEARNED.as_other)
+
+
+def test_the_weights_of_an_arc_are_linear_in_its_features():
+    found = features_in([(0, 0, 20, 15), (30, 0, 35, 5)], cuts=[0, 0.25, 0])  # the areas are 1.5 * 1.5 and 0.5 * 0.5
+    arcs = segments.Segments(
+        np.array([0, 1]),
+        np.array([1, 2]),
+        np.zeros((2, 4)),
+        np.zeros((2, 1)),
+        np.array([[0.7, 0.3], [0.2, 0.8]]),
+        found,
+    )
+    coefficients = Coefficients(2.0, np.array([0.5, -1.0]), {"cut": 3.0, "area": -4.0}, {"bias": -1.5, "area": 0.25})
+    graph = graph_of(arcs, coefficients)
+    expected = 2 * np.log(arcs.probabilities) + [0.5, -1] + [[3 * 0.25 - 4 * 2.25], [-4 * 0.25]]
+    np.testing.assert_allclose(graph.digits, expected)
+    np.testing.assert_allclose(graph.other, [-1.5 + 0.25 * 2.25, -1.5 + 0.25 * 0.25])
+    assert (graph.starts is arcs.starts, graph.stops is arcs.stops) == (True, True)
 
 
 def graph_of_arcs(*arcs):

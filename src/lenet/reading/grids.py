@@ -124,8 +124,10 @@ def _grids_on(page: Page) -> list[tuple[Window, "Grid"]]:
 def _may_have_cells(lines: Mask) -> bool:
     """Return whether any component has enough holes for a grid."""
     _, levels = cv2.findContours(lines, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    parents = np.empty(0, int) if levels is None else levels[0, :, 3]
-    return bool(np.bincount(parents[parents >= 0], minlength=1).max() >= _MIN_CELLS)
+    if levels is None:
+        return False
+    holes = np.bincount(levels[0, :, 3] + 1)[1:]  # of each component, which is their parent
+    return bool((holes >= _MIN_CELLS).any())
 
 
 def _window(left: int, top: int, width: int, height: int) -> Window:
