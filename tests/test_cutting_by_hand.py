@@ -37,6 +37,21 @@ def test_the_cheapest_seams_with_more_than_the_minimum_of_ink_between_them_are_k
     assert seams._apart(columns, np.array(costs, float), crossed, 2.0).tolist() == kept
 
 
+@pytest.mark.parametrize(("columns", "kept"), [((5, 6), [0, 1]), ((4, 5), [0]), ((6, 7), [0])])
+def test_the_column_after_a_seam_is_to_its_right(columns, kept):
+    crossed = np.zeros((2, 12))
+    crossed[:, 5] = 2
+    assert seams._apart(np.array([columns] * 2), np.array([1.0, 2.0]), crossed, 3.0).tolist() == kept
+
+
+@pytest.mark.parametrize(("column", "is_found"), [(2, False), (3, True), (37, True), (38, False)])
+def test_seams_are_more_than_a_tenth_of_the_height_from_the_edges_of_a_stroke(column, is_found):
+    ink = np.full((20, 40), 255, np.uint8)
+    ink[:, column] = 100
+    [(columns, _)] = seams.seams([ink], 20.0)
+    assert (columns == column).all(axis=1).any() == is_found
+
+
 def test_the_cheapest_path_goes_straight_where_a_step_aside_saves_nothing():
     cost = np.array([[0.1, 0.5, 0.0, 0.3], [0, 0, 0, 0], [0, 0, 9, 0]])[:, np.newaxis]
     total, steps = seams._cheapest(cost)

@@ -163,7 +163,7 @@ def valley_seams(ink: NDArray[np.uint8], height: float) -> Ints:
     mask = mask_of(ink)
     above, top = _valleys(mask, height)
     below, bottom = _valleys(mask[::-1], height)
-    if not len(above) or not len(below):
+    if not len(below):
         return np.empty((len(ink), 0), np.int64)
     nearest = np.abs(below - above[:, np.newaxis]).argmin(axis=1)
     is_near = np.abs(below[nearest] - above) <= _MAX_SHIFT * height
