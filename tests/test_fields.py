@@ -1,0 +1,132 @@
+"""The fields of forms, as they are made, checked and loaded."""
+
+import json
+
+import pytest
+
+from lenet.errors import DataError, InputError, InputTypeError
+from lenet.reading import Field, FieldValue, fields, load_fields
+
+
+def test_a_field_has_the_place_that_it_was_given():
+    field = Field("total", box=[0, 0.25, 0.5, 0.75])
+    assert (field.box, field.cell, field.grid, field.digits, field.checksum) == (
+        (0, 0.25, 0.5, 0.75),
+        None,
+        0,
+        None,
+        None,
+    )
+    assert all(isinstance(each, float) for each in field.box)
+    assert Field("q", cell=[2, 3], grid=4).cell == (2, 3)
+    assert Field("q", cell=(2, 3)) == Field("q", None, (2, 3), 0)
+
+
+def test_a_box_may_exceed_the_sheet_by_a_thousandth():
+    assert Field("right", box=(0.5, 0, 0.501, 1)).box == (0.5, 0, 0.501, 1)
+    assert Field("bottom", box=(0, 0.5, 1, 0.501)).box == (0, 0.5, 1, 0.501)
+
+
+@pytest.mark.parametrize("option", ["box", "cell"])
+@pytest.mark.parametrize("place", [(0,), (0, 0, 1, 1, 1), (0, 0, 1), "0011", {0, 1}, 3])
+def test_a_place_has_four_or_two_numbers(option, place):
+    with pytest.raises(
+        InputTypeError, match=f"^{option} of the field a is .*; expected a list of {4 if option == 'box' else 2}"
+    ):
+        Field("a", **{option: place})
+
+
+@pytest.mark.parametrize(
+    "options", [{"grid": True}, {"grid": 0.5}, {"grid": None}, {"digits": 2.5}, {"cell": (0, 0.5)}]
+)
+def test_numbers_of_grids_cells_and_digits_are_whole(options):
+    with pytest.raises(InputTypeError):
+        Field("a", **{"cell": (0, 0), **options})
+
+
+@pytest.mark.parametrize("name", ["", "-a", " a", "_a", "1", "a.b", "a\n", None, ["a"]])
+def test_a_name_begins_with_a_letter(name):
+    with pytest.raises(InputError, match=r"^A field has the name .*; expected a letter"):
+        Field(name, cell=(0, 0))
+
+
+@pytest.mark.parametrize("number", ["18", "26", "34", "42", "59", "67", "75", "83", "91", "00"])
+def test_the_second_digit_from_the_right_is_doubled_for_luhn(number):
+    """The sum of the digits of 2d, plus the last digit, is 10 or 0."""
+    field = Field("a", cell=(0, 0), checksum="luhn")
+    first = sum(map(int, str(2 * int(number[0]))))
+    assert (first + int(number[1])) % 10 == 0
+    passing = [last for last in "0123456789" if not field.problems(number[0] + last)]
+    assert passing == [number[1]]
+
+
+def weighed(weights, modulus, length):
+    """The numbers of this length whose weighed digits, from the right, sum to a multiple of the modulus."""
+    texts = [f"{number:0{length}}" for number in range(10**length)]
+    return [text for text in texts if sum(w * int(d) for w, d in zip(weights, text[::-1], strict=True)) % modulus == 0]
+
+
+@pytest.mark.parametrize(("checksum", "weights", "modulus"), [("ean", (1, 3, 1), 10), ("mod11", (1, 2, 3), 11)])
+def test_checksums_weigh_digits_from_the_right(checksum, weights, modulus):
+    field = Field("a", cell=(0, 0), checksum=checksum)
+    assert [text for text in (f"{n:03}" for n in range(1000)) if not field.problems(text)] == weighed(
+        weights, modulus, 3
+    )
+
+
+def test_a_value_becomes_a_dict_of_plain_lists():
+    value = FieldValue("total", "512", 0.5, ("confidence", "digits"), (1, 2, 3, 4))
+    assert value.as_dict() == {
+        "name": "total", "value": "512", "confidence": 0.5, "problems": ["confidence", "digits"], "box": [1, 2, 3, 4],
+    }  # fmt: skip
+    assert FieldValue("total", "", 0.0, ("no cell",)).as_dict()["box"] is None
+
+
+def numbered(count):
+    return [Field(f"f{n}", cell=(0, n)) for n in range(count)]
+
+
+def test_there_are_1_to_1000_fields():
+    assert fields.checked_fields(numbered(1)) == tuple(numbered(1))
+    assert fields.checked_fields(tuple(numbered(1000))) == tuple(numbered(1000))
+    with pytest.raises(InputError, match=r"^There are 1,001 fields; expected 1 to 1,000\.$"):
+        fields.checked_fields(numbered(1001))
+    with pytest.raises(InputError, match=r"^There are 0 fields"):
+        fields.checked_fields([])
+    with pytest.raises(InputTypeError, match="expected a list of Field"):
+        fields.checked_fields([*numbered(2), "f3"])
+    with pytest.raises(InputTypeError, match="expected a list of Field"):
+        fields.checked_fields(iter(numbered(2)))
+    with pytest.raises(InputError, match=r"^Several fields have the name f1"):
+        fields.checked_fields([*numbered(2), Field("f1", cell=(3, 3))])
+
+
+def test_a_file_may_have_a_million_bytes(tmp_path):
+    path = tmp_path / "fields.json"
+    text = json.dumps(
+        [{"name": "a", "box": [0, 0, 1, 1], "digits": 3, "checksum": "ean"}, {"name": "b", "cell": [1, 2]}]
+    )
+    path.write_text(text.ljust(1_000_000))
+    assert load_fields(path) == (Field("a", (0, 0, 1, 1), digits=3, checksum="ean"), Field("b", cell=(1, 2)))
+    path.write_text(text.ljust(1_000_001))
+    with pytest.raises(
+        DataError, match=r"fields\.json has more than 1,000,000 bytes; expected a JSON list of fields\."
+    ):
+        load_fields(path)
+
+
+@pytest.mark.parametrize("content", ["", " ", "\n\n"])
+def test_a_file_of_white_space_is_empty(tmp_path, content):
+    path = tmp_path / "fields.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=r"fields\.json is empty; expected a JSON list"):
+        load_fields(path)
+
+
+def test_a_name_is_the_only_key_that_is_required(tmp_path):
+    path = tmp_path / "fields.json"
+    path.write_text('[{"name": "a", "cell": [0, 0]}, 5]')
+    with pytest.raises(DataError, match=r"A field is 5; expected an object with a name\.$"):
+        load_fields(path)
+    path.write_text('[{"name": "a", "cell": [0, 0], "grid": 2}]')
+    assert load_fields(path)[0].grid == 2
