@@ -29,10 +29,10 @@ def labels(monkeypatch):
     return written
 
 
-def reading_of(*probabilities, width=14):
+def reading_of(*probabilities, width=14, left=20):
     """Return a line of narrow digits that touch, on a rising base line."""
     digits = tuple(
-        Digit((20 + n * width, 40 - n, 20 + (n + 1) * width, 90 - n), 1, probability, 7, 1 - probability)
+        Digit((left + n * width, 40 - n, left + (n + 1) * width, 90 - n), 1, probability, 7, 1 - probability)
         for n, probability in enumerate(probabilities)
     )
     return Reading((Line(digits, min(probabilities), "1" * len(digits)),))
@@ -77,9 +77,9 @@ def test_a_page_that_was_turned_is_drawn_upright(turns, labels):
     assert labels == written
 
 
-@pytest.mark.parametrize("width", [3, 14, 40])
-def test_percentages_of_neighbours_do_not_overlap(labels, width):
-    drawing.drawn(PAPER, reading_of(0.5, 0.6, 0.7, 0.8, width=width))
+@pytest.mark.parametrize(("width", "left"), [(3, 20), (14, 20), (40, 20), (3, 400), (14, 400)])
+def test_percentages_of_neighbours_do_not_overlap(labels, width, left):
+    drawing.drawn(np.full((120, 600), 255, np.uint8), reading_of(0.5, 0.6, 0.7, 0.8, width=width, left=left))
     boxes = [box for text, box in labels if len(text) == 2]
     assert len(boxes) == 4
     for n, (left, top, right, bottom) in enumerate(boxes):
@@ -200,12 +200,30 @@ def test_texts_of_a_drawing_have_at_least_12_points_and_margins_24_pixels(record
         assert image.size == (200 + 96, 120 + 48)
 
 
+@pytest.mark.parametrize(("height", "scale"), [(0, 48), (1, 48), (2, 24), (47, 48 / 47), (48, 1), (60, 1)])
+def test_the_lowest_field_becomes_48_pixels_high(recorded, height, scale):
+    values = [FieldValue(name, "5", 0.5, (), (3, 2, 9, 2 + each)) for name, each in (("a", 61), ("b", height))]
+    content = drawing.drawn_fields(np.zeros((30, 20), np.uint8), values)
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (round(20 * scale) + 4 * 36, round(30 * scale) + 2 * 36)
+    lower = (3 * scale + 36, 2 * scale + 36, 9 * scale + 36, (2 + height) * scale + 36)
+    assert recorded[1][1][0] == pytest.approx(lower)
+    assert {size for _, _, _, _, size, _ in recorded[0]} == {24}
+
+
+@pytest.mark.parametrize(("shape", "size"), [((1, 4000), (2000, 1)), ((4000, 1), (1, 2000)), ((2000, 3), (3, 2000))])
+def test_a_side_has_1_to_2000_pixels(shape, size):
+    with Image.open(io.BytesIO(drawing.drawn(np.zeros(shape, np.uint8), Reading()))) as image:
+        assert image.size == (size[0] + 96, size[1] + 48)
+
+
 @pytest.mark.parametrize(
     ("others", "expected"),
     [
         ([], 0), ([(0, 0, 10, 10)], 0), ([(5, 5, 15, 15)], 5), ([(11, 5, 19, 25)], 15), ([(20, 5, 30, 15)], 0),
         ([(5, 20, 15, 30)], 0), ([(5, 19, 15, 29)], 19), ([(5, 16, 15, 26), (5, 5, 15, 16)], 16),
-        ([(5, 26, 15, 40), (5, 5, 15, 16)], 6),
+        ([(5, 26, 15, 40), (5, 5, 15, 16)], 6), ([(0, 5, 10, 15)], 0), ([(5, 0, 15, 10)], 0),
+        ([(5, 20, 15, 30), (5, 5, 30, 16)], 20), ([(5, 5, 15, 16), (5, 6, 15, 12)], 6),
     ],
 )  # fmt: skip
 def test_a_label_moves_below_those_that_it_overlaps(others, expected):
