@@ -44,6 +44,12 @@ def test_boxes_in_the_picture_contain_all_four_corners():
         assert all(type(each) is int for each in found)
 
 
+def test_boxes_in_the_picture_end_at_its_borders():
+    page = Page(np.zeros((20, 30), np.uint8), (20, 30))
+    boxes = np.array([(0, 0, 30, 20), (-3, -2, 4, 5), (25, 15, 31, 21)])
+    assert page.boxes_in_picture(boxes) == [(0, 0, 30, 20), (0, 0, 4, 5), (25, 15, 30, 20)]
+
+
 def test_other_ink_replaces_that_of_a_page():
     page = page_with_block((20, 30), 5, 6)
     assert page.with_ink(page.ink.copy()) is page
@@ -58,6 +64,7 @@ def test_a_shrunk_page_shows_the_same_places():
     small = page.shrunk(0.5)
     assert (small.ink.shape, small.scale, small.darkness, small.picture_shape) == ((30, 20), 0.5, None, (40, 60))
     assert page.rotation[0, 2] == 60
+    assert small.rotation.tolist() == [[0, -1, 30], [1, 0, 0], [0, 0, 1]]
     for point in [(0, 0), (7, 3), (20, 30)]:
         np.testing.assert_allclose(small.to_picture @ [*point, 1], page.to_picture @ [2 * point[0], 2 * point[1], 1])
     assert small.boxes_in_picture(small.strokes.boxes) == [(10, 20, 18, 28)]
