@@ -1,0 +1,239 @@
+"""The sheet of a form and the regions of its fields, by construction."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import InputError
+from lenet.reading import Field, FieldValue, forms, read, read_form
+from lenet.reading.grids import Place
+from lenet.reading.page import Page
+
+pytest.importorskip("cv2")
+ndimage = pytest.importorskip("scipy.ndimage")
+
+# The sheet
+
+
+def seen_from_above(grey, corners, shape):
+    """By NumPy and SciPy: the quadrilateral of the corners, from the upper left clockwise, as a rectangle."""
+    height, width = shape
+    rows, values = [], []
+    targets = [(0, 0), (width, 0), (width, height), (0, height)]
+    for (x, y), (u, v) in zip(targets, corners, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -x * u, -y * u], [0, 0, 0, x, y, 1, -x * v, -y * v]]
+        values += [u, v]
+    view = np.append(np.linalg.solve(rows, values), 1).reshape(3, 3)
+    y, x = np.mgrid[:height, :width]
+    u, v, w = view @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+    return ndimage.map_coordinates(grey.astype(float), [v / w, u / w], order=1, mode="nearest").reshape(shape)
+
+
+@pytest.mark.parametrize(
+    ("corners", "shape"),
+    [
+        (((20, 10), (120, 10), (120, 90), (20, 90)), (80, 100)),
+        (((30, 10), (130, 14), (122, 90), (20, 100)), (83, 101)),  # sides of 100.08, 76.42, 102.49 and 90.55
+        (((-5, -4), (155, 3), (150, 125), (10, 110)), (119, 150)),
+    ],
+)
+@pytest.mark.parametrize("scale", [(1, 1), (2, 3)])
+def test_a_sheet_is_seen_from_above_with_the_mean_lengths_of_its_sides(monkeypatch, corners, shape, scale):
+    """At a coarser scale, the corners are found in a picture of other sides."""
+    down, across = scale
+    grey = ndimage.gaussian_filter(np.random.default_rng(0).uniform(0, 255, (120, 160)), 4)
+    grey = np.interp(grey, (grey.min(), grey.max()), (0, 255)).astype(np.uint8).repeat(down, 0).repeat(across, 1)
+    coarse = np.zeros((120, 160), np.uint8)
+    monkeypatch.setattr(forms, "coarsened", lambda picture: coarse if picture is grey else None)
+    monkeypatch.setattr(forms, "find_sheet", lambda picture: "sheet" if picture is coarse else None)
+    monkeypatch.setattr(forms, "corners_of", lambda sheet: np.array(corners, float) if sheet == "sheet" else None)
+    found = forms.straightened(grey)
+    places = [(across * x, down * y) for x, y in corners]
+    lengths = [np.hypot(a - c, b - d) for (a, b), (c, d) in zip(places, [*places[1:], places[0]], strict=True)]
+    expected = round((lengths[1] + lengths[3]) / 2), round((lengths[0] + lengths[2]) / 2)
+    assert found.shape == expected
+    assert scale != (1, 1) or expected == shape
+    assert found.dtype == np.uint8
+    difference = np.abs(found - seen_from_above(grey, places, found.shape))
+    assert difference.mean() < 1
+    assert difference.max() < 16  # OpenCV interpolates in steps of 1/32 pixel
+
+
+def test_a_picture_without_a_sheet_is_returned_itself(monkeypatch):
+    grey = np.full((50, 70), 200, np.uint8)
+    monkeypatch.setattr(forms, "find_sheet", lambda _: None)
+    assert forms.straightened(grey) is grey
+
+
+# The regions of fields
+
+
+def values_of(monkeypatch, page, places, fields, read, check_below=0.5):
+    """The values on a page, and the corners of the regions that were read; `read` has the value of each."""
+    regions, answers = [], iter(read)
+    monkeypatch.setattr(forms, "_part", lambda level, corners: regions.append(corners.tolist()) or "part")
+    monkeypatch.setattr(forms, "_read_field", lambda *_: next(answers))
+    return forms._values(page, places, fields, "model", check_below, None), regions
+
+
+def test_a_box_is_a_fraction_of_the_page_as_it_is_turned(monkeypatch):
+    page = Page(np.zeros((100, 200), np.uint8), (200, 400), scale=0.5)
+    field = Field("a", box=(0.1, 0.2, 0.3, 0.5))
+    (value,), regions = values_of(monkeypatch, page, [], [field], [("12", 0.9)])
+    assert value == FieldValue("a", "12", 0.9, (), (40, 40, 160, 140))
+    np.testing.assert_allclose(regions, [[(40, 40), (160, 40), (160, 140), (40, 140)]])
+    (value,), regions = values_of(monkeypatch, page.turned(1), [], [field], [("12", 0.9)])
+    # On the page on its side, 200 high and 100 wide: from (10, 40) to (40, 140); x is 400 less twice y, and y twice x.
+    np.testing.assert_allclose(regions, [[(320, 20), (320, 80), (120, 80), (120, 20)]])
+    assert value.box == (120, 20, 320, 80)
+
+
+def test_a_cell_is_found_by_its_grid_row_and_column(monkeypatch):
+    page = Page(np.zeros((100, 200), np.uint8), (200, 400), scale=0.5)
+    places = [Place(0, 1, 2, (10, 20, 30, 50)), Place(1, 1, 2, (110, 120, 130, 150)), Place(0, 2, 1, (1, 2, 3, 4))]
+    fields = [
+        Field("a", cell=(1, 2)),
+        Field("b", cell=(1, 2), grid=1),
+        Field("c", cell=(2, 2)),
+        Field("d", cell=(2, 1)),
+    ]
+    found, regions = values_of(monkeypatch, page, places, fields, [("1", 0.9), ("2", 0.8), ("3", 0.7)])
+    assert found == [
+        FieldValue("a", "1", 0.9, (), (10, 20, 30, 50)),
+        FieldValue("b", "2", 0.8, (), (110, 120, 130, 150)),
+        FieldValue("c", "", 0.0, ("no cell",)),
+        FieldValue("d", "3", 0.7, (), (1, 2, 3, 4)),
+    ]
+    assert regions[0] == [[10, 20], [30, 20], [30, 50], [10, 50]]
+
+
+@pytest.mark.parametrize(
+    ("read", "problems"),
+    [
+        (("12", 0.5), ()), (("12", 0.499), ("confidence",)), (("123", 0.499), ("confidence", "digits")),
+        (("123", 0.5), ("digits",)), (("", 0.0), ("empty",)),
+    ],
+)  # fmt: skip
+def test_values_below_the_limit_are_to_be_checked(monkeypatch, read, problems):
+    page = Page(np.zeros((100, 200), np.uint8), (100, 200))
+    (value,), _ = values_of(monkeypatch, page, [], [Field("a", box=(0, 0, 1, 1), digits=2)], [read])
+    assert (value.value, value.confidence, value.problems) == (*read, problems)
+
+
+def part_by_loops(page, box):
+    """The strokes of a region from the left and top to the right and bottom, which belong to it."""
+    left, top, right, bottom = box
+    ink, labels = page.ink, page.strokes.labels
+    region = np.zeros(ink.shape, bool)
+    region[top : bottom + 1, left : right + 1] = True
+    kept, edges = np.zeros_like(ink), [[*box]]
+    for n, (x0, y0, x1, y1) in enumerate(page.strokes.boxes.tolist()):
+        own = labels == n + 1
+        if x1 - x0 > right - left or y1 - y0 > bottom - top:
+            kept[own & region] = ink[own & region]
+        elif region[(y0 + y1) // 2, (x0 + x1) // 2]:
+            kept[own] = ink[own]
+            edges.append([x0, y0, x1, y1])
+    soft = (labels == 0) & region
+    kept[soft] = ink[soft]
+    edges = np.array(edges)
+    x0, y0 = np.maximum(edges[:, :2].min(axis=0) - 2, 0)
+    x1, y1 = edges[:, 2:].max(axis=0) + 2
+    return kept[y0:y1, x0:x1]
+
+
+@pytest.mark.parametrize("box", [(10, 8, 40, 30), (1, 1, 20, 40), (30, 20, 59, 44), (15, 0, 45, 45), (20, 12, 26, 36)])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_strokes_of_a_region_are_those_of_loops(box, seed):
+    rng = np.random.default_rng(seed)
+    ink = np.zeros((46, 60), np.uint8)
+    for _ in range(12):
+        x, y = rng.integers(0, 60), rng.integers(0, 46)
+        width, height = rng.integers(1, 9, 2) if rng.random() < 0.8 else rng.integers(9, 40, 2) // rng.integers(1, 5, 2)
+        ink[y : y + height, x : x + width] = rng.integers(100, 256)
+        ink[min(45, y + height // 2), max(0, x - 1)] = 60  # a soft edge
+    page = Page(ink, (46, 60))
+    corners = np.array([(x, y) for x, y in ((box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3]))])
+    part = forms._part(page, corners.astype(float))
+    np.testing.assert_array_equal(part.ink, part_by_loops(page, box))
+    small = forms._part(Page(ink, (92, 120), scale=0.5), 2.0 * corners)
+    np.testing.assert_array_equal(small.ink, part.ink)
+    assert (small.picture_shape, small.scale) == ((92, 120), 1)
+
+
+# The value of a field
+
+
+def field_read(monkeypatch, labels, lows, arcs=None):
+    """The value that is read of segments with these labels, of which some are low; lines have two segments each."""
+    lines = [SimpleNamespace(line=SimpleNamespace(height=20.0 + n)) for n in range(len(lows))]
+    segments = [SimpleNamespace(number=n, low=low) for n, low in enumerate(lows)]
+    monkeypatch.setattr(forms, "segments_in", lambda *_: (lines, segments))
+    monkeypatch.setattr(forms, "is_low", lambda each, height: each.low if height == 20.0 + each.number else None)
+    monkeypatch.setattr(forms, "graph_of", lambda each, _: each.number)
+    monkeypatch.setattr(forms, "joined", tuple)
+    path = list(range(len(labels))) if arcs is None else arcs
+    monkeypatch.setattr(forms, "most_probable", lambda graph, field: (path, labels, (graph, field)))
+    model = lenet.LeNet5(seed=0)
+    model.classes = list("abcdefghij")
+    value, confidence = forms._read_field(None, "field", model, None)
+    return value, confidence
+
+
+def test_low_non_digits_are_not_in_the_value(monkeypatch):
+    lows = [np.array([False, True]), np.array([True, False])]
+    assert field_read(monkeypatch, [3, None, 1, None], lows) == ("db?", ((0, 1), "field"))
+    assert field_read(monkeypatch, [3, None], lows, [0, 3]) == ("d?", ((0, 1), "field"))
+    assert field_read(monkeypatch, [0, None], lows, [0, 2]) == ("a", ((0, 1), "field"))
+    assert field_read(monkeypatch, [None, None], lows, [0, 3]) == ("", 0.0)
+    assert field_read(monkeypatch, [], []) == ("", 0.0)
+
+
+# The form
+
+
+@pytest.mark.parametrize(("rotate", "turns"), [(True, 4), (False, 1)])
+def test_a_form_is_turned_on_request_only(monkeypatch, rotate, turns):
+    seen = []
+
+    def values(page, *_):
+        seen.append(page.ink.shape)
+        return [FieldValue("a", "1", 0.0, ())]
+
+    monkeypatch.setattr(forms, "_values", values)
+    read_form(np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))], rotate=rotate)
+    assert seen == [(60, 90), (90, 60), (60, 90), (90, 60)][:turns]
+
+
+@pytest.mark.parametrize(("limit", "valid"), [(0, True), (1, True), (-0.01, False), (1.01, False)])
+def test_the_limit_of_confidences_is_from_0_to_1(limit, valid):
+    page, fields = np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))]
+    if valid:
+        assert read_form(page, fields, check_below=limit)[0].problems == ("empty",)
+    else:
+        with pytest.raises(InputError, match=rf"^check_below is {limit}; expected a confidence from 0 to 1\.$"):
+            read_form(page, fields, check_below=limit)
+
+
+def test_an_invalid_number_of_threads_is_rejected_although_nothing_is_read():
+    page = np.full((60, 90), 255, np.uint8)
+    for call in (lambda: read(page, n_jobs=0), lambda: read_form(page, [Field("a", box=(0, 0, 1, 1))], n_jobs=0)):
+        with pytest.raises(InputError, match=r"^n_jobs is 0"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("classes", "checksum", "valid"),
+    [("0123456789", "ean", True), ("0123456789", None, True), ("0123456798", None, True), ("0123456798", "ean", False)],
+)
+def test_a_checksum_is_of_the_ten_digits(classes, checksum, valid):
+    model = lenet.LeNet5(seed=0)
+    model.classes = list(classes)
+    fields = [Field("a", cell=(0, 0)), Field("b", cell=(0, 1), checksum=checksum)]
+    if valid:
+        forms.check_checksums(fields, model)
+    else:
+        with pytest.raises(InputError, match="expected a model whose classes are the digits"):
+            forms.check_checksums(fields, model)
