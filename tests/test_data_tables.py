@@ -1,0 +1,257 @@
+"""The columns, labels and pixels of tables, by hand."""
+
+import numpy as np
+import pytest
+
+from lenet.data import table
+from lenet.data.csv import _layout, _Lines
+from lenet.errors import DataError
+
+NAMES = [f"pixel{k}" for k in range(784)]
+
+
+def columns(*, first=(), last=(), count=784):
+    return [*first, *NAMES[:count], *last]
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "start"),
+    [
+        (columns(), None, 0), (columns(first=["Label"]), 0, 1), (columns(last=["y"]), 784, 0),
+        (columns(first=["id", "digit"]), 1, 2), (columns(first=["ImageId"], last=["CLASS"]), 785, 1),
+        (columns(first=["", "image_id"]), None, 2), (columns(first=["index", "labels"], last=["ID"]), 1, 2),
+        (columns(first=["target"], last=["Index"]), 0, 1), (columns(first=["number"]), 0, 1),
+        (columns(last=["number"]), 0, 1),
+    ],
+)  # fmt: skip
+def test_columns_of_labels_and_of_row_numbers_are_known_by_their_names(names, label, start):
+    found, pixels = table.pixel_columns(names, "mine")
+    assert found == label
+    assert pixels == list(range(start, start + 784))
+
+
+WIDE = [str(place) for place in range(785)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "label"),
+    [
+        ([], 0), (["1", "2"], 0), (["a", "2"], 0), (["1", "b"], 784), (["a", "b"], 0), (["", "b"], 784), (["1", ""], 0),
+        ([("1", "2"), ("3", "b")], 784), ([("1", "b"), ("a", "3")], 0),
+    ],
+)  # fmt: skip
+def test_the_last_of_785_columns_has_the_labels_if_only_it_has_text(rows, label):
+    ends = [rows] if rows and isinstance(rows[0], str) else rows
+    whole = [[first, *["0"] * 783, last] for first, last in ends]
+    found, pixels = table.pixel_columns(WIDE, "mine", [*whole, ["x"] * 784, ["1", *["0"] * 784, "x"]])
+    assert found == label
+    assert pixels == [place for place in range(785) if place != label]
+
+
+@pytest.mark.parametrize(
+    ("names", "columns_found"),
+    [
+        (["x"], "one column"), ([], "0 columns"), (columns(count=783), "783 columns"),
+        (columns(first=["label"], count=783), "784 columns"), (columns(first=["label", "more"]), "786 columns"),
+        (columns(first=["a", "b"]), "786 columns"), (columns(first=["id", "label"], count=783), "785 columns"),
+    ],
+)  # fmt: skip
+def test_another_number_of_pixels_is_an_error(names, columns_found):
+    with pytest.raises(DataError) as caught:
+        table.pixel_columns(names, "mine")
+    assert str(caught.value).startswith(f"mine has {columns_found}; expected 784 pixels per row (28x28), and a column ")
+
+
+def test_the_column_of_labels_has_one_of_six_names_in_any_case():
+    for name in ("label", "Labels", "class", "TARGET", "digit", "y"):
+        assert table.label_column(["a", "b", name, "c"], "mine") == 2
+    assert table.label_column(["x", "number", ""], "mine") is None
+    with pytest.raises(DataError, match=r"^mine has the columns y and Digit; expected one column of labels\. Drop one"):
+        table.label_column(["a", "y", "Digit", "label"], "mine")
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (["", "0", "-1", "+1", "12.5", "12.", ".5", "-.5", "1e5", "1E-5", "1.5e+10"], False),
+        (["a", "1a", "e5", ".", "-", "+", "1e", "1.2.3", "--1", "nan", "inf", " 1", "E-+", "1 2"], True),
+    ],
+)
+def test_fields_that_are_not_numbers_are_text(fields, text):
+    assert [table.is_text(field) for field in fields] == [text] * len(fields)
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "classes"),
+    [
+        (["3", "0", "12"], [3, 0, 12], None), (["3.0", "1.00"], [3, 1], None), (["123456789"], [123456789], None),
+        (["b", "a", "b"], [1, 0, 1], ("a", "b")), (["1", "a"], [0, 1], ("1", "a")), (["007"], [7], None),
+        (["1.5x", "2"], [0, 1], ("1.5x", "2")), ([], [], None),
+    ],
+)  # fmt: skip
+def test_labels_are_numbers_or_names_in_alphabetical_order(labels, numbers, classes):
+    found, names = table.numbered(labels, "mine")
+    assert (found.tolist(), found.dtype, names) == (numbers, np.int64, classes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["1", "0.5"], "mine has the label 0.5; expected integers of at least 0, or names."),
+        (["-1"], "mine has the label -1; expected"), (["1e3"], "mine has the label 1e3; expected"),
+        (["1234567890"], "mine has the label 1234567890; expected"),
+        (["", "1", ""], "mine has no label in row 1; expected one in each row."),
+        ([*["a"] * 1233, ""], "mine has no label in row 1,234; expected one in each row."),
+    ],
+)  # fmt: skip
+def test_missing_labels_and_fractions_are_errors(labels, message):
+    with pytest.raises(DataError) as caught:
+        table.numbered(labels, "mine")
+    assert str(caught.value).startswith(message)
+
+
+def rows_of(*values):
+    """Rows of pixels, each of which is one value, except the last, which is 0."""
+    rows = np.repeat(np.array(values, float)[:, np.newaxis], 784, axis=1)
+    rows[:, -1] = 0
+    return rows
+
+
+def read(*parts):
+    images, labels = table.images_of_rows(((rows_of(*part), [str(value) for value in part]) for part in parts), "mine")
+    assert images.dtype == np.uint8
+    assert images.shape[1:] == (28, 28)
+    assert (images[:, -1, -1] == 0).all()
+    assert labels == [str(value) for part in parts for value in part]
+    return images[:, 3, 5].tolist()
+
+
+@pytest.mark.parametrize(
+    ("parts", "levels"),
+    [
+        ([[3, 255], [0], [2]], [3, 255, 0, 2]),
+        ([[0.5, 0.1, 1]], [128, 26, 255]),  # 127.5 and 25.5 to the nearest even
+        ([[1, 0], [0.25], [1]], [255, 0, 64, 255]),
+        ([[0.25], [1, 0]], [64, 255, 0]),
+        ([[0, 0]], [0, 0]),
+    ],
+)
+def test_pixels_are_levels_or_decimals(parts, levels):
+    assert read(*parts) == levels
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([[0.5, 2]], "mine mixes decimals and numbers above 1; expected integers from 0 to 255, or decimals in"),
+        ([[1.5]], "mine mixes decimals"), ([[0.5], [2]], "mine mixes decimals"), ([[2], [0.5]], "mine mixes decimals"),
+        ([[1, 0], [1]], "mine has integer pixels of 0 and 1 only"),
+        ([[3, 256]], "mine has the pixel 256 in row 2; expected 0 (background) to 255 (ink)."),
+        ([[3, 4], [5, 6, 255.5]], "mine has the pixel 255.5 in row 5; expected 0"),
+        ([[-0.5]], "mine has the pixel -0.5 in row 1; expected 0"),
+        ([[3], [np.nan]], "mine has a missing pixel in row 2; expected 0"),
+        ([[3] * 1100, [np.inf]], "mine has the pixel inf in row 1,101; expected 0"),
+    ],
+)  # fmt: skip
+def test_pixels_that_are_missing_mixed_or_out_of_range_are_errors(parts, message):
+    with pytest.raises(DataError) as caught:
+        read(*parts)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_table_without_rows_has_no_images():
+    images, labels = table.images_of_rows(iter([]), "mine")
+    assert (images.shape, images.dtype, labels) == ((0, 28, 28), np.uint8, [])
+    assert table.images_of_rows(iter([(rows_of(), [])]), "mine")[0].shape == (0, 28, 28)
+
+
+def test_a_table_has_at_most_the_limit_of_rows(monkeypatch):
+    monkeypatch.setattr(table, "MAX_IMAGES", 4)
+    assert read([5, 6, 7], [8]) == [5, 6, 7, 8]
+    with pytest.raises(DataError, match=r"^mine has more than 4 rows\. Split it into several files\.$"):
+        read([5, 6, 7], [8], [9])
+
+
+# CSV files
+
+
+def text_of(*rows, delimiter=","):
+    return "\n".join(delimiter.join(row) for row in rows).encode()
+
+
+ROW = [str(k % 256) for k in range(784)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    ("rows", "has_header", "width", "label", "is_named"),
+    [
+        ([ROW], False, 784, None, False),
+        ([NAMES, ROW], True, 784, None, False),
+        ([["label", *NAMES], ["3", *ROW]], True, 785, 0, True),
+        ([["id", *NAMES, "Class"], ["1", *ROW, "3"]], True, 786, 785, True),
+        ([[*NAMES, "number"], ["3", *ROW]], True, 785, 0, False),
+        ([["3", *ROW], ["4", *ROW]], False, 785, 0, False),
+        ([["cat", *ROW]], False, 785, 0, False),
+        ([[*ROW, "cat"]], False, 785, 784, False),
+        ([[*WIDE[:784], "cat"], [*ROW, "dog"]], True, 785, 784, False),  # 785 different fields
+        ([["numeral", *WIDE[:784]], ["3", *ROW]], True, 785, 0, False),
+        ([WIDE, ["3", *ROW]], False, 785, 0, False),
+        ([[*ROW[:5], "ink", *ROW[6:]], ROW], True, 784, None, False),
+        ([[ROW[0], "ink", *ROW[2:]], ROW], True, 784, None, False),
+        ([[*ROW[:-2], "ink", ROW[-1]], ROW], True, 784, None, False),
+    ],
+)
+def test_the_layout_of_a_table_is_inferred_from_its_first_lines(rows, has_header, width, label, is_named, delimiter):
+    found = _layout(text_of(*rows, delimiter=delimiter), "mine")
+    assert found[:4] == (delimiter, has_header, width, label)
+    assert found.is_named is is_named
+    assert len(found.pixels) == 784
+
+
+def test_fields_of_a_header_may_have_quotes_and_spaces_and_the_file_a_mark():
+    names = [f' "{name}" ' for name in ("label", *NAMES)]
+    found = _layout(b"\xef\xbb\xbf" + text_of(names, ["3", *ROW]), "mine")
+    assert (found.has_header, found.label, found.is_named) == (True, 0, True)
+    with pytest.raises(DataError, match=r"^mine is empty; expected a CSV file\. Save it again\.$"):
+        _layout(b"", "mine")
+
+
+class Chunks:
+    """A file that returns one given part for each call."""
+
+    def __init__(self, *parts):
+        self.parts, self.sizes = [*parts, b""], []
+
+    def read(self, size):
+        self.sizes.append(size)
+        return self.parts.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "valid"),
+    [
+        ([b"x" * 65536], True), ([b"x" * 65537], False), ([b"x" * 65536 + b"\n" + b"x" * 65536], True),
+        ([b"ab\n" + b"x" * 65537 + b"\ncd"], False), ([b"x" * 65536, b"\n", b"x" * 65536], True),
+        ([b"x" * 65536, b"x"], False), ([b"ab\n" + b"x" * 65530, b"x" * 6 + b"\nab"], True),
+        ([b"ab\n" + b"x" * 65530, b"x" * 7 + b"\nab"], False),
+        ([b"x" * 40000, b"x" * 20000, b"x" * 5536 + b"\n"], True),
+        ([b"x" * 40000, b"x" * 20000, b"x" * 5537 + b"\n"], False), ([b"x" * 40000 + b"\n", b"x" * 40000], True),
+        ([b"x" * 40000, b"\n" + b"x" * 40000 + b"\n", b"x" * 40000], True),
+    ],
+)  # fmt: skip
+def test_a_line_has_at_most_65536_bytes(parts, valid):
+    lines = _Lines(Chunks(*parts), "mine")
+    if valid:
+        assert b"".join(iter(lambda: lines.read(9), b"")) == b"".join(parts)
+    else:
+        with pytest.raises(DataError, match=r"^mine has a line of more than 65,536 bytes; expected 784 pixels per row"):
+            [lines.read(9) for _ in parts]
+
+
+def test_all_of_a_file_is_read_in_parts_of_a_line():
+    file = Chunks(*[b"a\n"] * 4)
+    lines = _Lines(file, "mine")
+    assert lines.readable()
+    assert [lines.read(), lines.read(None), lines.read(-1), lines.read1(0)] == [b"a\n"] * 4
+    assert file.sizes == [65536, 65536, 65536, 0]
