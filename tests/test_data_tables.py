@@ -67,7 +67,7 @@ def test_the_column_of_labels_has_one_of_six_names_in_any_case():
         assert table.label_column(["a", "b", name, "c"], "mine") == 2
     assert table.label_column(["x", "number", ""], "mine") is None
     with pytest.raises(DataError, match=r"^mine has the columns y and Digit; expected one column of labels\. Drop one"):
-        table.label_column(["a", "y", "Digit", "label"], "mine")
+        table.label_column(["a", "y", "Digit", "b"], "mine")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,189 @@
+"""Arrays in files: their headers, shapes, levels and names, by hand."""
+
+import io
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from lenet.data import load_csv, load_npy_folder, load_npz, npz
+from lenet.data.box import fit_into_box
+from lenet.errors import DataError, InputTypeError
+
+
+@pytest.mark.parametrize("load", [load_csv, load_npz, load_npy_folder])
+def test_hold_out_is_a_boolean(load, tmp_path):
+    with pytest.raises(InputTypeError, match=r"^hold_out is 1; expected"):
+        load(tmp_path / "missing", hold_out=1)
+
+
+def levels(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (784,)])
+@pytest.mark.parametrize("n", [1, 3])
+def test_images_of_28_pixels_are_unchanged(n, shape):
+    X = levels(n, *shape)
+    found = npz._as_images(X, "mine")
+    np.testing.assert_array_equal(found, X.reshape(n, 28, 28))
+    np.testing.assert_array_equal(npz._as_images(X / 255, "mine"), found)
+    np.testing.assert_array_equal(npz._as_images(X.astype(np.int32), "mine"), found)
+    assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((3, 4, 4), (4, 4)), ((3, 4, 9), (4, 9)), ((3, 1, 9, 4), (9, 4)), ((3, 30, 20), (30, 20)), ((3, 1, 4, 5), (4, 5)),
+     ((3, 28, 27), (28, 27)), ((1, 5, 6), (5, 6))],
+)  # fmt: skip
+def test_other_images_are_fitted_into_the_box(shape, size):
+    X = levels(*shape)
+    np.testing.assert_array_equal(npz._as_images(X, "mine"), fit_into_box(X.reshape(-1, *size)))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(3, 3, 9), (3, 9, 3), (3, 1, 3, 9), (3, 2, 9, 9), (3, 9, 9, 1), (3, 785), (3, 1, 784), (3, 784, 1), (784,), (3,),
+     (3, 1, 4), (1, 1, 1, 5, 5)],
+)  # fmt: skip
+def test_images_have_two_sides_of_at_least_four_pixels(shape):
+    with pytest.raises(DataError) as caught:
+        npz._as_images(levels(*shape), "mine")
+    assert str(caught.value) == (
+        f"mine has images of shape {shape}; expected (n, height, width), (n, 1, height, width) or (n, 784), with sides "
+        "of at least 4 pixels."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 1.0, 0.5, 0.002], [0, 255, 128, 1]),
+        ([0, 255, 1, 2], [0, 255, 1, 2]),
+        ([0.0, 1.0, 1.0, 0.0], [0, 255, 255, 0]),
+    ],
+)
+def test_levels_are_integers_to_255_or_floats_to_1(values, expected):
+    X = np.repeat(np.array(values), 196).reshape(1, 28, 28)
+    assert npz._as_images(X, "mine").ravel()[::196].tolist() == expected
+
+
+@pytest.mark.parametrize("values", [(0, 256), (-1, 255), (-0.001, 1.0), (0.0, 1.001), (np.nan, 1.0)])
+def test_levels_out_of_range_are_errors(values):
+    X = np.repeat(np.array(values), 392).reshape(1, 28, 28)
+    with pytest.raises(DataError, match=r"^mine has (floating-point )?pixels "):
+        npz._as_images(X, "mine")
+
+
+@pytest.mark.parametrize("y", [np.zeros((3, 1), int), np.zeros(()), np.zeros(3), np.zeros(3, bool), np.array(["1"])])
+def test_labels_are_integers_in_one_dimension(y):
+    with pytest.raises(DataError, match=r"^mine has labels of shape "):
+        npz._as_labels(y, "mine")
+    assert npz._as_labels(np.array([3, 1], np.uint16), "mine").dtype == np.int64
+
+
+def header_of(shape="(2, 3)", order="False", kind="<u2", version=b"\x01\x00", end=", }"):
+    text = f"{{'descr': '{kind}', 'fortran_order': {order}, 'shape': {shape}{end}"
+    return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (header_of(), ((2, 3), "C", "<u2")), (header_of(order="True"), ((2, 3), "F", "<u2")),
+        (header_of("(5,)", kind=">f8"), ((5,), "C", ">f8")), (header_of("()"), ((), "C", "<u2")),
+        (header_of("(1000000, 784)", kind="|u1"), ((1_000_000, 784), "C", "|u1")),
+        (header_of("(784000000,)", kind="|i1"), ((784_000_000,), "C", "|i1")),
+        (header_of(end="}"), ((2, 3), "C", "<u2")),
+        (header_of("(1, 1)"), ((1, 1), "C", "<u2")),
+        (header_of("(196000000,)", kind="<f4"), ((196_000_000,), "C", "<f4")),
+    ],
+)  # fmt: skip
+def test_a_header_has_a_shape_an_order_and_a_type(header, expected):
+    shape, order, kind = expected
+    stream = io.BytesIO(header + b"data")
+    assert npz._read_header(stream, "mine") == (shape, order, np.dtype(kind))
+    assert stream.read() == b"data"
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (header_of("(0, 3)"), "has shape (0, 3) and dtype uint16; expected no dimension of 0, and at most 784,000,000"),
+        (header_of("(784000001,)", kind="|u1"), "has shape (784000001,) and dtype uint8; expected no dimension of 0"),
+        (header_of("(1000000, 785)", kind="|u1"), "has shape (1000000, 785)"),
+        (header_of("(392000001,)"), "has shape (392000001,)"),
+        (header_of("(9999999999, 0)", kind="|u1"), "has shape (9999999999, 0)"),
+        (header_of(version=b"\x01\x01"), "is not a plain array of numbers"),
+        (header_of(version=b"\x02\x00"), "is not a plain array of numbers"),
+        (header_of(kind="<f3"), "is not a plain array of numbers"), (header_of(end=""), "is not a plain array"),
+        (header_of(kind="|O"), "contains Python objects, which lenet never unpickles"),
+        (header_of(kind="<c8"), "has dtype complex64; expected integers or floats"),
+        (header_of(kind="|b1"), "has dtype bool; expected integers or floats"),
+        (b"", "is not a plain array of numbers"),
+    ],
+)  # fmt: skip
+def test_other_headers_are_errors(header, message):
+    with pytest.raises(DataError) as caught:
+        npz._read_header(io.BytesIO(header), "mine")
+    assert str(caught.value).startswith(f"mine {message}")
+
+
+def test_an_array_has_the_bytes_that_its_header_claims():
+    values = np.arange(6, dtype="<u2").reshape(2, 3)
+    for order in ("False", "True"):
+        content = header_of(order=order) + values.tobytes("F" if order == "True" else "C")
+        np.testing.assert_array_equal(npz._read_npy(io.BytesIO(content), len(content), "mine"), values)
+        for more in (-1, 1):
+            message = rf"^mine claims 12 bytes of data but contains {12 + more}\. It is damaged"
+            with pytest.raises(DataError, match=message):
+                npz._read_npy(io.BytesIO(content), len(content) + more, "mine")
+
+
+def test_the_names_of_arrays_are_those_of_four_parts_or_of_two():
+    four, two = ("x_train", "y_train", "x_test", "y_test"), ("x", "y")
+    assert npz._complete(dict.fromkeys(four + two)) == four
+    assert npz._complete(dict.fromkeys((*four[:3], *two))) == two
+    assert npz._complete(dict.fromkeys(("x", "y_train", "y_test", "x_test"))) is None
+    assert npz._by_name(["X", "Other"], [1, 2], "mine") == {"x": 1, "other": 2}
+    with pytest.raises(DataError, match=r"^mine has X twice, in upper or lower case\. Remove one\.$"):
+        npz._by_name(["x", "y", "X"], [1, 2, 3], "mine")
+
+
+def archive(*names):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as made:
+        for name in names:
+            made.writestr(name, b"")
+    return content
+
+
+@pytest.mark.parametrize(("count", "listed"), [(9, 9), (10, 10), (11, 10)])
+def test_at_most_ten_other_arrays_are_listed(tmp_path, count, listed):
+    path = tmp_path / "mine.npz"
+    path.write_bytes(archive(*(f"a{n:02}.npy" for n in reversed(range(count)))).getvalue())
+    with pytest.raises(DataError) as caught:
+        load_npz(path)
+    assert f"contains {', '.join(f'a{n:02}' for n in range(listed))}; expected X and y" in str(caught.value)
+
+
+def test_the_directory_of_an_archive_has_at_most_65536_bytes(tmp_path):
+    content = archive("x.npy").getvalue()
+    assert npz._opened(io.BytesIO(content), "mine").namelist() == ["x.npy"]
+    with pytest.raises(zipfile.BadZipFile, match="no end record"):
+        npz._opened(io.BytesIO(content + b"\0"), "mine")
+    with pytest.raises(zipfile.BadZipFile, match="no end record"):
+        npz._opened(io.BytesIO(content[:-1] + b"\1"), "mine")
+    for length, error in ((65536, zipfile.BadZipFile), (65537, DataError), (2**24, DataError)):
+        changed = content[:-10] + struct.pack("<I", length) + content[-6:]
+        with pytest.raises(error):
+            npz._opened(io.BytesIO(changed), "mine")
+    with pytest.raises(DataError, match=r"^mine has too many members"):
+        npz._opened(io.BytesIO(content[:-22] + b"PK\6\7" + bytes(16) + content[-22:]), "mine")
+
+
+def test_an_empty_archive_is_one_end_record():
+    assert npz._opened(archive(), "mine").namelist() == []
+    assert len(archive().getvalue()) == 22
