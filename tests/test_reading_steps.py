@@ -1,0 +1,213 @@
+"""What each step of reading a picture passes to the next, and the limits on the way."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.errors import InputError, InputTypeError
+from lenet.reading import Reading, read, reader
+from lenet.reading.grids import Place
+from lenet.reading.results import Cell, Digit, Line
+
+pytest.importorskip("cv2")
+BLANK = np.full((40, 60), 255, np.uint8)
+
+
+@pytest.fixture
+def model():
+    return lenet.LeNet5(seed=0)
+
+
+def line_at(box, text="5"):
+    return Line((Digit(box, 5, 0.9, 7, 0.1),), 0.9, text)
+
+
+@pytest.mark.parametrize(
+    ("options", "passed"),
+    [
+        ({}, (False, False, None)),
+        ({"only_digits": True}, (True, False, None)),
+        ({"marks": True, "n_jobs": 1}, (False, True, 1)),
+    ],
+)
+@pytest.mark.parametrize("rotate", [None, True, False])
+def test_options_reach_the_reading_of_a_page(monkeypatch, model, options, passed, rotate):
+    pages, calls = [], []
+
+    def read_page(*arguments):
+        calls.append(arguments)
+        return Reading((line_at((1, 2, 3, 4)),))
+
+    monkeypatch.setattr(reader, "_read_page", read_page)
+    monkeypatch.setattr(reader, "read_upright", lambda read_page, page: pages.append(page) or read_page(page, 7))
+    found = read(BLANK, model, **options, **({} if rotate is None else {"rotate": rotate}))
+    assert found == Reading((line_at((1, 2, 3, 4)),))
+    [(*arguments, page)] = [call[:6] for call in calls]
+    assert arguments == [model, tuple("0123456789"), *passed]
+    assert page.ink.shape == (40, 60)
+    assert (calls[0][6:], pages) == (((), []) if rotate is False else ((7,), [page]))
+
+
+@pytest.mark.parametrize("name", ["only_digits", "rotate", "marks"])
+def test_options_are_booleans(model, name):
+    with pytest.raises(InputTypeError, match=rf"^{name} is 1; expected"):
+        read(BLANK, model, **{name: 1})
+
+
+@pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (180, 2), (270, 3)])
+def test_cells_turn_with_the_page(monkeypatch, model, rotation, turns):
+    places = [Place(0, 0, 0, (0, 0, 20, 20))]
+    monkeypatch.setattr(reader, "without_grids", lambda page: (page, places))
+    reading = Reading((line_at((5, 5, 9, 9)),), rotation)
+    monkeypatch.setattr(reader, "read_upright", lambda *_: reading)
+    monkeypatch.setattr(reader, "turned", lambda given, n: [Place(0, n, 8, given[0].box)])
+    assert read(BLANK, model).cells == (Cell(0, turns, 8, (0, 0, 20, 20), "5"),)
+    assert read(BLANK, model).rotation == rotation
+
+
+def test_the_names_of_classes_are_single_characters(model):
+    assert reader.characters_of(model) == tuple("0123456789")
+    for names in (["ten", *"123456789"], [*"012345678", "ab"]):
+        model.classes = names
+        with pytest.raises(InputError, match=f"^The model has a class '{names[0] if len(names[0]) > 1 else 'ab'}'"):
+            reader.characters_of(model)
+
+
+def test_segments_lower_than_0_4_heights_are_low():
+    boxes = np.array([(0, 5, 30, 12), (0, 5, 3, 13), (0, 5, 3, 14), (0, 0, 9, 20)])
+    assert reader.is_low(SimpleNamespace(boxes=boxes), 20.0).tolist() == [True, False, False, False]
+
+
+class Steps:
+    """Lines of given costs and numbers of pieces, and a record of the calls of each step."""
+
+    def __init__(self, monkeypatch, costs, counts):
+        self.cut = []
+        lines = list(range(len(costs)))
+        monkeypatch.setattr(reader, "find_lines", lambda page: lines if page == "page" else None)
+        monkeypatch.setattr(reader, "legible_strokes", lambda model, found, n_jobs: [f"whole {n}" for n in found])
+        monkeypatch.setattr(
+            reader, "cutting_cost", lambda line, whole: costs[line] if whole == f"whole {line}" else None
+        )
+        monkeypatch.setattr(reader, "pieces_of", self.pieces_of)
+        monkeypatch.setattr(reader, "segments_of", lambda *arguments: ("segments", *arguments))
+        monkeypatch.setattr(reader, "with_views", lambda *arguments: ("views", *arguments))
+        self.counts = counts
+
+    def pieces_of(self, line, whole):
+        self.cut.append((line, whole))
+        return SimpleNamespace(boxes=np.zeros((self.counts[line], 4)))
+
+
+def test_lines_are_cut_and_classified_in_turn(monkeypatch):
+    steps = Steps(monkeypatch, [3, 4], [2, 3])
+    pieces, segments = reader.segments_in("model", "page", "coefficients", 2)
+    assert steps.cut == [(0, "whole 0"), (1, "whole 1")]
+    assert [len(each.boxes) for each in pieces] == [2, 3]
+    assert segments == ("views", "model", ("segments", "model", pieces, 2, 20_000), "coefficients", 2)
+    assert reader.segments_in("model", "page", "coefficients", None, 9)[1][2][3:] == (None, 9)
+
+
+@pytest.mark.parametrize(
+    ("costs", "counts", "error"),
+    [
+        ([1000, 1000], [5, 5], None),  # 200 for each of 10 segments
+        ([1000, 1001], [5, 5], "has 2,001 pixels in wide strokes; expected at most 2,000"),
+        ([0, 0, 0], [2500, 2500, 0], None),
+        ([0, 0, 0], [2500, 2501, 9], "has 5,001 pieces of strokes; expected at most 5,000"),
+    ],
+)
+def test_cutting_ends_at_the_limits_of_cost_and_pieces(monkeypatch, costs, counts, error):
+    steps = Steps(monkeypatch, costs, counts)
+    if error is None:
+        reader.segments_in("model", "page", "coefficients", None, 10)
+    else:
+        with pytest.raises(InputError, match=error):
+            reader.segments_in("model", "page", "coefficients", None, 10)
+        assert len(steps.cut) == (0 if "pixels" in error else 2)
+
+
+def test_lines_without_digits_are_left_out(monkeypatch, model):
+    monkeypatch.setattr(reader, "segments_in", lambda *arguments: (["a", "b", "c"], [arguments, 2, 3]))
+    lines = {"a": line_at((0, 0, 1, 1), "a"), "b": None, "c": line_at((0, 0, 1, 1), "c")}
+    seen = []
+    monkeypatch.setattr(reader, "_read_line", lambda *arguments: seen.append(arguments) or lines[arguments[1]])
+    found = reader._read_page(model, tuple("0123456789"), True, False, 3, "page")
+    assert found == Reading((lines["a"], lines["c"]))
+    (_, _, given, *options), second, _ = seen
+    assert given[:2] == (model, "page")
+    assert given[3:] == (3, 20_000)
+    assert options == [True, False]
+    assert second == (tuple("0123456789"), "b", 2, True, False)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        (3, (3, 0.5, 1, 0.2, "d")),
+        (1, (1, 0.2, 3, 0.5, "b")),
+        (None, (None, 0.1, 3, 0.5, None)),
+        (0, (0, 0.15, 3, 0.5, "a")),
+    ],
+)
+def test_the_second_choice_is_the_most_probable_other_digit(label, expected):
+    probabilities = np.array([0.15, 0.2, 0.05, 0.5, 0.1])
+    digit = reader._digit((1, 2, 3, 4), label, probabilities, "abcd")
+    assert (digit.label, digit.probability, digit.second, digit.second_probability, digit.name) == expected
+    assert digit.box == (1, 2, 3, 4)
+    assert probabilities.tolist() == [0.15, 0.2, 0.05, 0.5, 0.1]
+
+
+def test_the_second_choice_is_another_digit_even_if_all_others_are_impossible():
+    digit = reader._digit((0, 0, 1, 1), 0, np.array([1.0, 0.0, 0.0, 0.0]), "abc")
+    assert (digit.second, digit.second_probability) == (1, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("box", "mark"),
+    [
+        ((0, 17, 3, 20), "."), ((0, 19, 3, 22), "."), ((0, 20, 3, 23), ","), ((0, 12, 2, 17), ","),
+        ((0, 14, 2, 17), "."),
+        ((0, 13, 4, 15), "-"), ((0, 14, 4, 16), "."), ((0, 13, 2, 15), ""), ((0, 5, 4, 7), ""), ((0, 5, 4, 8), "-"),
+        ((0, 5, 3, 8), ""),
+    ],
+)  # fmt: skip
+def test_the_middle_of_a_mark_is_below_0_3_or_0_7_heights_above_the_baseline(box, mark):
+    """The baseline is at 20, and the writing 20 high: points are below 14, and dashes from 14 up to 6."""
+    assert reader._mark(np.array(box), 20.0, 20.0) == mark
+
+
+@pytest.mark.parametrize(
+    ("gaps", "marks", "text"),
+    [
+        ([0.9, 0.91], [], "5? 7"), ([0.91, 0], [(1, ".")], "5.?7"),
+        ([0, 0], [(0, "-"), (3, ",")], "-5?7,"),
+        ([0, 0], [(1, "."), (1, "-")], "5.-?7"), ([1, 1], [(1, "")], "5? 7"), ([1, 1], [], "5 ? 7"),
+    ],
+)  # fmt: skip
+def test_marks_replace_the_spaces_of_a_line(gaps, marks, text):
+    digits = [Digit((0, 0, 1, 1), label, 0.9, 1, 0.1) for label in (5, None, 7)]
+    assert reader._text(digits, np.array(gaps), marks) == text
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([None, None], [None, None]), ([1, None, None], [None] * 3), ([1, 2, None, None], [1, 2, None, None]),
+        ([None, None, 1], [None] * 3), ([None, None, 1, 2], [None, None, 1, 2]),
+        ([None, None, 1, 2, 3], [None, None, 1, 2, 3]),
+        ([1, 2, None, 3, None, 4], [1, 2, None, 3, None, 4]), ([1, 2, None, 3, None], [1, 2, None, None, None]),
+        ([1, 2, None, None, 3, 4], [1, 2, None, None, 3, 4]), ([1, 2, 3, None, None], [1, 2, 3, None, None]),
+        ([None], [None]), ([1], [1]),
+    ],
+)  # fmt: skip
+def test_a_single_digit_beside_letters_is_a_letter(labels, expected):
+    """Two of six are less than two fifths."""
+    assert reader._without_words(labels, np.zeros(len(labels) - 1)) == expected
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.4, [None] * 4), (0.41, [1, None, None, None])])
+def test_a_gap_above_0_4_heights_separates_a_number_from_a_word(gap, expected):
+    assert reader._without_words([1, None, None, 2], np.array([gap, 0, 0])) == expected
