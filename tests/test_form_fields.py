@@ -194,8 +194,8 @@ def test_low_non_digits_are_not_in_the_value(monkeypatch):
 # The form
 
 
-@pytest.mark.parametrize(("rotate", "turns"), [(True, 4), (False, 1)])
-def test_a_form_is_turned_on_request_only(monkeypatch, rotate, turns):
+@pytest.mark.parametrize(("options", "turns"), [({}, 4), ({"rotate": True}, 4), ({"rotate": False}, 1)])
+def test_a_form_is_turned_unless_its_orientation_is_known(monkeypatch, options, turns):
     seen = []
 
     def values(page, *_):
@@ -203,7 +203,7 @@ def test_a_form_is_turned_on_request_only(monkeypatch, rotate, turns):
         return [FieldValue("a", "1", 0.0, ())]
 
     monkeypatch.setattr(forms, "_values", values)
-    read_form(np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))], rotate=rotate)
+    read_form(np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))], **options)
     assert seen == [(60, 90), (90, 60), (60, 90), (90, 60)][:turns]
 
 
