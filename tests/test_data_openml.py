@@ -237,6 +237,29 @@ def test_only_warnings_that_an_error_repeats_are_hidden():
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize(("name", "at_openml"), [("mnist", "mnist_784"), ("fashion-mnist", "Fashion-MNIST")])
+def test_the_first_version_of_a_table_is_fetched_as_arrays_of_16_bits(name, at_openml):
+    calls = []
+    datasets = SimpleNamespace(fetch_openml=lambda *names, **options: calls.append((names, options)) or "the table")
+    assert openml._fetch(datasets, name) == "the table"
+    reading = {"dtype": "int16", "quotechar": "'"}
+    options = {"version": 1, "as_frame": False, "n_retries": 1, "read_csv_kwargs": reading}
+    assert calls == [((at_openml,), options)]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_copy_of_the_data_set_is_kept(tmp_path, exists):
+    if exists:
+        (tmp_path / "lenet").mkdir()
+    images, labels = small_set(30)
+    openml._keep(data.Dataset(images[:20], labels[:20], images[20:], labels[20:]), tmp_path / "lenet" / "mine.npz")
+    found = data.load_npz(tmp_path / "lenet" / "mine.npz")
+    np.testing.assert_array_equal(found.X_test, images[20:])
+    np.testing.assert_array_equal(found.y_train, labels[:20])
+    openml._keep(found, tmp_path / "no" / "such" / "folder" / "mine.npz")
+    assert not (tmp_path / "no").exists()
+
+
 def test_a_folder_comes_before_the_environment(tmp_path, monkeypatch):
     write_idx_set(tmp_path / "given", 4)
     write_idx_set(tmp_path / "set", 2)
