@@ -159,6 +159,22 @@ def test_pixels_that_are_missing_mixed_or_out_of_range_are_errors(parts, message
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize(("pixels", "message"), [({5: 256, 9: 300}, "256 in row 2"), ({783: -2}, "-2 in row 2")])
+def test_the_first_wrong_pixel_is_named(pixels, message):
+    rows = rows_of(255, 3)
+    rows[1, list(pixels)] = list(pixels.values())
+    with pytest.raises(DataError, match=f"^mine has the pixel {message}; expected"):
+        table.images_of_rows(iter([(rows, ["1", "2"])]), "mine")
+
+
+@pytest.mark.parametrize(("levels", "warned"), [([200, 200, 9], True), ([200, 9], False)])
+def test_a_table_of_light_images_is_a_warning(caplog, levels, warned):
+    read(levels)
+    assert [each.getMessage().startswith("mine: most images look dark on light") for each in caplog.records] == [
+        True
+    ] * warned
+
+
 def test_a_table_without_rows_has_no_images():
     images, labels = table.images_of_rows(iter([]), "mine")
     assert (images.shape, images.dtype, labels) == ((0, 28, 28), np.uint8, [])
