@@ -207,6 +207,12 @@ def test_a_form_is_turned_unless_its_orientation_is_known(monkeypatch, options, 
     assert seen == [(60, 90), (90, 60), (60, 90), (90, 60)][:turns]
 
 
+def test_only_values_that_obey_their_rules_count_as_legible():
+    problems = [(0.5, ()), (0.25, ("confidence",)), (0.875, ("checksum",)), (0.75, ("confidence", "digits"))]
+    assert forms._legibility([FieldValue("a", "1", *each) for each in problems]) == 0.75
+    assert forms._legibility([]) == 0
+
+
 @pytest.mark.parametrize(("limit", "valid"), [(0, True), (1, True), (-0.01, False), (1.01, False)])
 def test_the_limit_of_confidences_is_from_0_to_1(limit, valid):
     page, fields = np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))]

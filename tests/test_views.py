@@ -1,9 +1,12 @@
 """Uncertain segments are classified from several views, and the others from one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import lenet
+from lenet.reading import views
 from lenet.reading.graph import LEARNED, graph_of
 from lenet.reading.lines import find_lines, page_of
 from lenet.reading.paths import arc_posteriors, best_path
@@ -72,3 +75,63 @@ def test_views_of_segments_without_doubt_change_no_reading(model, segments, monk
 
 def test_no_lines_have_no_views(model):
     assert with_views(model, segments_of(model, []), LEARNED) == []
+
+
+class Counting:
+    """A model whose probabilities of an image are its first pixel, times the number of the view."""
+
+    def __init__(self):
+        self.calls, self.jobs = 0, []
+
+    def predict_proba(self, images, n_jobs):
+        self.calls += 1
+        self.jobs.append(n_jobs)
+        return np.outer(images[:, 0, 0], [1, 10]).astype(np.float32) * self.calls
+
+
+def line_of(monkeypatch, posteriors, probabilities):
+    """The segments of a line with given posteriors, whose images have 2, 3 and so on in their first pixels."""
+    images = np.zeros((len(posteriors), 28, 28), np.uint8)
+    images[:, 0, 0] = np.arange(len(posteriors)) + 2
+    best = np.column_stack([probabilities, np.zeros(len(posteriors))])
+    monkeypatch.setattr(views, "graph_of", lambda segments, coefficients: segments.posteriors * coefficients)
+    monkeypatch.setattr(views, "arc_posteriors", lambda posteriors: posteriors)
+    return SimpleNamespace(
+        images=images, probabilities=best, posteriors=np.array(posteriors) / 2, with_probabilities=lambda new: new
+    )
+
+
+def test_segments_are_in_doubt_between_two_thresholds(monkeypatch):
+    """The posterior is above 0.0025, and its product with the probability below 0.995."""
+    seen = []
+
+    def distort(images, maps):
+        seen.append(maps)
+        return images
+
+    monkeypatch.setattr(views, "distort", distort)
+    posteriors = [0.0025, 0.00251, 1, 1, 0.995, 0.5, 0.996]
+    probabilities = [0.5, 1, 0.995, 0.994, 1, 0.5, 0.9]
+    doubtful = [1, 3, 5, 6]
+    first, second = (line_of(monkeypatch, posteriors[:n], probabilities[:n]) for n in (7, 2))
+    model = Counting()
+    before = first.probabilities.copy()
+    found, other = with_views(model, [first, second], 2, 3)
+    expected = before.copy()
+    for n in doubtful:
+        expected[n] = (before[n] + (1 + 2 + 3 + 4 + 5) * (n + 2) * np.array([1, 10])) / 6
+    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(other[1], expected[1])
+    np.testing.assert_array_equal(first.probabilities, before)
+    assert model.jobs == [3] * 5
+    slants = [[[1, 0.15, 0], [0, 1, 0]], [[1, -0.15, 0], [0, 1, 0]]]
+    sizes = [[[1.12, 0, 0], [0, 1.12, 0]], [[0.92, 0, 0], [0, 0.92, 0]], [[1.3, 0, 0], [0, 1, 0]]]
+    for maps, expected_map in zip(seen, slants + sizes, strict=True):
+        np.testing.assert_array_equal(maps, [expected_map] * 5)
+
+
+def test_without_doubt_there_are_no_views(monkeypatch):
+    line = line_of(monkeypatch, [0.0025, 1], [0.5, 0.995])
+    model = Counting()
+    assert with_views(model, [line, line], 2) == [line, line]
+    assert model.calls == 0
