@@ -66,14 +66,14 @@ def test_subfolders_that_are_hidden_or_internal_are_no_classes(tmp_path):
         image_folder._pictures_by_class(tmp_path)
 
 
-@pytest.mark.parametrize(("count", "valid"), [(3, True), (4, False)])
-def test_there_are_at_most_as_many_classes_as_the_limit(tmp_path, monkeypatch, count, valid):
-    monkeypatch.setattr(image_folder, "MAX_CLASSES", 3)
-    made(tmp_path, *(f"{n}/a.png" for n in range(count)))
+@pytest.mark.parametrize(("count", "valid"), [(1000, True), (1001, False)])
+def test_a_set_has_at_most_1000_classes(tmp_path, monkeypatch, count, valid):
+    monkeypatch.setattr(image_folder, "_subfolders", lambda folder: (folder / str(n) for n in range(count)))
+    monkeypatch.setattr(image_folder, "pictures_in", lambda folder: [folder.name])
     if valid:
-        assert list(image_folder._pictures_by_class(tmp_path)) == ["0", "1", "2"]
+        assert image_folder._pictures_by_class(tmp_path) == {str(n): [str(n)] for n in range(count)}
     else:
-        with pytest.raises(DataError, match="has more than 3 subfolders; expected one per class"):
+        with pytest.raises(DataError, match=r"has more than 1,000 subfolders; expected one per class\.$"):
             image_folder._pictures_by_class(tmp_path)
 
 
