@@ -37,10 +37,11 @@ def changed_by(name, *values):
 
 
 def test_bands_have_other_paper_and_ink():
-    # Vertical, 5 pixels to the right of the middle, 2 pixels to either side: white, with half the contrast, inverted.
-    band = changed_by("bands", 0, 0.0, 0.0, 1.0, 1, 5.0, 2.0, 1.0, 1, -0.5)
-    inside = (X >= 17) & (X <= 20)
-    np.testing.assert_allclose(band, np.where(inside, 1 - IMAGE / 2, IMAGE), atol=1e-6)
+    # Vertical, less than `reach` from a line 5 pixels right of the middle: white, inverted, with half the contrast.
+    for reach, columns in ((2.0, [17, 18, 19, 20]), (1.5, [18, 19])):
+        band = changed_by("bands", 0, 0.0, 0.0, 1.0, 1, 5.0, reach, 1.0, 1, -0.5)
+        inside = np.isin(X, columns)
+        np.testing.assert_allclose(band, np.where(inside, 1 - IMAGE / 2, IMAGE), atol=1e-6)
     # Above and below, more than 8 pixels from a line half a pixel below the middle: grey, without ink.
     sides = changed_by("bands", 1, 0.0, 0.0, 0.0, -0.5, 8.0, 0.0, 0.3, 0.0)
     np.testing.assert_allclose(sides, np.where(abs(Y - 14) > 8, 0.3, IMAGE), atol=1e-6)
@@ -128,11 +129,18 @@ def test_blots_cover_where_the_field_is_high():
 
 def test_grains_replace_squares():
     drawn, levels = np.ones((14, 14), np.float32), np.full((14, 14), 0.25, np.float32)
-    drawn[3, 5] = 0
-    found = changed_by("grains", 2, drawn, 0.1, levels, 0.9)
+    drawn[3, 5], drawn[4, 5] = 0, 0.125
+    found = changed_by("grains", 2, drawn, 0.125, levels, 0.9)
     expected = IMAGE.copy()
     expected[6:8, 10:12] = 0.25
     np.testing.assert_array_equal(found, expected)
+
+
+def test_grains_of_two_levels_are_white_from_a_threshold_on():
+    levels = np.full((28, 28), 0.25, np.float32)
+    levels[5, 6], levels[7, 8] = 0.5, 0.75
+    found = changed_by("grains", 1, np.zeros((28, 28), np.float32), 0.1, levels, 0.5, 0.5)
+    np.testing.assert_array_equal(found, levels >= 0.5)
 
 
 @pytest.mark.parametrize(("kind", "factor"), [(0.0, 1), (1.0, 2 * IMAGE)])
@@ -168,6 +176,9 @@ def test_blocks_are_means():
     np.testing.assert_allclose(found, np.kron(means, np.ones((2, 2))), atol=1e-6)
     two_levels = changed_by("blocks", 2, 0, 0.0, 0.4)
     np.testing.assert_array_equal(two_levels, np.kron(means > 0.4, np.ones((2, 2))))
+    grey = np.full((28, 28), 0.375, np.float32)
+    assert not defects._blocks(grey, Scripted(2, 0, 0.0, 0.375)).any()
+    assert defects._blocks(grey, Scripted(2, 0, 0.0, 0.374)).all()
 
 
 @pytest.mark.parametrize(("kind", "edges"), [
@@ -179,6 +190,13 @@ def test_outlines_are_morphological_gradients(kind, edges):
     np.testing.assert_allclose(changed_by("outline", 1.0, kind, 0.7), 0.7 * edges(IMAGE), atol=1e-6)
     ink = (IMAGE > 0.5).astype(np.float32)
     np.testing.assert_allclose(changed_by("outline", 0.0, 0.5, kind, 0.7), 0.7 * edges(ink), atol=1e-6)
+
+
+def test_an_outline_is_that_of_the_ink_above_a_threshold():
+    grey = np.full((28, 28), 0.375, np.float32)
+    assert not defects._outline(grey, Scripted(0.0, 0.375, 0, 1.0)).any()
+    rim = (X == 0) | (X == 27) | (Y == 0) | (Y == 27)
+    np.testing.assert_array_equal(defects._outline(grey, Scripted(0.0, 0.374, 0, 1.0)), rim)
 
 
 def test_a_misplaced_digit_is_an_affine_map_of_it():
@@ -254,6 +272,14 @@ def test_kinds_and_second_defects_have_their_frequencies(monkeypatch):
     values, counts = np.unique(found, return_counts=True)
     assert values.tolist() == [1, 2, 16, 17, 32]
     np.testing.assert_allclose(counts / 4000, [0.35, 0.075, 0.35, 0.15, 0.075], atol=0.025)
+
+
+def test_a_second_defect_follows_if_the_first_random_number_is_below_its_fraction(monkeypatch):
+    monkeypatch.setattr(defects, "DEFECTS", (lambda image, rng: image + np.float32(1 / 255),))
+    first = np.random.default_rng(5).random()
+    for fraction, count in ((first, 1), (np.nextafter(first, 1), 2)):
+        monkeypatch.setattr(defects, "SECOND_DEFECT", fraction)
+        assert (spoil(np.zeros((1, 28, 28), np.uint8), np.array([5], np.uint64)) == count).all()
 
 
 def test_defects_get_and_return_fractions_of_255(monkeypatch):
