@@ -196,6 +196,8 @@ KINDS = strokes, letter, half, window, pair, shuffled, negative, blot, garment, 
 def test_a_kind_is_that_of_loops(kind, generator):
     ours, digits = getattr(non_digits, f"_{kind.__name__}"), DIGITS[:30]
     for seed in range(20):
-        found, expected = (each(digits, generator(np.random.PCG64(seed))) for each in (ours, kind))
+        one, other = (generator(np.random.PCG64(seed)) for _ in range(2))
+        found, expected = ours(digits, one), kind(digits, other)
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, expected)
+        assert one.bit_generator.state == other.bit_generator.state

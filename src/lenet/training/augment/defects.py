@@ -230,8 +230,9 @@ def _misplacement(image: Image, rng: Random) -> NDArray[Any]:
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
     shift = rng.uniform(-4, 4, 2)
     maps = np.array([[[cos, slant * cos - sin, shift[0]], [sin, slant * sin + cos, shift[1]]]])
-    out = np.empty((1, SIDE, SIDE))
-    _distort.affine(image[np.newaxis].astype(np.float64), maps, out)
+    images = image[np.newaxis].astype(np.float64)
+    out = np.empty_like(images)
+    _distort.affine(images, maps, out)
     return np.asarray(out[0], np.float32)
 
 
