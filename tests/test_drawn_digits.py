@@ -47,6 +47,17 @@ def test_30_percent_are_printed(monkeypatch):
     np.testing.assert_allclose(np.bincount(labels) / 10_000, 0.1, atol=0.01)
 
 
+def test_a_digit_is_printed_if_its_random_number_is_below_the_fraction(monkeypatch):
+    monkeypatch.setattr(module, "_printed", lambda *_: np.uint8(1))
+    monkeypatch.setattr(module, "_written", lambda *_: np.uint8(0))
+    rng = np.random.default_rng(0)
+    rng.integers(0, 10, 1)  # the label
+    number = rng.random()
+    for fraction, expected in ((number, 0), (np.nextafter(number, 1), 1)):
+        monkeypatch.setattr(module, "_PRINTED", fraction)
+        assert drawn_digits(1, np.random.default_rng(0))[0].tolist() == [expected]
+
+
 def test_forms_have_strokes_within_the_grid():
     assert len(FORMS) == 10
     assert min(map(len, FORMS)) >= 5
