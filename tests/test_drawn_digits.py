@@ -110,6 +110,18 @@ def test_a_form_is_drawn_where_its_points_are(monkeypatch):
         assert rng.normals == [(0, 10.0, (10, 10, 2)), (0, 2.5, None)]  # the former by the number drawn before it
 
 
+def test_a_point_is_shifted_by_the_numbers_of_its_column_and_row(monkeypatch):
+    monkeypatch.setattr(module, "FORMS", (("40 49",),))
+    lines = []
+    opencv = SimpleNamespace(polylines=lambda canvas, points, *_, **__: lines.append(points[0] / 8), LINE_AA=16)
+    monkeypatch.setattr(module, "cv2", opencv)
+    rng, shifts = Fixed(), np.zeros((10, 10, 2))
+    shifts[4, 0], shifts[4, 9] = (0.5, -0.25), (-1, 2)  # columns to the right, and rows down, of 10 pixels
+    monkeypatch.setattr(rng, "normal", lambda mean, deviation, size=None: 0.0 if size is None else shifts)
+    module._written(0, rng)
+    np.testing.assert_array_equal(lines[0][[0, -1]], [[80 - 5 + 5, 80 - 45 - 2.5], [80 - 5 - 10, 80 + 45 + 20]])
+
+
 def test_equal_points_are_shifted_alike(monkeypatch):
     monkeypatch.setattr(module, "FORMS", (("40 04 | 04 49",),))
     ends = []
