@@ -110,8 +110,8 @@ def _learning_curves_figure(history: History, title: str) -> "Figure":
         figure.suptitle(title, color=INK, fontweight="bold", parse_math=False)  # the title may contain a $
     left, right = figure.subplots(1, 2)
     val_loss, val_accuracy = _column(history, "val_loss"), 100 * _column(history, "val_accuracy")
-    _draw_curves(left, epochs, _column(history, "loss"), val_loss)
-    _draw_curves(right, epochs, 100 * _column(history, "accuracy"), val_accuracy)
+    _draw_curves(left, epochs, _column(history, "loss"), val_loss, len(epochs))
+    _draw_curves(right, epochs, 100 * _column(history, "accuracy"), val_accuracy, len(epochs))
     _finish(left, epochs, "loss")
     _finish(right, epochs, "accuracy, %")
     _logarithmic_if_wide(left)
@@ -130,12 +130,12 @@ def _comparison_figure(runs: Mapping[str, History]) -> "Figure":
     figure = new_figure(10, 4.6)
     left, right = figure.subplots(1, 2)
     histories = list(map(_epochs, runs.values()))
-    lines, labels, longest = [], [], max(map(len, histories))
+    lines, labels, most_epochs = [], [], max(map(len, histories))
     for name, colour, history, epochs in zip(drawable(list(runs)), DISTINCT, runs.values(), histories, strict=False):
         val_loss = _column(history, "val_loss")
         error, val_error = (100 - 100 * _column(history, key) for key in ("accuracy", "val_accuracy"))
-        _draw_curves(left, epochs, _column(history, "loss"), val_loss, (colour, colour), longest)
-        lines.append(_draw_curves(right, epochs, error, val_error, (colour, colour), longest))
+        _draw_curves(left, epochs, _column(history, "loss"), val_loss, most_epochs, (colour, colour))
+        lines.append(_draw_curves(right, epochs, error, val_error, most_epochs, (colour, colour)))
         best = _best(val_loss)
         labels.append(name if best is None else f"{name}: {_in_words(best, epochs, val_error)}")
     for ax, title, linear_below in ((left, "loss", 0), (right, "error, %", 1)):  # an error may be 0
@@ -166,11 +166,11 @@ def _draw_curves(
     epochs: Floats,
     training: Floats,
     validation: Floats,
+    most_epochs: int,
     colours: tuple[str, str] = (BLUE, VERMILLION),
-    longest: int = 0,
 ) -> "Line2D":
     """Draw both curves; return the line of the validation or, without one, of the training."""
-    style: dict[str, Any] = {"marker": "o" if max(longest, len(epochs)) <= _MAX_MARKED_EPOCHS else "", "markersize": 4}
+    style: dict[str, Any] = {"marker": "o" if most_epochs <= _MAX_MARKED_EPOCHS else "", "markersize": 4}
     # Dashed, so that the curves differ in black and white.
     [line] = ax.plot(epochs, training, "--", linewidth=1.5, color=colours[0], label="training", **style)
     if not np.isnan(validation).all():
@@ -185,9 +185,8 @@ def _finish(ax: "Axes", epochs: Floats, title: str) -> None:
     ax.set_axisbelow(True)
     ax.set_title(title, color=INK)
     ax.set_xlabel("epoch", color=INK)
-    ax.xaxis.set_major_locator(
-        require("matplotlib.ticker", "train").MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
-    )
+    ticker = require("matplotlib.ticker", "train")
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if np.ptp(epochs) == 0:  # otherwise the axis would show fractions of an epoch
         ax.set_xlim(epochs[0] - 1, epochs[0] + 1)
         ax.set_xticks([int(epochs[0])])

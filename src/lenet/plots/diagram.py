@@ -25,11 +25,11 @@ class _Stage(NamedTuple):
     """The activations of a stage, and the operation that computes them from the previous stage."""
 
     name: str
-    step: float  # from one plane to the next, to the right and down
     colour: str
     gap: float  # to the previous stage
-    field: int  # side of a unit's receptive field in the previous stage; 0 means all of it
     operation: str
+    field: int = 0  # side of a unit's receptive field in the previous stage; not used if that is a column
+    step: float = 0  # from one plane to the next, to the right and down
     planes: int = 1
     side: int = SIDE  # if 1, the planes are drawn as a column of units
     parameters: int = 0
@@ -55,18 +55,17 @@ def _stages(num_classes: int, network: str | None = None) -> list[_Stage]:
     """Return the stages, with sizes from the layers of the model."""
     c1, s2, c3, s4, c5, f6, output = _operations(network)
     drawn = [
-        _Stage("C1", 9, BLUE, 105, 5, c1),
-        _Stage("S2", 9, GREEN, 85, 2, s2),
-        _Stage("C3", 6, BLUE, 100, 5, c3),
-        _Stage("S4", 6, GREEN, 85, 2, s4),
-        _Stage("C5", 0, BLUE, 120, 5, c5),
-        _Stage("F6", 0, VERMILLION, 142, 0, f6),
-        _Stage("Output", 0, VERMILLION, 142, 0, output),
+        _Stage("C1", BLUE, 105, c1, 5, 9),
+        _Stage("S2", GREEN, 85, s2, 2, 9),
+        _Stage("C3", BLUE, 100, c3, 5, 6),
+        _Stage("S4", GREEN, 85, s4, 2, 6),
+        _Stage("C5", BLUE, 120, c5, 5),
+        _Stage("F6", VERMILLION, 142, f6),
+        _Stage("Output", VERMILLION, 142, output),
     ]
-    model = network_class(network)(seed=0, num_classes=num_classes)
-    side = SIDE + 2 * model.padding
-    stages = [_Stage("Input", 0, INK, 0, 0, "", side=side)]
-    shape: tuple[int, ...] = (1, side, side)
+    model = network_class(network)(num_classes=num_classes)
+    stages = [_Stage("Input", INK, 0, "", side=SIDE + 2 * model.padding)]
+    shape: tuple[int, ...] = (stages[0].planes, stages[0].side, stages[0].side)
     for stage, (_, layers) in zip(drawn, model.stages, strict=True):
         for layer in layers:
             shape = layer.output_shape(shape)
@@ -148,7 +147,7 @@ def _extent(stage: _Stage) -> tuple[float, float]:
 
 def _front(stage: _Stage, x: float) -> tuple[float, float, float]:
     """Return the left edge, upper edge and side of the front plane, which is the rightmost and lowest."""
-    spread = _extent(stage)[0]
+    spread, _ = _extent(stage)
     side = stage.side * _UNIT
     return x + spread - side, _MIDDLE - spread / 2 + side, side
 
@@ -205,7 +204,7 @@ def _draw_column(ax: "Axes", stage: _Stage, x: float) -> None:
         return
     for k in range(stage.planes):
         ax.add_patch(rectangle((x, top - (k + 1) * cell), width, cell, fc="none", ec=stage.colour, lw=1.2))
-        _write(ax, x + width / 2, top - (k + 0.5) * cell, f"{k}", va="center", fontsize=min(11, 0.5 * cell))
+        _write(ax, x + width / 2, top - (k + 0.5) * cell, f"{k}", va="center", fontsize=0.5 * cell)
 
 
 def _draw_connection(ax: "Axes", source: _Stage, source_x: float, stage: _Stage, x: float) -> None:

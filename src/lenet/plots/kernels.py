@@ -46,7 +46,8 @@ def filters(weight: npt.ArrayLike) -> bytes:
     kernels = array(weight, "weight", "expected shape (O, 1, K, K)")
     if kernels.ndim != 4 or kernels.shape[1] != 1 or not kernels.size:
         raise InputError(f"weight has shape {kernels.shape}; expected (O, 1, K, K), like the (6, 1, 5, 5) of C1.")
-    if not (np.abs(floats(kernels, np.float64, "weight")) <= np.finfo(np.float32).max).all():  # NaN fails too
+    kernels = floats(kernels, np.float64, "weight")  # in float32, the span of the colour scale could overflow
+    if not (np.abs(kernels) <= np.finfo(np.float32).max).all():  # NaN fails too
         raise InputError("weight contains values that are not finite in float32; expected finite numbers.")
     return png(_filters_figure(kernels[:, 0]))
 

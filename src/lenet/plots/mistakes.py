@@ -71,8 +71,8 @@ def worst(
         for name, each in (("images", images), ("labels", labels), ("predictions", predictions))
     )
     p = checked_probabilities(probabilities)
-    n = len(x) if x.ndim else 0
-    if x.shape != (n, SIDE, SIDE) or true.shape != (n,) or guess.shape != (n,) or p.ndim != 2 or len(p) != n:
+    n = x.shape[:1]
+    if x.shape[1:] != (SIDE, SIDE) or true.shape != n or guess.shape != n or p.shape[:1] != n:
         raise InputError(
             f"images, labels, predictions and probabilities have shapes {x.shape}, {true.shape}, {guess.shape} and "
             f"{p.shape}; expected (n, {SIDE}, {SIDE}), (n,), (n,) and (n, K)."
@@ -82,7 +82,7 @@ def worst(
     for name, values in (("labels", true), ("predictions", guess)):
         if values.dtype.kind not in "iu":
             raise InputTypeError(f"{name} has dtype {values.dtype}; expected integers.")
-        if n and not 0 <= values.min() <= values.max() < p.shape[1]:
+        if ((values < 0) | (values >= p.shape[1])).any():
             raise InputError(f"{name} range from {values.min()} to {values.max()}; expected 0 to {p.shape[1] - 1}.")
     return png(_worst_figure(x, true, guess, p, classes if classes is None else checked(classes, p.shape[1])))
 
