@@ -59,7 +59,9 @@ def test_curves_have_a_thin_grid_and_margins_as_high_as_the_values_of_a_single_e
     ("losses", "scale"), [((1, 0.05), "log"), ((1, 0.0500001), "linear"), ((0, 0), "linear"), ((2, 2), "linear")]
 )
 def test_losses_that_span_a_factor_of_20_have_a_logarithmic_axis(losses, scale):
-    assert curves._learning_curves_figure(rows(losses, (0.5, 0.5)), "").axes[0].get_yscale() == scale
+    history = rows(losses, (0.5, 0.5))
+    for figure in (curves._learning_curves_figure(history, ""), curves._comparison_figure({"one": history})):
+        assert figure.axes[0].get_yscale() == scale
 
 
 @pytest.mark.parametrize(
@@ -82,13 +84,32 @@ def test_errors_that_span_a_factor_of_20_above_1_percent_have_ticks_at_1_2_and_5
         assert ax.yaxis.get_minor_formatter()(20.0, None) == ""
 
 
-def test_a_comparison_needs_a_number_of_epochs_at_which_the_longest_run_shows_its_points():
+def test_points_are_marked_up_to_40_epochs_of_the_longest_run():
     def markers(*lengths):
         runs = {f"{n}": rows(np.full(length, 0.5), np.full(length, 0.5)) for n, length in enumerate(lengths)}
         return {line.get_marker() for ax in curves._comparison_figure(runs).axes for line in ax.get_lines()}
 
     assert markers(2, 40) == {"o"}
     assert markers(41, 2) <= {"", "None"}
+
+
+def test_the_legend_of_a_comparison_is_of_9_points_and_takes_names_as_text():
+    [legend] = curves._comparison_figure({"$\\frac$": rows((1, 2), (0, 1)), "b": rows((1,), (0,))}).legends
+    assert [(text.get_text(), text.get_fontsize(), text.get_parse_math()) for text in legend.get_texts()] == [
+        ("$\\frac$", 9, False), ("b", 9, False),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("history", [3, [{"epoch": 1}, 3], {"epoch": 1}, iter([{"epoch": 1}])])
+def test_a_history_is_a_sequence_of_mappings(history):
+    with pytest.raises(InputTypeError, match="expected a sequence of mappings"):
+        plots.learning_curves(history)
+
+
+@pytest.mark.parametrize("history", [[], [{"epoch": 1}, {}], [{"epoch": float("nan")}]])
+def test_each_epoch_has_its_number(history):
+    with pytest.raises(InputError, match="empty or lacks epochs"):
+        plots.learning_curves(history)
 
 
 def test_a_title_is_text():

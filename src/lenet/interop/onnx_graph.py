@@ -32,15 +32,11 @@ def first_line(error: Exception) -> str:
 
 @dataclass
 class Step:
-    """An operator on the path from the images to an output.
-
-    `others` are its inputs except the one on the path; `path_first` is true if that one comes first.
-    """
+    """An operator on the path from the images to an output. `others` are its inputs except the one on the path."""
 
     kind: str
     attributes: dict[str, Any]
     others: list[str]
-    path_first: bool
 
 
 def check_attributes(step: Step, expected: dict[str, Any], place: int, source: str) -> None:
@@ -49,7 +45,7 @@ def check_attributes(step: Step, expected: dict[str, Any], place: int, source: s
     found = defaults | step.attributes
     if found.get("auto_pad", b"NOTSET") != b"NOTSET":
         same = found["auto_pad"].startswith(b"SAME")  # the output is as large as the input, divided by the stride
-        found["pads"] = [(size - 1) // 2 if same else 0 for size in 2 * expected.get("kernel_shape", [1, 1])]
+        found["pads"] = [(size - 1) // 2 if same else 0 for size in 2 * expected["kernel_shape"]]
     for name, value in (defaults | expected).items():
         if found.get(name, value) != value:  # an absent kernel_shape follows from the weight
             raise WeightsError(
@@ -119,7 +115,7 @@ class Graph:
 
     def _step(self, node: Any) -> tuple[Step, str]:
         """Return an operator, and the name of its input on the path."""
-        computed = [name for name in node.input if name and name not in self._constants]
+        computed = [name for name in node.input if name not in self._constants]
         value = node.input[0]
         if node.op_type in ("Add", "Mul") and len(computed) == 1:  # these are commutative
             value = computed[0]
@@ -134,7 +130,7 @@ class Graph:
             raise self._refusal("its dropout is in training mode, so it drops values at random")
         others = list(node.input)
         others.remove(value)
-        return Step(node.op_type, attributes, [name for name in others if name], node.input[0] == value), value
+        return Step(node.op_type, attributes, [name for name in others if name]), value
 
     def _up_to_logits(self, path: list[Step]) -> list[Step]:
         """Return the part of a path up to the logits; reject anything but a softmax and an argmax after them."""
@@ -185,7 +181,7 @@ class Graph:
         if step.kind in NORMALISATIONS:
             return self._standardise_each(step)
         value = self._floats(step.others[0], "the scale of its pixels")
-        if value.size != 1 or value.ndim > 4 or not (step.path_first or step.kind in ("Add", "Mul")):
+        if value.size != 1 or value.ndim > 4:
             raise WeightsError(f"{self._source} does not scale its pixels by one number; expected (x - mean) / std.")
         number = float(value.reshape(()))
         if step.kind in ("Add", "Sub"):
@@ -202,7 +198,7 @@ class Graph:
         scale, *shift = (self._floats(name, "the scale of its pixels") for name in step.others)
         plain = (scale == 1).all() and not any(each.any() for each in shift) and np.isclose(self._factor, 1)
         whole = step.kind == "InstanceNormalization" or attributes["axis"] in (1, 2, -3, -2)
-        if not (plain and whole and step.path_first and np.isclose(attributes["epsilon"], EPSILON, atol=0)):
+        if not (plain and whole and np.isclose(attributes["epsilon"], EPSILON, atol=0)):
             raise self._refusal(f"it standardises its images differently; expected pixels in [0, 1] and {EPSILON:g}")
         self._of_each_image = True
 
@@ -222,8 +218,6 @@ class Graph:
 
     def weights(self, step: Step, layer: str) -> tuple[Array, Array]:
         """Return the weight, outputs first, and the bias of a convolution or dense layer."""
-        if not (step.path_first and step.others):
-            raise self._refusal(f"the weight of {layer} is its first input; expected the second")
         weight = self._floats(step.others[0], f"{layer}'s weight")
         if step.kind == "Gemm" and not step.attributes.get("transB"):
             weight = weight.T

@@ -156,7 +156,7 @@ def _check(proto: Any, onnx: Any, source: str, full: bool = False) -> None:
 def _layers() -> list[Node]:
     """Return the operators that `to_onnx` writes from C1 to the logits, without Flatten."""
     operators = Operators()
-    operators.network(LeNet5(seed=0), "images")
+    operators.network(LeNet5(), "images")
     return [node for node in operators.nodes if node.kind not in (*_SCALING, *_FLATTENING)]
 
 
@@ -168,7 +168,7 @@ def _match(steps: list[Step], source: str) -> list[Step]:
     for step in steps:
         if step.kind == "Add" and matched and matched[-1].kind == "MatMul":
             product = matched.pop()
-            step = Step("Gemm", {}, product.others + step.others, product.path_first)
+            step = Step("Gemm", {}, product.others + step.others)
         elif step.kind in _FLATTENING and c5 <= len(matched) <= c5 + 2:  # before or after C5 or its sigmoid
             check_attributes(step, {}, len(matched), source)
             continue

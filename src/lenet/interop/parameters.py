@@ -48,7 +48,7 @@ def weight_shapes() -> dict[str, list[Shape]]:
 
     The kernel of C5 covers its whole input, so other programs may compute C5 as a dense layer.
     """
-    shapes = LeNet5(seed=0).parameters.shapes
+    shapes = LeNet5().parameters.shapes
     weights = {name.removesuffix(".weight"): [shape] for name, shape in shapes.items() if name.endswith(".weight")}
     outputs, *kernel = shapes["c5.weight"]
     weights["c5"].append((outputs, math.prod(kernel)))
@@ -64,7 +64,7 @@ def model_from(parameters: Mapping[str, NDArray[Any]]) -> LeNet5:
         If a shape is wrong or a number is not finite.
     """
     dtype = np.float64 if all(value.dtype == np.float64 for value in parameters.values()) else np.float32
-    model = LeNet5(seed=0, dtype=dtype, num_classes=parameters["output.bias"].size)
+    model = LeNet5(dtype=dtype, num_classes=parameters["output.bias"].size)
     c5 = parameters["c5.weight"]
     if c5.shape in weight_shapes()["c5"]:
         c5 = c5.reshape(model.parameters["c5.weight"].shape)
