@@ -114,6 +114,15 @@ def test_the_pretrained_classifier_and_the_option_zipmap():
     assert probabilities[0][3] == pytest.approx(estimator.predict_proba(images)[0, 3], abs=1e-5)
 
 
+def test_the_options_columns_and_output_class_labels(fitted):
+    classifier, images = fitted[-1], fitted[0].transform(X[:5])
+    label, *columns = run(classifier, images, zipmap="columns")
+    np.testing.assert_array_equal(label, classifier.predict(images))
+    np.testing.assert_allclose(np.transpose(columns), classifier.predict_proba(images), atol=1e-5)
+    assert run(classifier, images, output_class_labels=True)[2].tolist() == classifier.classes_.tolist()
+    assert len(run(classifier, images, output_class_labels=False, nocl=False)) == 2
+
+
 def test_the_option_nocl_gives_numbers(fitted):
     label, _ = run(fitted, X, nocl=True)
     np.testing.assert_array_equal(NAMES[label], fitted.predict(X))

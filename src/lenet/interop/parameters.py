@@ -32,7 +32,7 @@ def exportable(model: LeNet5) -> dict[str, NDArray[np.float32]]:
         raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5.{advice}")
     _checks.text_by_name(model.metadata, "metadata")
     numbers: dict[str, NDArray[Any]] = {**model.parameters}
-    if model.mean is not None and model.std is not None:
+    if model.std is not None:
         numbers |= {"mean": np.array(model.mean), "scale": np.array(1 / model.std)}
     with np.errstate(over="ignore"):
         rounded = {name: np.asarray(value, np.float32) for name, value in numbers.items()}
@@ -63,7 +63,7 @@ def model_from(parameters: Mapping[str, NDArray[Any]]) -> LeNet5:
     WeightsError
         If a shape is wrong or a number is not finite.
     """
-    dtype = np.float64 if all(value.dtype == np.float64 for value in parameters.values()) else np.float32
+    dtype = np.float64 if all(value.dtype.type is np.float64 for value in parameters.values()) else np.float32
     model = LeNet5(dtype=dtype, num_classes=parameters["output.bias"].size)
     c5 = parameters["c5.weight"]
     if c5.shape in weight_shapes()["c5"]:

@@ -213,7 +213,7 @@ def _bias_of(weight: str, shapes: Mapping[str, tuple[int, ...]], taken: Iterable
 def _layer_of(shape: tuple[int, ...]) -> str | None:
     """Return the layer whose weight may have this shape; the output layer's for any number of classes."""
     known = weight_shapes()
-    if len(shape) == 2 and shape[1:] == known["output"][0][1:] and 2 <= shape[0] <= MAX_CLASSES:
+    if shape[1:] == known["output"][0][1:] and 2 <= shape[0] <= MAX_CLASSES:
         return "output"
     return next((layer for layer in known if shape in known[layer]), None)
 
