@@ -9,6 +9,7 @@ import pytest
 from lenet import LeNet5
 from lenet.errors import InputError, InputTypeError
 from lenet.init import fan_in_uniform, xavier_uniform
+from lenet.layers import Subsample2d
 
 # sqrt(6 / (fan_in + fan_out)), by hand: 25 + 150, 150 + 400, 400 + 3000, 120 + 84, 84 + 10.
 LIMITS = {"c1": 6 / 175, "c3": 6 / 550, "c5": 6 / 3400, "f6": 6 / 204, "output": 6 / 94}
@@ -105,3 +106,11 @@ def test_invalid_shapes_and_fans_are_rejected():
     for fan_in in (0.9, 0, -1, [1, 0.5, 1, 1, 1], math.nan):
         with pytest.raises(InputError, match=r"^fan_in is .*; expected at least 1\.$"):
             fan_in_uniform((3, 5), fan_in, rng)
+
+
+@pytest.mark.parametrize(("kernel_size", "limit"), [(2, 0.6), (3, 2.4 / 9)])
+def test_weights_of_subsampling_reach_the_limits_of_the_paper_and_do_not_exceed_them(kernel_size, limit):
+    weights = Subsample2d(2000, kernel_size, np.float64, np.random.default_rng(0)).parameters["weight"]
+    assert -limit <= weights.min() < -0.99 * limit
+    assert 0.99 * limit < weights.max() <= limit
+    assert abs(weights.mean()) < 0.05 * limit
