@@ -270,6 +270,7 @@ def test_places_of_mistakes(n, names, size, bottoms):
     figure = mistakes._worst_figure(*mistaken(n), names)
     assert pixels(figure) == size
     [ax] = figure.axes
+    assert ax.get_position().bounds == (0, 0, 1, 1)
     lefts = [0.15, 1.65, 3.15, 4.65, 6.15, 7.65]
     places = [(left, left + 1.2, bottom, bottom - 1.2) for bottom in bottoms for left in lefts][:n]
     np.testing.assert_allclose([image.get_extent() for image in ax.images], places)

@@ -78,7 +78,7 @@ def drawable(classes: Sequence[str]) -> list[str]:
 
 
 def _shortened(name: str) -> str:
-    half = (_MAX_NAME - 1) // 2
+    half = _MAX_NAME // 2 - 1
     return name if len(name) <= _MAX_NAME else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
 
 
