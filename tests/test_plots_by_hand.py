@@ -135,6 +135,8 @@ def test_texts_are_above_and_below_their_stages(card):
 
 
 def test_the_card_is_white_with_a_digit_on_its_input(card):
+    figure = card.get_figure()
+    assert (*figure.get_size_inches(), figure.dpi) == (16, 6.4, 100)
     assert card.get_xlim() == (0, 1600)
     assert card.get_ylim() == (0, 640)
     assert card.get_position().bounds == (0, 0, 1, 1)
