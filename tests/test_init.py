@@ -108,9 +108,10 @@ def test_invalid_shapes_and_fans_are_rejected():
             fan_in_uniform((3, 5), fan_in, rng)
 
 
-@pytest.mark.parametrize(("kernel_size", "limit"), [(2, 0.6), (3, 2.4 / 9)])
+@pytest.mark.parametrize(("kernel_size", "limit"), [((), 2.4 / 4), ((3,), 2.4 / 9)])
 def test_weights_of_subsampling_reach_the_limits_of_the_paper_and_do_not_exceed_them(kernel_size, limit):
-    weights = Subsample2d(2000, kernel_size, np.float64, np.random.default_rng(0)).parameters["weight"]
+    layer = Subsample2d(2000, *kernel_size, dtype=np.float64, rng=np.random.default_rng(0))
+    weights = layer.parameters["weight"]
     assert -limit <= weights.min() < -0.99 * limit
     assert 0.99 * limit < weights.max() <= limit
     assert abs(weights.mean()) < 0.05 * limit

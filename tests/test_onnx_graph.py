@@ -3,76 +3,14 @@
 import numpy as np
 import pytest
 
-import lenet
 from lenet.errors import WeightsError
 from lenet.interop import from_onnx, onnx_reader, to_onnx
 
 pytestmark = pytest.mark.landing
 onnx = pytest.importorskip("onnx")
 
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-
-MODEL = lenet.LeNet5(seed=0)
-MODEL.mean, MODEL.std = 0.25, 0.5  # exact in float32
-OF_EACH_IMAGE = lenet.LeNet5(seed=0)
-OF_EACH_IMAGE.mean = None
-
-
-class Changed:
-    """The graph of a model, and its operators by name."""
-
-    def __init__(self, model=MODEL, pixels="float32"):
-        self.proto = to_onnx(model, pixels=pixels)
-        self.nodes = {node.name: node for node in self.proto.graph.node}
-
-    def set(self, node, **attributes):
-        kept = [each for each in self.nodes[node].attribute if each.name not in attributes]
-        del self.nodes[node].attribute[:]
-        added = [helper.make_attribute(name, value) for name, value in attributes.items() if value is not None]
-        self.nodes[node].attribute.extend([*kept, *added])
-        return self
-
-    def constant(self, name, value):
-        kept = [each for each in self.proto.graph.initializer if each.name != name]
-        del self.proto.graph.initializer[:]
-        self.proto.graph.initializer.extend([*kept, numpy_helper.from_array(np.asarray(value), name)])
-        return name
-
-    def before(self, consumer, kind, *others, place=0, **attributes):
-        """Insert an operator before another one, on one of its inputs."""
-        node, name = self.nodes[consumer], f"{kind} {len(self.proto.graph.node)}"
-        new = helper.make_node(kind, [node.input[place], *others], [name], name=name, **attributes)
-        node.input[place] = name
-        self.proto.graph.node.insert([each.name for each in self.proto.graph.node].index(consumer), new)
-        self.nodes = {each.name: each for each in self.proto.graph.node}
-        return self
-
-    def scaled(self, *operators):
-        """Replace the scaling by the given operators, each with one number."""
-        del self.proto.graph.node[:2]
-        value, nodes = "images", []
-        for n, (kind, number) in enumerate(operators):
-            output = "input" if n == len(operators) - 1 else f"scaled {n}"
-            nodes.append(helper.make_node(kind, [value, self.constant(f"number {n}", number)], [output]))
-            value = output
-        for node in reversed(nodes):
-            self.proto.graph.node.insert(0, node)
-        return self
-
-    def read(self):
-        return from_onnx(self.proto)
-
-    def refusal(self):
-        with pytest.raises(WeightsError) as error:
-            self.read()
-        return str(error.value)
-
-
-def assert_read(changed, model=MODEL):
-    found = changed.read()
-    assert (found.mean, found.std) == (model.mean, model.std)
-    np.testing.assert_array_equal(found.parameters.flat, model.parameters.flat)
-
+from onnx import TensorProto, helper  # noqa: E402
+from onnx_graphs import MODEL, Changed, assert_read  # noqa: E402
 
 # ---- attributes ----------------------------------------------------------------------------------------
 
@@ -113,17 +51,43 @@ def test_each_attribute_that_differs_is_named_with_its_operator(node, attributes
 
 
 @pytest.mark.parametrize(
+    ("node", "attributes"),
+    [
+        ("c1.Conv2d", {"strides": [1, 1], "dilations": [1, 1], "group": 1}),
+        ("s4.AvgPool2d", {"pads": [0, 0, 0, 0], "dilations": [1, 1], "ceil_mode": 0}),
+        ("output.Linear", {"alpha": 1.0, "beta": 1.0, "transA": 0}),
+        ("c5.Flatten", {"axis": 1}),
+        ("label", {"select_last_index": 0}),
+    ],
+)
+def test_attributes_may_have_the_values_of_the_specification(node, attributes):
+    changed = Changed().set(node, **attributes)
+    changed.proto.opset_import[0].version = 19  # the first in which a pooling may be dilated
+    assert_read(changed)
+
+
+@pytest.mark.parametrize(
     ("node", "attribute"),
     [("c3.Conv2d", "pads"), ("c1.Conv2d", "kernel_shape"), ("c5.Flatten", "axis"), ("probabilities", "axis")],
 )
 def test_absent_attributes_have_the_values_of_the_specification(node, attribute):
     assert_read(Changed().set(node, **{attribute: None}))
+    assert "has strides [1, 1]; expected [2, 2]" in Changed().set("s2.AvgPool2d", strides=None).refusal()
+    assert "ArgMax, has axis 0; expected 1" in Changed().set("label", axis=None).refusal()
 
 
 @pytest.mark.parametrize("node", ["label", "probabilities"])
 def test_the_last_of_two_axes_may_be_counted_from_the_end(node):
     assert_read(Changed().set(node, axis=-1))
     assert "has axis -2; expected 1" in Changed().set(node, axis=-2).refusal()
+
+
+def test_an_unknown_attribute_is_named_in_one_line():
+    refusal = Changed().set("c1.Sigmoid", steepness=2.0).refusal()
+    assert refusal == (
+        "The model is damaged or is not an ONNX model (Unrecognized attribute: steepness for operator Sigmoid). "
+        "Export it again."
+    )
 
 
 # ---- constants, inputs and outputs ---------------------------------------------------------------------
@@ -152,6 +116,37 @@ def test_weights_may_be_listed_among_the_inputs_as_older_exporters_do():
     changed = Changed()
     changed.proto.graph.input.append(helper.make_tensor_value_info("f6.bias", TensorProto.FLOAT, [84]))
     assert_read(changed)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "found"),
+    [
+        (["n", 1, 28, 28], "INT64", "of shape [0, 1, 28, 28] (0: any) and ONNX type 7"),
+        ([5, 1, 28, 27], "FLOAT", "of shape [5, 1, 28, 27] (0: any) and ONNX type 1"),
+        (["n", 3, 28, 28], "FLOAT", "of shape [0, 3, 28, 28]"),
+        ([1, 28, 28], "FLOAT", "of shape [1, 28, 28]"),
+    ],
+)
+def test_images_have_one_channel_of_28x28_floats_or_bytes(shape, kind, found):
+    changed = Changed()
+    images = helper.make_tensor_value_info("images", getattr(TensorProto, kind), shape)
+    changed.proto.graph.input[0].CopyFrom(images)
+    assert found in changed.refusal()
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_the_number_of_images_may_be_fixed(n):
+    changed = Changed()
+    for value in (*changed.proto.graph.input, *changed.proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = n
+    assert_read(changed)
+
+
+def test_images_may_be_doubles_if_they_are_cast():
+    changed = Changed()
+    changed.proto.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
+    assert "[ShapeInferenceError]" in changed.refusal()
+    assert_read(changed.before("centred", "Cast", to=TensorProto.FLOAT))
 
 
 def test_a_graph_without_inputs_is_refused():
@@ -217,133 +212,6 @@ def test_values_before_the_label_may_be_cast_to_floats_only(kind):
     assert f"it casts values to ONNX type {getattr(TensorProto, kind)}" in changed.refusal()
 
 
-# ---- the scaling of the pixels -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("operators", "mean", "std"),
-    [
-        ([("Sub", 0.5), ("Div", 0.25)], 0.5, 0.25),
-        ([("Add", 0.5), ("Mul", 4.0)], -0.5, 0.25),
-        ([("Mul", 4.0), ("Sub", 2.0)], 0.5, 0.25),
-        ([("Div", 0.25), ("Add", 1.0), ("Mul", 2.0), ("Sub", 4.0)], 0.25, 0.125),  # 8 x - 2
-    ],
-)
-def test_a_scaling_by_any_operators(operators, mean, std):
-    model = Changed().scaled(*((kind, np.float32(number)) for kind, number in operators)).read()
-    assert (model.mean, model.std) == (mean, std)
-
-
-def test_numbers_come_first_only_in_sums_and_products():
-    changed = Changed().scaled(("Add", np.float32(0.5)), ("Mul", np.float32(4)))
-    for node in changed.proto.graph.node[:2]:
-        node.input[:] = reversed(node.input)
-    assert (changed.read().mean, changed.read().std) == (-0.5, 0.25)
-    changed.proto.graph.node[1].op_type = "Div"
-    assert "number 1 is not computed from the images" in changed.refusal()
-
-
-@pytest.mark.parametrize(("axes", "accepted"), [(0, True), (4, True), (5, False)])
-def test_a_scale_may_have_as_many_axes_as_the_images(axes, accepted):
-    changed = Changed().scaled(("Mul", np.full((1,) * axes, 2, np.float32)))
-    if accepted:
-        assert (changed.read().mean, changed.read().std) == (0, 0.5)
-    else:
-        assert "does not scale its pixels by one number" in changed.refusal()
-
-
-@pytest.mark.parametrize(
-    ("operators", "refusal"),
-    [
-        ([("Mul", np.float32(0))], "scales its pixels by 0.0; expected a positive number"),
-        ([("Div", np.float32(0))], "scales its pixels by 0.0; expected a positive number"),
-        ([("Div", np.float32(-2))], "scales its pixels by -2.0; expected a positive number"),
-        ([("Mul", np.float32([2, 2]))], "does not scale its pixels by one number"),
-        ([("Mul", np.int64(2))], "is int64 or not finite; expected finite floats"),
-        ([("Mul", 1e200)] * 2, "scales its pixels by numbers that overflow"),
-        ([("Mul", 1e-200)] * 2, "scales its pixels by numbers that overflow"),
-    ],
-)
-def test_other_scales_are_refused(operators, refusal):
-    assert refusal in Changed().scaled(*operators).refusal()
-
-
-@pytest.mark.parametrize("pixels", ["float32", "uint8"])
-@pytest.mark.parametrize(
-    ("mean", "std", "expected"),
-    [
-        ("0.2500012", "0.5", (0.2500012, 0.5)),  # within 1e-6 (1 + 0.25)
-        ("0.2500013", "0.5", (0.25, 0.5)),
-        ("0.25", "0.5000014", (0.25, 0.5000014)),
-        ("0.25", "0.5000016", (0.25, 0.5)),
-        ("0.24999876", "0.4999986", (0.24999876, 0.4999986)),
-        ("a quarter", "0.5", (0.25, 0.5)),
-        ("nan", "nan", (0.25, 0.5)),
-    ],
-)
-def test_the_text_gives_the_scaling_in_more_digits_if_it_agrees(pixels, mean, std, expected):
-    changed = Changed(pixels=pixels)
-    for each in changed.proto.metadata_props:
-        each.value = {"mean": mean, "std": std}.get(each.key, each.value)
-    model = changed.read()
-    assert (model.mean, model.std) == pytest.approx(expected, rel=1e-7)
-    assert not {"mean", "std", "input", "architecture", "num_classes"} & model.metadata.keys()
-
-
-# ---- the standardisation of each image -----------------------------------------------------------------
-
-
-def with_layer_norm(shift=None, scale=1.0, **attributes):
-    changed = Changed(OF_EACH_IMAGE)
-    changed.proto.opset_import[0].version = 17
-    inputs = ["images", changed.constant("ones", np.full((1, 28, 28), scale, np.float32))]
-    if shift is not None:
-        inputs.append(changed.constant("zeros", np.full((1, 28, 28), shift, np.float32)))
-    changed.nodes["input"].CopyFrom(helper.make_node("LayerNormalization", inputs, ["input"], **attributes))
-    return changed
-
-
-@pytest.mark.parametrize("axis", [1, 2, -3, -2])
-@pytest.mark.parametrize("shift", [None, 0.0])
-def test_a_layer_norm_over_the_rows_and_columns_standardises_each_image(axis, shift):
-    assert_read(with_layer_norm(shift, axis=axis, epsilon=1e-5), OF_EACH_IMAGE)
-    assert_read(with_layer_norm(shift, axis=axis), OF_EACH_IMAGE)  # the specification's epsilon
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"axis": 0}, {"axis": 3}, {"axis": -1}, {"axis": -4}, {}, {"axis": 1, "epsilon": 1.1e-5},
-        {"axis": 1, "epsilon": 0.9e-5}, {"axis": 1, "shift": 0.5}, {"axis": 1, "scale": 2.0},
-    ],
-)  # fmt: skip
-def test_other_layer_norms_are_refused(options):
-    assert "it standardises its images differently" in with_layer_norm(**options).refusal()
-
-
-@pytest.mark.parametrize(("scale", "shift"), [(1, 0), (2, 0), (1, 1), (2, 1)])
-def test_a_standardisation_neither_scales_nor_shifts(scale, shift):
-    changed = Changed(OF_EACH_IMAGE)
-    changed.constant("scale", np.full(1, scale, np.float32))
-    changed.constant("shift", np.full(1, shift, np.float32))
-    if (scale, shift) == (1, 0):
-        assert_read(changed, OF_EACH_IMAGE)
-    else:
-        assert "it standardises its images differently" in changed.refusal()
-
-
-def test_bytes_are_divided_before_they_are_standardised():
-    changed = Changed(OF_EACH_IMAGE, "uint8")
-    changed.constant("one_byte", np.float32(1))
-    assert "expected pixels in [0, 1] and 1e-05" in changed.refusal()
-
-
-def test_nothing_is_scaled_after_the_standardisation():
-    changed = Changed(OF_EACH_IMAGE)
-    changed.before("c1.Conv2d", "Mul", changed.constant("one", np.float32(1)))
-    assert "it scales its pixels after it has standardised each image" in changed.refusal()
-
-
 # ---- the operators of the network, and what else a file may contain ------------------------------------
 
 
@@ -359,6 +227,17 @@ def test_c5_may_be_dense_after_the_maps_are_flattened(kind):
         changed.before("c5.Conv2d", "MatMul", "c5.weight")
         changed.nodes["c5.Conv2d"].CopyFrom(helper.make_node("Add", ["c5.bias", dense.input[0]], ["c5.Conv2d"]))
     assert_read(changed)
+
+
+def test_a_bias_may_be_added_to_a_matrix_product_only():
+    changed = Changed()
+    changed.before("c1.Sigmoid", "Add", changed.constant("zeros", np.zeros((6, 1, 1), np.float32)))
+    assert "it computes Conv, Add, Sigmoid, AveragePool" in changed.refusal()
+    changed = Changed()
+    product = helper.make_node("MatMul", [*changed.nodes["f6.Linear"].input[:2]], ["f6.Linear"])
+    changed.nodes["f6.Linear"].CopyFrom(product)
+    changed.constant("f6.weight", MODEL.parameters["f6.weight"].T)
+    assert "Conv, Sigmoid, MatMul, Sigmoid, Gemm; expected" in changed.refusal()
 
 
 @pytest.mark.parametrize(
@@ -431,6 +310,8 @@ def bias(changed):
     ("change", "refusal"),
     [
         (lambda c: setattr(bias(c), "data_location", TensorProto.EXTERNAL), "keeps its weights in another file"),
+        (lambda c: setattr(c.nodes["c5.Sigmoid"], "domain", "com.example"), "has custom operators, Sigmoid; expected"),
+        (lambda c: c.proto.functions.add(name="Twice"), "has custom operators, Twice; expected only standard ones"),
         (lambda c: bias(c).external_data.add(key="location", value="x"), "keeps its weights in another file"),
         (lambda c: c.proto.graph.sparse_initializer.add(), "has sparse weights; expected dense ones"),
         (lambda c: c.proto.training_info.add(), "has conditions, loops or training steps"),
@@ -442,6 +323,30 @@ def test_what_a_file_may_not_contain(change, refusal):
     changed = Changed()
     change(changed)
     assert refusal in changed.refusal()
+
+
+@pytest.mark.parametrize("layer", ["c1.Conv2d", "output.Linear"])
+def test_a_layer_without_a_bias_has_one_of_zeros(layer):
+    changed = Changed()
+    del changed.nodes[layer].input[2]
+    parameters = changed.read().parameters
+    name = f"{layer.partition('.')[0]}.bias"
+    assert not parameters[name].any()
+    assert {each for each, value in parameters.items() if not np.array_equal(value, MODEL.parameters[each])} == {name}
+
+
+def test_a_file_is_read_like_a_model_and_named_in_errors(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(to_onnx(MODEL).SerializeToString())
+    for each in (path, str(path)):
+        np.testing.assert_array_equal(from_onnx(each).parameters.flat, MODEL.parameters.flat)
+    path.write_bytes(Changed().set("c5.Conv2d", group=2).proto.SerializeToString())
+    with pytest.raises(WeightsError) as error:
+        from_onnx(path)
+    assert str(error.value) == f"{path} is not LeNet-5: operator 7, Conv, has group 2; expected 1."
+    path.write_bytes(b"\xff\xff")
+    with pytest.raises(WeightsError, match="damaged or is not an ONNX model"):
+        from_onnx(path)
 
 
 def test_a_file_without_operators_is_refused(tmp_path):
