@@ -171,6 +171,53 @@ def test_a_path_that_begins_with_random_numbers_is_refused():
     assert "noise is not computed from the images" in changed.refusal()
 
 
+@pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize(("axis", "accepted"), [(None, True), (1, True), (-1, True), (0, False)])
+def test_a_softmax_is_over_the_classes(kind, axis, accepted):
+    changed = Changed().set("probabilities", axis=axis)
+    changed.nodes["probabilities"].op_type = kind
+    if accepted:
+        assert_read(changed)
+    else:
+        assert f"{kind}, has axis 0; expected 1" in changed.refusal()
+
+
+@pytest.mark.parametrize(
+    ("output", "kinds", "found"),
+    [
+        ("probabilities", ["Relu"], "Relu, Softmax"),
+        ("label", ["Relu"], "Relu, ArgMax"),
+        ("label", ["Softmax", "Relu"], "Softmax, Relu, ArgMax"),
+        ("probabilities", ["Softmax"], "Softmax, Softmax"),
+        ("label", ["LogSoftmax", "Softmax"], "LogSoftmax, Softmax, ArgMax"),
+    ],
+)
+def test_at_most_a_softmax_and_an_argmax_follow_the_logits(output, kinds, found):
+    changed = Changed()
+    for kind in kinds:
+        changed.before(output, kind)
+    assert f"it ends in {found} after the last dense layer; expected" in changed.refusal()
+
+
+@pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax"])
+def test_the_label_may_be_of_the_largest_probability(kind):
+    assert_read(Changed().before("label", kind))
+
+
+def test_a_graph_without_a_dense_layer_is_refused():
+    changed = Changed()
+    for output in ("label", "probabilities"):
+        changed.nodes[output].input[0] = "images"
+        changed.before(output, "Flatten")
+    assert "it ends in Flatten, ArgMax after the last dense layer" in changed.refusal()
+
+
+def test_a_dropout_for_inference_changes_nothing():
+    changed = Changed()
+    changed.before("f6.Linear", "Dropout").before("output.Linear", "Dropout", changed.constant("rate", np.float32(0.5)))
+    assert_read(changed)
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_a_dropout_may_not_be_in_training_mode(training):
     changed = Changed()
