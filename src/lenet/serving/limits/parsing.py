@@ -1,7 +1,6 @@
 """Parse HTTP/1.1, and reject requests that are ambiguous or disproportionately slow to parse."""
 
 import enum
-from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -34,15 +33,14 @@ class StrictProtocol(HttpToolsProtocol):
     """
 
     part = Part.BEGINNING
-    _lines = _head_bytes = 0  # of the header and the trailer
-    _chunks = _body_bytes = 0
     # Bytes of the current part, without body data and without the piece in which the previous part ended.
     _framing = 0
-    _is_chunked = False
-
-    def __init__(self, *args: Any, **named: Any):
-        super().__init__(*args, **named)
-        self.parser = self._new_parser()
+    # Of the current request: the header and the trailer, and the body.
+    _lines: int
+    _head_bytes: int
+    _chunks: int
+    _body_bytes: int
+    _is_chunked: bool
 
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
@@ -66,7 +64,7 @@ class StrictProtocol(HttpToolsProtocol):
                 if isinstance(error.__context__, InputError):  # from the methods below
                     raise error.__context__ from None
                 raise InputError(f"The request is not valid HTTP/1.1: {error}. Use an HTTP client.") from None
-            if self._framing > MAX_HEAD_BYTES + _CHUNK_FRAMING * self._chunks and self.part is not Part.BEGINNING:
+            if self.part is not Part.BEGINNING and self._framing > MAX_HEAD_BYTES + _CHUNK_FRAMING * self._chunks:
                 raise self._too_large(self._framing)
 
     def _head_without_upgrade(self) -> bytes:
@@ -80,7 +78,7 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.part = Part.HEAD
         self._lines, self._head_bytes = 1, 0
-        self._chunks, self._body_bytes, self._is_chunked = 0, 0, False
+        self._chunks = self._body_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """Receive the target of a request, or a part of it."""
