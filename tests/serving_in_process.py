@@ -13,7 +13,7 @@ class Clock(asyncio.SelectorEventLoop):
 
     def __init__(self):
         super().__init__()
-        self.now, self.timers = GIVEN_TIME, []
+        self.now, self.timers, self.connections = GIVEN_TIME, [], []
 
     def time(self):
         return self.now
@@ -28,9 +28,18 @@ class Clock(asyncio.SelectorEventLoop):
 
 
 def run(coroutine):
-    """Return the result of a coroutine that runs in a loop with a `Clock`."""
+    """Return the result of a coroutine that runs in a loop with a `Clock`; its connections are lost at the end."""
+
+    async def running():
+        try:
+            return await coroutine
+        finally:
+            for connection in asyncio.get_running_loop().connections:
+                if connection.parser is not None:
+                    connection.connection_lost(None)
+
     with asyncio.Runner(loop_factory=Clock) as runner:
-        return runner.run(coroutine)
+        return runner.run(running())
 
 
 async def after(seconds=0.0, iterations=20):
@@ -78,6 +87,7 @@ def connect(protocol, application, transport=None, state=None):
     config = uvicorn.Config(application, log_config=None, access_log=False)
     connection = protocol(config, state or uvicorn.server.ServerState(), {})
     connection.connection_made(transport or Transport())
+    connection.loop.connections.append(connection)
     return connection
 
 

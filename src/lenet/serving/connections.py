@@ -5,6 +5,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lenet.errors import InputError
@@ -161,6 +162,7 @@ class TimedProtocol(StrictProtocol):
         if self.part is Part.BODY and not self.cycle.response_complete:
             scope: Any = self.cycle.scope
             context = scope.get("lenet.request", context)
+            scope["lenet.refusal"] = HTTPException(status, message)
             self.cycle.disconnected = True  # the application, which waits for the body, ends and records the request
             self.cycle.message_event.set()
         elif self._application is not None:
