@@ -1,14 +1,12 @@
-"""The socket, the signals and the worker processes of a server, without starting a process."""
+"""The arguments, the socket and the signals of a server, without starting a process."""
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
 import socket
 import stat
 import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,11 +14,10 @@ import needs_serve  # noqa: F401
 import pytest
 import uvicorn
 from programs import SENDS_SIGNALS
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 import lenet
 from lenet.errors import ConfigurationError, InputError, InputTypeError
-from lenet.serving import Limits, Models, create_app, serve
+from lenet.serving import Limits, create_app, serve
 from lenet.serving import server as module
 from lenet.serving.connections import TimedProtocol
 from lenet.serving.logs import log_request, write_request
@@ -318,187 +315,3 @@ def test_another_application_does_not_drain(monkeypatch):
     config.load()
     asyncio.run(module._DrainingServer(config).shutdown())
     assert events == ["shutdown"]
-
-
-# ---- workers -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("tells", [True, False])
-def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, tells):
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    events = []
-
-    class Workers:
-        def __init__(self, config, models, listening):
-            events.append(
-                ("made", config, [file.name for file in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).iterdir()])
-            )
-
-        def run(self):
-            events.append("run")
-            if fails:
-                raise KeyError
-
-    monkeypatch.setattr(module, "_Workers", Workers)
-    on_ready = (lambda url: events.append(url)) if tells else None
-    listening = Address(family=V4, address=("127.0.0.1", 80))
-    with pytest.raises(KeyError) if fails else contextlib.nullcontext():
-        module._run_workers("config", Models(MODELS), listening, on_ready)
-    made = ("made", "config", ["m.safetensors"])
-    assert events == [made, *(["http://127.0.0.1:80/"] if tells else []), "run"]
-    assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
-
-
-def test_a_worker_starts_with_the_model_that_was_kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    Models(MODELS).keep(tmp_path)
-    (tmp_path / "damaged").write_bytes(b"damaged")
-    models = module._worker_app({"m": tmp_path / "damaged"}, lenet.load, lambda models: models)
-    assert models.get("m").version == Models(MODELS).get("m").version
-
-
-@pytest.mark.parametrize(
-    ("parent", "own", "ends"),
-    [("alive", False, False), ("alive", True, True), ("dead", False, True), (None, False, True)],
-)
-def test_a_worker_ends_with_its_parent(monkeypatch, parent, own, ends):
-    async def on_tick(self, counter):
-        return own
-
-    process = parent and SimpleNamespace(is_alive=lambda: parent == "alive")
-    monkeypatch.setattr(uvicorn.Server, "on_tick", on_tick)
-    monkeypatch.setattr(module.multiprocessing, "parent_process", lambda: process)
-    server = module._WorkerServer(uvicorn.Config(None, log_config=None))
-    assert bool(asyncio.run(server.on_tick(1))) == ends
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch, fails):
-    events = []
-
-    def target(self, sockets):
-        events.append(sockets)
-        if fails:
-            raise KeyError
-
-    monkeypatch.setattr(Process, "target", target)
-    monkeypatch.setattr(module, "exit_if_working", lambda: events.append("exit"))
-    worker = module._Worker.__new__(module._Worker)
-    worker.config, worker._server = uvicorn.Config(None, log_config=None), None
-    assert isinstance(worker.server, module._WorkerServer)
-    assert worker.server is worker.server
-    with pytest.raises(KeyError) if fails else contextlib.nullcontext():
-        worker.target(["socket"])
-    assert events == [["socket"], "exit"]
-
-
-class Started:
-    """A worker process that runs, or has ended with an exit code."""
-
-    def __init__(self, pid, events, exitcode=None):
-        self.pid, self.exitcode, self._events = pid, exitcode, events
-
-    def is_alive(self, timeout):
-        self._events.append((self.pid, "asked", timeout))
-        return self.exitcode is None
-
-    def __getattr__(self, name):
-        return lambda: self._events.append((self.pid, name))
-
-
-@pytest.fixture
-def workers(monkeypatch):
-    """Two worker processes that run, with the events of both; further ones have the numbers 3 and 4."""
-
-    def init(self, config, sockets):
-        self.config, self.sockets, self.should_exit = config, sockets, threading.Event()
-
-    monkeypatch.setattr(Multiprocess, "__init__", init)
-    events, numbers = [], iter(range(3, 9))
-    models = SimpleNamespace(changed=list, reload=lambda name: events.append(("reload", name)),
-                             keep=lambda folder: events.append(("keep", folder)))  # fmt: skip
-    config = SimpleNamespace(timeout_worker_healthcheck=5)
-    workers = module._Workers(config, models, SimpleNamespace(close=lambda: events.append("closed")))
-    monkeypatch.setattr(module, "_Worker", lambda config, sockets: Started(next(numbers), events))
-    monkeypatch.setattr(module.multiprocess, "mark_process_dead", lambda pid: events.append((pid, "marked")))
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "folder")
-    workers.processes, workers.processes_num = [Started(1, events), Started(2, events)], 2
-    return workers, events
-
-
-def test_workers_are_started(workers):
-    workers, events = workers
-    workers.init_processes()
-    assert events == [(3, "start"), (4, "start")]
-    assert [process.pid for process in workers.processes] == [3, 4]
-
-
-def test_a_hangup_is_passed_on_to_the_workers(workers, monkeypatch):
-    workers, _ = workers
-    kills = []
-
-    def kill(pid, number):
-        kills.append((pid, number))
-        if pid == 1:
-            raise ProcessLookupError
-
-    monkeypatch.setattr(module.os, "kill", kill)
-    monkeypatch.setattr(module.signal, "SIGHUP", 1, raising=False)
-    workers.processes.insert(0, Started(None, []))
-    workers.handle_hup()
-    assert kills == [(1, 1), (2, 1)]
-
-
-def test_workers_that_stop_refuse_connections(workers):
-    workers, events = workers
-    workers.terminate_all()
-    assert events == [(1, "terminate"), (2, "terminate"), "closed"]
-
-
-def test_workers_that_run_are_left_alone(workers):
-    workers, events = workers
-    workers.keep_subprocess_alive()
-    assert events == [(1, "asked", 5), (2, "asked", 5)]
-
-
-def test_a_worker_that_has_ended_is_replaced(workers, caplog):
-    workers, events = workers
-    workers.processes[0].exitcode = -9
-    workers.keep_subprocess_alive()
-    first = [(1, "asked", 5), (1, "kill"), (1, "join"), (1, "marked"), (3, "start")]
-    assert events == [*first, (2, "asked", 5)]
-    assert [process.pid for process in workers.processes] == [3, 2]
-    assert [record.getMessage() for record in caplog.records] == ["Worker 1 exited and was replaced."]
-
-
-def test_a_worker_that_cannot_start_stops_the_server(workers, caplog):
-    workers, events = workers
-    workers.processes[0].exitcode = 3
-    workers.keep_subprocess_alive()
-    assert events == [(1, "asked", 5), (1, "kill"), (1, "join"), (1, "marked")]
-    assert workers.should_exit.is_set()
-    assert [record.getMessage() for record in caplog.records] == ["Worker 1 could not start, so the server stops."]
-
-
-def test_no_worker_is_replaced_while_the_server_stops(workers):
-    workers, events = workers
-    workers.should_exit.set()
-    workers.processes[0].exitcode = -9
-    workers.keep_subprocess_alive()
-    assert events == []
-
-
-def test_models_that_change_are_kept_for_further_workers(workers):
-    workers, events = workers
-    workers.processes = []
-    workers._models.changed = lambda: ["a", "b"]
-
-    def reload(name):
-        events.append(("reload", name))
-        if name == "a":
-            raise KeyError
-
-    workers._models.reload = reload
-    workers.keep_subprocess_alive()
-    assert events == [("reload", "a"), ("reload", "b"), ("keep", "folder")]
