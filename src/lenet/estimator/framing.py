@@ -65,7 +65,8 @@ class Framing:
         if (self.height, self.width) == (SIDE, SIDE):
             return pixels
         down, across = self.interpolation()
-        return np.matmul(down @ pixels, across.T)  # at most 1: a row has at most two weights above 0
+        enlarged: NDArray[np.float32] = np.matmul(down @ pixels, across.T)
+        return enlarged  # at most 1, since a row has at most two weights above 0
 
     def check(self, shape: tuple[int, int] | None) -> None:
         """Check the shape of images; None means a table, whose length is checked elsewhere."""
