@@ -1,5 +1,6 @@
 """How batches are split between threads and kernel calls, with kernels that record them; and the peak of a build."""
 
+import importlib.util
 import os
 import threading
 from types import SimpleNamespace
@@ -207,6 +208,36 @@ def test_chunks_of_a_range_that_does_not_start_at_0(numbers, n_jobs):
     chunks = threads.run_chunks(lambda chunk: chunk, numbers, 4, n_jobs)
     assert [n for chunk in chunks for n in range(chunk.start, chunk.stop)] == list(numbers)
     assert all(chunk.stop - chunk.start == 4 for chunk in chunks[:-1])
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3, 9])
+def test_a_helper_that_comes_late_has_nothing_to_do(monkeypatch, n_jobs):
+    offered = []
+    monkeypatch.setattr(threads, "_pool", SimpleNamespace(offer=lambda task: offered.append(task) or True))
+    assert threads.run_chunks(lambda chunk: chunk.start, range(4), 1, n_jobs) == [0, 1, 2, 3]
+    assert len(offered) == min(n_jobs, 4) - 1
+    for task in offered:
+        late = threading.Thread(target=task, daemon=True)
+        late.start()
+        late.join(30)
+        assert not late.is_alive()
+
+
+def test_no_helper_is_asked_while_the_interpreter_ends(monkeypatch):
+    monkeypatch.setattr(threads, "is_finalizing", lambda: True)
+    monkeypatch.setattr(threads, "_pool", threads._Pool())
+    assert set(threads.run_chunks(lambda _: threading.get_ident(), range(9), 1, 4)) == {threading.get_ident()}
+    assert threads._pool._threads == []
+
+
+@pytest.mark.parametrize(("cores", "limit"), [(None, 64), (2, 64), (200, 200)])
+def test_the_pool_has_at_most_a_thread_for_each_core_or_64(monkeypatch, cores, limit):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.delattr(os, "register_at_fork", raising=False)
+    spec = importlib.util.spec_from_file_location("threads_again", threads.__file__)
+    again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    assert limit == again._Pool.MAX_THREADS
 
 
 def test_helpers_have_ended_even_if_the_end_is_interrupted(monkeypatch):
