@@ -117,6 +117,12 @@ def test_tensors_may_have_any_layout_and_byte_order(tmp_path):
     np.testing.assert_array_equal(tensors["a"], plain)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (0, 3)])
+def test_a_tensor_of_any_shape_is_read_again(tmp_path, shape):
+    (tmp_path / "file").write_bytes(to_bytes({"a": np.zeros(shape)}, {}))
+    assert read_tensors(tmp_path / "file")[0]["a"].shape == shape
+
+
 @pytest.mark.parametrize(
     "tensors", [[np.zeros(1)], {1: np.zeros(1)}, {"a": [0.0]}, {"a": np.zeros(1, complex)}, {"a": np.array(["x"])}]
 )

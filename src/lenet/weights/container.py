@@ -61,7 +61,7 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
             "bits."
         )
     checked = {**metadata, CHECKSUM: _checksum(tensors, metadata)}
-    content = serialize({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    content = serialize({name: np.asarray(value, order="C") for name, value in tensors.items()})
     start = 8 + struct.unpack("<Q", content[:8])[0]
     # safetensors itself writes the metadata in random order.
     header = {"__metadata__": dict(sorted(checked.items())), **json.loads(content[8:start])}
