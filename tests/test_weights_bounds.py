@@ -82,6 +82,14 @@ def test_the_sum_of_absolute_weights_and_the_bias_stay_below_half_of_the_largest
         assert is_accepted(stages(dtype, weight * half, bias * half)) == expected
 
 
+@pytest.mark.parametrize("dtype", HALF)
+def test_a_sum_of_exactly_half_of_the_largest_number_is_rejected(dtype):
+    half = np.finfo(dtype).max / 2
+    for total, expected in ((half, False), (np.nextafter(half, dtype(0)), True)):
+        parameters = {"c1.weight": np.array([[1], [-total]], dtype), "c1.bias": np.zeros(2, dtype)}
+        assert is_accepted(parameters) == expected
+
+
 @pytest.mark.parametrize(("mean", "std", "largest"), [(0, 1, 1), (0.25, 2, 0.375), (0.75, 0.5, 1.5), (-3, 1, 4)])
 def test_pixels_are_standardised_before_the_first_stage(mean, std, largest):
     """The largest is (1 - mean) / std or mean / std."""
@@ -92,7 +100,7 @@ def test_pixels_are_standardised_before_the_first_stage(mean, std, largest):
 
 
 def test_each_pixel_that_is_standardised_by_its_image_is_at_most_sqrt_783():
-    for factor, expected in ((0.999, True), (1.001, False)):
+    for factor, expected in ((0.9999, True), (1.0001, False)):
         parameters = stages(np.float64, 1)
         parameters["c1.weight"] *= factor * HALF[np.float64] / np.sqrt(783) / 3
         assert is_accepted(parameters, None, None) == expected
