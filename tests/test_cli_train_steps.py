@@ -1,0 +1,261 @@
+"""The steps of `lenet train`: what it passes to the training, what it saves and prints; nothing is trained."""
+
+import json
+import signal
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cli_calls import events, fails, misused
+
+import lenet
+from lenet import cli
+from lenet.cli import train as command
+from lenet.cli.progress import JsonProgress, Progress, progress_for
+from lenet.data import Dataset
+from lenet.errors import DataError
+from lenet.evaluation.report import MAX_CLASSES
+from lenet.training import loop
+from lenet.training.recipes import recipe_named
+from lenet.training.runs import Run
+from lenet.training.state import Epoch, State
+
+for needed in ("sklearn", "matplotlib"):
+    pytest.importorskip(needed)
+
+pytestmark = pytest.mark.usefixtures("no_figures")
+
+
+def epoch(number, val_loss=0.5):
+    return Epoch(number, 0.1, 2.0, 0.25, val_loss, 0.5, 1000.0, 9.0)
+
+
+def state_of(model, step=0, history=(), **more):
+    flat = model.parameters.flat
+    numbers = flat.copy(), np.zeros_like(flat), flat.copy()
+    return State(*numbers, mean=0.0, std=1.0, step=step, history=list(history), **more)
+
+
+@pytest.fixture
+def training(monkeypatch, tmp_path):
+    """The arguments of the trainings of this test; they last one epoch, or stop after `stop` steps."""
+    monkeypatch.chdir(tmp_path)
+    data = lenet.data.load_digits()
+    np.savez("mine.npz", X_train=data.X_train[:200], y_train=data.y_train[:200], X_test=data.X_test[:50],
+             y_test=data.y_test[:50])  # fmt: skip
+    calls = SimpleNamespace(made=[], stop=0)
+
+    def train(model, x, y, recipe, **named):
+        calls.made.append((model, x, y, recipe, named))
+        if calls.stop:
+            return state_of(model, step=calls.stop, images=calls.stop * recipe.batch_size)
+        state = state_of(model, history=[epoch(1)], best_epoch=1)
+        if named["state"] is None:
+            named["on_epoch"](state)
+        return state
+
+    monkeypatch.setattr(loop, "train", train)
+    return calls
+
+
+def args_of(run):
+    return json.loads(Path(f"runs/{run}/args.json").read_text())
+
+
+def test_the_options_reach_the_training(training, capsys):
+    assert cli.main(["train", "mine.npz", "--seed", "4", "--n-jobs", "3", "--recipe", "distorted", "-q"]) == 0
+    ((model, x, y, recipe, named),) = training.made
+    assert (x.shape, y.shape, model.num_classes) == ((200, 28, 28), (200,), 10)
+    assert recipe == recipe_named("distorted")
+    assert (named["seed"], named["n_jobs"], named["state"]) == (4, 3, None)
+    args = args_of("train-1")
+    assert (args["seed"], args["num_classes"]) == (4, 10)
+    assert args["recipe"] == asdict(recipe)
+    assert not {"network", "from", "classes", "raw"} & args.keys()
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_seed_it_is_0_and_data_sets_keep_their_names(training):
+    assert cli.main(["train", "digits", "-q"]) == 0
+    assert (args_of("train-1")["seed"], args_of("train-1")["data"]) == (0, "digits")
+    assert training.made[0][-1]["seed"] == 0
+    assert (training.made[0][0].parameters["c1.weight"] == lenet.LeNet5(seed=0).parameters["c1.weight"]).all()
+
+
+def test_other_classes_get_a_new_output_layer_of_the_seed(training):
+    data = lenet.data.load_digits()
+    some = np.flatnonzero(data.y_train < 3)[:60]
+    np.savez("three.npz", X=data.X_train[some], y=data.y_train[some])
+    for options in ([], ["--seed", "0"], ["--seed", "5"]):
+        assert cli.main(["train", "three.npz", "--from", "mnist", "-q", *options]) == 0
+    outputs = [made[0].parameters["output.weight"] for made in training.made]
+    assert outputs[0].shape == (3, 84)
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert (outputs[0] != outputs[2]).any()
+    assert [args_of(f"train-{n}").get("from") for n in (1, 2, 3)] == 3 * ["mnist"]
+
+
+def test_the_network_of_1998_is_for_ten_digits(training, capsys):
+    assert cli.main(["train", "mine.npz", "--network", "1998", "-q"]) == 0
+    assert args_of("train-1")["network"] == "1998"
+    assert args_of("train-1")["recipe"]["name"] == "paper"
+    capsys.readouterr()
+    np.savez("two.npz", X=np.zeros((4, 28, 28), np.uint8), y=[0, 1, 0, 1])
+    assert "two.npz has 2 classes; expected 10, the digits. Omit --network." in fails(
+        capsys, "train", "two.npz", "--network", "1998"
+    )
+    said = misused(capsys, "train", "mine.npz", "--network", "1998", "--from", "mnist")
+    assert "--network and --from were both given; expected one of them." in said
+
+
+def test_a_stopped_training_is_saved_and_ends_with_128_and_the_signal(training, capsys):
+    training.stop = 3
+    assert cli.main(["train", "mine.npz", "--json"]) == 128 + signal.SIGINT
+    start, stopped = events(capsys.readouterr().out)
+    assert (start["event"], start["train"], start["validation"], start["test"]) == ("start", 180, 20, 50)
+    command = f"lenet train --resume {start['run']}"
+    assert stopped == {"event": "stopped", "epoch": 1, "step": 3, "resume": command}
+    run = Run(start["run"])
+    assert run.load_checkpoint(run.initial_model()).step == 3
+    training.stop = 0
+    assert cli.main(["train", "--resume", start["run"], "-q"]) == 0
+    assert training.made[1][-1]["state"].step == 3
+    training.stop = 3
+    assert cli.main(["train", "mine.npz"]) == 130
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("Stopped in epoch 1 after step 3; the state is saved. Resume with: lenet train --resume ")
+
+
+def test_resuming_a_complete_run_says_so(training, capsys):
+    assert cli.main(["train", "mine.npz", "-q"]) == 0
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", "runs/train-1"]) == 0
+    run = Path("runs/train-1")
+    assert f"{run} was complete. To train further, start a new run with --from {run}." in capsys.readouterr().err
+    assert training.made[1][-1]["state"].history == [epoch(1)]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), [
+    ("lenet", "0.0.1", "was started with lenet 0.0.1. With"),
+    ("cpu", "other", "was started with the other kernels. With the"),
+])  # fmt: skip
+def test_resuming_elsewhere_notes_that_results_may_differ(training, capsys, name, value, said):
+    assert cli.main(["train", "mine.npz", "-q"]) == 0
+    Path("runs/train-1/args.json").write_text(json.dumps(args_of("train-1") | {name: value}))
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", "runs/train-1"]) == 0
+    run = str(Path("runs/train-1"))
+    assert f"{run} was complete. To train further, start a new run with --from {run}." in capsys.readouterr().err
+    assert training.made[1][-1]["state"].history == [epoch(1)]
+
+
+@pytest.mark.parametrize(("options", "name"), [
+    (["--seed", "0"], "seed"), (["--batch-size", "8"], "batch-size"), (["--from", "mnist"], "from"), (["--raw"], "raw"),
+    (["--no-distort"], "distort"), (["--recipe", "small"], "recipe"), (["--network", "1998"], "network"),
+    (["--strict"], "strict"), (["--patience", "3"], "patience"),
+])  # fmt: skip
+def test_a_resumed_run_keeps_its_options(capsys, options, name):
+    assert f"--resume keeps the options of the run. Omit --{name}." in misused(
+        capsys, "train", "--resume", "x", *options
+    )
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ([], "DATA is missing; expected a data set, or --resume RUN."),
+    (["digits", "--resume", "x"], "DATA and --resume were both given; expected one of them."),
+    (["digits", "--seed", "-1"], "seed is -1; expected at least 0."),
+    (["digits", "--recipe", "none"], "none"),
+])  # fmt: skip
+def test_usage_errors(capsys, options, said):
+    assert said in misused(capsys, "train", *options)
+
+
+@pytest.mark.parametrize(("smallest", "rate"), [(4, 0.25), (3, 0.0)])
+def test_validation_needs_an_image_of_each_class(capsys, smallest, rate):
+    data = SimpleNamespace(y_train=np.repeat([0, 2], [50, smallest]))
+    recipe = replace(recipe_named("small"), validation=0.25)
+    assert command.with_possible_validation(recipe, data, quiet=False).validation == rate
+    said = "The smallest class has fewer than 4 images, too few to hold out 25% for validation."
+    assert (said in capsys.readouterr().err) == (rate == 0)
+
+
+def dataset(labels, test_labels=(), classes=None):
+    images = [np.zeros((len(y), 28, 28), np.uint8) for y in (labels, test_labels)]
+    data = Dataset(images[0], np.array(labels), images[1], np.array(test_labels, int))
+    data.classes = classes
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (dataset([0, 1]), ("0", "1")),
+        (dataset([0, 1], [3]), ("0", "1", "2", "3")),
+        (dataset([2, 0], [1]), ("0", "1", "2")),
+        (dataset([0, 1], classes=("a", "b", "c")), ("a", "b", "c")),
+    ],
+)
+def test_the_classes_of_data(data, names):
+    assert command.classes_of(data, SimpleNamespace(data="x", network=None)) == names
+
+
+def test_data_of_one_class_or_too_many():
+    arguments = SimpleNamespace(data="x", network=None)
+    with pytest.raises(DataError, match=r"^x has one class; expected at least two"):
+        command.classes_of(dataset([3, 3], [1]), arguments)
+    assert len(command.classes_of(dataset([0, MAX_CLASSES - 1]), arguments)) == MAX_CLASSES
+    with pytest.raises(DataError, match=rf"^x has {MAX_CLASSES + 1:,} classes; expected at most {MAX_CLASSES:,}\.$"):
+        command.classes_of(dataset([0, MAX_CLASSES]), arguments)
+
+
+class Recorder:
+    """A run folder and a progress output that record what they are asked to save and to show."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.calls.append((name, arguments[-1].seconds))
+
+
+def test_checkpoints_are_saved_each_epoch_and_each_30_seconds():
+    folder, progress, table = Recorder(), Recorder(), Recorder()
+    saver = command.Saver(folder, None, progress, table)
+    signals = SimpleNamespace(received=0)
+    for seconds in (29.0, 30.0, 30.1, 60.0, 60.2):
+        assert saver.on_step(SimpleNamespace(seconds=seconds), signals) is False
+    assert folder.calls == [("save_checkpoint", 30.1), ("save_checkpoint", 60.2)]
+    saver.on_epoch(SimpleNamespace(seconds=80.0))
+    assert folder.calls[2:] == [("save_epoch", 80.0)]
+    assert table.calls == [("epoch", 80.0)]
+    signals.received = signal.SIGTERM
+    assert saver.on_step(SimpleNamespace(seconds=110.0), signals) is True
+    assert saver.on_step(SimpleNamespace(seconds=110.1), signals) is True
+    assert folder.calls[3:] == [("save_checkpoint", 110.1)]
+    assert progress.calls[-3:] == [("epoch", 80.0), ("step", 110.0), ("step", 110.1)]
+
+
+def test_the_remaining_time_is_in_minutes_and_seconds():
+    numbers = np.zeros(1)
+    state = State(numbers, numbers, numbers, mean=0.0, std=1.0, step=2, seconds=10.0, history=[epoch(1)])
+    progress = Progress(epochs=5, steps_per_epoch=8)  # 10 of 40 steps took 10 s
+    assert (progress.seconds_left(state), progress.time_left(state)) == (30, "0:30")
+    state.seconds = 30.0
+    assert progress.time_left(state) == "1:30"
+    assert Progress(1, 7).seconds_left(State(numbers, numbers, numbers, mean=0.0, std=1.0, seconds=2.0)) == 14
+
+
+def test_json_progress_prints_epochs(capsys):
+    numbers = np.zeros(1)
+    state = State(numbers, numbers, numbers, mean=0.0, std=1.0, seconds=3.0, history=[epoch(1), epoch(2, 0.25)])
+    progress = progress_for(3, 10, as_json=True)
+    assert isinstance(progress, JsonProgress)
+    progress.start({"run": "x"})
+    progress.step(state)
+    progress.epoch(state)
+    progress.stop()
+    start, row = events(capsys.readouterr().out)
+    assert start == {"event": "start", "run": "x"}
+    assert row == {"event": "epoch", **asdict(epoch(2, 0.25)), "seconds_left": 2}
