@@ -102,7 +102,8 @@ def test_the_network_of_1998_is_for_ten_digits(training, capsys):
     assert args_of("train-1")["network"] == "1998"
     assert args_of("train-1")["recipe"]["name"] == "paper"
     capsys.readouterr()
-    np.savez("two.npz", X=np.zeros((4, 28, 28), np.uint8), y=[0, 1, 0, 1])
+    x, y = np.zeros((4, 28, 28), np.uint8), [0, 1, 0, 1]
+    np.savez("two.npz", X_train=x, y_train=y, X_test=x, y_test=y)
     assert "two.npz has 2 classes; expected 10, the digits. Omit --network." in fails(
         capsys, "train", "two.npz", "--network", "1998"
     )
