@@ -254,42 +254,9 @@ def test_a_loss_that_is_not_finite_stops_training(digits):
         run(digits, replace(SHORT, lr=1e38, momentum=0.99))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}, {"validation": 1.0},
-        {"weight_decay": -1.0}, {"schedule": "cosine"}, {"patience": 0}, {"patience": 3, "validation": 0.0},
-    ],
-)  # fmt: skip
-def test_a_recipe_refuses_invalid_settings(change):
-    with pytest.raises(InputError, match=next(iter(change))):
-        RECIPES["default"].with_changes(**change)
-
-
 def test_an_unknown_recipe_names_the_known_ones(digits):
     with pytest.raises(InputError, match="default, distorted"):
         train(lenet.LeNet5(), *digits, "fast")
-
-
-def test_the_seed_recipe_is_the_notebooks():
-    recipe = RECIPES["seed"]
-    assert (recipe.batch_size, recipe.lr, recipe.epochs, recipe.momentum) == (4, 0.01, 5, 0)
-    assert (recipe.standardise, recipe.distort, recipe.validation, recipe.schedule) == (False, False, 0, "constant")
-
-
-@pytest.mark.parametrize(
-    ("name", "epochs", "batch_size", "lr"),
-    [
-        ("seed", 5, 4, 0.01),  # docs/seed.md: the notebook
-        ("paper", 20, 16, 16 * 0.0005),  # section III.B of the paper, whose batches have one image
-        ("small", 200, 32, 0.05),  # docs/how_it_reads.md
-        ("wild", 120, 32, 0.08),
-        ("drawn", 30, 32, 0.04),  # the model card of the shipped weights
-    ],
-)
-def test_the_recipes_are_those_of_the_published_results(name, epochs, batch_size, lr):
-    recipe = lenet.training.RECIPES[name]
-    assert (recipe.epochs, recipe.batch_size, recipe.lr) == (epochs, batch_size, lr)
 
 
 def accuracy(data, recipe, seed):

@@ -124,23 +124,23 @@ def _of_images(column: Any, where: str, start: int) -> NDArray[Any]:
     arrow, compute = require("pyarrow", "dask"), require("pyarrow.compute", "dask")
     of_bytes = _is_bytes(column.type)
     lengths = (compute.binary_length if of_bytes else compute.list_value_length)(column)
-    lengths = lengths.fill_null(-1).to_numpy(zero_copy_only=False)
+    lengths = lengths.fill_null(-1).to_numpy()
     kind = "bytes" if of_bytes else "numbers"
     _reject_first(lengths != PIXELS, where, start, f"it is not an image; expected {PIXELS} {kind}")
     if of_bytes:
         fixed = column.cast(arrow.binary(PIXELS))
         flat = np.frombuffer(fixed.buffers()[1], np.uint8)[fixed.offset * PIXELS :][: len(fixed) * PIXELS]
-        return np.asarray(flat).reshape(-1, PIXELS)
+        return flat.reshape(len(fixed), PIXELS)
     values = column.flatten()
-    missing = values.is_null().to_numpy(zero_copy_only=False).reshape(-1, PIXELS)
-    numbers = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, PIXELS)
+    missing = values.is_null().to_numpy(zero_copy_only=False).reshape(len(column), PIXELS)
+    numbers = values.to_numpy(zero_copy_only=False).reshape(len(column), PIXELS)
     return _checked(numbers, missing, where, start)
 
 
 def _of_pixels(batch: Any, where: str, start: int) -> NDArray[Any]:
     """Return the images in rows of 784 columns."""
     missing = np.column_stack([each.is_null().to_numpy(zero_copy_only=False) for each in batch.columns])
-    columns = [each.fill_null(0).to_numpy(zero_copy_only=False) for each in batch.columns]
+    columns = [each.to_numpy(zero_copy_only=False) for each in batch.columns]
     dtype = np.float64 if any(each.dtype.kind == "f" for each in columns) else np.int64
     return _checked(np.column_stack([each.astype(dtype) for each in columns]), missing, where, start)
 
