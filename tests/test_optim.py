@@ -117,6 +117,16 @@ def test_gradients_of_single_precision_move_a_model_of_double(model):
     np.testing.assert_allclose(other.parameters.flat, model.parameters.flat, atol=1e-7)
 
 
+def test_gradients_of_double_precision_move_a_model_of_single():
+    models = [LeNet5(seed=0), LeNet5(seed=0)]
+    gradients = gradients_of(models[0])
+    double = FlatDict(models[0].parameters.shapes, np.float64)
+    double.update(gradients)
+    SGD(models[0], lr=0.1).step(gradients)
+    SGD(models[1], lr=0.1).step(double)
+    np.testing.assert_array_equal(models[1].parameters.flat, models[0].parameters.flat)
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda sgd: pickle.loads(pickle.dumps(sgd))])  # noqa: S301
 def test_an_optimiser_can_be_copied_and_pickled(model, duplicate):
     sgd, gradients = SGD(model, lr=0.1, momentum=0.9), gradients_of(model)
@@ -171,6 +181,17 @@ def test_numbers_out_of_range_are_refused(model, arguments, message):
 def test_a_rate_that_is_not_a_number_is_refused(model):
     with pytest.raises(InputTypeError, match=r"lr is '0\.1'"):
         SGD(model, lr="0.1")
+
+
+def test_the_model_is_a_lenet5():
+    with pytest.raises(InputTypeError, match=r"^model is "):
+        SGD("mnist", lr=0.1)
+
+
+@pytest.mark.parametrize("gradients", [None, [np.zeros(3)]])
+def test_gradients_are_a_mapping(model, gradients):
+    with pytest.raises(InputTypeError, match=r"^gradients is .+; expected a mapping of names to arrays\.$"):
+        SGD(model, lr=0.1).step(gradients)
 
 
 def missing(gradients):
@@ -236,6 +257,22 @@ def values(schedule, steps):
 
 def test_constant():
     assert values(constant(0.01, 100, 10), [0, 50, 99]) == [0.01] * 3
+
+
+@pytest.mark.parametrize("schedule", [constant, one_cycle, paper_steps])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((-0.1, 10, 5), "lr is -0.1"),
+        ((math.inf, 10, 5), "lr is inf"),
+        ((0.1, 0, 5), "total_steps is 0; expected at least 1"),
+        ((0.1, 10, 0), "steps_per_epoch is 0; expected at least 1"),
+    ],
+)
+def test_arguments_of_a_schedule_are_validated(schedule, arguments, message):
+    assert schedule(0, 1, 1)(0) == 0
+    with pytest.raises(InputError, match=message):
+        schedule(*arguments)
 
 
 def test_one_cycle_by_hand():
