@@ -112,7 +112,7 @@ def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -
     if X.dtype == np.uint8:  # exact, from a histogram
         counts = np.zeros(256, np.int64)
         for start in range(0, len(indices), _COUNTED_AT_ONCE):
-            counts += np.bincount(X[indices[start : start + _COUNTED_AT_ONCE]].reshape(-1), minlength=256)
+            counts += np.bincount(X[indices[start : start + _COUNTED_AT_ONCE]].ravel(), minlength=256)
         values = np.arange(256) / 255
         mean = float(counts @ values / counts.sum())
         std = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
