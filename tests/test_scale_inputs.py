@@ -452,12 +452,3 @@ def test_processes_read_a_web_server_themselves(web):
         distributed.Client(cluster) as client,
     ):
         check(scores(client, [f"{web}/wide.parquet"]))
-
-
-def test_the_first_invalid_row_of_a_part_is_named():
-    from lenet.scale.sources import checked
-
-    images = np.zeros((4, 28, 28), np.float32)
-    images[2:] = 7
-    with pytest.raises(InputError, match=r"^a\.npy, row 1,002: x has floating-point pixels from 7"):
-        checked(images, "a.npy", 1000)

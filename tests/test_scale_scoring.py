@@ -231,11 +231,6 @@ def test_rows_of_parquet_without_an_image(client, column, why):
     assert leftovers() == []
 
 
-def test_a_slice_of_a_column():
-    for column in (pa.array(ROWS_OF_BYTES, pa.binary(784)), pa.array(ROWS_OF_BYTES), lists(X, pa.list_(pa.uint8()))):
-        np.testing.assert_array_equal(columns._of_images(column[5:9], "", 0), X.reshape(N, 784)[5:9])
-
-
 @pytest.mark.parametrize(
     ("images", "error", "why"),
     [

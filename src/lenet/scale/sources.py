@@ -42,7 +42,9 @@ def parts_of(images: Any, column: str | None) -> list[Part]:
     if files is not None:
         parts = [part for file in files for part in _of_file(file, column)]
     elif hasattr(images, "__dask_graph__"):
-        parts = _of_frame(images, column) if hasattr(images, "columns") and images.ndim == 2 else _of_dask(images)
+        # A Delayed has every attribute, but its ndim is another Delayed.
+        is_frame = hasattr(images, "columns") and isinstance(images.ndim, int) and images.ndim == 2
+        parts = _of_frame(images, column) if is_frame else _of_dask(images)
     else:
         parts = list(_of_array(images))
     parts = [part for part in parts if part.rows != 0]
@@ -58,7 +60,7 @@ def checked(images: NDArray[Any], name: str, start: int) -> NDArray[Any]:
         for row in range(len(images) if np.ndim(images) > 1 else 0):
             try:
                 _checks.images(images[row : row + 1])
-            except InputError as error:
+            except LenetError as error:
                 raise type(error)(f"{name}, row {start + row:,}: {error}") from None
         raise type(whole)(f"{name}: {whole}") from None
 
@@ -153,7 +155,7 @@ def _read_zarr(file: File, start: int, stop: int) -> list[NDArray[Any]]:
 
 def _of_dask(images: Any) -> list[Part]:
     """Return a part for each block of rows; chunk sizes may be unknown."""
-    if not hasattr(images, "to_delayed") or not hasattr(images, "chunks"):
+    if not hasattr(images, "chunks") or not isinstance(images.ndim, int):
         raise InputTypeError(f"images is a Dask {type(images).__name__}; expected a Dask array or data frame.")
     _checks.image_form(tuple(images.shape), images.dtype, "The Dask array")
     if images.ndim > 1:

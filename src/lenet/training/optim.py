@@ -217,8 +217,7 @@ def paper_steps(lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
     factors = ((2, 1.0), (5, 0.4), (8, 0.2), (12, 0.1))
 
     def schedule(step: int) -> float:
-        epoch = step // steps_per_epoch
-        return lr * next((factor for end, factor in factors if epoch < end), 0.02)
+        return lr * next((factor for end, factor in factors if step < end * steps_per_epoch), 0.02)
 
     return schedule
 
