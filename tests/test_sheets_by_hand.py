@@ -237,6 +237,15 @@ def test_a_side_of_fewer_than_4_points_connects_the_corners(count, offset):
     assert distances(line, [(0, offset), (80, offset)]) == pytest.approx([0, 0], abs=1e-4)
 
 
+@pytest.mark.parametrize(("shape", "box"), [((90, 90), (20, 10, 61, 71)), ((120, 100), (30, 24, 100, 50))])
+def test_the_corners_of_a_rectangle_are_exact(shape, box):
+    top, left, bottom, right = box
+    sheet = np.zeros(shape, bool)
+    sheet[top:bottom, left:right] = True
+    expected = [(left - 4, top - 4), (right + 3, top - 4), (right + 3, bottom + 3), (left - 4, bottom + 3)]
+    np.testing.assert_allclose(corners_of(sheet), expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("angle", [-30, -8, 0, 20, 40])
 @pytest.mark.parametrize("cut", [0, 34])
 def test_the_corners_of_a_turned_sheet_are_clockwise_from_the_upper_left(angle, cut):

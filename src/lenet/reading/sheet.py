@@ -73,7 +73,7 @@ def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
     outlines, _ = cv2.findContours(whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(outlines, key=cv2.contourArea)
     hull = cv2.convexHull(outline)
-    corners = cv2.approxPolyDP(hull, _CORNER * cv2.arcLength(hull, True), True)[:, 0].astype(np.float64)
+    corners = _simplified(hull)[:, 0].astype(np.float64)
     if len(corners) != 4:
         corners = cv2.boxPoints(cv2.minAreaRect(hull)).astype(np.float64)
     angles = np.arctan2(*(corners - corners.mean(axis=0)).T[::-1])
@@ -112,9 +112,13 @@ def _outline_of_light(coarse: NDArray[np.uint8]) -> NDArray[np.int32] | None:
 def _has_shape_of_sheet(outline: NDArray[np.int32], area: float, shape: tuple[int, ...]) -> bool:
     """Return whether a region is convex, has few corners, and is mostly inside the picture."""
     hull = cv2.convexHull(outline)
-    corners = cv2.approxPolyDP(hull, _CORNER * cv2.arcLength(hull, True), True)
     is_convex = area >= _MIN_CONVEXITY * cv2.contourArea(hull)
-    return bool(_at_border(outline, shape) <= _MAX_AT_BORDER and len(corners) <= _MAX_CORNERS and is_convex)
+    return bool(_at_border(outline, shape) <= _MAX_AT_BORDER and len(_simplified(hull)) <= _MAX_CORNERS and is_convex)
+
+
+def _simplified(hull: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the corners of a polygon, shape (n, 1, 2)."""
+    return np.asarray(cv2.approxPolyDP(hull, _CORNER * cv2.arcLength(hull, True), True))
 
 
 def _stands_out(
