@@ -86,6 +86,19 @@ def test_the_most_probable_value_of_a_field_is_that_of_counting_all_readings(see
     assert confidence == pytest.approx(same / sum(weight for weight, *_ in weighed))
 
 
+def test_an_invalid_value_is_kept_unless_a_valid_one_has_more_than_a_hundredth_of_its_weight():
+    """By Luhn's rule, of the numbers of one digit, only 0 is valid."""
+    field, hundredth = Field("a", cell=(0, 0), checksum="luhn"), np.log(0.01)
+    for weight, expected in ((hundredth, 5), (np.nextafter(hundredth, 0), 0)):
+        digits = np.full((1, 10), -np.inf)
+        digits[0, 5], digits[0, 0] = 0.0, weight
+        graph = Graph(np.array([0]), np.array([1]), digits, np.array([-np.inf]))
+        arcs, labels, confidence = most_probable(graph, field)
+        assert (arcs, labels) == ([0], [expected])
+        assert confidence == pytest.approx(0.5)  # both have the same weight
+        assert confidence <= 1
+
+
 def test_the_paths_of_joined_graphs_go_through_one_after_the_other():
     graphs = [random_graph(np.random.default_rng(seed)) for seed in (0, 1)]
     apart = [best_path(graph).labels for graph in graphs]

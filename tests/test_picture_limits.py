@@ -211,6 +211,17 @@ def test_pictures_are_turned_as_their_orientation_says(orientation, upright):
     assert grey.flags.c_contiguous
 
 
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_tiff_is_turned_whether_it_is_decoded_in_strips_or_not(monkeypatch, orientation, turns):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    expected = np.rot90(COLOURS, turns)
+    for strip in (2**20, 14):  # two rows
+        monkeypatch.setattr(pictures, "_STRIP", strip)
+        np.testing.assert_array_equal(read_picture(encoded(COLOURS, "TIFF", exif=exif), colour=True), expected)
+        np.testing.assert_allclose(read_picture(encoded(COLOURS, "TIFF", exif=exif)), luminance(expected), atol=1)
+
+
 # Levels
 
 
@@ -227,6 +238,14 @@ def test_levels_of_16_bits_are_scaled_if_one_is_above_255(levels, expected):
     np.testing.assert_array_equal(read_picture(encoded(pixels)), [expected])
     np.testing.assert_array_equal(read_picture(encoded(pixels), colour=True), np.array([expected] * 3).T[np.newaxis])
     np.testing.assert_array_equal(as_grey(Image.fromarray(pixels.astype(np.int32))), [expected])
+
+
+def test_the_luminance_of_palettes_is_rounded():
+    picture = Image.new("P", (3, 1))
+    picture.putpalette([0, 255, 0, 255, 0, 0, 0, 0, 255])
+    picture.putdata([0, 1, 2])
+    np.testing.assert_array_equal(as_grey(picture), [[150, 76, 29]])  # of 149.7, 76.2 and 29.1
+    np.testing.assert_array_equal(read_picture(encoded(picture, transparency=1)), [[150, 255, 29]])
 
 
 def test_levels_of_32_bits_are_clipped():

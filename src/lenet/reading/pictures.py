@@ -303,4 +303,4 @@ def _is_light_on_nothing(picture: Any) -> bool:
         alpha = np.asarray(with_alpha.getchannel("A"), np.int64)
         opacity += int(alpha.sum())
         light += int((alpha * np.asarray(with_alpha.convert("RGB").convert("L"))).sum())
-    return 0 < opacity <= 127 * picture.width * picture.height and light > 127 * opacity
+    return opacity <= 127 * picture.width * picture.height and light > 127 * opacity
