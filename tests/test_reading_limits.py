@@ -74,6 +74,33 @@ def test_a_frame_runs_along_all_four_sides(margin, thick, gap, kept):
     assert (found.shape == (40, 25)) is not kept
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "erased"),
+    [
+        ((100, 60), (90, 54), True), ((100, 60), (89, 54), False), ((100, 60), (90, 53), False),
+        ((60, 100), (54, 90), True), ((60, 100), (53, 90), False), ((60, 100), (54, 89), False),
+    ],
+)  # fmt: skip
+def test_a_frame_has_nine_tenths_of_the_height_and_width(shape, size, erased):
+    ink = np.zeros(shape, np.uint8)
+    ink[3 : 3 + size[0], 2 : 2 + size[1]] = 200
+    ink[4 : 2 + size[0], 3 : 1 + size[1]] = 0
+    ink[20:40, 20:35] = 200
+    assert single_digit._without_specks(ink).shape == ((20, 15) if erased else size)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize(("depth", "erased"), [(9, True), (10, False)])
+def test_the_sides_of_a_frame_are_in_the_outer_tenths_of_its_box(turns, depth, erased):
+    """The frame is 91 pixels high, and a tenth is rounded up."""
+    ink = np.zeros((100, 95), np.uint8)
+    ink[5 : 5 + depth + 1, 30] = ink[5 + depth, 4:90] = ink[95, 4:90] = 200  # its upper side is lower than its top
+    ink[5 + depth : 96, [4, 89]] = 200
+    ink[40:60, 40:55] = 200
+    found = single_digit._without_specks(np.rot90(ink, turns).copy())
+    assert (found.shape in ((20, 15), (15, 20))) is erased
+
+
 def test_a_frame_around_16_pixels_is_a_digit():
     for side, expected in ((4, (100, 100)), (5, (5, 5))):
         ink = np.zeros((100, 100), np.uint8)
