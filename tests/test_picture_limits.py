@@ -169,10 +169,10 @@ def test_a_jpeg_is_not_reduced_otherwise():
     [
         (0, 3, 0, 3),
         (7, 1, 5, 1),
-        (2**20 - 1, 1, 5, 1),  # across two blocks
-        (2**20 - 2, 1, 5, 1),  # at the end of one
-        (2**20 - 200, 101, 0, 101),  # the last in the second block
-        (2**20 - 201, 101, 0, 101),
+        (10**6 - 1, 1, 5, 1),  # across two blocks
+        (10**6 - 2, 1, 5, 1),  # at the end of one
+        (10**6 - 200, 101, 0, 101),  # the last in the second block
+        (10**6 - 201, 101, 0, 101),
     ],
 )
 def test_the_scans_of_a_jpeg_are_counted(before, count, after, expected):
@@ -216,7 +216,7 @@ def test_tiff_is_turned_whether_it_is_decoded_in_strips_or_not(monkeypatch, orie
     exif = Image.Exif()
     exif[0x112] = orientation
     expected = np.rot90(COLOURS, turns)
-    for strip in (2**20, 14):  # two rows
+    for strip in (10**6, 14):  # two rows
         monkeypatch.setattr(pictures, "_STRIP", strip)
         np.testing.assert_array_equal(read_picture(encoded(COLOURS, "TIFF", exif=exif), colour=True), expected)
         np.testing.assert_allclose(read_picture(encoded(COLOURS, "TIFF", exif=exif)), luminance(expected), atol=1)
@@ -287,7 +287,7 @@ def test_the_least_opacity_of_one_pixel_is_ink():
     assert pictures._is_light_on_nothing(Image.fromarray(pixels)) is True
 
 
-@pytest.mark.parametrize("strip", [2**20, 6])
+@pytest.mark.parametrize("strip", [10**6, 6])
 def test_opacity_and_light_are_those_of_the_whole_picture(monkeypatch, strip):
     monkeypatch.setattr(pictures, "_STRIP", strip)
     pixels = np.zeros((4, 6, 4), np.uint8)

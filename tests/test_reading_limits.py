@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import lenet
+from lenet._mnist_form import mnist_form
 from lenet.errors import InputError
 from lenet.reading import Field, FieldValue, forms, prepare, read, read_form, reader, single_digit
 from lenet.reading.grids import Place, turned
-from lenet.reading.ink import is_dark_on_light
+from lenet.reading.ink import find_ink, is_dark_on_light
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.page import Page
 from lenet.reading.results import Digit, Line
@@ -107,6 +108,16 @@ def test_a_frame_around_16_pixels_is_a_digit():
         ink[[0, 1, -2, -1]] = ink[:, [0, 1, -2, -1]] = 200
         ink[50 : 50 + side, 50 : 50 + side] = 200
         assert single_digit._without_specks(ink).shape == expected
+        assert single_digit._without_specks(np.pad(ink, 2)).shape == expected
+
+
+def test_the_paper_around_one_digit_is_estimated_in_64_pixels():
+    rng = np.random.default_rng(0)
+    grey = (np.add.outer(np.arange(300) / 3, np.arange(200) / 4) + rng.integers(60, 100, (300, 200))).astype(np.uint8)
+    grey[80:220, 90:110] //= 3
+    forms = [mnist_form(single_digit._without_specks(find_ink(grey, paper_side=side))) for side in (64, 128)]
+    assert not np.array_equal(*forms)
+    np.testing.assert_array_equal(prepare(grey), forms[0])
 
 
 @pytest.mark.parametrize(("dark", "unchanged"), [(55, True), (57, True), (56, False), (50, False)])
@@ -124,7 +135,8 @@ def test_an_image_of_28_pixels_with_a_dark_border_is_mnists(dark, unchanged):
 
 
 @pytest.mark.parametrize(
-    ("shape", "expected"), [((640, 300), (640, 300)), ((641, 300), (640, 300)), ((300, 1280), (150, 640))]
+    ("shape", "expected"),
+    [((640, 300), (640, 300)), ((641, 300), (640, 300)), ((300, 1280), (150, 640)), ((90, 50), (90, 50))],
 )
 def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
     assert single_digit.shrunk(np.zeros(shape, np.uint8)).shape == expected

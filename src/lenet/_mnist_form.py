@@ -65,12 +65,12 @@ def pen_width(ink: NDArray[np.uint8]) -> float:
     >>> round(pen_width(ink), 1)  # of a line 4 wide; slanted ones count a little less
     4.5
     """
-    padded = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    padded = cv2.copyMakeBorder(ink, *[1] * 4, cv2.BORDER_CONSTANT)
     across = cv2.norm(padded[:, 1:], padded[:, :-1], cv2.NORM_L1)
     down = cv2.norm(padded[1:], padded[:-1], cv2.NORM_L1)
     # Both sums count a slanted edge: together 4/pi times its length, averaged over all directions.
     edges = float(across + down) * np.pi / 4
-    return 2 * float(cv2.norm(ink, cv2.NORM_L1)) / max(edges, 1.0)
+    return 2 * float(cv2.norm(ink, cv2.NORM_L1)) / edges if edges else 0.0
 
 
 def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

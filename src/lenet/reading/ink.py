@@ -96,11 +96,11 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     local = (grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)).ravel()
     local -= local.mean()
     squares = local * local
-    skewness = float(squares @ local) / local.size / (float(squares.mean()) ** 1.5 + 1e-6)
+    cubes, scale = float(squares @ local) / local.size, float(squares.mean()) ** 1.5  # their ratio is the skewness
     border = np.sort(border_of(grey))  # NumPy's median takes longer
     middle = border.size // 2  # the size is even
     typical = (int(border[middle - 1]) + int(border[middle])) / 2
-    return bool(skewness < (typical - midrange) / 128)
+    return bool(cubes < (typical - midrange) / 128 * scale)
 
 
 def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ _MAX_PATH = 4096  # characters: no file system allows more
 MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is cut into several pictures
 # Pixels in forms that Pillow decodes with several copies (WebP) or by a loop in Python (PNM as text or of odd ranges).
 _MAX_COSTLY = {"WEBP": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
-_STRIP = 2**20  # pixels: larger pictures are converted in strips, which saves memory
+_STRIP = 1_000_000  # pixels, or bytes, that are processed at once, which saves memory
 _ORIENTATION = 0x112  # Exif's tag
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of the tag
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
@@ -97,7 +97,9 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             warnings.simplefilter("ignore")  # Pillow warns about harmless defects, and sizes that are rejected below
             if not isinstance(file, str | os.PathLike):
                 return _decoded(file, name, mode, largest, min_pixels)
-            with Path(file).open("rb", 2**16) as opened:  # Pillow leaves files open that it cannot read, such as a pipe
+            with Path(file).open(
+                "rb", 65_536
+            ) as opened:  # Pillow leaves files open that it cannot read, such as a pipe
                 return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
         raise
@@ -221,7 +223,7 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int
                 f"{name} is a JPEG with more than {MAX_SCANS} scans; expected at most {MAX_SCANS}. Save it again."
             )
         if mode == "L":  # a JPEG has grey levels, too, and they can be decoded alone
-            factor = min(1.0, (min_pixels / (width * height)) ** 0.5)
+            factor = (min_pixels / (width * height)) ** 0.5  # Pillow enlarges no picture
             picture.draft(mode, (math.ceil(width * factor), math.ceil(height * factor)))
         shape = (width, height) if _orientation(picture) in _ON_ITS_SIDE else (height, width)
         return _grey_of(picture, mode), shape
@@ -254,7 +256,7 @@ def _rgb(picture: Any) -> Any:
 
 def _in_strips(picture: Any, convert: Callable[[Any], Any]) -> NDArray[np.uint8]:
     """Convert a picture some rows at a time."""
-    parts = [np.asarray(convert(strip)).astype(np.uint8, copy=False) for strip in _strips(picture)]
+    parts = [np.asarray(convert(strip), np.uint8) for strip in _strips(picture)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -288,7 +290,7 @@ def _scans(file: BinaryIO) -> int:
     """Return the number of scans in a JPEG, each of which takes time to decode; a progressive JPEG has about ten."""
     place, count, last = file.tell(), 0, b""
     file.seek(0)
-    while count <= MAX_SCANS and (chunk := file.read(1 << 20)):  # in blocks, as the file may have any size
+    while count <= MAX_SCANS and (chunk := file.read(_STRIP)):  # in blocks, as the file may have any size
         count += (last + chunk).count(b"\xff\xda")
         last = chunk[-1:]
     file.seek(place)

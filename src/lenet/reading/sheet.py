@@ -38,7 +38,7 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
         return None
     sheet = cv2.drawContours(np.zeros_like(coarse), [outline], 0, 1, cv2.FILLED)
     kernel = np.ones((2 * _EDGE + 1,) * 2, np.uint8)
-    inside, outside = cv2.erode(sheet, kernel, borderValue=1) == 1, cv2.dilate(sheet, kernel) == 0
+    inside, outside = cv2.erode(sheet, kernel) == 1, cv2.dilate(sheet, kernel) == 0
     if not _stands_out(coarse, sheet == 1, inside, outside):
         return None
     written, elsewhere = _ink(coarse, inside), _ink(coarse, outside)
@@ -79,8 +79,8 @@ def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
     angles = np.arctan2(*(corners - corners.mean(axis=0)).T[::-1])
     corners = corners[np.argsort(angles)]  # clockwise, as y points down
     corners = np.roll(corners, -int(corners.sum(axis=1).argmin()), axis=0)
-    sides = [_side(outline[:, 0], *ends) for ends in zip(corners, np.roll(corners, -1, axis=0), strict=True)]
-    crossings = np.array([np.cross(sides[n - 1], sides[n]) for n in range(4)])
+    sides = [_side(outline[:, 0], corners[n - 1], corners[n]) for n in range(4)]
+    crossings = np.array([np.cross(sides[n], sides[n - 3]) for n in range(4)])
     points: NDArray[np.float64] = crossings[:, :2] / crossings[:, 2:]
     return points
 
