@@ -26,7 +26,7 @@ def without_frames(page: Page) -> Page:
         window = slice(top, bottom), slice(left, right)
         labels = strokes.labels[window]
         frame = np.asarray(labels == n + 1, np.uint8)
-        enclosed = labels[_holes(frame) & (labels > 0)] - 1
+        enclosed = labels[_holes(frame) & labels.astype(bool)] - 1
         is_long = strokes.lengths[enclosed] > 0.15 * min(bottom - top, right - left)
         if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n]:
             ink[window] = _without_sides(ink[window], frame)
