@@ -134,12 +134,14 @@ def test_rules_fall_by_the_angle_at_which_the_projection_is_sharpest(shape, seed
     assert skew_of_rules(Page(ink, shape)) == skew_by_definition(ink)
 
 
-def test_up_to_30_000_pixels_of_ink_are_counted():
-    rng = np.random.default_rng(0)
-    ink = np.zeros(200 * 300, np.uint8)
-    ink[rng.permutation(ink.size)[:30_000]] = 255
-    ink = ink.reshape(200, 300)
-    assert skew_of_rules(Page(ink, ink.shape)) == skew_by_definition(ink)
+def test_more_than_30_000_pixels_of_ink_are_sampled(monkeypatch):
+    samples, generator = [], np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: samples.append(seed) or generator(seed))
+    ink = np.zeros((220, 300), np.uint8)
+    ink[10:210:2] = 255
+    assert (np.count_nonzero(ink), skew_of_rules(Page(ink, ink.shape)), len(samples)) == (30_000, 0, 0)
+    ink[101, 8] = 255  # between two rules
+    assert (np.count_nonzero(ink), skew_of_rules(Page(ink, ink.shape)), len(samples)) == (30_001, 0, 1)
 
 
 @pytest.mark.parametrize("angle", [-15, -7.5, -0.5, 0, 3, 14.5, 15])
