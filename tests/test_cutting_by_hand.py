@@ -210,25 +210,33 @@ def test_pieces_are_sorted_by_their_centres():
 
 @pytest.mark.parametrize(("width", "cuts"), [(8, [0, 0.3, 0.7, 0]), (7, [0, 0.7, 0])])
 def test_pieces_smaller_than_002_squares_of_the_height_join_the_next(monkeypatch, width, cuts):
-    """Of 80 by 4 pixels, beside strokes 40 pixels high: the minimum is 32 pixels."""
-    line = line_of((100, 30, 180, 34), (10, 10, 20, 50), (30, 10, 40, 50))
+    """A stroke has 80 pixels, of height 4, and a step; others are 40 pixels high, so that the minimum is 32 pixels."""
+    line = line_of((100, 30, 142, 34), (142, 32, 180, 36), (10, 10, 20, 50), (30, 10, 40, 50))
     assert line.height == 40
 
     def cut(strokes, height):
         assert height == 40
-        assert [ink.shape for ink in strokes] == [(4, 80)]
-        assert all((ink == 255).all() for ink in strokes)
-        return [(np.array([[width] * 4, [50] * 4]), np.array([0.3, 0.7]))]
+        assert [(ink.shape, np.count_nonzero(ink)) for ink in strokes] == [((6, 80), 320)]
+        return [(np.array([[width] * 6, [50] * 6]), np.array([0.3, 0.7]))]
 
     monkeypatch.setattr(pieces, "seams", cut)
     found = pieces.pieces_of(line)
-    ends = [92, 92 + width, 142, 172] if len(cuts) == 4 else [92, 142, 172]
+    ends = [92, 92 + width, 142] if len(cuts) == 4 else [92, 142]
     assert found.boxes.tolist() == [
         [2, 2, 12, 42],
         [22, 2, 32, 42],
-        *[[left, 22, right, 26] for left, right in itertools.pairwise(ends)],
+        *[[left, 22, right, 26 + 2 * (right == 142)] for left, right in itertools.pairwise(ends)],
+        [142, 24, 172, 28],
     ]
     assert found.cuts.tolist() == [0, 0, *cuts]
+
+
+def test_faint_ink_within_a_pixel_of_a_stroke_belongs_to_its_piece():
+    line = line_of((10, 20, 16, 40))
+    line.page.ink[18:42, 8:18] = np.maximum(line.page.ink[18:42, 8:18], 1)
+    expected = np.zeros((24, 10))
+    expected[1:23, 1:9] = 1
+    np.testing.assert_array_equal(pieces.pieces_of(line).labels, expected)
 
 
 def test_at_most_5000_pieces_are_read():
