@@ -1,9 +1,11 @@
 """The columns, labels and pixels of tables, by hand."""
 
+import io
+
 import numpy as np
 import pytest
 
-from lenet.data import table
+from lenet.data import csv, table
 from lenet.data.csv import _layout, _Lines
 from lenet.errors import DataError
 
@@ -231,6 +233,16 @@ def test_fields_of_a_header_may_have_quotes_and_spaces_and_the_file_a_mark():
     assert (found.has_header, found.label, found.is_named) == (True, 0, True)
     with pytest.raises(DataError, match=r"^mine is empty; expected a CSV file\. Save it again\.$"):
         _layout(b"", "mine")
+
+
+def test_the_reason_of_an_error_is_its_first_line_up_to_200_characters(monkeypatch):
+    def fail(*_):
+        raise ValueError("x" * 250 + "\nmore")
+
+    monkeypatch.setattr(csv, "_layout", fail)
+    with pytest.raises(DataError) as caught:
+        csv.read_table(io.BytesIO(b"1,2"), "mine")
+    assert str(caught.value) == f"mine is not a table of numbers ({'x' * 200}). Correct the file."
 
 
 class Chunks:

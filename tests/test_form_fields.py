@@ -163,6 +163,18 @@ def test_the_strokes_of_a_region_are_those_of_loops(box, seed):
     assert (small.picture_shape, small.scale) == ((92, 120), 1)
 
 
+@pytest.mark.parametrize(("across", "down", "end"), [(30, 3, 44), (31, 3, 41), (3, 22, 34), (3, 23, 31)])
+def test_a_stroke_as_long_as_the_region_belongs_to_it_as_a_whole(across, down, end):
+    """The region is 30 wide and 22 high, with its borders; a longer stroke is cut."""
+    ink = np.zeros((60, 80), np.uint8)
+    ink[12 : 12 + down, 14 : 14 + across] = 255
+    corners = np.array([(10, 8), (40, 8), (40, 30), (10, 30)], float)
+    part = forms._part(Page(ink, (60, 80)), corners)
+    x, y = np.flatnonzero(part.ink.any(axis=0)), np.flatnonzero(part.ink.any(axis=1))
+    assert (x[0] + 8, y[0] + 6) == (14, 12)
+    assert (x[-1] + 9 if across > down else y[-1] + 7) == end
+
+
 # The value of a field
 
 
