@@ -1,6 +1,8 @@
 """The files, columns and limits of data sets in Parquet files."""
 
+import contextlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,6 +112,25 @@ def test_the_bytes_of_all_parts_of_a_file_are_counted(tmp_path, monkeypatch):
         load(path)
 
 
+@pytest.mark.parametrize(("sizes", "valid"), [([2**31, 1_852_516_352], True), ([2**31, 1_852_516_353], False)])
+def test_the_pictures_of_a_file_have_at_most_4_gb(monkeypatch, sizes, valid):
+    column = SimpleNamespace(type=pa.binary(), to_pylist=lambda: [b"picture"])
+    parts = [SimpleNamespace(**vars(column), nbytes=size) for size in sizes]
+    batches = [
+        SimpleNamespace(schema=SimpleNamespace(get_field_index=str), column=lambda _, part=part: part) for part in parts
+    ]
+    schema = pa.schema({"label": pa.int64(), "image": pa.binary()})
+    file = SimpleNamespace(schema_arrow=schema, iter_batches=lambda *_, columns: batches)
+    monkeypatch.setattr(parquet, "_opened", lambda _: contextlib.nullcontext(file))
+    if valid:
+        assert list(parquet._rows("a.parquet")) == [(str(b"picture"), b"picture")] * 2
+    else:
+        with pytest.raises(
+            DataError, match=r"^a\.parquet has more than 4,000,000,000 bytes of pictures\. Use a subset"
+        ):
+            list(parquet._rows("a.parquet"))
+
+
 def test_a_table_has_a_column_for_each_pixel_and_no_pictures(tmp_path):
     path = tmp_path / "a.parquet"
     assert parquet._has_pixels(write(path, pixels()))
@@ -213,6 +234,5 @@ def test_parts_of_tables_remain_separate(tmp_path, split):
 
 
 def test_a_seventh_of_a_table_is_held_out(tmp_path):
-    rows = np.repeat(PIXELS, 7, axis=0)
-    data = load(write(tmp_path / "a.parquet", pixels(rows)))
-    assert (len(data.y_train), len(data.y_test), data.classes) == (48, 8, None)
+    data = load(write(tmp_path / "a.parquet", pixels(PIXELS[np.arange(70) % 8])))
+    assert (len(data.y_train), data.y_test.tolist().count(0), len(data.y_test), data.classes) == (60, 5, 10, None)

@@ -76,7 +76,7 @@ def test_the_names_of_classes_are_single_characters(model, names, wrong):
 
 
 def test_segments_lower_than_0_4_heights_are_low():
-    boxes = np.array([(0, 5, 30, 12), (0, 5, 3, 13), (0, 5, 3, 14), (0, 0, 9, 20)])
+    boxes = np.array([(0, 5, 30, 12), (20, 5, 30, 13), (20, 5, 23, 14), (0, 0, 9, 20)])
     assert reader.is_low(SimpleNamespace(boxes=boxes), 20.0).tolist() == [True, False, False, False]
 
 
