@@ -152,6 +152,11 @@ def test_the_names_of_arrays_are_those_of_four_parts_or_of_two():
         npz._by_name(["x", "y", "X"], [1, 2, 3], "mine")
 
 
+def test_a_seventh_of_x_and_y_is_held_out():
+    found = npz._as_dataset([levels(20, 28, 28), np.zeros(20, np.int64)], "mine", True)
+    assert (len(found.y_train), len(found.y_test)) == (17, 3)
+
+
 def archive(*names):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as made:

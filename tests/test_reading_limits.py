@@ -211,6 +211,11 @@ def test_marks_are_told_apart_by_their_place(monkeypatch, mark, text):
     assert read_line(monkeypatch, boxes[order], labels)[0].text.replace("?", "") == "bcd"
 
 
+@pytest.mark.parametrize(("top", "text"), [(10, "b?"), (11, "b,")])
+def test_a_high_mark_is_below_half_the_height_above_the_baseline(monkeypatch, top, text):
+    assert read_line(monkeypatch, [(0, 0, 10, 20), (12, top, 18, 24)], [1, None], marks=True)[0].text == text
+
+
 def test_marks_before_and_after_a_number_and_in_a_wide_gap(monkeypatch):
     boxes = [(0, 9, 6, 11), (10, 0, 20, 20), (30, 17, 33, 20), (45, 0, 55, 20), (60, 17, 63, 24), (65, 9, 72, 12)]
     line, _ = read_line(monkeypatch, boxes, [None, 1, None, 2, None, None], marks=True)

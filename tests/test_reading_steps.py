@@ -208,6 +208,11 @@ def test_a_single_digit_beside_letters_is_a_letter(labels, expected):
     assert reader._without_words(labels, np.zeros(len(labels) - 1)) == expected
 
 
+def test_the_share_of_non_digits_is_that_of_their_word():
+    assert reader._without_words([1, 2, None, 3, None], np.array([0, 0.5, 0, 0])) == [1, 2, None, None, None]
+    assert reader._without_words([None, 3, None, 1, 2], np.array([0, 0, 0.5, 0])) == [None, None, None, 1, 2]
+
+
 @pytest.mark.parametrize(("gap", "expected"), [(0.4, [None] * 4), (0.41, [1, None, None, None])])
 def test_a_gap_above_0_4_heights_separates_a_number_from_a_word(gap, expected):
     assert reader._without_words([1, None, None, 2], np.array([gap, 0, 0])) == expected
