@@ -258,7 +258,7 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
         X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round twice
     elif X.min() < 0 or X.max() > 255:
         raise DataError(f"{source} has pixels from {X.min()} to {X.max()}; expected 0 (background) to 255 (ink).")
-    images = X.reshape(-1, *shape).astype(np.uint8, order="C")
+    images = X.reshape(len(X), *shape).astype(np.uint8, order="C")
     check_polarity(images, source)
     return images if shape == (SIDE, SIDE) else fit_into_box(images)
 

@@ -142,7 +142,7 @@ def _as_bytes(values: NDArray[Any], name: str, start: int) -> tuple[NDArray[np.u
         if numbers.max() > 1:
             raise _mixed(name)
         numbers = np.rint(numbers * 255)
-    return numbers.astype(np.uint8).reshape(-1, SIDE, SIDE), decimal
+    return numbers.astype(np.uint8).reshape(len(numbers), SIDE, SIDE), decimal
 
 
 def _mixed(name: str) -> DataError:

@@ -168,7 +168,7 @@ def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:
     """Return the cells of grids with the texts in them."""
     if not places:
         return ()
-    boxes = np.array([place.box for place in places]).reshape(-1, 2, 2)
+    boxes = np.array([place.box for place in places]).reshape(len(places), 2, 2)
     middles = boxes.mean(axis=1)
     texts = [""] * len(places)
     for digit in (digit for line in lines for digit in line.digits):
