@@ -200,7 +200,7 @@ def test_marks_replace_the_spaces_of_a_line(gaps, marks, text):
         ([None, None, 1, 2, 3], [None, None, 1, 2, 3]),
         ([1, 2, None, 3, None, 4], [1, 2, None, 3, None, 4]), ([1, 2, None, 3, None], [1, 2, None, None, None]),
         ([1, 2, None, None, 3, 4], [1, 2, None, None, 3, 4]), ([1, 2, 3, None, None], [1, 2, 3, None, None]),
-        ([None], [None]), ([1], [1]),
+        ([None], [None]), ([1], [1]), ([None, 3, None, 4, 5], [None, None, None, 4, 5]),
     ],
 )  # fmt: skip
 def test_a_single_digit_beside_letters_is_a_letter(labels, expected):
