@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lenet.data import image_folder, load
+from lenet.data import image_folder, load, load_parquet
 from lenet.data.pictures import Picture
-from lenet.errors import DataError
+from lenet.errors import DataError, InputTypeError
 
 cv2 = pytest.importorskip("cv2")
 
@@ -161,9 +161,9 @@ def test_split_pictures_stay_in_their_parts(hold_out):
 
 
 def test_other_pictures_are_held_out_or_all_for_testing():
-    train, test = dataset_of([0, 1] * 5, ["all"] * 10)
-    assert (len(train), len(test), sorted(train + test)) == (8, 2, list(range(10)))
-    assert sorted(n % 2 for n in test) == [0, 1]
+    train, test = dataset_of([0, 1] * 8, ["all"] * 16)
+    assert (len(train), len(test), sorted(train + test)) == (12, 4, list(range(16)))
+    assert sorted(n % 2 for n in test) == [0, 0, 1, 1]  # of 8, a fifth is 1.6
     assert dataset_of([0, 1, 0], ["all"] * 3, hold_out=False) == [[], [0, 1, 2]]
     assert dataset_of([0, 1, 0], ["test"] * 3, hold_out=False) == [[], [0, 1, 2]]
     assert dataset_of([0, 1, 0, 1], ["all"] * 4, hold_out=False, damaged=[1]) == [[], [0, 2, 3]]
@@ -186,6 +186,13 @@ def drawn(folder, margin=4, names=("a", "b"), count=5):
         for n in range(count):
             cv2.imwrite(str(folder / name / f"{n}.png"), np.pad(np.full((20, 20), 50, np.uint8), margin))
     return folder
+
+
+@pytest.mark.parametrize("name", ["raw", "strict", "progress", "hold_out"])
+@pytest.mark.parametrize("load", [load, load_parquet, image_folder.load_image_folder])
+def test_options_are_checked_before_anything_is_read(tmp_path, load, name):
+    with pytest.raises(InputTypeError, match=f"^{name} is 3; expected"):
+        load(tmp_path / "missing", **{name: 3})
 
 
 def test_a_set_has_at_most_the_limit_of_pictures(tmp_path, monkeypatch):
