@@ -120,6 +120,15 @@ def test_threshold_counts_by_hand():
     assert calibration.rejection_rate(probabilities, 1 - y, 0.0) == 1.0
 
 
+@pytest.mark.parametrize("function", [
+    lambda p, y: calibration.threshold(p, y, 0.1), lambda p, y: calibration.rejection_rate(p, y, 0.1),
+    calibration.expected_calibration_error,
+])  # fmt: skip
+def test_no_images_have_neither_a_threshold_nor_an_error(function):
+    with pytest.raises(InputError, match="There are no images"):
+        function(np.zeros((0, 3)), np.zeros(0, int))
+
+
 def test_equal_probabilities_are_accepted_together_or_not_at_all():
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.7, 0.3]])
     least = calibration.threshold(probabilities, np.array([0, 0, 1]), 0.0)

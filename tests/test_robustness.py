@@ -8,7 +8,7 @@ import pytest
 
 import lenet
 from lenet import cli
-from lenet.evaluation import RobustnessReport, robustness_report
+from lenet.evaluation import RobustnessReport, robustness, robustness_report
 
 pytest.importorskip("cv2")
 
@@ -62,6 +62,10 @@ def test_the_text_has_the_summaries_and_a_row_for_each_corruption():
     assert lines[0] == "clean: accuracy 99.50%, calibration error 0.40% (1,000 images)"
     assert lines[1] == "mean of all severities: accuracy 71.50%, worst 70.00% (fog), calibration error 15.00%"
     assert lines[2] == "severities of MNIST-C: accuracy 45.00%, worst 40.00% (shear), calibration error 40.00%"
+    assert lines[3:5] == ["", "accuracy by corruption: mean, at the severity of MNIST-C, and at severities 1 to 5"]
+    assert lines[6] == "        shear   73.00%  40.00% 100.00%  40.00%  75.00%  75.00%  75.00%"
+    assert len(lines) == 7
+    assert str(REPORT).endswith("%\n")
     assert lines[-2].split() == ["fog", "70.00%", "50.00%", "90.00%", "80.00%", "70.00%", "60.00%", "50.00%"]
 
 
@@ -83,6 +87,28 @@ def test_the_command_reports_on_a_random_choice_that_is_the_same_in_each_run(cap
     fields = ("images", "clean_accuracy", "clean_calibration_error", "accuracy", "calibration_error")
     assert captured == (str(RobustnessReport(*(found[name] for name in fields))), "")
     assert found["images"] == 4
+
+
+def test_arguments_are_validated_before_the_model_is_called(monkeypatch):
+    monkeypatch.setattr(DarkOrLight, "predict_proba", None)
+    image = np.zeros((1, 28, 28), np.uint8)
+    with pytest.raises(lenet.errors.InputError, match="There are no images"):
+        robustness_report(DarkOrLight(), image[:0], [])
+    with pytest.raises(lenet.errors.InputError, match="seed is -1; expected at least 0"):
+        robustness_report(DarkOrLight(), image, [0], seed=-1)
+    with pytest.raises(lenet.errors.InputTypeError, match="progress is 3"):
+        robustness_report(DarkOrLight(), image, [0], progress=3)
+    with pytest.raises(lenet.errors.InputTypeError, match="model is 'mnist'"):
+        robustness_report("mnist", image, [0])
+
+
+def test_the_seed_is_that_of_the_corruptions(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(robustness, "corrupt", lambda images, *_, seed: seeds.append(seed) or images)
+    image = np.zeros((1, 28, 28), np.uint8)
+    robustness_report(DarkOrLight(), image, [0])
+    robustness_report(DarkOrLight(), image, [0], seed=8)
+    assert seeds == [0] * 75 + [8] * 75
 
 
 def test_without_opencv_the_error_comes_first_and_names_the_extra(monkeypatch):
