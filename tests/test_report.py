@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.evaluation import report
 from lenet.evaluation.report import classification_report, evaluate
 
@@ -124,7 +124,7 @@ def test_columns_of_the_text_are_separate_and_aligned(count):
     text = str(classification_report(logits_for(predicted, 2), np.repeat([0, 1, 0], [count, count, 1])))
     matrix = text.splitlines()[-3:]
     assert matrix[1].split() == ["0", str(count), "1"]
-    assert len({len(line) for line in matrix}) == 1
+    assert {len(line) for line in matrix} == {6 + 2 * max(5, 1 + len(str(count)))}
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,11 @@ def test_evaluate_returns_the_weighted_loss_and_accuracy(weights, table):
     loss, accuracy = evaluate(model, X, targets, sample_weight=weights)
     assert loss == pytest.approx(np.average(losses, weights=weights), rel=1e-5)
     assert accuracy == pytest.approx(3 / 5 if weights is None else 6 / 11)
+
+
+def test_a_model_is_evaluated_rather_than_its_name():
+    with pytest.raises(InputTypeError, match="model is 'mnist'; expected a LeNet5"):
+        evaluate("mnist", np.zeros((1, 28, 28), np.uint8), [0])
 
 
 def test_scikit_learn_is_not_imported():

@@ -95,8 +95,8 @@ class Report:
             "",
             f"{'class':<{width}}  precision   recall       f1    images",
         ]
-        rows = zip(self.precision, self.recall, self.f1, self.support, strict=True)
-        for name, (precision, recall, f1, support) in zip(self.classes, rows, strict=True):
+        rows = zip(self.classes, self.precision, self.recall, self.f1, self.support, strict=True)
+        for name, precision, recall, f1, support in rows:
             lines.append(f"{name:>{width}}  {precision:>9.2%} {recall:>8.2%} {f1:>8.2%} {support:>9,}")
         column = max(5, len(str(self.confusion_matrix.max())) + 1, *(len(name) + 1 for name in self.classes))
         lines += ["", "confusion matrix (rows: true classes, columns: predicted classes)"]
