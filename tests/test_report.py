@@ -64,6 +64,11 @@ def test_one_image_is_enough():
     assert (outcome.images, outcome.accuracy, outcome.support) == (1, 1.0, [0, 1])
 
 
+def test_no_image_is_not_enough():
+    with pytest.raises(InputError, match="There are no images"):
+        classification_report(np.zeros((0, 3)), np.zeros(0, int))
+
+
 def test_the_text_has_the_numbers():
     lines = str(classification_report(logits_for(PREDICTED, 3), TRUE)).splitlines()
     assert lines[0].startswith("accuracy 70.00% (3 errors in 10 images), loss ")
