@@ -3,11 +3,13 @@
 import cmath
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import lenet
+from lenet.evaluation import corruptions
 from lenet.evaluation.corruptions import CORRUPTIONS, corrupt
 
 ndimage = pytest.importorskip("scipy.ndimage")
@@ -210,10 +212,40 @@ def test_all_corruptions_and_their_published_severities_are_here():
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("function", BY_LOOPS, ids=lambda function: function.__name__)
 def test_corruption_is_that_of_loops(function, severity):
-    name = function.__name__
-    rng = np.random.default_rng([7, list(LEVELS).index(name), severity])
-    expected = 255 * function(IMAGES / np.float32(255), rng, LEVELS[name][severity - 1]).clip(0, 1)
-    difference = np.abs(corrupt(IMAGES, name, severity, seed=7) - expected)
-    tolerance = 10 if name in ("shear", "scale", "rotate") else 0.52  # OpenCV interpolates at 1/32 of a pixel
-    assert difference.mean() < 1
+    name, level = function.__name__, LEVELS[function.__name__][severity - 1]
+    images, seeds = IMAGES / np.float32(255), [7, list(LEVELS).index(name), severity]
+    ours, other = (np.random.default_rng(seeds) for _ in range(2))
+    found, expected = CORRUPTIONS[name].function(images, ours, level), function(images, other, level)
+    difference = np.abs(found.clip(0, 1) - expected.clip(0, 1))
+    tolerance = 0.04 if name in ("shear", "scale", "rotate") else 1e-5  # OpenCV interpolates at 1/32 of a pixel
     assert (difference > tolerance).mean() < 0.002, difference.max()
+    assert difference.mean() < 0.004
+    assert ours.bit_generator.state == other.bit_generator.state
+    assert np.abs(corrupt(IMAGES, name, severity, seed=7) - 255 * found.clip(0, 1)).max() <= 0.501
+
+
+def test_a_blur_is_a_gaussian_that_ends_at_four_deviations():
+    images = np.random.default_rng(0).random((2, 28, 28)).astype(np.float32)
+    for sigma in (0.3, 0.5, 0.6, 0.7, 0.9, 1.1, 1.5, 4):
+        np.testing.assert_allclose(corruptions._blurred(images, sigma), blurred(images, sigma), atol=1e-6)
+
+
+def test_impulses_are_white_below_half_of_the_share_and_black_below_the_share():
+    drawn = np.array([0, 0.0999, 0.1, 0.1999, 0.2, 0.9])
+    rng = SimpleNamespace(random=lambda shape: drawn.reshape(shape))
+    found = CORRUPTIONS["impulse_noise"].function(np.full((1, 2, 3), 0.25), rng, 0.2)
+    assert found.ravel().tolist() == [1, 1, 0, 0, 0.25, 0.25]
+
+
+class Halves(np.random.Generator):
+    """A generator whose random numbers are 0.49 or 0.5."""
+
+    def random(self, size):
+        return self.choice([0.49, 0.5], size)
+
+
+def test_a_pixel_of_glass_is_swapped_if_its_random_number_is_below_a_half():
+    images = np.random.default_rng(0).random((3, 28, 28)).astype(np.float32)
+    ours, other = (Halves(np.random.PCG64(0)) for _ in range(2))
+    found = CORRUPTIONS["glass_blur"].function(images, ours, (0.7, 1, 1))
+    np.testing.assert_allclose(found, glass_blur(images, other, (0.7, 1, 1)), atol=1e-5)
