@@ -112,7 +112,7 @@ def _window(digits: Image, rng: Random) -> Image:
     while True:
         row, extents = _row(digits, rng)
         left = int(rng.integers(0, row.shape[1] - 6))
-        right = min(row.shape[1], left + int(rng.integers(6, 44)))
+        right = left + int(rng.integers(6, 44))
         columns = left + np.flatnonzero(row[:, left:right].any(axis=0))
         if not len(columns):
             continue
