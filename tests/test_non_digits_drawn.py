@@ -1,8 +1,10 @@
 """Drawn non-digits: the arguments of OpenCV and the results stay in their ranges and fill them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from non_digits_fixture import DIGITS, about, cv2, draw, share
+from non_digits_fixture import DIGITS, Recorder, about, cv2, draw, share
 
 from lenet.training.augment import non_digits
 
@@ -68,6 +70,17 @@ def test_letters_exclude_those_that_look_like_digits():
     assert (min(scales), max(scales)) == pytest.approx((1.5, 3), abs=0.01)
     assert (set(inks), set(kinds)) == ({255}, {cv2.LINE_AA})
     assert set(widths) == set(range(3, 12))
+
+
+@pytest.mark.parametrize(("number", "face"), [(0.29, 3 + cv2.FONT_ITALIC), (0.3, 3)])
+def test_letters_are_italic_if_the_random_number_is_below_30_percent(monkeypatch, number, face):
+    opencv = Recorder(cv2)
+    monkeypatch.setattr(non_digits, "cv2", opencv)
+    rng = SimpleNamespace(
+        choice=lambda letters: "A", random=lambda: number, integers=lambda *_: 3, uniform=lambda low, high: high
+    )
+    non_digits._letter(DIGITS, rng)
+    assert [call[3] for call in opencv.calls["putText"]] == [face]
 
 
 def test_blots_are_filled_shapes():
