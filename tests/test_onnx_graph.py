@@ -317,6 +317,25 @@ def test_at_most_15_operators_are_named(added, more):
     assert f"it computes {network}, Neg, Neg, Neg, Neg{last}{more}; expected" in changed.refusal()
 
 
+@pytest.mark.parametrize("transposed", [0, None])
+def test_a_weight_may_have_its_inputs_first(transposed):
+    changed = Changed().set("f6.Linear", transB=transposed)
+    changed.constant("f6.weight", MODEL.parameters["f6.weight"].T)
+    assert_read(changed)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 11])
+def test_there_are_at_least_two_classes(num_classes):
+    changed = Changed()
+    changed.constant("output.weight", np.full((num_classes, 84), 0.5, np.float32))
+    changed.constant("output.bias", np.arange(num_classes, dtype=np.float32))
+    changed.proto.graph.output[1].type.tensor_type.shape.dim[1].dim_value = num_classes
+    if num_classes == 1:
+        assert "has 1 classes; expected 2 to 100,000" in changed.refusal()
+    else:
+        np.testing.assert_array_equal(changed.read().parameters["output.bias"], np.arange(num_classes))
+
+
 def test_the_number_of_classes_is_limited(monkeypatch):
     monkeypatch.setattr(onnx_reader, "MAX_CLASSES", 10)
     assert_read(Changed())
