@@ -317,6 +317,11 @@ def test_at_most_15_operators_are_named(added, more):
     assert f"it computes {network}, Neg, Neg, Neg, Neg{last}{more}; expected" in changed.refusal()
 
 
+def test_weights_of_dense_layers_are_written_with_their_outputs_first():
+    gemms = [node for node in to_onnx(MODEL).graph.node if node.op_type == "Gemm"]
+    assert [[(each.name, each.i) for each in node.attribute] for node in gemms] == [[("transB", 1)]] * 2
+
+
 @pytest.mark.parametrize("transposed", [0, None])
 def test_a_weight_may_have_its_inputs_first(transposed):
     changed = Changed().set("f6.Linear", transB=transposed)
