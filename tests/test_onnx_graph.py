@@ -84,10 +84,9 @@ def test_the_last_of_two_axes_may_be_counted_from_the_end(node):
 
 def test_an_unknown_attribute_is_named_in_one_line():
     refusal = Changed().set("c1.Sigmoid", steepness=2.0).refusal()
-    assert refusal == (
-        "The model is damaged or is not an ONNX model (Unrecognized attribute: steepness for operator Sigmoid). "
-        "Export it again."
-    )
+    assert refusal.startswith("The model is damaged or is not an ONNX model (Unrecognized attribute: steepness")
+    assert refusal.endswith("). Export it again.")
+    assert "\n" not in refusal
 
 
 # ---- constants, inputs and outputs ---------------------------------------------------------------------
