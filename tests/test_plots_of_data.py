@@ -206,6 +206,17 @@ def test_mistakes_have_thin_frames_and_a_title_a_tenth_of_an_inch_below_the_edge
     assert not any(text.get_parse_math() for text in figure.axes[0].texts)
 
 
+@pytest.mark.parametrize(
+    ("confidence", "text"),
+    [
+        (0, "0.0%"), (0.99949, "99.9%"), (0.9995, ">99.9%"), (np.nextafter(1, 0), ">99.9%"), (1, "100.0%"),
+        (1 + 1e-7, "100.0%"),
+    ],
+)  # fmt: skip
+def test_only_a_probability_of_one_is_written_as_100_percent(confidence, text):
+    assert mistakes._rounded(float(confidence)) == text
+
+
 # Kernels and style
 
 
