@@ -166,7 +166,7 @@ def _draw_stage(ax: "Axes", stage: _Stage, x: float) -> None:
         size = f"{stage.planes}"
     else:
         _draw_planes(ax, stage, x)
-        size = f"{stage.planes} @ " * (stage.planes > 1) + f"{stage.side}{_TIMES}{stage.side}"
+        size = f"{stage.planes} @ " * (stage.planes != 1) + f"{stage.side}{_TIMES}{stage.side}"
     top = _HEIGHT - 46
     _write(ax, middle, top, stage.name, weight="bold", color=stage.colour, fontsize=17)
     _write(ax, middle, top - 32, size)
@@ -227,11 +227,11 @@ def _draw_connection(ax: "Axes", source: _Stage, source_x: float, stage: _Stage,
 
 def _unit(stage: _Stage, x: float) -> tuple[float, float]:
     """Return the position of the unit whose receptive field is drawn."""
-    height = _extent(stage)[1]
-    if stage.side > 1:
-        left, top, side = _front(stage, x)
-        return left + 0.2 * side, top - 0.25 * side
-    return x, _MIDDLE + height / 2 - (stage.planes // 4 + 0.5) * height / stage.planes
+    if stage.side == 1:
+        height = _extent(stage)[1]
+        return x, _MIDDLE + height / 2 - (stage.planes // 4 + 0.5) * height / stage.planes
+    left, top, side = _front(stage, x)
+    return left + 0.2 * side, top - 0.25 * side
 
 
 def _tint(colour: str) -> tuple[float, float, float]:
