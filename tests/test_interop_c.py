@@ -13,6 +13,7 @@ from toolchain import makes_programs_for_this_machine
 import lenet
 from lenet.errors import InputError
 from lenet.interop import to_c
+from lenet.interop.c_source import _string
 
 COMPILERS = ["gcc", pytest.param("clang", marks=pytest.mark.landing)]
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O2"]
@@ -132,6 +133,19 @@ def test_a_program_prints_the_names_of_the_classes(compiler, tmp_path):
     subprocess.run([compiler, main.name, "digits.o", "-lm", "-o", "main"], cwd=tmp_path, check=True)
     printed = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, check=True).stdout.decode()
     assert tuple(printed.splitlines()) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "literal"),
+    [
+        ("a ~\x7f", "a ~\x7f"),
+        ('"?\\', '\\"\\?\\\\'),
+        ("\u00e97", r"\303\2517"),  # the UTF-8 bytes C3 A9, in octal
+        ("\U0001f600", r"\360\237\230\200"),  # F0 9F 98 80
+    ],
+)
+def test_strings_of_c_are_ascii(text, literal):
+    assert _string(text) == f'"{literal}"'
 
 
 def test_two_models_in_one_program(tmp_path):
