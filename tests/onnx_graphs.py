@@ -39,11 +39,11 @@ class Changed:
         self.proto.graph.initializer.extend([*kept, numpy_helper.from_array(np.asarray(value), name)])
         return name
 
-    def before(self, consumer, kind, *others, place=0, **attributes):
-        """Insert an operator before another one, on one of its inputs."""
+    def before(self, consumer, kind, *others, **attributes):
+        """Insert an operator before another one, on its first input."""
         node, name = self.nodes[consumer], f"{kind} {len(self.proto.graph.node)}"
-        new = helper.make_node(kind, [node.input[place], *others], [name], name=name, **attributes)
-        node.input[place] = name
+        new = helper.make_node(kind, [node.input[0], *others], [name], name=name, **attributes)
+        node.input[0] = name
         self.proto.graph.node.insert([each.name for each in self.proto.graph.node].index(consumer), new)
         self.nodes = {each.name: each for each in self.proto.graph.node}
         return self
