@@ -15,7 +15,7 @@ from lenet.serving.page.html import content_security_policy, page_html
 from lenet.serving.routing import Operation
 from lenet.serving.schemas import MODEL_QUERY, TEXT, json_content
 
-_GZIP = re.compile(r"(^|,)\s*gzip\s*(;\s*q=(?!0(\.0*)?\s*(,|$)))?[^;,]*(,|$)")
+_GZIP = re.compile(r"(^|,)\s*gzip\s*(;\s*q=(?!0(\.0*)?\s*(,|$))[^;,]*)?(,|$)")
 
 
 def page_operations(models: Models) -> list[Operation]:
