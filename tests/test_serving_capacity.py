@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import needs_serve  # noqa: F401
 import pytest
+from serving_in_process import after, run
 from starlette.exceptions import HTTPException
 
 from lenet.serving import Limits
@@ -171,20 +172,31 @@ def test_an_error_of_a_function_is_that_of_its_caller(monkeypatch):
 
 
 def test_a_function_that_takes_too_long_runs_to_its_end_and_counts_until_then(monkeypatch):
+    started, release = threading.Event(), threading.Event()
+
+    def function():
+        started.set()
+        release.wait()
+
     async def check():
-        pool = pool_of(monkeypatch, 1, timeout=0.01)
-        event, (running, waiting) = await blocked(pool, 2)
+        pool = pool_of(monkeypatch, 1, timeout=2.5)
+        running, waiting = [asyncio.create_task(pool.run(each)) for each in (function, int)]
+        while not started.is_set():
+            await asyncio.sleep(0)
+        await after(2.4)
+        assert not running.done()
+        await after(0.2)
         for task in (running, waiting):
             with pytest.raises(BusyError) as error:
                 await task
             assert (error.value.reason, error.value.retry_after) == ("deadline", 1)
-            assert "longer than 0.01 s" in str(error.value)
+            assert "longer than 2.5 s" in str(error.value)
         assert pool.pending == 1
-        event.set()
+        release.set()
         while pool.pending:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
 
-    asyncio.run(check())
+    run(check())
 
 
 def test_the_process_ends_at_once_only_while_a_function_runs(monkeypatch):
