@@ -170,7 +170,7 @@ class GilTurns:
     """
 
     def __init__(self) -> None:
-        self._lock, self._began, self._next = threading.Lock(), 0.0, 0.0
+        self._lock, self._next = threading.Lock(), 0.0
 
     def __enter__(self) -> None:
         self._lock.acquire()
