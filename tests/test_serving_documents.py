@@ -139,7 +139,7 @@ def test_the_document_describes_each_operation():
     path = "/models/{model}/versions/{version}"
     document = openapi_document(
         [Operation("GET", path, get_model, json_content("Model"), (409,), {"operationId": "a"}),
-         Operation("POST", path, add, json_content(), details={"summary": "Other"}),
+         Operation("POST", path, add, json_content(), (403, 501), {"summary": "Other"}),
          Operation("GET", "/open", add, json_content(), public=True)],
         Limits(), ["x", "y"],
     )  # fmt: skip
@@ -164,7 +164,9 @@ def test_the_document_describes_each_operation():
         },
     }  # fmt: skip
     assert parts["post"]["summary"] == "Other"
-    assert list(parts["post"]["responses"]) == ["200", "400", "401", "404", "408", "413", "415", "503"]
+    assert list(parts["post"]["responses"]) == ["200", "400", "401", "403", "404", "408", "413", "415", "501", "503"]
+    assert parts["post"]["responses"]["403"] == error("The server does not allow clients to do this.")
+    assert parts["post"]["responses"]["501"] == error("A required package is not installed.")
     assert public == {"get": {
         "summary": "Add it", "security": [{}],
         "responses": {"200": {"description": "Success.", "content": json_content()}},

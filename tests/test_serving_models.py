@@ -334,7 +334,7 @@ def test_requests_and_their_duration_are_counted():
 def test_images_and_labels_are_counted():
     metrics = Metrics(Models({"a": model_of(0)}))
     metrics.count_batch("a", [3])
-    metrics.count_batch("a", [3, -1, 3, 5])
+    metrics.count_batch("a", [3, -1, 3, 0])
     metrics.count_batch("a", [])
     metrics.count_labels("b", [-1])
     text = metrics.text()
@@ -342,7 +342,7 @@ def test_images_and_labels_are_counted():
     bounds = {float(bound): number for (bound, _), number in values_of(text, "lenet_batch_images_bucket").items()}
     assert bounds == {2.0**k: 2 if k < 2 else 3 for k in range(11)} | {math.inf: 3}
     assert values_of(text, "lenet_predictions_total") == {
-        ("3", "a"): 3, ("5", "a"): 1, ("rejected", "a"): 1, ("rejected", "b"): 1,
+        ("3", "a"): 3, ("0", "a"): 1, ("rejected", "a"): 1, ("rejected", "b"): 1,
     }  # fmt: skip
 
 
@@ -385,12 +385,17 @@ def test_the_metrics_of_all_processes_are_added_up(tmp_path, monkeypatch):
         value_of = MultiProcessValue(lambda process=process: process)
         requests = ["lenet_requests", "lenet_requests_total", ["operation", "status"], ["infer", "200"], "Help."]
         value_of("counter", *requests).inc(process)
+        for bound in ("0.1", "+Inf"):
+            seconds = ["lenet_request_seconds", "lenet_request_seconds_bucket", ["operation", "le"], ["infer", bound]]
+            value_of("histogram", *seconds, "Help.").inc(1)
         info = ["lenet_model_info", "lenet_model_info", ["model", "version"], ["a", version], "Help."]
         value_of("gauge", *info, multiprocess_mode="livemax").set(process == 1)
     (tmp_path / "counter_3.db").touch()  # of a process that has just started
     text = metrics.text()
     assert values_of(text, "lenet_requests_total") == {("infer", "200"): 3}
     assert values_of(text, "lenet_model_info") == {("a", "new"): 1}
+    buckets = values_of(text, "lenet_request_seconds_bucket")
+    assert buckets == {("0.1", "infer"): 2, ("+Inf", "infer"): 4}  # each bucket contains those before it
 
 
 def test_the_statistics_of_a_model_that_was_not_asked_are_zero():

@@ -10,6 +10,7 @@ from serving_in_process import ask, asked
 from serving_requests import TOKEN
 
 import lenet
+from lenet.errors import NotServedError
 from lenet.serving import Limits, Models
 from lenet.serving.asgi import Application
 from lenet.serving.limits.capacity import ThreadPool
@@ -117,6 +118,14 @@ def test_the_health_of_the_server_and_of_a_model(app):
     assert asked(app, "HEAD", "/v2/health/ready")[0] == 200
 
 
+def test_the_server_is_not_ready_if_the_network_does_not_run(app, monkeypatch):
+    def fails(self, images, **named):
+        raise NotServedError("no kernels")
+
+    monkeypatch.setattr(lenet.LeNet5, "predict_proba", fails)
+    assert asked(app, "GET", "/v2/health/ready")[::2] == (404, {"error": "no kernels"})
+
+
 def test_the_server_is_not_ready_while_it_shuts_down():
     app = protocol_of({"m": lenet.LeNet5(seed=0)})
     app.state.is_draining = True
@@ -189,6 +198,7 @@ def test_the_statistics_of_a_model(monkeypatch):
     (one,) = asked(app, "GET", "/v2/models/m/stats")[2]["model_stats"]
     assert both[0] == one
     assert (both[1]["name"], both[1]["inference_count"], both[1]["last_inference"]) == ("n", 0, 0)
+    assert 'lenet_batch_images_sum{model="m"} 3.0' in metrics_of(app)
     times = {"success": 200, "compute_input": 1, "compute_infer": 9, "compute_output": 190}
     assert one == {
         "name": "m", "version": one["version"], "last_inference": 1_234_567, "inference_count": 3, "execution_count": 1,

@@ -136,7 +136,7 @@ class Application:
 
 def _check_unique(scope: Scope, context: RequestContext) -> None:
     """Reject a repeated header that two servers could interpret differently."""
-    if len(context.headers) < len(scope["headers"]):
+    if len(context.headers) != len(scope["headers"]):
         names = Counter(name for name, _ in scope["headers"])
         for name in _UNIQUE:
             if names[name] > 1:

@@ -40,9 +40,7 @@ class LogWriter:
             self.dropped += 1
             return
         self._lines.append(line)
-        if not self._has_lines.is_set():
-            self._is_idle.clear()
-            self._has_lines.set()
+        self._has_lines.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="lenet-log", daemon=True)
             self._thread.start()
@@ -59,7 +57,7 @@ class LogWriter:
     def flush(self, seconds: float = 1.0) -> None:
         """Wait until all lines are written, for at most some seconds."""
         if self._thread is not None:
-            self._is_idle.clear()  # which `write` does for the first line of an interval only
+            self._is_idle.clear()
             self._has_lines.set()
             self._is_idle.wait(seconds)
 

@@ -19,7 +19,9 @@ NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
 _TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
-_pid, _process, _numbers = os.getpid(), secrets.token_hex(4), itertools.count(1)
+_pid: int
+_process: str
+_numbers = itertools.count(1)
 
 
 def _name_process() -> None:
@@ -27,6 +29,7 @@ def _name_process() -> None:
     _pid, _process = os.getpid(), secrets.token_hex(4)
 
 
+_name_process()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_name_process)  # or else two workers would generate the same ids
 

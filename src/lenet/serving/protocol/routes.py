@@ -29,7 +29,7 @@ JSON_LENGTH = b"inference-header-content-length"
 # Bytes of a request. The event loop computes small ones, for which a thread would cost as much again, and medium ones,
 # which take up to a millisecond, if it is idle. Threads compute the others.
 SMALL, MEDIUM = 2**14, 2**16
-_BLANK = np.zeros((1, SIDE, SIDE), np.uint8)
+_BLANK = np.zeros((SIDE, SIDE), np.uint8)
 MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loop: about 20 ms of work
 
 
