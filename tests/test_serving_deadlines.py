@@ -7,13 +7,12 @@ import re
 import needs_serve  # noqa: F401
 import pytest
 import uvicorn
-from serving_in_process import Clock, Transport, after, connect, run
-from starlette.responses import Response
+from serving_in_process import Transport, after, connect, run
 
 import lenet
 from lenet.serving import Limits, Models
 from lenet.serving.asgi import Application
-from lenet.serving.connections import TimedProtocol, application_of
+from lenet.serving.connections import TimedProtocol
 from lenet.serving.limits.capacity import ThreadPool
 from lenet.serving.metrics import Metrics
 from lenet.serving.reloading import watching
@@ -487,27 +486,3 @@ def test_plain_transports_read_64_kib_at_once(is_plain):
         assert getattr(transport, "max_size", None) == (2**16 if is_plain else None)
 
     check()
-
-
-def test_the_application_is_found_in_its_wrappers():
-    class Wrapper:
-        def __init__(self, app):
-            self.app = app
-
-    @in_loop
-    async def check():
-        application = Served().application
-        assert application_of(application) is application
-        assert application_of(Wrapper(Wrapper(application))) is application
-        assert application_of(Wrapper(Wrapper(None))) is None
-        assert application_of(Response()) is None
-
-    check()
-
-
-def test_the_clock_of_these_tests_stands_still():
-    loop = Clock()
-    try:
-        assert loop.time() == loop.time()
-    finally:
-        loop.close()

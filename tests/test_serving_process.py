@@ -20,7 +20,7 @@ import lenet
 from lenet.errors import ConfigurationError, InputError, InputTypeError
 from lenet.serving import Limits, create_app, serve
 from lenet.serving import server as module
-from lenet.serving.connections import TimedProtocol
+from lenet.serving.connections import TimedProtocol, application_of
 from lenet.serving.logs import log_request, write_request
 
 MODELS = {"m": lenet.LeNet5(seed=0)}
@@ -315,6 +315,13 @@ def test_a_server_is_not_ready_for_some_time_before_it_stops(monkeypatch, signal
     server.lifespan = SimpleNamespace(shutdown=recorded("lifespan"))
     asyncio.run(server.shutdown())
     assert events == expected
+
+
+def test_an_application_is_found_in_its_wrappers():
+    application = create_app(MODELS)
+    wrapped = SimpleNamespace(app=SimpleNamespace(app=application))
+    assert application_of(application) is application_of(wrapped) is application
+    assert application_of(SimpleNamespace(app=None)) is application_of(print) is None
 
 
 def test_another_application_does_not_drain(monkeypatch):

@@ -326,6 +326,9 @@ def test_a_request_has_as_many_values_as_its_images_have_pixels_and_a_thousand_m
 
 def test_binary_data_follows_the_json():
     head = a_request(an_entry(data=None, parameters={"binary_data_size": 784}))
+    assert (
+        parse_request(a_request(an_entry(data=None, parameters={"binary_data_size": 784}), id="true"), 1).id == "true"
+    )
     request, images = read_request(head + PIXELS[:1].tobytes(), len(head), Limits())
     assert request.tensor == InputTensor("UINT8", (1, 784), 784, None)
     np.testing.assert_array_equal(images, PIXELS[:1])
@@ -340,6 +343,8 @@ def test_the_length_of_the_json_is_at_most_that_of_the_body(length):
         read_request(body, length, Limits())
     assert f"Length is {length}; expected 1 to {len(body)}, the size of the body." in str(error.value)
     assert read_request(body, len(body), Limits())[1].shape == (1, 784)
+    with pytest.raises(InputError, match="is not JSON"):
+        read_request(body, 1, Limits())
 
 
 @pytest.mark.parametrize(("size", "is_kept"), [(512, True), (513, False)])
@@ -380,7 +385,7 @@ def written(served, p, outputs=ALL, reject_at=None, request_id=None):
 )
 def test_the_labels_of_a_response_and_those_that_are_accepted(metadata, reject_at, labels, accepted):
     served = served_of(**metadata)
-    for rows in ([0, 1, 2], [0], [1], [2]):
+    for rows in ([0, 1, 2], [0], [1], [2], [2, 1]):
         for outputs in (ALL, ALL[:2]):
             text, length, counted = written(served, P[rows], outputs, reject_at)
             response = json.loads(text)
