@@ -104,3 +104,13 @@ def test_requests_of_later_iterations_are_computed_later(sizes):
 
     asyncio.run(ask())
     assert sizes == [2, 2, 2]
+
+
+def test_a_request_waits_for_one_iteration():
+    async def ask():
+        request = asyncio.ensure_future(Batches(1).predict_proba(MODEL, X[:1]))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return request.done()
+
+    assert asyncio.run(ask())

@@ -325,10 +325,9 @@ def test_a_request_has_as_many_values_as_its_images_have_pixels_and_a_thousand_m
 
 
 def test_binary_data_follows_the_json():
-    head = a_request(an_entry(data=None, parameters={"binary_data_size": 784}))
-    assert (
-        parse_request(a_request(an_entry(data=None, parameters={"binary_data_size": 784}), id="true"), 1).id == "true"
-    )
+    entry = an_entry(data=None, parameters={"binary_data_size": 784})
+    assert parse_request(a_request(entry, id="true"), 1).id == "true"
+    head = a_request(entry)
     request, images = read_request(head + PIXELS[:1].tobytes(), len(head), Limits())
     assert request.tensor == InputTensor("UINT8", (1, 784), 784, None)
     np.testing.assert_array_equal(images, PIXELS[:1])
