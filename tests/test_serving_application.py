@@ -355,6 +355,13 @@ def test_the_metrics_are_in_the_text_format_of_prometheus(app):
     assert b'lenet_pending{kind="pictures"} 0.0' in content
 
 
+def test_the_openapi_document_has_all_paths(app):
+    status, _, document = asked(app, "GET", "/openapi.json")
+    paths = {"/", "/metrics", "/model.json", "/openapi.json", "/predict", "/v2", "/v2/models/{model}/infer"}
+    assert (status, paths - document["paths"].keys()) == (200, set())
+    assert document["paths"]["/model.json"]["get"]["parameters"][0]["name"] == "model"
+
+
 def test_a_picture_without_digits(app, contexts):
     picture = encoded(np.full((40, 40), 255, np.uint8))
     status, _, answer = asked(app, "POST", "/predict", picture, b"model=two")

@@ -67,7 +67,7 @@ class InferenceProtocol:
             *(Operation("GET", f"{path}/stats", self.statistics, json_content("Statistics")) for path in paths),
             Operation("POST", "/v2/repository/index", self.index, json_content("Index"), details=index),
             Operation("POST", f"{repository}/load", self.load, json_content(), (403, 409), control),
-            Operation("POST", f"{repository}/unload", self.unload, json_content(), (403, 409), control),
+            Operation("POST", f"{repository}/unload", self.unload, json_content(), (403,), control),
         ]
 
     async def live(self, request: Request) -> Response:
