@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import time
 from types import SimpleNamespace
 
 import needs_serve  # noqa: F401
@@ -295,6 +296,15 @@ def test_a_line_that_comes_while_others_are_written_is_waited_for(stderr, pauses
     writer.write(b"first\n")
     writer.flush(10)
     assert b"".join(stderr.writes) == b"first\n0\n1\n2\n"
+
+
+def test_nothing_is_written_if_no_line_waits(stderr, pauses):
+    writer = LogWriter()
+    writer.write(b"first\n")
+    writer.flush(10)
+    time.sleep(0.02)
+    assert b"".join(stderr.writes) == b"first\n"
+    assert len(stderr.writes) <= 3  # flushing may take a turn or two without lines
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError])

@@ -22,6 +22,8 @@ from lenet.serving import Models, reloading, watching
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Served
 
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # which Windows lacks
+
 
 def model_of(seed, **metadata):
     model = lenet.LeNet5(seed=seed)
@@ -218,11 +220,14 @@ def watched(models, steps, metrics=None):
     """Watch models, and make changes one after the other, each when the condition of the one before it is true."""
 
     async def run():
+        before = signal.getsignal(HANGUP)
         async with asyncio.timeout(30), watching(models, metrics):
             for change, condition in steps:
                 change()
                 while not condition():
                     await asyncio.sleep(0.002)
+        await asyncio.sleep(0.001)
+        assert (signal.getsignal(HANGUP), asyncio.all_tasks()) == (before, {asyncio.current_task()})
 
     asyncio.run(run())
 
@@ -307,6 +312,25 @@ def test_another_handler_of_a_hangup_is_kept():
         assert (hangups, metrics.reloads) == ([1, 1], [])
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_handler_of_the_event_loop_is_kept():
+    hangups, metrics = [], Counted()
+
+    async def run():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: hangups.append(1))
+        for count in (1, 2):
+            async with watching(Models({"a": model_of(0)}), metrics):
+                hang_up()
+                while len(hangups) < count:
+                    await asyncio.sleep(0.001)
+        hang_up()
+        while len(hangups) < 3:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(run())
+    assert metrics.reloads == []
 
 
 # ---- metrics -------------------------------------------------------------------------------------------
