@@ -210,12 +210,17 @@ def test_connections_leave_64_files_and_four_backlogs(configured, monkeypatch, f
 
 
 def test_the_configuration_of_workers(configured, monkeypatch, tmp_path):
-    serve(MODELS, port=0, workers=3, limits=Limits(batch=7))
+    serve(MODELS, port=0, workers=2, limits=Limits(batch=7))
     ((config, models, (host, _), on_ready),) = configured
-    assert (config.workers, config.factory, host, on_ready) == (3, True, "127.0.0.1", None)
+    assert (config.workers, config.factory, host, on_ready) == (2, True, "127.0.0.1", None)
     assert [served.name for served in models.ready()] == ["m"]
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     assert config.app().limits.batch == 7
+
+
+def test_clients_of_one_process_may_control_its_models(configured):
+    serve(MODELS, port=0, allow_control=True)
+    assert asked(configured[0][0].app, "POST", "/v2/repository/models/m/load")[0] == 200
 
 
 @pytest.mark.parametrize(("token", "warns"), [(None, True), ("t", False)])
@@ -252,6 +257,7 @@ def test_a_unix_socket_is_removed_at_the_end(configured, tmp_path, monkeypatch, 
 def test_a_server_runs_until_a_signal(monkeypatch, number, tells):
     monkeypatch.setattr(module, "log_config", lambda level: None)
     before, urls, frozen = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)], [], []
+    monkeypatch.setattr(gc, "collect", lambda: frozen.append("collect"))  # or else garbage would be kept
     monkeypatch.setattr(gc, "freeze", lambda: frozen.append("freeze"))
     monkeypatch.setattr(gc, "unfreeze", lambda: frozen.append("unfreeze"))
 
@@ -272,7 +278,7 @@ def test_a_server_runs_until_a_signal(monkeypatch, number, tells):
     serve(MODELS, port=0, limits=Limits(drain_seconds=0), on_ready=on_ready if tells else None)
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
     assert [url[:17] for url in urls] == ["http://127.0.0.1:"] * tells
-    assert frozen == ["freeze", "unfreeze"]
+    assert frozen == ["collect", "freeze", "unfreeze"]
 
 
 # ---- draining ------------------------------------------------------------------------------------------
