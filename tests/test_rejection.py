@@ -110,7 +110,9 @@ def test_a_rate_in_single_precision_is_the_rate():
 
 def test_learned_thresholds_are_those_in_the_metadata():
     assert learned_thresholds(METADATA) == {0.001: 0.9, 0.01: 0.7}
-    assert learned_thresholds({"thresholds": '{"0": 1, "1": 0}'}) == {0: 1, 1: 0}
+    metadata = {"thresholds": '{"0": 1, "1": 0}'}
+    assert learned_thresholds(metadata) == {0: 1, 1: 0}
+    assert RejectionRule.from_metadata(metadata, 0).min_probability == 1
 
 
 @pytest.mark.parametrize(
