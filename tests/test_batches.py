@@ -21,7 +21,7 @@ class Kernels:
     """Kernels for which the logits of an image, its loss and its gradient are simple functions of its first pixel."""
 
     def __init__(self):
-        self.calls = []
+        self.calls, self.allocated = [], 0
 
     def view(self, vector):
         return vector
@@ -34,6 +34,7 @@ class Kernels:
         x *= -1
 
     def learn_work(self, classes):
+        self.allocated += 1
         return 4 * classes
 
     def learn(self, parameters, x, mean, std, y, shares, logits, totals, margins, gradient, work):
@@ -86,6 +87,14 @@ def test_losses_logits_and_gradients_of_a_batch(n, n_jobs):
         np.testing.assert_array_equal(logits, np.repeat(np.arange(n)[:, np.newaxis] % 256, 3, axis=1))
         assert gradients.shapes == PARAMETERS.shapes
         np.testing.assert_allclose(gradients.flat, y.mean(), rtol=1e-6)
+
+
+def test_memory_is_allocated_once_for_each_chunk():
+    kernels = Kernels()
+    learner = Learner(PARAMETERS, kernels)
+    for n, allocated in ((16, 1), (3, 1), (33, 3), (40, 3), (1000, 8), (1000, 8)):
+        learner(images(n), np.ones(n, int), 0.0, 1.0)
+        assert kernels.allocated == allocated
 
 
 def test_gradients_are_weighted_and_those_of_a_part_of_a_batch():
