@@ -167,7 +167,7 @@ def test_omp_num_threads_is_the_default_unless_lenet_num_threads_is_set(monkeypa
 def test_threads_are_the_cores_that_the_process_may_use(monkeypatch):
     monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 6}, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", {0: {1, 4, 6}}.get, raising=False)  # 0 is this process
     assert threads.resolve_n_jobs(None) == threads.resolve_n_jobs(-1) == 3
 
 
