@@ -264,7 +264,7 @@ class _Loop:
         """Validate, append the epoch to the history, and keep the parameters if they are the best so far."""
         state, data = self.state, self.data
         val_loss, val_accuracy = self._validate() if len(data.parts.validation) else (None, None)
-        if not (np.isfinite(state.parameters).all() and math.isfinite(val_loss or 0.0)):
+        if not (np.isfinite(state.parameters).all() and (val_loss is None or math.isfinite(val_loss))):
             raise self._diverged()
         row = Epoch(
             epoch=state.epoch,
