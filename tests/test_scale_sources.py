@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,7 @@ def test_a_name_with_brackets_is_not_a_pattern(folder):
     assert matching("a.npy") == [File("a.npy", str(folder / "a.npy"))]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such names")
 def test_a_name_with_a_scheme_may_be_a_local_file():
     Path("memory:", "in").mkdir(parents=True)
     np.save("memory:/in/a.npy", X)
