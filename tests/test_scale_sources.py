@@ -218,6 +218,15 @@ def test_a_zarr_array_is_cut_between_its_chunks_or_shards(options, expected):
     check("a.zarr", [("a.zarr", *each) for each in expected])
 
 
+def test_a_zarr_array_of_something_else_is_an_error():
+    zarr.create_array("a.zarr", data=X[:, 1:])
+    with pytest.raises(InputError, match=r"^a\.zarr has shape \(23, 27, 28\)"):
+        parts_of("a.zarr", None)
+    zarr.create_array("b.zarr", data=X.astype(np.int64))
+    with pytest.raises(InputTypeError, match=r"^b\.zarr has dtype int64"):
+        parts_of("b.zarr", None)
+
+
 def test_a_zarr_group_has_its_images_in_an_array_of_that_name():
     group = zarr.open_group("a.zarr", mode="w")
     with pytest.raises(DataError, match=r"^a\.zarr contains nothing; expected an array named images\. Pass the path"):
@@ -379,6 +388,21 @@ def test_the_last_byte_is_read_to_see_whether_the_server_supports_ranges(memory)
     assert reads == [(128 + 3 * 784, 2 * 784)]
 
 
+def test_only_remote_parquet_files_are_read_ahead(memory, monkeypatch):
+    save_parquet("a.parquet")
+    memory.pipe("/a.parquet", Path("a.parquet").read_bytes())
+    ahead, opened = [], pq.ParquetFile
+
+    def recorded(*arguments, **options):
+        ahead.append(options["pre_buffer"])
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(pq, "ParquetFile", recorded)
+    for name in ("a.parquet", "memory://a.parquet"):
+        parts_of(name, None)
+    assert ahead == [False, True]
+
+
 def test_remote_files_of_other_kinds(memory):
     save_parquet("a.parquet")
     memory.pipe("/in/a.parquet", Path("a.parquet").read_bytes())
@@ -480,8 +504,9 @@ def test_images_of_a_part_have_28_rows(form):
     np.testing.assert_array_equal(found, X[:4])
 
 
-def test_the_first_invalid_image_is_named():
-    images = np.zeros((4, 28, 28), np.float32)
+@pytest.mark.parametrize("shape", [(4, 28, 28), (4, 784), (4, 1, 28, 28)], ids=str)
+def test_the_first_invalid_image_is_named(shape):
+    images = np.zeros(shape, np.float32)
     images[2:] = 7
     with pytest.raises(InputError, match=r"^a\.npy, row 1,002: x has floating-point pixels from 7"):
         checked(images, "a.npy", 1000)
