@@ -79,6 +79,8 @@ class Sites:
     def _visit(self, node: ast.AST) -> None:
         if isinstance(node, ast.Raise | ast.Import | ast.ImportFrom | ast.JoinedStr | ast.Assert):
             return  # texts of errors, and what fails at once
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return  # for type checkers
         self._operators(node)
         self._values(node)
         self._statements(node)
