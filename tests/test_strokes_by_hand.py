@@ -78,7 +78,7 @@ def test_labels_have_16_bits_if_they_suffice_for_all_runs(runs, dtype):
 
 
 def test_runs_are_counted_in_each_row():
-    mask = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1], [0, 0, 0, 0, 0], [1, 0, 1, 0, 1]], np.uint8)
+    mask = np.array([[1, 0, 1, 1, 0], [0, 1, 1, 1, 1], [0, 0, 0, 0, 0], [1, 0, 1, 0, 1]], np.uint8)
     assert strokes._count_runs(mask) == 2 + 1 + 0 + 3
 
 
