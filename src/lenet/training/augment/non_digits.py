@@ -193,7 +193,7 @@ def _garment(digits: Image, rng: Random) -> Image:
         middle = [_CANVAS // 2 + int(rng.integers(-10, 11)), _CANVAS // 2 + int(rng.integers(-10, 50))]
         cv2.ellipse(canvas, middle, rng.integers(3, 25, 2).tolist(), 0, 0, 360, 0, -1, cv2.LINE_AA)
     image = _reduced(canvas).astype(np.float32)
-    texture = rng.uniform(0.3, 1) * np.ones((SIDE, SIDE))
+    texture = np.full((SIDE, SIDE), rng.uniform(0.3, 1))
     if rng.random() < 0.7:
         coarse = rng.uniform(0.2, 1, tuple(rng.integers(2, 15, 2))).astype(np.float32)
         texture = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
