@@ -117,6 +117,8 @@ def test_pretrained_from_a_file_of_a_classifier_keeps_its_labels_and_pixels(tmp_
         (lambda record: record.update(parameters={"verbose": {}}), "verbose is {}"),
         (lambda record: record.update(parameters={"alpha": -1}), "alpha is -1"),
         (lambda record: record.update(parameters={"color": 1}), "color"),
+        (lambda record: record.update(parameters={"n_jobs": 0}), "n_jobs == 0"),
+        (lambda record: record.update(parameters={"tol": -1}), "tol is -1"),
         (lambda record: record.update(parameters={"random_state": "x"}), "random_state|seed"),
         (lambda record: record.pop("framing"), "framing"),
         (lambda record: record.update(more=1), "more"),

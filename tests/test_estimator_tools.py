@@ -162,6 +162,22 @@ def test_a_callback_may_end_the_fit():
     assert quick(max_iter=9).set_callbacks(Enough()).fit(X, Y).n_iter_ == 3
 
 
+def test_a_callback_learns_of_the_end_of_each_epoch_and_of_the_fit():
+    pytest.importorskip("sklearn.callback", reason="new in scikit-learn 1.9")
+    ended = []
+
+    class Recorder:
+        def setup(self, estimator, context): ...
+        def teardown(self, estimator, context): ...
+        def on_fit_task_begin(self, estimator, context): ...
+
+        def on_fit_task_end(self, estimator, context):
+            ended.append((context.task_name, estimator.n_iter_))
+
+    quick().set_callbacks(Recorder()).fit(X, Y)
+    assert ended == [("epoch", 1), ("epoch", 2), ("fit", 2)]
+
+
 def test_without_scikit_learn_the_error_names_the_extra():
     program = (
         "import sys, lenet\n"

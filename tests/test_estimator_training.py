@@ -242,6 +242,12 @@ def test_predictions_check_their_images(runs):
             method(X.astype("m8[s]"))
 
 
+def test_a_fit_checks_that_pixels_are_numbers(runs):
+    for fit in (quick().fit, lambda X, y: quick().partial_fit(X, y, classes=range(10))):
+        with pytest.raises(TypeError, match="X has dtype timedelta64"):
+            fit(X.astype("m8[s]"), Y)
+
+
 def test_log_probabilities_are_finite_where_probabilities_underflow(runs):
     fitted = quick().fit(X, Y)
     fitted.model_.parameters["output.bias"] = [200] + 9 * [0]

@@ -291,7 +291,6 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             self.get_params(),
         )
         model = copy.deepcopy(self.model_)
-        name_classes(model, self.classes_)
         model.metadata[KEY] = record.to_text()
         model.save(path)
 
