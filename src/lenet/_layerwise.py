@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 from lenet import _checks
 from lenet._flat import FlatDict
 from lenet.layers.base import Array, Layer
-from lenet.losses import cross_entropy, softmax
+from lenet.losses import softmax
 
 EPSILON = 1e-5  # added to the variance of an image; stages.pxi has it too
 
@@ -38,8 +38,8 @@ class LayerwiseKernels:
         self,
         layers: Sequence[tuple[str, Layer]],
         parameters: FlatDict,
-        loss: Callable[[Array, Array], tuple[Array, Array]] = cross_entropy,
-        padding: int = 0,
+        loss: Callable[[Array, Array], tuple[Array, Array]],
+        padding: int,
     ):
         self._layers, self._shapes, self._dtype = layers, parameters.shapes, parameters.flat.dtype
         self._loss, self._padding = loss, padding
