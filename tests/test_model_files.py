@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from lenet import LeNet5, LeNet1998
 from lenet.errors import InputError, WeightsError
+from lenet.loading import network_class
 from lenet.weights import files
 from lenet.weights.container import read_tensors, to_bytes
 from lenet.weights.files import ModelFile
@@ -159,3 +161,10 @@ def test_pretrained_models_are_known_by_name():
     for name in ("MNIST", "", None, 3, ["mnist"]):
         with pytest.raises(InputError, match=r"is not a pre-trained model; expected mnist\. Load a file"):
             ModelFile.read_pretrained(name)
+
+
+def test_the_class_of_a_network_is_known_by_its_name_in_files():
+    assert network_class(None) is LeNet5
+    assert network_class("1998") is LeNet1998
+    with pytest.raises(InputError, match=r'^network is \'2020\'; expected "1998" or None\.$'):
+        network_class("2020")
