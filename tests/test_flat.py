@@ -52,7 +52,7 @@ def test_an_update_changes_everything_or_nothing(flat_dict, change):
 
 
 def test_no_name_is_added_or_removed(flat_dict):
-    with pytest.raises(InputTypeError, match="^weight, bias, scale share one vector; no name can be added or removed"):
+    with pytest.raises(InputTypeError, match=r"^weight, bias, scale share one vector; no name can be added or removed"):
         del flat_dict["bias"]
     with pytest.raises(KeyError):
         flat_dict["other"] = 1

@@ -135,7 +135,7 @@ def test_damaged_thresholds_are_an_error(thresholds, says):
         RejectionRule.from_metadata({"least_digit_score": "2"})
 
 
-def test_a_calibration_without_thresholds_is_told_from_no_calibration():
+def test_the_message_says_whether_a_model_without_thresholds_was_calibrated():
     with pytest.raises(InputError, match="it misread too many of the calibration images"):
         learned_thresholds({"thresholds": "{}", "temperature": "1"})
     with pytest.raises(InputError, match=r"Call lenet\.evaluation\.calibrate"):
