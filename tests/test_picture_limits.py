@@ -248,6 +248,16 @@ def test_the_luminance_of_palettes_is_rounded():
     np.testing.assert_array_equal(read_picture(encoded(picture, transparency=1)), [[150, 255, 29]])
 
 
+@pytest.mark.parametrize("mode", ["LAB", "CMYK", "HSV", "1", "F"])
+def test_pictures_in_other_modes_have_the_luminance_of_their_colours(mode):
+    levels = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
+    if mode in ("LAB", "CMYK"):
+        picture = Image.frombytes(mode, (7, 5), levels[..., : len(mode)].tobytes())
+    else:
+        picture = Image.fromarray(levels[..., :3].copy()).convert(mode)
+    np.testing.assert_allclose(as_grey(picture), luminance(np.asarray(picture.convert("RGB"))), atol=1)
+
+
 def test_levels_of_32_bits_are_clipped():
     pixels = np.array([[-5, 0, 65535, 70000]], np.int32)
     np.testing.assert_array_equal(as_grey(Image.fromarray(pixels)), [[0, 0, 255, 255]])

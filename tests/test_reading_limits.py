@@ -48,12 +48,12 @@ def test_the_soft_edges_of_a_digit_are_kept_for_two_pixels_and_the_box_ends_with
     ink[10:12, 80:82] = 200  # a speck
     ink[40:60, 50:55] = 0  # a hole, in which edges show
     ink[41:45, 51] = 50
-    ink[49, 52] = 60
+    ink[49, 52] = ink[42, 52] = 60
     found = single_digit._without_specks(ink)
     assert found.shape == (40, 25)
     np.testing.assert_array_equal(found[:, :10], 200)
     assert found[11:15, 11].tolist() == [50] * 4  # two pixels from the edge at most
-    assert found[19, 12] == 0  # three
+    assert found[[12, 19], 12].tolist() == [0, 0]  # three
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,17 @@ def test_a_frame_has_nine_tenths_of_the_height_and_width(shape, size, erased):
     ink[4 : 2 + size[0], 3 : 1 + size[1]] = 0
     ink[20:40, 20:35] = 200
     assert single_digit._without_specks(ink).shape == ((20, 15) if erased else size)
+
+
+@pytest.mark.parametrize(("missing", "erased"), [(0, False), (1, True)])
+def test_a_frame_covers_less_than_a_quarter_of_its_box(missing, erased):
+    """Sides of 5 pixels cover 1,500 of 60x100 pixels."""
+    ink = np.zeros((104, 64), np.uint8)
+    ink[2:102, 2:62] = 200
+    ink[7:97, 7:57] = 0
+    ink[7 - missing, 20] = 0
+    ink[40:60, 25:40] = 200
+    assert single_digit._without_specks(ink).shape == ((20, 15) if erased else (100, 60))
 
 
 @pytest.mark.parametrize("turns", range(4))

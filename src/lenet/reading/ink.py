@@ -146,7 +146,7 @@ def _noise(counts: NDArray[np.float32]) -> float:
     below = [*counts.cumsum().tolist(), 0.0]  # the last is for the level -1
     half = below[255] / 2
     median, deviation = bisect.bisect_left(below, half, 0, 256), 0
-    while below[min(median + deviation, 255)] - below[max(median - deviation - 1, -1)] < half:
+    while below[median + deviation] - below[median - deviation - 1] < half:  # at most as far as the nearer end
         deviation += 1
     noise = median + _NOISE * 1.5 * deviation  # the standard deviation is about 1.5 times that from the median
     return min(noise, _ABOVE_PAPER * _threshold(counts)) if noise else 0.0
