@@ -225,6 +225,13 @@ def test_only_values_that_obey_their_rules_count_as_legible():
     assert forms._legibility([]) == 0
 
 
+def test_the_writing_around_a_grid_is_kept(monkeypatch):
+    calls = []
+    monkeypatch.setattr(forms, "without_grids", lambda page, **options: calls.append(options) or (page, ()))
+    read_form(np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))], rotate=False)
+    assert calls == [{"isolate": False}]
+
+
 @pytest.mark.parametrize(("limit", "valid"), [(0, True), (1, True), (-0.01, False), (1.01, False)])
 def test_the_limit_of_confidences_is_from_0_to_1(limit, valid):
     page, fields = np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))]
