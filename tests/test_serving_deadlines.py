@@ -291,15 +291,22 @@ async def test_a_connection_whose_body_arrives_is_behind_those_that_only_connect
     assert "abort" in of_first.events
 
 
-@in_loop
-async def test_a_connection_that_is_lost_waits_no_longer():
-    served = Served(connections=2)
-    (first, of_first), (_, of_second) = served.connect(), served.connect()
-    first.connection_lost(None)
-    served.connect()
-    assert "abort" not in of_first.events + of_second.events
-    served.connect()
-    assert "abort" in of_second.events
+@pytest.mark.parametrize("arrived", [b"", LIVE])
+def test_a_connection_that_is_lost_waits_no_longer(arrived):
+    @in_loop
+    async def check():
+        served = Served(connections=2)
+        first, of_first = served.connect()
+        first.data_received(arrived)
+        await after()
+        _, of_second = served.connect()
+        first.connection_lost(ConnectionResetError())
+        served.connect()
+        assert "abort" not in of_first.events + of_second.events
+        served.connect()
+        assert "abort" in of_second.events
+
+    check()
 
 
 @in_loop
@@ -437,8 +444,8 @@ async def test_a_lost_connection_leaves_no_timer_and_ends_its_requests():
     for arrived in (b"", LIVE[:10], LIVE, UPLOAD, WAIT, WAIT + LIVE):
         connection, _ = served.connect()
         connection.data_received(arrived)
-        connection.pause_writing()
         await after()
+        connection.pause_writing()
         connection.connection_lost(ConnectionResetError())
         await after()
         assert loop.running_timers() == []

@@ -214,7 +214,6 @@ class TimedProtocol(StrictProtocol):
         self._unset_keepalive_if_required()
         self._idle_timer.stop()
         self._set_receiving(None)
-        self._waiting.pop(self, None)
         self._stop_send_timer()
         if self._application is not None:
             self._application.metrics.connections.dec()
