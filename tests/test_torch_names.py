@@ -24,7 +24,7 @@ def state(names="{layer}.{kind}", output=10, dtype=np.float32):
     tensors = {}
     for n, (layer, pair) in enumerate(shapes.items()):
         for kind, shape in zip(("weight", "bias"), pair, strict=True):
-            values = np.arange(np.prod(shape)).reshape(shape) / 2**16 + (kind == "bias")
+            values = np.arange(np.prod(shape)).reshape(shape) / 2**16 + 2 * n + (kind == "bias")
             tensors[names.format(layer=layer, kind=kind, n=n)] = values.astype(dtype)
     return tensors
 
