@@ -43,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print("ms".ljust(20), *(f"{name:>11}" for name in COLUMNS), flush=True)
     for name in arguments.attacks or ATTACKS:
-        with started("serve") as attacked, started("serve") as other, attacking(name, attacked.url):
+        with started("lenet") as attacked, started("lenet") as other, attacking(name, attacked.url):
             took = measured(attacked, other, arguments.seconds)
         print(name.ljust(20), *(f"{1000 * each:11.1f}" for each in percentiles(*took)), flush=True)
 

@@ -148,6 +148,8 @@ READING = {
     "12 megapixels (MB)": "12 megapixels, one thread: .*? s, # MB",
 }
 SERVING = {
+    "JSON, of FastAPI (times)": "JSON: # times",
+    "64 images, of FastAPI (times)": "64 images: # times",
     "JSON at half its rate, p50 (ms)": "JSON at .*?p50 # ms",
     "JSON at half its rate, p99 (ms)": "JSON at .*?p99 # ms",
     "binary at half its rate, p50 (ms)": "binary at .*?p50 # ms",
@@ -259,7 +261,7 @@ PARTS = {
     "serving": Part(
         "python -m benchmarks.serving",
         both(
-            rows(r"^(\w+, \w.+?)  +# +# +# us", "rate (requests/s)", "of the constant (times)", "CPU time (us)"),
+            rows(r"^(\w+, \w.+?)  +# +# us", "rate (requests/s)", "CPU time (us)"),
             numbers(SERVING),
         ),
     ),

@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     images = lenet.data.load_digits().X_test
     grown = [soak_model(images, arguments.predictions)]
-    with started("serve") as server:
+    with started("lenet") as server:
         grown.append(asyncio.run(soak_server(server, images, arguments.requests)))
     if max(grown) >= MOST_GROWTH:
         raise SystemExit("Memory has grown.")

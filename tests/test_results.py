@@ -65,9 +65,8 @@ SHOWN = {
     "docs/security/sanitizers.md": ["sanitizers/*", "soak/growth*", "soak/rate*", "soak/p50 (ms)", "soak/p99 (ms)"],
     "docs/seed.md": ["gradients/*", "derived/the notebook's *", "seed/accuracy (%)", "default/accuracy (%)"],
     "docs/serving.md": [
-        "serving/constant, GET*", "serving/constant, the JSON*", "serving/lenet*", "serving/* at half *",
+        "serving/FastAPI*", "serving/lenet*", "serving/* of FastAPI *", "serving/* at half *",
         "serving/memory at the end (MB)", "derived/server's growth (MB)",
-        "speed/predict, 1 image, 1 thread, lenet (us)",
     ],
 }  # fmt: skip
 
