@@ -97,9 +97,7 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             warnings.simplefilter("ignore")  # Pillow warns about harmless defects, and sizes that are rejected below
             if not isinstance(file, str | os.PathLike):
                 return _decoded(file, name, mode, largest, min_pixels)
-            with Path(file).open(
-                "rb", 65_536
-            ) as opened:  # Pillow leaves files open that it cannot read, such as a pipe
+            with Path(file).open("rb", 65_536) as opened:  # Pillow leaves open what it cannot read, such as a pipe
                 return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
         raise
