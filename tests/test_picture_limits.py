@@ -169,10 +169,10 @@ def test_a_jpeg_is_not_reduced_otherwise():
     [
         (0, 3, 0, 3),
         (7, 1, 5, 1),
-        (10**6 - 1, 1, 5, 1),  # across two blocks
-        (10**6 - 2, 1, 5, 1),  # at the end of one
-        (10**6 - 200, 101, 0, 101),  # the last in the second block
-        (10**6 - 201, 101, 0, 101),
+        (2**20 - 1, 1, 5, 1),  # across two blocks
+        (2**20 - 2, 1, 5, 1),  # at the end of one
+        (2**20 - 200, 101, 0, 101),  # the last in the second block
+        (2**20 - 201, 101, 0, 101),
     ],
 )
 def test_the_scans_of_a_jpeg_are_counted(before, count, after, expected):

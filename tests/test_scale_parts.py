@@ -13,7 +13,7 @@ from lenet.errors import DataError, InputError, InputTypeError, WorkerError
 from lenet.scale import scoring
 from lenet.scale.outputs import score_dtype
 from lenet.scale.scoring import score, score_part
-from lenet.scale.sources import Part
+from lenet.scale.sources import Part, parts_of
 
 pytestmark = pytest.mark.landing
 dask = pytest.importorskip("dask")
@@ -377,3 +377,10 @@ def test_the_size_of_a_cluster_is_asked_again_after_a_second(monkeypatch):
         now[0] = moment
         widths.append(window.width())
     assert widths == [8, 8, 12, 12, 4]
+
+
+@pytest.mark.parametrize("attributes", [{"chunks": ((1,),)}, {"chunks": ((1,),), "ndim": 3}])
+def test_collections_that_cannot_be_split_like_arrays_are_rejected(attributes):
+    collection = SimpleNamespace(__dask_graph__=dict, shape=(1, 28, 28), dtype=np.dtype("u1"), **attributes)
+    with pytest.raises(InputTypeError, match="images is a Dask SimpleNamespace; expected a Dask array or data frame"):
+        parts_of(collection, None)

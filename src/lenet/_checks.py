@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from lenet.errors import InputError, InputTypeError, LenetError, WeightsError
 
 SIDE = 28
-MAX_SIZE = 2**31 - 1  # of an axis
+MAX_INT32 = 2**31 - 1  # of an axis, a seed or a number of threads
 _UINT8 = np.dtype(np.uint8)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _SHAPES = {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}
@@ -292,7 +292,7 @@ def whole(value: object, name: str, at_least: int = 1, at_most: int | None = Non
 
 
 def size(value: object, name: str, at_least: int = 1) -> int:
-    return whole(value, name, at_least, MAX_SIZE)
+    return whole(value, name, at_least, MAX_INT32)
 
 
 def floating(dtype: Any) -> np.dtype[Any]:

@@ -303,7 +303,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         self.n_features_in_ = record.n_features
         if record.feature_names is not None:
             self.feature_names_in_ = np.array(record.feature_names, object)
-        self._seed = int(check_random_state(self.random_state).randint(_checks.MAX_SIZE))
+        self._seed = int(check_random_state(self.random_state).randint(_checks.MAX_INT32))
         self._forget_history()
         return self
 
@@ -427,7 +427,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             )
         _checks.non_negative(self.tol, "tol")
         if self.n_jobs is not None:
-            _checks.whole(self.n_jobs, "n_jobs", at_least=-_checks.MAX_SIZE)
+            _checks.whole(self.n_jobs, "n_jobs", at_least=-_checks.MAX_INT32)
         effective_n_jobs(self.n_jobs)
 
     def _recipe(self, images: int) -> Recipe:
@@ -487,7 +487,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             self.model_ = copy.deepcopy(self.model_)
             return
         random = check_random_state(self.random_state)
-        first, self._seed = (int(random.randint(_checks.MAX_SIZE)) for _ in range(2))  # nosec B311 # not secrets
+        first, self._seed = (int(random.randint(_checks.MAX_INT32)) for _ in range(2))  # nosec B311 # not secrets
         self.model_ = LeNet5(first, num_classes=len(self.classes_))
         name_classes(self.model_, self.classes_)
 

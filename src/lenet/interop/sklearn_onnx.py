@@ -53,7 +53,7 @@ def operators_of(classifier: Any, X: str) -> tuple[Operators, str]:
 def _labels(classifier: Any, nocl: bool) -> tuple[NDArray[Any], bool]:
     """Return the class labels, and whether they are integers rather than text."""
     classes = np.arange(len(classifier.classes_)) if nocl else classifier.classes_
-    if classes.dtype.kind == "f":  # whole numbers, as scikit-learn takes no others for classes
+    if classes.dtype.kind == "f" and (classes % 1 == 0).all():  # `fit` takes no others, but a file may have them
         classes = classes.astype(np.int64)
     return classes, classes.dtype.kind in "iub"
 

@@ -25,7 +25,7 @@ _MAX_PATH = 4096  # characters: no file system allows more
 MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is cut into several pictures
 # Pixels in forms that Pillow decodes with several copies (WebP) or by a loop in Python (PNM as text or of odd ranges).
 _MAX_COSTLY = {"WEBP": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
-_STRIP = 1_000_000  # pixels, or bytes, that are processed at once, which saves memory
+_STRIP = 2**20  # pixels, or bytes, that are processed at once, which saves memory
 _ORIENTATION = 0x112  # Exif's tag
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of the tag
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow

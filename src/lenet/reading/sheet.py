@@ -80,7 +80,7 @@ def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
     corners = corners[np.argsort(angles)]  # clockwise, as y points down
     corners = np.roll(corners, -int(corners.sum(axis=1).argmin()), axis=0)
     sides = [_side(outline[:, 0], corners[n - 1], corners[n]) for n in range(4)]
-    crossings = np.array([np.cross(sides[n], sides[n - 3]) for n in range(4)])
+    crossings = np.array([np.cross(sides[n], sides[(n + 1) % 4]) for n in range(4)])
     points: NDArray[np.float64] = crossings[:, :2] / crossings[:, 2:]
     return points
 

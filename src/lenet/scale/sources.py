@@ -42,7 +42,7 @@ def parts_of(images: Any, column: str | None) -> list[Part]:
     if files is not None:
         parts = [part for file in files for part in _of_file(file, column)]
     elif hasattr(images, "__dask_graph__"):
-        # A Delayed has every attribute, but its ndim is another Delayed.
+        # A Delayed has every attribute, but its `ndim` is another Delayed.
         is_frame = hasattr(images, "columns") and isinstance(images.ndim, int) and images.ndim == 2
         parts = _of_frame(images, column) if is_frame else _of_dask(images)
     else:
@@ -155,7 +155,8 @@ def _read_zarr(file: File, start: int, stop: int) -> list[NDArray[Any]]:
 
 def _of_dask(images: Any) -> list[Part]:
     """Return a part for each block of rows; chunk sizes may be unknown."""
-    if not hasattr(images, "chunks") or not isinstance(images.ndim, int):
+    is_array = all(hasattr(images, name) for name in ("to_delayed", "chunks", "ndim"))
+    if not is_array or not isinstance(images.ndim, int):  # a Delayed has every attribute
         raise InputTypeError(f"images is a Dask {type(images).__name__}; expected a Dask array or data frame.")
     _checks.image_form(tuple(images.shape), images.dtype, "The Dask array")
     if images.ndim > 1:
