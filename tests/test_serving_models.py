@@ -404,9 +404,14 @@ def test_the_metrics_of_the_process_are_those_of_one_process(tmp_path, monkeypat
 
 def test_the_metrics_of_all_processes_are_added_up(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    metrics = Metrics(Models({"a": model_of(0)}))
+    metrics, values = Metrics(Models({"a": model_of(0)})), []
+
+    def value_of(*arguments, **options):
+        values.append(make(*arguments, **options))
+        return values[-1]
+
     for process, version in ((1, "new"), (2, "old")):
-        value_of = MultiProcessValue(lambda process=process: process)
+        make = MultiProcessValue(lambda process=process: process)
         requests = ["lenet_requests", "lenet_requests_total", ["operation", "status"], ["infer", "200"], "Help."]
         value_of("counter", *requests).inc(process)
         for bound in ("0.1", "+Inf"):
@@ -414,6 +419,8 @@ def test_the_metrics_of_all_processes_are_added_up(tmp_path, monkeypatch):
             value_of("histogram", *seconds, "Help.").inc(1)
         info = ["lenet_model_info", "lenet_model_info", ["model", "version"], ["a", version], "Help."]
         value_of("gauge", *info, multiprocess_mode="livemax").set(process == 1)
+    for file in {value._file for value in values}:
+        file.close()
     (tmp_path / "counter_3.db").touch()  # of a process that has just started
     text = metrics.text()
     assert values_of(text, "lenet_requests_total") == {("infer", "200"): 3}

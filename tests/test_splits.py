@@ -51,7 +51,7 @@ def test_wrong_arguments_of_a_split_are_errors(arguments, error, message):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64])
 def test_labels_may_be_integers_of_any_type(dtype):
     y = np.array([1, 1, 0, 0], dtype)
-    assert np.bincount(y[split(y, 0.5, seed=0).validation]).tolist() == [1, 1]
+    assert sorted(y[split(y, 0.5, seed=0).validation].tolist()) == [0, 1]
 
 
 @pytest.mark.parametrize("validation", [0.1, 0.9], ids=["none is held out", "all are"])

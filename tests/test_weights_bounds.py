@@ -84,7 +84,7 @@ def test_the_sum_of_absolute_weights_and_the_bias_stay_below_half_of_the_largest
 
 @pytest.mark.parametrize("dtype", HALF)
 def test_a_sum_of_exactly_half_of_the_largest_number_is_rejected(dtype):
-    half = np.finfo(dtype).max / 2
+    half = dtype(np.finfo(dtype).max / 2)
     for total, expected in ((half, False), (np.nextafter(half, dtype(0)), True)):
         parameters = {"c1.weight": np.array([[1], [-total]], dtype), "c1.bias": np.zeros(2, dtype)}
         assert is_accepted(parameters) == expected
