@@ -47,9 +47,9 @@ def test_arguments_are_indented_json_that_ends_with_a_line_break(run):
 def test_arguments_have_at_most_a_mebibyte(run):
     path = run.folder / "args.json"
     text = path.read_text()
-    path.write_text(text.ljust(2**20))
+    path.write_bytes(text.ljust(2**20).encode())
     assert Run(run.folder).args == ARGS
-    path.write_text(text.ljust(2**20 + 1))
+    path.write_bytes(text.ljust(2**20 + 1).encode())
     with pytest.raises(InputError, match=r"args\.json cannot be read \(it is larger than 1,048,576 bytes\)\. Restore"):
         Run(run.folder)
 

@@ -1,5 +1,6 @@
 """Files of scores, without a cluster: they are complete, and replace nothing."""
 
+import contextlib
 import itertools
 import os
 
@@ -189,9 +190,11 @@ def test_new_files_of_these_kinds_are_free(tmp_path, name):
 )
 def test_names_that_are_not_free(tmp_path, name, message):
     (tmp_path / "here.npy").touch()
-    (tmp_path / "link.npy").symlink_to(tmp_path / "nowhere")
-    if not (tmp_path / "link.npy").is_symlink():
-        pytest.skip("wine makes no symbolic links")
+    if name == "link.npy":
+        with contextlib.suppress(OSError):  # Wine raises no error
+            (tmp_path / name).symlink_to(tmp_path / "nowhere")
+        if not (tmp_path / name).is_symlink():
+            pytest.skip("this system makes no symbolic links")
     with pytest.raises(InputError) as caught:
         check_free(tmp_path / name)
     assert str(caught.value).replace(os.sep, "/") == message.format(folder=tmp_path).replace(os.sep, "/")
