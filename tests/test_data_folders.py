@@ -8,6 +8,7 @@ from lenet.data.pictures import Picture
 from lenet.errors import DataError, InputTypeError
 
 cv2 = pytest.importorskip("cv2")
+pytest.importorskip("PIL.Image")
 
 
 def made(folder, *names):

@@ -47,17 +47,18 @@ def end(error, rank=0, size=2):
         (AssertionError("a bug"), 1, "AssertionError: a bug\n"),
     ],
 )
-def test_a_rank_that_fails_reports_why_and_ends_all(capsys, error, code, says):
+def test_a_rank_that_fails_reports_why_and_ends_all(capsys, slept, error, code, says):
     assert end(error) == code
     err = capsys.readouterr().err
     assert says in err if says else err == ""
     assert ("Traceback" in err) == isinstance(error, AssertionError)
+    assert slept == [0.5]
 
 
 def test_errors_of_other_ranks_name_them_and_follow_rank_0(capsys, slept):
     assert end(InputError("No images."), rank=1) == 1
     assert capsys.readouterr().err == "lenet: error: No images. (rank 1)\n"
-    assert slept[0] >= 1
+    assert slept == [3, 0.5]
 
 
 def test_a_single_rank_ends_no_others():

@@ -5,15 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import lenet
-from lenet.estimator.framing import Framing
-from lenet.interop.sklearn_onnx import _labels, operators_of
-
 pytestmark = pytest.mark.landing
+pytest.importorskip("sklearn")
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+import lenet  # noqa: E402
+from lenet.estimator.framing import Framing  # noqa: E402
+from lenet.interop.sklearn_onnx import _labels, operators_of  # noqa: E402
 
 MODEL = lenet.LeNet5(seed=0, num_classes=3)
 MODEL.mean, MODEL.std = 0.25, 0.5
