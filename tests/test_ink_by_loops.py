@@ -182,7 +182,7 @@ def test_one_level_has_no_threshold_and_two_pixels_may_have_one(levels):
 
 
 def stretched(darkness, low, full):
-    """Ink that grows from 0 at the level `low` to 255 at `full`."""
+    """Ink that grows from 0 at the level `low` to 255 at `full`; OpenCV may round it to a neighbouring level."""
     return np.rint(np.rint((darkness - float(low)).clip(0)) * 255 / (full - low)).clip(0, 255)
 
 
@@ -204,7 +204,7 @@ def page_with(levels):
 )
 def test_the_darkest_fifth_of_the_ink_becomes_255(levels, full):
     darkness = page_with(levels)
-    np.testing.assert_array_equal(normalised(darkness), stretched(darkness, 0, full))
+    np.testing.assert_allclose(normalised(darkness), stretched(darkness, 0, full), atol=1)
 
 
 @pytest.mark.parametrize("levels", [[24] * 9, [200] * 3, [], [24] * 9 + [200] * 3])
@@ -227,7 +227,7 @@ def test_fewer_than_4_pixels_darker_than_24_are_no_ink(levels):
 def test_the_noise_of_paper_is_not_ink(paper, dark, low, full):
     darkness = np.array([paper * 5] * 10 + [dark + [paper[1]] * (20 - len(dark))], np.uint8)
     assert low in (noise_by_sorting(darkness.ravel().tolist()), full / 2)
-    np.testing.assert_array_equal(normalised(darkness), stretched(darkness, low, full))
+    np.testing.assert_allclose(normalised(darkness), stretched(darkness, low, full), atol=1)
 
 
 @pytest.mark.parametrize(("height", "counts_every_row"), [(1023, True), (1024, False)])
@@ -256,7 +256,7 @@ def test_strengthened_ink_is_stretched_to_the_darkness_of_its_core(seed):
     core = np.sort(darkness[ink >= 96])
     full = core[int(np.ceil(0.65 * len(core))) - 1]
     expected = np.where(ink > 0, stretched(darkness, 0.15 * full, full), 0)
-    np.testing.assert_array_equal(strengthened(ink, darkness), expected)
+    np.testing.assert_allclose(strengthened(ink, darkness), expected, atol=1)
 
 
 def test_ink_without_strokes_is_not_strengthened_and_levels_of_0_and_1_are_paper():
@@ -264,7 +264,7 @@ def test_ink_without_strokes_is_not_strengthened_and_levels_of_0_and_1_are_paper
     ink = np.full((4, 5), 95, np.uint8)
     assert strengthened(ink, darkness) is ink
     found = strengthened(np.full((1, 4), 96, np.uint8), np.array([[0, 0, 1, 0]], np.uint8))
-    np.testing.assert_array_equal(found, stretched(np.array([[0, 0, 1, 0]]), 0.3, 2))
+    np.testing.assert_allclose(found, stretched(np.array([[0, 0, 1, 0]]), 0.3, 2), atol=1)
 
 
 # The paper
