@@ -190,7 +190,7 @@ def test_partial_fit_continues_after_fit(runs):
 @pytest.mark.parametrize("classes", [[3], [3, 3], []])
 def test_partial_fit_requires_two_classes(runs, classes):
     quick().partial_fit(X[Y < 2], Y[Y < 2], classes=[0, 1])
-    with pytest.raises(ValueError, match=r"expected at least two|at least one"):
+    with pytest.raises(ValueError, match="expected at least two"):
         quick().partial_fit(X[Y == 3], Y[Y == 3], classes=classes)
 
 
@@ -259,12 +259,15 @@ def test_log_probabilities_are_finite_where_probabilities_underflow(runs):
     assert fitted.predict(X[:3]).tolist() == [0, 0, 0]
 
 
-def test_a_clone_is_not_fitted_and_scores_need_labels(runs):
+def test_a_clone_is_not_fitted(runs):
+    assert not hasattr(clone(quick().fit(X, Y)), "model_")
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(600)], ids=["unweighted", "weighted"])
+def test_scores_need_labels(runs, weights):
     fitted = quick().fit(X, Y)
-    assert not hasattr(clone(fitted), "model_")
-    for weights in (None, np.ones(600)):
-        with pytest.raises(ValueError, match=r"y cannot be None|expected|None"):
-            fitted.score(X, None, weights)
+    with pytest.raises(ValueError, match="None"):
+        fitted.score(X, None, weights)
 
 
 def test_classifiers_accept_arrays_of_images():

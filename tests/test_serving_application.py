@@ -24,9 +24,6 @@ from lenet.serving.metrics import Metrics
 from lenet.serving.reloading import watching
 from lenet.serving.routing import Operation, Router
 
-INFER = "/v2/models/one/infer"
-BLANK = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
-
 
 @pytest.fixture(scope="module")
 def models():

@@ -222,6 +222,7 @@ def pauses(monkeypatch):
     """The durations of the pauses between writes, which do not wait."""
     pauses = []
     monkeypatch.setattr(logs, "time", SimpleNamespace(sleep=pauses.append, time=lambda: NOW))
+    monkeypatch.setattr(logs, "atexit", SimpleNamespace(register=lambda _: None))
     return pauses
 
 

@@ -405,14 +405,16 @@ def test_the_labels_of_a_response_and_those_that_are_accepted(metadata, reject_a
             assert "id" not in response
 
 
-@pytest.mark.parametrize("score", [0.0, 0.2, 0.3, 1.0])
-@pytest.mark.parametrize("p", [[1, 0, 0], [0.5, 0.5, 0], [0.1, 0.1, 0.8], [1 / 3, 1 / 3, 1 / 3]])
+@pytest.mark.parametrize(("score", "p"), [
+    (score, p) for score in (0.0, 0.2, 0.3, 1.0)
+    for p in ([1, 0, 0], [0.5, 0.5, 0], [0.1, 0.1, 0.8], [1 / 3, 1 / 3, 1 / 3])
+    if score or p[0] != 1 / 3  # or else rounding decides
+])  # fmt: skip
 def test_one_image_is_accepted_by_the_same_rule_as_several(score, p):
     """The scores are 1, 1 - log(2) / log(3) = 0.37, 0.42 and 0."""
     expected = {1: 1, 0.5: 0.369, 0.1: 0.418}.get(p[0], 0)
     served = served_of(least_digit_score=str(score))
-    if expected or score:  # or else rounding decides
-        assert served.accepted_label(p) == (p.index(max(p)) if expected >= score else -1)
+    assert served.accepted_label(p) == (p.index(max(p)) if expected >= score else -1)
 
 
 def test_a_rate_without_a_threshold_is_an_error_although_no_label_is_requested():
