@@ -51,6 +51,7 @@ def test_rows_are_scaled_clipped_and_enlarged_as_the_classifier_does(height, wid
         (np.array([2, 5, 9]), False, [2, 5, 9], True),
         (np.array([2, 5, 9], np.uint8), False, [2, 5, 9], True),
         (np.array([2.0, 5.0, 9.0]), False, [2, 5, 9], True),
+        (np.array([-1.5, 2.0, 9.0]), False, [-1.5, 2.0, 9.0], False),
         (np.array([False, True]), False, [False, True], True),
         (np.array(["a", "b", "c"]), False, ["a", "b", "c"], False),
         (np.array(["a", "b", "c"], object), False, ["a", "b", "c"], False),
