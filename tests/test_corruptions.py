@@ -159,10 +159,10 @@ def test_the_seed_is_0_by_default_and_not_negative():
         corrupt(IMAGES, "shot_noise", seed=-1)
 
 
-@pytest.mark.parametrize(("severity", "told"), [(0, "severity is 0; expected at least 1"),
+@pytest.mark.parametrize(("severity", "says"), [(0, "severity is 0; expected at least 1"),
                                                 (6, "severity is too large; expected at most 5")])  # fmt: skip
-def test_other_severities_than_1_to_5_are_refused(severity, told):
-    with pytest.raises(lenet.errors.InputError, match=told):
+def test_other_severities_than_1_to_5_are_refused(severity, says):
+    with pytest.raises(lenet.errors.InputError, match=says):
         corrupt(IMAGES, "fog", severity)
 
 

@@ -162,7 +162,7 @@ def test_the_competitive_distance_is_equation_9(options, rows):
 
 
 @pytest.mark.parametrize("j", [math.nan, math.inf, -math.inf])
-def test_the_penalty_of_rubbish_is_finite(j):
+def test_the_penalty_of_non_digits_is_finite(j):
     with pytest.raises(InputError, match=r"^j is -?(nan|inf); expected a finite number\.$"):
         competitive_distance(-PENALTIES, TARGETS, j)
     with pytest.raises(InputTypeError, match=r"^j is '1'; expected a number"):

@@ -26,8 +26,8 @@ def path(tmp_path):
     return tmp_path / "model"
 
 
-def read(path, tensors, facts):
-    path.write_bytes(to_bytes(tensors, facts))
+def read(path, tensors, stored_metadata):
+    path.write_bytes(to_bytes(tensors, stored_metadata))
     return ModelFile.read(path)
 
 
@@ -38,8 +38,8 @@ def read(path, tensors, facts):
 )
 def test_a_file_is_written_and_read_again(path, dtype, mean, std, stored):
     ModelFile(outputs(dtype=dtype), mean, std, {"by": "hand"}).write(path)
-    tensors, facts = read_tensors(path)
-    assert facts == {**metadata(mean=stored[0], std=stored[1]), "by": "hand"}
+    tensors, stored_metadata = read_tensors(path)
+    assert stored_metadata == {**metadata(mean=stored[0], std=stored[1]), "by": "hand"}
     found = ModelFile.read(path)
     assert (found.mean, found.std, found.metadata, found.network) == (mean, std, {"by": "hand"}, None)
     assert (found.dtype, found.num_classes) == (dtype, 3)
@@ -62,8 +62,8 @@ def test_the_network_of_1998_has_no_biases_of_its_outputs(path):
 def test_large_tensors_of_half_precision_are_stored_as_integers(path):
     tensors = outputs(dtype=np.float16) | {"f6.weight": np.full((50, 20), 0.5, np.float16)}
     ModelFile(tensors, 0.0, 1.0, {}).write(path)
-    stored, facts = read_tensors(path)
-    assert (stored["f6.weight"].dtype, facts["steps"]) == (np.int8, '{"f6.weight": 0.0078125}')
+    stored, stored_metadata = read_tensors(path)
+    assert (stored["f6.weight"].dtype, stored_metadata["steps"]) == (np.int8, '{"f6.weight": 0.0078125}')
     np.testing.assert_array_equal(ModelFile.read(path).tensors["f6.weight"], tensors["f6.weight"])
     ModelFile({name: np.float32(value) for name, value in tensors.items()}, 0.0, 1.0, {}).write(path)
     assert "steps" not in read_tensors(path)[1]

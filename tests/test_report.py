@@ -144,7 +144,7 @@ def test_the_text_names_a_rejection_only_if_there_is_one(predicted, text):
     assert str(classification_report(logits_for(predicted, 3), true)).splitlines()[1].endswith(f"; {text}")
 
 
-def test_the_text_tells_how_many_images_to_reject():
+def test_the_text_reports_how_many_images_to_reject():
     """The least confident tenth has all errors."""
     predicted, true = np.zeros(1000, int), np.repeat([0, 1], [900, 100])
     heights = np.where(true, 1.0, 3.0)[:, np.newaxis]
@@ -154,10 +154,10 @@ def test_the_text_tells_how_many_images_to_reject():
 
 
 def test_fewer_than_1000_images_cannot_show_an_error_rate_of_one_in_1000():
-    for count, told in ((999, False), (1000, True)):
+    for count, is_reported in ((999, False), (1000, True)):
         true = np.arange(count) % 3
         line = str(classification_report(logits_for(true, 3), true)).splitlines()[1]
-        assert (re.fullmatch(r"calibration error \d+\.\d\d%", line) is None) == told
+        assert (re.fullmatch(r"calibration error \d+\.\d\d%", line) is None) == is_reported
 
 
 def test_one_error_and_one_image_are_singular():

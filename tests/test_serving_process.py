@@ -166,7 +166,7 @@ def test_arguments_that_are_not_valid(arguments, error, says):
 
 @pytest.fixture
 def configured(monkeypatch):
-    """What `serve` runs: a list of the configuration and the other arguments of a server or of its workers."""
+    """The runs of `serve`: a list of the configuration and the other arguments of each server or group of workers."""
     runs = []
 
     class Server:
@@ -253,8 +253,8 @@ def test_a_unix_socket_is_removed_at_the_end(configured, tmp_path, monkeypatch, 
 
 
 @SENDS_SIGNALS
-@pytest.mark.parametrize(("number", "tells"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
-def test_a_server_runs_until_a_signal(monkeypatch, number, tells):
+@pytest.mark.parametrize(("number", "has_on_ready"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
+def test_a_server_runs_until_a_signal(monkeypatch, number, has_on_ready):
     monkeypatch.setattr(module, "log_config", lambda level: None)
     before, urls, frozen = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)], [], []
     monkeypatch.setattr(gc, "collect", lambda: frozen.append("collect"))  # or else garbage would be kept
@@ -273,11 +273,11 @@ def test_a_server_runs_until_a_signal(monkeypatch, number, tells):
         await startup(self, sockets)
         os.kill(os.getpid(), number)
 
-    if not tells:
+    if not has_on_ready:
         monkeypatch.setattr(uvicorn.Server, "startup", kills)
-    serve(MODELS, port=0, limits=Limits(drain_seconds=0), on_ready=on_ready if tells else None)
+    serve(MODELS, port=0, limits=Limits(drain_seconds=0), on_ready=on_ready if has_on_ready else None)
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
-    assert [url[:17] for url in urls] == ["http://127.0.0.1:"] * tells
+    assert [url[:17] for url in urls] == ["http://127.0.0.1:"] * has_on_ready
     assert frozen == ["collect", "freeze", "unfreeze"]
 
 

@@ -21,8 +21,8 @@ MODELS = {"m": lenet.LeNet5(seed=0)}
 
 
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("tells", [True, False])
-def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, tells):
+@pytest.mark.parametrize("has_on_ready", [True, False])
+def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on_ready):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     events = []
 
@@ -38,12 +38,12 @@ def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, tells)
                 raise KeyError
 
     monkeypatch.setattr(module, "_Workers", Workers)
-    on_ready = (lambda url: events.append(url)) if tells else None
+    on_ready = (lambda url: events.append(url)) if has_on_ready else None
     listening = SimpleNamespace(family=socket.AF_INET, getsockname=lambda: ("127.0.0.1", 80))
     with pytest.raises(KeyError) if fails else contextlib.nullcontext():
         module._run_workers("config", Models(MODELS), listening, on_ready)
     made = ("made", "config", ["m.safetensors"])
-    assert events == [made, *(["http://127.0.0.1:80/"] if tells else []), "run"]
+    assert events == [made, *(["http://127.0.0.1:80/"] if has_on_ready else []), "run"]
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 
 
