@@ -1,4 +1,4 @@
-"""What each step of reading a picture passes to the next, and the limits on the way."""
+"""The values that each step of reading a picture passes to the next, and the limits of each step."""
 
 from types import SimpleNamespace
 

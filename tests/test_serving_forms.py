@@ -74,7 +74,7 @@ class Digit:
 
 @pytest.fixture
 def given(monkeypatch):
-    """What `read` was given: a list of the shape of the picture, the model, and whether to read only digits."""
+    """The arguments of each call of `read`: the shape of the picture, the model, and whether to read only digits."""
     given = []
 
     def read(picture, model, *, only_digits, n_jobs):

@@ -1,4 +1,4 @@
-"""Which tensor of a state dict is which parameter: the rules of `from_torch`, without PyTorch."""
+"""The rules by which `from_torch` assigns the tensors of a state dict to parameters, without PyTorch."""
 
 import numpy as np
 import pytest
