@@ -276,7 +276,7 @@ def test_targets_of_another_shape_or_type_are_rejected():
             _checks.targets(np.eye(2).astype(dtype), 2, 2, SINGLE)
 
 
-def test_labels_and_probabilities_of_targets():
+def test_targets_are_converted_between_labels_and_probabilities():
     labels = np.array([2, -1, 0, 1])
     table = _checks.probabilities_of(labels, 3, SINGLE)
     assert table.dtype == SINGLE

@@ -75,7 +75,7 @@ def test_numbers_of_numpy_become_numbers_of_python():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", np.float32, float, np.dtype("f8")])
-def test_floating_types(dtype):
+def test_float32_and_float64_are_floating(dtype):
     assert _checks.floating(dtype) == np.dtype(dtype)
 
 
@@ -85,7 +85,7 @@ def test_other_types_are_not_floating(dtype):
         _checks.floating(dtype if dtype != "longdouble" or np.dtype(dtype) != np.dtype("f8") else "f2")
 
 
-def test_generators():
+def test_only_numpy_generators_are_accepted():
     rng = np.random.default_rng(0)
     assert _checks.generator(rng) is _checks.generator_or_new(rng) is rng
     first, second = _checks.generator_or_new(None), _checks.generator_or_new(None)
@@ -97,12 +97,15 @@ def test_generators():
         _checks.generator(None)
 
 
-def test_booleans_and_callbacks():
+def test_only_booleans_are_boolean():
     assert _checks.boolean(np.True_, "it") is True
     assert _checks.boolean(False, "it") is False
     for value in (0, 1, "no", None):
         with pytest.raises(InputTypeError, match=r"^it is .*; expected True or False\.$"):
             _checks.boolean(value, "it")
+
+
+def test_only_functions_and_none_are_callbacks():
     _checks.callback(None, "it")
     _checks.callback(print, "it")
     for value in (0, "print"):
@@ -110,7 +113,7 @@ def test_booleans_and_callbacks():
             _checks.callback(value, "it")
 
 
-def test_text_by_name():
+def test_text_by_name_is_a_copy_of_a_mapping_of_str_to_str():
     text = {"a": "1", "\u732b": ""}
     found = _checks.text_by_name(text, "it")
     assert found == text

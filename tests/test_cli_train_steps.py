@@ -169,7 +169,7 @@ def test_a_resumed_run_keeps_its_options(capsys, options, name):
     (["digits", "--seed", "-1"], "seed is -1; expected at least 0."),
     (["digits", "--recipe", "none"], "none"),
 ])  # fmt: skip
-def test_usage_errors(capsys, options, said):
+def test_missing_conflicting_and_invalid_options_are_rejected(capsys, options, said):
     assert said in misused(capsys, "train", *options)
 
 
@@ -198,7 +198,7 @@ def dataset(labels, test_labels=(), classes=None):
         (dataset([0, 1], classes=("a", "b", "c")), ("a", "b", "c")),
     ],
 )
-def test_the_classes_of_data(data, names):
+def test_the_classes_are_those_of_the_data_or_all_labels_up_to_the_largest(data, names):
     assert command.classes_of(data, SimpleNamespace(data="x", network=None)) == names
 
 

@@ -203,7 +203,7 @@ class Probabilities(np.random.Generator):
 
 @pytest.mark.parametrize("generator", [np.random.Generator, Probabilities])
 @pytest.mark.parametrize("by_loops", FREQUENCIES, ids=lambda each: each.__name__)
-def test_a_defect_is_that_of_loops(by_loops, generator):
+def test_a_defect_agrees_with_loops(by_loops, generator):
     defect = getattr(defects, f"_{by_loops.__name__}")
     for seed in range(12):
         ours, other = (generator(np.random.PCG64(seed)) for _ in range(2))

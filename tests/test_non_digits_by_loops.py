@@ -193,7 +193,7 @@ KINDS = strokes, letter, half, window, pair, shuffled, negative, blot, garment, 
 
 @pytest.mark.parametrize("generator", [np.random.Generator, Probabilities])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_a_kind_is_that_of_loops(kind, generator):
+def test_a_kind_agrees_with_loops(kind, generator):
     ours, digits = getattr(non_digits, f"_{kind.__name__}"), DIGITS[:30]
     for seed in range(20):
         one, other = (generator(np.random.PCG64(seed)) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Which ONNX graphs are a LeNet-5: operators and attributes at, below and above each limit of the specification."""
+"""The ONNX graphs that are read as LeNet-5: operators and attributes at, below and above each limit."""
 
 import numpy as np
 import pytest
@@ -389,7 +389,7 @@ def bias(changed):
         (lambda c: c.set("c1.Sigmoid", part=c.proto.graph), "has conditions, loops or training steps"),
     ],
 )
-def test_what_a_file_may_not_contain(change, refusal):
+def test_external_custom_sparse_and_nested_content_is_rejected(change, refusal):
     changed = Changed()
     change(changed)
     assert refusal in changed.refusal()

@@ -142,8 +142,8 @@ def test_shorter_lines_beside_a_long_one_are_kept():
 
 
 @pytest.mark.parametrize(("thick", "erased"), [(9, True), (10, False)])
-def test_lines_count_as_at_most_a_ninth_of_the_height_thick(thick, erased):
-    """The height is 45, and runs of 1.5 times 5 pixels and two, rounded up, are strokes."""
+def test_lines_up_to_a_fifth_of_the_height_are_erased(thick, erased):
+    """At a height of 45, a line counts as at most 5 pixels thick; runs of round(1.5 * 5) + 2 = 10 are strokes."""
     assert without_rules(page_of(bars((200, 300), (90, 50, thick, 150))), 45.0).ink.any() != erased
 
 

@@ -1,4 +1,4 @@
-"""What `lenet serve` passes to the server for its options and environment variables; no server starts."""
+"""The arguments that `lenet serve` derives from options and environment variables; no server starts."""
 
 import needs_serve  # noqa: F401
 import pytest
@@ -131,11 +131,11 @@ def test_1e9_is_still_a_limit(started):
          {"max_body": "1", "max_batch": "2", "max_pixels": "3", "max_in_flight": "4"}),
     ],
 )  # fmt: skip
-def test_settings_of_an_environment(variables, settings):
+def test_environment_variables_set_options_unless_empty_or_unrelated(variables, settings):
     assert _settings(variables) == settings
 
 
-def test_a_token_from_a_file(tmp_path):
+def test_a_token_is_read_from_a_file_of_at_most_4096_bytes_of_ascii(tmp_path):
     file = tmp_path / "token"
     file.write_bytes(b"sesame \r\n\n")
     assert token_of({"LENET_TOKEN_FILE": str(file)}) == "sesame "

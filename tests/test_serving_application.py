@@ -198,7 +198,7 @@ def test_one_of_the_tokens_is_required_except_for_public_paths(authorization, pa
     assert asked(without, "GET", path, **named)[0] == 404
 
 
-def test_which_paths_need_no_token(controlled):
+def test_only_the_page_and_the_health_need_no_token(controlled):
     paths = ("/", "/v2/health/live", "/v2/health/ready", "/v2", "/metrics", "/model.json", "/openapi.json", "/nothing")
     assert [asked(controlled, "GET", path)[0] for path in paths] == [200, 200, 200, 401, 401, 401, 401, 401]
 
@@ -359,7 +359,7 @@ def test_the_openapi_document_has_all_paths(app):
     assert document["paths"]["/model.json"]["get"]["parameters"][0]["name"] == "model"
 
 
-def test_a_picture_without_digits(app, contexts):
+def test_a_picture_without_digits_is_read_as_empty_text(app, contexts):
     picture = encoded(np.full((40, 40), 255, np.uint8))
     status, _, answer = asked(app, "POST", "/predict", picture, b"model=two")
     assert (status, answer["model"], answer["text"], answer["lines"]) == (200, "two", "", [])
@@ -381,7 +381,7 @@ def test_a_picture_without_digits(app, contexts):
         ({"control_token": " a"}, InputError, "control_token is empty, not"),
     ],
 )
-def test_arguments_of_the_application(arguments, error, says):
+def test_invalid_arguments_of_the_application_are_rejected(arguments, error, says):
     with pytest.raises(error) as raised:
         create_app({"m": lenet.LeNet5(seed=0)}, **arguments)
     assert says in str(raised.value)

@@ -119,7 +119,7 @@ def test_the_expected_time_is_that_of_the_last_16_functions(times, monkeypatch):
     asyncio.run(check())
 
 
-def test_at_most_so_many_functions_are_pending(monkeypatch):
+def test_at_most_max_pending_functions_wait(monkeypatch):
     changes = []
 
     async def check():
@@ -326,7 +326,7 @@ MANY = gzip.compress(b"ab", mtime=0)
         (b"abc", b"br", "The Content-Encoding is not supported; expected gzip, deflate or identity."),
     ],
 )  # fmt: skip
-def test_compressed_bodies(body, encoding, expected):
+def test_compressed_bodies_are_decompressed_or_rejected(body, encoding, expected):
     context = Bodies(body=400).receive(body, content_encoding=encoding)
     if isinstance(expected, bytes):
         assert (context.error, context.body()) == (None, expected)

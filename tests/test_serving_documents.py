@@ -33,7 +33,7 @@ def reference(name):
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 
 
-def test_objects_arrays_and_json():
+def test_schemas_have_required_names_bounds_and_references():
     assert object_of({"a": TEXT}) == {"type": "object", "properties": {"a": TEXT}, "required": ["a"]}
     assert object_of({"a": TEXT}, {"b": NUMBER}) == {
         "type": "object", "properties": {"a": TEXT, "b": NUMBER}, "required": ["a"],
@@ -45,7 +45,7 @@ def test_objects_arrays_and_json():
     assert json_content() == {"application/json": {"schema": {"type": "object"}}}
 
 
-def test_the_parameters_of_requests():
+def test_the_parameters_of_requests_have_names_places_and_types():
     model, only_digits = MODEL_QUERY, ONLY_DIGITS_QUERY
     assert (model["name"], model["in"], model["schema"]) == ("model", "query", TEXT)
     assert (only_digits["name"], only_digits["in"], only_digits["schema"]) == ("only_digits", "query", BOOLEAN)
