@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from drawn_ink import line_of
 
 from lenet.errors import InputError
 from lenet.reading import pieces, seams
@@ -185,15 +186,6 @@ def test_a_seam_between_valleys_costs_at_most_one_stroke_width():
 
 
 # Pieces
-
-
-def line_of(*boxes, shape=(60, 200)):
-    """A line of filled boxes (left, top, right, bottom)."""
-    ink = np.zeros(shape, np.uint8)
-    for left, top, right, bottom in boxes:
-        ink[top:bottom, left:right] = 255
-    page = Page(ink, shape)
-    return InkLine(page, np.argsort(page.strokes.boxes[:, 0]))
 
 
 def test_pieces_are_sorted_by_their_centres():

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from generators import choosing
 
 from lenet.training.augment import defects
 
@@ -194,14 +195,7 @@ def test_the_defects_are_these_with_their_frequencies():
     assert names == [each.__name__ for each, frequency in FREQUENCIES.items() for _ in range(frequency)]
 
 
-class Probabilities(np.random.Generator):
-    """A generator whose single random numbers are the probabilities that the defects compare with them."""
-
-    def random(self, size=None, dtype=np.float64):
-        return self.choice([0.4, 0.5, 0.6, 0.7]) if size is None else super().random(size, dtype)
-
-
-@pytest.mark.parametrize("generator", [np.random.Generator, Probabilities])
+@pytest.mark.parametrize("generator", [np.random.Generator, choosing(0.4, 0.5, 0.6, 0.7)])
 @pytest.mark.parametrize("by_loops", FREQUENCIES, ids=lambda each: each.__name__)
 def test_a_defect_agrees_with_loops(by_loops, generator):
     defect = getattr(defects, f"_{by_loops.__name__}")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from drawn_ink import bars
 
 from lenet.reading import frames as module
 from lenet.reading.frames import without_frames
@@ -112,13 +113,6 @@ def test_frames_in_frames_are_erased_while_their_boxes_cover_at_most_three_pages
     assert [bool((left[each > 0] > 0).mean() < 0.1) for each in frames] == [n < erased for n in range(4)]
 
 
-def sides(shape, *bars):
-    mask = np.zeros(shape, np.uint8)
-    for top, left, height, width in bars:
-        mask[top : top + height, left : left + width] = 1
-    return mask
-
-
 @pytest.mark.parametrize(
     ("shape", "bar", "erased"),
     [
@@ -133,7 +127,7 @@ def sides(shape, *bars):
     ],
 )
 def test_sides_are_straight_for_a_third_of_a_frame(shape, bar, erased):
-    mask = sides(shape, bar)
+    mask = bars(shape, bar)
     ink = mask * np.uint8(200)
     ink[2:5, 2:5] = 150  # another stroke
     left = module._without_sides(ink, mask)
@@ -154,7 +148,7 @@ def test_frames_may_be_turned_by_a_quarter_of_their_length(slope, erased, turned
 @pytest.mark.parametrize("gap", [0, 1])
 def test_holes_are_the_pixels_that_a_frame_encloses(gap):
     """Paper is connected along its sides, and not diagonally."""
-    mask = sides((12, 15), (1, 3, 9, 10))
+    mask = bars((12, 15), (1, 3, 9, 10))
     mask[3:8, 5:11] = 0
     mask[1, 3] = mask[1 : 1 + 2 * gap, 6 : 6 + gap] = 0
     expected = np.zeros((12, 15), bool)

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from generators import choosing
 from non_digits_fixture import DIGITS, cv2
 
 from lenet._mnist_form import cropped, mnist_form
@@ -181,17 +182,10 @@ def blank(digits, rng):
     return np.round(image)
 
 
-class Probabilities(np.random.Generator):
-    """A generator whose random numbers are the probabilities that they are compared with."""
-
-    def random(self):
-        return self.choice([0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
-
-
 KINDS = strokes, letter, half, window, pair, shuffled, negative, blot, garment, noise, blank
 
 
-@pytest.mark.parametrize("generator", [np.random.Generator, Probabilities])
+@pytest.mark.parametrize("generator", [np.random.Generator, choosing(0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_kind_agrees_with_loops(kind, generator):
     ours, digits = getattr(non_digits, f"_{kind.__name__}"), DIGITS[:30]

@@ -2,20 +2,13 @@
 
 import numpy as np
 import pytest
+from drawn_ink import bars
 
 from lenet.reading import rules as module
 from lenet.reading.page import Page
 from lenet.reading.rules import erased, sheared, straight_lines, thickness_of, without_printed_rules, without_rules
 
 pytest.importorskip("cv2")
-
-
-def bars(shape, *places):
-    """A mask of bars, each at top, left, height and width."""
-    mask = np.zeros(shape, np.uint8)
-    for top, left, height, width in places:
-        mask[top : top + height, left : left + width] = 1
-    return mask
 
 
 def page_of(mask, level=255):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from drawn_ink import line_of
 
 from lenet import _mnist_form
 from lenet.errors import InputError
@@ -31,15 +32,6 @@ class Known:
         self.jobs.append(n_jobs)
         done = sum(map(len, self.images))
         return self.probabilities[done - len(images) : done]
-
-
-def line_of(*boxes, shape=(60, 200)):
-    """A line of filled boxes (left, top, right, bottom), each a little fainter than the one before."""
-    ink = np.zeros(shape, np.uint8)
-    for n, (left, top, right, bottom) in enumerate(boxes):
-        ink[top:bottom, left:right] = 255 - 10 * n
-    page = Page(ink, shape)
-    return InkLine(page, np.argsort(page.strokes.boxes[:, 0]))
 
 
 def pieces_in(boxes, height=10.0, cuts=None):
