@@ -7,13 +7,13 @@ import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from unittest.mock import MagicMock
 
 import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 import uvicorn
 from served import serving, wait_for
+from serving_in_process import Transport
 from serving_requests import BODY, HEAD, INFER, a_page, all_of, connected
 
 import lenet
@@ -80,9 +80,7 @@ def test_a_request_notices_that_its_client_has_left_although_others_wait(behind)
         config = uvicorn.Config(application)
         config.load()
         protocol = TimedProtocol(config, uvicorn.server.ServerState(), {})
-        transport = MagicMock(asyncio.Transport)
-        transport.is_closing.return_value = False
-        protocol.connection_made(transport)
+        protocol.connection_made(Transport())
         protocol.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * (1 + behind))
         await asyncio.sleep(0)
         protocol.connection_lost(None)
@@ -237,38 +235,39 @@ def test_a_line_without_an_end_is_refused(server, beginning):
 
 def test_data_after_a_closed_connection_does_not_keep_others_from_their_responses():
     async def written():
-        state, transports = uvicorn.server.ServerState(), [MagicMock(asyncio.Transport) for _ in range(3)]
+        state, transports = uvicorn.server.ServerState(), [Transport() for _ in range(3)]
         connections = [TimedProtocol(uvicorn.Config(None), state, {}) for _ in transports]
         for connection, transport in zip(connections, transports, strict=True):
-            transport.is_closing.return_value = False
             connection.connection_made(transport)
             connection.transport.write(b"head, ")
         connections[1].transport.close()
-        transports[1].write.side_effect = RuntimeError("Cannot call write() after write_eof()")
         for connection in connections:
             connection.transport.write(b"body")
         await asyncio.sleep(0)
         connections[0].transport.write(b"more")
         await asyncio.sleep(0)
-        return [[call.args[0] for call in transport.write.call_args_list] for transport in transports]
+        assert ["abort" in transport.events for transport in transports] == [False] * 3
+        return [transport.written for transport in transports]
 
-    assert asyncio.run(written()) == [[b"head, body", b"more"], [b"head, "], [b"head, body"]]
+    assert asyncio.run(written()) == [b"head, bodymore", b"head, ", b"head, body"]
 
 
 def test_a_response_that_cannot_be_written_keeps_no_other_from_being_sent():
+    class Failing(Transport):
+        def write(self, data):
+            raise MemoryError
+
     async def written():
-        state, transports = uvicorn.server.ServerState(), [MagicMock(asyncio.Transport) for _ in range(3)]
+        state, transports = uvicorn.server.ServerState(), [Failing(), Transport(), Transport()]
         connections = [TimedProtocol(uvicorn.Config(None), state, {}) for _ in transports]
-        transports[0].write.side_effect = MemoryError
         for connection, transport in zip(connections, transports, strict=True):
-            transport.is_closing.return_value = False
             connection.connection_made(transport)
             connection.transport.write(b"response")
         await asyncio.sleep(0)
-        assert [transport.abort.called for transport in transports] == [True, False, False]
-        return [call.args[0] for transport in transports[1:] for call in transport.write.call_args_list]
+        assert ["abort" in transport.events for transport in transports] == [True, False, False]
+        return [transport.written for transport in transports]
 
-    assert asyncio.run(written()) == [b"response", b"response"]
+    assert asyncio.run(written()) == [b"", b"response", b"response"]
 
 
 def test_a_body_in_small_chunks_is_refused(server):

@@ -13,6 +13,7 @@ import needs_serve  # noqa: F401
 import pytest
 import uvicorn
 from served import serving, wait_for
+from serving_in_process import Transport
 from serving_requests import BODY, HEAD, INFER, all_of, connected, needs_proc, open_files
 
 from lenet.serving.connections import TimedProtocol
@@ -63,9 +64,7 @@ def test_one_deadline_holds_from_the_start_of_a_connection_to_the_end_of_its_fir
 
     async def deadlines():
         connection = TimedProtocol(uvicorn.Config(application), uvicorn.server.ServerState(), {})
-        transport = MagicMock(asyncio.Transport)
-        transport.is_closing.return_value = False
-        connection.connection_made(transport)
+        connection.connection_made(Transport())
         timers = [connection._receive_timer]
         left = timers[0].when() - asyncio.get_running_loop().time()
         for part in (b"POST / HTTP/1.1\r\n", b"Host: x\r\nContent-Length: 2\r\n\r\n", b"a", b"b"):
@@ -233,13 +232,12 @@ def test_a_client_that_keeps_sending_after_its_last_response_is_disconnected():
         pass
 
     async def received():
-        transport = MagicMock(asyncio.Transport)
-        transport.is_closing.return_value = False
+        transport = Transport()
         connection = TimedProtocol(uvicorn.Config(application), uvicorn.server.ServerState(), {})
         connection.connection_made(transport)
         connection.data_received(b"nonsense\r\n\r\n")
         for number in range(1000):
-            if transport.abort.called:
+            if "abort" in transport.events:
                 return number * 2**16
             connection.data_received(bytes(2**16))
 
