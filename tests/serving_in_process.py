@@ -116,3 +116,8 @@ async def ask(application, method, path, body=b"", query=b"", **headers):
 def asked(application, *args, **named):
     """Return the answer to one request, as `ask` does."""
     return asyncio.run(ask(application, *args, **named))
+
+
+def metrics_of(application):
+    """Return the lines of an application's metrics."""
+    return application.metrics.text().decode().splitlines()

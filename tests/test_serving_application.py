@@ -10,7 +10,7 @@ import needs_serve  # noqa: F401
 import numpy as np
 import orjson
 import pytest
-from serving_in_process import ask, asked
+from serving_in_process import ask, asked, metrics_of
 from serving_requests import TOKEN, encoded
 from starlette.exceptions import HTTPException
 
@@ -26,25 +26,8 @@ from lenet.serving.routing import Operation, Router
 
 
 @pytest.fixture(scope="module")
-def models():
-    return Models({"one": lenet.LeNet5(seed=0), "two": lenet.LeNet5(seed=1, num_classes=3, dtype="float64")})
-
-
-@pytest.fixture(scope="module")
-def contexts():
-    return []
-
-
-@pytest.fixture(scope="module")
-def app(models, contexts):
-    return create_app(models, on_request=contexts.append, limits=Limits(batch=7, json=3000, body=4000))
-
-
-@pytest.fixture(scope="module")
-def controlled():
-    """An application whose clients may load and unload its models, those with the control token."""
-    models = Models({"b": lenet.LeNet5(seed=0), "a": lenet.LeNet5(seed=1)})
-    return create_app(models, token=TOKEN, control_token="control", allow_control=True)  # noqa: S106
+def app():
+    return create_app({"m": lenet.LeNet5(seed=0)})
 
 
 def application_of(handler, errors=None, tokens=(), **limits):
@@ -56,10 +39,6 @@ def application_of(handler, errors=None, tokens=(), **limits):
         lambda app: watching(models),
     )  # fmt: skip
     return application, contexts
-
-
-def metrics_of(application):
-    return application.metrics.text().decode().splitlines()
 
 
 # ---- errors, tokens, headers ---------------------------------------------------------------------------
@@ -198,9 +177,10 @@ def test_one_of_the_tokens_is_required_except_for_public_paths(authorization, pa
     assert asked(without, "GET", path, **named)[0] == 404
 
 
-def test_only_the_page_and_the_health_need_no_token(controlled):
+def test_only_the_page_and_the_health_need_no_token():
+    app = create_app({"m": lenet.LeNet5(seed=0)}, token=TOKEN)
     paths = ("/", "/v2/health/live", "/v2/health/ready", "/v2", "/metrics", "/model.json", "/openapi.json", "/nothing")
-    assert [asked(controlled, "GET", path)[0] for path in paths] == [200, 200, 200, 401, 401, 401, 401, 401]
+    assert [asked(app, "GET", path)[0] for path in paths] == [200, 200, 200, 401, 401, 401, 401, 401]
 
 
 @pytest.mark.parametrize("name", [b"authorization", b"content-encoding", b"content-length", b"content-type",
@@ -359,11 +339,13 @@ def test_the_openapi_document_has_all_paths(app):
     assert document["paths"]["/model.json"]["get"]["parameters"][0]["name"] == "model"
 
 
-def test_a_picture_without_digits_is_read_as_empty_text(app, contexts):
+def test_a_picture_without_digits_is_read_as_empty_text():
+    contexts = []
+    app = create_app({"one": lenet.LeNet5(seed=0), "two": lenet.LeNet5(seed=1)}, on_request=contexts.append)
     picture = encoded(np.full((40, 40), 255, np.uint8))
     status, _, answer = asked(app, "POST", "/predict", picture, b"model=two")
     assert (status, answer["model"], answer["text"], answer["lines"]) == (200, "two", "", [])
-    assert (contexts[-1].model, contexts[-1].operation) == ("two", "predict")
+    assert [(context.model, context.operation) for context in contexts] == [("two", "predict")]
 
 
 @pytest.mark.parametrize(

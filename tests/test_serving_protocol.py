@@ -6,8 +6,8 @@ import json
 import needs_serve  # noqa: F401
 import numpy as np
 import pytest
-from serving_in_process import ask, asked
-from serving_requests import TOKEN
+from serving_in_process import ask, asked, metrics_of
+from serving_requests import BODY, TOKEN
 
 import lenet
 from lenet.errors import NotServedError
@@ -21,7 +21,6 @@ from lenet.serving.reloading import watching
 from lenet.serving.routing import Router
 
 INFER = "/v2/models/one/infer"
-BLANK = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
 
 
 def protocol_of(models, pool=None, limits=None, allow_control=False, control_token=None, contexts=None):
@@ -48,17 +47,6 @@ def contexts():
 @pytest.fixture(scope="module")
 def app(models, contexts):
     return protocol_of(models, limits=Limits(batch=7, json=3000, body=4000), contexts=contexts)
-
-
-@pytest.fixture
-def controlled():
-    """An application whose clients may load and unload its models, those with the control token."""
-    models = {"b": lenet.LeNet5(seed=0), "a": lenet.LeNet5(seed=1)}
-    return protocol_of(models, allow_control=True, control_token="control")  # noqa: S106
-
-
-def metrics_of(application):
-    return application.metrics.text().decode().splitlines()
 
 
 class InThread:
@@ -137,7 +125,7 @@ def test_the_server_is_not_ready_while_it_shuts_down():
 
 
 def test_an_inference_request_in_json(app, models, contexts):
-    status, headers, answer = asked(app, "POST", INFER, BLANK, x_request_id="mine")
+    status, headers, answer = asked(app, "POST", INFER, BODY, x_request_id="mine")
     model = models.get("one").model
     p = model.predict_proba(np.zeros((1, 784), np.uint8))
     assert (status, headers["content-type"], headers["x-request-id"]) == (200, "application/json", "mine")
@@ -168,9 +156,9 @@ def test_an_inference_request_in_binary(app, models):
 
 @pytest.mark.parametrize("text", ["-1", "1e3", "1 ", "\xb2", "9" * 19])
 def test_the_length_of_the_json_is_a_number(app, text):
-    status, _, answer = asked(app, "POST", INFER, BLANK, inference_header_content_length=text)
+    status, _, answer = asked(app, "POST", INFER, BODY, inference_header_content_length=text)
     assert (status, "; expected a number of bytes." in answer["error"]) == (400, True)
-    assert "expected 1 to" in asked(app, "POST", INFER, BLANK, inference_header_content_length="0")[2]["error"]
+    assert "expected 1 to" in asked(app, "POST", INFER, BODY, inference_header_content_length="0")[2]["error"]
 
 
 @pytest.mark.parametrize(("size", "declared", "status"), [
@@ -221,12 +209,11 @@ def test_the_statistics_add_up():
 
 
 @pytest.mark.parametrize(("size", "pending", "in_loop"), [
-    (routes.SMALL, 1, True), (routes.SMALL + 1, 1, False), (routes.MEDIUM, 0, True), (routes.MEDIUM + 1, 0, False),
+    (16_384, 1, True), (16_385, 1, False), (65_536, 0, True), (65_537, 0, False),
 ])  # fmt: skip
 def test_the_event_loop_computes_small_requests_and_medium_ones_if_it_is_idle(models, size, pending, in_loop):
-    assert (routes.SMALL, routes.MEDIUM) == (16 * 1024, 64 * 1024)
     app = protocol_of(models, pool := InThread(pending))
-    assert asked(app, "POST", INFER, BLANK.ljust(size))[0] == 200
+    assert asked(app, "POST", INFER, BODY.ljust(size))[0] == 200
     assert pool.calls == (0 if in_loop else 1)
 
 
@@ -234,7 +221,7 @@ def test_a_thread_computes_a_medium_request_that_arrives_with_a_small_one(models
     app = protocol_of(models, pool := InThread())
 
     async def both():
-        small, medium = ask(app, "POST", INFER, BLANK), ask(app, "POST", INFER, BLANK.ljust(routes.SMALL + 1))
+        small, medium = ask(app, "POST", INFER, BODY), ask(app, "POST", INFER, BODY.ljust(routes.SMALL + 1))
         return await asyncio.gather(small, medium)
 
     assert [answer[0] for answer in asyncio.run(both())] == [200, 200]
@@ -260,33 +247,35 @@ def states(app, body=b""):
             for each in control(app, "index", body=body)[1]]  # fmt: skip
 
 
-def test_models_are_unloaded_and_loaded(controlled):
+def test_models_are_unloaded_and_loaded():
+    models = {"b": lenet.LeNet5(seed=0), "a": lenet.LeNet5(seed=1)}
+    app = protocol_of(models, allow_control=True, control_token="control")  # noqa: S106
     both = [("b", "READY", "", True), ("a", "READY", "", True)]
-    assert states(controlled) == both
-    assert control(controlled, "models/b/unload") == (200, {"name": "b", "ready": False})
-    assert states(controlled) == [("b", "UNAVAILABLE", "unloaded", False), both[1]]
-    assert states(controlled, b'{"ready": false}') == states(controlled)
-    assert states(controlled, b'{"ready": true}') == [both[1]]
-    assert control(controlled, "index", body=b'{"ready": 1}')[0] == 400
-    assert control(controlled, "index", body=b"[]")[0] == 400
-    status, _, answer = asked(controlled, "GET", "/v2/health/ready")
+    assert states(app) == both
+    assert control(app, "models/b/unload") == (200, {"name": "b", "ready": False})
+    assert states(app) == [("b", "UNAVAILABLE", "unloaded", False), both[1]]
+    assert states(app, b'{"ready": false}') == states(app)
+    assert states(app, b'{"ready": true}') == [both[1]]
+    assert control(app, "index", body=b'{"ready": 1}')[0] == 400
+    assert control(app, "index", body=b"[]")[0] == 400
+    status, _, answer = asked(app, "GET", "/v2/health/ready")
     assert (status, answer["error"]) == (404, "Not all models are ready. Load these: b.")
-    assert sum(line.startswith("lenet_model_info{") for line in metrics_of(controlled)) == 1
-    status, answer = control(controlled, "models/b/unload")
+    assert sum(line.startswith("lenet_model_info{") for line in metrics_of(app)) == 1
+    status, answer = control(app, "models/b/unload")
     assert (status, answer["error"]) == (404, "Model 'b' is unloaded; expected a loaded model (a).")
-    assert control(controlled, "models/b/load") == (200, {"name": "b", "ready": True})
-    assert control(controlled, "models/b/load", body=b'{"parameters": {}}')[0] == 200
-    assert states(controlled) == both
-    assert 'lenet_model_reloads_total{model="b",outcome="loaded"} 2.0' in metrics_of(controlled)
-    assert sum(line.startswith("lenet_model_info{") for line in metrics_of(controlled)) == 2
-    status, answer = control(controlled, "models/b/load", body=b'{"parameters": {"config": "{}"}}')
+    assert control(app, "models/b/load") == (200, {"name": "b", "ready": True})
+    assert control(app, "models/b/load", body=b'{"parameters": {}}')[0] == 200
+    assert states(app) == both
+    assert 'lenet_model_reloads_total{model="b",outcome="loaded"} 2.0' in metrics_of(app)
+    assert sum(line.startswith("lenet_model_info{") for line in metrics_of(app)) == 2
+    status, answer = control(app, "models/b/load", body=b'{"parameters": {"config": "{}"}}')
     assert (status, answer["error"][:24]) == (400, "parameters was given; ex")
-    assert control(controlled, "models/c/load")[0] == 404
+    assert control(app, "models/c/load")[0] == 404
     for action in ("load", "unload"):
-        status, answer = control(controlled, f"models/b/{action}", token=TOKEN)
+        status, answer = control(app, f"models/b/{action}", token=TOKEN)
         assert (status, answer["error"][:22]) == (403, "Only the control token")
-        assert control(controlled, f"models/b/{action}", token="other")[0] == 401  # noqa: S106
-    assert control(controlled, "index", token=TOKEN)[0] == 200
+        assert control(app, f"models/b/{action}", token="other")[0] == 401  # noqa: S106
+    assert control(app, "index", token=TOKEN)[0] == 200
 
 
 def test_a_model_that_cannot_be_loaded_stays(tmp_path):
