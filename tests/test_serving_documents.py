@@ -1,13 +1,18 @@
 """The OpenAPI document, its schemas, and the limits, by hand."""
 
+import json
 import math
 
 import needs_serve  # noqa: F401
+import numpy as np
 import pytest
+from serving_in_process import asked
+from serving_requests import encoded
 
 import lenet
 from lenet.errors import InputError, InputTypeError
-from lenet.serving import Limits
+from lenet.reading.results import Cell, Digit, Line, Reading
+from lenet.serving import Limits, create_app, pictures
 from lenet.serving.limits.settings import checked_limits
 from lenet.serving.openapi import openapi_document
 from lenet.serving.routing import Operation
@@ -73,55 +78,97 @@ def test_the_bodies_of_requests():
     assert body["content"] == types | {"multipart/form-data": {"schema": form}}
 
 
-def without_descriptions(value):
-    if isinstance(value, dict):
-        return {name: without_descriptions(each) for name, each in value.items() if name != "description"}
-    return value
+JSON_TYPES = {
+    str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "array", type(None): "null",
+}  # fmt: skip
 
 
-def test_the_schemas_of_responses():
-    schemas = without_descriptions(named_schemas(Limits()))
-    box = array_of(INTEGER, minItems=4, maxItems=4)
-    label, name = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
-    digit = {"box": box, "label": label, "class": name, "probability": NUMBER, "second": INTEGER,
-             "second_probability": NUMBER}  # fmt: skip
-    line = object_of({"text": TEXT, "confidence": NUMBER, "box": box, "digits": array_of(object_of(digit))})
-    cell = object_of({"grid": INTEGER, "row": INTEGER, "column": INTEGER, "box": box, "text": TEXT})
-    assert schemas["Reading"] == object_of({
-        "model": TEXT, "version": TEXT, "text": TEXT, "lines": array_of(line), "rotation": INTEGER,
-        "cells": array_of(cell),
-    })  # fmt: skip
-    tensor = {"name": TEXT, "datatype": TEXT, "shape": array_of(INTEGER)}
-    outputs = array_of(object_of(tensor, {"data": array_of({})}))
-    tensors = array_of(object_of(tensor))
-    assert schemas["InferResponse"] == object_of(
-        {"model_name": TEXT, "model_version": TEXT, "outputs": outputs}, {"id": TEXT}
-    )
-    assert schemas["Model"] == object_of({
-        "name": TEXT, "versions": array_of(TEXT), "platform": TEXT, "classes": array_of(TEXT), "inputs": tensors,
-        "outputs": tensors,
-    })  # fmt: skip
-    assert schemas["Server"] == object_of({"name": TEXT, "version": TEXT, "extensions": array_of(TEXT)})
-    statistics = {"name": TEXT, "version": TEXT, "inference_count": INTEGER, "inference_stats": OBJECT}
-    assert schemas["Statistics"] == object_of({"model_stats": array_of(object_of(statistics))})
-    state = {"enum": ["READY", "UNAVAILABLE"]}
-    assert schemas["Index"] == array_of(object_of({"name": TEXT, "version": TEXT, "state": state, "reason": TEXT}))
-    assert schemas["Error"] == object_of({"error": TEXT})
+def check_schema(schema, value, others=()):
+    """Assert that a schema has the types of a value, and requires all of its fields except `others`."""
+    types = schema.get("type", JSON_TYPES[type(value)])
+    assert JSON_TYPES[type(value)] in (types if isinstance(types, list) else [types]), (schema, value)
+    assert value in schema.get("enum", [value])
+    assert value == schema.get("const", value)
+    if "minimum" in schema:
+        assert value >= schema["minimum"]
+    if "properties" in schema:
+        required = schema.get("required", [])
+        assert set(required) == value.keys() - others
+        assert schema["properties"].keys() <= value.keys()
+        for name in value.keys() & schema["properties"].keys():
+            check_schema(schema["properties"][name], value[name], others)
+    if "items" in schema:
+        assert value
+        assert schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
+        for each in value:
+            check_schema(schema["items"], each, others)
 
 
-def test_the_schema_of_an_inference_request():
-    tensor = object_of(
-        {"name": {"const": "images"}, "datatype": {"enum": ["UINT8", "FP16", "FP32", "FP64"]},
-         "shape": array_of(COUNT, minItems=2, maxItems=4)},
-        {"data": {"type": "array"}, "parameters": object_of({}, {"binary_data_size": COUNT})},
-    )  # fmt: skip
-    parameters = object_of({}, {"binary_data": BOOLEAN, "classification": COUNT})
-    output = object_of({"name": {"enum": ["label", "probabilities", "digit_score"]}}, {"parameters": parameters})
-    assert without_descriptions(named_schemas(Limits()))["InferRequest"] == object_of(
-        {"inputs": array_of(tensor, minItems=1, maxItems=1)},
-        {"id": TEXT, "outputs": array_of(output),
-         "parameters": object_of({}, {"binary_data_output": BOOLEAN, "reject_at": NUMBER})},
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def app():
+    return create_app({"m": lenet.LeNet5(seed=0)})
+
+
+TENSOR = {"name": "images", "datatype": "UINT8", "shape": [1, 784], "parameters": {"binary_data_size": 784}}
+REQUEST = {
+    "id": "a", "inputs": [TENSOR],
+    "outputs": [{"name": "probabilities", "parameters": {"binary_data": False, "classification": 3}}],
+    "parameters": {"binary_data_output": False},
+}  # fmt: skip
+OPTIONAL = {"id", "outputs", "parameters", "data", "binary_data_size", "binary_data", "binary_data_output",
+            "classification", "reject_at"}  # fmt: skip
+INFER = ("POST", "/v2/models/{model}/infer")
+
+
+def schema_of(app, method, path, status=200):
+    """Return the schema of a JSON response, or that of the request for the status None."""
+    document = asked(app, "GET", "/openapi.json")[2]
+    operation = document["paths"][path][method.lower()]
+    content = (operation["requestBody"] if status is None else operation["responses"][str(status)])["content"]
+    name = content["application/json"]["schema"]["$ref"].removeprefix("#/components/schemas/")
+    return document["components"]["schemas"][name]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "model", "status", "others"),
+    [
+        ("GET", "/v2", "m", 200, set()),
+        ("GET", "/v2/models/{model}", "m", 200, set()),
+        ("GET", "/v2/models/{model}", "nothing", 404, set()),
+        ("GET", "/v2/models/stats", "m", 200, {"last_inference", "execution_count"}),
+        ("POST", "/v2/repository/index", "m", 200, set()),
+    ],
+)
+def test_the_document_describes_the_responses(app, method, path, model, status, others):
+    found, _, answer = asked(app, method, path.replace("{model}", model))
+    assert found == status
+    check_schema(schema_of(app, method, path, status), answer, others)
+
+
+def test_the_document_describes_an_inference_request_and_its_response(app):
+    head = json.dumps(REQUEST).encode()
+    length = {"inference_header_content_length": str(len(head))}
+    status, _, answer = asked(app, "POST", "/v2/models/m/infer", head + bytes(784), **length)
+    assert status == 200, answer
+    check_schema(schema_of(app, *INFER), answer, {"id", "data"})
+    request = REQUEST | {"inputs": [TENSOR | {"data": []}]}
+    request["parameters"] = {"binary_data_output": False, "reject_at": 0.005}  # of calibrated models only
+    schema = schema_of(app, *INFER, None)
+    check_schema(schema, request, OPTIONAL)
+    accepted = schema["properties"]["inputs"]["items"]["properties"]
+    for shape in ([28, 28], [0, 784], [2, 28, 28], [2, 1, 28, 28]):
+        check_schema(accepted["shape"], shape)
+    for datatype in ("UINT8", "FP16", "FP32", "FP64"):
+        check_schema(accepted["datatype"], datatype)
+
+
+def test_the_document_describes_a_reading(app, monkeypatch):
+    digits = Digit((1, 2, 3, 4), 3, 0.5, 8, 0.25), Digit((5, 2, 7, 4), None, 0.5, 8, 0.25)
+    reading = Reading((Line(digits, 0.5, "3?"),), 90, (Cell(0, 1, 2, (1, 2, 7, 4), "3?"),))
+    monkeypatch.setattr(pictures, "read", lambda *arguments, **options: reading)
+    status, _, answer = asked(app, "POST", "/predict", encoded(np.full((40, 40), 255, np.uint8)))
+    assert status == 200
+    check_schema(schema_of(app, "POST", "/predict"), answer)
 
 
 async def get_model(request):
