@@ -213,7 +213,7 @@ def test_only_points_and_dashes_may_be_non_digits_on_request(monkeypatch):
         ((12, 17, 15, 20), "b.cd"),
     ],
 )
-def test_marks_are_told_apart_by_their_place(monkeypatch, mark, text):
+def test_marks_are_distinguished_by_their_place(monkeypatch, mark, text):
     boxes = np.array([(0, 0, 10, 20), (18, 1, 28, 20), (38, 0, 48, 21), mark])
     order = np.argsort(boxes[:, 0])
     labels = [[1, 2, 3, None][k] for k in order]

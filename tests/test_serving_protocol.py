@@ -228,7 +228,7 @@ def test_a_thread_computes_a_medium_request_that_arrives_with_a_small_one(models
     assert pool.calls == 1
 
 
-def test_which_routes_are_public_and_which_errors_they_document(models):
+def test_only_health_routes_are_public_and_errors_are_documented(models):
     operations = InferenceProtocol(models, Limits(), None, None, False).operations()
     assert [each.path for each in operations if each.public] == ["/v2/health/live", "/v2/health/ready"]
     errors = {each.path.rpartition("/")[2]: each.errors for each in operations if each.errors}
