@@ -1,6 +1,7 @@
 """Find the tests that run given lines: all tests run once under coverage.py, which records the lines of each test."""
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -58,7 +59,7 @@ class Covering:
         return [(name if outcome == "PASSED" else name.partition(" - ")[0], outcome) for outcome, name in lines]
 
     def of(self, file: str, line: int) -> list[str]:
-        """Return the tests that run the statement of a line, then the others of their test files.
+        """Return the tests that run the statement of a line, then the others of their test files; short ones first.
 
         The others may run it in a server that an earlier test has started, or when an exception passes, which makes
         coverage.py forget the test. If the statement runs on import, all tests that run any part of its file count.
@@ -69,9 +70,17 @@ class Covering:
         ran = {test for each in lines for test in found.get(each, [])} - {""}
         if on_import or not ran:
             ran = {test for each in found.values() for test in each} - {""}
-        number = Counter(map(_file_of, ran))
-        tests = {test for test in self._passing if number[_file_of(test)]}
-        return sorted(tests, key=lambda test: (test not in ran, -number[_file_of(test)], test))
+        files = set(map(_file_of, ran))
+        tests = {test for test in self._passing if _file_of(test) in files}
+        return sorted(tests, key=lambda test: (test not in ran, self._lines_run_by[test], test))
+
+    @functools.cached_property
+    def _lines_run_by(self) -> Counter[str]:
+        """The number of lines of the package that each test runs."""
+        paths = self._data.measured_files()
+        return Counter(
+            test for path in paths for tests in self._data.contexts_by_lineno(path).values() for test in tests
+        )
 
 
 def _file_of(test: str) -> str:
