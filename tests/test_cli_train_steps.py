@@ -152,6 +152,19 @@ def test_resuming_elsewhere_notes_that_results_may_differ(training, capsys, name
     assert training.made[1][-1]["state"].history == [epoch(1)]
 
 
+@pytest.mark.parametrize(("more", "said"), [(-0.001, True), (0.001, False)])
+def test_advice_needs_an_accuracy_within_a_tenth_of_the_way_from_guessing_to_1(
+    training, capsys, monkeypatch, more, said
+):
+    labels = np.load("mine.npz")["y_test"]
+    guessing = np.bincount(labels).max() / 50
+    accuracy = guessing + 0.1 * (1 - guessing) + more
+    outcome = SimpleNamespace(accuracy=accuracy, confusion_matrix=np.ones((10, 10), int))
+    monkeypatch.setattr("lenet.evaluation.report.classification_report", lambda *_: outcome)
+    assert cli.main(["train", "mine.npz"]) == 0
+    assert ("hardly better than guessing" in capsys.readouterr().out) == said
+
+
 @pytest.mark.parametrize(("options", "name"), [
     (["--seed", "0"], "seed"), (["--batch-size", "8"], "batch-size"), (["--from", "mnist"], "from"), (["--raw"], "raw"),
     (["--no-distort"], "distort"), (["--recipe", "small"], "recipe"), (["--network", "1998"], "network"),

@@ -249,3 +249,19 @@ def test_a_pixel_of_glass_is_swapped_if_its_random_number_is_below_a_half():
     ours, other = (Halves(np.random.PCG64(0)) for _ in range(2))
     found = CORRUPTIONS["glass_blur"].function(images, ours, (0.7, 1, 1))
     np.testing.assert_allclose(found, glass_blur(images, other, (0.7, 1, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize(("step", "found"), [(12, False), (13, True), (24, True)])
+def test_an_edge_has_a_slope_above_a_fifth_of_white(step, found):
+    """By Sobel's filter, the slope of a step is four times its height: 48, 52 and 96 of 255."""
+    image = np.zeros((1, 28, 28))
+    image[:, :, 14:] = step / 255
+    assert corruptions._canny_edges(image, None, 0.1).any() == found
+
+
+@pytest.mark.parametrize(("step", "found"), [(6, False), (7, True)])
+def test_an_edge_goes_on_where_its_slope_is_above_a_tenth_of_white(step, found):
+    """24 and 28 of 255, below a slope of 80."""
+    image = np.zeros((1, 28, 28))
+    image[:, :14, 14:], image[:, 14:, 14:] = 20 / 255, step / 255
+    assert corruptions._canny_edges(image, None, 0.1)[0, 20:].any() == found

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -238,6 +239,17 @@ class Held(LogWriter):
         self._run, self._thread = self.run, None
         self.write(b"last\n")
         self.flush(10)
+
+
+@pytest.mark.usefixtures("stderr", "pauses")
+def test_a_flush_without_lines_does_not_wait_for_its_limit():
+    writer = LogWriter()
+    writer.write(b"line\n")
+    writer.flush(10)
+    waiting = threading.Thread(target=writer.flush, args=(60,), daemon=True)
+    waiting.start()
+    waiting.join(20)
+    assert not waiting.is_alive()
 
 
 def test_lines_that_wait_are_one_write(stderr, pauses, monkeypatch):
