@@ -20,7 +20,7 @@ def test_steps_along_the_gradient_change_the_answer(page):
     page.locator("#change").click()
     page.wait_for_function("() => / reads 9 with /.test(document.getElementById('mind-text').textContent)")
     after = pixels(page).astype(int)
-    assert 0 < np.abs(after - before).mean() < 40
+    assert 0 < np.abs(after - before).mean() < 60
     count = int(page.locator("#steps").input_value())
     assert page.locator("#mind-text").text_content().startswith(f"After {count} step")
     page.locator("#steps").focus()
@@ -64,7 +64,7 @@ def test_steps_begin_at_the_drawing_even_right_after_a_stroke(page):
     page.wait_for_timeout(400)  # the timer takes 250 ms
     assert page.locator("#mind-text").text_content().startswith("After ")
     changed = page.evaluate("[...lenet.state.pixels].map((pixel, i) => Math.abs(pixel - drawn[i]))")
-    assert 0 < np.mean(changed) < 40
+    assert 0 < np.mean(changed) < 60
 
 
 def triangle(rng):
