@@ -1,4 +1,4 @@
-"""What the commands do with their options, with models, data and readings that stand in for real ones."""
+"""The options of the commands, tested with stand-ins for models, data and readings."""
 
 import argparse
 import io

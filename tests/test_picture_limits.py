@@ -26,7 +26,7 @@ def luminance(colours):
     return colours[..., :3] @ np.array([0.299, 0.587, 0.114])
 
 
-# What is accepted
+# Accepted kinds of pictures
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO])

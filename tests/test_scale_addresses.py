@@ -9,31 +9,15 @@ import pytest
 from scale_inputs import N, X, check, csv_of, npy_of, save_parquet, thirds
 
 from lenet.errors import DataError, InputError, MissingExtraError
-from lenet.scale import files, npy, sources
+from lenet.scale import files, npy
 from lenet.scale.files import File, matching, unreadable
 from lenet.scale.sources import parts_of
 
-pytestmark = pytest.mark.landing
+pytest_plugins = ["scale_fixture"]
+pytestmark = [pytest.mark.landing, pytest.mark.usefixtures("folder")]
 fsspec = pytest.importorskip("fsspec")
 pq = pytest.importorskip("pyarrow.parquet")
 zarr = pytest.importorskip("zarr")
-
-
-@pytest.fixture(autouse=True)
-def folder(monkeypatch, tmp_path):
-    """An empty folder, and parts of at most 10 images."""
-    monkeypatch.setattr(sources, "ROWS", 10)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def memory():
-    """The file system memory://, empty before and after."""
-    system = fsspec.filesystem("memory")
-    system.rm("/", recursive=True) if system.ls("/") else None
-    yield system
-    system.rm("/", recursive=True) if system.ls("/") else None
 
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0)])

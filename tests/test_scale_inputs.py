@@ -16,6 +16,7 @@ import lenet
 from lenet.errors import DataError, InputError, InputTypeError, MissingExtraError
 from lenet.scale import columns, npy, score, sources
 
+pytest_plugins = ["scale_fixture"]
 pytestmark = pytest.mark.landing
 pytest.importorskip("cv2")
 pytest.importorskip("sklearn")
@@ -274,15 +275,6 @@ def test_the_error_for_a_float_in_a_dask_data_frame_names_the_row_in_the_partiti
 
 
 # ---- addresses -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def memory():
-    """The file system memory://, empty before and after."""
-    system = fsspec.filesystem("memory")
-    system.rm("/", recursive=True) if system.ls("/") else None
-    yield system
-    system.rm("/", recursive=True) if system.ls("/") else None
 
 
 FILES = {

@@ -14,21 +14,14 @@ from lenet.scale import columns, parquet, sources
 from lenet.scale.files import File, matching
 from lenet.scale.sources import checked, parts_of
 
-pytestmark = pytest.mark.landing
+pytest_plugins = ["scale_fixture"]
+pytestmark = [pytest.mark.landing, pytest.mark.usefixtures("folder")]
 dask = pytest.importorskip("dask")
 bag = pytest.importorskip("dask.bag")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 pd = pytest.importorskip("pandas")
 zarr = pytest.importorskip("zarr")
-
-
-@pytest.fixture(autouse=True)
-def folder(monkeypatch, tmp_path):
-    """An empty folder, and parts of at most 10 images."""
-    monkeypatch.setattr(sources, "ROWS", 10)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 # ---- arrays and files of this machine ------------------------------------------------------------------

@@ -183,6 +183,25 @@ def test_only_the_page_and_the_health_need_no_token():
     assert [asked(app, "GET", path)[0] for path in paths] == [200, 200, 200, 401, 401, 401, 401, 401]
 
 
+def messages_of(application, *scopes):
+    """The ASGI messages that an application sends for requests without a body."""
+
+    async def run():
+        sent = []
+
+        async def receive():
+            return {"type": "http.request"}
+
+        async def send(message):
+            sent.append(message)
+
+        for scope in scopes:
+            await application(scope, receive, send)
+        return sent
+
+    return asyncio.run(run())
+
+
 @pytest.mark.parametrize("name", [b"authorization", b"content-encoding", b"content-length", b"content-type",
                                   b"inference-header-content-length"])  # fmt: skip
 def test_a_header_that_decides_about_the_request_occurs_once(name):
@@ -190,20 +209,9 @@ def test_a_header_that_decides_about_the_request_occurs_once(name):
         raise HTTPException(418)
 
     def status(*headers):
-        async def run():
-            sent = []
-
-            async def receive():
-                return {"type": "http.request"}
-
-            async def send(message):
-                sent.append(message)
-
-            scope = {"type": "http", "method": "POST", "path": "/path/a", "headers": headers}
-            await application(scope, receive, send)
-            return sent[0]["status"], json.loads(sent[1]["body"])["error"]
-
-        return asyncio.run(run())
+        scope = {"type": "http", "method": "POST", "path": "/path/a", "headers": headers}
+        start, body = messages_of(application, scope)
+        return start["status"], json.loads(body["body"])["error"]
 
     application, _ = application_of(handler)
     value = b"identity" if name == b"content-encoding" else b"1"
@@ -221,22 +229,14 @@ def test_a_mounted_application_sees_its_own_path():
 
     application, contexts = application_of(handler, tokens=["t"])
 
-    async def run():
-        sent = []
-
-        async def receive():
-            return {"type": "http.request"}
-
-        async def send(message):
-            sent.append(message)
-
-        scope = {"type": "http", "method": "GET", "path": "/outer/path/public", "root_path": "/outer", "headers": []}
-        await application({**scope, "client": ("::1", 5)}, receive, send)
-        await application({**scope, "raw_path": b"/%C3%A9\xff", "client": None}, receive, send)
-        await application({**scope, "path": "/outer/path/\u00e9"}, receive, send)
-        return [message["status"] for message in sent if "status" in message]
-
-    assert asyncio.run(run()) == [200, 200, 401]
+    scope = {"type": "http", "method": "GET", "path": "/outer/path/public", "root_path": "/outer", "headers": []}
+    sent = messages_of(
+        application,
+        {**scope, "client": ("::1", 5)},
+        {**scope, "raw_path": b"/%C3%A9\xff", "client": None},
+        {**scope, "path": "/outer/path/\u00e9"},
+    )
+    assert [message["status"] for message in sent if "status" in message] == [200, 200, 401]
     assert [context.peer for context in contexts] == ["::1", None, None]
     assert [context.path for context in contexts] == ["/outer/path/public", "/%C3%A9\\xff", "/outer/path/%C3%A9"]
 

@@ -25,7 +25,7 @@ _MAX_PATH = 4096  # characters: no file system allows more
 MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is cut into several pictures
 # Pixels in forms that Pillow decodes with several copies (WebP) or by a loop in Python (PNM as text or of odd ranges).
 _MAX_COSTLY = {"WEBP": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
-_STRIP = 2**20  # pixels, or bytes, that are processed at once, which saves memory
+_STRIP = 2**20  # pixels: larger pictures are converted in strips, which saves memory
 _ORIENTATION = 0x112  # Exif's tag
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of the tag
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
@@ -97,7 +97,7 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             warnings.simplefilter("ignore")  # Pillow warns about harmless defects, and sizes that are rejected below
             if not isinstance(file, str | os.PathLike):
                 return _decoded(file, name, mode, largest, min_pixels)
-            with Path(file).open("rb", 65_536) as opened:  # Pillow leaves open what it cannot read, such as a pipe
+            with Path(file).open("rb", 2**16) as opened:  # Pillow leaves open what it cannot read, such as a pipe
                 return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
         raise
@@ -288,7 +288,7 @@ def _scans(file: BinaryIO) -> int:
     """Return the number of scans in a JPEG, each of which takes time to decode; a progressive JPEG has about ten."""
     place, count, last = file.tell(), 0, b""
     file.seek(0)
-    while count <= MAX_SCANS and (chunk := file.read(_STRIP)):  # in blocks, as the file may have any size
+    while count <= MAX_SCANS and (chunk := file.read(1 << 20)):  # in blocks, as the file may have any size
         count += (last + chunk).count(b"\xff\xda")
         last = chunk[-1:]
     file.seek(place)

@@ -8,7 +8,7 @@ from lenet.reading.page import Page
 from lenet.reading.strokes import INK
 
 _MAX_ANGLE = 15.0  # degrees
-_ANGLES = np.linspace(-_MAX_ANGLE, _MAX_ANGLE, 61)  # half degrees
+_ANGLES = np.arange(-_MAX_ANGLE, _MAX_ANGLE + 0.25, 0.5)
 _MIN_STROKES = 4  # of a line whose angle counts
 _MIN_SCATTER = 0.05  # heights of the writing
 _SIGNIFICANT = 3.0  # standard errors of the slope

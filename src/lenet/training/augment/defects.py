@@ -190,7 +190,7 @@ def _smear(image: Image, rng: Random) -> NDArray[Any]:
         reach = np.arange(length // 2 + 1)
         rows, columns = (each.ravel() for each in np.meshgrid(reach, reach))
     padded = np.pad(image, 4)
-    shifted = (padded[4 + y : 4 + y + SIDE, 4 + x : 4 + x + SIDE] for y, x in np.stack([rows, columns], 1))
+    shifted = (padded[4 + y : 4 + y + SIDE, 4 + x : 4 + x + SIDE] for y, x in zip(rows, columns, strict=True))
     return sum(shifted, np.zeros_like(image)) / len(rows)
 
 
