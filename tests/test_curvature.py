@@ -5,7 +5,7 @@ import pytest
 
 from lenet import LeNet1998
 from lenet.layers import Conv2d, Flatten, Linear, ScaledTanh, SparseConv2d, Subsample2d
-from lenet.training import curvature as module
+from lenet.training import loop
 from lenet.training.curvature import DiagonalLevenbergMarquardt, curvature, second_derivatives
 
 TABLE = np.array([[True, False, True], [False, True, True]])
@@ -81,17 +81,17 @@ def test_the_curvature_of_no_images_is_0():
 
 
 def test_the_curvature_is_estimated_from_500_images_as_in_the_paper():
-    assert module.SAMPLE == 500
+    assert loop.SAMPLE == 500
 
 
 @pytest.mark.parametrize(("mu", "expected"), [(None, 0.2), (0.5, 0.5)])
 def test_each_parameter_has_its_own_learning_rate(mu, expected):
     model, x = LeNet1998(seed=0, dtype=np.float64), rng_of(0).random((2, 28, 28))
     optimiser = DiagonalLevenbergMarquardt(model, 0.3) if mu is None else DiagonalLevenbergMarquardt(model, 0.3, mu)
-    assert not optimiser.velocity.any()
+    assert not optimiser.preconditioner.any()
     before, h = model.parameters.flat.copy(), curvature(model, x).flat
     optimiser.estimate(x)
-    np.testing.assert_allclose(optimiser.velocity, h, rtol=1e-12)
+    np.testing.assert_allclose(optimiser.preconditioner, h, rtol=1e-12)
     gradients = {name: rng_of(1).normal(size=value.shape) for name, value in model.parameters.items()}
     optimiser.step(gradients)
     flat = np.concatenate([value.ravel() for value in gradients.values()])

@@ -66,7 +66,7 @@ RANGES = {
     "vary": FLAG,
     "schedule": (["constant", "one_cycle", "paper_steps"], ["cosine", "", None, 1]),
     "standardise": ([True, False, np.False_, "image", "paper"], ["images", "", 0, 1, None]),
-    "optimizer": (["sgd", "levenberg_marquardt"], ["adam", "", None, 1]),
+    "optimizer": (["sgd", "foof", "levenberg_marquardt"], ["adam", "", None, 1]),
 }
 
 
@@ -88,7 +88,7 @@ def test_a_setting_out_of_range_is_an_error_that_names_it(field, value):
     ("field", "value", "message"),
     [
         ("schedule", "cosine", "x is 'cosine'; expected one of constant, one_cycle, paper_steps."),
-        ("optimizer", 3, "x is 3; expected one of sgd, levenberg_marquardt."),
+        ("optimizer", 3, "x is 3; expected one of sgd, foof, levenberg_marquardt."),
         ("standardise", "no", 'x is \'no\'; expected True, False, "image" or "paper".'),
         ("batch_size", 2 * 10**9, "x is too large; expected at most 1,000,000,000."),
     ],

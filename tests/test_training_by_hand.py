@@ -17,7 +17,8 @@ from lenet.errors import DivergedError, InputError, InputTypeError
 from lenet.training import loop
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
-from lenet.training.curvature import curvature
+from lenet.training.curvature import DiagonalLevenbergMarquardt, curvature
+from lenet.training.foof import FOOF
 from lenet.training.loop import train
 from lenet.training.optim import SCHEDULES
 from lenet.training.recipes import Recipe
@@ -405,21 +406,21 @@ def test_levenberg_marquardt_estimates_the_curvature_in_the_first_process_before
     monkeypatch.setattr(loop, "SAMPLE", 5)
     recipe = Recipe("mine", 2, 4, 0.01, optimizer="levenberg_marquardt", standardise="paper")
     digits = X[:10], np.arange(10)
-    ranks, estimate = [], loop.DiagonalLevenbergMarquardt.estimate
+    ranks, estimate = [], DiagonalLevenbergMarquardt.estimate
 
     def counted(self, x):
         ranks.append(self.model)
         estimate(self, x)
 
-    monkeypatch.setattr(loop.DiagonalLevenbergMarquardt, "estimate", counted)
+    monkeypatch.setattr(DiagonalLevenbergMarquardt, "estimate", counted)
     model, seen = LeNet1998(seed=0), []
-    train(model, *digits, recipe, on_step=lambda now: seen.append((now.velocity.copy(), now.parameters.copy())))
+    train(model, *digits, recipe, on_step=lambda now: seen.append((now.preconditioner.copy(), now.parameters.copy())))
     assert len(ranks) == 2
     fresh = LeNet1998(seed=0)
-    for epoch, (velocity, _) in ((1, seen[0]), (1, seen[2]), (2, seen[3]), (2, seen[5])):
+    for epoch, (preconditioner, _) in ((1, seen[0]), (1, seen[2]), (2, seen[3]), (2, seen[5])):
         order = np.random.default_rng([0, epoch]).permutation(10)
         fresh.parameters.flat[...] = seen[2][1] if epoch == 2 else LeNet1998(seed=0).parameters.flat
-        np.testing.assert_allclose(velocity, curvature(fresh, X[order[:5]]).flat, rtol=1e-5)
+        np.testing.assert_allclose(preconditioner, curvature(fresh, X[order[:5]]).flat, rtol=1e-5)
     ranks.clear()
     models = [LeNet1998(seed=seed) for seed in range(2)]
     together(2, lambda rank, comm: train(models[rank], *digits, recipe, comm=comm))
@@ -432,10 +433,29 @@ def test_levenberg_marquardt_keeps_the_curvature_of_a_resumed_epoch():
     recipe = Recipe("mine", 1, 4, 0.01, optimizer="levenberg_marquardt", standardise="paper")
     model = LeNet1998(seed=0)
     state = train(model, X[:10], np.arange(10), recipe, on_step=lambda now: now.step == 1)
-    velocity = state.velocity.copy()
-    assert velocity.any()
+    preconditioner = state.preconditioner.copy()
+    assert preconditioner.any()
     state = train(model, X[:10], np.arange(10), recipe, state=state)
-    np.testing.assert_array_equal(state.velocity, velocity)
+    np.testing.assert_array_equal(state.preconditioner, preconditioner)
+
+
+def test_foof_estimates_from_distorted_images_and_resumes_after_any_step():
+    recipe = replace(RECIPE, optimizer="foof", distort=True, lr=0.01)
+    expected, seen = model_of(), []
+    train(expected, X, Y, recipe, on_step=lambda now: seen.append(now.preconditioner.copy()))
+    order = np.random.default_rng([0, 1]).permutation(split(Y, recipe.validation, 0).train)
+    rng = np.random.default_rng([0, 1])
+    rng.permutation(order)
+    maps = random_distortions(len(order), rng, distort=True, vary=False, defects=0.0)
+    optimizer = FOOF(model_of(), 0.01)
+    optimizer.model.mean, optimizer.model.std = expected.mean, expected.std
+    optimizer.estimate(maps.apply(X[order]))  # fewer than SAMPLE
+    np.testing.assert_allclose(seen[0], optimizer.preconditioner, rtol=1e-4, atol=1e-4)
+    for stop_at in (1, len(seen) - 1):
+        model, steps = model_of(), iter(range(1, len(seen) + 1))
+        state = train(model, X, Y, recipe, on_step=lambda _, steps=steps, stop_at=stop_at: next(steps) == stop_at)
+        train(model, X, Y, recipe, state=copy.deepcopy(state))
+        np.testing.assert_array_equal(model.parameters.flat, expected.parameters.flat)
 
 
 # ---- arguments -----------------------------------------------------------------------------------------

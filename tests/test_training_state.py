@@ -1,15 +1,28 @@
 """The state of a training run: which states a run can resume from."""
 
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from lenet.training.optim import PreconditionedSGD
 from lenet.training.recipes import Recipe
 from lenet.training.state import Epoch, State, check_numbers
 
 RECIPE = Recipe("mine", epochs=3, batch_size=8, lr=0.1)
 PARAMETERS = np.arange(5, dtype=np.float32)
+SGD = SimpleNamespace(velocity=PARAMETERS)
+
+
+class Preconditioned(PreconditionedSGD):
+    """An optimiser with a preconditioner of two numbers."""
+
+    def __init__(self):
+        self.velocity, self.preconditioner = PARAMETERS, PARAMETERS[:2]
+
+    def estimate(self, x):
+        raise NotImplementedError
 
 
 def row(epoch, val_loss=None):
@@ -72,8 +85,8 @@ def test_the_saved_fields_are_all_except_the_arrays_and_the_speed():
     ],
 )
 def test_states_that_a_run_can_produce(changes):
-    state(**changes).check(PARAMETERS, RECIPE, 30)
-    state(**changes).check(PARAMETERS, RECIPE)
+    state(**changes).check(SGD, RECIPE, 30)
+    state(**changes).check(SGD, RECIPE)
 
 
 HISTORY = "its history is not that of the first of 3 epochs"
@@ -113,22 +126,31 @@ BATCHES = "its step does not match its number of images"
         ({"parameters": PARAMETERS[1:]}, "it belongs to another network"),
         ({"velocity": PARAMETERS.astype(float)}, "it belongs to another network"),
         ({"best_parameters": PARAMETERS[None]}, "it belongs to another network"),
+        ({"preconditioner": PARAMETERS[:2] + np.inf}, "its weights are not finite"),
         ({"step": 3.0}, "its step is '3.0'"),
     ],
 )
 def test_states_that_no_run_can_produce(changes, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        state(**changes).check(PARAMETERS, RECIPE, 30)
+        state(**changes).check(SGD, RECIPE, 30)
+
+
+def test_a_preconditioner_must_be_the_optimisers_within_an_epoch():
+    state(preconditioner=PARAMETERS[2:4]).check(Preconditioned(), RECIPE)
+    state(step=0, images=0).check(Preconditioned(), RECIPE)
+    for other in (np.empty(0, np.float32), PARAMETERS, PARAMETERS[:2].astype(float), PARAMETERS[None, :2]):
+        with pytest.raises(ValueError, match=r"^it belongs to another optimiser$"):
+            state(preconditioner=other).check(Preconditioned(), RECIPE)
 
 
 @pytest.mark.parametrize(("images", "accepted"), [(24, True), (23, True), (17, True), (16, False), (25, False)])
 def test_without_the_number_of_images_any_last_batch_is_accepted(images, accepted):
     """Three batches of 8 have 17 to 24 images."""
     if accepted:
-        state(images=images).check(PARAMETERS, RECIPE)
+        state(images=images).check(SGD, RECIPE)
     else:
         with pytest.raises(ValueError, match=BATCHES):
-            state(images=images).check(PARAMETERS, RECIPE)
+            state(images=images).check(SGD, RECIPE)
 
 
 @pytest.mark.parametrize(

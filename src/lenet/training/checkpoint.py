@@ -6,18 +6,20 @@ from typing import Any
 
 from lenet.errors import InputError, WeightsError
 from lenet.model import LeNet5
+from lenet.training.optimizers import optimizer_of
 from lenet.training.recipes import Recipe
 from lenet.training.state import Epoch, State
 from lenet.weights.container import read_tensors, to_bytes
 
 FORMAT = "lenet-checkpoint-1"
-_ARRAYS = ("parameters", "velocity", "best_parameters")
+_ARRAYS = ("parameters", "velocity", "best_parameters", "preconditioner")  # empty ones are not stored
 
 
 def checkpoint_bytes(state: State, args: dict[str, Any]) -> bytes:
     """Return the content of a checkpoint; `args` are the arguments of the run that determine its results."""
     metadata = {"format": FORMAT, "state": json.dumps(state.as_dict()), "args": json.dumps(args)}
-    return to_bytes({name: getattr(state, name) for name in _ARRAYS}, metadata)
+    arrays = {name: getattr(state, name) for name in _ARRAYS}
+    return to_bytes({name: array for name, array in arrays.items() if array.size}, metadata)
 
 
 def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, Any]) -> State:
@@ -40,7 +42,7 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
         state = State(**{**arrays, **values, "history": [Epoch(**row) for row in values["history"]]})
         if missing := state.as_dict().keys() - values.keys():
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        state.check(model.parameters.flat, recipe)
+        state.check(optimizer_of(recipe, model), recipe)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not a checkpoint of {model!r} ({error}). Start a new run.") from None
     if metadata.get("args", json.dumps(args)) != json.dumps(args):  # the first version stored none

@@ -13,13 +13,12 @@ from lenet.errors import InputError
 from lenet.layers import RBF
 from lenet.layers.base import Array, Layer
 from lenet.model import LeNet5
-from lenet.training.optim import SGD
+from lenet.training.optim import PreconditionedSGD
 
 MU = 0.2  # 0.02 in the paper; with that, the units with a low curvature saturate
-SAMPLE = 500  # images from which the curvature is estimated before each epoch
 
 
-class DiagonalLevenbergMarquardt(SGD):
+class DiagonalLevenbergMarquardt(PreconditionedSGD):
     """Gradient descent in which each parameter has its own learning rate, lr / (mu + curvature).
 
     The curvature of a parameter is the second derivative of the loss, which `curvature` estimates. A parameter with a
@@ -36,8 +35,8 @@ class DiagonalLevenbergMarquardt(SGD):
 
     Attributes
     ----------
-    velocity : ndarray of the dtype and shape of the model's flat vector of parameters
-        The curvature, initially 0. It has the name of the vector that `SGD` keeps between steps.
+    preconditioner : ndarray of the dtype and shape of the model's flat vector of parameters
+        The curvature, initially 0.
 
     Raises
     ------
@@ -65,18 +64,16 @@ class DiagonalLevenbergMarquardt(SGD):
         if not isinstance(model.stages[-1][1][-1], RBF):
             raise InputError(f"model is {model!r}; expected a network with RBF outputs, such as LeNet1998. Use SGD.")
         self.mu = _checks.positive(mu, "mu")
+        self.preconditioner = np.zeros_like(model.parameters.flat)
 
     def estimate(self, x: ArrayLike) -> None:
-        """Estimate the curvature from images, as for `LeNet5.logits`, with the same errors.
-
-        The paper takes 500 images from the training set before each epoch.
-        """
-        self.velocity[...] = curvature(self.model, x).flat
+        """Estimate the curvature from images, as for `LeNet5.logits`, with the same errors."""
+        self.preconditioner[...] = curvature(self.model, x).flat
 
     def step(self, gradients: Mapping[str, Array]) -> None:
         """Update the parameters once, as `SGD.step` does, but each with its own learning rate."""
         self._check_attributes()
-        self.model.parameters.flat[...] -= self.lr / (self.mu + self.velocity) * self._flat(gradients)
+        self.model.parameters.flat[...] -= self.lr / (self.mu + self.preconditioner) * self._flat(gradients)
 
 
 def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:

@@ -23,14 +23,16 @@ from lenet.model import LeNet5
 from lenet.model_1998 import MEAN, STD
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
-from lenet.training.curvature import SAMPLE, DiagonalLevenbergMarquardt
-from lenet.training.optim import SCHEDULES, SGD
-from lenet.training.recipes import IMAGE, LEVENBERG_MARQUARDT, PAPER, Recipe, recipe_named
+from lenet.training.optim import SCHEDULES, SGD, PreconditionedSGD
+from lenet.training.optimizers import optimizer_of
+from lenet.training.recipes import IMAGE, PAPER, Recipe, recipe_named
 from lenet.training.splits import standardisation
 from lenet.training.state import Epoch, State
 from lenet.training.training_set import TrainingSet
 
 Callback = Callable[[State], bool | None]
+
+SAMPLE = 500  # images from which a preconditioner is estimated before each epoch, as in the 1998 paper
 
 
 @dataclass(frozen=True)
@@ -124,19 +126,22 @@ def train(
     recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", at_least=0)
     settings = _Settings(recipe, seed, n_jobs, SingleProcess() if comm is None else comm)
     data = TrainingSet.prepare(X, y, sample_weight, model, recipe, seed)
-    loop = _Loop(model, data, settings, _starting_state(model, data, settings, state))
+    optimizer = optimizer_of(recipe, model)
+    loop = _Loop(model, data, settings, _starting_state(model, data, settings, optimizer, state), optimizer)
     loop.take_model()
     return loop.run(on_step, on_epoch)
 
 
-def _starting_state(model: LeNet5, data: TrainingSet, settings: _Settings, state: State | None) -> State:
+def _starting_state(
+    model: LeNet5, data: TrainingSet, settings: _Settings, optimizer: SGD, state: State | None
+) -> State:
     """Return the first process's state, after checking that all processes have the same task."""
     flat, recipe = model.parameters.flat, settings.recipe
     if state is None:
         state = State(flat, np.zeros_like(flat), flat.copy(), *_standardisation(model, data, recipe))
     else:
         try:
-            state.check(flat, recipe, len(data.members))
+            state.check(optimizer, recipe, len(data.members))
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"state is invalid ({error}). Pass a state that train returned.") from None
     task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen())
@@ -161,16 +166,13 @@ def _standardisation(model: LeNet5, data: TrainingSet, recipe: Recipe) -> tuple[
 class _Loop:
     """Train a model step by step, and keep its training state."""
 
-    def __init__(self, model: LeNet5, data: TrainingSet, settings: _Settings, state: State):
-        self.model, self.data, self.settings, self.state = model, data, settings, state
+    def __init__(self, model: LeNet5, data: TrainingSet, settings: _Settings, state: State, optimizer: SGD):
+        self.model, self.data, self.settings, self.state, self.optimizer = model, data, settings, state, optimizer
         recipe = settings.recipe
         self.steps_per_epoch = math.ceil(len(data.members) / recipe.batch_size)
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
         self.learner = Learner(model.parameters, model._kernels, model.num_classes)
-        self.optimizer = SGD(model, recipe.lr, recipe.momentum, recipe.weight_decay)
-        if recipe.optimizer == LEVENBERG_MARQUARDT:
-            self.optimizer = DiagonalLevenbergMarquardt(model, recipe.lr)
         self.token, self.stop_requested = object(), False
 
     def take_model(self) -> None:
@@ -183,6 +185,10 @@ class _Loop:
         model.parameters.flat[...] = state.parameters
         self.optimizer.velocity[...] = state.velocity
         state.parameters, state.velocity = model.parameters.flat, self.optimizer.velocity
+        if isinstance(self.optimizer, PreconditionedSGD):
+            if state.step:
+                self.optimizer.preconditioner[...] = state.preconditioner
+            state.preconditioner = self.optimizer.preconditioner
 
     def run(self, on_step: Callback | None, on_epoch: Callback | None) -> State:
         """Train to the end, or until a callback stops the training."""
@@ -210,8 +216,8 @@ class _Loop:
         distortions = random_distortions(
             len(order), rng, distort=recipe.distort, vary=recipe.vary, defects=recipe.defects
         )
-        if isinstance(self.optimizer, DiagonalLevenbergMarquardt) and not state.step:
-            self._estimate_curvature(self.optimizer, order)
+        if isinstance(self.optimizer, PreconditionedSGD) and not state.step:
+            self._estimate(self.optimizer, order[:SAMPLE], distortions and distortions[:SAMPLE])
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + recipe.batch_size)
@@ -225,11 +231,14 @@ class _Loop:
         self._close_epoch()
         return True
 
-    def _estimate_curvature(self, optimizer: DiagonalLevenbergMarquardt, order: NDArray[np.int64]) -> None:
-        """Let the first process estimate the curvature from the first images of an epoch."""
+    def _estimate(
+        self, optimizer: PreconditionedSGD, members: NDArray[np.int64], distortions: Distortions | None
+    ) -> None:
+        """Let the first process estimate the preconditioner from the first images of an epoch."""
         if self.settings.comm.rank == 0:
-            optimizer.estimate(self.data.batch(order[:SAMPLE])[0])
-        optimizer.velocity[...] = self.settings.comm.broadcast(optimizer.velocity)
+            images = self.data.batch(members)[0]
+            optimizer.estimate(images if distortions is None else distortions.apply(images))
+        optimizer.preconditioner[...] = self.settings.comm.broadcast(optimizer.preconditioner)
 
     def _step(self, members: NDArray[np.int64], distortions: Distortions | None) -> bool:
         """Learn from a batch; return whether any process asked to stop after the previous step."""

@@ -1,11 +1,12 @@
 """Stochastic gradient descent with momentum, and learning rate schedules."""
 
+import abc
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
 from lenet._flat import FlatDict
@@ -104,6 +105,33 @@ class SGD:
             raise InputError(f"The gradients are named {', '.join(gradients)}; expected {', '.join(shapes)}.")
         arrays = [_checks.tensor(gradients[name], dtype, shape, f"The gradient {name}") for name, shape in order]
         return np.concatenate([array.ravel() for array in arrays])
+
+
+class PreconditionedSGD(SGD, abc.ABC):
+    """Base class of optimisers that estimate a preconditioner from images, usually before each epoch.
+
+    Attributes
+    ----------
+    preconditioner : ndarray of the dtype of the parameters, shape (q,)
+        The estimate, which `estimate` changes in place.
+    """
+
+    preconditioner: NDArray[Any]
+
+    @abc.abstractmethod
+    def estimate(self, x: ArrayLike) -> None:
+        """Estimate the preconditioner from images.
+
+        Parameters
+        ----------
+        x : array_like
+            Images from the training set, as for `LeNet5.logits`.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As for `LeNet5.logits`.
+        """
 
 
 def _check_schedule(lr: float, total_steps: int, steps_per_epoch: int) -> None:

@@ -12,8 +12,8 @@ from lenet.errors import InputError, InputTypeError
 from lenet.training.optim import SCHEDULES
 
 IMAGE, PAPER = "image", "paper"  # besides True and False
-LEVENBERG_MARQUARDT = "levenberg_marquardt"
-OPTIMIZERS = ("sgd", LEVENBERG_MARQUARDT)
+NEURONS, LEVENBERG_MARQUARDT = "foof", "levenberg_marquardt"
+OPTIMIZERS = ("sgd", NEURONS, LEVENBERG_MARQUARDT)
 MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
 
 
@@ -102,15 +102,17 @@ class Recipe:
     patience : int, optional
         Number of epochs without an improvement of the validation loss after which training stops; by default, it does
         not stop early. It requires a validation split.
-    optimizer : {"sgd", "levenberg_marquardt"}, default "sgd"
-        The second is that of the 1998 paper, `lenet.training.curvature.DiagonalLevenbergMarquardt`. It requires a
-        `LeNet1998`, and has neither momentum nor weight decay.
+    optimizer : {"sgd", "foof", "levenberg_marquardt"}, default "sgd"
+        "foof" is `lenet.training.foof.FOOF`, which learns more in an epoch than SGD, for networks like `LeNet5`.
+        "levenberg_marquardt" is the optimiser of the 1998 paper,
+        `lenet.training.curvature.DiagonalLevenbergMarquardt`. It requires a `LeNet1998`, and has neither momentum nor
+        weight decay.
 
     Raises
     ------
     InputError, InputTypeError
         If a value is out of range or of the wrong type, `patience` is given without a validation split, or momentum
-        or weight_decay is not 0 with an optimizer other than SGD.
+        or weight_decay is not 0 with the optimizer "levenberg_marquardt".
 
     Examples
     --------

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.training.optim import SGD, PreconditionedSGD
 from lenet.training.recipes import Recipe
 
 _TYPES: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), float | None: (int, float, type(None))}
@@ -78,8 +79,7 @@ class State:
     Parameters
     ----------
     parameters, velocity : ndarray of the model's dtype, shape (p,)
-        All p parameters of the model, and the velocity of SGD, or the curvature of Levenberg-Marquardt. During
-        training, each step updates the parameters and the velocity in place.
+        All p parameters of the model, and the velocity of SGD. During training, each step updates them in place.
     best_parameters : ndarray of the same dtype and shape
         A copy of the parameters after the best epoch.
     mean, std : float or None
@@ -98,6 +98,9 @@ class State:
         The number of the best epoch, from 1; 0 before the first epoch has ended.
     history : list of Epoch, optional
         The epochs that have ended; empty by default.
+    preconditioner : ndarray of the same dtype, shape (q,), optional
+        The optimiser's estimate of the current epoch, `lenet.training.optim.PreconditionedSGD.preconditioner`; empty
+        by default, and for SGD.
 
     Examples
     --------
@@ -122,6 +125,7 @@ class State:
     images_per_second: float = 0.0
     best_epoch: int = 0
     history: list[Epoch] = field(default_factory=list)
+    preconditioner: NDArray[Any] = field(default_factory=lambda: np.empty(0))
 
     @property
     def epoch(self) -> int:
@@ -140,13 +144,13 @@ class State:
         values = {name: getattr(self, name) for name in names}
         return {**values, "history": [asdict(row) for row in self.history]}
 
-    def check(self, parameters: NDArray[Any], recipe: Recipe, images: int | None = None) -> None:
-        """Check that a training run with this network and recipe can produce the state.
+    def check(self, optimizer: SGD, recipe: Recipe, images: int | None = None) -> None:
+        """Check that a training run with this optimiser and recipe can produce the state.
 
         Parameters
         ----------
-        parameters : ndarray of shape (p,)
-            The flat vector of the network's parameters.
+        optimizer : SGD
+            The optimiser of the recipe for the network.
         recipe : Recipe
             The recipe of the run.
         images : int, optional
@@ -171,11 +175,15 @@ class State:
             raise ValueError("its step does not match its number of images")
         if images is not None and self.images > images:
             raise ValueError(f"it is beyond the {images} images of an epoch")
-        arrays = self.parameters, self.velocity, self.best_parameters
-        if not all(np.isfinite(each).all() for each in arrays):
+        velocity, arrays = optimizer.velocity, (self.parameters, self.velocity, self.best_parameters)
+        if not all(np.isfinite(each).all() for each in (*arrays, self.preconditioner)):
             raise ValueError("its weights are not finite")
-        if any((each.shape, each.dtype) != (parameters.shape, parameters.dtype) for each in arrays):
+        if any((each.shape, each.dtype) != (velocity.shape, velocity.dtype) for each in arrays):
             raise ValueError("it belongs to another network")
+        if isinstance(optimizer, PreconditionedSGD) and self.step:
+            expected, given = optimizer.preconditioner, self.preconditioner
+            if (given.shape, given.dtype) != (expected.shape, expected.dtype):
+                raise ValueError("it belongs to another optimiser")
 
 
 def check_numbers(record: Epoch | State) -> None:

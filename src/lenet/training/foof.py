@@ -1,0 +1,119 @@
+"""FOOF: SGD that allows for how similar the inputs of a layer are from image to image."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lenet import _checks
+from lenet._flat import FlatDict
+from lenet._layerwise import standardised
+from lenet.errors import InputError
+from lenet.layers import Conv2d, Linear, im2col
+from lenet.layers.base import Array, Layer
+from lenet.model import LeNet5
+from lenet.training.optim import PreconditionedSGD
+
+DAMPING = 0.01
+_BLOCK = 50  # images at a time; their patches take 4 MB
+
+
+class FOOF(PreconditionedSGD):
+    """SGD with momentum whose gradients are multiplied by the inverse second moment of the inputs of their layer.
+
+    A layer computes y = W x + b = V z, where V is (W, b) and z is (x, 1). The outputs of sigmoids are positive, and
+    those of neighbouring pixels are alike, so z has nearly the same direction for all images. The gradient G of V has
+    this direction too, and SGD takes hundreds of steps to learn anything else. FOOF takes the step along G A^-1, where
+    A = E[z z^T] + damping I: of all steps D, it is the one that minimises <G, D> + (E|D z|^2 + damping |D|^2) / 2, so
+    that it changes the outputs as their own gradients demand.
+
+    Parameters
+    ----------
+    model : LeNet5
+        The model whose parameters change in place.
+    lr, momentum, weight_decay : float
+        As for `SGD`. Weight decay is added to G A^-1.
+    damping : float, default 0.01
+        Limits the steps along directions in which the inputs hardly vary; above 0.
+
+    Attributes
+    ----------
+    preconditioner : ndarray of the dtype of the parameters, shape (q,)
+        The matrices A^-1, one for each layer with parameters; initially identity matrices.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the model has layers with parameters other than `Conv2d` and `Linear`, or lr, momentum, weight_decay or
+        damping is out of range or not a number.
+
+    References
+    ----------
+    Benzing, "Gradient descent on neurons and its link to approximate second-order optimization", 2022.
+
+    Examples
+    --------
+    >>> model = LeNet5(seed=0)
+    >>> optimiser, x = FOOF(model, lr=0.01), np.random.default_rng(0).random((2, 28, 28))
+    >>> optimiser.estimate(x)
+    >>> before, gradients = model.loss_and_gradients(x, [3, 5])
+    >>> optimiser.step(gradients)
+    >>> model.loss_and_gradients(x, [3, 5])[0] < before
+    True
+    """
+
+    def __init__(
+        self, model: LeNet5, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, damping: float = DAMPING
+    ):
+        super().__init__(model, lr, momentum, weight_decay)
+        self.damping = _checks.positive(damping, "damping")
+        self._layers = [(name, layer) for name, layers in model.stages for layer in layers if layer.parameters]
+        for name, layer in self._layers:
+            if not isinstance(layer, Conv2d | Linear):
+                raise InputError(f"{name} is {layer!r}; expected Conv2d or Linear, as in LeNet5. Use SGD.")
+        sizes = {name: 1 + layer.parameters["weight"][0].size for name, layer in self._layers}
+        self._inverses = FlatDict({name: (size, size) for name, size in sizes.items()}, model.dtype)
+        for inverse in self._inverses.values():
+            np.fill_diagonal(inverse, 1)
+        self.preconditioner = self._inverses.flat
+
+    def estimate(self, x: ArrayLike) -> None:
+        """Estimate the second moments from images, at least one, as for `LeNet5.logits`, with the same errors."""
+        images = _checks.images(x)
+        _checks.not_empty(images)
+        moments = FlatDict(self._inverses.shapes, np.float64)
+        for start in range(0, len(images), _BLOCK):
+            block = images[start : start + _BLOCK]
+            for name, z in _inputs(self.model, block):
+                moments[name] += z.T @ z / len(z) * (len(block) / len(images))
+        for name, moment in moments.items():
+            self._inverses[name] = np.linalg.inv(moment + self.damping * np.eye(len(moment)))
+
+    def step(self, gradients: Mapping[str, Array]) -> None:
+        """Update the parameters once, as `SGD.step` does, after multiplying the gradients by the preconditioner."""
+        shapes = self.model.parameters.shapes
+        given = FlatDict(shapes, self.model.dtype, self._flat(gradients))
+        found = FlatDict(shapes, self.model.dtype)
+        for name, inverse in self._inverses.items():
+            weight, bias = f"{name}.weight", f"{name}.bias"
+            change = np.column_stack([given[weight].reshape(len(given[bias]), -1), given[bias]]) @ inverse
+            found[weight], found[bias] = change[:, :-1].reshape(shapes[weight]), change[:, -1]
+        super().step(found)
+
+
+def _inputs(model: LeNet5, images: Array) -> Iterator[tuple[str, Array]]:
+    """Yield the name of each layer with parameters, and its inputs: one row (x, 1) for each image and output pixel."""
+    y = standardised(images, model.mean, model.std, model.dtype, model.padding)
+    for name, layer in ((name, layer) for name, layers in model.stages for layer in layers):
+        if layer.parameters:
+            rows = _rows(layer, y)
+            yield name, np.column_stack([rows, np.ones(len(rows), rows.dtype)])
+        y = layer.forward(y)[0]
+
+
+def _rows(layer: Layer, x: Array) -> Array:
+    """Return the inputs of a layer as rows, each as long as the weights of one output."""
+    if isinstance(layer, Conv2d):
+        columns = im2col(x, layer.kernel_size, layer.padding, x.dtype)
+        return columns.transpose(0, 2, 1).reshape(-1, columns.shape[1])
+    return x
