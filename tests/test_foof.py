@@ -121,7 +121,7 @@ def test_wrong_arguments_are_errors():
         FOOF(LeNet1998(seed=0), 0.1)
     with pytest.raises(InputError, match=r"^damping is 0; expected"):
         FOOF(LeNet5(seed=0), 0.1, damping=0)
-    with pytest.raises(InputError, match="^There are no images"):
+    with pytest.raises(InputError, match=r"^There are no images"):
         FOOF(LeNet5(seed=0), 0.1).estimate(np.zeros((0, 28, 28)))
 
 

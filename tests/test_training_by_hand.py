@@ -458,6 +458,36 @@ def test_foof_estimates_from_distorted_images_and_resumes_after_any_step():
         np.testing.assert_array_equal(model.parameters.flat, expected.parameters.flat)
 
 
+def test_a_teacher_is_asked_about_the_distorted_images_and_replaces_the_labels():
+    recipe = replace(RECIPE, distort=True)
+    rng = np.random.default_rng([0, 1])
+    order = rng.permutation(split(Y, recipe.validation, 0).train)
+    maps = random_distortions(len(order), rng, distort=True, vary=False, defects=0.0)
+    asked, spread = [], np.tile([0.5, 0.25, 0.25, 0], (len(Y), 1))
+
+    def teacher(images):
+        asked.append(images)
+        return spread[: len(images)]
+
+    taught, expected = model_of(), model_of()
+    state = train(taught, X, Y, recipe, teacher=teacher)
+    np.testing.assert_array_equal(np.concatenate(asked)[: len(order)], maps.apply(X[order]))
+    assert state.history[0].val_loss is not None
+    train(expected, X, spread, replace(recipe, validation=0.0, epochs=1))
+    untaught = model_of()
+    train(untaught, X, Y, replace(recipe, validation=0.0, epochs=1), teacher=teacher)
+    np.testing.assert_array_equal(untaught.parameters.flat, expected.parameters.flat)
+
+
+def test_probabilities_of_another_shape_from_a_teacher_are_an_error():
+    with pytest.raises(
+        InputError, match=r"^teacher returned shape \(\d+,\); expected probabilities of shape \(\d+, 4\)"
+    ):
+        train(model_of(), X, Y, RECIPE, teacher=lambda images: np.zeros(len(images)))
+    with pytest.raises(InputError, match=r"^y has probabilities from 0 to 0"):
+        train(model_of(), X, Y, RECIPE, teacher=lambda images: np.zeros((len(images), 4)))
+
+
 # ---- arguments -----------------------------------------------------------------------------------------
 
 
@@ -468,6 +498,7 @@ def test_foof_estimates_from_distorted_images_and_resumes_after_any_step():
         ({"comm": object}, InputTypeError, r"^comm is <class 'object'>; expected a Communicator"),
         ({"on_step": 3}, InputTypeError, r"^on_step is 3; "),
         ({"on_epoch": 3}, InputTypeError, r"^on_epoch is 3; "),
+        ({"teacher": 3}, InputTypeError, r"^teacher is 3; expected a function or None\."),
         ({"model": None}, InputTypeError, r"^model is "),
         ({"n_jobs": 0}, InputError, r"^n_jobs is 0"),
         ({"seed": -1}, InputError, r"^seed is -1"),

@@ -63,8 +63,8 @@ def test_members_are_the_training_images_then_the_added_ones(drawn):
 def test_images_are_drawn_in_proportion_to_the_training_split_by_generators_of_their_own(drawn):
     data = prepare(validation=0.5, drawn_digits=0.26, non_digits=1.54, seed=7)
     digits, others = drawn
-    assert digits == ("digits", 3, np.random.default_rng([7, 0, 2]).random())
-    assert others[:3] == ("others", 15, np.random.default_rng([7, 0, 1]).random())
+    assert digits == ("digits", 3, np.random.default_rng([7, 1, 2]).random())
+    assert others[:3] == ("others", 15, np.random.default_rng([7, 1, 1]).random())
     np.testing.assert_array_equal(others[3], X[data.parts.train])
 
 
@@ -76,6 +76,29 @@ def test_only_the_kinds_of_the_recipe_are_drawn(drawn, settings, kinds):
     assert [kind for kind, *_ in drawn] == kinds
     assert len(data.added) == 2 * len(kinds)
     assert data.y.dtype == np.int64
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_each_epoch_has_added_images_of_its_own(drawn, soft):
+    recipe = Recipe("mine", epochs=2, batch_size=4, lr=0.1, validation=0.5, drawn_digits=0.3, non_digits=0.2)
+    y, weights = 0.5 * np.eye(10)[Y] + 0.05 if soft else Y, np.linspace(0, 2, N)
+    first = TrainingSet.prepare(X, y, weights, MODEL, recipe, 3)
+    del drawn[:]
+    second = first.with_images_of(2, recipe, 3)
+    (_, count, digits_number), (_, others, others_number, given) = drawn
+    assert (count, others) == (3, 2)
+    assert digits_number == np.random.default_rng([3, 2, 2]).random()
+    assert others_number == np.random.default_rng([3, 2, 1]).random()
+    np.testing.assert_array_equal(given, X[first.parts.train])
+    for name in ("X", "added", "y", "targets", "weights", "members"):  # as these draws have the same pixels and labels
+        np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
+    assert second.added is not first.added
+    assert second.parts is first.parts
+
+
+def test_a_recipe_that_adds_nothing_keeps_the_training_set():
+    data = prepare()
+    assert data.with_images_of(2, Recipe("mine", epochs=2, batch_size=4, lr=0.1), 3) is data
 
 
 @pytest.mark.parametrize("indices", [[3, 0, 19], [21, 3, 24, 0], [22, 20]])

@@ -31,6 +31,7 @@ from lenet.training.state import Epoch, State
 from lenet.training.training_set import TrainingSet
 
 Callback = Callable[[State], bool | None]
+Teacher = Callable[[NDArray[Any]], ArrayLike]
 
 SAMPLE = 500  # images from which a preconditioner is estimated before each epoch, as in the 1998 paper
 
@@ -41,6 +42,7 @@ class _Settings:
     seed: int  # of all randomness
     n_jobs: int | None
     comm: Communicator
+    teacher: Teacher | None
 
 
 def train(
@@ -56,6 +58,7 @@ def train(
     on_step: Callback | None = None,
     on_epoch: Callback | None = None,
     comm: Communicator | None = None,
+    teacher: Teacher | None = None,
 ) -> State:
     """Train a model in place, and leave it with the weights of its best epoch.
 
@@ -91,6 +94,10 @@ def train(
         The processes to train with, such as `lenet.training.mpi.Ranks`; by default, only this one. With several,
         training stops one step after `on_step` has returned True in any of them. Only the first process validates, and
         only its `on_epoch` can end training.
+    teacher : callable, optional
+        Returns the class probabilities of images, an array of shape (n, num_classes), to learn instead of y
+        (distillation; Hinton, Vinyals and Dean, 2015). It receives the images of each step, (n, 28, 28), distorted as
+        the recipe says. The validation split keeps the labels.
 
     Returns
     -------
@@ -119,12 +126,13 @@ def train(
     """
     _checks.callback(on_step, "on_step")
     _checks.callback(on_epoch, "on_epoch")
+    _checks.callback(teacher, "teacher")
     _checks.model(model)
     if not (comm is None or callable(getattr(comm, "all_reduce", None))):
         raise InputTypeError(f"comm is {_checks.short_repr(comm)}; expected a Communicator or None.")
     resolve_n_jobs(n_jobs)
     recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", at_least=0)
-    settings = _Settings(recipe, seed, n_jobs, SingleProcess() if comm is None else comm)
+    settings = _Settings(recipe, seed, n_jobs, SingleProcess() if comm is None else comm, teacher)
     data = TrainingSet.prepare(X, y, sample_weight, model, recipe, seed)
     optimizer = optimizer_of(recipe, model)
     loop = _Loop(model, data, settings, _starting_state(model, data, settings, optimizer, state), optimizer)
@@ -210,8 +218,10 @@ class _Loop:
 
     def _run_epoch(self, on_step: Callback | None) -> bool:
         """Run the rest of the current epoch; return whether it was finished."""
-        state, recipe = self.state, self.settings.recipe
-        rng = np.random.default_rng([self.settings.seed, state.epoch])
+        state, recipe, seed = self.state, self.settings.recipe, self.settings.seed
+        if state.epoch > 1:
+            self.data = self.data.with_images_of(state.epoch, recipe, seed)
+        rng = np.random.default_rng([seed, state.epoch])
         order = rng.permutation(self.data.members)
         distortions = random_distortions(
             len(order), rng, distort=recipe.distort, vary=recipe.vary, defects=recipe.defects
@@ -245,6 +255,10 @@ class _Loop:
         state, comm = self.state, self.settings.comm
         mine = comm.share(len(members))
         X, targets, labels, weights = self.data.batch(members[mine])
+        distortions = distortions and distortions[mine]
+        if self.settings.teacher is not None:
+            X, distortions = (X if distortions is None else distortions.apply(X)), None
+            targets = self._taught(X, self.settings.teacher)
         losses, logits, gradients = self.learner(
             X,
             targets,
@@ -253,7 +267,7 @@ class _Loop:
             weights=weights,
             batch_size=len(members),
             n_jobs=self.settings.n_jobs,
-            distortions=distortions and distortions[mine],
+            distortions=distortions,
         )
         loss_sum = float(losses.sum() if weights is None else losses @ weights)
         right = int((logits.argmax(axis=1) == labels).sum())
@@ -268,6 +282,14 @@ class _Loop:
         state.images += len(members)
         state.step += 1
         return stops > 0
+
+    def _taught(self, images: NDArray[Any], teacher: Teacher) -> NDArray[Any]:
+        """Return a teacher's probabilities for images, checked as targets."""
+        shape = len(images), self.model.num_classes
+        probabilities = np.asarray(teacher(images))
+        if probabilities.shape != shape:
+            raise InputError(f"teacher returned shape {probabilities.shape}; expected probabilities of shape {shape}.")
+        return _checks.targets(probabilities, *shape, self.model.dtype)
 
     def _close_epoch(self) -> None:
         """Validate, append the epoch to the history, and keep the parameters if they are the best so far."""

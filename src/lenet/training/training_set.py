@@ -1,6 +1,6 @@
 """The images, labels and weights of a training run, split for validation, and the images that its recipe adds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ class TrainingSet:
     """The data of a training run, split for validation."""
 
     X: NDArray[Any]  # (n, 28, 28): of uint8 or the model's dtype
-    added: NDArray[Any]  # (m, 28, 28): drawn digits, then non-digits. Separate from X, so that X need not be copied.
+    # (m, 28, 28): drawn digits, then non-digits; others in each epoch. Separate from X, so that X need not be copied.
+    added: NDArray[Any]
     y: NDArray[np.int64]  # (n + m,): the labels of X and of the added images; -1 for each non-digit
     # y or, if X has target probabilities, (n + m, num_classes): these and those of the added images.
     targets: NDArray[Any]
@@ -34,7 +35,7 @@ class TrainingSet:
     def prepare(
         cls, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, model: LeNet5, recipe: Recipe, seed: int
     ) -> "TrainingSet":
-        """Validate and split images, labels and weights, and draw the images that a recipe adds.
+        """Validate and split images, labels and weights, and draw the images that a recipe adds to the first epoch.
 
         Raises the errors of `lenet.train` for these arguments.
         """
@@ -59,16 +60,27 @@ class TrainingSet:
                         f"recipe with {field}=0."
                     )
         check_classes(model.classes, recipe)
-        added, y_added = _added(recipe, images, parts.train, seed)
-        labels = np.concatenate([labels, y_added])
-        if targets.ndim == 2:
-            targets = np.concatenate([targets, _checks.probabilities_of(y_added, model.num_classes, model.dtype)])
-        else:
-            targets = labels
-        if weights is not None:
-            weights = np.concatenate([weights, np.ones(len(added))])
-        members = np.concatenate([parts.train, len(images) + np.arange(len(added))])
-        return cls(images, added, labels, targets, weights, parts, members)
+        data = cls(images, images[:0], labels, targets, weights, parts, parts.train)
+        return data.with_images_of(1, recipe, seed)
+
+    def with_images_of(self, epoch: int, recipe: Recipe, seed: int) -> "TrainingSet":
+        """Return the training set with the images that a recipe adds to an epoch, from 1."""
+        if not (recipe.drawn_digits or recipe.non_digits):
+            return self
+        n = len(self.X)
+        added, y_added = _added(recipe, self.X, self.parts.train, [seed, epoch])
+        targets = y_added
+        if self.targets.ndim == 2:
+            targets = _checks.probabilities_of(y_added, self.targets.shape[1], self.targets.dtype)
+        weights = None if self.weights is None else np.concatenate([self.weights[:n], np.ones(len(added))])
+        return replace(
+            self,
+            added=added,
+            y=np.concatenate([self.y[:n], y_added]),
+            targets=np.concatenate([self.targets[:n], targets]),
+            weights=weights,
+            members=np.concatenate([self.parts.train, n + np.arange(len(added))]),
+        )
 
     @property
     def num_digits(self) -> int:
@@ -100,14 +112,14 @@ def check_classes(classes: tuple[str, ...], recipe: Recipe) -> None:
 
 
 def _added(
-    recipe: Recipe, images: NDArray[Any], train: NDArray[np.int64], seed: int
+    recipe: Recipe, images: NDArray[Any], train: NDArray[np.int64], seeds: list[int]
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the images that a recipe adds to the training split, and their labels; -1 for non-digits."""
     num_drawn, num_others = round(recipe.drawn_digits * len(train)), round(recipe.non_digits * len(train))
     added, labels = images[:0], np.empty(0, np.int64)
     if num_drawn:
-        added, labels = drawn_digits(num_drawn, np.random.default_rng([seed, 0, 2]))
+        added, labels = drawn_digits(num_drawn, np.random.default_rng([*seeds, 2]))
     if num_others:
-        others = non_digits(num_others, images[train], np.random.default_rng([seed, 0, 1]))
+        others = non_digits(num_others, images[train], np.random.default_rng([*seeds, 1]))
         added, labels = np.concatenate([added, others]), np.concatenate([labels, np.full(num_others, -1)])
     return added, labels
