@@ -1,8 +1,8 @@
-"""Show which parts of the recipes make the shipped weights accurate and robust.
+"""Show which parts of the recipe `drawn` make the shipped weights accurate and robust.
 
     python -m benchmarks.ablation
 
-Each row trains on the first images of MNIST's training set with some parts of the recipes, and prints the accuracy on
+Each row trains on the first images of MNIST's training set with some parts of the recipe, and prints the accuracy on
 MNIST's first test images: clean, and under the corruptions of `lenet.evaluation.corruptions`. The training runs are
 short, so the figures are below those of the shipped weights.
 """
@@ -14,9 +14,9 @@ import lenet
 from lenet.evaluation import robustness_report
 from lenet.training import RECIPES
 
-BASE = RECIPES["wild"].with_changes(drawn_digits=RECIPES["drawn"].drawn_digits)
+BASE = RECIPES["drawn"]
 NO_IMAGES = {"drawn_digits": 0.0, "non_digits": 0.0}
-ROWS = {  # changes to `wild` with the drawn digits of `drawn`
+ROWS = {  # changes to the recipe
     "neither distortions nor added images": {"distort": False, "vary": False, "defects": 0.0, **NO_IMAGES},
     "variations": {"defects": 0.0, **NO_IMAGES},
     "variations and non-digits": {"defects": 0.0, "drawn_digits": 0.0},

@@ -268,8 +268,8 @@ def test_only_certainty_is_shown_as_100_percent():
 
 def test_doubt_has_the_threshold_of_the_model(model):
     threshold = json.loads(model.metadata["thresholds"])["0.005"]
-    probabilities = [0.0] * 10
-    probabilities[3], probabilities[8] = threshold - 1e-3, 1 - threshold + 1e-3
+    probabilities = [(1 - threshold + 1e-3) / 9] * 10
+    probabilities[3] = threshold - 1e-3
     sure = [*probabilities[:3], threshold, *probabilities[4:]]
     body = "return images.map((each) => judged(modelOf(document), each).text)"
     texts = run(body, document=model_document(model, "m", "1"), images=[probabilities, sure])

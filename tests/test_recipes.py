@@ -15,15 +15,15 @@ DEFAULTS = {
 CYCLE = {"momentum": 0.9, "schedule": "one_cycle"}
 SMALL = {**CYCLE, "epochs": 200, "batch_size": 32, "lr": 0.05, "distort": True, "validation": 0.1}
 WILD = {
-    **SMALL, "epochs": 120, "lr": 0.08, "standardise": "image", "vary": True, "defects": 0.15, "non_digits": 0.3,
-    "validation": 1 / 12,
+    **SMALL, "epochs": 60, "lr": 0.02, "standardise": "image", "vary": True, "defects": 0.15, "non_digits": 0.3,
+    "validation": 1 / 12, "optimizer": "foof",
 }  # fmt: skip
 PUBLISHED = {
     "seed": {"epochs": 5, "batch_size": 4, "lr": 0.01, "standardise": False},  # docs/seed.md
     "default": {**CYCLE, "epochs": 12, "batch_size": 64, "lr": 0.5, "validation": 1 / 30},
     "distorted": {**SMALL, "epochs": 40, "lr": 0.1, "validation": 1 / 12},
     "wild": WILD,
-    "drawn": {**WILD, "epochs": 30, "lr": 0.04, "drawn_digits": 0.2},
+    "drawn": {**WILD, "drawn_digits": 0.2},
     "paper": {  # section III.B of the paper, whose batches have one image
         "epochs": 20, "batch_size": 16, "lr": 0.008, "schedule": "paper_steps", "standardise": "paper",
         "optimizer": "levenberg_marquardt",

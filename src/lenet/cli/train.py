@@ -40,11 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="default; distorted (more accurate, takes four times as long); wild (most accurate and robust, takes "
-        "longest); small (few images); seed (the notebook's settings). With --from, also: drawn (printed digits, and "
-        "handwriting from other countries); transfer, adapt (few images). If omitted: paper with --network 1998, "
-        f"otherwise default. For fewer than {SMALL:,} images: small or, with --from, adapt (same classes) or transfer "
-        "(other classes)",
+        help="default; distorted (more accurate, takes four times as long); wild (most accurate and robust); drawn "
+        "(wild, with more kinds of digits); small (few images); seed (the notebook's settings). With --from, also: "
+        "transfer, adapt (few images). If omitted: paper with --network 1998, otherwise default. For fewer than "
+        f"{SMALL:,} images: small or, with --from, adapt (same classes) or transfer (other classes)",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")

@@ -257,8 +257,7 @@ class _Loop:
         X, targets, labels, weights = self.data.batch(members[mine])
         distortions = distortions and distortions[mine]
         if self.settings.teacher is not None:
-            X, distortions = (X if distortions is None else distortions.apply(X)), None
-            targets = self._taught(X, self.settings.teacher)
+            X, targets, distortions = *self._taught(X, distortions, self.settings.teacher), None
         losses, logits, gradients = self.learner(
             X,
             targets,
@@ -283,13 +282,16 @@ class _Loop:
         state.step += 1
         return stops > 0
 
-    def _taught(self, images: NDArray[Any], teacher: Teacher) -> NDArray[Any]:
-        """Return a teacher's probabilities for images, checked as targets."""
+    def _taught(
+        self, images: NDArray[Any], distortions: Distortions | None, teacher: Teacher
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the distorted images, and a teacher's probabilities for them, checked as targets."""
+        distorted = images if distortions is None else distortions.apply(images)
         shape = len(images), self.model.num_classes
-        probabilities = np.asarray(teacher(images))
+        probabilities = np.asarray(teacher(distorted))
         if probabilities.shape != shape:
             raise InputError(f"teacher returned shape {probabilities.shape}; expected probabilities of shape {shape}.")
-        return _checks.targets(probabilities, *shape, self.model.dtype)
+        return distorted, _checks.targets(probabilities, *shape, self.model.dtype)
 
     def _close_epoch(self) -> None:
         """Validate, append the epoch to the history, and keep the parameters if they are the best so far."""

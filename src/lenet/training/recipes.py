@@ -183,8 +183,8 @@ _SMALL = Recipe(
     "small", epochs=200, batch_size=32, lr=0.05, momentum=0.9, schedule="one_cycle", distort=True, validation=0.1
 )
 _WILD = Recipe(
-    "wild", epochs=120, batch_size=32, lr=0.08, momentum=0.9, schedule="one_cycle", standardise="image", distort=True,
-    vary=True, defects=0.15, non_digits=0.3, validation=1 / 12,
+    "wild", epochs=60, batch_size=32, lr=0.02, momentum=0.9, schedule="one_cycle", standardise="image", distort=True,
+    vary=True, defects=0.15, non_digits=0.3, validation=1 / 12, optimizer=NEURONS,
 )  # fmt: skip
 RECIPES = {
     recipe.name: recipe
@@ -193,7 +193,7 @@ RECIPES = {
         Recipe("default", epochs=12, batch_size=64, lr=0.5, momentum=0.9, schedule="one_cycle", validation=1 / 30),
         replace(_SMALL, name="distorted", epochs=40, lr=0.1, validation=1 / 12),
         _WILD,
-        replace(_WILD, name="drawn", epochs=30, lr=0.04, drawn_digits=0.2),  # fine-tunes a network of `wild`
+        replace(_WILD, name="drawn", drawn_digits=0.2),
         Recipe(  # the paper updates after every image, with a learning rate of 0.0005
             "paper", epochs=20, batch_size=16, lr=16 * 0.0005, schedule="paper_steps", standardise=PAPER,
             optimizer=LEVENBERG_MARQUARDT,

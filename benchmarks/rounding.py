@@ -1,0 +1,49 @@
+"""Round the weights of LeNet-5 so that they compress well."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lenet
+
+STEP = 1 / 16  # of the weights of C5 and F6, which are then stored in a byte each
+BITS = 9  # significant bits of all other parameters
+DAMPING = 0.01  # of the mean second moment of the inputs
+
+
+def round_layers(model: lenet.LeNet5, images: NDArray[Any]) -> None:
+    """Round the weights of C5 and F6 to multiples of 1/16, and let the other parameters of each unit compensate.
+
+    The images show which errors matter: those that change the outputs of the layer.
+    """
+    for name, before in (("c5", "s4"), ("f6", "c5")):
+        inputs = model.activations(images)[before].reshape(len(images), -1)
+        weight, bias = model.parameters[f"{name}.weight"], model.parameters[f"{name}.bias"]
+        rounded = rounded_rows(np.column_stack([weight.reshape(len(bias), -1), bias]), inputs)
+        weight[...], bias[...] = rounded[:, :-1].reshape(weight.shape), rounded[:, -1]
+
+
+def rounded_rows(rows: NDArray[Any], inputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Round all columns of weights but the last, which belongs to the bias.
+
+    The columns are rounded one after the other. Those not yet rounded change so that the sum of the squared errors of
+    the outputs is minimal (Hassibi and Stork, "Second order derivatives for network pruning: Optimal Brain Surgeon",
+    1993).
+    """
+    rows = rows.astype(np.float64)
+    z = np.column_stack([inputs, np.ones(len(inputs))]).astype(np.float64)
+    moment = z.T @ z / len(z)
+    moment += DAMPING * np.trace(moment) / len(moment) * np.eye(len(moment))
+    factor = np.linalg.cholesky(np.linalg.inv(moment))
+    for k in range(rows.shape[1] - 1):
+        rounded = np.round(rows[:, k] / STEP) * STEP
+        rows[:, k:] -= np.outer((rows[:, k] - rounded) / factor[k, k], factor[k:, k])
+        rows[:, k] = rounded
+    return rows
+
+
+def round_numbers(values: NDArray[Any]) -> None:
+    """Round numbers to 9 significant bits, in place."""
+    mantissa, exponent = np.frexp(values)
+    values[...] = np.ldexp(np.round(mantissa * 2**BITS) / 2**BITS, exponent)
