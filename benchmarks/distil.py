@@ -4,9 +4,10 @@
 
 The larger network, the teacher, has 280,682 parameters and is trained with PyTorch (the extra `torch`). It learns from
 the images of the recipe `drawn`: distorted digits, drawn digits and non-digits. LeNet-5 then trains with the same
-recipe, but on the probabilities that the teacher gives to each distorted image (Hinton, Vinyals and Dean, "Distilling
+recipe, but on the teacher's probabilities for each distorted image (Hinton, Vinyals and Dean, "Distilling
 the knowledge in a neural network", 2015). The command rounds the weights, calibrates LeNet-5 on the validation split,
-and saves it as MODEL and the teacher beside it, with the suffix `.pt`; if that file exists, it is the teacher.
+and saves it as MODEL. It saves the teacher beside it, with the suffix `.pt`; if that file exists, the teacher is loaded
+from it.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def convolution(inputs: int, outputs: int, size: int, pool: bool = False) -> lis
 
 
 def standardised(images: Images) -> torch.Tensor:
-    """Return images with mean 0 and standard deviation 1 each, in the order of memory that PyTorch computes fastest."""
+    """Return images with mean 0 and standard deviation 1 each, in PyTorch's fastest memory layout."""
     x = torch.from_numpy(images).float().unsqueeze(1)
     x = (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True, unbiased=False).clamp_min(1)
     return x.to(memory_format=torch.channels_last)
@@ -101,7 +102,7 @@ def train_teacher(X: Images, y: NDArray[np.int64], recipe: Recipe, epochs: int) 
     """Train a teacher by SGD with Nesterov momentum; print the loss of each epoch."""
     torch.manual_seed(1)
     teacher = Teacher().to(memory_format=torch.channels_last)
-    data = TrainingSet.prepare(X, y, None, lenet.LeNet5(seed=0), recipe, 0)
+    data = TrainingSet.prepare(X, y, None, lenet.LeNet5(seed=0), recipe, 0)  # with the student's split
     optimizer = torch.optim.SGD(teacher.parameters(), PEAK, momentum=0.9, nesterov=True, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_of(epochs * math.ceil(len(data.members) / BATCH)))
     teacher.train()
@@ -156,6 +157,8 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the file to save LeNet-5 in, such as mnist.safetensors")
     parser.add_argument("--teacher-epochs", type=int, default=14, metavar="N", help="default: 14")
     options = parser.parse_args()
+    if options.model.suffix == ".pt" or not options.model.parent.is_dir():
+        parser.error(f"MODEL is {options.model}; expected a .safetensors file in a folder that exists")
     X, y, X_test, y_test = lenet.data.load("mnist")
     recipe = RECIPES["drawn"]
     saved = options.model.with_suffix(".pt")
@@ -168,8 +171,8 @@ def main() -> None:
     model, state = train_student(X, y, recipe, teacher)
     train, held_out = split(y, recipe.validation, 0)
     round_layers(model, X[train[:ROUNDED_FOR]])
-    calibrate(model, X[held_out], y[held_out])
     round_numbers(model.parameters.flat)
+    calibrate(model, X[held_out], y[held_out])
     val_loss, val_accuracy = evaluate(model, X[held_out], y[held_out])
     model.metadata |= {
         "data": "mnist", "recipe": recipe.name, "seed": "0", "epoch": str(state.best_epoch),

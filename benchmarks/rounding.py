@@ -9,16 +9,18 @@ import lenet
 
 STEP = 1 / 16  # of the weights of C5 and F6, which are then stored in a byte each
 BITS = 9  # significant bits of all other parameters
+BLOCK = 500  # images at a time
 DAMPING = 0.01  # of the mean second moment of the inputs
 
 
 def round_layers(model: lenet.LeNet5, images: NDArray[Any]) -> None:
-    """Round the weights of C5 and F6 to multiples of 1/16, and let the other parameters of each unit compensate.
+    """Round the weights of C5 and F6 to multiples of 1/16.
 
-    The images show which errors matter: those that change the outputs of the layer.
+    The other parameters of each unit are adjusted to minimise the change of its outputs on the images.
     """
     for name, before in (("c5", "s4"), ("f6", "c5")):
-        inputs = model.activations(images)[before].reshape(len(images), -1)
+        blocks = np.array_split(images, -(-len(images) // BLOCK))
+        inputs = np.concatenate([model.activations(block)[before].reshape(len(block), -1) for block in blocks])
         weight, bias = model.parameters[f"{name}.weight"], model.parameters[f"{name}.bias"]
         rounded = rounded_rows(np.column_stack([weight.reshape(len(bias), -1), bias]), inputs)
         weight[...], bias[...] = rounded[:, :-1].reshape(weight.shape), rounded[:, -1]

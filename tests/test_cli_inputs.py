@@ -339,6 +339,23 @@ def test_a_recipe_for_digits_refuses_other_classes_before_it_creates_a_run(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--network", "1998", "--recipe", "wild"], "expected a network of Conv2d and Linear layers"),
+        (["--recipe", "paper"], "expected a network with RBF outputs"),
+        (["--recipe", "paper", "--from", "mnist"], "expected a network with RBF outputs"),
+    ],
+)
+def test_an_optimiser_for_another_network_is_refused_before_a_run_is_created(
+    tmp_path, monkeypatch, capsys, options, expected
+):
+    monkeypatch.chdir(tmp_path)
+    digits_of("mine.npz", *range(10))
+    assert expected in lines(capsys, "train", "mine.npz", *options, status=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+
+
 @pytest.mark.parametrize("recipe", ["wild", "drawn"])
 def test_a_recipe_that_draws_requires_opencv_before_it_creates_a_run(tmp_path, monkeypatch, capsys, recipe):
     monkeypatch.chdir(tmp_path)

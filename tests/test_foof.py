@@ -1,5 +1,9 @@
 """FOOF against the definitions of its second moments and of its step."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -51,7 +55,7 @@ def test_the_preconditioner_has_the_inverse_second_moments_of_the_inputs():
         np.testing.assert_allclose(inverse @ moment, np.eye(len(moment)), rtol=0, atol=1e-9)
 
 
-def test_all_images_count_alike_if_they_are_more_than_a_block():
+def test_blocks_of_images_are_weighted_by_their_size():
     model, images = model_and_images(53)
     both = FOOF(model, 0.1), FOOF(model, 0.1)
     both[0].estimate(images)
@@ -86,6 +90,37 @@ def test_a_step_minimises_the_gradient_term_and_the_change_of_the_outputs():
         np.testing.assert_allclose(derivative, 0, rtol=0, atol=1e-9)
 
 
+def test_a_step_in_float32_is_that_in_float64():
+    models = [model_and_images(4, dtype)[0] for dtype in (np.float32, np.float64)]
+    for model in models:
+        optimiser = FOOF(model, lr=0.1)
+        optimiser.estimate(model_and_images(4)[1].astype(model.dtype))
+        optimiser.step(model.loss_and_gradients(model_and_images(4)[1].astype(model.dtype), [3, 1, 4, 1])[1])
+    np.testing.assert_allclose(models[0].parameters.flat, models[1].parameters.flat, rtol=0, atol=1e-3)
+
+
+PROGRAM = """
+import hashlib, numpy as np, lenet
+from lenet.training import Recipe
+X = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
+model = lenet.LeNet5(seed=0)
+lenet.train(model, X, np.arange(40) % 10, Recipe("mine", 2, 8, 0.01, optimizer="foof"))
+print(hashlib.sha256(model.parameters.flat.tobytes()).hexdigest())
+"""
+
+
+def test_the_number_of_threads_does_not_change_a_bit():
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM], env={**os.environ, "OMP_NUM_THREADS": threads}, stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]  # fmt: skip
+    assert len(printed[0]) > 60
+    assert printed[0] == printed[1]
+
+
 def test_momentum_and_weight_decay_are_those_of_sgd():
     """Before the first estimate, the preconditioner changes nothing."""
     models = [LeNet5(seed=0, dtype=np.float64) for _ in range(2)]
@@ -117,7 +152,7 @@ def test_inputs_that_never_vary_have_finite_inverses(pixels):
 
 
 def test_wrong_arguments_are_errors():
-    with pytest.raises(InputError, match=r"^s2 is Subsample2d\(.*\); expected Conv2d or Linear"):
+    with pytest.raises(InputError, match=r"^model is LeNet1998\(.*\); expected a network of Conv2d"):
         FOOF(LeNet1998(seed=0), 0.1)
     with pytest.raises(InputError, match=r"^damping is 0; expected"):
         FOOF(LeNet5(seed=0), 0.1, damping=0)

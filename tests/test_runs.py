@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -277,6 +278,28 @@ def test_training_resumed_from_a_checkpoint_is_bit_identical(tmp_path, stopped, 
     whole = lenet.LeNet5(seed=3)
     train(whole, *images, recipe)
     assert other.parameters.flat.tobytes() == whole.parameters.flat.tobytes()
+
+
+def test_a_checkpoint_within_an_epoch_has_the_preconditioner(tmp_path, images):
+    recipe = Recipe("mine", 2, 32, 0.01, optimizer="foof")
+    run = Run.create(tmp_path, {**ARGS, "recipe": asdict(recipe)})
+    stops = iter([False, True, True])
+    model, saved = lenet.LeNet5(seed=3), []
+
+    def save(state):
+        run.save_checkpoint(state)
+        saved.append(run.load_checkpoint(lenet.LeNet5()).preconditioner)
+
+    state = train(model, *images, recipe, on_step=lambda now: save(now) or next(stops), on_epoch=save)
+    assert saved[1].size == 26**2 + 151**2 + 401**2 + 121**2 + 85**2
+    assert saved[1].tobytes() == state.preconditioner.tobytes()
+    path, (arrays, facts) = run.folder / "checkpoint.safetensors", checkpoint_parts(state)
+    for other in ({}, {"preconditioner": state.preconditioner[1:]}):
+        path.write_bytes(to_bytes({**arrays, **other}, {"format": checkpoint.FORMAT, "state": json.dumps(facts)}))
+        with pytest.raises(WeightsError, match="it belongs to another optimiser"):
+            run.load_checkpoint(lenet.LeNet5())
+    train(model, *images, replace(recipe, epochs=1), on_epoch=save)
+    assert saved[-1].size == 0  # each epoch begins with a new estimate
 
 
 def test_a_run_without_a_checkpoint_has_no_state(tmp_path):

@@ -24,6 +24,7 @@ from lenet.training.optim import SCHEDULES
 from lenet.training.recipes import Recipe
 from lenet.training.splits import split, standardisation
 from lenet.training.state import State
+from lenet.training.training_set import TrainingSet
 
 N = 20
 X = np.random.default_rng(0).integers(0, 256, (N, 28, 28), np.uint8)
@@ -439,52 +440,126 @@ def test_levenberg_marquardt_keeps_the_curvature_of_a_resumed_epoch():
     np.testing.assert_array_equal(state.preconditioner, preconditioner)
 
 
-def test_foof_estimates_from_distorted_images_and_resumes_after_any_step():
+def test_foof_estimates_from_distorted_images_and_resumes_after_any_step(monkeypatch):
+    monkeypatch.setattr(loop, "SAMPLE", 6)
     recipe = replace(RECIPE, optimizer="foof", distort=True, lr=0.01)
     expected, seen = model_of(), []
     train(expected, X, Y, recipe, on_step=lambda now: seen.append(now.preconditioner.copy()))
-    order = np.random.default_rng([0, 1]).permutation(split(Y, recipe.validation, 0).train)
     rng = np.random.default_rng([0, 1])
-    rng.permutation(order)
+    order = rng.permutation(split(Y, recipe.validation, 0).train)
     maps = random_distortions(len(order), rng, distort=True, vary=False, defects=0.0)
     optimizer = FOOF(model_of(), 0.01)
     optimizer.model.mean, optimizer.model.std = expected.mean, expected.std
-    optimizer.estimate(maps.apply(X[order]))  # fewer than SAMPLE
-    np.testing.assert_allclose(seen[0], optimizer.preconditioner, rtol=1e-4, atol=1e-4)
-    for stop_at in (1, len(seen) - 1):
+    optimizer.estimate(maps[:6].apply(X[order[:6]]))
+    np.testing.assert_array_equal(seen[0], optimizer.preconditioner)
+    for stop_at in range(1, len(seen)):
         model, steps = model_of(), iter(range(1, len(seen) + 1))
         state = train(model, X, Y, recipe, on_step=lambda _, steps=steps, stop_at=stop_at: next(steps) == stop_at)
         train(model, X, Y, recipe, state=copy.deepcopy(state))
         np.testing.assert_array_equal(model.parameters.flat, expected.parameters.flat)
 
 
-def test_a_teacher_is_asked_about_the_distorted_images_and_replaces_the_labels():
-    recipe = replace(RECIPE, distort=True)
+def test_processes_with_foof_train_as_one():
+    recipe = replace(RECIPE, optimizer="foof", distort=True, lr=0.01)
+    one, models = model_of(), [model_of(seed) for seed in range(2)]
+    train(one, X, Y, recipe)
+    together(2, lambda rank, comm: train(models[rank], X, Y, recipe, comm=comm))
+    np.testing.assert_array_equal(models[0].parameters.flat, models[1].parameters.flat)
+    np.testing.assert_allclose(models[0].parameters.flat, one.parameters.flat, rtol=0, atol=1e-3)
+
+
+def test_processes_whose_numpy_rounds_otherwise_are_refused_with_foof(monkeypatch):
+    rounding = iter([b"one", b"other"])
+    monkeypatch.setattr(loop, "_rounding", lambda optimizer: next(rounding))
+    recipe = replace(RECIPE, optimizer="foof", lr=0.01)
+    errors = together(2, lambda rank, comm: train(model_of(), X, Y, recipe, comm=comm))
+    assert any("with the optimizer foof, the results of NumPy" in str(error) for error in errors)
+
+
+def test_a_run_with_foof_that_diverges_is_an_error_without_warnings():
+    model = described()
+    with pytest.raises(DivergedError):
+        train(model, X, Y, replace(RECIPE, optimizer="foof", lr=1e30))
+    assert np.isfinite(model.parameters.flat).all()
+
+
+def test_each_epoch_learns_from_added_images_of_its_own_also_after_a_break(monkeypatch):
+    recipe = replace(RECIPE, drawn_digits=0.25, non_digits=0.5, lr=0.05)
+    data = X, np.arange(N) % 10
+    learned = []
+    batch = TrainingSet.batch
+
+    def recorded(self, indices):
+        found = batch(self, indices)
+        learned.extend(image.tobytes() for image, k in zip(found[0], indices, strict=True) if k >= N)
+        return found
+
+    monkeypatch.setattr(TrainingSet, "batch", recorded)
+    expected = LeNet5(seed=0)
+    train(expected, *data, replace(recipe, validation=0.0))
+    assert len(learned) == 2 * 15
+    assert not set(learned[:15]) & set(learned[15:])
+    for stop_at in (3, 9):  # of seven steps an epoch
+        model, count = LeNet5(seed=0), iter(range(1, 15))
+        state = train(
+            model, *data, replace(recipe, validation=0.0),
+            on_step=lambda _, count=count, stop_at=stop_at: next(count) == stop_at,
+        )  # fmt: skip
+        train(model, *data, replace(recipe, validation=0.0), state=state)
+        np.testing.assert_array_equal(model.parameters.flat, expected.parameters.flat)
+
+
+def soft(images):
+    """Probabilities that depend on the image."""
+    table = np.stack([images[:, row].mean(axis=1) + 1.0 for row in (3, 9, 15, 21)], axis=1)
+    return table / table.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("distort", "weights"), [(True, None), (False, WEIGHTS)])
+def test_the_teachers_probabilities_for_the_distorted_images_replace_the_labels(distort, weights):
+    """A step with a teacher is a step of SGD on its probabilities."""
+    recipe = replace(RECIPE, distort=distort, epochs=1, momentum=0.0, weight_decay=0.0, schedule="constant")
+    seen, model = [], model_of()
+    parameters = [model.parameters.flat.copy()]
+    state = train(
+        model, X, Y, recipe, sample_weight=weights, teacher=lambda images: (seen.append(images), soft(images))[1],
+        on_step=lambda now: parameters.append(now.parameters.copy()),
+    )  # fmt: skip
     rng = np.random.default_rng([0, 1])
     order = rng.permutation(split(Y, recipe.validation, 0).train)
-    maps = random_distortions(len(order), rng, distort=True, vary=False, defects=0.0)
-    asked, spread = [], np.tile([0.5, 0.25, 0.25, 0], (len(Y), 1))
+    maps = random_distortions(len(order), rng, distort=distort, vary=False, defects=0.0)
+    np.testing.assert_array_equal(np.concatenate(seen), maps.apply(X[order]) if maps else X[order])
+    scaled = np.ones(N)
+    for part in split(Y, recipe.validation, 0) if weights is not None else ():
+        scaled[part] = weights[part] / weights[part].mean()
+    expected = model_of()
+    expected.mean, expected.std = model.mean, model.std
+    for step, images in enumerate(seen):
+        expected.parameters.flat[...] = parameters[step]
+        w = scaled[order[5 * step : 5 * step + 5]]
+        gradients = expected.loss_and_gradients(images, soft(images), sample_weight=w)[1]
+        flat = w.mean() * np.concatenate([each.ravel() for each in gradients.values()])
+        np.testing.assert_allclose(parameters[step + 1], parameters[step] - 0.3 * flat, rtol=0, atol=1e-6)
+    held_out = split(Y, recipe.validation, 0).validation
+    losses, _ = losses_of(model, X[held_out], Y[held_out])
+    w = scaled[held_out]
+    assert state.history[0].val_loss == pytest.approx(losses @ w / w.sum(), rel=1e-5)
 
-    def teacher(images):
-        asked.append(images)
-        return spread[: len(images)]
 
-    taught, expected = model_of(), model_of()
-    state = train(taught, X, Y, recipe, teacher=teacher)
-    np.testing.assert_array_equal(np.concatenate(asked)[: len(order)], maps.apply(X[order]))
-    assert state.history[0].val_loss is not None
-    train(expected, X, spread, replace(recipe, validation=0.0, epochs=1))
-    untaught = model_of()
-    train(untaught, X, Y, replace(recipe, validation=0.0, epochs=1), teacher=teacher)
-    np.testing.assert_array_equal(untaught.parameters.flat, expected.parameters.flat)
+def test_processes_with_a_teacher_train_as_one():
+    recipe = replace(RECIPE, distort=True, batch_size=2)  # one rank of three has no image
+    one = model_of()
+    train(one, X, Y, recipe, teacher=soft)
+    models = [model_of() for _ in range(3)]
+    together(3, lambda rank, comm: train(models[rank], X, Y, recipe, comm=comm, teacher=soft))
+    for model in models:
+        np.testing.assert_allclose(model.parameters.flat, one.parameters.flat, rtol=0, atol=1e-5)
 
 
-def test_probabilities_of_another_shape_from_a_teacher_are_an_error():
-    with pytest.raises(
-        InputError, match=r"^teacher returned shape \(\d+,\); expected probabilities of shape \(\d+, 4\)"
-    ):
+def test_wrong_probabilities_from_a_teacher_are_an_error():
+    with pytest.raises(InputError, match=r"^teacher returned an array of shape \(5,\); expected \(5, 4\)\. "):
         train(model_of(), X, Y, RECIPE, teacher=lambda images: np.zeros(len(images)))
-    with pytest.raises(InputError, match=r"^y has probabilities from 0 to 0"):
+    with pytest.raises(InputError, match=r"^The result of teacher has probabilities from 0 to 0 and rows"):
         train(model_of(), X, Y, RECIPE, teacher=lambda images: np.zeros((len(images), 4)))
 
 

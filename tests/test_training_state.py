@@ -12,7 +12,7 @@ from lenet.training.state import Epoch, State, check_numbers
 
 RECIPE = Recipe("mine", epochs=3, batch_size=8, lr=0.1)
 PARAMETERS = np.arange(5, dtype=np.float32)
-SGD = SimpleNamespace(velocity=PARAMETERS)
+OPTIMIZER = SimpleNamespace(velocity=PARAMETERS)
 
 
 class Preconditioned(PreconditionedSGD):
@@ -85,8 +85,8 @@ def test_the_saved_fields_are_all_except_the_arrays_and_the_speed():
     ],
 )
 def test_states_that_a_run_can_produce(changes):
-    state(**changes).check(SGD, RECIPE, 30)
-    state(**changes).check(SGD, RECIPE)
+    state(**changes).check(OPTIMIZER, RECIPE, 30)
+    state(**changes).check(OPTIMIZER, RECIPE)
 
 
 HISTORY = "its history is not that of the first of 3 epochs"
@@ -132,7 +132,7 @@ BATCHES = "its step does not match its number of images"
 )
 def test_states_that_no_run_can_produce(changes, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        state(**changes).check(SGD, RECIPE, 30)
+        state(**changes).check(OPTIMIZER, RECIPE, 30)
 
 
 def test_a_preconditioner_must_be_the_optimisers_within_an_epoch():
@@ -147,10 +147,10 @@ def test_a_preconditioner_must_be_the_optimisers_within_an_epoch():
 def test_without_the_number_of_images_any_last_batch_is_accepted(images, accepted):
     """Three batches of 8 have 17 to 24 images."""
     if accepted:
-        state(images=images).check(SGD, RECIPE)
+        state(images=images).check(OPTIMIZER, RECIPE)
     else:
         with pytest.raises(ValueError, match=BATCHES):
-            state(images=images).check(SGD, RECIPE)
+            state(images=images).check(OPTIMIZER, RECIPE)
 
 
 @pytest.mark.parametrize(

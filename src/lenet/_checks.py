@@ -136,23 +136,25 @@ def labels(y: ArrayLike, length: int, num_classes: int, at_least: int = 0) -> ND
     return values.astype(np.int64)
 
 
-def targets(y: ArrayLike, length: int, num_classes: int, dtype: DTypeLike, at_least: int = 0) -> NDArray[Any]:
+def targets(
+    y: ArrayLike, length: int, num_classes: int, dtype: DTypeLike, at_least: int = 0, name: str = "y"
+) -> NDArray[Any]:
     """Return labels as `labels` does, or probabilities as a table of `dtype` whose rows sum to 1."""
-    values = array(y, "y", f"expected labels of shape ({length},)")
+    values = array(y, name, f"expected labels of shape ({length},)")
     if values.ndim != 2:
         return labels(values, length, num_classes, at_least)
     if values.shape != (length, num_classes):
         raise InputError(
-            f"y has shape {values.shape}; expected probabilities of shape {(length, num_classes)}, or labels of shape "
-            f"{(length,)}."
+            f"{name} has shape {values.shape}; expected probabilities of shape {(length, num_classes)}, or labels of "
+            f"shape {(length,)}."
         )
     if values.dtype.kind not in "fiu":
-        raise InputTypeError(f"y has dtype {values.dtype}; expected probabilities or labels.")
+        raise InputTypeError(f"{name} has dtype {values.dtype}; expected probabilities or labels.")
     table = values.astype(np.float64, order="C")
     sums = table.sum(axis=1, keepdims=True)
     if not ((table >= 0) & (table <= 1)).all() or not (np.abs(sums - 1) <= 1e-3).all():  # NaN fails the first
         raise InputError(
-            f"y has probabilities from {short(table.min())} to {short(table.max())} and rows that sum to "
+            f"{name} has probabilities from {short(table.min())} to {short(table.max())} and rows that sum to "
             f"{short(sums.min())} to {short(sums.max())}; expected probabilities from 0 to 1, and rows that sum to 1."
         )
     table /= sums

@@ -133,7 +133,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         if arguments.validation is None:
             recipe = with_possible_validation(recipe, data, quiet=arguments.quiet)
     recipe = recipe.with_changes(**changes)
-    check_early(data, classes, recipe, arguments)
+    check_early(data, classes, recipe, start, arguments)
     args = {
         "lenet": __version__,
         "cpu": chosen(),
@@ -193,14 +193,23 @@ def require_extras(recipe: "Recipe", *, tensorboard: bool) -> None:
         require("tensorboardX", "tensorboard")
 
 
-def check_early(data: "Dataset", classes: tuple[str, ...], recipe: "Recipe", arguments: argparse.Namespace) -> None:
+def check_early(
+    data: "Dataset",
+    classes: tuple[str, ...],
+    recipe: "Recipe",
+    start: "LeNet5 | None",
+    arguments: argparse.Namespace,
+) -> None:
     """Raise the errors that training would raise, before the run folder is created."""
     from lenet._fused.threads import resolve_n_jobs
+    from lenet.loading import network_class
+    from lenet.training.optimizers import optimizer_of
     from lenet.training.splits import split
     from lenet.training.training_set import check_classes
 
     resolve_n_jobs(arguments.n_jobs)
     check_classes(classes, recipe)
+    optimizer_of(recipe, network_class(arguments.network)() if start is None else start)
     split(data.y_train, recipe.validation, arguments.seed or 0)
 
 

@@ -21,7 +21,7 @@ else:  # hidden from type checkers, which would accept any name
             "Epoch": "state", "State": "state", "train": "loop", "transfer": "fine_tuning",
         },
         {
-            "augment", "checkpoint", "communication", "fine_tuning", "loop", "mpi", "optim", "recipes", "runs",
-            "splits", "state", "training_set",
+            "augment", "checkpoint", "communication", "curvature", "fine_tuning", "foof", "loop", "mpi", "optim",
+            "optimizers", "recipes", "runs", "splits", "state", "training_set",
         },
     )  # fmt: skip

@@ -12,14 +12,16 @@ from lenet.training.state import Epoch, State
 from lenet.weights.container import read_tensors, to_bytes
 
 FORMAT = "lenet-checkpoint-1"
-_ARRAYS = ("parameters", "velocity", "best_parameters", "preconditioner")  # empty ones are not stored
+_ARRAYS = ("parameters", "velocity", "best_parameters")
 
 
 def checkpoint_bytes(state: State, args: dict[str, Any]) -> bytes:
     """Return the content of a checkpoint; `args` are the arguments of the run that determine its results."""
     metadata = {"format": FORMAT, "state": json.dumps(state.as_dict()), "args": json.dumps(args)}
     arrays = {name: getattr(state, name) for name in _ARRAYS}
-    return to_bytes({name: array for name, array in arrays.items() if array.size}, metadata)
+    if state.step and state.preconditioner.size:  # each epoch begins with a new estimate
+        arrays["preconditioner"] = state.preconditioner
+    return to_bytes(arrays, metadata)
 
 
 def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, Any]) -> State:

@@ -1,4 +1,4 @@
-"""FOOF: SGD that allows for how similar the inputs of a layer are from image to image."""
+"""FOOF: SGD preconditioned by the second moments of the inputs of each layer."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,11 +21,12 @@ _BLOCK = 50  # images at a time; their patches take 4 MB
 class FOOF(PreconditionedSGD):
     """SGD with momentum whose gradients are multiplied by the inverse second moment of the inputs of their layer.
 
-    A layer computes y = W x + b = V z, where V is (W, b) and z is (x, 1). The outputs of sigmoids are positive, and
-    those of neighbouring pixels are alike, so z has nearly the same direction for all images. The gradient G of V has
-    this direction too, and SGD takes hundreds of steps to learn anything else. FOOF takes the step along G A^-1, where
-    A = E[z z^T] + damping I: of all steps D, it is the one that minimises <G, D> + (E|D z|^2 + damping |D|^2) / 2, so
-    that it changes the outputs as their own gradients demand.
+    FOOF is short for fast first-order optimiser. A layer computes y = W x + b = V z, where V is (W, b) and z is (x, 1).
+    All inputs z have a large component along their mean, because the outputs of sigmoids are positive. Each row of the
+    gradient G of V is a sum of inputs, weighted by the gradients of the outputs, so this component dominates it. FOOF
+    takes the step D = -lr G A^-1, where A = E[z z^T] + damping I. For lr = 1, D minimises
+    <G, D> + (E|D z|^2 + damping |D|^2) / 2, so it limits the change of the outputs, not only that of the parameters.
+    The mean E is over images and output pixels.
 
     Parameters
     ----------
@@ -67,14 +68,15 @@ class FOOF(PreconditionedSGD):
     ):
         super().__init__(model, lr, momentum, weight_decay)
         self.damping = _checks.positive(damping, "damping")
-        self._layers = [(name, layer) for name, layers in model.stages for layer in layers if layer.parameters]
-        for name, layer in self._layers:
-            if not isinstance(layer, Conv2d | Linear):
-                raise InputError(f"{name} is {layer!r}; expected Conv2d or Linear, as in LeNet5. Use SGD.")
-        sizes = {name: 1 + layer.parameters["weight"][0].size for name, layer in self._layers}
+        trained = {name: layer for name, layers in model.stages for layer in layers if layer.parameters}
+        if not all(isinstance(layer, Conv2d | Linear) for layer in trained.values()):
+            raise InputError(
+                f"model is {model!r}; expected a network of Conv2d and Linear layers, such as LeNet5. Use SGD."
+            )
+        sizes = {name: 1 + layer.parameters["weight"][0].size for name, layer in trained.items()}
         self._inverses = FlatDict({name: (size, size) for name, size in sizes.items()}, model.dtype)
-        for inverse in self._inverses.values():
-            np.fill_diagonal(inverse, 1)
+        for matrix in self._inverses.values():
+            np.fill_diagonal(matrix, 1)
         self.preconditioner = self._inverses.flat
 
     def estimate(self, x: ArrayLike) -> None:
@@ -82,21 +84,23 @@ class FOOF(PreconditionedSGD):
         images = _checks.images(x)
         _checks.not_empty(images)
         moments = FlatDict(self._inverses.shapes, np.float64)
-        for start in range(0, len(images), _BLOCK):
-            block = images[start : start + _BLOCK]
-            for name, z in _inputs(self.model, block):
-                moments[name] += z.T @ z / len(z) * (len(block) / len(images))
-        for name, moment in moments.items():
-            self._inverses[name] = np.linalg.inv(moment + self.damping * np.eye(len(moment)))
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss of a run that diverges is an error later
+            for start in range(0, len(images), _BLOCK):
+                block = images[start : start + _BLOCK]
+                for name, z in _inputs(self.model, block):
+                    moments[name] += z.T @ z / len(z) * (len(block) / len(images))
+            for name, moment in moments.items():
+                self._inverses[name] = inverse(moment + self.damping * np.eye(len(moment)))
 
     def step(self, gradients: Mapping[str, Array]) -> None:
         """Update the parameters once, as `SGD.step` does, after multiplying the gradients by the preconditioner."""
         shapes = self.model.parameters.shapes
         given = FlatDict(shapes, self.model.dtype, self._flat(gradients))
         found = FlatDict(shapes, self.model.dtype)
-        for name, inverse in self._inverses.items():
+        for name, matrix in self._inverses.items():
             weight, bias = f"{name}.weight", f"{name}.bias"
-            change = np.column_stack([given[weight].reshape(len(given[bias]), -1), given[bias]]) @ inverse
+            with np.errstate(over="ignore", invalid="ignore"):
+                change = np.column_stack([given[weight].reshape(len(given[bias]), -1), given[bias]]) @ matrix
             found[weight], found[bias] = change[:, :-1].reshape(shapes[weight]), change[:, -1]
         super().step(found)
 
@@ -117,3 +121,26 @@ def _rows(layer: Layer, x: Array) -> Array:
         columns = im2col(x, layer.kernel_size, layer.padding, x.dtype)
         return columns.transpose(0, 2, 1).reshape(-1, columns.shape[1])
     return x
+
+
+def inverse(matrix: Array) -> Array:
+    """Return the inverse of a positive definite matrix, by Gauss-Jordan elimination.
+
+    Each number is computed on its own, so the result is the same on all CPUs; that of `numpy.linalg.inv` depends on
+    the number of threads.
+
+    Examples
+    --------
+    >>> inverse(np.array([[2.0, 1.0], [1.0, 1.0]]))
+    array([[ 1., -1.],
+           [-1.,  2.]])
+    """
+    a = matrix.copy()
+    for k in range(len(a)):
+        pivot, factors = a[k, k], a[:, k].copy()
+        factors[k] = 0
+        a[:, k] = 0
+        a[k, k] = 1
+        a[k] /= pivot
+        a -= factors[:, np.newaxis] * a[k]
+    return a

@@ -23,6 +23,7 @@ from lenet.model import LeNet5
 from lenet.model_1998 import MEAN, STD
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
+from lenet.training.foof import FOOF
 from lenet.training.optim import SCHEDULES, SGD, PreconditionedSGD
 from lenet.training.optimizers import optimizer_of
 from lenet.training.recipes import IMAGE, PAPER, Recipe, recipe_named
@@ -75,9 +76,9 @@ def train(
     recipe : Recipe or str, default "default"
         A recipe, or the name of one in `lenet.training.RECIPES`.
     seed : int, default 0
-        At least 0. It determines the order of the images, the distortions, the non-digits and the validation split. The
-        same seed gives bit-identical results for any number of threads, on the same build of the kernels (see
-        `show_config`).
+        At least 0. It determines the order of the images, the distortions, the added images and the validation split.
+        The same seed gives bit-identical results for any number of threads, on the same build of the kernels (see
+        `show_config`) and, with the optimizer "foof", the same NumPy and CPU.
     sample_weight : array_like of shape (n,), optional
         Weight of each image in the training and validation losses: finite, at least 0, and not all 0 in either split;
         equal by default.
@@ -96,8 +97,10 @@ def train(
         only its `on_epoch` can end training.
     teacher : callable, optional
         Returns the class probabilities of images, an array of shape (n, num_classes), to learn instead of y
-        (distillation; Hinton, Vinyals and Dean, 2015). It receives the images of each step, (n, 28, 28), distorted as
-        the recipe says. The validation split keeps the labels.
+        (distillation; Hinton, Vinyals and Dean, 2015). It receives the images of each step, of shape (n, 28, 28) and
+        uint8 or the model's dtype, distorted as the recipe says; with several processes, those of its own. The
+        validation split keeps the labels. To resume, pass the same teacher. If it raises an error, the model keeps the
+        weights of the step before.
 
     Returns
     -------
@@ -133,8 +136,8 @@ def train(
     resolve_n_jobs(n_jobs)
     recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", at_least=0)
     settings = _Settings(recipe, seed, n_jobs, SingleProcess() if comm is None else comm, teacher)
-    data = TrainingSet.prepare(X, y, sample_weight, model, recipe, seed)
     optimizer = optimizer_of(recipe, model)
+    data = TrainingSet.prepare(X, y, sample_weight, model, recipe, seed)
     loop = _Loop(model, data, settings, _starting_state(model, data, settings, optimizer, state), optimizer)
     loop.take_model()
     return loop.run(on_step, on_epoch)
@@ -152,13 +155,22 @@ def _starting_state(
             state.check(optimizer, recipe, len(data.members))
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"state is invalid ({error}). Pass a state that train returned.") from None
-    task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen())
+    task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen(), _rounding(optimizer))
     if settings.comm.broadcast(task) != task:
         raise InputError(
-            "This process and the first one differ in the images, the network, the recipe, the seed or the build of "
-            "the kernels. Start all processes with the same arguments, and set LENET_CPU if their CPUs differ."
+            "This process and the first one differ in the images, the network, the recipe, the seed, the build of the "
+            "kernels or, with the optimizer foof, the results of NumPy. Start all processes with the same arguments, "
+            "and set LENET_CPU and OPENBLAS_CORETYPE if their CPUs differ."
         )
     return settings.comm.broadcast(state)
+
+
+def _rounding(optimizer: SGD) -> bytes:
+    """Return what FOOF's matrix product rounds to, by which processes with different CPUs or NumPys differ."""
+    if not isinstance(optimizer, FOOF):
+        return b""
+    a = np.random.default_rng(0).random((120, 401), np.float32)
+    return bytes((a @ np.outer(a[0], a[1])).data)
 
 
 def _standardisation(model: LeNet5, data: TrainingSet, recipe: Recipe) -> tuple[float | None, float | None]:
@@ -257,7 +269,8 @@ class _Loop:
         X, targets, labels, weights = self.data.batch(members[mine])
         distortions = distortions and distortions[mine]
         if self.settings.teacher is not None:
-            X, targets, distortions = *self._taught(X, distortions, self.settings.teacher), None
+            X, targets = self._taught(X, distortions, self.settings.teacher)
+            distortions = None
         losses, logits, gradients = self.learner(
             X,
             targets,
@@ -288,10 +301,13 @@ class _Loop:
         """Return the distorted images, and a teacher's probabilities for them, checked as targets."""
         distorted = images if distortions is None else distortions.apply(images)
         shape = len(images), self.model.num_classes
-        probabilities = np.asarray(teacher(distorted))
-        if probabilities.shape != shape:
-            raise InputError(f"teacher returned shape {probabilities.shape}; expected probabilities of shape {shape}.")
-        return distorted, _checks.targets(probabilities, *shape, self.model.dtype)
+        given = np.asarray(teacher(distorted)) if len(images) else np.empty(shape)
+        if given.shape != shape:
+            raise InputError(
+                f"teacher returned an array of shape {given.shape}; expected {shape}. Return a row of class "
+                "probabilities for each image."
+            )
+        return distorted, _checks.targets(given, *shape, self.model.dtype, name="The result of teacher")
 
     def _close_epoch(self) -> None:
         """Validate, append the epoch to the history, and keep the parameters if they are the best so far."""

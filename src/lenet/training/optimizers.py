@@ -1,10 +1,10 @@
 """The optimiser of each recipe."""
 
 from lenet.model import LeNet5
+from lenet.training import foof, recipes
 from lenet.training.curvature import DiagonalLevenbergMarquardt
-from lenet.training.foof import FOOF
 from lenet.training.optim import SGD
-from lenet.training.recipes import LEVENBERG_MARQUARDT, NEURONS, Recipe
+from lenet.training.recipes import LEVENBERG_MARQUARDT, Recipe
 
 
 def optimizer_of(recipe: Recipe, model: LeNet5) -> SGD:
@@ -14,5 +14,5 @@ def optimizer_of(recipe: Recipe, model: LeNet5) -> SGD:
     """
     if recipe.optimizer == LEVENBERG_MARQUARDT:
         return DiagonalLevenbergMarquardt(model, recipe.lr)
-    kind = FOOF if recipe.optimizer == NEURONS else SGD
+    kind = foof.FOOF if recipe.optimizer == recipes.FOOF else SGD
     return kind(model, recipe.lr, recipe.momentum, recipe.weight_decay)

@@ -12,8 +12,8 @@ from lenet.errors import InputError, InputTypeError
 from lenet.training.optim import SCHEDULES
 
 IMAGE, PAPER = "image", "paper"  # besides True and False
-NEURONS, LEVENBERG_MARQUARDT = "foof", "levenberg_marquardt"
-OPTIMIZERS = ("sgd", NEURONS, LEVENBERG_MARQUARDT)
+FOOF, LEVENBERG_MARQUARDT = "foof", "levenberg_marquardt"
+OPTIMIZERS = ("sgd", FOOF, LEVENBERG_MARQUARDT)
 MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
 
 
@@ -92,18 +92,19 @@ class Recipe:
         The fraction of the images to spoil in each epoch, after any distortion, in [0, 1]: with lines, noise, spots,
         low contrast and others; see `lenet.training.augment.defects`.
     drawn_digits : float, default 0
-        Images of drawn digits to add, as a fraction of the training set, from 0 to 100: printed, or in handwritten
-        forms that MNIST lacks; see `lenet.training.augment.drawn_digits`. The classes must be the ten digits.
+        Images of drawn digits to add to each epoch, as a fraction of the training set, from 0 to 100: printed, or in
+        handwritten forms that MNIST lacks; see `lenet.training.augment.drawn_digits`. The classes must be the ten
+        digits.
     non_digits : float, default 0
-        Images of non-digits to add, as a fraction of the training set: strokes, letters, pieces of digits and noise;
-        from 0 to 100. The network learns uniform class probabilities for them.
+        Images of non-digits to add to each epoch, as a fraction of the training set, from 0 to 100: strokes, letters,
+        pieces of digits and noise. The network learns uniform class probabilities for them.
     validation : float, default 0
         Fraction of each class to hold out for choosing the best epoch, in [0, 1); 0 for none.
     patience : int, optional
         Number of epochs without an improvement of the validation loss after which training stops; by default, it does
         not stop early. It requires a validation split.
     optimizer : {"sgd", "foof", "levenberg_marquardt"}, default "sgd"
-        "foof" is `lenet.training.foof.FOOF`, which learns more in an epoch than SGD, for networks like `LeNet5`.
+        "foof" is `lenet.training.foof.FOOF`, which needs fewer epochs than SGD, for networks like `LeNet5`.
         "levenberg_marquardt" is the optimiser of the 1998 paper,
         `lenet.training.curvature.DiagonalLevenbergMarquardt`. It requires a `LeNet1998`, and has neither momentum nor
         weight decay.
@@ -184,7 +185,7 @@ _SMALL = Recipe(
 )
 _WILD = Recipe(
     "wild", epochs=60, batch_size=32, lr=0.02, momentum=0.9, schedule="one_cycle", standardise="image", distort=True,
-    vary=True, defects=0.15, non_digits=0.3, validation=1 / 12, optimizer=NEURONS,
+    vary=True, defects=0.15, non_digits=0.3, validation=1 / 12, optimizer=FOOF,
 )  # fmt: skip
 RECIPES = {
     recipe.name: recipe

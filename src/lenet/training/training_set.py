@@ -22,7 +22,7 @@ class TrainingSet:
     """The data of a training run, split for validation."""
 
     X: NDArray[Any]  # (n, 28, 28): of uint8 or the model's dtype
-    # (m, 28, 28): drawn digits, then non-digits; others in each epoch. Separate from X, so that X need not be copied.
+    # (m, 28, 28): drawn digits, then non-digits, anew in each epoch. Separate from X, so that X need not be copied.
     added: NDArray[Any]
     y: NDArray[np.int64]  # (n + m,): the labels of X and of the added images; -1 for each non-digit
     # y or, if X has target probabilities, (n + m, num_classes): these and those of the added images.
