@@ -38,8 +38,8 @@ NETWORK = {
     ),
     **_of(
         "training/loop.py", ("training", "resume"), "same-order-every-epoch",
-        "rng = np.random.default_rng([self.settings.seed, state.epoch])",
-        "rng = np.random.default_rng(self.settings.seed)",
+        "rng = np.random.default_rng([seed, state.epoch])",
+        "rng = np.random.default_rng(seed)",
     ),
     **_of(
         "weights/container.py", ("weights",), "header-padded-by-the-remainder",
