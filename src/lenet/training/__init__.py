@@ -22,6 +22,6 @@ else:  # hidden from type checkers, which would accept any name
         },
         {
             "augment", "checkpoint", "communication", "curvature", "fine_tuning", "foof", "loop", "mpi", "optim",
-            "optimizers", "recipes", "runs", "splits", "state", "training_set",
+            "recipes", "runs", "splits", "state", "training_set",
         },
     )  # fmt: skip

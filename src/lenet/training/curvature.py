@@ -13,12 +13,12 @@ from lenet.errors import InputError
 from lenet.layers import RBF
 from lenet.layers.base import Array, Layer
 from lenet.model import LeNet5
-from lenet.training.optim import PreconditionedSGD
+from lenet.training.optim import SGD
 
 MU = 0.2  # 0.02 in the paper; with that, the units with a low curvature saturate
 
 
-class DiagonalLevenbergMarquardt(PreconditionedSGD):
+class DiagonalLevenbergMarquardt(SGD):
     """Gradient descent in which each parameter has its own learning rate, lr / (mu + curvature).
 
     The curvature of a parameter is the second derivative of the loss, which `curvature` estimates. A parameter with a

@@ -12,21 +12,20 @@ from lenet.errors import InputError
 from lenet.layers import Conv2d, Linear, im2col
 from lenet.layers.base import Array, Layer
 from lenet.model import LeNet5
-from lenet.training.optim import PreconditionedSGD
+from lenet.training.optim import SGD
 
 DAMPING = 0.01
 _BLOCK = 50  # images at a time; their patches take 4 MB
 
 
-class FOOF(PreconditionedSGD):
+class FOOF(SGD):
     """SGD with momentum whose gradients are multiplied by the inverse second moment of the inputs of their layer.
 
     FOOF is short for fast first-order optimiser. A layer computes y = W x + b = V z, where V is (W, b) and z is (x, 1).
     All inputs z have a large component along their mean, because the outputs of sigmoids are positive. Each row of the
     gradient G of V is a sum of inputs, weighted by the gradients of the outputs, so this component dominates it. FOOF
-    takes the step D = -lr G A^-1, where A = E[z z^T] + damping I. For lr = 1, D minimises
-    <G, D> + (E|D z|^2 + damping |D|^2) / 2, so it limits the change of the outputs, not only that of the parameters.
-    The mean E is over images and output pixels.
+    takes the step -lr G A^-1, where A = E[z z^T] + damping I, with the mean over images and output pixels. It limits
+    the change of the outputs, not only that of the parameters: see docs/mathematics.md.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ class FOOF(PreconditionedSGD):
                 for name, z in _inputs(self.model, block):
                     moments[name] += z.T @ z / len(z) * (len(block) / len(images))
             for name, moment in moments.items():
-                self._inverses[name] = inverse(moment + self.damping * np.eye(len(moment)))
+                self._inverses[name] = _inverse(moment + self.damping * np.eye(len(moment)))
 
     def step(self, gradients: Mapping[str, Array]) -> None:
         """Update the parameters once, as `SGD.step` does, after multiplying the gradients by the preconditioner."""
@@ -123,17 +122,10 @@ def _rows(layer: Layer, x: Array) -> Array:
     return x
 
 
-def inverse(matrix: Array) -> Array:
+def _inverse(matrix: Array) -> Array:
     """Return the inverse of a positive definite matrix, by Gauss-Jordan elimination.
 
-    Each number is computed on its own, so the result is the same on all CPUs; that of `numpy.linalg.inv` depends on
-    the number of threads.
-
-    Examples
-    --------
-    >>> inverse(np.array([[2.0, 1.0], [1.0, 1.0]]))
-    array([[ 1., -1.],
-           [-1.,  2.]])
+    That of `numpy.linalg.inv` depends on the number of threads.
     """
     a = matrix.copy()
     for k in range(len(a)):

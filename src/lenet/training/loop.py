@@ -21,12 +21,12 @@ from lenet.errors import DivergedError, InputError, InputTypeError
 from lenet.evaluation.report import evaluate
 from lenet.model import LeNet5
 from lenet.model_1998 import MEAN, STD
+from lenet.training import foof
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
-from lenet.training.foof import FOOF
-from lenet.training.optim import SCHEDULES, SGD, PreconditionedSGD
-from lenet.training.optimizers import optimizer_of
-from lenet.training.recipes import IMAGE, PAPER, Recipe, recipe_named
+from lenet.training.curvature import DiagonalLevenbergMarquardt
+from lenet.training.optim import SCHEDULES, SGD
+from lenet.training.recipes import FOOF, IMAGE, LEVENBERG_MARQUARDT, PAPER, Recipe, recipe_named
 from lenet.training.splits import standardisation
 from lenet.training.state import Epoch, State
 from lenet.training.training_set import TrainingSet
@@ -143,6 +143,14 @@ def train(
     return loop.run(on_step, on_epoch)
 
 
+def optimizer_of(recipe: Recipe, model: LeNet5) -> SGD:
+    """Return the optimiser of a recipe for a model; raise InputError if it does not suit the model."""
+    if recipe.optimizer == LEVENBERG_MARQUARDT:
+        return DiagonalLevenbergMarquardt(model, recipe.lr)
+    kind = foof.FOOF if recipe.optimizer == FOOF else SGD
+    return kind(model, recipe.lr, recipe.momentum, recipe.weight_decay)
+
+
 def _starting_state(
     model: LeNet5, data: TrainingSet, settings: _Settings, optimizer: SGD, state: State | None
 ) -> State:
@@ -167,7 +175,7 @@ def _starting_state(
 
 def _rounding(optimizer: SGD) -> bytes:
     """Return what FOOF's matrix product rounds to, by which processes with different CPUs or NumPys differ."""
-    if not isinstance(optimizer, FOOF):
+    if not isinstance(optimizer, foof.FOOF):
         return b""
     a = np.random.default_rng(0).random((120, 401), np.float32)
     return bytes((a @ np.outer(a[0], a[1])).data)
@@ -205,10 +213,9 @@ class _Loop:
         model.parameters.flat[...] = state.parameters
         self.optimizer.velocity[...] = state.velocity
         state.parameters, state.velocity = model.parameters.flat, self.optimizer.velocity
-        if isinstance(self.optimizer, PreconditionedSGD):
-            if state.step:
-                self.optimizer.preconditioner[...] = state.preconditioner
-            state.preconditioner = self.optimizer.preconditioner
+        if state.step:
+            self.optimizer.preconditioner[...] = state.preconditioner
+        state.preconditioner = self.optimizer.preconditioner
 
     def run(self, on_step: Callback | None, on_epoch: Callback | None) -> State:
         """Train to the end, or until a callback stops the training."""
@@ -238,8 +245,8 @@ class _Loop:
         distortions = random_distortions(
             len(order), rng, distort=recipe.distort, vary=recipe.vary, defects=recipe.defects
         )
-        if isinstance(self.optimizer, PreconditionedSGD) and not state.step:
-            self._estimate(self.optimizer, order[:SAMPLE], distortions and distortions[:SAMPLE])
+        if len(self.optimizer.preconditioner) and not state.step:
+            self._estimate(order[:SAMPLE], distortions and distortions[:SAMPLE])
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + recipe.batch_size)
@@ -253,14 +260,12 @@ class _Loop:
         self._close_epoch()
         return True
 
-    def _estimate(
-        self, optimizer: PreconditionedSGD, members: NDArray[np.int64], distortions: Distortions | None
-    ) -> None:
+    def _estimate(self, members: NDArray[np.int64], distortions: Distortions | None) -> None:
         """Let the first process estimate the preconditioner from the first images of an epoch."""
         if self.settings.comm.rank == 0:
             images = self.data.batch(members)[0]
-            optimizer.estimate(images if distortions is None else distortions.apply(images))
-        optimizer.preconditioner[...] = self.settings.comm.broadcast(optimizer.preconditioner)
+            self.optimizer.estimate(images if distortions is None else distortions.apply(images))
+        self.optimizer.preconditioner[...] = self.settings.comm.broadcast(self.optimizer.preconditioner)
 
     def _step(self, members: NDArray[np.int64], distortions: Distortions | None) -> bool:
         """Learn from a batch; return whether any process asked to stop after the previous step."""

@@ -1,6 +1,5 @@
 """Stochastic gradient descent with momentum, and learning rate schedules."""
 
-import abc
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,6 +37,8 @@ class SGD:
         The arguments; they may be changed between steps.
     velocity : ndarray of the dtype and shape of the model's flat vector of parameters
         Initially 0; each step changes it in place.
+    preconditioner : ndarray
+        Empty; the estimate of optimisers that override `estimate`.
 
     Raises
     ------
@@ -60,6 +61,7 @@ class SGD:
         self.model = model
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.velocity: NDArray[Any] = np.zeros_like(model.parameters.flat)
+        self.preconditioner: NDArray[Any] = np.empty(0)
         self._check_attributes()
 
     def _check_attributes(self) -> None:
@@ -72,6 +74,15 @@ class SGD:
                 f"velocity has dtype {velocity.dtype} and shape {velocity.shape}; expected {parameters.dtype} and "
                 f"{parameters.shape}, like the parameters."
             )
+
+    def estimate(self, x: ArrayLike) -> None:
+        """Estimate the preconditioner from images of the training set, if the optimiser has one: SGD has none.
+
+        Parameters
+        ----------
+        x : array_like
+            As for `LeNet5.logits`, with the same errors.
+        """
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
         """Update the parameters once.
@@ -105,33 +116,6 @@ class SGD:
             raise InputError(f"The gradients are named {', '.join(gradients)}; expected {', '.join(shapes)}.")
         arrays = [_checks.tensor(gradients[name], dtype, shape, f"The gradient {name}") for name, shape in order]
         return np.concatenate([array.ravel() for array in arrays])
-
-
-class PreconditionedSGD(SGD, abc.ABC):
-    """Base class of optimisers that estimate a preconditioner from images, usually before each epoch.
-
-    Attributes
-    ----------
-    preconditioner : ndarray of the dtype of the parameters, shape (q,)
-        The estimate, which `estimate` changes in place.
-    """
-
-    preconditioner: NDArray[Any]
-
-    @abc.abstractmethod
-    def estimate(self, x: ArrayLike) -> None:
-        """Estimate the preconditioner from images.
-
-        Parameters
-        ----------
-        x : array_like
-            Images from the training set, as for `LeNet5.logits`.
-
-        Raises
-        ------
-        InputError, InputTypeError
-            As for `LeNet5.logits`.
-        """
 
 
 def _check_schedule(lr: float, total_steps: int, steps_per_epoch: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.training.optim import SGD, PreconditionedSGD
+from lenet.training.optim import SGD
 from lenet.training.recipes import Recipe
 
 _TYPES: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), float | None: (int, float, type(None))}
@@ -99,8 +99,7 @@ class State:
     history : list of Epoch, optional
         The epochs that have ended; empty by default.
     preconditioner : ndarray of the same dtype, shape (q,), optional
-        The optimiser's estimate of the current epoch, `lenet.training.optim.PreconditionedSGD.preconditioner`; empty
-        by default, and for SGD.
+        The optimiser's estimate of the current epoch; empty by default, and for SGD.
 
     Examples
     --------
@@ -180,10 +179,9 @@ class State:
             raise ValueError("its weights are not finite")
         if any((each.shape, each.dtype) != (velocity.shape, velocity.dtype) for each in arrays):
             raise ValueError("it belongs to another network")
-        if isinstance(optimizer, PreconditionedSGD) and self.step:
-            expected, given = optimizer.preconditioner, self.preconditioner
-            if (given.shape, given.dtype) != (expected.shape, expected.dtype):
-                raise ValueError("it belongs to another optimiser")
+        expected, given = optimizer.preconditioner, self.preconditioner
+        if self.step and (given.shape, given.dtype) != (expected.shape, expected.dtype):
+            raise ValueError("it belongs to another optimiser")
 
 
 def check_numbers(record: Epoch | State) -> None:
