@@ -245,8 +245,8 @@ class _Loop:
         distortions = random_distortions(
             len(order), rng, distort=recipe.distort, vary=recipe.vary, defects=recipe.defects
         )
-        if len(self.optimizer.preconditioner) and not state.step:
-            self._estimate(order[:SAMPLE], distortions and distortions[:SAMPLE])
+        if isinstance(self.optimizer, DiagonalLevenbergMarquardt | foof.FOOF) and not state.step:
+            self._estimate(self.optimizer, order[:SAMPLE], distortions and distortions[:SAMPLE])
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + recipe.batch_size)
@@ -260,12 +260,17 @@ class _Loop:
         self._close_epoch()
         return True
 
-    def _estimate(self, members: NDArray[np.int64], distortions: Distortions | None) -> None:
+    def _estimate(
+        self,
+        optimizer: DiagonalLevenbergMarquardt | foof.FOOF,
+        members: NDArray[np.int64],
+        distortions: Distortions | None,
+    ) -> None:
         """Let the first process estimate the preconditioner from the first images of an epoch."""
         if self.settings.comm.rank == 0:
             images = self.data.batch(members)[0]
-            self.optimizer.estimate(images if distortions is None else distortions.apply(images))
-        self.optimizer.preconditioner[...] = self.settings.comm.broadcast(self.optimizer.preconditioner)
+            optimizer.estimate(images if distortions is None else distortions.apply(images))
+        optimizer.preconditioner[...] = self.settings.comm.broadcast(optimizer.preconditioner)
 
     def _step(self, members: NDArray[np.int64], distortions: Distortions | None) -> bool:
         """Learn from a batch; return whether any process asked to stop after the previous step."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._flat import FlatDict
@@ -38,7 +38,7 @@ class SGD:
     velocity : ndarray of the dtype and shape of the model's flat vector of parameters
         Initially 0; each step changes it in place.
     preconditioner : ndarray
-        Empty; the estimate of optimisers that override `estimate`.
+        Empty; optimisers derived from this class may keep an estimate in it.
 
     Raises
     ------
@@ -74,15 +74,6 @@ class SGD:
                 f"velocity has dtype {velocity.dtype} and shape {velocity.shape}; expected {parameters.dtype} and "
                 f"{parameters.shape}, like the parameters."
             )
-
-    def estimate(self, x: ArrayLike) -> None:
-        """Estimate the preconditioner from images of the training set, if the optimiser has one: SGD has none.
-
-        Parameters
-        ----------
-        x : array_like
-            As for `LeNet5.logits`, with the same errors.
-        """
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
         """Update the parameters once.
