@@ -61,7 +61,7 @@ def run(data):
     elif where == _FORM:
         boundary, _, content = content.partition(b"\n")
         answer = _ask(where, how, content, (b"content-type", b"multipart/form-data; boundary=" + boundary))
-        assert answer is None or _is_of_a_part(json.loads(answer[0]), content), "of no part of the form"
+        assert answer is None or _is_of_a_part(json.loads(answer[0]), content, boundary), "of no part of the form"
     elif where in _PATHS:
         _ask(where, how, content)
 
@@ -184,16 +184,17 @@ def _reading(picture, only_digits=False):
     return json.loads(json.dumps(whole, allow_nan=False))
 
 
-def _is_of_a_part(answer, form):
-    """Return whether the answer is the reading of one of the form's parts."""
+def _is_of_a_part(answer, form, boundary):
+    """Return whether the answer is the reading of one of the form's parts, after a preamble or without one."""
     form = b"\r\n" + form.lstrip(b"\r\n")
-    boundary = form[2:].partition(b"\r\n")[0]
-    for part in form.split(b"\r\n" + boundary)[1:]:
-        picture = part.partition(b"\r\n\r\n")[2]
-        for only_digits in (False, True):
-            with contextlib.suppress(LenetError):
-                if _reading(picture, only_digits) == answer:
-                    return True
+    first_line = form[2:].partition(b"\r\n")[0]
+    for separator in (first_line, b"--" + boundary.strip()):
+        for part in form.split(b"\r\n" + separator)[1:]:
+            picture = part.partition(b"\r\n\r\n")[2]
+            for only_digits in (False, True):
+                with contextlib.suppress(LenetError):
+                    if _reading(picture, only_digits) == answer:
+                        return True
     return False
 
 
