@@ -1,15 +1,13 @@
-"""Seams, pieces, MNIST's format and the choice of an orientation agree with loops and with limits set by hand."""
+"""Seams, pieces and MNIST's format agree with loops and with limits set by hand."""
 
 import numpy as np
 import pytest
 
 from lenet import _mnist_form
-from lenet.errors import InputError
 from lenet.reading import ink as ink_module
-from lenet.reading import orientation, pieces, seams, skew
+from lenet.reading import pieces, seams, skew
 from lenet.reading.lines import InkLine
 from lenet.reading.page import Page
-from lenet.reading.results import Digit, Line, Reading
 
 pytest.importorskip("cv2")
 ndimage = pytest.importorskip("scipy.ndimage")
@@ -198,77 +196,6 @@ def test_the_skew_of_rules_is_found_to_half_a_degree(angle):
     y, x = np.mgrid[:300, :400]
     ink = np.where((y - np.tan(np.radians(angle)) * x) % 40 < 2, 255, 0).astype(np.uint8)
     assert skew.skew_of_rules(Page(ink, ink.shape)) == angle
-
-
-# Orientation
-
-
-def reading_of(*probabilities, lines=1, text=None):
-    """A reading of digits of these probabilities; None is a non-digit."""
-    digits = [Digit((0, 0, 1, 1), None if p is None else 7, p or 0.99, 1, 0.0) for p in probabilities]
-    parts = [tuple(digits[n::lines]) for n in range(lines)]
-    return Reading(tuple(Line(part, 0.9, text or "".join(digit.text for digit in part)) for part in parts))
-
-
-def oriented(as_given, *turned, strokes=1):
-    """The rotation that is chosen among the readings of a page in four orientations."""
-    ink = np.zeros((4, 2 * strokes), np.uint8)
-    ink[1, ::2] = 255
-    page, readings = Page(ink, ink.shape), iter([as_given, *turned])
-    limits = []
-
-    def read(page, max_segments=20_000):
-        limits.append((max_segments, page.ink.shape))
-        reading = next(readings, reading_of(0.1))
-        if isinstance(reading, Exception):
-            raise reading
-        return reading
-
-    found = orientation.read_upright(read, page)
-    expected = [(20_000, ink.shape), (5000, ink.shape[::-1]), (5000, ink.shape), (5000, ink.shape[::-1])]
-    assert limits in (expected[:1], expected)
-    return found.rotation, len(limits)
-
-
-@pytest.mark.parametrize(
-    ("as_given", "turned", "expected"),
-    [
-        (reading_of(0.9, 0.9), [reading_of(*[0.99] * 9)], (0, 1)),  # legible
-        (reading_of(0.89, 0.9), [reading_of(*[0.99] * 9)], (90, 4)),
-        (reading_of(0.99, None), [reading_of(*[0.99] * 9)], (90, 4)),  # a non-digit counts as 0
-        (Reading(), [reading_of(0.99)], (0, 4)),  # evidence of 0.98 is less than the lead of 1
-        (Reading(), [reading_of(0.9, 0.9)], (90, 4)),  # 2 * 1.8 - 2 and 0.3 for a digit after another
-        (Reading(), [reading_of(0.7, 0.7)], (90, 4)),  # 1.1
-        (Reading(), [reading_of(*[0.99] * 5, lines=5)], (0, 4)),  # 5 * 0.2 * 0.98, as each is alone on its line
-        (Reading(), [reading_of(*[0.99] * 6, lines=6)], (90, 4)),
-        (Reading(), [reading_of(0.69, 0.69, 0.69, 0.69)], (0, 4)),  # 2.42, but illegible
-        (Reading(), [reading_of(0.7, 0.7, 0.7, 0.7)], (90, 4)),
-        (reading_of(0.6, 0.6), [reading_of(0.8, 0.8)], (0, 4)),  # 1.5 is below 0.7 and 1.3 times its root
-        (reading_of(0.6, 0.6), [reading_of(0.87, 0.87)], (0, 4)),  # 1.78 as well
-        (reading_of(0.6, 0.6), [reading_of(0.88, 0.88)], (90, 4)),  # 1.82 is not
-        (reading_of(*[0.6] * 16), [reading_of(*[0.712] * 16)], (0, 4)),  # 11.28 is below 7.7 and 1.3 times its root
-        (reading_of(*[0.6] * 16), [reading_of(*[0.713] * 16)], (90, 4)),  # 11.32 is not
-        (reading_of(0.6, None, None), [reading_of(0.7, 0.7)], (90, 4)),  # -1.2, which counts as 0; 1.1
-        (reading_of(0.6, None, None, None), [reading_of(0.9, 0.9)], (90, 4)),  # a word counts nothing: 0.2; 1.9
-        (reading_of(0.9, 0.9, None, None, None), [reading_of(*[0.9] * 3)], (0, 4)),  # 1.9; 3.0 is no lead of 1.79
-        (reading_of(0.1, 0.1), [reading_of(0.7, 0.7)], (90, 4)),  # evidence below 0 counts as 0
-        (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4), reading_of(*[0.8] * 3)], (180, 4)),
-        (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 4, text="0125689? ")], (0, 4)),
-        (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 2, text="0")], (90, 4)),
-        (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.69] * 9)], (90, 4)),  # illegible, with more evidence
-        (Reading(), [reading_of(*[0.8] * 3), reading_of(0.1), reading_of(*[0.8] * 4)], (270, 4)),
-        (Reading(), [reading_of(*[0.8] * 3), reading_of(*[0.8] * 3), reading_of(*[0.8] * 3)], (90, 4)),
-        (Reading(), [InputError("x"), InputError("x"), reading_of(*[0.8] * 3)], (270, 4)),
-        (reading_of(0.5), [InputError("x"), InputError("x"), InputError("x")], (0, 4)),
-    ],
-)
-def test_the_orientation_with_clearly_the_most_evidence_is_chosen(as_given, turned, expected):
-    assert oriented(as_given, *turned) == expected
-
-
-@pytest.mark.parametrize(("strokes", "expected"), [(1000, (90, 4)), (1001, (0, 1))])
-def test_pages_of_many_strokes_are_not_turned(strokes, expected):
-    assert oriented(Reading(), reading_of(*[0.9] * 5), strokes=strokes) == expected
 
 
 # MNIST's format
