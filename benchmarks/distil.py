@@ -36,6 +36,7 @@ from lenet.training.training_set import TrainingSet
 
 Images = NDArray[np.uint8]
 BATCH, PEAK, WARM_UP = 128, 0.1, 0.15  # images per step, learning rate, and the fraction of the steps before its peak
+TEMPERATURE = 1.3  # of the teacher: its logits are divided by it
 ROUNDED_FOR = 12_000  # images whose outputs should stay the same when weights are rounded
 
 
@@ -132,7 +133,7 @@ def train_student(X: Images, y: NDArray[np.int64], recipe: Recipe, teacher: nn.M
 
     def part(images: Images) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return softmax(logits_of(teacher, images).numpy())
+            return softmax(logits_of(teacher, images).numpy() / TEMPERATURE)
 
     def probabilities(images: Images) -> NDArray[np.float32]:
         return np.concatenate([*pool.map(part, np.array_split(images, cores))])

@@ -24,15 +24,15 @@ class Coefficients:
     as_other: Mapping[str, float]  # the same in the weight of a non-digit
 
 
-LEARNED = Coefficients(  # with earlier weights; relearning them with the shipped weights was no more accurate
-    label=1.25,
-    by_label=np.array([0.18, -0.99, -0.77, -1.06, -1.02, 0.37, -0.91, -1.08, -0.02, -0.05]),
+LEARNED = Coefficients(
+    label=1.17,
+    by_label=np.array([-0.28, -1.27, -0.5, -0.35, -1.09, 0.47, -1.29, -0.33, 0.1, 0.06]),
     as_digit={
-        "lack_of_size": -7.87, "excess_height": -0.93, "excess_width": -6.85, "gap": -6.65, "overlap": -8.38,
-        "cut": -2.16, "is_cut": -1.69, "off_line": -2.43, "margin": 0.2, "log_score": 1.27,
+        "lack_of_size": -8.05, "excess_height": -0.81, "excess_width": -6.65, "gap": -6.75, "overlap": -9.13,
+        "cut": -2.09, "is_cut": -1.83, "off_line": -2.01, "margin": 0.35, "log_score": 1.44,
     },
     as_other={
-        "bias": -1.6, "area": -3.8, "overlap": -4.23, "cut": -1.69, "is_cut": -3.91, "log_other_score": 1.06,
+        "bias": -1.74, "area": -2.72, "overlap": -4.52, "cut": -1.46, "is_cut": -3.79, "log_other_score": 1.1,
     },
 )  # fmt: skip
 
