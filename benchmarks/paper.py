@@ -49,7 +49,7 @@ class Training:
 
 COMPLETE = 20  # epochs
 OF_1998 = RECIPES["paper"]
-OF_TODAY = RECIPES["default"].with_changes(epochs=20, validation=0.0)
+OF_TODAY = RECIPES["default"].with_changes(epochs=20, validation=0.0, distort=False)
 TRAININGS = {
     "1998-0": Training("1998", OF_1998),
     "1998-distorted": Training("1998", OF_1998.with_changes(distort=True)),

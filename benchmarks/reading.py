@@ -167,8 +167,8 @@ def read_digits(data: Any) -> None:
     other = lenet.data.load_digits()
     for name, images, labels, rate in (
         ("MNIST's test digits", data.X_test, data.y_test, 0.001),
-        ("MNIST's test digits", data.X_test, data.y_test, 0.005),
-        ("scikit-learn's test digits", other.X_test, other.y_test, 0.005),
+        ("MNIST's test digits", data.X_test, data.y_test, 0.002),
+        ("scikit-learn's test digits", other.X_test, other.y_test, 0.002),
     ):
         answers = model.predict(images, reject_at=rate)
         accepted = answers >= 0

@@ -486,4 +486,4 @@ def test_predict_refuses_a_rate_before_it_reads_a_picture(capsys):
     assert "reject_at is 1e-09; expected at least 0.0005" in err
     for rate in ("5", "1", "-0.1", "nan"):
         said = misused(capsys, "predict", "missing.png", "--reject-at", rate)
-        assert f"--reject-at is {float(rate):g}; expected an error rate from 0 to below 1, such as 0.005." in said
+        assert f"--reject-at is {float(rate):g}; expected an error rate from 0 to below 1, such as 0.002." in said

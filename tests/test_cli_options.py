@@ -87,7 +87,7 @@ def test_rows_are_numbered_from_1(monkeypatch, capsys, tmp_path, as_json, reject
 @pytest.mark.parametrize("rate", ["-0.1", "1", "1.5"])
 def test_a_rate_of_rejection_is_below_1(capsys, rate):
     said = misused(capsys, "predict", "a.png", f"--reject-at={rate}")
-    assert f"--reject-at is {rate}; expected an error rate from 0 to below 1, such as 0.005." in said
+    assert f"--reject-at is {rate}; expected an error rate from 0 to below 1, such as 0.002." in said
 
 
 @pytest.mark.parametrize("others", [["a.png"], ["--show", "b.png"]])

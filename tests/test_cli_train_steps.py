@@ -65,10 +65,10 @@ def args_of(run):
 
 
 def test_the_options_reach_the_training(training, capsys):
-    assert cli.main(["train", "mine.npz", "--seed", "4", "--n-jobs", "3", "--recipe", "distorted", "-q"]) == 0
+    assert cli.main(["train", "mine.npz", "--seed", "4", "--n-jobs", "3", "--recipe", "seed", "-q"]) == 0
     ((model, x, y, recipe, named),) = training.made
     assert (x.shape, y.shape, model.num_classes) == ((200, 28, 28), (200,), 10)
-    assert recipe == recipe_named("distorted")
+    assert recipe == recipe_named("seed")
     assert (named["seed"], named["n_jobs"], named["state"]) == (4, 3, None)
     args = args_of("train-1")
     assert (args["seed"], args["num_classes"]) == (4, 10)

@@ -267,7 +267,8 @@ def test_only_certainty_is_shown_as_100_percent():
 
 
 def test_doubt_has_the_threshold_of_the_model(model):
-    threshold = json.loads(model.metadata["thresholds"])["0.005"]
+    threshold = 0.9
+    model.metadata["thresholds"] = json.dumps({"0.002": threshold})
     probabilities = [(1 - threshold + 1e-3) / 9] * 10
     probabilities[3] = threshold - 1e-3
     sure = [*probabilities[:3], threshold, *probabilities[4:]]

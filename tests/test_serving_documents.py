@@ -68,7 +68,7 @@ def test_the_bodies_of_requests():
     assert body == {"required": True, "content": reference("InferRequest") | {
         "application/octet-stream": {"schema": binary}}}  # fmt: skip
     (tensor,) = example.pop("inputs")
-    assert example == {"outputs": [{"name": "label"}], "parameters": {"reject_at": 0.005}}
+    assert example == {"outputs": [{"name": "label"}], "parameters": {"reject_at": 0.002}}
     assert tensor == {"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784}
     body = picture_body(limits)
     assert body["required"] is True

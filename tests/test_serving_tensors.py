@@ -261,7 +261,7 @@ def of_output(name="probabilities", **parameters):
     [
         ({"id": 7}, "id is 7; expected a string."),
         ({"parameters": {"rejekt_at": 1}}, "Unknown parameter 'rejekt_at'; expected binary_data_output or reject_at."),
-        ({"parameters": {"reject_at": True}}, "reject_at is True; expected a number such as 0.005."),
+        ({"parameters": {"reject_at": True}}, "reject_at is True; expected a number such as 0.002."),
         ({"parameters": {"reject_at": "low"}}, "reject_at is 'low'"),
         ({"parameters": {"binary_data_output": 1}}, "binary_data_output is 1; expected true or false."),
         (

@@ -271,20 +271,20 @@ def test_the_small_recipe_reads_97_percent_of_the_digits():
 
 
 @pytest.mark.release
-def test_the_default_recipe_beats_99_percent_on_mnist(mnist):
-    assert accuracy(mnist, "default", 0) >= 0.99
+def test_the_default_recipe_beats_99_2_percent_on_mnist(mnist):
+    assert accuracy(mnist, "default", 0) >= 0.992
 
 
 @pytest.mark.release
 def test_the_default_recipe_beats_the_paper_over_five_seeds(mnist):
     accuracies = [accuracy(mnist, "default", seed) for seed in range(5)]
     print("test accuracies", accuracies, "mean", np.mean(accuracies))
-    assert 1 - np.mean(accuracies) <= 0.0095
+    assert 1 - np.mean(accuracies) <= 0.008  # that of the paper, with distortions
 
 
 @pytest.mark.release
-def test_the_distorted_recipe_beats_99_3_percent_on_mnist(mnist):
-    assert accuracy(mnist, "distorted", 0) >= 0.993
+def test_40_epochs_of_the_default_recipe_beat_99_3_percent_on_mnist(mnist):
+    assert accuracy(mnist, RECIPES["default"].with_changes(epochs=40), 0) >= 0.993
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "paper_steps"])

@@ -301,7 +301,7 @@ class LeNet5:
         x : array_like
             As for `logits`, with the same errors.
         reject_at : float, optional
-            Error rate to allow among accepted answers, below 1; for example 0.005. The model rejects images that do
+            Error rate to allow among accepted answers, below 1; for example 0.002. The model rejects images that do
             not look like digits, and images below the probability threshold that met this rate on the calibration set.
             On other data, the error rate may be higher. By default, no image is rejected.
         n_jobs : int, optional
@@ -327,7 +327,7 @@ class LeNet5:
         >>> model = lenet.load_pretrained("mnist")
         >>> model.predict(digits.X_test[:3]), digits.y_test[:3]
         (array([1, 4, 7]), array([1, 4, 7]))
-        >>> model.predict(np.full((28, 28), 99, np.uint8), reject_at=0.005)
+        >>> model.predict(np.full((28, 28), 99, np.uint8), reject_at=0.002)
         array([-1])
         """
         x = _checks.images(x)

@@ -66,7 +66,7 @@ class RejectionRule:
     --------
     >>> import lenet
     >>> model = lenet.load_pretrained("mnist")
-    >>> rule = RejectionRule.from_metadata(model.metadata, reject_at=0.005)
+    >>> rule = RejectionRule.from_metadata(model.metadata, reject_at=0.002)
     >>> rule.answers(np.array([[1.0] + [0.0] * 9, [0.1] * 10])).labels
     array([ 0, -1])
     """
@@ -87,7 +87,7 @@ class RejectionRule:
         metadata : mapping of str to str
             The metadata of a model. If the model is not calibrated, every image counts as a digit.
         reject_at : float, optional
-            The error rate to allow among accepted answers, below 1; for example 0.005. If calibration learned no
+            The error rate to allow among accepted answers, below 1; for example 0.002. If calibration learned no
             threshold for this rate, the one for the next lower rate applies. By default, answers with any probability
             are accepted.
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reject-at", type=float, metavar="RATE",
         help="print \"unsure\" for the least confident digits, so that the error rate of the others is at most RATE, "
-        "such as 0.005, on images like the calibration set",
+        "such as 0.002, on images like the calibration set",
     )  # fmt: skip
     parser.add_argument("--show", metavar="PNG", help="write the network's input, enlarged ten times, to a PNG file")
     add_csv(
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     if arguments.reject_at is not None and not 0 <= arguments.reject_at < 1:
         parser.error(
-            f"--reject-at is {arguments.reject_at:g}; expected an error rate from 0 to below 1, such as 0.005."
+            f"--reject-at is {arguments.reject_at:g}; expected an error rate from 0 to below 1, such as 0.002."
         )
     names = expanded(arguments.images)
     if arguments.csv is not None:

@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="default; distorted (more accurate, takes four times as long); wild (most accurate and robust); drawn "
-        "(wild, with more kinds of digits); small (few images); seed (the notebook's settings). With --from, also: "
-        "transfer, adapt (few images). If omitted: paper with --network 1998, otherwise default. For fewer than "
+        help="default; wild (most accurate and robust); drawn (wild, with more kinds of digits); small (few images); "
+        "seed (the notebook's settings). With --from, also: transfer, adapt (few images). If omitted: paper with "
+        "--network 1998, otherwise default. For fewer than "
         f"{SMALL:,} images: small or, with --from, adapt (same classes) or transfer (other classes)",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")

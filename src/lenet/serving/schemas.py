@@ -19,7 +19,7 @@ OBJECT: Schema = {"type": "object"}
 _EXAMPLE = {
     "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [1, SIDE, SIDE], "data": [0] * SIDE * SIDE}],
     "outputs": [{"name": "label"}],
-    "parameters": {"reject_at": 0.005},
+    "parameters": {"reject_at": 0.002},
 }
 
 

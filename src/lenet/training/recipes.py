@@ -191,8 +191,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("seed", epochs=5, batch_size=4, lr=0.01, standardise=False),
-        Recipe("default", epochs=12, batch_size=64, lr=0.5, momentum=0.9, schedule="one_cycle", validation=1 / 30),
-        replace(_SMALL, name="distorted", epochs=40, lr=0.1, validation=1 / 12),
+        replace(_SMALL, name="default", epochs=10, batch_size=64, lr=0.5, validation=1 / 30),
         _WILD,
         replace(_WILD, name="drawn", drawn_digits=0.2),
         Recipe(  # the paper updates after every image, with a learning rate of 0.0005

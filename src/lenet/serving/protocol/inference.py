@@ -175,5 +175,5 @@ def _classification(output: str, parameters: dict[str, Any]) -> int:
 def _reject_at(parameters: dict[str, Any]) -> float | None:
     rate = parameters.get("reject_at")
     if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float)):
-        raise InputError(f"reject_at is {short_repr(rate)}; expected a number such as 0.005.")
+        raise InputError(f"reject_at is {short_repr(rate)}; expected a number such as 0.002.")
     return rate

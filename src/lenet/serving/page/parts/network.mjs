@@ -125,7 +125,7 @@ function digitScore(probabilities) {
   return 1 - entropy / Math.log(probabilities.length);
 }
 
-const ERRORS = 0.005; // the error rate whose threshold is used
+const ERRORS = 0.002; // the error rate whose threshold is used
 
 export function judged(model, probabilities) {
   const label = probabilities.indexOf(Math.max(...probabilities));
