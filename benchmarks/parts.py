@@ -139,6 +139,7 @@ READING = {
     "MNIST at 0.1%, errors of the others (%)": "MNIST's test digits, reject_at=0.001: .*? rejected, #%",
     "MNIST at 0.2%, rejected (%)": "MNIST's test digits, reject_at=0.002: #%",
     "MNIST at 0.2%, errors of the others (%)": "MNIST's test digits, reject_at=0.002: .*? rejected, #%",
+    "scikit-learn's digits at 0.2%, rejected (%)": "scikit-learn's test digits, reject_at=0.002: #%",
     "scikit-learn's digits at 0.2%, errors of the others (%)": "scikit-learn's .*? rejected, #%",
     "strings (%)": "strings: #%",
     "strings with at most 1% wrong (%)": "at most 1% wrong, #%",

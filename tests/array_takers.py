@@ -93,7 +93,7 @@ FUNCTIONS = {
     **{f"{method} of reals": (of_model(DOUBLE, method), REALS)
        for method in ("predict", "predict_proba", "logits", "activations")},
     "logits of float32": (of_model(MODEL, "logits"), REALS.astype(np.float32)),
-    "predict with rejection": (of_model(CALIBRATED, "predict", reject_at=0.005), BYTES),
+    "predict with rejection": (of_model(CALIBRATED, "predict", reject_at=0.002), BYTES),
     "loss_and_gradients x": (of_model(MODEL, "loss_and_gradients", y=LABELS), BYTES),
     "loss_and_gradients y": (lambda y: MODEL.loss_and_gradients(BYTES, y), LABELS),
     "loss_and_gradients w": (lambda w: MODEL.loss_and_gradients(BYTES, LABELS, sample_weight=w), WEIGHTS),

@@ -16,7 +16,7 @@ from lenet import cli
 pytestmark = pytest.mark.usefixtures("no_figures")
 
 DIGITS = lenet.data.load_digits()
-X, Y = DIGITS.X_test[7:13], DIGITS.y_test[7:13]
+X, Y = DIGITS.X_test[7:13], DIGITS.y_test[7:13]  # the shipped weights read them
 
 
 def picture(image):

@@ -35,6 +35,19 @@ def test_the_student_learns_the_probabilities_of_the_teacher(digits):
     assert model.mean is None  # each image is standardised by its own pixels, as in the recipe
 
 
+def test_the_logits_of_the_teacher_are_divided_by_the_temperature(digits, monkeypatch):
+    given = []
+
+    def train(model, X, y, recipe, teacher, **others):
+        given.append(teacher(X[:7]))
+
+    monkeypatch.setattr(distil.lenet, "train", train)
+    distil.train_student(*digits, RECIPE, Constant())
+    high = np.exp(9 / 1.3)
+    np.testing.assert_allclose(given[0][:, 3], high / (high + 9), rtol=1e-5)
+    assert given[0].shape == (7, 10)
+
+
 def test_the_teacher_learns_the_labels_and_uniform_probabilities_of_non_digits(digits, monkeypatch):
     monkeypatch.setattr(distil, "BATCH", 16)
     monkeypatch.setattr(distil, "PEAK", 0.01)

@@ -92,6 +92,7 @@ CLEAR = reading_of(even_line("347", 1.0))
         ((NOTHING, None, None, CLEAR), (270, 4)),
         ((NOTHING, None, None, None), (0, 4)),
         ((NOTHING, CLEAR, NOTHING, CLEAR), (90, 4)),  # equals: the first
+        ((reading_of(even_line("66", 0.9)), NOTHING, reading_of(even_line("99", 0.9)), NOTHING), (0, 4)),
         ((NOTHING, CLEAR, reading_of(even_line("3473", 1.0)), CLEAR), (180, 4)),
         ((NOTHING, reading_of(even_line("34734", 0.8)), NOTHING, NOTHING), (90, 4)),
         ((NOTHING, reading_of(even_line("34734", 0.799)), NOTHING, NOTHING), (0, 4)),  # illegible
@@ -122,5 +123,5 @@ TEN = even_line("3473473473", 0.6)  # 10 log(0.61 / 0.41) = 3.973
         (TEN, [even_line("347347", 0.848)], 90),  # 6 log(0.858 / 0.162) = 10.002
     ],
 )
-def test_a_turn_needs_an_evidence_of_6_more(upright, turned, expected):
+def test_a_turn_requires_at_least_6_more_evidence(upright, turned, expected):
     assert chosen(reading_of(upright), reading_of(*turned), NOTHING, NOTHING)[0] == expected

@@ -268,12 +268,12 @@ def test_only_certainty_is_shown_as_100_percent():
 
 def test_doubt_has_the_threshold_of_the_model(model):
     threshold = 0.9
-    model.metadata["thresholds"] = json.dumps({"0.002": threshold})
+    document = model_document(model, "m", "1") | {"thresholds": {"0.001": 0.99, "0.002": threshold, "0.005": 0.5}}
     probabilities = [(1 - threshold + 1e-3) / 9] * 10
     probabilities[3] = threshold - 1e-3
     sure = [*probabilities[:3], threshold, *probabilities[4:]]
     body = "return images.map((each) => judged(modelOf(document), each).text)"
-    texts = run(body, document=model_document(model, "m", "1"), images=[probabilities, sure])
+    texts = run(body, document=document, images=[probabilities, sure])
     assert texts == ["unsure; most likely 3", "3"]
 
 

@@ -152,7 +152,7 @@ def test_the_document_describes_an_inference_request_and_its_response(app):
     assert status == 200, answer
     check_schema(schema_of(app, *INFER), answer, {"id", "data"})
     request = REQUEST | {"inputs": [TENSOR | {"data": []}]}
-    request["parameters"] = {"binary_data_output": False, "reject_at": 0.005}  # of calibrated models only
+    request["parameters"] = {"binary_data_output": False, "reject_at": 0.002}  # of calibrated models only
     schema = schema_of(app, *INFER, None)
     check_schema(schema, request, OPTIONAL)
     accepted = schema["properties"]["inputs"]["items"]["properties"]

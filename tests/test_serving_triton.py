@@ -145,8 +145,8 @@ def test_more_classes_than_there_are(client, digits):
 def test_rejection(client, model, digits):
     noise = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
     x = np.concatenate([digits, noise])
-    answer = client.infer("mnist", [an_input(x, "UINT8")], parameters={"reject_at": 0.005})
-    expected = model.predict(x, reject_at=0.005)
+    answer = client.infer("mnist", [an_input(x, "UINT8")], parameters={"reject_at": 0.002})
+    expected = model.predict(x, reject_at=0.002)
     assert -1 in expected
     np.testing.assert_array_equal(answer.as_numpy("label"), expected)
 

@@ -255,7 +255,7 @@ def test_a_loss_that_is_not_finite_stops_training(digits):
 
 
 def test_an_unknown_recipe_names_the_known_ones(digits):
-    with pytest.raises(InputError, match="default, distorted"):
+    with pytest.raises(InputError, match="default, wild"):
         train(lenet.LeNet5(), *digits, "fast")
 
 

@@ -78,7 +78,7 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
     --------
     >>> import lenet
     >>> lenet.load_pretrained("mnist").metadata["recipe"]
-    'drawn'
+    'drawn, distilled'
     """
     return _model_of(ModelFile.read_pretrained(name))
 

@@ -51,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--momentum", type=float, metavar="X", help="momentum of SGD, at least 0 and below 1")
     parser.add_argument("--weight-decay", type=float, metavar="X", help="weight decay of SGD, at least 0")
     parser.add_argument("--schedule", metavar="NAME", help="learning-rate schedule: constant, one_cycle or paper_steps")
-    parser.add_argument("--distort", action=argparse.BooleanOptionalAction, help="randomly distort the training images")
+    parser.add_argument(
+        "--distort", action=argparse.BooleanOptionalAction,
+        help="rotate, scale, shear and shift the training images at random, as most recipes do",
+    )  # fmt: skip
     parser.add_argument(
         "--validation", type=float, metavar="X", help="fraction of the training set held out to choose the best epoch"
     )

@@ -12,7 +12,7 @@ from lenet.reading.lines import InkLine
 from lenet.reading.pieces import MIN_WIDTH
 from lenet.rejection import digit_score
 
-# With the shipped weights, only 2 of 1,900 such strokes in pages, strings, cheques and photographs should be cut.
+# With earlier weights, only 2 of 1,900 such strokes in pages, strings, cheques and photographs should be cut.
 _LEGIBLE = 0.95  # the minimum digit score
 _MIN_HEIGHT, _MAX_HEIGHT, _MAX_WIDTH = 0.7, 1.15, 1.0  # in heights of the writing
 

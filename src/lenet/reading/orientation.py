@@ -12,9 +12,9 @@ _LEGIBLE = 0.95  # a page whose segments have this mean probability is not turne
 _MIN_LEGIBLE = 0.8  # the minimum mean probability after a turn
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
-_LEAD = 6.0  # a turn needs so much more evidence: odds of 400 to 1
+_LEAD = 6.0  # the evidence that a turn must gain: odds of 400 to 1
 _DOUBT = 0.01  # added to both sides of the odds, as no digit is certain
-_LONE = 0.3  # how much of a digit's evidence counts if it is alone on its line
+_LONE = 0.3  # how much of its evidence counts if a character is alone on its line
 
 
 def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
@@ -48,7 +48,8 @@ def _legibility(reading: Reading) -> float:
 def _evidence(reading: Reading) -> float:
     """Return the sum of the digits' log-odds.
 
-    A digit alone on its line counts less, as a letter on its side can be read as a digit. Non-digits do not count.
+    A digit without other characters on its line counts less: the letters of a word on its side are a column, and some
+    resemble digits. Non-digits do not count.
     """
     return sum((_LONE if len(line.digits) == 1 else 1) * sum(map(_log_odds, line.digits)) for line in reading.lines)
 

@@ -227,7 +227,7 @@ def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
 
 
 def _without_words(labels: list[int | None], gaps: NDArray[np.float64]) -> list[int | None]:
-    """Return the labels of a line, without those in words; numbers beside the letters of a word remain, as in 10am."""
+    """Return the labels of a line, without those in words; numbers beside the letters of a word remain, as in 10km."""
     for start, end in pairwise([0, *(np.flatnonzero(gaps > _GAP) + 1), len(labels)]):
         others = [k for k in range(start, end) if labels[k] is None]
         if len(others) >= max(_MIN_OTHERS, _SHARE_OF_OTHERS * (end - start)):

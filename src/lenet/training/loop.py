@@ -74,7 +74,8 @@ def train(
         Images and labels, as for `LeNet5.loss_and_gradients`. A recipe with defects or non-digits requires uint8
         images.
     recipe : Recipe or str, default "default"
-        A recipe, or the name of one in `lenet.training.RECIPES`.
+        A recipe, or the name of one in `lenet.training.RECIPES`. The default rotates, scales, shears and shifts the
+        images at random; `RECIPES["default"].with_changes(distort=False)` does not.
     seed : int, default 0
         At least 0. It determines the order of the images, the distortions, the added images and the validation split.
         The same seed gives bit-identical results for any number of threads, on the same build of the kernels (see
