@@ -9,7 +9,7 @@ from lenet.reading.page import Page
 from lenet.reading.results import Digit, Reading
 
 _LEGIBLE = 0.95  # a page whose segments have this mean probability is not turned
-_MIN_LEGIBLE = 0.8  # the minimum mean probability after a turn
+_MIN_LEGIBLE = 0.75  # the minimum mean probability after a turn
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _LEAD = 6.0  # the evidence that a turn must gain: odds of 400 to 1
