@@ -14,7 +14,7 @@ import lenet
 from lenet.evaluation import robustness_report
 from lenet.training import RECIPES
 
-BASE = RECIPES["drawn"].with_changes(optimizer="sgd", lr=0.08)  # as the shipped weights were trained
+BASE = RECIPES["drawn"].with_changes(optimizer="sgd", lr=0.08)  # as the published table was measured
 NO_IMAGES = {"drawn_digits": 0.0, "non_digits": 0.0}
 ROWS = {  # changes to the recipe
     "neither distortions nor added images": {"distort": False, "vary": False, "defects": 0.0, **NO_IMAGES},

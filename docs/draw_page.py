@@ -17,7 +17,7 @@ from lenet.serving.page import model_document, page_html
 
 OUT = Path(__file__).parent / "images" / "page" / "light.png"
 DIGIT = 5
-UNIT = {"stage": "c3", "map": 7, "row": 4, "column": 5}
+UNIT = {"stage": "c3", "map": 5, "row": 4, "column": 5}
 VIEWPORT = {"width": 1400, "height": 1000}
 # The example digits vary; with this random number generator, each run writes the same one.
 SEEDED = "let seed = {seed}; Math.random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;"

@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="default; wild (most accurate and robust); drawn (wild, with more kinds of digits); small (few images); "
         "seed (the notebook's settings). With --from, also: transfer, adapt (few images). If omitted: paper with "
-        "--network 1998, otherwise default. For fewer than "
-        f"{SMALL:,} images: small or, with --from, adapt (same classes) or transfer (other classes)",
+        f"--network 1998; with fewer than {SMALL:,} images, small or, with --from, adapt (same classes) or transfer "
+        "(other classes); otherwise default",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="number of images per step")
