@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_calls import environment, events, fails, misused, succeeds, succeeds_here
+from cli_calls import EPOCHS, environment, events, fails, misused, succeeds, succeeds_here
 
 import lenet
 from lenet import cli, plots
@@ -143,6 +143,7 @@ def test_info_shows_the_origin_of_a_model(work, capsys):
     text = succeeds_here(capsys, "info", folder / "runs/train-1")
     facts = dict(line.split(maxsplit=1) for line in text.rpartition("\n\n")[2].splitlines())
     assert facts["recipe"] == "small"
+    assert facts["changes"] == f"epochs={EPOCHS}, lr=0.07, distort=False"
     assert facts["data"] == "digits"
     assert facts["parameters"] == "61706"
     assert facts["epoch"] == str(told[-1]["best_epoch"])

@@ -48,6 +48,12 @@ def test_a_recipe_adds_nothing_by_default():
     assert asdict(Recipe("mine", 3, 32, 0.1)) == {"name": "mine", "epochs": 3, "batch_size": 32, "lr": 0.1, **DEFAULTS}
 
 
+def test_the_changes_of_a_recipe_are_the_fields_that_differ_from_the_published_one():
+    assert all(recipe.changes == {} for recipe in RECIPES.values())
+    assert RECIPES["wild"].with_changes(lr=0.02, epochs=3, distort=False).changes == {"epochs": 3, "distort": False}
+    assert Recipe("mine", 3, 32, 0.1).changes == {}
+
+
 COUNT = [1, 2, 999_999_999, 10**9], [0, -1, 10**9 + 1, 2.0, True, "2", None]
 BELOW_ONE = [0, 0.0, 0.5, 0.999], [-0.001, 1, 1.0, np.nan, "0", None]
 UP_TO_100 = [0, 1.5, 100], [-0.001, 100.001, np.nan, "0", None]

@@ -1,7 +1,7 @@
 """Recipes: the settings of training runs, and the predefined ones."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -152,6 +152,18 @@ class Recipe:
                 f"momentum is {self.momentum} and weight_decay is {self.weight_decay}; expected 0 with the optimizer "
                 f"{LEVENBERG_MARQUARDT}."
             )
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The fields that differ from the published recipe of the same name; empty if there is none.
+
+        Examples
+        --------
+        >>> RECIPES["default"].with_changes(epochs=3, lr=0.5).changes
+        {'epochs': 3}
+        """
+        published = asdict(RECIPES.get(self.name, self))
+        return {name: value for name, value in asdict(self).items() if value != published[name]}
 
     def with_changes(self, **changes: Any) -> "Recipe":
         """Return a copy with some fields replaced.

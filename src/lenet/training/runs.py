@@ -293,10 +293,12 @@ class Run:
         Returns
         -------
         dict of str to str
-            "recipe", "data", "seed", "lenet" and "epoch"; with a validation split, "val_loss" and "val_accuracy"; with
-            class names, "classes".
+            "recipe", "data", "seed", "lenet" and "epoch"; "changes", if the recipe has any; with a validation split,
+            "val_loss" and "val_accuracy"; with class names, "classes".
         """
         values: dict[str, Any] = {"recipe": self.recipe.name, "data": shown_name(self.args["data"])}
+        if self.recipe.changes:
+            values["changes"] = ", ".join(f"{name}={value}" for name, value in self.recipe.changes.items())
         values |= {key: self.args[key] for key in ("seed", "lenet")}
         values |= {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
         if "classes" in self.args:
