@@ -6,8 +6,8 @@ The larger network, the teacher, has 280,682 parameters and is trained with PyTo
 the images of the recipe `drawn`: distorted digits, drawn digits and non-digits. LeNet-5 then trains with the same
 recipe, but on the teacher's probabilities for each distorted image, at a temperature of 1.3 (Hinton, Vinyals and Dean,
 "Distilling the knowledge in a neural network", 2015). The command rounds the weights, calibrates LeNet-5 on the
-validation split, and saves it as MODEL. It saves the teacher beside it, with the suffix `.pt`; if that file exists, the
-teacher is loaded from it.
+validation split, and saves it as MODEL. It saves the teacher beside it, with the suffix `.pt`, and after each epoch a
+checkpoint of LeNet-5, with the suffix `.checkpoint`. If interrupted, the same command continues from these files.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,12 @@ from torch import nn
 import lenet
 from benchmarks.rounding import round_layers, round_numbers
 from lenet import _checks
+from lenet._files import atomic_write
 from lenet.evaluation import calibrate, evaluate
 from lenet.losses import softmax
 from lenet.training import RECIPES, Recipe, State
 from lenet.training.augment.distortions import random_distortions
+from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
 from lenet.training.splits import split
 from lenet.training.training_set import TrainingSet
 
@@ -128,8 +131,10 @@ def train_teacher(X: Images, y: NDArray[np.int64], recipe: Recipe, epochs: int) 
     return teacher.eval()
 
 
-def train_student(X: Images, y: NDArray[np.int64], recipe: Recipe, teacher: nn.Module) -> tuple[lenet.LeNet5, State]:
-    """Train LeNet-5 on the probabilities of a teacher; print each epoch."""
+def train_student(
+    X: Images, y: NDArray[np.int64], recipe: Recipe, teacher: nn.Module, saved: Path
+) -> tuple[lenet.LeNet5, State]:
+    """Train LeNet-5 on the probabilities of a teacher; print each epoch, and save the state to resume from."""
 
     def part(images: Images) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -139,14 +144,16 @@ def train_student(X: Images, y: NDArray[np.int64], recipe: Recipe, teacher: nn.M
         return np.concatenate([*pool.map(part, np.array_split(images, cores))])
 
     def report(state: State) -> None:
+        atomic_write(saved, checkpoint_bytes(state, arguments))
         row = state.history[-1]
         print(f"LeNet-5, epoch {row.epoch}: loss {row.loss:.4f}, held-out accuracy {row.val_accuracy:.2%}, "
               f"{row.seconds:.0f} s", flush=True)  # fmt: skip
 
     torch.set_num_threads(1)  # PyTorch's own threads are slower for the few images of a step
-    model, cores = lenet.LeNet5(seed=0), os.cpu_count() or 1
+    model, cores, arguments = lenet.LeNet5(seed=0), os.cpu_count() or 1, {"seed": 0, "recipe": asdict(recipe)}
+    state = read_checkpoint(saved, model, recipe, arguments) if saved.exists() else None
     with ThreadPoolExecutor(cores) as pool:
-        state = lenet.train(model, X, y, recipe, seed=0, teacher=probabilities, on_epoch=report)
+        state = lenet.train(model, X, y, recipe, seed=0, teacher=probabilities, state=state, on_epoch=report)
     return model, state
 
 
@@ -169,7 +176,7 @@ def main() -> None:
     else:
         teacher = train_teacher(X, y, recipe, options.teacher_epochs)
         torch.save(teacher.state_dict(), saved)
-    model, state = train_student(X, y, recipe, teacher)
+    model, state = train_student(X, y, recipe, teacher, options.model.with_suffix(".checkpoint"))
     train, held_out = split(y, recipe.validation, 0)
     round_layers(model, X[train[:ROUNDED_FOR]])
     round_numbers(model.parameters.flat)

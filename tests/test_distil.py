@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import lenet
 from lenet.data import load_digits
 from lenet.training import RECIPES
 
@@ -27,22 +28,43 @@ class Constant(torch.nn.Module):
         return torch.tensor([0.0, 0, 0, 9, 0, 0, 0, 0, 0, 0]).repeat(len(x), 1)
 
 
-def test_the_student_learns_the_probabilities_of_the_teacher(digits):
+def test_the_student_learns_the_probabilities_of_the_teacher(digits, tmp_path):
     recipe = RECIPE.with_changes(epochs=3, lr=0.1)
-    model, state = distil.train_student(*digits, recipe, Constant())
+    model, state = distil.train_student(*digits, recipe, Constant(), tmp_path / "x.checkpoint")
     assert len(state.history) == 3
     assert (model.predict(digits[0]) == 3).all()
     assert model.mean is None  # each image is standardised by its own pixels, as in the recipe
 
 
-def test_the_logits_of_the_teacher_are_divided_by_the_temperature(digits, monkeypatch):
+def test_an_interrupted_student_continues_with_the_same_result(digits, tmp_path, monkeypatch):
+    recipe, saved = RECIPE.with_changes(epochs=3), tmp_path / "x.checkpoint"
+    whole, _ = distil.train_student(*digits, recipe, Constant(), tmp_path / "whole.checkpoint")
+    train = lenet.train
+
+    def interrupted(*arguments, on_epoch, **options):
+        def stop(state):
+            on_epoch(state)
+            raise KeyboardInterrupt
+
+        train(*arguments, on_epoch=stop, **options)
+
+    monkeypatch.setattr(lenet, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        distil.train_student(*digits, recipe, Constant(), saved)
+    monkeypatch.setattr(lenet, "train", train)
+    resumed, state = distil.train_student(*digits, recipe, Constant(), saved)
+    assert len(state.history) == 3
+    np.testing.assert_array_equal(resumed.parameters.flat, whole.parameters.flat)
+
+
+def test_the_logits_of_the_teacher_are_divided_by_the_temperature(digits, monkeypatch, tmp_path):
     given = []
 
     def train(model, X, y, recipe, teacher, **others):
         given.append(teacher(X[:7]))
 
     monkeypatch.setattr(distil.lenet, "train", train)
-    distil.train_student(*digits, RECIPE, Constant())
+    distil.train_student(*digits, RECIPE, Constant(), tmp_path / "x.checkpoint")
     high = np.exp(9 / 1.3)
     np.testing.assert_allclose(given[0][:, 3], high / (high + 9), rtol=1e-5)
     assert given[0].shape == (7, 10)
