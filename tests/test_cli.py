@@ -115,6 +115,7 @@ def test_info_shows_the_network_of_1998(capsys, tmp_path):
     assert (tmp_path / "old.png").read_bytes() == plots.architecture(10, "1998") != plots.architecture()
     capsys.readouterr()
     assert "invalid choice: 'mnist'" in misused(capsys, "info", "--network", "mnist")
+    assert "--network and --json were both given" in misused(capsys, "info", "--network", "--json")
     assert "FILE and --network 1998 were both given" in misused(capsys, "info", "mnist", "--network", "1998")
 
 

@@ -343,6 +343,7 @@ def test_evaluate_needs_an_image(capsys):
         (["x.onnx", "--to", "c"], "x.onnx has the suffix of another format; expected that of --to c."),
         (["x.txt"], "x.txt has an unknown suffix; expected .onnx or .c. Pass --to for other names."),
         (["x.c", "--pixels", "float32"], "--pixels is float32; expected uint8, as the C functions take bytes."),
+        (["x.H", "--to", "c"], "x.H is the name of a header; expected a source file, such as x.c."),
         (["x.h", "--to", "c"], "x.h is the name of a header; expected a source file, such as x.c."),
     ],
 )

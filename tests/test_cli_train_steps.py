@@ -152,6 +152,24 @@ def test_resuming_elsewhere_notes_that_results_may_differ(training, capsys, name
     assert training.made[1][-1]["state"].history == [epoch(1)]
 
 
+def test_a_run_without_the_build_of_its_kernels_is_resumed_without_a_note(training, capsys):
+    assert cli.main(["train", "mine.npz", "-q"]) == 0
+    args = args_of("train-1")
+    del args["cpu"]
+    Path("runs/train-1/args.json").write_text(json.dumps(args))
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", "runs/train-1"]) == 0
+    assert "kernels" not in capsys.readouterr().err
+
+
+def test_a_resumed_run_saves_its_first_checkpoint_after_30_more_seconds():
+    folder = Recorder()
+    saver = command.Saver(folder, None, Recorder(), Recorder(), 100.0)
+    for seconds in (100.1, 130.0, 130.1):
+        saver.on_step(SimpleNamespace(seconds=seconds), SimpleNamespace(received=0))
+    assert folder.calls == [("save_checkpoint", 130.1)]
+
+
 @pytest.mark.parametrize(("more", "said"), [(-0.001, True), (0.001, False)])
 def test_advice_needs_an_accuracy_within_a_tenth_of_the_way_from_guessing_to_1(
     training, capsys, monkeypatch, more, said
@@ -236,7 +254,7 @@ class Recorder:
 
 def test_checkpoints_are_saved_each_epoch_and_each_30_seconds():
     folder, progress, table = Recorder(), Recorder(), Recorder()
-    saver = command.Saver(folder, None, progress, table)
+    saver = command.Saver(folder, None, progress, table, 0.0)
     signals = SimpleNamespace(received=0)
     for seconds in (29.0, 30.0, 30.1, 60.0, 60.2):
         assert saver.on_step(SimpleNamespace(seconds=seconds), signals) is False

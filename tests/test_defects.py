@@ -340,6 +340,6 @@ def test_defects_require_bytes_and_an_error_changes_nothing():
     model = lenet.LeNet5(seed=0)
     before = model.parameters.flat.copy()
     recipe = lenet.training.Recipe("short", epochs=1, batch_size=32, lr=0.1, defects=0.5)
-    with pytest.raises(lenet.errors.InputError, match=r"has defects\. Pass uint8, or a recipe with defects=0\."):
+    with pytest.raises(lenet.errors.InputError, match=r"has defects\. Pass uint8, or a recipe without defects\."):
         lenet.train(model, DIGITS / 255, np.arange(40) % 10, recipe)
     np.testing.assert_array_equal(model.parameters.flat, before)

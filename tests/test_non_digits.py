@@ -143,3 +143,15 @@ def test_sample_weights_and_non_digits_can_be_combined():
         lenet.train(model, DIGITS.X_train[:200], DIGITS.y_train[:200], recipe, sample_weight=weight)
         results.append(model.parameters.flat.copy())
     np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_thin_bars_have_non_digits_too(width):
+    bars = np.zeros((5, 28, 28), np.uint8)
+    bars[:, 4:24, 13 : 13 + width] = 255
+    assert non_digits(400, bars, np.random.default_rng(0)).shape == (400, 28, 28)
+
+
+def test_blank_digits_are_refused():
+    with pytest.raises(lenet.errors.InputError, match="All digits are blank; expected images with ink"):
+        non_digits(1, np.zeros((5, 28, 28), np.uint8), np.random.default_rng(0))

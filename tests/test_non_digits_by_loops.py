@@ -89,7 +89,7 @@ def row_of_four(digits, rng, narrow=None):
 
 def window(digits, rng):
     image, extents = row_of_four(digits, rng)
-    begin = rng.integers(0, image.shape[1] - 6)
+    begin = rng.integers(0, max(1, image.shape[1] - 6))
     end = begin + rng.integers(6, 44)
     inked = [x for x in range(begin, min(end, image.shape[1])) if image[:, x].any()]
     if not inked:

@@ -151,12 +151,14 @@ def test_floats_become_those_of_the_model(given, dtype):
     np.testing.assert_allclose(data.X, X / 255, rtol=1e-6)
 
 
-@pytest.mark.parametrize("field", ["defects", "drawn_digits", "non_digits"])
-def test_added_images_require_bytes(field):
+@pytest.mark.parametrize(
+    ("field", "value"), [("vary", True), ("defects", 0.5), ("drawn_digits", 0.5), ("non_digits", 0.5)]
+)
+def test_added_and_varied_images_require_bytes(field, value):
     with pytest.raises(InputError) as caught:
-        prepare(X=(X / 255).astype(np.float32), **{field: 0.5})
+        prepare(X=(X / 255).astype(np.float32), **{field: value})
     assert str(caught.value) == (
-        f"X has dtype float32; expected uint8, as the recipe has {field}. Pass uint8, or a recipe with {field}=0."
+        f"X has dtype float32; expected uint8, as the recipe has {field}. Pass uint8, or a recipe without {field}."
     )
 
 

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(f"{output} has an unknown suffix; expected .onnx or .c. Pass --to for other names.")
     if target == "c" and arguments.pixels == "float32":
         parser.error("--pixels is float32; expected uint8, as the C functions take bytes.")
-    if target == "c" and output.suffix == ".h":
+    if target == "c" and output.suffix.lower() == ".h":
         parser.error(f"{output} is the name of a header; expected a source file, such as {output.with_suffix('.c')}.")
     model = load_model(arguments.model)
     files = {}

@@ -43,6 +43,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(
             "--bench was given with FILE, --network or --figure; expected it alone or with --json. Run them separately."
         )
+    if arguments.network and arguments.json:
+        parser.error("--network and --json were both given; expected one of them. Omit one.")
     if arguments.figure:
         check_png(parser, "--figure", arguments.figure)
     model = load_model(arguments.model) if arguments.model else network_class(network)(seed=0)

@@ -59,7 +59,7 @@ def expanded(names: Sequence[str]) -> list[str]:
 
 
 def picture(name: str) -> str | BinaryIO:
-    """Return the argument for `read_picture`: the name, or the content of standard input.
+    """Return a picture as a path or a binary file, which has the content of standard input.
 
     Raises
     ------

@@ -86,9 +86,9 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
 
 def prepared(name: str) -> "NDArray[np.uint8]":
     """Return the digit in a picture as the network's input."""
-    from lenet.reading import prepare, read_picture
+    from lenet.reading import prepare
 
-    image = prepare(read_picture(picture(name)))
+    image = prepare(picture(name))
     if not image.any():
         raise DataError(f"{name} shows no ink; expected a digit, dark on light or light on dark.")
     return image

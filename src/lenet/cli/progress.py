@@ -29,6 +29,10 @@ class Progress:
     def stop(self) -> None:
         """End the output."""
 
+    def steps_done(self, state: State) -> int:
+        """Return the number of steps since training began."""
+        return len(state.history) * self.steps_per_epoch + state.step
+
     def seconds_left(self, state: State) -> int:
         """Estimate the remaining seconds from the average speed so far.
 
@@ -40,7 +44,7 @@ class Progress:
         >>> Progress(epochs=2, steps_per_epoch=100).seconds_left(state)
         90
         """
-        done = len(state.history) * self.steps_per_epoch + state.step
+        done = self.steps_done(state)
         return round(state.seconds / max(1, done) * (self.epochs * self.steps_per_epoch - done))
 
     def time_left(self, state: State) -> str:
@@ -122,8 +126,7 @@ class LiveProgress(Progress):
             f"{number:>7} loss {state.loss_sum / state.images:.4f}  accuracy {state.correct / state.images:.2%}  "
             f"{state.images_per_second:,.0f} images/s  {self.time_left(state)} left"
         )
-        done = len(state.history) * self.steps_per_epoch + state.step
-        self.bar.update(self.task, completed=done, description=text)
+        self.bar.update(self.task, completed=self.steps_done(state), description=text)
 
     def epoch(self, state: State) -> None:
         """Add a row to the table."""

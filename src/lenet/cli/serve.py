@@ -51,14 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16 MiB)"
     )
     parser.add_argument(
-        "--max-batch", type=int, default=1024, metavar="N", help="maximum number of images per request (default: 1024)"
+        "--max-batch",
+        type=_count,
+        default=1024,
+        metavar="N",
+        help="maximum number of images per request (default: 1024)",
     )
     parser.add_argument(
         "--max-pixels", type=_positive, default=25, metavar="MILLIONS",
         help="maximum number of pixels per picture (default: 25 million)",
     )  # fmt: skip
     parser.add_argument(
-        "--max-in-flight", type=int, default=256, metavar="N",
+        "--max-in-flight", type=_count, default=256, metavar="N",
         help="maximum number of pictures, and of large requests, that a worker accepts at a time (default: 256)",
     )  # fmt: skip
     parser.add_argument(
@@ -70,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time limit for computing a response (default: 30 s)",
     )  # fmt: skip
     parser.add_argument(
-        "--drain", type=float, default=1, metavar="SECONDS",
+        "--drain", type=_from_0, default=1, metavar="SECONDS",
         help="time after SIGTERM during which the server is not ready but accepts connections, for load balancers "
         "(default: 1 s)",
     )  # fmt: skip
@@ -118,7 +122,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             "--allow-control requires a token; without one, anyone could load and unload models. "
             f"Set {TOKEN} or {CONTROL_TOKEN}."
         )
-    limits = limits_of(arguments, parser)
+    limits = limits_of(arguments)
     if arguments.workers < 1:
         parser.error(f"--workers is {arguments.workers}; expected at least 1.")
     if not 0 <= arguments.port < 65536:
@@ -143,34 +147,44 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     return 0
 
 
-def limits_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "Limits":
+def limits_of(arguments: argparse.Namespace) -> "Limits":
     """Return the limits that the options set."""
     from lenet.serving import Limits
 
-    try:
-        return Limits(
-            body=math.ceil(arguments.max_body * 2**20),
-            batch=arguments.max_batch,
-            pixels=math.ceil(arguments.max_pixels * 1e6),
-            in_flight=arguments.max_in_flight,
-            receive_seconds=arguments.timeout,
-            request_seconds=arguments.deadline,
-            drain_seconds=arguments.drain,
-        )
-    except InputError as error:
-        parser.error(str(error))
+    return Limits(
+        body=math.ceil(arguments.max_body * 2**20),
+        batch=arguments.max_batch,
+        pixels=math.ceil(arguments.max_pixels * 1e6),
+        in_flight=arguments.max_in_flight,
+        receive_seconds=arguments.timeout,
+        request_seconds=arguments.deadline,
+        drain_seconds=arguments.drain,
+    )
 
 
 def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= _MAX_LIMIT:
+    if not 0 < float(text) <= _MAX_LIMIT:
         raise argparse.ArgumentTypeError(
             f"{text} is out of range; expected a number above 0 and at most {_MAX_LIMIT:g}."
         )
-    return number
+    return float(text)
 
 
-_positive.__name__ = "number"  # for argparse's message when float() fails
+def _from_0(text: str) -> float:
+    if not 0 <= float(text) <= _MAX_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; expected a number from 0 to {_MAX_LIMIT:g}.")
+    return float(text)
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; expected at least 1.")
+    return int(text)
+
+
+# For argparse's message if text is not a number.
+_positive.__name__ = _from_0.__name__ = "number"
+_count.__name__ = "integer"
 
 
 def token_of(environment: Mapping[str, str]) -> str | None:

@@ -9,7 +9,7 @@ import math
 import signal
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lenet import __version__
 from lenet._files import remove_leftovers
@@ -19,13 +19,18 @@ from lenet.cli.output import note, say
 from lenet.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lenet.cli.progress import Progress
     from lenet.cli.signals import StopSignals
     from lenet.data import Dataset
+    from lenet.evaluation.report import Report
     from lenet.model import LeNet5
     from lenet.training.communication import Communicator
     from lenet.training.recipes import Recipe
     from lenet.training.runs import Run
+    from lenet.training.state import State
 
 SMALL = 10_000
 NUM_DIGITS = 10
@@ -170,7 +175,7 @@ def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...
 
 
 def with_possible_validation(recipe: "Recipe", data: "Dataset", *, quiet: bool) -> "Recipe":
-    """Return the recipe; if a class is too small to hold out one image, disable validation and print a note."""
+    """Return the recipe; if a class has fewer than 1 / validation images, disable validation and print a note."""
     import numpy as np
 
     needed = math.ceil(1 / recipe.validation)
@@ -232,12 +237,12 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
         raise InputError(
             f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
         )
-    if opened.args.get("cpu") != chosen():
-        note(
-            f"{folder} was started with the {opened.args.get('cpu')} kernels. With the {chosen()} kernels, the last "
-            "bits of its results will differ.",
-            quiet=arguments.quiet,
+    cpu = opened.args.get("cpu", chosen())
+    if cpu != chosen():
+        text = (
+            f"{folder} was started with the {cpu} kernels. With the {chosen()} kernels, the last bits of its results "
         )
+        note(text + "will differ.", quiet=arguments.quiet)
     if opened.args["lenet"] != __version__:
         text = f"{folder} was started with lenet {opened.args['lenet']}. With {__version__}, its results may differ."
         note(text, quiet=arguments.quiet)
@@ -267,7 +272,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     progress.start(metadata)
     comm.broadcast(Job(data.X_train, data.y_train, model.num_classes, model.network, recipe, seed))
     events = EventFile(folder.folder, state.history if state else ()) if arguments.tensorboard else Progress()
-    saver = Saver(folder, model, progress, events)
+    saver = Saver(folder, model, progress, events, state.seconds if state else 0.0)
     with StopSignals() as signals:
         try:
             state = train(
@@ -284,18 +289,19 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
             folder.save_checkpoint(state)
             print_stopped(folder, state, arguments.json)
             return 128 + (signals.received or signal.SIGINT)
-    finish(folder, model, data, state, arguments)
+    report = write_results(folder, model, data, state, parts.validation, arguments.n_jobs)
+    print_report(report, folder, data, state, as_json=arguments.json)
     return 0
 
 
 class Saver:
     """Writes a checkpoint after each epoch, and at intervals within long epochs."""
 
-    def __init__(self, folder: "Run", model: "LeNet5", progress: "Progress", events: "Progress"):
+    def __init__(self, folder: "Run", model: "LeNet5", progress: "Progress", events: "Progress", saved_at: float):
         self.folder, self.model, self.progress, self.events = folder, model, progress, events
-        self.saved_at = 0.0
+        self.saved_at = saved_at  # in seconds of training
 
-    def on_step(self, state: Any, signals: "StopSignals") -> bool:
+    def on_step(self, state: "State", signals: "StopSignals") -> bool:
         """Show the step; return whether to stop."""
         self.progress.step(state)
         if state.seconds - self.saved_at > CHECKPOINT_SECONDS:
@@ -303,7 +309,7 @@ class Saver:
             self.saved_at = state.seconds
         return bool(signals.received)
 
-    def on_epoch(self, state: Any) -> None:
+    def on_epoch(self, state: "State") -> None:
         """Save and show the epoch."""
         self.folder.save_epoch(self.model, state)
         self.saved_at = state.seconds
@@ -311,7 +317,7 @@ class Saver:
         self.progress.epoch(state)
 
 
-def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
+def print_stopped(folder: "Run", state: "State", as_json: bool) -> None:
     """Print where the training stopped, and how to resume it."""
     command = f"lenet train --resume {folder.folder}"
     if as_json:
@@ -320,39 +326,43 @@ def print_stopped(folder: "Run", state: Any, as_json: bool) -> None:
         say(f"Stopped in epoch {state.epoch} after step {state.step}; the state is saved. Resume with: {command}")
 
 
-def finish(folder: "Run", model: "LeNet5", data: "Dataset", state: Any, arguments: argparse.Namespace) -> None:
-    """Calibrate and test the best weights, write the figures and the report, and print a summary."""
-    import numpy as np
-
+def write_results(
+    folder: "Run", model: "LeNet5", data: "Dataset", state: "State", held_out: "NDArray[np.int64]", n_jobs: int | None
+) -> "Report":
+    """Calibrate and test the best weights, write the figures and the report, and return the report."""
     from lenet import plots
     from lenet.evaluation.calibration import MIN_IMAGES, calibrate
     from lenet.evaluation.report import classification_report
     from lenet.loading import BEST
     from lenet.losses import softmax
-    from lenet.training.splits import split
 
-    best = state.history[state.best_epoch - 1]
     folder.write("results.png", plots.learning_curves([asdict(row) for row in state.history], folder.folder.name))
     folder.write("filters.png", plots.filters(model.parameters["c1.weight"]))
-    model.metadata = folder.metadata(best)
-    held_out = split(data.y_train, folder.recipe.validation, folder.args["seed"]).validation
+    model.metadata = folder.metadata(state.history[state.best_epoch - 1])
     if len(held_out) >= MIN_IMAGES:
-        calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=arguments.n_jobs)
-    logits = model.logits(data.X_test, n_jobs=arguments.n_jobs)
-    outcome = classification_report(logits, data.y_test, model.classes)
-    model.metadata["test_accuracy"] = str(outcome.accuracy)
+        calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=n_jobs)
+    logits = model.logits(data.X_test, n_jobs=n_jobs)
+    report = classification_report(logits, data.y_test, model.classes)
+    model.metadata["test_accuracy"] = str(report.accuracy)
     model.save(folder.folder / BEST)
-    folder.write("confusion_matrix.png", plots.confusion_matrix(outcome.confusion_matrix, model.classes))
+    folder.write("confusion_matrix.png", plots.confusion_matrix(report.confusion_matrix, model.classes))
     worst = plots.worst(data.X_test, data.y_test, logits.argmax(axis=1), softmax(logits), model.classes)
     folder.write("worst.png", worst)
-    folder.write("report.txt", str(outcome))
-    if arguments.json:
-        result = {"event": "test", "run": str(folder.folder), "best_epoch": best.epoch, **outcome.as_dict()}
+    folder.write("report.txt", str(report))
+    return report
+
+
+def print_report(report: "Report", folder: "Run", data: "Dataset", state: "State", *, as_json: bool) -> None:
+    """Print the results on the test set, and how to use the weights."""
+    import numpy as np
+
+    if as_json:
+        result = {"event": "test", "run": str(folder.folder), "best_epoch": state.best_epoch, **report.as_dict()}
         print(json.dumps(result))
         return
-    print(f"\nTest set, with the weights of epoch {best.epoch}:\n{outcome}")
+    print(f"\nTest set, with the weights of epoch {state.best_epoch}:\n{report}")
     guessing = np.bincount(data.y_test).max() / len(data.y_test)
-    if outcome.accuracy < guessing + (1 - guessing) / 10:
+    if report.accuracy < guessing + (1 - guessing) / 10:
         advice = "increase --epochs" if "from" in folder.args else "pass --from mnist, or increase --epochs"
         print(f"This is hardly better than guessing. Sigmoid networks start on a plateau: {advice}.")
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")

@@ -71,8 +71,8 @@ def train(
         Training starts from its weights. It clears the metadata, which describes the old weights, except for the names
         of the classes. During training, only the callbacks may use the model, and only to read it.
     X, y : array_like
-        Images and labels, as for `LeNet5.loss_and_gradients`. A recipe with defects or non-digits requires uint8
-        images.
+        Images and labels, as for `LeNet5.loss_and_gradients`. A recipe with variations, defects, drawn digits or
+        non-digits requires uint8 images.
     recipe : Recipe or str, default "default"
         A recipe, or the name of one in `lenet.training.RECIPES`. The default rotates, scales, shears and shifts the
         images at random; `RECIPES["default"].with_changes(distort=False)` does not.
@@ -117,7 +117,7 @@ def train(
         If the loss is no longer finite. The model then has the best weights so far or, if no epoch was finished, is
         unchanged; the message says which.
     MissingExtraError
-        If the recipe has non-digits and OpenCV is not installed.
+        If the recipe has drawn digits or non-digits, and OpenCV or Pillow is not installed.
 
     Examples
     --------

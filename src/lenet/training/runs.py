@@ -78,7 +78,7 @@ class Run:
         except (FileNotFoundError, NotADirectoryError):
             state = "has no args.json" if self.folder.is_dir() else "is not a folder"
             raise InputError(f"{self.folder} {state}; expected a run folder, such as runs/train-1.") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{path} cannot be read ({error}). Restore it, or start a new run.") from None
 
     @classmethod
@@ -91,8 +91,9 @@ class Run:
             If the folder is missing, it is created.
         args : dict of str to Any
             JSON values by name: "lenet", "data" and "data_sha256" (str), "num_classes" and "seed" (int), and "recipe",
-            the fields of a `Recipe`; with `start`, also "from". Optionally, "classes" is a list of class names, and
-            "network" is "1998" for a `LeNet1998`.
+            the fields of a `Recipe`; with `start`, also "from". Optionally, "classes" is a list of class names, "raw"
+            (bool) says that pictures were not prepared, "cpu" is the build of the kernels, and "network" is "1998" for
+            a `LeNet1998`.
         start : LeNet5, optional
             The model whose weights training starts from; by default, the weights are random.
 
@@ -296,9 +297,10 @@ class Run:
             "recipe", "data", "seed", "lenet" and "epoch"; "changes", if the recipe has any; with a validation split,
             "val_loss" and "val_accuracy"; with class names, "classes".
         """
-        values: dict[str, Any] = {"recipe": self.recipe.name, "data": shown_name(self.args["data"])}
-        if self.recipe.changes:
-            values["changes"] = ", ".join(f"{name}={value}" for name, value in self.recipe.changes.items())
+        recipe = self.recipe
+        values: dict[str, Any] = {"recipe": recipe.name, "data": shown_name(self.args["data"])}
+        if changes := recipe.changes:
+            values["changes"] = ", ".join(f"{name}={value}" for name, value in changes.items())
         values |= {key: self.args[key] for key in ("seed", "lenet")}
         values |= {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
         if "classes" in self.args:
@@ -448,7 +450,7 @@ def _read_results(path: Path) -> list[Epoch]:
         values: dict[str, Any] = {name: float(text) if text else None for name, text in texts.items()}
         rows.append(Epoch(**values | {"epoch": len(rows) + 1}))
         check_numbers(rows[-1])
-        if values["epoch"] != len(rows):
+        if values.get("epoch") != len(rows):
             raise ValueError(f"its row {len(rows)} is not that of epoch {len(rows)}")
     if not rows:
         raise ValueError("it has no epochs")

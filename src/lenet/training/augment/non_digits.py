@@ -22,6 +22,7 @@ _CANVAS = 112  # pixels; four times the side of the image
 # Without characters that can be read as a digit, such as O, l, h (a 4), C (an open 0), P (a 9) or ? (a 2).
 _LETTERS = "ABDEFGHJKLMNQRTVWXYadefijkmrtvwxy#$%&*+=<>@!(){}[]^~"
 _FACES = 8  # Hershey fonts of OpenCV
+_MAX_TRIES = 100  # of drawing a half: a set of thin bars has none that is wide enough
 
 
 def non_digits(n: int, digits: Image, rng: Random) -> Image:
@@ -59,6 +60,8 @@ def non_digits(n: int, digits: Image, rng: Random) -> Image:
         raise InputError(
             f"digits has dtype {digits.dtype} and shape {digits.shape}; expected uint8 and (m, 28, 28), m at least 1."
         )
+    if not digits.any():
+        raise InputError("All digits are blank; expected images with ink.")
     require("cv2", "vision")  # before the kinds that do not require it
     kinds: list[Callable[[Image, Random], Image]] = [
         _strokes, _strokes, _strokes, _strokes, _strokes, _letter, _letter, _half, _window, _window, _window, _pair,
@@ -96,7 +99,7 @@ def _letter(digits: Image, rng: Random) -> Image:
 
 def _half(digits: Image, rng: Random) -> Image:
     """Cut off part of a digit, as a cut through a touching pair in the wrong place does."""
-    while True:
+    for _ in range(_MAX_TRIES):
         digit = _random_digit(digits, rng)
         axis = int(rng.random() < 0.7)
         length = digit.shape[axis]
@@ -104,14 +107,15 @@ def _half(digits: Image, rng: Random) -> Image:
         keep = slice(0, cut) if rng.random() < 0.5 else slice(length - cut, length)
         part = cropped(digit[:, keep] if axis else digit[keep])
         if part.shape[1] > 0.4 * part.shape[0]:  # a narrower part may look like a 1
-            return mnist_form(part)
+            break
+    return mnist_form(part)
 
 
 def _window(digits: Image, rng: Random) -> Image:
     """Cut a row of digits in two wrong places, so that the window contains two digits or parts of digits."""
     while True:
         row, extents = _row(digits, rng)
-        left = int(rng.integers(0, row.shape[1] - 6))
+        left = int(rng.integers(0, max(1, row.shape[1] - 6)))
         right = left + int(rng.integers(6, 44))
         columns = left + np.flatnonzero(row[:, left:right].any(axis=0))
         if not len(columns):
@@ -133,9 +137,10 @@ def _pair(digits: Image, rng: Random) -> Image:
 
 
 def _row(digits: Image, rng: Random, narrow: int | None = None) -> tuple[Image, NDArray[np.int64]]:
-    """Return four digits side by side, touching or slightly apart, and the first and last column of each.
+    """Return four digits side by side, touching or slightly apart, and the extent of each.
 
-    The digit at index `narrow` is the narrowest of eight.
+    An extent is the first column of a digit and the one after its last. The digit at index `narrow` is the narrowest
+    of eight.
     """
     parts = [_random_digit(digits, rng) for _ in range(4)]
     if narrow is not None:
