@@ -8,8 +8,8 @@ import pytest
 import lenet
 from lenet.errors import InputError
 from lenet.reading import Field, FieldValue, forms, read, read_form
-from lenet.reading.grids import Place
 from lenet.reading.page import Page
+from lenet.reading.results import Cell
 
 pytest.importorskip("cv2")
 ndimage = pytest.importorskip("scipy.ndimage")
@@ -92,7 +92,7 @@ def test_a_box_is_a_fraction_of_the_page_as_it_is_turned(monkeypatch):
 
 def test_a_cell_is_found_by_its_grid_row_and_column(monkeypatch):
     page = Page(np.zeros((100, 200), np.uint8), (200, 400), scale=0.5)
-    places = [Place(0, 1, 2, (10, 20, 30, 50)), Place(1, 1, 2, (110, 120, 130, 150)), Place(0, 2, 1, (1, 2, 3, 4))]
+    places = [Cell(0, 1, 2, (10, 20, 30, 50)), Cell(1, 1, 2, (110, 120, 130, 150)), Cell(0, 2, 1, (1, 2, 3, 4))]
     fields = [
         Field("a", cell=(1, 2)),
         Field("b", cell=(1, 2), grid=1),
@@ -217,6 +217,28 @@ def test_a_form_is_turned_unless_its_orientation_is_known(monkeypatch, options, 
     monkeypatch.setattr(forms, "_values", values)
     read_form(np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))], **options)
     assert seen == [(60, 90), (90, 60), (60, 90), (90, 60)][:turns]
+
+
+def test_a_form_that_cannot_be_read_when_turned_is_read_as_it_is(monkeypatch):
+    answers = [
+        [FieldValue("a", "1", 0.4, ())],
+        InputError("a texture"),
+        InputError("a texture"),
+        InputError("a texture"),
+    ]
+
+    def values(*_):
+        answer = answers.pop(0)
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(forms, "_values", values)
+    picture, fields = np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))]
+    assert read_form(picture, fields) == (FieldValue("a", "1", 0.4, ()),)
+    answers.append(InputError("a texture"))
+    with pytest.raises(InputError, match="a texture"):
+        read_form(picture, fields)
 
 
 def test_only_values_that_obey_their_rules_count_as_legible():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from lenet.reading import grids, numbering
-from lenet.reading.grids import Grid, Place, cells_of, without_grids
+from lenet.reading.grids import Grid, cells_of, without_grids
 from lenet.reading.page import Page
+from lenet.reading.results import Cell
 
 cv2 = pytest.importorskip("cv2")
 ndimage = pytest.importorskip("scipy.ndimage")
@@ -75,8 +76,8 @@ def test_cells_of_a_sloping_row_follow_each_other_within_half_a_length_and_a_thi
 
 
 def test_grids_of_one_column_turn_each_for_themselves():
-    cells = [Place(0, row, 0, (0, row, 1, row + 1)) for row in range(2)]
-    cells += [Place(1, 0, column, (column, 9, column + 1, 10)) for column in range(3)]
+    cells = [Cell(0, row, 0, (0, row, 1, row + 1)) for row in range(2)]
+    cells += [Cell(1, 0, column, (column, 9, column + 1, 10)) for column in range(3)]
     found = [(place.grid, place.row, place.column) for place in grids.turned(cells, 1)]
     assert found == [(0, 0, 0), (0, 0, 1), (1, 2, 0), (1, 1, 0), (1, 0, 0)]
 

@@ -407,3 +407,10 @@ def test_integers_from_0_to_255_are_levels(dtype):
 def test_other_types_of_arrays_are_rejected(dtype):
     with pytest.raises(InputTypeError, match="expected integers from 0 to 255, or floats"):
         prepare(np.zeros((4, 5), dtype))
+
+
+def test_a_file_in_text_mode_is_refused(tmp_path):
+    (tmp_path / "x.txt").write_text("P5 1 1 255 x")
+    said = "expected a path, bytes or a binary file"
+    with (tmp_path / "x.txt").open() as file, pytest.raises(InputTypeError, match=said):
+        read_picture(file)

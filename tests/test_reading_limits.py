@@ -9,11 +9,11 @@ import lenet
 from lenet._mnist_form import mnist_form
 from lenet.errors import InputError
 from lenet.reading import Field, FieldValue, forms, prepare, read, read_form, reader, single_digit
-from lenet.reading.grids import Place, turned
+from lenet.reading.grids import turned
 from lenet.reading.ink import find_ink, is_dark_on_light
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.page import Page
-from lenet.reading.results import Digit, Line
+from lenet.reading.results import Cell, Digit, Line
 
 pytest.importorskip("cv2")
 
@@ -233,23 +233,28 @@ def test_marks_before_and_after_a_number_and_in_a_wide_gap(monkeypatch):
     assert line.text == "-b.c,-"
 
 
+def test_a_speck_that_is_no_mark_leaves_the_space(monkeypatch):
+    boxes, labels = [(0, 0, 10, 20), (22, 0, 28, 3), (40, 0, 50, 20)], [1, None, 2]
+    assert read_line(monkeypatch, boxes, labels, marks=True)[0].text == "b c"
+
+
 def digit_at(box, label=1, name=None):
     return Digit(box, label, 0.9, 7, 0.1, name)
 
 
 def test_a_cell_contains_the_digits_centred_in_it():
     """Of the cells (0, 0, 40, 20), (36, 0, 80, 20) and (0, 20, 40, 40), two overlap, and a digit is in the nearest."""
-    places = [Place(0, 1, 0, (0, 20, 40, 40)), Place(0, 0, 1, (36, 0, 80, 20)), Place(0, 0, 0, (0, 0, 40, 20))]
+    places = [Cell(0, 1, 0, (0, 20, 40, 40)), Cell(0, 0, 1, (36, 0, 80, 20)), Cell(0, 0, 0, (0, 0, 40, 20))]
     middles = [(5, 10), (30, 10), (38, 10), (40, 10), (40, 40), (95, 10), (2, 30)]  # (38, 10) is 18 and 20 away
     digits = [digit_at((x - 5, y - 5, x + 5, y + 5), label=n) for n, (x, y) in enumerate(middles)]
-    cells = reader._filled(places, [Line(tuple(digits), 0.9, "")])
+    cells = reader.filled(places, [Line(tuple(digits), 0.9, "")])
     assert [(cell.grid, cell.row, cell.column) for cell in cells] == [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
     assert [cell.text for cell in cells] == ["012", "3", "46"]
-    assert reader._filled([], [Line(tuple(digits), 0.9, "")]) == ()
+    assert reader.filled([], [Line(tuple(digits), 0.9, "")]) == ()
 
 
 def test_places_turn_with_the_page():
-    places = [Place(0, row, column, (row, column, 9, 9)) for row in range(2) for column in range(3)]
+    places = [Cell(0, row, column, (row, column, 9, 9)) for row in range(2) for column in range(3)]
     for turns in range(5):
         grid = np.empty((2, 3) if turns % 2 == 0 else (3, 2), object)
         for place in turned(places, turns):

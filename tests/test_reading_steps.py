@@ -8,7 +8,6 @@ import pytest
 import lenet
 from lenet.errors import InputError, InputTypeError
 from lenet.reading import Reading, read, reader
-from lenet.reading.grids import Place
 from lenet.reading.results import Cell, Digit, Line
 
 pytest.importorskip("cv2")
@@ -58,11 +57,11 @@ def test_options_are_booleans(model, name):
 
 @pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (180, 2), (270, 3)])
 def test_cells_turn_with_the_page(monkeypatch, model, rotation, turns):
-    places = [Place(0, 0, 0, (0, 0, 20, 20))]
+    places = [Cell(0, 0, 0, (0, 0, 20, 20))]
     monkeypatch.setattr(reader, "without_grids", lambda page: (page, places))
     reading = Reading((line_at((5, 5, 9, 9)),), rotation)
     monkeypatch.setattr(reader, "read_upright", lambda *_: reading)
-    monkeypatch.setattr(reader, "turned", lambda given, n: [Place(0, n, 8, given[0].box)])
+    monkeypatch.setattr(reader, "turned", lambda given, n: [Cell(0, n, 8, given[0].box)])
     assert read(BLANK, model).cells == (Cell(0, turns, 8, (0, 0, 20, 20), "5"),)
     assert read(BLANK, model).rotation == rotation
 
@@ -184,7 +183,7 @@ def test_the_middle_of_a_mark_is_below_0_3_or_0_7_heights_above_the_baseline(box
     [
         ([0.9, 0.91], [], "5? 7"), ([0.91, 0], [(1, ".")], "5.?7"),
         ([0, 0], [(0, "-"), (3, ",")], "-5?7,"),
-        ([0, 0], [(1, "."), (1, "-")], "5.-?7"), ([1, 1], [(1, "")], "5? 7"), ([1, 1], [], "5 ? 7"),
+        ([0, 0], [(1, "."), (1, "-")], "5.-?7"), ([1, 1], [(1, "")], "5 ? 7"), ([1, 1], [], "5 ? 7"),
     ],
 )  # fmt: skip
 def test_marks_replace_the_spaces_of_a_line(gaps, marks, text):

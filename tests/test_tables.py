@@ -1,5 +1,7 @@
 """Sudokus and tables become cells, and text around them is ignored."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,17 @@ def test_a_crossword_beside_a_sudoku_is_ignored():
     found = reading.read(page)
     assert found.text == str(labels[183])
     assert len(found.cells) == 81
+
+
+def test_cells_of_lines_below_the_least_confidence_are_empty(tmp_path, capsys):
+    page, labels = sudoku({(4, 4): 183})
+    cv2.imwrite(str(tmp_path / "page.png"), page)
+    texts = []
+    for least in ("0", "1"):
+        assert lenet.cli.main(["read", str(tmp_path / "page.png"), "--least", least, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        texts.append(["".join(cell["text"] for cell in found["cells"]), len(found["cells"]), len(found["lines"])])
+    assert texts == [[str(labels[183]), 81, 1], ["", 81, 0]]
 
 
 def test_text_around_a_large_grid_is_ignored():

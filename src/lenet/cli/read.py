@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet read`; report pictures that cannot be read, and continue with the others."""
     from lenet.reading import read, read_picture
     from lenet.reading.drawing import drawn
-    from lenet.reading.reader import characters_of
+    from lenet.reading.reader import characters_of, filled
 
     for option, value in (("--least", arguments.least), ("--check-below", arguments.check_below)):
         if value is not None and not 0 <= value <= 1:
@@ -85,7 +85,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     def read_one(name: str) -> "tuple[str | BinaryIO, Reading]":
         file = picture(name)
         found = read(file, model, only_digits=arguments.only_digits, **options)
-        return file, replace(found, lines=tuple(line for line in found.lines if line.confidence >= arguments.least))
+        lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
+        return file, replace(found, lines=lines, cells=filled(found.cells, lines))
 
     rows: list[tuple[object, ...]] = []
     num_read = 0

@@ -13,8 +13,8 @@ from lenet.rejection import digit_score
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LEAST = 1e-6  # lower probabilities are clipped to this before their logarithm is computed
-_LEAST_OTHER = 1e-4  # the same for one minus the digit score
+MIN_PROBABILITY = 1e-6  # lower probabilities are clipped to this before their logarithm is computed
+_MIN_OTHER_SCORE = 1e-4  # the same for one minus the digit score
 _MAX_MARGIN = 5.0
 _MIN_SIDE, _MAX_HEIGHT, _MAX_WIDTH = 0.8, 1.15, 1.0  # of a digit, in heights of the writing
 _MAX_SIDE = 1.5  # heights of the writing: longer sides are clipped to this in the area
@@ -47,13 +47,13 @@ class Features:
 
     def with_probabilities(self, probabilities: Floats) -> "Features":
         """Return the features with those that depend on the network's probabilities."""
-        best = np.sort(np.log(np.maximum(probabilities, LEAST)), axis=1)[:, -2:]
+        best = np.sort(np.log(np.maximum(probabilities, MIN_PROBABILITY)), axis=1)[:, -2:]
         score = digit_score(probabilities)
         return replace(
             self,
             margin=np.minimum(best[:, 1] - best[:, 0], _MAX_MARGIN),
-            log_score=np.log(np.maximum(score, LEAST)),
-            log_other_score=np.log(np.maximum(1 - score, _LEAST_OTHER)),
+            log_score=np.log(np.maximum(score, MIN_PROBABILITY)),
+            log_other_score=np.log(np.maximum(1 - score, _MIN_OTHER_SCORE)),
         )
 
 

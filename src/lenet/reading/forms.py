@@ -13,12 +13,13 @@ from lenet.model import LeNet5
 from lenet.reading.fields import Field, FieldValue, checked_fields
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import coefficients_of, graph_of, joined
-from lenet.reading.grids import Place, turned, without_grids
+from lenet.reading.grids import turned, without_grids
 from lenet.reading.ink import coarsened
 from lenet.reading.lines import page_of
 from lenet.reading.page import Page
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, checked_model, is_low, segments_in
+from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
 from lenet.reading.sheet import corners_of, find_sheet
 from lenet.reading.valid import most_probable
@@ -92,7 +93,12 @@ def read_form(
     page = without_frames(page)
     best: list[FieldValue] = []
     for turns in range(4 if rotate else 1):
-        values = _values(page.turned(turns), turned(places, turns), fields, model, check_below, n_jobs)
+        try:
+            values = _values(page.turned(turns), turned(places, turns), fields, model, check_below, n_jobs)
+        except InputError:  # a turned page may look like a texture
+            if not turns:
+                raise
+            continue
         if not turns or _legibility(values) > _legibility(best) + _LEAD:
             best = values
         if _legibility(best) >= _LEGIBLE * len(fields):
@@ -126,7 +132,7 @@ def _legibility(values: Sequence[FieldValue]) -> float:
 
 
 def _values(
-    page: Page, places: Sequence[Place], fields: Sequence[Field], model: LeNet5, check_below: float, n_jobs: int | None
+    page: Page, places: Sequence[Cell], fields: Sequence[Field], model: LeNet5, check_below: float, n_jobs: int | None
 ) -> list[FieldValue]:
     """Return the values of the fields on a page in one orientation."""
     cells = {(place.grid, place.row, place.column): np.array(place.box) for place in places}

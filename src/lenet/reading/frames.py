@@ -6,22 +6,17 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet.reading.page import Page
 from lenet.reading.rules import Mask, erased, straight_lines, thickness_of
+from lenet.reading.strokes import hollow
 
-_MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame covers
+_MIN_SIDE = 12  # pixels of a frame
 _MIN_ENCLOSED = 0.1  # the ink inside a frame, as a fraction of the frame's own ink
-_MAX_WORK = 3  # page areas: the total area of the boxes of all frames, which may enclose each other
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
 
 def without_frames(page: Page) -> Page:
     """Remove the strokes that frame others; writing that touches a frame loses little."""
     strokes, ink = page.strokes, page.ink.copy()
-    hollow = strokes.areas < _MAX_FILLED * strokes.widths * strokes.heights
-    hollow &= np.minimum(strokes.widths, strokes.heights) > 12
-    largest = np.argsort(-strokes.areas)
-    largest = largest[hollow[largest]]
-    work = (strokes.widths * strokes.heights)[largest].cumsum()
-    for n in largest[work <= _MAX_WORK * page.ink.size]:
+    for n in hollow(strokes.widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size):
         left, top, right, bottom = strokes.boxes[n].tolist()
         window = slice(top, bottom), slice(left, right)
         labels = strokes.labels[window]

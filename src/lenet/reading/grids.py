@@ -13,8 +13,9 @@ from lenet.reading.faint_lines import faint_lines_between
 from lenet.reading.ink import sharpened, strengthened
 from lenet.reading.numbering import rows_and_columns
 from lenet.reading.page import Page
+from lenet.reading.results import Cell
 from lenet.reading.rules import Mask
-from lenet.reading.strokes import components_of, mask_of, strokes_of
+from lenet.reading.strokes import components_of, hollow, mask_of, strokes_of
 
 Outline = NDArray[np.int32]
 Window = tuple[slice, slice]
@@ -22,7 +23,6 @@ Window = tuple[slice, slice]
 _WINDOW, _LINE = 16, 12  # lines are 12 levels darker than the window around them, a 16th of the page's side
 _MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
-_MAX_FILLED = 0.35  # the fraction of its box that the lines of a grid cover
 _SIMILAR, _MERGED = 12.0, 100.0  # a cell, which may be merged, has 1/12 to 100 times the usual area
 _MIN_CELL_SHARE = 0.5  # the fraction of the enclosed area that belongs to cells of similar areas
 _MIN_RECTANGULAR = 0.85  # the area of a cell, as a fraction of the smallest rectangle around it
@@ -34,31 +34,20 @@ _FRINGE = 3  # pixels that are erased along the outlines of cells
 _MAX_CUT = 0.3  # the fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # a grid with this many cells on this fraction of the page is the only content
 _AS_LARGE = 0.5  # other grids are kept if they have this fraction of its area
-_MAX_WORK = 3  # page areas: the total area searched for grids
 
 
-@dataclass(frozen=True)
-class Place:
-    """The place of a cell in a grid, and in the picture."""
-
-    grid: int
-    row: int
-    column: int
-    box: tuple[int, int, int, int]
-
-
-def turned(places: Sequence[Place], turns: int) -> tuple[Place, ...]:
-    """Return the places with the rows and columns of the page after some quarter turns, counter-clockwise."""
+def turned(cells: Sequence[Cell], turns: int) -> tuple[Cell, ...]:
+    """Return cells with the rows and columns of the page after some quarter turns, counter-clockwise."""
     for _ in range(turns):
-        last = {place.grid: 0 for place in places}
-        for place in places:
-            last[place.grid] = max(last[place.grid], place.column)
-        places = [replace(each, row=last[each.grid] - each.column, column=each.row) for each in places]
-    return tuple(places)
+        last = {cell.grid: 0 for cell in cells}
+        for cell in cells:
+            last[cell.grid] = max(last[cell.grid], cell.column)
+        cells = [replace(each, row=last[each.grid] - each.column, column=each.row) for each in cells]
+    return tuple(cells)
 
 
-def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Place, ...]]:
-    """Return a page without the lines of its grids, and the places of their cells; the writing in the cells is kept.
+def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Cell, ...]]:
+    """Return a page without the lines of its grids, and their cells, without texts; the writing in them is kept.
 
     If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false.
     Other grids are kept if they are at least half as large.
@@ -70,14 +59,14 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Plac
     if large:
         grids = [each for each in grids if each[1].area >= _AS_LARGE * max(large)]
     ink = np.zeros_like(page.ink) if large else page.ink.copy()
-    places: list[Place] = []
+    cells: list[Cell] = []
     for number, (window, grid, writing) in enumerate(grids):
         cleared = _cleared(writing, _darkness(page, window), grid)
         ink[window] = np.where(grid.region, cleared, ink[window])
         boxes = page.boxes_in_picture(np.array([_box_of(cell, window) for cell in grid.cells]))
         each_cell = zip(*rows_and_columns(grid.cells), boxes, strict=True)
-        places += [Place(number, int(row), int(column), box) for row, column, box in each_cell]
-    return page.with_ink(ink), tuple(places)
+        cells += [Cell(number, int(row), int(column), box) for row, column, box in each_cell]
+    return page.with_ink(ink), tuple(cells)
 
 
 def _cleared(writing: NDArray[np.uint8], darkness: NDArray[np.uint8], grid: "Grid") -> NDArray[np.uint8]:
@@ -107,12 +96,8 @@ def _grids_on(page: Page) -> list[tuple[Window, "Grid"]]:
     labels, stats = components_of(closed)
     stats[0] = 0
     widths, heights, areas = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
-    candidates = (areas < _MAX_FILLED * widths * heights) & (np.minimum(widths, heights) > 2 * _MIN_SIDE)
-    largest = np.argsort(-areas)
-    largest = largest[candidates[largest]]
-    work = (widths[largest] * heights[largest]).cumsum()
     grids: list[tuple[Window, Grid]] = []
-    for n in largest[work <= _MAX_WORK * page.ink.size]:
+    for n in hollow(widths, heights, areas, 2 * _MIN_SIDE, page.ink.size):
         window = _window(*stats[n, :4].tolist())
         lines = np.asarray(labels[window] == n, np.uint8)
         cells = cells_of(lines)

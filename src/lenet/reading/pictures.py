@@ -6,6 +6,7 @@ import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -81,24 +82,23 @@ def read_picture(
 
 def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX_PIXELS) -> PixelsAndShape:
     """Return the pixels of a file, as `read_picture`; a JPEG of more than `min_pixels` pixels is reduced."""
-    if not isinstance(file, str | os.PathLike | bytes | bytearray | memoryview) and not hasattr(file, "seekable"):
-        raise InputTypeError(f"file is of type {type(file).__name__}; expected a path, bytes or a binary file.")
-    image_module = require("PIL.Image", "vision")
+    is_path = isinstance(file, str | os.PathLike)
     if isinstance(file, bytes | bytearray | memoryview):
         file = io.BytesIO(file)
-    name = os.fspath(file) if isinstance(file, str | os.PathLike) else "The file"
+    if not is_path and (isinstance(file, io.TextIOBase) or not hasattr(file, "seekable")):
+        raise InputTypeError(f"file is of type {type(file).__name__}; expected a path, bytes or a binary file.")
+    image_module = require("PIL.Image", "vision")
+    name = os.fspath(file) if is_path else "The file"
     if "\0" in name or len(name) > _MAX_PATH:
         raise InputError(
             f"The path starts with {name[:20]!r} and has {len(name):,} characters; expected that of a file. Pass the "
             "content of a file as bytes."
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about harmless defects, and sizes that are rejected below
-            if not isinstance(file, str | os.PathLike):
-                return _decoded(file, name, mode, largest, min_pixels)
-            with Path(file).open("rb", 2**16) as opened:  # Pillow leaves open what it cannot read, such as a pipe
-                return _decoded(opened, name, mode, largest, min_pixels)
+        # Pillow leaves open what it cannot read, such as a pipe.
+        with warnings.catch_warnings(), Path(file).open("rb", 2**16) if is_path else nullcontext(file) as opened:
+            warnings.simplefilter("ignore")  # about harmless defects, and sizes that are rejected below
+            return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
         raise
     except image_module.DecompressionBombError:
@@ -106,7 +106,7 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             f"{name} has too many pixels; expected at most {largest / 1e6:g} million. Scale it down."
         ) from None
     except image_module.UnidentifiedImageError:
-        size = Path(file).stat().st_size if isinstance(file, str | os.PathLike) else file.seek(0, os.SEEK_END)
+        size = Path(file).stat().st_size if is_path else file.seek(0, os.SEEK_END)
         if not size:
             raise DataError(f"{name} is empty; expected a picture. Save it again.") from None
         raise DataError(

@@ -16,7 +16,7 @@ from lenet.loading import load_pretrained
 from lenet.model import LeNet5
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import Coefficients, coefficients_of, graph_of
-from lenet.reading.grids import Place, turned, without_grids
+from lenet.reading.grids import turned, without_grids
 from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import MIN_DECODED_PIXELS, find_lines, page_of, reject_texture
 from lenet.reading.orientation import read_upright
@@ -97,12 +97,11 @@ def read(
     marks = _checks.boolean(marks, "marks")
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
-    page, places = without_grids(page_of(*reduced_grey(image, MIN_DECODED_PIXELS)))
+    page, cells = without_grids(page_of(*reduced_grey(image, MIN_DECODED_PIXELS)))
     page = without_frames(page)
     read_page = functools.partial(_read_page, model, characters, only_digits, marks, n_jobs)
     reading = read_upright(read_page, page) if rotate else read_page(page)
-    places = turned(places, reading.rotation // 90)
-    return replace(reading, cells=_filled(places, reading.lines))
+    return replace(reading, cells=filled(turned(cells, reading.rotation // 90), reading.lines))
 
 
 def checked_model(model: LeNet5 | None) -> LeNet5:
@@ -164,21 +163,21 @@ def _read_page(
     return Reading(tuple(line for line in found if line is not None))
 
 
-def _filled(places: Sequence[Place], lines: Sequence[Line]) -> tuple[Cell, ...]:
-    """Return the cells of grids with the texts in them."""
-    if not places:
+def filled(cells: Sequence[Cell], lines: Sequence[Line]) -> tuple[Cell, ...]:
+    """Return the cells of grids, in reading order, with the texts of the lines in them."""
+    if not cells:
         return ()
-    boxes = np.array([place.box for place in places]).reshape(len(places), 2, 2)
+    boxes = np.array([cell.box for cell in cells]).reshape(len(cells), 2, 2)
     middles = boxes.mean(axis=1)
-    texts = [""] * len(places)
+    texts = [""] * len(cells)
     for digit in (digit for line in lines for digit in line.digits):
         middle = np.reshape(digit.box, (2, 2)).mean(axis=0)
         around = ((boxes[:, 0] <= middle) & (middle <= boxes[:, 1])).all(axis=1)
         if around.any():  # in perspective, boxes overlap
             nearest = np.where(around, np.abs(middles - middle).sum(axis=1), np.inf).argmin()
             texts[int(nearest)] += digit.text
-    cells = (Cell(**vars(place), text=text) for place, text in zip(places, texts, strict=True))
-    return tuple(sorted(cells, key=lambda cell: (cell.grid, cell.row, cell.column)))
+    found = (replace(cell, text=text) for cell, text in zip(cells, texts, strict=True))
+    return tuple(sorted(found, key=lambda cell: (cell.grid, cell.row, cell.column)))
 
 
 def _read_line(
@@ -212,7 +211,8 @@ def _text(digits: Sequence[Digit], gaps: NDArray[np.float64], marks: Sequence[tu
     """Return the text of a line, given each mark and the number of digits before it."""
     separators = ["", *np.where(gaps > _SPACE, " ", ""), ""]
     for place, mark in marks:
-        separators[place] = separators[place].strip() + mark
+        if mark:
+            separators[place] = separators[place].strip() + mark
     texts = [*(digit.text for digit in digits), ""]
     return "".join(chain.from_iterable(zip(separators, texts, strict=True)))
 

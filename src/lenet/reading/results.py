@@ -87,7 +87,7 @@ class Line:
         The probability of these digits among all readings of the line, in [0, 1]. Non-digits do not lower it.
     text : str
         The digits, with "?" for each non-digit, and a space for each gap wider than 0.9 times the height of the
-        writing.
+        writing. If `read` was called with ``marks=True``, points, commas and dashes replace the spaces beside them.
 
     Examples
     --------
@@ -119,8 +119,8 @@ class Cell:
         The number of the grid in the picture, and the place in it, all from 0.
     box : tuple of four int
         Left, top, right and bottom in pixels of the picture.
-    text : str
-        The digits in the cell, from left to right, with "?" for each non-digit; empty for an empty cell.
+    text : str, default ""
+        The digits in the cell, from left to right, with "?" for each non-digit; empty, the default, for an empty cell.
 
     Examples
     --------
@@ -133,7 +133,7 @@ class Cell:
     row: int
     column: int
     box: tuple[int, int, int, int]
-    text: str
+    text: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from lenet._checks import SIDE
 from lenet._extras import cv2
 from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
-from lenet.reading.features import LEAST, Features, features_of
+from lenet.reading.features import MIN_PROBABILITY, Features, features_of
 from lenet.reading.lines import reject_texture
 from lenet.reading.pieces import Pieces
 from lenet.reading.strokes import Boxes
@@ -34,7 +34,7 @@ class Segments:
     @property
     def log_probabilities(self) -> NDArray[np.float64]:
         """The logarithms of the probabilities."""
-        return np.log(np.maximum(self.probabilities, LEAST))
+        return np.log(np.maximum(self.probabilities, MIN_PROBABILITY))
 
     def with_probabilities(self, probabilities: NDArray[np.float64]) -> "Segments":
         """Return the segments with other probabilities."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
 _SPECK = 0.22  # heights of the writing
 _MAX_LABEL = 2**16 - 1  # of 16 bits
+_MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
+_MAX_BOXES = 3  # page areas
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
 Labels = NDArray[np.uint16] | NDArray[np.int32]
@@ -81,6 +84,20 @@ class Strokes:
         rules = (self.widths > MAX_LENGTH * height) & (self.heights < 0.3 * height)
         slivers = self.at_border & (np.minimum(self.widths, self.heights) <= 2)
         return np.flatnonzero(~specks & ~rules & ~slivers & (self.heights < MAX_LENGTH * height))
+
+
+def hollow(
+    widths: NDArray[Any], heights: NDArray[Any], areas: NDArray[Any], min_side: int, page_size: int
+) -> NDArray[np.int64]:
+    """Return the components that ink covers thinly, such as frames, largest first; their boxes may enclose each other.
+
+    Together, the boxes have at most three times the area of the page.
+    """
+    boxes = widths * heights
+    is_hollow = (areas < _MAX_FILLED * boxes) & (np.minimum(widths, heights) > min_side)
+    largest = np.argsort(-areas)
+    largest = largest[is_hollow[largest]]
+    return np.asarray(largest[boxes[largest].cumsum() <= _MAX_BOXES * page_size])
 
 
 def mask_of(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
