@@ -5,6 +5,7 @@ import pytest
 
 from lenet.reading import grids, numbering
 from lenet.reading.grids import Grid, cells_of, without_grids
+from lenet.reading.ink import blur_of, deblurred
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 
@@ -424,8 +425,8 @@ def test_faint_lines_between_cells_divide_them():
     assert sorted(zip(rows, columns, strict=True)) == [(row, column) for row in range(2) for column in range(4)]
 
 
-def test_the_writing_of_each_cell_is_sharpened_and_scaled_to_its_own_darkness():
-    """The blur has 0.08 heights, 44 pixels; levels range from 0.15 of the strokes' dark core up to that core."""
+def test_the_writing_of_each_cell_is_deblurred_and_scaled_to_its_own_darkness():
+    """Levels range from 0.15 of the strokes' dark core up to that core."""
     boxes = [(0, 0, 60, 60), (60, 0, 70, 60)]
     grid = Grid([outline(*box) for box in boxes], np.ones((61, 131), np.uint8))
     darkness = np.zeros((61, 131))
@@ -433,11 +434,12 @@ def test_the_writing_of_each_cell_is_sharpened_and_scaled_to_its_own_darkness():
     darkness = ndimage.gaussian_filter(darkness, 1.5)
     page = darkness.round()
     ink = np.where(page > 20, 255, 0).astype(np.uint8)
-    sharp = np.clip(3 * page - 2 * ndimage.gaussian_filter(page, 0.08 * 44, mode="mirror"), 0, 255).round()
+    blur = np.median([blur_of(page.astype(np.uint8)[part], ink[part]) for part in (np.s_[:, :61], np.s_[:, 60:])])
     for left, right in ((0, 61), (61, 131)):
         own = np.s_[:, left:right]
-        full = np.sort(sharp[own][ink[own] > 0])[int(0.65 * (ink[own] > 0).sum())]
-        expected = np.clip((sharp[own] - 0.15 * full) * 255 / (0.85 * full), 0, 255) * (ink[own] > 0)
+        sharp = deblurred(page.astype(np.uint8)[own], blur)
+        full = np.sort(sharp[ink[own] > 0])[int(0.65 * (ink[own] > 0).sum())]
+        expected = np.clip((sharp - 0.15 * full) * 255 / (0.85 * full), 0, 255) * (ink[own] > 0)
         np.testing.assert_allclose(grids._cleared(ink, page.astype(np.uint8), grid)[own], expected, atol=6)
 
 

@@ -6,9 +6,19 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from lenet._mnist_form import reduced, resized
 from lenet.reading import ink as module
-from lenet.reading.ink import coarsened, find_darkness, find_ink, is_dark_on_light, normalised, sharpened, strengthened
+from lenet.reading.ink import (
+    blur_of,
+    coarsened,
+    deblurred,
+    find_darkness,
+    find_ink,
+    is_dark_on_light,
+    normalised,
+    strengthened,
+)
 
 pytest.importorskip("cv2")
+ndimage = pytest.importorskip("scipy.ndimage")
 
 
 def windowed(reduce, image, size, mode="edge", **options):
@@ -237,16 +247,60 @@ def test_every_second_row_of_a_million_pixels_is_counted(height, counts_every_ro
     assert normalised(darkness).any() == counts_every_row
 
 
-def test_a_sharpened_picture_has_three_times_its_levels_less_twice_those_of_the_blurred_one():
+@pytest.mark.parametrize("seed", range(3))
+def test_the_blur_of_strokes_follows_from_their_contrast_and_slope(seed):
+    darkness, ink = random_picture(seed, (9, 14)), random_picture(seed + 10, (9, 14))
+    contrast = np.quantile([darkness[at] for at in np.ndindex(9, 14) if ink[at] >= 96], 0.65)
+    slopes = []
+    for y, x in np.ndindex(9, 14):
+        for other in ((y + 1, x), (y, x + 1)):
+            if other[0] < 9 and other[1] < 14 and (ink[y, x] >= 96) != (ink[other] >= 96):
+                slopes.append(abs(int(darkness[y, x]) - int(darkness[other])))
+    assert blur_of(darkness, ink) == pytest.approx(contrast / (np.sqrt(2 * np.pi) * np.quantile(slopes, 0.75)))
+
+
+@pytest.mark.parametrize("blur", [0.7, 1.5, 2.5])
+def test_the_blur_of_a_blurred_ring_is_found(blur):
+    ring = np.zeros((60, 60))
+    ring[10:50, 10:50] = 200
+    ring[18:42, 18:42] = 0
+    seen = ndimage.gaussian_filter(ring, blur).round().astype(np.uint8)
+    assert blur_of(seen, seen) == pytest.approx(blur, rel=0.2)
+
+
+def test_there_is_no_blur_without_edges():
+    assert blur_of(np.full((5, 5), 200, np.uint8), np.full((5, 5), 95, np.uint8)) == 0
+    assert blur_of(np.full((5, 5), 200, np.uint8), np.full((5, 5), 255, np.uint8)) == 0
+    assert blur_of(np.full((5, 5), 200, np.uint8), np.diag([255] * 5).astype(np.uint8)) > 50  # flat, but an edge
+
+
+@pytest.mark.parametrize(("blur", "changes"), [(0.49, False), (0.5, True)])
+def test_less_than_half_a_pixel_of_blur_is_left(blur, changes):
     darkness = random_picture(0, (20, 30), 90, 150)
-    offsets = np.arange(-9, 10)
-    weights = np.exp(-(offsets**2) / (2 * 1.5**2))
-    window = np.outer(weights, weights) / weights.sum() ** 2
-    views = sliding_window_view(np.pad(darkness.astype(float), 9, "reflect"), (19, 19))
-    expected = 3.0 * darkness - 2 * (views * window).sum(axis=(2, 3))
-    found = sharpened(darkness, 1.5)
-    np.testing.assert_allclose(found, expected, atol=2.5)
-    assert (found - expected).mean() == pytest.approx(0, abs=0.3)
+    assert np.array_equal(deblurred(darkness, blur), darkness) != changes
+
+
+def test_deblurring_follows_the_formula_of_richardson():
+    darkness = random_picture(0, (20, 30), 90, 150)
+
+    def blurred(picture):
+        return ndimage.gaussian_filter(picture, 1.5, mode="mirror", truncate=4)
+
+    seen = estimate = darkness + 1.0
+    for _ in range(20):
+        estimate = estimate * blurred(seen / blurred(estimate))
+    np.testing.assert_allclose(deblurred(darkness, 1.5), (estimate - 1).clip(0, 255), atol=1)
+
+
+def test_deblurring_opens_the_loop_of_a_small_digit():
+    """A ring of 3 pixels with a hole of 3 pixels, 200 levels dark, was blurred until its hole was nearly as dark."""
+    ring = np.zeros((30, 30))
+    ring[10:19, 10:19] = 200
+    ring[13:16, 13:16] = 0
+    seen = ndimage.gaussian_filter(ring, 2.0)
+    assert seen[14, 14] > 0.9 * seen[14, 11]
+    found = deblurred(seen.round().astype(np.uint8), 2.0)
+    assert found[14, 14] < 0.75 * found[14, 11]
 
 
 @pytest.mark.parametrize("seed", range(3))

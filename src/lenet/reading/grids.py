@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 from lenet.reading.faint_lines import faint_lines_between
-from lenet.reading.ink import sharpened, strengthened
+from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.numbering import rows_and_columns
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 from lenet.reading.rules import Mask
-from lenet.reading.strokes import components_of, hollow, mask_of, strokes_of
+from lenet.reading.strokes import components_of, hollow, mask_of
 
 Outline = NDArray[np.int32]
 Window = tuple[slice, slice]
@@ -28,7 +28,7 @@ _MIN_CELL_SHARE = 0.5  # the fraction of the enclosed area that belongs to cells
 _MIN_RECTANGULAR = 0.85  # the area of a cell, as a fraction of the smallest rectangle around it
 _MAX_ASPECT = 4.0  # of the cells; the spaces between the rules of paper are longer
 _MIN_SPLIT = 1.6  # times the usual area of a cell: smaller cells are not divided by faint lines
-_RADIUS = 0.08  # heights of the writing: the radius of the blur that sharpening removes
+_MAX_BLUR = 0.1  # sides of a cell: the standard deviation of the strongest blur that is undone
 _RIM = 0.1  # sides of a cell: ink that touches the lines and extends no further is part of a line
 _FRINGE = 3  # pixels that are erased along the outlines of cells
 _MAX_CUT = 0.3  # the fraction of the writing in a table that may touch its lines
@@ -70,14 +70,19 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Cell
 
 
 def _cleared(writing: NDArray[np.uint8], darkness: NDArray[np.uint8], grid: "Grid") -> NDArray[np.uint8]:
-    """Sharpen the writing in a grid and normalise its strength in each cell: printed lines may be darker or fainter."""
-    height = strokes_of(writing).writing_height or grid.side
-    sharp, cleared = sharpened(darkness, _RADIUS * height), np.zeros_like(writing)
+    """Deblur the writing in a grid and normalise its strength in each cell: printed lines may be darker or fainter."""
+    written: list[tuple[Window, NDArray[np.uint8]]] = []
     for cell in grid.cells:
         part = _window(*cv2.boundingRect(cell))
-        own = _filled([cell - cell.min(axis=0)], writing[part].shape)
-        strong = strengthened(np.where(own, writing[part], 0).astype(np.uint8), sharp[part])
-        cleared[part] = np.maximum(cleared[part], strong)  # the boxes of slanted cells overlap
+        ink = np.where(_filled([cell - cell.min(axis=0)], writing[part].shape), writing[part], 0).astype(np.uint8)
+        if mask_of(ink).any():
+            written.append((part, ink))
+    cleared = np.zeros_like(writing)
+    if not written:
+        return cleared
+    blur = min(float(np.median([blur_of(darkness[part], ink) for part, ink in written])), _MAX_BLUR * grid.side)
+    for part, ink in written:  # the boxes of slanted cells overlap
+        cleared[part] = np.maximum(cleared[part], strengthened(ink, deblurred(darkness[part], blur)))
     return cleared
 
 

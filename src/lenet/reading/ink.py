@@ -2,6 +2,7 @@
 
 import bisect
 import functools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, 
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
 _MANY = 2**20  # pixels
 _LEVELS = np.arange(256)
-_SHARPENING = 2.0  # the factor of the added difference from the blurred picture
+_STEEP = 0.75  # the quantile of the slopes at edges that is the slope across them; others are slanted
+_MIN_BLUR, _ITERATIONS = 0.5, 20  # of the deconvolution; less blur, in pixels, is left
 _PALE, _CORE = 0.15, 0.65  # darkness of a stroke's edges relative to its core; the core's quantile of its darkness
 _NOISE = 5.0  # standard deviations from the paper's level that still count as paper
 
@@ -115,10 +117,33 @@ def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _scaled(darkness, min(noise, 0.5 * full), full)
 
 
-def sharpened(darkness: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
-    """Return a sharpened picture. Blur closes the loops of small digits."""
-    blurred = cv2.GaussianBlur(darkness, (0, 0), radius)
-    return np.asarray(cv2.addWeighted(darkness, 1 + _SHARPENING, blurred, -_SHARPENING, 0), np.uint8)
+def blur_of(darkness: NDArray[np.uint8], ink: NDArray[np.uint8]) -> float:
+    """Return the standard deviation of the blur of strokes, in pixels, from the slope of their edges; 0 without any.
+
+    A Gaussian blur with a standard deviation s turns an edge of a contrast c into a slope of c / (s sqrt(2 pi)).
+    """
+    mask, levels = mask_of(ink), darkness.astype(np.float32)
+    slopes = np.concatenate([np.abs(np.diff(levels, axis=n))[np.diff(mask, axis=n) != 0] for n in (0, 1)])
+    if not len(slopes):
+        return 0.0
+    contrast, slope = np.quantile(levels[mask > 0], _CORE), np.quantile(slopes, _STEEP)
+    return float(contrast / (math.sqrt(2 * math.pi) * max(slope, 1.0)))
+
+
+def deblurred(darkness: NDArray[np.uint8], blur: float) -> NDArray[np.uint8]:
+    """Undo a Gaussian blur, which closes the loops of small digits, by Richardson-Lucy deconvolution.
+
+    Each iteration multiplies the picture by the blurred ratio between the given picture and the blurred estimate
+    (Richardson, "Bayesian-based iterative method of image restoration", 1972).
+    """
+    if blur < _MIN_BLUR:
+        return darkness
+    seen = darkness.astype(np.float32) + 1  # so that no level is 0
+    estimate = seen
+    for _ in range(_ITERATIONS):
+        ratio = seen / cv2.GaussianBlur(estimate, (0, 0), blur)
+        estimate = estimate * cv2.GaussianBlur(ratio, (0, 0), blur)
+    return np.asarray(cv2.convertScaleAbs(estimate, beta=-1), np.uint8)
 
 
 def strengthened(ink: NDArray[np.uint8], darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
