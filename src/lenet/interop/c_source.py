@@ -34,7 +34,7 @@ def to_c(model: LeNet5, name: str = "lenet") -> tuple[str, str]:
     Returns
     -------
     source : str
-        About 1 MB of text with the weights as hexadecimal literals, which compilers read without rounding. Compiled,
+        About 0.7 MB of text with the weights as hexadecimal literals, which compilers read without rounding. Compiled,
         the weights take 247 KB. The code allocates no memory, and calls only `expf` from the C library, and `sqrtf`
         if the model standardises each image.
     header : str
