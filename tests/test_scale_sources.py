@@ -302,3 +302,9 @@ def test_the_first_invalid_image_is_named(shape):
 def test_other_invalid_images_are_named_by_the_file(images, error, message):
     with pytest.raises(error, match=message):
         checked(images, "a.npy", 5)
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^The path of the images is empty"):
+        parts_of("", None)

@@ -158,3 +158,9 @@ def test_a_model_is_named_like_its_file():
     assert named(["runs/train-3", "zips.safetensors", "a=b=c"], None) == {
         "train-3": "runs/train-3", "zips": "zips.safetensors", "a": "b=c",
     }  # fmt: skip
+
+
+def test_the_largest_body_fits_into_the_memory_for_bodies(started):
+    limits = started("--max-body", "300")[1]["limits"]
+    assert limits.buffered == 2 * limits.body
+    assert started()[1]["limits"].buffered == 256 * 2**20

@@ -333,3 +333,19 @@ def test_compressed_bodies_are_decompressed_or_rejected(body, encoding, expected
     else:
         assert expected in context.error.detail
         assert status_of(context) == (413 if "large" in expected else 415 if "supported" in expected else 400)
+
+
+def test_a_thread_that_cannot_start_is_started_later(monkeypatch):
+    class Refused(threading.Thread):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    async def check():
+        pool = pool_of(monkeypatch, 1, max_pending=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, "Thread", Refused)
+            with pytest.raises(BusyError):
+                await pool.run(int)
+        assert (pool.pending, await pool.run(int)) == (0, 0)
+
+    asyncio.run(check())

@@ -493,3 +493,15 @@ def test_plain_transports_read_64_kib_at_once(is_plain):
         assert getattr(transport, "max_size", None) == (2**16 if is_plain else None)
 
     check()
+
+
+@in_loop
+async def test_a_body_that_takes_too_long_after_its_answer_is_not_recorded_again():
+    served = Served()
+    connection, transport = served.connect()
+    connection.data_received(UPLOAD.replace(b"/upload", b"/none"))
+    await after(RECEIVE / 2)
+    connection.data_received(b"a")
+    await after(RECEIVE / 2 + 0.01)
+    assert (statuses(transport), served.records()) == ([404], [(404, "/none")])
+    assert transport.events[-1] == "eof"

@@ -356,3 +356,18 @@ def test_requests_for_a_document_are_answered_together(app):
     first, second = asyncio.run(both())
     assert first[2] == second[2]
     assert json.dumps(first[2]["parameters"]).count("data") == 10
+
+
+def test_the_client_does_not_choose_the_codec_of_a_form(app, given):
+    """Python's punycode codec takes time that is quadratic in the length."""
+    body = field("only_digits", "true") + file(PICTURE) + b"--x--\r\n"
+    for charset in ("punycode", "utf-16"):
+        kind = f"multipart/form-data; boundary=x; charset={charset}"
+        assert asked(app, "POST", "/predict", body, content_type=kind)[0] == 200
+    assert [each[2] for each in given] == [True, True]
+
+
+@pytest.mark.parametrize(("length", "status"), [(2**10, 404), (2**10 + 1, 400)])
+def test_fields_of_a_form_are_short(app, length, status):
+    body = field("model", "x" * length) + file(PICTURE) + b"--x--\r\n"
+    assert asked(app, "POST", "/predict", body, content_type="multipart/form-data; boundary=x")[0] == status

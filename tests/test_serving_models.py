@@ -433,3 +433,39 @@ def test_the_statistics_of_a_model_that_was_not_asked_are_zero():
     metrics = Metrics(Models({"a": model_of(0)}))
     assert metrics.statistics["a", "1"].as_dict()["inference_count"] == 0
     assert np.sum([value["count"] for value in metrics.statistics["a", "1"].as_dict()["inference_stats"].values()]) == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_hangup_does_not_load_a_model_that_is_unloaded_in_the_meantime():
+    loaded, metrics = [], Counted()
+
+    def loader(name):
+        loaded.append(name)
+        if loaded.count("a") == 2:  # the first reload
+            models.unload("b")
+        return model_of(0)
+
+    models = Models({"a": "a", "b": "b"}, loader)
+    watched(models, [(hang_up, lambda: metrics.reloads), (hang_up, lambda: len(metrics.reloads) >= 2)], metrics)
+    assert [served.name for served in models.ready()] == ["a"]
+
+
+def test_a_model_that_is_unloaded_while_its_file_is_read_stays_unloaded():
+    def loader(name):
+        if loaded.pop():
+            models.unload(name)
+        return model_of(0)
+
+    loaded = [False, True, False]
+    models = Models({"a": "a"}, loader)
+    with pytest.raises(NotServedError, match="Model 'a' was unloaded"):
+        models.reload("a", only_if_ready=True)
+    assert not models.ready()
+    models.reload("a")
+    assert [served.name for served in models.ready()] == ["a"]
+
+
+@pytest.mark.parametrize("name", [1, None, b"a"])
+def test_names_are_strings(name):
+    with pytest.raises(InputTypeError, match=r"^models has the name"):
+        Models({name: model_of(0)})

@@ -292,3 +292,10 @@ def test_models_are_not_loaded_unless_this_is_allowed(app):
         status, _, answer = asked(app, "POST", f"/v2/repository/models/one/{action}")
         message = "Clients may not load or unload models. Start lenet serve with --allow-control."
         assert (status, answer["error"]) == (403, message)
+
+
+@pytest.mark.parametrize("action", ["index", "models/m/load"])
+def test_the_limit_of_json_applies_to_the_repository(action):
+    app = protocol_of({"m": lenet.LeNet5(seed=0)}, limits=Limits(json=100), allow_control=True)
+    for size, status in ((100, 200), (101, 413)):
+        assert asked(app, "POST", f"/v2/repository/{action}", b"{}".rjust(size))[0] == status

@@ -25,7 +25,7 @@ digits = create_app(models)
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """While the application runs, reload the file when it changes, or on SIGHUP."""
-    async with watching(models):
+    async with watching(models, digits.metrics):
         yield
 
 

@@ -85,8 +85,10 @@ def load_model(name: str) -> "LeNet5":
     path = Path(name)
     if name in PRETRAINED:  # names take precedence, as in lenet.data.load: ./mnist is a path
         return load_pretrained(name)
-    if not path.exists():
-        raise InputError(f"{name} does not exist; expected a model file, a run folder or {', '.join(PRETRAINED)}.")
+    if not name or not path.exists():  # Path("") would be the current folder
+        raise InputError(
+            f"{name or 'An empty name'} does not exist; expected a model file, a run folder or {', '.join(PRETRAINED)}."
+        )
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         return from_onnx(path)

@@ -151,8 +151,10 @@ def limits_of(arguments: argparse.Namespace) -> "Limits":
     """Return the limits that the options set."""
     from lenet.serving import Limits
 
+    body = math.ceil(arguments.max_body * 2**20)
     return Limits(
-        body=math.ceil(arguments.max_body * 2**20),
+        body=body,
+        buffered=max(Limits.buffered, 2 * body),  # a compressed body counts with both of its sizes
         batch=arguments.max_batch,
         pixels=math.ceil(arguments.max_pixels * 1e6),
         in_flight=arguments.max_in_flight,

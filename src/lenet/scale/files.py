@@ -47,6 +47,8 @@ def matching(pattern: str) -> list[File]:
     MissingExtraError
         If fsspec lacks the package for this kind of address.
     """
+    if not pattern:  # Path("") would be the current folder
+        raise InputError("The path of the images is empty; expected a path, an address or a pattern.")
     is_local = "://" not in pattern or Path(pattern).exists()
     found = _local(pattern) if is_local else _remote(pattern)
     if not found:

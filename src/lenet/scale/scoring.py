@@ -170,26 +170,33 @@ def _scores(
 ) -> Generator[NDArray[Any], None, None]:
     """Yield the scores of each part, in order."""
     # Unlike scattered data, the result of a task is recomputed if all workers that store it die.
-    sent = client.submit(_received, model, pure=False, key=f"lenet-model-{os.urandom(8).hex()}", retries=retries)
-    submit, rest = _submitter(client, parts, sent, rows, retries)
+    with _cluster_errors():
+        sent = client.submit(_received, model, pure=False, key=f"lenet-model-{os.urandom(8).hex()}", retries=retries)
+        submit, rest = _submitter(client, parts, sent, rows, retries)
     window, waiting, futures = _Window(client), deque(parts), deque[Any]()
     submitted: deque[Part] = deque()
     try:
         while waiting or futures:
-            try:
+            with _cluster_errors():
                 while waiting and len(futures) < window.width():
                     submitted.append(waiting.popleft())
                     futures.append(submit(submitted[-1]))
-            except (OSError, RuntimeError, CancelledError) as error:
-                raise WorkerError(
-                    f"The connection to the cluster was lost ({type(error).__name__}: {error}). Start the cluster "
-                    "again."
-                ) from error
             yield _result(submitted.popleft(), futures[0])
             futures.popleft()
     finally:
         with contextlib.suppress(Exception):  # the cluster may be gone
             client.cancel([*futures, *rest, sent])
+
+
+@contextlib.contextmanager
+def _cluster_errors() -> Iterator[None]:
+    """Raise WorkerError for any error of a client, such as a closed one."""
+    try:
+        yield
+    except (Exception, CancelledError) as error:
+        raise WorkerError(
+            f"The connection to the cluster was lost ({type(error).__name__}: {error}). Start the cluster again."
+        ) from error
 
 
 def _submitter(

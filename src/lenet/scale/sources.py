@@ -81,7 +81,8 @@ def _of_file(file: File, column: str | None) -> Sequence[Part]:
             return list(_of_npy(file))
         if file.suffix in (".parquet", ".pq"):
             return list(_of_parquet(file, column))
-        if file.name.lower().partition("?")[0].endswith(csv.SUFFIXES):
+        name = file.name if file.system is None else file.name.partition("?")[0]
+        if name.lower().endswith(csv.SUFFIXES):
             return [Part(file.name, 0, None, functools.partial(_read_csv, file))]
     except Exception as error:
         if file.system is None:

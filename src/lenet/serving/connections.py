@@ -165,7 +165,7 @@ class TimedProtocol(StrictProtocol):
             scope["lenet.refusal"] = HTTPException(status, message)
             self.cycle.disconnected = True  # the application, which waits for the body, ends and records the request
             self.cycle.message_event.set()
-        elif self._application is not None:
+        elif self._application is not None and not is_answered:
             self._application.record(context)
         if not is_answered and not self.transport.is_closing():
             self._send_error(status, message, context)

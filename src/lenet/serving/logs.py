@@ -43,8 +43,11 @@ class LogWriter:
         self._has_lines.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="lenet-log", daemon=True)
-            self._thread.start()
-            atexit.register(self.flush)
+            try:
+                self._thread.start()
+                atexit.register(self.flush)
+            except RuntimeError:  # the system allows no more threads now; the next line tries again
+                self._thread = None
 
     def take_dropped(self) -> int:
         """Return the number of dropped lines, reset it, and log it if there is room."""

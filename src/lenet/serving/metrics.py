@@ -168,6 +168,7 @@ class Metrics:
         """Update the current versions of the models."""
         current = {(served.name, served.version) for served in self._models.ready()}
         for labels in self._versions - current:
+            self.statistics.pop(labels, None)  # a running request keeps its own
             if _is_shared():
                 self._model.labels(*labels).set(0)  # the package cannot remove it; `_SharedMetrics` leaves it out
             else:

@@ -77,7 +77,7 @@ class Models:
     InputError
         If there is no model, a name is invalid, or the metadata of a model is damaged.
     InputTypeError
-        If a source is neither a path nor a model.
+        If a name is not a string, or a source is neither a path nor a model.
     WeightsError, OSError
         If a file cannot be loaded.
 
@@ -103,6 +103,8 @@ class Models:
         self._seen: dict[str, object] = {}
         self._served: dict[str, Served] = {}  # replaced as a whole, never changed
         for name, source in self._sources.items():
+            if not isinstance(name, str):
+                raise InputTypeError(f"models has the name {_checks.short_repr(name)}; expected a string.")
             if not _NAME.fullmatch(name) or name == "stats":  # /v2/models/stats is another route
                 raise InputError(
                     f"{name!r} is not a valid model name. Use at most 100 letters, digits, _, - and ., but not stats."
@@ -161,13 +163,15 @@ class Models:
             raise NotServedError(f"Model {name!r} has no version {version!r}; expected {served.version}.")
         return served
 
-    def reload(self, name: str) -> bool:
+    def reload(self, name: str, *, only_if_ready: bool = False) -> bool:
         """Load a model from its source again; after an error, the previous model stays in use.
 
         Parameters
         ----------
         name : str
             One of `sources`.
+        only_if_ready : bool, default False
+            Whether to leave a model unloaded that is not ready, or is unloaded while its file is read.
 
         Returns
         -------
@@ -177,7 +181,7 @@ class Models:
         Raises
         ------
         NotServedError
-            If `sources` has no such model.
+            If `sources` has no such model, or `only_if_ready` leaves it unloaded.
         WeightsError, InputError, OSError
             If the file cannot be loaded, or its metadata is damaged.
         """
@@ -190,7 +194,10 @@ class Models:
             loaded = Served(name, model)
             _ = loaded.rule, loaded.class_names  # damaged metadata is an error now, not in a response
             with self._changing:
-                previous, self._served = self._served.get(name), {**self._served, name: loaded}
+                previous = self._served.get(name)
+                if only_if_ready and previous is None:
+                    raise NotServedError(f"Model {name!r} was unloaded; expected a loaded model.")
+                self._served = {**self._served, name: loaded}
         return previous is None or previous.version != loaded.version
 
     def keep(self, folder: str | os.PathLike[str]) -> None:

@@ -26,6 +26,7 @@ from lenet.serving.routing import Operation
 from lenet.serving.schemas import MODEL_QUERY, ONLY_DIGITS_QUERY, json_content, picture_body
 
 T = TypeVar("T")
+_MAX_FIELD = 2**10  # bytes of a form's field: a model's name, or a boolean
 _FORM_PART = 2**18  # bytes of a form that are parsed at once: about 1 ms
 
 
@@ -111,7 +112,12 @@ class _FormParser(MultiPartParser):
 
     def __init__(self, headers: Headers, parts: AsyncGenerator[bytes, None], size: int):
         super().__init__(headers, parts, max_files=1, max_fields=10)
-        self.spool_max_size = size
+        self.spool_max_size, self.max_part_size = size, _MAX_FIELD
+
+    def on_part_begin(self) -> None:
+        """Begin a part, in UTF-8: a codec that the client chooses, such as punycode, takes minutes for a megabyte."""
+        super().on_part_begin()
+        self._charset = "utf-8"
 
     def on_headers_finished(self) -> None:
         """Begin a field or the file."""

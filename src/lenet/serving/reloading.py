@@ -78,6 +78,8 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
             for name in vanished - previous:
                 LOG.warning("The file of model %s was removed; the model stays in use.", name)
         for name in names:
+            if name not in {served.name for served in models.ready()}:  # a client has unloaded it in the meantime
+                continue
             outcome = await asyncio.to_thread(_reload, models, name)
             if metrics is not None:
                 metrics.count_reload(name, outcome)
@@ -85,7 +87,7 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
 
 def _reload(models: Models, name: str) -> str:
     try:
-        changed = models.reload(name)
+        changed = models.reload(name, only_if_ready=True)
     except (LenetError, OSError) as error:
         LOG.error("Model %s was not reloaded; the previous model stays in use. %s", name, error)
         return "failed"

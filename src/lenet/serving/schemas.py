@@ -65,7 +65,7 @@ def picture_body(limits: Limits) -> Schema:
     """Return the body of a request to read a picture."""
     picture = BYTES | {"maxLength": limits.body}
     types = ("image/png", "image/jpeg", "application/octet-stream")
-    form = {"multipart/form-data": {"schema": object_of({"picture": picture})}}
+    form = {"multipart/form-data": {"schema": object_of({"picture": picture}, {"model": TEXT, "only_digits": BOOLEAN})}}
     kinds = "PNG, JPEG, BMP, GIF, TIFF, WebP or PNM"
     return {
         "required": True,
@@ -91,7 +91,8 @@ def named_schemas(limits: Limits) -> Schema:
     cell = {"grid": INTEGER, "row": INTEGER, "column": INTEGER, "box": box, "text": TEXT}
     tensor = {"name": TEXT, "datatype": TEXT, "shape": array_of(INTEGER)}
     tensors = array_of(object_of(tensor))
-    statistics = {"name": TEXT, "version": TEXT, "inference_count": INTEGER, "inference_stats": OBJECT}
+    counts = {"inference_count": INTEGER, "execution_count": INTEGER, "last_inference": INTEGER}
+    statistics = {"name": TEXT, "version": TEXT, **counts, "inference_stats": OBJECT}
     state = {"name": TEXT, "version": TEXT, "state": {"enum": ["READY", "UNAVAILABLE"]}, "reason": TEXT}
     outputs = array_of(object_of(tensor, {"data": array_of({})}))
     return {

@@ -129,6 +129,8 @@ def _check_arguments(
         raise InputError(f"log_level is {_checks.short_repr(log_level)}; expected one of {', '.join(LEVELS)}.")
     if not (uds is None or isinstance(uds, str | os.PathLike)):
         raise InputTypeError(f"uds is of type {type(uds).__name__}; expected a path or None.")
+    if uds == "":  # Path("") is the current folder
+        raise InputError("uds is empty; expected a path.")
     if not (on_ready is None or callable(on_ready)):
         raise InputTypeError(f"on_ready is {_checks.short_repr(on_ready)}; expected a function or None.")
     if workers > 1 and allow_control:

@@ -97,14 +97,16 @@ class ThreadPool:
         return (self.pending / self._num_threads + 1) * sum(durations) / len(durations)
 
     def _submit(self, waiting: list[Callable[[], T]]) -> asyncio.Future[T]:
+        if self._num_started < min(self.pending + 1, self._num_threads):
+            arguments = (self._tasks, self._seconds)
+            with contextlib.suppress(RuntimeError):  # the system allows no more threads now; those that run go on
+                threading.Thread(target=_work, args=arguments, name="lenet-serve", daemon=True).start()
+                self._num_started += 1
+        if not self._num_started:
+            raise BusyError
         self._change(1)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._tasks.put((future, waiting, self._on_done))
-        if self._num_started < min(self.pending, self._num_threads):
-            self._num_started += 1
-            threading.Thread(
-                target=_work, args=(self._tasks, self._seconds), name="lenet-serve", daemon=True
-            ).start()  # fmt: skip
         return future
 
     def _on_done(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

@@ -142,7 +142,7 @@ class InferenceProtocol:
     async def index(self, request: Request) -> Response:
         """List the models and their states."""
         ready = {served.name: served.version for served in self._models.ready()}
-        only_ready = boolean_field(_body_object(request), "ready")
+        only_ready = boolean_field(self._body_object(request), "ready")
         return JSONResponse([
             {"name": name, "version": ready.get(name, ""), "state": "READY" if name in ready else "UNAVAILABLE",
              "reason": "" if name in ready else "unloaded"}
@@ -152,7 +152,7 @@ class InferenceProtocol:
     async def load(self, request: Request) -> Response:
         """Load a model from its file."""
         name = self._controlled_model(request)
-        if object_field(_body_object(request), "parameters"):
+        if object_field(self._body_object(request), "parameters"):
             raise InputError(
                 "parameters was given; expected none, as the server loads the file that it was started with."
             )
@@ -160,6 +160,7 @@ class InferenceProtocol:
             await self._pool.run(functools.partial(self._models.reload, name))
             self._metrics.count_reload(name, "loaded")
         except (InputError, WeightsError, OSError) as error:
+            self._metrics.count_reload(name, "failed")
             raise HTTPException(409, f"Model {name!r} cannot be loaded: {error}") from None
         return JSONResponse({"name": name, "ready": True})
 
@@ -192,13 +193,20 @@ class InferenceProtocol:
             given = short_repr(text.decode("ascii", "replace"))
             raise InputError(f"Inference-Header-Content-Length is {given}; expected a number of bytes.")
         length = None if text is None else int(text)
-        if (context.size if length is None else length) > self._limits.json:
-            raise HTTPException(
-                413,
-                f"The JSON is too large; expected at most {self._limits.json:,} bytes. "
-                "Send the tensors as binary data.",
-            )
+        self._check_json_size(context.size if length is None else length)
         return length
+
+    def _check_json_size(self, size: int) -> None:
+        if size > self._limits.json:
+            expected = f"expected at most {self._limits.json:,} bytes"
+            raise HTTPException(413, f"The JSON is too large; {expected}. Send the tensors as binary data.")
+
+    def _body_object(self, request: Request) -> dict[str, Any]:
+        """Return the body as a JSON object; an empty one if there is no body."""
+        context = context_of(request)
+        self._check_json_size(context.size)
+        body = context.body()
+        return json_object(body) if body else {}
 
 
 class _Answer(NamedTuple):
@@ -224,9 +232,3 @@ def _read_and_predict(context: RequestContext, json_length: int | None, limits: 
         inference, images = read_request(body, json_length, limits)
     read = perf_counter_ns()
     return _answer(served, inference, served.model.predict_proba(images, n_jobs=1), read)
-
-
-def _body_object(request: Request) -> dict[str, Any]:
-    """Return the body as a JSON object; an empty one if there is no body."""
-    body = context_of(request).body()
-    return json_object(body) if body else {}
