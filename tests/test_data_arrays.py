@@ -192,3 +192,9 @@ def test_the_directory_of_an_archive_has_at_most_65536_bytes(tmp_path):
 def test_an_empty_archive_is_one_end_record():
     assert npz._opened(archive(), "mine").namelist() == []
     assert len(archive().getvalue()) == 22
+
+
+def test_images_have_sides_of_at_most_4096_pixels():
+    assert npz._as_images(np.zeros((1, 4, 4096), np.uint8), "mine").shape == (1, 28, 28)
+    with pytest.raises(DataError, match=r"expected sides of at most 4,096 pixels"):
+        npz._as_images(np.zeros((1, 4, 4097), np.uint8), "mine")

@@ -193,3 +193,11 @@ def test_all_images_may_be_for_testing():
 def test_images_and_labels_of_a_split_are_as_many(hold_out):
     with pytest.raises(DataError, match=r"^mine has 3 images and 4 labels; expected one label per image\.$"):
         stratified_split(images(3), np.zeros(4, np.int64), 2, "mine", hold_out)
+
+
+@pytest.mark.parametrize(("train", "test"), [([-1, 0], [1]), ([0], [1, -1])])
+def test_negative_labels_have_no_class(train, test):
+    with pytest.raises(DataError, match=r"^mine has the class '-1'; expected only"):
+        labelled(train, test).numbered_as(["a", "b"], "mine")
+    with pytest.raises(InputError, match="A label is negative"):
+        labelled(train, test).with_classes(["a", "b"])

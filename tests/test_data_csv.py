@@ -170,7 +170,7 @@ def replaced(value, row=3, column=9):
         (replaced("ink"), "is not a table of numbers"),
         (replaced(0.5), "mixes decimals and numbers above 1"),
         (replaced("", column=0), "has no label in row 4"),
-        (replaced("1.5", column=0), "has the label 0; expected integers"),
+        (replaced("1.5", column=0), "has the label 1.5; expected integers"),
         (replaced("-1", column=0), "has the label -1; expected integers"),
         (replaced("7,7"), "Expected 785 fields in line 5, saw 786"),  # with the header, line 5 is row 4
         (table() + "1," * 900 + "\n", "Expected 785 fields in line 23, saw 901"),
@@ -228,3 +228,18 @@ def test_a_truncated_gzip_file_is_an_error(write):
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(DataError, match="mine"):
         read_csv(path)
+
+
+@pytest.mark.parametrize(("value", "message"), [("nan", "a missing pixel in row 1"), ("ink", "not a table of numbers")])
+def test_an_invalid_pixel_does_not_make_the_first_row_a_header(write, value, message):
+    rows = [[label, *pixels] for label, pixels in zip(LABELS, PIXELS.tolist(), strict=True)]
+    rows[0][9] = value
+    with pytest.raises(DataError, match=message):
+        read_csv(write(table(None, rows)))
+
+
+def test_names_that_pandas_takes_for_missing_are_names(write):
+    names = np.array(["NA", "None", "null"])
+    rows = [(names[label], *row) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
+    _, y, classes = read_csv(write(table(rows=rows)))
+    assert [classes[label] for label in y] == names[LABELS].tolist()

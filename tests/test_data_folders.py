@@ -213,3 +213,15 @@ def test_by_default_pictures_are_prepared_and_damaged_ones_are_skipped(tmp_path)
         assert found.X_train.max() == 255
     with pytest.raises(DataError, match=r"torn\.png is not a picture"):
         load(tmp_path, strict=True)
+
+
+@pytest.mark.parametrize("hold_out", [True, False])
+def test_training_pictures_never_become_the_test_set(hold_out):
+    with pytest.raises(DataError, match=r"^mine has no test images"):
+        dataset_of([0, 1] * 8 + [0, 1], ["train"] * 16 + ["test"] * 2, hold_out, damaged=[16, 17])
+
+
+@pytest.mark.parametrize("names", [["train/", "test/", "testing/"], ["training/", "train/", "test/"]])
+def test_two_folders_of_one_part_are_an_error(tmp_path, names):
+    with pytest.raises(DataError, match="expected one folder 'train' and one 'test'"):
+        image_folder._splits(made(tmp_path, *names), True)

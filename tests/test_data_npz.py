@@ -317,3 +317,8 @@ def test_a_missing_file_and_a_folder_are_clear_errors(tmp_path):
         load_npz(tmp_path / "none.npz")
     with pytest.raises(DataError, match="cannot be read"):
         load_npz(tmp_path)
+
+
+def test_other_arrays_may_differ_only_in_case(save):
+    X, y = small()
+    assert len(load_npz(save(X=X, y=y, k=np.ones(1), K=np.ones(1))).X_test) == 10

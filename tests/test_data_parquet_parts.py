@@ -236,3 +236,9 @@ def test_parts_of_tables_remain_separate(tmp_path, split):
 def test_a_seventh_of_a_table_is_held_out(tmp_path):
     data = load(write(tmp_path / "a.parquet", pixels(PIXELS[np.arange(70) % 8])))
     assert (len(data.y_train), data.y_test.tolist().count(0), len(data.y_test), data.classes) == (60, 5, 10, None)
+
+
+def test_text_labels_keep_their_own_names(tmp_path):
+    path = write(tmp_path / "a.parquet", {"label": ["dog", "ant"]}, features(["dog", "ant"]))
+    y, names = parquet._classes(["dog", "ant", "dog"], [("all", path)], "mine")
+    assert [names[label] for label in y] == ["dog", "ant", "dog"]

@@ -215,9 +215,9 @@ ROW = [str(k % 256) for k in range(784)]
         ([[*WIDE[:784], "cat"], [*ROW, "dog"]], True, 785, 784, False),  # 785 different fields
         ([["numeral", *WIDE[:784]], ["3", *ROW]], True, 785, 0, False),
         ([WIDE, ["3", *ROW]], False, 785, 0, False),
-        ([[*ROW[:5], "ink", *ROW[6:]], ROW], True, 784, None, False),
-        ([[ROW[0], "ink", *ROW[2:]], ROW], True, 784, None, False),
-        ([[*ROW[:-2], "ink", ROW[-1]], ROW], True, 784, None, False),
+        ([[*ROW[:5], "ink", *ROW[6:]], ROW], False, 784, None, False),
+        ([[ROW[0], "ink", *ROW[2:]], ROW], False, 784, None, False),
+        ([[*ROW[:-2], "ink", ROW[-1]], ROW], False, 784, None, False),
     ],
 )
 def test_the_layout_of_a_table_is_inferred_from_its_first_lines(rows, has_header, width, label, is_named, delimiter):

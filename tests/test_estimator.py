@@ -1,6 +1,7 @@
 """LeNetClassifier learns, in one fit or in parts, and reads."""
 
 import io
+import warnings
 from contextlib import redirect_stdout
 
 import numpy as np
@@ -314,3 +315,12 @@ def test_ctrl_c_keeps_the_current_weights():
     assert warned[0].filename == __file__
     assert classifier.n_iter_ == 2
     assert classifier.predict(X).shape == Y.shape
+
+
+def test_one_class_has_no_plateau():
+    digits = lenet.data.load_digits()
+    threes = digits.y_train == 3
+    classifier = LeNetClassifier.from_pretrained("mnist", max_iter=1, learning_rate_init=1e-4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        classifier.fit(digits.X_train[threes], digits.y_train[threes])

@@ -105,3 +105,9 @@ def test_unknown_labels_are_rejected_with_the_reason(y, classes, reason):
     with pytest.raises(InputError) as error:
         encode(np.array(y), np.array(classes))
     assert f"which are not among the classes {np.array(classes).tolist()}{reason}. Fit with" in str(error.value)
+
+
+@pytest.mark.parametrize(("y", "classes"), [(["10", "2"], range(12)), (["3"], range(10)), ([3], list("0123456789"))])
+def test_text_is_never_the_number_that_it_shows(y, classes):
+    with pytest.raises(InputError, match="text and numbers are different labels"):
+        encode(np.array(y), np.array(list(classes)))

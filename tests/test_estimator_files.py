@@ -164,3 +164,14 @@ def test_content_that_does_not_fit_in_a_file_is_refused_and_leaves_no_file(tmp_p
     ):
         mixed.save(path)
     assert not path.exists()
+
+
+def test_the_network_of_1998_keeps_the_order_of_its_classes(tmp_path):
+    model, path = lenet.LeNet1998(seed=0), tmp_path / "old.safetensors"
+    model.classes = tuple("0123456789")
+    model.save(path)
+    assert LeNetClassifier.load(path).classes_.tolist() == list("0123456789")
+    model.classes = tuple("9876543210")
+    model.save(path)
+    with pytest.raises(WeightsError, match="cannot be sorted"):
+        LeNetClassifier.load(path)

@@ -177,3 +177,9 @@ def test_single_precision_is_kept(function):
 
 def test_integer_logits_become_double_precision():
     assert softmax([[1, 2]]).dtype == log_softmax([[1, 2]]).dtype == np.float64
+
+
+def test_the_penalty_of_rubbish_may_be_an_unsigned_number():
+    expected = competitive_distance([[-30.0, 0.0]], [1], j=10)
+    for one, other in zip(competitive_distance([[-30.0, 0.0]], [1], j=np.uint8(10)), expected, strict=True):
+        np.testing.assert_array_equal(one, other)

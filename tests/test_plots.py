@@ -627,3 +627,9 @@ def test_architecture_is_a_white_card_with_transparent_corners():
 def test_architecture_refuses_one_class():
     with pytest.raises(InputError, match="num_classes is 1"):
         plots.architecture(1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_colours_do_not_depend_on_the_type_of_the_counts(dtype):
+    ax = confusion._confusion_matrix_figure(np.array([[90, 10], [5, 195]], dtype)).axes[0]
+    np.testing.assert_allclose(ax.images[0].get_array().filled(-1), [[-1, 10], [2.5, -1]])

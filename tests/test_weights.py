@@ -645,3 +645,11 @@ def test_anything_but_a_file_is_not_replaced(path):
         make_model().save(path)
     assert path.is_fifo()
     assert folder_holds(path) == [path.name]
+
+
+@pytest.mark.parametrize("level", [2.0**-24, 32_768.0])
+def test_weights_at_the_ends_of_float16_are_read_again(path, level):
+    model = make_model()
+    model.parameters["c5.weight"] = level
+    model.save(path, half=True)
+    assert (lenet.load(path).parameters["c5.weight"] == level).all()

@@ -156,7 +156,8 @@ def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 10.0) -> tu
     (array([0.6931]), array([[ 0. , -0.5]]))
     """
     values = _checks.rows(logits, "logits")
-    if not np.isfinite(_checks.number(j, "j")):
+    j = _checks.number(j, "j")
+    if not np.isfinite(j):
         raise InputError(f"j is {j}; expected a finite number.")
     rubbish = np.full((len(values), 1), -j, values.dtype)
     targets = np.pad(_target_table(y, values), ((0, 0), (0, 1)))  # no image is rubbish

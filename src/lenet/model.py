@@ -530,8 +530,8 @@ class LeNet5:
         InputTypeError
             If the metadata is not a mapping of str to str.
         InputError
-            If the weights are not finite in the file's dtype (float16 reaches 65,504), or `lenet.load` would reject the
-            file for another reason.
+            If the weights are not finite in the file's dtype (float16 reaches 65,504), or the file would exceed a limit
+            of `lenet.load`, which also rejects weights so large that sums may overflow.
         SaveError
             If the file cannot be written.
 

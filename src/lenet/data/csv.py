@@ -131,6 +131,7 @@ def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
             lines, sep=layout.delimiter, header=None, skiprows=int(layout.has_header), chunksize=_ROWS,
             names=range(layout.width), encoding_errors="replace",
             dtype=None if layout.label is None else {layout.label: str},
+            keep_default_na=False, na_values=[""],  # NA and None may be names of classes
         ) as parts:  # fmt: skip
             images, labels = images_of_rows((_rows_of(part, layout, name) for part in parts), name)
     except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -194,7 +195,7 @@ def _layout(start: bytes, name: str) -> _Layout:
     fields, *below = ([field.strip().strip('"') for field in line.split(delimiter)] for line in lines)
     texts = [is_text(field) for field in fields]
     # Text at either end of a line may be a label instead of a name; but names differ, and 784 pixels do not.
-    has_header = any(texts[1:-1]) or (any(texts) and len(set(fields)) == len(fields))
+    has_header = 2 * sum(texts) > len(fields) or (any(texts) and len(set(fields)) == len(fields))
     names, rows = (fields, below) if has_header else ([str(place) for place in range(len(fields))], [fields, *below])
     label, pixels = pixel_columns(names, name, rows)
     is_named = label is not None and names[label].lower() in LABELS

@@ -73,6 +73,8 @@ class Dataset(_Arrays):
         last = max(self.y_train.max(initial=-1), self.y_test.max(initial=-1))
         if last >= len(named.classes):
             raise InputError(f"classes has {len(named.classes)} names; expected {last + 1}, one for each label.")
+        if min(self.y_train.min(initial=0), self.y_test.min(initial=0)) < 0:
+            raise InputError("A label is negative; expected labels from 0.")
         return named
 
     def numbered_as(self, classes: Sequence[str], source: str) -> "Dataset":
@@ -97,8 +99,9 @@ class Dataset(_Arrays):
         """
         classes = class_names.checked(classes)
         if self.classes is None:
-            largest = max(self.y_train.max(initial=0), self.y_test.max(initial=0))
-            unknown = [str(largest)] if largest >= len(classes) else []
+            labels = np.concatenate([self.y_train, self.y_test])
+            ends = labels.min(initial=0), labels.max(initial=0)
+            unknown = [str(end) for end in ends if not 0 <= end < len(classes)]
         else:
             unknown = [name for name in self.classes if name not in classes]
         if unknown:

@@ -112,7 +112,8 @@ def labelled_pictures(
     images, kept = images_of(pictures, source, raw=raw, strict=strict, progress=progress)
     y = np.array([each.label for each in kept], np.int64)
     is_test = np.array([each.split == "test" for each in kept], bool)
-    if is_test.any() and (hold_out or not is_test.all()):
+    is_split = {"train", "test"} <= {each.split for each in pictures}  # of all, since those of one may be skipped
+    if (is_split or is_test.any()) and (hold_out or not is_test.all()):
         dataset = checked(Dataset(images[~is_test], y[~is_test], images[is_test], y[is_test]), source)
     else:
         dataset = stratified_split(images, y, 5, source, hold_out)
@@ -131,7 +132,11 @@ def holds_classes(folder: Path) -> bool:
 
 def _splits(folder: Path, needs_train: bool) -> dict[str, Path]:
     """Return the folders of "train" and "test", or that of "all" if the pictures are not split."""
-    found = {_SPLITS[path.name.lower()]: path for path in _subfolders(folder) if path.name.lower() in _SPLITS}
+    parts = [path for path in _subfolders(folder) if path.name.lower() in _SPLITS]
+    found = {_SPLITS[path.name.lower()]: path for path in parts}
+    if len(found) < len(parts):
+        names = ", ".join(path.name for path in parts)
+        raise DataError(f"{folder} has {names}; expected one folder 'train' and one 'test'. Merge the others.")
     if not found:
         return {"all": folder}
     others = [path.name for path in _subfolders(folder) if path.name.lower() not in _SPLITS]

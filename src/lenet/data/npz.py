@@ -20,7 +20,7 @@ from lenet.errors import DataError
 
 # In lower case: Keras writes x_train, scikit-learn users write X_train.
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
-_MIN_SIDE = 4
+_MIN_SIDE, _MAX_SIDE = 4, 4096
 _TWO = ("x", "y")
 _T = TypeVar("_T")
 MAX_DIRECTORY_BYTES = 2**16  # of the zip directory, about 60 bytes per member
@@ -158,10 +158,11 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
     try:
         with path.open("rb") as file, _opened(file, path) as archive:
             infos = archive.infolist()
-            members = _by_name([*map(_name, infos)], infos, str(path))
+            known = [info for info in infos if _name(info).lower() in (*_FOUR, *_TWO)]
+            members = _by_name([*map(_name, known)], known, str(path))
             names = _complete(members)
             if names is None:
-                found = ", ".join(sorted(_name(info) for info in members.values())[:10]) or "nothing"
+                found = ", ".join(sorted(map(_name, infos))[:10]) or "nothing"
                 raise DataError(f"{path} contains {found}; expected X and y, or X_train, y_train, X_test and y_test.")
             return [_read_array(archive, members[name], f"{_name(members[name])} in {path}") for name in names]
     except DataError:
@@ -250,6 +251,8 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
             f"{source} has images of shape {X.shape}; expected (n, height, width), (n, 1, height, width) or (n, 784), "
             f"with sides of at least {_MIN_SIDE} pixels."
         )
+    if max(shape) > _MAX_SIDE:
+        raise DataError(f"{source} has images of shape {X.shape}; expected sides of at most {_MAX_SIDE:,} pixels.")
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
             raise DataError(

@@ -53,7 +53,7 @@ def load_parquet(
     -------
     Dataset
         Its `classes` are the names of the labels. If the labels are numbers, the names are these numbers or, for
-        tables of pixels, `classes` is None. Classes without pictures are omitted.
+        tables of pixels, `classes` is None. For encoded pictures, classes without pictures are omitted.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def _load_pixels(files: list[tuple[str, Path]], source: str, hold_out: bool) -> 
     y, names = _classes(labels, files, source)
     X = np.concatenate(images)
     is_test = np.repeat([split == "test" for split, _ in files], list(map(len, images)))
-    if is_test.any():
+    if any(split == "test" for split, _ in files):
         dataset = checked(Dataset(X[~is_test], y[~is_test], X[is_test], y[is_test]), source)
     else:
         dataset = stratified_split(X, y, 7, source, hold_out)
@@ -122,7 +122,7 @@ def _classes(
     if not labels:
         raise DataError(f"{source} has no rows; expected at least one.")
     y, found = numbered(labels, source)
-    names = next(filter(None, (_class_label(file) for _, file in files)), found)
+    names = found or next(filter(None, (_class_label(file) for _, file in files)), None)
     if names is not None and y.max() >= len(names):
         raise DataError(
             f"{source} has the label {y.max()}, but names for only {len(names)} classes. Write the file again."

@@ -90,10 +90,11 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
     names = sorted(set(labels))
     if empty := [row for row, label in enumerate(labels) if not label]:
         raise DataError(f"{source} has no label in row {empty[0] + 1:,}; expected one in each row.")
-    if all(re.fullmatch(r"\d{1,9}(\.0+)?", name) for name in names):
+    wrong = [name for name in names if not re.fullmatch(r"\d{1,9}(\.0+)?", name)]
+    if not wrong:
         return np.array([int(label.partition(".")[0]) for label in labels], np.int64), None
     if all(re.fullmatch(r"-?[\d.]+(e-?\d+)?", name) for name in names):
-        raise DataError(f"{source} has the label {names[0]}; expected integers of at least 0, or names.")
+        raise DataError(f"{source} has the label {wrong[0]}; expected integers of at least 0, or names.")
     numbers = {name: number for number, name in enumerate(names)}
     return np.array([numbers[label] for label in labels], np.int64), tuple(names)
 

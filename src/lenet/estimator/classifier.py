@@ -432,11 +432,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
     def _recipe(self, images: int) -> Recipe:
         validation = self.validation_fraction if self.early_stopping else 0.0
-        batch_size, epochs = self.batch_size, self.max_iter
-        if isinstance(batch_size, str):
-            batch_size = max(1, min(32, images // 10))
-        if isinstance(epochs, str):
-            epochs = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS * batch_size / images))
+        batch_size = max(1, min(32, images // 10)) if isinstance(self.batch_size, str) else int(self.batch_size)
+        automatic = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS * batch_size / images))
+        epochs = automatic if isinstance(self.max_iter, str) else int(self.max_iter)
         settings = {field: getattr(self, name) for name, field in _RECIPE_FIELDS.items()}
         settings |= {"batch_size": batch_size, "epochs": epochs, "validation": validation, "patience": None}
         return Recipe("LeNetClassifier", distort=bool(self.distortions), **settings)

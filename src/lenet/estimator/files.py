@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks, class_names
-from lenet.errors import InputError
+from lenet.errors import InputError, WeightsError
 from lenet.estimator.framing import Framing
 from lenet.model import LeNet5
 from lenet.weights.container import NUMBERS
@@ -87,6 +87,10 @@ def sort_classes(model: LeNet5) -> NDArray[Any]:
         return np.arange(model.num_classes)
     labels = np.array(model.classes)
     order = np.argsort(labels)
+    if (order == np.arange(len(order))).all():
+        return labels
+    if model.network is not None:
+        raise WeightsError("The outputs of this network are fixed: its classes cannot be sorted. Name them in order.")
     for name in ("output.weight", "output.bias"):
         model.parameters[name][...] = model.parameters[name][order]
     model.classes = labels[order].tolist()

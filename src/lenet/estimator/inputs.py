@@ -44,9 +44,9 @@ def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any],
         if len(classes) < 2:
             raise InputError(f"y has one class, {_checks.short_repr(classes.tolist()[0])}; expected at least two.")
         return classes, labels.astype(np.int64)
-    unknown = np.setdiff1d(y, classes)
+    differ = (y.dtype.kind in "OUS") != (classes.dtype.kind in "OUS")
+    unknown = np.unique(y) if differ else np.setdiff1d(y, classes)  # which takes the text "10" for the number 10
     if len(unknown):
-        differ = (y.dtype.kind in "US") != (classes.dtype.kind in "US")
         kinds = " (text and numbers are different labels)" if differ else ""
         raise InputError(
             f"y contains {_checks.short_repr(unknown.tolist())}, which are not among the classes "

@@ -81,7 +81,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",
         "thresholds": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
-        "least_digit_score": f"{np.quantile(digit_score(probabilities), _LOST_DIGITS):.6g}",
+        "least_digit_score": repr(float(np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower"))),
     }
 
 
@@ -162,7 +162,7 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     order = np.argsort(-confidences, kind="stable")
     best, wrong = confidences[order], (~right)[order].cumsum()
     last_of_equals = np.append(best[1:] < best[:-1], True)
-    fits = np.flatnonzero(last_of_equals & (wrong <= rate * np.arange(1, len(best) + 1)))
+    fits = np.flatnonzero(last_of_equals & (wrong / np.arange(1, len(best) + 1) <= rate))
     if not len(fits):
         return None
     return 0.0 if fits[-1] == len(best) - 1 else float(best[fits[-1]])

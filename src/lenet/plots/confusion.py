@@ -60,7 +60,7 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None
 def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[str] | None = None) -> "Figure":
     num_classes, total = len(counts), int(counts.sum())
     mistakes = np.ma.masked_array(
-        100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.eye(num_classes, dtype=bool)
+        100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.eye(num_classes, dtype=bool)
     )
     cell = min(max(0.5, 3.4 / num_classes), 28 / num_classes)  # inches; leaves room for the title, and is bounded
     names = drawable(classes or [str(number) for number in range(num_classes)])

@@ -15,6 +15,7 @@ Tensors = Mapping[str, NDArray[Any]]
 
 STEPS = "steps"  # the name in the metadata
 _LARGEST = 127  # of int8, without -128
+_MIN_STEP, _MAX_STEP = 2.0**-24, 2.0**8  # multiples of the first are float16's smallest numbers
 _WORTH_IT = 1000  # numbers in a tensor; smaller tensors are not converted
 
 
@@ -34,9 +35,9 @@ def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, fl
         peak = float(np.abs(tensor).max(initial=0))
         if tensor.size < _WORTH_IT or peak == 0:
             continue
-        step = 2.0 ** math.ceil(math.log2(peak / _LARGEST))
+        step = max(2.0 ** math.ceil(math.log2(peak / _LARGEST)), _MIN_STEP)
         levels = tensor.astype(np.float64) / step
-        if np.array_equal(levels, np.rint(levels)):
+        if step <= _MAX_STEP and np.array_equal(levels, np.rint(levels)):
             stored[name], steps[name] = levels.astype(np.int8), step
     return stored, steps
 
@@ -61,7 +62,7 @@ def from_integers(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, ND
         raise ValueError(f"{STEPS} is not an object")
     found = dict(tensors)
     for name, step in steps.items():
-        if not (isinstance(step, float | int) and 2**-24 <= step <= 2**8):
+        if not (isinstance(step, float | int) and _MIN_STEP <= step <= _MAX_STEP):
             raise ValueError(f"the step of {name} is {step!r}")
         if name not in tensors or tensors[name].dtype != np.int8:
             raise ValueError(f"{name} has a step, but is not an int8 tensor")
