@@ -152,7 +152,7 @@ def test_options_in_the_environment(tmp_path):
     ("name", "text", "says"),
     [("PORT", "many", "--port: invalid int value: 'many' (set in the environment: LENET_PORT)"),
      ("MAX_BODY", "-1", "expected a number above 0 and at most 1e+09. (set in the environment: LENET_MAX_BODY)"),
-     ("DRAIN", "-1", "drain_seconds"),
+     ("DRAIN", "-1", "argument --drain: -1 is out of range; expected a number from 0"),
      ("LOG_LEVEL", "loud", "LENET_LOG_LEVEL is loud; expected one of info"),
      ("WORKERS", "0", "--workers is 0; expected at least 1. (set in the environment: LENET_WORKERS)"),
      ("ALLOW_CONTROL", "1", "LENET_TOKEN")],

@@ -90,7 +90,7 @@ def sort_classes(model: LeNet5) -> NDArray[Any]:
     if (order == np.arange(len(order))).all():
         return labels
     if model.network is not None:
-        raise WeightsError("The outputs of this network are fixed: its classes cannot be sorted. Name them in order.")
+        raise WeightsError("The outputs of this network are fixed; expected sorted names of the classes. Rename them.")
     for name in ("output.weight", "output.bias"):
         model.parameters[name][...] = model.parameters[name][order]
     model.classes = labels[order].tolist()
