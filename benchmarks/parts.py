@@ -145,6 +145,8 @@ READING = {
     "strings with at most 1% wrong (%)": "at most 1% wrong, #%",
     "strings without only_digits (%)": "without only_digits: #%",
     "digits on pages (%)": "12 pages of 30 lines: #%",
+    "words with digits (%)": "words: #%",
+    "words turned (%)": "in all; #%",
     "12 megapixels (s)": "12 megapixels, one thread: # s",
     "12 megapixels (MB)": "12 megapixels, one thread: .*? s, # MB",
 }

@@ -4,9 +4,11 @@ Strings and pages are synthetic: composed of MNIST's test digits, with a fixed s
 """
 
 import argparse
+import calendar
 import subprocess  # nosec B404 # what is measured runs in a process of its own
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,25 @@ def read_pages(data: Any, count: int) -> None:
     print(f"{count} pages of {LINES} lines: {1 - wrong / total:.1%} of {total:,} digits right", flush=True)
 
 
+def read_words() -> None:
+    """Print how many digits are seen in the names of months and days, in OpenCV's eight fonts."""
+    names = [*calendar.month_name[1:], *calendar.day_name]
+    count = digits = with_digits = turned = 0
+    for word, face in product([*map(str.lower, names), *map(str.upper, names)], range(8)):
+        picture = np.full((120, 60 + 45 * len(word)), 235, np.uint8)
+        cv2.putText(picture, word, (30, 80), face, 1.6, 30, 3, cv2.LINE_AA)
+        reading = read(picture, n_jobs=1)
+        probable = [each for line in reading.lines for each in line.digits if each.label is not None]
+        seen = sum(each.probability > 0.5 for each in probable)
+        count, digits, with_digits = count + 1, digits + seen, with_digits + (seen > 0)
+        turned += reading.rotation > 0
+    print(
+        f"{count} words: {with_digits / count:.1%} have digits with a probability above 0.5, {digits} in all; "
+        f"{turned / count:.1%} are turned",
+        flush=True,
+    )
+
+
 PHOTOGRAPH = """
 import re, sys, time
 import cv2
@@ -224,6 +245,7 @@ def main() -> None:
     read_digits(data)
     read_strings(data, arguments.strings)
     read_pages(data, arguments.pages)
+    read_words()
     read_photograph(data)
 
 
