@@ -204,13 +204,13 @@ def form() -> bytes:
     return post(PREDICT, content, "Content-Type: multipart/form-data; boundary=xxxxxxxx")
 
 
-# The function that returns the request, and the number of clients that send it.
 def codec() -> bytes:
     """Return a form with ten fields of 1 MB in a codec whose decoder takes quadratic time."""
     part = b'--x\r\nContent-Disposition: form-data; name="only_digits"\r\n\r\n' + b"a" * (2**20 - 1) + b"\r\n"
     return post(PREDICT, 10 * part + b"--x--\r\n", "Content-Type: multipart/form-data; boundary=x; charset=punycode")
 
 
+# The function that returns the request, and the number of clients that send it.
 ATTACKS: dict[str, tuple[Callable[[], bytes], int]] = {
     "nothing": (bytes, 0),
     "PNG of one column": (png_of_one_column, 16),

@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the file to save LeNet-5 in, such as mnist.safetensors")
     parser.add_argument("--teacher-epochs", type=int, default=14, metavar="N", help="default: 14")
     options = parser.parse_args()
-    if options.model.suffix == ".pt" or not options.model.parent.is_dir():
+    if options.model.suffix in (".pt", ".checkpoint") or not options.model.parent.is_dir():
         parser.error(f"MODEL is {options.model}; expected a .safetensors file in a folder that exists")
     X, y, X_test, y_test = lenet.data.load("mnist")
     recipe = RECIPES["drawn"]
@@ -174,6 +174,7 @@ def main() -> None:
         teacher = Teacher().to(memory_format=torch.channels_last).eval()
         teacher.load_state_dict(torch.load(saved, weights_only=True))
     else:
+        options.model.with_suffix(".checkpoint").unlink(missing_ok=True)  # of a student of another teacher
         teacher = train_teacher(X, y, recipe, options.teacher_epochs)
         torch.save(teacher.state_dict(), saved)
     model, state = train_student(X, y, recipe, teacher, options.model.with_suffix(".checkpoint"))

@@ -173,5 +173,5 @@ def test_the_network_of_1998_keeps_the_order_of_its_classes(tmp_path):
     assert LeNetClassifier.load(path).classes_.tolist() == list("0123456789")
     model.classes = tuple("9876543210")
     model.save(path)
-    with pytest.raises(WeightsError, match="expected sorted names of the classes"):
+    with pytest.raises(WeightsError, match="expected them sorted, as the outputs of LeNet1998"):
         LeNetClassifier.load(path)

@@ -1,5 +1,7 @@
 """Ink and paper agree with sorted pixels, windows and loops, written from the descriptions of the functions."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,7 +19,7 @@ from lenet.reading.ink import (
     strengthened,
 )
 
-pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2")
 ndimage = pytest.importorskip("scipy.ndimage")
 
 
@@ -271,7 +273,31 @@ def test_the_blur_of_a_blurred_ring_is_found(blur):
 def test_there_is_no_blur_without_edges():
     assert blur_of(np.full((5, 5), 200, np.uint8), np.full((5, 5), 95, np.uint8)) == 0
     assert blur_of(np.full((5, 5), 200, np.uint8), np.full((5, 5), 255, np.uint8)) == 0
-    assert blur_of(np.full((5, 5), 200, np.uint8), np.diag([255] * 5).astype(np.uint8)) > 50  # flat, but an edge
+
+
+def test_a_flat_picture_with_an_edge_has_much_blur():
+    assert blur_of(np.full((5, 5), 200, np.uint8), np.diag([255] * 5).astype(np.uint8)) > 50
+
+
+def test_strong_blur_is_undone_in_a_smaller_picture(monkeypatch):
+    """An edge between 50 and 200 with a blur of 12 pixels becomes steeper, in at most 3 pixels of blur at a time."""
+    blurs = []
+
+    def blur(picture, size, deviation):
+        blurs.append((picture.shape, deviation))
+        return cv2.GaussianBlur(picture, size, deviation)
+
+    names = ("resize", "convertScaleAbs", "INTER_LINEAR", "INTER_AREA")
+    monkeypatch.setattr(
+        module, "cv2", SimpleNamespace(GaussianBlur=blur, **{name: getattr(cv2, name) for name in names})
+    )
+    edge = np.full((120, 200), 50.0)
+    edge[:, 100:] = 200
+    seen = ndimage.gaussian_filter(edge, 12.0).round().astype(np.uint8)
+    found = deblurred(seen, 12.0)
+    assert found.shape == seen.shape
+    assert set(blurs) == {((30, 50), 3.0)}
+    assert int(found[60, 106]) - int(found[60, 94]) > 1.5 * (int(seen[60, 106]) - int(seen[60, 94]))
 
 
 @pytest.mark.parametrize(("blur", "changes"), [(0.49, False), (0.5, True)])

@@ -153,5 +153,5 @@ def test_thin_bars_have_non_digits_too(width):
 
 
 def test_blank_digits_are_refused():
-    with pytest.raises(lenet.errors.InputError, match="All digits are blank; expected images with ink"):
+    with pytest.raises(lenet.errors.InputError, match="All images are blank; expected some with ink"):
         non_digits(1, np.zeros((5, 28, 28), np.uint8), np.random.default_rng(0))

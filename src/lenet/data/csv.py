@@ -194,7 +194,8 @@ def _layout(start: bytes, name: str) -> _Layout:
     delimiter = max(",;\t", key=lines[0].count)
     fields, *below = ([field.strip().strip('"') for field in line.split(delimiter)] for line in lines)
     texts = [is_text(field) for field in fields]
-    # Text at either end of a line may be a label instead of a name; but names differ, and 784 pixels do not.
+    # A header has names in most columns, or different fields: 784 pixels are not all different. Text at either end
+    # of a line may also be a label.
     has_header = 2 * sum(texts) > len(fields) or (any(texts) and len(set(fields)) == len(fields))
     names, rows = (fields, below) if has_header else ([str(place) for place in range(len(fields))], [fields, *below])
     label, pixels = pixel_columns(names, name, rows)

@@ -74,7 +74,7 @@ class Dataset(_Arrays):
         if last >= len(named.classes):
             raise InputError(f"classes has {len(named.classes)} names; expected {last + 1}, one for each label.")
         if min(self.y_train.min(initial=0), self.y_test.min(initial=0)) < 0:
-            raise InputError("A label is negative; expected labels from 0.")
+            raise InputError("A label is negative; expected labels from 0. Renumber them.")
         return named
 
     def numbered_as(self, classes: Sequence[str], source: str) -> "Dataset":

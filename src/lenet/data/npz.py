@@ -252,7 +252,9 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
             f"with sides of at least {_MIN_SIDE} pixels."
         )
     if max(shape) > _MAX_SIDE:
-        raise DataError(f"{source} has images of shape {X.shape}; expected sides of at most {_MAX_SIDE:,} pixels.")
+        raise DataError(
+            f"{source} has images of shape {X.shape}; expected sides of at most {_MAX_SIDE:,} pixels. Scale them down."
+        )
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
             raise DataError(

@@ -90,7 +90,10 @@ def sort_classes(model: LeNet5) -> NDArray[Any]:
     if (order == np.arange(len(order))).all():
         return labels
     if model.network is not None:
-        raise WeightsError("The outputs of this network are fixed; expected sorted names of the classes. Rename them.")
+        raise WeightsError(
+            f"The classes of the model are {_checks.short_repr(labels.tolist())}; expected them sorted, as the outputs "
+            "of LeNet1998 have fixed codes. Rename them."
+        )
     for name in ("output.weight", "output.bias"):
         model.parameters[name][...] = model.parameters[name][order]
     model.classes = labels[order].tolist()

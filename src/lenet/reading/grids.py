@@ -47,7 +47,9 @@ def turned(cells: Sequence[Cell], turns: int) -> tuple[Cell, ...]:
 
 
 def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Cell, ...]]:
-    """Return a page without the lines of its grids, and their cells, without texts; the writing in them is kept.
+    """Return a page without the lines of its grids, and the cells of the grids, whose texts are empty.
+
+    The writing in the cells is kept.
 
     If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false.
     Other grids are kept if they are at least half as large.

@@ -26,7 +26,8 @@ _EVEN = 16  # maximum range of levels along the border of a picture without a sh
 _MANY = 2**20  # pixels
 _LEVELS = np.arange(256)
 _STEEP = 0.75  # the quantile of the slopes at edges that is the slope across them; others are slanted
-_MIN_BLUR, _ITERATIONS = 0.5, 20  # of the deconvolution; less blur, in pixels, is left
+_MIN_BLUR, _MAX_BLUR = 0.5, 3.0  # pixels: less blur is left, and more is undone in a smaller picture
+_ITERATIONS = 20  # of the deconvolution
 _PALE, _CORE = 0.15, 0.65  # darkness of a stroke's edges relative to its core; the core's quantile of its darkness
 _NOISE = 5.0  # standard deviations from the paper's level that still count as paper
 
@@ -138,6 +139,9 @@ def deblurred(darkness: NDArray[np.uint8], blur: float) -> NDArray[np.uint8]:
     """
     if blur < _MIN_BLUR:
         return darkness
+    if blur > _MAX_BLUR:  # a smaller picture takes less time, and loses nothing
+        small = deblurred(resized(darkness, _MAX_BLUR / blur), _MAX_BLUR)
+        return np.asarray(cv2.resize(small, darkness.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     seen = darkness.astype(np.float32) + 1  # so that no level is 0
     estimate = seen
     for _ in range(_ITERATIONS):

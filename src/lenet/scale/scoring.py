@@ -193,6 +193,8 @@ def _cluster_errors() -> Iterator[None]:
     """Raise WorkerError for any error of a client, such as a closed one."""
     try:
         yield
+    except LenetError:
+        raise
     except (Exception, CancelledError) as error:
         raise WorkerError(
             f"The connection to the cluster was lost ({type(error).__name__}: {error}). Start the cluster again."

@@ -37,8 +37,8 @@ def create_app(
     """Return the ASGI application that serves models.
 
     You can mount it in another Starlette or FastAPI application, under any path. Its lifespan reloads models whose
-    files change, and all models on SIGHUP. A mounted application has no lifespan: use `watching`, with its `metrics`,
-    in the lifespan of the outer application.
+    files change, and all models on SIGHUP. A mounted application has no lifespan: in that of the outer one, call
+    ``watching(models, app.metrics)``, where ``app`` is the mounted application.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator
 
-from lenet.errors import LenetError
+from lenet.errors import LenetError, NotServedError
 from lenet.serving.logs import LOG
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models
@@ -81,13 +81,17 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
             if name not in {served.name for served in models.ready()}:  # a client has unloaded it in the meantime
                 continue
             outcome = await asyncio.to_thread(_reload, models, name)
-            if metrics is not None:
+            if metrics is not None and outcome is not None:
                 metrics.count_reload(name, outcome)
 
 
-def _reload(models: Models, name: str) -> str:
+def _reload(models: Models, name: str) -> str | None:
+    """Return the outcome; None if a client unloaded the model in the meantime."""
     try:
         changed = models.reload(name, only_if_ready=True)
+    except NotServedError:
+        LOG.info("Model %s was unloaded while its file was read.", name)
+        return None
     except (LenetError, OSError) as error:
         LOG.error("Model %s was not reloaded; the previous model stays in use. %s", name, error)
         return "failed"

@@ -64,9 +64,9 @@ class ThreadPool:
         Raises
         ------
         BusyError
-            If `max_pending` functions are pending, or so many that this one would probably not end in time, or if it
-            does not end in time. In the last case, it is cancelled if it has not started; otherwise, it runs to its
-            end.
+            If `max_pending` functions are pending, or so many that this one would probably not end in time; if the
+            system allows no thread; or if it does not end in time. In the last case, it is cancelled if it has not
+            started; otherwise, it runs to its end.
         """
         expected = self._expected_seconds()
         if self.pending >= self._max_pending or expected > self._timeout:

@@ -61,7 +61,7 @@ def non_digits(n: int, digits: Image, rng: Random) -> Image:
             f"digits has dtype {digits.dtype} and shape {digits.shape}; expected uint8 and (m, 28, 28), m at least 1."
         )
     if not digits.any():
-        raise InputError("All digits are blank; expected images with ink.")
+        raise InputError("All images are blank; expected some with ink. Correct the pixels: 255 is ink.")
     require("cv2", "vision")  # before the kinds that do not require it
     kinds: list[Callable[[Image, Random], Image]] = [
         _strokes, _strokes, _strokes, _strokes, _strokes, _letter, _letter, _half, _window, _window, _window, _pair,
