@@ -52,7 +52,7 @@ def refuses_connections(server):
 @pytest.mark.landing
 def test_workers_end_if_their_parent_is_killed():
     """Otherwise, they would occupy the port, and a new server could not start."""
-    with serving("--workers", "2", exit_code=-signal.SIGKILL) as server:
+    with serving("--workers", "2", exit_codes=[-signal.SIGKILL]) as server:
         server.process.kill()
         server.process.wait(10)
         wait_for(lambda: refuses_connections(server), seconds=10)

@@ -162,7 +162,7 @@ def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
         return []
 
     monkeypatch.setattr(models, "changed", changed)
-    monkeypatch.setattr(models, "reload", lambda name: reloaded.set())
+    monkeypatch.setattr(models, "reload", lambda name, **_: reloaded.set())
 
     async def run():
         async with watching(models):
