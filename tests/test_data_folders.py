@@ -223,5 +223,5 @@ def test_training_pictures_never_become_the_test_set(hold_out):
 
 @pytest.mark.parametrize("names", [["train/", "test/", "testing/"], ["training/", "train/", "test/"]])
 def test_two_folders_of_one_part_are_an_error(tmp_path, names):
-    with pytest.raises(DataError, match="expected one folder 'train' and one 'test'"):
+    with pytest.raises(DataError, match="expected one folder for training and one for testing"):
         image_folder._splits(made(tmp_path, *names), True)

@@ -122,6 +122,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             "--allow-control requires a token; without one, anyone could load and unload models. "
             f"Set {TOKEN} or {CONTROL_TOKEN}."
         )
+    if arguments.uds == "":
+        parser.error("--uds is empty; expected a path.")
     limits = limits_of(arguments)
     if arguments.workers < 1:
         parser.error(f"--workers is {arguments.workers}; expected at least 1.")

@@ -136,7 +136,9 @@ def _splits(folder: Path, needs_train: bool) -> dict[str, Path]:
     found = {_SPLITS[path.name.lower()]: path for path in parts}
     if len(found) < len(parts):
         names = ", ".join(path.name for path in parts)
-        raise DataError(f"{folder} has {names}; expected one folder 'train' and one 'test'. Merge those of one part.")
+        raise DataError(
+            f"{folder} has {names}; expected one folder for training and one for testing. Merge the others."
+        )
     if not found:
         return {"all": folder}
     others = [path.name for path in _subfolders(folder) if path.name.lower() not in _SPLITS]
