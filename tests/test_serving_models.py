@@ -441,7 +441,7 @@ def test_a_hangup_does_not_load_a_model_that_is_unloaded_in_the_meantime():
 
     def loader(name):
         loaded.append(name)
-        if loaded.count("a") == 2:  # the first reload
+        if name == "a" and loaded.count("a") == 2:  # the first reload
             models.unload("b")
         return model_of(0)
 
