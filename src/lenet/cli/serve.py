@@ -51,12 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16 MiB)"
     )
     parser.add_argument(
-        "--max-batch",
-        type=_count,
-        default=1024,
-        metavar="N",
+        "--max-batch", type=_count, default=1024, metavar="N",
         help="maximum number of images per request (default: 1024)",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--max-pixels", type=_positive, default=25, metavar="MILLIONS",
         help="maximum number of pixels per picture (default: 25 million)",

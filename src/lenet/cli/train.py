@@ -239,10 +239,11 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
         )
     cpu = opened.args.get("cpu", chosen())
     if cpu != chosen():
-        text = (
+        note(
             f"{folder} was started with the {cpu} kernels. With the {chosen()} kernels, the last bits of its results "
+            "will differ.",
+            quiet=arguments.quiet,
         )
-        note(text + "will differ.", quiet=arguments.quiet)
     if opened.args["lenet"] != __version__:
         text = f"{folder} was started with lenet {opened.args['lenet']}. With {__version__}, its results may differ."
         note(text, quiet=arguments.quiet)

@@ -137,7 +137,8 @@ def _splits(folder: Path, needs_train: bool) -> dict[str, Path]:
     if len(found) < len(parts):
         names = ", ".join(path.name for path in parts)
         raise DataError(
-            f"{folder} has {names}; expected one folder for training and one for testing. Merge the others."
+            f"{folder} has {names}; expected one folder for training and one for testing. Merge those for the same "
+            "purpose."
         )
     if not found:
         return {"all": folder}

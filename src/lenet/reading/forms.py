@@ -89,12 +89,12 @@ def read_form(
         raise InputError(f"check_below is {check_below:g}; expected a confidence from 0 to 1.")
     rotate = _checks.boolean(rotate, "rotate")
     resolve_n_jobs(n_jobs)
-    page, places = without_grids(page_of(straightened(as_grey(image))), isolate=False)
+    page, cells = without_grids(page_of(straightened(as_grey(image))), isolate=False)
     page = without_frames(page)
     best: list[FieldValue] = []
     for turns in range(4 if rotate else 1):
         try:
-            values = _values(page.turned(turns), turned(places, turns), fields, model, check_below, n_jobs)
+            values = _values(page.turned(turns), turned(cells, turns), fields, model, check_below, n_jobs)
         except InputError:  # a turned page may look like a texture
             if not turns:
                 raise
@@ -132,10 +132,10 @@ def _legibility(values: Sequence[FieldValue]) -> float:
 
 
 def _values(
-    page: Page, places: Sequence[Cell], fields: Sequence[Field], model: LeNet5, check_below: float, n_jobs: int | None
+    page: Page, cells: Sequence[Cell], fields: Sequence[Field], model: LeNet5, check_below: float, n_jobs: int | None
 ) -> list[FieldValue]:
     """Return the values of the fields on a page in one orientation."""
-    cells = {(place.grid, place.row, place.column): np.array(place.box) for place in places}
+    boxes = {(cell.grid, cell.row, cell.column): np.array(cell.box) for cell in cells}
     level = without_printed_rules(page)
     values = []
     for field in fields:
@@ -143,8 +143,8 @@ def _values(
             left, top, width, height = field.box
             box = np.array([left, top, left + width, top + height]) * np.tile(page.ink.shape[::-1], 2)
             corners = _corners(box) @ page.to_picture.T
-        elif field.cell is not None and (field.grid, *field.cell) in cells:
-            corners = _corners(cells[field.grid, *field.cell])[:, :2]
+        elif field.cell is not None and (field.grid, *field.cell) in boxes:
+            corners = _corners(boxes[field.grid, *field.cell])[:, :2]
         else:
             values.append(FieldValue(field.name, "", 0.0, ("no cell",)))
             continue
