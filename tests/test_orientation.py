@@ -42,9 +42,8 @@ def log_odds(probability):
         (line_of("7", 1.0), 0.3 * math.log(101)),  # alone
         (line_of("7 1", 0.9, 0.75), log_odds(0.9) + log_odds(0.75)),
         (line_of("718", 0.9, 0.75, 0.25), log_odds(0.9)),
-        (line_of("7?", 0.9, 0.8), log_odds(0.9)),  # a non-digit does not count
-        (line_of("???7???", *[0.8] * 3, 0.9, *[0.8] * 3), log_odds(0.9)),
-        (line_of("?", 0.9), 0),
+        (line_of("7?", 0.9, 0.8), log_odds(0.9) - 3),  # whatever the probability of the non-digit
+        (line_of("???7???", *[0.8] * 3, 0.9, *[0.8] * 3), log_odds(0.9) - 18),
     ],
 )
 def test_the_evidence_of_a_line_is_computed_by_hand(line, evidence):
@@ -94,9 +93,10 @@ CLEAR = reading_of(even_line("347", 1.0))
         ((NOTHING, CLEAR, NOTHING, CLEAR), (90, 4)),  # equals: the first
         ((reading_of(even_line("66", 0.9)), NOTHING, reading_of(even_line("99", 0.9)), NOTHING), (0, 4)),
         ((NOTHING, CLEAR, reading_of(even_line("3473", 1.0)), CLEAR), (180, 4)),
-        ((NOTHING, reading_of(even_line("347347", 0.75)), NOTHING, NOTHING), (90, 4)),
-        ((NOTHING, reading_of(even_line("347347", 0.749)), NOTHING, NOTHING), (0, 4)),  # illegible
-        ((NOTHING, reading_of(even_line("347347347347", 0.749)), NOTHING, CLEAR), (270, 4)),
+        ((NOTHING, reading_of(even_line("347347", 0.85)), NOTHING, NOTHING), (90, 4)),
+        ((NOTHING, reading_of(even_line("347347", 0.849)), NOTHING, NOTHING), (0, 4)),  # illegible
+        ((NOTHING, reading_of(even_line("347347347347", 0.849)), NOTHING, CLEAR), (270, 4)),
+        ((NOTHING, reading_of(line_of("3473??", *[1.0] * 6)), NOTHING, NOTHING), (0, 4)),  # 4 of 6 are digits
     ],
 )
 def test_a_page_is_turned_to_its_most_legible_orientation(readings, expected):
@@ -109,7 +109,8 @@ def test_a_page_of_more_than_1000_strokes_is_read_once(strokes, expected):
 
 
 NEGATIVE = even_line("34", 0.1)
-TEN = even_line("3473473473", 0.6)  # 10 log(0.61 / 0.41) = 3.973
+TEN = even_line("3473473473", 0.7)  # 10 log(0.71 / 0.31) = 8.287
+WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 log(101) - 3 = 24.691; legibility 0.857
 
 
 @pytest.mark.parametrize(
@@ -119,8 +120,10 @@ TEN = even_line("3473473473", 0.6)  # 10 log(0.61 / 0.41) = 3.973
         (NEGATIVE, [even_line("34", 0.962)], 90),  # 2 log(0.972 / 0.048) = 6.016
         (NEGATIVE, [line_of("3", 1.0)] * 4, 0),  # 4 * 0.3 log(101) = 5.538
         (NEGATIVE, [line_of("3", 1.0)] * 5, 90),  # 6.923
-        (TEN, [even_line("347347", 0.847)], 0),  # 6 log(0.857 / 0.163) = 9.958
-        (TEN, [even_line("347347", 0.848)], 90),  # 6 log(0.858 / 0.162) = 10.002
+        (TEN, [even_line("347347", 0.923)], 0),  # 6 log(0.933 / 0.087) = 14.235
+        (TEN, [even_line("347347", 0.924)], 90),  # 6 log(0.934 / 0.086) = 14.311
+        (even_line("3473473473", 0.873), [WITH_NON_DIGIT], 90),  # 10 log(0.883 / 0.137) = 18.634
+        (even_line("3473473473", 0.874), [WITH_NON_DIGIT], 0),  # 18.718
     ],
 )
 def test_a_turn_requires_at_least_6_more_evidence(upright, turned, expected):

@@ -11,7 +11,6 @@ from versions import FONTS_OF_OPENCV_5
 import lenet
 from lenet import reading
 from lenet.errors import InputError
-from lenet.reading import reader
 
 Image = pytest.importorskip("PIL.Image")
 cv2 = pytest.importorskip("cv2")
@@ -88,23 +87,6 @@ def test_the_digit_that_a_letter_resembles_is_the_second_choice():
     assert (digit.label, digit.name, digit.second) == (None, None, 0)
     assert digit.probability < 0.1
     assert digit.second_probability > 0.9
-
-
-@pytest.mark.parametrize(
-    ("labels", "gaps", "expected"),
-    [
-        ([None, 3, 4, 5], [0, 0, 0], [None, 3, 4, 5]),  # one non-digit
-        ([3, None, 4, 5, None, 6], [0] * 5, [3, None, 4, 5, None, 6]),  # a third
-        ([3, None, 4, None, 5], [0] * 4, [None] * 5),
-        ([3, None, 4, None, 5], [0, 0, 0, 0.41], [None] * 4 + [5]),
-        ([3, None, 4, None, 5], [0, 0, 0.41, 0], [3, None, 4, None, 5]),
-        ([3, 4, None, None], [0] * 3, [3, 4, None, None]),  # 10am
-        ([3, None, None, 4, 5], [0] * 4, [None, None, None, 4, 5]),
-        ([None, 3, 4, None, 5], [0] * 4, [None] * 5),
-    ],
-)
-def test_a_word_has_two_non_digits_and_two_fifths_of_them(labels, gaps, expected):
-    assert reader._without_words(labels, np.array(gaps)) == expected
 
 
 @FONTS_OF_OPENCV_5

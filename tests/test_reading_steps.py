@@ -189,29 +189,3 @@ def test_the_middle_of_a_mark_is_below_0_3_or_0_7_heights_above_the_baseline(box
 def test_marks_replace_the_spaces_of_a_line(gaps, marks, text):
     digits = [Digit((0, 0, 1, 1), label, 0.9, 1, 0.1) for label in (5, None, 7)]
     assert reader._text(digits, np.array(gaps), marks) == text
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
-        ([None, None], [None, None]), ([1, None, None], [None] * 3), ([1, 2, None, None], [1, 2, None, None]),
-        ([None, None, 1], [None] * 3), ([None, None, 1, 2], [None, None, 1, 2]),
-        ([None, None, 1, 2, 3], [None, None, 1, 2, 3]),
-        ([1, 2, None, 3, None, 4], [1, 2, None, 3, None, 4]), ([1, 2, None, 3, None], [1, 2, None, None, None]),
-        ([1, 2, None, None, 3, 4], [1, 2, None, None, 3, 4]), ([1, 2, 3, None, None], [1, 2, 3, None, None]),
-        ([None], [None]), ([1], [1]), ([None, 3, None, 4, 5], [None, None, None, 4, 5]),
-    ],
-)  # fmt: skip
-def test_a_single_digit_beside_letters_is_a_letter(labels, expected):
-    """Two of six are less than two fifths."""
-    assert reader._without_words(labels, np.zeros(len(labels) - 1)) == expected
-
-
-def test_the_share_of_non_digits_is_that_of_their_word():
-    assert reader._without_words([1, 2, None, 3, None], np.array([0, 0.5, 0, 0])) == [1, 2, None, None, None]
-    assert reader._without_words([None, 3, None, 1, 2], np.array([0, 0, 0.5, 0])) == [None, None, None, 1, 2]
-
-
-@pytest.mark.parametrize(("gap", "expected"), [(0.4, [None] * 4), (0.41, [1, None, None, None])])
-def test_a_gap_above_0_4_heights_separates_a_number_from_a_word(gap, expected):
-    assert reader._without_words([1, None, None, 2], np.array([gap, 0, 0])) == expected

@@ -1,19 +1,18 @@
 """Find the quarter turn in which the digits of a page are upright, by how well they can be read."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
 from lenet.errors import InputError
 from lenet.reading.page import Page
 from lenet.reading.results import Digit, Reading
+from lenet.reading.words import NON_DIGIT, log_odds
 
 _LEGIBLE = 0.95  # a page whose segments have this mean probability is not turned
-_MIN_LEGIBLE = 0.75  # the minimum mean probability after a turn
+_MIN_LEGIBLE = 0.85  # the minimum mean probability after a turn
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _LEAD = 6.0  # the evidence that a turn must gain: odds of 400 to 1
-_DOUBT = 0.01  # added to both sides of the odds, as no digit is certain
 _LONE = 0.3  # how much of its evidence counts if a character is alone on its line
 
 
@@ -46,14 +45,13 @@ def _legibility(reading: Reading) -> float:
 
 
 def _evidence(reading: Reading) -> float:
-    """Return the sum of the digits' log-odds.
+    """Return the sum of the digits' log-odds; non-digits reduce it.
 
     A digit without other characters on its line counts less: the letters of a word on its side are a column, and some
-    resemble digits. Non-digits do not count.
+    resemble digits.
     """
-    return sum((_LONE if len(line.digits) == 1 else 1) * sum(map(_log_odds, line.digits)) for line in reading.lines)
+    return sum((_LONE if len(line.digits) == 1 else 1) * sum(map(_evidence_of, line.digits)) for line in reading.lines)
 
 
-def _log_odds(digit: Digit) -> float:
-    p = digit.probability
-    return math.log((p + _DOUBT) / (1 - p + _DOUBT)) if digit.label is not None else 0.0
+def _evidence_of(digit: Digit) -> float:
+    return -NON_DIGIT if digit.label is None else log_odds(digit.probability)

@@ -4,7 +4,7 @@ import functools
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,9 @@ from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, pieces_of
 from lenet.reading.results import Cell, Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
 from lenet.reading.views import with_views
+from lenet.reading.words import without_words
 
-# In heights of the writing: wider gaps become spaces; narrower ones may already separate a word from a number.
-_SPACE, _GAP = 0.9, 0.4
-_MIN_OTHERS, _SHARE_OF_OTHERS = 2, 0.4  # with so many non-digits, and this share, a word has letters
+_SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 
@@ -197,7 +196,7 @@ def _read_line(
     boxes = arcs[shown]
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
     gaps = (boxes[1:, 0] - boxes[:-1, 2]) / line.height
-    labels = _without_words([path.labels[k] for k in shown], gaps)
+    labels = without_words([path.labels[k] for k in shown], path.probabilities[shown], gaps)
     if all(label is None for label in labels):
         return None
     found = zip(places, labels, path.probabilities[shown], strict=True)
@@ -224,17 +223,6 @@ def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
     if middle < 0.3:
         return "," if bottom > baseline + 0.1 * height or bottom - top > 1.5 * (right - left) else "."
     return "-" if middle < 0.7 and right - left > bottom - top else ""
-
-
-def _without_words(labels: list[int | None], gaps: NDArray[np.float64]) -> list[int | None]:
-    """Return the labels of a line, without those in words; numbers beside the letters of a word remain, as in 10km."""
-    for start, end in pairwise([0, *(np.flatnonzero(gaps > _GAP) + 1), len(labels)]):
-        others = [k for k in range(start, end) if labels[k] is None]
-        if len(others) >= max(_MIN_OTHERS, _SHARE_OF_OTHERS * (end - start)):
-            first = start if others[0] < start + 2 else others[0]  # a single digit beside letters is a letter, too
-            last = end if others[-1] > end - 3 else others[-1] + 1
-            labels[first:last] = [None] * (last - first)
-    return labels
 
 
 def _digit(

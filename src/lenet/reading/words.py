@@ -1,0 +1,47 @@
+"""Tell numbers from words of letters by the evidence of their characters."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DOUBT = 0.01  # added to both sides of the odds, as no digit is certain
+_GAP = 0.4  # heights of the writing: wider gaps may separate a word from a number
+
+_MIN_OTHERS = 2  # a word has at least so many non-digits
+# In units of log-odds, whose sum is the evidence of digits:
+NON_DIGIT = 3.0  # a non-digit outweighs this evidence of the digits before or after it
+_NUMBER = 7.0  # with this evidence for each non-digit, a number has illegible digits, and no letters
+
+
+def log_odds(probability: float) -> float:
+    """Return the log-odds of a digit with this probability, which are finite."""
+    return math.log((probability + _DOUBT) / (1 - probability + _DOUBT))
+
+
+def without_words(
+    labels: Sequence[int | None], probabilities: NDArray[np.float64], gaps: NDArray[np.float64]
+) -> list[int | None]:
+    """Return the labels of a line, without those in words.
+
+    A number before or after the letters of a word remains, as in 10km.
+
+    `probabilities` has a row for each character, and `gaps` are between characters, in heights of the writing.
+    """
+    found = list(labels)
+    evidence = [
+        0.0 if label is None else log_odds(row[label]) for label, row in zip(labels, probabilities, strict=True)
+    ]
+    for start, end in pairwise([0, *(np.flatnonzero(gaps > _GAP) + 1), len(labels)]):
+        others = [k for k in range(start, end) if labels[k] is None]
+        if len(others) < _MIN_OTHERS or sum(evidence[start:end]) >= _NUMBER * len(others):
+            continue
+        first, last = others[0], others[-1] + 1
+        if sum(evidence[start:first]) < NON_DIGIT * len(others):
+            first = start
+        if sum(evidence[last:end]) < NON_DIGIT * len(others):
+            last = end
+        found[first:last] = [None] * (last - first)
+    return found
