@@ -50,9 +50,9 @@ def test_a_blank_picture_has_no_lines(server):
         (b"not a picture", {}, "The file is not a picture"),
         (encoded(np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8))[:5000], {}, "damaged"),
         (*form_of(b""), "no picture"),
-        (b"nonsense", {"Content-Type": "multipart/form-data; boundary=x"}, "form is malformed|no picture"),
-        (b"nonsense", {"Content-Type": "multipart/form-data"}, "form is malformed"),
-        (b"x", {"Content-Type": "multipart/form-data; boundary=é".encode("latin-1")}, "form is malformed|no picture"),
+        (b"nonsense", {"Content-Type": "multipart/form-data; boundary=x"}, "form cannot be read|no picture"),
+        (b"nonsense", {"Content-Type": "multipart/form-data"}, "form cannot be read"),
+        (b"x", {"Content-Type": "multipart/form-data; boundary=é".encode("latin-1")}, "form cannot be read|no picture"),
     ],
 )  # fmt: skip
 def test_files_that_are_not_pictures(server, body, headers, says):

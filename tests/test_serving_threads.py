@@ -138,7 +138,7 @@ def test_a_malformed_form_ends_its_turn_with_the_gil():
     request = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]})
 
     async def parse():
-        with pytest.raises(InputError, match="form is malformed"):  # whose traceback keeps the suspended generator
+        with pytest.raises(InputError, match="form cannot be read"):  # whose traceback keeps the suspended generator
             await Pictures(None, Limits(), None, None)._uploaded_file(request, [bytes(2**20)], {})
         return GIL_TURNS._lock.locked()
 

@@ -211,10 +211,15 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
 
 def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[str]]:
     """Return the pixels and the labels of some rows of pandas; if the first is too long, it begins with an index."""
-    if not isinstance(part.index, require("pandas", "train").RangeIndex):
+    pandas = require("pandas", "train")
+    if not isinstance(part.index, pandas.RangeIndex):
         raise DataError(
             f"{name} has more than {layout.width} values in row 1; expected one for each column. Remove commas at the "
             "ends of lines."
         )
     labels = [] if layout.label is None else part[layout.label].fillna("").str.strip().tolist()
-    return part[layout.pixels].to_numpy(np.float32), labels
+    pixels = part[layout.pixels]
+    try:
+        return pixels.to_numpy(np.float32), labels
+    except ValueError:  # text, which becomes NaN
+        return pixels.apply(pandas.to_numeric, errors="coerce").to_numpy(np.float32), labels

@@ -132,11 +132,11 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
 def _as_bytes(values: NDArray[Any], name: str, start: int) -> tuple[NDArray[np.uint8], bool]:
     """Return rows of pixels, of which `start` precede them, as bytes, and whether they are decimals in [0, 1]."""
     numbers = values.astype(np.float32, copy=False)
-    valid = (numbers >= 0) & (numbers <= 255)  # NaN, which stands for a missing value, fails both
+    valid = (numbers >= 0) & (numbers <= 255)  # NaN, which stands for no number, fails both
     if not valid.all():
         row, column = np.argwhere(~valid)[0]
         value = numbers[row, column]
-        pixel = "a missing pixel" if np.isnan(value) else f"the pixel {value:g}"
+        pixel = "a pixel without a number" if np.isnan(value) else f"the pixel {value:g}"
         raise DataError(f"{name} has {pixel} in row {start + row + 1:,}; expected 0 (background) to 255 (ink).")
     decimal = bool((numbers % 1).any())
     if decimal:

@@ -91,7 +91,7 @@ class Pictures:
                 form = await _FormParser(request.headers, parts, sum(map(len, body))).parse()
         except (MultiPartException, ValueError, LookupError) as error:
             reason = str(error).rstrip(".")
-            raise InputError(f"The form is malformed ({reason}). Send a picture as multipart/form-data.") from None
+            raise InputError(f"The form cannot be read ({reason}). Send a picture as multipart/form-data.") from None
         content = b""
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
