@@ -109,6 +109,17 @@ def test_info_describes_the_installation_and_the_network(capsys):
     ]  # fmt: skip
 
 
+def test_info_refuses_an_empty_name(capsys):
+    assert "An empty name does not exist" in fails(capsys, "info", "")
+    assert "--figure is ; expected a name that ends in .png" in misused(capsys, "info", "--figure", "")
+
+
+def test_info_prints_only_the_layers_of_a_model_on_request(capsys):
+    layers = succeeds_here(capsys, "info", "mnist", "--network")
+    assert "61,706" in layers.splitlines()[-1]
+    assert succeeds_here(capsys, "info", "mnist").startswith(layers + "\n")
+
+
 def test_info_shows_the_network_of_1998(capsys, tmp_path):
     assert "60,000" in succeeds_here(capsys, "info", "--network", "1998")
     assert cli.main(["info", "--network", "1998", "--figure", str(tmp_path / "old.png")]) == 0

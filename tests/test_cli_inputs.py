@@ -282,7 +282,7 @@ def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys)
     model.metadata["data"] = "0.npz"
     model.save("digits.safetensors")
     for name, count, note in (
-        ("0", 30, "The model was trained on 0.npz: only its test set of 30 images is used."),
+        ("0", 30, "The model was trained on a data set named 0.npz: only the test set of 0.npz, 30 images, is used."),
         ("210", 70, "210.npz has no test set of its own: all of its 70 images are used."),
     ):
         assert cli.main(["evaluate", f"{name}.npz", "--model", "digits.safetensors", "--json"]) == 0

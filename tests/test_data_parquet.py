@@ -182,6 +182,23 @@ def test_the_first_of_785_columns_has_the_labels_as_in_a_csv_file(tmp_path):
     assert sorted(load(tmp_path / "a.parquet").y_test) == [0, 0, 1, 1, 2, 2]
 
 
+def test_the_index_that_pandas_writes_is_no_pixel(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    columns = {"label": [n % 3 for n in range(42)]} | {f"pixel{k}": PIXELS[:, k] for k in range(784)}
+    pandas.DataFrame(columns).sample(frac=1, random_state=0).to_parquet(tmp_path / "a.parquet")
+    data = load(tmp_path / "a.parquet")
+    expected = {row.tobytes(): n % 3 for n, row in enumerate(PIXELS)}
+    assert [expected[image.tobytes()] for image in data.X_train] == data.y_train.tolist()
+
+
+def test_columns_of_pixels_may_have_one_name(tmp_path):
+    columns = [[n % 3 for n in range(42)], *PIXELS.T.tolist()]
+    pq.write_table(pa.Table.from_arrays([*map(pa.array, columns)], ["label", *["p"] * 784]), tmp_path / "a.parquet")
+    data = load(tmp_path / "a.parquet")
+    expected = {row.tobytes(): n % 3 for n, row in enumerate(PIXELS)}
+    assert [expected[image.tobytes()] for image in data.X_train] == data.y_train.tolist()
+
+
 def test_a_table_without_rows_is_an_error(tmp_path):
     with pytest.raises(DataError, match="has no rows; expected at least one"):
         load(write_pixels(tmp_path / "a.parquet", PIXELS[:0]))

@@ -288,3 +288,16 @@ def test_pillows_warnings_are_not_shown(tmp_path):
         with pytest.raises(DataError):
             read_picture(tmp_path / "a.png")
     assert seen == []
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "F", "I;16"])
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_an_image_without_pixels_is_an_error(mode, size):
+    with pytest.raises(InputError, match="The image has no pixels"):
+        reading.pictures.as_grey(Image.new(mode, size))
+
+
+@pytest.mark.parametrize("highest", [1, 255])
+def test_an_image_of_floats_has_levels_up_to_1_or_255(highest):
+    levels = np.array([[0, 0.2, 0.6, 1]], np.float32)
+    assert reading.pictures.as_grey(Image.fromarray(levels * np.float32(highest))).tolist() == [[0, 51, 153, 255]]

@@ -67,7 +67,7 @@ def read_at_most(path: str | os.PathLike[str], max_bytes: int) -> bytes | None:
     return None if len(content) > max_bytes else bytes(content)
 
 
-def read_stream(stream: io.BufferedIOBase, max_bytes: int) -> bytearray:
+def read_stream(stream: io.BufferedIOBase | BinaryIO, max_bytes: int) -> bytearray:
     """Return the next bytes of a stream, at most `max_bytes` of them.
 
     Memory is allocated for the bytes read only: `stream.read(max_bytes)` would allocate `max_bytes` first.

@@ -84,7 +84,8 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
         source, raw=arguments.raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet
     )
     if is_training_set:
-        text = f"The model was trained on {source}: only its test set of {len(data.X_test):,} images is used."
+        count = f"{len(data.X_test):,} images"
+        text = f"The model was trained on a data set named {name}: only the test set of {source}, {count}, is used."
         note(text, quiet=arguments.quiet)
     elif not len(data.X_train):
         text = f"{source} has no test set of its own: all of its {len(data.X_test):,} images are used."

@@ -37,18 +37,18 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.loading import network_class
 
     network = None if arguments.network is True else arguments.network
-    if arguments.model and network:
+    if arguments.model is not None and network:
         parser.error(f"FILE and --network {network} were both given; expected one of them. Omit one.")
-    if arguments.bench and (arguments.model or arguments.network or arguments.figure):
+    if arguments.bench and not (arguments.model is arguments.network is arguments.figure is None):
         parser.error(
             "--bench was given with FILE, --network or --figure; expected it alone or with --json. Run them separately."
         )
     if arguments.network and arguments.json:
         parser.error("--network and --json were both given; expected one of them. Omit one.")
-    if arguments.figure:
+    if arguments.figure is not None:
         check_png(parser, "--figure", arguments.figure)
-    model = load_model(arguments.model) if arguments.model else network_class(network)(seed=0)
-    if arguments.figure:
+    model = network_class(network)(seed=0) if arguments.model is None else load_model(arguments.model)
+    if arguments.figure is not None:
         atomic_write(arguments.figure, plots.architecture(model.num_classes, model.network))
         return 0
     metadata = metadata_of(model, arguments)
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             return 0
         print()
     model.summary()
-    if arguments.model:
+    if arguments.model is not None and not arguments.network:
         print()
         for name, value in metadata.items():
             text = ", ".join(value) if name == "classes" else "of each image" if value is None else value
@@ -81,7 +81,7 @@ def metadata_of(model: "LeNet5", arguments: argparse.Namespace) -> dict[str, Any
         "dtype": model.dtype.name,
         "parameters": model.parameters.flat.size,
     }
-    if arguments.model:
+    if arguments.model is not None:
         metadata |= {} if model.network is None else {"network": model.network}
         metadata |= {"mean": model.mean, "std": model.std}
         return metadata | model.metadata | metadata | {"classes": list(model.classes)}  # a file replaces no value

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from lenet._files import atomic_write, check_replaceable
+from lenet._files import atomic_write, check_replaceable, read_stream
 from lenet.cli.options import check_png, error_line, error_text
 from lenet.errors import DataError, InputError
 
@@ -70,7 +70,7 @@ def picture(name: str) -> str | BinaryIO:
         return name
     if sys.stdin is None:
         raise InputError("Standard input is closed; expected a picture. Pass the path of a file instead.")
-    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    content = read_stream(sys.stdin.buffer, MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InputError(
             f"Standard input has more than {MAX_BYTES:,} bytes; expected a smaller picture. Scale it down."
@@ -120,10 +120,10 @@ def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *h
     check_replaceable(output, *map(_line, headers))
 
 
-def check_drawing(parser: argparse.ArgumentParser, output: str, images: list[str]) -> None:
+def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[str]) -> None:
     """Reject --show with several pictures, and a file that it must not write."""
-    if len(images) > 1:
-        parser.error(f"--show was given with {len(images)} pictures; expected one.")
+    if len(names) > 1:
+        parser.error(f"--show was given with {len(names)} pictures; expected one.")
     check_png(parser, "--show", output)
 
 

@@ -97,7 +97,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.resume is not None:
         options = [name for name in OF_A_NEW_RUN if getattr(arguments, name) is not None]
         if options:
-            option = "from" if options[0] == "start" else options[0].replace("_", "-")
+            option = {"start": "from"}.get(options[0], options[0].replace("_", "-"))
+            option = "no-distort" if arguments.distort is False and option == "distort" else option
             parser.error(f"--resume keeps the options of the run. Omit --{option}.")
     if arguments.network is not None and arguments.start is not None:
         parser.error("--network and --from were both given; expected one of them.")

@@ -161,7 +161,8 @@ def _rows(path: Path) -> Iterator[tuple[str, bytes | None]]:
             total += column.nbytes
             if total > _MAX_BYTES:
                 raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes of pictures. Use a subset of them.")
-            yield from zip(_labels_of(batch, label), column.to_pylist(), strict=True)
+            labels = _labels_of(batch.column(batch.schema.get_field_index(label)))
+            yield from zip(labels, column.to_pylist(), strict=True)
 
 
 def _rows_of_pixels(path: Path) -> Iterator[tuple[NDArray[Any], list[str]]]:
@@ -171,18 +172,17 @@ def _rows_of_pixels(path: Path) -> Iterator[tuple[NDArray[Any], list[str]]]:
         label, pixels = pixel_columns(names, str(path))
         if label is None:
             raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
-        for batch in file.iter_batches(_ROWS, columns=[names[place] for place in [label, *pixels]]):
-            columns = [batch.column(batch.schema.get_field_index(names[place])) for place in pixels]
+        for batch in file.iter_batches(_ROWS):
+            columns = [batch.column(place) for place in pixels]  # names may repeat
             try:
                 values = np.stack([column.to_numpy(zero_copy_only=False).astype(np.float32) for column in columns], 1)
             except (TypeError, ValueError) as error:
                 raise DataError(f"{path} is not a table of numbers ({error}). Correct the file.") from None
-            yield values, _labels_of(batch, names[label])
+            yield values, _labels_of(batch.column(label))
 
 
-def _labels_of(batch: Any, column: str) -> list[str]:
-    values = batch.column(batch.schema.get_field_index(column)).to_pylist()
-    return ["" if value is None else str(value) for value in values]
+def _labels_of(column: Any) -> list[str]:
+    return ["" if value is None else str(value) for value in column.to_pylist()]
 
 
 @contextlib.contextmanager

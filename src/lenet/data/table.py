@@ -13,7 +13,7 @@ from lenet.errors import DataError
 
 PIXELS = SIDE * SIDE
 LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
-IDS = ("id", "imageid", "image_id", "index", "")
+IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: the index that pandas writes
 
 
 class Table(NamedTuple):
@@ -110,12 +110,14 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
     images: list[NDArray[np.uint8]] = []
     labels: list[str] = []
     decimals: list[bool] = []
+    count = 0
     for pixels, some in parts:
-        image, decimal = _as_bytes(pixels, name, sum(map(len, images)))
+        image, decimal = _as_bytes(pixels, name, count)
+        count += len(image)
         images.append(image)
         decimals.append(decimal)
         labels += some
-        if sum(map(len, images)) > MAX_IMAGES:
+        if count > MAX_IMAGES:
             raise DataError(f"{name} has more than {MAX_IMAGES:,} rows. Split it into several files.")
     if any(decimals):
         for image, decimal in zip(images, decimals, strict=True):

@@ -144,12 +144,12 @@ def reduced_grey(image: PictureLike, min_pixels: int) -> PixelsAndShape:
     if is_encoded or (isinstance(image, memoryview) and image.ndim == 1):  # others are arrays of pixels
         return _read(image, "L", min_pixels=min_pixels)
     if callable(getattr(image, "getbands", None)):  # of Pillow
-        grey = _grey_of(image, "L")
+        grey = _pixels_of(image, "L")
     elif image is None or isinstance(image, int | float | complex):
         expected = "a path, bytes, a file, or an array of pixels"
         raise InputTypeError(f"The image is of type {type(image).__name__}; expected {expected}.")
     else:
-        grey = _grey_of_pixels(_checks.array(cast("ArrayLike", image), "image", "expected (H, W) or (H, W, 3)"))
+        grey = _grey_of_array(_checks.array(cast("ArrayLike", image), "image", "expected (H, W) or (H, W, 3)"))
     height, width = grey.shape
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise InputError(
@@ -158,7 +158,7 @@ def reduced_grey(image: PictureLike, min_pixels: int) -> PixelsAndShape:
     return grey, grey.shape
 
 
-def _grey_of_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
+def _grey_of_array(values: NDArray[Any]) -> NDArray[np.uint8]:
     if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[2] not in (1, 3, 4):  # of PyTorch
         values = np.moveaxis(values, 0, 2)
     if values.ndim == 3 and values.shape[2] == 1:
@@ -171,7 +171,7 @@ def _grey_of_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
         )
     values = _as_bytes(values)
     if values.ndim == 3 and values.shape[2] == 4:
-        return _grey_of(require("PIL.Image", "vision").fromarray(np.ascontiguousarray(values)), "L")
+        return _pixels_of(require("PIL.Image", "vision").fromarray(np.ascontiguousarray(values)), "L")
     if values.ndim == 3:
         values = np.round(values @ _LUMINANCE).astype(np.uint8)
     return np.ascontiguousarray(values)
@@ -224,18 +224,21 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int
             factor = (min_pixels / (width * height)) ** 0.5  # Pillow enlarges no picture
             picture.draft(mode, (math.ceil(width * factor), math.ceil(height * factor)))
         shape = (width, height) if _orientation(picture) in _ON_ITS_SIDE else (height, width)
-        return _grey_of(picture, mode), shape
+        return _pixels_of(picture, mode), shape
 
 
 def _orientation(picture: Any) -> Any:
     return picture.getexif().get(_ORIENTATION, 1)
 
 
-def _grey_of(picture: Any, mode: str) -> NDArray[np.uint8]:
+def _pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:
     """Return the upright pixels of a picture of Pillow, in the mode "L" or "RGB"."""
+    if 0 in picture.size:
+        raise InputError("The image has no pixels; expected at least one.")
     picture.load()
-    if picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
-        white = 65535 if picture.getextrema()[1] > 255 else 255
+    in_0_1 = picture.mode == "F" and picture.getextrema()[1] <= 1
+    if in_0_1 or picture.mode.startswith("I"):  # Pillow would not scale them, and clip at 255
+        white = 1 if in_0_1 else 65535 if picture.getextrema()[1] > 255 else 255
         pixels = _in_strips(picture, lambda strip: np.round(np.asarray(strip).clip(0, white) * (255 / white)))
         pixels = pixels if mode == "L" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
     elif picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
