@@ -1,6 +1,7 @@
 """Export a model to ONNX, for inference runtimes, or to C, for microcontrollers and other languages."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from lenet._files import check_replaceable, write_together
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     return 0
 
 
-def check_overwrite(files: "dict[Path, bytes]", model: str) -> None:
+def check_overwrite(files: Iterable[Path], model: str) -> None:
     """Reject outputs that would replace the model itself, or a file that lenet did not write."""
     for path in files:
         if path.exists() and Path(model).exists() and path.samefile(model):

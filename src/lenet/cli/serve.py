@@ -189,7 +189,7 @@ _count.__name__ = "integer"
 
 
 def token_of(environment: Mapping[str, str]) -> str | None:
-    """Return the token from LENET_TOKEN, or from the file LENET_TOKEN_FILE without its final line break.
+    """Return the token from LENET_TOKEN, or from the file LENET_TOKEN_FILE without the line breaks at its end.
 
     Examples
     --------

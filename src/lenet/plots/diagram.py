@@ -51,7 +51,7 @@ def _operations(network: str | None) -> tuple[str, ...]:
     )
 
 
-def _stages(num_classes: int, network: str | None = None) -> list[_Stage]:
+def _stages(num_classes: int, network: str | None) -> list[_Stage]:
     """Return the stages, with sizes from the layers of the model."""
     c1, s2, c3, s4, c5, f6, output = _operations(network)
     drawn = [

@@ -63,17 +63,17 @@ def color_bar(image: "AxesImage", axes: "list[Axes]", label: str) -> None:
     dress(bar.ax)
 
 
-def drawable(classes: Sequence[str]) -> list[str]:
-    """Return class names as a figure shows them.
+def drawable(names: Sequence[str]) -> list[str]:
+    """Return the names of classes or runs as a figure shows them.
 
     Long names lose their middle, as similar ones often differ at an end. A name with a character that the font lacks
-    becomes the number of its class.
+    becomes its number, from 0.
     """
     manager = require("matplotlib.font_manager", "train")
     font = manager.get_font(manager.findfont(manager.FontProperties()))
     return [
         _shortened(name) if all(font.get_char_index(ord(character)) for character in name) else str(number)
-        for number, name in enumerate(classes)
+        for number, name in enumerate(names)
     ]
 
 

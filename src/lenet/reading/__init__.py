@@ -12,8 +12,8 @@ these steps, each of which takes the result of the previous one:
 7. `graph`: from segments to a graph with learned weights.
 8. `paths`: from a graph to its best path.
 
-`reader` runs the steps and returns the `results`, which `drawing` draws. If few digits are legible, it also runs the
-last six on the page after quarter turns (`orientation`).
+`reader` runs the steps, takes the digits in `words` for letters, and returns the `results`, which `drawing` draws. If
+few digits are legible, it also runs the last six steps on the page after quarter turns (`orientation`).
 
 `read_form` reads the strokes in each of a form's `fields` in the same way (`forms`), and chooses the most probable of
 the `valid` values.

@@ -106,8 +106,7 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
     percentages: list[Box] = []
     for digit in line.digits:
         left, top, right, bottom = (place * scale + margin for place in digit.box)
-        colour = _UNSURE_COLOUR if digit.probability < _SURE else _SURE_COLOUR
-        colour = _NON_DIGIT_COLOUR if digit.label is None else colour
+        colour = _NON_DIGIT_COLOUR if digit.label is None else _colour(digit.probability)
         draw.rectangle((left - pen, top - pen, right + pen, bottom + pen), outline=colour, width=pen)
         middle = (left + right) / 2
         _write(draw, (middle, top - 2 * pen), digit.text, colour, large, "ms")
@@ -118,9 +117,12 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
             _write(draw, (middle, place[1] + down), text, colour, small, "ma")
             percentages.append((box[0], box[1] + down, box[2], box[3] + down))
     _, top, right, bottom = (place * scale + margin for place in line.box)
-    colour = _UNSURE_COLOUR if line.confidence < _SURE else _SURE_COLOUR
     text = f"{rounded_down(100 * line.confidence, 0)}%"
-    _write(draw, (right + 4 * pen + 4, (top + bottom) / 2), text, colour, large, "lm")
+    _write(draw, (right + 4 * pen + 4, (top + bottom) / 2), text, _colour(line.confidence), large, "lm")
+
+
+def _colour(probability: float) -> tuple[int, int, int]:
+    return _UNSURE_COLOUR if probability < _SURE else _SURE_COLOUR
 
 
 def _clearance(box: Box, others: list[Box]) -> float:

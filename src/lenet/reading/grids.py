@@ -47,9 +47,7 @@ def turned(cells: Sequence[Cell], turns: int) -> tuple[Cell, ...]:
 
 
 def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Cell, ...]]:
-    """Return a page without the lines of its grids, and the cells of the grids, whose texts are empty.
-
-    The writing in the cells is kept.
+    """Return a page without the lines of its grids but with the writing in them, and the cells, whose texts are empty.
 
     If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false.
     Other grids are kept if they are at least half as large.

@@ -31,9 +31,9 @@ def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list
     starts = range(0, len(boxes), _BLOCK)
     roots = linked(len(boxes), (link for start in starts for link in (start + _links(boxes[start:], height)).tolist()))
     lines = [np.flatnonzero(roots == root) for root in np.unique(roots)]
-    places = {n: (float(np.median((top + bottom)[line])) / 2, int(left[line].min())) for n, line in enumerate(lines)}
+    places = [(float(np.median((top + bottom)[line])) / 2, int(left[line].min())) for line in lines]
     rows: list[list[int]] = []
-    for n in sorted(places, key=lambda n: places[n]):
+    for n in sorted(range(len(lines)), key=places.__getitem__):
         if rows and places[n][0] - places[rows[-1][0]][0] < _SAME_LINE * height:
             rows[-1].append(n)
         else:

@@ -37,10 +37,10 @@ def cutting_cost(line: InkLine, whole: NDArray[np.bool_]) -> int:
     return int((strokes.heights[cut] * strokes.widths[cut] * np.maximum(1, strokes.widths[cut] / height)).sum())
 
 
-def pieces_of(line: InkLine, whole: NDArray[np.bool_] | None = None) -> Pieces:
+def pieces_of(line: InkLine, whole: NDArray[np.bool_] | bool = False) -> Pieces:
     """Cut the strokes of a line into pieces, except narrow strokes and those to keep whole."""
     ink, strokes = line.ink, line.page.strokes
-    is_whole = _stay_whole(line, np.zeros(len(line.members), bool) if whole is None else whole).tolist()
+    is_whole = _stay_whole(line, whole).tolist()
     masks, cut_inks = [], []
     for member, stays, (left, top, right, bottom) in zip(
         line.members, is_whole, strokes.boxes[line.members].tolist(), strict=True
@@ -64,7 +64,7 @@ def pieces_of(line: InkLine, whole: NDArray[np.bool_] | None = None) -> Pieces:
     return Pieces(line, _with_edges(ink, labels), boxes, np.array([0.0, *(part[1] for part in parts[1:]), 0.0]))
 
 
-def _stay_whole(line: InkLine, whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _stay_whole(line: InkLine, whole: NDArray[np.bool_] | bool) -> NDArray[np.bool_]:
     return np.asarray(whole | (line.page.strokes.widths[line.members] <= MIN_WIDTH * line.height))
 
 

@@ -1,7 +1,6 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
 import functools
-from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
@@ -202,7 +201,7 @@ def _read_line(
     found = zip(places, labels, path.probabilities[shown], strict=True)
     digits = tuple(_digit(place, label, probabilities, characters) for place, label, probabilities in found)
     hidden = sorted(set(range(len(arcs))).difference(shown)) if marks else ()
-    found_marks = [(bisect(shown, k), _mark(arcs[k], baseline, line.height)) for k in hidden]
+    found_marks = [(k - n, _mark(arcs[k], baseline, line.height)) for n, k in enumerate(hidden)]
     return Line(digits, path.confidence, _text(digits, gaps, found_marks))
 
 

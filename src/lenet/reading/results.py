@@ -120,7 +120,7 @@ class Cell:
     box : tuple of four int
         Left, top, right and bottom in pixels of the picture.
     text : str, default ""
-        The digits in the cell, from left to right, with "?" for each non-digit; empty, the default, for an empty cell.
+        The digits in the cell, from left to right, with "?" for each non-digit; empty for an empty cell.
 
     Examples
     --------

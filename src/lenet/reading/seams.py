@@ -177,10 +177,10 @@ def _valleys(mask: NDArray[np.uint8], height: float) -> tuple[Ints, Ints]:
     outline = mask.argmax(axis=0)[np.newaxis].astype(np.float32)
     margin, near = round(_VALLEY_WIDTH * height), round(_APART * height)
     padded = cv2.copyMakeBorder(outline, 0, 0, margin, margin, cv2.BORDER_REPLICATE)
-    depth = cv2.morphologyEx(padded, cv2.MORPH_TOPHAT, _row(margin))[:, margin:-margin]
-    columns = np.flatnonzero((depth >= cv2.dilate(depth, _row(2 * near))) & (depth > _MIN_DEPTH * height))
+    depth = cv2.morphologyEx(padded, cv2.MORPH_TOPHAT, _bar(margin))[:, margin:-margin]
+    columns = np.flatnonzero((depth >= cv2.dilate(depth, _bar(2 * near))) & (depth > _MIN_DEPTH * height))
     return columns, outline[0, columns].astype(np.int64)
 
 
-def _row(length: int) -> NDArray[np.uint8]:
+def _bar(length: int) -> NDArray[np.uint8]:
     return np.ones((1, length | 1), np.uint8)

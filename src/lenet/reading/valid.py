@@ -38,14 +38,14 @@ def most_probable(graph: Graph, field: Field) -> tuple[list[int], list[int | Non
     if field.digits is None and field.checksum is None:
         return path.arcs, path.labels, path.confidence
     states = _States.of(field, graph)
-    best, sums = states.totals(graph, np.maximum), states.totals(graph, np.logaddexp)
+    best, sums = states.totals(np.maximum), states.totals(np.logaddexp)
     valid = np.where(states.is_valid, best[0], -np.inf)
     all_weights = log_sums(graph, graph.total)[0][-1]
     valid_weights = np.logaddexp.reduce(np.where(states.is_valid, sums[0], -np.inf), axis=None)
     total = np.logaddexp(valid_weights + np.log1p(-np.exp(_INVALID)), all_weights + _INVALID)
     arcs, labels, prior = path.arcs, path.labels, _INVALID
     if valid.max() > _weight(graph, arcs, labels) + _INVALID:
-        arcs, labels = states.traced(graph, best)
+        arcs, labels = states.traced(best)
         prior = 0.0
     text = [label for label in labels if label is not None]
     return arcs, labels, float(np.exp(min(0.0, log_sum_of(text, graph) + prior - total)))
@@ -60,6 +60,7 @@ def _weight(graph: Graph, arcs: list[int], labels: list[int | None]) -> float:
 class _States:
     """The states before each arc, by number of digits and remainder."""
 
+    graph: Graph
     origins: NDArray[np.int64]  # (num_classes, digits, remainders): the remainder before each further digit
     is_valid: NDArray[np.bool_]  # (digits + 1, remainders)
 
@@ -72,40 +73,40 @@ class _States:
         terms = [[checksum.term(digit, place) for place in range(count)] for digit in range(graph.digits.shape[1])]
         is_valid = np.zeros((count + 1, checksum.modulus), bool)
         is_valid[1 if field.digits is None else count :, 0] = True
-        return cls((remainders - np.array(terms)[:, :, np.newaxis]) % checksum.modulus, is_valid)
+        return cls(graph, (remainders - np.array(terms)[:, :, np.newaxis]) % checksum.modulus, is_valid)
 
-    def before(self, graph: Graph, arc: int, after: Floats) -> Floats:
+    def before(self, arc: int, after: Floats) -> Floats:
         """Return the weights of the states before an arc for each of its labels; the last label is a non-digit."""
         places = np.arange(len(after) - 1)[:, np.newaxis]
         weights = np.full((len(self.origins) + 1, *after.shape), -np.inf)
-        weights[:-1, 1:] = after[places, self.origins] + graph.digits[arc][:, np.newaxis, np.newaxis]
-        weights[-1] = after + graph.other[arc]
+        weights[:-1, 1:] = after[places, self.origins] + self.graph.digits[arc][:, np.newaxis, np.newaxis]
+        weights[-1] = after + self.graph.other[arc]
         return weights
 
-    def totals(self, graph: Graph, add: Callable[..., Floats]) -> Floats:
+    def totals(self, add: Callable[..., Floats]) -> Floats:
         """Return the weights of the states at each node, added over all paths from there to the last node."""
-        totals = np.full((graph.end + 1, *self.is_valid.shape), -np.inf)
+        totals = np.full((self.graph.end + 1, *self.is_valid.shape), -np.inf)
         totals[-1, 0, 0] = 0.0
-        for arc in np.argsort(-graph.starts, kind="stable"):
-            for weights in self.before(graph, arc, totals[graph.stops[arc]]):
-                totals[graph.starts[arc]] = add(totals[graph.starts[arc]], weights)
+        for arc in np.argsort(-self.graph.starts, kind="stable"):
+            for weights in self.before(arc, totals[self.graph.stops[arc]]):
+                totals[self.graph.starts[arc]] = add(totals[self.graph.starts[arc]], weights)
         return totals
 
-    def traced(self, graph: Graph, best: Floats) -> tuple[list[int], list[int | None]]:
+    def traced(self, best: Floats) -> tuple[list[int], list[int | None]]:
         """Return the arcs and labels of the best valid path."""
         valid = np.where(self.is_valid, best[0], -np.inf)
         node, (count, remainder) = 0, np.unravel_index(valid.argmax(), valid.shape)
         arcs: list[int] = []
         labels: list[int | None] = []
-        while node < graph.end:
-            leaving = np.flatnonzero(graph.starts == node)
+        while node < self.graph.end:
+            leaving = np.flatnonzero(self.graph.starts == node)
             weights = np.array(
-                [self.before(graph, arc, best[graph.stops[arc]])[:, count, remainder] for arc in leaving.tolist()]
+                [self.before(arc, best[self.graph.stops[arc]])[:, count, remainder] for arc in leaving.tolist()]
             )
             which, label = np.unravel_index(weights.argmax(), weights.shape)
             arcs.append(int(leaving[which]))
             labels.append(int(label) if label < len(self.origins) else None)
             if label < len(self.origins):
                 count, remainder = count - 1, self.origins[label, count - 1, remainder]
-            node = int(graph.stops[arcs[-1]])
+            node = int(self.graph.stops[arcs[-1]])
         return arcs, labels

@@ -17,9 +17,10 @@ from lenet.training.augment.distortions import distort
 _MIN_POSTERIOR, _MAX_PROBABILITY = 0.0025, 0.995
 # The network sees an uncertain segment as it is, slanted either way, smaller, larger and narrower, since some writers'
 # digits are wider than MNIST's. Maps for `distort`.
-_VIEWS = np.array(
-    [[[1, 0.15], [0, 1]], [[1, -0.15], [0, 1]], [[1.12, 0], [0, 1.12]], [[0.92, 0], [0, 0.92]], [[1.3, 0], [0, 1]]]
-)
+_VIEWS = np.array([
+    [[1, 0.15, 0], [0, 1, 0]], [[1, -0.15, 0], [0, 1, 0]],
+    [[1.12, 0, 0], [0, 1.12, 0]], [[0.92, 0, 0], [0, 0.92, 0]], [[1.3, 0, 0], [0, 1, 0]],
+])  # fmt: skip
 
 
 def with_views(
@@ -30,7 +31,7 @@ def with_views(
     if not any(chosen.any() for chosen in uncertain):
         return list(lines)
     images = np.concatenate([each.images[chosen] for each, chosen in zip(lines, uncertain, strict=True)])
-    views = (distort(images, np.broadcast_to(np.column_stack([view, [0, 0]]), (len(images), 2, 3))) for view in _VIEWS)
+    views = (distort(images, np.broadcast_to(view, (len(images), 2, 3))) for view in _VIEWS)
     sums = sum(model.predict_proba(view, n_jobs=n_jobs).astype(np.float64) for view in views)
     probabilities = np.split(sums, np.cumsum([chosen.sum() for chosen in uncertain])[:-1])
     return [_averaged(*each) for each in zip(lines, uncertain, probabilities, strict=True)]

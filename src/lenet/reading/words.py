@@ -11,20 +11,20 @@ _DOUBT = 0.01  # added to both sides of the odds, as no digit is certain
 _GAP = 0.4  # heights of the writing: wider gaps may separate a word from a number
 
 _MIN_OTHERS = 2  # a word has at least so many non-digits
-# In units of log-odds, whose sum is the evidence of digits:
-NON_DIGIT = 3.0  # a non-digit outweighs this evidence of the digits before or after it
-_NUMBER = 7.0  # with this evidence for each non-digit, a number has illegible digits, and no letters
+# The evidence of digits is the sum of their log-odds.
+NON_DIGIT = 3.0  # for each non-digit: digits before or after a word belong to it if they have less evidence
+_NUMBER = 7.0  # for each non-digit: with this evidence, the non-digits are illegible digits of a number
 
 
 def log_odds(probability: float) -> float:
-    """Return the log-odds of a digit with this probability, which are finite."""
+    """Return the log-odds of a digit with this probability; they are finite."""
     return math.log((probability + _DOUBT) / (1 - probability + _DOUBT))
 
 
 def without_words(
     labels: Sequence[int | None], probabilities: NDArray[np.float64], gaps: NDArray[np.float64]
 ) -> list[int | None]:
-    """Return the labels of a line, without those in words.
+    """Return the labels of a line, with None for the digits in words.
 
     A number before or after the letters of a word remains, as in 10km.
 
