@@ -114,7 +114,7 @@ def test_names_that_are_not_valid(name):
         ({"a": model_of(0)}, 3, InputTypeError, "loader is 3; expected a function."),
         ({"a": 3}, lenet.load, InputTypeError, "a is of type int; expected a path or a LeNet5."),
         ({"a": model_of(0, least_digit_score="much")}, lenet.load, InputError, "least_digit_score"),
-        ({"a": model_of(0, classes="[]")}, lenet.load, InputError, "classes"),
+        ({"a": model_of(0, classes="[]")}, lenet.load, InputError, "classes are damaged"),
     ],
 )
 def test_sources_that_are_not_models(sources, loader, error, says):
@@ -291,15 +291,21 @@ def test_an_error_of_a_loader_is_logged_with_its_traceback(tmp_path, monkeypatch
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
-def test_a_hangup_reloads_all_models_that_are_ready():
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])  # SIG_IGN under nohup
+def test_a_hangup_reloads_all_models_that_are_ready(handler):
     metrics, models = Counted(), Models({"a": model_of(0), "b": model_of(1), "c": model_of(2)})
     models.unload("b")
-    before = signal.getsignal(signal.SIGHUP)
-    watched(
-        models, [(hang_up, lambda: len(metrics.reloads) == 2), (hang_up, lambda: len(metrics.reloads) == 4)], metrics
-    )
-    assert metrics.reloads == [("a", "loaded"), ("c", "loaded")] * 2
-    assert signal.getsignal(signal.SIGHUP) == before
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        watched(
+            models,
+            [(hang_up, lambda: len(metrics.reloads) == 2), (hang_up, lambda: len(metrics.reloads) == 4)],
+            metrics,
+        )
+        assert metrics.reloads == [("a", "loaded"), ("c", "loaded")] * 2
+        assert signal.getsignal(signal.SIGHUP) == handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")

@@ -94,7 +94,11 @@ class Started:
     """A worker process that runs, or has ended with an exit code."""
 
     def __init__(self, pid, events, exitcode=None):
-        self.pid, self.exitcode, self._events = pid, exitcode, events
+        self.pid, self.exitcode, self._events, self.ready = pid, exitcode, events, True
+
+    def is_ready(self, timeout):
+        assert timeout == 5
+        return self.ready
 
     def is_alive(self, timeout):
         self._events.append((self.pid, "asked", timeout))
@@ -142,7 +146,8 @@ def test_a_hangup_is_passed_on_to_the_workers(workers, monkeypatch):
 
     monkeypatch.setattr(module.os, "kill", kill)
     monkeypatch.setattr(module.signal, "SIGHUP", 1, raising=False)
-    workers.processes.insert(0, Started(None, []))
+    workers.processes = [Started(None, []), *workers.processes, Started(3, [])]
+    workers.processes[3].ready = False  # it is starting, and the signal would end it
     workers.handle_hup()
     assert kills == [(1, 1), (2, 1)]
 

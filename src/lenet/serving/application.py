@@ -100,7 +100,7 @@ def create_app(
     ]
     operations.append(_openapi_operation(operations, limits, models))
     public_paths = {operation.path for operation in operations if operation.public}
-    tokens = [] if token is None else [token, *([] if control_token is None else [control_token])]
+    tokens = [] if token is None else [each for each in (token, control_token) if each is not None]
     return Application(
         Router(operations),
         limits,

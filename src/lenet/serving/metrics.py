@@ -82,9 +82,7 @@ class _SharedMetrics(Collector):
     """The metrics of all processes, without the models' earlier versions."""
 
     def collect(self) -> Iterator[Metric]:
-        registry = prometheus_client.CollectorRegistry()
-        collector = multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        for metric in collector.merge(_written_files(), accumulate=True):  # type: ignore[no-untyped-call]
+        for metric in multiprocess.MultiProcessCollector.merge(_written_files()):  # type: ignore[no-untyped-call]
             if metric.name == _MODEL_INFO:
                 metric.samples = [sample for sample in metric.samples if sample.value]
             yield metric

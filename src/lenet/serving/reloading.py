@@ -43,6 +43,7 @@ async def watching(models: Models, metrics: Metrics | None = None) -> AsyncItera
     """
     loop = asyncio.get_running_loop()
     hangup = asyncio.Event()
+    previous = signal.getsignal(signal.SIGHUP) if hasattr(signal, "SIGHUP") else None
     is_handled = _handle_hangup(loop, hangup)
     task = asyncio.create_task(_watch(models, metrics, hangup))
     try:
@@ -51,6 +52,7 @@ async def watching(models: Models, metrics: Metrics | None = None) -> AsyncItera
         task.cancel()
         if is_handled:
             loop.remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, previous)
 
 
 def _handle_hangup(loop: asyncio.AbstractEventLoop, hangup: asyncio.Event) -> bool:

@@ -51,7 +51,7 @@ JSON_LENGTH_HEADER = {
     "description": "Number of bytes of JSON in the body, if binary tensors follow.",
 }  # fmt: skip
 INFER_CONTENT = json_content("InferResponse") | {"application/octet-stream": {"schema": BYTES}}
-INDEX_BODY = {"content": {"application/json": {"schema": {"type": "object", "properties": {"ready": BOOLEAN}}}}}
+INDEX_BODY = {"content": {"application/json": {"schema": object_of({}, {"ready": BOOLEAN})}}}
 
 
 def infer_body(limits: Limits) -> Schema:

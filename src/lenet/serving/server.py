@@ -19,6 +19,7 @@ from pathlib import Path
 import uvicorn
 from prometheus_client import multiprocess
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.server import HANDLED_SIGNALS
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from lenet import _checks
@@ -245,8 +246,7 @@ class _Server(_DrainingServer):
 
     def serve_until_signal(self) -> None:
         """Run until SIGTERM or Ctrl-C; uvicorn's own handlers would raise the signal again at the end."""
-        numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGBREAK] if hasattr(signal, "SIGBREAK") else [])]
-        previous = {number: signal.signal(number, self._stop) for number in numbers}
+        previous = {number: signal.signal(number, self._stop) for number in HANDLED_SIGNALS}
         try:
             self.run(sockets=[self._listening])
         finally:
@@ -321,7 +321,8 @@ class _Workers(Multiprocess):
 
     def handle_hup(self) -> None:
         for process in self.processes:
-            if process.pid is not None:
+            # The signal would end a worker that is still starting; it loads the current files anyway.
+            if process.pid is not None and process.is_ready(self.config.timeout_worker_healthcheck):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGHUP)
 

@@ -145,9 +145,9 @@ def _only_input(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return entries[0]
 
 
-def _requested_outputs(entries: list[dict[str, Any]], request: dict[str, Any]) -> tuple[OutputRequest, ...]:
+def _requested_outputs(entries: list[dict[str, Any]], parameters: dict[str, Any]) -> tuple[OutputRequest, ...]:
     """Return the outputs that a request names, by default all."""
-    binary = boolean_field(request, "binary_data_output")
+    binary = boolean_field(parameters, "binary_data_output")
     outputs = []
     for entry in entries:
         name = entry.get("name")
@@ -155,9 +155,8 @@ def _requested_outputs(entries: list[dict[str, Any]], request: dict[str, Any]) -
             raise InputError(f"Unknown output {short_repr(name)}; expected one of {', '.join(OUTPUTS)}.")
         if "shared_memory_region" in object_field(entry, "parameters"):
             raise InputError("Shared memory is not supported. Read the data from the response.")
-        parameters = known_parameters(entry, "binary_data", "classification")
-        num_classes = _classification(name, parameters)
-        outputs.append(OutputRequest(name, boolean_field(parameters, "binary_data", binary), num_classes))
+        own = known_parameters(entry, "binary_data", "classification")
+        outputs.append(OutputRequest(name, boolean_field(own, "binary_data", binary), _classification(name, own)))
     if len({output.name for output in outputs}) < len(outputs):
         raise InputError("outputs names an output twice; expected each once.")
     return tuple(outputs) or tuple(OutputRequest(name, binary) for name in OUTPUTS)

@@ -5,7 +5,7 @@ import itertools
 import math
 import operator
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +16,9 @@ from lenet.errors import InputError
 from lenet.serving.protocol.fields import object_field
 
 INPUT = "images"
-# The input's datatypes. Each reader converts the numbers of JSON, and raises if one is not a number or out of range.
-_READERS: dict[str, tuple[np.dtype[Any], Callable[[list[Any]], Any]]] = {
-    "UINT8": (np.dtype("u1"), bytes),
-    "FP16": (np.dtype("<f2"), lambda data: _floats(data, "<f2")),
-    "FP32": (np.dtype("<f4"), lambda data: _floats(data, "<f4")),
-    "FP64": (np.dtype("<f8"), lambda data: _floats(data, "<f8")),
-}
-DATATYPES = tuple(_READERS)
+DATATYPES: dict[str, np.dtype[Any]] = {
+    "UINT8": np.dtype("u1"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
+}  # fmt: skip
 _DATATYPE_NAMES = {"u1": "UINT8", "i8": "INT64", "f4": "FP32", "f8": "FP64"}
 _SHAPES = ([1, SIDE, SIDE], [SIDE, SIDE], [SIDE * SIDE])
 
@@ -61,7 +56,7 @@ class InputTensor(NamedTuple):
         >>> InputTensor("UINT8", (1, 784), None, [0] * 784).images(memoryview(b"")).shape
         (1, 784)
         """
-        dtype, reader = _READERS[self.datatype]
+        dtype = DATATYPES[self.datatype]
         declared, expected = self.binary_size or 0, math.prod(self.shape)
         if declared != len(binary):
             raise InputError(
@@ -75,8 +70,8 @@ class InputTensor(NamedTuple):
         flat, rows = _flat(self.data)
         if rows:
             _check_rows(rows, self.shape)
-        try:
-            values = np.frombuffer(reader(flat), dtype)
+        try:  # both raise if an element is not a number or is out of range
+            values = np.frombuffer(bytes(flat), dtype) if self.datatype == "UINT8" else _floats(flat, dtype)
         except (TypeError, ValueError, OverflowError) as error:
             numbers = "integers from 0 to 255" if self.datatype == "UINT8" else "numbers"
             raise InputError(f"The data of {INPUT} is invalid ({error}); expected {numbers}.") from None
@@ -88,7 +83,7 @@ class InputTensor(NamedTuple):
 def parse_tensor(entry: dict[str, Any], batch: int) -> InputTensor:
     """Return the tensor in an entry of "inputs", of at most `batch` images; raise InputError if it is malformed."""
     datatype, shape, parameters = entry.get("datatype"), entry.get("shape"), object_field(entry, "parameters")
-    if not isinstance(datatype, str) or datatype not in _READERS:
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise InputError(f"{INPUT} has datatype {short_repr(datatype)}; expected UINT8 (0 to 255), or FP16, FP32 or "
                          "FP64 (0 to 1), with high values for ink.")  # fmt: skip
     if not isinstance(shape, list) or not all(type(length) is int and 0 <= length < 2**31 for length in shape):
@@ -117,7 +112,7 @@ def check_numbers(data: list[Any]) -> None:
         raise InputError(f"The data of {INPUT} contains true or false; expected numbers.")
 
 
-def _floats(data: list[Any], dtype: str) -> NDArray[Any]:
+def _floats(data: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore"):  # infinity is above 1, which the model rejects
         return np.array(array.array("d", data), dtype)
 

@@ -21,7 +21,7 @@ function prepareBars(classes) {
 }
 
 export const readsLines = () => isServed() && state.model.classes.every((name) => [...name].length === 1);
-export const hint = () => (readsLines() ? "To read a number, choose a picture." : `This page reads one ${thing()} at a time.`);
+const hint = () => (readsLines() ? "To read a number, choose a picture." : `This page reads one ${thing()} at a time.`);
 function showAnswer() {
   const probabilities = Array.from(state.outputs.output.values);
   const blank = isBlank();

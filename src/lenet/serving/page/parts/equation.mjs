@@ -4,7 +4,7 @@ import { STAGES } from "./network.mjs";
 import { largestOf } from "./numbers.mjs";
 import { $, afterEachPass, isMotionUnwanted, number, speaker, state } from "./state.mjs";
 import { colour, crisp, outline, raster, tone, write } from "./paint.mjs";
-import { allTermsOf, arithmeticOf, factsOf, indexOf, nameOf, receptiveField, title } from "./units.mjs";
+import { allTermsOf, arithmeticOf, factsOf, indexOf, nameOf, receptiveField, stageBefore, title } from "./units.mjs";
 import { afterPointing, figure, slide } from "./figure.mjs";
 
 const CELL = 30; // CSS pixels, the width of a cell with a number
@@ -68,12 +68,12 @@ function drawEquation(chosen, unit) {
   const last = edge + (isOneRow ? 2 : 1) * (w + SIGN); // where the products start
   // On phones, there is room for the numbers of the products only.
   const scale = !isSmall && cell < LEGIBLE ? Math.min(CELL, Math.floor((room - last) / width)) / cell : 1;
-  const before = title(STAGES[indexOf(unit.stage) - 1].name);
+  const before = title(stageBefore(unit.stage));
   const input = w < CAPTION_WIDTH ? "Input" : "standardised"; // paper is below 0 here, unlike in the figure
   const from = before === "Input" ? input : isSmall ? before : `${before}, map ${map}`;
   const grids = [["", from, inputs], ["×", isKernel ? (isSmall ? "weights" : "kernel") : `1/${inputs.length} each`, weights], ["=", "products", products]];
   // The inputs' colours are relative to their whole stage, so that paper stays pale while a kernel slides.
-  const [largestInput, largestWeight] = [state.outputs[STAGES[indexOf(unit.stage) - 1].name].values, weights].map(largestOf);
+  const [largestInput, largestWeight] = [state.outputs[stageBefore(unit.stage)].values, weights].map(largestOf);
   const largest = [largestInput, largestWeight, largestInput * largestWeight];
   const context = sized(canvas, last + scale * w + 1, (isOneRow ? 1 : 2) * (scale * h + CAPTION + 6));
   grids.forEach(([sign, caption, values], k) => {
@@ -108,7 +108,7 @@ function drawKernels(all, chosen, unit) {
   const canvas = $("kernels");
   const isMany = all.length > 1;
   $("kernel-title").textContent = isMany
-    ? `Its ${all.length} kernels, one for each map of ${title(STAGES[indexOf(unit.stage) - 1].name)}, each with the rounded sum of its products`
+    ? `Its ${all.length} kernels, one for each map of ${title(stageBefore(unit.stage))}, each with the rounded sum of its products`
     : "";
   if (!isMany) return sized(canvas, 0, 0);
   const largest = largestOf(all.flatMap(({ weights }) => weights));

@@ -140,6 +140,10 @@ export const afterPointing = (work) => listeners.push(work);
 export function pointAt(unit) {
   stopSliding();
   if (!state.outputs || JSON.stringify(unit) === JSON.stringify(state.unit)) return;
+  select(unit);
+}
+
+function select(unit) {
   state.unit = unit;
   listeners.forEach((work) => work());
   drawNetwork();
@@ -156,9 +160,7 @@ export function slide() {
   const stop = animated(SLIDING, (progress) => {
     const at = Math.min(side * side - 1, Math.floor(progress ** 2 * side * side)); // slow at first, so that the eye follows
     state.slide = progress < 1 ? at + 1 : Infinity;
-    state.unit = progress < 1 ? { ...unit, row: Math.floor(at / side), column: at % side } : unit;
-    listeners.forEach((work) => work());
-    drawNetwork();
+    select(progress < 1 ? { ...unit, row: Math.floor(at / side), column: at % side } : unit);
   });
   stopSliding = () => {
     stop();

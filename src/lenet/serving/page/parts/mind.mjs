@@ -17,7 +17,6 @@ let restTimer = 0;
 let stopSteps = () => {};
 let written = null; // {digit, pixels, values}, made when they are first needed
 
-const labelOf = ({ output: { values } }) => values.indexOf(Math.max(...values));
 const judgement = () => judged(state.model, Array.from(state.outputs.output.values));
 const className = (label) => state.model.classes[label];
 const target = () => Number($("target").value);
@@ -76,9 +75,8 @@ function showMind() {
 
 function sentence() {
   const count = Number($("steps").value);
-  const label = labelOf(state.outputs);
+  const { label, kind, text } = judgement();
   const reads = `${className(label)} with ${percent(state.outputs.output.values[label])}`;
-  const { kind, text } = judgement();
   const rejected = kind !== "digit" ? ` The answer is “${text}”.` : "";
   const other = `${className(target())} with ${percent(state.outputs.output.values[target()])}`;
   if (!count) return `The network reads ${reads}, and ${other}.${rejected}`;

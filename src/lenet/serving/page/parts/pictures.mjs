@@ -5,7 +5,7 @@ import { LARGEST, greyLevels, pixelsOfImage } from "./pixels.mjs";
 import { $, add, guarded, look, lookAtStrokes, percent, showError, state, thing } from "./state.mjs";
 import { pad, replaceStrokes } from "./drawing.mjs";
 import { answerOf, ask } from "./server.mjs";
-import { hint, readsLines } from "./answer.mjs";
+import { readsLines } from "./answer.mjs";
 
 const MANY_PIXELS = 8e6; // larger pictures are scaled down, in pixels and in bytes; reading needs fewer
 const MANY_BYTES = 8e6;
@@ -70,7 +70,7 @@ function readHere(bitmap) {
   const box = [left, top, right + 1, bottom + 1].map((length) => length / scale);
   const name = kind === "none" ? null : state.model.classes[label];
   const digit = { box, class: name, probability: probabilities[label] };
-  return { text: kind === "none" ? `${text}. ${hint()}` : text, lines: [{ digits: [digit] }] };
+  return { text: kind === "none" ? `${text}. This page reads one ${thing()} at a time.` : text, lines: [{ digits: [digit] }] };
 }
 
 // Return the background for a picture: black for light ink on transparency, else white, as in reading/pictures.py.

@@ -3,12 +3,12 @@
 import { STAGES } from "./network.mjs";
 import { $, afterEachPass, isBlank, isMotionUnwanted, percent, remember, remembered, state, thing } from "./state.mjs";
 import { figure, layout, pointAt, slide } from "./figure.mjs";
-import { exampleUnit, indexOf, strongestUnit, title } from "./units.mjs";
+import { exampleUnit, stageBefore, strongestUnit, title } from "./units.mjs";
 
 const sizesOf = (name) => {
   const { maps, side } = state.outputs[name];
   const weight = state.model.parameters[`${name}.weight`];
-  return { maps, side, kernel: weight?.shape[2], before: state.outputs[STAGES[indexOf(name) - 1]?.name] };
+  return { maps, side, kernel: weight?.shape[2], before: state.outputs[stageBefore(name)] };
 };
 
 const SENTENCES = {

@@ -18,6 +18,7 @@ export function operationText({ name, pool, operation }) {
 }
 
 export const indexOf = (name) => STAGES.findIndex((stage) => stage.name === name);
+export const stageBefore = (name) => STAGES[indexOf(name) - 1]?.name;
 
 // Return the rows of the previous stage from which the rows [first, end) of a stage are computed.
 function reach({ name, pool, padding }, first, end) {
