@@ -23,6 +23,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
+PYTEST = ("python", "-m", "pytest", "-q", "-n", "2")
 REINSTALL = "--reinstall-package=lenet"  # uv would keep another build of the same version
 MAX_WHEEL_BYTES = 602_000
 KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"]
@@ -91,7 +92,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def landing(session: nox.Session) -> None:
     """Run the tests that take longer or need optional packages."""
-    run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "landing", *session.posargs)
+    run(session, *PYTEST, "-m", "landing", *session.posargs)
 
 
 @nox.session
@@ -183,12 +184,12 @@ def fuzz(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """Run the tests of the kernels and the model without optional packages, which some platforms lack."""
     install(session, ".", "--only-binary=numpy", groups="test")  # some Pythons lack wheels of the newest NumPy
-    session.run("python", "-m", "pytest", "-q", "-n", "2", *KERNEL_TESTS, *MODEL_TESTS, *session.posargs)
+    session.run(*PYTEST, *KERNEL_TESTS, *MODEL_TESTS, *session.posargs)
 
 
 @nox.session
 def audit_rules(session: nox.Session) -> None:
-    """Plant what each rule in .ci/semgrep.yml must find."""
+    """Test that each rule in .ci/semgrep.yml finds its example."""
     install(session, extras="train", groups="audit test")
     session.run("python", "-m", "pytest", "-q", "-m", "release", "tests/test_audit.py")
 
@@ -197,7 +198,7 @@ def audit_rules(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """Run the quick tests on every Python."""
     install(session, extras="train,serve", groups="test")
-    session.run("python", "-m", "pytest", "-q", "-n", "2", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session(python=PYTHONS[:1])
@@ -209,7 +210,7 @@ def lowest(session: nox.Session) -> None:
     pyparsing = "pyparsing==3.2.*"  # 3.3 deprecates names that matplotlib used before 3.11
     session.install("-q", *options, *direct, pyparsing)
     session.install("-q", "--no-deps", REINSTALL, str(wheel_of_commit() or "."))
-    session.run("python", "-m", "pytest", "-q", "-n", "2", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session
@@ -242,7 +243,7 @@ def reproducible(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def release(session: nox.Session) -> None:
     """Run the tests that take minutes or test the tooling; set LENET_DATA for those that need MNIST."""
-    run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "release", *session.posargs)
+    run(session, *PYTEST, "-m", "release", *session.posargs)
 
 
 @nox.session
@@ -259,7 +260,7 @@ def builds(session: nox.Session) -> None:
     show = "from lenet._fused.dispatch import available; print(*list(available())[1:])"
     files = [*MODEL_TESTS, "tests/test_training.py"]
     for cpu in run(session, "python", "-c", show, silent=True).split():
-        run(session, "python", "-m", "pytest", "-q", "-n", "2", "-m", "not release", *files, env={"LENET_CPU": cpu})
+        run(session, *PYTEST, "-m", "not release", *files, env={"LENET_CPU": cpu})
 
 
 @nox.session(venv_backend="none")

@@ -5,7 +5,7 @@
 A second process attacks a server with one worker. This process asks the server for its health, each time over a new
 connection, in turn with a second server that is not attacked. On a busy machine, most of the time is spent waiting for
 a processor. The columns "own" show the rest: they leave out the time during which the server's event loop was ready to
-run, and had no processor. The benchmark requires Linux and the extras `serve` and `reading`.
+run, and had no processor. The benchmark requires Linux and the extra `serve`.
 """
 
 import argparse

@@ -7,7 +7,7 @@ fastest of five processes is shown.
 """
 
 import argparse
-import subprocess  # nosec B404 # what is measured runs in a process of its own
+import subprocess  # nosec B404 # the measured program runs in its own process
 import sys
 
 PROGRAM = """

@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import re
-import subprocess  # nosec B404 # what is measured runs in a process of its own
+import subprocess  # nosec B404 # the measured program runs in its own process
 import sys
 import tempfile
 from collections import Counter

@@ -26,7 +26,7 @@ from lenet.reading.views import with_views
 from lenet.training.splits import split
 
 SHRINK = 1e-4
-LEAST_SHARED = 0.75  # of a digit's ink, that its segment has to have; what is cut worse teaches nothing
+LEAST_SHARED = 0.75  # minimum fraction of a digit's ink in its segment; worse cuts are not used for training
 NOT_THIS, AS_OTHER = -2, -1  # what a segment may be on the right path, besides a label
 Array = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ The pictures are synthetic: letters (`benchmarks.drawings`), as PNG files of 96x
 
 import argparse
 import os
-import subprocess  # nosec B404 # what is measured runs in a process of its own
+import subprocess  # nosec B404 # the measured program runs in its own process
 import sys
 import tempfile
 from pathlib import Path

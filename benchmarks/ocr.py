@@ -44,7 +44,7 @@ def with_easyocr() -> Engine:
 
 
 def with_rapidocr() -> Engine:
-    """Return rapidocr's reader, which cannot be told to read only digits."""
+    """Return rapidocr's reader, which has no option to read only digits."""
     from rapidocr import RapidOCR
 
     threads = {"EngineConfig.onnxruntime.intra_op_num_threads": 1, "EngineConfig.onnxruntime.inter_op_num_threads": 1}

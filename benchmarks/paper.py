@@ -11,7 +11,6 @@ used for training, and the weights after the last epoch are tested.
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +132,7 @@ def rejection(path: Path, data: Any) -> str:
     return f"{100 * (1 - accepted / len(wrong)):.1f}"
 
 
-def main() -> int:
+def main() -> None:
     """Train, and print the table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.paper", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -151,8 +150,7 @@ def main() -> int:
         if not (options.folder / f"{name}.safetensors").exists():
             run(name, options.folder, data, options.n_jobs)
     print(table(options.folder, data))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

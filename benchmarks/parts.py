@@ -6,7 +6,7 @@ from collections.abc import Callable
 from statistics import mean
 from typing import NamedTuple
 
-NUMBER = r"([-+]?[\d,]*\.?\d+)"
+NUMBER = r"([-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?)"
 Values = dict[str, float]  # each name ends with its unit: "accuracy (%)"
 Reader = Callable[[str, float], Values]
 
@@ -28,9 +28,9 @@ def number(pattern: str, output: str) -> float:
 
 
 def as_number(text: str) -> float:
-    """Return 1234.5 for 1,234.5."""
+    """Return 1234.5 for 1,234.5, and 0.00002 for 2e-05."""
     text = text.replace(",", "")
-    return float(text) if "." in text else int(text)
+    return float(text) if {".", "e"} & set(text) else int(text)
 
 
 def numbers(patterns: dict[str, str]) -> Reader:

@@ -5,7 +5,7 @@ Strings and pages are synthetic: composed of MNIST's test digits, with a fixed s
 
 import argparse
 import calendar
-import subprocess  # nosec B404 # what is measured runs in a process of its own
+import subprocess  # nosec B404 # the measured program runs in its own process
 import sys
 import tempfile
 from itertools import product
@@ -197,7 +197,7 @@ def read_digits(data: Any) -> None:
         print(f"{name}, reject_at={rate}: {1 - accepted.mean():.2%} are rejected, {wrong:.2%} of the others are wrong")
 
 
-def tell_digits(data: Any, fashion: bool) -> None:
+def print_accepted(data: Any, fashion: bool) -> None:
     """Print how many non-digits reach the digit score that 98% of the test digits reach."""
     model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(2)
     kinds = {
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--fashion", action="store_true", help="only Fashion-MNIST, which is downloaded, as non-digits")
     arguments = parser.parse_args()
     data = lenet.data.load("mnist")
-    tell_digits(data, arguments.fashion)
+    print_accepted(data, arguments.fashion)
     if arguments.fashion:
         return
     read_digits(data)

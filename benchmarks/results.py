@@ -14,7 +14,7 @@ import argparse
 import datetime
 import json
 import os
-import subprocess  # nosec B404 # what is measured runs in a process of its own
+import subprocess  # nosec B404 # the measured program runs in its own process
 import sys
 import tempfile
 import time

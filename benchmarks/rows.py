@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lenet.training.augment.non_digits import non_digits
 
 Image = NDArray[np.uint8]
-OTHER = -1  # the label of what is no digit
+OTHER = -1  # the label of non-digits
 
 
 @dataclass

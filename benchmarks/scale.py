@@ -86,8 +86,8 @@ def workers(folder: Path, n: int, repetitions: int) -> None:
             two.append(time.perf_counter() - began)
             check(np.load(folder / f"{k}.npy"), expected)
             print(f"turn {k + 1}: {one[-1]:.2f} s and {two[-1]:.2f} s", flush=True)
-        told("one process", one, n)
-        told("two workers", two, n)
+        print_turns("one process", one, n)
+        print_turns("two workers", two, n)
         print(f"two workers: {median(a / b for a, b in zip(one, two, strict=True)):.2f} times one process's speed")
         killer = threading.Timer(median(two) / 2, kill_one, [client])
         killer.start()
@@ -124,7 +124,7 @@ def check(found: NDArray[Any], expected: NDArray[Any]) -> None:
         raise SystemExit("The scores are not those of one process.")
 
 
-def told(name: str, turns: list[float], n: int) -> None:
+def print_turns(name: str, turns: list[float], n: int) -> None:
     """Print a row."""
     seconds = median(turns)
     print(

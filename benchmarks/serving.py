@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import statistics
-import subprocess  # nosec B404 # what is measured runs in a process of its own
+import subprocess  # nosec B404 # the measured program runs in its own process
 import sys
 import tempfile
 import urllib.request

@@ -8,7 +8,7 @@ the command line trains on 320 files of symbols, and the shipped weights are ada
 """
 
 import argparse
-import subprocess  # nosec B404 # what is measured runs in a process of its own
+import subprocess  # nosec B404 # the measured program runs in its own process
 import sys
 import tempfile
 import time

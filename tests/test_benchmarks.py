@@ -182,6 +182,8 @@ def test_a_run_becomes_values_by_name():
 def test_numbers_and_rows_are_found_in_an_output():
     output = "accuracy 99.10% (90 errors in 10,000 images)\n| 1,000 | 0.01 | 5.1 |\n| 10,000 | 0.1 | 5.0 |\n"
     assert parts.number(r"\(# errors in [\d,]+", output) == 90
+    assert parts.number("between #,", "between -9.8e-05, and 2e+3") == -9.8e-05
+    assert parts.number("and #$", "between -9.8e-05, and 2e+3") == 2000
     assert parts.rows(r"^\| ([\d,]+) \| # \| #", "time (s)", "an image (us)")(output, 0) == {
         "1,000, time (s)": 0.01, "1,000, an image (us)": 5.1, "10,000, time (s)": 0.1, "10,000, an image (us)": 5,
     }  # fmt: skip
