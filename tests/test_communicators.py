@@ -1,6 +1,7 @@
 """Communicators, without MPI: its calls are recorded. test_mpi.py has the tests with MPI."""
 
 import itertools
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -123,10 +124,19 @@ def test_a_process_that_mpiexec_did_not_connect_is_an_error(world, monkeypatch, 
         assert Ranks().size == size
 
 
-def test_a_missing_mpi_library_is_an_error(monkeypatch):
-    def fails(module, extra):
-        raise RuntimeError("cannot load MPI library")
-
-    monkeypatch.setattr(mpi, "require", fails)
-    with pytest.raises(MissingExtraError, match=r"^mpi4py cannot find an MPI library"):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("RuntimeError('cannot load MPI library')", r"^mpi4py cannot find an MPI library"),
+        ("ImportError('another')", r"^This requires mpi4py, which is installed but cannot be imported \(another\)"),
+    ],
+)
+def test_an_mpi4py_that_cannot_be_imported_is_an_error(tmp_path, monkeypatch, error, message):
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py/__init__.py").touch()
+    (tmp_path / "mpi4py/MPI.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mpi4py", "mpi4py.MPI"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(MissingExtraError, match=message):
         Ranks()

@@ -426,6 +426,11 @@ def matrix_product(model, nodes, bias):
     model.graph.node.insert(place, helper.make_node("MatMul", [x, "f6.weight"], ["product"]))
 
 
+FIRST_FORMAT = onnx.ModelProto(ir_version=2, graph=helper.make_graph(
+    [helper.make_node("Sigmoid", ["images"], ["y"])], "first",
+    *([helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 1, 28, 28])] for name in ("images", "y")),
+))  # fmt: skip
+
 CHANGES = {
     "relu": (lambda m, n: setattr(n["c1.Sigmoid"], "op_type", "Relu"), "it computes Conv, Relu, AveragePool"),
     "max pooling": (lambda m, n: setattr(n["s2.AvgPool2d"], "op_type", "MaxPool"), "Conv, Sigmoid, MaxPool, Conv"),
@@ -588,6 +593,11 @@ CHANGES = {
         lambda m, n: m.graph.node.insert(0, helper.make_node("Constant", [], [])),
         "damaged or is not an ONNX model",
     ),
+    "constant without a value": (
+        lambda m, n: m.graph.node.insert(0, helper.make_node("Constant", [], ["unused"])),
+        "damaged or is not an ONNX model",
+    ),
+    "format without opsets": (lambda m, n: m.CopyFrom(FIRST_FORMAT), "has opset 1; expected 7 to"),
     "circle": (lambda m, n: n["f6.Sigmoid"].input.__setitem__(0, "f6.Sigmoid"), "topologically sorted"),
     "outside": (
         lambda m, n: onnx.external_data_helper.set_external_data(m.graph.initializer[3], "weights.bin"),

@@ -353,6 +353,12 @@ def test_weights_whose_sums_overflow_are_refused():
     assert "The weights of c3 are too large" in changed.refusal()
 
 
+def test_the_opset_of_another_domain_has_no_effect():
+    changed = Changed()
+    changed.proto.opset_import.append(onnx.helper.make_opsetid("com.example", 99))
+    assert_read(changed)
+
+
 @pytest.mark.parametrize(
     ("version", "refusal"),
     [

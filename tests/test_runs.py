@@ -65,6 +65,13 @@ def test_the_next_number_follows_the_highest_and_gaps_are_not_filled(tmp_path):
     assert Run.create(tmp_path, ARGS).folder.name == "train-12"
 
 
+@pytest.mark.parametrize(("args", "start"), [(ARGS, lenet.LeNet5(seed=0)), (ARGS | {"from": "mnist"}, None)])
+def test_a_start_is_given_with_its_name(tmp_path, args, start):
+    with pytest.raises(InputError, match=r"Only one of start and args\['from'\] was given; expected both or neither\."):
+        Run.create(tmp_path, args, start)
+    assert names(tmp_path) == []
+
+
 def test_a_link_to_nowhere_is_not_followed_and_not_replaced(tmp_path):
     (tmp_path / "train-1").symlink_to(tmp_path / "gone")
     if not (tmp_path / "train-1").is_symlink():

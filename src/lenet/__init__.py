@@ -19,10 +19,6 @@ _HOMES = {
     "show_config": "_fused.dispatch",
     "train": "training.loop",
 }
-_MODULES = {
-    "data", "errors", "estimator", "evaluation", "init", "interop", "layers", "losses", "plots", "reading", "rejection",
-    "scale", "serving", "training", "weights",
-}  # fmt: skip
 
 __all__ = [
     "SGD", "LeNet5", "LeNet1998", "LeNetClassifier", "__version__", "data", "errors", "estimator", "evaluation", "init",
@@ -42,7 +38,7 @@ if TYPE_CHECKING:
     from lenet.model_1998 import LeNet1998
     from lenet.training import SGD, train
 else:  # hidden from type checkers, which would accept any name
-    __getattr__, __dir__ = lazy_attributes("lenet", _HOMES, _MODULES)
+    __getattr__, __dir__ = lazy_attributes("lenet", _HOMES, {*__all__} - {*_HOMES, "__version__"})
 
 
 def _check_interpreter() -> None:

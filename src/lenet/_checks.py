@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from lenet import __version__
 from lenet.errors import InputError, InputTypeError, LenetError, WeightsError
 
 SIDE = 28
@@ -162,7 +163,7 @@ def targets(
 
 
 def labels_of(targets: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the labels of checked targets: the most probable classes of probabilities."""
+    """Return the labels of validated targets: for probabilities, the most probable class of each row."""
     return targets if targets.ndim == 1 else targets.argmax(axis=1)
 
 
@@ -354,8 +355,6 @@ def text_by_name(value: Any, name: str) -> dict[str, str]:
 
 def not_newer(version: str, what: str) -> None:
     """Raise WeightsError for a pickle from a later major version, whose attributes may have another meaning."""
-    from lenet import __version__
-
     if int(version.partition(".")[0]) > int(__version__.partition(".")[0]):
         raise WeightsError(
             f"This {what} was pickled by lenet {version}; lenet {__version__} cannot read it. Update lenet, or save "

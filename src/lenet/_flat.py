@@ -1,5 +1,6 @@
 """A dict of arrays that are views into one flat vector."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -24,7 +25,7 @@ class FlatDict(dict[str, NDArray[Any]]):
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike, flat: NDArray[Any] | None = None):
-        sizes = [int(np.prod(shape)) for shape in shapes.values()]
+        sizes = [math.prod(shape) for shape in shapes.values()]
         self.shapes = dict(shapes)
         self.flat = np.zeros(sum(sizes), dtype) if flat is None else flat
         ends = np.cumsum(sizes)

@@ -1,6 +1,6 @@
 """Weight initialisation."""
 
-from typing import Any
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +44,7 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
     True
     """
     shape, rng = _shape(shape), _checks.generator(rng)
-    field: Any = np.prod(shape[2:], dtype=int)
+    field = math.prod(shape[2:])
     limit = np.sqrt(6 / (shape[1] * field + shape[0] * field))
     return rng.uniform(-limit, limit, shape)
 

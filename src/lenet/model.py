@@ -3,7 +3,7 @@
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -223,6 +223,13 @@ class LeNet5:
 
     def _layers(self) -> Iterable[tuple[str, Layer]]:
         return ((name, layer) for name, layers in self.stages for layer in layers)
+
+    def _layer_inputs(self, images: Array) -> Iterator[tuple[str, Layer, Array]]:
+        """Yield the name of the stage, the layer and its input, for each layer and validated images."""
+        y = standardised(images, self.mean, self.std, self.dtype, self.padding)
+        for name, layer in self._layers():
+            yield name, layer, y
+            y = layer.forward(y)[0]
 
     # ---- predicting ------------------------------------------------------------------------------------
 

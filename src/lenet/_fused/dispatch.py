@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+from lenet import __version__
 from lenet._fused import lenet5
 from lenet.errors import ConfigurationError
 
@@ -59,7 +60,6 @@ def show_config() -> None:
     lenet ...
     kernels  ...
     """
-    from lenet import __version__
     from lenet._fused.threads import resolve_n_jobs
 
     name = chosen()

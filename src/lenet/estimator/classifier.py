@@ -15,15 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
 from lenet.estimator.epochs import Epochs
-from lenet.estimator.files import KEY, Record, name_classes, names_of, sort_classes
+from lenet.estimator.files import KEY, Record, name_classes, record_in
 from lenet.estimator.framing import Framing, frame, shape_of
-from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode
+from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode, validated
 from lenet.loading import load, load_pretrained
 from lenet.losses import log_softmax
 from lenet.model import LeNet5
@@ -219,7 +219,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
                 f"{str(name)!r} does not exist; expected a model file, a run folder or {', '.join(PRETRAINED)}."
             )
         model = load_pretrained(str(name)) if name in PRETRAINED else load(name)
-        return cls(**{"warm_start": True, **parameters})._with_model(model, _record_in(model, str(name)))
+        return cls(**{"warm_start": True, **parameters})._with_model(model, record_in(model, str(name)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "LeNetClassifier":
@@ -243,9 +243,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             If the file cannot be read.
         """
         model = load(path)
-        record = _record_in(model, str(path))
-        if record is None:
-            return cls(warm_start=True)._with_model(model, None)
+        record = record_in(model, str(path))
         try:
             classifier = cls(**record.parameters)._with_model(model, record)
             classifier._check_parameters()
@@ -294,11 +292,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         model.metadata[KEY] = record.to_text()
         model.save(path)
 
-    def _with_model(self, model: LeNet5, record: Record | None) -> "LeNetClassifier":
+    def _with_model(self, model: LeNet5, record: Record) -> "LeNetClassifier":
         """Turn this classifier into a fitted one with a model from a file."""
-        if record is None:
-            framing = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)
-            record = Record(sort_classes(model), framing, _checks.SIDE**2, None, {})
         self.model_, self.classes_, self.framing_ = model, record.labels, record.framing
         self.n_features_in_ = record.n_features
         if record.feature_names is not None:
@@ -460,8 +455,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         table, shape = as_table(X)
         if resume:
             self.framing_.check(shape)
-        with _scikit_learns_checks():
-            table, targets = validate_data(self, table, as_labels(y, "y"), reset=not resume)
+        table, targets = validated(self, table, as_labels(y, "y"), reset=not resume)
         check_numbers(table)
         check_classification_targets(targets)
         if resume:
@@ -595,8 +589,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         check_is_fitted(self, "model_")
         table, shape = as_table(X)
         self.framing_.check(shape)
-        with _scikit_learns_checks():
-            table = validate_data(self, table, reset=False)
+        table = validated(self, table, reset=False)
         check_numbers(table)
         self.framing_.check_scale(table)
         n_jobs = effective_n_jobs(self.n_jobs)
@@ -619,27 +612,3 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     def __setstate__(self, state: dict[str, Any]) -> None:
         _checks.not_newer(state.pop("_lenet", "0"), "LeNetClassifier")
         super().__setstate__(state)
-
-
-def _record_in(model: LeNet5, path: str) -> Record | None:
-    """Remove the record of a classifier from a model's metadata, and return it."""
-    text = model.metadata.pop(KEY, None)
-    if text is None:
-        return None
-    try:
-        record = Record.from_text(text, model.num_classes)
-        if model.classes != names_of(record.labels):
-            raise InputError(f"classes is {model.classes}; expected {names_of(record.labels)}, like the labels.")
-    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} has a damaged classifier record ({error}). Save it again.") from None
-    return record
-
-
-@contextlib.contextmanager
-def _scikit_learns_checks() -> Iterator[None]:
-    """Silence overflow warnings from scikit-learn's checks; name X if a number in it does not fit in a float."""
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            yield
-    except OverflowError as error:
-        raise InputError(f"X contains a number that does not fit in a float ({error}). Scale it.") from None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lenet.estimator.classifier import LeNetClassifier
 
 # On the initial plateau, the loss is the entropy of the labels. Early stopping waits for a loss below this fraction.
-_BEGUN = 0.9
+_PLATEAU = 0.9
 
 
 class Epochs:
@@ -77,14 +77,14 @@ class Epochs:
     def _out_of_patience(self, val_loss: float, val_accuracy: float) -> bool:
         if val_accuracy > self.best_score + self.classifier.tol:
             self.best_score, self.waited = val_accuracy, 0
-        elif not self.entropy or val_loss < _BEGUN * self.entropy:  # with one class, there is no plateau
+        elif not self.entropy or val_loss < _PLATEAU * self.entropy:  # with one class, there is no plateau
             self.waited += 1
         return self.waited >= self.classifier.n_iter_no_change
 
     def warn_of_plateau(self) -> None:
         """Warn if the loss is still near the entropy of the labels."""
         loss, steps = self.classifier.loss_curve_[-1], self.classifier.n_iter_ * self.steps
-        if self.entropy and loss >= _BEGUN * self.entropy:
+        if self.entropy and loss >= _PLATEAU * self.entropy:
             warnings.warn(
                 f"The network has hardly begun to learn: after {steps:,} steps, its loss is {loss:.3g} "
                 f"(guessing: {self.entropy:.3g}). Sigmoid networks start on a plateau of thousands of steps: "

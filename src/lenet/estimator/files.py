@@ -66,6 +66,27 @@ class Record:
         return record
 
 
+def record_in(model: LeNet5, path: str) -> Record:
+    """Remove the record of a classifier from a model's metadata and return it; if there is none, return a default one.
+
+    Raises
+    ------
+    WeightsError
+        If the record is damaged, or the classes of a model without a record cannot be sorted.
+    """
+    text = model.metadata.pop(KEY, None)
+    if text is None:
+        framing = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)
+        return Record(sort_classes(model), framing, _checks.SIDE**2, None, {"warm_start": True})
+    try:
+        record = Record.from_text(text, model.num_classes)
+        if model.classes != names_of(record.labels):
+            raise InputError(f"classes is {model.classes}; expected {names_of(record.labels)}, like the labels.")
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} has a damaged classifier record ({error}). Save it again.") from None
+    return record
+
+
 def names_of(labels: NDArray[Any]) -> tuple[str, ...]:
     """Return labels as class names, or numbers if a label is empty, too long or not printable."""
     try:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
 
 from lenet import _checks
 from lenet.errors import InputError, InputTypeError
@@ -21,6 +22,15 @@ def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
         return X, None
     height, width = shape[-2:]
     return np.asarray(X).reshape(shape[0], height * width), (height, width)
+
+
+def validated(classifier: Any, table: Any, *y: Any, reset: bool) -> Any:
+    """Return the results of scikit-learn's `validate_data`; name X if a number in it does not fit in a float."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return validate_data(classifier, table, *y, reset=reset)
+    except OverflowError as error:
+        raise InputError(f"X contains a number that does not fit in a float ({error}). Scale it.") from None
 
 
 def check_numbers(table: NDArray[Any]) -> None:

@@ -95,7 +95,7 @@ def _class_names(model: LeNet5, name: str) -> str:
 
 def _sizes(model: LeNet5) -> dict[str, int]:
     """Return the sizes of the kernels, of the padding, and of each stage's output."""
-    c1 = next(layer for _, layers in model.stages for layer in layers if isinstance(layer, Conv2d))
+    c1 = next(layer for _, layer in model._layers() if isinstance(layer, Conv2d))
     sizes = {"KERNEL": c1.kernel_size, "PADDING": c1.padding, "INPUT_SIDE": SIDE}
     shape: tuple[int, ...] = (c1.in_channels, SIDE, SIDE)
     for stage, layers in model.stages:

@@ -62,10 +62,11 @@ class Graph:
         self._producers = {name: node for node in proto.graph.node for name in node.output[:1]}
         self._constants = {each.name: each for each in proto.graph.initializer}
         for name, node in self._producers.items():
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self._constants[name] = node.attribute[0].t
-            elif node.op_type == "Constant" and node.attribute[0].name == "value_float":
-                self._constants[name] = onnx.numpy_helper.from_array(np.array(node.attribute[0].f, np.float32))
+            values = {each.name: each for each in node.attribute} if node.op_type == "Constant" else {}
+            if "value" in values:
+                self._constants[name] = values["value"].t
+            elif "value_float" in values:
+                self._constants[name] = onnx.numpy_helper.from_array(np.array(values["value_float"].f, np.float32))
             elif node.op_type == "Identity" and node.input[0] in self._constants:  # a weight with two names
                 self._constants[name] = self._constants[node.input[0]]
         inputs = [each for each in proto.graph.input if each.name not in self._constants]

@@ -65,7 +65,7 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
         proto, name = source, "The model"
     else:
         proto, name = _parse(Path(source), onnx), str(source)
-    _refuse_foreign(proto, onnx, name)
+    _reject_foreign(proto, onnx, name)
     graph = Graph(proto, onnx, name)
     steps = graph.path()
     scaling = list(itertools.takewhile(lambda step: step.kind in (*_SCALING, *NORMALISATIONS), steps))
@@ -94,7 +94,7 @@ def _parse(path: Path, onnx: Any) -> Any:
     return proto
 
 
-def _refuse_foreign(proto: Any, onnx: Any, source: str) -> None:
+def _reject_foreign(proto: Any, onnx: Any, source: str) -> None:
     """Reject weights in other files, custom operators, and everything that ONNX's checker rejects."""
     if any(isinstance(text, bytes) for text in _strings(proto)):  # which is not UTF-8
         raise WeightsError(f"{source} is damaged: it has strings that are not UTF-8. Export it again.")
@@ -119,7 +119,8 @@ def _refuse_foreign(proto: Any, onnx: Any, source: str) -> None:
     if any(each.ref_attr_name for each in attributes):  # only functions have these
         raise WeightsError(f"{source} is damaged: an operator has an attribute without a value. Export it again.")
     _check(proto, onnx, source)
-    opset, newest = max(each.version for each in proto.opset_import), onnx.defs.onnx_opset_version()
+    versions = [each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")]
+    opset, newest = max(versions, default=1), onnx.defs.onnx_opset_version()  # the first files stated no version
     if not 7 <= opset <= newest:  # before 7, Add needed an attribute to broadcast
         raise WeightsError(
             f"{source} has opset {opset}; expected 7 to {newest}. Update onnx, or export the model again."

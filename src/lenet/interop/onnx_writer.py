@@ -8,7 +8,7 @@ from lenet._extras import require
 from lenet.errors import InputError
 from lenet.interop.operators import Operators
 from lenet.model import LeNet5
-from lenet.weights.files import IMAGE
+from lenet.weights.files import scaling_as_text
 
 OPSET, IR = 13, 8
 PIXELS = ("float32", "uint8")
@@ -50,8 +50,8 @@ def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
     """
     if not isinstance(pixels, str) or pixels not in PIXELS:
         raise InputError(f"pixels is {short_repr(pixels)}; expected {' or '.join(PIXELS)}.")
-    helper, numpy_helper = require("onnx.helper", "onnx"), require("onnx.numpy_helper", "onnx")
-    types = require("onnx", "onnx").TensorProto
+    onnx = require("onnx", "onnx")
+    helper, types = onnx.helper, onnx.TensorProto
     operators, images = Operators(), "images"
     if pixels == "uint8":
         images = operators.add("Cast", [images], "bytes", to=types.FLOAT)
@@ -71,7 +71,7 @@ def to_onnx(model: LeNet5, *, pixels: str = "float32") -> Any:
             helper.make_tensor_value_info("label", types.INT64, ["n"]),
             helper.make_tensor_value_info("probabilities", types.FLOAT, ["n", model.num_classes]),
         ],
-        [numpy_helper.from_array(value, name) for name, value in operators.constants.items()],
+        [onnx.numpy_helper.from_array(value, name) for name, value in operators.constants.items()],
     )
     proto = helper.make_model(
         graph,
@@ -91,6 +91,5 @@ def _metadata(model: LeNet5, pixels: str) -> dict[str, str]:
         "architecture": "LeNet-5 with sigmoids and average pooling",
         "input": f"{SIDE}x{SIDE} pixels, {pixels} {span}",
         "num_classes": str(model.num_classes),
-        "mean": IMAGE if model.mean is None else repr(float(model.mean)),
-        "std": IMAGE if model.std is None else repr(float(model.std)),
+        **scaling_as_text(model.mean, model.std),
     }

@@ -36,7 +36,8 @@ def register_skl2onnx() -> None:
 def operators_of(classifier: Any, X: str) -> tuple[Operators, str]:
     """Return the operators from X, the name of a float32 input, to logits, and the name of the logits."""
     operators, framing = Operators(), classifier.framing_
-    x = operators.add("Reshape", [X, operators.constant("row", np.array([-1, classifier.n_features_in_]))], "rows")
+    row = operators.constant("row", np.array([-1, classifier.n_features_in_], np.int64))
+    x = operators.add("Reshape", [X, row], "rows")
     x = operators.add("Sub", [x, operators.scalar("low", framing.low)], "above_low")
     x = operators.add("Mul", [x, operators.scalar("one_unit", 1 / (framing.high - framing.low))], "scaled")
     ends = [operators.scalar("background", 0), operators.scalar("ink", 1)]

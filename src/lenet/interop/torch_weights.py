@@ -154,8 +154,8 @@ def _shapes(tensors: Mapping[str, Any], title: str) -> dict[str, tuple[int, ...]
     for name, value in tensors.items():
         dtype = getattr(value, "dtype", type(value).__name__)
         kind = getattr(dtype, "name", str(dtype)).removeprefix("torch.")  # also for a NumPy dtype in any byte order
-        if not kind.removeprefix("b").startswith("float"):
-            raise WeightsError(f"{title} has {_shown(name)} of type {kind}; expected floats.")
+        if not (hasattr(value, "shape") and kind.removeprefix("b").startswith("float")):
+            raise WeightsError(f"{title} has {_shown(name)} of type {kind}; expected floats in a tensor.")
     return {name: tuple(value.shape) for name, value in tensors.items()}
 
 

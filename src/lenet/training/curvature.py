@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike
 
 from lenet import _checks
 from lenet._flat import FlatDict
-from lenet._layerwise import standardised
 from lenet.errors import InputError
 from lenet.layers import RBF
 from lenet.layers.base import Array, Layer
@@ -91,15 +90,10 @@ def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
     >>> bool((found <= 2.62).all())  # 2 (1.7159 * 2 / 3)**2, for a unit near 0
     True
     """
-    y = standardised(_checks.images(x), model.mean, model.std, model.dtype, model.padding)
-    inputs = []
-    *hidden, _ = [(name, layer) for name, layers in model.stages for layer in layers]
-    for name, layer in hidden:
-        inputs.append((name, layer, y))
-        y = layer.forward(y)[0]
+    *hidden, (_, _, y) = model._layer_inputs(_checks.images(x))  # the last layer computes the distances
     found = FlatDict(model.parameters.shapes, model.dtype)
     ddy = np.full_like(y, 2 / max(1, len(y)))  # a second derivative, as dy is a first one
-    for name, layer, given in reversed(inputs):
+    for name, layer, given in reversed(hidden):
         ddy, second = second_derivatives(layer, given, ddy)
         found.update({f"{name}.{key}": value for key, value in second.items()})
     return found

@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 
 from lenet import _checks
 from lenet._flat import FlatDict
-from lenet._layerwise import standardised
 from lenet.errors import InputError
 from lenet.layers import Conv2d, Linear, im2col
 from lenet.layers.base import Array, Layer
@@ -67,7 +66,7 @@ class FOOF(SGD):
     ):
         super().__init__(model, lr, momentum, weight_decay)
         self.damping = _checks.positive(damping, "damping")
-        trained = {name: layer for name, layers in model.stages for layer in layers if layer.parameters}
+        trained = {name: layer for name, layer in model._layers() if layer.parameters}
         if not all(isinstance(layer, Conv2d | Linear) for layer in trained.values()):
             raise InputError(
                 f"model is {model!r}; expected a network of Conv2d and Linear layers, such as LeNet5. Use SGD."
@@ -106,12 +105,10 @@ class FOOF(SGD):
 
 def _inputs(model: LeNet5, images: Array) -> Iterator[tuple[str, Array]]:
     """Yield the name of each layer with parameters, and its inputs: one row (x, 1) for each image and output pixel."""
-    y = standardised(images, model.mean, model.std, model.dtype, model.padding)
-    for name, layer in ((name, layer) for name, layers in model.stages for layer in layers):
+    for name, layer, x in model._layer_inputs(images):
         if layer.parameters:
-            rows = _rows(layer, y)
+            rows = _rows(layer, x)
             yield name, np.column_stack([rows, np.ones(len(rows), rows.dtype)])
-        y = layer.forward(y)[0]
 
 
 def _rows(layer: Layer, x: Array) -> Array:

@@ -175,7 +175,7 @@ def _starting_state(
 
 
 def _rounding(optimizer: SGD) -> bytes:
-    """Return what FOOF's matrix product rounds to, by which processes with different CPUs or NumPys differ."""
+    """Return a sample of FOOF's matrix product, whose last bits depend on the CPU and on NumPy."""
     if not isinstance(optimizer, foof.FOOF):
         return b""
     a = np.random.default_rng(0).random((120, 401), np.float32)
@@ -280,7 +280,7 @@ class _Loop:
         X, targets, labels, weights = self.data.batch(members[mine])
         distortions = distortions and distortions[mine]
         if self.settings.teacher is not None:
-            X, targets = self._taught(X, distortions, self.settings.teacher)
+            X, targets = self._with_teacher(X, distortions, self.settings.teacher)
             distortions = None
         losses, logits, gradients = self.learner(
             X,
@@ -306,7 +306,7 @@ class _Loop:
         state.step += 1
         return stops > 0
 
-    def _taught(
+    def _with_teacher(
         self, images: NDArray[Any], distortions: Distortions | None, teacher: Teacher
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the distorted images, and a teacher's probabilities for them, checked as targets."""

@@ -56,7 +56,9 @@ class Ranks(Communicator):
     def __init__(self, comm: Any = None):
         try:
             mpi = require("mpi4py.MPI", "mpi")
-        except RuntimeError as error:
+        except MissingExtraError as error:
+            if not isinstance(error.__context__, RuntimeError):  # which mpi4py raises if it cannot load a library
+                raise
             raise MissingExtraError(
                 "mpi4py cannot find an MPI library. Install one with your system's package manager, or run "
                 "python -m pip install mpich."

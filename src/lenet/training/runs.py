@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet import _checks, class_names
+from lenet import __version__, _checks, class_names
 from lenet._files import atomic_write, lock, read_at_most, sync_folder, unlock
 from lenet.data import Dataset
 from lenet.errors import InputError, InputTypeError, SaveError
@@ -106,12 +106,15 @@ class Run:
         SaveError
             If the folder cannot be written.
         InputError, InputTypeError
-            If `args` lacks a name or has an invalid value, or `start` is not a LeNet5.
+            If `args` lacks a name or has an invalid value, or `start` is not a LeNet5; if only one of `start` and
+            "from" is given.
         """
         parent = Path(parent)
         content = _args_content(args)
         if not (start is None or isinstance(start, LeNet5)):
             raise InputTypeError(f"start is of type {type(start).__name__}; expected a LeNet5 or None.")
+        if (start is None) == ("from" in args):
+            raise InputError("Only one of start and args['from'] was given; expected both or neither.")
         temporary = parent / f".train-{os.urandom(4).hex()}"
         try:
             parent.mkdir(parents=True, exist_ok=True)
@@ -143,8 +146,6 @@ class Run:
         InputError, InputTypeError
             If this version of lenet does not know a field of the recipe, or a value is invalid.
         """
-        from lenet import __version__
-
         try:
             renamed = {"rubbish": "non_digits"}  # in runs of earlier versions
             return Recipe(**{renamed.get(name, name): value for name, value in self.args["recipe"].items()})

@@ -11,7 +11,7 @@ from lenet._checks import SIDE
 from lenet.errors import WeightsError
 from lenet.layers.scaled_tanh import AMPLITUDE
 
-LARGEST_OF_1998 = 6 * AMPLITUDE  # S2 and S4 add 4 outputs of up to 1.7159 with each weight, and C3 adds up to 6 kernels
+MAX_INPUT_1998 = 6 * AMPLITUDE  # S2 and S4 add 4 outputs of up to 1.7159 with each weight, and C3 adds up to 6 kernels
 
 
 def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float | None, std: float | None) -> None:
@@ -42,4 +42,4 @@ def check_bounds(parameters: Mapping[str, NDArray[Any]], mean: float | None, std
                 raise WeightsError(
                     f"The weights of {stage} are too large: sums may overflow. Train with a lower learning rate."
                 )
-            largest = LARGEST_OF_1998 if "s2.weight" in parameters else 1.0
+            largest = MAX_INPUT_1998 if "s2.weight" in parameters else 1.0

@@ -1,7 +1,7 @@
 """Named tensors and text metadata in a safetensors file with a checksum.
 
-Nothing in such a file is code. The size is checked before the file is parsed, and the checksum before it is used;
-the readers of models and checkpoints then check names, shapes and numbers.
+A file contains no code. Its size is checked before it is parsed, and its checksum before its tensors are used. The
+readers of models and checkpoints then check names, shapes and numbers.
 """
 
 import hashlib

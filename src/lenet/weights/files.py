@@ -26,6 +26,17 @@ NETWORKS = ("1998",)  # besides LeNet5
 _OWN_METADATA = {"format", "network", "num_classes", "mean", "std", STEPS, CHECKSUM}
 
 
+def scaling_as_text(mean: float | None, std: float | None) -> dict[str, str]:
+    """Return the metadata "mean" and "std" of a file.
+
+    Examples
+    --------
+    >>> scaling_as_text(0.5, None)
+    {'mean': '0.5', 'std': 'image'}
+    """
+    return {name: IMAGE if value is None else repr(float(value)) for name, value in (("mean", mean), ("std", std))}
+
+
 @dataclass(frozen=True, eq=False)
 class ModelFile:
     """The contents of a model file.
@@ -93,8 +104,7 @@ class ModelFile:
         metadata |= {
             "format": FORMAT,
             "num_classes": str(self.num_classes),
-            "mean": IMAGE if self.mean is None else repr(float(self.mean)),
-            "std": IMAGE if self.std is None else repr(float(self.std)),
+            **scaling_as_text(self.mean, self.std),
         }
         if self.network is not None:
             metadata["network"] = self.network

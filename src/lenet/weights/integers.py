@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 Tensors = Mapping[str, NDArray[Any]]
 
 STEPS = "steps"  # the name in the metadata
-_LARGEST = 127  # of int8, without -128
+_MAX_LEVEL = 127  # of int8, without -128
 _MIN_STEP, _MAX_STEP = 2.0**-24, 2.0**8  # multiples of the first are float16's smallest numbers
-_WORTH_IT = 1000  # numbers in a tensor; smaller tensors are not converted
+_MIN_SIZE = 1000  # numbers in a tensor; smaller tensors are not converted
 
 
 def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
@@ -33,9 +33,9 @@ def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, fl
     stored, steps = dict(tensors), {}
     for name, tensor in tensors.items():
         peak = float(np.abs(tensor).max(initial=0))
-        if tensor.size < _WORTH_IT or peak == 0:
+        if tensor.size < _MIN_SIZE or peak == 0:
             continue
-        step = max(2.0 ** math.ceil(math.log2(peak / _LARGEST)), _MIN_STEP)
+        step = max(2.0 ** math.ceil(math.log2(peak / _MAX_LEVEL)), _MIN_STEP)
         levels = tensor.astype(np.float64) / step
         if step <= _MAX_STEP and np.array_equal(levels, np.rint(levels)):
             stored[name], steps[name] = levels.astype(np.int8), step
