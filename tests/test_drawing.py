@@ -167,6 +167,18 @@ def test_positions_in_a_drawing_are_those_computed_by_hand(recorded, shape, unit
         assert found[1:3] == pytest.approx(place[1:3])
 
 
+def test_the_percentages_of_two_lines_do_not_overlap(recorded):
+    lines = [Line((Digit((20, top, 40, top + 60), 1, 0.5, 7, 0),), 0.5, "1") for top in (10, 20)]
+    drawing.drawn(PAPER, Reading(tuple(lines)))
+    (digit, x, y, _, size, _), (_, *first, _, large, _) = recorded[0][1:3]
+    below, second = recorded[0][4:]
+    assert digit == below[0] == "50"
+    assert below[1] == x
+    assert below[2] >= y + 0.7 * size  # a digit's height
+    assert second[1] == first[0]
+    assert second[2] >= first[1] + 0.7 * large
+
+
 def test_a_field_to_check_is_orange(recorded):
     values = [
         FieldValue("total", "512", 0.9962, (), (20, 30, 120, 54)),

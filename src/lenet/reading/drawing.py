@@ -47,8 +47,9 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
     page, scale = _scaled(picture, heights)
     margin = max([24, *(round(0.7 * height * scale) for height in heights)])
     canvas, draw = _with_margin(page, margin)
+    taken: list[Box] = []
     for line in reading.lines:
-        _draw_line(draw, line, scale, margin)
+        _draw_line(draw, line, scale, margin, taken)
     return _png(canvas)
 
 
@@ -98,12 +99,12 @@ def _with_margin(page: Any, margin: int) -> tuple[Any, Any]:
     return canvas, require("PIL.ImageDraw", "vision").Draw(canvas)
 
 
-def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
+def _draw_line(draw: Any, line: Line, scale: float, margin: int, taken: list[Box]) -> None:
+    """Draw a line with its percentages, which overlap none of the boxes taken by others."""
     fonts = require("PIL.ImageFont", "vision")
     height = float(np.median([digit.box[3] - digit.box[1] for digit in line.digits])) * scale
     large, small = fonts.load_default(max(12.0, 0.5 * height)), fonts.load_default(max(12.0, 0.3 * height))
     pen = max(1, round(height / 24))
-    percentages: list[Box] = []
     for digit in line.digits:
         left, top, right, bottom = (place * scale + margin for place in digit.box)
         colour = _NON_DIGIT_COLOUR if digit.label is None else _colour(digit.probability)
@@ -111,14 +112,11 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int) -> None:
         middle = (left + right) / 2
         _write(draw, (middle, top - 2 * pen), digit.text, colour, large, "ms")
         if digit.label is not None and digit.probability < _SURE:
-            place, text = (middle, bottom + 2 * pen), rounded_down(100 * digit.probability, 0)
-            box = draw.textbbox(place, text, small, "ma", stroke_width=_OUTLINE)
-            down = _clearance(box, percentages)
-            _write(draw, (middle, place[1] + down), text, colour, small, "ma")
-            percentages.append((box[0], box[1] + down, box[2], box[3] + down))
+            text = rounded_down(100 * digit.probability, 0)
+            _write_below(draw, (middle, bottom + 2 * pen), text, colour, small, "ma", taken)
     _, top, right, bottom = (place * scale + margin for place in line.box)
-    text = f"{rounded_down(100 * line.confidence, 0)}%"
-    _write(draw, (right + 4 * pen + 4, (top + bottom) / 2), text, _colour(line.confidence), large, "lm")
+    place, text = (right + 4 * pen + 4, (top + bottom) / 2), f"{rounded_down(100 * line.confidence, 0)}%"
+    _write_below(draw, place, text, _colour(line.confidence), large, "lm", taken)
 
 
 def _colour(probability: float) -> tuple[int, int, int]:
@@ -133,6 +131,22 @@ def _clearance(box: Box, others: list[Box]) -> float:
         if left < other[2] and other[0] < right and top + down < other[3] and other[1] < bottom + down:
             down = other[3] - top
     return down
+
+
+def _write_below(
+    draw: Any,
+    place: tuple[float, float],
+    text: str,
+    colour: tuple[int, int, int],
+    font: Any,
+    anchor: str,
+    taken: list[Box],
+) -> None:
+    """Write a text at a place, or below it if others have taken the place, and take its box."""
+    left, top, right, bottom = draw.textbbox(place, text, font, anchor, stroke_width=_OUTLINE)
+    down = _clearance((left, top, right, bottom), taken)
+    _write(draw, (place[0], place[1] + down), text, colour, font, anchor)
+    taken.append((left, top + down, right, bottom + down))
 
 
 def _write(
