@@ -108,16 +108,19 @@ def boxes_of(cells):
         ([(20, 20)] * 3 + [(11, 20)], 4),
         ([(20, 20)] * 3 + [(10, 20)], 0),  # 11 pixels wide, with its lines
         ([(20, 20)] * 3 + [(20, 10)], 0),
-        ([(37, 50)] * 4 + [(12, 13)], 4),  # a 12th of the usual area
-        ([(37, 50)] * 4 + [(12, 14)], 5),
-        ([(37, 50)] * 3 + [(12, 13)], 0),
+        ([(74, 100)] * 4 + [(45, 13)], 4),  # a 12th of the usual area
+        ([(74, 100)] * 4 + [(45, 14)], 5),
+        ([(74, 100)] * 3 + [(45, 13)], 0),
+        ([(39, 59)] * 4 + [(23, 35)], 4),  # 0.6 times the usual width and height, with the lines
+        ([(39, 59)] * 4 + [(24, 35)], 5),
+        ([(39, 59)] * 4 + [(23, 36)], 5),
         ([(11, 12)] * 100 + [(197, 66)], 100),  # 100 times the usual area, and half of all
         ([(11, 12)] * 100 + [(196, 66)], 101),
         ([(11, 12)] * 99 + [(197, 66)], 0),
     ],
 )
 def test_at_least_four_cells_of_similar_areas_are_a_grid(sizes, count):
-    """Without its corners, an outline of 37 by 50 pixels has an area of 1848."""
+    """Without its corners, an outline of 74 by 100 pixels has an area of 7398."""
     assert len(cells_of(row_of_cells(*sizes))) == count
 
 

@@ -24,6 +24,7 @@ _WINDOW, _LINE = 16, 12  # lines are 12 levels darker than the window around the
 _MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
 _SIMILAR, _MERGED = 12.0, 100.0  # a cell, which may be merged, has 1/12 to 100 times the usual area
+_MIN_SIDES = 0.6  # times the usual width or height, at least, of a cell; not of a spot in a shaded cell
 _MIN_CELL_SHARE = 0.5  # the fraction of the enclosed area that belongs to cells of similar areas
 _MIN_RECTANGULAR = 0.85  # the area of a cell, as a fraction of the smallest rectangle around it
 _MAX_ASPECT = 4.0  # of the cells; the spaces between the rules of paper are longer
@@ -141,8 +142,10 @@ def cells_of(lines: Mask) -> list[Outline]:
     if len(holes) < _MIN_CELLS:
         return []
     areas = np.array([cv2.contourArea(hole) for hole in holes])
+    sides = np.array([cv2.boundingRect(hole)[2:] for hole in holes])
     typical = np.median(areas)
     similar = (areas > typical / _SIMILAR) & (areas < typical * _MERGED)
+    similar &= (sides > _MIN_SIDES * np.median(sides, axis=0)).any(axis=1)
     widths, heights = np.array([cv2.minAreaRect(hole)[1] for hole in holes]).T
     aspect = np.median(np.maximum(widths, heights) / np.minimum(widths, heights))
     is_grid = (
