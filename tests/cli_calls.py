@@ -1,4 +1,4 @@
-"""Calls of the command `lenet`, in this process or in one of its own, which check how it ends."""
+"""Calls of the command `lenet` in a process of its own, and what its training runs in tests have in common."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet import cli
 
 EPOCHS = 40
 QUICK = ["--batch-size", "16", "--lr", "0.1", "--validation", "0.2", "--no-distort"]
@@ -29,12 +28,6 @@ def command(*arguments, cwd=None, **options):
     return subprocess.run(whole, cwd=cwd, text=True, timeout=120, check=False, **options)
 
 
-def succeeds(*arguments, **options):
-    done = command(*arguments, **options)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
 def one_error(done, code=1):
     """The one-line message of a command that failed as expected."""
     assert done.returncode == code, done.stderr
@@ -44,37 +37,9 @@ def one_error(done, code=1):
     return done.stderr
 
 
-def fails(capsys, *arguments):
-    """Run the command in this process, and return its one line."""
-    code = cli.main([str(each) for each in arguments])
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    return one_error(subprocess.CompletedProcess(arguments, code, captured.out, captured.err))
-
-
-def misused(capsys, *arguments):
-    """Run the command in this process, and return the last line of a usage error."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main([str(each) for each in arguments])
-    assert ended.value.code == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("usage: lenet")
-    return captured.err.splitlines()[-1]
-
-
 def tree(folder):
     """Every path below a folder, with the content of the files."""
     return {str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
-
-
-def succeeds_here(capsys, *arguments):
-    """Run the command in this process, and return its output."""
-    capsys.readouterr()
-    assert cli.main([str(each) for each in arguments]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    return out
 
 
 def events(text):

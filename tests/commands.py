@@ -1,4 +1,4 @@
-"""Run `lenet` in this process, for the tests of untrusted input."""
+"""Run `lenet` in this process, and check how it ends."""
 
 import contextlib
 import sys

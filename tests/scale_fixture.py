@@ -1,8 +1,18 @@
-"""An empty folder with small parts of files, and an empty file system in memory, for the tests of parts."""
+"""A small cluster, an empty folder with small parts of files, and an empty file system in memory."""
 
 import pytest
 
 from lenet.scale import sources
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A client of two workers that are threads of this process, and thus share the files of memory://."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=50
+    ) as client:
+        yield client
 
 
 @pytest.fixture

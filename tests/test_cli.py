@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_calls import EPOCHS, environment, events, fails, misused, succeeds, succeeds_here
+from cli_calls import EPOCHS, command, environment, events
+from commands import fails, misused, succeeds
 
 import lenet
 from lenet import cli, plots
@@ -27,7 +28,7 @@ pytest_plugins = ["cli_fixture"]
 
 
 def test_predict_reads_photographs_of_digits(pictures, reader, capsys):
-    lines = succeeds_here(capsys, "predict", *reader, *[path for path, _ in pictures]).splitlines()
+    lines = succeeds(capsys, "predict", *reader, *[path for path, _ in pictures]).splitlines()
     right = 0
     for line, (path, label) in zip(lines, pictures, strict=True):
         match = re.fullmatch(re.escape(str(path)) + r": (\d|not a digit) \((?:digit score )?(\d\.\d{3})\)", line)
@@ -39,7 +40,7 @@ def test_predict_reads_photographs_of_digits(pictures, reader, capsys):
 
 def test_predict_prints_every_probability_as_json(pictures, reader, capsys):
     paths = [str(path) for path, _ in pictures]
-    found = events(succeeds_here(capsys, "predict", "--json", *reader, *paths))
+    found = events(succeeds(capsys, "predict", "--json", *reader, *paths))
     assert [each["image"] for each in found] == paths
     for each in found:
         assert len(each["probabilities"]) == 10
@@ -98,11 +99,11 @@ def test_info_measures_this_installation_only(capsys, also):
 
 
 def test_info_describes_the_installation_and_the_network(capsys):
-    text = succeeds_here(capsys, "info")
+    text = succeeds(capsys, "info")
     assert lenet.__version__ in text
     assert "kernels" in text
     assert "61,706" in text
-    network = succeeds_here(capsys, "info", "--network")
+    network = succeeds(capsys, "info", "--network")
     assert network in text
     assert [line.split()[0] for line in network.splitlines()] == [
         "Stage", "input", "c1", "s2", "c3", "s4", "c5", "f6", "output", "total",
@@ -115,13 +116,13 @@ def test_info_refuses_an_empty_name(capsys):
 
 
 def test_info_prints_only_the_layers_of_a_model_on_request(capsys):
-    layers = succeeds_here(capsys, "info", "mnist", "--network")
+    layers = succeeds(capsys, "info", "mnist", "--network")
     assert "61,706" in layers.splitlines()[-1]
-    assert succeeds_here(capsys, "info", "mnist").startswith(layers + "\n")
+    assert succeeds(capsys, "info", "mnist").startswith(layers + "\n")
 
 
 def test_info_shows_the_network_of_1998(capsys, tmp_path):
-    assert "60,000" in succeeds_here(capsys, "info", "--network", "1998")
+    assert "60,000" in succeeds(capsys, "info", "--network", "1998")
     assert cli.main(["info", "--network", "1998", "--figure", str(tmp_path / "old.png")]) == 0
     assert (tmp_path / "old.png").read_bytes() == plots.architecture(10, "1998") != plots.architecture()
     capsys.readouterr()
@@ -134,14 +135,14 @@ def test_info_shows_the_network_of_1998(capsys, tmp_path):
 @pytest.mark.usefixtures("no_figures")
 def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    text = succeeds_here(capsys, "train", "digits", "--network", "1998", "--epochs", "2", "--validation", "0.1")
+    text = succeeds(capsys, "train", "digits", "--network", "1998", "--epochs", "2", "--validation", "0.1")
     assert "accuracy" in text
     model = lenet.load("runs/train-1")
     assert type(model) is lenet.LeNet1998
     assert model.metadata["recipe"] == "paper"
-    evaluated = json.loads(succeeds_here(capsys, "evaluate", "digits", "--model", "runs/train-1", "--json"))
+    evaluated = json.loads(succeeds(capsys, "evaluate", "digits", "--model", "runs/train-1", "--json"))
     assert evaluated["accuracy"] == float(model.metadata["test_accuracy"]) > 0.8
-    described = json.loads(succeeds_here(capsys, "info", "runs/train-1", "--json"))
+    described = json.loads(succeeds(capsys, "info", "runs/train-1", "--json"))
     assert (described["network"], described["parameters"]) == ("1998", 60_000)
     said = misused(capsys, "train", "digits", "--network", "1998", "--from", "mnist")
     assert "--network and --from were both given" in said
@@ -152,7 +153,7 @@ def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, monkeypat
 
 def test_info_shows_the_origin_of_a_model(work, capsys):
     folder, told, _ = work
-    text = succeeds_here(capsys, "info", folder / "runs/train-1")
+    text = succeeds(capsys, "info", folder / "runs/train-1")
     facts = dict(line.split(maxsplit=1) for line in text.rpartition("\n\n")[2].splitlines())
     assert facts["recipe"] == "small"
     assert facts["changes"] == f"epochs={EPOCHS}, lr=0.07, distort=False"
@@ -160,7 +161,7 @@ def test_info_shows_the_origin_of_a_model(work, capsys):
     assert facts["parameters"] == "61706"
     assert facts["epoch"] == str(told[-1]["best_epoch"])
     assert float(facts["test_accuracy"]) == told[-1]["accuracy"]
-    as_json = json.loads(succeeds_here(capsys, "info", folder / "runs/train-1/best.safetensors", "--json"))
+    as_json = json.loads(succeeds(capsys, "info", folder / "runs/train-1/best.safetensors", "--json"))
     assert facts.pop("classes") == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     assert as_json.pop("classes") == list("0123456789")
     assert {name: str(value) for name, value in as_json.items()} == facts
@@ -186,7 +187,8 @@ def test_info_draws_the_network(tmp_path, capsys):
 
 def test_version_from_every_entry_point():
     wanted = f"lenet {lenet.__version__}\n"
-    assert succeeds("--version") == wanted
+    done = command("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, wanted, "")
     script = Path(sys.executable).parent / "lenet"
     if script.exists():
         done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
@@ -405,8 +407,8 @@ def test_read_shows_boxes_over_the_picture(capsys, tmp_path):
 def test_show_never_overwrites_another_picture(capsys, tmp_path):
     number_on_paper(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
-    for command in ("read", "predict"):
-        assert cli.main([command, str(tmp_path / "a.png"), "--show", str(tmp_path / "a.png")]) == 1
+    for verb in ("read", "predict"):
+        assert cli.main([verb, str(tmp_path / "a.png"), "--show", str(tmp_path / "a.png")]) == 1
         assert "a.png exists and was not written by lenet" in capsys.readouterr().err
     assert (tmp_path / "a.png").read_bytes() == before
 
@@ -419,9 +421,9 @@ def test_show_never_overwrites_another_picture(capsys, tmp_path):
     ],
 )
 def test_show_explains_what_it_cannot_do(capsys, arguments, said):
-    for command in ("read", "predict"):
+    for verb in ("read", "predict"):
         with pytest.raises(SystemExit):
-            cli.main([command, *arguments])
+            cli.main([verb, *arguments])
         assert said in capsys.readouterr().err
 
 

@@ -11,19 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_calls import (
-    POSIX,
-    QUICK,
-    command,
-    environment,
-    events,
-    fails,
-    misused,
-    one_error,
-    succeeds_here,
-    tree,
-    write_some,
-)
+from cli_calls import POSIX, QUICK, command, environment, events, one_error, tree, write_some
+from commands import fails, misused, succeeds
 
 import lenet
 from lenet import cli, plots
@@ -165,7 +154,7 @@ def test_a_missing_digit_does_not_disable_validation(capsys, tmp_path, monkeypat
     digits = lenet.data.load_digits()
     some = np.flatnonzero(digits.y_train != 4)[:300]
     np.savez("mine.npz", X=digits.X_train[some], y=digits.y_train[some])
-    said = succeeds_here(capsys, "train", "mine.npz", "--epochs", 1)
+    said = succeeds(capsys, "train", "mine.npz", "--epochs", 1)
     assert re.search(r"[1-9]\d* for validation", said)
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cli_calls import fails, misused, succeeds_here
+from commands import fails, misused, succeeds
 
 import lenet
 import lenet.cli.read as read_command
@@ -334,7 +334,7 @@ def test_at_most_some_images_are_evaluated(capsys, images, said):
 def test_evaluate_needs_an_image(capsys):
     pytest.importorskip("sklearn")
     assert "--images is 0; expected at least 1." in misused(capsys, "evaluate", "digits", "--images", 0)
-    assert json.loads(succeeds_here(capsys, "evaluate", "digits", "--images", 1, "--json", "-q"))["images"] == 1
+    assert json.loads(succeeds(capsys, "evaluate", "digits", "--images", 1, "--json", "-q"))["images"] == 1
 
 
 @pytest.mark.parametrize(
@@ -410,12 +410,12 @@ def test_usage_errors_of_info(capsys, given, said):
 
 
 def test_info_as_json(capsys):
-    here = json.loads(succeeds_here(capsys, "info", "--json"))
+    here = json.loads(succeeds(capsys, "info", "--json"))
     assert here.items() >= {"num_classes": 10, "dtype": "float32", "parameters": 61706}.items()
     assert here["lenet"] == lenet.__version__
     assert here["threads"] >= 1
     assert not {"mean", "classes", "network", "bench"} & here.keys()
-    model = json.loads(succeeds_here(capsys, "info", "mnist", "--json"))
+    model = json.loads(succeeds(capsys, "info", "mnist", "--json"))
     assert model["classes"] == list("0123456789")
     assert model["parameters"] == 61706
     assert not {"threads", "network", "bench"} & model.keys()

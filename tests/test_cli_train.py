@@ -13,7 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cli_calls import COLUMNS, EPOCHS, POSIX, QUICK, environment, events, succeeds_here
+from cli_calls import COLUMNS, EPOCHS, POSIX, QUICK, environment, events
+from commands import succeeds
 
 import lenet
 from lenet import cli
@@ -105,7 +106,7 @@ def test_evaluate_reproduces_the_report(work, capsys):
     for model in ("runs/train-1", "runs/train-1/best.safetensors"):
         assert cli.main(["evaluate", "digits", "--model", str(folder / model)]) == 0
         assert capsys.readouterr().out == (folder / "runs/train-1/report.txt").read_text()
-    found = json.loads(succeeds_here(capsys, "evaluate", "digits", "--model", folder / "runs/train-1", "--json"))
+    found = json.loads(succeeds(capsys, "evaluate", "digits", "--model", folder / "runs/train-1", "--json"))
     assert found == {key: value for key, value in told[-1].items() if key not in {"event", "run", "best_epoch"}}
 
 
@@ -310,7 +311,7 @@ def test_the_same_seed_trains_the_same_weights_and_another_others(work, tmp_path
 @pytest.mark.usefixtures("no_figures")
 def test_without_a_validation_split_the_last_epoch_counts(work, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    told = events(succeeds_here(capsys, "train", work[0] / "some.npz", "--epochs", 2, "--validation", 0, "--json"))
+    told = events(succeeds(capsys, "train", work[0] / "some.npz", "--epochs", 2, "--validation", 0, "--json"))
     assert [event["val_loss"] for event in told[1:-1]] == [None, None]
     assert told[-1]["best_epoch"] == 2
     rows = (tmp_path / "runs/train-1/results.csv").read_text().splitlines()

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cli_calls import events, fails, misused
+from cli_calls import events
+from commands import fails, misused
 
 import lenet
 from lenet import cli
@@ -185,7 +186,7 @@ def test_advice_needs_an_accuracy_within_a_tenth_of_the_way_from_guessing_to_1(
 
 @pytest.mark.parametrize(("options", "name"), [
     (["--seed", "0"], "seed"), (["--batch-size", "8"], "batch-size"), (["--from", "mnist"], "from"), (["--raw"], "raw"),
-    (["--no-distort"], "distort"), (["--recipe", "small"], "recipe"), (["--network", "1998"], "network"),
+    (["--no-distort"], "no-distort"), (["--recipe", "small"], "recipe"), (["--network", "1998"], "network"),
     (["--strict"], "strict"), (["--patience", "3"], "patience"),
 ])  # fmt: skip
 def test_a_resumed_run_keeps_its_options(capsys, options, name):

@@ -7,14 +7,13 @@ import re
 import threading
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import lenet
 from lenet.errors import DataError, InputError, InputTypeError, MissingExtraError
-from lenet.scale import columns, npy, score, sources
+from lenet.scale import columns, score, sources
 
 pytest_plugins = ["scale_fixture"]
 pytestmark = pytest.mark.landing
@@ -37,15 +36,6 @@ FLOATS = (ROWS / np.float32(255)).astype(np.float32)
 MODEL = lenet.load_pretrained("mnist")
 EXPECTED = MODEL.predict_proba(X, n_jobs=1)
 NAMES = [f"pixel{k}" for k in range(784)]
-
-
-@pytest.fixture(scope="module")
-def client():
-    """A client of two workers that are threads of this process, and thus share the files of memory://."""
-    with distributed.Client(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as client:
-        yield client
 
 
 @pytest.fixture(autouse=True)
@@ -296,16 +286,6 @@ def expected_of(name):
 def test_a_file_in_memory(client, memory, name):
     memory.pipe(f"/in/{name}", FILES[name])
     check(scores(client, f"memory://in/{name}"), expected_of(name))
-
-
-def test_only_the_start_of_an_array_in_memory_is_read_for_its_header(memory):
-    """NumPy allows headers of 10,000 bytes. The last byte is read to see whether the file is complete."""
-    content, lengths = io.BytesIO(FILES["a.npy"]), []
-    read = content.read
-    content.read = lambda length: lengths.append(length) or read(length)
-    shape, dtype, _ = npy.reader(SimpleNamespace(name="a.npy", system=memory, open=lambda: content))
-    assert (shape, dtype) == ((N, 28, 28), np.uint8)
-    assert 10_000 <= sum(lengths) < 20_000
 
 
 def test_a_zarr_store_in_memory(client, memory):

@@ -371,12 +371,12 @@ def test_workers_that_do_not_start_are_an_error(monkeypatch):
 def test_the_size_of_a_cluster_is_asked_again_after_a_second(monkeypatch):
     now, asked = [0.5], deque([2, 3, 0])
     monkeypatch.setattr(scoring, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    window = scoring._Window(SimpleNamespace(nthreads=lambda: {"a": asked.popleft(), "b": 0}))
+    window = scoring._Window(SimpleNamespace(nthreads=lambda: {"a": asked.popleft(), "b": 1}))
     widths = []
     for moment in (0.5, 1.5, 1.6, 2.6, 2.7):
         now[0] = moment
         widths.append(window.width())
-    assert widths == [8, 8, 12, 12, 4]
+    assert widths == [12, 12, 16, 16, 4]
 
 
 @pytest.mark.parametrize("attributes", [{"chunks": ((1,),)}, {"chunks": ((1,),), "ndim": 3}])

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +17,9 @@ import lenet
 from lenet._fused.threads import n_jobs_beside_others
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, SaveError, WorkerError
 from lenet.scale import columns, npy, outputs, score, sources
-from lenet.scale.scoring import AHEAD, Bar, _Window
+from lenet.scale.scoring import Bar
 
+pytest_plugins = ["scale_fixture"]
 pytestmark = pytest.mark.landing
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -34,15 +34,6 @@ FLOATS = (X / np.float32(255)).astype(np.float32)
 MODEL = lenet.load_pretrained("mnist")
 EXPECTED = MODEL.predict_proba(X, n_jobs=1)  # of random pixels, so no two rows are alike
 OF_FLOATS = MODEL.predict_proba(FLOATS, n_jobs=1)
-
-
-@pytest.fixture(scope="module")
-def client():
-    """A client of two workers that are threads of this process."""
-    with distributed.Client(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -341,19 +332,6 @@ def fail_at_first(monkeypatch, times):
     return readings
 
 
-def test_the_size_of_a_cluster_is_asked_at_most_once_per_second(monkeypatch):
-    cluster, now = {"first": 2}, [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    window = _Window(SimpleNamespace(nthreads=lambda: cluster))
-    now[0] = 100.0
-    assert window.width() == 2 * AHEAD
-    cluster["second"] = 3
-    now[0] = 100.9
-    assert window.width() == 2 * AHEAD
-    now[0] = 101.1
-    assert window.width() == 5 * AHEAD
-
-
 def test_a_part_that_fails_is_retried(client, monkeypatch):
     readings = fail_at_first(monkeypatch, 2)
     np.save("a.npy", X)
@@ -483,14 +461,6 @@ def test_the_weights_are_not_sent_with_each_part(processes, monkeypatch):
             None
         }  # as OMP_NUM_THREADS, which Dask sets to 1, says
     check(read("out.npy"), EXPECTED)
-
-
-def test_threads_are_one_or_set_by_the_environment(monkeypatch):
-    monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert n_jobs_beside_others() == 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert n_jobs_beside_others() is None
 
 
 def count_fits():

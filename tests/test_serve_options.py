@@ -2,7 +2,7 @@
 
 import needs_serve  # noqa: F401
 import pytest
-from cli_calls import misused
+from commands import misused
 
 import lenet.serving
 from lenet import cli
@@ -107,10 +107,14 @@ def test_either_token_allows_control(started, monkeypatch, name):
         (["--max-in-flight", "0"], "argument --max-in-flight: 0 is out of range; expected at least 1."),
         (["--max-batch", "x"], "argument --max-batch: invalid integer value: 'x'"),
         (["--max-body", "0"], "0 is out of range; expected a number above 0 and at most 1e+09."),
+        (["--timeout", "-1"], "argument --timeout: -1 is out of range; expected a number above 0 and at most 1e+09."),
         (["--deadline", "1.1e9"], "1.1e9 is out of range; expected a number above 0 and at most 1e+09."),
         (["--model", "=x"], "--model is =x; expected FILE or NAME=FILE."),
         (["--model", "x="], "--model is x=; expected FILE or NAME=FILE."),
-        (["--model", "x", "--model", "x.onnx"], "--model x.onnx repeats the name x; expected distinct names."),
+        (
+            ["--model", "x", "--model", "x.onnx"],
+            "--model x.onnx repeats the name x; expected distinct names. Choose another name.",
+        ),
         (["--allow-control"], "--allow-control requires a token"),
     ],
 )

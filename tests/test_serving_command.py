@@ -110,18 +110,11 @@ def test_an_address_in_use(capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--port", "70000"], 2, "port"),
-        (["--workers", "0"], 2, "worker"),
-        (["--max-batch", "0"], 2, "batch"),
         (["--max-body", "nan"], 2, "above 0"),
         (["--max-body", "much"], 2, "invalid number value"),
-        (["--timeout", "-1"], 2, "above 0"),
-        (["--model", "a=mnist", "--model", "a=mnist"], 2, "another name"),
         (["--model", "no/such.safetensors"], 1, "does not exist; expected a model file"),
         (["--model", "a b=mnist"], 1, "not a valid model name"),
-        (["--allow-control"], 2, "LENET_TOKEN"),
         (["--model", "stats=mnist"], 1, "not stats"),
-        (["--model", "a="], 2, "expected FILE or NAME=FILE"),
         (["--host", "no.such.host.invalid"], 1, "Choose another host or port."),
     ],
 )

@@ -11,7 +11,7 @@ import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from serving_in_process import ask, asked
-from serving_requests import encoded, form_of
+from serving_requests import encoded
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -202,17 +202,6 @@ def test_a_body_is_parsed_in_parts_of_256_kib(sizes, expected):
     found = collected(parts)
     assert [len(part) for part in found] == expected
     assert b"".join(found) == b"".join(parts)
-
-
-@pytest.mark.parametrize("size", [1, 1000, 2**18 + 5])
-def test_the_file_of_a_form_is_kept_in_memory(size):
-    content, options = np.random.default_rng(0).bytes(size), {"only_digits": "true"}
-    body, headers = form_of(content)
-    request = Request({"type": "http", "headers": [(b"content-type", headers["Content-Type"].encode())]})
-    parts = [field("a", "b").replace(b"--x", b"--" + headers["Content-Type"].partition("=")[2].encode()), body]
-    found = asyncio.run(Pictures(None, Limits(), None, None)._uploaded_file(request, parts, options))
-    assert found == content
-    assert options == {"only_digits": "true", "a": "b"}
 
 
 @pytest.mark.parametrize("leaves", [True, False])

@@ -14,18 +14,16 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving, wait_for
+from serving_in_process import ask, asked
 from serving_requests import BODY, HEAD, INFER, a_page, connected, encoded, image_module, open_files
 
 import lenet
-from lenet.errors import InputError, InputTypeError
-from lenet.serving import Limits, create_app, serve
-from lenet.serving import server as server_module
+from lenet.serving import Limits, create_app
 from lenet.serving.limits.capacity import ThreadPool
 from lenet.serving.request_context import RequestContext
 
@@ -248,27 +246,16 @@ def test_too_many_images_in_one_iteration_of_the_event_loop_are_refused():
     app, tensor = create_app({"mnist": lenet.load_pretrained()}), np.zeros((20, 784), np.uint8)
     entry = {"name": "images", "datatype": "UINT8", "shape": [20, 784], "parameters": {"binary_data_size": tensor.size}}
     head = json.dumps({"inputs": [entry]}).encode()
-    headers = [(b"inference-header-content-length", b"%d" % len(head))]
-    statuses = []
+    body, length = head + tensor.tobytes(), str(len(head))
 
-    async def receive():
-        return {"type": "http.request", "body": head + tensor.tobytes()}
-
-    async def send(message):
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    async def ask(count):
-        scope = {"type": "http", "method": "POST", "path": INFER, "headers": headers}
-        await asyncio.gather(*(app(dict(scope), receive, send) for _ in range(count)))
+    async def statuses(count):
+        answers = (ask(app, "POST", INFER, body, inference_header_content_length=length) for _ in range(count))
+        return sorted([status for status, _, _ in await asyncio.gather(*answers)])
 
     async def ask_twice():
-        await ask(210)
-        assert sorted(statuses) == [200] * 204 + [503] * 6
-        await ask(204)
+        return await statuses(210), await statuses(204)
 
-    asyncio.run(ask_twice())
-    assert statuses[210:] == [200] * 204
+    assert asyncio.run(ask_twice()) == ([200] * 204 + [503] * 6, [200] * 204)
 
 
 @pytest.mark.parametrize(
@@ -278,17 +265,8 @@ def test_too_many_images_in_one_iteration_of_the_event_loop_are_refused():
 def test_a_request_without_a_valid_picture_needs_no_thread(monkeypatch, query, body, status):
     """At capacity, it would otherwise be rejected with 503, which tells clients to retry."""
     monkeypatch.setattr(ThreadPool, "run", None)
-    sent = []
-
-    async def receive():
-        return {"type": "http.request", "body": body}
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "query_string": query}
-    asyncio.run(create_app({"mnist": lenet.load_pretrained()})(scope, receive, send))
-    assert sent[0]["status"] == status
+    app = create_app({"mnist": lenet.load_pretrained()})
+    assert asked(app, "POST", "/predict", body, query)[0] == status
 
 
 @pytest.mark.timing
@@ -349,19 +327,6 @@ def closed(connection):
         return True
 
 
-@pytest.mark.parametrize(
-    ("files", "connections", "allowed"), [(100, 4096, 1), (256, 4096, 128), (2**16, 4096, 4096), (2**16, 1, 1)]
-)
-def test_connections_leave_64_files_and_four_backlogs(monkeypatch, files, connections, allowed):
-    """With 256 files, the backlog is 16: 256 - 4 * 16 - 64 = 128."""
-    configs = []
-    monkeypatch.setattr(server_module, "_allow_many_files", lambda: files)
-    monkeypatch.setattr(server_module, "log_config", lambda _: None)  # or else this process would log as a server
-    monkeypatch.setattr(server_module, "_Server", lambda config, *_: configs.append(config) or MagicMock())
-    serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(connections=connections))
-    assert configs[0].app.limits.connections == allowed
-
-
 @pytest.mark.landing
 def test_no_more_connections_than_files():
     command = ["bash", "-c", f"ulimit -n 256; exec {sys.executable} -m lenet serve --port 0"]
@@ -377,49 +342,7 @@ def test_no_more_connections_than_files():
 
 def test_buffered_bytes_are_released_after_each_request():
     app = create_app({"mnist": lenet.load_pretrained()}, limits=Limits(buffered=2 * len(BODY)))
-    scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
-    statuses = []
-
-    async def receive():
-        return {"type": "http.request", "body": BODY}
-
-    async def send(message):
-        statuses.append(message.get("status"))
-
-    async def ask():
-        for _ in range(5):
-            await app(dict(scope), receive, send)
-
-    asyncio.run(ask())
-    assert statuses == [200, None] * 5  # the start and the body of each answer
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "statuses"),
-    [
-        (b"authorization", b"Bearer x", [200, 400]),
-        (b"content-encoding", b"identity", [200, 400]),
-        (b"content-length", b"%d" % len(BODY), [200, 400]),
-        (b"content-type", b"application/json", [200, 400]),
-        (b"inference-header-content-length", b"%d" % len(BODY), [200, 400]),
-        (b"accept", b"application/json", [200, 200]),
-    ],
-)
-def test_headers_that_servers_could_interpret_differently_occur_once(name, value, statuses):
-    app, found = create_app({"mnist": lenet.load_pretrained()}), []
-
-    async def receive():
-        return {"type": "http.request", "body": BODY}
-
-    async def send(message):
-        found.append(message.get("status"))
-
-    async def ask(count):
-        await app({"type": "http", "method": "POST", "path": INFER, "headers": count * [(name, value)]}, receive, send)
-
-    for count in (1, 2):
-        asyncio.run(ask(count))
-    assert found[::2] == statuses
+    assert [asked(app, "POST", INFER, BODY)[0] for _ in range(5)] == [200] * 5
 
 
 def test_a_body_that_is_released_while_it_is_joined_is_not_kept():
@@ -440,22 +363,3 @@ def test_the_limits_are_the_documented_ones():
     assert vars(Limits()) == {
         name: int(number.replace(",", "")) * (2**20 if unit else 1) for name, number, unit in documented
     }
-
-
-@pytest.mark.parametrize("name", ["body", "json", "batch", "pixels", "in_flight", "buffered", "connections"])
-def test_limits_are_integers(name):
-    assert getattr(Limits(**{name: 5}), name) == 5
-    for value in (0, -1):
-        with pytest.raises(InputError, match=name):
-            Limits(**{name: value})
-    for value in (1.5, "5", True, None):
-        with pytest.raises(InputTypeError, match=name):
-            Limits(**{name: value})
-
-
-@pytest.mark.parametrize("name", ["receive_seconds", "request_seconds"])
-def test_limits_of_time(name):
-    assert getattr(Limits(**{name: 0.5}), name) == 0.5
-    for value in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(InputError, match=name):
-            Limits(**{name: value})

@@ -1,6 +1,5 @@
 """The log, the headers, the tokens and the metrics of the server."""
 
-import asyncio
 import contextlib
 import gzip
 import http.client
@@ -12,6 +11,7 @@ import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving, wait_for
+from serving_in_process import asked
 from serving_requests import INFER, TOKEN, an_input, encoded, page_of, request_of
 
 import lenet
@@ -112,17 +112,8 @@ def test_the_token_for_control(token):
 
 @pytest.mark.parametrize(("options", "expected"), [({}, 403), ({"allow_control": True}, 200)])
 def test_clients_of_an_application_may_load_models_only_if_it_allows_them_to(options, expected):
-    app, statuses = create_app({"mnist": lenet.load_pretrained()}, **options), []
-
-    async def receive():
-        return {"type": "http.request", "body": b""}
-
-    async def send(message):
-        statuses.append(message.get("status"))
-
-    scope = {"type": "http", "method": "POST", "path": "/v2/repository/models/mnist/load", "headers": []}
-    asyncio.run(app(scope, receive, send))
-    assert statuses[0] == expected
+    app = create_app({"mnist": lenet.load_pretrained()}, **options)
+    assert asked(app, "POST", "/v2/repository/models/mnist/load")[0] == expected
 
 
 @pytest.mark.landing

@@ -17,8 +17,7 @@ from serving_requests import an_input, request_of
 
 import lenet
 import lenet.cli
-from lenet.errors import InputError
-from lenet.serving import Models
+from lenet.serving import Models, watching
 
 pytest_plugins = ["serving_fixture"]
 pytestmark = pytest.mark.landing
@@ -148,8 +147,6 @@ def test_a_hangup_under_nohup_reloads_the_models():
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
 def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
-    from lenet.serving import Models, watching
-
     monkeypatch.setattr("lenet.serving.reloading.INTERVAL", 0.1)
     models = Models({"own": lenet.LeNet5(seed=0)})
     reloaded, looked = threading.Event(), []
@@ -174,8 +171,6 @@ def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
 
 
 def test_an_unexpected_error_of_a_loader_stops_nothing(tmp_path, monkeypatch):
-    from lenet.serving import Models, watching
-
     monkeypatch.setattr("lenet.serving.reloading.INTERVAL", 0.1)
     path, fails = tmp_path / "model", []
     lenet.LeNet5(seed=0).save(path)
@@ -201,8 +196,6 @@ def test_an_unexpected_error_of_a_loader_stops_nothing(tmp_path, monkeypatch):
 
 
 def test_a_file_replaced_while_it_is_loaded_counts_as_changed(tmp_path):
-    from lenet.serving import Models
-
     path = tmp_path / "own.safetensors"
     lenet.LeNet5(seed=0).save(path)
 
@@ -213,31 +206,3 @@ def test_a_file_replaced_while_it_is_loaded_counts_as_changed(tmp_path):
 
     assert Models({"own": path}, load_and_replace).changed() == ["own"]
     assert Models({"own": path}).changed() == []
-
-
-def test_the_version_depends_on_the_weights_and_the_metadata():
-    models = [lenet.LeNet5(seed=0) for _ in range(5)]
-    models[1].parameters["output.bias"][0] += 1
-    models[2].metadata["note"] = "b"
-    models[3].std = 0.5
-    one, *changed, same = [Models({"own": model}).get().version for model in models]
-    assert same == one
-    assert len({one, *changed}) == 4
-
-
-def test_a_model_whose_metadata_are_damaged_is_refused():
-    from lenet.serving import Models
-
-    model = lenet.LeNet5(seed=0)
-    model.metadata["least_digit_score"] = "much"
-    with pytest.raises(InputError, match="least_digit_score"):
-        Models({"damaged": model})
-
-
-def test_a_model_whose_names_are_damaged_is_refused():
-    from lenet.serving import Models
-
-    model = lenet.LeNet5(seed=0)
-    model.metadata["classes"] = '["a", "b"]'
-    with pytest.raises(InputError, match="classes are damaged"):
-        Models({"damaged": model})

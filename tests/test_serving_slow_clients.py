@@ -1,23 +1,16 @@
 """Clients that send or read slowly, or keep a connection idle: deadlines of the server."""
 
-import asyncio
 import contextlib
 import re
 import select
 import socket
 import time
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import needs_serve  # noqa: F401
 import pytest
-import uvicorn
 from served import serving, wait_for
-from serving_in_process import Transport
 from serving_requests import BODY, HEAD, INFER, all_of, connected, needs_proc, open_files
-
-from lenet.serving.connections import TimedProtocol
-from lenet.serving.transport import LazyTimer
 
 pytest_plugins = ["serving_fixture"]
 pytestmark = pytest.mark.landing
@@ -56,28 +49,6 @@ def test_a_request_that_does_not_arrive_in_time(impatient, beginning):
         assert b"nosniff" in answer
         assert re.search(rb"x-request-id: (\S+)\r\n", answer, re.IGNORECASE)
         wait_for(lambda: any(each.get("status") in (408, 499) for each in impatient.log()[logged:]))
-
-
-def test_one_deadline_holds_from_the_start_of_a_connection_to_the_end_of_its_first_request():
-    async def application(scope, receive, send):
-        pass
-
-    async def deadlines():
-        connection = TimedProtocol(uvicorn.Config(application), uvicorn.server.ServerState(), {})
-        connection.connection_made(Transport())
-        timers = [connection._receive_timer]
-        left = timers[0].when() - asyncio.get_running_loop().time()
-        for part in (b"POST / HTTP/1.1\r\n", b"Host: x\r\nContent-Length: 2\r\n\r\n", b"a", b"b"):
-            connection.data_received(part)
-            timers.append(connection._receive_timer)
-        connection.connection_lost(None)
-        return left, timers
-
-    left, (first, *during, after) = asyncio.run(deadlines())
-    assert 9 < left <= 10  # the default of `Limits`
-    assert all(each is first for each in during)
-    assert after is None
-    assert first.cancelled()
 
 
 @pytest.mark.timing
@@ -223,57 +194,3 @@ def test_clients_that_never_read_a_last_response(impatient):
     finally:
         for client in clients:
             client.close()
-
-
-def test_a_client_that_keeps_sending_after_its_last_response_is_disconnected():
-    """To read all that it sends would take longer than to answer others."""
-
-    async def application(scope, receive, send):
-        pass
-
-    async def received():
-        transport = Transport()
-        connection = TimedProtocol(uvicorn.Config(application), uvicorn.server.ServerState(), {})
-        connection.connection_made(transport)
-        connection.data_received(b"nonsense\r\n\r\n")
-        for number in range(1000):
-            if "abort" in transport.events:
-                return number * 2**16
-            connection.data_received(bytes(2**16))
-
-    assert asyncio.run(received()) == 2**19 + 2**16
-
-
-def test_an_idle_connection_is_closed_some_time_after_its_last_request():
-    now, timers = [0.0], []
-
-    def call_at(when, callback):
-        timers.append(MagicMock(when=when, callback=callback))
-        return timers[-1]
-
-    def advance(to):
-        """Advance to a time, and call the timers that expire before it."""
-        for timer in [each for each in timers if each.when <= to and not each.cancel.called]:
-            timers.remove(timer)
-            now[0] = timer.when
-            timer.callback()
-        now[0] = to
-
-    loop, close = MagicMock(time=lambda: now[0], call_at=call_at), MagicMock()
-    timer = LazyTimer(loop, close)
-    for start in range(3):
-        advance(start)
-        timer.start(5)
-    assert [each.when for each in timers] == [5]
-    advance(6)  # 4 s after the last request
-    assert not close.called
-    assert [each.when for each in timers] == [7]
-    timer.cancel()
-    advance(8)
-    assert (close.called, timers) == (False, [])
-    timer.start(5)
-    advance(13)
-    assert (close.call_count, timers) == (1, [])
-    timer.start(5)
-    timer.stop()
-    assert timers[0].cancel.called

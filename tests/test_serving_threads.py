@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import uvicorn
 from served import Served, wait_for
+from serving_in_process import ask, asked
 from serving_requests import BODY, HEAD, INFER, encoded
 from starlette.requests import Request
 
@@ -41,20 +42,6 @@ def outcomes(pool, durations):
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     return asyncio.run(run())
-
-
-@pytest.mark.timing
-def test_functions_that_would_not_end_in_time_are_refused_at_once(monkeypatch):
-    monkeypatch.setenv("LENET_NUM_THREADS", "2")
-    pool = ThreadPool(max_pending=100, timeout=1)
-    assert outcomes(pool, [0.2, 0.2]) == [None] * 2
-    start = time.perf_counter()
-    ended = outcomes(pool, [0.2] * 20)
-    assert time.perf_counter() - start < 1.2
-    refused = [each for each in ended if each is not None]
-    assert 8 <= ended.count(None) <= 10  # each thread has time for five
-    assert {(type(each), each.reason, each.retry_after) for each in refused} == {(BusyError, "busy", 1)}
-    assert ended.index(refused[0]) == 8  # (8 / 2 + 1) * 0.2 s, measured as a little more, is over 1 s
 
 
 @pytest.mark.timing
@@ -216,27 +203,21 @@ def test_threads_compute_medium_requests_that_arrive_together(monkeypatch, image
     app, threads, respond = create_app({"mnist": lenet.load_pretrained()}), [], routes.write_response
     entry = {"name": "images", "datatype": "UINT8", "shape": [images, 784]}
     head = json.dumps({"inputs": [{**entry, "parameters": {"binary_data_size": images * 784}}]}).encode()
-    headers = [(b"inference-header-content-length", b"%d" % len(head))]
+    body, length = head + bytes(images * 784), str(len(head))
 
     def recording(*args):
         threads.append(threading.current_thread().name)
         return respond(*args)
 
-    async def receive():
-        return {"type": "http.request", "body": head + bytes(images * 784)}
-
-    async def send(message):
-        pass
-
-    async def ask(count):
-        scope = {"type": "http", "method": "POST", "path": INFER, "headers": headers}
-        await asyncio.gather(*(app(dict(scope), receive, send) for _ in range(count)))
+    async def ask_together(count):
+        answers = (ask(app, "POST", INFER, body, inference_header_content_length=length) for _ in range(count))
+        await asyncio.gather(*answers)
 
     monkeypatch.setattr(routes, "write_response", recording)
-    asyncio.run(ask(4))
+    asyncio.run(ask_together(4))
     assert (len(threads), set(threads)) == (4, expected)
     threads.clear()
-    asyncio.run(ask(1))
+    asyncio.run(ask_together(1))
     assert threads == ["MainThread"]
 
 
@@ -276,22 +257,10 @@ def test_too_little_memory_is_not_an_internal_error(monkeypatch, library):
         cv2.copyMakeBorder(np.zeros((2**18, 1), np.uint8), 0, 0, 0, 2**30, cv2.BORDER_REPLICATE)  # 256 TiB
 
     monkeypatch.setattr("lenet.serving.pictures.read", fails)
-    app, sent = create_app({"mnist": lenet.load_pretrained()}), []
-
-    async def receive():
-        if sent or received:
-            await asyncio.sleep(60)
-        received.append(True)
-        return {"type": "http.request", "body": encoded(np.zeros((9, 9), np.uint8))}
-
-    async def send(message):
-        sent.append(message)
-
-    received = []
-    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "query_string": b""}
-    asyncio.run(app(scope, receive, send))
-    assert sent[0]["status"] == 503
-    assert b"too little memory" in sent[1]["body"]
+    app = create_app({"mnist": lenet.load_pretrained()})
+    status, _, answer = asked(app, "POST", "/predict", encoded(np.zeros((9, 9), np.uint8)))
+    assert status == 503
+    assert "too little memory" in answer["error"]
 
 
 def test_a_cancelled_request_does_not_end_the_readiness():

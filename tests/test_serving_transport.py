@@ -118,6 +118,7 @@ def test_a_timer_expires_once_after_its_last_start():
         timer.stop()
         timer.start(1)
         timer.stop()
+        assert loop.timers[-1].cancelled()  # it would else keep the connection in memory
         timer.stop()
         await after(9)
         assert calls == [8, 33]
