@@ -49,6 +49,8 @@ def log_odds(probability):
 def test_the_evidence_of_a_line_is_computed_by_hand(line, evidence):
     assert orientation._evidence(reading_of(line)) == pytest.approx(evidence)
     assert orientation._evidence(reading_of(line, line_of("53", 1.0, 0.5))) == pytest.approx(evidence + math.log(101))
+    of_digits = evidence + 3 * sum(digit.label is None for digit in line.digits)
+    assert orientation._evidence(reading_of(line), 0) == pytest.approx(of_digits)
 
 
 def test_the_legibility_is_the_mean_probability_and_that_of_non_digits_is_0():
@@ -116,6 +118,8 @@ WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 log(101) - 3 = 24.691; legi
 @pytest.mark.parametrize(
     ("upright", "turned", "expected"),
     [
+        (line_of("????12", *[1.0] * 6), [even_line("347", 0.99)], 0),  # 3 log(50) = 11.7, and 2 log(101) + 6 = 15.2
+        (line_of("????12", *[1.0] * 6), [even_line("3473", 0.99)], 90),  # 15.6
         (NEGATIVE, [even_line("34", 0.961)], 0),  # 2 log(0.971 / 0.049) = 5.973
         (NEGATIVE, [even_line("34", 0.962)], 90),  # 2 log(0.972 / 0.048) = 6.016
         (NEGATIVE, [line_of("3", 1.0)] * 4, 0),  # 4 * 0.3 log(101) = 5.538

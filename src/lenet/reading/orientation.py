@@ -6,7 +6,7 @@ from dataclasses import replace
 from lenet.errors import InputError
 from lenet.reading.page import Page
 from lenet.reading.results import Digit, Reading
-from lenet.reading.words import NON_DIGIT, log_odds
+from lenet.reading.words import NON_DIGIT_EVIDENCE, log_odds
 
 _LEGIBLE = 0.95  # a page whose segments have this mean probability is not turned
 _MIN_LEGIBLE = 0.85  # the minimum mean probability after a turn
@@ -33,7 +33,8 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
             continue
         if _legibility(turned) >= _MIN_LEGIBLE and (best is None or _evidence(turned) > _evidence(best)):
             best = turned
-    return best if best is not None and _evidence(best) >= max(_evidence(reading), 0) + _LEAD else reading
+    least = max(_evidence(reading, 0), 0) + _LEAD  # letters beside upright numbers must not favour a turn
+    return best if best is not None and _evidence(best) >= least else reading
 
 
 def _legibility(reading: Reading) -> float:
@@ -44,14 +45,14 @@ def _legibility(reading: Reading) -> float:
     return sum(probabilities) / max(len(probabilities), 1)
 
 
-def _evidence(reading: Reading) -> float:
-    """Return the sum of the digits' log-odds; non-digits reduce it.
+def _evidence(reading: Reading, non_digit: float = NON_DIGIT_EVIDENCE) -> float:
+    """Return the sum of the digits' log-odds; each non-digit reduces it by `non_digit`.
 
-    A digit without other characters on its line counts less: the letters of a word on its side are a column, and some
-    resemble digits.
+    A character that is alone on its line counts less: the letters of a word on its side are a column, and some resemble
+    digits.
     """
-    return sum((_LONE if len(line.digits) == 1 else 1) * sum(map(_evidence_of, line.digits)) for line in reading.lines)
 
+    def of(digit: Digit) -> float:
+        return -non_digit if digit.label is None else log_odds(digit.probability)
 
-def _evidence_of(digit: Digit) -> float:
-    return -NON_DIGIT if digit.label is None else log_odds(digit.probability)
+    return sum((_LONE if len(line.digits) == 1 else 1) * sum(map(of, line.digits)) for line in reading.lines)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 _DOUBT = 0.01  # added to both sides of the odds, as no digit is certain
 _GAP = 0.4  # heights of the writing: wider gaps may separate a word from a number
 
-_MIN_OTHERS = 2  # a word has at least so many non-digits
+_MIN_NON_DIGITS = 2  # of a word
 # The evidence of digits is the sum of their log-odds.
-NON_DIGIT = 3.0  # for each non-digit: digits before or after a word belong to it if they have less evidence
-_NUMBER = 7.0  # for each non-digit: with this evidence, the non-digits are illegible digits of a number
+NON_DIGIT_EVIDENCE = 3.0  # against digits, of each non-digit: digits before or after a word with less belong to it
+_NUMBER_EVIDENCE = 7.0  # for each non-digit: with at least this, the non-digits are illegible digits of a number
 
 
 def log_odds(probability: float) -> float:
@@ -35,13 +35,13 @@ def without_words(
         0.0 if label is None else log_odds(row[label]) for label, row in zip(labels, probabilities, strict=True)
     ]
     for start, end in pairwise([0, *(np.flatnonzero(gaps > _GAP) + 1), len(labels)]):
-        others = [k for k in range(start, end) if labels[k] is None]
-        if len(others) < _MIN_OTHERS or sum(evidence[start:end]) >= _NUMBER * len(others):
+        non_digits = [k for k in range(start, end) if labels[k] is None]
+        if len(non_digits) < _MIN_NON_DIGITS or sum(evidence[start:end]) >= _NUMBER_EVIDENCE * len(non_digits):
             continue
-        first, last = others[0], others[-1] + 1
-        if sum(evidence[start:first]) < NON_DIGIT * len(others):
+        first, last = non_digits[0], non_digits[-1] + 1
+        if sum(evidence[start:first]) < NON_DIGIT_EVIDENCE * len(non_digits):
             first = start
-        if sum(evidence[last:end]) < NON_DIGIT * len(others):
+        if sum(evidence[last:end]) < NON_DIGIT_EVIDENCE * len(non_digits):
             last = end
         found[first:last] = [None] * (last - first)
     return found
