@@ -1,4 +1,4 @@
-"""Calls of the command `lenet` in a process of its own, and what its training runs in tests have in common."""
+"""Run `lenet` in its own process; options and helpers for training runs in tests."""
 
 import json
 import os

@@ -112,7 +112,7 @@ def test_info_describes_the_installation_and_the_network(capsys):
 
 def test_info_refuses_an_empty_name(capsys):
     assert "An empty name does not exist" in fails(capsys, "info", "")
-    assert "--figure is ; expected a name that ends in .png" in misused(capsys, "info", "--figure", "")
+    assert "--figure is an empty name; expected a name that ends in .png" in misused(capsys, "info", "--figure", "")
 
 
 def test_info_prints_only_the_layers_of_a_model_on_request(capsys):

@@ -163,11 +163,11 @@ def replaced(value, row=3, column=9):
         (table(rows=[]) + "\n\n", "has no rows; expected at least one"),
         (replaced(256), "mine.csv has the pixel 256 in row 4; expected 0 (background) to 255 (ink)."),
         (replaced(-1, row=20), "has the pixel -1 in row 21; expected 0"),
-        (replaced(""), "has a pixel without a number in row 4; expected 0"),
-        (replaced("nan", column=784), "has a pixel without a number in row 4; expected 0"),
+        (replaced(""), "has a missing or non-numeric pixel in row 4; expected 0"),
+        (replaced("nan", column=784), "has a missing or non-numeric pixel in row 4; expected 0"),
         (replaced("inf"), "has the pixel inf in row 4; expected 0"),
-        (table() + "1,2,3\n", "has a pixel without a number in row 22; expected 0"),
-        (replaced("ink"), "has a pixel without a number in row 4; expected 0"),
+        (table() + "1,2,3\n", "has a missing or non-numeric pixel in row 22; expected 0"),
+        (replaced("ink"), "has a missing or non-numeric pixel in row 4; expected 0"),
         (replaced(0.5), "mixes decimals and numbers above 1"),
         (replaced("", column=0), "has no label in row 4"),
         (replaced("1.5", column=0), "has the label 1.5; expected integers"),
@@ -234,7 +234,7 @@ def test_a_truncated_gzip_file_is_an_error(write):
 def test_an_invalid_pixel_does_not_make_the_first_row_a_header(write, value):
     rows = [[label, *pixels] for label, pixels in zip(LABELS, PIXELS.tolist(), strict=True)]
     rows[0][9] = value
-    with pytest.raises(DataError, match="a pixel without a number in row 1"):
+    with pytest.raises(DataError, match="a missing or non-numeric pixel in row 1"):
         read_csv(write(table(None, rows)))
 
 

@@ -151,7 +151,7 @@ def test_pixels_are_levels_or_decimals(parts, levels):
         ([[3, 256]], "mine has the pixel 256 in row 2; expected 0 (background) to 255 (ink)."),
         ([[3, 4], [5, 6, 255.5]], "mine has the pixel 255.5 in row 5; expected 0"),
         ([[-0.5]], "mine has the pixel -0.5 in row 1; expected 0"),
-        ([[3], [np.nan]], "mine has a pixel without a number in row 2; expected 0"),
+        ([[3], [np.nan]], "mine has a missing or non-numeric pixel in row 2; expected 0"),
         ([[3] * 1100, [np.inf]], "mine has the pixel inf in row 1,101; expected 0"),
     ],
 )  # fmt: skip

@@ -124,6 +124,16 @@ def test_at_least_four_cells_of_similar_areas_are_a_grid(sizes, count):
     assert len(cells_of(row_of_cells(*sizes))) == count
 
 
+def test_a_small_cell_is_in_line_with_others_and_a_spot_is_not():
+    lines = np.zeros((290, 360), np.uint8)
+    lines[[5, 35, 95, 155, 215, 275], 5:346] = 1
+    lines[5:276, [5, 45, 145, 245, 345]] = 1
+    assert len(cells_of(lines)) == 20  # the first is 40 pixels wide and 30 high, and most are 100 and 60
+    for left, top in ((170, 180), (245, 180), (170, 215)):  # in a cell, and beside one of its lines
+        spotted = cv2.rectangle(lines.copy(), (left, top), (left + 30, top + 25), 1)
+        assert boxes_of(cells_of(spotted)) == boxes_of(cells_of(lines))
+
+
 def test_the_outlines_of_cells_run_along_their_lines():
     found = cells_of(table((50, 90), 3, 5, 3, 2, pitch=(25, 14)))
     expected = [(3 + 25 * column, 5 + 14 * row, 26, 15) for column in range(3) for row in range(2)]

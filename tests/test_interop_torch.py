@@ -173,8 +173,8 @@ def without(*names):
         ),
         ({**without("0.bias"), "0.bias": torch.zeros(6, 1)}, "'0.bias' (6, 1)"),
         (nn.Sequential(nn.Linear(784, 10)).state_dict(), "'0.weight' (10, 784)"),
-        ({"0.weight": "text"}, "has '0.weight' of type str; expected floats in a tensor."),
-        ({**sequential().state_dict(), "lr": 0.1}, "has 'lr' of type float; expected floats in a tensor."),
+        ({"0.weight": "text"}, "has '0.weight' of type str; expected a tensor of floats."),
+        ({**sequential().state_dict(), "lr": 0.1}, "has 'lr' of type float; expected a tensor of floats."),
         ({"0.weight": torch.zeros(6, 1, 5, 5, dtype=torch.int64)}, "has '0.weight' of type int64"),
         ({**without("0.bias"), "0.bias": torch.full((6,), float("nan"))}, "not finite"),
         *(

@@ -297,7 +297,18 @@ def test_an_image_without_pixels_is_an_error(mode, size):
         reading.pictures.as_grey(Image.new(mode, size))
 
 
+@pytest.mark.parametrize("pixels", [[0.5, np.nan], [np.nan, 0.5], [-0.1, 1]])
+def test_an_image_of_floats_outside_0_to_1_is_an_error(tmp_path, pixels):
+    image = Image.fromarray(np.array([pixels], np.float32))
+    with pytest.raises(InputError, match=r"floating-point pixels outside \[0, 1\], or NaN"):
+        reading.pictures.as_grey(image)
+    with pytest.raises(DataError, match=r"floats\.tiff is a damaged picture .*outside \[0, 1\], or NaN"):
+        read_picture(written(tmp_path, image, "floats.tiff"))
+
+
 @pytest.mark.parametrize("highest", [1, 255])
-def test_an_image_of_floats_has_levels_up_to_1_or_255(highest):
+def test_an_image_of_floats_has_levels_up_to_1_or_255(tmp_path, highest):
     levels = np.array([[0, 0.2, 0.6, 1]], np.float32)
     assert reading.pictures.as_grey(Image.fromarray(levels * np.float32(highest))).tolist() == [[0, 51, 153, 255]]
+    colours = read_picture(written(tmp_path, Image.fromarray(levels * np.float32(highest)), "floats.tiff"), colour=True)
+    assert colours.tolist() == [[[level] * 3 for level in (0, 51, 153, 255)]]

@@ -21,6 +21,8 @@ bag = pytest.importorskip("dask.bag")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 pd = pytest.importorskip("pandas")
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
 zarr = pytest.importorskip("zarr")
 
 
@@ -124,6 +126,12 @@ def test_pixel_columns_of_parquet_are_read_in_the_order_of_the_file():
 def test_columns_of_other_types_are_reported_before_anything_is_scored():
     save_parquet("a.parquet", image=["text"] * 3)
     with pytest.raises(DataError, match=r"^a\.parquet has type string in column image"):
+        parts_of("a.parquet", None)
+
+
+def test_columns_of_pixels_have_different_names():
+    pq.write_table(pa.Table.from_arrays([pa.array([0])] * 784, ["p"] * 784), "a.parquet")
+    with pytest.raises(DataError, match=r"^a\.parquet has columns with equal names; expected different names\."):
         parts_of("a.parquet", None)
 
 

@@ -225,7 +225,7 @@ class LeNet5:
         return ((name, layer) for name, layers in self.stages for layer in layers)
 
     def _layer_inputs(self, images: Array) -> Iterator[tuple[str, Layer, Array]]:
-        """Yield the name of the stage, the layer and its input, for each layer and validated images."""
+        """Yield the name of the stage, the layer and the layer's input for each layer, given validated images."""
         y = standardised(images, self.mean, self.std, self.dtype, self.padding)
         for name, layer in self._layers():
             yield name, layer, y

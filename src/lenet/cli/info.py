@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     network = None if arguments.network is True else arguments.network
     if arguments.model is not None and network:
         parser.error(f"FILE and --network {network} were both given; expected one of them. Omit one.")
-    if arguments.bench and not (arguments.model is arguments.network is arguments.figure is None):
+    if arguments.bench and any(each is not None for each in (arguments.model, arguments.network, arguments.figure)):
         parser.error(
             "--bench was given with FILE, --network or --figure; expected it alone or with --json. Run them separately."
         )

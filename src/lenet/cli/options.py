@@ -49,7 +49,7 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
 def check_png(parser: argparse.ArgumentParser, option: str, output: str) -> None:
     """Reject a name that does not end in .png, and a file that lenet did not write."""
     if Path(output).suffix.lower() != ".png":
-        parser.error(f"{option} is {output}; expected a name that ends in .png.")
+        parser.error(f"{option} is {output or 'an empty name'}; expected a name that ends in .png.")
     check_replaceable(output, PNG_MARK)
 
 

@@ -13,7 +13,7 @@ from lenet.errors import DataError
 
 PIXELS = SIDE * SIDE
 LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
-IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: the index that pandas writes
+IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index
 
 
 class Table(NamedTuple):
@@ -105,7 +105,7 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
     Raises
     ------
     DataError
-        If a pixel is missing or out of range, or there are more than 1,000,000 rows.
+        If a pixel is missing, not a number or out of range, or there are more than 1,000,000 rows.
     """
     images: list[NDArray[np.uint8]] = []
     labels: list[str] = []
@@ -134,11 +134,11 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
 def _as_bytes(values: NDArray[Any], name: str, start: int) -> tuple[NDArray[np.uint8], bool]:
     """Return rows of pixels, of which `start` precede them, as bytes, and whether they are decimals in [0, 1]."""
     numbers = values.astype(np.float32, copy=False)
-    valid = (numbers >= 0) & (numbers <= 255)  # NaN, which stands for no number, fails both
+    valid = (numbers >= 0) & (numbers <= 255)  # NaN, for missing values and text, fails both
     if not valid.all():
         row, column = np.argwhere(~valid)[0]
         value = numbers[row, column]
-        pixel = "a pixel without a number" if np.isnan(value) else f"the pixel {value:g}"
+        pixel = "a missing or non-numeric pixel" if np.isnan(value) else f"the pixel {value:g}"
         raise DataError(f"{name} has {pixel} in row {start + row + 1:,}; expected 0 (background) to 255 (ink).")
     decimal = bool((numbers % 1).any())
     if decimal:

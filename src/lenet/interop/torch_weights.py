@@ -155,7 +155,7 @@ def _shapes(tensors: Mapping[str, Any], title: str) -> dict[str, tuple[int, ...]
         dtype = getattr(value, "dtype", type(value).__name__)
         kind = getattr(dtype, "name", str(dtype)).removeprefix("torch.")  # also for a NumPy dtype in any byte order
         if not (hasattr(value, "shape") and kind.removeprefix("b").startswith("float")):
-            raise WeightsError(f"{title} has {_shown(name)} of type {kind}; expected floats in a tensor.")
+            raise WeightsError(f"{title} has {_shown(name)} of type {kind}; expected a tensor of floats.")
     return {name: tuple(value.shape) for name, value in tensors.items()}
 
 

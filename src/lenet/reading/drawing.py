@@ -100,7 +100,7 @@ def _with_margin(page: Any, margin: int) -> tuple[Any, Any]:
 
 
 def _draw_line(draw: Any, line: Line, scale: float, margin: int, taken: list[Box]) -> None:
-    """Draw a line with its percentages, which overlap none of the boxes taken by others."""
+    """Draw a line; its percentages avoid the boxes in `taken`, to which their own are added."""
     fonts = require("PIL.ImageFont", "vision")
     height = float(np.median([digit.box[3] - digit.box[1] for digit in line.digits])) * scale
     large, small = fonts.load_default(max(12.0, 0.5 * height)), fonts.load_default(max(12.0, 0.3 * height))
@@ -127,8 +127,9 @@ def _clearance(box: Box, others: list[Box]) -> float:
     """Return how far a box must move down so that it overlaps no other."""
     left, top, right, bottom = box
     down = 0.0
-    for other in sorted(others, key=lambda each: each[1]):
-        if left < other[2] and other[0] < right and top + down < other[3] and other[1] < bottom + down:
+    below = [other for other in others if left < other[2] and other[0] < right and top < other[3]]
+    for other in sorted(below, key=lambda each: each[1]):
+        if top + down < other[3] and other[1] < bottom + down:
             down = other[3] - top
     return down
 
@@ -142,7 +143,7 @@ def _write_below(
     anchor: str,
     taken: list[Box],
 ) -> None:
-    """Write a text at a place, or below it if others have taken the place, and take its box."""
+    """Write a text at a place, or below the boxes in `taken` that cover it, and add its box to them."""
     left, top, right, bottom = draw.textbbox(place, text, font, anchor, stroke_width=_OUTLINE)
     down = _clearance((left, top, right, bottom), taken)
     _write(draw, (place[0], place[1] + down), text, colour, font, anchor)

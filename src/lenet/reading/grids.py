@@ -24,7 +24,8 @@ _WINDOW, _LINE = 16, 12  # lines are 12 levels darker than the window around the
 _MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
 _SIMILAR, _MERGED = 12.0, 100.0  # a cell, which may be merged, has 1/12 to 100 times the usual area
-_MIN_SIDES = 0.6  # times the usual width or height, at least, of a cell; not of a spot in a shaded cell
+_MIN_SIDES = 0.6  # times the usual width or height: what is narrower and lower may be a spot in a shaded cell
+_IN_LINE = 0.3  # sides of a spot: a cell whose edges are that close to those of other cells is no spot
 _MIN_CELL_SHARE = 0.5  # the fraction of the enclosed area that belongs to cells of similar areas
 _MIN_RECTANGULAR = 0.85  # the area of a cell, as a fraction of the smallest rectangle around it
 _MAX_ASPECT = 4.0  # of the cells; the spaces between the rules of paper are longer
@@ -142,16 +143,26 @@ def cells_of(lines: Mask) -> list[Outline]:
     if len(holes) < _MIN_CELLS:
         return []
     areas = np.array([cv2.contourArea(hole) for hole in holes])
-    sides = np.array([cv2.boundingRect(hole)[2:] for hole in holes])
     typical = np.median(areas)
     similar = (areas > typical / _SIMILAR) & (areas < typical * _MERGED)
-    similar &= (sides > _MIN_SIDES * np.median(sides, axis=0)).any(axis=1)
+    similar &= ~_are_spots(np.array([cv2.boundingRect(hole) for hole in holes]))
     widths, heights = np.array([cv2.minAreaRect(hole)[1] for hole in holes]).T
     aspect = np.median(np.maximum(widths, heights) / np.minimum(widths, heights))
     is_grid = (
         aspect <= _MAX_ASPECT and areas[similar].sum() >= _MIN_CELL_SHARE * areas.sum() and similar.sum() >= _MIN_CELLS
     )
     return [hole for hole, belongs in zip(holes, similar, strict=True) if belongs] if is_grid else []
+
+
+def _are_spots(boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which boxes are narrower and lower than usual, and have no end in line with those of others."""
+    starts, sides = boxes[:, :2], boxes[:, 2:]
+    spots = (sides <= _MIN_SIDES * np.median(sides, axis=0)).all(axis=1)
+    ends = np.stack([starts, starts + sides], axis=1)
+    for n in np.flatnonzero(spots):  # where a narrow column meets a low row, a cell is in line with both
+        in_line = np.abs(ends[~spots] - ends[n]) <= _IN_LINE * sides[n].min()
+        spots[n] = not in_line.all(axis=1).any(axis=0).all()
+    return np.asarray(spots)
 
 
 def _is_rectangular(hole: Outline) -> bool:

@@ -236,11 +236,11 @@ def _pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:
     if 0 in picture.size:
         raise InputError("The image has no pixels; expected at least one.")
     picture.load()
-    in_0_1 = picture.mode == "F" and picture.getextrema()[1] <= 1
-    if in_0_1 or picture.mode.startswith("I"):  # Pillow would not scale them, and clip at 255
-        white = 1 if in_0_1 else 65535 if picture.getextrema()[1] > 255 else 255
+    if picture.mode == "F" and not picture.getextrema()[1] > 1:  # floats in [0, 1], or NaN; Pillow would not scale them
+        pixels = _in_strips(picture, lambda strip: _as_bytes(np.asarray(strip)))
+    elif picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
+        white = 65535 if picture.getextrema()[1] > 255 else 255
         pixels = _in_strips(picture, lambda strip: np.round(np.asarray(strip).clip(0, white) * (255 / white)))
-        pixels = pixels if mode == "L" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
     elif picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         page = "black" if _is_light_on_nothing(picture) else "white"
         pixels = _in_strips(picture, lambda strip: _on_page(strip, mode, page))
@@ -248,6 +248,8 @@ def _pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:
         pixels = np.asarray(picture)
     else:
         pixels = _in_strips(picture, lambda strip: _rgb(strip).convert(mode))
+    if mode == "RGB" and pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2)
     return _upright(pixels, _orientation(picture))
 
 

@@ -32,7 +32,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
     image : path-like, bytes, binary file, PIL.Image.Image or array_like
         An encoded picture, as for `read_picture`, or pixels. Pixels are integers from 0 (black) to 255 (white) or
         floats in [0, 1], of shape (H, W), (H, W, 1), (H, W, 3) for RGB, (H, W, 4) for RGBA or, as in PyTorch,
-        (1, H, W) or (3, H, W).
+        (1, H, W) or (3, H, W). A Pillow image of floats has pixels in [0, 1] or up to 255.
     dark_on_light : bool, optional
         Whether the ink is dark on light; by default, detected in the picture.
 

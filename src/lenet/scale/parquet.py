@@ -18,7 +18,7 @@ def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
     Raises
     ------
     DataError
-        If the file is damaged, or has no such columns.
+        If the file is damaged, has no such columns, or several with the same name.
     """
     with _opened(file) as parquet:
         schema, metadata = parquet.schema_arrow, parquet.metadata
@@ -26,7 +26,10 @@ def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
     places = columns.image_columns(schema.names, file.name, column)
     fields = [schema.field(place) for place in places]
     columns.check_types(require("pyarrow", "dask").schema(fields), file.name)
-    return rows, [field.name for field in fields]
+    names = [field.name for field in fields]
+    if len(set(names)) < len(names):
+        raise DataError(f"{file.name} has columns with equal names; expected different names. Rename them.")
+    return rows, names
 
 
 def images(file: File, group: int, names: list[str], start: int) -> Iterator[NDArray[Any]]:
