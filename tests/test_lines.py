@@ -644,6 +644,20 @@ def test_strokes_apart_are_not_cut_between():
     assert (pieces.cuts == 0).all()
 
 
+@pytest.mark.parametrize(("visible", "count"), [(60, 2), (48, 2), (42, 1), (30, 1)])
+@pytest.mark.parametrize("turns", [0, 2])
+def test_a_line_that_the_border_cuts_is_ignored_below_three_quarters_of_its_height(visible, count, turns):
+    """The digits of the first line are 60 pixels high, up to their baseline at row 100."""
+    cropped = numbers(["2741", "605"])[100 - visible :]
+    assert len(find_lines(page_of(np.ascontiguousarray(np.rot90(cropped, turns))))) == count
+
+
+def test_a_low_line_beside_the_border_is_kept():
+    ink = numbers(["605"], place=(120, 200))
+    ink[1:100, 100:] |= numbers(["2741"], (99, 700), (20, 30), height=30)
+    assert len(find_lines(page_of(ink))) == 2
+
+
 def test_an_empty_picture_has_no_lines():
     assert find_lines(page_of_picture(np.full((300, 200), 77, np.uint8))) == []
 

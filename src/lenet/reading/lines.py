@@ -21,7 +21,7 @@ _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_STROKES = 6000  # a page of writing has fewer
 _MAX_LINES = 3000  # a digit far from all others forms its own line
 _MIN_STROKE = 6  # pixels of a stroke that counts
-_MIN_HEIGHT = 0.4  # of a line, as a fraction of the height of all writing
+_MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75  # of a line, as a fraction of the height of all writing
 _MARGIN = 2  # pixels around a line
 
 
@@ -36,6 +36,13 @@ class InkLine:
     def height(self) -> float:
         """The height of the writing, in pixels."""
         return self.page.strokes.typical_height(self.members)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether all strokes touch the picture's border, which may have cut them."""
+        boxes = np.array(self.page.boxes_in_picture(self.page.strokes.boxes[self.members]))
+        height, width = self.page.picture_shape
+        return bool(((boxes[:, :2] == 0) | (boxes[:, 2:] == (width, height))).any(axis=1).all())
 
     @cached_property
     def corner(self) -> tuple[int, int]:
@@ -86,7 +93,7 @@ def find_lines(page: Page) -> list[InkLine]:
     reject_texture(len(writing), _MAX_STROKES, "strokes")  # erased rules may leave many
     lines = [InkLine(page, members) for members in grouped(strokes, writing, height)]
     reject_texture(len(lines), _MAX_LINES, "lines")
-    return [line for line in lines if line.height >= _MIN_HEIGHT * height]
+    return [line for line in lines if line.height >= (_MIN_CUT_HEIGHT if line.is_cut else _MIN_HEIGHT) * height]
 
 
 def reject_texture(count: int, limit: int, what: str) -> None:
