@@ -297,12 +297,14 @@ def test_an_image_without_pixels_is_an_error(mode, size):
         reading.pictures.as_grey(Image.new(mode, size))
 
 
-@pytest.mark.parametrize("pixels", [[0.5, np.nan], [np.nan, 0.5], [-0.1, 1]])
-def test_an_image_of_floats_outside_0_to_1_is_an_error(tmp_path, pixels):
+@pytest.mark.parametrize(
+    "pixels", [[0.5, np.nan], [np.nan, 0.5], [-0.1, 1], [255, np.nan], [0, np.inf], [0, 256], [-1, 255]]
+)
+def test_an_image_of_floats_outside_0_to_255_is_an_error(tmp_path, pixels):
     image = Image.fromarray(np.array([pixels], np.float32))
     with pytest.raises(InputError, match=r"floating-point pixels outside \[0, 1\], or NaN"):
         reading.pictures.as_grey(image)
-    with pytest.raises(DataError, match=r"floats\.tiff is a damaged picture .*outside \[0, 1\], or NaN"):
+    with pytest.raises(DataError, match=r"floats\.tiff has floating-point pixels out of range, or NaN; expected"):
         read_picture(written(tmp_path, image, "floats.tiff"))
 
 

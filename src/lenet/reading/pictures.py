@@ -101,6 +101,10 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
         raise
+    except InputError:
+        raise DataError(
+            f"{name} has floating-point pixels out of range, or NaN; expected [0, 1] or [0, 255]. Save it again."
+        ) from None
     except image_module.DecompressionBombError:
         raise DataError(
             f"{name} has too many pixels; expected at most {largest / 1e6:g} million. Scale it down."
@@ -236,8 +240,9 @@ def _pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:
     if 0 in picture.size:
         raise InputError("The image has no pixels; expected at least one.")
     picture.load()
-    if picture.mode == "F" and not picture.getextrema()[1] > 1:  # floats in [0, 1], or NaN; Pillow would not scale them
-        pixels = _in_strips(picture, lambda strip: _as_bytes(np.asarray(strip)))
+    if picture.mode == "F":  # levels up to 1 or 255, which Pillow would not scale, but clip
+        white = 255 if picture.getextrema()[1] > 1 else 1
+        pixels = _in_strips(picture, lambda strip: _as_bytes(np.asarray(strip) / np.float32(white)))
     elif picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
         white = 65535 if picture.getextrema()[1] > 255 else 255
         pixels = _in_strips(picture, lambda strip: np.round(np.asarray(strip).clip(0, white) * (255 / white)))
