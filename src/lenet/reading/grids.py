@@ -25,7 +25,7 @@ _MIN_CELLS, _MAX_CELLS = 4, 1000
 _MIN_SIDE = 12  # pixels of a cell
 _SIMILAR, _MERGED = 12.0, 100.0  # a cell, which may be merged, has 1/12 to 100 times the usual area
 _MIN_SIDES = 0.6  # times the usual width or height: what is narrower and lower may be a spot in a shaded cell
-_IN_LINE = 0.3  # sides of a spot: a cell whose edges are that close to those of other cells is no spot
+_IN_LINE = 0.3  # sides of a small cell: it is in line with others if its edges are that close to theirs
 _MIN_CELL_SHARE = 0.5  # the fraction of the enclosed area that belongs to cells of similar areas
 _MIN_RECTANGULAR = 0.85  # the area of a cell, as a fraction of the smallest rectangle around it
 _MAX_ASPECT = 4.0  # of the cells; the spaces between the rules of paper are longer
@@ -155,7 +155,7 @@ def cells_of(lines: Mask) -> list[Outline]:
 
 
 def _are_spots(boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which boxes are narrower and lower than usual, and have no end in line with those of others."""
+    """Return which boxes are narrower and lower than usual, and not in line with others."""
     starts, sides = boxes[:, :2], boxes[:, 2:]
     spots = (sides <= _MIN_SIDES * np.median(sides, axis=0)).all(axis=1)
     ends = np.stack([starts, starts + sides], axis=1)

@@ -21,7 +21,8 @@ _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_STROKES = 6000  # a page of writing has fewer
 _MAX_LINES = 3000  # a digit far from all others forms its own line
 _MIN_STROKE = 6  # pixels of a stroke that counts
-_MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75  # of a line, as a fraction of the height of all writing
+# The height of a line, also of one that may be cut, as a fraction of the height of all writing.
+_MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
 _MARGIN = 2  # pixels around a line
 
 
