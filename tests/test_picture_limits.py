@@ -7,6 +7,7 @@ import pytest
 
 from lenet.errors import DataError, InputError, InputTypeError
 from lenet.reading import pictures, prepare, read_picture
+from lenet.reading import pixels as pixels_module
 from lenet.reading.pictures import as_grey, reduced_grey
 
 Image = pytest.importorskip("PIL.Image")
@@ -217,7 +218,7 @@ def test_tiff_is_turned_whether_it_is_decoded_in_strips_or_not(monkeypatch, orie
     exif[0x112] = orientation
     expected = np.rot90(COLOURS, turns)
     for strip in (10**6, 14):  # two rows
-        monkeypatch.setattr(pictures, "_STRIP", strip)
+        monkeypatch.setattr(pixels_module, "_STRIP", strip)
         np.testing.assert_array_equal(read_picture(encoded(COLOURS, "TIFF", exif=exif), colour=True), expected)
         np.testing.assert_allclose(read_picture(encoded(COLOURS, "TIFF", exif=exif)), luminance(expected), atol=1)
 
@@ -287,24 +288,24 @@ def transparent(level, alpha, shape=(2, 3)):
         (0, 50, False),
     ],
 )
-def test_ink_is_light_on_nothing_if_most_is_transparent_and_the_rest_light(level, alpha, expected):
-    assert pictures._is_light_on_nothing(transparent(level, alpha)) is expected
+def test_ink_is_light_on_transparent_if_most_is_transparent_and_the_rest_light(level, alpha, expected):
+    assert pixels_module._is_light_on_transparent(transparent(level, alpha)) is expected
 
 
 def test_the_least_opacity_of_one_pixel_is_ink():
     pixels = np.zeros((2, 3, 4), np.uint8)
     pixels[1, 2] = 255, 255, 255, 1
-    assert pictures._is_light_on_nothing(Image.fromarray(pixels)) is True
+    assert pixels_module._is_light_on_transparent(Image.fromarray(pixels)) is True
 
 
 @pytest.mark.parametrize("strip", [10**6, 6])
 def test_opacity_and_light_are_those_of_the_whole_picture(monkeypatch, strip):
-    monkeypatch.setattr(pictures, "_STRIP", strip)
+    monkeypatch.setattr(pixels_module, "_STRIP", strip)
     pixels = np.zeros((4, 6, 4), np.uint8)
     pixels[0] = pixels[3, :4] = 255, 255, 255, 255  # ten of 24 pixels
-    assert pictures._is_light_on_nothing(Image.fromarray(pixels)) is True
+    assert pixels_module._is_light_on_transparent(Image.fromarray(pixels)) is True
     pixels[1, :3] = 255  # 13
-    assert pictures._is_light_on_nothing(Image.fromarray(pixels)) is False
+    assert pixels_module._is_light_on_transparent(Image.fromarray(pixels)) is False
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -333,11 +334,11 @@ def test_half_transparent_pixels_mix_with_the_paper():
     ("strip", "rows"), [(12, [2, 2, 1]), (17, [2, 2, 1]), (18, [3, 2]), (5, [1] * 5), (30, [5]), (29, [4, 1])]
 )
 def test_large_pictures_are_converted_some_rows_at_a_time(monkeypatch, strip, rows):
-    monkeypatch.setattr(pictures, "_STRIP", strip)
+    monkeypatch.setattr(pixels_module, "_STRIP", strip)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
     picture = Image.fromarray(pixels)
-    assert [part.height for part in pictures._strips(picture)] == rows
-    np.testing.assert_array_equal(pictures._in_strips(picture, lambda part: part), pixels)
+    assert [part.height for part in pixels_module._strips(picture)] == rows
+    np.testing.assert_array_equal(pixels_module._in_strips(picture, lambda part: part), pixels)
     np.testing.assert_allclose(as_grey(picture), luminance(pixels), atol=1)
 
 

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from lenet import reading
+from lenet import cli, reading
 from lenet.errors import DataError, InputError
 from lenet.reading import read_picture
 
@@ -137,7 +137,7 @@ def test_large_pictures_are_decoded_in_strips(monkeypatch, mode, orientation):
     picture.save(file, "TIFF", exif=exif)
     whole = read_picture(file)
     assert whole.shape == ((30, 20) if orientation < 5 else (20, 30))
-    monkeypatch.setattr("lenet.reading.pictures._STRIP", 70)  # three rows
+    monkeypatch.setattr("lenet.reading.pixels._STRIP", 70)  # three rows
     np.testing.assert_array_equal(read_picture(file), whole)
 
 
@@ -161,8 +161,8 @@ def test_a_jpeg_decoded_at_half_its_size_has_boxes_of_the_whole_picture(orientat
 def test_photographs_of_common_cameras_are_halved_once(shape):
     buffer = io.BytesIO()
     Image.new("RGB", shape[::-1], (235, 230, 225)).save(buffer, "JPEG")
-    grey, picture_shape = reading.pictures.reduced_grey(buffer.getvalue(), reading.lines.MIN_DECODED_PIXELS)
-    page = reading.lines.page_of(grey, picture_shape)
+    grey, picture_shape = reading.pictures.reduced_grey(buffer.getvalue(), reading.page.MIN_DECODED_PIXELS)
+    page = reading.page.page_of(grey, picture_shape)
     assert page.ink.shape == (shape[0] // 2, shape[1] // 2)
     assert (page.picture_shape, page.scale) == (shape, 0.5)
 
@@ -281,13 +281,25 @@ def test_whatever_pillow_raises_while_it_decodes_is_a_damaged_picture(tmp_path, 
         read_picture(path)
 
 
-def test_pillows_warnings_are_not_shown(tmp_path):
+def test_the_commands_do_not_show_pillows_warnings(tmp_path):
     (tmp_path / "a.png").write_bytes(header_of_png(12000, 10000))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        with pytest.raises(DataError):
-            read_picture(tmp_path / "a.png")
+        assert cli.main(["read", str(tmp_path / "a.png")]) == 1
     assert seen == []
+
+
+def test_a_tiff_of_several_pages_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.fromarray(GREY).save(path, save_all=True, append_images=[Image.fromarray(GREY)])
+    with pytest.raises(DataError, match=r"a\.tif has several pages; expected one\. Save each page as a file\.$"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("order", ["I;16", "I;16B"])
+def test_16_bits_are_read_in_both_byte_orders(tmp_path, order):
+    picture = Image.fromarray(GREY.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_picture(written(tmp_path, picture.convert("I").convert(order), "a.tif")), GREY)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "F", "I;16"])

@@ -178,7 +178,7 @@ READING = {
         "sums[node, 1:] = read",
     ),
     **_of(
-        "reading/pictures.py", ("pictures",), "rotation-of-the-camera-ignored",
+        "reading/pixels.py", ("pictures",), "rotation-of-the-camera-ignored",
         "    return _upright(pixels, _orientation(picture))\n",
         "    return pixels\n",
     ),

@@ -12,6 +12,7 @@ import io
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Stage ...
     0
     """
+    warnings.filterwarnings("ignore", module="PIL")  # about harmless defects of pictures
     os.environ.pop("MPLBACKEND", None)  # a notebook's may be missing here, and no window is opened
     hook = sys.unraisablehook
     sys.unraisablehook = functools.partial(_interrupt_again, hook)
