@@ -18,7 +18,8 @@ from scipy.optimize import minimize
 import lenet
 from benchmarks.rows import OTHER, Row, plain, varied
 from lenet.reading.graph import LEARNED, Coefficients, Graph, graph_of
-from lenet.reading.lines import find_lines, page_of
+from lenet.reading.lines import find_lines
+from lenet.reading.page import page_of
 from lenet.reading.paths import log_sums
 from lenet.reading.pieces import pieces_of
 from lenet.reading.segments import Segments, segments_of

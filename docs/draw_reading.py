@@ -21,7 +21,8 @@ from lenet.reading.drawing import drawn, drawn_fields
 from lenet.reading.forms import straightened
 from lenet.reading.ink import find_ink
 from lenet.reading.legible import legible_strokes
-from lenet.reading.lines import find_lines, page_of
+from lenet.reading.lines import find_lines
+from lenet.reading.page import page_of
 from lenet.reading.pieces import pieces_of
 
 Pixels = NDArray[np.uint8]  # (H, W) or (H, W, 3)

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 
-from lenet.reading import grids, numbering
-from lenet.reading.grids import Grid, cells_of, without_grids
+from lenet.reading import cells as cells_module
+from lenet.reading import grids, numbering, tables
+from lenet.reading.cells import cells_of, pixels_of, split
+from lenet.reading.grids import Grid, without_grids
 from lenet.reading.ink import blur_of, deblurred
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 
 cv2 = pytest.importorskip("cv2")
 ndimage = pytest.importorskip("scipy.ndimage")
+WHOLE = np.s_[:, :]
 
 
 def outline(left, top, width, height, angle=0.0):
@@ -79,7 +82,7 @@ def test_cells_of_a_sloping_row_follow_each_other_within_half_a_length_and_a_thi
 def test_grids_of_one_column_turn_each_for_themselves():
     cells = [Cell(0, row, 0, (0, row, 1, row + 1)) for row in range(2)]
     cells += [Cell(1, 0, column, (column, 9, column + 1, 10)) for column in range(3)]
-    found = [(place.grid, place.row, place.column) for place in grids.turned(cells, 1)]
+    found = [(place.grid, place.row, place.column) for place in tables.turned(cells, 1)]
     assert found == [(0, 0, 0), (0, 0, 1), (1, 2, 0), (1, 1, 0), (1, 0, 0)]
 
 
@@ -149,7 +152,7 @@ def test_a_cell_fills_at_least_085_of_the_rectangle_around_it(cut, expected):
     """A corner is cut off a rectangle of 20 by 10: 27 or 31.5 of 200 pixels."""
     width, height = cut
     hole = np.array([[0, 0], [20, 0], [20, 10 - height], [20 - width, 10], [0, 10]], np.int32)[:, np.newaxis]
-    assert grids._is_rectangular(hole) is expected
+    assert cells_module._is_rectangular(hole) is expected
 
 
 # Grids on a page
@@ -284,8 +287,9 @@ def test_the_boxes_that_are_searched_for_grids_have_at_most_three_times_the_area
 def grids_in(lines):
     """The boxes of the grids in a window at (100, 50), their numbers of cells, and the grids."""
     found = list(grids._grids_of(255 * lines, lines, cells_of(lines), np.s_[50 : 50 + len(lines), 100:900]))
-    boxes = [(place[1].start, place[0].start, place[1].stop, place[0].stop) for place, _ in found]
-    return boxes, [len(grid.cells) for _, grid in found], [grid for _, grid in found]
+    places = [grid.window for grid in found]
+    boxes = [(place[1].start, place[0].start, place[1].stop, place[0].stop) for place in places]
+    return boxes, [len(grid.cells) for grid in found], found
 
 
 @pytest.mark.parametrize(
@@ -357,7 +361,7 @@ def ink_at_edges(seed):
 
 
 def test_the_inside_of_a_cell_begins_two_or_three_pixels_from_its_outline():
-    inside = Grid([outline(*box) for box in BOXES], np.ones((64, 85), np.uint8)).inside
+    inside = Grid(WHOLE, [outline(*box) for box in BOXES], np.ones((64, 85), np.uint8)).inside
     for left, top, width, height in BOXES:
         assert inside[top + 3 : top + height - 2, left + 3 : left + width - 2].all()
         for line in (top, top + 1, top + height - 1, top + height):
@@ -370,7 +374,7 @@ def test_the_inside_of_a_cell_begins_two_or_three_pixels_from_its_outline():
 def test_ink_at_the_lines_of_a_cell_is_erased_unless_it_extends_by_more_than_a_tenth_of_its_side(seed):
     """The cells have outlines of 31 pixels: ink of three pixels or less at the edge is a part of a line."""
     ink = ink_at_edges(seed)
-    grid = Grid([outline(*box) for box in BOXES], np.ones(ink.shape, np.uint8))
+    grid = Grid(WHOLE, [outline(*box) for box in BOXES], np.ones(ink.shape, np.uint8))
     inside = grid.inside > 0
     expected = np.where(inside, ink, 0)
     labels, count = ndimage.label(expected >= 96, np.ones((3, 3)))
@@ -388,7 +392,7 @@ def test_ink_at_the_lines_of_a_cell_is_erased_unless_it_extends_by_more_than_a_t
 
 
 def test_faint_pixels_around_writing_that_fills_a_cell_are_kept():
-    grid = Grid([outline(0, 0, 40, 40)], np.ones((41, 41), np.uint8))
+    grid = Grid(WHOLE, [outline(0, 0, 40, 40)], np.ones((41, 41), np.uint8))
     ink = np.full((41, 41), 50, np.uint8)
     ink[6:35, 6:35] = 255
     np.testing.assert_array_equal(grid.writing(ink), np.where(grid.inside, ink, 0))
@@ -396,7 +400,7 @@ def test_faint_pixels_around_writing_that_fills_a_cell_are_kept():
 
 @pytest.mark.parametrize(("cut", "expected"), [(30, False), (31, True)])
 def test_a_grid_whose_lines_cut_more_than_03_of_its_writing_is_squared_paper(cut, expected):
-    grid = Grid([outline(*box) for box in BOXES], np.ones((64, 85), np.uint8))
+    grid = Grid(WHOLE, [outline(*box) for box in BOXES], np.ones((64, 85), np.uint8))
     writing = np.zeros((64, 85), np.uint8)
     writing[2:4, 10 : 10 + cut // 2] = writing[2, 9 : 9 + cut % 2] = 255
     writing[12:22, 60:67] = 255
@@ -407,7 +411,7 @@ def test_a_grid_whose_lines_cut_more_than_03_of_its_writing_is_squared_paper(cut
 
 @pytest.mark.parametrize(("count", "expected"), [(1000, False), (1001, True)])
 def test_a_grid_of_more_than_1000_cells_is_squared_paper(count, expected):
-    grid = Grid([outline(0, 0, 20, 20)] * count, np.ones((21, 21), np.uint8))
+    grid = Grid(WHOLE, [outline(0, 0, 20, 20)] * count, np.ones((21, 21), np.uint8))
     assert grid.is_squared_paper(np.zeros((21, 21), np.uint8)) is expected
 
 
@@ -423,9 +427,9 @@ def test_cells_that_faint_lines_divide_become_their_parts():
     """Half of the area of the parts belongs to those of 300 pixels or more, so that cells below 480 are whole."""
     parts = [outline(100 * n, 0, 10, 10) for n in range(4)] + [outline(100 * n, 50, 20, 15) for n in range(2)]
     cells = [outline(-5, -5, 20, 23), outline(95, -5, 20, 24), outline(0, 45, 40, 40), outline(100, 50, 20, 15)]
-    found = grids._split(cells, parts, (100, 400))
+    found = split(cells, parts, (100, 400))
     assert boxes_of(found) == boxes_of([cells[0], cells[3], *parts[1:5]])
-    assert grids._split(cells, [], (100, 400)) is cells
+    assert split(cells, [], (100, 400)) is cells
 
 
 def test_faint_lines_between_cells_divide_them():
@@ -433,7 +437,7 @@ def test_faint_lines_between_cells_divide_them():
     draw_table(lines, 8, 8, 2, 2, pitch=(80, 60), level=1)
     darkness = 200 * lines
     darkness[8:129, [48, 128]] = 20
-    [(_, grid)] = grids._grids_of(darkness, lines, cells_of(lines), np.s_[0:160, 0:200])
+    [grid] = grids._grids_of(darkness, lines, cells_of(lines), np.s_[0:160, 0:200])
     rows, columns = numbering.rows_and_columns(grid.cells)
     assert sorted(zip(rows, columns, strict=True)) == [(row, column) for row in range(2) for column in range(4)]
 
@@ -441,7 +445,7 @@ def test_faint_lines_between_cells_divide_them():
 def test_the_writing_of_each_cell_is_deblurred_and_scaled_to_its_own_darkness():
     """Levels range from 0.15 of the strokes' dark core up to that core."""
     boxes = [(0, 0, 60, 60), (60, 0, 70, 60)]
-    grid = Grid([outline(*box) for box in boxes], np.ones((61, 131), np.uint8))
+    grid = Grid(WHOLE, [outline(*box) for box in boxes], np.ones((61, 131), np.uint8))
     darkness = np.zeros((61, 131))
     darkness[10:50, 20:32], darkness[10:50, 85:103] = 100, 200
     darkness = ndimage.gaussian_filter(darkness, 1.5)
@@ -470,9 +474,9 @@ def test_the_writing_of_a_slanted_cell_does_not_affect_that_of_others_in_its_box
     page[y - 6 : y, x - 6 : x] = 80
     assert x < cells[0][:, 0, 0].max()
     ink = np.where(page > 0, 255, 0).astype(np.uint8)
-    together = grids._cleared(ink, page, Grid(cells, np.ones_like(page)))
+    together = grids._cleared(ink, page, Grid(WHOLE, cells, np.ones_like(page)))
     for cell in cells:
-        alone = np.where(grids._filled([cell], page.shape), ink, 0).astype(np.uint8)
-        found = grids._cleared(alone, page, Grid([cell], np.ones_like(page)))
+        alone = np.where(pixels_of([cell], page.shape), ink, 0).astype(np.uint8)
+        found = grids._cleared(alone, page, Grid(WHOLE, [cell], np.ones_like(page)))
         assert found.any()
         np.testing.assert_array_equal(together[alone > 0], found[alone > 0])

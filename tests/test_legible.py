@@ -6,7 +6,8 @@ from versions import FONTS_OF_OPENCV_5
 
 import lenet
 from lenet.reading.legible import legible_strokes
-from lenet.reading.lines import find_lines, page_of
+from lenet.reading.lines import find_lines
+from lenet.reading.page import page_of
 from lenet.reading.pieces import pieces_of
 
 cv2 = pytest.importorskip("cv2")

@@ -7,8 +7,8 @@ import pytest
 
 from lenet.errors import InputError
 from lenet.reading import grouping, lines, strokes
-from lenet.reading.lines import InkLine, find_lines, page_of
-from lenet.reading.page import Page
+from lenet.reading.lines import InkLine, find_lines
+from lenet.reading.page import Page, page_of
 
 cv2 = pytest.importorskip("cv2")
 

@@ -8,7 +8,8 @@ import pytest
 import lenet
 from lenet.reading import views
 from lenet.reading.graph import LEARNED, graph_of
-from lenet.reading.lines import find_lines, page_of
+from lenet.reading.lines import find_lines
+from lenet.reading.page import page_of
 from lenet.reading.paths import arc_posteriors, best_path
 from lenet.reading.pieces import pieces_of
 from lenet.reading.segments import segments_of

@@ -3,17 +3,19 @@
 `prepare` takes one digit through `ink` (which looks for a `sheet`) and `single_digit`. `read` takes a page through
 these steps, each of which takes the result of the previous one:
 
-1. `pictures`: from a file or an array to grey levels.
-2. `grids` and `frames`: from grey levels to a `page` of ink without them.
-3. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
-4. `pieces`: from a line to pieces: wide strokes that are not `legible` digits are cut along `seams`.
-5. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
-6. `views`: from segments to segments with better probabilities of uncertain ones.
-7. `graph`: from segments to a graph with learned weights.
-8. `paths`: from a graph to its best path.
+1. `pictures`: from a file or an array to grey levels (`pixels`).
+2. `page`: from grey levels to a page of `ink`.
+3. `grids` and `frames`: from a page to one without their lines.
+4. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
+5. `pieces`: from a line to pieces: wide strokes that are not `legible` digits are cut along `seams`.
+6. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
+7. `views`: from segments to segments with better probabilities of uncertain ones.
+8. `graph`: from segments to a graph with learned weights.
+9. `paths`: from a graph to its best path.
 
-`reader` runs the steps, takes the digits in `words` for letters, and returns the `results`, which `drawing` draws. If
-few digits are legible, it also runs the last six steps on the page after quarter turns (`orientation`).
+`reader` runs the steps, takes the digits in `words` for letters, adds `marks` and the texts of `tables`, and returns
+the `results`, which `drawing` draws. If few digits are legible, it also runs the last six steps on the page after
+quarter turns (`orientation`).
 
 `read_form` reads the strokes in each of a form's `fields` in the same way (`forms`), and chooses the most probable of
 the `valid` values.

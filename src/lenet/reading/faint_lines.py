@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet.reading.cells import Outline, slant_of
 from lenet.reading.rules import Mask, sheared
 
 _LINE_LENGTH = 0.8  # sides of a cell
@@ -12,18 +13,17 @@ _UNBROKEN = 0.75  # the fraction of a faint line's pixels that are dark
 _SLOPES = np.linspace(-0.09, 0.09, 7)  # relative to the sides of the grid, which may be seen in perspective
 
 
-def faint_lines_between(darkness: NDArray[np.uint8], cells: list[NDArray[np.int32]]) -> Mask:
+def faint_lines_between(darkness: NDArray[np.uint8], cells: list[Outline]) -> Mask:
     """Return the horizontal and vertical lines between cells, even if too faint or broken to enclose the cells."""
     sides = np.array([cv2.boundingRect(cell)[2:] for cell in cells])
     width, height = np.median(sides, axis=0)
-    _, _, angle = cv2.minAreaRect(np.concatenate(cells))
-    slopes = np.tan(np.radians((angle + 45) % 90 - 45)) + _SLOPES
+    slopes = np.tan(np.radians(slant_of(cells))) + _SLOPES
     across = _faint_lines(np.ascontiguousarray(darkness.T), width, height, slopes).T
     return across | _faint_lines(darkness, height, width, -slopes)
 
 
 def _faint_lines(columns: NDArray[np.uint8], width: float, height: float, slopes: NDArray[np.float64]) -> Mask:
-    """Return the pixels of horizontal lines in an image, most of which are a little darker than those around the line.
+    """Return the pixels of faint horizontal lines: most of a line's pixels are a little darker than those around it.
 
     The image and the result are transposed, because shearing along columns takes less time.
     """

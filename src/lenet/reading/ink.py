@@ -1,7 +1,6 @@
 """Separate ink from paper: decide whether the ink is dark, estimate the paper under it, and normalise it."""
 
 import bisect
-import functools
 import math
 
 import numpy as np
@@ -14,7 +13,6 @@ from lenet.reading.strokes import mask_of
 
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
-_MIN_SIDE_WITH_SHEET = 100  # pixels of the coarse picture
 _MIN_CONTRAST = 24  # levels
 # Ink and paper are distinct if the between-class variance exceeds this fraction of the total (0.64 for pure noise).
 _DISTINCT = 0.68
@@ -26,7 +24,7 @@ _EVEN = 16  # maximum range of levels along the border of a picture without a sh
 _MANY = 2**20  # pixels
 _LEVELS = np.arange(256)
 _STEEP = 0.75  # the quantile of the slopes at edges that is the slope across them; others are slanted
-_MIN_BLUR, _MAX_BLUR = 0.5, 3.0  # pixels: less blur is left, and more is undone in a smaller picture
+_MIN_BLUR, _MAX_BLUR = 0.5, 3.0  # pixels: less is not undone, and more is undone in a smaller picture
 _ITERATIONS = 20  # of the deconvolution
 _PALE, _CORE = 0.15, 0.65  # darkness of a stroke's edges relative to its core; the core's quantile of its darkness
 _NOISE = 5.0  # standard deviations from the paper's level that still count as paper
@@ -62,8 +60,7 @@ def find_darkness(
     """
     coarse = coarsened(grey)
     darkest, lightest = levels_of(border_of(coarse))
-    may_have_sheet = dark_on_light is not False and min(coarse.shape) >= _MIN_SIDE_WITH_SHEET
-    sheet = find_sheet(coarse) if may_have_sheet else None
+    sheet = find_sheet(coarse) if dark_on_light is not False else None
     if sheet is not None:
         coarse = _extended_sheet(coarse, sheet)
         on_sheet = cv2.resize(sheet.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -213,16 +210,9 @@ def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
 
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
     """Return an image with a margin, in which a shadow at the border darkens further."""
-    mirrored: NDArray[np.uint8] = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REFLECT_101)
-    down, across = (_continuation(length, margin) for length in image.shape)
-    continued = down @ image.astype(np.float32) @ across.T
+    mirrored = np.pad(image, margin, mode="reflect")
+    continued = np.pad(image.astype(np.int16), margin, mode="reflect", reflect_type="odd")
     return np.asarray(np.minimum(mirrored, continued).clip(0), np.uint8)
-
-
-@functools.lru_cache(16)
-def _continuation(length: int, margin: int) -> NDArray[np.float32]:
-    """Return the matrix that continues `length` values on both sides, by a reflection in the first and last value."""
-    return np.pad(np.eye(length, dtype=np.float32), [(margin, margin), (0, 0)], mode="reflect", reflect_type="odd")
 
 
 def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:

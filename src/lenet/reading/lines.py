@@ -6,24 +6,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._mnist_form import reduced
-from lenet.errors import InputError
 from lenet.reading.grouping import grouped
-from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.page import Page
 from lenet.reading.rules import without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
+from lenet.reading.strokes import Boxes
+from lenet.reading.texture import MAX_STROKES, reject_texture
 
-# Pictures above the first number are shrunk. A JPEG is decoded at a reduced size of at least the second, so that the
-# sides of a photograph of 12 million pixels are halved once, and it is not shrunk again.
-_MAX_PIXELS, MIN_DECODED_PIXELS = 3_100_000, 2_900_000
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
-_MAX_STROKES = 6000  # a page of writing has fewer
 _MAX_LINES = 3000  # a digit far from all others forms its own line
-_MIN_STROKE = 6  # pixels of a stroke that counts
-# The height of a line, also of one that may be cut, as a fraction of the height of all writing.
+# The minimum height of a line, and of a line that the border may have cut, as fractions of the typical height.
 _MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
 _MARGIN = 2  # pixels around a line
+_BELOW = 0.3  # heights of the writing: how far a comma may be below a line
 
 
 @dataclass(frozen=True)
@@ -51,27 +46,20 @@ class InkLine:
         left, top = np.maximum(self.page.strokes.boxes[self.members, :2].min(axis=0) - _MARGIN, 0)
         return int(left), int(top)
 
+    @property
+    def specks(self) -> Boxes:
+        """The boxes, in the line's pixels, of strokes that are too small for the line but may be its marks."""
+        strokes, boxes = self.page.strokes, self.page.strokes.boxes
+        top, bottom = boxes[self.members, 1].min(), boxes[self.members, 3].max() + _BELOW * self.height
+        found = boxes[np.setdiff1d(strokes.specks(self.height), self.members)]
+        return np.asarray(found[(found[:, 1] >= top) & (found[:, 3] <= bottom)] - np.tile(self.corner, 2))
+
     @cached_property
     def ink(self) -> NDArray[np.uint8]:
         """The pixels of the line, starting at its corner."""
         left, top = self.corner
         right, bottom = self.page.strokes.boxes[self.members, 2:].max(axis=0) + _MARGIN
         return self.page.ink[top:bottom, left:right]
-
-
-def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = None) -> Page:
-    """Return the ink of a picture, at a scale of at most 3.1 million pixels.
-
-    If the grey levels are already reduced, `picture_shape` is the height and width of the picture. Raises InputError if
-    there are more strokes than on any page of writing.
-    """
-    picture_shape = picture_shape or grey.shape
-    factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
-    darkness = find_darkness(reduced(grey, factor))
-    scale = factor / round(picture_shape[0] / len(grey))
-    page = Page(normalised(darkness), picture_shape, scale, darkness=darkness)
-    reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), _MAX_STROKES, "strokes")
-    return page
 
 
 def find_lines(page: Page) -> list[InkLine]:
@@ -91,16 +79,7 @@ def find_lines(page: Page) -> list[InkLine]:
     strokes = page.strokes
     height = strokes.writing_height or height
     writing = strokes.writing(height)
-    reject_texture(len(writing), _MAX_STROKES, "strokes")  # erased rules may leave many
+    reject_texture(len(writing), MAX_STROKES, "strokes")  # erased rules may leave many
     lines = [InkLine(page, members) for members in grouped(strokes, writing, height)]
     reject_texture(len(lines), _MAX_LINES, "lines")
     return [line for line in lines if line.height >= (_MIN_CUT_HEIGHT if line.is_cut else _MIN_HEIGHT) * height]
-
-
-def reject_texture(count: int, limit: int, what: str) -> None:
-    """Raise InputError for a picture of noise or a texture, which would take too long to read."""
-    if count > limit:
-        raise InputError(
-            f"The picture has {count:,} {what}; expected at most {limit:,}. It shows noise or a texture: "
-            "crop it to the writing."
-        )

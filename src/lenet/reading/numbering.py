@@ -4,15 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet.reading.cells import Outline, slant_of
 from lenet.reading.grouping import linked
-
-Outline = NDArray[np.int32]
 
 
 def rows_and_columns(cells: list[Outline]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the row and the column of each cell, from 0."""
-    _, _, angle = cv2.minAreaRect(np.concatenate(cells))
-    turn = cv2.getRotationMatrix2D((0, 0), (angle + 45) % 90 - 45, 1.0)
+    turn = cv2.getRotationMatrix2D((0, 0), slant_of(cells), 1.0)
     level = [cv2.transform(cell.astype(np.float32), turn)[:, 0] for cell in cells]
     starts, stops = (np.array([extreme(cell, axis=0) for cell in level]) for extreme in (np.min, np.max))
     (left, top), (right, bottom) = starts.T, stops.T
@@ -31,7 +29,7 @@ def _tracks(
     follows = np.abs(after[:, np.newaxis] - before) < length / 2
     follows &= np.abs(start[:, np.newaxis] - start) < size / 3
     chains = chains_of(follows)
-    means = np.array([start[chains == chain].mean() for chain in range(chains.max() + 1)])
+    means = np.bincount(chains, start) / np.bincount(chains)
     order = np.argsort(means)
     numbers = np.empty(len(means), np.int64)
     numbers[order] = np.concatenate([[0], np.cumsum(np.diff(means[order]) > size / 3)])

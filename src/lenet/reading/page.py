@@ -7,11 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet._mnist_form import resized
+from lenet._mnist_form import reduced, resized
+from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.strokes import Strokes, strokes_of
+from lenet.reading.texture import MAX_STROKES, reject_texture
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom
 
+# Pictures above the first number are shrunk. A JPEG is decoded at a reduced size of at least the second, so that the
+# sides of a photograph of 12 million pixels are halved once, and it is not shrunk again.
+_MAX_PIXELS, MIN_DECODED_PIXELS = 3_100_000, 2_900_000
+_MIN_STROKE = 6  # pixels of a stroke that counts
 _LEVEL = 0.75  # degrees: smaller rotations are not worth the blur
 
 
@@ -61,7 +67,7 @@ class Page:
         page = self
         for _ in range(turns):
             back = np.array([[0.0, -1.0, page.ink.shape[1]], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-            ink = np.ascontiguousarray(np.rot90(page.ink))
+            ink = np.asarray(cv2.rotate(page.ink, cv2.ROTATE_90_COUNTERCLOCKWISE), np.uint8)
             page = replace(page, ink=ink, rotation=page.rotation @ back, darkness=None)
         return page
 
@@ -77,3 +83,18 @@ class Page:
         ink = np.asarray(cv2.warpAffine(self.ink, rotation, (width, height)), np.uint8)
         inverse = np.vstack([cv2.invertAffineTransform(rotation), [0, 0, 1]])
         return replace(self, ink=ink, rotation=self.rotation @ inverse, darkness=None)
+
+
+def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = None) -> Page:
+    """Return the ink of a picture, at a scale of at most 3.1 million pixels.
+
+    If the grey levels are already reduced, `picture_shape` is the height and width of the picture. Raises InputError if
+    there are more strokes than on any page of writing.
+    """
+    picture_shape = picture_shape or grey.shape
+    factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
+    darkness = find_darkness(reduced(grey, factor))
+    scale = factor / round(picture_shape[0] / len(grey))
+    page = Page(normalised(darkness), picture_shape, scale, darkness=darkness)
+    reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), MAX_STROKES, "strokes")
+    return page

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet.reading.lines import InkLine, reject_texture
+from lenet.reading.lines import InkLine
 from lenet.reading.seams import Floats, Ints, seams
 from lenet.reading.strokes import Boxes
+from lenet.reading.texture import reject_texture
 
 MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
 MIN_WIDTH = 0.65  # heights of the writing: narrower strokes are not cut
@@ -23,7 +24,7 @@ class Pieces:
     labels: NDArray[np.uint16]  # (H, W): the piece that each pixel belongs to; 0 for paper, n + 1 for piece n
     boxes: Boxes
     # (n + 1,): the ink crossed by the seam before each piece and after the last one, in stroke widths; 0 between
-    # strokes. If small pieces have joined a piece, the most ink of all their seams.
+    # strokes. Of a piece that small pieces have joined, the most of all their seams.
     cuts: NDArray[np.float64]
 
 

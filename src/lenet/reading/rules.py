@@ -40,12 +40,12 @@ def without_printed_rules(page: Page) -> Page:
 
 def without_rules(page: Page, height: float) -> Page:
     """Remove straight lines that are long compared with the height of the writing."""
-    if page.strokes.lengths.max(initial=0) < MAX_LENGTH * height:
-        return page
     ink = page.ink
-    for _ in ("across", "down"):
-        lines = straight_lines(_binary(ink), round(MAX_LENGTH * height))
-        ink = erased(ink, lines, min(thickness_of(lines), height / 9)).T
+    for lengths in (page.strokes.widths, page.strokes.heights):
+        if lengths.max(initial=0) >= MAX_LENGTH * height:
+            lines = straight_lines(_binary(ink), round(MAX_LENGTH * height))
+            ink = erased(ink, lines, min(thickness_of(lines), height / 9))
+        ink = ink.T
     return page.with_ink(ink)
 
 
@@ -56,7 +56,7 @@ def straight_lines(binary: Mask, length: int, slopes: Any = _SLOPES) -> Mask:
     for slope in slopes:
         level = sheared(columns, slope)
         thick = cv2.dilate(level, np.ones((1, 3), np.uint8))  # bridges the steps of lines between two slopes
-        lines |= sheared(_opened(thick, (length, 1)), -slope)
+        lines |= sheared(_opened(thick, length), -slope)
     return np.asarray(cv2.transpose(lines & columns), np.uint8)
 
 
@@ -71,7 +71,7 @@ def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.
     if not lines.any():
         return ink
     dark = ink > int(_DARKER * np.percentile(ink[lines > 0], 75))
-    kept = _opened(_binary(ink), (round(1.5 * thickness) + 2, 1)) | dark.view(np.uint8)
+    kept = _opened(_binary(ink), round(1.5 * thickness) + 2) | dark.view(np.uint8)
     gone = cv2.dilate(lines & ~kept, np.ones((3, 1), np.uint8)) & ~kept
     return np.where(gone, 0, ink).astype(np.uint8)
 
@@ -93,7 +93,7 @@ def _printed(binary: Mask, span: int) -> tuple[Mask, float]:
     """Return the pixels of horizontal printed rules, and their thickness."""
     piece = max(_MIN_PIECE, span // 20)
     pieces = straight_lines(binary, piece)
-    linked = cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, piece), np.uint8))
+    linked = cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, piece | 1), np.uint8))
     labels, stats = components_of(linked)
     width, area = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_AREA]
     rules = 1 + np.flatnonzero(
@@ -108,10 +108,10 @@ def _binary(ink: NDArray[np.uint8]) -> Mask:
     return np.ascontiguousarray(mask_of(ink))
 
 
-def _opened(binary: Mask, shape: tuple[int, int]) -> Mask:
-    """Return the pixels that a bar of this shape covers without leaving the ink or the image."""
-    bar = np.ones(shape, np.uint8)
-    opened = cv2.morphologyEx(binary, cv2.MORPH_OPEN, bar, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+def _opened(columns: Mask, length: int) -> Mask:
+    """Return the pixels that a bar of this length down the columns covers without leaving the ink or the image."""
+    bar = np.ones((length | 1, 1), np.uint8)  # odd: OpenCV would shift the result by a pixel
+    opened = cv2.morphologyEx(columns, cv2.MORPH_OPEN, bar, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return np.asarray(opened, np.uint8)
 
 

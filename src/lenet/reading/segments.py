@@ -11,9 +11,9 @@ from lenet._extras import cv2
 from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.features import MIN_PROBABILITY, Features, features_of
-from lenet.reading.lines import reject_texture
 from lenet.reading.pieces import Pieces
 from lenet.reading.strokes import Boxes
+from lenet.reading.texture import reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
 _MAX_PIECES = 14  # of a segment
@@ -45,7 +45,10 @@ class Segments:
 def segments_of(
     model: LeNet5, lines: Sequence[Pieces], n_jobs: int | None = None, max_segments: int = MAX_SEGMENTS
 ) -> list[Segments]:
-    """Return all segments that the pieces of each line may form; raise InputError if they are more than the limit."""
+    """Return all segments that the pieces of each line may form.
+
+    Raises InputError if there are more than `max_segments`.
+    """
     joined = [_joined(pieces) for pieces in lines]
     counts = [len(starts) for starts, _, _ in joined]
     reject_texture(sum(counts), max_segments, "shapes that may be digits")

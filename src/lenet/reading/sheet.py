@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 
+_MIN_SIDE = 100  # pixels of the picture
 # Fractions of the picture's area.
 _MIN_AREA, _MAX_AREA = 0.12, 0.95
 # Fractions of the sheet's outline. The outline of a shadow runs along the picture's border more than that of a sheet.
@@ -28,7 +29,7 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     A sheet is a light region with four corners and something dark on it. A light digit on a dark ground is not a sheet.
     The picture is coarse: a few hundred pixels a side.
     """
-    if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark ground
+    if min(coarse.shape) < _MIN_SIDE or border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark ground
         return None
     outline = _outline_of_light(coarse)
     if outline is None:
@@ -101,10 +102,9 @@ def _side(outline: NDArray[np.int32], start: NDArray[np.float64], stop: NDArray[
 def _outline_of_light(coarse: NDArray[np.uint8]) -> NDArray[np.int32] | None:
     """Return the outline of the largest light region, shape (n, 1, 2), or None if there is no light region."""
     _, light = cv2.threshold(cv2.medianBlur(coarse, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    margin = max(3, min(coarse.shape) // 12)
+    margin = max(3, min(coarse.shape) // 12) | 1  # odd: OpenCV would shift the region by a pixel
     padded = cv2.copyMakeBorder(light, *[margin] * 4, cv2.BORDER_REPLICATE)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((margin, margin), np.uint8))
-    # A kernel of even size can move a light region at the border out of the picture.
     outlines, _ = cv2.findContours(closed[margin:-margin, margin:-margin], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return np.asarray(max(outlines, key=cv2.contourArea)) if outlines else None
 
@@ -144,6 +144,6 @@ def _ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> int:
 
 def without_ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Replace anything dark and narrow in a region by the level around it, whatever is outside the region."""
-    kernel = np.ones((max(3, min(coarse.shape) // 8),) * 2, np.uint8)
+    kernel = np.ones((max(3, min(coarse.shape) // 8) | 1,) * 2, np.uint8)
     grown = cv2.dilate(np.where(region, coarse, 0).astype(np.uint8), kernel)
     return np.asarray(cv2.erode(np.where(region, grown, 255).astype(np.uint8), kernel), np.uint8)

@@ -11,7 +11,7 @@ from lenet._extras import cv2
 
 INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
-_SPECK = 0.22  # heights of the writing
+_SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writing; the area of a mark in their squares
 _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
 _MAX_BOXES = 3  # page areas
@@ -80,18 +80,25 @@ class Strokes:
 
     def writing(self, height: float) -> NDArray[np.int64]:
         """Return the strokes of writing of this height: all but specks, rules, frames, shadows and slivers."""
-        specks = (self.lengths < _SPECK * height) | (self.heights < 0.12 * height)
         rules = (self.widths > MAX_LENGTH * height) & (self.heights < 0.3 * height)
         slivers = self.at_border & (np.minimum(self.widths, self.heights) <= 2)
-        return np.flatnonzero(~specks & ~rules & ~slivers & (self.heights < MAX_LENGTH * height))
+        return np.flatnonzero(~self._is_speck(height) & ~rules & ~slivers & (self.heights < MAX_LENGTH * height))
+
+    def specks(self, height: float) -> NDArray[np.int64]:
+        """Return the strokes that are too small for writing of this height, but may be points or dashes."""
+        is_mark = (self.areas >= _MIN_MARK * height**2) & (self.widths < height)
+        return np.flatnonzero(self._is_speck(height) & is_mark)
+
+    def _is_speck(self, height: float) -> NDArray[np.bool_]:
+        return np.asarray((self.lengths < _SPECK * height) | (self.heights < 0.12 * height))
 
 
 def hollow(
     widths: NDArray[Any], heights: NDArray[Any], areas: NDArray[Any], min_side: int, page_size: int
 ) -> NDArray[np.int64]:
-    """Return the components that ink covers thinly, such as frames, largest first; their boxes may enclose each other.
+    """Return the indices of components whose ink covers little of their boxes, such as frames, largest first.
 
-    Together, the boxes have at most three times the area of the page.
+    The boxes may be nested. Together, the boxes have at most three times the area of the page.
     """
     boxes = widths * heights
     is_hollow = (areas < _MAX_FILLED * boxes) & (np.minimum(widths, heights) > min_side)
