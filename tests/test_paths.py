@@ -8,7 +8,7 @@ import pytest
 from lenet.reading.features import Features
 from lenet.reading.fields import Field
 from lenet.reading.graph import LEARNED, Graph, coefficients_of, graph_of, joined
-from lenet.reading.paths import arc_posteriors, best_path, log_sums
+from lenet.reading.paths import arc_posteriors, best_path, confidence_of, log_sums
 from lenet.reading.segments import Segments
 from lenet.reading.valid import most_probable
 
@@ -158,3 +158,17 @@ def test_each_feature_of_a_non_digit_has_the_coefficient_of_its_name(name):
 
 def test_every_feature_has_a_coefficient():
     assert LEARNED.as_digit.keys() | LEARNED.as_other.keys() == Features.__dataclass_fields__.keys()
+
+
+def test_the_confidence_of_digits_beside_a_word_is_over_all_readings_of_the_word():
+    """A word of two pieces and a digit: the weights of the word's readings are 3 + 1 for each piece, or 4 for both."""
+    weights = np.array([[1.0, 2.0], [0.5, 2.5], [3.0, 0.5], [6.0, 2.0], [0.5, 0.25]])
+    starts, stops, other = np.array([0, 1, 0, 2, 1]), np.array([1, 2, 2, 3, 3]), np.array([1.0, 1.0, 0.5, 2.0, 0.25])
+    graph = Graph(starts, stops, np.log(weights), np.log(other))
+    word = graph.without_digits_between(0, 2)
+    np.testing.assert_allclose(np.exp(word.other), [4, 4, 4, 2, 0.25])
+    np.testing.assert_allclose(np.exp(word.digits), [[0, 0], [0, 0], [0, 0], [6, 2], [0.5, 0.25]])
+    np.testing.assert_allclose(np.exp(word.total), np.exp(graph.total))
+    # Paths to node 2 weigh 4 * 4 + 4, and to the end 20 * 10 + 4 * 1; as one 0, 20 * 6 + 4 * 0.5.
+    assert confidence_of([None, None, 0], word) == pytest.approx(122 / 204)
+    assert confidence_of([None, None, 0], graph) == pytest.approx((6 + 2 + 1 + 3 + 6 + 0.5 + 0.25) / 204)

@@ -9,11 +9,11 @@ import lenet
 from lenet._mnist_form import mnist_form
 from lenet.errors import InputError
 from lenet.reading import Field, FieldValue, forms, prepare, read, read_form, reader, single_digit
-from lenet.reading.grids import turned
 from lenet.reading.ink import find_ink, is_dark_on_light
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.page import Page
 from lenet.reading.results import Cell, Digit, Line
+from lenet.reading.tables import filled, separated, turned
 
 pytest.importorskip("cv2")
 
@@ -156,18 +156,19 @@ def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
 # Lines of given segments
 
 
-def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False):
+def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, specks=()):
     """The line that `read` makes of segments in boxes, of writing 20 pixels high, at (100, 50) on the page."""
     segments = SimpleNamespace(boxes=np.array(boxes, np.int64))
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
-    pieces = SimpleNamespace(line=SimpleNamespace(page=page, height=20.0, corner=(100, 50)))
+    specks = np.array(specks, np.int64).reshape(-1, 4)
+    pieces = SimpleNamespace(line=SimpleNamespace(page=page, height=20.0, corner=(100, 50), specks=specks))
     seen = []
     if probabilities is None:
         probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (len(boxes), 1))
     path = SimpleNamespace(arcs=list(range(len(boxes))), labels=labels, probabilities=probabilities, confidence=0.75)
     monkeypatch.setattr(reader, "graph_of", lambda *_: "graph")
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
-    line = reader._read_line(tuple("abcdefghij"), pieces, segments, only_digits, marks)
+    line = reader._read_line(tuple("abcdefghij"), "coefficients", pieces, segments, only_digits, marks)
     return line, seen[0]
 
 
@@ -233,6 +234,23 @@ def test_marks_before_and_after_a_number_and_in_a_wide_gap(monkeypatch):
     assert line.text == "-b.c,-"
 
 
+@pytest.mark.parametrize(
+    ("speck", "text"),
+    [
+        ((22, 17, 24, 19), "b.c"), ((10, 17, 12, 19), "b.c"), ((28, 17, 30, 19), "b.c"),
+        ((9, 17, 11, 19), "bc"), ((29, 17, 31, 19), "bc"),  # below a digit
+        ((62, 17, 64, 19), "bc."), ((63, 17, 65, 19), "bc"),  # 12 and 13 pixels after the last digit
+        ((18, 9, 22, 11), "b-c"), ((18, 2, 20, 4), "bc"),
+    ],
+)  # fmt: skip
+def test_a_small_mark_is_beside_a_digit(monkeypatch, speck, text):
+    """A gap of 18 pixels, between digits up to column 10 and from 30 to 50."""
+    boxes = [(0, 0, 10, 20), (30, 0, 50, 20)]
+    found = read_line(monkeypatch, boxes, [1, 2], marks=True, specks=[speck])[0].text
+    assert found.replace(" ", "") == text
+    assert read_line(monkeypatch, boxes, [1, 2], specks=[speck])[0].text == "b c"
+
+
 def test_a_speck_that_is_no_mark_leaves_the_space(monkeypatch):
     boxes, labels = [(0, 0, 10, 20), (22, 0, 28, 3), (40, 0, 50, 20)], [1, None, 2]
     assert read_line(monkeypatch, boxes, labels, marks=True)[0].text == "b c"
@@ -247,10 +265,22 @@ def test_a_cell_contains_the_digits_centred_in_it():
     places = [Cell(0, 1, 0, (0, 20, 40, 40)), Cell(0, 0, 1, (36, 0, 80, 20)), Cell(0, 0, 0, (0, 0, 40, 20))]
     middles = [(5, 10), (30, 10), (38, 10), (40, 10), (40, 40), (95, 10), (2, 30)]  # (38, 10) is 18 and 20 away
     digits = [digit_at((x - 5, y - 5, x + 5, y + 5), label=n) for n, (x, y) in enumerate(middles)]
-    cells = reader.filled(places, [Line(tuple(digits), 0.9, "")])
+    line = Line(tuple(digits), 0.9, "".join(digit.text for digit in digits))
+    cells = filled(places, [line])
     assert [(cell.grid, cell.row, cell.column) for cell in cells] == [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
     assert [cell.text for cell in cells] == ["012", "3", "46"]
-    assert reader.filled([], [Line(tuple(digits), 0.9, "")]) == ()
+    assert filled([], [line]) == ()
+
+
+def test_the_digits_of_different_cells_are_separated_and_marks_are_in_the_cells():
+    """Digits in cells of 40 pixels; the last is outside of them."""
+    cells = [Cell(0, 0, column, (40 * column, 0, 40 * column + 40, 20)) for column in range(3)]
+    lefts = (2, 20, 42, 60, 85, 130)
+    digits = tuple(digit_at((x, 2, x + 10, 18), label=n) for n, x in enumerate(lefts))
+    line = separated(Line(digits, 0.9, "-0.123 4 5,"), cells)
+    assert line == Line(digits, 0.9, "-0.1 23 4 5,")
+    assert [cell.text for cell in filled(cells, [line])] == ["-0.1", "23", "4"]
+    assert separated(line, []) is line
 
 
 def test_places_turn_with_the_page():
@@ -413,7 +443,9 @@ SURE, UNSURE, WRONG = (0.8, ()), (0.3, ("confidence",)), (0.9, ("checksum",))
         ([[SURE, (0.79, ())], [SURE, SURE]], (0, 4)),
         ([[UNSURE, UNSURE], [SURE, SURE]], (0, 4)),  # a gain of 1.0
         ([[UNSURE, UNSURE], [SURE, (0.81, ())]], (1, 2)),
-        ([[WRONG, WRONG], [(0.6, ()), (0.6, ())], [SURE, SURE]], (1, 4)),  # a wrong value counts as 0
+        ([[WRONG, WRONG], [(0.6, ()), (0.6, ())], [SURE, SURE]], (2, 3)),  # a wrong value counts as 0
+        ([[(0.3, ())], [(0.8, ())]], (0, 4)),  # a form of one field gains more than a half
+        ([[(0.3, ())], [(0.81, ())]], (1, 2)),
         ([[WRONG, WRONG], [UNSURE, UNSURE], [UNSURE, (0.71, ("confidence",))]], (2, 4)),
         ([[WRONG, WRONG], [UNSURE, UNSURE], [SURE, SURE]], (2, 3)),
     ],
@@ -440,6 +472,7 @@ def test_strokes_belong_to_the_region_with_their_centre_and_large_ones_are_cut()
     ("options", "valid"),
     [
         ({"box": (0, 0, 1, 1)}, True), ({"box": (0.5, 0, 0.501, 1)}, True), ({"box": (0.5, 0, 0.502, 1)}, False),
+        ({"box": (1.0, 0, 0.001, 1)}, False), ({"box": (0, 1.0, 1, 0.001)}, False),
         ({"box": (0, 0.5, 1, 0.502)}, False), ({"box": (0, 0, 0, 1)}, False), ({"box": (0, 0, 1, 0)}, False),
         ({"box": (-0.01, 0, 1, 1)}, False), ({"box": (0, -0.01, 1, 1)}, False), ({"cell": (0, 0)}, True),
         ({"cell": (-1, 0)}, False), ({"cell": (0, 0), "grid": -1}, False), ({"cell": (0, 0), "digits": 64}, True),

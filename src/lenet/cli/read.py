@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet read`; report pictures that cannot be read, and continue with the others."""
     from lenet.reading import read, read_picture
     from lenet.reading.drawing import drawn
-    from lenet.reading.reader import characters_of, filled
+    from lenet.reading.reader import characters_of
+    from lenet.reading.tables import filled
 
     for option, value in (("--least", arguments.least), ("--check-below", arguments.check_below)):
         if value is not None and not 0 <= value <= 1:
@@ -84,18 +85,18 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     def read_one(name: str) -> "tuple[str | BinaryIO, Reading]":
         file = picture(name)
-        found = read(file, model, only_digits=arguments.only_digits, **options)
-        lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
-        return file, replace(found, lines=lines, cells=filled(found.cells, lines))
+        return file, read(file, model, only_digits=arguments.only_digits, **options)
 
     rows: list[tuple[object, ...]] = []
     num_read = 0
-    for name, (file, reading) in read_each(arguments, names, read_one):
+    for name, (file, found) in read_each(arguments, names, read_one):
         num_read += 1
+        lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
+        reading = replace(found, lines=lines, cells=filled(found.cells, lines))
         if arguments.show is not None:
             atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
         if arguments.csv is None:
-            show(name, reading, arguments.json)
+            show(name, reading, arguments.json, arguments.least if found.lines else None)
         rows += [(name, number, line.text, line.confidence) for number, line in enumerate(reading.lines, 1)]
         if not reading.lines:
             rows.append((name, 0, "", ""))
@@ -104,8 +105,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     return int(num_read < len(names))
 
 
-def show(name: str, reading: "Reading", as_json: bool) -> None:
-    """Print a reading."""
+def show(name: str, reading: "Reading", as_json: bool, least: float | None = None) -> None:
+    """Print a reading, whose lines have a confidence of at least `least`, or None if the picture has no digits."""
     from lenet.reading.results import rounded_down
 
     if as_json:
@@ -114,4 +115,4 @@ def show(name: str, reading: "Reading", as_json: bool) -> None:
     for line in reading.lines:
         say(f"{name}: {line.text} ({rounded_down(line.confidence, 2)})")
     if not reading.lines:
-        say(f"{name}: no digits")
+        say(f"{name}: " + ("no digits" if least is None else f"no line with a confidence of at least {least:g}"))

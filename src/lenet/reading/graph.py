@@ -59,6 +59,12 @@ class Graph:
         """The logarithm of the sum of each arc's weights."""
         return np.asarray(np.logaddexp(np.logaddexp.reduce(self.digits, axis=1), self.other))
 
+    def without_digits_between(self, start: int, stop: int) -> "Graph":
+        """Return the graph in which all arcs between two nodes are non-digits, with the sum of their weights."""
+        is_between = (self.starts >= start) & (self.stops <= stop)
+        digits = np.where(is_between[:, np.newaxis], -np.inf, self.digits)
+        return replace(self, digits=digits, other=np.where(is_between, self.total, self.other))
+
 
 def coefficients_of(classes: Sequence[str]) -> Coefficients:
     """Return the learned coefficients; classes other than the ten digits have the mean bias of the digits."""

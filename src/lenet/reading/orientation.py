@@ -13,7 +13,7 @@ _MIN_LEGIBLE = 0.85  # the minimum mean probability after a turn
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _LEAD = 6.0  # the evidence that a turn must gain: odds of 400 to 1
-_LONE = 0.3  # how much of its evidence counts if a character is alone on its line
+_LONE = 0.3  # the weight of the evidence of a character that is alone on its line
 
 
 def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:

@@ -5,6 +5,7 @@ of all paths with all labels, which the paper calls forward scoring (section VI.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +44,17 @@ def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> P
     other = graph.other if must_be_digit is None else np.where(must_be_digit, -np.inf, graph.other)
     path = _best_arcs(graph, np.maximum(graph.digits.max(axis=1), other))
     labels = [None if other[arc] >= graph.digits[arc].max() else int(graph.digits[arc].argmax()) for arc in path]
-    text = [label for label in labels if label is not None]
     forward, backward = log_sums(graph, graph.total)
     around = forward[graph.starts[path]] + backward[graph.stops[path]] - forward[-1]
     own = np.column_stack([graph.digits[path], graph.other[path]])
-    confidence = float(np.exp(log_sum_of(text, graph) - forward[-1]))
-    return Path(path, labels, np.exp(own + around[:, np.newaxis]), confidence)
+    return Path(path, labels, np.exp(own + around[:, np.newaxis]), confidence_of(labels, graph))
+
+
+def confidence_of(labels: Sequence[int | None], graph: Graph) -> float:
+    """Return the probability of the digits among some labels, over all ways to cut them and any non-digits between."""
+    text = [label for label in labels if label is not None]
+    forward, _ = log_sums(graph, graph.total)
+    return float(np.exp(log_sum_of(text, graph) - forward[-1]))
 
 
 def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,18 +15,21 @@ from lenet.loading import load_pretrained
 from lenet.model import LeNet5
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import Coefficients, coefficients_of, graph_of
-from lenet.reading.grids import turned, without_grids
+from lenet.reading.grids import without_grids
 from lenet.reading.legible import legible_strokes
-from lenet.reading.lines import MIN_DECODED_PIXELS, find_lines, page_of, reject_texture
+from lenet.reading.lines import find_lines
+from lenet.reading.marks import marks_beside
 from lenet.reading.orientation import read_upright
-from lenet.reading.page import Page
-from lenet.reading.paths import best_path
+from lenet.reading.page import MIN_DECODED_PIXELS, Page, page_of
+from lenet.reading.paths import best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
 from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, pieces_of
-from lenet.reading.results import Cell, Digit, Line, Reading
+from lenet.reading.results import Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
+from lenet.reading.tables import filled, separated, turned
+from lenet.reading.texture import reject_texture
 from lenet.reading.views import with_views
-from lenet.reading.words import without_words
+from lenet.reading.words import words_in
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
@@ -99,7 +102,8 @@ def read(
     page = without_frames(page)
     read_page = functools.partial(_read_page, model, characters, only_digits, marks, n_jobs)
     reading = read_upright(read_page, page) if rotate else read_page(page)
-    return replace(reading, cells=filled(turned(cells, reading.rotation // 90), reading.lines))
+    lines = tuple(separated(line, cells) for line in reading.lines)
+    return replace(reading, lines=lines, cells=filled(turned(cells, reading.rotation // 90), lines))
 
 
 def checked_model(model: LeNet5 | None) -> LeNet5:
@@ -156,72 +160,60 @@ def _read_page(
     page: Page,
     max_segments: int = MAX_SEGMENTS,
 ) -> Reading:
-    lines, segments = segments_in(model, page, coefficients_of(characters), n_jobs, max_segments)
-    found = (_read_line(characters, *each, only_digits, marks) for each in zip(lines, segments, strict=True))
+    coefficients = coefficients_of(characters)
+    lines, segments = segments_in(model, page, coefficients, n_jobs, max_segments)
+    found = (
+        _read_line(characters, coefficients, *each, only_digits, marks) for each in zip(lines, segments, strict=True)
+    )
     return Reading(tuple(line for line in found if line is not None))
 
 
-def filled(cells: Sequence[Cell], lines: Sequence[Line]) -> tuple[Cell, ...]:
-    """Return the cells of grids, in reading order, with the texts of the lines in them."""
-    if not cells:
-        return ()
-    boxes = np.array([cell.box for cell in cells]).reshape(len(cells), 2, 2)
-    middles = boxes.mean(axis=1)
-    texts = [""] * len(cells)
-    for digit in (digit for line in lines for digit in line.digits):
-        middle = np.reshape(digit.box, (2, 2)).mean(axis=0)
-        around = ((boxes[:, 0] <= middle) & (middle <= boxes[:, 1])).all(axis=1)
-        if around.any():  # in perspective, boxes overlap
-            nearest = np.where(around, np.abs(middles - middle).sum(axis=1), np.inf).argmin()
-            texts[int(nearest)] += digit.text
-    found = (replace(cell, text=text) for cell, text in zip(cells, texts, strict=True))
-    return tuple(sorted(found, key=lambda cell: (cell.grid, cell.row, cell.column)))
-
-
 def _read_line(
-    characters: Sequence[str], pieces: Pieces, segments: Segments, only_digits: bool, marks: bool
+    characters: Sequence[str],
+    coefficients: Coefficients,
+    pieces: Pieces,
+    segments: Segments,
+    only_digits: bool,
+    marks: bool,
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
     line, low = pieces.line, is_low(segments, pieces.line.height)
-    path = best_path(graph_of(segments, coefficients_of(characters)), ~low if only_digits else None)
-    if all(label is None for label in path.labels):
+    graph = graph_of(segments, coefficients)
+    path = best_path(graph, ~low if only_digits else None)
+    is_digit = np.array([label is not None for label in path.labels])
+    if not is_digit.any():
         return None
     arcs = segments.boxes[path.arcs]
-    is_mark = low[path.arcs]
+    baseline = float(np.median(arcs[is_digit, 3]))
+    is_mark = ~is_digit & low[path.arcs]
     if marks:  # a comma may be as high as half a digit
-        baseline = np.median([box[3] for box, label in zip(arcs, path.labels, strict=True) if label is not None])
-        is_mark |= arcs[:, 1] > baseline - line.height / 2
-    shown = [k for k, label in enumerate(path.labels) if label is not None or not is_mark[k]]
-    boxes = arcs[shown]
-    places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
+        is_mark |= ~is_digit & (arcs[:, 1] > baseline - line.height / 2)
+    shown = np.flatnonzero(~is_mark)
+    shown_arcs, boxes, probabilities = np.array(path.arcs)[shown], arcs[shown], path.probabilities[shown]
     gaps = (boxes[1:, 0] - boxes[:-1, 2]) / line.height
-    labels = without_words([path.labels[k] for k in shown], path.probabilities[shown], gaps)
+    labels = [path.labels[k] for k in shown]
+    words = words_in(labels, probabilities, gaps)
+    for word in words:
+        labels[word.start : word.stop] = [None] * len(word)
+        first, last = shown_arcs[[word[0], word[-1]]]
+        graph = graph.without_digits_between(segments.starts[first], segments.stops[last])
     if all(label is None for label in labels):
         return None
-    found = zip(places, labels, path.probabilities[shown], strict=True)
-    digits = tuple(_digit(place, label, probabilities, characters) for place, label, probabilities in found)
-    hidden = sorted(set(range(len(arcs))).difference(shown)) if marks else ()
-    found_marks = [(k - n, _mark(arcs[k], baseline, line.height)) for n, k in enumerate(hidden)]
-    return Line(digits, path.confidence, _text(digits, gaps, found_marks))
+    places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
+    found = zip(places, labels, probabilities, strict=True)
+    digits = tuple(_digit(place, label, row, characters) for place, label, row in found)
+    found_marks = marks_beside(boxes, arcs[is_mark], baseline, line) if marks else []
+    confidence = confidence_of(labels, graph) if words else path.confidence
+    return Line(digits, confidence, _text(digits, gaps, found_marks))
 
 
 def _text(digits: Sequence[Digit], gaps: NDArray[np.float64], marks: Sequence[tuple[int, str]]) -> str:
     """Return the text of a line, given each mark and the number of digits before it."""
     separators = ["", *np.where(gaps > _SPACE, " ", ""), ""]
     for place, mark in marks:
-        if mark:
-            separators[place] = separators[place].strip() + mark
+        separators[place] = separators[place].strip() + mark
     texts = [*(digit.text for digit in digits), ""]
     return "".join(chain.from_iterable(zip(separators, texts, strict=True)))
-
-
-def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
-    """Return the point, comma or dash in a box of a line, or "" if it is none of them."""
-    left, top, right, bottom = box
-    middle = (baseline - (top + bottom) / 2) / height  # above the baseline
-    if middle < 0.3:
-        return "," if bottom > baseline + 0.1 * height or bottom - top > 1.5 * (right - left) else "."
-    return "-" if middle < 0.7 and right - left > bottom - top else ""
 
 
 def _digit(

@@ -1,10 +1,8 @@
 """The result of reading a picture: its lines, and the digits of each."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 
 def rounded_down(number: float, decimals: int) -> str:
@@ -104,9 +102,8 @@ class Line:
     @property
     def box(self) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of all digits together, in pixels of the picture."""
-        boxes = np.array([digit.box for digit in self.digits])
-        (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-        return int(left), int(top), int(right), int(bottom)
+        lefts, tops, rights, bottoms = zip(*(digit.box for digit in self.digits), strict=True)
+        return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 @dataclass(frozen=True)
@@ -187,5 +184,5 @@ class Reading:
                 for line in self.lines
             ],
             "rotation": self.rotation,
-            "cells": [asdict(cell) for cell in self.cells],
+            "cells": [{**vars(cell), "box": list(cell.box)} for cell in self.cells],
         }

@@ -12,8 +12,8 @@ _GAP = 0.4  # heights of the writing: wider gaps may separate a word from a numb
 
 _MIN_NON_DIGITS = 2  # of a word
 # The evidence of digits is the sum of their log-odds.
-NON_DIGIT_EVIDENCE = 3.0  # against digits, of each non-digit: digits before or after a word with less belong to it
-_NUMBER_EVIDENCE = 7.0  # for each non-digit: with at least this, the non-digits are illegible digits of a number
+NON_DIGIT_EVIDENCE = 3.0  # per non-digit: digits beside a word belong to it if their evidence is lower
+_NUMBER_EVIDENCE = 7.0  # per non-digit: if the digits have at least this evidence, the non-digits are illegible digits
 
 
 def log_odds(probability: float) -> float:
@@ -21,16 +21,15 @@ def log_odds(probability: float) -> float:
     return math.log((probability + _DOUBT) / (1 - probability + _DOUBT))
 
 
-def without_words(
+def words_in(
     labels: Sequence[int | None], probabilities: NDArray[np.float64], gaps: NDArray[np.float64]
-) -> list[int | None]:
-    """Return the labels of a line, with None for the digits in words.
+) -> list[range]:
+    """Return the characters of each word in a line; a number before or after it, as in 10km, is not part of it.
 
-    A number before or after the letters of a word remains, as in 10km.
-
-    `probabilities` has a row for each character, and `gaps` are between characters, in heights of the writing.
+    `labels` are None for non-digits, `probabilities` has a row for each character, and `gaps` are between characters,
+    in heights of the writing.
     """
-    found = list(labels)
+    words = []
     evidence = [
         0.0 if label is None else log_odds(row[label]) for label, row in zip(labels, probabilities, strict=True)
     ]
@@ -43,5 +42,5 @@ def without_words(
             first = start
         if sum(evidence[last:end]) < NON_DIGIT_EVIDENCE * len(non_digits):
             last = end
-        found[first:last] = [None] * (last - first)
-    return found
+        words.append(range(first, last))
+    return words

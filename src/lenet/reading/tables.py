@@ -1,0 +1,61 @@
+"""The cells of grids, and their texts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lenet.reading.results import Cell, Digit, Line
+
+
+def turned(cells: Sequence[Cell], turns: int) -> tuple[Cell, ...]:
+    """Return cells with the rows and columns of the page after some quarter turns, counter-clockwise."""
+    for _ in range(turns):
+        last = {cell.grid: 0 for cell in cells}
+        for cell in cells:
+            last[cell.grid] = max(last[cell.grid], cell.column)
+        cells = [replace(each, row=last[each.grid] - each.column, column=each.row) for each in cells]
+    return tuple(cells)
+
+
+def separated(line: Line, cells: Sequence[Cell]) -> Line:
+    """Return a line with a space in its text between digits in different cells."""
+    if not cells:
+        return line
+    text, places = "", _cells_of(line.digits, cells)
+    parts, rest = _parts_of(line)
+    for number, (before, digit) in enumerate(parts):
+        is_next_cell = number > 0 and places[number] != places[number - 1]
+        text += (before or " " * is_next_cell) + digit.text
+    return replace(line, text=text + rest)
+
+
+def filled(cells: Sequence[Cell], lines: Sequence[Line]) -> tuple[Cell, ...]:
+    """Return the cells of grids, in reading order, with the texts of the lines in them."""
+    if not cells:
+        return ()
+    texts = [""] * (len(cells) + 1)  # the last is outside all cells
+    for line in lines:
+        for (before, digit), place in zip(_parts_of(line)[0], _cells_of(line.digits, cells), strict=True):
+            texts[place] += before.strip() + digit.text
+    found = (replace(cell, text=text) for cell, text in zip(cells, texts, strict=False))
+    return tuple(sorted(found, key=lambda cell: (cell.grid, cell.row, cell.column)))
+
+
+def _cells_of(digits: Sequence[Digit], cells: Sequence[Cell]) -> list[int]:
+    """Return the index of the cell that each digit is in; -1 for none."""
+    boxes = np.array([cell.box for cell in cells]).reshape(-1, 2, 2)
+    middles = np.array([digit.box for digit in digits]).reshape(-1, 1, 2, 2).mean(axis=2)
+    around = ((boxes[:, 0] <= middles) & (middles <= boxes[:, 1])).all(axis=2)
+    distances = np.where(around, np.abs(boxes.mean(axis=1) - middles).sum(axis=2), np.inf)  # boxes may overlap
+    return [int(place) for place in np.where(around.any(axis=1), distances.argmin(axis=1), -1)]
+
+
+def _parts_of(line: Line) -> tuple[list[tuple[str, Digit]], str]:
+    """Return each digit of a line with the space or marks before it in the text, and the text after the last digit."""
+    parts, start = [], 0
+    for digit in line.digits:
+        place = line.text.index(digit.text, start)
+        parts.append((line.text[start:place], digit))
+        start = place + len(digit.text)
+    return parts, line.text[start:]
