@@ -50,11 +50,12 @@ def test_a_sheet_is_seen_from_above_with_the_mean_lengths_of_its_sides(monkeypat
     monkeypatch.setattr(forms, "find_sheet", lambda picture: "sheet" if picture is coarse else None)
     monkeypatch.setattr(forms, "corners_of", lambda sheet: np.array(corners, float) if sheet == "sheet" else None)
     found = forms.straightened(grey)
-    places = [(across * x, down * y) for x, y in corners]
+    edges = [(x + dx, y + dy) for (x, y), (dx, dy) in zip(corners, [(0, 0), (1, 0), (1, 1), (0, 1)], strict=True)]
+    places = [(across * x, down * y) for x, y in edges]
     lengths = [np.hypot(a - c, b - d) for (a, b), (c, d) in zip(places, [*places[1:], places[0]], strict=True)]
     expected = round((lengths[1] + lengths[3]) / 2), round((lengths[0] + lengths[2]) / 2)
     assert found.shape == expected
-    assert scale != (1, 1) or expected == shape
+    assert scale != (1, 1) or expected == tuple(side + 1 for side in shape)
     assert found.dtype == np.uint8
     difference = np.abs(found - seen_from_above(grey, places, found.shape))
     assert difference.mean() < 1
@@ -160,7 +161,11 @@ def test_the_strokes_of_a_region_are_those_of_loops(box, seed):
     np.testing.assert_array_equal(part.ink, part_by_loops(page, box))
     small = forms._part(Page(ink, (92, 120), scale=0.5), 2.0 * corners)
     np.testing.assert_array_equal(small.ink, part.ink)
-    assert (small.picture_shape, small.scale) == ((92, 120), 1)
+    assert (small.picture_shape, small.scale) == ((92, 120), 0.5)
+    for found, factor in ((part, 1), (small, 2)):
+        x, y = found.boxes_in_picture(np.array([[0, 0, 1, 1]]))[0][:2]
+        same = ink[y // factor :, x // factor :][: found.ink.shape[0], : found.ink.shape[1]]
+        np.testing.assert_array_equal(found.ink[found.ink > 0], same[found.ink > 0])
 
 
 @pytest.mark.parametrize(("across", "down", "end"), [(30, 3, 44), (31, 3, 41), (3, 22, 34), (3, 23, 31)])
@@ -260,7 +265,7 @@ def test_the_limit_of_confidences_is_from_0_to_1(limit, valid):
     if valid:
         assert read_form(page, fields, check_below=limit)[0].problems == ("empty",)
     else:
-        with pytest.raises(InputError, match=rf"^check_below is {limit}; expected a confidence from 0 to 1\.$"):
+        with pytest.raises(InputError, match=rf"^check_below is {limit}; expected a number from 0 to 1\.$"):
             read_form(page, fields, check_below=limit)
 
 

@@ -247,5 +247,8 @@ def _temperature_in(metadata: Mapping[str, str]) -> float:
     except ValueError:
         before = math.nan
     if not 0 < before < math.inf:
-        raise InputError(f"The model's temperature is {text!r}; expected a number above 0. Calibrate it again.")
+        raise InputError(
+            f"The model's temperature is {text!r}; expected a number above 0. Delete it from "
+            "model.metadata, and calibrate the model again."
+        )
     return before

@@ -84,7 +84,8 @@ class Field:
             left, top, width, height = (
                 _checks.number(each, f"box {what}") for each in _values(self.box, 4, f"box {what}")
             )
-            if not (0 <= left < left + width <= 1.001 and 0 <= top < top + height <= 1.001):
+            extents = ((left, left + width), (top, top + height))
+            if not all(0 <= start < min(1, stop) and stop <= 1.001 for start, stop in extents):  # rounded fractions
                 raise InputError(
                     f"box {what} is {_checks.short_repr(self.box)}; expected left, top, width and height of a box "
                     "inside the sheet, as fractions from 0 to 1."
@@ -124,7 +125,8 @@ class Field:
         if self.checksum is not None and is_number:
             checksum = CHECKSUMS[self.checksum]
             terms = (checksum.term(int(digit), place) for place, digit in enumerate(reversed(value)))
-            found += ["checksum"] * (sum(terms) % checksum.modulus > 0)
+            if sum(terms) % checksum.modulus:
+                found.append("checksum")
         return tuple(found)
 
 

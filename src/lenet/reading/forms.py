@@ -1,6 +1,7 @@
 """Read the fields of a form."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +14,20 @@ from lenet.model import LeNet5
 from lenet.reading.fields import Field, FieldValue, checked_fields
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import coefficients_of, graph_of, joined
-from lenet.reading.grids import turned, without_grids
+from lenet.reading.grids import without_grids
 from lenet.reading.ink import coarsened
-from lenet.reading.lines import page_of
-from lenet.reading.page import Page
+from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, checked_model, is_low, segments_in
 from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
 from lenet.reading.sheet import corners_of, find_sheet
+from lenet.reading.tables import turned
 from lenet.reading.valid import most_probable
 
 _MARGIN = 2  # pixels around the strokes of a field
 _LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
-_LEAD = 1.0  # the minimum increase of the summed confidences for a turn
+_LEAD = 1.0  # the minimum increase of the summed confidences for a turn; half a field in a form of one
 
 
 def read_form(
@@ -84,25 +85,22 @@ def read_form(
     model = checked_model(model)
     fields = checked_fields(fields)
     check_checksums(fields, model)
-    check_below = _checks.number(check_below, "check_below")
-    if not 0 <= check_below <= 1:
-        raise InputError(f"check_below is {check_below:g}; expected a confidence from 0 to 1.")
+    check_below = _checks.fraction(check_below, "check_below")
     rotate = _checks.boolean(rotate, "rotate")
     resolve_n_jobs(n_jobs)
     page, cells = without_grids(page_of(straightened(as_grey(image))), isolate=False)
     page = without_frames(page)
-    best: list[FieldValue] = []
-    for turns in range(4 if rotate else 1):
+    best = _values(page, cells, fields, model, check_below, n_jobs)
+    least = _legibility(best) + min(_LEAD, len(fields) / 2)
+    for turns in (1, 2, 3) if rotate else ():
+        if _legibility(best) >= _LEGIBLE * len(fields):
+            break
         try:
             values = _values(page.turned(turns), turned(cells, turns), fields, model, check_below, n_jobs)
         except InputError:  # a turned page may look like a texture
-            if not turns:
-                raise
             continue
-        if not turns or _legibility(values) > _legibility(best) + _LEAD:
+        if _legibility(values) > max(least, _legibility(best)):
             best = values
-        if _legibility(best) >= _LEGIBLE * len(fields):
-            break
     return tuple(best)
 
 
@@ -118,7 +116,8 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     sheet = find_sheet(coarse)
     if sheet is None:
         return grey
-    corners = corners_of(sheet) * np.array(grey.shape[::-1]) / coarse.shape[::-1]
+    edges = corners_of(sheet) + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # beyond the last pixels
+    corners = edges * np.array(grey.shape[::-1]) / coarse.shape[::-1]
     sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)  # top, right, bottom, left
     width, height = round((sides[0] + sides[2]) / 2), round((sides[1] + sides[3]) / 2)
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]])
@@ -181,7 +180,9 @@ def _part(page: Page, corners: NDArray[np.float64]) -> Page:
     labels = strokes.labels[window]
     is_own = np.concatenate([[False], inside])[labels]
     is_cut = np.concatenate([[True], is_large])[labels] & (region[window] > 0)
-    return Page(np.where(is_own | is_cut, page.ink[window], 0), page.picture_shape)
+    origin = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
+    ink = np.where(is_own | is_cut, page.ink[window], 0)
+    return replace(page, ink=ink, rotation=page.rotation @ origin, darkness=None)
 
 
 def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> tuple[str, float]:

@@ -10,6 +10,8 @@ from lenet.reading.strokes import hollow
 
 _MIN_SIDE = 12  # pixels of a frame
 _MIN_ENCLOSED = 0.1  # the ink inside a frame, as a fraction of the frame's own ink
+_WIDE = 1.6  # width over height: no 0 is as wide
+_MIN_HOLE, _MIN_WIDE_HOLE = 0.85, 0.6  # fractions of the box of a rectangle, and of a wide one, which may be tilted
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
 
@@ -21,9 +23,10 @@ def without_frames(page: Page) -> Page:
         window = slice(top, bottom), slice(left, right)
         labels = strokes.labels[window]
         frame = np.asarray(labels == n + 1, np.uint8)
-        enclosed = labels[_holes(frame) & labels.astype(bool)] - 1
+        holes = _holes(frame)
+        enclosed = labels[holes & labels.astype(bool)] - 1
         is_long = strokes.lengths[enclosed] > 0.15 * min(bottom - top, right - left)
-        if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n]:
+        if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n] or _is_box(holes):
             ink[window] = _without_sides(ink[window], frame)
     return page.with_ink(ink)
 
@@ -35,6 +38,12 @@ def _without_sides(ink: NDArray[np.uint8], frame: Mask) -> NDArray[np.uint8]:
         sides = straight_lines(frame, max(6, frame.shape[1] // 3), _SLOPES)
         own, frame = erased(own, sides, thickness_of(sides)).T, np.ascontiguousarray(frame.T)
     return np.maximum(own, others)
+
+
+def _is_box(holes: NDArray[np.bool_]) -> bool:
+    """Return whether a stroke with these holes is a rectangle, and too wide for a 0."""
+    height, width = holes.shape
+    return bool(width > height and holes.mean() >= (_MIN_HOLE if width <= _WIDE * height else _MIN_WIDE_HOLE))
 
 
 def _holes(frame: Mask) -> NDArray[np.bool_]:
