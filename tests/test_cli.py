@@ -348,7 +348,7 @@ def test_read_prints_lines(capsys, tmp_path):
     assert outcome["lines"][0]["text"] == text
     assert len(outcome["lines"][0]["digits"]) == 4
     assert cli.main(["read", str(tmp_path / "a.png"), "--least", "1"]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: no digits\n"
+    assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: no line with a confidence of at least 1\n"
 
 
 def test_read_turns_pictures_by_default(capsys, tmp_path):

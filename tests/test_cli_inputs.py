@@ -5,6 +5,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -50,6 +51,31 @@ def answers(found):
 
 
 EXPECTED = {f"{number}.png": str(label) for number, label in enumerate(Y)}
+
+
+def test_files_of_a_folder_that_are_not_pictures_are_named(scans, capsys):
+    """Hidden files are not."""
+    folder = scans / "scans"
+    (folder / ".hidden").write_text("text")
+    assert lines(capsys, "predict", "scans")
+    cli.main(["predict", "scans"])
+    assert capsys.readouterr().err == "lenet: skipped files of scans that are not pictures: notes.txt\n"
+    for name in ("a.heic", "b.pdf", "more/c.txt"):
+        (folder / name).write_text("text")
+    cli.main(["predict", "scans"])
+    said = "lenet: skipped files of scans that are not pictures: a.heic, b.pdf, c.txt and 1 more\n"
+    assert capsys.readouterr().err == said
+
+
+def test_errors_name_their_picture(scans, capsys, monkeypatch):
+    """Errors of a page with too many strokes do not name it themselves."""
+    noise = scans / "noise.png"
+    cv2.imwrite(str(noise), np.random.default_rng(0).integers(0, 256, (600, 800), np.uint8))
+    assert cli.main(["read", str(noise)]) == 1
+    assert capsys.readouterr().err.startswith(f"lenet: error: {noise}: The picture has ")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO()))
+    assert cli.main(["read", "-"]) == 1
+    assert capsys.readouterr().err.startswith("lenet: error: standard input: The file is empty")
 
 
 def test_a_folder_expands_to_all_its_pictures(scans, capsys):

@@ -171,7 +171,7 @@ def test_usage_errors_of_read(capsys, given, said):
 def test_a_confidence_of_0_or_1_is_possible(readings, capsys):
     for least in ("0", "1"):
         assert cli.main(["read", "a", "--least", least]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "a: no digits"
+    assert capsys.readouterr().out.splitlines()[-1] == "a: no line with a confidence of at least 1"
 
 
 @pytest.mark.parametrize("option", [["--only-digits"], ["--marks"], ["--least", "0.5"]])

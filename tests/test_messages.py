@@ -85,7 +85,7 @@ def test_the_collector_finds_every_kind():
         "log": "Worker %s exited and was replaced.",
         "help": "number of images per step",
         "about": "The token is missing or wrong.",
-        "output": "{name}: no digits",
+        "output": "Open {output} in a browser.",
         "page": "Draw a digit and watch LeNet-5 read it.",
         "part": "The server is at capacity. Retry after {retry_after} s.",
     }.items():

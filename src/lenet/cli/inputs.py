@@ -35,7 +35,7 @@ def expanded(names: Sequence[str]) -> list[str]:
     InputError
         If a folder has no pictures, a pattern matches nothing, or a name is empty.
     """
-    from lenet.data.image_folder import pictures_in
+    from lenet.data.image_folder import files_in, is_picture
 
     found: list[str] = []
     for name in names:
@@ -44,9 +44,16 @@ def expanded(names: Sequence[str]) -> list[str]:
         if name == STANDARD_INPUT or Path(name).is_file():
             found.append(name)
         elif Path(name).is_dir():
-            files = list(pictures_in(Path(name)))
+            all_files = list(files_in(Path(name)))
+            files = list(filter(is_picture, all_files))
             if not files:
                 raise InputError(f"{name} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files.")
+            if others := [Path(file).name for file in all_files if not is_picture(file)]:
+                more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+                print(
+                    f"lenet: skipped files of {name} that are not pictures: {', '.join(others[:3])}{more}",
+                    file=sys.stderr,
+                )
             found += files
         elif glob.has_magic(name) and "://" not in name:
             files = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
@@ -103,8 +110,9 @@ def read_each(
             try:
                 found = read(name)
             except (DataError, InputError, OSError) as error:
-                print(error_line(error), file=sys.stderr)
-                on_error(name, error_text(error))
+                source, text = "standard input" if name == STANDARD_INPUT else name, error_text(error)
+                print(error_line(error if source in text else DataError(f"{source}: {text}")), file=sys.stderr)
+                on_error(name, text)
             else:
                 yield name, found
             bar.update(done)

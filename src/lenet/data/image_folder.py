@@ -11,7 +11,9 @@ from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_s
 from lenet.data.pictures import Picture, Progress, check_options, images_of
 from lenet.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
 MAX_CLASSES = 1_000
 _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _MAX_DEPTH = 16  # folders within a class
@@ -170,8 +172,18 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def pictures_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
+def is_picture(path: str) -> bool:
+    """Return whether a file has the suffix of a picture."""
+    return path.lower().endswith(SUFFIXES)
+
+
+def pictures_in(folder: Path) -> Iterator[str]:
     """Yield the paths of the pictures in a folder and its subfolders."""
+    return filter(is_picture, files_in(folder))
+
+
+def files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Yield the paths of the files in a folder and its subfolders, except hidden ones."""
     resolved = folder.resolve()
     if resolved in parents or len(parents) > _MAX_DEPTH:
         raise DataError(f"{folder} links back to a folder that contains it, or is nested too deeply. Remove it.")
@@ -179,10 +191,10 @@ def pictures_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith("."):
                 continue
-            if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+            if entry.is_dir():
+                yield from files_in(Path(entry.path), (*parents, resolved))
+            elif entry.is_file():
                 yield entry.path
-            elif entry.is_dir():
-                yield from pictures_in(Path(entry.path), (*parents, resolved))
 
 
 def _class_names(folder: Path, by_class: dict[str, dict[str, list[str]]]) -> tuple[str, ...]:
