@@ -87,6 +87,14 @@ def test_a_path_without_a_name_is_a_folder(tmp_path, monkeypatch):
         atomic_write(tmp_path, b"new")
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(SaveError, match="model could not be written"):
+        atomic_write(tmp_path / "file" / "model", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_whole_content_and_then_its_folder_are_synced(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor)))

@@ -18,7 +18,9 @@ def outputs(classes=3, dtype=np.float32):
 
 
 def metadata(**changes):
-    return {"format": "lenet-1", "num_classes": "3", "mean": "0.5", "std": "2.0"} | changes
+    """The metadata of a file of these outputs, without those that are None."""
+    whole = {"format": "lenet-1", "num_classes": "3", "mean": "0.5", "std": "2.0"} | changes
+    return {name: value for name, value in whole.items() if value is not None}
 
 
 @pytest.fixture
@@ -136,6 +138,10 @@ def test_any_finite_mean_and_positive_std_are_read(path, mean, std):
         ({"num_classes": "2"}, "has output.weight of shape (3, 2); expected 2 classes"),
         ({"format": "lenet-2"}, "has the format 'lenet-2'; expected 'lenet-1'"),
         ({"steps": "[]"}, "lacks a valid num_classes, mean, std or steps"),
+        ({"format": None}, "has the format None; expected 'lenet-1'"),
+        ({"num_classes": None}, "lacks a valid num_classes, mean, std or steps"),
+        ({"mean": None}, "lacks a valid num_classes, mean, std or steps"),
+        ({"std": "wide"}, "lacks a valid num_classes, mean, std or steps"),
     ],
 )
 def test_other_metadata_are_rejected(path, changes, says):

@@ -74,6 +74,7 @@ def test_absent_attributes_have_the_values_of_the_specification(node, attribute)
     assert_read(Changed().set(node, **{attribute: None}))
     assert "has strides [1, 1]; expected [2, 2]" in Changed().set("s2.AvgPool2d", strides=None).refusal()
     assert "ArgMax, has axis 0; expected 1" in Changed().set("label", axis=None).refusal()
+    assert "has pads [0, 0, 0, 0]; expected [2, 2, 2, 2]" in Changed().set("c1.Conv2d", pads=None).refusal()
 
 
 @pytest.mark.parametrize("node", ["label", "probabilities"])

@@ -37,12 +37,12 @@ NETWORK = {
         "progress = (step - warm_up) / max(1, total_steps - warm_up)",
     ),
     **_of(
-        "training/loop.py", ("training", "resume"), "same-order-every-epoch",
+        "training/loop.py", ("training", "training_by_hand", "resume"), "same-order-every-epoch",
         "rng = np.random.default_rng([seed, state.epoch])",
         "rng = np.random.default_rng(seed)",
     ),
     **_of(
-        "weights/container.py", ("weights",), "header-padded-by-the-remainder",
+        "weights/container.py", ("weights_containers",), "header-padded-by-the-remainder",
         'text += b" " * (-len(text) % 8)',
         'text += b" " * (len(text) % 8)',
     ),
@@ -185,7 +185,7 @@ READING = {
 }  # fmt: skip
 SERVING = {
     **_of(
-        "serving/protocol/tensors.py", ("serving",), "shape-of-more-classes-than-there-are",
+        "serving/protocol/tensors.py", ("serving_tensors",), "shape-of-more-classes-than-there-are",
         "[len(values), min(output.num_classes, values.shape[1])]",
         "[len(values), output.num_classes]",
     ),
@@ -206,7 +206,7 @@ SERVING = {
 """,
     ),
     **_of(
-        "serving/protocol/inference.py", ("serving",), "bytes-missing-from-mixed-outputs",
+        "serving/protocol/inference.py", ("serving_tensors",), "bytes-missing-from-mixed-outputs",
         "if not any(output.binary for output in request.outputs):",
         "if not all(output.binary for output in request.outputs):",
     ),
