@@ -107,6 +107,8 @@ def test_either_token_allows_control(started, monkeypatch, name):
         (["--max-in-flight", "0"], "argument --max-in-flight: 0 is out of range; expected at least 1."),
         (["--max-batch", "x"], "argument --max-batch: invalid integer value: 'x'"),
         (["--max-body", "0"], "0 is out of range; expected a number above 0 and at most 1e+09."),
+        (["--max-body", "nan"], "nan is out of range; expected a number above 0 and at most 1e+09."),
+        (["--max-body", "much"], "argument --max-body: invalid number value: 'much'"),
         (["--timeout", "-1"], "argument --timeout: -1 is out of range; expected a number above 0 and at most 1e+09."),
         (["--deadline", "1.1e9"], "1.1e9 is out of range; expected a number above 0 and at most 1e+09."),
         (["--model", "=x"], "--model is =x; expected FILE or NAME=FILE."),

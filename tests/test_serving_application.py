@@ -136,6 +136,7 @@ def test_a_cancelled_request_is_answered_during_the_shutdown_only(is_draining):
         with pytest.raises(asyncio.CancelledError):
             asyncio.run(cancelled())
         assert contexts[0].status == 499
+        assert not application.state.is_draining
 
 
 def test_dropped_log_lines_are_counted_after_the_next_request(monkeypatch):

@@ -1,9 +1,7 @@
 """`lenet serve` as a command: workers, addresses, options."""
 
-import contextlib
 import errno
 import json
-import shutil
 import signal
 import socket
 import stat
@@ -16,22 +14,10 @@ import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving, wait_for
-from serving_requests import INFER, TOKEN, an_input, encoded, request_of
+from serving_requests import INFER, TOKEN, encoded, request_of
 
 import lenet
 import lenet.cli
-
-
-def test_several_models_from_files_and_run_folders(tmp_path):
-    run = tmp_path / "train-3"
-    run.mkdir()
-    lenet.LeNet5(seed=5).save(run / "best.safetensors")
-    shutil.copy(run / "best.safetensors", tmp_path / "zips.safetensors")
-    with serving("--model", f"receipts={run}", "--model", tmp_path / "zips.safetensors") as server:
-        versions = [server.ask("GET", f"/v2/models/{name}")[2]["versions"] for name in ("receipts", "zips")]
-        assert versions[0] == versions[1]
-        assert server.ask("GET", "/model.json")[2]["name"] == "receipts"
-        assert server.ask("GET", "/model.json?model=zips")[2]["name"] == "zips"
 
 
 @pytest.mark.landing
@@ -94,51 +80,6 @@ def test_a_unix_socket(tmp_path, workers, capsys):
     assert json.loads(line)["peer"] is None
     assert process.returncode == 0
     assert not path.exists()
-
-
-def test_an_address_in_use(capsys):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert lenet.cli.main(["serve", "--port", str(port)]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith(f"lenet: error: Cannot listen on 127.0.0.1 port {port}")
-    assert error.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "says"),
-    [
-        (["--max-body", "nan"], 2, "above 0"),
-        (["--max-body", "much"], 2, "invalid number value"),
-        (["--model", "no/such.safetensors"], 1, "does not exist; expected a model file"),
-        (["--model", "a b=mnist"], 1, "not a valid model name"),
-        (["--model", "stats=mnist"], 1, "not stats"),
-        (["--host", "no.such.host.invalid"], 1, "Choose another host or port."),
-    ],
-)
-def test_mistakes_on_the_command_line(capsys, monkeypatch, arguments, code, says):
-    monkeypatch.delenv("LENET_TOKEN", raising=False)
-    try:
-        ended = lenet.cli.main(["serve", *arguments])
-    except SystemExit as error:
-        ended = error.code
-    assert ended == code
-    assert says in capsys.readouterr().err
-
-
-def test_options_in_the_environment(tmp_path):
-    lenet.LeNet5(seed=0).save(tmp_path / "a.safetensors")
-    models = f"mnist,own={tmp_path / 'a.safetensors'}"
-    settings = {"LENET_MODEL": models, "LENET_MAX_BATCH": "3", "LENET_PORT": "tcp://10.0.0.1:80", "LENET_TIMEOUT": "7"}
-    with serving("--timeout", "0.2", **settings) as server:
-        assert server.ask("GET", "/v2/models/own/ready")[0] == 200
-        answer = server.ask("POST", INFER, request_of(an_input(shape=[4, 784], data=[0] * 3136)))[2]
-        assert "expected at most 3" in answer["error"]
-        with contextlib.closing(socket.create_connection((server.host, server.port), timeout=10)) as connection:
-            connection.sendall(b"GET ")
-            assert b"longer than 0.2 s" in connection.recv(1000)  # the option on the command line has priority
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import re
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,28 +13,12 @@ import pytest
 import uvicorn
 from served import serving, wait_for
 from serving_in_process import Transport
-from serving_requests import BODY, HEAD, INFER, a_page, all_of, connected
+from serving_requests import BODY, HEAD, INFER, all_of, connected
 
 import lenet
 from lenet.serving.connections import TimedProtocol
 
 pytest_plugins = ["serving_fixture"]
-
-
-@pytest.mark.timing
-def test_a_kept_connection_and_pipelined_requests(strict):
-    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
-    with connected(strict) as connection:
-        for _ in range(2):
-            connection.sendall(request)
-            assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
-            time.sleep(0.5)  # both sleeps exceed the time of one request
-        connection.sendall(request * 5 + request[:-1])
-        time.sleep(0.3)
-        connection.sendall(request[-1:])
-        answer = b""
-        while answer.count(b"HTTP/1.1 200 ") < 6 or not answer.endswith(b"}"):
-            answer += connection.recv(10_000)
 
 
 def pipelined(server, requests):
@@ -90,18 +73,6 @@ def test_a_request_notices_that_its_client_has_left_although_others_wait(behind)
     assert received == ["http.request", "http.disconnect"]
 
 
-def test_chunk_extensions_are_counted_over_the_whole_body(server):
-    chunk = b"1000;" + b"x" * 3000 + b"\r\n" + b" " * 4096 + b"\r\n"
-    for count, is_refused in ((2, False), (40, True)):
-        with connected(server) as connection:
-            with contextlib.suppress(ConnectionError):
-                start = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-                connection.sendall(start + chunk * count + b"0\r\n\r\n")
-            answer = all_of(connection)
-        assert (b"chunk extensions of the request" in answer) == is_refused
-        assert (b"not JSON" in answer) != is_refused
-
-
 def test_large_bodies_in_many_parts_and_in_chunks(server):
     x = np.random.default_rng(0).integers(0, 256, (300, 784), np.uint8)
     shape = {"name": "images", "datatype": "UINT8", "shape": [300, 784], "parameters": {"binary_data_size": x.size}}
@@ -117,14 +88,6 @@ def test_large_bodies_in_many_parts_and_in_chunks(server):
         answer = all_of(connection)
     labels = json.loads(answer.partition(b"\r\n\r\n")[2])["outputs"][0]["data"]
     assert labels == lenet.load_pretrained("mnist").predict(x).tolist()
-
-
-def test_expect_100_continue(server):
-    with connected(server) as connection:
-        connection.sendall(HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(BODY))
-        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
-        connection.sendall(BODY)
-        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_body_that_stops_halfway(server):
@@ -165,59 +128,6 @@ def answered_with(server):
     text = server.ask("GET", "/metrics")[2].decode()
     counted = re.findall(r'^lenet_requests_total\{operation="none",status="(\d+)"\} (\S+)$', text, re.MULTILINE)
     return {status: float(number) for status, number in counted}
-
-
-def test_a_request_that_is_not_valid_is_refused_after_the_answers_to_those_before_it(server):
-    """The requests arrive in one packet; the first takes a while."""
-    page, live = a_page(2), b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-    picture = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(page) + page
-    broken = HEAD + b"Transfer-Encoding: chunked\r\n\r\nbroken"
-    for requests, statuses in (
-        (picture + b"nonsense" + live, [200, 400]),
-        (picture + live + b"nonsense", [200, 200, 400]),
-        (picture + broken + live, [200, 400]),
-        (broken + live, [400]),
-        (live + live.replace(b"Host: x\r\n", b"") + live, [200, 400]),
-    ):
-        with connected(server) as connection:
-            connection.sendall(requests)
-            answer = all_of(connection)
-        assert [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answer)] == statuses
-
-
-def test_an_upgrade_is_ignored(server):
-    """Java's client offers HTTP/2 with its requests; the body follows."""
-    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n"
-    sized = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
-    chunked = HEAD + offer + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
-    last = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n"
-    with connected(server) as connection:
-        connection.sendall(sized + chunked + sized)
-        time.sleep(0.1)
-        for k in range(0, len(sized), 100):
-            connection.sendall(sized[k : k + 100])
-        connection.sendall(last)
-        answer = all_of(connection)
-    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * 5
-    assert answer.count(b'"outputs":[{"name":"label"') == 4
-    assert answer.endswith(b'{"live":true}')
-
-
-def test_a_request_in_packets_of_one_byte(server):
-    request = HEAD.replace(b" HTTP", b"?" + 200 * b"x" + b" HTTP") + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
-    with connected(server) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in request[:500]:
-            connection.sendall(bytes([byte]))
-        connection.sendall(request[500:])
-        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
-
-
-@pytest.mark.parametrize("beginning", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nA: "])
-def test_an_incomplete_header_of_more_than_16_kib_is_refused(server, beginning):
-    with connected(server) as connection:
-        connection.sendall(beginning + b"x" * (2**14 + 1 - len(beginning)))
-        assert b"expected at most 100 lines and 16384 bytes" in all_of(connection)
 
 
 @pytest.mark.parametrize("beginning", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nA: ",

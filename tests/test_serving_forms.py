@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import json
 import threading
-from types import SimpleNamespace
 
 import needs_serve  # noqa: F401
 import numpy as np
@@ -147,6 +146,7 @@ def test_fields_of_a_form_are_options(app, given):
         (b"", field("a", "b") * 11 + b"--x--\r\n", FORM, 400, "The form cannot be read ("),
         (b"", field("a", "b") * 10 + file(PICTURE) + b"--x--\r\n", FORM, 400, "Unknown option 'a'"),
         (b"", b"not a picture", {}, 400, "The file is not a picture"),
+        (b"", PICTURE[:60], {}, 400, "damaged"),
         (b"", encoded(np.zeros((40, 50), np.uint8)), {}, 200, ""),
         (b"", encoded(np.zeros((40, 51), np.uint8)), {}, 400, "expected at most 0.002 million."),
     ],
@@ -155,24 +155,6 @@ def test_requests_without_a_picture_that_can_be_read(app, query, body, headers, 
     answered, _, answer = asked(app, "POST", "/predict", body, query, **headers)
     assert answered == status, answer
     assert says in answer.get("error", "")
-
-
-def test_too_little_memory_of_opencv_is_reported_as_such(app, monkeypatch):
-    class OpenCVError(Exception):
-        code = -4
-
-    codes = iter([-4, -5])
-
-    def fails(*args, **named):
-        error = OpenCVError()
-        error.code = next(codes)
-        raise error
-
-    monkeypatch.setattr(pictures, "read", fails)
-    monkeypatch.setattr(pictures, "cv2", SimpleNamespace(
-        error=OpenCVError, Error=SimpleNamespace(StsNoMem=-4)))  # fmt: skip
-    assert asked(app, "POST", "/predict", PICTURE)[0] == 503
-    assert asked(app, "POST", "/predict", PICTURE)[0] == 500
 
 
 def collected(parts):

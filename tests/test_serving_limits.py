@@ -30,13 +30,6 @@ from lenet.serving.request_context import RequestContext
 pytest_plugins = ["serving_fixture"]
 
 
-@pytest.mark.parametrize(("size", "status"), [(524_288, b"400"), (524_289, b"413")])  # zeros are not JSON
-def test_the_largest_body_is_received(strict, size, status):
-    with connected(strict) as connection:
-        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % size + bytes(size if status == b"400" else 0))
-        assert connection.recv(10_000).startswith(b"HTTP/1.1 " + status)
-
-
 @pytest.mark.parametrize("declared", [False, True])
 def test_a_body_that_is_too_large(strict, declared):
     with connected(strict) as connection:

@@ -49,22 +49,6 @@ def test_class_names_are_known_only_if_the_metadata_has_them():
     assert Served("m", model).class_names == tuple("abcdefghij")
 
 
-@pytest.mark.parametrize(
-    ("probabilities", "score"),
-    [
-        ([0, 1, 0], 1),
-        ([0.5, 0, 0.5], 1 - math.log(2) / math.log(3)),
-        ([0.1, 0.2, 0.7], 0.2702),
-        ([0.3, 0.4, 0.3], 0.0088),
-    ],
-)
-@pytest.mark.parametrize("least", [0.005, 0.01, 0.27, 0.28, 0.3, 0.5, 1])
-def test_a_label_is_accepted_if_its_digit_score_is_high_enough(probabilities, score, least):
-    served = Served("m", model_of(0, least_digit_score=str(least)))
-    expected = probabilities.index(max(probabilities)) if score >= least else -1
-    assert served.accepted_label(probabilities) == expected
-
-
 def test_the_first_model_is_the_default():
     models = Models({"b": model_of(0), "a": model_of(1)})
     assert list(models) == ["b", "a"]
@@ -259,6 +243,17 @@ def test_files_that_change_are_reloaded(tmp_path, monkeypatch, caplog):
     assert messages[3][1] == "The file of model a was removed; the model stays in use."
 
 
+def test_a_removed_file_is_logged_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(reloading, "INTERVAL", 0.001)
+    path, looks = tmp_path / "a.safetensors", []
+    model_of(0).save(path)
+    models = Models({"a": path})
+    vanished = models.vanished
+    monkeypatch.setattr(models, "vanished", lambda: (looks.append(1), vanished())[1])
+    watched(models, [(path.unlink, lambda: caplog.records), (looks.clear, lambda: len(looks) > 2)])
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def test_files_are_looked_at_every_second(monkeypatch):
     waits, wait_for = [], asyncio.wait_for
 
@@ -284,9 +279,14 @@ def test_an_error_of_a_loader_is_logged_with_its_traceback(tmp_path, monkeypatch
 
     models = Models({"a": path}, loader)
     watched(
-        models, [(lambda: (errors.append(KeyError("b")), path.write_text("longer")), lambda: metrics.reloads)], metrics
+        models,
+        [
+            (lambda: (errors.append(KeyError("b")), path.write_text("longer")), lambda: metrics.reloads),
+            (lambda: path.write_text("even longer"), lambda: len(metrics.reloads) == 2),
+        ],
+        metrics,
     )
-    assert metrics.reloads == [("a", "failed")]
+    assert metrics.reloads == [("a", "failed"), ("a", "loaded")]
     assert [(record.levelname, bool(record.exc_info)) for record in caplog.records] == [("ERROR", True)]
 
 

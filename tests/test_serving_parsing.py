@@ -151,9 +151,11 @@ def test_the_data_of_a_body_does_not_count_as_header(size):
 ])  # fmt: skip
 def test_a_body_has_64_chunks_and_one_more_for_each_512_bytes(size, number, says):
     """The chunk that ends the body counts as the one more that the first bytes may have."""
-    requests, error, _ = parsed(CHUNKED, b"%x\r\n%b\r\n" % (size, b"x" * size) * number + b"0\r\n\r\n")
+    body = b"%x\r\n%b\r\n" % (size, b"x" * size) * number + b"0\r\n\r\n"
     expected = f"{says}; expected at least 512 bytes per chunk after 64 chunks. Send larger chunks."
-    assert (len(requests), error) == ((0, expected) if says else (1, ""))
+    for packets in ([body], in_parts(body, 100)):
+        requests, error, _ = parsed(CHUNKED, *packets)
+        assert (len(requests), error) == ((0, expected) if says else (1, ""))
 
 
 def test_the_sizes_and_extensions_of_chunks_have_at_most_16_kib_and_16_bytes_per_chunk():
@@ -164,6 +166,15 @@ def test_the_sizes_and_extensions_of_chunks_have_at_most_16_kib_and_16_bytes_per
     second = b"a\r\n1;" + b"x" * 12
     assert error_of(CHUNKED, first, second) == ""
     assert "and 16401 bytes" in error_of(CHUNKED, first, second + b"x")
+
+
+def test_a_line_of_a_trailer_without_an_end_has_at_most_16_kib_and_16_bytes_per_chunk():
+    """The byte of the first of two chunks does not count."""
+    start = b"1\r\na\r\n0\r\nA: "
+    line = start + b"x" * (2**14 + 2 * 16 + 1 - len(start))
+    for packets in ([line], in_parts(line, 5000)):
+        assert error_of(CHUNKED, *packets) == ""
+        assert "have 3 lines and 16417 bytes" in error_of(CHUNKED, *packets, b"x")
 
 
 @pytest.mark.parametrize("name", ["connection", "Host", "UPGRADE"])
@@ -177,11 +188,13 @@ OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings:
 
 @pytest.mark.parametrize("size", [1, 50, 10_000])
 def test_an_offer_to_upgrade_is_left_out_of_its_request(size):
-    start = b"PUT /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n" + OFFER + b"\r\nhello"
-    requests, error, _ = parsed(*in_parts(start * 2 + GET + b"\r\n", size))
-    headers = {b"host": b"x", b"content-length": b"5", b"connection": b"Upgrade, HTTP2-Settings"}
-    put = ("PUT", b"/a?b", headers | {b"http2-settings": b"AAMAAABk"}, b"hello")
-    assert (requests, error) == ([put, put, ("GET", b"/", {b"host": b"x"}, b"")], "")
+    sized = b"PUT /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n" + OFFER + b"\r\nhello"
+    chunked = CHUNKED[:-2] + OFFER + b"\r\n5\r\nhello\r\n0\r\n\r\n"
+    requests, error, _ = parsed(*in_parts(sized + chunked + sized + GET + b"\r\n", size))
+    offered = {b"host": b"x", b"connection": b"Upgrade, HTTP2-Settings", b"http2-settings": b"AAMAAABk"}
+    put = ("PUT", b"/a?b", offered | {b"content-length": b"5"}, b"hello")
+    post = ("POST", b"/", offered | {b"transfer-encoding": b"chunked"}, b"hello")
+    assert (requests, error) == ([put, post, put, ("GET", b"/", {b"host": b"x"}, b"")], "")
 
 
 def test_an_offer_to_upgrade_does_not_change_the_version():
@@ -230,6 +243,10 @@ def test_16_requests_wait_for_the_answer_to_another(number):
     (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding is not chunked"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding is not chunked"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: CHUNKED\r\n", ""),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n", "Transfer-Encoding"),
+    (b"GET x:80 HTTP/1.1\r\nHost: x\r\n", "The request is not valid HTTP/1.1: "),
+    (b"GET http://x/v2#x HTTP/1.1\r\nHost: x\r\n", "has a fragment"),
+    (b"GET /\xff HTTP/1.1\r\nHost: x\r\n", "The request is not valid HTTP/1.1: "),
     (b"nonsense", "The request is not valid HTTP/1.1: "),
 ])  # fmt: skip
 def test_what_makes_a_request_valid(request_, says):

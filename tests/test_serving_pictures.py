@@ -7,7 +7,7 @@ import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving
-from serving_requests import an_input, encoded, form_of, image_module, page_of, request_of
+from serving_requests import an_input, encoded, form_of, page_of, request_of
 
 import lenet
 import lenet.cli
@@ -36,57 +36,6 @@ def test_only_digits_reaches_the_reading(server, digits):
     for option, only_digits in (("", False), ("?only_digits=true", True), ("?only_digits=0", False)):
         reading = lenet.reading.read(lenet.reading.read_picture(io.BytesIO(content)), only_digits=only_digits)
         assert server.ask("POST", f"/predict{option}", content)[2]["text"] == reading.text
-
-
-def test_a_blank_picture_has_no_lines(server):
-    status, _, answer = server.ask("POST", "/predict", encoded(np.full((40, 40), 255, np.uint8)))
-    assert (status, answer["lines"], answer["text"]) == (200, [], "")
-
-
-@pytest.mark.parametrize(
-    ("body", "headers", "says"),
-    [
-        (b"", {}, "no picture"),
-        (b"not a picture", {}, "The file is not a picture"),
-        (encoded(np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8))[:5000], {}, "damaged"),
-        (*form_of(b""), "no picture"),
-        (b"nonsense", {"Content-Type": "multipart/form-data; boundary=x"}, "form cannot be read|no picture"),
-        (b"nonsense", {"Content-Type": "multipart/form-data"}, "form cannot be read"),
-        (b"x", {"Content-Type": "multipart/form-data; boundary=é".encode("latin-1")}, "form cannot be read|no picture"),
-    ],
-)  # fmt: skip
-def test_files_that_are_not_pictures(server, body, headers, says):
-    status, _, answer = server.ask("POST", "/predict", body, headers)
-    assert status == 400
-    assert any(each in answer["error"] for each in says.split("|")), answer
-
-
-def test_a_picture_bomb(server):
-    page = image_module.new("1", (6_000, 6_000))
-    buffer = io.BytesIO()
-    page.save(buffer, "PNG")
-    before = server.memory()
-    status, _, answer = server.ask("POST", "/predict", buffer.getvalue())
-    assert status == 400
-    assert "25 million" in answer["error"]
-    assert server.memory() - before < 20e6
-
-
-def test_options_in_a_form(server):
-    content = encoded(np.zeros((40, 40), np.uint8))
-    body, headers = form_of(content)
-    boundary = headers["Content-Type"].partition("=")[2]
-    for name, value, status in (("model", "nobody", 404), ("model", "mnist", 200), ("only_digits", "perhaps", 400),
-                                ("onlydigits", "1", 400)):  # fmt: skip
-        field = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        assert server.ask("POST", "/predict", field + body, headers)[0] == status
-
-
-def test_unknown_options_of_pictures(server):
-    picture = encoded(np.zeros((40, 40), np.uint8))
-    assert server.ask("POST", "/predict?model=nobody", picture)[0] == 404
-    assert server.ask("POST", "/predict?only_digits=perhaps", picture)[0] == 400
-    assert "'least'" in server.ask("POST", "/predict?least=0.9", picture)[2]["error"]
 
 
 LETTERS, WORDS = (

@@ -36,15 +36,6 @@ def watched(tmp_path_factory):
         yield running, path
 
 
-def test_the_document_of_a_model_follows_its_file(watched):
-    server, path = watched
-    before = server.ask("GET", "/model.json")[1]["etag"]
-    lenet.LeNet5(seed=1).save(path)
-    wait_for(lambda: server.ask("GET", "/model.json", headers={"If-None-Match": before})[0] == 200)
-    _, _, document = server.ask("GET", "/model.json")
-    assert document["version"] == server.ask("GET", "/v2/models/own")[2]["versions"][0]
-
-
 @pytest.mark.parametrize(
     ("workers", "hangup"),
     [(1, False), (1, True), (2, True), (2, False)],
@@ -108,33 +99,10 @@ def check_versions_in_metrics(server, path, seeds):
     assert server.ask("GET", "/metrics")[2].count(b"lenet_model_info{") == 1
 
 
-def test_earlier_versions_are_not_in_the_metrics(watched):
-    check_versions_in_metrics(*watched, (3, 4))
-
-
-def test_the_empty_file_of_a_starting_worker_is_not_an_error(tmp_path, monkeypatch):
-    from lenet.serving.metrics import _SharedMetrics
-
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    (tmp_path / "counter_1.db").touch()
-    assert list(_SharedMetrics().collect()) == []
-
-
 def test_earlier_versions_are_not_in_the_metrics_of_workers(tmp_path):
     lenet.LeNet5(seed=0).save(tmp_path / "own.safetensors")
     with serving("--model", tmp_path / "own.safetensors", "--workers", "2") as server:
         check_versions_in_metrics(server, tmp_path / "own.safetensors", (1, 2))
-
-
-def test_a_removed_file_is_logged_once(watched):
-    server, path = watched
-    path.unlink()
-    said, logged = "The file of model own was removed", len(server.log())
-    wait_for(lambda: any(said in each.get("message", "") for each in server.log()))
-    assert server.ask("POST", "/v2/models/own/infer", request_of())[0] == 200
-    lenet.LeNet5(seed=5).save(path)
-    wait_for(lambda: any("was reloaded" in each.get("message", "") for each in server.log()[logged:]))
-    assert sum(said in each.get("message", "") for each in server.log()) == 1
 
 
 @pytest.mark.skipif(shutil.which("nohup") is None, reason="there is no nohup")
@@ -168,31 +136,6 @@ def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
     asyncio.run(run())
     assert looked
     assert reloaded.is_set()
-
-
-def test_an_unexpected_error_of_a_loader_stops_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("lenet.serving.reloading.INTERVAL", 0.1)
-    path, fails = tmp_path / "model", []
-    lenet.LeNet5(seed=0).save(path)
-
-    def loader(name):
-        if fails:
-            raise KeyError(fails.pop())
-        return lenet.load(name)
-
-    models = Models({"own": path}, loader)
-
-    async def run():
-        async with watching(models):
-            fails.append("once")
-            lenet.LeNet5(seed=1).save(path)
-            while fails:
-                await asyncio.sleep(0.05)
-            lenet.LeNet5(seed=2).save(path)
-            while models.get("own").version != Models({"own": lenet.LeNet5(seed=2)}).get("own").version:
-                await asyncio.sleep(0.05)
-
-    asyncio.run(asyncio.wait_for(run(), 20))
 
 
 def test_a_file_replaced_while_it_is_loaded_counts_as_changed(tmp_path):

@@ -154,27 +154,6 @@ def test_a_client_that_still_sends_gets_its_answer(server):
                 pass
 
 
-FROZEN = """
-import gc, os, signal
-import lenet
-from lenet.serving import Limits, serve
-
-def ready(url):
-    print(gc.get_freeze_count() > 10_000)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-serve({"mnist": lenet.load_pretrained()}, port=0, limits=Limits(drain_seconds=0), on_ready=ready)
-print(gc.get_freeze_count())
-"""
-
-
-@SENDS_SIGNALS
-def test_the_garbage_collector_skips_objects_that_exist_at_startup():
-    """A full collection of all objects would stop the event loop for up to 50 ms."""
-    ran = subprocess.run([sys.executable, "-c", FROZEN], capture_output=True, text=True, timeout=60, check=True)
-    assert ran.stdout.split() == ["True", "0"]
-
-
 @SENDS_SIGNALS
 @pytest.mark.timing
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 4), (2, 4)])

@@ -1,7 +1,6 @@
 """Clients that send or read slowly, or keep a connection idle: deadlines of the server."""
 
 import contextlib
-import re
 import select
 import socket
 import time
@@ -21,51 +20,6 @@ def impatient():
     """A server that gives each request half a second to arrive."""
     with serving("--timeout", "0.5") as running:
         yield running
-
-
-@pytest.mark.timing
-@pytest.mark.parametrize(
-    "beginning",
-    [
-        b"",  # nothing at all
-        b"POST ",
-        HEAD,
-        HEAD + b"Content-Length: 100\r\n\r\n",
-        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n",
-    ],
-)
-def test_a_request_that_does_not_arrive_in_time(impatient, beginning):
-    logged = len(impatient.log())
-    with connected(impatient) as connection:
-        connection.sendall(beginning)
-        start = time.monotonic()
-        answer = all_of(connection)
-        assert 0.3 < time.monotonic() - start < 3
-        if not beginning:
-            assert answer == b""
-            return
-        assert answer.startswith(b"HTTP/1.1 408 ")
-        assert b'{"error": "The request took longer than 0.5 s to arrive. Send it faster."}' in answer
-        assert b"nosniff" in answer
-        assert re.search(rb"x-request-id: (\S+)\r\n", answer, re.IGNORECASE)
-        wait_for(lambda: any(each.get("status") in (408, 499) for each in impatient.log()[logged:]))
-
-
-@pytest.mark.timing
-def test_trickling_does_not_extend_the_time(impatient):
-    with connected(impatient) as connection:
-        start = time.monotonic()
-        connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
-        connection.settimeout(0.05)
-        while True:
-            assert time.monotonic() - start < 3
-            try:
-                connection.sendall(b"x")
-                if connection.recv(100):
-                    break
-            except TimeoutError:
-                continue
-        assert 0.3 < time.monotonic() - start < 2.5
 
 
 @pytest.mark.timing
