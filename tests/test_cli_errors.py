@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_calls import POSIX, QUICK, command, environment, events, one_error, tree, write_some
+from cli_calls import POSIX, command, environment, events, one_error, tree
 from commands import fails, misused, succeeds
 
 import lenet
 from lenet import cli, plots
 from lenet.training.runs import Run
-from lenet.weights import to_bytes
 
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
@@ -53,15 +52,8 @@ pytest_plugins = ["cli_fixture"]
         (["train", "digits", "--n-jobs", "0"], "--n-jobs: 0 is out of range; expected at least 1"),
         (["train", "digits", "--n-jobs", "-2"], "--n-jobs"),
         (["train", "digits", "--n-jobs", "all"], "invalid int value: 'all'"),
-        (["train", "--resume", "runs/train-1", "--lr", "0.1"], "Omit --lr"),
-        (["train", "--resume", "runs/train-1", "--batch-size", "8"], "Omit --batch-size"),
-        (["train", "--resume", "runs/train-1", "--seed", "0"], "Omit --seed"),
-        (["train", "--resume", "runs/train-1", "--recipe", "small"], "Omit --recipe"),
-        (["train", "--resume", "runs/train-1", "--no-distort"], "Omit --no-distort"),
-        (["train", "--resume", "runs/train-1", "--distort"], "Omit --distort"),
         (["evaluate"], "DATA"),
         (["evaluate", "digits", "--n-jobs", "0"], "--n-jobs"),
-        (["evaluate", "digits", "--images", "0"], "--images is 0; expected at least 1"),
         (["predict"], "IMAGE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -88,57 +80,19 @@ def test_a_usage_error_prints_the_usage_of_its_subcommand(capsys, arguments):
 # Mistakes: exit 1
 
 
-def damaged_npz(kind, path):
-    X, y = np.zeros((30, 28, 28), np.uint8), np.arange(30) % 10
-    arrays = {
-        "missing": {},
-        "text": {},
-        "cut": {"X": X, "y": y},
-        "other names": {"images": X, "labels": y},
-        "wrong shape": {"X": X[:, 1:], "y": y},
-        "fewer labels": {"X": X, "y": y[1:]},
-        "one class": {"X": X, "y": y * 0},
-        "no image": {"X": X[:0], "y": y[:0]},
-        "pixels": {"X": X.astype(float) + 2, "y": y},
-        "objects": {"X": X, "y": np.array([None] * 30)},
-        "too few to split": {"X_train": X[:2], "y_train": y[:2], "X_test": X[:2], "y_test": y[:2]},
-    }[kind]
-    if kind == "text":
-        path.write_text("no zip file")
-    elif arrays:
-        np.savez(path, **arrays)
-    if kind == "cut":
-        path.write_bytes(path.read_bytes()[:-50])
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "missing",
-        "text",
-        "cut",
-        "other names",
-        "wrong shape",
-        "fewer labels",
-        "one class",
-        "no image",
-        "pixels",
-        "objects",
-    ],
-)
-def test_damaged_data_is_a_one_line_error_and_starts_no_run(capsys, tmp_path, monkeypatch, kind):
+def test_damaged_data_is_a_one_line_error_and_starts_no_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    damaged_npz(kind, tmp_path / "mine.npz")
-    before = tree(tmp_path)
-    said = fails(capsys, "train", "mine.npz")
-    assert "mine.npz" in said
-    assert tree(tmp_path) == before
+    assert "mine.npz" in fails(capsys, "train", "mine.npz")
+    (tmp_path / "mine.npz").write_text("no zip file")
+    assert "mine.npz" in fails(capsys, "train", "mine.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_too_few_images_disable_validation_by_default(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    damaged_npz("too few to split", tmp_path / "mine.npz")
+    X, y = np.zeros((2, 28, 28), np.uint8), np.arange(2)
+    np.savez("mine.npz", X_train=X, y_train=y, X_test=X, y_test=y)
     before = tree(tmp_path)
     assert "2 labels are too few to hold out 0.1" in fails(capsys, "train", "mine.npz", "--validation", "0.1")
     assert tree(tmp_path) == before
@@ -182,47 +136,15 @@ def test_an_invalid_environment_variable_starts_no_run(capsys, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def wrong_weights(kind, path):
-    model = lenet.LeNet5(seed=0)
-    model.save(path)
-    whole = path.read_bytes()
-    facts = {"format": "lenet-1", "num_classes": "10", "mean": "0.0", "std": "1.0"}
-    tensors = model.state_dict()
-    if kind == "not finite":
-        tensors["c3.weight"][0, 0, 0, 0] = np.nan
-    if kind == "other shapes":
-        tensors["f6.weight"] = np.zeros((84, 119), np.float32)
-    if kind == "other names":
-        tensors = {f"model.{name}": value for name, value in tensors.items()}
-    content = {
-        "truncated": whole[:-1000],
-        "header cut": whole[:20],
-        "empty": b"",
-        "a picture": b"\x89PNG\r\n\x1a\n" + bytes(1000),
-        "no format": to_bytes(tensors, {}),
-    }
-    path.write_bytes(content.get(kind) if kind in content else to_bytes(tensors, facts))
-
-
 @pytest.mark.parametrize(
-    "kind",
-    ["truncated", "header cut", "empty", "a picture", "no format", "not finite", "other shapes", "other names"],
+    "arguments",
+    [["evaluate", "digits", "--model"], ["predict", "a.png", "--model"], ["info"]],
+    ids=lambda arguments: arguments[0],
 )
-@pytest.mark.parametrize("verb", ["evaluate", "predict", "info"])
-def test_wrong_weights_are_a_one_line_error_that_names_the_file(capsys, tmp_path, kind, verb):
+def test_empty_weights_are_a_one_line_error_that_names_the_file(capsys, tmp_path, arguments):
     path = tmp_path / "mine.safetensors"
-    wrong_weights(kind, path)
-    arguments = {
-        "evaluate": ["evaluate", "digits", "--model", path],
-        "predict": ["predict", "a.png", "--model", path],
-        "info": ["info", path],
-    }[verb]
-    said = fails(capsys, *arguments)
-    assert str(path) in said
-    if kind == "empty":
-        assert f"{path} is empty; expected a weights file. Copy or save it again." in said
-    if kind in ("not finite", "other shapes"):
-        assert {"not finite": "c3.weight", "other shapes": "(84, 119)"}[kind] in said
+    path.touch()
+    assert f"{path} is empty; expected a weights file. Copy or save it again." in fails(capsys, *arguments, path)
 
 
 def test_a_missing_model_is_a_one_line_error(capsys, tmp_path):
@@ -277,78 +199,19 @@ def test_a_read_only_run_is_detected_before_it_resumes(capsys, tmp_path, work):
         run.chmod(0o755)
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, "has no args.json; expected a run folder"),
-        ("{", "cannot be read"),
-        ('{"lr": 1}', "cannot be read"),
-        ("[]", "cannot be read"),
-    ],
-)
-def test_a_folder_that_is_not_a_run_cannot_be_resumed(capsys, tmp_path, content, said):
-    if content is not None:
-        (tmp_path / "args.json").write_text(content)
-    before = tree(tmp_path)
-    assert said in fails(capsys, "train", "--resume", tmp_path)
+def test_a_folder_that_is_not_a_run_cannot_be_resumed(capsys, tmp_path):
+    assert "has no args.json; expected a run folder" in fails(capsys, "train", "--resume", tmp_path)
     assert "none is not a folder; expected a run folder" in fails(capsys, "train", "--resume", tmp_path / "none")
-    assert tree(tmp_path) == before
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_with_a_damaged_checkpoint_or_recipe_is_not_resumed(capsys, tmp_path, work):
-    args = json.loads((work[0] / "runs/train-1/args.json").read_text())
-    (tmp_path / "args.json").write_text(json.dumps(args))
-    whole = (work[0] / "runs/train-1/checkpoint.safetensors").read_bytes()
-    (tmp_path / "checkpoint.safetensors").write_bytes(whole[:-1])
+def test_a_run_with_a_damaged_checkpoint_is_neither_resumed_nor_changed(capsys, tmp_path, work):
+    run = work[0] / "runs/train-1"
+    (tmp_path / "args.json").write_bytes((run / "args.json").read_bytes())
+    (tmp_path / "checkpoint.safetensors").write_bytes((run / "checkpoint.safetensors").read_bytes()[:-1])
     before = tree(tmp_path)
     assert "checkpoint.safetensors" in fails(capsys, "train", "--resume", tmp_path)
     assert tree(tmp_path) == before
-    for recipe in ({**args["recipe"], "dropout": 0.5}, {**args["recipe"], "epochs": 0}):
-        (tmp_path / "args.json").write_text(json.dumps({**args, "recipe": recipe}))
-        fails(capsys, "train", "--resume", tmp_path)
-
-
-def test_a_diverged_run_is_a_one_line_error_with_advice(work, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    code = cli.main(["train", str(work[0] / "some.npz"), "--lr", "3e38", "--schedule", "constant"])
-    said = one_error(subprocess.CompletedProcess([], code, *capsys.readouterr()))
-    assert "The learning rate (3e+38)" in said
-
-
-@pytest.mark.landing
-@POSIX
-@pytest.mark.usefixtures("no_figures")
-def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
-    import resource
-
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # its data would be damaged
-
-    # The checkpoint is the largest file, and grows with each epoch's row: a limit just above the first one's size
-    # lets the first epochs be saved and a later one not.
-    write_some(tmp_path / "some.npz")
-    start = ["train", str(tmp_path / "some.npz"), *QUICK]
-    assert cli.main([*start, "--epochs", "3", "--runs", str(tmp_path / "short")]) == 0
-    limit = (tmp_path / "short/train-1/checkpoint.safetensors").stat().st_size + 1500
-
-    def fill_the_disk():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-
-    arguments = [*start, "--epochs", 15]
-    done = command(*arguments, "--json", cwd=tmp_path, preexec_fn=fill_the_disk)
-    said = one_error(done)
-    assert "checkpoint.safetensors could not be written (File too large)" in said
-    told = sum(event["event"] == "epoch" for event in events(done.stdout))
-    assert 3 <= told < 15
-    run = Run(tmp_path / "runs/train-1")
-    assert len(run.load_checkpoint(lenet.LeNet5()).history) == told
-    assert [path.name for path in run.folder.iterdir() if path.name.startswith(".")] == []
-
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["train", "--resume", "runs/train-1"]) == 0
-    assert cli.main([*map(str, arguments)]) == 0
-    for name in ("best.safetensors", "last.safetensors"):
-        resumed, whole = ((tmp_path / "runs" / run / name).read_bytes() for run in ("train-1", "train-2"))
-        assert resumed == whole
 
 
 @POSIX

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from commands import fails, misused, succeeds
+from commands import misused, succeeds
 
 import lenet
 import lenet.cli.read as read_command
@@ -82,12 +82,6 @@ def test_rows_are_numbered_from_1(monkeypatch, capsys, tmp_path, as_json, reject
     arguments.csv = str(tmp_path / "out.csv")
     assert predict.predict_rows("x.csv", Model(), rule, arguments) == 0
     assert Path(arguments.csv).read_text() == f"ImageId,Label\n1,a\n2,{'' if reject_at else 'b'}\n"
-
-
-@pytest.mark.parametrize("rate", ["-0.1", "1", "1.5"])
-def test_a_rate_of_rejection_is_below_1(capsys, rate):
-    said = misused(capsys, "predict", "a.png", f"--reject-at={rate}")
-    assert f"--reject-at is {rate}; expected an error rate from 0 to below 1, such as 0.002." in said
 
 
 @pytest.mark.parametrize("others", [["a.png"], ["--show", "b.png"]])
@@ -337,20 +331,6 @@ def test_evaluate_needs_an_image(capsys):
     assert json.loads(succeeds(capsys, "evaluate", "digits", "--images", 1, "--json", "-q"))["images"] == 1
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        (["x.onnx", "--to", "c"], "x.onnx has the suffix of another format; expected that of --to c."),
-        (["x.txt"], "x.txt has an unknown suffix; expected .onnx or .c. Pass --to for other names."),
-        (["x.c", "--pixels", "float32"], "--pixels is float32; expected uint8, as the C functions take bytes."),
-        (["x.H", "--to", "c"], "x.H is the name of a header; expected a source file, such as x.c."),
-        (["x.h", "--to", "c"], "x.h is the name of a header; expected a source file, such as x.c."),
-    ],
-)
-def test_usage_errors_of_export(capsys, given, said):
-    assert said in misused(capsys, "export", "mnist", *given)
-
-
 def test_a_model_is_not_replaced_by_its_export(tmp_path):
     model, other = tmp_path / "model.onnx", tmp_path / "other.c"
     model.write_bytes(b"\x08\x08\x12\x05lenet")
@@ -445,11 +425,6 @@ def test_the_report_of_a_bench():
 def test_the_line_of_an_error(error, text):
     assert options.error_text(error) == text
     assert options.error_line(error) == f"lenet: error: {text}"
-
-
-def test_a_missing_model(capsys):
-    said = fails(capsys, "info", "none.safetensors")
-    assert "none.safetensors does not exist; expected a model file, a run folder or mnist." in said
 
 
 def test_only_the_first_signal_stops_gently():

@@ -193,19 +193,6 @@ def test_a_folder_of_something_else_is_not_a_run(tmp_path, content, said):
     assert str(tmp_path) in str(caught.value)
 
 
-@pytest.mark.parametrize("recipe", ["default", {"name": "mine"}, {**ARGS["recipe"], "dropout": 0.5}, None])
-def test_a_recipe_of_another_version_is_reported(tmp_path, recipe):
-    run = Run.create(tmp_path, {**ARGS, "recipe": recipe})
-    with pytest.raises(InputError, match=r"args\.json"):
-        _ = run.recipe
-
-
-def test_the_recipe_round_trips(tmp_path):
-    assert Run.create(tmp_path, ARGS).recipe == Recipe("mine", epochs=2, batch_size=8, lr=0.1)
-    earlier = {**ARGS, "recipe": {**ARGS["recipe"], "rubbish": 0.3}}
-    assert Run.create(tmp_path, earlier).recipe.non_digits == 0.3
-
-
 def test_a_removed_folder_is_not_writable(tmp_path):
     run = Run.create(tmp_path, ARGS)
     run.check_writable()
@@ -343,26 +330,17 @@ def damaged(kind, whole, arrays, facts):
         "deep state": lambda: to_bytes(arrays, {**mark, "state": "[" * 100_000}),
         "no mean": lambda: to_bytes(arrays, {**mark, "state": json.dumps(without(facts, "mean"))}),
         "no step": lambda: to_bytes(arrays, {**mark, "state": json.dumps(without(facts, "step"))}),
-        "step below 0": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "step": -1})}),
-        "std of 0": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "std": 0.0})}),
-        "best to come": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "best_epoch": 2})}),
-        "no best": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "best_epoch": 0})}),
-        "not finite": lambda: to_bytes({**arrays, "velocity": arrays["velocity"] + np.inf}, {**mark, "state": text}),
         "unknown fact": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "luck": 1})}),
         "bad history": lambda: to_bytes(arrays, {**mark, "state": json.dumps({**facts, "history": [{"epoch": 1}]})}),
         "no velocity": lambda: to_bytes(without(arrays, "velocity"), {**mark, "state": text}),
         "one array more": lambda: to_bytes({**arrays, "c1": arrays["velocity"]}, {**mark, "state": text}),
-        "shorter array": lambda: to_bytes({**arrays, "velocity": arrays["velocity"][1:]}, {**mark, "state": text}),
-        "float64": lambda: to_bytes({k: v.astype(float) for k, v in arrays.items()}, {**mark, "state": text}),
     }[kind]()
 
 
 @pytest.mark.parametrize(
     "kind",
     ["empty", "cut header", "cut arrays", "longer", "weights", "no format", "no state", "state no JSON", "state null",
-     "state list", "deep state", "no mean", "no step", "step below 0", "std of 0",
-     "best to come", "no best", "not finite", "unknown fact", "bad history", "no velocity", "one array more",
-     "shorter array", "float64"],
+     "state list", "deep state", "no mean", "no step", "unknown fact", "bad history", "no velocity", "one array more"],
 )  # fmt: skip
 def test_a_damaged_or_unknown_checkpoint_is_an_error_that_names_it(tmp_path, stopped, kind):
     _model, state, _ = stopped
