@@ -46,7 +46,7 @@ def test_other_images_are_fitted_into_the_box(shape, size):
 @pytest.mark.parametrize(
     "shape",
     [(3, 3, 9), (3, 9, 3), (3, 1, 3, 9), (3, 2, 9, 9), (3, 9, 9, 1), (3, 785), (3, 1, 784), (3, 784, 1), (784,), (3,),
-     (3, 1, 4), (1, 1, 1, 5, 5)],
+     (3, 1, 4), (1, 1, 1, 5, 5), (28, 28), ()],
 )  # fmt: skip
 def test_images_have_two_sides_of_at_least_four_pixels(shape):
     with pytest.raises(DataError) as caught:
@@ -70,7 +70,7 @@ def test_levels_are_integers_to_255_or_floats_to_1(values, expected):
     assert npz._as_images(X, "mine").ravel()[::196].tolist() == expected
 
 
-@pytest.mark.parametrize("values", [(0, 256), (-1, 255), (-0.001, 1.0), (0.0, 1.001), (np.nan, 1.0)])
+@pytest.mark.parametrize("values", [(0, 256), (-1, 255), (-0.001, 1.0), (0.0, 1.001), (np.nan, 1.0), (0.0, np.inf)])
 def test_levels_out_of_range_are_errors(values):
     X = np.repeat(np.array(values), 392).reshape(1, 28, 28)
     with pytest.raises(DataError, match=r"^mine has (floating-point )?pixels "):
@@ -111,20 +111,12 @@ def test_a_header_has_a_shape_an_order_and_a_type(header, expected):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (header_of("(0, 3)"), "has shape (0, 3) and dtype uint16; expected no dimension of 0, and at most 784,000,000"),
         (header_of("(784000001,)", kind="|u1"), "has shape (784000001,) and dtype uint8; expected no dimension of 0"),
-        (header_of("(1000000, 785)", kind="|u1"), "has shape (1000000, 785)"),
         (header_of("(392000001,)"), "has shape (392000001,)"),
-        (header_of("(9999999999, 0)", kind="|u1"), "has shape (9999999999, 0)"),
         (header_of(version=b"\x01\x01"), "is not a plain array of numbers"),
-        (header_of(version=b"\x02\x00"), "is not a plain array of numbers"),
-        (header_of(kind="<f3"), "is not a plain array of numbers"), (header_of(end=""), "is not a plain array"),
-        (header_of(kind="|O"), "contains Python objects, which lenet never unpickles"),
-        (header_of(kind="<c8"), "has dtype complex64; expected integers or floats"),
         (header_of(kind="|b1"), "has dtype bool; expected integers or floats"),
-        (b"", "is not a plain array of numbers"),
     ],
-)  # fmt: skip
+)
 def test_other_headers_are_errors(header, message):
     with pytest.raises(DataError) as caught:
         npz._read_header(io.BytesIO(header), "mine")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.data import Dataset, image_folder, load, load_image_folder, pictures
+from lenet.data import image_folder, load, load_image_folder, pictures
 from lenet.errors import DataError
 from lenet.reading import prepare
 
@@ -66,11 +66,6 @@ def test_large_pictures_wait_at_the_size_that_suffices(tmp_path):
     assert pictures._images([each], dark=True, raw=False)[0].tobytes() == prepare(page).tobytes()
 
 
-def test_a_folder_is_loaded_by_its_name(tmp_path):
-    data = load(str(write(tmp_path)))
-    assert data.classes == ("circle", "line")
-
-
 def test_train_and_test_remain_separate(tmp_path):
     write(tmp_path / "Train", 4)
     write(tmp_path / "test", 2)
@@ -84,28 +79,6 @@ def test_a_folder_may_be_for_testing_only(tmp_path):
     assert (len(data.X_train), len(data.y_train), data.classes) == (0, 0, ("circle", "line"))
     expected = {prepare(picture(name)).tobytes(): k for k, name in enumerate(SHAPES)}
     assert [expected[image.tobytes()] for image in data.X_test] == data.y_test.tolist() == [0, 1]
-
-
-def test_the_half_for_testing_may_be_alone(tmp_path):
-    only_test(tmp_path)
-    data = load_image_folder(tmp_path, hold_out=False)
-    assert (len(data.X_train), data.y_test.tolist()) == (0, [0] * 5 + [1] * 5)
-
-
-def test_existing_splits_are_kept_if_all_is_for_testing(tmp_path):
-    write(tmp_path / "train", count=3)
-    write(tmp_path / "test", count=2)
-    data = load_image_folder(tmp_path, hold_out=False)
-    assert (len(data.X_train), len(data.X_test)) == (6, 4)
-
-
-def test_pictures_for_testing_never_become_the_training_set(tmp_path):
-    write(tmp_path / "test")
-    for name in SHAPES:
-        (tmp_path / "train" / name).mkdir(parents=True)
-        (tmp_path / "train" / name / "0.png").write_bytes(b"damaged")
-    with pytest.raises(DataError, match="has no training images"):
-        load_image_folder(tmp_path)
 
 
 def test_numbers_come_in_their_order_and_before_names(tmp_path):
@@ -136,11 +109,6 @@ def test_raw_pictures_only_change_their_colours(tmp_path):
     np.testing.assert_array_equal(dark.X_train[0], 255 - picture("circle", 28))
 
 
-def test_raw_pictures_of_another_size_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"circle.0\.png has 40x40 pixels; expected 28x28 for a raw picture\."):
-        load_image_folder(write(tmp_path), raw=True, strict=True)
-
-
 def test_damaged_and_blank_pictures_are_skipped_and_listed(tmp_path, caplog):
     write(tmp_path)
     (tmp_path / "line" / "torn.png").write_bytes((tmp_path / "line" / "0.png").read_bytes()[:60])
@@ -150,30 +118,6 @@ def test_damaged_and_blank_pictures_are_skipped_and_listed(tmp_path, caplog):
     assert "skipped 2 of 12 pictures" in caplog.text
     assert "torn.png is a damaged picture" in caplog.text
     assert "white.png shows no ink;" in caplog.text
-
-
-def test_strict_stops_at_a_damaged_picture(tmp_path):
-    write(tmp_path)
-    (tmp_path / "line" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(DataError, match="torn"):
-        load_image_folder(tmp_path, strict=True)
-
-
-def test_other_files_and_hidden_ones_are_ignored(tmp_path):
-    write(tmp_path)
-    (tmp_path / "circle" / "notes.txt").write_text("mine")
-    (tmp_path / "circle" / "._0.png").write_text("of a Mac")
-    (tmp_path / ".cache").mkdir()
-    (tmp_path / "__pycache__").mkdir()
-    assert load_image_folder(tmp_path).classes == ("circle", "line")
-
-
-def test_pictures_in_folders_of_a_class_count(tmp_path):
-    write(tmp_path)
-    (tmp_path / "line" / "more" / "still").mkdir(parents=True)
-    cv2.imwrite(str(tmp_path / "line" / "more" / "still" / "x.PNG"), picture("line"))
-    data = load_image_folder(tmp_path)
-    assert len(data.X_train) + len(data.X_test) == 11
 
 
 def one_class(folder):
@@ -286,16 +230,6 @@ def test_progress_counts_all_pictures(tmp_path, monkeypatch):
     calls = []
     load_image_folder(write(tmp_path), progress=lambda *numbers: calls.append(numbers))
     assert calls == [(4, 10), (8, 10), (10, 10)]
-
-
-def test_a_data_set_is_renumbered_for_a_model():
-    X = np.zeros((2, 28, 28), np.uint8)
-    data = Dataset(X, np.array([0, 1]), X, np.array([1, 0])).with_classes(["3", "7"])
-    same = data.numbered_as([str(number) for number in range(10)], "mine")
-    assert same.y_train.tolist() == [3, 7]
-    assert same.y_test.tolist() == [7, 3]
-    with pytest.raises(DataError, match=r"mine has the class '7'; expected only classes of the model: 3, 4"):
-        data.numbered_as(["3", "4"], "mine")
 
 
 def test_digits_in_folders_are_evaluated_by_the_shipped_model(tmp_path):

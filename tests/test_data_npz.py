@@ -64,12 +64,6 @@ def test_every_form_of_the_same_images_gives_the_same_bytes(save, change, how):
     assert all(a.flags.writeable and a.flags.c_contiguous for a in dataset)
 
 
-def test_floats_are_rounded_not_cut(save):
-    X = np.zeros((70, 784))
-    X[:, :4] = [0.999, 1, 0.5, 0.4 / 255]
-    assert load_npz(save(X=X, y=small()[1])).X_train[0, 0, :4].tolist() == [255, 255, 128, 0]
-
-
 def test_x_and_y_alone_are_split_one_in_seven_of_each_class_always_the_same(save):
     X, y = small(210)
     first, second = (load_npz(save(X=X, y=y)) for _ in range(2))
@@ -102,12 +96,6 @@ def test_many_classes_are_rejected_at_once(save):
     assert time.process_time() - began < 0.5
 
 
-def test_pixels_of_0_and_1_are_rejected_for_testing_too(save):
-    X, y = small()
-    with pytest.raises(DataError, match="0 and 1"):
-        load_npz(save(X=(X > 0).astype(np.uint8), y=y), hold_out=False)
-
-
 def test_lower_case_x_is_accepted_and_four_arrays_take_precedence(save):
     X, y = small()
     path = save(x_train=X[:5], y_train=y[:5], x_test=X[5:7], y_test=y[5:7], X=X, y=y)
@@ -134,20 +122,9 @@ X70, Y70 = small()
         ({"X_train": X70, "y_train": Y70}, "X_train, y_train, X_test and y_test"),
         ({}, "contains nothing"),
         ({"X": X70[:, :3], "y": Y70}, r"shape \(70, 3, 28\); expected \(n, height, width\).* at least 4 pixels"),
-        ({"X": X70[..., np.newaxis], "y": Y70}, r"shape \(70, 28, 28, 1\); expected \(n, height, width\)"),
-        ({"X": X70[0], "y": Y70}, r"shape \(28, 28\)"),
-        ({"X": np.uint8(3), "y": Y70}, r"shape \(\)"),
         ({"X": X70.astype(float), "y": Y70}, r"outside \[0, 1\], or NaN. Divide by 255"),
-        ({"X": np.full((70, 784), np.nan), "y": Y70}, r"outside \[0, 1\], or NaN"),
-        ({"X": np.full((70, 784), -0.001), "y": Y70}, r"outside \[0, 1\]"),
-        ({"X": np.full((70, 784), np.inf), "y": Y70}, r"outside \[0, 1\]"),
-        ({"X": np.full((70, 784), 1.001), "y": Y70}, r"outside \[0, 1\]"),
-        ({"X": np.full((70, 784), 256), "y": Y70}, "pixels from 256 to 256; expected 0"),
         ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000; expected 0"),
-        ({"X": X70.astype(int) - 1, "y": Y70}, "pixels from -1 to 199"),
         ({"X": X70.astype(complex), "y": Y70}, "X in .* has dtype complex128; expected integers or floats"),
-        ({"X": X70 > 1, "y": Y70}, "has dtype bool"),
-        ({"X": X70.astype(str), "y": Y70}, "has dtype <U3"),
         ({"X": np.zeros(70, [("a", "u1", (28, 28))]), "y": Y70}, "not a plain array"),
         ({"X": X70, "y": Y70.astype(float)}, r"labels of shape \(70,\) and dtype float64; expected integers"),
         ({"X": X70, "y": np.eye(10, dtype=int)[Y70]}, r"labels of shape \(70, 10\)"),

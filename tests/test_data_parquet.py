@@ -116,11 +116,6 @@ def test_a_table_without_pictures_is_an_error(tmp_path):
             load_parquet(tmp_path / "a.parquet")
 
 
-def test_a_folder_without_parquet_files_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="has no Parquet files; expected at least one"):
-        load_parquet(tmp_path)
-
-
 PIXELS = np.random.default_rng(0).integers(0, 256, (42, 784), dtype=np.uint8)
 
 
@@ -150,15 +145,6 @@ def test_pixels_may_be_decimals_and_labels_names(tmp_path):
     assert data.classes == ("ant", "cat")
     expected = {row.tobytes(): n % 2 for n, row in enumerate(PIXELS)}
     assert [expected[image.tobytes()] for image in data.X_train] == data.y_train.tolist()
-
-
-def test_tables_of_pixels_may_be_two_parts(tmp_path):
-    write_pixels(tmp_path / "train.parquet", PIXELS[:12])
-    write_pixels(tmp_path / "test.parquet", PIXELS[12:])
-    data = load(tmp_path)
-    np.testing.assert_array_equal(data.X_train.reshape(-1, 784), PIXELS[:12])
-    np.testing.assert_array_equal(data.X_test.reshape(-1, 784), PIXELS[12:])
-    assert data.y_test.tolist() == [0, 1, 2] * 10
 
 
 @pytest.mark.parametrize(
@@ -208,12 +194,6 @@ def test_pixels_without_labels_cannot_train(tmp_path):
     pq.write_table(pa.table({f"pixel{k}": PIXELS[:, k] for k in range(784)}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="has no labels; expected a column 'label' besides 784 pixels"):
         load(tmp_path / "a.parquet")
-
-
-@pytest.mark.parametrize(("write_rows", "count"), [(write, N), (write_pixels, len(PIXELS))])
-def test_a_file_may_be_for_testing_only(tmp_path, write_rows, count):
-    data = load(write_rows(tmp_path / "a.parquet"), hold_out=False)
-    assert (len(data.X_train), len(data.X_test)) == (0, count)
 
 
 def test_a_truncated_parquet_file_is_an_error(tmp_path):

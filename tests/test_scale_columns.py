@@ -185,6 +185,12 @@ def test_the_error_for_a_pixel_names_the_first_wrong_row(form, value, why):
     assert str(caught.value) == f"t, row 1,237: {why}."
 
 
+@pytest.mark.parametrize("value", [256, 2**64 - 1])
+def test_an_unsigned_pixel_above_255_is_an_error(value):
+    with pytest.raises(InputError, match=r"^t, row 3: a pixel is out of range"):
+        columns.images_of(wide(with_pixel(3, 5, value), (pa.uint64(),)), "t", 0)
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "expected"),
     [
