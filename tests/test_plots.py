@@ -1,5 +1,4 @@
 import io
-import itertools
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +8,7 @@ import pytest
 
 from lenet import plots
 from lenet.errors import InputError, InputTypeError
-from lenet.plots import confusion, curves, diagram, kernels, mistakes, style
+from lenet.plots import confusion, curves, diagram, kernels, mistakes
 
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("matplotlib.image")
@@ -175,37 +174,6 @@ def test_a_history_without_one_finite_value_can_be_drawn():
     plots.learning_curves([{"epoch": 1, "loss": float("nan"), "accuracy": None}])
 
 
-@pytest.mark.parametrize(("last", "scale"), [(0.06, "linear"), (0.04, "log"), (0.0, "linear")])
-def test_loss_axis_is_logarithmic_when_the_loss_falls_far(last, scale):
-    rows = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5}, {"epoch": 2, "loss": last, "accuracy": 0.6}]
-    assert curves._learning_curves_figure(rows, "").axes[0].get_yscale() == scale
-
-
-def test_one_epoch_is_one_marked_point_over_a_whole_number():
-    for ax in curves._learning_curves_figure(history(1), "").axes:
-        assert lines(ax)["validation"].get_marker() == "o"
-        assert list(ax.get_xticks()) == [1]
-
-
-def test_300_epochs_are_lines_without_markers():
-    for ax in curves._learning_curves_figure(history(300), "").axes:
-        assert lines(ax)["training"].get_marker() in ("", "None")
-
-
-@pytest.mark.parametrize("epochs", [2, 3, 300])
-def test_the_axis_of_epochs_has_whole_numbers(epochs):
-    figure = curves._learning_curves_figure(history(epochs), "")
-    draw(figure)
-    for ax in figure.axes:
-        assert all(tick == int(tick) for tick in ax.get_xticks())
-
-
-@pytest.mark.parametrize("rows", [[], [{"loss": 1.0, "accuracy": 0.5}], [{"epoch": None}]])
-def test_a_history_without_rows_or_epochs_is_refused(rows):
-    with pytest.raises(InputError, match="at least one row"):
-        plots.learning_curves(rows)
-
-
 # Comparison of runs
 
 
@@ -231,15 +199,6 @@ def test_the_legend_has_the_error_of_the_epoch_with_the_lowest_validation_loss()
     rows = [row | {"val_loss": loss} for row, loss in zip(history(3), (0.5, 0.2, 0.3), strict=True)]
     (legend,) = curves._comparison_figure({"one": rows, "two": history(1, validation=False)}).legends
     assert [text.get_text() for text in legend.get_texts()] == ["one: 30.00% at epoch 2", "two"]
-
-
-@pytest.mark.parametrize(
-    ("errors", "scale"), [((90, 4), "symlog"), ((90, 5), "linear"), ((19, 0), "linear"), ((21, 0), "symlog")]
-)
-def test_the_error_axis_is_logarithmic_down_to_1_percent_when_the_error_falls_far(errors, scale):
-    rows = [{"epoch": n, "loss": 1.0, "accuracy": 1 - error / 100} for n, error in enumerate(errors, 1)]
-    loss, error = curves._comparison_figure({"one": rows}).axes
-    assert (loss.get_yscale(), error.get_yscale()) == ("linear", scale)
 
 
 def test_seven_runs_with_long_names_of_any_characters_fit():
@@ -417,15 +376,6 @@ def test_worst_with_one_mistake_and_with_none():
     assert plots.worst(*empty).startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("confidence", "shown"), [(0.99949, "99.9%"), (0.9996, ">99.9%"), (1.0, "100.0%"), (0.5, "50.0%")]
-)
-def test_rounding_does_not_create_certainty(confidence, shown):
-    images, labels, predictions, _ = mistaken(2)
-    figure = mistakes._worst_figure(images, labels, predictions, np.full((2, 10), confidence))
-    assert texts(figure.axes[0])[1].endswith(f" · {shown}")
-
-
 @pytest.mark.parametrize("num_classes", [10, 100])
 def test_titles_of_neighbours_do_not_touch(num_classes):
     images, labels, predictions, _ = mistaken(120, num_classes)
@@ -441,15 +391,6 @@ def test_worst_refuses_arrays_that_do_not_fit(place, array):
     arguments[place] = array
     with pytest.raises(InputError, match=r"expected \(n, 28, 28\)"):
         plots.worst(*arguments)
-
-
-@pytest.mark.parametrize("prediction", [-1, 10])
-def test_worst_refuses_predictions_that_are_not_classes(prediction):
-    images, labels, _, probabilities = mistaken(3)
-    with pytest.raises(InputError, match=f"predictions.*{prediction}.*expected 0 to 9"):
-        plots.worst(images, labels, np.full(3, prediction), probabilities)
-    with pytest.raises(InputError, match=f"labels.*{prediction}.*expected 0 to 9"):
-        plots.worst(images, np.full(3, prediction), labels, probabilities)
 
 
 # The kernels of C1
@@ -496,115 +437,10 @@ def assert_apart(boxes, slack=0):
             assert min(width, height) <= slack, (one, other)
 
 
-def test_architecture_states_the_network():
-    (ax,) = diagram._architecture_figure(10).axes
-    written = [text.replace("\N{MULTIPLICATION SIGN}", "x") for text in texts(ax)]
-    for expected in ["Input", "28x28", "C1", "6 @ 28x28", "S2", "6 @ 14x14", "C3", "16 @ 10x10", "S4", "16 @ 5x5"]:
-        assert expected in written
-    for expected in ["C5", "120", "F6", "84", "Output", "10", *"0123456789"]:
-        assert expected in written
-    counts = [6 * 26, 16 * (6 * 25 + 1), 120 * (16 * 25 + 1), 84 * 121, 10 * 85]
-    assert [text for text in written if text in {f"{n:,}" for n in counts}] == [f"{n:,}" for n in counts]
-    assert f"{sum(counts):,} in all" in written
-    assert "61,706 in all" in written
-
-
 @pytest.mark.parametrize(("num_classes", "output", "total"), [(2, "170", "61,026"), (26, "2,210", "63,066")])
 def test_architecture_follows_the_number_of_classes(num_classes, output, total):
     (ax,) = diagram._architecture_figure(num_classes).axes
     assert {str(num_classes), output, f"{total} in all"} <= set(texts(ax))
-
-
-def test_architecture_draws_every_plane_to_scale():
-    (ax,) = diagram._architecture_figure(10).axes
-    unit = diagram._UNIT
-    sides = [
-        round(patch.get_width() / unit)
-        for patch in ax.patches
-        if isinstance(patch, matplotlib.patches.Rectangle) and abs(patch.get_width() - patch.get_height()) < 1e-6
-    ]
-    # Input and C1; S2; C3; S4 with the patches that C1, C3 and C5 see; what S2 and S4 see.
-    assert [sides.count(side) for side in (28, 14, 10, 5, 2)] == [1 + 6, 6, 16, 16 + 3, 2]
-
-
-PLANES = [1, 6, 6, 16, 16, 1, 1, 1]  # of the input and of each stage; a column is one rectangle
-
-
-def parts_of(num_classes):
-    """The filled rectangles of each stage, the outlined fields, and the axes of a diagram."""
-    (ax,) = diagram._architecture_figure(num_classes).axes
-    boxes = [patch for patch in ax.patches if isinstance(patch, matplotlib.patches.Rectangle)]
-    filled = iter([patch.get_bbox() for patch in boxes if patch.get_facecolor()[3]])
-    stages = [[next(filled) for _ in range(count)] for count in PLANES]
-    assert not list(filled)
-    black = matplotlib.colors.to_rgba(style.INK)
-    fields = [each.get_bbox() for each in boxes if not each.get_facecolor()[3] and each.get_edgecolor() == black]
-    return stages, fields, ax
-
-
-def edges(stage):
-    return min(box.x0 for box in stage), max(box.x1 for box in stage)
-
-
-@pytest.mark.parametrize("num_classes", [2, 10, 1000])
-def test_the_stages_of_the_architecture_are_in_a_row(num_classes):
-    stages, _, ax = parts_of(num_classes)
-    middles = [(min(box.y0 for box in stage) + max(box.y1 for box in stage)) / 2 for stage in stages]
-    np.testing.assert_allclose(middles, middles[0])
-    gaps = [(edges(left)[1], edges(right)[0]) for left, right in itertools.pairwise(stages)]
-    assert all(80 < right - left < 150 for left, right in gaps)
-    operations = [text for text in ax.texts if text.get_text() in ("convolution", "average", "connection")]
-    np.testing.assert_allclose([text.get_position()[0] for text in operations], [sum(gap) / 2 for gap in gaps])
-    named = [text for text in ax.texts if text.get_text() in ("Input", "C1", "S2", "C3", "S4", "C5", "F6", "Output")]
-    np.testing.assert_allclose([text.get_position()[0] for text in named], [sum(edges(stage)) / 2 for stage in stages])
-
-
-def test_the_planes_of_the_architecture_are_behind_each_other():
-    for stage in parts_of(10)[0][1:5]:  # drawn from the back, which is the upper left, to the front
-        shifts = np.diff([[box.x0, box.y0] for box in stage], axis=0)
-        np.testing.assert_allclose(shifts[:, 0], -shifts[:, 1])
-        np.testing.assert_allclose(shifts, np.broadcast_to(shifts[0], shifts.shape))
-        assert 4 < shifts[0, 0] < 15
-
-
-def test_the_columns_of_the_architecture_are_to_scale():
-    heights = [stage[0].height for stage in parts_of(10)[0][5:]]
-    np.testing.assert_allclose(heights, [2.5 * 120, 2.5 * 84, 20 * 10])
-    assert parts_of(1000)[0][7][0].height == 310
-    assert {stage[0].width for stage in parts_of(10)[0][5:]} == {24}
-
-
-@pytest.mark.parametrize("num_classes", [2, 10])
-def test_the_architecture_draws_what_a_unit_sees(num_classes):
-    stages, fields, ax = parts_of(num_classes)
-    fronts = [stage[-1] for stage in stages]
-    unit = fronts[0].width / 28
-    np.testing.assert_allclose([[box.width, box.height] for box in fields], [[unit * n] * 2 for n in (5, 2, 5, 2, 5)])
-    # The field of a unit is in the stage before, at the same place in each plane; a column is seen as a whole.
-    for field, front in zip(fields, fronts, strict=False):
-        assert front.x0 <= field.x0 < field.x1 <= front.x1
-        assert front.y0 <= field.y0 < field.y1 <= front.y1
-        if field.width < front.width:
-            assert (field.x0 - front.x0) / (front.width - field.width) == pytest.approx(0.55)
-            assert (front.y1 - field.y1) / (front.height - field.height) == pytest.approx(0.6)
-    lines = [line.get_xydata() for line in ax.lines]
-    for seen, front, (upper, lower, dot) in zip(
-        [*fields, *fronts[5:7]], fronts[1:], zip(lines[::3], lines[1::3], lines[2::3], strict=True), strict=True
-    ):
-        np.testing.assert_allclose(upper[0], [seen.x1, seen.y1])
-        np.testing.assert_allclose(lower[0], [seen.x1, seen.y0])
-        np.testing.assert_allclose([upper[1], lower[1]], [dot[0]] * 2)
-        assert_a_unit_of(front, dot[0], unit)
-
-
-def assert_a_unit_of(front, dot, unit):
-    """A dot is within the front plane of a stage, or at the left edge of a unit of a column, near a quarter of it."""
-    x, y = dot
-    if front.width > 24 or front.width == front.height:
-        assert [(x - front.x0) / front.width, (front.y1 - y) / front.height] == pytest.approx([0.2, 0.25])
-    else:
-        assert x == front.x0
-        assert (front.y1 - y) / front.height == pytest.approx(0.27, abs=0.03)
 
 
 @pytest.mark.parametrize("arguments", [(2,), (10,), (26,), (1000,), (10, "1998")])
@@ -616,12 +452,6 @@ def test_no_text_of_the_architecture_overlaps_or_leaves_the_card(arguments):
     assert min(min(box.x0, box.y0) for box in boxes) > 10
     assert max(box.x1 for box in boxes) < 1590
     assert max(box.y1 for box in boxes) < 630
-
-
-def test_architecture_is_a_white_card_with_transparent_corners():
-    pixels = matplotlib.image.imread(io.BytesIO(plots.architecture()))
-    assert pixels[0, 0, 3] == pixels[-1, -1, 3] == 0
-    np.testing.assert_array_equal(pixels[10, 800], 1)
 
 
 def test_architecture_refuses_one_class():
