@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import lenet.data.csv
-import lenet.data.table
 from lenet.data import load, load_csv, read_csv
 from lenet.errors import DataError
 
@@ -189,12 +188,6 @@ def test_a_long_line_is_refused_before_it_is_read(tmp_path):
         read_csv(path)
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()
-
-
-def test_too_many_rows_are_refused(write, monkeypatch):
-    monkeypatch.setattr(lenet.data.table, "MAX_IMAGES", 20)
-    with pytest.raises(DataError, match="has more than 20 rows"):
-        read_csv(write(table()))
 
 
 def test_a_missing_file_is_an_error(tmp_path):

@@ -211,15 +211,3 @@ def test_a_large_label_takes_no_memory_for_the_labels_below_it(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20_000_000
-
-
-def test_limits_hold(tmp_path, monkeypatch):
-    path = write(tmp_path / "a.parquet")
-    monkeypatch.setattr(lenet.data.parquet, "MAX_IMAGES", 10)
-    with pytest.raises(DataError, match="has more than 10 pictures"):
-        load_parquet(path)
-    with pytest.raises(DataError, match="has more than 10 rows"):
-        load_parquet(write_pixels(tmp_path / "pixels.parquet"))
-    monkeypatch.setattr(lenet.data.parquet, "_MAX_BYTES", 1000)
-    with pytest.raises(DataError, match="has more than 1,000 bytes of pictures"):
-        load_parquet(path)

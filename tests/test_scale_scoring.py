@@ -185,31 +185,6 @@ def test_the_error_for_a_block_of_unknown_size_names_the_row_in_the_block(client
 
 
 @pytest.mark.parametrize(
-    ("column", "why"),
-    [
-        (pa.array([*ROWS_OF_BYTES[:150], b"short"]), "row 150: it is not an image; expected 784 bytes"),
-        (pa.array([*ROWS_OF_BYTES[:150], None]), "row 150: it is not an image; expected 784 bytes"),
-        (pa.array([*X.reshape(N, 784)[:150].tolist(), [1]]), "row 150: it is not an image; expected 784 numbers"),
-        (pa.array([*X.reshape(N, 784)[:150].tolist(), [None] * 784]), "row 150: a pixel is missing"),
-        (
-            pa.array([*X.reshape(N, 784)[:150].tolist(), [256] * 784]),
-            "row 150: a pixel is out of range",
-        ),
-        (pa.array(["text"]), "has type string in column image"),
-        (pa.array([["text"]]), "has type list<item: string> in column image"),
-    ],
-    ids=["short", "none", "list", "pixel", "range", "text", "texts"],
-)
-def test_rows_of_parquet_without_an_image(client, column, why):
-    save_parquet("bad.parquet", column, row_group_size=100)
-    with pytest.raises((InputError, DataError)) as caught:
-        score("bad.parquet", "out.npy", client=client)
-    assert str(caught.value).startswith("bad.parquet")
-    assert why.replace("<item: ", "<") in str(caught.value).replace("<item: ", "<").replace("<element: ", "<")
-    assert leftovers() == []
-
-
-@pytest.mark.parametrize(
     ("images", "error", "why"),
     [
         (np.empty((0, 28, 28), np.uint8), InputError, "no images"),

@@ -51,23 +51,6 @@ def test_the_log_has_the_message_of_an_error(server):
     assert server.logged(headers["x-request-id"])["error"] == answer["error"]
 
 
-@pytest.mark.parametrize(
-    ("body", "encoding", "status", "says"),
-    [
-        (b"nonsense", "gzip", 400, "not valid gzip"),
-        (gzip.compress(b"{}" * 1000, mtime=0)[:-9], "gzip", 400, "truncated"),
-        (gzip.compress(bytes(17 * 2**20), mtime=0), "gzip", 413, "decompressed"),
-        (b"{}", "br", 415, "gzip, deflate"),
-    ],
-)
-def test_compressed_bodies(server, body, encoding, status, says):
-    before = server.memory()
-    answered, _, answer = server.ask("POST", INFER, body, {"Content-Encoding": encoding})
-    assert answered == status
-    assert says in answer["error"]
-    assert server.memory() - before < 40e6
-
-
 def test_compressed_bodies_of_several_members(server):
     parts = [gzip.compress(part.encode(), mtime=0) for part in (request_of()[:50], request_of()[50:])]
     headers = {"Content-Encoding": "gzip"}

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import needs_serve  # noqa: F401
@@ -130,19 +129,6 @@ def answered_with(server):
     return {status: float(number) for status, number in counted}
 
 
-@pytest.mark.parametrize("beginning", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nA: ",
-                                       HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n0\r\n0\r\nA: "])  # fmt: skip
-def test_a_line_without_an_end_is_refused(server, beginning):
-    """httptools would collect it in memory until the request times out."""
-    with connected(server) as connection:
-        connection.sendall(beginning)
-        for _ in range(40):  # a slow server may read 16 KiB with the beginning, and does not count them
-            with contextlib.suppress(ConnectionError):
-                connection.sendall(b"x" * 1000)
-            time.sleep(0.001)
-        assert b"expected at most 100 lines and 16384 bytes" in all_of(connection)
-
-
 def test_data_after_a_closed_connection_does_not_keep_others_from_their_responses():
     async def written():
         state, transports = uvicorn.server.ServerState(), [Transport() for _ in range(3)]
@@ -178,17 +164,3 @@ def test_a_response_that_cannot_be_written_keeps_no_other_from_being_sent():
         return [transport.written for transport in transports]
 
     assert asyncio.run(written()) == [b"", b"response", b"response"]
-
-
-def test_a_body_in_small_chunks_is_refused(server):
-    for size, count, status in ((1, 64, 400), (1, 65, 400), (512, 200, 400), (511, 33_000, 400)):
-        small = b"%x\r\n%b\r\n" % (size, b" " * size)
-        with connected(server) as connection:
-            connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
-            with contextlib.suppress(ConnectionError):
-                connection.sendall(small * count + b"0\r\n\r\n")
-            answer = all_of(connection)
-        is_refused = (size, count) in ((1, 65), (511, 33_000))
-        assert answer.startswith(b"HTTP/1.1 %d " % status)
-        assert (b"Send larger chunks." in answer) == is_refused
-        assert (b"not JSON" in answer) != is_refused

@@ -50,23 +50,6 @@ def test_security_headers(server):
         assert "server" not in headers
 
 
-def test_the_token():
-    with serving(LENET_TOKEN=TOKEN) as server:
-        for path in ("/", "/v2/health/live", "/v2/health/ready"):
-            assert server.ask("GET", path)[0] == 200
-        right, wrong = {"Authorization": f"Bearer {TOKEN}"}, {"Authorization": "Bearer open"}
-        for method, path, body in (
-            ("GET", "/v2", None), ("GET", "/metrics", None), ("GET", "/model.json", None),
-            ("POST", INFER, request_of()), ("GET", "/openapi.json", None), ("GET", "/nothing", None),
-        ):  # fmt: skip
-            for headers in ({}, wrong, {"Authorization": f"Basic {TOKEN}"}, {"Authorization": TOKEN}):
-                status, answered, answer = server.ask(method, path, body, headers)
-                assert (status, answered["www-authenticate"]) == (401, "Bearer")
-                assert "token" in answer["error"]
-            assert server.ask(method, path, body, right)[0] == (404 if path == "/nothing" else 200)
-        assert TOKEN not in json.dumps(server.log())
-
-
 @pytest.mark.parametrize("token", [pytest.param({}, marks=pytest.mark.landing), {"LENET_TOKEN": TOKEN}])
 def test_the_token_for_control(token):
     with serving("--allow-control", LENET_CONTROL_TOKEN="control", **token) as server:  # noqa: S106

@@ -27,15 +27,6 @@ IMPATIENT = "from lenet.serving import reloading; reloading.INTERVAL = 0.1; from
 IMPATIENT_SERVE = (sys.executable, "-c", IMPATIENT, *SERVE[SERVE.index("serve") :])
 
 
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory):
-    """A server that looks at the file of its model every 0.1 s, and the file; each test saves other models there."""
-    path = tmp_path_factory.mktemp("watched") / "own.safetensors"
-    lenet.LeNet5(seed=0).save(path)
-    with serving("--model", path, command=IMPATIENT_SERVE) as running:
-        yield running, path
-
-
 @pytest.mark.parametrize(
     ("workers", "hangup"),
     [(1, False), (1, True), (2, True), (2, False)],
@@ -70,18 +61,6 @@ def test_a_model_is_replaced_while_requests_run(tmp_path, digits, workers, hangu
                 thread.join()
     assert {status for status, _, _ in seen} == {200}
     assert max(distance for _, _, distance in seen) < 1e-6
-
-
-def test_a_damaged_file_replaces_nothing(watched):
-    server, path = watched
-    before = server.ask("GET", "/v2/models/own")[2]
-    path.write_bytes(path.read_bytes()[:1000])
-    wait_for(lambda: any("was not reloaded" in each.get("message", "") for each in server.log()))
-    assert server.ask("GET", "/v2/models/own")[2] == before
-    assert b'lenet_model_reloads_total{model="own",outcome="failed"} 1.0' in server.ask("GET", "/metrics")[2]
-    lenet.LeNet5(seed=2).save(path)
-    wait_for(lambda: server.ask("GET", "/v2/models/own")[2] != before)
-    wait_for(lambda: versions_in_metrics(server) == server.ask("GET", "/v2/models/own")[2]["versions"])
 
 
 def versions_in_metrics(server):

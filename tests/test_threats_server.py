@@ -148,27 +148,6 @@ def test_valid_requests_that_are_ambiguous_or_large_are_refused(server, name):
 
 
 @pytest.mark.parametrize(
-    ("line", "headers", "says"),
-    [
-        (b"POST / HTTP/1.1", b"", b"0 Host headers"),
-        (b"POST / HTTP/1.0", b"Transfer-Encoding: chunked\r\n", b"The Transfer-Encoding is not chunked"),
-        (b"POST / HTTP/1.1", b"Host: x\r\nTransfer-Encoding:\r\n", b"Transfer-Encoding"),
-        (b"CONNECT x:80 HTTP/1.1", b"Host: x\r\n", b"The method is CONNECT"),
-        (b"GET /v2 HTTP/2.0", b"Host: x\r\n", b"version HTTP/2.0"),
-        (b"GET http://x HTTP/1.1", b"Host: x\r\n", b"The target of the request has no path"),
-        (b"GET x:80 HTTP/1.1", b"Host: x\r\n", b"HTTP/1.1: "),
-        (b"GET http://a@b:99999999/ HTTP/1.1", b"Host: x\r\n", b"is not a valid URL"),
-        (b"GET /v2/health/live#x HTTP/1.1", b"Host: x\r\n", b"has a fragment"),
-        (b"GET http://x/v2#x HTTP/1.1", b"Host: x\r\n", b"has a fragment"),
-        (b"GET /\xff HTTP/1.1", b"Host: x\r\n", b"HTTP/1.1: "),
-    ],
-)
-def test_requests_that_other_servers_read_differently_are_refused(server, line, headers, says):
-    status, error = answer_to(server, line + b"\r\n" + headers + b"\r\n0\r\n\r\n")
-    assert (status, says in error) == (400, True), error
-
-
-@pytest.mark.parametrize(
     "header",
     [b"Upgrade: websocket\r\nConnection: close, Upgrade", b"Expect: 200-maybe",
      b"Content-Type: multipart/form-data; boundary=\xff"],
