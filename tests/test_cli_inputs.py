@@ -290,7 +290,7 @@ def test_all_pictures_of_a_folder_without_splits_are_tested(tmp_path, monkeypatc
     captured = capsys.readouterr()
     outcome = json.loads(captured.out)
     assert (outcome["images"], outcome["support"]) == (4, [0, 0, 0, 2, 0, 0, 0, 2, 0, 0])
-    assert "drawn has no test set of its own: all of its 4 images are used." in captured.err
+    assert "All 4 images of drawn are used, as it has no separate training set." in captured.err
 
 
 def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys):
@@ -302,7 +302,7 @@ def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys)
     model.save("digits.safetensors")
     for name, count, note in (
         ("0", 30, "The model was trained on a data set named 0.npz: only the test set of 0.npz, 30 images, is used."),
-        ("210", 70, "210.npz has no test set of its own: all of its 70 images are used."),
+        ("210", 70, "All 70 images of 210.npz are used, as it has no separate training set."),
     ):
         assert cli.main(["evaluate", f"{name}.npz", "--model", "digits.safetensors", "--json"]) == 0
         captured = capsys.readouterr()

@@ -124,7 +124,7 @@ X70, Y70 = small()
         ({"X": X70[:, :3], "y": Y70}, r"shape \(70, 3, 28\); expected \(n, height, width\).* at least 4 pixels"),
         ({"X": X70.astype(float), "y": Y70}, r"outside \[0, 1\], or NaN. Divide by 255"),
         ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000; expected 0"),
-        ({"X": X70.astype(complex), "y": Y70}, "X in .* has dtype complex128; expected integers or floats"),
+        ({"X": X70.astype(complex), "y": Y70}, "X in .* has dtype complex128; expected numbers"),
         ({"X": np.zeros(70, [("a", "u1", (28, 28))]), "y": Y70}, "not a plain array"),
         ({"X": X70, "y": Y70.astype(float)}, r"labels of shape \(70,\) and dtype float64; expected integers"),
         ({"X": X70, "y": np.eye(10, dtype=int)[Y70]}, r"labels of shape \(70, 10\)"),

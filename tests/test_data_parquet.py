@@ -84,14 +84,14 @@ def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
     images = [*digits(), damage]
     data = load_parquet(write(tmp_path / "a.parquet", images))
     assert len(data.X_train) + len(data.X_test) == N
-    assert f"a.parquet, row 20 is {'not a picture' if damage else 'empty; expected a picture'}" in caplog.text
+    assert f"a.parquet, row 21 is {'not a picture' if damage else 'empty; expected a picture'}" in caplog.text
 
 
 def test_rows_are_numbered_in_their_file(tmp_path, caplog):
     write(tmp_path / "train-0.parquet")
     write(tmp_path / "train-1.parquet", [*digits()[:3], b"no picture"])
     load(tmp_path)
-    assert "train-1.parquet, row 3 is not a picture" in caplog.text
+    assert "train-1.parquet, row 4 is not a picture" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_labels_are_numbers_or_names_in_alphabetical_order(labels, numbers, clas
     ("labels", "message"),
     [
         (["1", "0.5"], "mine has the label 0.5; expected integers of at least 0, or names."),
-        (["-1"], "mine has the label -1; expected"), (["1e3"], "mine has the label 1e3; expected"),
+        (["-1"], "mine has the label -1; expected"), (["1e10"], "mine has the label 1e10; expected"),
         (["1234567890"], "mine has the label 1234567890; expected"),
         (["", "1", ""], "mine has no label in row 1; expected one in each row."),
         ([*["a"] * 1233, ""], "mine has no label in row 1,234; expected one in each row."),
@@ -285,3 +285,17 @@ def test_all_of_a_file_is_read_in_parts_of_a_line():
     assert lines.readable()
     assert [lines.read(), lines.read(None), lines.read(-1), lines.read1(0)] == [b"a\n"] * 4
     assert file.sizes == [65536, 65536, 65536, 0]
+
+
+def test_labels_in_any_notation_are_numbers():
+    """NumPy's savetxt writes 7 as 7.000000000000000000e+00."""
+    found, names = table.numbered(["7.000000000000000000e+00", "1e3", "+2", "3.", "999999999"], "mine")
+    assert (found.tolist(), names) == ([7, 1000, 2, 3, 999_999_999], None)
+
+
+def test_pixels_are_in_the_order_of_the_numbers_in_their_names():
+    names = ["label", *sorted(f"pixel{k}" for k in range(784))]
+    label, pixels = table.pixel_columns(names, "mine")
+    assert (label, [names[place] for place in pixels]) == (0, [f"pixel{k}" for k in range(784)])
+    names = ["label", *(f"{row}x{column}" for column in range(28) for row in range(28))]  # the numbers repeat
+    assert table.pixel_columns(names, "mine") == (0, list(range(1, 785)))

@@ -88,6 +88,6 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
         text = f"The model was trained on a data set named {name}: only the test set of {source}, {count}, is used."
         note(text, quiet=arguments.quiet)
     elif not len(data.X_train):
-        text = f"{source} has no test set of its own: all of its {len(data.X_test):,} images are used."
+        text = f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set."
         note(text, quiet=arguments.quiet)
     return data.numbered_as(model.classes, source)

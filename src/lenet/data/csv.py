@@ -75,7 +75,8 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     ----------
     path : str or path-like
         A file with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Pixels are integers from 0
-        (background) to 255 (ink), or decimals in [0, 1]. The labels are in the column "label", "labels", "class",
+        (background) to 255 (ink), or decimals in [0, 1], in the order of the columns or of the numbers at the ends of
+        their names, as in pixel783. The labels are in the column "label", "labels", "class",
         "target", "digit" or "y" of the header. If there is no such column, they are in the first of 785 columns,
         or in the last if only that one contains text; the column is logged. A column "id", "imageid", "image_id" or
         "index" is ignored, and so is the index that pandas writes, without a name or as "__index_level_0__".

@@ -1,5 +1,6 @@
 """The data set that every loader returns, its validation, and a stratified split."""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -77,6 +78,20 @@ class Dataset(_Arrays):
             raise InputError("A label is negative; expected labels from 0. Renumber them.")
         return named
 
+    def sha256(self) -> str:
+        """Return the SHA-256 of the arrays, which identifies the data of a resumed run.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+        """
+        digest = hashlib.sha256()
+        for array in self:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
     def numbered_as(self, classes: Sequence[str], source: str) -> "Dataset":
         """Return the data set with its labels numbered as in `classes`.
 
@@ -90,7 +105,8 @@ class Dataset(_Arrays):
         Returns
         -------
         Dataset
-            The data set itself if it has no class names, or the same ones.
+            Without class names, a label is the name of a class if any of `classes` is a number, and otherwise its
+            number, from 0.
 
         Raises
         ------
@@ -98,6 +114,11 @@ class Dataset(_Arrays):
             If the data set has a class that is not in `classes`, or a label that is not the number of one of them.
         """
         classes = class_names.checked(classes)
+        if self.classes is None and any(map(str.isdecimal, classes)):  # the label 7 is the class 7, whatever its place
+            found, places = np.unique(np.concatenate([self.y_train, self.y_test]), return_inverse=True)
+            y_train, y_test = np.split(places, [len(self.y_train)])
+            renumbered = Dataset(self.X_train, y_train, self.X_test, y_test)
+            return renumbered.with_classes([str(label) for label in found]).numbered_as(classes, source)
         if self.classes is None:
             labels = np.concatenate([self.y_train, self.y_test])
             ends = labels.min(initial=0), labels.max(initial=0)
@@ -161,7 +182,7 @@ def check_levels(X: NDArray[np.uint8], source: str) -> None:
 
 
 def check_polarity(X: NDArray[np.uint8], source: str) -> None:
-    """Log a warning if the border of most images, shape (n, height, width), is light, as that of ink on paper."""
+    """Log a warning if the border of most images, shape (n, height, width), is light, like that of ink on paper."""
     sample = X[:: max(1, -(-len(X) // SAMPLE))]
     border = np.concatenate([sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]], axis=1)
     is_light = np.count_nonzero(border > 127, axis=1) > _MOSTLY * border.shape[1]
@@ -174,8 +195,8 @@ def check_polarity(X: NDArray[np.uint8], source: str) -> None:
 def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source: str) -> None:
     found = np.unique(y_train)
     low, high = int(found[0]), int(found[-1])
-    # An excerpt of MNIST may lack a digit. Above ten classes, a gap would mean useless outputs: most likely, one stray
-    # label of a damaged file.
+    # An excerpt of MNIST may lack a digit. Above ten classes, a gap most likely comes from a stray label of a damaged
+    # file, and would give the network useless outputs.
     if low < 0 or (high > 9 and len(found) != high + 1):
         raise DataError(
             f"{source} has {len(found)} different training labels, from {low} to {high}; expected 0 to "

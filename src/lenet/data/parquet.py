@@ -80,7 +80,7 @@ def load_parquet(
     labels: list[str] = []
     pictures: list[tuple[str, str, bytes | None]] = []
     for split, file in files:
-        for row, (label, encoded) in enumerate(_rows(file)):
+        for row, (label, encoded) in enumerate(_rows(file), 1):
             labels.append(label)
             pictures.append((f"{file}, row {row:,}", split, encoded))
             if len(pictures) > MAX_IMAGES:

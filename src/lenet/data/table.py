@@ -14,6 +14,7 @@ from lenet.errors import DataError
 PIXELS = SIDE * SIDE
 LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
 IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index
+_MAX_LABEL = 10**9
 
 
 class Table(NamedTuple):
@@ -57,7 +58,13 @@ def pixel_columns(
             f"{source} has {columns}; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "
             "training."
         )
-    return label, pixels
+    return label, _in_order(pixels, names)
+
+
+def _in_order(pixels: list[int], names: Sequence[str]) -> list[int]:
+    """Return columns in the order of the numbers at the ends of their names, if all have different ones."""
+    numbers = {place: int(found[0]) for place in pixels if (found := re.search(r"\d+$", names[place]))}
+    return sorted(pixels, key=numbers.__getitem__) if len(set(numbers.values())) == len(pixels) else pixels
 
 
 def label_column(names: Sequence[str], source: str) -> int | None:
@@ -90,13 +97,13 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
     names = sorted(set(labels))
     if empty := [row for row, label in enumerate(labels) if not label]:
         raise DataError(f"{source} has no label in row {empty[0] + 1:,}; expected one in each row.")
-    wrong = [name for name in names if not re.fullmatch(r"\d{1,9}(\.0+)?", name)]
-    if not wrong:
-        return np.array([int(label.partition(".")[0]) for label in labels], np.int64), None
-    if all(re.fullmatch(r"-?[\d.]+(e-?\d+)?", name) for name in names):
+    if any(map(is_text, names)):
+        numbers = {name: number for number, name in enumerate(names)}
+        return np.array([numbers[label] for label in labels], np.int64), tuple(names)
+    values = {name: float(name) for name in names}
+    if wrong := [name for name, value in values.items() if not (value.is_integer() and 0 <= value < _MAX_LABEL)]:
         raise DataError(f"{source} has the label {wrong[0]}; expected integers of at least 0, or names.")
-    numbers = {name: number for number, name in enumerate(names)}
-    return np.array([numbers[label] for label in labels], np.int64), tuple(names)
+    return np.array([int(values[label]) for label in labels], np.int64), None
 
 
 def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
