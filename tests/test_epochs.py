@@ -93,6 +93,11 @@ def test_patience_counts_the_consecutive_epochs_without_an_improvement(accuracie
     assert fit([1.0] * len(stops), [(0.89, accuracy) for accuracy in accuracies], tol=tol).stops == stops
 
 
+def test_the_plateau_ends_once():
+    """Later, the loss of a network that learns its training images by heart may be as high again."""
+    assert fit([1.0] * 3, [(0.8, 0.5), (0.95, 0.5), (0.95, 0.5)]).stops == [False, False, True]
+
+
 @pytest.mark.parametrize(("fraction", "stops"), [(0.89, [False, False, True]), (0.9, [False] * 3)])
 def test_patience_begins_below_90_percent_of_the_entropy(fraction, stops):
     assert fit([1.0] * 3, [(fraction, 0.5)] * 3).stops == stops

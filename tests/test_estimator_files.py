@@ -70,11 +70,24 @@ def test_a_pretrained_classifier_from_a_file(tmp_path):
     classifier = LeNetClassifier.from_pretrained(tmp_path / "own.safetensors")
     assert classifier.classes_.tolist() == [0, 1, 2, 3, 4]
     with pytest.raises(
-        InputError, match=r"'none\.safetensors' does not exist; expected a model file, a run folder or mnist"
+        InputError, match=r"none\.safetensors does not exist; expected a model file, a run folder or mnist"
     ):
         LeNetClassifier.from_pretrained("none.safetensors")
+    with pytest.raises(InputError, match="An empty name does not exist"):  # it would be the current folder
+        LeNetClassifier.from_pretrained("")
     with pytest.raises(InputTypeError, match="name is of type LeNet5"):
         LeNetClassifier.from_pretrained(model)
+
+
+def test_fine_tuning_does_not_undo_the_training():
+    """At the rate for random weights, one call of partial_fit lowered the accuracy on other images by a third."""
+    digits = lenet.data.load_digits()
+    X, y = digits.X_train[:300].reshape(300, -1), digits.y_train[:300]
+    classifier = LeNetClassifier.from_pretrained()
+    before = classifier.score(digits.X_test.reshape(-1, 784), digits.y_test)
+    assert (classifier.learning_rate_init, LeNetClassifier().learning_rate_init) == (0.01, 0.1)
+    classifier.partial_fit(X, y)
+    assert classifier.score(digits.X_test.reshape(-1, 784), digits.y_test) > before - 0.02
 
 
 def test_a_file_of_a_model_becomes_a_classifier_of_its_names(tmp_path):

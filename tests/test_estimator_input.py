@@ -98,7 +98,7 @@ def test_a_column_of_labels_is_accepted_with_a_warning():
 
 def test_columns_that_are_not_a_square_warn_where_fit_is_called():
     with pytest.warns(
-        UserWarning, match="X has 60 columns, which fill no square: they are read as images of 8x8 pixels"
+        UserWarning, match="X has 60 columns, which is not a square number. They are read as images of 8x8"
     ) as warned:
         quick().fit(X[:, :60], Y)
     assert warned[0].filename == __file__

@@ -31,7 +31,7 @@ def test_shape(n_features, image_shape, given, shape):
 @pytest.mark.parametrize(("n_features", "side"), [(600, 25), (783, 28), (730, 28), (65, 9), (63, 8), (2, 2)])
 def test_columns_that_are_not_a_square_are_a_warning(n_features, side):
     expected = (
-        rf"X has {n_features} columns, .* {side}x{side} pixels .*\. Set image_shape=\(height, width\) for images of"
+        rf"X has {n_features} columns, .* {side}x{side} pixels, .*\. Set image_shape=\(height, width\) for images of"
     )
     with pytest.warns(UserWarning, match=expected):
         assert shape_of(n_features, "auto", None) == (side, side)
@@ -277,6 +277,7 @@ def test_the_shape_of_images_is_checked():
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 2)),
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 0.5)),
         (Framing(8, 8, -2.8, 2.8), np.full((1, 64), 138.0)),  # rare values of standardised data
+        (FRACTIONS, np.where(np.arange(784) == 3, 255.0, np.linspace(0, 1, 784))[np.newaxis]),  # one outlier of min-max
     ],
 )
 def test_pixels_that_may_have_the_fitted_scale_are_accepted(framing, X):

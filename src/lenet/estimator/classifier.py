@@ -6,7 +6,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,12 @@ from lenet.estimator.epochs import Epochs
 from lenet.estimator.files import KEY, Record, name_classes, record_in
 from lenet.estimator.framing import Framing, frame, shape_of
 from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode, validated
-from lenet.loading import load, load_pretrained
+from lenet.loading import load, load_named
 from lenet.losses import log_softmax
 from lenet.model import LeNet5
 from lenet.training.loop import train
 from lenet.training.recipes import Recipe, check_field
 from lenet.training.state import State
-from lenet.weights import PRETRAINED
 
 # scikit-learn's names for the fields of a recipe.
 _RECIPE_FIELDS = {
@@ -184,8 +182,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         name : str or path-like, default "mnist"
             The name of a pre-trained model, or the path of a file that `save` or `lenet.LeNet5.save` wrote.
         **parameters
-            As for the class, except that `warm_start` defaults to True, so `fit` continues from these weights. A clone,
-            for example in `cross_val_score`, is not fitted and trains from scratch.
+            As for the class, except that `warm_start` defaults to True, so `fit` continues from these weights, and
+            `learning_rate_init` to 0.01, as higher rates undo their training. A clone, for example in
+            `cross_val_score`, is not fitted and trains from scratch; it needs the usual rate of 0.1.
 
         Returns
         -------
@@ -214,12 +213,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         """
         if not isinstance(name, str | os.PathLike):
             raise InputTypeError(f"name is of type {type(name).__name__}; expected a name, such as 'mnist', or a path.")
-        if name not in PRETRAINED and not Path(name).exists():
-            raise InputError(
-                f"{str(name)!r} does not exist; expected a model file, a run folder or {', '.join(PRETRAINED)}."
-            )
-        model = load_pretrained(str(name)) if name in PRETRAINED else load(name)
-        return cls(**{"warm_start": True, **parameters})._with_model(model, record_in(model, str(name)))
+        model = load_named(name)
+        classifier = cls(**{"warm_start": True, "learning_rate_init": 0.01, **parameters})
+        return classifier._with_model(model, record_in(model, str(name)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "LeNetClassifier":
@@ -430,9 +426,10 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         batch_size = max(1, min(32, images // 10)) if isinstance(self.batch_size, str) else int(self.batch_size)
         automatic = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS * batch_size / images))
         epochs = automatic if isinstance(self.max_iter, str) else int(self.max_iter)
-        settings = {field: getattr(self, name) for name, field in _RECIPE_FIELDS.items()}
-        settings |= {"batch_size": batch_size, "epochs": epochs, "validation": validation, "patience": None}
-        return Recipe("LeNetClassifier", distort=bool(self.distortions), **settings)
+        return Recipe(
+            "LeNetClassifier", epochs, batch_size, self.learning_rate_init, self.momentum, self.alpha,
+            self.learning_rate, distort=bool(self.distortions), validation=validation,
+        )  # fmt: skip
 
     def _all_classes(self, classes: ArrayLike | None, resume: bool) -> NDArray[Any]:
         if classes is None:
@@ -560,8 +557,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         ndarray of shape (n, n_classes)
             With the dtype of `model_`, usually float32. Finite even where `predict_proba` underflows to 0.
         """
-        logits = self._of_images(X, LeNet5.logits)
-        return log_softmax(logits).astype(logits.dtype)
+        return log_softmax(self._of_images(X, LeNet5.logits))
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy on a test set.

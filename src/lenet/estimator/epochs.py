@@ -37,6 +37,7 @@ class Epochs:
         frequencies = np.bincount(labels, weights)
         frequencies = frequencies[frequencies > 0] / frequencies.sum()
         self.entropy = -float(frequencies @ np.log(frequencies))
+        self.on_plateau = self.entropy > 0  # with one class, there is no plateau
         self.best_score, self.waited = -math.inf, 0
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.task = {"estimator": classifier, "X": X, "y": y, "metadata": metadata}
@@ -75,9 +76,10 @@ class Epochs:
         return False
 
     def _out_of_patience(self, val_loss: float, val_accuracy: float) -> bool:
+        self.on_plateau = self.on_plateau and val_loss >= _PLATEAU * self.entropy
         if val_accuracy > self.best_score + self.classifier.tol:
             self.best_score, self.waited = val_accuracy, 0
-        elif not self.entropy or val_loss < _PLATEAU * self.entropy:  # with one class, there is no plateau
+        elif not self.on_plateau:
             self.waited += 1
         return self.waited >= self.classifier.n_iter_no_change
 

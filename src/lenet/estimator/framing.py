@@ -83,8 +83,8 @@ class Framing:
     def check_scale(self, X: NDArray[Any]) -> None:
         """Reject pixels whose scale clearly differs from that of the first fit.
 
-        Examples are fractions after a fit on integers, values more than ten times too high, and the negative values of
-        uint8 pixels read as int8.
+        Examples are fractions after a fit on integers, values more than ten times too high (a few may be outliers),
+        and the negative values of uint8 pixels read as int8.
         """
         if not X.size:
             return
@@ -95,7 +95,7 @@ class Framing:
         )
         if self.whole and self.high > 1 and shrunk:
             advice = f"Scale them back to {self.low:g} to {self.high:g}"
-        elif self.low >= 0 and high > 10 * self.high:
+        elif self.low >= 0 and high > 10 * self.high and np.median(X[self.low < X]) > 10 * self.high:
             advice = "Scale them as for fit"
         else:
             return
@@ -162,8 +162,8 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
         height, width = given or (side, side)
         if given is None and n_features < side**2 <= SIDE**2:
             warnings.warn(
-                f"X has {n_features} columns, which fill no square: they are read as images of {side}x{side} pixels "
-                "with background at the end. Set image_shape=(height, width) for images of another shape.",
+                f"X has {n_features} columns, which is not a square number. They are read as images of {side}x{side} "
+                "pixels, padded with background. Set image_shape=(height, width) for images of another shape.",
                 stacklevel=5,
             )
     else:
