@@ -309,7 +309,6 @@ def cases(folder: Path) -> dict[str, Case]:
             "parent": {"type": [None, 3, []], "value": ["a\0b"], "huge": [LONG]}, "start": MODEL,
             "args": {"type": [None, 3, "x", [], {**ARGS, "seed": "x"}, {**ARGS, "recipe": object()}],
                      "value": [{}, {**ARGS, "seed": -1}], "huge": [{**ARGS, "num_classes": 10**9}]}}),
-        "training.runs.fingerprint": Case(runs.fingerprint, {"data": DATA}, {"data": {"type": [None, 3, "x", [3]]}}),
         "training.runs.results_csv": Case(runs.results_csv, {"history": [EPOCH]}, {"history": HISTORY}),
         "training.splits.split": Case(splits.split, {"y": np.repeat(LABELS, 4), "validation": 0.25, "seed": 0}, {
             "y": {name: LABEL[name] for name in ("type", "not finite", "huge")}, "validation": numbers(-0.1, 1.0),

@@ -1,6 +1,9 @@
 """The steps of `lenet train`: what it passes to the training, what it saves and prints; nothing is trained."""
 
 import json
+import math
+import os
+import shlex
 import signal
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -63,6 +66,27 @@ def training(monkeypatch, tmp_path):
 
 def args_of(run):
     return json.loads(Path(f"runs/{run}/args.json").read_text())
+
+
+def test_the_progress_counts_the_images_that_a_recipe_adds(training, monkeypatch):
+    """183 of 200 images are not for validation; 37 drawn digits and 55 non-digits are added."""
+    made = []
+    monkeypatch.setattr("lenet.cli.progress.progress_for", lambda *given: made.append(given) or Progress(*given[:2]))
+    assert cli.main(["train", "mine.npz", "--recipe", "drawn"]) == 0
+    assert made == [(60, math.ceil((183 + 37 + 55) / 32), False)]
+
+
+def test_printed_commands_quote_folders(training, capsys):
+    training.stop = 2
+    assert cli.main(["train", "mine.npz", "-q", "--runs", "my runs"]) == 130
+    run = shlex.quote(str(Path("my runs/train-1"))) if os.name == "posix" else r'"my runs\train-1"'
+    assert capsys.readouterr().out.endswith(f"Resume with: lenet train --resume {run}\n")
+
+
+def test_a_wrong_start_is_found_before_the_data_are_loaded(training, capsys, monkeypatch):
+    monkeypatch.setattr("lenet.cli.train.load_data", None)
+    assert cli.main(["train", "mine.npz", "--from", "mnits"]) == 1
+    assert "mnits does not exist; expected a model file" in capsys.readouterr().err
 
 
 def test_the_options_reach_the_training(training, capsys):

@@ -118,6 +118,16 @@ def test_a_module_itself_and_nested_state_dicts():
     assert to_torch_state_dict(from_torch(module), like=module).keys() == module.state_dict().keys()
 
 
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [((torch.nn.ReLU(), torch.nn.MaxPool2d(2)), "MaxPool2d, ReLU"), ((torch.nn.Tanh(),), "Tanh")],
+)
+def test_a_module_with_other_activations_or_pooling_is_refused(layers, named):
+    with pytest.raises(WeightsError, match=f"^The module has {named}; expected sigmoids and average pooling"):
+        from_torch(torch.nn.Sequential(sequential(), *layers))
+    from_torch(torch.nn.Sequential(sequential(), torch.nn.LogSoftmax(1)))
+
+
 @pytest.mark.parametrize("biases_first", [False, True])
 def test_names_without_pairs_are_matched_by_order(biases_first):
     """With 84 classes, two biases have the same shape: the one that follows a weight belongs to it."""

@@ -451,7 +451,7 @@ def test_a_number_is_an_array_of_no_dimensions():
         (lambda: Linear(3, 2)(np.zeros((1, 3), complex)), InputTypeError, "x has dtype complex128"),
         (lambda: Linear(3, 2)([["a", "b", "c"]]), InputTypeError, "x has dtype <U1"),
         (lambda: Flatten()(np.zeros((2, 3), complex)), InputTypeError, "x has dtype complex128"),
-        (lambda: Flatten()(3), InputError, r"x has shape \(\); expected \(any,\)"),
+        (lambda: Flatten()(3), InputError, r"x has shape \(\); expected \(any length,\)"),
     ],
 )
 def test_bad_arguments(make, error, message):

@@ -473,7 +473,7 @@ def stopped_state():
         ({"step": 4, "images": 40}, "it is beyond the 30 images of an epoch"),
         ({"step": 10**6, "images": 10**7}, "it is beyond the 30 images of an epoch"),
         ({"step": 2, "images": 15}, "its step does not match"),
-        ({"epoch": 2}, "its history is not that of the first of 4 epochs"),
+        ({"epoch": 2}, "its history is not that of consecutive epochs from 1, at most 4"),
         ({"recipe": QUICK.with_changes(epochs=1)}, None),
     ],
 )
@@ -495,5 +495,5 @@ def test_a_state_that_the_run_cannot_produce_is_refused(changes, why):
 
 def test_a_state_with_more_epochs_than_the_recipe_is_refused():
     state = lenet.train(lenet.LeNet5(seed=0), X, Y, QUICK)
-    with pytest.raises(InputError, match="its history is not that of the first of 3 epochs"):
+    with pytest.raises(InputError, match="its history is not that of consecutive epochs from 1, at most 3"):
         lenet.train(lenet.LeNet5(seed=0), X, Y, QUICK.with_changes(epochs=3), state=state)

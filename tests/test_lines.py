@@ -10,8 +10,8 @@ import lenet
 from lenet.errors import InputError
 from lenet.reading import Field, read, read_form, reader
 from lenet.reading import lines as lines_module
-from lenet.reading.frames import without_frames
 from lenet.reading.cells import cells_of, may_have_cells
+from lenet.reading.frames import without_frames
 from lenet.reading.ink import find_ink, is_dark_on_light
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.numbering import chains_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lenet import LeNet5, LeNet1998
+from lenet import LeNet5, LeNet1998, load
 from lenet.errors import InputError, WeightsError
 from lenet.loading import network_class
 from lenet.weights import files
@@ -174,3 +174,13 @@ def test_the_class_of_a_network_is_known_by_its_name_in_files():
     assert network_class("1998") is LeNet1998
     with pytest.raises(InputError, match=r'^network is \'2020\'; expected "1998" or None\.$'):
         network_class("2020")
+
+
+@pytest.mark.parametrize(("suffix", "reader"), [(".onnx", "from_onnx"), (".pt", "from_torch"), (".PTH", "from_torch")])
+def test_files_of_other_programs_are_named_with_their_reader(tmp_path, suffix, reader):
+    path = tmp_path / f"model{suffix}"
+    with pytest.raises(FileNotFoundError):
+        load(path)
+    path.write_bytes(b"weights")
+    with pytest.raises(WeightsError, match=rf"is not a safetensors file; .* Pass it to lenet\.interop\.{reader}\.$"):
+        load(path)

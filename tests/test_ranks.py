@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import lenet
 from lenet.cli import ranks
 from lenet.errors import InputError
 
@@ -74,11 +75,11 @@ def test_without_an_error_nothing_ends():
 @pytest.mark.parametrize(("step", "received", "code"), [(0, 0, 0), (3, 0, 130), (3, 15, 143)])
 def test_a_rank_that_follows_ends_with_the_code_of_its_signal(monkeypatch, step, received, code):
     """128 and the number of the signal, or SIGINT if another rank received it; 0 if the training is complete."""
-    job = ranks.Job(X=None, y=None, num_classes=4, network=None, recipe=None, seed=7)
+    job = ranks.Job(model=lenet.LeNet5(num_classes=4, dtype="float64"), X=None, y=None, recipe=None, seed=7)
     comm = SimpleNamespace(broadcast=lambda value: job)
 
     def train(model, X, y, recipe, *, seed, n_jobs, comm, on_step):
-        assert (model.num_classes, seed, n_jobs) == (4, 7, 2)
+        assert (model, seed, n_jobs) == (job.model, 7, 2)
         assert on_step(None) is bool(received)
         return SimpleNamespace(step=step)
 

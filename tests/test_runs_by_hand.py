@@ -101,7 +101,7 @@ def test_every_argument_is_required(tmp_path, name):
     args = {key: value for key, value in ARGS.items() if key != name}
     with pytest.raises(InputError) as caught:
         Run.create(tmp_path, args)
-    assert "(it lacks some of data, data_sha256, lenet, num_classes, recipe, seed)" in str(caught.value)
+    assert f"(it lacks {name})" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -175,7 +175,6 @@ def test_the_parent_is_synced_after_the_run_has_its_name(tmp_path, monkeypatch):
 
 def test_the_recipe_is_that_of_the_arguments(run):
     assert run.recipe == Recipe("mine", 2, 8, 0.1)
-    assert with_args(run, recipe={**RECIPE, "rubbish": 0.5}).recipe == Recipe("mine", 2, 8, 0.1, non_digits=0.5)
 
 
 @pytest.mark.parametrize("recipe", [None, [], {"name": "mine"}, {**RECIPE, "dropout": 0.5}])

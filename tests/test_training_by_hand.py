@@ -193,6 +193,15 @@ def test_on_epoch_ends_training_with_the_best_weights():
     np.testing.assert_array_equal(model.parameters.flat, after[0])
 
 
+@pytest.mark.parametrize(
+    ("answer", "epochs"), [(np.True_, 1), (1, RECIPE.epochs), ("stop", RECIPE.epochs), (None, RECIPE.epochs)]
+)
+def test_only_true_ends_training(answer, epochs):
+    """Functions that write a log return the number of characters."""
+    assert len(train(model_of(), X, Y, RECIPE, on_epoch=lambda _: answer).history) == epochs
+    assert train(model_of(), X, Y, RECIPE, on_step=lambda _: answer).step == (answer is np.True_)
+
+
 def test_on_step_stops_with_the_latest_weights_and_a_state_apart_from_the_model():
     model, after = model_of(), []
     state = train(
@@ -455,7 +464,11 @@ def test_foof_estimates_from_distorted_images_and_resumes_after_any_step(monkeyp
     for stop_at in range(1, len(seen)):
         model, steps = model_of(), iter(range(1, len(seen) + 1))
         state = train(model, X, Y, recipe, on_step=lambda _, steps=steps, stop_at=stop_at: next(steps) == stop_at)
-        train(model, X, Y, recipe, state=copy.deepcopy(state))
+        before = copy.deepcopy(state)
+        train(model, X, Y, recipe, state=state)
+        assert state.as_dict() == before.as_dict()  # it can be resumed from again
+        for name in ("parameters", "velocity", "best_parameters", "preconditioner"):
+            np.testing.assert_array_equal(getattr(state, name), getattr(before, name))
         np.testing.assert_array_equal(model.parameters.flat, expected.parameters.flat)
 
 

@@ -79,7 +79,7 @@ def test_states_that_a_run_can_produce(changes):
     state(**changes).check(OPTIMIZER, RECIPE)
 
 
-HISTORY = "its history is not that of the first of 3 epochs"
+HISTORY = "its history is not that of consecutive epochs from 1, at most 3"
 RANGE = "its step, mean, std or best_epoch is out of range"
 BATCHES = "its step does not match its number of images"
 

@@ -90,9 +90,13 @@ def unit_floats(values: NDArray[Any]) -> None:
             values = values[tuple(slice(None if stride else 1) for stride in values.strides)]
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN fails both
+            advice = "Divide by 255 or pass uint8"
+            if -np.inf < low < 0:
+                advice = "Undo a standardisation, as lenet standardises images itself, or clip them"
+            elif low >= 0 and high < 2:
+                advice = "Clip them"
             raise InputError(
-                f"x has floating-point pixels from {short(low)} to {short(high)}; expected [0, 1]. Divide by 255 or "
-                "pass uint8."
+                f"x has floating-point pixels from {short(low)} to {short(high)}; expected [0, 1]. {advice}."
             )
 
 
@@ -195,7 +199,7 @@ def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: 
     """Return x as `floats` does, after checking its shape; None in `shape` allows any length."""
     values = array(x, name, f"expected an array with {len(shape)} dimensions")
     if values.ndim != len(shape) or any(b is not None and a != b for a, b in zip(values.shape, shape, strict=True)):
-        expected = str(tuple("any" if length is None else length for length in shape)).replace("'", "")
+        expected = str(tuple("any length" if length is None else length for length in shape)).replace("'", "")
         raise InputError(f"{name} has shape {values.shape}; expected {expected}.")
     return floats(values, dtype, name)
 

@@ -10,9 +10,12 @@ from lenet.errors import InputError, WeightsError
 from lenet.model import LeNet5
 from lenet.model_1998 import LeNet1998
 from lenet.weights.bounds import check_bounds
-from lenet.weights.files import ModelFile
+from lenet.weights.files import PRETRAINED, ModelFile
 
 BEST = "best.safetensors"  # in the folder of a run
+_READERS = {
+    ".onnx": "lenet.interop.from_onnx", ".pt": "lenet.interop.from_torch", ".pth": "lenet.interop.from_torch",
+}  # fmt: skip
 
 
 def load(path: str | os.PathLike[str]) -> LeNet5:
@@ -49,6 +52,9 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
         folder, path = path, path / BEST
         if not path.exists():
             raise WeightsError(f"{folder} has no {BEST}; expected a model file, or the folder of a training run.")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is not None and path.exists():
+        raise WeightsError(f"{path} is not a safetensors file; expected a file that lenet saved. Pass it to {reader}.")
     file = ModelFile.read(path)
     try:
         return _model_of(file)
@@ -81,6 +87,18 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
     'drawn, distilled'
     """
     return _model_of(ModelFile.read_pretrained(name))
+
+
+def load_named(name: str | os.PathLike[str]) -> LeNet5:
+    """Load a pre-trained model by name, or a model file or run folder by path; names take precedence."""
+    if name in PRETRAINED:
+        return load_pretrained(str(name))
+    if not str(name) or not Path(name).exists():  # Path("") would be the current folder
+        raise InputError(
+            f"{str(name) or 'An empty name'} does not exist; expected a model file, a run folder or "
+            f"{', '.join(PRETRAINED)}."
+        )
+    return load(name)
 
 
 def network_class(network: str | None) -> type[LeNet5]:

@@ -342,9 +342,7 @@ class LeNet5:
         if reject_at is None:
             return self._predictor.classes(x, self.mean, self.std, out, n_jobs)
         rule = RejectionRule.from_metadata(self.metadata, reject_at)
-        probabilities = self._predictor.empty(len(x))
-        self._predictor.probabilities(x, self.mean, self.std, probabilities, n_jobs)
-        out[...] = rule.answers(probabilities).labels
+        out[...] = rule.answers(self.predict_proba(x, n_jobs=n_jobs)).labels
         return out
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
@@ -530,7 +528,8 @@ class LeNet5:
         path : path-like
         half : bool, default False
             Whether to round the weights to float16. A float32 model then takes half the space; `lenet.load` returns a
-            float32 model. Layers whose weights are multiples of a power of two, at most 127 of them, take a quarter.
+            float32 model. Layers of at least 1,000 weights, all of them multiples of one power of two by an integer
+            from -127 to 127, take a quarter.
 
         Raises
         ------

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from lenet._files import PNG_MARK, check_replaceable
 from lenet.cli.output import printable
-from lenet.errors import InputError
 
 if TYPE_CHECKING:
     from lenet.model import LeNet5
@@ -79,17 +78,8 @@ _threads.__name__ = "int"  # for argparse's message when int() fails
 def load_model(name: str) -> "LeNet5":
     """Return the model that --model names."""
     from lenet.interop import from_onnx, from_torch
-    from lenet.loading import load, load_pretrained
-    from lenet.weights import PRETRAINED
+    from lenet.loading import load_named
 
-    path = Path(name)
-    if name in PRETRAINED:  # names take precedence, as in lenet.data.load: ./mnist is a path
-        return load_pretrained(name)
-    if not name or not path.exists():  # Path("") would be the current folder
-        raise InputError(
-            f"{name or 'An empty name'} does not exist; expected a model file, a run folder or {', '.join(PRETRAINED)}."
-        )
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        return from_onnx(path)
-    return from_torch(path) if suffix in (".pt", ".pth") else load(path)
+    readers = {".onnx": from_onnx, ".pt": from_torch, ".pth": from_torch}
+    reader = readers.get(Path(name).suffix.lower())
+    return load_named(name) if reader is None or not Path(name).exists() else reader(Path(name))

@@ -1,6 +1,10 @@
 """Print untrusted text, such as file names, so that it cannot control a terminal or forge a line."""
 
+import os
+import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 
 def printable(text: str) -> str:
@@ -23,3 +27,8 @@ def note(text: str, *, quiet: bool) -> None:
 def say(text: str) -> None:
     """Print untrusted text as one line."""
     print(printable(text))
+
+
+def quoted(path: Path) -> str:
+    """Return a path as one argument of the system's shell."""
+    return shlex.quote(str(path)) if os.name == "posix" else subprocess.list2cmdline([str(path)])

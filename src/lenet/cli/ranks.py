@@ -17,6 +17,7 @@ from lenet.errors import LenetError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lenet.model import LeNet5
     from lenet.training.mpi import Ranks
     from lenet.training.recipes import Recipe
 
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
 class Job:
     """The training that rank 0 broadcasts to the other ranks."""
 
+    model: "LeNet5"
     X: "NDArray[Any]"
     y: "NDArray[Any]"
-    num_classes: int
-    network: str | None
     recipe: "Recipe"
     seed: int
 
@@ -48,15 +48,13 @@ def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]"
 def follow(ranks: "Ranks", n_jobs: int | None) -> int:
     """Train on the data of rank 0; write and print nothing."""
     from lenet.cli.signals import StopSignals
-    from lenet.loading import network_class
     from lenet.training.loop import train
 
     received: Any = ranks.broadcast(None)
     job: Job = received
-    model = network_class(job.network)(seed=0, num_classes=job.num_classes)
     with StopSignals() as signals:
         state = train(
-            model, job.X, job.y, job.recipe, seed=job.seed, n_jobs=n_jobs, comm=ranks,
+            job.model, job.X, job.y, job.recipe, seed=job.seed, n_jobs=n_jobs, comm=ranks,
             on_step=lambda _: bool(signals.received),
         )  # fmt: skip
     return 128 + (signals.received or signal.SIGINT) if state.step else 0

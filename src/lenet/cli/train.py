@@ -15,7 +15,7 @@ from lenet import __version__
 from lenet._files import remove_leftovers
 from lenet.cli.data import DATA_NAMES, add_data, load_data
 from lenet.cli.options import add_common, add_network, load_model
-from lenet.cli.output import note, say
+from lenet.cli.output import note, quoted, say
 from lenet.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from lenet._fused.dispatch import chosen
     from lenet.training.fine_tuning import transfer
     from lenet.training.recipes import recipe_named
-    from lenet.training.runs import Run, fingerprint
+    from lenet.training.runs import Run
 
     try:
         recipe = recipe_named(arguments.recipe or ("default" if arguments.network is None else "paper"))
@@ -133,9 +133,9 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     except InputError as error:
         parser.error(str(error))
     require_extras(recipe, tensorboard=arguments.tensorboard)
+    old = None if arguments.start is None else load_model(arguments.start)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
     classes = classes_of(data, arguments)
-    old = None if arguments.start is None else load_model(arguments.start)
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
     if arguments.recipe is None and arguments.network is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small" if old is None else "adapt" if old.classes == classes else "transfer")
@@ -147,7 +147,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         "lenet": __version__,
         "cpu": chosen(),
         "data": arguments.data if arguments.data in DATA_NAMES else str(Path(arguments.data).resolve()),
-        "data_sha256": fingerprint(data),
+        "data_sha256": data.sha256(),
         "num_classes": len(classes),
         "seed": arguments.seed or 0,
         "recipe": asdict(recipe),
@@ -226,7 +226,7 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     """Open a run folder, and load the data of the run."""
     from lenet._fused.dispatch import chosen
     from lenet.cli.event_files import has_events
-    from lenet.training.runs import Run, fingerprint
+    from lenet.training.runs import Run
 
     folder = arguments.resume
     opened = Run(folder)
@@ -234,7 +234,7 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     require_extras(opened.recipe, tensorboard=arguments.tensorboard)
     opened.check_writable()
     data = load_data(opened.args["data"], raw=opened.args.get("raw") is True, quiet=arguments.quiet)
-    if fingerprint(data) != opened.args["data_sha256"]:
+    if data.sha256() != opened.args["data_sha256"]:
         raise InputError(
             f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
         )
@@ -259,20 +259,22 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     from lenet.cli.signals import StopSignals
     from lenet.training.loop import train
     from lenet.training.splits import split
+    from lenet.training.training_set import added_counts
 
     recipe, seed = folder.recipe, folder.args["seed"]
     model = folder.initial_model()
     state = folder.load_checkpoint(model)
     done = len(state.history) if state is not None else 0
     parts = split(data.y_train, recipe.validation, seed)
-    steps = math.ceil(len(parts.train) / recipe.batch_size)
+    images = len(parts.train) + sum(added_counts(recipe, len(parts.train)))
+    steps = math.ceil(images / recipe.batch_size)
     progress = Progress() if arguments.quiet else progress_for(recipe.epochs, steps, arguments.json)
     metadata = {
         "run": str(folder.folder), "data": folder.args["data"], "recipe": recipe.name, "seed": seed,
         "train": len(parts.train), "validation": len(parts.validation), "test": len(data.X_test),
     }  # fmt: skip
     progress.start(metadata)
-    comm.broadcast(Job(data.X_train, data.y_train, model.num_classes, model.network, recipe, seed))
+    comm.broadcast(Job(model, data.X_train, data.y_train, recipe, seed))
     events = EventFile(folder.folder, state.history if state else ()) if arguments.tensorboard else Progress()
     saver = Saver(folder, model, progress, events, state.seconds if state else 0.0)
     with StopSignals() as signals:
@@ -285,7 +287,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
             progress.stop()
             events.stop()
         if done == len(state.history) and not state.step:
-            again = f"To train further, start a new run with --from {folder.folder}."
+            again = f"To train further, start a new run with --from {quoted(folder.folder)}."
             note(f"{folder.folder} was complete. {again}", quiet=arguments.quiet)
         if state.step:  # stopped, perhaps by a signal to another rank
             folder.save_checkpoint(state)
@@ -321,7 +323,7 @@ class Saver:
 
 def print_stopped(folder: "Run", state: "State", as_json: bool) -> None:
     """Print where the training stopped, and how to resume it."""
-    command = f"lenet train --resume {folder.folder}"
+    command = f"lenet train --resume {quoted(folder.folder)}"
     if as_json:
         print(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
     else:
@@ -368,4 +370,4 @@ def print_report(report: "Report", folder: "Run", data: "Dataset", state: "State
         advice = "increase --epochs" if "from" in folder.args else "pass --from mnist, or increase --epochs"
         print(f"This is hardly better than guessing. Sigmoid networks start on a plateau: {advice}.")
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
-    say(f"lenet predict PICTURE --model {folder.folder}")
+    say(f"lenet predict PICTURE --model {quoted(folder.folder)}")

@@ -17,6 +17,7 @@ from lenet.weights.bounds import check_bounds
 from lenet.weights.container import content_of, read_tensors
 from lenet.weights.files import MAX_CLASSES
 
+_LIKE_LENET = {"activation": ("Sigmoid", "Softmax", "LogSoftmax"), "pooling": ("AvgPool2d",)}
 _NESTED = ("state_dict", "model_state_dict", "model")  # keys of the state dict in a checkpoint
 
 
@@ -53,7 +54,7 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     Notes
     -----
     A state dict contains neither activations nor pooling. The model uses sigmoids and average pooling, even if the
-    PyTorch model does not.
+    PyTorch model does not. Of a module, other activations and pooling are rejected if they are modules, too.
 
     Examples
     --------
@@ -67,6 +68,7 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     if isinstance(source, str | os.PathLike):
         title, tensors = str(source), _state_dict(_read(source), str(source), WeightsError)
     else:
+        _check_modules(source)
         title, tensors = "The state dict", _state_dict(source, "The state dict")
     names = _names_by_parameter(_shapes(tensors, title), title)
     model = model_from({ours: _as_array(theirs, tensors[theirs], title) for ours, theirs in names.items()})
@@ -132,6 +134,17 @@ def _read(path: str | os.PathLike[str]) -> Any:
             f"torch.load({str(path)!r}, weights_only=True) failed with {type(error).__name__}; the file is damaged or "
             "contains more than weights. Save model.state_dict() with torch.save or safetensors."
         ) from None
+
+
+def _check_modules(source: Any) -> None:
+    """Raise WeightsError if a module contains other activations or pooling than LeNet-5; functions cannot be seen."""
+    modules = source.modules() if callable(getattr(source, "modules", None)) else ()
+    kinds = {(type(each).__module__.rpartition(".")[2], type(each).__name__) for each in modules}
+    if others := sorted(name for kind, name in kinds if name not in _LIKE_LENET.get(kind, (name,))):
+        raise WeightsError(
+            f"The module has {', '.join(others)}; expected sigmoids and average pooling, as in LeNet5. Train a network "
+            "with these."
+        )
 
 
 def _state_dict(source: Any, title: str, error_type: type[LenetError] = InputTypeError) -> dict[str, Any]:

@@ -128,14 +128,13 @@ def score(
 
 
 def _model(model: LeNet5 | str | os.PathLike[str]) -> LeNet5:
-    from lenet.loading import load, load_pretrained
-    from lenet.weights import PRETRAINED
+    from lenet.loading import load_named
 
     if isinstance(model, LeNet5):
         return model
     if not isinstance(model, str | os.PathLike):
         raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5, the name of one, or a path.")
-    return load_pretrained(str(model)) if model in PRETRAINED else load(model)
+    return load_named(model)
 
 
 @contextlib.contextmanager

@@ -40,14 +40,14 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
     try:
         if metadata.get("format") != FORMAT:
             raise ValueError(f"its format is {metadata.get('format')!r}")
-        values = json.loads(metadata["state"])
+        values, stored = json.loads(metadata["state"]), json.loads(metadata["args"])
         state = State(**{**arrays, **values, "history": [Epoch(**row) for row in values["history"]]})
         if missing := state.as_dict().keys() - values.keys():
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         state.check(optimizer_of(recipe, model), recipe)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not a checkpoint of {model!r} ({error}). Start a new run.") from None
-    if metadata.get("args", json.dumps(args)) != json.dumps(args):  # the first version stored none
+    if stored != json.loads(json.dumps(args)):
         *names, last = args
         raise InputError(
             f"{path.with_name('args.json')} and the checkpoint beside it differ in {', '.join(names)} or {last}. "

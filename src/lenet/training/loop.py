@@ -6,7 +6,7 @@ All randomness depends on the seed and the epoch's number alone, so that trainin
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,7 @@ def _starting_state(
             state.check(optimizer, recipe, len(data.members))
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"state is invalid ({error}). Pass a state that train returned.") from None
+        state = replace(state, history=[*state.history])  # the caller's state does not change
     task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen(), _rounding(optimizer))
     if settings.comm.broadcast(task) != task:
         raise InputError(
@@ -172,6 +173,12 @@ def _starting_state(
             "and set LENET_CPU and OPENBLAS_CORETYPE if their CPUs differ."
         )
     return settings.comm.broadcast(state)
+
+
+def _ends(callback: Callback, state: State) -> bool:
+    """Call a callback, and return whether it returned True; a count, for example, does not end training."""
+    answer = callback(state)
+    return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
 def _rounding(optimizer: SGD) -> bytes:
@@ -224,7 +231,7 @@ class _Loop:
         finished = True
         while finished and state.epoch <= recipe.epochs and not self._out_of_patience():
             finished = self._run_epoch(on_step)
-            if finished and self.settings.comm.broadcast(on_epoch is not None and bool(on_epoch(state))):
+            if finished and self.settings.comm.broadcast(on_epoch is not None and _ends(on_epoch, state)):
                 break
         self._check_alone()
         state.parameters = state.parameters.copy()  # to resume from, even if the model changes
@@ -255,7 +262,7 @@ class _Loop:
             spent = time.perf_counter() - began
             state.seconds = seconds_before + spent
             state.images_per_second = (state.images - images_before) / max(1e-9, spent)
-            self.stop_requested = on_step is not None and bool(on_step(state))
+            self.stop_requested = on_step is not None and _ends(on_step, state)
             if agreed or (self.stop_requested and self.settings.comm.size == 1):
                 return False  # several processes agree with the next step's all-reduce
         self._close_epoch()

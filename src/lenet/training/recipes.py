@@ -90,7 +90,7 @@ class Recipe:
         `distort`.
     defects : float, default 0
         The fraction of the images to spoil in each epoch, after any distortion, in [0, 1]: with lines, noise, spots,
-        low contrast and others; see `lenet.training.augment.defects`.
+        low contrast and other defects; see `lenet.training.augment.defects`.
     drawn_digits : float, default 0
         Images of drawn digits to add to each epoch, as a fraction of the training set, from 0 to 100: printed, or in
         handwritten forms that MNIST lacks; see `lenet.training.augment.drawn_digits`. The classes must be the ten

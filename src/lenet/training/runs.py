@@ -6,7 +6,6 @@ crash at any moment.
 
 import contextlib
 import csv
-import hashlib
 import io
 import json
 import os
@@ -18,11 +17,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lenet import __version__, _checks, class_names
 from lenet._files import atomic_write, lock, read_at_most, sync_folder, unlock
-from lenet.data import Dataset
 from lenet.errors import InputError, InputTypeError, SaveError
 from lenet.loading import BEST, load, network_class
 from lenet.model import LeNet5
@@ -147,11 +143,10 @@ class Run:
             If this version of lenet does not know a field of the recipe, or a value is invalid.
         """
         try:
-            renamed = {"rubbish": "non_digits"}  # in runs of earlier versions
-            return Recipe(**{renamed.get(name, name): value for name, value in self.args["recipe"].items()})
+            return Recipe(**self.args["recipe"])
         except InputTypeError:
             raise
-        except (AttributeError, TypeError) as error:
+        except TypeError as error:  # also if it is not a mapping
             raise InputError(
                 f"{self.folder / 'args.json'} has a recipe that lenet {__version__} does not know ({error}). Update "
                 "lenet."
@@ -360,38 +355,6 @@ def shown_name(data: str | os.PathLike[str]) -> str:
     return Path(data).name.encode("utf-8", "backslashreplace").decode()  # the name of a file may not be Unicode
 
 
-def fingerprint(data: Dataset) -> str:
-    """Return the SHA-256 of a data set, which identifies the data of a resumed run.
-
-    Parameters
-    ----------
-    data : Dataset
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Raises
-    ------
-    InputTypeError
-        If data is not a Dataset.
-
-    Examples
-    --------
-    >>> import lenet
-    >>> len(fingerprint(lenet.data.load_digits()))
-    64
-    """
-    if not isinstance(data, Dataset):
-        raise InputTypeError(f"data is of type {type(data).__name__}; expected a Dataset.")
-    digest = hashlib.sha256()
-    for array in data:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 def results_csv(history: list[Epoch]) -> str:
     """Return the history as CSV, with a header and one line per epoch; missing values are empty.
 
@@ -424,8 +387,10 @@ def results_csv(history: list[Epoch]) -> str:
 
 def _checked_args(args: Any) -> dict[str, Any]:
     """Validate the arguments of a run; raise ValueError."""
-    if not isinstance(args, dict) or not args.keys() >= ARGS.keys():
-        raise ValueError(f"it lacks some of {', '.join(sorted(ARGS))}")
+    if not isinstance(args, dict):
+        raise ValueError("it is not a mapping")
+    if missing := sorted(ARGS.keys() - args.keys()):
+        raise ValueError(f"it lacks {', '.join(missing)}")
     for name, kind in ARGS.items():
         if not isinstance(args[name], kind) or isinstance(args[name], bool):
             raise ValueError(f"its {name} is of type {type(args[name]).__name__}; expected {kind.__name__}")

@@ -24,10 +24,11 @@ class Epoch:
     learning_rate : float
         The learning rate of the last step.
     loss, accuracy : float
-        Mean cross-entropy in nats, and fraction of the digits classified correctly, over the training images and
-        those that the recipe adds. Each image is evaluated with the weights before its own step.
+        Mean loss in nats (the cross-entropy or, for `LeNet1998`, equation 9 of the paper), and fraction of the digits
+        classified correctly, over the training images and those that the recipe adds. Each image is evaluated with
+        the weights before its own step.
     val_loss, val_accuracy : float or None
-        The same on the validation split, with the weights after the epoch; None without a validation split.
+        Mean cross-entropy and accuracy on the validation split, with the weights after the epoch; None without one.
     images_per_second : float
         Training speed in this epoch, without validation.
     seconds : float
@@ -165,7 +166,7 @@ class State:
             check_numbers(row)
         epochs = len(self.history)
         if epochs > recipe.epochs or [row.epoch for row in self.history] != [*range(1, epochs + 1)]:
-            raise ValueError(f"its history is not that of the first of {recipe.epochs} epochs")
+            raise ValueError(f"its history is not that of consecutive epochs from 1, at most {recipe.epochs}")
         scaled = self.mean is None if self.std is None else self.mean is not None and self.std > 0
         if not (scaled and self.step >= 0 and min(1, epochs) <= self.best_epoch <= epochs):
             raise ValueError("its step, mean, std or best_epoch is out of range")

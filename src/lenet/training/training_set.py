@@ -22,7 +22,7 @@ class TrainingSet:
     """The data of a training run, split for validation."""
 
     X: NDArray[Any]  # (n, 28, 28): of uint8 or the model's dtype
-    # (m, 28, 28): drawn digits, then non-digits, anew in each epoch. Separate from X, so that X need not be copied.
+    # (m, 28, 28): drawn digits, then non-digits; new ones for each epoch. Separate, so that X need not be copied.
     added: NDArray[Any]
     y: NDArray[np.int64]  # (n + m,): the labels of X and of the added images; -1 for each non-digit
     # y or, if X has target probabilities, (n + m, num_classes): these and those of the added images.
@@ -102,6 +102,11 @@ class TrainingSet:
         return images
 
 
+def added_counts(recipe: Recipe, n: int) -> tuple[int, int]:
+    """Return the numbers of drawn digits and of non-digits that a recipe adds to n training images."""
+    return round(recipe.drawn_digits * n), round(recipe.non_digits * n)
+
+
 def check_classes(classes: tuple[str, ...], recipe: Recipe) -> None:
     """Raise InputError if a recipe adds drawn digits to classes other than the ten digits."""
     if recipe.drawn_digits and classes != DIGITS:
@@ -115,7 +120,7 @@ def _added(
     recipe: Recipe, images: NDArray[Any], train: NDArray[np.int64], seeds: list[int]
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the images that a recipe adds to the training split, and their labels; -1 for non-digits."""
-    num_drawn, num_others = round(recipe.drawn_digits * len(train)), round(recipe.non_digits * len(train))
+    num_drawn, num_others = added_counts(recipe, len(train))
     added, labels = images[:0], np.empty(0, np.int64)
     if num_drawn:
         added, labels = drawn_digits(num_drawn, np.random.default_rng([*seeds, 2]))

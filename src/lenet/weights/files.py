@@ -145,7 +145,8 @@ class ModelFile:
         tensors, metadata = read_tensors(path)
         if metadata.get("format") != FORMAT:
             raise WeightsError(
-                f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}, a file that lenet saved."
+                f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}, a file that lenet saved. Pass "
+                "weights of PyTorch to lenet.interop.from_torch."
             )
         network = metadata.get("network")
         if network not in (None, *NETWORKS):
