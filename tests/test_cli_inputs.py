@@ -59,11 +59,13 @@ def test_files_of_a_folder_that_are_not_pictures_are_named(scans, capsys):
     (folder / ".hidden").write_text("text")
     assert lines(capsys, "predict", "scans")
     cli.main(["predict", "scans"])
-    assert capsys.readouterr().err == "lenet: skipped files of scans that are not pictures: notes.txt\n"
+    assert capsys.readouterr().err == "lenet: note: skipped files of scans that are not pictures: notes.txt\n"
     for name in ("a.heic", "b.pdf", "more/c.txt"):
         (folder / name).write_text("text")
+    cli.main(["predict", "scans", "-q"])
+    assert capsys.readouterr().err == ""
     cli.main(["predict", "scans"])
-    said = "lenet: skipped files of scans that are not pictures: a.heic, b.pdf, c.txt and 1 more\n"
+    said = "lenet: note: skipped files of scans that are not pictures: a.heic, b.pdf, c.txt and 1 more\n"
     assert capsys.readouterr().err == said
 
 
@@ -75,7 +77,7 @@ def test_errors_name_their_picture(scans, capsys, monkeypatch):
     assert capsys.readouterr().err.startswith(f"lenet: error: {noise}: The picture has ")
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO()))
     assert cli.main(["read", "-"]) == 1
-    assert capsys.readouterr().err.startswith("lenet: error: standard input: The file is empty")
+    assert capsys.readouterr().err.startswith("lenet: error: Standard input: The file is empty")
 
 
 def test_a_folder_expands_to_all_its_pictures(scans, capsys):

@@ -99,7 +99,7 @@ def test_labels_are_numbers_or_names_in_alphabetical_order(labels, numbers, clas
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["1", "0.5"], "mine has the label 0.5; expected integers of at least 0, or names."),
+        (["1", "0.5"], "mine has the label 0.5; expected integers from 0 to 999,999,999, or names."),
         (["-1"], "mine has the label -1; expected"), (["1e10"], "mine has the label 1e10; expected"),
         (["1234567890"], "mine has the label 1234567890; expected"),
         (["", "1", ""], "mine has no label in row 1; expected one in each row."),
@@ -297,5 +297,6 @@ def test_pixels_are_in_the_order_of_the_numbers_in_their_names():
     names = ["label", *sorted(f"pixel{k}" for k in range(784))]
     label, pixels = table.pixel_columns(names, "mine")
     assert (label, [names[place] for place in pixels]) == (0, [f"pixel{k}" for k in range(784)])
+    assert table.pixel_columns(["label", *(f"p{k}{'9' * 5000}" for k in range(784))], "mine")[1] == [*range(1, 785)]
     names = ["label", *(f"{row}x{column}" for column in range(28) for row in range(28))]  # the numbers repeat
     assert table.pixel_columns(names, "mine") == (0, list(range(1, 785)))

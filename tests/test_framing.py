@@ -205,6 +205,7 @@ BYTES, FRACTIONS = Framing(28, 28, 0, 255, whole=True), Framing(28, 28, 0, 1)
         (BYTES, np.ones((1, 784), bool), "Scale them back to 0 to 255"),
         (FRACTIONS, np.full((1, 784), 200, np.uint8), "Scale them as for fit"),
         (FRACTIONS, np.full((1, 784), 16.0), "Scale them as for fit"),
+        (Framing(8, 8, 0, 16), np.repeat([16.0, 200.0], [47, 17])[np.newaxis], "Scale them as for fit"),
     ],
 )
 def test_another_scale_is_refused(framing, X, advice):
@@ -277,7 +278,8 @@ def test_the_shape_of_images_is_checked():
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 2)),
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 0.5)),
         (Framing(8, 8, -2.8, 2.8), np.full((1, 64), 138.0)),  # rare values of standardised data
-        (FRACTIONS, np.where(np.arange(784) == 3, 255.0, np.linspace(0, 1, 784))[np.newaxis]),  # one outlier of min-max
+        (FRACTIONS, np.where(np.arange(784) == 3, 255.0, np.linspace(0, 1, 784))[np.newaxis]),  # an outlier
+        (Framing(8, 8, 0, 16), np.repeat([16.0, 200.0], [49, 15])[np.newaxis]),  # less than a quarter
     ],
 )
 def test_pixels_that_may_have_the_fitted_scale_are_accepted(framing, X):

@@ -5,7 +5,7 @@ import pytest
 
 from lenet.reading import cells as cells_module
 from lenet.reading import grids, numbering, tables
-from lenet.reading.cells import cells_of, pixels_of, split
+from lenet.reading.cells import cell_mask, cells_of, split
 from lenet.reading.grids import Grid, without_grids
 from lenet.reading.ink import blur_of, deblurred
 from lenet.reading.page import Page
@@ -476,7 +476,7 @@ def test_the_writing_of_a_slanted_cell_does_not_affect_that_of_others_in_its_box
     ink = np.where(page > 0, 255, 0).astype(np.uint8)
     together = grids._cleared(ink, page, Grid(WHOLE, cells, np.ones_like(page)))
     for cell in cells:
-        alone = np.where(pixels_of([cell], page.shape), ink, 0).astype(np.uint8)
+        alone = np.where(cell_mask([cell], page.shape), ink, 0).astype(np.uint8)
         found = grids._cleared(alone, page, Grid(WHOLE, [cell], np.ones_like(page)))
         assert found.any()
         np.testing.assert_array_equal(together[alone > 0], found[alone > 0])

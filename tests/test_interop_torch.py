@@ -126,6 +126,8 @@ def test_a_module_with_other_activations_or_pooling_is_refused(layers, named):
     with pytest.raises(WeightsError, match=f"^The module has {named}; expected sigmoids and average pooling"):
         from_torch(torch.nn.Sequential(sequential(), *layers))
     from_torch(torch.nn.Sequential(sequential(), torch.nn.LogSoftmax(1)))
+    mine = type("ReLU", (torch.nn.Identity,), {"__module__": "mine.activation"})
+    from_torch(torch.nn.Sequential(sequential(), mine()))
 
 
 @pytest.mark.parametrize("biases_first", [False, True])

@@ -251,6 +251,13 @@ def test_a_small_mark_is_beside_a_digit(monkeypatch, speck, text):
     assert read_line(monkeypatch, boxes, [1, 2], specks=[speck])[0].text == "b c"
 
 
+def test_marks_far_from_all_digits_are_left_out(monkeypatch):
+    """Such as a dash alone in the cell of a table: 12 pixels from the digit, and 13."""
+    for left, text in ((22, "b-"), (23, "b")):
+        boxes = [(0, 0, 10, 20), (left, 9, left + 9, 12)]
+        assert read_line(monkeypatch, boxes, [1, None], marks=True)[0].text == text
+
+
 def test_a_speck_that_is_no_mark_leaves_the_space(monkeypatch):
     boxes, labels = [(0, 0, 10, 20), (22, 0, 28, 3), (40, 0, 50, 20)], [1, None, 2]
     assert read_line(monkeypatch, boxes, labels, marks=True)[0].text == "b c"
@@ -281,6 +288,21 @@ def test_the_digits_of_different_cells_are_separated_and_marks_are_in_the_cells(
     assert line == Line(digits, 0.9, "-0.1 23 4 5,")
     assert [cell.text for cell in filled(cells, [line])] == ["-0.1", "23", "4"]
     assert separated(line, []) is line
+
+
+@pytest.mark.parametrize(
+    ("text", "separate", "texts"),
+    [
+        ("12", "1 2", ["1", "2"]), ("1.2", "1. 2", ["1.", "2"]), ("1-2", "1 -2", ["1", "-2"]),
+        ("1,-2", "1, -2", ["1,", "-2"]), ("-12.", "-1 2.", ["-1", "2."]), ("1. 2", "1. 2", ["1.", "2"]),
+    ],
+)  # fmt: skip
+def test_points_end_a_number_and_dashes_begin_one(text, separate, texts):
+    cells = [Cell(0, 0, column, (40 * column, 0, 40 * column + 40, 20)) for column in range(2)]
+    digits = (digit_at((15, 2, 25, 18), label=1), digit_at((55, 2, 65, 18), label=2))
+    line = separated(Line(digits, 0.9, text), cells)
+    assert line.text == separate
+    assert [cell.text for cell in filled(cells, [line])] == texts
 
 
 def test_places_turn_with_the_page():

@@ -116,7 +116,7 @@ def test_a_row_group_is_read_in_batches(monkeypatch):
         list(second.load())
 
 
-def test_pixel_columns_of_parquet_are_read_in_the_order_of_the_file():
+def test_pixel_columns_of_parquet_are_read():
     pixels = dict(zip(NAMES, X.reshape(N, 784).T, strict=True))
     save_parquet("a.parquet", 30, label=[0] * N, **pixels)
     (part,) = parts_of("a.parquet", None)

@@ -92,7 +92,7 @@ def unit_floats(values: NDArray[Any]) -> None:
         if not (low >= 0 and high <= 1):  # NaN fails both
             advice = "Divide by 255 or pass uint8"
             if -np.inf < low < 0:
-                advice = "Undo a standardisation, as lenet standardises images itself, or clip them"
+                advice = "Pass pixels that are not standardised, or clip them"
             elif low >= 0 and high < 2:
                 advice = "Clip them"
             raise InputError(

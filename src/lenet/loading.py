@@ -52,10 +52,15 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
         folder, path = path, path / BEST
         if not path.exists():
             raise WeightsError(f"{folder} has no {BEST}; expected a model file, or the folder of a training run.")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is not None and path.exists():
-        raise WeightsError(f"{path} is not a safetensors file; expected a file that lenet saved. Pass it to {reader}.")
-    file = ModelFile.read(path)
+    try:
+        file = ModelFile.read(path)
+    except WeightsError:
+        reader = _READERS.get(path.suffix.lower())
+        if reader is None:
+            raise
+        raise WeightsError(
+            f"{path} is not a safetensors file; expected a file that lenet saved. Pass it to {reader}."
+        ) from None
     try:
         return _model_of(file)
     except WeightsError as error:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from lenet._files import atomic_write, check_replaceable, read_stream
-from lenet.cli.options import check_png, error_line, error_text
+from lenet.cli.options import check_png, error_text
+from lenet.cli.output import note, printable
 from lenet.errors import DataError, InputError
 
 PICTURES_HELP = (
@@ -27,8 +28,10 @@ def add_csv(parser: argparse.ArgumentParser, columns: str) -> None:
     parser.add_argument("--csv", metavar="FILE", help=f"write a CSV file with the columns {columns}")
 
 
-def expanded(names: Sequence[str]) -> list[str]:
+def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
     """Return the names of all pictures, with folders and patterns replaced by the files in them or matching them.
+
+    Unless `quiet`, a note lists the files of folders that are not pictures.
 
     Raises
     ------
@@ -50,10 +53,7 @@ def expanded(names: Sequence[str]) -> list[str]:
                 raise InputError(f"{name} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files.")
             if others := [Path(file).name for file in all_files if not is_picture(file)]:
                 more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-                print(
-                    f"lenet: skipped files of {name} that are not pictures: {', '.join(others[:3])}{more}",
-                    file=sys.stderr,
-                )
+                note(f"skipped files of {name} that are not pictures: {', '.join(others[:3])}{more}", quiet=quiet)
             found += files
         elif glob.has_magic(name) and "://" not in name:
             files = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
@@ -110,8 +110,8 @@ def read_each(
             try:
                 found = read(name)
             except (DataError, InputError, OSError) as error:
-                source, text = "standard input" if name == STANDARD_INPUT else name, error_text(error)
-                print(error_line(error if source in text else DataError(f"{source}: {text}")), file=sys.stderr)
+                source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(error)
+                print(f"lenet: error: {text if text.startswith(source) else f'{source}: {text}'}", file=sys.stderr)
                 on_error(name, text)
             else:
                 yield name, found

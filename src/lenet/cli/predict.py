@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(
             f"--reject-at is {arguments.reject_at:g}; expected an error rate from 0 to below 1, such as 0.002."
         )
-    names = expanded(arguments.images)
+    names = expanded(arguments.images, quiet=arguments.quiet)
     if arguments.csv is not None:
         check_csv(parser, arguments, OF_PICTURES, OF_ROWS)
     tables = [name for name in names if name.lower().endswith(SUFFIXES)]

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             parser.error(f"{option} is {value:g}; expected a confidence from 0 to 1.")
     if arguments.check_below is not None and arguments.fields is None:
         parser.error("--check-below requires --fields.")
-    names = expanded(arguments.images)
+    names = expanded(arguments.images, quiet=arguments.quiet)
     model = load_model(arguments.model)
     characters_of(model)  # raises its error once rather than for each picture
     if arguments.show is not None:
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def show(name: str, reading: "Reading", as_json: bool, least: float | None = None) -> None:
-    """Print a reading, whose lines have a confidence of at least `least`, or None if the picture has no digits."""
+    """Print a reading. `least` is the minimum confidence of its lines; None if the picture has no digits."""
     from lenet.reading.results import rounded_down
 
     if as_json:

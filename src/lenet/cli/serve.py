@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--timeout", type=_positive, default=10, metavar="SECONDS",
-        help="time limit for receiving a request (default: 10 s)",
+        help="time limit for a client to send a request, or to read a response (default: 10 s)",
     )  # fmt: skip
     parser.add_argument(
         "--deadline", type=_positive, default=30, metavar="SECONDS",

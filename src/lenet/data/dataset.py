@@ -105,8 +105,8 @@ class Dataset(_Arrays):
         Returns
         -------
         Dataset
-            Without class names, a label is the name of a class if any of `classes` is a number, and otherwise its
-            number, from 0.
+            If the data set has no class names, its labels are the numbers of the classes, from 0; but if a class is
+            named by a number other than its own, such as 1 to 9, the labels are names.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Dataset(_Arrays):
             If the data set has a class that is not in `classes`, or a label that is not the number of one of them.
         """
         classes = class_names.checked(classes)
-        if self.classes is None and any(map(str.isdecimal, classes)):  # the label 7 is the class 7, whatever its place
+        if self.classes is None and any(name.isdecimal() and int(name) != n for n, name in enumerate(classes)):
             found, places = np.unique(np.concatenate([self.y_train, self.y_test]), return_inverse=True)
             y_train, y_test = np.split(places, [len(self.y_train)])
             renumbered = Dataset(self.X_train, y_train, self.X_test, y_test)

@@ -14,6 +14,7 @@ from lenet.errors import DataError
 PIXELS = SIDE * SIDE
 LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
 IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index
+_MAX_DIGITS = 9  # of a number at the end of a name
 _MAX_LABEL = 10**9
 
 
@@ -63,7 +64,8 @@ def pixel_columns(
 
 def _in_order(pixels: list[int], names: Sequence[str]) -> list[int]:
     """Return columns in the order of the numbers at the ends of their names, if all have different ones."""
-    numbers = {place: int(found[0]) for place in pixels if (found := re.search(r"\d+$", names[place]))}
+    endings = {place: names[place][len(names[place].rstrip("0123456789")) :] for place in pixels}
+    numbers = {place: int(ending) for place, ending in endings.items() if 0 < len(ending) <= _MAX_DIGITS}
     return sorted(pixels, key=numbers.__getitem__) if len(set(numbers.values())) == len(pixels) else pixels
 
 
@@ -78,7 +80,7 @@ def label_column(names: Sequence[str], source: str) -> int | None:
 
 def is_text(field: str) -> bool:
     """Return whether a field of a CSV file is not a number and not empty."""
-    return bool(field) and not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", field)
+    return bool(field) and not re.fullmatch(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", field)
 
 
 def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
@@ -87,7 +89,7 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
     Raises
     ------
     DataError
-        If a label is missing or a fraction.
+        If a label is missing, negative, a fraction, or 1,000,000,000 or more.
 
     Examples
     --------
@@ -102,7 +104,7 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
         return np.array([numbers[label] for label in labels], np.int64), tuple(names)
     values = {name: float(name) for name in names}
     if wrong := [name for name, value in values.items() if not (value.is_integer() and 0 <= value < _MAX_LABEL)]:
-        raise DataError(f"{source} has the label {wrong[0]}; expected integers of at least 0, or names.")
+        raise DataError(f"{source} has the label {wrong[0]}; expected integers from 0 to {_MAX_LABEL - 1:,}, or names.")
     return np.array([int(values[label]) for label in labels], np.int64), None
 
 

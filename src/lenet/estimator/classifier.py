@@ -427,8 +427,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         automatic = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS * batch_size / images))
         epochs = automatic if isinstance(self.max_iter, str) else int(self.max_iter)
         return Recipe(
-            "LeNetClassifier", epochs, batch_size, self.learning_rate_init, self.momentum, self.alpha,
-            self.learning_rate, distort=bool(self.distortions), validation=validation,
+            "LeNetClassifier", epochs=epochs, batch_size=batch_size, lr=self.learning_rate_init,
+            momentum=self.momentum, weight_decay=self.alpha, schedule=self.learning_rate,
+            distort=bool(self.distortions), validation=validation,
         )  # fmt: skip
 
     def _all_classes(self, classes: ArrayLike | None, resume: bool) -> NDArray[Any]:

@@ -95,7 +95,7 @@ class Framing:
         )
         if self.whole and self.high > 1 and shrunk:
             advice = f"Scale them back to {self.low:g} to {self.high:g}"
-        elif self.low >= 0 and high > 10 * self.high and np.median(X[self.low < X]) > 10 * self.high:
+        elif self.low >= 0 and high > 10 * self.high and np.quantile(X[self.low < X], 0.75) > 10 * self.high:
             advice = "Scale them as for fit"
         else:
             return

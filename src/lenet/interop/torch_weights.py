@@ -17,7 +17,9 @@ from lenet.weights.bounds import check_bounds
 from lenet.weights.container import content_of, read_tensors
 from lenet.weights.files import MAX_CLASSES
 
-_LIKE_LENET = {"activation": ("Sigmoid", "Softmax", "LogSoftmax"), "pooling": ("AvgPool2d",)}
+_LIKE_LENET = {
+    "torch.nn.modules.activation": ("Sigmoid", "Softmax", "LogSoftmax"), "torch.nn.modules.pooling": ("AvgPool2d",),
+}  # fmt: skip
 _NESTED = ("state_dict", "model_state_dict", "model")  # keys of the state dict in a checkpoint
 
 
@@ -42,8 +44,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     Raises
     ------
     WeightsError
-        If the weights are not those of a LeNet-5 or not finite; if a file is damaged, too large, or contains more than
-        weights.
+        If the weights are not those of a LeNet-5 or not finite; if a module has other activations or pooling; if a file
+        is damaged, too large, or contains more than weights.
     InputTypeError
         If source is none of these.
     MissingExtraError
@@ -54,7 +56,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     Notes
     -----
     A state dict contains neither activations nor pooling. The model uses sigmoids and average pooling, even if the
-    PyTorch model does not. Of a module, other activations and pooling are rejected if they are modules, too.
+    PyTorch model does not. If `source` is a module, activation and pooling modules of other kinds are rejected;
+    functions such as `torch.relu` are not noticed.
 
     Examples
     --------
@@ -139,7 +142,7 @@ def _read(path: str | os.PathLike[str]) -> Any:
 def _check_modules(source: Any) -> None:
     """Raise WeightsError if a module contains other activations or pooling than LeNet-5; functions cannot be seen."""
     modules = source.modules() if callable(getattr(source, "modules", None)) else ()
-    kinds = {(type(each).__module__.rpartition(".")[2], type(each).__name__) for each in modules}
+    kinds = {(type(each).__module__, type(each).__name__) for each in modules}
     if others := sorted(name for kind, name in kinds if name not in _LIKE_LENET.get(kind, (name,))):
         raise WeightsError(
             f"The module has {', '.join(others)}; expected sigmoids and average pooling, as in LeNet5. Train a network "

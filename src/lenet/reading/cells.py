@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet.reading.rules import Mask
+from lenet.reading.strokes import Mask
 
 Outline = NDArray[np.int32]
 
@@ -75,13 +75,13 @@ def split(cells: list[Outline], parts: list[Outline], shape: tuple[int, ...]) ->
     areas = np.sort([cv2.contourArea(part) for part in parts])
     usual = areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)]  # weighted by area: a few cells may have many parts
     whole = [cell for cell in cells if cv2.contourArea(cell) < _MIN_SPLIT * usual]
-    within = pixels_of(whole, shape)
+    within = cell_mask(whole, shape)
     middles = np.array([part.mean(axis=(0, 1)) for part in parts]).astype(int)
     return whole + [part for part, (x, y) in zip(parts, middles, strict=True) if not within[y, x]]
 
 
-def pixels_of(cells: list[Outline], shape: tuple[int, ...]) -> Mask:
-    """Return the pixels of cells, including strokes that touch their lines."""
+def cell_mask(cells: list[Outline], shape: tuple[int, ...]) -> Mask:
+    """Return the mask of cells, including strokes that touch their lines."""
     filled = np.zeros(shape, np.uint8)
     for cell in cells:
         cv2.fillConvexPoly(filled, cv2.convexHull(cell), 1)

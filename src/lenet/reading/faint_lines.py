@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet.reading.cells import Outline, slant_of
-from lenet.reading.rules import Mask, sheared
+from lenet.reading.rules import sheared
+from lenet.reading.strokes import Mask
 
 _LINE_LENGTH = 0.8  # sides of a cell
 _FAINT, _STRONG = 3, 24  # levels: the minimum excess of a faint line over the noise; the limit of ridges in the noise

@@ -5,13 +5,13 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet.reading.page import Page
-from lenet.reading.rules import Mask, erased, straight_lines, thickness_of
-from lenet.reading.strokes import hollow
+from lenet.reading.rules import erased, straight_lines, thickness_of
+from lenet.reading.strokes import Mask, hollow
 
 _MIN_SIDE = 12  # pixels of a frame
 _MIN_ENCLOSED = 0.1  # the ink inside a frame, as a fraction of the frame's own ink
-_WIDE = 1.6  # width over height: no 0 is as wide
-_MIN_HOLE, _MIN_WIDE_HOLE = 0.85, 0.6  # fractions of the box of a rectangle, and of a wide one, which may be tilted
+# The hole of an empty frame, as a fraction of the smallest rectangle around it (0.79 in an ellipse), and of the frame's box.
+_MIN_HOLE, _MIN_SHARE = 0.85, 0.5
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
 
@@ -41,9 +41,12 @@ def _without_sides(ink: NDArray[np.uint8], frame: Mask) -> NDArray[np.uint8]:
 
 
 def _is_box(holes: NDArray[np.bool_]) -> bool:
-    """Return whether a stroke with these holes is a rectangle, and too wide for a 0."""
-    height, width = holes.shape
-    return bool(width > height and holes.mean() >= (_MIN_HOLE if width <= _WIDE * height else _MIN_WIDE_HOLE))
+    """Return whether a stroke with these holes is a rectangle that is wider than high, unlike an angular 0."""
+    points = cv2.findNonZero(holes.view(np.uint8))
+    if points is None or holes.shape[1] <= holes.shape[0]:
+        return False
+    width, height = cv2.minAreaRect(points)[1]
+    return bool(len(points) >= max(_MIN_HOLE * (width + 1) * (height + 1), _MIN_SHARE * holes.size))
 
 
 def _holes(frame: Mask) -> NDArray[np.bool_]:

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import pen_width
-from lenet.reading.cells import MIN_CELLS, MIN_SIDE, Outline, cells_of, may_have_cells, pixels_of, side_of, split
+from lenet.reading.cells import MIN_CELLS, MIN_SIDE, Outline, cell_mask, cells_of, may_have_cells, side_of, split
 from lenet.reading.faint_lines import faint_lines_between
 from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.numbering import rows_and_columns
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
-from lenet.reading.rules import Mask
-from lenet.reading.strokes import components_of, hollow, mask_of
+from lenet.reading.strokes import Mask, components_of, hollow, mask_of
 
 Window = tuple[slice, slice]
 
@@ -57,7 +56,7 @@ def _cleared(writing: NDArray[np.uint8], darkness: NDArray[np.uint8], grid: "Gri
     written: list[tuple[Window, NDArray[np.uint8]]] = []
     for cell in grid.cells:
         part = _window(*cv2.boundingRect(cell))
-        ink = np.where(pixels_of([cell - cell.min(axis=0)], writing[part].shape), writing[part], 0).astype(np.uint8)
+        ink = np.where(cell_mask([cell - cell.min(axis=0)], writing[part].shape), writing[part], 0).astype(np.uint8)
         if mask_of(ink).any():
             written.append((part, ink))
     cleared = np.zeros_like(writing)
@@ -128,7 +127,7 @@ class Grid:
     def inside(self) -> Mask:
         """The pixels of the cells."""
         hulls = [cv2.convexHull(cell) for cell in self.cells]
-        filled = pixels_of(self.cells, self.region.shape)
+        filled = cell_mask(self.cells, self.region.shape)
         return np.asarray(cv2.polylines(filled, hulls, True, 0, _FRINGE), np.uint8)  # outlines run along the lines
 
     @cached_property

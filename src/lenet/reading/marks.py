@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lenet.reading.lines import InkLine
 from lenet.reading.strokes import Boxes
 
-_MAX_GAP = 0.6  # heights of the writing between a digit and a mark that is too small to be a segment
+_MAX_GAP = 0.6  # heights of the writing between a mark and the next digit
 
 
 def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -> list[tuple[int, str]]:
@@ -14,14 +14,20 @@ def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -
 
     The marks are among other boxes, and strokes so small that they are not part of the line.
     """
-    specks = line.specks
-    gaps = np.maximum(digits[:, 0] - specks[:, 2:3], specks[:, :1] - digits[:, 2])  # negative where they overlap
-    boxes = np.concatenate([others, specks[((gaps.min(axis=1) >= 0) & (gaps.min(axis=1) <= _MAX_GAP * line.height))]])
+    specks, farthest = line.specks, _MAX_GAP * line.height
+    near = others[_gaps(others, digits) <= farthest]
+    beside = specks[(_gaps(specks, digits) >= 0) & (_gaps(specks, digits) <= farthest)]
+    boxes = np.concatenate([near, beside])
     found = []
     for box in boxes[np.argsort(boxes[:, 0])]:
         if mark := _mark(box, baseline, line.height):
             found.append((int((digits[:, 0] + digits[:, 2] < box[0] + box[2]).sum()), mark))
     return found
+
+
+def _gaps(boxes: Boxes, digits: Boxes) -> NDArray[np.int64]:
+    """Return the gap between each box and the nearest digit; negative if they overlap."""
+    return np.asarray(np.maximum(digits[:, 0] - boxes[:, 2:3], boxes[:, :1] - digits[:, 2]).min(axis=1))
 
 
 def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:

@@ -51,10 +51,10 @@ def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> P
 
 
 def confidence_of(labels: Sequence[int | None], graph: Graph) -> float:
-    """Return the probability of the digits among some labels, over all ways to cut them and any non-digits between."""
+    """Return the probability of a line's digits, over all ways to cut them and any non-digits between them."""
     text = [label for label in labels if label is not None]
-    forward, _ = log_sums(graph, graph.total)
-    return float(np.exp(log_sum_of(text, graph) - forward[-1]))
+    total = _log_sums_to(graph.starts, graph.stops, graph.total, graph.end)[-1]
+    return float(np.exp(log_sum_of(text, graph) - total))
 
 
 def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

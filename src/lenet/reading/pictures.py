@@ -35,7 +35,7 @@ def read_picture(
 ) -> NDArray[np.uint8]:
     """Decode a picture file to grey levels.
 
-    The rotation in the Exif data is applied. Of an animation, the first frame is decoded. Transparent
+    The rotation in the Exif data is applied. If the file is an animation, its first frame is decoded. Transparent
     pixels become white, or black if the ink is light.
 
     Parameters

@@ -24,7 +24,7 @@ class Pieces:
     labels: NDArray[np.uint16]  # (H, W): the piece that each pixel belongs to; 0 for paper, n + 1 for piece n
     boxes: Boxes
     # (n + 1,): the ink crossed by the seam before each piece and after the last one, in stroke widths; 0 between
-    # strokes. Of a piece that small pieces have joined, the most of all their seams.
+    # strokes. If small pieces have joined a piece, the maximum over their seams.
     cuts: NDArray[np.float64]
 
 

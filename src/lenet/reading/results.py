@@ -84,8 +84,9 @@ class Line:
     confidence : float
         The probability of these digits among all readings of the line, in [0, 1]. Non-digits do not lower it.
     text : str
-        The digits, with "?" for each non-digit, and a space for each gap wider than 0.9 times the height of the
-        writing. If `read` was called with ``marks=True``, points, commas and dashes replace the spaces beside them.
+        The digits, with "?" for each non-digit, and a space for each gap wider than 0.9 times the height of the writing
+        and between the cells of a grid. If `read` was called with ``marks=True``, points, commas and dashes replace the
+        spaces beside them.
 
     Examples
     --------
@@ -117,7 +118,8 @@ class Cell:
     box : tuple of four int
         Left, top, right and bottom in pixels of the picture.
     text : str, default ""
-        The digits in the cell, from left to right, with "?" for each non-digit; empty for an empty cell.
+        The digits in the cell, from left to right, with "?" for each non-digit, and marks as in the lines; empty for an
+        empty cell.
 
     Examples
     --------

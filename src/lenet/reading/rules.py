@@ -9,9 +9,7 @@ from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 from lenet.reading.page import Page
 from lenet.reading.skew import skew_of_rules
-from lenet.reading.strokes import MAX_LENGTH, Strokes, components_of, mask_of
-
-Mask = NDArray[np.uint8]
+from lenet.reading.strokes import MAX_LENGTH, Mask, Strokes, components_of, mask_of
 
 _SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules seen in perspective
 _SPANNING = 0.5  # the minimum length of a printed rule, as a fraction of the extent of all ink

@@ -29,7 +29,9 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     A sheet is a light region with four corners and something dark on it. A light digit on a dark ground is not a sheet.
     The picture is coarse: a few hundred pixels a side.
     """
-    if min(coarse.shape) < _MIN_SIDE or border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark ground
+    if min(coarse.shape) < _MIN_SIDE:
+        return None
+    if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark ground
         return None
     outline = _outline_of_light(coarse)
     if outline is None:

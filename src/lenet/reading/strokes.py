@@ -18,6 +18,7 @@ _MAX_BOXES = 3  # page areas
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
 Labels = NDArray[np.uint16] | NDArray[np.int32]
+Mask = NDArray[np.uint8]  # 1 where there is something, 0 elsewhere
 Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are exclusive
 
 

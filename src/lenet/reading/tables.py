@@ -25,8 +25,10 @@ def separated(line: Line, cells: Sequence[Cell]) -> Line:
     text, places = "", _cells_of(line.digits, cells)
     parts, rest = _parts_of(line)
     for number, (before, digit) in enumerate(parts):
-        is_next_cell = number > 0 and places[number] != places[number - 1]
-        text += (before or " " * is_next_cell) + digit.text
+        if number and places[number] != places[number - 1] and " " not in before:
+            dash = before.lstrip(".,")  # begins the next number; points and commas end the last one
+            before = f"{before.removesuffix(dash)} {dash}"
+        text += before + digit.text
     return replace(line, text=text + rest)
 
 
@@ -36,8 +38,14 @@ def filled(cells: Sequence[Cell], lines: Sequence[Line]) -> tuple[Cell, ...]:
         return ()
     texts = [""] * (len(cells) + 1)  # the last is outside all cells
     for line in lines:
-        for (before, digit), place in zip(_parts_of(line)[0], _cells_of(line.digits, cells), strict=True):
-            texts[place] += before.strip() + digit.text
+        parts, rest = _parts_of(line)
+        last = -1
+        for (before, digit), place in zip(parts, _cells_of(line.digits, cells), strict=True):
+            end, _, start = before.rpartition(" ")
+            texts[last] += end
+            texts[place] += start + digit.text
+            last = place
+        texts[last] += rest
     found = (replace(cell, text=text) for cell, text in zip(cells, texts, strict=False))
     return tuple(sorted(found, key=lambda cell: (cell.grid, cell.row, cell.column)))
 

@@ -24,7 +24,7 @@ def log_odds(probability: float) -> float:
 def words_in(
     labels: Sequence[int | None], probabilities: NDArray[np.float64], gaps: NDArray[np.float64]
 ) -> list[range]:
-    """Return the characters of each word in a line; a number before or after it, as in 10km, is not part of it.
+    """Return the range of characters of each word in a line, without a number before or after it, as in 10km.
 
     `labels` are None for non-digits, `probabilities` has a row for each character, and `gaps` are between characters,
     in heights of the writing.

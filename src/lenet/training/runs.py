@@ -149,7 +149,7 @@ class Run:
         except TypeError as error:  # also if it is not a mapping
             raise InputError(
                 f"{self.folder / 'args.json'} has a recipe that lenet {__version__} does not know ({error}). Update "
-                "lenet."
+                "lenet, or start a new run."
             ) from None
 
     def history(self) -> list[Epoch]:
