@@ -10,7 +10,7 @@ from lenet.reading.strokes import Mask, hollow
 
 _MIN_SIDE = 12  # pixels of a frame
 _MIN_ENCLOSED = 0.1  # the ink inside a frame, as a fraction of the frame's own ink
-# The hole of an empty frame, as a fraction of the smallest rectangle around it (0.79 in an ellipse), and of the frame's box.
+# The hole of an empty frame, as a fraction of the smallest rectangle around it (ellipses: 0.79) and of the frame's box.
 _MIN_HOLE, _MIN_SHARE = 0.85, 0.5
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
