@@ -30,7 +30,7 @@ MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64"
 SOURCES = [str(path) for path in Path("src/lenet").rglob("*") if path.suffix in {".pyx", ".pxd", ".pxi", ".h"}]
 SHARED = "_cython"  # Cython's memoryviews and helpers, which every extension would otherwise contain
 FUSED, KERNELS = "_fused.lenet5", "_fused.kernels"  # the first contains the second, compiled once for each CPU
-OPTIMIZED_FOR_SIZE = {SHARED, "_conv", FUSED}  # the layers are there to be read
+OPTIMIZED_FOR_SIZE = {SHARED, "_conv", FUSED}  # the loops of the layers are to be read; their speed matters little
 X86_64 = MACHINE in ("x86_64", "amd64")
 # The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones and PyPy.
 STABLE_ABI = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")

@@ -60,6 +60,9 @@ class Transport(asyncio.Transport):
         assert "eof" not in self.events
         self.written += data
 
+    def get_write_buffer_size(self):
+        return 0
+
     def can_write_eof(self):
         return self.eof
 

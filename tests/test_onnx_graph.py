@@ -432,3 +432,13 @@ def test_a_file_without_operators_is_refused(tmp_path):
     (tmp_path / "model.onnx").write_bytes(changed.proto.SerializeToString())
     with pytest.raises(WeightsError, match="it has no operators"):
         from_onnx(tmp_path / "model.onnx")
+
+
+def test_the_work_for_a_graph_is_limited():
+    """It grows with operators times outputs: a file of a megabyte would need more memory than there is."""
+    changed = Changed()
+    count = len(changed.proto.graph.node)
+    changed.proto.graph.output.extend(
+        [changed.proto.graph.output[0]] * (1001 - count - len(changed.proto.graph.output))
+    )
+    assert "has 1,001 operators and outputs; expected at most 1,000" in changed.refusal()

@@ -219,7 +219,8 @@ def test_an_unwritable_folder(client, out, why):
         ({"model": 3}, InputTypeError, "model is of type int"),
         ({"client": "tcp://127.0.0.1:1"}, InputTypeError, "expected a synchronous distributed.Client"),
         ({"retries": -1}, InputError, "retries is -1"),
-        ({"client": None, "workers": 0}, InputError, "n_jobs is 0"),
+        ({"client": None, "workers": 0}, InputError, "^workers is 0; expected at least 1"),
+        ({"workers": 0}, InputError, "^workers is 0; expected at least 1"),  # although the client has its own
     ],
 )
 def test_invalid_options(client, options, error, why):

@@ -136,6 +136,8 @@ def test_1e9_is_still_a_limit(started):
         ({"LENET_HOST": "", "LENET_UDS": "s", "LENET_QUIET": "1"}, {"uds": "s"}),
         ({"LENET_PORT": "tcp://10.0.0.1:8000"}, {}),
         ({"LENET_ALLOW_CONTROL": "1"}, {"allow_control": True}),
+        ({"LENET_ALLOW_CONTROL": "True"}, {"allow_control": True}),
+        ({"LENET_ALLOW_CONTROL": "on"}, {"allow_control": True}),
         ({"LENET_ALLOW_CONTROL": "no"}, {}),
         ({"LENET_MAX_BODY": "1", "LENET_MAX_BATCH": "2", "LENET_MAX_PIXELS": "3", "LENET_MAX_IN_FLIGHT": "4"},
          {"max_body": "1", "max_batch": "2", "max_pixels": "3", "max_in_flight": "4"}),

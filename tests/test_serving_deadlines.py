@@ -461,7 +461,7 @@ async def test_a_lost_connection_leaves_no_timer_and_ends_its_requests():
         await after()
         served.proceed.clear()
         assert not connection.tasks
-    assert [status for status, path in served.records() if path == "/upload"] == [408]
+    assert [status for status, path in served.records() if path == "/upload"] == [499]
 
 
 @in_loop

@@ -145,6 +145,7 @@ def test_fields_of_a_form_are_options(app, given):
         (b"", file(PICTURE) * 2 + b"--x--\r\n", FORM, 400, "The form cannot be read ("),
         (b"", field("a", "b") * 11 + b"--x--\r\n", FORM, 400, "The form cannot be read ("),
         (b"", field("a", "b") * 10 + file(PICTURE) + b"--x--\r\n", FORM, 400, "Unknown option 'a'"),
+        (b"", b"--x\r\n" + b"a: b\r\n" * 9 + b"\r\n\r\n--x--\r\n", FORM, 400, "The form cannot be read ("),
         (b"", b"not a picture", {}, 400, "The file is not a picture"),
         (b"", PICTURE[:60], {}, 400, "damaged"),
         (b"", encoded(np.zeros((40, 50), np.uint8)), {}, 200, ""),

@@ -339,6 +339,28 @@ def test_a_handler_of_the_event_loop_is_kept():
     assert metrics.reloads == []
 
 
+def test_the_watch_continues_after_an_error(monkeypatch, caplog):
+    """Such as RuntimeError if the system allows no more threads."""
+    answers = iter([RuntimeError("can't start new thread"), ["a"], []])
+    metrics, models = Counted(), Models({"a": model_of(0)})
+
+    def changed():
+        answer = next(answers, [])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def run():
+        async with asyncio.timeout(30), watching(models, metrics):
+            while not metrics.reloads:
+                await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(models, "changed", changed)
+    monkeypatch.setattr(reloading, "INTERVAL", 0.01)
+    asyncio.run(run())
+    assert "The files of the models were not checked. The server tries again in 0.01 s." in caplog.text
+
+
 # ---- metrics -------------------------------------------------------------------------------------------
 
 

@@ -57,6 +57,23 @@ def test_closing_sends_the_rest_and_what_comes_later_is_dropped(eof):
     run(check())
 
 
+@pytest.mark.parametrize(("unsent", "seconds"), [(0, 1), (1, 5)])
+def test_a_client_has_time_to_read_what_is_not_sent_yet(unsent, seconds):
+    class Slow(Transport):
+        def get_write_buffer_size(self):
+            return unsent
+
+    async def check():
+        raw = Slow()
+        BufferedTransport(raw, asyncio.get_running_loop(), [], 5.0).close()
+        await after(seconds - 0.01)
+        assert "abort" not in raw.events
+        await after(0.02)
+        assert raw.events.count("abort") == 1
+
+    run(check())
+
+
 def test_a_transport_that_is_closing_is_closing():
     async def check():
         raw = Transport()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import needs_serve  # noqa: F401
 import pytest
 import uvicorn
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
+from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
 
 import lenet
 from lenet.serving import Models
@@ -34,15 +35,19 @@ def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on
 
         def run(self):
             events.append("run")
+            for number in SIGNALS:  # as uvicorn does
+                signal.signal(number, lambda *_: None)
             if fails:
                 raise KeyError
 
     monkeypatch.setattr(module, "_Workers", Workers)
     on_ready = (lambda url: events.append(url)) if has_on_ready else None
     listening = SimpleNamespace(family=socket.AF_INET, getsockname=lambda: ("127.0.0.1", 80))
+    before = [signal.getsignal(number) for number in SIGNALS]
     with pytest.raises(KeyError) if fails else contextlib.nullcontext():
         module._run_workers("config", Models(MODELS), listening, on_ready)
     made = ("made", "config", ["m.safetensors"])
+    assert [signal.getsignal(number) for number in SIGNALS] == before
     assert events == [made, *(["http://127.0.0.1:80/"] if has_on_ready else []), "run"]
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 
@@ -133,6 +138,14 @@ def test_workers_are_started(workers):
     workers.init_processes()
     assert events == [(3, "start"), (4, "start")]
     assert [process.pid for process in workers.processes] == [3, 4]
+
+
+def test_the_number_of_workers_is_fixed(workers):
+    """uvicorn would add a worker that does not drain on SIGTTIN, and end one on SIGTTOU."""
+    workers, events = workers
+    workers.handle_ttin()
+    workers.handle_ttou()
+    assert ([process.pid for process in workers.processes], events) == ([1, 2], [])
 
 
 def test_a_hangup_is_passed_on_to_the_workers(workers, monkeypatch):

@@ -1,6 +1,7 @@
 """The names of a model's classes, stored in its metadata as a JSON list."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from lenet._checks import short_repr
@@ -51,7 +52,7 @@ def checked(names: Iterable[str], num_classes: int | None = None) -> tuple[str, 
         if not 1 <= len(name) <= MAX_LENGTH or not name.isprintable():
             raise InputError(f"classes contains {short_repr(name)}; expected 1 to {MAX_LENGTH} printable characters.")
     if len(set(found)) < len(found):
-        twice = next(name for name in found if found.count(name) > 1)
+        [(twice, _)] = Counter(found).most_common(1)
         raise InputError(f"classes contains {twice!r} twice; expected distinct names.")
     return tuple(map(str, found))
 

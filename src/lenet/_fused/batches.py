@@ -87,7 +87,7 @@ class Predictor:
         def run(x: Array, out: Array) -> None:
             logits = self.empty(len(x))
             self._run(x, mean, std, logits)
-            logits.argmax(axis=1, out=out)
+            out[...] = logits.argmax(axis=1)  # of intp, which is not int64 everywhere
 
         self._in_chunks(run, x, out, n_jobs)
         return out

@@ -62,12 +62,11 @@ def show_config() -> None:
     """
     from lenet._fused.threads import resolve_n_jobs
 
-    name = chosen()
     build = kernels().build()
-    forced = " (LENET_CPU)" if os.environ.get("LENET_CPU") else ""
+    forced = " (LENET_CPU)" if os.environ.get("LENET_CPU") == build["cpu"] else ""
     print(f"lenet    {__version__}, Python {platform.python_version()}, numpy {np.__version__}, {sys.platform}")
     lanes = f"{build['lanes']} lane{'s' if build['lanes'] > 1 else ''}"
-    print(f"kernels  {name}{forced}: float32, {lanes}; float64: layer by layer")
+    print(f"kernels  {build['cpu']}{forced}: float32, {lanes}; float64: layer by layer")
     print(f"compiler {build['compiler']}")
     if build["lanes"] == 1:
         print('         built without vector instructions; see "Windows" in docs/environments.md')

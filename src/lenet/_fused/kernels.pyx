@@ -6,6 +6,7 @@ N is the number of images. A `d` before a name is the gradient of the loss with 
 is independent of N and of an image's place in the batch, so results do not depend on how a batch is cut.
 """
 from libc.math cimport sqrtf
+from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
 cdef extern from "simd.h" nogil:

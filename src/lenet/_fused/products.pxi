@@ -15,8 +15,8 @@ cdef inline Py_ssize_t ceil_div(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
 
 cdef real* aligned(real* work) noexcept nogil:
     """The first address from `work` on, up to a vector further, at which vectors do not straddle cache lines."""
-    cdef Py_ssize_t size = LANES * sizeof(real)
-    return <real*> (ceil_div(<Py_ssize_t> work, size) * size)
+    cdef uintptr_t size = LANES * sizeof(real)
+    return <real*> ((<uintptr_t> work + size - 1) // size * size)
 
 
 cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
@@ -44,7 +44,7 @@ cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const
 
 cdef inline void panel(const int vectors, Py_ssize_t M, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
                        Py_ssize_t a_step, const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row) noexcept nogil:
-    """The tiles of one panel of c, from the top; rows that do not fill a tile are computed one by one."""
+    """The tiles of one panel of c, from the top: of ROWS rows, then at most one of LAST_ROWS, then single rows."""
     cdef Py_ssize_t m = 0
     while m + ROWS <= M:
         tile(ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, b_row, c + m * c_row, c_row)
@@ -178,9 +178,9 @@ cdef void dense_backward(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* d
 
 cdef void transpose(const bint whole, Py_ssize_t rows, Py_ssize_t cols, const real* a, Py_ssize_t a_row,
                     real* out, Py_ssize_t out_row) noexcept nogil:
-    """out[col, row] = a[row, col], by squares of LANES vectors; to write `whole` vectors, out's rows must have room.
+    """out[col, row] = a[row, col], in squares of LANES x LANES.
 
-    Then zeros follow each of its rows, up to the next multiple of LANES.
+    With `whole`, zeros pad each row of out to a multiple of LANES, for which it must have room.
     """
     cdef vreal block[LANES]
     cdef Py_ssize_t row, col, height, width, down, right

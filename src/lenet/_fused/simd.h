@@ -116,13 +116,13 @@ typedef real vmemory;
 #if defined(__AVX512F__)
 #define VECTORS 4           /* of a row of a product */
 #define C1_VECTORS 4        /* of each map of C1's sums */
-#define DOT_ROWS 4          /* images that a dense layer does at once */
+#define DOT_ROWS 4          /* images that a dense layer computes at once */
 #define C3_ROWS 2           /* pixels of C3's sums, and vectors of its maps */
 #define C3_COLUMNS 10
 #define C3_VECTORS 1
 #define C3_WEIGHT_ROWS 5    /* rows of a kernel of C3 whose gradients are summed at once */
 #define S2_VECTORS 2        /* of each map of the gradient of S2 */
-#define C1_WEIGHT_MAPS 3    /* kernels of C1 a row of which has its gradients summed at once */
+#define C1_WEIGHT_MAPS 3    /* kernels of C1 for which the gradients of one row are summed at once */
 #elif defined(__aarch64__)
 #define VECTORS 4
 #define C1_VECTORS 2

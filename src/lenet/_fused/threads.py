@@ -1,6 +1,6 @@
 """Python threads over kernels that release the GIL.
 
-The pool is created on first use. A forked child drops it, since its copy has no threads.
+Threads start when they are first needed. A forked child replaces the pool, since its copy has no threads.
 """
 
 import functools
@@ -103,7 +103,7 @@ def _default_n_jobs() -> int:
     return count
 
 
-def resolve_n_jobs(n_jobs: int | None) -> int:
+def resolve_n_jobs(n_jobs: int | None, name: str = "n_jobs") -> int:
     """Return the number of threads: `n_jobs`, or the default for None, or the number of cores for -1."""
     if type(n_jobs) is int and n_jobs > 0:  # the usual case, quickly
         return n_jobs
@@ -114,11 +114,11 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     except TypeError:  # every NumPy array has the method, but few are numbers
         number = None
     if number is None or isinstance(n_jobs, bool):
-        raise InputTypeError(f"n_jobs is {short_repr(n_jobs)}; expected an integer, or None for the default.")
+        raise InputTypeError(f"{name} is {short_repr(n_jobs)}; expected an integer, or None for the default.")
     if number == -1:
         return _cores()
     if number < 1:
-        raise InputError(f"n_jobs is {number}; expected at least 1, -1 for all cores, or None for the default.")
+        raise InputError(f"{name} is {number}; expected at least 1, -1 for all cores, or None for the default.")
     return number
 
 

@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--log-level", choices=("info", "warning", "error"), default="info",
-        help="lowest level to log; info includes every request (default: info)",
+        help="lowest level of events to log; requests are logged only at info (default: info)",
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="omit the address, and log warnings and errors only")
     settings = _settings(os.environ)
@@ -101,7 +101,7 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str | bool]:
     if (given["port"] or "").startswith("tcp://"):  # Kubernetes sets it for a service whose name is lenet
         del given["port"]
     settings: dict[str, str | bool] = {name: text for name, text in given.items() if text}
-    if settings.pop("allow_control", "0") in ("1", "true"):
+    if str(settings.pop("allow_control", "0")).lower() in ("1", "true", "yes", "on"):
         settings["allow_control"] = True
     return settings
 

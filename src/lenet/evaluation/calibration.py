@@ -76,7 +76,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
         for name in ("output.weight", "output.bias"):
             model.parameters[name] /= divisor
     probabilities = softmax(model.logits(images, n_jobs=n_jobs).astype(np.float64))
-    rates = [rate for rate in RATES if rate * len(labels) >= 1]  # fewer images cannot show such a low rate
+    rates = [rate for rate in RATES if rate * len(labels) >= 1]  # too few images cannot show an error rate this low
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",

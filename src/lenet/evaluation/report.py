@@ -76,7 +76,7 @@ class Report:
         return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist(), "classes": list(self.classes)}
 
     def _rejection(self) -> str:
-        if _RATE * self.images < 1:  # fewer images cannot show such a low rate
+        if _RATE * self.images < 1:  # too few images cannot show an error rate this low
             return ""
         if self.rejected == 0:
             return f"; the error rate is at most {_RATE:.1%} without rejecting any image"
@@ -191,7 +191,7 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
     losses, _ = cross_entropy(logits, y)
     probabilities = softmax(logits.astype(np.float64))
     # Counted here, as importing scikit-learn's metrics takes a second and 100 MB.
-    counts = np.bincount(y * num_classes + logits.argmax(axis=1), minlength=num_classes**2)
+    counts = np.bincount((y * num_classes + logits.argmax(axis=1)).astype(np.intp), minlength=num_classes**2)
     confusion = counts.reshape(num_classes, num_classes)
     right, support, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     return Report(

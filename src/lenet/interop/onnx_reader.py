@@ -24,6 +24,8 @@ from lenet.weights.files import MAX_CLASSES
 _FLATTENING = ("Flatten", "Reshape", "Squeeze")
 _SCALING = ("Add", "Sub", "Mul", "Div")
 
+_MAX_OPERATORS = 1_000  # LeNet-5 has about 20; the work grows with operators times outputs
+
 
 def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     """Read a LeNet-5 with sigmoids and average pooling from an ONNX model.
@@ -98,6 +100,9 @@ def _reject_foreign(proto: Any, onnx: Any, source: str) -> None:
     """Reject weights in other files, custom operators, and everything that ONNX's checker rejects."""
     if any(isinstance(text, bytes) for text in _strings(proto)):  # which is not UTF-8
         raise WeightsError(f"{source} is damaged: it has strings that are not UTF-8. Export it again.")
+    size = len(proto.graph.node) + len(proto.graph.output)
+    if size > _MAX_OPERATORS:
+        raise WeightsError(f"{source} has {size:,} operators and outputs; expected at most {_MAX_OPERATORS:,}.")
     attributes = [each for node in proto.graph.node for each in node.attribute]
     own = {node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")}
     if own or proto.functions:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BLUE, VERMILLION, GREEN, PALE_BLUE = "#0072b2", "#d55e00", "#009e73", "#cfe3f1"
 INK, GREY, PALE = "#222222", "#666666", "#dddddd"
-DISTINCT = (BLUE, VERMILLION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", INK)  # one for each thing that is compared
+DISTINCT = (BLUE, VERMILLION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", INK)  # one for each run in a comparison
 _MAX_NAME = 20  # characters
 
 

@@ -61,6 +61,8 @@ def _opened(file: File) -> Iterator[Any]:
         ) as parquet:  # fmt: skip
             yield parquet
     except (arrow.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # errors of Arrow have no errno
+        # Arrow reports damage as an ArrowException, or as a plain OSError without errno. Timeouts are retried.
+        of_arrow = isinstance(error, arrow.ArrowException) or (type(error) is OSError and error.errno is None)
+        if isinstance(error, MemoryError) or not of_arrow:
             raise
         raise DataError(f"{file.name} is not a complete Parquet file ({error}). Write it again.") from error

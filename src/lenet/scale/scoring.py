@@ -106,6 +106,8 @@ def score(
     require("distributed", "dask")
     check_free(out)
     retries = _checks.whole(retries, "retries", at_least=0)
+    if workers is not None:
+        resolve_n_jobs(workers, "workers")
     probabilities, progress = _checks.boolean(probabilities, "probabilities"), _checks.boolean(progress, "progress")
     network = _model(model)
     parts = parts_of(images, column)
@@ -148,7 +150,7 @@ def _client(client: Any, workers: int | None, parts: int) -> Iterator[Any]:
         return
     try:
         cluster = distributed.LocalCluster(
-            n_workers=min(resolve_n_jobs(workers), parts),
+            n_workers=min(resolve_n_jobs(workers, "workers"), parts),
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",

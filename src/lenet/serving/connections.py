@@ -57,7 +57,8 @@ class TimedProtocol(StrictProtocol):
         if hasattr(transport, "max_size"):  # asyncio's plain TCP transports only; TLS and uvloop keep their own size
             transport.max_size = _READ_BYTES
         unsent: list[BufferedTransport] = vars(self.server_state).setdefault("lenet_unsent", [])
-        super().connection_made(BufferedTransport(transport, self.loop, unsent))  # type: ignore[arg-type]
+        buffered = BufferedTransport(transport, self.loop, unsent, self._limits.receive_seconds)
+        super().connection_made(buffered)  # type: ignore[arg-type]
         self.flow = PipelineFlowControl(self.transport, self.pipeline)
         self._set_receiving(_HEADER)
         if self._application is not None:

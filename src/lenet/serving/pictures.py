@@ -6,11 +6,12 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
+import orjson
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from lenet._checks import short_repr
 from lenet._extras import cv2
@@ -25,8 +26,10 @@ from lenet.serving.request_context import RequestContext, context_of
 from lenet.serving.routing import Operation
 from lenet.serving.schemas import MODEL_QUERY, ONLY_DIGITS_QUERY, json_content, picture_body
 
+Answer = tuple[bytes, str, list[int]]  # JSON, the name of the model, and the labels
 T = TypeVar("T")
 _MAX_FIELD = 2**10  # bytes of a form's field: a model's name, or a boolean
+_MAX_HEADERS = 8  # of a part of a form
 _FORM_PART = 2**18  # bytes of a form that are parsed at once: about 1 ms
 
 
@@ -52,12 +55,11 @@ class Pictures:
             work = functools.partial(self._read_form, request, context, options)
         else:
             work = functools.partial(self._read, context.body, *self._validated(context, context.size, options))
-        answer = await _unless_disconnected(request, self._pool.run(work))
-        labels = [digit["label"] for line in answer["lines"] for digit in line["digits"]]
-        self._metrics.count_labels(answer["model"], [-1 if label is None else label for label in labels])
-        return JSONResponse(answer)
+        content, model, labels = await _unless_disconnected(request, self._pool.run(work))
+        self._metrics.count_labels(model, labels)
+        return Response(content, media_type="application/json")
 
-    def _read_form(self, request: Request, context: RequestContext, options: dict[str, str]) -> dict[str, Any]:
+    def _read_form(self, request: Request, context: RequestContext, options: dict[str, str]) -> Answer:
         """Return the answer to a form. This runs in a thread, since even parsing a large form takes a while."""
         content = asyncio.run(self._uploaded_file(request, list(context.parts), options))
         return self._read(lambda: content, *self._validated(context, len(content), options))
@@ -73,8 +75,8 @@ class Pictures:
         context.model = served.name
         return served, _boolean(options.get("only_digits", "false"))
 
-    def _read(self, content: Callable[[], bytes], served: Served, only_digits: bool) -> dict[str, Any]:
-        """Return the answer for a picture, in a thread."""
+    def _read(self, content: Callable[[], bytes], served: Served, only_digits: bool) -> Answer:
+        """Return the answer for a picture, in a thread: encoding that of a page takes milliseconds."""
         try:
             picture = read_picture(content(), largest=self._limits.pixels)
             reading = read(picture, served.model, only_digits=only_digits, n_jobs=1)
@@ -82,7 +84,9 @@ class Pictures:
             if error.code == cv2.Error.StsNoMem:
                 raise MemoryError from None
             raise
-        return {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
+        answer = {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
+        labels = [digit["label"] for line in answer["lines"] for digit in line["digits"]]
+        return orjson.dumps(answer), served.name, [-1 if label is None else label for label in labels]
 
     async def _uploaded_file(self, request: Request, body: list[bytes], options: dict[str, str]) -> bytes:
         """Return the file in a form that came in parts, and add the form's other fields to the options."""
@@ -118,6 +122,12 @@ class _FormParser(MultiPartParser):
         """Begin a part, in UTF-8: a codec that the client chooses, such as punycode, takes minutes for a megabyte."""
         super().on_part_begin()
         self._charset = "utf-8"
+
+    def on_header_end(self) -> None:
+        """End a header of a part; older versions of python-multipart allow any number of them."""
+        super().on_header_end()
+        if len(self._current_part.item_headers) > _MAX_HEADERS:
+            raise MultiPartException(f"A part has more than {_MAX_HEADERS} headers")
 
     def on_headers_finished(self) -> None:
         """Begin a field or the file."""

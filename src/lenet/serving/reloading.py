@@ -71,20 +71,29 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
     while True:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hangup.wait(), INTERVAL)
-        if hangup.is_set():
-            hangup.clear()  # before the next await, during which another SIGHUP may arrive
-            names = [served.name for served in models.ready()]
-        else:
-            names = await asyncio.to_thread(models.changed)
-            previous, vanished = vanished, set(await asyncio.to_thread(models.vanished))
-            for name in vanished - previous:
-                LOG.warning("The file of model %s was removed; the model stays in use.", name)
-        for name in names:
-            if name not in {served.name for served in models.ready()}:  # a client has unloaded it in the meantime
-                continue
-            outcome = await asyncio.to_thread(_reload, models, name)
-            if metrics is not None and outcome is not None:
-                metrics.count_reload(name, outcome)
+        try:
+            vanished = await _check_files(models, metrics, hangup, vanished)
+        except Exception:  # such as RuntimeError if the system allows no more threads now
+            LOG.exception("The files of the models were not checked. The server tries again in %g s.", INTERVAL)
+
+
+async def _check_files(models: Models, metrics: Metrics | None, hangup: asyncio.Event, vanished: set[str]) -> set[str]:
+    """Reload models whose files have changed, or all after SIGHUP; return the models whose files are missing."""
+    if hangup.is_set():
+        hangup.clear()  # before the next await, during which another SIGHUP may arrive
+        names = [served.name for served in models.ready()]
+    else:
+        names = await asyncio.to_thread(models.changed)
+        previous, vanished = vanished, set(await asyncio.to_thread(models.vanished))
+        for name in vanished - previous:
+            LOG.warning("The file of model %s was removed; the model stays in use.", name)
+    for name in names:
+        if name not in {served.name for served in models.ready()}:  # a client has unloaded it in the meantime
+            continue
+        outcome = await asyncio.to_thread(_reload, models, name)
+        if metrics is not None and outcome is not None:
+            metrics.count_reload(name, outcome)
+    return vanished
 
 
 def _reload(models: Models, name: str) -> str | None:

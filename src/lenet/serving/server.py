@@ -20,7 +20,7 @@ import uvicorn
 from prometheus_client import multiprocess
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.server import HANDLED_SIGNALS
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
+from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
 
 from lenet import _checks
 from lenet.errors import ConfigurationError, InputError, InputTypeError
@@ -82,7 +82,7 @@ def serve(
     _check_arguments(host, port, uds, workers, allow_control, log_level, on_ready)
     limits = checked_limits(limits)
     files = _allow_many_files()
-    backlog = max(16, min(2048, files // 16))  # accepted per iteration of the event loop, and closed some later
+    backlog = max(16, min(2048, files // 16))  # asyncio accepts this many at once, before any are closed
     limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 4 * backlog - 64)))
     on_request: OnRequest = write_request if log_level == "info" else log_request  # which then logs nothing
     served = Models(models, loader)  # also with workers, so that errors are raised before listening
@@ -221,7 +221,12 @@ class _DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.collect()
-        gc.freeze()  # modules and models: to look for garbage in them again would delay requests by 50 ms
+        gc.freeze()  # excludes modules and models from garbage collection, which would delay requests by 50 ms
+
+    async def _wait_tasks_to_complete(self) -> None:
+        """Wait for connections and requests; from Python 3.12.1 on, uvicorn's method ignores a second Ctrl-C."""
+        while (self.server_state.connections or self.server_state.tasks) and not self.force_exit:
+            await asyncio.sleep(0.1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         application = application_of(self.config.loaded_app)
@@ -268,12 +273,15 @@ def _run_workers(
     with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the workers inherit it
         models.keep(folder)
+        previous = {number: signal.getsignal(number) for number in SIGNALS}
         try:
             workers = _Workers(config, models, listening)
             if on_ready is not None:
                 on_ready(_url(listening))
             workers.run()
         finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
@@ -325,6 +333,11 @@ class _Workers(Multiprocess):
             if process.pid is not None and process.is_ready(self.config.timeout_worker_healthcheck):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGHUP)
+
+    def handle_ttin(self) -> None:
+        """Ignore the signal: the number of workers is fixed."""
+
+    handle_ttou = handle_ttin
 
     def terminate_all(self) -> None:
         super().terminate_all()

@@ -6,7 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-_LINGER = 1.0  # seconds for a client to read the rest of a response and close, before its connection is aborted
+_LINGER = 1.0  # seconds for a client that has been sent everything to close, before its connection is aborted
 
 
 class PipelineFlowControl(FlowControl):
@@ -31,9 +31,14 @@ class BufferedTransport:
     """
 
     def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, unsent: list["BufferedTransport"]
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        unsent: list["BufferedTransport"],
+        send_seconds: float = _LINGER,
     ):
         self._transport, self._loop, self._unsent, self._parts = transport, loop, unsent, list[bytes]()
+        self._send_seconds = send_seconds
         self._close_timer: asyncio.TimerHandle | None = None
         self.abort = transport.abort
         self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
@@ -63,11 +68,13 @@ class BufferedTransport:
         return self._close_timer is not None or self._transport.is_closing()
 
     def close(self) -> None:
-        """Send the remaining data and close; abort after a moment if the client does not read it."""
+        """Send the remaining data and close; abort after some seconds if the client does not read it."""
         if self._close_timer is not None:
             return
         self._flush()
-        self._close_timer = self._loop.call_later(_LINGER, self._transport.abort)
+        is_unsent = self._transport.get_write_buffer_size() > 0
+        seconds = max(_LINGER, self._send_seconds) if is_unsent else _LINGER
+        self._close_timer = self._loop.call_later(seconds, self._transport.abort)
         if not self._transport.can_write_eof():  # TLS
             self._transport.close()
             return

@@ -29,7 +29,7 @@ class RequestBodies:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise HTTPException(408, "The client disconnected or timed out before the request was complete.")
+                raise HTTPException(499, "The client disconnected before the request was complete.")
             part = message.get("body", b"")
             context.parts.append(part)
             context.received += len(part)

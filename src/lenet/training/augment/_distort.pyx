@@ -137,4 +137,4 @@ def vary(const uint8[:, :, ::1] images, const double[:, :, ::1] maps, const floa
                     level = ground + (pens[n, 2] - ground / 255) * image[y * SIDE + x]
                     if pens[n, 6] != 0:
                         level += 255 * pens[n, 6] * noise(&state)
-                    out[n, y, x] = <uint8> (min(max(level, <float> 0), <float> 255) + <float> 0.5)
+                    out[n, y, x] = <uint8> (min(max(<float> 0, level), <float> 255) + <float> 0.5)  # NaN becomes 0

@@ -70,7 +70,7 @@ export function openDrawing() {
 
 // Handle keys that work everywhere except in fields.
 function pageKey(event) {
-  if (event.defaultPrevented || event.altKey || event.target.matches("input, select")) return;
+  if (event.defaultPrevented || event.altKey || event.target.matches("input, select, #lesson-pad")) return;
   const isCommand = event.ctrlKey || event.metaKey;
   if (isCommand && event.key === "z") undo();
   else if (isCommand) return;

@@ -164,7 +164,9 @@ export function slide() {
   });
   stopSliding = () => {
     stop();
+    stopSliding = () => {};
     state.slide = Infinity;
+    drawNetwork();
   };
 }
 

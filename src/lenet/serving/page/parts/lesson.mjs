@@ -70,6 +70,7 @@ export function drawExamples() {
       button.addEventListener("click", () => {
         lesson.examples = lesson.examples.filter((each) => each !== example);
         examplesChanged();
+        (list.children[k] ?? list.lastElementChild ?? lessonPad.canvas).focus();
       });
     });
   });

@@ -62,6 +62,7 @@ export class Pad {
 
   begin(event) {
     if (this.pointer !== null || event.button > 0) return;
+    this.lift(); // the keyboard's pen
     this.startStroke(this.place(event));
     this.pointer = event.pointerId;
     this.canvas.setPointerCapture(this.pointer);

@@ -23,7 +23,8 @@ async function readPicture(file) {
     showPicture(picture.bitmap, reading);
     $("picture-card").scrollIntoView({ block: "nearest" });
   } catch (error) {
-    if (own === latest) forgetPicture();
+    if (own !== latest) return;
+    forgetPicture();
     throw error;
   }
 }
@@ -40,6 +41,7 @@ async function fitting(file) {
   const scale = Math.min(1, Math.sqrt(MANY_PIXELS / (bitmap.width * bitmap.height)));
   const canvas = new OffscreenCanvas(1, 1);
   drawScaled(canvas, bitmap, wholeOf(bitmap), scale, paperOf(bitmap));
+  bitmap.close(); // a photo of 50 megapixels would keep 200 MB
   return { file: await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 }), bitmap: canvas.transferToImageBitmap() };
 }
 
@@ -112,10 +114,12 @@ function showPicture(bitmap, { text, lines }) {
   $("lines").textContent = text || "no digits";
   $("boxes").replaceChildren();
   $("picture-box").hidden = !bitmap;
+  const digits = bitmap ? lines.flatMap((line) => line.digits) : [];
+  if (!digits.length) lookAtStrokes();
   if (!bitmap) return;
   const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
   drawScaled($("picture"), bitmap, wholeOf(bitmap), scale, paperOf(bitmap));
-  const buttons = lines.flatMap((line) => line.digits).map((digit) => boxButton(bitmap, digit));
+  const buttons = digits.map((digit) => boxButton(bitmap, digit));
   buttons[0]?.click();
 }
 

@@ -25,7 +25,7 @@ const SENTENCES = {
   f6: ({ maps, before }) => `F for fully connected: each of these ${maps} units is a weighted sum of all ${before.maps} values before it. Together they`
     + " are a short description of the drawing.",
   output: ({ maps, before }) => `Each of the ${maps} classes has its own weighted sum of these ${before.maps} values. Softmax turns the sums into`
-    + ` probabilities that add up to 100%. The largest is the answer${ending()}. Even 99.9% can be wrong. Now draw your own.`,
+    + ` probabilities that add up to 100%. The largest is the answer${ending()}. Even an answer with 99.9% can be wrong. Now draw your own.`,
 };
 
 function ending() {
@@ -57,7 +57,11 @@ function scrollToStage() {
 
 function goBy(by) {
   stageIndex += by;
-  if (stageIndex < STAGES.length) return showStage();
+  if (stageIndex < STAGES.length) {
+    showStage();
+    if (stageIndex < 0) $("tour-next").focus({ preventScroll: true }); // "Back" is hidden
+    return;
+  }
   closeTour();
   scrollTo({ top: 0 }); // to the pad
 }
