@@ -44,15 +44,15 @@ LAYERS = _of(
 )  # fmt: skip
 PRODUCTS = _of(
     "_fused/products.pxi",
-    ("tile-assigned", "acc[4 * m + v] = vload(c + m * c_row + v * LANES)", "acc[4 * m + v] = vset(0)"),
+    ("tile-assigned", "acc[4 * m + v] = vload(c + m * row + v * LANES)", "acc[4 * m + v] = vset(0)"),
     ("tile-by-the-columns-of-a", "vmuladd(vset(a[m * a_row]), b_now[v]", "vmuladd(vset(a[m * a_step]), b_now[v]"),
     ("last-tile-too-high", "if m + LAST_ROWS <= M:", "if m + LAST_ROWS <= M + 1:"),
     ("row-left-out", "        m += LAST_ROWS\n", "        m += LAST_ROWS + 1\n"),
-    ("panel-beyond-the-end-of-b", "if start + vectors * LANES > b_row:", "if start + vectors * LANES > b_row + LANES:"),
-    ("panel-of-c-without-its-last-row", "copy_rows(M, width, c + start, c_row, c_now",
-     "copy_rows(M - 1, width, c + start, c_row, c_now"),
-    ("panel-of-c-back-without-its-last", "copy_rows(M, width, c_now, c_now_row, c",
-     "copy_rows(M, width - 1, c_now, c_now_row, c"),
+    ("panel-beyond-the-end-of-b", "partial = vectors * LANES > width", "partial = vectors * LANES > width + LANES"),
+    ("panel-of-c-without-its-last-row", "copy_rows(M, width, c + start, cols, c_now",
+     "copy_rows(M - 1, width, c + start, cols, c_now"),
+    ("panel-of-c-back-without-its-last", "copy_rows(M, width, c_now, row, c",
+     "copy_rows(M, width - 1, c_now, row, c"),
     ("panel-half", "elif vectors == 2:\n            panel(2,", "elif vectors == 2:\n            panel(1,"),
     ("dots-without-the-tail", "    if left:\n", "    if left > 4:\n"),
     ("dots-without-bias", "= bias[n] + sums[m * cols + n]", "= sums[m * cols + n]"),
@@ -184,7 +184,7 @@ DISTORTIONS = _of(
     ("noise-of-an-even-seed", "state = seeds[n] | 1", "state = seeds[n]"),
     ("ground-slopes-the-other-way", "+ pens[n, 5] * (y - 13.5)", "- pens[n, 5] * (y - 13.5)"),
     ("ink-on-top-of-the-ground", "(pens[n, 2] - ground / 255)", "pens[n, 2]"),
-    ("black-turns-white", "min(max(level, <float> 0), <float> 255)", "min(level, <float> 255)"),
+    ("black-turns-white", "min(max(<float> 0, level), <float> 255)", "min(level, <float> 255)"),
     tested="training.augment._distort",
 )  # fmt: skip
 MUTANTS = LAYERS | SHAPE | PRODUCTS | STAGES | GRADIENTS | NETWORK | VECTORS | DISTORTIONS

@@ -20,15 +20,18 @@ cdef real* aligned(real* work) noexcept nogil:
 
 
 cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
-                      Py_ssize_t a_step, const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row) noexcept nogil:
-    """c[m, v] += sum over k of a[m, k] * b[k, v], for `rows` rows and `vectors` vectors, with c in registers."""
+                      Py_ssize_t a_step, const real* b, real* c, Py_ssize_t row) noexcept nogil:
+    """c[m, v] += sum over k of a[m, k] * b[k, v], for `rows` rows and `vectors` vectors, with c in registers.
+
+    The rows of b and of c are `row` apart.
+    """
     cdef vreal acc[ROWS * 4]
     cdef vreal b_now[4]
     cdef Py_ssize_t k
     cdef int m, v
     for m in range(rows):
         for v in range(vectors):
-            acc[4 * m + v] = vload(c + m * c_row + v * LANES)
+            acc[4 * m + v] = vload(c + m * row + v * LANES)
     for k in range(depth):
         for v in range(vectors):
             b_now[v] = vload(b + v * LANES)
@@ -36,24 +39,24 @@ cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const
             for v in range(vectors):
                 acc[4 * m + v] = vmuladd(vset(a[m * a_row]), b_now[v], acc[4 * m + v])
         a += a_step
-        b += b_row
+        b += row
     for m in range(rows):
         for v in range(vectors):
-            vstore(c + m * c_row + v * LANES, acc[4 * m + v])
+            vstore(c + m * row + v * LANES, acc[4 * m + v])
 
 
 cdef inline void panel(const int vectors, Py_ssize_t M, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
-                       Py_ssize_t a_step, const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row) noexcept nogil:
+                       Py_ssize_t a_step, const real* b, real* c, Py_ssize_t row) noexcept nogil:
     """The tiles of one panel of c, from the top: of ROWS rows, then at most one of LAST_ROWS, then single rows."""
     cdef Py_ssize_t m = 0
     while m + ROWS <= M:
-        tile(ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, b_row, c + m * c_row, c_row)
+        tile(ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, c + m * row, row)
         m += ROWS
     if m + LAST_ROWS <= M:
-        tile(LAST_ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, b_row, c + m * c_row, c_row)
+        tile(LAST_ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, c + m * row, row)
         m += LAST_ROWS
     while m < M:
-        tile(1, vectors, depth, a + m * a_row, a_row, a_step, b, b_row, c + m * c_row, c_row)
+        tile(1, vectors, depth, a + m * a_row, a_row, a_step, b, c + m * row, row)
         m += 1
 
 
@@ -65,12 +68,12 @@ cdef inline void copy_rows(Py_ssize_t rows, Py_ssize_t count, const real* source
 
 
 cdef void matmul(Py_ssize_t M, Py_ssize_t depth, Py_ssize_t cols, const real* a, Py_ssize_t a_row, Py_ssize_t a_step,
-                 const real* b, Py_ssize_t b_row, real* c, Py_ssize_t c_row, real* work) noexcept nogil:
+                 const real* b, real* c, real* work) noexcept nogil:
     """c[M, cols] += a[M, depth] b[depth, cols], where a[m, k] is at m * a_row + k * a_step.
 
     work has matmul_work(M, depth) numbers. Each element of c is one chain of multiply-adds over k, in order.
     """
-    cdef Py_ssize_t start = 0, width, vectors, b_now_row, c_now_row
+    cdef Py_ssize_t start = 0, width, vectors, row
     cdef const real* b_now
     cdef real* c_now
     cdef bint partial
@@ -79,24 +82,23 @@ cdef void matmul(Py_ssize_t M, Py_ssize_t depth, Py_ssize_t cols, const real* a,
         width = min(<Py_ssize_t> VECTORS * LANES, cols - start)
         vectors = ceil_div(width, LANES)
         partial = vectors * LANES > width
-        b_now, b_now_row, c_now, c_now_row = b + start, b_row, c + start, c_row
-        if start + vectors * LANES > b_row:     # whole vectors would read beyond the end of b
-            b_now, b_now_row = work, vectors * LANES
-            memset(work, 0, depth * b_now_row * sizeof(real))
-            copy_rows(depth, width, b + start, b_row, work, b_now_row)
-        if partial:                             # or write beyond the rows of c
-            c_now, c_now_row = work + depth * VECTORS * LANES, vectors * LANES
-            copy_rows(M, width, c + start, c_row, c_now, c_now_row)
+        b_now, c_now, row = b + start, c + start, cols
+        if partial:     # whole vectors would reach beyond the end of b, and beyond the rows of c
+            row = vectors * LANES
+            b_now, c_now = work, work + depth * row
+            memset(work, 0, depth * row * sizeof(real))
+            copy_rows(depth, width, b + start, cols, work, row)
+            copy_rows(M, width, c + start, cols, c_now, row)
         if VECTORS > 2 and vectors == 4:
-            panel(4, M, depth, a, a_row, a_step, b_now, b_now_row, c_now, c_now_row)
+            panel(4, M, depth, a, a_row, a_step, b_now, c_now, row)
         elif VECTORS > 2 and vectors == 3:
-            panel(3, M, depth, a, a_row, a_step, b_now, b_now_row, c_now, c_now_row)
+            panel(3, M, depth, a, a_row, a_step, b_now, c_now, row)
         elif vectors == 2:
-            panel(2, M, depth, a, a_row, a_step, b_now, b_now_row, c_now, c_now_row)
+            panel(2, M, depth, a, a_row, a_step, b_now, c_now, row)
         else:
-            panel(1, M, depth, a, a_row, a_step, b_now, b_now_row, c_now, c_now_row)
+            panel(1, M, depth, a, a_row, a_step, b_now, c_now, row)
         if partial:
-            copy_rows(M, width, c_now, c_now_row, c + start, c_row)
+            copy_rows(M, width, c_now, row, c + start, cols)
         start += width
 
 
@@ -168,12 +170,12 @@ cdef void dense_backward(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* d
                          real* dweight, real* dbias, real* dx, real* work) noexcept nogil:
     """dweight[O, D] += dy[N, O]^T x[N, D], dbias[O] += dy summed over N, dx[N, D] = dy weight."""
     cdef Py_ssize_t n, o
-    matmul(O, N, D, dy, 1, O, x, D, dweight, D, work)
+    matmul(O, N, D, dy, 1, O, x, dweight, work)
     for n in range(N):
         for o in range(O):
             dbias[o] += dy[n * O + o]
     memset(dx, 0, N * D * sizeof(real))
-    matmul(N, O, D, dy, O, 1, weight, D, dx, D, work)
+    matmul(N, O, D, dy, O, 1, weight, dx, work)
 
 
 cdef void transpose(const bint whole, Py_ssize_t rows, Py_ssize_t cols, const real* a, Py_ssize_t a_row,
