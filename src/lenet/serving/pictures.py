@@ -127,7 +127,7 @@ class _FormParser(MultiPartParser):
         """End a header of a part; older versions of python-multipart allow any number of them."""
         super().on_header_end()
         if len(self._current_part.item_headers) > _MAX_HEADERS:
-            raise MultiPartException(f"A part has more than {_MAX_HEADERS} headers")
+            raise MultiPartException(f"A part has more than {_MAX_HEADERS} headers; expected at most {_MAX_HEADERS}.")
 
     def on_headers_finished(self) -> None:
         """Begin a field or the file."""
