@@ -62,6 +62,7 @@ def show_config() -> None:
     """
     from lenet._fused.threads import resolve_n_jobs
 
+    chosen()  # raises an error if LENET_CPU is invalid, even if it was set after the kernels had been chosen
     build = kernels().build()
     forced = " (LENET_CPU)" if os.environ.get("LENET_CPU") == build["cpu"] else ""
     print(f"lenet    {__version__}, Python {platform.python_version()}, numpy {np.__version__}, {sys.platform}")
