@@ -146,7 +146,11 @@ BAD_IMAGES = {
     "empty, of another size": (np.zeros((0, 27, 28)), InputError, r"shape \(0, 27, 28\); " + WANTED),
     "ragged": ([[1.0, 2.0], [1.0]], InputError, "not a rectangular array .*" + WANTED),
     "floats to 255": (spoilt(255.0), InputError, "pixels from 0 to 255; " + DIVIDE),
-    "negative": (spoilt(-0.25), InputError, r"pixels from -0.25 to 0; expected \[0, 1\]\. Pass pixels that are not standardised, or clip"),
+    "negative": (
+        spoilt(-0.25),
+        InputError,
+        r"from -0.25 to 0; expected \[0, 1\]\. Pass pixels that are not standardised",
+    ),
     "just above 1": (spoilt(1.001), InputError, r"expected \[0, 1\]\. Clip them\.$"),
     "2": (spoilt(2.0), InputError, DIVIDE),
     "NaN": (spoilt(np.nan), InputError, "nan.*" + DIVIDE),
