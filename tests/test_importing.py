@@ -49,11 +49,11 @@ print((with_lenet - with_numpy) / (with_numpy - began), (ready - with_numpy) / (
 
 @pytest.mark.landing
 def test_importing_takes_a_fraction_of_the_time_of_numpy():
-    """The least of some runs, as parts of numpy's time in the same run: 0.5 and 20 to 30 percent are measured."""
+    """The least of some runs, as parts of numpy's time in the same run: 1 and 20 to 60 percent are measured."""
     output(TIMED)  # writes the compiled modules
     alone, ready = zip(*(map(float, output(TIMED).split()) for _ in range(7)), strict=True)
     assert min(alone) < 0.05
-    assert min(ready) < 0.6
+    assert min(ready) < 0.8
 
 
 # ---- sub-interpreters ----------------------------------------------------------------------------------

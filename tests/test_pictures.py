@@ -297,7 +297,8 @@ def test_a_tiff_of_several_pages_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("order", ["I;16", "I;16B"])
-def test_16_bits_are_read_in_both_byte_orders(tmp_path, order):
+def test_16_bits_are_read_in_both_byte_orders(tmp_path, monkeypatch, order):
+    monkeypatch.setattr("lenet.reading.pixels._STRIP", 1)
     picture = Image.fromarray(GREY.astype(np.uint16) * 257)
     np.testing.assert_array_equal(read_picture(written(tmp_path, picture.convert("I").convert(order), "a.tif")), GREY)
 

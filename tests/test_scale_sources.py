@@ -135,7 +135,8 @@ def test_columns_of_pixels_have_different_names():
         parts_of("a.parquet", None)
 
 
-def test_only_errors_of_arrow_mean_a_damaged_file(monkeypatch):
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), TimeoutError("Input/output error")])
+def test_only_errors_of_arrow_mean_a_damaged_file(monkeypatch, error):
     Path("a.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"^a\.parquet is not a complete Parquet file \(.+\)\. Write it again\.$"):
         parts_of("a.parquet", None)
@@ -143,7 +144,7 @@ def test_only_errors_of_arrow_mean_a_damaged_file(monkeypatch):
     (file,) = matching("a.parquet")
 
     def fails(_):
-        raise OSError(5, "Input/output error")
+        raise error
 
     monkeypatch.setattr(File, "open", fails)
     with pytest.raises(OSError, match="Input/output error"):

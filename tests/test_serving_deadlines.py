@@ -282,6 +282,18 @@ async def test_the_connection_that_has_waited_longest_is_closed_for_a_new_one():
 
 
 @in_loop
+async def test_a_connection_that_is_closed_gives_way_if_its_client_does_not_read():
+    served = Served(connections=1)
+    first, of_first = served.connect()
+    of_first.get_write_buffer_size = lambda: 1
+    first.data_received(LIVE.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+    await after()
+    assert (statuses(of_first), "abort" in of_first.events) == ([200], False)
+    _, of_second = served.connect()
+    assert ("abort" in of_first.events, "abort" in of_second.events) == (True, False)
+
+
+@in_loop
 async def test_a_connection_whose_body_arrives_is_behind_those_that_only_connected():
     served = Served(connections=3)
     (first, of_first), (_, of_second), (_, of_third) = (served.connect() for _ in range(3))

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from serving_in_process import ask, asked
 from serving_requests import encoded
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 import lenet
@@ -114,6 +116,16 @@ def test_a_picture_is_read_with_the_model_and_the_option_that_it_names(
     assert (app.contexts[-1].model, app.contexts[-1].operation) == (name, "predict")
 
 
+def test_a_part_of_a_form_has_at_most_8_headers():
+    """Older versions of python-multipart have no limit."""
+    parser = pictures._FormParser(Headers(), pictures._parts([]), 1)
+    parser.on_part_begin()
+    for _ in range(8):
+        parser.on_header_end()
+    with pytest.raises(MultiPartException, match="more than 8 headers"):
+        parser.on_header_end()
+
+
 def test_the_labels_of_a_picture_are_counted(models, given):
     metrics = Metrics(models)
     app = Application(Router(Pictures(models, Limits(), metrics, ThreadPool(1, 30)).operations()), Limits(), metrics,
@@ -145,7 +157,6 @@ def test_fields_of_a_form_are_options(app, given):
         (b"", file(PICTURE) * 2 + b"--x--\r\n", FORM, 400, "The form cannot be read ("),
         (b"", field("a", "b") * 11 + b"--x--\r\n", FORM, 400, "The form cannot be read ("),
         (b"", field("a", "b") * 10 + file(PICTURE) + b"--x--\r\n", FORM, 400, "Unknown option 'a'"),
-        (b"", b"--x\r\n" + b"a: b\r\n" * 9 + b"\r\n\r\n--x--\r\n", FORM, 400, "The form cannot be read ("),
         (b"", b"not a picture", {}, 400, "The file is not a picture"),
         (b"", PICTURE[:60], {}, 400, "damaged"),
         (b"", encoded(np.zeros((40, 50), np.uint8)), {}, 200, ""),

@@ -358,7 +358,29 @@ def test_the_watch_continues_after_an_error(monkeypatch, caplog):
     monkeypatch.setattr(models, "changed", changed)
     monkeypatch.setattr(reloading, "INTERVAL", 0.01)
     asyncio.run(run())
-    assert "The files of the models were not checked. The server tries again in 0.01 s." in caplog.text
+    assert "The models were not checked or reloaded. The server tries again in 0.01 s." in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_hangup_is_not_lost_by_an_error(monkeypatch):
+    failures, metrics, models = [RuntimeError("can't start new thread")], Counted(), Models({"a": model_of(0)})
+    reload = reloading._reload
+
+    def reload_later(*given):
+        if failures:
+            raise failures.pop()
+        return reload(*given)
+
+    async def run():
+        async with asyncio.timeout(30), watching(models, metrics):
+            hang_up()
+            while not metrics.reloads:
+                await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(reloading, "_reload", reload_later)
+    monkeypatch.setattr(reloading, "INTERVAL", 0.01)
+    asyncio.run(run())
+    assert metrics.reloads == [("a", "loaded")]
 
 
 # ---- metrics -------------------------------------------------------------------------------------------

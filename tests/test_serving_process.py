@@ -323,6 +323,23 @@ def test_a_server_is_not_ready_for_some_time_before_it_stops(monkeypatch, signal
     assert events == expected
 
 
+@pytest.mark.parametrize("waits_for", ["connections", "tasks"])
+def test_a_second_ctrl_c_does_not_wait(waits_for):
+    """From Python 3.12.1 on, `wait_closed` waits for all connections."""
+    server = module._DrainingServer(uvicorn.Config(None, log_config=None))
+    getattr(server.server_state, waits_for).add(object())
+    server.servers = [SimpleNamespace(wait_closed=lambda: pytest.fail("it waits"))]
+
+    async def end():
+        waiting = asyncio.ensure_future(server._wait_tasks_to_complete())
+        await asyncio.sleep(0.15)
+        assert not waiting.done()
+        server.force_exit = True
+        await asyncio.wait_for(waiting, 1)
+
+    asyncio.run(end())
+
+
 def test_an_application_is_found_in_its_wrappers():
     application = create_app(MODELS)
     wrapped = SimpleNamespace(app=SimpleNamespace(app=application))

@@ -91,7 +91,7 @@ def test_names_of_data_and_of_runs(folder, capsys):
     code, again, note = run(capsys, "train", "--resume", f"{name}/train-1")
     assert (code, note.count("\n")) == (0, 1)
     assert note.startswith(printable(f"lenet: note: {name}/train-1 was complete."))
-    assert again.splitlines()[-1] == printable(f"lenet predict PICTURE --model {name}/train-1")
+    assert again.splitlines()[-1] == printable(f"lenet predict PICTURE --model '{name}/train-1'")
 
 
 def test_metadata_of_weights(folder, capsys):

@@ -54,13 +54,11 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
             raise WeightsError(f"{folder} has no {BEST}; expected a model file, or the folder of a training run.")
     try:
         file = ModelFile.read(path)
-    except WeightsError:
+    except WeightsError as error:
         reader = _READERS.get(path.suffix.lower())
         if reader is None:
             raise
-        raise WeightsError(
-            f"{path} is not a safetensors file; expected a file that lenet saved. Pass it to {reader}."
-        ) from None
+        raise WeightsError(f"{error} If another program wrote the file, pass it to {reader}.") from None
     try:
         return _model_of(file)
     except WeightsError as error:

@@ -111,7 +111,8 @@ def read_each(
                 found = read(name)
             except (DataError, InputError, OSError) as error:
                 source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(error)
-                print(f"lenet: error: {text if text.startswith(source) else f'{source}: {text}'}", file=sys.stderr)
+                is_named = text.startswith((f"{source}:", f"{source} "))
+                print(f"lenet: error: {text if is_named else f'{source}: {text}'}", file=sys.stderr)
                 on_error(name, text)
             else:
                 yield name, found

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -31,4 +30,4 @@ def say(text: str) -> None:
 
 def quoted(path: Path) -> str:
     """Return a path as one argument of the system's shell."""
-    return shlex.quote(str(path)) if os.name == "posix" else subprocess.list2cmdline([str(path)])
+    return shlex.quote(str(path)) if os.name == "posix" else f'"{path}"'

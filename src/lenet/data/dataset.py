@@ -105,8 +105,8 @@ class Dataset(_Arrays):
         Returns
         -------
         Dataset
-            If the data set has no class names, its labels are the numbers of the classes, from 0; but if a class is
-            named by a number other than its own, such as 1 to 9, the labels are names.
+            Labels without class names are the numbers of classes, from 0. If a class is named by another number than
+            its own, as in 1 to 9, they are names of classes.
 
         Raises
         ------

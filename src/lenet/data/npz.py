@@ -234,9 +234,7 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
             f"{source} contains Python objects, which lenet never unpickles. Save it as an array of numbers."
         )
     if dtype.kind not in "uif":
-        advice = "Save pixels as uint8, from 0 to 255."
-        if dtype.kind in "SU":
-            advice = "Number the classes from 0: np.unique(y, return_inverse=True)[1]."
+        advice = "Save images as uint8 pixels from 0 to 255, and labels as integers from 0."
         raise DataError(f"{source} has dtype {dtype}; expected numbers. {advice}")
     # Check each dimension as well: in the product, a zero would hide a huge one.
     if not all(1 <= n <= MAX_BYTES for n in shape) or math.prod(shape) * dtype.itemsize > MAX_BYTES:

@@ -23,7 +23,6 @@ from lenet.weights.files import MAX_CLASSES
 
 _FLATTENING = ("Flatten", "Reshape", "Squeeze")
 _SCALING = ("Add", "Sub", "Mul", "Div")
-
 _MAX_OPERATORS = 1_000  # LeNet-5 has about 20; the work grows with operators times outputs
 
 

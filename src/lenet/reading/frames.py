@@ -42,11 +42,12 @@ def _without_sides(ink: NDArray[np.uint8], frame: Mask) -> NDArray[np.uint8]:
 
 def _is_box(holes: NDArray[np.bool_]) -> bool:
     """Return whether a stroke with these holes is a rectangle that is wider than high, unlike an angular 0."""
-    points = cv2.findNonZero(holes.view(np.uint8))
-    if points is None or holes.shape[1] <= holes.shape[0]:
+    area = np.count_nonzero(holes)
+    if holes.shape[1] <= holes.shape[0] or area < _MIN_SHARE * holes.size:
         return False
-    width, height = cv2.minAreaRect(points)[1]
-    return bool(len(points) >= max(_MIN_HOLE * (width + 1) * (height + 1), _MIN_SHARE * holes.size))
+    outlines, _ = cv2.findContours(holes.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    width, height = cv2.minAreaRect(np.concatenate(outlines))[1]
+    return bool(area >= _MIN_HOLE * (width + 1) * (height + 1))
 
 
 def _holes(frame: Mask) -> NDArray[np.bool_]:

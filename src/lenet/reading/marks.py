@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lenet.reading.lines import InkLine
 from lenet.reading.strokes import Boxes
 
-_MAX_GAP = 0.6  # heights of the writing between a mark and the next digit
+_MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit
 
 
 def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -> list[tuple[int, str]]:
@@ -14,10 +14,9 @@ def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -
 
     The marks are among other boxes, and strokes so small that they are not part of the line.
     """
-    specks, farthest = line.specks, _MAX_GAP * line.height
+    farthest, gaps = _MAX_GAP * line.height, _gaps(line.specks, digits)
     near = others[_gaps(others, digits) <= farthest]
-    beside = specks[(_gaps(specks, digits) >= 0) & (_gaps(specks, digits) <= farthest)]
-    boxes = np.concatenate([near, beside])
+    boxes = np.concatenate([near, line.specks[(gaps >= 0) & (gaps <= farthest)]])
     found = []
     for box in boxes[np.argsort(boxes[:, 0])]:
         if mark := _mark(box, baseline, line.height):

@@ -72,10 +72,8 @@ def pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:
         white = 255 if picture.getextrema()[1] > 1 else 1
         pixels = _in_strips(picture, lambda strip: _as_bytes(np.asarray(strip) / np.float32(white)))
     elif picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
-        lightest = max(
-            np.asarray(strip).max() for strip in _strips(picture)
-        )  # Pillow has no extrema of big-endian pixels
-        white = 65535 if lightest > 255 else 255
+        # Pillow has no extrema of big-endian pixels.
+        white = 65535 if max(np.asarray(strip).max() for strip in _strips(picture)) > 255 else 255
         pixels = _in_strips(picture, lambda strip: np.round(np.asarray(strip).clip(0, white) * (255 / white)))
     elif picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         page = "black" if _is_light_on_transparent(picture) else "white"

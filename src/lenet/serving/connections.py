@@ -111,7 +111,9 @@ class TimedProtocol(StrictProtocol):
         self.server_state.total_requests += 1
         if self._refusal is not None and not self.pipeline:
             self._reject(400, self._refusal)
-        elif not self.transport.is_closing():
+        elif self.transport.is_closing():
+            self._waiting.setdefault(self)  # for the client to read the rest and close
+        else:
             if self.pipeline:
                 self._start_asgi_task(*self.pipeline.pop())
             else:

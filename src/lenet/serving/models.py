@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 from lenet import _checks
@@ -43,6 +43,11 @@ class Served:
     def rule(self) -> RejectionRule:
         """The rule for requests without `reject_at`; validating the metadata takes longer than the network."""
         return RejectionRule.from_metadata(self.model.metadata)
+
+    @cached_property
+    def rule_at(self) -> Callable[[float], RejectionRule]:
+        """The function that returns the rule for a `reject_at`; it caches some."""
+        return lru_cache(16)(partial(RejectionRule.from_metadata, self.model.metadata))
 
     @cached_property
     def class_names(self) -> tuple[str, ...] | None:

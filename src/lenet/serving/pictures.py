@@ -76,7 +76,7 @@ class Pictures:
         return served, _boolean(options.get("only_digits", "false"))
 
     def _read(self, content: Callable[[], bytes], served: Served, only_digits: bool) -> Answer:
-        """Return the answer for a picture, in a thread: encoding that of a page takes milliseconds."""
+        """Read a picture and return the encoded answer, in a thread: encoding that of a page takes milliseconds."""
         try:
             picture = read_picture(content(), largest=self._limits.pixels)
             reading = read(picture, served.model, only_digits=only_digits, n_jobs=1)

@@ -71,10 +71,14 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
     while True:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hangup.wait(), INTERVAL)
+        was_hangup = hangup.is_set()
         try:
             vanished = await _check_files(models, metrics, hangup, vanished)
         except Exception:  # such as RuntimeError if the system allows no more threads now
-            LOG.exception("The files of the models were not checked. The server tries again in %g s.", INTERVAL)
+            LOG.exception("The models were not checked or reloaded. The server tries again in %g s.", INTERVAL)
+            await asyncio.sleep(INTERVAL)
+            if was_hangup:
+                hangup.set()
 
 
 async def _check_files(models: Models, metrics: Metrics | None, hangup: asyncio.Event, vanished: set[str]) -> set[str]:

@@ -280,9 +280,10 @@ def _run_workers(
                 on_ready(_url(listening))
             workers.run()
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+            for number, handler in previous.items():
+                if handler is not None:  # None: it was not installed by Python
+                    signal.signal(number, handler)
 
 
 def _worker_app(models: Mapping[str, Source], loader: Loader, build: Callable[[Models], Application]) -> Application:

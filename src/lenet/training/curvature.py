@@ -103,8 +103,8 @@ def second_derivatives(layer: Layer, x: Array, ddy: Array) -> tuple[Array, dict[
     """Propagate the second derivatives of the loss from the output of a layer to its input and its parameters.
 
     A layer with parameters is linear in its weights and in its inputs, so squared weights and squared inputs give the
-    second derivatives. As in the paper, the connections that share the weight of a `Subsample2d` count as separate: the
-    sum of the squares of their inputs, not the square of the sum. In the other layers, each input affects one output.
+    second derivatives. As in the paper, the connections that share a weight of a `Subsample2d` count separately: their
+    squared inputs are summed. In the other layers, each input affects one output.
     The derivatives with respect to the parameters, by name, are summed over the images.
 
     Examples

@@ -30,7 +30,8 @@ class Limits:
         Number of open connections. One more closes the connection that has waited longest for its client.
     receive_seconds : float, default 10
         Time from the first byte of a request to its last. A slower request gets the status 408. Also the time for a
-        client to read when 64 KiB or more wait to be sent to it. The connection of a slower client is aborted.
+        client to read when 64 KiB or more wait to be sent to it, or a part of the last response of its connection. The
+        connection of a slower client is aborted.
     request_seconds : float, default 30
         Time to compute a response. A request that takes longer gets the status 503.
     drain_seconds : float, default 1

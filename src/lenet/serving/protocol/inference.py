@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE, short_repr
 from lenet.errors import InputError
-from lenet.rejection import RejectionRule
 from lenet.serving.limits.settings import Limits
 from lenet.serving.models import Served
 from lenet.serving.protocol.fields import (
@@ -100,11 +99,6 @@ def write_response(
     return b"".join([text, *parts]), len(text), accepted_labels
 
 
-@functools.lru_cache(16)
-def _rule(served: Served, reject_at: float) -> RejectionRule:
-    return RejectionRule.from_metadata(served.model.metadata, reject_at)
-
-
 def _results(
     served: Served, request: InferenceRequest, probabilities: NDArray[Any]
 ) -> tuple[dict[str, NDArray[Any]], list[int]]:
@@ -115,7 +109,7 @@ def _results(
         return results, [served.accepted_label(probabilities[0].tolist())]
     rule = served.rule
     if request.reject_at is not None:  # even if no label is requested, a rate without a threshold is an error
-        rule = _rule(served, request.reject_at)
+        rule = served.rule_at(request.reject_at)
     answers = rule.answers(probabilities)
     labels = answers.likeliest if request.reject_at is None else answers.labels
     results = {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
