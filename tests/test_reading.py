@@ -13,6 +13,7 @@ from lenet import reading
 from lenet.errors import InputError
 
 Image = pytest.importorskip("PIL.Image")
+ImageDraw, ImageFont = pytest.importorskip("PIL.ImageDraw"), pytest.importorskip("PIL.ImageFont")
 cv2 = pytest.importorskip("cv2")
 
 from_benchmarks = pytest.importorskip("benchmarks.reading")
@@ -79,6 +80,15 @@ def test_the_letters_of_a_word_are_no_digits(text, expected):
 def test_marks_are_kept_on_request(text):
     assert reading.read(written(text), marks=True).text == text
     assert reading.read(written(text)).text == re.sub("[^0-9]", "", text)
+
+
+@pytest.mark.parametrize("text", ["12.50", "020-7946", "31.12.2024", "-5.5"])
+def test_marks_of_the_usual_size_are_kept(text):
+    """In Pillow's font, points and dashes are as small as specks."""
+    page = Image.new("L", (500, 120), 255)
+    ImageDraw.Draw(page).text((40, 30), text, 0, ImageFont.load_default(64))
+    assert reading.read(page, marks=True).text == text
+    assert reading.read(page).text.replace(" ", "") == re.sub("[^0-9]", "", text)
 
 
 @FONTS_OF_OPENCV_5
