@@ -30,4 +30,7 @@ def say(text: str) -> None:
 
 def quoted(path: Path) -> str:
     """Return a path as one argument of the system's shell."""
-    return shlex.quote(str(path)) if os.name == "posix" else f'"{path}"'
+    text = str(path)
+    if os.name == "posix":
+        return shlex.quote(text)
+    return f'"{text}"' if set(text) & set(" &()^,;=") else text
