@@ -3,9 +3,7 @@
 import lenet
 
 digits = lenet.data.load_digits()
-classifier = lenet.LeNetClassifier.from_pretrained(
-    "mnist", max_iter=10, learning_rate_init=0.05, distortions=True, random_state=0
-)
+classifier = lenet.LeNetClassifier.from_pretrained("mnist", max_iter=10, distortions=True, random_state=0)
 print(f"as shipped    {classifier.score(digits.X_test, digits.y_test):.2%}")
 classifier.fit(digits.X_train, digits.y_train)
 print(f"after fitting {classifier.score(digits.X_test, digits.y_test):.2%}")

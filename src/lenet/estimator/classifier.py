@@ -183,7 +183,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             The name of a pre-trained model, or the path of a file that `save` or `lenet.LeNet5.save` wrote.
         **parameters
             As for the class, except that `warm_start` defaults to True, so `fit` continues from these weights, and
-            `learning_rate_init` to 0.01, as higher rates undo their training. A clone, for example in
+            `learning_rate_init` to 0.002, as higher rates undo their training. A clone, for example in
             `cross_val_score`, is not fitted and trains from scratch; it needs the usual rate of 0.1.
 
         Returns
@@ -214,7 +214,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         if not isinstance(name, str | os.PathLike):
             raise InputTypeError(f"name is of type {type(name).__name__}; expected a name, such as 'mnist', or a path.")
         model = load_named(name)
-        classifier = cls(**{"warm_start": True, "learning_rate_init": 0.01, **parameters})
+        classifier = cls(**{"warm_start": True, "learning_rate_init": 0.002, **parameters})
         return classifier._with_model(model, record_in(model, str(name)))
 
     @classmethod
