@@ -5,11 +5,14 @@ import itertools
 import numpy as np
 import pytest
 from generators import choosing
-from non_digits_fixture import DIGITS, cv2
 
+import lenet
 from lenet._mnist_form import cropped, mnist_form
 from lenet.training.augment import non_digits
 
+cv2 = pytest.importorskip("cv2")
+
+DIGITS = lenet.data.load_digits().X_train[:100]
 LETTERS = "ABDEFGHJKLMNQRTVWXYadefijkmrtvwxy#$%&*+=<>@!(){}[]^~"
 
 
@@ -180,6 +183,10 @@ def blank(digits, rng):
             height, width = rng.integers(1, 4, 2)
             image[y : y + height, x : x + width] = ink
     return np.round(image)
+
+
+def test_letters_exclude_those_that_look_like_digits():
+    assert non_digits._LETTERS == LETTERS
 
 
 KINDS = strokes, letter, half, window, pair, shuffled, negative, blot, garment, noise, blank
