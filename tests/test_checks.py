@@ -197,6 +197,7 @@ READ_ONLY.flags.writeable = False
         ([[0.0, 0.0]] * 3, InputTypeError, "out is of type list; expected an ndarray of dtype float32"),
         (np.ma.zeros((3, 2), np.float32), InputTypeError, "out is of type MaskedArray; expected an ndarray"),
         (np.zeros((3, 2)), InputError, "out has dtype float64 and shape (3, 2); expected float32 and (3, 2)"),
+        (np.zeros((3, 2), SINGLE.newbyteorder()), InputError, "and shape (3, 2); expected float32 and (3, 2)"),
         (np.zeros((2, 3), np.float32), InputError, "out has dtype float32 and shape (2, 3); expected float32 and"),
         (np.zeros((2, 3), np.float32).T, InputError, "C-contiguous, aligned and writable"),
         (READ_ONLY, InputError, "C-contiguous, aligned and writable"),
@@ -230,6 +231,7 @@ def test_labels_are_integers_within_their_bounds():
     [
         ([0, 3], InputError, "y has labels from 0 to 3; expected 0 to 2 for 3 classes"),
         ([-1, 2], InputError, "y has labels from -1 to 2; expected 0 to 2 for 3 classes"),
+        (np.array([0, 2**64 - 1], np.uint64), InputError, "to 18446744073709551615; expected 0 to 2"),
         ([0, 1, 2], InputError, "y has shape (3,); expected (2,), one label per image"),
         ([], InputError, "y has shape (0,); expected (2,)"),
         ([0.0, 1.0], InputTypeError, "y has dtype float64; expected integer labels from 0 to 2"),

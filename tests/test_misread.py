@@ -8,7 +8,7 @@ import functools
 import numpy as np
 import pytest
 from array_kinds import KINDS, MUST_BE_TAKEN
-from array_takers import ANY_LABELS, BYTES, CLASSIFIERS_Y, FUNCTIONS, LABELS, MODEL, SKLEARN, TABLE, UNDECIDED, N
+from array_takers import ANY_LABELS, BYTES, CLASSIFIERS_Y, FUNCTIONS, LABELS, SKLEARN, TABLE, UNDECIDED
 
 from lenet.data import load_npz
 from lenet.errors import DataError, InputError, LenetError
@@ -107,21 +107,6 @@ def test_numbers_that_overflow_the_layer_are_refused_and_infinite_ones_are_not()
         with pytest.raises(InputError, match="too large for float32"):
             layer(x)
     assert np.isinf(layer(np.array([[np.inf]]))).all()
-
-
-# ---- arrays that are written to ------------------------------------------------------------------------
-
-
-def unaligned(a):
-    made = np.zeros(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
-    assert not made.flags.aligned
-    return made
-
-
-def test_no_result_is_written_where_c_cannot_write():
-    out = unaligned(np.zeros((N, 3), np.float32))
-    with pytest.raises(InputError, match="C-contiguous, aligned and writable"):
-        MODEL.logits(BYTES, out=out)
 
 
 # ---- files of arrays -----------------------------------------------------------------------------------

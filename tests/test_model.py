@@ -1,6 +1,5 @@
 """LeNet5: its architecture, predictions, `out` and threads."""
 
-import threading
 import tracemalloc
 
 import numpy as np
@@ -141,20 +140,6 @@ def test_activations_are_the_reference(dtype, tolerance, kind):
         np.testing.assert_allclose(output, expected[name], rtol=0, atol=tolerance * scale, err_msg=name)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-6), (np.float64, 1e-13)])
-def test_logits_are_the_reference(dtype, tolerance):
-    model, x = make_model(dtype), draw_images(9)
-    expected = reference.lenet(model.parameters, standardised(x))["output"]
-    np.testing.assert_allclose(model.logits(x), expected, rtol=0, atol=tolerance * np.abs(expected).max())
-
-
-def test_logits_are_the_last_activation(model):
-    """One is computed by the compiled stages and the other layer by layer, with sums in another order."""
-    x = draw_images(70)
-    layer_by_layer = model.activations(x)["output"]
-    np.testing.assert_allclose(model.logits(x), layer_by_layer, rtol=0, atol=2e-6 * np.abs(layer_by_layer).max())
-
-
 def test_probabilities_are_the_softmax_of_the_logits(model):
     x = draw_images(5)
     probabilities = model.predict_proba(x)
@@ -206,42 +191,11 @@ def test_out_is_filled_and_returned(model, method, shape, dtype):
 
 
 @OUTPUTS
-@pytest.mark.parametrize("fault", ["shape", "dtype", "strides", "read-only", "byte order", "unaligned"])
-def test_an_out_array_that_does_not_fit_is_refused(model, method, shape, dtype, fault):
-    out = np.full(shape, 77, dtype)
-    if fault == "shape":
-        out = out[:-1]
-    elif fault == "dtype":
-        out = out.astype(np.float16)
-    elif fault == "strides":
-        out = np.full((140, *shape[1:]), 77, dtype)[::2]
-    elif fault == "byte order":
-        out = out.astype(out.dtype.newbyteorder())
-    elif fault == "unaligned":
-        out = np.ndarray(shape, dtype, bytearray(out.nbytes + 1), 1)
-        out[...] = 77
-    else:
-        out.flags.writeable = False
+def test_an_out_array_that_does_not_fit_is_refused(model, method, shape, dtype):
+    out = np.full(shape, 77, dtype)[:-1]
     with pytest.raises(InputError, match=r"out has .* expected "):
         getattr(model, method)(draw_images(70), out=out)
     assert (out == 77).all()
-
-
-@OUTPUTS
-def test_an_out_that_is_not_an_array_is_refused(model, method, shape, dtype):
-    with pytest.raises(InputTypeError, match="out is of type list; expected an ndarray"):
-        getattr(model, method)(draw_images(70), out=[0] * 70)
-
-
-def test_an_out_that_shares_memory_with_x_is_refused(model):
-    memory = np.zeros(70 * 784, np.uint8)
-    with pytest.raises(InputError, match="out shares memory with x"):
-        model.logits(memory.reshape(70, 784), out=memory[:2800].view(np.float32).reshape(70, 10))
-
-
-def test_a_masked_out_array_is_refused(model):
-    with pytest.raises(InputTypeError, match="out is of type MaskedArray"):
-        model.logits(draw_images(2), out=np.ma.zeros((2, 10), np.float32))
 
 
 # ---- the same bits, however the work is cut ------------------------------------------------------------
@@ -264,31 +218,3 @@ def test_predictions_do_not_depend_on_the_number_of_threads(model, method, n_job
     predict = getattr(model, method)
     for _ in range(3):
         np.testing.assert_array_equal(predict(bytes_200, n_jobs=n_jobs), predict(bytes_200, n_jobs=1))
-
-
-def test_threads_may_share_a_model(model, bytes_200):
-    expected, answers = model.logits(bytes_200), {}
-
-    def ask(number):
-        answers[number] = [model.logits(bytes_200) for _ in range(5)]
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(answers) == 8
-    for answer in answers.values():
-        np.testing.assert_array_equal(answer, [expected] * 5)
-
-
-@pytest.mark.parametrize(("n_jobs", "message"), [(0, "n_jobs is 0"), (-2, "n_jobs is -2")])
-def test_a_number_of_threads_out_of_range_is_refused(model, n_jobs, message):
-    with pytest.raises(InputError, match=message):
-        model.predict(draw_images(1), n_jobs=n_jobs)
-
-
-@pytest.mark.parametrize("n_jobs", ["2", 1.5, True, np.array([2]), np.array(2.5)])
-def test_a_fractional_number_of_threads_is_refused(model, n_jobs):
-    with pytest.raises(InputTypeError, match="n_jobs is"):
-        model.predict(draw_images(1), n_jobs=n_jobs)

@@ -64,7 +64,7 @@ NETWORK = {
 }  # fmt: skip
 INFRASTRUCTURE = {
     **_of(
-        "_checks.py", ("model",), "overlap-of-views-accepted",
+        "_checks.py", ("checks",), "overlap-of-views-accepted",
         "if np.may_share_memory(out, x):",
         "if out is x:",
     ),
@@ -131,7 +131,7 @@ INFRASTRUCTURE = {
 }  # fmt: skip
 CLASSIFIER_AND_DATA = {
     **_of(
-        "estimator/classifier.py", ("estimator",), "same-order-at-every-partial-fit",
+        "estimator/classifier.py", ("estimator_training",), "same-order-at-every-partial-fit",
         "seed=self._seed + self.n_iter_",
         "seed=self._seed",
     ),
