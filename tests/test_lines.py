@@ -12,7 +12,7 @@ from lenet.reading import Field, read, read_form, reader
 from lenet.reading import lines as lines_module
 from lenet.reading.cells import cells_of, may_have_cells
 from lenet.reading.frames import without_frames
-from lenet.reading.ink import find_ink, is_dark_on_light
+from lenet.reading.ink import find_ink
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.numbering import chains_of
 from lenet.reading.page import Page
@@ -20,8 +20,7 @@ from lenet.reading.page import page_of as page_of_picture
 from lenet.reading.pieces import pieces_of
 from lenet.reading.rules import straight_lines, without_printed_rules, without_rules
 from lenet.reading.seams import seams, valley_seams
-from lenet.reading.sheet import _at_border, corners_of, find_sheet
-from lenet.reading.skew import skew_of_lines
+from lenet.reading.sheet import _at_border, find_sheet
 
 cv2 = pytest.importorskip("cv2")
 
@@ -98,14 +97,6 @@ def test_a_strip_of_table_beside_a_sheet_is_not_ink():
     assert sheet[20:150, 30:220].all()
 
 
-@pytest.mark.parametrize(("pixels", "found"), [(2, False), (3, True)])
-def test_a_sheet_has_at_least_three_pixels_of_ink(pixels, found):
-    page = np.full((192, 256), 40, np.uint8)
-    page[30:160, 40:210] = 200
-    page[100, 100 : 100 + 2 * pixels : 2] = 60
-    assert (find_sheet(page) is not None) == found
-
-
 def test_an_outline_runs_along_the_border_in_the_two_outermost_pixels():
     def at_border(distance):
         """The fractions of four outlines of one pixel each, at a distance from one side of a picture of 40 by 60."""
@@ -113,16 +104,6 @@ def test_an_outline_runs_along_the_border_in_the_two_outermost_pixels():
         return [_at_border(np.array([[point]], np.int32), (40, 60)) for point in points]
 
     assert (at_border(0), at_border(1), at_border(2)) == ([1] * 4, [1] * 4, [0] * 4)
-
-
-@FONTS_OF_OPENCV_5
-@pytest.mark.parametrize("turned", [False, True])
-def test_frames_are_erased_whatever_their_direction(turned):
-    ink = numbers(["2741"], place=(120, 140))
-    cv2.rectangle(ink, (100, 80), (700, 160), 255, 3)
-    ink = np.ascontiguousarray(ink.T) if turned else ink
-    left = without_frames(page_of(ink)).ink
-    assert not (left.T if turned else left)[100:140, 95:105].any()
 
 
 @pytest.mark.parametrize(
@@ -147,13 +128,6 @@ def test_no_sheet_where_hardly_anything_is_light(light):
     assert find_sheet(picture) is None
 
 
-def test_the_corners_of_a_sheet_seen_in_perspective():
-    corners = np.array([[90, 30], [150, 30], [220, 170], [30, 170]])
-    sheet = cv2.fillConvexPoly(np.zeros((192, 256), np.uint8), corners.astype(np.int32), 1)
-    inside = cv2.erode(sheet, np.ones((9, 9), np.uint8)) == 1  # as `find_sheet` returns it
-    np.testing.assert_allclose(corners_of(inside), corners, atol=3)
-
-
 def test_a_light_digit_is_not_a_sheet():
     for image in lenet.data.load_digits().X_test[:200]:
         assert find_sheet(cv2.resize(image, (224, 224), interpolation=cv2.INTER_CUBIC)) is None
@@ -164,13 +138,6 @@ def test_a_shadow_at_the_border_is_not_ink():
     shadow = 1 - 0.6 / (1 + np.exp((x + y - 500) / 60.0))
     ink = find_ink((paper(numbers(["2741"], place=(400, 450))) * shadow).astype(np.uint8))
     assert (ink[:380, :380] < 96).mean() > 0.999
-
-
-def test_a_bar_cropped_to_its_ink_is_dark_though_hardly_any_paper_is_left():
-    bar = np.full((50, 20), 40, np.uint8)
-    bar[10:20, :3] = 200
-    assert is_dark_on_light(bar)
-    assert not is_dark_on_light(bar[:-1])  # less than 2.5 times as high as wide
 
 
 def test_ink_that_fills_much_of_a_small_picture():
@@ -261,18 +228,6 @@ def test_long_lines_are_found_whether_they_rise_or_fall(slope):
     assert straight_lines(binary, 180)[binary > 0].mean() > 0.95
 
 
-@pytest.mark.parametrize("slope", [-0.07, -0.035, 0.0, 0.035, 0.07])
-def test_the_pixels_of_lines_at_the_usual_slopes_are_exact(slope):
-    """A bar whose columns step by one pixel is a line; half of it is not."""
-    bar, short = np.zeros((2, 150, 400), np.uint8)
-    for column in range(30, 371):
-        row = 75 + round(slope * (column - 200))
-        bar[row : row + 2, column] = 1
-        short[row : row + 2, column] = column < 200
-    assert np.array_equal(straight_lines(bar, 181, [slope]), bar)
-    assert not straight_lines(short, 181, [slope]).any()
-
-
 @pytest.mark.parametrize("angle", [-2, 2])
 def test_slanted_strokes_keep_their_ink_where_they_cross_slanted_rules(angle):
     strokes = np.zeros((600, 800), np.uint8)
@@ -309,16 +264,6 @@ def test_frames_are_erased_with_digits_in_them_kept(angle):
     assert read(paper(page)).text == "2741\n605"
 
 
-@pytest.mark.parametrize(("share", "erased"), [(0.08, 0.0), (0.12, 1.0)])
-def test_a_frame_encloses_a_tenth_of_its_own_ink_or_more(share, erased):
-    ink = np.zeros((200, 400), np.uint8)
-    cv2.rectangle(ink, (50, 50), (350, 150), 255, 3)
-    frame = ink > 0
-    ink[76 : 76 + round(share * frame.sum() / 12), 200:212] = 255
-    ink, frame = ink.T.copy(), frame.T
-    assert (without_frames(page_of(ink)).ink[frame] == 0).mean() == pytest.approx(erased, abs=0.1)
-
-
 def test_a_0_around_a_speck_is_not_a_frame():
     ink = numbers(["0"], (200, 200), (50, 160), 120)
     ink[98:102, 92:96] = 255
@@ -335,16 +280,6 @@ def test_a_page_without_rules_and_frames_is_labelled_once(monkeypatch):
     )
     assert len(find_lines(page_of_picture(paper(numbers(["2741", "605"]))))) == 2
     assert len(calls) == 1
-
-
-def test_boxes_of_a_shrunk_and_levelled_page_are_inside_the_picture():
-    page = page_of(numbers(["2741"])).levelled(5.0).shrunk(0.5)
-    assert page.scale == 0.5
-    assert page.ink.shape == tuple(round(length / 2) for length in page_of(numbers(["2741"])).levelled(5.0).ink.shape)
-    height, width = page.ink.shape
-    assert page.boxes_in_picture(np.array([[0, 0, width, height]])) == [(0, 0, 800, 600)]
-    middle = page.to_picture @ [width / 2, height / 2, 1]
-    np.testing.assert_allclose(middle, [400, 300], atol=1)
 
 
 def test_a_long_line_is_erased_across_and_down():
@@ -404,34 +339,6 @@ def test_gaps_of_nine_tenths_of_the_height_are_spaces(words, height):
     assert read(paper(apart(words, height, 2.0))).text == " ".join(words)  # one, however wide the gap is
 
 
-def row_that_falls(heights, offsets, angle=5.0):
-    """Ink of bars 30 pixels apart whose centres lie on a line, but for some offsets."""
-    ink = np.zeros((300, 600), np.uint8)
-    for n, (height, offset) in enumerate(zip(heights, offsets, strict=True)):
-        x = 40 + 30 * n
-        top = round(100 + x * np.tan(np.radians(angle)) + offset - height / 2)
-        ink[top : top + height, x - 4 : x + 4] = 255
-    return ink
-
-
-def test_low_digits_determine_the_skew_like_high_ones():
-    """All are 0.6 times as high as the other writing on the page."""
-    assert skew_of_lines(page_of(row_that_falls([24] * 16, [0] * 16)), 40.0) == pytest.approx(5, abs=0.2)
-
-
-def test_commas_and_points_do_not_affect_the_skew():
-    """The commas of the first half hang lower, the points of the second half higher."""
-    ink = row_that_falls([40, 16] * 8, [0, 12] * 4 + [0, -12] * 4)
-    assert skew_of_lines(page_of(ink), 40.0) == pytest.approx(5, abs=0.2)
-
-
-def test_a_line_counts_by_how_closely_it_is_followed():
-    """One long line falls by 5 degrees; the digits of two short ones lie above and below level lines."""
-    short = row_that_falls([40] * 6, [11, -11] * 3, angle=0)
-    page = page_of(np.vstack([short, row_that_falls([40] * 16, [0] * 16), short]))
-    assert skew_of_lines(page, 40.0) == pytest.approx(5, abs=0.2)
-
-
 def test_large_writing_is_read_as_well_as_small():
     for height in (16, 40, 200):
         page = numbers(["274"], (height * 2, height * 6), (height, height * 3 // 2), height)
@@ -451,12 +358,6 @@ def test_boxes_lead_back_through_turning_and_scaling():
     for digit in line.digits:
         left, top, right, bottom = digit.box
         assert turned[top:bottom, left:right].any()
-
-
-def test_a_texture_is_refused_by_one_clear_error():
-    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500)).astype(np.uint8)
-    with pytest.raises(InputError, match="strokes; expected at most 6,000"):
-        read(noise)
 
 
 @pytest.mark.timing
@@ -502,23 +403,6 @@ def test_strokes_that_an_erased_rule_leaves_are_counted_again(monkeypatch):
     monkeypatch.setattr(lines_module, "MAX_STROKES", 42)
     with pytest.raises(InputError, match="The picture has 43 strokes; expected at most 42"):
         find_lines(page_of(ink))
-
-
-def test_a_page_of_many_lines_is_refused_before_they_are_read(monkeypatch):
-    """A page of 4,500 marks that are far from each other took 4 s."""
-    monkeypatch.setattr(lines_module, "_MAX_LINES", 3)
-    assert len(find_lines(page_of(numbers(["7", "1", "7"])))) == 3
-    with pytest.raises(InputError, match="The picture has 4 lines; expected at most 3"):
-        find_lines(page_of(numbers(["7", "1", "7", "1"])))
-
-
-def test_cutting_ends_as_soon_as_there_are_too_many_pieces(monkeypatch):
-    cut = []
-    monkeypatch.setattr(reader, "pieces_of", lambda *line: cut.append(pieces_of(*line)) or cut[-1])
-    monkeypatch.setattr(reader, "MAX_PIECES", 1)
-    with pytest.raises(InputError, match="The picture has 2 pieces of strokes; expected at most 1"):
-        read(paper(numbers(["7", "1", "7", "1"])))
-    assert len(cut) == 2  # of four lines
 
 
 @pytest.mark.landing
@@ -639,12 +523,6 @@ def test_many_strokes_are_cut_a_few_at_a_time():
     assert peak < 25e6
 
 
-def test_strokes_apart_are_not_cut_between():
-    pieces = pieces_from(numbers(["11"], (100, 120), (20, 80)))
-    assert len(pieces.boxes) == 2
-    assert (pieces.cuts == 0).all()
-
-
 @pytest.mark.parametrize(("visible", "count"), [(60, 2), (48, 2), (42, 1), (30, 1)])
 @pytest.mark.parametrize("turns", [0, 2])
 def test_a_line_that_the_border_cuts_is_ignored_below_three_quarters_of_its_height(visible, count, turns):
@@ -657,10 +535,6 @@ def test_a_low_line_beside_the_border_is_kept():
     ink = numbers(["605"], place=(120, 200))
     ink[1:100, 100:] |= numbers(["2741"], (99, 700), (20, 30), height=30)
     assert len(find_lines(page_of(ink))) == 2
-
-
-def test_an_empty_picture_has_no_lines():
-    assert find_lines(page_of_picture(np.full((300, 200), 77, np.uint8))) == []
 
 
 @FONTS_OF_OPENCV_5

@@ -101,29 +101,6 @@ def test_a_picture_has_at_most_the_given_number_of_pixels():
         read_picture(encoded(GREY), largest=23)
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_side_is_at_most_100_times_as_long_as_the_other(turned):
-    for length in (200, 201):
-        pixels = np.full((2, length), 7, np.uint8)
-        pixels = pixels.T.copy() if turned else pixels
-        if length == 200:
-            np.testing.assert_array_equal(as_grey(pixels), pixels)
-            np.testing.assert_array_equal(as_grey(encoded(pixels)), pixels)
-        else:
-            with pytest.raises(InputError, match="a ratio of at most 100"):
-                as_grey(pixels)
-            with pytest.raises(DataError, match="a ratio of at most 100"):
-                as_grey(encoded(pixels))
-
-
-@pytest.mark.parametrize("header", ["P2 {} 1000 255 ", "P3 {} 1000 255 ", "P5 {} 1000 254 ", "P6 {} 1000 100 "])
-def test_pnm_that_is_decoded_by_a_loop_has_at_most_a_million_pixels(header):
-    with pytest.raises(DataError, match="damaged"):  # as there are no pixels
-        read_picture(header.format(1000).encode())
-    with pytest.raises(DataError, match="1001x1000 pixels; expected at most 1 million in this format"):
-        read_picture(header.format(1001).encode())
-
-
 @pytest.mark.skipif(not pytest.importorskip("PIL.features").check("webp"), reason="requires WebP")
 @pytest.mark.parametrize(("width", "limited"), [(4001, True), (4000, False)])
 def test_webp_has_at_most_16_million_pixels(width, limited):
@@ -183,46 +160,7 @@ def test_the_scans_of_a_jpeg_are_counted(before, count, after, expected):
     assert file.tell() == 3
 
 
-@pytest.mark.parametrize(("more", "error"), [(0, None), (1, "is a JPEG with more than 100 scans")])
-def test_a_jpeg_has_at_most_100_scans(more, error):
-    content = photograph()
-    content += b"\xff\xda" * (100 - content.count(b"\xff\xda") + more)
-    if error is None:
-        assert read_picture(content).shape == (48, 64)
-    else:
-        with pytest.raises(DataError, match=error):
-            read_picture(content)
-
-
 # The Exif orientations by their definition: the sides of the picture at which row 0 and column 0 are.
-@pytest.mark.parametrize(
-    ("orientation", "upright"),
-    [
-        (1, lambda a: a), (2, np.fliplr), (3, lambda a: np.rot90(a, 2)), (4, np.flipud), (5, np.transpose),
-        (6, lambda a: np.rot90(a, -1)), (7, lambda a: np.rot90(a, 2).T), (8, lambda a: np.rot90(a, 1)),
-        (9, lambda a: a),
-    ],
-)  # fmt: skip
-def test_pictures_are_turned_as_their_orientation_says(orientation, upright):
-    exif = Image.Exif()
-    exif[0x112] = orientation
-    grey, shape = reduced_grey(encoded(GREY, exif=exif), 10**6)
-    np.testing.assert_array_equal(grey, upright(GREY))
-    assert shape == upright(GREY).shape
-    assert grey.flags.c_contiguous
-
-
-@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
-def test_tiff_is_turned_whether_it_is_decoded_in_strips_or_not(monkeypatch, orientation, turns):
-    exif = Image.Exif()
-    exif[0x112] = orientation
-    expected = np.rot90(COLOURS, turns)
-    for strip in (10**6, 14):  # two rows
-        monkeypatch.setattr(pixels_module, "_STRIP", strip)
-        np.testing.assert_array_equal(read_picture(encoded(COLOURS, "TIFF", exif=exif), colour=True), expected)
-        np.testing.assert_allclose(read_picture(encoded(COLOURS, "TIFF", exif=exif)), luminance(expected), atol=1)
-
-
 # Levels
 
 
@@ -262,12 +200,6 @@ def test_pictures_in_other_modes_have_the_luminance_of_their_colours(mode):
 def test_levels_of_32_bits_are_clipped():
     pixels = np.array([[-5, 0, 65535, 70000]], np.int32)
     np.testing.assert_array_equal(as_grey(Image.fromarray(pixels)), [[0, 0, 255, 255]])
-
-
-def test_pictures_of_pillow_have_at_most_100_times_as_long_sides():
-    np.testing.assert_array_equal(as_grey(Image.fromarray(GREY)), GREY)
-    with pytest.raises(InputError, match="a ratio of at most 100"):
-        as_grey(Image.new("L", (101, 1)))
 
 
 # Transparency

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet._mnist_form import cropped, mnist_form, pen_width
-from lenet.errors import DataError, InputError, InputTypeError
+from lenet._mnist_form import pen_width
+from lenet.errors import InputError
 from lenet.reading import Reading, prepare, read, read_picture
 
 Image = pytest.importorskip("PIL.Image")
@@ -52,17 +52,6 @@ def test_the_longest_side_is_20_and_the_centre_of_mass_in_the_middle(picture):
     assert centre_of_mass(image) == pytest.approx([14, 14], abs=0.5)  # as of MNIST's images
 
 
-def test_a_digit_whose_centre_of_mass_cannot_be_in_the_middle_is_not_cut_off():
-    page = np.zeros((200, 200), np.uint8)
-    page[20:180, 40:48] = 255  # a long thin stroke
-    page[160:180, 40:160] = 255  # and a heavy foot
-    page[140:180, 120:160] = 255
-    image = prepare(page)
-    assert max(extent(image)) == 20
-    assert centre_of_mass(image)[0] > 14.5
-    assert image[0].max() > 0  # it went as far up as it could
-
-
 @pytest.mark.parametrize("level", [0, 9, 128, 255])
 def test_a_blank_page_is_all_background(level):
     page = np.full((50, 40), level, np.uint8)
@@ -100,13 +89,6 @@ def test_scale_and_place_on_the_page_hardly_matter():
         assert np.abs(once - again).mean() < 4
 
 
-def test_colours_and_fractions_are_the_same_picture():
-    grey = 255 - np.pad(drawn_seven(), 10)
-    expected = prepare(grey)
-    np.testing.assert_array_equal(prepare(np.stack([grey] * 3, axis=2)), expected)
-    np.testing.assert_array_equal(prepare(grey / 255), expected)
-
-
 @pytest.mark.landing
 def test_photographs_of_mnist_are_read_as_well_as_the_originals(mnist, tmp_path):
     """Enlarged 4x, inverted, shifted on a larger page, and through a JPEG file."""
@@ -125,12 +107,6 @@ def test_photographs_of_mnist_are_read_as_well_as_the_originals(mnist, tmp_path)
     assert photographed > as_drawn - 0.01
 
 
-@pytest.mark.parametrize("shape", [(2, 40, 30), (200, 28, 28), (5, 20, 20, 3)])
-def test_several_pictures_at_once_are_rejected(shape):
-    with pytest.raises(InputError, match=r"has shape .*; expected \(H, W\), .* Pass several pictures one at a time\.$"):
-        prepare(np.zeros(shape, np.uint8))
-
-
 @pytest.mark.release
 def test_mnist_enlarged_and_inverted_loses_little(mnist):
     enlarged = pytest.importorskip("benchmarks.reading").enlarged
@@ -143,37 +119,13 @@ def test_mnist_enlarged_and_inverted_loses_little(mnist):
 # Invalid and extreme pictures
 
 
-@pytest.mark.parametrize(
-    ("picture", "error", "said"),
-    [
-        (np.full((5, 5), np.nan), InputError, r"outside \[0, 1\], or NaN"),
-        (np.full((5, 5), 2.0), InputError, r"outside \[0, 1\], or NaN"),
-        (np.full((5, 5), 256), InputError, "pixels from 256 to 256; expected integers from 0 to 255"),
-        (np.full((5, 5), -1), InputError, "pixels from -1 to -1"),
-        (np.zeros((5, 5), bool), InputTypeError, "bool"),
-        (np.zeros((5, 5, 5), np.uint8), InputError, r"\(5, 5, 5\)"),
-        (np.zeros((2, 5, 5), np.uint8), InputError, r"\(2, 5, 5\)"),
-        (b"", DataError, "is empty; expected a picture"),
-        (b"no picture", DataError, "is not a picture; expected a PNG"),
-        (None, InputTypeError, "of type NoneType; expected a path, bytes, a file, or an array"),
-        (np.zeros((0, 5), np.uint8), InputError, r"\(0, 5\)"),
-        (np.zeros((0, 5)), InputError, r"\(0, 5\)"),
-        ([], InputError, r"\(0,\)"),
-        (np.zeros(784, np.uint8), InputError, r"\(784,\)"),
-    ],
-)
-def test_invalid_grey_pictures_are_refused(picture, error, said):
-    with pytest.raises(error, match=said):
-        prepare(picture)
-
-
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (100, 1), (2, 2)])
 def test_tiny_and_narrow_pictures_do_not_crash(shape):
     assert prepare(np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)).shape == (28, 28)
 
 
 @pytest.mark.parametrize("take", [prepare, read])
-@pytest.mark.parametrize("shape", [(1, 101), (3_000_000, 1)])
+@pytest.mark.parametrize("shape", [(2, 201), (3_000_000, 1)])
 def test_pictures_much_longer_than_wide_are_refused(take, shape):
     pixels = np.zeros(shape, np.uint8)
     with pytest.raises(InputError, match="expected sides with a ratio of at most 100"):
@@ -264,17 +216,6 @@ def test_pens_come_near_to_mnists(pen):
     cv2.polylines(page, [np.array([[60, 40], [140, 40], [90, 200]], np.int32)], False, 255, pen)
     image = prepare(255 - page)
     assert 1.5 < pen_width(image) < 4.2
-
-
-def test_grey_holes_of_bold_blurred_print_become_paper():
-    ink = np.zeros((120, 120), np.uint8)
-    for y in (40, 78):
-        cv2.circle(ink, (60, y), 17, 255, 17)
-    ink = cv2.GaussianBlur(ink, (0, 0), 5)
-    assert 0.3 < ink[40, 60] / ink.max() < 0.4
-    image = mnist_form(cropped(ink))
-    assert image[8:12, 13:15].min() < 48
-    assert image[16:20, 13:15].min() < 48
 
 
 def test_the_width_of_a_pen_follows_from_area_and_edges():
