@@ -1,5 +1,6 @@
 """Probabilities are calibrated, and doubtful answers and non-digits are rejected."""
 
+import copy
 import json
 
 import numpy as np
@@ -7,19 +8,19 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 import lenet
-from lenet.errors import InputError, InputTypeError
+from lenet.errors import InputError
 from lenet.evaluation import calibration
 from lenet.evaluation.calibration import MIN_IMAGES, RATES
 from lenet.losses import cross_entropy
 from lenet.rejection import digit_score, learned_thresholds
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def digits():
     return lenet.data.load_digits()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def calibrated(digits):
     """A model calibrated on digits by writers that it was not trained on."""
     model = lenet.load_pretrained("mnist")
@@ -89,9 +90,10 @@ def test_logits_are_divided_by_the_temperature_in_the_file(digits, calibrated):
 
 
 def test_calibrating_twice_equals_calibrating_once(digits, calibrated):
-    once = calibrated.metadata["temperature"]
-    calibration.calibrate(calibrated, digits.X_train, digits.y_train)
-    assert float(calibrated.metadata["temperature"]) == pytest.approx(float(once), rel=1e-4)
+    twice = copy.deepcopy(calibrated)
+    calibration.calibrate(twice, digits.X_train, digits.y_train)
+    once = float(calibrated.metadata["temperature"])
+    assert float(twice.metadata["temperature"]) == pytest.approx(once, rel=1e-4)
 
 
 def test_the_error_among_accepted_answers_is_at_most_the_rate(digits, calibrated):
@@ -178,47 +180,12 @@ def test_thresholds_travel_with_the_file(tmp_path, digits, calibrated):
     np.testing.assert_array_equal(again.predict(digits.X_test, reject_at=0.005), expected)
 
 
-def test_a_model_without_thresholds_gives_advice(digits):
-    with pytest.raises(InputError, match=f"Call .*calibrate.* with {MIN_IMAGES} or more images"):
-        lenet.LeNet5(seed=0).predict(digits.X_test, reject_at=0.005)
-
-
-@pytest.mark.parametrize("rate", [0, -1, 1, 2, 1e-9, float("nan")])
-def test_rates_that_were_not_learned_are_refused(digits, calibrated, rate):
-    with pytest.raises(InputError, match=r"expected at least 0\.001, the lowest error rate"):
-        calibrated.predict(digits.X_test, reject_at=rate)
-
-
-def test_a_rate_is_a_number(digits, calibrated):
-    with pytest.raises(InputTypeError, match="reject_at is 'low'"):
-        calibrated.predict(digits.X_test, reject_at="low")
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("thresholds", "{"), ("thresholds", "[1]"), ("thresholds", '{"a": 1}'), ("thresholds", '{"0.001": 2}'),
-        ("thresholds", '{"0.001": null}'), ("thresholds", "[" * 100_000), ("thresholds", '{"0.001": NaN}'),
-        ("least_digit_score", "high"), ("least_digit_score", "nan"), ("thresholds", '{"0.001": 1' + 400 * "0" + "}"),
-    ],
-)  # fmt: skip
-def test_damaged_metadata_are_one_clear_error(digits, calibrated, name, text):
-    calibrated.metadata[name] = text
-    with pytest.raises(InputError, match="Calibrate it again"):
-        calibrated.predict(digits.X_test, reject_at=0.005)
-
-
 @pytest.mark.parametrize("count", [0, 1, 99])
 def test_few_images_are_refused_and_change_nothing(digits, count):
     model = lenet.load_pretrained("mnist")
     with pytest.raises(InputError, match=f"X has {count} images; expected at least 100"):
         calibration.calibrate(model, digits.X_train[:count], digits.y_train[:count])
     np.testing.assert_array_equal(model.parameters.flat, lenet.load_pretrained("mnist").parameters.flat)
-
-
-def test_a_model_is_required_rather_than_its_name(digits):
-    with pytest.raises(InputTypeError, match="model is 'mnist'; expected a LeNet5"):
-        calibration.calibrate("mnist", digits.X_train, digits.y_train)
 
 
 @pytest.mark.parametrize("text", ["abc", "nan", "0", "-1", "inf"])
@@ -228,11 +195,6 @@ def test_a_damaged_temperature_is_refused_before_anything_changes(digits, text):
     with pytest.raises(InputError, match="expected a number above 0"):
         calibration.calibrate(model, digits.X_train, digits.y_train)
     np.testing.assert_array_equal(model.parameters.flat, before)
-
-
-def test_a_float32_rate_is_the_same_rate(digits, calibrated):
-    expected = calibrated.predict(digits.X_test, reject_at=0.02)
-    np.testing.assert_array_equal(calibrated.predict(digits.X_test, reject_at=np.float32(0.02)), expected)
 
 
 def test_a_rate_that_no_threshold_reaches_is_omitted():

@@ -96,16 +96,6 @@ def test_the_scale_of_the_pixels_is_that_of_the_fit():
         )
 
 
-def test_log_probabilities_are_those_of_the_probabilities(fitted):
-    np.testing.assert_allclose(fitted.predict_log_proba(X_TEST), np.log(fitted.predict_proba(X_TEST)), atol=1e-4)
-    np.testing.assert_allclose(np.exp(fitted.predict_log_proba(X_TEST)).sum(axis=1), 1, rtol=1e-5)
-
-
-def test_many_rows_are_read_as_few(fitted):
-    many = np.tile(X, (8, 1))  # more than are framed at once
-    np.testing.assert_array_equal(fitted.predict_proba(many), np.tile(fitted.predict_proba(X), (8, 1)))
-
-
 def test_threads_and_repetitions_give_the_same_bits():
     one, two = quick(n_jobs=1).fit(X, Y), quick(n_jobs=2).fit(X, Y)
     np.testing.assert_array_equal(one.model_.parameters.flat, two.model_.parameters.flat)
@@ -133,15 +123,6 @@ def test_a_fitted_network_knows_the_labels():
 
 
 # ---- weights -------------------------------------------------------------------------------------------
-
-
-def test_images_of_weight_0_are_left_out():
-    weights = (np.arange(600) % 3 > 0).astype(float)
-    part = weights > 0
-    np.testing.assert_array_equal(
-        quick().fit(X, Y, sample_weight=weights).model_.parameters.flat,
-        quick().fit(X[part], Y[part], sample_weight=np.full(part.sum(), 7)).model_.parameters.flat,
-    )
 
 
 def test_heavy_images_are_learned_first():
@@ -187,20 +168,6 @@ def test_partial_fit_keeps_its_velocity():
     np.testing.assert_allclose(
         fast.model_.parameters.flat - slow.model_.parameters.flat, 0.9 * (first - start), atol=1e-6
     )
-
-
-def test_each_partial_fit_reshuffles(monkeypatch):
-    seeds, train = [], lenet.train
-
-    def spy(*arguments, seed, **options):
-        seeds.append(seed)
-        return train(*arguments, seed=seed, **options)
-
-    monkeypatch.setattr("lenet.estimator.classifier.train", spy)
-    classifier = quick()
-    for _ in range(3):
-        classifier.partial_fit(X[:50], Y[:50], classes=np.unique(Y))
-    assert len(set(seeds)) == 3
 
 
 @pytest.mark.landing
@@ -265,39 +232,6 @@ def test_the_plateau_is_that_of_the_weights():
     weights = np.where(Y[two] == 0, 9, 1)
     classifier = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=5)
     assert classifier.fit(X[two], Y[two], sample_weight=weights).score(X[two], Y[two]) > 0.95
-
-
-@pytest.mark.landing
-def test_early_stopping_keeps_the_best_and_stops(fitted):
-    assert len(fitted.validation_scores_) == len(fitted.loss_curve_) == fitted.n_iter_
-    assert fitted.best_validation_score_ in fitted.validation_scores_
-    assert fitted.best_validation_score_ > 0.85
-    patient = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=3).fit(X, Y)
-    assert patient.n_iter_ < fitted.n_iter_
-    # no epoch within the last three, after the plateau, was better than the best before by more than tol
-    assert max(patient.validation_scores_[-3:]) <= max(patient.validation_scores_[:-3]) + patient.tol
-    without = quick().fit(X, Y)
-    assert without.validation_scores_ is None
-    assert without.best_validation_score_ is None
-
-
-@pytest.mark.landing
-def test_the_plateau_does_not_count_as_no_improvement():
-    """The sigmoid network stays at chance for hundreds of steps, far longer than its patience."""
-    classifier = LeNetClassifier(random_state=0, early_stopping=True, n_iter_no_change=2).fit(X, Y)
-    assert np.allclose(classifier.validation_scores_[:4], classifier.validation_scores_[0], atol=0.05)
-    assert classifier.best_validation_score_ > 0.5
-
-
-def test_verbose_reports_each_epoch():
-    out = io.StringIO()
-    with redirect_stdout(out):
-        classifier = quick(verbose=True, early_stopping=True).fit(X, Y)
-    assert out.getvalue().splitlines() == [
-        f"Iteration {n + 1}, loss = {classifier.loss_curve_[n]:.8f}, "
-        f"validation score = {classifier.validation_scores_[n]:.6f}"
-        for n in range(2)
-    ]
 
 
 def test_ctrl_c_keeps_the_current_weights():

@@ -127,18 +127,6 @@ def test_partial_fit_asks_for_classes_once():
         classifier.partial_fit(X[:2], [3, 77])
 
 
-def test_labels_of_another_kind_are_named_as_the_reason():
-    for classes, labels, other_kind in (
-        ([3, 4], ["3", "4"], True),
-        (["3", "4"], [3, 4], True),
-        (["a", "b"], ["a", "c"], False),
-    ):
-        classifier = quick().partial_fit(X[:2], classes, classes=classes)
-        with pytest.raises(InputError, match="not among the classes") as error:
-            classifier.partial_fit(X[:2], labels)
-        assert ("text and numbers are different labels" in str(error.value)) == other_kind
-
-
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_an_error_leaves_a_classifier_unchanged(method):
     classifier = quick(warm_start=True).fit(X[:100], Y[:100])

@@ -109,6 +109,11 @@ def test_a_valid_record_is_accepted(changes):
         ({"labels": {"kind": "int64", "values": [3.5, 5]}}, InputError, "labels is [3.5, 5]; expected a sorted list"),
         ({"labels": {"kind": "str", "values": ["a", 5]}}, InputError, "labels has the kind 'str'; expected numbers or"),
         ({"labels": {"kind": "object", "values": [3, 5]}}, InputError, "labels has the kind 'object'; expected"),
+        (
+            {"labels": {"kind": "U999999999", "values": [3, 5]}},
+            InputError,
+            "labels has the kind 'U999999999'; expected",
+        ),
         ({"labels": {"kind": "complex64", "values": [3, 5]}}, InputError, "labels has the kind 'complex64'"),
         (framing(height=0), InputError, "height is 0"),
         (framing(width=29), InputError, "width is too large; expected at most 28"),

@@ -95,7 +95,7 @@ def test_a_digit_score_requires_two_classes():
         digit_score(np.ones((3, 1)))
 
 
-@pytest.mark.parametrize("rate", [0.0009, 0.001 * (1 - 1.4e-6), 1, 1.5, -1])
+@pytest.mark.parametrize("rate", [0.0009, 0.001 * (1 - 1.4e-6), 1, 1.5, -1, 0, float("nan")])
 def test_a_rate_below_the_lowest_or_not_below_1_is_rejected(rate):
     with pytest.raises(InputError, match=rf"^reject_at is {rate:g}; expected at least 0\.001, .* and below 1\.$"):
         RejectionRule.from_metadata(METADATA, rate)
@@ -126,13 +126,19 @@ def test_learned_thresholds_are_those_in_the_metadata():
         ('{"0.1": NaN}', "The model's thresholds is nan; expected a number from 0 to 1"),
         ('{"0.1": null}', "The model's thresholds is None; expected a number from 0 to 1"),
         ('{"low": 0.5}', "The model's thresholds is 'low'; expected a number from 0 to 1"),
+        ('{"0.1": 1' + 400 * "0" + "}", "The model's thresholds "),
     ],
 )
 def test_damaged_thresholds_are_an_error(thresholds, says):
-    with pytest.raises(InputError, match=f"^{says}"):
+    with pytest.raises(InputError, match=f"^{says}.*Calibrate it again"):
         learned_thresholds({"thresholds": thresholds})
-    with pytest.raises(InputError, match=r"^The model's least_digit_score is '2'; expected a number from 0 to 1"):
-        RejectionRule.from_metadata({"least_digit_score": "2"})
+
+
+@pytest.mark.parametrize("score", ["2", "nan", "high"])
+def test_a_damaged_digit_score_is_an_error(score):
+    says = f"^The model's least_digit_score is '{score}'; expected a number from 0 to 1.*Calibrate it again"
+    with pytest.raises(InputError, match=says):
+        RejectionRule.from_metadata({"least_digit_score": score})
 
 
 def test_the_message_says_whether_a_model_without_thresholds_was_calibrated():
