@@ -66,17 +66,6 @@ def test_a_step_to_the_left_is_preferred_to_one_to_the_right():
     assert steps[1, 0].tolist() == [0, -1, 0]
 
 
-def test_a_stroke_of_more_pixels_than_the_limit_is_cut_alone(monkeypatch):
-    ink = np.zeros((20, 40), np.uint8)
-    ink[:, [0, 1, 19, 20, 38, 39]] = ink[9:11] = 255
-    [(columns, costs)] = seams.seams([ink], 20.0)
-    assert len(costs) > 0
-    monkeypatch.setattr(seams, "_MAX_PIXELS", 10)
-    for found, found_costs in seams.seams([ink] * 3, 20.0):
-        np.testing.assert_array_equal(found, columns)
-        np.testing.assert_allclose(found_costs, costs)
-
-
 def test_no_strokes_have_no_seams():
     assert seams.seams([], 20.0) == []
 
@@ -221,14 +210,6 @@ def test_pieces_smaller_than_002_squares_of_the_height_join_the_next(monkeypatch
         [142, 24, 172, 28],
     ]
     assert found.cuts.tolist() == [0, 0, *cuts]
-
-
-def test_faint_ink_within_a_pixel_of_a_stroke_belongs_to_its_piece():
-    line = line_of((10, 20, 16, 40))
-    line.page.ink[18:42, 8:18] = np.maximum(line.page.ink[18:42, 8:18], 1)
-    expected = np.zeros((24, 10))
-    expected[1:23, 1:9] = 1
-    np.testing.assert_array_equal(pieces.pieces_of(line).labels, expected)
 
 
 def test_at_most_5000_pieces_are_read():

@@ -140,6 +140,7 @@ def test_the_faint_edge_of_a_stroke_belongs_to_its_piece():
     ink = np.zeros((30, 40), np.uint8)
     ink[8:22, 10:14] = ink[8:22, 30:34] = 255
     ink[7, 10:14] = ink[8:22, 14] = 50
+    ink[6, 10:14] = ink[8:22, 15] = 30  # two pixels away
     ink[15, 20] = 40  # a speck far from both
     page = Page(ink, ink.shape)
     found = pieces.pieces_of(InkLine(page, np.argsort(page.strokes.boxes[:, 0])))

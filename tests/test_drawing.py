@@ -38,26 +38,6 @@ def reading_of(*probabilities, width=14, left=20):
     return Reading((Line(digits, min(probabilities), "1" * len(digits)),))
 
 
-def test_only_unsure_digits_have_a_percentage(labels):
-    content = drawing.drawn(PAPER, reading_of(0.91, 0.6, 0.9))
-    assert [text for text, _ in labels] == ["1", "1", "60", "1", "60%"]
-    with Image.open(io.BytesIO(content)) as image:
-        colours = {colour for _, colour in image.getcolors(2**24)}
-    assert {drawing._SURE_COLOUR, drawing._UNSURE_COLOUR} <= colours
-
-
-@pytest.mark.parametrize(
-    ("label", "probability", "colour"),
-    [(1, 0.99, (0, 114, 178)), (1, 0.5, (213, 94, 0)), (None, 0.99, (130, 130, 130))],  # Okabe and Ito's; grey
-)
-def test_the_colour_of_a_box_distinguishes_sure_unsure_and_non_digits(label, probability, colour):
-    digit = Digit((60, 40, 90, 90), label, probability, 7, 1 - probability)
-    content = drawing.drawn(PAPER, Reading((Line((digit,), 0.99, digit.text),)))
-    with Image.open(io.BytesIO(content)) as image:
-        middle = image.crop((0, image.height // 2, image.width // 2, image.height // 2 + 1))
-        assert colour in {found for _, found in middle.getcolors()}
-
-
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_a_page_that_was_turned_is_drawn_upright(turns, labels):
     page = PAPER.copy()

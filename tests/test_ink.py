@@ -52,10 +52,3 @@ def test_strokes_are_numbered_in_the_order_of_opencv(shape):
     np.testing.assert_array_equal(strokes.areas, stats[1:, cv2.CC_STAT_AREA])
     assert strokes.labels.max() == count - 1
     assert not is_connected(mask_of(ink))
-
-
-@pytest.mark.parametrize(("pixels", "expected"), [([], True), ([(1, 1), (2, 2)], True), ([(1, 1), (1, 3)], False)])
-def test_diagonal_neighbours_are_connected(pixels, expected):
-    mask = np.zeros((4, 5), np.uint8)
-    mask[tuple(np.array(pixels, int).reshape(-1, 2).T)] = 1
-    assert is_connected(mask) is expected

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from versions import FONTS_OF_OPENCV_5
 
 import lenet
 from lenet.reading.legible import legible_strokes
@@ -47,29 +46,6 @@ def test_touching_digits_are_not_legible_and_cut(model):
     assert len(pieces.boxes) >= 4
     np.testing.assert_array_equal(pieces.cuts[:3], [0, 0, 0])
     assert (pieces.cuts[3:-1] > 0).all()
-
-
-def test_each_line_has_its_own_strokes(model):
-    found = legible_strokes(model, [line_of(joined=True), line_of(), line_of(joined=True)])
-    assert [whole.tolist() for whole in found] == [[True, True, False], [True] * 4, [True, True, False]]
-
-
-@FONTS_OF_OPENCV_5
-def test_strokes_of_an_unusual_size_are_not_classified(model, monkeypatch):
-    """The bar is wider than high, and the dot is low."""
-    page = np.full((100, 300), 255, np.uint8)
-    cv2.putText(page, "27", (30, 80), cv2.FONT_HERSHEY_SIMPLEX, 2, 0, 4)
-    page[70:80, 150:160] = page[40:76, 180:230] = 0
-    [line] = find_lines(page_of(page))
-    counts = []
-    classify = lenet.LeNet5.predict_proba
-    monkeypatch.setattr(
-        lenet.LeNet5, "predict_proba", lambda *x, **more: counts.append(len(x[1])) or classify(*x, **more)
-    )
-    [whole] = legible_strokes(model, [line])
-    assert len(whole) == 4
-    assert counts == [2]
-    assert not whole[2:].any()
 
 
 def test_no_lines_have_no_legible_strokes(model):

@@ -488,7 +488,7 @@ def test_strokes_beside_others_have_the_seams_that_they_have_alone(monkeypatch):
         strokes[-1][height // 3] = 200
     alone = [found for ink in strokes for found in seams([ink], 30.0)]
     assert [len(costs) for _, costs in alone] == [4, 2, 7, 4]  # the gaps between bars, and after the last one
-    for pixels in (2**18, 5000):  # at once, or some at a time
+    for pixels in (2**18, 5000, 10):  # at once, some at a time, or one
         monkeypatch.setattr("lenet.reading.seams._MAX_PIXELS", pixels)
         for (columns, costs), (other_columns, other_costs) in zip(seams(strokes, 30.0), alone, strict=True):
             np.testing.assert_array_equal(columns, other_columns)

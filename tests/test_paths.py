@@ -7,7 +7,7 @@ import pytest
 
 from lenet.reading.features import Features
 from lenet.reading.fields import Field
-from lenet.reading.graph import LEARNED, Graph, coefficients_of, graph_of, joined
+from lenet.reading.graph import LEARNED, Graph, coefficients_of, graph_of
 from lenet.reading.paths import arc_posteriors, best_path, confidence_of, log_sums
 from lenet.reading.segments import Segments
 from lenet.reading.valid import most_probable
@@ -99,12 +99,6 @@ def test_an_invalid_value_is_kept_unless_a_valid_one_has_more_than_a_hundredth_o
         assert confidence <= 1
 
 
-def test_the_paths_of_joined_graphs_go_through_one_after_the_other():
-    graphs = [random_graph(np.random.default_rng(seed)) for seed in (0, 1)]
-    apart = [best_path(graph).labels for graph in graphs]
-    assert best_path(joined(graphs)).labels == apart[0] + apart[1]
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_sums_of_all_paths(seed):
     graph = random_graph(np.random.default_rng(seed))
@@ -139,21 +133,10 @@ def weighed(**features):
     return graph_of(segments, coefficients_of("ab"))
 
 
-def test_without_features_only_the_label_counts():
-    graph = weighed()
-    assert graph.other[0] == 0
-    assert graph.digits[0, 0] > graph.digits[0, 1]
-
-
 @pytest.mark.parametrize("name", LEARNED.as_digit)
 def test_each_feature_of_a_digit_lowers_its_weight(name):
     worse = -1.0 if name in ("margin", "log_score") else 1.0
     assert (weighed(**{name: worse}).digits < weighed().digits).all()
-
-
-@pytest.mark.parametrize("name", LEARNED.as_other)
-def test_each_feature_of_a_non_digit_has_the_coefficient_of_its_name(name):
-    assert weighed(**{name: 1.0}).other[0] == pytest.approx(LEARNED.as_other[name])
 
 
 def test_every_feature_has_a_coefficient():

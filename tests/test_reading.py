@@ -10,7 +10,6 @@ from versions import FONTS_OF_OPENCV_5
 
 import lenet
 from lenet import reading
-from lenet.errors import InputError
 
 Image = pytest.importorskip("PIL.Image")
 ImageDraw, ImageFont = pytest.importorskip("PIL.ImageDraw"), pytest.importorskip("PIL.ImageFont")
@@ -114,15 +113,6 @@ def test_a_line_is_made_of_the_names_of_the_classes():
     assert line.text == "".join("ABCDEFGHIJ"[label] for label in digits.y_test[183:187])
     assert [digit.label for digit in line.digits] == digits.y_test[183:187].tolist()
     assert [digit["class"] for digit in reading.Reading((line,)).as_dict()["lines"][0]["digits"]] == list(line.text)
-
-
-def test_no_line_is_made_of_long_names():
-    model = lenet.load_pretrained("mnist")
-    model.classes = [*"012345678", "nine"]
-    with pytest.raises(
-        InputError, match=r"The model has a class 'nine'; expected names of one character.* /v2/models/NAME/infer\."
-    ):
-        reading.read(np.zeros((40, 40)), model)
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])

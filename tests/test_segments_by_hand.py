@@ -92,12 +92,6 @@ def test_segments_of_several_pieces_are_at_most_15_heights_wide(last, is_joined)
     assert (start, stop, box.tolist()) == (0, 1, [3, 4, 90, 8])
 
 
-def test_segments_have_at_most_14_pieces():
-    starts, stops, _ = segments._joined(pieces_in([(0, 0, 9, 9)] * 16))
-    assert (stops - starts).max() == 14
-    assert len(starts) == 14 * 3 + sum(range(14))
-
-
 def test_segments_of_lines_are_classified_at_once():
     lines = [pieces_of(line_of((10, 10, 20, 50), (30, 12, 42, 50))), pieces_of(line_of((40, 5, 50, 45)))]
     probabilities = np.random.default_rng(0).dirichlet(np.ones(10), 4)

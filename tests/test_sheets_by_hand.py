@@ -104,10 +104,6 @@ def test_a_lit_part_has_a_border_and_ink_around_it(monkeypatch, at_border, outsi
     assert (find_sheet(picture) is not None) == found
 
 
-def test_a_picture_without_light_has_no_outline():
-    assert module._outline_of_light(np.zeros((100, 120), np.uint8)) is None
-
-
 @pytest.mark.parametrize(
     ("shape", "parts", "gap", "joined"),
     [

@@ -151,10 +151,3 @@ def test_the_angle_of_parallel_rules(angle):
         end = start + 600 * np.tan(np.radians(angle))
         cv2.line(ink, (0, start * 256), (600 * 256, round(end * 256)), 255, 1, cv2.LINE_AA, 8)
     assert skew_of_rules(Page(ink, ink.shape)) == pytest.approx(angle, abs=0.5)
-
-
-def test_the_angle_of_rules_with_much_ink_is_estimated_from_a_sample():
-    ink = np.zeros((600, 900), np.uint8)
-    ink[::20] = ink[1::20] = ink[2::20] = 255
-    assert np.count_nonzero(ink) > 60_000
-    assert skew_of_rules(Page(ink, ink.shape)) == 0

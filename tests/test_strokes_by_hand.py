@@ -47,25 +47,6 @@ def test_strokes_at_the_border(box, expected):
     assert found.at_border.tolist() == [expected]
 
 
-def test_the_extent_begins_at_the_leftmost_and_at_the_topmost_stroke():
-    boxes = np.array([(30, 70, 50, 90), (200, 45, 240, 60)])
-    assert strokes.Strokes(np.zeros((100, 300), np.uint16), boxes, np.array([12, 12])).extent == (210, 45)
-
-
-@pytest.mark.parametrize(("area", "expected"), [(59_999, 30), (60_000, 398)])
-def test_a_frame_covers_less_than_a_quarter_of_the_page(area, expected):
-    boxes = np.array([(300, 200, 320, 230), (1, 1, 599, 399)])
-    found = strokes.Strokes(np.zeros((400, 600), np.uint16), boxes, np.array([100, area]))
-    assert found.writing_height == expected
-
-
-@pytest.mark.parametrize(("box", "height"), [((1, 1, 599, 399), 398), ((0, 100, 90, 301), 201)])
-def test_a_frame_or_a_shadow_among_specks_is_writing(box, height):
-    boxes = np.array([(300, 200, 303, 203), box])
-    found = strokes.Strokes(np.zeros((400, 600), np.uint16), boxes, np.array([9, 5000]))
-    assert found.writing_height == height
-
-
 @pytest.mark.parametrize(("runs", "dtype"), [(65_534, np.uint16), (65_535, np.int32)])
 def test_labels_have_16_bits_if_they_suffice_for_all_runs(runs, dtype):
     mask = np.zeros((130, 1400), np.uint8)

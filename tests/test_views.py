@@ -58,12 +58,6 @@ def test_the_probabilities_of_segments_in_doubt_are_means_over_views(model, segm
         assert not np.allclose(after.probabilities[doubtful], before.probabilities[doubtful], atol=0.01)
 
 
-def test_the_features_of_the_network_follow_its_probabilities(model, segments):
-    for each in with_views(model, segments, LEARNED):
-        best = np.sort(each.probabilities, axis=1)[:, -2:]
-        np.testing.assert_allclose(each.features.margin, np.minimum(np.log(best[:, 1] / best[:, 0].clip(1e-6)), 5))
-
-
 def test_views_of_segments_without_doubt_change_no_reading(model, segments, monkeypatch):
     found = [best_path(graph_of(each)) for each in with_views(model, segments, LEARNED)]
     monkeypatch.setattr("lenet.reading.views._MIN_POSTERIOR", -1.0)
