@@ -9,7 +9,19 @@ import lenet
 from lenet import LeNet5, LeNetClassifier, losses
 from lenet.evaluation import calibration, classification_report, evaluate
 from lenet.interop import from_torch
-from lenet.layers import AvgPool2d, Conv2d, Flatten, Linear, Sigmoid, col2im, im2col
+from lenet.layers import (
+    RBF,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Linear,
+    ScaledTanh,
+    Sigmoid,
+    SparseConv2d,
+    Subsample2d,
+    col2im,
+    im2col,
+)
 from lenet.reading import prepare, read
 from lenet.rejection import digit_score
 from lenet.training.augment.distortions import distort, random_variations, vary
@@ -158,6 +170,10 @@ def add_layers():
         (Conv2d(2, 3, 4, 0, np.float64, rng), (2, 2, 4, 4)),
         (Linear(5, 3, np.float32, rng), (4, 5)),
         (Sigmoid(), (3, 4)),
+        (ScaledTanh(), (3, 4)),
+        (Subsample2d(2, 2, np.float32, rng), (2, 2, 4, 6)),
+        (SparseConv2d(np.array([[1, 0], [1, 1]]) > 0, 3, np.float32, rng), (2, 2, 5, 4)),
+        (RBF(np.ones((3, 5)), np.float64), (4, 5)),
         (AvgPool2d(2), (2, 1, 4, 6)),
         (Flatten(), (2, 3, 2, 2)),
     ):

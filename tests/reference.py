@@ -12,6 +12,10 @@ import numpy as np
 LAYERS = ("c1", "c3", "c5", "f6", "output")
 
 
+def relative_error(actual, expected):
+    return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+
+
 def pad(x, padding):
     """x[N, C, H, W] with `padding` rows and columns of zeros on each side."""
     N, C, H, W = x.shape

@@ -211,14 +211,6 @@ def test_one_of_many_processes_has_one_thread_unless_the_environment_says_otherw
     assert threads.n_jobs_beside_others() == n_jobs
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("numbers", [range(3, 11), range(3, 12), range(5, 5)])
-def test_chunks_of_a_range_that_does_not_start_at_0(numbers, n_jobs):
-    chunks = threads.run_chunks(lambda chunk: chunk, numbers, 4, n_jobs)
-    assert [n for chunk in chunks for n in range(chunk.start, chunk.stop)] == list(numbers)
-    assert all(chunk.stop - chunk.start == 4 for chunk in chunks[:-1])
-
-
 @pytest.mark.parametrize("n_jobs", [2, 3, 9])
 def test_a_helper_that_comes_late_has_nothing_to_do(monkeypatch, n_jobs):
     offered = []
@@ -247,33 +239,6 @@ def test_the_pool_has_at_most_a_thread_for_each_core_or_64(monkeypatch, cores, l
     again = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(again)
     assert limit == again._Pool.MAX_THREADS
-
-
-def test_helpers_have_ended_even_if_the_end_is_interrupted(monkeypatch):
-    """Ctrl-C may arrive while the calling thread waits for its helpers."""
-    end, calls, running = threads._Job.end, [], []
-    together = threading.Barrier(2, timeout=30)
-    caller = threading.get_ident()
-
-    def interrupted(job):
-        calls.append(job)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        end(job)
-
-    def work(_):
-        if threading.get_ident() != caller:
-            running.append(1)
-            together.wait()
-            threading.Event().wait(0.05)
-            running.clear()
-        else:
-            together.wait()
-
-    monkeypatch.setattr(threads._Job, "end", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        threads.run_chunks(work, range(2), 1, 2)
-    assert running == []
 
 
 # ---- the peak ------------------------------------------------------------------------------------------

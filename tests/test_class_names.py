@@ -28,15 +28,6 @@ def test_names_are_saved_loaded_and_pickled(tmp_path):
     assert pickle.loads(pickle.dumps(named())).classes == NAMES  # noqa: S301  # written above # nosemgrep: no-pickles
 
 
-def test_training_keeps_the_names():
-    model = named()
-    model.metadata["test_accuracy"] = "0.5"
-    X = np.random.default_rng(0).integers(0, 256, (30, 28, 28), np.uint8)
-    lenet.train(model, X, np.arange(30) % 3, RECIPES["small"].with_changes(epochs=1))
-    assert model.classes == NAMES
-    assert "test_accuracy" not in model.metadata
-
-
 @pytest.mark.parametrize(
     ("names", "error", "message"),
     [

@@ -205,29 +205,6 @@ def prepared(model, recipe, X=DIGITS.X_train[:200], y=DIGITS.y_train[:200], samp
     return TrainingSet.prepare(X, y, sample_weight, model, recipe, 3)
 
 
-def test_drawn_digits_are_learned_and_never_validate():
-    data = prepared(lenet.LeNet5(seed=0), replace(SHORT, drawn_digits=0.5, non_digits=0.25))
-    drawn, others = len(data.parts.train) // 2, round(0.25 * len(data.parts.train))
-    assert len(data.added) == drawn + others
-    assert (data.y[200 : 200 + drawn] >= 0).all()
-    assert (data.y[200 + drawn :] == -1).all()
-    assert sorted(data.members[len(data.parts.train) :]) == list(range(200, 200 + drawn + others))
-    assert data.parts.validation.max() < 200
-    images, targets, labels, weights = data.batch(np.array([3, 200, 199 + drawn + others]))
-    np.testing.assert_array_equal(images, [DIGITS.X_train[3], data.added[0], data.added[-1]])
-    assert labels.tolist() == targets.tolist() == [DIGITS.y_train[3], data.y[200], -1]
-    assert weights is None
-
-
-def test_drawn_digits_have_probabilities_and_weights():
-    recipe = replace(SHORT, drawn_digits=0.5, non_digits=0.25)
-    y = 0.9 * np.eye(10)[DIGITS.y_train[:200]] + 0.01
-    data = prepared(lenet.LeNet5(seed=0), recipe, y=y, sample_weight=np.arange(1.0, 201))
-    _, targets, labels, weights = data.batch(np.array([200, len(data.y) - 1]))
-    np.testing.assert_allclose(targets, [np.eye(10)[labels[0]], np.full(10, 0.1)], rtol=1e-6)
-    assert weights.tolist() == [1, 1]
-
-
 def test_accuracy_counts_given_and_drawn_digits():
     """A network of zeros predicts 0 for every image, and does not change if the learning rate underflows."""
     model = lenet.LeNet5(seed=0)
@@ -240,24 +217,8 @@ def test_accuracy_counts_given_and_drawn_digits():
     assert (learned >= 0).sum() == 2 * len(data.parts.train)
 
 
-@pytest.mark.parametrize("names", [None, tuple("abcdefghij")])
-def test_other_classes_than_the_digits_are_refused(names):
-    model = lenet.LeNet5(num_classes=26 if names is None else 10, seed=0)
-    if names:
-        model.classes = names
-    before = model.parameters.flat.copy()
-    with pytest.raises(InputError, match=r"expected the ten digits, because the recipe has drawn_digits\."):
-        lenet.train(model, DIGITS.X_train[:50], DIGITS.y_train[:50], replace(SHORT, drawn_digits=0.2))
-    np.testing.assert_array_equal(model.parameters.flat, before)
-
-
 @pytest.mark.parametrize("changes", [{}, {"drawn_digits": 0.2}, {"non_digits": 0.2}])
 def test_the_training_set_is_not_copied(changes):
     data = prepared(lenet.LeNet5(seed=0), replace(SHORT, **changes))
     assert np.shares_memory(data.X, DIGITS.X_train)
     assert data.added.base is None or np.shares_memory(data.added.base, DIGITS.X_train)
-
-
-def test_floating_images_are_refused():
-    with pytest.raises(InputError, match="expected uint8, as the recipe has drawn_digits"):
-        prepared(lenet.LeNet5(seed=0), replace(SHORT, drawn_digits=0.2), X=DIGITS.X_train[:200] / 255)

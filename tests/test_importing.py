@@ -80,7 +80,3 @@ def test_a_sub_interpreter_is_refused(kind, before):
     run_in = "exec" if SINCE_313 else "run_string"
     program = f"{before}\nimport {INTERPRETERS} as them\nthem.{run_in}(them.create({how}), {ATTEMPT!r})"
     assert output(program) == REFUSAL
-
-
-def test_a_python_without_sub_interpreters_imports_it():
-    assert output(f"import sys; sys.modules[{INTERPRETERS!r}] = None; import lenet; print(lenet.LeNet5().num_classes)")

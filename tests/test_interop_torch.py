@@ -42,13 +42,6 @@ def test_a_state_dict(dense, num_classes):
     assert_twins(module, from_torch(module.state_dict()))
 
 
-def test_weights_whose_sums_overflow_are_refused():
-    state = sequential().state_dict()
-    state["3.weight"][...] = 3e38
-    with pytest.raises(WeightsError, match="The weights of c3 are too large"):
-        from_torch(state)
-
-
 @pytest.mark.parametrize("prefix", ["module.", "net.0."])
 def test_names_do_not_matter(prefix):
     module = sequential()
@@ -71,11 +64,6 @@ def test_a_safetensors_file(tmp_path):
     module = sequential()
     save_file(module.state_dict(), tmp_path / "weights.safetensors")
     assert_twins(module, from_torch(tmp_path / "weights.safetensors"))
-
-
-def test_arrays_work_like_tensors():
-    module = sequential()
-    assert_twins(module, from_torch({name: value.numpy() for name, value in module.state_dict().items()}))
 
 
 @pytest.mark.parametrize(
@@ -130,17 +118,6 @@ def test_a_module_with_other_activations_or_pooling_is_refused(layers, named):
     from_torch(torch.nn.Sequential(sequential(), mine()))
 
 
-@pytest.mark.parametrize("biases_first", [False, True])
-def test_names_without_pairs_are_matched_by_order(biases_first):
-    """With 84 classes, two biases have the same shape: the one that follows a weight belongs to it."""
-    state = sequential(num_classes=84).state_dict()
-    named = {f"{'wb'[n % 2]}{n // 2}": value for n, value in enumerate(state.values())}
-    if biases_first:
-        named = dict(sorted(named.items()))
-    expected = from_torch(state).parameters.flat
-    np.testing.assert_array_equal(from_torch(named).parameters.flat, expected)
-
-
 def test_without_a_module_lenets_names_are_used():
     model = lenet.LeNet5(seed=0)
     state = to_torch_state_dict(model)
@@ -172,12 +149,6 @@ def without(*names):
             {},
             "bias of c1 (6, 1, 5, 5), c3 (16, 6, 5, 5), c5 (120, 16, 5, 5) or (120, 400), f6 (84, 120), output (10",
         ),
-        (without("0.bias"), "LeNet-5: it lacks the weight or bias of c1 (6, 1, 5, 5)."),
-        (without("3.weight", "3.bias"), "LeNet-5: it lacks the weight or bias of c3 (16, 6, 5, 5)."),
-        (
-            {**sequential().state_dict(), "extra.weight": torch.zeros(3, 3)},
-            "LeNet-5: it also has 'extra.weight' (3, 3).",
-        ),
         ({**sequential().state_dict(), "twin.weight": torch.zeros(84, 120), "twin.bias": torch.zeros(84)}, "twin.bias"),
         (
             {**without("0.weight"), "0.weight": torch.zeros(6, 3, 5, 5)},
@@ -185,10 +156,7 @@ def without(*names):
         ),
         ({**without("0.bias"), "0.bias": torch.zeros(6, 1)}, "'0.bias' (6, 1)"),
         (nn.Sequential(nn.Linear(784, 10)).state_dict(), "'0.weight' (10, 784)"),
-        ({"0.weight": "text"}, "has '0.weight' of type str; expected a tensor of floats."),
         ({**sequential().state_dict(), "lr": 0.1}, "has 'lr' of type float; expected a tensor of floats."),
-        ({"0.weight": torch.zeros(6, 1, 5, 5, dtype=torch.int64)}, "has '0.weight' of type int64"),
-        ({**without("0.bias"), "0.bias": torch.full((6,), float("nan"))}, "not finite"),
         *(
             (
                 {name: value.to(dtype) for name, value in sequential().state_dict().items()},
@@ -196,7 +164,6 @@ def without(*names):
             )
             for dtype, kind in ((torch.int8, "int8"), (torch.bool, "bool"), (torch.complex64, "complex64"))
         ),
-        ({**sequential().state_dict(), 7: torch.zeros(6)}, "has keys that are not strings"),
         (
             {name: value.to("meta") for name, value in sequential().state_dict().items()},
             "has '0.weight', whose numbers cannot be read",
@@ -247,12 +214,6 @@ def test_files_of_more_than_weights_are_refused_and_not_run(kind, tmp_path):
     assert "\n" not in str(error.value)
     assert "weights_only=False" not in str(error.value)
     assert not trace.exists()
-
-
-@pytest.mark.parametrize("source", [3, None, [torch.zeros(2)]])
-def test_objects_that_are_not_state_dicts(source):
-    with pytest.raises(lenet.errors.InputTypeError, match=r"is of type .*; expected a state dict"):
-        from_torch(source)
 
 
 def test_only_a_model_is_written():

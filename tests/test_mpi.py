@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet._fused.batches import Learner
 from lenet._fused.dispatch import available
 from lenet.training.loop import train
 
@@ -200,12 +199,3 @@ def test_an_error_common_to_all_is_reported_once(arguments, code, why):
     assert process.returncode == code, err
     assert err.count(why) == 1
     assert "Traceback" not in err
-
-
-def test_parts_of_a_batch_add_up_to_its_gradient():
-    model, X, y = lenet.LeNet5(seed=0, dtype=np.float64), DATA.X_train[:50], DATA.y_train[:50]
-    learner = Learner(model.parameters, model._kernels)
-    whole = learner(X, y, 0.1, 0.3)[2].flat.copy()
-    parts = [learner(X[part], y[part], 0.1, 0.3, batch_size=50)[2].flat.copy() for part in np.s_[:20, 20:20, 20:]]
-    np.testing.assert_allclose(sum(parts), whole, rtol=1e-9, atol=1e-12)
-    assert not parts[1].any()

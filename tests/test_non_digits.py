@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.losses import cross_entropy
 from lenet.rejection import digit_score
 
 pytest.importorskip("cv2")
@@ -63,39 +62,6 @@ def test_cropped():
     assert cropped(image[2:]).shape == (1, 1)
 
 
-def test_the_loss_of_no_digit_is_the_cross_entropy_to_all_classes_alike():
-    logits = np.random.default_rng(0).normal(size=(4, 10))
-    losses, dlogits = cross_entropy(logits, np.array([-1, 3, -1, 0]))
-    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    expected = -np.log(p[[0, 2]]).mean(axis=1)
-    np.testing.assert_allclose(losses[[0, 2]], expected, rtol=1e-12)
-    np.testing.assert_allclose(losses[[1, 3]], -np.log(p[[1, 3], [3, 0]]), rtol=1e-12)
-    np.testing.assert_allclose(dlogits[0], p[0] - 0.1, rtol=1e-9)
-
-
-def test_the_kernels_learn_from_no_digit_as_central_differences_say():
-    model = lenet.LeNet5(seed=0, dtype="float64")
-    x, y = np.random.default_rng(1).integers(0, 256, (3, 28, 28), dtype=np.uint8), np.array([-1, 7, -1])
-    losses, _, gradients = _learned(model, x, y)
-    expected, _ = cross_entropy(model.logits(x), y)
-    np.testing.assert_allclose(losses, expected, rtol=1e-10)
-    flat, step = model.parameters.flat, 1e-6
-    for place in (10, 155, 700, 2560, 30_000, 55_000, 60_900, 61_700):
-        before = flat[place]
-        sums = []
-        for change in (step, -step):
-            flat[place] = before + change
-            sums.append(cross_entropy(model.logits(x), y)[0].mean())
-        flat[place] = before
-        assert gradients.flat[place] == pytest.approx((sums[0] - sums[1]) / (2 * step), rel=1e-4, abs=1e-9)
-
-
-def _learned(model, x, y):
-    from lenet._fused.batches import Learner
-
-    return Learner(model.parameters, model._kernels)(x, y, model.mean, model.std)
-
-
 @pytest.mark.release
 def test_a_network_trained_on_non_digits_recognises_them():
     recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=120, vary=True, non_digits=0.3)
@@ -127,12 +93,6 @@ def test_non_digits_are_distinguished(mnist):
     noise = rng.integers(0, 256, (1000, 28, 28)).astype(np.uint8)
     for images in (walks(1000, rng), walks(1000, rng, turning=0.0), noise, blanks):
         assert (digit_score(model.predict_proba(images)) >= least).mean() <= 0.05
-
-
-def test_floating_images_with_non_digits_are_refused():
-    recipe = lenet.training.RECIPES["wild"].with_changes(defects=0.0)
-    with pytest.raises(lenet.errors.InputError, match="expected uint8, as the recipe has non_digits"):
-        lenet.train(lenet.LeNet5(seed=0), DIGITS.X_train[:100] / 255, DIGITS.y_train[:100], recipe)
 
 
 def test_sample_weights_and_non_digits_can_be_combined():

@@ -67,12 +67,6 @@ def test_steps_with_changing_gradients_and_rate(model):
         assert model.parameters["f6.weight"][3, 5] == pytest.approx(p, rel=1e-14)
 
 
-def test_biases_decay_too(model):
-    model.parameters["c1.bias"] = 1
-    SGD(model, lr=0.5, weight_decay=0.5).step(gradients_of(model, 0.0))
-    np.testing.assert_allclose(model.parameters["c1.bias"], 0.75)
-
-
 def test_flat_and_plain_gradients_give_the_same_bits():
     models = [LeNet5(seed=0), LeNet5(seed=0)]
     x, y = np.random.default_rng(0).random((5, 28, 28)), [0, 1, 2, 3, 4]

@@ -183,9 +183,10 @@ def test_a_number_of_threads_is_an_integer(n_jobs):
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])
 @pytest.mark.parametrize(("length", "sizes"), [(0, []), (1, [1]), (4, [4]), (5, [4, 1]), (11, [4, 4, 3])])
 def test_chunks_are_returned_in_order(n_jobs, length, sizes):
-    chunks = threads.run_chunks(lambda chunk: chunk, range(length), 4, n_jobs)
+    numbers = range(3, 3 + length)
+    chunks = threads.run_chunks(lambda chunk: chunk, numbers, 4, n_jobs)
     assert [chunk.stop - chunk.start for chunk in chunks] == sizes
-    assert [n for chunk in chunks for n in range(length)[chunk]] == list(range(length))
+    assert [n for chunk in chunks for n in range(chunk.start, chunk.stop)] == list(numbers)
 
 
 def test_chunks_are_returned_in_order_whichever_ends_first():

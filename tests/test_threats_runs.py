@@ -150,23 +150,3 @@ def test_invalid_histories(capsys, folder, name):
         assert "is not a checkpoint of LeNet5" in refused(capsys, folder)
         for file, old in before.items():
             (folder / file).write_bytes(old)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda state: state.update(images=10**6),
-        lambda state: state.update(images=-8),
-        lambda state: state.update(step=-1),
-        lambda state: state.update(step=10**6),
-        lambda state: state.update(best_epoch=9),
-        lambda state: state.update(history=[{}]),
-        lambda state: state.update(history=7),
-        lambda state: state.update(extra=1),
-        lambda state: state.pop("seconds"),
-    ],
-    ids=["images", "negative images", "negative step", "step", "best", "empty row", "no history", "extra", "lacking"],
-)
-def test_states_that_cannot_be(capsys, folder, change):
-    rewrite(folder, change)
-    assert "is not a checkpoint of LeNet5" in refused(capsys, folder)

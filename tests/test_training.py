@@ -9,7 +9,7 @@ import reference
 
 import lenet
 from lenet._fused.batches import Learner
-from lenet.errors import DivergedError, InputError, InputTypeError
+from lenet.errors import InputError, InputTypeError
 from lenet.training.augment.distortions import AffineMaps, distort, random_affine
 from lenet.training.loop import evaluate, train
 from lenet.training.recipes import RECIPES, Recipe
@@ -75,8 +75,10 @@ INF = np.full(1, np.inf, np.float32)
     ("bad", "says"),
     [
         ({"n_jobs": 0}, "n_jobs"), ({"seed": 1.5}, "seed"), ({"seed": None}, "seed"), ({"seed": -1}, "seed"),
-        ({"recipe": "none"}, "recipe is 'none'"), ({"recipe": RECIPES["wild"]}, "expected uint8"),
-        ({"sample_weight": -np.ones(300)}, "sample_weight"), ({"state": State(ONE, ONE, ONE, 0.5, 0.5)}, "state"),
+        ({"recipe": "none"}, "recipe is 'none'.*default, wild"), ({"recipe": RECIPES["wild"]}, "expected uint8"),
+        ({"sample_weight": -np.ones(300)}, "sample_weight"),
+        ({"sample_weight": np.ones(299)}, "sample_weight has shape"),
+        ({"state": State(ONE, ONE, ONE, 0.5, 0.5)}, "state"),
         ({"state": State(ONE, ONE, ONE, np.nan, 0.5)}, "its mean is"),
         ({"state": State(ONE, ONE, ONE, None, 0.5)}, "mean, std"),
         ({"state": State(ONE, ONE, ONE, 0.5, None)}, "mean, std"),
@@ -91,12 +93,6 @@ def test_a_refused_call_changes_nothing(digits, bad, says):
         train(model, digits[0] / np.float32(255), digits[1], **{"recipe": SHORT, **bad})
     np.testing.assert_array_equal(model.parameters.flat, PRETRAINED.parameters.flat)
     assert (model.mean, model.std, model.metadata) == (PRETRAINED.mean, PRETRAINED.std, PRETRAINED.metadata)
-
-
-def test_weights_that_overflow_in_the_last_step_are_an_error(digits):
-    recipe = replace(SHORT, epochs=1, batch_size=1000, lr=3e38, momentum=0.0)
-    with pytest.raises(DivergedError):
-        run(digits, recipe)
 
 
 def test_probabilities_of_0_and_1_train_as_labels_do(digits):
@@ -176,11 +172,6 @@ def test_bad_data_is_refused_and_the_model_is_unchanged(X, y, error, says):
         train(model, X, y, replace(SHORT, validation=0.1))
     np.testing.assert_array_equal(model.parameters.flat, before.parameters.flat)
     assert (model.mean, model.std) == (before.mean, before.std)
-
-
-def test_an_unknown_recipe_names_the_known_ones(digits):
-    with pytest.raises(InputError, match="default, wild"):
-        train(lenet.LeNet5(), *digits, "fast")
 
 
 def accuracy(data, recipe, seed):

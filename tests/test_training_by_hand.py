@@ -439,16 +439,6 @@ def test_levenberg_marquardt_estimates_the_curvature_in_the_first_process_before
         np.testing.assert_allclose(each.parameters.flat, model.parameters.flat, rtol=0, atol=1e-3)
 
 
-def test_levenberg_marquardt_keeps_the_curvature_of_a_resumed_epoch():
-    recipe = Recipe("mine", 1, 4, 0.01, optimizer="levenberg_marquardt", standardise="paper")
-    model = LeNet1998(seed=0)
-    state = train(model, X[:10], np.arange(10), recipe, on_step=lambda now: now.step == 1)
-    preconditioner = state.preconditioner.copy()
-    assert preconditioner.any()
-    state = train(model, X[:10], np.arange(10), recipe, state=state)
-    np.testing.assert_array_equal(state.preconditioner, preconditioner)
-
-
 def test_foof_estimates_from_distorted_images_and_resumes_after_any_step(monkeypatch):
     monkeypatch.setattr(loop, "SAMPLE", 6)
     recipe = replace(RECIPE, optimizer="foof", distort=True, lr=0.01)
