@@ -21,6 +21,9 @@ from lenet.serving.protocol.tensors import INPUT, InputTensor, OutputRequest, ch
 
 _MAX_CACHED = 512  # bytes
 OUTPUTS = ("label", "probabilities", "digit_score")
+_ALL_OUTPUTS = {
+    binary: tuple(OutputRequest(name, binary) for name in OUTPUTS) for binary in (False, True)
+}  # by whether they are binary
 
 
 class InferenceRequest(NamedTuple):
@@ -110,7 +113,7 @@ def _results(
     rule = served.rule
     if request.reject_at is not None:  # even if no label is requested, a rate without a threshold is an error
         rule = served.rule_at(request.reject_at)
-    answers = rule.answers(probabilities)
+    answers = rule._answers(probabilities)
     labels = answers.likeliest if request.reject_at is None else answers.labels
     results = {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
     return results, answers.labels.tolist()
@@ -147,6 +150,8 @@ def _only_input(entries: list[dict[str, Any]]) -> dict[str, Any]:
 def _requested_outputs(entries: list[dict[str, Any]], parameters: dict[str, Any]) -> tuple[OutputRequest, ...]:
     """Return the outputs that a request names, by default all."""
     binary = boolean_field(parameters, "binary_data_output")
+    if not entries:
+        return _ALL_OUTPUTS[binary]
     outputs = []
     for entry in entries:
         name = entry.get("name")
@@ -158,7 +163,7 @@ def _requested_outputs(entries: list[dict[str, Any]], parameters: dict[str, Any]
         outputs.append(OutputRequest(name, boolean_field(own, "binary_data", binary), _classification(name, own)))
     if len({output.name for output in outputs}) < len(outputs):
         raise InputError("outputs names an output twice; expected each once.")
-    return tuple(outputs) or tuple(OutputRequest(name, binary) for name in OUTPUTS)
+    return tuple(outputs)
 
 
 def _classification(output: str, parameters: dict[str, Any]) -> int:
