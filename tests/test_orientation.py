@@ -118,8 +118,8 @@ WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 log(101) - 3 = 24.691; legi
 @pytest.mark.parametrize(
     ("upright", "turned", "expected"),
     [
-        (line_of("????12", *[1.0] * 6), [even_line("347", 0.99)], 0),  # 3 log(50) = 11.7, and 2 log(101) + 6 = 15.2
-        (line_of("????12", *[1.0] * 6), [even_line("3473", 0.99)], 90),  # 15.6
+        (line_of("????12", *[1.0] * 6), [even_line("347", 0.986)], 0),  # 11.18, and 2 log(101) - 4 + 6 = 11.23
+        (line_of("????12", *[1.0] * 6), [even_line("347", 0.987)], 90),  # 3 log(0.997 / 0.023) = 11.31
         (NEGATIVE, [even_line("34", 0.961)], 0),  # 2 log(0.971 / 0.049) = 5.973
         (NEGATIVE, [even_line("34", 0.962)], 90),  # 2 log(0.972 / 0.048) = 6.016
         (NEGATIVE, [line_of("3", 1.0)] * 4, 0),  # 4 * 0.3 log(101) = 5.538

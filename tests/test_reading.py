@@ -197,7 +197,7 @@ def test_a_photograph_of_12_megapixels_takes_little_time_and_memory(mnist):
 
 
 @pytest.mark.landing
-@pytest.mark.parametrize("turns", [1, 2, pytest.param(3, marks=pytest.mark.release)])
+@pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_page_on_its_side_or_upside_down_is_read(turns):
     page, _ = ruled_page(lenet.data.load_digits(), np.random.default_rng(1))
     upright, turned = reading.read(page), reading.read(np.rot90(page, turns))

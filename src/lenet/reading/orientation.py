@@ -13,6 +13,9 @@ _MIN_LEGIBLE = 0.85  # the minimum mean probability after a turn
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 _LEAD = 6.0  # the evidence that a turn must gain: odds of 400 to 1
+# The evidence of a non-digit against the page as it stands. It is lower than after a turn, as letters beside upright
+# numbers must not favour a turn; but a page on its side has many strokes that resemble a 1.
+_UPRIGHT_NON_DIGIT = 1.0
 _LONE = 0.3  # the weight of the evidence of a character that is alone on its line
 
 
@@ -33,7 +36,7 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
             continue
         if _legibility(turned) >= _MIN_LEGIBLE and (best is None or _evidence(turned) > _evidence(best)):
             best = turned
-    least = max(_evidence(reading, 0), 0) + _LEAD  # letters beside upright numbers must not favour a turn
+    least = max(_evidence(reading, _UPRIGHT_NON_DIGIT), 0) + _LEAD
     return best if best is not None and _evidence(best) >= least else reading
 
 
