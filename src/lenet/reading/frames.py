@@ -16,7 +16,10 @@ _SLOPES = np.linspace(-0.25, 0.25, 15)
 
 
 def without_frames(page: Page) -> Page:
-    """Remove the strokes that frame others; writing that touches a frame loses little."""
+    """Remove strokes that frame others, and empty boxes wider than high.
+
+    Writing that touches a frame loses little.
+    """
     strokes, ink = page.strokes, page.ink.copy()
     for n in hollow(strokes.widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size):
         left, top, right, bottom = strokes.boxes[n].tolist()

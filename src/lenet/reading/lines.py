@@ -46,7 +46,7 @@ class InkLine:
         left, top = np.maximum(self.page.strokes.boxes[self.members, :2].min(axis=0) - _MARGIN, 0)
         return int(left), int(top)
 
-    @property
+    @cached_property
     def specks(self) -> Boxes:
         """The boxes, in the line's pixels, of strokes that are too small for the line but may be its marks."""
         strokes, boxes = self.page.strokes, self.page.strokes.boxes
