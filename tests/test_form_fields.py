@@ -185,10 +185,10 @@ def test_a_stroke_as_long_as_the_region_belongs_to_it_as_a_whole(across, down, e
 
 def field_read(monkeypatch, labels, lows, arcs=None):
     """The value that is read of segments with these labels, of which some are low; lines have two segments each."""
-    lines = [SimpleNamespace(line=SimpleNamespace(height=20.0 + n)) for n in range(len(lows))]
+    lines = [SimpleNamespace(number=n) for n in range(len(lows))]
     segments = [SimpleNamespace(number=n, low=low) for n, low in enumerate(lows)]
     monkeypatch.setattr(forms, "segments_in", lambda *_: (lines, segments))
-    monkeypatch.setattr(forms, "is_low", lambda each, height: each.low if height == 20.0 + each.number else None)
+    monkeypatch.setattr(forms, "is_low", lambda line, each: each.low if line.number == each.number else None)
     monkeypatch.setattr(forms, "graph_of", lambda each, _: each.number)
     monkeypatch.setattr(forms, "joined", tuple)
     path = list(range(len(labels))) if arcs is None else arcs

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -158,14 +159,16 @@ def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
 
 def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, specks=()):
     """The line that `read` makes of segments in boxes, of writing 20 pixels high, at (100, 50) on the page."""
-    segments = SimpleNamespace(boxes=np.array(boxes, np.int64))
+    boxes, count = np.array(boxes, np.int64), len(boxes)
+    segments = SimpleNamespace(boxes=boxes, starts=np.arange(count), stops=np.arange(1, count + 1))
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
     specks = np.array(specks, np.int64).reshape(-1, 4)
-    pieces = SimpleNamespace(line=SimpleNamespace(page=page, height=20.0, corner=(100, 50), specks=specks))
+    line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), specks=specks)
+    pieces = SimpleNamespace(boxes=boxes, line=line)
     seen = []
     if probabilities is None:
-        probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (len(boxes), 1))
-    path = SimpleNamespace(arcs=list(range(len(boxes))), labels=labels, probabilities=probabilities, confidence=0.75)
+        probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (count, 1))
+    path = SimpleNamespace(arcs=list(range(count)), labels=labels, probabilities=probabilities, confidence=0.75)
     monkeypatch.setattr(reader, "graph_of", lambda *_: "graph")
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
     line = reader._read_line(tuple("abcdefghij"), "coefficients", pieces, segments, only_digits, marks)
@@ -190,6 +193,14 @@ def test_a_gap_wider_than_0_9_heights_is_a_space(monkeypatch, gap, text):
     assert read_line(monkeypatch, [(0, 0, 10, 20), (10 + gap, 0, 50, 20)], [1, 2])[0].text == text
     boxes = [(0, 0, 10, 20), (12, 0, 14, 3), (10 + gap, 0, 50, 20)]  # a point between
     assert read_line(monkeypatch, boxes, [1, None, 2])[0].text == text
+
+
+def test_segments_of_low_pieces_are_low_however_high_they_are():
+    """Writing 20 pixels high: pieces of 3 to 8 pixels, of which those of less than 8 are low."""
+    tops, bottoms = np.array([5, 14, 0, 9]), np.array([8, 17, 8, 16])
+    pieces = SimpleNamespace(boxes=np.stack([tops, tops, tops, bottoms], axis=1), line=SimpleNamespace(height=20.0))
+    segments = SimpleNamespace(starts=np.array([0, 0, 0, 1, 3, 2]), stops=np.array([1, 2, 3, 4, 4, 3]))
+    assert reader.is_low(pieces, segments).tolist() == [True, True, False, False, True, False]
 
 
 def test_only_points_and_dashes_may_be_non_digits_on_request(monkeypatch):
@@ -249,6 +260,29 @@ def test_a_small_mark_is_beside_a_digit(monkeypatch, speck, text):
     found = read_line(monkeypatch, boxes, [1, 2], marks=True, specks=[speck])[0].text
     assert found.replace(" ", "") == text
     assert read_line(monkeypatch, boxes, [1, 2], specks=[speck])[0].text == "b c"
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "text"),
+    [
+        ((22, 14, 32, 17), (22, 8, 32, 11), "b=c"), ((22, 13, 32, 19), (22, 8, 32, 11), "b=c"),
+        ((22, 13, 32, 20), (22, 8, 32, 11), "b.-c"),  # more than twice as high as the other
+        ((26, 17, 29, 20), (26, 6, 29, 9), "b:c"), ((26, 17, 29, 20), (25, 6, 28, 9), "b:c"),
+        ((26, 17, 30, 20), (24, 6, 28, 9), "b-.c"),  # half of the width is shared
+        ((26, 17, 29, 20), (22, 9, 32, 12), "b-.c"),  # less than half of the wider one
+    ],
+)  # fmt: skip
+def test_two_similar_strokes_above_each_other_are_a_colon_or_an_equals_sign(monkeypatch, lower, upper, text):
+    boxes = [(0, 0, 18, 20), (36, 0, 50, 20)]
+    found = read_line(monkeypatch, boxes, [1, 2], marks=True, specks=[lower, upper])[0].text
+    assert found.replace(" ", "") == text
+
+
+def test_a_number_with_an_equals_sign():
+    page = np.full((120, 240), 235, np.uint8)
+    cv2.putText(page, "80=", (30, 80), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 30, 3, cv2.LINE_AA)
+    assert read(page, marks=True).text == "80="
+    assert read(page, only_digits=True).text == read(page).text == "80"
 
 
 def test_marks_far_from_all_digits_are_left_out(monkeypatch):

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only-digits", action="store_true", help="read every character as a digit, never as a non-digit (?)"
     )
-    parser.add_argument("--marks", action="store_true", help="keep points, commas and dashes, as in 3.14")
+    parser.add_argument("--marks", action="store_true", help="keep marks, as in 3.14 or 12:30: any of . , : - =")
     parser.add_argument(
         "--no-rotate", action="store_true", help="do not rotate pictures that are on their side or upside down"
     )

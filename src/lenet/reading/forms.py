@@ -191,7 +191,7 @@ def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> 
     lines, segments = segments_in(model, page, coefficients, n_jobs)
     if not segments:
         return "", 0.0
-    low = np.concatenate([is_low(each, pieces.line.height) for each, pieces in zip(segments, lines, strict=True)])
+    low = np.concatenate([is_low(*each) for each in zip(lines, segments, strict=True)])
     arcs, labels, confidence = most_probable(joined([graph_of(each, coefficients) for each in segments]), field)
     if all(label is None for label in labels):
         return "", 0.0

@@ -32,7 +32,7 @@ from lenet.reading.views import with_views
 from lenet.reading.words import words_in
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
-_MIN_HEIGHT = 0.4  # heights of the writing: shorter segments are points or dashes
+_MIN_HEIGHT = 0.4  # heights of the writing: segments of lower pieces are points, dashes or equals signs
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 
 
@@ -59,13 +59,14 @@ def read(
         By default, ``lenet.load_pretrained()``. The names of its classes must be single characters, such as digits or
         letters.
     only_digits : bool, default False
-        Whether the lines contain only digits, as on a form. If so, only points and dashes are read as non-digits.
+        Whether the lines contain only digits, as on a form. If so, only points, dashes and equals signs are read as
+        non-digits.
         Probabilities and confidences do not change.
     rotate : bool, default True
         Whether to read a page on its side or upside down as if it were upright, if its digits are then clearly more
         legible.
     marks : bool, default False
-        Whether points, commas and dashes are in the texts, as in 3.14. They have no `Digit`.
+        Whether points, commas, colons, dashes and equals signs are in the texts, as in 3.14. They have no `Digit`.
     n_jobs : int, optional
         Number of threads, as for `lenet.LeNet5.predict`.
 
@@ -146,9 +147,11 @@ def segments_in(
     return cut_lines, with_views(model, segments, coefficients, n_jobs)
 
 
-def is_low(segments: Segments, height: float) -> NDArray[np.bool_]:
-    """Return whether each segment is a point or a dash, given the height of the writing."""
-    return np.asarray(segments.boxes[:, 3] - segments.boxes[:, 1] < _MIN_HEIGHT * height)
+def is_low(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
+    """Return whether all pieces of each segment are low, like a point, a dash or the bars of an equals sign."""
+    heights = np.append(pieces.boxes[:, 3] - pieces.boxes[:, 1], 0)
+    highest = np.maximum.reduceat(heights, np.stack([segments.starts, segments.stops], axis=1).ravel())[::2]
+    return np.asarray(highest < _MIN_HEIGHT * pieces.line.height)
 
 
 def _read_page(
@@ -177,7 +180,7 @@ def _read_line(
     marks: bool,
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, low = pieces.line, is_low(segments, pieces.line.height)
+    line, low = pieces.line, is_low(pieces, segments)
     graph = graph_of(segments, coefficients)
     path = best_path(graph, ~low if only_digits else None)
     is_digit = np.array([label is not None for label in path.labels])
@@ -202,7 +205,8 @@ def _read_line(
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
     found = zip(places, labels, probabilities, strict=True)
     digits = tuple(_digit(place, label, row, characters) for place, label, row in found)
-    found_marks = marks_beside(boxes, arcs[is_mark], baseline, line) if marks else []
+    in_marks = np.repeat(is_mark, (segments.stops - segments.starts)[path.arcs])  # of each piece
+    found_marks = marks_beside(boxes, pieces.boxes[in_marks], baseline, line) if marks else []
     confidence = confidence_of(labels, graph) if words else path.confidence
     return Line(digits, confidence, _text(digits, gaps, found_marks))
 

@@ -85,8 +85,8 @@ class Line:
         The probability of these digits among all readings of the line, in [0, 1]. Non-digits do not lower it.
     text : str
         The digits, with "?" for each non-digit, and a space for each gap wider than 0.9 times the height of the writing
-        and between the cells of a grid. If `read` was called with ``marks=True``, points, commas and dashes replace the
-        spaces beside them.
+        and between the cells of a grid. If `read` was called with ``marks=True``, points, commas, colons, dashes and
+        equals signs replace the spaces beside them.
 
     Examples
     --------

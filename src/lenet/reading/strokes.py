@@ -11,6 +11,7 @@ from lenet._extras import cv2
 
 INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
+_MAX_HEIGHT = 3.0  # heights of the writing, since the first digit of a number may be large
 _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writing; the area of a mark in their squares
 _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
@@ -83,7 +84,7 @@ class Strokes:
         """Return the strokes of writing of this height: all but specks, rules, frames, shadows and slivers."""
         rules = (self.widths > MAX_LENGTH * height) & (self.heights < 0.3 * height)
         slivers = self.at_border & (np.minimum(self.widths, self.heights) <= 2)
-        return np.flatnonzero(~self._is_speck(height) & ~rules & ~slivers & (self.heights < MAX_LENGTH * height))
+        return np.flatnonzero(~self._is_speck(height) & ~rules & ~slivers & (self.heights < _MAX_HEIGHT * height))
 
     def specks(self, height: float) -> NDArray[np.int64]:
         """Return the strokes that are too small for writing of this height, but may be points or dashes."""
