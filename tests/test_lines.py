@@ -140,6 +140,15 @@ def test_a_shadow_at_the_border_is_not_ink():
     assert (ink[:380, :380] < 96).mean() > 0.999
 
 
+def test_a_stroke_along_the_border_of_a_cropped_picture_is_ink_and_a_shadow_is_not():
+    stroke, shadow = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
+    stroke[5:, 28:33] = stroke[55:, 8:52] = True
+    shadow[:, 55:] = True
+    page = np.where(stroke, 60, np.where(shadow, 120, 200)).astype(np.uint8)
+    np.testing.assert_array_equal(find_ink(page, True, cropped=True) > 0, stroke & ~shadow)
+    assert not find_ink(page, True)[57:, 12:20].any()
+
+
 def test_ink_that_fills_much_of_a_small_picture():
     page = np.full((20, 40), 220, np.uint8)
     page[2:18, 12:28] = 60

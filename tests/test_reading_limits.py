@@ -33,11 +33,11 @@ def with_digit(side=100):
     [
         ((10, 80, 4, 10), (60, 50)),  # 40 of 1,000 pixels
         ((10, 80, 3, 13), (40, 25)),  # 39
-        ((0, 80, 15, 20), (70, 60)),  # 300 at the border
-        ((0, 80, 13, 20), (40, 25)),  # 260
+        ((0, 80, 23, 20), (70, 60)),  # 460 at the border
+        ((0, 80, 22, 20), (40, 25)),  # 440
     ],
 )
-def test_specks_below_4_percent_and_below_30_percent_at_the_border_are_erased(speck, expected):
+def test_specks_below_4_percent_and_below_45_percent_at_the_border_are_erased(speck, expected):
     ink = with_digit()
     top, left, height, width = speck
     ink[top : top + height, left : left + width] = 200

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._mnist_form import reduced, resized
 from lenet.reading.sheet import border_of, find_sheet, levels_of, without_ink
-from lenet.reading.strokes import mask_of
+from lenet.reading.strokes import components_of, mask_of
 
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
@@ -21,6 +21,7 @@ _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
+_INK_OF_STROKE = 0.4  # the minimum fraction of a stroke at the border that is ink even if there is a shadow
 _MANY = 2**20  # pixels
 _LEVELS = np.arange(256)
 _STEEP = 0.75  # the quantile of the slopes at edges that is the slope across them; others are slanted
@@ -31,14 +32,18 @@ _NOISE = 5.0  # standard deviations from the paper's level that still count as p
 
 
 def find_ink(
-    grey: NDArray[np.uint8], dark_on_light: bool | None = None, *, paper_side: int = _COARSE_LONGER
+    grey: NDArray[np.uint8],
+    dark_on_light: bool | None = None,
+    *,
+    paper_side: int = _COARSE_LONGER,
+    cropped: bool = False,
 ) -> NDArray[np.uint8]:
     """Return the ink in each pixel of a picture, from 0 (paper) to 255 (ink); all 0 if nothing stands out.
 
     Ink may be dark on light paper or light on dark paper; by default, this is detected. Ink is measured relative to the
     paper around it, which removes shadows. If the paper is a light sheet on a darker ground, only the sheet counts. The
     paper is estimated in a picture with a shorter side of at most `paper_side` pixels: if the writing is large, a small
-    one saves time.
+    one saves time. If the picture may be `cropped` to its ink, dark strokes at its border are not taken for shadows.
 
     Examples
     --------
@@ -48,11 +53,15 @@ def find_ink(
     >>> int(ink[30, 30]), int(ink[5, 5])
     (255, 0)
     """
-    return normalised(find_darkness(grey, dark_on_light, paper_side=paper_side))
+    return normalised(find_darkness(grey, dark_on_light, paper_side=paper_side, cropped=cropped))
 
 
 def find_darkness(
-    grey: NDArray[np.uint8], dark_on_light: bool | None = None, *, paper_side: int = _COARSE_LONGER
+    grey: NDArray[np.uint8],
+    dark_on_light: bool | None = None,
+    *,
+    paper_side: int = _COARSE_LONGER,
+    cropped: bool = False,
 ) -> NDArray[np.uint8]:
     """Return how much darker each pixel is than light paper, or lighter than dark paper, from 0 to 255.
 
@@ -70,7 +79,7 @@ def find_darkness(
     coarse = resized(coarse, factor) if needs_averages else reduced(coarse, factor)
     if sheet is None and not (is_dark_on_light(coarse) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
-    return np.asarray(255 - cv2.divide(grey, _paper(coarse, grey.shape), scale=255), np.uint8)
+    return _darkness(grey, _paper(coarse, grey.shape, cropped))
 
 
 def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -189,18 +198,18 @@ def _threshold(counts: NDArray[np.float32]) -> float:
     return threshold if is_distinct else np.inf
 
 
-def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _darkness(grey: NDArray[np.uint8], paper: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(255 - cv2.divide(grey, paper, scale=255), np.uint8)
+
+
+def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...], cropped: bool = False) -> NDArray[np.uint8]:
     """Return the picture without dark ink, enlarged: replace anything narrower than a third by the level around it."""
     size = max(3, min(coarse.shape) // 3, min(max(coarse.shape) // 2, 21)) | 1
-    kernel = np.ones((size, size), np.uint8)
     darkest, lightest = levels_of(border_of(coarse))
     if lightest - darkest <= _EVEN:
-        closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, kernel)
+        closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     else:
-        margin = size // 2
-        closed = cv2.morphologyEx(_extrapolated(cv2.medianBlur(coarse, 3), margin), cv2.MORPH_CLOSE, kernel)
-        closed = np.ascontiguousarray(closed[margin:-margin, margin:-margin])
-        closed = cv2.medianBlur(closed, size // 4 | 1)  # keeps the edge of a hard shadow
+        closed = _shaded(coarse, size, cropped)
     darkest, lightest = levels_of(closed)
     if darkest == lightest:
         return np.full(shape, max(darkest, 1), np.uint8)
@@ -208,11 +217,34 @@ def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
     return np.asarray(cv2.resize(paper, shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
+def _shaded(coarse: NDArray[np.uint8], size: int, cropped: bool) -> NDArray[np.uint8]:
+    """Return the paper of a picture in which the paper, or strokes if it is `cropped`, are dark at its border."""
+    smooth, margin = cv2.medianBlur(coarse, 3), size // 2
+    shaded = _closed(_extrapolated(smooth, margin), size)
+    if not cropped:
+        return shaded
+    bare = _closed(np.pad(smooth, margin, mode="reflect"), size)
+    labels, stats = components_of(mask_of(normalised(_darkness(coarse, bare))))
+    inside = np.bincount(labels.ravel(), mask_of(normalised(_darkness(coarse, shaded))).ravel(), len(stats))
+    is_stroke = inside > _INK_OF_STROKE * stats[:, cv2.CC_STAT_AREA]
+    is_stroke[0] = False  # the paper
+    strokes = cv2.dilate(is_stroke[labels].view(np.uint8), np.ones((5, 5), np.uint8))
+    return np.where(strokes, bare, shaded).astype(np.uint8)
+
+
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
     """Return an image with a margin, in which a shadow at the border darkens further."""
     mirrored = np.pad(image, margin, mode="reflect")
     continued = np.pad(image.astype(np.int16), margin, mode="reflect", reflect_type="odd")
     return np.asarray(np.minimum(mirrored, continued).clip(0), np.uint8)
+
+
+def _closed(padded: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return a padded picture without dark ink and without its margin."""
+    margin = size // 2
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    closed = np.ascontiguousarray(closed[margin:-margin, margin:-margin])
+    return np.asarray(cv2.medianBlur(closed, size // 4 | 1), np.uint8)  # keeps the edge of a hard shadow
 
 
 def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:

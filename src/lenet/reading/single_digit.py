@@ -14,7 +14,7 @@ from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
 _MAX_SIDE = 640  # pixels, which suffice for one digit
 _PAPER_SIDE = 64  # pixels, which suffice for the paper around it
 _SPECK = 0.04  # fraction of the largest stroke's area
-_SPECK_AT_BORDER = 0.3  # the same at the border, where the picture may cut a neighbour
+_SPECK_AT_BORDER = 0.45  # the same at the border, where the picture may cut a neighbour
 _FRAME = 0.9  # fraction of the picture's sides
 _SIDE_OF_FRAME = 0.75  # the fraction of each side along which a frame runs; it is lower for digits cropped to their ink
 
@@ -64,7 +64,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
         border = border_of(grey)
         if 2 * np.count_nonzero(border < 64) > border.size:  # the median is dark
             return grey.copy()
-    digit = _without_specks(find_ink(shrunk(grey), dark_on_light, paper_side=_PAPER_SIDE))
+    digit = _without_specks(find_ink(shrunk(grey), dark_on_light, paper_side=_PAPER_SIDE, cropped=True))
     return mnist_form(digit) if digit is not None else np.zeros((SIDE, SIDE), np.uint8)
 
 
