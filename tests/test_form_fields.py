@@ -188,7 +188,7 @@ def field_read(monkeypatch, labels, lows, arcs=None):
     lines = [SimpleNamespace(number=n) for n in range(len(lows))]
     segments = [SimpleNamespace(number=n, low=low) for n, low in enumerate(lows)]
     monkeypatch.setattr(forms, "segments_in", lambda *_: (lines, segments))
-    monkeypatch.setattr(forms, "is_low", lambda line, each: each.low if line.number == each.number else None)
+    monkeypatch.setattr(forms, "are_low", lambda line, each: each.low if line.number == each.number else None)
     monkeypatch.setattr(forms, "graph_of", lambda each, _: each.number)
     monkeypatch.setattr(forms, "joined", tuple)
     path = list(range(len(labels))) if arcs is None else arcs

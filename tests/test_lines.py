@@ -8,7 +8,7 @@ from versions import FONTS_OF_OPENCV_5
 
 import lenet
 from lenet.errors import InputError
-from lenet.reading import Field, read, read_form, reader
+from lenet.reading import Field, prepare, read, read_form, reader
 from lenet.reading import lines as lines_module
 from lenet.reading.cells import cells_of, may_have_cells
 from lenet.reading.frames import without_frames
@@ -142,11 +142,30 @@ def test_a_shadow_at_the_border_is_not_ink():
 
 def test_a_stroke_along_the_border_of_a_cropped_picture_is_ink_and_a_shadow_is_not():
     stroke, shadow = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
-    stroke[5:, 28:33] = stroke[55:, 8:52] = True
+    stroke[5:, 26:33] = stroke[55:, 18:42] = True
     shadow[:, 55:] = True
     page = np.where(stroke, 60, np.where(shadow, 120, 200)).astype(np.uint8)
-    np.testing.assert_array_equal(find_ink(page, True, cropped=True) > 0, stroke & ~shadow)
-    assert not find_ink(page, True)[57:, 12:20].any()
+    np.testing.assert_array_equal(find_ink(page, True, cropped=True) > 0, stroke)
+    np.testing.assert_array_equal(find_ink(255 - page, False, cropped=True) > 0, stroke)
+    assert not find_ink(page, True)[57:, 18:21].any()
+
+
+def test_a_shadow_that_touches_a_stroke_is_not_ink():
+    page = np.full((60, 60), 200, np.uint8)
+    page[:, 50:] = 60
+    page[25:32, 20:50] = 60
+    assert not find_ink(page, True, cropped=True)[:20, 50:].any()
+
+
+@pytest.mark.parametrize("is_light", [False, True])
+def test_the_base_of_a_2_cropped_to_its_ink_is_in_the_image(is_light):
+    page = np.full((60, 40), 200, np.uint8)
+    cv2.polylines(page, [np.array([(4, 14), (18, 3), (34, 12), (26, 30), (4, 56), (37, 56)])], False, 60, 7)
+    page = (page + np.random.default_rng(0).normal(0, 4, page.shape)).round().astype(np.uint8)
+    image = prepare(255 - page if is_light else page)
+    rows = np.flatnonzero(image.any(axis=1))
+    base = (image[rows[-3] :].max(axis=0) > 128).sum()
+    assert 12 <= base <= 14  # of 20 * 40 / 60 columns
 
 
 def test_ink_that_fills_much_of_a_small_picture():

@@ -2,21 +2,20 @@
 
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 
 import lenet
 from lenet._mnist_form import mnist_form
 from lenet.errors import InputError
-from lenet.reading import Field, FieldValue, forms, prepare, read, read_form, reader, single_digit
+from lenet.reading import Field, FieldValue, forms, marks, prepare, read, read_form, reader, single_digit
 from lenet.reading.ink import find_ink, is_dark_on_light
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.page import Page
 from lenet.reading.results import Cell, Digit, Line
 from lenet.reading.tables import filled, separated, turned
 
-pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2")
 
 # One digit
 
@@ -33,11 +32,16 @@ def with_digit(side=100):
     [
         ((10, 80, 4, 10), (60, 50)),  # 40 of 1,000 pixels
         ((10, 80, 3, 13), (40, 25)),  # 39
-        ((0, 80, 23, 20), (70, 60)),  # 460 at the border
-        ((0, 80, 22, 20), (40, 25)),  # 440
+        ((0, 80, 5, 20), (70, 60)),  # 100 at the border
+        ((0, 80, 4, 20), (40, 25)),  # 80
+        ((0, 70, 12, 10), (70, 40)),  # 120 at the top
+        ((40, 80, 30, 20), (40, 60)),  # 600 at the right, higher than wide
+        ((40, 80, 29, 20), (40, 25)),  # 580
+        ((40, 0, 29, 20), (40, 25)),  # at the left
+        ((40, 80, 20, 20), (40, 60)),  # 400, as high as wide
     ],
 )
-def test_specks_below_4_percent_and_below_45_percent_at_the_border_are_erased(speck, expected):
+def test_specks_below_4_10_or_60_percent_are_erased(speck, expected):
     ink = with_digit()
     top, left, height, width = speck
     ink[top : top + height, left : left + width] = 200
@@ -164,7 +168,7 @@ def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None,
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
     specks = np.array(specks, np.int64).reshape(-1, 4)
     line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), specks=specks)
-    pieces = SimpleNamespace(boxes=boxes, line=line)
+    pieces = SimpleNamespace(strokes=boxes, line=line)
     seen = []
     if probabilities is None:
         probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (count, 1))
@@ -195,15 +199,35 @@ def test_a_gap_wider_than_0_9_heights_is_a_space(monkeypatch, gap, text):
     assert read_line(monkeypatch, boxes, [1, None, 2])[0].text == text
 
 
-def test_segments_of_low_pieces_are_low_however_high_they_are():
-    """Writing 20 pixels high: pieces of 3 to 8 pixels, of which those of less than 8 are low."""
-    tops, bottoms = np.array([5, 14, 0, 9]), np.array([8, 17, 8, 16])
-    pieces = SimpleNamespace(boxes=np.stack([tops, tops, tops, bottoms], axis=1), line=SimpleNamespace(height=20.0))
-    segments = SimpleNamespace(starts=np.array([0, 0, 0, 1, 3, 2]), stops=np.array([1, 2, 3, 4, 4, 3]))
-    assert reader.is_low(pieces, segments).tolist() == [True, True, False, False, True, False]
+def pieces_and_segments():
+    """Writing 20 pixels high: two low bars, a point, and a high stroke that is cut into two low pieces."""
+    boxes = np.array([(0, 5, 10, 8), (1, 14, 10, 17), (14, 13, 18, 20), (20, 4, 30, 10), (30, 10, 40, 16)])
+    strokes = boxes.copy()
+    strokes[3:] = 20, 4, 40, 16
+    pieces = SimpleNamespace(boxes=boxes, strokes=strokes, line=SimpleNamespace(height=20.0))
+    starts, stops = np.array([(0, 1), (0, 2), (2, 3), (0, 3), (3, 4), (3, 5), (2, 4)]).T
+    corners = [(*boxes[a:b, :2].min(axis=0), *boxes[a:b, 2:].max(axis=0)) for a, b in zip(starts, stops, strict=True)]
+    return pieces, SimpleNamespace(starts=starts, stops=stops, boxes=np.array(corners))
 
 
-def test_only_points_and_dashes_may_be_non_digits_on_request(monkeypatch):
+def test_segments_of_low_strokes_are_low_however_high_they_are():
+    assert marks.are_low(*pieces_and_segments()).tolist() == [True, True, True, True, True, False, False]
+
+
+def test_marks_of_low_strokes_have_a_box_for_each():
+    pieces, segments = pieces_and_segments()
+    found = marks.mark_boxes(pieces, segments, np.array([1, 4, 5]))
+    assert found.tolist() == [[0, 5, 10, 8], [1, 14, 10, 17], [20, 4, 30, 10], [20, 4, 40, 16]]
+    assert marks.mark_boxes(pieces, segments, np.array([], int)).shape == (0, 4)
+
+
+def test_the_limit_of_low_strokes_is_04_heights():
+    pieces, segments = pieces_and_segments()
+    pieces.strokes[2] = pieces.boxes[2] = segments.boxes[2] = 14, 12, 18, 20
+    assert not marks.are_low(pieces, segments)[2]
+
+
+def test_only_marks_may_be_non_digits_on_request(monkeypatch):
     _, must = read_line(monkeypatch, [(0, 0, 10, 8), (12, 0, 22, 7), (24, 4, 34, 24)], [1, 2, 3], only_digits=True)
     assert must.tolist() == [True, False, True]
     assert read_line(monkeypatch, [(0, 0, 10, 20), (12, 0, 14, 3)], [None, None])[0] is None
@@ -265,11 +289,14 @@ def test_a_small_mark_is_beside_a_digit(monkeypatch, speck, text):
 @pytest.mark.parametrize(
     ("lower", "upper", "text"),
     [
-        ((22, 14, 32, 17), (22, 8, 32, 11), "b=c"), ((22, 13, 32, 19), (22, 8, 32, 11), "b=c"),
-        ((22, 13, 32, 20), (22, 8, 32, 11), "b.-c"),  # more than twice as high as the other
+        ((22, 14, 32, 17), (22, 8, 32, 11), "b=c"), ((22, 13, 34, 19), (22, 8, 34, 11), "b=c"),
+        ((22, 13, 34, 20), (22, 8, 34, 11), "b.-c"),  # more than twice as high as the other
+        ((22, 11, 32, 14), (22, 8, 32, 11), "b=c"), ((22, 10, 32, 13), (22, 8, 32, 11), "b--c"),  # overlapping
+        ((22, 14, 32, 17), (22, 8, 28, 11), "b=c"), ((22, 14, 32, 17), (24, 8, 29, 11), "b.-c"),  # sharing 5 of 10
         ((26, 17, 29, 20), (26, 6, 29, 9), "b:c"), ((26, 17, 29, 20), (25, 6, 28, 9), "b:c"),
-        ((26, 17, 30, 20), (24, 6, 28, 9), "b-.c"),  # half of the width is shared
-        ((26, 17, 29, 20), (22, 9, 32, 12), "b-.c"),  # less than half of the wider one
+        ((25, 17, 30, 20), (25, 6, 30, 9), "b:c"), ((25, 17, 31, 20), (25, 6, 31, 9), "b=c"),  # bars are wider
+        ((26, 17, 29, 20), (26, 4, 29, 6), "b:c"), ((26, 17, 29, 20), (26, 3, 29, 6), "b.c"),  # too high
+        ((26, 17, 29, 22), (26, 7, 29, 11), "b:c"), ((26, 17, 29, 23), (26, 7, 29, 11), "b,c"),  # a semicolon
     ],
 )  # fmt: skip
 def test_two_similar_strokes_above_each_other_are_a_colon_or_an_equals_sign(monkeypatch, lower, upper, text):
@@ -283,6 +310,24 @@ def test_a_number_with_an_equals_sign():
     cv2.putText(page, "80=", (30, 80), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 30, 3, cv2.LINE_AA)
     assert read(page, marks=True).text == "80="
     assert read(page, only_digits=True).text == read(page).text == "80"
+
+
+def test_a_slash_that_is_cut_into_low_pieces_is_not_a_mark():
+    page = np.full((120, 300), 235, np.uint8)
+    for left, text in ((30, "82"), (190, "53")):
+        cv2.putText(page, text, (left, 95), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 30, 3, cv2.LINE_AA)
+    cv2.line(page, (110, 95), (180, 62), 30, 6, cv2.LINE_AA)
+    assert read(page).text.strip("0123456789") != ""
+
+
+def test_a_first_digit_of_more_than_twice_the_height_is_read():
+    """A 4 of 90 pixels before zeros of 36."""
+    page = np.full((140, 260), 235, np.uint8)
+    cv2.polylines(page, [np.array([(45, 20), (20, 75), (75, 75)])], False, 30, 6, cv2.LINE_AA)
+    cv2.line(page, (58, 45), (55, 110), 30, 6, cv2.LINE_AA)
+    for left in (90, 140, 190):
+        cv2.ellipse(page, (left + 16, 90), (14, 18), 0, 0, 360, 30, 6, cv2.LINE_AA)
+    assert read(page).text == read(page, only_digits=True).text == "4000"
 
 
 def test_marks_far_from_all_digits_are_left_out(monkeypatch):
@@ -328,10 +373,11 @@ def test_the_digits_of_different_cells_are_separated_and_marks_are_in_the_cells(
     ("text", "separate", "texts"),
     [
         ("12", "1 2", ["1", "2"]), ("1.2", "1. 2", ["1.", "2"]), ("1-2", "1 -2", ["1", "-2"]),
-        ("1,-2", "1, -2", ["1,", "-2"]), ("-12.", "-1 2.", ["-1", "2."]), ("1. 2", "1. 2", ["1.", "2"]),
+        ("1,-2", "1, -2", ["1,", "-2"]), ("1:2", "1: 2", ["1:", "2"]), ("1=-2", "1= -2", ["1=", "-2"]),
+        ("-12.", "-1 2.", ["-1", "2."]), ("1. 2", "1. 2", ["1.", "2"]),
     ],
 )  # fmt: skip
-def test_points_end_a_number_and_dashes_begin_one(text, separate, texts):
+def test_dashes_begin_a_number_and_other_marks_end_one(text, separate, texts):
     cells = [Cell(0, 0, column, (40 * column, 0, 40 * column + 40, 20)) for column in range(2)]
     digits = (digit_at((15, 2, 25, 18), label=1), digit_at((55, 2, 65, 18), label=2))
     line = separated(Line(digits, 0.9, text), cells)

@@ -34,9 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--least", type=float, default=0.0, metavar="X", help="omit lines whose confidence is below X, from 0 to 1"
     )
     parser.add_argument(
-        "--only-digits", action="store_true", help="read every character as a digit, never as a non-digit (?)"
+        "--only-digits",
+        action="store_true",
+        help="read every character except marks as a digit, never as ?",
     )
-    parser.add_argument("--marks", action="store_true", help="keep marks, as in 3.14 or 12:30: any of . , : - =")
+    parser.add_argument("--marks", action="store_true", help="keep points, commas, colons, dashes and equals signs")
     parser.add_argument(
         "--no-rotate", action="store_true", help="do not rotate pictures that are on their side or upside down"
     )

@@ -16,9 +16,10 @@ from lenet.reading.frames import without_frames
 from lenet.reading.graph import coefficients_of, graph_of, joined
 from lenet.reading.grids import without_grids
 from lenet.reading.ink import coarsened
+from lenet.reading.marks import are_low
 from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.reader import characters_of, checked_model, is_low, segments_in
+from lenet.reading.reader import characters_of, checked_model, segments_in
 from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
 from lenet.reading.sheet import corners_of, find_sheet
@@ -191,7 +192,7 @@ def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> 
     lines, segments = segments_in(model, page, coefficients, n_jobs)
     if not segments:
         return "", 0.0
-    low = np.concatenate([is_low(*each) for each in zip(lines, segments, strict=True)])
+    low = np.concatenate([are_low(*each) for each in zip(lines, segments, strict=True)])
     arcs, labels, confidence = most_probable(joined([graph_of(each, coefficients) for each in segments]), field)
     if all(label is None for label in labels):
         return "", 0.0

@@ -21,7 +21,7 @@ _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
-_INK_OF_STROKE = 0.4  # the minimum fraction of a stroke at the border that is ink even if there is a shadow
+_INK_OF_STROKE = 0.7  # a dark part of the border is a stroke if more than this fraction of it is ink in either case
 _MANY = 2**20  # pixels
 _LEVELS = np.arange(256)
 _STEEP = 0.75  # the quantile of the slopes at edges that is the slope across them; others are slanted
@@ -43,7 +43,7 @@ def find_ink(
     Ink may be dark on light paper or light on dark paper; by default, this is detected. Ink is measured relative to the
     paper around it, which removes shadows. If the paper is a light sheet on a darker ground, only the sheet counts. The
     paper is estimated in a picture with a shorter side of at most `paper_side` pixels: if the writing is large, a small
-    one saves time. If the picture may be `cropped` to its ink, dark strokes at its border are not taken for shadows.
+    one saves time. If the picture may be `cropped` to its ink, strokes at its border are not taken for shadows.
 
     Examples
     --------
@@ -199,6 +199,7 @@ def _threshold(counts: NDArray[np.float32]) -> float:
 
 
 def _darkness(grey: NDArray[np.uint8], paper: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return how much darker each pixel is than the paper."""
     return np.asarray(255 - cv2.divide(grey, paper, scale=255), np.uint8)
 
 
@@ -209,7 +210,7 @@ def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...], cropped: bool = Fa
     if lightest - darkest <= _EVEN:
         closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     else:
-        closed = _shaded(coarse, size, cropped)
+        closed = _paper_with_shadows(coarse, size, cropped)
     darkest, lightest = levels_of(closed)
     if darkest == lightest:
         return np.full(shape, max(darkest, 1), np.uint8)
@@ -217,19 +218,17 @@ def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...], cropped: bool = Fa
     return np.asarray(cv2.resize(paper, shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _shaded(coarse: NDArray[np.uint8], size: int, cropped: bool) -> NDArray[np.uint8]:
-    """Return the paper of a picture in which the paper, or strokes if it is `cropped`, are dark at its border."""
+def _paper_with_shadows(coarse: NDArray[np.uint8], size: int, cropped: bool) -> NDArray[np.uint8]:
+    """Return the paper of a picture with a shadow or, if it may be `cropped`, strokes at its border."""
     smooth, margin = cv2.medianBlur(coarse, 3), size // 2
     shaded = _closed(_extrapolated(smooth, margin), size)
     if not cropped:
         return shaded
-    bare = _closed(np.pad(smooth, margin, mode="reflect"), size)
-    labels, stats = components_of(mask_of(normalised(_darkness(coarse, bare))))
-    inside = np.bincount(labels.ravel(), mask_of(normalised(_darkness(coarse, shaded))).ravel(), len(stats))
-    is_stroke = inside > _INK_OF_STROKE * stats[:, cv2.CC_STAT_AREA]
-    is_stroke[0] = False  # the paper
-    strokes = cv2.dilate(is_stroke[labels].view(np.uint8), np.ones((5, 5), np.uint8))
-    return np.where(strokes, bare, shaded).astype(np.uint8)
+    lit = _closed(np.pad(smooth, margin, mode="reflect"), size)  # if nothing at the border is a shadow
+    labels, stats = components_of(mask_of(normalised(_darkness(coarse, lit))))
+    certain = mask_of(normalised(_darkness(coarse, shaded)))  # most of a stroke is ink in either case
+    is_stroke = np.bincount(labels.ravel(), certain.ravel(), len(stats)) > _INK_OF_STROKE * stats[:, cv2.CC_STAT_AREA]
+    return np.where(is_stroke[labels] & (labels > 0), lit, shaded).astype(np.uint8)
 
 
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:

@@ -4,10 +4,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.reading.lines import InkLine
+from lenet.reading.pieces import Pieces
+from lenet.reading.segments import Segments
 from lenet.reading.strokes import Boxes
 
+_MIN_HEIGHT = 0.4  # heights of the writing: lower strokes may be marks
 _MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit
-_SHARED, _MAX_RATIO = 0.5, 2  # of the larger of two strokes of a colon or an equals sign; between their heights
+# Of two strokes above each other that are a colon or an equals sign.
+_MIN_SHARED = 0.5  # widths of the wider one: the part that is above or below the other
+_MAX_RATIO = 2  # between their heights
+_MAX_MIDDLE = 0.75  # heights of the writing between their middles and the baseline
+_MIN_BAR = 1.8  # width over height of the bars of an equals sign
+_BELOW = 0.1  # heights of the writing: a comma ends further below the baseline
+
+
+def are_low(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
+    """Return whether each segment may be a mark: it is low, or consists of low strokes, as an equals sign does."""
+    height = _MIN_HEIGHT * pieces.line.height
+    return np.asarray((_heights(segments.boxes) < height) | (_highest_strokes(pieces, segments) < height))
+
+
+def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> Boxes:
+    """Return the boxes of the segments that are marks; if they consist of low strokes, those of the strokes."""
+    found = [np.zeros((0, 4), np.int64)]
+    is_low = _highest_strokes(pieces, segments) < _MIN_HEIGHT * pieces.line.height
+    for n in marks:
+        strokes = pieces.strokes[segments.starts[n] : segments.stops[n]]
+        found.append(np.unique(strokes, axis=0) if is_low[n] else segments.boxes[[n]])
+    return np.concatenate(found)
+
+
+def _highest_strokes(pieces: Pieces, segments: Segments) -> NDArray[np.int64]:
+    """Return the height of the highest stroke in each segment."""
+    ranges = np.stack([segments.starts, segments.stops], axis=1).ravel()
+    return np.asarray(np.maximum.reduceat(np.append(_heights(pieces.strokes), 0), ranges)[::2])
+
+
+def _heights(boxes: Boxes) -> NDArray[np.int64]:
+    return np.asarray(boxes[:, 3] - boxes[:, 1])
 
 
 def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -> list[tuple[int, str]]:
@@ -20,18 +54,22 @@ def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -
     boxes = np.concatenate([near, line.specks[(gaps >= 0) & (gaps <= farthest)]])
     found: list[tuple[NDArray[np.int64], str]] = []
     for box in boxes[np.argsort(boxes[:, 0])]:
-        if found and _are_stacked(found[-1][0], box):
-            found[-1] = box, "=" if box[2] - box[0] > box[3] - box[1] else ":"
+        if found and (mark := _stacked(np.stack([found[-1][0], box]), baseline, line.height)):
+            found[-1] = box, mark
         else:
             found.append((box, _mark(box, baseline, line.height)))
     return [(int((digits[:, 0] + digits[:, 2] < box[0] + box[2]).sum()), mark) for box, mark in found if mark]
 
 
-def _are_stacked(first: NDArray[np.int64], second: NDArray[np.int64]) -> bool:
-    """Return whether two boxes of a line are those of a colon or an equals sign: similar, and above each other."""
-    shared = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
-    widths, heights = np.stack([first[2:] - first[:2], second[2:] - second[:2]], axis=1)
-    return bool(shared[1] <= 0 and shared[0] > _SHARED * widths.max() and heights.max() <= _MAX_RATIO * heights.min())
+def _stacked(boxes: Boxes, baseline: float, height: float) -> str:
+    """Return the colon or the equals sign in two boxes of a line, or "" if they are neither."""
+    widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
+    across, down = boxes[:, 2:].min(axis=0) - boxes[:, :2].max(axis=0)  # negative: the gap between them
+    middles = (baseline - boxes[:, 1::2].mean(axis=1)) / height
+    is_similar = across > _MIN_SHARED * widths.max() and heights.max() <= _MAX_RATIO * heights.min()
+    if down > 0 or not is_similar or middles.max() > _MAX_MIDDLE or boxes[:, 3].max() > baseline + _BELOW * height:
+        return ""
+    return "=" if (widths > _MIN_BAR * heights).all() else ":"
 
 
 def _gaps(boxes: Boxes, digits: Boxes) -> NDArray[np.int64]:
@@ -44,5 +82,5 @@ def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
     left, top, right, bottom = box
     middle = (baseline - (top + bottom) / 2) / height  # above the baseline
     if middle < 0.3:
-        return "," if bottom > baseline + 0.1 * height or bottom - top > 1.5 * (right - left) else "."
+        return "," if bottom > baseline + _BELOW * height or bottom - top > 1.5 * (right - left) else "."
     return "-" if middle < 0.7 and right - left > bottom - top else ""

@@ -23,6 +23,7 @@ class Pieces:
     line: InkLine
     labels: NDArray[np.uint16]  # (H, W): the piece that each pixel belongs to; 0 for paper, n + 1 for piece n
     boxes: Boxes
+    strokes: Boxes  # of the stroke that each piece was cut from
     # (n + 1,): the ink crossed by the seam before each piece and after the last one, in stroke widths; 0 between
     # strokes. If small pieces have joined a piece, the maximum over their seams.
     cuts: NDArray[np.float64]
@@ -50,19 +51,23 @@ def pieces_of(line: InkLine, whole: NDArray[np.bool_] | bool = False) -> Pieces:
         if not stays:
             cut_inks.append(line.page.ink[top:bottom, left:right] * masks[-1])
     cuts = iter(seams(cut_inks, line.height))
-    parts: list[tuple[float, float, int, int, NDArray[np.bool_]]] = []  # centre, cut, left, top, mask
-    for mask, stays, (left, top) in zip(masks, is_whole, strokes.boxes[line.members, :2] - line.corner, strict=True):
+    stroke_boxes = strokes.boxes[line.members] - np.tile(line.corner, 2)
+    parts: list[tuple[float, float, int, int, NDArray[np.bool_], NDArray[np.int64]]] = []
+    for mask, stays, box in zip(masks, is_whole, stroke_boxes, strict=True):
+        left, top = box[:2]
         for cut, part in [(0.0, mask)] if stays else _cut(mask, *next(cuts), _MIN_AREA * line.height**2):
             x, y, width, height = cv2.boundingRect(part.view(np.uint8))
-            parts.append((left + x + width / 2, cut, left + x, top + y, part[y : y + height, x : x + width]))
+            parts.append((left + x + width / 2, cut, left + x, top + y, part[y : y + height, x : x + width], box))
     reject_texture(len(parts), MAX_PIECES, "pieces of strokes")
     parts.sort(key=lambda part: part[0])
     labels = np.zeros(ink.shape, np.uint16)
     boxes = np.zeros((len(parts), 4), np.int64)
-    for n, (_, _, left, top, part) in enumerate(parts):
+    for n, (_, _, left, top, part, _) in enumerate(parts):
         boxes[n] = left, top, left + part.shape[1], top + part.shape[0]
         labels[top : boxes[n, 3], left : boxes[n, 2]][part] = n + 1
-    return Pieces(line, _with_edges(ink, labels), boxes, np.array([0.0, *(part[1] for part in parts[1:]), 0.0]))
+    cut_from = np.array([part[5] for part in parts])
+    costs = np.array([0.0, *(part[1] for part in parts[1:]), 0.0])
+    return Pieces(line, _with_edges(ink, labels), boxes, cut_from, costs)
 
 
 def _stay_whole(line: InkLine, whole: NDArray[np.bool_] | bool) -> NDArray[np.bool_]:

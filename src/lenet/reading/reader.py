@@ -18,7 +18,7 @@ from lenet.reading.graph import Coefficients, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import find_lines
-from lenet.reading.marks import marks_beside
+from lenet.reading.marks import are_low, mark_boxes, marks_beside
 from lenet.reading.orientation import read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, page_of
 from lenet.reading.paths import best_path, confidence_of
@@ -32,7 +32,6 @@ from lenet.reading.views import with_views
 from lenet.reading.words import words_in
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
-_MIN_HEIGHT = 0.4  # heights of the writing: segments of lower pieces are points, dashes or equals signs
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 
 
@@ -59,8 +58,8 @@ def read(
         By default, ``lenet.load_pretrained()``. The names of its classes must be single characters, such as digits or
         letters.
     only_digits : bool, default False
-        Whether the lines contain only digits, as on a form. If so, only points, dashes and equals signs are read as
-        non-digits.
+        Whether the lines contain only digits, as on a form. If so, every character except a point, comma, colon, dash
+        or equals sign is read as a digit.
         Probabilities and confidences do not change.
     rotate : bool, default True
         Whether to read a page on its side or upside down as if it were upright, if its digits are then clearly more
@@ -147,13 +146,6 @@ def segments_in(
     return cut_lines, with_views(model, segments, coefficients, n_jobs)
 
 
-def is_low(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
-    """Return whether all pieces of each segment are low, like a point, a dash or the bars of an equals sign."""
-    heights = np.append(pieces.boxes[:, 3] - pieces.boxes[:, 1], 0)
-    highest = np.maximum.reduceat(heights, np.stack([segments.starts, segments.stops], axis=1).ravel())[::2]
-    return np.asarray(highest < _MIN_HEIGHT * pieces.line.height)
-
-
 def _read_page(
     model: LeNet5,
     characters: Sequence[str],
@@ -180,7 +172,7 @@ def _read_line(
     marks: bool,
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, low = pieces.line, is_low(pieces, segments)
+    line, low = pieces.line, are_low(pieces, segments)
     graph = graph_of(segments, coefficients)
     path = best_path(graph, ~low if only_digits else None)
     is_digit = np.array([label is not None for label in path.labels])
@@ -205,8 +197,8 @@ def _read_line(
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
     found = zip(places, labels, probabilities, strict=True)
     digits = tuple(_digit(place, label, row, characters) for place, label, row in found)
-    in_marks = np.repeat(is_mark, (segments.stops - segments.starts)[path.arcs])  # of each piece
-    found_marks = marks_beside(boxes, pieces.boxes[in_marks], baseline, line) if marks else []
+    others = np.array(path.arcs)[is_mark]
+    found_marks = marks_beside(boxes, mark_boxes(pieces, segments, others), baseline, line) if marks else []
     confidence = confidence_of(labels, graph) if words else path.confidence
     return Line(digits, confidence, _text(digits, gaps, found_marks))
 

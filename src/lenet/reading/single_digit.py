@@ -14,7 +14,8 @@ from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
 _MAX_SIDE = 640  # pixels, which suffice for one digit
 _PAPER_SIDE = 64  # pixels, which suffice for the paper around it
 _SPECK = 0.04  # fraction of the largest stroke's area
-_SPECK_AT_BORDER = 0.45  # the same at the border, where the picture may cut a neighbour
+# The same at the border, and for a stroke at the left or right that is higher than wide: part of a neighbour.
+_SPECK_AT_BORDER, _NEIGHBOUR = 0.1, 0.6
 _FRAME = 0.9  # fraction of the picture's sides
 _SIDE_OF_FRAME = 0.75  # the fraction of each side along which a frame runs; it is lower for digits cropped to their ink
 
@@ -22,10 +23,11 @@ _SIDE_OF_FRAME = 0.75  # the fraction of each side along which a frame runs; it 
 def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray[np.uint8]:
     """Convert a picture of one digit to an image like MNIST's.
 
-    The ink may be dark on light or light on dark. Shadows, specks and a frame around the digit are removed. The digit
-    is cropped, scaled to fit into 20x20 pixels, and given strokes of the usual width. Its centre of mass is placed in
-    the middle of 28x28 pixels, as the paper describes (section III.A). A 28x28 picture with a dark border is returned
-    unchanged, unless `dark_on_light` is true.
+    The ink may be dark on light or light on dark, and the picture may be cropped to it. Shadows, specks, parts of
+    neighbours at the left and right border, and a frame around the digit are removed. The digit is cropped, scaled to
+    fit into 20x20 pixels, and given strokes of the usual width. Its centre of mass is placed in the middle of 28x28
+    pixels, as the paper describes (section III.A). A 28x28 picture with a dark border is returned unchanged, unless
+    `dark_on_light` is true.
 
     Parameters
     ----------
@@ -87,7 +89,10 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     is_frame = np.array([_is_frame(strokes, n) for n in range(len(areas))])
     if is_frame.any() and (areas[~is_frame] > 16).any():
         areas = np.where(is_frame, 0, areas)
-    kept = areas >= np.where(strokes.at_border, _SPECK_AT_BORDER, _SPECK) * areas.max()
+    at_side = (strokes.boxes[:, 0] == 0) | (strokes.boxes[:, 2] == ink.shape[1])
+    is_neighbour = at_side & (strokes.heights > strokes.widths)
+    least = np.where(is_neighbour, _NEIGHBOUR, np.where(strokes.at_border, _SPECK_AT_BORDER, _SPECK))
+    kept = areas >= least * areas.max()
     if not kept.all():
         digit = np.concatenate([[False], kept]).astype(np.uint8)[strokes.labels]
         with_soft_edges = cv2.dilate(digit, np.ones((5, 5), np.uint8))

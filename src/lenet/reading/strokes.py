@@ -11,7 +11,7 @@ from lenet._extras import cv2
 
 INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
-_MAX_HEIGHT = 3.0  # heights of the writing, since the first digit of a number may be large
+_MAX_HEIGHT = 3.0  # heights of the writing: higher strokes are not writing; the first digit of a number may be large
 _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writing; the area of a mark in their squares
 _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers

@@ -26,7 +26,7 @@ def separated(line: Line, cells: Sequence[Cell]) -> Line:
     parts, rest = _parts_of(line)
     for number, (before, digit) in enumerate(parts):
         if number and places[number] != places[number - 1] and " " not in before:
-            dash = before.lstrip(".,:=")  # begins the next number; other marks end the last one
+            dash = before.lstrip(".,:=")  # a dash begins the next number; other marks end the previous one
             before = f"{before.removesuffix(dash)} {dash}"
         text += before + digit.text
     return replace(line, text=text + rest)

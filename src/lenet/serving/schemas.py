@@ -45,7 +45,7 @@ def query(name: str, schema: Schema, description: str) -> Schema:
 
 
 MODEL_QUERY = query("model", TEXT, "Default: the first model.")
-ONLY_DIGITS_QUERY = query("only_digits", BOOLEAN, "Read every character as a digit, never as a non-digit.")
+ONLY_DIGITS_QUERY = query("only_digits", BOOLEAN, "Read every character except marks, such as points, as a digit.")
 JSON_LENGTH_HEADER = {
     "name": "Inference-Header-Content-Length", "in": "header", "schema": {"type": "integer", "minimum": 1},
     "description": "Number of bytes of JSON in the body, if binary tensors follow.",
