@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet.reading.lines import InkLine
 from lenet.reading.seams import Floats, Ints, seams
-from lenet.reading.strokes import Boxes
-from lenet.reading.texture import reject_texture
+from lenet.reading.strokes import Boxes, reject_texture
 
 MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
 MIN_WIDTH = 0.65  # heights of the writing: narrower strokes are not cut

@@ -26,8 +26,8 @@ from lenet.reading.pictures import PictureLike, reduced_grey
 from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, pieces_of
 from lenet.reading.results import Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
+from lenet.reading.strokes import reject_texture
 from lenet.reading.tables import filled, separated, turned
-from lenet.reading.texture import reject_texture
 from lenet.reading.views import with_views
 from lenet.reading.words import words_in
 
