@@ -305,6 +305,12 @@ def test_two_similar_strokes_above_each_other_are_a_colon_or_an_equals_sign(monk
     assert found.replace(" ", "") == text
 
 
+def test_an_equals_sign_before_a_number_is_left_out(monkeypatch):
+    """As the text would be a formula in a spreadsheet; a colon and a dash are kept."""
+    for specks, text in (([(2, 14, 12, 17), (2, 8, 12, 11)], "b"), ([(8, 17, 11, 20), (8, 6, 11, 9)], ":b")):
+        assert read_line(monkeypatch, [(14, 0, 24, 20)], [1], marks=True, specks=specks)[0].text == text
+
+
 def test_a_number_with_an_equals_sign():
     page = np.full((120, 240), 235, np.uint8)
     cv2.putText(page, "80=", (30, 80), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 30, 3, cv2.LINE_AA)

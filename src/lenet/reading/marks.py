@@ -58,7 +58,9 @@ def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -
             found[-1] = box, mark
         else:
             found.append((box, _mark(box, baseline, line.height)))
-    return [(int((digits[:, 0] + digits[:, 2] < box[0] + box[2]).sum()), mark) for box, mark in found if mark]
+    counts = [int((digits[:, 0] + digits[:, 2] < box[0] + box[2]).sum()) for box, _ in found]
+    # A text that begins with an equals sign would be a formula in a spreadsheet.
+    return [(count, mark) for count, (_, mark) in zip(counts, found, strict=True) if mark and (count or mark != "=")]
 
 
 def _stacked(boxes: Boxes, baseline: float, height: float) -> str:
