@@ -323,7 +323,7 @@ def test_a_slash_that_is_cut_into_low_pieces_is_not_a_mark():
     for left, text in ((30, "82"), (190, "53")):
         cv2.putText(page, text, (left, 95), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 30, 3, cv2.LINE_AA)
     cv2.line(page, (110, 95), (180, 62), 30, 6, cv2.LINE_AA)
-    assert read(page).text.strip("0123456789") != ""
+    assert "?" in read(page).text
 
 
 def test_a_first_digit_of_more_than_twice_the_height_is_read():

@@ -21,7 +21,7 @@ _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
-_INK_OF_STROKE = 0.7  # a dark part of the border is a stroke if more than this fraction of it is ink in either case
+_INK_OF_STROKE = 0.7  # the fraction of a stroke that must be ink even if what is dark at the border is a shadow
 _MANY = 2**20  # pixels
 _LEVELS = np.arange(256)
 _STEEP = 0.75  # the quantile of the slopes at edges that is the slope across them; others are slanted
@@ -219,14 +219,14 @@ def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...], cropped: bool = Fa
 
 
 def _paper_with_shadows(coarse: NDArray[np.uint8], size: int, cropped: bool) -> NDArray[np.uint8]:
-    """Return the paper of a picture with a shadow or, if it may be `cropped`, strokes at its border."""
+    """Return the paper of a picture with shadows at its border or, if it may be `cropped`, strokes."""
     smooth, margin = cv2.medianBlur(coarse, 3), size // 2
     shaded = _closed(_extrapolated(smooth, margin), size)
     if not cropped:
         return shaded
     lit = _closed(np.pad(smooth, margin, mode="reflect"), size)  # if nothing at the border is a shadow
     labels, stats = components_of(mask_of(normalised(_darkness(coarse, lit))))
-    certain = mask_of(normalised(_darkness(coarse, shaded)))  # most of a stroke is ink in either case
+    certain = mask_of(normalised(_darkness(coarse, shaded)))  # ink, whether the border has shadows or not
     is_stroke = np.bincount(labels.ravel(), certain.ravel(), len(stats)) > _INK_OF_STROKE * stats[:, cv2.CC_STAT_AREA]
     return np.where(is_stroke[labels] & (labels > 0), lit, shaded).astype(np.uint8)
 

@@ -8,7 +8,7 @@ from lenet.reading.pieces import Pieces
 from lenet.reading.segments import Segments
 from lenet.reading.strokes import Boxes
 
-_MIN_HEIGHT = 0.4  # heights of the writing: lower strokes may be marks
+_LOW = 0.4  # heights of the writing: lower strokes may be marks
 _MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit
 # Of two strokes above each other that are a colon or an equals sign.
 _MIN_SHARED = 0.5  # widths of the wider one: the part that is above or below the other
@@ -20,24 +20,24 @@ _BELOW = 0.1  # heights of the writing: a comma ends further below the baseline
 
 def are_low(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
     """Return whether each segment may be a mark: it is low, or consists of low strokes, as an equals sign does."""
-    height = _MIN_HEIGHT * pieces.line.height
-    return np.asarray((_heights(segments.boxes) < height) | (_highest_strokes(pieces, segments) < height))
+    return np.asarray((_heights(segments.boxes) < _LOW * pieces.line.height) | _have_low_strokes(pieces, segments))
 
 
 def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> Boxes:
-    """Return the boxes of the segments that are marks; if they consist of low strokes, those of the strokes."""
+    """Return the boxes of segments that are marks, or of their strokes if all are low."""
     found = [np.zeros((0, 4), np.int64)]
-    is_low = _highest_strokes(pieces, segments) < _MIN_HEIGHT * pieces.line.height
+    are_split = _have_low_strokes(pieces, segments)
     for n in marks:
         strokes = pieces.strokes[segments.starts[n] : segments.stops[n]]
-        found.append(np.unique(strokes, axis=0) if is_low[n] else segments.boxes[[n]])
+        found.append(np.unique(strokes, axis=0) if are_split[n] else segments.boxes[[n]])
     return np.concatenate(found)
 
 
-def _highest_strokes(pieces: Pieces, segments: Segments) -> NDArray[np.int64]:
-    """Return the height of the highest stroke in each segment."""
+def _have_low_strokes(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
+    """Return whether all strokes of each segment are low."""
     ranges = np.stack([segments.starts, segments.stops], axis=1).ravel()
-    return np.asarray(np.maximum.reduceat(np.append(_heights(pieces.strokes), 0), ranges)[::2])
+    highest = np.maximum.reduceat(np.append(_heights(pieces.strokes), 0), ranges)[::2]
+    return np.asarray(highest < _LOW * pieces.line.height)
 
 
 def _heights(boxes: Boxes) -> NDArray[np.int64]:
@@ -64,7 +64,7 @@ def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -
 
 
 def _stacked(boxes: Boxes, baseline: float, height: float) -> str:
-    """Return the colon or the equals sign in two boxes of a line, or "" if they are neither."""
+    """Return the colon or the equals sign that two boxes of a line form, or "" if they form neither."""
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
     across, down = boxes[:, 2:].min(axis=0) - boxes[:, :2].max(axis=0)  # negative: the gap between them
     middles = (baseline - boxes[:, 1::2].mean(axis=1)) / height

@@ -1,6 +1,7 @@
 """Cut the strokes of a line into pieces, to separate touching digits."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet.reading.lines import InkLine
 from lenet.reading.seams import Floats, Ints, seams
-from lenet.reading.strokes import Boxes, reject_texture
+from lenet.reading.strokes import Boxes
+from lenet.reading.texture import reject_texture
 
 MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
 MIN_WIDTH = 0.65  # heights of the writing: narrower strokes are not cut
@@ -22,10 +24,21 @@ class Pieces:
     line: InkLine
     labels: NDArray[np.uint16]  # (H, W): the piece that each pixel belongs to; 0 for paper, n + 1 for piece n
     boxes: Boxes
-    strokes: Boxes  # of the stroke that each piece was cut from
+    strokes: Boxes  # of the stroke that each piece belongs to
     # (n + 1,): the ink crossed by the seam before each piece and after the last one, in stroke widths; 0 between
     # strokes. If small pieces have joined a piece, the maximum over their seams.
     cuts: NDArray[np.float64]
+
+
+class _Part(NamedTuple):
+    """A piece before it is placed in its line."""
+
+    centre: float  # across the line
+    cut: float  # the cost of the seam before it
+    left: int
+    top: int
+    mask: NDArray[np.bool_]
+    stroke: NDArray[np.int64]  # the box of its stroke
 
 
 def cutting_cost(line: InkLine, whole: NDArray[np.bool_]) -> int:
@@ -51,22 +64,22 @@ def pieces_of(line: InkLine, whole: NDArray[np.bool_] | bool = False) -> Pieces:
             cut_inks.append(line.page.ink[top:bottom, left:right] * masks[-1])
     cuts = iter(seams(cut_inks, line.height))
     stroke_boxes = strokes.boxes[line.members] - np.tile(line.corner, 2)
-    parts: list[tuple[float, float, int, int, NDArray[np.bool_], NDArray[np.int64]]] = []
+    parts: list[_Part] = []
     for mask, stays, box in zip(masks, is_whole, stroke_boxes, strict=True):
         left, top = box[:2]
         for cut, part in [(0.0, mask)] if stays else _cut(mask, *next(cuts), _MIN_AREA * line.height**2):
             x, y, width, height = cv2.boundingRect(part.view(np.uint8))
-            parts.append((left + x + width / 2, cut, left + x, top + y, part[y : y + height, x : x + width], box))
+            window = part[y : y + height, x : x + width]
+            parts.append(_Part(left + x + width / 2, cut, left + x, top + y, window, box))
     reject_texture(len(parts), MAX_PIECES, "pieces of strokes")
-    parts.sort(key=lambda part: part[0])
+    parts.sort(key=lambda part: part.centre)
     labels = np.zeros(ink.shape, np.uint16)
     boxes = np.zeros((len(parts), 4), np.int64)
-    for n, (_, _, left, top, part, _) in enumerate(parts):
-        boxes[n] = left, top, left + part.shape[1], top + part.shape[0]
-        labels[top : boxes[n, 3], left : boxes[n, 2]][part] = n + 1
-    cut_from = np.array([part[5] for part in parts])
-    costs = np.array([0.0, *(part[1] for part in parts[1:]), 0.0])
-    return Pieces(line, _with_edges(ink, labels), boxes, cut_from, costs)
+    for n, (_, _, left, top, mask, _) in enumerate(parts):
+        boxes[n] = left, top, left + mask.shape[1], top + mask.shape[0]
+        labels[top : boxes[n, 3], left : boxes[n, 2]][mask] = n + 1
+    costs = np.array([0.0, *(part.cut for part in parts[1:]), 0.0])
+    return Pieces(line, _with_edges(ink, labels), boxes, np.array([part.stroke for part in parts]), costs)
 
 
 def _stay_whole(line: InkLine, whole: NDArray[np.bool_] | bool) -> NDArray[np.bool_]:

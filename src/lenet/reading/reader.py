@@ -26,8 +26,8 @@ from lenet.reading.pictures import PictureLike, reduced_grey
 from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, pieces_of
 from lenet.reading.results import Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
-from lenet.reading.strokes import reject_texture
 from lenet.reading.tables import filled, separated, turned
+from lenet.reading.texture import reject_texture
 from lenet.reading.views import with_views
 from lenet.reading.words import words_in
 
@@ -59,8 +59,7 @@ def read(
         letters.
     only_digits : bool, default False
         Whether the lines contain only digits, as on a form. If so, every character except a point, comma, colon, dash
-        or equals sign is read as a digit.
-        Probabilities and confidences do not change.
+        or equals sign is read as a digit. Probabilities and confidences do not change.
     rotate : bool, default True
         Whether to read a page on its side or upside down as if it were upright, if its digits are then clearly more
         legible.
@@ -197,8 +196,10 @@ def _read_line(
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
     found = zip(places, labels, probabilities, strict=True)
     digits = tuple(_digit(place, label, row, characters) for place, label, row in found)
-    others = np.array(path.arcs)[is_mark]
-    found_marks = marks_beside(boxes, mark_boxes(pieces, segments, others), baseline, line) if marks else []
+    found_marks = []
+    if marks:
+        of_marks = mark_boxes(pieces, segments, np.array(path.arcs)[is_mark])
+        found_marks = marks_beside(boxes, of_marks, baseline, line)
     confidence = confidence_of(labels, graph) if words else path.confidence
     return Line(digits, confidence, _text(digits, gaps, found_marks))
 
