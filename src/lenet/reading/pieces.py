@@ -75,9 +75,9 @@ def pieces_of(line: InkLine, whole: NDArray[np.bool_] | bool = False) -> Pieces:
     parts.sort(key=lambda part: part.centre)
     labels = np.zeros(ink.shape, np.uint16)
     boxes = np.zeros((len(parts), 4), np.int64)
-    for n, (_, _, left, top, mask, _) in enumerate(parts):
-        boxes[n] = left, top, left + mask.shape[1], top + mask.shape[0]
-        labels[top : boxes[n, 3], left : boxes[n, 2]][mask] = n + 1
+    for n, (_, _, left, top, part, _) in enumerate(parts):
+        boxes[n] = left, top, left + part.shape[1], top + part.shape[0]
+        labels[top : boxes[n, 3], left : boxes[n, 2]][part] = n + 1
     costs = np.array([0.0, *(part.cut for part in parts[1:]), 0.0])
     return Pieces(line, _with_edges(ink, labels), boxes, np.array([part.stroke for part in parts]), costs)
 
