@@ -78,6 +78,7 @@ def chosen(*readings, strokes=1):
 
 
 NOTHING = reading_of()
+NEGATIVE = even_line("34", 0.1)
 CLEAR = reading_of(even_line("347", 1.0))
 
 
@@ -105,12 +106,24 @@ def test_a_page_is_turned_to_its_most_legible_orientation(readings, expected):
     assert chosen(*readings) == expected
 
 
+@pytest.mark.parametrize(
+    ("half_turn", "expected"),
+    [
+        ("0690966", 180),  # 7 log(101) = 32.3, half of which is enough; a quarter turn has 18.5
+        ("00", 90),  # half of 9.2 is too little
+    ],
+)
+def test_half_of_the_evidence_decides_whether_a_half_turn_is_possible_but_not_which_turn_is_best(half_turn, expected):
+    quarter = "3473" if expected == 180 else "34"
+    readings = reading_of(even_line(quarter, 1.0)), reading_of(even_line(half_turn, 1.0)), NOTHING
+    assert chosen(reading_of(NEGATIVE), *readings)[0] == expected
+
+
 @pytest.mark.parametrize(("strokes", "expected"), [(1000, (90, 4)), (1001, (0, 1))])
 def test_a_page_of_more_than_1000_strokes_is_read_once(strokes, expected):
     assert chosen(NOTHING, CLEAR, NOTHING, NOTHING, strokes=strokes) == expected
 
 
-NEGATIVE = even_line("34", 0.1)
 TEN = even_line("3473473473", 0.7)  # 10 log(0.71 / 0.31) = 8.287
 WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 log(101) - 3 = 24.691; legibility 0.857
 
@@ -132,3 +145,22 @@ WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 log(101) - 3 = 24.691; legi
 )
 def test_a_turn_requires_at_least_6_more_evidence(upright, turned, expected):
     assert chosen(reading_of(upright), reading_of(*turned), NOTHING, NOTHING)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("upright", "turned", "expected"),
+    [
+        (NEGATIVE, even_line("069096", 0.886), (90, 0, 270)),  # 6 log(0.896 / 0.124) = 11.865; half of it is 5.932
+        (NEGATIVE, even_line("069096", 0.889), (90, 180, 270)),  # half of 6 log(0.899 / 0.121) is 6.016
+        (NEGATIVE, even_line("1818", 0.86), (90, 180, 270)),  # 4 log(0.87 / 0.15) = 7.032
+        (NEGATIVE, even_line("2525", 0.86), (90, 180, 270)),
+        (NEGATIVE, even_line("3737", 0.86), (90, 180, 270)),
+        (even_line("66", 0.9), even_line("2347", 0.9), (0, 180, 0)),  # 8.452, and half of 4.226 upright
+    ],
+)
+def test_reversible_digits_count_half_for_a_half_turn(upright, turned, expected):
+    found = [
+        chosen(reading_of(upright), *(reading_of(turned) if turns == k else NOTHING for k in (1, 2, 3)))[0]
+        for turns in (1, 2, 3)
+    ]
+    assert tuple(found) == expected
