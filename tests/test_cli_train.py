@@ -205,6 +205,12 @@ def test_a_recipe_that_draws_requires_opencv_before_training(monkeypatch, option
         require_extras(RECIPES["default"].with_changes(**{option: 0.1}), tensorboard=False)
 
 
+def test_training_requires_threadpoolctl(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    with pytest.raises(MissingExtraError, match=r"requires threadpoolctl.*lenet\[train\]"):
+        require_extras(RECIPES["default"], tensorboard=False)
+
+
 def test_a_file_gets_each_line_at_once(monkeypatch):
     numbers = np.zeros(1)
     history = [Epoch(1, 0.1, 2.0, 0.1, None, None, 1000.0, 9.0)]

@@ -28,6 +28,7 @@ from lenet.training.state import Epoch, State
 
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
+threadpoolctl = pytest.importorskip("threadpoolctl")
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -53,6 +54,7 @@ def training(monkeypatch, tmp_path):
 
     def train(model, x, y, recipe, **named):
         calls.made.append((model, x, y, recipe, named))
+        calls.blas_threads = blas_threads()
         if calls.stop:
             return state_of(model, step=calls.stop, images=calls.stop * recipe.batch_size)
         state = state_of(model, history=[epoch(1)], best_epoch=1)
@@ -62,6 +64,10 @@ def training(monkeypatch, tmp_path):
 
     monkeypatch.setattr(loop, "train", train)
     return calls
+
+
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
 
 
 def args_of(run):
@@ -74,6 +80,15 @@ def test_the_progress_counts_the_images_that_a_recipe_adds(training, monkeypatch
     monkeypatch.setattr("lenet.cli.progress.progress_for", lambda *given: made.append(given) or Progress(*given[:2]))
     assert cli.main(["train", "mine.npz", "--recipe", "drawn"]) == 0
     assert made == [(60, math.ceil((183 + 37 + 55) / 32), False)]
+
+
+def test_matrix_products_have_one_thread_during_training(training):
+    """Otherwise they would compete with the threads of lenet, or with those of other ranks."""
+    if not blas_threads():
+        pytest.skip("threadpoolctl does not control this BLAS, such as Accelerate on macOS")
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        assert cli.main(["train", "mine.npz", "-q"]) == 0
+        assert (training.blas_threads, blas_threads()) == ({1}, {2})
 
 
 def test_printed_commands_quote_folders(training, capsys):

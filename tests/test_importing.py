@@ -17,7 +17,8 @@ sys.addaudithook(lambda event, arguments: told.append([event, str(arguments[0]) 
 from lenet import LeNet5, SGD, load, load_pretrained, train, show_config
 from lenet import data, errors, evaluation, init, interop, layers, losses, plots, reading, rejection
 from lenet import scale, training, weights
-extras = {"sklearn", "scipy", "pandas", "matplotlib", "rich", "PIL", "cv2", "joblib", "onnx", "torch", "dask"}
+extras = {"sklearn", "scipy", "pandas", "matplotlib", "rich", "PIL", "cv2", "joblib", "onnx", "torch", "dask",
+          "threadpoolctl"}
 print(json.dumps([told, sorted(extras & sys.modules.keys())]))
 """
 OUTSIDE = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system", "_thread.start", "urllib.")

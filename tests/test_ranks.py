@@ -1,13 +1,16 @@
 """How `lenet train --mpi` ends when a rank fails, without MPI; test_mpi.py has the tests with MPI."""
 
 import contextlib
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 import lenet
 from lenet.cli import ranks
-from lenet.errors import InputError
+from lenet.errors import InputError, MissingExtraError
+
+threadpoolctl = pytest.importorskip("threadpoolctl")
 
 
 class AbortedError(BaseException):
@@ -72,6 +75,12 @@ def test_without_an_error_nothing_ends():
         pass
 
 
+def test_a_rank_without_threadpoolctl_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    with pytest.raises(MissingExtraError, match=r"requires threadpoolctl.*lenet\[train\]"):
+        ranks.follow(SimpleNamespace(broadcast=lambda value: None), 2)
+
+
 @pytest.mark.parametrize(("step", "received", "code"), [(0, 0, 0), (3, 0, 130), (3, 15, 143)])
 def test_a_rank_that_follows_ends_with_the_code_of_its_signal(monkeypatch, step, received, code):
     """128 and the number of the signal, or SIGINT if another rank received it; 0 if the training is complete."""
@@ -81,9 +90,12 @@ def test_a_rank_that_follows_ends_with_the_code_of_its_signal(monkeypatch, step,
     def train(model, X, y, recipe, *, seed, n_jobs, comm, on_step):
         assert (model, seed, n_jobs) == (job.model, 7, 2)
         assert on_step(None) is bool(received)
+        blas = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+        assert blas <= {1}  # threadpoolctl does not know Apple's Accelerate
         return SimpleNamespace(step=step)
 
     signals = contextlib.nullcontext(SimpleNamespace(received=received))
     monkeypatch.setattr("lenet.training.loop.train", train)
     monkeypatch.setattr("lenet.cli.signals.StopSignals", lambda: signals)
-    assert ranks.follow(comm, 2) == code
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        assert ranks.follow(comm, 2) == code

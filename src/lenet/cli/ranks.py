@@ -47,12 +47,14 @@ def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]"
 
 def follow(ranks: "Ranks", n_jobs: int | None) -> int:
     """Train on the data of rank 0; write and print nothing."""
+    from lenet._extras import require
     from lenet.cli.signals import StopSignals
     from lenet.training.loop import train
 
     received: Any = ranks.broadcast(None)
     job: Job = received
-    with StopSignals() as signals:
+    threadpool_limits = require("threadpoolctl", "train").threadpool_limits
+    with StopSignals() as signals, threadpool_limits(1, "blas"):  # as for rank 0
         state = train(
             job.model, job.X, job.y, job.recipe, seed=job.seed, n_jobs=n_jobs, comm=ranks,
             on_step=lambda _: bool(signals.received),

@@ -196,6 +196,7 @@ def require_extras(recipe: "Recipe", *, tensorboard: bool) -> None:
     from lenet._extras import require
 
     require("matplotlib", "train")
+    require("threadpoolctl", "train")
     if recipe.drawn_digits or recipe.non_digits:
         require("cv2", "vision")
     if tensorboard:
@@ -253,6 +254,8 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
 
 def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespace, comm: "Communicator") -> int:
     """Train until the end or a signal, and write the files of the run."""
+    from threadpoolctl import threadpool_limits
+
     from lenet.cli.event_files import EventFile
     from lenet.cli.progress import Progress, progress_for
     from lenet.cli.ranks import Job
@@ -277,7 +280,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     comm.broadcast(Job(model, data.X_train, data.y_train, recipe, seed))
     events = EventFile(folder.folder, state.history if state else ()) if arguments.tensorboard else Progress()
     saver = Saver(folder, model, progress, events, state.seconds if state else 0.0)
-    with StopSignals() as signals:
+    with StopSignals() as signals, threadpool_limits(1, "blas"):  # more would compete with the kernels
         try:
             state = train(
                 model, data.X_train, data.y_train, recipe, seed=seed, n_jobs=arguments.n_jobs, state=state, comm=comm,
