@@ -75,11 +75,11 @@ def args_of(run):
 
 
 def test_the_progress_counts_the_images_that_a_recipe_adds(training, monkeypatch):
-    """183 of 200 images are not for validation; 37 drawn digits and 55 non-digits are added."""
+    """181 of 200 images are not for validation; 36 drawn digits and 54 non-digits are added."""
     made = []
     monkeypatch.setattr("lenet.cli.progress.progress_for", lambda *given: made.append(given) or Progress(*given[:2]))
     assert cli.main(["train", "mine.npz", "--recipe", "drawn"]) == 0
-    assert made == [(60, math.ceil((183 + 37 + 55) / 32), False)]
+    assert made == [(60, math.ceil((181 + 36 + 54) / 32), False)]
 
 
 def test_matrix_products_have_one_thread_during_training(training):
