@@ -107,16 +107,15 @@ def test_a_page_is_turned_to_its_most_legible_orientation(readings, expected):
 
 
 @pytest.mark.parametrize(
-    ("half_turn", "expected"),
+    ("quarter", "half", "expected"),
     [
-        ("0690966", 180),  # 7 log(101) = 32.3, half of which is enough; a quarter turn has 18.5
-        ("00", 90),  # half of 9.2 is too little
+        ("3473", "0690966", 180),  # 4 and 7 log(101), 18.5 and 32.3; half of the latter is enough
+        ("34", "00", 90),  # 9.2 both; half of it is too little
     ],
 )
-def test_half_of_the_evidence_decides_whether_a_half_turn_is_possible_but_not_which_turn_is_best(half_turn, expected):
-    quarter = "3473" if expected == 180 else "34"
-    readings = reading_of(even_line(quarter, 1.0)), reading_of(even_line(half_turn, 1.0)), NOTHING
-    assert chosen(reading_of(NEGATIVE), *readings)[0] == expected
+def test_the_best_turn_is_chosen_by_all_evidence(quarter, half, expected):
+    turned = (reading_of(even_line(text, 1.0)) for text in (quarter, half))
+    assert chosen(reading_of(NEGATIVE), *turned, NOTHING)[0] == expected
 
 
 @pytest.mark.parametrize(("strokes", "expected"), [(1000, (90, 4)), (1001, (0, 1))])

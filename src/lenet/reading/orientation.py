@@ -17,8 +17,8 @@ _LEAD = 6.0  # the evidence that a turn must gain: odds of 400 to 1
 # The evidence of a non-digit against the page as it stands. It is lower than after a turn, as letters beside upright
 # numbers must not favour a turn; but a page on its side has many strokes that resemble a 1.
 _UPRIGHT_NON_DIGIT = 1.0
-# Upside down, 0 remains a 0, and 6 and 9 become each other, so their evidence for or against a half turn is weak. With
-# less weight for 1, 5 and 8, too, pages of such digits were no longer turned.
+# Upside down, 0 remains a 0, and 6 and 9 become each other, so their evidence for or against a half turn is weak. If 1,
+# 5 and 8 also count less, some numbers that are upside down are no longer turned.
 _REVERSIBLE, _REVERSIBLE_WEIGHT = frozenset("069"), 0.5
 _LONE = 0.3  # the weight of the evidence of a character that is alone on its line
 
