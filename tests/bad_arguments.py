@@ -367,16 +367,17 @@ def cases(folder: Path) -> dict[str, Case]:
             {"probabilities": PROBABILITY, "y": LABEL}),
         "rejection.digit_score": Case(rejection.digit_score, {"probabilities": PROBABILITIES},
                                       {"probabilities": PROBABILITY}),
+        "rejection.margin": Case(rejection.margin, {"probabilities": PROBABILITIES}, {"probabilities": PROBABILITY}),
         "rejection.RejectionRule": Case(rejection.RejectionRule, {}, {
-            "min_digit_score": FRACTION, "min_probability": FRACTION}),
+            "min_digit_score": FRACTION, "min_margin": FRACTION}),
         "rejection.RejectionRule.from_metadata": Case(rejection.RejectionRule.from_metadata,
             {"metadata": TRAINED.metadata, "reject_at": 0.01}, {
                 "reject_at": numbers(-1, 0, 1), "metadata": {"type": [None, 3, "x", []], "value": [
-                    {"least_digit_score": "x"}, {"thresholds": "x"}, {"thresholds": "[]"}, {"thresholds": 3}]}}),
+                    {"least_digit_score": "x"}, {"margins": "x"}, {"margins": "[]"}, {"margins": 3}]}}),
         "rejection.RejectionRule.answers": Case(rejection.RejectionRule().answers, {"probabilities": PROBABILITIES},
                                                 {"probabilities": PROBABILITY}),
         "rejection.learned_thresholds": Case(rejection.learned_thresholds, {"metadata": TRAINED.metadata}, {
-            "metadata": {"type": [None, 3, "x", []], "value": [{}, {"thresholds": "{"}, {"thresholds": 3}]}}),
+            "metadata": {"type": [None, 3, "x", []], "value": [{}, {"margins": "{"}, {"margins": 3}]}}),
         "data.Dataset.with_classes": Case(DATA.with_classes, {"classes": ["a", "b", "c"]}, {"classes": NAMES}),
         "data.Dataset.numbered_as": Case(DATA.with_classes(["a", "b", "c"]).numbered_as,
             {"classes": ["c", "b", "a"], "source": "it"}, {"classes": {"type": [None, 3], "value": [["a", "b"]]}}),

@@ -267,14 +267,14 @@ def test_only_certainty_is_shown_as_100_percent():
 
 
 def test_doubt_has_the_threshold_of_the_model(model):
-    threshold = 0.9
-    document = model_document(model, "m", "1") | {"thresholds": {"0.001": 0.99, "0.002": threshold, "0.005": 0.5}}
-    probabilities = [(1 - threshold + 1e-3) / 9] * 10
-    probabilities[3] = threshold - 1e-3
-    sure = [*probabilities[:3], threshold, *probabilities[4:]]
+    document = model_document(model, "m", "1") | {"thresholds": {"0.001": 0.99, "0.002": 0.9, "0.005": 0.5}}
+    images = np.zeros((3, 10))
+    images[0, [3, 5]] = 0.949, 0.051  # a margin of 0.898
+    images[1, [3, 5]] = 0.951, 0.049  # 0.902
+    images[2] = 0.02
+    images[2, [3, 5]] = 0.8, 0.04  # 0.905
     body = "return images.map((each) => judged(modelOf(document), each).text)"
-    texts = run(body, document=document, images=[probabilities, sure])
-    assert texts == ["unsure; most likely 3", "3"]
+    assert run(body, document=document, images=images.tolist()) == ["unsure; most likely 3", "3", "3"]
 
 
 def test_a_link_carries_strokes():

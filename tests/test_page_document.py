@@ -27,7 +27,7 @@ def test_the_document_contains_the_parameters(model):
         entry = document["parameters"][name]
         stored = np.frombuffer(base64.b64decode(entry["data"]), "<f4").reshape(entry["shape"])
         np.testing.assert_array_equal(stored, value)
-    assert document["thresholds"] == json.loads(model.metadata["thresholds"])
+    assert document["thresholds"] == json.loads(model.metadata["margins"])
     assert document["least_digit_score"] == float(model.metadata["least_digit_score"])
 
 

@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 import lenet
 from lenet.errors import InputError, InputTypeError
-from lenet.rejection import RejectionRule, digit_score, learned_thresholds
+from lenet.rejection import RejectionRule, digit_score, learned_thresholds, margin
 
-METADATA = {"least_digit_score": "0.02", "thresholds": '{"0.001": 0.9, "0.01": 0.7}', "temperature": "1"}
-# Digit scores 1 - entropy / log 2: 1, 0.531, 0.029, 0.
+METADATA = {"least_digit_score": "0.02", "margins": '{"0.001": 0.7, "0.01": 0.3}', "temperature": "1"}
+# Digit scores 1 - entropy / log 2: 1, 0.531, 0.029, 0. Margins: 1, 0.8, 0.2, 0.
 PROBABILITIES = np.array([[1.0, 0.0], [0.1, 0.9], [0.4, 0.6], [0.5, 0.5]])
 
 
@@ -18,6 +19,23 @@ def test_digit_score_is_high_for_one_class_and_low_for_all_alike():
     scores = digit_score(np.array([np.eye(10)[3], np.full(10, 0.1), np.repeat([0.5, 0], [2, 8])]))
     np.testing.assert_allclose(scores, [1, 0, 1 - np.log(2) / np.log(10)], atol=1e-12)
     np.testing.assert_allclose(digit_score(PROBABILITIES), [1, 0.531, 0.029, 0], atol=1e-3)
+
+
+def test_the_margin_compares_the_two_likeliest_classes_only():
+    np.testing.assert_allclose(margin(PROBABILITIES), [1, 0.8, 0.2, 0], atol=1e-12)
+    np.testing.assert_allclose(
+        margin([[0.1, 0.6, 0.2, 0.1], [0.4, 0, 0.4, 0.2], [0, 0, 0, 0]]), [0.5, 0, 0], atol=1e-12
+    )
+    with pytest.raises(InputError, match=r"^probabilities has shape \(3, 1\); expected at least two classes"):
+        margin(np.ones((3, 1)))
+
+
+def test_the_margin_orders_answers_as_the_difference_between_the_two_highest_logits_does():
+    logits = np.random.default_rng(0).normal(scale=5, size=(300, 10))
+    ordered = np.sort(logits, axis=1)
+    differences = ordered[:, -1] - ordered[:, -2]
+    np.testing.assert_array_equal(np.argsort(margin(softmax(logits, axis=1))), np.argsort(differences))
+    np.testing.assert_allclose(margin(softmax(logits, axis=1)), np.tanh(differences / 2), atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +53,7 @@ def test_an_answer_at_the_thresholds_is_accepted():
     assert RejectionRule(1.0, 1.0).answers(np.array([[0.0, 1.0]])).labels.tolist() == [1]
 
 
-@pytest.mark.parametrize(("reject_at", "least"), [(0.001, 0.9), (0.005, 0.9), (0.01, 0.7), (0.5, 0.7)])
+@pytest.mark.parametrize(("reject_at", "least"), [(0.001, 0.7), (0.005, 0.7), (0.01, 0.3), (0.5, 0.3)])
 def test_the_threshold_of_the_next_lower_rate_counts(reject_at, least):
     assert RejectionRule.from_metadata(METADATA, reject_at) == RejectionRule(0.02, least)
 
@@ -66,10 +84,10 @@ def test_predict_follows_the_rule():
 def test_a_rule_accepts_everything_by_default():
     assert RejectionRule().answers(PROBABILITIES).labels.tolist() == [0, 1, 1, 0]
     assert RejectionRule(min_digit_score=0.5).answers(PROBABILITIES).labels.tolist() == [0, 1, -1, -1]
-    assert RejectionRule(min_probability=0.6).answers(PROBABILITIES).labels.tolist() == [0, 1, 1, -1]
+    assert RejectionRule(min_margin=0.19).answers(PROBABILITIES).labels.tolist() == [0, 1, 1, -1]
 
 
-@pytest.mark.parametrize("name", ["min_digit_score", "min_probability"])
+@pytest.mark.parametrize("name", ["min_digit_score", "min_margin"])
 def test_thresholds_are_fractions(name):
     for value in (0, 1):
         RejectionRule(**{name: value})
@@ -102,36 +120,36 @@ def test_a_rate_below_the_lowest_or_not_below_1_is_rejected(rate):
 
 
 def test_a_rate_in_single_precision_is_the_rate():
-    for rate, least in ((0.001, 0.9), (0.01, 0.7)):
+    for rate, least in ((0.001, 0.7), (0.01, 0.3)):
         for given in (np.float32(rate), rate * (1 - 0.9e-6)):
-            assert RejectionRule.from_metadata(METADATA, given).min_probability == least
-    assert RejectionRule.from_metadata(METADATA, 0.01 * (1 - 1.4e-6)).min_probability == 0.9
+            assert RejectionRule.from_metadata(METADATA, given).min_margin == least
+    assert RejectionRule.from_metadata(METADATA, 0.01 * (1 - 1.4e-6)).min_margin == 0.7
 
 
 def test_learned_thresholds_are_those_in_the_metadata():
-    assert learned_thresholds(METADATA) == {0.001: 0.9, 0.01: 0.7}
-    metadata = {"thresholds": '{"0": 1, "1": 0}'}
+    assert learned_thresholds(METADATA) == {0.001: 0.7, 0.01: 0.3}
+    metadata = {"margins": '{"0": 1, "1": 0}'}
     assert learned_thresholds(metadata) == {0: 1, 1: 0}
-    assert RejectionRule.from_metadata(metadata, 0).min_probability == 1
+    assert RejectionRule.from_metadata(metadata, 0).min_margin == 1
 
 
 @pytest.mark.parametrize(
-    ("thresholds", "says"),
+    ("margins", "says"),
     [
-        ("{", "The model's thresholds are damaged"),
-        ("[]", "The model's thresholds are damaged"),
-        ("[" * 100_000, "The model's thresholds are damaged"),
-        ('{"0.1": 1.01}', "The model's thresholds is 1.01; expected a number from 0 to 1"),
-        ('{"-0.1": 0.5}', "The model's thresholds is '-0.1'; expected a number from 0 to 1"),
-        ('{"0.1": NaN}', "The model's thresholds is nan; expected a number from 0 to 1"),
-        ('{"0.1": null}', "The model's thresholds is None; expected a number from 0 to 1"),
-        ('{"low": 0.5}', "The model's thresholds is 'low'; expected a number from 0 to 1"),
-        ('{"0.1": 1' + 400 * "0" + "}", "The model's thresholds "),
+        ("{", "The model's margins are damaged"),
+        ("[]", "The model's margins are damaged"),
+        ("[" * 100_000, "The model's margins are damaged"),
+        ('{"0.1": 1.01}', "The model's margins is 1.01; expected a number from 0 to 1"),
+        ('{"-0.1": 0.5}', "The model's margins is '-0.1'; expected a number from 0 to 1"),
+        ('{"0.1": NaN}', "The model's margins is nan; expected a number from 0 to 1"),
+        ('{"0.1": null}', "The model's margins is None; expected a number from 0 to 1"),
+        ('{"low": 0.5}', "The model's margins is 'low'; expected a number from 0 to 1"),
+        ('{"0.1": 1' + 400 * "0" + "}", "The model's margins "),
     ],
 )
-def test_damaged_thresholds_are_an_error(thresholds, says):
+def test_damaged_margins_are_an_error(margins, says):
     with pytest.raises(InputError, match=f"^{says}.*Calibrate it again"):
-        learned_thresholds({"thresholds": thresholds})
+        learned_thresholds({"margins": margins})
 
 
 @pytest.mark.parametrize("score", ["2", "nan", "high"])
@@ -143,6 +161,14 @@ def test_a_damaged_digit_score_is_an_error(score):
 
 def test_the_message_says_whether_a_model_without_thresholds_was_calibrated():
     with pytest.raises(InputError, match="it misread too many of the calibration images"):
-        learned_thresholds({"thresholds": "{}", "temperature": "1"})
+        learned_thresholds({"margins": "{}", "temperature": "1"})
     with pytest.raises(InputError, match=r"Call lenet\.evaluation\.calibrate"):
-        learned_thresholds({"thresholds": "{}"})
+        learned_thresholds({"margins": "{}"})
+
+
+def test_thresholds_of_an_earlier_version_do_not_count():
+    """They were probabilities, not margins."""
+    metadata = {"thresholds": '{"0.001": 0.9}', "temperature": "1"}
+    with pytest.raises(InputError, match=r"^An earlier version of lenet calibrated .* Calibrate it again\.$"):
+        RejectionRule.from_metadata(metadata, 0.001)
+    assert learned_thresholds(metadata | {"margins": '{"0.001": 0.8}'}) == {0.001: 0.8}

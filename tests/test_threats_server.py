@@ -26,7 +26,7 @@ def server(tmp_path_factory):
     """A server of a model with untrusted metadata; nothing that it logs controls a terminal."""
     path = tmp_path_factory.mktemp("models") / "evil.safetensors"
     model = lenet.LeNet5(seed=0)
-    model.metadata = {SCRIPT: SCRIPT, "thresholds": SCRIPT}
+    model.metadata = {SCRIPT: SCRIPT, "margins": SCRIPT}
     model.save(path)
     with serving("--model", f"evil={path}") as running:
         yield running

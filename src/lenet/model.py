@@ -309,8 +309,8 @@ class LeNet5:
             As for `logits`, with the same errors.
         reject_at : float, optional
             Error rate to allow among accepted answers, below 1; for example 0.002. The model rejects images that do
-            not look like digits, and images below the probability threshold that met this rate on the calibration set.
-            On other data, the error rate may be higher. By default, no image is rejected.
+            not look like digits, and images whose `lenet.rejection.margin` is below the threshold that met this rate on
+            the calibration set. On other data, the error rate may be higher. By default, no image is rejected.
         n_jobs : int, optional
             As for `logits`.
         out : ndarray of int64, shape (n,), optional

@@ -17,7 +17,7 @@ from lenet import _checks
 from lenet.errors import InputError
 from lenet.losses import softmax
 from lenet.model import LeNet5
-from lenet.rejection import digit_score
+from lenet.rejection import digit_score, margin
 
 RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)  # error rates to learn thresholds for
 MIN_IMAGES = 100
@@ -30,8 +30,8 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
 
     The weights and the bias of the output layer are divided by the temperature that maximises the likelihood of the
     labels, which changes no prediction; a `LeNet1998` has no such weights, and keeps its probabilities. The metadata
-    receives three entries: "temperature", the product of all such divisors; "thresholds", the probability thresholds
-    for `lenet.LeNet5.predict`; and "least_digit_score", which 99.9% of the images reach. During the call, no other
+    receives three entries: "temperature", the product of all such divisors; "margins", the thresholds for
+    `lenet.LeNet5.predict`; and "least_digit_score", which 99.9% of the images reach. During the call, no other
     thread may use the model.
 
     Parameters
@@ -80,7 +80,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",
-        "thresholds": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
+        "margins": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
         "least_digit_score": repr(float(np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower"))),
     }
 
@@ -126,14 +126,14 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
 
 
 def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | None:
-    """Return the lowest probability threshold at which the error rate stays within `rate`.
+    """Return the lowest threshold of the margin at which the error rate stays within `rate`.
 
-    Answers whose highest probability reaches the threshold are accepted, and the error rate is that of the accepted
-    answers.
+    Answers whose `lenet.rejection.margin` reaches the threshold are accepted, and the error rate is that of the
+    accepted answers.
 
     Parameters
     ----------
-    probabilities : array_like of shape (n, num_classes), n at least 1
+    probabilities : array_like of shape (n, num_classes), n at least 1, num_classes at least 2
         In [0, 1].
     y : array_like of int, shape (n,)
         Labels from 0 to num_classes - 1.
@@ -154,18 +154,19 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     Examples
     --------
     >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
-    >>> threshold(probabilities, np.array([0, 1, 1, 0]), 0.01)
-    0.8
+    >>> round(threshold(probabilities, np.array([0, 1, 1, 0]), 0.01), 6)
+    0.6
     """
     rate = _checks.fraction(rate, "rate")
-    confidences, right = _confidences(probabilities, y)
-    order = np.argsort(-confidences, kind="stable")
-    best, wrong = confidences[order], (~right)[order].cumsum()
-    last_of_equals = np.append(best[1:] < best[:-1], True)
-    fits = np.flatnonzero(last_of_equals & (wrong / np.arange(1, len(best) + 1) <= rate))
+    values, right = _answered(probabilities, y)
+    margins = margin(values)
+    order = np.argsort(-margins, kind="stable")
+    largest, wrong = margins[order], (~right)[order].cumsum()
+    last_of_equals = np.append(largest[1:] < largest[:-1], True)
+    fits = np.flatnonzero(last_of_equals & (wrong / np.arange(1, len(largest) + 1) <= rate))
     if not len(fits):
         return None
-    return 0.0 if fits[-1] == len(best) - 1 else float(best[fits[-1]])
+    return 0.0 if fits[-1] == len(largest) - 1 else float(largest[fits[-1]])
 
 
 def rejection_rate(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float:
@@ -193,7 +194,7 @@ def rejection_rate(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float
     0.5
     """
     least = threshold(probabilities, y, rate)
-    return 1.0 if least is None else float((_confidences(probabilities, y)[0] < least).mean())
+    return 1.0 if least is None else float((margin(probabilities) < least).mean())
 
 
 def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:
@@ -225,18 +226,19 @@ def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:
     >>> expected_calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
     0.0
     """
-    best, right = _confidences(probabilities, y)
+    values, right = _answered(probabilities, y)
+    best = values.max(axis=1)
     bins = np.minimum((best * _BINS).astype(int), _BINS - 1)
     sums = np.bincount(bins, best, _BINS) - np.bincount(bins, right, _BINS)
     return float(np.abs(sums).sum() / len(best))
 
 
-def _confidences(probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the highest probability of each image, and whether it is that of the label."""
+def _answered(probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the probabilities as a table, and whether the likeliest class of each image is its label."""
     values = _checks.probabilities(probabilities)
     labels = _checks.labels(y, *values.shape)
     _checks.not_empty(labels)
-    return values.max(axis=1), values.argmax(axis=1) == labels
+    return values, values.argmax(axis=1) == labels
 
 
 def _temperature_in(metadata: Mapping[str, str]) -> float:

@@ -23,7 +23,7 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
     dict
         "name", "version", "dtype", "num_classes", "classes" (their names), "mean" and "std" (None for those of each
         image), "least_digit_score" (0 if the model is not calibrated), "thresholds" (a dict of error rate to
-        probability threshold, empty if there are none), "metadata", and "parameters": by name, the "shape" and the
+        minimum margin, empty if there are none), "metadata", and "parameters": by name, the "shape" and the
         "data", the base64 of little-endian numbers in C order.
 
     Raises

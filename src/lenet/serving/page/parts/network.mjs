@@ -125,6 +125,12 @@ function digitScore(probabilities) {
   return 1 - entropy / Math.log(probabilities.length);
 }
 
+// Return how far the likeliest class is ahead of the second, from 0 to 1.
+function margin(probabilities) {
+  const [best, second] = [...probabilities].sort((a, b) => b - a);
+  return (best - second) / (best + second);
+}
+
 const ERRORS = 0.002; // the error rate whose threshold is used
 
 export function judged(model, probabilities) {
@@ -134,6 +140,6 @@ export function judged(model, probabilities) {
   const isNone = digitScore(probabilities) < model.least_digit_score;
   if (isNone) return { label, kind: "none", text: model.isNamed ? "not any of the classes" : "not a digit" };
   const name = model.classes[label];
-  if (probabilities[label] < least) return { label, kind: "unsure", text: `unsure; most likely ${name}` };
+  if (margin(probabilities) < least) return { label, kind: "unsure", text: `unsure; most likely ${name}` };
   return { label, kind: "digit", text: name };
 }
