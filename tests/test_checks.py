@@ -146,6 +146,23 @@ def test_the_bounds_of_the_unit_interval_are_accepted():
     _checks.unit_floats(np.broadcast_to(np.array([0.0, 1.0]), (2**48, 2)))  # checks two numbers
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", ">f4"])
+def test_the_unit_interval_is_exact_in_every_type(dtype):
+    one, zero = np.ones(1, np.dtype(dtype).newbyteorder("=")), np.zeros(1, np.dtype(dtype).newbyteorder("="))
+    for inside in (zero, -zero, one, np.nextafter(zero, one), np.nextafter(one, zero)):
+        _checks.unit_floats(inside.astype(dtype))
+    for outside in (
+        np.nextafter(one, 2 * one),
+        np.nextafter(zero, -one),
+        one * np.nan,
+        -one * np.nan,
+        one * np.inf,
+        -one,
+    ):
+        with pytest.raises(InputError, match=r"expected \[0, 1\]"):
+            _checks.unit_floats(outside.astype(dtype))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bytes_become_floats_within_a_border_of_zeros(dtype):
     chunk = np.arange(2 * 784).reshape(2, 28, 28).astype(np.uint8)

@@ -73,7 +73,7 @@ class Predictor:
 
     def logits(self, x: Array, mean: float | None, std: float | None, out: Array, n_jobs: int | None) -> Array:
         """Fill out with the logits, and return it."""
-        self._in_chunks(lambda x, out: self._run(x, mean, std, out), x, out, n_jobs)
+        self._in_chunks(self._fill_logits, x, mean, std, out, n_jobs)
         return out
 
     def probabilities(self, x: Array, mean: float | None, std: float | None, out: Array, n_jobs: int | None) -> Array:
@@ -83,23 +83,30 @@ class Predictor:
 
     def classes(self, x: Array, mean: float | None, std: float | None, out: Array, n_jobs: int | None) -> Array:
         """Fill out with the most probable classes, and return it."""
-
-        def run(x: Array, out: Array) -> None:
-            logits = self.empty(len(x))
-            self._run(x, mean, std, logits)
-            out[...] = logits.argmax(axis=1)  # of intp, which is not int64 everywhere
-
-        self._in_chunks(run, x, out, n_jobs)
+        self._in_chunks(self._fill_classes, x, mean, std, out, n_jobs)
         return out
 
-    def _run(self, x: Array, mean: float | None, std: float | None, out: Array) -> None:
+    def _fill_logits(self, x: Array, mean: float | None, std: float | None, out: Array) -> None:
         self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, out)
 
-    def _in_chunks(self, run: Callable[[Array, Array], None], x: Array, out: Array, n_jobs: int | None) -> None:
+    def _fill_classes(self, x: Array, mean: float | None, std: float | None, out: Array) -> None:
+        logits = self.empty(len(x))
+        self._fill_logits(x, mean, std, logits)
+        out[...] = logits.argmax(axis=1)  # of intp, which is not int64 everywhere
+
+    def _in_chunks(
+        self,
+        fill: Callable[[Array, float | None, float | None, Array], None],
+        x: Array,
+        mean: float | None,
+        std: float | None,
+        out: Array,
+        n_jobs: int | None,
+    ) -> None:
         n = len(x)
         if n < MIN_SPLIT:
             check_n_jobs(n_jobs)
-            run(x, out)
+            fill(x, mean, std, out)
             return
         jobs = resolve_n_jobs(n_jobs)
         wanted = CHUNKS_PER_THREAD * jobs if jobs > 1 and self._batch_independent else 1
@@ -107,7 +114,7 @@ class Predictor:
 
         def run_chunk(numbers: slice) -> None:
             part = slice(numbers.start * n // chunks, numbers.stop * n // chunks)
-            run(x[part], out[part])
+            fill(x[part], mean, std, out[part])
 
         run_chunks(run_chunk, range(chunks), 1, jobs)
 
