@@ -249,9 +249,14 @@ ENDS = {
 @unix
 @pytest.mark.parametrize("name", ENDS)
 def test_the_end_of_a_process(name):
-    """The process ends immediately, with the expected exit code and output, and no message of lenet."""
+    """The process ends immediately, with the expected exit code and output, and no message of lenet.
+
+    One in thousands of these processes crashes in CPython (python/cpython#110052, fixed in 3.14).
+    """
     end, code, said, complained = ENDS[name]
     done = run(BEGINNING + end, timeout=30)
+    if done.returncode == -signal.SIGSEGV and sys.version_info < (3, 14):
+        done = run(BEGINNING + end, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (code, said, complained)
 
 
