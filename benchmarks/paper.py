@@ -121,15 +121,11 @@ def error(records: dict[str, Any], network: str, suffixes: Sequence[str], epoch:
 
 
 def rejection(path: Path, data: Any) -> str:
-    """Return the fraction of the test set to reject, in order of the difference between the two highest logits."""
+    """Return the percentage of the test set to reject."""
     if not path.exists():
         return ""
-    logits = lenet.load(path).logits(data.X_test)
-    ordered = np.sort(logits, axis=1)
-    order = np.argsort(ordered[:, -2] - ordered[:, -1])  # the surest first
-    wrong = (logits.argmax(axis=1) != data.y_test)[order].cumsum()
-    accepted = 1 + np.flatnonzero(wrong <= REJECTED_FOR * np.arange(1, len(wrong) + 1)).max(initial=-1)
-    return f"{100 * (1 - accepted / len(wrong)):.1f}"
+    probabilities = lenet.load(path).predict_proba(data.X_test)
+    return f"{100 * lenet.evaluation.rejection_rate(probabilities, data.y_test, REJECTED_FOR):.1f}"
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from lenet.layers import (
     im2col,
 )
 from lenet.reading import prepare, read
-from lenet.rejection import digit_score
+from lenet.rejection import digit_score, margin
 from lenet.training.augment.distortions import distort, random_variations, vary
 from lenet.training.recipes import Recipe
 
@@ -138,6 +138,7 @@ FUNCTIONS = {
     "calibration error p": (lambda p: calibration.expected_calibration_error(p, LABELS), PROBABILITIES),
     "calibration error y": (lambda y: calibration.expected_calibration_error(PROBABILITIES, y), LABELS),
     "digit_score": (digit_score, PROBABILITIES),
+    "margin": (margin, PROBABILITIES),
     "distort images": (lambda x: distort(x, MAPS), BYTES.reshape(N, 28, 28)),
     "distort reals": (lambda x: distort(x, MAPS), REALS.reshape(N, 28, 28)),
     "distort maps": (lambda maps: distort(BYTES.reshape(N, 28, 28), maps), MAPS),

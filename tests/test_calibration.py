@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import numpy as np
 import pytest
@@ -110,12 +111,12 @@ def test_the_error_among_accepted_answers_is_at_most_the_rate(digits, calibrated
 def test_threshold_counts_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4], [0.55, 0.45]])
     y = np.array([0, 1, 1, 0, 0])  # the third is wrong
-    assert calibration.threshold(probabilities, y, 0.0) == pytest.approx(0.6)  # 0.8 - 0.2
+    assert calibration.threshold(probabilities, y, 0.0) == pytest.approx(math.log(4))  # 0.8 to 0.2
     assert calibration.threshold(probabilities, y, 0.25) == 0.0  # 1 in 5 is less than that
     assert calibration.threshold(probabilities, y, 0.2) == 0.0
-    assert calibration.threshold(probabilities, y, 0.199) == pytest.approx(0.6)
-    assert calibration.threshold(probabilities[:4], y[:4], 0.249) == pytest.approx(0.6)
-    assert calibration.threshold(probabilities, 1 - y, 0.0) is None  # the most probable one is wrong
+    assert calibration.threshold(probabilities, y, 0.199) == pytest.approx(math.log(4))
+    assert calibration.threshold(probabilities[:4], y[:4], 0.249) == pytest.approx(math.log(4))
+    assert calibration.threshold(probabilities, 1 - y, 0.0) is None  # the one with the largest margin is wrong
     assert calibration.rejection_rate(probabilities, y, 0.0) == 0.6
     assert calibration.rejection_rate(probabilities, 1 - y, 0.0) == 1.0
 
@@ -129,10 +130,10 @@ def test_no_images_have_neither_a_threshold_nor_an_error(function):
         function(np.zeros((0, 3)), np.zeros(0, int))
 
 
-def test_equal_probabilities_are_accepted_together_or_not_at_all():
+def test_equal_margins_are_accepted_together_or_not_at_all():
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.7, 0.3]])
     least = calibration.threshold(probabilities, np.array([0, 0, 1]), 0.0)
-    assert least == pytest.approx(0.8)
+    assert least == pytest.approx(math.log(9))
 
 
 def test_expected_calibration_error_by_hand():
@@ -195,6 +196,13 @@ def test_a_damaged_temperature_is_refused_before_anything_changes(digits, text):
     with pytest.raises(InputError, match="expected a number above 0"):
         calibration.calibrate(model, digits.X_train, digits.y_train)
     np.testing.assert_array_equal(model.parameters.flat, before)
+
+
+def test_thresholds_of_an_earlier_version_are_deleted(digits):
+    model = lenet.load_pretrained("mnist")
+    model.metadata["thresholds"] = '{"0.001": 0.9}'
+    calibration.calibrate(model, digits.X_train, digits.y_train)
+    assert "thresholds" not in model.metadata
 
 
 def test_a_rate_that_no_threshold_reaches_is_omitted():

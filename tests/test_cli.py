@@ -468,7 +468,7 @@ def test_predict_reports_unsure_answers(capsys, tmp_path):
     model = lenet.load_pretrained("mnist")
     assert cli.main(["predict", str(tmp_path / "a.png"), "--reject-at", "0.02"]) == 0
     assert f"a.png: {label} (" in capsys.readouterr().out
-    model.metadata["margins"] = '{"0.001": 1.0}'
+    model.metadata["margins"] = '{"0.001": 100}'
     model.save(tmp_path / "strict.safetensors")
     known = [
         "predict",

@@ -206,7 +206,7 @@ def test_a_submission_on_mnist_equals_the_predictions_for_idx_files(mnist, scans
 def test_a_rate_of_0_rejects_rows_too(scans, capsys):
     kaggle("test.csv")
     model = lenet.load_pretrained("mnist")
-    model.metadata["margins"] = '{"0": 1.0}'
+    model.metadata["margins"] = '{"0": 100}'
     model.save("model.safetensors")
     lines(capsys, "predict", "test.csv", "--model", "model.safetensors", "--csv", "out.csv", "--reject-at", "0")
     assert [row[1] for row in rows(scans / "out.csv")[1:]] == [""] * 6

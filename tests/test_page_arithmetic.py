@@ -267,12 +267,12 @@ def test_only_certainty_is_shown_as_100_percent():
 
 
 def test_doubt_has_the_threshold_of_the_model(model):
-    document = model_document(model, "m", "1") | {"thresholds": {"0.001": 0.99, "0.002": 0.9, "0.005": 0.5}}
+    document = model_document(model, "m", "1") | {"thresholds": {"0.001": 4, "0.002": 3, "0.005": 1}}
     images = np.zeros((3, 10))
-    images[0, [3, 5]] = 0.949, 0.051  # a margin of 0.898
-    images[1, [3, 5]] = 0.951, 0.049  # 0.902
+    images[0, [3, 5]] = 0.95, 0.05  # a margin of 2.94
+    images[1, [3, 5]] = 0.96, 0.04  # 3.18
     images[2] = 0.02
-    images[2, [3, 5]] = 0.8, 0.04  # 0.905
+    images[2, [3, 5]] = 0.8, 0.035  # 3.13
     body = "return images.map((each) => judged(modelOf(document), each).text)"
     assert run(body, document=document, images=images.tolist()) == ["unsure; most likely 3", "3", "3"]
 

@@ -10,8 +10,8 @@ import lenet
 from lenet.errors import InputError, InputTypeError
 from lenet.rejection import RejectionRule, digit_score, learned_thresholds, margin
 
-METADATA = {"least_digit_score": "0.02", "margins": '{"0.001": 0.7, "0.01": 0.3}', "temperature": "1"}
-# Digit scores 1 - entropy / log 2: 1, 0.531, 0.029, 0. Margins: 1, 0.8, 0.2, 0.
+METADATA = {"least_digit_score": "0.02", "margins": '{"0.001": 2.1, "0.01": 0.5}', "temperature": "1"}
+# Digit scores 1 - entropy / log 2: 1, 0.531, 0.029, 0. Margins: log 1e300, log 9 = 2.197, log 1.5 = 0.405, 0.
 PROBABILITIES = np.array([[1.0, 0.0], [0.1, 0.9], [0.4, 0.6], [0.5, 0.5]])
 
 
@@ -22,20 +22,18 @@ def test_digit_score_is_high_for_one_class_and_low_for_all_alike():
 
 
 def test_the_margin_compares_the_two_likeliest_classes_only():
-    np.testing.assert_allclose(margin(PROBABILITIES), [1, 0.8, 0.2, 0], atol=1e-12)
-    np.testing.assert_allclose(
-        margin([[0.1, 0.6, 0.2, 0.1], [0.4, 0, 0.4, 0.2], [0, 0, 0, 0]]), [0.5, 0, 0], atol=1e-12
-    )
+    np.testing.assert_allclose(margin(PROBABILITIES), np.log([1e300, 9, 1.5, 1]), atol=1e-12)
+    found = margin([[0.1, 0.6, 0.2, 0.1], [0.4, 0, 0.4, 0.2], [0, 0, 0, 0]])
+    np.testing.assert_allclose(found, [np.log(3), 0, 0], atol=1e-12)
     with pytest.raises(InputError, match=r"^probabilities has shape \(3, 1\); expected at least two classes"):
         margin(np.ones((3, 1)))
 
 
-def test_the_margin_orders_answers_as_the_difference_between_the_two_highest_logits_does():
-    logits = np.random.default_rng(0).normal(scale=5, size=(300, 10))
+@pytest.mark.parametrize("scale", [1, 100])
+def test_the_margin_is_the_difference_between_the_two_highest_logits(scale):
+    logits = np.random.default_rng(0).normal(scale=scale, size=(300, 10))
     ordered = np.sort(logits, axis=1)
-    differences = ordered[:, -1] - ordered[:, -2]
-    np.testing.assert_array_equal(np.argsort(margin(softmax(logits, axis=1))), np.argsort(differences))
-    np.testing.assert_allclose(margin(softmax(logits, axis=1)), np.tanh(differences / 2), atol=1e-12)
+    np.testing.assert_allclose(margin(softmax(logits, axis=1)), ordered[:, -1] - ordered[:, -2], atol=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -50,10 +48,10 @@ def test_an_answer_is_accepted_if_it_reaches_both_thresholds(reject_at, labels):
 
 
 def test_an_answer_at_the_thresholds_is_accepted():
-    assert RejectionRule(1.0, 1.0).answers(np.array([[0.0, 1.0]])).labels.tolist() == [1]
+    assert RejectionRule(1.0, np.log(1e300)).answers(np.array([[0.0, 1.0]])).labels.tolist() == [1]
 
 
-@pytest.mark.parametrize(("reject_at", "least"), [(0.001, 0.7), (0.005, 0.7), (0.01, 0.3), (0.5, 0.3)])
+@pytest.mark.parametrize(("reject_at", "least"), [(0.001, 2.1), (0.005, 2.1), (0.01, 0.5), (0.5, 0.5)])
 def test_the_threshold_of_the_next_lower_rate_counts(reject_at, least):
     assert RejectionRule.from_metadata(METADATA, reject_at) == RejectionRule(0.02, least)
 
@@ -84,15 +82,21 @@ def test_predict_follows_the_rule():
 def test_a_rule_accepts_everything_by_default():
     assert RejectionRule().answers(PROBABILITIES).labels.tolist() == [0, 1, 1, 0]
     assert RejectionRule(min_digit_score=0.5).answers(PROBABILITIES).labels.tolist() == [0, 1, -1, -1]
-    assert RejectionRule(min_margin=0.19).answers(PROBABILITIES).labels.tolist() == [0, 1, 1, -1]
+    assert RejectionRule(min_margin=0.4).answers(PROBABILITIES).labels.tolist() == [0, 1, 1, -1]
 
 
-@pytest.mark.parametrize("name", ["min_digit_score", "min_margin"])
-def test_thresholds_are_fractions(name):
-    for value in (0, 1):
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "expected"),
+    [
+        ("min_digit_score", (0, 1), (-0.01, 1.01, math.nan), "a number from 0 to 1"),
+        ("min_margin", (0, 600), (-0.01, math.inf, math.nan), "a finite number of at least 0"),
+    ],
+)
+def test_thresholds_have_ranges(name, good, bad, expected):
+    for value in good:
         RejectionRule(**{name: value})
-    for value in (-0.01, 1.01, math.nan):
-        with pytest.raises(InputError, match=rf"^{name} is .*; expected a number from 0 to 1"):
+    for value in bad:
+        with pytest.raises(InputError, match=rf"^{name} is .*; expected {expected}"):
             RejectionRule(**{name: value})
     with pytest.raises(InputTypeError, match=rf"^{name} is '1'; expected a number"):
         RejectionRule(**{name: "1"})
@@ -120,14 +124,14 @@ def test_a_rate_below_the_lowest_or_not_below_1_is_rejected(rate):
 
 
 def test_a_rate_in_single_precision_is_the_rate():
-    for rate, least in ((0.001, 0.7), (0.01, 0.3)):
+    for rate, least in ((0.001, 2.1), (0.01, 0.5)):
         for given in (np.float32(rate), rate * (1 - 0.9e-6)):
             assert RejectionRule.from_metadata(METADATA, given).min_margin == least
-    assert RejectionRule.from_metadata(METADATA, 0.01 * (1 - 1.4e-6)).min_margin == 0.7
+    assert RejectionRule.from_metadata(METADATA, 0.01 * (1 - 1.4e-6)).min_margin == 2.1
 
 
 def test_learned_thresholds_are_those_in_the_metadata():
-    assert learned_thresholds(METADATA) == {0.001: 0.7, 0.01: 0.3}
+    assert learned_thresholds(METADATA) == {0.001: 2.1, 0.01: 0.5}
     metadata = {"margins": '{"0": 1, "1": 0}'}
     assert learned_thresholds(metadata) == {0: 1, 1: 0}
     assert RejectionRule.from_metadata(metadata, 0).min_margin == 1
@@ -139,12 +143,14 @@ def test_learned_thresholds_are_those_in_the_metadata():
         ("{", "The model's margins are damaged"),
         ("[]", "The model's margins are damaged"),
         ("[" * 100_000, "The model's margins are damaged"),
-        ('{"0.1": 1.01}', "The model's margins is 1.01; expected a number from 0 to 1"),
-        ('{"-0.1": 0.5}', "The model's margins is '-0.1'; expected a number from 0 to 1"),
-        ('{"0.1": NaN}', "The model's margins is nan; expected a number from 0 to 1"),
-        ('{"0.1": null}', "The model's margins is None; expected a number from 0 to 1"),
-        ('{"low": 0.5}', "The model's margins is 'low'; expected a number from 0 to 1"),
-        ('{"0.1": 1' + 400 * "0" + "}", "The model's margins "),
+        ('{"0.1": -0.01}', "The model's minimum margin is -0.01; expected a finite number of at least 0"),
+        ('{"1.1": 0.5}', "The model's error rate of a margin is '1.1'; expected a number from 0 to 1"),
+        ('{"-0.1": 0.5}', "The model's error rate of a margin is '-0.1'; expected a number from 0 to 1"),
+        ('{"0.1": NaN}', "The model's minimum margin is nan; expected a finite number of at least 0"),
+        ('{"0.1": Infinity}', "The model's minimum margin is inf; expected a finite number of at least 0"),
+        ('{"0.1": null}', "The model's minimum margin is None; expected a finite number of at least 0"),
+        ('{"low": 0.5}', "The model's error rate of a margin is 'low'; expected a number from 0 to 1"),
+        ('{"0.1": 1' + 400 * "0" + "}", "The model's minimum margin "),
     ],
 )
 def test_damaged_margins_are_an_error(margins, says):
@@ -169,6 +175,8 @@ def test_the_message_says_whether_a_model_without_thresholds_was_calibrated():
 def test_thresholds_of_an_earlier_version_do_not_count():
     """They were probabilities, not margins."""
     metadata = {"thresholds": '{"0.001": 0.9}', "temperature": "1"}
-    with pytest.raises(InputError, match=r"^An earlier version of lenet calibrated .* Calibrate it again\.$"):
+    with pytest.raises(
+        InputError, match=r"^The model's rejection thresholds are probabilities, .*; expected margins\. Call lenet"
+    ):
         RejectionRule.from_metadata(metadata, 0.001)
     assert learned_thresholds(metadata | {"margins": '{"0.001": 0.8}'}) == {0.001: 0.8}

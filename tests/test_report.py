@@ -126,11 +126,11 @@ def test_the_text_names_a_rejection_only_if_there_is_one(predicted, text):
 
 
 def test_the_text_reports_how_many_images_to_reject():
-    """The least confident tenth has all errors."""
+    """The tenth with the smallest margins has all errors."""
     predicted, true = np.zeros(1000, int), np.repeat([0, 1], [900, 100])
     heights = np.where(true, 1.0, 3.0)[:, np.newaxis]
     text = str(classification_report(heights * np.eye(2)[predicted], true))
-    line = "; rejecting the least confident 10.00% reduces the others' error rate to at most 0.1%"
+    line = "; rejecting the most doubtful 10.00% reduces the others' error rate to at most 0.1%"
     assert text.splitlines()[1].endswith(line)
 
 

@@ -373,7 +373,7 @@ def served_of(**metadata):
 
 P = np.array([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25], [0.3, 0.3, 0.4]])
 SCORES = [1 + sum(p * math.log(p) for p in row) / math.log(3) for row in P.tolist()]  # 0.27, 0.05 and 0.01
-CALIBRATED = {"least_digit_score": "0.03", "margins": '{"0.01": 0.5, "0.1": 0.3}'}
+CALIBRATED = {"least_digit_score": "0.03", "margins": '{"0.01": 1, "0.1": 0.5}'}
 
 
 def written(served, p, outputs=ALL, reject_at=None, request_id=None):

@@ -35,7 +35,7 @@ class Answers:
 
     Examples
     --------
-    >>> rule = RejectionRule(min_margin=0.7)
+    >>> rule = RejectionRule(min_margin=2.0)  # odds of e**2 = 7.4
     >>> rule.answers(np.array([[0.9, 0.1], [0.4, 0.6]])).labels
     array([ 0, -1])
     """
@@ -55,12 +55,12 @@ class RejectionRule:
     min_digit_score : float, default 0
         The lowest accepted digit score of an image, in [0, 1].
     min_margin : float, default 0
-        The lowest accepted `margin` of the likeliest class, in [0, 1].
+        The lowest accepted `margin`, finite and at least 0.
 
     Raises
     ------
     InputError, InputTypeError
-        If a threshold is not a number in [0, 1].
+        If a threshold is not such a number.
 
     Examples
     --------
@@ -75,8 +75,8 @@ class RejectionRule:
     min_margin: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            _checks.fraction(value, name)
+        _checks.fraction(self.min_digit_score, "min_digit_score")
+        _checks.non_negative(self.min_margin, "min_margin")
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], reject_at: float | None = None) -> "RejectionRule":
@@ -102,7 +102,7 @@ class RejectionRule:
             thresholds or is damaged.
         """
         metadata = _checks.text_by_name(metadata, "metadata")
-        min_digit_score = _fraction(metadata.get("least_digit_score", "0"), "least_digit_score")
+        min_digit_score = _number(metadata.get("least_digit_score", "0"), "least_digit_score", 1)
         return cls(min_digit_score, 0.0 if reject_at is None else _min_margin(metadata, reject_at))
 
     def answers(self, probabilities: ArrayLike) -> Answers:
@@ -175,12 +175,9 @@ _log = functools.lru_cache(16)(np.log)
 
 
 def margin(probabilities: ArrayLike) -> NDArray[np.float64]:
-    """Return how far the likeliest class is ahead of the second.
+    """Return the logarithm of the ratio between the two highest probabilities of each image.
 
-    The margin is the difference between their probabilities, divided by the sum: 0 if they are equal, and near 1 if the
-    likeliest is far more probable. It ranks answers as the difference between the two highest logits does. Of
-    MNIST's test images, fewer must be rejected for the same error rate by the margin than by the highest probability,
-    which is also low if an unusual digit resembles all classes a little.
+    It is the difference between the two highest logits, and 0 if two classes are equally likely.
 
     Parameters
     ----------
@@ -189,7 +186,7 @@ def margin(probabilities: ArrayLike) -> NDArray[np.float64]:
 
     Returns
     -------
-    ndarray of float64, shape (n,), in [0, 1]
+    ndarray of float64, shape (n,), finite and at least 0
 
     Raises
     ------
@@ -198,17 +195,17 @@ def margin(probabilities: ArrayLike) -> NDArray[np.float64]:
 
     Examples
     --------
-    >>> margin(np.array([[0.75, 0.25], [0.5, 0.5]])).tolist()
-    [0.5, 0.0]
+    >>> margin(np.array([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]])).round(2).tolist()  # log 3.5 and log 1
+    [1.25, 0.0]
     """
     return _margin(_checks.probabilities(probabilities))
 
 
 def _margin(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     _check_classes(probabilities)
-    ordered = np.sort(probabilities, axis=1).astype(np.float64)
-    second, best = ordered[:, -2], ordered[:, -1]
-    return np.asarray((best - second) / np.maximum(best + second, 1e-30))
+    highest = np.sort(probabilities, axis=1)[:, -2:].astype(np.float64)
+    second, best = np.log(np.maximum(highest, 1e-300)).T
+    return np.asarray(best - second)
 
 
 def _check_classes(probabilities: NDArray[Any]) -> None:
@@ -227,7 +224,7 @@ def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
     Returns
     -------
     dict of float to float
-        Error rates and the `margin` required for each, all in [0, 1].
+        Error rates, in [0, 1], and the `margin` that each requires.
 
     Raises
     ------
@@ -242,12 +239,18 @@ def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
     """
     metadata = _checks.text_by_name(metadata, "metadata")
     if "thresholds" in metadata and "margins" not in metadata:
-        raise InputError("An earlier version of lenet calibrated the model, by other thresholds. Calibrate it again.")
+        raise InputError(
+            "The model's rejection thresholds are probabilities, from an earlier version of lenet; expected margins. "
+            "Call lenet.evaluation.calibrate(model, X, y) with images that it was not trained on."
+        )
     try:
         learned = json.loads(metadata.get("margins", "{}")).items()
     except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"The model's margins are damaged ({error}). Calibrate it again.") from None
-    thresholds = {_fraction(rate, "margins"): _fraction(least, "margins") for rate, least in learned}
+    thresholds = {
+        _number(rate, "error rate of a margin", 1): _number(least, "minimum margin", math.inf)
+        for rate, least in learned
+    }
     if not thresholds and "temperature" in metadata:
         raise InputError(
             "The model has no rejection thresholds: it misread too many of the calibration images, or there were "
@@ -272,12 +275,13 @@ def _min_margin(metadata: Mapping[str, str], reject_at: float) -> float:
     return thresholds[max(fitting)]
 
 
-def _fraction(value: Any, name: str) -> float:
-    """Return a number in [0, 1] from a file's metadata."""
+def _number(value: Any, name: str, at_most: float) -> float:
+    """Return a number from a file's metadata, finite and in [0, at_most]."""
     try:
         number = float(value)
     except (ValueError, TypeError, OverflowError):
         number = math.nan
-    if not 0 <= number <= 1:
-        raise InputError(f"The model's {name} is {value!r}; expected a number from 0 to 1. Calibrate it again.")
+    if not 0 <= number <= at_most or math.isinf(number):
+        expected = "a finite number of at least 0" if math.isinf(at_most) else f"a number from 0 to {at_most:g}"
+        raise InputError(f"The model's {name} is {value!r}; expected {expected}. Calibrate it again.")
     return number

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--reject-at", type=float, metavar="RATE",
-        help="print \"unsure\" for the least confident digits, so that the error rate of the others is at most RATE, "
+        help="print \"unsure\" for the most doubtful digits, so that the error rate of the others is at most RATE, "
         "such as 0.002, on images like the calibration set",
     )  # fmt: skip
     parser.add_argument("--show", metavar="PNG", help="write the network's input, enlarged ten times, to a PNG file")

@@ -75,9 +75,10 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
         divisor = temperature(logits, labels)
         for name in ("output.weight", "output.bias"):
             model.parameters[name] /= divisor
-    probabilities = softmax(model.logits(images, n_jobs=n_jobs).astype(np.float64))
+    probabilities = model.predict_proba(images, n_jobs=n_jobs)
     rates = [rate for rate in RATES if rate * len(labels) >= 1]  # too few images cannot show an error rate this low
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
+    model.metadata.pop("thresholds", None)  # of an earlier version
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",
         "margins": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
@@ -126,7 +127,7 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
 
 
 def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | None:
-    """Return the lowest threshold of the margin at which the error rate stays within `rate`.
+    """Return the lowest margin threshold at which the error rate stays within `rate`.
 
     Answers whose `lenet.rejection.margin` reaches the threshold are accepted, and the error rate is that of the
     accepted answers.
@@ -143,7 +144,7 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     Returns
     -------
     float or None
-        In [0, 1]; None if no threshold meets the error rate.
+        Finite and at least 0; None if no threshold meets the error rate.
 
     Raises
     ------
@@ -154,8 +155,8 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     Examples
     --------
     >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
-    >>> round(threshold(probabilities, np.array([0, 1, 1, 0]), 0.01), 6)
-    0.6
+    >>> round(threshold(probabilities, np.array([0, 1, 1, 0]), 0.01), 4)  # log 4
+    1.3863
     """
     rate = _checks.fraction(rate, "rate")
     values, right = _answered(probabilities, y)

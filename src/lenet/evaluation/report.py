@@ -83,7 +83,7 @@ class Report:
         if self.rejected == 1:
             return f"; no threshold reaches an error rate of {_RATE:.1%}"
         return (
-            f"; rejecting the least confident {self.rejected:.2%} reduces the others' error rate to at most {_RATE:.1%}"
+            f"; rejecting the most doubtful {self.rejected:.2%} reduces the others' error rate to at most {_RATE:.1%}"
         )
 
     def __str__(self) -> str:
@@ -157,7 +157,7 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
     Parameters
     ----------
     logits : array_like of shape (n, num_classes), n at least 1
-        Finite numbers, for at most 5,000 classes.
+        Finite numbers, for 2 to 5,000 classes.
     y : array_like of int, shape (n,)
         Labels from 0 to num_classes - 1.
     classes : sequence of str, optional
@@ -183,6 +183,8 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
     logits = _checks.rows(logits, "logits")
     if logits.shape[1] > MAX_CLASSES:
         raise InputError(f"logits has {logits.shape[1]:,} columns; expected at most {MAX_CLASSES:,} classes.")
+    if logits.shape[1] < 2:
+        raise InputError(f"logits has shape {logits.shape}; expected at least two classes.")
     if not np.isfinite(logits).all():
         raise InputError("logits contains NaN or infinity; expected finite numbers.")
     y, num_classes = _checks.labels(y, *logits.shape), logits.shape[1]

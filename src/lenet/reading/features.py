@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lenet.reading.pieces import Pieces
 from lenet.reading.strokes import Boxes
-from lenet.rejection import digit_score
+from lenet.rejection import digit_score, margin
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -37,7 +37,7 @@ class Features:
     cut: Floats  # the ink that the seam after the segment crosses
     is_cut: NDArray[np.bool_]  # whether there is such a seam
     off_line: Floats  # the distance between the middles of the segment and of the line
-    margin: Floats  # the logarithm of the ratio between the probabilities of the best and the second label
+    margin: Floats  # of the probabilities of the labels
     log_score: Floats  # the logarithm of the digit score
     log_other_score: Floats  # the logarithm of one minus the digit score
 
@@ -47,11 +47,10 @@ class Features:
 
     def with_probabilities(self, probabilities: Floats) -> "Features":
         """Return the features with those that depend on the network's probabilities."""
-        best = np.sort(np.log(np.maximum(probabilities, MIN_PROBABILITY)), axis=1)[:, -2:]
         score = digit_score(probabilities)
         return replace(
             self,
-            margin=np.minimum(best[:, 1] - best[:, 0], _MAX_MARGIN),
+            margin=np.minimum(margin(probabilities), _MAX_MARGIN),
             log_score=np.log(np.maximum(score, MIN_PROBABILITY)),
             log_other_score=np.log(np.maximum(1 - score, _MIN_OTHER_SCORE)),
         )

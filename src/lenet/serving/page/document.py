@@ -64,5 +64,5 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
 def _thresholds(model: LeNet5) -> dict[str, float]:
     try:
         return {f"{rate:g}": threshold for rate, threshold in learned_thresholds(model.metadata).items()}
-    except InputError:  # the model has none
+    except InputError:  # the model has none, damaged ones, or those of an earlier version
         return {}

@@ -125,10 +125,10 @@ function digitScore(probabilities) {
   return 1 - entropy / Math.log(probabilities.length);
 }
 
-// Return how far the likeliest class is ahead of the second, from 0 to 1.
+// Return the logarithm of the ratio between the two highest probabilities.
 function margin(probabilities) {
   const [best, second] = [...probabilities].sort((a, b) => b - a);
-  return (best - second) / (best + second);
+  return Math.log(best / second);
 }
 
 const ERRORS = 0.002; // the error rate whose threshold is used
