@@ -94,10 +94,15 @@ def test_ink_has_less_than_0_7_of_the_level_around_it(level, found):
     ("at_border", "outside", "found"),
     [(0.05, 4, True), (0.05, 5, False), (0.049, 50, True), (0.4, 4, True), (0.41, 0, False)],
 )
-def test_a_lit_part_has_a_border_and_ink_around_it(monkeypatch, at_border, outside, found):
-    """At most 0.4 of the outline runs along the picture's border; from 0.05 on, half of the ink may be outside."""
+@pytest.mark.parametrize("ground", [71, 70])
+def test_a_lit_part_has_a_border_ink_around_it_and_a_shadow(monkeypatch, at_border, outside, found, ground):
+    """At most 0.4 of the outline runs along the picture's border; from 0.05 on, half of the ink may be outside.
+
+    A ground with up to 0.35 of the sheet's level is a table, and its grain may look like any amount of ink.
+    """
+    found |= ground == 70 and at_border <= 0.4
     monkeypatch.setattr(module, "_at_border", lambda *_: at_border)
-    picture = picture_of((100, 140), 30, 30, 50, 70, ink=8)
+    picture = picture_of((100, 140), 30, 30, 50, 70, ground, ink=8)
     spots = [(y, x) for y in (8, 12, 16) for x in range(10, 130, 4)]
     for y, x in spots[:outside]:
         picture[y, x] = 20

@@ -17,9 +17,10 @@ _MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's level
 _MIN_STEP = 0.6  # fraction of the difference in level that occurs near the edge: shadows have softer edges
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
-# Fractions of the ink and of the outline: if both are exceeded, the "sheet" may be the lit part of a page. The grain of
-# a table looks like ink, too.
-_MAX_INK_OUTSIDE, _MIN_AT_BORDER = 0.5, 0.05
+# Fractions of the ink, of the outline and of the sheet's level: if all are exceeded, the "sheet" may be the lit part of
+# a page. The grain of a table looks like ink, too, but paper in a shadow is seldom this dark: 0.35 of the level is a
+# tenth of the light.
+_MAX_INK_OUTSIDE, _MIN_AT_BORDER, _MIN_SHADOW = 0.5, 0.05, 0.35
 _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
 
 
@@ -44,11 +45,19 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     inside, outside = cv2.erode(sheet, kernel) == 1, cv2.dilate(sheet, kernel) == 0
     if not _stands_out(coarse, sheet == 1, inside, outside):
         return None
-    written, elsewhere = _ink(coarse, inside), _ink(coarse, outside)
+    written = _ink(coarse, inside)
     if not _MIN_INK <= written <= _MAX_INK * inside.sum():
         return None
-    is_lit_part = _at_border(outline, sheet.shape) >= _MIN_AT_BORDER and elsewhere > _MAX_INK_OUTSIDE * written
+    has_ink_outside = _ink(coarse, outside) > _MAX_INK_OUTSIDE * written
+    is_lit_part = (
+        has_ink_outside and _at_border(outline, sheet.shape) >= _MIN_AT_BORDER and _is_shadow(coarse, sheet == 0)
+    )
     return None if is_lit_part else np.asarray(inside)
+
+
+def _is_shadow(coarse: NDArray[np.uint8], ground: NDArray[np.bool_]) -> bool:
+    """Return whether a ground may be paper in a shadow."""
+    return bool(np.median(coarse[ground]) > _MIN_SHADOW * np.median(coarse[~ground]))
 
 
 def border_of(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
