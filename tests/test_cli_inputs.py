@@ -146,6 +146,8 @@ def test_predictions_are_written_as_a_table(scans, capsys):
     assert all(0.5 < float(row[2]) <= 1 and row[3] == "True" for row in found)
     lines(capsys, "predict", "scans/0.png", "--csv", "out.csv")  # its own table is replaced
     assert len(rows(scans / "out.csv")) == 2
+    lines(capsys, "predict", "none.png", "--csv", "out.csv", status=1)  # unless nothing can be read
+    assert len(rows(scans / "out.csv")) == 2
 
 
 def test_readings_are_written_as_a_table(scans, capsys):
@@ -158,6 +160,7 @@ def test_readings_are_written_as_a_table(scans, capsys):
 def test_a_picture_without_digits_has_a_row(scans, capsys):
     cv2.imwrite("white.png", np.full((90, 90), 255, np.uint8))
     lines(capsys, "read", "white.png", "scans/0.png", "--csv", "out.csv")
+    lines(capsys, "read", "none.png", "--csv", "out.csv", status=1)  # and leaves the table as it is
     assert [row[:3] for row in rows(scans / "out.csv")[1:]] == [["white.png", "0", ""], ["scans/0.png", "1", str(Y[0])]]
 
 

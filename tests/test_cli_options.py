@@ -69,7 +69,7 @@ def test_rows_are_predicted_in_parts(monkeypatch):
 @pytest.mark.parametrize(("as_json", "reject_at"), [(False, None), (True, None), (False, 0.5)])
 def test_rows_are_numbered_from_1(monkeypatch, capsys, tmp_path, as_json, reject_at):
     table(monkeypatch, 0, 192)
-    rule = RejectionRule(0.0, 0.9) if reject_at else RejectionRule()
+    rule = RejectionRule(0.0, 1.2) if reject_at else RejectionRule()
     arguments = arguments_of(json=as_json, reject_at=reject_at)
     assert predict.predict_rows("x.csv", Model(), rule, arguments) == 0
     first, second = capsys.readouterr().out.splitlines()
@@ -207,7 +207,7 @@ def test_fields_are_printed_and_written(monkeypatch, capsys, tmp_path):
     capsys.readouterr()
     fields.write_text('[{"name": "image", "box": [0, 0, 1, 1], "digits": 2}]')
     said = misused(capsys, "read", "x", "--fields", str(fields))
-    assert "The columns of the table are image, check, image, image_confidence; expected different names." in said
+    assert "The columns of the table would be image, check, image, image_confidence; expected different names." in said
 
 
 def test_a_reading_as_json_and_in_words(capsys):

@@ -159,6 +159,16 @@ def test_the_percentages_of_two_lines_do_not_overlap(recorded):
     assert second[2] >= first[1] + 0.7 * large
 
 
+def test_the_text_of_a_line_with_marks_is_written_beside_it(recorded):
+    digits = tuple(Digit((left, 10, left + 20, 70), 1, 0.95, 7, 0) for left in (20, 60))
+    widths = []
+    for text, label in (("1 1", "95%"), ("1,1", "1,1  95%"), ("-1 1", "-1 1  95%")):
+        picture = drawing.drawn(PAPER, Reading((Line(digits, 0.95, text),)))
+        assert recorded[0][-1][0] == label
+        widths.append(Image.open(io.BytesIO(picture)).width)
+    assert widths[0] < widths[1] < widths[2]
+
+
 def test_a_field_to_check_is_orange(recorded):
     values = [
         FieldValue("total", "512", 0.9962, (), (20, 30, 120, 54)),

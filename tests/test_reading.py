@@ -90,6 +90,19 @@ def test_marks_of_the_usual_size_are_kept(text):
     assert reading.read(page).text.replace(" ", "") == re.sub("[^0-9]", "", text)
 
 
+@pytest.mark.parametrize(("text", "pen", "slant"), [
+    ("99,95", 2, 0), ("3,75", 2, 0), ("1.234,56", 2, 0), ("99,95", 0, 0.2), ("20:45", 1, 0.16), ("09:30", 1, 0.16),
+])  # fmt: skip
+def test_bold_and_slanted_marks_are_kept(text, pen, slant):
+    """A bold comma is half as high as a digit, and belongs to its segment; the points of a slanted colon lie apart."""
+    page = Image.new("L", (560, 140), 255)
+    ImageDraw.Draw(page).text((60, 30), text, 0, ImageFont.load_default(64), stroke_width=pen)
+    page = page.transform(
+        page.size, Image.Transform.AFFINE, (1, slant, 0, 0, 1, 0), Image.Resampling.BICUBIC, fillcolor=255
+    )
+    assert reading.read(page, marks=True).text == text
+
+
 @FONTS_OF_OPENCV_5
 def test_the_digit_that_a_letter_resembles_is_the_second_choice():
     digit = reading.read(written("Room 12")).lines[0].digits[1]

@@ -77,7 +77,7 @@ def test_a_crossword_beside_a_sudoku_is_ignored():
     assert len(found.cells) == 81
 
 
-def test_cells_of_lines_below_the_least_confidence_are_empty(tmp_path, capsys):
+def test_cells_show_that_a_line_is_below_the_least_confidence(tmp_path, capsys):
     page, labels = sudoku({(4, 4): 183})
     cv2.imwrite(str(tmp_path / "page.png"), page)
     texts = []
@@ -85,7 +85,7 @@ def test_cells_of_lines_below_the_least_confidence_are_empty(tmp_path, capsys):
         assert lenet.cli.main(["read", str(tmp_path / "page.png"), "--least", least, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
         texts.append(["".join(cell["text"] for cell in found["cells"]), len(found["cells"]), len(found["lines"])])
-    assert texts == [[str(labels[183]), 81, 1], ["", 81, 0]]
+    assert texts == [[str(labels[183]), 81, 1], ["?", 81, 0]]
 
 
 def test_text_around_a_large_grid_is_ignored():

@@ -46,7 +46,7 @@ def run_forms(
         columns = (part for value in values for part in (value.value, value.confidence))
         checks = (f"{value.name}: {', '.join(value.problems)}" for value in values if value.problems)
         rows.append([name, "; ".join(checks), *columns])
-    if arguments.csv is not None:
+    if arguments.csv is not None and num_read:
         write_csv(arguments.csv, header, rows)
     return int(num_read < len(names))
 
@@ -67,7 +67,9 @@ def _fields(
     for field in fields:
         header += [field.name, f"{field.name}_confidence"]
     if len(set(header)) < len(header):
-        parser.error(f"The columns of the table are {', '.join(header)}; expected different names. Rename the fields.")
+        parser.error(
+            f"The columns of the table would be {', '.join(header)}; expected different names. Rename the fields."
+        )
     if arguments.csv is not None:
         check_csv(parser, arguments, header)
     return fields, header

@@ -25,7 +25,9 @@ MAX_BYTES = 200_000_000  # of a picture from standard input
 
 def add_csv(parser: argparse.ArgumentParser, columns: str) -> None:
     """Add --csv."""
-    parser.add_argument("--csv", metavar="FILE", help=f"write a CSV file with the columns {columns}")
+    parser.add_argument(
+        "--csv", metavar="FILE", help=f"write a CSV file, or replace an earlier one, with the columns {columns}"
+    )
 
 
 def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
@@ -137,7 +139,10 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table, replacing an existing file atomically."""
+    """Write a table, replacing an existing file atomically, unless there are no rows: nothing could be read."""
+    rows = list(rows)
+    if not rows:
+        return
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     atomic_write(output, text.getvalue().encode("utf-8", "backslashreplace"))

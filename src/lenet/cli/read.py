@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet read`."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=PICTURES_HELP)
     parser.add_argument(
-        "--least", type=float, default=0.0, metavar="X", help="omit lines whose confidence is below X, from 0 to 1"
+        "--least",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="omit lines whose confidence is below X, from 0 to 1; in cells of tables, their digits are ?",
     )
     parser.add_argument(
         "--only-digits",
@@ -67,7 +71,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.reading import read, read_picture
     from lenet.reading.drawing import drawn
     from lenet.reading.reader import characters_of
-    from lenet.reading.tables import filled
+    from lenet.reading.tables import filled, illegible
 
     for option, value in (("--least", arguments.least), ("--check-below", arguments.check_below)):
         if value is not None and not 0 <= value <= 1:
@@ -94,7 +98,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     for name, (file, found) in read_each(arguments, names, read_one):
         num_read += 1
         lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
-        reading = replace(found, lines=lines, cells=filled(found.cells, lines))
+        in_cells = (line if line in lines else illegible(line) for line in found.lines)
+        reading = replace(found, lines=lines, cells=filled(found.cells, in_cells))
         if arguments.show is not None:
             atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
         if arguments.csv is None:

@@ -38,15 +38,16 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
     """Draw boxes, digits and probabilities over a picture; return a PNG of at most 2000 pixels a side, plus margins.
 
     Digits are blue. Those with a probability below 0.9 are orange, with the percentage below the box. Non-digits are
-    grey. Each line is followed by its confidence. The picture is grey, (H, W), or coloured, (H, W, 3). If it was read
-    after quarter turns, it is drawn as it was read.
+    grey. Each line is followed by its text, if it has marks, and its confidence. The picture is grey, (H, W), or
+    coloured, (H, W, 3). If it was read after quarter turns, it is drawn as it was read.
     """
     for _ in range(reading.rotation // 90):
         picture, reading = _turned(picture, reading)
     heights = [line.box[3] - line.box[1] for line in reading.lines]
     page, scale = _scaled(picture, heights)
     margin = max([24, *(round(0.7 * height * scale) for height in heights)])
-    canvas, draw = _with_margin(page, margin)
+    texts = max([0.0, *(len(_marked_text(line)) * height for line, height in zip(reading.lines, heights, strict=True))])
+    canvas, draw = _with_margin(page, margin, round(0.3 * texts * scale))
     taken: list[Box] = []
     for line in reading.lines:
         _draw_line(draw, line, scale, margin, taken)
@@ -92,9 +93,15 @@ def _scaled(picture: NDArray[np.uint8], heights: Sequence[int]) -> tuple[Any, fl
     return page.resize([max(1, round(length * scale)) for length in page.size]), scale
 
 
-def _with_margin(page: Any, margin: int) -> tuple[Any, Any]:
-    """Return a canvas with a page on it, and the object that draws on it."""
-    canvas = require("PIL.Image", "vision").new("RGB", (page.width + 4 * margin, page.height + 2 * margin), "white")
+def _marked_text(line: Line) -> str:
+    """Return the text of a line with marks, and "" if it has only digits, which are drawn above their boxes."""
+    return f"{line.text}  " if set(line.text) - {" ", *(digit.text for digit in line.digits)} else ""
+
+
+def _with_margin(page: Any, margin: int, at_right: int = 0) -> tuple[Any, Any]:
+    """Return a canvas with a page on it and more space at the right, and the object that draws on it."""
+    size = page.width + 4 * margin + at_right, page.height + 2 * margin
+    canvas = require("PIL.Image", "vision").new("RGB", size, "white")
     canvas.paste(page, (margin, margin))
     return canvas, require("PIL.ImageDraw", "vision").Draw(canvas)
 
@@ -115,7 +122,10 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int, taken: list[Box
             text = rounded_down(100 * digit.probability, 0)
             _write_below(draw, (middle, bottom + 2 * pen), text, colour, small, "ma", taken)
     _, top, right, bottom = (place * scale + margin for place in line.box)
-    place, text = (right + 4 * pen + 4, (top + bottom) / 2), f"{rounded_down(100 * line.confidence, 0)}%"
+    place, text = (
+        (right + 4 * pen + 4, (top + bottom) / 2),
+        f"{_marked_text(line)}{rounded_down(100 * line.confidence, 0)}%",
+    )
     _write_below(draw, place, text, _colour(line.confidence), large, "lm", taken)
 
 

@@ -9,9 +9,10 @@ from lenet.reading.segments import Segments
 from lenet.reading.strokes import Boxes
 
 _LOW = 0.4  # heights of the writing: lower strokes may be marks
-_MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit
+_MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit; half of it between two marks
 # Of two strokes above each other that are a colon or an equals sign.
-_MIN_SHARED = 0.5  # widths of the wider one: the part that is above or below the other
+_MIN_SHARED = 0.5  # widths of the wider one: the part that is above or below the other, if both were upright
+_SLANT = 0.25  # of italics
 _MAX_RATIO = 2  # between their heights
 _MAX_MIDDLE = 0.75  # heights of the writing between their middles and the baseline
 _MIN_BAR = 1.8  # width over height of the bars of an equals sign
@@ -33,6 +34,30 @@ def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> 
     return np.concatenate(found)
 
 
+def starts_low(boxes: Boxes, baseline: float, height: float) -> NDArray[np.bool_]:
+    """Return whether each box begins in the lower half of the digits; a comma may be as high as half a digit."""
+    return np.asarray(boxes[:, 1] > baseline - height / 2)
+
+
+def without_attached_marks(
+    pieces: Pieces, segments: Segments, digits: NDArray[np.int64], baseline: float
+) -> tuple[Boxes, Boxes]:
+    """Return the boxes of segments that are digits, without the low strokes beside them, and those of these strokes."""
+    height = pieces.line.height
+    boxes, attached = segments.boxes[digits], [np.zeros((0, 4), np.int64)]
+    for k, n in enumerate(digits):
+        strokes = np.unique(pieces.strokes[segments.starts[n] : segments.stops[n]], axis=0)
+        is_low = (_heights(strokes) < _LOW * height) | starts_low(strokes, baseline, height)
+        if is_low.any() and not is_low.all():
+            (left, *_), (*_, right, _) = strokes[~is_low].min(axis=0), strokes[~is_low].max(axis=0)
+            middles = (strokes[:, 0] + strokes[:, 2]) / 2
+            is_beside = is_low & ((middles < left) | (middles > right))
+            attached.append(strokes[is_beside])
+            own = strokes[~is_beside]
+            boxes[k] = *own[:, :2].min(axis=0), *own[:, 2:].max(axis=0)
+    return boxes, np.concatenate(attached)
+
+
 def _have_low_strokes(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
     """Return whether all strokes of each segment are low."""
     ranges = np.stack([segments.starts, segments.stops], axis=1).ravel()
@@ -49,9 +74,12 @@ def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -
 
     The marks are among other boxes, and strokes so small that they are not part of the line.
     """
-    farthest, gaps = _MAX_GAP * line.height, _gaps(line.specks, digits)
-    near = others[_gaps(others, digits) <= farthest]
-    boxes = np.concatenate([near, line.specks[(gaps >= 0) & (gaps <= farthest)]])
+    candidates = np.concatenate([others, line.specks[_gaps(line.specks, digits) >= 0]])
+    farthest = _MAX_GAP * line.height
+    is_near = _gaps(candidates, digits) <= farthest
+    if is_near.any():
+        is_near |= _gaps(candidates, candidates[is_near]) <= farthest / 2
+    boxes = candidates[is_near]
     found: list[tuple[NDArray[np.int64], str]] = []
     for box in boxes[np.argsort(boxes[:, 0])]:
         if found and (mark := _stacked(np.stack([found[-1][0], box]), baseline, line.height)):
@@ -68,7 +96,8 @@ def _stacked(boxes: Boxes, baseline: float, height: float) -> str:
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
     across, down = boxes[:, 2:].min(axis=0) - boxes[:, :2].max(axis=0)  # negative: the gap between them
     middles = (baseline - boxes[:, 1::2].mean(axis=1)) / height
-    is_similar = across > _MIN_SHARED * widths.max() and heights.max() <= _MAX_RATIO * heights.min()
+    slant = _SLANT * abs(float(np.diff(boxes[:, 1::2].mean(axis=1))[0]))
+    is_similar = across > _MIN_SHARED * widths.max() - slant and heights.max() <= _MAX_RATIO * heights.min()
     if down > 0 or not is_similar or middles.max() > _MAX_MIDDLE or boxes[:, 3].max() > baseline + _BELOW * height:
         return ""
     return "=" if (widths > _MIN_BAR * heights).all() else ":"

@@ -18,7 +18,7 @@ from lenet.reading.graph import Coefficients, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import find_lines
-from lenet.reading.marks import are_low, mark_boxes, marks_beside
+from lenet.reading.marks import are_low, mark_boxes, marks_beside, starts_low, without_attached_marks
 from lenet.reading.orientation import read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, page_of
 from lenet.reading.paths import best_path, confidence_of
@@ -180,11 +180,13 @@ def _read_line(
     arcs = segments.boxes[path.arcs]
     baseline = float(np.median(arcs[is_digit, 3]))
     is_mark = ~is_digit & low[path.arcs]
-    if marks:  # a comma may be as high as half a digit
-        is_mark |= ~is_digit & (arcs[:, 1] > baseline - line.height / 2)
+    if marks:
+        is_mark |= ~is_digit & starts_low(arcs, baseline, line.height)
     shown = np.flatnonzero(~is_mark)
     shown_arcs, boxes, probabilities = np.array(path.arcs)[shown], arcs[shown], path.probabilities[shown]
     gaps = (boxes[1:, 0] - boxes[:-1, 2]) / line.height
+    if marks:
+        boxes, attached = without_attached_marks(pieces, segments, shown_arcs, baseline)
     labels = [path.labels[k] for k in shown]
     words = words_in(labels, probabilities, gaps)
     for word in words:
@@ -198,8 +200,8 @@ def _read_line(
     digits = tuple(_digit(place, label, row, characters) for place, label, row in found)
     found_marks = []
     if marks:
-        of_marks = mark_boxes(pieces, segments, np.array(path.arcs)[is_mark])
-        found_marks = marks_beside(boxes, of_marks, baseline, line)
+        separate = mark_boxes(pieces, segments, np.array(path.arcs)[is_mark])
+        found_marks = marks_beside(boxes, np.concatenate([separate, attached]), baseline, line)
     confidence = confidence_of(labels, graph) if words else path.confidence
     return Line(digits, confidence, _text(digits, gaps, found_marks))
 

@@ -1,6 +1,6 @@
 """The cells of grids, and their texts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +32,7 @@ def separated(line: Line, cells: Sequence[Cell]) -> Line:
     return replace(line, text=text + rest)
 
 
-def filled(cells: Sequence[Cell], lines: Sequence[Line]) -> tuple[Cell, ...]:
+def filled(cells: Sequence[Cell], lines: Iterable[Line]) -> tuple[Cell, ...]:
     """Return the cells of grids, in reading order, with the texts of the lines in them."""
     if not cells:
         return ()
@@ -48,6 +48,13 @@ def filled(cells: Sequence[Cell], lines: Sequence[Line]) -> tuple[Cell, ...]:
         texts[last] += rest
     found = (replace(cell, text=text) for cell, text in zip(cells, texts, strict=False))
     return tuple(sorted(found, key=lambda cell: (cell.grid, cell.row, cell.column)))
+
+
+def illegible(line: Line) -> Line:
+    """Return a line with ? in place of its digits, and its marks."""
+    parts, rest = _parts_of(line)
+    digits = tuple(replace(digit, label=None, name=None) for digit in line.digits)
+    return replace(line, digits=digits, text="".join(f"{before}?" for before, _ in parts) + rest)
 
 
 def _cells_of(digits: Sequence[Digit], cells: Sequence[Cell]) -> list[int]:
