@@ -177,14 +177,22 @@ def test_events_and_requests_are_written_as_lines(monkeypatch):
     assert json.loads(lines[1])["path"] == "/a"
 
 
-def test_requests_are_logged_at_the_level_info(caplog):
-    with caplog.at_level(logging.INFO, "lenet.serving.requests"):
-        log_request(RequestContext("GET", "/a", {}))
-    with caplog.at_level(logging.WARNING, "lenet.serving.requests"):
-        log_request(RequestContext("GET", "/b", {}))
-    (record,) = caplog.records
-    assert json.loads(record.getMessage())["path"] == "/a"
-    assert not record.getMessage().endswith("\n")
+def test_requests_are_logged_at_the_level_info_or_higher_if_the_server_failed(caplog, monkeypatch):
+    lines, contexts = [], [RequestContext("GET", f"/{status}", {}, status=status) for status in (200, 400, 500, 503)]
+    monkeypatch.setattr(logs, "WRITER", SimpleNamespace(write=lines.append))
+    for level, paths in (
+        ("info", ["/200", "/400", "/500", "/503"]), ("warning", ["/500", "/503"]), ("error", ["/500"]),
+    ):  # fmt: skip
+        caplog.clear()
+        lines.clear()
+        with caplog.at_level(level.upper(), "lenet.serving.requests"):
+            for context in contexts:
+                log_request(context)
+                write_request(context, level)
+        found = [(json.loads(record.getMessage()), record.levelname.lower()) for record in caplog.records]
+        assert [(line["path"], line["level"]) for line, _ in found] == [(line["path"], name) for line, name in found]
+        assert [line["path"] for line, _ in found] == [json.loads(line)["path"] for line in lines] == paths
+        assert not any(record.getMessage().endswith("\n") for record in caplog.records)
 
 
 def test_the_configuration_of_a_server_leaves_other_loggers_alone():

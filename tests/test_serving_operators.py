@@ -125,7 +125,8 @@ def test_metrics():
     for line in (
         'lenet_requests_total{operation="infer",status="200"} 2.0',
         'lenet_requests_total{operation="infer",status="400"} 1.0',
-        'lenet_request_seconds_count{operation="infer"} 3.0',
+        'lenet_requests_total{operation="infer",status="413"} 2.0',
+        'lenet_request_seconds_count{operation="infer"} 5.0',
         'lenet_batch_images_sum{model="mnist"} 4.0',
         'lenet_batch_images_bucket{le="1.0",model="mnist"} 1.0',
         'lenet_rejected_total{reason="size"} 2.0',

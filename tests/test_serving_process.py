@@ -21,7 +21,7 @@ from lenet.errors import ConfigurationError, InputError, InputTypeError
 from lenet.serving import Limits, create_app, serve
 from lenet.serving import server as module
 from lenet.serving.connections import TimedProtocol, application_of
-from lenet.serving.logs import log_request, write_request
+from lenet.serving.logs import write_request
 
 MODELS = {"m": lenet.LeNet5(seed=0)}
 
@@ -155,6 +155,7 @@ def test_windows_has_no_limit_of_open_files(monkeypatch):
         ({"uds": 3}, InputTypeError, "uds is of type int; expected a path or None."),
         ({"on_ready": 3}, InputTypeError, "on_ready is 3; expected a function or None."),
         ({"workers": 2, "allow_control": True}, InputError, "allow_control requires workers=1"),
+        ({"allow_control": True}, InputError, "allow_control requires a token"),
         ({"limits": 3}, InputTypeError, "limits"),
     ],
 )
@@ -184,8 +185,8 @@ def configured(monkeypatch):
     return runs
 
 
-@pytest.mark.parametrize(("level", "on_request"), [("info", write_request), ("warning", log_request)])
-def test_the_configuration_of_one_process(configured, level, on_request):
+@pytest.mark.parametrize("level", ["info", "warning"])
+def test_the_configuration_of_one_process(configured, level):
     limits, ready = Limits(receive_seconds=1.25, request_seconds=2.5, connections=77), print
     serve(MODELS, port=0, limits=limits, token="t", control_token="c", log_level=level, on_ready=ready)  # noqa: S106
     (config, (host, _), on_ready), ended = configured
@@ -194,7 +195,8 @@ def test_the_configuration_of_one_process(configured, level, on_request):
     assert (config.lifespan, config.loop, config.backlog) == ("on", "asyncio", 2048)
     assert (config.access_log, config.server_header, config.proxy_headers) == (False, False, False)
     assert config.timeout_graceful_shutdown == 4  # 3.75 s, in whole seconds
-    assert (config.app.limits, config.app._tokens, config.app._on_request) == (limits, [b"t", b"c"], on_request)
+    assert (config.app.limits, config.app._tokens) == (limits, [b"t", b"c"])
+    assert (config.app._on_request.func, config.app._on_request.keywords) == (write_request, {"lowest": level})
 
 
 @pytest.mark.parametrize(
@@ -219,8 +221,9 @@ def test_the_configuration_of_workers(configured, monkeypatch, tmp_path):
 
 
 def test_clients_of_one_process_may_control_its_models(configured):
-    serve(MODELS, port=0, allow_control=True)
-    assert asked(configured[0][0].app, "POST", "/v2/repository/models/m/load")[0] == 200
+    serve(MODELS, port=0, allow_control=True, token="t")  # noqa: S106
+    app = configured[0][0].app
+    assert asked(app, "POST", "/v2/repository/models/m/load", authorization="Bearer t")[0] == 200
 
 
 @pytest.mark.parametrize(("token", "warns"), [(None, True), ("t", False)])
@@ -237,7 +240,11 @@ def test_the_defaults_of_a_server(configured, monkeypatch):
     serve(MODELS)
     config = configured[0][0]
     assert (addresses, config.workers) == ([("127.0.0.1", 8000, 2048)], 1)
-    assert (config.app.limits, config.app._tokens, config.app._on_request) == (Limits(), [], write_request)
+    assert (config.app.limits, config.app._tokens, config.app._on_request.keywords) == (
+        Limits(),
+        [],
+        {"lowest": "info"},
+    )
     assert asked(config.app, "POST", "/v2/repository/models/m/load")[0] == 403
 
 

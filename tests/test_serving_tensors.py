@@ -191,8 +191,16 @@ def test_the_numbers_of_a_tensor_in_binary_and_in_json(datatype, dtype, shape):
 @pytest.mark.parametrize(
     ("tensor", "binary", "says"),
     [
-        (InputTensor("UINT8", (1, 784), 784, None), bytes(783), "binary_data_size 784; expected 783, the number of"),
-        (InputTensor("UINT8", (1, 784), None, [0] * 784), bytes(1), "binary_data_size 0; expected 1, the number of"),
+        (
+            InputTensor("UINT8", (1, 784), 784, None),
+            bytes(783),
+            "784; expected that many bytes after the JSON, not 783.",
+        ),
+        (
+            InputTensor("UINT8", (1, 784), None, [0] * 784),
+            bytes(1),
+            "0; expected that many bytes after the JSON, not 1.",
+        ),
         (InputTensor("UINT8", (1, 784), 785, None), bytes(785), "has 785 bytes; expected 784 for shape [1, 784] of U"),
         (InputTensor("FP32", (1, 784), 784, None), bytes(784), "has 784 bytes; expected 3136 for shape [1, 784]"),
         (InputTensor("UINT8", (2, 784), None, [0] * 784), b"", "has 784 numbers; expected 1568 for shape [2, 784]."),
@@ -339,7 +347,7 @@ def test_binary_data_follows_the_json():
     request, images = read_request(head + PIXELS[:1].tobytes(), len(head), Limits())
     assert request.tensor == InputTensor("UINT8", (1, 784), 784, None)
     np.testing.assert_array_equal(images, PIXELS[:1])
-    with pytest.raises(InputError, match="expected 0, the number of bytes after the JSON"):
+    with pytest.raises(InputError, match="expected that many bytes after the JSON, not 0"):
         read_request(head, None, Limits())
 
 

@@ -98,7 +98,9 @@ def unit_floats(values: NDArray[Any]) -> None:
         if bits is not None and np.maximum.reduce(values.view(bits), None) <= one:
             return
         low, high = values.min(), values.max()
-        if not (low >= 0 and high <= 1):  # NaN fails both
+        if np.isnan(low):
+            raise InputError("x has pixels that are NaN; expected [0, 1]. Replace them, for example by 0.")
+        if not (low >= 0 and high <= 1):
             advice = "Divide by 255 or pass uint8"
             if -np.inf < low < 0:
                 advice = "Pass pixels that are not standardised, or clip them"

@@ -91,8 +91,8 @@ class Application:
             _check_unique(scope, context)
             self._check_token(path, context)
             handler, scope["path_params"] = self._router.find(context.method, path)
-            await self._bodies.receive(context, receive)
             context.operation = handler.__name__
+            await self._bodies.receive(context, receive)
             return await handler(Request(scope, receive))
         except asyncio.CancelledError:
             if not self.state.is_draining:  # cancelled by an outer application, not by the shutdown

@@ -20,9 +20,10 @@ LEVELS = ("info", "warning", "error")
 
 
 def log_request(context: RequestContext) -> None:
-    """Log a request with the logger "lenet.serving.requests", at level INFO."""
-    if _REQUESTS.isEnabledFor(logging.INFO):
-        _REQUESTS.info(context.log_line().decode().rstrip())
+    """Log a request with the logger "lenet.serving.requests", at level INFO, or higher if the server has failed."""
+    level = logging.getLevelNamesMapping()[context.level.upper()]
+    if _REQUESTS.isEnabledFor(level):
+        _REQUESTS.log(level, context.log_line().decode().rstrip())
 
 
 class LogWriter:
@@ -80,9 +81,10 @@ class LogWriter:
 WRITER = LogWriter()
 
 
-def write_request(context: RequestContext) -> None:
-    """Log a request with the writer of this process."""
-    WRITER.write(context.log_line())
+def write_request(context: RequestContext, lowest: str = "info") -> None:
+    """Log a request with the writer of this process if its level is not below the lowest."""
+    if LEVELS.index(context.level) >= LEVELS.index(lowest):
+        WRITER.write(context.log_line())
 
 
 class WriterHandler(logging.Handler):

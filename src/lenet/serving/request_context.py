@@ -94,11 +94,15 @@ class RequestContext:
         """Time since the request started."""
         return time.perf_counter() - self.started
 
+    @property
+    def level(self) -> str:
+        """The level of the request in the log."""
+        return "info" if self.status < 500 else "error" if self.status == 500 else "warning"
+
     def log_line(self) -> bytes:
         """Return the request as a line of JSON."""
-        level = "info" if self.status < 500 else "error" if self.status == 500 else "warning"
         entry: dict[str, Any] = {
-            "time": iso_time(time.time()), "level": level, "pid": _pid, "request": self.request,
+            "time": iso_time(time.time()), "level": self.level, "pid": _pid, "request": self.request,
             "peer": self.peer, "method": self.method, "path": self.path,
         }  # fmt: skip
         if self.traceparent is not None:

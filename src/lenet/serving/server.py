@@ -30,9 +30,8 @@ from lenet.serving.asgi import Application
 from lenet.serving.connections import TimedProtocol, application_of
 from lenet.serving.limits.capacity import exit_if_working
 from lenet.serving.limits.settings import Limits, checked_limits
-from lenet.serving.logs import LEVELS, LOG, WRITER, log_config, log_request, write_request
+from lenet.serving.logs import LEVELS, LOG, WRITER, log_config, write_request
 from lenet.serving.models import Loader, Models, Source
-from lenet.serving.request_context import OnRequest
 
 
 def serve(
@@ -67,7 +66,8 @@ def serve(
     limits, token, allow_control, control_token : Limits, str, bool and str
         As for `create_app`. `allow_control` requires one worker.
     log_level : {"info", "warning", "error"}, default "info"
-        The lowest level that is logged to standard error, as lines of JSON. Requests have the level "info".
+        The lowest level that is logged to standard error, as lines of JSON. Requests have the level "info", or a higher
+        one if the server has failed (status 500 and above).
     on_ready : callable, optional
         Called with the URL, such as "http://127.0.0.1:8000/" or "unix:/run/lenet.sock", when the server listens.
 
@@ -77,14 +77,16 @@ def serve(
         If the server cannot listen on the address.
     InputError, InputTypeError, WeightsError, OSError
         As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
-        workers.
+        workers or without a token.
     """
     _check_arguments(host, port, uds, workers, allow_control, log_level, on_ready)
+    if allow_control and token is None and control_token is None:
+        raise InputError("allow_control requires a token; without one, anyone could load and unload models.")
     limits = checked_limits(limits)
     files = _allow_many_files()
     backlog = max(16, min(2048, files // 16))  # asyncio accepts this many at once, before any are closed
     limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 4 * backlog - 64)))
-    on_request: OnRequest = write_request if log_level == "info" else log_request  # which then logs nothing
+    on_request = functools.partial(write_request, lowest=log_level)
     served = Models(models, loader)  # also with workers, so that errors are raised before listening
     build = functools.partial(
         create_app, limits=limits, token=token, allow_control=allow_control, control_token=control_token,

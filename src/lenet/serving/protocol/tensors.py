@@ -60,7 +60,7 @@ class InputTensor(NamedTuple):
         declared, expected = self.binary_size or 0, math.prod(self.shape)
         if declared != len(binary):
             raise InputError(
-                f"{INPUT} has binary_data_size {declared}; expected {len(binary)}, the number of bytes after the JSON."
+                f"{INPUT} has binary_data_size {declared}; expected that many bytes after the JSON, not {len(binary)}."
             )
         if self.data is None:
             if declared != expected * dtype.itemsize:
