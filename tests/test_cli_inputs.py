@@ -387,6 +387,7 @@ def test_a_recipe_that_draws_requires_opencv_before_it_creates_a_run(tmp_path, m
 
 
 ADVICE = "This is hardly better than guessing. Sigmoid networks start on a plateau: {}."
+TOO_FAST = "This is hardly better than guessing. The loss is higher than that of equal probabilities: lower --lr."
 
 
 @pytest.mark.parametrize(
@@ -394,6 +395,7 @@ ADVICE = "This is hardly better than guessing. Sigmoid networks start on a plate
     [
         (range(10), ["--lr", "1e-9"], ADVICE.format("pass --from mnist, or increase --epochs")),
         ((3, 5), ["--lr", "1e-9", "--from", "mnist"], ADVICE.format("increase --epochs")),
+        (range(10), ["--lr", "1e4"], TOO_FAST),
         ((3, 5), ["--from", "mnist"], None),
     ],
 )
@@ -401,5 +403,6 @@ def test_a_network_on_the_plateau_gets_advice(tmp_path, monkeypatch, capsys, cla
     monkeypatch.chdir(tmp_path)
     digits_of("mine.npz", *classes)
     epochs = "1" if advice else "30"
-    found = [line for line in lines(capsys, "train", "mine.npz", "--epochs", epochs, *options) if "guessing" in line]
-    assert found == ([advice] if advice else [])
+    printed = lines(capsys, "train", "mine.npz", "--epochs", epochs, *options)
+    assert [line for line in printed if "guessing" in line] == ([advice] if advice else [])
+    assert sum(line.startswith("The model takes every picture for one of the classes") for line in printed) == 1

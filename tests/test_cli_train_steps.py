@@ -211,7 +211,9 @@ def test_advice_needs_an_accuracy_within_a_tenth_of_the_way_from_guessing_to_1(
     labels = np.load("mine.npz")["y_test"]
     guessing = np.bincount(labels).max() / 50
     accuracy = guessing + 0.1 * (1 - guessing) + more
-    outcome = SimpleNamespace(accuracy=accuracy, confusion_matrix=np.ones((10, 10), int))
+    outcome = SimpleNamespace(
+        accuracy=accuracy, loss=2.3, classes="0123456789", confusion_matrix=np.ones((10, 10), int)
+    )
     monkeypatch.setattr("lenet.evaluation.report.classification_report", lambda *_: outcome)
     assert cli.main(["train", "mine.npz"]) == 0
     assert ("hardly better than guessing" in capsys.readouterr().out) == said

@@ -297,7 +297,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
             print_stopped(folder, state, arguments.json)
             return 128 + (signals.received or signal.SIGINT)
     report = write_results(folder, model, data, state, parts.validation, arguments.n_jobs)
-    print_report(report, folder, data, state, as_json=arguments.json)
+    print_report(report, folder, data, state, len(parts.validation), as_json=arguments.json)
     return 0
 
 
@@ -359,9 +359,13 @@ def write_results(
     return report
 
 
-def print_report(report: "Report", folder: "Run", data: "Dataset", state: "State", *, as_json: bool) -> None:
-    """Print the results on the test set, and how to use the weights."""
+def print_report(
+    report: "Report", folder: "Run", data: "Dataset", state: "State", held_out: int, *, as_json: bool
+) -> None:
+    """Print the results on the test set, advice, and how to use the weights."""
     import numpy as np
+
+    from lenet.evaluation.calibration import MIN_IMAGES
 
     if as_json:
         result = {"event": "test", "run": str(folder.folder), "best_epoch": state.best_epoch, **report.as_dict()}
@@ -371,6 +375,14 @@ def print_report(report: "Report", folder: "Run", data: "Dataset", state: "State
     guessing = np.bincount(data.y_test).max() / len(data.y_test)
     if report.accuracy < guessing + (1 - guessing) / 10:
         advice = "increase --epochs" if "from" in folder.args else "pass --from mnist, or increase --epochs"
-        print(f"This is hardly better than guessing. Sigmoid networks start on a plateau: {advice}.")
+        reason = f"Sigmoid networks start on a plateau: {advice}."
+        if report.loss > 1.5 * np.log(len(report.classes)):  # the loss of equal probabilities
+            reason = "The loss is higher than that of equal probabilities: lower --lr."
+        print(f"This is hardly better than guessing. {reason}")
+    if held_out < MIN_IMAGES:
+        print(
+            f"The model takes every picture for one of the classes: to reject others, it needs {MIN_IMAGES} validation "
+            f"images; {held_out} were held out."
+        )
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
     say(f"lenet predict PICTURE --model {quoted(folder.folder)}")

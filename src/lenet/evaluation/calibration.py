@@ -28,11 +28,11 @@ _BINS = 15
 def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None = None) -> None:
     """Calibrate a model on images that it was not trained on.
 
-    The weights and the bias of the output layer are divided by the temperature that maximises the likelihood of the
+    The weights and the bias of the output layer are divided by the `temperature` that maximises the likelihood of the
     labels, which changes no prediction; a `LeNet1998` has no such weights, and keeps its probabilities. The metadata
     receives three entries: "temperature", the product of all such divisors; "margins", the thresholds for
-    `lenet.LeNet5.predict`; and "least_digit_score", which 99.9% of the images reach. During the call, no other
-    thread may use the model.
+    `lenet.LeNet5.predict`; and "least_digit_score", which 99.9% of the images reach. During the call, no other thread
+    may use the model.
 
     Parameters
     ----------
@@ -99,7 +99,8 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     Returns
     -------
     float
-        The divisor of the logits, from 1/20 to 20.
+        The divisor of the logits, from 1/20 to 20; 1 if the likeliest class is the label of every image, since a lower
+        temperature would then always be better.
 
     Raises
     ------
@@ -117,6 +118,8 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     labels = _checks.labels(y, *values.shape)
     if not (len(labels) and np.isfinite(values).all()):
         raise InputError("logits is empty or not finite; expected finite logits of at least one image.")
+    if (values.argmax(axis=1) == labels).all():
+        return 1.0
     right = values[np.arange(len(labels)), labels].mean()
     low, high = 1 / 20, 20.0  # bounds of 1 / temperature, in which the log-likelihood is concave
     for _ in range(60):

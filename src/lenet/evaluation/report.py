@@ -83,7 +83,8 @@ class Report:
         if self.rejected == 1:
             return f"; no threshold reaches an error rate of {_RATE:.1%}"
         return (
-            f"; rejecting the most doubtful {self.rejected:.2%} reduces the others' error rate to at most {_RATE:.1%}"
+            f"; rejecting the most doubtful {self.rejected:.2%} would reduce the others' error rate to at most "
+            f"{_RATE:.1%}"
         )
 
     def __str__(self) -> str:
