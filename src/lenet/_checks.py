@@ -18,12 +18,8 @@ SIDE = 28
 MAX_INT32 = 2**31 - 1  # of an axis, a seed or a number of threads
 _UINT8 = np.dtype(np.uint8)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-# As integers, the bits of 0 to 1 are from 0 to those of 1, and those of NaN and of negative numbers are higher. So one
-# reduction finds pixels outside [0, 1] instead of two.
-_BITS = {
-    np.dtype(floating): (np.dtype(bits), floating(1).view(bits))
-    for floating, bits in ((np.float16, np.uint16), (np.float32, np.uint32), (np.float64, np.uint64))
-}
+# The bits of 1 as an integer. Those of numbers from 0 to 1 are not higher; those of NaN and of negative numbers are.
+_BITS_OF_1 = {dtype: np.ones(1, dtype).view(f"u{dtype.itemsize}")[0] for dtype in _FLOATS}
 _SHAPES = {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 80
@@ -94,8 +90,8 @@ def unit_floats(values: NDArray[Any]) -> None:
     if values.size:
         if 0 in values.strides:  # check each broadcast element once
             values = values[tuple(slice(None if stride else 1) for stride in values.strides)]
-        bits, one = _BITS.get(values.dtype, (None, None))
-        if bits is not None and np.maximum.reduce(values.view(bits), None) <= one:
+        one = _BITS_OF_1.get(values.dtype)
+        if one is not None and np.maximum.reduce(values.view(one.dtype), None) <= one:  # one pass, not two
             return
         low, high = values.min(), values.max()
         if np.isnan(low):

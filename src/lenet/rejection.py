@@ -181,17 +181,12 @@ def margin(probabilities: ArrayLike) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    probabilities : array_like of shape (n, num_classes), num_classes at least 2
-        In [0, 1].
+    probabilities : array_like
+        As for `digit_score`, with the same errors.
 
     Returns
     -------
     ndarray of float64, shape (n,), finite and at least 0
-
-    Raises
-    ------
-    InputError, InputTypeError
-        If `probabilities` is not a table of numbers in [0, 1].
 
     Examples
     --------

@@ -46,8 +46,7 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
     heights = [line.box[3] - line.box[1] for line in reading.lines]
     page, scale = _scaled(picture, heights)
     margin = max([24, *(round(0.7 * height * scale) for height in heights)])
-    texts = max([0.0, *(len(_marked_text(line)) * height for line, height in zip(reading.lines, heights, strict=True))])
-    canvas, draw = _with_margin(page, margin, round(0.3 * texts * scale))
+    canvas, draw = _with_margin(page, margin, 7 if any(map(_marked_text, reading.lines)) else 3)
     taken: list[Box] = []
     for line in reading.lines:
         _draw_line(draw, line, scale, margin, taken)
@@ -98,9 +97,9 @@ def _marked_text(line: Line) -> str:
     return f"{line.text}  " if set(line.text) - {" ", *(digit.text for digit in line.digits)} else ""
 
 
-def _with_margin(page: Any, margin: int, at_right: int = 0) -> tuple[Any, Any]:
-    """Return a canvas with a page on it and more space at the right, and the object that draws on it."""
-    size = page.width + 4 * margin + at_right, page.height + 2 * margin
+def _with_margin(page: Any, margin: int, at_right: int = 3) -> tuple[Any, Any]:
+    """Return a canvas with a page on it, `at_right` margins wide at the right, and the object that draws on it."""
+    size = page.width + (1 + at_right) * margin, page.height + 2 * margin
     canvas = require("PIL.Image", "vision").new("RGB", size, "white")
     canvas.paste(page, (margin, margin))
     return canvas, require("PIL.ImageDraw", "vision").Draw(canvas)

@@ -40,13 +40,8 @@ class Served:
         return digest.hexdigest()[:12]
 
     @cached_property
-    def rule(self) -> RejectionRule:
-        """The rule for requests without `reject_at`; validating the metadata takes longer than the network."""
-        return RejectionRule.from_metadata(self.model.metadata)
-
-    @cached_property
-    def rule_at(self) -> Callable[[float], RejectionRule]:
-        """The function that returns the rule for a `reject_at`; it caches some."""
+    def rule_at(self) -> Callable[[float | None], RejectionRule]:
+        """The function that returns the rule for a `reject_at`; it caches some, since validating takes long."""
         return lru_cache(16)(partial(RejectionRule.from_metadata, self.model.metadata))
 
     @cached_property
@@ -55,9 +50,9 @@ class Served:
         return self.model.classes if KEY in self.model.metadata else None
 
     def accepted_label(self, probabilities: list[float]) -> int:
-        """Return the label of one image, or -1 if `rule` rejects it; NumPy takes ten times as long for one image."""
+        """Return the label of one image, or -1 if it does not look like a digit; NumPy takes ten times as long."""
         entropy = -sum([each * math.log(each) for each in probabilities if each])
-        is_digit = 1 - entropy / math.log(len(probabilities)) >= self.rule.min_digit_score
+        is_digit = 1 - entropy / math.log(len(probabilities)) >= self.rule_at(None).min_digit_score
         return probabilities.index(max(probabilities)) if is_digit else -1
 
 
@@ -197,7 +192,7 @@ class Models:
             self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed
             model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
             loaded = Served(name, model)
-            _ = loaded.rule, loaded.class_names  # damaged metadata is an error now, not in a response
+            _ = loaded.rule_at(None), loaded.class_names  # damaged metadata is an error now, not in a response
             with self._changing:
                 previous = self._served.get(name)
                 if only_if_ready and previous is None:

@@ -110,10 +110,8 @@ def _results(
     if is_plain and len(probabilities) == 1:
         results = {"label": probabilities.argmax(axis=1), "probabilities": probabilities}
         return results, [served.accepted_label(probabilities[0].tolist())]
-    rule = served.rule
-    if request.reject_at is not None:  # even if no label is requested, a rate without a threshold is an error
-        rule = served.rule_at(request.reject_at)
-    answers = rule._answers(probabilities)
+    # Even if no label is requested, a rate without a threshold is an error.
+    answers = served.rule_at(request.reject_at)._answers(probabilities)
     labels = answers.likeliest if request.reject_at is None else answers.labels
     results = {"label": labels, "probabilities": probabilities, "digit_score": answers.digit_scores}
     return results, answers.labels.tolist()
