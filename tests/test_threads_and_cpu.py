@@ -338,11 +338,12 @@ def test_the_pool_keeps_no_reference_to_finished_functions(pool):
 def chunk_sizes(n, n_jobs, dtype=np.float32):
     x, out, sizes = np.arange(n), np.full(n, -1), []
 
-    def run(x, out):
+    def fill(x, mean, std, out):
+        assert (mean, std) == (0.25, 0.5)
         sizes.append(len(x))
         out[:] = x
 
-    LeNet5(seed=0, dtype=dtype)._predictor._in_chunks(run, x, out, n_jobs)
+    LeNet5(seed=0, dtype=dtype)._predictor._in_chunks(fill, x, 0.25, 0.5, out, n_jobs)
     assert out.tolist() == x.tolist()
     return sorted(sizes)
 
