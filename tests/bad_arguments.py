@@ -369,7 +369,7 @@ def cases(folder: Path) -> dict[str, Case]:
                                       {"probabilities": PROBABILITY}),
         "rejection.margin": Case(rejection.margin, {"probabilities": PROBABILITIES}, {"probabilities": PROBABILITY}),
         "rejection.RejectionRule": Case(rejection.RejectionRule, {}, {
-            "min_digit_score": FRACTION, "min_margin": FRACTION}),
+            "min_digit_score": FRACTION, "min_margin": numbers(-0.1)}),
         "rejection.RejectionRule.from_metadata": Case(rejection.RejectionRule.from_metadata,
             {"metadata": TRAINED.metadata, "reject_at": 0.01}, {
                 "reject_at": numbers(-1, 0, 1), "metadata": {"type": [None, 3, "x", []], "value": [

@@ -232,7 +232,7 @@ def test_only_health_routes_are_public_and_errors_are_documented(models):
     operations = InferenceProtocol(models, Limits(), None, None, False).operations()
     assert [each.path for each in operations if each.public] == ["/v2/health/live", "/v2/health/ready"]
     errors = {each.path.rpartition("/")[2]: each.errors for each in operations if each.errors}
-    assert errors == {"ready": (503,), "load": (403, 409), "unload": (403,)}
+    assert errors == {"ready": (404, 503), "load": (403, 409), "unload": (403,)}
 
 
 # ---- the repository of models --------------------------------------------------------------------------
@@ -259,6 +259,10 @@ def test_models_are_unloaded_and_loaded():
     assert control(app, "index", body=b'{"ready": 1}')[0] == 400
     assert control(app, "index", body=b"[]")[0] == 400
     assert asked(app, "GET", "/v2/health/ready")[0] == 200  # the other model is
+    assert control(app, "models/a/unload")[0] == 200
+    status, _, answer = asked(app, "GET", "/v2/health/ready")
+    assert (status, answer["error"]) == (404, "All models are unloaded. Load one.")
+    assert control(app, "models/a/load")[0] == 200
     assert sum(line.startswith("lenet_model_info{") for line in metrics_of(app)) == 1
     status, answer = control(app, "models/b/unload")
     assert (status, answer["error"]) == (404, "Model 'b' is unloaded; expected a loaded model (a).")

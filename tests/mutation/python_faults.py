@@ -48,8 +48,8 @@ NETWORK = {
     ),
     **_of(
         "evaluation/calibration.py", ("calibration",), "threshold-between-equal-probabilities",
-        "last_of_equals = np.append(best[1:] < best[:-1], True)",
-        "last_of_equals = np.ones(len(best), bool)",
+        "last_of_equals = np.append(largest[1:] < largest[:-1], True)",
+        "last_of_equals = np.ones(len(largest), bool)",
     ),
     **_of(
         "init.py", ("init",), "fan-out-without-the-kernel",

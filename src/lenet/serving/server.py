@@ -80,7 +80,7 @@ def serve(
         workers or without a token.
     """
     _check_arguments(host, port, uds, workers, allow_control, log_level, on_ready)
-    if allow_control and token is None and control_token is None:
+    if _checks.boolean(allow_control, "allow_control") and token is None and control_token is None:
         raise InputError("allow_control requires a token; without one, anyone could load and unload models.")
     limits = checked_limits(limits)
     files = _allow_many_files()

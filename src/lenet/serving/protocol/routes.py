@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lenet._checks import SIDE, short_repr
-from lenet.errors import InputError, LenetError, WeightsError
+from lenet.errors import InputError, LenetError, NotServedError, WeightsError
 from lenet.serving.limits.capacity import GIL_TURNS, BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
@@ -59,7 +59,7 @@ class InferenceProtocol:
             *(Operation("POST", f"{path}/infer", self.infer, INFER_CONTENT, details=infer) for path in paths),
             Operation("GET", "/v2", self.server, json_content("Server")),
             Operation("GET", "/v2/health/live", self.live, json_content(), public=True),
-            Operation("GET", "/v2/health/ready", self.ready, json_content(), (503,), public=True),
+            Operation("GET", "/v2/health/ready", self.ready, json_content(), (404, 503), public=True),
             Operation("GET", "/v2/models/stats", self.statistics, json_content("Statistics")),  # before {model}
             *(Operation("GET", path, self.model, json_content("Model")) for path in paths),
             *(Operation("GET", f"{path}/ready", self.model_ready, json_content()) for path in paths),
@@ -80,7 +80,7 @@ class InferenceProtocol:
             raise BusyError("The server is shutting down. Retry after 1 s.", "shutdown")
         loaded = self._models.ready()
         if not loaded:
-            raise HTTPException(503, "All models are unloaded. Load one.")
+            raise NotServedError("All models are unloaded. Load one.")
         for served in loaded:
             served.model.predict_proba(_BLANK, n_jobs=1)  # raises if the kernels do not run
         return JSONResponse({"ready": True})
