@@ -84,6 +84,13 @@ def test_a_folder_expands_to_all_its_pictures(scans, capsys):
     assert answers(lines(capsys, "predict", "scans")) == EXPECTED
 
 
+def test_the_current_folder_has_no_name(scans, capsys, monkeypatch):
+    monkeypatch.chdir(scans / "scans")
+    names = [line.partition(":")[0] for line in lines(capsys, "predict", ".", "-q")]
+    assert names[0] == "0.png"
+    assert not [name for name in names if name.startswith("./")]
+
+
 def test_a_pattern_expands_to_the_matching_files(scans, capsys):
     found = answers(lines(capsys, "predict", "scans/*.png"))
     assert found == {name: EXPECTED[name] for name in ("0.png", "1.png", "2.png", "3.png")}

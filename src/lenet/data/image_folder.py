@@ -194,7 +194,7 @@ def files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
             if entry.is_dir():
                 yield from files_in(Path(entry.path), (*parents, resolved))
             elif entry.is_file():
-                yield entry.path
+                yield str(Path(entry.path))
 
 
 def _class_names(folder: Path, by_class: dict[str, dict[str, list[str]]]) -> tuple[str, ...]:
