@@ -204,6 +204,15 @@ def test_a_resumed_run_saves_its_first_checkpoint_after_30_more_seconds():
     assert folder.calls == [("save_checkpoint", 130.1)]
 
 
+@pytest.mark.parametrize(("held_out", "said"), [(99, True), (100, False)])
+def test_a_model_that_was_not_calibrated_is_reported(capsys, held_out, said):
+    report = SimpleNamespace(accuracy=1.0, loss=0.0, classes="01")
+    folder = SimpleNamespace(folder=Path("run"), args={})
+    data = SimpleNamespace(y_test=np.array([0, 1]))
+    command.print_report(report, folder, data, SimpleNamespace(best_epoch=1), held_out, as_json=False)
+    assert ("The model takes every picture for one of the classes" in capsys.readouterr().out) == said
+
+
 @pytest.mark.parametrize(("more", "said"), [(-0.001, True), (0.001, False)])
 def test_advice_needs_an_accuracy_within_a_tenth_of_the_way_from_guessing_to_1(
     training, capsys, monkeypatch, more, said

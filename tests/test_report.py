@@ -195,3 +195,8 @@ def test_scikit_learn_is_not_imported():
         "assert 'sklearn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_report_requires_two_classes():
+    with pytest.raises(InputError, match=r"^logits has shape \(3, 1\); expected at least two classes\.$"):
+        classification_report(np.zeros((3, 1)), np.zeros(3, int))

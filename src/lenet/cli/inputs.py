@@ -139,10 +139,7 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table, replacing an existing file atomically, unless there are no rows: nothing could be read."""
-    rows = list(rows)
-    if not rows:
-        return
+    """Write a table, replacing an existing file atomically."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     atomic_write(output, text.getvalue().encode("utf-8", "backslashreplace"))

@@ -79,7 +79,7 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
         if arguments.csv is None:
             say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
         rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"]))
-    if arguments.csv is not None:
+    if arguments.csv is not None and rows:
         write_csv(arguments.csv, OF_PICTURES, rows)
     return int(len(rows) < len(names))
 

@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     for name, (file, found) in read_each(arguments, names, read_one):
         num_read += 1
         lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
-        in_cells = (line if line in lines else illegible(line) for line in found.lines)
+        in_cells = (line if line.confidence >= arguments.least else illegible(line) for line in found.lines)
         reading = replace(found, lines=lines, cells=filled(found.cells, in_cells))
         if arguments.show is not None:
             atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         rows += [(name, number, line.text, line.confidence) for number, line in enumerate(reading.lines, 1)]
         if not reading.lines:
             rows.append((name, 0, "", ""))
-    if arguments.csv is not None:
+    if arguments.csv is not None and num_read:
         write_csv(arguments.csv, COLUMNS, rows)
     return int(num_read < len(names))
 

@@ -376,7 +376,7 @@ def print_report(
     if report.accuracy < guessing + (1 - guessing) / 10:
         advice = "increase --epochs" if "from" in folder.args else "pass --from mnist, or increase --epochs"
         reason = f"Sigmoid networks start on a plateau: {advice}."
-        if report.loss > 1.5 * np.log(len(report.classes)):  # the loss of equal probabilities
+        if report.loss > 1.5 * np.log(len(report.classes)):  # the logarithm is the loss of equal probabilities
             reason = "The loss is higher than that of equal probabilities: lower --lr."
         print(f"This is hardly better than guessing. {reason}")
     if held_out < MIN_IMAGES:

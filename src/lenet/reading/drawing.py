@@ -98,7 +98,7 @@ def _marked_text(line: Line) -> str:
 
 
 def _with_margin(page: Any, margin: int, at_right: int = 3) -> tuple[Any, Any]:
-    """Return a canvas with a page on it, `at_right` margins wide at the right, and the object that draws on it."""
+    """Return a canvas with a page and margins, `at_right` of them at the right, and the object that draws on it."""
     size = page.width + (1 + at_right) * margin, page.height + 2 * margin
     canvas = require("PIL.Image", "vision").new("RGB", size, "white")
     canvas.paste(page, (margin, margin))
@@ -121,10 +121,8 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int, taken: list[Box
             text = rounded_down(100 * digit.probability, 0)
             _write_below(draw, (middle, bottom + 2 * pen), text, colour, small, "ma", taken)
     _, top, right, bottom = (place * scale + margin for place in line.box)
-    place, text = (
-        (right + 4 * pen + 4, (top + bottom) / 2),
-        f"{_marked_text(line)}{rounded_down(100 * line.confidence, 0)}%",
-    )
+    place = right + 4 * pen + 4, (top + bottom) / 2
+    text = f"{_marked_text(line)}{rounded_down(100 * line.confidence, 0)}%"
     _write_below(draw, place, text, _colour(line.confidence), large, "lm", taken)
 
 

@@ -37,7 +37,7 @@ class Features:
     cut: Floats  # the ink that the seam after the segment crosses
     is_cut: NDArray[np.bool_]  # whether there is such a seam
     off_line: Floats  # the distance between the middles of the segment and of the line
-    margin: Floats  # of the probabilities of the labels
+    margin: Floats  # between the two most probable labels
     log_score: Floats  # the logarithm of the digit score
     log_other_score: Floats  # the logarithm of one minus the digit score
 

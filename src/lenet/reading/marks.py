@@ -12,7 +12,7 @@ _LOW = 0.4  # heights of the writing: lower strokes may be marks
 _MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit; half of it between two marks
 # Of two strokes above each other that are a colon or an equals sign.
 _MIN_SHARED = 0.5  # widths of the wider one: the part that is above or below the other, if both were upright
-_SLANT = 0.25  # of italics
+_SLANT = 0.25  # of italics: across over down
 _MAX_RATIO = 2  # between their heights
 _MAX_MIDDLE = 0.75  # heights of the writing between their middles and the baseline
 _MIN_BAR = 1.8  # width over height of the bars of an equals sign

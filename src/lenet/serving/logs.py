@@ -20,8 +20,8 @@ LEVELS = ("info", "warning", "error")
 
 
 def log_request(context: RequestContext) -> None:
-    """Log a request with the logger "lenet.serving.requests", at level INFO, or higher if the server has failed."""
-    level = logging.getLevelNamesMapping()[context.level.upper()]
+    """Log a request with the logger "lenet.serving.requests", at level INFO, or higher for status 500 and above."""
+    level: int = getattr(logging, context.level.upper())
     if _REQUESTS.isEnabledFor(level):
         _REQUESTS.log(level, context.log_line().decode().rstrip())
 

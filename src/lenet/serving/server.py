@@ -67,7 +67,7 @@ def serve(
         As for `create_app`. `allow_control` requires one worker.
     log_level : {"info", "warning", "error"}, default "info"
         The lowest level that is logged to standard error, as lines of JSON. Requests have the level "info", or a higher
-        one if the server has failed (status 500 and above).
+        one for status 500 and above.
     on_ready : callable, optional
         Called with the URL, such as "http://127.0.0.1:8000/" or "unix:/run/lenet.sock", when the server listens.
 

@@ -75,7 +75,7 @@ class InferenceProtocol:
         return JSONResponse({"live": True})
 
     async def ready(self, request: Request) -> Response:
-        """Report whether the models that are not unloaded are ready and the server is not shutting down."""
+        """Report whether the loaded models are ready and the server is not shutting down."""
         if context_of(request).server.is_draining:
             raise BusyError("The server is shutting down. Retry after 1 s.", "shutdown")
         loaded = self._models.ready()
