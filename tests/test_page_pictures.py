@@ -68,6 +68,15 @@ def test_the_saved_page_reads_one_digit_by_itself(page):
     assert page.locator("#picture-note").text_content() == "Only the first of the 2 pictures is read."
 
 
+def test_an_error_is_in_front_of_the_tour(page):
+    page.evaluate("document.getElementById('tour').hidden = false; scrollTo(0, document.body.scrollHeight)")
+    drop(page, b"no picture at all", "text/plain")
+    assert error(page)
+    box = page.locator("#dismiss").bounding_box()
+    middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+    assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).id", middle) == "dismiss"
+
+
 @pytest.mark.parametrize("where", ["page", "served_page"])
 def test_a_picture_that_failed_clears_the_earlier_result(request, where):
     page = request.getfixturevalue(where)
