@@ -77,6 +77,15 @@ def test_an_error_is_in_front_of_the_tour(page):
     assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).id", middle) == "dismiss"
 
 
+def test_a_picture_replaces_the_digit_that_writes_itself(browser, saved):
+    with opened(browser, saved, reduced_motion="no-preference") as page:
+        page.wait_for_function("lenet.state.strokes.length")
+        drop(page, picture_of("4"), "image/png")
+        page.wait_for_function("document.getElementById('lines').textContent === '4'")
+        assert pixels(page).any()
+        assert page.locator("#reading strong").text_content() == "4"
+
+
 @pytest.mark.parametrize("where", ["page", "served_page"])
 def test_a_picture_that_failed_clears_the_earlier_result(request, where):
     page = request.getfixturevalue(where)

@@ -148,8 +148,8 @@ function chooseDigit(bitmap, chosen, { left, top, right, bottom }) {
   }, paperOf(bitmap));
   const found = pixelsOfImage(image);
   replaceStrokes([]);
-  pad.draw();
-  look(found ? found.pixels : new Uint8Array(SIDE * SIDE));
+  pad.changed();
+  requestAnimationFrame(() => look(found ? found.pixels : new Uint8Array(SIDE * SIDE))); // after the pad's frame
 }
 
 export function preparePictures() {
