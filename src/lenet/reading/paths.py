@@ -20,7 +20,8 @@ class Path:
 
     arcs: list[int]  # from left to right
     labels: list[int | None]  # the digit of each arc; None for a non-digit
-    # (len(arcs), num_classes + 1): the probability of the segment as each digit or (last column) a non-digit.
+    # (len(arcs), num_classes + 1): the probability of each digit and (last column) of a non-digit, over all ways to cut
+    # the line, for the piece of the arc whose label is the most certain.
     probabilities: NDArray[np.float64]
     confidence: float  # the probability of the digits, over all ways to cut them
 
@@ -44,10 +45,11 @@ def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> P
     other = graph.other if must_be_digit is None else np.where(must_be_digit, -np.inf, graph.other)
     path = _best_arcs(graph, np.maximum(graph.digits.max(axis=1), other))
     labels = [None if other[arc] >= graph.digits[arc].max() else int(graph.digits[arc].argmax()) for arc in path]
-    forward, backward = log_sums(graph, graph.total)
-    around = forward[graph.starts[path]] + backward[graph.stops[path]] - forward[-1]
-    own = np.column_stack([graph.digits[path], graph.other[path]])
-    return Path(path, labels, np.exp(own + around[:, np.newaxis]), confidence_of(labels, graph))
+    by_piece, surest = _piece_posteriors(graph), []
+    for arc, label in zip(path, labels, strict=True):
+        pieces = slice(graph.starts[arc], graph.stops[arc])
+        surest.append(pieces.start + by_piece[pieces, -1 if label is None else label].argmax())
+    return Path(path, labels, by_piece[surest], confidence_of(labels, graph))
 
 
 def confidence_of(labels: Sequence[int | None], graph: Graph) -> float:
@@ -61,6 +63,17 @@ def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.flo
     """Return the log-sums of the weights of all paths from the first node to each, and from each to the last."""
     forward = _log_sums_to(graph.starts, graph.stops, weights, graph.end)
     return forward, _log_sums_to(graph.end - graph.stops, graph.end - graph.starts, weights, graph.end)[::-1]
+
+
+def _piece_posteriors(graph: Graph) -> NDArray[np.float64]:
+    """Return the probability of each digit and (last column) of a non-digit for each piece, from all paths."""
+    forward, backward = log_sums(graph, graph.total)
+    around = forward[graph.starts] + backward[graph.stops] - forward[-1]
+    posteriors = np.exp(np.column_stack([graph.digits, graph.other]) + around[:, np.newaxis])
+    changes = np.zeros((graph.end + 1, posteriors.shape[1]))  # from each piece to the next
+    np.add.at(changes, graph.starts, posteriors)
+    np.subtract.at(changes, graph.stops, posteriors)
+    return np.asarray(changes.cumsum(axis=0)[:-1].clip(0, 1))
 
 
 def arc_posteriors(graph: Graph) -> NDArray[np.float64]:
