@@ -19,7 +19,7 @@ from lenet import load_pretrained
 from lenet.reading import Field, prepare, read, read_form
 from lenet.reading.drawing import drawn, drawn_fields
 from lenet.reading.forms import straightened
-from lenet.reading.ink import find_ink
+from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import find_lines
 from lenet.reading.page import page_of
@@ -276,7 +276,7 @@ def save(name: str, placed: list[tuple[Pixels, tuple[int, int], str]]) -> None:
 
 def draw_preparing(picture: Pixels) -> None:
     """Draw the steps of `prepare`, side by side."""
-    ink, side = find_ink(grey_of(picture), cropped=True), 196
+    ink, side = normalised(find_darkness(grey_of(picture), cropped=True)), 196
     _, _, facts, _ = cv2.connectedComponentsWithStats((ink > 96).astype(np.uint8))
     left, top, width, height, _ = facts[1 + facts[1:, cv2.CC_STAT_AREA].argmax()]
     seen = np.stack([np.kron(prepare(picture), np.ones((7, 7), np.uint8))] * 3, axis=2)

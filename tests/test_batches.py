@@ -69,7 +69,7 @@ def images(n):
 )
 def test_a_training_batch_has_at_most_8_chunks_of_calls_of_at_most_64_images(n, calls):
     kernels = Kernels()
-    Learner(PARAMETERS, kernels)(images(n), np.ones(n, int), 0.0, 1.0, batch_size=2000, n_jobs=1)
+    Learner(PARAMETERS, kernels, 3)(images(n), np.ones(n, int), 0.0, 1.0, batch_size=2000, n_jobs=1)
     found = {}
     for size, gradient in kernels.calls:
         found.setdefault(gradient, []).append(size)
@@ -79,7 +79,7 @@ def test_a_training_batch_has_at_most_8_chunks_of_calls_of_at_most_64_images(n, 
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("n", [1, 20, 600])
 def test_losses_logits_and_gradients_of_a_batch(n, n_jobs):
-    learner, y = Learner(PARAMETERS, Kernels()), np.arange(n) % 3
+    learner, y = Learner(PARAMETERS, Kernels(), 3), np.arange(n) % 3
     for _ in range(2):  # with the memory of the first time
         losses, logits, gradients = learner(images(n), y, 0.5, 1.0, n_jobs=n_jobs)
         assert losses.dtype == np.float64
@@ -91,14 +91,14 @@ def test_losses_logits_and_gradients_of_a_batch(n, n_jobs):
 
 def test_memory_is_allocated_once_for_each_chunk():
     kernels = Kernels()
-    learner = Learner(PARAMETERS, kernels)
+    learner = Learner(PARAMETERS, kernels, 3)
     for n, allocated in ((16, 1), (3, 1), (33, 3), (40, 3), (1000, 8), (1000, 8)):
         learner(images(n), np.ones(n, int), 0.0, 1.0)
         assert kernels.allocated == allocated
 
 
 def test_gradients_are_weighted_and_those_of_a_part_of_a_batch():
-    learner, y = Learner(PARAMETERS, Kernels()), np.array([1, 2])
+    learner, y = Learner(PARAMETERS, Kernels(), 3), np.array([1, 2])
     _, _, gradients = learner(images(2), y, 0.0, 1.0, weights=np.array([0.5, 1.5]), batch_size=10)
     np.testing.assert_allclose(gradients.flat, (0.5 * 1 + 1.5 * 2) / 10, rtol=1e-6)
     losses, logits, gradients = learner(images(0), y[:0], 0.0, 1.0, batch_size=10)
@@ -129,7 +129,7 @@ def test_distortions_apply_to_the_images_of_each_call():
             assert images[0, 0, 0] == self.first % 256
             return 2 * images
 
-    _, logits, _ = Learner(PARAMETERS, Kernels())(images(100), np.ones(100, int), 0.0, 1.0, distortions=Doubled())
+    _, logits, _ = Learner(PARAMETERS, Kernels(), 3)(images(100), np.ones(100, int), 0.0, 1.0, distortions=Doubled())
     np.testing.assert_array_equal(logits[:, 0], 2 * np.arange(100) % 256)
 
 
@@ -140,8 +140,7 @@ def test_distortions_apply_to_the_images_of_each_call():
 def test_logits_probabilities_and_classes(n):
     predictor = Predictor(PARAMETERS, Kernels(), 3, batch_independent=True)
     expected = np.arange(n)[:, np.newaxis] + [[0, 2, 1]]
-    out = predictor.empty(n)
-    assert (out.shape, out.dtype) == ((n, 3), np.float32)
+    out = np.empty((n, 3), np.float32)
     for method, sign in ((predictor.logits, 1), (predictor.probabilities, -1)):
         assert method(images(n), 2.0, 1.0, out, 2) is out
         np.testing.assert_array_equal(out, sign * expected)

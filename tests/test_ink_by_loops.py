@@ -13,7 +13,6 @@ from lenet.reading.ink import (
     coarsened,
     deblurred,
     find_darkness,
-    find_ink,
     is_dark_on_light,
     normalised,
     strengthened,
@@ -445,19 +444,17 @@ def test_darkness_is_relative_to_the_paper():
     grey[10:20, 20:25], grey[12, 22] = 60, 0
     np.testing.assert_array_equal(find_darkness(grey), divided(grey, 150))
     np.testing.assert_array_equal(find_darkness(255 - grey), divided(grey, 150))
-    np.testing.assert_array_equal(find_ink(grey), normalised(find_darkness(grey)))
 
 
-@pytest.mark.parametrize("resolve", [find_darkness, find_ink])
-def test_whether_the_ink_is_dark_may_be_given(resolve):
+def test_whether_the_ink_is_dark_may_be_given():
     grey = np.full((80, 90), 150, np.uint8)
     grey[36:44, 40:50] = 60
-    found = resolve(grey, True)
+    found = find_darkness(grey, True)
     assert found[40, 45] > 150
-    np.testing.assert_array_equal(found, resolve(grey))
-    np.testing.assert_array_equal(found, resolve(255 - grey, False))
-    assert not resolve(grey, False).any()
-    assert not resolve(255 - grey, True).any()
+    np.testing.assert_array_equal(found, find_darkness(grey))
+    np.testing.assert_array_equal(found, find_darkness(255 - grey, False))
+    assert not find_darkness(grey, False).any()
+    assert not find_darkness(255 - grey, True).any()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def batch(n, seed=0):
 
 
 def learn(model, X, y, **options):
-    return Learner(model.parameters, model._kernels)(X, y, MEAN, STD, **options)
+    return Learner(model.parameters, model._kernels, 10)(X, y, MEAN, STD, **options)
 
 
 def of_reference(model, X, y):

@@ -12,7 +12,7 @@ from lenet.reading import Field, prepare, read, read_form, reader
 from lenet.reading import lines as lines_module
 from lenet.reading.cells import cells_of, may_have_cells
 from lenet.reading.frames import without_frames
-from lenet.reading.ink import find_ink
+from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.numbering import chains_of
 from lenet.reading.page import Page
@@ -136,7 +136,7 @@ def test_a_light_digit_is_not_a_sheet():
 def test_a_shadow_at_the_border_is_not_ink():
     y, x = np.mgrid[:600, :800]
     shadow = 1 - 0.6 / (1 + np.exp((x + y - 500) / 60.0))
-    ink = find_ink((paper(numbers(["2741"], place=(400, 450))) * shadow).astype(np.uint8))
+    ink = normalised(find_darkness((paper(numbers(["2741"], place=(400, 450))) * shadow).astype(np.uint8)))
     assert (ink[:380, :380] < 96).mean() > 0.999
 
 
@@ -145,16 +145,16 @@ def test_a_stroke_along_the_border_of_a_cropped_picture_is_ink_and_a_shadow_is_n
     stroke[5:, 26:33] = stroke[55:, 18:42] = True
     shadow[:, 55:] = True
     page = np.where(stroke, 60, np.where(shadow, 120, 200)).astype(np.uint8)
-    np.testing.assert_array_equal(find_ink(page, True, cropped=True) > 0, stroke)
-    np.testing.assert_array_equal(find_ink(255 - page, False, cropped=True) > 0, stroke)
-    assert not find_ink(page, True)[57:, 18:21].any()
+    np.testing.assert_array_equal(normalised(find_darkness(page, True, cropped=True)) > 0, stroke)
+    np.testing.assert_array_equal(normalised(find_darkness(255 - page, False, cropped=True)) > 0, stroke)
+    assert not normalised(find_darkness(page, True))[57:, 18:21].any()
 
 
 def test_a_shadow_that_touches_a_stroke_is_not_ink():
     page = np.full((60, 60), 200, np.uint8)
     page[:, 50:] = 60
     page[25:32, 20:50] = 60
-    assert not find_ink(page, True, cropped=True)[:20, 50:].any()
+    assert not normalised(find_darkness(page, True, cropped=True))[:20, 50:].any()
 
 
 @pytest.mark.parametrize("is_light", [False, True])
@@ -171,7 +171,7 @@ def test_the_base_of_a_2_cropped_to_its_ink_is_in_the_image(is_light):
 def test_ink_that_fills_much_of_a_small_picture():
     page = np.full((20, 40), 220, np.uint8)
     page[2:18, 12:28] = 60
-    np.testing.assert_array_equal(find_ink(page, True) > 0, page == 60)
+    np.testing.assert_array_equal(normalised(find_darkness(page, True)) > 0, page == 60)
 
 
 def test_paper_noise_is_not_ink():
@@ -179,7 +179,7 @@ def test_paper_noise_is_not_ink():
     page = np.full((400, 400), 200.0)
     page[150:250, 190:202] = 40
     page += np.random.default_rng(0).normal(0, 6, page.shape)
-    ink = find_ink(page.clip(0, 255).round().astype(np.uint8))
+    ink = normalised(find_darkness(page.clip(0, 255).round().astype(np.uint8)))
     assert not ink[:, :150].any()
     assert ink[200, 195] > 200
 

@@ -9,7 +9,7 @@ import lenet
 from lenet._mnist_form import mnist_form
 from lenet.errors import InputError
 from lenet.reading import Field, FieldValue, forms, marks, prepare, read, read_form, reader, single_digit
-from lenet.reading.ink import find_ink, is_dark_on_light
+from lenet.reading.ink import find_darkness, is_dark_on_light, normalised
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.page import Page
 from lenet.reading.results import Cell, Digit, Line
@@ -131,7 +131,8 @@ def test_the_paper_around_one_digit_is_estimated_in_64_pixels():
     rng = np.random.default_rng(0)
     grey = (np.add.outer(np.arange(300) / 3, np.arange(200) / 4) + rng.integers(60, 100, (300, 200))).astype(np.uint8)
     grey[80:220, 90:110] //= 3
-    forms = [mnist_form(single_digit._without_specks(find_ink(grey, paper_side=side))) for side in (64, 128)]
+    inks = [normalised(find_darkness(grey, paper_side=side)) for side in (64, 128)]
+    forms = [mnist_form(single_digit._without_specks(ink)) for ink in inks]
     assert not np.array_equal(*forms)
     np.testing.assert_array_equal(prepare(grey), forms[0])
 

@@ -41,7 +41,7 @@ def test_distorted_bytes_are_learned_from_as_they_look(digits):
     X, y = digits[0][:40], digits[1][:40]
     maps = random_affine(40, np.random.default_rng(0))
     model = lenet.LeNet5(seed=0)
-    _, _, gradients = Learner(model.parameters, model._kernels)(
+    _, _, gradients = Learner(model.parameters, model._kernels, 10)(
         X, y, 0.1, 0.3, distortions=AffineMaps(maps)
     )  # fmt: skip
     _, expected = reference.lenet_loss_and_gradients(model.parameters, (distort(X, maps)[:, None] / 255 - 0.1) / 0.3, y)

@@ -67,10 +67,6 @@ class Predictor:
         self._kernel, self._softmax = kernels.logits, kernels.softmax
         self._batch_independent = batch_independent
 
-    def empty(self, n: int) -> Array:
-        """Return an uninitialised array for the logits of n images."""
-        return np.empty((n, self._num_classes), self._dtype)
-
     def logits(self, x: Array, mean: float | None, std: float | None, out: Array, n_jobs: int | None) -> Array:
         """Fill out with the logits, and return it."""
         self._in_chunks(self._fill_logits, x, mean, std, out, n_jobs)
@@ -90,7 +86,7 @@ class Predictor:
         self._kernel(self._parameters, _pixels(x, self._dtype), mean, std, out)
 
     def _fill_classes(self, x: Array, mean: float | None, std: float | None, out: Array) -> None:
-        logits = self.empty(len(x))
+        logits = np.empty((len(x), self._num_classes), self._dtype)
         self._fill_logits(x, mean, std, logits)
         out[...] = logits.argmax(axis=1)  # of intp, which is not int64 everywhere
 
@@ -122,12 +118,11 @@ class Predictor:
 class Learner:
     """Compute the losses and gradients of batches, reusing scratch memory from batch to batch.
 
-    The parameters are those of a LeNet5, read on each call. By default, there is a class for each bias of its output.
+    The parameters are those of a LeNet5, read on each call.
     """
 
-    def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int | None = None):
-        self._parameters, self._kernels = parameters, kernels
-        self._num_classes = num_classes or len(parameters["output.bias"])
+    def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int):
+        self._parameters, self._kernels, self._num_classes = parameters, kernels, num_classes
         self._gradients: list[FlatDict] = []
         self._work: list[Array] = []
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -226,10 +227,9 @@ def checked_fields(values: Any) -> tuple[Field, ...]:
         raise InputTypeError(f"fields is {_checks.short_repr(values)}; expected a list of Field, as from load_fields.")
     if not 1 <= len(values) <= MAX_FIELDS:
         raise InputError(f"There are {len(values):,} fields; expected 1 to {MAX_FIELDS:,}.")
-    names = [each.name for each in values]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"Several fields have the name {name}; expected a different name for each field.")
+    [(name, count)] = Counter(each.name for each in values).most_common(1)
+    if count > 1:
+        raise InputError(f"Several fields have the name {name}; expected a different name for each field.")
     return tuple(values)
 
 

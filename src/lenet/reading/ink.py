@@ -31,31 +31,6 @@ _PALE, _CORE = 0.15, 0.65  # darkness of a stroke's edges relative to its core; 
 _NOISE = 5.0  # standard deviations from the paper's level that still count as paper
 
 
-def find_ink(
-    grey: NDArray[np.uint8],
-    dark_on_light: bool | None = None,
-    *,
-    paper_side: int = _COARSE_LONGER,
-    cropped: bool = False,
-) -> NDArray[np.uint8]:
-    """Return the ink in each pixel of a picture, from 0 (paper) to 255 (ink); all 0 if nothing stands out.
-
-    Ink may be dark on light paper or light on dark paper; by default, this is detected. Ink is measured relative to the
-    paper around it, which removes shadows. If the paper is a light sheet on a darker ground, only the sheet counts. The
-    paper is estimated in a picture with a shorter side of at most `paper_side` pixels: if the writing is large, a small
-    one saves time. If the picture may be `cropped` to its ink, strokes at its border are not taken for shadows.
-
-    Examples
-    --------
-    >>> grey = np.full((60, 60), 200, np.uint8)
-    >>> grey[20:40, 28:32] = 90
-    >>> ink = find_ink(grey)
-    >>> int(ink[30, 30]), int(ink[5, 5])
-    (255, 0)
-    """
-    return normalised(find_darkness(grey, dark_on_light, paper_side=paper_side, cropped=cropped))
-
-
 def find_darkness(
     grey: NDArray[np.uint8],
     dark_on_light: bool | None = None,
@@ -65,7 +40,18 @@ def find_darkness(
 ) -> NDArray[np.uint8]:
     """Return how much darker each pixel is than light paper, or lighter than dark paper, from 0 to 255.
 
-    The arguments are those of `find_ink`.
+    By default, whether the ink is dark on light paper is detected. It is measured relative to the paper around it,
+    which removes shadows. If the paper is a light sheet on a darker ground, only the sheet counts. The paper is
+    estimated in a picture with a shorter side of at most `paper_side` pixels: if the writing is large, a small one
+    saves time. If the picture may be `cropped` to its ink, strokes at its border are not treated as shadows.
+
+    Examples
+    --------
+    >>> grey = np.full((60, 60), 200, np.uint8)
+    >>> grey[20:40, 28:32] = 90
+    >>> ink = normalised(find_darkness(grey))
+    >>> int(ink[30, 30]), int(ink[5, 5])
+    (255, 0)
     """
     coarse = coarsened(grey)
     darkest, lightest = levels_of(border_of(coarse))
