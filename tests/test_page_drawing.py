@@ -249,3 +249,17 @@ def test_a_link_carries_the_drawing(browser, saved, page):
         other.evaluate("location.hash = '#drawing=AA'")
         assert error(other) == "The drawing in this link is damaged. Ask for the link again."
         assert strokes(other) == 1
+
+
+def test_a_link_carries_the_whole_digit_that_writes_itself(browser, saved):
+    with opened(browser, saved, script=CLOCK, reduced_motion="no-preference") as page:
+        page.locator("#share").click()
+        page.wait_for_function("() => document.getElementById('pen').textContent")
+        with opened(browser, page.url) as other:
+            answer(other, "5")
+            assert strokes(other) == 3
+        answer(page, "5")  # without any time passing
+        assert page.locator("#invitation").is_visible()
+        draw(page, THREE)  # which replaces the digit, as the invitation says
+        answer(page, "3")
+        assert strokes(page) == 1

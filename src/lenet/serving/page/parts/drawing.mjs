@@ -5,7 +5,7 @@ import { GLYPHS, begun, decodedStrokes, encoded, handwritten } from "./strokes.m
 import { Pad } from "./pad.mjs";
 
 const past = []; // earlier lists of strokes for Undo, the latest last
-let stopExample = null; // ends the animation of an example that is being drawn
+let example = null; // {strokes, stop} of the example that is being drawn
 let isOpening = false; // whether the pad shows the digit with which the page opens; a stroke replaces it
 
 export const pad = new Pad($("pad"), state, startStroke, () => {
@@ -14,49 +14,40 @@ export const pad = new Pad($("pad"), state, startStroke, () => {
   lookAtStrokes();
 }, $("pen"));
 
-function stopWriting() {
-  stopExample?.();
-  stopExample = null;
-  isOpening = false;
+// Put strokes on the pad, and end the example and the stroke that are being drawn.
+function putStrokes(strokes, isOpened = false) {
+  example?.stop();
+  example = null;
+  isOpening = isOpened;
+  state.strokes = strokes;
   pad.lift();
+  pad.changed();
 }
 
-// A stroke withdraws the offer of the tour but leaves its room, so that the pad does not move.
+// A stroke discards a half-drawn example, and the digit with which the page opens. It withdraws the offer of the tour but
+// leaves its room, so that the pad does not move.
 function startStroke(place) {
-  replaceStrokes([...ownStrokes(), [place]]);
+  replaceStrokes([...(example || isOpening ? [] : state.strokes), [place]]);
   $("tour").inert = $("tour-back").hidden;
 }
 
-// A half-drawn example is discarded, and so is the digit with which the page opens.
-const ownStrokes = () => (stopExample || isOpening ? [] : state.strokes);
-
 // Replace the strokes on the pad. The strokes that a half-drawn example replaced are in `past` already.
 export function replaceStrokes(strokes) {
-  if (!stopExample && !isOpening && (state.strokes.length || strokes.length)) past.push(state.strokes);
-  stopWriting();
-  state.strokes = strokes;
+  if (!example && !isOpening && (state.strokes.length || strokes.length)) past.push(state.strokes);
+  putStrokes(strokes);
 }
 
-function undo() {
-  stopWriting();
-  state.strokes = past.pop() ?? [];
-  pad.changed();
-}
-
-function clear() {
-  replaceStrokes([]);
-  pad.changed();
-}
+const undo = () => putStrokes(past.pop() ?? []);
+const clear = () => replaceStrokes([]);
 
 // Draw an example stroke by stroke, or at once if the user prefers reduced motion.
 function writeExample(digit, duration = 500) {
   const strokes = handwritten(digit);
   replaceStrokes(begun(strokes, 1));
   pad.pen.isShown = false;
-  const total = strokes.flat().length;
   const stop = animated(isMotionUnwanted() ? 0 : duration, (progress) => {
-    state.strokes = begun(strokes, Math.max(1, Math.round(progress * total)));
-    stopExample = progress < 1 ? () => stop() : null;
+    state.strokes = begun(strokes, Math.ceil(progress * strokes.flat().length) || 1);
+    example = progress < 1 ? { strokes, stop: () => stop() } : null;
     pad.changed();
   });
 }
@@ -87,7 +78,8 @@ const LINK = "#drawing=";
 // Put the drawing into the address and copy the address.
 async function share() {
   if (!state.strokes.length) throw new Error("The pad is empty. Draw something first.");
-  stopWriting();
+  if (example) putStrokes(example.strokes, isOpening);
+  pad.lift();
   history.replaceState(null, "", LINK + encoded(state.strokes));
   try {
     await navigator.clipboard.writeText(location.href);
@@ -103,7 +95,6 @@ function openLink() {
   const strokes = decodedStrokes(location.hash.slice(LINK.length));
   if (!strokes) throw new Error("The drawing in this link is damaged. Ask for the link again.");
   replaceStrokes(strokes);
-  pad.changed();
   return true;
 }
 

@@ -3,7 +3,7 @@
 import { SIDE, forward, judged } from "./network.mjs";
 import { LARGEST, greyLevels, pixelsOfImage } from "./pixels.mjs";
 import { $, add, guarded, look, lookAtStrokes, percent, showError, state, thing } from "./state.mjs";
-import { pad, replaceStrokes } from "./drawing.mjs";
+import { replaceStrokes } from "./drawing.mjs";
 import { answerOf, ask } from "./server.mjs";
 import { readsLines } from "./answer.mjs";
 
@@ -148,7 +148,6 @@ function chooseDigit(bitmap, chosen, { left, top, right, bottom }) {
   }, paperOf(bitmap));
   const found = pixelsOfImage(image);
   replaceStrokes([]);
-  pad.changed();
   requestAnimationFrame(() => look(found ? found.pixels : new Uint8Array(SIDE * SIDE))); // after the pad's frame
 }
 
