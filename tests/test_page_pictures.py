@@ -6,7 +6,20 @@ import time
 
 import numpy as np
 import pytest
-from page_actions import READY, THREE, answer, distance, draw, drop, error, opened, picture_of, pixels, shown
+from page_actions import (
+    READY,
+    THREE,
+    answer,
+    distance,
+    draw,
+    drop,
+    error,
+    on_pad,
+    opened,
+    picture_of,
+    pixels,
+    shown,
+)
 from served import serving
 from serving_requests import TOKEN
 
@@ -84,6 +97,26 @@ def test_a_picture_replaces_the_digit_that_writes_itself(browser, saved):
         page.wait_for_function("document.getElementById('lines').textContent === '4'")
         assert pixels(page).any()
         assert page.locator("#reading strong").text_content() == "4"
+
+
+def test_a_late_picture_leaves_a_newer_drawing(browser, served):
+    with opened(browser, served, viewport={"width": 1440, "height": 700}) as page:
+        waiting = []
+        page.route("**/predict*", lambda route: waiting.append(route))
+        drop(page, picture_of("29"), "image/png")
+        start, *rest = on_pad(page, THREE)
+        page.mouse.move(*start)
+        page.mouse.down()
+        page.mouse.move(*rest[0])
+        waiting.pop().continue_()
+        page.wait_for_function("() => document.getElementById('lines').textContent.trim() === '29'")
+        assert page.evaluate("scrollY") == 0
+        for place in rest[1:]:
+            page.mouse.move(*place, steps=3)
+        page.mouse.up()
+        answer(page, "3")
+        page.locator("#boxes button").nth(1).click()
+        answer(page, "9")
 
 
 @pytest.mark.parametrize("where", ["page", "served_page"])

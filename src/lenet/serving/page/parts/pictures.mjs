@@ -3,7 +3,7 @@
 import { SIDE, forward, judged } from "./network.mjs";
 import { LARGEST, greyLevels, pixelsOfImage } from "./pixels.mjs";
 import { $, add, guarded, look, lookAtStrokes, percent, showError, state, thing } from "./state.mjs";
-import { replaceStrokes } from "./drawing.mjs";
+import { changes, replaceStrokes } from "./drawing.mjs";
 import { answerOf, ask } from "./server.mjs";
 import { readsLines } from "./answer.mjs";
 
@@ -15,12 +15,15 @@ let latest = 0; // number of the latest picture
 
 async function readPicture(file) {
   const own = ++latest;
+  const before = changes;
   $("lines").textContent = "Reading …";
   try {
     const picture = await fitting(file);
     const reading = (state.model && readsLines() && (await readByServer(picture.file))) || readHere(picture.bitmap);
     if (own !== latest) return;
     showPicture(picture.bitmap, reading);
+    if (changes > before) return; // the drawing is newer than the picture
+    $("boxes").firstChild?.click();
     $("picture-card").scrollIntoView({ block: "nearest" });
   } catch (error) {
     if (own !== latest) return;
@@ -119,11 +122,10 @@ function showPicture(bitmap, { text, lines }) {
   if (!bitmap) return;
   const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
   drawScaled($("picture"), bitmap, wholeOf(bitmap), scale, paperOf(bitmap));
-  const buttons = digits.map((digit) => boxButton(bitmap, digit));
-  buttons[0]?.click();
+  for (const digit of digits) addBox(bitmap, digit);
 }
 
-function boxButton(bitmap, { box: [left, top, right, bottom], class: name, probability }) {
+function addBox(bitmap, { box: [left, top, right, bottom], class: name, probability }) {
   const button = add($("boxes"), "button", { type: "button" });
   const part = (length, of) => `${(100 * length) / of}%`;
   button.style.left = part(left, bitmap.width);
@@ -135,7 +137,6 @@ function boxButton(bitmap, { box: [left, top, right, bottom], class: name, proba
   const isOnTheRight = left > bitmap.width / 2 && $("picture").clientWidth > 200; // its name needs the room to the left
   add(button, "span", { textContent: name ?? "?", className: isOnTheRight ? "leftwards" : "" });
   button.addEventListener("click", () => chooseDigit(bitmap, button, { left, top, right, bottom }));
-  return button;
 }
 
 // Run the network on one digit of the picture.
