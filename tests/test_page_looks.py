@@ -46,6 +46,15 @@ def test_most_of_the_network_is_seen_while_drawing(page, served_page):
             assert each.evaluate("document.documentElement.scrollWidth") == width
 
 
+def test_a_phone_on_its_side_has_room_around_the_pad(page):
+    for width, height in ((740, 360), (667, 375)):
+        resize(page, width, height)
+        page.locator("#pad").scroll_into_view_if_needed()
+        box = page.locator("#pad").bounding_box()
+        assert box["width"] == box["height"] < height - 100  # the rest is for the offer of the tour
+        assert box["x"] + box["width"] / 2 == pytest.approx(width / 2, abs=1)
+
+
 def test_products_have_numbers_on_phones(page):
     page.keyboard.press("5")
     answer(page, "5")
