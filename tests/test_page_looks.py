@@ -79,6 +79,18 @@ def test_products_have_numbers_on_phones(page):
         assert equation["width"] <= terms["width"]
 
 
+def test_the_pen_moves_nothing(page):
+    for width in (1440, 768, 360):
+        resize(page, width)
+        before = page.evaluate("document.documentElement.scrollHeight")
+        for pad in ("#pad", "#lesson-pad"):
+            page.locator(pad).press(" ")
+        page.evaluate(FRAMES)
+        assert page.evaluate("document.documentElement.scrollHeight") == before
+        for button in ("#clear", "#lesson-clear"):
+            page.locator(button).click()
+
+
 def test_captions_do_not_overlap(page):
     page.evaluate("""() => {
         window.written = [];
