@@ -42,6 +42,18 @@ def test_the_keyboard_controls_the_tour(browser, saved, width, height):
         assert page.locator("#tour-name").text_content() == "Input (1 of 8)"
 
 
+def test_a_phone_that_is_turned_keeps_the_stage_of_the_tour(browser, saved):
+    with opened(browser, saved, viewport={"width": 360, "height": 740}) as page:
+        for _ in range(5):
+            page.click("#tour-next")
+        for width, height in ((740, 360), (360, 740)):
+            resize(page, width, height)
+            page.wait_for_timeout(100)
+            box, tour = page.locator("#figure").bounding_box(), page.locator("#tour").bounding_box()
+            end = tour["y"] + tour["height"]
+            assert end < box["y"] + page.evaluate("lenet.places().stages.c3.y") < end + 40
+
+
 def test_a_stroke_withdraws_the_offer_of_the_tour_but_not_the_tour(browser, saved):
     with opened(browser, saved) as page:
         answer(page, "5")

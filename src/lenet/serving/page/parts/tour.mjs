@@ -88,13 +88,12 @@ function tourKey(event) {
   event.preventDefault();
 }
 
-// Show the unit that is the best example of the stage now that the drawing has changed.
-function followDrawing() {
-  if (!$("tour").hidden && stageIndex >= 0) pointAt(exampleUnit(STAGES[stageIndex].name));
-}
+// Return a function that does some work while the tour shows a stage.
+const onStage = (work) => () => !$("tour").hidden && stageIndex >= 0 && work();
 
 export function prepareTour() {
-  afterEachPass(followDrawing);
+  afterEachPass(onStage(() => pointAt(exampleUnit(STAGES[stageIndex].name)))); // the drawing has changed
+  new ResizeObserver(onStage(scrollToStage)).observe(figure); // for example, when a phone is turned
   $("tour-open").addEventListener("click", openTour);
   $("tour-next").addEventListener("click", () => goBy(1));
   $("tour-back").addEventListener("click", () => goBy(-1));
