@@ -86,7 +86,8 @@ def test_the_page_learns_two_symbols(page):
         page.locator(f"#keep-{name}").click()
     assert page.locator("#examples-A button").count() == page.locator("#examples-B button").count() == 4
     page.locator("#train").click()
-    said = page.locator("#lesson-text").text_content()
+    text = "document.getElementById('lesson-text').textContent"
+    said = page.evaluate(text)
     first, last = map(float, re.fullmatch(r"170 parameters .* from (.*) to (\S+)\. .*", said).groups())
     assert first == pytest.approx(np.log(2), abs=1e-3)
     assert last < 0.05
@@ -96,7 +97,12 @@ def test_the_page_learns_two_symbols(page):
         page.evaluate(FRAMES)
         right += f" reads {name} with " in page.locator("#lesson-text").text_content()
         page.locator("#lesson-clear").click()
+        page.evaluate(FRAMES)
+        assert page.evaluate(text) == said
     assert right >= 9
+    draw(page, triangle(rng), "#lesson-pad", steps=1)
+    page.locator("#train").click()
+    assert page.evaluate(text).startswith("The new layer reads A with ")
     page.get_by_label("Remove example 2 of A").click()
     assert page.locator("#examples-A button").count() == 3
     assert page.locator("#lesson-text").text_content().startswith("Ready to train.")

@@ -22,11 +22,16 @@ export const lessonPad = new Pad($("lesson-pad"), lesson, (place) => (lesson.str
 const valuesOf = (pixels) => forward(state.model, pixels).f6.values;
 const countOf = (label) => lesson.examples.filter((each) => each.label === label).length;
 
+// Show what the trained layer reads on the pad or, if the pad is empty, how the layer was trained.
 function showReading() {
-  if (!lesson.layer || !lesson.strokes.length) return;
-  const probabilities = read(lesson.layer, valuesOf(pixelsOfStrokes(lesson.strokes)));
+  const { layer, losses, strokes } = lesson;
+  if (losses.length < STEPS) return;
+  const probabilities = read(layer, valuesOf(pixelsOfStrokes(strokes)));
   const label = Number(probabilities[1] > probabilities[0]);
-  $("lesson-text").textContent = `The new layer reads ${NAMES[label]} with ${percent(probabilities[label])}.`;
+  const [first, last] = [losses[0], losses.at(-1)].map((loss) => number(loss, 3));
+  $("lesson-text").textContent = strokes.length ? `The new layer reads ${NAMES[label]} with ${percent(probabilities[label])}.`
+    : `${layer.parameters.length} parameters learned in ${STEPS} steps: the loss fell from ${first} to ${last}. Draw another`
+      + " symbol to test them.";
 }
 
 function clearPad() {
@@ -46,10 +51,10 @@ function keep(label) {
   examplesChanged();
 }
 
-// A layer that learned other examples is discarded.
+// A layer that learned other examples is no longer read.
 function examplesChanged() {
   stopTraining();
-  Object.assign(lesson, { layer: null, losses: [] });
+  lesson.losses = [];
   drawExamples();
   drawCurve();
   const missing = NAMES.filter((_, label) => countOf(label) < ENOUGH);
@@ -83,14 +88,8 @@ function train() {
   stopTraining = animated(isMotionUnwanted() ? 0 : LEARNING, (progress) => {
     while (lesson.losses.length < progress * STEPS) lesson.losses.push(learn(lesson.layer, lesson.examples));
     drawCurve();
-    if (progress === 1) finish();
+    showReading();
   });
-}
-
-function finish() {
-  const [first, last] = [lesson.losses[0], lesson.losses.at(-1)].map((loss) => number(loss, 3));
-  $("lesson-text").textContent = `${lesson.layer.parameters.length} parameters learned in ${STEPS} steps: the loss fell from `
-    + `${first} to ${last}. Draw another symbol to test them.`;
 }
 
 export function drawCurve() {
