@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from page_actions import FRAMES, answer, draw, pixels
+from page_actions import CLOCK, FRAMES, answer, draw, opened, pixels
 
 pytest_plugins = ["page_fixture"]
 pytestmark = pytest.mark.landing
@@ -65,6 +65,20 @@ def test_steps_begin_at_the_drawing_even_right_after_a_stroke(page):
     assert page.locator("#mind-text").text_content().startswith("After ")
     changed = page.evaluate("[...lenet.state.pixels].map((pixel, i) => Math.abs(pixel - drawn[i]))")
     assert 0 < np.mean(changed) < 60
+
+
+def test_another_target_stops_the_steps(browser, saved):
+    with opened(browser, saved, script=CLOCK, reduced_motion="no-preference") as page:
+        page.evaluate("passTime(4000)")
+        answer(page, "5")
+        page.wait_for_function("() => document.getElementById('nearest').textContent.startsWith('5, at ')")
+        page.locator("#change").click()
+        page.evaluate("passTime(60)")
+        page.wait_for_function("() => document.getElementById('mind-text').textContent.startsWith('After 1 step')")
+        page.locator("#target").select_option("1")
+        page.evaluate("passTime(60)")
+        page.evaluate(FRAMES)
+        assert page.locator("#steps").input_value() == "0"
 
 
 def triangle(rng):

@@ -128,6 +128,7 @@ export function repaintMind() {
 export function prepareMind({ classes, isNamed }) {
   classes.forEach((name, k) => add($("target"), "option", { value: k, textContent: name }));
   $("target").addEventListener("change", () => {
+    stopSteps();
     $("target").dataset.chosen = "yes";
     path.length = 1;
     $("steps").value = 0;
