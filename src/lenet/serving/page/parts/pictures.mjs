@@ -2,7 +2,7 @@
 
 import { SIDE, forward, judged } from "./network.mjs";
 import { LARGEST, greyLevels, pixelsOfImage } from "./pixels.mjs";
-import { $, add, guarded, look, lookAtStrokes, percent, showError, state, thing } from "./state.mjs";
+import { $, add, afterEachPass, guarded, isBlank, look, lookAtStrokes, percent, showError, state, thing } from "./state.mjs";
 import { changes, replaceStrokes } from "./drawing.mjs";
 import { answerOf, ask } from "./server.mjs";
 import { readsLines } from "./answer.mjs";
@@ -12,6 +12,7 @@ const MANY_BYTES = 8e6;
 const UNREADABLE = 16e6; // bytes; larger files that the browser cannot read are not sent
 
 let latest = 0; // number of the latest picture
+let chosen = null; // the box that was chosen last
 
 async function readPicture(file) {
   const own = ++latest;
@@ -126,7 +127,7 @@ function showPicture(bitmap, { text, lines }) {
 }
 
 function addBox(bitmap, { box: [left, top, right, bottom], class: name, probability }) {
-  const button = add($("boxes"), "button", { type: "button" });
+  const button = add($("boxes"), "button", { type: "button", ariaPressed: false });
   const part = (length, of) => `${(100 * length) / of}%`;
   button.style.left = part(left, bitmap.width);
   button.style.top = part(top, bitmap.height);
@@ -140,8 +141,8 @@ function addBox(bitmap, { box: [left, top, right, bottom], class: name, probabil
 }
 
 // Run the network on one digit of the picture.
-function chooseDigit(bitmap, chosen, { left, top, right, bottom }) {
-  for (const button of $("boxes").children) button.setAttribute("aria-pressed", button === chosen);
+function chooseDigit(bitmap, button, { left, top, right, bottom }) {
+  chosen = button;
   const margin = 0.12 * Math.max(right - left, bottom - top);
   const { image } = imageOf(bitmap, {
     left: Math.max(0, left - margin), top: Math.max(0, top - margin),
@@ -152,7 +153,13 @@ function chooseDigit(bitmap, chosen, { left, top, right, bottom }) {
   requestAnimationFrame(() => look(found ? found.pixels : new Uint8Array(SIDE * SIDE))); // after the pad's frame
 }
 
+// Mark the box of the digit that the network sees; drawings have strokes.
+function markBox() {
+  for (const button of $("boxes").children) button.ariaPressed = button === chosen && !state.strokes.length && !isBlank();
+}
+
 export function preparePictures() {
+  afterEachPass(markBox);
   const read = guarded(readPicture);
   const readFirst = (files) => {
     $("picture-note").textContent = files.length > 1 ? `Only the first of the ${files.length} pictures is read.` : "";

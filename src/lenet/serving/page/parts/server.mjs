@@ -1,7 +1,7 @@
 // Requests to the server of the page, and the page's answer compared with the server's.
 
 import { SIDE } from "./network.mjs";
-import { $, guarded, state } from "./state.mjs";
+import { $, afterEachPass, guarded, state } from "./state.mjs";
 
 export const isServed = () => !$("model") && location.protocol.startsWith("http");
 
@@ -56,16 +56,14 @@ async function compare() {
   });
   const { outputs, model_version: version } = await answerOf(response);
   const time = performance.now() - start;
-  if (version !== state.model.version) {
-    $("comparison").textContent = `The server now has version ${version}. Reload the page.`;
-    return;
-  }
+  if (own !== state.outputs.output.values) return; // the drawing has changed
   const difference = Math.max(...own.map((value, k) => Math.abs(value - outputs[0].data[k])));
-  $("comparison").textContent =
-    `Round trip: ${time.toFixed(1)} ms. The probabilities differ by at most ${difference.toExponential(0)}.`;
+  $("comparison").textContent = version !== state.model.version ? `The server now has version ${version}. Reload the page.`
+    : `Round trip: ${time.toFixed(1)} ms. The probabilities differ by at most ${difference.toExponential(0)}.`;
 }
 
 export function prepareServer() {
   form.addEventListener("submit", keepToken); // before the requests that wait for it
   $("compare").addEventListener("click", guarded(compare));
+  afterEachPass(() => ($("comparison").textContent = ""));
 }
