@@ -1,6 +1,6 @@
 // Pictures: read by the server, or one symbol by the browser.
 
-import { SIDE, forward, judged } from "./network.mjs";
+import { forward, judged } from "./network.mjs";
 import { LARGEST, greyLevels, pixelsOfImage } from "./pixels.mjs";
 import { $, add, afterEachPass, guarded, isBlank, look, lookAtStrokes, percent, showError, state, thing } from "./state.mjs";
 import { changes, replaceStrokes } from "./drawing.mjs";
@@ -49,7 +49,7 @@ async function fitting(file) {
   return { file: await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 }), bitmap: canvas.transferToImageBitmap() };
 }
 
-// A picture that failed leaves nothing of an earlier one.
+// A later picture leaves nothing of an earlier one, even if it cannot be read.
 function forgetPicture() {
   $("lines").textContent = "";
   $("boxes").replaceChildren();
@@ -115,26 +115,24 @@ function imageOf(bitmap, part, paper) {
 }
 
 function showPicture(bitmap, { text, lines }) {
+  forgetPicture();
   $("lines").textContent = text || "no digits";
-  $("boxes").replaceChildren();
-  $("picture-box").hidden = !bitmap;
-  const digits = bitmap ? lines.flatMap((line) => line.digits) : [];
-  if (!digits.length) lookAtStrokes();
   if (!bitmap) return;
+  $("picture-box").hidden = false;
   const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
   drawScaled($("picture"), bitmap, wholeOf(bitmap), scale, paperOf(bitmap));
-  for (const digit of digits) addBox(bitmap, digit);
+  for (const digit of lines.flatMap((line) => line.digits)) addBox(bitmap, digit);
 }
 
 function addBox(bitmap, { box: [left, top, right, bottom], class: name, probability }) {
-  const button = add($("boxes"), "button", { type: "button", ariaPressed: false });
+  const ariaLabel = name === null ? `not a ${thing()}` : `${name}, ${percent(probability)}`;
+  const button = add($("boxes"), "button", { type: "button", ariaLabel, ariaPressed: false });
   const part = (length, of) => `${(100 * length) / of}%`;
   button.style.left = part(left, bitmap.width);
   button.style.top = part(top, bitmap.height);
   button.style.width = part(right - left, bitmap.width);
   button.style.height = part(bottom - top, bitmap.height);
   button.dataset.doubt = name === null ? "none" : probability < 0.9 ? "unsure" : "sure";
-  button.setAttribute("aria-label", name === null ? `not a ${thing()}` : `${name}, ${percent(probability)}`);
   const isOnTheRight = left > bitmap.width / 2 && $("picture").clientWidth > 200; // its name needs the room to the left
   add(button, "span", { textContent: name ?? "?", className: isOnTheRight ? "leftwards" : "" });
   button.addEventListener("click", () => chooseDigit(bitmap, button, { left, top, right, bottom }));
@@ -150,7 +148,7 @@ function chooseDigit(bitmap, button, { left, top, right, bottom }) {
   }, paperOf(bitmap));
   const found = pixelsOfImage(image);
   replaceStrokes([]);
-  requestAnimationFrame(() => look(found ? found.pixels : new Uint8Array(SIDE * SIDE))); // after the pad's frame
+  if (found) requestAnimationFrame(() => look(found.pixels)); // after the pad's frame
 }
 
 // Mark the box of the digit that the network sees; drawings have strokes.
