@@ -47,6 +47,7 @@ numbered = [(n, label, *row) for n, label, row in zip(range(N), LABELS, PIXELS.t
         (table(delimiter=";"), "mine.csv"),
         (table(delimiter="\t"), "mine.tsv"),
         (table().replace("\n", "\r\n"), "windows.csv"),
+        (table().replace("\n", "\r"), "mac.csv"),
         ("\ufeff" + table(), "excel.csv"),
         (table(), "mine.csv.gz"),
     ],
@@ -69,7 +70,7 @@ NUMBERS = [str(place) for place in range(784)]
 
 
 @pytest.mark.parametrize(
-    ("header", "place"), [(None, 0), (None, 784), (["numeral", *NUMBERS], 0), ([*NAMES, "numeral"], 784)]
+    ("header", "place"), [(None, 0), (None, 784), (["numeral", *NUMBERS], 0), ([*NAMES, "pixel784"], 784)]
 )
 def test_text_at_either_end_of_a_row_is_its_label(write, caplog, header, place):
     rows = PIXELS.tolist()
@@ -84,7 +85,14 @@ def test_text_at_either_end_of_a_row_is_its_label(write, caplog, header, place):
     assert [each.getMessage().endswith(where) for each in caplog.records] == [True]
 
 
-@pytest.mark.parametrize("header", [None, [*NAMES, "numeral"]])
+def test_the_only_name_without_a_number_is_that_of_the_labels(write):
+    X, y, classes = read_csv(write(table([*NAMES, "species"], last)))
+    np.testing.assert_array_equal(X, PIXELS.reshape(-1, 28, 28))
+    np.testing.assert_array_equal(y, LABELS)
+    assert classes is None
+
+
+@pytest.mark.parametrize("header", [None, [*NAMES, "pixel784"]])
 def test_numbers_in_the_first_of_785_columns_are_labels_and_errors_say_so(write, header):
     path = write(table(header, last))
     np.testing.assert_array_equal(read_csv(path).y, PIXELS[:, 0])
@@ -119,6 +127,24 @@ def test_an_invalid_name_of_a_class_is_an_error_of_the_file(write):
         load_csv(write(table(rows=rows)))
 
 
+def test_a_quoted_name_may_contain_the_delimiter(write):
+    names = ['"one, two"', "three"]
+    rows = [(*row, names[label // 2]) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
+    for header in (None, [*NAMES, "number"]):
+        _, y, classes = read_csv(write(table(header, rows)))
+        assert classes == ("one, two", "three")
+        np.testing.assert_array_equal(y, LABELS // 2)
+
+
+@pytest.mark.parametrize("more", [0, 3])  # the layout is inferred from 131,072 bytes, about twice the table
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_than_utf_8_is_an_error(tmp_path, more, encoding):
+    text = table() + more * table(header=None) + replaced("\xe4", column=0)
+    (tmp_path / "mine.csv").write_bytes(text.encode(encoding))
+    with pytest.raises(DataError, match=r"mine\.csv is not text in UTF-8\. Save it again as a CSV file in UTF-8\.$"):
+        read_csv(tmp_path / "mine.csv")
+
+
 def test_parts_are_read_in_turn(write, monkeypatch):
     monkeypatch.setattr(lenet.data.csv, "_ROWS", 4)
     np.testing.assert_array_equal(read_csv(write(table())).X, PIXELS.reshape(-1, 28, 28))
@@ -134,7 +160,7 @@ def replaced(value, row=3, column=9):
     ("text", "message"),
     [
         ("", "mine.csv is empty; expected a CSV file. Save it again."),
-        ("\n", "has one column; expected 784 pixels per row"),
+        ("\n", "has 0 columns; expected 784 pixels per row"),
         ("a,b\n1,2\n", "has 2 columns; expected 784 pixels per row"),
         (table(rows=[]), "has no rows; expected at least one"),
         (table(rows=[]).rstrip("\n"), "has no rows; expected at least one"),

@@ -23,7 +23,8 @@ def columns(*, first=(), last=(), count=784):
         (columns(first=["id", "digit"]), 1, 2), (columns(first=["ImageId"], last=["CLASS"]), 785, 1),
         (columns(first=["", "image_id"]), None, 2), (columns(first=["index", "labels"], last=["ID"]), 1, 2),
         (columns(first=["target"], last=["Index"]), 0, 1), (columns(first=["number"]), 0, 1),
-        (columns(last=["number"]), 0, 1),
+        (columns(last=["number"]), 784, 0), (columns(first=["a"], last=["id"]), 0, 1),
+        ([f"{name}x" for name in columns(last=["number"])], 0, 1),
     ],
 )  # fmt: skip
 def test_columns_of_labels_and_of_row_numbers_are_known_by_their_names(names, label, start):
@@ -208,10 +209,11 @@ ROW = [str(k % 256) for k in range(784)]
         ([NAMES, ROW], True, 784, None, False),
         ([["label", *NAMES], ["3", *ROW]], True, 785, 0, True),
         ([["id", *NAMES, "Class"], ["1", *ROW, "3"]], True, 786, 785, True),
-        ([[*NAMES, "number"], ["3", *ROW]], True, 785, 0, False),
+        ([[*NAMES, "number"], ["3", *ROW]], True, 785, 784, False),
         ([["3", *ROW], ["4", *ROW]], False, 785, 0, False),
         ([["cat", *ROW]], False, 785, 0, False),
         ([[*ROW, "cat"]], False, 785, 784, False),
+        ([[*ROW, '"a,b;c\td"']], False, 785, 784, False),
         ([[*WIDE[:784], "cat"], [*ROW, "dog"]], True, 785, 784, False),  # 785 different fields
         ([["numeral", *WIDE[:784]], ["3", *ROW]], True, 785, 0, False),
         ([WIDE, ["3", *ROW]], False, 785, 0, False),
@@ -262,6 +264,7 @@ class Chunks:
     ("parts", "valid"),
     [
         ([b"x" * 65536], True), ([b"x" * 65537], False), ([b"x" * 65536 + b"\n" + b"x" * 65536], True),
+        ([b"x" * 65536 + b"\r" + b"x" * 65536], True),
         ([b"ab\n" + b"x" * 65537 + b"\ncd"], False), ([b"x" * 65536, b"\n", b"x" * 65536], True),
         ([b"x" * 65536, b"x"], False), ([b"ab\n" + b"x" * 65530, b"x" * 6 + b"\nab"], True),
         ([b"ab\n" + b"x" * 65530, b"x" * 7 + b"\nab"], False),

@@ -1,5 +1,7 @@
 """Load tables of pixels from CSV files, such as those of Kaggle's Digit Recognizer."""
 
+import codecs
+import csv
 import gzip
 import io
 import logging
@@ -74,12 +76,13 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     Parameters
     ----------
     path : str or path-like
-        A file with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Pixels are integers from 0
-        (background) to 255 (ink), or decimals in [0, 1], in the order of the columns or of the numbers at the ends of
-        their names, as in pixel783. The labels are in the column "label", "labels", "class",
-        "target", "digit" or "y" of the header. If there is no such column, they are in the first of 785 columns,
-        or in the last if only that one contains text; the column is logged. A column "id", "imageid", "image_id" or
-        "index" is ignored, and so is the index that pandas writes, without a name or as "__index_level_0__".
+        A file in UTF-8 with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Pixels are integers
+        from 0 (background) to 255 (ink), or decimals in [0, 1], in the order of the columns or of the numbers at the
+        ends of their names, as in pixel783. The labels are in the column "label", "labels", "class", "target", "digit"
+        or "y" of the header. Otherwise, of 785 columns, they are in the only one whose name has no number at its end,
+        in the last if only that one of the first and the last contains text, or in the first; the column is logged. A
+        column "id", "imageid", "image_id" or "index" is ignored, and so is the index that pandas writes, without a name
+        or as "__index_level_0__".
 
     Returns
     -------
@@ -130,11 +133,13 @@ def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
         lines = cast("BinaryIO", _Lines(file, name))  # pandas reads it as a file
         with pandas.read_csv(
             lines, sep=layout.delimiter, header=None, skiprows=int(layout.has_header), chunksize=_ROWS,
-            names=range(layout.width), encoding_errors="replace",
+            names=range(layout.width),
             dtype=None if layout.label is None else {layout.label: str},
             keep_default_na=False, na_values=[""],  # NA and None may be names of classes
         ) as parts:  # fmt: skip
             images, labels = images_of_rows((_rows_of(part, layout, name) for part in parts), name)
+    except UnicodeDecodeError:
+        raise DataError(f"{name} is not text in UTF-8. Save it again as a CSV file in UTF-8.") from None
     except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
@@ -165,7 +170,7 @@ class _Lines(io.BufferedIOBase):
         """Read up to `size` bytes; raise DataError if a line is too long."""
         size = _MAX_LINE if size is None or size < 0 else size  # a caller that wants everything reads again
         chunk = self._file.read(size)
-        first, *rest = chunk.split(b"\n")
+        first, *rest = chunk.replace(b"\r", b"\n").split(b"\n")
         longest = max([self._in_line + len(first), *map(len, rest)])
         self._in_line = len(rest[-1]) if rest else self._in_line + len(first)
         if longest > _MAX_LINE:
@@ -191,9 +196,10 @@ class _Layout(NamedTuple):
 def _layout(start: bytes, name: str) -> _Layout:
     if not start:
         raise DataError(f"{name} is empty; expected a CSV file. Save it again.")
-    lines = start.decode("utf-8-sig", "replace").split("\n")
-    delimiter = max(",;\t", key=lines[0].count)
-    fields, *below = ([field.strip().strip('"') for field in line.split(delimiter)] for line in lines)
+    text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # whose last character may be cut
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    fields, *below = [[field.strip() for field in line] for line in lines] or [[]]
     texts = [is_text(field) for field in fields]
     # A header has names in most columns, or different fields: 784 pixels are not all different. Text at either end
     # of a line may also be a label.

@@ -31,8 +31,8 @@ def pixel_columns(
 ) -> tuple[int | None, list[int]]:
     """Return the index of the label column, if there is one, and the indices of the 784 pixel columns.
 
-    If no column has the name of labels, they are in the last of 785 columns if the given rows have text there and none
-    in the first; otherwise, they are in the first. Errors name the source.
+    If no column has the name of labels, they are in the only one of 785 columns whose name has no number at its end; in
+    the last if the given rows have text there and none in the first; or otherwise in the first. Errors name the source.
 
     Raises
     ------
@@ -52,7 +52,9 @@ def pixel_columns(
     if label is None and len(pixels) == PIXELS + 1:
         whole = [row for row in rows if len(row) == len(names)]
         first_is_text, last_is_text = (any(is_text(row[pixels[end]]) for row in whole) for end in (0, -1))
-        label = pixels.pop(-1 if last_is_text and not first_is_text else 0)
+        unnumbered = [place for place in pixels if not names[place][-1:].isdecimal()]
+        label = unnumbered[0] if len(unnumbered) == 1 else pixels[-1 if last_is_text and not first_is_text else 0]
+        pixels.remove(label)
     if len(pixels) != PIXELS:
         columns = "one column" if len(names) == 1 else f"{len(names)} columns"
         raise DataError(
