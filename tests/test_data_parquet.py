@@ -79,6 +79,14 @@ def test_names_as_labels_are_the_classes(tmp_path):
     assert load(write(tmp_path / "a.parquet", labels=labels)).classes == ("a zero", "one")
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.string(), pa.dictionary(pa.int8(), pa.string())])
+def test_names_of_any_type_before_the_pictures_are_labels(tmp_path, kind):
+    names = pa.array(["one" if n % 2 else "a zero" for n in range(N)]).cast(kind)
+    pq.write_table(pa.table({"label": names, "image": [*map(png, digits())]}), tmp_path / "a.parquet")
+    data = load(tmp_path / "a.parquet", hold_out=False)
+    assert (data.classes, data.y_test.tolist()) == (("a zero", "one"), [0, 1] * (N // 2))
+
+
 @pytest.mark.parametrize("damage", [b"no picture", None, b""])
 def test_a_damaged_picture_is_skipped_with_its_row(tmp_path, caplog, damage):
     images = [*digits(), damage]
@@ -99,6 +107,9 @@ def test_rows_are_numbered_in_their_file(tmp_path, caplog):
     [
         ({"columns": ("image", "name")}, "has no column of labels; expected 'label' and 'image'"),
         ({"labels": [None] + [0] * (N - 1)}, "has no label in row 1"),
+        ({"labels": [0.0, float("nan")] * (N // 2)}, "has no label in row 2"),
+        ({"labels": [[0]] * N}, "has labels of type list<"),
+        ({"labels": [b"\xe4"] * N}, "has labels of type binary; expected numbers, or names in UTF-8."),
         ({"names": ["zero"]}, "has the label 1, but names for only 1 classes"),
         ({"names": ["zero", "zero"]}, "a.parquet: classes contains 'zero' twice"),
     ],
@@ -139,8 +150,9 @@ def test_a_table_of_pixels_equals_the_same_csv_file(tmp_path, monkeypatch, rows)
         np.testing.assert_array_equal(one, other)
 
 
-def test_pixels_may_be_decimals_and_labels_names(tmp_path):
-    names = ["cat" if n % 2 else "ant" for n in range(42)]
+@pytest.mark.parametrize("names", [["ant", "cat"], [b"ant", b"cat"]])
+def test_pixels_may_be_decimals_and_labels_names(tmp_path, names):
+    names = names * 21
     data = load(write_pixels(tmp_path / "a.parquet", (PIXELS / 255).astype("f4"), names))
     assert data.classes == ("ant", "cat")
     expected = {row.tobytes(): n % 2 for n, row in enumerate(PIXELS)}
@@ -155,6 +167,7 @@ def test_pixels_may_be_decimals_and_labels_names(tmp_path):
         ({"pixel0": [None] + [0] * 41}, "has a missing or non-numeric pixel in row 1; expected 0"),
         ({"more": [0] * 42}, "has 786 columns; expected 784 pixels"),
         ({"label": [None] + [0] * 41}, "has no label in row 1"),
+        ({"label": [0.0] * 41 + [float("nan")]}, "has no label in row 42"),
     ],
 )
 def test_an_invalid_table_of_pixels_is_an_error(tmp_path, columns, message):

@@ -59,8 +59,8 @@ def load_parquet(
     ------
     DataError
         If a file cannot be read or has no such columns; if there are more than 1,000,000 pictures, or more than 4 GB in
-        a file; if a label is missing; if a pixel is missing or out of range; or if the data set is invalid as
-        described in `load_image_folder`.
+        a file; if a label is missing, or neither a number nor text; if a pixel is missing or out of range; or if the
+        data set is invalid as described in `load_image_folder`.
     InputTypeError
         As for `load_image_folder`.
     MissingExtraError
@@ -161,7 +161,7 @@ def _rows(path: Path) -> Iterator[tuple[str, bytes | None]]:
             total += column.nbytes
             if total > _MAX_BYTES:
                 raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes of pictures. Use a subset of them.")
-            labels = _labels_of(batch.column(batch.schema.get_field_index(label)))
+            labels = _labels_of(batch.column(batch.schema.get_field_index(label)), path)
             yield from zip(labels, column.to_pylist(), strict=True)
 
 
@@ -178,11 +178,17 @@ def _rows_of_pixels(path: Path) -> Iterator[tuple[NDArray[Any], list[str]]]:
                 values = np.stack([column.to_numpy(zero_copy_only=False).astype(np.float32) for column in columns], 1)
             except (TypeError, ValueError) as error:
                 raise DataError(f"{path} is not a table of numbers ({error}). Correct the file.") from None
-            yield values, _labels_of(batch.column(label))
+            yield values, _labels_of(batch.column(label), path)
 
 
-def _labels_of(column: Any) -> list[str]:
-    return ["" if value is None else str(value) for value in column.to_pylist()]
+def _labels_of(column: Any, path: Path) -> list[str]:
+    """Return labels as text; a missing one, null or NaN, is empty."""
+    arrow = require("pyarrow", "parquet")
+    try:
+        values = (column if arrow.types.is_primitive(column.type) else column.cast("string")).to_pylist()
+    except arrow.ArrowException:
+        raise DataError(f"{path} has labels of type {column.type}; expected numbers, or names in UTF-8.") from None
+    return ["" if value is None or value != value else str(value) for value in values]
 
 
 @contextlib.contextmanager
@@ -215,7 +221,9 @@ def _columns(schema: Any, path: Path) -> tuple[str, str]:
 
 
 def _picture_columns(schema: Any) -> list[str]:
-    return [field.name for field in schema if _is_bytes(field.type) or is_picture(field.type)]
+    """Return the columns of bytes, except that of the labels, which may be names in bytes."""
+    others = (field for field in schema if field.name.lower() not in LABELS)
+    return [field.name for field in others if _is_bytes(field.type) or is_picture(field.type)]
 
 
 def is_picture(kind: Any) -> bool:
