@@ -65,6 +65,14 @@ def test_the_class_names_round_trip(tmp_path):
     assert from_onnx(tmp_path / "model.onnx").classes == names
 
 
+def test_a_model_with_metadata_that_files_reserve_can_be_saved(tmp_path):
+    proto = to_onnx(MODEL)
+    for key in ("format", "network", "steps", "lenet_sha256"):
+        proto.metadata_props.add(key=key, value="another program's")
+    from_onnx(proto).save(tmp_path / "model.safetensors")
+    assert same(lenet.load(tmp_path / "model.safetensors"), MODEL)
+
+
 def test_the_same_model_makes_the_same_bytes():
     again = copy.deepcopy(MODEL)
     again.metadata = dict(reversed(MODEL.metadata.items()))

@@ -19,7 +19,7 @@ from lenet.interop.parameters import model_from
 from lenet.model import LeNet5
 from lenet.weights.bounds import check_bounds
 from lenet.weights.container import content_of
-from lenet.weights.files import MAX_CLASSES
+from lenet.weights.files import MAX_CLASSES, OWN_METADATA
 
 _FLATTENING = ("Flatten", "Reshape", "Squeeze")
 _SCALING = ("Add", "Sub", "Mul", "Div")
@@ -75,7 +75,7 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     model = _model(graph, _match(steps[len(scaling) :], name), name)
     model.metadata = {each.key: each.value for each in proto.metadata_props}
     model.mean, model.std = graph.standardisation(model.metadata.pop("mean", ""), model.metadata.pop("std", ""))
-    for key in ("architecture", "input", "num_classes"):  # what to_onnx adds
+    for key in OWN_METADATA | {"architecture", "input"}:  # what model files reserve, and to_onnx adds
         model.metadata.pop(key, None)
     check_bounds(model.parameters, model.mean, model.std)
     _check(proto, onnx, name, full=True)  # last, as its messages are less helpful

@@ -23,7 +23,7 @@ PRETRAINED = ("mnist",)
 MAX_CLASSES = 100_000
 _FLOATS = {np.dtype(each) for each in (np.float16, np.float32, np.float64)}
 NETWORKS = ("1998",)  # besides LeNet5
-_OWN_METADATA = {"format", "network", "num_classes", "mean", "std", STEPS, CHECKSUM}
+OWN_METADATA = {"format", "network", "num_classes", "mean", "std", STEPS, CHECKSUM}
 
 
 def scaling_as_text(mean: float | None, std: float | None) -> dict[str, str]:
@@ -94,7 +94,7 @@ class ModelFile:
             If the file cannot be written.
         """
         metadata = _checks.text_by_name(self.metadata, "metadata")
-        if taken := sorted(metadata.keys() & _OWN_METADATA):
+        if taken := sorted(metadata.keys() & OWN_METADATA):
             raise InputError(f"metadata has the reserved key {', '.join(taken)}. Choose another name.")
         if not all(np.isfinite(tensor).all() for tensor in self.tensors.values()):
             raise InputError(
@@ -177,7 +177,7 @@ class ModelFile:
                 f"{path} has weights of dtype {', '.join(sorted(map(str, dtypes)))}; expected one dtype: "
                 "float16, float32 or float64."
             )
-        rest = {key: value for key, value in metadata.items() if key not in _OWN_METADATA}
+        rest = {key: value for key, value in metadata.items() if key not in OWN_METADATA}
         return cls(tensors, mean, std, rest, network)
 
     @classmethod
