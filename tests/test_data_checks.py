@@ -201,6 +201,8 @@ def test_all_images_may_be_for_testing():
     assert found.y_test is y
     with pytest.raises(DataError, match=r"^mine has integer pixels of 0 and 1 only"):
         stratified_split(X // 7, y, 2, "mine", hold_out=False)
+    with pytest.raises(DataError, match=r"^mine has the label -1; expected labels from 0\. Renumber them\.$"):
+        stratified_split(X, y - 1, 2, "mine", hold_out=False)
 
 
 @pytest.mark.parametrize("hold_out", [True, False])

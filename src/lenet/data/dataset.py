@@ -220,8 +220,8 @@ def stratified_split(
     Raises
     ------
     DataError
-        If there are more or fewer images than labels. With `hold_out`, also as for `checked`: the test set is empty if
-        every class has fewer than `one_in` / 2 images.
+        If there are more or fewer images than labels, or a label is negative. With `hold_out`, also as for `checked`:
+        the test set is empty if every class has fewer than `one_in` / 2 images.
 
     Examples
     --------
@@ -233,6 +233,8 @@ def stratified_split(
         raise DataError(f"{source} has {len(X)} images and {len(y)} labels; expected one label per image.")
     if not hold_out:
         check_levels(X, source)
+        if y.min(initial=0) < 0:
+            raise DataError(f"{source} has the label {y.min()}; expected labels from 0. Renumber them.")
         return Dataset(X[:0], y[:0], X, y)
     # NumPy guarantees that the raw output of a bit generator never changes; Generator.permutation may.
     order = np.argsort(np.random.PCG64(1998).random_raw(len(y)), kind="stable")

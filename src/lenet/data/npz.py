@@ -42,7 +42,7 @@ def load_npz(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
         into MNIST's box of 20 pixels and centred by mass. The labels are integers of shape (n,). The names of the
         arrays may be in lower case.
     hold_out : bool, default True
-        If False, all images of `X` are for testing, and none for training.
+        If False, all images of `X` are for testing, and none for training; their labels are any integers from 0.
 
     Returns
     -------
