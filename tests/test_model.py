@@ -106,13 +106,16 @@ def test_mean_and_std_are_both_numbers_or_both_none(model):
 @pytest.mark.parametrize(
     ("name", "value", "error", "says"),
     [
-        ("std", 0, InputError, "std is 0.0; expected a finite number above 0"),
+        ("std", 0, InputError, r"std is 0.0; expected 1.2e-38 to 3.4e\+38, or None for that of each image"),
+        ("std", 1e-39, InputError, "std is 1e-39; expected 1.2e-38"),  # its reciprocal is not finite in float32
+        ("std", 1e39, InputError, r"std is 1e\+39"),
         ("std", -1.0, InputError, "std is -1.0"),
         ("std", np.nan, InputError, "std is nan"),
         ("std", np.inf, InputError, "std is inf"),
         ("std", (0.3,), InputTypeError, r"std is \(0.3,\); expected a number"),
         ("mean", "a", InputTypeError, "mean is 'a'; expected a number"),
-        ("mean", np.inf, InputError, "mean is inf; expected a finite number"),
+        ("mean", np.inf, InputError, "mean is inf; expected a finite float32, or None"),
+        ("mean", -1e39, InputError, r"mean is -1e\+39"),
     ],
 )
 def test_an_invalid_standardisation(name, value, error, says):
@@ -122,6 +125,9 @@ def test_an_invalid_standardisation(name, value, error, says):
     assert (model.mean, model.std) == (0.0, 1.0)
     model.mean, model.std = np.float32(0.5), 2
     assert (model.mean, model.std) == (0.5, 2.0)
+    model = LeNet5(dtype=np.float64)
+    model.mean, model.std = 1e39, 1e-39
+    assert (model.mean, model.std) == (1e39, 1e-39)
 
 
 # ---- predictions ---------------------------------------------------------------------------------------

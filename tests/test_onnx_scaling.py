@@ -54,6 +54,8 @@ def test_a_scale_may_have_as_many_axes_as_the_images(axes, accepted):
         ([("Mul", np.int64(2))], "is int64 or not finite; expected finite floats"),
         ([("Mul", 1e200)] * 2, "scales its pixels by numbers that overflow"),
         ([("Mul", 1e-200)] * 2, "scales its pixels by numbers that overflow"),
+        ([("Mul", 1e-50)], "scales its pixels by numbers that overflow"),
+        ([("Add", 1e39)], "scales its pixels by numbers that overflow"),
     ],
 )
 def test_other_scales_are_refused(operators, refusal):

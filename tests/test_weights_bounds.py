@@ -6,6 +6,7 @@ import pytest
 import lenet
 from lenet.errors import WeightsError
 from lenet.weights.bounds import check_bounds
+from lenet.weights.files import ModelFile
 
 WHITE = np.full((1, 28, 28), 255, np.uint8)
 
@@ -20,11 +21,12 @@ def test_weights_whose_sums_overflow_are_refused(tmp_path, stage, dtype):
         lenet.load(tmp_path / "large.safetensors")
 
 
-def test_a_tiny_std_is_refused(tmp_path):
-    model = lenet.LeNet5(seed=0)
-    model.std = 1e-320
-    model.save(tmp_path / "tiny.safetensors")
-    with pytest.raises(WeightsError, match="The weights of c1 are too large"):
+@pytest.mark.parametrize(
+    ("std", "message"), [(1.2e-38, "The weights of c1 are too large"), (1e-320, r"tiny\.safetensors: std is 1e-320")]
+)
+def test_a_tiny_std_is_refused(tmp_path, std, message):
+    ModelFile(lenet.LeNet5(seed=0).state_dict(), 0.0, std, {}).write(tmp_path / "tiny.safetensors")
+    with pytest.raises(WeightsError, match=message):
         lenet.load(tmp_path / "tiny.safetensors")
 
 

@@ -61,7 +61,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
         raise WeightsError(f"{error} If another program wrote the file, pass it to {reader}.") from None
     try:
         return _model_of(file)
-    except WeightsError as error:
+    except (InputError, WeightsError) as error:  # InputError for its mean and std
         raise WeightsError(f"{path}: {error}") from None
 
 

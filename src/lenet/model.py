@@ -1,6 +1,5 @@
 """LeNet-5: its architecture, predictions, gradients and weights."""
 
-import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -168,7 +167,7 @@ class LeNet5:
 
     @property
     def mean(self) -> float | None:
-        """The value subtracted from pixels in [0, 1]: finite, or None for the mean of each image.
+        """The value subtracted from pixels in [0, 1]: finite in the model's dtype, or None for the mean of each image.
 
         Assigning None to `mean` or `std` sets both to None. If both are None, assigning a number to one of them sets
         the other, `mean` to 0 or `std` to 1.
@@ -179,21 +178,25 @@ class LeNet5:
     def mean(self, value: float | None) -> None:
         if value is not None:
             value = _checks.number(value, "mean")
-            if not math.isfinite(value):
-                raise InputError(f"mean is {value}; expected a finite number, or None for the mean of each image.")
+            if not abs(value) <= float(np.finfo(self.dtype).max):
+                raise InputError(f"mean is {value}; expected a finite {self.dtype}, or None for that of each image.")
         self._mean, self._std = value, None if value is None else self._std or 1.0
 
     @property
     def std(self) -> float | None:
-        """The divisor of the pixels after `mean` is subtracted: finite and above 0, or None for that of each image."""
+        """The divisor of the pixels after `mean` is subtracted: above 0, or None for that of each image.
+
+        In the model's dtype, it is finite and not subnormal.
+        """
         return self._std
 
     @std.setter
     def std(self, value: float | None) -> None:
         if value is not None:
             value = _checks.number(value, "std")
-            if not 0 < value < math.inf:
-                raise InputError(f"std is {value}; expected a finite number above 0, or None for that of each image.")
+            low, high = float(np.finfo(self.dtype).tiny), float(np.finfo(self.dtype).max)
+            if not low <= value <= high:  # so that 1 / std is finite, too
+                raise InputError(f"std is {value}; expected {low:.2g} to {high:.2g}, or None for that of each image.")
         self._mean, self._std = None if value is None else self._mean or 0.0, value
 
     def __repr__(self) -> str:

@@ -210,7 +210,8 @@ class Graph:
             return None, None
         with np.errstate(all="ignore"):
             found = np.array([0.0 - self._offset, 1.0]) / np.float64(self._factor)
-        if not (np.isfinite(found).all() and found[1] > 0):
+        limits = np.finfo(np.float32)
+        if not (abs(found[0]) <= limits.max and limits.tiny <= found[1] <= limits.max):
             raise WeightsError(f"{self._source} scales its pixels by numbers that overflow; expected (x - mean) / std.")
         try:
             exact = float(mean), float(std)
