@@ -17,7 +17,7 @@ from lenet.errors import InputError, SaveError, WeightsError
 from lenet.training import Epoch, checkpoint, runs, train
 from lenet.training.recipes import RECIPES, Recipe
 from lenet.training.runs import Run, results_csv
-from lenet.weights import to_bytes
+from lenet.weights import read_tensors, to_bytes
 
 ARGS = {
     "lenet": "0.1.0", "data": "digits", "data_sha256": "0" * 64, "num_classes": 10, "seed": 0,
@@ -275,6 +275,27 @@ def test_training_resumed_from_a_checkpoint_is_bit_identical(tmp_path, stopped, 
     whole = lenet.LeNet5(seed=3)
     train(whole, *images, recipe)
     assert other.parameters.flat.tobytes() == whole.parameters.flat.tobytes()
+
+
+def test_a_run_that_is_resumed_at_the_end_of_an_epoch_has_the_speed_before(tmp_path, images):
+    recipe = Recipe("mine", epochs=1, batch_size=8, lr=0.1)
+    run = Run.create(tmp_path, ARGS)
+    model = lenet.LeNet5(seed=3)
+    state = train(model, *images, recipe, on_step=lambda now: now.images == len(images[0]))
+    run.save_checkpoint(state)
+    (row,) = train(model, *images, recipe, state=run.load_checkpoint(model)).history
+    assert row.images_per_second == state.images_per_second > 0
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_speed(tmp_path, stopped):
+    model, state, _ = stopped
+    run = Run.create(tmp_path, ARGS)
+    run.save_checkpoint(state)
+    path = run.folder / "checkpoint.safetensors"
+    arrays, metadata = read_tensors(path)
+    text = json.dumps(without(json.loads(metadata["state"]), "images_per_second"))
+    path.write_bytes(to_bytes(arrays, {**metadata, "state": text}))
+    assert run.load_checkpoint(model).images_per_second == 0
 
 
 def test_a_checkpoint_within_an_epoch_has_the_preconditioner(tmp_path, images):

@@ -41,6 +41,7 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
         if metadata.get("format") != FORMAT:
             raise ValueError(f"its format is {metadata.get('format')!r}")
         values, stored = json.loads(metadata["state"]), json.loads(metadata["args"])
+        values = {"images_per_second": 0.0} | values  # earlier versions did not save it
         state = State(**{**arrays, **values, "history": [Epoch(**row) for row in values["history"]]})
         if missing := state.as_dict().keys() - values.keys():
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")

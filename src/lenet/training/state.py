@@ -133,14 +133,14 @@ class State:
         return len(self.history) + 1
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields to save as JSON: all except the arrays and `images_per_second`.
+        """Return the fields to save as JSON: all except the arrays.
 
         Returns
         -------
         dict of str to Any
             Fields by name; "history" is a list with a dict for each epoch.
         """
-        names = ("mean", "std", "step", "images", "loss_sum", "correct", "seconds", "best_epoch")
+        names = ("mean", "std", "step", "images", "loss_sum", "correct", "seconds", "images_per_second", "best_epoch")
         values = {name: getattr(self, name) for name in names}
         return {**values, "history": [asdict(row) for row in self.history]}
 
@@ -167,7 +167,7 @@ class State:
         epochs = len(self.history)
         if epochs > recipe.epochs or [row.epoch for row in self.history] != [*range(1, epochs + 1)]:
             raise ValueError(f"its history is not that of consecutive epochs from 1, at most {recipe.epochs}")
-        scaled = self.mean is None if self.std is None else self.mean is not None and self.std > 0
+        scaled = self.mean is None if self.std is None else self.mean is not None and self.std > 1 / _MAX_NUMBER
         if not (scaled and self.step >= 0 and min(1, epochs) <= self.best_epoch <= epochs):
             raise ValueError("its step, mean, std or best_epoch is out of range")
         missing = self.step * recipe.batch_size - self.images  # from the last batch of an epoch
