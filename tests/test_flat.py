@@ -44,6 +44,12 @@ def test_values_are_copied_into_the_views(flat_dict):
     assert flat_dict.flat[6:8].tolist() == [3, 4]
 
 
+def test_an_update_with_its_own_values_exchanges_them():
+    pair = FlatDict({"a": (2,), "b": (2,)}, np.float32, np.arange(4, dtype=np.float32))
+    pair.update(a=pair["b"], b=pair["a"])
+    assert pair.flat.tolist() == [2, 3, 0, 1]
+
+
 @pytest.mark.parametrize("change", [{"weight": 7, "bias": [1, 2, 3]}, {"weight": 7, "other": 1}])
 def test_an_update_changes_everything_or_nothing(flat_dict, change):
     with pytest.raises((InputError, KeyError)):

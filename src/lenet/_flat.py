@@ -49,7 +49,7 @@ class FlatDict(dict[str, NDArray[Any]]):
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Copy the values of another mapping into the views with the same names; an error changes nothing."""
-        checked = {name: self._checked(name, value) for name, value in dict(*args, **kwargs).items()}
+        checked = {name: self._checked(name, value).copy() for name, value in dict(*args, **kwargs).items()}
         for name, values in checked.items():
             self[name][...] = values
 
