@@ -112,6 +112,14 @@ def test_thin_bars_have_non_digits_too(width):
     assert non_digits(400, bars, np.random.default_rng(0)).shape == (400, 28, 28)
 
 
+def test_a_window_without_ink_is_blank_after_a_hundred_tries(monkeypatch):
+    blank = np.zeros((24, 40), np.uint8), np.array([[0, 10], [10, 20], [20, 30], [30, 40]])
+    rows = iter([blank] * 100)
+    monkeypatch.setattr(lenet.training.augment.non_digits, "_row", lambda *_: next(rows))
+    window = lenet.training.augment.non_digits._window(DIGITS.X_train, np.random.default_rng(0))
+    assert (window.shape, window.any(), list(rows)) == ((28, 28), False, [])
+
+
 def test_blank_digits_are_refused():
     with pytest.raises(lenet.errors.InputError, match="All images are blank; expected some with ink"):
         non_digits(1, np.zeros((5, 28, 28), np.uint8), np.random.default_rng(0))

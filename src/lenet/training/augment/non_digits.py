@@ -22,7 +22,7 @@ _CANVAS = 112  # pixels; four times the side of the image
 # Without characters that can be read as a digit, such as O, l, h (a 4), C (an open 0), P (a 9) or ? (a 2).
 _LETTERS = "ABDEFGHJKLMNQRTVWXYadefijkmrtvwxy#$%&*+=<>@!(){}[]^~"
 _FACES = 8  # Hershey fonts of OpenCV
-_MAX_TRIES = 100  # of drawing a half: a set of thin bars has none that is wide enough
+_MAX_TRIES = 100  # of drawing a half or a window: a set of thin bars has none that is wide enough
 
 
 def non_digits(n: int, digits: Image, rng: Random) -> Image:
@@ -113,21 +113,22 @@ def _half(digits: Image, rng: Random) -> Image:
 
 def _window(digits: Image, rng: Random) -> Image:
     """Cut a row of digits in two wrong places, so that the window contains two digits or parts of digits."""
-    while True:
+    for _ in range(_MAX_TRIES):
         row, extents = _row(digits, rng)
         left = int(rng.integers(0, max(1, row.shape[1] - 6)))
         right = left + int(rng.integers(6, 44))
+        part = cropped(row[:, left:right])
         columns = left + np.flatnonzero(row[:, left:right].any(axis=0))
         if not len(columns):
             continue
         left, right = int(columns[0]), int(columns[-1]) + 1
         shared = np.minimum(right, extents[:, 1]) - np.maximum(left, extents[:, 0])
         whole = np.maximum(right, extents[:, 1]) - np.minimum(left, extents[:, 0])
-        part = cropped(row[:, left:right])
         holds_two = ((shared > 0.8 * np.diff(extents)[:, 0]).sum()) > 1
         # A narrower part may look like a 1.
         if ((shared / whole).max() < 0.7 or holds_two) and part.shape[1] > 0.4 * part.shape[0]:
-            return mnist_form(part)
+            break
+    return mnist_form(part)
 
 
 def _pair(digits: Image, rng: Random) -> Image:
