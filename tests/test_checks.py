@@ -54,6 +54,15 @@ def test_masks_are_rejected_at_any_depth(x):
         _checks.array(x, "it", "expected numbers")
 
 
+@pytest.mark.parametrize("number", [float, np.float64])
+def test_masks_are_not_searched_for_in_each_number(monkeypatch, number):
+    visited = []
+    reject = _checks._reject_masks
+    monkeypatch.setattr(_checks, "_reject_masks", lambda x, name: visited.append(type(x)) or reject(x, name))
+    _checks.array([[number(0)] * 784] * 3, "it", "expected numbers")
+    assert visited == [list, list, list, list, np.ndarray]
+
+
 def test_a_failed_conversion_is_a_type_error_and_a_full_memory_is_itself():
     with pytest.raises(InputTypeError, match=r"^it cannot be converted to an array \(RuntimeError: no\); expected 5"):
         _checks.array(Converts(RuntimeError("no")), "it", "expected 5")

@@ -48,8 +48,10 @@ def _reject_masks(x: object, name: str) -> None:
     if isinstance(x, np.ma.MaskedArray):
         raise InputTypeError(f"{name} is a masked array. Fill it first, for example with {name}.filled(0).")
     if isinstance(x, list | tuple):
-        for part in x:
-            _reject_masks(part, name)
+        kinds = set(map(type, x))  # a list of many numbers has few
+        if any(issubclass(kind, list | tuple | np.ma.MaskedArray) for kind in kinds):
+            for part in x:
+                _reject_masks(part, name)
 
 
 def images(x: ArrayLike) -> NDArray[Any]:
