@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import re
+import runpy
 import sys
 
 import pytest
@@ -74,6 +76,13 @@ def test_only_numpy_is_imported_at_the_top():
                 tops.add(node.module.partition(".")[0])
         allowed = ALLOWED.get(".".join(module.split(".")[:2]), set())
         assert tops - sys.stdlib_module_names <= {"numpy", "lenet", *allowed}, module
+
+
+def test_the_hook_of_reading_names_the_packages_that_it_requires():
+    sources = [path.read_text(encoding="utf-8") for module, path in FILES.items() if module.startswith("lenet.reading")]
+    required = set(re.findall(r'require\("([\w.]+)"', "".join(sources)))
+    hook = runpy.run_path(str(imports.PACKAGE / "_pyinstaller" / "hook-lenet.reading.py"))
+    assert set(hook["hiddenimports"]) == required | {"cv2"}
 
 
 # ---- the check itself ----------------------------------------------------------------------------------

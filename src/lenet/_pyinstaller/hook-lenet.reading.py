@@ -1,3 +1,3 @@
 """Add Pillow and OpenCV, which `lenet.reading` imports lazily."""
 
-hiddenimports = ["PIL.Image", "PIL.ImageDraw", "PIL.ImageFont", "PIL.ImageOps", "cv2"]
+hiddenimports = ["PIL.Image", "PIL.ImageDraw", "PIL.ImageFont", "PIL.PngImagePlugin", "cv2"]

@@ -50,7 +50,7 @@ def corrupt(images: ArrayLike, name: str, severity: int | None = None, *, seed: 
     InputError, InputTypeError
         If an argument is invalid.
     MissingExtraError
-        If OpenCV is not installed.
+        If `name` is "shear", "scale", "rotate" or "canny_edges", and OpenCV is not installed.
 
     Examples
     --------
