@@ -18,7 +18,7 @@ PACKAGE = Path(lenet.__file__).parent
 # counts as one package, and a part of a package may have a place of its own.
 ORDER = [
     ["errors", "_pyinstaller"],
-    ["_checks, _extras, _files, _flat, _lazy, _mnist_form"],
+    ["_bar, _checks, _extras, _files, _flat, _lazy, _mnist_form"],
     [
         "_conv",
         "init, losses",

@@ -258,7 +258,7 @@ def test_a_bar_is_shown_while_a_table_is_written(monkeypatch, capsys, csv, quiet
             raise OSError(2, "No such file or directory", "b")
         return name.upper()
 
-    monkeypatch.setattr("lenet.scale.bar.Bar", Bar)
+    monkeypatch.setattr("lenet.cli.inputs.Bar", Bar)
     failed = []
     found = inputs.read_each(
         arguments_of(csv=csv, quiet=quiet), ["a", "b", "c"], read, lambda *what: failed.append(what)
@@ -300,7 +300,7 @@ def test_the_options_of_a_data_set(monkeypatch, quiet):
             bars[-1].append(done)
 
     monkeypatch.setattr("lenet.data.load", load)
-    monkeypatch.setattr("lenet.scale.bar.Bar", Bar)
+    monkeypatch.setattr("lenet.cli.data.Bar", Bar)
     load_data("x", quiet=quiet)
     load_data("y", raw=True, strict=True, hold_out=False)
     assert bars[0] == [2, not quiet, 1, 2]

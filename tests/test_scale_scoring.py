@@ -14,10 +14,10 @@ import pytest
 from programs import SENDS_SIGNALS
 
 import lenet
+from lenet._bar import Bar
 from lenet._fused.threads import n_jobs_beside_others
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, WorkerError
 from lenet.scale import columns, npy, outputs, score, sources
-from lenet.scale.scoring import Bar
 
 pytest_plugins = ["scale_fixture"]
 pytestmark = pytest.mark.landing

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lenet._bar import Bar
 from lenet.cli.output import printable
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ def load_data(
 ) -> "Dataset":
     """Load a data set. Unless quiet, show a progress bar if that takes long, and print what the loader logs."""
     from lenet.data import load
-    from lenet.scale.bar import Bar
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(printed_log(quiet=quiet))

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lenet._bar import Bar
 from lenet.cli.data import DATA_NAMES, add_data, load_data
 from lenet.cli.options import add_common, add_model, load_model
 from lenet.cli.output import note
@@ -40,7 +41,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet evaluate`."""
     from lenet.evaluation import classification_report, robustness_report
     from lenet.evaluation.robustness import CASES
-    from lenet.scale.bar import Bar
 
     if arguments.images is not None and arguments.images < 1:
         parser.error(f"--images is {arguments.images}; expected at least 1.")

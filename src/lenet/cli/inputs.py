@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from lenet._bar import Bar
 from lenet._files import atomic_write, check_replaceable, read_stream
 from lenet.cli.options import check_png, error_text
 from lenet.cli.output import note, printable
@@ -105,8 +106,6 @@ def read_each(
     `read` raises DataError, InputError or OSError for these; `on_error` takes their name and the reason. With --csv,
     there is a progress bar.
     """
-    from lenet.scale.bar import Bar
-
     with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar:
         for done, name in enumerate(names, 1):
             try:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
+from lenet._bar import Bar
 from lenet._extras import require
 from lenet._fused.threads import n_jobs_beside_others, resolve_n_jobs
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, WorkerError
 from lenet.model import LeNet5
-from lenet.scale.bar import Bar
 from lenet.scale.outputs import check_free, score_dtype, written
 from lenet.scale.sources import Part, checked, parts_of
 

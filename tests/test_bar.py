@@ -1,4 +1,4 @@
-"""The progress bar of scoring, on a terminal and elsewhere."""
+"""The progress bar, on a terminal and elsewhere."""
 
 import io
 import re
@@ -7,7 +7,7 @@ import sys
 import pytest
 from versions import EMPTY_NO_COLOR
 
-from lenet.scale.bar import Bar
+from lenet._bar import Bar
 
 DRAWN = "\x1b[91m-" if sys.platform == "win32" else "━"  # rich draws for old consoles of Windows, too
 
