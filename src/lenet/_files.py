@@ -120,7 +120,7 @@ def lock(file: BinaryIO) -> None:
     BlockingIOError
         If another process has locked it.
     OSError
-        If the file system has no locks.
+        If the file system does not support locks.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -144,7 +144,7 @@ def unlock(file: BinaryIO) -> None:
     Raises
     ------
     OSError
-        If the file system has no locks, or, on Windows, the file is not locked.
+        If the file system does not support locks, or, on Windows, the file is not locked.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -158,7 +158,7 @@ def unlock(file: BinaryIO) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder, where the system can, so that renamed files survive a power cut.
+    """Sync a folder if the platform supports it, so that renamed files survive a power cut.
 
     Raises
     ------
@@ -182,8 +182,8 @@ def sync_folder(folder: Path) -> None:
 def _write_beside(target: Path, temporary: Path, content: bytes) -> None:
     """Write the temporary file that will replace `target`, with the target's permissions to read, write and execute.
 
-    Until it is complete, only its owner may read it, since the target may be secret. The set-user-ID bit belonged to
-    the content that is replaced.
+    Until it is complete, only its owner may read it, since the target may be secret. The set-user-ID bit is not
+    copied.
     """
     mode = target.stat().st_mode & 0o777 if target.exists() else None
     if mode is not None and not target.is_file():

@@ -381,8 +381,8 @@ def print_report(
         print(f"This is hardly better than guessing. {reason}")
     if held_out < MIN_IMAGES:
         print(
-            f"The model takes every picture for one of the classes: to reject others, it needs {MIN_IMAGES} validation "
-            f"images; {held_out} were held out."
+            f"The model cannot reject non-digits: calibration needs {MIN_IMAGES} validation images, and only "
+            f"{held_out} were held out."
         )
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
     say(f"lenet predict PICTURE --model {quoted(folder.folder)}")

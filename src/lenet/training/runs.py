@@ -196,7 +196,7 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Lock the run against other processes while the context is open. The lock also ends with the process.
 
-        File systems without locks are not protected.
+        On file systems that do not support locks, there is no protection.
 
         Yields
         ------
