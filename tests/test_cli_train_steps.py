@@ -19,7 +19,7 @@ from lenet import cli
 from lenet.cli import train as command
 from lenet.cli.progress import JsonProgress, Progress, progress_for
 from lenet.data import Dataset
-from lenet.errors import DataError
+from lenet.errors import DataError, SaveError
 from lenet.evaluation.report import MAX_CLASSES
 from lenet.training import loop
 from lenet.training.recipes import recipe_named
@@ -276,6 +276,16 @@ def test_data_of_one_class_or_too_many():
     assert len(command.classes_of(dataset([0, MAX_CLASSES - 1]), arguments)) == MAX_CLASSES
     with pytest.raises(DataError, match=rf"^x has {MAX_CLASSES + 1:,} classes; expected at most {MAX_CLASSES:,}\.$"):
         command.classes_of(dataset([0, MAX_CLASSES]), arguments)
+
+
+def test_a_full_disk_is_reported_with_the_command_that_resumes(training, monkeypatch, capsys):
+    def save_checkpoint(folder, state):
+        raise SaveError("It could not be written (No space left on device); it was not changed.")
+
+    monkeypatch.setattr(Run, "save_checkpoint", save_checkpoint)
+    assert fails(capsys, "train", "mine.npz", "-q").endswith(
+        f". If the disk is full, free space. Resume with: lenet train --resume {Path('runs/train-1')}\n"
+    )
 
 
 class Recorder:

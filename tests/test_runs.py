@@ -329,6 +329,17 @@ def test_a_run_without_a_checkpoint_has_no_state(tmp_path):
     assert Run.create(tmp_path, ARGS).load_checkpoint(lenet.LeNet5()) is None
 
 
+def test_a_run_whose_checkpoint_is_lost_does_not_start_again(tmp_path):
+    """The checkpoint of epoch 1 is written after its results, so it may be missing after a crash, but not later."""
+    run = Run.create(tmp_path, ARGS)
+    history = [Epoch(number, 0.1, 1.0, 0.5, None, None, 1.0, 1.0) for number in (1, 2)]
+    run.write("results.csv", results_csv(history[:1]))
+    assert run.load_checkpoint(lenet.LeNet5()) is None
+    run.write("results.csv", results_csv(history))
+    with pytest.raises(InputError, match=r"safetensors is missing, .* the 2 epochs .* new run with --from .*train-1"):
+        run.load_checkpoint(lenet.LeNet5())
+
+
 def checkpoint_parts(state):
     arrays = {name: getattr(state, name) for name in ("parameters", "velocity", "best_parameters")}
     return arrays, state.as_dict()
@@ -377,8 +388,8 @@ def test_a_damaged_or_unknown_checkpoint_is_an_error_that_names_it(tmp_path, sto
     other = lenet.LeNet5(seed=99)
     with pytest.raises(WeightsError) as caught:
         run.load_checkpoint(other)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{path} is ")
+    assert str(caught.value).endswith(f". Restore it, or start a new run with --from {run.folder}.")
     assert (other.mean, other.std) == (0.0, 1.0)
 
 

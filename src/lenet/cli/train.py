@@ -16,7 +16,7 @@ from lenet._files import remove_leftovers
 from lenet.cli.data import DATA_NAMES, add_data, load_data
 from lenet.cli.options import add_common, add_network, load_model
 from lenet.cli.output import note, quoted, say
-from lenet.errors import DataError, InputError
+from lenet.errors import DataError, InputError, SaveError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +108,11 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         folder, data = begin_run(arguments, parser) if arguments.resume is None else open_run(arguments)
         with folder.locked():
             remove_leftovers(folder.folder)
-            return train_and_report(folder, data, arguments, comm)
+            try:
+                return train_and_report(folder, data, arguments, comm)
+            except SaveError as error:
+                advice = f"If the disk is full, free space. Resume with: {resume_command(folder)}"
+                raise SaveError(f"{error} {advice}") from error
 
     if arguments.mpi:
         from lenet.cli.ranks import train_together
@@ -324,9 +328,14 @@ class Saver:
         self.progress.epoch(state)
 
 
+def resume_command(folder: "Run") -> str:
+    """Return the command that resumes a run."""
+    return f"lenet train --resume {quoted(folder.folder)}"
+
+
 def print_stopped(folder: "Run", state: "State", as_json: bool) -> None:
     """Print where the training stopped, and how to resume it."""
-    command = f"lenet train --resume {quoted(folder.folder)}"
+    command = resume_command(folder)
     if as_json:
         print(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
     else:

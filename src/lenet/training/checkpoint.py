@@ -36,7 +36,12 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
     OSError
         If it cannot be read.
     """
-    arrays, metadata = read_tensors(path)
+    try:
+        arrays, metadata = read_tensors(path)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{path} is damaged or is not a checkpoint. Restore it, or start a new run with --from {path.parent}."
+        ) from error
     try:
         if metadata.get("format") != FORMAT:
             raise ValueError(f"its format is {metadata.get('format')!r}")
@@ -47,7 +52,10 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         state.check(optimizer_of(recipe, model), recipe)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is not a checkpoint of {model!r} ({error}). Start a new run.") from None
+        raise WeightsError(
+            f"{path} is not a checkpoint of {model!r} ({error}). Restore it, or start a new run with "
+            f"--from {path.parent}."
+        ) from None
     if stored != json.loads(json.dumps(args)):
         *names, last = args
         raise InputError(

@@ -335,10 +335,18 @@ class Run:
         WeightsError, OSError
             If the checkpoint is damaged, belongs to another network, or cannot be read.
         InputError
-            If arguments that determine the results have changed, or the recipe is invalid.
+            If arguments that determine the results have changed, or the recipe is invalid; if the checkpoint is missing
+            although at least two epochs have ended.
         """
         path = self.folder / "checkpoint.safetensors"
-        return read_checkpoint(path, model, self.recipe, self._decisive_args()) if path.exists() else None
+        if path.exists():
+            return read_checkpoint(path, model, self.recipe, self._decisive_args())
+        if (self.folder / "results.csv").exists() and (epochs := len(self.history())) > 1:
+            raise InputError(
+                f"{path} is missing, and training again would replace the results of the {epochs} epochs in "
+                f"results.csv. Restore it, or start a new run with --from {self.folder}."
+            )
+        return None
 
     def _decisive_args(self) -> dict[str, Any]:
         return {name: self.args[name] for name in RESULTS_DEPEND_ON}
