@@ -1,8 +1,10 @@
 """Folders, patterns, tables and the standard input on the command line."""
 
 import csv
+import errno
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,6 +84,32 @@ def test_errors_name_their_picture(scans, capsys, monkeypatch):
 
 def test_a_folder_expands_to_all_its_pictures(scans, capsys):
     assert answers(lines(capsys, "predict", "scans")) == EXPECTED
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_links_pipes_and_folders_that_cannot_be_read_stop_no_others(scans, capsys, monkeypatch, command):
+    folder, iterdir = scans / "scans", Path.iterdir
+    (folder / "broken.png").symlink_to("nowhere")
+    (folder / "more" / "loop").symlink_to(scans)
+    (folder / "locked").mkdir()
+    os.mkfifo(folder / "pipe.png")
+
+    def list_if_allowed(path):
+        if path == Path("scans/locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", list_if_allowed)
+    assert cli.main([command, "scans"]) == 1
+    captured = capsys.readouterr()
+    assert answers(captured.out.splitlines()) == EXPECTED
+    assert captured.err.splitlines() == [
+        "lenet: note: skipped files of scans that are not pictures: notes.txt, pipe.png",
+        "lenet: error: scans/broken.png: No such file or directory",
+        "lenet: error: scans/locked: Permission denied",
+        "lenet: error: scans/more/loop links back to a folder that contains it, or is nested too deeply. Remove it.",
+    ]
 
 
 def test_the_current_folder_has_no_name(scans, capsys, monkeypatch):
@@ -330,7 +358,8 @@ def test_a_run_from_other_weights_resumes_without_them(tmp_path, monkeypatch, ca
     lines(capsys, "train", *options, "--from", "start.safetensors")
     expected = (tmp_path / "runs/train-1/last.safetensors").read_bytes()
     (tmp_path / "start.safetensors").unlink()
-    (tmp_path / "runs/train-1/checkpoint.safetensors").unlink()  # as after a crash before the first one
+    for name in ("checkpoint.safetensors", "results.csv"):  # as after a crash in the first epoch
+        (tmp_path / "runs/train-1" / name).unlink()
     lines(capsys, "train", "--resume", "runs/train-1")
     assert (tmp_path / "runs/train-1/last.safetensors").read_bytes() == expected
 

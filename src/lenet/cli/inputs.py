@@ -41,7 +41,7 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
     InputError
         If a folder has no pictures, a pattern matches nothing, or a name is empty.
     """
-    from lenet.data.image_folder import files_in, is_picture
+    from lenet.data.image_folder import Unreadable, files_in, is_picture
 
     found: list[str] = []
     for name in names:
@@ -50,13 +50,16 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
         if name == STANDARD_INPUT or Path(name).is_file():
             found.append(name)
         elif Path(name).is_dir():
-            all_files = list(files_in(Path(name)))
-            files = list(filter(is_picture, all_files))
+            files: list[str] = []
+            others: list[str] = []
+            for file in files_in(Path(name)):
+                (files if isinstance(file, Unreadable) or is_picture(file) else others).append(file)
             if not files:
                 raise InputError(f"{name} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files.")
-            if others := [Path(file).name for file in all_files if not is_picture(file)]:
+            if others:
+                shown = ", ".join(Path(file).name for file in others[:3])
                 more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-                note(f"skipped files of {name} that are not pictures: {', '.join(others[:3])}{more}", quiet=quiet)
+                note(f"skipped files of {name} that are not pictures: {shown}{more}", quiet=quiet)
             found += files
         elif glob.has_magic(name) and "://" not in name:
             files = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
@@ -106,9 +109,13 @@ def read_each(
     `read` raises DataError, InputError or OSError for these; `on_error` takes their name and the reason. With --csv,
     there is a progress bar.
     """
+    from lenet.data.image_folder import Unreadable
+
     with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar:
         for done, name in enumerate(names, 1):
             try:
+                if isinstance(name, Unreadable):
+                    raise name.error
                 found = read(name)
             except (DataError, InputError, OSError) as error:
                 source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(error)

@@ -172,29 +172,45 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
     return found
 
 
+class Unreadable(str):
+    """The path of a folder that cannot be read."""
+
+    error: DataError | OSError
+
+
 def is_picture(path: str) -> bool:
-    """Return whether a file has the suffix of a picture."""
-    return path.lower().endswith(SUFFIXES)
+    """Return whether a file, or a broken link, has the suffix of a picture; no device, pipe or socket is a picture."""
+    return path.lower().endswith(SUFFIXES) and (os.path.isfile(path) or not os.path.exists(path))  # noqa: PTH110, PTH113
 
 
 def pictures_in(folder: Path) -> Iterator[str]:
     """Yield the paths of the pictures in a folder and its subfolders."""
-    return filter(is_picture, files_in(folder))
+    for path in files_in(folder):
+        if isinstance(path, Unreadable):
+            raise path.error
+        if is_picture(path):
+            yield path
 
 
 def files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
-    """Yield the paths of the files in a folder and its subfolders, except hidden ones."""
+    """Yield the paths of the files in a folder and its subfolders, except hidden ones, and the `Unreadable` folders."""
     resolved = folder.resolve()
-    if resolved in parents or len(parents) > _MAX_DEPTH:
-        raise DataError(f"{folder} links back to a folder that contains it, or is nested too deeply. Remove it.")
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from files_in(Path(entry.path), (*parents, resolved))
-            elif entry.is_file():
-                yield str(Path(entry.path))
+    try:
+        if len(parents) > _MAX_DEPTH or any(parent.is_relative_to(resolved) for parent in parents):
+            raise DataError(f"{folder} links back to a folder that contains it, or is nested too deeply. Remove it.")
+        paths = sorted(folder.iterdir(), key=lambda path: path.name)
+    except (DataError, OSError) as error:
+        unreadable = Unreadable(folder)
+        unreadable.error = error
+        yield unreadable
+        return
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir may raise an error)
+            yield from files_in(path, (*parents, resolved))
+        else:
+            yield str(path)
 
 
 def _class_names(folder: Path, by_class: dict[str, dict[str, list[str]]]) -> tuple[str, ...]:
