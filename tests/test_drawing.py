@@ -57,6 +57,25 @@ def test_a_page_that_was_turned_is_drawn_upright(turns, labels):
     assert labels == written
 
 
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_form_that_was_turned_is_drawn_upright(turns, labels):
+    upright = drawing.drawn_fields(PAPER, [FieldValue("a", "5", 0.5, (), (20, 40, 70, 90))])
+    written = labels[:]
+    labels.clear()
+    box = [(120 - 90, 20, 120 - 40, 70), (200 - 70, 120 - 90, 200 - 20, 120 - 40)][turns - 1]
+    given = FieldValue("a", "5", 0.5, (), box, rotation=90 * turns)
+    assert drawing.drawn_fields(np.rot90(PAPER, -turns), [given]) == upright
+    assert labels == written
+
+
+def test_labels_of_neighbouring_fields_do_not_overlap(labels):
+    values = [FieldValue("a", "5", 0.5, (), (left, 40, left + 40, 90)) for left in (20, 60)]
+    drawing.drawn_fields(PAPER, values)
+    (_, (_, _, right, bottom)), (_, (left, top, _, _)) = labels
+    assert left < right  # they are wider than the fields
+    assert top >= bottom
+
+
 @pytest.mark.parametrize(("width", "left"), [(3, 20), (14, 20), (40, 20), (3, 400), (14, 400)])
 def test_percentages_of_neighbours_do_not_overlap(labels, width, left):
     drawing.drawn(np.full((120, 600), 255, np.uint8), reading_of(0.5, 0.6, 0.7, 0.8, width=width, left=left))

@@ -63,6 +63,7 @@ def test_a_value_becomes_a_dict_of_plain_lists():
     value = FieldValue("total", "512", 0.5, ("confidence", "digits"), (1, 2, 3, 4))
     assert value.as_dict() == {
         "name": "total", "value": "512", "confidence": 0.5, "problems": ["confidence", "digits"], "box": [1, 2, 3, 4],
+        "rotation": 0,
     }  # fmt: skip
     assert FieldValue("total", "", 0.0, ("no cell",)).as_dict()["box"] is None
 

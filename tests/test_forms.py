@@ -81,7 +81,9 @@ def test_the_boxes_of_a_turned_form_are_in_the_picture(first, turns):
     scan = drawing.filled_form(first[1], np.random.default_rng(5)).astype(np.uint8)
     upright, found = (read_form(np.rot90(scan, n), FIELDS) for n in (0, turns))
     assert {each.name: each.value for each in found} == first[1]
+    assert {each.as_dict()["rotation"] for each in found} == {360 - 90 * turns}
     for value, turned in zip(upright, found, strict=True):
+        assert value.rotation == 0
         page = np.zeros(scan.shape[:2])
         page[value.box[1] : value.box[3], value.box[0] : value.box[2]] = 1
         y, x = np.rot90(page, turns).nonzero()

@@ -57,31 +57,39 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
     """Draw the box of each field over a form, with its value and confidence above; return a PNG, as for `drawn`.
 
     Fields that a person should check are orange, and the others blue. An empty field has its name instead of a value.
-    The sheet of the form is straightened.
+    The sheet of the form is straightened. If it was read after quarter turns, it is drawn as it was read.
     """
     found = [(value, value.box) for value in values if value.box is not None]
+    for _ in range(values[0].rotation // 90):
+        found = [(value, _turned_box(box, sheet)) for value, box in found]
+        sheet = np.ascontiguousarray(np.rot90(sheet))
     page, scale = _scaled(sheet, [bottom - top for _, (_, top, _, bottom) in found])
     canvas, draw = _with_margin(page, _FIELD_MARGIN)
     font = require("PIL.ImageFont", "vision").load_default(_FIELD_FONT)
+    taken: list[Box] = []
     for value, box in found:
         left, top, right, bottom = (place * scale + _FIELD_MARGIN for place in box)
         colour = _UNSURE_COLOUR if value.problems else _SURE_COLOUR
         draw.rectangle((left, top, right, bottom), outline=colour, width=_FIELD_PEN)
         text = f"{value.value or value.name} ({rounded_down(100 * value.confidence, 0)}%)"
-        _write(draw, (left, top - 4), text, colour, font, "ls")
+        _write_below(draw, (left, top - 4), text, colour, font, "ls", taken)
     return _png(canvas)
 
 
 def _turned(picture: NDArray[np.uint8], reading: Reading) -> tuple[NDArray[np.uint8], Reading]:
     """Return a picture and its reading after a quarter turn, counter-clockwise."""
-    width = picture.shape[1]
 
     def turned(digit: Digit) -> Digit:
-        left, top, right, bottom = digit.box
-        return replace(digit, box=(top, width - right, bottom, width - left))
+        return replace(digit, box=_turned_box(digit.box, picture))
 
     lines = tuple(replace(line, digits=tuple(map(turned, line.digits))) for line in reading.lines)
     return np.ascontiguousarray(np.rot90(picture)), replace(reading, lines=lines)
+
+
+def _turned_box(box: tuple[int, int, int, int], picture: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Return a box in a picture after a quarter turn of both, counter-clockwise."""
+    left, top, right, bottom = box
+    return top, picture.shape[1] - right, bottom, picture.shape[1] - left
 
 
 def _scaled(picture: NDArray[np.uint8], heights: Sequence[int]) -> tuple[Any, float]:

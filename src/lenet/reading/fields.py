@@ -148,6 +148,9 @@ class FieldValue:
         wrong), "checksum" (it fails) or "no cell" (the grid or the cell was not found); empty if there is no reason.
     box : tuple of four int, optional
         Left, top, right and bottom of the field in pixels of the straightened sheet; None if the cell was not found.
+    rotation : int, default 0
+        The degrees by which the sheet was turned counter-clockwise before it was read: 0, 90, 180 or 270. The box
+        refers to the sheet before this turn.
 
     Examples
     --------
@@ -160,6 +163,7 @@ class FieldValue:
     confidence: float
     problems: tuple[str, ...]
     box: tuple[int, int, int, int] | None = None
+    rotation: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the value as lists, numbers and strings, for JSON.

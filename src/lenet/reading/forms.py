@@ -101,7 +101,7 @@ def read_form(
         except InputError:  # a turned page may look like a texture
             continue
         if _legibility(values) > max(least, _legibility(best)):
-            best = values
+            best = [replace(value, rotation=90 * turns) for value in values]
     return tuple(best)
 
 
