@@ -207,13 +207,17 @@ def test_a_table_and_json_are_not_written_together(scans, capsys, command):
     assert not (scans / "out.csv").exists()
 
 
-@pytest.mark.parametrize("command", ["predict", "read"])
-def test_a_table_that_lenet_did_not_write_is_never_replaced(scans, capsys, command):
-    (scans / "mine.csv").write_text("image,text\n1,2\n")
-    assert "mine.csv exists and was not written by lenet" in lines(
+@pytest.mark.parametrize(
+    ("command", "columns"),
+    [("predict", "image,class,probability,is_digit or ImageId,Label"), ("read", "image,line,text,confidence")],
+)
+@pytest.mark.parametrize("content", ["image,text\n1,2\n", "ImageId,Label,Usage\n", "#\nimage,line,text,confidence\n"])
+def test_a_table_with_other_columns_is_never_replaced(scans, capsys, command, columns, content):
+    (scans / "mine.csv").write_text(content)
+    assert f"mine.csv exists and is not a table with the columns {columns}. Choose another name, or remove it" in lines(
         capsys, command, "scans", "--csv", "mine.csv", status=1
     )
-    assert (scans / "mine.csv").read_text() == "image,text\n1,2\n"
+    assert (scans / "mine.csv").read_text() == content
     with pytest.raises(SystemExit):
         cli.main([command, "scans", "--csv", "out.txt"])
     assert "expected a name that ends in .csv" in capsys.readouterr().err

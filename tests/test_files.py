@@ -160,13 +160,6 @@ def test_a_mark_is_looked_for_in_the_first_1000_bytes_of_a_file(tmp_path):
     assert not begins_with(tmp_path / "missing", b"mark")
 
 
-def test_a_file_with_a_long_mark_is_replaced(tmp_path):
-    (tmp_path / "x.csv").write_bytes(b"y" * 3000 + b"z")
-    check_replaceable(tmp_path / "x.csv", b"y" * 3000)
-    with pytest.raises(InputError, match="was not written by lenet"):
-        check_replaceable(tmp_path / "x.csv", b"y" * 3001)
-
-
 def test_only_files_of_lenet_are_replaced(tmp_path):
     path = tmp_path / "file"
     check_replaceable(path, b"mark")

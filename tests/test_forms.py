@@ -189,6 +189,13 @@ def test_a_folder_of_forms_becomes_a_table(first, forms, capsys):
     reasons = [f"{name}: {'no cell' if name[0] == 'q' else 'empty'}" for name in first[1]]
     assert blank["check"] == "; ".join(reasons)
     assert {blank[name] for name in first[1]} == {""}
+    (forms / "one.json").write_text('[{"name": "total", "box": [0, 0, 1, 1]}]')
+    succeeds(capsys, "read", "forms", "--fields", "one.json", "--csv", "out.csv", "-q")
+    assert (forms / "out.csv").read_text().startswith("image,check,total,total_confidence\n")
+    (forms / "out.csv").write_text("image,check\n")
+    assert "out.csv exists and is not a table with the columns image,check. Choose another name" in fails(
+        capsys, "read", "forms", "--fields", "fields.json", "--csv", "out.csv", "-q"
+    )
 
 
 def test_fields_are_printed_as_text_and_as_json(first, forms, capsys):

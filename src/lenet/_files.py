@@ -97,7 +97,7 @@ def check_replaceable(path: str | os.PathLike[str], *marks: bytes) -> None:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected a file name.")
-    if path.exists() and not any(begins_with(path, mark, max(1000, len(mark))) for mark in marks):
+    if path.exists() and not any(begins_with(path, mark) for mark in marks):
         raise InputError(f"{path} exists and was not written by lenet. Choose another name, or remove it first.")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a folder. Create it first.")

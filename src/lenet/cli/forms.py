@@ -71,7 +71,7 @@ def _fields(
             f"The columns of the table would be {', '.join(header)}; expected different names. Rename the fields."
         )
     if arguments.csv is not None:
-        check_csv(parser, arguments, header)
+        check_csv(parser, arguments, "image,check,")
     return fields, header
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from lenet._bar import Bar
-from lenet._files import atomic_write, check_replaceable, read_stream
+from lenet._files import atomic_write, begins_with, check_replaceable, read_stream
 from lenet.cli.options import check_png, error_text
 from lenet.cli.output import note, printable
 from lenet.errors import DataError, InputError
@@ -127,14 +127,19 @@ def read_each(
             bar.update(done)
 
 
-def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: Sequence[str]) -> None:
-    """Reject --csv with --json, a name that does not end in .csv, and a file that lenet did not write."""
+def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: str) -> None:
+    """Reject --csv with --json, a name that does not end in .csv, and a file that begins with none of the headers."""
     output = arguments.csv
     if arguments.json:
         parser.error("--csv and --json were both given; expected one of them.")
     if Path(output).suffix.lower() != ".csv":
         parser.error(f"--csv is {output}; expected a name that ends in .csv.")
-    check_replaceable(output, *map(_line, headers))
+    check_replaceable(output, b"")
+    if Path(output).exists() and not any(begins_with(Path(output), each.encode(), len(each)) for each in headers):
+        columns = " or ".join(each.rstrip(",\n") for each in headers)
+        raise InputError(
+            f"{output} exists and is not a table with the columns {columns}. Choose another name, or remove it first."
+        )
 
 
 def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[str]) -> None:
@@ -149,7 +154,3 @@ def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     atomic_write(output, text.getvalue().encode("utf-8", "backslashreplace"))
-
-
-def _line(header: Sequence[str]) -> bytes:
-    return (",".join(header) + "\n").encode()
