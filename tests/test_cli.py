@@ -486,10 +486,12 @@ def test_predict_reports_unsure_answers(capsys, tmp_path):
 
 
 def test_predict_refuses_a_rate_before_it_reads_a_picture(capsys):
-    assert cli.main(["predict", "missing.png", "--reject-at", "1e-9"]) == 1
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert "reject_at is 1e-09; expected at least 0.0005" in err
-    for rate in ("5", "1", "-0.1", "nan"):
+    for rate in ("5", "1", "0", "1e-9", "-0.1", "nan"):
         said = misused(capsys, "predict", "missing.png", "--reject-at", rate)
-        assert f"--reject-at is {float(rate):g}; expected an error rate from 0 to below 1, such as 0.002." in said
+        assert f"--reject-at is {float(rate):g}; expected at least 0.0005, the lowest error rate with" in said
+
+
+def test_a_rate_requires_a_calibrated_model(capsys, tmp_path):
+    lenet.LeNet5().save(tmp_path / "new.safetensors")
+    said = misused(capsys, "predict", "a.png", "--reject-at", "0.01", "--model", tmp_path / "new.safetensors")
+    assert "The model has no rejection thresholds. Omit --reject-at, train the model with a validation split of" in said

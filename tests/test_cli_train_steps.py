@@ -233,6 +233,7 @@ def test_advice_needs_an_accuracy_within_a_tenth_of_the_way_from_guessing_to_1(
     (["--seed", "0"], "seed"), (["--batch-size", "8"], "batch-size"), (["--from", "mnist"], "from"), (["--raw"], "raw"),
     (["--no-distort"], "no-distort"), (["--recipe", "small"], "recipe"), (["--network", "1998"], "network"),
     (["--strict"], "strict"), (["--patience", "3"], "patience"), (["--lr", "0.1"], "lr"), (["--distort"], "distort"),
+    (["--runs", "x"], "runs"),
 ])  # fmt: skip
 def test_a_resumed_run_keeps_its_options(capsys, options, name):
     assert f"--resume keeps the options of the run. Omit --{name}." in misused(

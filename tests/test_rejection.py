@@ -168,7 +168,7 @@ def test_a_damaged_digit_score_is_an_error(score):
 def test_the_message_says_whether_a_model_without_thresholds_was_calibrated():
     with pytest.raises(InputError, match="it misread too many of the calibration images"):
         learned_thresholds({"margins": "{}", "temperature": "1"})
-    with pytest.raises(InputError, match=r"Call lenet\.evaluation\.calibrate"):
+    with pytest.raises(InputError, match=r"call lenet\.evaluation\.calibrate"):
         learned_thresholds({"margins": "{}"})
 
 

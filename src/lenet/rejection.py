@@ -253,8 +253,8 @@ def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
         )
     if not thresholds:
         raise InputError(
-            "The model has no rejection thresholds. Call lenet.evaluation.calibrate(model, X, y) with 100 or more "
-            "images that it was not trained on; `lenet train` does so if its validation split has as many."
+            "The model has no rejection thresholds. Omit reject_at, train the model with a validation split of at "
+            "least 100 images, or call lenet.evaluation.calibrate(model, X, y) with as many that it was not trained on."
         )
     return thresholds
 

@@ -9,7 +9,7 @@ from lenet._files import atomic_write
 from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, check_drawing, expanded, picture, read_each, write_csv
 from lenet.cli.options import add_common, add_model, load_model
 from lenet.cli.output import say
-from lenet.errors import DataError
+from lenet.errors import DataError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,10 +48,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.data.csv import SUFFIXES
     from lenet.rejection import RejectionRule
 
-    if arguments.reject_at is not None and not 0 <= arguments.reject_at < 1:
-        parser.error(
-            f"--reject-at is {arguments.reject_at:g}; expected an error rate from 0 to below 1, such as 0.002."
-        )
     names = expanded(arguments.images, quiet=arguments.quiet)
     if arguments.csv is not None:
         check_csv(parser, arguments, *(",".join(each) + "\n" for each in (OF_PICTURES, OF_ROWS)))
@@ -61,7 +57,12 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     model = load_model(arguments.model)
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)
-    rule = RejectionRule.from_metadata(model.metadata, arguments.reject_at)
+    try:
+        rule = RejectionRule.from_metadata(model.metadata, arguments.reject_at)
+    except InputError as error:
+        if arguments.reject_at is None:
+            raise
+        parser.error(str(error).replace("reject_at", "--reject-at"))
     if tables:
         return predict_rows(tables[0], model, rule, arguments)
     return predict_pictures(names, model, rule, arguments)

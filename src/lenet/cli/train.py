@@ -6,6 +6,7 @@ After Ctrl-C, a crash or a power cut, --resume continues the run with bit-identi
 import argparse
 import json
 import math
+import re
 import signal
 from dataclasses import asdict
 from pathlib import Path
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fine-tune the weights of a file, a run folder or mnist, with a new output layer if the classes differ; "
         "useful if there are few images per class",
     )  # fmt: skip
-    parser.add_argument("--runs", metavar="DIR", default="runs", help="parent of the run folder (default: runs)")
+    parser.add_argument("--runs", metavar="DIR", help="parent of the run folder (default: runs)")
     parser.add_argument(
         "--tensorboard", action="store_true",
         help="write the results of each epoch to event files in the run folder, for TensorBoard",
@@ -85,23 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 RECIPE_OPTIONS = (
     "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "distort", "validation", "patience",
 )  # fmt: skip
-OF_A_NEW_RUN = ("network", "recipe", "seed", "start", "raw", "strict", *RECIPE_OPTIONS)
+OF_A_NEW_RUN = ("network", "recipe", "seed", "start", "raw", "strict", "runs", *RECIPE_OPTIONS)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet train`."""
-    if arguments.data is None and arguments.resume is None:
-        parser.error("DATA is missing; expected a data set, or --resume RUN.")
-    if arguments.data is not None and arguments.resume is not None:
-        parser.error("DATA and --resume were both given; expected one of them.")
-    if arguments.resume is not None:
-        options = [name for name in OF_A_NEW_RUN if getattr(arguments, name) is not None]
-        if options:
-            option = {"start": "from"}.get(options[0], options[0].replace("_", "-"))
-            option = "no-distort" if arguments.distort is False and option == "distort" else option
-            parser.error(f"--resume keeps the options of the run. Omit --{option}.")
-    if arguments.network is not None and arguments.start is not None:
-        parser.error("--network and --from were both given; expected one of them.")
+    check_options(arguments, parser)
     from lenet.training.communication import SingleProcess
 
     def lead(comm: "Communicator") -> int:
@@ -121,6 +111,30 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     return lead(SingleProcess())
 
 
+def check_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Reject options that are empty or contradict each other."""
+    for option in ("resume", "runs"):
+        if getattr(arguments, option) == "":
+            parser.error(f"The value of --{option} is empty; expected a folder.")
+    if arguments.data is None and arguments.resume is None:
+        parser.error("DATA is missing; expected a data set, or --resume RUN.")
+    if arguments.data is not None and arguments.resume is not None:
+        parser.error("DATA and --resume were both given; expected one of them.")
+    if arguments.resume is not None:
+        options = [name for name in OF_A_NEW_RUN if getattr(arguments, name) is not None]
+        if options:
+            option = option_of({"start": "from"}.get(options[0], options[0]))
+            option = "--no-distort" if arguments.distort is False and option == "--distort" else option
+            parser.error(f"--resume keeps the options of the run. Omit {option}.")
+    if arguments.network is not None and arguments.start is not None:
+        parser.error("--network and --from were both given; expected one of them.")
+
+
+def option_of(name: str) -> str:
+    """Return the option of an argument."""
+    return f"--{name.replace('_', '-')}"
+
+
 def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "tuple[Run, Dataset]":
     """Load the data, choose the recipe, and create the run folder."""
     from lenet._fused.dispatch import chosen
@@ -128,14 +142,13 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run
 
+    changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
     try:
-        recipe = recipe_named(arguments.recipe or ("default" if arguments.network is None else "paper"))
-        changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
+        recipe = chosen_recipe(arguments)
         recipe.with_changes(**changes)
-        if arguments.seed is not None and arguments.seed < 0:
-            raise InputError(f"seed is {arguments.seed}; expected at least 0.")
     except InputError as error:
-        parser.error(str(error))
+        names = "|".join(("recipe", *RECIPE_OPTIONS))
+        parser.error(re.sub(f"(^|Set |and )({names})\\b", lambda found: f"{found[1]}{option_of(found[2])}", str(error)))
     require_extras(recipe, tensorboard=arguments.tensorboard)
     old = None if arguments.start is None else load_model(arguments.start)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
@@ -162,7 +175,23 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         args |= {"classes": data.classes, "raw": bool(arguments.raw)}
     if start is not None:
         args["from"] = arguments.start
-    return Run.create(arguments.runs, args, start), data
+    return Run.create(arguments.runs or "runs", args, start), data
+
+
+def chosen_recipe(arguments: argparse.Namespace) -> "Recipe":
+    """Return the recipe before the options that change it; raise InputError if it contradicts the other options."""
+    from lenet.training.recipes import FOOF, LEVENBERG_MARQUARDT, recipe_named
+
+    recipe = recipe_named(arguments.recipe or ("default" if arguments.network is None else "paper"))
+    if arguments.network is not None and recipe.optimizer == FOOF:
+        raise InputError(f"--recipe {recipe.name} does not suit --network 1998. Omit one of them.")
+    if arguments.start is None and arguments.network is None and recipe.optimizer == LEVENBERG_MARQUARDT:
+        raise InputError(f"--recipe {recipe.name} requires --network 1998.")
+    if arguments.start is None and recipe.name in ("transfer", "adapt"):
+        raise InputError(f"--recipe {recipe.name} requires --from.")
+    if arguments.seed is not None and arguments.seed < 0:
+        raise InputError(f"--seed is {arguments.seed}; expected at least 0.")
+    return recipe
 
 
 def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...]:
