@@ -185,10 +185,11 @@ def chosen_recipe(arguments: argparse.Namespace) -> "Recipe":
     recipe = recipe_named(arguments.recipe or ("default" if arguments.network is None else "paper"))
     if arguments.network is not None and recipe.optimizer == FOOF:
         raise InputError(f"--recipe {recipe.name} does not suit --network 1998. Omit one of them.")
-    if arguments.start is None and arguments.network is None and recipe.optimizer == LEVENBERG_MARQUARDT:
-        raise InputError(f"--recipe {recipe.name} requires --network 1998.")
-    if arguments.start is None and recipe.name in ("transfer", "adapt"):
-        raise InputError(f"--recipe {recipe.name} requires --from.")
+    if arguments.start is None:
+        if arguments.network is None and recipe.optimizer == LEVENBERG_MARQUARDT:
+            raise InputError(f"--recipe {recipe.name} requires --network 1998.")
+        if recipe.name in ("transfer", "adapt"):
+            raise InputError(f"--recipe {recipe.name} requires --from.")
     if arguments.seed is not None and arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}; expected at least 0.")
     return recipe

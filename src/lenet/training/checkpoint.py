@@ -38,11 +38,6 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
     """
     try:
         arrays, metadata = read_tensors(path)
-    except WeightsError as error:
-        raise WeightsError(
-            f"{path} is damaged or is not a checkpoint. Restore it, or start a new run with --from {path.parent}."
-        ) from error
-    try:
         if metadata.get("format") != FORMAT:
             raise ValueError(f"its format is {metadata.get('format')!r}")
         values, stored = json.loads(metadata["state"]), json.loads(metadata["args"])
@@ -52,8 +47,9 @@ def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, A
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         state.check(optimizer_of(recipe, model), recipe)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        reason = "it is damaged" if isinstance(error, WeightsError) else error
         raise WeightsError(
-            f"{path} is not a checkpoint of {model!r} ({error}). Restore it, or start a new run with "
+            f"{path} is not a checkpoint of {model!r} ({reason}). Restore it, or start a new run with "
             f"--from {path.parent}."
         ) from None
     if stored != json.loads(json.dumps(args)):
