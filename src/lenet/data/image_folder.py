@@ -113,7 +113,7 @@ def labelled_pictures(
     """Return pictures as a data set with class names; hold out a fifth for testing unless they are already split."""
     images, kept = images_of(pictures, source, raw=raw, strict=strict, progress=progress)
     if raw and not kept:
-        raise DataError(f"{source} has no usable pictures of 28x28 pixels. Omit raw to prepare others.")
+        raise DataError(f"{source} has no usable pictures of 28x28 pixels. Omit --raw or raw=True to prepare others.")
     y = np.array([each.label for each in kept], np.int64)
     is_test = np.array([each.split == "test" for each in kept], bool)
     is_split = {"train", "test"} <= {each.split for each in pictures}  # of all, since those of one may be skipped
