@@ -6,7 +6,6 @@ After Ctrl-C, a crash or a power cut, --resume continues the run with bit-identi
 import argparse
 import json
 import math
-import re
 import signal
 from dataclasses import asdict
 from pathlib import Path
@@ -123,16 +122,11 @@ def check_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser
     if arguments.resume is not None:
         options = [name for name in OF_A_NEW_RUN if getattr(arguments, name) is not None]
         if options:
-            option = option_of({"start": "from"}.get(options[0], options[0]))
-            option = "--no-distort" if arguments.distort is False and option == "--distort" else option
-            parser.error(f"--resume keeps the options of the run. Omit {option}.")
+            option = {"start": "from"}.get(options[0], options[0].replace("_", "-"))
+            option = "no-distort" if arguments.distort is False and option == "distort" else option
+            parser.error(f"--resume keeps the options of the run. Omit --{option}.")
     if arguments.network is not None and arguments.start is not None:
         parser.error("--network and --from were both given; expected one of them.")
-
-
-def option_of(name: str) -> str:
-    """Return the option of an argument."""
-    return f"--{name.replace('_', '-')}"
 
 
 def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "tuple[Run, Dataset]":
@@ -142,13 +136,12 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run
 
-    changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
     try:
         recipe = chosen_recipe(arguments)
+        changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
         recipe.with_changes(**changes)
     except InputError as error:
-        names = "|".join(("recipe", *RECIPE_OPTIONS))
-        parser.error(re.sub(f"(^|Set |and )({names})\\b", lambda found: f"{found[1]}{option_of(found[2])}", str(error)))
+        parser.error(str(error))
     require_extras(recipe, tensorboard=arguments.tensorboard)
     old = None if arguments.start is None else load_model(arguments.start)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
