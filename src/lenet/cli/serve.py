@@ -3,7 +3,7 @@
 If the environment variable LENET_TOKEN is set, or LENET_TOKEN_FILE names a file with a token, clients must send it as
 "Authorization: Bearer TOKEN". Each option except --quiet also has an environment variable: LENET_PORT=8080 is --port
 8080, and LENET_MODEL=a=x.safetensors,b=y.safetensors is --model twice. The server reloads a model when its file
-changes, and all models on SIGHUP. On SIGTERM or Ctrl-C, it finishes running requests and exits.
+changes, and all models on SIGHUP. On SIGTERM or Ctrl-C, it finishes the requests in progress and exits.
 """
 
 import argparse

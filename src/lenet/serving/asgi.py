@@ -99,7 +99,8 @@ class Application:
                 raise
             return self._error_response(BusyError("The server is shutting down. Retry after 1 s.", "shutdown"), context)
         except Exception as error:
-            return self._error_response(scope.get("lenet.refusal", error), context)  # as the connection has answered
+            refusal = scope.get("lenet.refusal", error)  # the connection has already sent this error
+            return self._error_response(refusal, context)
 
     def record(self, context: RequestContext) -> None:
         """Count and log a request after its response."""

@@ -59,7 +59,7 @@ class LogWriter:
         return dropped
 
     def flush(self, seconds: float = 1.0) -> None:
-        """Wait until all lines are written, for at most some seconds."""
+        """Wait until all lines are written, for up to `seconds`."""
         if self._thread is not None:
             self._is_idle.clear()
             self._has_lines.set()

@@ -154,7 +154,8 @@ class Metrics:
     def count_labels(self, model: str, labels: list[int]) -> None:
         """Count the labels of images or of digits in a picture; -1 if the model rejected them."""
         # A Counter of a single label takes longer than the network.
-        for label, number in Counter(labels).items() if len(labels) > 1 else [(label, 1) for label in labels]:
+        counts = Counter(labels) if len(labels) > 1 else dict.fromkeys(labels, 1)
+        for label, number in counts.items():
             self._predictions[model, "rejected" if label < 0 else label].inc(number)
 
     def count_reload(self, model: str, outcome: str) -> None:

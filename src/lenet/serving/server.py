@@ -163,7 +163,7 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
 
 
 def _listen_on_path(path: str, backlog: int) -> socket.socket:
-    """Return a listening Unix socket, which replaces one on which nobody listens."""
+    """Return a listening Unix socket, which replaces a stale one."""
     if not hasattr(socket, "AF_UNIX"):
         raise ConfigurationError("This system has no Unix sockets; expected a host and a port.")
     try:

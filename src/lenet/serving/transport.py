@@ -106,7 +106,7 @@ class LazyTimer:
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float) -> None:
-        """Call the callback after some seconds, the same number each time."""
+        """Schedule the callback in `seconds`, which must be the same on every call."""
         self._expiry = self._loop.time() + seconds
         if self._handle is None:
             self._handle = self._loop.call_at(self._expiry, self._check)

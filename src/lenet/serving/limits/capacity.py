@@ -99,7 +99,7 @@ class ThreadPool:
     def _submit(self, waiting: list[Callable[[], T]]) -> asyncio.Future[T]:
         if self._num_started < min(self.pending + 1, self._num_threads):
             arguments = (self._tasks, self._seconds)
-            with contextlib.suppress(RuntimeError):  # the system allows no more threads now; those that run go on
+            with contextlib.suppress(RuntimeError):  # the system allows no more threads now; running threads continue
                 threading.Thread(target=_work, args=arguments, name="lenet-serve", daemon=True).start()
                 self._num_started += 1
         if not self._num_started:

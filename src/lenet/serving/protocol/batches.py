@@ -15,9 +15,8 @@ class Batches:
     """Computes the small requests of one iteration of the event loop together, and bounds their number of images.
 
     Switching between the network and the rest of the server takes longer than the network itself, because each
-    displaces the other from the processor's caches. A model whose results depend on the batch in their last digits, one
-    that computes layer by layer, computes each request by itself. One event loop may use an instance. `size` is the
-    number of images in this iteration.
+    displaces the other from the processor's caches. Layer-by-layer models are not batched: their results depend on the
+    batch size in the last digits. One event loop may use an instance. `size` is the number of images in this iteration.
     """
 
     def __init__(self, max_images: int):

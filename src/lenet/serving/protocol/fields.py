@@ -12,7 +12,7 @@ _STEP = 2**16  # bytes
 
 
 def json_object(text: bytes, max_values: int = 1000) -> dict[str, Any]:
-    """Return the JSON object in a text of at most about `max_values` values, few of which are lists or strings."""
+    """Parse a JSON object of at most about `max_values` values; reject texts with many lists or strings."""
     _check_cost(text, max_values)
     try:
         content = orjson.loads(text)

@@ -69,7 +69,7 @@ def write_response(
 ) -> tuple[bytes, int | None, list[int]]:
     """Return the body of the response, its number of bytes of JSON if binary tensors follow, and the accepted labels.
 
-    The labels are -1 for images that the model rejects, whatever the response has.
+    The labels are -1 for images that the model rejects, regardless of the requested outputs.
 
     Raises
     ------

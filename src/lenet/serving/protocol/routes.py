@@ -26,8 +26,8 @@ from lenet.serving.routing import Operation
 from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER, infer_body, json_content
 
 JSON_LENGTH = b"inference-header-content-length"
-# Bytes of a request. The event loop computes small ones, for which a thread would cost as much again, and medium ones,
-# which take up to a millisecond, if it is idle. Threads compute the others.
+# Bytes of a request. The event loop handles small requests itself, because a thread would double their cost. If idle,
+# it also handles medium ones, which take up to 1 ms.
 SMALL, MEDIUM = 2**14, 2**16
 _BLANK = np.zeros((SIDE, SIDE), np.uint8)
 MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loop: about 20 ms of work
