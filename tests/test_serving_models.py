@@ -49,6 +49,11 @@ def test_class_names_are_known_only_if_the_metadata_has_them():
     assert Served("m", model).class_names == tuple("abcdefghij")
 
 
+def test_a_model_that_rejects_nothing_accepts_uniform_probabilities():
+    """In float32, they sum to slightly more than 1, and the entropy exceeds its maximum."""
+    assert Served("m", model_of(0)).accepted_label(np.full(10, 0.1, np.float32).tolist()) == 0
+
+
 def test_the_first_model_is_the_default():
     models = Models({"b": model_of(0), "a": model_of(1)})
     assert list(models) == ["b", "a"]

@@ -52,7 +52,8 @@ class Served:
     def accepted_label(self, probabilities: list[float]) -> int:
         """Return the label of one image, or -1 if it does not look like a digit; NumPy takes ten times as long."""
         entropy = -sum([each * math.log(each) for each in probabilities if each])
-        is_digit = 1 - entropy / math.log(len(probabilities)) >= self.rule_at(None).min_digit_score
+        score = max(0.0, 1 - entropy / math.log(len(probabilities)))  # rounding may make the entropy too high
+        is_digit = score >= self.rule_at(None).min_digit_score
         return probabilities.index(max(probabilities)) if is_digit else -1
 
 
