@@ -124,7 +124,7 @@ def test_a_body_is_joined_once():
         ("GET", [(b"cache-control", b"private")], False, {b"cache-control": b"private"}),
         ("POST", [], False, {}),
         ("POST", [], True, {b"connection": b"close"}),
-        ("HEAD", [], False, {}),
+        ("HEAD", [], False, {b"cache-control": b"no-store"}),
     ],
 )
 def test_headers_of_every_response(method, given, is_draining, expected):

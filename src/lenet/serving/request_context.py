@@ -126,7 +126,7 @@ class RequestContext:
             headers.append((b"traceparent", self.traceparent.encode()))
         if self.server.is_draining:
             headers.append((b"connection", b"close"))
-        if self.method == "GET" and b"cache-control" not in dict(headers):  # POST is never cached
+        if self.method != "POST" and b"cache-control" not in dict(headers):  # POST is never cached
             headers.append((b"cache-control", b"no-store"))
 
 
