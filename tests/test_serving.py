@@ -51,6 +51,11 @@ def test_the_log_has_the_message_of_an_error(server):
     assert server.logged(headers["x-request-id"])["error"] == answer["error"]
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_the_encoding_of_a_missing_body_is_ignored(server, encoding):
+    assert server.ask("GET", "/v2", headers={"Content-Encoding": encoding})[0] == 200
+
+
 def test_compressed_bodies_of_several_members(server):
     parts = [gzip.compress(part.encode(), mtime=0) for part in (request_of()[:50], request_of()[50:])]
     headers = {"Content-Encoding": "gzip"}

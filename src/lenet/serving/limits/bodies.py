@@ -38,7 +38,7 @@ class RequestBodies:
                 raise self._too_large()
             more = message.get("more_body", False)
         encoding = context.headers.get(b"content-encoding", b"identity").lower()
-        if encoding != b"identity":
+        if encoding != b"identity" and context.received:
             context.parts = [
                 await self._pool.run(functools.partial(_decompressed, context, encoding, self._limits.body))
             ]
