@@ -29,7 +29,9 @@ BAD = {
     "deep and closed": ('{"inputs": [' + "[" * 990 + "]" * 990 + "]}", "list of JSON objects"),
     "a deep shape": ('{"inputs": [{"name": "images", "datatype": "UINT8", "shape": ' + "[" * 990 + "]" * 990 + "}]}",
                      "shape"),
-    "out of range": (request_of(an_input(datatype="FP32", data=[1.5] * 784)), "[0, 1]"),
+    "out of range": (request_of(an_input(datatype="FP32", data=[1.5] * 784)), "images has floating-point pixels"),
+    "many out of range": (request_of(an_input(datatype="FP32", shape=[30, 784], data=[1.5] * 30 * 784)),
+                          "images has floating-point pixels"),
     "rate and no label": (request_of(parameters={"reject_at": 2}, outputs=[{"name": "digit_score"}]), "lowest error"),
     "rate too small": (request_of(parameters={"reject_at": 1e-9}), "lowest error rate"),
 }  # fmt: skip

@@ -54,14 +54,14 @@ def _reject_masks(x: object, name: str) -> None:
                 _reject_masks(part, name)
 
 
-def images(x: ArrayLike) -> NDArray[Any]:
+def images(x: ArrayLike, name: str = "x") -> NDArray[Any]:
     """Return x as an array of shape (n, 28, 28), uint8 or floating in [0, 1], without a copy where possible."""
-    values = x if type(x) is np.ndarray else array(x, "x", _BATCH_OR_IMAGE)
+    values = x if type(x) is np.ndarray else array(x, name, _BATCH_OR_IMAGE)
     shape = values.shape
     if values.dtype != _UINT8:
-        unit_floats(values)
+        unit_floats(values, name)
     if not (shape[1:] in _SHAPES or shape == (SIDE, SIDE)):
-        raise InputError(f"x has shape {shape}; {_BATCH_OR_IMAGE}. Convert pictures with lenet.reading.prepare.")
+        raise InputError(f"{name} has shape {shape}; {_BATCH_OR_IMAGE}. Convert pictures with lenet.reading.prepare.")
     if len(shape) == 3:
         return values
     return values.reshape(values.size // (SIDE * SIDE), SIDE, SIDE)
@@ -81,14 +81,14 @@ def image_form(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
         raise InputError(f"{name} has shape {shape}; {_BATCH}.")
 
 
-def _check_floating(dtype: np.dtype[Any], name: str = "x") -> None:
+def _check_floating(dtype: np.dtype[Any], name: str) -> None:
     if dtype.kind != "f":
         raise InputTypeError(f"{name} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats in [0, 1].")
 
 
-def unit_floats(values: NDArray[Any]) -> None:
+def unit_floats(values: NDArray[Any], name: str = "x") -> None:
     """Check that pixels are floats in [0, 1]."""
-    _check_floating(values.dtype)
+    _check_floating(values.dtype, name)
     if values.size:
         if 0 in values.strides:  # check each broadcast element once
             values = values[tuple(slice(None if stride else 1) for stride in values.strides)]
@@ -97,7 +97,7 @@ def unit_floats(values: NDArray[Any]) -> None:
             return
         low, high = values.min(), values.max()
         if np.isnan(low):
-            raise InputError("x has pixels that are NaN; expected [0, 1]. Replace them, for example by 0.")
+            raise InputError(f"{name} has pixels that are NaN; expected [0, 1]. Replace them, for example by 0.")
         if not (low >= 0 and high <= 1):
             advice = "Divide by 255 or pass uint8"
             if -np.inf < low < 0:
@@ -105,7 +105,7 @@ def unit_floats(values: NDArray[Any]) -> None:
             elif low >= 0 and high < 2:
                 advice = "Clip them"
             raise InputError(
-                f"x has floating-point pixels from {short(low)} to {short(high)}; expected [0, 1]. {advice}."
+                f"{name} has floating-point pixels from {short(low)} to {short(high)}; expected [0, 1]. {advice}."
             )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lenet import _checks
 from lenet.model import LeNet5
 from lenet.serving.limits.capacity import BusyError
+from lenet.serving.protocol.tensors import INPUT
 
 
 class Batches:
@@ -33,7 +34,7 @@ class Batches:
         InputError
             As for `LeNet5.predict_proba`.
         """
-        images = _checks.images(images)  # before other requests depend on them
+        images = _checks.images(images, INPUT)  # before other requests depend on them
         if self.size + len(images) > self._max_images:
             raise BusyError
         self.size += len(images)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lenet._checks import SIDE, short_repr
+from lenet import _checks
 from lenet.errors import InputError, LenetError, NotServedError, WeightsError
 from lenet.serving.limits.capacity import GIL_TURNS, BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
@@ -21,6 +21,7 @@ from lenet.serving.protocol.batches import Batches
 from lenet.serving.protocol.fields import boolean_field, json_object, object_field
 from lenet.serving.protocol.inference import InferenceRequest, read_request, write_response
 from lenet.serving.protocol.metadata import model_configuration, model_metadata, server_metadata
+from lenet.serving.protocol.tensors import INPUT
 from lenet.serving.request_context import BytesResponse, RequestContext, context_of
 from lenet.serving.routing import Operation
 from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER, infer_body, json_content
@@ -29,7 +30,7 @@ JSON_LENGTH = b"inference-header-content-length"
 # Bytes of a request. The event loop handles small requests itself, because a thread would double their cost. If idle,
 # it also handles medium ones, which take up to 1 ms.
 SMALL, MEDIUM = 2**14, 2**16
-_BLANK = np.zeros((SIDE, SIDE), np.uint8)
+_BLANK = np.zeros((_checks.SIDE, _checks.SIDE), np.uint8)
 MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loop: about 20 ms of work
 
 
@@ -190,7 +191,7 @@ class InferenceProtocol:
         """Return the number of bytes of JSON before binary tensors; None if the whole body is JSON."""
         text = context.headers.get(JSON_LENGTH)
         if text is not None and not (text.isdigit() and len(text) < 19):
-            given = short_repr(text.decode("ascii", "replace"))
+            given = _checks.short_repr(text.decode("ascii", "replace"))
             raise InputError(f"Inference-Header-Content-Length is {given}; expected a number of bytes.")
         length = None if text is None else int(text)
         self._check_json_size(context.size if length is None else length)
@@ -231,4 +232,4 @@ def _read_and_predict(context: RequestContext, json_length: int | None, limits: 
     with GIL_TURNS if is_large else contextlib.nullcontext():
         inference, images = read_request(body, json_length, limits)
     read = perf_counter_ns()
-    return _answer(served, inference, served.model.predict_proba(images, n_jobs=1), read)
+    return _answer(served, inference, served.model.predict_proba(_checks.images(images, INPUT), n_jobs=1), read)
