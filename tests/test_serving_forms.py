@@ -57,6 +57,7 @@ def file(content, name="picture"):
 
 
 FORM = {"content_type": "multipart/form-data; boundary=x"}
+NO_FILE = "The form cannot be read ('{}' has no filename; expected one for a file, or model or only_digits)."
 
 
 # ---- pictures ------------------------------------------------------------------------------------------
@@ -149,14 +150,18 @@ def test_fields_of_a_form_are_options(app, given):
         (b"", field("only_digits", "true") + b"--x--\r\n", FORM, 400, "The request has no picture."),
         (b"", file(b"") + b"--x--\r\n", FORM, 400, "The request has no picture."),
         (b"least=1&a=2", PICTURE, {}, 400, "Unknown option 'a'; expected model or only_digits."),
-        (b"", field("least", "1") + file(PICTURE) + b"--x--\r\n", FORM, 400, "Unknown option 'least'"),
+        (b"", field("least", "1") + file(PICTURE) + b"--x--\r\n", FORM, 400, NO_FILE.format("least")),
+        (b"", field("picture", "x" * 1025) + b"--x--\r\n", FORM, 400, NO_FILE.format("picture")),
+        (b"", file(PICTURE), FORM, 400, "The form cannot be read (it ends before its last boundary). Send"),
+        (b"", file(PICTURE)[:-9], FORM, 400, "The form cannot be read (it ends before its last boundary). Send"),
+        (b"", file(PICTURE) + b"--x--", FORM, 200, ""),
         (b"model=three", PICTURE, {}, 404, "Model 'three' is unknown"),
         (b"only_digits=yes", PICTURE, {}, 400, "only_digits is 'yes'; expected true or false."),
         (b"", b"nonsense", FORM, 400, "The form cannot be read ("),
         (b"", PICTURE, {"content_type": "multipart/form-data"}, 400, "The form cannot be read ("),
         (b"", file(PICTURE) * 2 + b"--x--\r\n", FORM, 400, "The form cannot be read ("),
-        (b"", field("a", "b") * 11 + b"--x--\r\n", FORM, 400, "The form cannot be read ("),
-        (b"", field("a", "b") * 10 + file(PICTURE) + b"--x--\r\n", FORM, 400, "Unknown option 'a'"),
+        (b"", field("model", "one") * 11 + b"--x--\r\n", FORM, 400, "The form cannot be read ("),
+        (b"", field("model", "one") * 10 + file(PICTURE) + b"--x--\r\n", FORM, 200, ""),
         (b"", b"not a picture", {}, 400, "The file is not a picture"),
         (b"", PICTURE[:60], {}, 400, "damaged"),
         (b"", encoded(np.zeros((40, 50), np.uint8)), {}, 200, ""),

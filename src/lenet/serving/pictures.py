@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import orjson
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -28,6 +28,7 @@ from lenet.serving.schemas import MODEL_QUERY, ONLY_DIGITS_QUERY, json_content, 
 
 Answer = tuple[bytes, str, list[int]]  # JSON, the name of the model, and the labels
 T = TypeVar("T")
+_OPTIONS = {"model", "only_digits"}
 _MAX_FIELD = 2**10  # bytes of a form's field: a model's name, or a boolean
 _MAX_HEADERS = 8  # of a part of a form
 _FORM_PART = 2**18  # bytes of a form that are parsed at once: about 1 ms
@@ -68,7 +69,7 @@ class Pictures:
         """Return the model for a picture of a number of bytes, and whether to read only digits."""
         if not size:
             raise InputError("The request has no picture. Send a PNG or JPEG as the body or as a file in a form.")
-        unknown = options.keys() - {"model", "only_digits"}
+        unknown = options.keys() - _OPTIONS
         if unknown:
             raise InputError(f"Unknown option {short_repr(min(unknown))}; expected model or only_digits.")
         served = self._models.get(options.get("model"))
@@ -95,7 +96,9 @@ class Pictures:
                 form = await _FormParser(request.headers, parts, sum(map(len, body))).parse()
         except (MultiPartException, ValueError, LookupError) as error:
             reason = str(error).rstrip(".")
-            raise InputError(f"The form cannot be read ({reason}). Send a picture as multipart/form-data.") from None
+            raise InputError(
+                f"The form cannot be read ({reason}). Send a picture as complete multipart/form-data."
+            ) from None
         content = b""
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
@@ -113,6 +116,8 @@ class _FormParser(MultiPartParser):
     The file has room for the whole body from the start. One that grows is copied again and again, and copying 16 MiB
     keeps the GIL for 14 ms.
     """
+
+    _is_complete = False
 
     def __init__(self, headers: Headers, parts: AsyncGenerator[bytes, None], size: int):
         super().__init__(headers, parts, max_files=1, max_fields=10)
@@ -137,6 +142,23 @@ class _FormParser(MultiPartParser):
             file.seek(self.spool_max_size - 1)
             file.write(b"\0")
             file.seek(0)
+        elif (name := self._current_part.field_name) not in _OPTIONS:
+            raise MultiPartException(
+                f"{short_repr(name)} has no filename; expected one for a file, or model or only_digits"
+            )
+
+    def on_end(self) -> None:
+        """End the form."""
+        self._is_complete = True
+
+    async def parse(self) -> FormData:
+        """Return the form; reject one that is truncated, which Starlette accepts."""
+        form = await super().parse()
+        if not self._is_complete:
+            for file in self._files_to_close_on_error:
+                file.close()
+            raise MultiPartException("it ends before its last boundary")
+        return form
 
 
 async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
