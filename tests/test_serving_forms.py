@@ -57,7 +57,8 @@ def file(content, name="picture"):
 
 
 FORM = {"content_type": "multipart/form-data; boundary=x"}
-NO_FILE = "The form cannot be read ('{}' has no filename; expected one for a file, or model or only_digits)."
+TRUNCATED = "The form cannot be read (The form ends before its last boundary; expected all of it). Send a picture as"
+NO_FILE = "The form cannot be read (The part '{}' has no filename; expected one, or the name model or only_digits)."
 
 
 # ---- pictures ------------------------------------------------------------------------------------------
@@ -152,8 +153,8 @@ def test_fields_of_a_form_are_options(app, given):
         (b"least=1&a=2", PICTURE, {}, 400, "Unknown option 'a'; expected model or only_digits."),
         (b"", field("least", "1") + file(PICTURE) + b"--x--\r\n", FORM, 400, NO_FILE.format("least")),
         (b"", field("picture", "x" * 1025) + b"--x--\r\n", FORM, 400, NO_FILE.format("picture")),
-        (b"", file(PICTURE), FORM, 400, "The form cannot be read (it ends before its last boundary). Send"),
-        (b"", file(PICTURE)[:-9], FORM, 400, "The form cannot be read (it ends before its last boundary). Send"),
+        (b"", file(PICTURE), FORM, 400, TRUNCATED),
+        (b"", file(PICTURE)[:-9], FORM, 400, TRUNCATED),
         (b"", file(PICTURE) + b"--x--", FORM, 200, ""),
         (b"model=three", PICTURE, {}, 404, "Model 'three' is unknown"),
         (b"only_digits=yes", PICTURE, {}, 400, "only_digits is 'yes'; expected true or false."),

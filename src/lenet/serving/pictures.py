@@ -96,9 +96,7 @@ class Pictures:
                 form = await _FormParser(request.headers, parts, sum(map(len, body))).parse()
         except (MultiPartException, ValueError, LookupError) as error:
             reason = str(error).rstrip(".")
-            raise InputError(
-                f"The form cannot be read ({reason}). Send a picture as complete multipart/form-data."
-            ) from None
+            raise InputError(f"The form cannot be read ({reason}). Send a picture as multipart/form-data.") from None
         content = b""
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
@@ -144,7 +142,7 @@ class _FormParser(MultiPartParser):
             file.seek(0)
         elif (name := self._current_part.field_name) not in _OPTIONS:
             raise MultiPartException(
-                f"{short_repr(name)} has no filename; expected one for a file, or model or only_digits"
+                f"The part {short_repr(name)} has no filename; expected one, or the name model or only_digits."
             )
 
     def on_end(self) -> None:
@@ -157,7 +155,7 @@ class _FormParser(MultiPartParser):
         if not self._is_complete:
             for file in self._files_to_close_on_error:
                 file.close()
-            raise MultiPartException("it ends before its last boundary")
+            raise MultiPartException("The form ends before its last boundary; expected all of it.")
         return form
 
 
