@@ -80,7 +80,7 @@ def test_the_collector_finds_every_kind():
     texts = {kind: [each.text for each in messages() if each.kind == kind] for kind in KINDS}
     for kind, known in {
         "error": "{name} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats in [0, 1].",
-        "usage": "--port is {arguments.port}; expected 0 to 65535.",
+        "usage": "--model is {option or 'empty'}; expected FILE or NAME=FILE.",
         "warning": "Training was interrupted; the estimator keeps its current weights.",
         "log": "Worker %s exited and was replaced.",
         "help": "number of images per step",

@@ -99,10 +99,10 @@ def test_either_token_allows_control(started, monkeypatch, name):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--workers", "0"], "--workers is 0; expected at least 1."),
-        (["--port", "65536"], "--port is 65536; expected 0 to 65535."),
-        (["--port", "-1"], "--port is -1; expected 0 to 65535."),
-        (["--uds", ""], "--uds is empty; expected a path."),
+        (["--workers", "0"], "workers is 0; expected at least 1."),
+        (["--port", "65536"], "port is too large; expected at most 65,535."),
+        (["--port", "-1"], "port is -1; expected at least 0."),
+        (["--uds", ""], "uds is empty; expected a path."),
         (["--drain", "-1"], "argument --drain: -1 is out of range; expected a number from 0 to 1e+09."),
         (["--max-in-flight", "0"], "argument --max-in-flight: 0 is out of range; expected at least 1."),
         (["--max-batch", "x"], "argument --max-batch: invalid integer value: 'x'"),
@@ -111,13 +111,14 @@ def test_either_token_allows_control(started, monkeypatch, name):
         (["--max-body", "much"], "argument --max-body: invalid number value: 'much'"),
         (["--timeout", "-1"], "argument --timeout: -1 is out of range; expected a number above 0 and at most 1e+09."),
         (["--deadline", "1.1e9"], "1.1e9 is out of range; expected a number above 0 and at most 1e+09."),
+        (["--model", ""], "--model is empty; expected FILE or NAME=FILE."),
         (["--model", "=x"], "--model is =x; expected FILE or NAME=FILE."),
         (["--model", "x="], "--model is x=; expected FILE or NAME=FILE."),
         (
             ["--model", "x", "--model", "x.onnx"],
             "--model x.onnx repeats the name x; expected distinct names. Choose another name.",
         ),
-        (["--allow-control"], "--allow-control requires a token"),
+        (["--allow-control"], "allow_control requires a token, or anyone could load and unload models. Set LENET_"),
     ],
 )
 @pytest.mark.usefixtures("started")
@@ -134,6 +135,7 @@ def test_1e9_is_still_a_limit(started):
     [
         ({}, {}),
         ({"LENET_HOST": "", "LENET_UDS": "s", "LENET_QUIET": "1"}, {"uds": "s"}),
+        ({"LENET_MODEL": "a,b=c"}, {"model": "a,b=c"}),
         ({"LENET_PORT": "tcp://10.0.0.1:8000"}, {}),
         ({"LENET_ALLOW_CONTROL": "1"}, {"allow_control": True}),
         ({"LENET_ALLOW_CONTROL": "True"}, {"allow_control": True}),

@@ -154,8 +154,9 @@ def test_windows_has_no_limit_of_open_files(monkeypatch):
         ({"log_level": None}, InputError, "log_level is None"),
         ({"uds": 3}, InputTypeError, "uds is of type int; expected a path or None."),
         ({"on_ready": 3}, InputTypeError, "on_ready is 3; expected a function or None."),
-        ({"workers": 2, "allow_control": True}, InputError, "allow_control requires workers=1"),
+        ({"workers": 2, "allow_control": True}, InputError, "allow_control requires one worker"),
         ({"allow_control": True}, InputError, "allow_control requires a token"),
+        ({"allow_control": "no", "token": "t"}, InputTypeError, "allow_control is 'no'; expected True or False."),
         ({"limits": 3}, InputTypeError, "limits"),
     ],
 )

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lenet._files import read_at_most
 from lenet.cli.options import load_model
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 TOKEN = "LENET_TOKEN"  # noqa: S105 # nosec B105 # a name
 CONTROL_TOKEN = "LENET_CONTROL_TOKEN"  # noqa: S105 # nosec B105 # a name
 _SETTINGS = (
-    "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout", "deadline",
-    "drain", "log_level",
+    "model", "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout",
+    "deadline", "drain", "log_level",
 )  # fmt: skip
 MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
@@ -33,7 +33,7 @@ _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistak
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet serve`."""
     parser.add_argument(
-        "--model", action="append", metavar="[NAME=]FILE",
+        "--model", action="append", dest="models", metavar="[NAME=]FILE",
         help="weights, as for lenet predict, with an optional name; repeat for several models (default: mnist)",
     )  # fmt: skip
     parser.add_argument(
@@ -47,6 +47,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--uds", metavar="PATH", help="path of a Unix socket to listen on, instead of --host and --port"
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
+    _add_limits(parser)
+    parser.add_argument(
+        "--allow-control", action="store_true",
+        help=f"allow clients to load and unload models; requires {TOKEN} or {CONTROL_TOKEN}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--log-level", choices=("info", "warning", "error"), default="info",
+        help="lowest level to log; requests have the level info, or a higher one from status 500 on (default: info)",
+    )  # fmt: skip
+    parser.add_argument("-q", "--quiet", action="store_true", help="omit the address, and log warnings and errors only")
+    settings = _settings(os.environ)
+    variables = ", ".join(f"LENET_{name.upper()}" for name in settings)
+    source = f" (set in the environment: {variables})" if settings else ""
+    parser.set_defaults(**{"model": "mnist"} | settings, source=source)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16 MiB)"
     )
@@ -75,18 +92,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time after SIGTERM during which the server is not ready but accepts connections, for load balancers "
         "(default: 1 s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--allow-control", action="store_true",
-        help=f"allow clients to load and unload models; requires {TOKEN} or {CONTROL_TOKEN}",
-    )  # fmt: skip
-    parser.add_argument(
-        "--log-level", choices=("info", "warning", "error"), default="info",
-        help="lowest level to log; requests have the level info, or a higher one from status 500 on (default: info)",
-    )  # fmt: skip
-    parser.add_argument("-q", "--quiet", action="store_true", help="omit the address, and log warnings and errors only")
-    settings = _settings(os.environ)
-    variables = ", ".join(f"LENET_{name.upper()}" for name in settings)
-    parser.set_defaults(**settings, source=f" (set in the environment: {variables})" if settings else "")
 
 
 def _settings(environment: Mapping[str, str]) -> dict[str, str | bool]:
@@ -95,7 +100,7 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str | bool]:
     Examples
     --------
     >>> _settings({"LENET_PORT": "8080", "LENET_MODEL": "mnist,receipts=runs/train-3", "LENET_ALLOW_CONTROL": "0"})
-    {'port': '8080'}
+    {'model': 'mnist,receipts=runs/train-3', 'port': '8080'}
     """
     given = {name: environment.get(f"LENET_{name.upper()}") for name in (*_SETTINGS, "allow_control")}
     if (given["port"] or "").startswith("tcp://"):  # Kubernetes sets it for a service whose name is lenet
@@ -110,38 +115,25 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet serve`."""
     from lenet.serving import serve
     from lenet.serving.limits.capacity import exit_if_working
-    from lenet.serving.logs import LEVELS
+    from lenet.serving.server import check_arguments
 
-    token = token_of(os.environ)
-    control_token = os.environ.get(CONTROL_TOKEN)
-    if arguments.allow_control and token is None and control_token is None:
-        parser.error(
-            "--allow-control requires a token; without one, anyone could load and unload models. "
-            f"Set {TOKEN} or {CONTROL_TOKEN}."
-        )
-    if arguments.uds == "":
-        parser.error("--uds is empty; expected a path.")
-    limits = limits_of(arguments)
-    if arguments.workers < 1:
-        parser.error(f"--workers is {arguments.workers}; expected at least 1.")
-    if not 0 <= arguments.port < 65536:
-        parser.error(f"--port is {arguments.port}; expected 0 to 65535.")
-    if arguments.workers > 1 and arguments.allow_control:
-        parser.error("--allow-control requires --workers 1: a request to load or unload reaches one worker only.")
-    models = named(arguments.model or (os.environ.get("LENET_MODEL") or "mnist").split(","), parser)
-    if arguments.log_level not in LEVELS:
-        parser.error(f"LENET_LOG_LEVEL is {arguments.log_level}; expected one of {', '.join(LEVELS)}.")
+    options: dict[str, Any] = {
+        name: getattr(arguments, name) for name in ("host", "port", "uds", "workers", "allow_control", "log_level")
+    }
+    options |= {"token": token_of(os.environ), "control_token": os.environ.get(CONTROL_TOKEN)}
+    models = named(arguments.models or arguments.model.split(","), parser)
+    try:
+        check_arguments(**options)
+    except InputError as error:
+        parser.error(str(error))
+    if arguments.quiet and arguments.log_level == "info":
+        options["log_level"] = "warning"
 
     def on_ready(url: str) -> None:
         if not arguments.quiet:
             print(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)", flush=True)
 
-    log_level = "warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level
-    serve(
-        models, load_model, host=arguments.host, port=arguments.port, uds=arguments.uds, workers=arguments.workers,
-        limits=limits, token=token, allow_control=arguments.allow_control, control_token=control_token,
-        log_level=log_level, on_ready=on_ready,
-    )  # fmt: skip
+    serve(models, load_model, limits=limits_of(arguments), on_ready=on_ready, **options)
     exit_if_working()
     return 0
 
@@ -225,7 +217,7 @@ def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]
         if not equals:
             name, file = Path(option).stem, option
         if not name or not file:
-            parser.error(f"--model is {option}; expected FILE or NAME=FILE.")
+            parser.error(f"--model is {option or 'empty'}; expected FILE or NAME=FILE.")
         if name in models:
             parser.error(f"--model {option} repeats the name {name}; expected distinct names. Choose another name.")
         models[name] = file

@@ -79,9 +79,8 @@ def serve(
         As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
         workers or without a token.
     """
-    _check_arguments(host, port, uds, workers, allow_control, log_level, on_ready)
-    if _checks.boolean(allow_control, "allow_control") and token is None and control_token is None:
-        raise InputError("allow_control requires a token; without one, anyone could load and unload models.")
+    check_arguments(host, port, uds, workers, token, allow_control, control_token, log_level)
+    _checks.callback(on_ready, "on_ready")
     limits = checked_limits(limits)
     files = _allow_many_files()
     backlog = max(16, min(2048, files // 16))  # asyncio accepts this many at once, before any are closed
@@ -120,10 +119,17 @@ def serve(
             _run_workers(config, served, listening, on_ready)
 
 
-def _check_arguments(
-    host: object, port: int, uds: object, workers: int, allow_control: bool, log_level: object, on_ready: object
+def check_arguments(
+    host: object,
+    port: int,
+    uds: object,
+    workers: int,
+    token: object,
+    allow_control: bool,
+    control_token: object,
+    log_level: object,
 ) -> None:
-    """Check the arguments of `serve` that `create_app` does not."""
+    """Check the arguments of `serve` that `create_app` does not; the messages also suit `lenet serve`."""
     _checks.whole(workers, "workers")
     _checks.whole(port, "port", at_least=0, at_most=65535)
     if not isinstance(host, str):
@@ -134,10 +140,15 @@ def _check_arguments(
         raise InputTypeError(f"uds is of type {type(uds).__name__}; expected a path or None.")
     if uds == "":  # Path("") is the current folder
         raise InputError("uds is empty; expected a path.")
-    if not (on_ready is None or callable(on_ready)):
-        raise InputTypeError(f"on_ready is {_checks.short_repr(on_ready)}; expected a function or None.")
-    if workers > 1 and allow_control:
-        raise InputError("allow_control requires workers=1: a request to load or unload reaches one worker only.")
+    if not _checks.boolean(allow_control, "allow_control"):
+        return
+    if workers > 1:
+        raise InputError("allow_control requires one worker: a request to load or unload would reach only one of them.")
+    if token is None and control_token is None:
+        raise InputError(
+            "allow_control requires a token, or anyone could load and unload models. Set LENET_TOKEN or "
+            "LENET_CONTROL_TOKEN; in Python, pass token or control_token."
+        )
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
