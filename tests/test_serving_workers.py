@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -24,7 +25,8 @@ MODELS = {"m": lenet.LeNet5(seed=0)}
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("has_on_ready", [True, False])
 def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on_ready):
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    before = {} if has_on_ready else {"PROMETHEUS_MULTIPROC_DIR": "of the caller"}
+    monkeypatch.setattr(os, "environ", before.copy())
     events = []
 
     class Workers:
@@ -43,13 +45,13 @@ def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on
     monkeypatch.setattr(module, "_Workers", Workers)
     on_ready = (lambda url: events.append(url)) if has_on_ready else None
     listening = SimpleNamespace(family=socket.AF_INET, getsockname=lambda: ("127.0.0.1", 80))
-    before = [signal.getsignal(number) for number in SIGNALS]
+    handlers = [signal.getsignal(number) for number in SIGNALS]
     with pytest.raises(KeyError) if fails else contextlib.nullcontext():
         module._run_workers("config", Models(MODELS), listening, on_ready)
     made = ("made", "config", ["m.safetensors"])
-    assert [signal.getsignal(number) for number in SIGNALS] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
     assert events == [made, *(["http://127.0.0.1:80/"] if has_on_ready else []), "run"]
-    assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+    assert os.environ == before
 
 
 def test_a_worker_starts_with_the_model_that_was_kept(tmp_path, monkeypatch):
@@ -121,7 +123,7 @@ def workers(monkeypatch):
         self.config, self.sockets, self.should_exit = config, sockets, threading.Event()
 
     monkeypatch.setattr(Multiprocess, "__init__", init)
-    events, numbers = [], iter(range(3, 9))
+    events, numbers = [], itertools.count(3)
     models = SimpleNamespace(changed=list, reload=lambda name: events.append(("reload", name)),
                              keep=lambda folder: events.append(("keep", folder)))  # fmt: skip
     config = SimpleNamespace(timeout_worker_healthcheck=5)
@@ -194,6 +196,27 @@ def test_a_worker_that_cannot_start_stops_the_server(workers, caplog):
     assert events == [(1, "asked", 5), (1, "kill"), (1, "join"), (1, "marked")]
     assert workers.should_exit.is_set()
     assert [record.getMessage() for record in caplog.records] == ["Worker 1 could not start, so the server stops."]
+
+
+def test_workers_that_end_again_and_again_before_they_answer_stop_the_server(workers, monkeypatch, caplog):
+    """As those of a script that calls `serve` without `if __name__ == "__main__"`."""
+    workers, events = workers
+    pids = itertools.count(3)
+    monkeypatch.setattr(module, "_Worker", lambda config, sockets: Started(next(pids), events, exitcode=1))
+    workers.init_processes()
+    while not workers.should_exit.is_set():
+        workers.keep_subprocess_alive()
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts[-1] == "Worker 7 could not start, so the server stops."
+    assert texts[:-1] == [f"Worker {pid} exited and was replaced." for pid in (3, 4, 5, 6)]
+
+
+def test_a_worker_that_answers_was_no_failed_start(workers):
+    workers, _ = workers
+    for _ in range(9):
+        workers.processes[0].exitcode = -9
+        workers.keep_subprocess_alive()
+    assert not workers.should_exit.is_set()
 
 
 def test_no_worker_is_replaced_while_the_server_stops(workers):

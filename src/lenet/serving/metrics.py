@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from lenet.serving.models import Models
 
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the environment variable with the folder of several processes
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _MODEL_INFO = "lenet_model_info"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -65,13 +66,13 @@ class Statistics:
 
 def _is_shared() -> bool:
     """Return whether several processes share their metrics."""
-    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+    return METRICS_FOLDER in os.environ
 
 
 def _written_files() -> list[str]:
     """Return the files of all processes, except files that a process has just created and not yet filled."""
     files = []
-    for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
+    for path in Path(os.environ[METRICS_FOLDER]).glob("*.db"):
         with contextlib.suppress(FileNotFoundError):  # of a process that has ended
             if path.stat().st_size:
                 files.append(str(path))

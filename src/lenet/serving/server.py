@@ -31,6 +31,7 @@ from lenet.serving.connections import TimedProtocol, application_of
 from lenet.serving.limits.capacity import exit_if_working
 from lenet.serving.limits.settings import Limits, checked_limits
 from lenet.serving.logs import LEVELS, LOG, WRITER, log_config, write_request
+from lenet.serving.metrics import METRICS_FOLDER
 from lenet.serving.models import Loader, Models, Source
 
 
@@ -62,7 +63,8 @@ def serve(
     uds : path-like, optional
         The path of a Unix socket to listen on, instead of `host` and `port`.
     workers : int, default 1
-        Number of processes that share the port, at least 1. Each has its own models.
+        Number of processes that share the port, at least 1. Each has its own models. With several, a script must call
+        `serve` under ``if __name__ == "__main__":``, because each process imports the script.
     limits, token, allow_control, control_token : Limits, str, bool and str
         As for `create_app`. `allow_control` requires one worker.
     log_level : {"info", "warning", "error"}, default "info"
@@ -284,7 +286,8 @@ def _run_workers(
     config: uvicorn.Config, models: Models, listening: socket.socket, on_ready: Callable[[str], None] | None
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the workers inherit it
+        given = os.environ.get(METRICS_FOLDER)
+        os.environ[METRICS_FOLDER] = folder  # the workers inherit it
         models.keep(folder)
         previous = {number: signal.getsignal(number) for number in SIGNALS}
         try:
@@ -293,7 +296,9 @@ def _run_workers(
                 on_ready(_url(listening))
             workers.run()
         finally:
-            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+            del os.environ[METRICS_FOLDER]
+            if given is not None:
+                os.environ[METRICS_FOLDER] = given
             for number, handler in previous.items():
                 if handler is not None:  # None: it was not installed by Python
                     signal.signal(number, handler)
@@ -301,7 +306,7 @@ def _run_workers(
 
 def _worker_app(models: Mapping[str, Source], loader: Loader, build: Callable[[Models], Application]) -> Application:
     """Return the application of a worker process, which starts with the last good models if a file is damaged."""
-    return build(Models(models, loader, kept=os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+    return build(Models(models, loader, kept=os.environ[METRICS_FOLDER]))
 
 
 class _WorkerServer(_DrainingServer):
@@ -337,6 +342,7 @@ class _Workers(Multiprocess):
     def __init__(self, config: uvicorn.Config, models: Models, listening: socket.socket):
         super().__init__(config, [listening])
         self._models = models
+        self._failures = 0  # workers that ended since one has last answered
 
     def init_processes(self) -> None:
         self.processes = [self._started() for _ in range(self.processes_num)]
@@ -361,14 +367,16 @@ class _Workers(Multiprocess):
         for name in self._models.changed():
             with contextlib.suppress(Exception):  # the workers log it
                 self._models.reload(name)
-                self._models.keep(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+                self._models.keep(os.environ[METRICS_FOLDER])
         for k, process in enumerate(self.processes):
             if self.should_exit.is_set() or process.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                self._failures = 0
                 continue
+            self._failures += 1
             process.kill()  # it may hang
             process.join()
             multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
-            if process.exitcode == STARTUP_FAILURE:
+            if process.exitcode == STARTUP_FAILURE or self._failures > 2 * len(self.processes):
                 LOG.error("Worker %s could not start, so the server stops.", process.pid)
                 self.should_exit.set()
                 return
