@@ -101,11 +101,6 @@ def test_an_onnx_file_that_lenet_did_not_write_is_never_replaced(tmp_path, monke
     assert cli.main(["export", "mnist", "model.onnx"]) == 0
 
 
-def test_an_empty_name_of_a_run_is_an_error(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert "has no args.json; expected a run folder" in fails(capsys, "train", "--resume", "")
-
-
 def test_a_figure_needs_the_name_of_a_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").mkdir()
