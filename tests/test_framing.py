@@ -208,6 +208,7 @@ BYTES, FRACTIONS = Framing(28, 28, 0, 255, whole=True), Framing(28, 28, 0, 1)
         (FRACTIONS, np.full((1, 784), 200, np.uint8), "Scale them as for fit"),
         (FRACTIONS, np.full((1, 784), 16.0), "Scale them as for fit"),
         (Framing(8, 8, 0, 16), np.repeat([16.0, 200.0], [47, 17])[np.newaxis], "Scale them as for fit"),
+        (Framing(28, 28, -1, 1), np.repeat([0, 255], [700, 84])[np.newaxis].astype(np.uint8), "Scale them as for fit"),
     ],
 )
 def test_another_scale_is_refused(framing, X, advice):
@@ -245,7 +246,11 @@ def accepted(framing, values):
         (0, 250, [0, 2500], True),
         (0, 250, [0, 2501], False),
         (5, 250, [0, 2501], False),
-        (-9, 250, [0, 9999], True),
+        (-9, 250, [0, 750], True),
+        (-9, 250, [0, 751], False),
+        (-9, 250, [-1, 9999], True),
+        (-9, -2, [0, 0], True),
+        (-9, -2, [0, 7], False),
     ],
 )
 def test_the_scale_of_integers(low, high, values, is_accepted):
@@ -279,7 +284,7 @@ def test_the_shape_of_images_is_checked():
         (BYTES, np.zeros((0, 784))),
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 2)),
         (Framing(28, 28, 0, 1, whole=True), np.full((1, 784), 0.5)),
-        (Framing(8, 8, -2.8, 2.8), np.full((1, 64), 138.0)),  # rare values of standardised data
+        (Framing(8, 8, -2.8, 2.8), np.repeat([-0.1, 138.0], [1, 63])[np.newaxis]),  # rare values of standardised data
         (FRACTIONS, np.where(np.arange(784) == 3, 255.0, np.linspace(0, 1, 784))[np.newaxis]),  # an outlier
         (Framing(8, 8, 0, 16), np.repeat([16.0, 200.0], [49, 15])[np.newaxis]),  # less than a quarter
     ],

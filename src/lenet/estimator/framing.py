@@ -83,19 +83,20 @@ class Framing:
     def check_scale(self, X: NDArray[Any]) -> None:
         """Reject pixels whose scale clearly differs from that of the first fit.
 
-        Examples are fractions after a fit on integers, values more than ten times too high (a few may be outliers),
-        and the negative values of uint8 pixels read as int8.
+        Examples are fractions after a fit on integers, values more than ten times too high (a few may be outliers) or,
+        without the negative values of the fit, three times, and the negative values of uint8 pixels read as int8.
         """
         if not X.size:
             return
         low, high = float(X.min()), float(X.max())
+        limit = (10 if self.low >= 0 else 3) * abs(self.high)
         below = low < 0 <= self.low
         shrunk = (
             X.dtype.kind == "b" or (below and low < -self.high / 10) or ((high <= 1 or below) and not _are_whole(X))
         )
         if self.whole and self.high > 1 and shrunk:
             advice = f"Scale them back to {self.low:g} to {self.high:g}"
-        elif self.low >= 0 and high > 10 * self.high and np.quantile(X[self.low < X], 0.75) > 10 * self.high:
+        elif max(low, self.low) >= 0 and high > limit and np.quantile(X[max(0, self.low) < X], 0.75) > limit:
             advice = "Scale them as for fit"
         else:
             return
