@@ -173,7 +173,7 @@ def test_partial_fit_keeps_its_velocity():
 @pytest.mark.landing
 def test_warm_start_continues():
     two = Y < 2
-    classifier = quick(max_iter=100, warm_start=True).fit(X[two], Y[two])
+    classifier = quick(max_iter=200, warm_start=True).fit(X[two], Y[two])
     before = classifier.loss_curve_
     classifier.fit(X[two], Y[two])
     assert classifier.loss_curve_[0] < before[0] / 2
@@ -220,10 +220,10 @@ def test_fitting_a_pretrained_classifier_continues_by_default():
 
 def test_a_network_on_the_plateau_is_reported():
     with pytest.warns(ConvergenceWarning, match=r"after 20 steps, its loss is 2\..*guessing: 2.29") as warned:
-        quick().fit(X[:100], Y[:100])
+        quick(batch_size=10).fit(X[:100], Y[:100])
     assert warned[0].filename == __file__
     with pytest.warns(ConvergenceWarning, match="after 18 steps"):  # without the images held out
-        quick(early_stopping=True).fit(X[:100], Y[:100])
+        quick(batch_size=10, early_stopping=True).fit(X[:100], Y[:100])
 
 
 def test_the_plateau_is_that_of_the_weights():

@@ -129,7 +129,7 @@ def test_partial_fit_asks_for_classes_once():
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_an_error_leaves_a_classifier_unchanged(method):
-    classifier = quick(warm_start=True).fit(X[:100], Y[:100])
+    classifier = quick(warm_start=True, batch_size=10).fit(X[:100], Y[:100])
     classifier.set_params(alpha=1e9)
     before = pickle.dumps(classifier)
     with pytest.raises(lenet.errors.DivergedError, match=r"learning rate \(0.1\) or the weight decay \(1e\+09\)"):

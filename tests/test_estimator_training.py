@@ -64,24 +64,29 @@ def test_the_defaults_are_those_in_the_documentation():
 
 
 @pytest.mark.parametrize(
-    ("images", "batch_size", "epochs"),
+    ("images", "classes", "batch_size", "epochs"),
     [
-        (5, 1, 1200),
-        (10, 1, 600),
-        (100, 10, 600),
-        (319, 31, 584),  # 583.07 rounded up
-        (320, 32, 600),
-        (7000, 32, 28),  # 27.4 rounded up
-        (9600, 32, 20),
-        (60_000, 32, 20),
+        (3, 2, 1, 2000),
+        (20, 2, 5, 1500),
+        (127, 10, 31, 1465),  # 1464.6 rounded up
+        (256, 10, 64, 1500),
+        (7000, 10, 64, 55),  # 54.9 rounded up
+        (19_200, 10, 64, 20),
+        (60_000, 10, 64, 20),
+        (260, 26, 65, 1500),
+        (2600, 26, 104, 240),
     ],
 )
-def test_auto_is_a_tenth_or_32_images_and_20_epochs_or_6000_steps(images, batch_size, epochs):
-    recipe = LeNetClassifier()._recipe(images)
-    assert (recipe.batch_size, recipe.epochs) == (batch_size, epochs)
-    recipe = LeNetClassifier(batch_size=50)._recipe(images)
-    assert (recipe.batch_size, recipe.epochs) == (50, max(20, math.ceil(6000 * 50 / images)))
-    assert LeNetClassifier(max_iter=3)._recipe(images).epochs == 3
+def test_auto_is_64_or_4_per_class_or_a_quarter_and_20_epochs_or_6000_steps(images, classes, batch_size, epochs):
+    def recipe(**parameters):
+        classifier = LeNetClassifier(**parameters)
+        classifier.classes_ = np.arange(classes)
+        return classifier._recipe(images)
+
+    assert (recipe().batch_size, recipe().epochs) == (batch_size, epochs)
+    assert recipe(batch_size=50).batch_size == 50
+    assert recipe(batch_size=50).epochs == max(20, math.ceil(6000 * 50 / images))
+    assert recipe(max_iter=3).epochs == 3
 
 
 def test_parameters_become_a_recipe(runs):
@@ -160,7 +165,7 @@ def test_images_of_weight_0_are_left_out_and_the_mean_of_all_weights_is_1(runs):
         np.testing.assert_allclose(runs[-1].sample_weight, weights[kept])
         assert runs[-1].labels.tolist() == Y[kept].tolist()
         np.testing.assert_array_equal(runs[-1].images, Framing(8, 8, 0, 16).images(X[kept]))
-    assert runs[0].recipe.batch_size == 32  # of 480 images
+    assert runs[0].recipe.batch_size == 64  # of 480 images
     quick().fit(X, Y, sample_weight=1 + weights)
     assert len(runs[-1].images) == 600
 
@@ -173,7 +178,7 @@ def test_each_partial_fit_is_an_epoch_with_the_next_seed(runs):
     for n in range(3):
         classifier.partial_fit(X[:50], Y[:50], classes=range(10) if n == 0 else None)
         recipe = runs[n].recipe
-        assert (recipe.epochs, recipe.schedule, recipe.validation, recipe.batch_size) == (1, "constant", 0, 5)
+        assert (recipe.epochs, recipe.schedule, recipe.validation, recipe.batch_size) == (1, "constant", 0, 12)
         assert runs[n].seed == SEEDS[1] + n
         assert runs[n].state == (None if n == 0 else (0, 1, n))  # with the velocity of the call before
         assert (classifier.n_iter_, classifier.loss_curve_) == (n + 1, [2.0] * (n + 1))

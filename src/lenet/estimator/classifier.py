@@ -48,10 +48,10 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     learning_rate_init : float, default 0.1
         Learning rate, or its peak if the schedule changes it; above 0.
     batch_size : int or "auto", default "auto"
-        Images per step of SGD. "auto" is 32, or a tenth of the training set if it has fewer than 320 images.
+        Images per step of SGD. "auto" is 64 or, if more, 4 per class, but at most a quarter of the training set.
     max_iter : int or "auto", default "auto"
         Number of epochs. "auto" is the larger of 20 and the number that gives 6,000 steps, because sigmoid networks
-        start on a long plateau.
+        start on a long plateau; a ConvergenceWarning reports data for which this does not suffice.
     momentum : float, default 0.9
         Momentum of SGD, in [0, 1).
     alpha : float, default 0
@@ -423,7 +423,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
     def _recipe(self, images: int) -> Recipe:
         validation = self.validation_fraction if self.early_stopping else 0.0
-        batch_size = max(1, min(32, images // 10)) if isinstance(self.batch_size, str) else int(self.batch_size)
+        automatic = max(1, min(max(64, 4 * len(self.classes_)), images // 4))
+        batch_size = automatic if isinstance(self.batch_size, str) else int(self.batch_size)
         automatic = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS * batch_size / images))
         epochs = automatic if isinstance(self.max_iter, str) else int(self.max_iter)
         return Recipe(
