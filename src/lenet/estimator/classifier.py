@@ -12,6 +12,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
@@ -346,7 +347,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             else:
                 if self.early_stopping:
                     self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
-                watch.warn_of_plateau()
+                watch.plateau.warn(self.loss_curve_[-1], self.n_iter_ * watch.steps, ConvergenceWarning)
             watch.close()
         return self
 
@@ -355,7 +356,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     ) -> "LeNetClassifier":
         """Train for one epoch on part of the data.
 
-        Use it for data that does not fit into memory or arrives over time.
+        Use it for data that does not fit into memory or arrives over time. Like `fit`, it needs thousands of steps, but
+        it issues no ConvergenceWarning: check that `loss_curve_` falls below the entropy of the labels, which is the
+        logarithm of the number of classes if these are equally frequent.
 
         Parameters
         ----------
@@ -386,7 +389,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             self._begin(resume)
             if not resume:
                 self._forget_history()
-            state = self._train(images, labels, weights, recipe, resume, None)
+            state = self._train(images, labels, weights, recipe, resume, lambda _: False)
             self._velocity = state.velocity
             self.n_iter_ += 1
             self.loss_curve_.append(state.history[0].loss)
@@ -495,7 +498,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         weights: NDArray[np.float64] | None,
         recipe: Recipe,
         resume: bool,
-        on_epoch: Callable[[State], bool] | None,
+        on_epoch: Callable[[State], bool],
     ) -> State:
         model, state = self.model_, None
         if resume:  # keep the mean and standard deviation that the weights were trained with

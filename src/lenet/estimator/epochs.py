@@ -1,22 +1,18 @@
-"""The epochs of `LeNetClassifier.fit`: history, callbacks, early stopping and the convergence warning."""
+"""The epochs of `LeNetClassifier.fit`: history, callbacks and early stopping."""
 
 import copy
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import ConvergenceWarning
 
+from lenet.training.plateau import Plateau
 from lenet.training.recipes import Recipe
 from lenet.training.state import State
 
 if TYPE_CHECKING:
     from lenet.estimator.classifier import LeNetClassifier
-
-# On the initial plateau, the loss is the entropy of the labels. Early stopping waits for a loss below this fraction.
-_PLATEAU = 0.9
 
 
 class Epochs:
@@ -34,10 +30,7 @@ class Epochs:
     ):
         self.classifier, self.epochs = classifier, recipe.epochs
         self.steps = math.ceil(len(labels) * (1 - recipe.validation) / recipe.batch_size)
-        frequencies = np.bincount(labels, weights)
-        frequencies = frequencies[frequencies > 0] / frequencies.sum()
-        self.entropy = -float(frequencies @ np.log(frequencies))
-        self.on_plateau = self.entropy > 0  # with one class, there is no plateau
+        self.plateau, self.on_plateau = Plateau(labels, weights), True
         self.best_score, self.waited = -math.inf, 0
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.task = {"estimator": classifier, "X": X, "y": y, "metadata": metadata}
@@ -76,24 +69,12 @@ class Epochs:
         return False
 
     def _out_of_patience(self, val_loss: float, val_accuracy: float) -> bool:
-        self.on_plateau = self.on_plateau and val_loss >= _PLATEAU * self.entropy
+        self.on_plateau = self.on_plateau and self.plateau.includes(val_loss)
         if val_accuracy > self.best_score + self.classifier.tol:
             self.best_score, self.waited = val_accuracy, 0
         elif not self.on_plateau:
             self.waited += 1
         return self.waited >= self.classifier.n_iter_no_change
-
-    def warn_of_plateau(self) -> None:
-        """Warn if the loss is still near the entropy of the labels."""
-        loss, steps = self.classifier.loss_curve_[-1], self.classifier.n_iter_ * self.steps
-        if self.entropy and loss >= _PLATEAU * self.entropy:
-            warnings.warn(
-                f"The network has hardly begun to learn: after {steps:,} steps, its loss is {loss:.3g} "
-                f"(guessing: {self.entropy:.3g}). Sigmoid networks start on a plateau of thousands of steps: "
-                "increase max_iter, and keep alpha near 0 and learning_rate_init near 0.1.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
 
     def close(self) -> None:
         """Notify the callbacks that the fit has ended."""

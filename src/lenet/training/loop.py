@@ -20,12 +20,13 @@ from lenet.class_names import KEY
 from lenet.errors import DivergedError, InputError, InputTypeError
 from lenet.evaluation.report import evaluate
 from lenet.model import LeNet5
-from lenet.model_1998 import MEAN, STD
+from lenet.model_1998 import MEAN, STD, LeNet1998
 from lenet.training import foof
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
 from lenet.training.curvature import DiagonalLevenbergMarquardt
 from lenet.training.optim import SCHEDULES, SGD
+from lenet.training.plateau import Plateau
 from lenet.training.recipes import FOOF, IMAGE, LEVENBERG_MARQUARDT, PAPER, Recipe, recipe_named
 from lenet.training.splits import standardisation
 from lenet.training.state import Epoch, State
@@ -118,6 +119,11 @@ def train(
         unchanged; the message says which.
     MissingExtraError
         If the recipe has drawn digits or non-digits, and OpenCV or Pillow is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If the final loss of a `LeNet5` is still near the entropy of the labels, and there is no `on_epoch`.
 
     Examples
     --------
@@ -237,6 +243,10 @@ class _Loop:
         state.parameters = state.parameters.copy()  # to resume from, even if the model changes
         if finished:
             self.model.parameters.flat[...] = state.best_parameters
+            if on_epoch is None and self.settings.comm.rank == 0 and not isinstance(self.model, LeNet1998):
+                digits, weights = self.data.parts.train, self.data.weights
+                plateau = Plateau(self.data.y[digits], None if weights is None else weights[digits])
+                plateau.warn(state.history[-1].loss, len(state.history) * self.steps_per_epoch)
         return state
 
     def _out_of_patience(self) -> bool:

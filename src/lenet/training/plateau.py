@@ -1,0 +1,31 @@
+"""The plateau on which training starts: the network guesses, and the loss is the entropy of the labels."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Plateau:
+    """The loss of guessing labels, with optional weights, from their frequencies alone."""
+
+    def __init__(self, labels: NDArray[np.int64], weights: NDArray[np.float64] | None):
+        frequencies = np.bincount(labels, weights)
+        frequencies = frequencies[frequencies > 0] / frequencies.sum()
+        self.entropy = -float(frequencies @ np.log(frequencies))
+
+    def includes(self, loss: float) -> bool:
+        """Return whether a loss is at least 90% of that of guessing; with one class, there is no plateau."""
+        return self.entropy > 0 and loss >= 0.9 * self.entropy
+
+    def warn(self, loss: float, steps: int, category: type[Warning] = UserWarning) -> None:
+        """Warn if the final loss is on the plateau; the caller's caller called the function that users call."""
+        if self.includes(loss):
+            warnings.warn(
+                f"The network has hardly begun to learn: after {steps:,} steps, its loss is {loss:.3g} (guessing: "
+                f"{self.entropy:.3g}). Sigmoid networks start on a plateau of thousands of steps: train for more "
+                "epochs or in larger batches, with a learning rate near 0.1 and no weight decay. With few images per "
+                "class, start from the shipped weights (lenet.training.transfer).",
+                category,
+                stacklevel=4,
+            )
