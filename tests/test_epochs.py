@@ -96,6 +96,12 @@ def test_patience_begins_below_90_percent_of_the_entropy(fraction, stops):
     assert fit([1.0] * 3, [(fraction, 0.5)] * 3).stops == stops
 
 
+@pytest.mark.parametrize(("batch_size", "stops"), [(4, 3), (5, 4), (12, 7)])
+def test_patience_lasts_600_steps(batch_size, stops):
+    """After the first epoch, two of 300 steps, three of 240, or six of 100."""
+    assert fit([1.0] * stops, [(0.8, 0.5)] * stops, batch_size=batch_size).stops == [False] * (stops - 1) + [True]
+
+
 def test_callbacks_see_the_fit_and_each_epoch_begin_and_end():
     done = fit([1.0, 1.0], epochs=2, sample_weight="weights")
     done.watch.close()

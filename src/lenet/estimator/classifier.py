@@ -67,8 +67,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     validation_fraction : float, default 0.1
         Fraction of each class to hold out for early stopping, in (0, 1).
     n_iter_no_change : int, default 10
-        With early stopping, the number of consecutive epochs without an improvement after which training stops. Epochs
-        on the initial plateau do not count.
+        With early stopping, the number of consecutive epochs without an improvement, of at least 600 steps in total,
+        after which training stops. Epochs on the initial plateau do not count.
     tol : float, default 1e-4
         The validation accuracy must improve by more than this; at least 0.
     random_state : int, RandomState or None, default None

@@ -14,6 +14,8 @@ from lenet.training.state import State
 if TYPE_CHECKING:
     from lenet.estimator.classifier import LeNetClassifier
 
+_MIN_PATIENCE = 600  # steps
+
 
 class Epochs:
     """Record each epoch of `fit`, call the callbacks, and decide when to stop."""
@@ -74,7 +76,7 @@ class Epochs:
             self.best_score, self.waited = val_accuracy, 0
         elif not self.on_plateau:
             self.waited += 1
-        return self.waited >= self.classifier.n_iter_no_change
+        return self.waited >= max(self.classifier.n_iter_no_change, _MIN_PATIENCE / self.steps)
 
     def close(self) -> None:
         """Notify the callbacks that the fit has ended."""
