@@ -68,9 +68,10 @@ def test_the_defaults_are_those_in_the_documentation():
     [
         (3, 2, 1, 2000),
         (20, 2, 5, 1500),
-        (127, 10, 31, 1465),  # 1464.6 rounded up
+        (127, 10, 26, 1200),  # five steps, since four would need 32 images, more than a quarter
         (256, 10, 64, 1500),
-        (7000, 10, 64, 55),  # 54.9 rounded up
+        (900, 10, 60, 400),  # 15 equal steps, rather than 14 of 64 images and one of 4
+        (7000, 10, 64, 55),  # 54.5 rounded up
         (19_200, 10, 64, 20),
         (60_000, 10, 64, 20),
         (260, 26, 65, 1500),
@@ -78,15 +79,17 @@ def test_the_defaults_are_those_in_the_documentation():
     ],
 )
 def test_auto_is_64_or_4_per_class_or_a_quarter_and_20_epochs_or_6000_steps(images, classes, batch_size, epochs):
-    def recipe(**parameters):
+    def recipe(images, **parameters):
         classifier = LeNetClassifier(**parameters)
         classifier.classes_ = np.arange(classes)
-        return classifier._recipe(images)
+        return classifier._recipe(np.arange(images) % classes)
 
-    assert (recipe().batch_size, recipe().epochs) == (batch_size, epochs)
-    assert recipe(batch_size=50).batch_size == 50
-    assert recipe(batch_size=50).epochs == max(20, math.ceil(6000 * 50 / images))
-    assert recipe(max_iter=3).epochs == 3
+    assert (recipe(images).batch_size, recipe(images).epochs) == (batch_size, epochs)
+    assert recipe(images, batch_size=50).batch_size == 50
+    assert recipe(images, batch_size=50).epochs == max(20, math.ceil(6000 / math.ceil(images / 50)))
+    assert recipe(images, max_iter=3).epochs == 3
+    held_out = recipe(20 * classes, early_stopping=True, validation_fraction=0.25)
+    assert held_out.batch_size == recipe(15 * classes).batch_size
 
 
 def test_parameters_become_a_recipe(runs):
@@ -165,7 +168,7 @@ def test_images_of_weight_0_are_left_out_and_the_mean_of_all_weights_is_1(runs):
         np.testing.assert_allclose(runs[-1].sample_weight, weights[kept])
         assert runs[-1].labels.tolist() == Y[kept].tolist()
         np.testing.assert_array_equal(runs[-1].images, Framing(8, 8, 0, 16).images(X[kept]))
-    assert runs[0].recipe.batch_size == 64  # of 480 images
+    assert runs[0].recipe.batch_size == 60  # of 480 images
     quick().fit(X, Y, sample_weight=1 + weights)
     assert len(runs[-1].images) == 600
 
@@ -178,7 +181,7 @@ def test_each_partial_fit_is_an_epoch_with_the_next_seed(runs):
     for n in range(3):
         classifier.partial_fit(X[:50], Y[:50], classes=range(10) if n == 0 else None)
         recipe = runs[n].recipe
-        assert (recipe.epochs, recipe.schedule, recipe.validation, recipe.batch_size) == (1, "constant", 0, 12)
+        assert (recipe.epochs, recipe.schedule, recipe.validation, recipe.batch_size) == (1, "constant", 0, 10)
         assert runs[n].seed == SEEDS[1] + n
         assert runs[n].state == (None if n == 0 else (0, 1, n))  # with the velocity of the call before
         assert (classifier.n_iter_, classifier.loss_curve_) == (n + 1, [2.0] * (n + 1))

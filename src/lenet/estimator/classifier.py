@@ -49,7 +49,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     learning_rate_init : float, default 0.1
         Learning rate, or its peak if the schedule changes it; above 0.
     batch_size : int or "auto", default "auto"
-        Images per step of SGD. "auto" is 64 or, if more, 4 per class, but at most a quarter of the training set.
+        Images per step of SGD. "auto" is at most 64 or, if more, 4 per class, and at most a quarter of the images.
+        It divides an epoch into steps of nearly equal size: small ones, even if few, prolong the plateau.
     max_iter : int or "auto", default "auto"
         Number of epochs. "auto" is the larger of 20 and the number that gives 6,000 steps, because sigmoid networks
         start on a long plateau; a ConvergenceWarning reports data for which this does not suffice.
@@ -336,7 +337,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         with self._all_or_nothing():
             resume = bool(self.warm_start) and hasattr(self, "model_")
             images, labels, weights = self._training_set(X, y, sample_weight, None, resume)
-            recipe = self._recipe(len(images))
+            recipe = self._recipe(labels)
             self._begin(resume)
             self._forget_history()
             watch = Epochs(self, recipe, labels, weights, X, y, sample_weight)
@@ -385,7 +386,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             resume = hasattr(self, "model_")
             classes = self._all_classes(classes, resume)
             images, labels, weights = self._training_set(X, y, sample_weight, classes, resume)
-            recipe = self._recipe(len(images)).with_changes(epochs=1, schedule="constant", validation=0.0)
+            recipe = self._recipe(labels).with_changes(epochs=1, schedule="constant", validation=0.0)
             self._begin(resume)
             if not resume:
                 self._forget_history()
@@ -424,11 +425,13 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             _checks.whole(self.n_jobs, "n_jobs", at_least=-_checks.MAX_INT32)
         effective_n_jobs(self.n_jobs)
 
-    def _recipe(self, images: int) -> Recipe:
+    def _recipe(self, labels: NDArray[np.int64]) -> Recipe:
         validation = self.validation_fraction if self.early_stopping else 0.0
-        automatic = max(1, min(max(64, 4 * len(self.classes_)), images // 4))
+        images = max(1, len(labels) - sum(round(validation * n) for n in np.bincount(labels)))  # as in split
+        largest = max(1, min(max(64, 4 * len(self.classes_)), images // 4))
+        automatic = math.ceil(images / math.ceil(images / largest))
         batch_size = automatic if isinstance(self.batch_size, str) else int(self.batch_size)
-        automatic = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS * batch_size / images))
+        automatic = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS / math.ceil(images / batch_size)))
         epochs = automatic if isinstance(self.max_iter, str) else int(self.max_iter)
         return Recipe(
             "LeNetClassifier", epochs=epochs, batch_size=batch_size, lr=self.learning_rate_init,
