@@ -99,8 +99,8 @@ class Application:
                 raise
             return self._error_response(BusyError("The server is shutting down. Retry after 1 s.", "shutdown"), context)
         except Exception as error:
-            refusal = scope.get("lenet.refusal", error)  # the connection has already sent this error
-            return self._error_response(refusal, context)
+            # The connection may have sent an error already. Kept in a variable, it would keep the request's memory.
+            return self._error_response(scope.get("lenet.refusal", error), context)
 
     def record(self, context: RequestContext) -> None:
         """Count and log a request after its response."""
