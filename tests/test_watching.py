@@ -127,8 +127,11 @@ def test_a_full_disk_is_an_error_of_one_line(capsys, monkeypatch):
 
     monkeypatch.setattr(record_writer, "open_file", lambda path: Path("/dev/full").open("wb"))  # noqa: SIM115
     code, _, err = run(capsys, "train", "small.npz", "--epochs", 1, "--validation", 0.2, "--tensorboard")
-    expected = "lenet: error: The event file in runs/train-1 could not be written (No space left on device).\n"
-    assert (code, err) == (1, expected)
+    assert (code, err) == (
+        1,
+        "lenet: error: The event file in runs/train-1 could not be written (No space left on device). If the disk is "
+        "full, free space. Resume with: lenet train --resume runs/train-1\n",
+    )
     assert len(results("runs/train-1")) == 1
 
 
