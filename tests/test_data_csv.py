@@ -170,6 +170,8 @@ def replaced(value, row=3, column=9):
         (replaced(""), "has a missing or non-numeric pixel in row 4; expected 0"),
         (replaced("nan", column=784), "has a missing or non-numeric pixel in row 4; expected 0"),
         (replaced("inf"), "has the pixel inf in row 4; expected 0"),
+        (replaced("1e300"), "has the pixel inf in row 4; expected 0"),
+        (replaced(10**400), "is not a table of numbers (int too large to convert to float)."),
         (table() + "1,2,3\n", "has a missing or non-numeric pixel in row 22; expected 0"),
         (replaced("ink"), "has a missing or non-numeric pixel in row 4; expected 0"),
         (replaced(0.5), "mixes decimals and numbers above 1"),

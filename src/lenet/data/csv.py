@@ -140,7 +140,7 @@ def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
             images, labels = images_of_rows((_rows_of(part, layout, name) for part in parts), name)
     except UnicodeDecodeError:
         raise DataError(f"{name} is not text in UTF-8. Save it again as a CSV file in UTF-8.") from None
-    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (ValueError, OverflowError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
         reason = str(error).partition("\n")[0][:200]
@@ -227,6 +227,7 @@ def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[
     labels = [] if layout.label is None else part[layout.label].fillna("").str.strip().tolist()
     pixels = part[layout.pixels]
     try:
-        return pixels.to_numpy(np.float32), labels
+        with np.errstate(over="ignore"):  # infinity is out of range, too
+            return pixels.to_numpy(np.float32), labels
     except ValueError:  # text, which becomes NaN
         return pixels.apply(pandas.to_numeric, errors="coerce").to_numpy(np.float32), labels
