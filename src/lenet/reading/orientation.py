@@ -14,7 +14,7 @@ _MIN_LEGIBLE = 0.85  # the minimum mean probability after a turn; a less probabl
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 # The evidence that each number of quarter turns must gain. Upside down, 0 remains a 0, and 6 and 9 become each other.
-_LEADS = {1: 3.5, 2: 6.0, 3: 3.5}
+_LEADS = {1: 3.5, 2: 5.25, 3: 3.5}
 # The evidence of a non-digit against the page as it stands. It is lower than after a turn, as letters beside upright
 # numbers must not favour a turn; but a page on its side has many strokes that resemble a 1.
 _UPRIGHT_NON_DIGIT = 1.0
