@@ -198,7 +198,7 @@ def test_a_worker_that_cannot_start_stops_the_server(workers, caplog):
     assert [record.getMessage() for record in caplog.records] == ["Worker 1 could not start, so the server stops."]
 
 
-def test_workers_that_end_again_and_again_before_they_answer_stop_the_server(workers, monkeypatch, caplog):
+def test_repeated_failures_at_startup_stop_the_server(workers, monkeypatch, caplog):
     """As those of a script that calls `serve` without `if __name__ == "__main__"`."""
     workers, events = workers
     pids = itertools.count(3)
@@ -211,7 +211,16 @@ def test_workers_that_end_again_and_again_before_they_answer_stop_the_server(wor
     assert texts[:-1] == [f"Worker {pid} exited and was replaced." for pid in (3, 4, 5, 6)]
 
 
-def test_a_worker_that_answers_was_no_failed_start(workers):
+def test_a_worker_that_lives_but_is_never_ready_does_not_reset_the_count(workers):
+    workers, _ = workers
+    workers.processes[1].ready = False
+    for _ in range(9):
+        workers.processes[0].exitcode = -9
+        workers.keep_subprocess_alive()
+    assert workers.should_exit.is_set()
+
+
+def test_a_worker_that_is_ready_resets_the_count_of_failures(workers):
     workers, _ = workers
     for _ in range(9):
         workers.processes[0].exitcode = -9

@@ -287,10 +287,10 @@ def _run_workers(
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
         given = os.environ.get(METRICS_FOLDER)
-        os.environ[METRICS_FOLDER] = folder  # the workers inherit it
-        models.keep(folder)
         previous = {number: signal.getsignal(number) for number in SIGNALS}
         try:
+            os.environ[METRICS_FOLDER] = folder  # the workers inherit it
+            models.keep(folder)
             workers = _Workers(config, models, listening)
             if on_ready is not None:
                 on_ready(_url(listening))
@@ -342,7 +342,7 @@ class _Workers(Multiprocess):
     def __init__(self, config: uvicorn.Config, models: Models, listening: socket.socket):
         super().__init__(config, [listening])
         self._models = models
-        self._failures = 0  # workers that ended since one has last answered
+        self._failures = 0  # workers that have failed since one was last ready
 
     def init_processes(self) -> None:
         self.processes = [self._started() for _ in range(self.processes_num)]
@@ -369,8 +369,10 @@ class _Workers(Multiprocess):
                 self._models.reload(name)
                 self._models.keep(os.environ[METRICS_FOLDER])
         for k, process in enumerate(self.processes):
-            if self.should_exit.is_set() or process.is_alive(timeout=self.config.timeout_worker_healthcheck):
-                self._failures = 0
+            seconds = self.config.timeout_worker_healthcheck
+            if self.should_exit.is_set() or process.is_alive(timeout=seconds):
+                if process.is_ready(timeout=seconds):
+                    self._failures = 0
                 continue
             self._failures += 1
             process.kill()  # it may hang
