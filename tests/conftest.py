@@ -1,5 +1,6 @@
 """Shared fixtures: builds of the kernels, guarded arrays and MNIST; and the tiers of the tests."""
 
+import importlib.util
 import os
 import re
 import signal
@@ -34,6 +35,8 @@ def pytest_configure(config):
     """With -n, leave most tests of a file to one worker, because they share servers and trained models."""
     if getattr(config.option, "dist", None) == "load":
         config.option.dist = "worksteal"
+    if importlib.util.find_spec("sklearn"):  # the filter in pyproject.toml would ignore these as well
+        config.addinivalue_line("filterwarnings", "error::sklearn.exceptions.ConvergenceWarning")
 
 
 def pytest_ignore_collect(collection_path, config):

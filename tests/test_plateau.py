@@ -58,6 +58,14 @@ def test_weights_count_in_the_loss_of_guessing():
     assert "(guessing: 0.693)" in str(found.message)
 
 
+def test_non_digits_and_a_teachers_labels_are_no_guesses():
+    """The loss of a non-digit is never below log 10: only the validation loss shows whether the digits are guessed."""
+    recipe = SHORT.with_changes(epochs=1, validation=0.0)
+    assert caught(recipe.with_changes(non_digits=0.5)) == []
+    assert caught(recipe, teacher=lambda images: np.full((len(images), 10), 0.1, np.float32)) == []
+    assert "guessing" in str(caught(SHORT.with_changes(non_digits=0.5))[0].message)
+
+
 def test_callers_that_see_the_epochs_and_other_losses_get_no_report():
     assert caught(on_epoch=lambda _: None) == caught(on_step=lambda _: True) == []
     assert caught(lenet.training.RECIPES["paper"].with_changes(epochs=1), lenet.LeNet1998) == []

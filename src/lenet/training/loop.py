@@ -123,7 +123,8 @@ def train(
     Warns
     -----
     UserWarning
-        If the final loss of a `LeNet5` is still near the entropy of the labels, and there is no `on_epoch`.
+        If the final loss of a `LeNet5`, on the validation split if there is one, is still near the entropy of the
+        labels, and there is no `on_epoch`.
 
     Examples
     --------
@@ -246,8 +247,15 @@ class _Loop:
             if on_epoch is None and self.settings.comm.rank == 0 and not isinstance(self.model, LeNet1998):
                 digits, weights = self.data.parts.train, self.data.weights
                 plateau = Plateau(self.data.y[digits], None if weights is None else weights[digits])
-                plateau.warn(state.history[-1].loss, len(state.history) * self.steps_per_epoch)
+                plateau.warn(self._comparable_loss(), len(state.history) * self.steps_per_epoch)
         return state
+
+    def _comparable_loss(self) -> float:
+        """Return the last loss of digits with labels: that of training may include non-digits or a teacher's labels."""
+        row, has_others = self.state.history[-1], self.settings.recipe.non_digits or self.settings.teacher is not None
+        if row.val_loss is not None:
+            return row.val_loss
+        return 0.0 if has_others else row.loss
 
     def _out_of_patience(self) -> bool:
         patience = self.settings.recipe.patience

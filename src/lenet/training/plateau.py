@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Plateau:
-    """The loss of guessing labels, with optional weights, from their frequencies alone."""
+    """The loss of a network that predicts the frequencies of the labels, which may have weights."""
 
     def __init__(self, labels: NDArray[np.int64], weights: NDArray[np.float64] | None):
         frequencies = np.bincount(labels, weights)
@@ -19,7 +19,7 @@ class Plateau:
         return self.entropy > 0 and loss >= 0.9 * self.entropy
 
     def warn(self, loss: float, steps: int, category: type[Warning] = UserWarning) -> None:
-        """Warn if the final loss is on the plateau; the caller's caller called the function that users call."""
+        """Warn if the final loss is on the plateau, two calls below the function that users call."""
         if self.includes(loss):
             warnings.warn(
                 f"The network has hardly begun to learn: after {steps:,} steps, its loss is {loss:.3g} (guessing: "
