@@ -1,7 +1,6 @@
 """What LeNetClassifier passes to a training run and records of it, with a run that only reports epochs."""
 
 import inspect
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -71,9 +70,10 @@ def test_the_defaults_are_those_in_the_documentation():
         (127, 10, 26, 1200),  # five steps, since four would need 32 images, more than a quarter
         (256, 10, 64, 1500),
         (900, 10, 60, 400),  # 15 equal steps, rather than 14 of 64 images and one of 4
-        (7000, 10, 64, 55),  # 54.5 rounded up
+        (3970, 10, 53, 80),  # the last of 75 steps has 48 images, and would have 2 after 62 of 64
+        (7000, 10, 56, 48),
         (19_200, 10, 64, 20),
-        (60_000, 10, 64, 20),
+        (60_000, 10, 60, 20),
         (260, 26, 65, 1500),
         (2600, 26, 104, 240),
     ],
@@ -86,7 +86,7 @@ def test_auto_is_64_or_4_per_class_or_a_quarter_and_20_epochs_or_6000_steps(imag
 
     assert (recipe(images).batch_size, recipe(images).epochs) == (batch_size, epochs)
     assert recipe(images, batch_size=50).batch_size == 50
-    assert recipe(images, batch_size=50).epochs == max(20, math.ceil(6000 / math.ceil(images / 50)))
+    assert recipe(1001, batch_size=50).epochs == 286  # 6,000 in steps of 21
     assert recipe(images, max_iter=3).epochs == 3
     held_out = recipe(20 * classes, early_stopping=True, validation_fraction=0.25)
     assert held_out.batch_size == recipe(15 * classes).batch_size

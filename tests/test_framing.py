@@ -246,11 +246,11 @@ def accepted(framing, values):
         (0, 250, [0, 2500], True),
         (0, 250, [0, 2501], False),
         (5, 250, [0, 2501], False),
-        (-9, 250, [0, 750], True),
-        (-9, 250, [0, 751], False),
+        (-9, 250, [0, 518], True),
+        (-9, 250, [0, 519], False),
         (-9, 250, [-1, 9999], True),
-        (-9, -2, [0, 0], True),
-        (-9, -2, [0, 7], False),
+        (-9, -2, [0, 14], True),
+        (-9, -2, [0, 15], False),
     ],
 )
 def test_the_scale_of_integers(low, high, values, is_accepted):

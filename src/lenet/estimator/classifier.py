@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
-from lenet.estimator.epochs import Epochs
+from lenet.estimator.epochs import Epochs, trained_images
 from lenet.estimator.files import KEY, Record, name_classes, record_in
 from lenet.estimator.framing import Framing, frame, shape_of
 from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode, validated
@@ -49,8 +49,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     learning_rate_init : float, default 0.1
         Learning rate, or its peak if the schedule changes it; above 0.
     batch_size : int or "auto", default "auto"
-        Images per step of SGD. "auto" is at most 64 or, if more, 4 per class, and at most a quarter of the images.
-        It divides an epoch into steps of nearly equal size: small ones, even if few, prolong the plateau.
+        Images per step of SGD. "auto" is at most 64 or, if more, 4 per class, and at most a quarter of the images. It
+        is up to a quarter less if the last step of an epoch is then larger, because a small one prolongs the plateau.
     max_iter : int or "auto", default "auto"
         Number of epochs. "auto" is the larger of 20 and the number that gives 6,000 steps, because sigmoid networks
         start on a long plateau; a ConvergenceWarning reports data for which this does not suffice.
@@ -68,8 +68,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     validation_fraction : float, default 0.1
         Fraction of each class to hold out for early stopping, in (0, 1).
     n_iter_no_change : int, default 10
-        With early stopping, the number of consecutive epochs without an improvement, of at least 600 steps in total,
-        after which training stops. Epochs on the initial plateau do not count.
+        With early stopping, training stops after this many consecutive epochs without an improvement, or after 600
+        steps if that is longer. Epochs on the initial plateau do not count.
     tol : float, default 1e-4
         The validation accuracy must improve by more than this; at least 0.
     random_state : int, RandomState or None, default None
@@ -427,12 +427,15 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
     def _recipe(self, labels: NDArray[np.int64]) -> Recipe:
         validation = self.validation_fraction if self.early_stopping else 0.0
-        images = max(1, len(labels) - sum(round(validation * n) for n in np.bincount(labels)))  # as in split
-        largest = max(1, min(max(64, 4 * len(self.classes_)), images // 4))
-        automatic = math.ceil(images / math.ceil(images / largest))
-        batch_size = automatic if isinstance(self.batch_size, str) else int(self.batch_size)
-        automatic = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS / math.ceil(images / batch_size)))
-        epochs = automatic if isinstance(self.max_iter, str) else int(self.max_iter)
+        images = max(1, trained_images(labels, validation))
+        if isinstance(self.batch_size, str):
+            largest = max(1, min(max(64, 4 * len(self.classes_)), images // 4))
+            # The last step of an epoch is the most similar to the others.
+            batch_size = min(range(largest, largest - largest // 4 - 1, -1), key=lambda size: -images % size)
+        else:
+            batch_size = int(self.batch_size)
+        enough = max(_MIN_EPOCHS, math.ceil(_MIN_STEPS / math.ceil(images / batch_size)))
+        epochs = enough if isinstance(self.max_iter, str) else int(self.max_iter)
         return Recipe(
             "LeNetClassifier", epochs=epochs, batch_size=batch_size, lr=self.learning_rate_init,
             momentum=self.momentum, weight_decay=self.alpha, schedule=self.learning_rate,

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _MIN_PATIENCE = 600  # steps
 
 
+def trained_images(labels: NDArray[np.int64], validation: float) -> int:
+    """Return the number of images that `split` does not hold out."""
+    return len(labels) - sum(round(validation * int(n)) for n in np.bincount(labels))
+
+
 class Epochs:
     """Record each epoch of `fit`, call the callbacks, and decide when to stop."""
 
@@ -31,7 +36,7 @@ class Epochs:
         sample_weight: ArrayLike | None,
     ):
         self.classifier, self.epochs = classifier, recipe.epochs
-        self.steps = math.ceil(len(labels) * (1 - recipe.validation) / recipe.batch_size)
+        self.steps = math.ceil(trained_images(labels, recipe.validation) / recipe.batch_size)
         self.plateau, self.on_plateau = Plateau(labels, weights), True
         self.best_score, self.waited = -math.inf, 0
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}

@@ -83,13 +83,14 @@ class Framing:
     def check_scale(self, X: NDArray[Any]) -> None:
         """Reject pixels whose scale clearly differs from that of the first fit.
 
-        Examples are fractions after a fit on integers, values more than ten times too high (a few may be outliers) or,
-        without the negative values of the fit, three times, and the negative values of uint8 pixels read as int8.
+        Examples are fractions after a fit on integers, the negative values of uint8 pixels read as int8, and values
+        more than ten times too high, of which a few may be outliers. If the negative values of the fit are missing,
+        values above twice its range are too high.
         """
         if not X.size:
             return
         low, high = float(X.min()), float(X.max())
-        limit = (10 if self.low >= 0 else 3) * abs(self.high)
+        limit = 10 * self.high if self.low >= 0 else 2 * (self.high - self.low)
         below = low < 0 <= self.low
         shrunk = (
             X.dtype.kind == "b" or (below and low < -self.high / 10) or ((high <= 1 or below) and not _are_whole(X))
