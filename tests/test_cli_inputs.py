@@ -88,7 +88,7 @@ def test_a_folder_expands_to_all_its_pictures(scans, capsys):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
 @pytest.mark.parametrize("command", ["predict", "read"])
-def test_links_pipes_and_folders_that_cannot_be_read_stop_no_others(scans, capsys, monkeypatch, command):
+def test_links_pipes_and_folders_that_cannot_be_read_do_not_stop_the_others(scans, capsys, monkeypatch, command):
     folder, iterdir = scans / "scans", Path.iterdir
     (folder / "broken.png").symlink_to("nowhere")
     (folder / "more" / "loop").symlink_to(scans)
@@ -107,7 +107,7 @@ def test_links_pipes_and_folders_that_cannot_be_read_stop_no_others(scans, capsy
     assert captured.err.splitlines() == [
         "lenet: note: skipped files of scans that are not pictures: notes.txt, pipe.png",
         "lenet: error: scans/broken.png: No such file or directory",
-        "lenet: error: scans/locked: Permission denied",
+        "lenet: error: scans/locked cannot be read (Permission denied). Change its permissions.",
         "lenet: error: scans/more/loop links back to a folder that contains it, or is nested too deeply. Remove it.",
     ]
 

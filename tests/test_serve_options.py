@@ -118,7 +118,7 @@ def test_either_token_allows_control(started, monkeypatch, name):
             ["--model", "x", "--model", "x.onnx"],
             "--model x.onnx repeats the name x; expected distinct names. Choose another name.",
         ),
-        (["--allow-control"], "allow_control requires a token, or anyone could load and unload models. Set LENET_"),
+        (["--allow-control"], "--allow-control requires a token, or anyone could load and unload models. Set LENET_"),
     ],
 )
 @pytest.mark.usefixtures("started")

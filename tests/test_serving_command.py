@@ -87,7 +87,7 @@ def test_a_unix_socket(tmp_path, workers, capsys):
     [("PORT", "many", "--port: invalid int value: 'many' (set in the environment: LENET_PORT)"),
      ("MAX_BODY", "-1", "expected a number above 0 and at most 1e+09. (set in the environment: LENET_MAX_BODY)"),
      ("DRAIN", "-1", "argument --drain: -1 is out of range; expected a number from 0"),
-     ("LOG_LEVEL", "loud", "log_level is 'loud'; expected one of info, warning, error. (set in the environment: LENET"),
+     ("LOG_LEVEL", "loud", "--log-level is 'loud'; expected one of info, warning, error. (set in the environment"),
      ("MODEL", "mnist,", "--model is empty; expected FILE or NAME=FILE. (set in the environment: LENET_MODEL)"),
      ("WORKERS", "0", "workers is 0; expected at least 1. (set in the environment: LENET_WORKERS)"),
      ("ALLOW_CONTROL", "1", "LENET_TOKEN")],
@@ -107,7 +107,7 @@ def test_empty_variables_are_ignored(capsys, monkeypatch):
         monkeypatch.setenv(f"LENET_{name}", text)
     with pytest.raises(SystemExit):
         lenet.cli.main(["serve"])
-    assert "log_level is 'loud'" in capsys.readouterr().err
+    assert "--log-level is 'loud'" in capsys.readouterr().err
 
 
 def test_control_is_for_one_worker(capsys, monkeypatch):

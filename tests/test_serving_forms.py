@@ -57,8 +57,10 @@ def file(content, name="picture"):
 
 
 FORM = {"content_type": "multipart/form-data; boundary=x"}
-TRUNCATED = "The form cannot be read (The form ends before its last boundary; expected all of it). Send a picture as"
-NO_FILE = "The form cannot be read (The part '{}' has no filename; expected one, or the name model or only_digits)."
+TRUNCATED = "The form cannot be read (It is truncated; expected a closing boundary). Send a picture as"
+NO_FILE = (
+    "The form cannot be read (The part '{}' has no filename; expected a file, or a field named model or only_digits)."
+)
 
 
 # ---- pictures ------------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ class LeNet5:
 
     @property
     def mean(self) -> float | None:
-        """The value subtracted from pixels in [0, 1]: finite in the model's dtype, or None for the mean of each image.
+        """The value subtracted from pixels in [0, 1]: finite in the model's dtype, or None to use each image's mean.
 
         Assigning None to `mean` or `std` sets both to None. If both are None, assigning a number to one of them sets
         the other, `mean` to 0 or `std` to 1.
@@ -179,7 +179,7 @@ class LeNet5:
         if value is not None:
             value = _checks.number(value, "mean")
             if not abs(value) <= float(np.finfo(self.dtype).max):
-                raise InputError(f"mean is {value}; expected a finite {self.dtype}, or None for that of each image.")
+                raise InputError(f"mean is {value}; expected a finite {self.dtype}, or None to use each image's mean.")
         self._mean, self._std = value, None if value is None else self._std or 1.0
 
     @property

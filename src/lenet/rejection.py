@@ -254,7 +254,7 @@ def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
     if not thresholds:
         raise InputError(
             "The model has no rejection thresholds. Omit reject_at, train the model with a validation split of at "
-            "least 100 images, or call lenet.evaluation.calibrate(model, X, y) with as many that it was not trained on."
+            "least 100 images, or call lenet.evaluation.calibrate(model, X, y) with 100 images that it has not seen."
         )
     return thresholds
 

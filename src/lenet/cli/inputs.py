@@ -115,7 +115,7 @@ def read_each(
         for done, name in enumerate(names, 1):
             try:
                 if isinstance(name, Unreadable):
-                    raise name.error
+                    raise DataError(name.message)
                 found = read(name)
             except (DataError, InputError, OSError) as error:
                 source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(error)

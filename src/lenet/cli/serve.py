@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     try:
         check_arguments(**options)
     except InputError as error:
-        parser.error(str(error))
+        parser.error("--" + str(error).replace("_", "-", 1))
     if arguments.quiet and arguments.log_level == "info":
         options["log_level"] = "warning"
 

@@ -79,10 +79,10 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         A file in UTF-8 with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Pixels are integers
         from 0 (background) to 255 (ink), or decimals in [0, 1], in the order of the columns or of the numbers at the
         ends of their names, as in pixel783. The labels are in the column "label", "labels", "class", "target", "digit"
-        or "y" of the header. Otherwise, of 785 columns, they are in the only one whose name has no number at its end,
-        in the last if only that one of the first and the last contains text, or in the first; the column is logged. A
-        column "id", "imageid", "image_id" or "index" is ignored, and so is the index that pandas writes, without a name
-        or as "__index_level_0__".
+        or "y" of the header. Otherwise, a table of 785 columns has its labels in the only column whose name does not
+        end in a number; if there is no such column, in the last if it contains text and the first does not, or else in
+        the first. The column is logged. A column "id", "imageid", "image_id" or "index" is ignored, and so is the index
+        that pandas writes, without a name or as "__index_level_0__".
 
     Returns
     -------
@@ -133,7 +133,7 @@ def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
         lines = cast("BinaryIO", _Lines(file, name))  # pandas reads it as a file
         with pandas.read_csv(
             lines, sep=layout.delimiter, header=None, skiprows=int(layout.has_header), chunksize=_ROWS,
-            names=range(layout.width),
+            names=range(layout.width), skipinitialspace=True,
             dtype=None if layout.label is None else {layout.label: str},
             keep_default_na=False, na_values=[""],  # NA and None may be names of classes
         ) as parts:  # fmt: skip

@@ -175,9 +175,13 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
 
 
 class Unreadable(str):
-    """The path of a folder that cannot be read."""
+    """The path of a folder that cannot be read, with the message of the error."""
 
-    error: DataError | OSError
+    def __init__(self, folder: Path, reason: str):
+        self.message = f"{folder} {reason}"
+
+    def __new__(cls, folder: Path, reason: str) -> "Unreadable":  # noqa: D102
+        return super().__new__(cls, folder)
 
 
 def is_picture(path: str) -> bool:
@@ -189,22 +193,21 @@ def pictures_in(folder: Path) -> Iterator[str]:
     """Yield the paths of the pictures in a folder and its subfolders."""
     for path in files_in(folder):
         if isinstance(path, Unreadable):
-            raise path.error
+            raise DataError(path.message)
         if is_picture(path):
             yield path
 
 
 def files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
-    """Yield the paths of the files in a folder and its subfolders, except hidden ones, and the `Unreadable` folders."""
+    """Yield the paths of all files that are not hidden, and an `Unreadable` for each folder that cannot be read."""
     resolved = folder.resolve()
+    if len(parents) > _MAX_DEPTH or any(parent.is_relative_to(resolved) for parent in parents):
+        yield Unreadable(folder, "links back to a folder that contains it, or is nested too deeply. Remove it.")
+        return
     try:
-        if len(parents) > _MAX_DEPTH or any(parent.is_relative_to(resolved) for parent in parents):
-            raise DataError(f"{folder} links back to a folder that contains it, or is nested too deeply. Remove it.")
-        paths = sorted(folder.iterdir(), key=lambda path: path.name)
-    except (DataError, OSError) as error:
-        unreadable = Unreadable(folder)
-        unreadable.error = error
-        yield unreadable
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        yield Unreadable(folder, f"cannot be read ({error.strerror or error}). Change its permissions.")
         return
     for path in paths:
         if path.name.startswith("."):

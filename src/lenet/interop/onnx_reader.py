@@ -75,7 +75,7 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     model = _model(graph, _match(steps[len(scaling) :], name), name)
     model.metadata = {each.key: each.value for each in proto.metadata_props}
     model.mean, model.std = graph.standardisation(model.metadata.pop("mean", ""), model.metadata.pop("std", ""))
-    for key in OWN_METADATA | {"architecture", "input"}:  # what model files reserve, and to_onnx adds
+    for key in OWN_METADATA | {"architecture", "input"}:  # reserved by model files, or added by to_onnx
         model.metadata.pop(key, None)
     check_bounds(model.parameters, model.mean, model.std)
     _check(proto, onnx, name, full=True)  # last, as its messages are less helpful

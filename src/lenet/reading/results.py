@@ -28,7 +28,8 @@ class Digit:
     label : int or None
         The digit; None for a non-digit.
     probability : float
-        The probability of this digit, or of a non-digit, in this place, over all readings of the line; in [0, 1].
+        The probability of this digit, or of a non-digit, in this place, over all readings of the line; in [0, 1]. It
+        does not include doubt about the number of digits, as the line's confidence does.
     second : int
         The most probable digit other than the label.
     second_probability : float

@@ -99,7 +99,7 @@ class Application:
                 raise
             return self._error_response(BusyError("The server is shutting down. Retry after 1 s.", "shutdown"), context)
         except Exception as error:
-            # The connection may have sent an error already. Kept in a variable, it would keep the request's memory.
+            # The connection may have sent an error already. In a variable, it and its traceback would form a cycle.
             return self._error_response(scope.get("lenet.refusal", error), context)
 
     def record(self, context: RequestContext) -> None:

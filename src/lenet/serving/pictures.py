@@ -142,11 +142,11 @@ class _FormParser(MultiPartParser):
             file.seek(0)
         elif (name := self._current_part.field_name) not in _OPTIONS:
             raise MultiPartException(
-                f"The part {short_repr(name)} has no filename; expected one, or the name model or only_digits."
+                f"The part {short_repr(name)} has no filename; expected a file, or a field named model or only_digits."
             )
 
     def on_end(self) -> None:
-        """End the form."""
+        """Record that the closing boundary has arrived."""
         self._is_complete = True
 
     async def parse(self) -> FormData:
@@ -155,7 +155,7 @@ class _FormParser(MultiPartParser):
         if not self._is_complete:
             for file in self._files_to_close_on_error:
                 file.close()
-            raise MultiPartException("The form ends before its last boundary; expected all of it.")
+            raise MultiPartException("It is truncated; expected a closing boundary.")
         return form
 
 

@@ -6,7 +6,7 @@ import { Pad } from "./pad.mjs";
 
 const past = []; // earlier lists of strokes for Undo, the latest last
 let example = null; // {strokes, stop} of the example that is being drawn
-export let changes = 0; // how often the user has changed the drawing
+export let changes = 0; // how often the strokes were replaced
 let isOpening = false; // whether the pad shows the digit with which the page opens; a stroke replaces it
 
 export const pad = new Pad($("pad"), state, startStroke, () => {

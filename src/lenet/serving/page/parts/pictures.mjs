@@ -49,7 +49,7 @@ async function fitting(file) {
   return { file: await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 }), bitmap: canvas.transferToImageBitmap() };
 }
 
-// A later picture leaves nothing of an earlier one, even if it cannot be read.
+// Clear the earlier picture, even if the new one cannot be read.
 function forgetPicture() {
   $("lines").textContent = "";
   $("boxes").replaceChildren();
@@ -151,7 +151,7 @@ function chooseDigit(bitmap, button, { left, top, right, bottom }) {
   if (found) requestAnimationFrame(() => look(found.pixels)); // after the pad's frame
 }
 
-// Mark the box of the digit that the network sees; drawings have strokes.
+// Mark the box of the digit that the network sees, unless it sees a drawing.
 function markBox() {
   for (const button of $("boxes").children) button.ariaPressed = button === chosen && !state.strokes.length && !isBlank();
 }

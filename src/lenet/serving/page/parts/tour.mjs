@@ -88,7 +88,7 @@ function tourKey(event) {
   event.preventDefault();
 }
 
-// Return a function that does some work while the tour shows a stage.
+// Return a function that does its work only while the tour shows a stage.
 const onStage = (work) => () => !$("tour").hidden && stageIndex >= 0 && work();
 
 export function prepareTour() {
