@@ -371,7 +371,7 @@ class _Workers(Multiprocess):
         for k, process in enumerate(self.processes):
             seconds = self.config.timeout_worker_healthcheck
             if self.should_exit.is_set() or process.is_alive(timeout=seconds):
-                if process.is_ready(timeout=seconds):
+                if self._failures and process.is_ready(timeout=seconds):
                     self._failures = 0
                 continue
             self._failures += 1
