@@ -67,9 +67,7 @@ def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.flo
 
 def _piece_posteriors(graph: Graph) -> NDArray[np.float64]:
     """Return the probability of each digit and (last column) of a non-digit for each piece, from all paths."""
-    forward, backward = log_sums(graph, graph.total)
-    around = forward[graph.starts] + backward[graph.stops] - forward[-1]
-    posteriors = np.exp(np.column_stack([graph.digits, graph.other]) + around[:, np.newaxis])
+    posteriors = np.exp(np.column_stack([graph.digits, graph.other]) + _log_shares(graph)[:, np.newaxis])
     changes = np.zeros((graph.end + 1, posteriors.shape[1]))  # from each piece to the next
     np.add.at(changes, graph.starts, posteriors)
     np.subtract.at(changes, graph.stops, posteriors)
@@ -78,9 +76,13 @@ def _piece_posteriors(graph: Graph) -> NDArray[np.float64]:
 
 def arc_posteriors(graph: Graph) -> NDArray[np.float64]:
     """Return the probability that the right path passes each arc, shape (n,), from the weights of all paths."""
-    total = graph.total
-    forward, backward = log_sums(graph, total)
-    return np.asarray(np.exp(forward[graph.starts] + total + backward[graph.stops] - forward[-1]))
+    return np.asarray(np.exp(graph.total + _log_shares(graph)))
+
+
+def _log_shares(graph: Graph) -> NDArray[np.float64]:
+    """Return the logarithm of the share that the paths through each arc would have if its own weight were 1."""
+    forward, backward = log_sums(graph, graph.total)
+    return np.asarray(forward[graph.starts] + backward[graph.stops] - forward[-1])
 
 
 def _log_sums_to(
