@@ -59,14 +59,15 @@ def test_every_form_of_the_same_table_gives_the_same_images(write, text, name):
     assert classes is None
 
 
+NUMBERS = [str(place) for place in range(784)]
+
+
 def test_a_table_without_labels_has_images_only(write):
     X, y, _ = read_csv(write(table(header=NAMES, rows=PIXELS.tolist()), "test.csv"))
     np.testing.assert_array_equal(X, PIXELS.reshape(-1, 28, 28))
     assert y is None
-    assert read_csv(write(table(header=None, rows=PIXELS.tolist()), "test.csv")).y is None
-
-
-NUMBERS = [str(place) for place in range(784)]
+    for header in (None, NUMBERS):  # pandas numbers the columns of an array
+        np.testing.assert_array_equal(read_csv(write(table(header, PIXELS.tolist()), "test.csv")).X, X)
 
 
 @pytest.mark.parametrize(

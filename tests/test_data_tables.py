@@ -216,7 +216,7 @@ ROW = [str(k % 256) for k in range(784)]
         ([[*ROW, '"a,b;c\td"']], False, 785, 784, False),
         ([[*WIDE[:784], "cat"], [*ROW, "dog"]], True, 785, 784, False),  # 785 different fields
         ([["numeral", *WIDE[:784]], ["3", *ROW]], True, 785, 0, False),
-        ([WIDE, ["3", *ROW]], False, 785, 0, False),
+        ([WIDE, ["3", *ROW]], True, 785, 0, False),  # as pandas writes by default
         ([[*ROW[:5], "ink", *ROW[6:]], ROW], False, 784, None, False),
         ([[ROW[0], "ink", *ROW[2:]], ROW], False, 784, None, False),
         ([[*ROW[:-2], "ink", ROW[-1]], ROW], False, 784, None, False),

@@ -201,9 +201,10 @@ def _layout(start: bytes, name: str) -> _Layout:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     fields, *below = [[field.strip() for field in line] for line in lines] or [[]]
     texts = [is_text(field) for field in fields]
-    # A header has names in most columns, or different fields: 784 pixels are not all different. Text at either end
-    # of a line may also be a label.
-    has_header = 2 * sum(texts) > len(fields) or (any(texts) and len(set(fields)) == len(fields))
+    # A header has names in most columns, or different fields: 784 pixels are not all different, except as decimals.
+    # Text at either end of a line may also be a label.
+    are_names = len(set(fields)) == len(fields) and (any(texts) or all(map(str.isdecimal, fields)))
+    has_header = 2 * sum(texts) > len(fields) or are_names
     names, rows = (fields, below) if has_header else ([str(place) for place in range(len(fields))], [fields, *below])
     label, pixels = pixel_columns(names, name, rows)
     is_named = label is not None and names[label].lower() in LABELS
