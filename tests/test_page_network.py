@@ -52,6 +52,10 @@ def test_a_phone_that_is_turned_keeps_the_stage_of_the_tour(browser, saved):
             box, tour = page.locator("#figure").bounding_box(), page.locator("#tour").bounding_box()
             end = tour["y"] + tour["height"]
             assert end < box["y"] + page.evaluate("lenet.places().stages.c3.y") < end + 40
+        page.evaluate("scrollTo(0, 0)")
+        resize(page, 740, 360)
+        page.wait_for_timeout(100)
+        assert page.evaluate("scrollY") < 400  # the pad stays in view
 
 
 def test_a_stroke_withdraws_the_offer_of_the_tour_but_not_the_tour(browser, saved):

@@ -123,6 +123,10 @@ def test_a_late_picture_leaves_a_newer_drawing(browser, served):
         answer(page, "3")
         page.locator("#boxes button").nth(1).click()
         answer(page, "9")
+        drop(page, picture_of("42"), "image/png")
+        page.locator("#boxes button").nth(0).click()  # of the earlier picture, so there is no drawing
+        waiting.pop().continue_()
+        answer(page, "4")
 
 
 @pytest.mark.parametrize("where", ["page", "served_page"])

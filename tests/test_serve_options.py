@@ -100,7 +100,7 @@ def test_either_token_allows_control(started, monkeypatch, name):
     ("options", "said"),
     [
         (["--workers", "0"], "workers is 0; expected at least 1."),
-        (["--port", "65536"], "port is too large; expected at most 65,535."),
+        (["--port", "65536"], "--port is 65536; expected 0 to 65535."),
         (["--port", "-1"], "port is -1; expected at least 0."),
         (["--uds", ""], "uds is empty; expected a path."),
         (["--drain", "-1"], "argument --drain: -1 is out of range; expected a number from 0 to 1e+09."),

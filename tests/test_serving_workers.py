@@ -16,13 +16,14 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
 
 import lenet
+from lenet.errors import ConfigurationError
 from lenet.serving import Models
 from lenet.serving import server as module
 
 MODELS = {"m": lenet.LeNet5(seed=0)}
 
 
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("fails", [None, KeyError, ConfigurationError])
 @pytest.mark.parametrize("has_on_ready", [True, False])
 def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on_ready):
     before = {} if has_on_ready else {"PROMETHEUS_MULTIPROC_DIR": "of the caller"}
@@ -30,6 +31,8 @@ def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on
     events = []
 
     class Workers:
+        has_failed = fails is ConfigurationError
+
         def __init__(self, config, models, listening):
             events.append(
                 ("made", config, [file.name for file in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).iterdir()])
@@ -39,14 +42,14 @@ def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on
             events.append("run")
             for number in SIGNALS:  # as uvicorn does
                 signal.signal(number, lambda *_: None)
-            if fails:
+            if fails is KeyError:
                 raise KeyError
 
     monkeypatch.setattr(module, "_Workers", Workers)
     on_ready = (lambda url: events.append(url)) if has_on_ready else None
     listening = SimpleNamespace(family=socket.AF_INET, getsockname=lambda: ("127.0.0.1", 80))
     handlers = [signal.getsignal(number) for number in SIGNALS]
-    with pytest.raises(KeyError) if fails else contextlib.nullcontext():
+    with pytest.raises(fails) if fails else contextlib.nullcontext():
         module._run_workers("config", Models(MODELS), listening, on_ready)
     made = ("made", "config", ["m.safetensors"])
     assert [signal.getsignal(number) for number in SIGNALS] == handlers
@@ -195,7 +198,7 @@ def test_a_worker_that_cannot_start_stops_the_server(workers, caplog):
     workers.keep_subprocess_alive()
     assert events == [(1, "asked", 5), (1, "kill"), (1, "join"), (1, "marked")]
     assert workers.should_exit.is_set()
-    assert [record.getMessage() for record in caplog.records] == ["Worker 1 could not start, so the server stops."]
+    assert [record.getMessage() for record in caplog.records] == ["Worker 1 failed, so the server stops."]
 
 
 def test_repeated_failures_at_startup_stop_the_server(workers, monkeypatch, caplog):
@@ -207,7 +210,7 @@ def test_repeated_failures_at_startup_stop_the_server(workers, monkeypatch, capl
     while not workers.should_exit.is_set():
         workers.keep_subprocess_alive()
     texts = [record.getMessage() for record in caplog.records]
-    assert texts[-1] == "Worker 7 could not start, so the server stops."
+    assert texts[-1] == "Worker 7 failed, so the server stops."
     assert texts[:-1] == [f"Worker {pid} exited and was replaced." for pid in (3, 4, 5, 6)]
 
 

@@ -152,7 +152,7 @@ class _FormParser(MultiPartParser):
     async def parse(self) -> FormData:
         """Return the form; reject one that is truncated, which Starlette accepts."""
         form = await super().parse()
-        if not self._is_complete:
+        if self.spool_max_size and not self._is_complete:
             for file in self._files_to_close_on_error:
                 file.close()
             raise MultiPartException("It is truncated; expected a closing boundary.")

@@ -76,7 +76,7 @@ def serve(
     Raises
     ------
     ConfigurationError
-        If the server cannot listen on the address.
+        If the server cannot listen on the address, or stops because its workers failed repeatedly or at startup.
     InputError, InputTypeError, WeightsError, OSError
         As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
         workers or without a token.
@@ -133,7 +133,8 @@ def check_arguments(
 ) -> None:
     """Check the arguments of `serve` that `create_app` does not; the messages also suit `lenet serve`."""
     _checks.whole(workers, "workers")
-    _checks.whole(port, "port", at_least=0, at_most=65535)
+    if _checks.whole(port, "port", at_least=0) > 65535:
+        raise InputError(f"port is {port}; expected 0 to 65535.")
     if not isinstance(host, str):
         raise InputTypeError(f"host is of type {type(host).__name__}; expected a string.")
     if not isinstance(log_level, str) or log_level not in LEVELS:
@@ -295,6 +296,10 @@ def _run_workers(
             if on_ready is not None:
                 on_ready(_url(listening))
             workers.run()
+            if workers.has_failed:
+                raise ConfigurationError(
+                    "The server stopped because its workers failed repeatedly or at startup. Read its log."
+                )
         finally:
             del os.environ[METRICS_FOLDER]
             if given is not None:
@@ -342,6 +347,7 @@ class _Workers(Multiprocess):
     def __init__(self, config: uvicorn.Config, models: Models, listening: socket.socket):
         super().__init__(config, [listening])
         self._models = models
+        self.has_failed = False
         self._failures = 0  # workers that have failed since one was last ready
 
     def init_processes(self) -> None:
@@ -379,7 +385,8 @@ class _Workers(Multiprocess):
             process.join()
             multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
             if process.exitcode == STARTUP_FAILURE or self._failures > 2 * len(self.processes):
-                LOG.error("Worker %s could not start, so the server stops.", process.pid)
+                LOG.error("Worker %s failed, so the server stops.", process.pid)
+                self.has_failed = True
                 self.should_exit.set()
                 return
             LOG.warning("Worker %s exited and was replaced.", process.pid)

@@ -9,8 +9,10 @@ let example = null; // {strokes, stop} of the example that is being drawn
 export let changes = 0; // how often the strokes were replaced
 let isOpening = false; // whether the pad shows the digit with which the page opens; a stroke replaces it
 
+export const isDrawn = () => state.strokes.length > 0 && !isOpening;
+
 export const pad = new Pad($("pad"), state, startStroke, () => {
-  $("invitation").hidden = (state.strokes.length > 0 && !isOpening) || pad.pen.isShown;
+  $("invitation").hidden = isDrawn() || pad.pen.isShown;
   $("invitation").classList.toggle("opening", isOpening);
   lookAtStrokes();
 }, $("pen"));

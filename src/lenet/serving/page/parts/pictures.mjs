@@ -3,7 +3,7 @@
 import { forward, judged } from "./network.mjs";
 import { LARGEST, greyLevels, pixelsOfImage } from "./pixels.mjs";
 import { $, add, afterEachPass, guarded, isBlank, look, lookAtStrokes, percent, showError, state, thing } from "./state.mjs";
-import { changes, replaceStrokes } from "./drawing.mjs";
+import { changes, isDrawn, replaceStrokes } from "./drawing.mjs";
 import { answerOf, ask } from "./server.mjs";
 import { readsLines } from "./answer.mjs";
 
@@ -23,7 +23,7 @@ async function readPicture(file) {
     const reading = (state.model && readsLines() && (await readByServer(picture.file))) || readHere(picture.bitmap);
     if (own !== latest) return;
     showPicture(picture.bitmap, reading);
-    if (changes > before) return; // the drawing is newer than the picture
+    if (changes > before && isDrawn()) return; // the drawing is newer than the picture
     $("boxes").firstChild?.click();
     $("picture-card").scrollIntoView({ block: "nearest" });
   } catch (error) {

@@ -88,12 +88,17 @@ function tourKey(event) {
   event.preventDefault();
 }
 
+function isOnScreen() {
+  const { top, bottom } = figure.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}
+
 // Return a function that does its work only while the tour shows a stage.
 const onStage = (work) => () => !$("tour").hidden && stageIndex >= 0 && work();
 
 export function prepareTour() {
   afterEachPass(onStage(() => pointAt(exampleUnit(STAGES[stageIndex].name)))); // the drawing has changed
-  new ResizeObserver(onStage(scrollToStage)).observe(figure); // for example, when a phone is turned
+  new ResizeObserver(onStage(() => isOnScreen() && scrollToStage())).observe(figure); // for example, when a phone is turned
   $("tour-open").addEventListener("click", openTour);
   $("tour-next").addEventListener("click", () => goBy(1));
   $("tour-back").addEventListener("click", () => goBy(-1));
