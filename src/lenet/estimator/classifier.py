@@ -430,7 +430,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         images = max(1, trained_images(labels, validation))
         if isinstance(self.batch_size, str):
             largest = max(1, min(max(64, 4 * len(self.classes_)), images // 4))
-            # The last step of an epoch is the most similar to the others.
+            # The size that leaves the fewest images missing in the last step of an epoch.
             batch_size = min(range(largest, largest - largest // 4 - 1, -1), key=lambda size: -images % size)
         else:
             batch_size = int(self.batch_size)

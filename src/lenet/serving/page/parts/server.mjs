@@ -4,7 +4,7 @@ import { SIDE } from "./network.mjs";
 import { $, afterEachPass, guarded, state } from "./state.mjs";
 import { changes } from "./drawing.mjs";
 
-let changesBefore = 0; // those of the drawing before the last comparison
+let changesBefore = 0; // the count of changes at the last comparison
 
 export const isServed = () => !$("model") && location.protocol.startsWith("http");
 
