@@ -8,24 +8,25 @@ from numpy.typing import NDArray
 from lenet._checks import SIDE
 from lenet._mnist_form import BOX
 
+_INK = BOX - 1  # pixels of the longer side: its two soft edges take half a pixel each
 _PIXELS_AT_ONCE = 2**20  # per block, which is copied in double precision
 
 
 def fit_into_box(images: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale images, (n, height, width), so that their longer side has 20 pixels, and centre each by mass in 28x28.
 
-    The method is that of LeCun et al. (1998), section III.A. Enlarged images are interpolated linearly; reduced ones
-    are averaged over the area of each new pixel. The whole image is scaled, so crop it to the ink of the digit first.
-    Pixels are from 0 (background) to 255 (ink).
+    The method is that of LeCun et al. (1998), section III.A: the 20 pixels include the soft edges. A new pixel is the
+    mean over its area of the linearly interpolated image. The whole image is scaled, so crop it to the ink of the
+    digit first. Pixels are from 0 (background) to 255 (ink).
 
     Examples
     --------
     >>> fit_into_box(np.full((1, 8, 8), 255))[0, 14, ::3]
-    array([  0,  76, 255, 255, 255, 255, 255, 255,  76,   0], dtype=uint8)
+    array([  0,  25, 255, 255, 255, 255, 255, 255,  25,   0], dtype=uint8)
     """
     fitted = np.empty((len(images), SIDE, SIDE), np.uint8)
     height, width = images.shape[1:]
-    scale, size = BOX / max(height, width), max(1, _PIXELS_AT_ONCE // (height * width))
+    scale, size = _INK / max(height, width), max(1, _PIXELS_AT_ONCE // (height * width))
     for start in range(0, len(images), size):
         part = slice(start, start + size)
         block = images[part].astype(np.float64)
@@ -40,9 +41,13 @@ def _weights(ink: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     total = ink.sum(axis=1)
     middle = np.divide(ink @ rows, total, out=np.full(len(ink), rows.mean()), where=total > 0)
     at = middle[:, np.newaxis] + (np.arange(SIDE) - (SIDE - 1) / 2) / scale  # of each new row among the old ones
-    distance = np.abs(at[:, :, np.newaxis] - rows)
-    # If reduced, the overlap of a new row, 1/scale old ones high, with each old row; otherwise, linear weights.
-    weights: NDArray[np.float64] = (
-        np.maximum(0, 1 - distance) if scale >= 1 else scale * np.clip((1 / scale + 1) / 2 - distance, 0, 1)
-    )
+    distance, half = at[:, :, np.newaxis] - rows, 0.5 / scale
+    weights: NDArray[np.float64] = scale * (_integral(distance + half) - _integral(distance - half))
     return weights
+
+
+def _integral(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integrate the weight of linear interpolation, 1 - |t| between -1 and 1, up to a distance."""
+    t = np.clip(distance, -1, 1)
+    integral: NDArray[np.float64] = (1 + t * (2 - np.abs(t))) / 2
+    return integral
