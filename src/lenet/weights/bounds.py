@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet.errors import WeightsError
-from lenet.layers.scaled_tanh import AMPLITUDE
+from lenet.layers.activations import AMPLITUDE
 
 MAX_INPUT_1998 = 6 * AMPLITUDE  # S2 and S4 add 4 outputs of up to 1.7159 with each weight, and C3 adds up to 6 kernels
 
