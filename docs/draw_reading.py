@@ -20,10 +20,9 @@ from lenet.reading import Field, prepare, read, read_form
 from lenet.reading.drawing import drawn, drawn_fields
 from lenet.reading.forms import straightened
 from lenet.reading.ink import find_darkness, normalised
-from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import find_lines
 from lenet.reading.page import page_of
-from lenet.reading.pieces import pieces_of
+from lenet.reading.pieces import legible_strokes, pieces_of
 
 Pixels = NDArray[np.uint8]  # (H, W) or (H, W, 3)
 Floats = NDArray[np.float64]
@@ -291,7 +290,7 @@ def draw_preparing(picture: Pixels) -> None:
 def draw_a_line(picture: Pixels) -> None:
     """Draw the steps of reading a line, one below the other."""
     line = find_lines(page_of(grey_of(picture)))[0]
-    [whole] = legible_strokes(load_pretrained("mnist"), [line])
+    [whole] = legible_strokes(load_pretrained("mnist"), [line], n_jobs=None)
     page, ink, pieces, (left, top) = line.page, line.ink, pieces_of(line, whole), line.corner
     colours = np.array([(0, 0, 0), *(COLOURS[n % len(COLOURS)] for n in range(len(pieces.boxes)))])
     coloured = np.zeros((*page.ink.shape, 3), np.uint8)

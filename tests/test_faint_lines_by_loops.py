@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from lenet.reading import faint_lines as module
-from lenet.reading.faint_lines import faint_lines_between
+from lenet.reading import grids as module
+from lenet.reading.grids import faint_lines_between
 
 cv2 = pytest.importorskip("cv2")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lenet.reading import cells as cells_module
-from lenet.reading import grids, numbering, tables
+from lenet.reading import grids, tables
 from lenet.reading.cells import cell_mask, cells_of, split
 from lenet.reading.grids import Grid, without_grids
 from lenet.reading.ink import blur_of, deblurred
@@ -50,14 +50,14 @@ def test_cells_are_numbered_along_the_sides_of_a_grid_that_may_be_rotated(angle)
     placed = [(row, column) for row in range(3) for column in range(4)]
     order = np.random.default_rng(0).permutation(12)
     cells = [outline(1000 + 90 * placed[n][1], 1000 + 50 * placed[n][0], 80, 40, angle) for n in order]
-    rows, columns = numbering.rows_and_columns(cells)
+    rows, columns = cells_module.rows_and_columns(cells)
     assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [placed[n] for n in order]
 
 
 def test_a_merged_cell_has_the_number_of_its_first_row_and_column():
     cells = [outline(0, 0, 80, 40), outline(90, 0, 170, 40), outline(90, 50, 80, 90), outline(180, 50, 80, 40)]
     cells += [outline(0, 50, 80, 40), outline(0, 100, 80, 40), outline(180, 100, 80, 40)]
-    rows, columns = numbering.rows_and_columns(cells)
+    rows, columns = cells_module.rows_and_columns(cells)
     assert rows.tolist() == [0, 0, 1, 1, 1, 2, 2]
     assert columns.tolist() == [0, 1, 1, 2, 0, 0, 2]
 
@@ -75,7 +75,7 @@ def test_cells_of_a_sloping_row_follow_each_other_within_half_a_length_and_a_thi
     places = np.arange(4, dtype=np.float32)
     start = np.concatenate([step * places, step * places + 12])
     before = np.tile((20 + gap) * places, 2)
-    found = numbering._tracks(start, start + 12, before, before + 20)
+    found = cells_module._tracks(start, start + 12, before, before + 20)
     assert found.tolist() == ([0] * 8 if is_one_row else [0] * 4 + [1] * 4)
 
 
@@ -438,7 +438,7 @@ def test_faint_lines_between_cells_divide_them():
     darkness = 200 * lines
     darkness[8:129, [48, 128]] = 20
     [grid] = grids._grids_of(darkness, lines, cells_of(lines), np.s_[0:160, 0:200])
-    rows, columns = numbering.rows_and_columns(grid.cells)
+    rows, columns = cells_module.rows_and_columns(grid.cells)
     assert sorted(zip(rows, columns, strict=True)) == [(row, column) for row in range(2) for column in range(4)]
 
 

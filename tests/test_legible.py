@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import find_lines
 from lenet.reading.page import page_of
-from lenet.reading.pieces import pieces_of
+from lenet.reading.pieces import legible_strokes, pieces_of
 
 cv2 = pytest.importorskip("cv2")
 
@@ -30,7 +29,7 @@ def line_of(joined=False):
 
 def test_digits_apart_are_legible_and_not_cut(model):
     line = line_of()
-    [whole] = legible_strokes(model, [line])
+    [whole] = legible_strokes(model, [line], n_jobs=1)
     assert whole.tolist() == [True] * 4
     pieces = pieces_of(line, whole)
     np.testing.assert_array_equal(pieces.boxes + np.tile(line.corner, 2), line.page.strokes.boxes[line.members])
@@ -40,7 +39,7 @@ def test_digits_apart_are_legible_and_not_cut(model):
 
 def test_touching_digits_are_not_legible_and_cut(model):
     line = line_of(joined=True)
-    [whole] = legible_strokes(model, [line])
+    [whole] = legible_strokes(model, [line], n_jobs=1)
     assert whole.tolist() == [True, True, False]
     pieces = pieces_of(line, whole)
     assert len(pieces.boxes) >= 4
@@ -49,4 +48,4 @@ def test_touching_digits_are_not_legible_and_cut(model):
 
 
 def test_no_lines_have_no_legible_strokes(model):
-    assert legible_strokes(model, []) == []
+    assert legible_strokes(model, [], n_jobs=1) == []

@@ -10,11 +10,10 @@ import lenet
 from lenet.errors import InputError
 from lenet.reading import Field, prepare, read, read_form, reader
 from lenet.reading import lines as lines_module
-from lenet.reading.cells import cells_of, may_have_cells
+from lenet.reading.cells import cells_of, chains_of, may_have_cells
 from lenet.reading.frames import without_frames
 from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.lines import InkLine, find_lines
-from lenet.reading.numbering import chains_of
 from lenet.reading.page import Page
 from lenet.reading.page import page_of as page_of_picture
 from lenet.reading.pieces import pieces_of

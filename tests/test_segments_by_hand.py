@@ -8,14 +8,13 @@ from drawn_ink import line_of
 
 from lenet import _mnist_form
 from lenet.errors import InputError
-from lenet.reading import features, legible, segments
+from lenet.reading import features, pieces, segments
 from lenet.reading.features import Features
 from lenet.reading.graph import LEARNED, Coefficients, Graph, coefficients_of, graph_of, joined
-from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import InkLine
 from lenet.reading.page import Page
 from lenet.reading.paths import best_path, log_sum_of
-from lenet.reading.pieces import pieces_of
+from lenet.reading.pieces import legible_strokes, pieces_of
 from lenet.reading.strokes import Strokes
 
 pytest.importorskip("cv2")
@@ -55,13 +54,13 @@ def test_the_usual_size_of_a_digit(size, is_usual):
     boxes = np.array([(0, 0, 80, 80), (10, 20, 10 + size[0], 20 + size[1])])
     strokes = Strokes(np.zeros((200, 200), np.uint16), boxes, np.array([99, 99]))
     line = SimpleNamespace(page=SimpleNamespace(strokes=strokes), members=np.array([1, 0]), height=100.0)
-    assert legible._have_usual_size(line).tolist() == [is_usual, True]
+    assert pieces._have_usual_size(line).tolist() == [is_usual, True]
 
 
 def test_strokes_with_a_digit_score_of_095_are_legible(monkeypatch):
     lines = [line_of((10, 10, 40, 50), (60, 10, 65, 50), (90, 10, 120, 50)), line_of((30, 10, 60, 48))]
     model = Known(np.zeros((3, 10)))
-    monkeypatch.setattr(legible, "digit_score", lambda _: np.array([0.95, 0.94, 0.96]))
+    monkeypatch.setattr(pieces, "digit_score", lambda _: np.array([0.95, 0.94, 0.96]))
     assert [found.tolist() for found in legible_strokes(model, lines, n_jobs=1)] == [[True, False, False], [True]]
     assert (len(model.images), model.images[0].shape, model.jobs) == (1, (3, 28, 28), [1])
 
@@ -74,8 +73,8 @@ def test_the_image_of_a_stroke_has_its_faint_edges_and_no_other_strokes():
     expected = np.where(ink == 30, 0, ink)[10:50, 10:40]
     ink[20:40, 18:30] = 200  # another stroke, in the box of the first one
     line = InkLine(Page(ink, ink.shape), np.arange(2))
-    np.testing.assert_array_equal(legible._image(line, 0), _mnist_form.mnist_form(expected.copy()))
-    np.testing.assert_array_equal(legible._image(line, 1), _mnist_form.mnist_form(ink[20:40, 18:30].copy()))
+    np.testing.assert_array_equal(pieces._image(line, 0), _mnist_form.mnist_form(expected.copy()))
+    np.testing.assert_array_equal(pieces._image(line, 1), _mnist_form.mnist_form(ink[20:40, 18:30].copy()))
 
 
 # Segments

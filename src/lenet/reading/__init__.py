@@ -7,7 +7,7 @@ these steps, each of which takes the result of the previous one:
 2. `page`: from grey levels to a page of `ink`.
 3. `grids` and `frames`: from a page to one without their lines.
 4. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
-5. `pieces`: from a line to pieces: wide strokes that are not `legible` digits are cut along `seams`.
+5. `pieces`: from a line to pieces: wide strokes that are not legible digits are cut along `seams`.
 6. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
 7. `views`: from segments to segments with better probabilities of uncertain ones.
 8. `graph`: from segments to a graph with learned weights.

@@ -9,12 +9,22 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import pen_width
-from lenet.reading.cells import MIN_CELLS, MIN_SIDE, Outline, cell_mask, cells_of, may_have_cells, side_of, split
-from lenet.reading.faint_lines import faint_lines_between
+from lenet.reading.cells import (
+    MIN_CELLS,
+    MIN_SIDE,
+    Outline,
+    cell_mask,
+    cells_of,
+    may_have_cells,
+    rows_and_columns,
+    side_of,
+    slant_of,
+    split,
+)  # fmt: skip
 from lenet.reading.ink import blur_of, deblurred, strengthened
-from lenet.reading.numbering import rows_and_columns
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
+from lenet.reading.rules import sheared
 from lenet.reading.strokes import Mask, components_of, hollow, mask_of
 
 Window = tuple[slice, slice]
@@ -27,6 +37,11 @@ _FRINGE = 3  # pixels that are erased along the outlines of cells
 _MAX_CUT = 0.3  # the fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # a grid with this many cells on this fraction of the page is the only content
 _AS_LARGE = 0.5  # other grids are kept if they have this fraction of its area
+# Of lines too faint or too broken to enclose cells.
+_LINE_LENGTH = 0.8  # sides of a cell
+_FAINT, _STRONG = 3, 24  # levels: the minimum excess of a faint line over the noise; the limit of ridges in the noise
+_UNBROKEN = 0.75  # the fraction of a faint line's pixels that are dark
+_SLOPES = np.linspace(-0.09, 0.09, 7)  # relative to the sides of the grid, which may be seen in perspective
 
 
 def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Cell, ...]]:
@@ -169,6 +184,32 @@ def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], wi
         part = _window(left, top, width, height)
         place = _window(left + window[1].start, top + window[0].start, width, height)
         yield Grid(place, [cell.astype(np.int32) for cell in own], np.asarray(labels[part] == number, np.uint8))
+
+
+def faint_lines_between(darkness: NDArray[np.uint8], cells: list[Outline]) -> Mask:
+    """Return the horizontal and vertical lines between cells, even if too faint or broken to enclose the cells."""
+    sides = np.array([cv2.boundingRect(cell)[2:] for cell in cells])
+    width, height = np.median(sides, axis=0)
+    slopes = np.tan(np.radians(slant_of(cells))) + _SLOPES
+    across = _faint_lines(np.ascontiguousarray(darkness.T), width, height, slopes).T
+    return across | _faint_lines(darkness, height, width, -slopes)
+
+
+def _faint_lines(columns: NDArray[np.uint8], width: float, height: float, slopes: NDArray[np.float64]) -> Mask:
+    """Return the pixels of faint horizontal lines: most of a line's pixels are a little darker than those around it.
+
+    The image and the result are transposed, because shearing along columns takes less time.
+    """
+    length = round(_LINE_LENGTH * width)
+    ridges = cv2.morphologyEx(columns, cv2.MORPH_TOPHAT, np.ones((1, round(height / 4) | 1), np.uint8))
+    noise = cv2.blur(cv2.min(ridges, _STRONG), (round(height), round(width)))
+    above = (cv2.subtract(ridges, 2 * noise) > _FAINT).view(np.uint8)
+    lines = np.zeros_like(columns)
+    for slope in slopes:
+        level = cv2.dilate(sheared(above, slope), np.ones((1, 3), np.uint8))
+        middles = (cv2.blur(255 * level, (1, length)) >= 255 * _UNBROKEN).view(np.uint8)
+        lines |= sheared(cv2.dilate(middles, np.ones((length // 2 | 1, 1), np.uint8)), -slope)
+    return lines
 
 
 def _kernel(side: int) -> Mask:

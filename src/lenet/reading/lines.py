@@ -10,8 +10,7 @@ from lenet.reading.grouping import grouped
 from lenet.reading.page import Page
 from lenet.reading.rules import without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
-from lenet.reading.strokes import Boxes
-from lenet.reading.texture import MAX_STROKES, reject_texture
+from lenet.reading.strokes import MAX_STROKES, Boxes, reject_texture
 
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_LINES = 3000  # a digit far from all others forms its own line

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._mnist_form import reduced, resized
 from lenet.reading.ink import find_darkness, normalised
-from lenet.reading.strokes import Strokes, strokes_of
-from lenet.reading.texture import MAX_STROKES, reject_texture
+from lenet.reading.strokes import MAX_STROKES, Strokes, reject_texture, strokes_of
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom
 

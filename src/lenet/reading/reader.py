@@ -16,18 +16,17 @@ from lenet.model import LeNet5
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import Coefficients, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
-from lenet.reading.legible import legible_strokes
 from lenet.reading.lines import find_lines
 from lenet.reading.marks import are_low, mark_boxes, marks_beside, starts_low, without_attached_marks
 from lenet.reading.orientation import read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, page_of
 from lenet.reading.paths import best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
-from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, pieces_of
+from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, legible_strokes, pieces_of
 from lenet.reading.results import Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
+from lenet.reading.strokes import reject_texture
 from lenet.reading.tables import filled, separated, turned
-from lenet.reading.texture import reject_texture
 from lenet.reading.views import with_views
 from lenet.reading.words import words_in
 

@@ -12,8 +12,7 @@ from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.features import MIN_PROBABILITY, Features, features_of
 from lenet.reading.pieces import Pieces
-from lenet.reading.strokes import Boxes
-from lenet.reading.texture import reject_texture
+from lenet.reading.strokes import Boxes, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
 _MAX_PIECES = 14  # of a segment

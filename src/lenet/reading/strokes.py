@@ -1,4 +1,4 @@
-"""The connected strokes of ink, and their sizes."""
+"""The connected strokes of ink, and their sizes; noise and textures have too many."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet.errors import InputError
 
+MAX_STROKES = 6000  # a page of writing has fewer
 INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
 _MAX_HEIGHT = 3.0  # heights of the writing: higher strokes are not writing; the first digit of a number may be large
@@ -145,3 +147,12 @@ def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
     boxes = stats[1:, :4].astype(np.int64)  # left, top, width and height
     boxes[:, 2:] += boxes[:, :2]
     return Strokes(labels, boxes, stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
+
+
+def reject_texture(count: int, limit: int, what: str) -> None:
+    """Raise InputError if a count exceeds its limit: a picture of noise or a texture would take too long to read."""
+    if count > limit:
+        raise InputError(
+            f"The picture has {count:,} {what}; expected at most {limit:,}. It shows noise or a texture: "
+            "crop it to the writing."
+        )
