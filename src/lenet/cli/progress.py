@@ -1,14 +1,21 @@
-"""Training progress: a live table on a terminal, a line per epoch in a file, or JSON."""
+"""Training progress: a live table on a terminal, a line per epoch in a file, JSON, or event files for TensorBoard."""
 
+import contextlib
 import json
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from lenet._extras import require
 from lenet.cli.output import printable, say
-from lenet.training.state import State
+from lenet.errors import SaveError
+from lenet.training.state import Epoch, State
 
 HEADER = "  epoch       lr    loss accuracy val_loss val_accuracy images/s time left"
+SCALARS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")  # in event files
 
 
 class Progress:
@@ -151,3 +158,42 @@ def describe(metadata: dict[str, Any]) -> str:
         f"{metadata['validation']:,} for validation, {metadata['test']:,} for testing; recipe {metadata['recipe']}, "
         f"seed {metadata['seed']}"
     )
+
+
+class EventFile(Progress):
+    """Writes the results of each epoch to a new event file, which TensorBoard reads.
+
+    Its writer has no thread or queue, unlike a SummaryWriter, so that errors are raised here.
+    """
+
+    def __init__(self, folder: Path, history: Sequence[Epoch]):
+        writer = require("tensorboardX.event_file_writer", "tensorboard").EventsWriter
+        self._folder = folder
+        earlier = () if has_events(folder) else history  # if the run was started without event files
+        self._writer = writer(str(folder.resolve() / "events"), f".{len(history)}")
+        for epoch in earlier:
+            self._write(epoch)
+
+    def epoch(self, state: State) -> None:
+        """Write the epoch."""
+        self._write(state.history[-1])
+
+    def stop(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):  # already raised when the last epoch was written
+            self._writer.close()
+
+    def _write(self, epoch: Epoch) -> None:
+        event = require("tensorboardX.proto.event_pb2", "tensorboard").Event
+        found = {name: getattr(epoch, name) for name in SCALARS}
+        values = [{"tag": name, "simple_value": value} for name, value in found.items() if value is not None]
+        try:
+            self._writer.write_event(event(wall_time=time.time(), step=epoch.epoch, summary={"value": values}))
+            self._writer.flush()
+        except OSError as error:
+            raise SaveError(f"The event file in {self._folder} could not be written ({error.strerror}).") from error
+
+
+def has_events(folder: Path) -> bool:
+    """Return whether a run folder has event files."""
+    return any(folder.glob("events.out.tfevents.*"))

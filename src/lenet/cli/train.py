@@ -253,7 +253,7 @@ def check_early(
 def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     """Open a run folder, and load the data of the run."""
     from lenet._fused.dispatch import chosen
-    from lenet.cli.event_files import has_events
+    from lenet.cli.progress import has_events
     from lenet.training.runs import Run
 
     folder = arguments.resume
@@ -283,8 +283,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     """Train until the end or a signal, and write the files of the run."""
     from threadpoolctl import threadpool_limits
 
-    from lenet.cli.event_files import EventFile
-    from lenet.cli.progress import Progress, progress_for
+    from lenet.cli.progress import EventFile, Progress, progress_for
     from lenet.cli.ranks import Job
     from lenet.cli.signals import StopSignals
     from lenet.training.loop import train
