@@ -21,7 +21,7 @@ from benchmarks import measure
 from benchmarks.peers import installed
 from lenet import LeNet5, load_pretrained
 from lenet._fused.dispatch import available, chosen, kernels
-from lenet._fused.peak import MULTIPLY_ADDS, gflops, peak_work
+from lenet.cli.bench import MULTIPLY_ADDS, gflops, peak_work
 
 BATCHES, TRAIN_BATCHES = (1, 4, 64, 1024, 10_000), (4, 64, 256)
 LIBRARIES = ("onnxruntime", "openvino", "torch")

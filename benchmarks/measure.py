@@ -9,7 +9,7 @@ from statistics import quantiles
 
 import numpy as np
 
-from lenet._fused.peak import MULTIPLY_ADDS
+from lenet.cli.bench import MULTIPLY_ADDS
 
 Function = Callable[[], object]
 

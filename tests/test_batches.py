@@ -10,8 +10,9 @@ import pytest
 
 from lenet import LeNet5
 from lenet._flat import FlatDict
-from lenet._fused import peak, threads
+from lenet._fused import threads
 from lenet._fused.batches import Learner, Predictor
+from lenet.cli import bench
 from lenet.errors import ConfigurationError, InputError
 
 PARAMETERS = FlatDict({"output.weight": (3, 2), "output.bias": (3,)}, np.float32)
@@ -251,16 +252,16 @@ def test_the_multiply_adds_of_a_prediction_are_those_of_the_layers():
         for name, weight in LeNet5(seed=0).parameters.items()
         if name.endswith(".weight")
     )
-    assert total == peak.MULTIPLY_ADDS
+    assert total == bench.MULTIPLY_ADDS
 
 
 def test_the_peak_counts_two_operations_for_each_multiply_add_of_each_thread():
     rounds = []
     kernels = SimpleNamespace(multiply_adds=lambda n: rounds.append(n) or 12 * n)
-    assert peak.gflops(kernels, 3, 0.5) == pytest.approx(2 * 3 * 12 * peak.ROUNDS / 0.5 / 1e9)
+    assert bench.gflops(kernels, 3, 0.5) == pytest.approx(2 * 3 * 12 * bench.ROUNDS / 0.5 / 1e9)
     rounds.clear()
-    peak.peak_work(kernels, 3)()
-    assert rounds == 3 * [peak.ROUNDS]
+    bench.peak_work(kernels, 3)()
+    assert rounds == 3 * [bench.ROUNDS]
     rounds.clear()
-    peak.peak_work(kernels)()
-    assert rounds == [peak.ROUNDS]
+    bench.peak_work(kernels)()
+    assert rounds == [bench.ROUNDS]

@@ -13,7 +13,6 @@ from commands import fails, misused, succeeds
 
 import lenet
 from lenet import cli, plots
-from lenet._fused import peak
 from lenet._fused.dispatch import available, chosen
 from lenet.cli import predict
 from lenet.cli.options import load_model
@@ -89,8 +88,8 @@ def test_a_bench_takes_about_as_long_for_the_peak_as_for_predictions():
     from lenet.cli import bench
 
     build = available().get("x86-64-v3") or pytest.skip("needs AVX2")
-    predictions = bench.CALLS * bench.IMAGES * peak.MULTIPLY_ADDS / 0.67
-    assert 2 / 3 < predictions / (peak.ROUNDS * build.multiply_adds(1)) < 3 / 2
+    predictions = bench.CALLS * bench.IMAGES * bench.MULTIPLY_ADDS / 0.67
+    assert 2 / 3 < predictions / (bench.ROUNDS * build.multiply_adds(1)) < 3 / 2
 
 
 def test_info_describes_the_installation_and_the_network(capsys):

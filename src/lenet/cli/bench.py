@@ -1,15 +1,18 @@
 """Measure the speed of this installation in a few seconds, for `lenet info --bench` and bug reports."""
 
 import time
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from lenet._fused.dispatch import chosen, kernels
-from lenet._fused.peak import MULTIPLY_ADDS, gflops, peak_work
+from lenet._fused.threads import run_chunks
 from lenet.model import LeNet5
 
+MULTIPLY_ADDS = 416_520  # in a forward pass of LeNet-5
+ROUNDS = 5_000_000  # loop iterations that measure the peak: long compared with the time that a thread takes to wake
 SECONDS = 5.0
 IMAGES, CALLS = 64, 15  # together about as long as `peak_work`
 
@@ -42,6 +45,16 @@ def measure() -> dict[str, Any]:
         "share": median(shares),
         "difference": float(difference),
     }
+
+
+def peak_work(build: Any, threads: int = 1) -> Callable[[], object]:
+    """Return a function that executes only multiply-adds, on the given number of threads."""
+    return lambda: run_chunks(lambda _: build.multiply_adds(ROUNDS), range(threads), 1, threads)
+
+
+def gflops(build: Any, threads: int, seconds: float) -> float:
+    """Return the GFLOP/s of a call of `peak_work` that took the given time."""
+    return 2e-9 * threads * ROUNDS * int(build.multiply_adds(1)) / seconds
 
 
 def report(measured: dict[str, Any]) -> str:
