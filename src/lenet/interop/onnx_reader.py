@@ -14,7 +14,7 @@ from typing import Any
 from lenet._extras import require
 from lenet.errors import WeightsError
 from lenet.interop.onnx_graph import NORMALISATIONS, Array, Graph, Step, check_attributes, first_line
-from lenet.interop.operators import Node, Operators
+from lenet.interop.onnx_writer import Node, Operators
 from lenet.interop.parameters import model_from
 from lenet.model import LeNet5
 from lenet.weights.bounds import check_bounds

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import require
-from lenet.interop.operators import Operators
+from lenet.interop.onnx_writer import Operators
 
 
 def register_skl2onnx() -> None:
