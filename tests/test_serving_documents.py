@@ -14,8 +14,7 @@ from lenet.errors import InputError, InputTypeError
 from lenet.reading.results import Cell, Digit, Line, Reading
 from lenet.serving import Limits, create_app, pictures
 from lenet.serving.limits.settings import checked_limits
-from lenet.serving.openapi import openapi_document
-from lenet.serving.routing import Operation
+from lenet.serving.routing import Operation, openapi_document
 from lenet.serving.schemas import (
     INDEX_BODY,
     INFER_CONTENT,

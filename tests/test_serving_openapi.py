@@ -10,7 +10,7 @@ from served import serving
 from serving_requests import INFER, TOKEN
 
 from lenet.serving import Limits
-from lenet.serving.openapi import named_schemas
+from lenet.serving.schemas import named_schemas
 
 pytestmark = pytest.mark.landing
 pytest.importorskip("schemathesis")

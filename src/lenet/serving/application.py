@@ -14,13 +14,12 @@ from lenet.serving.limits.settings import Limits, checked_limits
 from lenet.serving.logs import log_request
 from lenet.serving.metrics import CONTENT_TYPE, Metrics
 from lenet.serving.models import Loader, Models, Source
-from lenet.serving.openapi import openapi_document
 from lenet.serving.page.routes import page_operations
 from lenet.serving.pictures import Pictures
 from lenet.serving.protocol.routes import InferenceProtocol
 from lenet.serving.reloading import watching
 from lenet.serving.request_context import OnRequest
-from lenet.serving.routing import Operation, Router
+from lenet.serving.routing import Operation, Router, openapi_document
 from lenet.serving.schemas import TEXT, json_content
 
 
