@@ -18,8 +18,8 @@ from commands import misused, succeeds
 import lenet
 import lenet.cli.read as read_command
 from lenet import cli
-from lenet.cli import bench, completion, evaluate, export, forms, inputs, options, predict, score
-from lenet.cli.data import load_data, printed_log
+from lenet.cli import bench, completion, evaluate, export, forms, inputs, output, predict, score
+from lenet.cli.options import load_data, printed_log
 from lenet.cli.output import note
 from lenet.cli.signals import StopSignals
 from lenet.errors import DataError, InputError, WorkerError
@@ -300,7 +300,7 @@ def test_the_options_of_a_data_set(monkeypatch, quiet):
             bars[-1].append(done)
 
     monkeypatch.setattr("lenet.data.load", load)
-    monkeypatch.setattr("lenet.cli.data.Bar", Bar)
+    monkeypatch.setattr("lenet.cli.options.Bar", Bar)
     load_data("x", quiet=quiet)
     load_data("y", raw=True, strict=True, hold_out=False)
     assert bars[0] == [2, not quiet, 1, 2]
@@ -423,8 +423,8 @@ def test_the_report_of_a_bench():
     ],
 )
 def test_the_line_of_an_error(error, text):
-    assert options.error_text(error) == text
-    assert options.error_line(error) == f"lenet: error: {text}"
+    assert output.error_text(error) == text
+    assert output.error_line(error) == f"lenet: error: {text}"
 
 
 def test_only_the_first_signal_stops_gently():

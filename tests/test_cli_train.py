@@ -18,7 +18,7 @@ from commands import succeeds
 
 import lenet
 from lenet import cli
-from lenet.cli.data import DATA_NAMES
+from lenet.cli.options import DATA_NAMES
 from lenet.cli.progress import HEADER, JsonProgress, LineProgress, LiveProgress, Progress, progress_for
 from lenet.cli.train import require_extras
 from lenet.data.sources import _BY_NAME

@@ -13,9 +13,7 @@ from lenet.weights.bounds import check_bounds
 from lenet.weights.files import PRETRAINED, ModelFile
 
 BEST = "best.safetensors"  # in the folder of a run
-_READERS = {
-    ".onnx": "lenet.interop.from_onnx", ".pt": "lenet.interop.from_torch", ".pth": "lenet.interop.from_torch",
-}  # fmt: skip
+READERS = {".onnx": "from_onnx", ".pt": "from_torch", ".pth": "from_torch"}  # of lenet.interop, by suffix
 
 
 def load(path: str | os.PathLike[str]) -> LeNet5:
@@ -55,10 +53,10 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     try:
         file = ModelFile.read(path)
     except WeightsError as error:
-        reader = _READERS.get(path.suffix.lower())
+        reader = READERS.get(path.suffix.lower())
         if reader is None:
             raise
-        raise WeightsError(f"{error} If another program wrote the file, pass it to {reader}.") from None
+        raise WeightsError(f"{error} If another program wrote the file, pass it to lenet.interop.{reader}.") from None
     try:
         return _model_of(file)
     except (InputError, WeightsError) as error:  # InputError for its mean and std

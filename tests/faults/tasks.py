@@ -16,7 +16,7 @@ import lenet
 from lenet import cli, interop, plots, weights
 from lenet._files import PNG_MARK
 from lenet.cli import train
-from lenet.cli.options import error_line
+from lenet.cli.output import error_line
 from lenet.data import Dataset, openml
 from lenet.errors import SaveError
 from lenet.training import runs

@@ -18,8 +18,7 @@ from typing import Any, NoReturn
 
 import lenet
 from lenet.cli.completion import PrintCompletion
-from lenet.cli.options import error_line
-from lenet.cli.output import printable
+from lenet.cli.output import error_line, printable
 from lenet.errors import LenetError
 
 COMMANDS = {

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet._bar import Bar
-from lenet.cli.data import DATA_NAMES, add_data, load_data
-from lenet.cli.options import add_common, add_model, load_model
+from lenet.cli.options import DATA_NAMES, add_common, add_data, add_model, load_data, load_model
 from lenet.cli.output import note
 
 if TYPE_CHECKING:

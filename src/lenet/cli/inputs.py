@@ -11,8 +11,8 @@ from typing import BinaryIO, TypeVar
 
 from lenet._bar import Bar
 from lenet._files import atomic_write, begins_with, check_replaceable, read_stream
-from lenet.cli.options import check_png, error_text
-from lenet.cli.output import note, printable
+from lenet.cli.options import check_png
+from lenet.cli.output import error_text, note, printable
 from lenet.errors import DataError, InputError
 
 PICTURES_HELP = (

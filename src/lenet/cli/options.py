@@ -1,15 +1,40 @@
-"""Arguments that several commands share."""
+"""Arguments that several commands share, and the loading of the data and models that they name."""
 
 import argparse
-import os
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lenet._bar import Bar
 from lenet._files import PNG_MARK, check_replaceable
 from lenet.cli.output import printable
 
 if TYPE_CHECKING:
+    from lenet.data import Dataset
     from lenet.model import LeNet5
+
+DATA_NAMES = ("digits", "mnist", "fashion-mnist")  # anything else is a path
+DATA_HELP = (
+    "digits (works offline), mnist, fashion-mnist, a FOLDER with a subfolder of pictures per class, a "
+    "FOLDER of IDX, .npy or Parquet files, or a .csv, .npz or .parquet FILE"
+)
+
+
+def add_data(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> None:
+    """Add DATA, --raw and --strict."""
+    parser.add_argument("data", nargs=nargs, metavar="DATA", help=DATA_HELP)
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        default=None,
+        help="use pictures of 28x28 pixels without cropping, centring or cleaning them",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", default=None, help="stop at a damaged or blank picture instead of skipping it"
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -52,19 +77,6 @@ def check_png(parser: argparse.ArgumentParser, option: str, output: str) -> None
     check_replaceable(output, PNG_MARK)
 
 
-def error_line(error: BaseException) -> str:
-    """Return the line that reports an error."""
-    return f"lenet: error: {error_text(error)}"
-
-
-def error_text(error: BaseException) -> str:
-    """Return the message of an error as one line."""
-    text = str(error) or "out of memory"
-    if isinstance(error, OSError) and error.strerror:  # omit errno and quotes
-        text = error.strerror if error.filename is None else f"{os.fspath(error.filename)}: {error.strerror}"
-    return printable(text.replace("\n", " "))
-
-
 def _threads(text: str) -> int:
     number = int(text)
     if number < 1 and number != -1:
@@ -77,9 +89,51 @@ _threads.__name__ = "int"  # for argparse's message when int() fails
 
 def load_model(name: str) -> "LeNet5":
     """Return the model that --model names."""
-    from lenet.interop import from_onnx, from_torch
-    from lenet.loading import load_named
+    from lenet import interop
+    from lenet.loading import READERS, load_named
 
-    readers = {".onnx": from_onnx, ".pt": from_torch, ".pth": from_torch}
-    reader = readers.get(Path(name).suffix.lower())
-    return load_named(name) if reader is None or not Path(name).exists() else reader(Path(name))
+    reader = READERS.get(Path(name).suffix.lower())
+    if reader is None or not Path(name).exists():
+        return load_named(name)
+    model: LeNet5 = getattr(interop, reader)(Path(name))
+    return model
+
+
+def load_data(
+    source: str, *, raw: bool | None = None, strict: bool | None = None, hold_out: bool = True, quiet: bool = False
+) -> "Dataset":
+    """Load a data set. Unless quiet, show a progress bar if that takes long, and print what the loader logs."""
+    from lenet.data import load
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(printed_log(quiet=quiet))
+        bars: list[Bar] = []
+
+        def progress(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(Bar(total, shown=not quiet)))
+            bars[0].update(done)
+
+        return load(source, raw=bool(raw), strict=bool(strict), progress=progress, hold_out=hold_out)
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        kind = "warning" if record.levelno >= logging.WARNING else "note"
+        return printable(f"lenet: {kind}: {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def printed_log(*, quiet: bool) -> Iterator[None]:
+    """Print the log messages of the loaders to standard error, or none of them."""
+    logger = logging.getLogger("lenet.data")
+    handler: logging.Handler = logging.NullHandler() if quiet else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable())
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

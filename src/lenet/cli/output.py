@@ -1,4 +1,4 @@
-"""Print untrusted text, such as file names, so that it cannot control a terminal or forge a line."""
+"""Print untrusted text, such as file names and errors, so that it cannot control a terminal or forge a line."""
 
 import os
 import shlex
@@ -26,6 +26,19 @@ def note(text: str, *, quiet: bool) -> None:
 def say(text: str) -> None:
     """Print untrusted text as one line."""
     print(printable(text))
+
+
+def error_line(error: BaseException) -> str:
+    """Return the line that reports an error."""
+    return f"lenet: error: {error_text(error)}"
+
+
+def error_text(error: BaseException) -> str:
+    """Return the message of an error as one line."""
+    text = str(error) or "out of memory"
+    if isinstance(error, OSError) and error.strerror:  # omit errno and quotes
+        text = error.strerror if error.filename is None else f"{os.fspath(error.filename)}: {error.strerror}"
+    return printable(text.replace("\n", " "))
 
 
 def quoted(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet._files import atomic_write
 from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, check_drawing, expanded, picture, read_each, write_csv
-from lenet.cli.options import add_common, add_model, load_model
+from lenet.cli.options import add_common, add_model, load_model, printed_log
 from lenet.cli.output import say
 from lenet.errors import DataError, InputError
 
@@ -115,7 +115,6 @@ def rows_of(
     table: str, model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """Yield the answer for each row of a table."""
-    from lenet.cli.data import printed_log
     from lenet.data.csv import read_csv
 
     with printed_log(quiet=arguments.quiet):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lenet.cli.options import error_line
+from lenet.cli.output import error_line
 from lenet.errors import LenetError
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from lenet import __version__
 from lenet._files import remove_leftovers
-from lenet.cli.data import DATA_NAMES, add_data, load_data
-from lenet.cli.options import add_common, add_network, load_model
+from lenet.cli.options import DATA_NAMES, add_common, add_data, add_network, load_data, load_model
 from lenet.cli.output import note, quoted, say
 from lenet.errors import DataError, InputError, SaveError
 
