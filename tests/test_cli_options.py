@@ -18,7 +18,7 @@ from commands import misused, succeeds
 import lenet
 import lenet.cli.read as read_command
 from lenet import cli
-from lenet.cli import bench, completion, evaluate, export, forms, inputs, output, predict, score
+from lenet.cli import bench, completion, evaluate, export, inputs, output, predict, score
 from lenet.cli.options import load_data, printed_log
 from lenet.cli.output import note
 from lenet.cli.signals import StopSignals
@@ -203,7 +203,7 @@ def test_fields_are_printed_and_written(monkeypatch, capsys, tmp_path):
     assert out.read_text() == (
         'image,check,a,a_confidence\nbroken,not read: broken is broken.,,\nx,"a: low, digits",12,0.519\n'
     )
-    monkeypatch.setattr(forms, "read_each", None)
+    monkeypatch.setattr(read_command, "read_each", None)
     capsys.readouterr()
     fields.write_text('[{"name": "image", "box": [0, 0, 1, 1], "digits": 2}]')
     said = misused(capsys, "read", "x", "--fields", str(fields))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from lenet._files import PNG_MARK
-from lenet.cli.forms import _show
-from lenet.cli.read import show
+from lenet.cli.read import show, show_fields
 from lenet.reading import FieldValue, drawing, results
 from lenet.reading.results import Digit, Line, Reading
 
@@ -99,7 +98,7 @@ def test_a_percentage_is_rounded_down(probability, percentage):
 def test_a_printed_confidence_is_rounded_down(capsys):
     reading = reading_of(0.9962)
     show("a.png", reading, as_json=False)
-    _show("a.png", [FieldValue("total", "1", 0.9962, ())], as_json=False)
+    show_fields("a.png", [FieldValue("total", "1", 0.9962, ())], as_json=False)
     assert capsys.readouterr().out == "a.png: 1 (0.99)\na.png: total: 1 (0.99)\n"
 
 
