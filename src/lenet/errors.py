@@ -1,20 +1,5 @@
 """Exceptions. Each also derives from the built-in exception that fits its cause."""
 
-__all__ = [
-    "ConfigurationError",
-    "DataError",
-    "DivergedError",
-    "DownloadError",
-    "InputError",
-    "InputTypeError",
-    "LenetError",
-    "MissingExtraError",
-    "NotServedError",
-    "SaveError",
-    "WeightsError",
-    "WorkerError",
-]
-
 
 class LenetError(Exception):
     """Base class of all exceptions that lenet raises on purpose."""
