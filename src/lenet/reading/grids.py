@@ -20,7 +20,7 @@ from lenet.reading.cells import (
     side_of,
     slant_of,
     split,
-)  # fmt: skip
+)
 from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
