@@ -16,9 +16,10 @@ from lenet.reading.strokes import Boxes, reject_texture
 from lenet.rejection import digit_score
 
 MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
-MIN_WIDTH = 0.65  # heights of the writing: narrower strokes are not cut
+_MIN_WIDTH = 0.65  # heights of the writing: narrower strokes are not cut
 _MIN_AREA = 0.02  # squares of the height: smaller pieces join the next one
-# With earlier weights, only 2 of 1,900 such strokes in pages, strings, cheques and photographs should be cut.
+# Of legible digits, which stay whole. With earlier weights, only 2 of 1,900 such strokes in pages, strings, cheques and
+# photographs should be cut.
 _LEGIBLE = 0.95  # the minimum digit score
 _MIN_HEIGHT, _MAX_HEIGHT, _MAX_WIDTH = 0.7, 1.15, 1.0  # in heights of the writing
 
@@ -65,7 +66,7 @@ def _have_usual_size(line: InkLine) -> NDArray[np.bool_]:
     strokes = line.page.strokes
     heights, widths = strokes.heights[line.members] / line.height, strokes.widths[line.members] / line.height
     has_height = (heights >= _MIN_HEIGHT) & (heights <= _MAX_HEIGHT)
-    return np.asarray(has_height & (widths > MIN_WIDTH) & (widths <= _MAX_WIDTH))
+    return np.asarray(has_height & (widths > _MIN_WIDTH) & (widths <= _MAX_WIDTH))
 
 
 def _image(line: InkLine, stroke: int) -> NDArray[np.uint8]:
@@ -118,7 +119,7 @@ def pieces_of(line: InkLine, whole: NDArray[np.bool_] | bool = False) -> Pieces:
 
 
 def _stay_whole(line: InkLine, whole: NDArray[np.bool_] | bool) -> NDArray[np.bool_]:
-    return np.asarray(whole | (line.page.strokes.widths[line.members] <= MIN_WIDTH * line.height))
+    return np.asarray(whole | (line.page.strokes.widths[line.members] <= _MIN_WIDTH * line.height))
 
 
 def _with_edges(ink: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -14,7 +14,8 @@ from lenet.serving.limits.settings import Limits
 from lenet.serving.schemas import TEXT, Schema, json_content, named_schemas
 
 Handler = Callable[[Request], Awaitable[Response]]
-_ERRORS = {
+
+_ERRORS = {  # in the OpenAPI document
     400: "The request is malformed or contains an invalid value.",
     401: "The token is missing or wrong.",
     403: "The server does not allow clients to do this.",
