@@ -132,8 +132,11 @@ def segments_in(
     """
     lines = find_lines(page)
     whole = legible_strokes(model, lines, n_jobs)
-    cost = sum(cutting_cost(*each) for each in zip(lines, whole, strict=True))
-    reject_texture(cost, _CUTTING_COST * max_segments, "pixels in wide strokes")
+    if sum(cutting_cost(*each) for each in zip(lines, whole, strict=True)) > _CUTTING_COST * max_segments:
+        raise InputError(
+            "The picture has wide strokes that take too long to cut into digits; expected writing, not noise or a "
+            "texture. Crop it to the writing."
+        )
     cut_lines: list[Pieces] = []
     count = 0
     for each in zip(lines, whole, strict=True):
