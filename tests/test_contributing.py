@@ -10,8 +10,6 @@ import lenet
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-# Small modules that a newcomer need not know.
-HELPERS = ["_flat.py", "_lazy.py", "_mnist_form.py", "_pyinstaller"]
 
 
 def test_the_map_names_every_module_and_folder():
@@ -22,7 +20,7 @@ def test_the_map_names_every_module_and_folder():
         path for path in package.iterdir() if path.suffix in {".py", ".pyx", ""} and not path.name.startswith("__")
     ]
     missing = [path.name for path in paths if not any(path.match(name.rstrip("/")) for name in names)]
-    assert sorted(missing) == HELPERS
+    assert missing == []
 
 
 def test_every_session_of_nox_is_part_of_landing_or_release():

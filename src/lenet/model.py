@@ -359,8 +359,9 @@ class LeNet5:
         Returns
         -------
         dict of str to ndarray
-            "input" (n, 1, 28, 28), standardised; "c1" (n, 6, 28, 28), after the sigmoid; "s2" (n, 6, 14, 14);
-            "c3" (n, 16, 10, 10); "s4" (n, 16, 5, 5); "c5" (n, 120); "f6" (n, 84); "output" (n, num_classes), logits.
+            "input" (n, 1, 28, 28), standardised; "c1" (n, 6, 28, 28), after the activation function; "s2"
+            (n, 6, 14, 14); "c3" (n, 16, 10, 10); "s4" (n, 16, 5, 5); "c5" (n, 120); "f6" (n, 84); "output"
+            (n, num_classes), logits. The "input" of a `LeNet1998` is padded: (n, 1, 32, 32).
 
         Examples
         --------
@@ -380,7 +381,9 @@ class LeNet5:
     def loss_and_gradients(
         self, x: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None, n_jobs: int | None = None
     ) -> tuple[float, dict[str, Array]]:
-        """Return the mean cross-entropy of a batch and its gradients.
+        """Return the mean loss of a batch and its gradients.
+
+        The loss is the cross-entropy; for `LeNet1998`, it is equation 9 of the paper.
 
         Parameters
         ----------
@@ -531,8 +534,8 @@ class LeNet5:
         path : path-like
         half : bool, default False
             Whether to round the weights to float16. A float32 model then takes half the space; `lenet.load` returns a
-            float32 model. Layers of at least 1,000 weights, all of them multiples of one power of two by an integer
-            from -127 to 127, take a quarter.
+            float32 model. A layer of at least 1,000 weights takes a quarter if they are integers from -127 to 127 times
+            one power of two.
 
         Raises
         ------

@@ -40,7 +40,8 @@ class Framing:
     def images(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return rows as images of shape (n, 28, 28): unchanged if uint8 of that size, otherwise float32.
 
-        Images of up to 20x20 are enlarged bilinearly to 20x20; all are centred in 28x28.
+        Images smaller than 20x20 are enlarged bilinearly, until their longer side has about 20 pixels. All are centred
+        in 28x28.
 
         Examples
         --------

@@ -1,7 +1,7 @@
 """Read handwritten digits in pictures: prepare one digit for the network, or read a page of them.
 
-`prepare` takes one digit through `ink` (which looks for a `sheet`) and `single_digit`. `read` takes a page through
-these steps, each of which takes the result of the previous one:
+`prepare` takes one digit through `pictures`, `ink` (which looks for a `sheet`) and `single_digit`. `read` takes a page
+through these steps, each of which takes the result of the previous one:
 
 1. `pictures`: from a file or an array to grey levels (`pixels`).
 2. `page`: from grey levels to a page of `ink`.
@@ -14,8 +14,8 @@ these steps, each of which takes the result of the previous one:
 9. `paths`: from a graph to its best path.
 
 `reader` runs the steps, takes the digits in `words` for letters, adds `marks` and the texts of `tables`, and returns
-the `results`, which `drawing` draws. If few digits are legible, it also runs the last six steps on the page after
-quarter turns (`orientation`).
+the `results`, which `drawing` draws. Unless nearly all digits are clearly legible, it also runs the last six steps on
+the page after quarter turns (`orientation`).
 
 `read_form` reads the strokes in each of a form's `fields` in the same way (`forms`), and chooses the most probable of
 the `valid` values.

@@ -44,7 +44,7 @@ def read_form(
 
     If the picture shows a sheet of paper on a darker table, the sheet is straightened first; otherwise, the sheet is
     the whole picture, as in a scan. The number of digits and the checksum of a field help to choose among its possible
-    values. At most one in a hundred values is expected to violate them.
+    values: one that violates them has a hundredth of the weight of one that satisfies them.
 
     Parameters
     ----------

@@ -26,12 +26,12 @@ class Digit:
     box : tuple of four int
         Left, top, right and bottom in pixels of the picture; right and bottom are exclusive.
     label : int or None
-        The digit; None for a non-digit.
+        The index of the class, which is the digit with the shipped weights; None for a non-digit.
     probability : float
         The probability of this digit, or of a non-digit, in this place, over all readings of the line; in [0, 1]. It
         does not include doubt about the number of digits, as the line's confidence does.
     second : int
-        The most probable digit other than the label.
+        The index of the most probable class other than the label.
     second_probability : float
         The probability of `second` in the same place; in [0, 1].
     name : str or None

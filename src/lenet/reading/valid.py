@@ -1,6 +1,6 @@
 """Find the most probable value of a field, given its number of digits and its checksum.
 
-One in a hundred written values is assumed to be invalid. The best valid value is found by dynamic programming over the
+The weight of an invalid value is divided by a hundred. The best valid value is found by dynamic programming over the
 nodes of the graph, from right to left. The states are the number of digits so far and the remainder of their checksum.
 """
 

@@ -62,9 +62,11 @@ def train(
     comm: Communicator | None = None,
     teacher: Teacher | None = None,
 ) -> State:
-    """Train a model in place, and leave it with the weights of its best epoch.
+    """Train a model in place.
 
-    All arguments are validated before the model changes.
+    All arguments are validated before the model changes. At the end, the model has the weights of the epoch with the
+    lowest validation loss or, without a validation split, of the last one. If `on_step` stops the training, it has
+    those of the last step; the best ones are in `best_parameters` of the returned state.
 
     Parameters
     ----------
