@@ -152,14 +152,17 @@ def test_floats_become_those_of_the_model(given, dtype):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("vary", True), ("defects", 0.5), ("drawn_digits", 0.5), ("non_digits", 0.5)]
+    ("field", "value", "off"),
+    [("vary", True, False), ("defects", 0.5, 0), ("drawn_digits", 0.5, 0), ("non_digits", 0.5, 0)],
 )
-def test_added_and_varied_images_require_bytes(field, value):
+def test_added_and_varied_images_require_bytes(field, value, off):
     with pytest.raises(InputError) as caught:
         prepare(X=(X / 255).astype(np.float32), **{field: value})
     assert str(caught.value) == (
-        f"X has dtype float32; expected uint8, as the recipe has {field}. Pass uint8, or a recipe without {field}."
+        f"X has dtype float32; expected uint8, because the recipe sets {field}. Pass uint8, or use "
+        f"recipe.with_changes({field}={off})."
     )
+    assert prepare(X=(X / 255).astype(np.float32), **{field: off}).members.tolist() == list(range(N))
 
 
 def test_bytes_of_0_and_1_are_an_error_but_floats_are_not():

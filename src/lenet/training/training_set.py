@@ -53,11 +53,11 @@ class TrainingSet:
             for part in filter(len, parts):
                 weights[part] = _checks.weights(weights[part], len(part))
         if images.dtype != np.uint8:
-            for field in ("defects", "drawn_digits", "non_digits", "vary"):
+            for field, off in (("defects", 0), ("drawn_digits", 0), ("non_digits", 0), ("vary", False)):
                 if getattr(recipe, field):
                     raise InputError(
-                        f"X has dtype {images.dtype}; expected uint8, as the recipe has {field}. Pass uint8, or a "
-                        f"recipe without {field}."
+                        f"X has dtype {images.dtype}; expected uint8, because the recipe sets {field}. Pass uint8, or "
+                        f"use recipe.with_changes({field}={off})."
                     )
         check_classes(model.classes, recipe)
         data = cls(images, images[:0], labels, targets, weights, parts, parts.train)
