@@ -187,7 +187,7 @@ def field_read(monkeypatch, labels, lows, arcs=None):
     """The value that is read of segments with these labels, of which some are low; lines have two segments each."""
     lines = [SimpleNamespace(number=n) for n in range(len(lows))]
     segments = [SimpleNamespace(number=n, low=low) for n, low in enumerate(lows)]
-    monkeypatch.setattr(forms, "segments_in", lambda *_: (lines, segments))
+    monkeypatch.setattr(forms, "cut_and_classify", lambda *_: (lines, segments))
     monkeypatch.setattr(forms, "are_low", lambda line, each: each.low if line.number == each.number else None)
     monkeypatch.setattr(forms, "graph_of", lambda each, _: each.number)
     monkeypatch.setattr(forms, "joined", tuple)
@@ -248,8 +248,8 @@ def test_a_form_that_cannot_be_read_when_turned_is_read_as_it_is(monkeypatch):
 
 def test_only_values_that_obey_their_rules_count_as_legible():
     problems = [(0.5, ()), (0.25, ("confidence",)), (0.875, ("checksum",)), (0.75, ("confidence", "digits"))]
-    assert forms._legibility([FieldValue("a", "1", *each) for each in problems]) == 0.75
-    assert forms._legibility([]) == 0
+    assert forms._summed_confidence([FieldValue("a", "1", *each) for each in problems]) == 0.75
+    assert forms._summed_confidence([]) == 0
 
 
 def test_the_writing_around_a_grid_is_kept(monkeypatch):

@@ -63,8 +63,8 @@ def test_a_shrunk_page_shows_the_same_places():
     page = page_with_block((40, 60), 10, 20, 8).turned(1)
     small = page.shrunk(0.5)
     assert (small.ink.shape, small.scale, small.darkness, small.picture_shape) == ((30, 20), 0.5, None, (40, 60))
-    assert page.rotation[0, 2] == 60
-    assert small.rotation.tolist() == [[0, -1, 30], [1, 0, 0], [0, 0, 1]]
+    assert page.to_scaled_picture[0, 2] == 60
+    assert small.to_scaled_picture.tolist() == [[0, -1, 30], [1, 0, 0], [0, 0, 1]]
     for point in [(0, 0), (7, 3), (20, 30)]:
         np.testing.assert_allclose(small.to_picture @ [*point, 1], page.to_picture @ [2 * point[0], 2 * point[1], 1])
     assert small.boxes_in_picture(small.strokes.boxes) == [(10, 20, 18, 28)]
@@ -99,10 +99,10 @@ def test_a_line_that_falls_by_the_angle_becomes_level(turns, angle):
     height, width = level.ink.shape
     assert width == int(columns * np.cos(turn) + rows * abs(np.sin(turn)))
     assert height == int(rows * np.cos(turn) + columns * abs(np.sin(turn)))
-    along = np.linalg.inv(page.rotation) @ level.rotation @ [1, 0, 0]
+    along = np.linalg.inv(page.to_scaled_picture) @ level.to_scaled_picture @ [1, 0, 0]
     np.testing.assert_allclose(along, [np.cos(turn), np.sin(turn), 0], atol=1e-12)
     middles = level.to_picture @ [width / 2, height / 2, 1], page.to_picture @ [columns / 2, rows / 2, 1]
     np.testing.assert_allclose(*middles, atol=1e-9)
     np.testing.assert_allclose(centre_in_picture(level), [32.5, 22.5], atol=1)
-    np.testing.assert_allclose(level.rotation[2], [0, 0, 1])
-    np.testing.assert_allclose(np.linalg.det(level.rotation), 1)
+    np.testing.assert_allclose(level.to_scaled_picture[2], [0, 0, 1])
+    np.testing.assert_allclose(np.linalg.det(level.to_scaled_picture), 1)

@@ -227,7 +227,7 @@ def features_by_loops(boxes, cuts, start, stop, probabilities, middle):
         "gap": max(0, *gaps, 0) / h,
         "overlap": max(0, overlap) / h,
         "cut": cuts[stop],
-        "is_cut": cuts[stop] > 0,
+        "ends_at_seam": cuts[stop] > 0,
         "off_line": abs((top + bottom) / 2 - middle((left + right) / 2)) / h,
         "margin": min(5, best - second),
         "log_score": np.log(max(score, 1e-6)),

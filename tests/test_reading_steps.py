@@ -94,11 +94,11 @@ class Steps:
 
 def test_lines_are_cut_and_classified_in_turn(monkeypatch):
     steps = Steps(monkeypatch, [3, 4], [2, 3])
-    pieces, segments = reader.segments_in("model", "page", "coefficients", 2)
+    pieces, segments = reader.cut_and_classify("model", "page", "coefficients", 2)
     assert steps.cut == [(0, "whole 0"), (1, "whole 1")]
     assert [len(each.boxes) for each in pieces] == [2, 3]
     assert segments == ("views", "model", ("segments", "model", pieces, 2, 20_000), "coefficients", 2)
-    assert reader.segments_in("model", "page", "coefficients", None, 9)[1][2][3:] == (None, 9)
+    assert reader.cut_and_classify("model", "page", "coefficients", None, 9)[1][2][3:] == (None, 9)
 
 
 @pytest.mark.parametrize(
@@ -113,15 +113,15 @@ def test_lines_are_cut_and_classified_in_turn(monkeypatch):
 def test_cutting_ends_at_the_limits_of_cost_and_pieces(monkeypatch, costs, counts, error):
     steps = Steps(monkeypatch, costs, counts)
     if error is None:
-        reader.segments_in("model", "page", "coefficients", None, 10)
+        reader.cut_and_classify("model", "page", "coefficients", None, 10)
     else:
         with pytest.raises(InputError, match=error):
-            reader.segments_in("model", "page", "coefficients", None, 10)
+            reader.cut_and_classify("model", "page", "coefficients", None, 10)
         assert len(steps.cut) == (0 if "wide" in error else 2)
 
 
 def test_lines_without_digits_are_left_out(monkeypatch, model):
-    monkeypatch.setattr(reader, "segments_in", lambda *arguments: (["a", "b", "c"], [arguments, 2, 3]))
+    monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: (["a", "b", "c"], [arguments, 2, 3]))
     lines = {"a": line_at((0, 0, 1, 1), "a"), "b": None, "c": line_at((0, 0, 1, 1), "c")}
     seen = []
     monkeypatch.setattr(reader, "_read_line", lambda *arguments: seen.append(arguments) or lines[arguments[2]])

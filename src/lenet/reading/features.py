@@ -35,7 +35,7 @@ class Features:
     gap: Floats  # the widest gap between the pieces
     overlap: Floats  # with the next piece
     cut: Floats  # the ink that the seam after the segment crosses
-    is_cut: NDArray[np.bool_]  # whether there is such a seam
+    ends_at_seam: NDArray[np.bool_]  # whether there is such a seam
     off_line: Floats  # the distance between the middles of the segment and of the line
     margin: Floats  # between the two most probable labels
     log_score: Floats  # the logarithm of the digit score
@@ -73,7 +73,7 @@ def features_of(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes, probabi
         gap=_widest_gaps(left, right, starts, stops),
         overlap=np.maximum(0, np.maximum.accumulate(right) - next_left)[stops - 1],
         cut=pieces.cuts[stops],
-        is_cut=pieces.cuts[stops] > 0,
+        ends_at_seam=pieces.cuts[stops] > 0,
         off_line=np.abs(y - _middle_of_line(pieces)(x)),
         margin=unknown,
         log_score=unknown,

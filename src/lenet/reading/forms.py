@@ -19,7 +19,7 @@ from lenet.reading.ink import coarsened
 from lenet.reading.marks import are_low
 from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.reader import characters_of, checked_model, segments_in
+from lenet.reading.reader import characters_of, checked_model, cut_and_classify
 from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
 from lenet.reading.sheet import corners_of, find_sheet
@@ -92,15 +92,15 @@ def read_form(
     page, cells = without_grids(page_of(straightened(as_grey(image))), isolate=False)
     page = without_frames(page)
     best = _values(page, cells, fields, model, check_below, n_jobs)
-    least = _legibility(best) + min(_LEAD, len(fields) / 2)
+    least = _summed_confidence(best) + min(_LEAD, len(fields) / 2)
     for turns in (1, 2, 3) if rotate else ():
-        if _legibility(best) >= _LEGIBLE * len(fields):
+        if _summed_confidence(best) >= _LEGIBLE * len(fields):
             break
         try:
             values = _values(page.turned(turns), turned(cells, turns), fields, model, check_below, n_jobs)
         except InputError:  # a turned page may look like a texture
             continue
-        if _legibility(values) > max(least, _legibility(best)):
+        if _summed_confidence(values) > max(least, _summed_confidence(best)):
             best = [replace(value, rotation=90 * turns) for value in values]
     return tuple(best)
 
@@ -126,7 +126,7 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.warpPerspective(grey, view, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _legibility(values: Sequence[FieldValue]) -> float:
+def _summed_confidence(values: Sequence[FieldValue]) -> float:
     """Return the sum of the confidences of the values that have the right number of digits and the right checksum."""
     return sum(value.confidence for value in values if set(value.problems) <= {"confidence"})
 
@@ -180,16 +180,16 @@ def _part(page: Page, corners: NDArray[np.float64]) -> Page:
     window = slice(top, bottom), slice(left, right)
     labels = strokes.labels[window]
     is_own = np.concatenate([[False], inside])[labels]
-    is_cut = np.concatenate([[True], is_large])[labels] & (region[window] > 0)
+    in_cut_stroke = np.concatenate([[True], is_large])[labels] & (region[window] > 0)
     origin = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
-    ink = np.where(is_own | is_cut, page.ink[window], 0)
-    return replace(page, ink=ink, rotation=page.rotation @ origin, darkness=None)
+    ink = np.where(is_own | in_cut_stroke, page.ink[window], 0)
+    return replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ origin, darkness=None)
 
 
 def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> tuple[str, float]:
     """Return the value of a field, and its probability; an empty text if there are no digits."""
     coefficients = coefficients_of(characters_of(model))
-    lines, segments = segments_in(model, page, coefficients, n_jobs)
+    lines, segments = cut_and_classify(model, page, coefficients, n_jobs)
     if not segments:
         return "", 0.0
     low = np.concatenate([are_low(*each) for each in zip(lines, segments, strict=True)])

@@ -29,10 +29,10 @@ LEARNED = Coefficients(
     by_label=np.array([-0.28, -1.27, -0.5, -0.35, -1.09, 0.47, -1.29, -0.33, 0.1, 0.06]),
     as_digit={
         "lack_of_size": -8.05, "excess_height": -0.81, "excess_width": -6.65, "gap": -6.75, "overlap": -9.13,
-        "cut": -2.09, "is_cut": -1.83, "off_line": -2.01, "margin": 0.35, "log_score": 1.44,
+        "cut": -2.09, "ends_at_seam": -1.83, "off_line": -2.01, "margin": 0.35, "log_score": 1.44,
     },
     as_other={
-        "bias": -1.74, "area": -2.72, "overlap": -4.52, "cut": -1.46, "is_cut": -3.79, "log_other_score": 1.1,
+        "bias": -1.74, "area": -2.72, "overlap": -4.52, "cut": -1.46, "ends_at_seam": -3.79, "log_other_score": 1.1,
     },
 )  # fmt: skip
 

@@ -33,7 +33,7 @@ class InkLine:
         return self.page.strokes.typical_height(self.members)
 
     @property
-    def is_cut(self) -> bool:
+    def touches_border(self) -> bool:
         """Whether all strokes touch the picture's border, which may have cut them."""
         boxes = np.array(self.page.boxes_in_picture(self.page.strokes.boxes[self.members]))
         height, width = self.page.picture_shape
@@ -81,4 +81,4 @@ def find_lines(page: Page) -> list[InkLine]:
     reject_texture(len(writing), MAX_STROKES, "strokes")  # erased rules may leave many
     lines = [InkLine(page, members) for members in grouped(strokes, writing, height)]
     reject_texture(len(lines), _MAX_LINES, "lines")
-    return [line for line in lines if line.height >= (_MIN_CUT_HEIGHT if line.is_cut else _MIN_HEIGHT) * height]
+    return [line for line in lines if line.height >= (_MIN_CUT_HEIGHT if line.touches_border else _MIN_HEIGHT) * height]

@@ -31,7 +31,7 @@ class Page:
     picture_shape: tuple[int, ...]  # height and width
     scale: float = 1.0  # pixels of the page for each pixel of the picture
     # (3, 3): the affine map from the page to the picture as it would be at the page's scale.
-    rotation: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+    to_scaled_picture: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
     darkness: NDArray[np.uint8] | None = None  # (H, W): of the whole picture, not only of ink; None once transformed
 
     @cached_property
@@ -42,7 +42,7 @@ class Page:
     @cached_property
     def to_picture(self) -> NDArray[np.float64]:
         """The affine map from the page to the picture, shape (2, 3)."""
-        return self.rotation[:2] / self.scale
+        return self.to_scaled_picture[:2] / self.scale
 
     def boxes_in_picture(self, boxes: NDArray[np.int64]) -> list[Box]:
         """Return the smallest boxes in the picture that contain boxes of the page, shape (n, 4)."""
@@ -57,9 +57,9 @@ class Page:
 
     def shrunk(self, factor: float) -> "Page":
         """Return the page at a smaller scale."""
-        rotation = self.rotation.copy()
-        rotation[:2, 2] *= factor
-        return replace(self, ink=resized(self.ink, factor), scale=self.scale * factor, rotation=rotation, darkness=None)
+        ink, to_scaled = resized(self.ink, factor), self.to_scaled_picture.copy()
+        to_scaled[:2, 2] *= factor
+        return replace(self, ink=ink, scale=self.scale * factor, to_scaled_picture=to_scaled, darkness=None)
 
     def turned(self, turns: int) -> "Page":
         """Return the page after some quarter turns, counter-clockwise."""
@@ -67,7 +67,7 @@ class Page:
         for _ in range(turns):
             back = np.array([[0.0, -1.0, page.ink.shape[1]], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
             ink = np.asarray(cv2.rotate(page.ink, cv2.ROTATE_90_COUNTERCLOCKWISE), np.uint8)
-            page = replace(page, ink=ink, rotation=page.rotation @ back, darkness=None)
+            page = replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ back, darkness=None)
         return page
 
     def levelled(self, angle: float) -> "Page":
@@ -81,7 +81,7 @@ class Page:
         rotation[:, 2] += (width - columns) / 2, (height - rows) / 2
         ink = np.asarray(cv2.warpAffine(self.ink, rotation, (width, height)), np.uint8)
         inverse = np.vstack([cv2.invertAffineTransform(rotation), [0, 0, 1]])
-        return replace(self, ink=ink, rotation=self.rotation @ inverse, darkness=None)
+        return replace(self, ink=ink, to_scaled_picture=self.to_scaled_picture @ inverse, darkness=None)
 
 
 def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = None) -> Page:

@@ -123,7 +123,7 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
     return names
 
 
-def segments_in(
+def cut_and_classify(
     model: LeNet5, page: Page, coefficients: Coefficients, n_jobs: int | None, max_segments: int = MAX_SEGMENTS
 ) -> tuple[list[Pieces], list[Segments]]:
     """Return the lines of a page, cut into pieces, and their classified segments.
@@ -157,7 +157,7 @@ def _read_page(
     max_segments: int = MAX_SEGMENTS,
 ) -> Reading:
     coefficients = coefficients_of(characters)
-    lines, segments = segments_in(model, page, coefficients, n_jobs, max_segments)
+    lines, segments = cut_and_classify(model, page, coefficients, n_jobs, max_segments)
     found = (
         _read_line(characters, coefficients, *each, only_digits, marks) for each in zip(lines, segments, strict=True)
     )
