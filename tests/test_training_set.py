@@ -42,7 +42,7 @@ def drawn(monkeypatch):
 def test_without_a_validation_split_all_images_are_members():
     data = prepare()
     assert data.X is X
-    assert (data.added.shape, data.weights, data.num_digits) == ((0, 28, 28), None, N)
+    assert (data.added.shape, data.weights, data.num_labelled) == ((0, 28, 28), None, N)
     for found in (data.y, data.targets):
         np.testing.assert_array_equal(found, Y)
     np.testing.assert_array_equal(data.members, np.arange(N))
@@ -57,7 +57,7 @@ def test_members_are_the_training_images_then_the_added_ones(drawn):
     np.testing.assert_array_equal(data.added[:, 0, 0], [100, 100, 100, 200, 200])
     np.testing.assert_array_equal(data.y, [*Y, 5, 6, 5, -1, -1])
     np.testing.assert_array_equal(data.targets, data.y)
-    assert data.num_digits == 10 + 3
+    assert data.num_labelled == 10 + 3
 
 
 def test_images_are_drawn_in_proportion_to_the_training_split_by_generators_of_their_own(drawn):

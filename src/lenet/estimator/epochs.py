@@ -65,7 +65,7 @@ class Epochs:
         if row.val_loss is not None and row.val_accuracy is not None and classifier.validation_scores_ is not None:
             classifier.validation_scores_.append(row.val_accuracy)
             line += f", validation score = {row.val_accuracy:.6f}"
-            out_of_patience = self._out_of_patience(row.val_loss, row.val_accuracy)
+            out_of_patience = self._record_validation(row.val_loss, row.val_accuracy)
         if classifier.verbose:
             print(line, flush=True)
         stop = self.epoch_context.call_on_fit_task_end(**self.task, reconstruction_attributes=self._fitted)
@@ -75,7 +75,8 @@ class Epochs:
             self._begin_epoch()
         return False
 
-    def _out_of_patience(self, val_loss: float, val_accuracy: float) -> bool:
+    def _record_validation(self, val_loss: float, val_accuracy: float) -> bool:
+        """Record a validation result, and return whether `fit` is out of patience."""
         self.on_plateau = self.on_plateau and self.plateau.includes(val_loss)
         if val_accuracy > self.best_score + self.classifier.tol:
             self.best_score, self.waited = val_accuracy, 0

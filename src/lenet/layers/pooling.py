@@ -111,8 +111,8 @@ class Subsample2d(AvgPool2d):
     ):
         kernel_size = size(kernel_size, "kernel_size")
         super().__init__(kernel_size, dtype=dtype)
-        self.channels, self.window = size(channels, "channels"), kernel_size**2
-        weight = generator_or_new(rng).uniform(-2.4, 2.4, self.channels) / self.window
+        self.channels, self.pixels_per_window = size(channels, "channels"), kernel_size**2
+        weight = generator_or_new(rng).uniform(-2.4, 2.4, self.channels) / self.pixels_per_window
         self.parameters = {"weight": weight.astype(self.dtype), "bias": np.zeros(channels, self.dtype)}
 
     def __repr__(self) -> str:
@@ -120,12 +120,12 @@ class Subsample2d(AvgPool2d):
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
         means, backward_of_means = super().forward(tensor(x, self.dtype, (None, self.channels, None, None)))
-        sums = means * self.window
+        sums = means * self.pixels_per_window
         weight, bias = (self.parameters[name][:, None, None] for name in ("weight", "bias"))
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
             dy = tensor(dy, self.dtype, sums.shape, "dy")
-            dx, _ = backward_of_means(dy * weight * self.window)
+            dx, _ = backward_of_means(dy * weight * self.pixels_per_window)
             return dx, {"weight": (dy * sums).sum(axis=(0, 2, 3)), "bias": dy.sum(axis=(0, 2, 3))}
 
         return weight * sums + bias, backward

@@ -247,13 +247,13 @@ class _Loop:
         if finished:
             self.model.parameters.flat[...] = state.best_parameters
             if on_epoch is None and self.settings.comm.rank == 0 and not isinstance(self.model, LeNet1998):
-                digits, weights = self.data.parts.train, self.data.weights
-                plateau = Plateau(self.data.y[digits], None if weights is None else weights[digits])
+                indices, weights = self.data.parts.train, self.data.weights
+                plateau = Plateau(self.data.y[indices], None if weights is None else weights[indices])
                 plateau.warn(self._comparable_loss(), len(state.history) * self.steps_per_epoch)
         return state
 
     def _comparable_loss(self) -> float:
-        """Return the last loss of digits with labels: that of training may include non-digits or a teacher's labels."""
+        """Return the last loss of images with labels: that of training may include non-digits or a teacher's labels."""
         row, has_others = self.state.history[-1], self.settings.recipe.non_digits or self.settings.teacher is not None
         if row.val_loss is not None:
             return row.val_loss
@@ -323,7 +323,7 @@ class _Loop:
         right = int((logits.argmax(axis=1) == labels).sum())
         loss_sum, correct, stops = comm.all_reduce(gradients.flat, loss_sum, right, self.stop_requested)
         if not math.isfinite(loss_sum):
-            raise self._diverged()
+            raise self._restore_after_divergence()
         self._check_alone()
         self.optimizer.lr = self._learning_rate(state.step)
         self.optimizer.step(gradients)
@@ -352,12 +352,12 @@ class _Loop:
         state, data = self.state, self.data
         val_loss, val_accuracy = self._validate() if len(data.parts.validation) else (None, None)
         if not (np.isfinite(state.parameters).all() and (val_loss is None or math.isfinite(val_loss))):
-            raise self._diverged()
+            raise self._restore_after_divergence()
         row = Epoch(
             epoch=state.epoch,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),
             loss=state.loss_sum / len(data.members),
-            accuracy=state.correct / data.num_digits,
+            accuracy=state.correct / data.num_labelled,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             images_per_second=state.images_per_second,
@@ -390,7 +390,7 @@ class _Loop:
                 "made with copy.deepcopy, or make one call after the other."
             )
 
-    def _diverged(self) -> DivergedError:
+    def _restore_after_divergence(self) -> DivergedError:
         """Restore the best weights so far, or those from before the training, and return the error."""
         state, recipe = self.state, self.settings.recipe
         step, kept = state.step, "those from before the training"

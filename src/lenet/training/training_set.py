@@ -28,8 +28,8 @@ class TrainingSet:
     # y or, if X has target probabilities, (n + m, num_classes): these and those of the added images.
     targets: NDArray[Any]
     weights: NDArray[np.float64] | None  # (n + m,): with a mean of 1 in both splits; 1 for added images
-    parts: Split  # the indices of the training digits and of the validation digits
-    members: NDArray[np.int64]  # of an epoch: the indices of the training digits, then n, n + 1, ... for added images
+    parts: Split  # the indices of the training images and of the validation images
+    members: NDArray[np.int64]  # of an epoch: the indices of the training images, then n, n + 1, ... for added ones
 
     @classmethod
     def prepare(
@@ -83,8 +83,8 @@ class TrainingSet:
         )
 
     @property
-    def num_digits(self) -> int:
-        """The number of digits in an epoch, given and drawn."""
+    def num_labelled(self) -> int:
+        """The number of images with a label in an epoch, given and drawn; non-digits have none."""
         return int((self.y[self.members] >= 0).sum())
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
