@@ -414,7 +414,7 @@ def test_a_recipe_for_digits_refuses_other_classes_before_it_creates_a_run(tmp_p
         (["--recipe", "wild", "--from", "1998.safetensors"], "expected a network of Conv2d and Linear layers"),
     ],
 )
-def test_an_optimiser_for_another_network_is_refused_before_a_run_is_created(
+def test_an_optimizer_for_another_network_is_refused_before_a_run_is_created(
     tmp_path, monkeypatch, capsys, options, expected
 ):
     monkeypatch.chdir(tmp_path)

@@ -42,7 +42,7 @@ def torch_epochs(model, X, y, recipe, seed, epochs):
     mean, std = standardisation(X, learned) if recipe.standardise else (0.0, 1.0)
     images = (torch.from_numpy(X[learned])[:, None].to(torch.float32) / 255 - mean) / std
     labels = torch.from_numpy(y[learned])
-    optimiser = torch.optim.SGD(net.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+    optimizer = torch.optim.SGD(net.parameters(), lr=recipe.lr, momentum=recipe.momentum)
     steps = -(-len(labels) // recipe.batch_size)
     schedule = lenet.training.optim.SCHEDULES[recipe.schedule](recipe.lr, recipe.epochs * steps, steps)
     losses = []
@@ -51,11 +51,11 @@ def torch_epochs(model, X, y, recipe, seed, epochs):
         total = 0.0
         for step in range(steps):
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            optimiser.param_groups[0]["lr"] = schedule(epoch * steps + step)
-            optimiser.zero_grad()
+            optimizer.param_groups[0]["lr"] = schedule(epoch * steps + step)
+            optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(net(images[batch]), labels[batch])
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             total += loss.item() * len(batch)
         losses.append(total / len(labels))
     return net, losses

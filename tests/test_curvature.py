@@ -87,12 +87,12 @@ def test_the_curvature_is_estimated_from_500_images_as_in_the_paper():
 @pytest.mark.parametrize(("mu", "expected"), [(None, 0.2), (0.5, 0.5)])
 def test_each_parameter_has_its_own_learning_rate(mu, expected):
     model, x = LeNet1998(seed=0, dtype=np.float64), rng_of(0).random((2, 28, 28))
-    optimiser = DiagonalLevenbergMarquardt(model, 0.3) if mu is None else DiagonalLevenbergMarquardt(model, 0.3, mu)
-    assert not optimiser.preconditioner.any()
+    optimizer = DiagonalLevenbergMarquardt(model, 0.3) if mu is None else DiagonalLevenbergMarquardt(model, 0.3, mu)
+    assert not optimizer.preconditioner.any()
     before, h = model.parameters.flat.copy(), curvature(model, x).flat
-    optimiser.estimate(x)
-    np.testing.assert_allclose(optimiser.preconditioner, h, rtol=1e-12)
+    optimizer.estimate(x)
+    np.testing.assert_allclose(optimizer.preconditioner, h, rtol=1e-12)
     gradients = {name: rng_of(1).normal(size=value.shape) for name, value in model.parameters.items()}
-    optimiser.step(gradients)
+    optimizer.step(gradients)
     flat = np.concatenate([value.ravel() for value in gradients.values()])
     np.testing.assert_allclose(model.parameters.flat, before - 0.3 * flat / (expected + h), rtol=1e-9)

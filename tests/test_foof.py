@@ -21,10 +21,10 @@ def model_and_images(n, dtype=np.float64):
     return model, np.random.default_rng(0).random((n, 28, 28)).astype(dtype)
 
 
-def inverses(optimiser):
+def inverses(optimizer):
     """The preconditioner as one matrix for each layer."""
     ends = np.cumsum([(size + 1) ** 2 for size in NAMES.values()])
-    parts = np.split(optimiser.preconditioner, ends[:-1])
+    parts = np.split(optimizer.preconditioner, ends[:-1])
     return {name: part.reshape(size + 1, -1) for (name, size), part in zip(NAMES.items(), parts, strict=True)}
 
 
@@ -45,11 +45,11 @@ def inputs(model, image):
 
 def test_the_preconditioner_has_the_inverse_second_moments_of_the_inputs():
     model, images = model_and_images(3)
-    optimiser = FOOF(model, 0.1, damping=0.5)
-    assert all(np.array_equal(each, np.eye(len(each))) for each in inverses(optimiser).values())
-    optimiser.estimate(images)
+    optimizer = FOOF(model, 0.1, damping=0.5)
+    assert all(np.array_equal(each, np.eye(len(each))) for each in inverses(optimizer).values())
+    optimizer.estimate(images)
     found = [inputs(model, image) for image in images]
-    for name, inverse in inverses(optimiser).items():
+    for name, inverse in inverses(optimizer).items():
         rows = np.concatenate([each[name] for each in found])
         moment = sum(np.outer(row, row) for row in rows) / len(rows) + 0.5 * np.eye(rows.shape[1])
         np.testing.assert_allclose(inverse @ moment, np.eye(len(moment)), rtol=0, atol=1e-9)
@@ -68,12 +68,12 @@ def test_blocks_of_images_are_weighted_by_their_size():
 def test_a_step_minimises_the_gradient_term_and_the_change_of_the_outputs():
     """Of <G, D> + (E|D z|^2 + damping |D|^2) / 2, the derivative G + D (E[z z^T] + damping I) is 0."""
     model, images = model_and_images(4)
-    optimiser = FOOF(model, lr=0.25, damping=0.02)
-    optimiser.estimate(images)
+    optimizer = FOOF(model, lr=0.25, damping=0.02)
+    optimizer.estimate(images)
     found = [inputs(model, image) for image in images]
     _, gradients = model.loss_and_gradients(images, [3, 1, 4, 1])
     before = model.parameters.flat.copy()
-    optimiser.step(gradients)
+    optimizer.step(gradients)
     change = dict(model.parameters)
     model.parameters.flat[...], after = before, model.parameters.flat.copy()
     for name in NAMES:
@@ -93,9 +93,9 @@ def test_a_step_minimises_the_gradient_term_and_the_change_of_the_outputs():
 def test_a_step_in_float32_is_that_in_float64():
     models = [model_and_images(4, dtype)[0] for dtype in (np.float32, np.float64)]
     for model in models:
-        optimiser = FOOF(model, lr=0.1)
-        optimiser.estimate(model_and_images(4)[1].astype(model.dtype))
-        optimiser.step(model.loss_and_gradients(model_and_images(4)[1].astype(model.dtype), [3, 1, 4, 1])[1])
+        optimizer = FOOF(model, lr=0.1)
+        optimizer.estimate(model_and_images(4)[1].astype(model.dtype))
+        optimizer.step(model.loss_and_gradients(model_and_images(4)[1].astype(model.dtype), [3, 1, 4, 1])[1])
     np.testing.assert_allclose(models[0].parameters.flat, models[1].parameters.flat, rtol=0, atol=1e-3)
 
 
@@ -124,31 +124,31 @@ def test_the_number_of_threads_does_not_change_a_bit():
 def test_momentum_and_weight_decay_are_those_of_sgd():
     """Before the first estimate, the preconditioner changes nothing."""
     models = [LeNet5(seed=0, dtype=np.float64) for _ in range(2)]
-    optimisers = FOOF(models[0], 0.1, 0.9, 0.01), SGD(models[1], 0.1, 0.9, 0.01)
+    optimizers = FOOF(models[0], 0.1, 0.9, 0.01), SGD(models[1], 0.1, 0.9, 0.01)
     rng = np.random.default_rng(0)
     for _ in range(3):
         gradients = {name: rng.normal(size=value.shape) for name, value in models[0].parameters.items()}
-        for optimiser in optimisers:
-            optimiser.step(gradients)
+        for optimizer in optimizers:
+            optimizer.step(gradients)
     np.testing.assert_allclose(models[0].parameters.flat, models[1].parameters.flat, rtol=1e-12)
-    np.testing.assert_allclose(optimisers[0].velocity, optimisers[1].velocity, rtol=1e-12)
+    np.testing.assert_allclose(optimizers[0].velocity, optimizers[1].velocity, rtol=1e-12)
 
 
 def test_the_gradients_of_a_step_are_not_changed():
     model, images = model_and_images(2, np.float32)
-    optimiser = FOOF(model, 0.1)
-    optimiser.estimate(images)
+    optimizer = FOOF(model, 0.1)
+    optimizer.estimate(images)
     _, gradients = model.loss_and_gradients(images, [3, 1])
     before = {name: value.copy() for name, value in gradients.items()}
-    optimiser.step(gradients)
+    optimizer.step(gradients)
     assert all(np.array_equal(gradients[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((2, 28, 28)), np.full((1, 28, 28), 255, np.uint8)])
 def test_inputs_that_never_vary_have_finite_inverses(pixels):
-    optimiser = FOOF(LeNet5(seed=0), 0.1)
-    optimiser.estimate(pixels)
-    assert np.isfinite(optimiser.preconditioner).all()
+    optimizer = FOOF(LeNet5(seed=0), 0.1)
+    optimizer.estimate(pixels)
+    assert np.isfinite(optimizer.preconditioner).all()
 
 
 def test_wrong_arguments_are_errors():

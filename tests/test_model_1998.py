@@ -1,4 +1,4 @@
-"""LeNet-5 of 1998: the counts of the paper, gradients, files, its optimiser, and what it refuses."""
+"""LeNet-5 of 1998: the counts of the paper, gradients, files, its optimizer, and what it refuses."""
 
 import copy
 import pickle
@@ -212,15 +212,15 @@ def test_curvature_of_the_last_stages_by_hand():
     np.testing.assert_allclose(found["c5.weight"].reshape(120, -1), at_c5.T @ squares / 3)
 
 
-def test_the_optimiser_refuses_other_networks_and_settings(model):
+def test_the_optimizer_refuses_other_networks_and_settings(model):
     with pytest.raises(InputError, match="expected a network with RBF outputs"):
         DiagonalLevenbergMarquardt(lenet.LeNet5(seed=0), 0.1)
     with pytest.raises(InputError, match="mu is 0; expected a finite number above 0"):
         DiagonalLevenbergMarquardt(model, 0.1, mu=0)
-    optimiser = DiagonalLevenbergMarquardt(model, 0.1)
-    optimiser.velocity = np.zeros(3, np.float32)
+    optimizer = DiagonalLevenbergMarquardt(model, 0.1)
+    optimizer.velocity = np.zeros(3, np.float32)
     with pytest.raises(InputError, match=r"velocity has dtype float32 and shape \(3,\); expected float32"):
-        optimiser.step(model.parameters)
+        optimizer.step(model.parameters)
 
 
 def test_training_learns_digits(model):

@@ -122,7 +122,7 @@ def test_gradients_of_double_precision_move_a_model_of_single():
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda sgd: pickle.loads(pickle.dumps(sgd))])  # noqa: S301
-def test_an_optimiser_can_be_copied_and_pickled(model, duplicate):
+def test_an_optimizer_can_be_copied_and_pickled(model, duplicate):
     sgd, gradients = SGD(model, lr=0.1, momentum=0.9), gradients_of(model)
     sgd.step(gradients)
     twin = duplicate(sgd)

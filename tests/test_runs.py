@@ -319,7 +319,7 @@ def test_a_checkpoint_within_an_epoch_has_the_preconditioner(tmp_path, images):
                 {"format": checkpoint.FORMAT, "state": json.dumps(facts), "args": json.dumps(run.args)},
             )
         )
-        with pytest.raises(WeightsError, match="it belongs to another optimiser"):
+        with pytest.raises(WeightsError, match="it belongs to another optimizer"):
             run.load_checkpoint(lenet.LeNet5())
     train(model, *images, replace(recipe, epochs=1), on_epoch=save)
     assert saved[-1].size == 0  # each epoch begins with a new estimate

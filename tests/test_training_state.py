@@ -125,11 +125,11 @@ def test_states_that_no_run_can_produce(changes, message):
         state(**changes).check(OPTIMIZER, RECIPE, 30)
 
 
-def test_a_preconditioner_must_be_the_optimisers_within_an_epoch():
+def test_a_preconditioner_must_be_the_optimizers_within_an_epoch():
     state(preconditioner=PARAMETERS[2:4]).check(PRECONDITIONED, RECIPE)
     state(step=0, images=0).check(PRECONDITIONED, RECIPE)
     for other in (np.empty(0, np.float32), PARAMETERS, PARAMETERS[:2].astype(float), PARAMETERS[None, :2]):
-        with pytest.raises(ValueError, match=r"^it belongs to another optimiser$"):
+        with pytest.raises(ValueError, match=r"^it belongs to another optimizer$"):
             state(preconditioner=other).check(PRECONDITIONED, RECIPE)
 
 

@@ -1,4 +1,4 @@
-"""The optimiser of the 1998 paper: stochastic diagonal Levenberg-Marquardt."""
+"""The optimizer of the 1998 paper: stochastic diagonal Levenberg-Marquardt."""
 
 import copy
 from collections.abc import Mapping
@@ -50,10 +50,10 @@ class DiagonalLevenbergMarquardt(SGD):
     --------
     >>> import lenet
     >>> model = lenet.LeNet1998(seed=0)
-    >>> optimiser, x = DiagonalLevenbergMarquardt(model, lr=0.0005), np.zeros((1, 28, 28))
-    >>> optimiser.estimate(x)
+    >>> optimizer, x = DiagonalLevenbergMarquardt(model, lr=0.0005), np.zeros((1, 28, 28))
+    >>> optimizer.estimate(x)
     >>> before, gradients = model.loss_and_gradients(x, [3])
-    >>> optimiser.step(gradients)
+    >>> optimizer.step(gradients)
     >>> model.loss_and_gradients(x, [3])[0] < before
     True
     """

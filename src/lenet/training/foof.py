@@ -20,7 +20,7 @@ _BLOCK = 50  # images at a time; their patches take 4 MB
 class FOOF(SGD):
     """SGD with momentum whose gradients are multiplied by the inverse second moment of the inputs of their layer.
 
-    FOOF is short for fast first-order optimiser. A layer computes y = W x + b = V z, where V is (W, b) and z is (x, 1).
+    FOOF is short for fast first-order optimizer. A layer computes y = W x + b = V z, where V is (W, b) and z is (x, 1).
     All inputs z have a large component along their mean, because the outputs of sigmoids are positive. Each row of the
     gradient G of V is a sum of inputs, weighted by the gradients of the outputs, so this component dominates it. FOOF
     takes the step -lr G A^-1, where A = E[z z^T] + damping I, with the mean over images and output pixels. It limits
@@ -53,10 +53,10 @@ class FOOF(SGD):
     Examples
     --------
     >>> model = LeNet5(seed=0)
-    >>> optimiser, x = FOOF(model, lr=0.01), np.random.default_rng(0).random((2, 28, 28))
-    >>> optimiser.estimate(x)
+    >>> optimizer, x = FOOF(model, lr=0.01), np.random.default_rng(0).random((2, 28, 28))
+    >>> optimizer.estimate(x)
     >>> before, gradients = model.loss_and_gradients(x, [3, 5])
-    >>> optimiser.step(gradients)
+    >>> optimizer.step(gradients)
     >>> model.loss_and_gradients(x, [3, 5])[0] < before
     True
     """

@@ -154,7 +154,7 @@ def train(
 
 
 def optimizer_of(recipe: Recipe, model: LeNet5) -> SGD:
-    """Return the optimiser of a recipe for a model; raise InputError if it does not suit the model."""
+    """Return the optimizer of a recipe for a model; raise InputError if it does not suit the model."""
     if recipe.optimizer == LEVENBERG_MARQUARDT:
         return DiagonalLevenbergMarquardt(model, recipe.lr)
     kind = foof.FOOF if recipe.optimizer == FOOF else SGD
@@ -221,7 +221,7 @@ class _Loop:
         self.token, self.stop_requested = object(), False
 
     def take_model(self) -> None:
-        """Load the state into the model and the optimiser, and let it share their arrays."""
+        """Load the state into the model and the optimizer, and let it share their arrays."""
         model, state = self.model, self.state
         self.before = model.metadata, model.mean, model.std
         model.metadata = {KEY: model.metadata[KEY]} if KEY in model.metadata else {}

@@ -38,7 +38,7 @@ class SGD:
     velocity : ndarray of the dtype and shape of the model's flat vector of parameters
         Initially 0; each step changes it in place.
     preconditioner : ndarray
-        Empty; optimisers derived from this class may keep an estimate in it.
+        Empty; optimizers derived from this class may keep an estimate in it.
 
     Raises
     ------

@@ -105,7 +105,7 @@ class Recipe:
         not stop early. It requires a validation split.
     optimizer : {"sgd", "foof", "levenberg_marquardt"}, default "sgd"
         "foof" is `lenet.training.foof.FOOF`, which needs fewer epochs than SGD, for networks like `LeNet5`.
-        "levenberg_marquardt" is the optimiser of the 1998 paper,
+        "levenberg_marquardt" is the optimizer of the 1998 paper,
         `lenet.training.curvature.DiagonalLevenbergMarquardt`. It requires a `LeNet1998`, and has neither momentum nor
         weight decay.
 

@@ -100,7 +100,7 @@ class State:
     history : list of Epoch, optional
         The epochs that have ended; empty by default.
     preconditioner : ndarray of the same dtype, shape (q,), optional
-        The optimiser's estimate of the current epoch; empty by default, and for SGD.
+        The optimizer's estimate of the current epoch; empty by default, and for SGD.
 
     Examples
     --------
@@ -145,12 +145,12 @@ class State:
         return {**values, "history": [asdict(row) for row in self.history]}
 
     def check(self, optimizer: SGD, recipe: Recipe, images: int | None = None) -> None:
-        """Check that a training run with this optimiser and recipe can produce the state.
+        """Check that a training run with this optimizer and recipe can produce the state.
 
         Parameters
         ----------
         optimizer : SGD
-            The optimiser of the recipe for the network.
+            The optimizer of the recipe for the network.
         recipe : Recipe
             The recipe of the run.
         images : int, optional
@@ -182,7 +182,7 @@ class State:
             raise ValueError("it belongs to another network")
         expected, given = optimizer.preconditioner, self.preconditioner
         if self.step and (given.shape, given.dtype) != (expected.shape, expected.dtype):
-            raise ValueError("it belongs to another optimiser")
+            raise ValueError("it belongs to another optimizer")
 
 
 def check_numbers(record: Epoch | State) -> None:
