@@ -38,6 +38,11 @@ class Conv2d(Layer):
     rng : numpy.random.Generator, optional
         Draws the weights (Xavier uniform); by default, from fresh entropy. Biases are 0.
 
+    Attributes
+    ----------
+    parameters : dict of str to ndarray
+        "weight", (O, C, K, K), and "bias", (O,).
+
     Raises
     ------
     InputError, InputTypeError

@@ -20,6 +20,11 @@ class Linear(Layer):
     rng : numpy.random.Generator, optional
         Draws the weights (Xavier uniform); by default, from fresh entropy. Biases are 0.
 
+    Attributes
+    ----------
+    parameters : dict of str to ndarray
+        "weight", (O, D), and "bias", (O,).
+
     Raises
     ------
     InputError, InputTypeError

@@ -85,6 +85,11 @@ class Subsample2d(AvgPool2d):
         Draws the weights, uniformly from -2.4 / 4 to 2.4 / 4 for windows of 4 pixels, as in the paper; by default, from
         fresh entropy. Biases are 0.
 
+    Attributes
+    ----------
+    parameters : dict of str to ndarray
+        "weight" and "bias", (channels,).
+
     Raises
     ------
     InputError, InputTypeError

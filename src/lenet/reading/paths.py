@@ -39,7 +39,7 @@ def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> P
     >>> starts, stops = np.array([0, 1, 0]), np.array([1, 2, 2])
     >>> graph = Graph(starts, stops, weights, np.full(3, -np.inf))
     >>> path = best_path(graph)
-    >>> path.labels, round(path.confidence, 3)  # of 1 and 0.3 in all
+    >>> path.labels, round(path.confidence, 3)  # 0.9 * 0.9 / (1 + 0.3)
     ([0, 1], 0.623)
     """
     other = graph.other if must_be_digit is None else np.where(must_be_digit, -np.inf, graph.other)
