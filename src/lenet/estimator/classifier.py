@@ -49,8 +49,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     learning_rate_init : float, default 0.1
         Learning rate, or its peak if the schedule changes it; above 0.
     batch_size : int or "auto", default "auto"
-        Images per step of SGD. "auto" is at most 64 or, if more, 4 per class, and at most a quarter of the images. It
-        is up to a quarter less if the last step of an epoch is then larger, because a small one prolongs the plateau.
+        Images per step of SGD. "auto" is the larger of 64 and 4 per class, but at most a quarter of the images. It is
+        reduced by up to a quarter if this fills the last batch of an epoch better: small batches prolong the plateau.
     max_iter : int or "auto", default "auto"
         Number of epochs. "auto" is the larger of 20 and the number that gives 6,000 steps, because sigmoid networks
         start on a long plateau; a ConvergenceWarning reports data for which this does not suffice.
@@ -83,9 +83,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Whether to apply a new random affine map to each image in each epoch, which suits handwriting.
     image_shape : "auto" or (int, int), default "auto"
         Height and width of the images, at most 28 x 28; `fit` rejects images of other shapes. With "auto", images keep
-        their shape, and rows of a table become the smallest square images that fit them, with a warning if they leave
-        pixels over. Images smaller than 20x20 are enlarged so that their longer side has 20 pixels. All are centred
-        in 28x28.
+        their shape, and rows of a table become the smallest square images that fit them, with a warning if the
+        number of columns is not a square. Images smaller than 20x20 are enlarged until their longer side has about 20
+        pixels. All are centred in 28x28.
 
     Attributes
     ----------

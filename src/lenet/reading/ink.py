@@ -40,9 +40,9 @@ def find_darkness(
 ) -> NDArray[np.uint8]:
     """Return how much darker each pixel is than light paper, or lighter than dark paper, from 0 to 255.
 
-    By default, whether the ink is dark on light paper is detected. It is measured relative to the paper around it,
-    which removes shadows. If the paper is a light sheet on a darker ground, only the sheet counts. The paper is
-    estimated in a picture with a shorter side of at most `paper_side` pixels: if the writing is large, a small one
+    If `dark_on_light` is None, the function detects whether the ink is dark. Ink is measured relative to the paper
+    around it, which removes shadows. If the paper is a light sheet on a darker ground, only the sheet counts. The paper
+    is estimated in a picture with a shorter side of at most `paper_side` pixels: if the writing is large, a small one
     saves time. If the picture may be `cropped` to its ink, strokes at its border are not treated as shadows.
 
     Examples

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Plateau:
-    """The loss of a network that predicts the frequencies of the labels, which may have weights."""
+    """The loss of a network that always predicts the (weighted) frequencies of the labels."""
 
     def __init__(self, labels: NDArray[np.int64], weights: NDArray[np.float64] | None):
         frequencies = np.bincount(labels, weights)
@@ -19,7 +19,10 @@ class Plateau:
         return self.entropy > 0 and loss >= 0.9 * self.entropy
 
     def warn(self, loss: float, steps: int, category: type[Warning] = UserWarning) -> None:
-        """Warn if the final loss is on the plateau, two calls below the function that users call."""
+        """Warn if the final loss is on the plateau.
+
+        The warning points at the caller of the public function, which is two frames above this method.
+        """
         if self.includes(loss):
             warnings.warn(
                 f"The network has hardly begun to learn: after {steps:,} steps, its loss is {loss:.3g} (guessing: "
