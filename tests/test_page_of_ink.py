@@ -71,6 +71,15 @@ def test_a_shrunk_page_shows_the_same_places():
     np.testing.assert_array_equal(small.shrunk(0.5).to_picture, page.shrunk(0.25).to_picture)
 
 
+@pytest.mark.parametrize(("width", "expected"), [(1, 6 / 4), (2, 5 / 4), (9, 9 / 4)])
+def test_thin_strokes_are_widened_before_a_page_is_shrunk(width, expected):
+    """A line should have 6 pixels. Its width seems 4/pi as large as it is, so lines of 1 and 2 lack 5 and 3."""
+    ink = np.zeros((200, 200), np.uint8)
+    ink[20:180, 100 : 100 + width] = 255
+    small = Page(ink, ink.shape).shrunk(0.25).ink
+    assert small[25].sum() / 255 == pytest.approx(expected, abs=0.01)
+
+
 @pytest.mark.parametrize("turns", range(6))
 def test_turns_are_quarters_counter_clockwise(turns):
     page = page_with_block((20, 30), 4, 7, 3)

@@ -87,7 +87,7 @@ def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     size = round(abs(change) * scale)
     if not size:
         return ink
-    kernel = _disc(size + 1)
+    kernel = disc(size + 1)
     if change < 0:
         return np.asarray(cv2.erode(ink, kernel), np.uint8)
     return np.asarray(
@@ -96,7 +96,8 @@ def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
 
 
 @functools.cache
-def _disc(side: int) -> NDArray[np.uint8]:
+def disc(side: int) -> NDArray[np.uint8]:
+    """Return a disc as a kernel for cv2.dilate and cv2.erode."""
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet._mnist_form import reduced, resized
+from lenet._mnist_form import disc, pen_width, reduced, resized
 from lenet.reading.ink import find_darkness, normalised
+from lenet.reading.margins import without_margins
 from lenet.reading.strokes import MAX_STROKES, Strokes, reject_texture, strokes_of
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom
@@ -18,6 +19,7 @@ Box = tuple[int, int, int, int]  # left, top, right and bottom
 _MAX_PIXELS, MIN_DECODED_PIXELS = 3_100_000, 2_900_000
 _MIN_STROKE = 6  # pixels of a stroke that counts
 _LEVEL = 0.75  # degrees: smaller rotations are not worth the blur
+_MIN_PEN = 1.5  # pixels: thinner strokes break when a page is shrunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +58,14 @@ class Page:
         return self if np.array_equal(ink, self.ink) else replace(self, ink=np.ascontiguousarray(ink))
 
     def shrunk(self, factor: float) -> "Page":
-        """Return the page at a smaller scale."""
-        ink, to_scaled = resized(self.ink, factor), self.to_scaled_picture.copy()
+        """Return the page at a smaller scale; strokes that are too thin for it are widened."""
+        ink, to_scaled = self.ink, self.to_scaled_picture.copy()
+        missing = round(_MIN_PEN / factor - pen_width(ink))
+        if missing > 0:
+            ink = np.asarray(cv2.dilate(ink, disc(missing + 1)), np.uint8)
         to_scaled[:2, 2] *= factor
-        return replace(self, ink=ink, scale=self.scale * factor, to_scaled_picture=to_scaled, darkness=None)
+        scale = self.scale * factor
+        return replace(self, ink=resized(ink, factor), scale=scale, to_scaled_picture=to_scaled, darkness=None)
 
     def turned(self, turns: int) -> "Page":
         """Return the page after some quarter turns, counter-clockwise."""
@@ -92,8 +98,9 @@ def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = Non
     """
     picture_shape = picture_shape or grey.shape
     factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
-    darkness = find_darkness(reduced(grey, factor))
-    scale = factor / round(picture_shape[0] / len(grey))
-    page = Page(normalised(darkness), picture_shape, scale, darkness=darkness)
+    scale, to_scaled_picture = factor / round(picture_shape[0] / len(grey)), np.eye(3)
+    grey, to_scaled_picture[:2, 2] = without_margins(reduced(grey, factor))
+    darkness = find_darkness(grey)
+    page = Page(normalised(darkness), picture_shape, scale, to_scaled_picture, darkness)
     reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), MAX_STROKES, "strokes")
     return page
