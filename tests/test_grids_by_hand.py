@@ -197,6 +197,15 @@ def test_lines_are_12_levels_darker_than_the_page_around_them(level, count):
     assert len(places_on(table((320, 320), 20, 30, 2, 2, pitch=(60, 70), level=level))) == count
 
 
+@pytest.mark.parametrize(("level", "count"), [(6, 0), (8, 4)])
+def test_on_a_page_with_pale_ink_lines_are_a_tenth_as_dark(level, count):
+    """The palest full ink has 60 levels, so lines must be 6 levels darker than the mean, which is below 1."""
+    darkness = table((320, 320), 20, 30, 2, 2, pitch=(60, 70), level=level)
+    ink = np.zeros_like(darkness)
+    ink[60:63, 45:50], darkness[60:63, 45:50] = [[255], [255], [254]], [[100], [60], [50]]
+    assert len(without_grids(Page(ink, ink.shape, darkness=darkness))[1]) == count
+
+
 @pytest.mark.parametrize(("thick", "count"), [(6, 4), (12, 0)])
 def test_lines_are_darker_than_the_mean_of_a_window_of_a_sixteenth_of_the_page(thick, count):
     """The window has 21 by 21 pixels, so that a line of 6 pixels, of level 25, exceeds the mean by 18; of 12, by 11."""
@@ -257,6 +266,22 @@ def test_everything_around_a_grid_of_16_cells_on_a_fifth_of_the_page_is_erased(s
     dots(expected, (11, 10), *([] if is_alone else [(90, 12), (100, 12)]))
     found = without_grids(Page(page, shape), isolate=isolate)[0]
     np.testing.assert_array_equal(found.ink, expected)
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+@pytest.mark.parametrize("angle", [-12, 0, 7])
+def test_a_page_is_levelled_by_the_cells_of_a_grid_that_fills_it(angle, isolate):
+    """Each cell has a dot; those of a row that falls to the right end up at the same height."""
+    grid, dotted = table((400, 400), 70, 65, 5, 5, pitch=(50, 55)), np.zeros((400, 400), np.uint8)
+    dots(dotted, *((90 + 50 * column, 88 + 55 * row) for row in range(5) for column in range(5)))
+    rotation = cv2.getRotationMatrix2D((200, 200), -angle, 1.0)
+    ink = cv2.warpAffine(cv2.max(grid, dotted), rotation, (400, 400))
+    page, cells = without_grids(Page(ink, ink.shape), isolate=isolate)
+    assert len(cells) == 25
+    _, _, stats, centres = cv2.connectedComponentsWithStats((page.ink > 127).astype(np.uint8))
+    falls = np.ptp(np.sort(centres[1:, 1]).reshape(5, 5), axis=1).max() / 200  # four columns of 50 pixels
+    expected = 0 if isolate else np.sin(np.radians(abs(angle)))
+    assert falls == pytest.approx(expected, abs=np.sin(np.radians(0.75)))
 
 
 @pytest.mark.parametrize(("down", "is_kept"), [(27, True), (26, False)])

@@ -96,8 +96,8 @@ def side_of(cells: list[Outline]) -> int:
 
 def slant_of(cells: list[Outline]) -> float:
     """Return the angle by which the rows of a grid fall, in degrees from -45 to 45."""
-    _, _, angle = cv2.minAreaRect(np.concatenate(cells))
-    return float((angle + 45) % 90 - 45)
+    angles = [cv2.minAreaRect(cell)[2] for cell in cells]
+    return float(np.median((np.array(angles) + 45) % 90 - 45))
 
 
 def rows_and_columns(cells: list[Outline]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -25,11 +25,13 @@ from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 from lenet.reading.rules import sheared
+from lenet.reading.sheet import levels_of
 from lenet.reading.strokes import Mask, components_of, hollow, mask_of
 
 Window = tuple[slice, slice]
 
-_WINDOW, _LINE = 16, 12  # lines are 12 levels darker than the window around them, a 16th of the page's side
+# Lines are a tenth as dark as full ink, or 12 levels, darker than the window around them, a 16th of the page's side.
+_WINDOW, _LINE, _MAX_LINE = 16, 0.1, 12
 _MAX_CELLS = 1000
 _MAX_BLUR = 0.1  # sides of a cell: the standard deviation of the strongest blur that is undone
 _RIM = 0.1  # sides of a cell: ink that touches the lines and extends no further is part of a line
@@ -47,23 +49,24 @@ _SLOPES = np.linspace(-0.09, 0.09, 7)  # relative to the sides of the grid, whic
 def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Cell, ...]]:
     """Return a page without the lines of its grids but with the writing in them, and the cells, whose texts are empty.
 
-    If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false.
-    Other grids are kept if they are at least half as large.
+    If a grid of many cells fills much of the page, everything around it is erased, too, unless `isolate` is false, and
+    the page is rotated so that its rows are level. Other grids are kept if they are at least half as large.
     """
     written = [(grid, grid.writing(page.ink[grid.window])) for grid in _grids_on(page)]
     written = [(grid, writing) for grid, writing in written if not grid.is_squared_paper(writing)]
-    largest = max((grid.area for grid, _ in written if isolate and len(grid.cells) >= _MANY_CELLS), default=0)
-    is_alone = largest >= _LARGE * page.ink.size
-    if is_alone:
-        written = [(grid, writing) for grid, writing in written if grid.area >= _AS_LARGE * largest]
-    ink = np.zeros_like(page.ink) if is_alone else page.ink.copy()
+    dominant = [grid for grid, _ in written if len(grid.cells) >= _MANY_CELLS and grid.area >= _LARGE * page.ink.size]
+    largest = max(dominant, key=lambda grid: grid.area, default=None) if isolate else None
+    if largest is not None:
+        written = [(grid, writing) for grid, writing in written if grid.area >= _AS_LARGE * largest.area]
+    ink = page.ink.copy() if largest is None else np.zeros_like(page.ink)
     cells: list[Cell] = []
     for number, (grid, writing) in enumerate(written):
         cleared = _cleared(writing, _darkness_of(page)[grid.window], grid)
         ink[grid.window] = np.where(grid.region, cleared, ink[grid.window])
         places = zip(*rows_and_columns(grid.cells), page.boxes_in_picture(grid.boxes), strict=True)
         cells += [Cell(number, int(row), int(column), box) for row, column, box in places]
-    return page.with_ink(ink), tuple(cells)
+    page = page.with_ink(ink)
+    return page if largest is None else page.levelled(slant_of(largest.cells)), tuple(cells)
 
 
 def _cleared(writing: NDArray[np.uint8], darkness: NDArray[np.uint8], grid: "Grid") -> NDArray[np.uint8]:
@@ -91,7 +94,9 @@ def _grids_on(page: Page) -> list["Grid"]:
     """Return the grids, from top to bottom."""
     dark = _darkness_of(page)
     block = max(3, min(dark.shape) // _WINDOW | 1)
-    binary = cv2.adaptiveThreshold(dark, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, -_LINE)
+    full, _ = levels_of(cv2.max(dark, cv2.compare(page.ink, 255, cv2.CMP_LT)))  # the least darkness of full ink
+    line = min(_LINE * full, _MAX_LINE)
+    binary = cv2.adaptiveThreshold(dark, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, -line)
     closed = cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3))
     if not may_have_cells(closed):
         return []
