@@ -227,8 +227,15 @@ def accepted(framing, values):
 @pytest.mark.parametrize(
     ("low", "high", "values", "is_accepted"),
     [
-        (0, 250, [0, 1], True),
-        (0, 250, [0.0, 1.0], True),
+        (0, 250, [0, 1], False),
+        (0, 250, [0.0, 1.0], False),
+        (-9, 250, [0, 1], False),
+        (0, 10, [0, 1], False),
+        (0, 9, [0, 1], True),
+        (0, 250, [1, 1], True),
+        (0, 250, [-1, 1], True),
+        (0, 250, [0] * 49 + [1], False),
+        (0, 250, [0] * 50 + [1], True),  # nearly blank
         (0, 250, [0.5, 1.0], False),
         (0, 250, [0.5, 1.5], True),
         (0, 250, [0.0, 100.5], True),

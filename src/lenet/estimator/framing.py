@@ -84,9 +84,9 @@ class Framing:
     def check_scale(self, X: NDArray[Any]) -> None:
         """Reject pixels whose scale clearly differs from that of the first fit.
 
-        Examples are fractions after a fit on integers, the negative values of uint8 pixels read as int8, and values
-        more than ten times too high, of which a few may be outliers. If the negative values of the fit are missing,
-        values above twice its range are too high.
+        Examples are fractions or pixels of 0 and 1 after a fit on integers, the negative values of uint8 pixels read as
+        int8, and values more than ten times too high, of which a few may be outliers. If the negative values of the
+        fit are missing, values above twice its range are too high.
         """
         if not X.size:
             return
@@ -94,7 +94,10 @@ class Framing:
         limit = 10 * self.high if self.low >= 0 else 2 * (self.high - self.low)
         below = low < 0 <= self.low
         shrunk = (
-            X.dtype.kind == "b" or (below and low < -self.high / 10) or ((high <= 1 or below) and not _are_whole(X))
+            X.dtype.kind == "b"
+            or (below and low < -self.high / 10)
+            or ((high <= 1 or below) and not _are_whole(X))
+            or ((low, high) == (0, 1) and self.high >= 10 and X.mean() >= 0.02)  # else nearly blank
         )
         if self.whole and self.high > 1 and shrunk:
             advice = f"Scale them back to {self.low:g} to {self.high:g}"
