@@ -220,7 +220,8 @@ def test_a_pretrained_classifier_reads_bytes_and_continues_with_a_seed(runs):
 
 def test_a_loaded_model_continues_and_a_loaded_classifier_keeps_its_parameters(runs, tmp_path):
     lenet.LeNet5(seed=0).save(tmp_path / "model")
-    assert LeNetClassifier.load(tmp_path / "model").get_params() == DEFAULTS | {"warm_start": True}
+    loaded = LeNetClassifier.load(tmp_path / "model")
+    assert loaded.get_params() == DEFAULTS | {"warm_start": True, "learning_rate_init": 0.002}
     fitted = quick().fit(X, Y)
     fitted.save(tmp_path / "classifier")
     loaded = LeNetClassifier.load(tmp_path / "classifier")

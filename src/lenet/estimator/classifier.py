@@ -21,7 +21,7 @@ from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
 from lenet.estimator.epochs import Epochs, trained_images
-from lenet.estimator.files import KEY, Record, name_classes, record_in
+from lenet.estimator.files import FINE_TUNING, KEY, Record, name_classes, record_in
 from lenet.estimator.framing import Framing, frame, shape_of
 from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode, validated
 from lenet.loading import load, load_named
@@ -216,7 +216,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         if not isinstance(name, str | os.PathLike):
             raise InputTypeError(f"name is of type {type(name).__name__}; expected a name, such as 'mnist', or a path.")
         model = load_named(name)
-        classifier = cls(**{"warm_start": True, "learning_rate_init": 0.002, **parameters})
+        classifier = cls(**FINE_TUNING | parameters)
         return classifier._with_model(model, record_in(model, str(name)))
 
     @classmethod

@@ -15,6 +15,7 @@ from lenet.model import LeNet5
 from lenet.weights.container import NUMBERS
 
 KEY = "classifier"
+FINE_TUNING = {"warm_start": True, "learning_rate_init": 0.002}  # parameters that continue from trained weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ def record_in(model: LeNet5, path: str) -> Record:
     text = model.metadata.pop(KEY, None)
     if text is None:
         framing = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)
-        return Record(sort_classes(model), framing, _checks.SIDE**2, None, {"warm_start": True})
+        return Record(sort_classes(model), framing, _checks.SIDE**2, None, FINE_TUNING)
     try:
         record = Record.from_text(text, model.num_classes)
         if model.classes != names_of(record.labels):
