@@ -234,21 +234,30 @@ def test_the_plateau_is_that_of_the_weights():
     assert classifier.fit(X[two], Y[two], sample_weight=weights).score(X[two], Y[two]) > 0.95
 
 
+class Screen(io.StringIO):
+    """The user presses Ctrl-C at the end of the second epoch."""
+
+    def write(self, text):
+        if text.startswith("Iteration 2"):
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
 def test_ctrl_c_keeps_the_current_weights():
-    class Screen(io.StringIO):
-        """The user presses Ctrl-C at the end of the second epoch."""
-
-        def write(self, text):
-            if text.startswith("Iteration 2"):
-                raise KeyboardInterrupt
-            return super().write(text)
-
     classifier = quick(max_iter=5, verbose=True)
     with redirect_stdout(Screen()), pytest.warns(UserWarning, match="interrupted") as warned:
         classifier.fit(X, Y)
     assert warned[0].filename == __file__
     assert classifier.n_iter_ == 2
     assert classifier.predict(X).shape == Y.shape
+
+
+@pytest.mark.parametrize(("verbose", "category"), [(True, UserWarning), (False, ConvergenceWarning)])
+def test_a_warning_that_is_an_error_does_not_undo_the_training(verbose, category):
+    classifier = quick(max_iter=2, verbose=verbose)
+    with redirect_stdout(Screen()), warnings.catch_warnings(action="error"), pytest.raises(category):
+        classifier.fit(X, Y)
+    assert classifier.n_iter_ == 2
 
 
 def test_one_class_has_no_plateau():

@@ -341,15 +341,16 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             self._begin(resume)
             self._forget_history()
             watch = Epochs(self, recipe, labels, weights, X, y, sample_weight)
-            try:
+            state = None
+            with contextlib.suppress(KeyboardInterrupt):
                 state = self._train(images, labels, weights, recipe, resume, watch.epoch)
-            except KeyboardInterrupt:
-                warnings.warn("Training was interrupted; the estimator keeps its current weights.", stacklevel=3)
-            else:
-                if self.early_stopping:
-                    self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
-                watch.plateau.warn(self.loss_curve_[-1], self.n_iter_ * watch.steps, ConvergenceWarning)
+            if state and self.early_stopping:
+                self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
             watch.close()
+        if state:  # outside the block, which undoes the training if a warning is an error
+            watch.plateau.warn(self.loss_curve_[-1], self.n_iter_ * watch.steps, ConvergenceWarning)
+        else:
+            warnings.warn("Training was interrupted; the estimator keeps its current weights.", stacklevel=3)
         return self
 
     def partial_fit(
