@@ -96,12 +96,13 @@ def test_a_column_of_labels_is_accepted_with_a_warning():
         quick().fit(X, Y[:, np.newaxis])
 
 
-def test_columns_that_are_not_a_square_warn_where_fit_is_called():
+@pytest.mark.parametrize("learn", [lambda X: quick().fit(X, Y), lambda X: quick().partial_fit(X, Y, range(10))])
+def test_columns_that_are_not_a_square_warn_where_the_data_are_passed(learn):
     with pytest.warns(
         UserWarning, match="X has 60 columns, which is not a square number. They are read as images of 8x8"
     ) as warned:
-        quick().fit(X[:, :60], Y)
-    assert warned[0].filename == __file__
+        learn(X[:, :60])
+    assert (warned[0].filename, warned[0].lineno) == (__file__, learn.__code__.co_firstlineno)
     quick(image_shape=(10, 6)).fit(X[:, :60], Y)
 
 

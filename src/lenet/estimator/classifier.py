@@ -473,7 +473,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             if not isinstance(self.image_shape, str):
                 framing.check(shape_of(table.shape[1], self.image_shape, shape))
         else:
-            framing = frame(table, shape_of(table.shape[1], self.image_shape, shape))
+            stacklevel = 5 if classes is None else 4  # the decorator of `fit` adds a frame
+            framing = frame(table, shape_of(table.shape[1], self.image_shape, shape, stacklevel))
         classes, labels = encode(targets, classes)
         weights = _checks.weights(sample_weight, len(table))
         images = framing.images(table)

@@ -146,10 +146,13 @@ def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
     return Framing(*shape, low, high, whole=_are_whole(X))
 
 
-def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int, ...] | None) -> tuple[int, int]:
+def shape_of(
+    n_features: int, image_shape: str | Sequence[int], given: tuple[int, ...] | None, stacklevel: int = 4
+) -> tuple[int, int]:
     """Return the height and width of the images in a table; warn if they must be guessed and are not square.
 
-    The table has `n_features` columns; `given` is the height and width if X was an array of images.
+    The table has `n_features` columns; `given` is the height and width if X was an array of images. The warning has
+    this stacklevel.
 
     Raises
     ------
@@ -170,7 +173,7 @@ def shape_of(n_features: int, image_shape: str | Sequence[int], given: tuple[int
             warnings.warn(
                 f"X has {n_features} columns, which is not a square number. They are read as images of {side}x{side} "
                 "pixels, padded with background. Set image_shape=(height, width) for images of another shape.",
-                stacklevel=5,
+                stacklevel=stacklevel,
             )
     else:
         height, width = _pair(image_shape)
