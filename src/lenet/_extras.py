@@ -8,7 +8,7 @@ from lenet.errors import MissingExtraError
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import `module`, or raise MissingExtraError with the pip command that installs `extra`.
+    """Import `module`, or raise MissingExtraError with the reason, or with the pip command that installs `extra`.
 
     Examples
     --------
@@ -21,9 +21,10 @@ def require(module: str, extra: str) -> ModuleType:
         name = module.partition(".")[0]
         package = {"sklearn": "scikit-learn", "PIL": "Pillow", "cv2": "OpenCV"}.get(name, name)
         if not isinstance(error, ModuleNotFoundError):
-            state = f"installed but cannot be imported ({error})"
-        else:
-            state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
+            raise MissingExtraError(
+                f"This requires {package}, which is installed but cannot be imported ({error})."
+            ) from None
+        state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
         raise MissingExtraError(
             f"This requires {package}, which is {state}. Run python -m pip install 'lenet[{extra}]'."
         ) from None
