@@ -107,15 +107,43 @@ def test_a_module_itself_and_nested_state_dicts():
 
 
 @pytest.mark.parametrize(
-    ("layers", "named"),
-    [((torch.nn.ReLU(), torch.nn.MaxPool2d(2)), "MaxPool2d, ReLU"), ((torch.nn.Tanh(),), "Tanh")],
+    ("place", "layer", "named"),
+    [
+        (1, nn.ReLU(), "ReLU()"),
+        (4, nn.Tanh(), "Tanh()"),
+        (2, nn.MaxPool2d(2), "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)"),
+        (2, nn.AvgPool2d(3, stride=2, padding=1), "AvgPool2d(kernel_size=3, stride=2, padding=1)"),
+        (2, nn.AvgPool2d(2, divisor_override=3), "AvgPool2d(kernel_size=2, stride=2, padding=0)"),
+        (0, nn.Conv2d(1, 6, 5, padding=2, padding_mode="reflect"), "Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1), "),
+        (0, nn.Conv2d(1, 6, 5, padding=4, dilation=2), "Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1), "),
+        (0, nn.Conv2d(1, 6, 5, padding=2, stride=2), "Conv2d(1, 6, kernel_size=(5, 5), stride=(2, 2), "),
+        (6, nn.Sequential(nn.Upsample(5), nn.Flatten()), "Upsample(size=5, mode='nearest')"),
+        (8, nn.BatchNorm1d(120, affine=False, track_running_stats=False), "BatchNorm1d(120, "),
+    ],
 )
-def test_a_module_with_other_activations_or_pooling_is_refused(layers, named):
-    with pytest.raises(WeightsError, match=f"^The module has {named}; expected sigmoids and average pooling"):
-        from_torch(torch.nn.Sequential(sequential(), *layers))
-    from_torch(torch.nn.Sequential(sequential(), torch.nn.LogSoftmax(1)))
-    mine = type("ReLU", (torch.nn.Identity,), {"__module__": "mine.activation"})
-    from_torch(torch.nn.Sequential(sequential(), mine()))
+def test_a_module_with_a_layer_that_computes_something_else_is_refused(place, layer, named):
+    module = sequential()
+    module[place] = layer
+    with pytest.raises(WeightsError) as error:
+        from_torch(module)
+    assert str(error.value).startswith(f"The module has {named}")
+    assert "; expected sigmoids, convolutions of stride 1 and 2x2 average pooling, as in LeNet5." in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "layer"),
+    [
+        (0, nn.Conv2d(1, 6, 5)),  # for 32x32 pixels
+        (0, nn.Conv2d(1, 6, 5, padding="same")),
+        (2, nn.AvgPool2d((2, 2), [2, 2], 0)),
+        (11, nn.Sequential(nn.Linear(84, 10), nn.LogSoftmax(1))),
+        (1, type("ReLU", (nn.Sigmoid,), {"__module__": "mine.activation"})()),
+    ],
+)
+def test_a_module_with_other_layers_that_compute_the_same_is_accepted(place, layer):
+    module = sequential()
+    module[place] = layer
+    np.testing.assert_array_equal(from_torch(module).parameters.flat, from_torch(module.state_dict()).parameters.flat)
 
 
 def test_without_a_module_lenets_names_are_used():

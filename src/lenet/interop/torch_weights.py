@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
@@ -17,9 +18,13 @@ from lenet.weights.bounds import check_bounds
 from lenet.weights.container import content_of, read_tensors
 from lenet.weights.files import MAX_CLASSES
 
-_LIKE_LENET = {
-    "torch.nn.modules.activation": ("Sigmoid", "Softmax", "LogSoftmax"), "torch.nn.modules.pooling": ("AvgPool2d",),
-}  # fmt: skip
+_LIKE_LENET: dict[str, dict[str, dict[str, Any]]] = {  # the allowed classes of torch's modules, and their settings
+    "torch.nn.modules.activation": {"Sigmoid": {}, "Softmax": {}, "LogSoftmax": {}},
+    "torch.nn.modules.batchnorm": {},
+    "torch.nn.modules.conv": {"Conv2d": {"stride": 1, "dilation": 1, "padding_mode": "zeros"}},
+    "torch.nn.modules.pooling": {"AvgPool2d": {"kernel_size": 2, "stride": 2, "padding": 0, "divisor_override": None}},
+    "torch.nn.modules.upsampling": {},
+}
 _NESTED = ("state_dict", "model_state_dict", "model")  # keys of the state dict in a checkpoint
 
 
@@ -44,8 +49,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     Raises
     ------
     WeightsError
-        If the weights are not those of a LeNet-5 or not finite; if a module has other activations or pooling; if a file
-        is damaged, too large, or contains more than weights.
+        If the weights are not those of a LeNet-5 or not finite; if a module has layers that LeNet-5 does not have; if a
+        file is damaged, too large, or contains more than weights.
     InputTypeError
         If source is none of these.
     MissingExtraError
@@ -56,8 +61,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     Notes
     -----
     A state dict contains neither activations nor pooling. The model uses sigmoids and average pooling, even if the
-    PyTorch model does not. If `source` is a module, activation and pooling modules of other kinds are rejected;
-    functions such as `torch.relu` are not noticed.
+    PyTorch model does not. If `source` is a module, other activations, pooling, batch normalisation, upsampling and
+    convolutions with a stride, dilation or padding mode are rejected; functions such as `torch.relu` are not noticed.
 
     Examples
     --------
@@ -140,14 +145,22 @@ def _read(path: str | os.PathLike[str]) -> Any:
 
 
 def _check_modules(source: Any) -> None:
-    """Raise WeightsError if a module contains other activations or pooling than LeNet-5; functions cannot be seen."""
+    """Raise WeightsError if a module contains layers that compute something else; functions cannot be seen."""
     modules = source.modules() if callable(getattr(source, "modules", None)) else ()
-    kinds = {(type(each).__module__, type(each).__name__) for each in modules}
-    if others := sorted(name for kind, name in kinds if name not in _LIKE_LENET.get(kind, (name,))):
+    others = {f"{type(each).__name__}({each.extra_repr()})" for each in modules if not _is_like_lenet(each)}
+    if others:
         raise WeightsError(
-            f"The module has {', '.join(others)}; expected sigmoids and average pooling, as in LeNet5. Train a network "
-            "with these."
+            f"The module has {', '.join(sorted(others))}; expected sigmoids, convolutions of stride 1 and 2x2 "
+            "average pooling, as in LeNet5. Train a network with these."
         )
+
+
+def _is_like_lenet(module: Any) -> bool:
+    name = type(module).__name__
+    allowed = _LIKE_LENET.get(type(module).__module__, {name: {}})
+    return name in allowed and all(
+        np.all(np.asarray(getattr(module, setting)) == value) for setting, value in allowed[name].items()
+    )
 
 
 def _state_dict(source: Any, title: str, error_type: type[LenetError] = InputTypeError) -> dict[str, Any]:
