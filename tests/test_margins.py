@@ -8,7 +8,7 @@ from lenet.reading import read
 
 pytest.importorskip("cv2")
 
-from lenet.reading.margins import without_margins  # noqa: E402
+from lenet.reading.margins import without_margins
 
 
 def photograph(height=120, width=160):
