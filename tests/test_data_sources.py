@@ -1,5 +1,6 @@
 """The names of data sets."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -124,11 +125,15 @@ def test_the_names_load_their_data_sets(idx_folder, monkeypatch):
     assert data.load("fashion-mnist").y_train.tolist() == [9]
 
 
-def test_a_name_takes_precedence_over_a_folder(idx_folder, monkeypatch):
+def test_a_name_takes_precedence_over_a_folder_and_this_is_logged(idx_folder, monkeypatch, caplog):
     pytest.importorskip("sklearn")
     monkeypatch.chdir(idx_folder.parent)
+    caplog.set_level(logging.INFO, "lenet.data")
+    assert len(data.load("digits").X_test) == 359
+    assert caplog.messages == []
     idx_folder.rename("digits")
     assert len(data.load("digits").X_test) == 359
+    assert caplog.messages == ["digits is the built-in data set; write ./digits for the file or folder of that name"]
     assert len(data.load("./digits").X_test) == 1
     assert len(data.load(Path("digits").resolve()).X_test) == 1
 

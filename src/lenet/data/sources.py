@@ -1,5 +1,6 @@
 """Load a data set by name or path, as on the command line."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from lenet.data.pictures import Progress, check_options
 from lenet.errors import DataError
 
 _BY_NAME = {"digits": load_digits, "mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
+
+logger = logging.getLogger(__name__)
 
 
 def load(
@@ -35,7 +38,7 @@ def load(
     source : str or path-like
         The name "digits", "mnist" or "fashion-mnist"; or a folder of IDX, ``.npy`` or Parquet files, or with one
         subfolder of pictures per class; or a file: ``.npz``, ``.parquet``, ``.pq``, ``.csv``, ``.tsv``, ``.csv.gz`` or
-        ``.tsv.gz``. Names take precedence: write "./mnist" for a folder with that name.
+        ``.tsv.gz``. Names take precedence, which is logged: write "./mnist" for a folder with that name.
     raw, strict, progress : bool, bool and callable
         For pictures, as for `load_image_folder`.
     hold_out : bool, default True
@@ -68,6 +71,8 @@ def load(
     check_options(raw, strict, progress, hold_out)
     name = os.fspath(source)
     if name in _BY_NAME:
+        if Path(name).exists():
+            logger.info("%s is the built-in data set; write ./%s for the file or folder of that name", name, name)
         return _BY_NAME[name]()
     path = Path(name)
     if name and path.is_dir():  # Path("") would be the current folder
