@@ -84,6 +84,9 @@ def test_a_set_has_at_most_1000_classes(tmp_path, monkeypatch, count, valid):
         (["a/", "b/"], {"all": ""}), (["train/", "test/"], {"train": "train", "test": "test"}),
         (["Training/", "TESTING/"], {"train": "Training", "test": "TESTING"}), (["train/"], {"train": "train"}),
         (["train/", "readme.txt", ".cache/"], {"train": "train"}), (["trains/", "tests/"], {"all": ""}),
+        (["training_set/", "test_set/"], {"train": "training_set", "test": "test_set"}),
+        (["trainSet/", "test-images/"], {"train": "trainSet", "test": "test-images"}),
+        (["Train data/"], {"train": "Train data"}), (["trained/", "set/"], {"all": ""}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("needs_train", [True, False])
@@ -101,6 +104,7 @@ def test_train_and_test_may_be_folders(tmp_path, names, expected, needs_train):
         (["test/", "a/"], False, "has 'test' and no folder 'train'; expected"),
         (["train/", "a/", "b/"], True, "has 'train' and 'a' besides; expected"),
         (["train/", "test/", "a/"], False, "has 'test' and 'train' and 'a' besides; expected"),
+        (["trainSet/", "testSet/", "sample/"], True, "has 'testSet' and 'trainSet' and 'sample' besides; expected"),
     ],
 )
 def test_a_folder_besides_train_and_test_is_an_error(tmp_path, names, needs_train, message):
@@ -225,3 +229,10 @@ def test_training_pictures_never_become_the_test_set(hold_out):
 def test_two_folders_of_one_part_are_an_error(tmp_path, names):
     with pytest.raises(DataError, match="expected one folder for training and one for testing"):
         image_folder._splits(made(tmp_path, *names), True)
+
+
+def test_parts_within_a_part_are_no_classes(tmp_path):
+    """As in copies of Kaggle's MNIST: the second folder of each name contains the pictures."""
+    made(tmp_path, "trainingSet/trainingSet/0/a.jpg", "trainingSet/trainingSet/1/b.jpg", "testSet/testSet/c.jpg")
+    with pytest.raises(DataError, match=r"testSet has a folder 'testSet'; expected one folder per class\. Pass"):
+        load(tmp_path)

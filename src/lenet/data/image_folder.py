@@ -1,6 +1,7 @@
 """Load pictures from a folder with one subfolder per class, as torchvision's ImageFolder does."""
 
 import os
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm",
 )  # fmt: skip
 MAX_CLASSES = 1_000
-_SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_SPLIT = re.compile(r"(train|test)(ing)?([-_ ]?(set|data|images))?", re.IGNORECASE)
 _MAX_DEPTH = 16  # folders within a class
 
 
@@ -29,7 +30,8 @@ def load_image_folder(
 ) -> Dataset:
     """Load a data set from a folder with one subfolder of pictures per class.
 
-    The subfolders are named after the classes. They may be in two folders, ``train`` and ``test``. Otherwise, a fifth
+    The subfolders are named after the classes. They may be in two folders, such as ``train`` and ``test`` or
+    ``training_set`` and ``testSet``. Otherwise, a fifth
     of each class, always the same pictures, is held out for testing. Pictures may have any size and colour:
     `lenet.reading.prepare` converts each to an image like MNIST's. Whether the ink is dark on light or light on dark
     is decided once for all pictures, and logged.
@@ -136,8 +138,8 @@ def holds_classes(folder: Path) -> bool:
 
 def _splits(folder: Path, needs_train: bool) -> dict[str, Path]:
     """Return the folders of "train" and "test", or that of "all" if the pictures are not split."""
-    parts = [path for path in _subfolders(folder) if path.name.lower() in _SPLITS]
-    found = {_SPLITS[path.name.lower()]: path for path in parts}
+    parts = list(filter(_split_of, _subfolders(folder)))
+    found = {_split_of(path): path for path in parts}
     if len(found) < len(parts):
         names = ", ".join(path.name for path in parts)
         raise DataError(
@@ -146,14 +148,20 @@ def _splits(folder: Path, needs_train: bool) -> dict[str, Path]:
         )
     if not found:
         return {"all": folder}
-    others = [path.name for path in _subfolders(folder) if path.name.lower() not in _SPLITS]
+    others = [path.name for path in _subfolders(folder) if path not in parts]
     if others or (needs_train and "train" not in found):
         problem = f"{others[0]!r} besides" if "train" in found else "no folder 'train'"
         raise DataError(
-            f"{folder} has {' and '.join(map(repr, sorted(found)))} and {problem}; expected one folder per class, or "
-            "'train' and 'test' with one folder per class in each."
+            f"{folder} has {' and '.join(repr(path.name) for path in parts)} and {problem}; expected one folder per "
+            "class, or 'train' and 'test' with one folder per class in each."
         )
     return found
+
+
+def _split_of(folder: Path) -> str:
+    """Return "train" or "test" if a folder has the name of such a part, or an empty string."""
+    match = _SPLIT.fullmatch(folder.name)
+    return match[1].lower() if match else ""
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
@@ -165,6 +173,10 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
     classes = list(islice(_subfolders(folder), MAX_CLASSES + 1))
     if len(classes) > MAX_CLASSES:
         raise DataError(f"{folder} has more than {MAX_CLASSES:,} subfolders; expected one per class.")
+    if part := next(filter(_split_of, classes), None):
+        raise DataError(
+            f"{folder} has a folder {part.name!r}; expected one folder per class. Pass the folder with the classes."
+        )
     found = {path.name: list(pictures_in(path)) for path in classes}
     if empty := next((name for name, paths in found.items() if not paths), None):
         raise DataError(
