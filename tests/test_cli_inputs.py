@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import json
+import operator
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 import lenet
 from lenet import cli
+from lenet.errors import SaveError
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -190,6 +192,47 @@ def test_readings_are_written_as_a_table(scans, capsys):
     header, *found = rows(scans / "out.csv")
     assert header == ["image", "line", "text", "confidence"]
     assert [row[:3] for row in found] == [[f"scans/{n}.png", "1", str(Y[n])] for n in (0, 1)]
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_an_output_in_a_read_only_folder_is_an_error_before_anything_is_read(scans, capsys, monkeypatch, command):
+    def refuse(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(f"lenet.cli.{command}.read_each", None)
+    for option in (["--csv", "out.csv"], ["--show", "out.png"]):
+        error = lines(capsys, command, "scans/0.png", *option, status=1)
+        assert error == "lenet: error: . cannot be written (Permission denied). Make it writable.\n"
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_an_interruption_writes_the_rows_so_far(scans, capsys, monkeypatch, command):
+    """The error after two pictures is a Ctrl-C, whose exit code is 130."""
+    function = f"lenet.reading.{'prepare' if command == 'predict' else 'read'}"
+    whole, given = operator.attrgetter(function.removeprefix("lenet."))(lenet), iter(range(2))
+
+    def stopped(*arguments, **options):
+        if next(given, None) is None:
+            raise KeyboardInterrupt
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(function, stopped)
+    error = lines(capsys, command, "scans", "-q", "--csv", "out.csv", status=130)
+    assert error == "lenet: note: out.csv has the rows of 2 of 6 pictures.\nlenet: interrupted\n"
+    assert [row[0] for row in rows(scans / "out.csv")] == ["image", "scans/0.png", "scans/1.png"]
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_an_answer_is_printed_even_if_it_cannot_be_drawn(scans, capsys, monkeypatch, command):
+    def fail(*_):
+        raise SaveError("full")
+
+    monkeypatch.setattr(f"lenet.cli.{command}.atomic_write", fail)
+    assert cli.main([command, "scans/0.png", "--show", "out.png"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"scans/0.png: {Y[0]}")
+    assert captured.err == "lenet: error: full\n"
 
 
 def test_a_picture_without_digits_has_a_row(scans, capsys):

@@ -264,10 +264,10 @@ def test_the_error_for_a_folder_that_cannot_be_written_has_the_reason(run, monke
     def fails(**_):
         raise error
 
-    monkeypatch.setattr(runs.tempfile, "TemporaryFile", fails)
+    monkeypatch.setattr("tempfile.TemporaryFile", fails)
     with pytest.raises(SaveError) as caught:
         run.check_writable()
-    assert str(caught.value) == f"{run.folder} cannot be written ({reason})."
+    assert str(caught.value) == f"{run.folder} cannot be written ({reason}). Make it writable."
 
 
 def test_a_file_system_without_locks_is_no_error(run, monkeypatch):

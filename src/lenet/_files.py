@@ -93,6 +93,8 @@ def check_replaceable(path: str | os.PathLike[str], *marks: bytes) -> None:
     ------
     InputError
         If the path is a folder or a file that lenet did not write, or its parent folder does not exist.
+    SaveError
+        If no file can be created in that folder.
     """
     path = Path(path)
     if path.is_dir():
@@ -101,6 +103,18 @@ def check_replaceable(path: str | os.PathLike[str], *marks: bytes) -> None:
         raise InputError(f"{path} exists and was not written by lenet. Choose another name, or remove it first.")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a folder. Create it first.")
+    check_writable(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise SaveError unless files can be created in a folder."""
+    import tempfile  # only commands need it, and it takes time
+
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SaveError(f"{folder} cannot be written ({error.strerror or error}). Make it writable.") from error
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The pictures that `predict` and `read` accept: files, folders, patterns and standard input."""
 
 import argparse
+import contextlib
 import csv
 import glob
 import io
@@ -147,6 +148,27 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[
     if len(names) > 1:
         parser.error(f"--show was given with {len(names)} pictures; expected one.")
     check_png(parser, "--show", output)
+
+
+@contextlib.contextmanager
+def written_rows(
+    arguments: argparse.Namespace, header: Sequence[str], names: Sequence[str]
+) -> Iterator[list[Sequence[object]]]:
+    """Yield a list for rows, each with the name of a picture first; at the end, write them to --csv, if it is given.
+
+    After an error or Ctrl-C, print a note. If there are no rows, an earlier table is kept.
+    """
+    rows: list[Sequence[object]] = []
+    complete = False
+    try:
+        yield rows
+        complete = True
+    finally:
+        if arguments.csv is not None and rows:
+            write_csv(arguments.csv, header, rows)
+            if not complete:
+                count = len({row[0] for row in rows})
+                note(f"{arguments.csv} has the rows of {count:,} of {len(names):,} pictures.", quiet=False)
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

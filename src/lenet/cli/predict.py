@@ -6,7 +6,17 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lenet._files import atomic_write
-from lenet.cli.inputs import PICTURES_HELP, add_csv, check_csv, check_drawing, expanded, picture, read_each, write_csv
+from lenet.cli.inputs import (
+    PICTURES_HELP,
+    add_csv,
+    check_csv,
+    check_drawing,
+    expanded,
+    picture,
+    read_each,
+    write_csv,
+    written_rows,
+)
 from lenet.cli.options import add_common, add_model, load_model, printed_log
 from lenet.cli.output import say
 from lenet.errors import DataError, InputError
@@ -72,16 +82,15 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
     """Print the answers for all pictures, or write them to a table; return the exit code."""
     from lenet.reading.drawing import enlarged
 
-    classes, rows = model.classes, []
-    for name, image in read_each(arguments, names, prepared):
-        if arguments.show is not None:
-            atomic_write(arguments.show, enlarged(image))
-        [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
-        if arguments.csv is None:
-            say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
-        rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"]))
-    if arguments.csv is not None and rows:
-        write_csv(arguments.csv, OF_PICTURES, rows)
+    classes = model.classes
+    with written_rows(arguments, OF_PICTURES, names) as rows:
+        for name, image in read_each(arguments, names, prepared):
+            [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
+            if arguments.csv is None:
+                say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
+            rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"]))
+            if arguments.show is not None:
+                atomic_write(arguments.show, enlarged(image))
     return int(len(rows) < len(names))
 
 

@@ -16,7 +16,7 @@ from lenet.cli.inputs import (
     picture,
     read_each,
     rewound,
-    write_csv,
+    written_rows,
 )
 from lenet.cli.options import add_common, add_model, load_model
 from lenet.cli.output import say
@@ -94,22 +94,20 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         file = picture(name)
         return file, read(file, model, only_digits=arguments.only_digits, **options)
 
-    rows: list[tuple[object, ...]] = []
     num_read = 0
-    for name, (file, found) in read_each(arguments, names, read_one):
-        num_read += 1
-        lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
-        in_cells = (line if line.confidence >= arguments.least else illegible(line) for line in found.lines)
-        reading = replace(found, lines=lines, cells=filled(found.cells, in_cells))
-        if arguments.show is not None:
-            atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
-        if arguments.csv is None:
-            show(name, reading, arguments.json, arguments.least if found.lines else None)
-        rows += [(name, number, line.text, line.confidence) for number, line in enumerate(reading.lines, 1)]
-        if not reading.lines:
-            rows.append((name, 0, "", ""))
-    if arguments.csv is not None and num_read:
-        write_csv(arguments.csv, COLUMNS, rows)
+    with written_rows(arguments, COLUMNS, names) as rows:
+        for name, (file, found) in read_each(arguments, names, read_one):
+            num_read += 1
+            lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
+            in_cells = (line if line.confidence >= arguments.least else illegible(line) for line in found.lines)
+            reading = replace(found, lines=lines, cells=filled(found.cells, in_cells))
+            if arguments.csv is None:
+                show(name, reading, arguments.json, arguments.least if found.lines else None)
+            rows += [(name, number, line.text, line.confidence) for number, line in enumerate(lines, 1)]
+            if not lines:
+                rows.append((name, 0, "", ""))
+            if arguments.show is not None:
+                atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
     return int(num_read < len(names))
 
 
@@ -139,7 +137,6 @@ def run_forms(
     options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
     if arguments.check_below is not None:
         options["check_below"] = arguments.check_below
-    rows: list[list[object]] = []
 
     def read_one(name: str) -> "tuple[str | BinaryIO, tuple[FieldValue, ...]]":
         file = picture(name)
@@ -149,17 +146,18 @@ def run_forms(
         rows.append([name, f"not read: {reason}", *[""] * (len(header) - 2)])
 
     num_read = 0
-    for name, (file, values) in read_each(arguments, names, read_one, add_unread):
-        num_read += 1
-        if arguments.show is not None:
-            atomic_write(arguments.show, drawn_fields(straightened(as_grey(rewound(file))), values))
-        if arguments.csv is None:
-            show_fields(name, values, arguments.json)
-        columns = (part for value in values for part in (value.value, value.confidence))
-        checks = (f"{value.name}: {', '.join(value.problems)}" for value in values if value.problems)
-        rows.append([name, "; ".join(checks), *columns])
-    if arguments.csv is not None and num_read:
-        write_csv(arguments.csv, header, rows)
+    with written_rows(arguments, header, names) as rows:
+        for name, (file, values) in read_each(arguments, names, read_one, add_unread):
+            num_read += 1
+            if arguments.csv is None:
+                show_fields(name, values, arguments.json)
+            columns = (part for value in values for part in (value.value, value.confidence))
+            checks = (f"{value.name}: {', '.join(value.problems)}" for value in values if value.problems)
+            rows.append([name, "; ".join(checks), *columns])
+            if arguments.show is not None:
+                atomic_write(arguments.show, drawn_fields(straightened(as_grey(rewound(file))), values))
+        if not num_read:
+            rows.clear()  # keeps an earlier table
     return int(num_read < len(names))
 
 

@@ -11,14 +11,13 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from lenet import __version__, _checks, class_names
-from lenet._files import atomic_write, lock, read_at_most, sync_folder, unlock
+from lenet._files import atomic_write, check_writable, lock, read_at_most, sync_folder, unlock
 from lenet.errors import InputError, InputTypeError, SaveError
 from lenet.loading import BEST, load, network_class
 from lenet.model import LeNet5
@@ -56,6 +55,7 @@ class Run:
 
     Examples
     --------
+    >>> import tempfile
     >>> args = {"lenet": "0.1.0", "data": "digits", "data_sha256": ""}
     >>> args |= {"num_classes": 10, "seed": 0, "recipe": {}}
     >>> run = Run.create(tempfile.mkdtemp(), args)
@@ -230,11 +230,7 @@ class Run:
         SaveError
             If no file can be created.
         """
-        try:
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
-        except OSError as error:
-            raise SaveError(f"{self.folder} cannot be written ({error.strerror or error}).") from error
+        check_writable(self.folder)
 
     def write(self, name: str, content: bytes | str) -> None:
         """Write a file to the folder, replacing an existing one atomically.
