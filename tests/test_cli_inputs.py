@@ -114,6 +114,14 @@ def test_links_pipes_and_folders_that_cannot_be_read_do_not_stop_the_others(scan
     ]
 
 
+def test_a_name_that_is_too_long_does_not_stop_the_others(scans, capsys):
+    name = "a" * 300 + ".png"
+    assert cli.main(["predict", name, "scans/0.png"]) == 1
+    captured = capsys.readouterr()
+    assert answers(captured.out.splitlines()) == {"0.png": str(Y[0])}
+    assert captured.err.startswith(f"lenet: error: {name}: ")
+
+
 def test_the_current_folder_has_no_name(scans, capsys, monkeypatch):
     monkeypatch.chdir(scans / "scans")
     names = [line.partition(":")[0] for line in lines(capsys, "predict", ".", "-q")]

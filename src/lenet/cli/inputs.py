@@ -5,6 +5,7 @@ import contextlib
 import csv
 import glob
 import io
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -48,9 +49,9 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
     for name in names:
         if not name:  # Path("") would be the current folder
             raise InputError("The name of a picture is empty; expected a path or a pattern.")
-        if name == STANDARD_INPUT or Path(name).is_file():
+        if name == STANDARD_INPUT or os.path.isfile(name):  # noqa: PTH113 (Path.is_file may raise an error)
             found.append(name)
-        elif Path(name).is_dir():
+        elif os.path.isdir(name):  # noqa: PTH112
             files: list[str] = []
             others: list[str] = []
             for file in files_in(Path(name)):
