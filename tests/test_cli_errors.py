@@ -254,12 +254,12 @@ def test_a_full_disk_behind_the_output_is_one_line():
 
 
 @POSIX
-def test_a_closed_output_causes_no_traceback(work, tmp_path):
-    whole = f"{sys.executable} -m lenet train {work[0] / 'some.npz'} --epochs 1 >&-"
-    done = subprocess.run(
-        ["/bin/sh", "-c", whole], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment(), check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize(("closed", "said"), [(">&-", "lenet: error: Standard output is closed;"), ("2>&-", "")])
+def test_a_closed_output_is_an_error_and_errors_go_nowhere_else(tmp_path, closed, said):
+    whole = f"{sys.executable} -m lenet info {tmp_path / 'none'} {closed}"
+    done = subprocess.run(["/bin/sh", "-c", whole], capture_output=True, text=True, env=environment(), check=False)
+    assert (done.returncode, done.stdout, done.stderr[: len(said)]) == (1, "", said)
+    assert done.stderr.count("\n") == (said != "")
 
 
 @pytest.mark.timing

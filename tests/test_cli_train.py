@@ -183,17 +183,14 @@ def test_the_remaining_time_follows_from_the_speed_so_far():
 @pytest.mark.parametrize(
     ("is_terminal", "as_json", "kind"),
     [
-        (None, False, LineProgress),
         (False, False, LineProgress),
         (True, False, LiveProgress),
         (True, True, JsonProgress),
     ],
 )
 def test_the_kind_of_progress_follows_from_standard_output(monkeypatch, is_terminal, as_json, kind):
-    """A program without a console has no standard output."""
     pytest.importorskip("rich")
-    stdout = None if is_terminal is None else SimpleNamespace(isatty=lambda: is_terminal)
-    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: is_terminal))
     assert type(progress_for(1, 1, as_json)) is kind
 
 

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import lenet
 from lenet.cli.completion import PrintCompletion
 from lenet.cli.output import error_line, printable
-from lenet.errors import LenetError
+from lenet.errors import InputError, LenetError
 
 COMMANDS = {
     "train": "train LeNet-5 and write a run folder",
@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Stage ...
     0
     """
+    if sys.stderr is None:  # closed; print would write to standard output instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     warnings.filterwarnings("ignore", module="PIL")  # about harmless defects of pictures
     os.environ.pop("MPLBACKEND", None)  # a notebook's may be missing here, and no window is opened
     hook = sys.unraisablehook
@@ -73,6 +75,8 @@ def _interrupt_again(hook: "Callable[[sys.UnraisableHookArgs], object]", unraisa
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    if sys.stdout is None:
+        raise InputError("Standard output is closed; expected a file, a pipe or a terminal. Redirect it.")
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # its encoding may lack letters of a name
@@ -83,8 +87,7 @@ def _run(argv: Sequence[str] | None) -> int:
         module = importlib.import_module(f"lenet.cli.{arguments.command}")
         return int(module.run(arguments, arguments.parser))
     finally:
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, an error can still be reported in one line
+        sys.stdout.flush()  # here, an error can still be reported in one line
 
 
 def _discard_broken_output() -> None:

@@ -75,7 +75,7 @@ def progress_for(epochs: int, steps_per_epoch: int, as_json: bool) -> Progress:
     """Return the progress output that suits standard output."""
     if as_json:
         return JsonProgress(epochs, steps_per_epoch)
-    if sys.stdout is not None and sys.stdout.isatty():
+    if sys.stdout.isatty():
         try:
             return LiveProgress(epochs, steps_per_epoch)
         except ImportError:
