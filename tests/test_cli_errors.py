@@ -241,7 +241,7 @@ def test_training_piped_to_head_stops_without_a_traceback_and_can_resume(work, t
     done = subprocess.run(
         ["/bin/sh", "-c", whole], cwd=tmp_path, capture_output=True, text=True, env=environment(), check=True
     )
-    assert done.stderr == ""
+    assert done.stderr == "lenet: note: Resume with: lenet train --resume runs/train-1\n"
     assert [event["event"] for event in events(done.stdout)] == ["start"]
     state = Run(tmp_path / "runs/train-1").load_checkpoint(lenet.LeNet5())
     assert 1 <= len(state.history) < 30
@@ -250,7 +250,17 @@ def test_training_piped_to_head_stops_without_a_traceback_and_can_resume(work, t
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_the_output_is_one_line():
     with Path("/dev/full").open("w") as full:
-        assert "No space left on device" in one_error(command("info", stdout=full))
+        assert one_error(command("info", stdout=full)) == "lenet: error: Standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_training_whose_output_cannot_be_written_names_the_command_that_resumes_it(work, tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = command("train", work[0] / "some.npz", "--epochs", 1, stdout=full, cwd=tmp_path)
+    assert done.stderr == (
+        "lenet: note: Resume with: lenet train --resume runs/train-1\n"
+        "lenet: error: Standard output: No space left on device\n"
+    )
 
 
 @POSIX

@@ -87,7 +87,11 @@ def _run(argv: Sequence[str] | None) -> int:
         module = importlib.import_module(f"lenet.cli.{arguments.command}")
         return int(module.run(arguments, arguments.parser))
     finally:
-        sys.stdout.flush()  # here, an error can still be reported in one line
+        try:
+            sys.stdout.flush()  # here, an error can still be reported in one line
+        except OSError as error:
+            error.filename = "Standard output"
+            raise
 
 
 def _discard_broken_output() -> None:

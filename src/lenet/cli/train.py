@@ -101,6 +101,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             except SaveError as error:
                 advice = f"If the disk is full, free space. Resume with: {resume_command(folder)}"
                 raise SaveError(f"{error} {advice}") from error
+            except OSError:  # such as a full disk behind standard output, or `head`, which has closed it
+                note(f"Resume with: {resume_command(folder)}", quiet=False)
+                raise
 
     if arguments.mpi:
         from lenet.cli.ranks import train_together
