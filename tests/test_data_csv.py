@@ -111,6 +111,13 @@ def test_a_column_that_a_header_names_is_not_logged(write, caplog):
     assert caplog.records == []
 
 
+def test_a_column_of_row_numbers_is_ignored_and_logged(write, caplog):
+    with caplog.at_level("INFO"):
+        read_csv(write(table(header=["", "Id", *NAMES], rows=numbered)))
+    [message] = caplog.messages
+    assert message.endswith("mine.csv: the column Id is ignored; rows are numbered from 1")
+
+
 def test_names_become_classes(write):
     names = np.array(["cat", "bird", "dog"])
     rows = [(names[label], *row) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]

@@ -207,6 +207,9 @@ def _layout(start: bytes, name: str) -> _Layout:
     has_header = 2 * sum(texts) > len(fields) or are_names
     names, rows = (fields, below) if has_header else ([str(place) for place in range(len(fields))], [fields, *below])
     label, pixels = pixel_columns(names, name, rows)
+    for place in {*range(len(names))} - {label, *pixels}:
+        if names[place]:  # that of pandas's index is empty
+            logger.info("%s: the column %s is ignored; rows are numbered from 1", name, names[place])
     is_named = label is not None and names[label].lower() in LABELS
     return _Layout(delimiter, has_header, len(fields), label, pixels, is_named)
 
