@@ -181,7 +181,11 @@ def replaced(value, row=3, column=9):
         (replaced("1e300"), "has the pixel inf in row 4; expected 0"),
         (replaced(10**400), "is not a table of numbers (int too large to convert to float)."),
         (table() + "1,2,3\n", "has a missing or non-numeric pixel in row 22; expected 0"),
-        (replaced("ink"), "has a missing or non-numeric pixel in row 4; expected 0"),
+        (replaced("ink"), "mine.csv has 'ink' in row 4, column 10; expected a pixel from 0 (background) to 255 (ink)."),
+        (
+            table(delimiter=";").replace(f";{PIXELS[0, 0]};", ";0,5;", 1),
+            "has '0,5' in row 1, column 2; expected a pixel",
+        ),
         (replaced(0.5), "mixes decimals and numbers above 1"),
         (replaced("", column=0), "has no label in row 4"),
         (replaced("1.5", column=0), "has the label 1.5; expected integers"),

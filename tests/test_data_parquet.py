@@ -165,7 +165,7 @@ def test_pixels_may_be_decimals_and_labels_names(tmp_path, names):
         ({"pixel0": ["x"] * 42}, "is not a table of numbers"),
         ({"pixel0": [0] * 40 + [256, 300]}, r"has the pixel 256 in row 41; expected 0 \(background\) to 255 \(ink\)\."),
         ({"pixel0": [None] + [0] * 41}, "has a missing or non-numeric pixel in row 1; expected 0"),
-        ({"more": [0] * 42}, "has 786 columns; expected 784 pixels"),
+        ({"more": [0] * 42}, "has 786 columns, among them 'more'; expected 784 pixels"),
         ({"label": [None] + [0] * 41}, "has no label in row 1"),
         ({"label": [0.0] * 41 + [float("nan")]}, "has no label in row 42"),
     ],

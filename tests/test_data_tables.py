@@ -22,6 +22,7 @@ def columns(*, first=(), last=(), count=784):
         (columns(), None, 0), (columns(first=["Label"]), 0, 1), (columns(last=["y"]), 784, 0),
         (columns(first=["id", "digit"]), 1, 2), (columns(first=["ImageId"], last=["CLASS"]), 785, 1),
         (columns(first=["", "image_id"]), None, 2), (columns(first=["index", "labels"], last=["ID"]), 1, 2),
+        (columns(first=["", "Unnamed: 0", "y"]), 2, 3),
         (columns(first=["target"], last=["Index"]), 0, 1), (columns(first=["number"]), 0, 1),
         (columns(last=["number"]), 784, 0), (columns(first=["a"], last=["id"]), 0, 1),
         ([f"{name}x" for name in columns(last=["number"])], 0, 1),
@@ -55,8 +56,10 @@ def test_the_last_of_785_columns_has_the_labels_if_only_it_has_text(rows, label)
     ("names", "columns_found"),
     [
         (["x"], "one column"), ([], "0 columns"), (columns(count=783), "783 columns"),
-        (columns(first=["label"], count=783), "784 columns"), (columns(first=["label", "more"]), "786 columns"),
-        (columns(first=["a", "b"]), "786 columns"), (columns(first=["id", "label"], count=783), "785 columns"),
+        (columns(first=["label"], count=783), "784 columns"),
+        (columns(first=["label", "more"]), "786 columns, among them 'more'"),
+        (columns(first=["a", "b"], last="cd"), "788 columns, among them 'a', 'b', 'c'"),
+        (columns(first=["id", "label"], count=783), "785 columns"),
     ],
 )  # fmt: skip
 def test_another_number_of_pixels_is_an_error(names, columns_found):

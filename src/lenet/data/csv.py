@@ -82,7 +82,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         or "y" of the header. Otherwise, a table of 785 columns has its labels in the only column whose name does not
         end in a number; if there is no such column, in the last if it contains text and the first does not, or else in
         the first. The column is logged. A column "id", "imageid", "image_id" or "index" is ignored, and so is the index
-        that pandas writes, without a name or as "__index_level_0__".
+        that pandas writes, without a name or as "Unnamed: 0" or "__index_level_0__".
 
     Returns
     -------
@@ -233,5 +233,12 @@ def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[
     try:
         with np.errstate(over="ignore"):  # infinity is out of range, too
             return pixels.to_numpy(np.float32), labels
-    except ValueError:  # text, which becomes NaN
-        return pixels.apply(pandas.to_numeric, errors="coerce").to_numpy(np.float32), labels
+    except ValueError:  # text
+        numbers = pixels.apply(pandas.to_numeric, errors="coerce")
+        for row, column in np.argwhere(numbers.isna() & pixels.notna())[:1]:
+            value = _checks.short_repr(pixels.iat[row, column])
+            place = f"row {part.index[row] + 1:,}, column {layout.pixels[column] + 1}"
+            raise DataError(
+                f"{name} has {value} in {place}; expected a pixel from 0 (background) to 255 (ink)."
+            ) from None
+        raise

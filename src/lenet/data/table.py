@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._checks import SIDE
+from lenet._checks import SIDE, short_repr
 from lenet.data.dataset import MAX_IMAGES, check_levels, check_polarity
 from lenet.errors import DataError
 
 PIXELS = SIDE * SIDE
 LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
-IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index
+IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index, as is Unnamed: 0
 _MAX_DIGITS = 9  # of a number at the end of a name
 _MAX_LABEL = 10**9
 
@@ -46,7 +46,7 @@ def pixel_columns(
     >>> label, pixels[0], pixels[-1]
     (0, 1, 784)
     """
-    ignored = [place for place, name in enumerate(names) if name.lower() in IDS]
+    ignored = [place for place, name in enumerate(names) if re.sub(r"^unnamed: \d+$", "", name.lower()) in IDS]
     label = label_column(names, source)
     pixels = [place for place in range(len(names)) if place != label and place not in ignored]
     if label is None and len(pixels) == PIXELS + 1:
@@ -57,6 +57,9 @@ def pixel_columns(
         pixels.remove(label)
     if len(pixels) != PIXELS:
         columns = "one column" if len(names) == 1 else f"{len(names)} columns"
+        others = [short_repr(names[place]) for place in pixels if not names[place][-1:].isdecimal()]
+        if len(pixels) > PIXELS and others:
+            columns += f", among them {', '.join(others[:3])}"
         raise DataError(
             f"{source} has {columns}; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "
             "training."
