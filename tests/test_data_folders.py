@@ -29,7 +29,7 @@ def test_pictures_are_listed_in_the_order_of_their_names(tmp_path):
     made(
         tmp_path,
         "b.png", "a.JPG", "c.txt", ".d.png", "png", "more/2.webp", "more/1.pgm", "e.png/x.gif", ".hidden/1.png",
-        "f.jpeg.txt", "g.tiff", "__cache/h.bmp", "empty/",
+        "f.jpeg.txt", "g.tiff", "__cache/h.bmp", "empty/", "@eaDir/b.png/SYNOPHOTO_THUMB_XL.jpg", "$RECYCLE.BIN/i.png",
     )  # fmt: skip
     found = listed(tmp_path, image_folder.pictures_in(tmp_path))
     assert found == ["__cache/h.bmp", "a.JPG", "b.png", "e.png/x.gif", "g.tiff", "more/1.pgm", "more/2.webp"]
@@ -53,7 +53,7 @@ def test_folders_of_a_class_are_nested_at_most_16_deep(tmp_path, depth, valid):
 
 
 def test_subfolders_that_are_hidden_or_internal_are_no_classes(tmp_path):
-    made(tmp_path, ".git/", "__pycache__/", "a.png")
+    made(tmp_path, ".git/", "__pycache__/", "@eaDir/", "a.png")
     assert not image_folder.holds_classes(tmp_path)
     made(tmp_path, "_b/a.png", "a/2.png", "a/1.png")
     assert image_folder.holds_classes(tmp_path)

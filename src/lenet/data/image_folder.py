@@ -17,6 +17,7 @@ SUFFIXES = (
 )  # fmt: skip
 MAX_CLASSES = 1_000
 _SPLIT = re.compile(r"(train|test)(ing)?([-_ ]?(set|data|images))?", re.IGNORECASE)
+_HIDDEN = (".", "@eaDir", "$RECYCLE.BIN", "System Volume Information")  # also thumbnails of a NAS; folders of Windows
 _MAX_DEPTH = 16  # folders within a class
 
 
@@ -165,7 +166,7 @@ def _split_of(folder: Path) -> str:
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith((".", "__")))
+    return (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith((*_HIDDEN, "__")))
 
 
 def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
@@ -222,7 +223,7 @@ def files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
         yield Unreadable(folder, f"cannot be read ({error.strerror or error}). Change its permissions.")
         return
     for path in paths:
-        if path.name.startswith("."):
+        if path.name.startswith(_HIDDEN):
             continue
         if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir may raise an error)
             yield from files_in(path, (*parents, resolved))
