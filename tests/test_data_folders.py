@@ -63,7 +63,8 @@ def test_subfolders_that_are_hidden_or_internal_are_no_classes(tmp_path):
         "a": ["a/1.png", "a/2.png"],
     }
     made(tmp_path, "c/notes.txt")
-    with pytest.raises(DataError, match=r"c has no pictures; expected PNG, JPEG"):
+    message = r"c has no pictures; expected PNG, JPEG.* If it has IDX, \.npy or Parquet files, pass it instead\.$"
+    with pytest.raises(DataError, match=message):
         image_folder._pictures_by_class(tmp_path)
 
 

@@ -165,7 +165,7 @@ def all_blank(folder):
     ("make", "message"),
     [
         (one_class, "has one class, 'line'; expected at least two"),
-        (empty_class, "WebP or PNM files. Add some, or remove the folder."),
+        (empty_class, "WebP or PNM files. Add some, or remove the folder. If it has"),
         pytest.param(case, "has the classes 'Line' and 'line', which differ only in case", marks=NOT_ON_WINDOWS),
         pytest.param(loop, "line/again links back to a folder that contains it", marks=NOT_ON_WINDOWS),
         (class_without_training, "has no training pictures of class 'line'"),

@@ -182,7 +182,7 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
     if empty := next((name for name, paths in found.items() if not paths), None):
         raise DataError(
             f"{folder / empty} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Add some, or "
-            "remove the folder."
+            "remove the folder. If it has IDX, .npy or Parquet files, pass it instead."
         )
     return found
 
