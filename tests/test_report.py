@@ -104,6 +104,15 @@ def test_columns_are_as_wide_as_the_names_of_the_classes():
     ]
 
 
+def test_long_names_are_shortened_as_in_figures():
+    text = str(classification_report(np.eye(2), np.array([0, 1]), ["a" * 20, "b" * 50 + "c" * 50]))
+    assert text.splitlines()[-3:] == [
+        " " * 22 + "a" * 20 + "  " + "b" * 9 + "\u2026" + "c" * 9,
+        "a" * 20 + " " * 21 + "1" + " " * 20 + "0",
+        " " + "b" * 9 + "\u2026" + "c" * 9 + " " * 21 + "0" + " " * 20 + "1",
+    ]
+
+
 @pytest.mark.parametrize("count", [1, 10_000, 123_456])
 def test_columns_of_the_text_are_separate_and_aligned(count):
     predicted = np.repeat([0, 1, 1], [count, count, 1])

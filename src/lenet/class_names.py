@@ -9,6 +9,7 @@ from lenet.errors import InputError, InputTypeError
 
 KEY = "classes"
 MAX_LENGTH = 100  # characters
+_MAX_SHOWN = 20  # characters in figures and tables
 
 
 def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...]:
@@ -55,6 +56,12 @@ def checked(names: Iterable[str], num_classes: int | None = None) -> tuple[str, 
         [(twice, _)] = Counter(found).most_common(1)
         raise InputError(f"classes contains {twice!r} twice; expected distinct names.")
     return tuple(map(str, found))
+
+
+def shortened(name: str) -> str:
+    """Return a name of at most 20 characters: a longer one loses its middle, as similar ones often differ at an end."""
+    half = _MAX_SHOWN // 2 - 1
+    return name if len(name) <= _MAX_SHOWN else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
 
 
 def stored(names: Iterable[str]) -> str:

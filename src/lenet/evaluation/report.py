@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
-from lenet.class_names import checked, class_names
+from lenet.class_names import checked, class_names, shortened
 from lenet.errors import InputError
 from lenet.evaluation.calibration import expected_calibration_error, rejection_rate
 from lenet.losses import cross_entropy, softmax
@@ -22,7 +22,7 @@ _RATE = 0.001  # of errors among accepted answers
 class Report:
     """The loss, accuracy and scores of each class on a test set.
 
-    As a string, the report is a table.
+    As a string, the report is a table, in which names of more than 20 characters are shortened.
 
     Parameters
     ----------
@@ -88,7 +88,8 @@ class Report:
         )
 
     def __str__(self) -> str:
-        width = max(5, *map(len, self.classes))
+        names = list(map(shortened, self.classes))
+        width = max(5, *map(len, names))
         errors = _counted(self.images - round(self.accuracy * self.images), "error")
         lines = [
             f"accuracy {self.accuracy:.2%} ({errors} in {_counted(self.images, 'image')}), loss {self.loss:.4f}",
@@ -96,13 +97,13 @@ class Report:
             "",
             f"{'class':<{width}}  precision   recall       f1    images",
         ]
-        rows = zip(self.classes, self.precision, self.recall, self.f1, self.support, strict=True)
+        rows = zip(names, self.precision, self.recall, self.f1, self.support, strict=True)
         for name, precision, recall, f1, support in rows:
             lines.append(f"{name:>{width}}  {precision:>9.2%} {recall:>8.2%} {f1:>8.2%} {support:>9,}")
-        column = max(5, len(str(self.confusion_matrix.max())) + 1, *(len(name) + 1 for name in self.classes))
+        column = max(5, len(str(self.confusion_matrix.max())) + 1, *(len(name) + 1 for name in names))
         lines += ["", "confusion matrix (rows: true classes, columns: predicted classes)"]
-        lines.append(" " * (width + 1) + "".join(f"{name:>{column}}" for name in self.classes))
-        for name, counts in zip(self.classes, self.confusion_matrix, strict=True):
+        lines.append(" " * (width + 1) + "".join(f"{name:>{column}}" for name in names))
+        for name, counts in zip(names, self.confusion_matrix, strict=True):
             lines.append(f"{name:>{width}} " + "".join(f"{count:>{column}}" for count in counts))
         return "\n".join(lines) + "\n"
 

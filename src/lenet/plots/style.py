@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lenet._extras import require
+from lenet.class_names import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, GREEN, PALE_BLUE = "#0072b2", "#d55e00", "#009e73", "#cfe3f1"
 INK, GREY, PALE = "#222222", "#666666", "#dddddd"
 DISTINCT = (BLUE, VERMILLION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", INK)  # one for each run in a comparison
-_MAX_NAME = 20  # characters
 
 
 def png(figure: "Figure") -> bytes:
@@ -66,20 +66,14 @@ def color_bar(image: "AxesImage", axes: "list[Axes]", label: str) -> None:
 def drawable(names: Sequence[str]) -> list[str]:
     """Return the names of classes or runs as a figure shows them.
 
-    Long names lose their middle, as similar ones often differ at an end. A name with a character that the font lacks
-    becomes its number, from 0.
+    Long names are shortened. A name with a character that the font lacks becomes its number, from 0.
     """
     manager = require("matplotlib.font_manager", "train")
     font = manager.get_font(manager.findfont(manager.FontProperties()))
     return [
-        _shortened(name) if all(font.get_char_index(ord(character)) for character in name) else str(number)
+        shortened(name) if all(font.get_char_index(ord(character)) for character in name) else str(number)
         for number, name in enumerate(names)
     ]
-
-
-def _shortened(name: str) -> str:
-    half = _MAX_NAME // 2 - 1
-    return name if len(name) <= _MAX_NAME else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
 
 
 def text_width(text: str, size: float, weight: str) -> float:
