@@ -148,13 +148,14 @@ def test_a_jpeg_is_not_reduced_otherwise():
         (0, 3, 0, 3),
         (7, 1, 5, 1),
         (2**20 - 1, 1, 5, 1),  # across two blocks
-        (2**20 - 2, 1, 5, 1),  # at the end of one
-        (2**20 - 200, 101, 0, 101),  # the last in the second block
-        (2**20 - 201, 101, 0, 101),
+        (2**20 - 4, 1, 5, 1),
+        (2**20 - 5, 1, 5, 1),  # at the end of one
+        (2**20 - 500, 101, 0, 101),  # the last in the second block
+        (2**20 - 501, 101, 0, 101),
     ],
 )
 def test_the_scans_of_a_jpeg_are_counted(before, count, after, expected):
-    file = io.BytesIO(bytes(before) + b"\xff\xda" * count + bytes(after))
+    file = io.BytesIO(bytes(before) + b"\xff\xda\0\x0c\3" * count + bytes(after))
     file.seek(3)
     assert pictures._scans(file) == expected
     assert file.tell() == 3

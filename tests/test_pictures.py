@@ -162,12 +162,18 @@ def test_the_error_names_a_file_that_is_not_a_picture(tmp_path, content, said):
 def test_a_jpeg_that_goes_over_its_pixels_without_end_is_refused(tmp_path):
     buffer = io.BytesIO()
     Image.new("L", (64, 64)).save(buffer, "JPEG", progressive=True)
+    scan = b"\xff\xda\0\x08\1"  # the marker of a scan, the length of its header, and the number of components
     content = buffer.getvalue()
-    content += b"\xff\xda" * (100 - content.count(b"\xff\xda"))
+    content += scan * (100 - content.count(scan))
     path = tmp_path / "slow.jpg"
-    path.write_bytes(content)
+    path.write_bytes(content + b"\xff\xda\7" * 200)  # as in the film after a moving photograph
     assert read_picture(path).shape == (64, 64)
-    path.write_bytes(content + b"\xff\xda")
+    path.write_bytes(content + scan)
+    with pytest.raises(DataError, match="is a JPEG with more than 100 scans"):
+        read_picture(path)
+    Image.new("L", (64, 64)).save(path, "MPO", save_all=True, append_images=[Image.new("L", (64, 64))])
+    assert read_picture(path).shape == (64, 64)
+    path.write_bytes(path.read_bytes() + scan * 99)  # each of the two pictures has one
     with pytest.raises(DataError, match="is a JPEG with more than 100 scans"):
         read_picture(path)
 

@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import re
 import struct
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,6 +22,7 @@ PixelsAndShape = tuple[NDArray[np.uint8], tuple[int, ...]]  # the shape is that 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_SCANS = 100
+_SCAN = re.compile(rb"\xff\xda\0[\6\x08\x0a\x0c\x0e][\0-\4]")  # marker, length and number of components
 _MAX_PATH = 4096  # characters: no file system allows more
 MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is cut into several pictures
 # Pixels in forms that Pillow decodes with several copies (WebP) or by a loop in Python (PNM as text or of odd ranges).
@@ -180,7 +182,7 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int
             raise DataError(
                 f"{name} has {width}x{height} pixels; expected sides with a ratio of at most {MAX_ASPECT}. Crop it."
             )
-        if picture.format == "JPEG" and _scans(picture.fp) > MAX_SCANS:
+        if picture.format in ("JPEG", "MPO") and _scans(picture.fp) > MAX_SCANS:
             raise DataError(
                 f"{name} is a JPEG with more than {MAX_SCANS} scans; expected at most {MAX_SCANS}. Save it again."
             )
@@ -196,7 +198,7 @@ def _scans(file: BinaryIO) -> int:
     place, count, last = file.tell(), 0, b""
     file.seek(0)
     while count <= MAX_SCANS and (chunk := file.read(1 << 20)):  # in blocks, as the file may have any size
-        count += (last + chunk).count(b"\xff\xda")
-        last = chunk[-1:]
+        count += len(_SCAN.findall(last + chunk))
+        last = chunk[-4:]
     file.seek(place)
     return count
