@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import lenet
 from lenet.cli.completion import PrintCompletion
 from lenet.cli.output import error_line, printable
-from lenet.errors import InputError, LenetError
+from lenet.errors import LenetError
 
 COMMANDS = {
     "train": "train LeNet-5 and write a run folder",
@@ -44,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Stage ...
     0
     """
-    if sys.stderr is None:  # closed; print would write to standard output instead
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, or a program without a console; print would write errors to stdout
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, open(nowhere, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
     warnings.filterwarnings("ignore", module="PIL")  # about harmless defects of pictures
     os.environ.pop("MPLBACKEND", None)  # a notebook's may be missing here, and no window is opened
     hook = sys.unraisablehook
@@ -75,8 +77,6 @@ def _interrupt_again(hook: "Callable[[sys.UnraisableHookArgs], object]", unraisa
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    if sys.stdout is None:
-        raise InputError("Standard output is closed; expected a file, a pipe or a terminal. Redirect it.")
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # its encoding may lack letters of a name
@@ -97,8 +97,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def _discard_broken_output() -> None:
     """Prevent a traceback at exit, when Python flushes an output that cannot be written."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
