@@ -8,10 +8,8 @@ from lenet.reading.sheet import levels_of
 
 _ONE_COLOUR, _OTHER_COLOUR = 8, 16  # levels: differences within a margin; the step at its edge
 _MIN_SIDE = 32  # pixels of the photograph
-_STRIP, _MIN_OTHER = (
-    0.03,
-    0.9,
-)  # the width of the strip along its edge, in shorter sides; how much differs from a margin
+_STRIP = 0.03  # sides of the photograph: the width of a strip along its edge
+_MIN_OTHER = 0.8  # the fraction of the strip that differs from the margin
 _SOFT = 2  # pixels between margin and photograph, which mix their colours
 _MIN_CONTRAST = 24  # levels in the photograph: a block of one colour is ink
 
