@@ -76,6 +76,16 @@ def test_places_refer_to_the_sheet_and_not_to_the_table(first):
     assert found[0].as_dict()["box"] == list(found[0].box)
 
 
+def test_places_refer_to_a_whole_scan_even_if_all_writing_is_in_a_panel():
+    """`read` would crop the picture to the panel."""
+    panel = np.tile(np.linspace(150, 190, 200), (100, 1))
+    for n, digit in enumerate(lenet.data.load_digits().X_test[:4]):
+        panel[36:64, 36 + 32 * n : 64 + 32 * n] -= digit / 255 * 90
+    page = np.pad(panel.clip(0, 255).astype(np.uint8), ((10, 20), (30, 20)), constant_values=255)
+    (value,) = read_form(page, [Field("code", box=(30 / 250, 10 / 130, 200 / 250, 100 / 130), digits=4)])
+    assert (value.value, value.box) == ("1470", (30, 10, 230, 110))
+
+
 @pytest.mark.parametrize("turns", [pytest.param(1, marks=LANDING), 2])
 def test_the_boxes_of_a_turned_form_are_in_the_picture(first, turns):
     scan = drawing.filled_form(first[1], np.random.default_rng(5)).astype(np.uint8)

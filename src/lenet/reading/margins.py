@@ -4,20 +4,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet.reading.sheet import levels_of
 
-_ONE_COLOUR, _OTHER_COLOUR = 8, 16  # levels: differences within a margin; the step at its edge
+# Levels by which a margin may differ from its corner, and by which the photograph must: the strip along the edge of a
+# shadow cannot be so much darker.
+_ONE_COLOUR, _OTHER_COLOUR = 16, 20
+_CORNER = 5  # pixels
+_FEW = 0.02  # the fraction of other pixels in a row or column of a margin, such as dust
+_MIN_MARGIN = 0.03  # longer sides of the picture: the widest margin is wider than the outer line of a table
 _MIN_SIDE = 32  # pixels of the photograph
-_STRIP = 0.03  # sides of the photograph: the width of a strip along its edge
+_STRIP = 0.03  # shorter sides of the photograph: the width of a strip along its edge
 _MIN_OTHER = 0.8  # the fraction of the strip that differs from the margin
-_SOFT = 2  # pixels between margin and photograph, which mix their colours
-_MIN_CONTRAST = 24  # levels in the photograph: a block of one colour is ink
+_MIN_SPREAD = 4  # levels between the quartiles of the strip, as thick strokes have one colour
+_SOFT = 2  # pixels along the edge, which mix the colours of margin and photograph
 
 
 def without_margins(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Return a picture without margins of one colour, and the left and top of what remains.
 
-    Blank paper is not a margin: what a margin surrounds has other colours all along its edge.
+    Blank paper is not a margin: what a margin surrounds has other colours, and more than one, all along its edge.
 
     Examples
     --------
@@ -28,22 +32,29 @@ def without_margins(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[i
     ((56, 56), (32, 22))
     """
     left, top = 0, 0
-    for corner in ((0, 0), (-1, -1)):  # margins at opposite sides may have different colours
-        difference = cv2.absdiff(grey, int(grey[corner]))
-        x, y, width, height = cv2.boundingRect(cv2.compare(difference, _ONE_COLOUR, cv2.CMP_GT))
-        inside = slice(y + _SOFT, y + height - _SOFT), slice(x + _SOFT, x + width - _SOFT)
-        if (height, width) != grey.shape and _is_photograph(difference[inside]):
-            grey, left, top = np.ascontiguousarray(grey[inside]), left + x + _SOFT, top + y + _SOFT
+    for corner in (grey[:_CORNER, :_CORNER], grey[-_CORNER:, -_CORNER:]):  # opposite margins may have other colours
+        difference = cv2.absdiff(grey, float(np.median(corner)))
+        rows, columns = _inside(difference, axis=1), _inside(difference, axis=0)
+        outside = rows.start, columns.start, grey.shape[0] - rows.stop, grey.shape[1] - columns.stop
+        if max(outside) >= _MIN_MARGIN * max(grey.shape) and _is_photograph(difference[rows, columns]):
+            inside = grey[rows, columns][_SOFT:-_SOFT, _SOFT:-_SOFT]
+            grey, left, top = np.ascontiguousarray(inside), left + columns.start + _SOFT, top + rows.start + _SOFT
     return grey, (left, top)
 
 
+def _inside(difference: NDArray[np.uint8], axis: int) -> slice:
+    """Return the rows, or columns, from the first to the last that has more than a few pixels of other colours."""
+    shares = cv2.reduce(cv2.compare(difference, _ONE_COLOUR, cv2.CMP_GT), axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
+    places = np.flatnonzero(shares > 255 * _FEW)
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
+
+
 def _is_photograph(difference: NDArray[np.uint8]) -> bool:
-    """Return whether a part of a picture differs from the margin along its whole edge, and is not of one colour."""
+    """Return whether a part of a picture differs from the margin along its whole edge, in more than one colour."""
     if min(difference.shape) < _MIN_SIDE:
         return False
-    strip = max(3, round(_STRIP * min(difference.shape)))
-    is_other = difference > _OTHER_COLOUR
-    core = is_other[strip:-strip, strip:-strip]
-    num_other = np.count_nonzero(is_other) - np.count_nonzero(core)
-    least, most = levels_of(difference)
-    return bool(num_other >= _MIN_OTHER * (is_other.size - core.size) and most - least >= _MIN_CONTRAST)
+    width = max(3, round(_STRIP * min(difference.shape)))
+    sides = difference[:width], difference[-width:], difference[:, :width], difference[:, -width:]
+    strip = np.concatenate([side.ravel() for side in sides])
+    low, high = np.quantile(strip, [0.25, 0.75])
+    return bool(np.mean(strip > _OTHER_COLOUR) >= _MIN_OTHER and high - low >= _MIN_SPREAD)

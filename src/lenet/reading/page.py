@@ -90,8 +90,8 @@ class Page:
         return replace(self, ink=ink, to_scaled_picture=self.to_scaled_picture @ inverse, darkness=None)
 
 
-def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = None) -> Page:
-    """Return the ink of a picture, at a scale of at most 3.1 million pixels.
+def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = None, *, crop: bool = True) -> Page:
+    """Return the ink of a picture, without margins if `crop` is true, at a scale of at most 3.1 million pixels.
 
     If the grey levels are already reduced, `picture_shape` is the height and width of the picture. Raises InputError if
     there are more strokes than on any page of writing.
@@ -99,7 +99,9 @@ def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = Non
     picture_shape = picture_shape or grey.shape
     factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
     scale, to_scaled_picture = factor / round(picture_shape[0] / len(grey)), np.eye(3)
-    grey, to_scaled_picture[:2, 2] = without_margins(reduced(grey, factor))
+    grey = reduced(grey, factor)
+    if crop:
+        grey, to_scaled_picture[:2, 2] = without_margins(grey)
     darkness = find_darkness(grey)
     page = Page(normalised(darkness), picture_shape, scale, to_scaled_picture, darkness)
     reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), MAX_STROKES, "strokes")
