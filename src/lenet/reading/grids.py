@@ -15,6 +15,7 @@ from lenet.reading.cells import (
     Outline,
     cell_mask,
     cells_of,
+    fall_of_rows,
     may_have_cells,
     rows_and_columns,
     side_of,
@@ -30,8 +31,9 @@ from lenet.reading.strokes import Mask, components_of, hollow, mask_of
 
 Window = tuple[slice, slice]
 
-# Lines are a tenth as dark as full ink, or 12 levels, darker than the window around them, a 16th of the page's side.
-_WINDOW, _LINE, _MAX_LINE = 16, 0.1, 12
+# Lines are 12 levels darker than the window around them, a 16th of the page's side; or, if this is less, a tenth of the
+# darkness of full ink or twice the noise.
+_WINDOW, _LINE, _FULL, _NOISE = 16, 12, 0.1, 2
 _MAX_CELLS = 1000
 _MAX_BLUR = 0.1  # sides of a cell: the standard deviation of the strongest blur that is undone
 _RIM = 0.1  # sides of a cell: ink that touches the lines and extends no further is part of a line
@@ -66,7 +68,7 @@ def without_grids(page: Page, *, isolate: bool = True) -> tuple[Page, tuple[Cell
         places = zip(*rows_and_columns(grid.cells), page.boxes_in_picture(grid.boxes), strict=True)
         cells += [Cell(number, int(row), int(column), box) for row, column, box in places]
     page = page.with_ink(ink)
-    return page if largest is None else page.levelled(slant_of(largest.cells)), tuple(cells)
+    return page if largest is None else page.levelled(fall_of_rows(largest.cells)), tuple(cells)
 
 
 def _cleared(writing: NDArray[np.uint8], darkness: NDArray[np.uint8], grid: "Grid") -> NDArray[np.uint8]:
@@ -95,7 +97,8 @@ def _grids_on(page: Page) -> list["Grid"]:
     dark = _darkness_of(page)
     block = max(3, min(dark.shape) // _WINDOW | 1)
     full, _ = levels_of(cv2.max(dark, cv2.compare(page.ink, 255, cv2.CMP_LT)))  # the least darkness of full ink
-    line = min(_LINE * full, _MAX_LINE)
+    noise = cv2.norm(dark, cv2.medianBlur(dark, 3), cv2.NORM_L1) / dark.size
+    line = min(max(_FULL * full, _NOISE * noise), _LINE)
     binary = cv2.adaptiveThreshold(dark, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, -line)
     closed = cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3))
     if not may_have_cells(closed):
