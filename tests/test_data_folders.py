@@ -237,3 +237,9 @@ def test_parts_within_a_part_are_no_classes(tmp_path):
     made(tmp_path, "trainingSet/trainingSet/0/a.jpg", "trainingSet/trainingSet/1/b.jpg", "testSet/testSet/c.jpg")
     with pytest.raises(DataError, match=r"testSet has a folder 'testSet'; expected one folder per class\. Pass"):
         load(tmp_path)
+
+
+def test_a_class_may_have_the_name_of_a_part(tmp_path):
+    made(tmp_path, "train/car/a.png", "train/train/b.png", "test/train/c.png", "test/plane/d.png")
+    for part, classes in [("train", ["car", "train"]), ("test", ["plane", "train"])]:
+        assert list(image_folder._pictures_by_class(tmp_path / part)) == classes
