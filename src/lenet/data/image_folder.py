@@ -32,10 +32,9 @@ def load_image_folder(
     """Load a data set from a folder with one subfolder of pictures per class.
 
     The subfolders are named after the classes. They may be in two folders, such as ``train`` and ``test`` or
-    ``training_set`` and ``testSet``. Otherwise, a fifth
-    of each class, always the same pictures, is held out for testing. Pictures may have any size and colour:
-    `lenet.reading.prepare` converts each to an image like MNIST's. Whether the ink is dark on light or light on dark
-    is decided once for all pictures, and logged.
+    ``training_set`` and ``testSet``. Otherwise, a fifth of each class, always the same pictures, is held out for
+    testing. Pictures may have any size and colour: `lenet.reading.prepare` converts each to an image like MNIST's.
+    Whether the ink is dark on light or light on dark is decided once for all pictures, and logged.
 
     Parameters
     ----------
