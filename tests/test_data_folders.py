@@ -28,11 +28,18 @@ def listed(folder, found):
 def test_pictures_are_listed_in_the_order_of_their_names(tmp_path):
     made(
         tmp_path,
-        "b.png", "a.JPG", "c.txt", ".d.png", "png", "more/2.webp", "more/1.pgm", "e.png/x.gif", ".hidden/1.png",
-        "f.jpeg.txt", "g.tiff", "__cache/h.bmp", "empty/", "@eaDir/b.png/SYNOPHOTO_THUMB_XL.jpg", "$RECYCLE.BIN/i.png",
+        "b.png", "a.JPG", "c.txt", ".d.png", "png", "m/2.webp", "m/1.pgm", "e.png/x.gif", ".hidden/1.png",
+        "f.jpeg.txt", "g.tiff", "__cache/h.bmp", "empty/", "@eaDir/b.png/SYNOPHOTO_THUMB_XL.jpg", "@eaDirs/j.png",
     )  # fmt: skip
     found = listed(tmp_path, image_folder.pictures_in(tmp_path))
-    assert found == ["__cache/h.bmp", "a.JPG", "b.png", "e.png/x.gif", "g.tiff", "more/1.pgm", "more/2.webp"]
+    assert found == ["@eaDirs/j.png", "__cache/h.bmp", "a.JPG", "b.png", "e.png/x.gif", "g.tiff", "m/1.pgm", "m/2.webp"]
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information", ".Trashes"])
+def test_folders_of_the_system_are_hidden(tmp_path, name):
+    made(tmp_path, f"{name}/a.png", f"a/{name}/b.png")
+    assert [path.name for path in image_folder._subfolders(tmp_path)] == ["a"]
+    assert list(image_folder.pictures_in(tmp_path)) == []
 
 
 @pytest.mark.parametrize("suffix", [*image_folder.SUFFIXES, ".PNG", ".Tif"])

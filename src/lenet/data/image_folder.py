@@ -17,7 +17,7 @@ SUFFIXES = (
 )  # fmt: skip
 MAX_CLASSES = 1_000
 _SPLIT = re.compile(r"(train|test)(ing)?([-_ ]?(set|data|images))?", re.IGNORECASE)
-_HIDDEN = (".", "@eaDir", "$RECYCLE.BIN", "System Volume Information")  # also thumbnails of a NAS; folders of Windows
+_SYSTEM = ("@eadir", "$recycle.bin", "system volume information")  # thumbnails of a NAS; folders of Windows
 _MAX_DEPTH = 16  # folders within a class
 
 
@@ -165,7 +165,15 @@ def _split_of(folder: Path) -> str:
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith((*_HIDDEN, "__")))
+    return (
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and not (_is_hidden(path) or path.name.startswith("__"))
+    )
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _SYSTEM
 
 
 def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
@@ -222,7 +230,7 @@ def files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
         yield Unreadable(folder, f"cannot be read ({error.strerror or error}). Change its permissions.")
         return
     for path in paths:
-        if path.name.startswith(_HIDDEN):
+        if _is_hidden(path):
             continue
         if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir may raise an error)
             yield from files_in(path, (*parents, resolved))
