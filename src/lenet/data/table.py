@@ -46,7 +46,7 @@ def pixel_columns(
     >>> label, pixels[0], pixels[-1]
     (0, 1, 784)
     """
-    ignored = [place for place, name in enumerate(names) if re.sub(r"^unnamed: \d+$", "", name.lower()) in IDS]
+    ignored = [place for place, name in enumerate(names) if re.sub(r"^unnamed: 0(\.\d+)*$", "", name.lower()) in IDS]
     label = label_column(names, source)
     pixels = [place for place in range(len(names)) if place != label and place not in ignored]
     if label is None and len(pixels) == PIXELS + 1:
