@@ -227,7 +227,7 @@ def test_an_interruption_writes_the_rows_so_far(scans, capsys, monkeypatch, comm
 
     monkeypatch.setattr(function, stopped)
     error = lines(capsys, command, "scans", "-q", "--csv", "out.csv", status=130)
-    assert error == "lenet: note: out.csv has the rows of 2 of 6 pictures.\nlenet: interrupted\n"
+    assert error == "lenet: note: out.csv has the rows of the pictures read so far.\nlenet: interrupted\n"
     assert [row[0] for row in rows(scans / "out.csv")] == ["image", "scans/0.png", "scans/1.png"]
 
 

@@ -189,6 +189,8 @@ def test_fields_are_printed_and_written(monkeypatch, capsys, tmp_path):
         calls.append((file, [field.name for field in found], named))
         if file == "broken":
             raise DataError("broken is broken.")
+        if file == "interrupted":
+            raise KeyboardInterrupt
         return (value("a", "12", 0.519, ("low", "digits")),)
 
     monkeypatch.setattr("lenet.reading.read_form", read_form)
@@ -200,9 +202,11 @@ def test_fields_are_printed_and_written(monkeypatch, capsys, tmp_path):
     assert json.loads(capsys.readouterr().out) == {"image": "x", "fields": [{"x": "a"}]}
     out = tmp_path / "out.csv"
     assert cli.main(["read", "broken", "x", "--fields", str(fields), "--csv", str(out), "-q"]) == 1
-    assert out.read_text() == (
-        'image,check,a,a_confidence\nbroken,not read: broken is broken.,,\nx,"a: low, digits",12,0.519\n'
-    )
+    table = 'image,check,a,a_confidence\nbroken,not read: broken is broken.,,\nx,"a: low, digits",12,0.519\n'
+    assert out.read_text() == table
+    for names, status in [(["broken"], 1), (["broken", "interrupted"], 130)]:  # without a row of values
+        assert cli.main(["read", *names, "--fields", str(fields), "--csv", str(out), "-q"]) == status
+        assert out.read_text() == table
     monkeypatch.setattr(read_command, "read_each", None)
     capsys.readouterr()
     fields.write_text('[{"name": "image", "box": [0, 0, 1, 1], "digits": 2}]')

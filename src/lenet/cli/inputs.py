@@ -153,11 +153,11 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[
 
 @contextlib.contextmanager
 def written_rows(
-    arguments: argparse.Namespace, header: Sequence[str], names: Sequence[str]
+    arguments: argparse.Namespace, header: Sequence[str], unread: Sequence[str] = ()
 ) -> Iterator[list[Sequence[object]]]:
-    """Yield a list for rows, each with the name of a picture first; at the end, write them to --csv, if it is given.
+    """Yield a list for rows; at the end, write them to --csv, if it is given.
 
-    After an error or Ctrl-C, print a note. If there are no rows, an earlier table is kept.
+    After an error or Ctrl-C, print a note. If there are no rows but those of unread pictures, an earlier table is kept.
     """
     rows: list[Sequence[object]] = []
     complete = False
@@ -165,11 +165,10 @@ def written_rows(
         yield rows
         complete = True
     finally:
-        if arguments.csv is not None and rows:
+        if arguments.csv is not None and len(rows) > len(unread):
             write_csv(arguments.csv, header, rows)
             if not complete:
-                count = len({row[0] for row in rows})
-                note(f"{arguments.csv} has the rows of {count:,} of {len(names):,} pictures.", quiet=False)
+                note(f"{arguments.csv} has the rows of the pictures read so far.", quiet=False)
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

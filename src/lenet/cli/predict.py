@@ -83,7 +83,7 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
     from lenet.reading.drawing import enlarged
 
     classes = model.classes
-    with written_rows(arguments, OF_PICTURES, names) as rows:
+    with written_rows(arguments, OF_PICTURES) as rows:
         for name, image in read_each(arguments, names, prepared):
             [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
             if arguments.csv is None:

@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         return file, read(file, model, only_digits=arguments.only_digits, **options)
 
     num_read = 0
-    with written_rows(arguments, COLUMNS, names) as rows:
+    with written_rows(arguments, COLUMNS) as rows:
         for name, (file, found) in read_each(arguments, names, read_one):
             num_read += 1
             lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
@@ -142,13 +142,14 @@ def run_forms(
         file = picture(name)
         return file, read_form(file, fields, model, **options)
 
+    unread: list[str] = []
+
     def add_unread(name: str, reason: str) -> None:
+        unread.append(name)
         rows.append([name, f"not read: {reason}", *[""] * (len(header) - 2)])
 
-    num_read = 0
-    with written_rows(arguments, header, names) as rows:
+    with written_rows(arguments, header, unread) as rows:
         for name, (file, values) in read_each(arguments, names, read_one, add_unread):
-            num_read += 1
             if arguments.csv is None:
                 show_fields(name, values, arguments.json)
             columns = (part for value in values for part in (value.value, value.confidence))
@@ -156,9 +157,7 @@ def run_forms(
             rows.append([name, "; ".join(checks), *columns])
             if arguments.show is not None:
                 atomic_write(arguments.show, drawn_fields(straightened(as_grey(rewound(file))), values))
-        if not num_read:
-            rows.clear()  # keeps an earlier table
-    return int(num_read < len(names))
+    return int(bool(unread))
 
 
 def fields_of(
